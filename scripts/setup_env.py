@@ -167,7 +167,7 @@ def install_project(python, project, tools):
 def compile_modules(python):
     """Compile what pip installed, on all cores; pip does it on one. Files that are no Python of this version stay."""
     progress(0.95, "compiling")
-    folders = [path for path in (python.parent.parent / "lib").glob("python*/site-packages")]
+    folders = list((python.parent.parent / "lib").glob("python*/site-packages"))
     subprocess.run([python, "-m", "compileall", "-qq", "-j", "0", *folders], stdout=subprocess.DEVNULL, check=False)
     progress_end()
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import ClassVar, Final, Literal, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 Stage: TypeAlias = Literal[
     "intent", "plan", "code", "model", "tool", "compile", "check", "try", "approve", "deploy", "verify", "undo", "asks",
@@ -94,13 +93,12 @@ class Step(Struct, frozen=True, tag="step", rename={"next_step": "next"}):
 Report: TypeAlias = Callable[[Step], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Attachment:
+class Attachment(Struct, frozen=True):
     """A file that came with a message: a photo, a voice note, a file; `data` is what the channel fetched."""
 
     kind: Literal["image", "voice", "file"]
     media_type: str
-    data: bytes = field(repr=False)
+    data: bytes
     name: str | None = None
 
 
@@ -118,8 +116,7 @@ FILE_CHANNELS: Final = frozenset({"terminal", "api", "tg"})
 """Those whose chats get the files of an answer; elsewhere they stay with the task."""
 
 
-@dataclass(frozen=True, slots=True)
-class Inbound:
+class Inbound(Struct, frozen=True):
     """A person's message as a channel took it in. `chat_id` names the conversation within its channel.
 
     `person_id` is who may do things here (auth.people); `key` is the channel's own id of the message: the same key
@@ -127,14 +124,16 @@ class Inbound:
     they forward.
     """
 
+    beside: ClassVar = frozenset({"attachments"})  # no columns
+
     channel: str
     chat_id: str
     text: str
-    person_id: str = field(default="owner", metadata={"column": "principal"})  # in the store
+    person_id: str = field(default="owner", name="principal")  # in the store
     device: str | None = None
     key: str | None = None
     origin: Literal["person", "schedule", "heartbeat", "device", "forwarded"] = "person"
-    attachments: tuple[Attachment, ...] = field(default=(), metadata={"column": None})
+    attachments: tuple[Attachment, ...] = ()
 
 
 class Delta(Struct, frozen=True, tag="delta"):

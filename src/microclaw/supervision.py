@@ -9,7 +9,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
@@ -47,8 +46,7 @@ class TaskState(Struct, frozen=True):
         return f"{self.name}: failed {times}, last {last}: {self.reason}"
 
 
-@dataclass(slots=True)
-class _Task:
+class _Task(Struct):
     name: str
     backoff: Backoff
     phase: Phase = "waiting"

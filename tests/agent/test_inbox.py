@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from contextlib import aclosing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from tests.agent.conftest import Agent, Held, MakeAgent, Workshop
 from tests.conftest import open_store as open_store  # on both engines
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import Literal
 
 import pytest
@@ -79,7 +78,7 @@ async def test_an_act_after_untrusted_words_gets_a_question(
     async with make_agent([structs.replace(call("gpio-set", pin=4), literal=by_rule), say("done")]) as agent:
         await agent.sessions.append(HERE.channel, HERE.chat_id, kept)
         asked: list[str] = []
-        async for event in agent.conversations.chat(replace(HERE, origin=origin)):
+        async for event in agent.conversations.chat(structs.replace(HERE, origin=origin)):
             if isinstance(event, ApprovalAsked):
                 asked.append(event.text)
                 agent.approvals.decide(event.approval_id, approved=False, by="owner")
@@ -93,7 +92,7 @@ def test_a_guests_words_are_strangers_words_for_everybody_else_and_a_members_are
 ) -> None:
     guests = [user("hello"), SessionMessage(role, "set pin 4, Mia agrees", NOW - 8, "p-2")]
     for asker, since in (("owner", NOW - 8), ("p-1", NOW - 8), ("p-2", None)):
-        assert shown(guests, replace(HERE, person_id=asker))[1] == since
+        assert shown(guests, structs.replace(HERE, person_id=asker))[1] == since
     assert shown([SessionMessage(role, "set pin 4", NOW - 8, "p-9")])[1] == NOW - 8, "nor of somebody who was removed"
     assert shown([user("set 4", "p-1")]) == ((UserText("[Mia, not the one who asks now:] set 4"),), None)
 
@@ -137,7 +136,7 @@ OTHERS = [user("hi", "p-2"), bot("hello", "p-2")]
 def test_only_the_person_who_was_asked_answers_and_with_their_next_words(
     kept: list[SessionMessage], person: str, origin: Origin, is_open: bool
 ) -> None:
-    *before, last = shown(kept, replace(HERE, person_id=person, origin=origin))[0]
+    *before, last = shown(kept, structs.replace(HERE, person_id=person, origin=origin))[0]
     assert not any(one.question for one in before if isinstance(one, AssistantReply))
     assert isinstance(last, AssistantReply)
     assert last.question == ("{}" if is_open else None)

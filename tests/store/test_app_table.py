@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from microclaw.apps.change_log import Change, ChangeLog, Claims, DesiredApp, RemoveApp, SetLevel
 from microclaw.errors import StoreError

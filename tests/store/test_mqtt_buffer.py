@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from microclaw.store.database import Database
 from microclaw.store.mqtt import ROW_BYTES, BufferedMessage, BufferSize, MqttBuffer, MqttPublishedTable, PublishedDevice

@@ -9,11 +9,11 @@ import ast
 import importlib
 import re
 from collections.abc import Iterator
-from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import psycopg
+from msgspec import Struct
 
 import microclaw
 from microclaw.store.postgres_dialect import in_its_words
@@ -69,7 +69,7 @@ def changing(form: str, table: str, where: list[ast.expr], names: list[str]) -> 
 def selecting(kind: Any, rest: object) -> str | None:
     return (
         f"SELECT {columns(kind)} FROM {rest}"
-        if isinstance(kind, type) and is_dataclass(kind) and rest is not None
+        if isinstance(kind, type) and issubclass(kind, Struct) and rest is not None
         else None
     )
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from microclaw.store.database import Database
 from microclaw.store.usage import MAX_GROUPS, UsageCount, UsageGroup, UsageKey, UsageTable

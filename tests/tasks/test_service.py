@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -165,7 +164,7 @@ async def test_the_end_of_the_host_interrupts_what_runs_and_waits_and_a_kill_lea
         await until_printed(place, numbers[0])
     async with serve() as place:
         numbers.append(
-            await place.table.add(replace(done, number=0, state="running", ending="", ended_ms=None, files=()))
+            await place.table.add(structs.replace(done, number=0, state="running", ending="", ended_ms=None, files=()))
         )
         (place.folder / str(numbers[-1]) / "job").mkdir(parents=True)  # as a host leaves it that is killed
         (place.folder / "99").mkdir()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from microclaw.boards.reader import board_ids, load_board
 from microclaw.builds.cache import BuildCache
@@ -49,7 +49,7 @@ async def test_image_says_what_the_module_needs_and_comes_from_the_cache_with_it
     assert all(i.module == "env" for i in first.imports)
     assert (first.memory.stack_bytes, first.source, first.cached) == (4096, source, False)
     assert 0 < first.memory.static_bytes < 1024
-    assert dataclasses.replace(second, cached=False, compile_ms=first.compile_ms) == first
+    assert structs.replace(second, cached=False, compile_ms=first.compile_ms) == first
     assert (second.cached, second.compile_ms, len(second.warnings)) == (True, 0, 1)
 
 

@@ -6,10 +6,11 @@ import asyncio
 import fcntl
 import os
 import shlex
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from microclaw.builds import confinement
 from microclaw.errors import MicroclawError

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
+from msgspec.structs import replace
 from tests.wasm.conftest import CompileC, OnBoard
 
 from microclaw.wasm.wasm_image import Image

@@ -14,7 +14,7 @@ import logging
 from bisect import insort
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Final, Self
 
@@ -359,7 +359,7 @@ class Inbox:
                 continue
             del self._unclaimed[turn.chat_key]
             if found[number] == "begun":
-                turn.message = replace(turn.message, begun=True)
+                turn.message = structs.replace(turn.message, begun=True)
             else:  # another host has this message by now
                 chat.waiting.pop(0).put(TAKEN)
             self._make_ready(chat)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec import field as struct_field
 
 from microclaw.agent.conversation import Conversations
@@ -25,8 +24,7 @@ if TYPE_CHECKING:
     from microclaw.voice.operations import VoiceState
 
 
-@dataclass(slots=True)
-class ChannelStates:
+class ChannelStates(Struct):
     """`gateway` is its address, `clients` counts its connections, `gateway_open`: it asks nobody for a token,
     `gateway_token` is the file with the local one, None on a network.
 

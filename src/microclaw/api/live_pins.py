@@ -7,8 +7,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Final, TypedDict
+
+from msgspec import Struct, field
 
 from microclaw.devices.calls import EdgesRead
 from microclaw.devices.device import Device
@@ -46,8 +47,7 @@ class EdgeNews(TypedDict):
     problem: str | None
 
 
-@dataclass(eq=False, slots=True)
-class WatchedBoard:
+class WatchedBoard(Struct, eq=False):
     """The last edges of a board, `counted` with those before. `told` is the number of its news, `boot` of its boots."""
 
     name: str

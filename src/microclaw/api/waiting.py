@@ -11,7 +11,7 @@ import asyncio
 import json
 import secrets
 from collections.abc import Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated, Any, Final, Literal, Never
 
 import msgspec
@@ -47,8 +47,7 @@ class Waiting(Struct, frozen=True, kw_only=True):
     next: str
 
 
-@dataclass(slots=True)
-class KeptRequest:
+class KeptRequest(Struct):
     """The state of one request; `status` is None while it waits."""
 
     approval_id: str

@@ -8,9 +8,10 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any, Final
 from weakref import WeakKeyDictionary
+
+from msgspec import Struct, field
 
 from microclaw.agent.acts import RanCall
 from microclaw.agent.toolbox import Toolbox
@@ -41,8 +42,7 @@ _WANTED: Final = ("unreachable", "deferred", "stopped")  # conditions that the b
 _TOOLS: Final = frozenset({"gpio-set", "switch-program", "undo"})
 
 
-@dataclass(slots=True)
-class _Told:
+class _Told(Struct):
     """The last report of one device: its time, the keys of its telemetry, its sensors' values."""
 
     asked_s: float = float("-inf")

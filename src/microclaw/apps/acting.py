@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
+
+from msgspec.structs import replace
 
 from microclaw.apps.act_results import AppAct
 from microclaw.apps.results import AppCondition, AppOrigin

@@ -7,11 +7,10 @@ MicroPython, time). A program that compares such times wrongly works for minutes
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final, TypeAlias
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from microclaw.apps.building import ProgramImage
 from microclaw.apps.expectation_result import ExpectationResult, evaluate
@@ -29,8 +28,7 @@ _EXACT_NAMES: Final = re.compile(r"\b(micros|clock_gettime|gettimeofday)\b")
 _TICK_NAMES: Final = re.compile(r"\b(millis|wasm_get_sys_tick_ms|esp_log_timestamp)\b")
 
 
-@dataclass(frozen=True, slots=True)
-class WrappingClock:
+class WrappingClock(Struct, frozen=True):
     """A clock that a program reads, `wrap_ms` after which it starts again at 0 (`age` in words), and what to write."""
 
     name: str
@@ -78,7 +76,7 @@ def _micros(names: tuple[str, ...]) -> WrappingClock:
     if "micros" in names:
         return _MICROS
     name = f"a count of microseconds of {names[0]}() in 32 bits"
-    return replace(_MICROS, name=name, compare=f"keep the time in 64 bits, or {_MICROS.compare}")
+    return structs.replace(_MICROS, name=name, compare=f"keep the time in 64 bits, or {_MICROS.compare}")
 
 
 def _ticks(name: str) -> WrappingClock:

@@ -10,11 +10,10 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, TypeAlias
 
-from msgspec import Struct
-from msgspec.structs import asdict
+from msgspec import Struct, field
+from msgspec.structs import asdict, replace
 
 from microclaw.apps.building import ProgramImage, stored_facts
 from microclaw.apps.run_times import RunTimes
@@ -203,8 +202,7 @@ class SetPwm(_Stored, frozen=True, tag="pwm.set"):
 DeviceAction: TypeAlias = PutApp | RemoveApp | StopApp | StartApp | SetLevel | SetPwm
 
 
-@dataclass(frozen=True, slots=True)
-class Change(ChangeRow):
+class Change(ChangeRow, frozen=True):
     """One entry of the change log. `inverse` is None when it is not known what would take the change back.
 
     With the kind app.restore the host redeploys an app that a board lost, with app.explore it takes its explorer off
@@ -220,7 +218,7 @@ class Change(ChangeRow):
     state: ChangeState = "planned"
     undone_by: int | None = None
     turn: str | None = None
-    by: str | None = field(default=None, metadata={"column": "person"})
+    by: str | None = field(default=None, name="person")
     conversation: str | None = None
     host: str | None = None
 
@@ -246,14 +244,15 @@ _NEWEST = 20
 MAX_SILENCES = 2  # then it is not redeployed any more
 
 
-@dataclass(frozen=True, slots=True)
-class DesiredApp:
+class DesiredApp(Struct, frozen=True):
     """An app that this host wants on a device, or keeps stopped for it, and since when: its version by its fields.
 
     `suspect_ms`: since when the device is silent, probably because of it; None when it is not. `silences` counts how
     often it was. `stopped_ms` is when it was stopped: it is off the device and only kept. `waits`: what puts it there
     is deferred until the device is back.
     """
+
+    beside: ClassVar = frozenset({"waits"})  # no columns
 
     device_id: str
     name: str
@@ -270,7 +269,7 @@ class DesiredApp:
     origin: Origin | None = None
     times: RunTimes | None = None
     silences: int = 0
-    waits: bool = field(default=False, metadata={"column": None})
+    waits: bool = False
 
     @property
     def version(self) -> AppVersion:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import replace
 from typing import Final
 
 from msgspec import UNSET, UnsetType, structs
@@ -44,7 +43,7 @@ _STILL_LISTED: Final = "restart the board, then microclaw app list; the host doe
 
 def upgrade_request(request: ChangeRequest, former: AppVersion) -> ChangeRequest:
     """The request on the terms of the version that is there, and only for good if it is verified."""
-    return with_terms(replace(request, only_verified=True), former)
+    return with_terms(structs.replace(request, only_verified=True), former)
 
 
 class ProgramChanges:

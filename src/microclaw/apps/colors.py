@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, TypeAlias
+
+from msgspec import Struct
 
 Rgb: TypeAlias = tuple[int, int, int]
 
@@ -25,8 +26,7 @@ _PALE: Final = 0.3  # of saturation: as good as white
 COLOR_NAMES: Final = (*_HUES, "white", "off", "on")
 
 
-@dataclass(frozen=True, slots=True)
-class Color:
+class Color(Struct, frozen=True):
     """A name at any brightness ("on": any light), or exact parts from 0 to 255 that may each differ by `slack`."""
 
     name: str | None = None

@@ -9,10 +9,9 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
-from msgspec import Struct, structs
+from msgspec import Struct, field, structs
 
 from microclaw.apps.change_log import (
     AppVersion,
@@ -69,16 +68,15 @@ class Order(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
     expect: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DeferredAct(DeferredRow):
+class DeferredAct(DeferredRow, frozen=True):
     """An act that was ordered at `at_ms` (Unix time) and waits for its device, or how it came out.
 
     `change_id` is the change that does it, from its plan on.
     """
 
     at_ms: int
-    order: Order = field(metadata={"column": "act"})
-    person_id: str = field(metadata={"column": "person"})
+    order: Order = field(name="act")
+    person_id: str = field(name="person")
     turn: str | None
     place: Place | None
     state: DeferredState = "waiting"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from msgspec import Struct, structs
@@ -27,8 +26,7 @@ from microclaw.store.apps import ProofRow
 from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS, DEFAULT_WATCHDOG_MS
 
 
-@dataclass(frozen=True, slots=True)
-class ChangeRequest:
+class ChangeRequest(Struct, frozen=True):
     """An act on a program of a device. An installation and an upgrade have C, C++ or Python source, or wasm bytes.
 
     `version` is one whose image is stored: what an undo, or an act that was deferred, installs, starts or keeps.
@@ -59,12 +57,12 @@ class ChangeRequest:
     place: Place | None = None
     origin: Origin | None = None
     times: RunTimes | None = None
-    approve: Approve | None = field(default=None, compare=False, repr=False)
+    approve: Approve | None = None
 
 
 def with_terms(request: ChangeRequest, version: AppVersion) -> ChangeRequest:
     """The request with the heap, timers, watchdog and times of a version."""
-    return replace(
+    return structs.replace(
         request,
         heap_bytes=version.heap_bytes,
         timers=version.timers,

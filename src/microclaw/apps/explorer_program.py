@@ -8,8 +8,9 @@ EINVAL, one that is not leaves ENOENT, and nothing is configured. It talks to no
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from microclaw.errors import ProtocolError
 from microclaw.wire.wasmachine.attributes import AttributeContainer, Generation
@@ -54,8 +55,7 @@ _NUMBERS: Final[Mapping[str, str]] = {
 NODES: Final = tuple(_NUMBERS)
 
 
-@dataclass(frozen=True, slots=True)
-class Findings:
+class Findings(Struct, frozen=True):
     """The findings of the program: names that are there and that are not. What is in neither was not found out."""
 
     natives: frozenset[str]

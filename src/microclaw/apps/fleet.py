@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import Final, Literal, TypeAlias
 
 from msgspec import UNSET, Struct, json, structs
@@ -213,7 +212,7 @@ async def _do(apps: Apps, call: Call, row: FleetRow, done: FleetResult, why: str
         return " was deferred, and is dropped"
     request = row.request or ChangeRequest(row.device.device_id, row.name, "uninstall")
     kind = Removed if row.request is None else Deployed
-    call = replace(call, report=_silent)
+    call = structs.replace(call, report=_silent)
     if why is not None:
         made = await defer(apps, call, request, kind, why)
     else:
@@ -258,7 +257,9 @@ def _row(
         limits = fit_limits(device.board, fit_claim(image, request.heap_bytes), request.timers)
     except MicroclawError as exc:
         return FleetRow(device, structs.replace(found, act="refused", error=failure_of(exc)))
-    row = FleetRow(device, found, replace(request, device=device.device_id), image.pins).changed(sha256=image.sha256)
+    row = FleetRow(device, found, structs.replace(request, device=device.device_id), image.pins).changed(
+        sha256=image.sha256
+    )
     if there is None or there.version is None:
         return row
     differs = _differences(there.version, image, limits, request)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self, TypeAlias
 
@@ -34,8 +33,7 @@ class Place(Struct, frozen=True, array_like=True):
     chat_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class LateCheck:
+class LateCheck(Struct, frozen=True):
     """A deployment whose edges were not due while it was watched."""
 
     device_id: str

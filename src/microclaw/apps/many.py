@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.apps.deploy import INSTALLED_ALL_THE_SAME
@@ -21,8 +21,7 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class BoardOutcome(Generic[T]):
+class BoardOutcome(Struct, Generic[T], frozen=True):
     """The outcome on one board: `value`, or the `error` that ended it there."""
 
     device_name: str

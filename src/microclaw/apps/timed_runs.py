@@ -11,8 +11,9 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from microclaw.apps.change_log import DesiredApp
 from microclaw.apps.installer import Installer, stored_call
@@ -28,8 +29,7 @@ LATEST_START_MS: Final = 60_000
 _log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class _Runs:
+class _Runs(Struct):
     """`began_ms` of the present or last run. `is_there` is None where only the board knows: after the host's start."""
 
     since_ms: int

@@ -7,11 +7,10 @@ import math
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from datetime import tzinfo
 from typing import Any, Final, TypeAlias, TypeVar
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from microclaw.apps.aged_board import (
     MICROS_WRAP_MS,
@@ -243,8 +242,7 @@ async def try_image(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Bench:
+class _Bench(Struct, frozen=True):
     """A program, and the throw-away boards that it is tried on."""
 
     image: ProgramImage
@@ -273,7 +271,7 @@ class _Bench:
         from microclaw.wasm.compile import compile_traced
 
         try:
-            traced = replace(image, wasm=await compile_traced(image, board=board, cache=self.cache))
+            traced = structs.replace(image, wasm=await compile_traced(image, board=board, cache=self.cache))
         except BuildError as exc:
             _log.warning("no build of %s that names the line of a trap: %s", image.name, exc)
             return None
@@ -294,7 +292,7 @@ class _Bench:
             image = await compile_module(
                 source, self.board, name=image.name, language=image.language, optimization=level, cache=self.cache
             )
-        bench = replace(self, image=image)
+        bench = structs.replace(self, image=image)
 
         async def fault_at(late: Run, clock: WrappingClock) -> AgedFault | None:
             assert run.expectations is not None

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeVar
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from microclaw.apps.edge_comparison import (
     EXPECTED_EDGES,
@@ -63,8 +62,7 @@ E = TypeVar("E", Edge, PwmChange)
 NO_READ_BACK = "accepted only: the board lists it, but has no read-back of its work, so nobody has seen it work"
 
 
-@dataclass(frozen=True, slots=True)
-class Baseline:
+class Baseline(Struct, frozen=True):
     """The cursors of the board's records before the installation; None: it keeps no such record."""
 
     edge_cursor: int | None = None
@@ -167,8 +165,7 @@ async def state_of(device: Device, name: str) -> AppState | None:
     return next((app for app in await device.call(AppStates()) if app.name == name), None)
 
 
-@dataclass(frozen=True, slots=True)
-class _Watch:
+class _Watch(Struct, frozen=True):
     """A program on a board that is watched after its installation."""
 
     device: Device

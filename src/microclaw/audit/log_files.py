@@ -14,14 +14,13 @@ import os
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from microclaw.audit.event import AuditEvent, RecordedEvent, fields_of, line_of, parse_line
@@ -161,8 +160,7 @@ class Break(Struct, frozen=True):
     line: int
 
 
-@dataclass(slots=True)
-class ChainReport:
+class ChainReport(Struct):
     """One set of files. `torn`: file and number of lines without an event. `found`: noted hashes that a line has."""
 
     stem: str

@@ -8,8 +8,9 @@ import secrets
 import time
 import unicodedata
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from typing import Final, Literal, Protocol, cast
+
+from msgspec.structs import replace
 
 from microclaw.audit.event import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.codes import PERSON, Codes

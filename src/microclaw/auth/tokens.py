@@ -11,8 +11,9 @@ import re
 import secrets
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
 from typing import Final, Generic, TypeVar
+
+from msgspec.structs import replace
 
 from microclaw.audit.event import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.codes import digest_of

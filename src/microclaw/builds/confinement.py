@@ -17,9 +17,10 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
+
+from msgspec import Struct
 
 from microclaw.builds.container import ContainerCommand, container_command, is_container
 from microclaw.errors import NoSandbox
@@ -38,8 +39,7 @@ PROBE_S: Final = 10.0
 _SHARED: Final = tuple(Path(path) for path in ("/tmp", "/var/tmp", "/dev/shm"))  # noqa: S108 - never read whole
 
 
-@dataclass(frozen=True, slots=True)
-class ConfinedProcess:
+class ConfinedProcess(Struct, frozen=True):
     """A compiler, which leads a process group that its children cannot leave."""
 
     process: subprocess.Popen[bytes]

@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from microclaw.sandbox.container import engine_environment, mount
 
@@ -23,8 +24,7 @@ CPU_S: Final = 20
 _FILE_BYTES: Final = 16 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class ContainerCommand:
+class ContainerCommand(Struct, frozen=True):
     """`words` start the container and wait for it; `kill` ends it, which killing the engine's client does not."""
 
     words: tuple[str, ...]

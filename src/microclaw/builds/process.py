@@ -10,9 +10,10 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, Literal, TypeAlias, TypeVar
+
+from msgspec import Struct
 
 from microclaw.builds.confinement import MEMORY_LIMIT_BYTES, ConfinedProcess, start_confined
 from microclaw.errors import BuildError, Diagnostic
@@ -26,8 +27,7 @@ TIME_LIMIT_S: Final = 20.0
 OUTPUT_LIMIT_BYTES: Final = 256 << 10
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessResult:
+class ProcessResult(Struct, frozen=True):
     """The end of a process. `returncode` is negative for a signal; `timed_out`: it was killed because its time was up.
 
     `stopped_at_words`: it was killed because it printed the words of `stop_at`.

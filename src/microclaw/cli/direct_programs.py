@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from msgspec import UNSET, convert
+from msgspec.structs import replace
 
 from microclaw.apps import operations as programs
 from microclaw.apps.act_results import Deployed

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_type_hints
 
 import msgspec
 import yaml
+from msgspec import Struct, field
 
 from microclaw.apps.building import check_app_name
 from microclaw.apps.fleet_operations import FleetProgram
@@ -45,8 +45,7 @@ _FORM: Final = {**_FILES, **_TERMS}
 _EMPTY: Final = "write programs:, and below it - file: blink.c"
 
 
-@dataclass(slots=True)
-class FleetEntry:
+class FleetEntry(Struct):
     """A program of the file. `body` is what the host takes, without its devices; these are chosen by `nodes`."""
 
     line: int

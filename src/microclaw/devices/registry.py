@@ -7,8 +7,9 @@ import logging
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from typing import Any, Self
+
+from msgspec.structs import replace
 
 from microclaw.addresses import is_of_one_machine
 from microclaw.audit.event import AuditEvent, AuditKind, Record, no_record

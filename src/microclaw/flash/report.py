@@ -12,11 +12,10 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from microclaw.errors import DeviceTimeout, MicroclawError
 from microclaw.flash import wifi
@@ -69,8 +68,7 @@ class PortNote(Struct, frozen=True):
     cause: str = ""
 
 
-@dataclass(slots=True)
-class CableReport:
+class CableReport(Struct):
     """`notes` are in the order in which things are needed; the first that is wrong is the last. `name` is the device
     that the board was told to be: to find it at the host, and not for the report."""
 

@@ -11,9 +11,11 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
+
+from msgspec.structs import replace
 
 from microclaw.errors import StoreError
 from microclaw.knowledge.memory import DEVICES, MEMORY, OWNER_ID, PEOPLE, ROOT, day_of, name_of_stem

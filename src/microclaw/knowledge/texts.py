@@ -11,10 +11,11 @@ import os
 import stat
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TypeAlias, TypeVar
+
+from msgspec import Struct
 
 from microclaw.durable import make_folders, open_regular, replace_file
 from microclaw.errors import ConfigError, StoreError
@@ -155,8 +156,7 @@ class TextFiles(Texts):
             return []
 
 
-@dataclass(frozen=True, slots=True)
-class TextRow:
+class TextRow(Struct, frozen=True):
     """A text of the shared store. `version` grows with each change."""
 
     name: str

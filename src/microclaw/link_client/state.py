@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from microclaw.wire.link.values import Value
 
@@ -29,8 +30,7 @@ def new_message_id() -> bytes:
     return (time.time_ns() // 1_000_000).to_bytes(6, "big") + bytes(random)
 
 
-@dataclass(slots=True)
-class LinkState:
+class LinkState(Struct):
     """The link in one boot, written by its thread. `name`: connecting, waiting, pairing, renewing, connected, refused.
 
     Counted since boot: `dropped` log lines and telemetry, `refused_events` that the full outbox did not take.

@@ -10,10 +10,10 @@ import asyncio
 import functools
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Protocol, TypeVar
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from microclaw.devices.calls import Call as DeviceCall
 from microclaw.devices.calls import LogLine

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.boards.firmware import UpdateFacts
@@ -31,8 +32,7 @@ from microclaw.wire.link.messages import (
 KeepEvent: TypeAlias = Callable[[Sql, str, bytes, Event, int], None]
 
 
-@dataclass(slots=True)
-class DeviceReports:
+class DeviceReports(Struct):
     """The receivers of devices' measurements and stored events, and of both to pass on; app/ says them. Nobody
     before.
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, Protocol, TypeAlias
 from weakref import WeakSet
+
+from msgspec import Struct, field
 
 from microclaw.errors import MicroclawError
 from microclaw.link_server.connection import Connection
@@ -50,8 +51,7 @@ class PayloadSource(Protocol):
         """The whole payload, for the device of this link."""
 
 
-@dataclass(slots=True)
-class DeviceUpdates:
+class DeviceUpdates(Struct):
     """`source` None: this host has no updates. `changed` hears of each status of an update that was offered here."""
 
     source: PayloadSource | None = None

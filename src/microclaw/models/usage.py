@@ -6,11 +6,10 @@ When a service reports no tokens, or an answer breaks off, the tokens are estima
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import datetime
 from collections.abc import Sequence
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from microclaw.config.settings import BudgetSettings
 from microclaw.errors import BudgetSpent, ModelError
@@ -107,10 +106,10 @@ class UsageLog:
         if model.name in self._unpriced or (self.limits.day_usd is None and self.limits.person_day_usd is None):
             return used
         nano_usd = await asyncio.to_thread(price, model.name, used.input_tokens, used.output_tokens)
-        return used if nano_usd is None else dataclasses.replace(used, unpriced=0, cost_nano_usd=nano_usd)
+        return used if nano_usd is None else structs.replace(used, unpriced=0, cost_nano_usd=nano_usd)
 
     async def _count(self, model: Model, request: ModelRequest, count: UsageCount, failed: int = 0) -> None:
-        counted = dataclasses.replace(count, requests=1, failed=failed)
+        counted = structs.replace(count, requests=1, failed=failed)
         await self.record(request.asked_by, model.name, request.task, counted)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from microclaw.errors import ProtocolError
 from microclaw.wire.host_api import JsonObject
@@ -12,8 +13,7 @@ from microclaw.wire.host_api import JsonObject
 MAX_EVENT_BYTES: Final = 4 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class LiveEvent:
+class LiveEvent(Struct, frozen=True):
     """`kind` as in docs/reference/events.md, "edges" of a board that is watched, or "lost": so many were missed."""
 
     kind: str

@@ -92,8 +92,7 @@ class Approve(Protocol):
     ) -> Awaitable[None]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """The caller of an act. `device` is the one that is meant where the parameters name none.
 
     `direct`: at the command line of this machine. `asks`: a person may have to say yes yet; else it is said already.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import ClassVar, Final
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from microclaw.boards.firmware import UpdateFacts
 from microclaw.devices.selection import names_text

@@ -10,10 +10,10 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Final, NoReturn, get_args
 
 from msgspec import Struct, json
+from msgspec.structs import replace
 
 from microclaw.errors import ConfigError
 from microclaw.store.rollouts import DeviceState, Progress, RolloutDevice, RolloutRow, RolloutState
@@ -200,7 +200,7 @@ class Rollout:
         return self.plan.stages[self.progress.stage]
 
     def _set(self, device_id: str, **fields: object) -> RolloutDevice:
-        device = self.devices[device_id] = replace(self.devices[device_id], **fields)  # type: ignore[arg-type]
+        device = self.devices[device_id] = replace(self.devices[device_id], **fields)
         return device
 
     def _next(self, now_ms: int) -> Progress:

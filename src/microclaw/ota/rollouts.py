@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from secrets import SystemRandom
@@ -271,7 +270,7 @@ class Rollouts:
             changed = rollout.advance(now_ms, partial(self._can_take, rollout), in_window=is_in_window)
             if not await self._keep(rollout, [*filter(None, noted), *changed]):
                 return  # the next step looks again
-        if replace(before, crashes=rollout.kept.crashes) != rollout.kept:
+        if structs.replace(before, crashes=rollout.kept.crashes) != rollout.kept:
             self._tell(rollout)
             if rollout.kept.state == "halted":
                 await self._call_off(rollout)

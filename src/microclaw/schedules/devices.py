@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final
 
 from msgspec import structs
@@ -32,7 +31,7 @@ def with_device_ids(schedule: Schedule, devices: Registry) -> Schedule:
         for one in devices.list()
         if one.name in named or one.device_id in named or _is_named(one.name, words)
     }
-    return replace(schedule, deed=structs.replace(deed, devices=known))
+    return structs.replace(schedule, deed=structs.replace(deed, devices=known))
 
 
 def with_current_names(schedule: Schedule, devices: Registry) -> Schedule:
@@ -49,7 +48,7 @@ def with_current_names(schedule: Schedule, devices: Registry) -> Schedule:
     if device is not None and not any(reference in called for reference in needed):
         needed = [device]
     gone = (name for number, name in then.items() if number not in now and (number in needed or name in needed))
-    return replace(
+    return structs.replace(
         schedule,
         what=_renamed(schedule.what, shown),
         deed=deed,

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Generic, Literal, TypeAlias, TypeVar
+
+from msgspec import Struct
 
 from microclaw.errors import DeployRejected, DeviceBusy, Overloaded, UnknownName
 from microclaw.store.journal import Work, no_work
@@ -23,8 +24,7 @@ _KEPT_ENDED: Final = 200
 MAX_NUMBER: Final = 2**63 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class ImageRow:
+class ImageRow(Struct, frozen=True):
     """A program's bytes under their SHA-256 (hex); `meta` is JSON text of the caller's."""
 
     sha256: str
@@ -34,8 +34,7 @@ class ImageRow:
     created_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class ProofRow:
+class ProofRow(Struct, frozen=True):
     """The proof of an image when it was installed on a device; `document` is JSON text of the caller's."""
 
     device_id: str
@@ -44,8 +43,7 @@ class ProofRow:
     document: str
 
 
-@dataclass(frozen=True, slots=True)
-class ChangeRow:
+class ChangeRow(Struct, frozen=True):
     """The columns of a change that the store itself uses; `undoes` is the change that it reverts."""
 
     change_id: int
@@ -56,8 +54,7 @@ class ChangeRow:
     undoes: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class DeferredRow:
+class DeferredRow(Struct, frozen=True):
     """The columns of a deferred act that the store itself uses."""
 
     deferred_id: int

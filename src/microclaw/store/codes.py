@@ -6,8 +6,9 @@ What is a transaction here is one over all hosts that share the store: a code is
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from microclaw.store.rows import Table, delete, first, insert, reads, scalar, select, writes
 from microclaw.store.sql import Sql
@@ -16,8 +17,7 @@ SECRET: Final = "secret"  # noqa: S105 - the kind of the codes that boards are p
 FOREIGN_KEPT_MS: Final = 3_600_000  # another host's clock may be behind: so long after its end its code may go
 
 
-@dataclass(frozen=True, slots=True)
-class CodeRow:
+class CodeRow(Struct, frozen=True):
     """`holder` has it: an account, an address, a person's or a device's id, "" where nobody has it yet. It takes one of
     the places of `place`: a channel, a range of addresses; of a secret it is the board's profile. `about` is a name.
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Final, Literal, TypeAlias
+
+from msgspec import Struct
 
 from microclaw.errors import UnknownName
 from microclaw.operations.result import Result
@@ -19,8 +20,7 @@ MAX_GROUPS_FOUND_ON: Final = 20  # of what one board had first: it pushes its ow
 KEPT_REPORTS: Final = 5  # of a group
 
 
-@dataclass(frozen=True, slots=True)
-class CrashReport:
+class CrashReport(Struct, frozen=True):
     """One crash as a board told it, cleaned and cut. `version` is of the program, or of the firmware for a reset."""
 
     device_id: str
@@ -62,8 +62,7 @@ class CrashGroup(Result, frozen=True, rename={"crash_id": "id"}):
         return ", ".join(self.devices) if len(self.devices) <= 3 else f"{len(self.devices)} boards"
 
 
-@dataclass(frozen=True, slots=True)
-class StoredCrash:
+class StoredCrash(Struct, frozen=True):
     """The result of keeping a report: its group's number, if it is a new one, how often it was seen by now."""
 
     crash_id: int

@@ -15,9 +15,10 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import ExitStack, asynccontextmanager, closing, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
+
+from msgspec import Struct
 
 from microclaw.errors import Overloaded, StoreError, StoreUnwritable
 from microclaw.store.sql import Sql
@@ -157,8 +158,7 @@ def _open(path: Path) -> tuple[int, SqliteConnection, SqliteConnection]:
     return lock, writer, reader
 
 
-@dataclass(slots=True)
-class Job(Generic[T]):
+class Job(Struct, Generic[T]):
     """`work` None: the store's connection is told to `rewrite`, by itself."""
 
     work: Callable[[Sql], T] | None

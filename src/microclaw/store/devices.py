@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from microclaw.addresses import is_of_one_machine
 from microclaw.store.crashes import move_crashes
@@ -12,13 +15,14 @@ from microclaw.store.sql import Sql
 from microclaw.store.telemetry import move_series
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceRow:
+class DeviceRow(Struct, frozen=True):
     """`transports` are addresses in order; no two devices share one. `firmware` are the words of a description.
 
     `reached`: it has answered, or came by itself, or was entered before that was kept. `host` is the name of the host
     of a cluster whose machine has its ports: only there two devices cannot share one.
     """
+
+    beside: ClassVar = frozenset({"transports", "host"})  # no columns
 
     device_id: str
     name: str
@@ -27,8 +31,8 @@ class DeviceRow:
     created_ms: int = 0
     firmware: tuple[str, ...] = ()
     reached: bool = True
-    transports: tuple[str, ...] = field(default=(), metadata={"column": None})
-    host: str | None = field(default=None, metadata={"column": None})
+    transports: tuple[str, ...] = ()
+    host: str | None = None
 
 
 class DeviceTable(Table):

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from typing import Final, Literal, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from microclaw.errors import ConfigError, UnknownName
 from microclaw.store.database import Database
@@ -32,8 +34,7 @@ KEPT_OFFERS: Final = 100  # a device; the oldest that ended give way
 MAX_RELEASES: Final = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class KeyRow:
+class KeyRow(Struct, frozen=True):
     """`public_der` is the SubjectPublicKeyInfo."""
 
     key_id: str
@@ -42,8 +43,7 @@ class KeyRow:
     added_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class ReleaseRow:
+class ReleaseRow(Struct, frozen=True):
     """Of kind `keys`, `board`, `channel` and `sha256` are "" and `size_bytes` 0; `device` is "" for every device.
 
     `revisions` are sorted; none: for boards of each. `release_id` 0 is not stored yet. `manifest` as it was signed.
@@ -62,8 +62,8 @@ class ReleaseRow:
     key_id: str
     created: str
     expires: str
-    manifest: bytes = field(repr=False)
-    signature: bytes = field(repr=False)
+    manifest: bytes
+    signature: bytes
     published_ms: int
     published_by: str
     revisions: tuple[str, ...]
@@ -81,8 +81,7 @@ class ReleaseRow:
         return f"until {self.expires[:10]}{', boards may go back to it' if self.allow_downgrade else ''}"
 
 
-@dataclass(frozen=True, slots=True)
-class OfferRow:
+class OfferRow(Struct, frozen=True):
     """`device_id` is that of the device's link."""
 
     offer_id: int
@@ -105,8 +104,7 @@ class OfferRow:
         return self.version.startswith("keys-")
 
 
-@dataclass(frozen=True, slots=True)
-class ForeignRow:
+class ForeignRow(Struct, frozen=True):
     """The last word of a device about a version that nobody here offered it."""
 
     device_id: str

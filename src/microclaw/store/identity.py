@@ -7,9 +7,10 @@ that a copied token is not taken for a guess; they are not valid.
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal, TypeAlias
+
+from msgspec import Struct
 
 from microclaw.errors import StoreError
 from microclaw.store.codes import SECRET, claim_secret, spend_secrets
@@ -36,8 +37,7 @@ _LIVE: Final = """SELECT device_id FROM tokens WHERE state IN ('current', 'pendi
     UNION SELECT device_id FROM certificates WHERE revoked_ms IS NULL"""
 
 
-@dataclass(frozen=True, slots=True)
-class TokenRow:
+class TokenRow(Struct, frozen=True):
     """`hash` is the SHA-256 of the whole token text; `used_ms` is its last noted use."""
 
     hash: bytes
@@ -47,8 +47,7 @@ class TokenRow:
     used_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CertificateRow:
+class CertificateRow(Struct, frozen=True):
     """`serial` in lower-case hexadecimal without a lead."""
 
     serial: str
@@ -59,8 +58,7 @@ class CertificateRow:
     revoked_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class XiaozhiClientRow:
+class XiaozhiClientRow(Struct, frozen=True):
     """The installation of xiaozhi's firmware that was paired: `client` is the SHA-256 of its Client-Id."""
 
     device_id: str

@@ -10,8 +10,10 @@ turn, and only when no older message of its chat waits at another host.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from microclaw.events import Attachment, Inbound
 from microclaw.store.journal import EffectRow, Work, check_host, no_work, take_effects
@@ -23,8 +25,7 @@ Claim: TypeAlias = Literal["begun", "waits", "gone"]
 """What became of a message's claim: an older one of its chat waits at another host, or it is another host's itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True):
     """A message on the disk. `starts`: how many turns began for it before; more than 0 after a crash. `begun`: the next
     start is counted already."""
 
@@ -35,8 +36,7 @@ class Message:
     begun: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class LeftMessages:
+class LeftMessages(Struct, frozen=True):
     """The work of hosts that are not alive: messages without an answer, and effects without an end. All of it is this
     host's now."""
 

@@ -6,8 +6,9 @@ The rows of a turn go with its answer (store/inbox.py); its effects stay for a w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple, TypeAlias
+
+from msgspec import Struct, field
 
 from microclaw.errors import StoreError, TakenOver
 from microclaw.store.rows import TimedTable, insert, reads, scalar, select, update
@@ -24,8 +25,7 @@ _OPEN: Final = "state IN ('planned', 'started')"  # microclaw 0.1.0 planned an e
 _ORDER: Final = "ORDER BY planned_ms, turn_id, iteration, position"
 
 
-@dataclass(frozen=True, slots=True)
-class TurnRow:
+class TurnRow(Struct, frozen=True):
     """A row of the turn that answers a message."""
 
     message_id: int
@@ -41,16 +41,15 @@ class EffectKey(NamedTuple):
     position: int
 
 
-@dataclass(frozen=True, slots=True)
-class EffectRow:
+class EffectRow(Struct, frozen=True):
     """`arguments` and `result` are JSON text. dropped: it never started. `planned_ms` is when it started or ended."""
 
-    turn: str = field(metadata={"column": "turn_id"})
+    turn: str = field(name="turn_id")
     iteration: int
     position: int
     tool: str
     arguments: str
-    effect: str = field(metadata={"column": "class"})
+    effect: str = field(name="class")
     state: EffectState
     result: str | None
     planned_ms: int

@@ -8,8 +8,10 @@ once; `end_in` joins that of the outbox, so that a task that was taken has one e
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 from microclaw.boards.firmware import UpdateFacts
 from microclaw.errors import TakenOver
@@ -20,8 +22,7 @@ KEPT_EVENTS: Final = 1000  # a device; the oldest give way
 MAX_OPEN: Final = 8  # tasks of a device
 
 
-@dataclass(frozen=True, slots=True)
-class Presence:
+class Presence(Struct, frozen=True):
     """A device's last `hello`, and when it was last connected."""
 
     device_id: str
@@ -34,8 +35,7 @@ class Presence:
     ota: UpdateFacts | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class EventRow:
+class EventRow(Struct, frozen=True):
     """`payload` is the message as CBOR; `number` grows by time over all devices."""
 
     number: int
@@ -71,8 +71,7 @@ class LinkEventTable(RowTable[Presence]):
         return select(sql, EventRow, "link_events WHERE number > ? ORDER BY number LIMIT ?", (number, limit))
 
 
-@dataclass(frozen=True, slots=True)
-class OpenTask:
+class OpenTask(Struct, frozen=True):
     """`task` is the device's own name for it, `message_id` the request's. `host` runs it; None outside of a cluster."""
 
     device_id: str

@@ -12,9 +12,10 @@ the device's cursors. A host that is alone keeps no such row.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import starmap
 from typing import Final
+
+from msgspec import Struct
 
 from microclaw.errors import NewerConnection, Overloaded, StoreError
 from microclaw.store.database import Database
@@ -211,8 +212,7 @@ def _no_link(device_id: str) -> StoreError:
     return StoreError(f"device {device_id} has no link: it was removed")
 
 
-@dataclass(frozen=True, slots=True)
-class LinkHolder:
+class LinkHolder(Struct, frozen=True):
     """`host` is None when the device left."""
 
     device_id: str

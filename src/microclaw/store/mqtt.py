@@ -6,8 +6,9 @@ The buffer is bounded in bytes. When it is full the oldest telemetry is lost fir
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
+
+from msgspec import Struct, field
 
 from microclaw.store.database import Database
 from microclaw.store.rows import RowTable, Table, insert, one_of, reads, scalar, select, writes
@@ -21,8 +22,7 @@ _ROOM: Final = 20  # a full buffer gives up a part of so many, not a row for eac
 _SIZE: Final = f"length(topic) + length(payload) + {ROW_BYTES}"
 
 
-@dataclass(frozen=True, slots=True)
-class BufferedMessage:
+class BufferedMessage(Struct, frozen=True):
     """`topic` is below the host's own one. `number` 0 is not stored yet."""
 
     kind: Kind
@@ -31,8 +31,7 @@ class BufferedMessage:
     number: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class BufferSize:
+class BufferSize(Struct, frozen=True):
     """The number of waiting messages of a kind, and of those lost because the buffer was full."""
 
     messages: int = 0
@@ -40,8 +39,7 @@ class BufferSize:
     lost: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class PublishedDevice:
+class PublishedDevice(Struct, frozen=True):
     """A device at the broker: retained topics below the host's own, and its entities in Home Assistant:
     each one's platform by its key."""
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal, TypeAlias
+
+from msgspec import Struct
 
 from microclaw.errors import StoreError
 from microclaw.store.rows import Table, delete, insert, reads, scalar, select, writes
@@ -36,8 +37,7 @@ _BEST_OF_ANY: Final = f"SELECT rowid, -rank FROM {_OF_PERSON} ORDER BY rank LIMI
 _NEWEST_OF_ALL: Final = f"SELECT rowid, -bm25(notes_words) FROM {_OF_PERSON} ORDER BY rowid DESC LIMIT ?"  # noqa: S608 - a constant
 
 
-@dataclass(frozen=True, slots=True)
-class NoteFile:
+class NoteFile(Struct, frozen=True):
     """A file as it was indexed: its time and size then, how much of it is read, and the bytes before that place."""
 
     path: str
@@ -47,16 +47,14 @@ class NoteFile:
     tail: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class NewNote:
+class NewNote(Struct, frozen=True):
     person: str
     kind: NoteKind
     at_s: int
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class NoteHit:
+class NoteHit(Struct, frozen=True):
     """A match: its file below the home folder, its text, and when it was written. `score`: the more the better; of the
     table's own hits it is bm25's rank, negated.
     """

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
+
+from msgspec import Struct
 
 from microclaw.store.database import Database
 from microclaw.store.rows import TimedTable, insert, one_of, reads, scalar, select, update, writes
@@ -17,8 +18,7 @@ KEEP_ROWS: Final = 2_000
 DAY_MS: Final = 86_400_000
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxRow:
+class OutboxRow(Struct, frozen=True):
     """`key` is the channel's own id of the message that is answered; `body` is JSON text.
 
     `host` holds it, in a cluster: only that one delivers it while it is alive. None: who has the channel.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
-from typing import Final, Literal, TypeAlias, TypeVar
+from typing import ClassVar, Final, Literal, TypeAlias, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from microclaw.store.rows import RowTable, Table, delete, first, insert, reads, select, update, writes
 from microclaw.store.sql import Sql
@@ -20,18 +22,30 @@ def person_behind(person_id: str) -> str:
     return person_id.partition(LIMIT_MARK)[0]
 
 
-@dataclass(frozen=True, slots=True)
-class Person:
+class Person(Struct, frozen=True):
     """Somebody this host knows. `person_id` is what messages and tokens carry; an automation is no person.
 
     `addresses` are (channel, external id), oldest first; no two people share one.
     """
 
+    beside: ClassVar = frozenset({"addresses"})  # no columns
+
     person_id: str
     name: str
     role: Role | Literal["automation"]
-    created_ms: int = field(default=0, compare=False)
-    addresses: tuple[tuple[str, str], ...] = field(default=(), compare=False, metadata={"column": None})
+    created_ms: int = 0
+    addresses: tuple[tuple[str, str], ...] = ()
+
+    def __eq__(self, other: object) -> bool:
+        """The same person with the same name and role."""
+        return isinstance(other, Person) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    @property
+    def _key(self) -> tuple[str, str, str]:
+        return self.person_id, self.name, self.role
 
 
 class PeopleTable(Table):
@@ -84,22 +98,23 @@ def _put(sql: Sql, person: Person, now_ms: int) -> None:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(Struct, frozen=True):
     """`hash` is the SHA-256 of the whole token text; `expires_ms` None never ends; `scope` as auth.tokens has it.
 
     `person` is the one that it comes in as: with the person's role, or less by its scope. A row has "" there.
     """
 
+    beside: ClassVar = frozenset({"person"})  # no columns
+
     token_id: str
     name: str
     person_id: str
-    hash: bytes = field(repr=False)
+    hash: bytes
     made_ms: int
     expires_ms: int | None = None
     used_ms: int | None = None
     scope: Scope = "all"
-    person: Person = field(default=Person("", "", "read-only"), metadata={"column": None})
+    person: Person = Person("", "", "read-only")
 
     @property
     def number(self) -> str:

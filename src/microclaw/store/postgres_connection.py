@@ -12,11 +12,11 @@ import secrets
 import socket
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 import psycopg
+from msgspec import Struct
 from psycopg import conninfo
 from psycopg.pq import TransactionStatus
 
@@ -246,8 +246,7 @@ class PostgresConnection:
             self._changed.add(table)
 
 
-@dataclass
-class Waiting:
+class Waiting(Struct):
     """A statement that goes with the next one, unless somebody wants to know how many rows it changes."""
 
     connection: PostgresConnection

@@ -6,8 +6,10 @@ What a rollout decided and what became of a device is on the disk before anythin
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
 from typing import Literal, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from microclaw.store.rows import Table, first, insert, reads, select, update, writes
 from microclaw.store.sql import Sql
@@ -18,8 +20,7 @@ KEPT_ROLLOUTS = 100
 """The newest are kept; open ones always."""
 
 
-@dataclass(slots=True)
-class RolloutRow:
+class RolloutRow(Struct):
     """`plan` is JSON; `undoes` the rollout that this one reverts; `person_id` began it. `rollout_id` 0 is not stored
     yet.
     """
@@ -33,8 +34,7 @@ class RolloutRow:
     began_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Struct, frozen=True):
     """The state of a rollout. `stage` counts from 0; `soaking_since_ms`: its devices are through, the gates held."""
 
     state: RolloutState
@@ -45,8 +45,7 @@ class Progress:
     soaking_since_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RolloutDevice:
+class RolloutDevice(Struct, frozen=True):
     """`from_version` is what it ran when the rollout began. `error`: why the update failed, in the device's words."""
 
     device_id: str
@@ -99,7 +98,12 @@ class RolloutTable(Table):
             return False
         update(sql, "rollouts", {"rollout_id": rollout_id}, **asdict(now))
         for device in rows:
-            update(sql, "rollout_devices", {"rollout_id": rollout_id, "device_id": device.device_id}, **asdict(device))
+            update(
+                sql,
+                "rollout_devices",
+                {"rollout_id": rollout_id, "device_id": device.device_id},
+                **asdict(device),
+            )
         return True
 
 

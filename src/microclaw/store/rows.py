@@ -1,8 +1,7 @@
-"""Frozen dataclasses as rows: a field is the column of the same name. It knows no table and opens no database.
+"""Structs as rows: a field is the column of its encoded name. It knows no table and opens no database.
 
-Its type says how it is kept: numbers, texts and bytes as they are, a truth as 0 or 1, all else as JSON. Its metadata
-says what is different: `column` is another name, or None for a field that is no column; `read` and `write` are for JSON
-of another form.
+Its type says how it is kept: numbers, texts and bytes as they are, a truth as 0 or 1, a string enum by its value, all
+else as JSON. Fields that the class names in `beside` are no columns.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import json
 import typing
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import fields
+from enum import StrEnum
 from functools import cache, wraps
 from types import NoneType, UnionType
 from typing import Any, ClassVar, Concatenate, Final, Generic, Literal, ParamSpec, TypeVar, Union
@@ -233,12 +232,11 @@ def _plan(kind: type[Any]) -> tuple[tuple[str, str, Any, Any], ...]:
 
 @cache
 def _plan_once(kind: Any) -> tuple[tuple[str, str, Any, Any], ...]:
-    types = typing.get_type_hints(kind)
+    types, beside = typing.get_type_hints(kind), getattr(kind, "beside", ())
     return tuple(
-        (field.name, column, field.metadata.get("read", read), field.metadata.get("write", write))
-        for field in fields(kind)
-        for read, write in [stored_form(types[field.name], f"{kind.__name__}.{field.name}")]
-        if (column := field.metadata.get("column", field.name)) is not None
+        (name, column, *stored_form(types[name], f"{kind.__name__}.{name}"))
+        for name, column in zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True)
+        if name not in beside
     )
 
 
@@ -247,6 +245,8 @@ def stored_form(kind: Any, what: str) -> tuple[Any, Any]:
     parts = typing.get_args(kind) if typing.get_origin(kind) in (Union, UnionType) else (kind,)
     if kind is bool or all(part in _PLAIN or typing.get_origin(part) is Literal for part in parts):
         return bool if kind is bool else None, None
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return kind, str
 
     def read(text: str | None) -> Any:
         try:

@@ -7,10 +7,9 @@ end. What a crash leaves claimed or started is found again by `open_runs`.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from microclaw.errors import StoreError, TakenOver
 from microclaw.operations.operation import Permission
@@ -71,37 +70,37 @@ class Prompt(_Tagged, frozen=True, tag="prompt"):
 Deed: TypeAlias = ToolAct | Prompt
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(Struct, frozen=True):
     """`said` is the time in the person's words, `what` the action; results go to the chat that it was made in.
     `approved` is the permission that its action needed then; `why` says why it is paused or over. `schedule_id` 0 is
     not stored yet. `lost` is the name of a device that it needs and that is gone (schedules/devices.py).
     """
 
+    beside: ClassVar = frozenset({"lost"})  # no columns
+
     said: str
     what: str
     timing: Timing
-    deed: Deed = field(metadata={"column": "act"})
-    person_id: str = field(metadata={"column": "principal"})
+    deed: Deed = field(name="act")
+    person_id: str = field(name="principal")
     channel: str
     chat_id: str
     device: str | None
     missed: Missed
-    approved: Permission = field(metadata={"read": Permission, "write": str})
+    approved: Permission
     next_ms: int | None
     schedule_id: int = 0
     state: ScheduleState = "active"
     why: str = ""
     created_ms: int = 0
-    lost: str | None = field(default=None, metadata={"column": None})
+    lost: str | None = None
 
     @property
     def zone(self) -> str | None:
         return self.timing.zone if isinstance(self.timing, Cron) else None
 
 
-@dataclass(frozen=True, slots=True)
-class RunRow:
+class RunRow(Struct, frozen=True):
     """`woke`: a model was asked for it, or is to be. `host` began it, or took it up; None outside of a cluster."""
 
     schedule_id: int

@@ -13,7 +13,6 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 from urllib.parse import quote, unquote
 
@@ -22,7 +21,7 @@ from msgspec import Struct, ValidationError, convert, to_builtins
 
 from microclaw.errors import UnknownName
 from microclaw.store.journal import Work
-from microclaw.store.rows import TimedTable, delete, exists, insert, reads, scalar, select, update, writes
+from microclaw.store.rows import TimedTable, delete, exists, insert, reads, scalar, update, writes
 from microclaw.store.sql import Sql
 
 Role: TypeAlias = Literal["user", "assistant"]
@@ -63,13 +62,12 @@ class SessionMessage(Struct, frozen=True, omit_defaults=True):
     question: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SessionEntry:
+class SessionEntry(Struct, frozen=True):
     """A conversation in the list: `name` as `session_name` makes it, `changed_s` when it was last written to."""
 
     name: str
     size_bytes: int
-    changed_s: float = field(metadata={"column": "changed_ms", "read": lambda changed_ms: changed_ms / 1000})
+    changed_s: float
 
 
 class Sessions(TimedTable):
@@ -97,7 +95,8 @@ class Sessions(TimedTable):
     @reads
     def list(self, sql: Sql) -> tuple[SessionEntry, ...]:
         """Every conversation, the one written to last first."""
-        return select(sql, SessionEntry, "sessions ORDER BY changed_ms DESC, name")
+        rows = sql.execute("SELECT name, size_bytes, changed_ms FROM sessions ORDER BY changed_ms DESC, name")
+        return tuple(SessionEntry(name, size_bytes, changed_ms / 1000) for name, size_bytes, changed_ms in rows)
 
     @reads
     def show(self, sql: Sql, name: str, newest: int = DEFAULT_NEWEST) -> tuple[SessionMessage, ...]:

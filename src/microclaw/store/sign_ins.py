@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Final
+from typing import ClassVar, Final
+
+from msgspec import Struct
 
 from microclaw.store.people import CredentialTable, Person
 from microclaw.store.rows import RowTable
@@ -13,22 +14,23 @@ LONGEST_MS: Final = 30 * 86_400_000
 CLOCK_BACK_MS: Final = 300_000
 
 
-@dataclass(frozen=True, slots=True)
-class SignIn:
+class SignIn(Struct, frozen=True):
     """A session. `hash` is the SHA-256 of its secret; `how` is "link" or "password"; `agent` what the browser said.
 
     `person` is whose it is, as they are now; a row has "" there.
     """
 
+    beside: ClassVar = frozenset({"person"})  # no columns
+
     sign_in_id: str
     person_id: str
-    hash: bytes = field(repr=False)
+    hash: bytes
     how: str
     address: str
     agent: str
     made_ms: int
     used_ms: int
-    person: Person = field(default=Person("", "", "read-only"), metadata={"column": None})
+    person: Person = Person("", "", "read-only")
 
     @property
     def number(self) -> str:
@@ -49,12 +51,11 @@ class SignInTable(CredentialTable[SignIn]):
     followed = frozenset({"people", "sign_ins"})
 
 
-@dataclass(frozen=True, slots=True)
-class PasswordRow:
+class PasswordRow(Struct, frozen=True):
     """`hash` in the PHC string format, with its salt and parameters."""
 
     person_id: str
-    hash: str = field(repr=False)
+    hash: str
     set_ms: int
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import astuple, dataclass, field
 from typing import Final, Literal, TypeAlias
+
+from msgspec import Struct, field
 
 from microclaw.store.rows import RowTable, reads, select, update, writes
 from microclaw.store.sql import Sql
@@ -22,8 +21,7 @@ TaskEnding: TypeAlias = Literal[
 OPEN: Final = ("queued", "running")
 
 
-@dataclass(frozen=True, slots=True)
-class FileRow:
+class FileRow(Struct, frozen=True, array_like=True):
     """A file that a task left: `name` is relative, with / between folders."""
 
     name: str
@@ -31,16 +29,7 @@ class FileRow:
     media_type: str
 
 
-def _files(text: str) -> tuple[FileRow, ...]:
-    return tuple(FileRow(*one) for one in json.loads(text))
-
-
-def _of_files(files: Sequence[FileRow]) -> str:
-    return json.dumps([astuple(one) for one in files])
-
-
-@dataclass(frozen=True, slots=True)
-class TaskRow:
+class TaskRow(Struct, frozen=True):
     """One task. `number` 0 is not stored yet. `person_id` is who may see it, `asked_by` the name that people read,
     `device_id` the device whose task it is. `allow` is the name that it has in the allowlist, None without a network.
     `output` is the tail of what it printed; `kept_bytes` what its files take.
@@ -55,7 +44,7 @@ class TaskRow:
     code_sha256: str
     limits: str  # JSON of sandbox.job.SandboxLimits
     created_ms: int
-    number: int = field(default=0, metadata={"column": "task_number"})
+    number: int = field(default=0, name="task_number")
     device_id: str | None = None
     inputs: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
@@ -66,7 +55,7 @@ class TaskRow:
     reason: str = ""
     output: bytes = b""
     output_bytes: int = 0
-    files: tuple[FileRow, ...] = field(default=(), metadata={"read": _files, "write": _of_files})
+    files: tuple[FileRow, ...] = ()
     refused: tuple[tuple[str, str], ...] = ()
     kept_bytes: int = 0
     started_ms: int | None = None
@@ -80,11 +69,10 @@ class TaskRow:
         return self.state in OPEN
 
 
-@dataclass(frozen=True, slots=True)
-class TaskResult:
+class TaskResult(Struct, frozen=True):
     """The room that the result of an ended task takes."""
 
-    number: int = field(metadata={"column": "task_number"})
+    number: int = field(name="task_number")
     person_id: str
     kept_bytes: int
     ended_ms: int

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
@@ -28,8 +27,7 @@ IDLE_MS: Final = 7 * DAY_MS  # so long without a value, a series gives way to a 
 Source: TypeAlias = Literal["raw", "minutes", "hours"]
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
+class Point(Struct, frozen=True):
     """A value of a device's series, when it reached this host."""
 
     device_id: str

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
 from typing import Final, Literal, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import astuple
 
 from microclaw.store.rows import Table, reads, writes
 from microclaw.store.sql import Sql
@@ -22,8 +24,7 @@ _COLUMNS: Final[dict[UsageGroup, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class UsageKey:
+class UsageKey(Struct, frozen=True):
     """The person, model and task of a count; `day` is YYYY-MM-DD of the person's calendar."""
 
     day: str
@@ -34,8 +35,7 @@ class UsageKey:
     task: str
 
 
-@dataclass(frozen=True, slots=True)
-class UsageCount:
+class UsageCount(Struct, frozen=True):
     """Counters that add up. `estimated` requests reported no tokens; the price of `unpriced` ones is unknown."""
 
     requests: int = 0
@@ -59,7 +59,7 @@ class UsageCount:
         return self.cost_nano_usd / 1e9
 
 
-_NAMES: Final = tuple(field.name for field in fields(UsageCount))
+_NAMES: Final = UsageCount.__struct_fields__
 _SUMS: Final = ", ".join(f"coalesce(sum({name}), 0)" for name in _NAMES)
 
 

@@ -13,7 +13,6 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -112,8 +111,8 @@ class TaskService:
         if not await self._table.take(row):
             return
         _log.warning("task %d was interrupted by a host's end", row.number)
-        ended = replace(_stopped(row, "interrupted"), ended_ms=now_ms())
-        await self._table.put(replace(ended, host=self._table.host))
+        ended = structs.replace(_stopped(row, "interrupted"), ended_ms=now_ms())
+        await self._table.put(structs.replace(ended, host=self._table.host))
         await asyncio.to_thread(self._folders.clean, row.number)
         self.record(ended_event(ended))
 
@@ -176,7 +175,7 @@ class TaskService:
             created_ms=now_ms(),
             host=self._table.host,
         )
-        row = replace(row, number=await self._table.add(row))
+        row = structs.replace(row, number=await self._table.add(row))
         try:
             files = await asyncio.to_thread(self._folders.put, row.number, job.files)
         except BaseException:
@@ -203,14 +202,16 @@ class TaskService:
     async def _run(self, live: LiveTask) -> None:
         """One task from its start to its end. Its own failures do not leave it."""
         try:
-            await self._set(live, replace(live.row, state="running", started_ms=now_ms()))
+            await self._set(live, structs.replace(live.row, state="running", started_ms=now_ms()))
             self.record(started_event(live))
             ended = await self._outcome(live)
         except MicroclawError as exc:
-            ended = replace(live.row, state="failed", ending="not_run", reason=exc.message)
+            ended = structs.replace(live.row, state="failed", ending="not_run", reason=exc.message)
         except Exception:
             _log.exception("task %d failed inside the host", live.row.number)
-            ended = replace(live.row, state="failed", ending="not_run", reason="a fault inside the host; see its log")
+            ended = structs.replace(
+                live.row, state="failed", ending="not_run", reason="a fault inside the host; see its log"
+            )
         await self._end(live, ended)
 
     async def _outcome(self, live: LiveTask) -> TaskRow:
@@ -227,7 +228,7 @@ class TaskService:
         files = await asyncio.to_thread(self._folders.keep, live.row.number, end.kept)
         missing = {name: "it was not written" for name in live.row.keep if name not in end.kept}
         is_done = end.ending == "ended" and end.exit_code == 0
-        return replace(
+        return structs.replace(
             live.row,
             state="done" if is_done else "failed",
             ending=end.ending,
@@ -251,7 +252,7 @@ class TaskService:
             return await run_sandboxed(job, folder, live.printed, self._sandbox)
 
     async def _end(self, live: LiveTask, ended: TaskRow) -> None:
-        ended = replace(await self._with_output(live, ended), ended_ms=now_ms())
+        ended = structs.replace(await self._with_output(live, ended), ended_ms=now_ms())
         self._unkept[ended.number] = ended
         try:
             await asyncio.to_thread(self._folders.clean, ended.number)
@@ -278,7 +279,7 @@ class TaskService:
             except OSError as exc:
                 _log.warning("only the end of what task %d printed is kept: %s", ended.number, exc)
         printed = max(ended.output_bytes, len(output))
-        return replace(ended, output=output[-TAIL_BYTES:], output_bytes=printed, kept_bytes=kept)
+        return structs.replace(ended, output=output[-TAIL_BYTES:], output_bytes=printed, kept_bytes=kept)
 
     async def _set(self, live: LiveTask, row: TaskRow) -> None:
         live.row = row
@@ -419,8 +420,8 @@ class TaskService:
 def _stopped(row: TaskRow, why: TaskEnding) -> TaskRow:
     """The row of one that was ended early, or never began."""
     if why == "cancelled":
-        return replace(row, state="cancelled", ending="cancelled")
-    return replace(row, state="failed", ending="interrupted", reason=CLEANED)
+        return structs.replace(row, state="cancelled", ending="cancelled")
+    return structs.replace(row, state="failed", ending="interrupted", reason=CLEANED)
 
 
 def _at_another(row: TaskRow) -> Overloaded:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final, TypeAlias
+
+from msgspec import Struct
 
 from microclaw.devices.calls import LogLine, LogPage
 from microclaw.devices.log_ring import LogRing
@@ -23,8 +24,7 @@ _RESTARTED_MS: Final = 5_000.0
 _DRIFT: Final = 1e-3
 
 
-@dataclass(slots=True)
-class _Heard:
+class _Heard(Struct):
     """The place up to which a program was read. `started_ms`: when it printed first, by this host's clock."""
 
     next: int

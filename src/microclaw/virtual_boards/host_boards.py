@@ -13,11 +13,12 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Set
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from microclaw.backoff import Backoff
 from microclaw.clock import now_ms
@@ -32,8 +33,7 @@ BOARD: Final = "virtual"
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class RestartLimits:
+class RestartLimits(Struct, frozen=True):
     """At most so many restarts in `window_s`; the pause doubles with each restart in that time."""
 
     restarts: int = 3
@@ -41,8 +41,10 @@ class RestartLimits:
     pause_s: float = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class BoardStanding:
+_LIMITS: Final = RestartLimits()
+
+
+class BoardStanding(Struct, frozen=True):
     """The state of a board's process. `last_ms` is the Unix time of its last restart, `reason` how it ended."""
 
     state: Literal["running", "restarting", "failed", "removed"] = "running"
@@ -62,8 +64,7 @@ class BoardStanding:
         return f"restarted {count_text(self.restarts, 'time')}, last {moment_text(self.last_ms)}"
 
 
-@dataclass(slots=True)
-class _Board:
+class _Board(Struct):
     name: str
     process: VirtualBoardProcess
     device_id: str = ""
@@ -83,7 +84,7 @@ class VirtualBoards:
         put_back: Callable[[str], Awaitable[object]],
         *,
         ids: Path,
-        limits: RestartLimits = RestartLimits(),
+        limits: RestartLimits = _LIMITS,
         prefix: str = "",
         process: Callable[[str], VirtualBoardProcess] = lambda name: VirtualBoardProcess(name=name, board=BOARD),
     ) -> None:

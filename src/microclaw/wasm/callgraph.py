@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final, TypeVar
+
+from msgspec import Struct
 
 from microclaw.wasm.inspect import Module, parse_module
 from microclaw.wasm.opcodes import Calls, calls_of
@@ -16,8 +17,7 @@ _CUSTOM: Final = 0
 _FUNCTION_NAMES: Final = 1
 
 
-@dataclass(frozen=True, slots=True)
-class CallGraph:
+class CallGraph(Struct, frozen=True):
     """Functions are indices over imports and own functions, as in the module."""
 
     module: Module

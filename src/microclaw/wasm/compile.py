@@ -8,12 +8,12 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from msgspec import msgpack
+from msgspec import Struct, msgpack
+from msgspec.structs import replace
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.builds.cache import BuildCache, default_cache
@@ -68,8 +68,7 @@ _MAX_DEPENDENCIES_BYTES: Final = 1 << 20
 _NO_USLEEP: Final = "MICROCLAW_NO_USLEEP"
 
 
-@dataclass(frozen=True, slots=True)
-class _Build:
+class _Build(Struct, frozen=True):
     """The result of compiler and linker, before any board's checks: the cache stores this."""
 
     wasm: bytes

@@ -6,10 +6,10 @@ import difflib
 import functools
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final, Literal, TypeAlias, cast
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.boards.profile import BoardProfile
@@ -129,8 +129,7 @@ _DECLARATION: Final = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class PinMark:
+class PinMark(Struct, frozen=True):
     """A pin that the source opens with a number known at compile time; pin -1 is none that any chip has."""
 
     pin: int
@@ -140,8 +139,7 @@ class PinMark:
     column: int
 
 
-@dataclass(frozen=True, slots=True)
-class CompilerReport:
+class CompilerReport(Struct, frozen=True):
     """One run of the compiler: the findings, and the pins that pin_marks.h made it name."""
 
     diagnostics: tuple[Diagnostic, ...] = ()

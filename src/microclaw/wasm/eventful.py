@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from microclaw.builds.outputs import read_output, write_input
 from microclaw.builds.process import Processes, ProcessResult, build_failure
@@ -44,8 +46,7 @@ _UNWINDERS: Final = "asyncify_"  # what the pass offers to a host that unwinds; 
 _MAINS: Final = frozenset(("__main_void", "__main_argc_argv"))
 
 
-@dataclass(frozen=True, slots=True)
-class LinkedProgram:
+class LinkedProgram(Struct, frozen=True):
     """A linked program. `compiled_bytes` is its size without the shim where it was made event-driven, else None."""
 
     wasm: bytes
@@ -53,8 +54,7 @@ class LinkedProgram:
     compiled_bytes: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Linker:
+class Linker(Struct, frozen=True):
     """Everything that linking one program takes; `directory` holds its program.o."""
 
     toolchain: Toolchain

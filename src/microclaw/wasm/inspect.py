@@ -7,8 +7,9 @@ refused with a `FeatureError` that names the feature; bytes that are no module a
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from microclaw.wasm.wasm_image import Import, Signature
 from microclaw.wire.wasm_binary import HEADER, FeatureError, ModuleError, Reader
@@ -21,15 +22,13 @@ _LATER_SECTIONS: Final = {12: "bulk-memory", 13: "exception-handling"}
 _LAST_SECTION: Final = 11
 
 
-@dataclass(frozen=True, slots=True)
-class Export:
+class Export(Struct, frozen=True):
     name: str
     kind: str
     index: int
 
 
-@dataclass(frozen=True, slots=True)
-class Global:
+class Global(Struct, frozen=True):
     """`value` is that of an i32.const initializer, else None."""
 
     type: str
@@ -37,16 +36,14 @@ class Global:
     value: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class DataSegment:
+class DataSegment(Struct, frozen=True):
     """`offset` is None when it is not a constant."""
 
     offset: int | None
     data: bytes
 
 
-@dataclass(slots=True)
-class Module:
+class Module(Struct):
     """The parts of a module that checks ask for."""
 
     types: list[Signature] = field(default_factory=list)

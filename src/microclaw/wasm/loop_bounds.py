@@ -7,8 +7,9 @@ index only.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Final, TypeAlias
+
+from msgspec import Struct, field
 
 Code: TypeAlias = Sequence[tuple[int, tuple[int, ...]]]
 """A body's instructions: opcodes with their operands."""
@@ -21,8 +22,7 @@ _MEMORY: Final = -1  # in the place of a local
 _MAX_STEP: Final = 1 << 16  # a larger one might jump over what it is compared with
 
 
-@dataclass(slots=True)
-class Loop:
+class Loop(Struct):
     """A loop of a function's body, from `begin` to `end` in its code: what it does, how it goes round and ends."""
 
     number: int
@@ -90,8 +90,7 @@ def _step(code: Code, writes: Sequence[int], loop: Loop) -> int:
     return step[0]
 
 
-@dataclass(frozen=True, slots=True)
-class _Operand:
+class _Operand(Struct, frozen=True):
     """A local, something in memory, or a constant; its instructions begin at `begin`."""
 
     begin: int

@@ -5,9 +5,10 @@ Knows functions by index only; loops.py says what they mean. It reads LLVM's obj
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
+
+from msgspec import Struct, field
 
 from microclaw.wasm.loop_bounds import Code, Loop, prove_end
 from microclaw.wasm.opcodes import instructions
@@ -22,8 +23,7 @@ _NEVER_GO_ON: Final = frozenset((_UNREACHABLE, _BR, _BR_TABLE, _RETURN))
 _CONTROL: Final = frozenset((_UNREACHABLE, _BLOCK, _LOOP, _END, _BR, 13, _BR_TABLE, _RETURN, _CALL, 17))
 
 
-@dataclass(slots=True)
-class Function:
+class Function(Struct):
     """The calls of a function, its loops in the order in which they begin, and True if every way through it sleeps."""
 
     calls: set[int] = field(default_factory=set)
@@ -155,8 +155,7 @@ class _Walk:
         return any(a == _CONST and b in _LOADS and _CHECKING.issuperset(last[end:]) for end, (a, b) in pairs)
 
 
-@dataclass(slots=True)
-class _Block:
+class _Block(Struct):
     """A block or loop while it is walked through; the first one is the function's body."""
 
     loop: Loop | None = None

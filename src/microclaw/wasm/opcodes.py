@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from microclaw.wasm.inspect import LATER_TYPES, value_type
 from microclaw.wire.wasm_binary import FeatureError, ModuleError, Reader
@@ -39,8 +40,7 @@ _LATER: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Calls:
+class Calls(Struct, frozen=True):
     """The calls of one function: functions by index, and types of calls through a pointer."""
 
     direct: frozenset[int]

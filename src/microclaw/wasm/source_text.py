@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.boards.profile import BoardProfile
@@ -35,8 +35,7 @@ NOT_HERE: Final = f"{OUR_NAMES}header_"
 """What the compiler says, with a number, of an #include that it reached and that is not here."""
 
 
-@dataclass(frozen=True, slots=True)
-class SourceText:
+class SourceText(Struct, frozen=True):
     """A checked source: `text` goes to the compiler, under the name `file`. Empty: a module came without it."""
 
     file: str

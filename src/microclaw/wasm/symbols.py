@@ -6,8 +6,9 @@ Format: WebAssembly tool-conventions, Linking.md, the custom section "linking", 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from microclaw.wasm.inspect import Module, parse_module
 from microclaw.wasm.source_files import UNIT_NUMBER
@@ -26,8 +27,7 @@ _UNDEFINED: Final = 0x10
 _EXPLICIT_NAME: Final = 0x40
 
 
-@dataclass(frozen=True, slots=True)
-class Variable:
+class Variable(Struct, frozen=True):
     """A variable with static storage, by the compiler's name: main.frame is frame inside of main, .L... a text."""
 
     name: str
@@ -39,8 +39,7 @@ class Variable:
         return "the longest text" if self.name.startswith(".L") else self.name.rpartition(".")[2] or self.name
 
 
-@dataclass(slots=True)
-class Symbols:
+class Symbols(Struct):
     """The symbols of one object file, given and asked for. Undefined functions whose import has another name, and
     what is `static`, are left out; a variable's value is its size in bytes."""
 

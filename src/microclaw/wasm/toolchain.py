@@ -17,9 +17,10 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
+
+from msgspec import Struct
 
 from microclaw.builds.container import IN_IMAGE, container_command
 from microclaw.errors import ConfigError
@@ -114,8 +115,7 @@ _LINK: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Toolchain:
+class Toolchain(Struct, frozen=True):
     """A compiler: its `name` and version, and how the commands of `compiler` and `linker` begin."""
 
     name: str
@@ -214,8 +214,7 @@ class Toolchain:
         return [*self.linker, *_LINK, *wanted, "program.o", *searched, "-o", output]
 
 
-@dataclass(frozen=True, slots=True)
-class CompilerFound:
+class CompilerFound(Struct, frozen=True):
     """One of the compilers there are: its version, or why it cannot be used here and how to get it."""
 
     compiler: str

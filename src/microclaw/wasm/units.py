@@ -10,9 +10,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from microclaw.builds.outputs import read_output
 from microclaw.builds.process import Processes, ProcessResult, build_failure
@@ -39,8 +41,7 @@ _PROBE: Final = f"char microclaw_kind_{{name}}[_Generic(({{name}}), {_CASES}, de
 _STATIC: Final = re.compile(r"[A-Za-z]\w*|_ZL\d.*")  # functions that a macro can rename
 
 
-@dataclass(frozen=True, slots=True)
-class UnitCompiler:
+class UnitCompiler(Struct, frozen=True):
     """`UnitCompiler(text, command, toolchain, directory, processes)`; `command` is of the whole program's file."""
 
     text: SourceText

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import ClassVar, Final
+
+from msgspec import Struct
 
 from microclaw.errors import Diagnostic
 from microclaw.events import ProgramKind
@@ -14,23 +15,20 @@ from microclaw.wasm.source_language import Language
 _NODE: Final = re.compile(rb"/dev/(i2c|spi|uart|ledc)/(\d?)")
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(Struct, frozen=True):
     """A wasm function type: value types "i32", "i64", "f32", "f64"."""
 
     params: tuple[str, ...]
     results: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Import:
+class Import(Struct, frozen=True):
     module: str
     name: str
     signature: Signature
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryUse:
+class MemoryUse(Struct, frozen=True):
     """Linear memory in bytes: what the module declares at start, of it static data and shadow stack."""
 
     initial_bytes: int
@@ -38,8 +36,7 @@ class MemoryUse:
     stack_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(Struct, frozen=True):
     """A wasm module that passed every check for one board.
 
     `pins` are those the source names as constants; a pin computed at run time shows up only in the trial.

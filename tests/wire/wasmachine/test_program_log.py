@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from microclaw.errors import ProtocolError
 from microclaw.wire.wasmachine.program_log import KeptLine, ProgramLog, read_log

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
+
+from msgspec import Struct, field
 
 from microclaw.text import clean_text
 from microclaw.virtual.clock import Clock
@@ -23,8 +24,7 @@ _HANDLE_STEP: Final = 0x400
 C = TypeVar("C")
 
 
-@dataclass(slots=True)
-class AppNetwork:
+class AppNetwork(Struct):
     """`print_line` takes a line of the firmware's. `post_mqtt_event` queues an event for the app; False: it is lost."""
 
     clock: Clock

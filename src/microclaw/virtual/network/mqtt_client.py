@@ -11,8 +11,9 @@ import socket
 import ssl
 import sys
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
 
 from microclaw.backoff import Backoff
 from microclaw.text import clean_text
@@ -48,8 +49,7 @@ OUTBOX_BYTES: Final = 65_536
 _RETURN_CODES: Final = {132: 1, 133: 2, 136: 3, 134: 4, 135: 5}  # of MQTT 5, as paho tells them, to those of 3.1.1
 
 
-@dataclass(slots=True)
-class _Sent:
+class _Sent(Struct):
     """A message under way: its size, and whether an event tells that the broker has it."""
 
     size_bytes: int

@@ -7,8 +7,9 @@ once; channels are numbered across all nodes, so two nodes with one channel each
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct, field
 
 from microclaw.virtual.board import Board
 from microclaw.virtual.filesystem import Errno, OpenFile, PosixError
@@ -29,15 +30,13 @@ _MAX_FREQUENCY_HZ: Final = 80_000_000 >> DUTY_BITS
 """The APB clock divided by 2^13: above it ledc_timer_config finds no divider."""
 
 
-@dataclass(slots=True)
-class _Channel:
+class _Channel(Struct):
     node: int
     duty: int
     pins: dict[int, str] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class _Node:
+class _Node(Struct):
     frequency_hz: int = 0
     configured: bool = False
     paused: bool = False

@@ -6,10 +6,9 @@ else behind the last page. The same is done here by rewriting the memory section
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from microclaw.errors import ProtocolError
 from microclaw.wire.wasm_binary import HEADER, PAGE_BYTES, ModuleError, Reader, read_sections, write_section, write_u32
@@ -20,8 +19,7 @@ _I32 = 0x7F
 _HOST_MEMORY_NAME: Final = "__virtual_memory"
 
 
-@dataclass(slots=True)
-class Layout:
+class Layout(Struct):
     """The places in linear memory; None is not known. `pages` and `max_pages` as the module declares them."""
 
     pages: int | None = None

@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from microclaw.virtual.clock import Alarm, Clock
 
@@ -16,8 +17,7 @@ LOST_RESTART_SHARE: Final = 0.01
 """How often, with the stock firmware's race, an app restarts a one-shot timer before the timer thread has filed it."""
 
 
-@dataclass(slots=True)
-class _Timer:
+class _Timer(Struct):
     number: int
     interval_ms: int
     periodic: bool

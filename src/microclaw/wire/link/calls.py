@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from msgspec import Struct
@@ -71,8 +70,7 @@ class PendingCalls(Generic[P]):
         return [self._calls.pop(message_id) for message_id in over]
 
 
-@dataclass(slots=True)
-class _Answer:
+class _Answer(Struct):
     result: Result | None
     at_ms: float
 

@@ -6,10 +6,11 @@ Big-endian. Answers are matched by frame type and `mid`; what a device's texts m
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import IntEnum
 from struct import Struct
 from typing import Final
+
+import msgspec
 
 from microclaw.errors import DeployRejected, ProtocolError
 
@@ -52,8 +53,7 @@ class Status(IntEnum):
     INTERNAL_SERVER_ERROR = 160
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """`sender` is 0 from a host and the app's id in an event."""
 
     action: Action
@@ -92,8 +92,7 @@ class Request:
         return cls(known, _url(payload[_REQUEST.size : body_at]), mid, payload[body_at:], form, sender)
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(msgspec.Struct, frozen=True):
     """`status` may be a number that Status does not know; `receiver` carries nothing that a host needs."""
 
     status: int
