@@ -18,7 +18,7 @@ class Espeak(SpeechProgram):
     install = "make setup-system, or install the system's package espeak-ng"
 
     def __init__(self, voice: str = DEFAULT_VOICE, *, program: str = "espeak-ng") -> None:
-        super().__init__([program])
+        super().__init__(program)
         self._voice = voice
 
     def readable_text(self, text: str) -> str:

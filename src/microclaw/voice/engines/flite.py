@@ -31,7 +31,7 @@ class Flite(SpeechProgram):
     install = "make setup-system, or install the system's package flite"
 
     def __init__(self, voice: str = DEFAULT_VOICE, *, program: str = "flite") -> None:
-        super().__init__([program])
+        super().__init__(program)
         self._voice = voice
         self._voices: frozenset[str] = frozenset()
 

@@ -19,6 +19,7 @@ from microclaw.text import clean_text
 from microclaw.voice.engines.engine import Speech, Synthesizer, speakable
 from microclaw.voice.engines.engine_sandbox import PROCESSOR_S, EngineNeeds, StartedEngine, start_engine
 
+AT_ONCE: Final = 4
 PLACE_S: Final = 5.0
 RUN_S: Final = 20.0
 MAX_WORDS_BYTES: Final = 300
@@ -30,17 +31,15 @@ _ENVIRONMENT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", *_FOLDERS)
 
 
 class SpeechProgram(Synthesizer):
-    """Runs at most `at_once` processes in the sandbox, which read `readable`; one more waits for PLACE_S."""
+    """Runs at most AT_ONCE processes in the sandbox; one more waits for PLACE_S."""
 
-    at_once: ClassVar[int] = 4
     first_piece_s = RUN_S  # it comes with the whole
     install: ClassVar[str]
     """How to install it."""
 
-    def __init__(self, command: Sequence[str], readable: Sequence[Path] = ()) -> None:
-        self._command = tuple(command)
-        self._readable = tuple(readable)
-        self._places = asyncio.Semaphore(self.at_once)
+    def __init__(self, program: str) -> None:
+        self._program = program
+        self._places = asyncio.Semaphore(AT_ONCE)
 
     @abstractmethod
     async def say(self, text: str) -> tuple[bytes, int]:
@@ -65,7 +64,7 @@ class SpeechProgram(Synthesizer):
             yield Speech(pcm[at : min(at + size, len(pcm) & ~1)], rate_hz)
 
     async def health(self) -> str | None:
-        if not self._command or shutil.which(self._command[0]) is None:
+        if shutil.which(self._program) is None:
             return f"{self.name} is not installed (next: {self.install})"
         try:
             await self.check()
@@ -107,10 +106,10 @@ class SpeechProgram(Synthesizer):
         environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
         named = [Path(word) for name in _FOLDERS for word in environment.get(name, "").split(":") if word]
         folders = [path for path in named if path.is_absolute() and path.is_dir() and not holds_others_files(path)]
-        needs = EngineNeeds([*self._readable, *folders], file_bytes=file_bytes, processor_s=PROCESSOR_S)
+        needs = EngineNeeds(folders, file_bytes=file_bytes, processor_s=PROCESSOR_S)
         try:
             return await start_engine(
-                [*self._command, *words], needs, environment, pass_fds=inherits, stderr=asyncio.subprocess.PIPE
+                [self._program, *words], needs, environment, pass_fds=inherits, stderr=asyncio.subprocess.PIPE
             )
         except (OSError, ValueError) as exc:
             why = exc.strerror if isinstance(exc, OSError) else exc
