@@ -28,13 +28,13 @@ from microclaw.boards.profile import Pin, PinUse
 from microclaw.models.protocol import DeviceContext, KnownDevice, ModelRequest, NamedPin, UserText
 from microclaw.offline.decision import Act
 from microclaw.offline.dialogue import understand
-from microclaw.voice.endpointing import Endpointer, EndpointLimits
 from microclaw.voice.engines.engine import FRAME_BYTES, FRAME_MS, RATE_HZ, Transcript
 from microclaw.voice.engines.engine_pool import PoolLimits
 from microclaw.voice.engines.silero_vad import SileroVoiceDetector
 from microclaw.voice.engines.whisper import WhisperRecognizer
 from microclaw.voice.engines.whisper_models import model_folder
-from microclaw.voice.listening import Recognition
+from microclaw.voice.listening import Endpointer, Recognition
+from microclaw.voice.parts import EndpointLimits
 from microclaw.voice.session import ASK_BACK_BELOW
 
 Outcome: TypeAlias = Literal["right", "asked back", "not caught", "other words", "wrong act"]

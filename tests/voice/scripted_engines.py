@@ -44,8 +44,7 @@ class ScriptedRecognizer(Recognizer):
         assert found is not None
         return found
 
-    async def health(self) -> str | None:
-        return None
+    async def check(self) -> None: ...
 
 
 class Beeps(Synthesizer):
@@ -86,5 +85,4 @@ class Beeps(Synthesizer):
         finally:
             self.closed += 1
 
-    async def health(self) -> str | None:
-        return None
+    async def check(self) -> None: ...

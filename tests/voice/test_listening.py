@@ -8,7 +8,6 @@ from typing import Any
 from tests.voice.recorder import RecordingDevice
 from tests.voice.scripted_engines import LOUD, QUIET, Beeps, LoudnessDetector, ScriptedRecognizer
 
-from microclaw.voice.endpointing import EndpointLimits
 from microclaw.voice.engines.engine import FRAME_BYTES, Transcript
 from microclaw.voice.listening import (
     HELD,
@@ -19,7 +18,7 @@ from microclaw.voice.listening import (
     Listener,
     Utterance,
 )
-from microclaw.voice.parts import VoiceParts
+from microclaw.voice.parts import EndpointLimits, VoiceParts
 from microclaw.voice.trace import VoiceTrace
 
 HELLO = Transcript("hello")

@@ -14,9 +14,8 @@ from tests.voice.scripted_engines import LOUD, QUIET, Beeps, LoudnessDetector, S
 
 from microclaw.errors import VoiceError
 from microclaw.models.scripted import Scripted, call, say
-from microclaw.voice.endpointing import EndpointLimits
 from microclaw.voice.engines.engine import Transcript
-from microclaw.voice.parts import NO_ANSWER, NO_EARS, NOT_HEARD, SAY_AGAIN, VoiceParts
+from microclaw.voice.parts import NO_ANSWER, NO_EARS, NOT_HEARD, SAY_AGAIN, EndpointLimits, VoiceParts
 from microclaw.voice.session import VoiceSession
 from microclaw.voice.trace import VoiceTraces
 

@@ -65,7 +65,7 @@ class VoiceTurn(Struct, frozen=True):
 
 
 class VoiceFacts(Result, frozen=True, kw_only=True):
-    """`asr` hears, `tts` speaks; `turns` are the newest."""
+    """`turns` are the newest."""
 
     document: ClassVar = "voice-trace"
 
@@ -74,8 +74,6 @@ class VoiceFacts(Result, frozen=True, kw_only=True):
     engines: tuple[EngineState, ...] = ()
     sessions: int = 0
     turns: tuple[VoiceTurn, ...] = ()
-    asr: str | None = None
-    tts: str | None = None
 
     def lines(self) -> Iterable[str]:
         if self.state == "off":
@@ -143,8 +141,6 @@ async def trace(
         engines=(*hears, *speaks),
         sessions=voice.service.sessions,
         turns=tuple(one.turn() for one in parts.traces.newest(newest)),
-        asr=parts.recognizer.name,
-        tts=parts.synthesizer.name,
     )
 
 

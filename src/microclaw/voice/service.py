@@ -14,7 +14,8 @@ from microclaw.errors import MicroclawError
 from microclaw.events import VOICE_CHANNEL
 from microclaw.link_server.connection import Connection
 from microclaw.link_server.device_link import DeviceLink
-from microclaw.voice.parts import VoiceParts, crash_text, failure_text
+from microclaw.voice.engines.engine import failure_text
+from microclaw.voice.parts import VoiceParts, crash_text
 from microclaw.wire.link.messages import AudioFormat, Notify
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ import asyncio
 import hashlib
 import logging
 import re
-from collections.abc import Iterable
 from typing import Final
 
 from msgspec import Struct
@@ -18,10 +17,10 @@ from msgspec import Struct
 from microclaw.addresses import single_address
 from microclaw.agent.running_turn import AcceptedMessage
 from microclaw.errors import MicroclawError
-from microclaw.events import VOICE_CHANNEL, Answer, ApprovalAsked, ApprovalSettled, Evidence, Inbound
+from microclaw.events import VOICE_CHANNEL, Answer, ApprovalAsked, ApprovalSettled, Inbound
 from microclaw.language.yes_no import said_no, said_yes
 from microclaw.voice.parts import NO_ANSWER, TOO_MANY, AgentParts
-from microclaw.voice.spoken_text import MAX_SPOKEN_CHARS, MORE, SentenceCutter, spoken_question
+from microclaw.voice.spoken_text import MAX_SPOKEN_CHARS, MORE, sentences_of, spoken_question
 
 HANDLE_S: Final = 60.0
 MAX_TURNS: Final = 32
@@ -107,7 +106,7 @@ class WyomingTurns:
                         turn.asked = None
                     case Answer():
                         is_handled = event.error_code is None or event.waits_for_yes
-                        words = for_one_breath(event.text, event.evidence) or (DONE if is_handled else NO_ANSWER)
+                        words = for_one_breath(event.text) or (DONE if is_handled else NO_ANSWER)
                         turn.replies.put_nowait(SpokenReply(words, is_handled))
                         if event.outbound_id is not None:
                             await self._parts.inbox.outbox.delivered(event.outbound_id)
@@ -131,11 +130,10 @@ def chat_of(address: str, conversation: str, connection: str) -> str:
     return f"wyoming {single_address(address)} {conversation or f'connection {connection}'}"
 
 
-def for_one_breath(text: str, evidence: Iterable[Evidence] = ()) -> str:
+def for_one_breath(text: str) -> str:
     """All of a text that is said, on one line; what is too long for the ear stays in the chat."""
-    cutter, said = SentenceCutter(), ""
-    cutter.learn(evidence)
-    for sentence in [*cutter.feed(text), *cutter.rest()]:
+    said = ""
+    for sentence in sentences_of(text):
         if len(said) + len(sentence) > MAX_SPOKEN_CHARS:
             return f"{said} {MORE}".strip()
         said = f"{said} {sentence}".strip()

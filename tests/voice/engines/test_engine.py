@@ -22,8 +22,9 @@ class Counts(Recognizer):
             raise VoiceError("it broke")
         return Transcript(f"{self.name} {len(pcm)}")
 
-    async def health(self) -> str | None:
-        return "broken" if self.broken else None
+    async def check(self) -> None:
+        if self.broken:
+            raise VoiceError("broken")
 
 
 async def test_the_next_engine_hears_what_one_could_not_and_that_one_is_asked_last_for_a_while() -> None:

@@ -15,9 +15,9 @@ from tests.voice.engines.conftest import Make, Say
 
 from microclaw.errors import VoiceError
 from microclaw.voice.engines.engine import FRAME_BYTES, RATE_HZ
-from microclaw.voice.engines.engine_worker import ANSWER
 from microclaw.voice.engines.whisper import MAX_HEARD_BYTES
 from microclaw.voice.engines.whisper_models import model_folder
+from microclaw.voice.engines.whisper_worker import ANSWER
 
 
 def answering(answer: bytes) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import ClassVar, Final, Protocol
 
 from msgspec import Struct
 
+from microclaw.errors import MicroclawError, VoiceError
 from microclaw.text import clean_text
 
 RATE_HZ: Final = 16_000
@@ -47,8 +48,16 @@ class Engine(ABC):
         """Be ready before the first use. Raises VoiceError."""
 
     @abstractmethod
+    async def check(self) -> None:
+        """Raise VoiceError, with what to do, unless it can work."""
+
     async def health(self) -> str | None:
-        """Why it cannot work, with what to do; None: it can."""
+        """The problem that `check` finds, in words."""
+        try:
+            await self.check()
+        except VoiceError as exc:
+            return failure_text(exc)
+        return None
 
     async def close(self) -> None:  # noqa: B027  most have started nothing that lasts
         """End what was started."""
@@ -85,6 +94,11 @@ class VoiceDetector(Protocol):
 
     def is_speech(self, frame: bytes) -> bool:
         """`frame` has FRAME_BYTES."""
+
+
+def failure_text(failure: MicroclawError) -> str:
+    """The text for the log: never what was heard."""
+    return f"{failure.message} (next: {failure.next_step})" if failure.next_step else failure.message
 
 
 def speakable(text: str) -> str:

@@ -28,7 +28,7 @@ class Espeak(SpeechProgram):
         words = ("--stdin", "--stdout", "-z", "-b", "1", f"-v{self._voice}")
         return read_wav(await self.run(words, text, limit_bytes=_LIMIT_BYTES))
 
-    async def check(self) -> None:
+    async def check_voice(self) -> None:
         try:
             await self.say("a")
         except VoiceError as exc:
