@@ -72,7 +72,6 @@ class VoiceFacts(Result, frozen=True, kw_only=True):
     state: Literal["on", "off"]
     problem: str | None
     engines: tuple[EngineState, ...] = ()
-    sessions: int = 0
     turns: tuple[VoiceTurn, ...] = ()
 
     def lines(self) -> Iterable[str]:
@@ -139,7 +138,6 @@ async def trace(
         state="on",
         problem="; ".join(filter(None, problems)) or None,
         engines=(*hears, *speaks),
-        sessions=voice.service.sessions,
         turns=tuple(one.turn() for one in parts.traces.newest(newest)),
     )
 

@@ -51,10 +51,6 @@ class VoiceService:
         self._tasks = ChannelTasks()
         self._is_serving = False
 
-    @property
-    def sessions(self) -> int:
-        return len(self._sessions)
-
     @asynccontextmanager
     async def serving(self) -> AsyncGenerator[None]:
         async with self._tasks:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import re
 from typing import Final
 
 from msgspec import Struct
@@ -27,7 +26,6 @@ MAX_TURNS: Final = 32
 """Turns of all clients that are under way or wait for a yes."""
 STILL_WORKING: Final = "I am still working on it."
 DONE: Final = "Done."
-_PLAIN: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _log = logging.getLogger(__name__)
 
 
@@ -125,9 +123,8 @@ def chat_of(address: str, conversation: str, connection: str) -> str:
     Home Assistant has one for each satellite: a yes in the kitchen does not answer what was asked in the hall. A client
     without one has a chat for as long as it is connected: another one at its address may be another person's.
     """
-    if conversation and _PLAIN.fullmatch(conversation) is None:
-        conversation = hashlib.sha256(conversation.encode(errors="replace")).hexdigest()[:16]
-    return f"wyoming {single_address(address)} {conversation or f'connection {connection}'}"
+    own = hashlib.sha256(conversation.encode(errors="replace")).hexdigest()[:16]
+    return f"wyoming {single_address(address)} {own if conversation else f'connection {connection}'}"
 
 
 def for_one_breath(text: str) -> str:
