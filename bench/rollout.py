@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import cast
 
 from bench.report import Metric, median
+from microclaw.ota.offers import End, Offers
 from microclaw.ota.rollout import Rollout, RolloutPlan, read_stages
-from microclaw.ota.rollout_boards import Boards, End
 from microclaw.ota.rollouts import Rollouts
 from microclaw.store.database import Database
 from microclaw.store.rollouts import RolloutDevice, RolloutTable
@@ -45,7 +45,7 @@ class _Boards:
 
     is_online = is_known
 
-    async def send(self, _rollout: Rollout, _device: RolloutDevice) -> End | None:
+    async def start_update(self, _rollout: Rollout, _device: RolloutDevice) -> End | None:
         return "healthy", ""
 
 
@@ -58,8 +58,8 @@ async def _roll_out(store: Path, count: int) -> float:
     now_ms = 0
     async with Database.open(store) as database:
         table = RolloutTable(database)
-        rollouts = Rollouts(table, cast(Boards, _Boards()), now_ms=lambda: now_ms, crashes=_no_crashes)
-        plan = RolloutPlan(read_stages("1,10%,50%,100%", count), soak_s=0, under_way=500, per_minute=60_000)
+        rollouts = Rollouts(table, cast(Offers, _Boards()), now_ms=lambda: now_ms, crashes=_no_crashes)
+        plan = RolloutPlan(read_stages("1,10%,50%,100%", count), soak_s=0, under_way=500)
         boards = [(f"d{number}", "1.0.0") for number in range(count)]
         one = await rollouts.add("1.1.0", "stable", plan, boards, "owner")
         began_s = time.process_time()

@@ -69,8 +69,7 @@ class StubRecognizer(Recognizer):
     async def hear(self, pcm: bytes) -> Transcript:
         return Transcript(QUESTION)
 
-    async def health(self) -> str | None:
-        return None
+    async def check(self) -> None: ...
 
 
 class StubSynthesizer(Synthesizer):
@@ -82,8 +81,7 @@ class StubSynthesizer(Synthesizer):
             yield Speech(_TONE * min(PIECE_MS, left_ms), RATE_HZ)
             left_ms -= PIECE_MS
 
-    async def health(self) -> str | None:
-        return None
+    async def check(self) -> None: ...
 
 
 @asynccontextmanager

@@ -28,13 +28,13 @@ from microclaw.boards.profile import Pin, PinUse
 from microclaw.models.protocol import DeviceContext, KnownDevice, ModelRequest, NamedPin, UserText
 from microclaw.offline.decision import Act
 from microclaw.offline.dialogue import understand
-from microclaw.voice.endpointing import Endpointer, EndpointLimits
 from microclaw.voice.engines.engine import FRAME_BYTES, FRAME_MS, RATE_HZ, Transcript
 from microclaw.voice.engines.engine_pool import PoolLimits
 from microclaw.voice.engines.silero_vad import SileroVoiceDetector
 from microclaw.voice.engines.whisper import WhisperRecognizer
 from microclaw.voice.engines.whisper_models import model_folder
-from microclaw.voice.listening import EngineFeed
+from microclaw.voice.listening import Endpointer, Recognition
+from microclaw.voice.parts import EndpointLimits
 from microclaw.voice.session import ASK_BACK_BELOW
 
 Outcome: TypeAlias = Literal["right", "asked back", "not caught", "other words", "wrong act"]
@@ -123,16 +123,14 @@ def judge(spoken: Spoken, transcript: Transcript) -> Outcome:
 
 async def recognise(recognizer: WhisperRecognizer, spoken: Spoken, *, paced: bool = False) -> tuple[Transcript, float]:
     """As a session hears it, with its detector: the transcript, and the ms from when the end was sure to it."""
-    feed = EngineFeed(lambda: recognizer.begin(lambda _text: None))
-    recognition = await feed.begun()
+    recognition = Recognition(recognizer, lambda _text: None)
     endpointer, detector = Endpointer(EndpointLimits()), SileroVoiceDetector()
     began_s = time.perf_counter()
     for n, start in enumerate(range(0, len(spoken.pcm), FRAME_BYTES), start=1):
         frame = spoken.pcm[start : start + FRAME_BYTES].ljust(FRAME_BYTES, b"\0")
-        feed.feed(frame)
         if endpointer.frame(detector.is_speech(frame)) not in (None, "began"):
             break
-        feed.follow(endpointer)
+        recognition.feed(frame, endpointer)
         if paced:
             await asyncio.sleep(began_s + n * FRAME_MS / 1000 - time.perf_counter())
     fed_s = time.perf_counter()

@@ -26,11 +26,11 @@ from bench.spoken_audio import say
 from microclaw.cli.board_control import BoardControl
 from microclaw.config.load import load_settings
 from microclaw.operations.client import Client
-from microclaw.voice.endpointing import EndpointLimits
 from microclaw.voice.engines.engine import FRAME_BYTES, FRAME_MS, RATE_HZ
 from microclaw.voice.engines.flite import Flite
 from microclaw.voice.engines.whisper import WhisperRecognizer
 from microclaw.voice.engines.whisper_models import model_folder
+from microclaw.voice.parts import EndpointLimits
 from microclaw.wire import board_control as control
 from microclaw.wire.board_replies import SpeakerState
 
@@ -244,15 +244,14 @@ class Engines:
 
     async def hear_and_say(self, spoken: bytes, sentence: str) -> Alone:
         """The audio at the pace of speech, with the silence after which the host is sure of the end."""
-        recognition = await self.recognizer.begin(lambda _text: None)
-        began_s = time.perf_counter()
+        heard, began_s = bytearray(), time.perf_counter()
         frames = -(-len(spoken) // FRAME_BYTES) + SILENCE_MS // FRAME_MS
         for number in range(frames):
             frame = spoken[number * FRAME_BYTES : (number + 1) * FRAME_BYTES].ljust(FRAME_BYTES, b"\0")
-            recognition.feed(frame)
+            heard += frame
             await asyncio.sleep(began_s + (number + 1) * FRAME_MS / 1000 - time.perf_counter())
         fed_s = time.perf_counter()
-        await recognition.finish()
+        await self.recognizer.hear(bytes(heard))
         final_ms = (time.perf_counter() - fed_s) * 1000
         return Alone(final_ms, await self._first_audio_ms(sentence))
 

@@ -67,13 +67,12 @@ class Evidence(Struct, frozen=True):
 
     counted: edges or levels read from the board; reported: the program's own log or event, or a reading;
     accepted: the firmware took the order and offers no read-back; written: this host keeps it itself (a schedule, a
-    memory), and no device is involved. `spoken` is said aloud in the place of `text`, where an answer has the rest.
+    memory), and no device is involved.
     """
 
     kind: EvidenceKind
     text: str
     edges: tuple[Edge, ...] = ()
-    spoken: str | None = None
 
 
 class Step(Struct, frozen=True, tag="step", rename={"next_step": "next"}):

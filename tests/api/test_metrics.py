@@ -15,7 +15,6 @@ from microclaw.api.metrics_page import MAX_SERIES, MAX_TELEMETRY, host_metrics, 
 from microclaw.apps.reconciler import DeviceCheck
 from microclaw.cluster.status import COUNTS
 from microclaw.link_server.meter import LaneName, LinkMeter
-from microclaw.voice.trace import VoiceTraces
 
 DOCS = Path(__file__).parents[2] / "docs/observability.md"
 NO_DEPTHS: Mapping[LaneName, int] = {"media": 0, "control": 0, "telemetry": 0}
@@ -39,7 +38,6 @@ def metrics(
     link: LinkMeter | None = None,
     kept: Iterable[DeviceCheck] = (),
     depths: Mapping[LaneName, int] = NO_DEPTHS,
-    voice: VoiceTraces | None = None,
     mqtt: Mapping[str, Any] = MQTT_OFF,
     cluster: Mapping[str, float] | None = None,
     telemetry: Iterable[tuple[str, str, float]] = (),
@@ -49,7 +47,6 @@ def metrics(
     host = of(
         link=None if link is None else of(meter=link, links=of(depths=lambda: depths)),
         apps=of(reconciler=of(status=lambda: kept)),
-        voice=of(service=None if voice is None else of(parts=of(traces=voice))),
         devices=of(list=lambda: range(7)),
     )
     history, code = of(recent=lambda: telemetry), of(counts=lambda: {"running": 0, "waiting": 0, "endings": {}})
@@ -72,7 +69,7 @@ def test_every_metric_of_the_docs_is_there_with_its_kind_and_no_other() -> None:
     found = {
         family.name + ("_total" if family.type == "counter" else ""): family.type
         for family in text_string_to_metric_families(
-            metrics_page(metrics(LinkMeter(), voice=VoiceTraces(), mqtt=MQTT, cluster=CLUSTER)).decode()
+            metrics_page(metrics(LinkMeter(), mqtt=MQTT, cluster=CLUSTER)).decode()
         )
     }
     assert found == documented

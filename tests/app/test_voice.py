@@ -21,9 +21,8 @@ from microclaw.auth.approvals import Approvals
 from microclaw.config.load import load_settings
 from microclaw.config.settings import LinkSettings, Settings, VoiceSettings
 from microclaw.store.sqlite_file import open_store
-from microclaw.voice.endpointing import EndpointLimits
 from microclaw.voice.engines.engine import Transcript
-from microclaw.voice.parts import VoiceParts
+from microclaw.voice.parts import EndpointLimits, VoiceParts
 from microclaw.voice.trace import VoiceTraces
 
 

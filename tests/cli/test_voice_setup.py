@@ -19,7 +19,7 @@ def test_the_engines_are_told_tried_and_their_order_written(run: Run, tmp_path: 
     problems = {(one["role"], one["name"]): one["problem"] for one in told["engines"]}
     assert problems["asr", "whisper"] is None
     assert problems["tts", "flite"] is None
-    assert "voice.piper_voice" in problems["tts", "piper"]
+    assert "voice.wyoming_tts" in problems["tts", "wyoming"]
     assert "voice.openai_key" in problems["asr", "openai"]
     [trial] = told["trials"]
     assert (trial["tts"], trial["asr"], trial["ok"]) == ("flite", "whisper", True)
@@ -36,10 +36,10 @@ def test_an_engine_that_lacks_something_is_not_chosen(run: Run, tmp_path: Path) 
 
 
 def test_what_a_person_has_set_comes_first_and_no_cloud_is_proposed() -> None:
-    works: dict[str, str | None] = dict.fromkeys(("flite", "espeak", "piper", "wyoming", "openai"))
-    assert proposed_order("tts", works, ("flite", "espeak"), is_own=False) == ("piper", "wyoming", "flite", "espeak")
+    works: dict[str, str | None] = dict.fromkeys(("flite", "espeak", "wyoming", "openai"))
+    assert proposed_order("tts", works, ("flite", "espeak"), is_own=False) == ("wyoming", "flite", "espeak")
     assert proposed_order("tts", works, ("openai", "flite"), is_own=True)[:2] == ("openai", "flite")
-    assert proposed_order("tts", {**works, "piper": "no"}, ("piper",), is_own=True) == ("wyoming", "flite", "espeak")
+    assert proposed_order("tts", {**works, "espeak": "no"}, ("espeak",), is_own=True) == ("wyoming", "flite")
     assert "openai" not in proposed_order("tts", works, ("espeak",), is_own=True)
 
 

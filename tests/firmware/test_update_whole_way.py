@@ -39,7 +39,7 @@ async def test_the_hosts_own_bundle_runs_on_the_board(plane: Plane, updatable: F
     payloads.path(digest).write_bytes(payload)
     offers = Offers(table, plane.registry, now_ms=now_ms, record=plane.audited.append)
     wired = plane.links.parts.updates
-    wired.source, wired.changed = OfferedPayloads(table, payloads), offers.changed
+    wired.source, wired.changed = OfferedPayloads(table, payloads), lambda row: offers.heard(row)
     changes: asyncio.Queue[OfferRow] = asyncio.Queue()
     offers.heard = changes.put_nowait
     row = await table.publish(new_release(release, key))

@@ -80,7 +80,7 @@ async def lamp(
     payloads.path(release.sha256).write_bytes(PAYLOAD)
     offers = Offers(table, plane.registry, now_ms=now_ms, record=plane.audited.append)
     wired = plane.links.parts.updates
-    wired.source, wired.changed = OfferedPayloads(table, payloads), offers.changed
+    wired.source, wired.changed = OfferedPayloads(table, payloads), lambda row: offers.heard(row)
     made = Lamp(plane, paired, key, release_of, table, payloads, offers, release)
     offers.heard = made.news.put_nowait
     return made

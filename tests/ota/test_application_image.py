@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.flash.images import one_image, program, whole_image
 
-from microclaw.ota.application_image import CHIP_IDS, ImageError, read_application
+from microclaw.ota.bundle import CHIP_IDS, PayloadError, read_application
 
 GOOD = program(9, "sensor-node", "1.4.0")
 
 
 def refused(data: bytes, chip: str = "esp32s3") -> None:
-    with pytest.raises(ImageError) as caught:
+    with pytest.raises(PayloadError) as caught:
         read_application(data, chip=chip)
     assert caught.value.next_step
 

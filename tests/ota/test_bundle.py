@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microclaw.ota.bundle import BundleError, check_bundle, own_files, pack, unpack
+from microclaw.ota.bundle import PayloadError, check_bundle, own_files, pack, unpack
 from microclaw.ota.manifest import Release
 
 MPY = b"M\x06\x00\x1f" + b"code"
@@ -52,17 +52,17 @@ def test_what_is_packed_is_unpacked(files: dict[str, bytes]) -> None:
 
 @pytest.mark.parametrize("names", [("start.mpy", "START.mpy"), ("agent", "agent/turn.mpy"), ("../main.py",)])
 def test_names_that_boards_refuse_are_not_packed(names: tuple[str, ...]) -> None:
-    with pytest.raises(BundleError):
+    with pytest.raises(PayloadError):
         pack(dict.fromkeys(names, b""))
 
 
 @given(at=st.integers(0, 10_000), bit=st.integers(0, 7), size=st.integers(0, 10_000))
 def test_a_cut_or_flipped_bundle_is_read_or_refused_and_nothing_else(at: int, bit: int, size: int) -> None:
     data = bytearray(pack(FILES))
-    with pytest.raises(BundleError):
+    with pytest.raises(PayloadError):
         unpack(bytes(data[: size % len(data)]))
     data[at % len(data)] ^= 1 << bit
-    with suppress(BundleError):
+    with suppress(PayloadError):
         unpack(bytes(data))
 
 
@@ -82,5 +82,5 @@ def test_a_bundle_is_what_the_manifest_says_with_machine_code_for_its_chip_alone
     if is_right:
         check_bundle(data, release_of(data))
         return
-    with pytest.raises(BundleError):
+    with pytest.raises(PayloadError):
         check_bundle(data, release_of(data))

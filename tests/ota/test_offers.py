@@ -178,22 +178,14 @@ async def test_the_newest_version_for_a_device_is_what_it_could_take_or_runs(lam
         assert await lamp.offers.newest_for(board) is None
 
 
-async def test_a_withdrawn_release_is_called_off_also_where_the_device_is_away(lamp: Lamp) -> None:
+async def test_offers_of_a_removed_device_go_with_it(lamp: Lamp) -> None:
     async with lamp.online():
         pass
     await lamp.offer()
-    await lamp.table.withdraw(lamp.release.release_id, 5)
-    assert [device.name for device in await lamp.offers.call_off(lamp.release, by="Eva")] == ["lamp"]
-    async with lamp.online():
-        assert (await lamp.board.next(OtaOffer)).manifest == lamp.release.manifest
-        assert (await lamp.board.next(OtaCancel)).version == "1.4.0"
-        assert await lamp.says("offered", 0) == ("offered", 0, None)
-        assert await lamp.says("idle", 0, "cancelled") == ("idle", 0, "withdrawn")
-    assert await lamp.offers.call_off(lamp.release, by="Eva") == []
     board = lamp.plane.registry.get("lamp")
     await lamp.plane.registry.remove("lamp")
     await lamp.plane.plane.forget(board)
-    assert await lamp.table.offers() == (), "offers of a removed device go with it"
+    assert await lamp.table.offers() == ()
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,11 @@ from tests.ota.conftest import change_of
 from microclaw.audit.event import AuditEvent
 from microclaw.clock import now_ms
 from microclaw.errors import ConfigError, MicroclawError, UnknownName
-from microclaw.ota.application_image import ImageError
-from microclaw.ota.bundle import BundleError, pack
+from microclaw.ota.bundle import PayloadError, pack
 from microclaw.ota.keys import BadSignature, SigningKey
-from microclaw.ota.manifest import Manifest, ManifestError, Release, moment, write_manifest
+from microclaw.ota.manifest import ManifestError, Release, moment, write_manifest
 from microclaw.ota.payloads import Payloads
 from microclaw.ota.publisher import Publisher
-from microclaw.ota.results import PayloadWanted
 from microclaw.store.database import Database
 from microclaw.store.firmware import FirmwareTable, ReleaseRow
 
@@ -35,10 +33,6 @@ def bundle(**about: Any) -> bytes:
 PAYLOAD = bundle()
 
 
-async def yes(_read: Manifest) -> None:
-    """Nobody is against it."""
-
-
 @dataclass
 class Host:
     """Publishes what `key` signed, in pieces."""
@@ -48,23 +42,22 @@ class Host:
     release_of: Callable[..., Release]
     audited: list[AuditEvent] = field(default_factory=list)
 
-    async def publish(
-        self, payload: bytes = PAYLOAD, approve: Callable[[Manifest], Awaitable[None]] = yes, **fields: Any
-    ) -> ReleaseRow:
-        return await self.send(write_manifest(self.release_of(payload, **fields)), payload, approve)
+    async def publish(self, payload: bytes = PAYLOAD, **fields: Any) -> ReleaseRow:
+        return await self.send(write_manifest(self.release_of(payload, **fields)), payload)
 
-    async def send(
-        self, manifest: bytes, payload: bytes = b"", approve: Callable[[Manifest], Awaitable[None]] = yes
-    ) -> ReleaseRow:
+    async def send(self, manifest: bytes, payload: bytes = b"") -> ReleaseRow:
+        signature = await self.upload(manifest, payload)
+        return await self.publisher.publish(manifest, signature, by="owner")
+
+    async def upload(self, manifest: bytes, payload: bytes) -> bytes:
+        """Send the payload; the manifest's signature."""
         signature = self.key.sign(manifest)
-        made = await self.publisher.publish(manifest, signature, approve, by="owner")
-        if isinstance(made, PayloadWanted):
-            offset = made.offset
+        wanted = await self.publisher.missing(await self.publisher.verified(manifest, signature))
+        if wanted is not None:
+            offset = wanted.offset
             while offset < len(payload):
-                offset = await self.publisher.receive(made.sha256, offset, payload[offset : offset + 30_000])
-            made = await self.publisher.publish(manifest, signature, approve, by="owner")
-        assert isinstance(made, ReleaseRow)
-        return made
+                offset = await self.publisher.receive(wanted.sha256, offset, payload[offset : offset + 30_000])
+        return signature
 
     @property
     def kept(self) -> list[str]:
@@ -90,7 +83,7 @@ async def test_bundles_images_and_changes_of_keys_are_published_once(host: Host,
     assert [event.kind for event in host.audited][:2] == ["firmware.key", "firmware.published"]
     image = await host.publish(program(9, "sensor-node"), kind="image", name="sensor-node")
     assert (image.kind, image.name) == ("image", "sensor-node")
-    with pytest.raises(ImageError):  # the first release needs the payload
+    with pytest.raises(PayloadError):  # the first release needs the payload
         await host.publish(program(9, "sensor-node"), kind="image", board="esp32c3")
     assert host.kept == sorted([row.sha256, image.sha256])
     change = await host.send(write_manifest(change_of(host.key, other_key)))
@@ -100,9 +93,9 @@ async def test_bundles_images_and_changes_of_keys_are_published_once(host: Host,
 @pytest.mark.parametrize(
     ("fields", "payload", "error"),
     [
-        ({}, b"no tar", BundleError), ({}, bundle(security_version=2), BundleError),
-        ({"kind": "image"}, PAYLOAD, ImageError),
-        ({"kind": "image", "board": "esp32c3"}, program(9, "sensor-node"), ImageError),
+        ({}, b"no tar", PayloadError), ({}, bundle(security_version=2), PayloadError),
+        ({"kind": "image"}, PAYLOAD, PayloadError),
+        ({"kind": "image", "board": "esp32c3"}, program(9, "sensor-node"), PayloadError),
         ({"expires": moment(1)}, PAYLOAD, ManifestError), ({"created": "2999-01-01T00:00:00Z"}, PAYLOAD, ManifestError),
         ({"key_id": "0" * 16}, PAYLOAD, UnknownName), ({"sha256": "0" * 64}, PAYLOAD, ConfigError),
     ],
@@ -130,7 +123,7 @@ async def test_a_signature_of_another_key_or_of_other_bytes_is_refused_before_an
         (good[:-1], manifest),
     ):
         with pytest.raises(BadSignature):
-            await host.publisher.publish(data, signature, yes, by="owner")
+            await host.publisher.verified(data, signature)
     with pytest.raises(UnknownName):
         await host.publisher.receive(host.release_of(PAYLOAD).sha256, 0, PAYLOAD[:100])
     assert host.kept == []
@@ -150,11 +143,11 @@ async def test_one_release_of_a_version_and_board_until_it_is_withdrawn(host: Ho
 
 
 async def test_a_key_that_is_distrusted_publishes_no_more_not_even_what_waits_for_a_yes(host: Host) -> None:
-    async def distrust(read: Manifest) -> None:
-        await host.publisher.distrust(read.key_id, by="owner")
-
+    manifest = write_manifest(host.release_of(PAYLOAD))
+    signature = await host.upload(manifest, PAYLOAD)
+    await host.publisher.distrust(host.key.public.key_id, by="owner")
     with pytest.raises(UnknownName):
-        await host.publish(approve=distrust)
+        await host.publisher.publish(manifest, signature, by="owner")
     with pytest.raises(UnknownName):
         await host.publish()
     assert await host.publisher.table.list() == ()

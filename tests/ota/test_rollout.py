@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from microclaw.errors import ConfigError
-from microclaw.ota.rollout import ENDED, Rollout, RolloutPlan, Window, read_stages, read_window
+from microclaw.ota.rollout import ENDED, Rollout, RolloutPlan, read_stages
 from microclaw.store.rollouts import Progress, RolloutDevice, RolloutRow
 
 MINUTE = 60_000
@@ -24,9 +24,9 @@ def rollout(count: int = 20, stages: str = "1,10%,50%,100%", **fields: Any) -> R
     return Rollout(RolloutRow(1, "1.1.0", "stable", plan, "owner", None, 0), Progress("running", "", 0, 0), devices)
 
 
-def step(one: Rollout, now_ms: int = 0, *, off: Collection[str] = (), **more: Any) -> list[str]:
+def step(one: Rollout, now_ms: int = 0, *, off: Collection[str] = ()) -> list[str]:
     """The devices that get the offer now."""
-    changed = one.advance(now_ms, lambda device_id: device_id not in off, **more)
+    changed = one.advance(now_ms, lambda device_id: device_id not in off)
     return [device.device_id for device in changed if device.state == "offered"]
 
 
@@ -99,16 +99,13 @@ def test_boards_that_are_off_do_not_hold_up_a_stage_for_ever_and_get_it_later_bu
     assert (one.progress.state, one.progress.reason) == ("done", "4 healthy")
 
 
-def test_rate_devices_at_once_and_window() -> None:
-    one = rollout(100, "100%", per_minute=10, under_way=15)
-    assert step(one, 0, in_window=False) == []
+def test_devices_at_once() -> None:
+    one = rollout(100, "100%", under_way=15)
     first = step(one, 0)
-    assert len(first) == 10
+    assert len(first) == 15
     assert step(one, 1000) == []
-    assert len(step(one, MINUTE)) == 5  # 15 are under way
-    heal(one, first, MINUTE)
-    assert len(step(one, MINUTE)) == 5  # ten in a minute
-    assert len(step(one, 2 * MINUTE)) == 5
+    heal(one, first[:5])
+    assert len(step(one, MINUTE)) == 5
 
 
 def test_news_of_others_is_ignored() -> None:
@@ -137,23 +134,12 @@ def test_stages_grow_up_to_all(text: str, count: int, stages: tuple[int, ...] | 
         read_stages(text, count)
 
 
-def test_windows() -> None:
-    night = read_window("22:30-05:00")
-    assert night == Window(22 * 60 + 30, 5 * 60)
-    opens = {22 * 60 + 29: False, 22 * 60 + 30: True, 0: True, 299: True, 300: False}
-    assert {minute: night.is_open(minute) for minute in opens} == opens
-    assert str(night) == "22:30-05:00"
-    for wrong in ("24:00-01:00", "1:00-2:00", "02:00-02:00", "x"):
-        with pytest.raises(ConfigError):
-            read_window(wrong)
-
-
 class AnyNews(RuleBasedStateMachine):
     """Whatever happens in whatever order: nothing is offered twice, and no stage is passed over a failed gate."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.one = rollout(30, soak_s=60, device_s=300, absent_s=600, per_minute=7, under_way=5)
+        self.one = rollout(30, soak_s=60, device_s=300, absent_s=600, under_way=5)
         self.now_ms = 0
         self.offers: list[str] = []
         self.off: set[str] = set()

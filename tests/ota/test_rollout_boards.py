@@ -17,9 +17,7 @@ from tests.store.two_hosts import until
 
 from microclaw.clock import now_ms
 from microclaw.errors import ConfigError, UnknownName
-from microclaw.ota.publisher import Publisher
 from microclaw.ota.rollout import Rollout, RolloutPlan
-from microclaw.ota.rollout_boards import Boards
 from microclaw.ota.rollouts import Rollouts
 from microclaw.store.rollouts import RolloutTable
 from microclaw.wire.link.messages import OtaCancel, OtaOffer, OtaStatus
@@ -92,9 +90,7 @@ async def no_crashes(_offered: Mapping[str, int]) -> int:
 
 @pytest.fixture
 async def fleet(plane: Plane, lamp: Lamp, scripted: Any) -> AsyncIterator[Fleet]:
-    publisher = Publisher(lamp.table, lamp.payloads, now_ms=now_ms, record=plane.audited.append)
-    boards = Boards(publisher, lamp.offers, plane.registry)
-    rollouts = Rollouts(RolloutTable(plane.database), boards, now_ms=now_ms, crashes=no_crashes)
+    rollouts = Rollouts(RolloutTable(plane.database), lamp.offers, now_ms=now_ms, crashes=no_crashes)
     lamp.offers.heard = rollouts.heard
     made = Fleet(rollouts, lamp, {"lamp": lamp.board, "fan": scripted(plane), "door": scripted(plane)})
     try:

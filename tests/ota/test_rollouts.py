@@ -15,8 +15,8 @@ from tests.store.two_hosts import hold_news, two_hosts, until
 
 from microclaw.errors import ConfigError, DeviceUnreachable, MicroclawError, StoreError, UnknownName
 from microclaw.events import LiveEvent, RolloutChanged
-from microclaw.ota.rollout import Rollout, RolloutPlan, read_stages, read_window
-from microclaw.ota.rollout_boards import Boards, End
+from microclaw.ota.offers import End, Offers
+from microclaw.ota.rollout import Rollout, RolloutPlan, read_stages
 from microclaw.ota.rollouts import Rollouts
 from microclaw.store.database import Database
 from microclaw.store.rollouts import RolloutDevice, RolloutTable
@@ -31,7 +31,6 @@ class Fleet:
 
     def __init__(self) -> None:
         self.now_ms = 0
-        self.minute = 0
         self.offered: list[tuple[str, str, bool]] = []
         self.sent: Counter[str] = Counter()
         self.cancelled: list[str] = []
@@ -47,7 +46,7 @@ class Fleet:
 
     is_online = is_known
 
-    async def send(self, one: Rollout, device: RolloutDevice) -> End | None:
+    async def start_update(self, one: Rollout, device: RolloutDevice) -> End | None:
         device_id, version, back = device.device_id, one.row.version, one.row.undoes is not None
         if self.die_before_send:
             raise Killed
@@ -60,7 +59,7 @@ class Fleet:
             self.offered.append((device_id, version, back))
         return self.known.get(device_id)
 
-    async def cancel(self, _one: Rollout, device: RolloutDevice) -> End | None:
+    async def stop_update(self, _one: Rollout, device: RolloutDevice) -> End | None:
         if self.die_before_send:
             raise Killed
         self.cancelled.append(device.device_id)
@@ -71,7 +70,7 @@ class Fleet:
 
     def over(self, database: Database, publish: Callable[[LiveEvent], None] = lambda _event: None) -> Rollouts:
         return Rollouts(
-            RolloutTable(database), cast(Boards, self), now_ms=lambda: self.now_ms, minute=lambda: self.minute,
+            RolloutTable(database), cast(Offers, self), now_ms=lambda: self.now_ms,
             crashes=self.count_crashes, publish=publish,
         )  # fmt: skip
 
@@ -202,7 +201,7 @@ async def test_a_killed_host_goes_on_where_it_was_and_sends_what_it_had_kept(
 async def test_kills_at_every_write_lose_and_repeat_nothing(fleet: Fleet, database: Database, seed: int) -> None:
     """The store's own writes fail at random moments, before or after they are kept, and the host begins again."""
     random = Random(seed)
-    number = await begun(fleet.over(database), 12, "1,4,100%", per_minute=5)
+    number = await begun(fleet.over(database), 12, "1,4,100%")
     for _ in range(400):
         rollouts = fleet.over(database)
         _die_sometimes(rollouts, random)
@@ -251,11 +250,8 @@ async def test_new_crashes_of_updated_boards_stop_it_and_older_ones_do_not(fleet
     assert len(fleet.offered) == 1
 
 
-async def test_paused_or_outside_of_its_window_it_offers_nothing(fleet: Fleet, rollouts: Rollouts) -> None:
-    fleet.minute = 12 * 60
-    number = await begun(rollouts, 2, window=read_window("02:00-05:00"))
-    await rollouts.step()
-    fleet.minute = 3 * 60
+async def test_a_paused_one_offers_nothing(fleet: Fleet, rollouts: Rollouts) -> None:
+    number = await begun(rollouts, 2)
     await rollouts.pause(number)
     await rollouts.step()
     assert fleet.offered == []

@@ -95,7 +95,7 @@ class Rollout:
         self.state: dict[str, Any] = {"rollout": 4, "version": "1.4.0", "channel": "stable", "undoes": None}
         self.state |= {"began_ms": 1_790_000_000_000, "began_by": "owner", "state": "running", "reason": "", "stage": 2}
         self.state |= {"stages": [1, 10], "soaking_since_ms": None, "crashes": 1, "count": 10, "counts": counts}
-        self.state |= {"window": "02:00-05:00", "failures": [failure]}
+        self.state |= {"failures": [failure]}
 
     def answer(self, route: Route) -> None:
         path = route.request.url.partition("/v1/rollouts")[2]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from microclaw.telemetry.crash_text import MAX_TITLE_CHARS, Crash, clean_trace, crash_of, fingerprint, title_of
+from microclaw.telemetry.reported import MAX_TITLE_CHARS, Crash, clean_trace, crash_of, fingerprint, title_of
 from microclaw.wire.link.values import ValueMap
 
 TRACE = """Traceback (most recent call last):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 
 from microclaw.errors import VoiceError
-from microclaw.voice.engines.engine import FRAME_BYTES, Recognition, Recognizer, Speech, Synthesizer, Transcript
+from microclaw.voice.engines.engine import FRAME_BYTES, Recognizer, Speech, Synthesizer, Transcript
 
 LOUD = b"\x00\x40" * (FRAME_BYTES // 2)
 QUIET = bytes(FRAME_BYTES)
@@ -22,28 +22,20 @@ class ScriptedRecognizer(Recognizer):
 
     name = "scripted ears"
 
-    def __init__(self, *transcripts: Transcript | Exception | None, partials: tuple[str, ...] = ()) -> None:
+    def __init__(self, *transcripts: Transcript | Exception | None, at_pauses: bool = False) -> None:
         self.transcripts = list(transcripts)
-        self.partials = partials
         self.heard: list[bytes] = []
-        self.abandoned = self.warmed = 0
-        self.paused_at: list[int] = []
-        """How many bytes of the utterance it had heard at each pause."""
+        self.warmed = 0
+        self._at_pauses = at_pauses
 
     async def warm_up(self) -> None:
         self.warmed += 1
 
-    async def begin(self, on_partial: Callable[[str], None]) -> Recognition:
-        for text in self.partials:
-            on_partial(text)
-        self.heard.append(b"")
-        return _Recognition(self)
+    def hears_at_pauses(self) -> bool:
+        return self._at_pauses
 
     async def hear(self, pcm: bytes) -> Transcript:
         self.heard.append(pcm)
-        return await self.next_transcript()
-
-    async def next_transcript(self) -> Transcript:
         found = self.transcripts.pop(0)
         if found is None:
             await asyncio.Event().wait()
@@ -52,25 +44,7 @@ class ScriptedRecognizer(Recognizer):
         assert found is not None
         return found
 
-    async def health(self) -> str | None:
-        return None
-
-
-class _Recognition(Recognition):
-    def __init__(self, recognizer: ScriptedRecognizer) -> None:
-        self._scripted = recognizer
-
-    def feed(self, pcm: bytes) -> None:
-        self._scripted.heard[-1] += pcm
-
-    def pause(self) -> None:
-        self._scripted.paused_at.append(len(self._scripted.heard[-1]))
-
-    async def finish(self) -> Transcript:
-        return await self._scripted.next_transcript()
-
-    def abandon(self) -> None:
-        self._scripted.abandoned += 1
+    async def check(self) -> None: ...
 
 
 class Beeps(Synthesizer):
@@ -111,5 +85,4 @@ class Beeps(Synthesizer):
         finally:
             self.closed += 1
 
-    async def health(self) -> str | None:
-        return None
+    async def check(self) -> None: ...

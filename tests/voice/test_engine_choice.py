@@ -14,10 +14,9 @@ from microclaw.voice.operations import EngineState, VoiceFacts
 
 ALL = VoiceSettings(
     asr=("wyoming", "openai"),
-    tts=("piper", "espeak", "flite", "wyoming", "openai"),
+    tts=("espeak", "flite", "wyoming", "openai"),
     wyoming_asr="[::1]:10300",
     wyoming_tts="127.0.0.1:10200",
-    piper_voice="/voice.onnx",
 )
 
 
@@ -35,7 +34,7 @@ def test_what_is_missing_is_refused() -> None:
     with pytest.raises(ConfigError):
         chosen_recognizer(replace(ALL, wyoming_asr=None), tuple, Path("/nowhere"))
     with pytest.raises(ConfigError):
-        chosen_synthesizer(replace(ALL, piper_command=()))
+        chosen_synthesizer(replace(ALL, wyoming_tts=None))
 
 
 def test_an_engine_that_fails_is_a_warning_while_another_one_speaks() -> None:

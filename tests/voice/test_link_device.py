@@ -16,10 +16,9 @@ from tests.link_server.conftest import Plane, ScriptedDevice, device, limits, pa
 from tests.voice.scripted_engines import LOUD, QUIET, Beeps, LoudnessDetector, ScriptedRecognizer
 
 from microclaw.models.scripted import Scripted, say
-from microclaw.voice.endpointing import EndpointLimits
 from microclaw.voice.engines.engine import Transcript
 from microclaw.voice.link_device import LinkVoice
-from microclaw.voice.parts import VoiceParts
+from microclaw.voice.parts import EndpointLimits, VoiceParts
 from microclaw.voice.service import VoiceService
 from microclaw.voice.trace import VoiceTraces
 from microclaw.wire.link.messages import (

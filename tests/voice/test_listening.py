@@ -1,28 +1,45 @@
-"""Pauses in an utterance: the engine is told of them, and hears their silence only when they were not the end."""
+"""Pauses in an utterance: the engine hears what came so far, and the silence only where it was not the end."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from tests.voice.recorder import RecordingDevice
 from tests.voice.scripted_engines import LOUD, QUIET, Beeps, LoudnessDetector, ScriptedRecognizer
 
-from microclaw.voice.endpointing import EndpointLimits
 from microclaw.voice.engines.engine import FRAME_BYTES, Transcript
-from microclaw.voice.listening import HELD, MAX_BEFORE_BYTES, MAX_HELD_BYTES, MAX_PAUSES, Listener, Utterance
-from microclaw.voice.parts import VoiceParts
+from microclaw.voice.listening import (
+    HELD,
+    MAX_BEFORE_BYTES,
+    MAX_HELD_BYTES,
+    MAX_PAUSED_BYTES,
+    MAX_PAUSES,
+    Listener,
+    Utterance,
+)
+from microclaw.voice.parts import EndpointLimits, VoiceParts
 from microclaw.voice.trace import VoiceTrace
 
-PAUSE_FRAMES = 11
-"""More than PAUSE_MS, with the frame that follows speech and counts as such."""
+HELLO = Transcript("hello")
+SPEECH, END = [LOUD] * 20, [QUIET] * 40
+PAUSE = [QUIET] * 16
+"""More than PAUSE_MS."""
+AT_PAUSE = b"".join([*SPEECH, *[QUIET] * 10])
+
+
+def listener_of(recognizer: ScriptedRecognizer, trigger: str = "button") -> tuple[Listener, RecordingDevice]:
+    """It has an open stream."""
+    nothing: Any = None  # no turn runs
+    limits, device = EndpointLimits(silence_ms=600), RecordingDevice()
+    parts = VoiceParts(nothing, nothing, recognizer, Beeps(), LoudnessDetector, endpoints=limits)
+    listener = Listener(device, parts)
+    listener.opened(VoiceTrace("kitchen", trigger, 1, lambda: 0.0))
+    return listener, device
 
 
 async def heard(recognizer: ScriptedRecognizer, frames: list[bytes], trigger: str = "button") -> Utterance:
-    nothing: Any = None  # no turn runs
-    limits = EndpointLimits(silence_ms=600)
-    parts = VoiceParts(nothing, nothing, recognizer, Beeps(), LoudnessDetector, endpoints=limits)
-    listener = Listener(RecordingDevice(), parts)
-    listener.opened(VoiceTrace("kitchen", trigger, 1, lambda: 0.0))
+    listener, _ = listener_of(recognizer, trigger)
     for frame in frames:
         listener.hear(frame)
     listener.closed()
@@ -30,38 +47,61 @@ async def heard(recognizer: ScriptedRecognizer, frames: list[bytes], trigger: st
 
 
 async def test_the_silence_at_the_end_is_not_heard_and_that_of_a_pause_is() -> None:
-    recognizer = ScriptedRecognizer(Transcript("hello"), Transcript("hello"))
-    found = await heard(recognizer, [LOUD] * 20 + [QUIET] * 40)
-    assert found.transcript == Transcript("hello")
-    assert recognizer.paused_at == [30 * FRAME_BYTES]
-    frames = [LOUD] * 20 + [QUIET] * (PAUSE_FRAMES + 5) + [LOUD] * 20
+    recognizer = ScriptedRecognizer(HELLO, at_pauses=True)
+    assert (await heard(recognizer, [*SPEECH, *END])).transcript == HELLO
+    assert recognizer.heard == [AT_PAUSE]
+    recognizer, frames = ScriptedRecognizer(HELLO, HELLO, at_pauses=True), [*SPEECH, *PAUSE, *SPEECH]
     await heard(recognizer, frames)
-    assert recognizer.heard == [b"".join([LOUD] * 20 + [QUIET] * 10), b"".join(frames)]
-    assert len(recognizer.paused_at) == 2
+    assert recognizer.heard == [AT_PAUSE, b"".join(frames)]
+
+
+async def test_a_service_that_costs_money_and_a_long_utterance_are_heard_once() -> None:
+    paid, own = ScriptedRecognizer(HELLO), ScriptedRecognizer(HELLO, at_pauses=True)
+    await heard(paid, [*SPEECH, *END])
+    await heard(own, [*[LOUD] * (MAX_PAUSED_BYTES // FRAME_BYTES), *PAUSE, *SPEECH])
+    assert (paid.heard, len(own.heard)) == ([AT_PAUSE], 1)
+
+
+async def test_a_pause_tells_what_was_said_so_far_and_who_has_left_is_told_nothing() -> None:
+    recognizer = ScriptedRecognizer(HELLO, None, at_pauses=True)
+    listener, device = listener_of(recognizer)
+    utterances = listener.utterances()
+    hearing = asyncio.ensure_future(anext(utterances))
+    for frame in (*SPEECH, *PAUSE):
+        listener.hear(frame)
+    await device.until_noted("partial", 1, "hello")
+    for frame in (*SPEECH, *PAUSE):
+        listener.hear(frame)
+    async with asyncio.timeout(20):
+        while len(recognizer.heard) < 2:  # noqa: ASYNC110  nobody else wants to be told
+            await asyncio.sleep(0)
+    listener.left()
+    assert (await hearing).transcript is None
+    assert [row for row in device.log if row[0] == "partial"] == [("partial", 1, "hello")]
 
 
 async def test_what_is_said_after_the_end_counts_also_where_the_device_closed_the_stream() -> None:
-    frames = [LOUD] * 20 + [QUIET] * 40 + [LOUD] * 20
-    assert (await heard(ScriptedRecognizer(Transcript("turn on pin four")), frames)).goes_on
-    assert not (await heard(ScriptedRecognizer(Transcript("turn on pin four")), frames[:60])).goes_on
+    frames = [*SPEECH, *END, *SPEECH]
+    assert (await heard(ScriptedRecognizer(HELLO), frames)).goes_on
+    assert not (await heard(ScriptedRecognizer(HELLO), frames[:60])).goes_on
 
 
 async def test_pauses_and_silence_that_is_held_back_have_limits() -> None:
-    recognizer = ScriptedRecognizer(Transcript("hello"), Transcript("hello"))
-    often = ([LOUD] * 20 + [QUIET] * (PAUSE_FRAMES + 5)) * 4 + [LOUD] * 4
-    await heard(recognizer, often)
-    assert len(recognizer.paused_at) == MAX_PAUSES
-    long = [LOUD] * 20 + [QUIET] * (MAX_HELD_BYTES // FRAME_BYTES + 30) + [LOUD] * 4
-    await heard(recognizer, long, trigger=HELD)
-    assert recognizer.heard == [b"".join(often), b"".join(long)]
+    often = [*SPEECH, *PAUSE] * 4 + [LOUD] * 4
+    long = [*SPEECH, *[QUIET] * (MAX_HELD_BYTES // FRAME_BYTES + 30), *[LOUD] * 4]
+    for frames, trigger in ((often, "button"), (long, HELD)):
+        recognizer = ScriptedRecognizer(*[HELLO] * 9, at_pauses=True)
+        await heard(recognizer, frames, trigger)
+        assert len(recognizer.heard) == MAX_PAUSES + 1
+        assert recognizer.heard[-1] == b"".join(frames)
 
 
 async def test_who_is_silent_takes_no_engine_and_the_second_before_speech_is_heard() -> None:
-    recognizer = ScriptedRecognizer(Transcript("hello"))
+    recognizer = ScriptedRecognizer(HELLO)
     found = await heard(recognizer, [QUIET] * 40)
     assert (found.transcript, found.failure, recognizer.heard) == (None, None, [])
-    found = await heard(recognizer, [QUIET] * 100 + [LOUD] * 20 + [QUIET] * 40)
-    assert found.transcript == Transcript("hello")
+    found = await heard(recognizer, [*[QUIET] * 100, *SPEECH, *END])
+    assert found.transcript == HELLO
     [audio] = recognizer.heard
     before = audio.index(LOUD) // FRAME_BYTES
     assert 40 <= before <= MAX_BEFORE_BYTES // FRAME_BYTES

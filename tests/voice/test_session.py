@@ -14,9 +14,8 @@ from tests.voice.scripted_engines import LOUD, QUIET, Beeps, LoudnessDetector, S
 
 from microclaw.errors import VoiceError
 from microclaw.models.scripted import Scripted, call, say
-from microclaw.voice.endpointing import EndpointLimits
 from microclaw.voice.engines.engine import Transcript
-from microclaw.voice.parts import NO_ANSWER, NO_EARS, NOT_HEARD, SAY_AGAIN, VoiceParts
+from microclaw.voice.parts import NO_ANSWER, NO_EARS, NOT_HEARD, SAY_AGAIN, EndpointLimits, VoiceParts
 from microclaw.voice.session import VoiceSession
 from microclaw.voice.trace import VoiceTraces
 
@@ -73,12 +72,11 @@ async def talking(
     *transcripts: str | Transcript | Exception | None,
     workshop: Workshop | None = None,
     beeps: Beeps | None = None,
-    partials: tuple[str, ...] = (),
 ) -> AsyncIterator[Talk]:
     heard = [Transcript(one) if isinstance(one, str) else one for one in transcripts]
     async with make(replies, workshop=workshop) as agent, asyncio.TaskGroup() as tasks:
         device, traces, voice = RecordingDevice(), VoiceTraces(), beeps or Beeps()
-        recognizer = ScriptedRecognizer(*heard, partials=partials)
+        recognizer = ScriptedRecognizer(*heard)
         limits = EndpointLimits(silence_ms=200)
         parts = VoiceParts(agent.inbox, agent.approvals, recognizer, voice, LoudnessDetector, traces, limits)
         session = VoiceSession(device, parts)
@@ -89,13 +87,12 @@ async def talking(
 
 
 async def test_what_is_said_is_answered_sentence_by_sentence(make_agent: MakeAgent) -> None:
-    async with talking(make_agent, [say("The lamp is on. It is warm.")], "is the lamp on", partials=("is",)) as talk:
+    async with talking(make_agent, [say("The lamp is on. It is warm.")], "is the lamp on") as talk:
         talk.speak(stream=7)
         await talk.ended()
     kinds = [row[0] for row in talk.device.log]
-    assert talk.device.log[:4] == [
+    assert talk.device.log[:3] == [
         ("show", "listening"),
-        ("partial", 7, "is"),
         ("show", "thinking"),
         ("final", 7, "is the lamp on"),
     ]

@@ -26,8 +26,7 @@ from microclaw.store.tasks import TaskRow
 from microclaw.tasks.access import check_may_run, check_sees
 from microclaw.tasks.order import MAX_CODE_BYTES, TaskOrder, available, file_lines, reach_lines
 from microclaw.tasks.service import TaskService
-from microclaw.telemetry.csv_text import HEAD, csv_lines
-from microclaw.telemetry.history import MAX_POINTS, TelemetryHistory
+from microclaw.telemetry.history import CSV_HEAD, MAX_POINTS, TelemetryHistory, csv_lines
 from microclaw.text import clean_text, code_lines, count_text, fence_text, read_duration_ms
 
 MAX_SHOWN_CHARS: Final = 3_000  # of its output, for the model
@@ -144,7 +143,7 @@ class CodeTool:
         now = now_ms() + 1
         span = (int(now - since_ms), int(now - until_ms))
         found = [await self.history.read(device.device_id, (key,), *span, MAX_POINTS) for key in keys]
-        return "".join([HEAD, *(csv_lines(device.name, one.series) for one in found)]).encode()
+        return "".join([CSV_HEAD, *(csv_lines(device.name, one.series) for one in found)]).encode()
 
 
 def _words(asked: CodeParameters, _context: ToolContext, _lines: Sequence[str]) -> str:

@@ -21,7 +21,6 @@ from microclaw.api.status import resident_mb
 from microclaw.link_server.meter import RTT_BOUNDS_S, LaneName, LinkMeter
 from microclaw.tasks.service import TaskService
 from microclaw.telemetry.history import TelemetryHistory
-from microclaw.voice.trace import BOUNDS_S, VoiceTraces
 
 if TYPE_CHECKING:
     from microclaw.cluster.status import ClusterView
@@ -54,8 +53,6 @@ def host_metrics(
     """Every metric of a host."""
     if host.link is not None:
         yield from link_metrics(host.link.meter, host.link.links.depths())
-    if host.voice.service is not None:
-        yield _voice_metric(host.voice.service.parts.traces)
     if (sent := mqtt())["state"] != "off":
         yield from _mqtt_metrics(sent)
     if cluster is not None:
@@ -126,13 +123,6 @@ def cluster_metrics(cluster: Mapping[str, float]) -> Iterator[Metric]:
     ):
         found = {outcome: cluster[f"{what}_{outcome}"] for outcome in outcomes}
         yield _by(Counter, f"microclaw_cluster_{what}_total", about, "outcome", found)
-
-
-def _voice_metric(voice: VoiceTraces) -> Metric:
-    family = HistogramMetricFamily("microclaw_voice_seconds", "Durations within a spoken turn", labels=("span",))
-    for name, found in voice.durations.items():
-        family.add_metric((name,), _buckets(BOUNDS_S, found.counts), found.sum_s)
-    return family
 
 
 def _buckets(bounds: Sequence[float], counts: Iterable[int]) -> list[tuple[str, float]]:

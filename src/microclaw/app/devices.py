@@ -43,7 +43,6 @@ from microclaw.live_hosts import ALONE, Fleet
 from microclaw.ota.offers import Offers
 from microclaw.ota.payloads import OfferedPayloads, Payloads
 from microclaw.ota.publisher import Publisher
-from microclaw.ota.rollout_boards import Boards
 from microclaw.ota.rollouts import Rollouts
 from microclaw.store.apps import ChangeState
 from microclaw.store.crashes import CrashTable
@@ -226,26 +225,26 @@ async def open_link_server(
     return server
 
 
-async def open_rollouts(base: Base, devices: Devices) -> Rollouts:
+async def open_rollouts(base: Base, devices: Devices) -> tuple[Publisher, Rollouts]:
     """Updates of devices' firmware (docs/updates.md): devices get theirs from then on."""
     shared = None if base.cluster is None else base.cluster.files
     table, payloads = FirmwareTable(base.database), Payloads(base.settings.home / "firmware", shared)
     publisher = Publisher(table, payloads, now_ms=now_ms, record=base.audit.record)
     await publisher.open()
     offers = Offers(table, devices.registry, now_ms=now_ms, record=base.audit.record)
-    updates = devices.links.parts.updates
-    updates.source, updates.changed = OfferedPayloads(table, payloads), offers.changed
     rollouts = Rollouts(
         RolloutTable(base.database),
-        Boards(publisher, offers, devices.registry),
+        offers,
         now_ms=now_ms,
         crashes=CrashTable(base.database).new_since,
         publish=base.publish,
     )
+    updates = devices.links.parts.updates
+    updates.source, updates.changed = OfferedPayloads(table, payloads), rollouts.heard
     offers.heard = rollouts.heard
     table.follow(rollouts.look_at_offers)
     await rollouts.refresh()
-    return rollouts
+    return publisher, rollouts
 
 
 def open_telemetry(base: Base, devices: Devices, source_log: SourceLog) -> tuple[TelemetryHistory, ReportedEvents]:

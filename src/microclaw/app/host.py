@@ -140,7 +140,7 @@ async def running_host(
         tasks = SupervisedTasks(group, now_ms=now_ms)
         if cluster is not None:
             cluster.follow(registry, devices.links, tasks)
-        rollouts = await open_rollouts(base, devices)
+        publisher, rollouts = await open_rollouts(base, devices)
         authority = await open_authority(base, tasks)
         link = await open_link_server(base, devices, authority, stack, group)
         plane = None if api_socket is None else await open_people_plane(base, api_socket, authority, tasks)
@@ -169,7 +169,7 @@ async def running_host(
         await enter(device_tasks.serving(runner, devices.links.link, code=coded))
         channels = await open_channels(base, inbox, tasks, code.read_result, stack)
         await voice.open(inbox, group, stack, make_voice)
-        mqtt = await open_mqtt(base, devices, apps, rollouts.boards.offers, agent.tools, tasks, live, stack)
+        mqtt = await open_mqtt(base, devices, apps, rollouts.offers, agent.tools, tasks, live, stack)
         jobs, waiting = Jobs(group, settings.limits), WaitingRequests()
         questions, job_service = Questions(admission.approvals, admission.people), JobService(jobs, waiting)
         if cluster is not None and authority is not None:
@@ -226,8 +226,8 @@ async def running_host(
             "fleet": apps,
             "telemetry": history,
             "cluster": view,
-            "firmware": FirmwareService(rollouts, admission.gate.name_of),
-            "install": InstallParts(settings, link, rollouts.boards.publisher.moduli),
+            "firmware": FirmwareService(publisher, rollouts, admission.gate.name_of),
+            "install": InstallParts(settings, link, publisher.moduli),
             "task": task_service,
             "voice": voice.state,
             "person": PeopleService(admission, inbox.outbox.push),

@@ -99,10 +99,9 @@ class HostVoice:
         if (problem := off_problem(self._base.settings.voice)) is not None:
             self.state.problems["voice"] = problem
             return None
-        from microclaw.voice.endpointing import EndpointLimits
         from microclaw.voice.engine_choice import chosen_recognizer, chosen_synthesizer
         from microclaw.voice.engines.silero_vad import SileroVoiceDetector
-        from microclaw.voice.parts import VoiceParts
+        from microclaw.voice.parts import EndpointLimits, VoiceParts
 
         settings, proxy, registry = self._base.settings.voice, self._base.settings.proxy, self._devices.registry
         self._check_speaker(settings.person)

@@ -53,8 +53,6 @@ async def booted_ms(device: Device, now_ms: Callable[[], int]) -> float | None:
 _LOOK_BACK = 200
 _BUSY_S: Final = 5.0  # another host changes the device, and this one waits
 _AGAIN_S: Final = 0.05
-_CHECKED: Final = "checked"
-_ANSWERED: Final = "the board says so"
 
 
 class PinChange(Struct, frozen=True):
@@ -141,7 +139,7 @@ class DirectIo:
         else:
             assert isinstance(state, PwmState)
             text = f"{target.name} answers: pin {state.pin} at duty {state.duty} of 255, {state.frequency_hz:,} Hz"
-            evidence = Evidence("reported", text + _held_text(target, call.method, call.pin), spoken=_ANSWERED)
+            evidence = Evidence("reported", text + _held_text(target, call.method, call.pin))
         return PinChange(target.name, state, evidence, change_id, _warning(rival))
 
     async def _last(self, device: Device, pin: int) -> tuple[DeviceAction | None, int]:
@@ -202,10 +200,10 @@ def _warning(rival: PinConflict | None) -> str | None:
 async def _read_back(device: Device, pin: int, level: int, rival: PinConflict | None) -> Evidence:
     if not sees_pins(device):
         held = _held_text(device, GpioSet.method, pin)
-        return Evidence("reported", f"{device.name} answers: pin {pin} set to {level}{held}", spoken=_ANSWERED)
+        return Evidence("reported", f"{device.name} answers: pin {pin} set to {level}{held}")
     found = (await device.call(GpioGet(pin))).level
     if found == level:
-        return Evidence("counted", f"read back on the board: pin {pin} is at {found}", spoken=_CHECKED)
+        return Evidence("counted", f"read back on the board: pin {pin} is at {found}")
     if rival is not None and rival.role == "drives":  # it may have moved the pin in between
         return Evidence(
             "reported", f"{device.name} answers: pin {pin} set to {level}; {rival.app} has it at {found} again"

@@ -83,7 +83,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         "firmware change-keys --add b.pub.pem \\\n    --key a.pem --all",
         "firmware change-keys --remove 3f9a --key b.pem",
     ),
-    "firmware rollout": ("firmware rollout 1.4.0 --all --outdated",),
+    "firmware rollout": ("firmware rollout 1.4.0 --all",),
     "firmware rollouts": ("firmware rollouts", "firmware rollouts 2 -f", "firmware rollouts 2 --do pause"),
     "memory show": ("memory show", "memory show USER.md"),
     "memory edit": ("memory edit", "memory edit SOUL.md"),

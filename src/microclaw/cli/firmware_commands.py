@@ -24,8 +24,7 @@ from microclaw.durable import read_given
 from microclaw.errors import ConfigError, MicroclawError
 from microclaw.operations.client import Client
 from microclaw.ota import operations as firmware
-from microclaw.ota.application_image import read_application
-from microclaw.ota.bundle import own_files, pack
+from microclaw.ota.bundle import own_files, pack, read_application
 from microclaw.ota.keys import SigningKey, read_public_key
 from microclaw.ota.manifest import CHIPS, MAX_PAYLOAD_BYTES, SMALL, KeyChange, Release, check_version
 from microclaw.ota.results import OfferOutcome, Offers

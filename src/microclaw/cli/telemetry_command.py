@@ -14,8 +14,7 @@ from microclaw.cli.audit_command import since_ms
 from microclaw.cli.options import GlobalOptions
 from microclaw.durable import write_given
 from microclaw.operations.client import Client
-from microclaw.telemetry.csv_text import HEAD, csv_lines
-from microclaw.telemetry.history import Series
+from microclaw.telemetry.history import CSV_HEAD, Series, csv_lines
 from microclaw.telemetry.operations import Telemetry, show
 from microclaw.terminal.page import WIDTH, columns_of
 from microclaw.text import moment_text
@@ -45,7 +44,7 @@ def show_telemetry(options: GlobalOptions, name: str, key: str | None, since: st
 def _csv(host: Client, name: str, key: str | None, from_ms: int) -> Iterator[str]:
     """The head, then the lines of each series."""
     keys = [key] if key else [one.key for one in host.call(show, name=name, since=from_ms, points=2).series]
-    yield HEAD
+    yield CSV_HEAD
     for one in keys:
         found = host.call(show, name=name, key=one, since=from_ms, points=ALL_POINTS)
         yield csv_lines(found.device, found.series)

@@ -21,11 +21,10 @@ from microclaw.config.settings import RecognizerName, Settings, SynthesizerName
 from microclaw.config.show import DEFAULT, read_views, value_text
 from microclaw.errors import ConfigError, VoiceError
 from microclaw.voice.engine_choice import HOW_TO_INSTALL, PACKAGES, chosen_recognizer, chosen_synthesizer
-from microclaw.voice.engine_trial import try_engines
 from microclaw.voice.engines.engine import Recognizer, Synthesizer
-from microclaw.voice.operations import TEST_SENTENCE, EngineState
+from microclaw.voice.operations import TEST_SENTENCE, EngineState, try_engines
 
-PREFERRED: Final = {"asr": ("wyoming",), "tts": ("piper", "wyoming")}
+PREFERRED: Final = {"asr": ("wyoming",), "tts": ("wyoming",)}
 """These are first where they work: a person has set them up, and they are better than what is there by itself."""
 AWAY: Final = frozenset({"openai"})
 """What is said leaves this machine: it is used where somebody has named it, and proposed to nobody."""

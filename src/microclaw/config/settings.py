@@ -23,7 +23,7 @@ DAY_TOKENS = 10_000_000_000
 ModelTask: TypeAlias = Literal["chat", "summary", "subagent", "heartbeat"]
 Provider: TypeAlias = Literal["anthropic", "openai"]
 RecognizerName: TypeAlias = Literal["whisper", "wyoming", "openai"]
-SynthesizerName: TypeAlias = Literal["flite", "espeak", "piper", "wyoming", "openai"]
+SynthesizerName: TypeAlias = Literal["flite", "espeak", "wyoming", "openai"]
 SandboxBackend: TypeAlias = Literal["auto", "bubblewrap", "container", "off"]
 
 
@@ -137,8 +137,6 @@ class VoiceSettings:
     silence_ms: int = setting(600, "the silence that ends what is said", 200, 3_000)
     flite_voice: Line = setting("slt", "flite's voice: slt, kal, awb, rms, ...")
     espeak_voice: Line = setting("en", "espeak-ng's voice or language")
-    piper_command: tuple[Line, ...] = setting(("piper",), "the program piper and its own arguments")
-    piper_voice: Line | None = setting(None, "piper's voice, an .onnx file with its .onnx.json beside it")
     whisper_model: forms.WhisperModel = setting("tiny.en", "tiny.en, base.en, small.en (setup --fetch) or a folder")
     whisper_threads: int | None = setting(None, "its threads; the cores, at most four, when left out", 1, 64)
     wyoming_asr: forms.Place | None = setting(None, "HOST:PORT of a Wyoming server for speech to text")

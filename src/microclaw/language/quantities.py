@@ -11,12 +11,12 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-_ONES = {
+ONES = {
     "zero": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9,
     "ten": 10, "eleven": 11, "twelve": 12, "thirteen": 13, "fourteen": 14, "fifteen": 15, "sixteen": 16,
     "seventeen": 17, "eighteen": 18, "nineteen": 19,
 }  # fmt: skip
-_TENS = {
+TENS = {
     "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90,
 }  # fmt: skip
 _TIME_MS = {
@@ -36,7 +36,7 @@ _UNITS = {
     "w": ("watts", 1000), "watt": ("watts", 1000), "watts": ("watts", 1000), "mw": ("watts", 1),
 }  # fmt: skip
 
-NUMBER_WORDS = frozenset({*_ONES, *_TENS, "hundred", "thousand", "half", "quarter", "once", "twice"})
+NUMBER_WORDS = frozenset({*ONES, *TENS, "hundred", "thousand", "half", "quarter", "once", "twice"})
 _NUMBER = r"(?<![\w.])(?<!pin )-?\d+(?:\.\d+)?"
 _TIME_NAMES = "|".join(sorted(_TIME_MS, key=len, reverse=True))
 _UNIT_NAMES = "|".join(re.escape(u) for u in sorted(_UNITS, key=len, reverse=True))
@@ -81,8 +81,8 @@ _PINS_LISTED = re.compile(
     rf"(?! ?(?:{_TIME_NAMES}|{_UNIT_NAMES}|times?|x|degrees?|°|c|f|k?hz|milli)(?!\w))"
 )
 _PINS_IN_A_ROW = re.compile(r"\b(?:pins|gpios|ios|gpio pins)((?: \d{1,3}){2,}(?:,? (?:and|&) \d{1,3})?)(?![\w.%])")
-_BELOW_100 = rf"(?:(?:{'|'.join(_TENS)})(?:[ -](?:{'|'.join(list(_ONES)[1:10])}))?|(?:{'|'.join(_ONES)}))"
-_WORD_NUMBER = re.compile(rf"\b(?:(?:{'|'.join(_ONES)}) hundred(?:(?: and)? {_BELOW_100})?|{_BELOW_100})\b")
+_BELOW_100 = rf"(?:(?:{'|'.join(TENS)})(?:[ -](?:{'|'.join(list(ONES)[1:10])}))?|(?:{'|'.join(ONES)}))"
+_WORD_NUMBER = re.compile(rf"\b(?:(?:{'|'.join(ONES)}) hundred(?:(?: and)? {_BELOW_100})?|{_BELOW_100})\b")
 _MINUS = re.compile(r"(?<!\bplus )(?<!\bor )(?<!\d )(?:\b(?:minus|negative) |(?<= )- )(?=\d)")
 _HYPHENED = re.compile(r"(?<=\d)-(?=(?:milli)?(?:second|sec|minute|min|hour|hr)s?\b)")  # "30-second intervals"
 _ADVERBS = (
@@ -200,5 +200,5 @@ def _digits(match: re.Match[str]) -> str:
     """ "two hundred and fifty" -> "250"."""
     number = 0
     for word in re.split(r"[ -]", match[0]):
-        number = number * 100 if word == "hundred" else number + _ONES.get(word, _TENS.get(word, 0))
+        number = number * 100 if word == "hundred" else number + ONES.get(word, TENS.get(word, 0))
     return str(number)

@@ -1,7 +1,8 @@
-"""Bundles of our files: made and read, POSIX ustar, the same bytes for the same files. It reads no disk.
+"""Payloads of releases, checked before they are signed and published: bundles of our files, application images.
 
-A bundle has what belongs into the unused one of /fw_a and /fw_b, and about.json, by which the firmware knows its
-version.
+A bundle is POSIX ustar, the same bytes for the same files. It has what belongs into the unused one of /fw_a and /fw_b,
+and about.json, by which the firmware knows its version. An image is for one of two slots, in ESP-IDF's "App Image
+Format" (esp_app_format.h, esp_app_desc.h): header, segments, checksum, SHA-256.
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ from microclaw.errors import ConfigError
 from microclaw.firmware_folder import firmware_folder
 from microclaw.firmware_modules import ota_bad, ota_payload
 from microclaw.flash.board_files import FOLDER, our_files
-from microclaw.ota.manifest import MAX_PAYLOAD_BYTES, SMALL, Release, check_version
+from microclaw.ota.manifest import CHIPS, MAX_PAYLOAD_BYTES, SMALL, Release, check_version
+from microclaw.wire.esp32_image import HASH_FLAG_AT, Damage, Description, app_description, image_end
 
 ABOUT: Final = "about.json"
+CHIP_IDS: Final = dict(zip(CHIPS, (0, 2, 9, 5, 13), strict=True))
+"""esp_chip_id_t of ESP-IDF."""
 _MPY_VERSION: Final = 6
 _MPY_ARCH: Final = {"esp32": 10, "esp32s2": 10, "esp32s3": 10, "esp32c3": 11, "esp32c6": 11}
 """Of native code, MicroPython's py/persistentcode.h: 10 xtensawin, 11 rv32imc; bytecode has 0."""
@@ -26,13 +30,15 @@ _OF_THE_BOARD: Final = "whole"
 """The file by which a board knows that a folder is complete: no bundle has one."""
 
 
-class BundleError(ConfigError):
-    """A payload that no board would unpack."""
+class PayloadError(ConfigError):
+    """A payload that no board would unpack, or that no slot of its chip could hold and start."""
 
     def __init__(self, text: str) -> None:
-        super().__init__(
-            f"the bundle {text}", next_step="make it again: microclaw firmware publish --version V --board B"
+        step = (
+            "a bundle: microclaw firmware publish --version V --board B; an image: the application alone, "
+            "build/NAME.bin of ESP-IDF, micropython.bin of MicroPython"
         )
+        super().__init__(f"the payload {text}", next_step=step)
 
 
 async def own_files(board: str, *, name: str, version: str, security_version: int) -> dict[str, bytes]:
@@ -53,17 +59,17 @@ def pack(files: Mapping[str, bytes]) -> bytes:
         try:
             parts.append(info.tobuf(tarfile.USTAR_FORMAT))
         except ValueError as exc:
-            raise BundleError(f"cannot have a file of the name {name[:80]!r}") from exc
+            raise PayloadError(f"cannot have a file of the name {name[:80]!r}") from exc
         parts += (files[name], bytes(-len(files[name]) % ota_payload.BLOCK))
     data = b"".join(parts) + bytes(2 * ota_payload.BLOCK)
     if len(data) > MAX_PAYLOAD_BYTES:
-        raise BundleError(f"has {len(data)} bytes, more than a board takes")
+        raise PayloadError(f"has {len(data)} bytes, more than a board takes")
     unpack(data)
     return data
 
 
 def unpack(data: bytes) -> dict[str, bytes]:
-    """The files of a bundle, read by the boards' own code. Raises BundleError for whatever a board would refuse."""
+    """The files of a bundle, read by the boards' own code. Raises PayloadError for whatever a board would refuse."""
     files: dict[str, bytes] = {}
     at = 0
     try:
@@ -76,31 +82,58 @@ def unpack(data: bytes) -> dict[str, bytes]:
                 files[name] = data[at : at + size]
                 at += ota_payload.padded(size)
     except ota_bad.BadPayload as exc:
-        raise BundleError(f"is refused by boards: {exc.words}") from exc
+        raise PayloadError(f"is refused by boards: {exc.words}") from exc
     return files
 
 
 def check_bundle(data: bytes, release: Release) -> None:
-    """Raise BundleError unless it is what the manifest says: its name and version, modules for its chip."""
+    """Raise PayloadError unless it is what the manifest says: its name and version, modules for its chip."""
     files = unpack(data)
     said = (release.name, release.version, release.security_version)
     try:
         about = json.loads(files[ABOUT][:_MAX_ABOUT_BYTES])
         found = (about["name"], about["version"], about["security_version"])
     except (KeyError, TypeError, ValueError, RecursionError) as exc:
-        raise BundleError(f"has no {ABOUT} that can be read") from exc
+        raise PayloadError(f"has no {ABOUT} that can be read") from exc
     if found != said:
-        raise BundleError(f"says in {ABOUT} that it is {found}, and the manifest says {said}")
+        raise PayloadError(f"says in {ABOUT} that it is {found}, and the manifest says {said}")
     chip = release.board.removesuffix(SMALL)
     modules = [name for name in files if name.endswith(".mpy")]
     if _OF_THE_BOARD in files:
-        raise BundleError(f"has a file {_OF_THE_BOARD!r}, which only a board writes")
+        raise PayloadError(f"has a file {_OF_THE_BOARD!r}, which only a board writes")
     if "start.mpy" not in files:
-        raise BundleError("has no start.mpy, which a board starts")
+        raise PayloadError("has no start.mpy, which a board starts")
     for name in modules:
         head = files[name][:4]
         if len(head) < 4 or head[:2] != bytes([ord("M"), _MPY_VERSION]):
-            raise BundleError(f"has {name}, which is no .mpy of version {_MPY_VERSION}")
+            raise PayloadError(f"has {name}, which is no .mpy of version {_MPY_VERSION}")
         arch = head[2] >> 2 & 0x0F
         if arch not in (0, _MPY_ARCH[chip]):
-            raise BundleError(f"has {name} with machine code for another chip than the {chip}")
+            raise PayloadError(f"has {name} with machine code for another chip than the {chip}")
+
+
+def check_payload(data: bytes, release: Release) -> None:
+    """Raise PayloadError where no board of the manifest's kind would take it."""
+    if release.kind == "files":
+        check_bundle(data, release)
+    else:
+        read_application(data, chip=release.board)
+
+
+def read_application(data: bytes, *, chip: str) -> Description:
+    """The description of the application in `data`. Raises PayloadError."""
+    try:
+        chip_id, end = image_end(data, 0, "it")
+    except Damage as exc:
+        raise PayloadError(str(exc)) from exc
+    if chip_id != CHIP_IDS[chip]:
+        names = {number: name for name, number in CHIP_IDS.items()}
+        raise PayloadError(f"is for the {names.get(chip_id, f'chip number {chip_id}')}, not for the {chip}")
+    described = app_description(data)
+    if described is None:
+        raise PayloadError("has no application descriptor: it may be a bootloader")
+    if not data[HASH_FLAG_AT]:
+        raise PayloadError("carries no SHA-256 of itself: build it with the hash appended (default)")
+    if end != len(data):
+        raise PayloadError(f"has {len(data) - end} bytes behind the application: a whole flash image, or a tail")
+    return described

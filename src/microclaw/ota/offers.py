@@ -1,4 +1,4 @@
-"""Offers of releases to devices, and how each stands. What a rollout is made of; it chooses no device.
+"""Offers of releases to devices, and how each stands. It chooses no device.
 
 An offer is a durable message: the row here and the message in the device's outbox are one transaction, so that nothing
 is offered twice, also when the host is killed in between.
@@ -6,9 +6,10 @@ is offered twice, also when the host is killed in between.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 from msgspec.structs import asdict
 
@@ -17,13 +18,15 @@ from microclaw.boards.firmware import UpdateFacts
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.devices.selection import Selection
-from microclaw.errors import ConfigError, MicroclawError, NotSupported
+from microclaw.errors import ConfigError, MicroclawError, NotSupported, UnknownName
 from microclaw.firmware_modules import ota_check
 from microclaw.link_server.device_link import DeviceLink
 from microclaw.link_server.transport import LinkTransport
 from microclaw.ota.manifest import moment_ms, version_numbers
 from microclaw.ota.results import OfferOutcome, UpdateStatus
+from microclaw.ota.rollout import Rollout
 from microclaw.store.firmware import GIVEN_UP, FirmwareTable, OfferedBefore, OfferRow, ReleaseRow, offer_in
+from microclaw.store.rollouts import DeviceState, RolloutDevice
 from microclaw.store.sql import Sql
 from microclaw.wire.host_api import failure_of
 from microclaw.wire.link.messages import OtaCancel, OtaOffer
@@ -35,6 +38,9 @@ _FITS: Final = ("wrong_name", "wrong_board", "wrong_revision", "wrong_device", "
 _CHECKED: Final = (
     "kind", "name", "board", "revisions", "device", "channel", "version", "security_version", "allow_downgrade",
 )  # fmt: skip
+End: TypeAlias = tuple[DeviceState, str]
+"""The end of a rollout's update, with the device's reason."""
+_ENDS: Final[tuple[DeviceState, ...]] = ("healthy", "rolled_back", "refused", "failed")
 _log = logging.getLogger(__name__)
 
 
@@ -49,23 +55,30 @@ class AlreadyRuns(ConfigError):
 
 
 class Offers:
-    """`changed` is the link server's `DeviceUpdates.changed`. `now_ms` is the wall clock.
-
-    `heard` is called for each change, on the event loop's thread, once it is on the disk.
-    """
+    """`now_ms` is the wall clock. `heard` is called for an offer that another superseded, once that is on the disk."""
 
     def __init__(self, table: FirmwareTable, devices: Registry, *, now_ms: Callable[[], int], record: Record) -> None:
-        self._table = table
-        self._devices = devices
+        self.table = table
+        self.devices = devices
         self._now_ms = now_ms
         self._record = record
         self.heard: Callable[[OfferRow], None] = lambda _row: None
+
+    async def find(self, text: str) -> tuple[ReleaseRow, ...]:
+        """Releases by number or version that are not withdrawn, the newest first. Raises UnknownName."""
+        rows = await self.table.list()
+        found = tuple(row for row in rows if text in (str(row.release_id), row.version))
+        live = tuple(row for row in found if row.withdrawn_ms is None)
+        if not live:
+            what = "was withdrawn" if found else "was never published here"
+            raise UnknownName(f"the release {text[:40]!r} {what}", next_step="microclaw firmware list")
+        return live
 
     async def newest_for(self, device: Device) -> str | None:
         """The highest version that the device could take, or the one it runs; None where no release is for its kind."""
         if not _has_link(device) or (facts := facts_of(device)) is None:
             return None
-        rows = [row for row in await self._table.list() if row.kind != "keys" and _fit(row, device) == ""]
+        rows = [row for row in await self.table.list() if row.kind != "keys" and _fit(row, device) == ""]
         takes = [row for row in rows if not row.allow_downgrade and obstacle(row, device, self._now_ms()) is None]
         versions = [facts.version, *(row.version for row in takes)]
         return max(versions, key=lambda version: version_numbers(version) or ()) if rows else None
@@ -76,9 +89,9 @@ class Offers:
         `again`: once more where the last offer of it is over. Raises AlreadyRuns, ConfigError or NotSupported where the
         host knows that the device does not take it (`obstacle`), Overloaded when its outbox is full.
         """
-        device = self._devices.get(device_id)
+        device = self.devices.get(device_id)
         link = link_of(device)
-        before = await self._table.offers(link.link_id, release.release_id)
+        before = await self.table.offers(link.link_id, release.release_id)
         if before and not (again and before[0].is_over):
             return before[0]
         if (error := obstacle(release, device, self._now_ms())) is not None:
@@ -102,8 +115,8 @@ class Offers:
         """Those that are named, or of those that are meant the ones with a link. Raises ConfigError, UnknownName."""
         selection.check()
         if selection.names:
-            return list(dict.fromkeys(self._devices.get(name) for name in selection.names))
-        found = [one for one in self._devices.list() if selection.means(one.labels) and _has_link(one)]
+            return list(dict.fromkeys(self.devices.get(name) for name in selection.names))
+        found = [one for one in self.devices.list() if selection.means(one.labels) and _has_link(one)]
         if not found:
             text = "no device that is meant has a link, by which updates come"
             raise ConfigError(text, next_step="microclaw device list")
@@ -124,9 +137,9 @@ class Offers:
 
     async def status(self, device: str | None = None) -> list[UpdateStatus]:
         """The state of each device with a link, or of one. Raises UnknownName."""
-        devices = self._devices.list() if device is None else [self._devices.get(device)]
-        foreign = {row.device_id: row for row in await self._table.foreign()}
-        latest = {(row.device_id, row.is_of_keys): row for row in await self._table.latest()}
+        devices = self.devices.list() if device is None else [self.devices.get(device)]
+        foreign = {row.device_id: row for row in await self.table.foreign()}
+        latest = {(row.device_id, row.is_of_keys): row for row in await self.table.latest()}
         found = []
         for one in filter(_has_link, devices):
             link = link_of(one)
@@ -149,46 +162,84 @@ class Offers:
 
         It ends with the device's own answer: `idle` with `cancelled`, or the state that it is in.
         """
-        device = self._devices.get(device_id)
-        rows = await self._table.offers(link_of(device).link_id)
-        row = next(filter(_may_be_cancelled, rows), None)
+        device = self.devices.get(device_id)
+        link = link_of(device)
+        rows = await self.table.offers(link.link_id)
+        row = next((one for one in rows if one.state in GIVEN_UP and not one.is_of_keys), None)
         if row is not None:
-            await self._cancel(row, device, "cancelled", by)
+            link.unexpect(await link.send(OtaCancel(row.version)))
+            self._note(f"{row.version} cancelled", device, by)
         return row
-
-    async def call_off(self, release: ReleaseRow, *, by: str) -> list[Device]:
-        """Cancel a withdrawn release's offers, also on devices that are away: the cancel follows the offer.
-
-        Returns who was told. A device that is not among them, or has begun, finds no payload and gives up by itself.
-        A change of keys cannot be called off.
-        """
-        told: list[Device] = []
-        for row in filter(_may_be_cancelled, await self._table.offers(None, release.release_id)):
-            if (device := self.owner_of(row)) is None:
-                continue
-            try:
-                await self._cancel(row, device, "called off: it was withdrawn", by)
-                told.append(device)
-            except MicroclawError as exc:
-                _log.warning("%s cannot be told that %s was withdrawn: %s", device.name, row.version, exc.message)
-        return told
 
     async def standing(self, device_id: str) -> tuple[OfferRow, ...]:
         """Its offers, the newest first, as they are on the disk."""
-        return await self._table.offers(link_of(self._devices.get(device_id)).link_id)
-
-    def changed(self, row: OfferRow) -> None:
-        """A device said how it stands."""
-        self.heard(row)
+        return await self.table.offers(link_of(self.devices.get(device_id)).link_id)
 
     def owner_of(self, row: OfferRow) -> Device | None:
         """The device; None for one that was removed meanwhile."""
-        return self._devices.owner_of(f"link:{row.device_id}")
+        return self.devices.owner_of(f"link:{row.device_id}")
 
-    async def _cancel(self, row: OfferRow, device: Device, what: str, by: str) -> None:
-        link = link_of(device)
-        link.unexpect(await link.send(OtaCancel(row.version)))
-        self._note(f"{row.version} {what}", device, by)
+    # What a rollout asks for its boards
+
+    def is_known(self, device_id: str) -> bool:
+        try:
+            return _has_link(self.devices.get(device_id))
+        except UnknownName:
+            return False
+
+    def is_online(self, device_id: str) -> bool:
+        return self.is_known(device_id) and link_of(self.devices.get(device_id)).anywhere
+
+    def fitting(self, rows: Sequence[ReleaseRow], device: Device) -> ReleaseRow:
+        """The release of a version that the device gets. Raises MicroclawError with why it takes none."""
+        release = release_for(rows, device)
+        if (error := obstacle(release, device, self._now_ms())) is not None:
+            raise error
+        return release
+
+    async def start_update(self, rollout: Rollout, device: RolloutDevice) -> End | None:
+        """Offer it the update, once; its end where that is known already. Raises MicroclawError."""
+        if (given := await self._given(rollout, device)) is not None:
+            return _end_of(given)
+        row, back = rollout.row, rollout.row.undoes is not None
+        rows = await self.releases_back(row.version) if back else await self.find(row.version)
+        release = release_for(rows, self.devices.get(device.device_id), back=back)
+        try:
+            return _end_of(await self.offer(device.device_id, release, by=row.person_id, again=True))
+        except AlreadyRuns:  # somebody gave it to the board since, or it never left that version
+            return "healthy", ""
+
+    async def stop_update(self, rollout: Rollout, device: RolloutDevice) -> End | None:
+        """Ask it to give the update up; its end where that is known already. Raises MicroclawError."""
+        given = await self._given(rollout, device)
+        if given is None:
+            return "failed", "the rollout stopped before the offer went out"
+        if not given.is_over:
+            await self.cancel(device.device_id, by=rollout.row.person_id)
+        return _end_of(given)
+
+    async def update_end(self, rollout: Rollout, device: RolloutDevice) -> End | None:
+        """The end of its update, None where it has none yet."""
+        given = await self._given(rollout, device) if self.is_known(device.device_id) else None
+        return None if given is None else _end_of(given)
+
+    async def releases_back(self, version: str) -> tuple[ReleaseRow, ...]:
+        """Releases of a version that boards with a higher one take. Raises ConfigError where there is none."""
+        with contextlib.suppress(UnknownName):
+            if rows := tuple(row for row in await self.find(version) if row.allow_downgrade):
+                return rows
+        step = f"microclaw firmware publish --version {version} --allow-downgrade ..., then this again"
+        raise ConfigError(f"{version} is not published as one that boards may go back to", next_step=step)
+
+    async def _given(self, rollout: Rollout, device: RolloutDevice) -> OfferRow | None:
+        """Its offer of this version that goes on, or ended since the rollout came to it."""
+        rows = await self.standing(device.device_id)
+        meant = (row for row in rows if row.version == rollout.row.version)
+        since_ms = device.offered_ms or 0
+        for row in meant:  # the offer's time is of this clock, its end's may be of another host's
+            if not row.is_over or max(row.offered_ms, row.changed_ms) >= since_ms:
+                return row
+        return None
 
     def _note(self, text: str, device: Device, by: str) -> None:
         self._record(AuditEvent(AuditKind.FIRMWARE_OFFERED, text, about=device.name, by=by))
@@ -274,5 +325,13 @@ def _has_link(device: Device) -> bool:
     return any(isinstance(transport, LinkTransport) for transport in device.transports)
 
 
-def _may_be_cancelled(row: OfferRow) -> bool:
-    return row.state in GIVEN_UP and not row.is_of_keys
+def running_version(device: Device) -> str:
+    """The version that it said last, "" where it said none."""
+    facts = facts_of(device)
+    return "" if facts is None else facts.version
+
+
+def _end_of(row: OfferRow) -> End | None:
+    """An offer that was cancelled, or superseded by another one, has failed."""
+    state: DeviceState = next((end for end in _ENDS if end == row.state), "failed")
+    return (state, row.error or "") if row.is_over else None

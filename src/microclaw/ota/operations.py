@@ -14,13 +14,12 @@ from microclaw.devices.selection import Selection, names_text
 from microclaw.errors import ConfigError, UnknownName
 from microclaw.operations.operation import NAME, Access, Call, Option, Permission, operation
 from microclaw.operations.result import filled
-from microclaw.ota.manifest import MAX_MANIFEST_BYTES, Manifest
+from microclaw.ota.manifest import MAX_MANIFEST_BYTES
 from microclaw.ota.results import (
     MAX_PIECE_BYTES,
     OfferOutcome,
     Offers,
     PayloadOffset,
-    PayloadWanted,
     Publication,
     Releases,
     RolloutBoard,
@@ -31,7 +30,7 @@ from microclaw.ota.results import (
     UpdateStatuses,
     WithdrawnReleases,
 )
-from microclaw.ota.rollout import BAD, DEFAULT_STAGES, DEVICE_STATES, MAX_DEVICES, RolloutPlan, read_window
+from microclaw.ota.rollout import BAD, DEFAULT_STAGES, DEVICE_STATES, MAX_DEVICES, RolloutPlan
 from microclaw.store.firmware import ReleaseRow
 from microclaw.text import read_duration_ms
 
@@ -39,17 +38,16 @@ if TYPE_CHECKING:
     from microclaw.devices.device import Device
     from microclaw.ota.publisher import Publisher
     from microclaw.ota.rollout import Rollout
-    from microclaw.ota.rollout_boards import Boards
     from microclaw.ota.rollouts import Rollouts
     from microclaw.store.firmware import KeyRow
 
+MAX_SOAK_MS: Final = 7 * 86_400_000
 MAX_SHOWN: Final = 50  # names in a question, failures of a rollout
 _IS_RELEASE: Final = Meta(max_length=40, pattern=NAME, description="Its number or version: firmware list.")
 Release: TypeAlias = Annotated[str, _IS_RELEASE, Option(metavar="VERSION")]
 Devices: TypeAlias = Annotated[tuple[str, ...], Meta(max_length=1000), Option(hidden=True)]
 Labels: TypeAlias = Annotated[tuple[str, ...], Meta(max_length=16), Option(hidden=True)]
 All: TypeAlias = Annotated[bool, Option(hidden=True)]
-Time: TypeAlias = Annotated[str, Option(metavar="TIME")]
 Number: TypeAlias = Annotated[int, Meta(ge=1, lt=2**53, description="Of the rollout: firmware rollouts.")]
 _BASE64: Final = {"pattern": "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"}
 _owner = partial(operation, access=Access.OWN)
@@ -59,16 +57,9 @@ _risky = partial(operation, permission=Permission.RISKY, previews=True)
 class FirmwareService(Struct, frozen=True):
     """The parts that the acts work with. `name_of` is a person's name, as others read it."""
 
+    publisher: Publisher
     rollouts: Rollouts
     name_of: Callable[[str], str]
-
-    @property
-    def boards(self) -> Boards:
-        return self.rollouts.boards
-
-    @property
-    def publisher(self) -> Publisher:
-        return self.boards.publisher
 
     def by(self, call: Call) -> str:
         return self.name_of(call.person_id)
@@ -158,11 +149,11 @@ async def publish(
 ) -> Publication:
     """Publish a signed manifest; the answer says what of the payload is missing."""
 
-    async def approve(read: Manifest) -> None:
-        await call.approve(f"publish {read.name} {read.version}", (f"signed by {read.key_id}",))
-
-    made = await service.publisher.publish(manifest, signature, approve, by=service.by(call))
-    return Publication(wanted=made) if isinstance(made, PayloadWanted) else Publication(release=made)
+    read = await service.publisher.verified(manifest, signature)
+    if (wanted := await service.publisher.missing(read)) is not None:
+        return Publication(wanted=wanted)
+    await call.approve(f"publish {read.name} {read.version}", (f"signed by {read.key_id}",))
+    return Publication(release=await service.publisher.publish(manifest, signature, by=service.by(call)))
 
 
 @_owner("firmware.receive", http="PUT /v1/firmware/payloads/{sha256}", permission=Permission.ACT, is_command=False)
@@ -186,15 +177,14 @@ async def receive(
 async def withdraw(
     service: FirmwareService, call: Call, release: Annotated[str, _IS_RELEASE, Option("--withdraw", metavar="VERSION")]
 ) -> WithdrawnReleases:
-    """Nobody gets it any more; a device that has the offer and not the update gives it up, one that runs it goes on."""
+    """Nobody gets it any more: downloads of it end. A device that runs it goes on."""
     name = service.by(call)
-    rows = await service.publisher.find(release)
+    rows = await service.rollouts.offers.find(release)
     await call.approve(f"withdraw {rows[0].name} {rows[0].version}", ())
     gone = [await service.publisher.withdraw(row.release_id, by=name) for row in rows]
     for version in {row.version for row in gone}:
         await service.rollouts.withdrawn(version)
-    told = {device.name for row in gone for device in await service.boards.offers.call_off(row, by=name)}
-    return WithdrawnReleases(releases=_unsigned(gone), called_off=sorted(told))
+    return WithdrawnReleases(releases=_unsigned(gone))
 
 
 @_risky("firmware.update", http="POST /v1/firmware/offers", is_command=False)
@@ -210,9 +200,9 @@ async def update(
 
     Of several releases of a version each device gets the one that is for it.
     """
-    rows = await service.publisher.find(release)
+    rows = await service.rollouts.offers.find(release)
     chosen = await _chosen(service, call, f"update {{}} to {rows[0].version}", devices, labels, all)
-    results = await service.boards.offers.to_each(chosen, rows, by=service.by(call))
+    results = await service.rollouts.offers.to_each(chosen, rows, by=service.by(call))
     return Offers(version=rows[0].version, results=results)
 
 
@@ -223,7 +213,7 @@ async def status(
     device: Annotated[str | None, Meta(max_length=80, description="Of this one alone.")] = None,
 ) -> UpdateStatuses:
     """Show what each device runs and trusts, and how its update stands; of one with -d."""
-    return UpdateStatuses(devices=await service.boards.offers.status(device))
+    return UpdateStatuses(devices=await service.rollouts.offers.status(device))
 
 
 @_owner(
@@ -240,8 +230,8 @@ async def cancel(
     device: Annotated[str, Meta(pattern=NAME, max_length=80, description="Which one.")],
 ) -> OfferOutcome:
     """Ask a device (-d) to give up an update that it has not written yet."""
-    found = service.boards.devices.get(device)
-    row = await service.boards.offers.cancel(found.device_id, by=service.by(call))
+    found = service.rollouts.offers.devices.get(device)
+    row = await service.rollouts.offers.cancel(found.device_id, by=service.by(call))
     if row is None:
         raise ConfigError(f"{found.name} has no update to cancel", next_step="microclaw firmware status")
     return OfferOutcome(device=found.name, offer=row)
@@ -272,17 +262,12 @@ async def roll_out(
     call: Call,
     version: Release,
     stages: Annotated[str, Meta(max_length=100, description="Boards, or shares of them.")] = DEFAULT_STAGES,
-    outdated: Annotated[bool, Meta(description="Leave out who runs it, or a newer one.")] = False,
     healthy: Annotated[int, Meta(ge=50, le=100, description="Percent of a stage: else it stops.")] = 95,
     crashes: Annotated[int, Meta(ge=0, le=MAX_DEVICES, description="New crash reports that are borne.")] = 0,
-    soak: Annotated[Time, Meta(max_length=20, description="Between a stage and the next.")] = "10m",
-    device_time: Annotated[Time, Meta(max_length=20, description="An update without an end has failed then.")] = "30m",
-    absent: Annotated[Time, Meta(max_length=20, description="How long a stage waits for boards that are off.")] = "24h",
+    soak: Annotated[
+        str, Meta(max_length=20, description="Between a stage and the next."), Option(metavar="TIME")
+    ] = "10m",
     at_once: Annotated[int, Meta(ge=1, le=MAX_DEVICES, description="Boards that update at the same time.")] = 50,
-    per_minute: Annotated[int, Meta(ge=1, le=60_000, description="Offers in a minute.")] = 600,
-    window: Annotated[
-        str | None, Meta(max_length=11, description="Offers go out then alone, as 02:00-05:00; local time.")
-    ] = None,
     devices: Devices = (),
     labels: Labels = (),
     all: All = False,
@@ -292,18 +277,12 @@ async def roll_out(
         (),
         healthy_share=healthy / 100,
         max_crashes=crashes,
-        soak_s=_seconds(soak, 0, 7),
-        device_s=_seconds(device_time, 60, 7),
-        absent_s=_seconds(absent, 0, 90),
+        soak_s=_seconds(soak),
         under_way=at_once,
-        per_minute=per_minute,
-        window=None if window is None else read_window(window),
     )
-    await service.publisher.find(version)  # first: what is wrong is told before anybody is asked
+    await service.rollouts.offers.find(version)  # first: what is wrong is told before anybody is asked
     chosen = await _chosen(service, call, f"roll {version} out to {{}}", devices, labels, all)
-    one, left_out = await service.rollouts.begin(
-        version, chosen, call.person_id, stages=stages, plan=plan, outdated=outdated
-    )
+    one, left_out = await service.rollouts.begin(version, chosen, call.person_id, stages=stages, plan=plan)
     return _rollout(service, one, left_out=left_out)
 
 
@@ -339,16 +318,16 @@ async def _chosen(
     service: FirmwareService, call: Call, action: str, devices: Sequence[str], labels: Sequence[str], every: bool
 ) -> list[Device]:
     """The devices that are meant, once a person said yes to the action on them."""
-    chosen = service.boards.offers.chosen(Selection(tuple(devices), tuple(labels), every))
+    chosen = service.rollouts.offers.chosen(Selection(tuple(devices), tuple(labels), every))
     names = [device.name for device in chosen]
     await call.approve(action.format(names_text(names)), names[:MAX_SHOWN])
     return chosen
 
 
-def _seconds(text: str, least_s: int, most_days: int) -> float:
+def _seconds(text: str) -> float:
     ms = read_duration_ms(text)
-    if ms is None or not least_s <= ms / 1000 <= most_days * 86_400:
-        raise ConfigError(f"{text!r} is no time of {least_s} s to {most_days} days", next_step="such as 90s, 10m, 24h")
+    if ms is None or not 0 <= ms <= MAX_SOAK_MS:
+        raise ConfigError(f"{text!r} is no time of up to 7 days", next_step="such as 90s, 10m, 24h")
     return ms / 1000
 
 
@@ -380,7 +359,6 @@ def _rollout(service: FirmwareService, one: Rollout, **more: Any) -> RolloutFact
         crashes=progress.crashes,
         count=len(one.devices),
         counts={state: one.count(state) for state in DEVICE_STATES},
-        window=None if one.plan.window is None else str(one.plan.window),
         failures=[board for board in _boards(service, one) if board.state in BAD][:MAX_SHOWN],
         **more,
     )
@@ -388,5 +366,5 @@ def _rollout(service: FirmwareService, one: Rollout, **more: Any) -> RolloutFact
 
 def _boards(service: FirmwareService, one: Rollout) -> list[RolloutBoard]:
     """With its name now; its id where it was removed."""
-    names = {device.device_id: device.name for device in service.boards.devices.list()}
+    names = {device.device_id: device.name for device in service.rollouts.offers.devices.list()}
     return [filled(RolloutBoard, row, device=names.get(row.device_id, row.device_id)) for row in one.devices.values()]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from microclaw.durable import make_private_folder, open_regular, sync_folder
+from microclaw.durable import make_private_folder, open_regular, replace_file
 from microclaw.errors import ConfigError, StoreError
 from microclaw.link_server.update_windows import BlobRefused
 from microclaw.store.firmware import FirmwareTable, ReleaseRow
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from microclaw.cluster.payload_rows import SharedFiles  # a host that is alone imports none of the cluster's files
 
 _PART: Final = ".part"
-_OURS: Final = re.compile(r"[0-9a-f]{64}(\.part)?")
+_OURS: Final = re.compile(r"[0-9a-f]{64}(\.part|\.new)?")
 _log = logging.getLogger(__name__)
 _SEND_AGAIN: Final = "publish it again"
 _SIGN_AGAIN: Final = "sign a manifest of this very payload, then publish both"
@@ -113,19 +113,13 @@ class Payloads(Struct, frozen=True):
         except ConfigError:
             self.drop(sha256)
             raise
-        if path == whole:
-            return
-        try:
-            fd = open_regular(path, os.O_RDONLY)
+        if path != whole:
             try:
-                os.fsync(fd)
+                replace_file(whole, data, only_writer=True)
+            except OSError as exc:
+                raise _full(whole, exc) from exc
             finally:
-                os.close(fd)
-            path.rename(whole)
-            sync_folder(self.folder)
-        except OSError as exc:
-            path.unlink(missing_ok=True)
-            raise _full(path, exc) from exc
+                self.drop(sha256)
 
     def drop(self, sha256: str) -> None:
         """Forget what came of a payload that nobody publishes any more."""

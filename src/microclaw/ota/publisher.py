@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
@@ -15,8 +15,7 @@ from msgspec import convert, to_builtins
 
 from microclaw.audit.event import AuditEvent, AuditKind, Record
 from microclaw.errors import ConfigError, UnknownName
-from microclaw.ota.application_image import read_application
-from microclaw.ota.bundle import check_bundle
+from microclaw.ota.bundle import check_payload
 from microclaw.ota.keys import SIGNATURE_BYTES, BadSignature, PublicKey
 from microclaw.ota.manifest import Manifest, ManifestError, Release, moment_ms, read_manifest
 from microclaw.ota.payloads import Payloads
@@ -84,18 +83,9 @@ class Publisher:
 
     # Releases
 
-    async def publish(
-        self, manifest: bytes, signature: bytes, approve: Callable[[Manifest], Awaitable[None]], *, by: str
-    ) -> ReleaseRow | PayloadWanted:
-        """Keep a release whose signature and payload are right, or tell what of the payload is missing.
-
-        `approve` is asked once all is here.
-        """
-        read = await self._verified(manifest, signature)
-        if (wanted := await self._missing(read)) is not None:
-            return wanted
-        await approve(read)
-        await self._verified(manifest, signature)  # the answer may have taken long
+    async def publish(self, manifest: bytes, signature: bytes, *, by: str) -> ReleaseRow:
+        """Keep a release whose signature and payload are right. Raises what `verified` raises, or ConfigError."""
+        read = await self.verified(manifest, signature)
         async with self._changing:
             if isinstance(read, Release):
                 check = partial(check_payload, release=read)
@@ -123,17 +113,7 @@ class Publisher:
         self._note(AuditKind.FIRMWARE_WITHDRAWN, f"{row.name} {row.version}", None, by)
         return await self.table.release(release_id)
 
-    async def find(self, text: str) -> tuple[ReleaseRow, ...]:
-        """Releases by number or version that are not withdrawn, the newest first. Raises UnknownName."""
-        rows = await self.table.list()
-        found = tuple(row for row in rows if text in (str(row.release_id), row.version))
-        live = tuple(row for row in found if row.withdrawn_ms is None)
-        if not live:
-            what = "was withdrawn" if found else "was never published here"
-            raise UnknownName(f"the release {text[:40]!r} {what}", next_step="microclaw firmware list")
-        return live
-
-    async def _verified(self, manifest: bytes, signature: bytes) -> Manifest:
+    async def verified(self, manifest: bytes, signature: bytes) -> Manifest:
         """A manifest signed by a key that is known here. Raises ManifestError, BadSignature, UnknownName."""
         read = read_manifest(manifest)
         if len(signature) != SIGNATURE_BYTES:
@@ -148,7 +128,7 @@ class Publisher:
             raise ManifestError("no_clock", text, next_step="set the wrong clock, here or there, and sign again")
         return read
 
-    async def _missing(self, read: Manifest) -> PayloadWanted | None:
+    async def missing(self, read: Manifest) -> PayloadWanted | None:
         """The part of the payload that has to come first; from now on it is taken."""
         async with self._changing:
             if not isinstance(read, Release) or await self.payloads.bring(read.sha256):
@@ -162,14 +142,6 @@ class Publisher:
 
     def _note(self, kind: AuditKind, text: str, about: str | None, by: str) -> None:
         self._record(AuditEvent(kind, text, about=about, by=by))
-
-
-def check_payload(data: bytes, release: Release) -> None:
-    """Raise BundleError or ImageError where no board of the manifest's kind would take the payload."""
-    if release.kind == "files":
-        check_bundle(data, release)
-    else:
-        read_application(data, chip=release.board)
 
 
 def release_row(read: Manifest, manifest: bytes, signature: bytes, now_ms: int, by: str) -> ReleaseRow:

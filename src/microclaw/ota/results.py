@@ -57,16 +57,12 @@ class Releases(Listing, frozen=True, kw_only=True):
 
 
 class WithdrawnReleases(Result, frozen=True, kw_only=True):
-    """`called_off`: devices that are told to give it up."""
-
     document: ClassVar = "firmware-withdrawn"
 
     releases: list[ReleaseRow]
-    called_off: list[str]
 
     def lines(self) -> Iterable[str]:
-        off = f", and called off on {names_text(self.called_off)}" if self.called_off else ""
-        yield f"{self.releases[0].version} is withdrawn{off}"
+        yield f"{self.releases[0].version} is withdrawn"
 
 
 class PayloadWanted(Struct, frozen=True):
@@ -210,7 +206,6 @@ class RolloutFacts(Result, frozen=True, kw_only=True):
     crashes: int
     count: int
     counts: dict[DeviceState, int]
-    window: str | None
     failures: list[RolloutBoard]
     boards: list[RolloutBoard] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)

@@ -24,25 +24,7 @@ BAD: Final = ("rolled_back", "refused", "failed", "late")
 ENDED: Final = ("healthy", *BAD, "removed")
 MAX_DEVICES: Final = 10_000
 DEFAULT_STAGES: Final = "1,10%,50%,100%"
-MINUTE_MS: Final = 60_000
-_WINDOW: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
 _STAGE: Final = re.compile(r"(\d{1,5})(%?)")
-
-
-class Window(Struct, frozen=True):
-    """From one minute of the day (local time of the host) to before another; over midnight where it ends earlier."""
-
-    begins_min: int
-    ends_min: int
-
-    def is_open(self, minute: int) -> bool:
-        """`minute` of the day, 0 to 1439."""
-        if self.begins_min < self.ends_min:
-            return self.begins_min <= minute < self.ends_min
-        return minute >= self.begins_min or minute < self.ends_min
-
-    def __str__(self) -> str:
-        return "-".join(f"{minute // 60:02}:{minute % 60:02}" for minute in (self.begins_min, self.ends_min))
 
 
 class RolloutPlan(Struct, frozen=True):
@@ -51,7 +33,7 @@ class RolloutPlan(Struct, frozen=True):
     `healthy_share`: of the devices of a stage whose update ended, so many (0 to 1) have to be healthy. `max_crashes`:
     new crash reports of updated devices that are borne. `device_s`: an update without an end counts as failed after
     it. `soak_s`: between the end of a stage and the next. `absent_s`: how long a stage waits for devices that are off.
-    `under_way`: devices that update at the same time. `per_minute`: offers in a minute. operations.py has the bounds.
+    `under_way`: devices that update at the same time. operations.py has the bounds.
     """
 
     stages: tuple[int, ...]
@@ -61,8 +43,6 @@ class RolloutPlan(Struct, frozen=True):
     soak_s: float = 600
     absent_s: float = 86_400
     under_way: int = 50
-    per_minute: int = 600
-    window: Window | None = None
 
 
 def read_stages(text: str, count: int) -> tuple[int, ...]:
@@ -85,16 +65,6 @@ def read_stages(text: str, count: int) -> tuple[int, ...]:
     if stages[-1] < count:
         stages.append(count)
     return tuple(stages)
-
-
-def read_window(text: str) -> Window:
-    """`02:00-05:00`. Raises ConfigError."""
-    match = _WINDOW.fullmatch(text)
-    if match is not None:
-        begins, ends = int(match[1]) * 60 + int(match[2]), int(match[3]) * 60 + int(match[4])
-        if begins != ends:
-            return Window(begins, ends)
-    raise ConfigError(f"{text!r} is no window of the day", next_step="such as --window 02:00-05:00")
 
 
 class Rollout:
@@ -172,7 +142,7 @@ class Rollout:
     def set_state(self, state: RolloutState, reason: str) -> None:
         self.progress = replace(self.progress, state=state, reason=reason)
 
-    def advance(self, now_ms: int, can_take: Callable[[str], bool], *, in_window: bool = True) -> list[RolloutDevice]:
+    def advance(self, now_ms: int, can_take: Callable[[str], bool]) -> list[RolloutDevice]:
         """Take the next step: call it after each news, and when time has passed. Returns the rows that it changed.
 
         The driver keeps those, and `progress`, before it sends the offer to each that is now `offered`.
@@ -183,10 +153,9 @@ class Rollout:
         if self.is_open:
             self.progress = self._next(now_ms)
         changed = [device for device in noted if device is not None]
-        if self.progress.state != "running" or not in_window or self.progress.soaking_since_ms is not None:
+        if self.progress.state != "running" or self.progress.soaking_since_ms is not None:
             return changed
-        lately = sum(offered_ms > now_ms - MINUTE_MS for offered_ms in self.offered.values())
-        room = min(self.plan.under_way - len(self.under_way), self.plan.per_minute - lately)
+        room = self.plan.under_way - len(self.under_way)
         for device_id in self.waiting:
             if room <= 0:
                 break

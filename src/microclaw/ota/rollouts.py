@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import datetime
 from functools import partial
 from secrets import SystemRandom
 from typing import Final
@@ -21,8 +20,8 @@ from msgspec import structs
 from microclaw.devices.device import Device
 from microclaw.errors import ConfigError, MicroclawError, Overloaded, UnknownName
 from microclaw.events import LiveEvent, RolloutChanged
+from microclaw.ota.offers import End, Offers, running_version
 from microclaw.ota.rollout import DEFAULT_STAGES, Rollout, RolloutPlan, read_stages
-from microclaw.ota.rollout_boards import Boards, End, running_version
 from microclaw.store.firmware import OfferRow
 from microclaw.store.rollouts import DeviceState, Progress, RolloutDevice, RolloutRow, RolloutState, RolloutTable
 
@@ -33,25 +32,23 @@ _log = logging.getLogger(__name__)
 
 
 class Rollouts:
-    """`crashes` counts the kinds of crash that devices had first since the moment (Unix ms) beside each, `minute` is
-    that of the host's day. A change of state or stage is a live event.
+    """`crashes` counts the kinds of crash that devices had first since the moment (Unix ms) beside each. A change of
+    state or stage is a live event.
     """
 
     def __init__(
         self,
         table: RolloutTable,
-        boards: Boards,
+        offers: Offers,
         *,
         now_ms: Callable[[], int],
         crashes: Callable[[Mapping[str, int]], Awaitable[int]],
-        minute: Callable[[], int] = lambda: datetime.now().hour * 60 + datetime.now().minute,
         publish: Callable[[LiveEvent], None] = lambda _event: None,
     ) -> None:
-        self.boards = boards
+        self.offers = offers
         self._table = table
         self._now_ms = now_ms
         self._crashes = crashes
-        self._minute = minute
         self._publish = publish
         self._open: dict[int, Rollout] = {}
         self._heard: set[str] = set()
@@ -93,22 +90,20 @@ class Rollouts:
         *,
         stages: str = DEFAULT_STAGES,
         plan: RolloutPlan = RolloutPlan(()),  # noqa: B008 - frozen
-        outdated: bool = False,
     ) -> tuple[Rollout, dict[str, str]]:
         """Begin it by the plan, with these stages; the devices that are not in it, each with the reason.
 
-        `outdated`: leave out who runs the version, or a newer one. Raises UnknownName for a version that is not
-        published, ConfigError where no device can take it or those that can are on several channels: a canary proves
-        one release of a version.
+        Raises UnknownName for a version that is not published, ConfigError where no device can take it or those that
+        can are on several channels: a canary proves one release of a version.
         """
-        rows = await self.boards.publisher.find(version)
+        rows = await self.offers.find(version)
         version = rows[0].version
         members: list[tuple[str, str]] = []
         channels: set[str] = set()
         left_out: dict[str, str] = {}
         for device in chosen:
             try:
-                release = self.boards.release_for(rows, device, self._now_ms(), outdated=outdated)
+                release = self.offers.fitting(rows, device)
             except MicroclawError as exc:
                 left_out[device.name] = exc.message
             else:
@@ -160,12 +155,12 @@ class Rollouts:
             raise ConfigError(f"rollout {number} is reverted, or reverts one", next_step="microclaw firmware rollouts")
         former: dict[str, list[tuple[str, str]]] = {}
         for device in rollout.devices.values():
-            if device.state in ("healthy", "late", "offered") and self.boards.is_known(device.device_id):
+            if device.state in ("healthy", "late", "offered") and self.offers.is_known(device.device_id):
                 former.setdefault(device.from_version, []).append((device.device_id, rollout.row.version))
         if not former:
             raise ConfigError(f"no board has the update of rollout {number}", next_step="nothing is to be undone")
         for version in former:
-            await self.boards.releases_back(version)
+            await self.offers.releases_back(version)
         if rollout.is_open:
             await self.stop(number)
         begun = []
@@ -191,7 +186,7 @@ class Rollouts:
 
     async def withdrawn(self, version: str) -> None:
         """End the open rollouts of a version that has no release any more."""
-        rows = await self.boards.publisher.table.list()
+        rows = await self.offers.table.list()
         if any(row.version == version and row.withdrawn_ms is None for row in rows):
             return
         for rollout in self.going_on:
@@ -223,7 +218,7 @@ class Rollouts:
 
     def heard(self, offer: OfferRow) -> None:
         """A device of this host said how its update stands."""
-        owner = self.boards.offers.owner_of(offer)
+        owner = self.offers.owner_of(offer)
         if owner is not None and offer.is_over:
             self._heard.add(owner.device_id)
             self._news.set()
@@ -241,7 +236,7 @@ class Rollouts:
             for rollout in self.going_on:
                 device = rollout.devices.get(device_id)
                 if device is not None and device.state in ("offered", "late"):
-                    await self._note(rollout, device_id, await self.boards.end(rollout, device))
+                    await self._note(rollout, device_id, await self.offers.update_end(rollout, device))
         for rollout in self.going_on:
             await self._advance(rollout)
 
@@ -261,13 +256,12 @@ class Rollouts:
     async def _advance(self, rollout: Rollout) -> None:
         """Keep what is decided now, then act on it."""
         async with self._lock:
-            now_ms, before, window = self._now_ms(), rollout.kept, rollout.plan.window
+            now_ms, before = self._now_ms(), rollout.kept
             if rollout.is_open and (offered := rollout.offered):
                 rollout.count_crashes(await self._crashes(offered))
-            gone = [one for one in (*rollout.under_way, *rollout.waiting) if not self.boards.is_known(one)]
+            gone = [one for one in (*rollout.under_way, *rollout.waiting) if not self.offers.is_known(one)]
             noted = [rollout.note(device_id, "removed", "", now_ms) for device_id in gone]
-            is_in_window = window is None or window.is_open(self._minute())
-            changed = rollout.advance(now_ms, partial(self._can_take, rollout), in_window=is_in_window)
+            changed = rollout.advance(now_ms, partial(self._can_take, rollout))
             if not await self._keep(rollout, [*filter(None, noted), *changed]):
                 return  # the next step looks again
         if structs.replace(before, crashes=rollout.kept.crashes) != rollout.kept:
@@ -281,14 +275,14 @@ class Rollouts:
     def _can_take(self, rollout: Rollout, device_id: str) -> bool:
         """True if it can get an offer now: a rollout that undoes another one waits for what is under way there."""
         others = (other for other in self.going_on if other is not rollout)
-        return self.boards.is_online(device_id) and not any(other.holds(device_id) for other in others)
+        return self.offers.is_online(device_id) and not any(other.holds(device_id) for other in others)
 
     async def _send(self, rollout: Rollout, device_id: str) -> None:
         """A device that cannot get the offer has failed, with the reason."""
         if not rollout.is_open or rollout.devices[device_id].state != "offered":
             return  # somebody stopped it meanwhile
         try:
-            ended = await self.boards.send(rollout, rollout.devices[device_id])
+            ended = await self.offers.start_update(rollout, rollout.devices[device_id])
         except MicroclawError as exc:
             ended = "failed", exc.message
         await self._note(rollout, device_id, ended)
@@ -297,7 +291,7 @@ class Rollouts:
         """Boards that have the offer and not the update need not take it."""
         for device_id in rollout.under_way:
             try:
-                ended = await self.boards.cancel(rollout, rollout.devices[device_id])
+                ended = await self.offers.stop_update(rollout, rollout.devices[device_id])
             except MicroclawError as exc:
                 _log.warning("rollout %d: %s was not told to stop: %s", rollout.row.rollout_id, device_id, exc.message)
             else:

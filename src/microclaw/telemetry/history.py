@@ -6,10 +6,13 @@ The time of a value is when it reached this host: a device's clock may be wrong.
 from __future__ import annotations
 
 import asyncio
+import csv
+import io
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
@@ -34,6 +37,7 @@ from microclaw.store.telemetry import (
 )
 from microclaw.wire.link.messages import Telemetry
 
+CSV_HEAD: Final = "time,device,key,unit,min,max,mean,count\n"
 FLUSH_S: Final = 5.0
 STEP_S: Final = 10.0  # between looks for what is to be made smaller
 STEP_PAUSE_S: Final = 0.05  # between two steps: others use the store too
@@ -241,6 +245,18 @@ def resolution(since_ms: int, until_ms: int, points: int, now_ms: int) -> tuple[
     if since_ms < now_ms - RAW_MS or wanted_ms >= MINUTE_MS:
         return "minutes", _multiple(wanted_ms, MINUTE_MS)
     return "raw", _multiple(wanted_ms, 1_000)
+
+
+def csv_lines(device: str, series: Iterable[Series]) -> str:
+    """The lines of these series, without the head."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    for one in series:
+        for point in one.points:
+            at = datetime.fromtimestamp(point.at_ms / 1000, UTC).isoformat(timespec="milliseconds")
+            values = (point.low, point.high, point.mean, point.count)
+            writer.writerow((at.replace("+00:00", "Z"), device, one.key, one.unit, *values))
+    return out.getvalue()
 
 
 def unit_of(key: str) -> str:

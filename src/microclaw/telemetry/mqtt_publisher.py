@@ -150,15 +150,13 @@ class MqttPublisher:
             for message in batch:
                 sent = message.number
                 topic = f"{self._topics.root}/{message.topic}"
-                retain = message.kind == "telemetry" and self._has_device(message.topic)
+                # nothing is retained of a device that went or has another name meanwhile
+                is_known = self._devices.id_of(device_of(message.topic)) is not None
+                retain = message.kind == "telemetry" and is_known
                 answer = await self._connection.publish(topic, message.payload, retain=retain)
                 answer.add_done_callback(partial(self._answered, message.number))
             if not batch:
                 await self._feed.news.wait()
-
-    def _has_device(self, topic: str) -> bool:
-        """Nothing is retained of a device that went or has another name meanwhile."""
-        return self._devices.id_of(device_of(topic)) is not None
 
     def _answered(self, number: int, answer: asyncio.Future[bool]) -> None:
         """Keep in the buffer what the broker refused: it is sent at the next connection."""

@@ -1,4 +1,4 @@
-"""A device as a voice session sees it: ears and a mouth. The link and xiaozhi have one each. No method waits."""
+"""A device as a voice session sees it: its microphone, then its speaker. The link and xiaozhi have one. None waits."""
 
 from __future__ import annotations
 
@@ -18,16 +18,12 @@ class VoiceDevice(Protocol):
 
     def show(self, activity: Activity) -> None: ...
 
-    # What it hears
-
     def partial(self, stream: int, text: str) -> None: ...
 
     def final(self, stream: int, transcript: Transcript) -> None: ...
 
     def stop_listening(self, stream: int) -> None:
         """The utterance is over, and it has not closed the stream: it need not send more of it."""
-
-    # What it says
 
     @property
     def rate_hz(self) -> int: ...

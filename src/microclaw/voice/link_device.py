@@ -33,7 +33,6 @@ from microclaw.wire.link.values import StreamEnd
 CODECS: Final = ("opus", "pcm16")
 """What this host speaks, the better first."""
 FRAME_MS: Final = (20, 40, 60)
-PCM16_BYTES: Final = 2
 RATES_HZ: Final = (8_000, 48_000)
 OPUS_RATES_HZ: Final = (8_000, 12_000, 16_000, 24_000, 48_000)
 """RFC 6716, section 2."""
@@ -47,7 +46,7 @@ class LinkVoice:
     def __init__(self, link: DeviceLink, connection: Connection, audio: AudioFormat, parts: VoiceParts) -> None:
         self.session = VoiceSession(self, parts)
         self.rate_hz = audio.rate if RATES_HZ[0] <= audio.rate <= RATES_HZ[1] else RATE_HZ
-        fits = audio.frame_ms * self.rate_hz // 1000 * PCM16_BYTES <= MAX_AUDIO_BYTES
+        fits = audio.frame_ms * self.rate_hz // 1000 * 2 <= MAX_AUDIO_BYTES
         self.frame_ms = audio.frame_ms if audio.frame_ms in FRAME_MS and fits else FRAME_MS[0]
         self.ahead_ms = min(audio.buffer_ms, MAX_AHEAD_MS)
         self._link = link

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
 from msgspec import Meta, Struct
 
-from microclaw.errors import ConfigError
+from microclaw.errors import ConfigError, VoiceError
 from microclaw.findings import Finding, problem, warning
 from microclaw.operations.operation import Access, Call, Option, operation
 from microclaw.operations.result import Result
+from microclaw.voice.engines.engine import RATE_HZ, Recognizer, Synthesizer
+from microclaw.voice.fallback import common_fault, engines_in
+from microclaw.voice.resampling import Resampler
 
 if TYPE_CHECKING:
     from microclaw.voice.service import VoiceService
@@ -60,17 +65,14 @@ class VoiceTurn(Struct, frozen=True):
 
 
 class VoiceFacts(Result, frozen=True, kw_only=True):
-    """`asr` hears, `tts` speaks; `turns` are the newest."""
+    """`turns` are the newest."""
 
     document: ClassVar = "voice-trace"
 
     state: Literal["on", "off"]
     problem: str | None
     engines: tuple[EngineState, ...] = ()
-    sessions: int = 0
     turns: tuple[VoiceTurn, ...] = ()
-    asr: str | None = None
-    tts: str | None = None
 
     def lines(self) -> Iterable[str]:
         if self.state == "off":
@@ -128,8 +130,6 @@ async def trace(
     """The engines, and where the time of the last spoken turns went; neither text nor audio is kept."""
     if voice.service is None:
         return VoiceFacts(state="off", problem=voice.problems.get("voice"))
-    from microclaw.voice.fallback import common_fault, engines_in  # brings the engines, which a command needs not
-
     parts = voice.service.parts
     hears = [EngineState("asr", one.name, await one.health()) for one in engines_in(parts.recognizer)]
     speaks = [EngineState("tts", one.name, await one.health()) for one in engines_in(parts.synthesizer)]
@@ -138,10 +138,7 @@ async def trace(
         state="on",
         problem="; ".join(filter(None, problems)) or None,
         engines=(*hears, *speaks),
-        sessions=voice.service.sessions,
         turns=tuple(one.turn() for one in parts.traces.newest(newest)),
-        asr=parts.recognizer.name,
-        tts=parts.synthesizer.name,
     )
 
 
@@ -156,6 +153,32 @@ async def try_both(
     """Speak a sentence and recognise it by the host's engines, without a device; 1 when it was not understood."""
     if voice.service is None:
         raise ConfigError(f"voice is off: {voice.problems.get('voice')}", next_step="docs/voice.md")
-    from microclaw.voice.engine_trial import try_engines
-
     return await try_engines(voice.service.parts.synthesizer, voice.service.parts.recognizer, text)
+
+
+async def try_engines(synthesizer: Synthesizer, recognizer: Recognizer, text: str) -> EngineTrial:
+    """A sentence said by one engine and heard by another. Raises VoiceError when one of them fails."""
+    began_s = time.monotonic()
+    pcm, first_s, resampler = b"", 0.0, Resampler(RATE_HZ)
+    async with aclosing(synthesizer.speak(text)) as pieces:
+        async for piece in pieces:
+            first_s = first_s or time.monotonic() - began_s
+            pcm += resampler.feed(piece.pcm, piece.rate_hz)
+    pcm += resampler.rest()
+    with suppress(VoiceError):  # `hear` says it, or asks another engine
+        await recognizer.warm_up()
+    spoken_s = time.monotonic()
+    heard = await recognizer.hear(pcm)
+    return EngineTrial(
+        said=text,
+        heard=heard.text,
+        confidence=round(heard.confidence, 2),
+        speech_s=round(len(pcm) / (2 * RATE_HZ), 2),
+        first_audio_ms=round(first_s * 1000),
+        recognition_ms=round((time.monotonic() - spoken_s) * 1000),
+        ok=_words(heard.text) == _words(text),
+    )
+
+
+def _words(text: str) -> list[str]:
+    return "".join(c if c.isalnum() else " " for c in text.lower()).split()

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec import Struct
+
 from microclaw.agent.inbox import Inbox
 from microclaw.auth.approvals import Approvals
-from microclaw.errors import MicroclawError
-from microclaw.voice.endpointing import EndpointLimits
 from microclaw.voice.engines.engine import Recognizer, Synthesizer, VoiceDetector
 from microclaw.voice.trace import VoiceTraces
 
@@ -22,6 +22,14 @@ TOO_MANY: Final = "I am still busy with what you said before."
 NOT_DONE: Final = "Then I leave it."
 GOES_ON: Final = "Then I do it. The answer will be in the chat."
 SAY_AGAIN: Final = "Then say it again, please."
+
+
+class EndpointLimits(Struct, frozen=True):
+    """All in ms: the silence that ends an utterance, how long to wait for one, how long one may be."""
+
+    silence_ms: int = 600
+    nothing_ms: int = 6_000
+    longest_ms: int = 15_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +59,3 @@ def crash_text(exc: BaseException) -> str:
         exc = exc.exceptions[0]
     where = "".join(traceback.format_tb(exc.__traceback__)).rstrip()
     return f"{type(exc).__name__}\n{where}"
-
-
-def failure_text(failure: MicroclawError) -> str:
-    """The text for the log: never what was heard."""
-    return f"{failure.message} (next: {failure.next_step})" if failure.next_step else failure.message

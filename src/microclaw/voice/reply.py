@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from microclaw.errors import MicroclawError
-from microclaw.events import VOICE_CHANNEL, Answer, ApprovalAsked, ApprovalSettled, Delta, Inbound, ToolRun, TurnEvent
+from microclaw.events import VOICE_CHANNEL, Answer, ApprovalAsked, ApprovalSettled, Delta, Inbound, TurnEvent
 from microclaw.voice.parts import NO_ANSWER
 from microclaw.voice.speaking import SpokenAnswer
 from microclaw.voice.spoken_text import SentenceCutter, sentences_of, spoken_question
@@ -118,8 +118,6 @@ class Reply:
                 question = spoken_question(event.text, may_decide=event.may_decide)
                 self._ask(OpenQuestion(question, approval_id=event.approval_id, turn=self))
                 self._finish_speaking()
-            case ToolRun(evidence=evidence):
-                cutter.learn(evidence)
             case ApprovalSettled():  # what follows would be said into a stream that was opened meanwhile
                 self._forget_question()
                 self._is_hushed = self._is_hushed or self._session.hearing is not None

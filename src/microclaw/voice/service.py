@@ -14,7 +14,8 @@ from microclaw.errors import MicroclawError
 from microclaw.events import VOICE_CHANNEL
 from microclaw.link_server.connection import Connection
 from microclaw.link_server.device_link import DeviceLink
-from microclaw.voice.parts import VoiceParts, crash_text, failure_text
+from microclaw.voice.engines.engine import failure_text
+from microclaw.voice.parts import VoiceParts, crash_text
 from microclaw.wire.link.messages import AudioFormat, Notify
 
 if TYPE_CHECKING:
@@ -49,10 +50,6 @@ class VoiceService:
         self._deliveries = Deliveries(parts.inbox.outbox, VOICE_CHANNEL)
         self._tasks = ChannelTasks()
         self._is_serving = False
-
-    @property
-    def sessions(self) -> int:
-        return len(self._sessions)
 
     @asynccontextmanager
     async def serving(self) -> AsyncGenerator[None]:

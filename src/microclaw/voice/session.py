@@ -11,13 +11,14 @@ import logging
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from typing import Any, Concatenate, Final, Literal, ParamSpec
+from typing import Any, Final, Literal
 
 from microclaw.auth.approvals import PendingApproval
 from microclaw.errors import PermissionRefused, UnknownName
 from microclaw.events import VOICE_CHANNEL
 from microclaw.language.yes_no import said_no, said_yes
 from microclaw.voice.device import Activity, VoiceDevice
+from microclaw.voice.engines.engine import failure_text
 from microclaw.voice.listening import MAX_STREAMS, NOTHING_SAID, Listener, Utterance
 from microclaw.voice.parts import (
     GOES_ON,
@@ -28,7 +29,6 @@ from microclaw.voice.parts import (
     SAY_AGAIN,
     VoiceParts,
     crash_text,
-    failure_text,
 )
 from microclaw.voice.reply import OpenQuestion, Reply
 from microclaw.voice.spoken_text import spoken_question
@@ -38,7 +38,6 @@ MAX_REPLIES: Final = 8
 """Turns of one device that are under way; one more is refused."""
 ASK_BACK_BELOW: Final = 0.5
 """A transcript of less confidence is asked back before anything is done."""
-P = ParamSpec("P")
 _log = logging.getLogger(__name__)
 
 
@@ -144,7 +143,7 @@ class VoiceSession:
             self._is_quiet.set()
         if utterance.failure is not None:
             _log.warning("voice of %s: %s", self.device.name, failure_text(utterance.failure))
-            self._start(trace, Reply.tell, NO_EARS, "failed")
+            self._start(trace, lambda reply: reply.tell(NO_EARS, "failed"))
         elif utterance.transcript is None:
             self.show("idle")
             self.parts.traces.end(trace, "nothing")
@@ -153,7 +152,7 @@ class VoiceSession:
                 self._understood(trace, utterance.transcript.text.strip(), utterance)
             except Exception as exc:  # the session goes on
                 self.crashed(exc)
-                self._start(trace, Reply.tell, NO_ANSWER, "failed")
+                self._start(trace, lambda reply: reply.tell(NO_ANSWER, "failed"))
 
     def _understood(self, trace: VoiceTrace, text: str, utterance: Utterance) -> None:
         assert utterance.transcript is not None
@@ -167,30 +166,30 @@ class VoiceSession:
             asked = OpenQuestion(f"You went on speaking. Did you say only: {text}?", sentence=text)
             if question is not None and said_yes(text):
                 asked = replace(question, text=asked.text)
-            self._start(trace, Reply.ask, asked)
+            self._start(trace, lambda reply: reply.ask(asked))
         elif question is not None and (said_yes(text) or said_no(text)):
             self._answered(trace, question, is_yes=said_yes(text))
         elif approval is None and (waiting := self._waiting()) is not None:
             self._remind(trace, waiting, is_no=said_no(text))
         elif utterance.transcript.confidence < ASK_BACK_BELOW:
-            self._start(trace, Reply.ask, OpenQuestion(f"Did you say: {text}?", sentence=text))
+            self._start(trace, lambda reply: reply.ask(OpenQuestion(f"Did you say: {text}?", sentence=text)))
         else:
-            self._start(trace, Reply.turn, text)
+            self._start(trace, lambda reply: reply.turn(text))
 
     def _not_heard(self, trace: VoiceTrace, question: OpenQuestion | None) -> None:
         """Put an open question again: a later yes must not answer what nobody remembers."""
         if question is not None:
-            self._start(trace, Reply.ask, question, before=f"{NOT_HEARD} ")
+            self._start(trace, lambda reply: reply.ask(question, before=f"{NOT_HEARD} "))
         else:
-            self._start(trace, Reply.tell, NOT_HEARD, "nothing")
+            self._start(trace, lambda reply: reply.tell(NOT_HEARD, "nothing"))
 
     def _answered(self, trace: VoiceTrace, question: OpenQuestion, *, is_yes: bool) -> None:
         if question.approval_id is not None:
             self._decide(trace, question.approval_id, question.turn, approved=is_yes)
-        elif is_yes and question.sentence is not None:
-            self._start(trace, Reply.turn, question.sentence)
+        elif is_yes and (sentence := question.sentence) is not None:
+            self._start(trace, lambda reply: reply.turn(sentence))
         else:
-            self._start(trace, Reply.tell, SAY_AGAIN, "asked back")
+            self._start(trace, lambda reply: reply.tell(SAY_AGAIN, "asked back"))
 
     def _waiting(self) -> PendingApproval | None:
         """One of this chat that nobody asks here any more: it was put before the device left, or interrupted."""
@@ -204,27 +203,22 @@ class VoiceSession:
         else:
             asked = self.parts.approvals.question(waiting, of=self.parts.person_id)
             text = spoken_question(asked.text, may_decide=asked.may_decide, before="First, a question waits: ")
-            self._start(trace, Reply.ask, OpenQuestion(text, approval_id=waiting.approval_id))
+            self._start(trace, lambda reply: reply.ask(OpenQuestion(text, approval_id=waiting.approval_id)))
 
     def _decide(self, trace: VoiceTrace, approval_id: str, turn: Reply | None, *, approved: bool) -> None:
         """`turn` goes on and says what came of it; without one the answer is in the chat."""
         try:
             self.parts.approvals.decide(approval_id, approved=approved, by=self.parts.person_id)
         except (UnknownName, PermissionRefused) as exc:
-            self._start(trace, Reply.tell, exc.message, "decided")
+            refusal = exc.message
+            self._start(trace, lambda reply: reply.tell(refusal, "decided"))
             return
         if turn is None:
-            self._start(trace, Reply.tell, GOES_ON if approved else NOT_DONE, "decided")
+            self._start(trace, lambda reply: reply.tell(GOES_ON if approved else NOT_DONE, "decided"))
         else:
             self.parts.traces.end(trace, "decided")
 
-    def _start(
-        self,
-        trace: VoiceTrace,
-        work: Callable[Concatenate[Reply, P], Coroutine[Any, Any, None]],
-        *args: P.args,
-        **named: P.kwargs,
-    ) -> None:
+    def _start(self, trace: VoiceTrace, work: Callable[[Reply], Coroutine[Any, Any, None]]) -> None:
         if len(self._replies) >= MAX_REPLIES:
             _log.warning("voice of %s: %d turns are under way, one more is refused", self.device.name, MAX_REPLIES)
             self.parts.traces.end(trace, "failed")
@@ -233,7 +227,7 @@ class VoiceSession:
         reply = Reply(self, trace, is_hushed=trace is not self._opened[-1])
         self._replies.append(reply)
         name = f"voice: answer {self.device.name}"
-        task = self._tasks.create_task(self._guarded(work(reply, *args, **named), trace), name=name)
+        task = self._tasks.create_task(self._guarded(work(reply), trace), name=name)
         task.add_done_callback(lambda _: self._replies.remove(reply))
 
     async def _guarded(self, work: Coroutine[Any, Any, None], trace: VoiceTrace) -> None:

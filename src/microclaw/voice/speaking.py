@@ -141,19 +141,16 @@ class SpokenAnswer:
         while (sentence := await self._sentences.get()) is not None:
             number += 1
             try:
-                await self._make(number, sentence)
+                text = sentence  # that its first piece begins
+                async with aclosing(self._synthesizer.speak(sentence)) as pieces:
+                    async for piece in pieces:
+                        await self._pieces.put((number, text, piece))
+                        text = ""
             except VoiceError as exc:  # the sentences after it may still be said
                 _log.warning("a sentence was not spoken: %s", exc.message)
                 self.failure = exc
                 self._failed.add(number)
         await self._pieces.put(None)
-
-    async def _make(self, number: int, sentence: str) -> None:
-        text = sentence
-        async with aclosing(self._synthesizer.speak(sentence)) as pieces:
-            async for piece in pieces:
-                await self._pieces.put((number, text, piece))
-                text = ""
 
     async def _play(self) -> None:
         device, resampler = self._device, Resampler(self._device.rate_hz)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from calendar import month_name
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final
 
 from microclaw.agent.acts import HEADING
-from microclaw.events import Evidence
 
 MAX_SENTENCE_CHARS: Final = 240
 MAX_SPOKEN_CHARS: Final = 700
@@ -16,10 +15,6 @@ MAX_SPOKEN_CHARS: Final = 700
 MORE: Final = "The rest is in the chat."
 _NOT_AN_END: Final = re.compile(r"(?:\b(?:e\.g|i\.e|etc|approx|vs|Dr|Mr|Mrs|St)|\b[A-Za-z])\.$", re.I)
 _END: Final = re.compile(r"[.!?…]+[\"')\]]*(?=\s)|\n+")
-_ASIDES: Final = re.compile(r"\s*\(([^()]*)\)")
-_ASIDE: Final = re.compile(r"(?<=\w) (?=\()")
-"""Where what is added in brackets begins."""
-MIN_FIRST_CHARS: Final = 12
 _SOFT_END: Final = re.compile(r"[,;:](?=\s)")
 _UNITS: Final = {
     "ms": ("millisecond", "milliseconds"),
@@ -56,15 +51,6 @@ def _date_words(found: re.Match[str]) -> str:
     return f"{month_name[month]} {int(found[2])}" if 1 <= month <= 12 else found[0]
 
 
-def _clock_words(found: re.Match[str]) -> str:
-    """ "04:15" as "4 15", "7:05" as "7 oh 5"."""
-    hour, minute = int(found[1]), int(found[2])
-    if hour > 23 or minute > 59:
-        return found[0]
-    words = "o'clock" if not minute else f"oh {minute}" if minute < 10 else str(minute)
-    return f"{hour} {words}"
-
-
 def _in_words(found: re.Match[str]) -> str:
     number = _TRAILING_ZEROS.sub(lambda m: m[1] or m[2], found[1])
     one, many = _UNITS[found[2]]
@@ -82,7 +68,6 @@ _RULES: Final[tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
     (re.compile(r"->|→"), " to "),
     (re.compile(r"\s*\((?:[\w.-]+/)+[\w-]+\.\w+\)"), ""),  # the name of a file of the host, in brackets
     (re.compile(r"\b\d{4}-(\d\d)-(\d\d)\b"), _date_words),
-    (re.compile(r"(?<![\w:.])(\d{1,2}):(\d\d)(?![\w:]|\.\d)"), _clock_words),
     (re.compile(r"(?<=\d),(?=\d{3}\b)"), ""),
     (re.compile(r"(?<![\w.])(-?\d+(?:[.,]\d+)*) ?(ms|min|mV|mA|kHz|Hz|KB|MB|hPa|°C|[shV%])(?!\w)"), _in_words),
     (re.compile(r"(?<=[A-Za-z])-(?=\w)|(?<=\w)_+(?=\w)|(?<=\w)=(?=\S)"), " "),  # board-1, gpio_set, pin=4
@@ -115,20 +100,12 @@ def spoken_question(action: str, *, may_decide: bool, before: str = "") -> str:
 class SentenceCutter:
     """Takes pieces of a text and gives out each sentence as soon as it is whole.
 
-    The host's list of acts at the end of an answer is for the eye. The first one ends
-    before what is added in brackets: the engine then has something to say sooner.
-    An evidence that was `learnt` is said in its short form, where it stands in brackets or is a sentence.
+    The host's list of acts at the end of an answer is for the eye.
     """
 
     def __init__(self) -> None:
         self._text = ""
-        self._proofs: dict[str, str] = {}
-        self._has_begun = False
         self._is_in_record = False
-
-    def learn(self, evidence: Iterable[Evidence]) -> None:
-        """Learn the words that the answer may repeat, and of which the ear needs no more than their short form."""
-        self._proofs |= {one.text.casefold(): one.spoken for one in evidence if one.spoken is not None}
 
     def feed(self, piece: str) -> list[str]:
         """The sentences that are whole with this piece, as they are to be said."""
@@ -137,7 +114,6 @@ class SentenceCutter:
         while (end := self._end()) is not None:
             sentence, self._text = self._text[:end], self._text[end:]
             if said := self._said(sentence):
-                self._has_begun = True
                 sentences.append(said)
         return sentences
 
@@ -149,30 +125,7 @@ class SentenceCutter:
 
     def _said(self, sentence: str) -> str:
         self._is_in_record = self._is_in_record or sentence.lstrip().startswith(HEADING)
-        return "" if self._is_in_record else for_the_ear(self._shortened(sentence))
-
-    def _shortened(self, sentence: str) -> str:
-        """With the short forms of the evidence in it."""
-        if not self._proofs:
-            return sentence
-        if (whole := self._short_form(sentence.strip().rstrip("."))) is not None:
-            return f"{whole[:1].upper()}{whole[1:]}."
-        return _ASIDES.sub(self._aside, sentence)
-
-    def _aside(self, found: re.Match[str]) -> str:
-        short = self._short_form(found[1])
-        if short is None:
-            return found[0]
-        is_first = not found.string[: found.start()].strip()
-        return f"{short[:1].upper()}{short[1:]}" if is_first else f", {short}"
-
-    def _short_form(self, text: str) -> str | None:
-        """Of one or more texts of evidence, and nothing else; None for other words."""
-        if (one := self._proofs.get(text.casefold())) is not None:
-            return one
-        parts = [self._proofs.get(part.casefold()) for part in text.split("; ")]
-        known = dict.fromkeys(part for part in parts if part is not None)
-        return "; ".join(known) if None not in parts else None
+        return "" if self._is_in_record else for_the_ear(sentence)
 
     def _end(self) -> int | None:
         """The end of the first sentence. A program's text is passed over whole."""
@@ -180,16 +133,11 @@ class SentenceCutter:
             close = self._text.find("```", fence + 3)
             return close + 3 if close >= 0 else None
         limit = fence if fence >= 0 else len(self._text)
-        aside = None if self._has_begun else _ASIDE.search(self._text, MIN_FIRST_CHARS, limit)
         for found in _END.finditer(self._text, 0, limit):
-            if aside is not None and aside.start() < found.start():
-                break
             sentence = self._text[: found.end()]
             is_end = found[0].startswith("\n") or not _NOT_AN_END.search(sentence.rstrip("\"')]"))
             if is_end and sentence.strip():
                 return found.end()
-        if aside is not None:
-            return aside.end()
         if fence >= 0 and self._text[:fence].strip():
             return fence
         if len(self._text) > MAX_SENTENCE_CHARS:

@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import re
-from collections.abc import Iterable
 from typing import Final
 
 from msgspec import Struct
@@ -18,17 +16,16 @@ from msgspec import Struct
 from microclaw.addresses import single_address
 from microclaw.agent.running_turn import AcceptedMessage
 from microclaw.errors import MicroclawError
-from microclaw.events import VOICE_CHANNEL, Answer, ApprovalAsked, ApprovalSettled, Evidence, Inbound
+from microclaw.events import VOICE_CHANNEL, Answer, ApprovalAsked, ApprovalSettled, Inbound
 from microclaw.language.yes_no import said_no, said_yes
 from microclaw.voice.parts import NO_ANSWER, TOO_MANY, AgentParts
-from microclaw.voice.spoken_text import MAX_SPOKEN_CHARS, MORE, SentenceCutter, spoken_question
+from microclaw.voice.spoken_text import MAX_SPOKEN_CHARS, MORE, sentences_of, spoken_question
 
 HANDLE_S: Final = 60.0
 MAX_TURNS: Final = 32
 """Turns of all clients that are under way or wait for a yes."""
 STILL_WORKING: Final = "I am still working on it."
 DONE: Final = "Done."
-_PLAIN: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _log = logging.getLogger(__name__)
 
 
@@ -107,7 +104,7 @@ class WyomingTurns:
                         turn.asked = None
                     case Answer():
                         is_handled = event.error_code is None or event.waits_for_yes
-                        words = for_one_breath(event.text, event.evidence) or (DONE if is_handled else NO_ANSWER)
+                        words = for_one_breath(event.text) or (DONE if is_handled else NO_ANSWER)
                         turn.replies.put_nowait(SpokenReply(words, is_handled))
                         if event.outbound_id is not None:
                             await self._parts.inbox.outbox.delivered(event.outbound_id)
@@ -126,16 +123,14 @@ def chat_of(address: str, conversation: str, connection: str) -> str:
     Home Assistant has one for each satellite: a yes in the kitchen does not answer what was asked in the hall. A client
     without one has a chat for as long as it is connected: another one at its address may be another person's.
     """
-    if conversation and _PLAIN.fullmatch(conversation) is None:
-        conversation = hashlib.sha256(conversation.encode(errors="replace")).hexdigest()[:16]
-    return f"wyoming {single_address(address)} {conversation or f'connection {connection}'}"
+    own = hashlib.sha256(conversation.encode(errors="replace")).hexdigest()[:16]
+    return f"wyoming {single_address(address)} {own if conversation else f'connection {connection}'}"
 
 
-def for_one_breath(text: str, evidence: Iterable[Evidence] = ()) -> str:
+def for_one_breath(text: str) -> str:
     """All of a text that is said, on one line; what is too long for the ear stays in the chat."""
-    cutter, said = SentenceCutter(), ""
-    cutter.learn(evidence)
-    for sentence in [*cutter.feed(text), *cutter.rest()]:
+    said = ""
+    for sentence in sentences_of(text):
         if len(said) + len(sentence) > MAX_SPOKEN_CHARS:
             return f"{said} {MORE}".strip()
         said = f"{said} {sentence}".strip()

@@ -35,7 +35,7 @@ class AnyProgram(SpeechProgram):
     async def say(self, text: str) -> tuple[bytes, int]:
         raise NotImplementedError
 
-    async def check(self) -> None: ...
+    async def check_voice(self) -> None: ...
 
 
 def tiny() -> Path:

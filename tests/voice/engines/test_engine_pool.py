@@ -17,11 +17,11 @@ from tests.voice.engines.conftest import PATIENT_S, close, gone, innermost
 from microclaw.errors import VoiceError
 from microclaw.voice.engines.engine_pool import EnginePool, PoolLimits
 from microclaw.voice.engines.engine_sandbox import EngineNeeds
-from microclaw.voice.engines.engine_worker import ANSWER
+from microclaw.voice.engines.whisper_worker import ANSWER, MEMORY_BYTES
 
 COUNTS = """
 import time
-from microclaw.voice.engines.engine_worker import work
+from microclaw.voice.engines.whisper_worker import work
 
 def hear(asked, pcm):
     if asked["name"] == "hang":
@@ -45,7 +45,7 @@ async def make() -> AsyncIterator[Make]:
 
     def made_one(program: tuple[str, ...] = fake(COUNTS), **limits: Any) -> EnginePool:
         limits = {"most": 2, "answer_s": PATIENT_S, "wait_s": PATIENT_S, **limits}
-        made.append(EnginePool(program, lambda: ({}, EngineNeeds()), PoolLimits(**limits)))
+        made.append(EnginePool(program, lambda: ({}, EngineNeeds(memory_bytes=MEMORY_BYTES)), PoolLimits(**limits)))
         return made[-1]
 
     yield made_one

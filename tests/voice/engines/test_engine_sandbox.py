@@ -12,13 +12,12 @@ from pathlib import Path
 
 import pytest
 import uvloop
-from tests.voice.engines.conftest import PATIENT_S, AnyProgram, Make, Say, descendants, loudness, seconds, spoken
+from tests.voice.engines.conftest import PATIENT_S, Make, Say, descendants, loudness, seconds, spoken
 
 from microclaw.builds import confinement
-from microclaw.errors import VoiceError
 from microclaw.readiness import is_readable
 from microclaw.sandbox.landlock import landlock_version
-from microclaw.voice.engines.engine_sandbox import EngineNeeds, installation, start_engine
+from microclaw.voice.engines.engine_sandbox import PROCESSOR_S, EngineNeeds, installation, start_engine
 from microclaw.voice.engines.espeak import Espeak
 from microclaw.voice.engines.flite import Flite
 
@@ -44,7 +43,13 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 
 async def printed(*command: str, readable: tuple[Path, ...] = ()) -> bytes:
-    return await AnyProgram(command[:1], readable).run(command[1:], "hello", limit_bytes=1 << 20)
+    needs = EngineNeeds(readable, processor_s=PROCESSOR_S)
+    engine = await start_engine(command, needs, {"PATH": os.environ["PATH"]})
+    try:
+        output, _ = await engine.process.communicate(b"hello\n")
+        return output
+    finally:
+        await engine.end()
 
 
 async def by_python(code: str, *, readable: tuple[Path, ...] = ()) -> str:
@@ -73,9 +78,7 @@ async def test_engines_that_are_told_to_read_a_file_of_the_home_do_not(way: str,
     flite = ("flite", "-ps", "-f", str(secret), "-o", "none")  # it prints the sounds
     assert len(await printed(*espeak, readable=(secret,))) > 10_000
     assert b"s iy k" in await printed(*flite, readable=(secret,))
-    with pytest.raises(VoiceError):
-        await printed(*espeak)
-    assert await printed(*flite) == b""
+    assert [await printed(*espeak), await printed(*flite)] == [b"", b""]
 
 
 async def test_nothing_of_the_machine_is_read_or_written_no_socket_made_and_limits_are_set(
@@ -176,15 +179,13 @@ def test_a_start_that_is_cancelled_at_any_moment_leaves_no_process(way: str) -> 
 
 
 def test_a_virtual_environment_and_its_python_are_seen_and_no_home(tmp_path: Path) -> None:
-    base, own, linked = tmp_path / "base", tmp_path / "own", tmp_path / "local" / "bin"
-    for folder in (base / "bin", base / "lib", own / "bin", own / "lib", linked):
+    base, own = tmp_path / "base", tmp_path / "own"
+    for folder in (base / "bin", base / "lib", own / "bin", own / "lib"):
         folder.mkdir(parents=True)
     (base / "bin" / "python3").touch()
     (own / "pyvenv.cfg").touch()
-    (own / "bin" / "piper").touch()
     (own / "bin" / "python3").symlink_to(base / "bin" / "python3")
-    (linked / "piper").symlink_to(own / "bin" / "piper")
-    seen = set(installation(linked / "piper"))
-    assert seen == {linked, own / "bin", own / "lib", own / "pyvenv.cfg", base / "bin", base / "lib"}
+    seen = set(installation(own / "bin" / "python3"))
+    assert seen == {own / "bin", own / "lib", own / "pyvenv.cfg", base / "bin", base / "lib"}
     assert list(installation(Path("/usr/bin/flite"))) == []
     assert shutil.which("flite") is not None

@@ -15,9 +15,9 @@ from tests.voice.engines.conftest import Make, Say
 
 from microclaw.errors import VoiceError
 from microclaw.voice.engines.engine import FRAME_BYTES, RATE_HZ
-from microclaw.voice.engines.engine_worker import ANSWER
 from microclaw.voice.engines.whisper import MAX_HEARD_BYTES
 from microclaw.voice.engines.whisper_models import model_folder
+from microclaw.voice.engines.whisper_worker import ANSWER
 
 
 def answering(answer: bytes) -> tuple[str, ...]:
@@ -34,11 +34,9 @@ async def test_commands_and_other_sentences_are_recognised_and_a_name_once_it_is
         found = await recognizer.hear(say(sentence))
         assert (found.text, found.confidence > 0.5) == (sentence, True)
     [pid] = recognizer.pool.pids
-    recognition = await recognizer.begin(lambda _text: None)
-    recognition.feed(say("toggle pin nine"))
-    recognition.pause()
+    hearing = asyncio.create_task(recognizer.hear(say("toggle pin nine")))
     await asyncio.sleep(0)
-    recognition.abandon()  # which leaves nothing for the next one
+    hearing.cancel()  # which leaves nothing for the next one
     names = ("garage", "pump")
     assert (await recognizer.hear(say("turn on the pump"))).text == "turn on the pump"
     assert recognizer.pool.pids == {pid}

@@ -28,7 +28,7 @@ function Rollout({ rollout, changed }) {
   return html`<li class="card" aria-label=${label}>
     <h2>${rollout.version} <${Badge} state=${rollout.state} /></h2>
     <p class="quiet">${label}${rollout.undoes ? `, reverts rollout ${rollout.undoes}` : ""} · channel ${rollout.channel} · by ${rollout.began_by},${" "}
-      <${Moment} at=${rollout.began_ms} />${rollout.window ? ` · between ${rollout.window}` : ""}</p>
+      <${Moment} at=${rollout.began_ms} /></p>
     ${rollout.reason && html`<p class="warning">${prose(rollout.reason)}</p>`}
     <p>Stage ${Math.min(rollout.stage, rollout.stages.length)} of ${rollout.stages.length}
       ${rollout.soaking_since_ms && html`, watched since <${Moment} at=${rollout.soaking_since_ms} />`}${rollout.crashes > 0 ? `, ${rollout.crashes} crashes` : ""}</p>

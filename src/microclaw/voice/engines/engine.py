@@ -5,14 +5,13 @@ Audio is 16-bit signed little-endian PCM, one channel. What is heard has 16 kHz 
 
 from __future__ import annotations
 
-import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from typing import ClassVar, Final, Protocol
 
 from msgspec import Struct
 
-from microclaw.errors import VoiceError
+from microclaw.errors import MicroclawError, VoiceError
 from microclaw.text import clean_text
 
 RATE_HZ: Final = 16_000
@@ -21,8 +20,6 @@ FRAME_BYTES: Final = RATE_HZ * FRAME_MS // 1000 * 2
 SPOKEN_HZ: Final = range(8_000, 48_001)
 """The rates of speech that are played."""
 MAX_UTTERANCE_BYTES: Final = 60 * RATE_HZ * 2
-MAX_PAUSED_BYTES: Final = 8 * RATE_HZ * 2
-"""If a pause is not the end everything before it is heard again, in a third of its time."""
 MAX_SENTENCE_S: Final = 30
 """The longest audio of one sentence."""
 MAX_TEXT_CHARS: Final = 2_000
@@ -51,8 +48,16 @@ class Engine(ABC):
         """Be ready before the first use. Raises VoiceError."""
 
     @abstractmethod
+    async def check(self) -> None:
+        """Raise VoiceError, with what to do, unless it can work."""
+
     async def health(self) -> str | None:
-        """Why it cannot work, with what to do; None: it can."""
+        """The problem that `check` finds, in words."""
+        try:
+            await self.check()
+        except VoiceError as exc:
+            return failure_text(exc)
+        return None
 
     async def close(self) -> None:  # noqa: B027  most have started nothing that lasts
         """End what was started."""
@@ -83,65 +88,17 @@ class Recognizer(Engine):
     async def hear(self, pcm: bytes) -> Transcript:
         """The words of an utterance. Raises VoiceError."""
 
-    async def begin(self, on_partial: Callable[[str], None]) -> Recognition:
-        """A new utterance. `on_partial` gets all that was understood at each pause."""
-        return Recognition(self, on_partial)
-
-
-class Recognition:
-    """One utterance. `finish` or `abandon` ends it; after either nothing of it is told any more."""
-
-    def __init__(self, recognizer: Recognizer, on_partial: Callable[[str], None]) -> None:
-        self._recognizer, self._on_partial = recognizer, on_partial
-        self._pcm = bytearray()
-        self._hearing: list[tuple[int, asyncio.Task[Transcript]]] = []
-        """How many bytes each of them hears; one after another."""
-
-    def feed(self, pcm: bytes) -> None:
-        """The next audio. Never waits. Raises VoiceError when it is too much."""
-        if len(self._pcm) + len(pcm) > MAX_UTTERANCE_BYTES:
-            raise VoiceError("an utterance of more than a minute", next_step="say less at a time")
-        self._pcm += pcm
-
-    def pause(self) -> None:
-        """The person is silent, perhaps for good: the engine may begin its last work. A `feed` after it says no."""
-        if self._recognizer.hears_at_pauses() and len(self._pcm) <= MAX_PAUSED_BYTES:
-            self._hear()
-
-    async def finish(self) -> Transcript:
-        """The utterance has ended. Raises VoiceError when the engine fails."""
-        if not self._hearing or self._hearing[-1][0] != len(self._pcm):
-            self._on_partial = lambda _text: None
-            self._hear()
-        try:
-            return await self._hearing[-1][1]
-        finally:
-            self.abandon()
-
-    def abandon(self) -> None:
-        for _, task in self._hearing:
-            task.cancel()
-
-    def _hear(self) -> None:
-        before = [task for _, task in self._hearing]
-        task = asyncio.create_task(self._heard(bytes(self._pcm), before), name=f"voice: {self._recognizer.name}")
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())  # told by `finish`
-        self._hearing.append((len(self._pcm), task))
-
-    async def _heard(self, pcm: bytes, before: list[asyncio.Task[Transcript]]) -> Transcript:
-        if before:
-            await asyncio.wait(before)
-        found = await self._recognizer.hear(pcm)
-        if found.text:
-            self._on_partial(found.text)
-        return found
-
 
 class VoiceDetector(Protocol):
     """Tells speech from noise. One a stream: it adapts."""
 
     def is_speech(self, frame: bytes) -> bool:
         """`frame` has FRAME_BYTES."""
+
+
+def failure_text(failure: MicroclawError) -> str:
+    """The text for the log: never what was heard."""
+    return f"{failure.message} (next: {failure.next_step})" if failure.next_step else failure.message
 
 
 def speakable(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The processes of a recognizer (engine_worker.py): each answers one question at a time. It knows no engine."""
+"""The processes of a recognizer (whisper_worker.py): each answers one question at a time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import microclaw
 from microclaw.builds.confinement import holds_others_files
 from microclaw.errors import VoiceError
 from microclaw.voice.engines.engine_sandbox import EngineNeeds, StartedEngine, installation, start_engine
-from microclaw.voice.engines.engine_worker import ANSWER, question
+from microclaw.voice.engines.whisper_worker import ANSWER, question
 
 START_S: Final = 30.0
 ANSWER_S: Final = 12.0

@@ -174,8 +174,6 @@ def installation(program: Path) -> Iterator[Path]:
         if folder.name == "bin":
             yield folder
             yield from (there for name in _BESIDES if (there := folder.parent / name).exists())
-            if (folder.parent / "pyvenv.cfg").exists() and not place.name.startswith("python"):
-                yield from installation(folder / "python3")  # a script of a virtual environment
         else:
             yield place if holds_others_files(folder) else folder
 

@@ -18,7 +18,7 @@ class Espeak(SpeechProgram):
     install = "make setup-system, or install the system's package espeak-ng"
 
     def __init__(self, voice: str = DEFAULT_VOICE, *, program: str = "espeak-ng") -> None:
-        super().__init__([program])
+        super().__init__(program)
         self._voice = voice
 
     def readable_text(self, text: str) -> str:
@@ -28,7 +28,7 @@ class Espeak(SpeechProgram):
         words = ("--stdin", "--stdout", "-z", "-b", "1", f"-v{self._voice}")
         return read_wav(await self.run(words, text, limit_bytes=_LIMIT_BYTES))
 
-    async def check(self) -> None:
+    async def check_voice(self) -> None:
         try:
             await self.say("a")
         except VoiceError as exc:

@@ -31,7 +31,7 @@ class Flite(SpeechProgram):
     install = "make setup-system, or install the system's package flite"
 
     def __init__(self, voice: str = DEFAULT_VOICE, *, program: str = "flite") -> None:
-        super().__init__([program])
+        super().__init__(program)
         self._voice = voice
         self._voices: frozenset[str] = frozenset()
 
@@ -39,7 +39,7 @@ class Flite(SpeechProgram):
         return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
 
     async def say(self, text: str) -> tuple[bytes, int]:
-        await self.check()
+        await self.check_voice()
         with _files() as (said, audio, fds):  # no stdin: uvloop's is a socket, which cannot be opened by a path
             await asyncio.to_thread(said.write_text, text, "ascii")
             words = ("-voice", self._voice, "-f", str(said), "-o", str(audio))
@@ -50,7 +50,7 @@ class Flite(SpeechProgram):
                 raise VoiceError("flite wrote no audio of a sentence") from exc
         return read_wav(wav)
 
-    async def check(self) -> None:
+    async def check_voice(self) -> None:
         """flite takes its first voice in the place of one that it does not have, and loads files and URLs."""
         if not self._voices:
             listed = (await self.run(("-lv",), limit_bytes=MAX_LIST_BYTES)).decode(errors="replace")

@@ -49,24 +49,20 @@ class _OpenAiEngine(Engine):
         self._place = clean_text(settings.openai_base_url, one_line=True, limit=200)
         self._client: AsyncOpenAI | None = None
 
-    async def health(self) -> str | None:
+    async def check(self) -> None:
         """It asks nobody: that would cost money."""
-        return f"OpenAI's speech needs a key (next: {_NO_KEY})" if self._lacks_key else None
+        if self._settings.openai_base_url == OPENAI_URL and not self._settings.openai_key:
+            raise VoiceError("OpenAI's speech needs a key", next_step=_NO_KEY)
 
     async def close(self) -> None:
         client, self._client = self._client, None
         if client is not None:
             await client.close()
 
-    @property
-    def _lacks_key(self) -> bool:
-        return self._settings.openai_base_url == OPENAI_URL and not self._settings.openai_key
-
     @asynccontextmanager
     async def _asking(self) -> AsyncIterator[AsyncOpenAI]:
         """Its failures become VoiceErrors, which quote neither the key nor what was said."""
-        if self._lacks_key:
-            raise VoiceError("OpenAI's speech needs a key", next_step=_NO_KEY)
+        await self.check()
         from httpx2 import HTTPError
         from openai import APIStatusError, OpenAIError
 

@@ -10,45 +10,41 @@ import os
 import shutil
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Sequence
-from pathlib import Path
 from typing import ClassVar, Final
 
-from microclaw.builds.confinement import holds_others_files
 from microclaw.errors import VoiceError
 from microclaw.text import clean_text
 from microclaw.voice.engines.engine import Speech, Synthesizer, speakable
 from microclaw.voice.engines.engine_sandbox import PROCESSOR_S, EngineNeeds, StartedEngine, start_engine
 
+AT_ONCE: Final = 4
 PLACE_S: Final = 5.0
 RUN_S: Final = 20.0
 MAX_WORDS_BYTES: Final = 300
 PIECE_S: Final = 0.2
 _READ_BYTES: Final = 16_384
-_FOLDERS: Final = ("LD_LIBRARY_PATH", "ESPEAK_DATA_PATH")
-_ENVIRONMENT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", *_FOLDERS)
+_ENVIRONMENT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
 """What a program gets of the host's environment: no key of a service is in it."""
 
 
 class SpeechProgram(Synthesizer):
-    """Runs at most `at_once` processes in the sandbox, which read `readable`; one more waits for PLACE_S."""
+    """Runs at most AT_ONCE processes in the sandbox; one more waits for PLACE_S."""
 
-    at_once: ClassVar[int] = 4
     first_piece_s = RUN_S  # it comes with the whole
     install: ClassVar[str]
     """How to install it."""
 
-    def __init__(self, command: Sequence[str], readable: Sequence[Path] = ()) -> None:
-        self._command = tuple(command)
-        self._readable = tuple(readable)
-        self._places = asyncio.Semaphore(self.at_once)
+    def __init__(self, program: str) -> None:
+        self._program = program
+        self._places = asyncio.Semaphore(AT_ONCE)
 
     @abstractmethod
     async def say(self, text: str) -> tuple[bytes, int]:
         """The samples of a sentence and their rate. Raises VoiceError."""
 
     @abstractmethod
-    async def check(self) -> None:
-        """Raise VoiceError if the program is there and its voice is not."""
+    async def check_voice(self) -> None:
+        """Raise VoiceError if the program does not have its voice."""
 
     def readable_text(self, text: str) -> str:
         """The text without what the program would take for something else."""
@@ -64,14 +60,10 @@ class SpeechProgram(Synthesizer):
         for at in range(0, len(pcm) & ~1, size):
             yield Speech(pcm[at : min(at + size, len(pcm) & ~1)], rate_hz)
 
-    async def health(self) -> str | None:
-        if not self._command or shutil.which(self._command[0]) is None:
-            return f"{self.name} is not installed (next: {self.install})"
-        try:
-            await self.check()
-        except VoiceError as exc:
-            return f"{exc.message} (next: {exc.next_step})" if exc.next_step else exc.message
-        return None
+    async def check(self) -> None:
+        if shutil.which(self._program) is None:
+            raise VoiceError(f"{self.name} is not installed", next_step=self.install)
+        await self.check_voice()
 
     async def run(
         self,
@@ -105,12 +97,10 @@ class SpeechProgram(Synthesizer):
 
     async def _start(self, words: Sequence[str], file_bytes: int | None, inherits: Sequence[int]) -> StartedEngine:
         environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-        named = [Path(word) for name in _FOLDERS for word in environment.get(name, "").split(":") if word]
-        folders = [path for path in named if path.is_absolute() and path.is_dir() and not holds_others_files(path)]
-        needs = EngineNeeds([*self._readable, *folders], file_bytes=file_bytes, processor_s=PROCESSOR_S)
+        needs = EngineNeeds(file_bytes=file_bytes, processor_s=PROCESSOR_S)
         try:
             return await start_engine(
-                [*self._command, *words], needs, environment, pass_fds=inherits, stderr=asyncio.subprocess.PIPE
+                [self._program, *words], needs, environment, pass_fds=inherits, stderr=asyncio.subprocess.PIPE
             )
         except (OSError, ValueError) as exc:
             why = exc.strerror if isinstance(exc, OSError) else exc

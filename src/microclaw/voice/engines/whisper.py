@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from microclaw.errors import VoiceError
-from microclaw.language.quantities import NUMBER_WORDS
+from microclaw.language.quantities import NUMBER_WORDS, ONES, TENS
 from microclaw.voice.engines.engine import RATE_HZ, Recognizer, Transcript
 from microclaw.voice.engines.engine_pool import EnginePool, PoolLimits
 from microclaw.voice.engines.engine_sandbox import EngineNeeds
@@ -47,11 +47,7 @@ MAX_NAMES: Final = 100
 MAX_NAME_WORDS: Final = 6
 MAX_WORD_CHARS: Final = 24
 NOTHING: Final = Transcript("", 0.0)
-_ONES: Final = (
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
-    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
-)  # fmt: skip
-_TENS: Final = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+_ONES, _TENS = tuple(ONES), tuple(TENS)
 _EXAMPLES: Final = (
     "Turn on pin four. Turn off pin seventeen. Blink pin two every half second. Toggle pin nine. "
     "Dim pin six to thirty percent. Is pin four on? Fade pin five. Read pin thirteen. What is the temperature? "
@@ -115,12 +111,8 @@ class WhisperRecognizer(Recognizer):
             raise VoiceError(f"Whisper answers without words: {exc}") from exc
         return decide(evidence, names)
 
-    async def health(self) -> str | None:
-        try:
-            self._find_model()
-        except VoiceError as exc:
-            return f"{exc.message} (next: {exc.next_step})"
-        return None
+    async def check(self) -> None:
+        self._find_model()
 
     def _prepare(self) -> tuple[Mapping[str, object], EngineNeeds]:
         model = self._find_model().absolute()

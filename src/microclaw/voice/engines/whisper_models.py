@@ -10,8 +10,7 @@ import asyncio
 import hashlib
 import os
 import shutil
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -87,16 +86,23 @@ def fetch_model(name: str, home: Path, *, proxy: str | None = None, hub: str = H
 
     Raises ConfigError or VoiceError; then nothing of it is left, and a model that was there before stays.
     """
+    from httpx2 import HTTPError  # only who fetches needs it
+
     target = models_folder(home) / name
     partial = target.with_name(f"{name}.part")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        with _asking(hub, name):
-            partial.mkdir(parents=True, mode=0o700)
-            asyncio.run(_fetch_files(name, partial, proxy, hub))
-            model_folder(str(partial), home)
-            shutil.rmtree(target, ignore_errors=True)
-            partial.rename(target)
+        partial.mkdir(parents=True, mode=0o700)
+        asyncio.run(_fetch_files(name, partial, proxy, hub))
+        model_folder(str(partial), home)
+        shutil.rmtree(target, ignore_errors=True)
+        partial.rename(target)
+    except (HTTPError, OSError) as exc:
+        step = (
+            f"check the network (proxy.url) and the disk, then the same again; or copy Systran/faster-whisper-{name} "
+            "into a folder and: microclaw config set voice.whisper_model FOLDER"
+        )
+        raise ConfigError(f"the model does not come from {urlsplit(hub).netloc}: {exc}", next_step=step) from exc
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return target
@@ -108,21 +114,6 @@ async def _fetch_files(name: str, folder: Path, proxy: str | None, hub: str) -> 
     async with http_client(Purpose.DOWNLOAD, hub, timeout=WAIT_S, proxy=proxy, follow_redirects=True) as client:
         for file in await _files(client, f"{hub}/api/models/Systran/faster-whisper-{name}?blobs=true"):
             await _fetch(client, f"{hub}/Systran/faster-whisper-{name}/resolve/main/{file.name}", file, folder)
-
-
-@contextmanager
-def _asking(hub: str, name: str) -> Iterator[None]:
-    """The failures of the hub and of the disk, in words."""
-    from httpx2 import HTTPError
-
-    step = (
-        f"check the network (proxy.url) and the disk, then the same again; or copy Systran/faster-whisper-{name} "
-        "into a folder and: microclaw config set voice.whisper_model FOLDER"
-    )
-    try:
-        yield
-    except (HTTPError, OSError) as exc:
-        raise ConfigError(f"the model does not come from {urlsplit(hub).netloc}: {exc}", next_step=step) from exc
 
 
 async def _files(client: AsyncClient, address: str) -> list[_HubFile]:

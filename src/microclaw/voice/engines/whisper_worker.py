@@ -1,16 +1,21 @@
 """A process that recognises speech with Whisper: `python -m microclaw.voice.engines.whisper_worker`.
 
-Whisper was made for pieces of 30 s; hearing the 10 s that a command needs takes a fifth of the time
-(docs/decisions/0042).
+A library of speech holds the interpreter's lock, or crashes, or hangs: so it has a process of its own, which can open
+no file and no socket any more once its models are loaded. Whisper was made for pieces of 30 s; hearing the 10 s that a
+command needs takes a fifth of the time (docs/decisions/0042).
 """
 
 from __future__ import annotations
 
+import json
 import math
+import os
+import resource
+import struct
+import sys
 import zlib
+from collections.abc import Callable
 from typing import Any, Final
-
-from microclaw.voice.engines.engine_worker import work
 
 RATE_HZ: Final = 16_000
 FEATURES_A_S: Final = 100
@@ -24,6 +29,12 @@ LEAST_TOKENS: Final = 12
 MAX_WORDS: Final = 200
 MEMORY_BYTES: Final = 4 << 30
 """small.en takes a quarter of it."""
+QUESTION: Final = struct.Struct("<II")
+"""The sizes of its JSON and of the audio behind it."""
+ANSWER: Final = struct.Struct("<I")
+"""The size of its JSON."""
+Hear = Callable[[dict[str, Any], bytes], dict[str, Any]]
+"""Answers a question about an utterance."""
 
 
 class WhisperEars:
@@ -95,5 +106,39 @@ class WhisperEars:
         return [word for word in words if word[0]]
 
 
+def question(asked: object, pcm: bytes) -> bytes:
+    body = json.dumps(asked).encode()
+    return QUESTION.pack(len(body), len(pcm)) + body + pcm
+
+
+def work(open_ears: Callable[[dict[str, Any]], Hear]) -> None:
+    """Serve on standard input and output until the input ends. The first question opens the ears."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever a library prints is no answer
+    hear: Hear | None = None
+    while len(head := sys.stdin.buffer.read(QUESTION.size)) == QUESTION.size:
+        body_bytes, pcm_bytes = QUESTION.unpack(head)
+        asked, pcm = json.loads(sys.stdin.buffer.read(body_bytes)), sys.stdin.buffer.read(pcm_bytes)
+        if hear is None:
+            hear, answer = open_ears(asked), dict[str, Any]()
+            _confine()
+        else:
+            answer = hear(asked, pcm)
+        text = json.dumps(answer).encode()
+        answers.write(ANSWER.pack(len(text)) + text)
+        answers.flush()
+
+
+def _confine() -> None:
+    """No new file, socket or process from here on, and an end to memory."""
+    for kind, limit in (
+        (resource.RLIMIT_NOFILE, 0),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_DATA, MEMORY_BYTES),
+    ):
+        resource.setrlimit(kind, (limit, limit))
+
+
 if __name__ == "__main__":
-    work(lambda setup: WhisperEars(setup).hear, MEMORY_BYTES)
+    work(lambda setup: WhisperEars(setup).hear)

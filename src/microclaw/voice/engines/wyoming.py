@@ -46,7 +46,7 @@ class _WyomingEngine(Engine):
         self._host, self._port = host, port
         self._server = f"the Wyoming server at {host}:{port}"
 
-    async def health(self) -> str | None:
+    async def check(self) -> None:
         step = f"start a Wyoming server there, or: microclaw config set voice.wyoming_{self.service} HOST:PORT"
         try:
             async with self._connected() as stream:
@@ -54,8 +54,9 @@ class _WyomingEngine(Engine):
                 while (event := await self._answer(stream, CONNECT_S)).type != "info":
                     pass
         except VoiceError as exc:
-            return f"{exc.message} (next: {step})"
-        return None if event.data.get(self.service) else f"{self._server} has no {self.service} (next: {step})"
+            raise VoiceError(exc.message, next_step=step) from exc
+        if not event.data.get(self.service):
+            raise VoiceError(f"{self._server} has no {self.service}", next_step=step)
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[WyomingStream]:

@@ -13,7 +13,7 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Final
 
@@ -47,6 +47,11 @@ LINGER_S: Final = 2.0
 _log = logging.getLogger(__name__)
 
 
+_CONNECTIONS: Final = LinkLimits(
+    handshake_s=10, arriving_in_all=128, arriving_an_address=16, connections_in_all=1000, connections_an_address=200
+)
+
+
 @dataclass(frozen=True, slots=True)
 class XiaozhiLimits:
     """Times in s. `requests_*` are of one address; a device asks every 3 s while it shows a code."""
@@ -59,15 +64,7 @@ class XiaozhiLimits:
     requests_a_second: float = 2.0
     requests_at_once: float = 60.0
     wrong_tokens: int = 20
-    connections: LinkLimits = field(
-        default_factory=lambda: LinkLimits(
-            handshake_s=10.0,
-            arriving_in_all=128,
-            arriving_an_address=16,
-            connections_in_all=1000,
-            connections_an_address=200,
-        )
-    )
+    connections: LinkLimits = _CONNECTIONS
 
 
 class XiaozhiServer:

@@ -7,7 +7,7 @@ keeps for people (reboot, upgrade) is not listed by it, and left out here as wel
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from keyword import iskeyword
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
@@ -47,52 +47,18 @@ ToolsOf: TypeAlias = Callable[[str], DeviceTools | None]
 _Percent: TypeAlias = Annotated[int, Meta(ge=0, le=100, description="Percent.")]
 
 
-class VolumeParameters(OnDevice, kw_only=True):
-    volume: _Percent
-
-
-class BrightnessParameters(OnDevice, kw_only=True):
-    brightness: _Percent
-
-
-class ThemeParameters(OnDevice, kw_only=True):
-    theme: Literal["light", "dark"]
-
-
-class StatusParameters(OnDevice):
-    pass
-
-
-_SETTINGS: Final[tuple[tuple[str, str, str, type[OnDevice], str], ...]] = (
-    (
-        "self.audio_speaker.set_volume",
-        "voice-volume",
-        "Set how loud a voice device speaks.",
-        VolumeParameters,
-        "set the volume of {device} to {volume} %",
-    ),
-    (
-        "self.screen.set_brightness",
-        "voice-brightness",
-        "Set how bright the screen of a voice device is.",
-        BrightnessParameters,
-        "set the screen of {device} to {brightness} % brightness",
-    ),
-    (
-        "self.screen.set_theme",
-        "voice-theme",
-        "Make the screen of a voice device light or dark.",
-        ThemeParameters,
-        "set the screen of {device} to {theme}",
-    ),
-)
+_SETTINGS: Final[Mapping[str, tuple[str, Any]]] = {
+    "self.audio_speaker.set_volume": ("volume", _Percent),
+    "self.screen.set_brightness": ("brightness", _Percent),
+    "self.screen.set_theme": ("theme", Literal["light", "dark"]),
+}
 _STATUS: Final = "self.get_device_status"
 
 
 def xiaozhi_tools(devices: Registry, tools_of: ToolsOf) -> tuple[Tool[Any], ...]:
     """Those of the devices that are connected now."""
     here = [(device, tools) for device in devices.list() if (tools := tools_of(device.device_id)) is not None]
-    everyday = {row[0]: _setting(devices, tools_of, *row) for row in _SETTINGS}
+    everyday = {own: _setting(devices, tools_of, own, *row) for own, row in _SETTINGS.items()}
     everyday[_STATUS] = _status(devices, tools_of)
     by_name: dict[str, Tool[Any]] = {}
     for device, tools in here:
@@ -103,29 +69,29 @@ def xiaozhi_tools(devices: Registry, tools_of: ToolsOf) -> tuple[Tool[Any], ...]
     return tuple(by_name.values())
 
 
-def _setting(
-    devices: Registry, tools_of: ToolsOf, own: str, name: str, about: str, kind: type[OnDevice], words: str
-) -> Tool[Any]:
-    """Sets what `kind` has besides the device."""
+def _setting(devices: Registry, tools_of: ToolsOf, own: str, setting: str, kind: Any) -> Tool[Any]:
+    words = f"set the {setting} of {{device}} to {{{setting}}}"
+    parameters = msgspec.defstruct("SettingParameters", [(setting, kind)], bases=(OnDevice,), kw_only=True)
 
     async def run(device: Device, asked: OnDevice, _: ToolContext) -> ToolOutput:
-        values = {key: value for key, value in msgspec.structs.asdict(asked).items() if key != "device"}
+        values = {setting: getattr(asked, setting)}
         await _call(tools_of, device, own, values)
         told = words.format(device=device.name, **values)
         return ToolOutput({}, (Evidence("accepted", f"{device.name} took it: {told}"),))
 
     act = (Permission.ACT, Effect.IDEMPOTENT)
-    return device_tool(devices, name, about, kind, run, *act, words=words, is_spoken_to=True)
+    name, about = f"voice-{setting}", f"Set the {setting} of a voice device."
+    return device_tool(devices, name, about, parameters, run, *act, words=words, is_spoken_to=True)
 
 
 def _status(devices: Registry, tools_of: ToolsOf) -> Tool[Any]:
-    async def run(device: Device, _: StatusParameters, __: ToolContext) -> ToolOutput:
+    async def run(device: Device, _: OnDevice, __: ToolContext) -> ToolOutput:
         text = await _call(tools_of, device, _STATUS, {})
         evidence = Evidence("reported", f"told by {device.name}")
         return ToolOutput({"status": fence_text(text, device.name)}, (evidence,), foreign=True)
 
     about = "What a voice device says of its volume, screen, battery and network."
-    return device_tool(devices, "voice-status", about, StatusParameters, run, is_spoken_to=True)
+    return device_tool(devices, "voice-status", about, OnDevice, run, is_spoken_to=True)
 
 
 async def _call(tools_of: ToolsOf, device: Device, own: str, values: dict[str, Any]) -> str:
