@@ -16,8 +16,6 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from microclaw.sandbox.cgroup import find_place
-
 ROOT = Path(__file__).parents[1]
 LIMIT_S = 180
 
@@ -90,8 +88,8 @@ CALLS = (
     "sched_setaffinity", "vmsplice", "fanotify_init", "move_pages", "seccomp",
 )  # fmt: skip
 BWRAP, JOB, SECCOMP = "sandbox/bubblewrap.py", "sandbox/wrapped_job.py", "sandbox/seccomp.py"
-FILES, RUN, CGROUP = "sandbox/job_files.py", "sandbox/run.py", "sandbox/cgroup.py"
-UNBOUNDED = (CGROUP, "memory = limits.memory_bytes + PLACES * limits.disk_bytes + KERNEL_BYTES", "memory = 1 << 40")
+FILES, RUN, SCOPE = "sandbox/job_files.py", "sandbox/run.py", "sandbox/scope.py"
+UNSCOPED = (SCOPE, "    if not Path", "    if True or not Path")
 ALL = '("--unshare-all", "--unshare-user", '
 EVERY = ("user", "pid", "net", "ipc", "uts", "cgroup")
 
@@ -115,11 +113,6 @@ SETXATTR = (
         'AS_THEY_ARE: Final[Numbers] = {\n    "setxattr": (188, 5),',
     ),
 )
-CGROUPS = (
-    without("a cgroup of its own", "in_its_cgroup", CGROUP, '(folder / "cgroup.procs").write_text(str(pid))', "pass"),
-    without("a cgroup that is removed", "in_its_cgroup", CGROUP, "        folder.rmdir()", "        pass"),
-)
-"""Noticed where this machine lets a host make some."""
 SANDBOX = (
     *(system_call(name) for name in CALLS),
     Mutation("call setxattr", "setxattr", SETXATTR),
@@ -208,7 +201,7 @@ SANDBOX = (
         "number_of_threads",
         (
             (JOB, "*(((resource.RLIMIT_NPROC, threads, threads),) if _counts_per_namespace() else ())", "*()"),
-            (CGROUP, 'pids = [("pids.max", str(threads), True)]', "pids: list[tuple[str, str, bool]] = []"),
+            UNSCOPED,
         ),
     ),
     without("the name of its own", "host_name", JOB, ', "--hostname", "job"]', "]"),
@@ -237,7 +230,7 @@ SANDBOX = (
         "kernel_setting or is_root_outside",
         ((BWRAP, '"--remount-ro", "/proc", ', ""), NO_ROOT),
     ),
-    without("an empty environment", "environment_leak", JOB, "environment={}", "environment=os.environ"),
+    without("an empty environment", "environment_leak", JOB, "if has_scope else {}", "if has_scope else os.environ"),
     without(
         "the proxy's socket is closed for the command",
         "fd_leak",
@@ -277,7 +270,7 @@ SANDBOX = (
     without(
         "settings of programs", "settings_of_the_host", JOB, "if path.is_dir() and not path.is_symlink():", "if False:"
     ),
-    Mutation("watch of page tables", "page_tables", (("sandbox/usage.py", '(b"VmPTE:", ', "("), UNBOUNDED)),
+    Mutation("watch of page tables", "page_tables", (("sandbox/usage.py", '(b"VmPTE:", ', "("), UNSCOPED)),
     without("limit of open files", "descriptor_flood", JOB, "        (resource.RLIMIT_NOFILE, 256, 256),"),
     without("limit of locked memory", "lock_memory", JOB, "        (resource.RLIMIT_MEMLOCK, 0, 0),"),
     without("size of its folder", "disk_job", JOB, '"--size", size, "--tmpfs", HOME', '"--tmpfs", HOME'),
@@ -287,9 +280,8 @@ SANDBOX = (
     Mutation(
         "watch of memory",
         "memory_of_",
-        ((RUN, "used.memory_bytes > limits.memory_bytes", "False"), UNBOUNDED),
+        ((RUN, "used.memory_bytes > limits.memory_bytes", "False"), UNSCOPED),
     ),
-    *CGROUPS,
     without(
         "shared memory counts once",
         "counts_once",
@@ -459,8 +451,6 @@ def main() -> int:
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("-k", default="", help="a word in the name")
     chosen = [mutation for mutation in MUTATIONS if asked.parse_args().k in mutation.name]
-    if "pids" not in find_place().folders:
-        chosen = [mutation for mutation in chosen if mutation not in CGROUPS]
     unnoticed = []
     with tempfile.TemporaryDirectory() as made:
         copy = Path(made, "src")

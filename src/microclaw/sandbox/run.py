@@ -20,10 +20,10 @@ from microclaw.config.settings import SandboxSettings
 from microclaw.errors import JobRefused, NoSandbox
 from microclaw.sandbox import wrapped_job
 from microclaw.sandbox.bubblewrap import NEXT_STEP, START_S, bubblewrap
-from microclaw.sandbox.cgroup import find_place
 from microclaw.sandbox.container import Container, container_engine, start_container
 from microclaw.sandbox.job import Ending, SandboxEnd, SandboxJob
 from microclaw.sandbox.job_files import MAX_FILES, checked_parts, take_files
+from microclaw.sandbox.scope import why_no_scope
 
 AUTO: Final = SandboxSettings()
 TAIL_BYTES: Final = 64 << 10
@@ -43,7 +43,9 @@ class Backend(Struct, frozen=True):
         if self.name == "container":
             return f"{self.name}: a read-only container of {Path(self.engine).name} without a network"
         how = "own namespaces, a read-only system, an allowlist of system calls, no network"
-        return f"{self.name}: {how}; {find_place()}"
+        why = why_no_scope()
+        scope = "a systemd scope for each job" if why is None else f"no systemd scope ({why})"
+        return f"{self.name}: {how}; {scope}"
 
 
 def sandbox_backend(settings: SandboxSettings = AUTO) -> Backend:
