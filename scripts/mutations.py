@@ -385,8 +385,10 @@ EGRESS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
         ("the socket's mode", "path.chmod(0o600)", "path.chmod(0o666)"),
     )),
     ("egress/proxy.py", "test_secrets.py", (
-        ("the server's certificate", "ssl=context,", "ssl=context and ssl._create_unverified_context(),"),
         ("a secret that is missing", "value(entry.secret)) is None:", "value(entry.secret) or 'none') is None:"),
+    )),
+    ("egress/outgoing.py", "test_secrets.py", (
+        ("the server's certificate", "ssl=tls,", "ssl=tls and ssl._create_unverified_context(),"),
     )),
     ("egress/exchange.py", "test_proxy.py", (
         (
@@ -411,7 +413,7 @@ EGRESS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
         ("one place of the settings", "if place != self.first:", "if False:"),
         ("downloads without TLS", 'if url.scheme != "https":', "if False:"),
         ("downloads to the inside", "return self.purpose\n", "return Purpose.CONFIGURED\n"),
-        ("the judged address", "dial(address, port", "dial(host, port"),
+        ("the judged address", "open_socket(addresses, port)", "open_socket([host], port)"),
         ("the pool's way out", "pool._network_backend = _Backend", "_Backend"),
         ("targets behind a proxy", "if proxy is None else await self._by_proxy", "or await self._by_proxy"),
     )),

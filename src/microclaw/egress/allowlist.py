@@ -171,12 +171,6 @@ def parse_allowlist(content: bytes, path: Path) -> Allowlist:
     return found
 
 
-def is_private_name(name: str) -> bool:
-    """True if no public host is named so."""
-    labels = name.split(".")
-    return len(labels) == 1 or not _PRIVATE_SUFFIXES.isdisjoint({labels[-1], ".".join(labels[-2:])})
-
-
 class _AllowFile(YamlFile):
     page = "docs/egress.md"
 
@@ -197,9 +191,6 @@ class _AllowFile(YamlFile):
         for node in self._items(fields.get("allow", root), "allow", MAX_ENTRIES, least=0) if fields else ():
             entry = self._entry(node)
             if entry is not None:
-                shadowed = next(filter(None, (_shadowed(one, entry) for one in entries)), None)
-                if shadowed is not None:
-                    self.at(node, shadowed, "remove one of them, or give them other methods, ports or tasks")
                 entries.append(entry)
         return Allowlist(entries=entries, limits=limits, connections=connections)
 
@@ -216,10 +207,6 @@ class _AllowFile(YamlFile):
         methods = self._words(fields["methods"], "methods", METHODS) if "methods" in fields else None
         tls = self.switch(fields["tls"], "tls") if "tls" in fields else None
         secret, header = self._secret(fields)
-        if secret is not None and tls is False:
-            self.at(fields["tls"], "a secret goes out over TLS alone", "leave tls: false out, or the secret")
-        if (tls or secret) and ports == {80}:
-            self.at(fields["ports"], "80 is the port without TLS", "leave ports out, or name the port that has TLS")
         tasks = None
         if "tasks" in fields and not is_word(fields["tasks"], EVERY):
             tasks = self._words(fields["tasks"], "tasks")
@@ -255,14 +242,14 @@ class _AllowFile(YamlFile):
             return ""
         host = text.lower().rstrip(".")
         name = host.removeprefix("*.")
+        labels = name.split(".")
         step = "write host: api.example.com, without https://; a port goes into ports: [8443]"
         if (wrong := host_mistake(name)) is not None:
             self.at(node, f"{text[:80]!r} is no host: {wrong}", step)
-        elif is_private_name(name) and (host == name or "." in name):
-            self.at(node, f"{text:.80} is a name of a private network, and tasks reach public addresses alone", step)
-        elif host != name and ("." not in name or name in _PUBLIC_SUFFIXES):
-            wrong = f"{text:.80} is too much: anybody can have a name below {name}"
-            self.at(node, wrong, f"write out whose name it is: *.example.{name}")
+        elif len(labels) == 1 or not _PRIVATE_SUFFIXES.isdisjoint({labels[-1], ".".join(labels[-2:])}):
+            self.at(node, f"{text:.80} is a private name, or everybody's; tasks reach public addresses alone", step)
+        elif host != name and name in _PUBLIC_SUFFIXES:
+            self.at(node, f"{text:.80} is too much: anybody can have a name below {name}", step)
         return host if host.isascii() else host.encode("idna").decode()
 
     def _words(self, node: yaml.Node, key: str, known: Sequence[str] | None = None) -> frozenset[str]:
@@ -301,19 +288,3 @@ class _AllowFile(YamlFile):
             wrong = f"header has to be a header's name, none of the proxy's own, and {PLACE} once in its text"
             self.at(given[1], wrong, step)
         return secret, (name, text)
-
-
-def _shadowed(first: AllowEntry, later: AllowEntry) -> str | None:
-    """Why `later` never decides, or never with its secret, as `first` does in its place; None where both count."""
-    if first.host != later.host or (first.tasks is None) != (later.tasks is None):
-        return None  # the more specific one decides
-    covers_tasks = first.tasks is None or (later.tasks or frozenset()) <= first.tasks
-    covers_methods = first.methods is None or (later.methods is not None and later.methods <= first.methods)
-    if not (covers_tasks and covers_methods):
-        return None
-    if first.tls == later.tls and later.ports <= first.ports:
-        same = f"line {first.line} has it with the same tasks, methods and ports"
-        return f"{later.host} is here twice: {same}, and decides"
-    if later.secret is not None and first.secret is None and later.ports & first.ports:
-        return f"{later.host} is in line {first.line} without the secret {later.secret}: requests go out without it"
-    return None

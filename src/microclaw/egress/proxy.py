@@ -27,7 +27,7 @@ from microclaw.durable import make_private_folder
 from microclaw.egress.allowlist import FILE_NAME, Allowlist, AllowlistSource
 from microclaw.egress.destinations import Egress, Purpose
 from microclaw.egress.exchange import BAD_GATEWAY, Exchange, Streams
-from microclaw.egress.outgoing import Pair, close_pair, first_to_answer, tunnel_by
+from microclaw.egress.outgoing import Pair, open_streams, tunnel_by
 from microclaw.egress.policy import Meter, TaskUse, Verdict, judge
 from microclaw.egress.request_head import MAX_HEAD_BYTES, ProxyRequest, RequestRefused, read_head
 from microclaw.egress.secret_values import SecretValues
@@ -163,7 +163,7 @@ class _TaskProxy:
                 raise RequestRefused(403, "the allowlist has mistakes: microclaw task egress") from exc
             verdict = judge(allowlist, task=self.name, method=request.method, place=request.place)
             if not verdict.allowed:
-                raise RequestRefused(403, verdict.why, verdict.next_step)
+                raise RequestRefused(403, verdict.why)
             try:
                 await self._pass(exchange, request, allowlist, verdict)
             except ExceptionGroup as errors:  # of both directions: the first one ended the other
@@ -173,7 +173,7 @@ class _TaskProxy:
             is_failure = exc.status == BAD_GATEWAY
             kind = AuditKind.EGRESS_ALLOWED if is_failure else AuditKind.EGRESS_REFUSED
             self._note(kind, request, verdict, exchange, f"it failed: {exc.why}" if is_failure else exc.why)
-            await exchange.refuse(exc.status, exc.words)
+            await exchange.refuse(exc.status, exc.why)
         except BaseException as exc:
             if exchange.count is None:
                 raise
@@ -231,11 +231,8 @@ class _TaskProxy:
         try:
             async with asyncio.timeout(proxy.times.connect_s):
                 if proxy.way is not None:
-                    dial = partial(tunnel_by, proxy.way, port=port, egress=proxy.egress, tls=context, name=host)
-                else:
-                    name = host if tls else None
-                    dial = partial(asyncio.open_connection, port=port, ssl=context, server_hostname=name)
-                return await first_to_answer(addresses, dial, close_pair)
+                    return await tunnel_by(proxy.way, addresses, port, proxy.egress, context, host)
+                return await open_streams(addresses, port, context, host)
         except OSError as exc:
             why = exc.strerror or str(exc)
             if isinstance(exc, ssl.SSLCertVerificationError):
