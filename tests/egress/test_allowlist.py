@@ -71,10 +71,14 @@ PRIVATE = (
 )
 
 
+NO_HEADERS = ("Host: {secret}", "Proxy-Authorization", "X-Key: {secret}{secret}", "X-Key: none", "no name: {secret}")
+WRONG_LINES = [2, 3, 4, 5, 6, 8, 10, 11, 13, 14, 19, 21, 22, 22]
 MISTAKES: list[tuple[str, list[int]]] = [
-    (WRONG, [2, 3, 4, 5, 5, 6, 7, 8, 9, 10, 12, 13, 15, 18, 19, 21, 22, 22]),
+    (WRONG, WRONG_LINES),
     *((f"allow:\n  - host: api.example.com\n  - host: '{host}'\n", [3]) for host in PRIVATE.split()),
-    ('allow:\n  - host: a.example.com\n    tasks: [all, "bad name!", Report, good-1]\n', [3, 3, 3]),
+    ('allow:\n  - host: a.example.com\n    tasks: [all, "bad name!", Report, good-1]\n', [3]),
+    ("allow:\n  - host: a.example.com\n    methods:\n", [3]),  # empty: not any method
+    *((f"allow:\n  - {{host: a.example.com, secret: key, header: '{one}'}}\n", [2]) for one in NO_HEADERS),
 ]
 NO_ALLOWLISTS: tuple[str | bytes, ...] = (
     "", "allow: x", "[]", "allow: [", "allow:\n\t- x", "allow: [1]", b"\xff\xfe\xff", "limits: {connections: 3}",
@@ -174,7 +178,7 @@ def test_mistakes_and_missing_secrets_are_told_and_a_secret_is_set_listed_and_re
 ) -> None:
     write(WRONG)
     code, document = run("task", "egress", "--json")
-    assert (code, len(json.loads(document)["error"]["diagnostics"])) == (1, 18)
+    assert (code, len(json.loads(document)["error"]["diagnostics"])) == (1, len(WRONG_LINES))
     write(RIGHT)
     words = ("task", "egress", "GET", "https://a.weather.example/", "--task", "report")
     code, document = run(*words, "--json")

@@ -9,7 +9,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from msgspec import Meta, structs
 
@@ -22,7 +22,7 @@ from microclaw.devices.target import find_device
 from microclaw.errors import ToolFailed, ToolRetry
 from microclaw.events import Evidence, ResultFile, Step
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
-from microclaw.store.tasks import TaskRow
+from microclaw.store.tasks import TaskLanguage, TaskRow
 from microclaw.tasks.access import check_may_run, check_sees
 from microclaw.tasks.order import MAX_CODE_BYTES, TaskOrder, available, file_lines, reach_lines
 from microclaw.tasks.service import TaskService
@@ -47,7 +47,7 @@ class SeriesParameters(Parameters, kw_only=True):
 
 
 class CodeParameters(Parameters, kw_only=True):
-    language: Literal["python", "shell", "javascript"] = "python"
+    language: TaskLanguage = "python"
     code: Annotated[str, Meta(min_length=1, max_length=MAX_CODE_BYTES)]
     telemetry: Annotated[
         tuple[SeriesParameters, ...], Meta(max_length=8, description="Series to read as CSV files.")

@@ -200,8 +200,8 @@ def _request_headers(
     host = bracketed(request.place.host) + ("" if port == (443 if entry.tls else 80) else f":{port}")
     headers: list[tuple[bytes, bytes]] = [(b"Host", host.encode())]
     dropped: frozenset[bytes] = frozenset()
-    if secret is not None and entry.header is not None:
-        name, text = entry.header
+    if secret is not None:
+        name, text = entry.header_parts
         dropped = _RANGES | {name.lower().encode()}  # a part of the answer could hold a part of the secret
         headers += [(name.encode(), text.replace(PLACE, secret).encode()), (b"Accept-Encoding", b"identity")]
     headers += [(name, value) for name, value in request.headers if name.lower() not in dropped]

@@ -149,7 +149,12 @@ class _Backend(httpcore2.AnyIOBackend):
         self._purpose = purpose
 
     async def connect_tcp(
-        self, host: str, port: int, timeout: float | None = None, *_args: Any, **_options: Any
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - httpcore2's
+        *_args: Any,
+        **_options: Any,
     ) -> httpcore2.AsyncNetworkStream:
         try:
             addresses = await self._egress.addresses(self._purpose, host, port)

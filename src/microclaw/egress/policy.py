@@ -105,4 +105,4 @@ class Meter:
 
 def _limits(allowlist: Allowlist, entry: AllowEntry) -> tuple[tuple[int, str, Allowance], ...]:
     """Those of the whole file and of the entry: the key in a task's use, and in the day's."""
-    return (0, "", allowlist.limits), (entry.line, entry.host, entry.allowance)
+    return (0, "", allowlist.limits), (entry.line, entry.host, entry)

@@ -198,8 +198,8 @@ class _TaskProxy:
         """Carry the request out. Raises RequestRefused before anything went back to the task."""
         proxy, entry = self.proxy, verdict.entry
         assert entry is not None
-        if self.use.connections >= allowlist.connections:
-            raise RequestRefused(429, f"more than {allowlist.connections} connections at once")
+        if self.use.connections >= allowlist.limits.connections:
+            raise RequestRefused(429, f"more than {allowlist.limits.connections} connections at once")
         if (why := proxy.meter.begin(self.use, allowlist, entry)) is not None:
             raise RequestRefused(429, why)
         exchange.count = partial(proxy.meter.take, self.use, allowlist, entry)

@@ -10,6 +10,7 @@ from typing import Final, Literal, TypeAlias
 from microclaw.store.rows import RowTable, reads, select, update, writes
 from microclaw.store.sql import Sql
 
+TaskLanguage: TypeAlias = Literal["python", "shell", "javascript"]
 TaskState: TypeAlias = Literal["queued", "running", "done", "failed", "cancelled"]
 TaskEnding: TypeAlias = Literal[
     "",  # not ended yet
@@ -50,7 +51,7 @@ class TaskRow:
     asked_by: str
     channel: str
     chat_id: str
-    language: str
+    language: TaskLanguage
     code_bytes: int
     code_sha256: str
     limits: str  # JSON of sandbox.job.SandboxLimits

@@ -13,7 +13,7 @@ from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import TaskRefused
 from microclaw.link_server.tasks import MAX_TEXT_BYTES, TaskEnd, Tell, failure_text
-from microclaw.store.tasks import TaskRow
+from microclaw.store.tasks import TaskLanguage, TaskRow
 from microclaw.tasks.order import TaskOrder
 from microclaw.tasks.reports import refused_event
 from microclaw.tasks.service import TaskService
@@ -30,7 +30,7 @@ class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The input of such a task, where it is a JSON object."""
 
     code: str
-    language: str = "python"
+    language: TaskLanguage = "python"
     files: dict[str, str] = {}
     keep: list[str] = []
 

@@ -31,7 +31,7 @@ from microclaw.sandbox.job import SandboxEnd, SandboxJob
 from microclaw.sandbox.run import AUTO, run_sandboxed, sandbox_backend
 from microclaw.store.tasks import OPEN, TaskEnding, TaskRow, TaskTable
 from microclaw.tasks.folders import TaskFolders, too_many
-from microclaw.tasks.order import TaskOrder, check_network_name, checked_job, language_named, order_lines
+from microclaw.tasks.order import TaskOrder, checked_job, order_lines
 from microclaw.tasks.reports import changed, ended_event, limit_reason, refused_event, started_event
 from microclaw.tasks.waiting import PAGE_BYTES, LiveTask, TaskView, WaitingTasks, page
 from microclaw.text import host_called
@@ -154,7 +154,6 @@ class TaskService:
             return ()
         if self._proxy is None:
             raise TaskRefused("tasks have no network on this host", next_step="leave out what it may reach")
-        check_network_name(allow)
         return await asyncio.to_thread(self._proxy.reach, allow)
 
     async def _take(self, order: TaskOrder, job: SandboxJob) -> LiveTask:
@@ -166,7 +165,7 @@ class TaskService:
             device_id=order.device_id,
             channel=order.channel,
             chat_id=order.chat_id,
-            language=language_named(order.language).name,
+            language=order.language,
             code_bytes=len(code),
             code_sha256=hashlib.sha256(code).hexdigest(),
             inputs=tuple(order.files),
