@@ -89,6 +89,7 @@ CALLS = (
 )  # fmt: skip
 BWRAP, JOB, SECCOMP = "sandbox/bubblewrap.py", "sandbox/wrapped_job.py", "sandbox/seccomp.py"
 FILES, RUN, SCOPE = "sandbox/job_files.py", "sandbox/run.py", "sandbox/scope.py"
+PTS = (JOB, 'words += ["--tmpfs", "/dev/pts", "--remount-ro", "/dev/pts"]', "pass")
 UNSCOPED = (SCOPE, "    if not Path", "    if True or not Path")
 ALL = '("--unshare-all", "--unshare-user", '
 EVERY = ("user", "pid", "net", "ipc", "uts", "cgroup")
@@ -130,7 +131,12 @@ SANDBOX = (
     *(shared(kind) for kind in EVERY if kind not in ("user", "pid", "uts")),
     without("flags of clone", "clone_user_namespace", SECCOMP, "_CLONE_NEW, [0]", "0, [0]"),
     without("clone3", "clone3", SECCOMP, '    "clone3": _Rule(_ENOSYS),'),
-    without("requests of terminals", "tioc", SECCOMP, '    "ioctl": _Rule(_ENOTTY, [_Check(1, _WHOLE, _TERMINAL)]),'),
+    without("pseudo terminals", "pseudo_terminal", *PTS),
+    Mutation(
+        "requests of terminals",
+        "tioc",
+        (PTS, (SECCOMP, '    "ioctl": _Rule(_ENOTTY, [_Check(1, _WHOLE, _TERMINAL)]),', "")),
+    ),
     without(
         "limits of others", "prlimit_of_another", SECCOMP, '    "prlimit64": _Rule(_EPERM, [_Check(0, _WHOLE, [0])]),'
     ),
@@ -393,13 +399,13 @@ EGRESS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
     ("egress/exchange.py", "test_proxy.py", (
         (
             "stalls in reading",
-            "async with asyncio.timeout(self.stall_s):\n                return",
-            "async with asyncio.timeout(None):\n                return",
+            "async with asyncio.timeout(self.stall_s):\n            return",
+            "async with asyncio.timeout(None):\n            return",
         ),
         (
             "stalls in writing",
-            "async with asyncio.timeout(self.stall_s):\n                await self.writer.drain",
-            "async with asyncio.timeout(None):\n                await self.writer.drain",
+            "async with asyncio.timeout(self.stall_s):\n            await self.writer.drain",
+            "async with asyncio.timeout(None):\n            await self.writer.drain",
         ),
     )),
     ("egress/exchange.py", "test_secrets.py", (

@@ -195,7 +195,7 @@ async def test_a_task_that_does_not_read_is_not_waited_for(tmp_path: Path) -> No
         writer.write(f"GET http://{task.place}/ HTTP/1.1\r\nHost: {task.place}\r\n\r\n".encode())
         async with asyncio.timeout(WAIT_S):
             await task.noted.wait()
-        assert "nothing was taken for 0.3 s" in task.events[0].text
+        assert "in time" in task.events[0].text
         writer.close()
 
 

@@ -234,10 +234,10 @@ class _AllowFile(YamlFile):
 
     def _check_secret(self, node: yaml.Node, entry: AllowEntry) -> None:
         step = f"write secret: NAME and header: X-Api-Key, or header: 'Authorization: Bearer {PLACE}'"
-        name, text = (part.lower() for part in entry.header_parts)
+        name, text = entry.header_parts
         if (entry.secret is None) != (entry.header is None):
             self.at(node, "secret and header go together", step)
         elif entry.header is not None and (
-            text.count(PLACE) != 1 or name in _PROXYS_OWN or name.startswith("proxy-") or not name
+            text.count(PLACE) != 1 or name.lower() in _PROXYS_OWN or name.lower().startswith("proxy-")
         ):
             self.at(node, f"header is a header's name, none of the proxy's own, and {PLACE} once in its text", step)

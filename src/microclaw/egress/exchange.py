@@ -27,7 +27,7 @@ _PLAIN: Final = frozenset({b"", b"identity"})
 
 @dataclass(slots=True)
 class Streams:
-    """The two halves of a connection. Each wait for the peer ends after `stall_s` with a TimeoutError that says so."""
+    """The two halves of a connection. Each wait for the peer ends after `stall_s` with a TimeoutError."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
@@ -35,19 +35,13 @@ class Streams:
 
     async def read(self) -> bytes:
         """The next piece; empty at the end."""
-        try:
-            async with asyncio.timeout(self.stall_s):
-                return await self.reader.read(PIECE_BYTES)
-        except TimeoutError as exc:
-            raise TimeoutError(f"nothing came for {self.stall_s:g} s") from exc
+        async with asyncio.timeout(self.stall_s):
+            return await self.reader.read(PIECE_BYTES)
 
     async def send(self, data: bytes | None) -> None:
         self.writer.write(data or b"")
-        try:
-            async with asyncio.timeout(self.stall_s):
-                await self.writer.drain()
-        except TimeoutError as exc:
-            raise TimeoutError(f"nothing was taken for {self.stall_s:g} s") from exc
+        async with asyncio.timeout(self.stall_s):
+            await self.writer.drain()
 
     async def close(self, *, at_once: bool) -> None:
         """Let the peer read what is left, unless `at_once`."""

@@ -178,7 +178,9 @@ class _TaskProxy:
             if exchange.count is None:
                 raise
             why = (str(exc) if isinstance(exc, OSError) else "") or "broken off"
-            if isinstance(exc, h11.ProtocolError):  # its own words may quote what came
+            if isinstance(exc, TimeoutError):
+                why = "nothing came, or was taken, in time"
+            elif isinstance(exc, h11.ProtocolError):  # its own words may quote what came
                 why = "the server's answer is not HTTP/1.1"
             self._note(AuditKind.EGRESS_ALLOWED, request, verdict, exchange, why)  # bytes may have gone out
             if not isinstance(exc, h11.ProtocolError | OSError):

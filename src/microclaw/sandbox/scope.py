@@ -69,7 +69,7 @@ def why_no_scope() -> str | None:
 def open_events(pid: int) -> int | None:
     """The memory events of this process's scope, opened; None where they cannot be read."""
     with suppress(OSError):
-        path = Path(f"/proc/{pid}/cgroup").read_text().strip().rpartition(":")[2]
+        path = Path(f"/proc/{pid}/cgroup").read_text(errors="replace").strip().rpartition(":")[2]
         return os.open(f"{_CGROUPS}{path}/memory.events", os.O_RDONLY | os.O_CLOEXEC)
     return None
 

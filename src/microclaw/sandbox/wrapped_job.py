@@ -42,7 +42,6 @@ from microclaw.sandbox.job import (
     SandboxLimits,
     Usage,
     environment_of,
-    python_besides,
     with_relay,
 )
 from microclaw.sandbox.job_files import put_files
@@ -170,12 +169,11 @@ def _words(job: SandboxJob, opened: Descriptors) -> tuple[list[str], list[str]]:
     words = [*common_words(), "--uid", str(USER), "--gid", str(USER), "--hostname", "job"]
     words += ["--size", size, "--tmpfs", "/dev/shm", "--size", size, "--tmpfs", "/tmp"]  # noqa: S108 - its own, and empty
     words += ["--size", size, "--tmpfs", HOME, "--chdir", HOME]
+    words += ["--tmpfs", "/dev/pts", "--remount-ro", "/dev/pts"]  # pseudo terminals are the whole machine's
     words += ["--perms", "0000", "--ro-bind-data", str(opened.hold(b"")), UNREADABLE]
     for path in SETTINGS:
         if path.is_dir() and not path.is_symlink():
             words += ["--tmpfs", str(path), "--remount-ro", str(path)]
-    for path in python_besides():
-        words += ["--ro-bind", str(path), str(path)]
     for name, text in _ETC.items():
         words += ["--ro-bind-data", str(opened.hold(text.encode())), f"/etc/{name}"]
     if job.proxy_socket is not None:
@@ -183,7 +181,7 @@ def _words(job: SandboxJob, opened: Descriptors) -> tuple[list[str], list[str]]:
         words += ["--ro-bind-data", str(opened.hold(RELAY_SOURCE.read_bytes())), RELAY]
         # by descriptor: its folder is the host's own, where nobody else can name it
         command = with_relay(job, RELAY, str(opened.pass_on(os.open(job.proxy_socket, os.O_PATH | os.O_CLOEXEC))))
-    for name, value in environment_of(job, *python_besides()).items():
+    for name, value in environment_of(job).items():
         words += ["--setenv", name, value]
     return words, command
 

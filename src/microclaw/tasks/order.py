@@ -13,7 +13,7 @@ from msgspec import Struct, field
 
 from microclaw.config.settings import TaskSettings
 from microclaw.errors import TaskRefused, over_limit
-from microclaw.sandbox.job import SandboxJob, SandboxLimits
+from microclaw.sandbox.job import SYSTEM_PATH, SandboxJob, SandboxLimits
 from microclaw.sandbox.job_files import checked_parts
 from microclaw.store.tasks import TaskLanguage
 from microclaw.text import code_lines, count_text
@@ -25,7 +25,6 @@ MAX_SHOWN_LINES: Final = 100
 MIN_WALL_S: Final = 0.1
 MIN_MEMORY_MB: Final = 16
 PLOT: Final = Path(__file__).with_name("plot.py")
-SYSTEM_PATH: Final = "/usr/local/bin:/usr/bin:/bin"  # what a task sees of this machine
 _SOURCES: Final = (".py", ".sh", ".js", ".mjs", ".cjs")
 COMMANDS: Final[Mapping[TaskLanguage, tuple[str, ...]]] = {
     "python": ("python3", "-u", "-B", "main.py"),
@@ -36,12 +35,8 @@ COMMANDS: Final[Mapping[TaskLanguage, tuple[str, ...]]] = {
 
 
 def available() -> tuple[str, ...]:
-    """Those whose program the sandbox has. Python is always there: this host's own, where the system has none."""
-    return tuple(
-        language
-        for language, words in COMMANDS.items()
-        if language == "python" or shutil.which(words[0], path=SYSTEM_PATH) is not None
-    )
+    """Those whose program this machine has in the folders that a task sees."""
+    return tuple(one for one, words in COMMANDS.items() if shutil.which(words[0], path=SYSTEM_PATH) is not None)
 
 
 class TaskOrder(Struct, frozen=True, kw_only=True):
