@@ -6,19 +6,14 @@ HTTP has its own door, http_door.py, which imports the HTTP library.
 from __future__ import annotations
 
 import asyncio
-import base64
-import errno
-import re
 import socket
 import ssl
 from collections import Counter
 from collections.abc import Sequence
 from typing import Final, TypeAlias
-from urllib.parse import unquote, urlsplit
 
 from aiohappyeyeballs import start_connection
 
-from microclaw.addresses import bracketed
 from microclaw.egress.destinations import Egress, Purpose
 from microclaw.errors import MicroclawError
 
@@ -58,44 +53,3 @@ async def open_socket(addresses: Sequence[str], port: int) -> socket.socket:
         return await start_connection(places, happy_eyeballs_delay=STAGGER_S)
     except RuntimeError as exc:  # uvloop's, for an address that it cannot take
         raise OSError(str(exc)) from exc
-
-
-async def tunnel_by(
-    proxy: str, addresses: Sequence[str], port: int, egress: Egress, tls: ssl.SSLContext | None, name: str
-) -> Pair:
-    """A connection to a judged address by CONNECT through an http:// proxy of the settings. Raises OSError.
-
-    The proxy is asked for one after the other, those of IPv4 first: which networks it has is not known here. With `tls`
-    the server proves its `name`.
-    """
-    failure: OSError | None = None
-    for address in sorted(addresses, key=lambda one: ":" in one)[:MAX_TRIES]:
-        try:
-            return await _tunnel(proxy, address, port, egress, tls, name)
-        except OSError as exc:
-            failure = failure or exc
-    raise failure or OSError("there is no address")
-
-
-async def _tunnel(proxy: str, address: str, port: int, egress: Egress, tls: ssl.SSLContext | None, name: str) -> Pair:
-    parts = urlsplit(proxy)
-    reader, writer = await connect(Purpose.CONFIGURED, parts.hostname or "", parts.port or 80, egress)
-    place = f"{bracketed(address)}:{port}"
-    lines = [f"CONNECT {place} HTTP/1.1", f"Host: {place}"]
-    if parts.username is not None:
-        known = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        lines.append(f"Proxy-Authorization: Basic {base64.b64encode(known.encode()).decode()}")
-    try:
-        writer.write("\r\n".join([*lines, "", ""]).encode())
-        head = await reader.readuntil(b"\r\n\r\n")
-        if not re.match(rb"HTTP/1\.[01] 200[ \r]", head):
-            status = head.partition(b"\r\n")[0][:60].decode("ascii", "replace")
-            raise ConnectionRefusedError(errno.ECONNREFUSED, f"the proxy of the settings says {status!r}")
-        if tls is not None:
-            await writer.start_tls(tls, server_hostname=name)
-    except BaseException as exc:
-        writer.transport.abort()
-        if isinstance(exc, asyncio.IncompleteReadError | asyncio.LimitOverrunError):
-            raise ConnectionAbortedError(errno.ECONNABORTED, "the proxy of the settings broke off") from exc
-        raise
-    return reader, writer

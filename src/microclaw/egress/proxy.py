@@ -27,7 +27,7 @@ from microclaw.durable import make_private_folder
 from microclaw.egress.allowlist import FILE_NAME, Allowlist, AllowlistSource
 from microclaw.egress.destinations import Egress, Purpose
 from microclaw.egress.exchange import BAD_GATEWAY, Exchange, Streams
-from microclaw.egress.outgoing import Pair, open_streams, tunnel_by
+from microclaw.egress.outgoing import Pair, open_streams
 from microclaw.egress.policy import Meter, TaskUse, Verdict, judge
 from microclaw.egress.request_head import MAX_HEAD_BYTES, ProxyRequest, RequestRefused, read_head
 from microclaw.egress.secret_values import SecretValues
@@ -51,10 +51,7 @@ class ProxyTimes(Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True)
 class EgressProxy:
-    """The policy of the sandbox as a proxy. `tls` replaces the system's authorities, for tests with their own.
-
-    `way` is the http:// proxy that everything goes out by, where the settings have one.
-    """
+    """The policy of the sandbox as a proxy. `tls` replaces the system's authorities, for tests with their own."""
 
     allowlist: AllowlistSource
     egress: Egress
@@ -64,7 +61,6 @@ class EgressProxy:
     times: ProxyTimes = field(default_factory=ProxyTimes)
     tls: Callable[[], ssl.SSLContext] = DEFAULT_TLS
     meter: Meter = field(default_factory=Meter)
-    way: str | None = None
 
     def reach(self, name: str) -> tuple[str, ...]:
         """The places that a task of this name may ask, a line for each entry. Blocking.
@@ -232,8 +228,6 @@ class _TaskProxy:
         context = await asyncio.to_thread(proxy.tls) if tls else None
         try:
             async with asyncio.timeout(proxy.times.connect_s):
-                if proxy.way is not None:
-                    return await tunnel_by(proxy.way, addresses, port, proxy.egress, context, host)
                 return await open_streams(addresses, port, context, host)
         except OSError as exc:
             why = exc.strerror or str(exc)

@@ -153,7 +153,7 @@ class TaskService:
         if allow is None:
             return ()
         if self._proxy is None:
-            raise TaskRefused("tasks have no network on this host", next_step="leave out what it may reach")
+            raise TaskRefused("tasks have no network where proxy.url is set", next_step="leave out what it may reach")
         return await asyncio.to_thread(self._proxy.reach, allow)
 
     async def _take(self, order: TaskOrder, job: SandboxJob) -> LiveTask:
