@@ -44,8 +44,7 @@ def order(code: str, language: TaskLanguage = "python", **more: Any) -> TaskOrde
 async def ended(service: TaskService, number: int) -> TaskRow:
     """Its row once it has ended."""
     async with asyncio.timeout(60):
-        async for _ in service.follow(await service.row(number)):
-            pass
+        await service.follow(await service.row(number))
         return await service.cancel(number)  # which waits until its end is kept
 
 

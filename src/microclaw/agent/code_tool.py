@@ -33,7 +33,6 @@ from microclaw.text import clean_text, code_lines, count_text, fence_text, read_
 MAX_SHOWN_CHARS: Final = 3_000  # of its output, for the model
 MAX_SENT: Final = 8  # files of one task that go into the chat
 MAX_SENT_BYTES: Final = 10 << 20  # of one: what Telegram takes for a photo
-STEP_S: Final = 0.5  # between two steps of progress
 
 
 class SeriesParameters(Parameters, kw_only=True):
@@ -110,8 +109,13 @@ class CodeTool:
             channel=context.channel,
             chat_id=context.chat_id,
         )
-        ended = await _followed(self.tasks, await self.tasks.submit(order), context)
-        return _output(ended, asked, takes_files=context.takes_files)
+        row = await self.tasks.submit(order)
+
+        def told(lines: Sequence[str]) -> None:
+            last = clean_text(lines[-1], one_line=True, limit=120)
+            context.report(Step("tool", f"task {row.number} prints: {last}", state="running"))
+
+        return _output(await self.tasks.follow(row, told), asked, takes_files=context.takes_files)
 
     async def _describe(self, asked: CodeParameters, context: ToolContext) -> tuple[str, ...]:
         """The files and the hosts; the code is an argument. Telemetry is named there, too, and goes on meanwhile."""
@@ -151,17 +155,6 @@ def _words(asked: CodeParameters, _context: ToolContext, _lines: Sequence[str]) 
     lines = count_text(len(code_lines(asked.code)), "line")
     network = "without a network" if asked.allow is None else f"with the network of {asked.allow}"
     return f"run {lines} of {asked.language} in the sandbox, {network}"
-
-
-async def _followed(tasks: TaskService, row: TaskRow, context: ToolContext) -> TaskRow:
-    """Its row once it has ended; what it prints last is told meanwhile. A turn that is stopped ends its task."""
-    loop, told_s = asyncio.get_running_loop(), 0.0
-    async for row, lines in tasks.follow(row):  # noqa: B020 - the newest row is the end
-        if lines and loop.time() - told_s >= STEP_S and row.is_open:
-            told_s = loop.time()
-            last = clean_text(lines[-1], one_line=True, limit=120)
-            context.report(Step("tool", f"task {row.number} prints: {last}", state="running"))
-    return row
 
 
 def _output(row: TaskRow, asked: CodeParameters, *, takes_files: bool) -> ToolOutput:

@@ -38,6 +38,7 @@ from microclaw.text import host_called
 
 MAX_WAIT_S: Final = 25.0  # of one look at a running task
 FOLLOW_S: Final = 5.0  # likewise, of who follows it
+STEP_S: Final = 0.5  # between two of its reports to who follows it
 PRUNE_S: Final = 3_600.0  # between two looks for results that are too old
 DAY_MS: Final = 86_400_000
 TAIL_BYTES: Final = 64 * 1024  # of its output, kept in its row; from this length on all of it is a file, too
@@ -316,8 +317,8 @@ class TaskService:
 
     # Looking
 
-    async def follow(self, row: TaskRow) -> AsyncIterator[tuple[TaskRow, Sequence[str]]]:
-        """Its row and the lines that it printed since, again and again, until it has ended.
+    async def follow(self, row: TaskRow, tell: Callable[[Sequence[str]], None] = lambda _lines: None) -> TaskRow:
+        """Its row once it has ended; meanwhile `tell` is given the lines that it prints, at most each STEP_S.
 
         It is ended when whoever follows it is cancelled.
         """
@@ -326,10 +327,15 @@ class TaskService:
             while row.is_open:
                 view = await self.view(row.number, after=seen, wait_s=FOLLOW_S)
                 row, seen = view.row, view.ends
-                yield row, view.output.decode(errors="replace").splitlines()
+                if row.is_open and (lines := view.output.decode(errors="replace").splitlines()):
+                    tell(lines)
+                    with suppress(TimeoutError, KeyError):
+                        async with asyncio.timeout(STEP_S):
+                            await self._live[row.number].ended.wait()
         except asyncio.CancelledError:
             await asyncio.shield(self.cancel(row.number))
             raise
+        return row
 
     async def view(self, number: int, *, after: int = 0, wait_s: float = 0.0) -> TaskView:
         """A page of what it printed from `after` on, once there is more or it has ended, at most after `wait_s`.
