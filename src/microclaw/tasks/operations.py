@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 
 from microclaw.errors import PermissionRefused
 from microclaw.operations.operation import Call, Effect, Option, Permission, operation
-from microclaw.operations.result import Listing, Result
+from microclaw.operations.result import Listing, Result, filled
 from microclaw.store.tasks import OPEN, FileRow, TaskEnding, TaskLanguage, TaskState
 from microclaw.text import format_duration
 
@@ -228,6 +228,5 @@ async def _check_sees(tasks: Tasks, call: Call, number: int) -> None:
 
 
 def facts(kind: type[_Facts], row: TaskRow, **more: Any) -> _Facts:
-    known: dict[str, Any] = {name: getattr(row, name, None) for name in kind.__struct_fields__}
-    known |= {"exited": row.exit_code, "ending": row.ending or None, "reason": row.reason or None}
-    return kind(**{**known, "refused": dict(row.refused), "limits": json.loads(row.limits), **more})
+    more |= {"exited": row.exit_code, "ending": row.ending or None, "reason": row.reason or None}
+    return filled(kind, row, refused=dict(row.refused), limits=json.loads(row.limits), **more)
