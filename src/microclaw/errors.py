@@ -46,7 +46,6 @@
     ├── Overloaded            a bounded queue is full
     ├── TaskRefused           code that this host does not run: its form, its limits, or who asks
     ├── NoSandbox             nothing here shuts a program off from this machine, so none is run
-    ├── JobRefused            a job for the sandbox with a wrong name, or more files than its disk holds
     ├── ScheduleRefused       a schedule in the past, of no time, too often, or too many of them
     ├── EmptyMessage          a message without words
     ├── MessageTooLong        a message over its limit; nothing of it was stored
@@ -431,10 +430,6 @@ class TaskRefused(MicroclawError):
 
 class NoSandbox(MicroclawError):
     code = "no_sandbox"
-
-
-class JobRefused(MicroclawError):
-    code = "job_refused"
 
 
 class ScheduleRefused(MicroclawError):

@@ -19,7 +19,6 @@ from tests.egress.proxying import (
     Names,
     allow,
     allowed,
-    connect_proxy,
     proxy,
     server,
     status,
@@ -195,7 +194,7 @@ async def test_a_task_that_does_not_read_is_not_waited_for(tmp_path: Path) -> No
         writer.write(f"GET http://{task.place}/ HTTP/1.1\r\nHost: {task.place}\r\n\r\n".encode())
         async with asyncio.timeout(WAIT_S):
             await task.noted.wait()
-        assert "nothing was taken for 0.3 s" in task.events[0].text
+        assert "in time" in task.events[0].text
         writer.close()
 
 
@@ -279,15 +278,3 @@ async def test_a_task_that_goes_away_in_the_middle_of_its_body_ends_the_request(
         await gone.wait()
         await task.noted.wait()
         assert "the task broke off" in task.events[0].text
-
-
-@pytest.mark.parametrize("entry", ["", "secret: key, header: X-Key"])
-async def test_where_the_settings_have_a_proxy_it_is_given_the_checked_address(tmp_path: Path, entry: str) -> None:
-    async with (
-        connect_proxy() as way,
-        allowed(tmp_path, entry=entry, way=f"http://me:p%40s@127.0.0.1:{way.port}") as task,
-    ):
-        assert status(await task.get()) == 200
-        assert way.seen[0].startswith(f"CONNECT 127.0.0.1:{task.web.port} HTTP/1.1\r\n".encode())
-        assert way.heads[0]["proxy-authorization"] == "Basic bWU6cEBz"
-        assert task.web.heads[0].get("x-key") == (SECRET if entry else None)

@@ -161,6 +161,7 @@ ATTEMPTS |= {
     "environment_leak": lambda: anything(set(os.environ) - set(FACTS["environment"])),
     "environment_of_process_1": lambda: anything(FACTS["variable"].encode() in open("/proc/1/environ", "rb").read()),
     "standard_input_waits": lambda: anything(os.readlink("/proc/self/fd/0") != "/dev/null" or os.read(0, 1)),
+    "pseudo_terminal": lambda: os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY),
     "controlling_terminal": lambda: os.open("/dev/tty", os.O_RDWR),
     "secret_by_path": lambda: open(FACTS["secret"]).read(),
     "secret_through_process_1": lambda: open(f"/proc/1/root{FACTS['secret']}").read(),

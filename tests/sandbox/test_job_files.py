@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from microclaw.errors import JobRefused
+from microclaw.errors import TaskRefused
 from microclaw.sandbox.job import SandboxEnd, SandboxJob, SandboxLimits
 from microclaw.sandbox.run import run_sandboxed
 
@@ -99,5 +99,5 @@ def test_a_name_that_leads_elsewhere_or_is_none_and_files_larger_than_the_disk_a
         *(SandboxJob(command=true, environment={name: "x"}) for name in ("A=B", "", "A\0B")),
         SandboxJob(command=true, files={"x": bytes(2 << 20)}, limits=small),
     ):
-        with pytest.raises(JobRefused):
+        with pytest.raises(TaskRefused):
             asyncio.run(run_sandboxed(job, tmp_path, lambda _: None))

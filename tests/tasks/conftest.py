@@ -15,7 +15,7 @@ from microclaw.audit.event import AuditEvent
 from microclaw.config.settings import SandboxSettings, TaskSettings
 from microclaw.events import LiveEvent
 from microclaw.store.database import Database
-from microclaw.store.tasks import TaskRow, TaskTable
+from microclaw.store.tasks import TaskLanguage, TaskRow, TaskTable
 from microclaw.tasks.folders import TaskFolders, free_bytes
 from microclaw.tasks.order import TaskOrder
 from microclaw.tasks.service import TaskService
@@ -36,7 +36,7 @@ class Place:
 Serve: TypeAlias = Callable[..., AbstractAsyncContextManager[Place]]
 
 
-def order(code: str, language: str = "python", **more: Any) -> TaskOrder:
+def order(code: str, language: TaskLanguage = "python", **more: Any) -> TaskOrder:
     given = {"person_id": "owner", "asked_by": "Eva", "approval": "not needed", **more}
     return TaskOrder(language=language, code=code, **given)
 
@@ -44,8 +44,7 @@ def order(code: str, language: str = "python", **more: Any) -> TaskOrder:
 async def ended(service: TaskService, number: int) -> TaskRow:
     """Its row once it has ended."""
     async with asyncio.timeout(60):
-        async for _ in service.follow(await service.row(number)):
-            pass
+        await service.follow(await service.row(number))
         return await service.cancel(number)  # which waits until its end is kept
 
 

@@ -77,7 +77,7 @@ FAILING = {
     "{": "task_refused: the input is no document of a task",
     '{"code": "1", "command": "rm"}': "task_refused: the input is no document of a task",
     '{"code": "1", "files": {"../x": ""}}': "task_refused: '../x' is no name",
-    '{"code": "1", "language": "perl"}': "task_refused: there is no language",
+    '{"code": "1", "language": "perl"}': "task_refused: the input is no document",
     "[" * 3000: "code_failed: ",
 }
 

@@ -9,7 +9,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from msgspec import Meta, structs
 
@@ -22,7 +22,7 @@ from microclaw.devices.target import find_device
 from microclaw.errors import ToolFailed, ToolRetry
 from microclaw.events import Evidence, ResultFile, Step
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
-from microclaw.store.tasks import TaskRow
+from microclaw.store.tasks import TaskLanguage, TaskRow
 from microclaw.tasks.access import check_may_run, check_sees
 from microclaw.tasks.order import MAX_CODE_BYTES, TaskOrder, available, file_lines, reach_lines
 from microclaw.tasks.service import TaskService
@@ -32,7 +32,6 @@ from microclaw.text import clean_text, code_lines, count_text, fence_text, read_
 MAX_SHOWN_CHARS: Final = 3_000  # of its output, for the model
 MAX_SENT: Final = 8  # files of one task that go into the chat
 MAX_SENT_BYTES: Final = 10 << 20  # of one: what Telegram takes for a photo
-STEP_S: Final = 0.5  # between two steps of progress
 
 
 class SeriesParameters(Parameters, kw_only=True):
@@ -46,7 +45,7 @@ class SeriesParameters(Parameters, kw_only=True):
 
 
 class CodeParameters(Parameters, kw_only=True):
-    language: Literal["python", "shell", "javascript"] = "python"
+    language: TaskLanguage = "python"
     code: Annotated[str, Meta(min_length=1, max_length=MAX_CODE_BYTES)]
     telemetry: Annotated[
         tuple[SeriesParameters, ...], Meta(max_length=8, description="Series to read as CSV files.")
@@ -109,8 +108,13 @@ class CodeTool:
             channel=context.channel,
             chat_id=context.chat_id,
         )
-        ended = await _followed(self.tasks, await self.tasks.submit(order), context)
-        return _output(ended, asked, takes_files=context.takes_files)
+        row = await self.tasks.submit(order)
+
+        def told(lines: Sequence[str]) -> None:
+            last = clean_text(lines[-1], one_line=True, limit=120)
+            context.report(Step("tool", f"task {row.number} prints: {last}", state="running"))
+
+        return _output(await self.tasks.follow(row, told), asked, takes_files=context.takes_files)
 
     async def _describe(self, asked: CodeParameters, context: ToolContext) -> tuple[str, ...]:
         """The files and the hosts; the code is an argument. Telemetry is named there, too, and goes on meanwhile."""
@@ -150,17 +154,6 @@ def _words(asked: CodeParameters, _context: ToolContext, _lines: Sequence[str]) 
     lines = count_text(len(code_lines(asked.code)), "line")
     network = "without a network" if asked.allow is None else f"with the network of {asked.allow}"
     return f"run {lines} of {asked.language} in the sandbox, {network}"
-
-
-async def _followed(tasks: TaskService, row: TaskRow, context: ToolContext) -> TaskRow:
-    """Its row once it has ended; what it prints last is told meanwhile. A turn that is stopped ends its task."""
-    loop, told_s = asyncio.get_running_loop(), 0.0
-    async for row, lines in tasks.follow(row):  # noqa: B020 - the newest row is the end
-        if lines and loop.time() - told_s >= STEP_S and row.is_open:
-            told_s = loop.time()
-            last = clean_text(lines[-1], one_line=True, limit=120)
-            context.report(Step("tool", f"task {row.number} prints: {last}", state="running"))
-    return row
 
 
 def _output(row: TaskRow, asked: CodeParameters, *, takes_files: bool) -> ToolOutput:

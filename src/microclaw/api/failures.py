@@ -21,7 +21,7 @@ from microclaw.wire.host_api import Failure, failure_object, failure_of
 _log = logging.getLogger(__name__)
 
 _CODES: Final = {  # of errors (errors.py), by the status that they are answered with
-    400: "config_error empty_message schedule_refused job_refused",
+    400: "config_error empty_message schedule_refused",
     403: "permission_refused",
     404: "unknown_name app_not_found",
     409: "app_exists too_many_apps deploy_rejected not_supported pin_claimed undo_elsewhere blob_refused",

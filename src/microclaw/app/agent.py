@@ -245,7 +245,7 @@ def build_tasks(base: Base, proxy: EgressProxy) -> TaskService:
         record=base.audit.record,
         publish=base.publish,
         sandbox=base.settings.sandbox,
-        proxy=proxy,
+        proxy=proxy if base.settings.proxy is None else None,  # theirs would go round that one
         may_run=partial(may_still_run, people),
         fleet=base.fleet,
     )

@@ -128,7 +128,7 @@ async def running_host(
         secret_values = SecretValues(settings.home, os.environ, mask=mask)
         await asyncio.to_thread(secret_values.names)
         allowlist = AllowlistSource(settings.home)
-        proxy = EgressProxy(allowlist, egress, secret_values, record=audit.record, way=settings.proxy)
+        proxy = EgressProxy(allowlist, egress, secret_values, record=audit.record)
         admission = await open_admission(settings, database, audit.record)
         live = LiveFeed(secrets.token_hex(4), origin="" if cluster is None else cluster.origin)
         if cluster is not None:

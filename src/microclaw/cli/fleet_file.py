@@ -20,7 +20,7 @@ from microclaw.config.yaml_file import YamlFile
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.selection import names_text
 from microclaw.durable import read_given
-from microclaw.errors import ConfigError, MicroclawError
+from microclaw.errors import MicroclawError
 from microclaw.link_server.device_facts import ListedDevice
 
 MAX_BYTES: Final = 1 << 20
@@ -116,7 +116,7 @@ class FleetFile(YamlFile):
         fields = self.fields(node, tuple(_FORM), "a program")
         if not fields:
             return
-        values = {key: self._tried(at, partial(_value, at, key)) for key, at in fields.items()}
+        values = {key: self.value(at, key, _FORM[key]) for key, at in fields.items()}
         found = {key: value for key, value in values.items() if value is not None}
         if "file" not in fields:
             self.at(node, "file is missing", "write file: blink.c, a path beside this file")
@@ -148,10 +148,3 @@ class FleetFile(YamlFile):
             self.at(node, "; ".join(details) or exc.message, exc.next_step or "correct it")
         except ValueError as exc:  # a name that no file can have
             self.at(node, str(exc), "docs/fleet.md has what it may be")
-
-
-def _value(node: yaml.Node, key: str) -> Any:
-    try:
-        return msgspec.convert(yaml.safe_load(yaml.serialize(node)), _FORM[key])
-    except (msgspec.ValidationError, yaml.YAMLError, ValueError, RecursionError) as exc:
-        raise ConfigError(f"{key}: {exc}".replace("`", ""), next_step="docs/fleet.md has what it may be") from exc

@@ -77,13 +77,10 @@ def _try(options: GlobalOptions, found: tuple[Verdict, str], missing: dict[str, 
     verdict, way = found
     line, secret = (None, None) if verdict.entry is None else (verdict.entry.line, verdict.entry.secret)
     lacks = secret if verdict.allowed and secret in missing else None
-    step = f"microclaw task secrets {lacks} @FILE" if lacks else verdict.next_step or None
     value = {"allowed": verdict.allowed, "why": verdict.why, "port": verdict.port, "line": line, "way": way}
-    if not options.wrote_json("egress_test", {**value, "secret_missing": lacks, "next": step}):
+    if not options.wrote_json("egress_test", {**value, "secret_missing": lacks}):
         but = f", but secret {lacks} is missing" if lacks else f" by {way}"
         options.line(f"{f'allowed{but}' if verdict.allowed else 'refused'}: {verdict.why}")
-        if step:
-            options.line(f"  next: {step}")
     return verdict.allowed and not lacks
 
 

@@ -201,7 +201,6 @@ def systemd_unit(service: ServiceSpec) -> str:
     Not in it, as the host needs what they forbid: MemoryDenyWriteExecute (wasm is compiled to machine code),
     RestrictNamespaces and ProtectKernelTunables (the sandbox makes namespaces and mounts /proc), PrivateDevices (boards
     on USB), ProtectHome (the data folder is there; all but ReadWritePaths is read-only anyway).
-    Delegate: the sandbox makes a cgroup for each job.
     """
     places = [service.home, *service.writable, *([Path("/tmp")] if service.shares_tmp else [])]  # noqa: S108  its socket
     return f"""\
@@ -225,7 +224,6 @@ PrivateTmp={"no" if service.shares_tmp else "yes"}
 LockPersonality=yes
 RestrictRealtime=yes
 RestrictSUIDSGID=yes
-Delegate=memory pids
 SystemCallArchitectures=native
 
 [Install]

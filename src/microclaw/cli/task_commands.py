@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 from unicodedata import normalize
 
 import click
@@ -20,12 +20,13 @@ from microclaw.durable import read_given, write_given
 from microclaw.errors import ConfigError
 from microclaw.operations.client import Client
 from microclaw.operations.connection import segment
+from microclaw.store.tasks import TaskLanguage
 from microclaw.tasks import operations as tasks
 from microclaw.text import clean_text
 
 WAIT_S: Final = 20
 MAX_FILE_BYTES: Final = 4 << 20  # of one file that goes in: as base64 the request has to fit the host's limit
-_BY_SUFFIX: Final = {
+_BY_SUFFIX: Final[dict[str, TaskLanguage]] = {
     ".py": "python", ".sh": "shell", ".js": "javascript", ".mjs": "javascript", ".cjs": "javascript"
 }  # fmt: skip
 task_group = command_group()
@@ -44,10 +45,14 @@ task_group.add_command(secrets)
 )
 @click.option("--keep", multiple=True, metavar="NAME", help="A file that it writes and that is kept.")
 @click.option("--allow", metavar="NAME", help="It may ask what egress.yaml allows to NAME. [default: nothing]")
-@click.option("--language", metavar="NAME", help="python, shell or javascript. [default: by its suffix]")
+@click.option(
+    "--language", type=click.Choice(get_args(TaskLanguage)), help="What it is written in. [default: by its suffix]"
+)
 @click.option("--seconds", type=float, metavar="S", help="How long it may take.")
 @click.pass_obj
-def run(options: GlobalOptions, /, file: Path, given: tuple[str, ...], language: str | None, **terms: Any) -> None:
+def run(
+    options: GlobalOptions, /, file: Path, given: tuple[str, ...], language: TaskLanguage | None, **terms: Any
+) -> None:
     """Run code in the sandbox and show what it prints; Ctrl-C ends it."""
     code, language, files = _code(file), language or code_language(file), _files(given)
     host = options.host()
@@ -93,7 +98,7 @@ def get(options: GlobalOptions, number: int, name: str | None, out: Path | None)
     options.report("task_file", document, f"{size:,} bytes in {place}")
 
 
-def code_language(file: Path) -> str:
+def code_language(file: Path) -> TaskLanguage:
     """By the suffix; the input is Python. Raises ConfigError."""
     language = "python" if str(file) == "-" else _BY_SUFFIX.get(file.suffix.lower())
     if language is None:

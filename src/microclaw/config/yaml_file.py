@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
+import msgspec
 import yaml
 
 from microclaw.config.schema import did_you_mean
 from microclaw.errors import ConfigError, Diagnostic
 
 _TEXT: Final = "tag:yaml.org,2002:str"
-_NUMBER: Final = "tag:yaml.org,2002:int"
-_SWITCH: Final = "tag:yaml.org,2002:bool"
-_DIGITS: Final = re.compile(r"0|[1-9][0-9]{0,14}")
 
 
 class FileMistakes(ConfigError):
@@ -85,19 +82,16 @@ class YamlFile:
         self.at(node, f"{key} has to be a text", f'write {key}: "{found[:40] or "..."}"')
         return None
 
-    def number(self, node: yaml.Node, key: str, least: int, most: int) -> int | None:
-        """A whole number within the bounds."""
-        is_number = isinstance(node, yaml.ScalarNode) and node.tag == _NUMBER
-        if is_number and _DIGITS.fullmatch(node.value) and least <= int(node.value) <= most:
-            return int(node.value)
-        self.at(node, f"{key} has to be a whole number of {least} to {most}", f"write {key}: {least}")
-        return None
-
-    def switch(self, node: yaml.Node, key: str) -> bool | None:
-        """`true` or `false`, and none of YAML's other words for them."""
-        if isinstance(node, yaml.ScalarNode) and node.tag == _SWITCH and node.value in ("true", "false"):
-            return bool(node.value == "true")
-        self.at(node, f"{key} has to be true or false", f"write {key}: true")
+    def value(self, node: yaml.Node, key: str, kind: Any) -> Any:
+        """The value as this type; None where that is a mistake, as an empty one is."""
+        try:
+            found = yaml.safe_load(yaml.serialize(node))
+            if found is not None:
+                return msgspec.convert(found, kind)
+            wrong = "it is empty"
+        except (msgspec.ValidationError, yaml.YAMLError, ValueError, RecursionError) as exc:
+            wrong = f"{exc}".partition("\n")[0].replace("`", "")
+        self.at(node, f"{key}: {wrong}", f"{self.page} has what it may be")
         return None
 
     def at(self, node: yaml.Node, message: str, hint: str) -> None:
@@ -107,8 +101,3 @@ class YamlFile:
     def wrong(self, line: int, message: str, hint: str, column: int | None = None) -> None:
         """A mistake in this line."""
         self.mistakes.append(Diagnostic("error", message, str(self.path), line, column, hint=hint))
-
-
-def is_word(node: yaml.Node, word: str) -> bool:
-    """True if it is this word without quotes."""
-    return isinstance(node, yaml.ScalarNode) and node.tag == _TEXT and node.value == word and node.style is None

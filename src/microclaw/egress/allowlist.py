@@ -9,14 +9,14 @@ depth, and not example.com itself.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Any, Final, Literal, TypeAlias, get_type_hints
 
 import yaml
-from msgspec import Struct, field, structs
+from msgspec import Meta, Struct, field
 
-from microclaw.config.yaml_file import YamlFile, is_word
+from microclaw.config.yaml_file import YamlFile
 from microclaw.durable import read_limited
 from microclaw.egress.destinations import host_mistake
 from microclaw.errors import ConfigError, StoreError
@@ -24,14 +24,7 @@ from microclaw.errors import ConfigError, StoreError
 FILE_NAME: Final = "egress.yaml"
 MAX_BYTES: Final = 256 << 10
 MAX_ENTRIES: Final = 500
-METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-LIMITS: Final = {"requests_per_minute": 100_000, "bytes_per_task": 1 << 40, "bytes_per_day": 1 << 40}
-"""With the most that each may be."""
-FIELDS: Final = ("host", "ports", "methods", "tls", "secret", "header", "tasks", *LIMITS)
-MAX_CONNECTIONS: Final = 256
 SECRET_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
-TASK_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
-TASK_NAME_RULE: Final = "small letters, digits and -, at most 32"
 PLACE: Final = "{secret}"
 EVERY: Final = "all"
 _HEADER: Final = re.compile(r"([A-Za-z0-9!#$%&'*+.^_`|~-]{1,64})(?::[ ]?([\x20-\x7e]{1,200}))?")
@@ -55,26 +48,41 @@ _PUBLIC_SUFFIXES: Final = frozenset(
 """Below them anybody has a name: the commonest of the Public Suffix List (publicsuffix.org), not all."""
 
 
+_RequestCount: TypeAlias = Annotated[int, Meta(ge=1, le=100_000)]
+_ByteCount: TypeAlias = Annotated[int, Meta(ge=1, le=1 << 40)]
+_Port: TypeAlias = Annotated[int, Meta(ge=1, le=65_535)]
+_Method: TypeAlias = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+_Task: TypeAlias = Annotated[str, Meta(pattern=rf"^(?!{EVERY}\Z)[a-z0-9][a-z0-9-]{{0,31}}\Z")]
+
+
 class Allowance(Struct, frozen=True, kw_only=True):
     """The amount that may go out and come in; bytes count both ways. None: the limit of the whole file counts alone."""
 
-    requests_per_minute: int | None = None
-    bytes_per_task: int | None = None
-    bytes_per_day: int | None = None
+    requests_per_minute: _RequestCount | None = None
+    bytes_per_task: _ByteCount | None = None
+    bytes_per_day: _ByteCount | None = None
 
 
-class AllowEntry(Struct, frozen=True, kw_only=True):
-    """A host that may be asked. `methods`, `tasks` None: any. `header`: its name, and the text around the secret."""
+class Limits(Allowance, frozen=True, kw_only=True):
+    """Of each task, and of all of them together in a day; `connections` at once, of one task."""
+
+    requests_per_minute: _RequestCount = 120
+    bytes_per_task: _ByteCount = 64 << 20
+    bytes_per_day: _ByteCount = 1 << 30
+    connections: Annotated[int, Meta(ge=1, le=256)] = 16
+
+
+class AllowEntry(Allowance, frozen=True, kw_only=True):
+    """A host that may be asked. `methods`, `tasks` None: any. `header`: its name, or `NAME: text with {secret}`."""
 
     line: int
     host: str
-    ports: frozenset[int] = frozenset({443})
-    methods: frozenset[str] | None = None
+    ports: Annotated[frozenset[_Port], Meta(min_length=1, max_length=16)] = frozenset({443})
+    methods: Annotated[frozenset[_Method], Meta(min_length=1)] | None = None
     tls: bool = False
-    secret: str | None = None
-    header: tuple[str, str] | None = None
-    tasks: frozenset[str] | None = None
-    allowance: Allowance = field(default_factory=Allowance)
+    secret: Annotated[str, Meta(pattern=rf"^{SECRET_NAME.pattern}\Z")] | None = None
+    header: str | None = None
+    tasks: Annotated[frozenset[_Task], Meta(min_length=1, max_length=MAX_ENTRIES)] | None = None
 
     def fits(self, host: str, task: str) -> bool:
         """True if it is about this host, for this task."""
@@ -90,6 +98,12 @@ class AllowEntry(Struct, frozen=True, kw_only=True):
         return self.tasks is None or task in self.tasks
 
     @property
+    def header_parts(self) -> tuple[str, str]:
+        """The header's name, and its text with a place for the secret; empty where it is none."""
+        found = _HEADER.fullmatch(self.header or "")
+        return ("", "") if found is None else (found[1], (found[2] or PLACE).strip())
+
+    @property
     def words(self) -> str:
         """The entry as text, for somebody who is asked: "api.example.com, port 443, GET, with the secret weather"."""
         ports = ", ".join(map(str, sorted(self.ports)))
@@ -99,13 +113,8 @@ class AllowEntry(Struct, frozen=True, kw_only=True):
 
 
 class Allowlist(Struct, frozen=True, kw_only=True):
-    """`limits` are of each task, and of all of them together in a day; `connections` at once, of one task."""
-
     entries: Sequence[AllowEntry] = ()
-    limits: Allowance = field(
-        default_factory=lambda: Allowance(requests_per_minute=120, bytes_per_task=64 << 20, bytes_per_day=1 << 30)
-    )
-    connections: int = 16
+    limits: Limits = field(default_factory=Limits)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -171,149 +180,64 @@ def parse_allowlist(content: bytes, path: Path) -> Allowlist:
     return found
 
 
-def is_private_name(name: str) -> bool:
-    """True if no public host is named so."""
-    labels = name.split(".")
-    return len(labels) == 1 or not _PRIVATE_SUFFIXES.isdisjoint({labels[-1], ".".join(labels[-2:])})
-
-
 class _AllowFile(YamlFile):
-    page = "docs/egress.md"
+    page = "docs/reference/egress-file.md"
 
     def allowlist(self, content: bytes) -> Allowlist:
         """The file's content; worth something only where `check` finds no mistake."""
-        usual = Allowlist()
         root = self.root(content, "write allow:, and below it - host: api.example.com; or remove the file")
-        if root is None:
-            return usual
-        fields = self.fields(root, ("allow", "limits"), "the allowlist")
-        limits, connections = usual.limits, usual.connections
-        if "limits" in fields:
-            given = self.fields(fields["limits"], (*LIMITS, "connections"), "limits")
-            limits = structs.replace(limits, **self._amounts(given))
-            if "connections" in given:
-                connections = self.number(given["connections"], "connections", 1, MAX_CONNECTIONS) or connections
-        entries: list[AllowEntry] = []
-        for node in self._items(fields.get("allow", root), "allow", MAX_ENTRIES, least=0) if fields else ():
-            entry = self._entry(node)
-            if entry is not None:
-                shadowed = next(filter(None, (_shadowed(one, entry) for one in entries)), None)
-                if shadowed is not None:
-                    self.at(node, shadowed, "remove one of them, or give them other methods, ports or tasks")
-                entries.append(entry)
-        return Allowlist(entries=entries, limits=limits, connections=connections)
+        fields = {} if root is None else self.fields(root, ("allow", "limits"), "the allowlist")
+        limits = Limits(**self._values(fields["limits"], Limits, "limits")) if "limits" in fields else Limits()
+        allow = fields.get("allow")
+        if isinstance(allow, yaml.SequenceNode) and len(allow.value) <= MAX_ENTRIES:
+            found = [self._entry(node) for node in allow.value]
+            return Allowlist(entries=[entry for entry in found if entry is not None], limits=limits)
+        if root is not None:
+            self.at(allow or root, f"allow has to be a list of at most {MAX_ENTRIES}", "below allow: - host: NAME")
+        return Allowlist(limits=limits)
+
+    def _values(self, node: yaml.Node, kind: type[Struct], what: str) -> dict[str, Any]:
+        """The fields of a mapping as the types of `kind` have them; those that are not are mistakes."""
+        hints = get_type_hints(kind, include_extras=True)
+        names = sorted(set(kind.__struct_fields__) - {"line"}, key=lambda name: (name != "host", name))
+        fields = self.fields(node, names, what)
+        if "tasks" in fields and fields["tasks"].value == EVERY:
+            del fields["tasks"]
+        values = {key: self.value(at, key, hints[key]) for key, at in fields.items()}
+        return {key: value for key, value in values.items() if value is not None}
 
     def _entry(self, node: yaml.Node) -> AllowEntry | None:
         before = len(self.mistakes)
-        fields = self.fields(node, FIELDS, "an entry")
-        if not fields:
-            return None
-        host = self._host(fields.get("host", node))
-        ports = frozenset({443})
-        if "ports" in fields:
-            numbers = (self.number(one, "a port", 1, 65535) for one in self._items(fields["ports"], "ports", 16))
-            ports = frozenset(one for one in numbers if one is not None)
-        methods = self._words(fields["methods"], "methods", METHODS) if "methods" in fields else None
-        tls = self.switch(fields["tls"], "tls") if "tls" in fields else None
-        secret, header = self._secret(fields)
-        if secret is not None and tls is False:
-            self.at(fields["tls"], "a secret goes out over TLS alone", "leave tls: false out, or the secret")
-        if (tls or secret) and ports == {80}:
-            self.at(fields["ports"], "80 is the port without TLS", "leave ports out, or name the port that has TLS")
-        tasks = None
-        if "tasks" in fields and not is_word(fields["tasks"], EVERY):
-            tasks = self._words(fields["tasks"], "tasks")
-        allowance = Allowance(**self._amounts(fields))
-        if len(self.mistakes) > before:
-            return None
-        return AllowEntry(
-            line=node.start_mark.line + 1,
-            host=host,
-            ports=ports,
-            methods=methods,
-            tls=bool(tls) or secret is not None,
-            secret=secret,
-            header=header,
-            tasks=tasks,
-            allowance=allowance,
-        )
+        values = self._values(node, AllowEntry, "an entry")
+        given = values.pop("host", "")
+        is_right = len(self.mistakes) == before
+        host = self._host(node, given) if given or is_right else ""
+        values["tls"] = values.get("tls", False) or "secret" in values
+        entry = AllowEntry(line=node.start_mark.line + 1, host=host, **values)
+        if is_right:
+            self._check_secret(node, entry)
+        return entry if len(self.mistakes) == before else None
 
-    def _amounts(self, fields: Mapping[str, yaml.Node]) -> dict[str, int]:
-        found = {key: self.number(fields[key], key, 1, most) for key, most in LIMITS.items() if key in fields}
-        return {key: number for key, number in found.items() if number is not None}
-
-    def _items(self, node: yaml.Node, key: str, most: int, *, least: int = 1) -> Sequence[yaml.Node]:
-        """The nodes of a list."""
-        if isinstance(node, yaml.SequenceNode) and least <= len(node.value) <= most:
-            return list(node.value)
-        self.at(node, f"{key} has to be a list of at most {most}", f"write {key}: and - ... below it, or [...] behind")
-        return []
-
-    def _host(self, node: yaml.Node) -> str:
-        text = self.text(node, "host")
-        if text is None:
-            return ""
+    def _host(self, node: yaml.Node, text: str) -> str:
+        """The name in small letters and ASCII."""
         host = text.lower().rstrip(".")
         name = host.removeprefix("*.")
+        labels = name.split(".")
         step = "write host: api.example.com, without https://; a port goes into ports: [8443]"
         if (wrong := host_mistake(name)) is not None:
             self.at(node, f"{text[:80]!r} is no host: {wrong}", step)
-        elif is_private_name(name) and (host == name or "." in name):
-            self.at(node, f"{text:.80} is a name of a private network, and tasks reach public addresses alone", step)
-        elif host != name and ("." not in name or name in _PUBLIC_SUFFIXES):
-            wrong = f"{text:.80} is too much: anybody can have a name below {name}"
-            self.at(node, wrong, f"write out whose name it is: *.example.{name}")
+        elif len(labels) == 1 or not _PRIVATE_SUFFIXES.isdisjoint({labels[-1], ".".join(labels[-2:])}):
+            self.at(node, f"{text:.80} is a private name, or everybody's; tasks reach public addresses alone", step)
+        elif host != name and name in _PUBLIC_SUFFIXES:
+            self.at(node, f"{text:.80} is too much: anybody can have a name below {name}", step)
         return host if host.isascii() else host.encode("idna").decode()
 
-    def _words(self, node: yaml.Node, key: str, known: Sequence[str] | None = None) -> frozenset[str]:
-        """A list of texts: each one is `known`, or a name that `--allow` takes."""
-        found: set[str] = set()
-        for one in self._items(node, key, MAX_ENTRIES):
-            word = self.text(one, f"a name in {key}")
-            if word is None:
-                continue
-            found.add(word)
-            if known is not None and word not in known:
-                self.at(one, f"{key} has no {word:.40}", f"one of {', '.join(known)}")
-            elif known is None and (word == EVERY or not TASK_NAME.fullmatch(word)):
-                step = f"leave tasks out for {EVERY}; a name has {TASK_NAME_RULE}"
-                self.at(one, f"{key} has {word[:40]!r}, which is no name for --allow", step)
-        return frozenset(found)
-
-    def _secret(self, fields: Mapping[str, yaml.Node]) -> tuple[str | None, tuple[str, str] | None]:
-        """The secret's name, the header's and its text."""
-        given = [fields[key] for key in ("secret", "header") if key in fields]
-        if len(given) < 2:
-            if given:
-                step = f"write secret: NAME and header: 'Authorization: Bearer {PLACE}'"
-                self.at(given[0], "secret and header go together", step)
-            return None, None
-        secret, header = self.text(given[0], "secret"), self.text(given[1], "header")
-        if secret is not None and not SECRET_NAME.fullmatch(secret):
-            step = "small letters, digits, - and _; at most 32. Never the value itself"
-            self.at(given[0], f"{secret[:40]!r} is no secret's name", step)
-        if header is None:
-            return secret, None
-        found = _HEADER.fullmatch(header)
-        name, text = (found[1], (found[2] or PLACE).strip()) if found is not None else ("", "")
-        if text.count(PLACE) != 1 or name.lower() in _PROXYS_OWN or name.lower().startswith("proxy-"):
-            step = f"write header: X-Api-Key, or header: 'Authorization: Bearer {PLACE}'"
-            wrong = f"header has to be a header's name, none of the proxy's own, and {PLACE} once in its text"
-            self.at(given[1], wrong, step)
-        return secret, (name, text)
-
-
-def _shadowed(first: AllowEntry, later: AllowEntry) -> str | None:
-    """Why `later` never decides, or never with its secret, as `first` does in its place; None where both count."""
-    if first.host != later.host or (first.tasks is None) != (later.tasks is None):
-        return None  # the more specific one decides
-    covers_tasks = first.tasks is None or (later.tasks or frozenset()) <= first.tasks
-    covers_methods = first.methods is None or (later.methods is not None and later.methods <= first.methods)
-    if not (covers_tasks and covers_methods):
-        return None
-    if first.tls == later.tls and later.ports <= first.ports:
-        same = f"line {first.line} has it with the same tasks, methods and ports"
-        return f"{later.host} is here twice: {same}, and decides"
-    if later.secret is not None and first.secret is None and later.ports & first.ports:
-        return f"{later.host} is in line {first.line} without the secret {later.secret}: requests go out without it"
-    return None
+    def _check_secret(self, node: yaml.Node, entry: AllowEntry) -> None:
+        step = f"write secret: NAME and header: X-Api-Key, or header: 'Authorization: Bearer {PLACE}'"
+        name, text = entry.header_parts
+        if (entry.secret is None) != (entry.header is None):
+            self.at(node, "secret and header go together", step)
+        elif entry.header is not None and (
+            text.count(PLACE) != 1 or name.lower() in _PROXYS_OWN or name.lower().startswith("proxy-")
+        ):
+            self.at(node, f"header is a header's name, none of the proxy's own, and {PLACE} once in its text", step)

@@ -8,6 +8,7 @@ other file of the host makes an HTTP client (tests/egress/test_one_door.py has t
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,10 +18,12 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpcore2
 import httpx2
+from anyio.abc import SocketStream
+from httpcore2._backends.anyio import AnyIOStream
 
 from microclaw.addresses import bracketed
 from microclaw.egress.destinations import Egress, Purpose
-from microclaw.egress.outgoing import first_to_answer
+from microclaw.egress.outgoing import open_socket
 from microclaw.errors import MicroclawError, PermissionRefused, ToolFailed
 
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -145,12 +148,21 @@ class _Backend(httpcore2.AnyIOBackend):
         self._egress = egress
         self._purpose = purpose
 
-    async def connect_tcp(self, host: str, port: int, *args: Any, **options: Any) -> httpcore2.AsyncNetworkStream:
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - httpcore2's
+        *_args: Any,
+        **_options: Any,
+    ) -> httpcore2.AsyncNetworkStream:
         try:
             addresses = await self._egress.addresses(self._purpose, host, port)
+            async with asyncio.timeout(timeout):
+                return AnyIOStream(await SocketStream.from_socket(await open_socket(addresses, port)))
         except MicroclawError as exc:
             raise httpcore2.ConnectError(exc.message) from exc
-        dial = super().connect_tcp
-        return await first_to_answer(
-            addresses, lambda address: dial(address, port, *args, **options), lambda stream: stream.aclose()
-        )
+        except TimeoutError as exc:
+            raise httpcore2.ConnectTimeout(str(exc)) from exc
+        except OSError as exc:
+            raise httpcore2.ConnectError(str(exc)) from exc

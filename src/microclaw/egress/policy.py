@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from microclaw.egress.allowlist import FILE_NAME, METHODS, Allowance, AllowEntry, Allowlist, is_private_name
+from microclaw.egress.allowlist import Allowance, AllowEntry, Allowlist
 from microclaw.egress.request_head import Place
 
 DAY_S: Final = 86_400
@@ -24,59 +24,34 @@ class Verdict(Struct, frozen=True, kw_only=True):
     why: str
     port: int
     entry: AllowEntry | None = None
-    next_step: str = ""
-    """The change of the owner that would allow it; empty where nobody can, or `why` says it."""
 
 
 def judge(allowlist: Allowlist, *, task: str, method: str, place: Place) -> Verdict:
     """Judge a request by the allowlist."""
     about = [entry for entry in allowlist.entries if entry.fits(place.host, task)]
     if not about:
-        return _unlisted(allowlist, task, place)
+        is_others = any(entry.fits(place.host, min(entry.tasks)) for entry in allowlist.entries if entry.tasks)
+        why = f"{place.host} is not {'allowed for this task' if is_others else 'on the allowlist'}"
+        return Verdict(allowed=False, why=why, port=place.usual_port)
     narrowest = max(entry.specificity for entry in about)
     verdicts = [_of_entry(entry, method, place) for entry in about if entry.specificity == narrowest]
     return next((verdict for verdict in verdicts if verdict.allowed), verdicts[0])
 
 
-def _unlisted(allowlist: Allowlist, task: str, place: Place) -> Verdict:
-    why, step = f"{place.host} is not on the allowlist", ""
-    for entry in allowlist.entries:
-        if entry.tasks and entry.fits(place.host, min(entry.tasks)):
-            why = f"{place.host} is not allowed for this task"
-            step = f"line {entry.line}: tasks: [{', '.join(sorted(entry.tasks))}, {task}]"
-            break
-    else:
-        if not is_private_name(place.host):
-            ports = "" if place.usual_port == 443 else f", ports: [{place.usual_port}]"
-            step = f"below allow: - {{host: {place.host}{ports}}}"
-    return Verdict(allowed=False, why=why, port=place.usual_port, next_step=_by_owner(step))
-
-
 def _of_entry(entry: AllowEntry, method: str, place: Place) -> Verdict:
     host, port, tunnel = place.host, place.usual_port, method == "CONNECT"
-    why = step = ""
+    why = ""
     if not tunnel and entry.tls and port == 80:
         port = 443  # the task asks http://HOST/PATH, the proxy speaks TLS
     if tunnel and (entry.methods is not None or entry.secret is not None):
-        what = "methods" if entry.secret is None else "a secret"
-        why = f"line {entry.line} has {what}, and what goes through CONNECT cannot be seen: ask http://{host}/PATH"
+        why = f"line {entry.line} has methods or a secret, and CONNECT cannot be seen: ask http://{host}/PATH"
     elif not tunnel and not entry.tls and place.scheme == "https":
         why = f"line {entry.line} has no tls: true, so that the proxy does not speak TLS for the task: use CONNECT"
     elif port not in entry.ports:
-        ports = ", ".join(map(str, sorted(entry.ports)))
-        why = f"port {port} is not allowed for {host} (line {entry.line} has {ports})"
-        step = f"line {entry.line}: ports: [{ports}, {port}]"
+        why = f"port {port} is not allowed for {host} (line {entry.line})"
     elif not tunnel and entry.methods is not None and method not in entry.methods:
-        methods = ", ".join(sorted(entry.methods))
-        why = f"{method} is not allowed for {host} (line {entry.line} has {methods})"
-        step = f"line {entry.line}: methods: [{methods}, {method}]" if method in METHODS else ""
-    return Verdict(
-        allowed=not why, why=why or f"line {entry.line} allows it", port=port, entry=entry, next_step=_by_owner(step)
-    )
-
-
-def _by_owner(step: str) -> str:
-    return step and f"the owner of this host can allow it in {FILE_NAME}, {step}"
+        why = f"{method} is not allowed for {host} (line {entry.line})"
+    return Verdict(allowed=not why, why=why or f"line {entry.line} allows it", port=port, entry=entry)
 
 
 @dataclass(slots=True)
@@ -130,4 +105,4 @@ class Meter:
 
 def _limits(allowlist: Allowlist, entry: AllowEntry) -> tuple[tuple[int, str, Allowance], ...]:
     """Those of the whole file and of the entry: the key in a task's use, and in the day's."""
-    return (0, "", allowlist.limits), (entry.line, entry.host, entry.allowance)
+    return (0, "", allowlist.limits), (entry.line, entry.host, entry)

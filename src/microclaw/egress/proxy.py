@@ -27,7 +27,7 @@ from microclaw.durable import make_private_folder
 from microclaw.egress.allowlist import FILE_NAME, Allowlist, AllowlistSource
 from microclaw.egress.destinations import Egress, Purpose
 from microclaw.egress.exchange import BAD_GATEWAY, Exchange, Streams
-from microclaw.egress.outgoing import Pair, close_pair, first_to_answer, tunnel_by
+from microclaw.egress.outgoing import Pair, open_streams
 from microclaw.egress.policy import Meter, TaskUse, Verdict, judge
 from microclaw.egress.request_head import MAX_HEAD_BYTES, ProxyRequest, RequestRefused, read_head
 from microclaw.egress.secret_values import SecretValues
@@ -51,10 +51,7 @@ class ProxyTimes(Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True)
 class EgressProxy:
-    """The policy of the sandbox as a proxy. `tls` replaces the system's authorities, for tests with their own.
-
-    `way` is the http:// proxy that everything goes out by, where the settings have one.
-    """
+    """The policy of the sandbox as a proxy. `tls` replaces the system's authorities, for tests with their own."""
 
     allowlist: AllowlistSource
     egress: Egress
@@ -64,7 +61,6 @@ class EgressProxy:
     times: ProxyTimes = field(default_factory=ProxyTimes)
     tls: Callable[[], ssl.SSLContext] = DEFAULT_TLS
     meter: Meter = field(default_factory=Meter)
-    way: str | None = None
 
     def reach(self, name: str) -> tuple[str, ...]:
         """The places that a task of this name may ask, a line for each entry. Blocking.
@@ -163,7 +159,7 @@ class _TaskProxy:
                 raise RequestRefused(403, "the allowlist has mistakes: microclaw task egress") from exc
             verdict = judge(allowlist, task=self.name, method=request.method, place=request.place)
             if not verdict.allowed:
-                raise RequestRefused(403, verdict.why, verdict.next_step)
+                raise RequestRefused(403, verdict.why)
             try:
                 await self._pass(exchange, request, allowlist, verdict)
             except ExceptionGroup as errors:  # of both directions: the first one ended the other
@@ -173,12 +169,14 @@ class _TaskProxy:
             is_failure = exc.status == BAD_GATEWAY
             kind = AuditKind.EGRESS_ALLOWED if is_failure else AuditKind.EGRESS_REFUSED
             self._note(kind, request, verdict, exchange, f"it failed: {exc.why}" if is_failure else exc.why)
-            await exchange.refuse(exc.status, exc.words)
+            await exchange.refuse(exc.status, exc.why)
         except BaseException as exc:
             if exchange.count is None:
                 raise
             why = (str(exc) if isinstance(exc, OSError) else "") or "broken off"
-            if isinstance(exc, h11.ProtocolError):  # its own words may quote what came
+            if isinstance(exc, TimeoutError):
+                why = "nothing came, or was taken, in time"
+            elif isinstance(exc, h11.ProtocolError):  # its own words may quote what came
                 why = "the server's answer is not HTTP/1.1"
             self._note(AuditKind.EGRESS_ALLOWED, request, verdict, exchange, why)  # bytes may have gone out
             if not isinstance(exc, h11.ProtocolError | OSError):
@@ -198,8 +196,8 @@ class _TaskProxy:
         """Carry the request out. Raises RequestRefused before anything went back to the task."""
         proxy, entry = self.proxy, verdict.entry
         assert entry is not None
-        if self.use.connections >= allowlist.connections:
-            raise RequestRefused(429, f"more than {allowlist.connections} connections at once")
+        if self.use.connections >= allowlist.limits.connections:
+            raise RequestRefused(429, f"more than {allowlist.limits.connections} connections at once")
         if (why := proxy.meter.begin(self.use, allowlist, entry)) is not None:
             raise RequestRefused(429, why)
         exchange.count = partial(proxy.meter.take, self.use, allowlist, entry)
@@ -230,12 +228,7 @@ class _TaskProxy:
         context = await asyncio.to_thread(proxy.tls) if tls else None
         try:
             async with asyncio.timeout(proxy.times.connect_s):
-                if proxy.way is not None:
-                    dial = partial(tunnel_by, proxy.way, port=port, egress=proxy.egress, tls=context, name=host)
-                else:
-                    name = host if tls else None
-                    dial = partial(asyncio.open_connection, port=port, ssl=context, server_hostname=name)
-                return await first_to_answer(addresses, dial, close_pair)
+                return await open_streams(addresses, port, context, host)
         except OSError as exc:
             why = exc.strerror or str(exc)
             if isinstance(exc, ssl.SSLCertVerificationError):

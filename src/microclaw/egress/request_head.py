@@ -33,13 +33,12 @@ _TARGET: Final = re.compile(rf"(?:(?P<scheme>https?)://)?{_AUTHORITY}(?P<path>[/
 
 
 class RequestRefused(Exception):
-    """The request is not carried out; `status` and the words go to the task, `why` to the security log too."""
+    """The request is not carried out; `status` and `why` go to the task, `why` to the security log too."""
 
-    def __init__(self, status: int, why: str, next_step: str = "") -> None:
+    def __init__(self, status: int, why: str) -> None:
         super().__init__(why)
         self.status = status
         self.why = why
-        self.words = f"{why}. Next: {next_step}" if next_step else why
 
 
 class Place(Struct, frozen=True):

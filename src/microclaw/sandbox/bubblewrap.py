@@ -122,13 +122,17 @@ def start_waiting(
     filtered: bytes | None,
     opened: Descriptors,
     *,
+    before: Sequence[str] = (),
     environment: Mapping[str, str],
     **more: Any,
 ) -> Waiting:
-    """Start it up to the moment before the command begins; `more` is for Popen. Raises NoSandbox."""
+    """Start it up to the moment before the command begins, by what stands `before`; `more` is for Popen.
+
+    Raises NoSandbox.
+    """
     waiting = waiting_command(words, command, filtered, opened)
     process = subprocess.Popen(
-        waiting.words,
+        [*before, *waiting.words],
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

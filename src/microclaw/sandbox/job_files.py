@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from microclaw.errors import JobRefused
+from microclaw.errors import TaskRefused
 from microclaw.sandbox.identity import acting_as_job
+from microclaw.text import without_marks
 
-MAX_FILES: Final = 256
-MAX_NAME_BYTES: Final = 512
-MAX_PARTS: Final = 16
+MAX_NAME_BYTES: Final = 200
+MAX_PARTS: Final = 4
+MAX_PART_CHARS: Final = 100
+_PART: Final = re.compile(r"[^\W.][\w .()+@=,-]*")
 _BLOCK: Final = 1 << 20
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -27,32 +30,34 @@ _LINK_ON_ITS_WAY: Final = (errno.ENOTDIR, errno.ELOOP)  # what O_NOFOLLOW and O_
 
 
 def checked_parts(name: str) -> tuple[str, ...]:
-    """The parts of a name of a job's file. Raises JobRefused for one that is not relative, or too long."""
+    """The parts of a plain relative name, as `plot.png` or `out/plot.png`. Raises TaskRefused for any other."""
     parts = tuple(name.split("/"))
-    wrong = any(part in ("", ".", "..") or len(part.encode()) > 255 for part in parts) or len(parts) > MAX_PARTS
-    if wrong or len(name.encode()) > MAX_NAME_BYTES or any(ord(char) < 32 or ord(char) == 127 for char in name):
-        raise JobRefused(
-            f"{name[:80]!r} is no name of a file of a job",
-            next_step="use a relative path without `..`, such as data/input.csv",
+    size = len(name.encode(errors="replace"))
+    is_long = size > MAX_NAME_BYTES or len(parts) > MAX_PARTS or max(map(len, parts)) > MAX_PART_CHARS
+    if is_long or not all(_PART.fullmatch(without_marks(part)) for part in parts):
+        raise TaskRefused(
+            f"{name[:80]!r} is no name of a task's file",
+            next_step="letters, digits, spaces and ._-()+@=, with / between, none beginning with a dot; "
+            f"at most {MAX_NAME_BYTES} bytes in {MAX_PARTS} parts, a part {MAX_PART_CHARS} characters",
         )
     return parts
 
 
 def put_files(files: Mapping[str, bytes | Path], folder: int, limit: int) -> None:
-    """Write the files into the open folder. Raises JobRefused for a wrong name, or more than `limit` bytes."""
+    """Write the files into the open folder. Raises TaskRefused for a wrong name, or more than `limit` bytes."""
     left = limit
     for name, content in files.items():
         *folders, last = checked_parts(name)
         try:
             left -= len(content) if isinstance(content, bytes) else content.stat().st_size
             if left < 0:
-                raise JobRefused("the job's files are larger than its disk", next_step="give it fewer files")
+                raise TaskRefused("the job's files are larger than its disk", next_step="give it fewer files")
             with acting_as_job(), _opened(folder, folders, create=True) as place:
                 target = os.open(last, _NEW, 0o644, dir_fd=place)
             with os.fdopen(target, "wb") as out:
                 out.write(content if isinstance(content, bytes) else content.read_bytes())
         except OSError as problem:
-            raise JobRefused(
+            raise TaskRefused(
                 f"the job's file {name!r} cannot be put in: {problem.strerror}", next_step="give it fewer files"
             ) from problem
 

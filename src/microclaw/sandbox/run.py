@@ -17,13 +17,13 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from microclaw.config.settings import SandboxSettings
-from microclaw.errors import JobRefused, NoSandbox
+from microclaw.errors import NoSandbox, TaskRefused
 from microclaw.sandbox import wrapped_job
 from microclaw.sandbox.bubblewrap import NEXT_STEP, START_S, bubblewrap
-from microclaw.sandbox.cgroup import find_place
 from microclaw.sandbox.container import Container, container_engine, start_container
 from microclaw.sandbox.job import Ending, SandboxEnd, SandboxJob
-from microclaw.sandbox.job_files import MAX_FILES, checked_parts, take_files
+from microclaw.sandbox.job_files import checked_parts, take_files
+from microclaw.sandbox.scope import why_no_scope
 
 AUTO: Final = SandboxSettings()
 TAIL_BYTES: Final = 64 << 10
@@ -43,7 +43,9 @@ class Backend(Struct, frozen=True):
         if self.name == "container":
             return f"{self.name}: a read-only container of {Path(self.engine).name} without a network"
         how = "own namespaces, a read-only system, an allowlist of system calls, no network"
-        return f"{self.name}: {how}; {find_place()}"
+        why = why_no_scope()
+        scope = "a systemd scope for each job" if why is None else f"no systemd scope ({why})"
+        return f"{self.name}: {how}; {scope}"
 
 
 def sandbox_backend(settings: SandboxSettings = AUTO) -> Backend:
@@ -100,7 +102,7 @@ async def run_sandboxed(
     """Run it to its end. `folder` is empty and private to this job; kept files end up in `folder/"kept"`.
 
     `on_output` is called with what it prints, in order, up to the limit. Cancelling kills every process of the job and
-    returns when they are dead. Raises NoSandbox where nothing shuts it off, JobRefused for a job that cannot be run.
+    returns when they are dead. Raises NoSandbox where nothing shuts it off, TaskRefused for a job that cannot be run.
     """
     _check(job)
     starting = asyncio.ensure_future(asyncio.to_thread(_start, job, folder, settings))
@@ -121,13 +123,11 @@ async def run_sandboxed(
 
 
 def _check(job: SandboxJob) -> None:
-    if not job.command or len(job.files) > MAX_FILES or len(job.keep) > MAX_FILES:
-        raise JobRefused(f"a job has a command and at most {MAX_FILES} files", next_step="correct the job")
     for name in (*job.files, *job.keep):
         checked_parts(name)
     words = (*job.command, *job.environment, *job.environment.values())
     if any("\0" in word for word in words) or any(not name or "=" in name for name in job.environment):
-        raise JobRefused("a word of the job has a zero byte, or a variable has no name", next_step="correct the job")
+        raise TaskRefused("a word of the job has a zero byte, or a variable has no name", next_step="correct the job")
 
 
 @dataclass(slots=True)

@@ -15,8 +15,7 @@ import secrets
 import signal
 import subprocess
 import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -34,7 +33,6 @@ from microclaw.sandbox.bubblewrap import (
     start_waiting,
     why_it_ended,
 )
-from microclaw.sandbox.cgroup import JobCgroup, new_cgroup
 from microclaw.sandbox.identity import acting_as_job, job_user, starts_as_job
 from microclaw.sandbox.job import (
     HOME,
@@ -44,10 +42,10 @@ from microclaw.sandbox.job import (
     SandboxLimits,
     Usage,
     environment_of,
-    python_besides,
     with_relay,
 )
 from microclaw.sandbox.job_files import put_files
+from microclaw.sandbox.scope import open_events, scope_environment, scope_words, was_killed_for_memory, why_no_scope
 from microclaw.sandbox.seccomp import job_filter
 from microclaw.sandbox.usage import disk_use, usage_of
 
@@ -75,7 +73,8 @@ class Wrapped(Struct, frozen=True):
     process: subprocess.Popen[bytes]
     first: int
     """A pidfd of process 1 of the job's processes: with it all of them end."""
-    group: JobCgroup | None
+    events: int | None
+    """The memory events of its scope."""
     folder: int
     temporary: int
     shared: int
@@ -93,8 +92,8 @@ class Wrapped(Struct, frozen=True):
         return disk_use((self.folder, self.temporary, self.shared))
 
     def ran_out_of_memory(self) -> bool:
-        """By the kernel, for its cgroup's sake; for the rest it is watched, and this host kills it."""
-        return self.group is not None and self.group.ran_out_of_memory()
+        """By the kernel, for its scope's sake; for the rest it is watched, and this host kills it."""
+        return self.events is not None and was_killed_for_memory(self.events)
 
     def kill(self) -> None:
         """The kernel kills all of the job's processes with the first one, before that one counts as dead."""
@@ -106,10 +105,9 @@ class Wrapped(Struct, frozen=True):
         self.kill()
         is_readable(self.first, None)
         self.process.communicate()
-        for descriptor in (self.first, self.folder, self.temporary, self.shared, self.processes):
-            os.close(descriptor)
-        if self.group is not None:
-            self.group.remove()
+        for descriptor in (self.first, self.events, self.folder, self.temporary, self.shared, self.processes):
+            if descriptor is not None:
+                os.close(descriptor)
 
 
 def start(job: SandboxJob) -> Wrapped:
@@ -124,23 +122,21 @@ def start(job: SandboxJob) -> Wrapped:
             next_step="microclaw config set sandbox.backend container",
         )
     mark = f"/run/{secrets.token_hex(8)}"
-    group = new_cgroup(job.limits, threads_of(job.limits) + 1)  # and the first process, bubblewrap's own
-    with ExitStack() as unless_started, Descriptors() as opened, ThreadPoolExecutor(1, "sandbox: enter") as beside:
-        if group is not None:
-            unless_started.callback(group.remove)
+    has_scope = why_no_scope() is None
+    before = scope_words(job.limits, threads_of(job.limits)) if has_scope else []
+    environment = scope_environment() if has_scope else {}
+    with Descriptors() as opened:
         words, command = _words(job, opened)
         words += ["--dir", mark]
-        waiting = start_waiting(words, command, filtered, opened, environment={}, cwd="/", **starts_as_job())
-        # the kernel waits for all processors then: meanwhile bubblewrap makes its view of the files
-        entering = None if group is None else beside.submit(group.enter, waiting.pid)
-        started = _reached(waiting, mark, group)
-        unless_started.pop_all()
+        more = {} if has_scope else starts_as_job()
+        waiting = start_waiting(
+            words, command, filtered, opened, before=before, environment=environment, cwd="/", **more
+        )
+        started = _reached(waiting, mark, has_scope=has_scope)
         try:
             put_files(job.files, started.folder, job.limits.disk_bytes)
             with acting_as_job():
                 set_limits(waiting.pid, job.limits)
-            if entering is not None:
-                entering.result()
             waiting.go_on()
         except BaseException:
             started.close()
@@ -148,7 +144,7 @@ def start(job: SandboxJob) -> Wrapped:
         return started
 
 
-def _reached(waiting: Waiting, mark: str, group: JobCgroup | None) -> Wrapped:
+def _reached(waiting: Waiting, mark: str, *, has_scope: bool) -> Wrapped:
     """Wait until it has made its view of the files (the mark is the last thing in it), and open what is in there."""
     deadline = time.monotonic() + START_S
     process, root = waiting.process, Path(f"/proc/{waiting.pid}/root")
@@ -164,7 +160,7 @@ def _reached(waiting: Waiting, mark: str, group: JobCgroup | None) -> Wrapped:
         except OSError as problem:
             raise why_it_ended(process) from problem
         opened.pop_all()
-        return Wrapped(process, first, group, *places)
+        return Wrapped(process, first, open_events(waiting.pid) if has_scope else None, *places)
 
 
 def _words(job: SandboxJob, opened: Descriptors) -> tuple[list[str], list[str]]:
@@ -173,12 +169,11 @@ def _words(job: SandboxJob, opened: Descriptors) -> tuple[list[str], list[str]]:
     words = [*common_words(), "--uid", str(USER), "--gid", str(USER), "--hostname", "job"]
     words += ["--size", size, "--tmpfs", "/dev/shm", "--size", size, "--tmpfs", "/tmp"]  # noqa: S108 - its own, and empty
     words += ["--size", size, "--tmpfs", HOME, "--chdir", HOME]
+    words += ["--tmpfs", "/dev/pts", "--remount-ro", "/dev/pts"]  # pseudo terminals are the whole machine's
     words += ["--perms", "0000", "--ro-bind-data", str(opened.hold(b"")), UNREADABLE]
     for path in SETTINGS:
         if path.is_dir() and not path.is_symlink():
             words += ["--tmpfs", str(path), "--remount-ro", str(path)]
-    for path in python_besides():
-        words += ["--ro-bind", str(path), str(path)]
     for name, text in _ETC.items():
         words += ["--ro-bind-data", str(opened.hold(text.encode())), f"/etc/{name}"]
     if job.proxy_socket is not None:
@@ -186,7 +181,7 @@ def _words(job: SandboxJob, opened: Descriptors) -> tuple[list[str], list[str]]:
         words += ["--ro-bind-data", str(opened.hold(RELAY_SOURCE.read_bytes())), RELAY]
         # by descriptor: its folder is the host's own, where nobody else can name it
         command = with_relay(job, RELAY, str(opened.pass_on(os.open(job.proxy_socket, os.O_PATH | os.O_CLOEXEC))))
-    for name, value in environment_of(job, *python_besides()).items():
+    for name, value in environment_of(job).items():
         words += ["--setenv", name, value]
     return words, command
 

@@ -9,6 +9,7 @@ from msgspec import Struct, field
 from microclaw.store.rows import RowTable, reads, select, update, writes
 from microclaw.store.sql import Sql
 
+TaskLanguage: TypeAlias = Literal["python", "shell", "javascript"]
 TaskState: TypeAlias = Literal["queued", "running", "done", "failed", "cancelled"]
 TaskEnding: TypeAlias = Literal[
     "",  # not ended yet
@@ -39,7 +40,7 @@ class TaskRow(Struct, frozen=True):
     asked_by: str
     channel: str
     chat_id: str
-    language: str
+    language: TaskLanguage
     code_bytes: int
     code_sha256: str
     limits: str  # JSON of sandbox.job.SandboxLimits

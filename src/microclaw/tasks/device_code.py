@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 import msgspec
@@ -13,14 +12,13 @@ from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import TaskRefused
 from microclaw.link_server.tasks import MAX_TEXT_BYTES, TaskEnd, Tell, failure_text
-from microclaw.store.tasks import TaskRow
+from microclaw.store.tasks import TaskLanguage, TaskRow
 from microclaw.tasks.order import TaskOrder
 from microclaw.tasks.reports import refused_event
 from microclaw.tasks.service import TaskService
 from microclaw.text import clean_text
 
 ALL: Final = "all"
-STEP_S: Final = 0.5  # between two words of progress
 _ROOM: Final = MAX_TEXT_BYTES - 200  # of its output; the rest is for words about it
 _PROGRESS: Final = re.compile(r"progress:? +(0(?:\.\d{1,6})?|1(?:\.0{1,6})?)\s*")
 _FORM: Final = 'send Python source, or {"code": TEXT, "language": NAME, "files": {NAME: TEXT}, "keep": [NAME]}'
@@ -30,7 +28,7 @@ class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The input of such a task, where it is a JSON object."""
 
     code: str
-    language: str = "python"
+    language: TaskLanguage = "python"
     files: dict[str, str] = {}
     keep: list[str] = []
 
@@ -56,19 +54,15 @@ class DeviceCode:
             )
             self._tasks.record(refused_event(order, refusal.message))
             raise refusal
-        return _end(await self._followed(await self._tasks.submit(order), tell))
-
-    async def _followed(self, row: TaskRow, tell: Tell) -> TaskRow:
-        """Its row once it has ended; the last line that it printed is told meanwhile, and its progress."""
-        loop, told_s = asyncio.get_running_loop(), 0.0
         progress: float | None = None
-        async for row, lines in self._tasks.follow(row):  # noqa: B020 - the newest row is the end
+
+        def told(lines: Sequence[str]) -> None:
+            nonlocal progress
             shares = [float(found[1]) for line in lines if (found := _PROGRESS.fullmatch(line)) is not None]
             progress = shares[-1] if shares else progress
-            if lines and row.is_open and (loop.time() - told_s >= STEP_S or shares):
-                told_s = loop.time()
-                tell(clean_text(lines[-1], one_line=True, limit=200), progress)
-        return row
+            tell(clean_text(lines[-1], one_line=True, limit=200), progress)
+
+        return _end(await self._tasks.follow(await self._tasks.submit(order), told))
 
 
 def _order(device: Device, text: str) -> TaskOrder:

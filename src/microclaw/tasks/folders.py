@@ -13,8 +13,8 @@ from microclaw.auth.people import person_behind
 from microclaw.durable import replace_file
 from microclaw.errors import ToolFailed, UnknownName
 from microclaw.events import image_type
+from microclaw.sandbox.job_files import checked_parts
 from microclaw.store.tasks import FileRow, TaskResult
-from microclaw.tasks.order import check_name
 
 FREE_BYTES: Final = 64 << 20  # what a task leaves free on this machine's disk, beyond its own files
 _INPUT, _JOB, _KEPT, _PROXY, _OUTPUT = "in", "job", "files", "proxy", "output"
@@ -142,7 +142,7 @@ class TaskFolders:
 
     def path(self, number: int, name: str) -> Path:
         """A file that it left. Raises UnknownName."""
-        check_name(name)
+        checked_parts(name)
         path = kept_file(self._root, number, name)
         if path.is_symlink() or not path.is_file():
             text = f"task {number} left no file {name[:100]!r} on this host"

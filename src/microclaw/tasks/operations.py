@@ -11,8 +11,8 @@ from msgspec import Meta, Struct
 
 from microclaw.errors import PermissionRefused
 from microclaw.operations.operation import Call, Effect, Option, Permission, operation
-from microclaw.operations.result import Listing, Result
-from microclaw.store.tasks import OPEN, FileRow, TaskEnding, TaskState
+from microclaw.operations.result import Listing, Result, filled
+from microclaw.store.tasks import OPEN, FileRow, TaskEnding, TaskLanguage, TaskState
 from microclaw.text import format_duration
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class TaskFacts(
     ending: TaskEnding | None
     exited: int | None
     reason: str | None
-    language: str
+    language: TaskLanguage
     asked_by: str
     code_bytes: int
     code_sha256: str
@@ -141,7 +141,7 @@ async def run(
     tasks: Tasks,
     call: Call,
     code: str,
-    language: Annotated[str, Meta(description="python, shell or javascript.")] = "python",
+    language: TaskLanguage = "python",
     files: Annotated[dict[str, bytes], Meta(description="What it reads, by name.")] = {},  # noqa: B006
     keep: Annotated[list[str], Meta(description="Names of files to take out.")] = [],  # noqa: B006
     seconds: float | None = None,
@@ -150,11 +150,11 @@ async def run(
 ) -> TaskFacts:
     """Run code in the sandbox: it is taken, and `show` has its end."""
     from microclaw.tasks.access import check_may_run
-    from microclaw.tasks.order import TaskOrder, language_named
+    from microclaw.tasks.order import TaskOrder
 
     person = check_may_run(tasks.roles, call.person_id)
     order = TaskOrder(
-        language=language_named(language).name,
+        language=language,
         code=code,
         files=files,
         keep=keep,
@@ -228,6 +228,5 @@ async def _check_sees(tasks: Tasks, call: Call, number: int) -> None:
 
 
 def facts(kind: type[_Facts], row: TaskRow, **more: Any) -> _Facts:
-    known: dict[str, Any] = {name: getattr(row, name, None) for name in kind.__struct_fields__}
-    known |= {"exited": row.exit_code, "ending": row.ending or None, "reason": row.reason or None}
-    return kind(**{**known, "refused": dict(row.refused), "limits": json.loads(row.limits), **more})
+    more |= {"exited": row.exit_code, "ending": row.ending or None, "reason": row.reason or None}
+    return filled(kind, row, refused=dict(row.refused), limits=json.loads(row.limits), **more)

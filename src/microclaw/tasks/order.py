@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,60 +12,31 @@ from typing import Final
 from msgspec import Struct, field
 
 from microclaw.config.settings import TaskSettings
-from microclaw.egress.allowlist import TASK_NAME, TASK_NAME_RULE
 from microclaw.errors import TaskRefused, over_limit
-from microclaw.sandbox.job import SandboxJob, SandboxLimits
-from microclaw.text import code_lines, count_text, without_marks
+from microclaw.sandbox.job import SYSTEM_PATH, SandboxJob, SandboxLimits
+from microclaw.sandbox.job_files import checked_parts
+from microclaw.store.tasks import TaskLanguage
+from microclaw.text import code_lines, count_text
 
 MAX_CODE_BYTES: Final = 256 * 1024
 MAX_FILES: Final = 32  # in, and out
-MAX_NAME_BYTES: Final = 200
-MAX_DEPTH: Final = 4
-MAX_PART_CHARS: Final = 100
 MAX_SHOWN_BYTES: Final = 4_000  # of a file that is shown whole to who is asked, and is no source
 MAX_SHOWN_LINES: Final = 100
 MIN_WALL_S: Final = 0.1
 MIN_MEMORY_MB: Final = 16
 PLOT: Final = Path(__file__).with_name("plot.py")
-SYSTEM_PATH: Final = "/usr/local/bin:/usr/bin:/bin"  # what a task sees of this machine
 _SOURCES: Final = (".py", ".sh", ".js", ".mjs", ".cjs")
-_PART: Final = re.compile(r"[^\W.][\w .()+@=,-]*")
-
-
-class Language(Struct, frozen=True):
-    """`file` is the code's own name in the task's folder, `words` what runs it, `needs` where that comes from."""
-
-    name: str
-    file: str
-    words: tuple[str, ...]
-    needs: str
-
-
-LANGUAGES: Final[Mapping[str, Language]] = {
-    "python": Language("python", "main.py", ("python3", "-u", "-B"), "python3"),
-    "shell": Language("shell", "main.sh", ("sh",), "a POSIX shell"),
-    "javascript": Language("javascript", "main.js", ("node",), "Node.js"),
+COMMANDS: Final[Mapping[TaskLanguage, tuple[str, ...]]] = {
+    "python": ("python3", "-u", "-B", "main.py"),
+    "shell": ("sh", "main.sh"),
+    "javascript": ("node", "main.js"),
 }
-_OTHER_NAMES: Final = {"py": "python", "python3": "python", "sh": "shell", "js": "javascript", "node": "javascript"}
-
-
-def language_named(name: str) -> Language:
-    """By its name here, or as people type it. Raises TaskRefused, which says what is right."""
-    typed = name.strip().lower()
-    language = LANGUAGES.get(_OTHER_NAMES.get(typed, typed))
-    if language is None:
-        names = f"use one of {', '.join(LANGUAGES)} (or py, sh, js)"
-        raise TaskRefused(f"there is no language {name[:40]!r}", next_step=names)
-    return language
+"""Each ends with the code's own name in the task's folder."""
 
 
 def available() -> tuple[str, ...]:
-    """Those whose program the sandbox has. Python is always there: this host's own, where the system has none."""
-    return tuple(
-        one.name
-        for one in LANGUAGES.values()
-        if one.name == "python" or shutil.which(one.words[0], path=SYSTEM_PATH) is not None
-    )
+    """Those whose program this machine has in the folders that a task sees."""
+    return tuple(one for one, words in COMMANDS.items() if shutil.which(words[0], path=SYSTEM_PATH) is not None)
 
 
 class TaskOrder(Struct, frozen=True, kw_only=True):
@@ -76,7 +46,7 @@ class TaskOrder(Struct, frozen=True, kw_only=True):
     was allowed where nobody was asked.
     """
 
-    language: str
+    language: TaskLanguage
     code: str
     files: Mapping[str, bytes] = field(default_factory=dict)
     keep: Sequence[str] = ()
@@ -97,11 +67,11 @@ class TaskOrder(Struct, frozen=True, kw_only=True):
 
 def checked_job(order: TaskOrder, settings: TaskSettings) -> SandboxJob:
     """The way it runs. Raises TaskRefused, which says what is wrong with it."""
-    language = language_named(order.language)
-    if language.name not in available():
+    command = COMMANDS[order.language]
+    if order.language not in available():
         raise TaskRefused(
-            f"{language.name} code needs {language.words[0]}, and this machine has none in {SYSTEM_PATH}",
-            next_step=f"install {language.needs}, or use another language: {', '.join(available())}",
+            f"{order.language} code needs {command[0]}, and this machine has none in {SYSTEM_PATH}",
+            next_step=f"install it, or use another language: {', '.join(available())}",
         )
     if not order.code.strip() or "\0" in order.code:
         raise TaskRefused("the code is empty, or has a NUL character", next_step="send text")
@@ -109,35 +79,33 @@ def checked_job(order: TaskOrder, settings: TaskSettings) -> SandboxJob:
     if len(code) > MAX_CODE_BYTES:
         text = over_limit("the code", MAX_CODE_BYTES, "byte", len(code))
         raise TaskRefused(text, next_step="give the data as a file beside the code")
-    if order.allow is not None:
-        check_network_name(order.allow)
-    _check_names(order, language)
+    _check_names(order, command[-1])
     given = len(code) + sum(map(len, order.files.values()))
     if given > settings.disk_mb << 20:
         text = over_limit("the code with its files", settings.disk_mb << 20, "byte", given)
         raise TaskRefused(text, next_step="give it less, or raise tasks.disk_mb")
-    besides = {PLOT.name: PLOT.read_bytes()} if language.name == "python" else {}
+    besides = {PLOT.name: PLOT.read_bytes()} if order.language == "python" else {}
     return SandboxJob(
-        command=(*language.words, language.file),  # found there by its PATH
-        files={**besides, language.file: code, **order.files},
+        command=command,  # found there by its PATH
+        files={**besides, command[-1]: code, **order.files},
         keep=tuple(dict.fromkeys(order.keep)),
         limits=_limits(order, settings),
     )
 
 
-def _check_names(order: TaskOrder, language: Language) -> None:
+def _check_names(order: TaskOrder, own: str) -> None:
     """Raise TaskRefused for too many, for one that is none, and for files that would take another one's place."""
     for names, what in ((order.files, "file in"), (order.keep, "file out")):
         if len(names) > MAX_FILES:
             raise TaskRefused(over_limit("the task", MAX_FILES, what, len(names)), next_step="name fewer")
         for name in names:
-            check_name(name)
+            checked_parts(name)
     another = "give the file another name"
-    all_names = (*order.files, language.file)
+    all_names = (*order.files, own)
     for name in order.files:
-        if name == language.file:
+        if name == own:
             raise TaskRefused(f"{name} is the code's own name", next_step=another)
-        if language.name == "python" and (module := _module(name)) in sys.stdlib_module_names:
+        if order.language == "python" and (module := _module(name)) in sys.stdlib_module_names:
             raise TaskRefused(f"the file {name!r} would take the place of Python's module {module}", next_step=another)
     for name in all_names:
         if any(other.startswith(f"{name}/") for other in all_names):
@@ -149,31 +117,6 @@ def _module(name: str) -> str | None:
     first, _, rest = name.partition("/")
     is_module = rest.startswith("__init__.") if rest else first.endswith((".py", ".pyc", ".so"))
     return first.partition(".")[0] if is_module else None
-
-
-def check_network_name(name: str) -> None:
-    """Raise TaskRefused unless the allowlist could have it."""
-    if not TASK_NAME.fullmatch(name):
-        raise TaskRefused(
-            f"{name[:40]!r} is no name for the allowlist: {TASK_NAME_RULE}",
-            next_step="see the names: microclaw task egress",
-        )
-
-
-def check_name(name: str) -> None:
-    """Raise TaskRefused unless it is a plain relative name, as `plot.png` or `out/plot.png`."""
-    parts = name.split("/")
-    size = len(name.encode(errors="replace"))
-    if size > MAX_NAME_BYTES or len(parts) > MAX_DEPTH or max(map(len, parts)) > MAX_PART_CHARS:
-        raise TaskRefused(
-            f"the file's name {name[:40]!r}... is too long",
-            next_step=f"at most {MAX_NAME_BYTES} bytes in {MAX_DEPTH} parts, a part {MAX_PART_CHARS} characters",
-        )
-    if not all(_PART.fullmatch(without_marks(part)) for part in parts):
-        raise TaskRefused(
-            f"{name[:40]!r} is no name of a task's file",
-            next_step="letters, digits, spaces and ._-()+@= , parts with / between, none beginning with a dot",
-        )
 
 
 def order_lines(order: TaskOrder, reach: Sequence[str]) -> tuple[str, ...]:

@@ -19,7 +19,6 @@ WIDTH, HEIGHT = 960, 480
 TIMES = ("time", "timestamp", "date", "datetime", "at", "ts", "time_ms", "at_ms")
 _LEFT, _RIGHT, _TOP, _BOTTOM = 90, 20, 40, 50
 _NAMES_A_ROW, _NAME_ROWS, _NAME_CHARS = 4, 12, 25
-_FIRST_UNIX = 1e8  # a column that is not named as one of times has none before 1973
 _WHITE, _BLACK, _GREY = b"\xff\xff\xff", b"\x28\x28\x28", b"\xe1\xe1\xe1"
 # Six rows of three dots for each letter.
 _FORMS = (
@@ -35,36 +34,28 @@ def read(path: str = "telemetry.csv") -> dict[str, list[tuple[float, float]]]:
     """The series of a CSV file: a name, and (Unix time in seconds, number) in the file's order.
 
     Either telemetry (time,key,...,mean: a series for each key), or a column of times (its name is one of `TIMES`, or
-    it is the first one) and columns of numbers: a series for each. Columns that begin with words are no series, and
-    empty cells are left out. ValueError says what is wrong.
+    it is the first one) and columns of numbers: a series for each. Empty cells and columns of words are left out.
+    ValueError says what is wrong.
     """
     found: dict[str, list[tuple[float, float]]] = {}
-    words = set()
     with open(path, newline="", encoding="utf-8-sig") as file:  # noqa: PTH123 - a person reads this file, too
         rows = csv.DictReader(file)
         names = [name for name in rows.fieldnames or () if name]
-        if len(names) < 2 or len(set(names)) < len(names) or any(_number(name) is not None for name in names):
+        if len(names) < 2 or len({name.strip().lower() for name in names}) < len(names):
             raise ValueError(f"{path}: its first line has to be different names with commas between: {names}")
-        known = [name.strip().lower() for name in names]
-        if len(set(known)) < len(known) or len(set(known) & {*TIMES}) > 1:
-            raise ValueError(f"{path}: two columns have one name, or are times: {names}; join or remove one")
-        times = next((name for name in names if name.strip().lower() in TIMES), None)
+        times = next((name for name in names if name.strip().lower() in TIMES), names[0])
         is_telemetry = "key" in names and "mean" in names
-        values = ["mean"] if is_telemetry else [name for name in names if name != (times or names[0])]
+        values = ["mean"] if is_telemetry else [name for name in names if name != times]
         for row in rows:
             where = f"{path} line {rows.line_num}"
-            at = _moment(row[times or names[0]] or "", f"{where}, {times or names[0]}")
-            if times is None and abs(at) < _FIRST_UNIX:
-                raise ValueError(f"{where}: {names[0]} does not look like times; name the column of times `time`")
+            at = _moment(row[times] or "", f"{where}, {times}")
             for name in values:
                 series, text = row["key"] if is_telemetry else name.strip(), (row[name] or "").strip()
                 number = _number(text)
-                if number is None and text and series in found:
-                    raise ValueError(f"{where}, {name}: {text[:40]!r} is no number, as 21.5")
-                if number is None and text:
-                    words.add(name)
-                elif number is not None and math.isfinite(number) and name not in words:
+                if number is not None and math.isfinite(number):
                     found.setdefault(series, []).append((at, number))
+                elif number is None and text and series in found:
+                    raise ValueError(f"{where}, {name}: {text[:40]!r} is no number, as 21.5")
     if not found:
         raise ValueError(f"{path} has no numbers in its columns {', '.join(values)}; a number is as 21.5")
     return found

@@ -25,7 +25,7 @@ def changed(row: TaskRow) -> TaskChanged:
 
 
 def refused_event(order: TaskOrder, why: str) -> AuditEvent:
-    text = f"{order.language[:20]} code of {len(order.code):,} characters was not run: {why}"
+    text = f"{order.language} code of {len(order.code):,} characters was not run: {why}"
     about = None if order.device_id is None else order.asked_by
     return AuditEvent(AuditKind.TASK_REFUSED, text, by=order.asked_by, about=about)
 

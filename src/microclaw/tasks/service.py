@@ -30,13 +30,14 @@ from microclaw.sandbox.job import SandboxEnd, SandboxJob
 from microclaw.sandbox.run import AUTO, run_sandboxed, sandbox_backend
 from microclaw.store.tasks import OPEN, TaskEnding, TaskRow, TaskTable
 from microclaw.tasks.folders import TaskFolders, too_many
-from microclaw.tasks.order import TaskOrder, check_network_name, checked_job, language_named, order_lines
+from microclaw.tasks.order import TaskOrder, checked_job, order_lines
 from microclaw.tasks.reports import changed, ended_event, limit_reason, refused_event, started_event
 from microclaw.tasks.waiting import PAGE_BYTES, LiveTask, TaskView, WaitingTasks, page
 from microclaw.text import host_called
 
 MAX_WAIT_S: Final = 25.0  # of one look at a running task
 FOLLOW_S: Final = 5.0  # likewise, of who follows it
+STEP_S: Final = 0.5  # between two of its reports to who follows it
 PRUNE_S: Final = 3_600.0  # between two looks for results that are too old
 DAY_MS: Final = 86_400_000
 TAIL_BYTES: Final = 64 * 1024  # of its output, kept in its row; from this length on all of it is a file, too
@@ -152,8 +153,7 @@ class TaskService:
         if allow is None:
             return ()
         if self._proxy is None:
-            raise TaskRefused("tasks have no network on this host", next_step="leave out what it may reach")
-        check_network_name(allow)
+            raise TaskRefused("tasks have no network where proxy.url is set", next_step="leave out what it may reach")
         return await asyncio.to_thread(self._proxy.reach, allow)
 
     async def _take(self, order: TaskOrder, job: SandboxJob) -> LiveTask:
@@ -165,7 +165,7 @@ class TaskService:
             device_id=order.device_id,
             channel=order.channel,
             chat_id=order.chat_id,
-            language=language_named(order.language).name,
+            language=order.language,
             code_bytes=len(code),
             code_sha256=hashlib.sha256(code).hexdigest(),
             inputs=tuple(order.files),
@@ -318,8 +318,8 @@ class TaskService:
 
     # Looking
 
-    async def follow(self, row: TaskRow) -> AsyncIterator[tuple[TaskRow, Sequence[str]]]:
-        """Its row and the lines that it printed since, again and again, until it has ended.
+    async def follow(self, row: TaskRow, tell: Callable[[Sequence[str]], None] = lambda _lines: None) -> TaskRow:
+        """Its row once it has ended; meanwhile `tell` is given the lines that it prints, at most each STEP_S.
 
         It is ended when whoever follows it is cancelled.
         """
@@ -328,10 +328,15 @@ class TaskService:
             while row.is_open:
                 view = await self.view(row.number, after=seen, wait_s=FOLLOW_S)
                 row, seen = view.row, view.ends
-                yield row, view.output.decode(errors="replace").splitlines()
+                if row.is_open and (lines := view.output.decode(errors="replace").splitlines()):
+                    tell(lines)
+                    with suppress(TimeoutError, KeyError):
+                        async with asyncio.timeout(STEP_S):
+                            await self._live[row.number].ended.wait()
         except asyncio.CancelledError:
             await asyncio.shield(self.cancel(row.number))
             raise
+        return row
 
     async def view(self, number: int, *, after: int = 0, wait_s: float = 0.0) -> TaskView:
         """A page of what it printed from `after` on, once there is more or it has ended, at most after `wait_s`.

@@ -1,0 +1,82 @@
+"""A systemd scope for each job, where systemd makes one: the kernel counts all that the job holds, buffers of pipes and
+sockets too, and all its processes.
+
+A limit that is only watched otherwise (usage.py) has here a bound that no moment between two looks can pass.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from microclaw.sandbox.identity import job_user
+from microclaw.sandbox.job import SandboxLimits
+
+KERNEL_BYTES: Final = 32 << 20
+"""The kernel's own for a job: threads' stacks, lists of maps, names of files."""
+PLACES: Final = 3
+"""/job, /tmp and /dev/shm are memory of disk_bytes each, and count in the scope."""
+OWN_PROCESSES: Final = 2
+"""bubblewrap's, outside and inside."""
+PROBE_S: Final = 10.0
+_CGROUPS: Final = Path("/sys/fs/cgroup")
+_OF_SYSTEMD: Final = ("PATH", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS")
+_LIMITS_OF_IT: Final = f"cd {_CGROUPS}$(cut -d: -f3 /proc/self/cgroup) && cat memory.max pids.max"
+
+
+def scope_words(limits: SandboxLimits, threads: int) -> list[str]:
+    """The words before a command that put it into a scope, as the job's user and without an environment."""
+    memory = limits.memory_bytes + PLACES * limits.disk_bytes + KERNEL_BYTES
+    user = job_user()
+    words = ["systemd-run", *(["--user"] if user is None else []), "--scope", "--quiet", "--collect"]
+    for name, value in (("MemoryMax", memory), ("MemorySwapMax", 0), ("TasksMax", threads + OWN_PROCESSES)):
+        words += ["-p", f"{name}={value}"]
+    if user is not None:
+        words += ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
+    return [*words, "env", "-i"]
+
+
+def scope_environment() -> dict[str, str]:
+    """The part of the host's environment by which systemd-run finds this user's systemd."""
+    return {name: os.environ[name] for name in _OF_SYSTEMD if name in os.environ}
+
+
+@functools.cache
+def why_no_scope() -> str | None:
+    """Why jobs have no scope here; None where they have one, which is tried once. Blocks."""
+    if not Path("/run/systemd/system").is_dir() or shutil.which("systemd-run") is None:
+        return "no systemd runs here"
+    if not (_CGROUPS / "cgroup.controllers").exists():
+        return "it has no cgroup v2"
+    limits = SandboxLimits()
+    words = [*scope_words(limits, 0), "PATH=" + os.defpath, "sh", "-c", _LIMITS_OF_IT]
+    try:
+        done = subprocess.run(words, env=scope_environment(), capture_output=True, timeout=PROBE_S, check=False)
+    except (OSError, subprocess.TimeoutExpired) as problem:
+        return f"systemd-run fails: {problem}"
+    if done.returncode != 0:
+        return f"systemd-run fails: {done.stderr.decode(errors='replace').strip()[:200]}"
+    memory = limits.memory_bytes + PLACES * limits.disk_bytes + KERNEL_BYTES
+    found = done.stdout.decode(errors="replace").split()
+    return None if found == [str(memory), str(OWN_PROCESSES)] else "systemd may not limit this user's memory"
+
+
+def open_events(pid: int) -> int | None:
+    """The memory events of this process's scope, opened; None where they cannot be read."""
+    with suppress(OSError):
+        path = Path(f"/proc/{pid}/cgroup").read_text(errors="replace").strip().rpartition(":")[2]
+        return os.open(f"{_CGROUPS}{path}/memory.events", os.O_RDONLY | os.O_CLOEXEC)
+    return None
+
+
+def was_killed_for_memory(events: int) -> bool:
+    """True if the kernel killed a process of the scope for its memory; False once systemd removed the scope."""
+    with suppress(OSError):
+        lines = (line.split() for line in os.pread(events, 4096, 0).splitlines())
+        return any(words[0] == b"oom_kill" and words[1] != b"0" for words in lines if len(words) == 2)
+    return False
