@@ -11,7 +11,7 @@ from tests.offline.turns import WORLDS, Chat, converse
 
 from microclaw.models.protocol import AssistantReply, DeviceContext, KnownApp
 from microclaw.offline.decision import Context, Result
-from microclaw.offline.last_act import DialogueState, LastAct, Undoable, Unlogged, state_after, undoable_after
+from microclaw.offline.last_act import DialogueState, LastAct, Undoable, state_after, undoable_after
 from microclaw.offline.parse import Parse, Question
 
 
@@ -149,14 +149,13 @@ GONE = Result("schedule-remove", True, {"schedule": 1, "state": "removed"})
 REFUSED = Result("schedule-remove", False, {"error": "permission_refused"})
 SET, UNDONE = Result("gpio-set", True, {"change": 1}), Result("undo", True, {"change": 2})
 RESTARTED = Result("switch-program", True, {"change": 1, "switch": "restart"})
-FIRST, SECOND = Unlogged("schedule-add", 2), Unlogged("schedule-add", 1)
+FIRST, SECOND = Parse("cancel_schedule", {"number": 2}), Parse("cancel_schedule", {"number": 1})
 OF_UNDO = Parse("cancel_schedule", {"number": 1, "undo": True})
 
 
 @pytest.mark.parametrize(
     ("parse", "results", "before", "after"),
     [
-        (Parse("cancel_schedule", {"number": 1}), [GONE], (SECOND,), (SECOND, Unlogged("schedule-remove", 1))),
         (OF_UNDO, [GONE], (FIRST, SECOND), (FIRST,)),
         (OF_UNDO, [REFUSED], (FIRST, SECOND), (FIRST, SECOND)),  # it is still there to be reverted
         (Parse("set_pin"), [SET], (SECOND,), (SECOND, None)),
@@ -170,3 +169,9 @@ def test_undo_goes_back_through_schedules_and_boards_in_turn(
 ) -> None:
     at = Context(parse, "said", DeviceContext(), None, False, tuple(results))
     assert undoable_after(at, results, before) == after
+
+
+def test_undo_asks_before_it_passes_what_it_cannot_revert() -> None:
+    (made,) = undoable_after(None, [GONE], ())
+    assert made is not None
+    assert (made.kind, "asks" in made.values) == ("undo", True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from microclaw.models.protocol import KnownApp
-from microclaw.offline.decision import Act, Context, Decision, Result, Say, ask, capital
+from microclaw.offline.decision import CORRECT, Act, Context, Decision, Result, Say, ask, capital
 from microclaw.offline.paces import duty_of
 from microclaw.offline.parse import PIN_SLOTS
 from microclaw.offline.pins import PinTarget, board_of, pin_target, pin_user, sensor_of, shown_value, with_state
@@ -144,14 +144,25 @@ def _restart_device(at: Context) -> Decision:
 
 
 def _undo(at: Context) -> Decision:
-    if (again := at.parse.word("again")) is not None and not at.parse.confirmed:
-        text = f"Undo does not take that back, so nothing was changed; to have it again, {again}. "
-        return Say(f"{text}Undo the last change of a board instead?", "confirm", "yes, undo it", "confirmed")
-    if not at.results or at.results[-1].tool != "undo":
-        return Act("undo", at.on_device(), "undo")
-    proofs = [one["text"] for one in at.results[-1].fields.get("evidence", ()) if one["kind"] != "accepted"]
-    known = f" {capital('; '.join(dict.fromkeys(proofs)))}." if proofs else ""
-    return Say(f"{capital(str(at.results[-1].fields.get('message', 'undone')))}.{known}")
+    """Undo the last change, or what the parse names, after a yes to the question that it asks."""
+    question, number = at.parse.word("asks"), at.parse.number("number")
+    if question is not None and not at.parse.confirmed:
+        return Say(question, "confirm", "yes, undo it", "confirmed")
+    undone = [one for one in at.results if one.tool in ("undo", "schedule-remove")]
+    if not undone:
+        if number is not None:
+            return Act("schedule-remove", {"schedule": number}, "undo")
+        return (
+            Act(CORRECT, {"undo": list(at.parse.undoes)}, "undo")
+            if at.parse.undoes
+            else Act("undo", at.on_device(), "undo")
+        )
+    if number is not None:
+        return Say(f"Undone: schedule {number} is removed.")
+    told = "; ".join(str(one.fields.get("message", "undone")) for one in undone)
+    proofs = (item["text"] for one in undone for item in one.fields.get("evidence", ()) if item["kind"] != "accepted")
+    known = "; ".join(dict.fromkeys(proofs))
+    return Say(f"{capital(told)}.{f' {capital(known)}.' if known else ''}")
 
 
 def _pin_facts(at: Context) -> Decision:

@@ -22,10 +22,12 @@ from microclaw.offline.names import names_to_pins
 from microclaw.offline.parse import Parse
 from microclaw.offline.pins import NO_DEVICE, pads_to_pins
 from microclaw.offline.program_orders import program_order
+from microclaw.offline.references import each_call
 from microclaw.offline.sentences import english
 
-_PIN_TOOLS: Final = frozenset({"gpio-set", "pwm-set"})
-_TOOLS: Final = _PIN_TOOLS | {"gpio-get", "adc-read", "deploy-wasm-app", "uninstall-wasm-app", "switch-program"}
+_TOOLS: Final = frozenset(
+    {"gpio-set", "pwm-set", "gpio-get", "adc-read", "deploy-wasm-app", "uninstall-wasm-app", "switch-program"}
+)
 _READS: Final = frozenset({"read_pin", "read_adc"})
 _REMOVES: Final = frozenset({"remove_app", "remove_all"})
 _ON_MANY: Final = PROGRAMS_ON_PINS | _READS | _REMOVES | {"set_pin", "dim_pin", "read_sensor_every"}
@@ -178,17 +180,12 @@ def _calls(at: Context, decide: Callable[[Context], Decision]) -> tuple[list[tup
 
 def _acts(at: Context, decide: Callable[[Context], Decision]) -> list[Act] | Say:
     """Every call of the sentence on its board; what cannot be done there is an answer."""
-    acts: list[Act] = []
     try:
-        while isinstance(decision := decide(at), Act):
-            acts.append(decision)
-            if decision.tool not in _PIN_TOOLS:
-                break
-            at = replace(at, results=(*at.results, Result(decision.tool, True, decision.arguments)))
+        if acts := each_call(at, decide):
+            return acts
+        decision = decide(at)
     except CannotDo as exc:
         return exc.say
-    if acts:
-        return acts
     assert isinstance(decision, Say)
     return decision
 

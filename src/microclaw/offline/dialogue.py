@@ -23,7 +23,6 @@ from microclaw.offline.boards import decide_for_each
 from microclaw.offline.decision import Act, CannotDo, Context, Decision, Say, failure, this_turn
 from microclaw.offline.device_names import with_written_names
 from microclaw.offline.last_act import (
-    TAKE_BACK,
     DialogueState,
     LastAct,
     Undoable,
@@ -38,8 +37,8 @@ from microclaw.offline.parse import Parse, Question
 from microclaw.offline.pins import answered_device, board_of
 from microclaw.offline.programs import PROGRAMS
 from microclaw.offline.reading import Reading, SentenceReader, numbered
+from microclaw.offline.references import corrected
 from microclaw.offline.sentences import MAX_SENTENCE_CHARS, Sentences, english
-from microclaw.offline.taking_back import corrected, take_back, undone_elsewhere
 
 _READING_TOOLS: Final = frozenset(
     {"gpio-get", "adc-read", "i2c-read", "i2c-scan", "list-devices", "query-wasm-apps", "device-info", "device-status"}
@@ -95,7 +94,7 @@ def understand(request: ModelRequest) -> Understanding:
         reading = Reading(asked)
     else:
         reading = SentenceReader(said, device_context, results, act, state.undoable).read()
-    found = reading.found if isinstance(reading.found, Say) else undone_elsewhere(reading.found)
+    found = reading.found
     decision = found if isinstance(found, Say) else _decide(found)
     at = found if isinstance(found, Context) else None
     kept = DialogueState()
@@ -122,7 +121,7 @@ def _chosen(said: str, suggested: tuple[str, ...]) -> str | Say | None:
 
 def _declined(question: Question, act: LastAct | None, undoable: Undoable) -> Understanding:
     """A no to a question. One to "Shall I undo it?" leaves the act, which can still be corrected."""
-    is_undo = question.parse.kind == TAKE_BACK
+    is_undo = question.parse.kind == "undo"
     state = DialogueState(None, act if is_undo else None, undoable)
     text = "Then it stays as it is." if is_undo else "Then nothing was done."
     return Understanding(None, Say(text), completes=True, state=state)
@@ -215,7 +214,6 @@ _DECIDERS: Final[Mapping[str, Callable[[Context], Decision]]] = {
     **MEMORY,
     **schedules.SCHEDULES,
     **QUESTIONS,
-    TAKE_BACK: take_back,
     "schedule": _schedule,
     "help": _help,
 }

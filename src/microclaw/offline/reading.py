@@ -27,7 +27,7 @@ from microclaw.offline.names import asked_name, names_to_pins, told_name
 from microclaw.offline.parse import Parse, Values
 from microclaw.offline.pins import pads_to_pins, split_device, split_unit
 from microclaw.offline.program_orders import program_order
-from microclaw.offline.references import corrected_fact, later, referred, with_target
+from microclaw.offline.references import on_target, referred, with_target
 from microclaw.offline.schedules import parse_schedule
 from microclaw.offline.sentences import MAX_SENTENCE_CHARS, english
 
@@ -40,6 +40,7 @@ _NOTHING: Final = "Nothing was done in this chat just now that this can be about
 _WHOLE_SENTENCE: Final = "say the whole sentence, as in: blink pin 2 every 200 ms"
 _NO_PIN: Final = re.compile(r"\b(?:pin|gpio|io) (?:-\s?\d[\d.]*|\d+\.\d+)", re.I)
 _PIN: Final = re.compile(r"\bpin \d+\b", re.IGNORECASE)
+_NO: Final = re.compile(r"(?i)^\s*(?:no|sorry|i meant?)\b[\s,]*")
 _OF_IT: Final = re.compile(r"(?:please )?\w+ (?:it|that|this)\b", re.IGNORECASE)
 _OF_PINS: Final = frozenset({"set_pin", "toggle_pin", "dim_pin", "read_pin", "read_adc"})  # with a pin: nothing else
 
@@ -88,15 +89,11 @@ class SentenceReader(Struct):
 
     def _of_memory(self) -> Reading | None:
         said = self.said
-        if (fact := corrected_fact(said, self.act)) is not None:
-            return self._reading(fact, refers=True)
         memory = parse_memory(said)
-        if memory is None and told_name(said):
-            memory = Parse("remember", {"text": said.strip().rstrip(".!")})
-        if memory is None or is_for_the_board(memory, said, english()):
-            return None
-        is_of_act = memory == Parse("forget") and self.act is not None and self.act.lines  # "forget it"
-        return None if is_of_act else self._reading(memory)
+        told = _NO.sub("", said).strip().rstrip(".!")
+        if memory is None and told_name(told) and not said.rstrip().endswith("?"):
+            memory = Parse("remember", {"text": told})
+        return None if memory is None or is_for_the_board(memory, said, english()) else self._reading(memory)
 
     def _of_boards(self) -> Reading:
         self.said = said = with_written_names(self.said, self.known)
@@ -128,23 +125,23 @@ class SentenceReader(Struct):
             return self._reading(order, there or device, named=there is not None)
         with_pins, named = names_to_pins(text, self.known, named)
         about = self._of_last_act(with_pins, named) if self.act is not None else None
-        if isinstance(about, Reading):
-            return about
-        meant = about or with_pins
-        return self._by_template(meant, named, meant if with_pins != text else self.said)
+        return about or self._by_template(with_pins, named, with_pins if with_pins != text else self.said)
 
-    def _of_last_act(self, text: str, named: KnownDevice | None) -> Reading | str | None:
-        """Read a sentence about the last act; one for later comes back with the pin in the place of "it"."""
+    def _of_last_act(self, text: str, named: KnownDevice | None) -> Reading | None:
+        """Read a sentence about the last act, by itself or with the act's target in the place of "it"."""
         act = self.act
         assert act is not None
         there = named or (self._named(act.device) if act.device is not None else None) or self.known.meant
-        found = _referred(text, act, there, elsewhere=named is not None and named.name != act.device)
+        found = referred(text, act, elsewhere=named is not None and named.name != act.device)
+        if found is None:
+            meant = with_target(text, act)
+            parse = _parsed(meant) if isinstance(meant, str) else None
+            if parse is None or parse.loose:
+                return None if parse is not None or not isinstance(meant, Say) else Reading(meant, refers=True)
+            found, text = on_target(parse, act), str(meant)
         if isinstance(found, Say):
             return Reading(found, refers=True)
-        if isinstance(found, Parse):
-            said = act.said if found.kind == "schedule" else text
-            return self._reading(found, there, named=there is not None, said=said, refers=True)
-        return found
+        return self._reading(found, there, named=there is not None, said=text, refers=True)
 
     def _by_template(self, text: str, named: KnownDevice | None, said: str) -> Reading:
         parse = _parsed(text)
@@ -164,7 +161,7 @@ class SentenceReader(Struct):
             return Reading(past_of(parse, self.act), refers=True)
         newest = self.undoable[-1] if self.undoable else None
         if parse.kind == "undo" and newest is not None and named is None:
-            parse = replace(newest.undoing, values=newest.undoing.values | {"undo": True})
+            parse = replace(newest, values=newest.values | {"undo": True})
         return self._reading(parse, named, named=named is not None, said=said)
 
 
@@ -179,21 +176,6 @@ def _parsed(text: str) -> Parse | None:
     if parse is None or parse.kind != "read_sensor":
         return parse
     return replace(parse, values=parse.values | {"unit": unit})
-
-
-def _referred(text: str, act: LastAct, device: KnownDevice | None, *, elsewhere: bool) -> Parse | Say | str | None:
-    """Read a sentence about the last act, by itself or with an "it" in place of a pin; None for any other."""
-    found = referred(text, act, device, elsewhere=elsewhere)
-    if found is not None:
-        return found
-    parse = english().parse(text)
-    if parse is not None and parse.kind == "schedule":
-        return later(text, act)
-    if parse is None or parse.loose or parse.number("pin") is not None:
-        return None
-    if parse.word("thing") != "it" and (parse.kind != "toggle_pin" or parse.word("thing") is not None):
-        return None
-    return with_target(parse, act)
 
 
 def _not_understood(text: str) -> Reading:
