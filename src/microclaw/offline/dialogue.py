@@ -19,9 +19,8 @@ from microclaw.offline import schedules
 from microclaw.offline.actions import ACTIONS
 from microclaw.offline.answers import QUESTIONS
 from microclaw.offline.app_sentences import APPS, ON_BOARDS, is_of_all
-from microclaw.offline.boards import decide_for_each
+from microclaw.offline.boards import answered_device, decide_for_each
 from microclaw.offline.decision import Act, CannotDo, Context, Decision, Say, failure, this_turn
-from microclaw.offline.device_names import with_written_names
 from microclaw.offline.last_act import (
     DialogueState,
     LastAct,
@@ -34,7 +33,7 @@ from microclaw.offline.lights import as_light
 from microclaw.offline.memory import EXAMPLES as MEMORY_EXAMPLES
 from microclaw.offline.memory import MEMORY
 from microclaw.offline.parse import Parse, Question
-from microclaw.offline.pins import answered_device, board_of
+from microclaw.offline.pins import board_of
 from microclaw.offline.programs import PROGRAMS
 from microclaw.offline.reading import Reading, SentenceReader, numbered
 from microclaw.offline.references import corrected
@@ -78,11 +77,7 @@ def understand(request: ModelRequest) -> Understanding:
     if open_question is not None and len(said) <= MAX_SENTENCE_CHARS:
         if open_question.is_declined(said):
             return _declined(open_question, act, state.undoable)
-        there = (
-            answered_device(with_written_names(said, device_context), device_context)
-            if open_question.slot == "device"
-            else None
-        )
+        there = answered_device(said, device_context) if open_question.slot == "device" else None
         completed = open_question.parse if there is not None else open_question.completed(said)
         if completed is not None and expired:
             again = open_question.reading or open_question.said

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from microclaw.boards.profile import BoardProfile
-from microclaw.models.protocol import DeviceContext, KnownApp, KnownDevice
+from microclaw.models.protocol import KnownApp
 from microclaw.offline.decision import CannotDo, Context, Say, ask
 from microclaw.offline.parse import Slot
 
@@ -46,11 +46,6 @@ QUANTITIES = {
 _UNITS = "celsius|fahrenheit|kelvin|c|f|k|k?pa|hpa|m?bar|psi|mmhg|inhg|volts?|m?v|amps?|m?a|watts?|m?w|percent|%"
 _UNIT_ASKED = re.compile(rf"(?i)\s+in (?:degrees? )?({_UNITS})(?=\s*[?.!]*$)")
 
-_RESTART = re.compile(
-    r"(?i)\W*(?:(?:please|can you|could you) )*(?:restart|reboot|reset|power cycle) "
-    r"(?:the |my |our )?(?:device |board )?(?P<name>[\w-]+)(?: now)?(?:,? please)?\W*"
-)
-_BEFORE_NAME = re.compile(r"(?i)^(?:(?:on|at|the|device|board|it's|it is|i mean|use)\s+)+")
 _PAD = re.compile(r"(?i)(?<![\w.])(?:pins? )?d(\d{1,2})(?![\w.%])")
 
 
@@ -64,32 +59,6 @@ class PinTarget(Struct, frozen=True):
     @property
     def words(self) -> str:
         return "the LED" if self.is_led else f"pin {self.pin}"
-
-
-def split_device(said: str, device_context: DeviceContext) -> tuple[str, KnownDevice | None]:
-    """Take "... on virtual-1" off a sentence, with the device it names. "Restart virtual-1" names it, too."""
-    if (restart := _RESTART.fullmatch(said)) is not None:
-        called = next((d for d in device_context.devices if d.name.lower() == restart["name"].lower()), None)
-        if called is not None and all(called.name != app.name for d in device_context.devices for app in d.apps):
-            return "restart the board", called
-    for device in sorted(device_context.devices, key=lambda d: -len(d.name)):
-        name = re.escape(device.name)
-        pattern = rf"(?i)\s+(?:on|at|of|from|for)\s+(?:the\s+)?(?:device\s+|board\s+)?{name}(?=[\s?.!,]|$)"
-        rest, count = re.subn(pattern, "", said)
-        if count == 1:
-            return rest, device
-        first = re.match(
-            rf"(?i)\W*(?:(?:on|at|for)\s+(?:the\s+)?(?:device\s+|board\s+)?{name}[,:]?|{name}[,:])\s+", said
-        )
-        if first is not None and count == 0:
-            return said[first.end() :], device
-    return said, None
-
-
-def answered_device(said: str, device_context: DeviceContext) -> KnownDevice | None:
-    """The device that an answer like "on virtual-1" or "virtual-1" names and nothing else."""
-    rest, device = split_device(f"it on {_BEFORE_NAME.sub('', said.strip())}", device_context)
-    return device if rest.strip(" .?!,") == "it" else None
 
 
 def pads_to_pins(said: str, board: BoardProfile | None) -> str:

@@ -18,14 +18,13 @@ from microclaw.language.quantities import normalize_quantities
 from microclaw.language.yes_no import said_no, said_yes
 from microclaw.models.protocol import DeviceContext, KnownDevice
 from microclaw.offline.answers import past_of
-from microclaw.offline.boards import chosen_boards, for_each
+from microclaw.offline.boards import EXCEPT, ON_MANY, Chosen, chosen_boards, unknown_device, with_written_names
 from microclaw.offline.decision import Context, Result, Say
-from microclaw.offline.device_names import no_such_number, unknown_device, with_written_names
 from microclaw.offline.last_act import LastAct, Undoable
 from microclaw.offline.memory import is_for_the_board, parse_memory
 from microclaw.offline.names import asked_name, names_to_pins, told_name
 from microclaw.offline.parse import Parse, Values
-from microclaw.offline.pins import pads_to_pins, split_device, split_unit
+from microclaw.offline.pins import NO_DEVICE, pads_to_pins, split_unit
 from microclaw.offline.program_orders import program_order
 from microclaw.offline.references import on_target, referred, with_target
 from microclaw.offline.schedules import parse_schedule
@@ -97,18 +96,35 @@ class SentenceReader(Struct):
 
     def _of_boards(self) -> Reading:
         self.said = said = with_written_names(self.said, self.known)
-        if (no_device := no_such_number(said, self.known)) is not None:
-            return Reading(no_device)
-        choice = chosen_boards(said, self.known)
-        if isinstance(choice, Say):
-            return Reading(choice)
-        if choice is None:
-            return self._of_board(*split_device(said, self.known))
-        if choice.alone is not None:
-            return self._of_board(choice.rest, choice.alone)
-        each = for_each(choice, said, self.known, self.results)
-        unknown = unknown_device(said, None, english().parse, self.known) if isinstance(each, Say) else None
-        return Reading(unknown or each)
+        chosen = chosen_boards(said, self.known)
+        if isinstance(chosen, Say):
+            return Reading(chosen)
+        if chosen is None:
+            return self._of_board(said, None)
+        if len(chosen.devices) == 1:
+            return self._of_board(chosen.rest, chosen.devices[0])
+        return Reading(self._of_each(chosen))
+
+    def _of_each(self, chosen: Chosen) -> Context | Say:
+        """The sentence as each board reads it, or why it is not done on several."""
+        if EXCEPT.search(self.said):
+            step = f"name those that you mean, as in: on {' and '.join(one.name for one in chosen.devices[:2])}"
+            return Say("I leave no board out of a sentence, so I did nothing.", "ambiguous", step)
+        if not chosen.devices:
+            return NO_DEVICE
+        self.act, each = None, list[Context]()
+        for device in chosen.devices:
+            found = self._of_board(chosen.rest, device).found
+            if isinstance(found, Say):
+                return found
+            if found.device is not device:
+                return Say("That name is of a pin of another board.", "ambiguous", "name the pin: pin 4")
+            if found.parse.kind not in ON_MANY or "it" in (found.parse.word("thing"), found.parse.word("app")):
+                step = f"as in: turn on pin 4 everywhere; or for one board: on {device.name}"
+                return Say("I do not do that on several boards at once, so I did nothing.", "ambiguous", step)
+            confirmed = replace(found.parse, confirmed=True)  # the one question is that of the tool
+            each.append(replace(found, parse=confirmed, said=chosen.rest, named=True, results=()))
+        return Context(each[0].parse, self.said, self.known, None, chosen.named, self.results, tuple(each))
 
     def _of_board(self, text: str, named: KnownDevice | None) -> Reading:
         """Read a sentence for one board, without its name."""
@@ -151,7 +167,7 @@ class SentenceReader(Struct):
             if said_yes(self.said) or said_no(self.said):
                 waits = "Nothing waits for a yes" if said_yes(self.said) else "There is nothing to undo"
                 return Reading(Say(f"{waits} in this chat.", NOTHING_WAITS), refers=True)
-        if (unknown := unknown_device(self.said, parse, english().parse, self.known)) is not None:
+        if (unknown := unknown_device(self.said, parse, self.known)) is not None:
             return Reading(unknown)
         if parse is None:
             if self.act is None and english().reference(normalize_quantities(text).replace(",", "")) is not None:
