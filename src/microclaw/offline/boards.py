@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.models.protocol import DeviceContext, KnownDevice
-from microclaw.offline.app_sentences import ON_BOARDS, known_apps, matching, taking_off
+from microclaw.offline.apps import ON_BOARDS, known_apps, matching, taking_off
 from microclaw.offline.decision import Act, CannotDo, Context, Decision, Say, capital, failure
 from microclaw.offline.last_act import PROGRAMS_ON_PINS
 from microclaw.offline.parse import Parse

@@ -18,7 +18,7 @@ from microclaw.models.protocol import AssistantReply, DeviceContext, ModelReques
 from microclaw.offline import schedules
 from microclaw.offline.actions import ACTIONS
 from microclaw.offline.answers import QUESTIONS
-from microclaw.offline.app_sentences import APPS, ON_BOARDS, is_of_all
+from microclaw.offline.apps import APPS, ON_BOARDS, is_of_all
 from microclaw.offline.boards import answered_device, decide_for_each
 from microclaw.offline.decision import Act, CannotDo, Context, Decision, Say, failure, this_turn
 from microclaw.offline.last_act import (
@@ -29,12 +29,11 @@ from microclaw.offline.last_act import (
     state_after,
     undoable_after,
 )
-from microclaw.offline.lights import as_light
 from microclaw.offline.memory import EXAMPLES as MEMORY_EXAMPLES
 from microclaw.offline.memory import MEMORY
 from microclaw.offline.parse import Parse, Question
 from microclaw.offline.pins import board_of
-from microclaw.offline.programs import PROGRAMS
+from microclaw.offline.programs import PROGRAMS, as_light
 from microclaw.offline.reading import Reading, SentenceReader, numbered
 from microclaw.offline.references import corrected
 from microclaw.offline.sentences import MAX_SENTENCE_CHARS, Sentences, english

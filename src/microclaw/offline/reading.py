@@ -18,6 +18,7 @@ from microclaw.language.quantities import normalize_quantities
 from microclaw.language.yes_no import said_no, said_yes
 from microclaw.models.protocol import DeviceContext, KnownDevice
 from microclaw.offline.answers import past_of
+from microclaw.offline.apps import has_app, program_order
 from microclaw.offline.boards import EXCEPT, ON_MANY, Chosen, chosen_boards, unknown_device, with_written_names
 from microclaw.offline.decision import Context, Result, Say
 from microclaw.offline.last_act import LastAct, Undoable
@@ -25,7 +26,6 @@ from microclaw.offline.memory import is_for_the_board, parse_memory
 from microclaw.offline.names import asked_name, names_to_pins, told_name
 from microclaw.offline.parse import Parse, Values
 from microclaw.offline.pins import NO_DEVICE, pads_to_pins, split_unit
-from microclaw.offline.program_orders import program_order
 from microclaw.offline.references import on_target, referred, with_target
 from microclaw.offline.schedules import parse_schedule
 from microclaw.offline.sentences import MAX_SENTENCE_CHARS, english
@@ -134,11 +134,13 @@ class SentenceReader(Struct):
             values: Values = {"name": asked.name, "pin": asked.pin}
             where = Parse("pin_named", values | ({"where": asked.device} if asked.device else {}))
             return self._reading(where, device, named=named is not None)
-        if (ordered := program_order(text, self.known, named)) is not None:
-            order, there = ordered
-            if isinstance(order, Say):
-                return Reading(order)
-            return self._reading(order, there or device, named=there is not None)
+        order = program_order(text, self.known, named)
+        if isinstance(order, Say):
+            return Reading(order)
+        if order is not None:
+            having = [one for one in self.known.devices if has_app(one, order.word("app") or "")]
+            there = named or (having[0] if order.kind != "remove_app" and len(having) == 1 else None)
+            return self._reading(order, there, named=there is not None)
         with_pins, named = names_to_pins(text, self.known, named)
         about = self._of_last_act(with_pins, named) if self.act is not None else None
         return about or self._by_template(with_pins, named, with_pins if with_pins != text else self.said)

@@ -10,9 +10,10 @@ from msgspec import structs
 
 from microclaw.language.quantities import normalize_quantities
 from microclaw.language.times import SUN, When, open_question, split_when, when_text
+from microclaw.offline.apps import program_order
 from microclaw.offline.decision import Act, Context, Decision, Say
-from microclaw.offline.deployment import seconds
 from microclaw.offline.parse import Parse
+from microclaw.offline.programs import seconds
 from microclaw.offline.sentences import NEVER_LATER, Sentences, of_two_times
 
 EXAMPLES: Final = ("every weekday at 7 turn on pin 4",)
@@ -77,8 +78,10 @@ def decide_schedule(at: Context, sentences: Sentences, inner: Callable[[Context]
     if _REMINDER.match(what):
         doing = _reminder(doing)
     else:
-        meant = _program_order(at.parse) or sentences.parse(what)
-        if meant is None:
+        board = at.device if at.named else None
+        order = program_order(what, at.device_context, board) if "app" in at.parse.values else None
+        meant = order or sentences.parse(what)
+        if not isinstance(meant, Parse):
             text = "I do not understand what is to be done then."
             return Say(text, "not_understood", "as in: turn on pin 4 at 22:00")
         pin = at.parse.number("pin")  # answered when it was asked for
@@ -119,13 +122,6 @@ def _pace_or_delay(said: str, doing: str, meant: Parse, when: When) -> Say | Non
         now = f"{doing} {f'at {1000 * times / when.delay_ms:.4g} Hz' if times else f'every {time}'}"
     text = f'"In {time}" can be how long it takes, or a wait before it begins, so I did nothing. Which do you mean?'
     return Say(text, "ambiguous", f"say: {now} (or: in {time} {doing})")
-
-
-def _program_order(parse: Parse) -> Parse | None:
-    """The order about a program that the schedule is for, where it is one."""
-    kind = parse.word("order")
-    values = {name: value for name, value in parse.values.items() if name in ("app", "switch")}
-    return None if kind is None else Parse(kind, values)
 
 
 def _doing(said: str, what: str) -> str:
