@@ -41,7 +41,6 @@ FOUND = [
         ("turn on pin 4 for 1 second", deployed("accepted"), None, AGAIN),
         ("blink pin 2", deployed("accepted", LOST, verified=False), "not_verified", ""),
         ("blink pin 2", deployed("counted", "no edge on pin 2 in 3 s", verified=False), "not_verified", ""),
-        ("how warm is it in fahrenheit", READ, None, "Temperature: 72.4 °F, read"),
         ("what is the temperature in degrees Celsius?", READ, None, "Temperature: 22.5 °C, read"),
         ("what is the pressure in hPa", READ, None, "Pressure: 1012.8 hPa, read"),
         ("what is the humidity", READ, "tool_failed", ""),

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Final
 
 from microclaw.models.protocol import KnownApp
 from microclaw.offline.decision import CORRECT, Act, Context, Decision, Result, Say, ask, capital
 from microclaw.offline.paces import duty_of
 from microclaw.offline.parse import PIN_SLOTS
-from microclaw.offline.pins import PinTarget, board_of, pin_target, pin_user, sensor_of, shown_value, with_state
+from microclaw.offline.pins import PinTarget, board_of, pin_target, pin_user, sensor_of, with_state
+from microclaw.offline.sentences import english
 
-_MAX_FACTS = 12
+_MAX_FACTS: Final = 12
 
 
 def _set_pin(at: Context) -> Decision:
@@ -85,60 +88,65 @@ def _read_adc(at: Context) -> Decision:
 def _read_sensor(at: Context) -> Decision:
     name = at.parse.word("quantity") or "temperature"
     quantity, _ = sensor_of(at, name)
-    shown_value(at, name, 0.0)  # a unit that does not fit is asked about before the sensor is
     if not at.results:
         return Act("i2c-read", at.on_device(sensor=quantity.sensor))
     found = at.results[-1]
     values = found.fields.get("values", {})
     if quantity.field not in values:
         return Say(f"The {quantity.sensor.upper()} of {found.device} reports no {name}.", "tool_failed")
-    value = shown_value(at, name, float(values[quantity.field]))
+    value = f"{float(values[quantity.field]):.{quantity.decimals}f} {quantity.shown_unit}".replace(" %", "%")
     return Say(f"{name.capitalize()}: {value}, read from the {quantity.sensor.upper()} of {found.device}.")
 
 
-def _scan_i2c(at: Context) -> Decision:
-    if not at.results:
-        return Act("i2c-scan", at.on_device())
-    found = at.results[-1].fields.get("addresses", [])
-    shown = ", ".join(a["address"] + (f" ({a['sensor']})" if a.get("sensor") else "") for a in found)
-    return Say(f"On the I2C bus of {at.results[-1].device}: {shown or 'no device answers'}.")
+def _addresses(found: Result) -> Say:
+    addresses = found.fields.get("addresses", [])
+    shown = ", ".join(a["address"] + (f" ({a['sensor']})" if a.get("sensor") else "") for a in addresses)
+    return Say(f"On the I2C bus of {found.device}: {shown or 'no device answers'}.")
 
 
-def _list_devices(at: Context) -> Decision:
-    if not at.results:
-        return Act("list-devices", {})
-    known = at.results[-1].fields.get("devices", [])
+def _devices(found: Result) -> Say:
+    known = found.fields.get("devices", [])
     if not known:
         return Say("There is no device yet.", next_step="microclaw up --virtual 1, or microclaw device add")
     shown = "; ".join(f"{d['name']} ({d['board']}; {', '.join(d['transports']) or 'no transport'})" for d in known)
     return Say(f"{len(known)} {'device' if len(known) == 1 else 'devices'}: {shown}.")
 
 
-def _device_info(at: Context) -> Decision:
-    return _device_fact(at, "device-info", "device-status")
+def _clock(found: Result) -> Say:
+    now = datetime.fromisoformat(str(found.fields.get("now")))
+    return Say(f"It is {now:%H:%M} on {found.fields.get('weekday')}, {now:%Y-%m-%d} ({found.fields.get('zone')}).")
 
 
-def _device_status(at: Context) -> Decision:
-    return _device_fact(at, "device-status", "device-info")
+def _reading(tool: str, told: Callable[[Result], Say]) -> Callable[[Context], Decision]:
+    """One call, then its answer."""
+    return lambda at: told(at.results[-1]) if at.results else Act(tool, at.on_device())
 
 
-def _device_fact(at: Context, tool: str, other: str) -> Decision:
+def _device_fact(at: Context) -> Decision:
     """Read one tool's facts of the device; a single fact that it lacks is looked for with the other."""
-    field = at.parse.word("field")
+    tools, field = ["device-info", "device-status"], at.parse.word("field")
+    if at.parse.kind == "device_status":
+        tools.reverse()
     if not at.results:
-        return Act(tool, at.on_device())
+        return Act(tools[0], at.on_device())
+    found = at.results[-1]
+    told_facts = found.fields.get("facts")
+    facts: Mapping[str, object] = told_facts if isinstance(told_facts, dict) else {}
     if field is None:
-        return _facts(at.results[-1])
-    known = _fact(at.results[-1], field)
-    if known is None and len(at.results) == 1:
-        return Act(other, at.on_device())
-    return known or Say(f"{at.results[-1].device} does not report {_FACTS[field][0]}.", next_step="device info")
+        skipped = ("success", "device", "facts", "evidence", "message")
+        known = {key: value for key, value in found.fields.items() if key not in skipped} | dict(facts)
+        shown = ", ".join(f"{key} {value}" for key, value in list(known.items())[:_MAX_FACTS])
+        note = f" {capital(str(found.fields['message']))}." if "message" in found.fields else ""
+        return Say(f"{found.device}: {shown}.{note}")
+    told = ", ".join(f"{key} {facts[key]}" for key in _FACTS[field] if key in facts)
+    if not told and len(at.results) == 1:
+        return Act(tools[1], at.on_device())
+    return Say(f"{found.device} reports {told or f'no {field}'}.", next_step=None if told else "device info")
 
 
 def _restart_device(at: Context) -> Decision:
-    if at.device is None:
-        board_of(at)
     if not at.results:
+        board_of(at)
         return Act("restart-device", at.on_device(), "restart the board")
     return Say(f"{at.results[-1].device} restarted{_proof(at.results[-1])}.")
 
@@ -201,29 +209,37 @@ def _foreign_apps(at: Context, ours: Sequence[KnownApp]) -> tuple[KnownApp, ...]
     return tuple(KnownApp(one["name"], uses=tuple(one["pins"])) for one in others if one.get("state") == "running")
 
 
-# What can be asked for by name: its words, and the fields that hold it, by protocol dialect.
-_FACTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "firmware": ("its firmware's version", ("firmware_version", "version", "firmware")),
-    "uptime": ("how long it is up", ("uptime_s", "uptime_ms")),
-    "heap": ("its free memory", ("free_heap_kb", "free_heap")),
-    "wifi": ("its Wi-Fi", ("wifi", "wifi_connected", "ssid", "rssi", "ip")),
-    "cpu_temp": ("its chip's temperature", ("cpu_temp_c",)),
+_FACTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "firmware": ("firmware_version", "version", "firmware"),
+    "uptime": ("uptime_s", "uptime_ms"),
+    "heap": ("free_heap_kb", "free_heap"),
+    "wifi": ("wifi", "wifi_connected", "ssid", "rssi", "ip"),
+    "cpu_temp": ("cpu_temp_c",),
 }
+"""The facts that can be asked for, and the fields that hold each, by protocol dialect."""
 
-ACTIONS: Mapping[str, Callable[[Context], Decision]] = {
+
+def _answer(at: Context) -> Say:
+    """The answer that stands with the templates, of what is understood and not done."""
+    return english().answers[at.parse.word("reason") or at.parse.kind]
+
+
+ACTIONS: Final[Mapping[str, Callable[[Context], Decision]]] = {
     "set_pin": _set_pin,
     "toggle_pin": _toggle_pin,
     "dim_pin": _dim_pin,
     "read_pin": _read_pin,
     "read_adc": _read_adc,
     "read_sensor": _read_sensor,
-    "scan_i2c": _scan_i2c,
-    "list_devices": _list_devices,
-    "device_info": _device_info,
-    "device_status": _device_status,
+    "scan_i2c": _reading("i2c-scan", _addresses),
+    "list_devices": _reading("list-devices", _devices),
+    "clock": _reading("time", _clock),
+    "device_info": _device_fact,
+    "device_status": _device_fact,
     "undo": _undo,
     "restart_device": _restart_device,
     "pin_facts": _pin_facts,
+    **dict.fromkeys(("greeting", "later", "no_clock", "publish", "all_pins", "unsafe"), _answer),
 }
 
 
@@ -251,21 +267,3 @@ def _proof(found: Result) -> str:
         return ", as far as the board accepted it: it offers no read-back"
     stopped = f", and {found.fields['stopped']} is stopped" if found.fields.get("stopped") else ""
     return f" ({text}){stopped}" if text else stopped
-
-
-def _fact(found: Result, field: str) -> Say | None:
-    """The fact that was asked, as the device reports it; None if it reports none."""
-    facts = found.fields.get("facts")
-    known = [f"{key} {facts[key]}" for key in _FACTS[field][1] if key in facts] if isinstance(facts, dict) else []
-    return Say(f"{found.device} reports {', '.join(known)}.") if known else None
-
-
-def _facts(found: Result) -> Say:
-    skipped = ("success", "device", "facts", "evidence", "message")
-    fields = {k: v for k, v in found.fields.items() if k not in skipped}
-    facts = found.fields.get("facts")
-    if isinstance(facts, dict):
-        fields |= facts
-    shown = ", ".join(f"{key} {value}" for key, value in list(fields.items())[:_MAX_FACTS])
-    note = f" {str(found.fields['message']).capitalize()}." if "message" in found.fields else ""
-    return Say(f"{found.device}: {shown}.{note}")

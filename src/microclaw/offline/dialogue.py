@@ -17,7 +17,6 @@ from microclaw.language.yes_no import plain, said_yes
 from microclaw.models.protocol import AssistantReply, DeviceContext, ModelRequest, UserText
 from microclaw.offline import schedules
 from microclaw.offline.actions import ACTIONS
-from microclaw.offline.answers import QUESTIONS
 from microclaw.offline.apps import APPS, ON_BOARDS, is_of_all
 from microclaw.offline.boards import answered_device, decide_for_each
 from microclaw.offline.decision import Act, CannotDo, Context, Decision, Say, failure, this_turn
@@ -207,7 +206,6 @@ _DECIDERS: Final[Mapping[str, Callable[[Context], Decision]]] = {
     **PROGRAMS,
     **MEMORY,
     **schedules.SCHEDULES,
-    **QUESTIONS,
     "schedule": _schedule,
     "help": _help,
 }

@@ -18,7 +18,7 @@ from microclaw.offline.names import told_name
 from microclaw.offline.parse import PIN_SLOTS, Parse, Question, Values
 from microclaw.offline.programs import PROGRAMS
 
-PROGRAMS_ON_PINS: Final = frozenset(PROGRAMS) - {"read_sensor_every", "publish"}
+PROGRAMS_ON_PINS: Final = frozenset(PROGRAMS) - {"read_sensor_every"}
 ON_SEVERAL: Final = "several_boards"
 """The kind of an act on several boards."""
 MAX_REVERTED: Final = 16
@@ -177,7 +177,7 @@ def _spoken_of(parse: Parse) -> int | None:
     if parse.kind == "remember":
         told = told_name(parse.word("text") or "")
         return told.pin if told is not None else None
-    return parse.number("pin") if parse.kind in ("pin_facts", "pin_named") else None
+    return parse.number("pin") if parse.kind == "pin_facts" else None
 
 
 def _older(act: LastAct | None) -> LastAct | None:

@@ -43,9 +43,6 @@ QUANTITIES = {
     "current": Quantity("ina219", "current_ma", "mA", "amps", 1, -3200, 3200),
     "power": Quantity("ina219", "power_mw", "mW", "watts", 0, 0, 83_200),
 }
-_UNITS = "celsius|fahrenheit|kelvin|c|f|k|k?pa|hpa|m?bar|psi|mmhg|inhg|volts?|m?v|amps?|m?a|watts?|m?w|percent|%"
-_UNIT_ASKED = re.compile(rf"(?i)\s+in (?:degrees? )?({_UNITS})(?=\s*[?.!]*$)")
-
 _PAD = re.compile(r"(?i)(?<![\w.])(?:pins? )?d(\d{1,2})(?![\w.%])")
 
 
@@ -67,23 +64,6 @@ def pads_to_pins(said: str, board: BoardProfile | None) -> str:
     if "D0" not in pads:
         return _PAD.sub(lambda m: f"pin {int(m[1])}", said)
     return _PAD.sub(lambda m: f"pin {pads[f'D{int(m[1])}']}" if f"D{int(m[1])}" in pads else m[0], said)
-
-
-def split_unit(said: str) -> tuple[str, str | None]:
-    """Take "... in fahrenheit" off a question, with the unit."""
-    found = _UNIT_ASKED.search(said)
-    return (_UNIT_ASKED.sub("", said), found[1].lower()) if found is not None else (said, None)
-
-
-def shown_value(at: Context, name: str, value: float) -> str:
-    """A reading with its unit: the one that the sentence asks for, else the sensor's."""
-    quantity, unit = QUANTITIES[name], at.parse.word("unit")
-    short = {"celsius": "c", "fahrenheit": "f"}.get(unit or "", unit)
-    if name == "temperature" and short == "f":
-        return f"{value * 1.8 + 32:.1f} °F"
-    if short not in (None, quantity.shown_unit.lower().lstrip("°"), quantity.said_unit):
-        raise ask(f"I do not tell {name} in {unit}.", f"in {quantity.shown_unit}: what is the {name}")
-    return f"{value:.{quantity.decimals}f}{'' if quantity.shown_unit == '%' else ' '}{quantity.shown_unit}"
 
 
 def board_of(at: Context) -> BoardProfile:

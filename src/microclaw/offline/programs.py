@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from microclaw.boards.pins import check_pin
 from microclaw.errors import ConfigError, PinRefused
-from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result, Say, ask, capital
+from microclaw.offline.decision import Act, Context, Decision, Result, Say, ask, capital
 from microclaw.offline.paces import duty_of, exact_ms, half_period_ms, pace_ms, square_wave
 from microclaw.offline.parse import PIN_SLOTS, Parse
 from microclaw.offline.pins import (
@@ -244,19 +244,6 @@ def _thermostat(at: Context) -> Deployment:
     return Deployment("thermostat", values, words, target)
 
 
-def _publish(at: Context) -> Deployment:
-    """Declined: where the build has MQTT there is no pattern for it yet, elsewhere nothing could run."""
-    board = board_of(at)
-    name = at.parse.word("quantity") or "temperature"
-    why = (
-        "microclaw has no ready program for it; a language model can write one"
-        if "mqtt" in board.firmware.native_groups
-        else f"the firmware build of {board.title} has no MQTT"
-    )
-    text = f"Publishing over MQTT is not possible here: {why}."
-    raise CannotDo(Say(text, "not_possible", f"log the {name} every 60 seconds"))
-
-
 def as_light(parse: Parse, at: Context) -> Parse:
     """The parse about a color, for a sentence about "the LED" that is addressable and that a program can light."""
     if parse.kind not in ("set_pin", "blink") or "pin_2" in parse.values or at.device is None:
@@ -330,7 +317,6 @@ _DEPLOYMENTS: Final[Mapping[str, Callable[[Context], Deployment]]] = {
     "threshold": _threshold,
     "threshold_pulse": _threshold,
     "thermostat": _thermostat,
-    "publish": _publish,
     "led_color": _led,
     "led_blink": _led,
     "rainbow": _rainbow,

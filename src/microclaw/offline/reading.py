@@ -17,17 +17,15 @@ from microclaw.language.foreign import is_in_other_letters
 from microclaw.language.quantities import normalize_quantities
 from microclaw.language.yes_no import said_no, said_yes
 from microclaw.models.protocol import DeviceContext, KnownDevice
-from microclaw.offline.answers import past_of
 from microclaw.offline.apps import has_app, program_order
 from microclaw.offline.boards import EXCEPT, ON_MANY, Chosen, chosen_boards, unknown_device, with_written_names
 from microclaw.offline.decision import Context, Result, Say
 from microclaw.offline.last_act import LastAct, Undoable
 from microclaw.offline.memory import is_for_the_board, parse_memory
-from microclaw.offline.names import asked_name, names_to_pins, told_name
-from microclaw.offline.parse import Parse, Values
-from microclaw.offline.pins import NO_DEVICE, pads_to_pins, split_unit
+from microclaw.offline.names import names_to_pins, told_name
+from microclaw.offline.parse import Parse
+from microclaw.offline.pins import NO_DEVICE, pads_to_pins
 from microclaw.offline.references import on_target, referred, with_target
-from microclaw.offline.schedules import parse_schedule
 from microclaw.offline.sentences import MAX_SENTENCE_CHARS, english
 
 ADD_A_MODEL: Final = (
@@ -130,10 +128,6 @@ class SentenceReader(Struct):
         """Read a sentence for one board, without its name."""
         device = named or self.known.meant
         text = pads_to_pins(text, device.board if device else None)
-        if (asked := asked_name(text, self.known)) is not None:
-            values: Values = {"name": asked.name, "pin": asked.pin}
-            where = Parse("pin_named", values | ({"where": asked.device} if asked.device else {}))
-            return self._reading(where, device, named=named is not None)
         order = program_order(text, self.known, named)
         if isinstance(order, Say):
             return Reading(order)
@@ -153,7 +147,7 @@ class SentenceReader(Struct):
         found = referred(text, act, elsewhere=named is not None and named.name != act.device)
         if found is None:
             meant = with_target(text, act)
-            parse = _parsed(meant) if isinstance(meant, str) else None
+            parse = english().parse(meant) if isinstance(meant, str) else None
             if parse is None or parse.loose:
                 return None if parse is not None or not isinstance(meant, Say) else Reading(meant, refers=True)
             found, text = on_target(parse, act), str(meant)
@@ -162,7 +156,7 @@ class SentenceReader(Struct):
         return self._reading(found, there, named=there is not None, said=text, refers=True)
 
     def _by_template(self, text: str, named: KnownDevice | None, said: str) -> Reading:
-        parse = _parsed(text)
+        parse = english().parse(text)
         if parse is None or parse.loose:
             if is_in_other_letters(self.said):
                 return Reading(Say("Without a model I understand only English.", *_ENGLISH_ONLY))
@@ -175,25 +169,10 @@ class SentenceReader(Struct):
             if self.act is None and english().reference(normalize_quantities(text).replace(",", "")) is not None:
                 return Reading(Say(_NOTHING, "ambiguous", _WHOLE_SENTENCE))
             return _not_understood(text)
-        if parse.kind == "past":
-            return Reading(past_of(parse, self.act), refers=True)
         newest = self.undoable[-1] if self.undoable else None
         if parse.kind == "undo" and newest is not None and named is None:
             parse = replace(newest, values=newest.values | {"undo": True})
         return self._reading(parse, named, named=named is not None, said=said)
-
-
-def _parsed(text: str) -> Parse | None:
-    """The sentence by a schedule's or another template; a unit ("in fahrenheit") is of a sensor's reading."""
-    parse = parse_schedule(text, english()) or english().parse(text)
-    bare, unit = split_unit(text)
-    if unit is None:
-        return parse
-    without = english().parse(bare)
-    parse = without if without is not None and without.kind == "read_sensor" else parse
-    if parse is None or parse.kind != "read_sensor":
-        return parse
-    return replace(parse, values=parse.values | {"unit": unit})
 
 
 def _not_understood(text: str) -> Reading:

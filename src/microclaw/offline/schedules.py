@@ -9,12 +9,12 @@ from typing import Any, Final
 from msgspec import structs
 
 from microclaw.language.quantities import normalize_quantities
-from microclaw.language.times import SUN, When, open_question, split_when, when_text
+from microclaw.language.times import SUN, When, open_question, when_text
 from microclaw.offline.apps import program_order
 from microclaw.offline.decision import Act, Context, Decision, Say
 from microclaw.offline.parse import Parse
 from microclaw.offline.programs import seconds
-from microclaw.offline.sentences import NEVER_LATER, Sentences, of_two_times
+from microclaw.offline.sentences import Sentences
 
 EXAMPLES: Final = ("every weekday at 7 turn on pin 4",)
 
@@ -23,33 +23,9 @@ ENDLESS: Final = frozenset({"blink", "fade", "rainbow", "servo_sweep", "led_blin
 """The kinds that go on until they are stopped, each with a pace."""
 _PACE_SLOTS: Final = frozenset({"ms", "period_ms", "period_ms_ns", "for_ms"})
 _AT_THE_END: Final = re.compile(r"\S in \d+ ms\b(?! from)")
-_REMIND_IN: Final = re.compile(r"(?:please )?(remind (?:me|us)) (?:in|after) (\d+) ms\b ?(.*)")
 _POLITE: Final = re.compile(r"^(?:(?:please|can you|could you|would you) )+", re.I)
 _TIME_WORDS: Final = 5  # of a time amid a sentence: "on 3 December at 14:00"
 _REMINDER: Final = re.compile(r"remind (?:me|us)\b ?(.*)", re.S)
-
-
-def parse_schedule(text: str, sentences: Sentences) -> Parse | None:
-    """The parse of a reminder, or of a sentence with an hour that may be morning or evening; else None."""
-    said = normalize_quantities(text)
-    remind = _REMIND_IN.fullmatch(said)
-    if remind is not None:
-        what = f"{remind[1]} {remind[3]}".strip()
-        return Parse("schedule", {"what": what}, when=When(delay_ms=int(remind[2])))
-    timed = split_when(said, bare_hour=True)
-    if timed is None:
-        return None
-    what, when = timed
-    asked = _POLITE.sub("", what)
-    if _REMINDER.match(asked):
-        return Parse("schedule", {"what": asked}, when=when)
-    whole = sentences.parse(text) if when.hour is not None else None
-    if when.hour is None or (whole is not None and whole.kind != "schedule"):
-        return None
-    inner = sentences.parse(what)
-    if inner is None or inner.kind in {"schedule", *NEVER_LATER} or of_two_times(inner, said, what):
-        return None
-    return Parse("schedule", {"what": what}, loose=inner.loose, when=when)
 
 
 def decide_schedule(at: Context, sentences: Sentences, inner: Callable[[Context], Decision]) -> Decision:

@@ -17,7 +17,8 @@ from msgspec.structs import replace
 
 from microclaw.language.numbers import tag_numbers
 from microclaw.language.quantities import normalize_quantities
-from microclaw.language.times import split_when
+from microclaw.language.times import When, split_when
+from microclaw.offline.decision import Say
 from microclaw.offline.parse import Parse, Values
 
 if TYPE_CHECKING:
@@ -29,9 +30,10 @@ PARSES_KEPT = 64
 _TEMPLATES = ("words", "programs", "lights", "now", "manage", "refused")  # help lists the kinds in this order
 _WITH_ANY_NAME = frozenset({"remove_app", "app_status"})  # any words at all may be a program's name there
 _NO_NAME = re.compile(r"\bpin \d|\b(?:and|but)\b|\bon \w|(?:\S+ ){3}")  # more likely the rest of a sentence
-NEVER_LATER = frozenset({"past", "clock", "list_schedules", "cancel_schedule"})
-"""Sentences about a time that is not when to do them."""
+_NEVER_LATER = frozenset({"clock", "list_schedules", "cancel_schedule"})  # the time in them is not when to do them
+_POLITE = re.compile(r"^(?:(?:please|can you|could you|would you) )+")
 _REMINDER = re.compile(r"^remind (?:me|us)\b")
+_REMIND_IN = re.compile(r"(?:please )?(remind (?:me|us)) (?:in|after) (\d+) ms\b ?(.*)")
 # Words that make another sentence: both have them, or neither has.
 _TELLING = re.compile(
     r"\b(?:on|off|high|low|no|not|never|\w+n[’']?t|cannot|without|unless|except|but|or|and|if|when|while|until|before|"
@@ -56,12 +58,13 @@ class Sentences:
         near: Mapping[str, Sequence[str]],
         refused: Mapping[str, Sequence[str]],
         words: Iterable[str],
+        answers: Mapping[str, Say],
     ) -> None:
         self._intents = intents
         self._refused = {
             reason: re.compile(rf"(?<![\w'-])(?:{'|'.join(found)})(?![\w'-])") for reason, found in refused.items()
         }
-        self.examples = examples
+        self.examples, self.answers = examples, answers
         self._filler = _one_of(filler)
         self._known = [(tag_numbers(text), meant) for meant, said in near.items() for text in (meant, *said)]
         self._words = frozenset(words)
@@ -126,18 +129,26 @@ class Sentences:
         return replace(found, loose=True) if found is not None else None
 
     def _timed(self, said: str) -> Parse | None:
+        """The parse of a sentence, of one that names a time as a schedule."""
+        if (remind := _REMIND_IN.fullmatch(said)) is not None:
+            what = f"{remind[1]} {remind[3]}".strip()
+            return Parse("schedule", {"what": what}, when=When(delay_ms=int(remind[2])))
         timed = split_when(said)
         if timed is None:
-            return self._recognize(said)
-        what, when = timed
+            whole = self._recognize(said)
+            timed = split_when(said, bare_hour=True) if whole is None else None
+            if timed is None:
+                return whole
+        what, when = _POLITE.sub("", timed[0]), timed[1]
+        schedule = Parse("schedule", {"what": what}, when=when)
+        if _REMINDER.match(what):
+            return schedule
         meant = self._recognize(what)
-        if meant is not None and meant.kind in NEVER_LATER:
-            return replace(meant, when=when)
-        if meant is not None and meant.kind in _WITH_ANY_NAME and _NOT.search(what):
+        if meant is None or _of_a_part(meant, said, what):
             return None
-        if (meant is None and not _REMINDER.search(what)) or (meant is not None and of_two_times(meant, said, what)):
-            return None
-        return Parse("schedule", {"what": what}, when=when)
+        if meant.kind in _NEVER_LATER:
+            return replace(meant, when=when) if when.hour is None else None
+        return None if meant.kind in _WITH_ANY_NAME and _NOT.search(what) else schedule
 
     def reference(self, said: str) -> Parse | None:
         """Read a sentence in its normal form about the last act; None where no template of references.toml fits."""
@@ -173,7 +184,7 @@ class Sentences:
         return {one: _stems(one) for one in known.values()}
 
 
-def of_two_times(meant: Parse, said: str, what: str) -> bool:
+def _of_a_part(meant: Parse, said: str, what: str) -> bool:
     """True if the time may be of a part alone: "turn on pin 4 and pin 5 off in 3 s", "stop the 7 o'clock alarm"."""
     if meant.kind == "remove_app":
         return what not in said
@@ -188,14 +199,16 @@ def english() -> Sentences:
     merged: dict[str, Any] = {}
     for name in _TEMPLATES:
         merge_dict(merged, _data(name))
-    near = near_sentences()
+    near, unsafe = near_sentences(), _data("unsafe")
+    answers = {name: kind["answer"] for name, kind in merged["intents"].items() if "answer" in kind}
     return Sentences(
         Intents.from_dict(merged),
         {name: kind["example"] for name, kind in merged["intents"].items() if "example" in kind},
         merged["filler"],
         near,
-        _data("unsafe")["dangers"],
+        unsafe["dangers"],
         (*_words(merged), *_words(near)),
+        {name: Say(**answer) for name, answer in (answers | unsafe["answers"]).items()},
     )
 
 
