@@ -184,7 +184,7 @@ def _decide(at: Context) -> Decision:
 
 
 def _schedule(at: Context) -> Decision:
-    return schedules.decide_schedule(at, english(), _act)
+    return schedules.decide_schedule(at, _act)
 
 
 def _act(at: Context) -> Decision:

@@ -32,7 +32,7 @@ _WITH_ANY_NAME = frozenset({"remove_app", "app_status"})  # any words at all may
 _NO_NAME = re.compile(r"\bpin \d|\b(?:and|but)\b|\bon \w|(?:\S+ ){3}")  # more likely the rest of a sentence
 _NEVER_LATER = frozenset({"clock", "list_schedules", "cancel_schedule"})  # the time in them is not when to do them
 _POLITE = re.compile(r"^(?:(?:please|can you|could you|would you) )+")
-_REMINDER = re.compile(r"^remind (?:me|us)\b")
+REMINDER = re.compile(r"^remind (?:me|us)\b")
 _REMIND_IN = re.compile(r"(?:please )?(remind (?:me|us)) (?:in|after) (\d+) ms\b ?(.*)")
 # Words that make another sentence: both have them, or neither has.
 _TELLING = re.compile(
@@ -141,7 +141,7 @@ class Sentences:
                 return whole
         what, when = _POLITE.sub("", timed[0]), timed[1]
         schedule = Parse("schedule", {"what": what}, when=when)
-        if _REMINDER.match(what):
+        if REMINDER.match(what):
             return schedule
         meant = self._recognize(what)
         if meant is None or _of_a_part(meant, said, what):
