@@ -27,12 +27,17 @@ class Act(Struct, frozen=True):
 
 
 class Say(Struct, frozen=True):
-    """End the turn with a text. `code` is set when the request was not done; `asks` names a missing slot."""
+    """End the turn with a text. `code` is set when the request was not done; `asks` names a missing slot.
+
+    `suggested` are sentences of which a yes or a number chooses one. `refers`: it is about the last act, or nothing.
+    """
 
     text: str
     code: str | None = None
     next_step: str | None = None
     asks: Slot | None = None
+    suggested: tuple[str, ...] = ()
+    refers: bool = False
 
 
 Decision: TypeAlias = Act | Say
@@ -61,7 +66,7 @@ class Result:
 class Context(Struct, frozen=True):
     """A parsed sentence: its text, the devices, the device it is for, and the tool results so far.
 
-    `each`: a sentence for several boards as it is read for each of them.
+    `each`: a sentence for several boards as it is read for each of them. `refers`: it is about the last act.
     """
 
     parse: Parse
@@ -71,6 +76,7 @@ class Context(Struct, frozen=True):
     named: bool  # the sentence itself names the device
     results: tuple[Result, ...] = ()
     each: tuple[Context, ...] = ()
+    refers: bool = False
 
     def on_device(self, **arguments: Any) -> dict[str, Any]:
         """A tool call's arguments, with the device when the sentence names it."""

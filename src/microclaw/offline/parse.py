@@ -9,7 +9,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from microclaw.language.times import When
-from microclaw.language.yes_no import plain, said_no, said_yes
+from microclaw.language.yes_no import plain, said_yes
 
 Values: TypeAlias = dict[str, int | str | bool]
 PinSlot: TypeAlias = Literal["pin", "pin_2", "pin_3", "pin_4", "pin_5", "pin_6", "pin_7", "pin_8"]
@@ -57,9 +57,6 @@ class Question(Struct, frozen=True):
     said: str
     device: str | None = None  # where the sentence named one
     reading: str = ""  # the sentence that a yes stands for
-
-    def is_declined(self, answer: str) -> bool:
-        return said_no(answer)
 
     def completed(self, answer: str) -> Parse | None:
         """The parse with the value that was asked for; None if the answer is a sentence of its own."""

@@ -42,14 +42,6 @@ _OF_IT: Final = re.compile(r"(?:please )?\w+ (?:it|that|this)\b", re.IGNORECASE)
 _OF_PINS: Final = frozenset({"set_pin", "toggle_pin", "dim_pin", "read_pin", "read_adc"})  # with a pin: nothing else
 
 
-class Reading(Struct, frozen=True):
-    """The parsed sentence with its context, or an answer if there is nothing to do. `suggested`: what it may mean."""
-
-    found: Context | Say
-    refers: bool = False  # to the last act, or to nothing
-    suggested: tuple[str, ...] = ()
-
-
 class SentenceReader(Struct):
     """Reads one sentence. `act` is the last act of its chat, `undoable` all acts that undo goes back through."""
 
@@ -59,7 +51,7 @@ class SentenceReader(Struct):
     act: LastAct | None
     undoable: Undoable
 
-    def read(self) -> Reading:
+    def read(self) -> Context | Say:
         if len(self.said) > MAX_SENTENCE_CHARS:
             return _not_understood(self.said[:MAX_SENTENCE_CHARS])
         if self.act is not None and self.act.device is not None and self._named(self.act.device) is None:
@@ -80,11 +72,11 @@ class SentenceReader(Struct):
         named: bool = False,
         said: str | None = None,
         refers: bool = False,
-    ) -> Reading:
+    ) -> Context:
         there = device or self.known.meant
-        return Reading(Context(parse, said or self.said, self.known, there, named, self.results), refers)
+        return Context(parse, said or self.said, self.known, there, named, self.results, refers=refers)
 
-    def _of_memory(self) -> Reading | None:
+    def _of_memory(self) -> Context | None:
         said = self.said
         memory = parse_memory(said)
         told = _NO.sub("", said).strip().rstrip(".!")
@@ -92,16 +84,16 @@ class SentenceReader(Struct):
             memory = Parse("remember", {"text": told})
         return None if memory is None or is_for_the_board(memory, said, english()) else self._reading(memory)
 
-    def _of_boards(self) -> Reading:
+    def _of_boards(self) -> Context | Say:
         self.said = said = with_written_names(self.said, self.known)
         chosen = chosen_boards(said, self.known)
         if isinstance(chosen, Say):
-            return Reading(chosen)
+            return chosen
         if chosen is None:
             return self._of_board(said, None)
         if len(chosen.devices) == 1:
             return self._of_board(chosen.rest, chosen.devices[0])
-        return Reading(self._of_each(chosen))
+        return self._of_each(chosen)
 
     def _of_each(self, chosen: Chosen) -> Context | Say:
         """The sentence as each board reads it, or why it is not done on several."""
@@ -112,7 +104,7 @@ class SentenceReader(Struct):
             return NO_DEVICE
         self.act, each = None, list[Context]()
         for device in chosen.devices:
-            found = self._of_board(chosen.rest, device).found
+            found = self._of_board(chosen.rest, device)
             if isinstance(found, Say):
                 return found
             if found.device is not device:
@@ -124,13 +116,13 @@ class SentenceReader(Struct):
             each.append(replace(found, parse=confirmed, said=chosen.rest, named=True, results=()))
         return Context(each[0].parse, self.said, self.known, None, chosen.named, self.results, tuple(each))
 
-    def _of_board(self, text: str, named: KnownDevice | None) -> Reading:
+    def _of_board(self, text: str, named: KnownDevice | None) -> Context | Say:
         """Read a sentence for one board, without its name."""
         device = named or self.known.meant
         text = pads_to_pins(text, device.board if device else None)
         order = program_order(text, self.known, named)
         if isinstance(order, Say):
-            return Reading(order)
+            return order
         if order is not None:
             having = [one for one in self.known.devices if has_app(one, order.word("app") or "")]
             there = named or (having[0] if order.kind != "remove_app" and len(having) == 1 else None)
@@ -139,7 +131,7 @@ class SentenceReader(Struct):
         about = self._of_last_act(with_pins, named) if self.act is not None else None
         return about or self._by_template(with_pins, named, with_pins if with_pins != text else self.said)
 
-    def _of_last_act(self, text: str, named: KnownDevice | None) -> Reading | None:
+    def _of_last_act(self, text: str, named: KnownDevice | None) -> Context | Say | None:
         """Read a sentence about the last act, by itself or with the act's target in the place of "it"."""
         act = self.act
         assert act is not None
@@ -149,25 +141,25 @@ class SentenceReader(Struct):
             meant = with_target(text, act)
             parse = english().parse(meant) if isinstance(meant, str) else None
             if parse is None or parse.loose:
-                return None if parse is not None or not isinstance(meant, Say) else Reading(meant, refers=True)
+                return replace(meant, refers=True) if isinstance(meant, Say) else None
             found, text = on_target(parse, act), str(meant)
         if isinstance(found, Say):
-            return Reading(found, refers=True)
+            return replace(found, refers=True)
         return self._reading(found, there, named=there is not None, said=text, refers=True)
 
-    def _by_template(self, text: str, named: KnownDevice | None, said: str) -> Reading:
+    def _by_template(self, text: str, named: KnownDevice | None, said: str) -> Context | Say:
         parse = english().parse(text)
         if parse is None or parse.loose:
             if is_in_other_letters(self.said):
-                return Reading(Say("Without a model I understand only English.", *_ENGLISH_ONLY))
+                return Say("Without a model I understand only English.", *_ENGLISH_ONLY)
             if said_yes(self.said) or said_no(self.said):
                 waits = "Nothing waits for a yes" if said_yes(self.said) else "There is nothing to undo"
-                return Reading(Say(f"{waits} in this chat.", NOTHING_WAITS), refers=True)
+                return Say(f"{waits} in this chat.", NOTHING_WAITS, refers=True)
         if (unknown := unknown_device(self.said, parse, self.known)) is not None:
-            return Reading(unknown)
+            return unknown
         if parse is None:
             if self.act is None and english().reference(normalize_quantities(text).replace(",", "")) is not None:
-                return Reading(Say(_NOTHING, "ambiguous", _WHOLE_SENTENCE))
+                return Say(_NOTHING, "ambiguous", _WHOLE_SENTENCE)
             return _not_understood(text)
         newest = self.undoable[-1] if self.undoable else None
         if parse.kind == "undo" and newest is not None and named is None:
@@ -175,17 +167,17 @@ class SentenceReader(Struct):
         return self._reading(parse, named, named=named is not None, said=said)
 
 
-def _not_understood(text: str) -> Reading:
+def _not_understood(text: str) -> Context | Say:
     """The answer. What speaks of nothing that a sentence may be about leaves the last act as it is."""
     if no_pin := _NO_PIN.search(text):
-        return Reading(Say(f"There is no {no_pin[0]}, so I did nothing.", "ambiguous", "for example: turn on pin 4"))
+        return Say(f"There is no {no_pin[0]}, so I did nothing.", "ambiguous", "for example: turn on pin 4")
     pins = _PIN.findall(text)
     examples = [_PIN.sub(pins[0], one, 1) if len(pins) == 1 else one for one in english().nearest(text)]
     shown = numbered(examples) if len(examples) > 1 else "".join(examples)
     meant = f"Did you mean: {shown}?" if examples else "Ask: what can you do."
     of_act = not re.search(r"\d", text) and (not examples or _OF_IT.match(text) is not None)
-    answer = Say(f"I did not understand that, so I did nothing. {meant}", "not_understood", ADD_A_MODEL)
-    return Reading(answer, of_act, tuple(examples))
+    text = f"I did not understand that, so I did nothing. {meant}"
+    return Say(text, "not_understood", ADD_A_MODEL, suggested=tuple(examples), refers=of_act)
 
 
 def numbered(suggested: Sequence[str]) -> str:
