@@ -10,9 +10,8 @@ from tests.offline.conftest import Ask, answered, called
 from tests.offline.turns import WORLDS, Chat, converse
 
 from microclaw.models.protocol import AssistantReply, DeviceContext, KnownApp
-from microclaw.offline.decision import Context, Result
+from microclaw.offline.decision import Context, Parse, Question, Result
 from microclaw.offline.last_act import DialogueState, LastAct, Undoable, state_after, undoable_after
-from microclaw.offline.parse import Parse, Question
 
 
 def deployed(kind: str, text: str = "as tried", *, verified: bool = True) -> dict[str, Any]:

@@ -7,9 +7,8 @@ from datetime import datetime
 from typing import Final
 
 from microclaw.models.protocol import KnownApp
-from microclaw.offline.decision import CORRECT, Act, Context, Decision, Result, Say, ask, capital
+from microclaw.offline.decision import CORRECT, PIN_SLOTS, Act, Context, Decision, Result, Say, ask, capital
 from microclaw.offline.paces import duty_of
-from microclaw.offline.parse import PIN_SLOTS
 from microclaw.offline.pins import PinTarget, board_of, pin_target, pin_user, sensor_of, with_state
 from microclaw.offline.sentences import english
 

@@ -12,8 +12,7 @@ from msgspec.structs import replace
 from microclaw.language.quantities import normalize_quantities
 from microclaw.language.times import split_when
 from microclaw.models.protocol import DeviceContext, KnownDevice
-from microclaw.offline.decision import Act, Context, Decision, Result, Say, failure
-from microclaw.offline.parse import Parse
+from microclaw.offline.decision import Act, Context, Decision, Parse, Result, Say, failure
 from microclaw.offline.pins import pin_target
 
 App: TypeAlias = Mapping[str, Any]

@@ -15,9 +15,8 @@ from msgspec.structs import replace
 
 from microclaw.models.protocol import DeviceContext, KnownDevice
 from microclaw.offline.apps import ON_BOARDS, known_apps, matching, taking_off
-from microclaw.offline.decision import Act, CannotDo, Context, Decision, Say, capital, failure
+from microclaw.offline.decision import Act, CannotDo, Context, Decision, Parse, Say, capital, failure
 from microclaw.offline.last_act import PROGRAMS_ON_PINS
-from microclaw.offline.parse import Parse
 from microclaw.offline.references import each_call
 from microclaw.offline.sentences import english
 

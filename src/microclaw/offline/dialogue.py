@@ -19,7 +19,18 @@ from microclaw.offline import schedules
 from microclaw.offline.actions import ACTIONS
 from microclaw.offline.apps import APPS, ON_BOARDS, is_of_all
 from microclaw.offline.boards import answered_device, decide_for_each
-from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result, Say, failure, this_turn
+from microclaw.offline.decision import (
+    Act,
+    CannotDo,
+    Context,
+    Decision,
+    Parse,
+    Question,
+    Result,
+    Say,
+    failure,
+    this_turn,
+)
 from microclaw.offline.last_act import (
     DialogueState,
     act_after,
@@ -28,7 +39,6 @@ from microclaw.offline.last_act import (
 )
 from microclaw.offline.memory import EXAMPLES as MEMORY_EXAMPLES
 from microclaw.offline.memory import MEMORY
-from microclaw.offline.parse import Parse, Question
 from microclaw.offline.pins import board_of
 from microclaw.offline.programs import PROGRAMS, as_light
 from microclaw.offline.reading import SentenceReader, numbered

@@ -13,9 +13,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.models.protocol import AssistantReply, Message
-from microclaw.offline.decision import Context, Result, Say, plain_line
+from microclaw.offline.decision import PIN_SLOTS, Context, Parse, Question, Result, Say, Values, plain_line
 from microclaw.offline.names import told_name
-from microclaw.offline.parse import PIN_SLOTS, Parse, Question, Values
 from microclaw.offline.programs import PROGRAMS
 
 PROGRAMS_ON_PINS: Final = frozenset(PROGRAMS) - {"read_sensor_every"}

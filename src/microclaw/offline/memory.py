@@ -9,8 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from microclaw.offline.decision import Act, Context, Decision, Say, plain_line
-from microclaw.offline.parse import Parse
+from microclaw.offline.decision import Act, Context, Decision, Parse, Say, plain_line
 from microclaw.offline.sentences import Sentences
 
 EXAMPLES: Final = ("remember that the relay is on pin 4", "what do you remember", "forget the relay")

@@ -10,8 +10,7 @@ from msgspec import Struct
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.models.protocol import KnownApp
-from microclaw.offline.decision import CannotDo, Context, Say, ask
-from microclaw.offline.parse import Slot
+from microclaw.offline.decision import CannotDo, Context, Say, Slot, ask
 
 
 class Quantity(Struct, frozen=True):

@@ -15,9 +15,8 @@ from msgspec.structs import replace
 
 from microclaw.boards.pins import check_pin
 from microclaw.errors import ConfigError, PinRefused
-from microclaw.offline.decision import Act, Context, Decision, Result, Say, ask, capital
+from microclaw.offline.decision import PIN_SLOTS, Act, Context, Decision, Parse, Result, Say, ask, capital
 from microclaw.offline.paces import duty_of, exact_ms, half_period_ms, pace_ms, square_wave
-from microclaw.offline.parse import PIN_SLOTS, Parse
 from microclaw.offline.pins import (
     PinTarget,
     Quantity,

@@ -13,17 +13,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.events import NOTHING_WAITS
-from microclaw.language.foreign import is_in_other_letters
 from microclaw.language.quantities import normalize_quantities
 from microclaw.language.yes_no import said_no, said_yes
 from microclaw.models.protocol import DeviceContext, KnownDevice
 from microclaw.offline.apps import has_app, program_order
 from microclaw.offline.boards import EXCEPT, ON_MANY, Chosen, chosen_boards, unknown_device, with_written_names
-from microclaw.offline.decision import Context, Result, Say
+from microclaw.offline.decision import Context, Parse, Result, Say
 from microclaw.offline.last_act import LastAct, Undoable
 from microclaw.offline.memory import is_for_the_board, parse_memory
 from microclaw.offline.names import names_to_pins, told_name
-from microclaw.offline.parse import Parse
 from microclaw.offline.pins import NO_DEVICE, pads_to_pins
 from microclaw.offline.references import on_target, referred, with_target
 from microclaw.offline.sentences import MAX_SENTENCE_CHARS, english
@@ -32,7 +30,6 @@ ADD_A_MODEL: Final = (
     "for any sentence set ANTHROPIC_API_KEY, OPENAI_API_KEY, or OPENAI_BASE_URL for a free local model "
     "(Ollama: OPENAI_BASE_URL=http://localhost:11434/v1), then start the host again"
 )
-_ENGLISH_ONLY: Final = ("not_understood", f"say it in English, as in: turn on pin 4; {ADD_A_MODEL}")
 _NOTHING: Final = "Nothing was done in this chat just now that this can be about, so I did nothing."
 _WHOLE_SENTENCE: Final = "say the whole sentence, as in: blink pin 2 every 200 ms"
 _NO_PIN: Final = re.compile(r"\b(?:pin|gpio|io) (?:-\s?\d[\d.]*|\d+\.\d+)", re.I)
@@ -149,12 +146,9 @@ class SentenceReader(Struct):
 
     def _by_template(self, text: str, named: KnownDevice | None, said: str) -> Context | Say:
         parse = english().parse(text)
-        if parse is None or parse.loose:
-            if is_in_other_letters(self.said):
-                return Say("Without a model I understand only English.", *_ENGLISH_ONLY)
-            if said_yes(self.said) or said_no(self.said):
-                waits = "Nothing waits for a yes" if said_yes(self.said) else "There is nothing to undo"
-                return Say(f"{waits} in this chat.", NOTHING_WAITS, refers=True)
+        if said_yes(self.said) or said_no(self.said):
+            waits = "Nothing waits for a yes" if said_yes(self.said) else "There is nothing to undo"
+            return Say(f"{waits} in this chat.", NOTHING_WAITS, refers=True)
         if (unknown := unknown_device(self.said, parse, self.known)) is not None:
             return unknown
         if parse is None:

@@ -17,10 +17,21 @@ from microclaw.boards.pins import check_pin
 from microclaw.boards.profile import PinUse
 from microclaw.errors import PinRefused
 from microclaw.language.quantities import normalize_quantities
-from microclaw.offline.decision import CORRECT, Act, Context, Decision, Result, Say, ask, capital
+from microclaw.offline.decision import (
+    CORRECT,
+    PIN_SLOTS,
+    Act,
+    Context,
+    Decision,
+    Parse,
+    Result,
+    Say,
+    Values,
+    ask,
+    capital,
+)
 from microclaw.offline.last_act import ON_SEVERAL, PROGRAMS_ON_PINS, LastAct
 from microclaw.offline.paces import half_period_ms, pace_ms, time_values, without_pace
-from microclaw.offline.parse import PIN_SLOTS, Parse, Values
 from microclaw.offline.pins import board_of
 from microclaw.offline.sentences import english
 

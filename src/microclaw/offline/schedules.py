@@ -11,8 +11,7 @@ from msgspec import structs
 from microclaw.language.quantities import normalize_quantities
 from microclaw.language.times import SUN, When, open_question, when_text
 from microclaw.offline.apps import program_order
-from microclaw.offline.decision import Act, Context, Decision, Say
-from microclaw.offline.parse import Parse
+from microclaw.offline.decision import Act, Context, Decision, Parse, Say
 from microclaw.offline.programs import seconds
 from microclaw.offline.sentences import REMINDER, english
 

@@ -18,8 +18,7 @@ from msgspec.structs import replace
 from microclaw.language.numbers import tag_numbers
 from microclaw.language.quantities import normalize_quantities
 from microclaw.language.times import When, split_when
-from microclaw.offline.decision import Say
-from microclaw.offline.parse import Parse, Values
+from microclaw.offline.decision import Parse, Say, Values
 
 if TYPE_CHECKING:
     from hassil import Intents
@@ -48,26 +47,24 @@ _COMMON = frozenset({"the", "and", "what", "you", "can", "when", "for", "with"})
 
 
 class Sentences:
-    """The sentences of one language that work without a model. `refused`: phrases never acted on, by the reason."""
+    """The English sentences that work without a model, read once from the package's data (hassil is imported here)."""
 
-    def __init__(
-        self,
-        intents: Intents,
-        examples: Mapping[str, str],
-        filler: Sequence[str],
-        near: Mapping[str, Sequence[str]],
-        refused: Mapping[str, Sequence[str]],
-        words: Iterable[str],
-        answers: Mapping[str, Say],
-    ) -> None:
-        self._intents = intents
-        self._refused = {
-            reason: re.compile(rf"(?<![\w'-])(?:{'|'.join(found)})(?![\w'-])") for reason, found in refused.items()
-        }
-        self.examples, self.answers = examples, answers
-        self._filler = _one_of(filler)
+    def __init__(self) -> None:
+        from hassil import Intents, merge_dict
+
+        merged: dict[str, Any] = {}
+        for name in _TEMPLATES:
+            merge_dict(merged, _data(name))
+        near, unsafe = near_sentences(), _data("unsafe")
+        intents = merged["intents"]
+        answers = {name: kind["answer"] for name, kind in intents.items() if "answer" in kind} | unsafe["answers"]
+        self.answers = {name: Say(**answer) for name, answer in answers.items()}
+        self.examples = {name: kind["example"] for name, kind in intents.items() if "example" in kind}
+        self._intents = Intents.from_dict(merged)
+        self._refused = {reason: _one_of(phrases) for reason, phrases in unsafe["dangers"].items()}
+        self._filler = _one_of(map(re.escape, sorted(merged["filler"], key=len, reverse=True)))
         self._known = [(tag_numbers(text), meant) for meant, said in near.items() for text in (meant, *said)]
-        self._words = frozenset(words)
+        self._words = frozenset((*_words(merged), *_words(near)))
         self.parse = lru_cache(PARSES_KEPT)(self.parse_anew)  # a turn asks again after each tool
 
     def parse_anew(self, text: str) -> Parse | None:
@@ -193,23 +190,7 @@ def _of_a_part(meant: Parse, said: str, what: str) -> bool:
 
 @cache
 def english() -> Sentences:
-    """The English sentences, read once from the package's data (hassil is imported here, at first use)."""
-    from hassil import Intents, merge_dict
-
-    merged: dict[str, Any] = {}
-    for name in _TEMPLATES:
-        merge_dict(merged, _data(name))
-    near, unsafe = near_sentences(), _data("unsafe")
-    answers = {name: kind["answer"] for name, kind in merged["intents"].items() if "answer" in kind}
-    return Sentences(
-        Intents.from_dict(merged),
-        {name: kind["example"] for name, kind in merged["intents"].items() if "example" in kind},
-        merged["filler"],
-        near,
-        unsafe["dangers"],
-        (*_words(merged), *_words(near)),
-        {name: Say(**answer) for name, answer in (answers | unsafe["answers"]).items()},
-    )
+    return Sentences()
 
 
 @cache
@@ -233,9 +214,8 @@ def _data(name: str) -> dict[str, Any]:
     return tomllib.loads((folder / f"{name}.toml").read_text(encoding="utf-8"))
 
 
-def _one_of(phrases: Sequence[str]) -> re.Pattern[str]:
-    longest_first = sorted(phrases, key=len, reverse=True)
-    return re.compile(rf"(?<![\w-])(?:{'|'.join(re.escape(p) for p in longest_first)})(?![\w-])")
+def _one_of(patterns: Iterable[str]) -> re.Pattern[str]:
+    return re.compile(rf"(?<![\w'-])(?:{'|'.join(patterns)})(?![\w'-])")
 
 
 def _words(value: Any) -> Iterator[str]:
