@@ -2,47 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
-from microclaw.models.protocol import KnownApp
 from microclaw.offline.decision import CORRECT, PIN_SLOTS, Act, Context, Decision, Result, Say, ask, capital
 from microclaw.offline.paces import duty_of
-from microclaw.offline.pins import PinTarget, board_of, pin_target, pin_user, sensor_of, with_state
+from microclaw.offline.pins import PinTarget, board_of, pin_target, sensor_of
 from microclaw.offline.sentences import english
 
 _MAX_FACTS: Final = 12
+_OVER: Final = frozenset({"ended", "trapped", "dead"})  # states of a program that does nothing any more
 
 
 def _set_pin(at: Context) -> Decision:
-    """Set one pin or several in order, each to its level. All are checked before the first is set."""
+    """Set one pin or several in order, two of them each to its level. All are checked before the first is set."""
     slots = [slot for slot in PIN_SLOTS if at.parse.number(slot) is not None] or ["pin"]
     targets = [pin_target(at, slot) for slot in slots]
     if len({target.pin for target in targets}) < len(targets):
         raise ask("One of these pins is named twice, so I did nothing.", "name each once, as in: turn on pins 4 and 5")
     wanted = [at.parse.number("level") or 0] * len(targets)
-    for n in range(2, len(targets) + 1):
-        wanted[n - 1] = int(at.parse.values.get(f"level_{n}", wanted[0]))
+    if (second := at.parse.number("level_2")) is not None:
+        wanted[1] = second
     levels = [one if target.active_level else 1 - one for target, one in zip(targets, wanted, strict=True)]
-    pins, is_same = ", ".join(str(target.pin) for target in targets), len(set(wanted)) == 1
+    each = [f"{target.words} {_on(one)}" for target, one in zip(targets, wanted, strict=True)]
     done = len(at.results)
     if done < len(targets):
-        arguments = at.on_device(pin=targets[done].pin, level=levels[done])
-        if done:
-            return Act("gpio-set", arguments)
-        words = " and ".join(f"{target.words} {_on(one)}" for target, one in zip(targets, wanted, strict=True))
-        if is_same:
-            words = f"{_on(wanted[0])} {targets[0].words if len(targets) == 1 else f'pins {pins}'}"
-        return Act("gpio-set", arguments, f"turn {words}")
+        words = f"turn {' and '.join(each)}"
+        if len(set(wanted)) == 1:
+            pins = ", ".join(str(target.pin) for target in targets)
+            words = f"turn {_on(wanted[0])} {targets[0].words if len(targets) == 1 else f'pins {pins}'}"
+        return Act("gpio-set", at.on_device(pin=targets[done].pin, level=levels[done]), "" if done else words)
     if len(targets) == 1:
         return Say(f"{_state(at, targets[0], levels[0])}{_proof(at.results[-1])}.")
     proofs = "; ".join(dict.fromkeys(f.proof[1] for f in at.results if f.proof[0] != "accepted" and f.proof[1]))
     proof = f" ({proofs})" if proofs else _proof(at.results[-1])
-    if is_same:
-        return Say(f"Pins {pins} of {at.results[-1].device} are {_on(wanted[0])}{proof}.")
-    each = ", ".join(f"pin {target.pin} {_on(one)}" for target, one in zip(targets, wanted, strict=True))
-    return Say(f"Now on {at.results[-1].device}: {each}{proof}.")
+    return Say(f"Now on {at.results[-1].device}: {', '.join(each)}{proof}.")
 
 
 def _toggle_pin(at: Context) -> Decision:
@@ -70,8 +65,7 @@ def _read_pin(at: Context) -> Decision:
     target = pin_target(at)
     if not at.results:
         return Act("gpio-get", at.on_device(pin=target.pin))
-    level = int(at.results[-1].fields["level"])
-    return Say(f"{_state(at, target, level)}.")
+    return Say(f"{_state(at, target, int(at.results[-1].fields['level']))}.")
 
 
 def _read_adc(at: Context) -> Decision:
@@ -159,11 +153,9 @@ def _undo(at: Context) -> Decision:
     if not undone:
         if number is not None:
             return Act("schedule-remove", {"schedule": number}, "undo")
-        return (
-            Act(CORRECT, {"undo": list(at.parse.undoes)}, "undo")
-            if at.parse.undoes
-            else Act("undo", at.on_device(), "undo")
-        )
+        if at.parse.undoes:
+            return Act(CORRECT, {"undo": list(at.parse.undoes)}, "undo")
+        return Act("undo", at.on_device(), "undo")
     if number is not None:
         return Say(f"Undone: schedule {number} is removed.")
     told = "; ".join(str(one.fields.get("message", "undone")) for one in undone)
@@ -174,7 +166,6 @@ def _undo(at: Context) -> Decision:
 
 def _pin_facts(at: Context) -> Decision:
     board = board_of(at)
-    apps = at.device.apps if at.device else ()
     pin = at.parse.number("pin")
     if pin is None and at.parse.word("thing") is not None:
         pin = pin_target(at).pin
@@ -185,27 +176,32 @@ def _pin_facts(at: Context) -> Decision:
         return Say(f"Pin {pin} is reserved: it belongs to {known.reserved}.")
     if not at.results:
         return Act("query-wasm-apps", at.on_device())
-    apps = (*apps, *_foreign_apps(at, apps))
+    users = _pin_users(at)
     if known is None:
-        taken = {pin: pin_user(apps, pin) for app in apps for pin in (*app.pins, *app.reads, *app.uses)}
-        free = [p.number for p in board.pins.values() if not (p.reserved or p.caution) and p.number not in taken]
-        busy = "".join(f" Pin {p} is {user}." for p, user in sorted(taken.items()))
+        free = [p.number for p in board.pins.values() if not (p.reserved or p.caution) and p.number not in users]
+        busy = "".join(f" Pin {pin} is {user}." for pin, user in sorted(users.items()))
         return Say(f"Free on {board.title}: {', '.join(map(str, sorted(free)))}.{busy}")
-    used = pin_user(apps, known.number)
-    if used is not None:
-        used = with_state(used, at.results[-1].fields.get("apps", []))
-    used = used or "free"
     wired = " The board's LED is on it." if board.led and board.led.pin == pin else ""
     caution = f" Careful: {known.caution}." if known.caution else ""
+    used = users.get(known.number, "free")
     return Say(f"Pin {pin} is {used}; it can be {', '.join(sorted(known.uses))}.{wired}{caution}")
 
 
-def _foreign_apps(at: Context, ours: Sequence[KnownApp]) -> tuple[KnownApp, ...]:
-    """The running programs of others that the board lists, with the pins that it tells of them."""
-    known = {app.name for app in ours}
-    listed = at.results[-1].fields.get("apps", ())
-    others = (one for one in listed if one.get("foreign") and one.get("name") not in known and one.get("pins"))
-    return tuple(KnownApp(one["name"], uses=tuple(one["pins"])) for one in others if one.get("state") == "running")
+def _pin_users(at: Context) -> dict[int, str]:
+    """The pins with what uses each: by this host's claims, and by what the board lists of others' running programs."""
+    apps = at.device.apps if at.device else ()
+    listed = {str(one.get("name")): one for one in at.results[-1].fields.get("apps", ())}
+    users: dict[int, str] = {}
+    for name, one in listed.items():
+        if one.get("foreign") and one.get("state") == "running":
+            users |= dict.fromkeys(one.get("pins") or (), f"used by {name}")
+    for app in apps:
+        for pin in (*app.uses, *app.reads, *app.pins):
+            users[pin] = f"{app.role_of(pin)} by {app.name}"
+            if listed.get(app.name, {}).get("state") in _OVER:
+                stays = f"its level stays; {app.name} holds it for itself until: stop {app.name}"
+                users[pin] = f"not {app.role_of(pin)} any more: {app.name} has ended ({stays})"
+    return users
 
 
 _FACTS: Final[Mapping[str, tuple[str, ...]]] = {

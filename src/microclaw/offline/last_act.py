@@ -41,7 +41,8 @@ class LastAct(Struct, frozen=True):
 
     `done`: a tool carried it out; else it was refused or asked about. `changes` are the numbers that revert it, in the
     order in which they were made. `app` is its program, `replaced` says that another of that name was there before,
-    `stopped` that it was taken off again. `age` counts the answers since.
+    `stopped` that it was taken off again. `others` are pins that were given the same level just before. `age` counts
+    the answers since.
     """
 
     parse: Parse
@@ -53,6 +54,7 @@ class LastAct(Struct, frozen=True):
     replaced: bool = False
     stopped: bool = False
     schedule: int | None = None
+    others: tuple[int, ...] = ()
     age: int = 0
 
     @property
@@ -137,7 +139,9 @@ def act_after(at: Context | None, decision: Say, before: LastAct | None) -> Last
         return None  # half of it: neither done nor not done
     if kind in _ASIDES or (kind == "app_status" and before is not None and before.app == at.parse.word("app")):
         return _older(before)
-    if (pin := _spoken_of(at.parse)) is not None:
+    if kind == "remember" and (told := told_name(at.parse.word("text") or "")) is not None:
+        return LastAct(replace(at.parse, values=at.parse.values | {"pin": told.pin}), at.said, here)
+    if kind == "pin_facts" and (pin := at.parse.number("pin")) is not None:
         return LastAct(Parse("read_pin", {"pin": pin}), at.said, here)
     if kind == "undo" and not at.results:
         return before  # it was asked about, and can still be corrected
@@ -149,6 +153,7 @@ def act_after(at: Context | None, decision: Say, before: LastAct | None) -> Last
     device = at.results[-1].fields.get("device") if at.results else here
     changes = tuple(c for r in at.results if r.tool != "undo" and isinstance(c := r.fields.get("change"), int))
     act = LastAct(parse, at.said, device, done, changes)
+    act = replace(act, others=_same_before(act, before)) if not at.parse.undoes else act
     if kind == "remove_app":
         removed = _last(at.results, "uninstall-wasm-app") or _last(at.results, "switch-program")
         name = str(removed.fields.get("appName")) if removed is not None else None
@@ -171,12 +176,13 @@ def _of_many(at: Context | None) -> LastAct | None:
     return LastAct(Parse(ON_SEVERAL), at.said, changes=tuple(n for n in changes if isinstance(n, int)))
 
 
-def _spoken_of(parse: Parse) -> int | None:
-    """The pin that a question or a remembered line is about."""
-    if parse.kind == "remember":
-        told = told_name(parse.word("text") or "")
-        return told.pin if told is not None else None
-    return parse.number("pin") if parse.kind == "pin_facts" else None
+def _same_before(act: LastAct, before: LastAct | None) -> tuple[int, ...]:
+    """Pins that were just given the same level."""
+    if before is None or not act.done or not before.done or {act.kind, before.kind} != {"set_pin"}:
+        return ()
+    levels = [{one.parse.values.get(name) for name in ("level", "level_2")} - {None} for one in (act, before)]
+    is_same = levels[0] == levels[1] and len(levels[0]) == 1 and act.device == before.device
+    return tuple(dict.fromkeys((*before.others, *before.pins))) if is_same else ()
 
 
 def _older(act: LastAct | None) -> LastAct | None:

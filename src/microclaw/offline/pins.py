@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from msgspec import Struct
 
 from microclaw.boards.profile import BoardProfile
-from microclaw.models.protocol import KnownApp
 from microclaw.offline.decision import CannotDo, Context, Say, Slot, ask
 
 
@@ -103,28 +100,8 @@ def pin_target(at: Context, slot: Slot = "pin") -> PinTarget:
         return PinTarget(pin)
     if says_led:
         return _led(at)
-    if at.parse.values.get("several"):
-        example = "say it once for each pin, as in: blink pin 4"
-        raise ask("That goes for one pin at a time. Which pin first?", example, slot)
     question = "Which pin is the button on?" if slot == "button_pin" else "Which pin?"
     raise ask(question, "name it, as in: pin 4", slot)
-
-
-_OVER = frozenset({"ended", "trapped", "dead"})  # states of a program that does nothing any more
-
-
-def pin_user(apps: Sequence[KnownApp], pin: int) -> str | None:
-    """ "driven by blink"; None when no program of this host has the pin."""
-    return next((f"{role} by {app.name}" for app in apps if (role := app.role_of(pin))), None)
-
-
-def with_state(used: str, listed: Iterable[Mapping[str, Any]]) -> str:
-    """Correct `pin_user` by what the board lists: a program that has ended drives nothing any more."""
-    role, _, name = used.partition(" by ")
-    state = next((str(app.get("state")) for app in listed if app.get("name") == name), None)
-    if state in _OVER:
-        return f"not {role} any more: {name} has ended (its level stays; {name} holds it for itself until: stop {name})"
-    return used
 
 
 def sensor_of(at: Context, quantity: str) -> tuple[Quantity, int]:

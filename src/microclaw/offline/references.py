@@ -31,6 +31,7 @@ from microclaw.offline.decision import (
     capital,
 )
 from microclaw.offline.last_act import ON_SEVERAL, PROGRAMS_ON_PINS, LastAct
+from microclaw.offline.names import told_name
 from microclaw.offline.paces import half_period_ms, pace_ms, time_values, without_pace
 from microclaw.offline.pins import board_of
 from microclaw.offline.sentences import english
@@ -96,8 +97,14 @@ def referred(text: str, act: LastAct, *, elsewhere: bool = False) -> Referred:
             return _again(act)
         case "also":
             return _also(act, found, asks=text.rstrip().endswith("?") or "asks" in found.values)
+        case "state" if act.schedule is not None:
+            return Parse("list_schedules")
+        case "state" if act.runs or (act.stopped and "level" not in found.values):
+            return Parse("app_status", {"app": act.app or ""})
+        case "state" if act.kind == "dim_pin" and act.done:
+            return Say(f"I did {act.named}; how bright it is I cannot read back.")
         case "state":
-            return _state(act, is_level="level" in found.values)
+            return None  # "is it on" of a pin is read like any other sentence with its target
         case "pace" | "light" if (found.word("verb") or act.kind) not in act.kind:
             return None  # "fade it twice as fast" of what blinks
         case "pace":
@@ -121,9 +128,12 @@ def with_target(text: str, act: LastAct) -> str | Say | None:
     found = _IT.search(said)
     if found is None or not (act.pins or act.is_on_led) or act.kind == "traffic_light" or act.schedule is not None:
         return None
+    if found["all"] and act.others:  # all to which the same was done
+        pins = tuple(dict.fromkeys((*act.others, *act.pins)))[: len(PIN_SLOTS)]
+        act = replace(act, parse=replace(act.parse, values=dict(zip(PIN_SLOTS, pins, strict=False))))
     if found["all"] and len(act.pins) < 2:
         return Say("Which pins?", "ambiguous", "as in: turn off pins 4 and 5")
-    if act.stopped and act.app is not None and act.kind in PROGRAMS_ON_PINS:
+    if act.stopped and act.kind in PROGRAMS_ON_PINS and not found[0].lower().startswith("is"):
         return Say(f"Do you mean {act.app}, or only {act.target}?", "ambiguous", "start it again")
     return f"{found[1].replace('back ', '')}{act.target}{said[found.end() :].removesuffix(' again')}"
 
@@ -173,7 +183,7 @@ def _changed(act: LastAct, found: Parse) -> Parse | Say:
         return Say(f"Is {number} a pin or a level?", "ambiguous", step)
     if isinstance(number, int) and act.kind in _WITH_AMOUNT:
         milli = number * 1000
-    elif isinstance(number, int) and act.kind in _PINS_ALONE:
+    elif isinstance(number, int) and act.kind in _PINS_ALONE | {"remember"}:
         pins = (number,)
     if pins:
         return _on_pins(act, pins)
@@ -231,7 +241,7 @@ def _lighter(act: LastAct, found: Parse) -> Parse | Say:
 
 def _instead(act: LastAct, meant: Parse, *, elsewhere: bool = False) -> Referred:
     """The act that was meant, in the place of the wrong one."""
-    if not act.done or act.kind in _READS:
+    if not act.done or act.kind in _READS | {"remember"}:
         return meant
     if act.app is not None and not (act.stopped or act.replaced or elsewhere):
         return replace(meant, replaces=act.app)
@@ -250,7 +260,9 @@ def _renewed(act: LastAct, meant: Parse | Say) -> Parse | Say:
 
 
 def _on_pins(act: LastAct, pins: tuple[int, ...]) -> Parse | Say:
-    """The same on these pins instead."""
+    """The same on these pins instead; a name that was just told is of the other pin."""
+    if act.kind == "remember" and len(pins) == 1 and (told := told_name(act.parse.word("text") or "")) is not None:
+        return Parse("remember", {"text": f"the {told.name} is on pin {pins[0]}"})
     if act.kind not in _WITH_PIN:
         return _unclear(act)
     if (len(pins) > 1 and act.kind != "set_pin") or (len(act.pins) > 1 and len(pins) == 1 and _differs(act)):
@@ -259,7 +271,7 @@ def _on_pins(act: LastAct, pins: tuple[int, ...]) -> Parse | Say:
 
 
 def _without_pins(parse: Parse) -> Values:
-    gone = (*PIN_SLOTS, "thing", "several", "level_2")
+    gone = (*PIN_SLOTS, "thing", "level_2")
     return {name: value for name, value in parse.values.items() if name not in gone}
 
 
@@ -272,7 +284,7 @@ def _also(act: LastAct, found: Parse, *, asks: bool) -> Referred:
     """The same on other pins, in addition."""
     number = found.number("number")
     pins = found.pins if number is None else (number,)
-    if act.stopped or act.schedule is not None:
+    if act.stopped or act.schedule is not None or act.kind == "remember":
         return _unclear(act)
     if act.kind == "dim_pin" and number is not None:
         return Say("Do you mean that pin, or a brightness?", "ambiguous", f"same on pin {number}")
@@ -311,18 +323,6 @@ def _stop_words(act: LastAct) -> str | None:
     if act.kind == "set_pin" and act.parse.number("level") == 1 and not _differs(act):
         return f"turn off {act.target}"
     return f"dim {act.target} to 0%" if act.kind == "dim_pin" else None
-
-
-def _state(act: LastAct, *, is_level: bool) -> Referred:
-    if act.app is not None and not ((act.stopped or act.kind == "pulse") and len(act.pins) == 1 and is_level):
-        return Parse("app_status", {"app": act.app})
-    if act.schedule is not None:
-        return Parse("list_schedules")
-    if act.kind == "dim_pin" and act.done:
-        return Say(f"I did {act.named}; how bright it is I cannot read back.")
-    if len(act.pins) > 1:
-        return Say(f"Which pin: {', '.join(map(str, act.pins))}?", "ambiguous", f"is pin {act.pins[0]} on")
-    return Parse("read_pin", act.target_values) if act.pins or act.is_on_led else None
 
 
 _PIN_USES: Final[Mapping[str, PinUse]] = {"gpio-set": "output", "pwm-set": "pwm"}
