@@ -32,8 +32,8 @@ ADD_A_MODEL: Final = (
 )
 _NOTHING: Final = "Nothing was done in this chat just now that this can be about, so I did nothing."
 _WHOLE_SENTENCE: Final = "say the whole sentence, as in: blink pin 2 every 200 ms"
+_NO_NO: Final = re.compile(r"(?i)^\s*(?:no|sorry|i meant?)\b[\s,]*")
 _NO_PIN: Final = re.compile(r"\b(?:pin|gpio|io) (?:-\s?\d[\d.]*|\d+\.\d+)", re.I)
-_PIN: Final = re.compile(r"\bpin \d+\b", re.IGNORECASE)
 _NO: Final = re.compile(r"(?i)^\s*(?:no|sorry|i meant?)\b[\s,]*")
 _OF_IT: Final = re.compile(r"(?:please )?\w+ (?:it|that|this)\b", re.IGNORECASE)
 _OF_PINS: Final = frozenset({"set_pin", "toggle_pin", "dim_pin", "read_pin", "read_adc"})  # with a pin: nothing else
@@ -165,13 +165,12 @@ def _not_understood(text: str) -> Context | Say:
     """The answer. What speaks of nothing that a sentence may be about leaves the last act as it is."""
     if no_pin := _NO_PIN.search(text):
         return Say(f"There is no {no_pin[0]}, so I did nothing.", "ambiguous", "for example: turn on pin 4")
-    pins = _PIN.findall(text)
-    examples = [_PIN.sub(pins[0], one, 1) if len(pins) == 1 else one for one in english().nearest(text)]
+    examples = english().nearest(text)
     shown = numbered(examples) if len(examples) > 1 else "".join(examples)
     meant = f"Did you mean: {shown}?" if examples else "Ask: what can you do."
     of_act = not re.search(r"\d", text) and (not examples or _OF_IT.match(text) is not None)
     text = f"I did not understand that, so I did nothing. {meant}"
-    return Say(text, "not_understood", ADD_A_MODEL, suggested=tuple(examples), refers=of_act)
+    return Say(text, "not_understood", ADD_A_MODEL, suggested=examples, refers=of_act)
 
 
 def numbered(suggested: Sequence[str]) -> str:

@@ -63,7 +63,7 @@ def decide_schedule(at: Context, inner: Callable[[Context], Decision]) -> Decisi
             return decision
         if isinstance(decision, Act) and decision.words and meant.kind != "remove_on_pin":
             doing = decision.words
-    values = {name: value for name, value in structs.asdict(when).items() if value and name != "notify"}
+    values = {name: value for name, value in structs.asdict(when).items() if value}
     shown = when_text(when)
     words = f"{doing} {shown}" if when.delay_ms is None else f"{shown} {doing}"  # "fade in 3 s" has two readings
     return Act("schedule-add", at.on_device(when=values, do=doing), words)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache, cached_property, lru_cache
+from functools import cache, lru_cache
 from importlib import resources
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from microclaw.language.numbers import tag_numbers
+from microclaw.language.numbers import TaggedText, tag_numbers
 from microclaw.language.quantities import normalize_quantities
 from microclaw.language.times import When, split_when
 from microclaw.offline.decision import Parse, Say, Values
@@ -40,10 +41,8 @@ _TELLING = re.compile(
     r"current|power|pins?|stop|blink|above|below|fade|undo|boards?|programs?|memory|firmware|"
     r"(?<!be )(?<!get )(?<!is )\w+ed)\b"
 )
-_WORD = re.compile(r"[a-z]{4,}")
 _NOT = re.compile(r"\b(?:not?|never|cannot|dont|unless|\w+n['’]t)\b")
-_ALIKE = 70
-_COMMON = frozenset({"the", "and", "what", "you", "can", "when", "for", "with"})
+_SURE, _ALIKE = 70, 45  # percent
 
 
 class Sentences:
@@ -63,8 +62,10 @@ class Sentences:
         self._intents = Intents.from_dict(merged)
         self._refused = {reason: _one_of(phrases) for reason, phrases in unsafe["dangers"].items()}
         self._filler = _one_of(map(re.escape, sorted(merged["filler"], key=len, reverse=True)))
-        self._known = [(tag_numbers(text), meant) for meant, said in near.items() for text in (meant, *said)]
-        self._words = frozenset((*_words(merged), *_words(near)))
+        known = [(text, meant, True) for meant, said in near.items() for text in (meant, *said)]
+        # No undo brings back a schedule.
+        known += [(one, one, False) for kind, one in self.examples.items() if kind != "cancel_schedule"]
+        self._known = [(tag_numbers(text), tag_numbers(meant), is_near) for text, meant, is_near in known]
         self.parse = lru_cache(PARSES_KEPT)(self.parse_anew)  # a turn asks again after each tool
 
     def parse_anew(self, text: str) -> Parse | None:
@@ -75,7 +76,7 @@ class Sentences:
         said = normalize_quantities(text) if len(text) <= MAX_SENTENCE_CHARS else ""
         if not said:
             return None
-        found = self._templated(said)
+        found = self._timed(said)
         if found is not None and found.kind not in _WITH_ANY_NAME:
             return found
         for reason, phrases in self._refused.items():
@@ -86,44 +87,22 @@ class Sentences:
         return self._nearest_parse(text) if split_when(said) is None else None
 
     def _nearest_parse(self, text: str) -> Parse | None:
-        """The loose parse of the known sentence that is most alike, with the numbers of this one."""
-        said = tag_numbers(self._mended(self._filler.sub(" ", text.lower())))
-        telling = _telling(said.shape)
-        alike = {
-            number: known.shape
-            for number, (known, _) in enumerate(self._known)
-            if known.units == said.units and _telling(known.shape) == telling
-        }
-        from rapidfuzz import fuzz, process  # as in `_mended`
+        """The loose parse of the known sentence that is most alike, if all that matters is the same in both."""
+        said = tag_numbers(self._filler.sub(" ", text.lower()))
+        for known, meant, is_near, score in self._alike(said):
+            is_same = is_near and known.units == said.units and _telling(known.shape) == _telling(said.shape)
+            if is_same and score >= _SURE and not said.stray:
+                parse = self._recognize(meant.with_numbers(said))
+                return replace(parse, loose=True) if parse is not None else None
+        return None
 
-        found = process.extractOne(said.shape, alike, scorer=fuzz.token_sort_ratio, score_cutoff=_ALIKE)
-        if found is None or said.stray:
-            return None
-        parse = self._recognize(tag_numbers(self._known[found[2]][1]).with_numbers(said))
-        return replace(parse, loose=True) if parse is not None else None
+    def _alike(self, said: TaggedText) -> Iterator[tuple[TaggedText, TaggedText, bool, float]]:
+        """The known sentences that look like this one, the most alike first, each with how much."""
+        from rapidfuzz import fuzz, process  # 3.5 MB, which a host that is understood does without
 
-    def _mended(self, text: str) -> str:
-        """The sentence with each unknown word as the known one that alone is a letter away; it is only asked about."""
-        from rapidfuzz import process  # 3.5 MB, which a host without a misspelt word does without
-        from rapidfuzz.distance import OSA
-
-        def known(match: re.Match[str]) -> str:
-            if match[0] in self._words:
-                return match[0]
-            found = process.extract(match[0], self._words, scorer=OSA.distance, score_cutoff=1, limit=2)
-            # A wrong first letter is another word ("delay", "relay") more often than a slip.
-            return found[0][0] if len(found) == 1 and found[0][0][0] == match[0][0] else match[0]
-
-        return _WORD.sub(known, text)
-
-    def _templated(self, said: str) -> Parse | None:
-        """Read the sentence by a template, as it is spelled; loose where slips of the finger were mended."""
-        found = self._timed(said)
-        if found is not None:
-            return found
-        mended = normalize_quantities(self._mended(said))
-        found = self._timed(mended) if mended != said else None
-        return replace(found, loose=True) if found is not None else None
+        shapes = [known.shape for known, *_ in self._known]
+        found = process.extract(said.shape, shapes, scorer=fuzz.token_sort_ratio, score_cutoff=_ALIKE, limit=None)
+        return ((*self._known[at], score) for _, score, at in found)
 
     def _timed(self, said: str) -> Parse | None:
         """The parse of a sentence, of one that names a time as a schedule."""
@@ -165,20 +144,16 @@ class Sentences:
         return Parse(found.intent.name, values)
 
     def nearest(self, text: str, count: int = 3) -> tuple[str, ...]:
-        """The known sentences that look most like this text; none without a word in common or with a "not"."""
-        said = frozenset[str]() if _NOT.search(text.lower()) else _stems(text)
-        alike = [one for one, stems in self._stems_of_known.items() if not said.isdisjoint(stems)]
-        from rapidfuzz import fuzz, process  # as in `_mended`
-
-        found = process.extract(text.lower()[:MAX_SENTENCE_CHARS], alike, scorer=fuzz.token_sort_ratio, limit=count)
-        return tuple(example for example, _, _ in found)
-
-    @cached_property
-    def _stems_of_known(self) -> Mapping[str, frozenset[str]]:
-        examples = (one for kind, one in self.examples.items() if kind != "cancel_schedule")  # no undo brings it back
-        sentences = (*(meant for _, meant in self._known), *examples)
-        known = {re.sub(r"\d+", "1", one): one for one in sentences}  # each once, whatever its pin
-        return {one: _stems(one) for one in known.values()}
+        """The known sentences that look most like this text, with its numbers; none for one with a "not"."""
+        said = tag_numbers(self._filler.sub(" ", text.lower()[:MAX_SENTENCE_CHARS]))
+        if _NOT.search(text.lower()):
+            return ()
+        alike = [meant for _, meant, *_ in islice(self._alike(said), 3 * count)]
+        alike.sort(key=lambda meant: not set(meant.units) <= set(said.units))  # last those with a number of their own
+        found = dict.fromkeys(
+            re.sub(r"(-?\d+) milli\b", lambda m: f"{int(m[1]) / 1000:g}", one.with_numbers(said)) for one in alike
+        )
+        return tuple(found)[:count]
 
 
 def _of_a_part(meant: Parse, said: str, what: str) -> bool:
@@ -218,19 +193,6 @@ def _one_of(patterns: Iterable[str]) -> re.Pattern[str]:
     return re.compile(rf"(?<![\w'-])(?:{'|'.join(patterns)})(?![\w'-])")
 
 
-def _words(value: Any) -> Iterator[str]:
-    """Every word of the sentences' data; what stands in braces or angles is a name, no word."""
-    match value:
-        case str():
-            yield from _WORD.findall(re.sub(r"\{[^}]*\}|<[^>]*>", " ", value))
-        case dict():
-            for part in value.items():
-                yield from _words(part)
-        case list() | tuple():
-            for part in value:
-                yield from _words(part)
-
-
 def _telling(shape: str) -> frozenset[str]:
     return frozenset(_TELLING.findall(shape.replace(" on PIN", " PIN")))
 
@@ -242,8 +204,3 @@ def _plain(value: object) -> int | str | bool:
     if isinstance(value, int | float):
         return int(value)
     return str(value).strip()
-
-
-def _stems(text: str) -> frozenset[str]:
-    found = re.findall(r"[a-z]{3,}", normalize_quantities(text[:MAX_SENTENCE_CHARS]))
-    return frozenset(word.removesuffix("ing").removesuffix("s") for word in found if word not in _COMMON)
