@@ -1,4 +1,4 @@
-"""Quantities come out in one form however they are said; times are taken off a sentence; other letters are known."""
+"""Quantities come out in one form however they are said; times are taken off a sentence."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from msgspec.structs import asdict
 from tests.language.phrases import phrases
 
-from microclaw.language.foreign import is_in_other_letters
 from microclaw.language.quantities import normalize_quantities
 from microclaw.language.times import When, split_when, when_text
 
@@ -66,8 +65,3 @@ def test_a_time_in_words_is_read_as_the_same_time() -> None:
     ):  # fmt: skip
         what, when = split_when(normalize_quantities(said)) or ("nothing", When())
         assert (what, when_text(when)) == ("", said)
-
-
-def test_other_letters_are_no_english_and_latin_ones_may_be() -> None:
-    assert all(map(is_in_other_letters, ("打开灯", "включи свет", "ライト", "άναψε το φως", "شغل الضوء")))
-    assert not any(map(is_in_other_letters, ("turn on pin 4", "", "42", "włącz światło", "set 照明 on pin 4 high")))

@@ -33,9 +33,9 @@ from microclaw.models.protocol import (
 )
 from microclaw.models.router import Chain, Outage, Router, choose_model, outages_of
 from microclaw.models.scripted import Scripted, ScriptedModel, say
+from microclaw.offline.decision import Parse, Question
 from microclaw.offline.last_act import DialogueState
 from microclaw.offline.model import OfflineModel
-from microclaw.offline.parse import Parse, Question
 
 OVERLOADED = {"type": "overloaded_error", "message": "Overloaded"}
 LOVE = UserText("tell me of love")

@@ -10,9 +10,8 @@ from tests.offline.conftest import Ask, answered, called
 from tests.offline.turns import WORLDS, Chat, converse
 
 from microclaw.models.protocol import AssistantReply, DeviceContext, KnownApp
-from microclaw.offline.decision import Context, Result
-from microclaw.offline.last_act import DialogueState, LastAct, Undoable, Unlogged, state_after, undoable_after
-from microclaw.offline.parse import Parse, Question
+from microclaw.offline.decision import Context, Parse, Question, Result
+from microclaw.offline.last_act import DialogueState, LastAct, Undoable, state_after, undoable_after
 
 
 def deployed(kind: str, text: str = "as tried", *, verified: bool = True) -> dict[str, Any]:
@@ -41,7 +40,6 @@ FOUND = [
         ("turn on pin 4 for 1 second", deployed("accepted"), None, AGAIN),
         ("blink pin 2", deployed("accepted", LOST, verified=False), "not_verified", ""),
         ("blink pin 2", deployed("counted", "no edge on pin 2 in 3 s", verified=False), "not_verified", ""),
-        ("how warm is it in fahrenheit", READ, None, "Temperature: 72.4 °F, read"),
         ("what is the temperature in degrees Celsius?", READ, None, "Temperature: 22.5 °C, read"),
         ("what is the pressure in hPa", READ, None, "Pressure: 1012.8 hPa, read"),
         ("what is the humidity", READ, "tool_failed", ""),
@@ -149,14 +147,13 @@ GONE = Result("schedule-remove", True, {"schedule": 1, "state": "removed"})
 REFUSED = Result("schedule-remove", False, {"error": "permission_refused"})
 SET, UNDONE = Result("gpio-set", True, {"change": 1}), Result("undo", True, {"change": 2})
 RESTARTED = Result("switch-program", True, {"change": 1, "switch": "restart"})
-FIRST, SECOND = Unlogged("schedule-add", 2), Unlogged("schedule-add", 1)
+FIRST, SECOND = Parse("cancel_schedule", {"number": 2}), Parse("cancel_schedule", {"number": 1})
 OF_UNDO = Parse("cancel_schedule", {"number": 1, "undo": True})
 
 
 @pytest.mark.parametrize(
     ("parse", "results", "before", "after"),
     [
-        (Parse("cancel_schedule", {"number": 1}), [GONE], (SECOND,), (SECOND, Unlogged("schedule-remove", 1))),
         (OF_UNDO, [GONE], (FIRST, SECOND), (FIRST,)),
         (OF_UNDO, [REFUSED], (FIRST, SECOND), (FIRST, SECOND)),  # it is still there to be reverted
         (Parse("set_pin"), [SET], (SECOND,), (SECOND, None)),
@@ -170,3 +167,9 @@ def test_undo_goes_back_through_schedules_and_boards_in_turn(
 ) -> None:
     at = Context(parse, "said", DeviceContext(), None, False, tuple(results))
     assert undoable_after(at, results, before) == after
+
+
+def test_undo_asks_before_it_passes_what_it_cannot_revert() -> None:
+    (made,) = undoable_after(None, [GONE], ())
+    assert made is not None
+    assert (made.kind, "asks" in made.values) == ("undo", True)

@@ -42,15 +42,17 @@ class TaggedText(Struct, frozen=True):
         return sorted(unit for unit, _ in self.numbers)
 
     def with_numbers(self, other: TaggedText) -> str:
-        """The sentence with the numbers of another that has the same units."""
-        left = list(other.numbers)
+        """The sentence with the numbers of another; its own where that has none of the unit."""
+        left, own = list(other.numbers), iter(self.numbers)
 
-        def own(match: re.Match[str]) -> str:
-            found = next(one for one in left if one[0] == match[0])
-            left.remove(found)
+        def number(_: re.Match[str]) -> str:
+            mine = next(own)
+            found = next((one for one in left if one[0] == mine[0]), mine)
+            if found in left:
+                left.remove(found)
             return found[1]
 
-        return re.sub("[A-Z]+", own, self.shape)
+        return re.sub("[A-Z]+", number, self.shape)
 
 
 def tag_numbers(text: str) -> TaggedText:

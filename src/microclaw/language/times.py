@@ -51,17 +51,14 @@ _NOTIFY = re.compile(r"\b(?:and )?(?:send|tell|mail|text|message) (?:it |that )?
 class When(Struct, frozen=True):
     """The times in a sentence: "23:30" or "sunset", "daily", "tomorrow" or "2026-12-03", a delay; None if not named.
 
-    `hour` (with its `minute`) is one of the clock's face, as in "at 7": morning or evening. `notify`: the person wants
-    a message then.
+    `hour` is one of the clock's face, as in "at 7": morning or evening.
     """
 
     clock: str | None = None
     repeat: str | None = None
     date: str | None = None
     delay_ms: int | None = None
-    notify: bool = False
     hour: int | None = None
-    minute: int = 0
 
 
 def split_when(said: str, *, bare_hour: bool = False) -> tuple[str, When] | None:
@@ -94,11 +91,11 @@ def split_when(said: str, *, bare_hour: bool = False) -> tuple[str, When] | None
         date = "today" if today and date is None and repeat is None else date
     if not is_spoken and all(found is None for found in (clock, repeat, date, delay, hour)):
         return None
-    rest, told = _NOTIFY.subn(" ", rest)
+    rest = _NOTIFY.sub(" ", rest)  # its answer is sent anyway
     rest = re.sub(r"\s+", " ", rest).strip(" ,")
     rest = re.sub(r"^(?:(?:at|on|and|then) )+|(?: (?:at|and))+$|^(?:at|on|and)$", "", rest)
     clock = _in_part(clock, part)
-    return rest, When(clock, _repeated(repeat), _dated(date), int(delay) if delay else None, bool(told), hour)
+    return rest, When(clock, _repeated(repeat), _dated(date), int(delay) if delay else None, hour)
 
 
 def _part(said: str) -> str | None:
@@ -160,7 +157,7 @@ def open_question(when: When) -> tuple[str, str] | None:
     if when.clock in SUN:
         return f"I do not know when {when.clock} is where you are: at what time?", "at 20:00"
     if when.hour is not None:
-        early, late = (f"{hour % 24:02d}:{when.minute:02d}" for hour in (when.hour, when.hour + 12))
+        early, late = (f"{hour % 24:02d}:00" for hour in (when.hour, when.hour + 12))
         return f"Is that {early} or {late}?", f"at {early}"
     if when.clock is None and when.delay_ms is None:
         return "At what time?", f"{when_text(when)} at 8:00".strip()

@@ -2,45 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Final
 
-from microclaw.models.protocol import KnownApp
-from microclaw.offline.decision import Act, Context, Decision, Result, Say, ask, capital
+from microclaw.offline.decision import CORRECT, PIN_SLOTS, Act, Context, Decision, Result, Say, ask, capital
 from microclaw.offline.paces import duty_of
-from microclaw.offline.parse import PIN_SLOTS
-from microclaw.offline.pins import PinTarget, board_of, pin_target, pin_user, sensor_of, shown_value, with_state
+from microclaw.offline.pins import PinTarget, board_of, pin_target, sensor_of
+from microclaw.offline.sentences import english
 
-_MAX_FACTS = 12
+_MAX_FACTS: Final = 12
+_OVER: Final = frozenset({"ended", "trapped", "dead"})  # states of a program that does nothing any more
 
 
 def _set_pin(at: Context) -> Decision:
-    """Set one pin or several in order, each to its level. All are checked before the first is set."""
+    """Set one pin or several in order, two of them each to its level. All are checked before the first is set."""
     slots = [slot for slot in PIN_SLOTS if at.parse.number(slot) is not None] or ["pin"]
     targets = [pin_target(at, slot) for slot in slots]
     if len({target.pin for target in targets}) < len(targets):
         raise ask("One of these pins is named twice, so I did nothing.", "name each once, as in: turn on pins 4 and 5")
     wanted = [at.parse.number("level") or 0] * len(targets)
-    for n in range(2, len(targets) + 1):
-        wanted[n - 1] = int(at.parse.values.get(f"level_{n}", wanted[0]))
+    if (second := at.parse.number("level_2")) is not None:
+        wanted[1] = second
     levels = [one if target.active_level else 1 - one for target, one in zip(targets, wanted, strict=True)]
-    pins, is_same = ", ".join(str(target.pin) for target in targets), len(set(wanted)) == 1
+    each = [f"{target.words} {_on(one)}" for target, one in zip(targets, wanted, strict=True)]
     done = len(at.results)
     if done < len(targets):
-        arguments = at.on_device(pin=targets[done].pin, level=levels[done])
-        if done:
-            return Act("gpio-set", arguments)
-        words = " and ".join(f"{target.words} {_on(one)}" for target, one in zip(targets, wanted, strict=True))
-        if is_same:
-            words = f"{_on(wanted[0])} {targets[0].words if len(targets) == 1 else f'pins {pins}'}"
-        return Act("gpio-set", arguments, f"turn {words}")
+        words = f"turn {' and '.join(each)}"
+        if len(set(wanted)) == 1:
+            pins = ", ".join(str(target.pin) for target in targets)
+            words = f"turn {_on(wanted[0])} {targets[0].words if len(targets) == 1 else f'pins {pins}'}"
+        return Act("gpio-set", at.on_device(pin=targets[done].pin, level=levels[done]), "" if done else words)
     if len(targets) == 1:
         return Say(f"{_state(at, targets[0], levels[0])}{_proof(at.results[-1])}.")
     proofs = "; ".join(dict.fromkeys(f.proof[1] for f in at.results if f.proof[0] != "accepted" and f.proof[1]))
     proof = f" ({proofs})" if proofs else _proof(at.results[-1])
-    if is_same:
-        return Say(f"Pins {pins} of {at.results[-1].device} are {_on(wanted[0])}{proof}.")
-    each = ", ".join(f"pin {target.pin} {_on(one)}" for target, one in zip(targets, wanted, strict=True))
-    return Say(f"Now on {at.results[-1].device}: {each}{proof}.")
+    return Say(f"Now on {at.results[-1].device}: {', '.join(each)}{proof}.")
 
 
 def _toggle_pin(at: Context) -> Decision:
@@ -68,8 +65,7 @@ def _read_pin(at: Context) -> Decision:
     target = pin_target(at)
     if not at.results:
         return Act("gpio-get", at.on_device(pin=target.pin))
-    level = int(at.results[-1].fields["level"])
-    return Say(f"{_state(at, target, level)}.")
+    return Say(f"{_state(at, target, int(at.results[-1].fields['level']))}.")
 
 
 def _read_adc(at: Context) -> Decision:
@@ -85,78 +81,91 @@ def _read_adc(at: Context) -> Decision:
 def _read_sensor(at: Context) -> Decision:
     name = at.parse.word("quantity") or "temperature"
     quantity, _ = sensor_of(at, name)
-    shown_value(at, name, 0.0)  # a unit that does not fit is asked about before the sensor is
     if not at.results:
         return Act("i2c-read", at.on_device(sensor=quantity.sensor))
     found = at.results[-1]
     values = found.fields.get("values", {})
     if quantity.field not in values:
         return Say(f"The {quantity.sensor.upper()} of {found.device} reports no {name}.", "tool_failed")
-    value = shown_value(at, name, float(values[quantity.field]))
+    value = f"{float(values[quantity.field]):.{quantity.decimals}f} {quantity.shown_unit}".replace(" %", "%")
     return Say(f"{name.capitalize()}: {value}, read from the {quantity.sensor.upper()} of {found.device}.")
 
 
-def _scan_i2c(at: Context) -> Decision:
-    if not at.results:
-        return Act("i2c-scan", at.on_device())
-    found = at.results[-1].fields.get("addresses", [])
-    shown = ", ".join(a["address"] + (f" ({a['sensor']})" if a.get("sensor") else "") for a in found)
-    return Say(f"On the I2C bus of {at.results[-1].device}: {shown or 'no device answers'}.")
+def _addresses(found: Result) -> Say:
+    addresses = found.fields.get("addresses", [])
+    shown = ", ".join(a["address"] + (f" ({a['sensor']})" if a.get("sensor") else "") for a in addresses)
+    return Say(f"On the I2C bus of {found.device}: {shown or 'no device answers'}.")
 
 
-def _list_devices(at: Context) -> Decision:
-    if not at.results:
-        return Act("list-devices", {})
-    known = at.results[-1].fields.get("devices", [])
+def _devices(found: Result) -> Say:
+    known = found.fields.get("devices", [])
     if not known:
         return Say("There is no device yet.", next_step="microclaw up --virtual 1, or microclaw device add")
     shown = "; ".join(f"{d['name']} ({d['board']}; {', '.join(d['transports']) or 'no transport'})" for d in known)
     return Say(f"{len(known)} {'device' if len(known) == 1 else 'devices'}: {shown}.")
 
 
-def _device_info(at: Context) -> Decision:
-    return _device_fact(at, "device-info", "device-status")
+def _clock(found: Result) -> Say:
+    now = datetime.fromisoformat(str(found.fields.get("now")))
+    return Say(f"It is {now:%H:%M} on {found.fields.get('weekday')}, {now:%Y-%m-%d} ({found.fields.get('zone')}).")
 
 
-def _device_status(at: Context) -> Decision:
-    return _device_fact(at, "device-status", "device-info")
+def _reading(tool: str, told: Callable[[Result], Say]) -> Callable[[Context], Decision]:
+    """One call, then its answer."""
+    return lambda at: told(at.results[-1]) if at.results else Act(tool, at.on_device())
 
 
-def _device_fact(at: Context, tool: str, other: str) -> Decision:
+def _device_fact(at: Context) -> Decision:
     """Read one tool's facts of the device; a single fact that it lacks is looked for with the other."""
-    field = at.parse.word("field")
+    tools, field = ["device-info", "device-status"], at.parse.word("field")
+    if at.parse.kind == "device_status":
+        tools.reverse()
     if not at.results:
-        return Act(tool, at.on_device())
+        return Act(tools[0], at.on_device())
+    found = at.results[-1]
+    told_facts = found.fields.get("facts")
+    facts: Mapping[str, object] = told_facts if isinstance(told_facts, dict) else {}
     if field is None:
-        return _facts(at.results[-1])
-    known = _fact(at.results[-1], field)
-    if known is None and len(at.results) == 1:
-        return Act(other, at.on_device())
-    return known or Say(f"{at.results[-1].device} does not report {_FACTS[field][0]}.", next_step="device info")
+        skipped = ("success", "device", "facts", "evidence", "message")
+        known = {key: value for key, value in found.fields.items() if key not in skipped} | dict(facts)
+        shown = ", ".join(f"{key} {value}" for key, value in list(known.items())[:_MAX_FACTS])
+        note = f" {capital(str(found.fields['message']))}." if "message" in found.fields else ""
+        return Say(f"{found.device}: {shown}.{note}")
+    told = ", ".join(f"{key} {facts[key]}" for key in _FACTS[field] if key in facts)
+    if not told and len(at.results) == 1:
+        return Act(tools[1], at.on_device())
+    return Say(f"{found.device} reports {told or f'no {field}'}.", next_step=None if told else "device info")
 
 
 def _restart_device(at: Context) -> Decision:
-    if at.device is None:
-        board_of(at)
     if not at.results:
+        board_of(at)
         return Act("restart-device", at.on_device(), "restart the board")
     return Say(f"{at.results[-1].device} restarted{_proof(at.results[-1])}.")
 
 
 def _undo(at: Context) -> Decision:
-    if (again := at.parse.word("again")) is not None and not at.parse.confirmed:
-        text = f"Undo does not take that back, so nothing was changed; to have it again, {again}. "
-        return Say(f"{text}Undo the last change of a board instead?", "confirm", "yes, undo it", "confirmed")
-    if not at.results or at.results[-1].tool != "undo":
+    """Undo the last change, or what the parse names, after a yes to the question that it asks."""
+    question, number = at.parse.word("asks"), at.parse.number("number")
+    if question is not None and not at.parse.confirmed:
+        return Say(question, "confirm", "yes, undo it", "confirmed")
+    undone = [one for one in at.results if one.tool in ("undo", "schedule-remove")]
+    if not undone:
+        if number is not None:
+            return Act("schedule-remove", {"schedule": number}, "undo")
+        if at.parse.undoes:
+            return Act(CORRECT, {"undo": list(at.parse.undoes)}, "undo")
         return Act("undo", at.on_device(), "undo")
-    proofs = [one["text"] for one in at.results[-1].fields.get("evidence", ()) if one["kind"] != "accepted"]
-    known = f" {capital('; '.join(dict.fromkeys(proofs)))}." if proofs else ""
-    return Say(f"{capital(str(at.results[-1].fields.get('message', 'undone')))}.{known}")
+    if number is not None:
+        return Say(f"Undone: schedule {number} is removed.")
+    told = "; ".join(str(one.fields.get("message", "undone")) for one in undone)
+    proofs = (item["text"] for one in undone for item in one.fields.get("evidence", ()) if item["kind"] != "accepted")
+    known = "; ".join(dict.fromkeys(proofs))
+    return Say(f"{capital(told)}.{f' {capital(known)}.' if known else ''}")
 
 
 def _pin_facts(at: Context) -> Decision:
     board = board_of(at)
-    apps = at.device.apps if at.device else ()
     pin = at.parse.number("pin")
     if pin is None and at.parse.word("thing") is not None:
         pin = pin_target(at).pin
@@ -167,52 +176,65 @@ def _pin_facts(at: Context) -> Decision:
         return Say(f"Pin {pin} is reserved: it belongs to {known.reserved}.")
     if not at.results:
         return Act("query-wasm-apps", at.on_device())
-    apps = (*apps, *_foreign_apps(at, apps))
+    users = _pin_users(at)
     if known is None:
-        taken = {pin: pin_user(apps, pin) for app in apps for pin in (*app.pins, *app.reads, *app.uses)}
-        free = [p.number for p in board.pins.values() if not (p.reserved or p.caution) and p.number not in taken]
-        busy = "".join(f" Pin {p} is {user}." for p, user in sorted(taken.items()))
+        free = [p.number for p in board.pins.values() if not (p.reserved or p.caution) and p.number not in users]
+        busy = "".join(f" Pin {pin} is {user}." for pin, user in sorted(users.items()))
         return Say(f"Free on {board.title}: {', '.join(map(str, sorted(free)))}.{busy}")
-    used = pin_user(apps, known.number)
-    if used is not None:
-        used = with_state(used, at.results[-1].fields.get("apps", []))
-    used = used or "free"
     wired = " The board's LED is on it." if board.led and board.led.pin == pin else ""
     caution = f" Careful: {known.caution}." if known.caution else ""
+    used = users.get(known.number, "free")
     return Say(f"Pin {pin} is {used}; it can be {', '.join(sorted(known.uses))}.{wired}{caution}")
 
 
-def _foreign_apps(at: Context, ours: Sequence[KnownApp]) -> tuple[KnownApp, ...]:
-    """The running programs of others that the board lists, with the pins that it tells of them."""
-    known = {app.name for app in ours}
-    listed = at.results[-1].fields.get("apps", ())
-    others = (one for one in listed if one.get("foreign") and one.get("name") not in known and one.get("pins"))
-    return tuple(KnownApp(one["name"], uses=tuple(one["pins"])) for one in others if one.get("state") == "running")
+def _pin_users(at: Context) -> dict[int, str]:
+    """The pins with what uses each: by this host's claims, and by what the board lists of others' running programs."""
+    apps = at.device.apps if at.device else ()
+    listed = {str(one.get("name")): one for one in at.results[-1].fields.get("apps", ())}
+    users: dict[int, str] = {}
+    for name, one in listed.items():
+        if one.get("foreign") and one.get("state") == "running":
+            users |= dict.fromkeys(one.get("pins") or (), f"used by {name}")
+    for app in apps:
+        for pin in (*app.uses, *app.reads, *app.pins):
+            users[pin] = f"{app.role_of(pin)} by {app.name}"
+            if listed.get(app.name, {}).get("state") in _OVER:
+                stays = f"its level stays; {app.name} holds it for itself until: stop {app.name}"
+                users[pin] = f"not {app.role_of(pin)} any more: {app.name} has ended ({stays})"
+    return users
 
 
-# What can be asked for by name: its words, and the fields that hold it, by protocol dialect.
-_FACTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "firmware": ("its firmware's version", ("firmware_version", "version", "firmware")),
-    "uptime": ("how long it is up", ("uptime_s", "uptime_ms")),
-    "heap": ("its free memory", ("free_heap_kb", "free_heap")),
-    "wifi": ("its Wi-Fi", ("wifi", "wifi_connected", "ssid", "rssi", "ip")),
-    "cpu_temp": ("its chip's temperature", ("cpu_temp_c",)),
+_FACTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "firmware": ("firmware_version", "version", "firmware"),
+    "uptime": ("uptime_s", "uptime_ms"),
+    "heap": ("free_heap_kb", "free_heap"),
+    "wifi": ("wifi", "wifi_connected", "ssid", "rssi", "ip"),
+    "cpu_temp": ("cpu_temp_c",),
 }
+"""The facts that can be asked for, and the fields that hold each, by protocol dialect."""
 
-ACTIONS: Mapping[str, Callable[[Context], Decision]] = {
+
+def _answer(at: Context) -> Say:
+    """The answer that stands with the templates, of what is understood and not done."""
+    return english().answers[at.parse.word("reason") or at.parse.kind]
+
+
+ACTIONS: Final[Mapping[str, Callable[[Context], Decision]]] = {
     "set_pin": _set_pin,
     "toggle_pin": _toggle_pin,
     "dim_pin": _dim_pin,
     "read_pin": _read_pin,
     "read_adc": _read_adc,
     "read_sensor": _read_sensor,
-    "scan_i2c": _scan_i2c,
-    "list_devices": _list_devices,
-    "device_info": _device_info,
-    "device_status": _device_status,
+    "scan_i2c": _reading("i2c-scan", _addresses),
+    "list_devices": _reading("list-devices", _devices),
+    "clock": _reading("time", _clock),
+    "device_info": _device_fact,
+    "device_status": _device_fact,
     "undo": _undo,
     "restart_device": _restart_device,
     "pin_facts": _pin_facts,
+    **dict.fromkeys(("greeting", "later", "no_clock", "publish", "all_pins", "unsafe"), _answer),
 }
 
 
@@ -240,21 +262,3 @@ def _proof(found: Result) -> str:
         return ", as far as the board accepted it: it offers no read-back"
     stopped = f", and {found.fields['stopped']} is stopped" if found.fields.get("stopped") else ""
     return f" ({text}){stopped}" if text else stopped
-
-
-def _fact(found: Result, field: str) -> Say | None:
-    """The fact that was asked, as the device reports it; None if it reports none."""
-    facts = found.fields.get("facts")
-    known = [f"{key} {facts[key]}" for key in _FACTS[field][1] if key in facts] if isinstance(facts, dict) else []
-    return Say(f"{found.device} reports {', '.join(known)}.") if known else None
-
-
-def _facts(found: Result) -> Say:
-    skipped = ("success", "device", "facts", "evidence", "message")
-    fields = {k: v for k, v in found.fields.items() if k not in skipped}
-    facts = found.fields.get("facts")
-    if isinstance(facts, dict):
-        fields |= facts
-    shown = ", ".join(f"{key} {value}" for key, value in list(fields.items())[:_MAX_FACTS])
-    note = f" {str(found.fields['message']).capitalize()}." if "message" in found.fields else ""
-    return Say(f"{found.device}: {shown}.{note}")

@@ -1,141 +1,205 @@
-"""Sentences for several boards ("everywhere", "in the kitchen", "on lamp and fan"): which boards, and one call for all.
+"""The boards of a sentence: by name ("on desk"), number ("board 1"), label ("in the kitchen") or all ("everywhere").
 
-Each board reads the sentence by itself: its own LED, pads, names and programs. It calls no tool.
+A board that no device is called like is told, and nothing is done. For several boards one call does it for all.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.models.protocol import DeviceContext, KnownDevice
-from microclaw.offline import schedules
-from microclaw.offline.app_sentences import ON_BOARDS, known_apps, matching, taking_off
-from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result, Say, capital, failure
+from microclaw.offline.apps import ON_BOARDS, known_apps, matching, taking_off
+from microclaw.offline.decision import Act, CannotDo, Context, Decision, Parse, Say, capital, failure
 from microclaw.offline.last_act import PROGRAMS_ON_PINS
-from microclaw.offline.names import names_to_pins
-from microclaw.offline.parse import Parse
-from microclaw.offline.pins import NO_DEVICE, pads_to_pins
-from microclaw.offline.program_orders import program_order
+from microclaw.offline.references import each_call
 from microclaw.offline.sentences import english
 
-_PIN_TOOLS: Final = frozenset({"gpio-set", "pwm-set"})
-_TOOLS: Final = _PIN_TOOLS | {"gpio-get", "adc-read", "deploy-wasm-app", "uninstall-wasm-app", "switch-program"}
-_READS: Final = frozenset({"read_pin", "read_adc"})
+_TOOLS: Final = frozenset(
+    {"gpio-set", "pwm-set", "gpio-get", "adc-read", "deploy-wasm-app", "uninstall-wasm-app", "switch-program"}
+)
 _REMOVES: Final = frozenset({"remove_app", "remove_all"})
-_ON_MANY: Final = PROGRAMS_ON_PINS | _READS | _REMOVES | {"set_pin", "dim_pin", "read_sensor_every"}
+ON_MANY: Final = PROGRAMS_ON_PINS | _REMOVES | {"set_pin", "dim_pin", "read_pin", "read_adc", "read_sensor_every"}
+"""The kinds of sentence that can be done on several boards at once."""
 _OF_ALL: Final = frozenset({"all_pins", "list_apps", "list_devices"})
+_MAX_SHOWN: Final = 8
+
 _BOARD: Final = r"(?:boards?|devices?|rooms?)"
 _EVERY: Final = re.compile(
     rf"(?i)\s*\b(?:(?:on|from|off|for|at|in|to|of) )?(?:all|every|each)(?: one)?(?: of)?(?: the| my| our)? {_BOARD}\b"
     r"|\s*\beverywhere\b"
-    r"|\s*(?<!turn )(?<!switch )(?<!put )\b(?:on|from|off) "
-    r"(?:all|each)(?: of them)?(?=\s*[.!]?\s*$)"
+    r"|\s*(?<!turn )(?<!switch )(?<!put )\b(?:on|from|off) (?:all|each)(?: of them)?(?=\s*[.!]?\s*$)"
 )
+EXCEPT: Final = re.compile(r"(?i)\b(?:except|excluding|but|apart from|other than)\b")
 _AND: Final = r"(?:\s*,\s*(?:and\s+)?|\s+(?:and|or|&|plus)\s+)(?:also )?"
-_AT: Final = r"(?:(?:on|at|of|from|in|for) )?"
+_AT: Final = r"(?:on|at|of|from|in|for) "
 _BEFORE: Final = rf"(?:(?:the|my|our|both|all|{_BOARD}) )*"
-_AFTER: Final = r"(?=\s+(?:every|each|for|when|if|to|at|high|low|on|off|and)\b|\s*[.!?,]|\s*$)"
-_GOES_ON: Final = re.compile(r"(?i)\s*,?\s*and\b")
-_EXCEPT: Final = re.compile(r"(?i)\b(?:except|excluding|but|apart from|other than)\b")
-_MAX_SHOWN: Final = 8
+_RESTART: Final = re.compile(
+    r"(?i)\W*(?:(?:please|can you|could you) )*(?:restart|reboot|reset|power cycle) "
+    r"(?:the |my |our )?(?:device |board )?(?P<name>[\w-]+)(?: now)?(?:,? please)?\W*"
+)
+_ANSWERED: Final = re.compile(r"(?i)^(?:(?:on|at|the|device|board|it's|it is|i mean|use)\s+)+")
+
+_WORDS: Final = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_LEAD: Final = (
+    r"(?P<lead>^\W*(?:please )?|(?<!turn )(?<!switch )(?<!power )\b(?:on|at|of|from|for|in|to|is|what can|"
+    r"except(?: for)?|but(?: not)?|than|restart|reboot|reset|power cycle)\s+(?:the |my |our )?)"
+)
+_JOINT: Final = r"(?:[\s_-]*#?|\s+(?:number|no\.?|nr\.?)\s*)"
+_NUMBER: Final = rf"(?:\d{{1,4}}|{'|'.join(_WORDS)})"
+_NO_QUANTITY: Final = (
+    r"(?![\w%/-]|[.:]\d|\s*(?:%|°|(?:times?|x|ms|m?secs?|s|seconds?|milliseconds?|mins?|minutes?|hours?|h|days?|weeks?|"
+    r"percent|degrees?|k?hz|hertz|volts?|v|amps?|a\.?m|p\.?m)\b))"
+)
+_NUMBERED: Final = re.compile(
+    r"(?i)\b(?:boards?|devices?|esp32(?:[- ][sc]\d)?)(?:[\s_-]+#?|\s*#|\s+(?:number|no\.?|nr\.?)\s*)"
+    rf"{_NUMBER}{_NO_QUANTITY}"
+)
+_ENDS_IN_NUMBER: Final = re.compile(r"(?P<stem>.*[^\W\d])[-_]?(?P<number>\d{1,4})", re.S)
+_AT_NAME: Final = re.compile(
+    r"(?i)\s*\b(?P<at>on|at|of|from|in) (?:the |my |our )?(?:device |board )?"
+    r"(?P<name>(?!d\d|(?:high|low|all|both|off|now)\b)[a-z][\w-]*)"
+    r"(?=\s+(?:every|each|for|when|if)\b|[\s.?!]*$)"
+)
 
 
-class BoardChoice(Struct, frozen=True):
+class Chosen(Struct, frozen=True):
     """The sentence without its boards, and the boards; `named`: by their own names."""
 
     rest: str
     devices: tuple[KnownDevice, ...]
-    named: bool = False
-
-    @property
-    def alone(self) -> KnownDevice | None:
-        """The board, where it is only one."""
-        return self.devices[0] if len(self.devices) == 1 else None
+    named: bool = True
 
 
-def chosen_boards(said: str, device_context: DeviceContext) -> BoardChoice | Say | None:
-    """The boards that a sentence chooses otherwise than by the name of one; a question where two are meant by a word.
+def with_written_names(said: str, known: DeviceContext) -> str:
+    """The sentence with "board 1 and 2" as "board-1 and board-2" where devices have that name; as it stands elsewhere.
 
-    None for a sentence that chooses none so.
+    Of several numbers one that no device has stays a number: "board-1 and board 7".
     """
-    boards = tuple(one for one in device_context.devices if one.board.pins)
-    groups = _labelled(boards) | {one.name.lower(): (one,) for one in boards}
-    if (found := _EVERY.search(said)) is not None and not _is_of_all(said):
-        return BoardChoice(_without(said, found), boards)
-    return _named(said, device_context, groups)
+    stems: dict[str, dict[int, str]] = {}
+    for device in known.devices:
+        if (name := _ENDS_IN_NUMBER.fullmatch(device.name)) is not None:
+            stems.setdefault(name["stem"].lower(), {})[int(name["number"])] = device.name
+    for stem, names in stems.items():
+        called = rf"{re.escape(stem)}{'s?' if stem in ('board', 'device') else ''}{_JOINT}"
+        pattern = rf"(?i){_LEAD}{called}(?P<numbers>{_NUMBER}(?:{_AND}(?:{called})?{_NUMBER})*){_NO_QUANTITY}"
+
+        def written(match: re.Match[str], stem: str = stem, names: dict[int, str] = names) -> str:
+            numbers = [_number(word) for word in re.findall(rf"(?i){_NUMBER}(?!\w)", match["numbers"])]
+            if numbers[0] not in names:
+                return match[0]
+            return match["lead"] + " and ".join(names.get(number, f"{stem} {number}") for number in numbers)
+
+        said = re.sub(pattern, written, said)
+    return said
 
 
-def _labelled(boards: Sequence[KnownDevice]) -> dict[str, tuple[KnownDevice, ...]]:
+def chosen_boards(said: str, known: DeviceContext) -> Chosen | Say | None:
+    """The boards that a sentence names; None if it names none. It asks where a word means two things."""
+    if (number := no_such_number(said, known)) is not None:
+        return number
+    boards = tuple(one for one in known.devices if one.board.pins)
+    if (every := _EVERY.search(said)) is not None and not _is_of_all(said):
+        return Chosen(_without(said, every), boards, named=False)
+    own = {device.name.lower(): device for device in known.devices}
+    apps = {app.name.lower() for device in known.devices for app in device.apps}
+    restart = _RESTART.fullmatch(said)
+    if restart is not None and (name := restart["name"].lower()) in own.keys() - apps:
+        return Chosen("restart the board", (own[name],))
+    labelled = _labelled(boards)
+    names = "|".join(re.escape(name) for name in sorted({*labelled, *own}, key=len, reverse=True)) or "(?!)"
+    one = rf"{_BEFORE}(?:{names})(?![\w-])(?: {_BOARD})?"
+    phrase = rf"(?:^\W*|\s+)(?<!turn )(?<!switch ){_AT}{one}(?:{_AND}(?:{_AT})?{one})*(?=[\s.!?,:]|$)[,:]?"
+    found = list(re.finditer(rf"(?i){phrase}|^\W*(?:{names})[,:]\s", said))
+    if len(found) != 1:
+        return None
+    spoken = found[0]
+    devices: dict[str, KnownDevice] = {}
+    is_own = True
+    for name in [name.lower() for name in re.findall(rf"(?i)(?<![\w-])(?:{names})(?![\w-])", spoken[0])]:
+        meant = labelled.get(name, ())
+        if name in own and meant not in ((), (own[name],)):
+            shown = [one.name for one in meant[:_MAX_SHOWN]]
+            text = f"{name} is a device, and a label of {', '.join(shown)}. Which do you mean? Nothing was done."
+            return Say(text, "ambiguous", f"say: on {name}; or name them: on {' and '.join(shown)}")
+        is_own = is_own and name in own
+        devices |= {board.name: board for board in ((own[name],) if name in own else meant)}
+    return Chosen(_without(said, spoken), tuple(devices.values()), named=is_own)
+
+
+def answered_device(said: str, known: DeviceContext) -> KnownDevice | None:
+    """The device that an answer like "on virtual-1" or "virtual-1" names and nothing else."""
+    found = chosen_boards(f"it on {_ANSWERED.sub('', with_written_names(said, known).strip())}", known)
+    if not isinstance(found, Chosen) or len(found.devices) != 1 or found.rest.strip(" .?!,") != "it":
+        return None
+    return found.devices[0]
+
+
+def no_such_number(said: str, known: DeviceContext) -> Say | None:
+    """The answer to a sentence about "board 3" where no device is called so; else None."""
+    called = {device.name.lower() for device in known.devices}
+    found = next((one[0] for one in _NUMBERED.finditer(said) if one[0].lower() not in called), None)
+    return _unknown(found, known) if found is not None and called else None
+
+
+def unknown_device(said: str, parse: Parse | None, known: DeviceContext) -> Say | None:
+    """The answer to "turn on pin 2 on kitchen" where no device is called so; only for what no template fits.
+
+    What is understood without its end "on kitchen" speaks of a device.
+    """
+    found = _AT_NAME.search(said)
+    if found is None or (parse is not None and not parse.loose and " " not in (parse.word("app") or "")):
+        return None
+    is_room = found["at"] in ("in", "of") and parse is not None and parse.loose  # "how warm is it in the hall"
+    rest = english().parse(_without(said, found))
+    if not known.devices or is_room or rest is None or rest.loose:
+        return None
+    return (
+        None
+        if any(found["name"].lower() == one.name.lower() for one in known.devices)
+        else _unknown(found["name"], known)
+    )
+
+
+def _unknown(name: str, known: DeviceContext) -> Say:
+    names = [device.name for device in known.devices]
+    text = f"There is no device {name}, so I did nothing. There is: {', '.join(names[:_MAX_SHOWN])}."
+    return Say(text, "unknown_name", f"end the sentence with: on {names[0]}")
+
+
+def _labelled(boards: tuple[KnownDevice, ...]) -> dict[str, tuple[KnownDevice, ...]]:
     """The boards by their labels, room=kitchen as kitchen, in each spelling."""
     labelled: dict[str, tuple[KnownDevice, ...]] = {}
     for board in boards:
         for label in board.labels:
             place = label.lower().removeprefix("room=")
-            for spelling in (place, re.sub(r"[-_]", " ", place), f"{place} room"):
+            for spelling in {place, re.sub(r"[-_]", " ", place), f"{place} room"}:
                 labelled[spelling] = (*(one for one in labelled.get(spelling, ()) if one is not board), board)
     return labelled
 
 
-def _named(
-    said: str, device_context: DeviceContext, groups: Mapping[str, tuple[KnownDevice, ...]]
-) -> BoardChoice | Say | None:
-    """ "on lamp, fan and desk", "in the kitchen": several boards, or one that is not named by its own name alone."""
-    names = "|".join(re.escape(name) for name in sorted(groups, key=len, reverse=True)) or "(?!)"
-    one = rf"{_BEFORE}(?:{names})(?![\w-])(?: {_BOARD})?"
-    at = r"(?<!turn )(?<!switch )\b(?P<at>on|at|of|from|in|for)"
-    found = re.search(rf"(?i)\s*{at} {one}(?:(?:{_AND}{_AT}{one})+|{_AFTER})", said)
-    if found is None or _GOES_ON.match(said, found.end()):  # "in the kitchen and pin 6 in the hall"
-        return None
-    called = [name.lower() for name in re.findall(rf"(?i)(?<![\w-])(?:{names})(?![\w-])", found[0])]
-    own = {device.name.lower(): device for device in device_context.devices}
-    labelled = _labelled(device_context.devices)
-    if any(re.search(rf"(?i)\b(?:board|device) {re.escape(name)}", found[0]) for name in called if name not in own):
-        return None  # "on board kitchen" is the name of one
-    for name in called:
-        if name in own and labelled.get(name, (own[name],)) != (own[name],):
-            shown = [one.name for one in labelled[name][:_MAX_SHOWN]]
-            text = f"{name} is a device, and a label of {', '.join(shown)}. Which do you mean? Nothing was done."
-            return Say(text, "ambiguous", f"say: on {name}; or name them: on {' and '.join(shown)}")
-    is_own = all(name in own for name in called)
-    if is_own and len(called) < 2 and found["at"].lower() != "in":
-        return None  # one board by its name, which is split off elsewhere
-    meant = {board.name: board for name in called for board in groups[name]}
-    return BoardChoice(_without(said, found), tuple(meant.values()), named=is_own)
-
-
-def for_each(
-    choice: BoardChoice, said: str, device_context: DeviceContext, results: tuple[Result, ...]
-) -> Context | Say:
-    """The sentence as each board reads it, or why it is not done on several."""
-    if _EXCEPT.search(said):
-        step = f"name those that you mean, as in: on {' and '.join(one.name for one in choice.devices[:2])}"
-        return Say("I leave no board out of a sentence, so I did nothing.", "ambiguous", step)
-    each: list[Context] = []
-    for device in choice.devices:
-        parse = _parsed(choice.rest, device, device_context)
-        if isinstance(parse, Say):
-            return parse
-        if parse is None or parse.kind not in _ON_MANY or "it" in (parse.word("thing"), parse.word("app")):
-            step = f"as in: turn on pin 4 everywhere; or for one board: on {device.name}"
-            return Say("I do not do that on several boards at once, so I did nothing.", "ambiguous", step)
-        confirmed = replace(parse, confirmed=True)  # the one question is that of the tool
-        each.append(Context(confirmed, choice.rest, device_context, device, True))
-    if not each:
-        return NO_DEVICE
-    return Context(each[0].parse, said, device_context, None, choice.named, results, tuple(each))
-
-
 def decide_for_each(at: Context, decide: Callable[[Context], Decision]) -> Decision:
     """One call for all boards, then what became of each. It refuses what a board that was named cannot do."""
-    calls, cannot = _calls(at, decide)
-    if not calls or (at.named and cannot):
-        return _cannot(at, cannot)
+    calls: list[tuple[str, Act]] = []
+    cannot: dict[str, Say] = {}
+    for one in at.each:
+        assert one.device is not None
+        found = _removals(one, one.device, named=at.named) if one.parse.kind in _REMOVES else _acts(one, decide)
+        if isinstance(found, Say):
+            cannot[one.device.name] = found
+        else:
+            calls += [(one.device.name, act) for act in found]
+    if cannot and (at.named or not calls):
+        name, say = next(iter(cannot.items()))
+        return replace(say, text=f"On {name} that cannot be done: {say.text} Nothing was done on any board.", asks=None)
+    if not calls:
+        text = f"None of the {len(at.each)} boards has such a program, so there is nothing to stop."
+        return Say(text, "app_not_found", "what is running")
     left = "; ".join(f"{name}: {say.text.rstrip('.')}" for name, say in cannot.items())
     left_out = f" Left out: {left}." if left else ""
     if at.results:
@@ -147,86 +211,39 @@ def decide_for_each(at: Context, decide: Callable[[Context], Decision]) -> Decis
     if len(tools := {act.tool for _, act in calls}) > 1 or not tools <= _TOOLS:
         text = "That is another kind of act on some of these boards (a program, or a pin), so I did nothing."
         return Say(text, "ambiguous", f"say it for one board: on {calls[0][0]}")
-    groups: dict[str, tuple[list[str], dict[str, Any]]] = {}
+    groups: dict[str, tuple[list[str], Mapping[str, Any]]] = {}
     for name, act in calls:
         arguments = {key: value for key, value in act.arguments.items() if key != "device"}
         groups.setdefault(json.dumps(arguments, sort_keys=True), ([], arguments))[0].append(name)
     each = [{"devices": names, "arguments": arguments} for names, arguments in groups.values()]
+    names = list(dict.fromkeys(name for name, _ in calls))
+    more = f" and {len(names) - _MAX_SHOWN} more" if len(names) > _MAX_SHOWN else ""
     first = calls[0][1]
-    boards = list(dict.fromkeys(name for name, _ in calls))
-    more = f" and {len(boards) - _MAX_SHOWN} more" if len(boards) > _MAX_SHOWN else ""
-    words = f"{first.words} on {', '.join(boards[:_MAX_SHOWN])}{more}"
-    return Act(ON_BOARDS, {"tool": first.tool, "each": each}, words)
-
-
-def _calls(at: Context, decide: Callable[[Context], Decision]) -> tuple[list[tuple[str, Act]], dict[str, Say]]:
-    """The calls of each board, and why a board cannot; a board where there is nothing to remove has neither."""
-    calls: list[tuple[str, Act]] = []
-    cannot: dict[str, Say] = {}
-    for one in at.each:
-        assert one.device is not None
-        if one.parse.kind in _REMOVES:
-            found: list[Act] | Say = _removals(one, one.device, named=at.named)
-        else:
-            found = _acts(one, decide)
-        if isinstance(found, Say):
-            cannot[one.device.name] = found
-        else:
-            calls += [(one.device.name, act) for act in found]
-    return calls, cannot
+    return Act(ON_BOARDS, {"tool": first.tool, "each": each}, f"{first.words} on {', '.join(names[:_MAX_SHOWN])}{more}")
 
 
 def _acts(at: Context, decide: Callable[[Context], Decision]) -> list[Act] | Say:
     """Every call of the sentence on its board; what cannot be done there is an answer."""
-    acts: list[Act] = []
     try:
-        while isinstance(decision := decide(at), Act):
-            acts.append(decision)
-            if decision.tool not in _PIN_TOOLS:
-                break
-            at = replace(at, results=(*at.results, Result(decision.tool, True, decision.arguments)))
+        if acts := each_call(at, decide):
+            return acts
+        decision = decide(at)
     except CannotDo as exc:
         return exc.say
-    if acts:
-        return acts
     assert isinstance(decision, Say)
     return decision
 
 
 def _removals(at: Context, device: KnownDevice, *, named: bool) -> list[Act] | Say:
-    apps = known_apps(device)
-    said = at.parse.word("app") or ""
+    """The calls that take programs off the board; none where it has none."""
+    apps, said = known_apps(device), at.parse.word("app") or ""
     meant = matching(apps, said) if at.parse.kind == "remove_app" else apps
     if not meant and named:
-        what = f"no program {said!r}" if said else "no program of this host"
-        return Say(f"There is {what} on {device.name}.", "app_not_found", "what is running")
+        return Say(f"There is no program {said}".rstrip() + f" on {device.name}.", "app_not_found", "what is running")
     if len(meant) > 1 and at.parse.kind == "remove_app":
         names = " or ".join(str(app["name"]) for app in meant)
         return Say(f"Which one on {device.name}: {names}?", "ambiguous", f"stop {meant[0]['name']}")
     return [taking_off(at, app) for app in meant]
-
-
-def _cannot(at: Context, cannot: dict[str, Say]) -> Say:
-    """Why nothing is done on any of them."""
-    if not cannot:
-        said = at.each[0].parse.word("app")
-        what = f"a program {said!r}" if said else "a program of this host"
-        text = f"None of the {len(at.each)} boards has {what}, so there is nothing to stop."
-        return Say(text, "app_not_found", "what is running")
-    name, say = next(iter(cannot.items()))
-    return replace(say, text=f"On {name} that cannot be done: {say.text} Nothing was done on any board.", asks=None)
-
-
-def _parsed(text: str, device: KnownDevice, device_context: DeviceContext) -> Parse | Say | None:
-    """The sentence as it is read for one board: with its pads and the names of its pins."""
-    sentences = english()
-    text = pads_to_pins(text, device.board)
-    if (order := program_order(text, device_context, None)) is not None:
-        return order[0]
-    text, there = names_to_pins(text, device_context, device)
-    if there is not None and there is not device:
-        return Say(f"That name is of a pin of {there.name}, so I did nothing.", "ambiguous", "name the pin: pin 4")
-    return schedules.parse_schedule(text, sentences) or sentences.parse(text)
 
 
 def _is_of_all(said: str) -> bool:
@@ -237,3 +254,7 @@ def _is_of_all(said: str) -> bool:
 
 def _without(said: str, found: re.Match[str]) -> str:
     return re.sub(r"\s+([.!?,])", r"\1", f"{said[: found.start()]} {said[found.end() :]}").strip()
+
+
+def _number(word: str) -> int:
+    return int(word) if word.isdigit() else _WORDS.index(word.lower())

@@ -13,33 +13,37 @@ from typing import Final
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from microclaw.language.yes_no import plain, said_yes
+from microclaw.language.yes_no import plain, said_no, said_yes
 from microclaw.models.protocol import AssistantReply, DeviceContext, ModelRequest, UserText
 from microclaw.offline import schedules
 from microclaw.offline.actions import ACTIONS
-from microclaw.offline.answers import QUESTIONS
-from microclaw.offline.app_sentences import APPS, ON_BOARDS, is_of_all
-from microclaw.offline.boards import decide_for_each
-from microclaw.offline.decision import Act, CannotDo, Context, Decision, Say, failure, this_turn
-from microclaw.offline.device_names import with_written_names
+from microclaw.offline.apps import APPS, ON_BOARDS, is_of_all
+from microclaw.offline.boards import answered_device, decide_for_each
+from microclaw.offline.decision import (
+    Act,
+    CannotDo,
+    Context,
+    Decision,
+    Parse,
+    Question,
+    Result,
+    Say,
+    failure,
+    this_turn,
+)
 from microclaw.offline.last_act import (
-    TAKE_BACK,
     DialogueState,
-    LastAct,
-    Undoable,
     act_after,
     state_after,
     undoable_after,
 )
-from microclaw.offline.lights import as_light
 from microclaw.offline.memory import EXAMPLES as MEMORY_EXAMPLES
 from microclaw.offline.memory import MEMORY
-from microclaw.offline.parse import Parse, Question
-from microclaw.offline.pins import answered_device, board_of
-from microclaw.offline.programs import PROGRAMS
-from microclaw.offline.reading import Reading, SentenceReader, numbered
+from microclaw.offline.pins import board_of
+from microclaw.offline.programs import PROGRAMS, as_light
+from microclaw.offline.reading import SentenceReader, numbered
+from microclaw.offline.references import corrected
 from microclaw.offline.sentences import MAX_SENTENCE_CHARS, Sentences, english
-from microclaw.offline.taking_back import corrected, take_back, undone_elsewhere
 
 _READING_TOOLS: Final = frozenset(
     {"gpio-get", "adc-read", "i2c-read", "i2c-scan", "list-devices", "query-wasm-apps", "device-info", "device-status"}
@@ -58,7 +62,7 @@ class Understanding(Struct, frozen=True):
 
     parse: Parse | None
     decision: Decision
-    completes: bool = False  # it answers the open question
+    confirms: bool = False  # a yes, or a number, to what was asked
     refers: bool = False  # it speaks of the last act
     state: DialogueState = field(default_factory=DialogueState)  # what is kept with the decision, if it is an answer
 
@@ -68,64 +72,62 @@ def understand(request: ModelRequest) -> Understanding:
     said, results, before = this_turn(request.messages)
     last = before[-1] if before else None
     state = state_after(last)
-    expired = isinstance(last, AssistantReply) and last.question_expired
-    open_question, act = state.question, None if expired else state.act
-    chosen = None if expired else _chosen(said, state.suggested)
+    if isinstance(last, AssistantReply) and last.question_expired:
+        state = replace(state, act=None, suggested=())
+        if state.question is not None and state.question.slot == "confirmed" and said_yes(said):
+            return Understanding(
+                None, Say("That question is too old.", "ambiguous", f"say it again: {state.question.said}")
+            )
+        state = replace(state, question=None)
+    if (state.question is not None or state.suggested) and said_no(said):
+        return _declined(state)
+    chosen = _chosen(said, state.suggested)
     if isinstance(chosen, Say):
-        return Understanding(None, chosen, completes=True, state=state)
-    said = chosen or said
-    completed = there = None
-    device_context = request.device_context or DeviceContext()
-    if open_question is not None and len(said) <= MAX_SENTENCE_CHARS:
-        if open_question.is_declined(said):
-            return _declined(open_question, act, state.undoable)
-        there = (
-            answered_device(with_written_names(said, device_context), device_context)
-            if open_question.slot == "device"
-            else None
-        )
-        completed = open_question.parse if there is not None else open_question.completed(said)
-        if completed is not None and expired:
-            again = open_question.reading or open_question.said
-            return Understanding(None, Say("That question is too old.", "ambiguous", f"say it again: {again}"))
-    if open_question is not None and completed is not None:
-        named = there or next((d for d in device_context.devices if d.name == open_question.device), None)
-        device = named or device_context.meant
-        asked = Context(completed, open_question.said, device_context, device, named is not None, results)
-        reading = Reading(asked)
-    else:
-        reading = SentenceReader(said, device_context, results, act, state.undoable).read()
-    found = reading.found if isinstance(reading.found, Say) else undone_elsewhere(reading.found)
+        return Understanding(None, chosen, state=state)
+    known = request.device_context or DeviceContext()
+    completed = _completed(said, state.question, known, results)
+    confirms = chosen is not None or (completed is not None and completed.parse.confirmed)
+    reader = SentenceReader(chosen or said, known, results, state.act, state.undoable)
+    found = completed or reader.read()
     decision = found if isinstance(found, Say) else _decide(found)
     at = found if isinstance(found, Context) else None
     kept = DialogueState()
     if isinstance(decision, Say):
         # A question about the last act, and what is about nothing, leave it the last act.
-        last_act = act if reading.refers and at is None else act_after(at, decision, act)
+        act = state.act if found.refers and at is None else act_after(at, decision, state.act)
         undoable = undoable_after(at, results, state.undoable)
-        kept = DialogueState(_question(at, decision), last_act, undoable, reading.suggested)
-    parse = at.parse if at is not None else None
-    return Understanding(parse, decision, completed is not None, reading.refers, kept)
+        kept = DialogueState(_question(at, decision), act, undoable, decision.suggested)
+    return Understanding(at.parse if at is not None else None, decision, confirms, found.refers, kept)
+
+
+def _completed(
+    said: str, question: Question | None, known: DeviceContext, results: tuple[Result, ...]
+) -> Context | None:
+    """The sentence of the open question with the value that was asked for; None if this answers no question."""
+    if question is None or len(said) > MAX_SENTENCE_CHARS:
+        return None
+    device = answered_device(said, known) if question.slot == "device" else None
+    parse = question.parse if device is not None else question.completed(said)
+    device = device or next((one for one in known.devices if one.name == question.device), None)
+    named = device is not None
+    return Context(parse, question.said, known, device or known.meant, named, results) if parse is not None else None
 
 
 def _chosen(said: str, suggested: tuple[str, ...]) -> str | Say | None:
     """The suggested sentence that a number or a yes means; None for any other words."""
-    if not suggested:
-        return None
     text = plain(said)
     if re.fullmatch(r"[1-9]", text) and int(text) <= len(suggested):
         return suggested[int(text) - 1]
-    if not said_yes(said):
+    if not suggested or not said_yes(said):
         return None
     return suggested[0] if len(suggested) == 1 else Say(f"Which one: {numbered(suggested)}?", "ambiguous", "its number")
 
 
-def _declined(question: Question, act: LastAct | None, undoable: Undoable) -> Understanding:
+def _declined(state: DialogueState) -> Understanding:
     """A no to a question. One to "Shall I undo it?" leaves the act, which can still be corrected."""
-    is_undo = question.parse.kind == TAKE_BACK
-    state = DialogueState(None, act if is_undo else None, undoable)
-    text = "Then it stays as it is." if is_undo else "Then nothing was done."
-    return Understanding(None, Say(text), completes=True, state=state)
+    is_undo = state.question is not None and state.question.parse.kind == "undo"
+    kept = DialogueState(None, state.act if is_undo else None, state.undoable)
+    return Understanding(None, Say("Then it stays as it is." if is_undo else "Then nothing was done."), state=kept)
 
 
 def _question(at: Context | None, decision: Say) -> Question | None:
@@ -133,11 +135,7 @@ def _question(at: Context | None, decision: Say) -> Question | None:
     if at is None or decision.asks is None:
         return None
     device = at.device.name if at.named and at.device else None
-    reading = at.said
-    if decision.asks == "confirmed":
-        is_whole = decision.code == "confirm_reading"  # then the question is the sentence
-        reading = decision.text.rstrip("?") if is_whole else (decision.next_step or "").removeprefix("yes, ")
-    return Question(decision.asks, at.parse, at.said, device, reading)
+    return Question(decision.asks, at.parse, at.said, device, (decision.next_step or "").removeprefix("yes, "))
 
 
 def count_kinds() -> int:
@@ -184,15 +182,16 @@ def _decide(at: Context) -> Decision:
             board_of(at)  # asks which device
     except CannotDo as exc:
         return exc.say
-    if isinstance(decision, Say) or not at.parse.loose or at.parse.confirmed or decision.tool in _ASKS_NOTHING:
+    if isinstance(decision, Say) or not at.parse.loose or decision.tool in _ASKS_NOTHING:
         return decision
     where = f" on {at.device.name}" if at.device is not None else ""
     text = f"{decision.words[:1].upper()}{decision.words[1:]}{where}?"
-    return Say(text, "confirm_reading", f"yes, or say: {decision.words}", "confirmed")
+    meant = f"{decision.words}{where if at.named else ''}"
+    return Say(text, "confirm_reading", f"yes, or say: {decision.words}", suggested=(meant,))
 
 
 def _schedule(at: Context) -> Decision:
-    return schedules.decide_schedule(at, english(), _act)
+    return schedules.decide_schedule(at, _act)
 
 
 def _act(at: Context) -> Decision:
@@ -214,8 +213,6 @@ _DECIDERS: Final[Mapping[str, Callable[[Context], Decision]]] = {
     **PROGRAMS,
     **MEMORY,
     **schedules.SCHEDULES,
-    **QUESTIONS,
-    TAKE_BACK: take_back,
     "schedule": _schedule,
     "help": _help,
 }

@@ -9,8 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from microclaw.offline.decision import Act, Context, Decision, Say, plain_line
-from microclaw.offline.parse import Parse
+from microclaw.offline.decision import Act, Context, Decision, Parse, Say, plain_line
 from microclaw.offline.sentences import Sentences
 
 EXAMPLES: Final = ("remember that the relay is on pin 4", "what do you remember", "forget the relay")
@@ -74,18 +73,12 @@ def is_for_the_board(memory: Parse, said: str, sentences: Sentences) -> bool:
 
 
 def _remember(at: Context) -> Decision:
-    fact = at.parse.word("text") or ""
-    instead = at.parse.word("instead")
-    if instead is not None and not at.results:
-        return Act("forget", {"text": instead})
-    if not at.results or at.results[-1].tool == "forget":
-        return Act("remember", {"text": fact})
+    if not at.results:
+        return Act("remember", {"text": at.parse.word("text") or ""})
     kept = at.results[-1].fields
     if kept.get("new") is False:
         return Say(f"I knew that already: {plain_line(kept.get('line'))}.")
-    gone = "; ".join(plain_line(one["line"]) for one in at.results[0].fields.get("removed") or ())
-    place = f", in place of: {gone}" if gone else ""
-    return Say(f"Remembered: {plain_line(kept.get('line'))} ({kept.get('file')}){place}.")
+    return Say(f"Remembered: {plain_line(kept.get('line'))} ({kept.get('file')}).")
 
 
 def _recall(at: Context) -> Decision:

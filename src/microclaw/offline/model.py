@@ -97,8 +97,8 @@ def _is_sure(request: ModelRequest, text: str, start: int) -> bool:
         return False  # or a model has more to say
     if isinstance(found.decision, Say) and found.decision.code is not None:
         return False
-    if found.completes:
-        return parse.confirmed
+    if found.confirms:
+        return True
     if found.refers:
         return False
     if last is not None and last.text.rstrip().endswith("?"):

@@ -31,10 +31,6 @@ _NO_NAME: Final = frozenset(
 _APPENDED: Final = re.compile(r"\b(?:button|switch|key|sensor)$")  # what they are matters beside their pin
 _WITH: Final = re.compile(r"\b(?:with|using|by|via|through|and) (?:the |my |our )?$")
 _HAS_PIN: Final = r"(?! (?:(?:is|are) )?(?:on|at) (?:the )?(?:gpio |io )?(?:pin )?#?\d| (?:pin|gpio) ?\d)"
-_WHERE: Final = re.compile(
-    r"(?:where is|where's|(?:what|which) (?:pin|gpio) (?:is|has|drives)) (?:the |my |our )?(.+?)"
-    r"(?: (?:on|at|connected to))?"
-)
 _START: Final = re.compile(r"(?i)^\s*(?:please )?(?:start|run|open|power) (?=pin \d+\s*[.!]?$)")
 _STOP: Final = re.compile(r"(?i)^\s*(?:please )?(?:stop|close|end) (?=pin (\d+)\s*[.!]?$)")
 
@@ -77,13 +73,6 @@ def names_to_pins(
     if stop is not None and device is not None and not any(int(stop[1]) in app.pins for app in device.apps):
         text = _STOP.sub("turn off ", text)
     return text, named
-
-
-def asked_name(said: str, device_context: DeviceContext) -> NamedPin | None:
-    """The name in "which pin is the fan on", if a person told it."""
-    asked = _WHERE.fullmatch(normalize_quantities(said))
-    found = [one for one in device_context.names if asked is not None and one.name == asked[1]]
-    return found[-1] if found else None
 
 
 def _meant(names: Sequence[NamedPin], device: KnownDevice | None) -> list[NamedPin]:

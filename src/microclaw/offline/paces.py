@@ -13,8 +13,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from microclaw.offline.decision import Context, ask
-from microclaw.offline.parse import Parse, Values
+from microclaw.offline.decision import Context, Parse, Values, ask
 from microclaw.offline.pins import PinTarget
 
 KEPT: Final = Fraction(1, 100)

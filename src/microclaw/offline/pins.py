@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from msgspec import Struct
 
 from microclaw.boards.profile import BoardProfile
-from microclaw.models.protocol import DeviceContext, KnownApp, KnownDevice
-from microclaw.offline.decision import CannotDo, Context, Say, ask
-from microclaw.offline.parse import Slot
+from microclaw.offline.decision import CannotDo, Context, Say, Slot, ask
 
 
 class Quantity(Struct, frozen=True):
@@ -43,14 +39,6 @@ QUANTITIES = {
     "current": Quantity("ina219", "current_ma", "mA", "amps", 1, -3200, 3200),
     "power": Quantity("ina219", "power_mw", "mW", "watts", 0, 0, 83_200),
 }
-_UNITS = "celsius|fahrenheit|kelvin|c|f|k|k?pa|hpa|m?bar|psi|mmhg|inhg|volts?|m?v|amps?|m?a|watts?|m?w|percent|%"
-_UNIT_ASKED = re.compile(rf"(?i)\s+in (?:degrees? )?({_UNITS})(?=\s*[?.!]*$)")
-
-_RESTART = re.compile(
-    r"(?i)\W*(?:(?:please|can you|could you) )*(?:restart|reboot|reset|power cycle) "
-    r"(?:the |my |our )?(?:device |board )?(?P<name>[\w-]+)(?: now)?(?:,? please)?\W*"
-)
-_BEFORE_NAME = re.compile(r"(?i)^(?:(?:on|at|the|device|board|it's|it is|i mean|use)\s+)+")
 _PAD = re.compile(r"(?i)(?<![\w.])(?:pins? )?d(\d{1,2})(?![\w.%])")
 
 
@@ -66,55 +54,12 @@ class PinTarget(Struct, frozen=True):
         return "the LED" if self.is_led else f"pin {self.pin}"
 
 
-def split_device(said: str, device_context: DeviceContext) -> tuple[str, KnownDevice | None]:
-    """Take "... on virtual-1" off a sentence, with the device it names. "Restart virtual-1" names it, too."""
-    if (restart := _RESTART.fullmatch(said)) is not None:
-        called = next((d for d in device_context.devices if d.name.lower() == restart["name"].lower()), None)
-        if called is not None and all(called.name != app.name for d in device_context.devices for app in d.apps):
-            return "restart the board", called
-    for device in sorted(device_context.devices, key=lambda d: -len(d.name)):
-        name = re.escape(device.name)
-        pattern = rf"(?i)\s+(?:on|at|of|from|for)\s+(?:the\s+)?(?:device\s+|board\s+)?{name}(?=[\s?.!,]|$)"
-        rest, count = re.subn(pattern, "", said)
-        if count == 1:
-            return rest, device
-        first = re.match(
-            rf"(?i)\W*(?:(?:on|at|for)\s+(?:the\s+)?(?:device\s+|board\s+)?{name}[,:]?|{name}[,:])\s+", said
-        )
-        if first is not None and count == 0:
-            return said[first.end() :], device
-    return said, None
-
-
-def answered_device(said: str, device_context: DeviceContext) -> KnownDevice | None:
-    """The device that an answer like "on virtual-1" or "virtual-1" names and nothing else."""
-    rest, device = split_device(f"it on {_BEFORE_NAME.sub('', said.strip())}", device_context)
-    return device if rest.strip(" .?!,") == "it" else None
-
-
 def pads_to_pins(said: str, board: BoardProfile | None) -> str:
     """ "D5" as "pin 5", or as the GPIO of that pad on a board whose pads are numbered on their own."""
     pads = board.arduino_pins if board else {}
     if "D0" not in pads:
         return _PAD.sub(lambda m: f"pin {int(m[1])}", said)
     return _PAD.sub(lambda m: f"pin {pads[f'D{int(m[1])}']}" if f"D{int(m[1])}" in pads else m[0], said)
-
-
-def split_unit(said: str) -> tuple[str, str | None]:
-    """Take "... in fahrenheit" off a question, with the unit."""
-    found = _UNIT_ASKED.search(said)
-    return (_UNIT_ASKED.sub("", said), found[1].lower()) if found is not None else (said, None)
-
-
-def shown_value(at: Context, name: str, value: float) -> str:
-    """A reading with its unit: the one that the sentence asks for, else the sensor's."""
-    quantity, unit = QUANTITIES[name], at.parse.word("unit")
-    short = {"celsius": "c", "fahrenheit": "f"}.get(unit or "", unit)
-    if name == "temperature" and short == "f":
-        return f"{value * 1.8 + 32:.1f} °F"
-    if short not in (None, quantity.shown_unit.lower().lstrip("°"), quantity.said_unit):
-        raise ask(f"I do not tell {name} in {unit}.", f"in {quantity.shown_unit}: what is the {name}")
-    return f"{value:.{quantity.decimals}f}{'' if quantity.shown_unit == '%' else ' '}{quantity.shown_unit}"
 
 
 def board_of(at: Context) -> BoardProfile:
@@ -155,28 +100,8 @@ def pin_target(at: Context, slot: Slot = "pin") -> PinTarget:
         return PinTarget(pin)
     if says_led:
         return _led(at)
-    if at.parse.values.get("several"):
-        example = "say it once for each pin, as in: blink pin 4"
-        raise ask("That goes for one pin at a time. Which pin first?", example, slot)
     question = "Which pin is the button on?" if slot == "button_pin" else "Which pin?"
     raise ask(question, "name it, as in: pin 4", slot)
-
-
-_OVER = frozenset({"ended", "trapped", "dead"})  # states of a program that does nothing any more
-
-
-def pin_user(apps: Sequence[KnownApp], pin: int) -> str | None:
-    """ "driven by blink"; None when no program of this host has the pin."""
-    return next((f"{role} by {app.name}" for app in apps if (role := app.role_of(pin))), None)
-
-
-def with_state(used: str, listed: Iterable[Mapping[str, Any]]) -> str:
-    """Correct `pin_user` by what the board lists: a program that has ended drives nothing any more."""
-    role, _, name = used.partition(" by ")
-    state = next((str(app.get("state")) for app in listed if app.get("name") == name), None)
-    if state in _OVER:
-        return f"not {role} any more: {name} has ended (its level stays; {name} holds it for itself until: stop {name})"
-    return used
 
 
 def sensor_of(at: Context, quantity: str) -> tuple[Quantity, int]:

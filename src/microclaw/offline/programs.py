@@ -1,51 +1,102 @@
-"""Sentences that ask for a program: which pattern, its parameters, its name on the device. Deploys nothing itself.
+"""Sentences that ask for a program: which pattern, its values, its name on the device, and the answer after it.
 
-A rule (a sensor's value that switches a pin) is a program too.
+A rule (a sensor's value that switches a pin) is a program too, and so is what an addressable LED shows.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import Final, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from microclaw.boards.pins import check_pin
-from microclaw.errors import PinRefused
-from microclaw.offline.decision import CannotDo, Context, Decision, Say, ask
-from microclaw.offline.deployment import (
-    Deployment,
-    PatternValues,
-    deploy,
-    free_name,
-    paced,
-    seconds,
-    spoken,
+from microclaw.errors import ConfigError, PinRefused
+from microclaw.offline.decision import PIN_SLOTS, Act, Context, Decision, Parse, Result, Say, ask, capital
+from microclaw.offline.paces import duty_of, exact_ms, half_period_ms, pace_ms, square_wave
+from microclaw.offline.pins import (
+    PinTarget,
+    Quantity,
+    addressable_led,
+    board_of,
+    no_addressable_led,
+    pin_target,
+    sensor_of,
 )
-from microclaw.offline.lights import LIGHTS
-from microclaw.offline.paces import duty_of, exact_ms, pace_ms, square_wave
-from microclaw.offline.parse import PIN_SLOTS
-from microclaw.offline.pins import PinTarget, Quantity, board_of, pin_target, sensor_of
+from microclaw.patterns.expected import Value
+from microclaw.patterns.library import fill, pattern_kinds
 
-_PULSE_MS = 200
-_TRAFFIC_EXAMPLE = "run a traffic light on pins 4, 5 and 6"
-_SWING_MILLI = 500
-_EACH = re.compile(r"(?i)\b(?:every|each)\b")
-# What is driven: the quantity it moves, and whether it raises it.
-_DRIVEN = {
+PatternValues: TypeAlias = dict[str, Value | Fraction]
+
+_TRIED_BEFORE: Final = "soak 0 s\nuptime 1 min\n"
+"""A pattern itself was tried for minutes and across the wrap of millis() (tests/patterns): a sentence need not wait."""
+_ENDING: Final = frozenset({"led_color", "blink_times", "pulse", "pwm_pulse"})  # programs that end by themselves
+_PULSE_MS: Final = 200
+_TRAFFIC_EXAMPLE: Final = "run a traffic light on pins 4, 5 and 6"
+_SWING_MILLI: Final = 500
+_EACH: Final = re.compile(r"(?i)\b(?:every|each)\b")
+_DRIVEN: Final = {
     "heater": ("temperature", True),
     "cooler": ("temperature", False),
     "humidifier": ("humidity", True),
     "dehumidifier": ("humidity", False),
 }
+"""What is driven: the quantity it moves, and whether it raises it."""
+_COLORS: Final[Mapping[str, tuple[int, int, int]]] = {
+    "off": (0, 0, 0),
+    "red": (255, 0, 0),
+    "green": (0, 255, 0),
+    "blue": (0, 0, 255),
+    "yellow": (255, 180, 0),
+    "orange": (255, 90, 0),
+    "purple": (160, 0, 255),
+    "cyan": (0, 255, 255),
+    "white": (255, 255, 255),
+}
+"""firmware/fw/microclaw_devices.py has the same."""
+
+
+class Deployment(Struct, frozen=True):
+    """A pattern with its values, and `words` that ask for exactly it.
+
+    A value that is a fraction is what was asked for: the program gets the nearest whole number, the trial is held
+    against the fraction. `target` is the pin that a second program of this pattern is named by. `sets` is what the
+    answer names also where no board can show it: "440 Hz".
+    """
+
+    pattern: str
+    values: PatternValues
+    words: str
+    target: PinTarget | None = None
+    app_name: str | None = None
+    sets: str = ""
+
+
+def seconds(ms: int | Fraction) -> str:
+    """500 -> "0.5 s", 7_200_000 -> "2 h"."""
+    if ms >= 3_600_000 and ms % 3_600_000 == 0:
+        return f"{ms // 3_600_000} h"
+    if ms >= 120_000 and ms % 60_000 == 0:
+        return f"{ms // 60_000} min"
+    return f"{float(ms) / 1000:g} s"
+
+
+def _spoken(ms: int | Fraction) -> str:
+    """As people say it: 500 -> "500 ms", 2000 -> "2 s". What a program does: in whole milliseconds."""
+    return seconds(round(ms)) if ms >= 1000 else f"{round(ms)} ms"
 
 
 def _blink(at: Context) -> Deployment:
     target, wave = pin_target(at), square_wave(at)
     if wave.by_pwm:
-        values: PatternValues = {"PIN": target.pin, "FREQUENCY_HZ": wave.hz}
         hz = round(wave.hz)
+        values: PatternValues = {"PIN": target.pin, "FREQUENCY_HZ": wave.hz}
         return Deployment("fast_blink", values, f"blink {target.words} at {hz} Hz", target, sets=f"{hz:,} Hz")
-    values = {**_pin_values(target), "HALF_PERIOD_MS": wave.half_ms}
-    return Deployment("blink", values, f"blink {target.words} every {spoken(wave.half_ms)}", target)
+    values = {**_pin(target), "HALF_PERIOD_MS": wave.half_ms}
+    return Deployment("blink", values, f"blink {target.words} every {_spoken(wave.half_ms)}", target)
 
 
 def _blink_times(at: Context) -> Deployment:
@@ -65,7 +116,7 @@ def _blink_times(at: Context) -> Deployment:
     if times is None:
         times = max(1, round((for_ms or 0) / (2 * half_ms))) if half_ms else 1
     rate = f" at {float(500 / half_ms):.5g} Hz" if half_ms > 0 else ""
-    values: PatternValues = {**_pin_values(target), "HALF_PERIOD_MS": half_ms, "TIMES": times}
+    values: PatternValues = {**_pin(target), "HALF_PERIOD_MS": half_ms, "TIMES": times}
     return Deployment("blink_times", values, f"blink {target.words} {times} times{rate}", target)
 
 
@@ -79,31 +130,56 @@ def _tone(at: Context) -> Deployment:
     except PinRefused as exc:
         raise ask(f"A tone is made by PWM, and {exc.message}.", exc.next_step) from exc
     wave = square_wave(at, loop=False)
-    hz, name = round(wave.hz), free_name(at, "tone", target)
+    hz, name = round(wave.hz), _free_name(at, "tone", target)
     values: PatternValues = {"PIN": target.pin, "FREQUENCY_HZ": wave.hz}
     pattern, words = "fast_blink", f"play a tone of {hz} Hz on {target.words}"
     if for_ms is not None:
-        pattern, words = "pwm_pulse", f"{words} for {spoken(for_ms)}"
+        pattern, words = "pwm_pulse", f"{words} for {_spoken(for_ms)}"
         values |= {"ON": target.active_level, "DUTY": 128, "FOR_MS": for_ms}
     return Deployment(pattern, values, words, target, name, sets=f"{hz:,} Hz")
 
 
+def _paced(at: Context, pattern: str, target: PinTarget, values: PatternValues, words: str) -> Deployment:
+    """One that goes on forever, each time as long as was asked for."""
+    period_ms = pace_ms(at.parse, pattern)
+    return Deployment(pattern, {**values, "PERIOD_MS": period_ms}, f"{words} every {_spoken(period_ms)}", target)
+
+
 def _fade(at: Context) -> Deployment:
     target = pin_target(at)
-    return paced(at, "fade", target, _pin_values(target), f"fade {target.words}")
+    return _paced(at, "fade", target, _pin(target), f"fade {target.words}")
+
+
+def _servo_sweep(at: Context) -> Deployment:
+    target = pin_target(at)
+    return _paced(at, "servo_sweep", target, {"PIN": target.pin}, f"sweep the servo on pin {target.pin}")
+
+
+def _rainbow(at: Context) -> Deployment:
+    target = _chain(at)
+    return _paced(at, "rainbow", target, {"PIN": target.pin}, f"show a rainbow on {_light(target)}")
+
+
+def _servo(at: Context) -> Deployment:
+    target, angle, milli = pin_target(at), at.parse.number("angle"), at.parse.number("milli")
+    if angle is None:
+        if milli is None or milli % 1000:
+            raise ask("Which angle?", f"in whole degrees: move the servo on pin {target.pin} to 90 degrees")
+        angle = milli // 1000
+    words = f"move the servo on pin {target.pin} to {angle} degrees"
+    return Deployment("servo", {"PIN": target.pin, "ANGLE": angle}, words, target)
 
 
 def _pulse(at: Context) -> Deployment:
-    target, for_ms = pin_target(at), at.parse.number("ms")
-    for_ms = _PULSE_MS if for_ms is None else for_ms
-    values: PatternValues = {**_pin_values(target), "FOR_MS": for_ms}
-    return Deployment("pulse", values, f"turn on {target.words} for {spoken(for_ms)}", target)
+    target, for_ms = pin_target(at), at.parse.values.get("ms", _PULSE_MS)
+    words = f"turn on {target.words} for {_spoken(int(for_ms))}"
+    return Deployment("pulse", {**_pin(target), "FOR_MS": int(for_ms)}, words, target)
 
 
 def _pwm_pulse(at: Context) -> Deployment:
     target, for_ms, milli = pin_target(at), at.parse.number("ms") or 0, at.parse.number("milli") or 0
-    values: PatternValues = {**_pin_values(target), "DUTY": duty_of(at, target), "FOR_MS": for_ms}
-    return Deployment("pwm_pulse", values, f"turn on {target.words} at {milli / 1000:g}% for {spoken(for_ms)}", target)
+    values: PatternValues = {**_pin(target), "DUTY": duty_of(at, target), "FOR_MS": for_ms}
+    return Deployment("pwm_pulse", values, f"turn on {target.words} at {milli / 1000:g}% for {_spoken(for_ms)}", target)
 
 
 def _button(at: Context) -> Deployment:
@@ -120,15 +196,13 @@ def _read_every(at: Context) -> Deployment:
     name, every_ms = at.parse.word("quantity") or "temperature", pace_ms(at.parse, "read")
     _, address = sensor_of(at, name)
     values: PatternValues = {"QUANTITY": name, "ADDRESS": address, "EVERY_MS": every_ms}
-    return Deployment("read_sensor", values, f"read the {name} every {spoken(every_ms)}", app_name=name)
+    return Deployment("read_sensor", values, f"read the {name} every {_spoken(every_ms)}", app_name=name)
 
 
 def _traffic_light(at: Context) -> Deployment:
     lights = [pin_target(at, slot).pin for slot in PIN_SLOTS[:3] if at.parse.number(slot) is not None]
     if len(set(lights)) != 3 or at.parse.number("pin_4") is not None:
-        question = (
-            "A traffic light has three lights, each on a pin of its own. Which pins are red, yellow and green on?"
-        )
+        question = "A traffic light has three lights, each on its own pin. Which pins are red, yellow and green on?"
         raise ask(question, f"name them in this order, as in: {_TRAFFIC_EXAMPLE}", "pins")
     red, yellow, green = lights
     values: PatternValues = {"RED_PIN": red, "YELLOW_PIN": yellow, "GREEN_PIN": green}
@@ -136,22 +210,19 @@ def _traffic_light(at: Context) -> Deployment:
 
 
 def _threshold(at: Context) -> Deployment:
-    """A pin that is on, or with "for so long" goes on once, beyond a limit."""
     (name, quantity, sensor, milli), target = _limit(at), pin_target(at)
-    above, value = at.parse.word("side") == "above", f"{milli / 1000:g} {quantity.shown_unit}"
-    side, otherwise = ("above", "below") if above else ("below", "above")
+    side, value = at.parse.word("side") or "above", f"{milli / 1000:g} {quantity.shown_unit}"
     if at.parse.number("level") == 0:
+        otherwise = "below" if side == "above" else "above"
         raise ask(
             f"Off when {name} is {side} {value}. And at any other value: shall pin {target.pin} be on then?",
             f"say it the other way round: turn on pin {target.pin} when the {name} is {otherwise} {value}",
         )
-    values: PatternValues = {
-        **_pin_values(target), **sensor, "LIMIT_MILLI": milli, "ABOVE": int(above),
-    }  # fmt: skip
+    values: PatternValues = {**_pin(target), **sensor, "LIMIT_MILLI": milli, "ABOVE": int(side == "above")}
     span = ""
     if at.parse.kind == "threshold_pulse":
-        for_ms = at.parse.number("ms") or 0
-        values, span = values | {"FOR_MS": for_ms}, f" for {spoken(for_ms)}"
+        values["FOR_MS"] = for_ms = at.parse.number("ms") or 0
+        span = f" for {_spoken(for_ms)}"
     return Deployment(at.parse.kind, values, f"turn on {target.words}{span} when the {name} is {side} {value}", target)
 
 
@@ -164,29 +235,75 @@ def _thermostat(at: Context) -> Deployment:
             f"What is on pin {target.pin}, something that raises the {name} or something that lowers it?",
             "hold the temperature at 22 degrees with the heater on pin 17 (or: the fan, the humidifier, ...)",
         )
-    swing = at.parse.number("swing_milli")
-    swing = _SWING_MILLI if swing is None else swing
+    swing = at.parse.values.get("swing_milli", _SWING_MILLI)
     values: PatternValues = {"PIN": target.pin, **sensor, "SETPOINT_MILLI": milli}
-    values |= {"HYSTERESIS_MILLI": swing, "HEATS": int(raises)}
-    shown = f"{milli / 1000:g} {quantity.shown_unit} +/- {swing / 1000:g}"
+    values |= {"HYSTERESIS_MILLI": int(swing), "HEATS": int(raises)}
+    shown = f"{milli / 1000:g} {quantity.shown_unit} +/- {int(swing) / 1000:g}"
     words = f"hold the {name} at {shown} with the {driven} on pin {target.pin}"
     return Deployment("thermostat", values, words, target)
 
 
-def _publish(at: Context) -> Deployment:
-    """Declined: where the build has MQTT there is no pattern for it yet, elsewhere nothing could run."""
-    board = board_of(at)
-    name = at.parse.word("quantity") or "temperature"
-    why = (
-        "microclaw has no ready program for it; a language model can write one"
-        if "mqtt" in board.firmware.native_groups
-        else f"the firmware build of {board.title} has no MQTT"
-    )
-    text = f"Publishing over MQTT is not possible here: {why}."
-    raise CannotDo(Say(text, "not_possible", f"log the {name} every 60 seconds"))
+def as_light(parse: Parse, at: Context) -> Parse:
+    """The parse about a color, for a sentence about "the LED" that is addressable and that a program can light."""
+    if parse.kind not in ("set_pin", "blink") or "pin_2" in parse.values or at.device is None:
+        return parse
+    if addressable_led(at) is None:
+        return parse
+    color = "white" if parse.kind == "blink" or parse.number("level") else "off"
+    kind = "led_blink" if parse.kind == "blink" else "led_color"
+    return replace(parse, kind=kind, values=parse.values | {"color": color})
 
 
-_DEPLOYMENTS: Mapping[str, Callable[[Context], Deployment]] = {
+def _led(at: Context) -> Deployment:
+    """A color on addressable LEDs, steady or blinking."""
+    target, color, pattern = _chain(at), at.parse.word("color") or "white", at.parse.kind
+    values: PatternValues = {"PIN": target.pin, **dict(zip(("RED", "GREEN", "BLUE"), _COLORS[color], strict=True))}
+    if pattern == "led_blink":
+        values["HALF_PERIOD_MS"] = half_ms = half_period_ms(at.parse)
+        return Deployment(pattern, values, f"blink {_light(target)} {color} every {_spoken(half_ms)}", target)
+    words = f"turn off {target.words}" if color == "off" else f"make {_light(target)} {color}"
+    return Deployment(pattern, values, words, target)
+
+
+def _chain(at: Context) -> PinTarget:
+    """The pin that addressable LEDs are on: the one that is named, or that of the board's own LED."""
+    pin, led = at.parse.number("pin"), board_of(at).led
+    if at.device is None or "py" not in at.device.kinds or (pin is None and addressable_led(at) is None):
+        raise no_addressable_led(at)
+    if led is not None and led.kind == "addressable" and pin in (None, led.pin):
+        return PinTarget(led.pin, is_led=True)
+    return pin_target(at)
+
+
+def _light(target: PinTarget) -> str:
+    return target.words if target.is_led else f"the LED on pin {target.pin}"
+
+
+def _pin(target: PinTarget) -> PatternValues:
+    return {"PIN": target.pin, "ON": target.active_level}
+
+
+def _limit(at: Context) -> tuple[str, Quantity, PatternValues, int]:
+    """A rule's quantity, its sensor's values, and the limit in thousandths of the unit that the sensor tells."""
+    name, milli, unit = at.parse.word("quantity") or "temperature", at.parse.number("milli"), at.parse.word("unit")
+    quantity, address = sensor_of(at, name)
+    step = f"say it in {quantity.shown_unit}"
+    if unit is not None and unit != quantity.said_unit:
+        raise ask(f"{name.capitalize()} is not measured in {unit}. What limit do you mean?", step)
+    if milli is None:
+        raise ask(f"At which {name}?", f"say it with a number, as in: when the {name} is above 28")
+    # A bare number and amps come in thousandths of the unit that is said; the sensor tells milliamps and milliwatts.
+    milli *= 1000 if unit in ("amps", "watts") else 1
+    if not quantity.least <= milli / 1000 <= quantity.most:
+        raise ask(
+            f"The {quantity.sensor.upper()} tells {name} from {quantity.least:g} to {quantity.most:g} "
+            f"{quantity.shown_unit}, not {milli / 1000:g}. What limit do you mean?",
+            step,
+        )
+    return name, quantity, {"QUANTITY": name, "ADDRESS": address}, milli
+
+
+_DEPLOYMENTS: Final[Mapping[str, Callable[[Context], Deployment]]] = {
     "blink": _blink,
     "fade": _fade,
     "button": _button,
@@ -199,37 +316,60 @@ _DEPLOYMENTS: Mapping[str, Callable[[Context], Deployment]] = {
     "threshold": _threshold,
     "threshold_pulse": _threshold,
     "thermostat": _thermostat,
-    "publish": _publish,
-    **LIGHTS,
+    "led_color": _led,
+    "led_blink": _led,
+    "rainbow": _rainbow,
+    "servo": _servo,
+    "servo_sweep": _servo_sweep,
 }
 
 
 def _decide(at: Context) -> Decision:
-    return deploy(at, _DEPLOYMENTS[at.parse.kind](at))
+    """The call that puts the filled pattern on the device, then the answer. Asks when a value is not allowed."""
+    wanted = _DEPLOYMENTS[at.parse.kind](at)
+    if at.results:
+        said = _deployed(at.results[-1], once=wanted.pattern in _ENDING)
+        return said if wanted.sets in said.text else replace(said, text=f"{said.text} It is set to {wanted.sets}.")
+    board_of(at)
+    kinds = at.device.kinds if at.device else ("wasm",)
+    kind = next((one for one in kinds if one in pattern_kinds(wanted.pattern)), kinds[0])
+    asked = {name: value for name, value in wanted.values.items() if isinstance(value, Fraction)}
+    values = {name: round(v) if isinstance(v, Fraction) else v for name, v in wanted.values.items()}
+    try:
+        program = fill(wanted.pattern, values, kind=kind, asked=asked)
+    except ConfigError as exc:
+        raise ask(exc.message, exc.next_step) from exc
+    name = at.parse.replaces or wanted.app_name or _free_name(at, program.app_name, wanted.target)
+    arguments = at.on_device(appName=name, sourceCode=program.source)
+    if program.expect:
+        arguments["expect"] = f"{program.expect}{_TRIED_BEFORE}"
+    return Act("deploy-wasm-app", arguments, wanted.words, f"{program.origin}   (a pattern: no model wrote this)")
 
 
-PROGRAMS: Mapping[str, Callable[[Context], Decision]] = dict.fromkeys(_DEPLOYMENTS, _decide)
+PROGRAMS: Final[Mapping[str, Callable[[Context], Decision]]] = dict.fromkeys(_DEPLOYMENTS, _decide)
 
 
-def _pin_values(target: PinTarget) -> PatternValues:
-    return {"PIN": target.pin, "ON": target.active_level}
+def _free_name(at: Context, stem: str, target: PinTarget | None) -> str:
+    """The pattern's own name, with the pin added when that name already works on another pin."""
+    taken = next((app for app in at.device.apps if app.name == stem), None) if at.device else None
+    return stem if target is None or taken is None or target.pin in taken.pins else f"{stem}-{target.pin}"
 
 
-def _limit(at: Context) -> tuple[str, Quantity, PatternValues, int]:
-    """A rule's quantity, its sensor's values, and the limit in thousandths of the unit that the sensor tells."""
-    name, milli, unit = at.parse.word("quantity") or "temperature", at.parse.number("milli"), at.parse.word("unit")
-    quantity, address = sensor_of(at, name)
-    if unit is not None and unit != quantity.said_unit:
-        question = f"{name.capitalize()} is not measured in {unit}. What limit do you mean?"
-        raise ask(question, f"say it in {quantity.shown_unit}")
-    if milli is None:
-        raise ask(f"At which {name}?", f"say it with a number, as in: when the {name} is above 28")
-    # A bare number and amps come in thousandths of the unit that is said; the sensor tells milliamps and milliwatts.
-    milli *= 1000 if unit in ("amps", "watts") else 1
-    if not quantity.least <= milli / 1000 <= quantity.most:
-        raise ask(
-            f"The {quantity.sensor.upper()} tells {name} from {quantity.least:g} to {quantity.most:g} "
-            f"{quantity.shown_unit}, not {milli / 1000:g}. What limit do you mean?",
-            f"say it in {quantity.shown_unit}",
+def _deployed(result: Result, *, once: bool) -> Say:
+    """The answer after the deployment: never more than its evidence says."""
+    name, device = result.fields.get("appName", "the program"), result.device
+    kind, proof = result.proof
+    verified = result.fields.get("verified", False)
+    ends = " It ends by itself, and runs again when the board restarts." if once else ""
+    if not verified:
+        step = f"ask again: is {name} running" if kind == "accepted" else f"stop {name}"
+        return Say(f"{name} is on {device}, but not verified: {proof}.", "not_verified", step)
+    if kind == "accepted" and ":" in proof and "no read-back" not in proof:
+        return Say(f"{device} took {name}. {capital(proof)}.{ends}")
+    if kind == "accepted":
+        return Say(
+            f"{device} took {name} and lists it. The board offers no read-back of what a program does, so whether it "
+            f"works cannot be seen from here.{ends}"
         )
-    return name, quantity, {"QUANTITY": name, "ADDRESS": address}, milli
+    until = f", ends by itself, and runs again when the board restarts, until: stop {name}" if once else " by itself"
+    return Say(f"{name} runs on {device}{until}. {capital(proof)}.")

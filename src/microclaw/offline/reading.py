@@ -13,43 +13,30 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.events import NOTHING_WAITS
-from microclaw.language.foreign import is_in_other_letters
 from microclaw.language.quantities import normalize_quantities
 from microclaw.language.yes_no import said_no, said_yes
 from microclaw.models.protocol import DeviceContext, KnownDevice
-from microclaw.offline.answers import past_of
-from microclaw.offline.boards import chosen_boards, for_each
-from microclaw.offline.decision import Context, Result, Say
-from microclaw.offline.device_names import no_such_number, unknown_device, with_written_names
+from microclaw.offline.apps import has_app, program_order
+from microclaw.offline.boards import EXCEPT, ON_MANY, Chosen, chosen_boards, unknown_device, with_written_names
+from microclaw.offline.decision import Context, Parse, Result, Say
 from microclaw.offline.last_act import LastAct, Undoable
 from microclaw.offline.memory import is_for_the_board, parse_memory
-from microclaw.offline.names import asked_name, names_to_pins, told_name
-from microclaw.offline.parse import Parse, Values
-from microclaw.offline.pins import pads_to_pins, split_device, split_unit
-from microclaw.offline.program_orders import program_order
-from microclaw.offline.references import corrected_fact, later, referred, with_target
-from microclaw.offline.schedules import parse_schedule
+from microclaw.offline.names import names_to_pins, told_name
+from microclaw.offline.pins import NO_DEVICE, pads_to_pins
+from microclaw.offline.references import on_target, referred, with_target
 from microclaw.offline.sentences import MAX_SENTENCE_CHARS, english
 
 ADD_A_MODEL: Final = (
     "for any sentence set ANTHROPIC_API_KEY, OPENAI_API_KEY, or OPENAI_BASE_URL for a free local model "
     "(Ollama: OPENAI_BASE_URL=http://localhost:11434/v1), then start the host again"
 )
-_ENGLISH_ONLY: Final = ("not_understood", f"say it in English, as in: turn on pin 4; {ADD_A_MODEL}")
 _NOTHING: Final = "Nothing was done in this chat just now that this can be about, so I did nothing."
 _WHOLE_SENTENCE: Final = "say the whole sentence, as in: blink pin 2 every 200 ms"
+_NO_NO: Final = re.compile(r"(?i)^\s*(?:no|sorry|i meant?)\b[\s,]*")
 _NO_PIN: Final = re.compile(r"\b(?:pin|gpio|io) (?:-\s?\d[\d.]*|\d+\.\d+)", re.I)
-_PIN: Final = re.compile(r"\bpin \d+\b", re.IGNORECASE)
+_NO: Final = re.compile(r"(?i)^\s*(?:no|sorry|i meant?)\b[\s,]*")
 _OF_IT: Final = re.compile(r"(?:please )?\w+ (?:it|that|this)\b", re.IGNORECASE)
 _OF_PINS: Final = frozenset({"set_pin", "toggle_pin", "dim_pin", "read_pin", "read_adc"})  # with a pin: nothing else
-
-
-class Reading(Struct, frozen=True):
-    """The parsed sentence with its context, or an answer if there is nothing to do. `suggested`: what it may mean."""
-
-    found: Context | Say
-    refers: bool = False  # to the last act, or to nothing
-    suggested: tuple[str, ...] = ()
 
 
 class SentenceReader(Struct):
@@ -61,7 +48,7 @@ class SentenceReader(Struct):
     act: LastAct | None
     undoable: Undoable
 
-    def read(self) -> Reading:
+    def read(self) -> Context | Say:
         if len(self.said) > MAX_SENTENCE_CHARS:
             return _not_understood(self.said[:MAX_SENTENCE_CHARS])
         if self.act is not None and self.act.device is not None and self._named(self.act.device) is None:
@@ -82,131 +69,108 @@ class SentenceReader(Struct):
         named: bool = False,
         said: str | None = None,
         refers: bool = False,
-    ) -> Reading:
+    ) -> Context:
         there = device or self.known.meant
-        return Reading(Context(parse, said or self.said, self.known, there, named, self.results), refers)
+        return Context(parse, said or self.said, self.known, there, named, self.results, refers=refers)
 
-    def _of_memory(self) -> Reading | None:
+    def _of_memory(self) -> Context | None:
         said = self.said
-        if (fact := corrected_fact(said, self.act)) is not None:
-            return self._reading(fact, refers=True)
         memory = parse_memory(said)
-        if memory is None and told_name(said):
-            memory = Parse("remember", {"text": said.strip().rstrip(".!")})
-        if memory is None or is_for_the_board(memory, said, english()):
-            return None
-        is_of_act = memory == Parse("forget") and self.act is not None and self.act.lines  # "forget it"
-        return None if is_of_act else self._reading(memory)
+        told = _NO.sub("", said).strip().rstrip(".!")
+        if memory is None and told_name(told) and not said.rstrip().endswith("?"):
+            memory = Parse("remember", {"text": told})
+        return None if memory is None or is_for_the_board(memory, said, english()) else self._reading(memory)
 
-    def _of_boards(self) -> Reading:
+    def _of_boards(self) -> Context | Say:
         self.said = said = with_written_names(self.said, self.known)
-        if (no_device := no_such_number(said, self.known)) is not None:
-            return Reading(no_device)
-        choice = chosen_boards(said, self.known)
-        if isinstance(choice, Say):
-            return Reading(choice)
-        if choice is None:
-            return self._of_board(*split_device(said, self.known))
-        if choice.alone is not None:
-            return self._of_board(choice.rest, choice.alone)
-        each = for_each(choice, said, self.known, self.results)
-        unknown = unknown_device(said, None, english().parse, self.known) if isinstance(each, Say) else None
-        return Reading(unknown or each)
+        chosen = chosen_boards(said, self.known)
+        if isinstance(chosen, Say):
+            return chosen
+        if chosen is None:
+            return self._of_board(said, None)
+        if len(chosen.devices) == 1:
+            return self._of_board(chosen.rest, chosen.devices[0])
+        return self._of_each(chosen)
 
-    def _of_board(self, text: str, named: KnownDevice | None) -> Reading:
+    def _of_each(self, chosen: Chosen) -> Context | Say:
+        """The sentence as each board reads it, or why it is not done on several."""
+        if EXCEPT.search(self.said):
+            step = f"name those that you mean, as in: on {' and '.join(one.name for one in chosen.devices[:2])}"
+            return Say("I leave no board out of a sentence, so I did nothing.", "ambiguous", step)
+        if not chosen.devices:
+            return NO_DEVICE
+        self.act, each = None, list[Context]()
+        for device in chosen.devices:
+            found = self._of_board(chosen.rest, device)
+            if isinstance(found, Say):
+                return found
+            if found.device is not device:
+                return Say("That name is of a pin of another board.", "ambiguous", "name the pin: pin 4")
+            if found.parse.kind not in ON_MANY or "it" in (found.parse.word("thing"), found.parse.word("app")):
+                step = f"as in: turn on pin 4 everywhere; or for one board: on {device.name}"
+                return Say("I do not do that on several boards at once, so I did nothing.", "ambiguous", step)
+            confirmed = replace(found.parse, confirmed=True)  # the one question is that of the tool
+            each.append(replace(found, parse=confirmed, said=chosen.rest, named=True, results=()))
+        return Context(each[0].parse, self.said, self.known, None, chosen.named, self.results, tuple(each))
+
+    def _of_board(self, text: str, named: KnownDevice | None) -> Context | Say:
         """Read a sentence for one board, without its name."""
         device = named or self.known.meant
         text = pads_to_pins(text, device.board if device else None)
-        if (asked := asked_name(text, self.known)) is not None:
-            values: Values = {"name": asked.name, "pin": asked.pin}
-            where = Parse("pin_named", values | ({"where": asked.device} if asked.device else {}))
-            return self._reading(where, device, named=named is not None)
-        if (ordered := program_order(text, self.known, named)) is not None:
-            order, there = ordered
-            if isinstance(order, Say):
-                return Reading(order)
-            return self._reading(order, there or device, named=there is not None)
+        order = program_order(text, self.known, named)
+        if isinstance(order, Say):
+            return order
+        if order is not None:
+            having = [one for one in self.known.devices if has_app(one, order.word("app") or "")]
+            there = named or (having[0] if order.kind != "remove_app" and len(having) == 1 else None)
+            return self._reading(order, there, named=there is not None)
         with_pins, named = names_to_pins(text, self.known, named)
         about = self._of_last_act(with_pins, named) if self.act is not None else None
-        if isinstance(about, Reading):
-            return about
-        meant = about or with_pins
-        return self._by_template(meant, named, meant if with_pins != text else self.said)
+        return about or self._by_template(with_pins, named, with_pins if with_pins != text else self.said)
 
-    def _of_last_act(self, text: str, named: KnownDevice | None) -> Reading | str | None:
-        """Read a sentence about the last act; one for later comes back with the pin in the place of "it"."""
+    def _of_last_act(self, text: str, named: KnownDevice | None) -> Context | Say | None:
+        """Read a sentence about the last act, by itself or with the act's target in the place of "it"."""
         act = self.act
         assert act is not None
         there = named or (self._named(act.device) if act.device is not None else None) or self.known.meant
-        found = _referred(text, act, there, elsewhere=named is not None and named.name != act.device)
+        found = referred(text, act, elsewhere=named is not None and named.name != act.device)
+        if found is None:
+            meant = with_target(text, act)
+            parse = english().parse(meant) if isinstance(meant, str) else None
+            if parse is None or parse.loose:
+                return replace(meant, refers=True) if isinstance(meant, Say) else None
+            found, text = on_target(parse, act), str(meant)
         if isinstance(found, Say):
-            return Reading(found, refers=True)
-        if isinstance(found, Parse):
-            said = act.said if found.kind == "schedule" else text
-            return self._reading(found, there, named=there is not None, said=said, refers=True)
-        return found
+            return replace(found, refers=True)
+        return self._reading(found, there, named=there is not None, said=text, refers=True)
 
-    def _by_template(self, text: str, named: KnownDevice | None, said: str) -> Reading:
-        parse = _parsed(text)
-        if parse is None or parse.loose:
-            if is_in_other_letters(self.said):
-                return Reading(Say("Without a model I understand only English.", *_ENGLISH_ONLY))
-            if said_yes(self.said) or said_no(self.said):
-                waits = "Nothing waits for a yes" if said_yes(self.said) else "There is nothing to undo"
-                return Reading(Say(f"{waits} in this chat.", NOTHING_WAITS), refers=True)
-        if (unknown := unknown_device(self.said, parse, english().parse, self.known)) is not None:
-            return Reading(unknown)
+    def _by_template(self, text: str, named: KnownDevice | None, said: str) -> Context | Say:
+        parse = english().parse(text)
+        if said_yes(self.said) or said_no(self.said):
+            waits = "Nothing waits for a yes" if said_yes(self.said) else "There is nothing to undo"
+            return Say(f"{waits} in this chat.", NOTHING_WAITS, refers=True)
+        if (unknown := unknown_device(self.said, parse, self.known)) is not None:
+            return unknown
         if parse is None:
             if self.act is None and english().reference(normalize_quantities(text).replace(",", "")) is not None:
-                return Reading(Say(_NOTHING, "ambiguous", _WHOLE_SENTENCE))
+                return Say(_NOTHING, "ambiguous", _WHOLE_SENTENCE)
             return _not_understood(text)
-        if parse.kind == "past":
-            return Reading(past_of(parse, self.act), refers=True)
         newest = self.undoable[-1] if self.undoable else None
         if parse.kind == "undo" and newest is not None and named is None:
-            parse = replace(newest.undoing, values=newest.undoing.values | {"undo": True})
+            parse = replace(newest, values=newest.values | {"undo": True})
         return self._reading(parse, named, named=named is not None, said=said)
 
 
-def _parsed(text: str) -> Parse | None:
-    """The sentence by a schedule's or another template; a unit ("in fahrenheit") is of a sensor's reading."""
-    parse = parse_schedule(text, english()) or english().parse(text)
-    bare, unit = split_unit(text)
-    if unit is None:
-        return parse
-    without = english().parse(bare)
-    parse = without if without is not None and without.kind == "read_sensor" else parse
-    if parse is None or parse.kind != "read_sensor":
-        return parse
-    return replace(parse, values=parse.values | {"unit": unit})
-
-
-def _referred(text: str, act: LastAct, device: KnownDevice | None, *, elsewhere: bool) -> Parse | Say | str | None:
-    """Read a sentence about the last act, by itself or with an "it" in place of a pin; None for any other."""
-    found = referred(text, act, device, elsewhere=elsewhere)
-    if found is not None:
-        return found
-    parse = english().parse(text)
-    if parse is not None and parse.kind == "schedule":
-        return later(text, act)
-    if parse is None or parse.loose or parse.number("pin") is not None:
-        return None
-    if parse.word("thing") != "it" and (parse.kind != "toggle_pin" or parse.word("thing") is not None):
-        return None
-    return with_target(parse, act)
-
-
-def _not_understood(text: str) -> Reading:
+def _not_understood(text: str) -> Context | Say:
     """The answer. What speaks of nothing that a sentence may be about leaves the last act as it is."""
     if no_pin := _NO_PIN.search(text):
-        return Reading(Say(f"There is no {no_pin[0]}, so I did nothing.", "ambiguous", "for example: turn on pin 4"))
-    pins = _PIN.findall(text)
-    examples = [_PIN.sub(pins[0], one, 1) if len(pins) == 1 else one for one in english().nearest(text)]
+        return Say(f"There is no {no_pin[0]}, so I did nothing.", "ambiguous", "for example: turn on pin 4")
+    examples = english().nearest(text)
     shown = numbered(examples) if len(examples) > 1 else "".join(examples)
     meant = f"Did you mean: {shown}?" if examples else "Ask: what can you do."
     of_act = not re.search(r"\d", text) and (not examples or _OF_IT.match(text) is not None)
-    answer = Say(f"I did not understand that, so I did nothing. {meant}", "not_understood", ADD_A_MODEL)
-    return Reading(answer, of_act, tuple(examples))
+    text = f"I did not understand that, so I did nothing. {meant}"
+    return Say(text, "not_understood", ADD_A_MODEL, suggested=examples, refers=of_act)
 
 
 def numbered(suggested: Sequence[str]) -> str:

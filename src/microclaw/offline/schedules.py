@@ -9,150 +9,78 @@ from typing import Any, Final
 from msgspec import structs
 
 from microclaw.language.quantities import normalize_quantities
-from microclaw.language.times import SUN, When, open_question, split_when, when_text
-from microclaw.offline.decision import Act, Context, Decision, Say
-from microclaw.offline.deployment import seconds
-from microclaw.offline.parse import Parse
-from microclaw.offline.sentences import NEVER_LATER, Sentences, of_two_times
+from microclaw.language.times import SUN, When, open_question, when_text
+from microclaw.offline.apps import program_order
+from microclaw.offline.decision import Act, Context, Decision, Parse, Say
+from microclaw.offline.programs import seconds
+from microclaw.offline.sentences import REMINDER, english
 
 EXAMPLES: Final = ("every weekday at 7 turn on pin 4",)
 
 _UNNAMED: Final = frozenset({None, "", "it", "that", "this", "them"})  # of a program
-ENDLESS: Final = frozenset({"blink", "fade", "rainbow", "servo_sweep", "led_blink"})
+_ENDLESS: Final = frozenset({"blink", "fade", "rainbow", "servo_sweep", "led_blink"})
 """The kinds that go on until they are stopped, each with a pace."""
 _PACE_SLOTS: Final = frozenset({"ms", "period_ms", "period_ms_ns", "for_ms"})
 _AT_THE_END: Final = re.compile(r"\S in \d+ ms\b(?! from)")
-_REMIND_IN: Final = re.compile(r"(?:please )?(remind (?:me|us)) (?:in|after) (\d+) ms\b ?(.*)")
-_POLITE: Final = re.compile(r"^(?:(?:please|can you|could you|would you) )+", re.I)
-_TIME_WORDS: Final = 5  # of a time amid a sentence: "on 3 December at 14:00"
-_REMINDER: Final = re.compile(r"remind (?:me|us)\b ?(.*)", re.S)
+_LISTING, _REMOVING = "schedule-list", "schedule-remove"
 
 
-def parse_schedule(text: str, sentences: Sentences) -> Parse | None:
-    """The parse of a reminder, or of a sentence with an hour that may be morning or evening; else None."""
-    said = normalize_quantities(text)
-    remind = _REMIND_IN.fullmatch(said)
-    if remind is not None:
-        what = f"{remind[1]} {remind[3]}".strip()
-        return Parse("schedule", {"what": what}, when=When(delay_ms=int(remind[2])))
-    timed = split_when(said, bare_hour=True)
-    if timed is None:
-        return None
-    what, when = timed
-    asked = _POLITE.sub("", what)
-    if _REMINDER.match(asked):
-        return Parse("schedule", {"what": asked}, when=when)
-    whole = sentences.parse(text) if when.hour is not None else None
-    if when.hour is None or (whole is not None and whole.kind != "schedule"):
-        return None
-    inner = sentences.parse(what)
-    if inner is None or inner.kind in {"schedule", *NEVER_LATER} or of_two_times(inner, said, what):
-        return None
-    return Parse("schedule", {"what": what}, loose=inner.loose, when=when)
-
-
-def decide_schedule(at: Context, sentences: Sentences, inner: Callable[[Context], Decision]) -> Decision:
+def decide_schedule(at: Context, inner: Callable[[Context], Decision]) -> Decision:
     """Add the schedule. `inner` decides whether its sentence can be done."""
     if at.results and at.results[-1].tool == "schedule-add":
         made = at.results[-1].fields
-        warning = f" Careful: {made['warning']}." if made.get("warning") else ""
-        kept = sentences.parse(str(made.get("what")))
-        goes_on = " It then goes on until it is stopped." if kept is not None and kept.kind in ENDLESS else ""
+        kept = english().parse(str(made.get("what")))
         told = f"Schedule {made.get('schedule')}: {made.get('what')}; next {made.get('next')}."
-        return Say(f"{told}{goes_on}{warning}")
-    when = at.parse.when or When()
+        told += " It then goes on until it is stopped." if kept is not None and kept.kind in _ENDLESS else ""
+        return Say(told + (f" Careful: {made['warning']}." if made.get("warning") else ""))
+    when, what = at.parse.when or When(), at.parse.word("what") or ""
     if when.delay_ms is not None and when.delay_ms <= 0:
-        text = f"{when_text(when).capitalize()} is {'now' if when.delay_ms == 0 else 'in the past'}, so I did nothing."
-        return Say(
-            text,
-            "ambiguous",
-            f"leave the time out to do it now, or say: {_doing(at.said, at.parse.word('what') or '')} in 10 seconds",
-        )
-    what = at.parse.word("what") or ""
-    doing = _doing(at.said, what)
-    question = open_question(when)
-    if question is not None:
+        step = f"leave the time out to do it now, or say: {what} in 10 seconds"
+        return Say("That time is not ahead, so I did nothing.", "ambiguous", step)
+    typed = {word.lower(): word for word in at.said.split()}
+    doing = " ".join(typed.get(word, word) for word in what.split())  # a reminder's names keep their capitals
+    if (question := open_question(when)) is not None:
         code = "not_possible" if when.clock in SUN else "ambiguous"
         return Say(question[0], code, f"{doing} {question[1]}")
-    if _REMINDER.match(what):
-        doing = _reminder(doing)
+    if (reminder := REMINDER.match(what)) is not None:
+        doing = doing if what != reminder[0] else "remind me: it is time"
     else:
-        meant = _program_order(at.parse) or sentences.parse(what)
-        if meant is None:
-            text = "I do not understand what is to be done then."
-            return Say(text, "not_understood", "as in: turn on pin 4 at 22:00")
-        pin = at.parse.number("pin")  # answered when it was asked for
-        if pin is not None:
-            meant = structs.replace(meant, values={**meant.values, "pin": pin})
-            doing = f"{doing} on pin {pin}"
-        if (unclear := _pace_or_delay(at.said, doing, meant, when)) is not None:
-            return unclear
+        board = at.device if at.named else None
+        order = program_order(what, at.device_context, board) if "app" in at.parse.values else None
+        meant = order or english().parse(what)
+        if not isinstance(meant, Parse):
+            return Say("I do not understand what is to be done then.", "not_understood", "turn on pin 4 at 22:00")
+        meant = structs.replace(meant, values=meant.values | {n: v for n, v in at.parse.values.items() if n == "pin"})
+        if _is_pace_or_delay(at.said, meant, when):
+            time = seconds(when.delay_ms or 0)
+            text = f'"In {time}" can be how long it takes, or a wait before it begins, so I did nothing.'
+            return Say(text, "ambiguous", f"to wait say: in {time} {doing}")
         decision = inner(structs.replace(at, parse=meant))
         if isinstance(decision, Say) and decision.code is not None:
             return decision
-        if meant.kind == "remove_app" and meant.word("app") in _UNNAMED:  # "it" is resolved now, not when it is due
-            if isinstance(decision, Act) and decision.tool not in ("uninstall-wasm-app", "switch-program"):
-                return decision
-            doing = decision.words if isinstance(decision, Act) else doing
-        elif meant.loose and isinstance(decision, Act) and decision.words:
-            doing = decision.words  # what the person says yes to is what is kept
-    arguments = at.on_device(
-        when={name: value for name, value in structs.asdict(when).items() if value and name != "notify"}, do=doing
-    )
+        is_it = meant.kind == "remove_app" and meant.word("app") in _UNNAMED  # resolved now, not when it is due
+        if is_it and isinstance(decision, Act) and not decision.words:
+            return decision
+        if isinstance(decision, Act) and decision.words and meant.kind != "remove_on_pin":
+            doing = decision.words
+    values = {name: value for name, value in structs.asdict(when).items() if value}
     shown = when_text(when)
     words = f"{doing} {shown}" if when.delay_ms is None else f"{shown} {doing}"  # "fade in 3 s" has two readings
-    return Act("schedule-add", arguments, words)
+    return Act("schedule-add", at.on_device(when=values, do=doing), words)
 
 
-def _pace_or_delay(said: str, doing: str, meant: Parse, when: When) -> Say | None:
-    """The question about "fade pin 5 in 3 seconds", which can be its pace or a wait; None where only one is meant."""
+def _is_pace_or_delay(said: str, meant: Parse, when: When) -> bool:
+    """True for "fade pin 5 in 3 seconds", which can be its pace or a wait."""
     if not when.delay_ms or _AT_THE_END.search(normalize_quantities(said)) is None:
-        return None
-    time, times = seconds(when.delay_ms), meant.number("times")
-    if meant.kind == "dim_pin" and "fade" in doing:
-        now = doing  # a fade to a level is no program
-    elif meant.kind not in ENDLESS | {"blink_times", "pulse"} or _PACE_SLOTS & meant.values.keys():
-        return None
-    elif meant.kind == "pulse":
-        now = f"{doing} for {time}"
-    else:
-        now = f"{doing} {f'at {1000 * times / when.delay_ms:.4g} Hz' if times else f'every {time}'}"
-    text = f'"In {time}" can be how long it takes, or a wait before it begins, so I did nothing. Which do you mean?'
-    return Say(text, "ambiguous", f"say: {now} (or: in {time} {doing})")
-
-
-def _program_order(parse: Parse) -> Parse | None:
-    """The order about a program that the schedule is for, where it is one."""
-    kind = parse.word("order")
-    values = {name: value for name, value in parse.values.items() if name in ("app", "switch")}
-    return None if kind is None else Parse(kind, values)
-
-
-def _doing(said: str, what: str) -> str:
-    """The person's sentence without its time; `what` if the time is in several parts of it."""
-    words = _POLITE.sub("", said.strip().rstrip(".!?")).split()
-    spans = [(0, count) for count in range(1, len(words))]
-    spans += [(len(words) - count, count) for count in range(1, len(words))]
-    spans += [(first, count) for count in range(1, _TIME_WORDS + 1) for first in range(1, len(words) - count)]
-    for first, count in spans:
-        text = " ".join((*words[:first], *words[first + count :]))
-        if normalize_quantities(text) == what:
-            return text
-    return what
-
-
-def _reminder(doing: str) -> str:
-    """A reminder in the form that schedules read."""
-    found = _REMINDER.match(doing.lower())
-    if found is None:
-        return f"remind me: {doing}"
-    rest = doing[found.start(1) :].strip()
-    return f"remind me {rest}" if rest else "remind me: it is time"
+        return False
+    if meant.kind == "dim_pin":
+        return "fade" in said.lower()  # a fade to a level is no program
+    return meant.kind in _ENDLESS | {"blink_times", "pulse"} and not _PACE_SLOTS & meant.values.keys()
 
 
 def _list(at: Context) -> Decision:
     if not at.results:
-        return Act("schedule-list", {})
+        return Act(_LISTING, {})
     listed = _schedules(at.results[-1].fields)
     if not listed:
         return Say("Nothing is scheduled.", next_step="as in: every weekday at 7 turn on pin 4")
@@ -161,35 +89,24 @@ def _list(at: Context) -> Decision:
 
 def _cancel(at: Context) -> Decision:
     if not at.results:
-        return Act("schedule-list", {})
-    listed = _schedules(at.results[0].fields)
-    removed = at.results[1:]
-    matching = [one for one in listed if _matches(one, at.parse)]
-    if removed and not (at.parse.confirmed and len(removed) < len(matching)):
-        gone = [one for one in matching if one["schedule"] in [found.fields.get("schedule") for found in removed]]
-        return Say(f"Cancelled: {'; '.join(_line(one, next_due=False) for one in gone)}.")
-    if not listed:
-        step = "undo reverts the last change of a board"
-        return Say("Nothing is scheduled, so nothing was cancelled.", "unknown_name", step)
-    if not matching:
-        return Say(
-            f"No schedule is like that. There is: {'; '.join(map(_line, listed))}.",
-            "unknown_name",
-            f"cancel schedule {listed[0]['schedule']}",
-        )
-    if (len(matching) > 1 or at.parse.word("words") or at.parse.when) and not at.parse.confirmed:
-        now = " now, not at the time that you said," if at.parse.when else ""
-        if at.parse.values.get("all"):
-            text = f"That cancels{now} {'; '.join(map(_line, matching))}. Say yes to do it."
-            numbers = ", ".join(str(one["schedule"]) for one in matching)
-            return Say(text, "confirm", f"yes, cancel schedules {numbers}", "confirmed")
-        return Say(
-            f"Which one{now and ' is to go' + now.rstrip(',')}: {'; '.join(map(_line, matching))}?",
-            "ambiguous",
-            f"cancel schedule {matching[0]['schedule']}",
-        )
-    number = matching[len(removed)]["schedule"]
-    return Act("schedule-remove", {"schedule": number}, f"cancel schedule {number}")
+        return Act(_LISTING, {})
+    listed, number = _schedules(at.results[0].fields), at.parse.number("number")
+    meant = [one for one in listed if number in (None, one["schedule"])]
+    removed = [found.fields.get("schedule") for found in at.results if found.tool == _REMOVING]
+    if removed and not (at.parse.confirmed and len(removed) < len(meant)):
+        return Say(f"Cancelled: {'; '.join(_line(one) for one in meant if one['schedule'] in removed)}.")
+    if not meant:
+        there = f"There is: {'; '.join(map(_line, listed))}" if listed else "Nothing is scheduled"
+        step = f"cancel schedule {listed[0]['schedule']}" if listed else "undo reverts the last change of a board"
+        return Say(f"{there}, so nothing was cancelled.", "unknown_name", step)
+    shown = "; ".join(map(_line, meant))
+    if not at.parse.confirmed and at.parse.values.get("all"):
+        numbers = ", ".join(str(one["schedule"]) for one in meant)
+        return Say(f"That cancels now {shown}. Say yes to do it.", "confirm", f"yes, cancel {numbers}", "confirmed")
+    if not at.parse.confirmed and (len(meant) > 1 or at.parse.word("words") or at.parse.when):
+        return Say(f"Which one is to go now: {shown}?", "ambiguous", f"cancel schedule {meant[0]['schedule']}")
+    number = meant[len(removed)]["schedule"]
+    return Act(_REMOVING, {"schedule": number}, f"cancel schedule {number}")
 
 
 SCHEDULES: Final[Mapping[str, Callable[[Context], Decision]]] = {"list_schedules": _list, "cancel_schedule": _cancel}
@@ -200,12 +117,6 @@ def _schedules(fields: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     return [one for one in fields.get("schedules", ()) if one.get("state") != "over"]
 
 
-def _matches(one: Mapping[str, Any], parse: Parse) -> bool:
-    """True if it is the one that is named, where one is."""
-    return parse.number("number") in (None, one["schedule"])
-
-
-def _line(one: Mapping[str, Any], *, next_due: bool = True) -> str:
+def _line(one: Mapping[str, Any]) -> str:
     then = f"next {one['next']}" if one.get("next") else str(one.get("state"))
-    text = f"{one['schedule']}: {one.get('when')}: {one.get('what')}"
-    return f"{text} ({then})" if next_due else text
+    return f"{one['schedule']}: {one.get('when')}: {one.get('what')} ({then})"
