@@ -38,13 +38,10 @@ MAX_IMAGE_BYTES: Final = 4 << 20  # models take at most 5 MB a picture
 
 
 class Timing(Struct, frozen=True):
-    """`poll_s`: how long Telegram holds a poll open; `first_s`: a turn that ends sooner shows no progress; `pause_s`:
-    between two edits of a chat's message (Telegram takes about one a second, in a group 20 a minute)."""
+    """`poll_s`: how long Telegram holds a poll open; `first_s`: a turn that ends sooner shows no "typing"."""
 
     poll_s: float = 50.0
     first_s: float = 0.7
-    pause_s: float = 1.0
-    group_pause_s: float = 3.0
     backoff_s: float = 1.0
     unknown_sender_s: float = 60.0  # an unknown sender is answered at most this often
 
