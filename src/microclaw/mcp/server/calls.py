@@ -65,7 +65,7 @@ class Calls:
         known = {tool.name: tool for tool in self._tools.offered}
         names = [name for name in TOOLS if name in known]
         if SESSION.get().every_tool:
-            names += [name for name, tool in known.items() if name not in TOOLS and tool.skill is None]
+            names += [name for name in known if name not in TOOLS]
         return [known[name] for name in names]
 
     def end_session(self, session: Session) -> None:

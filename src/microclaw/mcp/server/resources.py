@@ -75,14 +75,6 @@ class Resources:
             self._trials.popitem(last=False)
         return _link(f"trials/{number}", f"trial {number}", JSON)
 
-    def listed(self) -> list[types.Resource]:
-        """The devices of now and the session's own trials, as templates alone would not name them."""
-        devices = [one.name for one in self._devices.registry.list()]
-        trials = [number for number, (owner, _) in self._trials.items() if owner == SESSION.get().key]
-        places = [(f"devices/{quote(name)}", name) for name in devices]
-        places += [(f"trials/{number}", f"trial {number}") for number in trials]
-        return [types.Resource(uri=SCHEME + path, name=name, mime_type=JSON) for path, name in places]
-
     async def devices(self) -> str:
         """The devices that the host knows."""
         return _document(await list_devices.run(self._devices, _call(), limit=sys.maxsize))
