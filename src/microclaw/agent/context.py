@@ -161,8 +161,6 @@ class TurnContext:
         notes = knowledge.memory.recent_notes(person)
         shown = f"{memory[-_WHOLE_MEMORY_CHARS:]}\n" + "\n".join(note for _, note in notes)
         hits = [hit for hit in matches if _is_news(hit, inbound, shown, knowledge.now())][:HITS]
-        for skill in knowledge.skills.matching(inbound.text):
-            knowledge.skills.activate(*chat, skill.name)
         active = sorted(knowledge.skills.active(*chat))
         skills = knowledge.skills.all()
         bodies = [s for s in skills if s.name in active]

@@ -15,14 +15,12 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from microclaw.agent.offer import brief
 from microclaw.audit.event import AuditKind
 from microclaw.auth.approvals import FAULT, HIDDEN_MARK, MAX_ACTION_CHARS, approved_act
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.devices.device_text import listening
 from microclaw.errors import MicroclawError, PermissionRefused, ToolRetry
 from microclaw.events import AskedProgram
-from microclaw.models.protocol import ToolSpec
 from microclaw.operations.operation import Approve
 from microclaw.operations.tool import (
     AnyArguments,
@@ -71,11 +69,6 @@ class Toolbox:
     def tools(self) -> tuple[Tool[Any], ...]:
         """Every tool. When a tool that comes and goes has the name of a fixed one, the fixed one counts."""
         return (*self._tools.values(), *(tool for tool in self._coming() if tool.name not in self._tools))
-
-    @property
-    def specs(self) -> tuple[ToolSpec, ...]:
-        """Every tool as a model sees it."""
-        return tuple(brief(tool) for tool in self.tools)
 
     def effect_of(self, name: str) -> Effect:
         """The effect of a second run of this tool; READ for an unknown name, as nothing runs."""

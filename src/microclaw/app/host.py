@@ -13,7 +13,6 @@ from importlib import import_module
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from microclaw.agent.attempts import latest_attempts
 from microclaw.agent.background.unattended import AgentTasks
 from microclaw.agent.conversation import Conversations
 from microclaw.api.asgi_apps import api_app, control_socket_app, host_api
@@ -234,7 +233,7 @@ async def running_host(
             "approval": questions,
             "usage": UsageService(usage, admission.people.get),
             "program": workshop,
-            "app": Programs(apps, admission.gate, partial(latest_attempts, conversations.journal)),
+            "app": Programs(apps, admission.gate),
             "backup": backups,
             "caller": admission,
             "chat": ChatService(inbox, agent.knowledge.sessions, registry, limits.keepalive_s),

@@ -156,5 +156,5 @@ def skill_tools(*, skills: Skills) -> tuple[Tool[Any], ...]:
             fields["files"] = list(files)
         return fields
 
-    text = "Load a skill: how to do something well, step by step. Its own tools are offered from then on."
+    text = "Load a skill: how to do something well, step by step."
     return (Tool("skill", text, SkillParameters, Permission.READ, Effect.READ, skill),)

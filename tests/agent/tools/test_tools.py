@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from tests.agent.tools.conftest import Bench, PaperTransport
 from tests.auth.conftest import asked
 
+from microclaw.agent.offer import brief
 from microclaw.agent.toolbox import Toolbox
 from microclaw.apps.catalogue import AppListing
 from microclaw.apps.claims import PinConflict
@@ -153,7 +154,7 @@ def test_every_tool_that_asks_has_words_and_only_some_would_do_their_effect_twic
     asking = [tool for tool in bench.tools.tools if tool.permission is not Permission.READ]
     assert {"gpio-set", "pwm-set", "undo", "uninstall-wasm-app", "deploy-wasm-app"} <= {tool.name for tool in asking}
     assert [tool.name for tool in asking if tool.words is None and not tool.has_preview] == []
-    once = [spec.name for spec in bench.tools.specs if bench.tools.effect_of(spec.name) is Effect.ONCE]
+    once = [spec.name for spec in map(brief, bench.tools.tools) if bench.tools.effect_of(spec.name) is Effect.ONCE]
     assert sorted(once) == ["act-on-boards", "correct", "restart-device", "set-program-times", "switch-program", "undo"]
 
 
