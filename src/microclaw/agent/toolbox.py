@@ -24,6 +24,7 @@ from microclaw.events import AskedProgram
 from microclaw.operations.operation import Approve
 from microclaw.operations.tool import (
     AnyArguments,
+    PlannedCall,
     Tool,
     ToolContext,
     ToolResult,
@@ -38,17 +39,6 @@ _log = logging.getLogger(__name__)
 INTERNAL: Final = "internal"
 """The error code of a call in which a part of the host had a fault: nobody can tell what came of it."""
 _WEIGHT: Final = {Permission.READ: 0, Permission.ACT: 1, Permission.RISKY: 2}
-
-
-class PlannedCall(Struct, frozen=True):
-    """A call that would be allowed now: the permission it needs, what it does, and what a person must insist on."""
-
-    name: str
-    permission: Permission
-    effect: Effect
-    action: str
-    lines: tuple[str, ...]
-    objections: tuple[str, ...]
 
 
 class Toolbox:
@@ -103,7 +93,7 @@ class Toolbox:
         # what stands in its way now may be gone by then
         objections = tuple(await _of(tool.objections, parameters, context, ()))
         action = _asked_text(tool, parameters, context, objections)
-        return PlannedCall(tool.name, permission, tool.effect, action, argument_lines(parameters), objections)
+        return PlannedCall(permission, action, argument_lines(parameters), objections)
 
     async def call(
         self, name: str, arguments: str, context: ToolContext, *, approved: Permission | None = None

@@ -84,6 +84,15 @@ class ToolOutput(Struct, frozen=True):
     files: tuple[ResultFile, ...] = ()
 
 
+class PlannedCall(Struct, frozen=True):
+    """A call that would be allowed now: the permission it needs, what it does, and what a person must insist on."""
+
+    permission: Permission
+    action: str
+    lines: tuple[str, ...]
+    objections: tuple[str, ...]
+
+
 class Tool(Struct, Generic[P], frozen=True):
     """A tool as a model sees it, its needs, and `run`.
 

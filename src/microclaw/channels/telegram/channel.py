@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 from weakref import WeakValueDictionary
@@ -179,18 +180,25 @@ class TelegramChannel:
 
     async def _follow(self, chat_id: int, accepted: AcceptedMessage) -> None:
         """Show "typing" while a turn runs, then deliver its answer. Approvals come to the chat by themselves."""
+        over = asyncio.Event()  # a call to Telegram is not cut off: that would cost its connection
         async with asyncio.TaskGroup() as tasks:
-            typing = tasks.create_task(self._show_typing(chat_id), name=f"telegram: typing in {chat_id}")
-            answer = await accepted.answer()
-            typing.cancel()
-        if answer is not None and self._deliveries.claim(answer.outbound_id):
-            await self._deliver_one(chat_id, answer)
+            tasks.create_task(self._show_typing(chat_id, over), name=f"telegram: typing in {chat_id}")
+            try:
+                answer = await accepted.answer()
+            finally:
+                over.set()
+            if answer is not None and self._deliveries.claim(answer.outbound_id):
+                await self._deliver_one(chat_id, answer)
 
-    async def _show_typing(self, chat_id: int) -> None:
-        await asyncio.sleep(self.timing.first_s)
+    async def _show_typing(self, chat_id: int, over: asyncio.Event) -> None:
+        wait_s = self.timing.first_s
         while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await over.wait()
+                    return
             await self._sender.typing(chat_id)
-            await asyncio.sleep(TYPING_S)
+            wait_s = TYPING_S
 
     async def _deliver(self) -> None:
         """Deliver answers that were left over, and pushed messages: those of one chat in their order."""
