@@ -352,7 +352,7 @@ async def check_skills(
     skills = service.knowledge.skills
 
     def checked() -> list[CheckedSkill]:
-        names = [name] if name is not None else [*(one.name for one in skills.all()), *skills.broken()]
+        names = [name] if name is not None else dict.fromkeys((*(one.name for one in skills.all()), *skills.broken()))
         return [_checked(one, skills.mistakes(one)) for one in names]
 
     return SkillCheck(skills=await asyncio.to_thread(checked))

@@ -61,7 +61,7 @@ class Skills:
 
     def broken(self) -> dict[str, Sequence[Diagnostic]]:
         """The mistakes of the folders without a usable skill."""
-        read = {folder.name: self._read(folder, shipped) for folder, shipped in self._folders()}
+        read = {folder.name: self._read(folder, shipped) for folder, shipped in reversed(self._folders())}
         return {name: wrong.diagnostics for name, wrong in read.items() if isinstance(wrong, FileMistakes)}
 
     def get(self, name: str) -> Skill:
@@ -73,16 +73,10 @@ class Skills:
 
     def mistakes(self, name: str) -> Sequence[Diagnostic]:
         """The mistakes of a skill, usable or not. UnknownName when there is no such folder."""
-        found = {folder.name: (folder, shipped) for folder, shipped in reversed(self._folders())}
-        if name not in found:
-            known = ", ".join(sorted(found)) or "none"
-            raise UnknownName(f"there is no skill {name[:80]!r}", next_step=f"skills: {known}")
-        folder, shipped = found[name]
-        try:
-            read_skill(folder, shipped=shipped)
-        except FileMistakes as exc:
-            return exc.diagnostics
-        return ()
+        broken = self.broken()
+        if name not in broken:
+            self.get(name)
+        return broken.get(name, ())
 
     def piece(self, name: str, file: str | None = None, offset: int = 0) -> SkillPart:
         """A skill's text, or a file in its folder, from a position on. ToolFailed for a file that may not be read."""
