@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from microclaw.agent.context import ACTIVE_SKILL_CHARS
 from microclaw.cli.main import COMMANDS
 from microclaw.config.yaml_file import FileMistakes
 from microclaw.errors import ToolFailed, UnknownName
 from microclaw.knowledge.skill_file import MAX_SKILL_BYTES, read_skill
-from microclaw.knowledge.skills import ACTIVE_S, MAX_FOLDER_FILES, MAX_PIECE_CHARS, Skills
+from microclaw.knowledge.skills import MAX_FOLDER_FILES, MAX_PIECE_CHARS, Skills
 from microclaw.mcp.server.forms import TOOLS
 
 HEAD = "---\nname: brewing\ndescription: it brews tea, often\n"
@@ -72,7 +71,6 @@ def test_shipped_skills_have_no_mistake_and_name_tools_and_commands_that_there_a
     assert len(skills) == 7
     known = {*TOOLS, *(skill.name for skill in skills)}
     for skill in skills:
-        assert len(skill.body) <= ACTIVE_SKILL_CHARS  # nothing of it is cut for a model
         assert set(re.findall(r"`([a-z0-9]+(?:-[a-z0-9]+)+)`", skill.body)) <= known
         assert set(re.findall(r"`microclaw ([a-z-]+)", skill.body)) <= set(COMMANDS)
 
@@ -90,21 +88,6 @@ def test_a_skill_has_its_fields_an_edit_is_seen_and_it_goes_before_a_shipped_one
     assert (alone.all(), list(alone.broken())) == ((), ["plant-watering"])
     with pytest.raises(UnknownName):
         alone.get("plant-watering")
-
-
-def test_active_skills_are_the_chats_own_bounded_and_forgotten_in_time(folder: Path) -> None:
-    seconds = [0.0]
-    for name in ("a1", "b1", "c1", "d1"):
-        put(folder, name, GOOD.replace("name: brewing", f"name: {name}"))
-    skills = Skills(folder, shipped=Path("nowhere"), clock=lambda: seconds[0])
-    for name in ("a1", "b1", "c1", "d1"):
-        skills.activate("tg", "1", name)
-    assert skills.active("tg", "1") == {"b1", "c1", "d1"}
-    assert skills.active("tg", "2") == frozenset()
-    seconds[0] = ACTIVE_S + 1
-    assert skills.active("tg", "1") == frozenset()
-    with pytest.raises(UnknownName):
-        skills.activate("tg", "1", "nothing")
 
 
 def test_files_beside_a_skill_are_read_in_pieces_and_none_outside_of_it(folder: Path) -> None:

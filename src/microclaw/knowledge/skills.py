@@ -1,4 +1,4 @@
-"""The skills of this host: the owner's folders and the shipped ones, and which are active in a chat.
+"""The skills of this host: the owner's folders and the shipped ones.
 
 A skill is trusted as the owner's own text. Nothing is run: scripts in a skill's folder are only read.
 """
@@ -6,9 +6,7 @@ A skill is trusted as the owner's own text. Nothing is run: scripts in a skill's
 from __future__ import annotations
 
 import logging
-import time
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import resources
 from itertools import islice
 from pathlib import Path
@@ -27,9 +25,6 @@ MAX_SKILLS: Final = 100
 MAX_FOLDER_FILES: Final = 200  # of one skill; as many are looked at
 MAX_PIECE_CHARS: Final = 6000  # of a skill's file in one tool result
 MAX_FILE_BYTES: Final = 256 * 1024
-ACTIVE_S: Final = 1800.0  # since it was last loaded
-MAX_ACTIVE: Final = 3  # in one chat
-_CHATS: Final = 512
 
 
 class SkillPart(Struct, frozen=True):
@@ -42,14 +37,10 @@ class SkillPart(Struct, frozen=True):
 class Skills:
     """The owner's skill replaces a shipped one of the same name. Changed files are read again."""
 
-    def __init__(
-        self, folder: Path, *, shipped: Path | None = None, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, folder: Path, *, shipped: Path | None = None) -> None:
         self.folder = folder
         self._shipped = shipped_skills() if shipped is None else shipped
-        self._clock = clock
         self._cache: dict[Path, tuple[tuple[int, int], Skill | FileMistakes]] = {}  # with the file's time and size
-        self._active: OrderedDict[tuple[str, str], dict[str, float]] = OrderedDict()
 
     def all(self) -> tuple[Skill, ...]:
         """Every usable skill, by name. Blocking, cached."""
@@ -91,24 +82,6 @@ class Skills:
         looked_at = islice(folder.rglob("*"), MAX_FOLDER_FILES)
         found = sorted(p for p in looked_at if p.is_file() and not p.is_symlink() and p.name != SKILL)
         return tuple(str(p.relative_to(folder)) for p in found)
-
-    def activate(self, channel: str, chat_id: str, name: str) -> Skill:
-        """Make a skill active in a chat. Beyond MAX_ACTIVE the one used longest ago becomes inactive."""
-        skill = self.get(name)
-        chat = self._active.setdefault((channel, chat_id), {})
-        self._active.move_to_end((channel, chat_id))
-        chat.pop(name, None)
-        chat[name] = self._clock()
-        while len(chat) > MAX_ACTIVE:
-            del chat[next(iter(chat))]
-        while len(self._active) > _CHATS:
-            self._active.popitem(last=False)
-        return skill
-
-    def active(self, channel: str, chat_id: str) -> frozenset[str]:
-        """The names of the skills that are active in a chat now."""
-        since = self._clock() - ACTIVE_S
-        return frozenset(name for name, at in self._active.get((channel, chat_id), {}).items() if at >= since)
 
     def _folders(self) -> list[tuple[Path, bool]]:
         found: list[tuple[Path, bool]] = []

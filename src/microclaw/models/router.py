@@ -164,7 +164,8 @@ def _no_answer(chain: Chain, failures: Sequence[ModelError]) -> ModelError:
         first, more = failures[0], f"then {'; '.join(error.message for error in failures[1:])}"
         wait_s = first.retry_after_s
     else:
-        assert (last := chain[0][1].last) is not None  # its breaker is open
+        last = chain[0][1].last
+        assert last is not None  # its breaker is open
         first, wait_s = last, min(breaker.wait_s for _, breaker in chain)
         more = f"no request is sent to it for {max(1, round(wait_s))} s"
     return ModelError(f"{first.message}; {more}", next_step=first.next_step, fault=first.fault, retry_after_s=wait_s)
