@@ -207,11 +207,9 @@ async def running_host(
         }
         tool_service = ToolService(conversations, admission, registry, jobs, limits.keepalive_s)
         device_service = DeviceService(registry=registry, gate=admission.gate, link=link, apps=apps, last=history.last)
-        task_service = Tasks(code, admission.people)
         mcp = McpService(
             tool_service,
             device_service,
-            task_service,
             host.boards,
             control_socket=settings.control_socket,
             when_unused=when_unused,
@@ -227,7 +225,7 @@ async def running_host(
             "cluster": view,
             "firmware": FirmwareService(rollouts, admission.gate.name_of),
             "install": InstallParts(settings, link, rollouts.boards.publisher.moduli),
-            "task": task_service,
+            "task": Tasks(code, admission.people),
             "voice": voice.state,
             "person": PeopleService(admission, inbox.outbox.push),
             "approval": questions,

@@ -31,7 +31,6 @@ from microclaw.mcp.server.calls import Calls
 from microclaw.mcp.server.forms import tool_from
 from microclaw.mcp.server.resources import Resources
 from microclaw.mcp.server.service import MAX_MESSAGE_BYTES, SESSION, SESSION_HEADER, Session, session_of
-from microclaw.tasks.operations import Tasks
 
 IDLE_S: Final = 1800.0
 TITLE: Final = "microclaw: programs for ESP32-class boards"
@@ -53,7 +52,7 @@ INSTRUCTIONS: Final = (
 class HostServer(MCPServer[Any]):
     """The tools come from the host at each request. Each message is handled with its SESSION set."""
 
-    def __init__(self, tools: ToolService, devices: DeviceService, tasks: Tasks) -> None:
+    def __init__(self, tools: ToolService, devices: DeviceService) -> None:
         super().__init__(
             "microclaw",
             TITLE,
@@ -62,7 +61,7 @@ class HostServer(MCPServer[Any]):
             subscriptions=False,
             middleware=[_in_session],
         )
-        resources = Resources(devices, tasks)
+        resources = Resources(devices)
         resources.add_to(self)
         self.prompt("write-program", "Write a program for the board")(write_program)
         self.prompt("why-does-it-misbehave", "Why does it misbehave?")(why_does_it_misbehave)
