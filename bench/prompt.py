@@ -27,18 +27,16 @@ from microclaw.virtual_boards.process import VirtualBoardProcess
 GOAL_TOKENS: Final = 3000
 ACT: Final = "turn the red lamp at GPIO 7 on, please, half as bright as can be"
 PROGRAM: Final = "make a program that blinks pin 5 twice a second, but only as long as pin 4 is low"
-WITH_SKILL: Final = "which pin of the board do I wire the soil moisture sensor to, and how"
 _PIECE: Final = re.compile(r" ?[^\W\d_]+|\d{1,3}| ?(?:[^\w\s]|_)+|\s+")
 
 
 def measure() -> list[Metric]:
-    act, program, skilled = asyncio.run(_first_requests((ACT, PROGRAM, WITH_SKILL)))
+    act, program = asyncio.run(_first_requests((ACT, PROGRAM)))
     parts = parts_of(program)
     return [
         Metric("tokens before the first word, an act", sum(parts_of(act).values()), "tok", GOAL_TOKENS),
         Metric("tokens before the first word, a program", sum(parts.values()), "tok", GOAL_TOKENS),
-        Metric("tokens before the first word, with an active skill", sum(parts_of(skilled).values()), "tok"),
-        Metric("tools offered", max(len(body["tools"]) for body in (act, program, skilled)), "", 12),
+        Metric("tools offered", max(len(body["tools"]) for body in (act, program)), "", 12),
         *(Metric(f"  {name}", count, "tok") for name, count in parts.items()),
     ]
 

@@ -309,7 +309,7 @@ class BoardsUnknown(BoardsFailed):
 
 
 class ModelError(MicroclawError):
-    """`retry_after_s` is how long the service asked to be left alone, `window_tokens` what it says that it takes."""
+    """`retry_after_s` is how long the service asked to be left alone."""
 
     code = "model_error"
 
@@ -320,12 +320,10 @@ class ModelError(MicroclawError):
         next_step: str | None = None,
         fault: ModelFault = "other",
         retry_after_s: float | None = None,
-        window_tokens: int | None = None,
     ) -> None:
         super().__init__(message, next_step=next_step)
         self.fault = fault
         self.retry_after_s = retry_after_s
-        self.window_tokens = window_tokens
 
 
 class BudgetSpent(ModelError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.agent.conftest import MakeAgent
 
-from microclaw.agent.compaction import MAX_FRESH, OPENING, Compactor, extract
+from microclaw.agent.compaction import MAX_FRESH, OPENING, Compactor, plain_summary
 from microclaw.agent.window import FORGOTTEN_AFTER_S, Window, fitted
 from microclaw.errors import ModelError
 from microclaw.events import Answer, Step
@@ -75,14 +74,14 @@ def test_the_oldest_exchanges_go_first_and_whole_and_their_summary_goes_last() -
     assert size(sent) <= 6000
 
 
-def too_long(window: int | None = None) -> ModelError:
-    return ModelError("longer than its context", next_step="a larger one", fault="too_long", window_tokens=window)
+def too_long() -> ModelError:
+    return ModelError("longer than its context", next_step="a larger one", fault="too_long")
 
 
 async def test_a_refused_request_is_shortened_and_sent_again_and_later_ones_are_short_at_once(
     make_agent: MakeAgent,
 ) -> None:
-    async with make_agent([say("one " * 400)] * 12 + [too_long(3000), say("short"), say("short too")]) as agent:
+    async with make_agent([say("one " * 400)] * 12 + [too_long(), say("short"), say("short too")]) as agent:
         for number in range(12):
             await agent.answer(f"question {number} " + "word " * 400)
         events = await agent.events("and now")
@@ -91,10 +90,10 @@ async def test_a_refused_request_is_shortened_and_sent_again_and_later_ones_are_
         assert len(agent.script.requests) == 15
     assert isinstance(events[-1], Answer)
     assert events[-1].text.startswith("short")
-    assert size(sent) <= 3000 < size(refused)
-    assert size(agent.script.requests[-1]) <= 3000
+    assert size(sent) <= size(refused) // 2
+    assert size(agent.script.requests[-1]) <= size(refused) // 2
     assert sent.messages[-1] == UserText("and now")
-    assert any(isinstance(event, Step) and "3,000 tokens" in event.text for event in events)
+    assert any(isinstance(event, Step) and "sent again for a window of" in event.text for event in events)
 
 
 async def test_what_cannot_be_shortened_is_told(make_agent: MakeAgent) -> None:
@@ -107,20 +106,16 @@ async def test_what_cannot_be_shortened_is_told(make_agent: MakeAgent) -> None:
 
 def test_an_unknown_window_is_found_by_steps_has_a_least_size_and_is_forgotten_after_an_hour() -> None:
     now_s, window, sizes = 100.0, Window(24_000, now_s=lambda: now_s), []
-    assert (window.learned, window.retry_in_s) == (None, 0.0)
+    assert window.retry_in_s == 0.0
     for _ in range(12):
-        window.refused(fitted(request(), len(HISTORY), window.tokens), None)
+        window.refused(fitted(request(), len(HISTORY), window.tokens))
         sizes.append(window.tokens)
     assert sizes == sorted(sizes, reverse=True)
-    assert sizes[0] < 12_000
+    assert sizes[0] <= 12_000
     assert sizes[-1] == 1000
+    assert window.retry_in_s == FORGOTTEN_AFTER_S
     now_s += FORGOTTEN_AFTER_S
-    assert (window.tokens, window.learned) == (24_000, None)
-    window.refused(request(), 6000)
-    learned = window.learned
-    assert learned is not None
-    assert (learned.named_tokens, window.tokens, window.retry_in_s) == (6000, learned.tokens, FORGOTTEN_AFTER_S)
-    assert learned.tokens <= 6000
+    assert (window.tokens, window.retry_in_s) == (24_000, 0.0)
 
 
 # Summaries.
@@ -187,11 +182,11 @@ async def test_what_was_settled_is_kept_without_a_model_and_by_the_number_of_mes
 
 def test_the_plain_summary_keeps_the_newest_of_the_person_within_its_bound() -> None:
     old: list[Said] = [*talk(0, 3), *(UserText(f"the sensor {n} reads {n} %") for n in range(100))]
-    text = extract("- person: call me Ada", [*old, AssistantReply("All are fine.")], 400)
+    text = plain_summary("- person: call me Ada", [*old, AssistantReply("All are fine.")], 400)
     assert len(text) <= 400
     assert text.endswith("the sensor 99 reads 99 %")
     assert "fine" not in text
-    again = extract("- person: use pin 4 always", [UserText("call it Gert"), UserText("use pin 4 always")], 400)
+    again = plain_summary("- person: use pin 4 always", [UserText("call it Gert"), UserText("use pin 4 always")], 400)
     assert again.splitlines() == ["- person: call it Gert", "- person: use pin 4 always"]
 
 
@@ -204,14 +199,3 @@ async def test_any_history_fits_or_is_its_last_exchange(said: list[tuple[bool, s
     last = max((n for n, m in enumerate(messages) if isinstance(m, UserText)), default=len(messages))
     allowed = budget * CHARS_A_TOKEN + sum(len(m.text) for m in messages[last:]) + 200
     assert sum(len(m.text) for m in kept) <= allowed
-
-
-async def test_a_long_summary_holds_nobody_up() -> None:
-    """Without a model the settling sentences of megabytes are looked for: not between two deltas of another chat."""
-    long = [UserText(f"The relay {n} is on pin 4 and the pump is not. " * 40) for n in range(60)]
-    compacting = asyncio.create_task(Compactor().compact(long, 1000))
-    turns = 0
-    while not compacting.done():
-        turns += 1
-        await asyncio.sleep(0)
-    assert turns > 10

@@ -30,7 +30,7 @@ from microclaw.store.inbox import InboxTable
 from microclaw.store.outbox import OutboxRow, OutboxTable
 
 ScriptedTurn = Callable[[Inbound], AsyncIterator[TurnEvent]]
-QUICK = Timing(poll_s=5, pause_s=0.001, group_pause_s=0.001, first_s=0.001, backoff_s=0.001, unknown_sender_s=3600)
+QUICK = Timing(poll_s=5, first_s=0.001, backoff_s=0.001, unknown_sender_s=3600)
 
 
 class ScriptedAgent:

@@ -11,7 +11,7 @@ import re
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -26,15 +26,13 @@ WAIT_S: Final = 60.0
 
 @dataclass
 class Sent:
-    """A message of the bot as people see it now; `texts` are all its versions."""
+    """A message of the bot as people see it now."""
 
     message_id: int
     chat_id: int
     text: str
     markup: bool
     buttons: list[dict[str, str]]
-    texts: list[str] = field(default_factory=list)
-    deleted: bool = False
     file: tuple[str, str, bytes] | None = None  # its name, media type and content
 
 
@@ -64,7 +62,6 @@ class TelegramServer:
             "getMe": self._get_me,
             "sendMessage": self._send_message,
             "editMessageText": self._edit_message_text,
-            "deleteMessage": self._delete_message,
             "sendChatAction": self._send_chat_action,
             "getFile": self._get_file,
             "answerCallbackQuery": self._answer_callback_query,
@@ -148,8 +145,8 @@ class TelegramServer:
     # What came of it
 
     def chat(self, chat_id: int) -> list[Sent]:
-        """The bot's messages in a chat, without deleted ones."""
-        return [message for message in self.sent[chat_id] if not message.deleted]
+        """The bot's messages in a chat."""
+        return list(self.sent[chat_id])
 
     def called(self, method: str) -> list[dict[str, Any]]:
         return [arguments for name, arguments in self.calls if name == method]
@@ -224,7 +221,7 @@ class TelegramServer:
 
     def _send_message(self, arguments: dict[str, Any]) -> dict[str, Any]:
         chat_id, text = self._writable(arguments), _checked_text(arguments)
-        return self._sent(Sent(0, chat_id, text, "parse_mode" in arguments, _buttons(arguments), [text]))
+        return self._sent(Sent(0, chat_id, text, "parse_mode" in arguments, _buttons(arguments)))
 
     def _send_file(self, field: str, limit: int, arguments: dict[str, Any]) -> dict[str, Any]:
         chat_id = self._writable(arguments)
@@ -235,7 +232,7 @@ class TelegramServer:
             raise BotApiError(413, "Request Entity Too Large")
         if field == "photo" and not content.startswith((b"\x89PNG", b"\xff\xd8", b"RIFF")):
             raise BotApiError(400, "Bad Request: IMAGE_PROCESS_FAILED")
-        return self._sent(Sent(0, chat_id, "", False, [], [], file=(name, kind, content)))
+        return self._sent(Sent(0, chat_id, "", False, [], file=(name, kind, content)))
 
     def _sent(self, message: Sent) -> dict[str, Any]:
         message.message_id = self._message_id()
@@ -251,15 +248,7 @@ class TelegramServer:
         if (text, buttons) == (found.text, found.buttons):
             raise BotApiError(400, "Bad Request: message is not modified: specified new message content and reply ...")
         found.text, found.buttons = text, buttons
-        found.texts.append(text)
         return {"message_id": found.message_id}
-
-    def _delete_message(self, arguments: dict[str, Any]) -> bool:
-        for message in self.chat(self._writable(arguments)):
-            if message.message_id == arguments["message_id"]:
-                message.deleted = True
-                return True
-        raise BotApiError(400, "Bad Request: message to delete not found")
 
     def _send_chat_action(self, arguments: dict[str, Any]) -> bool:
         self._writable(arguments)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.channels.conftest import QUICK, MemoryPeople, ScriptedTurn, Telegram, echo, run_telegram, served_inbox
+from tests.channels.conftest import MemoryPeople, ScriptedTurn, Telegram, echo, run_telegram, served_inbox
 from tests.channels.conftest import telegram as telegram_of
 from tests.channels.telegram_server import BOT_ID, TOKEN, USERNAME, TelegramServer
 
@@ -18,7 +18,7 @@ from microclaw.channels.telegram.channel import UNKNOWN_AT_ONCE
 from microclaw.channels.telegram.poller import TelegramState
 from microclaw.config.settings import AgentSettings, TelegramSettings
 from microclaw.errors import Overloaded, StoreError, UnknownName
-from microclaw.events import Answer, Delta, Inbound, ResultFile, Step, ToolRun, TurnEvent
+from microclaw.events import Answer, Inbound, ResultFile, TurnEvent
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(2000)
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(64)
@@ -143,40 +143,15 @@ async def test_a_full_chat_is_told_to_wait_and_cancel_stops_its_turn(server: Tel
 # Out
 
 
-async def test_progress_is_edited_into_the_answer(server: TelegramServer, tmp_path: Path) -> None:
-    async def streaming(inbound: Inbound) -> AsyncIterator[TurnEvent]:
+async def test_a_turn_that_takes_its_time_shows_typing(server: TelegramServer, tmp_path: Path) -> None:
+    async def slow(inbound: Inbound) -> AsyncIterator[TurnEvent]:
         await server.until(lambda: bool(server.called("sendChatAction")))
-        yield Step("compile", "clang", state="running")
-        (await server.message(100)).deleted = True  # by the person: there is a new one
-        yield Step("compile", "4 KB", took_ms=51)
-        await server.until(lambda: bool(server.chat(100)) and "compile ✓ 4 KB (51 ms)" in server.chat(100)[0].text)
-        yield ToolRun("app-install", "started")
-        yield Delta("It **bli")
-        await server.until(lambda: server.chat(100)[0].text == "It **bli")
-        yield Delta("thought " * 1000)
-        await server.until(lambda: "thought" in server.chat(100)[0].text)
         yield Answer("It **blinks** now.")
 
-    async with telegram_of(server, tmp_path, streaming) as bot:
+    async with telegram_of(server, tmp_path, slow) as bot:
         await server.say("blink")
         await bot.inbox.until(lambda: len(bot.inbox.done) == 1)
         assert [m.text for m in server.chat(100)] == ["It blinks now."]
-
-
-async def test_edits_of_a_chat_keep_their_distance(server: TelegramServer, tmp_path: Path) -> None:
-    async def chatty(inbound: Inbound) -> AsyncIterator[TurnEvent]:
-        yield Delta("0")
-        await server.message(100)
-        for n in range(1, 200):
-            yield Delta(f" {n}")
-            await asyncio.sleep(0)
-        yield Answer("done")
-
-    patient = type(QUICK)(poll_s=5, pause_s=30, first_s=0.001)
-    async with telegram_of(server, tmp_path, chatty, timing=patient) as bot:
-        await server.say("count")
-        await bot.inbox.until(lambda: len(bot.inbox.done) == 1)
-        assert [len(message.texts) for message in server.chat(100)] == [2]
 
 
 async def test_a_long_answer_comes_whole_in_several_messages(server: TelegramServer, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.channels.telegram.approvals import outcome_markdown, question_markdown
 from microclaw.channels.telegram.markup import LIMIT, split, telegram_html
 from microclaw.errors import PermissionRefused
-from microclaw.events import Answer, Delta, Inbound, TurnEvent
+from microclaw.events import Answer, Inbound, TurnEvent
 
 DETAIL = ("app-install blink on kitchen", "pins: 2", "int main(void) { /* ``` */ }")
 
@@ -104,8 +104,6 @@ async def test_a_question_nobody_answered_says_that_it_is_over(server: TelegramS
 
 async def test_an_answer_that_waits_for_a_yes_has_a_keyboard_of_words(server: TelegramServer, tmp_path: Path) -> None:
     async def reads(inbound: Inbound) -> AsyncIterator[TurnEvent]:
-        yield Delta("let me see")
-        await server.message(int(inbound.chat_id))
         yield Answer("light it?", error_code="confirm_reading")
 
     async with telegram(server, tmp_path, reads) as bot:

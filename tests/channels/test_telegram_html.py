@@ -40,27 +40,22 @@ def test_a_message_is_measured_in_utf_16() -> None:
 
 @given(st.text(st.sampled_from("ab<>&\"' \n"), max_size=200))
 def test_text_without_markup_is_seen_as_it_was(text: str) -> None:
-    if not any(line.lstrip(" ").startswith(">") for line in text.split("\n")):
-        assert visible_text(telegram_html(text)) == text
+    assert visible_text(telegram_html(text)) == text
 
 
 @pytest.mark.parametrize(
     ("markdown", "markup"),
     [
-        ("**bold** and *it* and `c < d`", "<b>bold</b> and <i>it</i> and <code>c &lt; d</code>"),
-        ("__bold__ _it_ ~~gone~~", "<b>bold</b> <i>it</i> <s>gone</s>"),
+        ("**bold** and *it* and `c < d`", "<b>bold</b> and *it* and <code>c &lt; d</code>"),
         ("# Title #", "<b>Title</b>"),
         ("- one\n  * two", "• one\n  • two"),
         ("[docs](https://a.b/c?d=1&e=2)", '<a href="https://a.b/c?d=1&amp;e=2">docs</a>'),
         ("[x](javascript:alert)", "[x](javascript:alert)"),
         ("```c\nint a = 1 < 2;\n```", '<pre><code class="language-c">int a = 1 &lt; 2;</code></pre>'),
         ("```\nopen", "<pre>open</pre>"),
-        ("> said\n> twice", "<blockquote>said\ntwice</blockquote>"),
         ("| a | b |\n|---|---|\n| 1 | 2 |", "<pre>| a | b |\n| 1 | 2 |</pre>"),
         ("snake_case_name and 2 * 3 * 4", "snake_case_name and 2 * 3 * 4"),
         ("pin 2 ___|~~~|___|~~~", "pin 2 ___|~~~|___|~~~"),
-        (r"\*not italic\*", "*not italic*"),
-        ("a **b *c* d** e", "a **b <i>c</i> d** e"),
         ("**a_b** <script>", "<b>a_b</b> &lt;script&gt;"),
     ],
 )

@@ -45,7 +45,7 @@ timezone = "Europe/Berlin"
 [telegram]
 token = "${BOT}"
 [search]
-engine = "searxng"
+api_key = "b"
 base_url = "http://localhost:8888"
 [mcp.servers.files]
 command = ["files", "--root", "."]
@@ -87,7 +87,7 @@ def test_every_section_becomes_settings(home: Path) -> None:
     assert not settings.model.offline_first
     assert settings.agent == AgentSettings(approvals="always", turn_s=60.0, timezone="Europe/Berlin")
     assert settings.telegram == TelegramSettings("1:abc")
-    assert settings.search == SearchSettings("searxng", None, "http://localhost:8888")
+    assert settings.search == SearchSettings("b", "http://localhost:8888")
     assert settings.mcp_servers == (McpServerSettings("files", ("files", "--root", "."), env={"TOKEN": "f"}),)
     assert settings.proxy == "http://proxy.example:3128"
     assert settings.problems == ()

@@ -64,7 +64,6 @@ telegram.enabled = true
 model.provider = "anthropic"
 model.fallback.second.provider = "openai"
 model.tasks.summary.provider = "openai"
-search.engine = "brave"
 proxy.url = "http://user:{SECRETS["proxy.url"]}@127.0.0.1:9"
 mqtt.url = "mqtt://127.0.0.1:9"
 mqtt.password_file = "{tmp_path / "mqtt.txt"}"

@@ -132,7 +132,7 @@ async def test_a_server_of_the_settings_redirects_nowhere() -> None:
 
 async def test_neither_search_nor_mcp_leads_there() -> None:
     for host in ("169.254.169.254", "[::ffff:169.254.169.254]", "[fe80::1]"):
-        engine = SearchEngine(SearchSettings(engine="searxng", base_url=f"http://{host}"))
+        engine = SearchEngine(SearchSettings(api_key="k", base_url=f"http://{host}"))
         with pytest.raises(ToolFailed, match="metadata"):
             await engine.search("x", 1)
     said = ""

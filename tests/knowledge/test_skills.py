@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from microclaw.agent.context import ACTIVE_SKILL_CHARS
 from microclaw.cli.main import COMMANDS
 from microclaw.config.yaml_file import FileMistakes
 from microclaw.errors import ToolFailed, UnknownName
 from microclaw.knowledge.skill_file import MAX_SKILL_BYTES, read_skill
-from microclaw.knowledge.skills import ACTIVE_S, MAX_FOLDER_FILES, MAX_PIECE_CHARS, Skills
+from microclaw.knowledge.skills import MAX_FOLDER_FILES, MAX_PIECE_CHARS, Skills
 from microclaw.mcp.server.forms import TOOLS
 
 HEAD = "---\nname: brewing\ndescription: it brews tea, often\n"
@@ -43,10 +42,6 @@ def put(folder: Path, name: str, text: str) -> Path:
     return folder / name
 
 
-LAUGHS = "".join(f"  a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12))
-"""Nine times nine ... of them: the text of the last one would not fit into any memory."""
-
-
 @pytest.mark.parametrize(
     ("text", "line"),
     [
@@ -58,8 +53,6 @@ LAUGHS = "".join(f"  a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 9)}]\n" for n in ra
         ("---\n- a\n---\nx\n", 2),
         (f"---\nname: brewing\ndescription: {'x' * 1025}\n---\nx\n", 3),
         (HEAD + "---\n", 5),
-        (HEAD + "metadata:\n  tools:\n    - gpio-set\n    - gpio-sat\n---\nx\n", 7),
-        (f"{HEAD}metadata:\n  a0: &a0 [x,x,x]\n{LAUGHS}  ? *a11\n  : 1\n---\nbrew\n", 16),
         (f"{HEAD}metadata:\n  a: {'[' * 50_000}\n---\nbrew\n", 1),
         (GOOD + "x" * MAX_SKILL_BYTES, 1),
         (b"---\nname: brewing\ndescription: caf\xe9\n---\nx\n", 3),
@@ -69,7 +62,7 @@ def test_a_mistake_names_its_line(folder: Path, text: str | bytes, line: int) ->
     path = put(folder, "brewing", "")
     (path / "SKILL.md").write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(FileMistakes) as wrong:
-        read_skill(path, known_tools={"gpio-set"})
+        read_skill(path)
     assert line in [mistake.line for mistake in wrong.value.diagnostics]
 
 
@@ -78,8 +71,6 @@ def test_shipped_skills_have_no_mistake_and_name_tools_and_commands_that_there_a
     assert len(skills) == 7
     known = {*TOOLS, *(skill.name for skill in skills)}
     for skill in skills:
-        assert len(skill.body) <= ACTIVE_SKILL_CHARS  # nothing of it is cut for a model
-        assert set(skill.tools) <= known
         assert set(re.findall(r"`([a-z0-9]+(?:-[a-z0-9]+)+)`", skill.body)) <= known
         assert set(re.findall(r"`microclaw ([a-z-]+)", skill.body)) <= set(COMMANDS)
 
@@ -88,9 +79,8 @@ def test_a_skill_has_its_fields_an_edit_is_seen_and_it_goes_before_a_shipped_one
     path = put(folder, "plant-watering", GOOD.replace("brewing", "plant-watering"))
     skills = Skills(folder)
     skill = skills.get("plant-watering")
-    assert (skill.shipped, skill.tools, skill.body[:9]) == (False, ("kettle-boil",), "# Brewing")
+    assert (skill.shipped, skill.body[:9]) == (False, "# Brewing")
     assert skills.mistakes("plant-watering") == ()
-    assert [one.line for one in skills.mistakes("plant-watering", {"kettle-boils"})] == [6]
     (path / "SKILL.md").write_text((path / "SKILL.md").read_text() + "\nAnd drink it.\n")
     assert "drink" in skills.get("plant-watering").body
     (path / "SKILL.md").write_text("no front matter")
@@ -98,37 +88,6 @@ def test_a_skill_has_its_fields_an_edit_is_seen_and_it_goes_before_a_shipped_one
     assert (alone.all(), list(alone.broken())) == ((), ["plant-watering"])
     with pytest.raises(UnknownName):
         alone.get("plant-watering")
-
-
-def test_a_skill_is_active_when_the_words_strongly_mean_it() -> None:
-    skills = Skills(Path("nowhere"))
-    for said, meant in {
-        "how do I wire a soil sensor?": ["wiring-a-sensor"],
-        "please water my plant when it is dry": ["plant-watering"],
-        "which native functions does this board have for SPI and MQTT?": ["esp32-wasm-native-api"],
-        "explore this unknown board": ["esp32-exploration"],
-        "blink the led on pin 2": [],
-        "": [],
-    }.items():
-        assert [skill.name for skill in skills.matching(said)] == meant, said
-
-
-def test_active_skills_are_the_chats_own_bounded_and_forgotten_in_time(folder: Path) -> None:
-    seconds = [0.0]
-    for name in ("a1", "b1", "c1", "d1"):
-        put(folder, name, GOOD.replace("name: brewing", f"name: {name}"))
-    skills = Skills(folder, shipped=Path("nowhere"), clock=lambda: seconds[0])
-    for name in ("a1", "b1", "c1", "d1"):
-        skills.activate("tg", "1", name)
-    assert skills.active("tg", "1") == {"b1", "c1", "d1"}
-    assert skills.active("tg", "2") == frozenset()
-    for name in ("a1", "b1", "c1", "d1"):
-        (folder / name / "SKILL.md").unlink()
-    assert skills.shown_tools("tg", "1") == {"kettle-boil"}  # known without reading a file
-    seconds[0] = ACTIVE_S + 1
-    assert skills.active("tg", "1") == frozenset()
-    with pytest.raises(UnknownName):
-        skills.activate("tg", "1", "nothing")
 
 
 def test_files_beside_a_skill_are_read_in_pieces_and_none_outside_of_it(folder: Path) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from microclaw.agent.offer import brief
 from microclaw.agent.toolbox import Toolbox
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Gate
@@ -92,7 +93,7 @@ def starts(folder: Path, kind: str) -> list[int]:
 async def test_a_servers_tool_is_asked_for_called_and_its_words_are_fenced(tmp_path: Path) -> None:
     async with strangers(tmp_path, "good") as there:
         result = await there.call("good", a=21, sure=True)
-        specs = {spec.name: json.loads(spec.schema) for spec in there.box.specs}
+        specs = {spec.name: json.loads(spec.schema) for spec in map(brief, there.box.tools)}
     assert (result.ok, result.foreign) == (True, True)
     assert "42" in content(result)["result"]
     assert "never an instruction" in content(result)["result"]
@@ -179,7 +180,7 @@ async def test_wrong_and_large_schemas_cost_their_tools_alone(tmp_path: Path, ca
     async with strangers(tmp_path, *kinds) as there:
         await there.until(lambda: all(there.names(kind) for kind in kinds))
         found = {kind: there.names(kind) for kind in kinds}
-        own = [spec.schema for spec in there.box.specs if spec.name.startswith("mcp_crowd")]
+        own = [spec.schema for spec in map(brief, there.box.tools) if spec.name.startswith("mcp_crowd")]
     assert found["schemas"] == ["mcp_schemas_fine"]
     assert len(found["many"]) == 64
     assert sum(map(len, own)) < 64 << 10

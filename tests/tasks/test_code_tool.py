@@ -11,7 +11,7 @@ import pytest
 from tests.agent.tools.conftest import PaperRegistry
 from tests.auth.conftest import asked
 from tests.channels.conftest import GUEST, MEMBER, MemoryPeople
-from tests.tasks.conftest import Place, ended, order
+from tests.tasks.conftest import Place, ended
 
 from microclaw.agent.code_tool import MAX_SHOWN_CHARS, CodeTool
 from microclaw.agent.toolbox import Toolbox
@@ -94,27 +94,18 @@ async def test_the_question_shows_what_it_imports_from_the_workspace(tools: Tool
     assert refused.error_code == "task_refused"
 
 
-async def test_workspace_files_and_files_of_earlier_tasks_go_in(tools: Tools) -> None:
+async def test_workspace_files_go_in(tools: Tools) -> None:
     await asyncio.to_thread(tools.workspace.write, "data/in.csv", "1,2")
     code = "text = open('data/in.csv').read()\nopen('out.txt', 'w').write(text + '!')"
     first = json.loads((await tools.call(code=code, files=["data/in.csv"], keep=["out.txt", "none"])).content)
     assert first["files"] == [{"name": "out.txt", "bytes": 4}]
     assert first["not_kept"] == {"none": "it was not written"}
     assert "sent_to_chat" not in first
-    again = await tools.call(code="print(open('out.txt').read())", task_files=[f"{first['task']}/out.txt"])
-    assert "\n1,2!\n" in json.loads(again.content)["output"]
 
 
-async def test_wrong_arguments_and_files_of_anothers_task_are_told(tools: Tools, place: Place) -> None:
-    taken = await place.service.submit(order("open('x', 'w').write('1')", keep=("x",)))
-    await ended(place.service, taken.number)
-    own: dict[str, Any] = {"code": "print(1)", "task_files": [f"{taken.number}/x"]}
-    assert (await tools.call(MEMBER.person_id, **own)).error_code == "unknown_name"
-    assert (await tools.call(**own)).ok
+async def test_wrong_arguments_are_told(tools: Tools) -> None:
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"files": ["../secret"]}, "tool_retry"),
-        ({"task_files": ["plot.png"]}, "tool_retry"),
-        ({"task_files": ["9/plot.png"]}, "unknown_name"),
         ({"telemetry": [{"device": "kitchen"}]}, "unknown_name"),
         ({"keep": ["/etc/passwd"]}, "task_refused"),
         ({"seconds": 1e9}, "task_refused"),

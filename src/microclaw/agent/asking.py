@@ -105,7 +105,7 @@ class Asking:
             except ModelError as exc:
                 if exc.fault == "too_long" and shrinks and window is not None:
                     shrinks -= 1
-                    window.refused(sent, exc.window_tokens)
+                    window.refused(sent)
                     before, sent = sent, fitted(request, older, window.tokens)
                     if sent == before:
                         raise

@@ -23,7 +23,7 @@ from microclaw.errors import ToolFailed, ToolRetry
 from microclaw.events import Evidence, ResultFile, Step
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.store.tasks import TaskLanguage, TaskRow
-from microclaw.tasks.access import check_may_run, check_sees
+from microclaw.tasks.access import check_may_run
 from microclaw.tasks.order import MAX_CODE_BYTES, TaskOrder, available, file_lines, reach_lines
 from microclaw.tasks.service import TaskService
 from microclaw.telemetry.history import CSV_HEAD, MAX_POINTS, TelemetryHistory, csv_lines
@@ -51,7 +51,6 @@ class CodeParameters(Parameters, kw_only=True):
         tuple[SeriesParameters, ...], Meta(max_length=8, description="Series to read as CSV files.")
     ] = ()
     files: Annotated[tuple[str, ...], Meta(max_length=16, description="Workspace files to read.")] = ()
-    task_files: Annotated[tuple[str, ...], Meta(max_length=16, description="Files of earlier tasks: 12/plot.csv")] = ()
     keep: Annotated[
         tuple[str, ...], Meta(max_length=16, description="Files that it writes; pictures reach the chat.")
     ] = ()
@@ -126,12 +125,6 @@ class CodeTool:
         """The files for the code, by name. Raises ToolRetry where two have one name."""
         read = self.workspace.of(context.person_id).read_bytes
         given = [(path, await asyncio.to_thread(read, path)) for path in asked.files]
-        for reference in asked.task_files:
-            number, _, name = reference.partition("/")
-            if not (number.isascii() and number.isdigit() and name):
-                raise ToolRetry(f"{reference[:80]!r} names no file of a task", next_step="as 12/plot.csv")
-            row = await check_sees(self.tasks, self.roles, context.person_id, int(number[:18]))
-            given.append((name, await self.tasks.read(row.number, name)))
         given += [(series.file, await self._telemetry(series, context)) for series in asked.telemetry]
         names = Counter(name for name, _ in given)
         if twice := next((name for name, count in names.items() if count > 1), None):

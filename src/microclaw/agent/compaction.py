@@ -1,7 +1,7 @@
 """Shortens a long conversation to its budget: a summary of the old messages, then the newest ones. It runs no turn.
 
 Each message is summarised once. The summary is stored beside the session with a mark of its last message, and the next
-summary builds on it. Without a model the newest sentences are kept, the person's before the answers'.
+summary builds on it. Without a model the person's newest lines are kept.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from typing import Final
 from msgspec import Struct
 
 from microclaw.errors import MicroclawError
-from microclaw.knowledge.words import same_fact, sentences
 from microclaw.models.budget import CHARS_A_TOKEN
 from microclaw.models.protocol import AskedBy, AssistantReply, Model, ModelRequest, Said, UserText
 from microclaw.store.sessions import Sessions
@@ -25,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 MAX_FRESH: Final = 200  # messages that no summary covers: with more, the older half is summarised even if it has room
 MAX_SUMMARY_CHARS: Final = 6000
-_PERSON: Final = "- person: "
+_MAX_LINE_CHARS: Final = 400
 MODEL_S: Final = 20.0  # the person waits for it
 _MAX_MESSAGE_CHARS: Final = 4000  # of one message, as the summarising model reads it
 _MAX_ASKED_CHARS: Final = 60_000
@@ -99,7 +98,7 @@ class Compactor:
             except (MicroclawError, TimeoutError) as exc:
                 why = str(exc)
             _log.warning("%s gave no summary (%s): the plain one is used", self._model.name, why)
-        return await asyncio.to_thread(extract, before, old, bound)  # seconds of work for megabytes
+        return plain_summary(before, old, bound)
 
     async def _earlier(self, chat: tuple[str, str]) -> _Summary | None:
         if self._sessions is None:
@@ -114,20 +113,16 @@ class Compactor:
         return None
 
 
-def extract(before: str, old: Sequence[Said], bound: int) -> str:
-    """The newest lines in order, at most `bound` characters; what the person said goes before answers."""
-    whose = ((_PERSON if isinstance(one, UserText) else "- answered: ", one.text) for one in old)
-    said = (f"{who}{sentence}" for who, text in whose for sentence in sentences(text))
-    latest: dict[str, str] = {}
-    for line in (*filter(str.strip, before.splitlines()), *said):
-        latest.pop(same_fact(line), None)
-        latest[same_fact(line)] = line
-    left, taken, newest = bound, set[str](), list(latest.values())[::-1]
-    for line in sorted(newest, key=lambda line: not line.startswith(_PERSON)):
-        if len(line) < left:
-            left -= len(line) + 1
-            taken.add(line)
-    return "\n".join(line for line in latest.values() if line in taken) or "- nothing was settled"
+def plain_summary(before: str, old: Sequence[Said], bound: int) -> str:
+    """Without a model: what was settled and what the person said, the newest lines within `bound` characters."""
+    said = [" ".join(one.text[:_MAX_LINE_CHARS].split()) for one in old if isinstance(one, UserText)]
+    lines = [*filter(str.strip, before.splitlines()), *(f"- person: {text}" for text in said if text)]
+    newest: list[str] = []
+    for line in dict.fromkeys(reversed(lines)):
+        if len(line) < bound:
+            bound -= len(line) + 1
+            newest.append(line)
+    return "\n".join(reversed(newest)) or "- nothing was settled"
 
 
 def is_summary(message: object) -> bool:

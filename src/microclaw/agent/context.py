@@ -2,7 +2,7 @@
 
 It follows the system prompt (agent.system_prompt), which stays the same from turn to turn. A token is estimated as four
 characters. Over the budget the dynamic context is cut in this order: daily notes, search matches, one-liners of skills,
-MEMORY.md (its oldest lines), USER.md, active skills, details of devices. Date and time are never cut.
+MEMORY.md (its oldest lines), USER.md, details of devices. Date and time are never cut.
 """
 
 from __future__ import annotations
@@ -38,7 +38,6 @@ HITS: Final = 6
 _DYNAMIC_SHARE: Final = 0.4  # of what system prompt, tools and answer leave; the conversation has the rest
 _TOOLS_TOKENS: Final = 1200  # of a dozen tools, about
 _HIT_CHARS: Final = 400
-ACTIVE_SKILL_CHARS: Final = 12_000
 _ANSWERED_HERE_S: Final = 6 * 3600  # newer messages of this chat are in its history
 _LANGUAGE: Final[dict[ProgramKind, str]] = {"wasm": "C", "py": "MicroPython"}
 _WHOLE_MEMORY_CHARS: Final = 12_000  # of MEMORY.md, the newest; the search finds the rest
@@ -156,23 +155,17 @@ class TurnContext:
         return self.window.tokens - tokens(system) - _TOOLS_TOKENS - answer_tokens(self.window.tokens)
 
     def _sections(self, device_context: DeviceContext, inbound: Inbound, matches: tuple[NoteHit, ...]) -> list[Section]:
-        person, chat, knowledge = inbound.person_id, (inbound.channel, inbound.chat_id), self._knowledge
+        person, knowledge = inbound.person_id, self._knowledge
         memory = knowledge.memory.text(person)
         notes = knowledge.memory.recent_notes(person)
         shown = f"{memory[-_WHOLE_MEMORY_CHARS:]}\n" + "\n".join(note for _, note in notes)
         hits = [hit for hit in matches if _is_news(hit, inbound, shown, knowledge.now())][:HITS]
-        for skill in knowledge.skills.matching(inbound.text):
-            knowledge.skills.activate(*chat, skill.name)
-        active = sorted(knowledge.skills.active(*chat))
-        skills = knowledge.skills.all()
-        bodies = [s for s in skills if s.name in active]
         return [
             *self._device_sections(device_context),
             Section("USER.md, what the person says of themselves", knowledge.memory.user(person), 4, 400),
             Section("MEMORY.md, what is remembered", memory[-_WHOLE_MEMORY_CHARS:], 3, 800, "tail"),
             *(Section(f"Notes of {day.isoformat()}", note, 0, 0, "tail") for day, note in reversed(notes)),
-            *(Section(f"Active skill {s.name}", s.body[:ACTIVE_SKILL_CHARS], 5, 1000) for s in bodies),
-            Section("Skills (load one with the tool skill)", _one_liners(skills, active), 2),
+            Section("Skills (load one with the tool skill)", _one_liners(knowledge.skills.all()), 2),
             Section("Found in earlier notes and conversations", _hit_lines(hits), 1),
             Section("Now", _now_text(knowledge.now(), inbound), 9, 10_000),
         ]
@@ -245,10 +238,9 @@ def _hit_lines(hits: Sequence[NoteHit]) -> str:
     return "\n".join(fence_text(hit.text[:_HIT_CHARS], f"{hit.source}, {hit.day}") for hit in hits)
 
 
-def _one_liners(skills: Sequence[Skill], active: Sequence[str]) -> str:
+def _one_liners(skills: Sequence[Skill]) -> str:
     """Each skill by its name and the first sentence of its description."""
-    rest = [skill for skill in skills if skill.name not in active]
-    return "\n".join(f"- {skill.name}: {skill.description.split('. ')[0].rstrip('.')}." for skill in rest)
+    return "\n".join(f"- {skill.name}: {skill.description.split('. ')[0].rstrip('.')}." for skill in skills)
 
 
 def _now_text(now: datetime, inbound: Inbound) -> str:

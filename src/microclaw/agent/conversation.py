@@ -17,8 +17,7 @@ from msgspec.structs import replace
 from microclaw.agent.compaction import MAX_FRESH, Compactor
 from microclaw.agent.context import TurnContext
 from microclaw.agent.inbox import STOPPING, TAKEN, Inbox
-from microclaw.agent.offer import offered
-from microclaw.agent.running_turn import ChatKey, RunningTurn
+from microclaw.agent.running_turn import RunningTurn
 from microclaw.agent.taint import conversation, tainted_from
 from microclaw.agent.toolbox import Toolbox
 from microclaw.agent.turn import Turn, TurnLimits, TurnRequest
@@ -29,8 +28,7 @@ from microclaw.auth.people import OWNER_ALONE, Roles, person_behind
 from microclaw.errors import MicroclawError, Overloaded, StoreError, TakenOver
 from microclaw.events import Answer, Inbound, TurnEvent
 from microclaw.knowledge.search import Search, source_name
-from microclaw.knowledge.skills import Skills
-from microclaw.models.protocol import AskedBy, Image, Message, Model, Said, ToolSpec, UserText
+from microclaw.models.protocol import AskedBy, Image, Model, Said, UserText
 from microclaw.store.journal import EffectKey, Journal
 from microclaw.store.sessions import SessionMessage, Sessions, chosen_name, session_name
 from microclaw.text import clean_text
@@ -66,7 +64,6 @@ class Conversations:
         sessions: Sessions,
         journal: Journal,
         compactor: Compactor | None = None,
-        skills: Skills | None = None,
         approvals: Approvals | None = None,
         roles: Roles | None = None,
         limits: TurnLimits | None = None,
@@ -79,7 +76,6 @@ class Conversations:
         self._sessions = sessions
         self.journal = journal
         self._compactor = compactor or Compactor()
-        self.skills = skills
         self.approvals = approvals
         if approvals is not None:
             inbox.answer_at_once = partial(answer_at_once, approvals)
@@ -259,17 +255,8 @@ class Conversations:
             tools=self.tools,
             limits=self.limits,
             window=self.context.window if self.context.is_read else None,
-            offered=partial(self._offered, (request.inbound.channel, request.inbound.chat_id)),
             approvals=self.approvals,
         )
-
-    def _offered(self, chat: ChatKey, messages: Sequence[Message]) -> tuple[ToolSpec, ...]:
-        """The tools that fit a chat's newest messages."""
-        if not self.context.is_read:
-            return ()
-        active = self.skills.active(*chat) if self.skills is not None else ()
-        named = self.skills.shown_tools(*chat) if self.skills is not None else ()
-        return offered(self.tools.tools, messages, active, named)
 
     def _exchange(self, turn: RunningTurn, answer: Answer) -> list[SessionMessage]:
         """The turn's message and the answer, as the conversation stores them."""

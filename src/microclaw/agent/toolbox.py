@@ -15,17 +15,16 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from microclaw.agent.offer import brief
 from microclaw.audit.event import AuditKind
 from microclaw.auth.approvals import FAULT, HIDDEN_MARK, MAX_ACTION_CHARS, approved_act
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.devices.device_text import listening
 from microclaw.errors import MicroclawError, PermissionRefused, ToolRetry
 from microclaw.events import AskedProgram
-from microclaw.models.protocol import ToolSpec
 from microclaw.operations.operation import Approve
 from microclaw.operations.tool import (
     AnyArguments,
+    PlannedCall,
     Tool,
     ToolContext,
     ToolResult,
@@ -40,17 +39,6 @@ _log = logging.getLogger(__name__)
 INTERNAL: Final = "internal"
 """The error code of a call in which a part of the host had a fault: nobody can tell what came of it."""
 _WEIGHT: Final = {Permission.READ: 0, Permission.ACT: 1, Permission.RISKY: 2}
-
-
-class PlannedCall(Struct, frozen=True):
-    """A call that would be allowed now: the permission it needs, what it does, and what a person must insist on."""
-
-    name: str
-    permission: Permission
-    effect: Effect
-    action: str
-    lines: tuple[str, ...]
-    objections: tuple[str, ...]
 
 
 class Toolbox:
@@ -71,11 +59,6 @@ class Toolbox:
     def tools(self) -> tuple[Tool[Any], ...]:
         """Every tool. When a tool that comes and goes has the name of a fixed one, the fixed one counts."""
         return (*self._tools.values(), *(tool for tool in self._coming() if tool.name not in self._tools))
-
-    @property
-    def specs(self) -> tuple[ToolSpec, ...]:
-        """Every tool as a model sees it."""
-        return tuple(brief(tool) for tool in self.tools)
 
     def effect_of(self, name: str) -> Effect:
         """The effect of a second run of this tool; READ for an unknown name, as nothing runs."""
@@ -110,7 +93,7 @@ class Toolbox:
         # what stands in its way now may be gone by then
         objections = tuple(await _of(tool.objections, parameters, context, ()))
         action = _asked_text(tool, parameters, context, objections)
-        return PlannedCall(tool.name, permission, tool.effect, action, argument_lines(parameters), objections)
+        return PlannedCall(permission, action, argument_lines(parameters), objections)
 
     async def call(
         self, name: str, arguments: str, context: ToolContext, *, approved: Permission | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from msgspec import Struct, field
@@ -24,6 +24,7 @@ from microclaw.agent.acts import (
 )
 from microclaw.agent.asking import Asking, RetryLimits
 from microclaw.agent.context import Prompt
+from microclaw.agent.offer import offered
 from microclaw.agent.taint import tainted_from
 from microclaw.agent.toolbox import INTERNAL, Toolbox
 from microclaw.agent.turn_journal import OUTCOME_UNKNOWN, ReplyRow, TurnCancelled, TurnJournal, outcome_unknown
@@ -55,7 +56,6 @@ from microclaw.models.protocol import (
     ModelRequest,
     ToolCall,
     ToolReturn,
-    ToolSpec,
     UserText,
 )
 from microclaw.operations.tool import Begin, ToolContext, ToolResult
@@ -116,17 +116,16 @@ class Turn:
         tools: Toolbox,
         limits: TurnLimits,
         window: Window | None,
-        offered: Callable[[Sequence[Message]], tuple[ToolSpec, ...]],
         approvals: Approvals | None = None,
     ) -> None:
-        """`window` is None where no model reads a prompt. `offered` returns the tools of a request with these messages.
-        Questions in `approvals` that are this turn's are put to its listener."""
+        """`window` is None where no model reads a prompt. Questions in `approvals` that are this turn's are put to its
+        listener."""
         self._request = request
         self._journal = journal
         self._model = model
         self._tools = tools
         self._limits = limits
-        self._offered = offered
+        self._is_read = window is not None
         self._approvals = approvals
         self._put: Callable[[TurnEvent], None] = lambda _event: None
         self._asking = Asking(model, lambda event: self._put(event), window, limits.turn_s, limits.retries)
@@ -207,7 +206,7 @@ class Turn:
         model_request = ModelRequest(
             prompt.system,
             tuple(self._messages),
-            self._offered(self._messages),
+            offered(self._tools.tools, self._messages) if self._is_read else (),
             device_context=prompt.devices,
             dynamic_context=prompt.dynamic,
             task=self._request.task,

@@ -11,7 +11,6 @@ import html
 import re
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, TypeAlias
 from urllib.parse import urljoin, urlsplit
 
@@ -70,14 +69,20 @@ def _key(url: str) -> _Key | None:
 
 MAX_LINKS: Final = 40
 MAX_TAG_CHARS: Final = 8192
-MAX_DEPTH: Final = 64  # of elements that are left out
-_RAW: Final = frozenset({"script", "style", "textarea", "noembed", "noframes", "xmp"})  # no tags within
-_SKIPPED: Final = frozenset({"nav", "noscript", "template", "svg", "math", "iframe", "object", "select", "canvas"})
+_ATTRIBUTES: Final = r"""(?:[^'">]|"[^"]*(?:"|\Z)|'[^']*(?:'|\Z))*+"""
+_TAG: Final = re.compile(  # each match goes on to its end or the page's, so that each character is looked at once
+    r"<!--.*?(?:-->|\Z)|<[!?][^>]*(?:>|\Z)"
+    r"|<(?P<skipped>script|style|textarea|title|nav|noscript|template|svg|math|iframe|object|select|canvas|xmp)\b"
+    rf"{_ATTRIBUTES}(?<!/)>.*?(?:</(?P=skipped)\b[^>]*(?:>|\Z)|\Z)"
+    rf"|<(?P<end>/?)(?P<name>[a-z][a-z0-9-]*)(?P<attributes>{_ATTRIBUTES})(?:>|\Z)",
+    re.IGNORECASE | re.DOTALL,
+)
+_TITLE: Final = re.compile(r"<title\b[^<>]*>([^<]*)", re.IGNORECASE)
 _BLOCK: Final = re.compile(
     "address|article|aside|blockquote|body|br|caption|dd|details|div|dl|dt|fieldset|figcaption|figure|footer|form|"
-    "h[1-6]|header|hr|li|main|ol|p|pre|section|summary|table|tbody|td|tfoot|th|thead|tr|ul"
+    "h[1-6]|header|hr|li|main|ol|p|pre|section|summary|table|tbody|td|tfoot|th|thead|tr|ul",
+    re.IGNORECASE,
 )
-_NAME: Final = re.compile(r"/?([a-zA-Z][a-zA-Z0-9-]{0,31})")
 _HREF: Final = re.compile(r"""\bhref\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.IGNORECASE)
 _HUGE_NUMBER: Final = re.compile(r"&#[xX]?[0-9a-fA-F]{8,}")
 _SPACES: Final = re.compile(r"[ \t]+")
@@ -90,96 +95,44 @@ class PageText(Struct, frozen=True):
 
 
 def page_text(document: str, base_url: str) -> PageText:
-    """The page without scripts, styles and navigation; with the navigation when there is nothing else.
-
-    Each character is looked at once, whatever the page holds: HTMLParser takes hours for some pages.
-    """
-    found = _Scanner(base_url, _SKIPPED).scan(document)
-    return found if found.text else _Scanner(base_url, _SKIPPED - {"nav"}).scan(document)
-
-
-@dataclass(slots=True)
-class _Scanner:
-    base_url: str
-    skipped: frozenset[str]
-    words: list[str] = field(default_factory=list)
-    title: list[str] = field(default_factory=list)
-    links: list[tuple[str, str]] = field(default_factory=list)
-    inside: list[str] = field(default_factory=list)  # elements whose words are left out
-    in_title: bool = False
-    link: tuple[str, int] | None = None  # its address, and where its words begin
-    until: str = ""  # the end of a comment, a tag or a raw element, in which nothing else counts
-
-    def scan(self, document: str) -> PageText:
-        text, *pieces = document.split("<")
-        self._add_text(text)
-        for piece in pieces:
-            self._add_text(self._tag(piece))
-        title, lines = " ".join("".join(self.title).split()), clean_text("".join(self.words)).split("\n")
-        shown = (_SPACES.sub(" ", line).strip() for line in lines)  # one space between words, one line a paragraph
-        return PageText(title[:300], "\n".join(filter(None, shown)), tuple(self.links))
-
-    def _tag(self, piece: str) -> str:
-        """Read what begins with a "<" and goes on to the next. Returns the text behind the tag."""
-        if self.until.startswith("/") and piece[: len(self.until)].lower() != self.until:
-            return ""
-        if self.until in (">", "-->"):
-            _, end, text = piece.partition(self.until)
-            self.until = "" if end else self.until
-            return text
-        self.until = ""
-        name = _NAME.match(piece)
-        if name is None and not piece.startswith(("!", "?")):
-            return f"<{piece}"
-        mark = "-->" if piece.startswith("!--") else ">"
-        tag, end, text = piece.removeprefix("!--").partition(mark)
-        if name is not None and piece.startswith("/"):
-            self._close(name[1].lower())
-        elif name is not None:
-            self._open(name[1].lower(), tag[:MAX_TAG_CHARS] + ("" if end else "/"))  # cut by a "<": it skips nothing
-        if not end and not self.until:
-            self.until = mark
-        return text
-
-    def _open(self, name: str, tag: str) -> None:
-        if name in _RAW:
-            self.until = f"/{name}"
-        elif name in self.skipped and not tag.endswith("/") and len(self.inside) < MAX_DEPTH:
-            self.inside.append(name)
-        elif name == "title" and not self.inside:
-            self.in_title = not self.title
-        elif name == "a" and not self.inside:
-            address = _HREF.search(tag)
-            self.link = (next(filter(None, address.groups()), ""), len(self.words)) if address else None
+    """The page without scripts, styles and navigation. HTMLParser takes hours for some pages."""
+    words: list[str] = []
+    links: dict[str, str] = {}  # address to words
+    at, link = 0, ("", 0)  # the address of an open link, and where its words begin
+    for tag in _TAG.finditer(document):
+        words.append(_unescaped(document[at : tag.start()]))
+        at, name = tag.end(), tag["name"] or ""
+        if name in ("a", "A") and not tag["end"]:
+            address = _HREF.search(tag["attributes"][:MAX_TAG_CHARS])
+            link = (next(filter(None, address.groups()), ""), len(words)) if address else ("", 0)
+        elif name in ("a", "A") and link[0] and len(links) < MAX_LINKS:
+            shown, whole = " ".join("".join(words[link[1] :]).split())[:100], _absolute(base_url, link[0])
+            if shown and whole:
+                links.setdefault(whole, shown)
+            link = ("", 0)
         if _BLOCK.fullmatch(name):
-            self._add_text("\n")
+            words.append("\n")
+    words.append(_unescaped(document[at:]))
+    title = _TITLE.search(document)
+    lines = (_SPACES.sub(" ", line).strip() for line in clean_text("".join(words)).split("\n"))
+    return PageText(
+        " ".join(_unescaped(title[1]).split())[:300] if title else "",
+        "\n".join(filter(None, lines)),  # one line a paragraph
+        tuple((shown, whole) for whole, shown in links.items()),
+    )
 
-    def _close(self, name: str) -> None:
-        if name in self.inside:
-            while self.inside.pop() != name:
-                pass
-        elif name == "title":
-            self.in_title = False
-        elif name == "a" and self.link is not None and len(self.links) < MAX_LINKS:
-            address, begin = self.link
-            words = " ".join("".join(self.words[begin:]).split())[:100]
-            self._keep_link(words, html.unescape(_HUGE_NUMBER.sub("?", address)))
-            self.link = None
-        if _BLOCK.fullmatch(name):
-            self._add_text("\n")
 
-    def _keep_link(self, words: str, address: str) -> None:
-        try:
-            whole = urljoin(self.base_url, address.strip()).partition("#")[0]
-        except ValueError:
-            return
-        known = any(whole == kept for _, kept in self.links)
-        if words and not known and whole.startswith(("http://", "https://")) and len(whole) <= 500:
-            self.links.append((words, whole))
+def _absolute(base_url: str, address: str) -> str | None:
+    """The http(s) address that a link leads to; None for another one, or a very long one."""
+    try:
+        whole = urljoin(base_url, _unescaped(address).strip()).partition("#")[0]
+    except ValueError:
+        return None
+    return whole if whole.startswith(("http://", "https://")) and len(whole) <= 500 else None
 
-    def _add_text(self, text: str) -> None:
-        if text and not self.inside and not self.until:
-            (self.title if self.in_title else self.words).append(html.unescape(_HUGE_NUMBER.sub("?", text)))
+
+def _unescaped(text: str) -> str:
+    return html.unescape(_HUGE_NUMBER.sub("?", text))
 
 
 PAGE_CHARS: Final = 5000  # of a page in one result; with its links this is below the limit of a result

@@ -7,11 +7,11 @@ devices, then long results of the turn's own calls, the oldest first. The person
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.agent.compaction import is_summary
@@ -24,20 +24,9 @@ _LEAST_ANSWER: Final = 256
 _LEAST_WINDOW: Final = 1000
 LEAST_TOKENS: Final = 600  # for messages: our estimate may be wrong, so a short question is always sent
 FORGOTTEN_AFTER_S: Final = 3600.0  # the server may have been started again with a larger window
-_SHRINK: Final = 0.6  # of what was refused, where the server does not say what it takes
+_SHRINK: Final = 0.5  # of what was refused
 _SHORT_RESULT_CHARS: Final = 600
 _KEPT_PARTS: Final = ("Devices", "Now")  # titles of agent.context
-
-
-class LearnedWindow(Struct, frozen=True):
-    """The lesson of a server's refusal. `named_tokens` is the window that it named, None where it named none.
-
-    `tokens`, by our estimate, may be fewer: a request of that estimate was refused.
-    """
-
-    tokens: int
-    named_tokens: int | None
-    until_s: float
 
 
 class Window:
@@ -51,31 +40,23 @@ class Window:
     ) -> None:
         self.configured_tokens = context_tokens
         self._now_s = now_s
-        self._learned: LearnedWindow | None = None
-
-    @property
-    def learned(self) -> LearnedWindow | None:
-        if self._learned is not None and self._now_s() >= self._learned.until_s:
-            self._learned = None
-        return self._learned
+        self._learned_tokens = context_tokens
+        self._until_s = -math.inf
 
     @property
     def tokens(self) -> int:
-        return self.configured_tokens if (learned := self.learned) is None else learned.tokens
+        return self._learned_tokens if self.retry_in_s else self.configured_tokens
 
     @property
     def retry_in_s(self) -> float:
         """The time until requests of the configured size are sent again; 0 when they are."""
-        return 0.0 if (learned := self.learned) is None else learned.until_s - self._now_s()
+        return max(0.0, self._until_s - self._now_s())
 
-    def refused(self, request: ModelRequest, window_tokens: int | None) -> None:
-        """A server refused this request as too long; `window_tokens` is its window, where it said so.
-
-        Our estimate of the request may be too low: the window becomes smaller than that in any case.
-        """
+    def refused(self, request: ModelRequest) -> None:
+        """A server refused this request as too long. The window that it names is not read: the next try is shorter."""
         estimate = request_tokens(request) + request.max_tokens
-        tokens = max(_LEAST_WINDOW, min(int(estimate * _SHRINK), window_tokens or estimate, self.tokens))
-        self._learned = LearnedWindow(tokens, window_tokens, self._now_s() + FORGOTTEN_AFTER_S)
+        self._learned_tokens = max(_LEAST_WINDOW, min(int(estimate * _SHRINK), self.tokens))
+        self._until_s = self._now_s() + FORGOTTEN_AFTER_S
 
 
 def answer_tokens(window_tokens: int, most: int = 4096) -> int:

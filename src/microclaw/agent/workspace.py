@@ -1,8 +1,4 @@
-"""Each person's files below a folder of their own: list, read, write, delete. No path leaves it, also by no link.
-
-Each part of a path is opened relative to the folder before it, and links are not followed (openat with O_NOFOLLOW), so
-nobody can put a link there between the check and the use.
-"""
+"""Each person's files below a folder of their own: list, read, write, delete. No path leaves it, also by no link."""
 
 from __future__ import annotations
 
@@ -10,16 +6,17 @@ import asyncio
 import contextlib
 import os
 import re
-import secrets
 import stat
 from collections.abc import Iterator
+from itertools import accumulate
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 from msgspec import Meta
 
 from microclaw.auth.gate import Effect, Permission
-from microclaw.errors import ToolFailed, ToolRetry
+from microclaw.durable import make_folders, read_limited, replace_file
+from microclaw.errors import StoreError, ToolFailed, ToolRetry
 from microclaw.knowledge.memory import OWNER_ID, file_stem
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.text import fence_text
@@ -32,7 +29,6 @@ READ_CHARS: Final = 6000
 NAME_CHARS: Final = 40
 _PEOPLE: Final = ".people"  # no path names it, as it begins with a dot
 _PART: Final = re.compile(r"[\w][\w .()+@=-]{0,99}")
-_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Workspace:
@@ -51,28 +47,23 @@ class Workspace:
 
     def listing(self, path: str) -> list[dict[str, Any]]:
         """Name, size and kind of the files and folders in a folder, by name; only those that the other methods take."""
-        with self._folder_of(_parts(path)) as folder:
-            names = sorted(entry.name for entry in os.scandir(folder) if _PART.fullmatch(entry.name))
-            kinds = [(name, _stat(name, folder)) for name in names]
-        return [
-            {"name": name, "folder": True} if stat.S_ISDIR(known.st_mode) else {"name": name, "bytes": known.st_size}
-            for name, known in kinds
-            if known is not None and (stat.S_ISDIR(known.st_mode) or stat.S_ISREG(known.st_mode))
-        ]
+        found: list[dict[str, Any]] = []
+        with _explained(path or "file in the workspace yet"):
+            for place in sorted(self._folder_at(_parts(path)).iterdir()):
+                known = place.lstat()
+                if _PART.fullmatch(place.name) and stat.S_ISDIR(known.st_mode):
+                    found.append({"name": place.name, "folder": True})
+                elif _PART.fullmatch(place.name) and stat.S_ISREG(known.st_mode):
+                    found.append({"name": place.name, "bytes": known.st_size})
+        return found
 
     def read(self, path: str) -> str:
         return self.read_bytes(path).decode(errors="replace")
 
     def read_bytes(self, path: str) -> bytes:
-        *folders, name = _file_parts(path)
-        with self._folder_of(folders) as folder:
-            with _explained(path):
-                handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
-            with os.fdopen(handle, "rb") as file:
-                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                    raise ToolFailed(f"{path} is not a file")
-                data = file.read(MAX_FILE_BYTES + 1)
-        if len(data) > MAX_FILE_BYTES:
+        with _explained(path):
+            data = read_limited(self._file_at(path), MAX_FILE_BYTES)
+        if data is None:
             raise ToolFailed(f"{path} has more than {MAX_FILE_BYTES:,} bytes")
         return data
 
@@ -81,80 +72,54 @@ class Workspace:
         size_bytes = len(text.encode(errors="replace"))
         if size_bytes > MAX_FILE_BYTES:
             raise ToolFailed(f"{size_bytes:,} bytes are too many for a file, {MAX_FILE_BYTES:,} are allowed")
-        _file_parts(path)
-        self._check_room(size_bytes)
-
-    def write(self, path: str, text: str) -> bool:
-        """Write the whole text, all or nothing. True when a file was replaced."""
-        self.check_write(path, text)
-        *folders, name = _file_parts(path)
-        with _explained("the workspace"):
-            for folder in (*self._above, self._folder):
-                folder.mkdir(mode=0o700, exist_ok=True)
-        with self._folder_of(folders, make=True) as handle:
-            there = _stat(name, handle)
-            if there is not None and not stat.S_ISREG(there.st_mode):
+        with _explained(path):
+            place, files, used = self._file_at(path), 0, 0
+            if place.is_symlink() or (place.exists() and not place.is_file()):
                 raise ToolFailed(f"{path} is there and is not a file", next_step="choose another name")
-            draft = f".draft-{secrets.token_hex(6)}"
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            with _explained(path):
-                try:
-                    with os.fdopen(os.open(draft, flags, 0o600, dir_fd=handle), "wb") as file:
-                        file.write(text.encode(errors="replace"))
-                    os.rename(draft, name, src_dir_fd=handle, dst_dir_fd=handle)
-                except OSError:
-                    with contextlib.suppress(FileNotFoundError):
-                        os.unlink(draft, dir_fd=handle)
-                    raise
-        return there is not None
-
-    def check_delete(self, path: str) -> None:
-        """Raises when there is nothing to delete."""
-        *folders, name = _file_parts(path)
-        with self._folder_of(folders) as folder:
-            _found(name, folder, path)
-
-    def delete(self, path: str) -> None:
-        """A file, or an empty folder."""
-        *folders, name = _file_parts(path)
-        with self._folder_of(folders) as folder:
-            remove = os.rmdir if stat.S_ISDIR(_found(name, folder, path).st_mode) else os.unlink
-            with _explained(path):
-                remove(name, dir_fd=folder)
-
-    @contextlib.contextmanager
-    def _folder_of(self, parts: list[str], *, make: bool = False) -> Iterator[int]:
-        """The folder's descriptor, reached part by part."""
-        shown = "/".join(parts)
-        with _explained("the workspace", missing="there is no file in the workspace yet"):
-            handle = os.open(self._folder, _FOLDER)
-        try:
-            for part in parts:
-                with _explained(shown):
-                    if make:
-                        with contextlib.suppress(FileExistsError):
-                            os.mkdir(part, 0o700, dir_fd=handle)
-                    inner = os.open(part, _FOLDER, dir_fd=handle)
-                os.close(handle)
-                handle = inner
-            yield handle
-        finally:
-            os.close(handle)
-
-    def _check_room(self, size_bytes: int) -> None:
-        files = used = 0
-        walk = os.fwalk(self._folder, follow_symlinks=False) if self._folder.exists() else ()
-        for _, folders, names, folder in walk:
-            folders[:] = [name for name in folders if name != _PEOPLE]
-            files += len(names)
-            for name in names:
-                with contextlib.suppress(FileNotFoundError):
-                    used += os.stat(name, dir_fd=folder, follow_symlinks=False).st_size
+            for folder, folders, names in os.walk(self._folder):
+                folders[:] = [name for name in folders if name != _PEOPLE]
+                files += len(names)
+                used += sum(Path(folder, name).lstat().st_size for name in names)
         if files >= MAX_FILES or used + size_bytes > MAX_TOTAL_BYTES:
             raise ToolFailed(
                 f"the workspace has {files} files with {used:,} bytes: no room for {size_bytes:,} more",
                 next_step="delete what is not needed",
             )
+
+    def write(self, path: str, text: str) -> bool:
+        """Write the whole text, all or nothing. True when a file was replaced."""
+        self.check_write(path, text)
+        with _explained(path):
+            place = self._file_at(path)
+            is_there = place.exists()
+            make_folders(place.parent)
+            replace_file(place, text.encode(errors="replace"))
+        return is_there
+
+    def check_delete(self, path: str) -> None:
+        """Raises when there is nothing to delete."""
+        with _explained(path):
+            self._file_at(path).lstat()
+
+    def delete(self, path: str) -> None:
+        """A file, or an empty folder."""
+        with _explained(path):
+            place = self._file_at(path)
+            (place.rmdir if stat.S_ISDIR(place.lstat().st_mode) else place.unlink)()
+
+    def _file_at(self, path: str) -> Path:
+        *folders, name = _parts(path) or [""]
+        if not name:
+            raise ToolRetry("that names no file", next_step="give a name")
+        return self._folder_at(folders) / name
+
+    def _folder_at(self, parts: list[str]) -> Path:
+        """ToolFailed where a link is on the way: nobody but the host makes one there meanwhile."""
+        inner = accumulate(parts, Path.joinpath, initial=self._folder)
+        for folder in (*self._above, *inner):
+            if folder.is_symlink():
+                raise ToolFailed(f"{'/'.join(parts) or 'the workspace'} cannot be used: {folder.name} is a link")
+        return folder
 
 
 class PathParameters(Parameters, kw_only=True):
@@ -247,32 +212,14 @@ def _parts(path: str) -> list[str]:
     return parts
 
 
-def _file_parts(path: str) -> list[str]:
-    parts = _parts(path)
-    if not parts:
-        raise ToolRetry("that names no file", next_step="give a name")
-    return parts
-
-
 @contextlib.contextmanager
-def _explained(shown: str, *, missing: str = "") -> Iterator[None]:
-    """Inside, an error of the system is one of the tool's; `missing` is the text for what is not there."""
+def _explained(shown: str) -> Iterator[None]:
+    """Inside, an error of the system is one of the tool's."""
     try:
         yield
     except FileNotFoundError as exc:
-        raise ToolFailed(missing or f"there is no {shown}", next_step="list-files shows what is there") from exc
-    except OSError as exc:  # ELOOP or ENOTDIR: a symbolic link, which is never followed
+        raise ToolFailed(f"there is no {shown}", next_step="list-files shows what is there") from exc
+    except OSError as exc:
         raise ToolFailed(f"{shown} cannot be used: {exc.strerror or exc}") from exc
-
-
-def _found(name: str, folder: int, path: str) -> os.stat_result:
-    if (there := _stat(name, folder)) is None:
-        raise ToolFailed(f"there is no {path}", next_step="list-files shows what is there")
-    return there
-
-
-def _stat(name: str, folder: int) -> os.stat_result | None:
-    """None when it is not there."""
-    with _explained(name), contextlib.suppress(FileNotFoundError):
-        return os.stat(name, dir_fd=folder, follow_symlinks=False)
-    return None
+    except StoreError as exc:  # a link, a pipe, a folder
+        raise ToolFailed(f"{shown} is not a file") from exc

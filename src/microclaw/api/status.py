@@ -183,10 +183,9 @@ def _screen(host: Host, made: Status) -> Iterator[tuple[str, str]]:
         yield "pairing", f"{one.board} at {one.address} shows a code, good for {one.seconds_left} s: {_PAIR}"
     yield "model", made.model
     window = host.conversations.context.window
-    if (learned := window.learned) is not None:
-        named = "" if learned.named_tokens is None else f" (the server named {learned.named_tokens:,})"
-        again = format_duration(window.retry_in_s * 1000)
-        text = f"{learned.tokens:,} tokens{named}; configured: {window.configured_tokens:,}, tried again in {again}"
+    if (retry_in_s := window.retry_in_s) > 0:
+        again = format_duration(retry_in_s * 1000)
+        text = f"{window.tokens:,} tokens; configured: {window.configured_tokens:,}, tried again in {again}"
         yield "context", f"learned from the server's refusal: {text}"
     if made.xiaozhi["ota"]:
         yield "xiaozhi", f"{made.xiaozhi['ota']}   {count_text(made.xiaozhi['connected'], 'device')} connected"

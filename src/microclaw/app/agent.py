@@ -162,7 +162,6 @@ class Agent:
             tools=self.tools,
             context=context,
             sessions=knowledge.sessions,
-            skills=knowledge.skills,
             compactor=Compactor(model=self._model, sessions=knowledge.sessions),
             journal=journal,
             approvals=admission.approvals,
@@ -219,8 +218,7 @@ class Agent:
             search=knowledge.search,
             history=self._base.settings.chat_history,
         )
-        tools = frozenset(tool.name for tool in self.tools.tools)
-        return KnowledgeService(gate=self._base.admission.gate, knowledge=knowledge, erase=erase, tools=tools)
+        return KnowledgeService(gate=self._base.admission.gate, knowledge=knowledge, erase=erase)
 
 
 def build_inbox(base: Base) -> Inbox:

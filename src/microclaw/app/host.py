@@ -13,7 +13,6 @@ from importlib import import_module
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from microclaw.agent.attempts import latest_attempts
 from microclaw.agent.background.unattended import AgentTasks
 from microclaw.agent.conversation import Conversations
 from microclaw.api.asgi_apps import api_app, control_socket_app, host_api
@@ -208,11 +207,9 @@ async def running_host(
         }
         tool_service = ToolService(conversations, admission, registry, jobs, limits.keepalive_s)
         device_service = DeviceService(registry=registry, gate=admission.gate, link=link, apps=apps, last=history.last)
-        task_service = Tasks(code, admission.people)
         mcp = McpService(
             tool_service,
             device_service,
-            task_service,
             host.boards,
             control_socket=settings.control_socket,
             when_unused=when_unused,
@@ -228,13 +225,13 @@ async def running_host(
             "cluster": view,
             "firmware": FirmwareService(publisher, rollouts, admission.gate.name_of),
             "install": InstallParts(settings, link, publisher.moduli),
-            "task": task_service,
+            "task": Tasks(code, admission.people),
             "voice": voice.state,
             "person": PeopleService(admission, inbox.outbox.push),
             "approval": questions,
             "usage": UsageService(usage, admission.people.get),
             "program": workshop,
-            "app": Programs(apps, admission.gate, partial(latest_attempts, conversations.journal)),
+            "app": Programs(apps, admission.gate),
             "backup": backups,
             "caller": admission,
             "chat": ChatService(inbox, agent.knowledge.sessions, registry, limits.keepalive_s),

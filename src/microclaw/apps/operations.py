@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -27,11 +26,9 @@ from microclaw.apps.results import (
     AppFacts,
     AppList,
     AppWithSource,
-    Attempt,
     ChangeFacts,
     Changes,
     DeferredFacts,
-    Tries,
 )
 from microclaw.apps.run_times import time_or_off
 from microclaw.audit.event import AuditKind
@@ -49,11 +46,10 @@ _on_boards = partial(operation, permission=Permission.ACT, steps=True, offers="a
 
 
 class Programs(Struct, frozen=True):
-    """The parts that the acts work with. `tries` gives the programs that models wrote, the newest so many."""
+    """The parts that the acts work with."""
 
     apps: Apps
     gate: Gate
-    tries: Callable[[int], Awaitable[list[Attempt]]]
 
 
 @operation("app.list", http="GET /v1/apps", access=Access.LOOK)
@@ -317,12 +313,6 @@ async def changes(programs: Programs, _call: Call, device: OfDevice = None, limi
     names = {one.device_id: one.name for one in registry.list()}
     found = await programs.apps.change_log.changes(device_id, limit)
     return Changes(changes=[filled(ChangeFacts, one, device=names.get(one.device_id, one.device_id)) for one in found])
-
-
-@operation("app.tries", http="GET /v1/tries")
-async def tries(programs: Programs, _call: Call, limit: Limit = 50) -> Tries:
-    """The programs that models wrote, and what was wrong with them, newest first."""
-    return Tries(tries=await programs.tries(limit))
 
 
 @operation("app.undo", http="POST /v1/undo", permission=Permission.ACT, steps=True, previews=True, words="undo")

@@ -238,40 +238,6 @@ class Changes(Listing, frozen=True, kw_only=True):
     changes: list[ChangeFacts]
 
 
-class Attempt(Struct, frozen=True, kw_only=True):
-    """One program of a turn; `number` counts the turn's programs for that app from 1."""
-
-    at_ms: int
-    turn: str
-    number: int
-    app: str
-    device: str | None
-    source_sha256: str
-    state: str
-    error: str | None
-    message: str | None
-    diagnostics: list[str]
-
-    @property
-    def source(self) -> str:
-        return self.source_sha256[:12]
-
-
-class Tries(Listing, frozen=True, kw_only=True):
-    document: ClassVar = "tries"
-    columns: ClassVar = {
-        "APP": "app",
-        "TRY": "number",
-        "STATE": "state",
-        "SOURCE": "source",
-        "WHAT": "message",
-        "ERROR": "error",
-    }
-    empty: ClassVar = "no model wrote a program yet"
-
-    tries: list[Attempt]
-
-
 def _clock(ms: int) -> str:
     """The time of day; with the day where it is another one."""
     moment, today = time.localtime(ms / 1000), time.localtime()

@@ -69,7 +69,6 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "app restart": ("app restart blink -d kitchen",),
     "app set": ("app set blink --every 1h -d kitchen",),
     "app changes": ("app changes --limit 5",),
-    "app tries": ("app tries",),
     "firmware": ("firmware list", "firmware update 1.4.0 -d kitchen", "firmware status"),
     "firmware keygen": ("firmware keygen --out fleet.pem",),
     "firmware publish": ("firmware publish --version 1.4.0 \\\n    --board esp32s3 --key fleet.pem",),

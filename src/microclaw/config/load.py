@@ -100,8 +100,7 @@ class Assembly:
         model = self._model(file.model)
         wants_bot = telegram is not None and telegram.enabled
         has_bot = wants_bot and self._has("telegram", "telegram", "token")
-        needed = "api_key" if search is None or search.engine == "brave" else "base_url"
-        has_search = search is not None and self._has("web search", "search", needed)
+        has_search = search is not None and self._has("web search", "search", "api_key")
         locks = [name for name in ("recipient", "password_file") if getattr(backup, name) is not None]
         has_backup = backup.folder is not None and (locks or self._has("backup", "backup", "recipient"))
         if len(locks) == 2 and has_backup:

@@ -109,11 +109,10 @@ class GatewaySettings:
 
 @dataclass(frozen=True, slots=True)
 class SearchSettings:
-    """The engine behind web-search; without one the tool is not offered. `searxng` needs a base URL and no key."""
+    """The engine behind web-search, Brave's; without a key the tool is not offered."""
 
-    engine: Literal["brave", "searxng"] = setting("brave", "which engine web-search asks")
     api_key: Line | None = setting(None, "Brave's key", secret=True)
-    base_url: Url = setting("https://api.search.brave.com", "the engine's address; searxng needs one")
+    base_url: Url = setting("https://api.search.brave.com", "the engine's address")
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,12 +39,11 @@ _OWNERS: Final = (SOUL, HEARTBEAT)
 
 
 class KnowledgeService(Struct, frozen=True):
-    """The parts that the acts work with. `erase` removes a conversation; a skill names `tools`."""
+    """The parts that the acts work with. `erase` removes a conversation."""
 
     gate: Gate
     knowledge: Knowledge
     erase: Callable[[str], Awaitable[str]]
-    tools: frozenset[str]
 
 
 class MemoryNote(Struct, frozen=True, kw_only=True):
@@ -257,7 +256,6 @@ class SkillFacts(Result, frozen=True, kw_only=True):
     description: str
     shipped: bool
     folder: str
-    tools: tuple[str, ...]
 
     @property
     def source(self) -> str:
@@ -354,8 +352,8 @@ async def check_skills(
     skills = service.knowledge.skills
 
     def checked() -> list[CheckedSkill]:
-        names = [name] if name is not None else [*(one.name for one in skills.all()), *skills.broken()]
-        return [_checked(one, skills.mistakes(one, service.tools)) for one in names]
+        names = [name] if name is not None else dict.fromkeys((*(one.name for one in skills.all()), *skills.broken()))
+        return [_checked(one, skills.mistakes(one)) for one in names]
 
     return SkillCheck(skills=await asyncio.to_thread(checked))
 

@@ -1,20 +1,17 @@
 """Reads a SKILL.md: YAML front matter, then Markdown. Each mistake has its line.
 
-The format is the common one (agentskills.io). Our own field under `metadata` is `tools`, which are shown to the model
-while the skill is active: a list, or words in one string.
+The format is the common one (agentskills.io); other fields than name and description are left alone.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
 from pathlib import Path
 from typing import ClassVar, Final, NoReturn
 
 import yaml
 from msgspec import Struct
 
-from microclaw.config.schema import did_you_mean
 from microclaw.config.yaml_file import FileMistakes, YamlFile
 from microclaw.durable import read_limited
 from microclaw.errors import StoreError
@@ -35,18 +32,17 @@ class Skill(Struct, frozen=True):
     body: str
     folder: Path
     shipped: bool = False
-    tools: tuple[str, ...] = ()
 
 
-def read_skill(folder: Path, *, shipped: bool = False, known_tools: Collection[str] | None = None) -> Skill:
-    """The skill in a folder; FileMistakes. Its tools are checked if the known ones are given. Blocking."""
-    return _SkillFile(Path(folder.name) / SKILL).skill(folder, shipped, known_tools)
+def read_skill(folder: Path, *, shipped: bool = False) -> Skill:
+    """The skill in a folder; FileMistakes. Blocking."""
+    return _SkillFile(Path(folder.name) / SKILL).skill(folder, shipped)
 
 
 class _SkillFile(YamlFile):
     page: ClassVar = "agentskills.io"
 
-    def skill(self, folder: Path, shipped: bool, known_tools: Collection[str] | None) -> Skill:
+    def skill(self, folder: Path, shipped: bool) -> Skill:
         """FileMistakes with all of them; one that hides the rest comes alone."""
         lines = self._text(folder).splitlines()
         if not lines or lines[0].rstrip() != "---":
@@ -69,10 +65,8 @@ class _SkillFile(YamlFile):
         if name and (_NAME.fullmatch(name) is None or name != folder.name):
             hint = "lower-case letters, digits and single hyphens, as its folder"
             self.at(fields["name"], f"the name is {name!r}, its folder's is {folder.name!r}", hint)
-        own = self._named(fields["metadata"], "metadata") if "metadata" in fields else {}
-        tools = self._tools(own["tools"], known_tools) if "tools" in own else ()
         self.check()
-        return Skill(name, description, body, folder, shipped, tools)
+        return Skill(name, description, body, folder, shipped)
 
     def _text(self, folder: Path) -> str:
         if folder.is_symlink():
@@ -113,17 +107,6 @@ class _SkillFile(YamlFile):
         if len(found) > most:
             self.at(fields[key], f"{key} has {len(found)} characters, at most {most} are allowed", "make it shorter")
         return found
-
-    def _tools(self, node: yaml.Node, known: Collection[str] | None) -> tuple[str, ...]:
-        nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
-        texts = [one for one in nodes if isinstance(one, yaml.ScalarNode)]
-        words = [(word, one) for one in texts for word in one.value.replace(",", " ").split()]
-        if not words:
-            self.at(node, "tools has to be words or a list of words", "write tools: one two")
-        for word, place in words:
-            if known is not None and word not in known:
-                self.at(place, f"there is no tool {word!r}{did_you_mean(word, known)}", "name tools of this host")
-        return tuple(word for word, _ in words)
 
     def _stop(self, line: int, message: str, hint: str) -> NoReturn:
         self.wrong(line, message, hint)

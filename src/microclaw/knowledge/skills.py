@@ -1,4 +1,4 @@
-"""The skills of this host: the owner's folders and the shipped ones, and which are active in a chat.
+"""The skills of this host: the owner's folders and the shipped ones.
 
 A skill is trusted as the owner's own text. Nothing is run: scripts in a skill's folder are only read.
 """
@@ -6,13 +6,9 @@ A skill is trusted as the owner's own text. Nothing is run: scripts in a skill's
 from __future__ import annotations
 
 import logging
-import re
-import time
-from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from importlib import resources
 from itertools import islice
-from operator import itemgetter
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +18,6 @@ from microclaw.config.yaml_file import FileMistakes
 from microclaw.durable import read_limited
 from microclaw.errors import Diagnostic, StoreError, ToolFailed, UnknownName
 from microclaw.knowledge.skill_file import SKILL, Skill, read_skill
-from microclaw.knowledge.words import significant
 
 _log = logging.getLogger(__name__)
 
@@ -30,10 +25,6 @@ MAX_SKILLS: Final = 100
 MAX_FOLDER_FILES: Final = 200  # of one skill; as many are looked at
 MAX_PIECE_CHARS: Final = 6000  # of a skill's file in one tool result
 MAX_FILE_BYTES: Final = 256 * 1024
-ACTIVE_S: Final = 1800.0  # since it was last loaded
-MAX_ACTIVE: Final = 3  # in one chat
-_CHATS: Final = 512
-_STRONG: Final = 2.0  # sum over the shared words; a word that only one skill has counts 1
 
 
 class SkillPart(Struct, frozen=True):
@@ -46,14 +37,10 @@ class SkillPart(Struct, frozen=True):
 class Skills:
     """The owner's skill replaces a shipped one of the same name. Changed files are read again."""
 
-    def __init__(
-        self, folder: Path, *, shipped: Path | None = None, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, folder: Path, *, shipped: Path | None = None) -> None:
         self.folder = folder
         self._shipped = shipped_skills() if shipped is None else shipped
-        self._clock = clock
         self._cache: dict[Path, tuple[tuple[int, int], Skill | FileMistakes]] = {}  # with the file's time and size
-        self._active: OrderedDict[tuple[str, str], dict[str, tuple[float, Skill]]] = OrderedDict()
 
     def all(self) -> tuple[Skill, ...]:
         """Every usable skill, by name. Blocking, cached."""
@@ -65,7 +52,7 @@ class Skills:
 
     def broken(self) -> dict[str, Sequence[Diagnostic]]:
         """The mistakes of the folders without a usable skill."""
-        read = {folder.name: self._read(folder, shipped) for folder, shipped in self._folders()}
+        read = {folder.name: self._read(folder, shipped) for folder, shipped in reversed(self._folders())}
         return {name: wrong.diagnostics for name, wrong in read.items() if isinstance(wrong, FileMistakes)}
 
     def get(self, name: str) -> Skill:
@@ -75,18 +62,12 @@ class Skills:
             return known[name]
         raise UnknownName(f"there is no skill {name[:80]!r}", next_step=f"skills: {', '.join(known) or 'none'}")
 
-    def mistakes(self, name: str, tools: Collection[str] | None = None) -> Sequence[Diagnostic]:
+    def mistakes(self, name: str) -> Sequence[Diagnostic]:
         """The mistakes of a skill, usable or not. UnknownName when there is no such folder."""
-        found = {folder.name: (folder, shipped) for folder, shipped in reversed(self._folders())}
-        if name not in found:
-            known = ", ".join(sorted(found)) or "none"
-            raise UnknownName(f"there is no skill {name[:80]!r}", next_step=f"skills: {known}")
-        folder, shipped = found[name]
-        try:
-            read_skill(folder, shipped=shipped, known_tools=tools)
-        except FileMistakes as exc:
-            return exc.diagnostics
-        return ()
+        broken = self.broken()
+        if name not in broken:
+            self.get(name)
+        return broken.get(name, ())
 
     def piece(self, name: str, file: str | None = None, offset: int = 0) -> SkillPart:
         """A skill's text, or a file in its folder, from a position on. ToolFailed for a file that may not be read."""
@@ -101,44 +82,6 @@ class Skills:
         looked_at = islice(folder.rglob("*"), MAX_FOLDER_FILES)
         found = sorted(p for p in looked_at if p.is_file() and not p.is_symlink() and p.name != SKILL)
         return tuple(str(p.relative_to(folder)) for p in found)
-
-    def matching(self, text: str) -> tuple[Skill, ...]:
-        """The skills that a person's words fit: they share rare words with the name and the description."""
-        stems, skills = _stems(text), self.all()
-        words = {skill.name: _stems(f"{skill.name} {skill.description}") for skill in skills}
-        skills_with = {word: sum(word in others for others in words.values()) for word in stems}
-        found = []
-        for skill in skills:
-            weight = sum(1.0 / skills_with[word] for word in stems & words[skill.name])
-            named = _stems(skill.name)
-            if weight >= _STRONG or (named and named <= stems):
-                found.append((-weight, skill.name, skill))
-        return tuple(skill for _, _, skill in sorted(found, key=itemgetter(0, 1))[:MAX_ACTIVE])
-
-    def activate(self, channel: str, chat_id: str, name: str) -> Skill:
-        """Make a skill active in a chat. Beyond MAX_ACTIVE the one used longest ago becomes inactive."""
-        skill = self.get(name)
-        chat = self._active.setdefault((channel, chat_id), {})
-        self._active.move_to_end((channel, chat_id))
-        chat.pop(name, None)
-        chat[name] = self._clock(), skill
-        while len(chat) > MAX_ACTIVE:
-            del chat[next(iter(chat))]
-        while len(self._active) > _CHATS:
-            self._active.popitem(last=False)
-        return skill
-
-    def active(self, channel: str, chat_id: str) -> frozenset[str]:
-        """The names of the skills that are active in a chat now."""
-        return frozenset(skill.name for skill in self._loaded(channel, chat_id))
-
-    def shown_tools(self, channel: str, chat_id: str) -> frozenset[str]:
-        """The tools that the chat's active skills name under metadata.tools, as last loaded. Not blocking."""
-        return frozenset(tool for skill in self._loaded(channel, chat_id) for tool in skill.tools)
-
-    def _loaded(self, channel: str, chat_id: str) -> list[Skill]:
-        since = self._clock() - ACTIVE_S
-        return [skill for at, skill in self._active.get((channel, chat_id), {}).values() if at >= since]
 
     def _folders(self) -> list[tuple[Path, bool]]:
         found: list[tuple[Path, bool]] = []
@@ -186,15 +129,3 @@ class Skills:
 def shipped_skills() -> Path:
     """The folder of the skills that come with this package."""
     return Path(str(resources.files("microclaw.knowledge") / "shipped"))
-
-
-def _stems(text: str) -> set[str]:
-    """Words without common English endings, so that "wiring a sensor" matches "wire the sensors"."""
-    stems = set()
-    for word in significant(re.sub("[_-]", " ", text)):
-        for ending in ("ing", "ed", "es", "s", "e"):
-            if word.endswith(ending) and len(word) - len(ending) >= 3:
-                word = word[: -len(ending)]
-                break
-        stems.add(word)
-    return stems

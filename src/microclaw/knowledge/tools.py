@@ -143,18 +143,17 @@ class SkillParameters(Parameters, kw_only=True):
 def skill_tools(*, skills: Skills) -> tuple[Tool[Any], ...]:
     """skill."""
 
-    async def skill(asked: SkillParameters, context: ToolContext) -> ToolOutput:
-        return ToolOutput(await asyncio.to_thread(load, asked, context))
+    async def skill(asked: SkillParameters, _: ToolContext) -> ToolOutput:
+        return ToolOutput(await asyncio.to_thread(load, asked))
 
-    def load(asked: SkillParameters, context: ToolContext) -> dict[str, Any]:
-        loaded = skills.activate(context.channel, context.chat_id, asked.name)
+    def load(asked: SkillParameters) -> dict[str, Any]:
         piece = skills.piece(asked.name, asked.file, asked.offset)
-        fields: dict[str, Any] = {"success": True, "skill": loaded.name, "text": piece.text}
+        fields: dict[str, Any] = {"success": True, "skill": asked.name, "text": piece.text}
         if piece.next_offset is not None:
             fields["next_offset"] = piece.next_offset
         if asked.file is None and (files := skills.files(asked.name)):
             fields["files"] = list(files)
         return fields
 
-    text = "Load a skill: how to do something well, step by step. Its own tools are offered from then on."
+    text = "Load a skill: how to do something well, step by step."
     return (Tool("skill", text, SkillParameters, Permission.READ, Effect.READ, skill),)

@@ -1,4 +1,4 @@
-"""The sentences and words of conversations and notes, for search and for telling two lines apart. Asks no model."""
+"""The words of conversations and notes, for search and for telling two lines apart. Asks no model."""
 
 from __future__ import annotations
 
@@ -6,16 +6,8 @@ import re
 import unicodedata
 from typing import Final
 
-MAX_SENTENCE_CHARS: Final = 400
-_ENDS: Final = re.compile(r"(?<=[.!?。！？])\s+|\n+|(?<=[。！？])")
 _BULLET: Final = re.compile(r"^\s*(?:(?:[-*+•]|\d{1,2}[.)])\s+)?(?:\d{1,2}:\d{2}\s+)?")  # and the time of a note
 _WORD: Final = re.compile(r"\w+", re.UNICODE)
-
-
-def sentences(text: str) -> list[str]:
-    """The sentences and list items of a text, each on one line and without bullets; long ones are cut."""
-    found = (" ".join(_BULLET.sub("", part).split()) for part in _ENDS.split(text))
-    return [s if len(s) <= MAX_SENTENCE_CHARS else s[: MAX_SENTENCE_CHARS - 3] + "..." for s in found if s]
 
 
 def same_fact(line: str) -> str:

@@ -2,58 +2,42 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import Literal, TypeAlias
+from typing import Final
 
 from microclaw.backoff import Backoff
 from microclaw.errors import ModelError, ModelFault
 
-BreakerState: TypeAlias = Literal["closed", "open", "half-open"]
-
 # The service is at fault, not the request: the next model is asked.
-FAULTS_OF_THE_SERVICE: frozenset[ModelFault] = frozenset(
+FAULTS_OF_THE_SERVICE: Final[frozenset[ModelFault]] = frozenset(
     {"unreachable", "timeout", "rate_limit", "quota", "overloaded", "server", "auth", "unreadable"}
 )
-_LONG: frozenset[ModelFault] = frozenset({"auth", "quota"})  # a person has to fix it
-
-
-FAILURES = 3
-PAUSE_S, LONG_PAUSE_S, LONGEST_PAUSE_S = 15.0, 600.0, 3600.0  # the first doubles with each failed trial, up to the last
+_LONG: Final[frozenset[ModelFault]] = frozenset({"auth", "quota"})  # a person has to fix it
+FAILURES: Final = 3  # in a row, before it is left alone
+PAUSE_S: Final = 15.0  # doubles with each failure after it
+LONG_PAUSE_S: Final = 600.0
+LONGEST_PAUSE_S: Final = 3600.0
 
 
 class Breaker:
-    """The breaker of one service. After each `enter` that gave True, call `succeeded`, `failed` or `left`."""
+    """While `wait_s` is above 0 the service is not asked. Say how each request ended, unless it was cancelled."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._failures = 0
-        self._open_until: float | None = None
+        self._open_until = -math.inf
         self._backoff = Backoff(min_s=PAUSE_S, max_s=LONGEST_PAUSE_S)
-        self.last: ModelError | None = None  # why it is not closed
-        self._trying = False  # the one request of a half-open breaker is under way
-
-    @property
-    def state(self) -> BreakerState:
-        if self._open_until is None:
-            return "closed"
-        return "open" if self._now() < self._open_until else "half-open"
+        self.last: ModelError | None = None  # the last request's, where it failed because of the service
 
     @property
     def wait_s(self) -> float:
         """The time that the breaker stays open."""
-        return 0.0 if self._open_until is None else max(0.0, self._open_until - self._now())
-
-    def enter(self) -> bool:
-        """True if the service may be asked now; a half-open breaker lets one request through at a time."""
-        state = self.state
-        if state == "open" or (state == "half-open" and self._trying):
-            return False
-        self._trying = state == "half-open"
-        return True
+        return max(0.0, self._open_until - self._now())
 
     def succeeded(self) -> None:
         """The service answered, even if the answer was that the request is wrong."""
-        self._trying, self._failures, self._open_until, self.last = False, 0, None, None
+        self._failures, self._open_until, self.last = 0, -math.inf, None
         self._backoff.succeeded()
 
     def failed(self, error: ModelError) -> None:
@@ -61,23 +45,16 @@ class Breaker:
         if error.fault not in FAULTS_OF_THE_SERVICE:
             if error.fault in ("refused", "too_long"):
                 self.succeeded()
-            else:
-                self.left()
             return
-        was_trying, self._trying = self._trying, False
         self.last = error
         self._failures += 1
         if error.fault in _LONG:
-            self._open(max(LONG_PAUSE_S, error.retry_after_s or 0.0))
+            pause_s = max(LONG_PAUSE_S, error.retry_after_s or 0.0)
         elif error.retry_after_s is not None:
-            self._open(error.retry_after_s)
-        elif was_trying or self._failures >= FAILURES:
-            self._open(self._backoff.next_wait_s())
-
-    def left(self) -> None:
-        """The request was cancelled or never sent, so it says nothing about the service."""
-        self._trying = False
-
-    def _open(self, pause_s: float) -> None:
+            pause_s = error.retry_after_s
+        elif self._failures >= FAILURES:
+            pause_s = self._backoff.next_wait_s()
+        else:
+            return
         until = self._now() + min(pause_s, LONGEST_PAUSE_S)
-        self._open_until = max(until, self._open_until or until)  # a late failure shortens no pause
+        self._open_until = max(until, self._open_until)  # a late failure shortens no pause

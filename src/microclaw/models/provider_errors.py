@@ -26,14 +26,6 @@ _TOO_LONG: Final = re.compile(
     r"|greater than the context length|context (?:the )?overflows|prompt is too long|input is too long",
     re.IGNORECASE,
 )
-_WINDOW: Final = tuple(
-    re.compile(pattern, re.IGNORECASE)
-    for pattern in (
-        r'"n_ctx": ?(\d{3,8})\b',
-        r"(?:context (?:length|size|window)|limit)[^\d]{0,20}?(\d[\d,]{2,9})\b",
-        r"> (\d[\d,]{2,9}) maximum",
-    )
-)
 
 
 def translated(exc: Exception, name: str, provider: Provider) -> ModelError:
@@ -108,8 +100,12 @@ def _http_error(exc: ModelHTTPError, name: str, provider: Provider) -> ModelErro
     status = exc.status_code
     key, address = VARIABLES[provider]
     wait_s = None if exc.retry_after is None else min(max(exc.retry_after, 0.0), MAX_RETRY_AFTER_S)
-    if (window := _window_of(exc)) is not None:
-        return _too_long(name, window)
+    if _TOO_LONG.search(json.dumps(exc.body, default=str)):
+        return ModelError(
+            f"{name}: the request is longer than its context",
+            next_step="load it with a larger context, or say less at once: microclaw doctor shows the window",
+            fault="too_long",
+        )
     wait = f"wait {wait_s:.0f} s, then ask again" if wait_s else "wait a minute, then ask again"
     elsewhere = f"name another one in MICROCLAW_MODEL, or correct {address}"
     told: tuple[str, str, ModelFault]
@@ -131,25 +127,6 @@ def _http_error(exc: ModelHTTPError, name: str, provider: Provider) -> ModelErro
             told = what, "choose a model that can call tools with MICROCLAW_MODEL", "refused"
     what, step, fault = told
     return ModelError(f"{name}: {what}", next_step=step, fault=fault, retry_after_s=wait_s)
-
-
-def _too_long(name: str, window: int) -> ModelError:
-    told = f": it takes {window:,} tokens" if window else ""
-    return ModelError(
-        f"{name}: the request is longer than its context{told}",
-        next_step="load it with a larger context, or say less at once: microclaw doctor shows the window",
-        fault="too_long",
-        window_tokens=window or None,
-    )
-
-
-def _window_of(exc: ModelHTTPError) -> int | None:
-    """The window that a server's refusal of a long request names; 0 when it names none, None for another error."""
-    text = json.dumps(exc.body, default=str)
-    if not _TOO_LONG.search(text):
-        return None
-    told = next((found for pattern in _WINDOW if (found := pattern.search(text))), None)
-    return int(told[1].replace(",", "")) if told else 0
 
 
 def _own_message(exc: ModelHTTPError) -> str:

@@ -104,7 +104,7 @@ class Router:
         failures: list[ModelError] = []
         seen, broke_off = TextCounter(on_text), ""
         for model, breaker in chain:
-            if not breaker.enter():
+            if breaker.wait_s > 0:
                 continue
             if seen.chars:
                 seen.add(f"\n({broke_off} broke off; {model.name} begins again)\n")
@@ -118,9 +118,6 @@ class Router:
                 _log.warning("%s failed (%s); the next model is asked", model.name, exc.fault)
                 broke_off = model.name
                 failures.append(exc)
-            except BaseException:
-                breaker.left()
-                raise
             else:
                 breaker.succeeded()
                 self._answered_last[chain[0][0]] = model
@@ -144,7 +141,8 @@ class Router:
         """The reply with the name of its model, and why the models before it did not answer."""
         who = reply.model or model.name
         members = itertools.takewhile(lambda member: member[0] is not model, chain)
-        out = [f"{before.name} is out ({_fault(breaker)})" for before, breaker in members]
+        faults = ((before, breaker.last) for before, breaker in members)
+        out = [f"{before.name} is out ({last.fault.replace('_', ' ')})" for before, last in faults if last is not None]
         if not out:
             return replace(reply, model=who)
         first = self._outage(chain)
@@ -166,16 +164,11 @@ def _no_answer(chain: Chain, failures: Sequence[ModelError]) -> ModelError:
         first, more = failures[0], f"then {'; '.join(error.message for error in failures[1:])}"
         wait_s = first.retry_after_s
     else:
-        model, breaker = chain[0]
-        recent = ModelError(f"{model.name} failed recently", next_step="ask again then", fault="overloaded")
-        first, wait_s = breaker.last or recent, min(breaker.wait_s for _, breaker in chain)
+        last = chain[0][1].last
+        assert last is not None  # its breaker is open
+        first, wait_s = last, min(breaker.wait_s for _, breaker in chain)
         more = f"no request is sent to it for {max(1, round(wait_s))} s"
     return ModelError(f"{first.message}; {more}", next_step=first.next_step, fault=first.fault, retry_after_s=wait_s)
-
-
-def _fault(breaker: Breaker) -> str:
-    """The reason why the service was not asked, or how it failed."""
-    return breaker.last.fault.replace("_", " ") if breaker.last is not None else "being tried"
 
 
 ANTHROPIC_DEFAULT = "claude-sonnet-5-5"

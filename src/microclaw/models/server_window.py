@@ -19,6 +19,7 @@ from microclaw.findings import Finding, problem
 
 ANSWER_S: Final = 5.0
 _MAX_BYTES: Final = 1 << 20
+_TOLD: Final = (("/props", "n_ctx"), ("/api/v0/models", "loaded_context_length"), ("/api/ps", "context_length"))
 _OLLAMA_SET: Final = re.compile(r"^num_ctx\s+(\d+)", re.MULTILINE)
 _MIN_WINDOW, _MAX_WINDOW = 256, 100_000_000
 
@@ -67,14 +68,14 @@ async def window_of(base_url: str, model: str | None = None, *, api_key: str | N
 
         try:
             models = await ask("GET", f"{base_url.rstrip('/')}/models")
-            name = model or next((str(row["id"]) for row in _rows(models, "data") if "id" in row), None)
-            return (
-                _of_llama_cpp(await ask("GET", f"{root}/props"))
-                or _of_list(await ask("GET", f"{root}/api/v0/models"), name)
-                or _loaded_in_ollama(await ask("GET", f"{root}/api/ps"), name)
-                or (_set_in_ollama(await ask("POST", f"{root}/api/show", {"model": name})) if name else None)
-                or _of_list(models, name)
-            )
+            name = model or next((str(row["id"]) for row in _rows(models) if "id" in row), None)
+            for place, key in _TOLD:
+                if (window := _whole(await ask("GET", f"{root}{place}"), key, name)) is not None:
+                    return window
+            shown = await ask("POST", f"{root}/api/show", {"model": name}) if name else {}
+            # What Ollama's file sets. The most that a model could take says nothing: it is loaded with less.
+            found = _OLLAMA_SET.search(str(shown.get("parameters")))
+            return int(found[1]) if found else _whole(models, "max_model_len", name)
         except httpx2.HTTPError as exc:
             raise ModelError(
                 f"nobody answers at {root}: {exc or type(exc).__name__}",
@@ -83,38 +84,20 @@ async def window_of(base_url: str, model: str | None = None, *, api_key: str | N
             ) from exc
 
 
-def _of_llama_cpp(props: dict[str, Any]) -> int | None:
-    return _whole(_object(props.get("default_generation_settings")), "n_ctx") or _whole(props, "n_ctx")
+def _rows(document: dict[str, Any]) -> list[dict[str, Any]]:
+    rows = document.get("data") or document.get("models")
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
-def _of_list(models: dict[str, Any], name: str | None) -> int | None:
-    """LM Studio tells of a loaded model, vLLM of what it was started with."""
-    found = next((row for row in _rows(models, "data") if name in (None, row.get("id"))), {})
-    return _whole(found, "loaded_context_length") or _whole(found, "max_model_len")
-
-
-def _loaded_in_ollama(running: dict[str, Any], name: str | None) -> int | None:
-    found = next((row for row in _rows(running, "models") if name in (row.get("name"), row.get("model"))), {})
-    return _whole(found, "context_length")
-
-
-def _set_in_ollama(shown: dict[str, Any]) -> int | None:
-    """The window that the model's file sets. The most that it could take says nothing: Ollama loads it with less."""
-    parameters = shown.get("parameters")
-    found = _OLLAMA_SET.search(parameters) if isinstance(parameters, str) else None
-    return int(found[1]) if found else None
+def _whole(document: dict[str, Any], key: str, name: str | None) -> int | None:
+    """The window below this key: of the server's settings, of the whole, or of the model's row in a list."""
+    rows = [row for row in _rows(document) if name in (None, row.get("id"), row.get("name"), row.get("model"))]
+    for row in (_object(document.get("default_generation_settings")), document, *rows):
+        value = row.get(key)
+        if isinstance(value, int) and not isinstance(value, bool) and _MIN_WINDOW <= value <= _MAX_WINDOW:
+            return value
+    return None
 
 
 def _object(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
-
-
-def _rows(document: dict[str, Any], key: str) -> list[dict[str, Any]]:
-    rows = document.get(key)
-    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
-
-
-def _whole(document: dict[str, Any], key: str) -> int | None:
-    value = document.get(key)
-    is_window = isinstance(value, int) and not isinstance(value, bool) and _MIN_WINDOW <= value <= _MAX_WINDOW
-    return value if is_window else None

@@ -84,12 +84,21 @@ class ToolOutput(Struct, frozen=True):
     files: tuple[ResultFile, ...] = ()
 
 
+class PlannedCall(Struct, frozen=True):
+    """A call that would be allowed now: the permission it needs, what it does, and what a person must insist on."""
+
+    permission: Permission
+    action: str
+    lines: tuple[str, ...]
+    objections: tuple[str, ...]
+
+
 class Tool(Struct, Generic[P], frozen=True):
     """A tool as a model sees it, its needs, and `run`.
 
     `run` raises ToolRetry for wrong arguments and any other MicroclawError for a failure. `foreign`: its result may
     hold untrusted text (a page, a log, a device's name). A tool with `has_preview` calls context.approve itself, when
-    it can show exactly what would happen. A tool with a `skill` is offered only while that skill is active.
+    it can show exactly what would happen.
     `required_permission` gives what these arguments need, when that differs from `permission`; `describe` gives lines
     for the approval, on what the arguments refer to now. `check` raises what `run` would refuse as things are now; it
     is awaited before somebody is asked, and only then, and looks at nothing outside of this host and its devices.
@@ -111,7 +120,6 @@ class Tool(Struct, Generic[P], frozen=True):
     run: Callable[[P, ToolContext], Awaitable[ToolOutput]]
     foreign: bool = False
     has_preview: bool = False
-    skill: str | None = None
     required_permission: Callable[[P, ToolContext], Awaitable[Permission]] | None = None
     describe: Callable[[P, ToolContext], Awaitable[Sequence[str]]] | None = None
     check: Callable[[P, ToolContext], Awaitable[None]] | None = None

@@ -7,8 +7,8 @@ the agent. A risky action is approved when the schedule is made, as nobody may b
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -19,6 +19,7 @@ from microclaw.models.protocol import DeviceContext
 from microclaw.offline.decision import Act, Say, asks_when_due
 from microclaw.operations.operation import Call
 from microclaw.operations.result import filled
+from microclaw.operations.tool import PlannedCall
 from microclaw.schedules.book import ScheduleBook
 from microclaw.schedules.devices import device_of, lost_device
 from microclaw.schedules.due import is_due_more_often, next_due
@@ -44,19 +45,6 @@ class Plan(Struct, frozen=True):
     warning: str | None
 
 
-class PreparedCall(Protocol):
-    """tools.toolbox.PlannedCall."""
-
-    @property
-    def permission(self) -> Permission: ...
-    @property
-    def action(self) -> str: ...
-    @property
-    def lines(self) -> Sequence[str]: ...
-    @property
-    def objections(self) -> Sequence[str]: ...
-
-
 class Scheduling(Struct, frozen=True):
     """Makes schedules. `prepare` gives the needs of a tool's call, `takes_device` is true of a tool for a device.
 
@@ -65,7 +53,7 @@ class Scheduling(Struct, frozen=True):
 
     book: ScheduleBook
     runner: Runner
-    prepare: Callable[[str, str, Call], Awaitable[PreparedCall]]
+    prepare: Callable[[str, str, Call], Awaitable[PlannedCall]]
     takes_device: Callable[[str], bool]
     name_of: Callable[[str], str]
     scene: Callable[[str | None], Awaitable[DeviceContext]]

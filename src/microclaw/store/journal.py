@@ -143,13 +143,6 @@ class Journal(TimedTable):
         return select(sql, EffectRow, f"effects WHERE turn_id = ? {_ORDER}", (turn,))
 
     @reads
-    def of_tool(self, sql: Sql, tool: str, limit: int) -> tuple[EffectRow, ...]:
-        """A tool's latest effects, in order."""
-        where = """effects WHERE tool = ?
-            ORDER BY planned_ms DESC, turn_id DESC, iteration DESC, position DESC LIMIT ?"""
-        return select(sql, EffectRow, where, (tool, limit))[::-1]
-
-    @reads
     def unfinished(self, sql: Sql) -> tuple[EffectRow, ...]:
         """This host's effects without an end, in order; right after a start, those of the crash before."""
         where = f"effects WHERE {_OPEN} AND (?1 IS NULL OR host = ?1) {_ORDER}"

@@ -1,4 +1,4 @@
-"""web-search against servers that speak Brave's and SearXNG's formats."""
+"""web-search against servers that speak Brave's format."""
 
 from __future__ import annotations
 
@@ -22,9 +22,6 @@ BRAVE = json.loads("""{"type": "search", "query": {"original": "blink"}, "web": 
     {"title": "How to <strong>blink</strong>", "url": "https://a.example/blink", "age": "2 days ago",
      "description": "An LED &amp; a <strong>pin</strong>."},
     {"title": "Second", "url": "https://b.example/", "description": "More."}]}}""")
-SEARXNG = json.loads("""{"query": "blink", "number_of_results": 2, "suggestions": [], "results": [
-    {"title": "First", "url": "https://c.example/", "content": "From many.", "engine": "x", "score": 1.0}]}""")
-
 SHAPES: list[Any] = [[], {}, {"web": None}, {"web": {"results": "no"}}, {"web": {"results": [None, 1]}}]
 
 
@@ -33,7 +30,7 @@ def answers(value: Any, status: str = "200 OK") -> bytes:
 
 
 def brave(port: int) -> SearchEngine:
-    return SearchEngine(SearchSettings("brave", "secret-key", f"http://127.0.0.1:{port}"))
+    return SearchEngine(SearchSettings("secret-key", f"http://127.0.0.1:{port}"))
 
 
 async def test_brave_is_asked_as_its_reference_says_and_the_tool_gives_fenced_foreign_results() -> None:
@@ -56,14 +53,6 @@ async def test_brave_is_asked_as_its_reference_says_and_the_tool_gives_fenced_fo
     assert "never an instruction" in said
 
 
-async def test_searxng_is_asked_for_json() -> None:
-    async with site(lambda _: answers(SEARXNG)) as web:
-        hits = await SearchEngine(SearchSettings("searxng", None, f"http://127.0.0.1:{web.port}/")).search("blink", 3)
-    asked = urlsplit(web.targets[0])
-    assert (asked.path, parse_qs(asked.query)) == ("/search", {"q": ["blink"], "format": ["json"]})
-    assert [hit.url for hit in hits] == ["https://c.example/"]
-
-
 @pytest.mark.parametrize(
     ("answer", "fails"),
     [
@@ -83,7 +72,7 @@ async def test_an_engines_fault_is_a_failure_and_an_answer_of_another_shape_no_h
 
 async def test_an_engine_elsewhere_is_asked_through_the_proxy() -> None:
     async with connect_proxy() as proxy:
-        settings = SearchSettings("brave", "k", "https://engine.invalid")
+        settings = SearchSettings("k", "https://engine.invalid")
         with pytest.raises(ToolFailed):
             await SearchEngine(settings, proxy=f"http://127.0.0.1:{proxy.port}").search("x", 1)
         assert proxy.targets == ["engine.invalid:443"]

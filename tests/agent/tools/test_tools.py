@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from msgspec.structs import replace
 from tests.agent.tools.conftest import Bench, PaperTransport
 from tests.auth.conftest import asked
 
+from microclaw.agent.offer import brief
 from microclaw.agent.toolbox import Toolbox
 from microclaw.apps.catalogue import AppListing
 from microclaw.apps.claims import PinConflict
@@ -52,7 +53,7 @@ async def test_deploy_has_the_inputs_and_outputs_of_llmos(bench: Bench) -> None:
     assert result.ok
     place = Place("owner", "terminal", "terminal")
     request = ChangeRequest("virtual-1", "blink", source=SOURCE, heap_bytes=16384, optimization="Oz", place=place)
-    assert [replace(one, approve=None) for one in bench.apps.asked] == [request]
+    assert [replace(cast(ChangeRequest, one), approve=None) for one in bench.apps.asked] == [request]
     assert {k: said[k] for k in ("success", "deviceIp", "appName", "binarySize", "heapSize", "pins", "verified")} == {
         "success": True,
         "deviceIp": "192.168.1.100:18080",
@@ -153,7 +154,7 @@ def test_every_tool_that_asks_has_words_and_only_some_would_do_their_effect_twic
     asking = [tool for tool in bench.tools.tools if tool.permission is not Permission.READ]
     assert {"gpio-set", "pwm-set", "undo", "uninstall-wasm-app", "deploy-wasm-app"} <= {tool.name for tool in asking}
     assert [tool.name for tool in asking if tool.words is None and not tool.has_preview] == []
-    once = [spec.name for spec in bench.tools.specs if bench.tools.effect_of(spec.name) is Effect.ONCE]
+    once = [spec.name for spec in map(brief, bench.tools.tools) if bench.tools.effect_of(spec.name) is Effect.ONCE]
     assert sorted(once) == ["act-on-boards", "correct", "restart-device", "set-program-times", "switch-program", "undo"]
 
 

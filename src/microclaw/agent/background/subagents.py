@@ -114,7 +114,7 @@ class Subagents:
         prompt = await self._context.prompt(inbound)
         chosen = self.check_start(names)
         assert self._group is not None  # `check_start` has seen it
-        subagent_id, now_s, tools = secrets.token_hex(3), self._now_s(), self._tools.only(chosen)
+        subagent_id, now_s = secrets.token_hex(3), self._now_s()
         began_ms = int(now_s * 1000)
         request = TurnRequest(
             inbound,
@@ -129,10 +129,9 @@ class Subagents:
             request,
             TurnJournal(self._journal, f"subagent-{began_ms}-{subagent_id}"),
             model=self._model,
-            tools=tools,
+            tools=self._tools.only(chosen),
             limits=self._limits,
             window=self._context.window,
-            offered=lambda _messages: tools.specs,
         )
         made = self._known[subagent_id] = Subagent(subagent_id, inbound, chosen, began_ms, context.foreign, turn)
         for old in [one for one in self._known.values() if one.state != "running"][:-KEPT]:

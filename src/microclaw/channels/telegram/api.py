@@ -19,7 +19,6 @@ from msgspec import Struct
 
 from microclaw.backoff import Backoff
 from microclaw.config.settings import TelegramSettings
-from microclaw.egress.destinations import Purpose
 from microclaw.errors import MicroclawError
 from microclaw.events import Attachment, image_type
 from microclaw.text import encodable
@@ -38,13 +37,10 @@ MAX_IMAGE_BYTES: Final = 4 << 20  # models take at most 5 MB a picture
 
 
 class Timing(Struct, frozen=True):
-    """`poll_s`: how long Telegram holds a poll open; `first_s`: a turn that ends sooner shows no progress; `pause_s`:
-    between two edits of a chat's message (Telegram takes about one a second, in a group 20 a minute)."""
+    """`poll_s`: how long Telegram holds a poll open; `first_s`: a turn that ends sooner shows no "typing"."""
 
     poll_s: float = 50.0
     first_s: float = 0.7
-    pause_s: float = 1.0
-    group_pause_s: float = 3.0
     backoff_s: float = 1.0
     unknown_sender_s: float = 60.0  # an unknown sender is answered at most this often
 
@@ -192,11 +188,11 @@ class BotApi:
     @asynccontextmanager
     async def opened(cls, settings: TelegramSettings, *, proxy: str | None = None) -> AsyncIterator[BotApi]:
         """`proxy` is an http:// proxy, asked with CONNECT."""
-        from microclaw.egress.http_door import http_client
+        from microclaw.models.bounded_http import bounded_client
 
         for name in ("httpx2", "httpcore2"):
             logging.getLogger(name).setLevel(logging.WARNING)  # they log addresses, with the token
-        async with http_client(Purpose.CONFIGURED, settings.base_url, proxy=proxy) as client:
+        async with bounded_client(MAX_ANSWER_BYTES, proxy=proxy, base_url=settings.base_url) as client:
             yield cls(client, settings)
 
     async def call(
@@ -214,7 +210,7 @@ class BotApi:
         given = {name: value for name, value in arguments.items() if value is not None}
         body: dict[str, Any] = {"json": given} if files is None else {"data": given, "files": files}
         url, answer_s = f"{self._calls}/{method}", ANSWER_S if files is None else FILE_S
-        status, answer = await self._fetch(method, "POST", url, MAX_ANSWER_BYTES, answer_s + wait_s, **body)
+        status, answer = await self._fetch(method, "POST", url, answer_s + wait_s, **body)
         try:
             reply = msgspec.convert(json.loads(answer), _Reply)
             if reply.ok:
@@ -238,33 +234,32 @@ class BotApi:
             async with asyncio.timeout(FILE_S):
                 path = (await self.call("getFile", _File, file_id=size.file_id)).file_path
                 url = f"{self._files}/{path.lstrip('/')}"
-                status, data = await self._fetch("download", "GET", url, MAX_IMAGE_BYTES, ANSWER_S)
+                status, data = await self._fetch("download", "GET", url, ANSWER_S)
         except TimeoutError:
             raise TelegramError("getFile", f"it did not come within {FILE_S:g} s") from None
         if status != 200:
             raise TelegramError("download", "the file is not there", status)
+        if len(data) > MAX_IMAGE_BYTES:
+            raise TelegramError("download", f"more than {MAX_IMAGE_BYTES:,} bytes came", 413)
         kind = image_type(data)
         if kind is None:
             raise TelegramError("picture", "it is no JPEG, PNG, GIF or WebP", 415)
         return Attachment("image", kind, data)
 
-    async def _fetch(
-        self, what: str, verb: str, url: str, limit_bytes: int, answer_s: float, **body: Any
-    ) -> tuple[int, bytes]:
+    async def _fetch(self, what: str, verb: str, url: str, answer_s: float, **body: Any) -> tuple[int, bytes]:
         import httpx2
 
-        timeout, plain = httpx2.Timeout(answer_s, connect=CONNECT_S), {"Accept-Encoding": "identity"}
+        from microclaw.models.bounded_http import too_large_in
+
+        timeout = httpx2.Timeout(answer_s, connect=CONNECT_S)
         try:
-            async with self._client.stream(verb, url, timeout=timeout, headers=plain, **body) as response:
-                answer = bytearray()
-                async for chunk in response.aiter_raw():
-                    answer += chunk
-                    if len(answer) > limit_bytes:
-                        raise TelegramError(what, f"more than {limit_bytes:,} bytes came", 413)
-                return response.status_code, bytes(answer)
+            response = await self._client.request(verb, url, timeout=timeout, **body)
         except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
             # `from None`: the library's error holds the request and with it the token
+            if too_large_in(exc) is not None:
+                raise TelegramError(what, f"more than {MAX_ANSWER_BYTES:,} bytes came", 413) from None
             raise TelegramError(what, type(exc).__name__) from None
+        return response.status_code, response.content
 
 
 def _name(me: Bot) -> re.Pattern[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 from weakref import WeakValueDictionary
@@ -17,8 +19,8 @@ from microclaw.auth.people import People, Person
 from microclaw.channels.delivery import ChannelTasks, Deliveries, ReadFile
 from microclaw.channels.telegram.api import Bot, BotApi, ButtonPress, Message, TelegramError, Timing, Update, User
 from microclaw.channels.telegram.approvals import CHANNEL, ApprovalQuestions, chat_number
+from microclaw.channels.telegram.markup import answer_markdown
 from microclaw.channels.telegram.poller import Poller, TelegramState
-from microclaw.channels.telegram.reply import LiveReply, answer_markdown
 from microclaw.channels.telegram.sender import Sender
 from microclaw.errors import MicroclawError, Overloaded, StoreError
 from microclaw.events import Answer, Inbound
@@ -27,7 +29,11 @@ from microclaw.text import encodable
 
 _log = logging.getLogger(__name__)
 
-MAX_TURNS: Final = 256  # shown at once
+MAX_TURNS: Final = 256  # at once
+TYPING_S: Final = 4.5  # Telegram shows "typing" for 5 s
+YES_OR_NO: Final[Mapping[str, object]] = {
+    "keyboard": [["Yes", "No"]], "one_time_keyboard": True, "resize_keyboard": True,
+}  # fmt: skip
 MAX_DELIVERIES: Final = 32  # side by side; what is undelivered beyond waits in the outbox
 UNKNOWN_AT_ONCE: Final = 12  # answers to unknown senders, then 24 a minute: in two minutes fewer than places for codes
 
@@ -173,15 +179,26 @@ class TelegramChannel:
             self._tasks.start(self._deliver_one(chat_id, Answer(text)), f"telegram: say to {chat_id}")
 
     async def _follow(self, chat_id: int, accepted: AcceptedMessage) -> None:
-        """Show a turn, and deliver its answer."""
-        reply = LiveReply(self._sender, chat_id, self.timing)
-        answer = await reply.follow(accepted.events)
-        if answer is None:
-            return
-        if self._deliveries.claim(answer.outbound_id):
-            await self._deliver_one(chat_id, answer, reply)
-        else:
-            await reply.withdraw()
+        """Show "typing" while a turn runs, then deliver its answer. Approvals come to the chat by themselves."""
+        over = asyncio.Event()  # a call to Telegram is not cut off: that would cost its connection
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._show_typing(chat_id, over), name=f"telegram: typing in {chat_id}")
+            try:
+                answer = await accepted.answer()
+            finally:
+                over.set()
+            if answer is not None and self._deliveries.claim(answer.outbound_id):
+                await self._deliver_one(chat_id, answer)
+
+    async def _show_typing(self, chat_id: int, over: asyncio.Event) -> None:
+        wait_s = self.timing.first_s
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await over.wait()
+                    return
+            await self._sender.typing(chat_id)
+            wait_s = TYPING_S
 
     async def _deliver(self) -> None:
         """Deliver answers that were left over, and pushed messages: those of one chat in their order."""
@@ -203,13 +220,11 @@ class TelegramChannel:
         finally:
             self._slots.release()
 
-    async def _deliver_one(self, chat_id: int, answer: Answer, reply: LiveReply | None = None) -> None:
+    async def _deliver_one(self, chat_id: int, answer: Answer) -> None:
         """Deliver an answer and its files, and note it. The outbox gives it out again after a fault of ours."""
         try:
-            if reply is None:
-                await self._sender.send_all(chat_id, answer_markdown(answer))
-            else:
-                await reply.show(answer)
+            is_yes_or_no = answer.waits_for_yes and chat_id > 0  # in a group the word would not be addressed to the bot
+            await self._sender.send_all(chat_id, answer_markdown(answer), YES_OR_NO if is_yes_or_no else None)
             await self._sender.send_files(chat_id, answer.files, self.read_file)
         except TelegramError as exc:
             _log.warning("telegram: a message cannot be delivered: %s", exc.message)

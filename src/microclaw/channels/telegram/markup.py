@@ -1,37 +1,29 @@
-"""Markdown as Telegram's HTML, and texts in pieces that fit into its messages. No IO."""
+"""Markdown as Telegram's HTML (code, tables, bold, links, lists), and texts in pieces that fit a message. No IO."""
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from microclaw.events import Answer
 from microclaw.text import clean_text
 
 LIMIT: Final = 4096  # UTF-16 code units of a message, without its tags
 _BLOCK: Final = re.compile(
     r"^ {0,3}(?P<ticks>```+) *(?P<language>[\w+#.-]{0,32})[^`\n]*$(?:\n(?P<code>(?s:.*?)))??(?:\n *(?P=ticks) *$|\Z)"
-    r"|(?P<table>^ {0,3}\|.*\| *$(?:\n {0,3}\|.*\| *$)*)"
-    r"|(?P<quote>^ {0,3}>.*$(?:\n {0,3}>.*$)*)",
+    r"|(?P<table>^ {0,3}\|.*\| *$(?:\n {0,3}\|.*\| *$)*)",
     re.MULTILINE,
 )
-_HEADING: Final = re.compile(r" {0,3}#{1,6} +(.*?)(?: +#+)? *")
-_BULLET: Final = re.compile(r"^( *)[-*+] +(?=\S)")
-_QUOTE_MARK: Final = re.compile(r"^ {0,3}> ?", re.MULTILINE)
+_HEADING: Final = re.compile(r"^ {0,3}#{1,6} +(?=\S)(.*?)(?: +#+)? *$", re.MULTILINE)
+_BULLET: Final = re.compile(r"^( *)[-*+] +(?=\S)", re.MULTILINE)
 _TABLE_RULE: Final = re.compile(r"^ {0,3}\|[ :|-]+\| *\n?", re.MULTILINE)
 _SPAN: Final = re.compile(
-    r"(?P<escaped>\\[\\`*_~\[\]()#+.!|>-])"
-    r"|(?P<ticks>`{1,3})(?!`)(?P<code>[^`]{1,2000})(?P=ticks)(?!`)"
-    r"|\[(?P<label>[^\[\]]{1,500})\]\((?P<url>https?://[^\s()<>\"]{1,1000})\)"
-    r"|(?<!\*)\*\*(?![\s*])(?P<bold>[^*]{0,1000}[^\s*])\*\*(?!\*)"
-    r"|(?<![\w_])__(?![\s_])(?P<bold2>[^_]{0,1000}[^\s_])__(?![\w_])"
-    r"|(?<!~)~~(?![\s~])(?P<strike>[^~]{0,1000}[^\s~])~~(?!~)"
-    r"|(?<![\w*])\*(?![\s*])(?P<italic>[^*]{0,1000}[^\s*])\*(?![\w*])"
-    r"|(?<![\w_])_(?![\s_])(?P<italic2>[^_]{0,1000}[^\s_])_(?![\w_])"
+    r"`(?=[^`\n]*[^`\s])(?P<code>[^`\n]+)`|\*\*(?P<bold>[^*`\s](?:[^*`\n]*[^*`\s])?)\*\*"
+    r"|\[(?P<label>[^\[\]\n]{1,500})\]\((?P<url>https?://[^\s()<>\"]{1,1000})\)"
 )
-_TAGS: Final[Mapping[str, str]] = {"bold": "b", "bold2": "b", "strike": "s", "italic": "i", "italic2": "i", "url": "a"}
 _FENCE_LINE: Final = re.compile(r"^ {0,3}```+([^`\n]*)$", re.MULTILINE)
 _MAX_INFO: Final = 32  # a longer word after ``` is no language and is not repeated
 _CLOSING: Final = "\n```"
@@ -42,7 +34,7 @@ escape = partial(html.escape, quote=False)
 
 def telegram_html(markdown: str) -> str:
     """Balanced tags, every other `<`, `>` and `&` escaped, no character that Telegram refuses."""
-    return _replace(_BLOCK, clean_text(markdown), _block, lambda text: "\n".join(map(_line, text.split("\n"))))
+    return _replace(_BLOCK, clean_text(markdown), _block, _lines)
 
 
 def units(text: str) -> int:
@@ -99,33 +91,33 @@ def _block(found: re.Match[str]) -> str:
         code, language = escape(found["code"] or ""), escape(found["language"])
         tagged = f'<code class="language-{language}">{code}</code>' if language else code
         return f"<pre>{tagged}</pre>" if code.strip() else ""
-    if table := found["table"]:
-        return f"<pre>{escape(_TABLE_RULE.sub('', table).rstrip() or table)}</pre>"
-    quoted = "\n".join(map(_spans, _QUOTE_MARK.sub("", found["quote"]).split("\n")))
-    return f"<blockquote>{quoted}</blockquote>" if quoted.strip() else escape(found["quote"])
+    return f"<pre>{escape(_TABLE_RULE.sub('', found['table']).rstrip() or found['table'])}</pre>"
 
 
-def _line(line: str) -> str:
-    if (heading := _HEADING.fullmatch(line)) and heading[1].strip():
-        return f"<b>{_spans(heading[1], 'b')}</b>"
-    return _spans(_BULLET.sub(r"\1• ", line))
+def _lines(text: str) -> str:
+    """Bold headings, dots for bullets, and spans."""
+    shown = _HEADING.sub(lambda found: f"**{found[1].replace('*', '').replace('`', '')}**", text)
+    return _replace(_SPAN, _BULLET.sub(r"\1• ", shown), _span, escape)
 
 
-def _spans(text: str, *outer: str) -> str:
-    """`text` with its spans as tags; a tag is not repeated inside itself, so this ends."""
-    return _replace(_SPAN, text, lambda found: _span(found, outer), escape)
+def _span(found: re.Match[str]) -> str:
+    if found["code"]:
+        return f"<code>{escape(found['code'])}</code>"
+    if found["bold"]:
+        return f"<b>{escape(found['bold'])}</b>"
+    return f'<a href="{escape(found["url"])}">{escape(found["label"])}</a>'
 
 
-def _span(found: re.Match[str], outer: tuple[str, ...]) -> str:
-    kind = found.lastgroup or ""
-    if kind == "escaped":
-        return escape(found[0][1:])
-    if kind == "code":
-        return f"<code>{escape(found['code'])}</code>" if found["code"].strip() else escape(found[0])
-    tag = _TAGS[kind]
-    inner = _spans(found["label" if kind == "url" else kind], *outer, tag)
-    opening = f'a href="{escape(found["url"])}"' if kind == "url" else tag
-    return inner if tag in outer else f"<{opening}>{inner}</{tag}>"
+def answer_markdown(answer: Answer) -> str:
+    """An answer with the evidence that its words do not have, and the next step."""
+    parts = [answer.text.strip()]
+    for evidence in answer.evidence:
+        if evidence.text.lower() not in answer.text.lower():
+            kind = "" if evidence.text.lower().startswith(evidence.kind) else f"{evidence.kind}: "
+            parts.append(f"{kind}{evidence.text}")
+    if step := answer.next_step:
+        parts.append(step if "`" in step else f"next: `{clean_text(step, one_line=True)}`")
+    return "\n\n".join(part for part in parts if part)
 
 
 def _border(text: str, room: int) -> int:

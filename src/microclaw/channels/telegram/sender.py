@@ -45,9 +45,6 @@ class Sender:
             if "message is not modified" not in exc.why:
                 raise
 
-    async def delete(self, chat_id: int, message_id: int) -> None:
-        await self._call("deleteMessage", chat_id, object, message_id=message_id)
-
     async def typing(self, chat_id: int) -> None:
         """Show "typing". A failure is ignored."""
         try:
@@ -55,10 +52,10 @@ class Sender:
         except TelegramError as exc:
             _log.debug("telegram: %s", exc.message)
 
-    async def send_all(self, chat_id: int, markdown: str) -> None:
+    async def send_all(self, chat_id: int, markdown: str, keyboard: Mapping[str, object] | None = None) -> None:
         """A whole text in as many messages as it needs; returns when Telegram has taken all of them."""
-        for piece in split(markdown):
-            await self.insist(self.send, chat_id, piece)
+        for piece in split(markdown) or ["(no words)"]:
+            await self.insist(self.send, chat_id, piece, keyboard)
 
     async def send_files(self, chat_id: int, files: Sequence[ResultFile], read: ReadFile) -> None:
         """Files of an answer: pictures as photos, others as documents; returns when Telegram has taken all of them."""

@@ -26,7 +26,7 @@ from microclaw.auth.gate import Permission
 from microclaw.errors import MicroclawError, ToolRetry
 from microclaw.events import ApprovalAsked, ApprovalSettled, Step
 from microclaw.mcp.server.forms import TOOLS, failed, waiting, where_to_decide
-from microclaw.mcp.server.resources import Resources, file_links
+from microclaw.mcp.server.resources import Resources
 from microclaw.mcp.server.service import SESSION, Session
 from microclaw.operations.tool import Tool
 from microclaw.wire.host_api import Failure, Result
@@ -65,7 +65,7 @@ class Calls:
         known = {tool.name: tool for tool in self._tools.offered}
         names = [name for name in TOOLS if name in known]
         if SESSION.get().every_tool:
-            names += [name for name, tool in known.items() if name not in TOOLS and tool.skill is None]
+            names += [name for name in known if name not in TOOLS]
         return [known[name] for name in names]
 
     def end_session(self, session: Session) -> None:
@@ -150,7 +150,7 @@ class Calls:
             message = str(content.get("message") or content.get("error") or "it failed")
             return failed(message, result["next"], content.get("diagnostics", ()), structured)
         text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
-        blocks: list[types.ContentBlock] = [types.TextContent(type="text", text=text), *file_links(content)]
+        blocks: list[types.ContentBlock] = [types.TextContent(type="text", text=text)]
         if (trial := self._resources.keep_trial(tool, result)) is not None:
             blocks.append(trial)
         is_error = content.get("success") is False  # a trial that was run, and what it showed is wrong

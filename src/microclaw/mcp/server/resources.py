@@ -1,19 +1,16 @@
-"""MCP resources of the host: devices, their pin timelines, timelines of trials, files of tasks.
+"""MCP resources of the host: devices, their pin timelines, timelines of trials.
 
 Read-only; nothing is stored.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
-import mimetypes
 import secrets
 import sys
 from collections import OrderedDict
 from importlib import resources
 from typing import Any, Final
-from urllib.parse import quote
 
 import mcp_types as types
 import msgspec
@@ -21,19 +18,15 @@ from mcp.server.mcpserver import MCPServer
 
 from microclaw.apps.device_calls import read_edges
 from microclaw.apps.device_operations import DeviceService, list_devices, show_device
-from microclaw.errors import Overloaded, UnknownName, over_limit
+from microclaw.errors import UnknownName
 from microclaw.mcp.server.service import SESSION
-from microclaw.operations.connection import MAX_REPLY_BYTES
 from microclaw.operations.operation import Call
 from microclaw.operations.tool import approve_all
-from microclaw.tasks.access import check_sees
-from microclaw.tasks.operations import Tasks
 from microclaw.text import escape_hidden
 
 SCHEME: Final = "microclaw://"
 JSON: Final = "application/json"
 C_SOURCE: Final = "text/x-c"
-ANY_FILE: Final = "application/octet-stream"
 PROGRAMS: Final = ("blink", "button_led", "fade", "read_sensor", "thermostat", "blink_events")
 """Programs of patterns/ that show what each way of writing one looks like."""
 MAX_EDGES: Final = 20_000
@@ -45,9 +38,8 @@ TRIAL_TOOLS: Final = frozenset({"try-program", "deploy-wasm-app"})
 class Resources:
     """Reads them in the name of a session. The newest timelines are kept; only the session that made one reads it."""
 
-    def __init__(self, devices: DeviceService, tasks: Tasks) -> None:
+    def __init__(self, devices: DeviceService) -> None:
         self._devices = devices
-        self._tasks = tasks
         self._trials: OrderedDict[str, tuple[str, dict[str, Any]]] = OrderedDict()
 
     def add_to(self, server: MCPServer[Any]) -> None:
@@ -58,7 +50,6 @@ class Resources:
             ("devices/{name}", "A device", JSON, self.device),
             ("devices/{name}/pins", "A device's pin timeline", JSON, self.pins),
             ("trials/{trial}", "The pin timeline of a trial", JSON, self.trial),
-            ("tasks/{task}/files/{name}", "A file that a task left", ANY_FILE, self.task_file),
         ):
             server.resource(SCHEME + path, title=title, mime_type=kind)(read)
 
@@ -73,15 +64,8 @@ class Resources:
         self._trials[number] = (SESSION.get().key, trial)
         if len(self._trials) > MAX_TRIALS:
             self._trials.popitem(last=False)
-        return _link(f"trials/{number}", f"trial {number}", JSON)
-
-    def listed(self) -> list[types.Resource]:
-        """The devices of now and the session's own trials, as templates alone would not name them."""
-        devices = [one.name for one in self._devices.registry.list()]
-        trials = [number for number, (owner, _) in self._trials.items() if owner == SESSION.get().key]
-        places = [(f"devices/{quote(name)}", name) for name in devices]
-        places += [(f"trials/{number}", f"trial {number}") for number in trials]
-        return [types.Resource(uri=SCHEME + path, name=name, mime_type=JSON) for path, name in places]
+        uri = f"{SCHEME}trials/{number}"
+        return types.ResourceLink(type="resource_link", uri=uri, name=f"trial {number}", mime_type=JSON)
 
     async def devices(self) -> str:
         """The devices that the host knows."""
@@ -111,22 +95,6 @@ class Resources:
             raise UnknownName(f"there is no trial {trial[:80]!r}", next_step="try-program links its own")
         return _document(document)
 
-    async def task_file(self, task: str, name: str) -> bytes:
-        """A file that run-code kept, in base64."""
-        if not task.isdecimal():
-            raise UnknownName(f"there is no task {task[:80]!r}")
-        service, number = self._tasks.service, int(task)
-        await check_sees(service, self._tasks.roles, SESSION.get().by.person_id, number)
-        path = await service.file(number, name)
-        try:
-            size_bytes = (await asyncio.to_thread(path.stat)).st_size
-            if size_bytes > MAX_REPLY_BYTES:
-                text = over_limit("the file", MAX_REPLY_BYTES, "byte", size_bytes)
-                raise Overloaded(text, next_step=f"GET /v1/tasks/{number}/files/{quote(name)}")
-            return await asyncio.to_thread(path.read_bytes)
-        except FileNotFoundError as exc:
-            raise UnknownName("this file is kept no longer", next_step="run the task again") from exc
-
 
 def header() -> str:
     """Everything that a program may call."""
@@ -137,21 +105,6 @@ def examples() -> str:
     """Whole programs."""
     folder = resources.files("microclaw.patterns")
     return "\n".join(f"/* {name}.c */\n{(folder / f'{name}.c').read_text(encoding='utf-8')}" for name in PROGRAMS)
-
-
-def file_links(content: dict[str, Any]) -> list[types.ResourceLink]:
-    """Of the files that a result of run-code names."""
-    if "files_at" not in content:
-        return []
-    folder = f"tasks/{content['task']}/files"
-    return [
-        _link(f"{folder}/{quote(name, safe='')}", name, mimetypes.guess_type(name)[0] or ANY_FILE)
-        for name in (one["name"] for one in content["files"])
-    ]
-
-
-def _link(path: str, name: str, kind: str) -> types.ResourceLink:
-    return types.ResourceLink(type="resource_link", uri=SCHEME + path, name=name, mime_type=kind)
 
 
 def _call() -> Call:

@@ -27,7 +27,6 @@ from microclaw.apps.device_operations import DeviceService
 from microclaw.channels.delivery import ChannelTasks
 from microclaw.errors import MicroclawError
 from microclaw.mcp.server.bridge import FULL, GREETING, MAX_SESSIONS, mcp_socket
-from microclaw.tasks.operations import Tasks
 from microclaw.virtual_boards.host_boards import VirtualBoards
 
 if TYPE_CHECKING:
@@ -66,13 +65,12 @@ class McpService:
         self,
         tools: ToolService,
         devices: DeviceService,
-        tasks: Tasks,
         boards: VirtualBoards,
         *,
         control_socket: Path,
         when_unused: Callable[[], object] | None = None,
     ) -> None:
-        self._works_with = (tools, devices, tasks)
+        self._works_with = (tools, devices)
         self._devices = devices.registry
         self._boards = boards
         self._socket = mcp_socket(control_socket)
