@@ -101,11 +101,9 @@ def public_key(data: bytes) -> PublicKey:
         key = load_pem_public_key(data) if data.lstrip().startswith(b"-----") else load_der_public_key(data)
     except (ValueError, UnsupportedAlgorithm) as exc:
         raise ConfigError("that is no public key in PEM form", next_step=_MAKE) from exc
-    if not isinstance(key, rsa.RSAPublicKey):
-        raise ConfigError("updates are signed with RSA, and that key is of another kind", next_step=_MAKE)
-    if key.key_size != KEY_BITS or key.public_numbers().e != EXPONENT:
-        text = f"the key has {key.key_size} bits and the exponent {key.public_numbers().e}"
-        raise ConfigError(f"{text}; updates need {KEY_BITS} and {EXPONENT}", next_step=_MAKE)
+    if not isinstance(key, rsa.RSAPublicKey) or key.key_size != KEY_BITS or key.public_numbers().e != EXPONENT:
+        text = f"updates need an RSA key of {KEY_BITS} bits with the exponent {EXPONENT}: that is another one"
+        raise ConfigError(text, next_step=_MAKE)
     der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return PublicKey(der, hashlib.sha256(der).hexdigest()[:16])
 
@@ -129,12 +127,9 @@ def read_signing_key(path: Path, password: str | None = None) -> SigningKey:
     pem = _private_pem(path)
     try:
         key = load_pem_private_key(pem, password.encode() if password else None)
-    except TypeError:
-        step = "give --password @FILE, or - to be asked"
-        raise ConfigError(f"{path} needs its password, or has none", next_step=step) from None
-    except (ValueError, UnsupportedAlgorithm):
-        step = "check the password; else is it the file that keygen wrote?"
-        raise ConfigError(f"{path} is no private key, or the password is wrong", next_step=step) from None
+    except (TypeError, ValueError, UnsupportedAlgorithm):
+        step = "give its password (--password @FILE, or - to be asked), and the file that keygen wrote"
+        raise ConfigError(f"{path} is no private key, or its password is another or none", next_step=step) from None
     if not isinstance(key, rsa.RSAPrivateKey):
         raise ConfigError(f"{path} is no RSA key", next_step=_MAKE)
     return SigningKey(key)

@@ -7,7 +7,6 @@ is offered twice, also when the host is killed in between.
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
@@ -41,7 +40,6 @@ _CHECKED: Final = (
 End: TypeAlias = tuple[DeviceState, str]
 """The end of a rollout's update, with the device's reason."""
 _ENDS: Final[tuple[DeviceState, ...]] = ("healthy", "rolled_back", "refused", "failed")
-_log = logging.getLogger(__name__)
 
 
 class AlreadyRuns(ConfigError):

@@ -10,7 +10,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Final, NoReturn, get_args
+from typing import Final, get_args
 
 from msgspec import Struct, json
 from msgspec.structs import replace
@@ -55,13 +55,13 @@ def read_stages(text: str, count: int) -> tuple[int, ...]:
     for part in text.replace(" ", "").split(","):
         match = _STAGE.fullmatch(part)
         if match is None or int(match[1]) == 0 or (match[2] and int(match[1]) > 100):
-            _refuse_stages(text, f"{part!r} is no number of devices and no percentage")
+            raise _bad_stages(text, f"{part!r} is no number of devices and no percentage")
         # At least one device, and never a larger part than was said.
         wanted = max(1, count * int(match[1]) // 100) if match[2] else int(match[1])
         if not stages or min(wanted, count) > stages[-1]:
             stages.append(min(wanted, count))
         elif wanted < stages[-1]:
-            _refuse_stages(text, f"{part!r} is less than the stage before it")
+            raise _bad_stages(text, f"{part!r} is less than the stage before it")
     if stages[-1] < count:
         stages.append(count)
     return tuple(stages)
@@ -218,5 +218,5 @@ class Rollout:
         return ", ".join(f"{n} {what}" for n, what in counted if n)
 
 
-def _refuse_stages(text: str, why: str) -> NoReturn:
-    raise ConfigError(f"the stages {text!r}: {why}", next_step=f"such as --stages {DEFAULT_STAGES}")
+def _bad_stages(text: str, why: str) -> ConfigError:
+    return ConfigError(f"the stages {text!r}: {why}", next_step=f"such as --stages {DEFAULT_STAGES}")
