@@ -140,7 +140,8 @@ def with_target(text: str, act: LastAct) -> str | Say | None:
 
 def on_target(parse: Parse, act: LastAct) -> Parse | Say:
     """The parse of a sentence that has the last act's pin in the place of "it": a program there is changed, or kept."""
-    if not act.runs or parse.kind not in PROGRAMS_ON_PINS | {"schedule"}:
+    is_stop = f"stop {act.app}" == parse.word("what")
+    if not act.runs or is_stop or parse.kind not in PROGRAMS_ON_PINS | {"schedule"}:
         return parse
     if parse.kind == act.kind:
         return replace(parse, replaces=act.app)
