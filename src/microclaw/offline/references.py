@@ -65,7 +65,7 @@ _POLITE: Final = re.compile(
 )
 _IT: Final = re.compile(
     r"(?i)^((?:\w+ ){0,4}?(?:turn|switch|set|put|dim|toggle|blink|flash|fade|pulse|beep|make|let|read|is) "
-    r"(?:on |off |back )?)(?:it|that|this|(?P<all>(?:all of )?(?:them|those)|both))\b"
+    r"(?:on |off |back )?)(?:it|that|this|(?P<all>(?:all of )?(?:them|those)|both(?! (?:pin|\d))))\b"
 )
 _STOP: Final = re.compile(r"(?i)\b(?:stop|end|kill|quit|delete|remove) (?:it|that|this)\b")
 _STEP_MILLI: Final = 20_000
