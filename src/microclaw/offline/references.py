@@ -263,7 +263,8 @@ def _renewed(act: LastAct, meant: Parse | Say) -> Parse | Say:
 def _on_pins(act: LastAct, pins: tuple[int, ...]) -> Parse | Say:
     """The same on these pins instead; a name that was just told is of the other pin."""
     if act.kind == "remember" and len(pins) == 1 and (told := told_name(act.parse.word("text") or "")) is not None:
-        return Parse("remember", {"text": f"the {told.name} is on pin {pins[0]}"})
+        fact, instead = f"the {told.name} is on pin {pins[0]}", act.parse.word("text") or ""
+        return Parse("remember", {"text": fact, "instead": instead})
     if act.kind not in _WITH_PIN:
         return _unclear(act)
     if (len(pins) > 1 and act.kind != "set_pin") or (len(act.pins) > 1 and len(pins) == 1 and _differs(act)):

@@ -150,10 +150,13 @@ class Sentences:
             return ()
         alike = [meant for _, meant, *_ in islice(self._alike(said), 3 * count)]
         alike.sort(key=lambda meant: not set(meant.units) <= set(said.units))  # last those with a number of their own
-        found = dict.fromkeys(
-            re.sub(r"(-?\d+) milli\b", lambda m: f"{int(m[1]) / 1000:g}", one.with_numbers(said)) for one in alike
-        )
+        found = dict.fromkeys(_readable(meant.with_numbers(said)) for meant in alike)
         return tuple(found)[:count]
+
+
+def _readable(normal: str) -> str:
+    """A sentence in its normal form with thousandths and lists of pins as people write them."""
+    return re.sub(r"(-?\d+) milli\b", lambda m: f"{int(m[1]) / 1000:g}", normal).replace(" also pin ", " and ")
 
 
 def _of_a_part(meant: Parse, said: str, what: str) -> bool:
