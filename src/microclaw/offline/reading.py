@@ -24,7 +24,7 @@ from microclaw.offline.memory import is_for_the_board, parse_memory
 from microclaw.offline.names import names_to_pins, told_name
 from microclaw.offline.pins import NO_DEVICE, pads_to_pins
 from microclaw.offline.references import on_target, referred, with_target
-from microclaw.offline.sentences import MAX_SENTENCE_CHARS, english
+from microclaw.offline.sentences import MAX_SENTENCE_CHARS, REMOTE, english
 
 ADD_A_MODEL: Final = (
     "for any sentence set ANTHROPIC_API_KEY, OPENAI_API_KEY, or OPENAI_BASE_URL for a free local model "
@@ -167,9 +167,9 @@ def _not_understood(text: str) -> Context | Say:
     examples = english().nearest(text)
     shown = numbered(examples) if len(examples) > 1 else "".join(examples)
     meant = f"Did you mean: {shown}?" if examples else "Ask: what can you do."
-    of_act = not re.search(r"\d", text) and (not examples or _OF_IT.match(text) is not None)
+    of_act = not re.search(r"\d", text) and (_OF_IT.match(text) or not english().nearest(text, least=REMOTE))
     text = f"I did not understand that, so I did nothing. {meant}"
-    return Say(text, "not_understood", ADD_A_MODEL, suggested=examples, refers=of_act)
+    return Say(text, "not_understood", ADD_A_MODEL, suggested=examples, refers=bool(of_act))
 
 
 def numbered(suggested: Sequence[str]) -> str:
