@@ -234,6 +234,12 @@ async def test_the_pins_that_a_question_names_can_be_used() -> None:
     assert named == {pin.number for pin in load_board("virtual").pins.values() if pin.uses and pin.reserved is None}
 
 
+async def test_mqtt_is_declined_with_the_reason() -> None:
+    turn = await converse(ONE_BOARD, "send the humidity to mqtt topic room/hum once a minute")
+    assert (turn.calls, turn.reply.failed_code) == ([], "not_possible")
+    assert (await converse(ONE_BOARD, turn.reply.next_step or "")).intent == "read the humidity every 60 s"
+
+
 @pytest.mark.parametrize(
     ("sentence", "later"),
     [

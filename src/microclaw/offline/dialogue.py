@@ -124,10 +124,11 @@ def _chosen(said: str, suggested: tuple[str, ...]) -> str | Say | None:
 
 
 def _declined(state: DialogueState) -> Understanding:
-    """A no to a question. One to "Shall I undo it?" leaves the act, which can still be corrected."""
+    """A no to a question. An act that was done before it can still be corrected."""
     is_undo = state.question is not None and state.question.parse.kind == "undo"
-    kept = DialogueState(None, state.act if is_undo else None, state.undoable)
-    return Understanding(None, Say("Then it stays as it is." if is_undo else "Then nothing was done."), state=kept)
+    act = state.act if state.act is not None and state.act.done else None
+    text = "Then it stays as it is." if is_undo else "Then nothing was done."
+    return Understanding(None, Say(text), state=DialogueState(act=act, undoable=state.undoable))
 
 
 def _question(at: Context | None, decision: Say) -> Question | None:

@@ -73,7 +73,10 @@ def is_for_the_board(memory: Parse, said: str, sentences: Sentences) -> bool:
 
 
 def _remember(at: Context) -> Decision:
-    if not at.results:
+    instead = at.parse.word("instead")  # the line that this one is right for
+    if instead is not None and not at.results:
+        return Act("forget", {"text": instead})
+    if not at.results or at.results[-1].tool == "forget":
         return Act("remember", {"text": at.parse.word("text") or ""})
     kept = at.results[-1].fields
     if kept.get("new") is False:

@@ -24,7 +24,7 @@ from microclaw.offline.memory import is_for_the_board, parse_memory
 from microclaw.offline.names import names_to_pins, told_name
 from microclaw.offline.pins import NO_DEVICE, pads_to_pins
 from microclaw.offline.references import on_target, referred, with_target
-from microclaw.offline.sentences import MAX_SENTENCE_CHARS, english
+from microclaw.offline.sentences import MAX_SENTENCE_CHARS, REMOTE, english
 
 ADD_A_MODEL: Final = (
     "for any sentence set ANTHROPIC_API_KEY, OPENAI_API_KEY, or OPENAI_BASE_URL for a free local model "
@@ -32,7 +32,6 @@ ADD_A_MODEL: Final = (
 )
 _NOTHING: Final = "Nothing was done in this chat just now that this can be about, so I did nothing."
 _WHOLE_SENTENCE: Final = "say the whole sentence, as in: blink pin 2 every 200 ms"
-_NO_NO: Final = re.compile(r"(?i)^\s*(?:no|sorry|i meant?)\b[\s,]*")
 _NO_PIN: Final = re.compile(r"\b(?:pin|gpio|io) (?:-\s?\d[\d.]*|\d+\.\d+)", re.I)
 _NO: Final = re.compile(r"(?i)^\s*(?:no|sorry|i meant?)\b[\s,]*")
 _OF_IT: Final = re.compile(r"(?:please )?\w+ (?:it|that|this)\b", re.IGNORECASE)
@@ -168,9 +167,9 @@ def _not_understood(text: str) -> Context | Say:
     examples = english().nearest(text)
     shown = numbered(examples) if len(examples) > 1 else "".join(examples)
     meant = f"Did you mean: {shown}?" if examples else "Ask: what can you do."
-    of_act = not re.search(r"\d", text) and (not examples or _OF_IT.match(text) is not None)
+    of_act = not re.search(r"\d", text) and (_OF_IT.match(text) or not english().nearest(text, least=REMOTE))
     text = f"I did not understand that, so I did nothing. {meant}"
-    return Say(text, "not_understood", ADD_A_MODEL, suggested=examples, refers=of_act)
+    return Say(text, "not_understood", ADD_A_MODEL, suggested=examples, refers=bool(of_act))
 
 
 def numbered(suggested: Sequence[str]) -> str:

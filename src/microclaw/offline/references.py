@@ -65,7 +65,7 @@ _POLITE: Final = re.compile(
 )
 _IT: Final = re.compile(
     r"(?i)^((?:\w+ ){0,4}?(?:turn|switch|set|put|dim|toggle|blink|flash|fade|pulse|beep|make|let|read|is) "
-    r"(?:on |off |back )?)(?:it|that|this|(?P<all>(?:all of )?(?:them|those)|both))\b"
+    r"(?:on |off |back )?)(?:it|that|this|(?P<all>(?:all of )?(?:them|those)|both(?! (?:pin|\d))))\b"
 )
 _STOP: Final = re.compile(r"(?i)\b(?:stop|end|kill|quit|delete|remove) (?:it|that|this)\b")
 _STEP_MILLI: Final = 20_000
@@ -140,7 +140,8 @@ def with_target(text: str, act: LastAct) -> str | Say | None:
 
 def on_target(parse: Parse, act: LastAct) -> Parse | Say:
     """The parse of a sentence that has the last act's pin in the place of "it": a program there is changed, or kept."""
-    if not act.runs or parse.kind not in PROGRAMS_ON_PINS | {"schedule"}:
+    is_stop = f"stop {act.app}" == parse.word("what")
+    if not act.runs or is_stop or parse.kind not in PROGRAMS_ON_PINS | {"schedule"}:
         return parse
     if parse.kind == act.kind:
         return replace(parse, replaces=act.app)
@@ -262,7 +263,8 @@ def _renewed(act: LastAct, meant: Parse | Say) -> Parse | Say:
 def _on_pins(act: LastAct, pins: tuple[int, ...]) -> Parse | Say:
     """The same on these pins instead; a name that was just told is of the other pin."""
     if act.kind == "remember" and len(pins) == 1 and (told := told_name(act.parse.word("text") or "")) is not None:
-        return Parse("remember", {"text": f"the {told.name} is on pin {pins[0]}"})
+        fact, instead = f"the {told.name} is on pin {pins[0]}", act.parse.word("text") or ""
+        return Parse("remember", {"text": fact, "instead": instead})
     if act.kind not in _WITH_PIN:
         return _unclear(act)
     if (len(pins) > 1 and act.kind != "set_pin") or (len(act.pins) > 1 and len(pins) == 1 and _differs(act)):

@@ -42,7 +42,7 @@ _TELLING = re.compile(
     r"(?<!be )(?<!get )(?<!is )\w+ed)\b"
 )
 _NOT = re.compile(r"\b(?:not?|never|cannot|dont|unless|\w+n['’]t)\b")
-_SURE, _ALIKE = 70, 45  # percent
+_SURE, ALIKE, REMOTE = 70, 55, 45  # percent: it may be meant; it may be suggested; it speaks of such things
 
 
 class Sentences:
@@ -89,20 +89,20 @@ class Sentences:
     def _nearest_parse(self, text: str) -> Parse | None:
         """The loose parse of the known sentence that is most alike, if all that matters is the same in both."""
         said = tag_numbers(self._filler.sub(" ", text.lower()))
-        for known, meant, is_near, score in self._alike(said):
+        for known, meant, is_near in self._alike(said, _SURE):
             is_same = is_near and known.units == said.units and _telling(known.shape) == _telling(said.shape)
-            if is_same and score >= _SURE and not said.stray:
+            if is_same and not said.stray:
                 parse = self._recognize(meant.with_numbers(said))
                 return replace(parse, loose=True) if parse is not None else None
         return None
 
-    def _alike(self, said: TaggedText) -> Iterator[tuple[TaggedText, TaggedText, bool, float]]:
-        """The known sentences that look like this one, the most alike first, each with how much."""
+    def _alike(self, said: TaggedText, least: int) -> Iterator[tuple[TaggedText, TaggedText, bool]]:
+        """The known sentences that look like this one, the most alike first."""
         from rapidfuzz import fuzz, process  # 3.5 MB, which a host that is understood does without
 
         shapes = [known.shape for known, *_ in self._known]
-        found = process.extract(said.shape, shapes, scorer=fuzz.token_sort_ratio, score_cutoff=_ALIKE, limit=None)
-        return ((*self._known[at], score) for _, score, at in found)
+        found = process.extract(said.shape, shapes, scorer=fuzz.token_sort_ratio, score_cutoff=least, limit=None)
+        return (self._known[at] for _, _, at in found)
 
     def _timed(self, said: str) -> Parse | None:
         """The parse of a sentence, of one that names a time as a schedule."""
@@ -143,17 +143,20 @@ class Sentences:
         values: Values = {e.name: _plain(e.value) for e in found.entities_list if not e.name.startswith("_")}
         return Parse(found.intent.name, values)
 
-    def nearest(self, text: str, count: int = 3) -> tuple[str, ...]:
+    def nearest(self, text: str, *, least: int = ALIKE, count: int = 3) -> tuple[str, ...]:
         """The known sentences that look most like this text, with its numbers; none for one with a "not"."""
         said = tag_numbers(self._filler.sub(" ", text.lower()[:MAX_SENTENCE_CHARS]))
         if _NOT.search(text.lower()):
             return ()
-        alike = [meant for _, meant, *_ in islice(self._alike(said), 3 * count)]
+        alike = [meant for _, meant, *_ in islice(self._alike(said, least), 3 * count)]
         alike.sort(key=lambda meant: not set(meant.units) <= set(said.units))  # last those with a number of their own
-        found = dict.fromkeys(
-            re.sub(r"(-?\d+) milli\b", lambda m: f"{int(m[1]) / 1000:g}", one.with_numbers(said)) for one in alike
-        )
+        found = dict.fromkeys(_readable(meant.with_numbers(said)) for meant in alike)
         return tuple(found)[:count]
+
+
+def _readable(normal: str) -> str:
+    """A sentence in its normal form with thousandths and lists of pins as people write them."""
+    return re.sub(r"(-?\d+) milli\b", lambda m: f"{int(m[1]) / 1000:g}", normal).replace(" also pin ", " and ")
 
 
 def _of_a_part(meant: Parse, said: str, what: str) -> bool:
