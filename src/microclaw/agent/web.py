@@ -16,7 +16,7 @@ from urllib.parse import urljoin, urlsplit
 
 from msgspec import Meta, Struct
 
-from microclaw.agent.search_engines import SearchEngine
+from microclaw.agent.search_engine import SearchEngine
 from microclaw.auth.gate import Effect, Permission
 from microclaw.egress.fetching import Fetcher, Page
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
