@@ -11,7 +11,7 @@ from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCRequest
 from tests.egress.proxying import HOST, WAIT_S, Names, client_tls, server, server_tls
 
-from microclaw.agent.search_engines import SearchEngine
+from microclaw.agent.search_engine import SearchEngine
 from microclaw.config.settings import McpServerSettings, SearchSettings
 from microclaw.egress.destinations import Egress, Purpose
 from microclaw.egress.http_door import environment_proxy, http_client

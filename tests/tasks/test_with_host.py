@@ -61,8 +61,8 @@ async def test_plot_the_last_hour_of_temperatures_ends_as_a_picture_in_the_chat(
     assert (name, kind) == ("plot.png", "image/png")
     assert content.startswith(b"\x89PNG\r\n\x1a\n")
     assert len(content) > 2_000
-    offered = {tool["function"]["name"] for tool in provider.bodies[0]["tools"]}
-    assert "run-code" in offered
+    about = {tool["function"]["name"]: tool["function"]["description"] for tool in provider.bodies[0]["tools"]}
+    assert "run-code" in about["more-tools"]
     result = json.loads(provider.bodies[1]["messages"][-1]["content"])
     assert (result["success"], result["exit_code"], result["sent_to_chat"]) == (True, 0, ["plot.png"])
     assert "60 points" in result["output"] or "61 points" in result["output"]

@@ -16,7 +16,7 @@ from urllib.parse import urljoin, urlsplit
 
 from msgspec import Meta, Struct
 
-from microclaw.agent.search_engines import SearchEngine
+from microclaw.agent.search_engine import SearchEngine
 from microclaw.auth.gate import Effect, Permission
 from microclaw.egress.fetching import Fetcher, Page
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
@@ -69,11 +69,11 @@ def _key(url: str) -> _Key | None:
 
 MAX_LINKS: Final = 40
 MAX_TAG_CHARS: Final = 8192
-_ATTRIBUTES: Final = r"""(?:[^'">]|"[^"]*(?:"|\Z)|'[^']*(?:'|\Z))*+"""
+_ATTRIBUTES: Final = r"""(?:[^>=]|=(?:\s*"[^"]*(?:"|\Z)|\s*'[^']*(?:'|\Z))?)*+"""
 _TAG: Final = re.compile(  # each match goes on to its end or the page's, so that each character is looked at once
     r"<!--.*?(?:-->|\Z)|<[!?][^>]*(?:>|\Z)"
-    r"|<(?P<skipped>script|style|textarea|title|nav|noscript|template|svg|math|iframe|object|select|canvas|xmp)\b"
-    rf"{_ATTRIBUTES}(?<!/)>.*?(?:</(?P=skipped)\b[^>]*(?:>|\Z)|\Z)"
+    r"|<(?P<skipped>script|style|textarea|title|nav|noscript|template|svg|math|iframe|object|select|canvas|xmp)(?![\w-])"
+    rf"{_ATTRIBUTES}(?<!/)>.*?(?:</(?P=skipped)(?![\w-])[^>]*(?:>|\Z)|\Z)"
     rf"|<(?P<end>/?)(?P<name>[a-z][a-z0-9-]*)(?P<attributes>{_ATTRIBUTES})(?:>|\Z)",
     re.IGNORECASE | re.DOTALL,
 )

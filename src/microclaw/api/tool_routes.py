@@ -103,7 +103,7 @@ class ToolService(Struct, frozen=True):
 
 
 class ToolFacts(Struct, frozen=True, kw_only=True):
-    """`foreign`: its answer may hold words of others. `skill`: the skill that offers it."""
+    """`foreign`: its answer may hold words of others."""
 
     name: str
     description: str
@@ -111,7 +111,6 @@ class ToolFacts(Struct, frozen=True, kw_only=True):
     permission: Permission
     effect: Effect
     foreign: bool
-    skill: str | None
     max_argument_bytes: int
 
 

@@ -17,7 +17,7 @@ from microclaw.agent.conversation import Conversations, erase_conversation
 from microclaw.agent.inbox import Inbox, InboxLimits
 from microclaw.agent.offer import more_tools
 from microclaw.agent.outbox import Outbox
-from microclaw.agent.search_engines import SearchEngine
+from microclaw.agent.search_engine import SearchEngine
 from microclaw.agent.telling import clock_tool, say_tool
 from microclaw.agent.toolbox import Toolbox
 from microclaw.agent.turn import TurnLimits

@@ -23,6 +23,8 @@ BASE = "https://a.example/dir/page"
         ("1 < 2 &amp; 3 &gt; 2 &#233;", "1 < 2 & 3 > 2 é"),
         ("<svg><text>no</text></svg>yes", "yes"),
         ("<template><p>no</p></template>yes", "yes"),
+        ("<b it's>one</b> it's <a href = 'a>b'>two</a>", "one it's two"),
+        ("<title-card>one</title-card><style>no</style-x></style>two", "onetwo"),
         ("x <3 y", "x <3 y"),
         ("a<br/>b<br>c", "a\nb\nc"),
         ("\x1b[2Ja\u202eb", "ab"),

@@ -10,7 +10,7 @@ import pytest
 from tests.egress.proxying import connect_proxy, page, site
 from tests.egress.test_fetching import fetcher
 
-from microclaw.agent.search_engines import SearchEngine
+from microclaw.agent.search_engine import SearchEngine
 from microclaw.agent.toolbox import Toolbox
 from microclaw.agent.web import web_tools
 from microclaw.auth.gate import Gate
