@@ -134,3 +134,11 @@ async def test_an_act_that_was_cut_short_is_not_found_out_by_a_read_that_could_c
     await lab.change_log.plan(device.device_id, "gpio.set", "set pin 4", SetLevel(4, 1), None)
     (_text,) = await recover_changes(device, lab.change_log)
     assert "gpio.get" not in lab.transport.calls
+
+
+async def test_pwm_from_before_a_program_on_its_pin_is_not_what_undo_goes_back_to(lab: Any) -> None:
+    await lab.direct_io.act("paper", PwmSet(2, 100, 1000))
+    await lab.deploy()
+    conflict = await lab.direct_io.conflict("paper", GpioSet(2, 0))
+    done = await lab.direct_io.act("paper", GpioSet(2, 0), insist=(conflict.text,))
+    assert isinstance(await inverse_of(lab, done.change_id), SetLevel)

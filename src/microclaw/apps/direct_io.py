@@ -12,7 +12,16 @@ from typing import Any, Final, cast
 
 from msgspec import Struct
 
-from microclaw.apps.change_log import ChangeKind, DeviceAction, SetLevel, SetPwm, subject_of
+from microclaw.apps.change_log import (
+    ChangeKind,
+    DeviceAction,
+    PutApp,
+    SetLevel,
+    SetPwm,
+    StartApp,
+    StopApp,
+    subject_of,
+)
 from microclaw.apps.claims import PinConflict, live_conflict, timers_conflict
 from microclaw.apps.installer import Installer, check_room
 from microclaw.devices.call_text import call_words
@@ -143,16 +152,23 @@ class DirectIo:
         return PinChange(target.name, state, evidence, change_id, _warning(rival))
 
     async def _last(self, device: Device, pin: int) -> tuple[DeviceAction | None, int]:
-        """The last action on the pin, None for PWM that a restart of the board ended; and the number of the device's
-        last change."""
+        """The last action on the pin, None where a program that drives it came since, or a restart of the board ended
+        its PWM; and the number of the device's last change."""
         subject = subject_of(SetLevel(pin, 0))
         history = await self._change_log.changes(device.device_id, _LOOK_BACK)
         seen = history[0].change_id if history else 0
-        last = next((c for c in history if c.state == "done" and c.subject == subject), None)
-        if last is None or not isinstance(last.forward, SetPwm):
-            return last.forward if last is not None else None, seen
+        done = (c for c in history if c.state == "done")
+        last = next((c for c in done if c.subject == subject or _drives(c.forward, pin)), None)
+        if last is None or last.subject != subject:
+            return None, seen
+        if not isinstance(last.forward, SetPwm):
+            return last.forward, seen
         boot_ms = await booted_ms(device, self._change_log.now_ms)
         return last.forward if boot_ms is None or boot_ms <= last.at_ms else None, seen
+
+
+def _drives(action: DeviceAction, pin: int) -> bool:
+    return isinstance(action, PutApp | StartApp | StopApp) and pin in action.version.pins
 
 
 async def _once_free(act: Callable[[], Awaitable[PinChange]]) -> PinChange:

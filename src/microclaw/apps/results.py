@@ -198,6 +198,8 @@ class AppWithSource(AppFacts, frozen=True, kw_only=True):
             shown["entry"] = f"{self.origin.entry} {self.origin.version}, from {self.origin.catalog}"
         if self.runs is not None:
             shown |= {"runs": self.runs, "": self.runs.text}
+        if self.proof is not None:
+            shown["proof"] = self.proof["proof"]
         found = [f"{name:<12} {value}" for name, value in shown.items() if value is not None]
         return [*found, "", self.source] if self.source else found
 

@@ -134,4 +134,4 @@ def examples_of(name: str, command: Any) -> list[str]:
     if not own and isinstance(command, click.Group):
         shown = (examples_of(f"{name} {below}", one) for below, one in command.commands.items() if not one.hidden)
         return [lines[0] for lines in shown if lines][:FROM_GROUP]
-    return [line if "microclaw " in line else f"microclaw {line}" for line in own]
+    return [f"microclaw {line}" for line in own]

@@ -127,7 +127,8 @@ def _device_fact(at: Context) -> Decision:
     facts: Mapping[str, object] = told_facts if isinstance(told_facts, dict) else {}
     if field is None:
         skipped = ("success", "device", "facts", "evidence", "message")
-        known = {key: value for key, value in found.fields.items() if key not in skipped} | dict(facts)
+        plain = {key: value for key, value in found.fields.items() if not isinstance(value, dict)}
+        known = {key: value for key, value in plain.items() if key not in skipped} | dict(facts)
         shown = ", ".join(f"{key} {value}" for key, value in list(known.items())[:_MAX_FACTS])
         note = f" {capital(str(found.fields['message']))}." if "message" in found.fields else ""
         return Say(f"{found.device}: {shown}.{note}")

@@ -199,8 +199,10 @@ def _remove_on_pin(at: Context, there: Listing) -> Decision:
 
 def _remove_all(at: Context, there: Listing) -> Decision:
     meant = [*there.apps, *there.missing]
+    if _keeps(at):  # undo would begin what has ended once more
+        meant = [app for app in meant if app.get("state") != "ended"]
     if not meant:
-        return Say(f"{there}: there is nothing to remove.")
+        return Say(f"{there}: there is nothing to {'stop' if _keeps(at) else 'remove'}.")
     if at.parse.confirmed or _gone(at):
         return _remove_each(at, meant)
     words = f"stop {_names(meant)} on {there.device}" if _keeps(at) else f"remove {_names(meant)} from {there.device}"

@@ -146,8 +146,8 @@ class SentenceReader(Struct):
     def _by_template(self, text: str, named: KnownDevice | None, said: str) -> Context | Say:
         parse = english().parse(text)
         if said_yes(self.said) or said_no(self.said):
-            waits = "Nothing waits for a yes" if said_yes(self.said) else "There is nothing to undo"
-            return Say(f"{waits} in this chat.", NOTHING_WAITS, refers=True)
+            word = "yes" if said_yes(self.said) else "no"
+            return Say(f"Nothing waits for a {word} in this chat.", NOTHING_WAITS, refers=True)
         if (unknown := unknown_device(self.said, parse, self.known)) is not None:
             return unknown
         if parse is None:

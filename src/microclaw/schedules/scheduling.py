@@ -76,7 +76,7 @@ class Scheduling(Struct, frozen=True):
                 permission = Permission.RISKY
         due_ms = next_due(timing, self.book.now_ms())
         limit = self.runner.wakes_an_hour
-        if isinstance(deed, Prompt) and is_due_more_often(timing, limit, due_ms):
+        if isinstance(deed, Prompt) and not self.offline and is_due_more_often(timing, limit, due_ms):
             warning = f"it is paused when schedules ask a model more than {limit} times an hour"
         if due_ms is not None:
             lines.insert(0, f"first time: {self.shown(due_ms, asked.timezone)}")
@@ -151,4 +151,6 @@ class Scheduling(Struct, frozen=True):
                 nothing if decided.code is None else decided.text,
                 next_step=decided.next_step or "say what to do, as in: turn on pin 4",
             )
+        if device is None and self.offline and scene.meant is not None:  # a board that joins later is not meant
+            device = scene.meant.name
         return Prompt(words), words[:MAX_WHAT_CHARS], device

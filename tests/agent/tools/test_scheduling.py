@@ -116,10 +116,12 @@ async def test_a_sentence_that_needs_no_model_becomes_one_call_and_another_one_w
     assert (kept.person_id, kept.channel, kept.chat_id, kept.device) == ("owner", "test", "c1", "virtual-1")
     _, told = await desk.call("schedule-add", {"when": "in 20 minutes", "do": "blink pin 2", "device": "lamp"})
     assert isinstance((await desk.book.get(told["schedule"])).deed, Prompt)
+    _, told = await desk.call("schedule-add", {"when": "in 20 minutes", "do": "blink pin 2"})
+    assert (await desk.book.get(told["schedule"])).device == "virtual-1", "also when a second board joins"
     assert desk.asked == []
     desk.boards.known.remove(desk.boards.get("lamp"))
     _, listed = await desk.call("schedule-list", {})
-    assert [one["problem"] is None for one in listed["schedules"]] == [True, False], "its device is gone"
+    assert [one["problem"] is None for one in listed["schedules"]] == [True, False, True], "its device is gone"
 
 
 async def test_what_is_risky_is_asked_for_when_it_is_made(desk: Desk) -> None:
@@ -164,7 +166,7 @@ async def test_what_is_wrong_is_refused_when_it_is_made(desk: Desk, asked: dict[
         ({"tool": "gpio-set", "arguments": {"pin": 2}}, True),
         ({"tool": "gpio-set", "arguments": {"pin": 4}}, False),
         ({"when": "every 30 minutes", "do": "blink pin 2"}, False),
-        ({"when": "every 20 minutes", "do": "blink pin 2"}, True),  # it asks a model too often
+        ({"when": "every 20 minutes", "do": "blink pin 2"}, False),  # no model is asked
     ],
 )
 async def test_one_that_will_not_do_what_it_should_says_so(desk: Desk, asked: dict[str, Any], warns: bool) -> None:
