@@ -20,7 +20,7 @@ from microclaw.transports.virtual_board import SCHEME as CONTROL_SCHEME
 from microclaw.transports.virtual_board import VirtualBoardTransport
 from microclaw.transports.wasmachine import SCHEME as WASMACHINE_SCHEME
 
-START_TIMEOUT_S: Final = 10.0
+START_TIMEOUT_S: Final = 30.0
 STOP_TIMEOUT_S: Final = 3.0
 _HOST: Final = "127.0.0.1"  # where a board listens
 _MAX_STDERR_LINES: Final = 200
