@@ -57,7 +57,8 @@ def voice(stage: Stage) -> Rows:
     heard = client.get("/v1/voice")
     if heard["state"] == "off" or heard["problem"]:
         raise DemoFailed(f"the host does not speak: {heard['problem']}; next: microclaw voice setup")
-    yield "host", f"ready in {took_s:.1f} s   hears with {heard['asr']}, speaks with {heard['tts']}"
+    first = {one["role"]: one["name"] for one in reversed(heard["engines"])}
+    yield "host", f"ready in {took_s:.1f} s   hears with {first['asr']}, speaks with {first['tts']}"
     (name,) = stage.join(client)
     board = stage.board(name)
     stage.until(lambda: board.ask(control.Link()).state == "connected", "the board is not linked")

@@ -7,12 +7,12 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias, TypeVar
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from microclaw.errors import PermissionRefused
 from microclaw.operations.operation import Call, Effect, Option, Permission, operation
 from microclaw.operations.result import Listing, Result, filled
-from microclaw.store.tasks import OPEN, FileRow, TaskEnding, TaskLanguage, TaskState
+from microclaw.store.tasks import OPEN, TaskEnding, TaskLanguage, TaskState
 from microclaw.text import format_duration
 
 if TYPE_CHECKING:
@@ -26,6 +26,14 @@ class Tasks(Struct, frozen=True):
 
     service: TaskService
     roles: Roles
+
+
+class TaskFile(Struct, frozen=True):
+    """A file that a task left: `name` is relative, with / between folders."""
+
+    name: str
+    size_bytes: int
+    media_type: str
 
 
 class TaskFacts(
@@ -50,7 +58,7 @@ class TaskFacts(
     code_bytes: int
     code_sha256: str
     inputs: tuple[str, ...]
-    files: tuple[FileRow, ...]
+    files: tuple[TaskFile, ...]
     refused: dict[str, str]
     allow: str | None
     limits: dict[str, float]
@@ -229,4 +237,5 @@ async def _check_sees(tasks: Tasks, call: Call, number: int) -> None:
 
 def facts(kind: type[_Facts], row: TaskRow, **more: Any) -> _Facts:
     more |= {"exited": row.exit_code, "ending": row.ending or None, "reason": row.reason or None}
-    return filled(kind, row, refused=dict(row.refused), limits=json.loads(row.limits), **more)
+    files = tuple(TaskFile(*structs.astuple(one)) for one in row.files)
+    return filled(kind, row, files=files, refused=dict(row.refused), limits=json.loads(row.limits), **more)
