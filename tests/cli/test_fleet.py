@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.cli.conftest import Ran, Run, run_here
-from tests.stories.conftest import BLINK, Host, running_host
+from tests.stories.conftest import BLINK, Host, running_host, until
 
 from microclaw.apps import operations as programs
 from microclaw.cli.fleet_file import FleetFile
@@ -104,7 +104,7 @@ def test_another_hosts_program_is_neither_pruned_nor_replaced(boards: Host, ask:
         file.write_text("programs:\n  - {file: blink.c, name: theirs, devices: [virtual-1]}\n")
         assert ask("fleet", "apply", "-f", str(file), "-y").code == 1
     finally:
-        assert ask("app", "uninstall", "theirs", "-d", address).code == 0
+        until(lambda: ask("app", "uninstall", "theirs", "-d", address).code == 0)  # the host may be talking to it
 
 
 def test_an_export_applied_again_is_no_difference(ask: Run, work: Path) -> None:

@@ -206,7 +206,7 @@ async def test_a_cancelled_end_of_a_process_leaves_none() -> None:
     await asyncio.sleep(0)
     ending.cancel()
     await asyncio.wait((ending,))
-    assert await process.wait() == -signal.SIGKILL
+    assert await process.wait() in (-signal.SIGKILL, 255)  # asyncio's number where another thread saw its end first
 
 
 async def test_leaving_ends_every_process_even_a_stubborn_one(tmp_path: Path) -> None:

@@ -105,13 +105,13 @@ def test_events_are_bounded_by_the_hour_as_each_is_written_to_the_flash(micropyt
         async def main(E):
             mqtt = E.module("microclaw").mqtt
             E.print([mqtt.publish("t", n) for n in range(6)])
-            await E.sleep_ms(400)
+            await E.sleep_ms(2000)
             E.print([mqtt.publish("t", n) for n in range(40)].count(True))
         """,
     )
     (first, later), count = micropython.run("""
         import runner as runners
-        runners.COLLECT_MS = 100
+        runners.COLLECT_MS = 500
         async def main():
             runner = new_runner()
             runner.events = 4
