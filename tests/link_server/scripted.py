@@ -36,7 +36,7 @@ from microclaw.wire.link.messages import (
 from microclaw.wire.link.sequence import InboxCursor
 from microclaw.wire.link.session import LinkSession
 
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 _GOES_ON = (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.PING, aiohttp.WSMsgType.PONG)
 CAPABILITIES = (
     "gpio.set", "gpio.get", "device.info", "device.restart",
