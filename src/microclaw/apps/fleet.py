@@ -257,9 +257,8 @@ def _row(
         limits = fit_limits(device.board, fit_claim(image, request.heap_bytes), request.timers)
     except MicroclawError as exc:
         return FleetRow(device, structs.replace(found, act="refused", error=failure_of(exc)))
-    row = FleetRow(device, found, structs.replace(request, device=device.device_id), image.pins).changed(
-        sha256=image.sha256
-    )
+    request = structs.replace(request, device=device.device_id)
+    row = FleetRow(device, found, request, image.pins).changed(sha256=image.sha256)
     if there is None or there.version is None:
         return row
     differs = _differences(there.version, image, limits, request)

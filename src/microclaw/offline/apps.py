@@ -198,14 +198,14 @@ def _remove_on_pin(at: Context, there: Listing) -> Decision:
 
 
 def _remove_all(at: Context, there: Listing) -> Decision:
-    meant = [*there.apps, *there.missing]
-    if _keeps(at):  # undo would begin what has ended once more
+    meant, stops = [*there.apps, *there.missing], _keeps(at)
+    if stops:  # undo would begin what has ended once more
         meant = [app for app in meant if app.get("state") != "ended"]
     if not meant:
-        return Say(f"{there}: there is nothing to {'stop' if _keeps(at) else 'remove'}.")
+        return Say(f"{there}: there is nothing to {'stop' if stops else 'remove'}.")
     if at.parse.confirmed or _gone(at):
         return _remove_each(at, meant)
-    words = f"stop {_names(meant)} on {there.device}" if _keeps(at) else f"remove {_names(meant)} from {there.device}"
+    words = f"stop {_names(meant)} on {there.device}" if stops else f"remove {_names(meant)} from {there.device}"
     return Say(f"That {words.replace(' ', 's ', 1)}. Say yes to do it.", "confirm", f"yes, {words}", "confirmed")
 
 

@@ -144,10 +144,10 @@ class SentenceReader(Struct):
         return self._reading(found, there, named=there is not None, said=text, refers=True)
 
     def _by_template(self, text: str, named: KnownDevice | None, said: str) -> Context | Say:
-        parse = english().parse(text)
-        if said_yes(self.said) or said_no(self.said):
-            word = "yes" if said_yes(self.said) else "no"
+        if (is_yes := said_yes(self.said)) or said_no(self.said):
+            word = "yes" if is_yes else "no"
             return Say(f"Nothing waits for a {word} in this chat.", NOTHING_WAITS, refers=True)
+        parse = english().parse(text)
         if (unknown := unknown_device(self.said, parse, self.known)) is not None:
             return unknown
         if parse is None:
@@ -167,7 +167,9 @@ def _not_understood(text: str) -> Context | Say:
     examples = english().nearest(text)
     shown = numbered(examples) if len(examples) > 1 else "".join(examples)
     meant = f"Did you mean: {shown}?" if examples else "Ask: what can you do."
-    of_act = not re.search(r"\d", text) and (_OF_IT.match(text) or not english().nearest(text, least=REMOTE))
+    of_act = not re.search(r"\d", text) and (
+        _OF_IT.match(text) or not (examples or english().nearest(text, least=REMOTE))
+    )
     text = f"I did not understand that, so I did nothing. {meant}"
     return Say(text, "not_understood", ADD_A_MODEL, suggested=examples, refers=bool(of_act))
 

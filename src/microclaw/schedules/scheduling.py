@@ -141,16 +141,15 @@ class Scheduling(Struct, frozen=True):
         words = (asked.do or "").strip()
         from microclaw.offline.dialogue import one_call  # loaded after the host's start
 
+        there = device or (scene.meant.name if scene.meant else None)  # a board that joins later is not meant
         decided = one_call(words, scene)
         if isinstance(decided, Act):
             act = ToolAct(decided.tool, json.dumps(decided.arguments, ensure_ascii=False))
-            return act, words[:MAX_WHAT_CHARS], device or (scene.meant.name if scene.meant else None)
+            return act, words[:MAX_WHAT_CHARS], there
         if isinstance(decided, Say) and self.offline:  # without a code it would be answered, and nothing done
             nothing = f"no model is set, and without one {words[:60]!r} does nothing"
             raise ScheduleRefused(
                 nothing if decided.code is None else decided.text,
                 next_step=decided.next_step or "say what to do, as in: turn on pin 4",
             )
-        if device is None and self.offline and scene.meant is not None:  # a board that joins later is not meant
-            device = scene.meant.name
-        return Prompt(words), words[:MAX_WHAT_CHARS], device
+        return Prompt(words), words[:MAX_WHAT_CHARS], there if self.offline else device

@@ -98,12 +98,7 @@ class RolloutTable(Table):
             return False
         update(sql, "rollouts", {"rollout_id": rollout_id}, **asdict(now))
         for device in rows:
-            update(
-                sql,
-                "rollout_devices",
-                {"rollout_id": rollout_id, "device_id": device.device_id},
-                **asdict(device),
-            )
+            update(sql, "rollout_devices", {"rollout_id": rollout_id, "device_id": device.device_id}, **asdict(device))
         return True
 
 

@@ -52,11 +52,14 @@ class SignInTable(CredentialTable[SignIn]):
 
 
 class PasswordRow(Struct, frozen=True):
-    """`hash` in the PHC string format, with its salt and parameters."""
+    """`hash` in the PHC string format, with its salt and parameters; its repr has none, as a log may have that."""
 
     person_id: str
     hash: str
     set_ms: int
+
+    def __repr__(self) -> str:
+        return f"PasswordRow({self.person_id!r}, set_ms={self.set_ms})"
 
 
 class PasswordTable(RowTable[PasswordRow]):

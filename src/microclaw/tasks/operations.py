@@ -12,7 +12,7 @@ from msgspec import Meta, Struct, structs
 from microclaw.errors import PermissionRefused
 from microclaw.operations.operation import Call, Effect, Option, Permission, operation
 from microclaw.operations.result import Listing, Result, filled
-from microclaw.store.tasks import OPEN, TaskEnding, TaskLanguage, TaskState
+from microclaw.store.tasks import OPEN, FileRow, TaskEnding, TaskLanguage, TaskState
 from microclaw.text import format_duration
 
 if TYPE_CHECKING:
@@ -28,12 +28,8 @@ class Tasks(Struct, frozen=True):
     roles: Roles
 
 
-class TaskFile(Struct, frozen=True):
-    """A file that a task left: `name` is relative, with / between folders."""
-
-    name: str
-    size_bytes: int
-    media_type: str
+class TaskFile(FileRow, frozen=True, array_like=False):
+    """A file that a task left, as an object."""
 
 
 class TaskFacts(
