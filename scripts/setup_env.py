@@ -27,6 +27,7 @@ def main():
     parser.add_argument("--venv", default=".venv", help="where the environment goes (default: .venv)")
     parser.add_argument("--lock", default="requirements.lock", help="the lock file with hashes")
     parser.add_argument("--wheel", help="install this wheel instead of the checkout")
+    parser.add_argument("--compile", action="store_true", help="compile it now: who runs it may not write there")
     options = parser.parse_args()
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     if sys.version_info < OLDEST:
@@ -51,7 +52,8 @@ def main():
         install_build_tools(python, Path(tools))
         install_locked(python, ROOT / options.lock, Path(tools))
         install_project(python, project, Path(tools))
-    compile_modules(python)
+    if options.compile:
+        run_quietly([python, "-m", "compileall", "-q", "-j", "0", venv / "lib"])  # some files are of other versions
     build_c_library(python)
     stamp.write_text(wanted)
     took = time.monotonic() - started
@@ -94,7 +96,7 @@ def run_quietly(command, **more_environment):
 def install_build_tools(python, tools):
     """Install the build lock's packages in the folder `tools`: the environment does not keep them."""
     command = [python, "-m", "pip", "install", "-q", "--require-hashes", "--no-deps", "--only-binary", ":all:"]
-    command += ["--disable-pip-version-check", "--no-input", "--target", tools, "-r", ROOT / BUILD_LOCK]
+    command += ["--no-compile", "--disable-pip-version-check", "--no-input", "--target", tools, "-r", ROOT / BUILD_LOCK]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         print(done.stdout + done.stderr, file=sys.stderr)
@@ -162,14 +164,6 @@ def install_project(python, project, tools):
     if done.returncode != 0:
         print(done.stdout + done.stderr, file=sys.stderr)
         fail("the project itself could not be installed (pip's words are above)", "make clean, then run make again")
-
-
-def compile_modules(python):
-    """Compile what pip installed, on all cores; pip does it on one. Files that are no Python of this version stay."""
-    progress(0.95, "compiling")
-    folders = list((python.parent.parent / "lib").glob("python*/site-packages"))
-    subprocess.run([python, "-m", "compileall", "-qq", "-j", "0", *folders], stdout=subprocess.DEVNULL, check=False)
-    progress_end()
 
 
 def build_c_library(python):

@@ -1,6 +1,6 @@
 """Hosts and PostgreSQL are killed, paused, cut off and upgraded under load: nothing acknowledged is lost or done twice.
 
-MICROCLAW_CHAOS_S says for how long at least hosts and database are killed, MICROCLAW_CHAOS_SEED at which moments.
+MICROCLAW_CHAOS_S says for how long at least hosts and database are killed (make kills: ten minutes), MICROCLAW_CHAOS_SEED at which moments.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from microclaw.store.schema import VERSION
 from microclaw.wire.link.codec import decode
 from microclaw.wire.link.messages import Event
 
-CHAOS_S = float(os.environ.get("MICROCLAW_CHAOS_S", "60"))
+CHAOS_S = float(os.environ.get("MICROCLAW_CHAOS_S", "0"))
 SEED = int(os.environ.get("MICROCLAW_CHAOS_SEED", "7"))
-DEVICES, HOST_KILLS, DATABASE_KILLS = 30, 20, 10
+DEVICES, HOST_KILLS, DATABASE_KILLS = 20, 6, 3
 MOVED_S, SETTLED_S = 5.0, 120.0
 BREACHES: Final = {4400, 4401, 4403}
 # What a person sees of a host that was killed or has no database: no socket, half an answer, or a refusal.

@@ -53,8 +53,7 @@ def setup_voice(options: GlobalOptions, asr: tuple[str, ...], tts: tuple[str, ..
     if fetch is not None:
         from microclaw.voice.engines.whisper_models import fetch_model
 
-        options.say(f"fetching {fetch}")
-        fetch_model(fetch, settings.home, proxy=settings.proxy)
+        fetch_model(fetch, settings.home, options.say, proxy=settings.proxy)
         settings = replace(settings, voice=replace(settings.voice, whisper_model=fetch))
     states = asyncio.run(_states(settings))
     for state in states:

@@ -30,7 +30,7 @@ def listed(content: dict[str, bytes]) -> dict[str, Any]:
         if name == "model.bin":
             entry["lfs"] = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
         files.append(entry)
-    return {"siblings": files}
+    return {"siblings": files, "cardData": {"license": "mit"}}
 
 
 class Hub:
@@ -72,14 +72,19 @@ def hub() -> Iterator[Hub]:
 
 
 def test_a_model_is_fetched_whole(hub: Hub, tmp_path: Path) -> None:
-    folder = fetch_model("tiny.en", tmp_path, hub=hub.address)
+    said: list[str] = []
+    folder = fetch_model("tiny.en", tmp_path, said.append, hub=hub.address)
+    assert said[0].startswith("tiny.en: 1 MB from 127.0.0.1:")
+    assert said[0].endswith(", licence mit")
+    assert [line.split()[0] for line in said[1:]] == sorted((line.split()[0] for line in said[1:]), key=int)
+    assert said[-1] == "100 %"
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == CONTENT
     assert model_folder("tiny.en", tmp_path) == folder
     assert [one.name for one in models_folder(tmp_path).iterdir()] == ["tiny.en"]
 
 
 def test_what_is_not_whole_is_refused_and_leaves_the_model_that_was_there(hub: Hub, tmp_path: Path) -> None:
-    before = fetch_model("tiny.en", tmp_path, hub=hub.address)
+    before = fetch_model("tiny.en", tmp_path, print, hub=hub.address)
     huge = listed(CONTENT)
     huge["siblings"][2]["lfs"]["size"] = huge["siblings"][2]["size"] = 1 << 40
     model = CONTENT["model.bin"]
@@ -94,12 +99,12 @@ def test_what_is_not_whole_is_refused_and_leaves_the_model_that_was_there(hub: H
     for files, told in [*faults, (gone, hub.list)]:
         hub.send, hub.list = files, told
         with pytest.raises((ConfigError, VoiceError)):
-            fetch_model("tiny.en", tmp_path, hub=hub.address)
+            fetch_model("tiny.en", tmp_path, print, hub=hub.address)
         assert (before / "model.bin").read_bytes() == model
         assert [one.name for one in models_folder(tmp_path).iterdir()] == ["tiny.en"]
     hub.close()
     with pytest.raises(ConfigError):  # it cannot be reached
-        fetch_model("base.en", tmp_path, hub=hub.address)
+        fetch_model("base.en", tmp_path, print, hub=hub.address)
 
 
 def test_a_model_is_a_name_or_a_whole_path(tmp_path: Path) -> None:

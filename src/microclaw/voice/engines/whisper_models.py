@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -22,6 +22,7 @@ from msgspec import Meta, Struct
 from microclaw.config.forms import WHISPER_MODELS
 from microclaw.egress.destinations import Purpose
 from microclaw.errors import ConfigError, VoiceError
+from microclaw.text import clean_text
 
 if TYPE_CHECKING:
     from httpx2 import AsyncClient
@@ -58,7 +59,6 @@ def model_folder(model: str, home: Path) -> Path:
 
 
 class _LargeFile(Struct, frozen=True):
-    size: int
     sha256: str
 
 
@@ -69,21 +69,18 @@ class _HubFile(Struct, frozen=True, rename={"name": "rfilename", "git_sha1": "bl
     lfs: _LargeFile | None = None
     """The hub gives a better checksum for large files."""
 
-    def is_whole(self, path: Path) -> bool:
-        if self.lfs is None:  # git's checksum
-            data = path.read_bytes()
-            return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest() == self.git_sha1
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == self.lfs.sha256
 
-
-class _HubList(Struct, frozen=True):
+class _HubList(Struct, frozen=True, rename={"card": "cardData"}):
     siblings: list[_HubFile]
+    card: dict[str, object] = {}
 
 
-def fetch_model(name: str, home: Path, *, proxy: str | None = None, hub: str = HUB) -> Path:
+def fetch_model(
+    name: str, home: Path, said: Callable[[str], None], *, proxy: str | None = None, hub: str = HUB
+) -> Path:
     """Fetch one of WHISPER_MODELS; its folder. Each file is checked against the hub's checksum.
 
+    `said` is told the size and the licence, then each tenth that has come.
     Raises ConfigError or VoiceError; then nothing of it is left, and a model that was there before stays.
     """
     from httpx2 import HTTPError  # only who fetches needs it
@@ -93,31 +90,45 @@ def fetch_model(name: str, home: Path, *, proxy: str | None = None, hub: str = H
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True, mode=0o700)
-        asyncio.run(_fetch_files(name, partial, proxy, hub))
+        asyncio.run(_fetch_files(name, partial, said, proxy, hub))
         model_folder(str(partial), home)
         shutil.rmtree(target, ignore_errors=True)
         partial.rename(target)
     except (HTTPError, OSError) as exc:
-        step = (
-            f"check the network (proxy.url) and the disk, then the same again; or copy Systran/faster-whisper-{name} "
-            "into a folder and: microclaw config set voice.whisper_model FOLDER"
-        )
+        step = "check proxy.url and the disk, then the same again; or a folder of your own: docs/voice-engines.md"
         raise ConfigError(f"the model does not come from {urlsplit(hub).netloc}: {exc}", next_step=step) from exc
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return target
 
 
-async def _fetch_files(name: str, folder: Path, proxy: str | None, hub: str) -> None:
+async def _fetch_files(name: str, folder: Path, said: Callable[[str], None], proxy: str | None, hub: str) -> None:
     from microclaw.egress.http_door import http_client  # only who fetches needs it
 
     async with http_client(Purpose.DOWNLOAD, hub, timeout=WAIT_S, proxy=proxy, follow_redirects=True) as client:
-        for file in await _files(client, f"{hub}/api/models/Systran/faster-whisper-{name}?blobs=true"):
-            await _fetch(client, f"{hub}/Systran/faster-whisper-{name}/resolve/main/{file.name}", file, folder)
+        found = await _files(client, f"{hub}/api/models/Systran/faster-whisper-{name}?blobs=true")
+        total, come, tenths = sum(file.size for file in found.siblings), 0, 0
+        licence = clean_text(str(found.card.get("license", "unknown")), one_line=True, limit=40)
+        said(f"{name}: {total / 1e6:.0f} MB from {urlsplit(hub).netloc}, licence {licence}")
+        for file in found.siblings:
+            checksum = hashlib.sha256() if file.lfs else hashlib.sha1(b"blob %d\0" % file.size, usedforsecurity=False)
+            address = f"{hub}/Systran/faster-whisper-{name}/resolve/main/{file.name}"
+            with (folder / file.name).open("wb") as out:
+                async for piece in _body(client, address, file.size):
+                    out.write(piece)
+                    checksum.update(piece)
+                    come += len(piece)
+                    if come * 10 // total > tenths:
+                        tenths = come * 10 // total
+                        said(f"{tenths * 10} %")
+                out.flush()
+                os.fsync(out.fileno())
+            if checksum.hexdigest() != (file.lfs.sha256 if file.lfs else file.git_sha1):
+                raise ConfigError(f"{file.name} came damaged", next_step="the same command again")
 
 
-async def _files(client: AsyncClient, address: str) -> list[_HubFile]:
-    """The hub's list of the model's files."""
+async def _files(client: AsyncClient, address: str) -> _HubList:
+    """The hub's list of those of the model's files that are wanted."""
     try:
         text = b"".join([piece async for piece in _body(client, address, MAX_LIST_BYTES)])
         found = msgspec.json.decode(text, type=_HubList)
@@ -126,18 +137,7 @@ async def _files(client: AsyncClient, address: str) -> list[_HubFile]:
     wanted = [one for one in found.siblings if one.name in _WANTED]
     if sum(one.size for one in wanted) > MAX_MODEL_BYTES or len(wanted) > len(_WANTED):
         raise ConfigError(f"the hub's model has more than {MAX_MODEL_BYTES:,} bytes", next_step="try again later")
-    return wanted
-
-
-async def _fetch(client: AsyncClient, address: str, file: _HubFile, folder: Path) -> None:
-    path = folder / file.name
-    with path.open("wb") as out:
-        async for piece in _body(client, address, file.size):
-            out.write(piece)
-        out.flush()
-        os.fsync(out.fileno())
-    if path.stat().st_size != file.size or not file.is_whole(path):
-        raise ConfigError(f"{file.name} came damaged", next_step="the same command again")
+    return msgspec.structs.replace(found, siblings=wanted)
 
 
 async def _body(client: AsyncClient, address: str, limit_bytes: int) -> AsyncIterator[bytes]:
