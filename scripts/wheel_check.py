@@ -69,8 +69,8 @@ def make_tools() -> None:
     if stamp.is_file() and stamp.read_text() == TOOLS_LOCK.read_text():
         return
     setup_env.make_venv(TOOLS)
-    words = "-m pip install -q --require-hashes --no-deps --no-compile --disable-pip-version-check".split()
-    run([str(TOOLS / "bin/python"), *words, "-r", str(TOOLS_LOCK)], os.environ, ROOT)
+    pip = [str(TOOLS / "bin/python"), "-m", "pip", "install", "-q", "--no-compile", "--disable-pip-version-check"]
+    run([*pip, "--require-hashes", "--no-deps", "-r", str(TOOLS_LOCK)], os.environ, ROOT)
     stamp.write_text(TOOLS_LOCK.read_text())
 
 
