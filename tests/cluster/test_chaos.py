@@ -1,6 +1,7 @@
 """Hosts and PostgreSQL are killed, paused, cut off and upgraded under load: nothing acknowledged is lost or done twice.
 
-MICROCLAW_CHAOS_S says for how long at least hosts and database are killed (make kills: ten minutes), MICROCLAW_CHAOS_SEED at which moments.
+MICROCLAW_CHAOS_S says for how long at least hosts and database are killed (make kills: ten minutes),
+MICROCLAW_CHAOS_SEED at which moments.
 """
 
 from __future__ import annotations
