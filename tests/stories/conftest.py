@@ -8,16 +8,16 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import DEVNULL, PIPE
 from typing import Any, TypeVar
 
 import pytest
+from tests.forked import Forked
 
 from microclaw.apps import operations as programs
 from microclaw.apps.device_calls import call_device
@@ -67,29 +67,18 @@ def microclaw(
     home: Path, *words: str, stdin: str = "", timeout_s: float = TIMEOUT_S, environ: Mapping[str, str] | None = None
 ) -> Ran:
     """Run `microclaw WORDS` as a process, without a terminal."""
-    done = subprocess.run(
-        [sys.executable, "-m", "microclaw", *words],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=timeout_s,
-        env={**environ_of(home), **(environ or {})},
-        check=False,
-    )
-    return Ran(done.returncode, done.stdout, done.stderr)
+    env = {**environ_of(home), **(environ or {})}
+    with Forked(("microclaw", *words), stdin=PIPE, stdout=PIPE, stderr=PIPE, text=True, env=env) as process:
+        try:
+            out, err = process.communicate(stdin, timeout_s)
+        finally:
+            process.kill()
+    return Ran(process.returncode, out, err)
 
 
-def started(home: Path, *words: str, module: str = "microclaw") -> subprocess.Popen[str]:
+def started(home: Path, *words: str, module: str = "microclaw") -> Forked:
     """`microclaw WORDS` in the background, without a terminal."""
-    command = [sys.executable, "-m", module, *words]
-    return subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env=environ_of(home),
-    )
+    return Forked((module, *words), stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL, text=True, env=environ_of(home))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +87,7 @@ class Host:
 
     home: Path
     facts: dict[str, Any]
-    process: subprocess.Popen[str]
+    process: Forked
 
     def run(self, *words: str, stdin: str = "", timeout_s: float = TIMEOUT_S) -> Ran:
         """Run `microclaw WORDS` beside the host."""
@@ -131,18 +120,10 @@ class Host:
 @contextmanager
 def running_host(home: Path, *words: str) -> Iterator[Host]:
     """`microclaw --json up WORDS` on a free port, until the end of the block."""
-    command = [sys.executable, "-m", "microclaw", "--json", "up", "--port", "0", "--die-with-parent", *words]
-    log_file = home.with_name(f"{home.name}.stderr")
+    command = ("microclaw", "--json", "up", "--port", "0", "--die-with-parent", *words)
+    log_file, env = home.with_name(f"{home.name}.stderr"), environ_of(home)
     with log_file.open("a") as log:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            env=environ_of(home),
-            start_new_session=True,
-        )
+        process = Forked(command, stdin=DEVNULL, stdout=PIPE, stderr=log, text=True, env=env, start_new_session=True)
     assert process.stdout is not None
     try:
         facts = json.loads(process.stdout.readline() or "{}")
