@@ -29,7 +29,6 @@ from microclaw.apps.late_proof import Place, Tell
 from microclaw.apps.reconciler import Reconciler
 from microclaw.apps.silence import explain_silence
 from microclaw.apps.standing import Act
-from microclaw.apps.timed_runs import TimedRuns
 from microclaw.apps.trial import Trial, TrialOptions, Try, try_image
 from microclaw.apps.undo import Undo, UndoChoice, UndoReport
 from microclaw.auth.gate import Gate
@@ -268,12 +267,10 @@ class Lab:
         self.deferrals = Deferrals(
             self.installer, changes=self.changes, gate=Gate(), tell=lambda *note: self.tell(*note)
         )
-        self.timed_runs = TimedRuns(self.installer)
-        self.catalogue = Catalogue(devices=self.registry, change_log=self.change_log, runs_of=self.timed_runs.report)
+        self.catalogue = Catalogue(devices=self.registry, change_log=self.change_log)
         self.reconciler = Reconciler(
             self.installer,
             self.deferrals,
-            self.timed_runs,
             report=self.steps.append,
             alarm=lambda name, text: self.alarms.append((name, text)),
             now_ms=lambda: self.clock_ms,

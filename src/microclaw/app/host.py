@@ -273,7 +273,6 @@ async def running_host(
                 "schedules": agent.schedules.runner.take_up,
             }
             cluster.start_work(tasks, left_work, after=recovered)
-        tasks.start("runs at intervals", apps.timed_runs.run, after=recovered)
         tasks.start("warm up the model", model.warm_up)
         tasks.start("build the C library", lambda: build_glue(find_toolchain(), settings.cache))
         tasks.start("index what is remembered", agent.knowledge.search.refresh)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from msgspec import UNSET, Struct, UnsetType, convert, structs
 
 from microclaw.apps.results import DeferredFacts, Times
-from microclaw.apps.run_times import keeper_text
+from microclaw.apps.run_times import kept_text
 from microclaw.boards.firmware import described_text
 from microclaw.operations.result import Result
 from microclaw.wire.host_api import EvidenceObject
@@ -67,7 +67,7 @@ class AppAct(Result, frozen=True, kw_only=True):
     def later(cls, made: Deferral) -> Self:
         act, version = made.act, made.act.order.version
         trial: dict[str, Any] = {} if made.trial is None else {"trial": made.trial.to_json()}
-        times = "" if version is None or version.times is None else f". {keeper_text(version.times, version.kind)}"
+        times = "" if version is None or version.times is None else f". {kept_text(version.times)}"
         return cls(
             device=made.device_name,
             name=act.name,
@@ -139,7 +139,7 @@ class Deployed(AppAct, frozen=True, kw_only=True):
             cached=made.image.cached,
             trial=made.trial.to_json(),
             replaced=made.replaced,
-            times=Times.of(made.trial.times, made.image.kind),
+            times=Times.of(made.trial.times),
             proof=proof_of(made.expected) if made.trial.ok else made.trial.proof,
             expected=[one.to_json() for one in made.expected],
             **({} if made.former is None else {"former": made.former, "text": _upgrade_text(made, made.former)}),

@@ -37,7 +37,7 @@ from microclaw.apps.expectation_result import seen_on_board
 from microclaw.apps.firmware_fit import fit_claim, fit_limits
 from microclaw.apps.installer import Installation, Installer, check_room
 from microclaw.apps.late_proof import LateCheck
-from microclaw.apps.run_times import check_keeper, first_only_text, host_begins
+from microclaw.apps.run_times import check_times, first_only_text
 from microclaw.apps.stage_text import (
     RUNS_AGAIN,
     accept_text,
@@ -143,7 +143,7 @@ class Deployer:
         is_new = request.source is not None or request.wasm is not None
         stage: Stage = "check"
         try:
-            check_keeper(request.times, image.kind)
+            check_times(request.times, image.kind)
             heap_bytes, timers = fit_limits(board, fit_claim(image, request.heap_bytes), request.timers)
             request = replace(request, heap_bytes=heap_bytes, timers=timers)
             there_now = wanted if later is not None else await claiming(device, wanted)
@@ -159,11 +159,6 @@ class Deployer:
             await check_free(device, name, driven, claims, there_now)
             terms = (image.sha256, request.heap_bytes, request.timers, request.watchdog_ms)
             version = AppVersion(*terms, driven, claims, image.kind, request.origin, request.times)
-            if claims.forced and host_begins(image.kind, request.times):
-                raise DeployRejected(
-                    f"the trial of {name} failed: the host would have to force it again at each run",
-                    next_step="correct it, or leave out --every and --stop-after",
-                )
             if later is not None:
                 check_room(device, name, (), later)
             if request.approve is not None:
@@ -236,7 +231,7 @@ class Deployer:
         expected = seen_on_board(prepared.trial.expected, prepared.trial.expectations, found.evidence, found.pins)
         report(verification_step(found, device, name, expected))
         if prepared.request.times is not None:
-            report(Step("verify", first_only_text(prepared.request.times, image.kind)))
+            report(Step("verify", first_only_text(prepared.request.times)))
         elif found.agrees:
             self._look_later(prepared, installation, found, report)
         if prepared.version.claims.ended:

@@ -29,7 +29,7 @@ from microclaw.apps.change_log import (
     no_answer_tells,
 )
 from microclaw.apps.claims import pin_roles, unknown_pins_text
-from microclaw.apps.run_times import RunTimes, kept_by
+from microclaw.apps.run_times import RunTimes
 from microclaw.apps.standing import Standing, not_found, standing
 from microclaw.apps.verify import Baseline, take_baseline
 from microclaw.devices.calls import AppInstall, AppList, AppStates, AppUninstall, GpioGet
@@ -113,16 +113,11 @@ class Installer:
 
     def __init__(self, devices: Registry, change_log: ChangeLog) -> None:
         self.devices, self.change_log = devices, change_log
-        self.begun_ms: dict[tuple[str, str], int] = {}
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def holding(self, device: Device) -> asyncio.Lock:
         """`async with installer.holding(device)`: inside, nobody else changes the apps of the device."""
         return self._locks[device.device_id]
-
-    def note_begun(self, device: Device, name: str) -> None:
-        """A program was just begun there: `begun_ms` of its device and name, by the change log's clock."""
-        self.begun_ms[device.device_id, name] = self.change_log.now_ms()
 
     async def put(
         self,
@@ -167,7 +162,6 @@ class Installer:
             baseline = await take_baseline(device)
             started = time.perf_counter()
             await device.call(install_call(name, code, version))
-            self.note_begun(device, name)
         except MicroclawError as exc:
             if no_answer_tells(exc):
                 await self.change_log.leave_open(change_id)
@@ -305,7 +299,7 @@ async def _ended_in_the_way(there: Standing, pins: Collection[int] = ()) -> str 
 
 
 def install_call(name: str, code: bytes, version: AppVersion) -> AppInstall:
-    times = version.times if version.times is not None and kept_by(version.kind) == "board" else RunTimes()
+    times = version.times or RunTimes()
     terms = (version.heap_bytes, version.timers, version.watchdog_ms, version.kind)
     return AppInstall(name, code, *terms, times.every_ms, times.stop_after_ms)
 

@@ -20,7 +20,6 @@ from microclaw.apps.late_proof import LateProofs, Tell
 from microclaw.apps.reconciler import Reconciler
 from microclaw.apps.silence import explain_silence
 from microclaw.apps.source_log import SourceLog
-from microclaw.apps.timed_runs import TimedRuns
 from microclaw.apps.trial import Try, try_image
 from microclaw.apps.undo import Undo
 from microclaw.auth.gate import Gate
@@ -57,17 +56,15 @@ class Apps:
         self.changes = ProgramChanges(installer, self.deployer)
         self.direct_io = DirectIo(installer)
         self.deferrals = Deferrals(installer, changes=self.changes, gate=gate, tell=tell)
-        self.timed_runs = TimedRuns(installer, looks_after)
         self.reconciler = Reconciler(
             installer,
             self.deferrals,
-            self.timed_runs,
             report=_log_step,
             alarm=lambda name, text: publish(Alarm(name, now_ms(), "lost_again", text)),
             looks_after=looks_after,
         )
         self.undo = Undo(installer, changes=self.changes, direct_io=self.direct_io, gate=gate)
-        self.catalogue = Catalogue(devices=devices, change_log=change_log, runs_of=self.timed_runs.report)
+        self.catalogue = Catalogue(devices=devices, change_log=change_log)
         self.source_log = SourceLog(change_log)
         self.explorer = Explorer(installer, self.compile)
 

@@ -126,7 +126,7 @@ async def try_out(
     from microclaw.apps.expectation_text import parse_expectations
     from microclaw.apps.expectations import PinStimulus
     from microclaw.apps.firmware_fit import fit_claim, fit_limits
-    from microclaw.apps.run_times import check_keeper, run_times
+    from microclaw.apps.run_times import check_times, run_times
     from microclaw.apps.stage_text import built, check_text, fail
     from microclaw.apps.trial import TrialOptions
 
@@ -144,7 +144,7 @@ async def try_out(
                 expectations=None if expect is None else parse_expectations(expect),
                 times=run_times(every_ms, stop_after_ms),
             )
-            check_keeper(options.times, image.kind)
+            check_times(options.times, image.kind)
             call.report(Step("check", check_text(image, heap)))
         except MicroclawError as exc:
             fail(call.report, "check", exc)

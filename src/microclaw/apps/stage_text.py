@@ -13,7 +13,7 @@ from microclaw.apps.change_log import AppVersion
 from microclaw.apps.claims import unknown_pins_text
 from microclaw.apps.edge_comparison import Verification
 from microclaw.apps.expectation_result import ExpectationResult
-from microclaw.apps.run_times import keeper_text
+from microclaw.apps.run_times import kept_text
 from microclaw.apps.standing import Standing
 from microclaw.apps.trial import Trial
 from microclaw.apps.verdict import describe, seconds
@@ -145,7 +145,7 @@ def deployment_detail(
         *([f"warning: {unknown_pins}"] if unknown_pins else []),
         f"pins: {_numbers(pins)}{driven}" if pins else "pins: none",
         f"trial: {trial.summary()}",
-        *([f"runs: {keeper_text(version.times, version.kind)}"] if version.times else []),
+        *([f"runs: {kept_text(version.times)}"] if version.times else []),
         *([f"runs in the trial: {line}"] if (line := trial.runs_line()) else []),
         *_timeline(trial),
         *(f"warning: {warning}" for warning in trial.warnings),

@@ -1,7 +1,7 @@
 """One run of a program on a throw-away virtual board, from its installation to the record. Judges nothing.
 
-Programs of the kind py that run at times are begun and stopped by the board itself; those of the kind wasm from here,
-as the host does it for a real board (timed_runs.py). One class, as all of it reads and moves the same board.
+A program that runs at times is begun and stopped by the board itself. One class, as all of it reads and moves the same
+board.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from itertools import chain, repeat
 from typing import Final
 
@@ -21,11 +20,11 @@ from microclaw.apps.board_events import TRAP_SAYS, BoardEvents, led_changes
 from microclaw.apps.building import ProgramImage
 from microclaw.apps.expectations import AdcStimulus, PinStimulus, SensorStimulus, Stimulus
 from microclaw.apps.record import Record
-from microclaw.apps.run_times import RunReport, RunTimes, acts_later, kept_by
+from microclaw.apps.run_times import RunReport, RunTimes
 from microclaw.apps.trial_plan import Run, levels_over_time, shifted
-from microclaw.apps.verdict import SHIM_SAYS, describe
-from microclaw.devices.calls import NEWEST, AppInstall, AppUninstall, PwmChange
-from microclaw.errors import AppNotFound, CallRejected, DeviceTimeout, DeviceUnreachable
+from microclaw.apps.verdict import describe
+from microclaw.devices.calls import NEWEST, AppInstall, PwmChange
+from microclaw.errors import CallRejected, DeviceTimeout, DeviceUnreachable
 from microclaw.text import count_text, format_duration
 from microclaw.virtual_boards.trial_board import TrialBoard
 from microclaw.wire.board_control import MAX_ADVANCE_MS
@@ -67,10 +66,8 @@ class BoardRun:
 
     def __init__(self, board: TrialBoard, image: ProgramImage, run: Run) -> None:
         self._board, self._control, self._run, self._name = board, board.control, run, image.name
-        self._install = AppInstall(image.name, image.code, run.heap_bytes, run.timers, run.watchdog_ms, image.kind)
-        if run.times is not None and kept_by(image.kind) == "board":
-            every_ms, stop_after_ms = run.times.every_ms, run.times.stop_after_ms
-            self._install = structs.replace(self._install, every_ms=every_ms, stop_after_ms=stop_after_ms)
+        times, terms = run.times or RunTimes(), (run.heap_bytes, run.timers, run.watchdog_ms, image.kind)
+        self._install = AppInstall(image.name, image.code, *terms, times.every_ms, times.stop_after_ms)
         self._events = BoardEvents(self._control)
         self._start_ms = self._passed_ms = 0.0
         self._late: tuple[PinStimulus, ...] = ()
@@ -81,7 +78,6 @@ class BoardRun:
         self._unfinished: str | None = None
         self._runs: RunReport | None = None
         self._run_pins: dict[int, PinRow] = {}  # while a run of several went on
-        self._run_row: AppRow | None = None
 
     async def record(self) -> Record:
         """Install the program through the real protocol, let the board's time run, and read what it recorded."""
@@ -164,10 +160,8 @@ class BoardRun:
 
     async def _let_run(self) -> None:
         run, began = self._run, time.perf_counter()
-        if run.times is not None and kept_by(self._install.kind) == "host":
-            await self._let_host_runs_pass(run.times)
-        elif run.times is not None:
-            await self._let_board_runs_pass(run.times)
+        if run.times is not None:
+            await self._let_runs_pass(run.times)
         elif await self._let_pass(run.for_ms):
             took_s = time.perf_counter() - began
             await (self._soak(took_s) if run.soak_ms else self._see_slow_pins(took_s))
@@ -320,7 +314,7 @@ class BoardRun:
         texts = [one.text for one in (await self._control.log(self._events.first_line)).lines]
         return next((one.removeprefix(TRAP_SAYS) for one in texts if one.startswith(TRAP_SAYS)), row.error)
 
-    async def _let_board_runs_pass(self, times: RunTimes) -> None:
+    async def _let_runs_pass(self, times: RunTimes) -> None:
         for_ms = self._run.for_ms
         look_ms = min(float(times.stop_after_ms or for_ms) - 1.0, for_ms)  # its pins, before they are released
         if not await self._let_pass(look_ms):
@@ -331,64 +325,10 @@ class BoardRun:
                 runs=row.runs, missed=row.missed, last_how=row.last_how, last_took_ms=row.last_took_ms
             )
 
-    async def _let_host_runs_pass(self, times: RunTimes) -> None:
-        """Begin and stop runs from here; the first one has begun."""
-        origin_ms = (await self._control.info()).now_ms
-        seen, began_ms, is_there, has_ended = RunReport(runs=1), 0.0, True, False
-        next_ms, for_ms = float(times.every_ms or math.inf), self._run.for_ms
-        while self._passed_ms < for_ms:
-            stop_ms = began_ms + (times.stop_after_ms or math.inf) if is_there else math.inf
-            at_ms = min(stop_ms, next_ms, for_ms)
-            if at_ms > self._passed_ms and not await self._let_pass(at_ms - self._passed_ms):
-                return
-            self._passed_ms = at_ms
-            if is_there and (end := await self._run_end(origin_ms + began_ms)) is not None and not has_ended:
-                has_ended, seen = True, structs.replace(seen, last_how=end[0], last_took_ms=end[1])
-            self._runs = seen
-            if at_ms >= for_ms or (self._run_row is not None and self._run_row.error is not None):
-                break
-            is_missed = at_ms == next_ms and is_there and not has_ended and at_ms != stop_ms
-            if at_ms == stop_ms and not has_ended:
-                has_ended = True
-                seen = structs.replace(seen, last_how="stopped", last_took_ms=round(at_ms - began_ms))
-            if is_missed:
-                seen = structs.replace(seen, missed=seen.missed + 1)
-            elif is_there:
-                with suppress(AppNotFound):
-                    await self._board.wasmachine.call(AppUninstall(self._name), self._run.host_s)
-                is_there = False
-            if at_ms == next_ms:
-                next_ms += float(times.every_ms or math.inf)
-                if not is_missed:
-                    await self._board.install(self._install, self._run.host_s)
-                    seen, began_ms = structs.replace(seen, runs=seen.runs + 1), at_ms
-                    is_there, has_ended = True, False
-            self._runs = seen
-
-    async def _run_end(self, since_ms: float) -> tuple[str, int | None] | None:
-        """Read what the board shows of the run that is there; how it ended by itself and after how long, if it has."""
-        row, pins = await self._row(), await self._control.pins()
-        if row is None:
-            return None
-        if self._run_row is None or self._run_row.error is None:
-            self._run_row = row
-        self._run_pins |= {pin.pin: pin for pin in pins if pin.app == self._name}
-        said = [
-            one
-            for one in self._events.lines
-            if one.app == self._name and one.t_ms >= since_ms and SHIM_SAYS in one.text
-        ]
-        is_over = row.state in ("returned", "exited", "trapped") or row.kind_of_end is not None
-        if not (said or is_over or not acts_later(self._install.code)):
-            return None
-        how = "trapped" if row.error is not None else "returned"
-        return how, round(said[0].t_ms - since_ms) if said else None
-
     async def _read_record(self) -> Record:
         """Read the board's record since the installation, and its console."""
         run, name, start_ms = self._run, self._name, self._start_ms
         row = await self._row()
-        row = self._run_row if row is None or (self._run_row and self._run_row.error) else row
         rows = await self._control.pins()
         await self._events.read()
         kept = self._kept_roles(rows)

@@ -13,7 +13,7 @@ from microclaw.apps.building import ProgramImage, cached_compiler
 from microclaw.apps.expectation_result import NO_EXPECTATION
 from microclaw.apps.expectation_text import parse_expectations
 from microclaw.apps.firmware_fit import fit_limits
-from microclaw.apps.run_times import check_keeper, run_times
+from microclaw.apps.run_times import check_times, run_times
 from microclaw.apps.stage_text import check_text, compile_text
 from microclaw.apps.trial import Trial, TrialOptions, try_image
 from microclaw.apps.trial_plan import parse_duration_ms, parse_input
@@ -50,7 +50,7 @@ def try_program(
         times=times,
     )
     image = build_program(options, values, board)
-    check_keeper(times, image.kind)
+    check_times(times, image.kind)
     trial = try_built(options, image, board, trial_options)
     if not options.wrote_json("try", {**trial.to_json(), "diagnostics": [one.to_json() for one in image.warnings]}):
         _show_trial(options.terminal(), trial)
