@@ -17,6 +17,8 @@ from microclaw.apps.building import (
     ReadModule,
     check_app_name,
     check_kind,
+    fit_claim,
+    fit_limits,
     in_source_lines,
     read_image,
     stored_program,
@@ -34,7 +36,6 @@ from microclaw.apps.deployment import (
 )
 from microclaw.apps.edge_comparison import Verification
 from microclaw.apps.expectation_result import seen_on_board
-from microclaw.apps.firmware_fit import fit_claim, fit_limits
 from microclaw.apps.installer import Installation, Installer, check_room
 from microclaw.apps.late_proof import LateCheck
 from microclaw.apps.run_times import check_times, first_only_text

@@ -14,13 +14,12 @@ from msgspec import UNSET, Struct, json, structs
 
 from microclaw.apps.act_results import Deployed, Removed
 from microclaw.apps.acting import defer, perform
-from microclaw.apps.building import ProgramImage, check_app_name, check_kind, read_image
+from microclaw.apps.building import ProgramImage, check_app_name, check_kind, fit_claim, fit_limits, read_image
 from microclaw.apps.catalogue import AppListing
 from microclaw.apps.change_log import AppVersion
 from microclaw.apps.claims import pin_roles
 from microclaw.apps.deferring import away
 from microclaw.apps.deployment import ChangeRequest
-from microclaw.apps.firmware_fit import fit_claim, fit_limits
 from microclaw.apps.many import on_each
 from microclaw.apps.parts import Apps
 from microclaw.apps.results import AppCondition

@@ -76,10 +76,6 @@ async def _outcome(device: Device, change_log: ChangeLog, change: Change) -> tup
         case SetLevel(pin=pin, level=level):
             is_set = device.supports(GpioGet.method) and (await device.call(GpioGet(pin), wait=False)).level == level
             return is_set, f"pin {pin} {'is' if is_set else 'is not'} at {level}"
-        case RemoveApp(name=name) if change.kind == "app.explore":  # a host died and left its explorer there
-            with suppress(AppNotFound):
-                await device.call(AppUninstall(name), wait=False)
-            return True, f"{name} is off {device.name}"
     name = forward.name
     is_listed = name in {app.name for app in await device.call(AppList(), wait=False)}
     if not (is_listed and isinstance(forward, PutApp) and isinstance(before, PutApp)):

@@ -14,7 +14,6 @@ from microclaw.apps.changes import ProgramChanges
 from microclaw.apps.deferring import Deferrals
 from microclaw.apps.deploy import Deployer
 from microclaw.apps.direct_io import DirectIo
-from microclaw.apps.explorer import Explorer
 from microclaw.apps.installer import Installer
 from microclaw.apps.late_proof import LateProofs, Tell
 from microclaw.apps.reconciler import Reconciler
@@ -66,7 +65,6 @@ class Apps:
         self.undo = Undo(installer, changes=self.changes, direct_io=self.direct_io, gate=gate)
         self.catalogue = Catalogue(devices=devices, change_log=change_log)
         self.source_log = SourceLog(change_log)
-        self.explorer = Explorer(installer, self.compile)
 
 
 def local_zone(settings: Settings) -> tzinfo | None:

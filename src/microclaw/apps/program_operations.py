@@ -76,7 +76,7 @@ async def check(
     heap_bytes: Heap = DEFAULT_HEAP_BYTES,
 ) -> CheckedProgram:
     """Check a program, before anything is done."""
-    from microclaw.apps.firmware_fit import fit_claim
+    from microclaw.apps.building import fit_claim
     from microclaw.apps.stage_text import check_text
 
     profile, build = _building(workshop, call, device, board)
@@ -123,9 +123,9 @@ async def try_out(
     stop_after_ms: Annotated[Whole | None, Meta(description="Of each run.")] = None,
 ) -> dict[str, Any]:
     """Build, check and try a program on a throw-away virtual board: `ok`, `edges`, `log`, `evidence`, and `error`."""
+    from microclaw.apps.building import fit_claim, fit_limits
     from microclaw.apps.expectation_text import parse_expectations
     from microclaw.apps.expectations import PinStimulus
-    from microclaw.apps.firmware_fit import fit_claim, fit_limits
     from microclaw.apps.run_times import check_times, run_times
     from microclaw.apps.stage_text import built, check_text, fail
     from microclaw.apps.trial import TrialOptions

@@ -23,10 +23,9 @@ from microclaw.apps.aged_board import (
     runs_across_the_wrap,
     uptime_line,
 )
-from microclaw.apps.building import ProgramImage
+from microclaw.apps.building import ProgramImage, fit_claim
 from microclaw.apps.expectation_result import ExpectationResult, evaluate, failure, proof_of
 from microclaw.apps.expectations import Expectations, PinStimulus
-from microclaw.apps.firmware_fit import fit_claim
 from microclaw.apps.record import Record
 from microclaw.apps.run_times import RunTimes, never_ends, runs_text
 from microclaw.apps.trial_plan import Run, plan

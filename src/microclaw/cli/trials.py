@@ -9,10 +9,9 @@ from typing import Any, Final
 
 from click.exceptions import Exit
 
-from microclaw.apps.building import ProgramImage, cached_compiler
+from microclaw.apps.building import ProgramImage, cached_compiler, fit_limits
 from microclaw.apps.expectation_result import NO_EXPECTATION
 from microclaw.apps.expectation_text import parse_expectations
-from microclaw.apps.firmware_fit import fit_limits
 from microclaw.apps.run_times import check_times, run_times
 from microclaw.apps.stage_text import check_text, compile_text
 from microclaw.apps.trial import Trial, TrialOptions, try_image
