@@ -19,13 +19,12 @@ from microclaw.apps.building import Compile, ProgramImage, ReadModule, cached_co
 from microclaw.apps.catalogue import Catalogue
 from microclaw.apps.change_log import ChangeLog
 from microclaw.apps.changes import ProgramChanges
-from microclaw.apps.deferring import Deferrals
+from microclaw.apps.deferring import Deferrals, Tell
 from microclaw.apps.deploy import Deployer
-from microclaw.apps.deployment import ChangeRequest, Deployment
+from microclaw.apps.deployment import ChangeRequest, Deployment, Place
 from microclaw.apps.direct_io import DirectIo, PinChange
 from microclaw.apps.expectation_text import parse_expectations
 from microclaw.apps.installer import Installer
-from microclaw.apps.late_proof import Place, Tell
 from microclaw.apps.reconciler import Reconciler
 from microclaw.apps.silence import explain_silence
 from microclaw.apps.standing import Act

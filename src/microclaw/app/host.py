@@ -162,7 +162,6 @@ async def running_host(
         agent = Agent(base, model, apps, inbox, link, tasks, own_tools, lambda: (*servers.tools(), *voice.tools()))
         await agent.knowledge.memory.texts.refresh()
         conversations = await enter(agent.conversations)
-        await enter(apps.late)
         device_tasks, runner = devices.links.parts.tasks, AgentTasks(conversations, admission.gate)
         coded = DeviceCode(code, registry, settings.tasks.from_devices)
         await enter(device_tasks.serving(runner, devices.links.link, code=coded))

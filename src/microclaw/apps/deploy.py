@@ -37,7 +37,6 @@ from microclaw.apps.deployment import (
 from microclaw.apps.edge_comparison import Verification
 from microclaw.apps.expectation_result import seen_on_board
 from microclaw.apps.installer import Installation, Installer, check_room
-from microclaw.apps.late_proof import LateCheck
 from microclaw.apps.run_times import check_times, first_only_text
 from microclaw.apps.stage_text import (
     RUNS_AGAIN,
@@ -59,7 +58,6 @@ from microclaw.devices.calls import AppInstall
 from microclaw.devices.device import Device
 from microclaw.errors import DeployRejected, DeviceError, MicroclawError
 from microclaw.events import Report, Stage, Step
-from microclaw.text import format_duration
 
 SLOW_TRIAL_MS = 7_200_000.0
 _DIFFERS = "correct it: the board is wired otherwise than the trial, or does not do the same"
@@ -77,14 +75,12 @@ class Deployer:
         try_image: Try,
         read_module: ReadModule = read_image,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        look_later: Callable[[LateCheck], float | None] = lambda _check: None,
     ) -> None:
         self._installer, self._devices, self._change_log = installer, installer.devices, installer.change_log
         self._compile = compile
         self._read_module = read_module
         self._try_image = try_image
         self._sleep = sleep
-        self.look_later = look_later
 
     async def deploy(
         self,
@@ -233,8 +229,6 @@ class Deployer:
         report(verification_step(found, device, name, expected))
         if prepared.request.times is not None:
             report(Step("verify", first_only_text(prepared.request.times)))
-        elif found.agrees:
-            self._look_later(prepared, installation, found, report)
         if prepared.version.claims.ended:
             report(Step("verify", RUNS_AGAIN))
         made = Deployment(
@@ -265,24 +259,6 @@ class Deployer:
             raise DeployRejected(
                 f"{name} on {device.name} was changed by somebody else meanwhile", next_step="ask for it again"
             )
-
-    def _look_later(
-        self, prepared: PreparedChange, installation: Installation, found: Verification, report: Report
-    ) -> None:
-        """Have what is not due yet looked at when it is; a note confirms then what is said now, or takes it back."""
-        late = LateCheck(
-            prepared.device.device_id,
-            prepared.request.name,
-            prepared.trial,
-            installation.baseline,
-            found.pins,
-            installation.change_id,
-            prepared.request.place,
-        )
-        wait_s = self.look_later(late)
-        if wait_s is not None:
-            when = format_duration(wait_s * 1000, decimals=2)
-            report(Step("verify", f"the rest is not due yet; looked at again in {when}, and told then"))
 
     async def _watch(self, prepared: PreparedChange, installation: Installation, report: Report) -> Verification:
         """Verify, then complete the change. A program that does nothing is withdrawn, and raises DeployRejected."""

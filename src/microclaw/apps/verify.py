@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import TypeVar
 
@@ -45,10 +45,6 @@ PATIENCE_MS = 3_000.0
 """How long to watch after the first edge, or after the installation when no edge is due soon."""
 LONGEST_MS = 12_000.0
 """How long to watch in all, where the first edge comes late: a slow board reads in a program for seconds."""
-LATE_EDGES = 4
-"""Two periods of a pin: what a later look waits for."""
-LATEST_MS = 21_600_000.0
-"""What is due later after the installation is not looked at again."""
 _AWAY = "check its power and network; when it is back, the host redeploys what it lost: microclaw app list"
 _UNLISTED = "restart the board, then deploy it again; what it lists: microclaw app list"
 _LATE_MS = 400.0
@@ -126,36 +122,6 @@ async def verify(
 
 def _reported(text: str, dead: tuple[str, str] | None = None) -> Verification:
     return Verification(Evidence("reported", text), False, dead, None if dead else _UNLISTED)
-
-
-async def verify_later(device: Device, trial: Trial, before: Baseline) -> Verification:
-    """Compare all edges that the board counted since the installation with those of the trial that are due by now.
-
-    Raises DeviceError. `before` has an edge cursor.
-    """
-    assert before.edge_cursor is not None
-    page = await device.call(EdgesRead(cursor=before.edge_cursor))
-    waited_ms = page.now_ms - before.now_ms
-    if waited_ms < 0:
-        return counted("the board restarted meanwhile", agrees=False)
-    if page.dropped:
-        return Verification(Evidence("accepted", "the board counted more edges than it keeps"), True)
-    on_pin = _by_pin([edge for edge in trial.free_edges() if edge.t_ms <= waited_ms])
-    raw = _by_pin(edges_since(page, before))
-    seen = {pin: _without_opening(raw.get(pin, []), wanted) for pin, wanted in on_pin.items()}
-    found = compare_edges(on_pin, seen, waited_ms, await _levels(device, seen))
-    missing = next((pin for pin, wanted in on_pin.items() if len(seen[pin]) < min(len(wanted) - 1, LATE_EDGES)), None)
-    if found.agrees and missing is not None:
-        text = f"{len(seen[missing])} of the {len(on_pin[missing])} edges that were due on pin {missing}"
-        return counted(text, found.evidence.edges, agrees=False)
-    return found
-
-
-def late_due_ms(trial: Trial, seen_pins: Collection[int]) -> float | None:
-    """The time when two periods of each pin not among `seen_pins` are over, after installing; None without any."""
-    pins = _by_pin([edge for edge in trial.free_edges() if edge.t_ms <= LATEST_MS])
-    due_ms = max((edges[:LATE_EDGES][-1].t_ms for pin, edges in pins.items() if pin not in seen_pins), default=0.0)
-    return due_ms if due_ms > PATIENCE_MS else None
 
 
 async def state_of(device: Device, name: str) -> AppState | None:

@@ -17,11 +17,10 @@ from microclaw.apps.acting import removal_permission
 from microclaw.apps.building import ProgramImage
 from microclaw.apps.catalogue import AppListing
 from microclaw.apps.claims import runs_once
-from microclaw.apps.deployment import ChangeRequest
+from microclaw.apps.deployment import ChangeRequest, Place
 from microclaw.apps.expectation_result import NO_EXPECTATION, ExpectationResult
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
 from microclaw.apps.expectations import Expectations
-from microclaw.apps.late_proof import Place
 from microclaw.apps.parts import Apps
 from microclaw.apps.run_times import kept_text, time_or_off
 from microclaw.apps.silence import way_to_reset
