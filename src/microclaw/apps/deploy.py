@@ -30,7 +30,6 @@ from microclaw.apps.deployment import (
     Deployment,
     PreparedChange,
     asked_program,
-    first_run,
     keep_proof,
     with_terms,
 )
@@ -59,7 +58,6 @@ from microclaw.devices.device import Device
 from microclaw.errors import DeployRejected, DeviceError, MicroclawError
 from microclaw.events import Report, Stage, Step
 
-SLOW_TRIAL_MS = 7_200_000.0
 _DIFFERS = "correct it: the board is wired otherwise than the trial, or does not do the same"
 INSTALLED_ALL_THE_SAME = "it is installed all the same, as --force was given"
 
@@ -179,7 +177,6 @@ class Deployer:
             heap_bytes=request.heap_bytes,
             timers=request.timers,
             expectations=request.expectations,
-            slow_ms=SLOW_TRIAL_MS,
             times=request.times,
         )
         trial = await self._try_image(image, device.board, options)
@@ -264,10 +261,15 @@ class Deployer:
         """Verify, then complete the change. A program that does nothing is withdrawn, and raises DeployRejected."""
         device, name = prepared.device, prepared.request.name
         try:
-            told = partial(in_source_lines, prepared.image)
-            trial = first_run(prepared.trial)
-            sent = prepared.image.sha256
-            found = await verify(device, name, trial, installation.baseline, sha256=sent, told=told, sleep=self._sleep)
+            found = await verify(
+                device,
+                name,
+                prepared.trial,
+                installation.baseline,
+                sha256=prepared.image.sha256,
+                told=partial(in_source_lines, prepared.image),
+                sleep=self._sleep,
+            )
         except asyncio.CancelledError:
             await self._change_log.complete(installation.change_id)  # the device accepted it
             raise

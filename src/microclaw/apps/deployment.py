@@ -78,20 +78,6 @@ def with_terms(request: ChangeRequest, version: AppVersion) -> ChangeRequest:
     )
 
 
-def first_run(trial: Trial) -> Trial:
-    """The trial without what came after its first run: later ones are not there yet, and nobody waits for them."""
-    times = trial.times
-    end_ms = None if times is None else times.stop_after_ms or times.every_ms
-    if end_ms is None:
-        return trial
-    return structs.replace(
-        trial,
-        edges=tuple(edge for edge in trial.edges if edge.t_ms < end_ms),
-        pwm=tuple(change for change in trial.pwm if change.t_ms < end_ms),
-        leds=tuple(change for change in trial.leds if change.t_ms < end_ms),
-    )
-
-
 class PreparedChange(Struct, frozen=True):
     """A program that was built, tried and approved, ready to be installed.
 

@@ -12,14 +12,13 @@ from msgspec import Struct
 from microclaw.devices.calls import AppState
 from microclaw.errors import ConfigError, DeployRejected
 from microclaw.events import ProgramKind
-from microclaw.text import count_text, format_duration, read_duration_ms, time_text
+from microclaw.text import format_duration, read_duration_ms, time_text
 
 LEAST_MS: Final = 1_000
 MOST_MS: Final = 49 * 86_400_000
 """As firmware/fw/intervals.py has it."""
 LONGEST_TRIAL_MS: Final = 7_200_000.0
 LONGEST_RUN_MS: Final = 600_000
-_FIRST_LOOK_MS: Final = 10_000.0
 _UNITS_MS: Final = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _LONGEST_MS: Final = 1e15
 
@@ -147,42 +146,12 @@ def first_only_text(times: RunTimes) -> str:
     return kept_text(times) + ("" if times.every_ms is None else "; seen so far: the first run, no later one")
 
 
-def trial_ms(times: RunTimes, asked_ms: float) -> float:
-    """The time to try it for: until its second run was seen and stopped, where that is within two hours.
-
-    A trial of long runs takes this machine long: of those only the beginning is tried.
-    """
-    if (times.stop_after_ms or 0) > LONGEST_RUN_MS:
-        return asked_ms
-    look_ms = float(times.stop_after_ms or _FIRST_LOOK_MS) + 500.0
-    if times.every_ms is not None and times.every_ms + look_ms <= LONGEST_TRIAL_MS:
-        look_ms += times.every_ms
-    return max(min(look_ms, LONGEST_TRIAL_MS), asked_ms)
+def first_run_ms(times: RunTimes, asked_ms: float) -> float:
+    """The time to try it for: until just before the run is stopped, or the next one begins. A long run's beginning."""
+    if times.stop_after_ms is None:
+        return min(float(times.every_ms or asked_ms), LONGEST_TRIAL_MS) - 1.0
+    return times.stop_after_ms - 1.0 if times.stop_after_ms <= LONGEST_RUN_MS else asked_ms
 
 
 def times_differ_text(before: RunTimes | None, after: RunTimes | None) -> str:
     return f"{before.text() if before else 'no interval'} -> {after.text() if after else 'no interval'}"
-
-
-def runs_text(seen: RunReport, times: RunTimes, board_ms: float) -> str:
-    """ "2 runs in 11 min of board time (every 10 min, stopped after 30 s); the last: stopped after 30 s"."""
-    text = f"{count_text(seen.runs, 'run')} in {format_duration(board_ms, decimals=2)} of board time ({times.text()})"
-    if times.every_ms is not None and board_ms < times.every_ms:
-        text += "; the second one was not seen, its time comes later"
-    if seen.last_how is None and times.stop_after_ms is not None and board_ms < times.stop_after_ms:
-        text += "; its end was not seen, it comes later"
-    if seen.last_how is not None:
-        text += f"; the last: {how_text(seen.last_how, seen.last_took_ms)}"
-    if seen.missed:
-        text += f"; {count_text(seen.missed, 'time')} the run before still went on, and none was begun"
-    return text
-
-
-def never_ends(seen: RunReport | None, times: RunTimes) -> tuple[str, str] | None:
-    """Why an interval makes no sense, with the next step: a program that did not end, and that nothing stops."""
-    if times.every_ms is None or times.stop_after_ms is not None or seen is None or seen.last_how is not None:
-        return None
-    return (
-        "it does not end by itself in the trial: with an interval it would be begun once and never again",
-        "add --stop-after TIME (each run is stopped after it), or no interval: leave --every out, or --every off",
-    )

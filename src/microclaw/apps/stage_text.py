@@ -90,8 +90,7 @@ def _transport_text(device: Device) -> str:
 def trial_detail(trial: Trial) -> tuple[str, ...]:
     """Below the trial's line: the expectations with what the trial showed, inputs that were tried, warnings."""
     expected = [result.line() for result in trial.expected]
-    runs = trial.runs_line()
-    return (*([runs] if runs else []), *expected, *trial.probes, *(f"warning: {text}" for text in trial.warnings))
+    return (*expected, *trial.probes, *(f"warning: {text}" for text in trial.warnings))
 
 
 def verification_step(found: Verification, device: Device, name: str, expected: Sequence[ExpectationResult]) -> Step:
@@ -146,7 +145,6 @@ def deployment_detail(
         f"pins: {_numbers(pins)}{driven}" if pins else "pins: none",
         f"trial: {trial.summary()}",
         *([f"runs: {kept_text(version.times)}"] if version.times else []),
-        *([f"runs in the trial: {line}"] if (line := trial.runs_line()) else []),
         *_timeline(trial),
         *(f"warning: {warning}" for warning in trial.warnings),
         *(f"prints: {line[:160]}" for line in trial.log[:MAX_LOG_LINES]),

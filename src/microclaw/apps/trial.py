@@ -27,7 +27,7 @@ from microclaw.apps.building import ProgramImage, fit_claim
 from microclaw.apps.expectation_result import ExpectationResult, evaluate, failure, proof_of
 from microclaw.apps.expectations import Expectations, PinStimulus
 from microclaw.apps.record import Record
-from microclaw.apps.run_times import RunTimes, never_ends, runs_text
+from microclaw.apps.run_times import RunTimes
 from microclaw.apps.trial_plan import Run, plan
 from microclaw.apps.trial_plan import TrialOptions as TrialOptions
 from microclaw.apps.trial_run import BoardRun
@@ -45,7 +45,6 @@ from microclaw.wasm.source_files import LINE_SAID
 from microclaw.wasm.wasm_image import Image
 
 SCHEMA: Final = "microclaw.try/1"
-_RUN_FIELDS: Final = ("runs", "missed", "last_how", "last_took_ms")
 _STOPPED: Final = re.compile(r"[\w.-]+ crashed (\d+) times in a row: it stays stopped")  # firmware/fw/runner.py
 _IN_MAIN: Final = ", in <module>"
 """In a traceback only where the program's main code failed; an error in a callback or task does not end it."""
@@ -142,12 +141,6 @@ class Trial(Record, frozen=True, kw_only=True):
         took = format_duration(max(self.took_ms, 10), decimals=2)
         return f"{format_duration(self.board_ms, decimals=2)} of board time in {took}: {seen}"
 
-    def runs_line(self) -> str | None:
-        """The course of its runs; None of a program that simply runs on."""
-        if self.times is None or self.runs is None:
-            return None
-        return runs_text(self.runs, self.times, self.board_ms)
-
     @property
     def proof(self) -> str:
         """met in the trial, not met, untried, or that no expectation was given; `failed` where it has another fault."""
@@ -182,7 +175,6 @@ class Trial(Record, frozen=True, kw_only=True):
             "proof": self.proof,
             "expected": [result.to_json() for result in self.expected],
             "probes": list(self.probes),
-            **({} if self.runs is None else {"runs": {name: getattr(self.runs, name) for name in _RUN_FIELDS}}),
         }
 
 
@@ -218,8 +210,6 @@ async def try_image(
         is_new_board = run.expectations.uptime_ms is None
         if verdict.ok and fault is None and clocks and is_new_board and run.times is None:
             fault, expected = await bench.fault_of_age(clocks, run, record) or (None, expected)
-    if run.times is not None and verdict.ok and fault is None:
-        fault = never_ends(record.runs, run.times)
     told = image.marks.in_words if isinstance(image, Image) else str
     error, next_step = (verdict.error, verdict.next_step) if not verdict.ok else fault or (None, None)
     said = [(line, told(line.text) if LINE_SAID.fullmatch(line.text) else line.text) for line in record.lines]

@@ -87,8 +87,6 @@ def _show_trial(terminal: Terminal, trial: Trial) -> None:
         terminal.step(Step("try", trial.summary()))
     else:
         terminal.step(Step("try", trial.error or trial.summary(), "failed", next_step=trial.next_step))
-    if line := trial.runs_line():
-        terminal.row("runs", line)
     for pin in trial.pins:
         if edges := [edge for edge in trial.edges if edge.pin == pin]:
             note = f"{trial.board_ms / 1000:g} s, {count_text(len(edges), 'edge')}"
