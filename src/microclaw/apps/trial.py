@@ -6,7 +6,7 @@ import logging
 import math
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import tzinfo
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -18,10 +18,10 @@ from microclaw.apps.aged_board import (
     WrappingClock,
     aged,
     aged_fault,
-    clocks_of,
+    clock_of,
     has_own_clocks,
-    runs_across_the_wrap,
     uptime_line,
+    uptimes_across_the_wrap,
 )
 from microclaw.apps.building import ProgramImage, fit_claim
 from microclaw.apps.expectation_result import ExpectationResult, evaluate, failure, proof_of
@@ -203,13 +203,15 @@ async def try_image(
     if run.expectations is not None:
         expected = evaluate(run.expectations, record)
         fault = failure(expected)
-        clocks = clocks_of(image)
-        if fault is not None and clocks and not has_own_clocks(image):
-            about = f"{clocks[0].name} counts from the board's start: {uptime_line(run.uptime_ms)} here"
-            fault = fault[0], f"{fault[1]}; {about}"
+        clock = clock_of(image)
+        if fault is not None and clock and not has_own_clocks(image):
+            fault = (
+                fault[0],
+                f"{fault[1]}; {clock.name} counts from the board's start: {uptime_line(run.uptime_ms)} here",
+            )
         is_new_board = run.expectations.uptime_ms is None
-        if verdict.ok and fault is None and clocks and is_new_board and run.times is None:
-            fault, expected = await bench.fault_of_age(clocks, run, record) or (None, expected)
+        if verdict.ok and fault is None and clock and is_new_board and run.times is None:
+            fault, expected = await bench.fault_of_age(clock, run, record) or (None, expected)
     told = image.marks.in_words if isinstance(image, Image) else str
     error, next_step = (verdict.error, verdict.next_step) if not verdict.ok else fault or (None, None)
     said = [(line, told(line.text) if LINE_SAID.fullmatch(line.text) else line.text) for line in record.lines]
@@ -267,12 +269,12 @@ class _Bench(Struct, frozen=True):
         async with trial_board(board, self.zone) as other:
             return await BoardRun(other, traced, run).first_exception()
 
-    async def fault_of_age(self, clocks: Sequence[WrappingClock], run: Run, record: Record) -> AgedFault | None:
-        """The fault where a clock starts again.
+    async def fault_of_age(self, clock: WrappingClock, run: Run, record: Record) -> AgedFault | None:
+        """The fault where its clocks start again.
 
-        All of them start again where the first does; where that fails, the clock that does so earlier is looked for. A
-        sketch is built for it with the board's clocks, and what fails with those at any time is not the wrap's.
+        A sketch is built for it with the board's clocks, and what fails with those at any time is not the wrap's.
         """
+        assert run.expectations is not None
         image, is_own = self.image, has_own_clocks(self.image)
         if isinstance(image, Image) and image.source is not None and is_own:
             from microclaw.wasm.compile import compile_module
@@ -281,23 +283,19 @@ class _Bench(Struct, frozen=True):
             image = await compile_module(
                 source, self.board, name=image.name, language=image.language, optimization=level, cache=self.cache
             )
-        bench = structs.replace(self, image=image)
+        bench, asked = structs.replace(self, image=image), run.expectations
 
-        async def fault_at(late: Run, clock: WrappingClock) -> AgedFault | None:
-            assert run.expectations is not None
-            seen = await bench.record(late)
-            verdict = judge(seen, self.board, heap_bytes=run.heap_bytes)
-            return aged_fault(clock, run.expectations, seen, verdict, None if is_own else late.uptime_ms)
+        async def fault_at(uptime_ms: float) -> AgedFault | None:
+            seen = await bench.record(aged(run, uptime_ms))
+            return aged_fault(clock, asked, seen, judge(seen, self.board, heap_bytes=run.heap_bytes))
 
-        for late in runs_across_the_wrap(clocks[0], run, record):
-            found = await fault_at(late, clocks[0])
-            if found is None:
-                continue
-            for clock in clocks[1:]:
-                if clock.wrap_ms < clocks[0].wrap_ms:
-                    earlier = aged(late, late.uptime_ms - clocks[0].wrap_ms + clock.wrap_ms)
-                    found = await fault_at(earlier, clock) or found
-            return None if is_own and await fault_at(aged(run, run.uptime_ms), clocks[0]) else found
+        for uptime_ms in uptimes_across_the_wrap(clock, run, record):
+            if (found := await fault_at(uptime_ms)) is not None:
+                if is_own:
+                    return None if await fault_at(run.uptime_ms) else found
+                (error, step), results = found
+                again = f"{step}; to see it again: --expect with the line: {uptime_line(uptime_ms)}"
+                return (error, again), results
         return None
 
 
