@@ -14,12 +14,11 @@ from microclaw.apps.deferring import DeferredAct, DeferredLog
 from microclaw.apps.deployment import kept_proof
 from microclaw.apps.reconciler import left_off
 from microclaw.apps.results import AppCondition, FormerVersion
-from microclaw.apps.run_times import RunReport, board_runs
 from microclaw.apps.source_diff import source_diff
 from microclaw.apps.source_log import SourceLog
 from microclaw.apps.standing import not_found
 from microclaw.apps.traps import EXCEPTION, TRACEBACK, trap_words
-from microclaw.devices.calls import AppEntry, AppList, AppState, AppStates, LogLine, LogsRead
+from microclaw.devices.calls import AppEntry, AppList, AppRuns, AppState, AppStates, LogLine, LogsRead
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import DeviceError, DeviceSilent
@@ -53,7 +52,7 @@ class AppListing(Struct, frozen=True):
     version: AppVersion | None = None
     deferred: DeferredAct | None = None
     is_away: bool = False
-    runs: RunReport | None = None
+    runs: AppRuns | None = None
 
 
 class Catalogue:
@@ -125,10 +124,7 @@ class Catalogue:
             absent = "unreachable"
         names = sorted(wanted.keys() | listed.keys())
         listings = [
-            _listing(
-                device, name, wanted.get(name), listed.get(name), states.get(name), absent, self._change_log.now_ms()
-            )
-            for name in names
+            _listing(device, name, wanted.get(name), listed.get(name), states.get(name), absent) for name in names
         ]
         if silence:
             listings = [replace(one, error=silence) for one in listings]
@@ -197,9 +193,8 @@ def _listing(
     there: AppEntry | None,
     state: AppState | None,
     absent: AppCondition,
-    now_ms: int = 0,
 ) -> AppListing:
-    """`absent`: the condition of one that the device does not list. `now_ms` is the time of `state`."""
+    """`absent`: the condition of one that the device does not list."""
     error = state.error if state else left_off(ours) if ours and not there and absent != "stopped" else None
     return AppListing(
         device_id=device.device_id,
@@ -213,7 +208,7 @@ def _listing(
         error=error,
         installed_ms=ours.since_ms if ours else None,
         version=ours.version if ours else None,
-        runs=board_runs(state, now_ms) if state and ours and ours.version.times else None,
+        runs=state.runs if state else None,
     )
 
 

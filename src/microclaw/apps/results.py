@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeA
 
 from msgspec import Meta, Struct, convert, structs
 
-from microclaw.apps.run_times import RunReport, RunTimes, how_text, kept_text
+from microclaw.apps.run_times import RunTimes, how_text, kept_text
+from microclaw.clock import now_ms
+from microclaw.devices import calls
 from microclaw.events import ProgramKind
 from microclaw.operations.result import Listing, Result, filled
 from microclaw.text import program_name
@@ -78,6 +80,21 @@ class AppRuns(Times, frozen=True, kw_only=True):
     runs: int
     missed: int
 
+    @classmethod
+    def seen(cls, times: RunTimes | None, on_board: calls.AppRuns | None) -> Self | None:
+        """With what the board tells now of its runs, which tells how long ago, or in how long."""
+        found, at_ms = on_board or calls.AppRuns(0, 0, 0, 0), now_ms()
+        return cls.of(
+            times,
+            next_ms=None if found.next_in_ms is None else at_ms + found.next_in_ms,
+            running_since_ms=None if found.running_ms is None else at_ms - found.running_ms,
+            last_ms=None if found.last_ago_ms is None else at_ms - found.last_ago_ms,
+            last_took_ms=found.last_took_ms,
+            last_how=found.last_how,
+            runs=found.runs,
+            missed=found.missed,
+        )
+
     def __str__(self) -> str:
         """ "every 10 min, stopped after 30 s; next at 14:20; last run 14:10, ended by itself in 2 s"."""
         parts = [RunTimes(self.every_ms, self.stop_after_ms).text()]
@@ -123,7 +140,7 @@ class AppFacts(Result, frozen=True, kw_only=True):
             kind=version and version.kind,
             origin=origin and convert(structs.asdict(origin) | {"params": dict(origin.params)}, AppOrigin),
             deferred=listing.deferred and DeferredFacts.of(listing.deferred),
-            runs=version and AppRuns.of(version.times, **structs.asdict(listing.runs or RunReport())),
+            runs=version and AppRuns.seen(version.times, listing.runs),
             **more,
         )
 

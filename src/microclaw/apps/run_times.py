@@ -9,7 +9,6 @@ from typing import Final
 
 from msgspec import Struct
 
-from microclaw.devices.calls import AppState
 from microclaw.errors import ConfigError, DeployRejected
 from microclaw.events import ProgramKind
 from microclaw.text import format_duration, read_duration_ms, time_text
@@ -35,37 +34,6 @@ class RunTimes(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
         if self.stop_after_ms is not None:
             parts.append(f"stopped after {time_text(self.stop_after_ms)}")
         return ", ".join(parts)
-
-
-class RunReport(Struct, frozen=True):
-    """The runs of a program; Unix times in ms.
-
-    `last_how` is returned, exited, stopped or trapped. `missed`: times at which the run before still went on.
-    """
-
-    next_ms: int | None = None
-    running_since_ms: int | None = None
-    last_ms: int | None = None
-    last_took_ms: int | None = None
-    last_how: str | None = None
-    runs: int = 0
-    missed: int = 0
-
-
-def board_runs(state: AppState, now_ms: int) -> RunReport | None:
-    """As a board tells of the runs, in Unix time; None where it tells of none."""
-    runs = state.runs
-    if runs is None:
-        return None
-    return RunReport(
-        None if runs.next_in_ms is None else now_ms + runs.next_in_ms,
-        None if runs.running_ms is None else now_ms - runs.running_ms,
-        None if runs.last_ago_ms is None else now_ms - runs.last_ago_ms,
-        runs.last_took_ms,
-        runs.last_how,
-        runs.runs,
-        runs.missed,
-    )
 
 
 def run_times(every_ms: int | None, stop_after_ms: int | None) -> RunTimes | None:
