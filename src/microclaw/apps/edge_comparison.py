@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from math import inf
-from statistics import fmean
 from typing import Final
 
 from msgspec import Struct, structs
@@ -32,8 +30,6 @@ _SET_FIRST: Final = (
 _TRIAL_JITTER_MS: Final = 2.0
 _TOGETHER_MS: Final = 100.0
 """How far the first edges of two pins may be off against each other, beside the trial."""
-_FEW: Final = 4
-"""With fewer edges chance tells two rhythms apart that differ by less than the slack."""
 
 
 class Agreement(Struct, frozen=True):
@@ -87,11 +83,7 @@ def compare(expected: Sequence[Edge], seen: Sequence[Edge]) -> Agreement:
         return Agreement(False, INVERTED)
     if _is_even(expected):
         return Agreement(True, first=first)
-    off_ms, inverted_off_ms = _mean_error(wanted, seen), _mean_error(expected, seen)
-    is_sure = len(seen) >= _FEW and abs(off_ms - inverted_off_ms) > max(off_ms, inverted_off_ms) / 2
-    if is_sure and off_ms >= inverted_off_ms:
-        return Agreement(False, INVERTED)
-    return Agreement(True, first=first, is_sure=is_sure)
+    return Agreement(True, first=first, is_sure=False)
 
 
 def compare_settled(expected: Sequence[Edge], seen: Sequence[Edge]) -> Agreement:
@@ -203,12 +195,6 @@ def _difference(wanted: Sequence[Edge], seen: Sequence[Edge]) -> str | None:
 
 def span_ms(edges: Sequence[Edge]) -> float:
     return edges[-1].t_ms - edges[0].t_ms
-
-
-def _mean_error(wanted: Sequence[Edge], seen: Sequence[Edge]) -> float:
-    """Of the gaps that both have; endless where there is none."""
-    pairs = zip(pairwise(wanted), pairwise(seen), strict=False)
-    return fmean([abs((b.t_ms - a.t_ms) - (now.t_ms - was.t_ms)) for (a, b), (was, now) in pairs] or [inf])
 
 
 def _is_even(expected: Sequence[Edge]) -> bool:

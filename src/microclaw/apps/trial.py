@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import tzinfo
@@ -45,9 +44,6 @@ from microclaw.wasm.source_files import LINE_SAID
 from microclaw.wasm.wasm_image import Image
 
 SCHEMA: Final = "microclaw.try/1"
-_STOPPED: Final = re.compile(r"[\w.-]+ crashed (\d+) times in a row: it stays stopped")  # firmware/fw/runner.py
-_IN_MAIN: Final = ", in <module>"
-"""In a traceback only where the program's main code failed; an error in a callback or task does not end it."""
 _BOARD_CLOCKS = """#include <Arduino.h>
 #undef millis
 #undef micros
@@ -223,7 +219,7 @@ async def try_image(
         ended=verdict.ended,
         error=error and told(error),
         next_step=next_step and told(next_step),
-        warnings=(*filter(None, (_restart_text(record), *_unused_texts(options, record))), *verdict.warnings),
+        warnings=(*_unused_texts(options, record), *verdict.warnings),
         took_ms=(time.perf_counter() - started) * 1000,
         first_input_ms=min(inputs, default=None),
         expectations=run.expectations,
@@ -308,20 +304,6 @@ def _in_source_lines(record: Record, image: PyImage) -> Record:
         lines=tuple(structs.replace(line, text=text) for line, text in lines if text or not line.text),
         is_python=True,
     )
-
-
-def _restart_text(record: Record) -> str | None:
-    """The board's reaction to the crash of a Python program; None where it did not crash."""
-    if not record.is_python:
-        return None
-    for line in record.lines:
-        if line.app is None and (stopped := _STOPPED.fullmatch(line.text)):
-            return f"the board started it again: {stopped[1]} crashes, then it stayed stopped"
-    if _IN_MAIN not in (record.trap or ""):
-        return None
-    if record.state == "running":
-        return "it crashed and the board started it again"
-    return "the board starts it again after a crash, until it crashed 3 times in a row"
 
 
 def _unused_texts(options: TrialOptions, record: Record) -> Iterator[str]:

@@ -46,8 +46,7 @@ TRACED_HOST_S: Final = 0.5
 _TRACED_PART_MS: Final = 250.0
 _SURE_S: Final = 3.0  # of host time, before it is told that the rest would take too long
 _FIRST_PARTS_MS: Final = (10.0, 40.0, 200.0, 750.0)
-_RING_EVENTS: Final = 30_000  # between two readings: half of what the board keeps, should they come thicker
-_PART_EVENTS: Final = 3_000  # of a soak, between two readings; the board keeps 8,192 PWM changes, and more of all else
+_RING_EVENTS: Final = 4_000  # between two readings: half of the PWM changes that the board keeps, and more of all else
 _HEAP_SAMPLES: Final = 6
 _NEXT_RUN_MS: Final = 20.0  # until the board has begun it
 _PROBE_MS: Final = 300.0
@@ -215,23 +214,17 @@ class BoardRun:
     async def _soak(self, took_s: float) -> None:
         """Go on in parts, where the heap is to be seen growing; then the late stimuli."""
         run, soak_ms = self._run, self._affordable_soak_ms(took_s)
-        parts = max(_HEAP_SAMPLES, math.ceil(self._events.count / run.for_ms * soak_ms / _PART_EVENTS))
         samples = [await self._heap_sample()]
-        for part in range(parts):
-            is_going = await self._advance(soak_ms / parts)
-            self._passed_ms += soak_ms / parts
-            if not is_going:
+        for _ in range(_HEAP_SAMPLES):
+            if not await self._let_pass(soak_ms / _HEAP_SAMPLES):
                 return
-            await self._events.read()
-            if (part + 1) * _HEAP_SAMPLES // parts > part * _HEAP_SAMPLES // parts:
-                samples.append(await self._heap_sample())
+            samples.append(await self._heap_sample())
         self._heap_samples = samples
         if run.late:
             self._late = shifted(run.late, self._passed_ms + 100.0)
             pins = [one for one in run.stimuli if isinstance(one, PinStimulus)]
             await self._give((*pins, *self._late), self._passed_ms)
-            await self._advance(run.late_ms + 100.0)
-            self._passed_ms += run.late_ms + 100.0
+            await self._let_pass(run.late_ms + 100.0)
 
     def _affordable_soak_ms(self, took_s: float) -> float:
         """As much of the soak as the host's time and memory have room for.
