@@ -19,17 +19,15 @@ from microclaw.apps.building import Compile, ProgramImage, ReadModule, cached_co
 from microclaw.apps.catalogue import Catalogue
 from microclaw.apps.change_log import ChangeLog
 from microclaw.apps.changes import ProgramChanges
-from microclaw.apps.deferring import Deferrals
+from microclaw.apps.deferring import Deferrals, Tell
 from microclaw.apps.deploy import Deployer
-from microclaw.apps.deployment import ChangeRequest, Deployment
+from microclaw.apps.deployment import ChangeRequest, Deployment, Place
 from microclaw.apps.direct_io import DirectIo, PinChange
 from microclaw.apps.expectation_text import parse_expectations
 from microclaw.apps.installer import Installer
-from microclaw.apps.late_proof import Place, Tell
 from microclaw.apps.reconciler import Reconciler
 from microclaw.apps.silence import explain_silence
 from microclaw.apps.standing import Act
-from microclaw.apps.timed_runs import TimedRuns
 from microclaw.apps.trial import Trial, TrialOptions, Try, try_image
 from microclaw.apps.undo import Undo, UndoChoice, UndoReport
 from microclaw.auth.gate import Gate
@@ -268,12 +266,10 @@ class Lab:
         self.deferrals = Deferrals(
             self.installer, changes=self.changes, gate=Gate(), tell=lambda *note: self.tell(*note)
         )
-        self.timed_runs = TimedRuns(self.installer)
-        self.catalogue = Catalogue(devices=self.registry, change_log=self.change_log, runs_of=self.timed_runs.report)
+        self.catalogue = Catalogue(devices=self.registry, change_log=self.change_log)
         self.reconciler = Reconciler(
             self.installer,
             self.deferrals,
-            self.timed_runs,
             report=self.steps.append,
             alarm=lambda name, text: self.alarms.append((name, text)),
             now_ms=lambda: self.clock_ms,

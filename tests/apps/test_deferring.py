@@ -10,7 +10,7 @@ from tests.apps.conftest import make_trial
 
 from microclaw.apps.change_log import made_by
 from microclaw.apps.deferring import MAX_TRIES, Deferral, Order, away
-from microclaw.apps.late_proof import Place
+from microclaw.apps.deployment import Place
 from microclaw.apps.standing import Act
 from microclaw.errors import (
     AppNotFound,

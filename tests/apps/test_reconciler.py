@@ -83,9 +83,7 @@ async def test_a_device_that_another_host_looks_after_is_not_checked(lab: Any) -
     await lab.deploy()
     lab.transport.apps.clear()
     ours: set[str] = set()
-    reconciler = Reconciler(
-        lab.installer, lab.deferrals, lab.timed_runs, report=lab.steps.append, looks_after=ours.__contains__
-    )
+    reconciler = Reconciler(lab.installer, lab.deferrals, report=lab.steps.append, looks_after=ours.__contains__)
     await reconciler.check_due()
     assert (lab.transport.apps, reconciler.status()) == ({}, ())
     ours.add(lab.device_id)

@@ -6,11 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from microclaw.apps import trial_run
 from microclaw.apps.expectations import AdcStimulus, PinStimulus
 from microclaw.apps.trial import Trial, TrialOptions, try_image
 from microclaw.apps.trial_plan import parse_duration_ms, parse_input
-from microclaw.apps.trial_run import TWO_PERIODS
 from microclaw.boards.reader import load_board
 from microclaw.builds.cache import BuildCache
 from microclaw.errors import ConfigError, TrialFailed
@@ -177,20 +175,3 @@ def test_durations_and_inputs_are_read_in_every_unit_and_refused_in_any_other() 
         with pytest.raises(ConfigError) as caught:
             parse_input(text)
         assert caught.value.next_step, text
-
-
-@pytest.mark.parametrize(("every_ms", "board_ms"), [(1_000, 10_000), (60_000, 320_000)])
-async def test_a_slow_program_is_tried_over_two_periods(
-    build_cache: Path, monkeypatch: pytest.MonkeyPatch, every_ms: int, board_ms: float
-) -> None:
-    """The board's time is doubled until two periods of the pin are over."""
-    monkeypatch.setattr(trial_run, "_SLOW_HOST_S", 60.0)  # of a busy machine
-    source = (
-        '#include "microclaw.h"\nstatic int led;\nstatic void flip(void) { gpio_toggle(led); }\n'
-        f"void on_init(void) {{ led = gpio_open(2, GPIO_OUT); every({every_ms}, flip); }}"
-    )
-    trial = await attempt(source, build_cache, TrialOptions(slow_ms=7_200_000.0))
-    assert trial.ok
-    assert len(trial.edges) >= TWO_PERIODS
-    assert trial.board_ms <= max(board_ms, 8 * every_ms)
-    assert (trial.board_ms == 10_000) == (every_ms == 1_000)

@@ -219,7 +219,7 @@ def test_a_described_firmware_is_held_to_without_a_host(run: Run, ask: Run, sens
     assert ask("run", sensor, "-d", "virtual-1", "--firmware", "nodes=-i2c").code == 2
 
 
-def test_a_description_is_kept_held_to_by_every_door_and_explored_anew(
+def test_a_description_is_kept_and_held_to_by_every_door(
     ask: Run, sensor: Path, described: Callable[..., None]
 ) -> None:
     described("nodes=-i2c", "max_apps=2")
@@ -231,8 +231,3 @@ def test_a_description_is_kept_held_to_by_every_door_and_explored_anew(
     said = ask("-d", "virtual-1", "chat", "hold the temperature at 25 degrees with the fan on pin 5")
     assert "without /dev/i2c" in said.out + said.err
     assert ask("app", "list", "-d", "virtual-1", "--json").json["apps"] == []
-    described("nodes=-i2c")
-    assert ask("device", "explore", "virtual-1").code == 0
-    kept = ask("device", "explore", "virtual-1", "--keep", "--json").json
-    assert (kept["schema"], kept["firmware"], kept["kept"]) == ("microclaw.exploration/1", [], True)
-    assert ask("device", "show", "virtual-1", "--json").json["firmware"]["described"] == []

@@ -132,24 +132,28 @@ def test_who_insists_installs_what_failed_its_trial(clean: Host, tmp_path: Path)
     assert clean.conditions(BOARD) == {"blink": "running"}
 
 
-def times(host: Host) -> Any:
+def times(host: Host, board: str) -> Any:
     """The times of the board's only program."""
-    found = host.client.call(programs.list_apps, device=BOARD).apps[0].runs
+    found = host.client.call(programs.list_apps, device=board).apps[0].runs
     assert found
     return found
 
 
-def test_a_program_runs_at_intervals_and_each_run_is_stopped(clean: Host, tmp_path: Path) -> None:
-    ran = clean.run("--json", "run", blink(tmp_path, 10), "-d", BOARD, "--every", "10s", "--stop-after", "1s")
+def test_a_program_runs_at_intervals_and_each_run_is_stopped(host: Host, link_board: str, tmp_path: Path) -> None:
+    (tmp_path / "blink.py").write_text(SOURCES["python.py"])
+    words = ("-d", link_board, "--every", "10s", "--stop-after", "1s")
+    assert host.run("run", blink(tmp_path, 10), "-d", BOARD, *words[2:]).code == 1  # stock firmware has no intervals
+    ran = host.run("--json", "run", str(tmp_path / "blink.py"), *words)
     assert ran.code == 0
-    until(lambda: clean.conditions(BOARD) == {"blink": "waiting"})
-    runs = times(clean)
+    until(lambda: host.conditions(link_board) == {"blink": "waiting"})
+    runs = times(host, link_board)
     assert (runs.every_ms, runs.stop_after_ms, runs.last_how) == (10_000, 1_000, "stopped")
-    assert clean.run("--json", "exec", BOARD, "gpio.set", "10", "1").json["error"]["code"] == "pin_claimed"
-    assert clean.run("app", "set", "blink", "--every", "1h").code == 0
-    assert times(clean).every_ms == 3_600_000
-    assert clean.run("app", "undo").code == 0
-    assert times(clean).every_ms == 10_000
+    assert host.run("--json", "exec", link_board, "gpio.set", "2", "1").json["error"]["code"] == "pin_claimed"
+    assert host.run("app", "set", "blink", "--every", "1h").code == 0
+    assert times(host, link_board).every_ms == 3_600_000
+    assert host.run("app", "undo").code == 0
+    assert times(host, link_board).every_ms == 10_000
+    host.remove(link_board, "blink")
 
 
 def test_lines_that_a_program_prints_are_in_the_log(clean: Host, tmp_path: Path) -> None:

@@ -1,12 +1,11 @@
-"""Virtual boards of a host: a process that dies is started again, a few times; leaving starts nothing."""
+"""Virtual boards of a host: a process that dies is started again; leaving starts nothing."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,11 +15,10 @@ from microclaw.api.host import Host
 from microclaw.app import running_host
 from microclaw.config.load import load_settings
 from microclaw.errors import ConfigError, DeviceUnreachable
-from microclaw.virtual_boards.host_boards import BoardStanding, RestartLimits, VirtualBoards
+from microclaw.virtual_boards.host_boards import VirtualBoards
 from microclaw.virtual_boards.process import VirtualBoardProcess
 
 LIMIT_S = 30
-QUICK = RestartLimits(restarts=2, pause_s=0.01)
 
 
 @pytest.fixture
@@ -37,8 +35,10 @@ class Bench:
     made: list[VirtualBoardProcess] = field(default_factory=list)
     filled: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
     refuse: bool = False
+    news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def process(self, name: str) -> VirtualBoardProcess:
+        self.news.set()
         board = "toaster" if self.refuse else "virtual"
         self.made.append(VirtualBoardProcess(name=name, board=board, serial="none"))
         return self.made[-1]
@@ -47,9 +47,11 @@ class Bench:
         self.filled.put_nowait(device_id)
         raise DeviceUnreachable("not yet")
 
-    def boards(self, limits: RestartLimits = QUICK) -> VirtualBoards:
+    def boards(self, first_retry_s: float = 0.01) -> VirtualBoards:
         ids = self.host.settings.home / "ids.json"
-        return VirtualBoards(self.host.devices, self.put_back, ids=ids, limits=limits, process=self.process)
+        return VirtualBoards(
+            self.host.devices, self.put_back, ids=ids, first_retry_s=first_retry_s, process=self.process
+        )
 
 
 @pytest.fixture
@@ -57,73 +59,40 @@ def bench(host: Host) -> Bench:
     return Bench(host)
 
 
-class Said(logging.Handler):
-    """The host's log of its boards."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.INFO)
-        self.lines: asyncio.Queue[str] = asyncio.Queue()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.put_nowait(record.getMessage())
-
-    async def until(self, words: str) -> None:
-        async with asyncio.timeout(LIMIT_S):
-            while words not in await self.lines.get():
-                pass
-
-
-@pytest.fixture
-def said(caplog: pytest.LogCaptureFixture) -> Iterator[Said]:
-    handler = Said()
-    logger = logging.getLogger("microclaw.virtual_boards.host_boards")
-    with caplog.at_level(logging.INFO, logger.name):
-        logger.addHandler(handler)
-        yield handler
-        logger.removeHandler(handler)
-
-
-async def test_a_board_that_dies_is_back_under_the_name_of_its_device_until_it_died_too_often(
-    host: Host, bench: Bench, said: Said
-) -> None:
-    """Programs that cannot be put back do not end the watch, and a start that fails counts as an end."""
+async def test_a_board_that_dies_is_back_under_the_name_of_its_device(host: Host, bench: Bench) -> None:
+    """Programs that cannot be put back do not end the watch, and a start that fails is tried again."""
     boards = bench.boards()
     async with boards.running(1) as (ready,), asyncio.timeout(LIMIT_S):
         device = host.devices.get("virtual-1")
-        assert boards.standing() == {device.device_id: BoardStanding()}
+        assert boards.standing() == {device.device_id: None}
         await host.devices.rename("virtual-1", "desk")
         os.kill(ready.pid, signal.SIGKILL)
         assert await bench.filled.get() == device.device_id
         assert host.devices.get("desk").endpoints == bench.made[1].ready.transports != ready.transports
         assert (await bench.made[1].control.info()).pid == bench.made[1].ready.pid
-        [standing] = boards.standing().values()
-        assert (standing.state, standing.restarts, standing.reason) == ("running", 1, "SIGKILL")
+        assert "ended 1 time" in str(boards.standing()[device.device_id])
         bench.refuse = True
         await bench.made[1].kill()
-        await said.until("is not started again")
-        [standing] = boards.standing().values()
-        assert (standing.state, len(bench.made)) == ("failed", 3)
-    assert [process.running for process in bench.made] == [False] * 3
-
-
-async def test_ends_of_long_ago_do_not_count(bench: Bench) -> None:
-    boards = bench.boards(RestartLimits(restarts=1, window_s=0.0, pause_s=0.01))
-    async with boards.running(1):
-        for number in (1, 2, 3):
-            await bench.made[-1].kill()
-            async with asyncio.timeout(LIMIT_S):
-                await bench.filled.get()
-            assert [standing.restarts for standing in boards.standing().values()] == [number]
+        while len(bench.made) < 4:
+            bench.news.clear()
+            await bench.news.wait()
+        assert "is being started again" in str(boards.standing()[device.device_id])
+        bench.refuse = False
+        assert await bench.filled.get() == device.device_id
+    assert [process.running for process in bench.made] == [False] * len(bench.made)
 
 
 @pytest.mark.parametrize("why", ["it is removed", "the host ends"])
-async def test_a_board_that_is_not_wanted_any_more_stays_off(host: Host, bench: Bench, said: Said, why: str) -> None:
-    boards = bench.boards(RestartLimits(pause_s=0.01 if why == "it is removed" else LIMIT_S))
-    async with boards.running(1):
+async def test_a_board_that_is_not_wanted_any_more_stays_off(host: Host, bench: Bench, why: str) -> None:
+    boards = bench.boards(first_retry_s=0.01 if why == "it is removed" else LIMIT_S)
+    async with boards.running(1), asyncio.timeout(LIMIT_S):
+        [device_id] = boards.standing()
         if why == "it is removed":
             await host.devices.remove("virtual-1")
         await bench.made[0].kill()
-        await said.until("is no device of this host any more" if why == "it is removed" else "ended (SIGKILL)")
+        await bench.made[0].ended()
+        await asyncio.sleep(0.2)
+        assert boards.standing()[device_id] is not None
     assert len(bench.made) == 1
 
 

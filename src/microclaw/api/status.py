@@ -250,7 +250,7 @@ async def _devices(host: Host) -> list[DeviceStatus]:
         wanted.setdefault(app.device_id, []).append(app.name)
     processes, shown = host.boards.standing(), list[DeviceStatus]()
     for device in host.devices.list():
-        check, process = checks.get(device.device_id), processes.get(device.device_id)
+        check = checks.get(device.device_id)
         of_device = filled(
             DeviceStatus,
             device,
@@ -259,7 +259,7 @@ async def _devices(host: Host) -> list[DeviceStatus]:
             apps=wanted.get(device.device_id, []),
             reachable=False if check and check.problem and check.unreachable_since_ms else device.reachable,
             problem=None if check is None else check.problem,
-            process=None if process is None else process.text,
+            process=processes.get(device.device_id),
         )
         shown.append(of_device)
         if len(shown) % AT_ONCE == 0:

@@ -18,7 +18,8 @@ from microclaw.agent.outbox import Outbox
 from microclaw.api.server import tcp_listener
 from microclaw.apps.change_audit import change_event
 from microclaw.apps.change_log import Change, OnEnd, PutApp, RemoveApp, StartApp, StopApp
-from microclaw.apps.late_proof import Place, Tell
+from microclaw.apps.deferring import Tell
+from microclaw.apps.deployment import Place
 from microclaw.apps.parts import local_zone
 from microclaw.apps.source_log import SourceLog
 from microclaw.audit.log import AuditLog

@@ -162,7 +162,6 @@ async def running_host(
         agent = Agent(base, model, apps, inbox, link, tasks, own_tools, lambda: (*servers.tools(), *voice.tools()))
         await agent.knowledge.memory.texts.refresh()
         conversations = await enter(agent.conversations)
-        await enter(apps.late)
         device_tasks, runner = devices.links.parts.tasks, AgentTasks(conversations, admission.gate)
         coded = DeviceCode(code, registry, settings.tasks.from_devices)
         await enter(device_tasks.serving(runner, devices.links.link, code=coded))
@@ -273,7 +272,6 @@ async def running_host(
                 "schedules": agent.schedules.runner.take_up,
             }
             cluster.start_work(tasks, left_work, after=recovered)
-        tasks.start("runs at intervals", apps.timed_runs.run, after=recovered)
         tasks.start("warm up the model", model.warm_up)
         tasks.start("build the C library", lambda: build_glue(find_toolchain(), settings.cache))
         tasks.start("index what is remembered", agent.knowledge.search.refresh)

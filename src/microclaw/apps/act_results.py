@@ -1,4 +1,4 @@
-"""The result of an act on programs, or that it waits; and of an exploration. It fetches nothing."""
+"""The result of an act on programs, or that it waits. It fetches nothing."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from msgspec import UNSET, Struct, UnsetType, convert, structs
 
 from microclaw.apps.results import DeferredFacts, Times
-from microclaw.apps.run_times import keeper_text
-from microclaw.boards.firmware import described_text
+from microclaw.apps.run_times import kept_text
 from microclaw.operations.result import Result
 from microclaw.wire.host_api import EvidenceObject
 
@@ -67,7 +66,7 @@ class AppAct(Result, frozen=True, kw_only=True):
     def later(cls, made: Deferral) -> Self:
         act, version = made.act, made.act.order.version
         trial: dict[str, Any] = {} if made.trial is None else {"trial": made.trial.to_json()}
-        times = "" if version is None or version.times is None else f". {keeper_text(version.times, version.kind)}"
+        times = "" if version is None or version.times is None else f". {kept_text(version.times)}"
         return cls(
             device=made.device_name,
             name=act.name,
@@ -139,7 +138,7 @@ class Deployed(AppAct, frozen=True, kw_only=True):
             cached=made.image.cached,
             trial=made.trial.to_json(),
             replaced=made.replaced,
-            times=Times.of(made.trial.times, made.image.kind),
+            times=Times.of(made.trial.times),
             proof=proof_of(made.expected) if made.trial.ok else made.trial.proof,
             expected=[one.to_json() for one in made.expected],
             **({} if made.former is None else {"former": made.former, "text": _upgrade_text(made, made.former)}),
@@ -196,29 +195,3 @@ class DeferralCancelled(Result, frozen=True, kw_only=True):
     device: str
     name: str
     deferred: DeferredFacts
-
-
-class Explored(Result, frozen=True, kw_only=True):
-    """The parts found, those missing (`lacking_...`), and those not found out (`unknown`, in sentences): there the
-    profile, or the description until now, holds.
-
-    `firmware` is the description that follows from it; `kept` as the device's.
-    """
-
-    document: ClassVar = "exploration"
-
-    device: str
-    natives: list[str]
-    lacking_natives: list[str]
-    nodes: list[str]
-    lacking_nodes: list[str]
-    unknown: list[str]
-    firmware: list[str]
-    kept: bool = False
-
-    def lines(self) -> Iterable[str]:
-        for key, title in (("nodes", "device files"), ("lacking_nodes", "none of"), ("lacking_natives", "lacks")):
-            yield f"{title:<12} {', '.join(getattr(self, key)) or '-'}"
-        yield from (f"{'not known':<12} {one}" for one in self.unknown)
-        yield f"{'description':<12} {described_text(self.firmware)}"
-        yield "kept" if self.kept else f"not kept: microclaw device explore {self.device} --keep"

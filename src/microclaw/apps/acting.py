@@ -16,8 +16,7 @@ from microclaw.operations.operation import Approve, Call, Permission
 
 if TYPE_CHECKING:
     from microclaw.apps.catalogue import AppListing
-    from microclaw.apps.deployment import ChangeRequest
-    from microclaw.apps.late_proof import Place
+    from microclaw.apps.deployment import ChangeRequest, Place
     from microclaw.apps.parts import Apps
     from microclaw.devices.device import Device
 
@@ -92,9 +91,9 @@ def approve_with(call: Call, needs: Permission) -> Approve | None:
     return approve
 
 
-def late_place(call: Call) -> Place | None:
+def chat_of(call: Call) -> Place | None:
     """The place where the outcome is reported: the chat. A program with a token reads the status and the events."""
-    from microclaw.apps.late_proof import Place
+    from microclaw.apps.deployment import Place
 
     return Place(call.person_id, call.channel, call.chat_id) if call.channel != "api" else None
 
@@ -120,4 +119,4 @@ async def defer(apps: Apps, call: Call, request: ChangeRequest, made: type[M], w
 
 
 def _placed(request: ChangeRequest, call: Call) -> ChangeRequest:
-    return replace(request, place=late_place(call))
+    return replace(request, place=chat_of(call))

@@ -29,7 +29,7 @@ _TICK_NAMES: Final = re.compile(r"\b(millis|wasm_get_sys_tick_ms|esp_log_timesta
 
 
 class WrappingClock(Struct, frozen=True):
-    """A clock that a program reads, `wrap_ms` after which it starts again at 0 (`age` in words), and what to write."""
+    """The clocks that a program reads, after `wrap_ms` all start again at 0 (`age` in words), and what to write."""
 
     name: str
     wrap_ms: float
@@ -37,33 +37,28 @@ class WrappingClock(Struct, frozen=True):
     compare: str
 
 
-_MILLIS: Final = WrappingClock(
-    "millis()",
-    2.0**32,
-    "49.7 days",
-    "compare differences of unsigned times: millis() - last >= interval, never millis() >= next",
-)
-_MICROS: Final = WrappingClock(
-    "micros()",
-    MICROS_WRAP_MS,
-    "71.6 min",
-    "compare differences of unsigned times: micros() - last >= interval, never micros() >= next",
-)
+def clock_of(image: ProgramImage) -> WrappingClock | None:
+    """The clocks of the board's uptime that a program reads; None: none that starts again.
 
-
-def clocks_of(image: ProgramImage) -> tuple[WrappingClock, ...]:
-    """The clocks of the board's uptime that a program reads and that start again, the one with the longest time first.
-
-    The times of the others are parts of the first's: after 2**32 ms `micros()` starts again as well.
+    The times of the quicker ones are parts of the slowest's: after 2**32 ms `micros()` starts again as well.
     """
     if isinstance(image, PyImage):
-        return tuple(_ticks(name) for name in image.clocks)
+        if not image.clocks:
+            return None
+        wrap_ms, age = (2.0**30, "12.4 days") if "ticks_ms" in image.clocks else (2.0**30 / 1000, "17.9 min")
+        compare = "compare by time.ticks_diff(now, last) >= interval, never the times themselves or their difference"
+        return WrappingClock(" and ".join(f"time.{name}()" for name in image.clocks), wrap_ms, age, compare)
     imported = {one.name for one in image.imports}
     # Delays and time() import these as well, by our own code: the source says what the program itself reads.
     source = "millis micros" if image.source is None else image.source
-    exact = tuple(_EXACT_NAMES.findall(source)) if _EXACT in imported else ()
-    has_tick = _TICK in imported and (not exact or _TICK_NAMES.search(source))
-    return (*((_MILLIS,) if has_tick else ()), *((_micros(exact),) if exact else ()))
+    exact = _EXACT_NAMES.findall(source) if _EXACT in imported else []
+    has_tick = _TICK in imported and (not exact or _TICK_NAMES.search(source) is not None)
+    names = dict.fromkeys([*(["millis"] if has_tick else []), *exact])
+    if not names:
+        return None
+    wrap_ms, age = (2.0**32, "49.7 days") if has_tick else (MICROS_WRAP_MS, "71.6 min")
+    compare = "compare differences of unsigned times: now - last >= interval, never now >= next"
+    return WrappingClock(" and ".join(f"{name}()" for name in names), wrap_ms, age, compare)
 
 
 def has_own_clocks(image: ProgramImage) -> bool:
@@ -71,28 +66,8 @@ def has_own_clocks(image: ProgramImage) -> bool:
     return isinstance(image, Image) and (image.language == "sketch" or "Arduino.h" in (image.source or ""))
 
 
-def _micros(names: tuple[str, ...]) -> WrappingClock:
-    """Microseconds in 32 bits: of `micros()`, or made by the program of a clock that has more bits."""
-    if "micros" in names:
-        return _MICROS
-    name = f"a count of microseconds of {names[0]}() in 32 bits"
-    return structs.replace(_MICROS, name=name, compare=f"keep the time in 64 bits, or {_MICROS.compare}")
-
-
-def _ticks(name: str) -> WrappingClock:
-    """Of ticks_ms, ticks_us or ticks_cpu."""
-    wrap_ms, age = (2.0**30, "12.4 days") if name == "ticks_ms" else (2.0**30 / 1000, "17.9 min")
-    return WrappingClock(
-        f"time.{name}()",
-        wrap_ms,
-        age,
-        f"use time.ticks_diff: time.ticks_diff(time.{name}(), last) >= interval, "
-        "never a difference or a comparison of the times themselves",
-    )
-
-
-def runs_across_the_wrap(clock: WrappingClock, run: Run, record: Record) -> list[Run]:
-    """The same on a board whose clock starts again: after a bounce, and while the program waits.
+def uptimes_across_the_wrap(clock: WrappingClock, run: Run, record: Record) -> list[float]:
+    """The uptimes at which the clock starts again after a bounce, and while the program waits.
 
     Of its waits the longest high and the longest low of a pin are taken, in their middle.
     """
@@ -107,7 +82,7 @@ def runs_across_the_wrap(clock: WrappingClock, run: Run, record: Record) -> list
             if length_ms > waits.get(edge.level, (0.0, 0.0))[0]:
                 waits[edge.level] = (length_ms, edge.t_ms + length_ms / 2)
     moments += [middle_ms for _, middle_ms in waits.values()]
-    return [aged(run, clock.wrap_ms - at_ms) for at_ms in moments or [run.for_ms / 2]]
+    return [clock.wrap_ms - at_ms for at_ms in moments or [run.for_ms / 2]]
 
 
 def aged(run: Run, uptime_ms: float) -> Run:
@@ -119,19 +94,13 @@ AgedFault: TypeAlias = tuple[tuple[str, str], tuple[ExpectationResult, ...]]
 """A fault of a board that is up for long alone, with the next step; and the results with those that it is about."""
 
 
-def aged_fault(
-    clock: WrappingClock, asked: Expectations, record: Record, verdict: Verdict, uptime_ms: float | None
-) -> AgedFault | None:
-    """Find the fault in a run across the wrap of `clock`, of a program that did well before.
-
-    `uptime_ms`: with which it is to be seen again, if it is. A fault of its own is one of all expectations.
-    """
+def aged_fault(clock: WrappingClock, asked: Expectations, record: Record, verdict: Verdict) -> AgedFault | None:
+    """Find the fault in a run across the wrap, of a program that did well. A verdict's is of all expectations."""
     results = evaluate(asked, record)
     bad = [one for one in results if not verdict.ok or one.trial != "met"]
     if not bad:
         return None
     where = f"after {clock.age}, when {clock.name} starts again at 0"
-    again = "" if uptime_ms is None else f"; to see it again: --expect with the line: {uptime_line(uptime_ms)}"
     error = f"expected, line {bad[0].number}: {bad[0].text}; met, but not {where}: {bad[0].found}"
     if not verdict.ok:
         error = f"it works, but not {where}: {verdict.error}"
@@ -139,7 +108,7 @@ def aged_fault(
         structs.replace(one, trial="not met", found=f"{where}: {verdict.error or one.found}") if one in bad else one
         for one in results
     )
-    return (error, clock.compare + again), tuple(marked)
+    return (error, clock.compare), tuple(marked)
 
 
 def uptime_line(uptime_ms: float) -> str:

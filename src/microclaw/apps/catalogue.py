@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -14,12 +14,11 @@ from microclaw.apps.deferring import DeferredAct, DeferredLog
 from microclaw.apps.deployment import kept_proof
 from microclaw.apps.reconciler import left_off
 from microclaw.apps.results import AppCondition, FormerVersion
-from microclaw.apps.run_times import RunReport, board_runs, host_begins
 from microclaw.apps.source_diff import source_diff
 from microclaw.apps.source_log import SourceLog
 from microclaw.apps.standing import not_found
 from microclaw.apps.traps import EXCEPTION, TRACEBACK, trap_words
-from microclaw.devices.calls import AppEntry, AppList, AppState, AppStates, LogLine, LogsRead
+from microclaw.devices.calls import AppEntry, AppList, AppRuns, AppState, AppStates, LogLine, LogsRead
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import DeviceError, DeviceSilent
@@ -53,20 +52,13 @@ class AppListing(Struct, frozen=True):
     version: AppVersion | None = None
     deferred: DeferredAct | None = None
     is_away: bool = False
-    runs: RunReport | None = None
+    runs: AppRuns | None = None
 
 
 class Catalogue:
-    """`Catalogue(devices=registry, change_log=...)`. `runs_of` tells of the runs that the host begins."""
+    """`Catalogue(devices=registry, change_log=...)`."""
 
-    def __init__(
-        self,
-        *,
-        devices: Registry,
-        change_log: ChangeLog,
-        runs_of: Callable[[str, str], RunReport | None] = lambda *_: None,
-    ) -> None:
-        self._runs_of = runs_of
+    def __init__(self, *, devices: Registry, change_log: ChangeLog) -> None:
         self._devices = devices
         self._change_log = change_log
         self._deferred, self._source_log = DeferredLog(change_log), SourceLog(change_log)
@@ -132,10 +124,7 @@ class Catalogue:
             absent = "unreachable"
         names = sorted(wanted.keys() | listed.keys())
         listings = [
-            self._with_runs(
-                _listing(device, name, wanted.get(name), listed.get(name), states.get(name), absent), states.get(name)
-            )
-            for name in names
+            _listing(device, name, wanted.get(name), listed.get(name), states.get(name), absent) for name in names
         ]
         if silence:
             listings = [replace(one, error=silence) for one in listings]
@@ -151,23 +140,6 @@ class Catalogue:
         if absent == "unreachable":
             listings = [replace(one, is_away=True) for one in listings]
         return tuple(sorted(listings, key=lambda one: one.name))
-
-    def _with_runs(self, listing: AppListing, state: AppState | None) -> AppListing:
-        """With its runs, by who begins them; one that the host begins need not be on its board."""
-        version = listing.version
-        if version is None or version.times is None:
-            return listing
-        if not host_begins(version.kind, version.times):
-            return replace(listing, runs=None if state is None else board_runs(state, self._change_log.now_ms()))
-        runs = self._runs_of(listing.device_id, listing.name)
-        if runs is not None and listing.condition == "ended":  # over, and there until the next run
-            over = replace(runs, running_since_ms=None, last_ms=runs.running_since_ms, last_took_ms=None)
-            runs = replace(over, last_how="returned")
-            listing = replace(listing, condition="waiting" if version.times.every_ms is not None else "ended")
-        listing = replace(listing, runs=runs, error=listing.error or (runs.problem if runs else None))
-        if listing.condition != "missing":
-            return listing
-        return replace(listing, condition="stopped" if version.times.every_ms is None else "waiting")
 
     async def _in_source_lines(
         self, lines: Sequence[LogLine], listing: AppListing, app: DesiredApp | None
@@ -236,6 +208,7 @@ def _listing(
         error=error,
         installed_ms=ours.since_ms if ours else None,
         version=ours.version if ours else None,
+        runs=state.runs if state else None,
     )
 
 

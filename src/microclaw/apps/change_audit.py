@@ -21,7 +21,6 @@ _KINDS: Final[Mapping[ChangeKind, AuditKind]] = {
     "app.start": AuditKind.PROGRAM_STARTED,
     "app.restart": AuditKind.PROGRAM_STARTED,
     "app.restore": AuditKind.PROGRAM_RESTORED,
-    "app.explore": AuditKind.CALL_ACTED,
     "gpio.set": AuditKind.CALL_ACTED,
     "pwm.set": AuditKind.CALL_ACTED,
 }

@@ -95,7 +95,6 @@ ChangeKind: TypeAlias = Literal[
     "app.start",
     "app.restart",
     "app.restore",
-    "app.explore",
     "gpio.set",
     "pwm.set",
 ]
@@ -205,11 +204,11 @@ DeviceAction: TypeAlias = PutApp | RemoveApp | StopApp | StartApp | SetLevel | S
 class Change(ChangeRow, frozen=True):
     """One entry of the change log. `inverse` is None when it is not known what would take the change back.
 
-    With the kind app.restore the host redeploys an app that a board lost, with app.explore it takes its explorer off
-    again, app.restart starts one again; undo leaves all three alone. `undoes` is the change
-    that this one reverted, `undone_by` the change that took this one back. `turn` is the turn or request that made
-    it; None when it belongs to none. `by` is the id of who asked for it, None: the host itself. `conversation` is the
-    chat or session that it was made in, None outside of one. `host` made it, in a cluster.
+    With the kind app.restore the host redeploys an app that a board lost, app.restart starts one again; undo leaves
+    both alone. `undoes` is the change that this one reverted, `undone_by` the change that took this one back. `turn` is
+    the turn or request that made it; None when it belongs to none. `by` is the id of who asked for it, None: the host
+    itself. `conversation` is the chat or session that it was made in, None outside of one. `host` made it, in a
+    cluster.
     """
 
     kind: ChangeKind

@@ -106,7 +106,7 @@ class ProgramChanges:
         if times == before.times:
             runs = times.text() if times else "none, it runs on"
             text = f"{name} on {target.name} has these times already ({runs}): nothing to do"
-            kept = Times.of(times, before.kind)
+            kept = Times.of(times)
             return Deployed(device=target.name, name=name, unchanged=True, times=kept, text=text)
         report(Step("check", f"{name} on {target.name}: {times_differ_text(before.times, times)}"))
         version = structs.replace(before, times=times)
@@ -199,7 +199,6 @@ class ProgramChanges:
                     await device.call(AppUninstall(name))
             baseline = await take_baseline(device)
             await device.call(call)
-            self._installer.note_begun(device, name)
             report(Step("deploy", f"{name} -> {device.name}, from the kept image"))
             evidence, dead = await self._look(device, name, version, stored, baseline)
             if dead is not None and is_start:
@@ -207,7 +206,7 @@ class ProgramChanges:
                 raise DeployRejected(f"{name} stays stopped on {device.name}: {dead[0]}", next_step=dead[1])
         report(Step("verify", evidence.text, "failed" if dead else "done", next_step=dead[1] if dead else None))
         if version.times is not None:
-            report(Step("verify", first_only_text(version.times, version.kind)))
+            report(Step("verify", first_only_text(version.times)))
         return Made(device.device_id, device.name, name, evidence, change_id, dead is None, version.sha256)
 
     async def _check(self, there: Standing, version: AppVersion, *, is_start: bool) -> ImageRow:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeAlias
 
 from msgspec import Struct, field, structs
 
@@ -23,10 +23,9 @@ from microclaw.apps.change_log import (
     maker_now,
 )
 from microclaw.apps.changes import ProgramChanges, upgrade_request
-from microclaw.apps.deployment import ChangeRequest
+from microclaw.apps.deployment import ChangeRequest, Place
 from microclaw.apps.expectation_text import parse_expectations
 from microclaw.apps.installer import Installer
-from microclaw.apps.late_proof import Place, Tell
 from microclaw.apps.standing import DeferredKind, standing
 from microclaw.apps.trial import Trial
 from microclaw.auth.gate import Gate, Permission
@@ -51,6 +50,8 @@ MAX_TRIES: Final = 3
 _UNWATCHED: Final = "the host or the device was gone in the middle of it; the device's list says that it is done"
 _OFFER: Final = "have it done when it is back: the same with --when-back"
 _PUTS: Final = frozenset({"install", "upgrade", "start"})
+Tell: TypeAlias = Callable[[Place | None, str, str, str | None], Awaitable[None]]
+"""Give the place a note about a device, by its name; the code of the alarm that it is, None where all is as ordered."""
 _log = logging.getLogger(__name__)
 
 

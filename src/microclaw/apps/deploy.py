@@ -17,6 +17,8 @@ from microclaw.apps.building import (
     ReadModule,
     check_app_name,
     check_kind,
+    fit_claim,
+    fit_limits,
     in_source_lines,
     read_image,
     stored_program,
@@ -28,16 +30,13 @@ from microclaw.apps.deployment import (
     Deployment,
     PreparedChange,
     asked_program,
-    first_run,
     keep_proof,
     with_terms,
 )
 from microclaw.apps.edge_comparison import Verification
 from microclaw.apps.expectation_result import seen_on_board
-from microclaw.apps.firmware_fit import fit_claim, fit_limits
 from microclaw.apps.installer import Installation, Installer, check_room
-from microclaw.apps.late_proof import LateCheck
-from microclaw.apps.run_times import check_keeper, first_only_text, host_begins
+from microclaw.apps.run_times import check_times, first_only_text
 from microclaw.apps.stage_text import (
     RUNS_AGAIN,
     accept_text,
@@ -58,9 +57,7 @@ from microclaw.devices.calls import AppInstall
 from microclaw.devices.device import Device
 from microclaw.errors import DeployRejected, DeviceError, MicroclawError
 from microclaw.events import Report, Stage, Step
-from microclaw.text import format_duration
 
-SLOW_TRIAL_MS = 7_200_000.0
 _DIFFERS = "correct it: the board is wired otherwise than the trial, or does not do the same"
 INSTALLED_ALL_THE_SAME = "it is installed all the same, as --force was given"
 
@@ -76,14 +73,12 @@ class Deployer:
         try_image: Try,
         read_module: ReadModule = read_image,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        look_later: Callable[[LateCheck], float | None] = lambda _check: None,
     ) -> None:
         self._installer, self._devices, self._change_log = installer, installer.devices, installer.change_log
         self._compile = compile
         self._read_module = read_module
         self._try_image = try_image
         self._sleep = sleep
-        self.look_later = look_later
 
     async def deploy(
         self,
@@ -143,7 +138,7 @@ class Deployer:
         is_new = request.source is not None or request.wasm is not None
         stage: Stage = "check"
         try:
-            check_keeper(request.times, image.kind)
+            check_times(request.times, image.kind)
             heap_bytes, timers = fit_limits(board, fit_claim(image, request.heap_bytes), request.timers)
             request = replace(request, heap_bytes=heap_bytes, timers=timers)
             there_now = wanted if later is not None else await claiming(device, wanted)
@@ -159,11 +154,6 @@ class Deployer:
             await check_free(device, name, driven, claims, there_now)
             terms = (image.sha256, request.heap_bytes, request.timers, request.watchdog_ms)
             version = AppVersion(*terms, driven, claims, image.kind, request.origin, request.times)
-            if claims.forced and host_begins(image.kind, request.times):
-                raise DeployRejected(
-                    f"the trial of {name} failed: the host would have to force it again at each run",
-                    next_step="correct it, or leave out --every and --stop-after",
-                )
             if later is not None:
                 check_room(device, name, (), later)
             if request.approve is not None:
@@ -187,7 +177,6 @@ class Deployer:
             heap_bytes=request.heap_bytes,
             timers=request.timers,
             expectations=request.expectations,
-            slow_ms=SLOW_TRIAL_MS,
             times=request.times,
         )
         trial = await self._try_image(image, device.board, options)
@@ -236,9 +225,7 @@ class Deployer:
         expected = seen_on_board(prepared.trial.expected, prepared.trial.expectations, found.evidence, found.pins)
         report(verification_step(found, device, name, expected))
         if prepared.request.times is not None:
-            report(Step("verify", first_only_text(prepared.request.times, image.kind)))
-        elif found.agrees:
-            self._look_later(prepared, installation, found, report)
+            report(Step("verify", first_only_text(prepared.request.times)))
         if prepared.version.claims.ended:
             report(Step("verify", RUNS_AGAIN))
         made = Deployment(
@@ -270,32 +257,19 @@ class Deployer:
                 f"{name} on {device.name} was changed by somebody else meanwhile", next_step="ask for it again"
             )
 
-    def _look_later(
-        self, prepared: PreparedChange, installation: Installation, found: Verification, report: Report
-    ) -> None:
-        """Have what is not due yet looked at when it is; a note confirms then what is said now, or takes it back."""
-        late = LateCheck(
-            prepared.device.device_id,
-            prepared.request.name,
-            prepared.trial,
-            installation.baseline,
-            found.pins,
-            installation.change_id,
-            prepared.request.place,
-        )
-        wait_s = self.look_later(late)
-        if wait_s is not None:
-            when = format_duration(wait_s * 1000, decimals=2)
-            report(Step("verify", f"the rest is not due yet; looked at again in {when}, and told then"))
-
     async def _watch(self, prepared: PreparedChange, installation: Installation, report: Report) -> Verification:
         """Verify, then complete the change. A program that does nothing is withdrawn, and raises DeployRejected."""
         device, name = prepared.device, prepared.request.name
         try:
-            told = partial(in_source_lines, prepared.image)
-            trial = first_run(prepared.trial)
-            sent = prepared.image.sha256
-            found = await verify(device, name, trial, installation.baseline, sha256=sent, told=told, sleep=self._sleep)
+            found = await verify(
+                device,
+                name,
+                prepared.trial,
+                installation.baseline,
+                sha256=prepared.image.sha256,
+                told=partial(in_source_lines, prepared.image),
+                sleep=self._sleep,
+            )
         except asyncio.CancelledError:
             await self._change_log.complete(installation.change_id)  # the device accepted it
             raise

@@ -13,7 +13,6 @@ from microclaw.apps.building import ProgramImage, ProgramLanguage
 from microclaw.apps.change_log import AppVersion, ChangeLog, Origin
 from microclaw.apps.expectation_result import ExpectationResult, proof_of
 from microclaw.apps.expectations import Expectations
-from microclaw.apps.late_proof import Place
 from microclaw.apps.run_times import RunTimes
 from microclaw.apps.source_diff import source_diff
 from microclaw.apps.standing import Act
@@ -26,6 +25,14 @@ from microclaw.store.apps import ProofRow
 from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS, DEFAULT_WATCHDOG_MS
 
 
+class Place(Struct, frozen=True, array_like=True):
+    """The chat that an act was asked for in."""
+
+    person_id: str
+    channel: str
+    chat_id: str
+
+
 class ChangeRequest(Struct, frozen=True):
     """An act on a program of a device. An installation and an upgrade have C, C++ or Python source, or wasm bytes.
 
@@ -34,8 +41,8 @@ class ChangeRequest(Struct, frozen=True):
     did not install; an app of this host is upgraded without it. `force` installs a program whose trial failed, at the
     person's own risk: never one that drives a pin which the board forbids. `approve` is called after the trial, before
     anything changes, with a text that says what would happen; it raises when the answer is no. `place` is the chat that
-    a later note goes to. `only_verified`: what the board does not show as the trial did is taken off again. `origin`:
-    the entry of a catalogue that it is. `times`: when it runs, where it does not simply run on.
+    the outcome of a deferred act is told in. `only_verified`: what the board does not show as the trial did is taken
+    off again. `origin`: the entry of a catalogue that it is. `times`: when it runs, where it does not simply run on.
     """
 
     device: str
@@ -68,20 +75,6 @@ def with_terms(request: ChangeRequest, version: AppVersion) -> ChangeRequest:
         timers=version.timers,
         watchdog_ms=version.watchdog_ms,
         times=version.times,
-    )
-
-
-def first_run(trial: Trial) -> Trial:
-    """The trial without what came after its first run: later ones are not there yet, and nobody waits for them."""
-    times = trial.times
-    end_ms = None if times is None else times.stop_after_ms or times.every_ms
-    if end_ms is None:
-        return trial
-    return structs.replace(
-        trial,
-        edges=tuple(edge for edge in trial.edges if edge.t_ms < end_ms),
-        pwm=tuple(change for change in trial.pwm if change.t_ms < end_ms),
-        leds=tuple(change for change in trial.leds if change.t_ms < end_ms),
     )
 
 

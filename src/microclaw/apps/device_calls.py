@@ -6,12 +6,9 @@ from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
 from msgspec import Meta, Struct, convert
-from msgspec.structs import replace
 
-from microclaw.apps.act_results import Explored
 from microclaw.apps.device_operations import DeviceService
 from microclaw.audit.event import AuditKind
-from microclaw.boards.firmware import parse_firmware
 from microclaw.devices.call_text import call_from, call_words, result_value
 from microclaw.devices.calls import ConsoleRead, DeviceRestart, EdgesRead, GpioSet, LogsRead, PwmSet
 from microclaw.devices.examine import Examination
@@ -33,28 +30,6 @@ Cursor: TypeAlias = Annotated[int, Meta(ge=0, lt=2**53)]  # what every reader of
 async def check(service: DeviceService, _: Call, device: DeviceName) -> Examination:
     """Reach a device now, by each of its addresses: what it is, how it is, and what to do. Exit code 1: a problem."""
     return await service.check(service.registry.get(device))
-
-
-@operation(
-    "device.explore",
-    http="POST /v1/devices/{device}/explore",
-    permission=Permission.ACT,
-    asks=True,
-    steps=True,
-    words="explore {device} with a program of the host's",
-)
-async def explore(
-    service: DeviceService,
-    call: Call,
-    device: DeviceName,
-    keep: Annotated[bool, Meta(description="Keep the answer as the device's description.")] = False,
-) -> Explored:
-    """Find out which functions and device files a board's firmware has, by a program that is there for a moment."""
-    found = await service.apps.explorer.explore(device, call.report)
-    if keep:
-        device_id = service.registry.get(device).device_id
-        await service.registry.describe_firmware(device_id, parse_firmware(found.firmware), by=service.by(call))
-    return replace(found, kept=keep)
 
 
 class CallAnswer(Result, frozen=True, kw_only=True, omit_defaults=True):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from math import inf
-from statistics import fmean
 from typing import Final
 
 from msgspec import Struct, structs
@@ -22,22 +20,16 @@ UNEVEN_EDGES: Final = 2
 """So many edges of a pin may come unevenly at its start: an interpreter loads its modules then."""
 SETTLED_EDGES: Final = UNEVEN_EDGES + 5
 """Edges of a pin after which its rhythm tells more than its start: two periods behind it."""
-EXPECTED_EDGES: Final = 2
 MOMENT_MS: Final = 5.0
 """Edges so near to each other are one moment: a start, not a rhythm."""
 SHORT_MS: Final = 1.0
 INVERTED: Final = "each level is the other one: the program toggles the pin, which had the other level before"
-_TURNED: Final = "half a turn on: it toggles the pin, which had the other level before"
 _SET_FIRST: Final = (
     "let the program set the level that it begins with, as led.value(0) or gpio_set(led, 0); then deploy it again"
 )
-_LONGEST_REPEAT: Final = 30
-_LOOKED_AT: Final = 200
 _TRIAL_JITTER_MS: Final = 2.0
 _TOGETHER_MS: Final = 100.0
 """How far the first edges of two pins may be off against each other, beside the trial."""
-_FEW: Final = 4
-"""With fewer edges chance tells two rhythms apart that differ by less than the slack."""
 
 
 class Agreement(Struct, frozen=True):
@@ -76,27 +68,22 @@ def compare(expected: Sequence[Edge], seen: Sequence[Edge]) -> Agreement:
     """Compare the edges of one pin, as many as both have: the same levels, each at the same time after the first.
 
     The pin may have had the first level before: then that edge is not seen. Where the program toggles it instead, every
-    level is inverted: that is the expected rhythm only where half a turn of it is the same with the levels inverted.
+    level is inverted: that is the expected rhythm only where all its gaps are alike.
     """
     if not seen:
         return Agreement(False, "no edge where the trial had some")
-    wanted = _from_level(expected, 1 - seen[0].level)
+    first = int(expected[0].level != seen[0].level)
+    wanted = expected[first:]
     if not wanted:
         return Agreement(False, f"the first edge goes to {seen[0].level}, in the trial to {expected[0].level}")
     difference = _difference(wanted, seen)
-    if len(wanted) == len(expected) or len(seen) < 2 or _difference(expected, seen) is not None:
-        return Agreement(difference is None, difference, len(expected) - len(wanted))
-    turn = _repeat(expected)
-    if turn is not None and turn % 2:
-        if difference is None:
-            return Agreement(True, first=1, is_sure=len(seen) > turn + 1 or turn == 1)
-        return Agreement(True, _TURNED, turn) if len(seen) > turn + 1 else Agreement(False, INVERTED)
-    if difference is None:
-        off_ms, inverted_off_ms = _mean_error(wanted, seen), _mean_error(expected, seen)
-        is_sure = len(seen) >= _FEW and abs(off_ms - inverted_off_ms) > max(off_ms, inverted_off_ms) / 2
-        if not is_sure or off_ms < inverted_off_ms:
-            return Agreement(True, first=1, is_sure=is_sure)
-    return Agreement(False, INVERTED)
+    if not first or len(seen) < 2 or _difference(expected, seen) is not None:
+        return Agreement(difference is None, difference, first)
+    if difference is not None:
+        return Agreement(False, INVERTED)
+    if _is_even(expected):
+        return Agreement(True, first=first)
+    return Agreement(True, first=first, is_sure=False)
 
 
 def compare_settled(expected: Sequence[Edge], seen: Sequence[Edge]) -> Agreement:
@@ -107,25 +94,17 @@ def compare_settled(expected: Sequence[Edge], seen: Sequence[Edge]) -> Agreement
     whole = compare(expected, seen)
     count = min(len(expected), len(seen)) - 1
     if count >= UNEVEN_EDGES:
-        want_ms, got_ms = _span(expected[: count + 1]) / count, _span(seen[: count + 1]) / count
+        want_ms, got_ms = span_ms(expected[: count + 1]) / count, span_ms(seen[: count + 1]) / count
         if want_ms < SHORT_MS and got_ms < SHORT_MS:
             return Agreement(True, f"{seconds(got_ms)} between edges on average, in the trial {seconds(want_ms)}")
     if whole.agrees or len(seen) < SETTLED_EDGES:
         return whole
-    wanted = _from_level(expected, 1 - seen[0].level)
-    starts = (wanted,) if len(wanted) == len(expected) else (wanted, expected)
-    for uneven in range(UNEVEN_EDGES, len(seen) - SETTLED_EDGES + UNEVEN_EDGES + 1):
-        for start in starts:
-            after = compare(start[uneven:], seen[uneven:])
-            if after.agrees and after.is_sure:
-                text = f"uneven at first: {whole.difference}; then as in the trial"
-                return Agreement(True, text, len(expected) - len(start) + after.first)
+    wanted = expected[int(expected[0].level != seen[0].level) :]
+    for uneven in range(UNEVEN_EDGES, min(len(wanted), len(seen)) - SETTLED_EDGES + UNEVEN_EDGES + 1):
+        if _difference(wanted[uneven:], seen[uneven:]) is None:
+            text = f"uneven at first: {whole.difference}; then as in the trial"
+            return Agreement(True, text, len(expected) - len(wanted))
     return whole
-
-
-def edges_to_settle(expected: Sequence[Edge]) -> int:
-    """The number of edges of a pin that tell its rhythm, whatever level it had before and however it began."""
-    return max(SETTLED_EDGES, UNEVEN_EDGES + 2 + (_repeat(expected) or 0))
 
 
 def compare_edges(
@@ -157,14 +136,14 @@ def compare_edges(
         texts.append(_pin_text(wanted, found, agreement.difference, alone=len(expected) == 1))
         offsets.append(found[0].t_ms - wanted[agreement.first].t_ms)
         agrees = agrees and agreement.agrees
-        is_sure = is_sure and (agreement.is_sure or len(found) < EXPECTED_EDGES)
+        is_sure = is_sure and (agreement.is_sure or len(found) < 2)
         agreeing += [pin] if agreement.agrees else []
     text = "; ".join(texts)
     if agrees and offsets and max(offsets) - min(offsets) > _TOGETHER_MS:
         apart = seconds(max(offsets) - min(offsets))
         return counted(f"{text} (pins are {apart} off against each other)", edges, agrees=False)
-    later = any(_span(wanted) > MOMENT_MS for wanted in expected.values())
-    of_one_moment = all(_span(found) <= MOMENT_MS for found in seen.values() if found)
+    later = any(span_ms(wanted) > MOMENT_MS for wanted in expected.values())
+    of_one_moment = all(span_ms(found) <= MOMENT_MS for found in seen.values() if found)
     if agrees and (not edges or not is_sure or (later and of_one_moment)):
         return Verification(Evidence("accepted", f"accepted only: {text}; that is the start alone", tuple(edges)), True)
     answer = counted(text, edges, agrees=agrees, pins=agreeing)
@@ -204,11 +183,6 @@ def _pin_text(expected: Sequence[Edge], seen: Sequence[Edge], difference: str | 
     return f"{text} ({difference})" if difference else text
 
 
-def _from_level(expected: Sequence[Edge], level: int) -> Sequence[Edge]:
-    """The edges of one pin that are seen where it has `level` before: without a first one to that level."""
-    return expected[1:] if expected and expected[0].level == level else expected
-
-
 def _difference(wanted: Sequence[Edge], seen: Sequence[Edge]) -> str | None:
     """The first gap that differs, as many as both have; levels are not looked at."""
     for (before, after), (was, now) in zip(pairwise(wanted), pairwise(seen), strict=False):
@@ -219,21 +193,11 @@ def _difference(wanted: Sequence[Edge], seen: Sequence[Edge]) -> str | None:
     return None
 
 
-def _span(edges: Sequence[Edge]) -> float:
+def span_ms(edges: Sequence[Edge]) -> float:
     return edges[-1].t_ms - edges[0].t_ms
 
 
-def _mean_error(wanted: Sequence[Edge], seen: Sequence[Edge]) -> float:
-    """Of the gaps that both have; endless where there is none."""
-    pairs = zip(pairwise(wanted), pairwise(seen), strict=False)
-    return fmean([abs((b.t_ms - a.t_ms) - (now.t_ms - was.t_ms)) for (a, b), (was, now) in pairs] or [inf])
-
-
-def _repeat(expected: Sequence[Edge]) -> int | None:
-    """After how many edges the gaps repeat. After an odd number the rhythm is itself with every level inverted."""
-    gaps = [after.t_ms - before.t_ms for before, after in pairwise(expected[:_LOOKED_AT])]
-    for count in range(1, min(_LONGEST_REPEAT, len(gaps) // 2) + 1):
-        later = zip(gaps, gaps[count:], strict=False)
-        if all(abs(one - other) <= max(_TRIAL_JITTER_MS, TOLERANCE * one) for one, other in later):
-            return count
-    return None
+def _is_even(expected: Sequence[Edge]) -> bool:
+    """True if all its gaps are alike, so that the rhythm is itself with every level inverted."""
+    gaps = [after.t_ms - before.t_ms for before, after in pairwise(expected)]
+    return len(gaps) > 1 and max(gaps) - min(gaps) <= max(_TRIAL_JITTER_MS, TOLERANCE * max(gaps))

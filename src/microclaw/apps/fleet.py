@@ -14,17 +14,16 @@ from msgspec import UNSET, Struct, json, structs
 
 from microclaw.apps.act_results import Deployed, Removed
 from microclaw.apps.acting import defer, perform
-from microclaw.apps.building import ProgramImage, check_app_name, check_kind, read_image
+from microclaw.apps.building import ProgramImage, check_app_name, check_kind, fit_claim, fit_limits, read_image
 from microclaw.apps.catalogue import AppListing
 from microclaw.apps.change_log import AppVersion
 from microclaw.apps.claims import pin_roles
 from microclaw.apps.deferring import away
 from microclaw.apps.deployment import ChangeRequest
-from microclaw.apps.firmware_fit import fit_claim, fit_limits
 from microclaw.apps.many import on_each
 from microclaw.apps.parts import Apps
 from microclaw.apps.results import AppCondition
-from microclaw.apps.run_times import check_keeper, times_differ_text
+from microclaw.apps.run_times import check_times, times_differ_text
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.device import Device
 from microclaw.errors import (
@@ -253,7 +252,7 @@ def _row(
             )
         if isinstance(image, MicroclawError):
             raise image
-        check_keeper(request.times, image.kind)
+        check_times(request.times, image.kind)
         limits = fit_limits(device.board, fit_claim(image, request.heap_bytes), request.timers)
     except MicroclawError as exc:
         return FleetRow(device, structs.replace(found, act="refused", error=failure_of(exc)))

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import yaml
 
-from microclaw.apps.building import stored_program
+from microclaw.apps.building import fit_claim, stored_program
 from microclaw.apps.change_log import DesiredApp
-from microclaw.apps.firmware_fit import fit_claim
 from microclaw.apps.run_times import RunTimes, time_word
 from microclaw.errors import BuildError, UnknownName
 from microclaw.operations.result import Result

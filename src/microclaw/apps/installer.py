@@ -29,7 +29,7 @@ from microclaw.apps.change_log import (
     no_answer_tells,
 )
 from microclaw.apps.claims import pin_roles, unknown_pins_text
-from microclaw.apps.run_times import RunTimes, kept_by
+from microclaw.apps.run_times import RunTimes
 from microclaw.apps.standing import Standing, not_found, standing
 from microclaw.apps.verify import Baseline, take_baseline
 from microclaw.devices.calls import AppInstall, AppList, AppStates, AppUninstall, GpioGet
@@ -76,10 +76,6 @@ async def _outcome(device: Device, change_log: ChangeLog, change: Change) -> tup
         case SetLevel(pin=pin, level=level):
             is_set = device.supports(GpioGet.method) and (await device.call(GpioGet(pin), wait=False)).level == level
             return is_set, f"pin {pin} {'is' if is_set else 'is not'} at {level}"
-        case RemoveApp(name=name) if change.kind == "app.explore":  # a host died and left its explorer there
-            with suppress(AppNotFound):
-                await device.call(AppUninstall(name), wait=False)
-            return True, f"{name} is off {device.name}"
     name = forward.name
     is_listed = name in {app.name for app in await device.call(AppList(), wait=False)}
     if not (is_listed and isinstance(forward, PutApp) and isinstance(before, PutApp)):
@@ -113,16 +109,11 @@ class Installer:
 
     def __init__(self, devices: Registry, change_log: ChangeLog) -> None:
         self.devices, self.change_log = devices, change_log
-        self.begun_ms: dict[tuple[str, str], int] = {}
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def holding(self, device: Device) -> asyncio.Lock:
         """`async with installer.holding(device)`: inside, nobody else changes the apps of the device."""
         return self._locks[device.device_id]
-
-    def note_begun(self, device: Device, name: str) -> None:
-        """A program was just begun there: `begun_ms` of its device and name, by the change log's clock."""
-        self.begun_ms[device.device_id, name] = self.change_log.now_ms()
 
     async def put(
         self,
@@ -167,7 +158,6 @@ class Installer:
             baseline = await take_baseline(device)
             started = time.perf_counter()
             await device.call(install_call(name, code, version))
-            self.note_begun(device, name)
         except MicroclawError as exc:
             if no_answer_tells(exc):
                 await self.change_log.leave_open(change_id)
@@ -305,7 +295,7 @@ async def _ended_in_the_way(there: Standing, pins: Collection[int] = ()) -> str 
 
 
 def install_call(name: str, code: bytes, version: AppVersion) -> AppInstall:
-    times = version.times if version.times is not None and kept_by(version.kind) == "board" else RunTimes()
+    times = version.times or RunTimes()
     terms = (version.heap_bytes, version.timers, version.watchdog_ms, version.kind)
     return AppInstall(name, code, *terms, times.every_ms, times.stop_after_ms)
 

@@ -1,7 +1,8 @@
 """Regular expressions over printed lines that cannot run for long. A subset of Python's `re`; runs no program.
 
-A pattern must fit a whole line. Its work is bounded: at most MAX_REPEATS repeats, none of them around another one, no
-back-references, no look-around, lines cut to MAX_LINE_CHARS: a match costs at most about 256**3 / 6 steps.
+A pattern must fit a whole line. Its work is bounded: at most MAX_REPEATS repeats of one character or class each, no
+back-references, no look-around, lines cut to MAX_LINE_CHARS: a match costs at most about 256**3 / 6 steps, and twice
+that for each of at most MAX_CHOICES "?" and "|".
 """
 
 from __future__ import annotations
@@ -16,7 +17,18 @@ from microclaw.errors import ConfigError
 MAX_PATTERN_CHARS = 200
 MAX_LINE_CHARS = 256
 MAX_REPEATS = 3
+MAX_CHOICES = 4
 MAX_COUNT = 100
+_ONE: Final = r"(?:\\[dDwWsSbtn]|\\[\W_]|\[\^?\]?(?:\\.|[^\]\\])*\]|[^\\\[(){|*+?])"
+_PIECE: Final = re.compile(
+    rf"(?:{_ONE}(?P<repeat>[*+]|\{{(?P<least>\d*)(?:,(?P<most>\d*))?\}})?|\))(?P<optional>\?)?"
+    r"|\((?:\?:|(?!\?))|(?P<choice>\|)",
+    re.DOTALL,
+)
+_SUBSET: Final = (
+    rf"write characters, ., classes, \d \w \s, groups, at most {MAX_CHOICES} of ? and |, and at most {MAX_REPEATS} of "
+    rf"* + {{n}}, each after one character or class, up to {MAX_COUNT}; \( for a bracket itself"
+)
 
 
 class LinePattern(Struct, frozen=True):
@@ -35,52 +47,23 @@ def parse_line_pattern(text: str) -> LinePattern:
             f"the pattern has {len(text)} characters, at most {MAX_PATTERN_CHARS} are allowed",
             next_step="match the part of the line that matters, and .* for the rest",
         )
-    _check_bounded(text)
+    at = repeats = choices = 0
+    while at < len(text):
+        found = _PIECE.match(text, at)
+        if found is not None:
+            repeats += found["repeat"] is not None
+            choices += bool(found["optional"] or found["choice"])
+        if (
+            found is None
+            or (found["repeat"] and found["optional"])
+            or repeats > MAX_REPEATS
+            or choices > MAX_CHOICES
+            or max(int(found["least"] or 0), int(found["most"] or 0)) > MAX_COUNT
+        ):
+            raise ConfigError(f"the pattern {text!r} is not one at character {at + 1}", next_step=_SUBSET)
+        at = found.end()
     try:
         re.compile(text, re.ASCII)
     except (re.error, OverflowError) as exc:
-        raise ConfigError(
-            f"the pattern {text!r} is not one: {exc}", next_step=r"write \( for a bracket itself"
-        ) from exc
+        raise ConfigError(f"the pattern {text!r} is not one: {exc}", next_step=_SUBSET) from exc
     return LinePattern(text)
-
-
-_ITEM: Final = re.compile(
-    r"(?P<escape>\\[dDwWsSbtn]|\\[\W_])|(?P<backslash>\\)|(?P<class>\[\^?\]?(?:\\.|[^\]\\])*\]?)"
-    r"|(?P<lookaround>\(\?(?!:))|(?P<open>\((?:\?:)?)|(?P<close>\))|(?P<choice>\|)"
-    r"|(?P<twice>(?:[*+?]|\{\d*,?\d*\})(?=[*+?]))|(?P<repeat>[*+?]|\{(?P<least>\d*),?(?P<most>\d*)\})|.",
-    re.DOTALL,
-)
-_REFUSED: Final = {
-    "backslash": ("a backslash before what is not in the subset", r"use \d, \w, \s or \."),
-    "lookaround": ("(? is not in the subset", "use plain ( ) or (?: )"),
-    "twice": ("a repeat of a repeat", "write one of * + ?"),
-    "around": ("a repeat around a repeat or a choice", "repeat one character or class"),
-    "many": (f"more than {MAX_REPEATS} repeats", "use fewer of * + {n}"),
-    "count": (f"a count above {MAX_COUNT}", "use + instead"),
-}
-
-
-def _check_bounded(text: str) -> None:
-    """Refuse what could make a match slow: see the module's first lines."""
-    repeats, is_closed = 0, False
-    groups: list[bool] = []  # of each open group: whether it holds a repeat or a choice
-    for item in _ITEM.finditer(text):
-        kind, was_closed, is_closed = item.lastgroup or "", is_closed, False
-        if kind == "open":
-            groups.append(False)
-        elif kind == "close":
-            is_closed = bool(groups) and groups.pop()
-        elif kind in ("repeat", "choice"):
-            groups = [True] * len(groups)
-        if kind == "repeat" and item[0] != "?":
-            repeats += 1
-            if max(int(item["least"] or 0), int(item["most"] or 0)) > MAX_COUNT:
-                kind = "count"
-            elif was_closed:
-                kind = "around"
-            elif repeats > MAX_REPEATS:
-                kind = "many"
-        if kind in _REFUSED:
-            why, instead = _REFUSED[kind]
-            raise ConfigError(f"the pattern {text!r} has at character {item.start() + 1}: {why}", next_step=instead)

@@ -11,16 +11,13 @@ from microclaw.apps.building import cached_compiler
 from microclaw.apps.catalogue import Catalogue
 from microclaw.apps.change_log import ChangeLog
 from microclaw.apps.changes import ProgramChanges
-from microclaw.apps.deferring import Deferrals
+from microclaw.apps.deferring import Deferrals, Tell
 from microclaw.apps.deploy import Deployer
 from microclaw.apps.direct_io import DirectIo
-from microclaw.apps.explorer import Explorer
 from microclaw.apps.installer import Installer
-from microclaw.apps.late_proof import LateProofs, Tell
 from microclaw.apps.reconciler import Reconciler
 from microclaw.apps.silence import explain_silence
 from microclaw.apps.source_log import SourceLog
-from microclaw.apps.timed_runs import TimedRuns
 from microclaw.apps.trial import Try, try_image
 from microclaw.apps.undo import Undo
 from microclaw.auth.gate import Gate
@@ -34,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 
 class Apps:
-    """`looks_after` says which devices, by id, are this host's. `late` is to be entered."""
+    """`looks_after` says which devices, by id, are this host's."""
 
     def __init__(
         self,
@@ -52,24 +49,20 @@ class Apps:
         devices.explain_silence = partial(explain_silence, change_log)
         self.compile = cached_compiler(cache)
         self.try_image: Try = partial(try_image, zone=local_zone(settings), cache=cache)
-        self.late = LateProofs(devices=devices, change_log=change_log, tell=tell)
-        self.deployer = Deployer(installer, compile=self.compile, try_image=self.try_image, look_later=self.late.watch)
+        self.deployer = Deployer(installer, compile=self.compile, try_image=self.try_image)
         self.changes = ProgramChanges(installer, self.deployer)
         self.direct_io = DirectIo(installer)
         self.deferrals = Deferrals(installer, changes=self.changes, gate=gate, tell=tell)
-        self.timed_runs = TimedRuns(installer, looks_after)
         self.reconciler = Reconciler(
             installer,
             self.deferrals,
-            self.timed_runs,
             report=_log_step,
             alarm=lambda name, text: publish(Alarm(name, now_ms(), "lost_again", text)),
             looks_after=looks_after,
         )
         self.undo = Undo(installer, changes=self.changes, direct_io=self.direct_io, gate=gate)
-        self.catalogue = Catalogue(devices=devices, change_log=change_log, runs_of=self.timed_runs.report)
+        self.catalogue = Catalogue(devices=devices, change_log=change_log)
         self.source_log = SourceLog(change_log)
-        self.explorer = Explorer(installer, self.compile)
 
 
 def local_zone(settings: Settings) -> tzinfo | None:

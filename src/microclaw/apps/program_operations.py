@@ -76,7 +76,7 @@ async def check(
     heap_bytes: Heap = DEFAULT_HEAP_BYTES,
 ) -> CheckedProgram:
     """Check a program, before anything is done."""
-    from microclaw.apps.firmware_fit import fit_claim
+    from microclaw.apps.building import fit_claim
     from microclaw.apps.stage_text import check_text
 
     profile, build = _building(workshop, call, device, board)
@@ -123,10 +123,10 @@ async def try_out(
     stop_after_ms: Annotated[Whole | None, Meta(description="Of each run.")] = None,
 ) -> dict[str, Any]:
     """Build, check and try a program on a throw-away virtual board: `ok`, `edges`, `log`, `evidence`, and `error`."""
+    from microclaw.apps.building import fit_claim, fit_limits
     from microclaw.apps.expectation_text import parse_expectations
     from microclaw.apps.expectations import PinStimulus
-    from microclaw.apps.firmware_fit import fit_claim, fit_limits
-    from microclaw.apps.run_times import check_keeper, run_times
+    from microclaw.apps.run_times import check_times, run_times
     from microclaw.apps.stage_text import built, check_text, fail
     from microclaw.apps.trial import TrialOptions
 
@@ -144,7 +144,7 @@ async def try_out(
                 expectations=None if expect is None else parse_expectations(expect),
                 times=run_times(every_ms, stop_after_ms),
             )
-            check_keeper(options.times, image.kind)
+            check_times(options.times, image.kind)
             call.report(Step("check", check_text(image, heap)))
         except MicroclawError as exc:
             fail(call.report, "check", exc)

@@ -13,8 +13,6 @@ from msgspec import Struct
 from microclaw.apps.change_log import MAX_SILENCES, DesiredApp
 from microclaw.apps.deferring import Deferrals
 from microclaw.apps.installer import Installer, recover_changes
-from microclaw.apps.run_times import host_begins
-from microclaw.apps.timed_runs import TimedRuns
 from microclaw.backoff import Backoff
 from microclaw.devices.calls import AppList
 from microclaw.devices.device import Device
@@ -71,7 +69,6 @@ class Reconciler:
         self,
         installer: Installer,
         deferrals: Deferrals,
-        timed_runs: TimedRuns,
         *,
         report: Report,
         alarm: Callable[[str, str], None] = lambda *_: None,
@@ -81,7 +78,7 @@ class Reconciler:
     ) -> None:
         self._installer, self._devices, self._change_log = installer, installer.devices, installer.change_log
         self._looks_after = looks_after
-        self._deferrals, self._timed_runs = deferrals, timed_runs
+        self._deferrals = deferrals
         self._report = report
         self._now_ms = now_ms
         self._monotonic_s = monotonic_s
@@ -128,11 +125,7 @@ class Reconciler:
         if not wanted and not waiting:
             return None
         listed = {app.name for app in await device.call(AppList(), wait=False)}
-        timed = [app for app in wanted if host_begins(app.version.kind, app.version.times)]
-        for app in timed:  # between two runs they are not there
-            self._timed_runs.listed(app, app.name in listed)
         problem: str | None = None
-        wanted = [app for app in wanted if app not in timed]
         for app in wanted:
             if app.name in listed:
                 if app.suspect_ms is not None:  # the board answers with it there: it was not the cause

@@ -12,7 +12,6 @@ from typing import Final
 
 from msgspec import Struct
 
-from microclaw.apps.run_times import RunReport
 from microclaw.devices.calls import LedChange, LogLine, PwmChange
 from microclaw.events import Edge
 
@@ -48,10 +47,10 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
     opened, `opened`: when it opened it first (None: not recorded, at the start). `levels` are the pins' levels at the
     end. `given` are edges from outside on pins that the program does not drive, `bursts` for each of them the first and
     the last moment of each change to a level: a bounce is one change. `heap_samples`: (time, most heap in use until
-    then). `probes`: what it did when the pins that it reads, and that had no input, were moved at the end. `runs`: of a
-    program that runs at an interval or for a time. `overflowed`: the board lost edges, PWM changes or lines, there were
-    too many. `storm`: what it did in a part of a second that took the board minutes. `unfinished`: how far the run came
-    in the time that this machine has for it.
+    then). `probes`: what it did when the pins that it reads, and that had no input, were moved at the end.
+    `overflowed`: the board lost edges, PWM changes or lines, there were too many. `storm`: what it did in a part of a
+    second that took the board minutes. `unfinished`: how far the run came in the time that this machine has for it.
+    `never_ends`: the next run was due, and this one still went on.
     """
 
     state: str | None = "running"
@@ -74,11 +73,11 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
     stuck: bool = False
     storm: str | None = None
     unfinished: str | None = None
+    never_ends: bool = False
     rebooted: bool = False
     refused: str | None = None
     overflowed: bool = False
     probes: tuple[str, ...] = ()
-    runs: RunReport | None = None
     is_python: bool = False
 
     @property

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeA
 
 from msgspec import Meta, Struct, convert, structs
 
-from microclaw.apps.run_times import RunReport, RunTimes, how_text, keeper_text, kept_by
+from microclaw.apps.run_times import RunTimes, how_text, kept_text
+from microclaw.clock import now_ms
+from microclaw.devices import calls
 from microclaw.events import ProgramKind
 from microclaw.operations.result import Listing, Result, filled
 from microclaw.text import program_name
@@ -53,19 +55,18 @@ class DeferredFacts(Struct, frozen=True, kw_only=True):
 
 
 class Times(Struct, frozen=True, kw_only=True):
-    """The times at which a program runs, and who begins it."""
+    """The times at which its board begins and stops a program."""
 
     every_ms: int | None
     stop_after_ms: int | None
-    kept_by: Literal["board", "host"]
     text: str
 
     @classmethod
-    def of(cls, times: RunTimes | None, kind: ProgramKind, **more: Any) -> Self | None:
+    def of(cls, times: RunTimes | None, **more: Any) -> Self | None:
         """None of a program that simply runs on."""
         if times is None:
             return None
-        return cls(**structs.asdict(times), kept_by=kept_by(kind), text=keeper_text(times, kind), **more)
+        return cls(**structs.asdict(times), text=kept_text(times), **more)
 
 
 class AppRuns(Times, frozen=True, kw_only=True):
@@ -78,12 +79,25 @@ class AppRuns(Times, frozen=True, kw_only=True):
     last_how: str | None
     runs: int
     missed: int
-    problem: str | None
+
+    @classmethod
+    def seen(cls, times: RunTimes | None, on_board: calls.AppRuns | None) -> Self | None:
+        """With what the board tells now of its runs, which tells how long ago, or in how long."""
+        found, at_ms = on_board or calls.AppRuns(0, 0, 0, 0), now_ms()
+        return cls.of(
+            times,
+            next_ms=None if found.next_in_ms is None else at_ms + found.next_in_ms,
+            running_since_ms=None if found.running_ms is None else at_ms - found.running_ms,
+            last_ms=None if found.last_ago_ms is None else at_ms - found.last_ago_ms,
+            last_took_ms=found.last_took_ms,
+            last_how=found.last_how,
+            runs=found.runs,
+            missed=found.missed,
+        )
 
     def __str__(self) -> str:
         """ "every 10 min, stopped after 30 s; next at 14:20; last run 14:10, ended by itself in 2 s"."""
-        host = " (needs the host)" if self.kept_by == "host" else ""
-        parts = [f"{RunTimes(self.every_ms, self.stop_after_ms).text()}{host}"]
+        parts = [RunTimes(self.every_ms, self.stop_after_ms).text()]
         if self.running_since_ms is not None:
             parts.append(f"runs since {_clock(self.running_since_ms)}")
         if self.next_ms is not None:
@@ -92,7 +106,7 @@ class AppRuns(Times, frozen=True, kw_only=True):
             parts.append(f"last run {_clock(self.last_ms)}, {how_text(self.last_how or '', self.last_took_ms)}")
         if self.missed:
             parts.append(f"{self.missed} times the run before still went on, and none was begun")
-        return "; ".join([*parts, *filter(None, [self.problem])])
+        return "; ".join(parts)
 
 
 class AppFacts(Result, frozen=True, kw_only=True):
@@ -126,7 +140,7 @@ class AppFacts(Result, frozen=True, kw_only=True):
             kind=version and version.kind,
             origin=origin and convert(structs.asdict(origin) | {"params": dict(origin.params)}, AppOrigin),
             deferred=listing.deferred and DeferredFacts.of(listing.deferred),
-            runs=version and AppRuns.of(version.times, version.kind, **structs.asdict(listing.runs or RunReport())),
+            runs=version and AppRuns.seen(version.times, listing.runs),
             **more,
         )
 

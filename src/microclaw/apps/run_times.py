@@ -1,35 +1,25 @@
 """The times of a program: every so often, and stopped after a time. Values and their words; starts and stops nothing.
 
-A board with our MicroPython firmware does it by itself (firmware/fw/intervals.py). Stock ESP-WASMachine has nothing for
-it, so the host starts and stops programs of the kind wasm (timed_runs.py).
+A board with our MicroPython firmware begins and stops the runs by itself (firmware/fw/intervals.py).
 """
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 from msgspec import Struct
 
-from microclaw.devices.calls import AppState
 from microclaw.errors import ConfigError, DeployRejected
 from microclaw.events import ProgramKind
-from microclaw.text import count_text, format_duration, read_duration_ms, time_text
+from microclaw.text import format_duration, read_duration_ms, time_text
 
 LEAST_MS: Final = 1_000
-LEAST_BY_HOST_MS: Final = 10_000
-"""Of an interval that the host keeps: each run takes it an installation."""
 MOST_MS: Final = 49 * 86_400_000
 """As firmware/fw/intervals.py has it."""
 LONGEST_TRIAL_MS: Final = 7_200_000.0
 LONGEST_RUN_MS: Final = 600_000
-_FIRST_LOOK_MS: Final = 10_000.0
 _UNITS_MS: Final = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _LONGEST_MS: Final = 1e15
-
-_CALLBACKS: Final = (b"on_timer_callback", b"on_response", b"on_sensor_event", b"on_mqtt_dispatch_event")
-_OWN_LOG: Final = b"microclaw/log/"  # headers/glue/printed.c: that on_request is ours
-
-RunKeeper: TypeAlias = Literal["board", "host"]
 
 
 class RunTimes(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -44,48 +34,6 @@ class RunTimes(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
         if self.stop_after_ms is not None:
             parts.append(f"stopped after {time_text(self.stop_after_ms)}")
         return ", ".join(parts)
-
-
-class RunReport(Struct, frozen=True):
-    """The runs of a program, by who keeps the times; Unix times in ms.
-
-    `last_how` is returned, exited, stopped or trapped. `missed`: times at which the run before still went on.
-    `problem`: why the host could not begin or stop a run.
-    """
-
-    next_ms: int | None = None
-    running_since_ms: int | None = None
-    last_ms: int | None = None
-    last_took_ms: int | None = None
-    last_how: str | None = None
-    runs: int = 0
-    missed: int = 0
-    problem: str | None = None
-
-
-def kept_by(kind: ProgramKind) -> RunKeeper:
-    return "board" if kind == "py" else "host"
-
-
-def host_begins(kind: ProgramKind, times: RunTimes | None) -> bool:
-    """True if the host begins and stops its runs, so that it may be wanted and not be on its board."""
-    return times is not None and kept_by(kind) == "host"
-
-
-def board_runs(state: AppState, now_ms: int) -> RunReport | None:
-    """As a board tells of the runs that it begins itself, in Unix time; None where it tells of none."""
-    runs = state.runs
-    if runs is None:
-        return None
-    return RunReport(
-        None if runs.next_in_ms is None else now_ms + runs.next_in_ms,
-        None if runs.running_ms is None else now_ms - runs.running_ms,
-        None if runs.last_ago_ms is None else now_ms - runs.last_ago_ms,
-        runs.last_took_ms,
-        runs.last_how,
-        runs.runs,
-        runs.missed,
-    )
 
 
 def run_times(every_ms: int | None, stop_after_ms: int | None) -> RunTimes | None:
@@ -109,13 +57,12 @@ def run_times(every_ms: int | None, stop_after_ms: int | None) -> RunTimes | Non
     return RunTimes(every_ms, stop_after_ms)
 
 
-def check_keeper(times: RunTimes | None, kind: ProgramKind) -> None:
-    """Raise DeployRejected for an interval that is too short for the host to keep."""
-    if times is not None and kept_by(kind) == "host" and (times.every_ms or LEAST_BY_HOST_MS) < LEAST_BY_HOST_MS:
+def check_times(times: RunTimes | None, kind: ProgramKind) -> None:
+    """Raise DeployRejected for times where the firmware begins and stops no runs."""
+    if times is not None and kind != "py":
         raise DeployRejected(
-            f"every {time_text(times.every_ms or 0)}: this firmware has no intervals, so the host puts the program "
-            f"there for each run, at most every {time_text(LEAST_BY_HOST_MS)}",
-            next_step="an interval of 10s or more, or wait in the program itself",
+            f"{times.text()}: the firmware has this for Python programs alone",
+            next_step=f"leave the times out, and let the program wait: every({times.every_ms or 600_000}, task)",
         )
 
 
@@ -150,73 +97,29 @@ def how_text(how: str, took_ms: int | None) -> str:
     match how:
         case "stopped":
             return f"stopped after {took}" if took else "stopped"
-        case "replaced":
-            return "taken off for the next one: this firmware does not tell whether it had ended"
-        case "lost":
-            return "the board lost it"
         case "trapped":
             return f"failed after {took}" if took else "failed"
         case _:
             return f"ended by itself in {took}" if took else "ended by itself"
 
 
-def keeper_text(times: RunTimes, kind: ProgramKind) -> str:
-    """The keeper of the times, in the words that every answer has."""
-    if kept_by(kind) == "board":
-        again = ", at each start of the board again" if times.every_ms is None else ""
-        return f"{times.text()}{again}: the board keeps it, also when this host is off"
-    why = "This firmware has no intervals; while the host is off, nothing starts or stops it"
-    return f"{times.text()}: needs the host. {why}"
+def kept_text(times: RunTimes) -> str:
+    """The times, in the words that every answer has."""
+    again = ", at each start of the board again" if times.every_ms is None else ""
+    return f"{times.text()}{again}: the board keeps it, also when this host is off"
 
 
-def first_only_text(times: RunTimes, kind: ProgramKind) -> str:
+def first_only_text(times: RunTimes) -> str:
     """With what the evidence of an installation is of."""
-    if times.every_ms is None:
-        return keeper_text(times, kind)
-    return f"{keeper_text(times, kind)}; seen so far: the first run, no later one"
+    return kept_text(times) + ("" if times.every_ms is None else "; seen so far: the first run, no later one")
 
 
-def trial_ms(times: RunTimes, asked_ms: float) -> float:
-    """The time to try it for: until its second run was seen and stopped, where that is within two hours.
-
-    A trial of long runs takes this machine long: of those only the beginning is tried.
-    """
-    if (times.stop_after_ms or 0) > LONGEST_RUN_MS:
-        return asked_ms
-    look_ms = float(times.stop_after_ms or _FIRST_LOOK_MS) + 500.0
-    if times.every_ms is not None and times.every_ms + look_ms <= LONGEST_TRIAL_MS:
-        look_ms += times.every_ms
-    return max(min(look_ms, LONGEST_TRIAL_MS), asked_ms)
+def first_run_ms(times: RunTimes, asked_ms: float) -> float:
+    """The time to try it for: until just before the run is stopped, or the next one begins. A long run's beginning."""
+    if times.stop_after_ms is None:
+        return min(float(times.every_ms or asked_ms), LONGEST_TRIAL_MS) - 1.0
+    return times.stop_after_ms - 1.0 if times.stop_after_ms <= LONGEST_RUN_MS else asked_ms
 
 
 def times_differ_text(before: RunTimes | None, after: RunTimes | None) -> str:
     return f"{before.text() if before else 'no interval'} -> {after.text() if after else 'no interval'}"
-
-
-def acts_later(wasm: bytes) -> bool:
-    """True if a program can still do something once its main, or on_init, has returned."""
-    return any(name in wasm for name in _CALLBACKS) or (b"on_request" in wasm and _OWN_LOG not in wasm)
-
-
-def runs_text(seen: RunReport, times: RunTimes, board_ms: float) -> str:
-    """ "2 runs in 11 min of board time (every 10 min, stopped after 30 s); the last: stopped after 30 s"."""
-    text = f"{count_text(seen.runs, 'run')} in {format_duration(board_ms, decimals=2)} of board time ({times.text()})"
-    if times.every_ms is not None and board_ms < times.every_ms:
-        text += "; the second one was not seen, its time comes later"
-    if seen.last_how is None and times.stop_after_ms is not None and board_ms < times.stop_after_ms:
-        text += "; its end was not seen, it comes later"
-    if seen.last_how is not None:
-        text += f"; the last: {how_text(seen.last_how, seen.last_took_ms)}"
-    if seen.missed:
-        text += f"; {count_text(seen.missed, 'time')} the run before still went on, and none was begun"
-    return text
-
-
-def never_ends(seen: RunReport | None, times: RunTimes) -> tuple[str, str] | None:
-    """Why an interval makes no sense, with the next step: a program that did not end, and that nothing stops."""
-    if times.every_ms is None or times.stop_after_ms is not None or seen is None or seen.last_how is not None:
-        return None
-    return (
-        "it does not end by itself in the trial: with an interval it would be begun once and never again",
-        "add --stop-after TIME (each run is stopped after it), or no interval: leave --every out, or --every off",
-    )

@@ -13,7 +13,7 @@ from microclaw.apps.change_log import AppVersion
 from microclaw.apps.claims import unknown_pins_text
 from microclaw.apps.edge_comparison import Verification
 from microclaw.apps.expectation_result import ExpectationResult
-from microclaw.apps.run_times import keeper_text
+from microclaw.apps.run_times import kept_text
 from microclaw.apps.standing import Standing
 from microclaw.apps.trial import Trial
 from microclaw.apps.verdict import describe, seconds
@@ -90,8 +90,7 @@ def _transport_text(device: Device) -> str:
 def trial_detail(trial: Trial) -> tuple[str, ...]:
     """Below the trial's line: the expectations with what the trial showed, inputs that were tried, warnings."""
     expected = [result.line() for result in trial.expected]
-    runs = trial.runs_line()
-    return (*([runs] if runs else []), *expected, *trial.probes, *(f"warning: {text}" for text in trial.warnings))
+    return (*expected, *trial.probes, *(f"warning: {text}" for text in trial.warnings))
 
 
 def verification_step(found: Verification, device: Device, name: str, expected: Sequence[ExpectationResult]) -> Step:
@@ -145,8 +144,7 @@ def deployment_detail(
         *([f"warning: {unknown_pins}"] if unknown_pins else []),
         f"pins: {_numbers(pins)}{driven}" if pins else "pins: none",
         f"trial: {trial.summary()}",
-        *([f"runs: {keeper_text(version.times, version.kind)}"] if version.times else []),
-        *([f"runs in the trial: {line}"] if (line := trial.runs_line()) else []),
+        *([f"runs: {kept_text(version.times)}"] if version.times else []),
         *_timeline(trial),
         *(f"warning: {warning}" for warning in trial.warnings),
         *(f"prints: {line[:160]}" for line in trial.log[:MAX_LOG_LINES]),

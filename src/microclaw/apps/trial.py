@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import tzinfo
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -18,17 +17,16 @@ from microclaw.apps.aged_board import (
     WrappingClock,
     aged,
     aged_fault,
-    clocks_of,
+    clock_of,
     has_own_clocks,
-    runs_across_the_wrap,
     uptime_line,
+    uptimes_across_the_wrap,
 )
-from microclaw.apps.building import ProgramImage
+from microclaw.apps.building import ProgramImage, fit_claim
 from microclaw.apps.expectation_result import ExpectationResult, evaluate, failure, proof_of
 from microclaw.apps.expectations import Expectations, PinStimulus
-from microclaw.apps.firmware_fit import fit_claim
 from microclaw.apps.record import Record
-from microclaw.apps.run_times import RunTimes, never_ends, runs_text
+from microclaw.apps.run_times import RunTimes
 from microclaw.apps.trial_plan import Run, plan
 from microclaw.apps.trial_plan import TrialOptions as TrialOptions
 from microclaw.apps.trial_run import BoardRun
@@ -46,10 +44,6 @@ from microclaw.wasm.source_files import LINE_SAID
 from microclaw.wasm.wasm_image import Image
 
 SCHEMA: Final = "microclaw.try/1"
-_RUN_FIELDS: Final = ("runs", "missed", "last_how", "last_took_ms")
-_STOPPED: Final = re.compile(r"[\w.-]+ crashed (\d+) times in a row: it stays stopped")  # firmware/fw/runner.py
-_IN_MAIN: Final = ", in <module>"
-"""In a traceback only where the program's main code failed; an error in a callback or task does not end it."""
 _BOARD_CLOCKS = """#include <Arduino.h>
 #undef millis
 #undef micros
@@ -143,12 +137,6 @@ class Trial(Record, frozen=True, kw_only=True):
         took = format_duration(max(self.took_ms, 10), decimals=2)
         return f"{format_duration(self.board_ms, decimals=2)} of board time in {took}: {seen}"
 
-    def runs_line(self) -> str | None:
-        """The course of its runs; None of a program that simply runs on."""
-        if self.times is None or self.runs is None:
-            return None
-        return runs_text(self.runs, self.times, self.board_ms)
-
     @property
     def proof(self) -> str:
         """met in the trial, not met, untried, or that no expectation was given; `failed` where it has another fault."""
@@ -183,7 +171,6 @@ class Trial(Record, frozen=True, kw_only=True):
             "proof": self.proof,
             "expected": [result.to_json() for result in self.expected],
             "probes": list(self.probes),
-            **({} if self.runs is None else {"runs": {name: getattr(self.runs, name) for name in _RUN_FIELDS}}),
         }
 
 
@@ -212,15 +199,15 @@ async def try_image(
     if run.expectations is not None:
         expected = evaluate(run.expectations, record)
         fault = failure(expected)
-        clocks = clocks_of(image)
-        if fault is not None and clocks and not has_own_clocks(image):
-            about = f"{clocks[0].name} counts from the board's start: {uptime_line(run.uptime_ms)} here"
-            fault = fault[0], f"{fault[1]}; {about}"
+        clock = clock_of(image)
+        if fault is not None and clock and not has_own_clocks(image):
+            fault = (
+                fault[0],
+                f"{fault[1]}; {clock.name} counts from the board's start: {uptime_line(run.uptime_ms)} here",
+            )
         is_new_board = run.expectations.uptime_ms is None
-        if verdict.ok and fault is None and clocks and is_new_board and run.times is None:
-            fault, expected = await bench.fault_of_age(clocks, run, record) or (None, expected)
-    if run.times is not None and verdict.ok and fault is None:
-        fault = never_ends(record.runs, run.times)
+        if verdict.ok and fault is None and clock and is_new_board and run.times is None:
+            fault, expected = await bench.fault_of_age(clock, run, record) or (None, expected)
     told = image.marks.in_words if isinstance(image, Image) else str
     error, next_step = (verdict.error, verdict.next_step) if not verdict.ok else fault or (None, None)
     said = [(line, told(line.text) if LINE_SAID.fullmatch(line.text) else line.text) for line in record.lines]
@@ -232,7 +219,7 @@ async def try_image(
         ended=verdict.ended,
         error=error and told(error),
         next_step=next_step and told(next_step),
-        warnings=(*filter(None, (_restart_text(record), *_unused_texts(options, record))), *verdict.warnings),
+        warnings=(*_unused_texts(options, record), *verdict.warnings),
         took_ms=(time.perf_counter() - started) * 1000,
         first_input_ms=min(inputs, default=None),
         expectations=run.expectations,
@@ -278,12 +265,12 @@ class _Bench(Struct, frozen=True):
         async with trial_board(board, self.zone) as other:
             return await BoardRun(other, traced, run).first_exception()
 
-    async def fault_of_age(self, clocks: Sequence[WrappingClock], run: Run, record: Record) -> AgedFault | None:
-        """The fault where a clock starts again.
+    async def fault_of_age(self, clock: WrappingClock, run: Run, record: Record) -> AgedFault | None:
+        """The fault where its clocks start again.
 
-        All of them start again where the first does; where that fails, the clock that does so earlier is looked for. A
-        sketch is built for it with the board's clocks, and what fails with those at any time is not the wrap's.
+        A sketch is built for it with the board's clocks, and what fails with those at any time is not the wrap's.
         """
+        assert run.expectations is not None
         image, is_own = self.image, has_own_clocks(self.image)
         if isinstance(image, Image) and image.source is not None and is_own:
             from microclaw.wasm.compile import compile_module
@@ -292,23 +279,19 @@ class _Bench(Struct, frozen=True):
             image = await compile_module(
                 source, self.board, name=image.name, language=image.language, optimization=level, cache=self.cache
             )
-        bench = structs.replace(self, image=image)
+        bench, asked = structs.replace(self, image=image), run.expectations
 
-        async def fault_at(late: Run, clock: WrappingClock) -> AgedFault | None:
-            assert run.expectations is not None
-            seen = await bench.record(late)
-            verdict = judge(seen, self.board, heap_bytes=run.heap_bytes)
-            return aged_fault(clock, run.expectations, seen, verdict, None if is_own else late.uptime_ms)
+        async def fault_at(uptime_ms: float) -> AgedFault | None:
+            seen = await bench.record(aged(run, uptime_ms))
+            return aged_fault(clock, asked, seen, judge(seen, self.board, heap_bytes=run.heap_bytes))
 
-        for late in runs_across_the_wrap(clocks[0], run, record):
-            found = await fault_at(late, clocks[0])
-            if found is None:
-                continue
-            for clock in clocks[1:]:
-                if clock.wrap_ms < clocks[0].wrap_ms:
-                    earlier = aged(late, late.uptime_ms - clocks[0].wrap_ms + clock.wrap_ms)
-                    found = await fault_at(earlier, clock) or found
-            return None if is_own and await fault_at(aged(run, run.uptime_ms), clocks[0]) else found
+        for uptime_ms in uptimes_across_the_wrap(clock, run, record):
+            if (found := await fault_at(uptime_ms)) is not None:
+                if is_own:
+                    return None if await fault_at(run.uptime_ms) else found
+                (error, step), results = found
+                again = f"{step}; to see it again: --expect with the line: {uptime_line(uptime_ms)}"
+                return (error, again), results
         return None
 
 
@@ -321,20 +304,6 @@ def _in_source_lines(record: Record, image: PyImage) -> Record:
         lines=tuple(structs.replace(line, text=text) for line, text in lines if text or not line.text),
         is_python=True,
     )
-
-
-def _restart_text(record: Record) -> str | None:
-    """The board's reaction to the crash of a Python program; None where it did not crash."""
-    if not record.is_python:
-        return None
-    for line in record.lines:
-        if line.app is None and (stopped := _STOPPED.fullmatch(line.text)):
-            return f"the board started it again: {stopped[1]} crashes, then it stayed stopped"
-    if _IN_MAIN not in (record.trap or ""):
-        return None
-    if record.state == "running":
-        return "it crashed and the board started it again"
-    return "the board starts it again after a crash, until it crashed 3 times in a row"
 
 
 def _unused_texts(options: TrialOptions, record: Record) -> Iterator[str]:

@@ -10,7 +10,7 @@ from msgspec import Struct, structs
 
 from microclaw.apps.expectations import MAX_ADC_V, AdcStimulus, Expectations, Level, PinStimulus, Stimulus
 from microclaw.apps.reaction import Reaction
-from microclaw.apps.run_times import RunTimes, trial_ms
+from microclaw.apps.run_times import RunTimes, first_run_ms
 from microclaw.errors import ConfigError
 from microclaw.events import Edge
 from microclaw.text import read_duration_ms
@@ -114,14 +114,12 @@ class TrialOptions(Struct, frozen=True):
     """The way to try a program: board time, inputs from outside, and how it is installed.
 
     With `expectations` the time is what they need, or `for_ms` where that is not None in them, and then a soak; with
-    `times` until the second run was seen. `slow_ms`: without both, how far to go on for a pin that had no two periods
-    in `for_ms`. `host_s` limits the host's own time.
+    `times` it is a run's. `host_s` limits the host's own time.
     """
 
     for_ms: float = 10_000
     inputs: tuple[PinStimulus | AdcStimulus, ...] = ()
     expectations: Expectations | None = None
-    slow_ms: float = 0.0
     heap_bytes: int = DEFAULT_HEAP_BYTES
     timers: int = DEFAULT_TIMERS
     watchdog_ms: int = DEFAULT_WATCHDOG_MS
@@ -149,11 +147,9 @@ def plan(options: TrialOptions, uptime_ms: float = 0.0) -> Run:
     after the time that they need.
     """
     asked, times, for_ms = options.expectations, options.times, options.for_ms
-    is_plain = not (options.inputs or asked or times)
     run = Run(**structs.asdict(options), stimuli=options.inputs, uptime_ms=uptime_ms)
-    run = run if is_plain else structs.replace(run, slow_ms=0.0)
     if asked is None:
-        return run if times is None else structs.replace(run, for_ms=trial_ms(times, for_ms))
+        return run if times is None else structs.replace(run, for_ms=first_run_ms(times, for_ms))
     given = {one.pin for one in asked.stimuli if isinstance(one, PinStimulus)}
     reactions = [check for check in asked.checks if isinstance(check, Reaction) and check.trigger.pin not in given]
     driven = {check.subject.pin for check in asked.checks}  # the program moves them itself
@@ -175,10 +171,11 @@ def plan(options: TrialOptions, uptime_ms: float = 0.0) -> Run:
     needed_ms = max(MIN_MS, end_ms + longest_ms + 500.0, *(check.needed_ms for check in asked.checks))
     stimuli.sort(key=lambda one: one.at_ms)  # stable: what was there before comes first
     run = structs.replace(run, stimuli=(*options.inputs, *stimuli), for_ms=max(needed_ms, for_ms))
+    if times is not None:
+        most_ms = first_run_ms(times, run.for_ms)
+        return structs.replace(run, for_ms=min(asked.for_ms or most_ms, most_ms))
     if asked.for_ms is not None:
         return structs.replace(run, for_ms=asked.for_ms)
-    if times is not None:
-        return structs.replace(run, for_ms=trial_ms(times, run.for_ms))
     soak_ms = SOAK_MS if asked.soak_ms is None else asked.soak_ms
     late, late_ms = _presses(pressed, idle, rest_ms, conditions, BOUNCES[:2])
     return structs.replace(run, soak_ms=soak_ms, late=tuple(late), late_ms=late_ms) if soak_ms else run

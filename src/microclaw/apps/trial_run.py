@@ -1,7 +1,6 @@
 """One run of a program on a throw-away virtual board, from its installation to the record. Judges nothing.
 
-Programs of the kind py that run at times are begun and stopped by the board itself; those of the kind wasm from here,
-as the host does it for a real board (timed_runs.py). One class, as all of it reads and moves the same board.
+One class, as all of it reads and moves the same board.
 """
 
 from __future__ import annotations
@@ -9,9 +8,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from itertools import chain, repeat
 from typing import Final
 
@@ -21,11 +18,11 @@ from microclaw.apps.board_events import TRAP_SAYS, BoardEvents, led_changes
 from microclaw.apps.building import ProgramImage
 from microclaw.apps.expectations import AdcStimulus, PinStimulus, SensorStimulus, Stimulus
 from microclaw.apps.record import Record
-from microclaw.apps.run_times import RunReport, RunTimes, acts_later, kept_by
+from microclaw.apps.run_times import RunTimes
 from microclaw.apps.trial_plan import Run, levels_over_time, shifted
-from microclaw.apps.verdict import SHIM_SAYS, describe
-from microclaw.devices.calls import NEWEST, AppInstall, AppUninstall, PwmChange
-from microclaw.errors import AppNotFound, CallRejected, DeviceTimeout, DeviceUnreachable
+from microclaw.apps.verdict import describe
+from microclaw.devices.calls import NEWEST, AppInstall, PwmChange
+from microclaw.errors import CallRejected, DeviceTimeout, DeviceUnreachable
 from microclaw.text import count_text, format_duration
 from microclaw.virtual_boards.trial_board import TrialBoard
 from microclaw.wire.board_control import MAX_ADVANCE_MS
@@ -43,17 +40,15 @@ SOAK_MOST_HOST_S: Final = 40.0
 SOAK_EVENTS: Final = 120_000
 SOAK_LINES: Final = 1_500
 """Of a soak: host time, beyond the least of board time; edges and PWM changes, and lines."""
-TWO_PERIODS: Final = 4  # edges
 TRACED_MS: Final = 30_000.0
 TRACED_HOST_S: Final = 0.5
 """The traced build runs for so much board time at most, and gets no further part of it after so much host time."""
 _TRACED_PART_MS: Final = 250.0
 _SURE_S: Final = 3.0  # of host time, before it is told that the rest would take too long
 _FIRST_PARTS_MS: Final = (10.0, 40.0, 200.0, 750.0)
-_RING_EVENTS: Final = 30_000  # between two readings: half of what the board keeps, should they come thicker
-_PART_EVENTS: Final = 3_000  # of a soak, between two readings; the board keeps 8,192 PWM changes, and more of all else
+_RING_EVENTS: Final = 4_000  # between two readings: half of the PWM changes that the board keeps, and more of all else
 _HEAP_SAMPLES: Final = 6
-_SLOW_HOST_S = 0.3
+_NEXT_RUN_MS: Final = 20.0  # until the board has begun it
 _PROBE_MS: Final = 300.0
 _PROBE: Final = ((_PROBE_MS, 1), (_PROBE_MS, 0), (5.0, 1), (5.0, 0), (_PROBE_MS, 1), (_PROBE_MS, 0))
 _THICK_LINES: Final = 15
@@ -67,10 +62,8 @@ class BoardRun:
 
     def __init__(self, board: TrialBoard, image: ProgramImage, run: Run) -> None:
         self._board, self._control, self._run, self._name = board, board.control, run, image.name
-        self._install = AppInstall(image.name, image.code, run.heap_bytes, run.timers, run.watchdog_ms, image.kind)
-        if run.times is not None and kept_by(image.kind) == "board":
-            every_ms, stop_after_ms = run.times.every_ms, run.times.stop_after_ms
-            self._install = structs.replace(self._install, every_ms=every_ms, stop_after_ms=stop_after_ms)
+        times, terms = run.times or RunTimes(), (run.heap_bytes, run.timers, run.watchdog_ms, image.kind)
+        self._install = AppInstall(image.name, image.code, *terms, times.every_ms, times.stop_after_ms)
         self._events = BoardEvents(self._control)
         self._start_ms = self._passed_ms = 0.0
         self._late: tuple[PinStimulus, ...] = ()
@@ -79,9 +72,7 @@ class BoardRun:
         self._stuck = False
         self._storm: str | None = None
         self._unfinished: str | None = None
-        self._runs: RunReport | None = None
-        self._run_pins: dict[int, PinRow] = {}  # while a run of several went on
-        self._run_row: AppRow | None = None
+        self._never_ends = False
 
     async def record(self) -> Record:
         """Install the program through the real protocol, let the board's time run, and read what it recorded."""
@@ -114,8 +105,7 @@ class BoardRun:
         except (CallRejected, DeviceUnreachable) as exc:
             _log.warning("the trial board did not take the traced build of %s: %s", self._name, exc)
             return None
-        began, stop_ms = time.perf_counter(), None if run.times is None else run.times.stop_after_ms
-        left_ms, part_ms = min(run.for_ms, TRACED_MS, stop_ms or TRACED_MS), _TRACED_PART_MS
+        began, left_ms, part_ms = time.perf_counter(), min(run.for_ms, TRACED_MS), _TRACED_PART_MS
         while (text := await self._exception()) is None and left_ms > 0:
             if time.perf_counter() - began > TRACED_HOST_S:
                 return None
@@ -164,13 +154,12 @@ class BoardRun:
 
     async def _let_run(self) -> None:
         run, began = self._run, time.perf_counter()
-        if run.times is not None and kept_by(self._install.kind) == "host":
-            await self._let_host_runs_pass(run.times)
-        elif run.times is not None:
-            await self._let_board_runs_pass(run.times)
-        elif await self._let_pass(run.for_ms):
-            took_s = time.perf_counter() - began
-            await (self._soak(took_s) if run.soak_ms else self._see_slow_pins(took_s))
+        if await self._let_pass(run.for_ms) and run.soak_ms:
+            await self._soak(time.perf_counter() - began)
+        if run.times is not None and self._passed_ms + 1.0 == run.times.every_ms:
+            await self._advance(_NEXT_RUN_MS)
+            row = await self._row()
+            self._never_ends = row is not None and row.missed > 0
         if self._install.kind == "py" and not self._is_cut:
             await self._hear_of_lost_lines()
         if run.times is None and not self._is_cut:
@@ -225,23 +214,17 @@ class BoardRun:
     async def _soak(self, took_s: float) -> None:
         """Go on in parts, where the heap is to be seen growing; then the late stimuli."""
         run, soak_ms = self._run, self._affordable_soak_ms(took_s)
-        parts = max(_HEAP_SAMPLES, math.ceil(self._events.count / run.for_ms * soak_ms / _PART_EVENTS))
         samples = [await self._heap_sample()]
-        for part in range(parts):
-            is_going = await self._advance(soak_ms / parts)
-            self._passed_ms += soak_ms / parts
-            if not is_going:
+        for _ in range(_HEAP_SAMPLES):
+            if not await self._let_pass(soak_ms / _HEAP_SAMPLES):
                 return
-            await self._events.read()
-            if (part + 1) * _HEAP_SAMPLES // parts > part * _HEAP_SAMPLES // parts:
-                samples.append(await self._heap_sample())
+            samples.append(await self._heap_sample())
         self._heap_samples = samples
         if run.late:
             self._late = shifted(run.late, self._passed_ms + 100.0)
             pins = [one for one in run.stimuli if isinstance(one, PinStimulus)]
             await self._give((*pins, *self._late), self._passed_ms)
-            await self._advance(run.late_ms + 100.0)
-            self._passed_ms += run.late_ms + 100.0
+            await self._let_pass(run.late_ms + 100.0)
 
     def _affordable_soak_ms(self, took_s: float) -> float:
         """As much of the soak as the host's time and memory have room for.
@@ -259,27 +242,6 @@ class BoardRun:
     async def _heap_sample(self) -> tuple[float, int]:
         row = await self._row()
         return self._passed_ms, row.peak_heap_bytes if row else 0
-
-    async def _see_slow_pins(self, took_s: float) -> None:
-        """Go on while a driven pin had no two periods yet; not for long, nor with what waits for an input."""
-        own = [pin for pin in await self._control.pins() if pin.app == self._name]
-        outputs = {pin.pin for pin in own if pin.role == "output"}
-        passed_ms = self._passed_ms
-        if any(pin.role == "input" for pin in own):
-            outputs.clear()
-        while outputs and passed_ms < self._run.slow_ms and took_s < _SLOW_HOST_S:
-            edges, count = Counter(edge.pin for edge in self._events.edges), self._events.count
-            if all(edges[pin] >= TWO_PERIODS for pin in outputs):
-                break
-            began = time.perf_counter()
-            is_going = await self._advance(passed_ms)
-            passed_ms *= 2
-            if not is_going:
-                self._passed_ms = passed_ms
-                break
-            await self._events.read()
-            took_s += time.perf_counter() - began
-            self._passed_ms = passed_ms if self._events.count > count else self._passed_ms
 
     async def _hear_of_lost_lines(self) -> None:
         """Read lost lines where many came at the end: the board says only later how many it left out."""
@@ -320,75 +282,10 @@ class BoardRun:
         texts = [one.text for one in (await self._control.log(self._events.first_line)).lines]
         return next((one.removeprefix(TRAP_SAYS) for one in texts if one.startswith(TRAP_SAYS)), row.error)
 
-    async def _let_board_runs_pass(self, times: RunTimes) -> None:
-        for_ms = self._run.for_ms
-        look_ms = min(float(times.stop_after_ms or for_ms) - 1.0, for_ms)  # its pins, before they are released
-        if not await self._let_pass(look_ms):
-            return
-        self._run_pins = {pin.pin: pin for pin in await self._control.pins()}
-        if await self._let_pass(for_ms - look_ms) and (row := await self._row()) is not None:
-            self._runs = RunReport(
-                runs=row.runs, missed=row.missed, last_how=row.last_how, last_took_ms=row.last_took_ms
-            )
-
-    async def _let_host_runs_pass(self, times: RunTimes) -> None:
-        """Begin and stop runs from here; the first one has begun."""
-        origin_ms = (await self._control.info()).now_ms
-        seen, began_ms, is_there, has_ended = RunReport(runs=1), 0.0, True, False
-        next_ms, for_ms = float(times.every_ms or math.inf), self._run.for_ms
-        while self._passed_ms < for_ms:
-            stop_ms = began_ms + (times.stop_after_ms or math.inf) if is_there else math.inf
-            at_ms = min(stop_ms, next_ms, for_ms)
-            if at_ms > self._passed_ms and not await self._let_pass(at_ms - self._passed_ms):
-                return
-            self._passed_ms = at_ms
-            if is_there and (end := await self._run_end(origin_ms + began_ms)) is not None and not has_ended:
-                has_ended, seen = True, structs.replace(seen, last_how=end[0], last_took_ms=end[1])
-            self._runs = seen
-            if at_ms >= for_ms or (self._run_row is not None and self._run_row.error is not None):
-                break
-            is_missed = at_ms == next_ms and is_there and not has_ended and at_ms != stop_ms
-            if at_ms == stop_ms and not has_ended:
-                has_ended = True
-                seen = structs.replace(seen, last_how="stopped", last_took_ms=round(at_ms - began_ms))
-            if is_missed:
-                seen = structs.replace(seen, missed=seen.missed + 1)
-            elif is_there:
-                with suppress(AppNotFound):
-                    await self._board.wasmachine.call(AppUninstall(self._name), self._run.host_s)
-                is_there = False
-            if at_ms == next_ms:
-                next_ms += float(times.every_ms or math.inf)
-                if not is_missed:
-                    await self._board.install(self._install, self._run.host_s)
-                    seen, began_ms = structs.replace(seen, runs=seen.runs + 1), at_ms
-                    is_there, has_ended = True, False
-            self._runs = seen
-
-    async def _run_end(self, since_ms: float) -> tuple[str, int | None] | None:
-        """Read what the board shows of the run that is there; how it ended by itself and after how long, if it has."""
-        row, pins = await self._row(), await self._control.pins()
-        if row is None:
-            return None
-        if self._run_row is None or self._run_row.error is None:
-            self._run_row = row
-        self._run_pins |= {pin.pin: pin for pin in pins if pin.app == self._name}
-        said = [
-            one
-            for one in self._events.lines
-            if one.app == self._name and one.t_ms >= since_ms and SHIM_SAYS in one.text
-        ]
-        is_over = row.state in ("returned", "exited", "trapped") or row.kind_of_end is not None
-        if not (said or is_over or not acts_later(self._install.code)):
-            return None
-        how = "trapped" if row.error is not None else "returned"
-        return how, round(said[0].t_ms - since_ms) if said else None
-
     async def _read_record(self) -> Record:
         """Read the board's record since the installation, and its console."""
         run, name, start_ms = self._run, self._name, self._start_ms
         row = await self._row()
-        row = self._run_row if row is None or (self._run_row and self._run_row.error) else row
         rows = await self._control.pins()
         await self._events.read()
         kept = self._kept_roles(rows)
@@ -403,7 +300,7 @@ class BoardRun:
         # A call that began before the end and trapped behind it says why there.
         last_line_ms = math.inf if row and row.error else end_ms
         state = row.state if row else None
-        if row and state == "waiting":
+        if row and state == "waiting":  # for its next run
             state = "trapped" if row.last_how == "trapped" else "returned"
         first_opened = {pin.pin: max(pin.opened_ms - start_ms, 0.0) for pin in rows if pin.opener == name}
         return Record(
@@ -424,19 +321,11 @@ class BoardRun:
             stuck=self._stuck,
             storm=self._storm,
             unfinished=self._unfinished,
+            never_ends=self._never_ends,
             overflowed=self._events.lost,
             probes=tuple(self._probes),
-            runs=self._runs,
         )
 
     def _kept_roles(self, rows: Iterable[PinRow]) -> dict[int, str]:
-        """The roles of pins before the program let go of them.
-
-        Between runs pins are released, so that what a run drove counts; else what the program moved as an output.
-        """
-        roles = {n: pin.role for n, pin in self._run_pins.items() if pin.app == self._name and pin.role != "idle"}
-        for pin in rows:
-            is_driven = self._name in (pin.mover, pin.driver if self._run.times is not None else None)
-            if is_driven and roles.get(pin.pin, pin.role) in ("idle", "input"):
-                roles[pin.pin] = "output"
-        return roles
+        """The roles of pins that the program let go of, and moved before as outputs."""
+        return {pin.pin: "output" for pin in rows if pin.mover == self._name and pin.role in ("idle", "input")}

@@ -9,7 +9,7 @@ from microclaw.apps.change_log import Change
 from microclaw.errors import DeployRejected, UndoElsewhere, UnknownName
 from microclaw.store.apps import undone_already
 
-_LEFT_ALONE: Final = ("app.restore", "app.explore", "app.restart")
+_LEFT_ALONE: Final = ("app.restore", "app.restart")
 _PROGRAM_KINDS: Final = ("app.deploy", "app.upgrade", "app.start")
 
 

@@ -78,6 +78,9 @@ _WAIT: Final = (
     "in a callback do a little and return: every(ms, task) calls it again"
 )
 _LESS: Final = "let it compute less in one go, or ask for less time: microclaw run FILE --try --for 10s"
+_STOPS: Final = (
+    "add --stop-after TIME (each run is stopped after it), or no interval: leave --every out, or --every off"
+)
 _CALM: Final = "print less, set pins less often, and use fewer or slower timers"
 _CRASH: Final = "use the functions of microclaw.h instead of raw ioctl frames"
 _IN_PYTHON: Final = {
@@ -249,6 +252,8 @@ def _fault(record: Record) -> tuple[str, str] | None:
         return f"it keeps the application manager waiting: one call of its functions took {took}", _WAIT
     if leak := _leak(record) or _heap_full(record):
         return leak
+    if record.never_ends:
+        return "it does not end by itself: with an interval it would be begun once and never again", _STOPS
     if record.state is None:
         return "the board does not list it after the installation", "try it again, and read its log"
     return None

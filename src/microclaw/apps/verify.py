@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import TypeVar
 
 from msgspec import Struct, structs
 
 from microclaw.apps.edge_comparison import (
-    EXPECTED_EDGES,
     MOMENT_MS,
     Verification,
     compare_edges,
     compare_pwm,
     compare_settled,
     counted,
-    edges_to_settle,
+    span_ms,
 )
 from microclaw.apps.listing import names_after_change
 from microclaw.apps.traps import trap_words
@@ -42,17 +41,15 @@ from microclaw.events import Edge, Evidence
 from microclaw.text import format_duration, plural
 
 PATIENCE_MS = 3_000.0
-"""How long to watch after the first edge, or after the installation when no edge is due soon."""
+"""How long to watch after the installation, and for a line or PWM."""
+SETTLING_MS = 6_000.0
+"""How long to watch after the first edge: one that began unevenly has had the edges that tell its rhythm."""
 LONGEST_MS = 12_000.0
 """How long to watch in all, where the first edge comes late: a slow board reads in a program for seconds."""
-LATE_EDGES = 4
-"""Two periods of a pin: what a later look waits for."""
-LATEST_MS = 21_600_000.0
-"""What is due later after the installation is not looked at again."""
 _AWAY = "check its power and network; when it is back, the host redeploys what it lost: microclaw app list"
 _UNLISTED = "restart the board, then deploy it again; what it lists: microclaw app list"
 _LATE_MS = 400.0
-_POLL_MS = 20.0
+_POLL_MS = 50.0
 _ROUNDING_MS = 1.0
 _OPENING_MS = 1.0
 _EXPECTED_PWM_CHANGES = 4
@@ -97,7 +94,7 @@ async def verify(
 ) -> Verification:
     """Watch the board until each pin had the edges that are due, or the program's first line came, or the time is over.
 
-    Waits at most PATIENCE_MS after the first edge that the trial had within that time. Edges that are counted are
+    Edges that are counted are
     compared pin by pin; without any the answer is "accepted only", unless the program is one that only prints.
     `sha256` is of the bytes that were sent: a board that lists others runs something else. `told` puts a board's error
     text into the source's lines.
@@ -126,36 +123,6 @@ async def verify(
 
 def _reported(text: str, dead: tuple[str, str] | None = None) -> Verification:
     return Verification(Evidence("reported", text), False, dead, None if dead else _UNLISTED)
-
-
-async def verify_later(device: Device, trial: Trial, before: Baseline) -> Verification:
-    """Compare all edges that the board counted since the installation with those of the trial that are due by now.
-
-    Raises DeviceError. `before` has an edge cursor.
-    """
-    assert before.edge_cursor is not None
-    page = await device.call(EdgesRead(cursor=before.edge_cursor))
-    waited_ms = page.now_ms - before.now_ms
-    if waited_ms < 0:
-        return counted("the board restarted meanwhile", agrees=False)
-    if page.dropped:
-        return Verification(Evidence("accepted", "the board counted more edges than it keeps"), True)
-    on_pin = _by_pin([edge for edge in trial.free_edges() if edge.t_ms <= waited_ms])
-    raw = _by_pin(edges_since(page, before))
-    seen = {pin: _without_opening(raw.get(pin, []), wanted) for pin, wanted in on_pin.items()}
-    found = compare_edges(on_pin, seen, waited_ms, await _levels(device, seen))
-    missing = next((pin for pin, wanted in on_pin.items() if len(seen[pin]) < min(len(wanted) - 1, LATE_EDGES)), None)
-    if found.agrees and missing is not None:
-        text = f"{len(seen[missing])} of the {len(on_pin[missing])} edges that were due on pin {missing}"
-        return counted(text, found.evidence.edges, agrees=False)
-    return found
-
-
-def late_due_ms(trial: Trial, seen_pins: Collection[int]) -> float | None:
-    """The time when two periods of each pin not among `seen_pins` are over, after installing; None without any."""
-    pins = _by_pin([edge for edge in trial.free_edges() if edge.t_ms <= LATEST_MS])
-    due_ms = max((edges[:LATE_EDGES][-1].t_ms for pin, edges in pins.items() if pin not in seen_pins), default=0.0)
-    return due_ms if due_ms > PATIENCE_MS else None
 
 
 async def state_of(device: Device, name: str) -> AppState | None:
@@ -213,35 +180,28 @@ class _Watch(Struct, frozen=True):
         return edges or pwm or await self._read_lines()
 
     async def _count_edges(self, expected: Sequence[Edge], cursor: int) -> Verification:
-        """Wait for the edges that are due on each pin of the trial; the latest of them ends the watch."""
-        on_pin = _by_pin(expected)
-        on_pin = {pin: edges for pin, edges in on_pin.items() if edges[0].t_ms <= PATIENCE_MS}
+        """Wait until each pin of the trial has shown its rhythm, or the time for that is over."""
         patience_ms = PATIENCE_MS + expected[0].t_ms
-        wanted = {pin: _wanted(edges, patience_ms) for pin, edges in on_pin.items()}
+        on_pin = {pin: edges for pin, edges in _by_pin(expected).items() if edges[0].t_ms <= PATIENCE_MS}
         raw: list[Edge] = []
-        seen: dict[int, list[Edge]] = {}
         slept_ms = 0.0  # ends the watch when the board's own time stands still or starts again
         installed_ms: float | None = None  # at the first look: a small board takes seconds for an installation
         while True:
             page = await self.device.call(EdgesRead(cursor=cursor))
-            cursor = page.cursor
-            waited_ms = page.now_ms - self.before.now_ms
+            cursor, waited_ms = page.cursor, page.now_ms - self.before.now_ms
             if waited_ms < 0:
                 return counted("the board restarted while it was watched", agrees=False)
             installed_ms = waited_ms if installed_ms is None else installed_ms
             raw += [edge for edge in edges_since(page, self.before) if edge.pin in on_pin]
             by_pin = _by_pin(raw)
             seen = {pin: _without_opening(by_pin.get(pin, []), edges) for pin, edges in on_pin.items()}
-            late = [pin for pin in on_pin if len(seen[pin]) < wanted[pin] or _is_uneven(on_pin[pin], seen[pin])]
-            first_ms = min((found[0].t_ms for found in seen.values() if found), default=0.0)
-            rest_ms = max([PATIENCE_MS, *(_settling_ms(on_pin[pin]) for pin in late if seen[pin])])
-            end_ms = max(installed_ms + patience_ms, min(first_ms + rest_ms, LONGEST_MS))
-            if not late or max(waited_ms, slept_ms) >= end_ms:
+            settled_ms = min((found[0].t_ms + SETTLING_MS for found in seen.values() if found), default=0.0)
+            end_ms = max(installed_ms + patience_ms, min(settled_ms, LONGEST_MS))
+            is_shown = all(_is_shown(edges, seen[pin], patience_ms) for pin, edges in on_pin.items())
+            if is_shown or max(waited_ms, slept_ms) >= end_ms:
                 break
-            due_ms = min(_due(on_pin[pin], seen[pin], end_ms) for pin in late)
-            pause_ms = min(max(due_ms - waited_ms, _POLL_MS), end_ms - waited_ms + _POLL_MS)
-            await self.sleep(pause_ms / 1000)
-            slept_ms += pause_ms
+            await self.sleep(_POLL_MS / 1000)
+            slept_ms += _POLL_MS
         if not any(seen.values()) and waited_ms == 0:
             return Verification(Evidence("accepted", "accepted only: the board's clock stands still"), False)
         return compare_edges(on_pin, seen, waited_ms, await _levels(self.device, seen))
@@ -325,33 +285,15 @@ async def _levels(device: Device, seen: Mapping[int, Sequence[Edge]]) -> dict[in
     return {pin: (await device.call(GpioGet(pin))).level for pin in silent}
 
 
-def _wanted(edges: Sequence[Edge], patience_ms: float) -> int:
-    """The number of edges of a pin to wait for: two, and so many more that they are not all of one moment."""
-    due = [edge for edge in edges if edge.t_ms <= patience_ms]
-    apart = next((i for i, edge in enumerate(due) if edge.t_ms - due[0].t_ms > MOMENT_MS), None)
-    return len(due) if apart is None else max(EXPECTED_EDGES, apart + 1)
-
-
-def _is_uneven(expected: Sequence[Edge], seen: Sequence[Edge]) -> bool:
-    """True if more edges may still show that the board was only held up."""
+def _is_shown(expected: Sequence[Edge], seen: Sequence[Edge], patience_ms: float) -> bool:
+    """True if further edges of a pin would tell nothing new."""
     if len(seen) >= len(expected):
+        return True
+    due = [edge for edge in expected if edge.t_ms <= patience_ms]
+    if not seen or (len(seen) < len(due) and span_ms(seen) <= MOMENT_MS):
         return False
     agreement = compare_settled(expected, seen)
-    return not (agreement.agrees and agreement.is_sure)
-
-
-def _settling_ms(expected: Sequence[Edge]) -> float:
-    """The time after its first edge when a pin that began unevenly has had the edges that tell its rhythm."""
-    settled = expected[: edges_to_settle(expected) + 1]
-    return settled[-1].t_ms - settled[0].t_ms + _LATE_MS
-
-
-def _due(edges: Sequence[Edge], seen: Sequence[Edge], end_ms: float) -> float:
-    """The time when the next edge of a pin is to be expected, which goes by its latest one."""
-    if len(seen) >= len(edges):
-        return end_ms
-    before = len(seen) - 1
-    return edges[0].t_ms if before < 0 else seen[-1].t_ms + edges[before + 1].t_ms - edges[before].t_ms
+    return agreement.agrees and agreement.is_sure
 
 
 def _form(line: str) -> str:

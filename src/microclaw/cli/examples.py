@@ -50,7 +50,6 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "device list": ("device list", "device list --json"),
     "device show": ("device show kitchen", "device show kitchen temp --plot"),
     "device add": ("device add lab --board esp32-devkitc-v4 --wasmachine 10.0.0.5:8080",),
-    "device explore": ("device explore kitchen", "device explore kitchen --keep"),
     "device rename": ("device rename kitchen hall",),
     "device merge": ("device merge kitchen kitchen-2",),
     "device remove": ("device remove kitchen",),

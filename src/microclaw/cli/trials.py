@@ -9,11 +9,10 @@ from typing import Any, Final
 
 from click.exceptions import Exit
 
-from microclaw.apps.building import ProgramImage, cached_compiler
+from microclaw.apps.building import ProgramImage, cached_compiler, fit_limits
 from microclaw.apps.expectation_result import NO_EXPECTATION
 from microclaw.apps.expectation_text import parse_expectations
-from microclaw.apps.firmware_fit import fit_limits
-from microclaw.apps.run_times import check_keeper, run_times
+from microclaw.apps.run_times import check_times, run_times
 from microclaw.apps.stage_text import check_text, compile_text
 from microclaw.apps.trial import Trial, TrialOptions, try_image
 from microclaw.apps.trial_plan import parse_duration_ms, parse_input
@@ -50,7 +49,7 @@ def try_program(
         times=times,
     )
     image = build_program(options, values, board)
-    check_keeper(times, image.kind)
+    check_times(times, image.kind)
     trial = try_built(options, image, board, trial_options)
     if not options.wrote_json("try", {**trial.to_json(), "diagnostics": [one.to_json() for one in image.warnings]}):
         _show_trial(options.terminal(), trial)
@@ -88,8 +87,6 @@ def _show_trial(terminal: Terminal, trial: Trial) -> None:
         terminal.step(Step("try", trial.summary()))
     else:
         terminal.step(Step("try", trial.error or trial.summary(), "failed", next_step=trial.next_step))
-    if line := trial.runs_line():
-        terminal.row("runs", line)
     for pin in trial.pins:
         if edges := [edge for edge in trial.edges if edge.pin == pin]:
             note = f"{trial.board_ms / 1000:g} s, {count_text(len(edges), 'edge')}"

@@ -167,7 +167,6 @@ class AppState(Struct, frozen=True):
     """The state of an app, which a virtual board knows and stock firmware does not report.
 
     `sha256` is of the program's bytes, in hex; None where the board does not tell it.
-    `tells_end`: `state` is returned as soon as main is over, also where the firmware would list the app as running.
     """
 
     name: str
@@ -178,7 +177,6 @@ class AppState(Struct, frozen=True):
     peak_stack_bytes: int
     pins: tuple[int, ...]
     runs: AppRuns | None = None
-    tells_end: bool = False
     sha256: str | None = None
 
     @property

@@ -256,7 +256,6 @@ def _app_state(row: replies.AppRow) -> AppState:
         row.peak_heap_bytes,
         row.peak_stack_bytes,
         tuple(row.pins),
-        tells_end=True,
     )
 
 

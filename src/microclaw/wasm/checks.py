@@ -195,7 +195,7 @@ def _correction(board: BoardProfile, group: NativeGroup | None = None) -> str:
     if not board.firmware.described:
         return "" if group is None else f" (where yours was, say so: --firmware natives=+{group.value})"
     words = " ".join(board.firmware.described)
-    return f"; it is described as {words}: if that is wrong, microclaw device explore NAME, or --firmware again"
+    return f"; it is described as {words}: if that is wrong, give --firmware again"
 
 
 _LONG_DOUBLE: Final = re.compile(r"%(?:%|([-+ #0'*.$\d]*L[aAeEfFgGdioxXu]))")

@@ -15,9 +15,8 @@ from microclaw.agent.offer import brief
 from microclaw.agent.toolbox import Toolbox
 from microclaw.apps.catalogue import AppListing
 from microclaw.apps.claims import PinConflict
-from microclaw.apps.deployment import ChangeRequest
+from microclaw.apps.deployment import ChangeRequest, Place
 from microclaw.apps.expectation_text import parse_expectations
-from microclaw.apps.late_proof import Place
 from microclaw.apps.results import AppCondition
 from microclaw.auth.approvals import MAX_ACTION_CHARS, Approvals, PendingApproval
 from microclaw.auth.gate import Effect, Gate, Permission

@@ -17,13 +17,12 @@ from microclaw.apps.acting import removal_permission
 from microclaw.apps.building import ProgramImage
 from microclaw.apps.catalogue import AppListing
 from microclaw.apps.claims import runs_once
-from microclaw.apps.deployment import ChangeRequest
+from microclaw.apps.deployment import ChangeRequest, Place
 from microclaw.apps.expectation_result import NO_EXPECTATION, ExpectationResult
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
 from microclaw.apps.expectations import Expectations
-from microclaw.apps.late_proof import Place
 from microclaw.apps.parts import Apps
-from microclaw.apps.run_times import keeper_text, time_or_off
+from microclaw.apps.run_times import kept_text, time_or_off
 from microclaw.apps.silence import way_to_reset
 from microclaw.apps.stage_text import RUNS_AGAIN
 from microclaw.apps.standing import not_found
@@ -278,7 +277,7 @@ def warnings_of(image: ProgramImage, trial: Trial) -> list[str]:
 def _app(app: AppListing) -> dict[str, Any]:
     fields: dict[str, Any] = {"name": app.name, "heap": app.heap_bytes, "state": app.condition, "pins": list(app.pins)}
     if app.version is not None and app.version.times is not None:
-        fields["runs"] = keeper_text(app.version.times, app.version.kind)
+        fields["runs"] = kept_text(app.version.times)
     if app.foreign:
         fields["foreign"] = True
     if app.error:
