@@ -122,6 +122,15 @@ async def test_what_cannot_be_taken_back_is_told_before_anybody_is_asked(lab: An
         await lab.undo.chosen(UndoChoice("owner"))
 
 
+@pytest.mark.parametrize("act", ["uninstall", "stop"])
+async def test_undo_starts_no_program_that_had_ended_by_itself(lab: Any, act: str) -> None:
+    await lab.deploy()
+    lab.transport.states["blink"] = AppState("blink", "returned", None, 0, 0, 0, ())
+    await lab.act(act)
+    await undo(lab)
+    assert (lab.running(), await lab.conditions()) == ({}, {"blink": "stopped"})
+
+
 async def test_two_undos_at_once_take_back_two_changes(lab: Any) -> None:
     await lab.deploy("one", pin=4)
     await lab.deploy("two", pin=5)
@@ -174,7 +183,7 @@ async def test_a_pin_that_a_turn_set_twice_is_as_before_the_turn(lab: Any) -> No
     assert lab.transport.levels == {4: 0}
     assert (await lab.change_log.changes())[0].forward == SetLevel(4, 0)
     await lab.set_pin(4, 0)
-    assert "is low already" in (await undo(lab)).text
+    assert "low already" in (await undo(lab)).text
 
 
 async def test_a_change_that_another_turn_covers_stays_and_is_named(lab: Any) -> None:

@@ -152,8 +152,8 @@ class DirectIo:
         return PinChange(target.name, state, evidence, change_id, _warning(rival))
 
     async def _last(self, device: Device, pin: int) -> tuple[DeviceAction | None, int]:
-        """The last action on the pin, None where a program that drives it came since, or a restart of the board ended
-        its PWM; and the number of the device's last change."""
+        """The last action on the pin, None where a program that drives it came since, or the board restarted; and the
+        number of the device's last change. A level that can be read needs no such care."""
         subject = subject_of(SetLevel(pin, 0))
         history = await self._change_log.changes(device.device_id, _LOOK_BACK)
         seen = history[0].change_id if history else 0
@@ -161,7 +161,7 @@ class DirectIo:
         last = next((c for c in done if c.subject == subject or _drives(c.forward, pin)), None)
         if last is None or last.subject != subject:
             return None, seen
-        if not isinstance(last.forward, SetPwm):
+        if isinstance(last.forward, SetLevel) and sees_pins(device):
             return last.forward, seen
         boot_ms = await booted_ms(device, self._change_log.now_ms)
         return last.forward if boot_ms is None or boot_ms <= last.at_ms else None, seen

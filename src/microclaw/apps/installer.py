@@ -8,14 +8,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from typing import Final
 
 from msgspec import Struct
 
 from microclaw.apps.change_log import (
     AppVersion,
     Change,
+    ChangeKind,
     ChangeLog,
     DesiredApp,
     DeviceAction,
@@ -28,9 +30,9 @@ from microclaw.apps.change_log import (
     made_by,
     no_answer_tells,
 )
-from microclaw.apps.claims import pin_roles, unknown_pins_text
+from microclaw.apps.claims import has_ended, pin_roles, unknown_pins_text
 from microclaw.apps.run_times import RunTimes, kept_by
-from microclaw.apps.standing import Standing, not_found, standing
+from microclaw.apps.standing import Act, Standing, not_found, standing
 from microclaw.apps.verify import Baseline, take_baseline
 from microclaw.devices.calls import AppInstall, AppList, AppStates, AppUninstall, GpioGet
 from microclaw.devices.device import Device
@@ -39,13 +41,13 @@ from microclaw.errors import (
     AppExists,
     AppNotFound,
     BuildError,
-    DeployRejected,
-    DeviceBusy,
     MicroclawError,
     TooManyApps,
 )
 from microclaw.events import Report, Step
 from microclaw.text import count_text
+
+_BEGUN: Final[Mapping[Act, ChangeKind]] = {"start": "app.start", "restart": "app.restart"}
 
 
 async def recover_changes(device: Device, change_log: ChangeLog) -> tuple[str, ...]:
@@ -132,6 +134,7 @@ class Installer:
         version: AppVersion,
         report: Report,
         *,
+        act: Act = "install",
         take_over: bool = False,
         undoes: int | None = None,
     ) -> Installation:
@@ -146,6 +149,8 @@ class Installer:
         before = there.running
         if warning := unknown_pins_text(device, there.foreign):
             report(Step("deploy", f"warning: {warning}"))
+        kind = _BEGUN.get(act, "app.upgrade" if before else "app.deploy")
+        text = f"{act} {name} on {device.name}" if act in _BEGUN else _put_text(device, name, before, version)
         inverse: DeviceAction
         if before is not None:
             inverse = PutApp(name, before)
@@ -153,10 +158,10 @@ class Installer:
             inverse = RemoveApp(name) if there.stopped is None else StopApp(name, there.stopped)
         change_id = await self.change_log.plan(
             device.device_id,
-            "app.upgrade" if before else "app.deploy",
-            _put_text(device, name, before, version),
-            PutApp(name, version),
-            inverse,
+            kind,
+            text,
+            StartApp(name, version) if act == "start" else PutApp(name, version),
+            None if act == "restart" else inverse,
             undoes=undoes,
         )
         removed = False
@@ -184,22 +189,13 @@ class Installer:
         device, name = there.device, there.name
         if there.is_listed:
             if there.running is None and not take_over:
-                raise await self._not_ours(device, name)
+                raise AppExists(
+                    f"{device.name} already has an app {name!r}, and there is no record of it here",
+                    next_step=f"choose another name, or take it off: microclaw app uninstall {name} -d {device.name}, "
+                    f"or replace it: microclaw run FILE --name {name} --replace -d {device.name}",
+                )
         elif not makes_room or await _ended_in_the_way(there) is None:
             check_room(device, name, there.names, there.wanted)
-
-    async def _not_ours(self, device: Device, name: str) -> DeployRejected:
-        """A program of that name is there, and this host's record does not have it."""
-        if (other := await self.change_log.put_elsewhere(device.device_id, name)) is not None:
-            return DeviceBusy(
-                f"the host {other} is installing an app {name!r} on {device.name} now, or has just done it",
-                next_step="see it: microclaw app list; the same again replaces it; or choose another name",
-            )
-        return AppExists(
-            f"{device.name} already has an app {name!r}, and there is no record of it here",
-            next_step=f"choose another name, or take it off: microclaw app uninstall {name} -d {device.name}, "
-            f"or replace it: microclaw run FILE --name {name} --replace -d {device.name}",
-        )
 
     async def _make_room(self, device: Device, name: str, pins: Collection[int], report: Report) -> Standing:
         """Take off programs that have ended when `name` needs their place or pins; how it stands then."""
@@ -235,7 +231,9 @@ class Installer:
             raise not_found(device, name, there.names)
         forward: DeviceAction = RemoveApp(name) if kept is None else StopApp(name, kept)
         inverse: DeviceAction | None = None
-        if kept is not None:
+        if there.desired is not None and await has_ended(device, there.desired):  # an undo starts it no second time
+            inverse = StopApp(name, there.desired.version)
+        elif kept is not None:
             inverse = RemoveApp(name) if running is None else StartApp(name, running)
         elif running is not None:
             inverse = PutApp(name, running)

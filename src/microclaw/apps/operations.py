@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from microclaw.apps.act_results import DeferralCancelled, Deployed, Removed, Switched, Undone, UpgradeMade
+from microclaw.apps.act_results import DeferralCancelled, Deployed, Removed, Switched, Undone
 from microclaw.apps.acting import M, approve_with, having, perform, program_request, removal_permission
 from microclaw.apps.parameters import (
     AppName,
@@ -157,7 +157,6 @@ async def install(
     cancellable=True,
     previews=True,
     words="upgrade {name} on {device}",
-    said="{text}",
 )
 async def upgrade(
     programs: Programs,
@@ -171,7 +170,7 @@ async def upgrade(
     expect: Expect = None,
     origin: Origin = None,
     when_back: WhenBack = False,
-) -> UpgradeMade:
+) -> Deployed:
     """Put a new version where it is, with its heap, timers, watchdog and times; the old one comes back where the new
     one is not verified."""
     device_id = programs.apps.registry.get(device).device_id
@@ -181,7 +180,7 @@ async def upgrade(
         "approve": approve_with(call, Permission.ACT),
     }
     request = program_request(device_id, name, source, wasm, expect, origin=origin, act="upgrade", **terms)
-    return await perform(programs.apps, call, request, UpgradeMade, when_back=when_back)
+    return await perform(programs.apps, call, request, Deployed, when_back=when_back)
 
 
 @operation(
@@ -287,7 +286,7 @@ async def set_times(
     made = await programs.apps.changes.set_times(
         device, name, call.report, every_ms=every_ms, stop_after_ms=stop_after_ms, approve=approve
     )
-    return made if isinstance(made, Deployed) else Deployed.of(made)
+    return Deployed.of(made)
 
 
 @operation(
@@ -328,8 +327,7 @@ async def undo(
     anyone: Annotated[bool, Meta(description="Also what other people did.")] = False,
 ) -> Undone:
     """Revert all that your last request changed, or one change."""
-    from microclaw.apps.undo import UndoChoice
-    from microclaw.apps.undoable import change_text
+    from microclaw.apps.undo import UndoChoice, change_text
 
     device_id = None if device is None else programs.apps.registry.get(device).device_id
     choice = UndoChoice(call.person_id, change_id, device_id, anyone=anyone)

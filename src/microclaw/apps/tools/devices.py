@@ -12,8 +12,7 @@ from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.direct_io import PinChange
 from microclaw.apps.parts import Apps
 from microclaw.apps.reconciler import check_device as examined
-from microclaw.apps.undo import UndoChoice
-from microclaw.apps.undoable import change_text
+from microclaw.apps.undo import UndoChoice, change_text
 from microclaw.auth.gate import Effect, Permission
 from microclaw.boards.firmware import firmware_object
 from microclaw.devices.call_text import call_words

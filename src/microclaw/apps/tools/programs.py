@@ -12,7 +12,6 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 from msgspec import Meta
 from msgspec.structs import replace
 
-from microclaw.apps.act_results import Deployed
 from microclaw.apps.acting import removal_permission
 from microclaw.apps.building import ProgramImage
 from microclaw.apps.catalogue import AppListing
@@ -200,8 +199,6 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
     async def set_times(device: Device, asked: TimesParameters, context: ToolContext) -> ToolOutput:
         name, new = asked.app_name, asked.new_times()
         made = await apps.changes.set_times(device.device_id, name, context.report, approve=context.approve, **new)
-        if isinstance(made, Deployed):
-            return ToolOutput({"unchanged": True, "appName": made.name, "message": made.text})
         runs = made.trial.times.text() if made.trial.times else "once, and on"
         fields = {
             "appName": made.name,
