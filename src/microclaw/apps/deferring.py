@@ -177,8 +177,7 @@ class Deferrals:
         """
         device, name, act, trial = self._devices.get(request.device), request.name, request.act, None
         assert act != "restart"
-        waits = any(one.name == name for one in await self.log.waiting(device.device_id))
-        there = structs.replace(await standing(self._change_log, device, name, asks=False), waits=waits)
+        there = await standing(self._change_log, device, name, asks=False)
         version = {"uninstall": there.running or there.stopped, "start": there.stopped}.get(act, there.running)
         if version is None and act != "install":
             raise there.refused(act)

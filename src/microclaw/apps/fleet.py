@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Final, Literal, TypeAlias
 
 from msgspec import UNSET, Struct, json, structs
@@ -17,7 +17,6 @@ from microclaw.apps.acting import defer, perform
 from microclaw.apps.building import ProgramImage, check_app_name, check_kind, read_image
 from microclaw.apps.catalogue import AppListing
 from microclaw.apps.change_log import AppVersion
-from microclaw.apps.claims import pin_roles
 from microclaw.apps.deferring import away
 from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.firmware_fit import fit_claim, fit_limits
@@ -34,8 +33,6 @@ from microclaw.errors import (
     DeviceTimeout,
     DeviceUnreachable,
     MicroclawError,
-    PinClaimed,
-    TooManyApps,
 )
 from microclaw.events import Step
 from microclaw.operations.operation import Call
@@ -44,8 +41,6 @@ from microclaw.wire.host_api import Failure, failure_of
 
 ACTS: Final = ("install", "replace", "remove")
 _ASKED_AT_ONCE: Final = 32
-_OFF: Final = frozenset({"stopped", "deferred"})
-"""Conditions of what is not on the device and holds no pin there now."""
 
 _Asked: TypeAlias = tuple[ChangeRequest, Collection[str]]
 """A program with the ids of its devices. The device of the request is not looked at."""
@@ -103,12 +98,11 @@ class FleetResult(Struct, kw_only=True):
 
 
 class FleetRow(Struct, frozen=True):
-    """A difference with what its act needs. `pins`: those that the source names; `is_only_deferred`: not there yet."""
+    """A difference with what its act needs. `is_only_deferred`: it is not there yet."""
 
     device: Device
     difference: FleetDifference
     request: ChangeRequest | None = None
-    pins: tuple[int, ...] = ()
     is_only_deferred: bool = False
 
     @property
@@ -145,8 +139,6 @@ async def compare(apps: Apps, programs: Sequence[_Asked], devices: Sequence[Devi
         rows = [_row(device, one, there.get(one.name), images[id(one), device.device_id]) for one in meant]
         if is_away:
             rows = [row.changed(condition="unreachable") for row in rows]
-        if not prune:
-            rows = _blocked(device, rows, there)
         others = there.keys() - {row.name for row in rows} - device.pin_programs  # those come and go with exec
         return [*rows, *(_extra(device, there[name], prune=prune) for name in sorted(others))]
 
@@ -258,46 +250,13 @@ def _row(
     except MicroclawError as exc:
         return FleetRow(device, structs.replace(found, act="refused", error=failure_of(exc)))
     request = structs.replace(request, device=device.device_id)
-    row = FleetRow(device, found, request, image.pins).changed(sha256=image.sha256)
+    row = FleetRow(device, found, request).changed(sha256=image.sha256)
     if there is None or there.version is None:
         return row
     differs = _differences(there.version, image, limits, request)
     if not differs and there.condition == "missing" and there.error is not None:
         differs = (f"it is not there: {there.error}",)  # the host no longer puts it back by itself
     return row.changed(act="replace" if differs else "unchanged", differs=differs)
-
-
-def _blocked(device: Device, rows: Sequence[FleetRow], there: Mapping[str, AppListing]) -> list[FleetRow]:
-    """The rows, refused where an extra that stays has a pin of theirs, or leaves no room.
-
-    The pins are those that a source names, as before a trial. An extra that has ended gives its room away.
-    """
-    names = {row.name for row in rows}
-    extras = {name: one for name, one in there.items() if name not in names and one.condition not in _OFF}
-    holders = [(name, pin_roles(one.version)) for name, one in sorted(extras.items()) if one.version is not None]
-    limit = device.board.firmware.max_apps
-    staying = {name for name, one in extras.items() if one.condition != "ended" and not one.foreign}
-    places = (
-        {name for name, one in extras.items() if one.foreign}
-        | staying
-        | {name for name in names if name in there and there[name].condition != "ended"}
-    )
-    found: list[FleetRow] = []
-    for row in rows:
-        shared = ((pin, name) for name, roles in holders for pin in row.pins if roles.get(pin, "reads") != "reads")
-        why: MicroclawError | None = None
-        if row.difference.act not in ACTS:
-            pass
-        elif (taken := next(shared, None)) is not None:
-            text = f"pin {taken[0]} of {device.name} belongs to {taken[1]}, which is not in the fleet and stays"
-            why = PinClaimed(text, next_step=f"--prune takes {taken[1]} off; or choose another pin")
-        elif row.name not in places and len(places) >= limit and staying:
-            text = f"{device.name} has room for {limit} programs, and {', '.join(sorted(staying))} stays there"
-            why = TooManyApps(text, next_step="--prune takes off what is not in the fleet")
-        else:
-            places.add(row.name)
-        found.append(row if why is None else row.changed(act="refused", error=failure_of(why)))
-    return found
 
 
 def _differences(
