@@ -40,7 +40,6 @@ from microclaw.devices.registry import Registry
 from microclaw.errors import (
     AppExists,
     AppNotFound,
-    BuildError,
     MicroclawError,
     TooManyApps,
 )
@@ -54,22 +53,19 @@ async def recover_changes(device: Device, change_log: ChangeLog) -> tuple[str, .
     """Close every open change of a device, oldest first; one sentence each. Call it `holding` the device.
 
     Raises DeviceError. After an interrupted upgrade the device's list cannot tell the old image from the new one, so
-    the old one, which is still the wanted one, is installed again.
+    it is taken off: the reconciler puts the old one back, which is still the wanted one.
     """
     lines: list[str] = []
     for change in await change_log.unfinished(device.device_id):
-        try:
-            happened, text = await _outcome(device, change_log, change)
-        except BuildError as exc:  # the firmware was described again, and no longer takes the stored program
-            happened, text = False, exc.message
+        happened, text = await _outcome(device, change)
         await (change_log.complete(change.change_id) if happened else change_log.fail(change.change_id))
         lines.append(f"change {change.change_id} ({change.summary}) was cut short: {text}")
     return tuple(lines)
 
 
-async def _outcome(device: Device, change_log: ChangeLog, change: Change) -> tuple[bool, str]:
+async def _outcome(device: Device, change: Change) -> tuple[bool, str]:
     """Find out if the change happened, and how that is known."""
-    forward, before = change.forward, change.inverse
+    forward = change.forward
     match forward:
         case SetPwm(pin=pin):
             return False, f"whether PWM on pin {pin} was set is unknown"
@@ -84,17 +80,11 @@ async def _outcome(device: Device, change_log: ChangeLog, change: Change) -> tup
             return True, f"{name} is off {device.name}"
     name = forward.name
     is_listed = name in {app.name for app in await device.call(AppList(), wait=False)}
-    if not (is_listed and isinstance(forward, PutApp) and isinstance(before, PutApp)):
-        happened = is_listed is isinstance(forward, PutApp | StartApp)
-        return happened, f"{device.name} {'lists it' if is_listed else 'does not list it'}"
-    if before.version.claims.forced:
+    if is_listed and isinstance(forward, PutApp) and isinstance(change.inverse, PutApp):
         await device.call(AppUninstall(name))
-        return False, "which of the two was there is not known; it was taken off, as the former was forced"
-    image = await change_log.image(before.version.sha256)
-    call = stored_call(device, name, image.code, before.version)
-    await device.call(AppUninstall(name))
-    await device.call(call)
-    return False, f"the former {name} was put there again; deploy the new one once more"
+        return False, "which of the two was there is not known, so it was taken off; deploy the new one once more"
+    happened = is_listed is isinstance(forward, PutApp | StartApp)
+    return happened, f"{device.name} {'lists it' if is_listed else 'does not list it'}"
 
 
 class Installation(Struct, frozen=True):
