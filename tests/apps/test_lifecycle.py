@@ -38,7 +38,7 @@ async def test_a_program_is_stopped_started_on_its_terms_restarted_and_each_is_u
     back = await lab.take_back()
     assert back.taken[0].undone.change_id == stopped.change_id
     assert await stands(lab) == ({"blink": "v1"}, {"blink": "listed"})
-    await lab.take_back(back.taken[0].by.change_id)
+    await lab.take_back(back.taken[0].by)
     assert await stands(lab) == STOPPED
     lab.plays("blink", 2)
     started = await lab.act("start")
@@ -67,7 +67,7 @@ async def test_what_is_done_over_a_stopped_program_is_undone_to_a_stopped_one(la
     back = await lab.take_back()
     assert await stands(lab) == STOPPED
     if act == "uninstall":
-        await lab.take_back(back.taken[0].by.change_id)
+        await lab.take_back(back.taken[0].by)
         assert await stands(lab) == ({}, {})
     else:
         await lab.act("start")

@@ -88,7 +88,7 @@ async def test_an_older_change_waits_for_the_newer_one_of_its_app_and_none_is_un
     assert lab.running() == {}
     with pytest.raises(DeployRejected) as caught:
         await undo(lab, first)
-    assert str(back.taken[0].by.change_id) in (caught.value.next_step or "")
+    assert str(back.taken[0].by) in (caught.value.next_step or "")
 
 
 async def test_undo_after_a_program_that_failed_does_not_reach_for_an_older_change(lab: Any) -> None:

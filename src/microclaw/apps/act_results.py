@@ -160,7 +160,7 @@ class Undone(Result, frozen=True, kw_only=True):
         taken = [
             TakenBack(
                 undone=one.undone.change_id,
-                by=one.by.change_id,
+                by=one.by,
                 evidence=convert(one.evidence, EvidenceObject, from_attributes=True),
             )
             for one in made.taken

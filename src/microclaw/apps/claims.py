@@ -44,11 +44,9 @@ class PinConflict(Struct, frozen=True):
     can_stop: bool = False
 
     def offer(self) -> str:
-        """The question where a program that drives the pin is stopped first. Raises as `objection`."""
-        return f"{self.text}, which is stopped first" if self.can_stop else self.objection()
-
-    def objection(self) -> str:
         """The question to a person. Raises PinClaimed where nobody can insist."""
+        if self.can_stop:
+            return f"{self.text}, which is stopped first"
         if self.is_final:
             self.raise_refused()
         return self.text

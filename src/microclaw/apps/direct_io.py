@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Final, cast
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from microclaw.apps.change_log import (
     ChangeKind,
@@ -102,7 +103,7 @@ class DirectIo:
                 return await live_conflict(target, pin, await self._change_log.desired(target.device_id), opens=opens)
             case GpioGet(pin=pin) | AdcRead(pin=pin) if not sees_pins(target):
                 found = await live_conflict(target, pin, await self._change_log.desired(target.device_id))
-                return found if found is not None and found.role == "drives" else None
+                return replace(found, can_stop=False) if found is not None and found.role == "drives" else None
             case _:
                 return None
 

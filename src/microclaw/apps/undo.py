@@ -57,10 +57,10 @@ class UndoChoice(Struct, frozen=True):
 
 
 class UndoneChange(Struct, frozen=True):
-    """The change that was reverted, the change that did it, and the evidence."""
+    """The change that was reverted, the number of the change that did it, and the evidence."""
 
     undone: Change
-    by: Change
+    by: int
     evidence: Evidence
 
 
@@ -202,11 +202,7 @@ class Undo:
         await self._check(change)
         assert change.inverse is not None
         made = await self._apply(change, change.inverse, report)
-        taken = UndoneChange(
-            await self._change_log.change(change.change_id),
-            await self._change_log.change(made.change_id),
-            made.evidence,
-        )
+        taken = UndoneChange(change, made.change_id, made.evidence)
         report(Step("undo", self._text([taken])))
         return taken
 

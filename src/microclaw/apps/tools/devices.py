@@ -69,9 +69,7 @@ def direct_io_tools(apps: Apps) -> tuple[Tool[Any], ...]:
     async def objections(device: Device, call: Call[Any], _: ToolContext) -> tuple[str, ...]:
         """The program that has the pin. Raises PinRefused for a pin that the board forbids."""
         conflict = await apps.direct_io.conflict(device.name, call)
-        if conflict is None:
-            return ()
-        return (conflict.offer() if isinstance(call, GpioSet | PwmSet) else conflict.objection(),)
+        return () if conflict is None else (conflict.offer(),)
 
     async def set_pin(device: Device, call: GpioSet | PwmSet, context: ToolContext) -> ToolOutput:
         made, stopped = await set_now(apps, device.name, call, context)
@@ -241,8 +239,8 @@ def inventory_tools(apps: Apps, link: LinkServer | None) -> tuple[Tool[Any], ...
         fields = {
             "success": True,
             "undone": "; ".join(one.undone.summary for one in done.taken),
-            "change": done.taken[0].by.change_id,
-            "changes": [one.by.change_id for one in done.taken],
+            "change": done.taken[0].by,
+            "changes": [one.by for one in done.taken],
             "message": done.text,
         }
         return ToolOutput(fields, tuple(one.evidence for one in done.taken))
