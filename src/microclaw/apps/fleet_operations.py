@@ -13,7 +13,7 @@ from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS
 from microclaw.apps.fleet import ACTS, FleetDifference, FleetResult, FleetRow, apply_rows, compare, digest_of
 from microclaw.apps.fleet_export import FleetExport, exported
-from microclaw.apps.parameters import AppName, Language, Optimization
+from microclaw.apps.parameters import AppName, Heap, Language, Optimization, Timers, Watchdog
 from microclaw.apps.parts import Apps
 from microclaw.devices.device import Device
 from microclaw.devices.selection import names_text
@@ -35,9 +35,9 @@ class FleetProgram(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     source: Annotated[str, Meta(min_length=1, max_length=MAX_PROGRAM_CHARS)] | None = None
     wasm: bytes | None = None
     language: Language = None
-    heap_bytes: Annotated[int, Meta(ge=256, le=16 << 20)] = DEFAULT_HEAP_BYTES
-    timers: Annotated[int, Meta(ge=1, le=255)] = DEFAULT_TIMERS
-    watchdog_ms: Annotated[int, Meta(ge=1000, le=86_400_000)] = DEFAULT_WATCHDOG_MS
+    heap_bytes: Heap = DEFAULT_HEAP_BYTES
+    timers: Timers = DEFAULT_TIMERS
+    watchdog_ms: Watchdog = DEFAULT_WATCHDOG_MS
     optimization: Optimization = "O3"
     expect: Annotated[str, Meta(max_length=MAX_TEXT_CHARS)] | None = None
     every_ms: int | None = None

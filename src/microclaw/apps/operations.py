@@ -13,13 +13,16 @@ from microclaw.apps.parameters import (
     AppName,
     DeviceName,
     Expect,
+    Heap,
     Language,
     Limit,
     OfDevice,
     Optimization,
     Origin,
     Source,
+    Timers,
     Wasm,
+    Watchdog,
     WhenBack,
 )
 from microclaw.apps.results import (
@@ -107,11 +110,9 @@ async def install(
     source: Source = None,
     wasm: Wasm = None,
     language: Language = None,
-    heap_bytes: Annotated[int, Meta(ge=256, le=16 << 20, description="Of its own.")] = DEFAULT_HEAP_BYTES,
-    timers: Annotated[int, Meta(ge=1, le=255, description="At most so many.")] = DEFAULT_TIMERS,
-    watchdog_ms: Annotated[
-        int, Meta(ge=1000, le=86_400_000, description="How long one of its callbacks may take.")
-    ] = DEFAULT_WATCHDOG_MS,
+    heap_bytes: Heap = DEFAULT_HEAP_BYTES,
+    timers: Timers = DEFAULT_TIMERS,
+    watchdog_ms: Watchdog = DEFAULT_WATCHDOG_MS,
     optimization: Optimization = "O3",
     replace: Annotated[bool, Meta(description="Also one of that name that this host did not install.")] = False,
     force: Annotated[bool, Meta(description="Also when its trial fails.")] = False,
