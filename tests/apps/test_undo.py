@@ -280,15 +280,13 @@ async def test_everybody_takes_back_their_own_and_only_an_owner_what_others_did(
         with made_by(turn, person):
             await lab.set_pin(pin)
 
-    async def chosen(by: str, change: int | None = None, *, anyone: bool = False) -> list[int]:
-        return [found.change_id for found in await undo.chosen(UndoChoice(by, change, anyone=anyone))]
+    async def chosen(by: str, change: int | None = None) -> list[int]:
+        return [found.change_id for found in await undo.chosen(UndoChoice(by, change))]
 
     assert [await chosen(by) for by in ("ann", "owner", "ben")] == [[1], [2], [3]]
-    assert await chosen("owner", anyone=True) == [3]
     assert await chosen("owner", 1) == [1]
-    for change, anyone in ((3, False), (None, True)):
-        with pytest.raises(PermissionRefused):
-            await chosen("ann", change, anyone=anyone)
+    with pytest.raises(PermissionRefused):
+        await chosen("ann", 3)
     await undo.undo(UndoChoice("ann"), lab.steps.append)
     with pytest.raises(UnknownName):
         await chosen("ann")

@@ -325,13 +325,12 @@ async def undo(
         Meta(description="A change's number; else all of the newest request."),
     ] = None,
     device: OfDevice = None,
-    anyone: Annotated[bool, Meta(description="Also what other people did.")] = False,
 ) -> Undone:
     """Revert all that your last request changed, or one change."""
     from microclaw.apps.undo import UndoChoice, change_text
 
     device_id = None if device is None else programs.apps.registry.get(device).device_id
-    choice = UndoChoice(call.person_id, change_id, device_id, anyone=anyone)
+    choice = UndoChoice(call.person_id, change_id, device_id)
     if call.asks:
         text = "undo what was done last" if change_id is None else f"undo change {change_id}"
         shown = await programs.apps.undo.chosen(choice)

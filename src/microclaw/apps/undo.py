@@ -38,22 +38,18 @@ class UndoChoice(Struct, frozen=True):
     """The change that the person `by` wants undone: the one with this number, else all of their newest turn or request.
 
     With `device_id` it is the newest turn that changed that device, and only its changes there unless `whole`. With
-    `conversation` it is the newest of that conversation. With `anyone` the newest turn of whomever, wherever.
+    `conversation` it is the newest of that conversation.
     """
 
     by: str
     change_id: int | None = None
     device_id: str | None = None
     whole: bool = False
-    anyone: bool = False
     conversation: str | None = None
-
-    def is_own(self, person: str) -> bool:
-        return self.anyone or person == self.by
 
     def covers(self, person: str, conversation: str | None) -> bool:
         """True for an act of which the newest is meant."""
-        return self.anyone or (person == self.by and self.conversation in (None, conversation))
+        return person == self.by and self.conversation in (None, conversation)
 
 
 class UndoneChange(Struct, frozen=True):
@@ -72,7 +68,7 @@ class UndoReport(Struct, frozen=True):
 
 
 class Undo:
-    """Everybody reverts their own changes; an owner also those of others, by number or with `anyone`."""
+    """Everybody reverts their own changes; an owner also those of others, by number."""
 
     def __init__(
         self,
@@ -119,7 +115,7 @@ class Undo:
     async def chosen(self, choice: UndoChoice) -> tuple[Change, ...]:
         """The changes that `undo` would revert now, newest first, at least one. Raises as `undo` does.
 
-        PermissionRefused for what another person did, unless an owner asks for it. What cannot be reverted is told
+        PermissionRefused for what another person did, unless an owner names it. What cannot be reverted is told
         here, before anybody is asked to approve it.
         """
         changes = await self._chosen(choice)
@@ -135,8 +131,6 @@ class Undo:
 
     async def _chosen(self, choice: UndoChoice) -> tuple[Change, ...]:
         names = {device.device_id: device.name for device in self._devices.list()}
-        if choice.anyone:
-            self._gate.check_owner(choice.by, "undo what others did")
         if choice.change_id is not None:
             change = await self._change_log.change(choice.change_id)
             if change.person != choice.by:
@@ -166,7 +160,7 @@ class Undo:
         """
         found = to_take_back(history)
         here = [change for change in found if change.device_id in names]
-        theirs = [change for change in here if choice.is_own(change.person)]
+        theirs = [change for change in here if change.person == choice.by]
         own = [change for change in here if choice.covers(change.person, change.conversation)]
         last = own[0] if own else None
         for act in reversed(await self._deferred.waiting(choice.device_id)):
@@ -184,7 +178,7 @@ class Undo:
                 next_step=f"an owner may: microclaw app undo {here[0].change_id}",
             )
         if last is None:
-            undone = next((one.change_id for one in history if in_force(one) and choice.is_own(one.person)), None)
+            undone = next((one.change_id for one in history if in_force(one) and one.person == choice.by), None)
             again = "" if undone is None else f"what was undone last comes back with: microclaw app undo {undone}; "
             where = "boards" if choice.device_id is None else names.get(choice.device_id, choice.device_id)
             raise UnknownName(f"of the changes on {where} there is nothing to undo", next_step=f"{again}{_LIST}")

@@ -194,7 +194,6 @@ class UndoParameters(OnDevice, kw_only=True):
     change: Annotated[int, Meta(ge=1, description="A change's number; left out: all of the newest request.")] | None = (
         None
     )
-    anyone: Annotated[bool, Meta(description="Also what other people did; for an owner who asks for it.")] = False
 
 
 def inventory_tools(apps: Apps, link: LinkServer | None) -> tuple[Tool[Any], ...]:
@@ -221,9 +220,7 @@ def inventory_tools(apps: Apps, link: LinkServer | None) -> tuple[Tool[Any], ...
         reference = asked.device or chats
         device_id = devices.get(reference).device_id if reference else None
         # `whole`: only a device that was named limits the undo to itself
-        return UndoChoice(
-            context.person_id, asked.change, device_id, asked.device is None, asked.anyone, maker_now().conversation
-        )
+        return UndoChoice(context.person_id, asked.change, device_id, asked.device is None, maker_now().conversation)
 
     async def describe(asked: UndoParameters, context: ToolContext) -> tuple[str, ...]:
         return undo_lines(devices, await undo.chosen(choice(asked, context)))
