@@ -10,14 +10,13 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from typing import Final, Literal, TypeAlias
 
-from msgspec import UNSET, Struct, json, structs
+from msgspec import Struct, json, structs
 
 from microclaw.apps.act_results import Deployed, Removed
-from microclaw.apps.acting import defer, perform
+from microclaw.apps.acting import perform
 from microclaw.apps.building import ProgramImage, check_app_name, check_kind, read_image
 from microclaw.apps.catalogue import AppListing
 from microclaw.apps.change_log import AppVersion
-from microclaw.apps.deferring import away
 from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.firmware_fit import fit_claim, fit_limits
 from microclaw.apps.many import on_each
@@ -78,16 +77,11 @@ class FleetDifference(Struct, frozen=True, kw_only=True):
 
 
 class FleetResult(Struct, kw_only=True):
-    """The outcome of the acts on one device. `error` is the first that failed; `left` are the programs not done.
-
-    `deferred`: done when the device is back; `cancelled`: programs whose deferred installation was dropped.
-    """
+    """The outcome of the acts on one device. `error` is the first that failed; `left` are the programs not done."""
 
     device: str
     installed: list[str] = []
     removed: list[str] = []
-    deferred: list[str] = []
-    cancelled: list[str] = []
     left: list[str] = []
     verified: bool = True
     error: Failure | None = None
@@ -98,12 +92,11 @@ class FleetResult(Struct, kw_only=True):
 
 
 class FleetRow(Struct, frozen=True):
-    """A difference with what its act needs. `is_only_deferred`: it is not there yet."""
+    """A difference with what its act needs."""
 
     device: Device
     difference: FleetDifference
     request: ChangeRequest | None = None
-    is_only_deferred: bool = False
 
     @property
     def name(self) -> str:
@@ -134,7 +127,7 @@ async def compare(apps: Apps, programs: Sequence[_Asked], devices: Sequence[Devi
             listings, is_away = await apps.catalogue.list_apps(device.device_id), False
         except DeviceError:  # it does not answer, and nothing is wanted there
             listings, is_away = (), True
-        there = {one.name: one for one in listings if not _goes(one)}
+        there = {one.name: one for one in listings}
         meant = [request for request, ids in programs if device.device_id in ids]
         rows = [_row(device, one, there.get(one.name), images[id(one), device.device_id]) for one in meant]
         if is_away:
@@ -161,11 +154,11 @@ async def _build(apps: Apps, request: ChangeRequest, device: Device) -> ProgramI
         return exc
 
 
-async def apply_rows(apps: Apps, call: Call, rows: Sequence[FleetRow], *, when_back: bool = False) -> list[FleetResult]:
+async def apply_rows(apps: Apps, call: Call, rows: Sequence[FleetRow]) -> list[FleetResult]:
     """Do what the rows say, several devices at a time; a result for each device that has acts.
 
     On one device first the extras are taken off, then programs come in their order. One that fails leaves the
-    others; a device that does not answer is not asked again. With `when_back` its acts are deferred.
+    others; a device that does not answer is not asked again.
     """
     acts: dict[str, list[FleetRow]] = defaultdict(list)
     for row in sorted(rows, key=lambda row: row.difference.act != "remove"):
@@ -175,10 +168,9 @@ async def apply_rows(apps: Apps, call: Call, rows: Sequence[FleetRow], *, when_b
 
     async def on_device(device: Device) -> FleetResult:
         done, ordered = FleetResult(device=device.name), acts[device.device_id]
-        why = await away(device) if when_back else None  # once: all of its acts wait, or none
         for number, row in enumerate(ordered):
             try:
-                said = await _do(apps, call, row, done, why)
+                said = await _do(apps, call, row, done)
                 call.report(Step("deploy", f"{device.name}: {row.name}{said}"))
             except MicroclawError as exc:
                 told = f"{device.name}: {row.name}: {exc.message}"
@@ -196,26 +188,16 @@ async def apply_rows(apps: Apps, call: Call, rows: Sequence[FleetRow], *, when_b
     ]
 
 
-async def _do(apps: Apps, call: Call, row: FleetRow, done: FleetResult, why: str | None) -> str:
-    """One act, and what is said of it; `why` its device is away. Its own stages are not shown."""
-    if row.is_only_deferred:
-        await apps.deferrals.cancel(row.device.device_id, row.name)
-        done.cancelled.append(row.name)
-        return " was deferred, and is dropped"
-    request = row.request or ChangeRequest(row.device.device_id, row.name, "uninstall")
-    kind = Removed if row.request is None else Deployed
+async def _do(apps: Apps, call: Call, row: FleetRow, done: FleetResult) -> str:
+    """One act, and what is said of it. Its own stages are not shown."""
     call = structs.replace(call, report=_silent)
-    if why is not None:
-        made = await defer(apps, call, request, kind, why)
-    else:
-        made = await perform(apps, call, request, kind, when_back=False)
-    if made.deferred is not UNSET:
-        done.deferred.append(row.name)
-        return ": deferred until it is back"
-    done.verified &= made.verified is not False
-    if isinstance(made, Removed):
+    if row.request is None:
+        off = ChangeRequest(row.device.device_id, row.name, "uninstall")
+        await perform(apps, call, off, Removed, when_back=False)
         done.removed.append(row.name)
         return " is off"
+    made = await perform(apps, call, row.request, Deployed, when_back=False)
+    done.verified &= made.verified is not False
     done.installed.append(row.name)
     return f": {made.told}"
 
@@ -272,22 +254,17 @@ def _differences(
     return (*program, *(f"{what} {before} -> {after}" for what, before, after in values if before != after), *times)
 
 
-def _goes(there: AppListing) -> bool:
-    """True if its removal waits for the device: it counts as gone."""
-    return there.deferred is not None and there.deferred.order.act == "uninstall"
-
-
 def _extra(device: Device, there: AppListing, *, prune: bool) -> FleetRow:
+    is_ours = there.installed_ms is not None  # else it is somebody else's, or only deferred
     difference = FleetDifference(
         device=device.name,
         name=there.name,
-        act="remove" if prune and not there.foreign else "extra",
+        act="remove" if prune and is_ours else "extra",
         sha256=there.sha256,
         foreign=there.foreign,
         condition=there.condition,
     )
-    is_only_deferred = there.deferred is not None and there.installed_ms is None
-    return FleetRow(device, difference, is_only_deferred=is_only_deferred)
+    return FleetRow(device, difference)
 
 
 def _check_devices(programs: Sequence[_Asked], devices: Sequence[Device]) -> None:

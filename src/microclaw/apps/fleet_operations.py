@@ -90,9 +90,7 @@ class FleetApplied(Result, frozen=True, kw_only=True):
         return 0 if not failed else 1 if failed == len(self.results) else 5
 
     def lines(self) -> Iterable[str]:
-        waiting = sum(bool(one.deferred) for one in self.results)
-        later = f", {waiting} of them deferred until they are back" if waiting else ""
-        done = f"{sum(one.ok for one in self.results)} of {count_text(len(self.results), 'device')}{later}"
+        done = f"{sum(one.ok for one in self.results)} of {count_text(len(self.results), 'device')}"
         yield done if self.results else "nothing to do"
 
 
@@ -131,7 +129,6 @@ async def apply(
     programs: Programs,
     devices: Devices,
     prune: bool = False,
-    when_back: bool = False,
     digest: Annotated[str | None, Meta(max_length=64, description="Of the differences that were agreed to.")] = None,
 ) -> FleetApplied:
     """Install, replace, and with `prune` take off, until nothing differs; nothing at all where one is refused."""
@@ -142,7 +139,7 @@ async def apply(
         await call.approve(f"apply a fleet of {count_text(len(meant), 'device')}", detail)
         if call.asks and digest_of(await compare(apps, asked, meant, prune=prune)) != digest_of(rows):
             raise PermissionRefused("something was changed while somebody was asked", next_step="ask again")
-    return FleetApplied(results=await apply_rows(apps, call, rows, when_back=when_back))
+    return FleetApplied(results=await apply_rows(apps, call, rows))
 
 
 @operation(
