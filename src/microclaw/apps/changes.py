@@ -128,8 +128,6 @@ class ProgramChanges:
             fail(report, stage, exc)
         how = f"stopped on {device.name}; its image is kept" if stops else f"removed from {device.name}"
         hint = None if undoable else "this host did not install it and has no copy: undo cannot bring it back"
-        if name in device.pin_programs and not stops:
-            hint = "it was microclaw's own: the next exec that sets a pin puts it there again"
         report(Step("deploy", f"{name} {how}"))
         report(Step("verify", text, next_step=hint))
         sha256, evidence = None if kept is None else kept.sha256, Evidence("reported", text)

@@ -149,7 +149,7 @@ class DirectIo:
         else:
             assert isinstance(state, PwmState)
             text = f"{target.name} answers: pin {state.pin} at duty {state.duty} of 255, {state.frequency_hz:,} Hz"
-            evidence = Evidence("reported", text + _held_text(target, call.method, call.pin))
+            evidence = Evidence("reported", text)
         return PinChange(target.name, state, evidence, change_id, _warning(rival))
 
     async def _last(self, device: Device, pin: int) -> tuple[DeviceAction | None, int]:
@@ -184,17 +184,6 @@ async def _once_free(act: Callable[[], Awaitable[PinChange]]) -> PinChange:
         await asyncio.sleep(_AGAIN_S)
 
 
-def _held_text(device: Device, method: str, pin: int) -> str:
-    """The text about a pin that a program on the board holds; nothing where the firmware does."""
-    name = device.pin_program(method)
-    if name is None or pin not in device.held_pins:
-        return ""
-    return (
-        f", for as long as {name} is on it: that takes one of its {device.board.firmware.max_apps} places for programs "
-        f"(to let go of the pin: microclaw app uninstall {name} -d {device.name})"
-    )
-
-
 def sees_pins(device: Device) -> bool:
     """True if a driven pin may be read. With stock firmware reading turns the pin into an input."""
     return device.evidence_of(GpioGet.method) == "counted"
@@ -216,8 +205,7 @@ def _warning(rival: PinConflict | None) -> str | None:
 
 async def _read_back(device: Device, pin: int, level: int, rival: PinConflict | None) -> Evidence:
     if not sees_pins(device):
-        held = _held_text(device, GpioSet.method, pin)
-        return Evidence("reported", f"{device.name} answers: pin {pin} set to {level}{held}")
+        return Evidence("reported", f"{device.name} answers: pin {pin} set to {level}")
     found = (await device.call(GpioGet(pin))).level
     if found == level:
         return Evidence("counted", f"read back on the board: pin {pin} is at {found}")

@@ -140,7 +140,7 @@ class Installer:
         if warning := unknown_pins_text(device, there.foreign):
             report(Step("deploy", f"warning: {warning}"))
         kind = _BEGUN.get(act, "app.upgrade" if before else "app.deploy")
-        text = f"{act} {name} on {device.name}" if act in _BEGUN else _put_text(device, name, before, version)
+        verb = act if act in _BEGUN else "upgrade" if before else "deploy"
         inverse: DeviceAction
         if before is not None:
             inverse = PutApp(name, before)
@@ -149,7 +149,7 @@ class Installer:
         change_id = await self.change_log.plan(
             device.device_id,
             kind,
-            text,
+            f"{verb} {name} on {device.name}",
             StartApp(name, version) if act == "start" else PutApp(name, version),
             None if act == "restart" else inverse,
             undoes=undoes,
@@ -272,12 +272,6 @@ class Installer:
             return False
         report(Step("deploy", f"the former {name} is back on {device.name}"))
         return True
-
-
-def _put_text(device: Device, name: str, before: AppVersion | None, version: AppVersion) -> str:
-    if before is not None and before.sha256 == version.sha256 and before.times != version.times:
-        return f"set when {name} runs on {device.name}"
-    return f"{'upgrade' if before else 'deploy'} {name} on {device.name}"
 
 
 async def _ended_in_the_way(there: Standing, pins: Collection[int] = ()) -> str | None:
