@@ -171,7 +171,7 @@ class StopApp(_Stored, frozen=True, tag="app.stop"):
 
 
 class StartApp(_Stored, frozen=True, tag="app.start"):
-    """Install the kept version again, without a build and a trial."""
+    """Install the kept version again, without a build."""
 
     act: ClassVar[Literal["start"]] = "start"
     name: str
