@@ -238,8 +238,8 @@ async def test_an_undo_that_is_cut_short_is_finished_by_the_next(lab: Any) -> No
 async def test_a_named_device_has_only_its_own_changes_taken_back(lab: Any) -> None:
     await pins_in_a_turn(lab, "m1", 4)
     await on_a_shelf(lab, "m1")
-    for device_id, whole, chosen in ((None, False, [2, 1]), ("d1", False, [1]), ("d1", True, [2, 1])):
-        found = await lab.undo.chosen(UndoChoice("owner", None, device_id, whole))
+    for device_id, chosen in ((None, [2, 1]), ("d1", [1])):
+        found = await lab.undo.chosen(UndoChoice("owner", None, device_id))
         assert [change.change_id for change in found] == chosen
 
 

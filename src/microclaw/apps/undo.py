@@ -37,14 +37,13 @@ _LIST: Final = "list the changes: microclaw app changes"
 class UndoChoice(Struct, frozen=True):
     """The change that the person `by` wants undone: the one with this number, else all of their newest turn or request.
 
-    With `device_id` it is the newest turn that changed that device, and only its changes there unless `whole`. With
-    `conversation` it is the newest of that conversation.
+    With `device_id` it is the newest turn that changed that device, and only its changes there. With `conversation` it
+    is the newest of that conversation.
     """
 
     by: str
     change_id: int | None = None
     device_id: str | None = None
-    whole: bool = False
     conversation: str | None = None
 
     def covers(self, person: str, conversation: str | None) -> bool:
@@ -144,7 +143,7 @@ class Undo:
         last = await self._newest(choice, history, names)
         if last.turn is None:
             return (last,)
-        asked = names.keys() if choice.whole or choice.device_id is None else {choice.device_id}
+        asked = names.keys() if choice.device_id is None else {choice.device_id}
         of_turn = await self._change_log.changes_of_turn(last.turn)
         numbers = {change.change_id for change in of_turn if change.device_id in asked}
         everything = {change.change_id: change for change in (*history, *of_turn)}

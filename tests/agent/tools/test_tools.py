@@ -113,16 +113,14 @@ async def test_what_cannot_be_done_is_refused(bench: Bench, tool: str, arguments
     assert bench.apps.asked == []
 
 
-async def test_undo_without_a_number_is_of_the_chats_device(bench: Bench) -> None:
+async def test_a_device_limits_an_undo_only_where_it_is_named(bench: Bench) -> None:
     await bench.call("undo")
-    await bench.call("undo", {}, "virtual-1")
     await bench.call("undo", {"change": 4}, "virtual-1")
     await bench.call("undo", {"device": "virtual-1"})
     assert bench.apps.asked == [
-        ("undo", None, None, True),
-        ("undo", None, "d-virtual-1", True),
-        ("undo", 4, None, True),
-        ("undo", None, "d-virtual-1", False),  # a device that the person named is the only one meant
+        ("undo", None, None),
+        ("undo", 4, None),
+        ("undo", None, "d-virtual-1"),  # a device that the person named is the only one meant
     ]
 
 

@@ -214,13 +214,9 @@ def inventory_tools(apps: Apps, link: LinkServer | None) -> tuple[Tool[Any], ...
         return ToolOutput({"reached": found.reached, "ok": found.ok, "lines": lines}, (evidence,))
 
     def choice(asked: UndoParameters, context: ToolContext) -> UndoChoice:
-        chats = context.device if asked.change is None else None
-        if chats and not devices.get(chats).board.pins:
-            chats = None  # it is only spoken to: what is said to it was done on others
-        reference = asked.device or chats
-        device_id = devices.get(reference).device_id if reference else None
-        # `whole`: only a device that was named limits the undo to itself
-        return UndoChoice(context.person_id, asked.change, device_id, asked.device is None, maker_now().conversation)
+        """Only a device that was named limits the undo; else it is the newest of the conversation, wherever."""
+        device_id = devices.get(asked.device).device_id if asked.device else None
+        return UndoChoice(context.person_id, asked.change, device_id, maker_now().conversation)
 
     async def describe(asked: UndoParameters, context: ToolContext) -> tuple[str, ...]:
         return undo_lines(devices, await undo.chosen(choice(asked, context)))
