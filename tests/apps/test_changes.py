@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from microclaw.apps.change_log import (
@@ -29,6 +29,7 @@ ACTIONS: st.SearchStrategy[DeviceAction] = st.one_of(
 )
 
 
+@settings(max_examples=25)
 @given(ACTIONS)
 def test_an_action_survives_the_store(action: DeviceAction) -> None:
     assert READ(WRITE(action)) == action

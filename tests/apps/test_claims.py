@@ -116,6 +116,7 @@ async def test_nobody_is_asked_about_a_deployment_that_is_refused_anyway(lab: An
     with pytest.raises((PinClaimed, AppExists, TooManyApps)):
         await lab.deploy("two", pin=None, approve=approve)
     assert (approve.await_count, lab.stages()[-1]) == (0, ("check", "failed"))
+    assert "two" not in lab.tried, "a full board is told before the trial"
 
 
 def runs_elsewhere(lab: Any, name: str, *pins: int) -> None:

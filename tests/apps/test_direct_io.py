@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from microclaw.apps.change_log import Claims, DesiredApp, SetLevel, SetPwm
 from microclaw.apps.claims import check_free, timers_conflict
@@ -98,7 +99,7 @@ async def test_nobody_can_insist_where_the_firmware_refuses_it(lab: Any) -> None
         conflict.raise_refused("or insist: ...")
     assert "insist" not in str(refused.value.next_step)
     with pytest.raises(PinClaimed):
-        conflict.objection()
+        replace(conflict, can_stop=False).offer()
     with pytest.raises(PinClaimed):
         await lab.direct_io.act("paper", GpioSet(2, 1), insist=(conflict.text,))
     assert "gpio.set" not in lab.transport.calls

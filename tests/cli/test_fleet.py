@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.cli.conftest import Ran, Run, run_here
+from tests.cli.conftest import Run, run_here
 from tests.stories.conftest import BLINK, Host, running_host, until
 
 from microclaw.apps import operations as programs
@@ -67,25 +67,8 @@ def ask(boards: Host) -> Iterator[Run]:
         boards.remove(app.device, app.name)
 
 
-def rows_of(ran: Ran) -> list[tuple[str, str, str]]:
-    return [(row["device"], row["name"], row["act"]) for row in ran.json["rows"]]
-
-
 def installed(ask: Run) -> list[tuple[str, str]]:
     return sorted((app["device"], app["name"]) for app in ask("app", "list", "--json").json["apps"])
-
-
-def test_what_an_extra_keeps_out_is_refused_before_anything_is_done(ask: Run, work: Path) -> None:
-    file = str(work / "fleet.yaml")
-    assert ask("run", str(work / "blink.c"), "-d", "virtual-2", "--name", "old").code == 0
-    before = installed(ask)
-    told = ("fleet", "apply", "--dry-run", "-f", file, "--json")
-    assert ("virtual-2", "blink", "refused") in rows_of(ask(*told))
-    assert ask("fleet", "apply", "-f", file, "-y").code != 0
-    assert installed(ask) == before
-    assert ("virtual-2", "blink", "install") in rows_of(ask(*told, "--prune"))
-    assert ask("fleet", "apply", "-f", file, "--prune", "-y").code == 0
-    assert ("virtual-2", "blink") in installed(ask)
 
 
 def test_another_hosts_program_is_neither_pruned_nor_replaced(boards: Host, ask: Run, work: Path) -> None:

@@ -89,9 +89,8 @@ def build_toolbox(
         *direct_io_tools(apps),
         edges_tool(apps),
         *inventory_tools(apps, link),
-        correct_tool(apps),
     ]
-    tools.append(many_tool(tools, devices=devices))
+    tools += [correct_tool(tools), many_tool(tools, devices=devices)]
     if link is not None:
         tools.append(notify_tool(notifier=link, devices=devices))
     return Toolbox((*tools, *more), gate, coming=coming)

@@ -14,13 +14,13 @@ from microclaw.wire.host_api import EvidenceObject
 
 if TYPE_CHECKING:
     from microclaw.apps.deferring import Deferral
-    from microclaw.apps.deployment import Deployment, Made
+    from microclaw.apps.deployment import Made
     from microclaw.apps.undo import UndoReport
 
 
 class AppAct(Result, frozen=True, kw_only=True):
     """An act on a program: its `evidence`, and the change; or that it is `deferred` until the device is back,
-    and `why`; or that it is `unchanged`. `text` says that, and of an upgrade from what to what.
+    and `why`; `text` says that.
     """
 
     facts: ClassVar[tuple[str, ...]] = ("change_id", "verified", "sha256")  # that a Made gives
@@ -35,7 +35,6 @@ class AppAct(Result, frozen=True, kw_only=True):
     deferred: DeferredFacts | UnsetType = UNSET
     why: str | UnsetType = UNSET
     replaces: bool | UnsetType = UNSET
-    unchanged: bool | UnsetType = UNSET
     text: str | UnsetType = UNSET
 
     @property
@@ -45,14 +44,14 @@ class AppAct(Result, frozen=True, kw_only=True):
     @property
     def instead(self) -> str | None:
         if self.deferred is UNSET:
-            return str(self.text) if self.unchanged is True else None
+            return None
         before = "it replaces what was deferred for that program before\n" if self.replaces else ""
         return f"{self.text}\n{before}drop it: microclaw app cancel {self.name} -d {self.device}"
 
     @property
     def told(self) -> str:
         if self.evidence is UNSET:
-            return "deferred until it is back" if self.deferred is not UNSET else str(self.text)
+            return "deferred until it is back"
         assert isinstance(self.evidence, EvidenceObject)
         return self.evidence.text
 
@@ -90,15 +89,9 @@ class Removed(AppAct, frozen=True, kw_only=True):
     facts: ClassVar = ("change_id", "undoable")
 
 
-class Former(Struct, frozen=True, kw_only=True):
-    sha256: str
-    size_bytes: int
-    since_ms: int
-
-
 class Deployed(AppAct, frozen=True, kw_only=True):
     """A program that was installed. `trial` is what the trial showed, `expected` what became of each expectation, and
-    `proof` what all of that proves; `former` is what an upgrade replaced."""
+    `proof` what all of that proves."""
 
     document: ClassVar = "deployment"
 
@@ -110,13 +103,10 @@ class Deployed(AppAct, frozen=True, kw_only=True):
     times: Times | UnsetType | None = UNSET
     proof: str | UnsetType = UNSET
     expected: list[dict[str, Any]] | UnsetType = UNSET
-    former: Former | UnsetType = UNSET
 
     @property
     def told(self) -> str:
-        if self.former is not UNSET:
-            return f"{self.text}: {super().told}"
-        times = f"; {self.times.text}" if isinstance(self.times, Times) and self.unchanged is UNSET else ""
+        times = f"; {self.times.text}" if isinstance(self.times, Times) else ""
         verified = "it runs, but was not verified: " if self.verified is False else ""
         return f"{verified}{super().told}{times}"
 
@@ -141,20 +131,8 @@ class Deployed(AppAct, frozen=True, kw_only=True):
             times=Times.of(made.trial.times),
             proof=proof_of(made.expected) if made.trial.ok else made.trial.proof,
             expected=[one.to_json() for one in made.expected],
-            **({} if made.former is None else {"former": made.former, "text": _upgrade_text(made, made.former)}),
             **more,
         )
-
-
-class UpgradeMade(Deployed, frozen=True, kw_only=True):
-    document: ClassVar = "upgrade"
-
-
-def _upgrade_text(made: Deployment, former: Former) -> str:
-    """ "blink on desk: 3f2a1b90 (756 B) -> 9c0d11aa (801 B)"."""
-    same = ", the same bytes" if made.image.sha256 == former.sha256 else ""
-    new = f"{made.image.sha256[:8]} ({made.image.size_bytes:,} B){same}"
-    return f"{made.name} on {made.device_name}: {former.sha256[:8]} ({former.size_bytes:,} B) -> {new}"
 
 
 class TakenBack(Struct, frozen=True, kw_only=True):
@@ -181,7 +159,7 @@ class Undone(Result, frozen=True, kw_only=True):
         taken = [
             TakenBack(
                 undone=one.undone.change_id,
-                by=one.by.change_id,
+                by=one.by,
                 evidence=convert(one.evidence, EvidenceObject, from_attributes=True),
             )
             for one in made.taken

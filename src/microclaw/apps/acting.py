@@ -103,20 +103,11 @@ async def perform(apps: Apps, call: Call, request: ChangeRequest, made: type[M],
     from microclaw.apps.deferring import away, offer_when_back
 
     device = apps.registry.get(request.device)
-    request = replace(request, device=device.device_id)
+    request = replace(request, device=device.device_id, place=late_place(call))
     if when_back and (why := await away(device)) is not None:
-        return await defer(apps, call, request, made, why)
+        return made.later(await apps.deferrals.keep(request, why, call.report))
     try:
-        return made.of(await apps.changes.apply(_placed(request, call), call.report, begin=call.begin))
+        return made.of(await apps.changes.apply(request, call.report, begin=call.begin))
     except MicroclawError as exc:
         offer_when_back(exc)
         raise
-
-
-async def defer(apps: Apps, call: Call, request: ChangeRequest, made: type[M], why: str) -> M:
-    """Keep it until the device is back, which is away: `why`. `request` has the device's id."""
-    return made.later(await apps.deferrals.keep(_placed(request, call), why, call.report))
-
-
-def _placed(request: ChangeRequest, call: Call) -> ChangeRequest:
-    return replace(request, place=chat_of(call))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -18,11 +17,10 @@ from microclaw.apps.source_diff import source_diff
 from microclaw.apps.source_log import SourceLog
 from microclaw.apps.standing import not_found
 from microclaw.apps.traps import EXCEPTION, TRACEBACK, trap_words
-from microclaw.devices.calls import AppEntry, AppList, AppRuns, AppState, AppStates, LogLine, LogsRead
+from microclaw.devices.calls import AppEntry, AppList, AppRuns, AppState, AppStates
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import DeviceError, DeviceSilent
-from microclaw.wasm.source_files import LINE_SAID
 
 
 class AppListing(Struct, frozen=True):
@@ -129,9 +127,7 @@ class Catalogue:
         if silence:
             listings = [replace(one, error=silence) for one in listings]
         else:
-            trapped = any(_is_trap(one, wanted.get(one.name)) for one in listings)
-            lines = await self._lines(device) if trapped else ()
-            listings = [await self._in_source_lines(lines, one, wanted.get(one.name)) for one in listings]
+            listings = [await self._in_words(one, wanted.get(one.name)) for one in listings]
         kept = [app for app in stopped if app.name not in listed]
         listings += [_listing(device, app.name, app, None, None, "stopped") for app in kept]
         for act in deferred:
@@ -141,49 +137,23 @@ class Catalogue:
             listings = [replace(one, is_away=True) for one in listings]
         return tuple(sorted(listings, key=lambda one: one.name))
 
-    async def _in_source_lines(
-        self, lines: Sequence[LogLine], listing: AppListing, app: DesiredApp | None
-    ) -> AppListing:
-        """With the error of a program of this host in plain words and in the lines of its source.
+    async def _in_words(self, listing: AppListing, app: DesiredApp | None) -> AppListing:
+        """With the error of a program of this host in plain words, of a Python program in the lines of its source.
 
         A program that crashed and was started again runs, and its error is still the traceback; so does a C program
         after a trap in one of its callbacks.
         """
-        if listing.error is None or app is None:
+        error = listing.error
+        if error is None or app is None:
             return listing
-        if _is_trap(listing, app):
-            said = _said(lines, listing.name)
-            return replace(listing, error=f"it trapped: {said}" if said else trap_words(listing.error)[0])
-        if app.version.kind != "py":
+        if app.version.kind == "py":
+            if listing.condition != "trapped" and not error.startswith(TRACEBACK):
+                return listing
+            words = await self._source_log.words(app.version.sha256)
+            error = (words and words(error)) or error
+        elif not error.startswith(EXCEPTION):
             return listing
-        if listing.condition != "trapped" and not listing.error.startswith(TRACEBACK):
-            return listing
-        words = await self._source_log.words(app.version.sha256)
-        text = None if words is None else words(listing.error)
-        return replace(listing, error=trap_words(text or listing.error)[0])
-
-    async def _lines(self, device: Device) -> Sequence[LogLine]:
-        """The lines that the device's programs printed; nothing where they cannot be read."""
-        if not device.supports(LogsRead.method):
-            return ()
-        try:
-            return (await self._source_log.read(device, 0)).lines
-        except DeviceError:
-            return ()
-
-
-def _is_trap(listing: AppListing, app: DesiredApp | None) -> bool:
-    """True if its error is a trap of a C program of this host."""
-    is_wasm = app is not None and app.version.kind != "py"
-    return is_wasm and listing.error is not None and listing.error.startswith(EXCEPTION)
-
-
-def _said(lines: Sequence[LogLine], name: str) -> str | None:
-    """The fault and its line, which the checks in a program print just before they trap; None for another trap."""
-    own = [line.text for line in lines if line.app == name]
-    trapped = [number for number, text in enumerate(own) if number and EXCEPTION in text]
-    before = own[trapped[-1] - 1] if trapped else ""
-    return before if LINE_SAID.fullmatch(before) else None
+        return replace(listing, error=trap_words(error)[0])
 
 
 def _listing(

@@ -170,7 +170,7 @@ class StopApp(_Stored, frozen=True, tag="app.stop"):
 
 
 class StartApp(_Stored, frozen=True, tag="app.start"):
-    """Install the kept version again, without a build and a trial."""
+    """Install the kept version again, without a build."""
 
     act: ClassVar[Literal["start"]] = "start"
     name: str
@@ -239,7 +239,6 @@ def subject_of(action: DeviceAction) -> str:
 
 
 MAX_UNFINISHED = 1_000
-_NEWEST = 20
 MAX_SILENCES = 2  # then it is not redeployed any more
 
 
@@ -410,12 +409,3 @@ class ChangeLog(AppTable[Change, DesiredApp]):
                 case PutApp(name=there, version=version) if there == name and version.sha256 != but:
                     return change, version
         return None
-
-    async def put_elsewhere(self, device_id: str, name: str) -> str | None:
-        """The other host of the cluster that is putting this program on the device, or has just done so."""
-        newest = await self.changes(device_id, _NEWEST)
-        there = (one for one in newest if one.state in ("planned", "done") and one.subject == f"app {name}")
-        last = next(there, None)
-        if last is None or last.host == self._fleet.host_id or not isinstance(last.forward, PutApp | StartApp):
-            return None
-        return last.host

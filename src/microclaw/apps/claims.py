@@ -44,11 +44,9 @@ class PinConflict(Struct, frozen=True):
     can_stop: bool = False
 
     def offer(self) -> str:
-        """The question where a program that drives the pin is stopped first. Raises as `objection`."""
-        return f"{self.text}, which is stopped first" if self.can_stop else self.objection()
-
-    def objection(self) -> str:
         """The question to a person. Raises PinClaimed where nobody can insist."""
+        if self.can_stop:
+            return f"{self.text}, which is stopped first"
         if self.is_final:
             self.raise_refused()
         return self.text
@@ -216,14 +214,11 @@ def unknown_pins_text(device: Device, foreign: Sequence[str]) -> str | None:
     """A warning of the programs there that were not installed from here, on a board that does not tell their pins."""
     if device.supports(AppStates.method):
         return None
-    foreign = sorted(set(foreign) - device.pin_programs)
-    if not foreign:
-        return None
-    names = ", ".join(sorted(foreign))
-    one = len(foreign) == 1
+    names = ", ".join(sorted(set(foreign) - device.pin_programs))
     return (
-        f"{names} on {device.name} {'was' if one else 'were'} not installed from here: "
-        f"{'its' if one else 'their'} pins are not known, so nothing was checked against them"
+        f"not installed from here, on {device.name}: {names}; their pins are not known and not checked"
+        if names
+        else None
     )
 
 

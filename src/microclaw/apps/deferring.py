@@ -15,7 +15,6 @@ from msgspec import Struct, field, structs
 
 from microclaw.apps.change_log import (
     AppVersion,
-    Change,
     ChangeLog,
     DesiredApp,
     conversation_of,
@@ -32,7 +31,6 @@ from microclaw.auth.gate import Gate, Permission
 from microclaw.auth.people import OWNER
 from microclaw.devices.calls import AppList
 from microclaw.devices.device import Device
-from microclaw.devices.registry import Registry
 from microclaw.errors import (
     AppNotFound,
     DeployRejected,
@@ -129,29 +127,6 @@ class DeferredLog(DeferredTable[DeferredAct]):
                 )
         return [wanted[name] for name in sorted(wanted)]
 
-    async def check_none_since(
-        self,
-        done: Sequence[Change],
-        person_id: str | None,
-        device_id: str | None,
-        devices: Registry,
-        conversation: str | None = None,
-    ) -> None:
-        """Raise DeployRejected when the newest that this person (None: anybody) ordered waits: "undo" means that one.
-
-        `done`: what could be reverted instead, newest first. `conversation`: only what was ordered there.
-        """
-        last = next((change for change in done if person_id in (None, change.person)), None)
-        names = {device.device_id: device.name for device in devices.list()}
-        for act in reversed(await self.waiting(device_id)):
-            is_own = person_id in (None, act.person_id) and conversation in (None, act.conversation)
-            if is_own and (last is None or act.at_ms >= last.at_ms) and (name := names.get(act.device_id)):
-                step = f"drop it: microclaw app cancel {act.name} -d {name}"
-                if last is not None:
-                    step += f"; microclaw app undo {last.change_id} reverts the one before it ({last.summary})"
-                text = f"the newest, {act.text(name)}, is deferred and has changed nothing yet; nothing was done"
-                raise DeployRejected(text, next_step=step)
-
 
 class Deferral(Struct, frozen=True):
     """An act that was just deferred, and `why`; `trial` is that of an installation.
@@ -203,8 +178,7 @@ class Deferrals:
         """
         device, name, act, trial = self._devices.get(request.device), request.name, request.act, None
         assert act != "restart"
-        waits = any(one.name == name for one in await self.log.waiting(device.device_id))
-        there = structs.replace(await standing(self._change_log, device, name, asks=False), waits=waits)
+        there = await standing(self._change_log, device, name, asks=False)
         version = {"uninstall": there.running or there.stopped, "start": there.stopped}.get(act, there.running)
         if version is None and act != "install":
             raise there.refused(act)

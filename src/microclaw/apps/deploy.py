@@ -141,6 +141,11 @@ class Deployer:
             check_times(request.times, image.kind)
             heap_bytes, timers = fit_limits(board, fit_claim(image, request.heap_bytes), request.timers)
             request = replace(request, heap_bytes=heap_bytes, timers=timers)
+            there = await standing(self._change_log, device, name, asks=later is None)
+            if later is None:
+                await self._installer.check_place(there, take_over=request.replace)
+            else:
+                check_room(device, name, (), later)
             there_now = wanted if later is not None else await claiming(device, wanted)
             await check_free(device, name, (), Claims(reads=image.pins, nodes=image.nodes), there_now)
             report(Step("check", check_text(image, request.heap_bytes)))
@@ -154,12 +159,7 @@ class Deployer:
             await check_free(device, name, driven, claims, there_now)
             terms = (image.sha256, request.heap_bytes, request.timers, request.watchdog_ms)
             version = AppVersion(*terms, driven, claims, image.kind, request.origin, request.times)
-            if later is not None:
-                check_room(device, name, (), later)
             if request.approve is not None:
-                there = await standing(self._change_log, device, name, asks=later is None)
-                if later is None:
-                    await self._installer.check_place(there, take_over=request.replace)
                 stage = "approve"
                 text = deployment_text(device, name, replaces=there.is_foreign or before is not None)
                 text += "" if later is None else ", when it is back"
@@ -213,6 +213,7 @@ class Deployer:
                     image.code,
                     prepared.version,
                     report,
+                    act=prepared.request.act,
                     take_over=prepared.request.replace,
                     undoes=undoes,
                 )

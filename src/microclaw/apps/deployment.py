@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from msgspec import Struct, structs
 
-from microclaw.apps.act_results import Former
 from microclaw.apps.building import ProgramImage, ProgramLanguage
 from microclaw.apps.change_log import AppVersion, ChangeLog, Origin
 from microclaw.apps.expectation_result import ExpectationResult, proof_of
@@ -109,13 +108,12 @@ class Made(Struct, frozen=True):
 
 
 class Deployment(Made, frozen=True, kw_only=True):
-    """A program that a device accepted. `verified`: the board shows what the trial did. `former`: an upgrade's."""
+    """A program that a device accepted. `verified`: the board shows what the trial did."""
 
     image: ProgramImage
     trial: Trial
     replaced: bool
     expected: tuple[ExpectationResult, ...] = ()
-    former: Former | None = None
 
 
 MAX_ASKED_EDGES: Final = 400

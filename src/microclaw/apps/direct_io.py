@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Final, cast
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from microclaw.apps.change_log import (
     ChangeKind,
@@ -102,7 +103,7 @@ class DirectIo:
                 return await live_conflict(target, pin, await self._change_log.desired(target.device_id), opens=opens)
             case GpioGet(pin=pin) | AdcRead(pin=pin) if not sees_pins(target):
                 found = await live_conflict(target, pin, await self._change_log.desired(target.device_id))
-                return found if found is not None and found.role == "drives" else None
+                return replace(found, can_stop=False) if found is not None and found.role == "drives" else None
             case _:
                 return None
 
@@ -148,12 +149,12 @@ class DirectIo:
         else:
             assert isinstance(state, PwmState)
             text = f"{target.name} answers: pin {state.pin} at duty {state.duty} of 255, {state.frequency_hz:,} Hz"
-            evidence = Evidence("reported", text + _held_text(target, call.method, call.pin))
+            evidence = Evidence("reported", text)
         return PinChange(target.name, state, evidence, change_id, _warning(rival))
 
     async def _last(self, device: Device, pin: int) -> tuple[DeviceAction | None, int]:
-        """The last action on the pin, None where a program that drives it came since, or a restart of the board ended
-        its PWM; and the number of the device's last change."""
+        """The last action on the pin, None where a program that drives it came since, or the board restarted; and the
+        number of the device's last change. A level that can be read needs no such care."""
         subject = subject_of(SetLevel(pin, 0))
         history = await self._change_log.changes(device.device_id, _LOOK_BACK)
         seen = history[0].change_id if history else 0
@@ -161,7 +162,7 @@ class DirectIo:
         last = next((c for c in done if c.subject == subject or _drives(c.forward, pin)), None)
         if last is None or last.subject != subject:
             return None, seen
-        if not isinstance(last.forward, SetPwm):
+        if isinstance(last.forward, SetLevel) and sees_pins(device):
             return last.forward, seen
         boot_ms = await booted_ms(device, self._change_log.now_ms)
         return last.forward if boot_ms is None or boot_ms <= last.at_ms else None, seen
@@ -181,17 +182,6 @@ async def _once_free(act: Callable[[], Awaitable[PinChange]]) -> PinChange:
             if time.monotonic() > give_up:
                 raise
         await asyncio.sleep(_AGAIN_S)
-
-
-def _held_text(device: Device, method: str, pin: int) -> str:
-    """The text about a pin that a program on the board holds; nothing where the firmware does."""
-    name = device.pin_program(method)
-    if name is None or pin not in device.held_pins:
-        return ""
-    return (
-        f", for as long as {name} is on it: that takes one of its {device.board.firmware.max_apps} places for programs "
-        f"(to let go of the pin: microclaw app uninstall {name} -d {device.name})"
-    )
 
 
 def sees_pins(device: Device) -> bool:
@@ -215,8 +205,7 @@ def _warning(rival: PinConflict | None) -> str | None:
 
 async def _read_back(device: Device, pin: int, level: int, rival: PinConflict | None) -> Evidence:
     if not sees_pins(device):
-        held = _held_text(device, GpioSet.method, pin)
-        return Evidence("reported", f"{device.name} answers: pin {pin} set to {level}{held}")
+        return Evidence("reported", f"{device.name} answers: pin {pin} set to {level}")
     found = (await device.call(GpioGet(pin))).level
     if found == level:
         return Evidence("counted", f"read back on the board: pin {pin} is at {found}")

@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Final, Literal, TypeAlias
 
-from msgspec import UNSET, Struct, json, structs
+from msgspec import Struct, json, structs
 
 from microclaw.apps.act_results import Deployed, Removed
-from microclaw.apps.acting import defer, perform
+from microclaw.apps.acting import perform
 from microclaw.apps.building import ProgramImage, check_app_name, check_kind, fit_claim, fit_limits, read_image
 from microclaw.apps.catalogue import AppListing
 from microclaw.apps.change_log import AppVersion
-from microclaw.apps.claims import pin_roles
-from microclaw.apps.deferring import away
 from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.many import on_each
 from microclaw.apps.parts import Apps
@@ -33,8 +31,6 @@ from microclaw.errors import (
     DeviceTimeout,
     DeviceUnreachable,
     MicroclawError,
-    PinClaimed,
-    TooManyApps,
 )
 from microclaw.events import Step
 from microclaw.operations.operation import Call
@@ -43,8 +39,6 @@ from microclaw.wire.host_api import Failure, failure_of
 
 ACTS: Final = ("install", "replace", "remove")
 _ASKED_AT_ONCE: Final = 32
-_OFF: Final = frozenset({"stopped", "deferred"})
-"""Conditions of what is not on the device and holds no pin there now."""
 
 _Asked: TypeAlias = tuple[ChangeRequest, Collection[str]]
 """A program with the ids of its devices. The device of the request is not looked at."""
@@ -82,16 +76,11 @@ class FleetDifference(Struct, frozen=True, kw_only=True):
 
 
 class FleetResult(Struct, kw_only=True):
-    """The outcome of the acts on one device. `error` is the first that failed; `left` are the programs not done.
-
-    `deferred`: done when the device is back; `cancelled`: programs whose deferred installation was dropped.
-    """
+    """The outcome of the acts on one device. `error` is the first that failed; `left` are the programs not done."""
 
     device: str
     installed: list[str] = []
     removed: list[str] = []
-    deferred: list[str] = []
-    cancelled: list[str] = []
     left: list[str] = []
     verified: bool = True
     error: Failure | None = None
@@ -102,13 +91,11 @@ class FleetResult(Struct, kw_only=True):
 
 
 class FleetRow(Struct, frozen=True):
-    """A difference with what its act needs. `pins`: those that the source names; `is_only_deferred`: not there yet."""
+    """A difference with what its act needs."""
 
     device: Device
     difference: FleetDifference
     request: ChangeRequest | None = None
-    pins: tuple[int, ...] = ()
-    is_only_deferred: bool = False
 
     @property
     def name(self) -> str:
@@ -139,13 +126,11 @@ async def compare(apps: Apps, programs: Sequence[_Asked], devices: Sequence[Devi
             listings, is_away = await apps.catalogue.list_apps(device.device_id), False
         except DeviceError:  # it does not answer, and nothing is wanted there
             listings, is_away = (), True
-        there = {one.name: one for one in listings if not _goes(one)}
+        there = {one.name: one for one in listings}
         meant = [request for request, ids in programs if device.device_id in ids]
         rows = [_row(device, one, there.get(one.name), images[id(one), device.device_id]) for one in meant]
         if is_away:
             rows = [row.changed(condition="unreachable") for row in rows]
-        if not prune:
-            rows = _blocked(device, rows, there)
         others = there.keys() - {row.name for row in rows} - device.pin_programs  # those come and go with exec
         return [*rows, *(_extra(device, there[name], prune=prune) for name in sorted(others))]
 
@@ -168,11 +153,11 @@ async def _build(apps: Apps, request: ChangeRequest, device: Device) -> ProgramI
         return exc
 
 
-async def apply_rows(apps: Apps, call: Call, rows: Sequence[FleetRow], *, when_back: bool = False) -> list[FleetResult]:
+async def apply_rows(apps: Apps, call: Call, rows: Sequence[FleetRow]) -> list[FleetResult]:
     """Do what the rows say, several devices at a time; a result for each device that has acts.
 
     On one device first the extras are taken off, then programs come in their order. One that fails leaves the
-    others; a device that does not answer is not asked again. With `when_back` its acts are deferred.
+    others; a device that does not answer is not asked again.
     """
     acts: dict[str, list[FleetRow]] = defaultdict(list)
     for row in sorted(rows, key=lambda row: row.difference.act != "remove"):
@@ -182,10 +167,9 @@ async def apply_rows(apps: Apps, call: Call, rows: Sequence[FleetRow], *, when_b
 
     async def on_device(device: Device) -> FleetResult:
         done, ordered = FleetResult(device=device.name), acts[device.device_id]
-        why = await away(device) if when_back else None  # once: all of its acts wait, or none
         for number, row in enumerate(ordered):
             try:
-                said = await _do(apps, call, row, done, why)
+                said = await _do(apps, call, row, done)
                 call.report(Step("deploy", f"{device.name}: {row.name}{said}"))
             except MicroclawError as exc:
                 told = f"{device.name}: {row.name}: {exc.message}"
@@ -203,26 +187,16 @@ async def apply_rows(apps: Apps, call: Call, rows: Sequence[FleetRow], *, when_b
     ]
 
 
-async def _do(apps: Apps, call: Call, row: FleetRow, done: FleetResult, why: str | None) -> str:
-    """One act, and what is said of it; `why` its device is away. Its own stages are not shown."""
-    if row.is_only_deferred:
-        await apps.deferrals.cancel(row.device.device_id, row.name)
-        done.cancelled.append(row.name)
-        return " was deferred, and is dropped"
-    request = row.request or ChangeRequest(row.device.device_id, row.name, "uninstall")
-    kind = Removed if row.request is None else Deployed
+async def _do(apps: Apps, call: Call, row: FleetRow, done: FleetResult) -> str:
+    """One act, and what is said of it. Its own stages are not shown."""
     call = structs.replace(call, report=_silent)
-    if why is not None:
-        made = await defer(apps, call, request, kind, why)
-    else:
-        made = await perform(apps, call, request, kind, when_back=False)
-    if made.deferred is not UNSET:
-        done.deferred.append(row.name)
-        return ": deferred until it is back"
-    done.verified &= made.verified is not False
-    if isinstance(made, Removed):
+    if row.request is None:
+        off = ChangeRequest(row.device.device_id, row.name, "uninstall")
+        await perform(apps, call, off, Removed, when_back=False)
         done.removed.append(row.name)
         return " is off"
+    made = await perform(apps, call, row.request, Deployed, when_back=False)
+    done.verified &= made.verified is not False
     done.installed.append(row.name)
     return f": {made.told}"
 
@@ -257,46 +231,13 @@ def _row(
     except MicroclawError as exc:
         return FleetRow(device, structs.replace(found, act="refused", error=failure_of(exc)))
     request = structs.replace(request, device=device.device_id)
-    row = FleetRow(device, found, request, image.pins).changed(sha256=image.sha256)
+    row = FleetRow(device, found, request).changed(sha256=image.sha256)
     if there is None or there.version is None:
         return row
     differs = _differences(there.version, image, limits, request)
     if not differs and there.condition == "missing" and there.error is not None:
         differs = (f"it is not there: {there.error}",)  # the host no longer puts it back by itself
     return row.changed(act="replace" if differs else "unchanged", differs=differs)
-
-
-def _blocked(device: Device, rows: Sequence[FleetRow], there: Mapping[str, AppListing]) -> list[FleetRow]:
-    """The rows, refused where an extra that stays has a pin of theirs, or leaves no room.
-
-    The pins are those that a source names, as before a trial. An extra that has ended gives its room away.
-    """
-    names = {row.name for row in rows}
-    extras = {name: one for name, one in there.items() if name not in names and one.condition not in _OFF}
-    holders = [(name, pin_roles(one.version)) for name, one in sorted(extras.items()) if one.version is not None]
-    limit = device.board.firmware.max_apps
-    staying = {name for name, one in extras.items() if one.condition != "ended" and not one.foreign}
-    places = (
-        {name for name, one in extras.items() if one.foreign}
-        | staying
-        | {name for name in names if name in there and there[name].condition != "ended"}
-    )
-    found: list[FleetRow] = []
-    for row in rows:
-        shared = ((pin, name) for name, roles in holders for pin in row.pins if roles.get(pin, "reads") != "reads")
-        why: MicroclawError | None = None
-        if row.difference.act not in ACTS:
-            pass
-        elif (taken := next(shared, None)) is not None:
-            text = f"pin {taken[0]} of {device.name} belongs to {taken[1]}, which is not in the fleet and stays"
-            why = PinClaimed(text, next_step=f"--prune takes {taken[1]} off; or choose another pin")
-        elif row.name not in places and len(places) >= limit and staying:
-            text = f"{device.name} has room for {limit} programs, and {', '.join(sorted(staying))} stays there"
-            why = TooManyApps(text, next_step="--prune takes off what is not in the fleet")
-        else:
-            places.add(row.name)
-        found.append(row if why is None else row.changed(act="refused", error=failure_of(why)))
-    return found
 
 
 def _differences(
@@ -312,22 +253,17 @@ def _differences(
     return (*program, *(f"{what} {before} -> {after}" for what, before, after in values if before != after), *times)
 
 
-def _goes(there: AppListing) -> bool:
-    """True if its removal waits for the device: it counts as gone."""
-    return there.deferred is not None and there.deferred.order.act == "uninstall"
-
-
 def _extra(device: Device, there: AppListing, *, prune: bool) -> FleetRow:
+    is_ours = there.installed_ms is not None  # else it is somebody else's, or only deferred
     difference = FleetDifference(
         device=device.name,
         name=there.name,
-        act="remove" if prune and not there.foreign else "extra",
+        act="remove" if prune and is_ours else "extra",
         sha256=there.sha256,
         foreign=there.foreign,
         condition=there.condition,
     )
-    is_only_deferred = there.deferred is not None and there.installed_ms is None
-    return FleetRow(device, difference, is_only_deferred=is_only_deferred)
+    return FleetRow(device, difference)
 
 
 def _check_devices(programs: Sequence[_Asked], devices: Sequence[Device]) -> None:

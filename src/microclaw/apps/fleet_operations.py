@@ -13,7 +13,7 @@ from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS
 from microclaw.apps.fleet import ACTS, FleetDifference, FleetResult, FleetRow, apply_rows, compare, digest_of
 from microclaw.apps.fleet_export import FleetExport, exported
-from microclaw.apps.parameters import AppName, Language, Optimization
+from microclaw.apps.parameters import AppName, Heap, Language, Optimization, Timers, Watchdog
 from microclaw.apps.parts import Apps
 from microclaw.devices.device import Device
 from microclaw.devices.selection import names_text
@@ -35,9 +35,9 @@ class FleetProgram(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     source: Annotated[str, Meta(min_length=1, max_length=MAX_PROGRAM_CHARS)] | None = None
     wasm: bytes | None = None
     language: Language = None
-    heap_bytes: Annotated[int, Meta(ge=256, le=16 << 20)] = DEFAULT_HEAP_BYTES
-    timers: Annotated[int, Meta(ge=1, le=255)] = DEFAULT_TIMERS
-    watchdog_ms: Annotated[int, Meta(ge=1000, le=86_400_000)] = DEFAULT_WATCHDOG_MS
+    heap_bytes: Heap = DEFAULT_HEAP_BYTES
+    timers: Timers = DEFAULT_TIMERS
+    watchdog_ms: Watchdog = DEFAULT_WATCHDOG_MS
     optimization: Optimization = "O3"
     expect: Annotated[str, Meta(max_length=MAX_TEXT_CHARS)] | None = None
     every_ms: int | None = None
@@ -90,9 +90,7 @@ class FleetApplied(Result, frozen=True, kw_only=True):
         return 0 if not failed else 1 if failed == len(self.results) else 5
 
     def lines(self) -> Iterable[str]:
-        waiting = sum(bool(one.deferred) for one in self.results)
-        later = f", {waiting} of them deferred until they are back" if waiting else ""
-        done = f"{sum(one.ok for one in self.results)} of {count_text(len(self.results), 'device')}{later}"
+        done = f"{sum(one.ok for one in self.results)} of {count_text(len(self.results), 'device')}"
         yield done if self.results else "nothing to do"
 
 
@@ -131,7 +129,6 @@ async def apply(
     programs: Programs,
     devices: Devices,
     prune: bool = False,
-    when_back: bool = False,
     digest: Annotated[str | None, Meta(max_length=64, description="Of the differences that were agreed to.")] = None,
 ) -> FleetApplied:
     """Install, replace, and with `prune` take off, until nothing differs; nothing at all where one is refused."""
@@ -142,7 +139,7 @@ async def apply(
         await call.approve(f"apply a fleet of {count_text(len(meant), 'device')}", detail)
         if call.asks and digest_of(await compare(apps, asked, meant, prune=prune)) != digest_of(rows):
             raise PermissionRefused("something was changed while somebody was asked", next_step="ask again")
-    return FleetApplied(results=await apply_rows(apps, call, rows, when_back=when_back))
+    return FleetApplied(results=await apply_rows(apps, call, rows))
 
 
 @operation(

@@ -8,14 +8,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from typing import Final
 
 from msgspec import Struct
 
 from microclaw.apps.change_log import (
     AppVersion,
     Change,
+    ChangeKind,
     ChangeLog,
     DesiredApp,
     DeviceAction,
@@ -28,9 +30,9 @@ from microclaw.apps.change_log import (
     made_by,
     no_answer_tells,
 )
-from microclaw.apps.claims import pin_roles, unknown_pins_text
+from microclaw.apps.claims import has_ended, pin_roles, unknown_pins_text
 from microclaw.apps.run_times import RunTimes
-from microclaw.apps.standing import Standing, not_found, standing
+from microclaw.apps.standing import Act, Standing, not_found, standing
 from microclaw.apps.verify import Baseline, take_baseline
 from microclaw.devices.calls import AppInstall, AppList, AppStates, AppUninstall, GpioGet
 from microclaw.devices.device import Device
@@ -38,36 +40,32 @@ from microclaw.devices.registry import Registry
 from microclaw.errors import (
     AppExists,
     AppNotFound,
-    BuildError,
-    DeployRejected,
-    DeviceBusy,
     MicroclawError,
     TooManyApps,
 )
 from microclaw.events import Report, Step
 from microclaw.text import count_text
 
+_BEGUN: Final[Mapping[Act, ChangeKind]] = {"start": "app.start", "restart": "app.restart"}
+
 
 async def recover_changes(device: Device, change_log: ChangeLog) -> tuple[str, ...]:
     """Close every open change of a device, oldest first; one sentence each. Call it `holding` the device.
 
     Raises DeviceError. After an interrupted upgrade the device's list cannot tell the old image from the new one, so
-    the old one, which is still the wanted one, is installed again.
+    it is taken off: the reconciler puts the old one back, which is still the wanted one.
     """
     lines: list[str] = []
     for change in await change_log.unfinished(device.device_id):
-        try:
-            happened, text = await _outcome(device, change_log, change)
-        except BuildError as exc:  # the firmware was described again, and no longer takes the stored program
-            happened, text = False, exc.message
+        happened, text = await _outcome(device, change)
         await (change_log.complete(change.change_id) if happened else change_log.fail(change.change_id))
         lines.append(f"change {change.change_id} ({change.summary}) was cut short: {text}")
     return tuple(lines)
 
 
-async def _outcome(device: Device, change_log: ChangeLog, change: Change) -> tuple[bool, str]:
+async def _outcome(device: Device, change: Change) -> tuple[bool, str]:
     """Find out if the change happened, and how that is known."""
-    forward, before = change.forward, change.inverse
+    forward = change.forward
     match forward:
         case SetPwm(pin=pin):
             return False, f"whether PWM on pin {pin} was set is unknown"
@@ -78,17 +76,11 @@ async def _outcome(device: Device, change_log: ChangeLog, change: Change) -> tup
             return is_set, f"pin {pin} {'is' if is_set else 'is not'} at {level}"
     name = forward.name
     is_listed = name in {app.name for app in await device.call(AppList(), wait=False)}
-    if not (is_listed and isinstance(forward, PutApp) and isinstance(before, PutApp)):
-        happened = is_listed is isinstance(forward, PutApp | StartApp)
-        return happened, f"{device.name} {'lists it' if is_listed else 'does not list it'}"
-    if before.version.claims.forced:
+    if is_listed and isinstance(forward, PutApp) and isinstance(change.inverse, PutApp):
         await device.call(AppUninstall(name))
-        return False, "which of the two was there is not known; it was taken off, as the former was forced"
-    image = await change_log.image(before.version.sha256)
-    call = stored_call(device, name, image.code, before.version)
-    await device.call(AppUninstall(name))
-    await device.call(call)
-    return False, f"the former {name} was put there again; deploy the new one once more"
+        return False, "which of the two was there is not known, so it was taken off; deploy the new one once more"
+    happened = is_listed is isinstance(forward, PutApp | StartApp)
+    return happened, f"{device.name} {'lists it' if is_listed else 'does not list it'}"
 
 
 class Installation(Struct, frozen=True):
@@ -123,6 +115,7 @@ class Installer:
         version: AppVersion,
         report: Report,
         *,
+        act: Act = "install",
         take_over: bool = False,
         undoes: int | None = None,
     ) -> Installation:
@@ -137,6 +130,8 @@ class Installer:
         before = there.running
         if warning := unknown_pins_text(device, there.foreign):
             report(Step("deploy", f"warning: {warning}"))
+        kind = _BEGUN.get(act, "app.upgrade" if before else "app.deploy")
+        verb = act if act in _BEGUN else "upgrade" if before else "deploy"
         inverse: DeviceAction
         if before is not None:
             inverse = PutApp(name, before)
@@ -144,10 +139,10 @@ class Installer:
             inverse = RemoveApp(name) if there.stopped is None else StopApp(name, there.stopped)
         change_id = await self.change_log.plan(
             device.device_id,
-            "app.upgrade" if before else "app.deploy",
-            _put_text(device, name, before, version),
-            PutApp(name, version),
-            inverse,
+            kind,
+            f"{verb} {name} on {device.name}",
+            StartApp(name, version) if act == "start" else PutApp(name, version),
+            None if act == "restart" else inverse,
             undoes=undoes,
         )
         removed = False
@@ -174,22 +169,13 @@ class Installer:
         device, name = there.device, there.name
         if there.is_listed:
             if there.running is None and not take_over:
-                raise await self._not_ours(device, name)
+                raise AppExists(
+                    f"{device.name} already has an app {name!r}, and there is no record of it here",
+                    next_step=f"choose another name, or take it off: microclaw app uninstall {name} -d {device.name}, "
+                    f"or replace it: microclaw run FILE --name {name} --replace -d {device.name}",
+                )
         elif not makes_room or await _ended_in_the_way(there) is None:
             check_room(device, name, there.names, there.wanted)
-
-    async def _not_ours(self, device: Device, name: str) -> DeployRejected:
-        """A program of that name is there, and this host's record does not have it."""
-        if (other := await self.change_log.put_elsewhere(device.device_id, name)) is not None:
-            return DeviceBusy(
-                f"the host {other} is installing an app {name!r} on {device.name} now, or has just done it",
-                next_step="see it: microclaw app list; the same again replaces it; or choose another name",
-            )
-        return AppExists(
-            f"{device.name} already has an app {name!r}, and there is no record of it here",
-            next_step=f"choose another name, or take it off: microclaw app uninstall {name} -d {device.name}, "
-            f"or replace it: microclaw run FILE --name {name} --replace -d {device.name}",
-        )
 
     async def _make_room(self, device: Device, name: str, pins: Collection[int], report: Report) -> Standing:
         """Take off programs that have ended when `name` needs their place or pins; how it stands then."""
@@ -225,7 +211,9 @@ class Installer:
             raise not_found(device, name, there.names)
         forward: DeviceAction = RemoveApp(name) if kept is None else StopApp(name, kept)
         inverse: DeviceAction | None = None
-        if kept is not None:
+        if there.desired is not None and await has_ended(device, there.desired):  # an undo starts it no second time
+            inverse = StopApp(name, there.desired.version)
+        elif kept is not None:
             inverse = RemoveApp(name) if running is None else StartApp(name, running)
         elif running is not None:
             inverse = PutApp(name, running)
@@ -274,12 +262,6 @@ class Installer:
             return False
         report(Step("deploy", f"the former {name} is back on {device.name}"))
         return True
-
-
-def _put_text(device: Device, name: str, before: AppVersion | None, version: AppVersion) -> str:
-    if before is not None and before.sha256 == version.sha256 and before.times != version.times:
-        return f"set when {name} runs on {device.name}"
-    return f"{'upgrade' if before else 'deploy'} {name} on {device.name}"
 
 
 async def _ended_in_the_way(there: Standing, pins: Collection[int] = ()) -> str | None:

@@ -7,19 +7,22 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from microclaw.apps.act_results import DeferralCancelled, Deployed, Removed, Switched, Undone, UpgradeMade
+from microclaw.apps.act_results import DeferralCancelled, Deployed, Removed, Switched, Undone
 from microclaw.apps.acting import M, approve_with, having, perform, program_request, removal_permission
 from microclaw.apps.parameters import (
     AppName,
     DeviceName,
     Expect,
+    Heap,
     Language,
     Limit,
     OfDevice,
     Optimization,
     Origin,
     Source,
+    Timers,
     Wasm,
+    Watchdog,
     WhenBack,
 )
 from microclaw.apps.results import (
@@ -107,11 +110,9 @@ async def install(
     source: Source = None,
     wasm: Wasm = None,
     language: Language = None,
-    heap_bytes: Annotated[int, Meta(ge=256, le=16 << 20, description="Of its own.")] = DEFAULT_HEAP_BYTES,
-    timers: Annotated[int, Meta(ge=1, le=255, description="At most so many.")] = DEFAULT_TIMERS,
-    watchdog_ms: Annotated[
-        int, Meta(ge=1000, le=86_400_000, description="How long one of its callbacks may take.")
-    ] = DEFAULT_WATCHDOG_MS,
+    heap_bytes: Heap = DEFAULT_HEAP_BYTES,
+    timers: Timers = DEFAULT_TIMERS,
+    watchdog_ms: Watchdog = DEFAULT_WATCHDOG_MS,
     optimization: Optimization = "O3",
     replace: Annotated[bool, Meta(description="Also one of that name that this host did not install.")] = False,
     force: Annotated[bool, Meta(description="Also when its trial fails.")] = False,
@@ -157,7 +158,6 @@ async def install(
     cancellable=True,
     previews=True,
     words="upgrade {name} on {device}",
-    said="{text}",
 )
 async def upgrade(
     programs: Programs,
@@ -171,7 +171,7 @@ async def upgrade(
     expect: Expect = None,
     origin: Origin = None,
     when_back: WhenBack = False,
-) -> UpgradeMade:
+) -> Deployed:
     """Put a new version where it is, with its heap, timers, watchdog and times; the old one comes back where the new
     one is not verified."""
     device_id = programs.apps.registry.get(device).device_id
@@ -181,7 +181,7 @@ async def upgrade(
         "approve": approve_with(call, Permission.ACT),
     }
     request = program_request(device_id, name, source, wasm, expect, origin=origin, act="upgrade", **terms)
-    return await perform(programs.apps, call, request, UpgradeMade, when_back=when_back)
+    return await perform(programs.apps, call, request, Deployed, when_back=when_back)
 
 
 @operation(
@@ -287,7 +287,7 @@ async def set_times(
     made = await programs.apps.changes.set_times(
         device, name, call.report, every_ms=every_ms, stop_after_ms=stop_after_ms, approve=approve
     )
-    return made if isinstance(made, Deployed) else Deployed.of(made)
+    return Deployed.of(made)
 
 
 @operation(
@@ -325,14 +325,12 @@ async def undo(
         Meta(description="A change's number; else all of the newest request."),
     ] = None,
     device: OfDevice = None,
-    anyone: Annotated[bool, Meta(description="Also what other people did.")] = False,
 ) -> Undone:
     """Revert all that your last request changed, or one change."""
-    from microclaw.apps.undo import UndoChoice
-    from microclaw.apps.undoable import change_text
+    from microclaw.apps.undo import UndoChoice, change_text
 
     device_id = None if device is None else programs.apps.registry.get(device).device_id
-    choice = UndoChoice(call.person_id, change_id, device_id, anyone=anyone)
+    choice = UndoChoice(call.person_id, change_id, device_id)
     if call.asks:
         text = "undo what was done last" if change_id is None else f"undo change {change_id}"
         shown = await programs.apps.undo.chosen(choice)

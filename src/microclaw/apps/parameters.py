@@ -21,6 +21,11 @@ Language: TypeAlias = Annotated[
 ]
 Wasm: TypeAlias = Annotated[bytes | None, Meta(description="A module's bytes as base64; or `source`.")]
 Optimization: TypeAlias = Annotated[str, Meta(pattern=r"^O[0-3sz]$", description="O0, O1, O2, O3, Os or Oz.")]
+Heap: TypeAlias = Annotated[int, Meta(ge=256, le=16 << 20, description="Of its own.")]
+Timers: TypeAlias = Annotated[int, Meta(ge=1, le=255, description="At most so many.")]
+Watchdog: TypeAlias = Annotated[
+    int, Meta(ge=1000, le=86_400_000, description="How long one of its callbacks may take.")
+]
 Expect: TypeAlias = Annotated[
     str | None, Meta(max_length=MAX_EXPECT_CHARS, description="What it must do, one expectation a line.")
 ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from microclaw.apps.parameters import Expect, Language, Optimization
+from microclaw.apps.parameters import Expect, Heap, Language, Optimization
 from microclaw.errors import BuildError, ConfigError, MicroclawError
 from microclaw.events import PROGRAM_KINDS, Evidence, ProgramKind, Step
 from microclaw.operations.operation import Call, operation
@@ -41,7 +41,6 @@ Text = Annotated[str, Meta(min_length=1, max_length=MAX_PROGRAM_CHARS, descripti
 Name = Annotated[str, Meta(max_length=63, pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", description="The program's name.")]
 Device = Annotated[str | None, Meta(max_length=80, description="For the board of this device.")]
 Board = Annotated[str | None, Meta(max_length=80, description="A board of no device: virtual, without either.")]
-Heap = Annotated[int, Meta(ge=256, le=16 << 20, description="Of its own.")]
 Whole = Annotated[int, Meta(gt=-(2**53), lt=2**53)]
 
 

@@ -20,7 +20,7 @@ _DONE: Final = {"upgrade": "redeployed", "stop": "stopped", "start": "started", 
 
 class Standing(Struct, frozen=True):
     """`listed` by the board, None where it was not asked; `wanted` there by this host; this program, `stopped` and
-    kept. `waits`: an act on it is deferred.
+    kept.
     """
 
     device: Device
@@ -28,7 +28,6 @@ class Standing(Struct, frozen=True):
     listed: Sequence[AppEntry] | None
     wanted: Sequence[DesiredApp]
     stopped: AppVersion | None
-    waits: bool = False
 
     @property
     def desired(self) -> DesiredApp | None:
@@ -67,24 +66,15 @@ class Standing(Struct, frozen=True):
                 f"microclaw run FILE --name {name} --replace -d {device}",
             )
         if self.running is not None:
-            drop = f"drop what waits: microclaw app cancel {name} -d {device}"
             return DeployRejected(
                 f"{name} is not stopped on {device}: the host puts it back when the board returns",
-                next_step=drop if self.waits else "microclaw app list",
+                next_step="microclaw app list",
             )
         if self.stopped is not None:
             return DeployRejected(f"{name} is stopped on {device}", next_step=f"microclaw app start {name} -d {device}")
         if self.listed is not None:
             return not_found(self.device, name, self.names)
-        if self.waits:
-            return AppNotFound(
-                f"{name} is not on {device} yet: its installation is deferred",
-                next_step=f"drop it: microclaw app cancel {name} -d {device}",
-            )
-        return AppNotFound(
-            f"this host has no program {name} on {device}, which does not answer to say what it has",
-            next_step="microclaw app list; try again when it answers",
-        )
+        return AppNotFound(f"this host has no program {name} on {device} yet", next_step="microclaw app list")
 
 
 async def standing(log: ChangeLog, device: Device, name: str, *, asks: bool = True) -> Standing:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -12,86 +12,51 @@ from microclaw.apps.change_log import Change, DeviceAction, SetLevel, SetPwm
 from microclaw.apps.changes import ProgramChanges
 from microclaw.apps.deferring import DeferredLog
 from microclaw.apps.deployment import ChangeRequest, Made
-from microclaw.apps.direct_io import DirectIo, PinChange, booted_ms, sees_pins
+from microclaw.apps.direct_io import DirectIo, PinChange, booted_ms
 from microclaw.apps.installer import Installer
-from microclaw.apps.undoable import (
-    change_text,
-    check_known_before,
-    check_undoable,
-    newest,
-    older_step,
-    previous,
-    request_instead,
-    to_take_back,
-)
 from microclaw.auth.gate import Gate
-from microclaw.devices.call_text import duty_words
-from microclaw.devices.device import Device
+from microclaw.devices.call_text import call_words
 from microclaw.errors import (
     DeployRejected,
     DeviceTimeout,
     DeviceUnreachable,
     MicroclawError,
+    UndoElsewhere,
     UndoIncomplete,
+    UnknownName,
 )
 from microclaw.events import Evidence, Report, Step
-from microclaw.text import format_duration
+from microclaw.store.apps import undone_already
 
 _LOOK_BACK: Final = 500
-
-
-async def _check_not_restarted(
-    device: Device, change: Change, pin: int, history: Sequence[Change], now_ms: Callable[[], int]
-) -> None:
-    """Raise DeployRejected when the board restarted after the level before `change` was set."""
-    boot_ms = await booted_ms(device, now_ms)
-    if boot_ms is None or boot_ms <= _held_ms(device, change, history):
-        return
-    ago = format_duration(round((now_ms() - boot_ms) / 1000) * 1000, decimals=2)
-    raise DeployRejected(
-        f"{device.name} restarted {ago} ago: the level that pin {pin} had before is not brought back",
-        next_step=f"set it as it is to be now; {older_step(change, history)}",
-    )
-
-
-def _held_ms(device: Device, change: Change, history: Sequence[Change]) -> int:
-    """The last time at which the level before the change was known: at the change if read then, else when set."""
-    if isinstance(change.forward, SetLevel) and isinstance(change.inverse, SetLevel) and sees_pins(device):
-        return change.at_ms
-    before = previous(change, history)
-    return before.at_ms if before is not None and before.forward == change.inverse else change.at_ms
+_LEFT_ALONE: Final = ("app.restore", "app.restart")
+_PROGRAM_KINDS: Final = ("app.deploy", "app.upgrade", "app.start")
+_LIST: Final = "list the changes: microclaw app changes"
 
 
 class UndoChoice(Struct, frozen=True):
     """The change that the person `by` wants undone: the one with this number, else all of their newest turn or request.
 
-    With `device_id` it is the newest turn that changed that device, and only its changes there unless `whole`. With
-    `conversation` it is the newest of that conversation. With `anyone` the newest turn of whomever, wherever.
+    With `device_id` it is the newest turn that changed that device, and only its changes there. With `conversation` it
+    is the newest of that conversation.
     """
 
     by: str
     change_id: int | None = None
     device_id: str | None = None
-    whole: bool = False
-    anyone: bool = False
     conversation: str | None = None
 
-    def covers(self, change: Change) -> bool:
-        """True if it is one of those of which the newest is meant."""
-        is_own = self.anyone or (change.person == self.by and self.conversation in (None, change.conversation))
-        return is_own and self.change_id is None and self.device_id in (None, change.device_id)
+    def covers(self, person: str, conversation: str | None) -> bool:
+        """True for an act of which the newest is meant."""
+        return person == self.by and self.conversation in (None, conversation)
 
 
 class UndoneChange(Struct, frozen=True):
-    """The change that was reverted, the change that did it, and the evidence.
-
-    `restored` is how it is now: "pin 4 of lamp is low again"; None for a program.
-    """
+    """The change that was reverted, the number of the change that did it, and the evidence."""
 
     undone: Change
-    by: Change
+    by: int
     evidence: Evidence
-    restored: str | None = None
 
 
 class UndoReport(Struct, frozen=True):
@@ -102,7 +67,7 @@ class UndoReport(Struct, frozen=True):
 
 
 class Undo:
-    """Everybody reverts their own changes; an owner also those of others, by number or with `anyone`."""
+    """Everybody reverts their own changes; an owner also those of others, by number."""
 
     def __init__(
         self,
@@ -143,15 +108,13 @@ class Undo:
                     text = f"not undone: {change_text(change)}: {exc.message}"
                     report(Step("undo", text, "failed", next_step=exc.next_step))
             if left:
-                raise _incomplete(taken, left)
-            if skipped := await self._skipped_text(changes[0], choice):
-                report(Step("undo", skipped))
-            return UndoReport(tuple(taken), "; ".join(filter(None, (_undone_text(taken), skipped))))
+                raise self._incomplete(taken, left)
+            return UndoReport(tuple(taken), self._text(taken))
 
     async def chosen(self, choice: UndoChoice) -> tuple[Change, ...]:
         """The changes that `undo` would revert now, newest first, at least one. Raises as `undo` does.
 
-        PermissionRefused for what another person did, unless an owner asks for it. What cannot be reverted is told
+        PermissionRefused for what another person did, unless an owner names it. What cannot be reverted is told
         here, before anybody is asked to approve it.
         """
         changes = await self._chosen(choice)
@@ -166,72 +129,88 @@ class Undo:
         return changes
 
     async def _chosen(self, choice: UndoChoice) -> tuple[Change, ...]:
-        if choice.anyone:
-            self._gate.check_owner(choice.by, "undo what others did")
+        names = {device.device_id: device.name for device in self._devices.list()}
         if choice.change_id is not None:
             change = await self._change_log.change(choice.change_id)
             if change.person != choice.by:
                 self._gate.check_owner(choice.by, f"undo change {change.change_id}, which is not theirs")
-            if change.device_id not in self._known():
+            if change.device_id not in names:
                 text = f"{change_text(change)} cannot be undone: its device was removed"
-                raise DeployRejected(text, next_step="see the others: microclaw app changes")
+                raise DeployRejected(text, next_step=_LIST)
             check_undoable(change, await self._history(change))
             return (change,)
-        known, found = self._known(), await self._change_log.changes(choice.device_id, _LOOK_BACK)
-        history = [change for change in found if change.device_id in known]
-        person = None if choice.anyone else choice.by
-        conversation = None if choice.anyone else choice.conversation
-        here = [change for change in to_take_back(history) if choice.covers(change)]
-        await self._deferred.check_none_since(here, person, choice.device_id, self._devices, conversation)
-        name = None if choice.device_id is None else self._devices.get(choice.device_id).name
-        last = newest(history, person, conversation, name)
-        for gone in to_take_back(found):
-            is_newer = gone.change_id > last.change_id and (gone.turn is None or gone.turn != last.turn)
-            if is_newer and gone.device_id not in known and choice.covers(gone):
-                why = f"the newest, {change_text(gone)}, cannot be undone, as its device was removed; before it"
-                raise request_instead(here, why)
+        history = await self._change_log.changes(choice.device_id, _LOOK_BACK)
+        last = await self._newest(choice, history, names)
         if last.turn is None:
             return (last,)
-        asked = known if choice.whole or choice.device_id is None else {choice.device_id}
+        asked = names.keys() if choice.device_id is None else {choice.device_id}
         of_turn = await self._change_log.changes_of_turn(last.turn)
         numbers = {change.change_id for change in of_turn if change.device_id in asked}
         everything = {change.change_id: change for change in (*history, *of_turn)}
         newest_first = [everything[number] for number in sorted(everything, reverse=True)]
         return tuple(change for change in to_take_back(newest_first) if change.change_id in numbers)
 
-    def _known(self) -> set[str]:
-        return {device.device_id for device in self._devices.list()}
+    async def _newest(self, choice: UndoChoice, history: Sequence[Change], names: dict[str, str]) -> Change:
+        """The newest change that is meant and can be reverted. `history` is newest first.
 
-    async def _skipped_text(self, taken: Change, choice: UndoChoice) -> str:
-        """The rest of the turn, on devices that were removed."""
-        if taken.turn is None or choice.change_id is not None:
-            return ""  # that one alone was meant
-        known, found = self._known(), to_take_back(await self._change_log.changes(None, _LOOK_BACK))
-        gone = [one for one in found if one.turn == taken.turn and one.device_id not in known and choice.covers(one)]
-        texts = ", ".join(map(change_text, gone))
-        return f"skipped, as its device was removed: {texts}" if texts else ""
+        Raises UnknownName when there is none, UndoElsewhere when the newest that can be is not what was meant, and
+        DeployRejected when something newer failed or waits: "undo" after it means that one, of which there is nothing
+        to revert, and an older one would be a surprise.
+        """
+        found = to_take_back(history)
+        here = [change for change in found if change.device_id in names]
+        theirs = [change for change in here if change.person == choice.by]
+        own = [change for change in here if choice.covers(change.person, change.conversation)]
+        last = own[0] if own else None
+        for act in reversed(await self._deferred.waiting(choice.device_id)):
+            is_meant = act.device_id in names and choice.covers(act.person_id, act.conversation)
+            if is_meant and (last is None or act.at_ms >= last.at_ms):
+                name = names[act.device_id]
+                step = f"drop it: microclaw app cancel {act.name} -d {name}"
+                raise _not_meant(f"{act.text(name)}, is deferred and has changed nothing yet", last, step)
+        if last is None and theirs:
+            why = "nothing of yours in this conversation can be reverted; your newest act was made elsewhere"
+            raise _request_instead(theirs, why)
+        if last is None and here:
+            raise UnknownName(
+                f"there is nothing of yours to undo; the newest is somebody else's: {change_text(here[0])}",
+                next_step=f"an owner may: microclaw app undo {here[0].change_id}",
+            )
+        if last is None:
+            undone = next((one.change_id for one in history if in_force(one) and one.person == choice.by), None)
+            again = "" if undone is None else f"what was undone last comes back with: microclaw app undo {undone}; "
+            where = "boards" if choice.device_id is None else names.get(choice.device_id, choice.device_id)
+            raise UnknownName(f"of the changes on {where} there is nothing to undo", next_step=f"{again}{_LIST}")
+        meant = [change for change in history if choice.covers(change.person, change.conversation)]
+        failed = next((change for change in meant if _is_failed_program(change)), None)
+        if failed is not None and failed.change_id > last.change_id and _apart(failed, last):
+            raise _not_meant(f"{change_text(failed)}, failed and nothing of it is left to undo", last)
+        newest = next(change for change in meant if change in found)
+        if newest.device_id not in names and _apart(newest, last):
+            why = f"the newest, {change_text(newest)}, cannot be undone, as its device was removed; before it"
+            raise _request_instead(own, why)
+        return last
 
     async def _take_back(self, change: Change, report: Report) -> UndoneChange:
         await self._check(change)
         assert change.inverse is not None
         made = await self._apply(change, change.inverse, report)
-        taken = UndoneChange(
-            await self._change_log.change(change.change_id),
-            await self._change_log.change(made.change_id),
-            made.evidence,
-            _restored(change, self._devices.get(change.device_id).name),
-        )
-        report(Step("undo", _undone_text([taken])))
+        taken = UndoneChange(change, made.change_id, made.evidence)
+        report(Step("undo", self._text([taken])))
         return taken
 
     async def _check(self, change: Change) -> None:
         """Raise what keeps it from being reverted, before anything is done."""
-        history = await self._history(change)
-        check_undoable(change, history)
-        check_known_before(change, history)
+        check_undoable(change, await self._history(change))
+        if change.inverse is None:
+            text = f"change {change.change_id} ({change.summary}) cannot be undone: what was before it is not known"
+            raise DeployRejected(text, next_step=f"microclaw app undo NUMBER reverts an older one; {_LIST}")
         if isinstance(change.inverse, SetLevel | SetPwm):
             device = self._devices.get(change.device_id)
-            await _check_not_restarted(device, change, change.inverse.pin, history, self._change_log.now_ms)
+            boot_ms = await booted_ms(device, self._change_log.now_ms)
+            if boot_ms is not None and boot_ms > change.at_ms:
+                text = f"{device.name} restarted since: what pin {change.inverse.pin} had before is not brought back"
+                raise DeployRejected(text, next_step="set it as it is to be now")
 
     async def _history(self, change: Change) -> Sequence[Change]:
         return await self._change_log.changes(change.device_id, _LOOK_BACK)
@@ -243,6 +222,84 @@ class Undo:
         request = ChangeRequest(device, inverse.name, inverse.act, version=inverse.version)
         return await self._changes.apply(request, report, undoes=undoes)
 
+    def _text(self, taken: Sequence[UndoneChange]) -> str:
+        return f"undone: {', '.join(self._undone_text(one.undone) for one in taken)}"
+
+    def _undone_text(self, undone: Change) -> str:
+        """A pin as it is now: heard aloud, "undone: set pin 4 high" is a pin that is high."""
+        back = undone.inverse
+        if not isinstance(back, SetLevel | SetPwm):
+            return change_text(undone)
+        now = call_words(back.call, self._devices.get(undone.device_id).name).removeprefix("set ")
+        again = "already" if undone.forward == back else "again"  # it had changed nothing
+        return f"{now} {again} (change {undone.change_id})"
+
+    def _incomplete(
+        self, taken: Sequence[UndoneChange], left: Sequence[tuple[Change, MicroclawError]]
+    ) -> UndoIncomplete:
+        reasons: dict[str, list[Change]] = {}
+        for change, error in left:
+            reasons.setdefault(error.message, []).append(change)
+        stays = "; ".join(f"{', '.join(map(change_text, changes))}: {reason}" for reason, changes in reasons.items())
+        done = self._text(taken) if taken else "nothing was undone"
+        steps = dict.fromkeys(error.next_step for _, error in left if error.next_step)
+        return UndoIncomplete(f"{done}; not undone: {stays}", next_step="; ".join(steps) or "microclaw app changes")
+
+
+def in_force(change: Change) -> bool:
+    """True if the change is done, not reverted, and was asked for: the reconciler's own changes were not."""
+    return change.state == "done" and change.undone_by is None and change.kind not in _LEFT_ALONE
+
+
+def to_take_back(history: Sequence[Change]) -> tuple[Change, ...]:
+    """The changes of `history` (newest first) that are in force and are not undos themselves. A redo is included."""
+    by_id = {change.change_id: change for change in history}
+    return tuple(change for change in history if in_force(change) and not _goes_back(change, by_id))
+
+
+def change_text(change: Change) -> str:
+    """The change in words, with its number."""
+    return f"{change.summary} (change {change.change_id})"
+
+
+def check_undoable(change: Change, history: Sequence[Change]) -> None:
+    """Raise DeployRejected when it is not in force, or when a newer change of the same app or pin is."""
+    if change.undone_by is not None:
+        raise undone_already(change.change_id, change.summary, change.undone_by)
+    if not in_force(change):
+        text = f"change {change.change_id} ({change.summary}) is {change.state}: there is nothing to undo"
+        raise DeployRejected(text, next_step=_LIST)
+    for newer in to_take_back(history):
+        is_same = (newer.device_id, newer.subject) == (change.device_id, change.subject)
+        if newer.change_id > change.change_id and is_same:
+            raise DeployRejected(
+                f"change {newer.change_id} ({newer.summary}) came after it",
+                next_step=f"undo that first: microclaw app undo {newer.change_id}",
+            )
+
+
+def _not_meant(newest: str, last: Change | None, *steps: str) -> DeployRejected:
+    """Of the newest act there is nothing to revert, and `last` is an older one."""
+    before = [] if last is None else [f"microclaw app undo {last.change_id} reverts the one before it ({last.summary})"]
+    return DeployRejected(f"the newest, {newest}; nothing was done", next_step="; ".join((*steps, *before)))
+
+
+def _request_instead(theirs: Sequence[Change], why: str) -> UndoElsewhere:
+    """The newest request of these changes (newest first), for the person to say yes to; `why` not what was meant."""
+    request = [one for one in theirs if one is theirs[0] or not _apart(one, theirs[0])]
+    step = "; ".join(f"microclaw app undo {one.change_id}" for one in request)
+    return UndoElsewhere(f"{why}: {', '.join(map(change_text, request))}", next_step=step)
+
+
+def _apart(one: Change, other: Change) -> bool:
+    """True if they are not of one turn or request."""
+    return one.turn is None or one.turn != other.turn
+
+
+def _is_failed_program(change: Change) -> bool:
+    """True if a person wanted a program on a device, and it is not there."""
+    return change.state == "failed" and change.undoes is None and change.kind in _PROGRAM_KINDS
+
 
 def _check_answers(change: Change, left: Sequence[tuple[Change, MicroclawError]]) -> None:
     """Raise the error of a device that did not answer before, instead of waiting for it again."""
@@ -251,30 +308,13 @@ def _check_answers(change: Change, left: Sequence[tuple[Change, MicroclawError]]
             raise error
 
 
-def _undone_text(taken: Sequence[UndoneChange]) -> str:
-    """A pin as it is now: heard aloud, "undone: set pin 4 high" is a pin that is high."""
-    each = (f"{one.restored} (change {one.undone.change_id})" if one.restored else None for one in taken)
-    return f"undone: {', '.join(now or change_text(one.undone) for now, one in zip(each, taken, strict=True))}"
-
-
-def _restored(change: Change, device_name: str) -> str | None:
-    again = "already" if change.forward == change.inverse else "again"  # it had changed nothing
-    match change.inverse:
-        case SetLevel(pin=pin, level=level):
-            return f"pin {pin} of {device_name} is {'high' if level else 'low'} {again}"
-        case SetPwm(pin=pin, duty=0):
-            return f"PWM on pin {pin} of {device_name} is off {again}"
-        case SetPwm(pin=pin, duty=duty):
-            return f"PWM on pin {pin} of {device_name} is at {duty_words(duty)} {again}"
-        case _:
-            return None
-
-
-def _incomplete(taken: Sequence[UndoneChange], left: Sequence[tuple[Change, MicroclawError]]) -> UndoIncomplete:
-    reasons: dict[str, list[Change]] = {}
-    for change, error in left:
-        reasons.setdefault(error.message, []).append(change)
-    stays = "; ".join(f"{', '.join(map(change_text, changes))}: {reason}" for reason, changes in reasons.items())
-    done = _undone_text(taken) if taken else "nothing was undone"
-    steps = dict.fromkeys(error.next_step for _, error in left if error.next_step)
-    return UndoIncomplete(f"{done}; not undone: {stays}", next_step="; ".join(steps) or "microclaw app changes")
+def _goes_back(change: Change, by_id: dict[int, Change]) -> bool:
+    """True for an undo, False for a redo (the undo of an undo) and for everything else."""
+    back = False
+    while change.undoes is not None:
+        back = not back
+        earlier = by_id.get(change.undoes)
+        if earlier is None:
+            break
+        change = earlier
+    return back

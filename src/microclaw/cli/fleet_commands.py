@@ -14,7 +14,6 @@ from microclaw.cli.fleet_file import FleetFile
 from microclaw.cli.many_devices import chosen_names, known_devices
 from microclaw.cli.operation_commands import done, show
 from microclaw.cli.options import GlobalOptions, command_group
-from microclaw.cli.programs import when_back_option
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.selection import names_text
 from microclaw.durable import write_given
@@ -34,10 +33,9 @@ _prune_option = click.option(
 @fleet_group.command()
 @_file_option
 @_prune_option
-@when_back_option
 @click.option("--dry-run", is_flag=True, help="Show what it would change, and change nothing; exit code 1: something.")
 @click.pass_obj
-def apply(options: GlobalOptions, file: Path, prune: bool, when_back: bool, dry_run: bool) -> None:
+def apply(options: GlobalOptions, file: Path, prune: bool, dry_run: bool) -> None:
     """Make the devices run what a file says. A second time it does nothing."""
     host, asked = options.host(), {**_read(options, file), "prune": prune}
     found = done(options, host, fleet.diff, asked)
@@ -48,7 +46,7 @@ def apply(options: GlobalOptions, file: Path, prune: bool, when_back: bool, dry_
         options.table(found.table(), head=tuple(found.columns))
     if found.differences and "refused" not in found.counts:
         options.agree(found.question)
-    asked |= {"when_back": when_back, "digest": found.digest}
+    asked |= {"digest": found.digest}
     show(options, fleet.apply, done(options, host, fleet.apply, asked))
 
 

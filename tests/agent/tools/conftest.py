@@ -167,9 +167,11 @@ class PaperApps:
         )
 
     async def undo(self, choice: UndoChoice, report: Report) -> UndoReport:
-        self.asked.append(("undo", choice.change_id, choice.device_id, choice.whole))
+        self.asked.append(("undo", choice.change_id, choice.device_id))
         changes = await self.chosen(choice)
-        taken = tuple(UndoneChange(c, c, Evidence("counted", f"read back {c.change_id}")) for c in changes[:2])
+        taken = tuple(
+            UndoneChange(c, c.change_id, Evidence("counted", f"read back {c.change_id}")) for c in changes[:2]
+        )
         return UndoReport(taken, "undone: set pin 5 high, set pin 4 high")
 
 

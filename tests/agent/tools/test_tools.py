@@ -112,16 +112,14 @@ async def test_what_cannot_be_done_is_refused(bench: Bench, tool: str, arguments
     assert bench.apps.asked == []
 
 
-async def test_undo_without_a_number_is_of_the_chats_device(bench: Bench) -> None:
+async def test_a_device_limits_an_undo_only_where_it_is_named(bench: Bench) -> None:
     await bench.call("undo")
-    await bench.call("undo", {}, "virtual-1")
     await bench.call("undo", {"change": 4}, "virtual-1")
     await bench.call("undo", {"device": "virtual-1"})
     assert bench.apps.asked == [
-        ("undo", None, None, True),
-        ("undo", None, "d-virtual-1", True),
-        ("undo", 4, None, True),
-        ("undo", None, "d-virtual-1", False),  # a device that the person named is the only one meant
+        ("undo", None, None),
+        ("undo", 4, None),
+        ("undo", None, "d-virtual-1"),  # a device that the person named is the only one meant
     ]
 
 
@@ -204,7 +202,7 @@ async def test_boards_are_chosen_as_on_the_command_line_and_asked_about_once(
     kitchen: Bench, chosen: dict[str, Any]
 ) -> None:
     pending, result = await decided(kitchen, "act-on-boards", on(*SET, **chosen))
-    assert (pending.action, pending.risky) == ("set pin 4 high on lamp and fan", False)
+    assert (pending.action, pending.risky) == ("set pin 4 high on lamp, fan", False)
     assert [line.split(",")[0] for line in pending.detail if line.startswith("on: ")] == ["on: lamp", "on: fan"]
     assert result.ok
     assert sorted(kitchen.apps.asked) == [("set", "fan", 4, 1), ("set", "lamp", 4, 1)]  # type: ignore[type-var]
@@ -229,7 +227,7 @@ async def test_evidence_is_the_worst_of_all_and_what_must_be_insisted_on_is_part
     pending, result = await decided(kitchen, "act-on-boards", on(*SET))
     assert (pending.risky, result.ok) == (True, True)
     assert pending.action.startswith("although pin 4 is driven by blink")
-    assert pending.action.endswith("set pin 4 high on lamp and fan")
+    assert pending.action.endswith("set pin 4 high on lamp, fan")
     assert all("pin 4 is driven by blink" in one for one in kitchen.apps.asked)  # type: ignore[operator]
     with pytest.raises(ToolRetry):  # what asks each time is not planned for later
         await kitchen.tools.prepare("act-on-boards", json.dumps(on(*SET)), ToolContext("owner", kitchen.steps.append))
@@ -238,7 +236,7 @@ async def test_evidence_is_the_worst_of_all_and_what_must_be_insisted_on_is_part
 async def test_a_program_is_put_on_each_and_its_source_can_be_read_in_the_question(kitchen: Bench) -> None:
     arguments = on("deploy-wasm-app", {"appName": "quick", "sourceCode": SOURCE})
     pending, result = await decided(kitchen, "act-on-boards", arguments)
-    assert (pending.action, pending.risky) == ("put quick on lamp and fan", True)
+    assert (pending.action, pending.risky) == ("put quick on lamp, fan", True)
     assert "            other();" in pending.detail
     assert (result.ok, len(kitchen.apps.asked)) == (True, 2)
 

@@ -12,8 +12,7 @@ from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.direct_io import PinChange
 from microclaw.apps.parts import Apps
 from microclaw.apps.reconciler import check_device as examined
-from microclaw.apps.undo import UndoChoice
-from microclaw.apps.undoable import change_text
+from microclaw.apps.undo import UndoChoice, change_text
 from microclaw.auth.gate import Effect, Permission
 from microclaw.boards.firmware import firmware_object
 from microclaw.devices.call_text import call_words
@@ -70,9 +69,7 @@ def direct_io_tools(apps: Apps) -> tuple[Tool[Any], ...]:
     async def objections(device: Device, call: Call[Any], _: ToolContext) -> tuple[str, ...]:
         """The program that has the pin. Raises PinRefused for a pin that the board forbids."""
         conflict = await apps.direct_io.conflict(device.name, call)
-        if conflict is None:
-            return ()
-        return (conflict.offer() if isinstance(call, GpioSet | PwmSet) else conflict.objection(),)
+        return () if conflict is None else (conflict.offer(),)
 
     async def set_pin(device: Device, call: GpioSet | PwmSet, context: ToolContext) -> ToolOutput:
         made, stopped = await set_now(apps, device.name, call, context)
@@ -197,7 +194,6 @@ class UndoParameters(OnDevice, kw_only=True):
     change: Annotated[int, Meta(ge=1, description="A change's number; left out: all of the newest request.")] | None = (
         None
     )
-    anyone: Annotated[bool, Meta(description="Also what other people did; for an owner who asks for it.")] = False
 
 
 def inventory_tools(apps: Apps, link: LinkServer | None) -> tuple[Tool[Any], ...]:
@@ -218,15 +214,9 @@ def inventory_tools(apps: Apps, link: LinkServer | None) -> tuple[Tool[Any], ...
         return ToolOutput({"reached": found.reached, "ok": found.ok, "lines": lines}, (evidence,))
 
     def choice(asked: UndoParameters, context: ToolContext) -> UndoChoice:
-        chats = context.device if asked.change is None else None
-        if chats and not devices.get(chats).board.pins:
-            chats = None  # it is only spoken to: what is said to it was done on others
-        reference = asked.device or chats
-        device_id = devices.get(reference).device_id if reference else None
-        # `whole`: only a device that was named limits the undo to itself
-        return UndoChoice(
-            context.person_id, asked.change, device_id, asked.device is None, asked.anyone, maker_now().conversation
-        )
+        """Only a device that was named limits the undo; else it is the newest of the conversation, wherever."""
+        device_id = devices.get(asked.device).device_id if asked.device else None
+        return UndoChoice(context.person_id, asked.change, device_id, maker_now().conversation)
 
     async def describe(asked: UndoParameters, context: ToolContext) -> tuple[str, ...]:
         return undo_lines(devices, await undo.chosen(choice(asked, context)))
@@ -242,8 +232,8 @@ def inventory_tools(apps: Apps, link: LinkServer | None) -> tuple[Tool[Any], ...
         fields = {
             "success": True,
             "undone": "; ".join(one.undone.summary for one in done.taken),
-            "change": done.taken[0].by.change_id,
-            "changes": [one.by.change_id for one in done.taken],
+            "change": done.taken[0].by,
+            "changes": [one.by for one in done.taken],
             "message": done.text,
         }
         return ToolOutput(fields, tuple(one.evidence for one in done.taken))

@@ -32,6 +32,7 @@ from microclaw.errors import (
 )
 from microclaw.events import Evidence, EvidenceKind, Step
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput, approve_all, read_arguments
+from microclaw.text import count_text
 
 ACT_ON_BOARDS: Final = "act-on-boards"
 MAX_BOARDS: Final = 1000
@@ -56,7 +57,6 @@ _DONE: Final[Mapping[EvidenceKind, str]] = {
 }
 _WORST_FIRST: Final[tuple[EvidenceKind, ...]] = ("accepted", "written", "reported", "counted")
 _MAX_ERROR_CHARS: Final = 200
-_MAX_ROWS: Final = 32
 
 
 class BoardArguments(Parameters, kw_only=True):
@@ -164,13 +164,13 @@ class _OnBoards:
         return tuple(map(device_line, self.chosen(asked)))
 
     def words(self, asked: ManyParameters, _: ToolContext, __: Sequence[str]) -> str:
-        """ "set pin 4 high on lamp, fan and 3 more (5 boards)"; boards that do something else have their own words."""
+        """ "set pin 4 high on lamp, fan"; boards that do something else have their own words."""
         said: dict[str, list[str]] = {}
         for device, calls in self.chosen(asked).items():
             acts = " and ".join(dict.fromkeys(_act_words(asked.tool, call) for call in calls))
             said.setdefault(acts, []).append(device.name)
         link = "from" if asked.tool == "uninstall-wasm-app" else "of" if asked.tool in _READS else "on"
-        return "; ".join(f"{acts} {link} {_boards_words(names)}" for acts, names in said.items())
+        return "; ".join(f"{acts} {link} {names_text(names)}" for acts, names in said.items())
 
     async def run(self, asked: ManyParameters, context: ToolContext) -> ToolOutput:
         tool, boards = self._tools[asked.tool], self.chosen(asked)
@@ -212,25 +212,13 @@ def _act_words(tool: BoardTool, call: Any) -> str:
             return call_words(call_of(_CALLS[tool], call))
 
 
-def _boards_words(names: Sequence[str]) -> str:
-    """At most three names; of more boards two, and how many there are."""
-    if len(names) <= 3:
-        return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
-    return f"{', '.join(names[:2])} and {len(names) - 2} more ({len(names)} boards)"
-
-
 class _Told(Struct, frozen=True):
     """The outcome on a board, in words; `kind` is how that is known, None where it is not done."""
 
     device: str
     text: str
     kind: EvidenceKind | None = None
-    proof: str = ""
     changes: tuple[int, ...] = ()
-
-    def row(self) -> dict[str, Any]:
-        changes = {"changes": list(self.changes)} if self.changes else {}
-        return {"device": self.device, "result": self.text, "proof": self.proof, **changes}
 
 
 def _told(tool: BoardTool, outcome: BoardOutcome[list[ToolOutput]]) -> _Told:
@@ -246,7 +234,7 @@ def _told(tool: BoardTool, outcome: BoardOutcome[list[ToolOutput]]) -> _Told:
     warnings = [f"careful: {w}" for one in outcome.value if isinstance(w := one.fields.get("warning"), str)]
     text = ", ".join((proof if tool in _READS else _DONE[kind], *warnings))
     changes = tuple(number for one in outcome.value if isinstance(number := one.fields.get("change"), int))
-    return _Told(outcome.device_name, text, kind, proof, changes)
+    return _Told(outcome.device_name, text, kind, changes)
 
 
 def _worst(kinds: Iterable[EvidenceKind]) -> EvidenceKind:
@@ -261,37 +249,18 @@ def _output(tool: BoardTool, outcomes: Sequence[BoardOutcome[list[ToolOutput]]])
     for told in each:
         groups.setdefault(told.text, []).append(told.device)
     listed = "; ".join(f"{names_text(names)}: {text}" for text, names in groups.items())
-    if any(told.kind is None for told in each):
-        raise _failed(tool, [one.error for one in outcomes if one.error is not None], each, listed)
-    kind = _worst(told.kind for told in each if told.kind is not None)
-    fields: dict[str, Any] = {
-        "success": True,
-        "message": listed if tool in _READS else _message(kind, groups, listed),
-        "count": len(each),
-        "changes": [number for told in each for number in told.changes],
-        "boards": [told.row() for told in each[:_MAX_ROWS]],
-    }
-    return ToolOutput(fields, (Evidence(kind, listed),))
-
-
-def _message(kind: EvidenceKind, groups: Mapping[str, Sequence[str]], listed: str) -> str:
-    """ "done on both boards, checked: lamp, fan"; never more than for the worst one."""
-    head, _, how = _DONE[kind].partition(",")
-    count = sum(map(len, groups.values()))
-    boards = {1: "the board", 2: "both boards"}.get(count, f"all {count} boards")
-    if list(groups) == [_DONE[kind]]:
-        return f"{head} on {boards}{how and f',{how}'}: {names_text(groups[_DONE[kind]])}"
-    return f"{head} on {boards}; {listed}"
-
-
-def _failed(tool: BoardTool, errors: Sequence[MicroclawError], each: Sequence[_Told], listed: str) -> BoardsFailed:
-    good = sum(told.kind is not None for told in each)
-    verb = "read" if tool in _READS else "done"
-    head = f"{verb} on {good} of {len(each)} boards" if len(each) > 1 else f"not {verb}"
-    unknown = (DeviceTimeout, DeviceLied, ProtocolError, InstallInterrupted)
-    kind = BoardsUnknown if any(isinstance(error, unknown) for error in errors) else BoardsFailed
-    steps = list(dict.fromkeys(error.next_step for error in errors if error.next_step))[:2]
-    if good and tool not in _READS:
-        steps.append("undo reverts what was done")
-    step = "; ".join(steps) or "look at the boards: microclaw device list"
-    return kind(f"{head}; {listed}", next_step=step, foreign=any(error.foreign for error in errors))
+    good = [told.kind for told in each if told.kind is not None]
+    if len(good) < len(each):
+        errors = [one.error for one in outcomes if one.error is not None]
+        unknown = (DeviceTimeout, DeviceLied, ProtocolError, InstallInterrupted)
+        failed = BoardsUnknown if any(isinstance(error, unknown) for error in errors) else BoardsFailed
+        steps = list(dict.fromkeys(error.next_step for error in errors if error.next_step))[:2]
+        steps += ["undo reverts what was done"] if good and tool not in _READS else []
+        raise failed(
+            f"done on {len(good)} of {count_text(len(each), 'board')}; {listed}",
+            next_step="; ".join(steps) or "look at the boards: microclaw device list",
+            foreign=any(error.foreign for error in errors),
+        )
+    changes = [number for told in each for number in told.changes]
+    fields = {"success": True, "message": listed, "count": len(each), "changes": changes}
+    return ToolOutput(fields, (Evidence(_worst(good), listed),))

@@ -12,7 +12,6 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 from msgspec import Meta
 from msgspec.structs import replace
 
-from microclaw.apps.act_results import Deployed
 from microclaw.apps.acting import removal_permission
 from microclaw.apps.building import ProgramImage
 from microclaw.apps.catalogue import AppListing
@@ -199,8 +198,6 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
     async def set_times(device: Device, asked: TimesParameters, context: ToolContext) -> ToolOutput:
         name, new = asked.app_name, asked.new_times()
         made = await apps.changes.set_times(device.device_id, name, context.report, approve=context.approve, **new)
-        if isinstance(made, Deployed):
-            return ToolOutput({"unchanged": True, "appName": made.name, "message": made.text})
         runs = made.trial.times.text() if made.trial.times else "once, and on"
         fields = {
             "appName": made.name,
@@ -250,12 +247,9 @@ def _away(device: Device, listed: Sequence[AppListing]) -> DeviceUnreachable | D
     if silence is not None:  # it takes connections and answers nothing
         step = f"close other clients of it, as it serves one at a time; else {way_to_reset(device)}"
         return DeviceSilent(silence, next_step=step)
-    wanted = [app.name for app in listed if app.condition == "unreachable"]
-    waiting = [f"{app.deferred.order.act} {app.name}" for app in listed if app.deferred is not None]
-    told = f"; wanted there: {', '.join(wanted)}" if wanted else ""
-    told += f"; deferred until it is back: {', '.join(waiting)}" if waiting else ""
+    wanted = ", ".join(app.name if app.deferred is None else f"{app.deferred.order.act} {app.name}" for app in listed)
     step = "check its power and network; the host puts its programs back when it returns"
-    return DeviceUnreachable(f"{device.name} does not answer{told}", next_step=step)
+    return DeviceUnreachable(f"{device.name} does not answer; wanted there: {wanted}", next_step=step)
 
 
 def expectations_of(text: str | None) -> Expectations | None:
