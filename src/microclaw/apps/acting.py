@@ -103,7 +103,7 @@ async def perform(apps: Apps, call: Call, request: ChangeRequest, made: type[M],
     from microclaw.apps.deferring import away, offer_when_back
 
     device = apps.registry.get(request.device)
-    request = replace(request, device=device.device_id, place=late_place(call))
+    request = replace(request, device=device.device_id, place=chat_of(call))
     if when_back and (why := await away(device)) is not None:
         return made.later(await apps.deferrals.keep(request, why, call.report))
     try:
