@@ -64,7 +64,7 @@ def _command(path: str, command: Any) -> str:
     lines += [f"Usage: `{_usage(path, command)}`", ""]
     table = _table(command)
     lines += [table] if table else []
-    return "\n".join([*lines, "```", *_examples(path), "```", ""])
+    return "\n".join([*lines, *_examples(path)])
 
 
 def _usage(path: str, command: Any) -> str:
@@ -82,8 +82,8 @@ def _argument(argument: Any) -> str:
 
 
 def _examples(path: str) -> list[str]:
-    lines = EXAMPLES.get(path, ())
-    return [line if "microclaw " in line else f"microclaw {line}" for line in lines]
+    lines = [f"microclaw {line}" for line in EXAMPLES.get(path, ())]
+    return ["```", *lines, "```", ""] if lines else []
 
 
 def _table(command: Any) -> str:

@@ -39,7 +39,7 @@ COMMANDS: Final = {
     "chat": ("chat_commands:chat", "Talk to the agent."),
     "approval": (DECLARED, "Pending approvals."),
     "memory": ("memory_commands:memory_group", "What the agent remembers: notes, conversations, skills."),
-    "voice": ("voice_setup:voice_group", "Speech with devices: set up, test, trace."),
+    "voice": (DECLARED, "Speech with devices: test, trace, models."),
     "mcp": ("mcp_commands:mcp_group", "Drive the boards from an assistant over MCP."),
     "config": ("config_commands:config_group", "The host's settings."),
     "backup": ("backup_commands:backup_group", "All of this host as one encrypted file, and back."),
