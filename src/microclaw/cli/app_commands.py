@@ -103,17 +103,6 @@ def install(
 
 
 @app_group.command()
-@click.argument("file", type=Path, metavar="NAME.toml", help="An entry, with its sources beside it.")
-@click.option("--to", type=Path, metavar="DIR", help="The catalogue; the first of catalog.folders without it.")
-@click.pass_obj
-def publish(options: GlobalOptions, file: Path, to: Path | None) -> None:
-    """Build and try a catalogue's entry, and put it there when it does what it says; needs no host."""
-    from microclaw.cli.catalog_publish import publish_entry  # with the compiler, which the host has otherwise
-
-    publish_entry(options, file, to)
-
-
-@app_group.command()
 @click.argument("name")
 @when_back_option
 @click.pass_obj

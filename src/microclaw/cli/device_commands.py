@@ -10,7 +10,7 @@ from microclaw.apps import device_operations as devices
 from microclaw.cli.firmware_option import firmware_option, firmware_words
 from microclaw.cli.operation_commands import perform, show
 from microclaw.cli.options import GlobalOptions, command_group
-from microclaw.cli.secret_value import wifi_password
+from microclaw.cli.secret_value import secret_value
 from microclaw.durable import write_private
 from microclaw.link_server import operations as links
 
@@ -85,7 +85,7 @@ def wifi(
         return
     secret = None
     if password is not None:
-        secret = wifi_password(password, "--password")
+        secret = secret_value("--password", password, strictly=True)
     elif not (is_open or forget):
         secret = options.ask_secret(f"Password of {ssid}", "give --password @FILE, or --open")
     values = {"device": name, "ssid": ssid, "password": secret, "later": later, "forget": forget}

@@ -14,8 +14,9 @@ import click
 from msgspec import Struct
 
 from microclaw.apps.device_operations import list_devices
-from microclaw.cli.options import GIVE_YES, GlobalOptions
-from microclaw.cli.secret_value import wifi_password as read_wifi_password
+from microclaw.cli.approval_prompt import GIVE_YES
+from microclaw.cli.options import GlobalOptions
+from microclaw.cli.secret_value import secret_value
 from microclaw.config.edit import LAN, open_link
 from microclaw.config.load import private_home
 from microclaw.config.places import cache_folder
@@ -85,7 +86,7 @@ def flash(
     from microclaw.ota.keys import read_public_key
 
     trusted = [read_public_key(path).trusted for path in update_key]
-    password = None if wifi_password is None else read_wifi_password(wifi_password, "--wifi-password")
+    password = None if wifi_password is None else secret_value("--wifi-password", wifi_password, strictly=True)
     person = TerminalPerson(options)
     chosen = find_port(person, port)
     client = options.host()

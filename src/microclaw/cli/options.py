@@ -15,7 +15,7 @@ import click
 from click.exceptions import Exit
 from msgspec import Struct
 
-from microclaw.cli.approval_prompt import ApprovalPrompt
+from microclaw.cli.approval_prompt import GIVE_YES, ApprovalPrompt
 from microclaw.errors import ConfigError
 from microclaw.operations.client import Client, endpoint_of
 from microclaw.operations.host_address import OPTION, HostAddress, named_host
@@ -26,7 +26,6 @@ from microclaw.text import clean_text
 if TYPE_CHECKING:
     from microclaw.config.settings import LinkSettings, Settings
 
-GIVE_YES: Final = "give --yes with the same command, or run it at a terminal and answer there"
 FAILED: Final = 1  # errors.py has the others: 3 no host, 4 device unreachable
 SOME_FAILED: Final = 5  # of many devices
 INTERRUPTED: Final = 130
