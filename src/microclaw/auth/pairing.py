@@ -34,7 +34,6 @@ from microclaw.store.identity import IdentityTable
 from microclaw.text import host_called
 
 SHOW_S: Final = 3.0  # a device waits for its code for 5 s
-SECRET_LIFE_MS: Final = int(PROVISION.life_s * 1000)
 _LEFT: Final = "the device went away while it was being paired, or its code was typed at its own host"
 _BOARD: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -255,7 +254,7 @@ class HostIdentity:
         if not with_secret:
             return known
         whose = (device_id or "", board_id or "", "" if device_id else name or "")
-        secret, row = await self._codes.give(PROVISION, *whose, life_ms=SECRET_LIFE_MS)
+        secret, row = await self._codes.give(PROVISION, *whose)
         about = device_id or name
         self.record(AuditEvent(AuditKind.SECRET_MADE, "lets one device in", about=about, by=OWNER.name))
         return replace(known, secret=secret, expires_ms=row.until_ms)

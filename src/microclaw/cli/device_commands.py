@@ -1,4 +1,4 @@
-"""The commands of `microclaw device` that are more than an act: files and ports here, passwords, and drawing."""
+"""The commands of `microclaw device` that are more than an act: files, ports and passwords here."""
 
 from __future__ import annotations
 
