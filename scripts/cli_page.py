@@ -10,7 +10,7 @@ from typing import Any, Final
 import click
 
 from microclaw.cli.examples import EXAMPLES
-from microclaw.cli.main import COMMANDS, GROUPS, app, load_command
+from microclaw.cli.main import COMMANDS, SECTIONS, app, load_command
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "reference" / "cli.md"
 _HEAD: Final = """# Command line
@@ -32,9 +32,9 @@ def page() -> str:
     """The whole page."""
     root = app
     parts = [_HEAD, _sections(), "## Options of every command\n\nThey may stand anywhere on the line.\n", _table(root)]
-    for title, names in GROUPS.items():
+    for title, names in SECTIONS.items():
         parts.append(f"## {title}\n")
-        for name in names.split():
+        for name in names:
             parts += [_command(path, command) for path, command in _below(name, load_command(name))]
     return "\n".join(parts)
 
@@ -49,8 +49,8 @@ def _below(path: str, command: Any) -> Iterator[tuple[str, Any]]:
 
 def _sections() -> str:
     rows = (
-        f"- [{title}](#{title.lower().replace(' ', '-')}): {', '.join(f'`{name}`' for name in names.split())}"
-        for title, names in GROUPS.items()
+        f"- [{title}](#{title.lower().replace(' ', '-')}): {', '.join(f'`{name}`' for name in names)}"
+        for title, names in SECTIONS.items()
     )
     return "\n".join(rows) + "\n"
 
@@ -64,7 +64,7 @@ def _command(path: str, command: Any) -> str:
     lines += [f"Usage: `{_usage(path, command)}`", ""]
     table = _table(command)
     lines += [table] if table else []
-    return "\n".join([*lines, "```", *_examples(path), "```", ""])
+    return "\n".join([*lines, *_examples(path)])
 
 
 def _usage(path: str, command: Any) -> str:
@@ -82,8 +82,8 @@ def _argument(argument: Any) -> str:
 
 
 def _examples(path: str) -> list[str]:
-    lines = EXAMPLES.get(path, ())
-    return [line if "microclaw " in line else f"microclaw {line}" for line in lines]
+    lines = [f"microclaw {line}" for line in EXAMPLES.get(path, ())]
+    return ["```", *lines, "```", ""] if lines else []
 
 
 def _table(command: Any) -> str:

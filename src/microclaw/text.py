@@ -24,6 +24,7 @@ import textwrap
 import time
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from typing import Final
 
 from microclaw.errors import Diagnostic
@@ -237,6 +238,17 @@ def read_duration_ms(text: str) -> float | None:
     """Of "500ms", "10s", "2m" or "2min", "1h", "1d" or a plain number of seconds; None of anything else."""
     found = _DURATION.fullmatch(text.strip().lower())
     return None if found is None else float(found[1]) * _UNITS_MS[found[2]]
+
+
+def since_ms(text: str) -> int:
+    """The Unix time of "30m" ago, or of the local midnight of "2026-11-20". Raises ValueError."""
+    ago_ms, now_ms = read_duration_ms(text), time.time() * 1000
+    if ago_ms is not None and ago_ms <= now_ms:
+        return round(now_ms - ago_ms)
+    try:
+        return int(datetime.fromisoformat(text).astimezone().timestamp() * 1000)
+    except OverflowError as exc:  # a day before the calendar's first, in a zone east of Greenwich
+        raise ValueError(str(exc)) from exc
 
 
 def door_words(door: str) -> str:

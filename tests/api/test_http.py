@@ -21,9 +21,9 @@ from tests.stories.conftest import until
 from microclaw import errors
 from microclaw.api.access import METHODS, access_of, every_route
 from microclaw.api.failures import DRAIN_BYTES, STATUS_BY_CODE, AnswersInForm
+from microclaw.api.host_routes import file_answer
 from microclaw.api.request_check import with_body
 from microclaw.api.server import Listener, serving, tcp_listener
-from microclaw.api.task_routes import file_answer
 from microclaw.apps import device_operations as devices
 from microclaw.cli.many_devices import known_devices
 from microclaw.operations.client import Client

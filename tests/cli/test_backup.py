@@ -15,7 +15,7 @@ from microclaw.audit.event import AuditEvent, AuditKind, line_of
 from microclaw.audit.log_files import FOLDER, append_lines, read_events
 from microclaw.auth.certificates import new_authority
 from microclaw.backup.age import PrivateKey
-from microclaw.cli.backup_findings import LATE_DAYS, key_findings, late_findings
+from microclaw.cli.doctor import LATE_DAYS, key_findings, late_findings
 from microclaw.config.settings import BackupSettings, Settings
 from microclaw.store.sqlite_file import take_lock
 

@@ -49,12 +49,8 @@ def test_what_is_no_program_is_refused_with_a_next_step(tmp_path: Path) -> None:
             source_text(content, Path("x.c"))
 
 
-def test_what_a_compiler_does_not_read_is_made_what_it_reads(tmp_path: Path) -> None:
+def test_what_a_compiler_does_not_read_is_made_what_it_reads() -> None:
     assert source_text(b"\xef\xbb\xbfint x;", Path("x.c")) == "int x;"  # the mark before UTF-8
-    (tmp_path / "ca.pem").write_text('"a"\n')
-    text = 'extern const char a[] asm("_binary_ca_pem_start");\nextern const char b[]  asm("_binary_ca_pem_end");'
-    joined = source_text(text.encode(), tmp_path / "x.c")  # the texts that an ESP-IDF program carries
-    assert joined == 'const char a[] = "\\"a\\"\\n";\nconst char *const b = a + sizeof a;'
     assert [optimization_level(text) for text in ("2", "O2", "s", "Oz")] == ["O2", "O2", "Os", "Oz"]
 
 

@@ -1,10 +1,9 @@
-"""`microclaw up --service`: the files for systemd and launchd, and what is run to make them count."""
+"""`microclaw up --service`: the file for systemd, and what is run to make it count."""
 
 from __future__ import annotations
 
 import json
 import os
-import plistlib
 import shutil
 import subprocess
 import sys
@@ -13,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from microclaw.cli.main import main
-from microclaw.cli.service_commands import ServiceSpec, service_manager, systemd_unit
-from microclaw.errors import NotSupported
+from microclaw.cli.service_commands import ServiceSpec, systemd_unit
 
 ODD = ServiceSpec(
     ("/opt/a b/python", "-m", "microclaw", "--home", '/home/ö/100%$"x"', "up"), Path("/home/ö/h"), [Path("/c d")]
@@ -101,17 +99,6 @@ def test_it_is_shown_asked_about_installed_told_of_and_removed(
     assert up("remove")[0] == 0
     assert told(person)[-2:] == ["--user disable --now microclaw.service", "--user daemon-reload"]
     assert (unit.exists(), (person / "data").is_dir()) == (False, True)
-
-
-def test_mac_has_launchd_and_others_a_clear_no(tmp_path: Path) -> None:
-    system = service_manager("darwin", {"HOME": str(tmp_path)})
-    assert system.path == tmp_path / "Library/LaunchAgents/org.microclaw.host.plist"
-    agent = plistlib.loads(system.text(ODD).encode())
-    assert (agent["Label"], agent["ProgramArguments"]) == ("org.microclaw.host", list(ODD.command))
-    assert (agent["KeepAlive"], agent["RunAtLoad"]) == ({"SuccessfulExit": False}, True)
-    assert system.start[:2] == ("launchctl", "bootstrap")
-    with pytest.raises(NotSupported):
-        service_manager("win32", {})
 
 
 def test_a_home_that_would_be_a_line_of_the_unit_is_refused(person: Path) -> None:

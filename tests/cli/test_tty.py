@@ -30,10 +30,13 @@ def test_conversation_keeps_a_private_history_and_leaves_on_ctrl_d(host: dict[st
     assert "+what is running" in history.read_text()
 
 
-@pytest.mark.parametrize(("typed", "ends"), [("", ["cancelled"]), ("\n", [False]), ("no\n", [False]), ("y\n", [True])])
-def test_a_chat_that_ends_at_a_question_withdraws_it_and_declines_nothing(
-    monkeypatch: pytest.MonkeyPatch, typed: str, ends: list[Any]
+@pytest.mark.parametrize(
+    ("typed", "ends"), [("", ["cancelled"]), ("\n", [False]), ("no\n", [False]), ("y\n", [True]), (None, [False])]
+)
+def test_a_chat_asks_at_a_terminal_alone_and_its_end_withdraws_the_question(
+    monkeypatch: pytest.MonkeyPatch, typed: str | None, ends: list[Any]
 ) -> None:
+    """None: nobody is at a terminal, and nobody can say yes."""
     found: list[Any] = []
 
     class Host:
@@ -41,7 +44,7 @@ def test_a_chat_that_ends_at_a_question_withdraws_it_and_declines_nothing(
             found.append(approved)
 
     keyboard = StringIO(typed)
-    monkeypatch.setattr(keyboard, "isatty", lambda: True)
+    monkeypatch.setattr(keyboard, "isatty", lambda: typed is not None)
     monkeypatch.setattr("sys.stdin", keyboard)
     terminal = Terminal(StringIO(), Look(colour=False, live=False))
     prompt = ApprovalPrompt(cast(Client, Host()), terminal, False, lambda: found.append("cancelled"))

@@ -114,6 +114,14 @@ def test_doctor_measures_the_window_of_a_model_server_at_home(run: Run) -> None:
     assert [one["ok"] for one in of_the_model()].count(False) == 1  # it does not answer
 
 
+def test_an_entry_is_shown_with_its_values_and_its_source(run: Run) -> None:
+    shown = run("app", "search", "--show", "blink", "--set", "pin=13", "--source")
+    assert "#define PIN 13\n" in shown.out
+    assert "PIN = 13\n" in shown.out
+    document = run("--json", "app", "search", "--show", "blink").json
+    assert (document["schema"], document["version"]) == ("microclaw.catalog-entry/1", "1.0.0")
+
+
 def test_port_that_is_taken_is_said(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert run_in(tmp_path / "home", "up", "--port", str(taken.getsockname()[1])).code == 1

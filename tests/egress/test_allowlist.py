@@ -193,7 +193,7 @@ def test_mistakes_and_missing_secrets_are_told_and_a_secret_is_set_listed_and_re
     assert json.loads(listed)["secrets"] == [{"name": "weather"}]
     shown, settings = run("task", "egress", "--json")[1], run("config", "get", "--json")[1]
     assert "the-value-itself" not in said + listed + shown + settings
-    assert run("task", "secrets", "weather", "the-value-itself")[0] == 1
+    assert run("task", "secrets", "weather", "the-value-itself")[0] == 2
     assert [run("task", "secrets", "--rm", "weather", "--yes")[0] for _ in range(2)] == [0, 1]
     assert "the-value-itself" not in (tmp_path / "secrets.toml").read_text()
 

@@ -25,7 +25,6 @@ HTTP_MODULES = frozenset({"httpx", "httpx2", "httpcore", "httpcore2", "requests"
                           "smtplib"})  # fmt: skip
 DOORS = ("egress/http_door.py", "egress/outgoing.py", "egress/proxy.py")
 EXCEPTIONS = {
-    "cli/demo_forms.py": "the demo's balancer: to the hosts that it started, on loopback",
     "operations/connection.py": "the host's own API: its control socket, or the address after --host",
     "cluster/requests.py": "other hosts of the fleet: both ends show a certificate of its authority",
     "link_client/": "a device's end of the link: the host that a person names",

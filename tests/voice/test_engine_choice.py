@@ -25,7 +25,7 @@ async def test_each_fault_is_in_the_health_of_engines_of_which_none_works(tmp_pa
     ears = chosen_recognizer(settings, tuple, tmp_path)
     assert [engine.name for engine in ears.engines] == ["whisper", "openai"]
     fault = await ears.health() or ""
-    assert "microclaw voice setup --fetch small.en" in fault
+    assert "microclaw voice fetch small.en" in fault
     assert "voice.openai_key" in fault
     assert "voice.openai_key" in (await chosen_synthesizer(settings).health() or "")
 

@@ -27,9 +27,7 @@ MODULES: Final = (
     "host_routes",
     "job_routes",
     "openai",
-    "page_routes",
     "sign_in_routes",
-    "task_routes",
     "tool_routes",
 )
 BY_HAND: Final[dict[str, Operation[..., Any]]] = {}

@@ -1,26 +1,35 @@
-"""Routes of the host as a whole: alive, its numbers, its document, the bytes of a board's parts and of the home."""
+"""Routes of the host as a whole: alive, its numbers, its document, the bytes of boards, home and tasks, the page."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import msgspec
 from msgspec import Struct
-from starlette.responses import Response, StreamingResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.staticfiles import NotModifiedResponse, StaticFiles
 
 from microclaw import __version__
 from microclaw.api.by_hand import Asked, by_hand
 from microclaw.api.openapi_document import openapi_of
 from microclaw.backup.scheduled import ScheduledBackups
+from microclaw.errors import UnknownName
 from microclaw.flash.operations import InstallParts
 from microclaw.operations.operation import Access, Operation
+from microclaw.page.static_files import FILES, VIEWS, document_at, page_files
 from microclaw.store.database import Database
 from microclaw.supervision import SupervisedTasks
+from microclaw.tasks.access import check_sees
+from microclaw.tasks.operations import Number, Tasks
 
 ARCHIVE: Final = "application/x-tar"
 _PROMETHEUS_TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -97,3 +106,56 @@ async def _sent(chunks: Iterator[bytes], stack: ExitStack) -> AsyncIterator[byte
             yield data
     finally:
         await asyncio.shield(asyncio.to_thread(stack.close))
+
+
+async def _view(_: Any, asked: Asked) -> Response:
+    """The page for browsers."""
+    return document_at(asked.request)
+
+
+async def _view_of_one(_: Any, asked: Asked, rest: str) -> Response:  # noqa: ARG001  the path has it
+    """The page for browsers."""
+    return document_at(asked.request)
+
+
+for _path in VIEWS:
+    _declare = by_hand(
+        f"page.{_path.strip('/') or 'front'}", http=f"GET {_path}", access=Access.OPEN, media="text/html"
+    )
+    _declare(_view_of_one if "{" in _path else _view)
+
+
+@by_hand("page.file", http=f"GET {FILES}", access=Access.OPEN, media="*/*")
+async def page_file(_: Any, asked: Asked, name: str) -> Response:
+    """A script, style or picture of the page."""
+    found = page_files().get(name)
+    if found is None:
+        raise HTTPException(404, "the page has no such file")
+    return found.response(asked.request)
+
+
+_HEADERS = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox; default-src 'none'"}
+
+
+@by_hand(
+    "task.file", http="GET /v1/tasks/{number}/files/{name:path}", access=Access.ASK, media="application/octet-stream"
+)
+async def file(tasks: Tasks, asked: Asked, number: Number, name: str) -> Response:
+    """A file that it left."""
+    row = await check_sees(tasks.service, tasks.roles, asked.by.person_id, number)
+    found = await tasks.service.file(number, name)
+    kind = next((one.media_type for one in row.files if one.name == name), "application/octet-stream")
+    shown = f"attachment; filename*=UTF-8''{quote(name.rpartition('/')[2])}"
+    return await file_answer(asked.request, found, kind, {**_HEADERS, "Content-Disposition": shown})
+
+
+async def file_answer(request: Request, path: Path, kind: str, headers: Mapping[str, str]) -> Response:
+    """A file, or 304 for who has it."""
+    try:
+        facts = await asyncio.to_thread(path.stat)
+    except FileNotFoundError as exc:
+        raise UnknownName("this file is kept no longer", next_step="run the task again") from exc
+    answer = FileResponse(path, media_type=kind, headers=headers, stat_result=facts)
+    if StaticFiles(check_dir=False).is_not_modified(answer.headers, request.headers):
+        return NotModifiedResponse(answer.headers)
+    return answer

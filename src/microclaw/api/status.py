@@ -116,7 +116,7 @@ class StatusReader(Struct, frozen=True):
         if crashes:
             boards = count_text(len({device for one in crashes for device in one.devices}), "board")
             text = f"{count_text(len(crashes), 'kind')} of crash in the last day on {boards}"
-            rows.append(("crash", f"{text}; next: microclaw logs --crashes"))
+            rows.append(("crash", f"{text}; next: microclaw device crashes"))
         return [*rows, *(("telemetry", f"{one.device}: {one.text}") for one in refused_values(self.history))]
 
     async def _alarms(self) -> list[AlarmFacts]:

@@ -9,10 +9,10 @@ from msgspec import Meta, Struct, structs
 from msgspec.structs import replace
 
 from microclaw.apps.traps import EXCEPTION, trap_words
-from microclaw.operations.operation import Access, Call, Permission, operation
+from microclaw.operations.operation import Access, Call, Option, Permission, operation
 from microclaw.operations.result import Listing, Result
 from microclaw.store.crashes import CrashGroup, CrashReport, CrashTable
-from microclaw.text import moment_text
+from microclaw.text import moment_text, since_ms
 
 if TYPE_CHECKING:
     from microclaw.devices.registry import Registry
@@ -43,7 +43,7 @@ class Crashes(Listing, frozen=True, kw_only=True):
 
     @property
     def note(self) -> str:
-        return "one of them with its traces: microclaw logs --crash ID" if self.crashes else ""
+        return "one of them with its traces: microclaw device crashes ID" if self.crashes else ""
 
 
 class CrashTrace(Struct, frozen=True, kw_only=True):
@@ -88,12 +88,14 @@ Device = Annotated[str | None, Meta(max_length=64, description="Only of this dev
 CrashId = Annotated[int, Meta(ge=1, lt=_MAX_WHOLE)]
 
 
-@operation("crash.list", http="GET /v1/crashes", access=Access.OWN, is_command=False)
+@operation("crash.list", http="GET /v1/crashes", access=Access.OWN, command="crashes")
 async def list_crashes(
     service: CrashService,
     _call: Call,
     device: Device = None,
-    since: Annotated[int, Meta(ge=0, lt=_MAX_WHOLE, description="Unix time in ms.")] = 0,
+    since: Annotated[
+        int, Meta(ge=0, lt=_MAX_WHOLE, description="Only later ones."), Option(metavar="30m|7d|DAY", reads=since_ms)
+    ] = 0,
 ) -> Crashes:
     """The kinds of crash that boards reported, the newest first."""
     chosen = None if device is None else [service.devices.get(device).device_id]
@@ -101,7 +103,7 @@ async def list_crashes(
     return Crashes(crashes=[replace(one, devices=_names(service, one.devices)) for one in groups])
 
 
-@operation("crash.show", http="GET /v1/crashes/{crash_id}", access=Access.OWN, is_command=False)
+@operation("crash.show", http="GET /v1/crashes/{crash_id}", access=Access.OWN, command="crashes")
 async def show_crash(service: CrashService, _call: Call, crash_id: CrashId) -> OneCrash:
     """One kind of crash, with its newest reports."""
     group, reports = await service.crashes.reports(crash_id)
@@ -120,20 +122,24 @@ async def show_crash(service: CrashService, _call: Call, crash_id: CrashId) -> O
     http="POST /v1/crashes/clear",
     permission=Permission.ACT,
     access=Access.OWN,
-    is_command=False,
+    command="forget-crashes",
+    confirm=lambda values: f"Forget {_which(values.get('crashes'))}?",
     said="{cleared} reports forgotten",
 )
 async def clear_crashes(
     service: CrashService,
     call: Call,
-    crashes: Annotated[list[CrashId], Meta(max_length=500)] | None = None,
+    crashes: Annotated[list[CrashId] | None, Meta(max_length=500), Option(rest=True, metavar="[ID]...")] = None,
     device: Device = None,
 ) -> ClearedCrashes:
     """Forget crashes: of these numbers, of a device, or all of them."""
     chosen = None if device is None else service.devices.get(device)
-    which = "all crashes" if crashes is None else f"crashes {', '.join(map(str, crashes[:20]))}"
-    await call.approve(f"forget {which}{'' if chosen is None else f' of {chosen.name}'}", ())
+    await call.approve(f"forget {_which(crashes)}{'' if chosen is None else f' of {chosen.name}'}", ())
     return ClearedCrashes(cleared=await service.crashes.clear(crashes, None if chosen is None else [chosen.device_id]))
+
+
+def _which(crashes: list[int] | None) -> str:
+    return "all crashes" if crashes is None else f"crashes {', '.join(map(str, crashes[:20]))}"
 
 
 def _names(service: CrashService, device_ids: Iterable[str]) -> tuple[str, ...]:

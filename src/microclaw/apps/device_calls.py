@@ -26,7 +26,7 @@ RISKY: Final = frozenset({"device.restart"})  # a board forgets what it cannot b
 Cursor: TypeAlias = Annotated[int, Meta(ge=0, lt=2**53)]  # what every reader of JSON keeps exact
 
 
-@operation("device.check", http="POST /v1/devices/{device}/check", is_command=False)
+@operation("device.check", http="POST /v1/devices/{device}/check")
 async def check(service: DeviceService, _: Call, device: DeviceName) -> Examination:
     """Reach a device now, by each of its addresses: what it is, how it is, and what to do. Exit code 1: a problem."""
     return await service.check(service.registry.get(device))

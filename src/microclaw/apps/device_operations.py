@@ -80,7 +80,7 @@ async def list_devices(
     )
 
 
-@operation("device.show", http="GET /v1/devices/{device}", access=Access.LOOK, is_command=False)
+@operation("device.show", http="GET /v1/devices/{device}", access=Access.LOOK)
 async def show_device(service: DeviceService, _: Call, device: DeviceName) -> OneDevice:
     """One device, with its pins, its last values and what works on such boards."""
     from microclaw.boards.today import family_of, today_object

@@ -139,14 +139,13 @@ class Codes:
         place: str = "",
         about: str = "",
         *,
-        life_ms: int | None = None,
         instead_of: Collection[CodeRow] = (),
     ) -> tuple[str, CodeRow]:
         """A new code that is kept, and its row: the only time that the host has it. Forgets those of `instead_of`."""
         host, gone = self.table.host or "", [one.hash for one in instead_of]
         while True:  # until it is one that is not out already
             code, now_ms = "".join(secrets.choice(kind.alphabet) for _ in range(kind.chars)), self.now_ms()
-            until_ms = now_ms + (int(kind.life_s * 1000) if life_ms is None else life_ms)
+            until_ms = now_ms + int(kind.life_s * 1000)
             row = CodeRow(kind.name, kind.hash(code), host, holder, place, about, now_ms, until_ms)
             if await self.table.add(row, now_ms, instead_of=gone):
                 return code, row

@@ -8,7 +8,6 @@ its code ends with its connection; in a cluster the code can be typed at another
 from __future__ import annotations
 
 import asyncio
-import itertools
 import re
 import time
 from collections.abc import Awaitable, Callable
@@ -35,7 +34,6 @@ from microclaw.store.identity import IdentityTable
 from microclaw.text import host_called
 
 SHOW_S: Final = 3.0  # a device waits for its code for 5 s
-SECRET_LIFE_MS: Final = int(PROVISION.life_s * 1000)
 _LEFT: Final = "the device went away while it was being paired, or its code was typed at its own host"
 _BOARD: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -243,12 +241,11 @@ class HostIdentity:
         board_id: str | None = None,
         with_secret: bool = True,
         host: str | None = None,
-        life_ms: int = SECRET_LIFE_MS,
     ) -> Provision:
         """For a new device to be called `name`, or the known `device_id` of that name; `board_id` lets no board of
         another profile use it, and is the profile of a board whose own name is no profile's.
 
-        The secret is good for `life_ms`, until the device that paired with it has connected once.
+        The secret is good for 30 days, until the device that paired with it has connected once.
         Raises UnknownName for a `board_id` that no profile has.
         """
         if board_id is not None:
@@ -257,16 +254,10 @@ class HostIdentity:
         if not with_secret:
             return known
         whose = (device_id or "", board_id or "", "" if device_id else name or "")
-        secret, row = await self._codes.give(PROVISION, *whose, life_ms=life_ms)
+        secret, row = await self._codes.give(PROVISION, *whose)
         about = device_id or name
         self.record(AuditEvent(AuditKind.SECRET_MADE, "lets one device in", about=about, by=OWNER.name))
         return replace(known, secret=secret, expires_ms=row.until_ms)
-
-    async def free_names(self, prefix: str, count: int, taken: frozenset[str]) -> list[str]:
-        """PREFIX001, PREFIX002, ...: none that a device has, or that a secret is out for."""
-        taken |= {row.about for row in await self._codes.list(PROVISION)}
-        names = (f"{prefix}{number:03}" for number in itertools.count(1))
-        return list(itertools.islice((name for name in names if name not in taken), count))
 
     async def _by_secret(
         self, address: str, board: str, key: ec.EllipticCurvePublicKey | None, secret: str

@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from microclaw.addresses import bracketed
 
@@ -33,11 +32,6 @@ class Provision:
     def uri(self) -> str:
         line = f"microclaw://{bracketed(self.host)}:{self.port}/{self.ca_sha256}"
         return (line if self.secret is None else f"{line}/{self.secret}").upper()
-
-    @property
-    def expires(self) -> str:
-        """The day (UTC)."""
-        return datetime.fromtimestamp((self.expires_ms or 0) / 1000, UTC).date().isoformat()
 
     def to_text(self) -> str:
         """For a person who types it in: the values one a line, the secret in groups of four, and the line."""

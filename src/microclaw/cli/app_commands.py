@@ -7,16 +7,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import click
-from click.exceptions import Exit
-from msgspec import to_builtins
 
 from microclaw.apps import operations as programs
 from microclaw.apps.building import program_language
-from microclaw.apps.results import AppFacts, AppOrigin
+from microclaw.apps.results import AppOrigin
 from microclaw.cli.firmware_option import described_board, firmware_option
 from microclaw.cli.many_devices import chosen_device, chosen_names, known_devices
-from microclaw.cli.operation_commands import done, perform
-from microclaw.cli.options import FAILED, SOME_FAILED, GlobalOptions, command_group
+from microclaw.cli.operation_commands import perform
+from microclaw.cli.options import GlobalOptions, command_group
 from microclaw.cli.program_files import name_of_file, program_values
 from microclaw.cli.programs import (
     board_option,
@@ -30,16 +28,13 @@ from microclaw.cli.programs import (
 )
 from microclaw.cli.targets import is_address
 from microclaw.devices.calls import AppInstall
-from microclaw.devices.selection import names_text
 from microclaw.durable import write_given
 from microclaw.errors import ConfigError, UnknownName
 from microclaw.events import ProgramKind
-from microclaw.operations.connection import HostError
 from microclaw.patterns.catalog import KIND_OF, SHIPPED, Catalog, Entry
 from microclaw.patterns.entry_form import parse_version
 from microclaw.patterns.expected import Value
 from microclaw.patterns.operations import folders_of
-from microclaw.wire.host_api import failure_object
 
 app_group = command_group()
 _sets_option = click.option(
@@ -108,17 +103,6 @@ def install(
 
 
 @app_group.command()
-@click.argument("file", type=Path, metavar="NAME.toml", help="An entry, with its sources beside it.")
-@click.option("--to", type=Path, metavar="DIR", help="The catalogue; the first of catalog.folders without it.")
-@click.pass_obj
-def publish(options: GlobalOptions, file: Path, to: Path | None) -> None:
-    """Build and try a catalogue's entry, and put it there when it does what it says; needs no host."""
-    from microclaw.cli.catalog_publish import publish_entry  # with the compiler, which the host has otherwise
-
-    publish_entry(options, file, to)
-
-
-@app_group.command()
 @click.argument("name")
 @when_back_option
 @click.pass_obj
@@ -134,33 +118,36 @@ def uninstall(options: GlobalOptions, name: str, when_back: bool) -> None:
 
 
 @app_group.command()
-@click.argument("name", required=False, help="A program's name; else all that are outdated.")
-@click.argument(
-    "file", required=False, type=Path, help="Source or a .wasm file; without it the newer version of its catalogue."
-)
+@click.argument("name")
+@click.argument("file", required=False, type=Path, help="Source or a .wasm file; else its catalogue's newer version.")
 @optimization_option
 @expect_option
 @when_back_option
 @_sets_option
-@click.option("--dry-run", is_flag=True, help="Show what is newer, and change nothing.")
 @click.pass_obj
 def upgrade(
-    options: GlobalOptions,
-    /,
-    name: str | None,
-    file: Path | None,
-    expect: Path | None,
-    sets: tuple[str, ...],
-    dry_run: bool,
-    **terms: Any,
+    options: GlobalOptions, /, name: str, file: Path | None, expect: Path | None, sets: tuple[str, ...], **terms: Any
 ) -> None:
     """Put a new version of a program where it is; the old one comes back where the new one is not verified."""
-    if (expect and file is None) or (file is not None and (sets or dry_run)) or (sets and name is None):
-        raise click.BadParameter("--expect is of a FILE, --dry-run of a catalogue's programs, --set of one of them")
-    if file is None:
-        _upgrade_from_catalogs(options, name, sets or (), terms, dry_run=dry_run)
-    else:
-        perform(options, programs.upgrade, {"name": name, **terms, **program_values(file, expect)})
+    if (file is None and expect) or (file is not None and sets):
+        raise click.BadParameter("--expect is of a FILE, --set of a catalogue's program")
+    program = _newer_values(options, name, sets) if file is None else program_values(file, expect)
+    perform(options, programs.upgrade, {"name": name, **terms, **program})
+
+
+def _newer_values(options: GlobalOptions, name: str, sets: Sequence[str]) -> dict[str, Any]:
+    """The newer version of a program in the catalogue that it came from, with its values. UnknownName, ConfigError."""
+    host, catalog = options.host(), Catalog(folders_of(options.settings()))
+    device = chosen_device(options, host, name)
+    app = next((one for one in host.call(programs.list_apps, device=device).apps if one.name == name), None)
+    origin = None if app is None else app.origin
+    entry = None if origin is None else catalog.newest(origin.entry, origin.catalog)
+    if app is None or origin is None or entry is None:
+        text = f"no program {name[:63]!r} came from a catalogue that is there"
+        raise UnknownName(text, next_step=f"give its new version: microclaw app upgrade {name[:63]} FILE")
+    if entry.version <= parse_version(origin.version):
+        raise ConfigError(f"{name} has the newest version: {origin.version}", next_step=f"microclaw app show {name}")
+    return _entry_values(options, entry, {**origin.params, **entry.values(sets)}, (app.kind or "wasm",))
 
 
 def _entry_values(
@@ -179,63 +166,3 @@ def _entry_values(
         "expect": program.expect or None,
         "origin": AppOrigin(entry=entry.name, version=entry.version_text, catalog=entry.folder, params=dict(params)),
     }
-
-
-def _upgrade_from_catalogs(
-    options: GlobalOptions, name: str | None, sets: Sequence[str], how: Mapping[str, Any], *, dry_run: bool
-) -> None:
-    """Upgrade the program of a name, or all, to the newer version of the catalogue; each is verified as by `upgrade`.
-
-    Exit code 5 when some failed, 1 when all did.
-    """
-    host, catalog = options.host(), Catalog(folders_of(options.settings()))
-    chosen = set(chosen_names(options, host)) if options.chooses_many or options.device else None
-    there = [
-        (app, app.origin, catalog.newest(app.origin.entry, app.origin.catalog))
-        for app in host.call(programs.list_apps).apps
-        if app.origin and name in (None, app.name) and (chosen is None or app.device in chosen)
-    ]
-    newer = [(app, origin, one) for app, origin, one in there if one and one.version > parse_version(origin.version)]
-    lost = [(app, origin, one) for app, origin, one in there if one is None]
-    if dry_run:
-        _show_outdated(options, [*lost, *newer])
-        return
-    if name is not None and len(lost) == len(there):
-        text = f"no program {name[:63]!r} came from a catalogue that is there"
-        raise UnknownName(text, next_step=f"give its new version: microclaw app upgrade {name[:63]} FILE")
-    asked = []
-    for app, origin, entry in newer:  # what is wrong is refused before anything is changed
-        params = {**origin.params, **entry.values(sets)}
-        program = _entry_values(options, entry, params, (app.kind or "wasm",))
-        asked.append({**how, "device": app.device, "name": app.name, **program})
-    if len(newer) > 1:
-        what = names_text([f"{one.name} on {one.device}" for one, *_ in newer])
-        options.agree(f"Upgrade {len(newer)} programs: {what}?")
-    results: list[dict[str, Any]] = []
-    for values in asked:
-        which = {"device": values["device"], "name": values["name"]}
-        try:
-            made = done(options, host, programs.upgrade, values)
-            results.append({**which, "made": to_builtins(made)})
-            options.say(made.text)
-        except HostError as exc:
-            if len(newer) == 1:
-                raise
-            results.append({**which, "error": failure_object(exc.failure)})
-            options.say(f"{values['name']} on {values['device']}: {exc.message}")
-    failed = sum("error" in one for one in results)
-    text = f"{len(results) - failed} of {len(results)} programs" if results else "no program has a newer version"
-    options.report("upgrades", {"results": results}, text)
-    if failed:
-        raise Exit(FAILED if failed == len(results) else SOME_FAILED)
-
-
-def _show_outdated(options: GlobalOptions, found: Sequence[tuple[AppFacts, AppOrigin, Entry | None]]) -> None:
-    """`newest` is None where the catalogue is not looked at, or has the entry no more."""
-    rows = [
-        {"name": app.name, "device": app.device, **to_builtins(origin), "newest": entry and entry.version_text}
-        for app, origin, entry in found
-    ]
-    if not options.wrote_json("outdated", {"apps": rows}):
-        shown = [tuple(row[key] or "-" for key in ("name", "device", "entry", "version", "newest")) for row in rows]
-        options.table(shown, head=("NAME", "DEVICE", "ENTRY", "HAS", "NEW"), empty="no program has a newer version")

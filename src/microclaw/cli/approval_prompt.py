@@ -14,16 +14,19 @@ from microclaw.operations.connection import HostError
 from microclaw.terminal.page import Terminal
 from microclaw.text import format_duration
 
+GIVE_YES = "give --yes with the same command, or run it at a terminal and answer there"
 _YES = frozenset({"y", "yes"})
 
 
 class ApprovalPrompt(Struct, frozen=True):
-    """`yes` approves without asking (--yes). Without a keyboard it prints the command that decides."""
+    """`yes` approves without asking (--yes). Without a keyboard a chat's question that is this person's own is declined
+    at once; for another one it prints the command that decides.
+    """
 
     host: Client
     terminal: Terminal
     yes: bool
-    cancel: Callable[[], object] | None = None  # Ctrl-C; without it that is a no
+    cancel: Callable[[], object] | None = None  # of a chat: Ctrl-C; without it that is a no
 
     def ask(self, asked: ApprovalAsked) -> None:
         """Show exactly what would happen, then decide; Enter alone is a no."""
@@ -36,6 +39,9 @@ class ApprovalPrompt(Struct, frozen=True):
                 self.cancel()
             else:
                 self.decide(asked, approved=answer is not None and answer.strip().lower() in _YES)
+        elif self.cancel is not None and asked.may_decide:
+            self.terminal.row("next", f"nobody is at a terminal to say yes: {GIVE_YES}")
+            self.decide(asked, approved=False)
         else:
             decide = f"microclaw approval decide {asked.approval_id} yes (or no), in another terminal"
             self.terminal.row("next", f"{decide}; no answer in {format_duration(asked.expires_s * 1000)} is a no")

@@ -6,7 +6,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -18,7 +18,7 @@ from microclaw.audit.event import AuditKind, RecordedEvent
 from microclaw.audit.log_files import FOLDER, ChainReport, followed_events, verify_chains
 from microclaw.cli.options import FAILED, GlobalOptions
 from microclaw.errors import StoreError
-from microclaw.text import count_text
+from microclaw.text import count_text, since_ms
 
 FOLLOW_S: Final = 0.5
 MAX_NAMED: Final = 20  # breaks, and lines without an event, of one chain
@@ -29,12 +29,10 @@ BROKEN_STEP: Final = (
 )
 _Choice: TypeAlias = tuple[int, frozenset[str]]  # since when, in Unix ms, and which kinds
 _HEAD: Final = re.compile(r"(?:(?P<stem>acts|attempts):(?P<n>[0-9]{1,15}):)?(?P<hash>[0-9a-f]{64})")
-_AGO: Final = re.compile(r"([1-9][0-9]{0,5})([smhd])")
-_UNIT_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 @click.command()
-@click.option("--since", metavar="WHEN", help="As 30m, 12h, 7d, or a day: 2026-11-20.")
+@click.option("--since", type=since_ms, metavar="WHEN", help="As 30m, 12h, 7d, or a day: 2026-11-20.")
 @click.option("--kind", multiple=True, metavar="KIND", help="As token.wrong, or all of token; repeatable.")
 @click.option("--tail", type=click.IntRange(0, MAX_TAIL), metavar="N", help="Only the newest N of the events.")
 @click.option("-f", "--follow", is_flag=True, help="Go on as events come, until Ctrl-C.")
@@ -43,7 +41,7 @@ _UNIT_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 @click.pass_obj
 def audit(
     options: GlobalOptions,
-    since: str | None,
+    since: int | None,
     kind: tuple[str, ...],
     tail: int | None,
     follow: bool,
@@ -52,7 +50,7 @@ def audit(
 ) -> None:
     """The security log: who came in, what was decided. Exit code 1 when --verify finds that it is not whole."""
     options.only_here("the security log")
-    home, wanted = options.settings().home, (0 if since is None else since_ms(since), _kinds(kind))
+    home, wanted = options.settings().home, (since or 0, _kinds(kind))
     try:
         if verify or head:
             _verify(options, home, [_noted(text) for text in head])
@@ -167,15 +165,3 @@ def _kinds(given: Sequence[str]) -> frozenset[str]:
         if name not in known:
             raise click.BadParameter(f"there is no kind {name[:40]!r}; kinds: {', '.join(sorted(groups))}")
     return frozenset(given)
-
-
-def since_ms(text: str) -> int:
-    """Unix time of "30m" ago, or of the local midnight of "2026-11-20". Raises BadParameter, which names --since."""
-    now_ms = time.time_ns() // 1_000_000
-    if (ago := _AGO.fullmatch(text)) is not None:
-        return now_ms - int(ago[1]) * _UNIT_MS[ago[2]]
-    try:
-        day = date.fromisoformat(text)
-        return int(datetime(day.year, day.month, day.day).astimezone().timestamp() * 1000)
-    except (ValueError, OverflowError):  # also a day before the calendar's first, in a zone east of Greenwich
-        raise click.BadParameter(f"--since {text[:40]!r}: say 30m, 12h, 7d, or a day as 2026-11-20") from None

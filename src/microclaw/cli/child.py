@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
 import threading
@@ -74,11 +73,6 @@ class Child:
             raise self._refusal(facts)
         return facts, took_s
 
-    def ask_to_end(self) -> None:
-        """Send SIGTERM, and wait for nothing: with many children, to all of them before the first `stop`."""
-        if self.running:
-            self._process.send_signal(signal.SIGTERM)
-
     def kill(self) -> None:
         """Send SIGKILL, as a power cut; returns when it has ended."""
         self._process.kill()
@@ -87,7 +81,7 @@ class Child:
     def stop(self) -> None:
         """Send SIGTERM, then SIGKILL if it goes on; returns when it has ended."""
         if self.running:
-            self.ask_to_end()
+            self._process.terminate()
             try:
                 self._process.wait(STOP_TIMEOUT_S)
             except subprocess.TimeoutExpired:

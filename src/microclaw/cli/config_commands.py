@@ -59,14 +59,12 @@ def set_value(options: GlobalOptions, key: str, value: str | None, default: bool
     _, known = read_key(key)
     if default:
         value = None
-    elif value is not None and known.secret:
-        value = secret_value(key, value)
+    elif known.secret and (value is not None or sys.stdin.isatty()):
+        value = secret_value(key, value or "-")
     elif value == "-":
         value = sys.stdin.readline().strip()
     elif value is None:
-        if not known.secret or not sys.stdin.isatty():
-            raise click.BadParameter(f"{key} needs a value")
-        value = str(click.prompt(key, hide_input=True)).strip()
+        raise click.BadParameter(f"{key} needs a value")
     written = write_changes(private_home(os.environ, options.home), os.environ, {key: value})
     warnings = msgspec.to_builtins(written.warnings)
     options.end_with_json("config_written", {"files": list(written.files), "warnings": warnings})

@@ -1,20 +1,16 @@
-"""The commands of `microclaw device` that are more than an act: files and ports here, passwords, and drawing."""
+"""The commands of `microclaw device` that are more than an act: files, ports and passwords here."""
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import click
 
 from microclaw.apps import device_operations as devices
-from microclaw.apps.device_calls import check as check_device
 from microclaw.cli.firmware_option import firmware_option, firmware_words
 from microclaw.cli.operation_commands import perform, show
 from microclaw.cli.options import GlobalOptions, command_group
-from microclaw.cli.secret_value import wifi_password
-from microclaw.cli.targets import is_address
-from microclaw.devices.examine import Examination, examine
+from microclaw.cli.secret_value import secret_value
 from microclaw.durable import write_private
 from microclaw.link_server import operations as links
 
@@ -40,45 +36,6 @@ def discover(options: GlobalOptions, subnet: str | None, for_s: float, interface
     from microclaw.cli import discover_command  # the network and its protocols, of this command alone
 
     discover_command.discover(options, subnet, for_s, interface, ask=ask)
-
-
-@device_group.command("show")
-@click.argument("name")
-@click.argument("key", required=False, metavar="[KEY]", help="One series, to --plot or --csv.")
-@click.option("--plot", is_flag=True, help="Draw what it measured.")
-@click.option("--csv", "file", type=Path, metavar="FILE", help="Write what it measured to a new file; - is the output.")
-@click.option("--since", metavar="WHEN", help="From then on: 30m, 2h (the default), 7d, or a day.")
-@click.pass_obj
-def show_device(
-    options: GlobalOptions, name: str, key: str | None, plot: bool, file: Path | None, since: str | None
-) -> None:
-    """Show one device: its transports, what it can do, what its board is; or what it measured."""
-    if plot or file is not None:
-        from microclaw.cli.telemetry_command import show_telemetry  # drawing and CSV
-
-        show_telemetry(options, name, key, since, file)
-    elif key is not None or since is not None:
-        raise click.BadParameter("a series and --since are for --plot or --csv FILE")
-    else:
-        perform(options, devices.show_device, {"device": name})
-
-
-@device_group.command("check")
-@click.argument("target", metavar="NAME|ADDRESS", help="A device of the host, or HOST:PORT, serial:... without one.")
-@click.pass_obj
-def check(options: GlobalOptions, target: str) -> None:
-    """Reach a board now, by each of its addresses: what it is, how it is, and what to do. Exit code 1: a problem."""
-    if not is_address(target):
-        perform(options, check_device, {"device": target})
-        return
-    options.only_here(f"a check of {target}")
-    from microclaw.cli.call_commands import board_at  # with every transport
-
-    async def checked() -> Examination:
-        async with board_at(target) as device:
-            return await examine(device, knows_board=False)
-
-    show(options, check_device, asyncio.run(checked()))
 
 
 @device_group.command("add")
@@ -128,7 +85,7 @@ def wifi(
         return
     secret = None
     if password is not None:
-        secret = wifi_password(password, "--password")
+        secret = secret_value("--password", password, strictly=True)
     elif not (is_open or forget):
         secret = options.ask_secret(f"Password of {ssid}", "give --password @FILE, or --open")
     values = {"device": name, "ssid": ssid, "password": secret, "later": later, "forget": forget}
@@ -136,44 +93,17 @@ def wifi(
 
 
 @device_group.command("provision")
-@click.argument("name", required=False, help="What the device is to be called, or a known device; none with --batch.")
+@click.argument("name", help="What the device is to be called, or a known device.")
 @click.option("--board", help="The board's profile; a board of another profile is refused.")
 @click.option("--file", type=Path, metavar="PATH", help="Write it there, 0600.")
 @click.option("--qr", is_flag=True, help="Show it as a QR code.")
 @click.option("--no-secret", is_flag=True, help="For a device that shows a pairing code.")
 @click.option("--address", "host", metavar="HOST", help="How the device reaches this host.")
-@click.option("--batch", type=click.IntRange(1, 500), metavar="N", help="For N devices; needs --out.")
-@click.option("--out", type=Path, metavar="CSV", help="With --batch: their table, 0600.")
-@click.option("--prefix", default="board-", help="With --batch: of their names, before the number.")
-@click.option("--days", default=90, type=click.IntRange(1, 366), help="With --batch: how long it is good.")
-@click.option("--force", is_flag=True, help="With --batch: write over files that are there.")
 @click.pass_obj
 def provision(
-    options: GlobalOptions,
-    name: str | None,
-    board: str | None,
-    file: Path | None,
-    qr: bool,
-    no_secret: bool,
-    host: str | None,
-    batch: int | None,
-    out: Path | None,
-    prefix: str,
-    days: int,
-    force: bool,
+    options: GlobalOptions, name: str, board: str | None, file: Path | None, qr: bool, no_secret: bool, host: str | None
 ) -> None:
-    """Print what a device needs to trust this host and be paired: as text, file or QR code; --batch for many."""
-    if batch is not None:
-        if out is None or name is not None or file is not None or qr or no_secret:
-            raise click.BadParameter("--batch N takes --out CSV, and no NAME, --file, --qr, --no-secret")
-        from microclaw.cli.provision_batch import provision_many
-
-        asked = {"count": batch, "name": prefix, "board": board, "host": host, "days": days}
-        provision_many(options, asked, out, force=force)
-        return
-    if name is None or out is not None:
-        raise click.BadParameter("give a NAME; or for many devices --batch N --out CSV")
-
+    """Print what a device needs to trust this host and be paired: as text, file or QR code."""
     made = options.host().call(links.provision, name=name, board=board, secret=not no_secret, host=host)
     if file is not None:
         write_private(file, made.given.to_json().encode())

@@ -9,8 +9,10 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 from click.exceptions import Exit
@@ -18,26 +20,34 @@ from msgspec import to_builtins
 
 from microclaw.addresses import is_loopback
 from microclaw.api.operations import read_status
+from microclaw.audit.event import AuditKind
 from microclaw.audit.log import alarm_text, open_alarms
 from microclaw.audit.log_files import read_events, verify_chains
+from microclaw.auth.authority import AUTHORITY_FILE
 from microclaw.builds.confinement import confinement_findings
 from microclaw.cli.audit_command import BROKEN_STEP, chain_text
 from microclaw.cli.options import FAILED, GlobalOptions
 from microclaw.clock import now_ms
+from microclaw.config.forms import seconds_in
 from microclaw.config.load import VARIABLES, find_mistakes, private_home
 from microclaw.config.settings import Settings
 from microclaw.config.show import masked
 from microclaw.egress.secret_values import egress_findings
-from microclaw.errors import MicroclawError, NoHost, NoSandbox
+from microclaw.errors import ConfigError, MicroclawError, NoHost, NoSandbox
 from microclaw.findings import Finding, problem, warning
 from microclaw.models.server_window import window_findings
 from microclaw.operations.connection import HostError
 from microclaw.sandbox.run import sandbox_backend
 from microclaw.store.sqlite_file import NEEDED_BYTES, ROOM, open_whole
 from microclaw.telemetry.mqtt_text import connection_finding, setting_warnings
+from microclaw.text import count_text
 from microclaw.voice.operations import trace as voice_facts
 from microclaw.wasm.eventful import INSTALL_BINARYEN, find_binaryen
 from microclaw.wasm.toolchain import find_toolchain
+
+DAY_MS: Final = 86_400_000
+LATE_DAYS: Final = 14
+MAX_LOOKED: Final = 5_000  # files and folders of the home that are looked at
 
 
 @click.command()
@@ -74,7 +84,7 @@ def examine(options: GlobalOptions) -> list[Finding]:
     found += _all(("code", _code), ("model", _models), ("gateway", _unlocked), of=(settings,))
     found += setting_warnings(settings)
     if options.address() is None:
-        found += _all(("audit", _audit_chain), ("backup", _backup_warnings), of=(settings,))
+        found += _all(("audit", _audit_chain), ("backup", key_findings), ("backup", _late_backups), of=(settings,))
     return found + _all(("host", _host), of=(options,))
 
 
@@ -190,11 +200,43 @@ def _audit_chain(settings: Settings) -> Iterator[Finding]:
         yield Finding("audit", True, "the security log is intact: microclaw person log --verify")
 
 
-def _backup_warnings(settings: Settings) -> Iterator[Finding]:
-    from microclaw.cli.backup_findings import key_findings, late_findings  # and its certificates
+def _late_backups(settings: Settings) -> Iterator[Finding]:
+    return late_findings(settings, now_ms())
 
-    yield from key_findings(settings)
-    yield from late_findings(settings, now_ms())
+
+def key_findings(settings: Settings) -> Iterator[Finding]:
+    """Keys and the password file of backups that lie in the home: lost with what they protect."""
+    from microclaw.backup.age import MAX_KEY_FILE_BYTES, PrivateKey
+
+    for path in islice(settings.home.rglob("*"), MAX_LOOKED):
+        with suppress(OSError, ConfigError):  # unreadable, or no such key
+            if path.is_file() and not path.is_symlink() and path.stat().st_size <= MAX_KEY_FILE_BYTES:
+                PrivateKey.parse(path.read_text(errors="replace"))
+                text = f"{path} is a key that opens backups, and lies in the home: it is lost with it"
+                yield problem("backup", text, f"copy it to two places away from this machine, then: rm {path}")
+    given = None if settings.backup is None else settings.backup.password_file
+    if given is not None and Path(given).expanduser().resolve().is_relative_to(settings.home.resolve()):
+        text = f"backup.password_file {given} lies in the home that the backups protect: the password is lost with it"
+        yield warning("backup", text, "microclaw config set backup.password_file FILE, outside of the home")
+
+
+def late_findings(settings: Settings, now_ms: int) -> Iterator[Finding]:
+    """That none was made, or long ago, where the home is old enough to have what would be missed."""
+    from microclaw.auth.certificates import BACKDATED, KeyPair, to_ms
+
+    try:
+        pair = KeyPair.from_pem((settings.identity / AUTHORITY_FILE).read_bytes())
+    except (OSError, ValueError):  # none yet, or one that the certificates' own check names
+        return
+    begun_ms = to_ms(pair.certificate.not_valid_before_utc + BACKDATED)
+    made = [found.at_ms for found in read_events(settings.home) if found.event.kind is AuditKind.BACKUP_MADE]
+    every_s = 0.0 if settings.backup is None else seconds_in(settings.backup.every) or 0.0
+    since_ms = now_ms - max([begun_ms, *made])
+    if since_ms > max(LATE_DAYS * DAY_MS, 2000 * every_s if made else 0):
+        days = count_text(since_ms // DAY_MS, "day")
+        text = f"the last backup was made {days} ago" if made else f"no backup was ever made of this home, {days} old"
+        step = "microclaw backup make FILE" if settings.backup is None else "microclaw status"
+        yield warning("backup", text, step)
 
 
 def _host(options: GlobalOptions) -> Iterator[Finding]:

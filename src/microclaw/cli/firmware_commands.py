@@ -115,8 +115,10 @@ def publish(
         payload = read_given(image, MAX_PAYLOAD_BYTES)
         found = read_application(payload, chip=board)
         version, name = check_version(version or found.version), name or found.project
-    manifest = release_manifest(
-        payload,
+    manifest = new_manifest(
+        Release,
+        sha256=hashlib.sha256(payload).hexdigest(),
+        size=len(payload),
         kind="files" if image is None else "image",
         name=name,
         board=board,
@@ -126,7 +128,7 @@ def publish(
         key_id=signer.public.key_id,
         **facts,
     )
-    made = send_release(host, manifest, signer.sign(manifest), payload, options.say)
+    made = _sent(host, manifest, signer.sign(manifest), payload, options.say)
     text = f"release {made.release_id}: {made.name} {made.version} for {made.board}, {made.size_bytes} bytes"
     options.report("firmware-release", {"release": msgspec.to_builtins(made)}, text)
     options.say(f"offer it: microclaw firmware update {made.version} -d DEVICE")
@@ -221,14 +223,7 @@ def rollouts(options: GlobalOptions, number: int | None, follow: bool, do: str |
         raise Exit(FAILED)
 
 
-def release_manifest(payload: bytes, **facts: Any) -> bytes:
-    """A release that is to be signed; `facts` are the further fields of Release."""
-    return new_manifest(Release, sha256=hashlib.sha256(payload).hexdigest(), size=len(payload), **facts)
-
-
-def send_release(
-    host: Client, manifest: bytes, signature: bytes, payload: bytes, say: Callable[[str], None]
-) -> ReleaseRow:
+def _sent(host: Client, manifest: bytes, signature: bytes, payload: bytes, say: Callable[[str], None]) -> ReleaseRow:
     """The release as the host keeps it; the payload goes in pieces, and only where the host has it not."""
     made = host.call(firmware.publish, manifest=manifest, signature=signature)
     if (wanted := made.wanted) is not None:

@@ -14,8 +14,9 @@ import click
 from msgspec import Struct
 
 from microclaw.apps.device_operations import list_devices
-from microclaw.cli.options import GIVE_YES, GlobalOptions
-from microclaw.cli.secret_value import wifi_password as read_wifi_password
+from microclaw.cli.approval_prompt import GIVE_YES
+from microclaw.cli.options import GlobalOptions
+from microclaw.cli.secret_value import secret_value
 from microclaw.config.edit import LAN, open_link
 from microclaw.config.load import private_home
 from microclaw.config.places import cache_folder
@@ -25,7 +26,7 @@ from microclaw.text import clean_text
 
 if TYPE_CHECKING:  # they take 0.2 s to import, which `--help` must not
     from microclaw.flash.board_port import BoardPort
-    from microclaw.flash.workshop import Host, Outcome, Person
+    from microclaw.flash.workshop import Outcome, Person
     from microclaw.operations.client import Client
     from microclaw.transports.serial_address import ListPorts
 
@@ -49,9 +50,6 @@ _STEP_PERCENT: Final = 10
 @click.option("--board", metavar="PROFILE", help="Its board profile.")
 @click.option("--address", metavar="HOST", help="How the board reaches this host, if not as usual.")
 @click.option(
-    "--claim", type=Path, metavar="CSV", help="No host is near: a row of `device provision --batch --out CSV`."
-)
-@click.option(
     "--update-key",
     multiple=True,
     type=Path,
@@ -66,7 +64,6 @@ def flash(
     /,
     port: str | None,
     wifi_password: str | None,
-    claim: Path | None,
     update_key: tuple[Path, ...],
     **wanted: Any,
 ) -> None:
@@ -89,20 +86,14 @@ def flash(
     from microclaw.ota.keys import read_public_key
 
     trusted = [read_public_key(path).trusted for path in update_key]
-    password = None if wifi_password is None else read_wifi_password(wifi_password, "--wifi-password")
+    password = None if wifi_password is None else secret_value("--wifi-password", wifi_password, strictly=True)
     person = TerminalPerson(options)
     chosen = find_port(person, port)
-    host: Host | None = None
-    if claim is not None:
-        from microclaw.cli.provision_batch import ClaimedHost
-
-        claimed = host = ClaimedHost(claim, wanted["name"])
-        wanted["name"] = claimed.name
-    elif _runs(client := options.host(), person):
-        host = RunningHost(options, client, person)
+    client = options.host()
+    host = RunningHost(options, client, person) if _runs(client, person) else None
     wishes = Wishes(**wanted, password=password, update_keys={key.key_id: key.n for key in trusted})
     files, cache = firmware_folder(), cache_folder(os.environ)
-    shop = Workshop(chosen, Esptool(chosen), person, host, files, cache, download, waits=claim is None)
+    shop = Workshop(chosen, Esptool(chosen), person, host, files, cache, download)
     done = asyncio.run(flash_board(shop, wishes))
     person.end_line()
     _report(options, done)
@@ -233,9 +224,7 @@ def _report(options: GlobalOptions, done: Outcome) -> None:
     del document["connections"]
     if options.wrote_json("flash", document):
         return
-    if done.device is not None and not done.online:
-        options.say(f"{done.device} pairs by itself when it reaches its host. next: label it, and flash the next one")
-    elif done.online:
+    if done.online:
         options.say(f"{done.device} is online. next: {done.say_next}")
     else:
         options.say("the board has its files. next: microclaw up, then microclaw flash again: it goes on and pairs it")

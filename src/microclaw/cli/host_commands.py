@@ -37,7 +37,7 @@ OPEN_GATEWAY: Final = "open: every program of this machine is the owner there"
 @click.option(
     "--service",
     type=click.Choice(get_args(ServiceAct)),
-    help="Instead: the host started at each login, by systemd or launchd.",
+    help="Instead: the host started at each login, by systemd.",
 )
 @click.option("--die-with-parent", is_flag=True, hidden=True)
 @click.option("--while-used", is_flag=True, hidden=True)

@@ -1,4 +1,4 @@
-"""`microclaw logs`: what a device's programs print, or its serial console, and how boards failed. The host keeps it."""
+"""`microclaw logs`: what a device's programs print, or its serial console. The host keeps it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ from typing import Any, Final
 
 import click
 
-from microclaw.apps.crash_operations import clear_crashes, list_crashes, show_crash
 from microclaw.apps.device_calls import Logs, read_logs
 from microclaw.apps.operations import list_apps
-from microclaw.cli.audit_command import MAX_TAIL, since_ms
-from microclaw.cli.operation_commands import show
+from microclaw.cli.audit_command import MAX_TAIL
 from microclaw.cli.options import GlobalOptions
 from microclaw.errors import AppNotFound, ConfigError, DeviceUnreachable
 from microclaw.operations.client import Client
-from microclaw.text import one_line
+from microclaw.text import one_line, since_ms
 
 FOLLOW_S: Final = 0.2
 LISTEN_MS: Final = 1_500
@@ -28,33 +26,17 @@ LISTEN_MS: Final = 1_500
 @click.argument("target", required=False, metavar="[DEVICE[/APP]]")
 @click.option("-f", "--follow", is_flag=True, help="Go on as lines come, until Ctrl-C.")
 @click.option("--tail", type=click.IntRange(0, MAX_TAIL), metavar="N", help="Only the newest N lines.")
-@click.option("--since", metavar="WHEN", help="Only what came since then: 30s, 10m, 12h, 7d, or a day.")
+@click.option(
+    "--since", "from_ms", type=since_ms, metavar="WHEN", help="Only what came since then: 30s, 10m, 12h, 7d, or a day."
+)
 @click.option("--console", is_flag=True, help="Its serial console instead, with the firmware's own lines.")
-@click.option("--crashes", is_flag=True, help="How boards and their programs failed, by kind: of DEVICE, else of all.")
-@click.option("--crash", type=click.IntRange(min=1), metavar="ID", help="One of these kinds, with its newest traces.")
-@click.option("--forget", is_flag=True, help="Forget that crash, or these.")
 @click.pass_obj
 def logs(
-    options: GlobalOptions,
-    target: str | None,
-    follow: bool,
-    tail: int | None,
-    since: str | None,
-    console: bool,
-    crashes: bool,
-    crash: int | None,
-    forget: bool,
+    options: GlobalOptions, target: str | None, follow: bool, tail: int | None, from_ms: int | None, console: bool
 ) -> None:
     """Show what a device's programs print."""
-    target = target or options.device
-    from_ms = None if since is None else since_ms(since)
-    if crashes or crash is not None:
-        if follow or console or tail is not None or (since is not None and (forget or crash is not None)):
-            raise click.BadParameter("--crashes goes with --since or --forget, --crash with --forget")
-        _crashes(options, target, crash, from_ms, forget=forget)
-        return
-    if target is None or forget:
-        raise click.BadParameter("name the DEVICE, or give --crashes")
+    if (target := target or options.device) is None:
+        raise click.BadParameter("name the DEVICE")
     device, _, app = target.partition("/")
     host, cursor, problem = options.host(), 0, None
     kept: deque[dict[str, Any]] = deque(maxlen=tail)
@@ -89,21 +71,6 @@ def logs(
             kept, is_new = deque(), True
         if is_still:
             time.sleep(FOLLOW_S)
-
-
-def _crashes(
-    options: GlobalOptions, device: str | None, crash: int | None, from_ms: int | None, *, forget: bool
-) -> None:
-    host = options.host()
-    if forget:
-        which = "all crashes" if crash is None else f"crash {crash}"
-        options.agree(f"Forget {which}{f' of {device}' if device else ''}?")
-        numbers = None if crash is None else [crash]
-        show(options, clear_crashes, host.call(clear_crashes, crashes=numbers, device=device))
-    elif crash is not None:
-        show(options, show_crash, host.call(show_crash, crash_id=crash))
-    else:
-        show(options, list_crashes, host.call(list_crashes, device=device, since=from_ms or 0))
 
 
 def _check_program(host: Client, device: str, app: str) -> None:

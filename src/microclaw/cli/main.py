@@ -17,42 +17,45 @@ from microclaw import __version__
 from microclaw.cli.examples import add_examples
 from microclaw.operations.nouns import MODULES
 
-# Each command's help, and where it is: a command, a group, or declared acts.
+# The commands by section of `microclaw --help`: where each is (a command, a group, or declared acts), and its help.
 DECLARED: Final = ""
-COMMANDS: Final = {
-    "demo": ("demo:demo", "See it work on a virtual board."),
-    "setup": ("setup_commands:setup", "Set up models, Telegram and search."),
-    "up": ("host_commands:up", "Run the host in the foreground; Ctrl-C stops it."),
-    "status": ("host_commands:status", "Show the host's state: model, devices, programs."),
-    "doctor": ("doctor:doctor", "Check what microclaw needs here."),
-    "flash": ("flash_command:flash", "Put our firmware on a board, pair it, give it Wi-Fi."),
-    "device": ("device_commands:device_group", "The devices this host knows."),
-    "exec": ("call_commands:execute", "Call one method of a device, or of several."),
-    "logs": ("log_command:logs", "Show what a device's programs print."),
-    "virtual": ("virtual_command:virtual", "Run a virtual ESP32-S3; Ctrl-C ends it."),
-    "fleet": ("fleet_commands:fleet_group", "What runs on many devices, as a file: apply, export."),
-    "firmware": ("firmware_commands:firmware_group", "Signed updates of boards: keys, releases, offers, rollouts."),
-    "run": ("programs:run", "Build, check, try, install and verify a program."),
-    "app": ("app_commands:app_group", "Programs: yours and ready ones; list, change, undo."),
-    "task": ("task_commands:task_group", "Code in the sandbox, its secrets and network; subagents."),
-    "schedule": (DECLARED, "Schedules, at times of day."),
-    "chat": ("chat_commands:chat", "Talk to the agent."),
-    "approval": (DECLARED, "Pending approvals."),
-    "memory": ("memory_commands:memory_group", "What the agent remembers: notes, conversations, skills."),
-    "voice": ("voice_setup:voice_group", "Speech with devices: set up, test, trace."),
-    "mcp": ("mcp_commands:mcp_group", "Drive the boards from an assistant over MCP."),
-    "config": ("config_commands:config_group", "The host's settings."),
-    "backup": ("backup_commands:backup_group", "All of this host as one encrypted file, and back."),
-    "person": ("sign_in_commands:person_group", "People, tokens, browsers, and the security log."),
+SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
+    "Start": {
+        "demo": ("demo:demo", "See it work on a virtual board."),
+        "setup": ("setup_commands:setup", "Set up models, Telegram and search."),
+        "up": ("host_commands:up", "Run the host in the foreground; Ctrl-C stops it."),
+        "status": ("host_commands:status", "Show the host's state: model, devices, programs."),
+        "doctor": ("doctor:doctor", "Check what microclaw needs here."),
+    },
+    "Boards": {
+        "flash": ("flash_command:flash", "Put our firmware on a board, pair it, give it Wi-Fi."),
+        "device": ("device_commands:device_group", "The devices this host knows."),
+        "exec": ("call_commands:execute", "Call one method of a device, or of several."),
+        "logs": ("log_command:logs", "Show what a device's programs print."),
+        "virtual": ("virtual_command:virtual", "Run a virtual ESP32-S3; Ctrl-C ends it."),
+        "fleet": ("fleet_commands:fleet_group", "What runs on many devices, as a file: apply, export."),
+        "firmware": ("firmware_commands:firmware_group", "Signed updates of boards: keys, releases, offers, rollouts."),
+    },
+    "Programs": {
+        "run": ("programs:run", "Build, check, try, install and verify a program."),
+        "app": ("app_commands:app_group", "Programs: yours and ready ones; list, change, undo."),
+        "task": ("task_commands:task_group", "Code in the sandbox, its secrets and network; subagents."),
+        "schedule": (DECLARED, "Schedules, at times of day."),
+    },
+    "Talk": {
+        "chat": ("chat_commands:chat", "Talk to the agent."),
+        "approval": (DECLARED, "Pending approvals."),
+        "memory": ("memory_commands:memory_group", "What the agent remembers: notes, conversations, skills."),
+        "voice": (DECLARED, "Speech with devices: test, trace, models."),
+        "mcp": ("mcp_commands:mcp_group", "Drive the boards from an assistant over MCP."),
+    },
+    "Host": {
+        "config": ("config_commands:config_group", "The host's settings."),
+        "backup": ("backup_commands:backup_group", "All of this host as one encrypted file, and back."),
+        "person": ("sign_in_commands:person_group", "People, tokens, browsers, and the security log."),
+    },
 }
-# The sections of `microclaw --help`.
-GROUPS: Final = {
-    "Start": "demo setup up status doctor",
-    "Boards": "flash device exec logs virtual fleet firmware",
-    "Programs": "run app task schedule",
-    "Talk": "chat approval memory voice mcp",
-    "Host": "config backup person",
-}
+COMMANDS: Final = {name: row for section in SECTIONS.values() for name, row in section.items()}
 _EXAMPLES: Final = (
     ("microclaw demo", "one sentence becomes a program"),
     ("microclaw up --virtual 1", "a host with a virtual board"),
@@ -64,9 +67,6 @@ _EXAMPLES: Final = (
 # About the machine they run on, not about another host: refused when --host names one.
 _ONLY_HERE: Final = frozenset({"backup", "config", "demo", "mcp", "setup", "up"})
 _COMPLETE_VARIABLE: Final = "_MICROCLAW_COMPLETE"
-_FLAGS: Final = frozenset({"--json", "-q", "--quiet", "-v", "--verbose", "--yes", "-y", "--no-color"})
-_VALUES: Final = frozenset({"-d", "--device", "-l", "--label", "--home", "--host"})
-_WITH_VALUE: Final = ("--device=", "--label=", "--home=", "--host=")
 _EVERY: Final = "--all"  # of `config get` it is an option of its own
 
 
@@ -81,14 +81,14 @@ class LazyGroup(click.Group):
         """For the shell's completion the words come as they were typed: the global options are moved here."""
         if extra.get("resilient_parsing"):
             front, rest = _split_globals(args)
-            args = front if rest and rest[-1] in _VALUES else front + rest  # its value is what is typed now
+            args = front if rest and rest[-1] in _global_options() else front + rest  # its value is what is typed now
         return super().make_context(info_name, args, parent, **extra)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002  the parser gives it
         column = max(map(len, COMMANDS))  # the same in every section
-        for title, names in GROUPS.items():
+        for title, section in SECTIONS.items():
             with formatter.section(title):
-                formatter.write_dl([(f"{name:<{column}}", COMMANDS[name][1]) for name in names.split()])
+                formatter.write_dl([(f"{name:<{column}}", about) for name, (_, about) in section.items()])
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002  the parser gives it
         with formatter.section("Examples"):
@@ -196,19 +196,27 @@ def hoist_globals(arguments: Sequence[str]) -> list[str]:
 
 def _split_globals(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """The global options with their values, and the other words."""
-    front: list[str] = []
-    rest: list[str] = []
+    known, front, rest = _global_options(), list[str](), list[str]()
     words = iter(arguments)
     for word in words:
+        option = known.get(word.partition("=")[0])
         if word == "--":
             rest += [word, *words]
-        elif (word == _EVERY and rest[:1] != ["config"]) or word in _FLAGS or word.startswith(_WITH_VALUE):
+        elif option is None or (word == _EVERY and rest[:1] == ["config"]):
+            rest.append(word)
+        elif option.is_flag or "=" in word:
             front.append(word)
-        elif word in _VALUES and (value := next(words, None)) is not None:
+        elif (value := next(words, None)) is not None:
             front += [word, value]
         else:
             rest.append(word)
     return front, rest
+
+
+def _global_options() -> dict[str, click.Option]:
+    """All but those that end the command line: a command may have a --version of its own."""
+    options = [one for one in app.params if isinstance(one, click.Option) and one.expose_value]
+    return {word: one for one in options for word in one.opts}
 
 
 def _mend_streams() -> None:

@@ -69,8 +69,6 @@ def _needed(one: Parameter) -> bool:
 
 
 def _value(one: Parameter, given: Any) -> Any:
-    if one.option.reads is not None:
-        return one.option.reads(given)
     if one.option.rest and get_origin(_kind(one)) is not list:
         return " ".join(given).strip()
     return list(given) if isinstance(given, tuple) else given
@@ -80,6 +78,8 @@ def _here(options: GlobalOptions, act: Operation[..., Any], values: dict[str, An
     """Do an act that needs no host: who sits at this machine is the owner."""
     if (wrong := act.check(values)) is not None:
         raise click.BadParameter(wrong)
+    if act.permission is not Permission.READ:
+        options.only_here(f"microclaw {act.noun} {act.verb}")
 
     async def approve(*_: object) -> None: ...
 
@@ -161,9 +161,11 @@ def _parameter(name: str, one: Parameter, *, is_needed: bool) -> click.Parameter
     """A parameter that must be given is an argument, another one an option. The act checks bounds."""
     option, about, kind = one.option, one.meta.description, _kind(one)
     is_many = get_origin(kind) is list
-    is_text = option.rest or is_many or option.reads is not None
-    what = click.Choice(get_args(kind)) if get_origin(kind) is Literal else str if is_text else kind
-    default = None if _needed(one) or is_text or one.default is UNSET else one.default
+    what = option.reads or (_bare(get_args(kind)[0]) if is_many else str if option.rest else kind)
+    if get_origin(kind) is Literal:
+        what = click.Choice(get_args(kind))
+    has_none = _needed(one) or is_many or option.rest or option.reads is not None or one.default is UNSET
+    default = None if has_none else one.default
     if option.rest or option.argument or (_needed(one) and not option.flag):
         metavar, count = option.metavar or one.name.upper(), -1 if option.rest else 1
         is_needed = is_needed and not (option.rest and is_many)  # no words are an empty list
@@ -180,6 +182,10 @@ def _kind(one: Parameter) -> Any:
     kind = one.option.told or one.kind
     if get_origin(kind) in (Union, UnionType):
         kind = next(each for each in get_args(kind) if each is not NoneType)
+    return _bare(kind)
+
+
+def _bare(kind: Any) -> Any:
     return get_args(kind)[0] if hasattr(kind, "__metadata__") else kind
 
 

@@ -15,7 +15,7 @@ import click
 from click.exceptions import Exit
 from msgspec import Struct
 
-from microclaw.cli.approval_prompt import ApprovalPrompt
+from microclaw.cli.approval_prompt import GIVE_YES, ApprovalPrompt
 from microclaw.errors import ConfigError
 from microclaw.operations.client import Client, endpoint_of
 from microclaw.operations.host_address import OPTION, HostAddress, named_host
@@ -24,9 +24,8 @@ from microclaw.terminal.table import table_lines
 from microclaw.text import clean_text
 
 if TYPE_CHECKING:
-    from microclaw.config.settings import LinkSettings, Settings
+    from microclaw.config.settings import Settings
 
-GIVE_YES: Final = "give --yes with the same command, or run it at a terminal and answer there"
 FAILED: Final = 1  # errors.py has the others: 3 no host, 4 device unreachable
 SOME_FAILED: Final = 5  # of many devices
 INTERRUPTED: Final = 130
@@ -69,10 +68,10 @@ class GlobalOptions(Struct, frozen=True):
         """True if devices are chosen by -d more than once, by -l or by --all."""
         return len(self.devices) > 1 or bool(self.labels) or self.every
 
-    def settings(self, *, http_port: int | None = None, link: LinkSettings | None = None) -> Settings:
+    def settings(self) -> Settings:
         from microclaw.config.load import load_settings  # a command for a host reads no settings
 
-        return load_settings(os.environ, home=self.home, http_port=http_port, link=link)
+        return load_settings(os.environ, home=self.home)
 
     def host(self) -> Client:
         """This machine's host on its control socket, or the one that --host or MICROCLAW_HOST names, with a token."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
-import re
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -16,10 +14,6 @@ from microclaw.text import MAX_PROGRAM_CHARS
 
 WASM_MAGIC: Final = b"\0asm"
 MAX_FILE_BYTES: Final = 4 << 20
-_CONTROL: Final = re.compile(r"\\\\|\\u00(..)")  # of JSON: C writes it in octal; a backslash is the same in both
-_EMBEDDED: Final = re.compile(
-    r'extern const (\w+) (\w+) *\[\] *(?:__)?asm(?:__)? *\( *"_binary_(\w+)_(start|end)" *\);'
-)
 
 
 def name_of_file(file: Path) -> str:
@@ -76,8 +70,6 @@ def source_text(content: bytes, file: Path) -> str:
         raise ConfigError(
             f"{file} is neither wasm nor UTF-8 text (byte {exc.start})", next_step="save the source as UTF-8"
         ) from exc
-    if "_binary_" in text:
-        text = _with_embedded(text, file.parent.resolve())
     if program_language(file.name) != "python" and ("include" in text or file.suffix in (".ino", ".pde")):
         beside = files_beside(file, text)
         if beside:
@@ -90,24 +82,6 @@ def source_text(content: bytes, file: Path) -> str:
             next_step="leave large tables out, or compute them",
         )
     return text
-
-
-def _with_embedded(text: str, folder: Path) -> str:
-    """The texts that an ESP-IDF program carries (EMBED_TXTFILES), in the place of their names."""
-    beside = {re.sub(r"\W", "_", one.name): one for one in folder.iterdir() if _is_in(folder, PurePosixPath(one.name))}
-    starts = {found[3]: found[2] for found in _EMBEDDED.finditer(text) if found[4] == "start"}
-
-    def embedded(found: re.Match[str]) -> str:
-        kind, name, wanted, part = found.groups()
-        if wanted not in beside or wanted not in starts:
-            return found[0]
-        if part == "end":
-            return f"const {kind} *const {name} = {starts[wanted]} + sizeof {starts[wanted]};"
-        content = json.dumps(read_given_text(beside[wanted], MAX_FILE_BYTES), ensure_ascii=False)
-        content = _CONTROL.sub(lambda one: f"\\{int(one[1], 16):03o}" if one[1] else one[0], content)
-        return f"const {kind} {name}[] = {content};"
-
-    return _EMBEDDED.sub(embedded, text)
 
 
 def files_beside(file: Path, text: str) -> dict[str, str]:

@@ -14,7 +14,6 @@ import click
 from msgspec.structs import replace
 
 from microclaw.cli.options import FAILED, INTERRUPTED, GlobalOptions, NobodyToAsk
-from microclaw.cli.tried_words import meant_by
 from microclaw.errors import MicroclawError
 from microclaw.text import clean_text, code_lines
 from microclaw.wire.host_api import Failure, failure_object, failure_of
@@ -42,10 +41,8 @@ def wrong_usage(error: click.ClickException) -> tuple[str, str]:
     """A parser error of click, with the next step."""
     context = getattr(error, "ctx", None)
     command = "microclaw" if context is None else str(context.command_path)
-    next_step = error.next_step if isinstance(error, NobodyToAsk) else None
-    if isinstance(error, click.NoSuchCommand):
-        next_step = meant_by(error.command_name, command)
-    return " ".join(error.format_message().split()), next_step or f"{command} --help"
+    next_step = error.next_step if isinstance(error, NobodyToAsk) else f"{command} --help"
+    return " ".join(error.format_message().split()), next_step
 
 
 def _tell(error: BaseException, options: GlobalOptions) -> int:

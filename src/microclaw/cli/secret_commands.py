@@ -98,10 +98,7 @@ def secrets(options: GlobalOptions, name: str | None, value: str, remove: str | 
         values.remove(remove)
         options.report("secret_removed", {"name": remove}, f"{remove} is removed")
     elif name is not None:
-        if value != "-" and not value.startswith("@"):
-            step = f"microclaw task secrets {name[:40]} @FILE, or - for stdin"
-            raise ConfigError("a value on the command line is seen by others and stays in the history", next_step=step)
-        values.set(name, secret_value(name, value))
+        values.set(name, secret_value(name, value, strictly=True).strip())
         options.report("secret_set", {"name": name}, f"{name} is kept in secrets.toml")
     elif not options.wrote_json("secrets", {"secrets": [{"name": one} for one in values.names()]}):
         rows = [(one,) for one in values.names()]

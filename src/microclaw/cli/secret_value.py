@@ -8,22 +8,25 @@ from typing import Final
 
 import click
 
-from microclaw.durable import read_given, read_given_text
+from microclaw.durable import read_given
 from microclaw.errors import ConfigError
 
 MAX_SECRET_BYTES: Final = 4096
-_MAX_PASSWORD_BYTES: Final = 200
 SECRET_METAVAR: Final = "@FILE|-"  # noqa: S105 - what help shows
 
 
-def secret_value(name: str, given: str, *, is_new: bool = False) -> str:
+def secret_value(name: str, given: str, *, is_new: bool = False, strictly: bool = False) -> str:
     """The text that `@FILE` or `-` (stdin; a terminal is asked, for a new one twice) stands for, else ConfigError.
 
-    A value itself is taken with a warning.
+    A value itself is taken with a warning; `strictly` it is wrong usage, and spaces around the secret are part of it.
     """
     if given == "-" and sys.stdin.isatty():
-        return str(click.prompt(name, hide_input=True, confirmation_prompt=is_new, err=True)).strip()
+        typed = str(click.prompt(name, hide_input=True, confirmation_prompt=is_new, err=True))
+        return typed if strictly else typed.strip()
     if given != "-" and not given.startswith("@"):
+        if strictly:
+            text = f"{name} on the command line is seen by every program: write @FILE, or - for stdin"
+            raise click.BadParameter(text)
         if given and "${" not in given:
             sys.stderr.write(
                 f"warning: a value of {name} on the command line can be seen by other accounts of this machine (ps) "
@@ -35,20 +38,8 @@ def secret_value(name: str, given: str, *, is_new: bool = False) -> str:
         if given == "-"
         else read_given(Path(given[1:]), MAX_SECRET_BYTES)
     )
-    secret = content.decode(errors="replace").strip()
+    secret = content.decode(errors="replace").rstrip("\r\n") if strictly else content.decode(errors="replace").strip()
     if not secret or "\n" in secret or len(content) > MAX_SECRET_BYTES:
         text = f"{name}: {given} is not one line with a secret"
         raise ConfigError(text, next_step="give the secret alone, as one line of a file (@FILE) or of stdin (-)")
     return secret
-
-
-def wifi_password(source: str, option: str) -> str:
-    """A network's password, from `@FILE` or one line of stdin (`-`); wrong usage where it is the password itself."""
-    if source != "-" and not source.startswith("@"):
-        text = "a password on the command line is seen by every program: write @FILE, or - for stdin"
-        raise click.BadParameter(text, param_hint=option)
-    text = sys.stdin.readline() if source == "-" else read_given_text(Path(source[1:]), _MAX_PASSWORD_BYTES)
-    password = text.rstrip("\r\n")
-    if len(password.encode()) > _MAX_PASSWORD_BYTES or "\n" in password:
-        raise ConfigError("the file has more than a password", next_step="put the password alone on its first line")
-    return password

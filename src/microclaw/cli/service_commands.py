@@ -1,13 +1,12 @@
-"""`microclaw up --service`: the host started at login by systemd or launchd, and the files that do it."""
+"""`microclaw up --service`: the host started at login by systemd, and the file that does it."""
 
 from __future__ import annotations
 
 import os
-import plistlib
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
@@ -23,10 +22,10 @@ from microclaw.durable import write_given
 from microclaw.errors import ConfigError, MicroclawError, NotSupported, UnknownName
 
 SHOW_FILE: Final = "microclaw up --service file"
+LOGS: Final = "its log: journalctl --user -u microclaw -f"
 COMMAND_S: Final = 30.0
 _TMP: Final = "/tmp"  # noqa: S108  where homes with long names may have their control socket
 UNIT_NAME: Final = "microclaw.service"
-LABEL: Final = "org.microclaw.host"
 STOP_S: Final = 20
 
 
@@ -35,80 +34,35 @@ ServiceAct: TypeAlias = Literal["install", "remove", "status", "file"]
 
 def service(options: GlobalOptions, act: ServiceAct) -> None:
     """Write the service's file and start it, remove it, say whether it runs (exit code 1 when not), or print it."""
-    system = service_manager()
+    if sys.platform != "linux":
+        raise NotSupported(f"no service for {sys.platform} from here", next_step="docs/install.md")
+    path = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "systemd" / "user" / UNIT_NAME
     match act:
         case "file":
-            options.line(system.text(service_of(options)).rstrip("\n"))
+            options.line(systemd_unit(service_of(options)).rstrip("\n"))
         case "install":
-            text = system.text(service_of(options))
-            options.say(f"# {system.path}\n{text}")
+            text = systemd_unit(service_of(options))
+            options.say(f"# {path}\n{text}")
             options.agree("Write and start it?", default=True, hint=f", or {SHOW_FILE}")
-            _report(options, _install(options, system, text))
+            _report(options, _install(options, path, text))
         case "remove":
-            if not system.path.exists():
-                step = "microclaw up --service install"
-                raise UnknownName(f"no service is installed ({system.path})", next_step=step)
-            ran = [run(command) for command in system.stop]
-            system.path.unlink(missing_ok=True)
-            notes = [f"note: {line}" for line in (*ran, *map(run, system.reload)) if line is not None]
-            _report(options, [f"removed {system.path}; the data in {options.settings().home} stays", *notes])
+            if not path.exists():
+                raise UnknownName(f"no service is installed ({path})", next_step="microclaw up --service install")
+            stopped = systemctl("disable", "--now", UNIT_NAME)
+            path.unlink(missing_ok=True)
+            notes = [f"note: {line}" for line in (stopped, systemctl("daemon-reload")) if line is not None]
+            _report(options, [f"removed {path}; the data in {options.settings().home} stays", *notes])
         case "status":
-            installed = system.path.exists()
-            problem = run(system.check) if installed else "not installed: microclaw up --service install"
-            facts = {"installed": installed, "running": problem is None, "file": str(system.path)}
+            installed = path.exists()
+            problem = (
+                systemctl("is-active", UNIT_NAME) if installed else "not installed: microclaw up --service install"
+            )
+            facts = {"installed": installed, "running": problem is None, "file": str(path)}
             if not options.wrote_json("service", facts):
                 options.line(problem or "runs")
-                options.say(f"its log: {system.logs}")
+                options.say(LOGS)
             if problem is not None:
                 raise Exit(FAILED)
-
-
-class ServiceManager(Struct, frozen=True):
-    """systemd or launchd: the service's file, and the commands that activate it."""
-
-    kind: str
-    path: Path
-    reload: tuple[tuple[str, ...], ...]
-    enable: tuple[str, ...]
-    start: tuple[str, ...]
-    stop: tuple[tuple[str, ...], ...]
-    check: tuple[str, ...]
-    logs: str
-
-    def text(self, service: ServiceSpec) -> str:
-        return systemd_unit(service) if self.kind == "systemd" else launchd_plist(service)
-
-
-def service_manager(platform: str = sys.platform, environ: Mapping[str, str] = os.environ) -> ServiceManager:
-    """Raises NotSupported where there is neither systemd nor launchd."""
-    home = Path(environ.get("HOME") or Path.home())
-    if platform == "darwin":
-        path = home / "Library" / "LaunchAgents" / f"{LABEL}.plist"
-        domain = f"gui/{os.getuid()}"
-        return ServiceManager(
-            "launchd",
-            path,
-            reload=(),
-            enable=("launchctl", "enable", f"{domain}/{LABEL}"),
-            start=("launchctl", "bootstrap", domain, str(path)),
-            stop=(("launchctl", "bootout", f"{domain}/{LABEL}"),),
-            check=("launchctl", "print", f"{domain}/{LABEL}"),
-            logs="microclaw.log in the host's data folder",
-        )
-    if platform != "linux":
-        raise NotSupported(f"no service for {platform}", next_step="start microclaw up by the system's own means")
-    base = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
-    user = ("systemctl", "--user")
-    return ServiceManager(
-        "systemd",
-        base / "systemd" / "user" / UNIT_NAME,
-        reload=((*user, "daemon-reload"),),
-        enable=(*user, "enable", UNIT_NAME),
-        start=(*user, "restart", UNIT_NAME),
-        stop=((*user, "disable", "--now", UNIT_NAME),),
-        check=(*user, "is-active", UNIT_NAME),
-        logs=f"journalctl --user -u {UNIT_NAME.removesuffix('.service')} -f",
-    )
 
 
 def service_of(options: GlobalOptions) -> ServiceSpec:
@@ -128,46 +82,45 @@ def service_of(options: GlobalOptions) -> ServiceSpec:
     return ServiceSpec(command, settings.home, writable, shares_tmp=in_tmp)
 
 
-def _install(options: GlobalOptions, system: ServiceManager, text: str) -> list[str]:
+def _install(options: GlobalOptions, path: Path, text: str) -> list[str]:
     """Write the file, enable and start the service. Returns lines for the person; the first names the file."""
     try:
-        system.path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
-        text = f"{system.path.parent} cannot be made: {exc.strerror}"
+        text = f"{path.parent} cannot be made: {exc.strerror}"
         raise ConfigError(text, next_step=f"{SHOW_FILE}, and put it there") from exc
-    write_given(system.path.resolve(), [text.encode()], replace=True, next_step="free space there")
+    write_given(path.resolve(), [text.encode()], replace=True, next_step="free space there")
     options.settings().cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lines = [f"wrote {system.path}"]
-    problem = next((p for command in (*system.reload, system.enable) if (p := run(command)) is not None), None)
+    lines, start = [f"wrote {path}"], f"systemctl --user restart {UNIT_NAME}"
+    problem = systemctl("daemon-reload") or systemctl("enable", UNIT_NAME)
     running = None
     with suppress(MicroclawError):
         running = options.host().call(read_status).pid
     if problem is None and running is None:
-        problem = run(system.start)
+        problem = systemctl("restart", UNIT_NAME)
     if problem is not None:
-        lines.append(f"it was not started: {problem}")
-        lines.append(f"start it where {system.kind} runs for you: {' '.join(system.start)}")
+        lines += [f"it was not started: {problem}", f"start it where systemd runs for you: {start}"]
     elif running is not None:
-        lines.append(f"a host runs already (pid {running}): end it, then {' '.join(system.start)}")
+        lines.append(f"a host runs already (pid {running}): end it, then {start}")
     else:
         lines.append("it runs, and starts at each login")
-    if system.kind == "systemd":
-        lines.append("to start it at boot, before anybody logs in: loginctl enable-linger")
-    return [*lines, f"its log: {system.logs}", *_unseen_variables(options)]
+    lines.append("to start it at boot, before anybody logs in: loginctl enable-linger")
+    return [*lines, LOGS, *_unseen_variables(options)]
 
 
 def _report(options: GlobalOptions, lines: list[str]) -> None:
     options.report("service", {"notes": lines}, "\n".join(lines))
 
 
-def run(command: tuple[str, ...]) -> str | None:
-    """Run one of the system's commands; None when it went well, else one line why not."""
+def systemctl(*words: str) -> str | None:
+    """Tell the user's systemd; None when it went well, else one line why not."""
+    command = ["systemctl", "--user", *words]
     if shutil.which(command[0]) is None:
-        return f"{command[0]} is not here"
+        return "systemctl is not here"
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as exc:
-        return f"{command[0]} does not answer: {exc}"
+        return f"systemctl does not answer: {exc}"
     if done.returncode == 0:
         return None
     reason = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()[0]
@@ -229,22 +182,6 @@ SystemCallArchitectures=native
 [Install]
 WantedBy=default.target
 """
-
-
-def launchd_plist(service: ServiceSpec) -> str:
-    """For `launchctl bootstrap gui/UID`."""
-    agent = {
-        "Label": LABEL,
-        "ProgramArguments": list(service.command),
-        "RunAtLoad": True,
-        "KeepAlive": {"SuccessfulExit": False},
-        "ThrottleInterval": 5,
-        "ExitTimeOut": STOP_S,
-        "Umask": 0o077,
-        "ProcessType": "Background",
-        "StandardErrorPath": str(service.home / "service.log"),
-    }
-    return plistlib.dumps(agent, sort_keys=False).decode()
 
 
 def _quoted(word: str) -> str:

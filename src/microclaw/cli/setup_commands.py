@@ -107,7 +107,7 @@ def ask_all(options: GlobalOptions, current: CurrentSettings) -> tuple[Changes, 
     wanted = click.confirm("Let boards on the local network connect (port 8443, TLS)?", default=opened)
     if wanted != opened:
         changes["host.link"] = LAN if wanted else None
-    return changes, click.confirm("Start the host at each login?", default=False)
+    return changes, sys.platform == "linux" and click.confirm("Start the host at each login?", default=False)
 
 
 def _ask_model(options: GlobalOptions, current: CurrentSettings) -> Changes:

@@ -15,9 +15,9 @@ from microclaw.auth import operations as people
 from microclaw.cli.audit_command import audit
 from microclaw.cli.operation_commands import perform
 from microclaw.cli.options import GlobalOptions, command_group
+from microclaw.cli.secret_value import secret_value
 from microclaw.errors import ConfigError, NoHost
 
-MAX_PASSWORD_LINE: Final = 1024
 person_group = command_group()
 person_group.add_command(audit, "log")
 _CERTIFICATE: Final = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", re.DOTALL)
@@ -47,11 +47,8 @@ def open_page(options: GlobalOptions, person: str) -> None:
 @click.pass_obj
 def password(options: GlobalOptions, name: str, remove: bool) -> None:
     """Set a password, typed twice or on stdin; every session of the person ends."""
-    text: str | None = None
-    if not remove and sys.stdin.isatty():
-        text = click.prompt(f"A password for {name}, at least 12 characters", hide_input=True, confirmation_prompt=True)
-    elif not remove:
-        text = sys.stdin.readline(MAX_PASSWORD_LINE).rstrip("\r\n")
+    question = f"A password for {name}, at least 12 characters"
+    text = None if remove else secret_value(question, "-", is_new=True, strictly=True)
     perform(options, people.set_password, {"name": name, "password": text})
 
 

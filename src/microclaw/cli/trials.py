@@ -50,7 +50,7 @@ def try_program(
     )
     image = build_program(options, values, board)
     check_times(times, image.kind)
-    trial = try_built(options, image, board, trial_options)
+    trial = asyncio.run(try_image(image, board, trial_options, cache=BuildCache(options.settings().cache)))
     if not options.wrote_json("try", {**trial.to_json(), "diagnostics": [one.to_json() for one in image.warnings]}):
         _show_trial(options.terminal(), trial)
     if not trial.ok:
@@ -76,10 +76,6 @@ def build_program(options: GlobalOptions, values: Mapping[str, Any], board: Boar
         for warning in image.warnings:
             terminal.warning(warning.render())
     return image
-
-
-def try_built(options: GlobalOptions, image: ProgramImage, board: BoardProfile, how: TrialOptions) -> Trial:
-    return asyncio.run(try_image(image, board, how, cache=BuildCache(options.settings().cache)))
 
 
 def _show_trial(terminal: Terminal, trial: Trial) -> None:

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -68,9 +67,13 @@ def virtual(
     words += [f"--firmware={word}" for word in firmware_words(firmware)]
     link, secret = None, ""
     if join:
-        devices, boards = known_devices(options.host()), options.settings().home / "virtual"
-        (known, folder), is_ours = _board_of(devices, boards, check_name(name), flash), flash is None
-        name, flash = known.name if known else name, folder
+        devices, boards, is_ours = known_devices(options.host()), options.settings().home / "virtual", flash is None
+        folders = [boards / check_name(name), *boards.glob("*")] if flash is None else [flash]
+        of_link = {link: one for one in devices for link in one.transports}
+        found = [(folder, of_link.get(_credential_of(folder) or "")) for folder in folders]  # with the names of today
+        flash, known = next((one for one in found if one[1] is not None and one[1].name == name), found[0])
+        known = known or next((one for one in devices if one.name == name), None)
+        name = known.name if known else name
         made = _join(options, known, name, board, flash, is_ours=is_ours)
         link, secret = f"wss://{made.host}:{made.port}/link", made.secret or ""
         words += ["--link", link, "--link-ca-sha256", made.ca_sha256, *(["--link-secret-file", "-"] if secret else [])]
@@ -84,21 +87,6 @@ def virtual(
         words += ["--flash", str(flash.absolute())]
     if code := _run_board(options, ["--name", name, *words], link, secret):
         raise Exit(code)
-
-
-def _board_of(
-    devices: Sequence[ListedDevice], boards: Path, name: str, flash: Path | None
-) -> tuple[ListedDevice | None, Path]:
-    """The device of this name, or that had it when it was paired, and the folder of its flash."""
-    first = flash or boards / name
-    links = {folder: _credential_of(folder) for folder in (first, *boards.glob("*"))}
-    held = {folder: one for folder, link in links.items() for one in devices if link in one.transports}
-    named = next((one for one in devices if one.name == name), None)
-    known = held.get(first, named) if flash else named or held.get(first)
-    if flash or known is None or known is held.get(first):
-        return known, first
-    unused = boards / known.device_id if first in held else first
-    return known, next((folder for folder, one in held.items() if one is known), unused)
 
 
 def _credential_of(flash: Path) -> str | None:

@@ -7,12 +7,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeAlias, TypeVar, cast, get_args
+from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar, cast, get_args
 from urllib.parse import urlsplit
 
 T = TypeVar("T")
 MAX_TEXT: Final = 16_384
-WHISPER_MODELS: Final = ("tiny.en", "base.en", "small.en")
+WhisperName: TypeAlias = Literal["tiny.en", "base.en", "small.en"]
+WHISPER_MODELS: Final = get_args(WhisperName)
 _DURATION: Final = re.compile(r"([1-9][0-9]{0,4})([mhd])")
 _NAME: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*\.?")
 

@@ -136,7 +136,7 @@ class VoiceSettings:
     silence_ms: int = setting(600, "the silence that ends what is said", 200, 3_000)
     flite_voice: Line = setting("slt", "flite's voice: slt, kal, awb, rms, ...")
     espeak_voice: Line = setting("en", "espeak-ng's voice or language")
-    whisper_model: forms.WhisperModel = setting("tiny.en", "tiny.en, base.en, small.en (setup --fetch) or a folder")
+    whisper_model: forms.WhisperModel = setting("tiny.en", "tiny.en, base.en, small.en (voice fetch) or a folder")
     whisper_threads: int | None = setting(None, "its threads; the cores, at most four, when left out", 1, 64)
     wyoming_asr: forms.Place | None = setting(None, "HOST:PORT of a Wyoming server for speech to text")
     wyoming_tts: forms.Place | None = setting(None, "HOST:PORT of a Wyoming server for text to speech")

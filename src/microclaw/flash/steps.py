@@ -48,7 +48,7 @@ async def flash_board(shop: Workshop, wishes: Wishes) -> Outcome:
                 raise
             text = f"{done.image} is on the board, and its MicroPython does not answer"
             raise DeviceTimeout(text, next_step="press RESET, then: microclaw flash, else --erase") from exc
-    if shop.host is not None and done.device is not None and shop.waits:
+    if shop.host is not None and done.device is not None:
         say(f"waiting for {done.device} to connect")
         await pairing.wait_online(shop.host.calls, done.device, done.connections, shop.online_s)
         board, done.online = load_board(done.board or ""), True

@@ -75,10 +75,7 @@ class Outcome:
 
 
 class Workshop(Struct, frozen=True):
-    """Everything that flashing one board needs. `host` is None when none runs: the board is not paired then.
-
-    `waits`: until the board is online; a host that is elsewhere is not asked.
-    """
+    """Everything that flashing one board needs. `host` is None when none runs: the board is not paired then."""
 
     port: BoardPort
     esptool: Esptool
@@ -89,4 +86,3 @@ class Workshop(Struct, frozen=True):
     fetch: Fetch
     look_s: float = 4.0  # for MicroPython to answer, before esptool is asked
     online_s: float = 90.0
-    waits: bool = True

@@ -200,7 +200,8 @@ class OneDevice(ListedDevice, frozen=True, kw_only=True):
         if self.telemetry:
             values = (f"{one.key} {round(one.value, 3):,} {one.unit}".strip() for one in self.telemetry)
             age_ms = max(0.0, time.time() * 1000 - max(one.at_ms for one in self.telemetry))
-            yield "telemetry", f"{', '.join(values)} ({format_duration(age_ms)} ago); over time: --plot"
+            over_time = f"over time: microclaw device telemetry {self.name}"
+            yield "telemetry", f"{', '.join(values)} ({format_duration(age_ms)} ago); {over_time}"
         if self.today is None and told is not None:
             yield "today", "its firmware is not one that this project tried"
 

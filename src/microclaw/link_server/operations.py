@@ -86,7 +86,7 @@ async def pair(
 
 
 class Provisioned(Result, frozen=True, kw_only=True):
-    """`only_local`: the link is not open to the network. `boards` has all of many."""
+    """`only_local`: the link is not open to the network."""
 
     document: ClassVar = "provision"
 
@@ -97,7 +97,6 @@ class Provisioned(Result, frozen=True, kw_only=True):
     secret: str | None
     expires_ms: int | None
     only_local: bool
-    boards: list[Provision]
 
     @property
     def given(self) -> Provision:
@@ -126,20 +125,10 @@ async def provision(
     board: Board = None,
     secret: bool = True,
     host: Address = None,
-    count: Annotated[int | None, Meta(ge=1, le=500)] = None,
-    days: Annotated[int, Meta(ge=1, le=366)] = 90,
 ) -> Provisioned:
-    """Give out what a new device needs to find this host and be paired.
-
-    With `count` it is for many, called NAME001 and so on: numbers whose names are free, for so many `days`.
-    """
-    server, many = service.server, list[Provision]()
-    if count is None:
-        made = await server.provision(name, board=board, with_secret=secret, host=host)
-    else:
-        many = await server.provision_many(name, count, board=board, host=host, life_ms=days * 24 * 3_600_000)
-        made = many[0]
-    return Provisioned(**asdict(made), only_local=server.is_local, boards=many)
+    """Give out what a new device needs to find this host and be paired."""
+    made = await service.server.provision(name, board=board, with_secret=secret, host=host)
+    return Provisioned(**asdict(made), only_local=service.server.is_local)
 
 
 class RevokedDevice(Result, frozen=True, kw_only=True):

@@ -18,10 +18,9 @@ from msgspec.structs import replace
 from microclaw.addresses import bracketed, is_loopback
 from microclaw.audit.event import ALARMS, AuditEvent, Record, no_record
 from microclaw.auth.authority import Authority
-from microclaw.auth.pairing import SECRET_LIFE_MS, HostIdentity, WaitingDevice, Wish
+from microclaw.auth.pairing import HostIdentity, WaitingDevice, Wish
 from microclaw.auth.provisioning import Provision
 from microclaw.devices.device import Device, revoked_text
-from microclaw.devices.entry import check_name
 from microclaw.devices.examine import CheckLine
 from microclaw.devices.registry import Registry
 from microclaw.devices.transport import LINK_SCHEME
@@ -154,7 +153,6 @@ class LinkServer:
         board: str | None = None,
         with_secret: bool = True,
         host: str | None = None,
-        life_ms: int = SECRET_LIFE_MS,
     ) -> Provision:
         """For a device to come called `name`, or for the known one of that name."""
         known = next((device for device in self._devices.list() if device.name == name), None)
@@ -165,26 +163,7 @@ class LinkServer:
             board_id=board,
             with_secret=with_secret,
             host=host or (self._host if self.is_local else None),
-            life_ms=life_ms,
         )
-
-    async def provision_many(
-        self, prefix: str, count: int, *, board: str | None, host: str | None, life_ms: int
-    ) -> list[Provision]:
-        """For `count` devices to come, called PREFIX001 and so on.
-
-        Raises ConfigError for a prefix of no good names, and where no `host` is given and only this machine reaches the
-        link: no board could connect with such a label.
-        """
-        if host is None and self.is_local:
-            raise ConfigError(
-                f"this host lets in devices of this machine alone ({self.address}): no board could use such labels",
-                next_step=f"microclaw up --link 0.0.0.0:{self.port}, or give --address HOST",
-            )
-        taken = frozenset(device.name for device in self._devices.list())
-        names = await self.identity.free_names(check_name(prefix), count, taken)
-        check_name(names[-1])
-        return [await self.provision(name, board=board, host=host, life_ms=life_ms) for name in names]
 
     async def waiting(self) -> tuple[WaitingDevice, ...]:
         """Devices that wait to be paired, here or at other hosts, the oldest first."""

@@ -27,5 +27,12 @@ MODULES: Final = {
     "install": "microclaw.flash.operations",
     "subagent": "microclaw.agent.background.operations",
 }
-BELOW: Final = {"catalog": "app", "session": "memory", "skill": "memory", "subagent": "task"}
+BELOW: Final = {
+    "catalog": "app",
+    "crash": "device",
+    "session": "memory",
+    "skill": "memory",
+    "subagent": "task",
+    "telemetry": "device",
+}
 """Nouns whose commands stand below another's."""

@@ -110,12 +110,6 @@ class Entry(Struct, frozen=True):
         pattern = pattern_of(self.name, description, lambda file: decoded(self.files[file]), blocking=form, kind=kind)
         return fill_pattern(pattern, params, kind=kind)
 
-    def sources(self, kind: ProgramKind) -> tuple[bool, ...]:
-        """The values of `blocking` that give different programs of a kind."""
-        if kind == "py":
-            return (True,)
-        return (True, False) if "events" in tomllib.loads(decoded(self.files[f"{self.name}.toml"])) else (True,)
-
     def diagram(self, params: Mapping[str, Value]) -> str:
         """The wiring, with the pins of these values and of the defaults."""
         defaults = {key: one.default for key, one in self.parameters.items() if one.pin_use}

@@ -101,7 +101,7 @@ class CrashTable(Table):
         """One kind, with its newest reports, the newest first. UnknownName when there is none."""
         found = await self.groups(crash_id=crash_id)
         if not found:
-            raise UnknownName(f"there is no crash {crash_id}", next_step="see them: microclaw logs --crashes")
+            raise UnknownName(f"there is no crash {crash_id}", next_step="see them: microclaw device crashes")
         return found[0], await self._reports(crash_id)
 
     @reads

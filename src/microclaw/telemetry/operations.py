@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, TypeAlias
 
 from msgspec import Meta, Struct, structs
 
 from microclaw.clock import now_ms
 from microclaw.errors import ConfigError
 from microclaw.link_server.device_facts import LastValue
-from microclaw.operations.operation import NAME, Access, Call, operation
+from microclaw.operations.operation import NAME, Access, Call, Option, operation
 from microclaw.operations.result import Result
 from microclaw.store.telemetry import Source
 from microclaw.telemetry.history import MAX_POINTS, REASONS, Series, TelemetryHistory
-from microclaw.text import count_text
+from microclaw.text import count_text, moment_text, since_ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_WHEN: Final = "30m|7d|DAY"
 DEFAULT_SPAN_MS: Final = 2 * 3_600_000
 Moment: TypeAlias = Annotated[int, Meta(ge=0, lt=2**53, description="Unix time in ms, of this host's clock.")]
 
@@ -43,15 +44,28 @@ class Telemetry(Result, frozen=True, kw_only=True):
     last: list[LastValue]
     refused: list[RefusedTelemetry]
 
+    document: ClassVar = "telemetry"
 
-@operation("telemetry.show", http="GET /v1/devices/{name}/telemetry", access=Access.LOOK, is_command=False)
+    def lines(self) -> Iterator[str]:
+        if not self.series:
+            yield f"{self.device} sent no telemetry yet; devices on the link do, each half minute"
+        for one in self.series:
+            values = "no values"
+            if one.points:
+                low, high = min(point.low for point in one.points), max(point.high for point in one.points)
+                values = f"{one.points[-1].mean:,.10g} {one.unit}".rstrip() + f", {low:,.10g} to {high:,.10g}"
+            yield f"{one.key}: {values} since {moment_text(self.since_ms)}"
+        yield from (one.text for one in self.refused)
+
+
+@operation("telemetry.show", http="GET /v1/devices/{name}/telemetry", access=Access.LOOK, command="telemetry")
 async def show(
     history: TelemetryHistory,
     _call: Call,
     name: Annotated[str, Meta(pattern=NAME)],
-    key: Annotated[str | None, Meta(max_length=64, description="Only this series.")] = None,
-    since: Moment | None = None,
-    until: Moment | None = None,
+    key: Annotated[str | None, Meta(max_length=64, description="Only this series."), Option(argument=True)] = None,
+    since: Annotated[Moment | None, Meta(description="From then on."), Option(metavar=_WHEN, reads=since_ms)] = None,
+    until: Annotated[Moment | None, Meta(description="Up to then."), Option(metavar=_WHEN, reads=since_ms)] = None,
     points: Annotated[int, Meta(ge=2, le=MAX_POINTS, description="At most so many of a series.")] = 120,
 ) -> Telemetry:
     """Show what a device measured in a time, or in the last two hours, as fine as the time and points allow."""

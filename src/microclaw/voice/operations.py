@@ -1,7 +1,9 @@
-"""The acts of voice: how it stands and where the time of spoken turns went, and a test of its engines."""
+"""The acts of voice: how it stands and where the time of spoken turns went, a test of its engines, their models."""
 
 from __future__ import annotations
 
+import asyncio
+import os
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import aclosing, suppress
@@ -10,15 +12,18 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
 from msgspec import Meta, Struct
 
+from microclaw.config.forms import WhisperName
 from microclaw.errors import ConfigError, VoiceError
+from microclaw.events import Step
 from microclaw.findings import Finding, problem, warning
-from microclaw.operations.operation import Access, Call, Option, operation
+from microclaw.operations.operation import Access, Call, Option, Permission, operation
 from microclaw.operations.result import Result
 from microclaw.voice.engines.engine import RATE_HZ, Recognizer, Synthesizer
 from microclaw.voice.fallback import common_fault, engines_in
 from microclaw.voice.resampling import Resampler
 
 if TYPE_CHECKING:
+    from microclaw.config.settings import Settings
     from microclaw.voice.service import VoiceService
     from microclaw.voice.xiaozhi.server import XiaozhiServer
 
@@ -154,6 +159,34 @@ async def try_both(
     if voice.service is None:
         raise ConfigError(f"voice is off: {voice.problems.get('voice')}", next_step="docs/voice.md")
     return await try_engines(voice.service.parts.synthesizer, voice.service.parts.recognizer, text)
+
+
+class FetchedModel(Result, frozen=True, kw_only=True):
+    document: ClassVar = "voice-fetch"
+
+    model: str
+    folder: str
+
+
+@operation(
+    "voice.fetch",
+    permission=Permission.ACT,
+    here=lambda settings: settings,
+    said="{model} is in {folder}, and is voice.whisper_model; the host reads it when it starts",
+)
+async def fetch(
+    settings: Settings, call: Call, model: Annotated[WhisperName, Meta(description="Whisper's model, from its hub.")]
+) -> FetchedModel:
+    """Fetch a model that hears better, and use it."""
+    from microclaw.config.edit import write_changes
+    from microclaw.voice.engines.whisper_models import fetch_model
+
+    def said(line: str) -> None:
+        call.report(Step("model", line))
+
+    folder = await asyncio.to_thread(fetch_model, model, settings.home, said, proxy=settings.proxy)
+    await asyncio.to_thread(write_changes, settings.home, os.environ, {"voice.whisper_model": model})
+    return FetchedModel(model=model, folder=str(folder))
 
 
 async def try_engines(synthesizer: Synthesizer, recognizer: Recognizer, text: str) -> EngineTrial:

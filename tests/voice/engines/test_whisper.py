@@ -114,5 +114,5 @@ async def test_without_its_model_it_says_how_to_get_one_and_hears_nothing(make: 
     recognizer = make(find_model=lambda: model_folder("base.en", tmp_path))
     with pytest.raises(VoiceError) as refused:
         await recognizer.hear(bytes(2))
-    assert refused.value.next_step == "microclaw voice setup --fetch base.en"
+    assert refused.value.next_step == "microclaw voice fetch base.en"
     assert "base.en" in (await recognizer.health() or "")

@@ -45,12 +45,12 @@ def models_folder(home: Path) -> Path:
 def model_folder(model: str, home: Path) -> Path:
     """The folder of `voice.whisper_model`. Raises VoiceError where it is not there, or not whole."""
     if model in WHISPER_MODELS:
-        folder, step = models_folder(home) / model, f"microclaw voice setup --fetch {model}"
+        folder, step = models_folder(home) / model, f"microclaw voice fetch {model}"
         if model == DEFAULT and not folder.exists() and (wheel := find_spec(_WHEEL)) is not None and wheel.origin:
             folder = Path(wheel.origin).parent / "model"
     else:
         folder = Path(model).expanduser()
-        step = f"a folder with {', '.join(FILES)} in CTranslate2's form, or microclaw voice setup --fetch {DEFAULT}"
+        step = f"a folder with {', '.join(FILES)} in CTranslate2's form, or microclaw voice fetch {DEFAULT}"
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         what = "is not on this machine" if len(missing) == len(FILES) else f"lacks {', '.join(missing)}"
