@@ -130,31 +130,6 @@ def _state(bench: PyBench, name: str) -> object:
         return None
 
 
-def test_a_reset_by_the_firmware_boots_the_board_and_its_numbers_in_flash_outlive_a_power_cut(bench: PyBench) -> None:
-    bench.install(
-        "wild",
-        """
-async def main(E):
-    await E.sleep_ms(10)
-    import esp32, machine
-    numbers = esp32.NVS("wild")
-    try:
-        E.print(numbers.get_i32("fails"), machine.reset_cause())
-    except OSError as exc:
-        numbers.set_i32("fails", 2)
-        E.print(exc.errno)
-        machine.reset()
-""",
-        autostart=False,
-    )
-    bench.clock.advance(100)
-    assert bench.board.boot == 2
-    assert bench.row("wild")["state"] == "stopped"
-    bench.programs.call("start", {"name": "wild"})
-    bench.clock.advance(100)
-    assert bench.lines("wild") == ["-4354", "2 2"]
-
-
 def test_a_strip_of_leds_shows_its_colours(bench: PyBench) -> None:
     strip = "E.module('neopixel').NeoPixel(E.module('machine').Pin(4), 2)"
     bench.install("strip", f"async def main(E):\n    s = {strip}\n    s[1] = (255, 1, 2)\n    s.write()\n")

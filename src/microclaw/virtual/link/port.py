@@ -24,7 +24,7 @@ from microclaw.virtual.link.handler import CallHandler
 from microclaw.virtual.link.uploads import LinkApps
 from microclaw.virtual.link.wifi import VirtualWifi
 from microclaw.virtual.machine import Machine
-from microclaw.virtual.py.drivers import Json
+from microclaw.virtual.py.chip import Json
 from microclaw.virtual.runtime.app import App
 from microclaw.virtual.updates.slots import Firmware, Slots, Start
 from microclaw.virtual.updates.trust import Trust

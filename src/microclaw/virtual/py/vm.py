@@ -28,8 +28,7 @@ from microclaw.errors import StoreError
 from microclaw.virtual.board import Board
 from microclaw.virtual.clock import Interrupted, Task
 from microclaw.virtual.filesystem import FileSystem
-from microclaw.virtual.py.drivers import Hooks, Json
-from microclaw.virtual.py.peripherals import Peripherals
+from microclaw.virtual.py.chip import Chip, Json
 from microclaw.virtual.py.wasi import Wasi
 from microclaw.virtual.runtime.host_function import define_host_function
 from microclaw.virtual.runtime.memory import LinearMemory
@@ -59,12 +58,8 @@ _compiling = threading.Lock()
 _log = logging.getLogger(__name__)
 
 
-class ChipReset(Exception):
-    """The program or the firmware reset the chip."""
-
-
 class Ending(Struct, frozen=True):
-    """The end of a run: `kind` is reset, hung, ended or interrupted."""
+    """The end of a run: `kind` is hung, ended or cut."""
 
     kind: str
     reason: str
@@ -77,7 +72,6 @@ class Vm:
         self,
         board: Board,
         folder: Path,
-        rtc: dict[str, int],
         mounts: dict[str, Path],
         cache: Path | None,
         on_end: Callable[[Ending], None],
@@ -95,12 +89,11 @@ class Vm:
         self._is_hung = False
         self._last_line = ""
         self._over = threading.Event()
-        hooks = Hooks(lambda: self._clock.wake(self._task), self._sleep, self._reset, self._bite)
-        self.peripherals = Peripherals(board, folder, rtc, hooks)
-        self.peripherals.add("wait", self._wait)
-        self.peripherals.add("pause", lambda: self._pause(True))
-        self.peripherals.add("resume", lambda: self._pause(False))
-        self.peripherals.add("installed", self._let_install)
+        self.chip = Chip(board, lambda: self._clock.wake(self._task), self._sleep)
+        self.chip.add("wait", self._wait)
+        self.chip.add("pause", lambda: self._pause(True))
+        self.chip.add("resume", lambda: self._pause(False))
+        self.chip.add("installed", self._let_install)
         self.files = FileSystem(folder / "files", FLASH_BYTES, mounts, f"{board.boot}/py".encode())
         self._wasi = Wasi(
             self._memory,
@@ -138,7 +131,7 @@ class Vm:
 
     def ask(self, event: list[Json]) -> None:
         """An event that somebody waits for the answer of. From any thread."""
-        self.peripherals.post(event)
+        self.chip.post(event)
         if isinstance(self._clock, VirtualClock):
             self._clock.ask(self._task)
 
@@ -165,8 +158,6 @@ class Vm:
             ending = (
                 Ending("hung", f"it ran for {self._hang_s:g} s without a wait") if self._is_hung else Ending("cut", "")
             )
-        except ChipReset:
-            ending = Ending("reset", "it reset the board")
         except (wasmtime.Trap, wasmtime.WasmtimeError) as exc:
             _log.warning("MicroPython on the virtual board: %s", exc)
             ending = Ending("ended", self._last_line or str(exc).splitlines()[-1].strip())
@@ -174,7 +165,7 @@ class Vm:
             _log.exception("MicroPython on the virtual board failed")
             ending = Ending("ended", f"{type(exc).__name__}: {exc}")
         finally:
-            self.peripherals.close()
+            self.chip.close()
             self._wasi.close()
             self._memory.detach()
             self._store.close()
@@ -190,7 +181,7 @@ class Vm:
         functions: Mapping[str, Callable[..., int]] = {
             **self._wasi.functions,
             "host_call": self._host_call,
-            "host_result_cap": self.peripherals.make_room,
+            "host_result_cap": self.chip.make_room,
         }
         for wanted in self._module.imports:
             kind, place = wanted.type, (wanted.module, wanted.name or "")
@@ -230,7 +221,7 @@ class Vm:
         asked = self._memory.read(name, name_size).decode("utf-8", "replace")
         self._spend()
         text = self._memory.read(payload, size).decode("utf-8", "replace")
-        answer = self.peripherals.perform(asked, text, most).encode()
+        answer = self.chip.perform(asked, text, most).encode()
         self._memory.write(result & 0xFFFFFFFF, answer)
         self._busy_since_s = time.monotonic()
         return len(answer)
@@ -280,7 +271,7 @@ class Vm:
 
     def _wait(self, ms: int) -> None:
         """The event loop has nothing to do for `ms`, -1 forever; over at once when there are events."""
-        if ms != 0 and not self.peripherals.has_events:
+        if ms != 0 and not self.chip.has_events:
             alarm = None
             if ms > 0:
                 due_ms = int(self._clock.now_ms()) + ms
@@ -292,15 +283,6 @@ class Vm:
                 alarm.cancel()
             self._task.check()
             self._free_reads = FREE_READS
-
-    # Resets
-
-    def _reset(self, _cause: int) -> None:
-        raise ChipReset
-
-    def _bite(self) -> None:
-        self._board.print_line("Task watchdog got triggered: the firmware did not feed it.")
-        threading.Thread(target=self._board.reset, name="watchdog-reset", daemon=True).start()
 
     def _watch(self) -> None:
         """A loop inside of one native function (sum of a huge range) meets no guard of the firmware's."""
