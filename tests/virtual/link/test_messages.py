@@ -62,7 +62,6 @@ def test_calls_are_answered_once_each_with_its_value_or_reason(board: BoardUnder
         ("adc.read", {"pin": 1}, {"pin": 1, "raw": 0, "volts": 0.0}),
         ("pwm.set", {"pin": 4, "duty": 128}, {"pin": 4, "duty": 128, "frequency_hz": 5000}),
         ("i2c.scan", {}, {"addresses": [0x40, 0x76]}),
-        ("i2c.read", {"address": 0x76, "register": 0xD0}, {"address": 0x76, "data": b"\x60"}),
     ]
     for method, params, value in answers:
         assert host.call(method, params).value == value, method

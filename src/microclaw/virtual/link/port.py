@@ -188,13 +188,13 @@ class _Boot:
         self.client = LinkClient(flash, port._address, hello, self.state, self._measure, board.set_calendar)
         session = self.client.session
         self.audio = BoardAudio(self.client.post, self.client.send, session.send_audio)
-        self.client.hear = self.audio.streams.hear
+        self.client.hear = self.audio.hear
         self._slots = slots
         self.updates = Updater(self.client, board, slots, start, reset_reason, port.restart)
         self._calls = CallHandler(self._methods, flash, self.client, self._answered)
         show = lambda line: board.print_line(f"link: {line}")  # noqa: E731
         name = None if board.name == UNNAMED else board.name
-        took = (self.audio.streams.took, self.updates.took)
+        took = (self.audio.took, self.updates.took)
         self._messages = HostMessages(flash, self.client, show, self._calls.take, *took, name)
 
     def start(self, *, with_apps: bool) -> None:

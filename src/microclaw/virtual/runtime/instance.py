@@ -25,7 +25,7 @@ from microclaw.virtual.runtime.app import App
 from microclaw.virtual.runtime.backtrace import Frame, call_place, read_frames, stack_overflow
 from microclaw.virtual.runtime.host_function import define_host_function
 from microclaw.virtual.runtime.memory import BoardCrash, WasmTrap
-from microclaw.virtual.runtime.module import Layout, PreparedModule
+from microclaw.virtual.runtime.module import PreparedModule
 from microclaw.wire.board_replies import NATIVE_FAILED
 from microclaw.wire.wasm_binary import PAGE_BYTES
 from microclaw.wire.wasmachine.natives import NATIVE_MODULE, NATIVES
@@ -76,10 +76,10 @@ class Instance:
         self._app = app
         max_memory = app.board.profile.firmware.max_memory_bytes
         self._raised: BaseException | None = None
-        self._layout: Layout = prepared.layout
+        self._stack_area = prepared.stack_area
         self._canary_area: tuple[int, int] | None = None
         self.peak_stack_bytes = 0
-        if max(prepared.layout.pages or 0, prepared.total_pages - 1) * PAGE_BYTES > max_memory:
+        if max(prepared.pages or 0, prepared.total_pages - 1) * PAGE_BYTES > max_memory:
             raise InstantiateFailed("allocate memory failed")
         reserved = max(max_memory // PAGE_BYTES, prepared.total_pages) * PAGE_BYTES
         self._counts_fuel = app.clock.is_virtual  # on the real clock a program takes the time that it takes
@@ -99,7 +99,7 @@ class Instance:
         self._callbacks: list[object] = []  # what the linker's C side calls must live as long as it
         try:
             self._link(module)
-            instance = self._instantiate(module)
+            instance = self._instantiate(module, has_start=prepared.has_start)
         except BaseException:
             self._free()
             raise
@@ -198,7 +198,7 @@ class Instance:
         self._callbacks.clear()
 
     def _paint_stack(self) -> None:
-        area = self._layout.stack_area
+        area = self._stack_area
         if area is not None and area[1] - area[0] <= PAGE_BYTES:
             self._canary_area = area
             self._app.memory.fill(area[0], _CANARY, area[1] - area[0])
@@ -270,10 +270,10 @@ class Instance:
             used, self._fuel = self._fuel - left, left
             self._app.compute(used / INSTRUCTIONS_PER_MS)
 
-    def _instantiate(self, module: wasmtime.Module) -> wasmtime.Instance:
+    def _instantiate(self, module: wasmtime.Module, *, has_start: bool) -> wasmtime.Instance:
         """Runs the start function too, if there is one; that one must not take long."""
         watchdog = threading.Timer(START_LIMIT_S, self.interrupt)
-        if self._layout.has_start:
+        if has_start:
             watchdog.start()
         try:
             instance: wasmtime.Instance = self._run(lambda: self._linker.instantiate(self._store, module))
