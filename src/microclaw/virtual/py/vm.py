@@ -7,7 +7,6 @@ computes costs board time by wasmtime's fuel, its readings of the clock as docs/
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import hashlib
 import logging
 import os
@@ -21,7 +20,6 @@ from typing import Final
 
 import wasmtime
 from msgspec import Struct
-from wasmtime import _ffi as ffi
 
 from microclaw.durable import make_private_folder, replace_file
 from microclaw.errors import StoreError
@@ -30,8 +28,8 @@ from microclaw.virtual.clock import Interrupted, Task
 from microclaw.virtual.filesystem import FileSystem
 from microclaw.virtual.py.chip import Chip, Json
 from microclaw.virtual.py.wasi import Wasi
-from microclaw.virtual.runtime.host_function import define_host_function
 from microclaw.virtual.runtime.memory import LinearMemory
+from microclaw.virtual.runtime.wasm_run import WasmRun
 from microclaw.virtual.virtual_clock import VirtualClock
 
 MAX_MEMORY_BYTES: Final = 20 * 1024 * 1024
@@ -50,7 +48,6 @@ FLASH_BYTES: Final = 2 * 1024 * 1024
 """What stock images leave for files on a chip with 4 MB."""
 _STARTS_LONGER: Final = 10
 """How many times `hang_s` its start may take: on a busy machine that is the image's and the firmware's own work."""
-_FUEL: Final = 1 << 62
 _FILE: Final = "artifacts/micropython-wasi.wasm"
 _FEATURES: Final = "fuel epochs exceptions 1"
 """Counts up when the configuration of the engine changes."""
@@ -83,7 +80,6 @@ class Vm:
         self._hang_s = hang_s
         self._task = Task("py")
         self._memory = LinearMemory()
-        self._raised: BaseException | None = None
         self._free_reads = FREE_READS
         self._busy_since_s: float | None = None
         self._is_hung = False
@@ -103,25 +99,17 @@ class Vm:
             sleep=self._sleep,
             output=self._print,
         )
-        self._engine = wasmtime.Engine(engine_config())
-        self._module = load_image(self._engine, cache)
-        self._store = wasmtime.Store(self._engine)
-        self._store.set_epoch_deadline(1)
-        self._store.set_fuel(_FUEL)
+        engine = wasmtime.Engine(engine_config())
+        self._module = load_image(engine, cache)
+        self._wasm = WasmRun(engine, memory_size=MAX_MEMORY_BYTES, tables=8, table_elements=10_000)
         self._uncharged = 0
         self._is_paused = False
         self.is_listening = False
         """Whether it has started; that takes no board time."""
-        self._fuel, self._left = _FUEL, ctypes.c_uint64(_FUEL)
-        self._context = self._store._context()
-        self._store.set_limits(memory_size=MAX_MEMORY_BYTES, instances=1, memories=1, tables=8, table_elements=10_000)
         arguments = wasmtime.WasiConfig()
         arguments.argv = ["micropython", "-X", f"heapsize={HEAP_KB}K", "/vm/main.py"]
-        self._store.set_wasi(arguments)
-        self._linker = wasmtime.Linker(self._engine)
-        self._linker.define_wasi()
-        self._linker.allow_shadowing = True
-        self._callbacks: list[object] = []
+        self._wasm.store.set_wasi(arguments)
+        self._wasm.linker.define_wasi()
         self._thread = threading.Thread(target=self._run, name="app-py", daemon=True)
 
     def start(self) -> None:
@@ -138,7 +126,7 @@ class Vm:
     def interrupt(self) -> None:
         """Begin to end it, also out of a busy loop; does not wait."""
         self._clock.interrupt(self._task)
-        self._engine.increment_epoch()
+        self._wasm.interrupt()
 
     def join(self, timeout_s: float) -> bool:
         return self.is_current or self._over.wait(timeout_s)
@@ -168,9 +156,7 @@ class Vm:
             self.chip.close()
             self._wasi.close()
             self._memory.detach()
-            self._store.close()
-            self._linker.close()
-            self._callbacks.clear()
+            self._wasm.close()
             self._board.end_line("py")
             self._over.set()
             self._on_end(ending)
@@ -187,35 +173,23 @@ class Vm:
             kind, place = wanted.type, (wanted.module, wanted.name or "")
             assert isinstance(kind, wasmtime.FuncType)
             if (function := functions.get(place[1])) is not None:
-                call = self._entered(function)
-                self._callbacks.append(define_host_function(self._linker, place, kind, call, self._keep))
-        instance = self._linker.instantiate(self._store, self._module)
-        exports = instance.exports(self._store)
+                self._wasm.define(place, kind, self._entered(function))
+        store = self._wasm.store
+        exports = self._wasm.linker.instantiate(store, self._module).exports(store)
         memory, start = exports["memory"], exports["_start"]
         assert isinstance(memory, wasmtime.Memory)
         assert isinstance(start, wasmtime.Func)
-        self._memory.attach(self._store, memory)
+        self._memory.attach(store, memory)
         self._busy_since_s = time.monotonic()
-        try:
-            start(self._store)
-        except (wasmtime.Trap, wasmtime.WasmtimeError) as exc:
-            raised, self._raised = self._raised, None
-            if raised is not None:
-                raise raised from None
-            if isinstance(exc, wasmtime.Trap) and exc.trap_code is wasmtime.TrapCode.INTERRUPT:
-                raise Interrupted(self._task.name) from None
-            raise
+        self._wasm.run(lambda: start(store))
 
     def _entered(self, function: Callable[..., int]) -> Callable[..., int]:
         def call(*arguments: int) -> int:
             self._task.check()
-            self._note_fuel()
+            self._uncharged += self._wasm.used_fuel()
             return function(*arguments)
 
         return call
-
-    def _keep(self, exc: BaseException) -> None:
-        self._raised = exc
 
     def _host_call(self, name: int, name_size: int, payload: int, size: int, result: int, most: int) -> int:
         asked = self._memory.read(name, name_size).decode("utf-8", "replace")
@@ -232,12 +206,6 @@ class Vm:
         self._board.print(data, "py")
 
     # Time
-
-    def _note_fuel(self) -> None:
-        ffi.wasmtime_context_get_fuel(self._context, self._left)
-        left = self._left.value
-        self._uncharged += self._fuel - left
-        self._fuel = left
 
     def _spend(self) -> None:
         """Let board time pass for what was computed since it was last called."""
