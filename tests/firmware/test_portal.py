@@ -125,19 +125,16 @@ async def test_a_network_from_its_page_is_joined_and_it_closes_and_a_wrong_passw
     assert (told["ap_key"], told["secret"]) == (KEY, "N5XGY6JNMFXC")
 
 
-async def test_known_networks_count_while_it_is_open(portal: Portal) -> None:
+async def test_it_closes_by_itself_opens_again_and_known_networks_count_meanwhile(portal: Portal) -> None:
+    async with opened(portal, ap_open_s=1):
+        await portal.board.until("radio: access point off")
+        await portal.board.until("radio: tries home")
+        await portal.board.until("is open: http://127.0.0.1/")  # later again
     async with opened(portal, ap_open_s=30):
         portal.hears({"home": "old secret"})
         await portal.board.until("radio: tries home")
         await portal.board.until("the access point is closed")
     assert portal.board.read("settings.json")["wifi"] == [HOME]
-
-
-async def test_it_closes_by_itself_and_the_networks_are_tried_on(portal: Portal) -> None:
-    async with opened(portal, ap_open_s=1):
-        await portal.board.until("radio: access point off")
-        await portal.board.until("radio: tries home")
-        await portal.board.until("is open: http://127.0.0.1/")  # later again
 
 
 HOSTILE = [

@@ -233,10 +233,16 @@ async def test_a_connection_that_breaks_and_a_board_that_is_killed_go_on_where_t
 async def test_what_the_board_may_not_take_is_refused_and_an_update_can_be_cancelled(
     updatable: Firmware, as_flashed: Path, tmp_path: Path
 ) -> None:
+    """One is called off while the board is away (`firmware list --withdraw`): it never begins."""
     payload = bundle(files(as_flashed, "1.4.0"))
     host = UpdateHost(payload)
     host.serve = lambda _host, window: window.offset < 32768
+    host.say(offer(payload, version="1.1.0"))
+    host.say(OtaCancel("1.1.0"))
     async with hosting_updates(updatable, tmp_path, host), of_revision(updatable, "b2"), asyncio.timeout(PATIENCE_S):
+        await host.until(lambda: host.states("1.1.0")[-1:] == ["idle"])
+        assert (host.statuses[-1].error, "failed" in host.states("1.1.0")) == ("cancelled", False)
+        assert not (updatable.folder / "ota/payload").exists()
         host.say(offer(payload, version="0.9.0"))
         host.say(offer(payload, version="1.2.0", revisions=["b1", "b3"]))
         host.say(offer(payload, version="1.2.1", kind="image"))
@@ -259,22 +265,6 @@ async def test_what_the_board_may_not_take_is_refused_and_an_update_can_be_cance
     assert (told["1.3.0", "idle"] or "").startswith("superseded")
     assert (told["1.4.0", "idle"] or "") == "cancelled"
     assert sorted(path.name for path in (updatable.folder / "ota").iterdir()) == ["state"]
-
-
-async def test_an_offer_that_is_called_off_while_the_board_is_away_never_begins(
-    updatable: Firmware, as_flashed: Path, tmp_path: Path
-) -> None:
-    """Both wait for it: `firmware list --withdraw`."""
-    payload = bundle(files(as_flashed, "1.4.0"))
-    host = UpdateHost(payload)
-    host.serve = lambda _host, _window: False
-    host.say(offer(payload))
-    host.say(OtaCancel("1.4.0"))
-    async with hosting_updates(updatable, tmp_path, host), updatable.running(), asyncio.timeout(PATIENCE_S):
-        await host.until(lambda: host.states("1.4.0")[-1:] == ["idle"])
-    assert "failed" not in host.states("1.4.0")
-    assert host.statuses[-1].error == "cancelled"
-    assert not (updatable.folder / "ota/payload").exists()
 
 
 @asynccontextmanager

@@ -6,9 +6,9 @@ import json
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ import pytest
 from msgspec.structs import replace
 
 from microclaw.boards import load_board
+from microclaw.virtual.__main__ import BoardProcess, parse_options
 from microclaw.virtual.board import Board
 from microclaw.virtual.clock import Clock
 from microclaw.virtual.machine import Machine
@@ -210,11 +211,13 @@ class Control:
         self.socket.close()
 
 
-@dataclass
 class BoardUnderTest:
-    process: subprocess.Popen[str]
-    ready: dict[str, Any]
-    _open: list[Link | Control] = field(default_factory=list)
+    """A whole board behind its ports, in this process."""
+
+    def __init__(self, ready: Mapping[str, Any], end: Callable[[], None]) -> None:
+        self.ready = ready
+        self._end = end
+        self._open: list[Link | Control] = []
 
     def link(self) -> Link:
         link = Link(self.ready["wasmachine"])
@@ -232,6 +235,22 @@ class BoardUnderTest:
     def stop(self) -> None:
         for connection in self._open:
             connection.close()
+        end, self._end = self._end, lambda: None
+        end()
+
+
+class BoardProcessUnderTest(BoardUnderTest):
+    """A board as others start it."""
+
+    def __init__(self, *options: str) -> None:
+        command = [sys.executable, "-m", "microclaw.virtual", "--wasmachine", "0", "--die-with-parent", *options]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, f"the board did not start: exit code {self.process.wait(TIMEOUT_S)}"
+        super().__init__(json.loads(line), self._end_process)
+
+    def _end_process(self) -> None:
         if self.process.poll() is None:
             self.process.terminate()
         try:
@@ -252,22 +271,42 @@ def run_board(*words: str, said: str = "") -> subprocess.CompletedProcess[str]:
 
 
 StartBoard = Callable[..., BoardUnderTest]
+StartProcess = Callable[..., BoardProcessUnderTest]
+U = TypeVar("U", bound=BoardUnderTest)
+
+
+@contextmanager
+def _boards(start: Callable[..., U]) -> Iterator[Callable[..., U]]:
+    boards: list[U] = []
+
+    def started(*options: str) -> U:
+        boards.append(start(*options))
+        return boards[-1]
+
+    yield started
+    for board in boards:
+        board.stop()
+
+
+def _start_here(*options: str) -> BoardUnderTest:
+    process = BoardProcess(parse_options(["--wasmachine", "0", *options]))
+
+    def end() -> None:
+        process.close()
+        process.remove_files()
+
+    return BoardUnderTest(process.ready(), end)
 
 
 @pytest.fixture
 def start_board() -> Iterator[StartBoard]:
-    """Start boards with the given options on free ports; all are stopped at the end."""
-    boards: list[BoardUnderTest] = []
+    """Start boards in this process, with the given options on free ports; all are stopped at the end."""
+    with _boards(_start_here) as start:
+        yield start
 
-    def start(*options: str) -> BoardUnderTest:
-        command = [sys.executable, "-m", "microclaw.virtual", "--wasmachine", "0", "--die-with-parent", *options]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line, f"the board did not start: exit code {process.wait(TIMEOUT_S)}"
-        boards.append(BoardUnderTest(process, json.loads(line)))
-        return boards[-1]
 
-    yield start
-    for board in boards:
-        board.stop()
+@pytest.fixture
+def start_process() -> Iterator[StartProcess]:
+    """As `start_board`, each board in a process of its own: it is killed, gets a signal, or is measured."""
+    with _boards(BoardProcessUnderTest) as start:
+        yield start

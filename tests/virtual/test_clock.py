@@ -159,7 +159,7 @@ def test_real_clock_sleep_is_interruptible_and_keeps_wake_ups() -> None:
     clock.close()
 
 
-def test_real_clock_calls_each_alarm_once_and_never_early_whoever_is_idle() -> None:
+def test_real_clock_calls_each_alarm_once_and_never_early() -> None:
     clock = RealClock()
     called: list[float] = []
     done = threading.Event()

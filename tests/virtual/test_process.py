@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from tests.virtual.conftest import TIMEOUT_S, BoardUnderTest, Case, Link, StartBoard, run_board
+from tests.virtual.conftest import TIMEOUT_S, BoardProcessUnderTest, Case, Link, StartProcess, run_board
 from wasmtime import wat2wasm
 
 from microclaw.wire import board_control as control
@@ -40,9 +40,9 @@ def status(link: Link, request: Request, frame_type: FrameType = FrameType.REQUE
 
 @pytest.mark.parametrize(("generation", "step"), [("old", 0), ("new", 1)], ids=["whole", "byte by byte"])
 def test_captured_exchanges_are_repeated(
-    cases: tuple[Case, ...], start_board: StartBoard, generation: str, step: int
+    cases: tuple[Case, ...], start_process: StartProcess, generation: str, step: int
 ) -> None:
-    board = start_board("--firmware", f"attributes={generation}", "--serial", "none")
+    board = start_process("--firmware", f"attributes={generation}", "--serial", "none")
     link = board.link()
     link.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     for case in cases:
@@ -73,9 +73,9 @@ SPINNING = '(module (func (export "on_init") (loop br 0)))'
 
 
 def test_uninstall_of_a_spinning_app_hangs_the_board_until_its_power_is_cut(
-    cases: tuple[Case, ...], start_board: StartBoard
+    cases: tuple[Case, ...], start_process: StartProcess
 ) -> None:
-    board = start_board("--serial", "none")
+    board = start_process("--serial", "none")
     link = board.link()
     assert status(link, install_request(1, "spin", bytes(wat2wasm(SPINNING))), FrameType.INSTALL) == 65
     link.send(encode_frame(FrameType.REQUEST, uninstall_request(2, "spin").encode()) + QUERY)
@@ -95,7 +95,7 @@ def test_uninstall_of_a_spinning_app_hangs_the_board_until_its_power_is_cut(
     second.close()
 
 
-def is_cut(board: BoardUnderTest, data: bytes) -> bool:
+def is_cut(board: BoardProcessUnderTest, data: bytes) -> bool:
     """True if the board cuts the connection instead of answering."""
     try:
         with Link(board.ready["wasmachine"]) as link:
@@ -106,8 +106,8 @@ def is_cut(board: BoardUnderTest, data: bytes) -> bool:
     return False
 
 
-def test_port_has_one_client_at_a_time_and_survives_garbage_faults_and_power_cuts(start_board: StartBoard) -> None:
-    board = start_board()
+def test_port_has_one_client_at_a_time_and_survives_garbage_faults_and_power_cuts(start_process: StartProcess) -> None:
+    board = start_process()
     rng = random.Random(5)
     for port in (board.ready["wasmachine"], board.ready["serial"]):
         for _ in range(3):  # there is a second of rest between two clients of the first
@@ -148,8 +148,8 @@ def rss_kb(pid: int) -> int:
     return int(text.split("VmRSS:")[1].split()[0])
 
 
-def test_signal_ends_it_while_apps_spin(start_board: StartBoard) -> None:
-    board = start_board("--serial", "none")
+def test_signal_ends_it_while_apps_spin(start_process: StartProcess) -> None:
+    board = start_process("--serial", "none")
     link = board.link()
     for name in ("a", "b", "c"):
         assert status(link, install_request(1, name, bytes(wat2wasm(SPINNING))), FrameType.INSTALL) == 65
@@ -180,31 +180,31 @@ def test_board_ends_with_the_process_that_started_it() -> None:
 
 @pytest.mark.parametrize("taken", ["control", "flash"])
 def test_socket_and_flash_belong_to_one_board_and_are_taken_over_from_a_dead_one(
-    start_board: StartBoard, tmp_path: Path, taken: str
+    start_process: StartProcess, tmp_path: Path, taken: str
 ) -> None:
     options = ("--serial", "none", f"--{taken}", str(tmp_path / "taken"))
-    first = start_board(*options)
+    first = start_process(*options)
     run = run_board("--wasmachine", "0", *options)
     assert (run.returncode, run.stdout) == (1, "")
     assert [line.split(":")[0] for line in run.stderr.splitlines()] == ["error", "next"]
     assert first.control().ask(control.Info()).pid == first.process.pid
     first.process.kill()
     first.process.wait(TIMEOUT_S)
-    second = start_board(*options)
+    second = start_process(*options)
     assert second.control().ask(control.Info()).pid == second.process.pid
 
 
 def test_folder_of_a_killed_board_goes_when_the_next_one_starts(
-    start_board: StartBoard, monkeypatch: pytest.MonkeyPatch
+    start_process: StartProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with tempfile.TemporaryDirectory(prefix="mc-") as short:  # pytest's own may be too deep for a socket in it
         monkeypatch.setenv("TMPDIR", short)
         foreign = Path(short) / "microclaw-virtual-without-lock"
         foreign.mkdir()
-        living, killed = start_board("--serial", "none"), start_board("--serial", "none")
+        living, killed = start_process("--serial", "none"), start_process("--serial", "none")
         killed.process.kill()
         killed.process.wait(TIMEOUT_S)
-        third = start_board("--serial", "none")
+        third = start_process("--serial", "none")
         folders = {Path(board.ready["control"]).parent for board in (living, third)}
         assert set(Path(short).iterdir()) == {foreign, *folders}
         third.stop()

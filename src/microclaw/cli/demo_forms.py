@@ -32,11 +32,11 @@ from microclaw.cli.firmware_commands import release_manifest, send_release
 from microclaw.cli.many_devices import known_devices
 from microclaw.devices.calls import AppInstall
 from microclaw.durable import replace_file
-from microclaw.link_client.speech import RATE_HZ
 from microclaw.ota import operations as firmware
 from microclaw.ota.bundle import ABOUT, own_files, pack
 from microclaw.ota.keys import SigningKey
 from microclaw.text import count_text
+from microclaw.voice.engines.engine import RATE_HZ
 from microclaw.wire import board_control as control
 
 SPOKEN: Final = "blink pin two every half second"

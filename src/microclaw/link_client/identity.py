@@ -19,7 +19,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec import structs
 
-from microclaw.addresses import is_loopback
 from microclaw.authority_pem import pem_fingerprint, unproved_tls
 from microclaw.durable import replace_file
 from microclaw.errors import ConfigError, DeviceUnreachable, ProtocolError
@@ -39,7 +38,7 @@ Credential: TypeAlias = Literal["certificate", "token"]
 
 @dataclass(frozen=True, slots=True)
 class LinkAddress:
-    """The host's address, and how to know it. `ca_sha256` is None for plain ws:// on loopback, which is for tests."""
+    """The host's address, and how to know it."""
 
     url: str
     ca_sha256: str | None
@@ -48,16 +47,14 @@ class LinkAddress:
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
-        if parts.scheme not in ("wss", "ws") or not parts.hostname or parts.username is not None:
+        if parts.scheme != "wss" or not parts.hostname or parts.username is not None:
             raise ConfigError(f"{self.url!r} is no link address", next_step="write it as wss://HOST:8443/link")
-        if parts.scheme == "ws" and not (is_loopback(parts.hostname) and self.ca_sha256 is None):
-            raise ConfigError("plain ws:// is for tests on loopback only", next_step="write wss://HOST:8443/link")
-        if parts.scheme == "wss" and self.ca_sha256 is None:
+        if self.ca_sha256 is None:
             raise ConfigError(
                 "a wss:// link needs the fingerprint of the host's authority",
                 next_step="add --link-ca-sha256 as `microclaw device provision` prints it",
             )
-        if self.ca_sha256 is not None and not re.fullmatch("[0-9a-f]{64}", self.ca_sha256):
+        if not re.fullmatch("[0-9a-f]{64}", self.ca_sha256):
             raise ConfigError("--link-ca-sha256 must be 64 hexadecimal digits", next_step="copy it again")
 
     @property
@@ -66,12 +63,7 @@ class LinkAddress:
 
     @property
     def port(self) -> int:
-        parts = urlsplit(self.url)
-        return parts.port or (443 if parts.scheme == "wss" else 80)
-
-    @property
-    def is_tls(self) -> bool:
-        return self.ca_sha256 is not None
+        return urlsplit(self.url).port or 443
 
 
 def named_device(credential: Path) -> str | None:
@@ -111,10 +103,8 @@ class LinkIdentity:
             return found[1] if found else None
         return named_device(self._credential) if self._credential.exists() else None
 
-    def tls(self) -> ssl.SSLContext | None:
-        """For the next connection; fetches the authority when it is not in flash. None for plain loopback."""
-        if not self._address.is_tls:
-            return None
+    def tls(self) -> ssl.SSLContext:
+        """For the next connection; fetches the authority when it is not in flash."""
         path = self._folder / CA_FILE
         if not path.exists() or pem_fingerprint(path.read_bytes()) != self._address.ca_sha256:
             replace_file(path, fetch_authority(self._address), only_writer=True)

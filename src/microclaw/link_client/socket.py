@@ -83,7 +83,7 @@ class Waker:
 class LinkSocket:
     """An open connection. `closed` is True when it is over; `close_code` says with what, None when it broke."""
 
-    def __init__(self, connection: socket.socket, protocol: ClientProtocol) -> None:
+    def __init__(self, connection: ssl.SSLSocket, protocol: ClientProtocol) -> None:
         self._connection = connection
         self._protocol = protocol
         self._unsent = bytearray()
@@ -130,8 +130,7 @@ class LinkSocket:
             return []
         if self._closing_until_s is not None:
             timeout_s = min(timeout_s, self._closing_until_s - time.monotonic())
-        pending = bool(self._protocol.events)
-        pending |= isinstance(self._connection, ssl.SSLSocket) and self._connection.pending() > 0
+        pending = bool(self._protocol.events) or self._connection.pending() > 0
         write = selectors.EVENT_WRITE if self._unsent else 0
         waker.wait(0 if pending else timeout_s, self._connection, selectors.EVENT_READ | write)
         messages = self._read()
@@ -203,7 +202,7 @@ class LinkSocket:
             hang_up(self._connection)
 
 
-def open_link(address: LinkAddress, tls: ssl.SSLContext | None, token: str | None) -> LinkSocket:
+def open_link(address: LinkAddress, tls: ssl.SSLContext, token: str | None) -> LinkSocket:
     """Connect, verify, upgrade; DeviceUnreachable says what went wrong. Blocks at most about 10 s."""
     deadline_s = time.monotonic() + CONNECT_TIMEOUT_S
     try:
@@ -213,8 +212,7 @@ def open_link(address: LinkAddress, tls: ssl.SSLContext | None, token: str | Non
     try:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        if tls is not None:
-            connection = tls.wrap_socket(connection, server_hostname=address.host)
+        connection = tls.wrap_socket(connection, server_hostname=address.host)
         protocol = _upgrade(connection, address, token, deadline_s)
         connection.setblocking(False)
         return LinkSocket(connection, protocol)

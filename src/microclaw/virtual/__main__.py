@@ -46,7 +46,7 @@ SWITCH_S = 0.0005
 
 def main(argv: list[str] | None = None) -> int:
     """Run a board until SIGTERM or SIGINT; 1 when it cannot start."""
-    options = _parse(argv)
+    options = parse_options(argv)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(message)s")
     sys.setswitchinterval(SWITCH_S)
     _hold_signals()
@@ -78,13 +78,12 @@ class BoardProcess:
         if options.network and options.clock == "virtual":
             raise ConfigError("--network needs --clock real: a network takes its own time", next_step="leave one out")
         profile = parse_firmware(options.firmware).applied(load_board(options.board))
-        wasmachine = listen_tcp(options.host, options.wasmachine, "--wasmachine")
+        wasmachine = listen_tcp(options.wasmachine, "--wasmachine")
         serial = None
         if options.serial not in ("pty", "none"):
-            serial = listen_tcp(options.host, int(options.serial), "--serial")
+            serial = listen_tcp(int(options.serial), "--serial")
         self.control_path = self._control_path(options.control)
-        if options.flash is not None:
-            hold_flash(options.flash)
+        self._flash_lock = None if options.flash is None else hold_flash(options.flash)
         control = listen_unix(self.control_path)
         flash = options.flash or self._temporary_dir()
 
@@ -129,6 +128,8 @@ class BoardProcess:
     def close(self) -> None:
         self.control.close()
         self.machine.close()
+        if self._flash_lock is not None:
+            os.close(self._flash_lock)
 
     def remove_files(self) -> None:
         self.control_path.unlink(missing_ok=True)
@@ -180,7 +181,7 @@ def _end(process: BoardProcess) -> None:
         os._exit(0)
 
 
-def _parse(argv: list[str] | None) -> argparse.Namespace:
+def parse_options(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="microclaw.virtual", description="A virtual ESP32-S3 with ESP-WASMachine.", allow_abbrev=False
     )
@@ -199,7 +200,6 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         metavar="KEY=VALUE",
         help="differs from the profile's: nodes=+uart,-i2c",
     )
-    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--flash", type=Path, metavar="DIR", help="keep /storage and kept apps there between runs")
     parser.add_argument(
         "--cache",

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Final
 
-GRACE_S: Final = 0.001
 _COMPACT_AT: Final = 1024
 
 
@@ -174,10 +173,7 @@ class Clock(ABC):
 
 
 class RealClock(Clock):
-    """Monotonic time. An idle task makes the calls that are due itself: waking one thread is sooner than waking two.
-
-    A daemon thread that starts with the first alarm makes those that no idle task made within GRACE_S.
-    """
+    """Monotonic time. A daemon thread that starts with the first alarm makes the calls that are due."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -185,7 +181,6 @@ class RealClock(Clock):
         self._zero_s = time.monotonic()
         self._thread: threading.Thread | None = None
         self._closed = False
-        self._idle_tasks = 0
 
     def now_ms(self) -> float:
         return (time.monotonic() - self._zero_s) * 1000.0
@@ -212,12 +207,8 @@ class RealClock(Clock):
             self._changed.notify()
 
     def idle(self, task: Task) -> None:
-        with self._changed:
-            self._idle_tasks += 1
-        while not task.interrupted and not task.wake.acquire(timeout=self._until_due_s()):
-            self._call_due()
-        with self._changed:
-            self._idle_tasks -= 1
+        if not task.interrupted:
+            task.wake.acquire()
         while task.wake.acquire(blocking=False):
             pass
 
@@ -238,24 +229,17 @@ class RealClock(Clock):
         task.interrupted = True
         task.wake.release()
 
-    def _until_due_s(self, grace_s: float = 0.0) -> float | None:
-        """The seconds until the next alarm, and the grace, are over, 0 when they are; None without an alarm."""
-        with self._changed:
-            alarm = self._alarms.next()
-            return None if alarm is None else max(0.0, (alarm.t_ms - self.now_ms()) / 1000.0 + grace_s)
-
-    def _call_due(self) -> None:
-        """Make one call, if one is due."""
-        with self._changed:
-            alarm = self._alarms.take_due(self.now_ms())
-        if alarm is not None and not alarm.cancelled:
-            alarm.fn()
-
     def _run(self) -> None:
-        while True:
-            with self._changed:
-                while not self._closed and (wait_s := self._until_due_s(GRACE_S if self._idle_tasks else 0.0)) != 0:
-                    self._changed.wait(wait_s)
-                if self._closed:
-                    return
-            self._call_due()
+        while (alarm := self._next_due()) is not None:
+            if not alarm.cancelled:
+                alarm.fn()
+
+    def _next_due(self) -> Alarm | None:
+        """Wait for the next alarm; None once the process ends."""
+        with self._changed:
+            while not self._closed:
+                if (alarm := self._alarms.take_due(self.now_ms())) is not None:
+                    return alarm
+                first = self._alarms.next()
+                self._changed.wait(None if first is None else (first.t_ms - self.now_ms()) / 1000.0)
+        return None

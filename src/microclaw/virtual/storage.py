@@ -37,7 +37,7 @@ class TemporaryFolder:
 
 
 def hold_flash(folder: Path) -> int:
-    """Make the folder and lock it for as long as this process lives; ConfigError when another board has it."""
+    """Make the folder and lock it until the descriptor is closed; ConfigError when another board has it."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(folder / LOCK_NAME, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

@@ -46,7 +46,10 @@ class Said:
 
 def original():
     import board_time
+    import machine
+    from chip_timer import Timer
 
+    machine.Timer = Timer
     sys.modules["time"] = sys.modules["utime"] = board_time
     sys.modules["uasyncio"] = asyncio
     space = {"__name__": "__main__", "print": Said().print}

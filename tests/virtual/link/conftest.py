@@ -162,6 +162,10 @@ class ScriptedHost:
     def results_of(self, message_id: Id) -> list[Result]:
         return [e.body for e in self.heard if e.re == message_id and isinstance(e.body, Result)]
 
+    def wait_hellos(self, count: int) -> None:
+        """Until the board has come so many times, and is ready."""
+        self.wait(lambda: len(self.hellos) >= count and self.is_connected)
+
     @property
     def is_connected(self) -> bool:
         return self._session is not None and self._session.phase is Phase.READY
@@ -376,7 +380,7 @@ def host() -> Iterator[ScriptedHost]:
 
 def start_linked(start_board: StartBoard, host: ScriptedHost, flash: Path) -> BoardUnderTest:
     started = start_board("--serial", "none", "--flash", str(flash), *host.options)
-    host.wait(lambda: host.is_connected)
+    host.wait_hellos(1)
     return started
 
 

@@ -129,7 +129,6 @@ def test_another_fingerprint_is_told_and_nothing_is_said(
         ("http://host/link", FINGERPRINT),
         ("wss://host/link", None),
         ("wss://host/link", "ab"),
-        ("ws://host/link", None),
         ("ws://127.0.0.1/link", FINGERPRINT),
         ("wss://name:word@host/link", FINGERPRINT),
         ("wss:///link", FINGERPRINT),

@@ -18,7 +18,7 @@ from tests.virtual.link.conftest import ScriptedHost
 from microclaw.link_client.flash import Flash
 from microclaw.wire.link.messages import Call, Event, Notify
 
-KILLS = int(os.environ.get("MICROCLAW_KILLS", "50"))
+KILLS = int(os.environ.get("MICROCLAW_KILLS", "12"))
 PROGRAM = Path(__file__).with_name("counting_board.py")
 
 

@@ -58,12 +58,14 @@ def apps(host: ScriptedHost) -> dict[str, dict[str, Any]]:
     return {row["name"]: row for row in value["apps"]}  # type: ignore[index, call-overload, misc]
 
 
-def test_an_upload_in_pieces_goes_on_after_a_power_cut_and_runs(board: BoardUnderTest, host: ScriptedHost) -> None:
+def test_an_upload_in_pieces_goes_on_after_a_power_cut_and_runs_until_it_is_replaced_or_removed(
+    board: BoardUnderTest, host: ScriptedHost, tmp_path: Path
+) -> None:
     wasm = program("one")
     assert begin(host, "hello", wasm).value == {"offset": 0}
     assert host.call("apps.write", {"offset": 0, "data": wasm[:60]}).value == {"offset": 60}
     board.control().ask(control.Power("reset"))
-    host.wait(lambda: len(host.hellos) == 2)
+    host.wait_hellos(2)
     assert begin(host, "hello", wasm).value == {"offset": 60}
     assert code_of(host.call("apps.write", {"offset": 80, "data": wasm[80:]})) == "wrong_offset"
     assert code_of(host.call("apps.write", {"offset": 60, "data": wasm[60:] + b"x"})) == "bad_params"
@@ -73,6 +75,15 @@ def test_an_upload_in_pieces_goes_on_after_a_power_cut_and_runs(board: BoardUnde
     assert result.value == {"name": "hello", "sha256": hashlib.sha256(wasm).hexdigest(), "replaced": False}
     row = apps(host)["hello"]
     assert (row["state"], row["size"], row["heap"], row["autostart"]) == ("running", len(wasm), 8192, True)
+    value = install(host, "hello", program("two")).value
+    assert isinstance(value, dict)
+    assert value["replaced"]
+    bench, deadline_s = board.control(), time.monotonic() + TIMEOUT_S
+    while [line.text for line in bench.ask(control.Log()).lines if line.app is not None] != ["one", "two"]:
+        assert time.monotonic() < deadline_s
+    assert host.call("apps.remove", {"name": "hello"}, idempotent=False).ok
+    assert list((tmp_path / "link" / "modules").iterdir()) == []
+    assert code_of(host.call("apps.undo", {"name": "hello"}, idempotent=False)) == "app_not_found"
 
 
 def test_what_cannot_run_is_refused_and_the_old_program_runs_on(board: BoardUnderTest, host: ScriptedHost) -> None:
@@ -110,25 +121,10 @@ def test_what_starts_by_itself_comes_back_after_a_power_cut_and_what_was_removed
     install(host, "removed", program("removed"))
     board.link().request(uninstall_request(1, "removed"))
     board.control().ask(control.Power("reset"))
-    host.wait(lambda: len(host.hellos) == 2)
+    host.wait_hellos(2)
     assert {name: row["state"] for name, row in apps(host).items()} == {"stays": "running", "stopped": "stopped"}
     assert host.call("apps.start", {"name": "stopped"}, idempotent=False).ok
     assert apps(host)["stopped"]["state"] == "running"
-
-
-def test_a_program_is_replaced_and_removed_with_its_module(
-    board: BoardUnderTest, host: ScriptedHost, tmp_path: Path
-) -> None:
-    install(host, "hello", program("one"))
-    value = install(host, "hello", program("two")).value
-    assert isinstance(value, dict)
-    assert value["replaced"]
-    bench, deadline_s = board.control(), time.monotonic() + TIMEOUT_S
-    while [line.text for line in bench.ask(control.Log()).lines if line.app is not None] != ["one", "two"]:
-        assert time.monotonic() < deadline_s
-    assert host.call("apps.remove", {"name": "hello"}, idempotent=False).ok
-    assert list((tmp_path / "link" / "modules").iterdir()) == []
-    assert code_of(host.call("apps.undo", {"name": "hello"}, idempotent=False)) == "app_not_found"
 
 
 def test_a_program_that_crashes_the_board_is_not_started_for_ever(board: BoardUnderTest, host: ScriptedHost) -> None:
@@ -139,6 +135,6 @@ def test_a_program_that_crashes_the_board_is_not_started_for_ever(board: BoardUn
     bench = board.control()
     while bench.ask(control.Info()).boot < LOOP_BOOTS:
         pass
-    host.wait(lambda: len(host.hellos) == 2 and host.is_connected)
+    host.wait_hellos(2)
     assert apps(host)["bad"]["state"] == "stopped"
     assert host.call("apps.remove", {"name": "bad"}, idempotent=False).ok

@@ -47,4 +47,4 @@ def test_spi_refuses_what_the_driver_refuses(make_bench: MakeBench) -> None:
         printf("%d %d ", exchange(f, (void *)0xffffff00, big, &n), write(f, big, 1));
         printf("%d %d\\n", close(f), close(open("/dev/spi/2", RW, 0))); }"""
     )
-    assert spi.lines() == ["-1 -1 -1 -1 0 -1 -1 0 -1 -1 0 -1"]
+    assert spi.lines() == ["-1 -1 -1 -1 0 -1 -1 0 -1 -1 0 0"]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from tests.virtual.conftest import Bench
 
-from microclaw.virtual.py.drivers import Json
+from microclaw.virtual.py.chip import Json
 
 BLINK = """
 async def main(E):

@@ -63,7 +63,7 @@ def test_stack_lies_behind_the_data_or_below_it(
 ) -> None:
     end = "" if data_end is None else f'(global (export "__data_end") i32 (i32.const {data_end}))'
     module = f'(module (memory (export "memory") 1) (global (mut i32) (i32.const {stack_top})) {end} {data})'
-    assert prepare(wat(module), 8192).layout.stack_area == area
+    assert prepare(wat(module), 8192).stack_area == area
 
 
 def test_no_mutation_of_a_module_upsets_the_reader() -> None:

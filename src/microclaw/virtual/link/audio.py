@@ -1,7 +1,8 @@
-"""The board's microphone and speaker: WAV files in the place of air. Its frames go over the link as a device's do.
+"""The board's microphone and speaker: WAV files in the place of air, and its streams of speech over the link.
 
-The microphone sends a frame each 20 ms of the host computer's clock. The speaker plays what comes, from a buffer, and
-notes each gap that a listener would hear.
+docs/protocols/link.md has the rules; the device's streams have odd numbers, the host's even ones. The microphone sends
+a frame each 20 ms of the host computer's clock. The speaker plays what comes, from a buffer, and notes each gap that a
+listener would hear.
 """
 
 from __future__ import annotations
@@ -11,15 +12,29 @@ import time
 import wave
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from microclaw.errors import CallRejected
-from microclaw.link_client.speech import FRAME_BYTES, FRAME_MS, RATE_HZ, SpeechStreams
 from microclaw.wire.board_replies import SpeakerState
-from microclaw.wire.link.messages import AnyMessage, AudioFormat
+from microclaw.wire.link.messages import (
+    AnyMessage,
+    AsrFinal,
+    AsrPartial,
+    AudioFormat,
+    CancelStream,
+    StartAsr,
+    StopAsr,
+    TtsChunk,
+    TtsEnd,
+    TtsStart,
+)
 from microclaw.wire.link.values import Trigger
 
+RATE_HZ: Final = 16_000
+FRAME_MS: Final = 20
+FRAME_BYTES: Final = RATE_HZ * FRAME_MS // 1000 * 2
 BUFFER_MS: Final = 400
 PREFILL_MS: Final = 40
 """So much is in the buffer before it begins to play."""
@@ -45,7 +60,7 @@ def read_wav(path: Path) -> bytes:
 
 
 class BoardAudio:
-    """One boot's SpeechEnd. The link's thread calls it through `streams`, the bench the rest.
+    """One boot's. `took` and `hear` are called in the link's thread, the rest by the bench. None waits.
 
     When each frame is played follows from when it came: no thread plays.
     """
@@ -56,8 +71,12 @@ class BoardAudio:
         send: Callable[[AnyMessage], None],
         send_audio: Callable[[bytes], object],
     ) -> None:
-        self.streams = SpeechStreams(self, post, send, send_audio)
-        self._lock = self.streams.lock
+        """`post` runs what it gets in the link's thread, where `send` and `send_audio` are called."""
+        self._post, self._send, self._send_audio = post, send, send_audio
+        self._lock = threading.RLock()
+        self._listening: int | None = None  # the stream that is open to the host
+        self._speaking: int | None = None  # the stream that the host says
+        self._last = -1
         self._next_s = 0.0  # when the buffer will be empty
         self._is_playing = False
         self._heard: deque[str] = deque(maxlen=MAX_TEXTS)
@@ -71,18 +90,21 @@ class BoardAudio:
     # The bench
 
     def speak_into(self, path: Path, trigger: Trigger) -> None:
-        """Someone says what is in the file; returns when the microphone has begun."""
+        """Someone says what is in the file; returns when the microphone has begun. What the host says ends with it."""
         pcm = read_wav(path)
         with self._lock:
             self._opened_s, self._said_s, self._answer_ms = time.monotonic(), None, 0
-        stream = self.streams.open(trigger)
+            self._last += 2
+            stream = self._listening = self._last
+        start = StartAsr(stream, "pcm16", RATE_HZ, trigger, time.time_ns() // 1_000_000)
+        self._post(lambda: self._send(start))
         threading.Thread(target=self._record, args=(stream, pcm), name="microphone", daemon=True).start()
 
     def state(self) -> SpeakerState:
         with self._lock:
             return SpeakerState(
-                listening=self.streams.listening is not None,
-                speaking=self.streams.speaking is not None or (self._is_playing and self._next_s > time.monotonic()),
+                listening=self._listening is not None,
+                speaking=self._speaking is not None or (self._is_playing and self._next_s > time.monotonic()),
                 heard=tuple(self._heard),
                 said=tuple(self._said),
                 glitches=self._glitches,
@@ -92,59 +114,71 @@ class BoardAudio:
             )
 
     def interrupt(self) -> None:
-        """The button while it speaks: be silent."""
-        self.streams.interrupt()
+        """The button while it speaks: be silent. What is not played is forgotten, and the host says no more of it."""
+        with self._lock:
+            stream, self._speaking = self._speaking, None
+            self._purge()
+        if stream is not None:
+            self._post(lambda: self._send(CancelStream(stream)))
 
     def end_boot(self) -> None:
         """The power is gone."""
         self._over.set()
 
-    # SpeechEnd
+    # The host
 
-    def partial(self, text: str) -> None:
-        """It shows whole transcripts alone."""
+    def took(self, body: AnyMessage) -> bool:
+        """True if the message was one of speech."""
+        with self._lock:
+            match body:
+                case AsrFinal(text=text):
+                    if text:
+                        self._heard.append(text)
+                case TtsStart(stream=stream):
+                    self._speaking = stream
+                case TtsChunk(text=text):
+                    if text:
+                        self._said.append(text)
+                case TtsEnd(stream=stream):
+                    if stream == self._speaking:
+                        self._speaking, self._is_playing = None, False
+                case CancelStream(stream=stream):
+                    if stream == self._listening:
+                        self._listening = None  # the microphone's thread sees it
+                    if stream == self._speaking:
+                        self._speaking = None
+                        self._purge()
+                case AsrPartial():
+                    pass  # it shows whole transcripts alone
+                case _:
+                    return False
+        return True
 
-    def final(self, stream: int, text: str) -> None:  # noqa: ARG002 - it shows them all
-        if text:
-            self._heard.append(text)
+    def hear(self, stream: int, pcm: bytes) -> None:
+        """A frame of what the host says."""
+        with self._lock:
+            if stream != self._speaking:
+                self._late += 1
+                return
+            now_s = time.monotonic()
+            if not self._is_playing or now_s > self._next_s:
+                self._glitches += self._is_playing
+                self._next_s, self._is_playing = now_s + PREFILL_MS / 1000, True
+            if self._next_s - now_s > BUFFER_MS / 1000:
+                self._glitches += 1  # no room for it
+                return
+            if not self._answer_ms and self._said_s is not None:
+                self._answer_ms = max(1, round((self._next_s - self._said_s) * 1000))
+            self._next_s += len(pcm) / 2 / RATE_HZ
 
-    def stop_listening(self) -> None:
-        """The microphone's thread sees it."""
-
-    def begin(self) -> None:
-        """The first frame begins it."""
-
-    def say(self, text: str) -> None:
-        self._said.append(text)
-
-    def play(self, pcm: bytes) -> None:
-        now_s = time.monotonic()
-        if not self._is_playing or now_s > self._next_s:
-            self._glitches += self._is_playing
-            self._next_s, self._is_playing = now_s + PREFILL_MS / 1000, True
-        if self._next_s - now_s > BUFFER_MS / 1000:
-            self._glitches += 1  # no room for it
-            return
-        if not self._answer_ms and self._said_s is not None:
-            self._answer_ms = max(1, round((self._next_s - self._said_s) * 1000))
-        self._next_s += len(pcm) / 2 / RATE_HZ
-
-    def end(self) -> None:
-        self._is_playing = False
-
-    def purge(self) -> None:
+    def _purge(self) -> None:
+        """Forget what is not played yet."""
         left_s = self._next_s - time.monotonic()
         if left_s > 0:  # the frame that is being played is played
             self._next_s -= left_s - left_s % (FRAME_MS / 1000)
         self._is_playing = False
-        if self.streams.listening is not None:
+        if self._listening is not None:
             self._cut_ms = max(0, round((self._next_s - self._opened_s) * 1000))
-
-    def lost(self, *, is_stale: bool) -> None:
-        if is_stale:
-            self._late += 1
-        else:
-            self._glitches += 1
 
     # The microphone's thread
 
@@ -155,7 +189,15 @@ class BoardAudio:
         for number in range(frames):
             if self._over.wait(max(0.0, begun_s + number * FRAME_MS / 1000 - time.monotonic())):
                 return
-            frame = pcm[number * FRAME_BYTES : (number + 1) * FRAME_BYTES].ljust(FRAME_BYTES, b"\0")
-            if not self.streams.feed(stream, frame):
+            if self._listening != stream:
                 return
-        self.streams.stop(stream, "silence")
+            frame = pcm[number * FRAME_BYTES : (number + 1) * FRAME_BYTES].ljust(FRAME_BYTES, b"\0")
+            self._post(partial(self._send_frame, stream, frame))
+        with self._lock:
+            if self._listening == stream:
+                self._listening = None
+        self._post(lambda: self._send(StopAsr(stream, "silence")))
+
+    def _send_frame(self, stream: int, frame: bytes) -> None:
+        if self._listening == stream:
+            self._send_audio(frame)

@@ -17,7 +17,6 @@ from microclaw.wire.link.messages import Call, Result
 from microclaw.wire.link.values import Value, ValueMap
 
 FIRMWARE: Final = "microclaw-virtual"
-MAX_I2C_BYTES: Final = 256
 MAX_EDGES: Final = 256
 
 Method = Callable[[ValueMap], Value]
@@ -92,18 +91,9 @@ class BoardMethods:
         return {"pin": pin, "duty": duty, "frequency_hz": frequency_hz}
 
     def _i2c_read(self, params: ValueMap) -> Value:
-        """A sensor by its name, or bytes of a register by address."""
-        if "sensor" in params:
-            sensor = text(params, "sensor")
-            values = self._board.sensor_values(sensor)
-            return {"sensor": sensor, "values": {name: round(value, 3) for name, value in values.items()}}
-        address, size = whole(params, "address", 0, 0x7F), whole(params, "size", 1, MAX_I2C_BYTES, 1)
-        if "register" in params and not self._board.i2c_write(address, bytes([whole(params, "register", 0, 0xFF)])):
-            raise CallRefused("bad_params", f"no device answers at I2C address {address:#04x}")
-        data = self._board.i2c_read(address, size)
-        if data is None:
-            raise CallRefused("bad_params", f"no device answers at I2C address {address:#04x}")
-        return {"address": address, "data": data}
+        sensor = text(params, "sensor")
+        values = self._board.sensor_values(sensor)
+        return {"sensor": sensor, "values": {name: round(value, 3) for name, value in values.items()}}
 
     def _edges_read(self, params: ValueMap) -> Value:
         """Those of this boot: a board's RAM does not outlive a power cut. The ones before count as dropped."""
@@ -155,11 +145,4 @@ def text(params: ValueMap, name: str, most: int = 255) -> str:
     value = params.get(name)
     if not isinstance(value, str) or not 0 < len(value.encode()) <= most:
         raise CallRefused("bad_params", f"{name} must be text of 1 to {most} bytes")
-    return value
-
-
-def data_of(params: ValueMap, most: int) -> bytes:
-    value = params.get("data")
-    if not isinstance(value, bytes) or len(value) > most:
-        raise CallRefused("bad_params", f"data must be at most {most} bytes")
     return value

@@ -24,7 +24,7 @@ from microclaw.virtual.link.handler import CallHandler
 from microclaw.virtual.link.uploads import LinkApps
 from microclaw.virtual.link.wifi import VirtualWifi
 from microclaw.virtual.machine import Machine
-from microclaw.virtual.py.drivers import Json
+from microclaw.virtual.py.chip import Json
 from microclaw.virtual.runtime.app import App
 from microclaw.virtual.updates.slots import Firmware, Slots, Start
 from microclaw.virtual.updates.trust import Trust
@@ -188,13 +188,13 @@ class _Boot:
         self.client = LinkClient(flash, port._address, hello, self.state, self._measure, board.set_calendar)
         session = self.client.session
         self.audio = BoardAudio(self.client.post, self.client.send, session.send_audio)
-        self.client.hear = self.audio.streams.hear
+        self.client.hear = self.audio.hear
         self._slots = slots
         self.updates = Updater(self.client, board, slots, start, reset_reason, port.restart)
         self._calls = CallHandler(self._methods, flash, self.client, self._answered)
         show = lambda line: board.print_line(f"link: {line}")  # noqa: E731
         name = None if board.name == UNNAMED else board.name
-        took = (self.audio.streams.took, self.updates.took)
+        took = (self.audio.took, self.updates.took)
         self._messages = HostMessages(flash, self.client, show, self._calls.take, *took, name)
 
     def start(self, *, with_apps: bool) -> None:

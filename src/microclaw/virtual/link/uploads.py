@@ -16,7 +16,7 @@ from typing import Any, Final, cast
 from microclaw.durable import replace_file
 from microclaw.errors import AppExists, AppNotFound, MicroclawError, NotSupported, TooManyApps
 from microclaw.link_client.flash import Flash
-from microclaw.virtual.link.calls import Method, data_of, text, whole
+from microclaw.virtual.link.calls import Method, text, whole
 from microclaw.virtual.machine import Machine
 from microclaw.virtual.py.programs import CallRefused
 from microclaw.virtual.runtime.app import App
@@ -25,8 +25,7 @@ from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, MAX_NAME_BYTES
 
 MAX_INSTALLED: Final = 16
 MAX_HEAP_BYTES: Final = 1_048_576
-MAX_WRITE_BYTES: Final = 8_192
-MAX_PY_WRITE_BYTES: Final = 4_096
+MAX_WRITE_BYTES: Final = 4_096
 UPLOAD_FILE: Final = "upload.part"
 KIND: Final = "wasm"
 PY: Final = "py"
@@ -109,18 +108,20 @@ class LinkApps:
     def _write(self, params: ValueMap) -> Value:
         upload = self._present_upload()
         if upload.get("kind") == PY:
-            py_data = data_of(params, MAX_PY_WRITE_BYTES)
-            asked: ValueMap = {"offset": whole(params, "offset", 0, 2**31), "data": b64encode(py_data).decode()}
+            asked: ValueMap = {
+                "offset": whole(params, "offset", 0, 2**31),
+                "data": b64encode(_data_of(params)).decode(),
+            }
             return {"offset": self._call_py("write", asked)}
-        offset, data = whole(params, "offset", 0, upload["size"]), data_of(params, MAX_WRITE_BYTES)
+        offset, piece = whole(params, "offset", 0, upload["size"]), _data_of(params)
         at = self._uploaded_bytes()
-        if offset + len(data) > upload["size"]:
-            raise CallRefused("bad_params", f"{len(data)} bytes at {offset} go past the announced {upload['size']}")
+        if offset + len(piece) > upload["size"]:
+            raise CallRefused("bad_params", f"{len(piece)} bytes at {offset} go past the announced {upload['size']}")
         if offset > at:
             raise CallRefused("wrong_offset", f"offset {offset}, the board has {at} bytes")
-        if offset + len(data) > at:  # what came before is there: a repeated call
+        if offset + len(piece) > at:  # what came before is there: a repeated call
             with self._upload.open("ab") as file:
-                file.write(data[at - offset :])
+                file.write(piece[at - offset :])
         return {"offset": self._uploaded_bytes()}
 
     def _commit(self) -> Value:
@@ -282,6 +283,13 @@ def _name_of(params: ValueMap) -> str:
     if not name.isprintable() or any(c in name for c in "/&=?"):
         raise CallRefused("bad_params", f"{name!r} cannot be the name of a program")
     return name
+
+
+def _data_of(params: ValueMap) -> bytes:
+    value = params.get("data")
+    if not isinstance(value, bytes) or len(value) > MAX_WRITE_BYTES:
+        raise CallRefused("bad_params", f"data must be at most {MAX_WRITE_BYTES} bytes")
+    return value
 
 
 def _sha256_of(params: ValueMap) -> str:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from msgspec import Struct, field
-
 from microclaw.text import clean_text
-from microclaw.virtual.clock import Clock
 from microclaw.virtual.runtime.memory import BoardCrash
 from microclaw.wire.board_replies import NO_NETWORK
-from microclaw.wire.wasmachine.attributes import Generation
 
 if TYPE_CHECKING:
     from microclaw.virtual.network.http_client import HttpClient
     from microclaw.virtual.network.mqtt_client import MqttClient
+    from microclaw.virtual.runtime.app import App
 
 MAX_CLIENTS: Final = 4
 """Of each kind; a chip's RAM has room for few more."""
@@ -24,18 +21,18 @@ _HANDLE_STEP: Final = 0x400
 C = TypeVar("C")
 
 
-class AppNetwork(Struct):
-    """`print_line` takes a line of the firmware's. `post_mqtt_event` queues an event for the app; False: it is lost."""
+class AppNetwork:
+    def __init__(self, app: App) -> None:
+        self.app = app
+        self.is_allowed = app.manager.has_network
+        self.mqtt: dict[int, MqttClient] = {}
+        self.http: dict[int, HttpClient] = {}
+        self._handles = 0
+        self._refused: set[str] = set()
 
-    clock: Clock
-    generation: Generation
-    print_line: Callable[[str], None]
-    is_allowed: bool = False
-    post_mqtt_event: Callable[[int, bytes], bool] = lambda _handle, _event: False
-    mqtt: dict[int, MqttClient] = field(default_factory=dict)
-    http: dict[int, HttpClient] = field(default_factory=dict)
-    _handles: int = 0
-    _refused: set[str] = field(default_factory=set)
+    def print_line(self, text: str) -> None:
+        """A line of the firmware's."""
+        self.app.board.print_line(f"{self.app.name}: {text}")
 
     def new_handle(self) -> int:
         """A number by which the app knows a client: never 0, never used again."""

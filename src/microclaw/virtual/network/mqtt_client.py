@@ -283,7 +283,7 @@ class MqttClient:
             self._say("a message without a valid topic was left out")
             return
         got = Message(topic, bytes(message.payload), message.qos, bool(message.retain), bool(message.dup), message.mid)
-        for event in self._buffer.events(got, self._network.generation):
+        for event in self._buffer.events(got, self._network.app.manager.generation):
             self._post(event)
 
     def _on_published(self, mid: int) -> None:
@@ -300,7 +300,7 @@ class MqttClient:
         assert self._broker is not None
         host = clean_text(self._broker.host, one_line=True, limit=80)
         self._say(f"no connection to {host}:{self._broker.port}: {why}; attempt {self._backoff.failures}{again}")
-        self._post(encode_failure(failure, self._network.generation))
+        self._post(encode_failure(failure, self._network.app.manager.generation))
 
     # Without a network.
 
@@ -308,11 +308,11 @@ class MqttClient:
         assert self._broker is not None
         self._network.refuse("mqtt", f"{self._broker.host}:{self._broker.port}")
         self._emit(EventId.BEFORE_CONNECT)
-        self._post(encode_failure(Failure(CANNOT_RESOLVE), self._network.generation))
+        self._post(encode_failure(Failure(CANNOT_RESOLVE), self._network.app.manager.generation))
         self._emit(EventId.DISCONNECTED)
         if not self.settings.disable_auto_reconnect:
-            due_ms = self._network.clock.now_ms() + self._backoff.next_wait_s() * 1000
-            self._alarm = self._network.clock.call_at(due_ms, self._fail_offline)
+            due_ms = self._network.app.clock.now_ms() + self._backoff.next_wait_s() * 1000
+            self._alarm = self._network.app.clock.call_at(due_ms, self._fail_offline)
 
     def _keep_offline(self, topic: str, data: bytes) -> int:
         with self._sent_lock:
@@ -326,10 +326,10 @@ class MqttClient:
             alarm.cancel()
 
     def _emit(self, event: EventId, **numbers: int) -> None:
-        self._post(encode_event(event, self._network.generation, **numbers))
+        self._post(encode_event(event, self._network.app.manager.generation, **numbers))
 
     def _post(self, event: bytes) -> None:
-        if self._is_abandoned or self._network.post_mqtt_event(self.handle, event):
+        if self._is_abandoned or self._network.app.mqtt_event(self.handle, event):
             return
         self._lost += 1
         if self._lost & (self._lost - 1) == 0:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import socket
 import threading
@@ -18,21 +17,19 @@ SEND_TIMEOUT_S = 5.0
 READ_BYTES = 16_384
 
 
-def listen_tcp(host: str, port: int, option: str, *, backlog: int = 5) -> socket.socket:
-    """A listening socket; ConfigError when the port is taken or the address is not this machine's."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+def listen_tcp(port: int, option: str) -> socket.socket:
+    """A listening socket on loopback, as its clients prove nothing; ConfigError when the port is taken."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(backlog)
-    except (OSError, OverflowError) as exc:
+        listener.bind(("127.0.0.1", port))
+        listener.listen(5)
+    except OSError as exc:
         listener.close()
-        if isinstance(exc, OSError) and exc.errno == errno.EADDRINUSE:
-            raise ConfigError(
-                f"port {port} on {host} is taken", next_step=f"choose another with {option} PORT, or {option} 0 for any"
-            ) from exc
-        raise ConfigError(f"cannot listen on {host}:{port}: {exc}", next_step=f"check --host and {option}") from exc
+        raise ConfigError(
+            f"cannot listen on port {port}: {exc.strerror}",
+            next_step=f"choose another with {option} PORT, or {option} 0 for any",
+        ) from exc
     return listener
 
 

@@ -1,123 +1,297 @@
-"""The rest of the chip: NVS, calendar, watchdog, resets and heap facts. It has no radio."""
+"""The simulated chip as MicroPython drives it: `perform(name, arguments)` in JSON, and events. Runs no interpreter.
+
+Pins, interrupts, PWM, ADC, addressable LEDs, I2C and the one-wire sensors are the board's. Nothing is wired to SPI and
+UART. It has no radio, and no program may reset it (firmware/fw/peripherals.py).
+"""
 
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Final
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, TypeAlias
 
-from microclaw.durable import replace_file
+from microclaw.errors import MicroclawError, PinRefused, UnknownName
 from microclaw.virtual.board import Board
-from microclaw.virtual.clock import Alarm
-from microclaw.virtual.py.drivers import Calls, DriverError, Hooks, Json
+from microclaw.virtual.wiring import uart_count
+from microclaw.wire.board_replies import EdgeRow
 
-CPU_HZ: Final = 240_000_000
-PWRON_RESET: Final = 1
-WDT_RESET: Final = 3
-MAX_NVS_KEYS: Final = 512
-MAX_NVS_CHARS: Final = 8_000
-MAX_NVS_NAME: Final = 15
-NVS_NOT_FOUND: Final = (-4354, "ESP_ERR_NVS_NOT_FOUND")
-NVS_NO_SPACE: Final = (-4357, "ESP_ERR_NVS_NOT_ENOUGH_SPACE")
-NVS_NAME_TOO_LONG: Final = (-4361, "ESP_ERR_NVS_KEY_TOO_LONG")
-IDF_HEAP: Final = [[180_000, 96_000, 94_200, 93_000]]
-"""One region, as on an ESP32 with its Wi-Fi up (measured: 95.6 KB free, largest block 94.2)."""
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_EPOCH_OF_CHIP: Final = datetime(2000, 1, 1, tzinfo=UTC)
-"""What MicroPython's esp32 port counts from: a clock that nobody set says this at the boot."""
-_SET_MS: Final = (_EPOCH_OF_CHIP - _EPOCH).total_seconds() * 1000
+Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"] | None
+Driver: TypeAlias = Callable[..., Json]
+"""Called with the arguments of the guest's `_board.call`, which come out of JSON."""
 
-
-class Nvs:
-    """The settings of one board's flash, in one file; each change is on the disk before it is answered."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._values: dict[str, int | str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-
-    def set(self, space: str, key: str, value: int | str) -> Json:
-        if len(key) > MAX_NVS_NAME or len(space) > MAX_NVS_NAME:
-            raise DriverError("OSError", *NVS_NAME_TOO_LONG)
-        if isinstance(value, int) and not -(2**31) <= value < 2**31:
-            raise DriverError("OSError", -4353, "ESP_ERR_NVS_TYPE_MISMATCH")
-        full = len(self._values) >= MAX_NVS_KEYS and f"{space}/{key}" not in self._values
-        if full or (isinstance(value, str) and len(value) > MAX_NVS_CHARS):
-            raise DriverError("OSError", *NVS_NO_SPACE)
-        self._values[f"{space}/{key}"] = value
-        return self._keep()
-
-    def get(self, space: str, key: str, kind: str) -> Json:
-        value = self._values.get(f"{space}/{key}")
-        if value is None or isinstance(value, int) != (kind == "i32"):
-            raise DriverError("OSError", *NVS_NOT_FOUND)
-        return value
-
-    def erase(self, space: str, key: str) -> Json:
-        if self._values.pop(f"{space}/{key}", None) is None:
-            raise DriverError("OSError", *NVS_NOT_FOUND)
-        return self._keep()
-
-    def _keep(self) -> Json:
-        replace_file(self._path, json.dumps(self._values).encode())
-        return None
+ENODEV: Final = 19
+EINVAL: Final = 22
+ETIMEDOUT: Final = 116
+"""MicroPython's on the chips (newlib's)."""
+OUT: Final = 3
+OPEN_DRAIN: Final = 7
+PULL_UP: Final = 2
+RISING: Final = 1
+FALLING: Final = 2
+DHT11: Final = 11
+DS18B20_ROM: Final = "28ff641e0f6c0b3d"
+MAX_TRANSFER_BYTES: Final = 4096
+MAX_EVENTS: Final = 256
+MAX_INTERRUPTS: Final = 32
+"""Interrupts that wait at once: MICROPY_SCHEDULER_DEPTH of the esp32 port; further ones are lost, as on the chip."""
+MIN_ANSWER_BYTES: Final = 1024
+MAX_ANSWER_BYTES: Final = 65_536
+_FRAME_BYTES: Final = 32
+_log = logging.getLogger(__name__)
 
 
-class Chip(Calls):
-    """`folder` is the board's flash. `rtc` outlives a reset."""
+class DriverError(Exception):
+    """A call that the chip's driver refuses: `kind` is OSError, ValueError or RuntimeError, raised in the program."""
 
-    def __init__(self, board: Board, hooks: Hooks, folder: Path, rtc: dict[str, int]) -> None:
+    def __init__(self, kind: str, *values: int | str) -> None:
+        super().__init__(f"{kind}{values}")
+        self.row: list[Json] = [kind, *values]
+
+
+class Chip:
+    """One run of an interpreter's. `owners`: which program has which pin. The method `call_NAME` performs NAME.
+
+    `wake`: an event waits; from any thread, must not block. `wait_ms` is called in the interpreter's thread.
+    """
+
+    def __init__(self, board: Board, wake: Callable[[], None], wait_ms: Callable[[float], None]) -> None:
+        self.owners: dict[int, str] = {}
         self._board = board
-        self._hooks = hooks
-        self._rtc = rtc
-        nvs = Nvs(folder / "nvs.json")
-        self.call_nvs_set, self.call_nvs_get, self.call_nvs_erase = nvs.set, nvs.get, nvs.erase
-        self._watchdog: Alarm | None = None
+        self._wake = wake
+        self._wait_ms = wait_ms
+        self._lock = threading.Lock()
+        self._events: deque[list[Json]] = deque()
+        self._room = MAX_ANSWER_BYTES
+        self._triggers: dict[int, int] = {}
+        self._interrupts = 0  # that wait
+        calls = [name for name in dir(self) if name.startswith("call_")]
+        self._drivers: dict[str, Driver] = {name.removeprefix("call_"): getattr(self, name) for name in calls}
+        self._stop_watching = board.watch_edges(self._on_edge)
+
+    def add(self, name: str, driver: Driver) -> None:
+        """Another call, of those around the chip."""
+        self._drivers[name] = driver
 
     def close(self) -> None:
-        if self._watchdog is not None:
-            self._watchdog.cancel()
+        """The interpreter is gone: no interrupt comes any more; the pins stay as they are."""
+        self._stop_watching()
+        self._triggers.clear()
 
-    def call_reset(self, cause: int) -> Json:
-        self._rtc["cause"] = cause
-        self._hooks.reset(cause)
+    def perform(self, name: str, arguments: str, most: int) -> str:
+        """[value, error, pending] in JSON, of at most `most` bytes; never raises for what a program asks."""
+        value: Json = None
+        error: Json = None
+        try:
+            value = self._drivers[name](*json.loads(arguments))
+        except DriverError as exc:
+            error = exc.row
+        except MicroclawError as exc:
+            error = ["RuntimeError", exc.message]
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError, RecursionError) as exc:
+            error = ["TypeError", f"{name}: {exc}"[:200]]
+        except OSError as exc:
+            _log.warning("the simulated chip: %s", exc)
+            error = ["OSError", exc.errno or 5]
+        answer = json.dumps([value, error, 1 if self._events else 0])
+        if len(answer) > most:
+            return json.dumps([None, ["OSError", EINVAL, "the answer is too long"], 0])
+        return answer
+
+    # Events
+
+    @property
+    def has_events(self) -> bool:
+        return bool(self._events)
+
+    def post(self, event: list[Json]) -> None:
+        """Have the event handled between two bytecodes. From any thread; does not block."""
+        with self._lock:
+            if len(self._events) < MAX_EVENTS:
+                self._events.append(event)
+        self._wake()
+
+    def make_room(self) -> int:
+        """The length that the next answer may have, the first event that waits included."""
+        with self._lock:
+            self._room = MIN_ANSWER_BYTES + (_size(self._events[0]) if self._events else 0)
+        return self._room
+
+    def call_events(self) -> Json:
+        """The first events that wait, as many as there is room for in the answer."""
+        events: list[Json] = []
+        with self._lock:
+            left = self._room - _FRAME_BYTES
+            while self._events and _size(self._events[0]) <= left:
+                left -= _size(self._events[0])
+                self._interrupts -= self._events[0][0] == "irq"
+                events.append(self._events.popleft())
+        return events
+
+    def _on_edge(self, record: EdgeRow) -> None:
+        """Under the board's lock."""
+        if not self._triggers.get(record.pin, 0) & (RISING if record.level else FALLING):
+            return
+        with self._lock:
+            if self._interrupts >= MAX_INTERRUPTS:
+                return
+            self._interrupts += 1
+        self.post(["irq", record.pin, record.level, round(record.t_ms, 3)])
+
+    # Pins
+
+    def call_pin_open(self, pin: int) -> Json:
+        if type(pin) is not int or not self._board.has_pin(pin):
+            raise DriverError("ValueError", "invalid pin")
         return None
 
-    def call_wdt(self, timeout_ms: int) -> Json:
-        if self._watchdog is not None:
-            self._watchdog.cancel()
-        at_ms = self._board.clock.now_ms() + timeout_ms
-        self._watchdog = self._board.clock.call_at(at_ms, self._bite)
+    def call_pin_init(self, pin: int, mode: int | None, pull: int | None, value: int | None) -> Json:
+        self.call_pin_open(pin)
+        drives = mode in (OUT, OPEN_DRAIN)
+        known = self._board.profile.pins[pin]
+        if drives and not known.reserved and not known.uses & {"output", "pwm"}:
+            raise DriverError("ValueError", "pin can only be input")
+        if value is not None:
+            self._board.write_pin(pin, value)
+        if mode != -1:
+            self._board.configure_pin(
+                pin,
+                reads=mode is not None,
+                drives=drives,
+                pull=1 if pull == PULL_UP else 0,
+                open_drain=mode == OPEN_DRAIN,
+                app=self.owners.get(pin),
+            )
         return None
 
-    def _bite(self) -> None:
-        self._rtc["cause"] = WDT_RESET
-        self._hooks.bite()
+    def call_pin_read(self, pin: int) -> Json:
+        return self._board.read_pin(pin)
 
-    def call_rtc(self, *fields: int) -> Json:
+    def call_pin_write(self, pin: int, level: int) -> Json:
+        self._board.write_pin(pin, level)
+        return None
+
+    def call_pin_irq(self, pin: int, trigger: int) -> Json:
+        self.call_pin_open(pin)
+        self._triggers[pin] = trigger
+        return None
+
+    def call_pulse_us(self, pin: int, level: int, timeout_us: int) -> Json:
+        """machine.time_pulse_us: -2 when the level does not come, -1 when it does not go again."""
         clock = self._board.clock
-        if fields:
-            year, month, day, _weekday, hour, minute, second, micro = (*fields, *[0] * 8)[:8]
-            try:
-                when = datetime(year, month, day, hour, minute, second, micro % 1_000_000, tzinfo=UTC)
-            except ValueError:
-                raise DriverError("ValueError", "no such date") from None
-            self._board.set_calendar((when - _EPOCH).total_seconds() * 1000)
-            return None
-        since_ms = self._board.calendar_ms(clock.now_ms())
-        start = _EPOCH if since_ms >= _SET_MS else _EPOCH_OF_CHIP
-        now = start + timedelta(milliseconds=since_ms)
-        return [now.year, now.month, now.day, now.weekday(), now.hour, now.minute, now.second, now.microsecond]
+        for wanted, missing in ((level, -2), (1 - level, -1)):
+            begin_ms = clock.now_ms()
+            while self._board.read_pin(pin) != wanted:
+                if clock.now_ms() - begin_ms >= timeout_us / 1000:
+                    return missing
+                self._wait_ms(0.02)
+        return max(1, round((clock.now_ms() - begin_ms) * 1000))
 
-    def call_reset_cause(self) -> Json:
-        return self._rtc.get("cause", PWRON_RESET)
+    def call_bitstream(self, pin: int, data: str) -> Json:
+        """The colours that a WS2812 strip on the pin shows now; the order of the bytes is the strip's (green first)."""
+        self.call_pin_open(pin)
+        self._board.show_leds(pin, _hex_bytes(data))
+        return None
 
-    def call_cpu_hz(self) -> Json:
-        return CPU_HZ
+    # PWM and ADC
 
-    def call_idf_heap(self) -> Json:
-        return IDF_HEAP
+    def call_pwm(self, pin: int, frequency_hz: int, high_ns: int) -> Json:
+        self.call_pin_open(pin)
+        share = min(1.0, high_ns * frequency_hz / 1e9)
+        self._board.set_pwm(pin, round(share * 255), int(frequency_hz), self.owners.get(pin), pulse_us=high_ns / 1000)
+        return None
+
+    def call_pwm_end(self, pin: int) -> Json:
+        self._board.configure_pin(pin, reads=True, drives=True, app=self.owners.get(pin))
+        return None
+
+    def call_adc_read(self, pin: int) -> Json:
+        """The 16-bit value and microvolts."""
+        try:
+            reading = self._board.read_adc(pin)
+        except PinRefused:
+            raise DriverError("ValueError", "invalid pin") from None
+        return [round(reading.value * 65535 / 4095), round(reading.volts * 1_000_000)]
+
+    # Buses. I2C is wired to the board's sensors when it has the pins of the board profile.
+
+    def call_i2c_open(self, scl: int, sda: int) -> Json:
+        """Check that the sensors are on these pins; every other call names the result as the bus."""
+        self.call_pin_open(scl)
+        self.call_pin_open(sda)
+        if scl == sda:
+            raise DriverError("ValueError", "invalid pin")
+        bus = self._board.profile.i2c
+        return bus is not None and (bus.sda, bus.scl) == (sda, scl)
+
+    def call_i2c_scan(self, wired: bool) -> Json:
+        return self._board.i2c_addresses() if wired else []
+
+    def call_i2c_read(self, wired: bool, address: int, size: int) -> Json:
+        if type(size) is not int or not 0 <= size <= MAX_TRANSFER_BYTES:
+            raise DriverError("ValueError", f"at most {MAX_TRANSFER_BYTES} bytes at a time here")
+        data = self._board.i2c_read(address, size) if wired else None
+        if data is None:
+            raise DriverError("OSError", ENODEV)
+        return data.hex()
+
+    def call_i2c_write(self, wired: bool, address: int, data: str) -> Json:
+        if not (wired and self._board.i2c_write(address, _hex_bytes(data))):
+            raise DriverError("OSError", ENODEV)
+        return None
+
+    def call_bus_open(self, kind: str, number: int, *pins: int | None) -> Json:
+        """Check that the chip has such a bus ("SPI" or "UART") and pins."""
+        numbers = self._board.spi_hosts if kind == "SPI" else range(uart_count(self._board.profile.chip))
+        if number not in numbers:
+            raise DriverError("ValueError", f"{kind}({number}) doesn't exist")
+        for pin in pins:
+            if pin is not None:
+                self.call_pin_open(pin)
+        return None
+
+    # One-wire sensors: the bench wires one where a program looks for it, with the values of the board's BME280.
+
+    def call_dht(self, pin: int, kind: int) -> Json:
+        """The five bytes of a DHT11 or DHT22, checksum last."""
+        values = self._climate(pin)
+        humidity, temperature = values["humidity_pct"], values["temperature_c"]
+        if kind == DHT11:
+            row = [round(humidity), 0, max(0, round(temperature)), 0]
+        else:
+            wet, warm = round(humidity * 10), round(abs(temperature) * 10)
+            row = [wet >> 8, wet & 255, warm >> 8 | (128 if temperature < 0 else 0), warm & 255]
+        return bytes([*row, sum(row) & 255]).hex()
+
+    def call_onewire(self, pin: int, what: str) -> Json:
+        if what == "convert":
+            return round(self._climate(pin)["temperature_c"] * 16) / 16
+        try:
+            self._climate(pin)
+        except DriverError:
+            return []
+        return [DS18B20_ROM]
+
+    def _climate(self, pin: int) -> dict[str, float]:
+        self.call_pin_open(pin)
+        try:
+            return self._board.sensor_values("bme280")
+        except UnknownName:
+            raise DriverError("OSError", ETIMEDOUT) from None
 
     def call_unique_id(self) -> Json:
         """A MAC address of the locally administered range, by the board's name."""
         return "02" + self._board.name.encode().hex().rjust(10, "0")[-10:]
+
+
+def _size(event: list[Json]) -> int:
+    return len(json.dumps(event)) + 2
+
+
+def _hex_bytes(text: str) -> bytes:
+    """A buffer of a program; ValueError when it is no hex or too long."""
+    if len(text) > 2 * MAX_TRANSFER_BYTES:
+        raise DriverError("ValueError", f"at most {MAX_TRANSFER_BYTES} bytes at a time here")
+    return bytes.fromhex(text)

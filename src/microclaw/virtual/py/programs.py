@@ -18,7 +18,7 @@ from microclaw.durable import replace_file
 from microclaw.errors import DeviceTimeout, DeviceUnreachable, MicroclawError, NotSupported
 from microclaw.firmware_folder import firmware_folder
 from microclaw.virtual.board import Board
-from microclaw.virtual.py.drivers import DriverError, Json
+from microclaw.virtual.py.chip import DriverError, Json
 from microclaw.virtual.virtual_clock import VirtualClock
 from microclaw.wire.board_replies import AppRow
 
@@ -56,7 +56,6 @@ class Programs:
         self.on_event: Callable[[str, Mapping[str, Json]], None] = lambda _name, _data: None
         self.ended: dict[str, tuple[str, str | None]] = {}  # how a program ended last, and why
         self._folder = folder
-        self._rtc: dict[str, int] = {}  # what a reset keeps
         self.firmware: Path | None = None  # the folder of an update's modules, in place of those of this installation
         self._board = board
         self._hang_s = hang_s
@@ -173,19 +172,18 @@ class Programs:
             vm = Vm(
                 self._board,
                 self._folder,
-                self._rtc,
                 _mounts(self.firmware),
                 self._cache,
                 lambda ending: self._vm_ended(vm, ending),
                 self._hang_s,
             )
             self._listening.clear()
-            vm.peripherals.add("listening", lambda: self._listens(vm))
-            vm.peripherals.add("emit", self._emitted)
-            vm.peripherals.add("answer", self._answered)
-            vm.peripherals.add("claim", lambda pin, owner: self._claim(vm, pin, owner))
-            vm.peripherals.add("release", lambda owner: self._release(vm, owner))
-            vm.peripherals.add("statvfs", lambda: [vm.files.free_bytes, vm.files.total_bytes])
+            vm.chip.add("listening", lambda: self._listens(vm))
+            vm.chip.add("emit", self._emitted)
+            vm.chip.add("answer", self._answered)
+            vm.chip.add("claim", lambda pin, owner: self._claim(vm, pin, owner))
+            vm.chip.add("release", lambda owner: self._release(vm, owner))
+            vm.chip.add("statvfs", lambda: [vm.files.free_bytes, vm.files.total_bytes])
             self._vm = vm
         vm.start()
         return vm
@@ -206,18 +204,14 @@ class Programs:
 
     def _vm_ended(self, vm: Vm, ending: Ending) -> None:
         """In the interpreter's thread."""
-        for pin in vm.peripherals.owners:
+        for pin in vm.chip.owners:
             self._board.release(pin)
         if self._vm is not vm:
             return  # the power was cut
-        owners = sorted(set(vm.peripherals.owners.values()))
+        owners = sorted(set(vm.chip.owners.values()))
         self._listening.clear()  # a call that comes before the next one is ready would be lost
         self._vm = None
         self._give_up_calls()
-        if ending.kind == "reset":
-            self._board.print_line("Rebooting...")
-            self._board.reset()
-            return
         self._board.print_line(f"MicroPython {ending.kind}: {ending.reason}; its programs are stopped")
         for name in owners:
             self._tell(
@@ -270,14 +264,14 @@ class Programs:
 
     def _claim(self, vm: Vm, pin: int, owner: str) -> Json:
         """A pin that a WebAssembly program has is none for this one."""
-        if vm.peripherals.owners.get(pin) != owner:
+        if vm.chip.owners.get(pin) != owner:
             if not self._board.claim(pin, owner):
                 raise DriverError("OSError", EBUSY, f"pin {pin} belongs to another program")
-            vm.peripherals.owners[pin] = owner
+            vm.chip.owners[pin] = owner
         return None
 
     def _release(self, vm: Vm, owner: str) -> Json:
-        owners = vm.peripherals.owners
+        owners = vm.chip.owners
         for pin in [pin for pin, name in owners.items() if name == owner]:
             del owners[pin]
             self._board.release(pin)

@@ -7,7 +7,6 @@ computes costs board time by wasmtime's fuel, its readings of the clock as docs/
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import hashlib
 import logging
 import os
@@ -21,18 +20,16 @@ from typing import Final
 
 import wasmtime
 from msgspec import Struct
-from wasmtime import _ffi as ffi
 
 from microclaw.durable import make_private_folder, replace_file
 from microclaw.errors import StoreError
 from microclaw.virtual.board import Board
 from microclaw.virtual.clock import Interrupted, Task
 from microclaw.virtual.filesystem import FileSystem
-from microclaw.virtual.py.drivers import Hooks, Json
-from microclaw.virtual.py.peripherals import Peripherals
+from microclaw.virtual.py.chip import Chip, Json
 from microclaw.virtual.py.wasi import Wasi
-from microclaw.virtual.runtime.host_function import define_host_function
 from microclaw.virtual.runtime.memory import LinearMemory
+from microclaw.virtual.runtime.wasm_run import WasmRun
 from microclaw.virtual.virtual_clock import VirtualClock
 
 MAX_MEMORY_BYTES: Final = 20 * 1024 * 1024
@@ -51,7 +48,6 @@ FLASH_BYTES: Final = 2 * 1024 * 1024
 """What stock images leave for files on a chip with 4 MB."""
 _STARTS_LONGER: Final = 10
 """How many times `hang_s` its start may take: on a busy machine that is the image's and the firmware's own work."""
-_FUEL: Final = 1 << 62
 _FILE: Final = "artifacts/micropython-wasi.wasm"
 _FEATURES: Final = "fuel epochs exceptions 1"
 """Counts up when the configuration of the engine changes."""
@@ -59,12 +55,8 @@ _compiling = threading.Lock()
 _log = logging.getLogger(__name__)
 
 
-class ChipReset(Exception):
-    """The program or the firmware reset the chip."""
-
-
 class Ending(Struct, frozen=True):
-    """The end of a run: `kind` is reset, hung, ended or interrupted."""
+    """The end of a run: `kind` is hung, ended or cut."""
 
     kind: str
     reason: str
@@ -77,7 +69,6 @@ class Vm:
         self,
         board: Board,
         folder: Path,
-        rtc: dict[str, int],
         mounts: dict[str, Path],
         cache: Path | None,
         on_end: Callable[[Ending], None],
@@ -89,18 +80,16 @@ class Vm:
         self._hang_s = hang_s
         self._task = Task("py")
         self._memory = LinearMemory()
-        self._raised: BaseException | None = None
         self._free_reads = FREE_READS
         self._busy_since_s: float | None = None
         self._is_hung = False
         self._last_line = ""
         self._over = threading.Event()
-        hooks = Hooks(lambda: self._clock.wake(self._task), self._sleep, self._reset, self._bite)
-        self.peripherals = Peripherals(board, folder, rtc, hooks)
-        self.peripherals.add("wait", self._wait)
-        self.peripherals.add("pause", lambda: self._pause(True))
-        self.peripherals.add("resume", lambda: self._pause(False))
-        self.peripherals.add("installed", self._let_install)
+        self.chip = Chip(board, lambda: self._clock.wake(self._task), self._sleep)
+        self.chip.add("wait", self._wait)
+        self.chip.add("pause", lambda: self._pause(True))
+        self.chip.add("resume", lambda: self._pause(False))
+        self.chip.add("installed", self._let_install)
         self.files = FileSystem(folder / "files", FLASH_BYTES, mounts, f"{board.boot}/py".encode())
         self._wasi = Wasi(
             self._memory,
@@ -110,25 +99,17 @@ class Vm:
             sleep=self._sleep,
             output=self._print,
         )
-        self._engine = wasmtime.Engine(engine_config())
-        self._module = load_image(self._engine, cache)
-        self._store = wasmtime.Store(self._engine)
-        self._store.set_epoch_deadline(1)
-        self._store.set_fuel(_FUEL)
+        engine = wasmtime.Engine(engine_config())
+        self._module = load_image(engine, cache)
+        self._wasm = WasmRun(engine, memory_size=MAX_MEMORY_BYTES, tables=8, table_elements=10_000)
         self._uncharged = 0
         self._is_paused = False
         self.is_listening = False
         """Whether it has started; that takes no board time."""
-        self._fuel, self._left = _FUEL, ctypes.c_uint64(_FUEL)
-        self._context = self._store._context()
-        self._store.set_limits(memory_size=MAX_MEMORY_BYTES, instances=1, memories=1, tables=8, table_elements=10_000)
         arguments = wasmtime.WasiConfig()
         arguments.argv = ["micropython", "-X", f"heapsize={HEAP_KB}K", "/vm/main.py"]
-        self._store.set_wasi(arguments)
-        self._linker = wasmtime.Linker(self._engine)
-        self._linker.define_wasi()
-        self._linker.allow_shadowing = True
-        self._callbacks: list[object] = []
+        self._wasm.store.set_wasi(arguments)
+        self._wasm.linker.define_wasi()
         self._thread = threading.Thread(target=self._run, name="app-py", daemon=True)
 
     def start(self) -> None:
@@ -138,14 +119,14 @@ class Vm:
 
     def ask(self, event: list[Json]) -> None:
         """An event that somebody waits for the answer of. From any thread."""
-        self.peripherals.post(event)
+        self.chip.post(event)
         if isinstance(self._clock, VirtualClock):
             self._clock.ask(self._task)
 
     def interrupt(self) -> None:
         """Begin to end it, also out of a busy loop; does not wait."""
         self._clock.interrupt(self._task)
-        self._engine.increment_epoch()
+        self._wasm.interrupt()
 
     def join(self, timeout_s: float) -> bool:
         return self.is_current or self._over.wait(timeout_s)
@@ -165,8 +146,6 @@ class Vm:
             ending = (
                 Ending("hung", f"it ran for {self._hang_s:g} s without a wait") if self._is_hung else Ending("cut", "")
             )
-        except ChipReset:
-            ending = Ending("reset", "it reset the board")
         except (wasmtime.Trap, wasmtime.WasmtimeError) as exc:
             _log.warning("MicroPython on the virtual board: %s", exc)
             ending = Ending("ended", self._last_line or str(exc).splitlines()[-1].strip())
@@ -174,12 +153,10 @@ class Vm:
             _log.exception("MicroPython on the virtual board failed")
             ending = Ending("ended", f"{type(exc).__name__}: {exc}")
         finally:
-            self.peripherals.close()
+            self.chip.close()
             self._wasi.close()
             self._memory.detach()
-            self._store.close()
-            self._linker.close()
-            self._callbacks.clear()
+            self._wasm.close()
             self._board.end_line("py")
             self._over.set()
             self._on_end(ending)
@@ -190,47 +167,35 @@ class Vm:
         functions: Mapping[str, Callable[..., int]] = {
             **self._wasi.functions,
             "host_call": self._host_call,
-            "host_result_cap": self.peripherals.make_room,
+            "host_result_cap": self.chip.make_room,
         }
         for wanted in self._module.imports:
             kind, place = wanted.type, (wanted.module, wanted.name or "")
             assert isinstance(kind, wasmtime.FuncType)
             if (function := functions.get(place[1])) is not None:
-                call = self._entered(function)
-                self._callbacks.append(define_host_function(self._linker, place, kind, call, self._keep))
-        instance = self._linker.instantiate(self._store, self._module)
-        exports = instance.exports(self._store)
+                self._wasm.define(place, kind, self._entered(function))
+        store = self._wasm.store
+        exports = self._wasm.linker.instantiate(store, self._module).exports(store)
         memory, start = exports["memory"], exports["_start"]
         assert isinstance(memory, wasmtime.Memory)
         assert isinstance(start, wasmtime.Func)
-        self._memory.attach(self._store, memory)
+        self._memory.attach(store, memory)
         self._busy_since_s = time.monotonic()
-        try:
-            start(self._store)
-        except (wasmtime.Trap, wasmtime.WasmtimeError) as exc:
-            raised, self._raised = self._raised, None
-            if raised is not None:
-                raise raised from None
-            if isinstance(exc, wasmtime.Trap) and exc.trap_code is wasmtime.TrapCode.INTERRUPT:
-                raise Interrupted(self._task.name) from None
-            raise
+        self._wasm.run(lambda: start(store))
 
     def _entered(self, function: Callable[..., int]) -> Callable[..., int]:
         def call(*arguments: int) -> int:
             self._task.check()
-            self._note_fuel()
+            self._uncharged += self._wasm.used_fuel()
             return function(*arguments)
 
         return call
-
-    def _keep(self, exc: BaseException) -> None:
-        self._raised = exc
 
     def _host_call(self, name: int, name_size: int, payload: int, size: int, result: int, most: int) -> int:
         asked = self._memory.read(name, name_size).decode("utf-8", "replace")
         self._spend()
         text = self._memory.read(payload, size).decode("utf-8", "replace")
-        answer = self.peripherals.perform(asked, text, most).encode()
+        answer = self.chip.perform(asked, text, most).encode()
         self._memory.write(result & 0xFFFFFFFF, answer)
         self._busy_since_s = time.monotonic()
         return len(answer)
@@ -241,12 +206,6 @@ class Vm:
         self._board.print(data, "py")
 
     # Time
-
-    def _note_fuel(self) -> None:
-        ffi.wasmtime_context_get_fuel(self._context, self._left)
-        left = self._left.value
-        self._uncharged += self._fuel - left
-        self._fuel = left
 
     def _spend(self) -> None:
         """Let board time pass for what was computed since it was last called."""
@@ -280,7 +239,7 @@ class Vm:
 
     def _wait(self, ms: int) -> None:
         """The event loop has nothing to do for `ms`, -1 forever; over at once when there are events."""
-        if ms != 0 and not self.peripherals.has_events:
+        if ms != 0 and not self.chip.has_events:
             alarm = None
             if ms > 0:
                 due_ms = int(self._clock.now_ms()) + ms
@@ -292,15 +251,6 @@ class Vm:
                 alarm.cancel()
             self._task.check()
             self._free_reads = FREE_READS
-
-    # Resets
-
-    def _reset(self, _cause: int) -> None:
-        raise ChipReset
-
-    def _bite(self) -> None:
-        self._board.print_line("Task watchdog got triggered: the firmware did not feed it.")
-        threading.Thread(target=self._board.reset, name="watchdog-reset", daemon=True).start()
 
     def _watch(self) -> None:
         """A loop inside of one native function (sum of a huge range) meets no guard of the firmware's."""

@@ -67,8 +67,7 @@ class App:
         self.heap = Heap(0, 0)  # until `place_heap`
         self.timers = Timers(self.clock, timers, self._fire, name)
         self.files = FileTable(board, manager.ledc, name)
-        print_line = lambda text: board.print_line(f"{name}: {text}")  # noqa: E731
-        self.network = AppNetwork(self.clock, manager.generation, print_line, manager.has_network, self._post_mqtt)
+        self.network = AppNetwork(self)
         self.pins: set[int] = set()  # GPIOs that it opened or drives
         self.resources: set[str] = set()  # urls that it registered
         self.subscriptions: set[str] = set()
@@ -141,6 +140,10 @@ class App:
     def response(self, payload: bytes) -> bool:
         """Queue on_response, likewise."""
         return self._post(lambda: self._deliver("on_response", payload))
+
+    def mqtt_event(self, handle: int, event: bytes) -> bool:
+        """Queue on_mqtt_dispatch_event, likewise."""
+        return self._post(lambda: self._deliver("on_mqtt_dispatch_event", event, handle))
 
     def note_end(self) -> None:
         """The program reported that its main is over: nothing of it runs any more, but the firmware still lists it."""
@@ -232,9 +235,6 @@ class App:
 
     def _fire(self, number: int) -> None:
         self._post(lambda: self._on_timer(number))
-
-    def _post_mqtt(self, handle: int, event: bytes) -> bool:
-        return self._post(lambda: self._deliver("on_mqtt_dispatch_event", event, handle))
 
     def _post(self, event: Callable[[], None]) -> bool:
         if not self.is_alive or len(self._queue) >= QUEUE_LENGTH:

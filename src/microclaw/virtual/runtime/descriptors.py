@@ -10,7 +10,7 @@ from microclaw.virtual.filesystem import Errno, File, FileSystem, OpenFile, Posi
 from microclaw.virtual.nodes.gpio import GpioFile
 from microclaw.virtual.nodes.i2c import I2cFile
 from microclaw.virtual.nodes.ledc import NODES, Ledc, LedcFile
-from microclaw.virtual.nodes.spi import SpiFile, host_exists
+from microclaw.virtual.nodes.spi import SpiFile, UartFile
 from microclaw.virtual.wiring import uart_count
 from microclaw.wire.wasmachine.ioctl import OpenFlag
 
@@ -25,16 +25,6 @@ _HOST_FLAGS: Final = {
 STORAGE_BYTES: Final = 1_048_576
 NAME_BYTES: Final = 64
 """esp_littlefs: LITTLEFS_OBJ_NAME_LEN, unless a build sets another one."""
-
-
-class UartFile(OpenFile):
-    """/dev/uart/N as ESP-IDF's uart_vfs.c serves it without a UART driver, and without an ioctl. Nothing comes in."""
-
-    def write(self, data: bytes) -> int:
-        return len(data)
-
-    def read(self, _size: int) -> bytes:
-        raise PosixError(Errno.EAGAIN)  # reads never wait
 
 
 class _Console(OpenFile):
@@ -107,7 +97,7 @@ class FileTable:
             return LedcFile(self._ledc, index)
         if node == "i2c" and index == 0 and self._board.profile.i2c is not None:
             return I2cFile(self._board)
-        if node == "spi" and host_exists(self._board, index):
+        if node == "spi" and 0 <= index <= max(self._board.spi_hosts):
             return SpiFile(self._board, index)
         if node == "uart":
             if number not in map(str, range(uart_count(self._board.profile.chip))):

@@ -10,8 +10,9 @@ import ctypes
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import wasmtime
 from wasmtime import TrapCode
@@ -23,9 +24,9 @@ from microclaw.virtual.natives import http, libc, libc_files, mqtt, printf, requ
 from microclaw.virtual.natives.binding import Handler, bind
 from microclaw.virtual.runtime.app import App
 from microclaw.virtual.runtime.backtrace import Frame, call_place, read_frames, stack_overflow
-from microclaw.virtual.runtime.host_function import define_host_function
 from microclaw.virtual.runtime.memory import BoardCrash, WasmTrap
-from microclaw.virtual.runtime.module import Layout, PreparedModule
+from microclaw.virtual.runtime.module import PreparedModule
+from microclaw.virtual.runtime.wasm_run import WasmRun
 from microclaw.wire.board_replies import NATIVE_FAILED
 from microclaw.wire.wasm_binary import PAGE_BYTES
 from microclaw.wire.wasmachine.natives import NATIVE_MODULE, NATIVES
@@ -55,10 +56,12 @@ _log = logging.getLogger(__name__)
 _BELOW_ZERO: Final = 1 << 31
 _TABLE: Final = "__indirect_function_table"
 _BEFORE_ON_INIT: Final = "__microclaw_note_start"
-_FUEL: Final = 1 << 62
 _CANARY: Final = 0xA5
 MAX_FAILURE_CHARS: Final = 200
 _OWN: Final = (WasmTrap, Interrupted, BoardCrash)  # what a native raises on purpose
+
+
+T = TypeVar("T")
 
 
 class LoadFailed(Exception):
@@ -75,33 +78,25 @@ class Instance:
     def __init__(self, prepared: PreparedModule, app: App) -> None:
         self._app = app
         max_memory = app.board.profile.firmware.max_memory_bytes
-        self._raised: BaseException | None = None
-        self._layout: Layout = prepared.layout
+        self._stack_area = prepared.stack_area
         self._canary_area: tuple[int, int] | None = None
         self.peak_stack_bytes = 0
-        if max(prepared.layout.pages or 0, prepared.total_pages - 1) * PAGE_BYTES > max_memory:
+        if max(prepared.pages or 0, prepared.total_pages - 1) * PAGE_BYTES > max_memory:
             raise InstantiateFailed("allocate memory failed")
         reserved = max(max_memory // PAGE_BYTES, prepared.total_pages) * PAGE_BYTES
         self._counts_fuel = app.clock.is_virtual  # on the real clock a program takes the time that it takes
-        self._engine = wasmtime.Engine(_config(reserved, counts_fuel=self._counts_fuel))
+        engine = wasmtime.Engine(_config(reserved, counts_fuel=self._counts_fuel))
         try:
-            module = wasmtime.Module(self._engine, prepared.wasm)
+            module = wasmtime.Module(engine, prepared.wasm)
         except wasmtime.WasmtimeError as exc:
             raise LoadFailed(str(exc)) from exc
-        self._store = wasmtime.Store(self._engine)
-        self._store.set_epoch_deadline(1)
-        self._fuel = _FUEL
-        self._context, self._left = self._store._context(), ctypes.c_uint64(_FUEL)
-        if self._counts_fuel:
-            self._store.set_fuel(_FUEL)
-        self._store.set_limits(memory_size=reserved, instances=1, memories=1, tables=1, table_elements=4096)
-        self._linker = wasmtime.Linker(self._engine)
-        self._callbacks: list[object] = []  # what the linker's C side calls must live as long as it
+        self._wasm = WasmRun(engine, counts_fuel=self._counts_fuel, memory_size=reserved, tables=1, table_elements=4096)
+        self._store = self._wasm.store
         try:
             self._link(module)
-            instance = self._instantiate(module)
+            instance = self._instantiate(module, has_start=prepared.has_start)
         except BaseException:
-            self._free()
+            self._wasm.close()
             raise
         self._exports = instance.exports(self._store)
         self._names = frozenset(export.name for export in module.exports)
@@ -170,19 +165,19 @@ class Instance:
             value.kind, value.of.i32 = ffi.WASMTIME_I32.value, argument
         with enter_wasm(self._store) as trap:
             entry = ctypes.byref(function._func)
-            if error := ffi.wasmtime_func_call(self._context, entry, values, len(arguments), None, 0, trap):
+            if error := ffi.wasmtime_func_call(self._wasm.context, entry, values, len(arguments), None, 0, trap):
                 raise wasmtime.WasmtimeError._from_ptr(error)
 
     def interrupt(self) -> None:
         """Make wasm code stop at its next loop or call, now and from now on."""
-        self._engine.increment_epoch()
+        self._wasm.interrupt()
 
     def close(self) -> None:
         """Free the module's memory and code; nothing of it may run or be read afterwards."""
         self._app.memory.detach()
         self._app.set_errno = lambda _number: None
         self._functions.clear()
-        self._free()
+        self._wasm.close()
 
     def measure_stack(self) -> None:
         """Look how deep the painted part of the shadow stack was overwritten."""
@@ -192,13 +187,8 @@ class Instance:
             if unused.count(_CANARY) < len(unused):
                 self.peak_stack_bytes += len(unused.lstrip(bytes([_CANARY])))
 
-    def _free(self) -> None:
-        self._store.close()
-        self._linker.close()
-        self._callbacks.clear()
-
     def _paint_stack(self) -> None:
-        area = self._layout.stack_area
+        area = self._stack_area
         if area is not None and area[1] - area[0] <= PAGE_BYTES:
             self._canary_area = area
             self._app.memory.fill(area[0], _CANARY, area[1] - area[0])
@@ -213,7 +203,6 @@ class Instance:
         return functions
 
     def _link(self, module: wasmtime.Module) -> None:
-        self._linker.allow_shadowing = True
         for wanted in module.imports:
             if not isinstance(wanted.type, wasmtime.FuncType):
                 raise LoadFailed(f"unknown import ({wanted.module}, {wanted.name})")
@@ -247,15 +236,15 @@ class Instance:
                 self._app.called()
             return function(*arguments)
 
-        def raised(exc: BaseException) -> None:
-            kept = exc if isinstance(exc, _OWN) or not isinstance(exc, Exception) else self._failed(name, exc)
-            self._raised = (
-                kept  # first: where it was may not be found before the instance is made, or once it is stopped
-            )
-            if isinstance(kept, WasmTrap):
-                kept.where = self._where_called()
+        def kept(exc: BaseException) -> BaseException:
+            if not isinstance(exc, _OWN) and isinstance(exc, Exception):
+                exc = self._failed(name, exc)
+            if isinstance(exc, WasmTrap):
+                with suppress(Exception):  # it may not be found before the instance is made, or once it is stopped
+                    exc.where = self._where_called()
+            return exc
 
-        self._callbacks.append(define_host_function(self._linker, (module, name), kind, call, raised))
+        self._wasm.define((module, name), kind, call, kept)
 
     def _failed(self, name: str, error: Exception) -> WasmTrap:
         """A fault of ours in a native ends the program that called it, not the board."""
@@ -265,37 +254,26 @@ class Instance:
     def _spend(self) -> None:
         """Let board time pass for the instructions since it was last called."""
         if self._counts_fuel:
-            ffi.wasmtime_context_get_fuel(self._context, self._left)  # as Store.get_fuel, in half the time
-            left = self._left.value
-            used, self._fuel = self._fuel - left, left
-            self._app.compute(used / INSTRUCTIONS_PER_MS)
+            self._app.compute(self._wasm.used_fuel() / INSTRUCTIONS_PER_MS)
 
-    def _instantiate(self, module: wasmtime.Module) -> wasmtime.Instance:
+    def _instantiate(self, module: wasmtime.Module, *, has_start: bool) -> wasmtime.Instance:
         """Runs the start function too, if there is one; that one must not take long."""
         watchdog = threading.Timer(START_LIMIT_S, self.interrupt)
-        if self._layout.has_start:
+        if has_start:
             watchdog.start()
         try:
-            instance: wasmtime.Instance = self._run(lambda: self._linker.instantiate(self._store, module))
-            return instance
+            return self._run(lambda: self._wasm.linker.instantiate(self._store, module))
         except (WasmTrap, Interrupted, BoardCrash, wasmtime.WasmtimeError) as exc:
             raise InstantiateFailed(str(exc)) from exc
         finally:
             watchdog.cancel()
 
-    def _run(self, call: Callable[[], Any]) -> Any:
+    def _run(self, call: Callable[[], T]) -> T:
         try:
-            return call()
-        except BaseException as exc:
-            raised, self._raised = self._raised, None
-            if raised is not None:
-                raise raised from None
-            if isinstance(exc, wasmtime.Trap):
-                if exc.trap_code is TrapCode.INTERRUPT:
-                    raise Interrupted(self._app.name) from None
-                text = TRAP_TEXTS.get(exc.trap_code) if exc.trap_code is not None else None
-                raise WasmTrap(text or exc.message.splitlines()[-1], self._where(exc)) from None
-            raise
+            return self._wasm.run(call)
+        except wasmtime.Trap as trap:
+            text = TRAP_TEXTS.get(trap.trap_code) if trap.trap_code is not None else None
+            raise WasmTrap(text or trap.message.splitlines()[-1], self._where(trap)) from None
 
     def _where(self, trap: wasmtime.Trap) -> str | None:
         """The place in the program where it trapped, in a build that tells its lines."""

@@ -19,9 +19,15 @@ _I32 = 0x7F
 _HOST_MEMORY_NAME: Final = "__virtual_memory"
 
 
-class Layout(Struct):
-    """The places in linear memory; None is not known. `pages` and `max_pages` as the module declares them."""
+class PreparedModule(Struct):
+    """The module as it will run: with room for the heap at `heap_start`, its memory exported as `memory_name`.
 
+    Places in linear memory; None is not known. `pages` and `max_pages` are as the module declares them.
+    """
+
+    wasm: bytes
+    heap_start: int | None = None
+    total_pages: int = 0
     pages: int | None = None
     max_pages: int | None = None
     memory_name: str | None = None
@@ -45,46 +51,39 @@ class Layout(Struct):
         return (16, top) if lowest_data is not None and lowest_data >= top else None
 
 
-class PreparedModule(Struct, frozen=True):
-    """The module as it will run: with room for the heap at `heap_start`, its memory exported as `memory_name`."""
-
-    wasm: bytes
-    layout: Layout
-    heap_start: int | None
-    memory_name: str | None
-    total_pages: int
-
-
 def prepare(wasm: bytes, heap_bytes: int) -> PreparedModule:
     """Insert the app heap; ProtocolError when the sections do not add up."""
     try:
         sections = [(number, body) for number, body, _ in read_sections(wasm)]
-        return _with_heap(wasm, sections, _layout(sections), heap_bytes)
+        module = _read(wasm, sections)
+        if module.pages is not None:
+            _insert_heap(module, module.pages, sections, heap_bytes)
+        return module
     except ModuleError as exc:
         raise ProtocolError(str(exc)) from exc
 
 
-def _with_heap(wasm: bytes, sections: list[tuple[int, bytes]], layout: Layout, heap_bytes: int) -> PreparedModule:
-    if layout.pages is None:
-        return PreparedModule(wasm, layout, None, None, 0)
-    end = layout.pages * PAGE_BYTES
-    start = _align16(layout.heap_base) if layout.heap_base is not None and layout.heap_base < end else end
-    pages = max(layout.pages, -(-(start + heap_bytes) // PAGE_BYTES))
+def _insert_heap(module: PreparedModule, declared: int, sections: list[tuple[int, bytes]], heap_bytes: int) -> None:
+    """Room for the heap, and an export of the memory; neither where the module exports nothing at all."""
+    module.total_pages = declared
+    if module.memory_name is None and all(number != _EXPORT for number, _ in sections):
+        return
+    end, base = declared * PAGE_BYTES, module.heap_base
+    start = module.heap_start = _align16(base) if base is not None and base < end else end
+    pages = module.total_pages = max(declared, -(-(start + heap_bytes) // PAGE_BYTES))
     changed = []
     for number, body in sections:
-        if number == _MEMORY and pages > layout.pages:
-            body = _with_pages(pages, None if layout.max_pages is None else max(layout.max_pages, pages))
-        if number == _EXPORT and layout.memory_name is None:
+        if number == _MEMORY and pages > declared:
+            body = _with_pages(pages, None if module.max_pages is None else max(module.max_pages, pages))
+        if number == _EXPORT and module.memory_name is None:
             body = _with_memory_export(body)
         changed.append(write_section(number, body))
-    if layout.memory_name is None and all(number != _EXPORT for number, _ in sections):
-        return PreparedModule(wasm, layout, None, None, layout.pages)
-    name = layout.memory_name or _HOST_MEMORY_NAME
-    return PreparedModule(HEADER + b"".join(changed), layout, start, name, pages)
+    module.memory_name = module.memory_name or _HOST_MEMORY_NAME
+    module.wasm = HEADER + b"".join(changed)
 
 
-def _layout(sections: list[tuple[int, bytes]]) -> Layout:
-    layout = Layout()
+def _read(wasm: bytes, sections: list[tuple[int, bytes]]) -> PreparedModule:
+    module = PreparedModule(wasm)
     exports: dict[str, tuple[int, int]] = {}
     for number, body in sections:
         data = Reader(body)
@@ -92,25 +91,25 @@ def _layout(sections: list[tuple[int, bytes]]) -> Layout:
             flags = data.byte()
             if flags > 1:
                 raise ProtocolError(f"invalid limits flag {flags}")  # shared or 64-bit
-            layout.pages = data.u32()
-            layout.max_pages = data.u32() if flags & 1 else None
+            module.pages = data.u32()
+            module.max_pages = data.u32() if flags & 1 else None
         elif number == _GLOBAL:
-            _read_globals(data, layout)
+            _read_globals(data, module)
         elif number == _EXPORT:
             for _ in range(data.u32()):
                 name = data.name()
                 exports[name] = (data.byte(), data.u32())
         elif number == _START:
-            layout.has_start = True
+            module.has_start = True
         elif number == _DATA:
-            layout.first_data = _first_data(data)
-    layout.memory_name = next((name for name, (kind, _) in exports.items() if kind == _MEMORY_KIND), None)
-    layout.heap_base = _exported_global(layout, exports, "__heap_base")
-    layout.data_end = _exported_global(layout, exports, "__data_end")
-    return layout
+            module.first_data = _first_data(data)
+    module.memory_name = next((name for name, (kind, _) in exports.items() if kind == _MEMORY_KIND), None)
+    module.heap_base = _exported_global(module, exports, "__heap_base")
+    module.data_end = _exported_global(module, exports, "__data_end")
+    return module
 
 
-def _read_globals(data: Reader, layout: Layout) -> None:
+def _read_globals(data: Reader, module: PreparedModule) -> None:
     """Constants of i32 globals. wasm-ld makes __stack_pointer the first one, mutable, with the stack's top in it."""
     for index in range(data.u32()):
         value_type, mutable = data.byte(), data.byte()
@@ -126,9 +125,9 @@ def _read_globals(data: Reader, layout: Layout) -> None:
             pass
         if value_type != _I32:
             value = None
-        layout.globals.append(value)
+        module.globals.append(value)
         if index == 0 and mutable:
-            layout.stack_top = value
+            module.stack_top = value
 
 
 def _first_data(data: Reader) -> int | None:
@@ -149,10 +148,10 @@ def _first_data(data: Reader) -> int | None:
     return lowest
 
 
-def _exported_global(layout: Layout, exports: dict[str, tuple[int, int]], name: str) -> int | None:
+def _exported_global(module: PreparedModule, exports: dict[str, tuple[int, int]], name: str) -> int | None:
     kind, index = exports.get(name, (-1, 0))
     # Imported globals would shift the index; no firmware offers any, so such a module does not load.
-    return layout.globals[index] if kind == _GLOBAL_KIND and index < len(layout.globals) else None
+    return module.globals[index] if kind == _GLOBAL_KIND and index < len(module.globals) else None
 
 
 def _with_pages(pages: int, max_pages: int | None) -> bytes:

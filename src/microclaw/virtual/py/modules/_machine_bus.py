@@ -1,5 +1,7 @@
 """The buses of `machine`: I2C, SPI and UART, each also in its bit-banged form, on the simulated board."""
 
+import time
+
 from _board import call as _call
 
 
@@ -58,40 +60,34 @@ class I2C(SoftI2C):
 
 
 class SPI:
+    """Nothing is wired to it: what it reads are zeros."""
+
     MSB = 0
     LSB = 1
 
     def __init__(self, id=1, baudrate=1000000, **options):
         self._bus = id
-        self._is_open = False
         self.init(baudrate, **options)
 
     def init(
         self, baudrate=1000000, *, polarity=0, phase=0, bits=8, firstbit=0, sck=None, mosi=None, miso=None, cs=None
     ):
-        self.deinit()
-        _call("spi_open", self._bus, _number(sck), _number(mosi), _number(miso))
-        self._is_open = True
+        _call("bus_open", "SPI", self._bus, _number(sck), _number(mosi), _number(miso))
 
     def deinit(self):
-        if self._is_open:
-            _call("spi_close", self._bus)
-        self._is_open = False
+        pass
 
     def read(self, nbytes, write=0):
-        return self._exchange(bytes([write]) * nbytes)
+        return bytes(nbytes)
 
     def readinto(self, buf, write=0):
-        buf[:] = self.read(len(buf), write)
+        buf[:] = bytes(len(buf))
 
     def write(self, buf):
-        self._exchange(bytes(buf))
+        bytes(buf)  # whatever is no buffer is refused
 
     def write_readinto(self, write_buf, read_buf):
-        read_buf[:] = self._exchange(bytes(write_buf))
-
-    def _exchange(self, data):
-        return bytes.fromhex(_call("spi_exchange", self._bus, data.hex()))
+        read_buf[:] = bytes(len(write_buf))
 
 
 class SoftSPI(SPI):
@@ -100,43 +96,35 @@ class SoftSPI(SPI):
 
 
 class UART:
-    """Reads wait for `timeout` ms at most, 0 when it is not given. The baud rate takes no time."""
+    """Nothing is wired to it. Reads wait for `timeout` ms, 0 when it is not given. The baud rate takes no time."""
 
     INV_TX = 1
     INV_RX = 2
 
     def __init__(self, id, baudrate=115200, *args, **options):
         self._port = id
-        self._timeout = 0
         self.init(baudrate, *args, **options)
 
     def init(self, baudrate=115200, bits=8, parity=None, stop=1, *, tx=None, rx=None, timeout=0, **_options):
         self._timeout = timeout
-        _call("uart_open", self._port, _number(tx), _number(rx))
+        _call("bus_open", "UART", self._port, _number(tx), _number(rx))
 
     def deinit(self):
         pass
 
     def any(self):
-        return _call("uart_any", self._port)
+        return 0
 
     def read(self, nbytes=128):
-        """Nothing is wired to it: after the wait there is nothing."""
-        import time
-
         time.sleep_ms(self._timeout)
-        self.any()
 
-    def readline(self):
-        return self.read()
+    readline = read
 
     def readinto(self, buf, nbytes=None):
         return self.read()
 
     def write(self, buf):
-        buf = buf.encode() if isinstance(buf, str) else bytes(buf)
-        _call("uart_write", self._port, buf.hex())
-        return len(buf)
+        return len(buf.encode() if isinstance(buf, str) else buf)
 
     def flush(self):
         pass

@@ -1,17 +1,13 @@
 """`machine` of MicroPython's esp32 port on the simulated board: the names and errors of v1.24 to v1.26. No registers.
 
-Handlers of Pin.irq and Timer run where the interpreter meets the board next: between two of its calls, or while the
-event loop waits. Not here: I2S, SDCard, TouchPad, DAC, PCNT, mem32, sleep modes, what programs are refused.
+Handlers of Pin.irq run where the interpreter meets the board next: between two of its calls, or while the event loop
+waits. Not here: Timer and Signal, which are the firmware's own (firmware/fw/timers.py); I2S, SDCard, TouchPad, DAC,
+PCNT; RTC, WDT, resets and whatever else programs are refused (firmware/fw/peripherals.py).
 """
 
 import _board
 from _machine_bus import I2C, SPI, UART, SoftI2C, SoftSPI
 
-PWRON_RESET = 1
-HARD_RESET = 2
-WDT_RESET = 3
-DEEPSLEEP_RESET = 4
-SOFT_RESET = 5
 _call = _board.call
 
 
@@ -84,25 +80,6 @@ class Pin:
 
     def __hash__(self):
         return self._id
-
-
-class Signal:
-    def __init__(self, pin, *args, invert=False, **options):
-        self._pin = pin if hasattr(pin, "value") else Pin(pin, *args, **options)
-        self._invert = 1 if invert else 0
-
-    def value(self, x=None):
-        if x is None:
-            return self._pin.value() ^ self._invert
-        self._pin.value((1 if x else 0) ^ self._invert)
-
-    __call__ = value
-
-    def on(self):
-        self.value(1)
-
-    def off(self):
-        self.value(0)
 
 
 class PWM:
@@ -186,7 +163,7 @@ class ADC:
     def __init__(self, pin, *, atten=None):
         self._id = pin._id if isinstance(pin, Pin) else Pin(pin)._id
         self._width = 12
-        _call("adc_open", self._id)
+        _call("adc_read", self._id)  # refuses a pin without an ADC
 
     def init(self, *, atten=None):
         pass
@@ -210,69 +187,9 @@ class ADC:
         pass
 
 
-class Timer:
-    ONE_SHOT = 0
-    PERIODIC = 1
-    _last = 100
-
-    def __init__(self, id=-1, **options):
-        if id == -1:  # a virtual timer has a number of its own each
-            Timer._last += 1
-            id = Timer._last
-        elif not 0 <= id <= 3:
-            raise ValueError("invalid Timer number")
-        self._id = id
-        self._callback = None
-        if options:
-            self.init(**options)
-
-    def init(self, *, mode=1, freq=-1, period=-1, callback=None, hard=False, tick_hz=1000):
-        if freq != -1:
-            period = 1000 / freq
-        elif tick_hz != 1000:
-            period = period * 1000 / tick_hz
-        self._callback = callback
-        _board.listen("timer", self._id, self._fire)
-        _call("timer_start", self._id, period, mode == 1)
-
-    def deinit(self):
-        _board.listen("timer", self._id, None)
-        _call("timer_stop", self._id)
-        self._callback = None
-
-    def value(self):
-        return _call("timer_value", self._id)
-
-    def _fire(self, event):
-        if self._callback:
-            self._callback(self)
-
-
-class RTC:
-    def __init__(self, id=0):
-        pass
-
-    def datetime(self, value=None):
-        if value is None:
-            return tuple(_call("rtc"))
-        _call("rtc", *value)
-
-
-class WDT:
-    """Once there it stays, as on the chip; it bites `timeout` ms of board time after the last feed."""
-
-    def __init__(self, id=0, timeout=5000):
-        if id != 0 or timeout <= 0:
-            raise ValueError
-        _call("wdt", timeout)
-        self._timeout = timeout
-
-    def feed(self):
-        _call("wdt", self._timeout)
-
-
 def bitstream(pin, encoding, timing, buffer):
-    _call("bitstream", pin._id, list(timing), bytes(buffer).hex())
+    """`timing` does not matter to the strip here."""
+    _call("bitstream", pin._id, bytes(buffer).hex())
 
 
 def time_pulse_us(pin, level, timeout_us=1000000):
@@ -284,20 +201,8 @@ def dht_readinto(pin, buffer):
     buffer[:] = bytes.fromhex(_call("dht", pin._id, 22))
 
 
-def reset():
-    _call("reset", HARD_RESET)
-    raise SystemExit(HARD_RESET)  # on the unix port: the test starts the interpreter again
-
-
-def reset_cause():
-    return _call("reset_cause")
-
-
-def freq(value=None):
-    if value is None:
-        return _call("cpu_hz")
-    if value not in (20000000, 40000000, 80000000, 160000000, 240000000):
-        raise ValueError("frequency must be 20MHz, 40MHz, 80Mhz, 160MHz or 240MHz")
+def freq():
+    return 240000000
 
 
 def unique_id():
