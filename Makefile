@@ -18,7 +18,7 @@ unexport PYTHONDONTWRITEBYTECODE
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
-demo: setup $(if $(findstring --voice,$(ARGS)),voice) $(if $(findstring --cluster,$(ARGS)),postgres)      ## a sentence becomes a program on a virtual board; ARGS=--once for no questions
+demo: setup $(if $(findstring --voice,$(ARGS)),voice)      ## a sentence becomes a program on a virtual board; ARGS=--once for no questions
 	@$(BIN)/microclaw demo $(ARGS)
 
 test: check page-check quick  ## lint, types, import order, all tests but the slow ones; CI runs those too

@@ -9,7 +9,7 @@ import pytest
 from tests.stories.conftest import microclaw
 
 
-@pytest.mark.parametrize("words", ["--once", "--once --fleet --boards 4", "--cluster --boards 6"])
+@pytest.mark.parametrize("words", ["--once", "--once --fleet --boards 4"])
 def test_the_demo_works_without_questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str) -> None:
     scratch = Path(tempfile.mkdtemp(prefix="demo-", dir="/tmp"))  # short: it holds unix sockets
     monkeypatch.setenv("TMPDIR", str(scratch))

@@ -51,16 +51,15 @@ Rows: TypeAlias = Iterator[tuple[str, ...]]
 @click.option("--once", is_flag=True, help="No questions; the exit code says whether it worked.")
 @click.option("--voice", is_flag=True, help="Say the sentence into the board's microphone.")
 @click.option("--fleet", is_flag=True, help="Update many virtual boards in stages instead.")
-@click.option("--cluster", is_flag=True, help="Kill one of three hosts while they install.")
-@click.option("--boards", default=20, type=click.IntRange(MIN_FLEET, 300), help="So many, with --fleet and --cluster.")
+@click.option("--boards", default=20, type=click.IntRange(MIN_FLEET, 300), help="So many, with --fleet.")
 @click.pass_obj
-def demo(options: GlobalOptions, once: bool, voice: bool, fleet: bool, cluster: bool, boards: int) -> None:
+def demo(options: GlobalOptions, once: bool, voice: bool, fleet: bool, boards: int) -> None:
     """See it work on a virtual board. One sentence becomes a program that goes on without the host."""
     terminal = options.terminal()
-    if voice or fleet or cluster:
+    if voice or fleet:
         from microclaw.cli import demo_forms as forms  # voice and signing take a second to import
 
-        run_demo(forms.fleet if fleet else forms.cluster if cluster else forms.voice, terminal, boards)
+        run_demo(forms.fleet if fleet else forms.voice, terminal, boards)
     else:
         run_demo(partial(blink, once=once), terminal, 1)
 
@@ -80,26 +79,26 @@ class Stage:
         self.children: dict[str, Child] = {}
         running.callback(self.stop)
 
-    def client(self, home: str = ".") -> Client:
-        return Client(load_settings(self.environ, home=self.home / home).control_socket)
+    def client(self) -> Client:
+        return Client(load_settings(self.environ, home=self.home).control_socket)
 
-    def start_host(self, *options: str, home: str = ".") -> tuple[dict[str, Any], float]:
+    def start_host(self, *options: str) -> tuple[dict[str, Any], float]:
         """Its ready line, and the seconds that it took."""
-        words = ["microclaw", "--json", "--home", str(self.home / home), "up", "--port", "0", "--die-with-parent"]
-        return self._start("host" if home == "." else home, [*words, *options], self.environ).wait_ready()
+        words = ["microclaw", "--json", "--home", str(self.home), "up", "--port", "0", "--die-with-parent"]
+        return self._start("host", [*words, *options], self.environ).wait_ready()
 
     def start_board(self, name: str, *options: str) -> Child:
         words = ["microclaw.virtual", "--name", name, "--board", BOARD, "--wasmachine", "0", "--serial", "none"]
         words += ["--control", str(self.home / f"{name}.sock"), "--die-with-parent"]
         return self._start(name, [*words, *options], board_environ(self.environ))
 
-    def join(self, client: Client, *options: str, port: int | None = None) -> dict[str, list[str]]:
+    def join(self, client: Client, *options: str) -> dict[str, list[str]]:
         """Start `count` boards that are paired by a secret, with a flash; the options of each for its next start."""
         boards: dict[str, list[str]] = {}
         for name in (f"board-{number}" for number in range(1, self.count + 1)):
             made = client.post("/v1/devices/provision", {"name": name, "board": BOARD})
             write_private(self.home / f"{name}.secret", made["secret"].encode("ascii"))
-            url = f"wss://{made['host']}:{port or made['port']}/link"
+            url = f"wss://{made['host']}:{made['port']}/link"
             boards[name] = ["--link", url, "--link-ca-sha256", made["ca_sha256"], *options]
             boards[name] += ["--flash", str(self.home / "boards" / name)]
             self.start_board(name, *boards[name], "--link-secret-file", str(self.home / f"{name}.secret"))
@@ -145,8 +144,6 @@ class Stage:
         return seen, cursor
 
     def stop(self) -> None:
-        for child in self.children.values():
-            child.ask_to_end()
         for child in self.children.values():
             child.stop()
 

@@ -128,7 +128,7 @@ def publish(
         key_id=signer.public.key_id,
         **facts,
     )
-    made = _sent(host, manifest, signer.sign(manifest), payload, options.say)
+    made = send_release(host, manifest, signer.sign(manifest), payload, options.say)
     text = f"release {made.release_id}: {made.name} {made.version} for {made.board}, {made.size_bytes} bytes"
     options.report("firmware-release", {"release": msgspec.to_builtins(made)}, text)
     options.say(f"offer it: microclaw firmware update {made.version} -d DEVICE")
@@ -223,7 +223,9 @@ def rollouts(options: GlobalOptions, number: int | None, follow: bool, do: str |
         raise Exit(FAILED)
 
 
-def _sent(host: Client, manifest: bytes, signature: bytes, payload: bytes, say: Callable[[str], None]) -> ReleaseRow:
+def send_release(
+    host: Client, manifest: bytes, signature: bytes, payload: bytes, say: Callable[[str], None]
+) -> ReleaseRow:
     """The release as the host keeps it; the payload goes in pieces, and only where the host has it not."""
     made = host.call(firmware.publish, manifest=manifest, signature=signature)
     if (wanted := made.wanted) is not None:
