@@ -31,7 +31,7 @@ _STILL_LISTED: Final = "restart the board, then microclaw app list; the host doe
 
 
 def upgrade_request(request: ChangeRequest, former: AppVersion) -> ChangeRequest:
-    """The request on the terms of the version that is there, and only for good if it is verified."""
+    """The request on the terms of the version that is there; one that is not verified gives way to it."""
     return with_terms(structs.replace(request, only_verified=True), former)
 
 
@@ -63,7 +63,8 @@ class ProgramChanges:
             case "install":
                 return await self.deployer.deploy(request, report, undoes=undoes, begin=begin)
             case "upgrade":
-                return await self._upgrade(device, request, report, begin)
+                former = await self._running(device, request.name)
+                return await self.deployer.deploy(upgrade_request(request, former.version), report, begin=begin)
             case "uninstall" | "stop":
                 return await self._take_off(device, request, report, undoes, begin)
             case "start" | "restart":
@@ -102,13 +103,6 @@ class ProgramChanges:
             there = there if there.stopped else await standing(self._change_log, device, name)
             raise there.refused("upgrade")
         return there.desired
-
-    async def _upgrade(
-        self, device: Device, request: ChangeRequest, report: Report, begin: Callable[[], None]
-    ) -> Deployment:
-        """A new version that the board does not show as its trial did is taken off, and the former one redeployed."""
-        former = await self._running(device, request.name)
-        return await self.deployer.deploy(upgrade_request(request, former.version), report, begin=begin)
 
     async def _take_off(
         self, device: Device, request: ChangeRequest, report: Report, undoes: int | None, begin: Callable[[], None]
@@ -161,9 +155,5 @@ async def _check_ended(there: Standing) -> None:
     name, device = there.name, there.device
     state = await state_of(device, name)
     if state is None or state.state == "running":
-        raise DeployRejected(
-            f"{name} runs on {device.name} already"
-            if state is not None
-            else f"{device.name} lists {name}, and does not tell more",
-            next_step=f"microclaw app restart {name} -d {device.name}",
-        )
+        text = f"{name} runs on {device.name} already" if state else f"{device.name} lists {name}, and tells no more"
+        raise DeployRejected(text, next_step=f"microclaw app restart {name} -d {device.name}")
