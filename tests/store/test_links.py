@@ -135,3 +135,11 @@ async def test_the_host_of_an_older_connection_moves_no_cursor(links: LinkTable,
             await act
     assert await links.advance(D, THEIRS, 1, message_id(1), fence=newer)
     await links.ack(D, 1, newer)
+
+
+async def test_after_a_removal_no_connection_is_older_than_those_before(links: LinkTable, database: Database) -> None:
+    """Hosts look for what is newer than what they saw: they would never see it."""
+    holders = LinkHolderTable(database)
+    *_, newest = [await holders.take(D, "a") for _ in range(3)]
+    await links.forget(D)
+    assert await holders.take("d-2", "b") > newest
