@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from shutil import copytree
 
-from tests.cluster.test_hosts import LOOK
 from tests.postgres import running_server
 
 from bench import scale_devices
@@ -38,6 +37,20 @@ from microclaw.store.database import Database
 from microclaw.store.links import LinkTable
 from microclaw.store.postgres import SharedDatabase
 
+LOOK = """
+import asyncio, pathlib, sys, tempfile
+from microclaw.app.host import running_host
+from microclaw.config.load import load_settings
+from dataclasses import replace
+
+async def main():
+    with tempfile.TemporaryDirectory() as folder:
+        settings = load_settings({"HOME": folder}, home=pathlib.Path(folder) / "home")
+        async with running_host(replace(settings, http_port=0, gateway=None)):
+            print(sorted(name for name in sys.modules if name.startswith("psycopg") or ".cluster." in name))
+
+asyncio.run(main())
+"""
 WAITING = 64
 PAYLOAD = bytes(200)
 KINDS = ("a durable message", "a durable message, p50", f"a durable message of {WAITING} waiting")

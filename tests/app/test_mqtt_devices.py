@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from microclaw.app.mqtt_devices import _program, named_pins
-from microclaw.apps.catalogue import AppListing
-from microclaw.apps.change_log import AppVersion
-from microclaw.apps.results import AppCondition
+from microclaw.app.mqtt_devices import named_pins
 from microclaw.boards import load_board
 
 
@@ -24,21 +21,3 @@ def test_pins_with_a_name_are_the_led_and_those_that_a_label_names() -> None:
         (replace(board.led, kind="addressable"), {}),
     ):
         assert named_pins(replace(board, led=led), ()) == found
-
-
-TOLD: dict[AppCondition, tuple[bool, str]] = {
-    "running": (True, "reported"),
-    "waiting": (True, "reported"),  # between two runs
-    "trapped": (False, "reported"),
-    "missing": (False, "reported"),
-    "stopped": (False, "accepted"),
-    "unreachable": (True, "accepted"),
-}
-
-
-def test_a_program_is_on_as_the_list_of_programs_says_and_as_sure_as_that() -> None:
-    for condition, told in TOLD.items():
-        version = AppVersion("00", 8_192, 1, 0, ())
-        listing = AppListing("d-1", "desk", "blink", condition, False, 8_192, (), version=version)
-        found = _program(listing)
-        assert (found.runs, found.evidence) == told, condition

@@ -15,15 +15,14 @@ from msgspec.structs import replace
 from tests.auth.conftest import Clock
 from tests.test_durable import disk_full_after
 
+from microclaw.audit import log_files
 from microclaw.audit.event import AuditEvent, AuditKind, line_of
-from microclaw.audit.log import AuditLog, open_alarms
+from microclaw.audit.log import AuditLog
 from microclaw.audit.log_files import (
-    FILE_BYTES,
     FILES,
     FOLDER,
     append_events,
     append_lines,
-    followed_events,
     read_events,
 )
 from microclaw.boards import board_ids
@@ -98,7 +97,7 @@ def test_a_flood_of_one_kind_or_address_leaves_the_others_and_is_counted(home: P
     with running(home, clock) as log:
         for _ in range(1000):
             log.record(wrong_token(21))
-        for number in range(20_000):
+        for number in range(5_000):
             log.record(wrong_token(number))
         log.record(other)
         clock.now_s += 3601
@@ -106,13 +105,13 @@ def test_a_flood_of_one_kind_or_address_leaves_the_others_and_is_counted(home: P
     wrong = [event for event in recorded(home) if event.kind is AuditKind.TOKEN_WRONG]
     assert recorded(home).count(other) == 1
     assert len(wrong) <= 22
-    assert sum(event.count for event in wrong) == 21_000
+    assert sum(event.count for event in wrong) == 6_000
     assert [event.address for event in wrong].count("10.0.2.7") == 1
     assert "10.0.21.0/24 1,0" in wrong[-1].text
     assert recorded(home)[-1].kind is AuditKind.SECRET_WRONG
 
 
-@pytest.mark.parametrize("kind", [AuditKind.TASK_ENDED, AuditKind.CALL_ACTED, AuditKind.CHANGE_UNDONE])
+@pytest.mark.parametrize("kind", [AuditKind.TASK_ENDED, AuditKind.CHANGE_UNDONE])
 def test_the_acts_of_one_person_leave_out_no_line_of_another_and_none_that_was_agreed_to(
     home: Path, kind: AuditKind
 ) -> None:
@@ -132,31 +131,32 @@ def test_the_acts_of_one_person_leave_out_no_line_of_another_and_none_that_was_a
         assert {"Mia's with a yes", "Mia's with a network"} <= {event.text for event in events}
 
 
-@pytest.mark.parametrize("kind", [AuditKind.EGRESS_REFUSED, AuditKind.APPROVAL_ASKED, AuditKind.TASK_REFUSED])
-def test_the_tries_of_people_leave_out_no_line_of_another_person(home: Path, kind: AuditKind) -> None:
+def test_the_tries_of_people_leave_out_no_line_of_another_person(home: Path) -> None:
     noisy = ("Mia", "Tom", "Ben", "Eve", "Jo", "Al")
+    kind = AuditKind.EGRESS_REFUSED
     with running(home) as log:
         for person in noisy:
-            for number in range(1000):
-                log.record(AuditEvent(kind, "again", about=f"task {person} {number // 100}", by=person))
-        for number in range(1000):  # and somebody whom nobody knows
+            for number in range(200):
+                log.record(AuditEvent(kind, "again", about=f"task {person} {number // 20}", by=person))
+        for number in range(400):  # and somebody whom nobody knows
             log.record(AuditEvent(kind, "a stranger's", address=f"10.{number % 200}.0.1"))
         log.record(AuditEvent(kind, "the owner's", about="task 7", by="owner"))
     events = recorded(home)
-    assert sum(event.count for event in events) == 7001
+    assert sum(event.count for event in events) == 1601
     assert [event.text for event in events if event.by == "owner"] == ["the owner's"]
     assert all(60 <= sum(event.by == name for event in events) <= 61 for name in noisy)
     assert "a stranger's" in {event.text for event in events}
 
 
-def test_nothing_from_outside_washes_out_what_people_did(home: Path) -> None:
+def test_nothing_from_outside_washes_out_what_people_did(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Even without any limit: what comes from outside is in files of its own, and those are bounded."""
+    monkeypatch.setattr(log_files, "FILE_BYTES", 20_000)
     append_events(home, [AuditEvent(AuditKind.TOKEN_REVOKED, "it opens nothing", about="ci", by="owner")])
     noise = line_of(AuditEvent(AuditKind.TOKEN_WRONG, "no " * 60, address="10.0.0.1"), 0)
-    for _ in range(2 * FILES * FILE_BYTES // (2000 * len(noise))):
-        append_lines(home / FOLDER, "attempts", [noise] * 2000)
+    for _ in range(2 * FILES * 20_000 // (40 * len(noise))):
+        append_lines(home / FOLDER, "attempts", [noise] * 40)
     files = list((home / FOLDER).iterdir())
-    assert max(path.stat().st_size for path in files) <= FILE_BYTES
+    assert max(path.stat().st_size for path in files) <= 20_000
     assert len(files) == FILES + 1 + 2  # and the two heads
     assert [found.event.about for found in read_events(home, kinds={"token.revoked"})] == ["ci"]
 
@@ -187,27 +187,3 @@ def test_a_full_disk_is_told_and_what_waits_is_written_later(home: Path) -> None
     assert log._write()
     assert log.problem is None
     assert sorted(str(event.about) for event in recorded(home)) == ["None", "agent.queue", "agent.turn_s"]
-
-
-def test_following_sees_what_is_added_also_across_a_rotation(home: Path) -> None:
-    append_events(home, [SET])
-    followed = followed_events(home)
-    assert [len(next(followed)), len(next(followed))] == [1, 0]
-    append_events(home, [SET])
-    filling = [line_of(replace(SET, text="a b c " * 30), 0)] * (FILE_BYTES // 400)
-    append_lines(home / FOLDER, "acts", filling)
-    append_lines(home / FOLDER, "acts", filling)
-    assert [len(next(followed)), len(next(followed))] == [1 + 2 * (FILE_BYTES // 400), 0]
-
-
-def test_an_alarm_stays_open_until_its_device_was_revoked_or_paired_again(home: Path) -> None:
-    clock = Clock()
-    with running(home, clock) as log:
-        log.record(AuditEvent(AuditKind.CREDENTIAL_SUPERSEDED, "an old token", about="lamp"))
-        log.record(AuditEvent(AuditKind.CREDENTIAL_SUPERSEDED, "an old token", about="fan"))
-        assert [alarm.event.about for alarm in log.alarms()] == ["lamp", "fan"]
-        log.record(AuditEvent(AuditKind.CREDENTIAL_REVOKED, "by a person", about="lamp"))
-    with running(home, clock) as log:
-        assert [alarm.event.about for alarm in log.alarms()] == ["fan"]
-        clock.now_s += 8 * 86_400
-        assert log.alarms() == open_alarms(read_events(home), clock.ms()) == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 
 import pytest
 from msgspec.structs import replace
@@ -17,8 +16,6 @@ from microclaw.auth.approvals import (
     Approvals,
     Outcome,
     PendingApproval,
-    approval_now,
-    approved_act,
 )
 from microclaw.auth.gate import TAINTED_NOTE, Gate, Permission
 from microclaw.auth.people import MQTT, OWNER, Person, WithAutomation
@@ -132,35 +129,6 @@ async def test_an_automation_acts_and_is_refused_whatever_needs_a_yes_or_an_owne
     gate.check_owner("owner", "make a token")
     with pytest.raises(PermissionRefused):  # no other gate knows it
         Gate(circle).check(MQTT.person_id, READ, "look")
-
-
-async def test_an_acts_approval_is_its_own_last_one_or_of_the_act_around_it(approvals: Approvals) -> None:
-    async def asking(*, approved: bool) -> str:
-        """The number of a question that was decided so."""
-        task = ask(approvals)
-        (pending,) = await asked(approvals)
-        approvals.decide(pending.approval_id, approved=approved, by="owner")
-        with suppress(PermissionRefused):
-            await task
-        return pending.approval_id
-
-    async def later() -> str | None:
-        await release.wait()
-        return approval_now()
-
-    release = asyncio.Event()
-    with approved_act():
-        outer = await asking(approved=True)
-        assert approval_now() == outer
-        background = asyncio.create_task(later())
-        with approved_act():
-            assert approval_now() == outer
-            assert await asking(approved=True) == approval_now() != outer
-        release.set()
-        assert await background == approval_now() == outer
-        await asking(approved=False)
-        assert approval_now() is None
-    assert approval_now() is None
 
 
 @pytest.mark.parametrize("end", ["time", "cancelled", "withdrawn", "host stops"])

@@ -13,19 +13,6 @@ from microclaw.errors import ConfigError, Overloaded, PermissionRefused, Unknown
 from microclaw.store.database import Database
 
 
-async def test_a_code_lets_a_stranger_in_once(people: People, database: Database, clock: Clock) -> None:
-    assert await people.find("telegram", "42") is None
-    code = await people.ask_pairing("telegram", "42", "Ada")
-    person = await people.pair(f"{code[:3]} {code[3:]}")
-    assert (person.name, person.role) == ("Ada", "member")
-    assert await people.find("telegram", "42") == person
-    with pytest.raises(UnknownName):
-        await people.pair(code)
-    again = await People.opened(database, now_ms=clock.ms)
-    assert await again.find("telegram", "42") == person
-    assert again.named(person.person_id).addresses == (("telegram", "42"),)
-
-
 async def test_a_known_name_gets_the_address_and_keeps_its_role(people: People) -> None:
     assert await people.pair(await people.ask_pairing("telegram", "1", "Boss"), role="owner") == OWNER
     assert people.named("owner").addresses == (("telegram", "1"),)

@@ -221,10 +221,10 @@ async def test_wrong_ones_of_one_source_have_it_wait_and_no_other(
     assert await bench.is_right(RIGHT, *last)
 
 
-async def test_ten_thousand_wrong_ones_cost_sixty_hashes(bench: Bench) -> None:
+async def test_thousands_of_wrong_ones_cost_sixty_hashes(bench: Bench) -> None:
     """From everywhere at once, for every name: what is hashed is what gives an answer."""
     told: list[object] = []
-    for start in range(0, 10_000, 500):
+    for start in range(0, 2_000, 500):
         guesses = (
             bench.is_right("wrong password", f"name {number}", f"10.0.{number >> 8}.{number & 255}")
             for number in range(start, start + 500)
@@ -234,4 +234,4 @@ async def test_ten_thousand_wrong_ones_cost_sixty_hashes(bench: Bench) -> None:
     assert not any(one is True for one in told)
     # They came in one moment, and only so many may wait.
     assert (kinds.count(bool), kinds.count(Overloaded)) == (MAX_WAITING, WRONG_OF_ALL - MAX_WAITING)
-    assert kinds.count(TooManyTries) == 10_000 - WRONG_OF_ALL
+    assert kinds.count(TooManyTries) == 2_000 - WRONG_OF_ALL

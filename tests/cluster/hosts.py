@@ -123,6 +123,10 @@ class WholeHost:
         device = self.device(name)
         return bool(device.transports[0].online and device.capabilities)
 
+    def knows(self, name: str) -> bool:
+        """As `online`, and False where the device is not known here yet."""
+        return name in [one.name for one in self.host.devices.list()] and self.online(name)
+
     async def asked(self, token: str, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, Any]:
         """Status and answer of one request over HTTP with the token."""
         headers = {"Authorization": f"Bearer {token}"}

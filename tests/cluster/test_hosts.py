@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,21 +22,6 @@ from microclaw.cluster.hosts import RENEW_S, TTL_S
 from microclaw.errors import ConfigError, StoreError
 from microclaw.store.devices import DeviceRow, DeviceTable
 from microclaw.store.schema import VERSION
-
-LOOK = """
-import asyncio, pathlib, sys, tempfile
-from microclaw.app.host import running_host
-from microclaw.config.load import load_settings
-from dataclasses import replace
-
-async def main():
-    with tempfile.TemporaryDirectory() as folder:
-        settings = load_settings({"HOME": folder}, home=pathlib.Path(folder) / "home")
-        async with running_host(replace(settings, http_port=0, gateway=None)):
-            print(sorted(name for name in sys.modules if name.startswith("psycopg") or ".cluster." in name))
-
-asyncio.run(main())
-"""
 
 
 class Worker:
@@ -170,8 +153,3 @@ async def test_an_older_host_gives_up_its_duties_and_writes_nothing_beside_a_new
                 await table.put(DeviceRow("lamp", "lamp", "virtual"))
             assert not await table.list()
             await until(lambda: not worker.working and hosts.is_live("new-0001"))
-
-
-def test_a_host_that_is_alone_imports_the_declared_act_of_many_hosts_alone() -> None:
-    done = subprocess.run([sys.executable, "-c", LOOK], capture_output=True, text=True, timeout=120, check=True)
-    assert done.stdout == "['microclaw.cluster.operations']\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import TypeAlias
 
@@ -111,34 +111,6 @@ async def test_a_change_that_a_live_host_makes_is_no_other_hosts_to_close(opened
     assert [change.change_id for change in await b.unfinished("d-1")] == [number]
     await b.fail(number)
     await b.plan("d-1", "app.deploy", "put another", BLINK, None)
-
-
-async def test_each_text_is_sent_by_one_host_and_what_a_dead_one_had_in_hand_by_another(
-    opened: Opened, leases: Leases
-) -> None:
-    outboxes, sent = list[Outbox](), dict[str, list[str]]()
-
-    async def send(name: str) -> None:
-        database, fleet = await opened(name)
-        outboxes.append(Outbox(OutboxTable(database, lambda: 1_700_000_000_000), fleet=fleet))
-        sent[name] = []
-        async with aclosing(outboxes[-1].outgoing("test")) as going_out:
-            async for outbound in going_out:  # none is delivered
-                sent[name].append(outbound.text)
-
-    sending = [asyncio.create_task(send(name)) for name in "ab"]
-    await until(lambda: len(sent) == 2)
-    texts = [f"note {number}" for number in range(20)]
-    for number, text in enumerate(texts):
-        await outboxes[number % 2].push("test", "c1", text)
-    await until(lambda: len(sent["a"] + sent["b"]) == len(texts))
-    assert sorted(sent["a"] + sent["b"]) == sorted(texts)
-    sending[0].cancel()
-    leases.end("a")
-    await until(lambda: len(sent["b"]) == len(texts))
-    assert sorted(sent["b"]) == sorted(texts)
-    sending[1].cancel()
-    await asyncio.wait(sending)
 
 
 async def test_a_turn_whose_answer_was_not_stored_goes_on_at_its_own_host(opened: Opened, database_url: str) -> None:

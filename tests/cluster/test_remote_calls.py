@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from microclaw.operations.connection import HostError
 from microclaw.virtual_boards.process import VirtualBoardProcess
 from microclaw.wire.link.messages import Call, ErrorInfo, Event, Notify, Result
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 CONSOLE = "console:/dev/nothing-is-here"
 
 
@@ -60,59 +62,61 @@ async def test_a_device_of_another_host_is_called(east: WholeHost, west: WholeHo
         assert await waiting == PinLevel(4, 1), "it came back, to the other host"
 
 
-@pytest.mark.parametrize(
-    ("call", "how"),
-    [
-        (GpioSet(4, 1), "it goes elsewhere"),
-        (AppUninstall("x"), "it goes elsewhere"),
-        (AppUninstall("x"), "its host is cut off"),
-        (GpioSet(4, 1), "its host stops"),
-    ],
+LOST: tuple[tuple[Any, str], ...] = (
+    (GpioSet(4, 1), "it goes elsewhere"),
+    (AppUninstall("x"), "it goes elsewhere"),
+    (AppUninstall("x"), "its host is cut off"),
+    (GpioSet(4, 1), "its host stops"),
 )
+
+
 async def test_a_device_that_its_host_loses_in_mid_call(
-    east: WholeHost, database_url: str, tmp_path: Path, call: Any, how: str
+    east: WholeHost, west: WholeHost, shared_url: str, tmp_path: Path
 ) -> None:
     """Calls that may be done twice are done where the device is then, of the others the outcome is unknown."""
-    async with AsyncExitStack() as stack:
-        west = await stack.enter_async_context(whole_host(database_url, tmp_path / "west", like=tmp_path / "east"))
-        await west.sees("east")
-        lamp = await paired(west)
-        lamp.answer = lambda call: None
-        async with lamp.connected():
-            await until(lambda: east.host.devices.list() and east.online())
-            waiting = asyncio.create_task(east.device().call(call, timeout_s=60))
-            while (await lamp.next(Call)).method != call.method:
-                pass
-            if how == "its host is cut off":
-                west.way.cut()
-                await east.sees()
+    for number, (call, how) in enumerate(LOST):
+        async with AsyncExitStack() as stack:
+            host, name = west, f"lamp-{number}"
             if how == "its host stops":
-                await stack.aclose()
-            moved, asked = ScriptedDevice(east.link, lamp.ca, token=lamp.token, boot_id=lamp.boot_id), list[str]()
-
-            def answer(one: Call) -> Result:
-                asked.append(one.method)
-                return Result(ok=True, value=dict(one.params))
-
-            moved.answer = answer
-            async with moved.connected():
-                if isinstance(call, GpioSet):
-                    assert await waiting == PinLevel(4, 1)
-                else:
-                    with pytest.raises(OutcomeUnknown):
-                        await waiting
-                    assert call.method not in asked
+                host = await stack.enter_async_context(whole_host(shared_url, tmp_path / "south", like=east.home))
+                await host.sees("east", "west")
+            lamp = await paired(host, name)
+            lamp.answer = lambda call: None
+            async with lamp.connected():
+                await until(partial(east.knows, name))
+                waiting = asyncio.create_task(east.device(name).call(call, timeout_s=60))
+                while (await lamp.next(Call)).method != call.method:
+                    pass
                 if how == "its host is cut off":
-                    west.way.mend()
-                    await west.sees("east")
-                if how != "its host stops":
-                    assert await lamp.until_closed() == 4409, "the newer connection wins"
+                    west.way.cut()
+                    await east.sees()
+                await stack.aclose()
+                moved, asked = ScriptedDevice(east.link, lamp.ca, token=lamp.token, boot_id=lamp.boot_id), list[str]()
+
+                def answer(one: Call, asked: list[str] = asked) -> Result:
+                    asked.append(one.method)
+                    return Result(ok=True, value=dict(one.params))
+
+                moved.answer = answer
+                async with moved.connected():
+                    await moved.until_ready()
+                    if isinstance(call, GpioSet):
+                        assert await waiting == PinLevel(4, 1), how
+                    else:
+                        with pytest.raises(OutcomeUnknown):
+                            await waiting
+                        assert call.method not in asked
+                    if how == "its host is cut off":
+                        west.way.mend()
+                        await west.sees("east")
+                    if host is west:
+                        assert await lamp.until_closed() == 4409, "the newer connection wins"
 
 
 async def test_a_board_on_a_port_is_called_by_its_host_alone(east: WholeHost, west: WholeHost) -> None:
     async with VirtualBoardProcess() as board:
         await west.host.devices.add("desk", "virtual", board.ready.transports)
-        await east.until("/v1/devices", lambda found: found["devices"])
+        await until(lambda: "desk" in [one.name for one in east.host.devices.list()])
         device = east.device("desk")
         assert (device.host, device.kinds) == ("west", ("wasm",))
         assert await device.call(GpioGet(4)) == PinLevel(4, 0)
@@ -122,6 +126,9 @@ async def test_a_board_on_a_port_is_called_by_its_host_alone(east: WholeHost, we
         await east.sees()
         with pytest.raises(DeviceUnreachable, match="host west"):
             await device.call(GpioGet(4))
+        west.way.mend()
+        await west.sees("east")
+        await east.sees("west")
 
 
 @pytest.mark.parametrize("restarted", [True, False])

@@ -173,7 +173,7 @@ def test_a_request_is_tried_without_connecting_and_the_most_specific_entry_decid
         assert {words: run("task", "egress", *words.split())[0] for words in DECIDED} == DECIDED
 
 
-def test_mistakes_and_missing_secrets_are_told_and_a_secret_is_set_listed_and_removed_and_never_shown(
+def test_mistakes_and_missing_secrets_are_told_and_a_secret_is_never_shown(
     write: Callable[[str | bytes], Path], run: Callable[..., tuple[int, str]], tmp_path: Path
 ) -> None:
     write(WRONG)
@@ -184,15 +184,12 @@ def test_mistakes_and_missing_secrets_are_told_and_a_secret_is_set_listed_and_re
     code, document = run(*words, "--json")
     assert (code, json.loads(document)["secret_missing"]) == (1, "weather")
     assert [one.ok for one in egress_findings(tmp_path)] == [True, False]
-    assert json.loads(run("task", "egress", "--json")[1])["secrets_missing"] == ["weather"]
     (tmp_path / "value").write_text("the-value-itself\n")
-    code, said = run("task", "secrets", "weather", f"@{tmp_path / 'value'}")
-    assert code == run(*words)[0] == run("task", "egress")[0] == 0
-    assert [one.ok for one in egress_findings(tmp_path)] == [True]
-    listed = run("task", "secrets", "--json")[1]
-    assert json.loads(listed)["secrets"] == [{"name": "weather"}]
-    shown, settings = run("task", "egress", "--json")[1], run("config", "get", "--json")[1]
-    assert "the-value-itself" not in said + listed + shown + settings
+    said = run("task", "secrets", "weather", f"@{tmp_path / 'value'}")[1]
+    assert run(*words)[0] == 0
+    for shown in (("task", "secrets"), ("task", "egress"), ("config", "get")):
+        said += run(*shown, "--json")[1]
+    assert "the-value-itself" not in said
     assert run("task", "secrets", "weather", "the-value-itself")[0] == 2
     assert [run("task", "secrets", "--rm", "weather", "--yes")[0] for _ in range(2)] == [0, 1]
     assert "the-value-itself" not in (tmp_path / "secrets.toml").read_text()

@@ -15,7 +15,7 @@ from tests.egress.proxying import Names, client_tls, connect_proxy, loopback_is_
 
 from microclaw.agent.search_engine import Hit, SearchEngine
 from microclaw.agent.toolbox import Toolbox
-from microclaw.agent.web import MAX_ADDRESSES, PAGE_CHARS, KnownAddresses, web_tools
+from microclaw.agent.web import MAX_ADDRESSES, KnownAddresses, web_tools
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Gate
 from microclaw.egress.destinations import Egress
@@ -166,15 +166,6 @@ async def test_a_page_is_read_in_its_own_letters_and_what_is_no_readable_page_is
         for url in urls[len(UNREADABLE) : -1]:
             assert "café" in (await fetcher().fetch(url)).text
         assert "caf-dma" in (await fetcher().fetch(urls[-1])).text  # an encoding of Python's own is none of a page
-
-
-async def test_a_long_page_is_read_piece_by_piece() -> None:
-    text = "".join(f"{number:05d} " for number in range(2000))
-    async with site(lambda _: page(text, "text/plain")) as web:
-        _, first = await call(fetcher(), f"http://page.example:{web.port}/")
-        _, second = await call(fetcher(), f"http://page.example:{web.port}/", first["next_start"])
-    assert (first["next_start"], first["length"]) == (PAGE_CHARS, len(text.strip()))
-    assert text[PAGE_CHARS : PAGE_CHARS + 50] in second["text"]
 
 
 class Turn:

@@ -7,18 +7,12 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from mcp.shared.message import SessionMessage
-from mcp_types import JSONRPCRequest
-from tests.egress.proxying import HOST, WAIT_S, Names, client_tls, server, server_tls
+from tests.egress.proxying import HOST, Names, client_tls, server, server_tls
 
-from microclaw.agent.search_engine import SearchEngine
-from microclaw.config.settings import McpServerSettings, SearchSettings
 from microclaw.egress.destinations import Egress, Purpose
-from microclaw.egress.http_door import environment_proxy, http_client
+from microclaw.egress.http_door import http_client
 from microclaw.egress.outgoing import connect
-from microclaw.errors import ToolFailed
 from microclaw.flash.stock_images import download
-from microclaw.mcp.client.transports import remote_server
 from microclaw.models.bounded_http import bounded_client
 
 
@@ -92,19 +86,6 @@ async def test_by_a_proxy_the_target_is_judged_as_far_as_it_is_known() -> None:
             assert (await client.get("http://model.example.com/v1")).text == "ok"
 
 
-def test_no_proxy_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("http_proxy", "proxy.example:3128")
-    for no_proxy, host, port, used in (
-        ("", "a.example", None, True),
-        ("a.example", "a.example", None, False),
-        ("example", "a.example", 8080, False),
-        ("::1", "::1", 8080, False),
-        ("*", "1.1.1.1", 80, False),
-    ):
-        monkeypatch.setenv("no_proxy", no_proxy)
-        assert environment_proxy("http", host, port) == ("http://proxy.example:3128" if used else None)
-
-
 async def test_a_client_of_the_settings_asks_exactly_that_place() -> None:
     places = (
         "http://other.example/",
@@ -128,25 +109,6 @@ async def test_a_server_of_the_settings_redirects_nowhere() -> None:
                 with pytest.raises(httpx2.ConnectError, match="which the settings name"):
                     await client.get(url, follow_redirects=True)
         assert inside.seen == []
-
-
-async def test_neither_search_nor_mcp_leads_there() -> None:
-    for host in ("169.254.169.254", "[::ffff:169.254.169.254]", "[fe80::1]"):
-        engine = SearchEngine(SearchSettings(api_key="k", base_url=f"http://{host}"))
-        with pytest.raises(ToolFailed, match="metadata"):
-            await engine.search("x", 1)
-    said = ""
-    try:
-        async with asyncio.timeout(WAIT_S):
-            settings = McpServerSettings(name="web", url="http://[fe80::1]/mcp")
-            async with remote_server(settings, None) as (received, send):
-                await send.send(SessionMessage(JSONRPCRequest(jsonrpc="2.0", id=1, method="ping")))
-                said = str(await received.receive())
-    except BaseExceptionGroup as group:
-        said = str(group.exceptions)
-    except httpx2.ConnectError as exc:
-        said = str(exc)
-    assert "metadata" in said
 
 
 async def test_a_download_is_not_led_inside_and_moves_in_its_own_place_alone() -> None:

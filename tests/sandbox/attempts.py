@@ -140,7 +140,6 @@ def family(number: int, kind: int) -> object:
 
 
 SOCKET = 41 if X86 else 198
-BUFFER = ctypes.create_string_buffer(8192)
 PLACES = ("/root", "/home", "/var", "/opt", "/mnt", "/srv", "/sys", "/run/dbus")
 DEVICES = {
     "null", "zero", "full", "random", "urandom", "tty", "ptmx", "pts", "shm",

@@ -1,13 +1,11 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from microclaw.errors import Overloaded, StoreError, UnknownName
@@ -50,23 +48,6 @@ async def busy(database: Database) -> AsyncIterator[None]:
             go.set()
 
 
-async def test_many_waiting_writes_share_a_commit(database: Database) -> None:
-    statements: list[str] = []
-
-    def transaction(connection: Sql) -> object:
-        """The transaction that it is within."""
-        if isinstance(connection, sqlite3.Connection):
-            connection.set_trace_callback(statements.append)
-            return statements.count("COMMIT")
-        return connection.execute("SELECT pg_current_xact_id()::text").fetchone()
-
-    async with asyncio.TaskGroup() as group:
-        async with busy(database):
-            works = [group.create_task(database.write(transaction)) for _ in range(100)]
-            await asyncio.sleep(0)
-        assert len(set(await asyncio.gather(*works))) == 1
-
-
 async def test_failed_write_undoes_its_own_statements_only(database: Database) -> None:
     def fail(connection: Sql) -> None:
         add(connection, 1000)
@@ -77,23 +58,6 @@ async def test_failed_write_undoes_its_own_statements_only(database: Database) -
     )
     assert [type(r).__name__ for r in results].count("UnknownName") == 1
     assert await database.read(count) == 9
-
-
-async def test_databases_own_errors_have_their_cause_and_the_next_write_works(
-    database: Database,
-) -> None:
-    await database.write(adding(1))
-    with pytest.raises(StoreError, match=r"UNIQUE constraint failed|duplicate key") as failed:
-        await database.write(adding(1))
-    assert isinstance(failed.value.__cause__, sqlite3.IntegrityError | psycopg.IntegrityError)
-    assert failed.value.next_step is not None
-    with pytest.raises(StoreError, match=r"no such table|does not exist"):
-        await database.read(lambda c: c.execute("SELECT * FROM nowhere").fetchall())
-    with pytest.raises(StoreError, match=r"readonly|read-only"):
-        await database.read(adding(2))
-    with pytest.raises(StoreError, match="transaction ended inside a job"):
-        await database.write(lambda c: c.execute("COMMIT").rowcount)
-    assert await database.write(adding(2)) == 2
 
 
 async def test_reads_see_one_snapshot(database: Database) -> None:
@@ -154,16 +118,3 @@ async def test_full_queue_refuses_more_work_and_a_cancelled_write_that_waits_doe
             writes[1].cancel()
         assert (await writes[0], await writes[2]) == (0, 2)
     assert await database.read(count) == 2
-
-
-async def test_a_late_write_goes_with_the_next_one_and_fails_alone(
-    database: Database, caplog: pytest.LogCaptureFixture
-) -> None:
-    await database.write(lambda c: c.execute("CREATE TABLE late (n INTEGER CHECK (n > 0))").rowcount)
-    database.write_later(lambda c: c.execute("INSERT INTO late VALUES (1)"))
-    database.write_later(lambda c: c.execute("INSERT INTO late VALUES (0)"))
-    read = "SELECT n FROM late ORDER BY n"
-    assert await database.read(lambda c: c.execute(read).fetchall()) == []
-    await database.write(lambda c: c.execute("INSERT INTO late VALUES (2)").rowcount)
-    assert await database.read(lambda c: c.execute(read).fetchall()) == [(1,), (2,)]
-    assert caplog.records

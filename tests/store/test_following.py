@@ -3,32 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
-from tests.store.two_hosts import two_hosts, until
+from tests.store.two_hosts import until
 
-from microclaw.store.people import PeopleTable, Person
 from microclaw.store.postgres import Follower
-
-
-async def test_a_refresh_runs_after_another_hosts_change_alone_and_sees_it(database_url: str) -> None:
-    async with two_hosts(database_url) as (here, there):
-        table, told, own = PeopleTable(here), list[Any](), list[Any]()
-
-        async def refresh() -> None:
-            told.append(await table.list())
-
-        async def refresh_there() -> None:
-            own.append(True)
-
-        there.follow({"people"}, refresh_there)
-        here.follow({"people"}, refresh)
-        row = Person("p-1", "Ada", "member", 7)
-        await PeopleTable(there).put(row, 7)
-        await until(lambda: told)
-        assert told == [(row,)]
-        assert own == []  # its own change is none that it has to be told of
 
 
 async def test_refreshes_run_one_at_a_time_again_after_what_came_meanwhile_and_after_a_failure(

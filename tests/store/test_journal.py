@@ -5,11 +5,8 @@ from itertools import count
 import pytest
 
 from microclaw.errors import StoreError
-from microclaw.events import Inbound
 from microclaw.store.database import Database
-from microclaw.store.inbox import InboxTable
-from microclaw.store.journal import EffectKey, Journal, TurnRow, prune_effects
-from microclaw.store.outbox import OutboxRow
+from microclaw.store.journal import EffectKey, Journal, prune_effects
 
 KEY = EffectKey("turn-1", 0, 0)
 
@@ -41,21 +38,6 @@ async def test_effect_starts_and_ends_once(journal: Journal) -> None:
         (row,) = await journal.of_turn(turn)
         assert (row.state, row.result, row.effect, row.planned_ms) == (state, "{}", "idempotent", row.started_ms)
     assert await journal.unfinished() == ()
-
-
-async def test_rows_of_a_turn_are_kept_in_order_and_with_the_effect_that_follows_them(database: Database) -> None:
-    journal, inbox = Journal(database, count(1000).__next__), InboxTable(database, lambda: 1)
-    number = (await inbox.add(Inbound("test", "c1", "hi")))[0].message_id
-    rows = [TurnRow(number, 0, "a reply"), TurnRow(number, 1, "a result")]
-    await journal.write(map(journal.adding, rows))
-    await journal.write([journal.adding(TurnRow(number, 2, "another reply")), journal.starting(KEY, "t", "{}", "once")])
-    assert [row.body for row in await journal.rows(number)] == ["a reply", "a result", "another reply"]
-    lost = journal.adding(TurnRow(number, 3, "lost with it"))
-    with pytest.raises(StoreError):
-        await journal.write([lost, journal.starting(KEY, "t", "{}", "once")])
-    assert len(await journal.rows(number)) == 3
-    await inbox.answer(number, OutboxRow("test", "c1", "answer", "owner", None, "{}"))
-    assert await journal.rows(number) == ()
 
 
 async def test_pruning_spares_the_newest_and_the_unfinished(journal: Journal, database: Database) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from microclaw.errors import NewerConnection, Overloaded, StoreError
 from microclaw.store.database import Database
-from microclaw.store.links import MAX_BYTES, MAX_MESSAGES, REMEMBERED_IDS, LinkHolderTable, LinkTable, renew_all
+from microclaw.store.links import MAX_BYTES, LinkHolderTable, LinkTable, renew_all
 from microclaw.wire.link.sequence import InboxCursor, OutboxCursor, StoredMessage
 
 D = "d-1"
@@ -81,8 +81,11 @@ async def test_restored_backup_renews_every_epoch_and_a_forgotten_device_has_no_
     assert len({*before, *after}) == 4
 
 
-@pytest.mark.parametrize(("count", "size_bytes"), [(MAX_MESSAGES, 1), (4, MAX_BYTES // 4)])
-async def test_full_outbox_refuses_and_keeps_its_numbers(links: LinkTable, count: int, size_bytes: int) -> None:
+@pytest.mark.parametrize(("count", "size_bytes"), [(20, 1), (4, MAX_BYTES // 4)])
+async def test_full_outbox_refuses_and_keeps_its_numbers(
+    links: LinkTable, monkeypatch: pytest.MonkeyPatch, count: int, size_bytes: int
+) -> None:
+    monkeypatch.setattr("microclaw.store.links.MAX_MESSAGES", 20)
     for n in range(count):
         await links.append(D, message_id(n), bytes(size_bytes))
     with pytest.raises(Overloaded):
@@ -111,17 +114,19 @@ async def test_inbox_takes_each_message_once_without_a_gap_and_its_effect_with_t
 
 
 async def test_new_epoch_starts_at_one_and_the_newest_that_were_applied_are_not_applied_again(
-    links: LinkTable, database: Database
+    links: LinkTable, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    last = REMEMBERED_IDS + 20
+    remembered = 16
+    monkeypatch.setattr("microclaw.store.links.REMEMBERED_IDS", remembered)
+    last = remembered + 20
     for n in range(1, last + 1):
         await advance(links, n)
     (kept,) = await database.read(lambda sql: sql.execute("SELECT count(*) FROM link_applied").fetchone())
-    assert kept == REMEMBERED_IDS
+    assert kept == remembered
     for epoch in (NEW, b"epoch--3"):  # repeating what is known makes nothing forgotten
-        for at, n in enumerate(range(last - REMEMBERED_IDS + 1, last + 1), 1):
+        for at, n in enumerate(range(last - remembered + 1, last + 1), 1):
             assert not await advance(links, n, epoch, at=at)
-    assert await advance(links, last + 1, b"epoch--3", at=REMEMBERED_IDS + 1)
+    assert await advance(links, last + 1, b"epoch--3", at=remembered + 1)
 
 
 async def test_the_host_of_an_older_connection_moves_no_cursor(links: LinkTable, database: Database) -> None:
@@ -135,3 +140,11 @@ async def test_the_host_of_an_older_connection_moves_no_cursor(links: LinkTable,
             await act
     assert await links.advance(D, THEIRS, 1, message_id(1), fence=newer)
     await links.ack(D, 1, newer)
+
+
+async def test_after_a_removal_no_connection_is_older_than_those_before(links: LinkTable, database: Database) -> None:
+    """Hosts look for what is newer than what they saw: they would never see it."""
+    holders = LinkHolderTable(database)
+    *_, newest = [await holders.take(D, "a") for _ in range(3)]
+    await links.forget(D)
+    assert await holders.take("d-2", "b") > newest

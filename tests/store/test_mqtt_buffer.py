@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from msgspec.structs import replace
-
 from microclaw.store.database import Database
-from microclaw.store.mqtt import ROW_BYTES, BufferedMessage, BufferSize, MqttBuffer, MqttPublishedTable, PublishedDevice
+from microclaw.store.mqtt import ROW_BYTES, BufferedMessage, BufferSize, MqttBuffer
 
 BODY = b"x" * (1000 - ROW_BYTES - 1)
 
@@ -27,11 +25,3 @@ async def test_a_full_buffer_loses_the_oldest_telemetry_first_and_counts_it(data
     assert buffer.sizes["telemetry"].messages == 0
     assert events.messages + events.lost == 30
     assert events.size_bytes <= 20_000
-
-
-async def test_what_the_broker_holds_is_kept_and_replaced(database: Database) -> None:
-    table, lamp = MqttPublishedTable(database), PublishedDevice("d1", "lamp", ("a", "b"), {"relay": "switch"})
-    await table.put(lamp)
-    await table.put(replace(lamp, name="light", components={}))
-    assert await table.list() == (replace(lamp, name="light", components={}),)
-    assert [await table.host_id(new) for new in ("one", "two")] == ["one", "one"]

@@ -115,15 +115,6 @@ async def test_a_store_that_cannot_be_used_is_refused_and_kept(
     assert store_path.read_bytes() == before
 
 
-async def test_damage_while_it_is_open_is_told_with_the_way_back(store_path: Path) -> None:
-    await open_once(store_path)
-    async with Database.open(store_path) as database:
-        store_path.write_bytes(store_path.read_bytes()[:4096] + b"\xa5" * 40960)
-        with pytest.raises(StoreError) as error:
-            await database.read(lambda connection: connection.execute("SELECT * FROM devices").fetchall())
-    assert "microclaw backup restore" in str(error.value.next_step)
-
-
 async def test_another_programs_database_is_left_alone(store_path: Path) -> None:
     store_path.parent.mkdir()
     of_sql("CREATE TABLE theirs (x)")(store_path)

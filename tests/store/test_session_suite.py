@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.store.two_hosts import two_hosts
 
 from microclaw.errors import UnknownName
 from microclaw.store.database import Database
 from microclaw.store.sessions import MAX_SUMMARY_BYTES, SessionMessage, Sessions, session_name
-from microclaw.store.sql import Sql
 
 HELLO = SessionMessage("user", "Hello", 1738764800)
 ANSWER = SessionMessage("assistant", "Hi there!", 1738764801)
@@ -86,35 +82,3 @@ def test_two_chats_never_share_a_short_plain_name(one: str, other: str) -> None:
     names = [session_name("ws", chat) for chat in (one, other)]
     assert (names[0] == names[1]) == (one == other)
     assert all(name.isascii() and "/" not in name and len(name) <= 120 for name in names)
-
-
-async def test_what_is_added_in_a_transaction_goes_with_it(sessions: Sessions, database: Database) -> None:
-    def fails(connection: Sql) -> None:
-        sessions.appending("tg", "1", [HELLO])(connection)
-        raise UnknownName("no")
-
-    with pytest.raises(UnknownName):
-        await database.write(fails)
-    assert await sessions.list() == ()
-
-
-async def test_two_hosts_say_one_conversation_in_the_order_of_its_messages(database_url: str) -> None:
-    async with two_hosts(database_url) as (first, second):
-        a, b = Sessions(first, lambda: NOW_MS), Sessions(second, lambda: NOW_MS - 50_000)
-        removed = asyncio.Event()
-
-        async def heard() -> None:
-            removed.set()
-
-        b.follow(heard)
-        for number in range(6):
-            table, ts = ((a, 1000), (b, 10))[number % 2]
-            await table.append("tg", "1", [SessionMessage("user", str(number), ts)])
-        assert [one.content for one in await a.load("tg", "1")] == list("012345")
-        assert await b.load("tg", "1") == await a.load("tg", "1")
-        assert (await a.list())[0].changed_s == NOW_MS / 1000
-        assert not removed.is_set()
-        await a.remove(session_name("tg", "1"))
-        async with asyncio.timeout(60):
-            await removed.wait()
-        assert await b.list() == ()

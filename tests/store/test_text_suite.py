@@ -70,18 +70,6 @@ async def test_a_text_has_a_limit(texts: Texts) -> None:
     assert texts.content(OWNERS).decode() == long
 
 
-async def test_texts_and_folders_are_listed(texts: Texts) -> None:
-    for name in ("memory/MEMORY.md", "memory/2026-11-18.md", "memory/.marks.json", "memory/people/p-7/MEMORY.md"):
-        await put(texts, name, "- x\n")
-    await put(texts, "memory/people/p-8/USER.md", "I\n")
-    assert sorted(texts.stamps("memory")) == ["memory/2026-11-18.md", "memory/MEMORY.md"]
-    assert list(texts.stamps("memory/people/p-7")) == ["memory/people/p-7/MEMORY.md"]
-    assert {size_bytes for _, size_bytes in texts.stamps("memory").values()} == {4}
-    assert texts.folders("memory/people") == ["p-7", "p-8"]
-    assert texts.stamps("memory/devices") == {}
-    assert texts.folders("nowhere") == []
-
-
 async def test_what_two_hosts_remember_at_once_is_known_and_found_at_both(tmp_path: Path, database_url: str) -> None:
     async with two_hosts(database_url) as hosts, AsyncExitStack() as stack:
         memories = [Memory(TextTable(host, lambda: NOW_MS), now=lambda: NOW) for host in hosts]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import struct
-import zlib
 from pathlib import Path
 
 import pytest
@@ -41,34 +39,6 @@ def test_a_column_of_times_and_columns_of_numbers_are_read(tmp_path: Path) -> No
     }.items():
         with pytest.raises(ValueError, match=said):
             read(tmp_path, text)
-
-
-def picture(tmp_path: Path, series: dict[str, list[tuple[float, float]]], **words: str) -> list[bytes]:
-    """Its rows: red, green and blue of each dot."""
-    path = tmp_path / "plot.png"
-    plot.lines(str(path), series, **words)
-    content = path.read_bytes()
-    begin = content.index(b"IDAT")
-    (size,) = struct.unpack(">I", content[begin - 4 : begin])
-    pixels, width = zlib.decompress(content[begin + 4 : begin + 4 + size]), 3 * plot.WIDTH + 1
-    return [pixels[at + 1 : at + width] for at in range(0, len(pixels), width)]
-
-
-def test_points_are_in_the_order_of_their_times_and_letters_can_be_told_apart(tmp_path: Path) -> None:
-    points = [(AT, 1.0), (AT + 20, 3.0), (AT + 10, 2.0)]
-    assert picture(tmp_path, {"a": points}) == picture(tmp_path, {"a": sorted(points)})
-    letters = ("Küche", *"ABCDEFGHIJKLMNOPQRSTUVWXYZ°_,+-()")
-    drawn = {letter: b"".join(picture(tmp_path, {"a": [(AT, 1.0)]}, title=letter)) for letter in letters}
-    assert drawn["Küche"] == b"".join(picture(tmp_path, {"a": [(AT, 1.0)]}, title="KUCHE"))
-    assert len(set(drawn.values())) == len(letters)
-
-
-def test_every_series_has_its_own_colour_and_a_name_below(tmp_path: Path) -> None:
-    rows = picture(tmp_path, {f"sensor number {n}": [(AT, n), (AT + 9, n)] for n in range(20)})
-    colours = [{bytes(row[at : at + 3]) for row in part for at in range(0, len(row), 3)} for part in (rows, rows[-90:])]
-    assert [len(seen) for seen in colours] == [20 + 3, 20 + 1]  # with white, black and grey
-    with pytest.raises(ValueError, match="too many"):
-        plot.lines(str(tmp_path / "plot.png"), {f"sensor number {n}": [(AT, n)] for n in range(200)})
 
 
 async def test_the_line_of_the_readme_works_with_the_files_of_the_page(place: Place) -> None:

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import os
 import sys
 import tty
 from pathlib import Path
 
-import pytest
-
 from microclaw.app import running_host
-from microclaw.cli.chat_commands import Conversation
-from microclaw.cli.task_commands import code_language
 from microclaw.config.load import load_settings
-from microclaw.errors import ConfigError
-from microclaw.events import Answer, ResultFile
-from microclaw.operations.client import Client
-from microclaw.terminal.page import Terminal, look_for
 
 
 async def microclaw(home: Path, *words: str, stdin: bytes = b"") -> tuple[int, str, str]:
@@ -45,17 +36,3 @@ async def test_what_goes_into_a_pipe_is_unchanged_and_on_a_terminal_cleaned(tmp_
     assert os.read(ours, 1_000).decode() == "a,b\n1 000,x\nend\n"
     os.close(ours)
     os.close(theirs)
-
-
-def test_the_language_goes_by_the_suffix() -> None:
-    assert [code_language(Path(name)) for name in ("a.PY", "a.mjs", "-")] == ["python", "javascript", "python"]
-    for name in ("a.ts", "noext"):
-        with pytest.raises(ConfigError, match="language"):
-            code_language(Path(name))
-
-
-def test_the_chat_says_where_a_file_of_an_answer_is() -> None:
-    out, answer = io.StringIO(), Answer("here", files=(ResultFile(12, "out/plot.png", "image/png", 3),))
-    conversation = Conversation(Client(Path("unused")), None, "terminal", saved=Path("/home/eva/tasks"))
-    conversation.tell_files(Terminal(out, look_for(out, {})), answer)
-    assert "/home/eva/tasks/12/files/out/plot.png" in "".join(out.getvalue().split("\n"))

@@ -53,9 +53,10 @@ class LinkTable(TimedTable):
         """The device was removed: its messages both ways, events, presence, open tasks and updates go."""
         for table in ("links", "link_events", "link_presence", "link_tasks", "firmware_offers", "firmware_foreign"):
             delete(sql, table, device_id=device_id)
-        # A row of no device keeps the highest fence: none is given twice.
-        if delete(sql, "link_holders", device_id=device_id).rowcount:
+        # A row of no device keeps the highest fence, before this one goes: none is given twice.
+        if scalar(sql, _FENCE, (device_id,)) is not None:
             _put_holder(sql, _NO_DEVICE, None)
+            delete(sql, "link_holders", device_id=device_id)
 
     @reads
     def cursors(self, sql: Sql, device_id: str) -> tuple[OutboxCursor, InboxCursor]:

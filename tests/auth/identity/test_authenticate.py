@@ -75,7 +75,7 @@ async def states(host: Host, device_id: str) -> list[str]:
     return [row.state for row in await host.table.tokens_of(device_id)]
 
 
-@given(st.from_regex(r"[A-Za-z0-9._-]{1,64}", fullmatch=True), st.binary(min_size=32, max_size=32))
+@given(st.text("AZaz09._-", min_size=1, max_size=64), st.binary(min_size=32, max_size=32))
 def test_device_is_read_from_any_token(device_id: str, secret: bytes) -> None:
     assert token_device(mint_token(device_id, secret)) == device_id
     assert mint_token("d-1", bytes(range(32))) == "mc1_d-1_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"

@@ -17,7 +17,6 @@ from microclaw.auth.certificates import (
     MAX_ADDRESSES,
     MAX_CSR_BYTES,
     HostNames,
-    device_certificate,
     host_names,
     lan_names,
     new_authority,
@@ -46,12 +45,6 @@ def test_a_request_that_proves_no_key_of_our_kind_is_refused(kind: str) -> None:
         read_csr(der)
 
 
-def test_cut_request_is_refused_at_every_byte() -> None:
-    for length in range(len(REQUEST)):
-        with pytest.raises(ProtocolError):
-            read_csr(REQUEST[:length])
-
-
 @given(st.binary(max_size=300))
 def test_garbage_is_refused_with_a_protocol_error(data: bytes) -> None:
     with pytest.raises(ProtocolError):
@@ -66,12 +59,6 @@ def test_altered_request_never_yields_another_key(position: int, value: int) -> 
     altered[position % len(altered)] = value
     with suppress(ProtocolError):
         assert read_csr(bytes(altered)) == KEY.public_key()
-
-
-def test_certificate_for_what_is_no_device_id_is_not_made() -> None:
-    for device_id in ("", "a b", "d\n", "d" * 65, "d/1"):
-        with pytest.raises(ValueError, match="device id"):
-            device_certificate(AUTHORITY, KEY.public_key(), device_id, NOW)
 
 
 def test_names_of_this_machine_are_those_that_a_certificate_may_have() -> None:

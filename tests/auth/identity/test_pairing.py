@@ -36,21 +36,6 @@ async def let_in(host: Host, paired: object) -> Identity:
     return await host.let_in(paired.token)
 
 
-async def test_confirmed_code_gives_the_device_a_token_once(host: Host) -> None:
-    host.devices.names["d-0"] = "lamp"
-    pending = await waiting(host)
-    assert (len(pending.code), pending.code.isdigit(), pending.code in repr(pending)) == (6, True, False)
-    with pytest.raises(UnknownName):
-        await host.identity.confirm(pending.code, Wish("lamp"))  # the registry refuses it, and the code stays good
-    told, paired = await asyncio.gather(
-        host.identity.outcome(pending), host.identity.confirm(pending.code, Wish("pump"))
-    )
-    assert host.devices.names == {"d-0": "lamp", paired: "pump"}
-    assert (await let_in(host, told)).device_id == paired
-    with pytest.raises(UnknownName):
-        await host.identity.confirm(pending.code)
-
-
 async def test_code_expires_after_120_s_and_its_device_is_told(host: Host) -> None:
     pending, unnoticed, elsewhere = [await waiting(host) for _ in range(3)]
     host.clock.forward(s=119)

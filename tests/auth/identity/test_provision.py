@@ -5,8 +5,6 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from tests.auth.identity.conftest import Host
-
 from microclaw.auth.codes import PROVISION, Codes
 from microclaw.auth.provisioning import Provision
 from microclaw.store.database import Database
@@ -26,16 +24,6 @@ def test_a_line_in_the_dense_alphabet_of_qr_codes_says_it_all_and_the_file_too()
     lines = GIVEN.qr().splitlines()  # it fits a terminal
     assert 20 <= len(lines) <= 24
     assert any("\u2580" in line or "\u2584" in line for line in lines)
-
-
-async def test_provision_names_this_host_and_a_device_with_a_display_gets_no_secret(host: Host) -> None:
-    made = await host.identity.provision()
-    assert (made.host, made.port, made.ca_sha256) == ("lab.local", 8443, host.authority.fingerprint)
-    assert made.secret is not None
-    assert (len(made.secret), made.secret in repr(made)) == (26, False)
-    assert (await host.identity.provision()).secret != made.secret
-    shown = await host.identity.provision(with_secret=False, host="192.0.2.7")
-    assert shown == Provision("192.0.2.7", 8443, host.authority.fingerprint)
 
 
 async def test_a_secret_of_a_store_of_version_39_is_still_good(tmp_path: Path) -> None:
