@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 from tests.offline.conftest import Ask, answered, called
-from tests.offline.turns import WORLDS, Chat, converse
+from tests.offline.turns import WORLDS, Chat
 
 from microclaw.models.protocol import AssistantReply, DeviceContext, KnownApp
 from microclaw.offline.decision import Context, Parse, Question, Result
@@ -41,13 +41,11 @@ FOUND = [
         ("blink pin 2", deployed("accepted", LOST, verified=False), "not_verified", ""),
         ("blink pin 2", deployed("counted", "no edge on pin 2 in 3 s", verified=False), "not_verified", ""),
         ("what is the temperature in degrees Celsius?", READ, None, "Temperature: 22.5 °C, read"),
-        ("what is the pressure in hPa", READ, None, "Pressure: 1012.8 hPa, read"),
         ("what is the humidity", READ, "tool_failed", ""),
         ("is blink still running", listed("running"), None, "Yes, blink runs on virtual-1"),
         ("is blink still running", listed("trapped"), None, "No, blink is on virtual-1 but trapped"),
         ("is blink still running", listed("listed"), None, "virtual-1 lists blink; whether it still does its work"),
         ("is blink still running", listed("waiting", **WAITS), None, "waits"),
-        ("is my blinky thing still going", listed("running"), None, "Yes, blink"),
         ("is waterfall still running", listed("running"), None, "No program of that name runs. On virtual-1: blink"),
         ("stop everything", listed("running") | {"missing": ["fade"]}, "confirm", "stops blink, fade on"),
         ("what do you know about the relay", {"found": FOUND}, None, "relay is on pin 4 (memory/MEMORY.md)"),
@@ -81,22 +79,6 @@ async def test_the_next_call_follows_from_the_answer(
     assert called(await ask(said, *answered(await ask(said), **answer))) == (tool, arguments)
 
 
-async def test_a_pin_that_fails_after_others_tells_which_were_set(ask: Ask) -> None:
-    said = "turn on pins 4 and 5"
-    done = answered(await ask(said), pin=4, level=1)
-    failed = answered(await ask(said, *done), ok=False, error="pin_refused", message="pin 5 is used by fade")
-    reply = await ask(said, *done, *failed)
-    assert "pin 4" in reply.text
-    assert reply.failed_code == "pin_refused"
-
-
-async def test_every_board_is_told_of_and_one_that_cannot_is_named() -> None:
-    away = await converse(WORLDS["shelf is away"], "what is running")
-    assert (away.reply.failed_code, len(away.reply.text.splitlines())) == (None, 3)
-    kitchens = WORLDS["lamp and fan in the kitchen, fan and desk in the living room"]
-    assert "desk" in (await converse(kitchens, "turn on the led everywhere")).reply.text
-
-
 async def test_a_pin_is_free_by_the_claims_of_the_programs(ask: Ask, device_context: DeviceContext) -> None:
     apps = (KnownApp("blink", (2,)), KnownApp("button", (), (4,)), KnownApp("log", (), (), (7,)))
     board = replace(device_context.devices[0], apps=apps)
@@ -119,12 +101,6 @@ async def test_a_pin_is_free_by_the_claims_of_the_programs(ask: Ask, device_cont
     ended = await told("is pin 2 free", {"name": "blink", "state": "ended"})
     assert "Pin 2 is not driven any more: blink has ended" in ended
     assert "Pin 2 is driven by blink; " in await told("is pin 2 free", ok=False)
-
-
-async def test_a_led_lit_by_low_is_told_as_people_see_it(ask: Ask) -> None:
-    context = WORLDS["xiao"].context
-    first = await ask("is the led on?", device_context=context)
-    assert "is on" in (await ask("is the led on?", *answered(first, level=0), device_context=context)).text
 
 
 async def test_what_was_done_on_a_device_that_is_gone_is_not_done_on_another() -> None:
@@ -167,9 +143,3 @@ def test_undo_goes_back_through_schedules_and_boards_in_turn(
 ) -> None:
     at = Context(parse, "said", DeviceContext(), None, False, tuple(results))
     assert undoable_after(at, results, before) == after
-
-
-def test_undo_asks_before_it_passes_what_it_cannot_revert() -> None:
-    (made,) = undoable_after(None, [GONE], ())
-    assert made is not None
-    assert (made.kind, "asks" in made.values) == ("undo", True)

@@ -136,18 +136,10 @@ async def test_what_is_risky_is_asked_for_when_it_is_made(desk: Desk) -> None:
     ("asked", "code"),
     [
         ({"when": "today at 8:00", "do": "turn on pin 4"}, "schedule_refused"),
-        ({"when": "at 7", "do": "turn on pin 4"}, "schedule_refused"),
-        ({"do": "turn on the pump"}, "schedule_refused"),
-        ({"do": "water the moon"}, "schedule_refused"),
         ({"do": "rm -rf /"}, "schedule_refused"),  # it would be answered, and nothing done
-        ({"do": "hello"}, "schedule_refused"),
         ({"do": "turn on pin 4", "timezone": "Mars/Olympus"}, "schedule_refused"),
-        ({}, "tool_retry"),
-        ({"do": "turn on pin 4", "tool": "gpio-set"}, "tool_retry"),
         ({"tool": "gpio-set", "arguments": {"pin": "no"}}, "tool_retry"),
-        ({"tool": "moon-set", "arguments": {}}, "tool_retry"),
         ({"tool": "schedule-add", "arguments": {}}, "tool_retry"),
-        ({"tool": "gpio-set", "arguments": {"pin": 4, "device": "moon"}}, "unknown_name"),
         ({"do": "turn on pin 4", "device": "moon"}, "unknown_name"),
     ],
 )
@@ -164,8 +156,6 @@ async def test_what_is_wrong_is_refused_when_it_is_made(desk: Desk, asked: dict[
         ({"do": "turn on pin 2"}, True),  # it will ask for a yes when it is due
         ({"do": "turn on pin 4"}, False),
         ({"tool": "gpio-set", "arguments": {"pin": 2}}, True),
-        ({"tool": "gpio-set", "arguments": {"pin": 4}}, False),
-        ({"when": "every 30 minutes", "do": "blink pin 2"}, False),
         ({"when": "every 20 minutes", "do": "blink pin 2"}, False),  # no model is asked
     ],
 )

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from tests.egress.proxying import connect_proxy, page, site
+from tests.egress.proxying import page, site
 from tests.egress.test_fetching import fetcher
 
 from microclaw.agent.search_engine import SearchEngine
@@ -68,11 +68,3 @@ async def test_an_engines_fault_is_a_failure_and_an_answer_of_another_shape_no_h
                 await brave(web.port).search("x", 5)
         else:
             assert all(hit.url == "" for hit in await brave(web.port).search("x", 5))
-
-
-async def test_an_engine_elsewhere_is_asked_through_the_proxy() -> None:
-    async with connect_proxy() as proxy:
-        settings = SearchSettings("k", "https://engine.invalid")
-        with pytest.raises(ToolFailed):
-            await SearchEngine(settings, proxy=f"http://127.0.0.1:{proxy.port}").search("x", 1)
-        assert proxy.targets == ["engine.invalid:443"]

@@ -7,10 +7,9 @@ import json
 from pathlib import Path
 from typing import Any, Literal, cast
 
-import pytest
 from tests.agent.tools.conftest import Bench
 
-from microclaw.agent.telling import clock_tool, say_tool
+from microclaw.agent.telling import say_tool
 from microclaw.agent.toolbox import Toolbox
 from microclaw.apps.tools.devices import notify_tool
 from microclaw.auth.approvals import Approvals
@@ -19,7 +18,7 @@ from microclaw.auth.people import OWNER, Person
 from microclaw.devices.registry import Registry
 from microclaw.errors import NotSupported, UnknownName
 from microclaw.knowledge.knowledge_base import Knowledge
-from microclaw.knowledge.tools import remembering_tools, skill_tools
+from microclaw.knowledge.tools import remembering_tools
 from microclaw.link_server.server import LinkServer
 from microclaw.operations.declared_tools import declared_tools
 from microclaw.operations.tool import ToolContext, ToolResult
@@ -54,14 +53,6 @@ class Circle:
     async def push(self, channel: str, chat_id: str, text: str, *, person: str) -> int:
         self.said.append((channel, chat_id, text, person))
         return 7
-
-
-@pytest.mark.parametrize(
-    ("home", "now"), [("Europe/Berlin", "2026-07-01T14:00:00+02:00"), ("UTC", "2026-07-01T12:00:00+00:00")]
-)
-async def test_the_clock_is_the_persons(home: str, now: str) -> None:
-    _, said = await call([clock_tool(home, now_s=lambda: 1_782_907_200.0)], "time")
-    assert (said["now"], said["weekday"]) == (now, "Wednesday")
 
 
 async def test_a_text_goes_into_the_persons_chat_or_the_askers_and_who_has_none_cannot_be_told() -> None:
@@ -120,14 +111,6 @@ async def test_answers_are_recalled_only_when_asked_for_and_as_strangers_words(k
     assert ([one["kind"] for one in found["found"]], own.foreign) == (["said"], False)
     both, found = await call(tools, "recall", text="pump", answers=True)
     assert (sorted(one["kind"] for one in found["found"]), both.foreign) == (["answered", "said"], True)
-
-
-async def test_a_skill_that_is_none_or_a_file_outside_is_refused(knowledge: Knowledge) -> None:
-    tools = skill_tools(skills=knowledge.skills)
-    unknown, _ = await call(tools, "skill", name="nothing")
-    assert "plant-watering" in (unknown.next_step or "")
-    outside, _ = await call(tools, "skill", name="plant-watering", file="../../../../etc/passwd")
-    assert outside.error_code == "tool_failed"
 
 
 async def test_what_a_folder_of_programs_says_is_a_strangers_text(tmp_path: Path) -> None:
