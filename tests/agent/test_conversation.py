@@ -19,7 +19,6 @@ from microclaw.knowledge.texts import TextFiles
 from microclaw.models.protocol import AssistantReply, ModelReply, ModelRequest, UserText
 from microclaw.models.scripted import call, say
 from microclaw.store.database import Database
-from microclaw.store.journal import EffectKey
 from microclaw.store.notes import NoteTable
 from microclaw.store.sessions import SessionMessage
 
@@ -75,20 +74,6 @@ async def test_an_answer_that_cannot_be_kept_is_given_all_the_same(make_agent: M
 
 
 # The journal of a turn.
-
-
-@pytest.mark.parametrize(
-    ("effect", "told"), [("once", "outcome unknown"), ("idempotent", "asking for it again is safe")]
-)
-async def test_what_a_crash_left_open_is_told_by_its_kind(make_agent: MakeAgent, effect: str, told: str) -> None:
-    key = EffectKey("t1", 0, 0)
-    async with make_agent() as agent:
-        await agent.journal.write([agent.journal.starting(key, "undo", "{}", effect)])
-        assert await agent.conversations.recover() == (), "it began after this host's start"
-    async with make_agent() as agent:
-        (sentence,) = await agent.conversations.recover()
-        assert told in sentence
-        assert agent.workshop.done == []
 
 
 # Removing one.

@@ -10,8 +10,8 @@ from tests.offline.conftest import Ask, answered, called
 from tests.offline.turns import WORLDS, Chat
 
 from microclaw.models.protocol import AssistantReply, DeviceContext, KnownApp
-from microclaw.offline.decision import Context, Parse, Question, Result
-from microclaw.offline.last_act import DialogueState, LastAct, Undoable, state_after, undoable_after
+from microclaw.offline.decision import Parse, Question
+from microclaw.offline.last_act import DialogueState, LastAct, state_after
 
 
 def deployed(kind: str, text: str = "as tried", *, verified: bool = True) -> dict[str, Any]:
@@ -117,29 +117,3 @@ def test_a_question_that_an_older_version_wrote_is_none() -> None:
     assert state_after(AssistantReply("Which pin?", question=state.to_json())) == state
     for old in ('{"question":{"slot":"colour"}}', '{"slot":"pin","said":"x"}', "yes"):
         assert state_after(AssistantReply("Which pin?", question=old)) == DialogueState()
-
-
-GONE = Result("schedule-remove", True, {"schedule": 1, "state": "removed"})
-REFUSED = Result("schedule-remove", False, {"error": "permission_refused"})
-SET, UNDONE = Result("gpio-set", True, {"change": 1}), Result("undo", True, {"change": 2})
-RESTARTED = Result("switch-program", True, {"change": 1, "switch": "restart"})
-FIRST, SECOND = Parse("cancel_schedule", {"number": 2}), Parse("cancel_schedule", {"number": 1})
-OF_UNDO = Parse("cancel_schedule", {"number": 1, "undo": True})
-
-
-@pytest.mark.parametrize(
-    ("parse", "results", "before", "after"),
-    [
-        (OF_UNDO, [GONE], (FIRST, SECOND), (FIRST,)),
-        (OF_UNDO, [REFUSED], (FIRST, SECOND), (FIRST, SECOND)),  # it is still there to be reverted
-        (Parse("set_pin"), [SET], (SECOND,), (SECOND, None)),
-        (Parse("set_pin"), [UNDONE, SET], (SECOND, None), (SECOND, None)),  # a correction
-        (Parse("undo"), [UNDONE, UNDONE], (SECOND, None), (SECOND,)),
-        (Parse("switch_app"), [RESTARTED], (SECOND,), (SECOND,)),  # undo leaves it alone
-    ],
-)
-def test_undo_goes_back_through_schedules_and_boards_in_turn(
-    parse: Parse, results: list[Result], before: Undoable, after: Undoable
-) -> None:
-    at = Context(parse, "said", DeviceContext(), None, False, tuple(results))
-    assert undoable_after(at, results, before) == after

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
-from typing import Any, Literal, cast
-
-from tests.agent.tools.conftest import Bench
+from typing import Any, cast
 
 from microclaw.agent.telling import say_tool
 from microclaw.agent.toolbox import Toolbox
-from microclaw.apps.tools.devices import notify_tool
-from microclaw.auth.approvals import Approvals
 from microclaw.auth.gate import Gate
 from microclaw.auth.people import OWNER, Person
 from microclaw.devices.registry import Registry
-from microclaw.errors import NotSupported, UnknownName
+from microclaw.errors import UnknownName
 from microclaw.knowledge.knowledge_base import Knowledge
 from microclaw.knowledge.tools import remembering_tools
-from microclaw.link_server.server import LinkServer
 from microclaw.operations.declared_tools import declared_tools
 from microclaw.operations.tool import ToolContext, ToolResult
 from microclaw.patterns.catalog import shipped
@@ -68,38 +62,6 @@ async def test_a_text_goes_into_the_persons_chat_or_the_askers_and_who_has_none_
         ("terminal", "desk", "me", "owner"),
         ("terminal", "desk", "self", "owner"),
     ]
-
-
-class OnPaper:
-    """A notifier that notes what it was asked."""
-
-    def __init__(self, state: Literal["delivered", "waiting"]) -> None:
-        self.state: Literal["delivered", "waiting"] = state
-        self.asked: list[Any] = []
-
-    def check_note(self, reference: str, text: str) -> None:
-        raise NotSupported(f"{reference} has no link")
-
-    async def notify(
-        self, reference: str, text: str, *, speak: bool, expires_s: int | None
-    ) -> Literal["delivered", "waiting"]:
-        self.asked.append((reference, text, speak, expires_s))
-        return self.state
-
-
-async def test_a_note_says_whether_the_device_has_it_and_one_without_a_link_is_told_before_anybody_is_asked(
-    bench: Bench,
-) -> None:
-    states: list[tuple[Literal["delivered", "waiting"], str]] = [("delivered", "reported"), ("waiting", "accepted")]
-    for state, kind in states:
-        notifier = OnPaper(state)
-        tool = notify_tool(notifier=cast("LinkServer", notifier), devices=cast("Registry", bench.registry))
-        result, _ = await call([tool], "notify", text="tea", expires_s=60)
-        assert (result.ok, result.evidence[0].kind) == (True, kind)
-        assert notifier.asked == [("virtual-1", "tea", False, 60)]
-    async with asyncio.timeout(4):
-        result, _ = await call([tool], "notify", Gate(approvals=Approvals(timeout_s=5)), text="tea")
-    assert result.error_code == "not_supported"
 
 
 async def test_answers_are_recalled_only_when_asked_for_and_as_strangers_words(knowledge: Knowledge) -> None:
