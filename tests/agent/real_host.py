@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from microclaw.app import running_host
-from microclaw.apps import operations as programs
-from microclaw.apps.device_calls import call_device
 from microclaw.cli.board_control import BoardControl
 from microclaw.config.load import load_settings
 from microclaw.devices.device import Device
@@ -37,10 +35,8 @@ class Home:
         self.chats += 1
         return f"c{self.chats}"
 
-    async def events(
-        self, text: str, *decisions: bool, chat: str = "c", when_asked: Callable[[], object] = lambda: None
-    ) -> list[StreamEvent]:
-        """Of one turn. Each question is answered by the next decision; without any nobody answers."""
+    async def events(self, text: str, *decisions: bool, chat: str = "c") -> list[StreamEvent]:
+        """Of one turn. Each question is answered by the next decision."""
         left = list(decisions)
 
         def turn() -> list[StreamEvent]:
@@ -49,9 +45,7 @@ class Home:
                 seen.append(event)
                 if isinstance(event, ApprovalAsked):
                     self.asked.append(event)
-                    when_asked()
-                    if decisions:
-                        self.client.decide(event.approval_id, approved=left.pop(0))
+                    self.client.decide(event.approval_id, approved=left.pop(0))
             return seen
 
         events = await asyncio.to_thread(turn)
@@ -62,22 +56,6 @@ class Home:
         last = (await self.events(text, *decisions, chat=chat))[-1]
         assert isinstance(last, Answer)
         return last
-
-    async def clear(self) -> None:
-        """Remove the programs of virtual-1 and set all pins low, for the next test."""
-
-        def cleared() -> None:
-            for name in self.programs():
-                self.client.call(programs.uninstall, device="virtual-1", name=name)
-            for row in self.ask(control.Pins()).pins:
-                if row.role == "pwm" or (row.role == "output" and row.level):
-                    low = {"pin": row.pin, "level": 0}
-                    self.client.call(call_device, device="virtual-1", method="gpio.set", arguments=low)
-
-        await asyncio.to_thread(cleared)
-
-    async def get(self, path: str) -> Any:
-        return await asyncio.to_thread(self.client.get, path)
 
     def ask(self, question: control.Request[Any], board: str = "virtual-1") -> Any:
         """The board itself, not through the host."""

@@ -10,7 +10,6 @@ from microclaw.agent.acts import (
     HEADING,
     NOTHING,
     RanCall,
-    acts_of,
     answer_text,
     own_words,
     reads_of,
@@ -53,29 +52,16 @@ def test_each_act_is_listed_with_its_outcome_and_evidence() -> None:
     assert reads_of((PIN, LOOKED, LOOKED)) == (LOOKED,)
 
 
-def test_a_try_that_a_later_one_made_good_is_not_listed() -> None:
-    bad = refused("deploy-wasm-app", appName="blink")
-    other = refused("deploy-wasm-app", appName="fade")
-    assert acts_of((bad, bad, DEPLOYED, other)) == (DEPLOYED, other)
-    assert acts_of((DEPLOYED, bad)) == (DEPLOYED, bad)
-
-
 @pytest.mark.parametrize(
     ("code", "effect", "outcome"),
     [
         (None, Effect.ONCE, "done"),
-        ("permission_refused", Effect.ONCE, "refused"),
         ("build_error", Effect.IDEMPOTENT, "refused"),
         ("device_timeout", Effect.IDEMPOTENT, "unknown"),
-        ("device_lied", Effect.IDEMPOTENT, "unknown"),
-        ("outcome_unknown", Effect.ONCE, "unknown"),
         ("device_unreachable", Effect.IDEMPOTENT, "failed"),
         ("device_timeout", Effect.READ, "failed"),
-        ("internal", Effect.READ, "failed"),
         ("internal", Effect.IDEMPOTENT, "unknown"),
-        ("tool_retry", Effect.READ, "refused"),
         ("tool_retry", Effect.ONCE, "refused"),
-        ("permission_refused", Effect.READ, "refused"),
     ],
 )
 def test_how_a_call_ended_is_one_of_four(code: str | None, effect: Effect, outcome: str) -> None:

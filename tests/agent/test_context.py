@@ -10,12 +10,11 @@ import pytest
 from tests.agent.conftest import NOW
 from tests.agent.tools.conftest import PaperRegistry
 
-from microclaw.agent.context import Section, TurnContext, fit
+from microclaw.agent.context import TurnContext
 from microclaw.apps.change_log import ChangeLog, DesiredApp
 from microclaw.boards.reader import load_board
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
-from microclaw.errors import UnknownName
 from microclaw.events import Inbound
 from microclaw.knowledge.knowledge_base import Knowledge
 from microclaw.models.budget import tokens
@@ -63,16 +62,6 @@ async def said(knowledge: Knowledge, chat_id: str, text: str, **more: Any) -> No
     await knowledge.sessions.append("tg", chat_id, [message])
 
 
-async def test_of_several_devices_the_chats_own_is_meant_or_none(knowledge: Knowledge) -> None:
-    both = around(knowledge, "one", "two")
-    assert (await both.devices(None)).meant is None
-    meant = (await both.devices("two")).meant
-    assert meant is not None
-    assert meant.name == "two"
-    with pytest.raises(UnknownName):
-        await both.devices("three")
-
-
 async def test_everything_that_is_known_is_told(knowledge: Knowledge, write: Write) -> None:
     write("config/USER.md", "I am Ada.")
     write("memory/MEMORY.md", "- the cat is called Mimi\n")
@@ -106,17 +95,6 @@ async def test_a_guest_is_told_nothing_of_the_owners(knowledge: Knowledge, write
     assert "I like tea" in text
 
 
-async def test_the_system_prompt_stays_the_same_whatever_is_remembered(knowledge: Knowledge, write: Write) -> None:
-    context = around(knowledge)
-    devices = await context.devices(None)
-    before = context.system(devices)
-    write("memory/MEMORY.md", "- new\n")
-    write("config/USER.md", "new")
-    assert context.system(devices) == before
-    write("config/SOUL.md", "You speak like {max_apps} pirates.")
-    assert "like {max_apps} pirates" in context.system(devices)
-
-
 async def test_a_match_is_told_once_is_no_earlier_answer_and_cannot_close_its_fence(
     knowledge: Knowledge, write: Write
 ) -> None:
@@ -136,7 +114,7 @@ async def test_a_match_is_told_once_is_no_earlier_answer_and_cannot_close_its_fe
     assert text.count(fence.rsplit("\n", 1)[1]) == 1
 
 
-@pytest.mark.parametrize("context_tokens", [1000, 6000, 14_000, 24_000])
+@pytest.mark.parametrize("context_tokens", [1000, 14_000])
 async def test_the_budget_holds_whatever_there_is_and_memory_keeps_its_newest(
     knowledge: Knowledge, write: Write, context_tokens: int
 ) -> None:
@@ -157,17 +135,3 @@ async def test_the_budget_holds_whatever_there_is_and_memory_keeps_its_newest(
         assert "left out" in text
         assert "fact number 1499 " in text
         assert "note number 0 " not in text
-
-
-def test_the_lowest_rank_is_cut_first_and_a_floor_holds() -> None:
-    sections = [
-        Section("a", "\n".join(f"a{n}" for n in range(100)), 1, 50),
-        Section("b", "\n".join(f"b{n}" for n in range(100)), 0),
-        Section("c", "whole", 9, 100),
-    ]
-    text = fit(sections, 100)
-    assert "# b" not in text
-    assert "a0" in text
-    assert "a99" not in text
-    assert "whole" in text
-    assert fit(sections, 10_000).count("left out") == 0

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 from tests.agent.conftest import Agent, Held, MakeAgent, Workshop
-from tests.conftest import open_store as open_store  # on both engines
 
 from microclaw.agent.acts import own_words
 from microclaw.agent.inbox import InboxLimits
@@ -20,9 +19,9 @@ from microclaw.agent.running_turn import AcceptedMessage, RunningTurn
 from microclaw.agent.turn_journal import encode
 from microclaw.config.settings import AgentSettings
 from microclaw.errors import EmptyMessage, MessageTooLong, Overloaded
-from microclaw.events import Answer, Attachment, Delta, Inbound, Step
-from microclaw.models.protocol import Image, ModelReply, ModelRequest, OnText, UserText
-from microclaw.models.scripted import ScriptedModel, call, say
+from microclaw.events import Answer, Attachment, Inbound, Step
+from microclaw.models.protocol import Image, UserText
+from microclaw.models.scripted import call, say
 from microclaw.store.database import Database
 from microclaw.store.inbox import Message
 from microclaw.store.outbox import OutboxRow, OutboxTable
@@ -157,34 +156,7 @@ async def test_no_more_turns_run_at_once_than_the_settings_say_and_a_cancelled_o
         assert len(model.requests) == 2
 
 
-async def test_cancel_ends_the_wait_for_the_model_at_once(make_agent: MakeAgent) -> None:
-    held = Held([])
-    async with make_agent(model=held) as agent, asyncio.timeout(60):
-        one = await agent.inbox.accept(inbound())
-        await held.asked.acquire()
-        assert agent.inbox.cancel("test", "c1")
-        assert (await end(one)).error_code == "cancelled"
-        assert not agent.inbox.cancel("test", "c1")
-
-
 # Listeners.
-
-
-async def test_a_piece_of_text_reaches_the_listener_before_the_reply_is_whole(make_agent: MakeAgent) -> None:
-    whole = asyncio.Event()
-
-    class Streaming(ScriptedModel):
-        async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
-            assert on_text is not None
-            on_text("half")
-            await whole.wait()
-            return say("half and half")
-
-    async with make_agent(model=Streaming([])) as agent, asyncio.timeout(60):
-        one = await agent.inbox.accept(inbound())
-        assert await anext(one.events) == Delta("half")
-        whole.set()
-        assert own_words((await end(one)).text) == "half and half"
 
 
 async def test_a_full_stream_drops_the_oldest_steps_and_never_the_answer() -> None:
@@ -214,25 +186,6 @@ async def test_an_answer_goes_out_to_the_channel_only_if_its_listener_left(make_
         assert await agent.outbox.undelivered("test", "c1") == ()
         assert answer.outbound_id is not None
         await agent.outbox.delivered(answer.outbound_id)
-
-
-async def test_what_a_listener_delivers_meanwhile_is_not_given_out_besides(make_agent: MakeAgent) -> None:
-    """The outbox is read some rows at a time: one of them may be delivered before its turn comes."""
-    model = Held([say("answered")])
-    async with make_agent(model=model) as agent, asyncio.timeout(60):
-        one = await agent.inbox.accept(inbound())
-        await agent.outbox.push("test", "c2", "push")
-        answering = asyncio.create_task(end(one))
-        await model.asked.acquire()
-        model.go.release()
-        answer = await answering
-        assert answer.outbound_id is not None
-        outgoing = agent.outbox.outgoing("test")
-        assert (await anext(outgoing)).text == "push"
-        await agent.outbox.give_back(answer.outbound_id)
-        await agent.outbox.delivered(answer.outbound_id)
-        await agent.outbox.push("test", "c2", "another push")
-        assert (await anext(outgoing)).text == "another push"
 
 
 async def test_an_answer_on_its_way_to_its_listener_is_not_given_out_before(make_agent: MakeAgent) -> None:
@@ -266,17 +219,6 @@ async def test_what_was_passed_over_for_an_answer_on_its_way_is_given_out_after_
 
 
 # Restarts.
-
-
-async def test_what_was_not_delivered_comes_again_after_a_restart_oldest_first(make_agent: MakeAgent) -> None:
-    async with make_agent([say("answered")]) as agent:
-        await end(await agent.inbox.accept(inbound(key="k")))
-        await agent.outbox.push("test", "c2", "pushed", person="ann")
-    async with make_agent() as agent, asyncio.timeout(60):
-        outgoing = agent.outbox.outgoing("test")
-        first, second = await anext(outgoing), await anext(outgoing)
-        assert (own_words(first.text), first.kind, first.key, first.person) == ("answered", "answer", "k", "owner")
-        assert (second.text, second.kind, second.chat_id, second.person) == ("pushed", "push", "c2", "ann")
 
 
 async def test_what_waited_is_answered_in_order_after_a_restart_and_before_new_messages(make_agent: MakeAgent) -> None:

@@ -1,13 +1,120 @@
-"""kill -9 in the middle of a turn: the message is answered once, what was done is not done again."""
+"""A kill in the middle of a turn: the message is answered once, what was done is not done again.
+
+A kill leaves the store's files as they are: the next host opens a copy of them. tests/stories/test_killed_hosts.py and
+tests/store/test_kill.py send SIGKILL.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import shutil
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from tests.agent.killable_host import BY_RULE, RESUMED, killed_after
+from msgspec.structs import replace
+from tests.agent.conftest import NoContext, NoParameters
+from tests.stores import new_store
+
+from microclaw.agent.conversation import Conversations
+from microclaw.agent.inbox import Inbox
+from microclaw.agent.outbox import Outbox
+from microclaw.agent.toolbox import Toolbox
+from microclaw.auth.gate import Effect, Gate, Permission
+from microclaw.events import Answer, Evidence, Inbound
+from microclaw.models.protocol import ModelReply, ModelRequest, OnText, ToolReturn
+from microclaw.models.scripted import ScriptedModel, call, say
+from microclaw.operations.tool import Tool, ToolContext, ToolOutput
+from microclaw.store.database import Database
+from microclaw.store.inbox import InboxTable
+from microclaw.store.journal import Journal, Work, no_work
+from microclaw.store.outbox import OutboxRow, OutboxTable
+from microclaw.store.sessions import Sessions
 
 UNKNOWN = "outcome_unknown"
+BY_RULE = "by rule"  # of an idempotent act
+DO_IT = Inbound("test", "c1", "do it", key="k1")
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(eq=False)
+class Host(ScriptedModel):
+    """A host whose model calls `act` first, then says that it is done. It stops at `point`."""
+
+    folder: Path
+    effect: str
+    point: str | None = None
+    acted: int = 0
+    asked: int = 0
+    stopped: asyncio.Event = field(default_factory=asyncio.Event)
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def at(self, point: str) -> None:
+        if self.point == point:
+            self.stopped.set()
+            await self.go_on.wait()
+
+    async def act(self, _: NoParameters, __: ToolContext) -> ToolOutput:
+        await self.at("tool begun")
+        self.acted += 1
+        await self.at("tool acted")
+        return ToolOutput({"success": True}, (Evidence("counted", "the world says so"),))
+
+    async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
+        """It knows nothing but the request."""
+        self.asked += 1
+        returned = [m for m in request.messages if isinstance(m, ToolReturn)]
+        await self.at(f"model {len(returned) + 1}")
+        if "again" in str(request.messages[-1]):
+            return say(f"heard again after {len(request.messages) - 1}")
+        return say("it is done") if returned else replace(call("act"), literal=self.effect == BY_RULE)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Conversations]:
+        effect = Effect.IDEMPOTENT if self.effect == BY_RULE else Effect(self.effect)
+        tool = Tool("act", "Act.", NoParameters, Permission.ACT, effect, self.act)
+        async with Database.open(new_store(self.folder / "microclaw.db")) as database, asyncio.timeout(60):
+            agent = Conversations(
+                inbox=Inbox(Messages(database, self), Outbox(OutboxTable(database, now_ms))),
+                model=self,
+                tools=Toolbox((tool,), Gate()),
+                context=NoContext(),
+                sessions=Sessions(database, now_ms),
+                journal=Journal(database, now_ms),
+            )
+            async with agent:
+                yield agent
+
+    async def killed(self, left: Path, *, resumes: bool = False) -> int:
+        """Run to the point and copy the store as it is then; how often it had acted."""
+        async with self.running() as agent:
+            if resumes:
+                await agent.recover()
+            else:
+                await agent.inbox.accept(DO_IT)
+            await self.stopped.wait()
+            shutil.copytree(self.folder, left)
+            acted = self.acted
+            self.go_on.set()
+        return acted
+
+
+class Messages(InboxTable):
+    def __init__(self, database: Database, host: Host) -> None:
+        super().__init__(database, now_ms)
+        self._at = host.at
+
+    async def answer(self, message_id: int, outbound: OutboxRow, keeping: Work = no_work) -> int:
+        await self._at("keeping the answer")
+        number = await super().answer(message_id, outbound, keeping)
+        await self._at("answer kept")
+        return number
 
 
 @pytest.mark.parametrize(
@@ -27,29 +134,36 @@ UNKNOWN = "outcome_unknown"
         (BY_RULE, "answer kept", 1, None, 0),
     ],
 )
-def test_a_message_is_answered_once_wherever_the_host_is_killed(
+async def test_a_message_is_answered_once_wherever_the_host_is_killed(
     tmp_path: Path, effect: str, point: str, acted: int, error: str | None, asked: int
 ) -> None:
-    with killed_after(tmp_path, effect, point) as reported:
-        assert reported == point
-    with killed_after(tmp_path, effect) as seen:
-        world = tmp_path / "world"
-        assert (world.read_text().count("acted") if world.exists() else 0) == acted
-        assert seen["error"] == error
-        if error != UNKNOWN:
-            outcome = "read" if effect == "read" else "done"
-            record = f"\n\nWhat the host did:\n- {outcome}: act (counted: the world says so)"
-            assert seen["text"] == "it is done" + record
-            assert seen["evidence"] == ["the world says so"]
-        assert seen["asked"] == asked, "what the model has said is not asked again"
-        assert (seen["key"], seen["duplicate"], seen["left"], seen["told"]) == ("k1", True, 0, ())
-        assert seen["follow_up"].startswith("heard again after 2"), "the chat has the message and its answer once"
+    acted_before = await Host(tmp_path / "one", effect, point).killed(tmp_path / "two")
+    host = Host(tmp_path / "two", effect)
+    async with host.running() as agent:
+        assert await agent.recover() == ()
+        assert (await agent.inbox.accept(DO_IT)).duplicate
+        outbox = agent.inbox.outbox
+        outbound = await anext(outbox.outgoing("test"))
+        assert host.asked == asked, "what the model has said is not asked again"
+        await outbox.delivered(outbound.outbound_id)
+        events = [event async for event in agent.chat(Inbound("test", "c1", "again"))]
+        assert await outbox.undelivered("test", "c1") == ()
+    assert (acted_before + host.acted, outbound.answer.error_code, outbound.key) == (acted, error, "k1")
+    if error is None:
+        outcome = "read" if effect == "read" else "done"
+        record = f"\n\nWhat the host did:\n- {outcome}: act (counted: the world says so)"
+        assert outbound.text == "it is done" + record
+        assert [e.text for e in outbound.answer.evidence] == ["the world says so"]
+    assert isinstance(events[-1], Answer)
+    assert events[-1].text.startswith("heard again after 2"), "the chat has the message and its answer once"
 
 
-def test_a_message_that_ends_the_host_each_time_is_given_up(tmp_path: Path) -> None:
-    for point in ("model 1", f"{RESUMED}model 1", f"{RESUMED}model 1"):
-        with killed_after(tmp_path, "once", point) as reported:
-            assert reported == "model 1"
-    with killed_after(tmp_path, "once") as seen:
-        assert seen["error"] == "interrupted"
-    assert not (tmp_path / "world").exists()
+async def test_a_message_that_ends_the_host_each_time_is_given_up(tmp_path: Path) -> None:
+    for number in range(3):
+        host = Host(tmp_path / str(number), "once", "model 1")
+        assert await host.killed(tmp_path / str(number + 1), resumes=number > 0) == 0
+    host = Host(tmp_path / "3", "once")
+    async with host.running() as agent:
+        await agent.recover()
+        assert (await anext(agent.inbox.outbox.outgoing("test"))).answer.error_code == "interrupted"
+    assert host.acted == 0

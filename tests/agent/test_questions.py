@@ -60,27 +60,6 @@ async def asking(make_agent: MakeAgent, limits: TurnLimits | None = None) -> Asy
         yield Asking(agent, accepted, event)
 
 
-@pytest.mark.parametrize("yes", [True, False])
-async def test_an_act_after_a_page_was_read_waits_for_a_yes(make_agent: MakeAgent, yes: bool) -> None:
-    async with asking(make_agent) as turn:
-        turn.decide(yes)
-        events = await turn.rest()
-        assert ApprovalSettled(turn.asked.approval_id, "approved" if yes else "declined", "owner") in events
-        assert turn.agent.workshop.done == (["undo"] if yes else [])
-        assert isinstance(events[-1], Answer)
-        assert (events[-1].text == "done\n\nWhat the host did:\n- done: undo\n- read: page") is yes
-        assert ("permission_refused" in str(turn.agent.script.requests[2].messages[-1])) is not yes
-        assert await turn.agent.journal.unfinished() == ()
-
-
-async def test_an_act_before_any_foreign_words_and_one_in_another_chat_need_no_yes(make_agent: MakeAgent) -> None:
-    """The next turn of the same chat needs one: tests/agent/test_taint.py."""
-    async with make_agent([call("undo"), call("page"), say("it says so"), call("undo"), say("done")]) as agent:
-        assert not any(isinstance(event, ApprovalAsked) for event in await agent.events("what does the page say"))
-        await agent.answer("undo", chat_id="c2")
-        assert agent.workshop.done == ["undo", "undo"]
-
-
 async def test_time_a_person_takes_to_decide_is_not_the_turns(make_agent: MakeAgent) -> None:
     async with asking(make_agent, TurnLimits(turn_s=0.3)) as turn:
         asyncio.get_running_loop().call_later(0.4, partial(turn.decide, True))
@@ -88,31 +67,6 @@ async def test_time_a_person_takes_to_decide_is_not_the_turns(make_agent: MakeAg
         *_, last = await turn.rest()
         assert isinstance(last, Answer)
         assert last.text.startswith("done\n\nWhat the host did:\n- done: ")
-
-
-async def test_cancel_takes_a_question_back(make_agent: MakeAgent) -> None:
-    async with asking(make_agent) as turn:
-        turn.agent.inbox.cancel("test", "c1")
-        *_, last = await turn.rest()
-        assert isinstance(last, Answer)
-        assert last.error_code == "cancelled"
-        assert (turn.agent.approvals.pending(), turn.agent.workshop.done) == ((), [])
-
-
-async def test_an_act_that_waits_for_its_yes_has_not_started_when_the_host_ends(make_agent: MakeAgent) -> None:
-    async with asking(make_agent) as turn:
-        assert await turn.agent.journal.unfinished() == ()
-    async with make_agent([say("done")]) as agent:
-        asked: asyncio.Queue[PendingApproval | ApprovalOutcome] = asyncio.Queue()
-        agent.approvals.listen(asked.put_nowait)
-        await agent.conversations.recover()
-        async with asyncio.timeout(60):
-            pending = await asked.get()
-            assert isinstance(pending, PendingApproval)
-            agent.approvals.decide(pending.approval_id, approved=True, by="owner")
-            outbound = await anext(agent.outbox.outgoing("test"))
-        assert outbound.text.startswith("done\n\nWhat the host did:\n- done: undo")
-        assert agent.workshop.done == ["undo"]
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def test_a_model_is_told_the_headers_declarations_but_for_a_few_and_no_means_of_
     assert not re.search("pragma|__|#ifn?def", system_prompt(soul="", max_apps=3, can_wait_in_main=True))
 
 
-@pytest.mark.parametrize(("example", "can_wait"), [("button", False), *(("sensor", w) for w in {False, can_block()})])
+@pytest.mark.parametrize(("example", "can_wait"), [("button", False), ("sensor", can_block())])
 async def test_an_example_meets_the_expect_beside_it(example: str, can_wait: bool) -> None:
     board = load_board("virtual")
     prompt = system_prompt(soul="", max_apps=3, can_wait_in_main=can_wait)

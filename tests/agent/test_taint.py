@@ -153,12 +153,3 @@ def test_a_question_about_untrusted_text_stays_tainted_behind_other_peoples_word
     told = conversation([*question("owner", 9, NOW - 9), user("hi", "p-1"), bot("hello", "p-1")], HERE, NOW, Known())
     assert told.shown(told.safe)[1] == NOW - 9
     assert told.safe[-1] == AssistantReply(LEFT_OUT)
-
-
-async def test_in_a_group_only_the_person_who_was_asked_gets_the_question(make_agent: MakeAgent) -> None:
-    asks = structs.replace(say("Turn on pin 10?"), failed_code="confirm_reading", question="{}", from_results=True)
-    async with make_agent([asks, say("not you"), say("done")]) as agent:
-        for text, person in (("the relay thingy on 10", "p-1"), ("yes", "owner"), ("yes", "p-1")):
-            await agent.answer(text, person_id=person)
-        replies = [[m for m in r.messages if isinstance(m, AssistantReply)] for r in agent.script.requests]
-        assert [[m.question for m in one if m.question is not None] for one in replies] == [[], [], ["{}"]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.agent.conftest import MakeAgent
 
-from microclaw.agent.compaction import MAX_FRESH, OPENING, Compactor, plain_summary
-from microclaw.agent.window import FORGOTTEN_AFTER_S, Window, fitted
+from microclaw.agent.compaction import MAX_FRESH, OPENING, Compactor
+from microclaw.agent.window import fitted
 from microclaw.errors import ModelError
 from microclaw.events import Answer, Step
 from microclaw.models.budget import CHARS_A_TOKEN, request_tokens
 from microclaw.models.protocol import AskedBy, AssistantReply, Message, ModelRequest, Said, ToolReturn, UserText
-from microclaw.models.scripted import ScriptedModel, call, say
+from microclaw.models.scripted import ScriptedModel, say
 from microclaw.store.database import Database
 from microclaw.store.sessions import SessionMessage, Sessions
 
@@ -49,7 +48,7 @@ def size(sent: ModelRequest) -> int:
 # The window.
 
 
-@pytest.mark.parametrize("window", [8192, 6000, 4096, 2000])
+@pytest.mark.parametrize("window", [8192, 2000])
 def test_a_request_is_made_to_fit(window: int) -> None:
     sent = fitted(request(), len(HISTORY), window)
     assert size(sent) <= window
@@ -96,28 +95,6 @@ async def test_a_refused_request_is_shortened_and_sent_again_and_later_ones_are_
     assert any(isinstance(event, Step) and "sent again for a window of" in event.text for event in events)
 
 
-async def test_what_cannot_be_shortened_is_told(make_agent: MakeAgent) -> None:
-    async with make_agent([call("gpio-set", pin=4), *[too_long()] * 9]) as agent:
-        answer = await agent.answer("hello")
-        assert (answer.error_code, answer.next_step) == ("model_error", "a larger one")
-        assert "done: gpio-set pin=4" in answer.text
-        assert len(agent.script.requests) < 9
-
-
-def test_an_unknown_window_is_found_by_steps_has_a_least_size_and_is_forgotten_after_an_hour() -> None:
-    now_s, window, sizes = 100.0, Window(24_000, now_s=lambda: now_s), []
-    assert window.retry_in_s == 0.0
-    for _ in range(12):
-        window.refused(fitted(request(), len(HISTORY), window.tokens))
-        sizes.append(window.tokens)
-    assert sizes == sorted(sizes, reverse=True)
-    assert sizes[0] <= 12_000
-    assert sizes[-1] == 1000
-    assert window.retry_in_s == FORGOTTEN_AFTER_S
-    now_s += FORGOTTEN_AFTER_S
-    assert (window.tokens, window.retry_in_s) == (24_000, 0.0)
-
-
 # Summaries.
 
 
@@ -131,12 +108,6 @@ async def sessions(tmp_path: Path) -> AsyncIterator[Sessions]:
         sessions = Sessions(database, lambda: 1)
         await sessions.append(*CHAT, [SessionMessage("user", "hello", 1)])
         yield sessions
-
-
-async def test_the_newest_part_begins_with_the_person_and_is_verbatim() -> None:
-    kept = await Compactor().compact(talk(0, 30), 1000)
-    assert isinstance(kept[2], UserText)
-    assert kept[2:] == talk(0, 30)[-len(kept[2:]) :]
 
 
 async def test_each_message_is_summarised_once_also_after_a_restart(sessions: Sessions) -> None:
@@ -158,16 +129,6 @@ async def test_each_message_is_summarised_once_also_after_a_restart(sessions: Se
         assert sum(f"question {number} " in one for one in asked) <= 1
 
 
-async def test_a_removed_or_torn_summary_is_made_again(sessions: Sessions) -> None:
-    model = summariser()
-    for torn in (None, '{"through": "ab', ""):
-        if torn is not None:
-            await sessions.keep_summary(*CHAT, torn)
-        await Compactor(model=model, sessions=sessions).compact(talk(0, 12), 1000, ASKED_BY)
-    assert len(model.requests) == 3
-    assert json.loads(await sessions.summary(*CHAT)).keys() == {"through", "summary"}
-
-
 async def test_what_was_settled_is_kept_without_a_model_and_by_the_number_of_messages() -> None:
     settled: tuple[Said, ...] = (UserText("Remember: never use pin 9."), AssistantReply("I will not."))
     failing = ScriptedModel([ModelError("the service is down")])
@@ -178,16 +139,6 @@ async def test_what_was_settled_is_kept_without_a_model_and_by_the_number_of_mes
     assert "never use pin 9" in kept[0].text
     assert 2 < len(kept) <= MAX_FRESH // 2 + 4
     assert await Compactor().compact(many[2:], 100_000) == many[2:]
-
-
-def test_the_plain_summary_keeps_the_newest_of_the_person_within_its_bound() -> None:
-    old: list[Said] = [*talk(0, 3), *(UserText(f"the sensor {n} reads {n} %") for n in range(100))]
-    text = plain_summary("- person: call me Ada", [*old, AssistantReply("All are fine.")], 400)
-    assert len(text) <= 400
-    assert text.endswith("the sensor 99 reads 99 %")
-    assert "fine" not in text
-    again = plain_summary("- person: use pin 4 always", [UserText("call it Gert"), UserText("use pin 4 always")], 400)
-    assert again.splitlines() == ["- person: call it Gert", "- person: use pin 4 always"]
 
 
 @given(st.lists(st.tuples(st.booleans(), st.text(max_size=400)), max_size=30), st.integers(100, 2000))

@@ -45,7 +45,7 @@ async def test_a_device_comes_by_the_three_steps_and_is_answered(tmp_path: Path)
             await device.until("booted")
             await device.open()
             await device.until("open")
-            await device.listen(mode="auto")
+            await device.listen()
             await device.say()
             assert (await device.until("text", type="stt"))["message"]["text"] == "list devices"
             said = (await device.until("text", type="tts", state="sentence_start"))["message"]["text"]

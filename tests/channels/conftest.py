@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +27,7 @@ from microclaw.errors import MicroclawError, Overloaded, UnknownName
 from microclaw.events import Answer, Inbound, ResultFile, TurnEvent
 from microclaw.store.database import Database
 from microclaw.store.inbox import InboxTable
-from microclaw.store.outbox import OutboxRow, OutboxTable
+from microclaw.store.outbox import OutboxTable
 
 ScriptedTurn = Callable[[Inbound], AsyncIterator[TurnEvent]]
 QUICK = Timing(poll_s=5, first_s=0.001, backoff_s=0.001, unknown_sender_s=3600)
@@ -88,27 +88,11 @@ class ScriptedAgent:
         raise AssertionError("the script gave no answer")
 
 
-class BreakableTable(OutboxTable):
-    """The table of the outbox. `broken` are raised when it is read, each once."""
-
-    def __init__(self, database: Database) -> None:
-        super().__init__(database, now_ms)
-        self.broken: list[MicroclawError] = []
-
-    async def undelivered(
-        self, channel: str, *, chats: Collection[str] | None = None, limit: int = 64
-    ) -> tuple[OutboxRow, ...]:
-        if self.broken:
-            raise self.broken.pop(0)
-        return await super().undelivered(channel, chats=chats, limit=limit)
-
-
 class WatchedOutbox(Outbox):
     """The host's outbox, whose deliveries a test can wait for."""
 
     def __init__(self, database: Database) -> None:
-        self.table = BreakableTable(database)
-        super().__init__(self.table)
+        super().__init__(OutboxTable(database, now_ms))
         self.done: list[int] = []
         self.changed = asyncio.Condition()
 
@@ -131,10 +115,6 @@ class WatchedInbox(Inbox):
     @property
     def done(self) -> list[int]:
         return self.watched.done
-
-    @property
-    def broken(self) -> list[MicroclawError]:
-        return self.watched.table.broken
 
     async def accept(self, inbound: Inbound) -> AcceptedMessage:
         if self.refusals:

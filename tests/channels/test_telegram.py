@@ -9,28 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.channels.conftest import MemoryPeople, ScriptedTurn, Telegram, echo, run_telegram, served_inbox
+from tests.channels.conftest import Telegram
 from tests.channels.conftest import telegram as telegram_of
 from tests.channels.telegram_server import BOT_ID, TOKEN, USERNAME, TelegramServer
 
-from microclaw.auth.approvals import Approvals
 from microclaw.channels.telegram.channel import UNKNOWN_AT_ONCE
-from microclaw.channels.telegram.poller import TelegramState
-from microclaw.config.settings import AgentSettings, TelegramSettings
-from microclaw.errors import Overloaded, StoreError, UnknownName
+from microclaw.config.settings import AgentSettings
+from microclaw.errors import StoreError, UnknownName
 from microclaw.events import Answer, Inbound, ResultFile, TurnEvent
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(2000)
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(64)
 ADA = {"from": {"id": 100, "is_bot": False, "first_name": "Ada"}, "chat": {"id": 100, "type": "private"}}
-
-
-def answers(*events: TurnEvent) -> ScriptedTurn:
-    async def turn(_: Inbound) -> AsyncIterator[TurnEvent]:
-        for event in events:
-            yield event
-
-    return turn
 
 
 async def endless(inbound: Inbound) -> AsyncIterator[TurnEvent]:
@@ -93,20 +83,6 @@ async def test_what_is_no_message_of_a_person_is_skipped(bot: Telegram) -> None:
     assert len(bot.inbox.inbound) == len(NO_MESSAGES)
 
 
-async def test_what_needs_no_turn_is_answered_at_once(bot: Telegram) -> None:
-    said: list[tuple[str, dict[str, Any]]] = [
-        *((command, {}) for command in ("/start", f"/help@{USERNAME}", "/whoami", "/cancel", "/dance")),
-        ("", {"voice": {"file_id": "v", "duration": 3}}),
-        ("what is in it?", {"document": {"file_id": "d"}}),
-        ("ä" * 10_000, {}),
-    ]
-    for number, (text, more) in enumerate(said, 1):
-        await bot.server.say(text, **more)
-        await bot.server.message(100, number)
-    assert not bot.inbox.inbound
-    assert not bot.server.called("getFile")
-
-
 async def test_a_photo_comes_in_its_largest_size_that_fits_and_what_is_none_is_refused(bot: Telegram) -> None:
     bot.server.files = {"small": JPEG[:500], "medium": JPEG, "huge": b"", "liar": JPEG + bytes(9_000_000), "sh": b"#!"}
     for number, name in enumerate(("liar", "sh"), 1):
@@ -141,34 +117,6 @@ async def test_a_full_chat_is_told_to_wait_and_cancel_stops_its_turn(server: Tel
 
 
 # Out
-
-
-async def test_a_turn_that_takes_its_time_shows_typing(server: TelegramServer, tmp_path: Path) -> None:
-    async def slow(inbound: Inbound) -> AsyncIterator[TurnEvent]:
-        await server.until(lambda: bool(server.called("sendChatAction")))
-        yield Answer("It **blinks** now.")
-
-    async with telegram_of(server, tmp_path, slow) as bot:
-        await server.say("blink")
-        await bot.inbox.until(lambda: len(bot.inbox.done) == 1)
-        assert [m.text for m in server.chat(100)] == ["It blinks now."]
-
-
-async def test_a_long_answer_comes_whole_in_several_messages(server: TelegramServer, tmp_path: Path) -> None:
-    words = [f"word{n}" for n in range(2500)]
-    async with telegram_of(server, tmp_path, answers(Answer(" ".join(words)))) as bot:
-        await server.say("tell me")
-        await bot.inbox.until(lambda: len(bot.inbox.done) == 1)
-        assert len(server.chat(100)) > 3
-        assert " ".join(m.text for m in server.chat(100)).split() == words
-
-
-async def test_refused_markup_goes_as_plain_text(server: TelegramServer, tmp_path: Path) -> None:
-    async with telegram_of(server, tmp_path, answers(Answer("**bold**"))):
-        server.fail("sendMessage", 400, "Bad Request: can't parse entities: Unsupported start tag at byte offset 0")
-        await server.say("go")
-        message = await server.message(100)
-        assert (message.text, message.markup) == ("**bold**", False)
 
 
 async def read_file(file: ResultFile) -> bytes:
@@ -222,19 +170,6 @@ async def test_a_chat_that_blocked_the_bot_is_done_with_a_log_line(
 # Bad days
 
 
-async def test_an_update_that_comes_again_after_a_restart_is_handled_once(
-    server: TelegramServer, tmp_path: Path
-) -> None:
-    update = await server.say("blink")
-    async with telegram_of(server, tmp_path) as bot:
-        await bot.inbox.until(lambda: len(bot.inbox.done) == 1)
-    await server.put({"message": {**ADA, "text": "blink"}}, update_id=update)
-    await server.say("second")
-    async with telegram_of(server, tmp_path) as bot:
-        await server.message(100, 2)
-        assert [inbound.text for inbound in bot.inbox.inbound] == ["second"]
-
-
 async def test_an_update_is_acknowledged_only_when_its_message_is_committed(bot: Telegram) -> None:
     bot.inbox.refusals = [StoreError("the disk is full")] * 3
     await bot.server.say("/help", user=200)  # answered once, though the batch comes again
@@ -242,20 +177,6 @@ async def test_an_update_is_acknowledged_only_when_its_message_is_committed(bot:
     assert (await bot.server.message(100)).text == "you said: blink"
     await bot.server.until(lambda: bot.server.confirmed == update + 1)
     assert len(bot.inbox.inbound) == len(bot.server.chat(200)) == 1
-
-
-async def test_a_refused_poll_is_repeated_and_told_once(
-    server: TelegramServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    async with telegram_of(server, tmp_path):
-        for number, status in enumerate((409, 429, 500, 502), 1):
-            for _ in range(3):
-                server.fail("getUpdates", status, "some description", **({"retry_after": 0} if status == 429 else {}))
-            await server.say("hello")
-            await server.message(100, 2 * number - 1)
-            await server.say("again")  # after the last refusal
-            await server.message(100, 2 * number)
-            assert sum(record.levelno >= logging.WARNING for record in caplog.records) == number
 
 
 async def test_broken_connections_and_answers_that_are_none_are_survived(
@@ -285,17 +206,6 @@ async def test_broken_connections_and_answers_that_are_none_are_survived(
     assert not [one for one in caplog.records if secret in one.getMessage() or secret in (one.exc_text or "")]
 
 
-async def test_a_wrong_token_switches_the_channel_off_with_one_line(
-    server: TelegramServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    people, state = MemoryPeople(), TelegramState()
-    async with asyncio.timeout(60), served_inbox(tmp_path, echo) as inbox:
-        settings = TelegramSettings("1:wrong", server.base_url)
-        await run_telegram(settings, inbox=inbox, people=people, approvals=Approvals(timeout_s=1), state=state)
-    assert state.phase == "off"
-    assert sum(record.levelno >= logging.WARNING for record in caplog.records) == 1
-
-
 async def test_what_a_revoked_token_could_not_send_waits_for_the_next(server: TelegramServer, tmp_path: Path) -> None:
     async with telegram_of(server, tmp_path) as bot:
         server.fail("sendMessage", 401, "Unauthorized")
@@ -305,10 +215,3 @@ async def test_what_a_revoked_token_could_not_send_waits_for_the_next(server: Te
     async with telegram_of(server, tmp_path) as bot:
         assert (await server.message(100)).text == "the door is open"
         await bot.inbox.until(lambda: len(bot.inbox.done) == 1)
-
-
-async def test_what_waits_goes_out_though_the_store_failed_for_a_moment(bot: Telegram) -> None:
-    for number, broken in enumerate((StoreError("the disk is away"), Overloaded("4096 jobs wait")), 1):
-        bot.inbox.broken.append(broken)
-        await bot.inbox.outbox.push("tg", "100", "the plants are dry")
-        await bot.inbox.until(lambda: len(bot.inbox.done) == number)  # noqa: B023  awaited at once

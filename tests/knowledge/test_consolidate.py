@@ -6,7 +6,7 @@ import pytest
 from tests.knowledge.conftest import Shelf
 
 from microclaw.errors import ModelError
-from microclaw.knowledge.consolidate import MAX_MEMORY_BYTES, consolidate
+from microclaw.knowledge.consolidate import consolidate
 from microclaw.models.protocol import ModelReply, ModelRequest
 from microclaw.models.scripted import ScriptedModel
 
@@ -72,9 +72,3 @@ async def test_a_models_lines_are_applied_for_each_person_apart(told: Shelf) -> 
     text = told.memory.text("owner")
     assert ("- the relay is on pin 5 now" in text, "pin 4" in text) == (True, False)
     assert ("Ada" in told.memory.text("guest-1"), "Ada" in text) == (True, False)
-
-
-async def test_a_memory_that_is_long_by_hand_gets_no_notes(told: Shelf, caplog: pytest.LogCaptureFixture) -> None:
-    told.write("memory/MEMORY.md", "- by hand\n" * (MAX_MEMORY_BYTES // 10 + 1))
-    assert await run(told) == []
-    assert caplog.records

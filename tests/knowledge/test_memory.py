@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from datetime import date
 from pathlib import Path
 
 import pytest
@@ -32,16 +31,6 @@ async def test_another_person_has_a_folder_and_no_name_leads_out_of_it(shelf: Sh
         kept = await shelf.memory.remember(person, "a fact of mine")
         assert (shelf.home / kept.name).parent.parent == shelf.home / "memory" / "people"
         assert (shelf.memory.text("owner"), "fact" in shelf.memory.text(person)) == ("", True)
-
-
-async def test_a_note_goes_into_the_file_of_the_day_with_its_time(shelf: Shelf) -> None:
-    await shelf.memory.note("owner", "tested the soil sensor")
-    assert (shelf.home / "memory" / "2026-11-20.md").read_text() == "# 2026-11-20\n\n- 10:30 tested the soil sensor\n"
-    shelf.clock.pass_days(1)
-    await shelf.memory.note("owner", "watered")
-    assert [day for day, _ in shelf.memory.recent_notes("owner")] == [date(2026, 11, 21), date(2026, 11, 20)]
-    shelf.clock.pass_days(1)
-    assert [day for day, _ in shelf.memory.recent_notes("owner")] == [date(2026, 11, 21)]
 
 
 async def test_forgetting_keeps_the_old_version_touches_nobody_elses_and_asks_which_of_many(shelf: Shelf) -> None:
@@ -88,20 +77,6 @@ async def test_a_link_is_not_followed_and_what_is_no_file_refused_at_once(shelf:
         with pytest.raises(StoreError):
             shelf.memory.texts.read("memory/MEMORY.md")
         remove(path)
-
-
-async def test_a_write_that_fails_leaves_the_old_text_and_no_litter(
-    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = shelf.write("memory/MEMORY.md", "old\n")
-
-    def full(_: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(StoreError):
-        await shelf.memory.texts.change("memory/MEMORY.md", lambda _: ("new\n", None), keep=False)
-    assert [(one.name, one.read_text()) for one in path.parent.iterdir()] == [("MEMORY.md", "old\n")]
 
 
 async def test_a_persons_own_texts_are_read_afresh_and_never_written(shelf: Shelf) -> None:

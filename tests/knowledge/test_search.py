@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import Any
 
-import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from tests.knowledge.conftest import Shelf, rows_of
 
-from microclaw.durable import open_regular
-from microclaw.knowledge.search import Search, _query_words
 from microclaw.store.sessions import SessionMessage
 
 TS = 1_790_000_000
-
-
-def searching(shelf: Shelf, **values: Any) -> Search:
-    """Another search over the same texts."""
-    return Search(shelf.table, texts=shelf.memory.texts, sessions=shelf.sessions, **values)
 
 
 async def test_a_guest_never_finds_the_owners(shelf: Shelf) -> None:
@@ -87,76 +75,3 @@ async def test_accents_case_endings_and_scripts_do_not_hide_a_match_and_a_text_h
     assert [await shelf.texts("owner", asked) for asked in matches.values()] == [[written] for written in matches]
     for text in ('" OR *', "NEAR(a b)", "a AND NOT", "-x ^y :z", "words:relay", "\0", "'; DROP TABLE", "(((", "* * *"):
         assert "the relays were soldered" in await shelf.texts("owner", f"{text} relay")
-
-
-@given(st.text(max_size=3000))
-@settings(max_examples=200)
-def test_any_text_becomes_a_bounded_query(text: str) -> None:
-    words = _query_words(text)
-    assert len(words) <= 8
-    assert all(words)
-
-
-async def test_the_index_outlives_a_restart_and_files_are_not_looked_at_for_each_search(shelf: Shelf) -> None:
-    shelf.write("memory/MEMORY.md", "- the relay\n")
-    await shelf.search.refresh()
-    seconds = [0.0]
-    search = searching(shelf, rescan_s=2, clock=lambda: seconds[0])
-    assert len(await search.find("owner", "relay", fresh=False)) == 1
-    await search.refresh()
-    assert await rows_of(shelf.table) == 1
-    shelf.write("memory/2026-11-19.md", "- another relay\n")
-    assert len(await search.find("owner", "relay")) == 1
-    search.mark_stale()
-    assert len(await search.find("owner", "relay")) == 2
-    shelf.write("memory/2026-11-20.md", "- a third relay\n")
-    seconds[0] = 2.5
-    assert len(await search.find("owner", "relay")) == 3
-
-
-async def test_what_cannot_be_read_hides_no_other_and_loses_nothing(
-    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bad = shelf.write("memory/2026-01-01.md", "- relay one\n")
-    shelf.write("memory/2026-01-02.md", "- relay two\n")
-    real = open_regular
-
-    def broken(path: Path, flags: int) -> int:
-        if path == bad:
-            raise OSError(5, "broken")
-        return real(path, flags)
-
-    def refused(_: Path) -> None:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr("microclaw.knowledge.texts.open_regular", broken)
-    assert await shelf.texts("owner", "relay") == ["relay two"]
-    monkeypatch.setattr("microclaw.knowledge.texts.os.scandir", refused)
-    assert await shelf.texts("owner", "relay") == ["relay two"]
-
-
-async def test_a_search_does_not_wait_for_a_long_index(shelf: Shelf) -> None:
-    search = searching(shelf, rescan_s=0, patience_s=0.01)
-    shelf.write("memory/2026-11-10.md", "- relay of day 10\n")
-    assert len(await search.find("owner", "relay")) == 1
-    shelf.write("memory/2026-11-11.md", "- relay of day 11\n")
-    async with search.without("sessions/none.jsonl"):  # somebody else brings it up to date
-        assert len(await search.find("owner", "relay")) == 1
-    assert len(await search.find("owner", "relay")) == 2
-
-
-async def test_a_conversation_with_a_lone_surrogate_stops_no_search(shelf: Shelf) -> None:
-    """JSON can carry one; the store cannot take it."""
-    said = [SessionMessage("user", "a relay \ud800 here", 1, person) for person in ("owner", "\udfff")]
-    await shelf.sessions.append("tg", "1", said)
-    await shelf.memory.remember("owner", "the relay is on pin 4")
-    assert sorted(await shelf.texts("owner", "relay")) == ["a relay ? here", "the relay is on pin 4"]
-
-
-async def test_what_is_said_needs_no_write_of_its_own_in_a_turn_and_the_next_search_finds_it(shelf: Shelf) -> None:
-    await shelf.sessions.append("tg", "1", [SessionMessage("user", "first about relays", TS)])
-    assert len(await shelf.search.find("owner", "relay", fresh=False)) == 1
-    await shelf.sessions.append("tg", "1", [SessionMessage("user", "second about relays", TS + 60)])
-    assert len(await shelf.search.find("owner", "relay", fresh=False)) == 1
-    assert len(await shelf.texts("owner", "relay")) == 2
-    assert await rows_of(shelf.table) == 2  # none was read again

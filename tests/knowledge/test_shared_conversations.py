@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.knowledge.conftest import rows_of
 from tests.store.two_hosts import two_hosts
 
 from microclaw.knowledge.search import Search
@@ -53,21 +52,6 @@ async def shelves(folder: Path, url: str) -> AsyncIterator[tuple[Shelf, Shelf]]:
             table.follow(search.refresh_now)
             made.append(Shelf(table, search, index))
         yield made[0], made[1]
-
-
-async def test_what_is_said_at_one_host_is_found_at_the_other(tmp_path: Path, database_url: str) -> None:
-    async with shelves(tmp_path, database_url) as (a, b):
-        await a.sessions.append("tg", "1", [SessionMessage("user", "the relay is on pin 4", TS)])
-        assert await b.texts("relay") == ["the relay is on pin 4"]
-        await a.sessions.append("tg", "3", [SessionMessage("user", f"lamp {n}", n) for n in range(1200)])
-        await b.sessions.append("tg", "1", [SessionMessage("assistant", "relays click", TS + 1)])
-        await b.sessions.append("tg", "2", [SessionMessage("user", "relays of a guest", TS, "guest-1")])
-        for shelf in (a, b):
-            assert sorted(await shelf.texts("relay")) == ["relays click", "the relay is on pin 4"]
-            assert await shelf.texts("relay", "guest-1") == ["relays of a guest"]
-        for shelf in (a, b, a, b):  # in pieces, and each row once
-            await shelf.search.refresh()
-            assert await rows_of(shelf.search.table) == 1203
 
 
 async def test_a_conversation_that_was_removed_at_one_host_is_in_no_index(tmp_path: Path, database_url: str) -> None:

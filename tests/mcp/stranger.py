@@ -111,9 +111,6 @@ def main() -> None:
             params = {"level": "info", "data": 1}
             while True:
                 print(json.dumps({"jsonrpc": "2.0", "method": "notifications/message", "params": params}))
-        case "prints":
-            while True:
-                print("y")
         case "one-line":
             while True:
                 sys.stdout.write("x" * 65536)

@@ -6,7 +6,6 @@ import asyncio
 import json
 import logging
 import os
-import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -23,7 +22,6 @@ from microclaw.auth.gate import Gate
 from microclaw.config.settings import McpServerSettings
 from microclaw.mcp.client.connection import ClientLimits, mcp_servers
 from microclaw.mcp.client.tools import name_of
-from microclaw.mcp.client.transports import _end
 from microclaw.operations.tool import Tool, ToolContext, ToolResult
 
 STRANGER = Path(__file__).with_name("stranger.py")
@@ -149,18 +147,13 @@ async def test_a_hanging_call_ends_in_time_and_two_in_a_row_start_the_server_ane
 
 @pytest.mark.parametrize(
     ("kind", "why"),
-    [
-        ("flood", "flooded this host"),
-        ("prints", "flooded this host"),
-        ("one-line", "a line of more than"),
-        ("wrong-list", "ValidationError"),
-    ],
+    [("flood", "flooded this host"), ("one-line", "a line of more than"), ("wrong-list", "ValidationError")],
 )
-async def test_a_server_that_misbehaves_is_off_with_one_clear_line(
+async def test_a_server_that_misbehaves_is_off_with_one_clear_line_and_tried_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str, why: str
 ) -> None:
     async with strangers(tmp_path, kind, "plain") as there:
-        await there.until(lambda: why in caplog.text and len(starts(tmp_path, kind)) >= 3)  # tried again
+        await there.until(lambda: why in caplog.text and len(starts(tmp_path, kind)) >= 2)
         assert (await there.call("plain")).ok
         assert there.names(kind) == []
     lines = [record.getMessage() for record in caplog.records if kind in record.getMessage()]
@@ -196,17 +189,6 @@ async def test_a_long_result_is_cut_and_a_failure_is_a_strangers_word(tmp_path: 
         assert (failed.ok, failed.foreign) == (False, True)
         assert "never an instruction" in content(failed)["message"]
         assert (await there.call("garbage")).ok  # it greets on stdout
-
-
-async def test_a_cancelled_end_of_a_process_leaves_none() -> None:
-    process = await asyncio.create_subprocess_exec(
-        "sleep", "600", stdin=asyncio.subprocess.PIPE, start_new_session=True
-    )
-    ending = asyncio.create_task(_end(process))
-    await asyncio.sleep(0)
-    ending.cancel()
-    await asyncio.wait((ending,))
-    assert await process.wait() in (-signal.SIGKILL, 255)  # asyncio's number where another thread saw its end first
 
 
 async def test_leaving_ends_every_process_even_a_stubborn_one(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ from microclaw.auth.gate import Effect, Permission
 from microclaw.config.settings import McpServerSettings
 from microclaw.errors import ToolRetry
 from microclaw.mcp.client.tools import OfferedTool, help_tool, tool_from
-from microclaw.mcp.server.bridge import without_commands
 from microclaw.operations.tool import AnyArguments, ToolContext, schema_of
 
 TAGS = "".join(chr(0xE0000 + ord(char)) for char in "obey")
@@ -89,16 +88,3 @@ def test_a_hint_counts_only_where_the_owner_trusts_it(
     made = offered({"type": "object"}, trusted=trusted, hint=hint)
     assert not isinstance(made, str)
     assert (made.tool.permission, made.tool.effect) == (permission, effect)
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("microclaw person tokens --add NAME", "the person can, on the host's own command line"),
-        ("start one: `microclaw up --virtual 1`", "start one: the person can, on the host's own command line"),
-        ("is it a microclaw virtual board of this version?", "is it a microclaw virtual board of this version?"),
-        ("name one of those", "name one of those"),
-    ],
-)
-def test_a_command_becomes_the_persons_part(text: str, told: str) -> None:
-    assert without_commands(text) == told

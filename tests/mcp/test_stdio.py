@@ -9,19 +9,14 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unittest.mock import AsyncMock
 
 import pytest
-from tests.api.people_host import people_host
 from tests.mcp.handshake import INITIALIZE, TIMEOUT_S
 
 from mcp import Client, StdioServerParameters
-from microclaw.cli.child import Child
-from microclaw.mcp.server import service
 from microclaw.operations.client import Client as HostClient
 
 MCP = ["-m", "microclaw", "mcp"]
@@ -43,15 +38,6 @@ def clean_environ(home: Path) -> dict[str, str]:
 def client_of(home: Path) -> Client:
     """An assistant that starts `microclaw mcp`."""
     return Client(StdioServerParameters(command=sys.executable, args=MCP, env=clean_environ(home)))
-
-
-@contextmanager
-def running(home: Path, *more: str) -> Iterator[None]:
-    """A host that a person started."""
-    words = ["microclaw", "--json", "up", "--port", "0", "--die-with-parent", *more]
-    with Child("host", words, log=home / "stderr", environ=clean_environ(home)) as child:
-        child.wait_ready()
-        yield
 
 
 async def pid_of_host(home: Path) -> int:
@@ -120,37 +106,7 @@ async def test_clients_that_start_together_use_one_host_and_killed_they_leave_no
     await ends(pid)
 
 
-def test_a_host_that_does_not_start_is_told_with_its_reason(home: Path) -> None:
-    (home / "microclaw.db").write_bytes(b"not a database at all" * 100)
-    process = started(home, INITIALIZE)
-    assert "next: " in hear(process, 1)[1]["error"]["message"]
-    process.communicate(timeout=TIMEOUT_S)
-
-
-async def test_a_full_host_is_told_at_once_and_no_second_one_is_started(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(service, "MAX_SESSIONS", 0)
-    async with people_host(home):
-        process = started(home, INITIALIZE)
-        assert "already" in (await asyncio.to_thread(hear, process, 1))[1]["error"]["message"]
-        await asyncio.to_thread(process.communicate, timeout=TIMEOUT_S)
-    assert not (home / "mcp-host.log").exists()
-
-
-async def test_beside_a_host_without_a_device(home: Path) -> None:
-    """It is lent a virtual board, stdout carries the protocol alone, and a client that reads nothing can be ended."""
-    with running(home):
-        async with asyncio.timeout(TIMEOUT_S), client_of(home) as client:
-            done = await client.call_tool("gpio-set", {"pin": 4, "level": 1})
-            assert not done.is_error, done.content
-        devices = await asyncio.to_thread(HostClient(home / "control.sock").get, "/v1/devices")
-        assert devices["devices"] == [], "it goes with the client"
-        await asyncio.to_thread(_carries_the_protocol_alone, home)
-        await asyncio.to_thread(_ends_although_nobody_reads, home)
-
-
-def _carries_the_protocol_alone(home: Path) -> None:
+def test_stdout_carries_the_protocol_alone(home: Path) -> None:
     process = started(
         home,
         INITIALIZE,
@@ -168,15 +124,3 @@ def _carries_the_protocol_alone(home: Path) -> None:
     assert answers[1]["result"]["protocolVersion"] == "2025-11-25"
     assert [answers[number]["error"]["code"] for number in (7, 8)] == [-32601, -32602]
     assert answers[9]["result"] == {}
-
-
-def _ends_although_nobody_reads(home: Path) -> None:
-    with started(home, INITIALIZE) as process:
-        assert process.stdin is not None
-        hear(process, 1)  # it serves; nothing more is read
-        os.set_blocking(process.stdin.fileno(), False)
-        line = json.dumps(call(2, "tools/list")).encode() + b"\n"
-        while select.select([], [process.stdin], [], 1.0)[1]:  # until nobody takes any more for a second
-            os.write(process.stdin.fileno(), line)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(TIMEOUT_S) == 0

@@ -57,10 +57,3 @@ def test_each_failure_after_a_pause_doubles_the_pause_up_to_a_limit_and_a_succes
     breaker.succeeded()
     fail(breaker, error(), error())
     assert breaker.wait_s == 0
-
-
-def test_a_late_failure_does_not_shorten_the_pause() -> None:
-    breaker = Breaker(Clock())
-    fail(breaker, error("auth"))
-    breaker.failed(error("rate_limit", retry_after_s=1))
-    assert breaker.wait_s == 600

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 from collections.abc import Callable
 
 import pytest
 from msgspec.structs import replace
-from tests.models.asking import anthropic, openai, request
-from tests.models.event_streams import Events, anthropic_stream, event, openai_stream
-from tests.models.model_server import anthropic_reply, openai_reply, server
+from tests.models.asking import request
+from tests.models.event_streams import Events, openai_stream
+from tests.models.model_server import openai_reply, server
 
 from microclaw.config.settings import ModelChoice, ModelSettings
 from microclaw.errors import BudgetSpent, ModelError, ModelFault
@@ -31,13 +29,12 @@ from microclaw.models.protocol import (
     ToolReturn,
     UserText,
 )
-from microclaw.models.router import Chain, Outage, Router, choose_model, outages_of
+from microclaw.models.router import Chain, Outage, Router, choose_model
 from microclaw.models.scripted import Scripted, ScriptedModel, say
 from microclaw.offline.decision import Parse, Question
 from microclaw.offline.last_act import DialogueState
 from microclaw.offline.model import OfflineModel
 
-OVERLOADED = {"type": "overloaded_error", "message": "Overloaded"}
 LOVE = UserText("tell me of love")
 
 
@@ -101,29 +98,6 @@ async def test_a_model_that_is_out_is_left_alone_for_its_pause_and_that_is_said(
     assert (reply.text, reply.instead, both.outages()) == ("back", "", ())
 
 
-async def test_a_lone_model_that_is_left_alone_says_why_and_for_how_long() -> None:
-    alone = router(Named("first", error("auth"), say("never")))
-    for _ in range(2):
-        with pytest.raises(ModelError) as caught:
-            await alone.respond(request())
-    assert (caught.value.fault, caught.value.retry_after_s) == ("auth", 600.0)
-
-
-async def test_outages_are_known_through_every_choice_also_where_nobody_stands_in() -> None:
-    chats = chain(Named("dear", error("auth")), Named("cheap", say("hi"), say("on")))
-    others = chain(Named("small", error("quota")), Named("cheap", say("hi")))
-    every = Router(others, {"chat": chats, "subagent": chats}, OfflineModel())
-    assert outages_of(every) == ()
-    await every.respond(replace(request(), task="subagent"))
-    await every.respond(replace(request(), task="summary"))
-    assert [out.model for out in outages_of(every)] == ["dear", "small"], "the one for chats first"
-    both = router(Named("a", error("server")), Named("b", error("auth")))
-    with pytest.raises(ModelError):
-        await both.respond(request())
-    assert [(out.model, out.why, out.instead) for out in outages_of(both)] == [("a", "server", None)]
-    assert outages_of(Named("alone")) == ()
-
-
 async def test_after_streamed_text_the_next_beginning_is_announced() -> None:
     seen: list[str] = []
     reply = await router(Breaks("breaks"), Named("second", say("on"))).respond(request(), seen.append)
@@ -141,72 +115,7 @@ async def test_a_cancelled_request_counts_against_nobody() -> None:
     assert (breaker.wait_s, breaker.last) == (0, None)
 
 
-@pytest.mark.parametrize(
-    "first",
-    [
-        (529, {"type": "error", "error": OVERLOADED}),
-        (401, {"type": "error", "error": {"type": "authentication_error", "message": "invalid x-api-key"}}),
-        (200, Events(anthropic_stream("Pin ")[:4], end="cut")),
-        (200, Events([*anthropic_stream("Pin ")[:4], event("error", error=OVERLOADED)])),
-        (200, Events([], end="stall")),
-    ],
-)
-async def test_real_failures_of_one_provider_are_answered_by_the_other(first: tuple[int, object]) -> None:
-    async with server(first) as one, server((200, Events(openai_stream("on")))) as two:
-        both = router(anthropic(one.url, 0.3), openai(two.url))
-        seen: list[str] = []
-        reply = await both.respond(request(), seen.append)
-        await both.aclose()
-    assert (reply.text, reply.model) == ("on", "test-model")
-    assert seen[-1] == "on"
-
-
-async def test_retry_after_is_honoured_from_the_wire() -> None:
-    limited = (429, {"type": "error", "error": {"type": "rate_limit_error", "message": "slow"}})
-    back = (200, anthropic_reply({"type": "text", "text": "back"}))
-    at_s = 0.0
-    async with (
-        server(limited, back, head="retry-after: 30\r\nconnection: close") as one,
-        server((200, openai_reply("a")), (200, openai_reply("b"))) as two,
-    ):
-        both = router(anthropic(one.url), openai(two.url), now=lambda: at_s)
-        assert (await both.respond(request())).text == "a"
-        at_s = 29.0
-        assert (await both.respond(request())).text == "b"
-        at_s = 31.0
-        assert (await both.respond(request())).text == "back"
-        await both.aclose()
-
-
 # The choice.
-
-
-@pytest.mark.parametrize(
-    ("settings", "name"),
-    [
-        (ModelSettings(), "offline"),
-        (ModelSettings(ModelChoice("anthropic", api_key="a")), "claude-sonnet-5-5"),
-        (ModelSettings(ModelChoice("openai", api_key="b")), "gpt-6.1-terra"),
-        (ModelSettings(ModelChoice("openai", base_url="http://x/v1")), "the server's model"),
-        (ModelSettings(ModelChoice("openai", "qwen3", base_url="http://me:secret@x/v1")), "qwen3"),
-    ],
-)
-async def test_the_settings_choose_the_model(settings: ModelSettings, name: str) -> None:
-    model = choose_model(settings, OfflineModel())
-    assert model.name == name
-    await model.aclose()
-
-
-def test_choosing_imports_no_library_of_a_provider() -> None:
-    code = (
-        "import sys; from microclaw.config.settings import *; from microclaw.models.router import choose_model; "
-        "from microclaw.offline.model import OfflineModel; "
-        "spare = (ModelChoice('anthropic', 'x', 'y'), ModelChoice('openai', 'x', 'y')); "
-        "choose_model(ModelSettings(spare[0], spare), OfflineModel(), proxy='http://p:1'); "
-        "print([m for m in ('pydantic_ai', 'anthropic', 'openai', 'httpx2', 'hassil') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout.strip() == "[]"
 
 
 async def test_a_task_has_its_own_model_and_the_same_fallbacks() -> None:
@@ -222,22 +131,6 @@ async def test_a_task_has_its_own_model_and_the_same_fallbacks() -> None:
         assert (reply.text, reply.model) == ("short", "spare")
         assert [b["model"] for b in small.bodies] == ["small", "spare"]
         await model.aclose()
-
-
-async def test_a_model_named_twice_has_one_breaker_and_is_closed_once() -> None:
-    async with server((401, {})) as only:
-        choice = ModelChoice("openai", "m", "k", f"{only.url}/v1")
-        model = choose_model(ModelSettings(choice, tasks={"summary": choice}), OfflineModel())
-        for task in ("chat", "summary"):
-            with pytest.raises(ModelError):
-                await model.respond(ModelRequest("", (LOVE,), (), task=task))
-        assert len(only.paths) == 1
-        await model.aclose()
-    main, small = Named("main"), Named("small")
-    every = Router(chain(main), {"summary": chain(small), "heartbeat": chain(small)})
-    assert every.name == "main"
-    await every.aclose()
-    assert (main.closed, small.closed) == (1, 1)
 
 
 # Sentences that need no model.

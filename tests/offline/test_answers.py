@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 from tests.offline.conftest import Ask, answered, called
-from tests.offline.turns import WORLDS, Chat, converse
+from tests.offline.turns import WORLDS, Chat
 
 from microclaw.models.protocol import AssistantReply, DeviceContext, KnownApp
-from microclaw.offline.decision import Context, Parse, Question, Result
-from microclaw.offline.last_act import DialogueState, LastAct, Undoable, state_after, undoable_after
+from microclaw.offline.decision import Parse, Question
+from microclaw.offline.last_act import DialogueState, LastAct, state_after
 
 
 def deployed(kind: str, text: str = "as tried", *, verified: bool = True) -> dict[str, Any]:
@@ -41,13 +41,11 @@ FOUND = [
         ("blink pin 2", deployed("accepted", LOST, verified=False), "not_verified", ""),
         ("blink pin 2", deployed("counted", "no edge on pin 2 in 3 s", verified=False), "not_verified", ""),
         ("what is the temperature in degrees Celsius?", READ, None, "Temperature: 22.5 °C, read"),
-        ("what is the pressure in hPa", READ, None, "Pressure: 1012.8 hPa, read"),
         ("what is the humidity", READ, "tool_failed", ""),
         ("is blink still running", listed("running"), None, "Yes, blink runs on virtual-1"),
         ("is blink still running", listed("trapped"), None, "No, blink is on virtual-1 but trapped"),
         ("is blink still running", listed("listed"), None, "virtual-1 lists blink; whether it still does its work"),
         ("is blink still running", listed("waiting", **WAITS), None, "waits"),
-        ("is my blinky thing still going", listed("running"), None, "Yes, blink"),
         ("is waterfall still running", listed("running"), None, "No program of that name runs. On virtual-1: blink"),
         ("stop everything", listed("running") | {"missing": ["fade"]}, "confirm", "stops blink, fade on"),
         ("what do you know about the relay", {"found": FOUND}, None, "relay is on pin 4 (memory/MEMORY.md)"),
@@ -81,22 +79,6 @@ async def test_the_next_call_follows_from_the_answer(
     assert called(await ask(said, *answered(await ask(said), **answer))) == (tool, arguments)
 
 
-async def test_a_pin_that_fails_after_others_tells_which_were_set(ask: Ask) -> None:
-    said = "turn on pins 4 and 5"
-    done = answered(await ask(said), pin=4, level=1)
-    failed = answered(await ask(said, *done), ok=False, error="pin_refused", message="pin 5 is used by fade")
-    reply = await ask(said, *done, *failed)
-    assert "pin 4" in reply.text
-    assert reply.failed_code == "pin_refused"
-
-
-async def test_every_board_is_told_of_and_one_that_cannot_is_named() -> None:
-    away = await converse(WORLDS["shelf is away"], "what is running")
-    assert (away.reply.failed_code, len(away.reply.text.splitlines())) == (None, 3)
-    kitchens = WORLDS["lamp and fan in the kitchen, fan and desk in the living room"]
-    assert "desk" in (await converse(kitchens, "turn on the led everywhere")).reply.text
-
-
 async def test_a_pin_is_free_by_the_claims_of_the_programs(ask: Ask, device_context: DeviceContext) -> None:
     apps = (KnownApp("blink", (2,)), KnownApp("button", (), (4,)), KnownApp("log", (), (), (7,)))
     board = replace(device_context.devices[0], apps=apps)
@@ -121,12 +103,6 @@ async def test_a_pin_is_free_by_the_claims_of_the_programs(ask: Ask, device_cont
     assert "Pin 2 is driven by blink; " in await told("is pin 2 free", ok=False)
 
 
-async def test_a_led_lit_by_low_is_told_as_people_see_it(ask: Ask) -> None:
-    context = WORLDS["xiao"].context
-    first = await ask("is the led on?", device_context=context)
-    assert "is on" in (await ask("is the led on?", *answered(first, level=0), device_context=context)).text
-
-
 async def test_what_was_done_on_a_device_that_is_gone_is_not_done_on_another() -> None:
     chat = Chat(WORLDS["one board"])
     await chat.say("blink pin 2")
@@ -141,35 +117,3 @@ def test_a_question_that_an_older_version_wrote_is_none() -> None:
     assert state_after(AssistantReply("Which pin?", question=state.to_json())) == state
     for old in ('{"question":{"slot":"colour"}}', '{"slot":"pin","said":"x"}', "yes"):
         assert state_after(AssistantReply("Which pin?", question=old)) == DialogueState()
-
-
-GONE = Result("schedule-remove", True, {"schedule": 1, "state": "removed"})
-REFUSED = Result("schedule-remove", False, {"error": "permission_refused"})
-SET, UNDONE = Result("gpio-set", True, {"change": 1}), Result("undo", True, {"change": 2})
-RESTARTED = Result("switch-program", True, {"change": 1, "switch": "restart"})
-FIRST, SECOND = Parse("cancel_schedule", {"number": 2}), Parse("cancel_schedule", {"number": 1})
-OF_UNDO = Parse("cancel_schedule", {"number": 1, "undo": True})
-
-
-@pytest.mark.parametrize(
-    ("parse", "results", "before", "after"),
-    [
-        (OF_UNDO, [GONE], (FIRST, SECOND), (FIRST,)),
-        (OF_UNDO, [REFUSED], (FIRST, SECOND), (FIRST, SECOND)),  # it is still there to be reverted
-        (Parse("set_pin"), [SET], (SECOND,), (SECOND, None)),
-        (Parse("set_pin"), [UNDONE, SET], (SECOND, None), (SECOND, None)),  # a correction
-        (Parse("undo"), [UNDONE, UNDONE], (SECOND, None), (SECOND,)),
-        (Parse("switch_app"), [RESTARTED], (SECOND,), (SECOND,)),  # undo leaves it alone
-    ],
-)
-def test_undo_goes_back_through_schedules_and_boards_in_turn(
-    parse: Parse, results: list[Result], before: Undoable, after: Undoable
-) -> None:
-    at = Context(parse, "said", DeviceContext(), None, False, tuple(results))
-    assert undoable_after(at, results, before) == after
-
-
-def test_undo_asks_before_it_passes_what_it_cannot_revert() -> None:
-    (made,) = undoable_after(None, [GONE], ())
-    assert made is not None
-    assert (made.kind, "asks" in made.values) == ("undo", True)

@@ -13,12 +13,10 @@ from hypothesis import strategies as st
 from tests.offline.turns import CHANGING, WORLDS, converse, one, vectors
 
 from microclaw.boards.reader import board_ids, load_board
-from microclaw.language.numbers import tag_numbers
 from microclaw.models.protocol import ModelRequest, UserText
 from microclaw.offline.decision import Act, Say
 from microclaw.offline.dialogue import one_call, understand
-from microclaw.offline.model import OfflineModel
-from microclaw.offline.sentences import MAX_SENTENCE_CHARS, english, near_sentences
+from microclaw.offline.sentences import MAX_SENTENCE_CHARS, english
 
 ONE_BOARD = WORLDS["one board"]
 TURNS = list(vectors())
@@ -80,7 +78,7 @@ async def test_what_is_negated_doubtful_told_or_supposed_does_not_act() -> None:
     assert [said for said, turn in turns if CHANGING & {tool for tool, _ in turn.calls}] == []
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(
     st.sampled_from([said for said in SAID if "remind" not in said.lower()]),  # what that is about may have a "not"
     st.sampled_from(
@@ -128,14 +126,6 @@ def test_the_words_of_a_reading_are_a_template_of_the_same_act() -> None:
         assert (again.tool, meant(again)) == (found.tool, meant(found)), words
 
 
-def test_each_nearest_sentence_is_a_template_with_the_same_numbers() -> None:
-    for meant, said in near_sentences().items():
-        parse = english().parse(meant)
-        assert parse is not None
-        assert not parse.loose, meant
-        assert all(tag_numbers(one).units == tag_numbers(meant).units for one in said), meant
-
-
 def test_what_is_too_long_is_not_read() -> None:
     for text in ("five " + "hundred " * 200, "hundred thousand million " * 1500, "x" * (MAX_SENTENCE_CHARS + 1)):
         assert english().parse(text) is None
@@ -167,7 +157,7 @@ async def test_every_rate_is_kept_within_one_percent_or_refused_with_the_nearest
         turn = await converse(ONE_BOARD, f"blink pin 14 at {hz} Hz")
         return dict(re.findall(r"(FREQUENCY_HZ|HALF_PERIOD_MS)=(\d+)", turn.outcome)), turn.reply.next_step or ""
 
-    for tenths in range(1, 1200, 7):
+    for tenths in range(1, 1200, 31):
         hz = tenths / 10
         values, nearest = await at(hz)
         if values:
@@ -198,9 +188,6 @@ async def test_a_refusal_names_the_last_value_that_is_accepted(refused: str, bou
     [
         "fade pin 5 in 3 seconds",
         "blink pin 2 in 10 minutes",
-        "blink pin 2 three times in 3 seconds",
-        "pulse pin 2 in 3 seconds",
-        "fade pin 5 to 30% in 3 seconds",
     ],
 )
 async def test_a_pace_that_may_be_a_wait_is_asked_about_and_the_wait_is_understood(said: str) -> None:
@@ -211,33 +198,11 @@ async def test_a_pace_that_may_be_a_wait_is_asked_about_and_the_wait_is_understo
     assert (await converse(ONE_BOARD, offered[1])).outcome.startswith("schedule-add")
 
 
-@pytest.mark.parametrize("said", ["flash pin 2 twice every 5 seconds", "blink pin 2 3x every 500 ms"])
-async def test_both_readings_that_a_question_offers_are_understood(said: str) -> None:
-    offered = re.fullmatch(r"say: ([^()]+?) \(or: (.+)\)", (await converse(ONE_BOARD, said)).reply.next_step or "")
-    assert offered is not None
-    outcomes = [(await converse(ONE_BOARD, reading)).outcome for reading in offered.groups()]
-    assert [outcome.startswith("blink") for outcome in outcomes] == [True, True]
-    assert outcomes[0] != outcomes[1]
-
-
 async def test_help_lists_every_kind_with_a_sentence_that_works() -> None:
     first, *examples = (await converse(ONE_BOARD, "what can you do")).reply.text.splitlines()
     assert str(len(examples)) in first
     for example in examples:
         assert (await converse(ONE_BOARD, example.strip())).reply.failed_code != "not_understood", example
-
-
-async def test_the_pins_that_a_question_names_can_be_used() -> None:
-    step = (await converse(ONE_BOARD, "set pin 99 on")).reply.next_step or ""
-    spans = [tuple(map(int, span.split("-"))) for span in re.findall(r"\d+(?:-\d+)?", step)]
-    named = {pin for span in spans for pin in range(span[0], span[-1] + 1)}
-    assert named == {pin.number for pin in load_board("virtual").pins.values() if pin.uses and pin.reserved is None}
-
-
-async def test_mqtt_is_declined_with_the_reason() -> None:
-    turn = await converse(ONE_BOARD, "send the humidity to mqtt topic room/hum once a minute")
-    assert (turn.calls, turn.reply.failed_code) == ([], "not_possible")
-    assert (await converse(ONE_BOARD, turn.reply.next_step or "")).intent == "read the humidity every 60 s"
 
 
 @pytest.mark.parametrize(
@@ -260,11 +225,3 @@ def test_a_schedule_is_one_call_a_turn_or_refused_when_it_is_made(sentence: str,
             assert code == later
         case None:
             assert later is None
-
-
-@pytest.mark.parametrize(
-    ("sentence", "is_sure"), [("turn off pin 4 at 22:00", True), ("remember that the relay is on pin 4", False)]
-)
-def test_a_model_that_is_there_answers_what_no_template_is_sure_of(sentence: str, is_sure: bool) -> None:
-    request = ModelRequest("", (UserText(sentence),), (), device_context=ONE_BOARD.context)
-    assert OfflineModel().is_sure(request) is is_sure

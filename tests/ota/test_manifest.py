@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microclaw.errors import ConfigError
-from microclaw.ota.manifest import KeyChange, ManifestError, Release, check_version, read_manifest, write_manifest
+from microclaw.ota.manifest import KeyChange, ManifestError, Release, read_manifest, write_manifest
 
 PAGE = (Path(__file__).parents[2] / "docs/protocols/ota.md").read_text(encoding="utf-8")
 SAMPLES = {name: text.encode() for name, text in re.findall(r"```(manifest|keys)\n(.*?)```", PAGE, re.DOTALL)}
@@ -74,9 +73,3 @@ def test_a_flipped_bit_is_read_or_refused_and_a_cut_one_is_malformed(at: int, bi
     with suppress(ManifestError):
         read_manifest(bytes(data))
     assert refused(SAMPLES[name].rstrip()[: at % len(SAMPLES[name].rstrip())]) == "malformed"
-
-
-@pytest.mark.parametrize("version", ["dev", "1.2", "1.2.99999", "01.2.0", ""])
-def test_another_text_is_no_version(version: str) -> None:
-    with pytest.raises(ConfigError):
-        check_version(version)

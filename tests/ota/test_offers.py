@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.link_server.conftest import device, limits, paired, plane, scripted, start_plane
 from tests.ota.conftest import change_of
-from tests.ota.lamp import Lamp, hello_of, lamp, new_release
+from tests.ota.lamp import Lamp, lamp, new_release
 
-from microclaw.clock import now_ms
-from microclaw.errors import ConfigError, MicroclawError, NotSupported
-from microclaw.link_server.limits import LinkLimits
+from microclaw.errors import ConfigError
 from microclaw.ota.keys import SigningKey
-from microclaw.ota.manifest import Release
-from microclaw.ota.offers import AlreadyRuns, Offers, facts_of, release_for
-from microclaw.store.firmware import FirmwareTable
+from microclaw.ota.offers import AlreadyRuns, facts_of, release_for
 from microclaw.wire.link.messages import ErrorMessage, Notify, OtaCancel, OtaOffer, OtaStatus
 from microclaw.wire.link.values import OtaState
 
@@ -45,28 +39,6 @@ async def test_nothing_is_offered_twice(lamp: Lamp) -> None:
         assert (await lamp.offer(again=True)).state == "waiting"
         await lamp.board.next(OtaOffer)
     assert [row.state for row in await lamp.offers.standing("lamp")] == ["waiting", "failed"]
-
-
-async def test_an_offer_and_its_message_outlive_the_host(
-    tmp_path: Path, start_plane: Any, scripted: Any, key: SigningKey, release_of: Callable[..., Release]
-) -> None:
-    """The device is away; the next host has the offer, sends the message, and offers nothing again."""
-    async with start_plane(tmp_path, LinkLimits()) as first:
-        board = scripted(first)
-        await board.pair(lambda code: first.plane.pair(code, name="lamp"))
-        async with board.connected(hello_of(board, key)):
-            await board.until_ready()
-        table = FirmwareTable(first.database)
-        offers = Offers(table, first.registry, now_ms=now_ms, record=first.audited.append)
-        row = await table.publish(new_release(release_of(), key))
-        made = await offers.offer("lamp", row, by="owner")
-    async with start_plane(tmp_path, LinkLimits()) as second:
-        offers = Offers(FirmwareTable(second.database), second.registry, now_ms=now_ms, record=second.audited.append)
-        assert (await offers.offer("lamp", row, by="owner", again=True)).offer_id == made.offer_id
-        board.address, board.ca = second.plane.address, second.ca
-        async with board.connected(hello_of(board, key)):
-            assert (await board.next(OtaOffer)).manifest == row.manifest
-        assert len(await offers.standing("lamp")) == 1
 
 
 async def test_what_nobody_offered_is_kept_apart(lamp: Lamp) -> None:
@@ -142,18 +114,6 @@ async def test_what_the_host_knows_is_refused_before_it_is_sent(lamp: Lamp) -> N
     assert await lamp.offers.standing("lamp") == ()
 
 
-async def test_a_device_that_takes_no_updates_is_told_so(lamp: Lamp) -> None:
-    with pytest.raises(NotSupported):
-        await lamp.offer()
-    async with lamp.board.connected():
-        await lamp.board.until_ready()
-        with pytest.raises(NotSupported):
-            await lamp.offer()
-    await lamp.plane.registry.add("bare", "virtual", ["wasmachine://127.0.0.1:9"])
-    with pytest.raises(MicroclawError):
-        await lamp.offers.offer("bare", lamp.release, by="owner")
-
-
 async def test_a_change_of_keys_needs_no_board_and_leaves_an_update_alone(lamp: Lamp, other_key: SigningKey) -> None:
     row = await lamp.table.publish(new_release(change_of(lamp.key, other_key), lamp.key))
     async with lamp.online(offered=True):
@@ -165,27 +125,6 @@ async def test_a_change_of_keys_needs_no_board_and_leaves_an_update_alone(lamp: 
     assert [(one.version, one.state, one.is_of_keys) for one in await lamp.table.latest()] == [
         ("1.4.0", "waiting", False), ("keys-2", "healthy", True),
     ]  # fmt: skip
-
-
-async def test_the_newest_version_for_a_device_is_what_it_could_take_or_runs(lamp: Lamp) -> None:
-    board = lamp.plane.registry.get("lamp")
-    later = Offers(lamp.table, lamp.plane.registry, now_ms=lambda: now_ms() + 366 * 86_400_000, record=print)
-    assert await lamp.offers.newest_for(board) is None  # it has not said what it takes
-    async with lamp.online():
-        assert await lamp.offers.newest_for(board) == "1.4.0"
-        assert await later.newest_for(board) == "1.3.0"  # it expired
-    async with lamp.online(board="esp32c3"):
-        assert await lamp.offers.newest_for(board) is None
-
-
-async def test_offers_of_a_removed_device_go_with_it(lamp: Lamp) -> None:
-    async with lamp.online():
-        pass
-    await lamp.offer()
-    board = lamp.plane.registry.get("lamp")
-    await lamp.plane.registry.remove("lamp")
-    await lamp.plane.plane.forget(board)
-    assert await lamp.table.offers() == ()
 
 
 @pytest.mark.parametrize(

@@ -99,24 +99,6 @@ def test_boards_that_are_off_do_not_hold_up_a_stage_for_ever_and_get_it_later_bu
     assert (one.progress.state, one.progress.reason) == ("done", "4 healthy")
 
 
-def test_devices_at_once() -> None:
-    one = rollout(100, "100%", under_way=15)
-    first = step(one, 0)
-    assert len(first) == 15
-    assert step(one, 1000) == []
-    heal(one, first[:5])
-    assert len(step(one, MINUTE)) == 5
-
-
-def test_news_of_others_is_ignored() -> None:
-    one = rollout()
-    assert one.note("stranger", "healthy", "", 0) is None
-    assert one.note("d0", "healthy", "", 0) is None  # nobody offered it anything
-    (canary,) = step(one)
-    heal(one, [canary])
-    assert one.note(canary, "failed", "again", 1) is None
-
-
 @pytest.mark.parametrize(
     ("text", "count", "stages"),
     [

@@ -11,10 +11,10 @@ from random import Random
 from typing import Any, cast
 
 import pytest
-from tests.store.two_hosts import hold_news, two_hosts, until
+from tests.store.two_hosts import hold_news, two_hosts
 
 from microclaw.errors import ConfigError, DeviceUnreachable, MicroclawError, StoreError, UnknownName
-from microclaw.events import LiveEvent, RolloutChanged
+from microclaw.events import LiveEvent
 from microclaw.ota.offers import End, Offers
 from microclaw.ota.rollout import Rollout, RolloutPlan, read_stages
 from microclaw.ota.rollouts import Rollouts
@@ -131,30 +131,6 @@ async def test_a_host_that_is_killed_while_it_stops_one_calls_the_offers_off_and
     assert [again.devices[f"d{n}"].state for n in range(4)] == ["failed", "rolled_back", "healthy", "waiting"]
 
 
-async def test_each_change_of_state_or_stage_is_a_live_event_and_the_status_tells_it(
-    fleet: Fleet, database: Database
-) -> None:
-    events = list[LiveEvent]()
-    rollouts = fleet.over(database, publish=events.append)
-    number = await begun(rollouts, 3)
-    await rollouts.step()
-    await rollouts.noted("d0", "1.1.0", "healthy", "")
-    await rollouts.step()
-    await rollouts.step()
-    assert [(one.row.rollout_id, one.progress.state) for one in await rollouts.standing()] == [(1, "running")]
-    await rollouts.noted("d1", "1.1.0", "rolled_back", "unhealthy: panic")
-    await rollouts.step()
-    await rollouts.noted("d2", "1.1.0", "failed", "cancelled")
-    told = [event for event in events if isinstance(event, RolloutChanged)]
-    assert [(event.state, event.stage, event.soaking) for event in told] == [
-        ("running", 1, False), ("running", 1, True), ("running", 2, False), ("halted", 2, False)
-    ]  # fmt: skip
-    assert (told[-1].rollout, told[-1].version) == (number, "1.1.0")
-    assert [(one.row.rollout_id, one.progress.state) for one in await rollouts.standing()] == [(1, "halted")]
-    await begun(rollouts, 3, version="1.2.0")
-    assert [standing.row.rollout_id for standing in await rollouts.standing()] == [2]
-
-
 async def test_a_board_under_way_is_taken_back_after_its_end(fleet: Fleet, rollouts: Rollouts) -> None:
     number = await begun(rollouts, 2, "2")
     await rollouts.step()
@@ -250,18 +226,6 @@ async def test_new_crashes_of_updated_boards_stop_it_and_older_ones_do_not(fleet
     assert len(fleet.offered) == 1
 
 
-async def test_a_paused_one_offers_nothing(fleet: Fleet, rollouts: Rollouts) -> None:
-    number = await begun(rollouts, 2)
-    await rollouts.pause(number)
-    await rollouts.step()
-    assert fleet.offered == []
-    with pytest.raises(ConfigError):
-        await rollouts.pause(number)
-    await rollouts.resume(number)
-    await rollouts.step()
-    assert len(fleet.offered) == 1
-
-
 async def test_a_board_is_in_one_rollout_at_a_time_and_a_removed_one_in_none(fleet: Fleet, rollouts: Rollouts) -> None:
     number = await begun(rollouts, 3)
     with pytest.raises(ConfigError):
@@ -294,27 +258,6 @@ async def test_a_full_disk_stops_before_anything_is_sent(fleet: Fleet, rollouts:
     await rollouts.load()  # as its task does when it is tried again
     await rollouts.step()
     assert fleet.sent == {"d0": 1}
-
-
-async def test_what_a_person_does_at_another_host_counts_where_the_rollout_is_carried_on(
-    fleet: Fleet, database_url: str
-) -> None:
-    async with two_hosts(database_url) as (a, b):
-        here, there = fleet.over(a), fleet.over(b)
-        number = await begun(there, 3, "1,2,100%")
-        await until(lambda: here.going_on)
-        await here.step()
-        await until(lambda: there.going_on[0].under_way == ["d0"])
-        await there.noted("d0", "1.1.0", "healthy", "")  # as it was connected there
-        await until(lambda: here.going_on[0].count("healthy") == 1)
-        await there.pause(number)
-        await here.step()  # whether it has heard of the pause or not
-        assert fleet.offered == [("d0", "1.1.0", False)]
-        with pytest.raises(ConfigError):
-            await here.pause(number)
-        await here.stop(number)
-        await until(lambda: not there.going_on)
-        assert await state(there, number) == "halted"
 
 
 async def test_an_offer_decided_before_a_stop_at_another_host_is_not_sent(fleet: Fleet, database_url: str) -> None:

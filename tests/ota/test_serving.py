@@ -118,24 +118,6 @@ async def test_one_window_is_under_way_at_a_time_and_holds_nothing_up(lamp: Lamp
         assert await fetch(lamp.board) == PAYLOAD
 
 
-async def test_few_windows_are_worked_on_at_once_and_every_device_gets_its_payload(
-    plane: Plane, scripted: Any, lamp: Lamp
-) -> None:
-    devices = {f"board-{number}": scripted(plane) for number in range(5)}
-    source = SlowSource(lamp)
-    source.may_read.set()
-    async with AsyncExitStack() as stack:
-        for name, each in devices.items():
-            await each.pair(partial(plane.plane.pair, name=name))
-            await stack.enter_async_context(each.connected(hello_of(each, lamp.key)))
-            await each.until_ready()
-            await lamp.offers.offer(name, lamp.release, by="owner")
-            await each.next(OtaOffer)
-        found = await asyncio.gather(*(fetch(each) for each in devices.values()))
-    assert found == [PAYLOAD] * len(devices)
-    assert source.most == WINDOWS_AT_ONCE
-
-
 @pytest.fixture
 async def offered(lamp: Lamp) -> Lamp:
     async with lamp.online(offered=True):
@@ -206,3 +188,21 @@ async def test_https_serves_a_certificate_and_gives_nothing_to_others(
     assert b"withdrawn" in body
     await plane.plane.revoke("lamp")
     assert (await get(offered))[0] in (401, 403)
+
+
+async def test_few_windows_are_worked_on_at_once_and_every_device_gets_its_payload(
+    plane: Plane, scripted: Any, lamp: Lamp
+) -> None:
+    devices = {f"board-{number}": scripted(plane) for number in range(5)}
+    source = SlowSource(lamp)
+    source.may_read.set()
+    async with AsyncExitStack() as stack:
+        for name, each in devices.items():
+            await each.pair(partial(plane.plane.pair, name=name))
+            await stack.enter_async_context(each.connected(hello_of(each, lamp.key)))
+            await each.until_ready()
+            await lamp.offers.offer(name, lamp.release, by="owner")
+            await each.next(OtaOffer)
+        found = await asyncio.gather(*(fetch(each) for each in devices.values()))
+    assert found == [PAYLOAD] * len(devices)
+    assert source.most == WINDOWS_AT_ONCE

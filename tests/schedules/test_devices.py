@@ -49,17 +49,6 @@ def test_a_renamed_device_is_called_by_its_present_name(deed: Deed, renamed: Dee
     assert (found.deed, found.device, found.lost) == (renamed, "desk", None)
 
 
-def test_words_show_the_present_name_and_of_a_removed_device_the_one_it_had() -> None:
-    for what in ("turn on pin 4 on Lamp", 'gpio-set {"pin": 4, "device": "lamp"}'):
-        boards = Boards()
-        schedule = kept(SET_LAMP, boards, what)
-        boards.rename("lamp", "desk")
-        shown = with_current_names(schedule, boards.registry).what
-        assert shown == what.replace("Lamp", "lamp").replace("lamp", "desk")
-        boards.remove("desk")
-        assert with_current_names(schedule, boards.registry).what == what
-
-
 def test_two_devices_that_changed_names_with_each_other_are_not_mixed_up() -> None:
     swapped_call = ToolAct("gpio-set", '{"pin": 4, "device": "fan"}')
     for deed, swapped in ((SET_LAMP, swapped_call), (Prompt("copy lamp to fan"), Prompt("copy fan to lamp"))):
@@ -67,16 +56,6 @@ def test_two_devices_that_changed_names_with_each_other_are_not_mixed_up() -> No
         schedule = kept(deed, boards)
         boards.known[0].name, boards.known[1].name = "fan", "lamp"
         assert with_current_names(schedule, boards.registry).deed == swapped
-
-
-def test_a_row_that_has_ids_in_its_call_is_read_too_and_a_word_of_two_letters_is_no_device() -> None:
-    deed = ToolAct("gpio-set", '{"pin": 4, "device": "d-1"}', {"d-2": "fan", "d-1": "lamp"})
-    boards = Boards()
-    boards.rename("lamp", "desk")
-    found = with_current_names(new(deed, 'gpio-set {"pin": 4, "device": "d-1"}', "d-2"), boards.registry)
-    assert (found.deed, found.device, found.what) == (SET_DESK, "fan", 'gpio-set {"pin": 4, "device": "desk"}')
-    boards.rename("desk", "in")
-    assert kept(Prompt("turn pin 4 on in a minute"), boards).deed.devices == {}
 
 
 @pytest.mark.parametrize(

@@ -81,15 +81,28 @@ async def test_what_was_missed_runs_once_or_is_skipped(
         assert hands.done == done
 
 
-async def test_a_call_that_ends_soon_after_the_hosts_end_began_is_whole(world_of: MakeWorld) -> None:
-    hands = Hands(hold=asyncio.Event())
-    async with world_of(hands=hands, drain_s=20) as world:
-        await world.add("in 20 minutes", "undo", UNDO)
-        await world.to("2026-11-20T11:20")
-        await hands.begun.wait()
-        assert hands.hold is not None
-        asyncio.get_running_loop().call_soon(hands.hold.set)
-    assert hands.told.get_nowait().endswith("it was done")
+@pytest.mark.parametrize(
+    ("deed", "started", "state", "told"),
+    [
+        (UNDO, False, "done", "it was done"),
+        (UNDO, True, "unknown", "nobody knows whether it was done"),
+        (ToolAct("gpio-set", "{}"), True, "done", "it was done"),  # harmless twice
+    ],
+)
+async def test_a_run_that_a_killed_host_left_is_not_made_twice_and_not_lost(
+    world_of: MakeWorld, deed: ToolAct, started: bool, state: str, told: str
+) -> None:
+    """Rows as a kill leaves them; tests/stories/test_killed_hosts.py kills a host."""
+    async with world_of() as world:
+        made = await world.add("in 20 minutes", deed=deed)
+        assert made.next_ms is not None
+        await world.table.claim(made.schedule_id, made.next_ms, next_ms=None, woke=False, now_ms=made.next_ms)
+        if started:
+            await world.table.started(made.schedule_id, made.next_ms)
+    async with world_of(hands=Hands()) as world:
+        (run,) = await world.ended(made)
+        assert (run.state, world.hands.done) == (state, ["set"] * (state == "done"))
+        assert told in await world.heard()
 
 
 async def test_a_slow_run_is_not_begun_again_and_delays_no_other(world_of: MakeWorld) -> None:
@@ -157,18 +170,6 @@ async def test_a_schedule_that_asks_a_model_too_often_is_paused_and_one_that_ask
         await world.ended(greedy, LIMIT + 1)
 
 
-async def test_run_now_runs_it_and_leaves_its_times(world_of: MakeWorld) -> None:
-    async with world_of() as world:
-        made = await world.add("every day at 7:00", zone="America/New_York")
-        await world.runner.run_now(made.schedule_id, "owner")
-        await world.heard()
-        kept = await world.book.get(made.schedule_id)
-        assert (kept.state, kept.next_ms, kept.zone) == ("active", made.next_ms, "America/New_York")
-        await world.to("2026-11-20T13:00")
-        await world.heard()
-    assert world.hands.done == ["set", "set"]
-
-
 async def test_a_member_sees_and_changes_only_their_own(world_of: MakeWorld) -> None:
     async with world_of() as world:
         made, theirs = await world.add("at 22:00"), await world.add("at 23:00", "x", ASK, "p-ada")
@@ -221,17 +222,6 @@ async def test_a_clock_that_was_ahead_and_is_set_right_puts_nothing_off(world_of
         await world.clock.to(world.book.moment(span.next_ms or 0))
         await world.heard()
         assert hands.done == ["set"]
-
-
-async def test_what_asked_a_model_on_a_clock_that_was_ahead_leaves_room(world_of: MakeWorld) -> None:
-    async with world_of() as world:
-        greedy = await world.add("* * * * *", "look", ASK)
-        for minute in range(LIMIT):
-            await world.to(f"2031-03-03T03:{minute:02d}")
-            await world.ended(greedy, minute)
-        await world.to("2026-11-20T11:05")
-        await world.to("2026-11-20T11:06")
-        assert (await world.book.get(greedy.schedule_id)).state == "active"
 
 
 @pytest.mark.parametrize("now", [None, Person("p-ada", "ada", "guest")])

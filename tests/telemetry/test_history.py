@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import pytest
+from tests.agent.conftest import open_store as open_store  # on one engine: tests/store has the tables on both
 from tests.link_server.conftest import Plane
 from tests.telemetry.conftest import NOON_MS, Clock
 
-from microclaw.store.telemetry import DAY_MS, HOUR_MS, MINUTE_MS, MINUTES_MS, Bucket
-from microclaw.telemetry.history import MAX_WAITING, History, TelemetryHistory, resolution
+from microclaw.store.telemetry import HOUR_MS, MINUTE_MS, Bucket
+from microclaw.telemetry.history import MAX_WAITING, History, TelemetryHistory
 from microclaw.wire.link.messages import Telemetry
 
 
@@ -83,40 +83,3 @@ async def test_what_the_store_does_not_take_in_time_is_counted(
         clock.s += 1
         history.took(endpoint, Telemetry(free_heap=1, uptime_s=1, apps=()))
     assert history.refused(lamp(plane)) == {"store": 5}
-
-
-async def test_a_device_that_is_removed_takes_its_history_along_and_a_renamed_one_keeps_it(
-    plane: Plane, paired: Any, history: TelemetryHistory
-) -> None:
-    device = plane.registry.get("lamp")
-    device_id, endpoint = device.device_id, device.endpoints[0]
-    history.took(endpoint, Telemetry(free_heap=7, uptime_s=1, apps=()))
-    await plane.registry.rename("lamp", "torch")
-    assert await history.keys(device) == ("free_heap",)
-    history.took(endpoint, Telemetry(free_heap=8, uptime_s=1, apps=()))
-    await plane.registry.remove("torch")
-    await history.flush()
-    assert await history.keys(device) == ()
-    await history.downsample()
-    left = await plane.database.read(
-        lambda c: [c.execute(f"SELECT count(*) FROM telemetry_{t}").fetchone()[0] for t in ("series", "raw")]
-    )
-    assert left == [0, 0]
-    assert history.last(device_id) == []
-
-
-@pytest.mark.parametrize(
-    ("span_ms", "age_ms", "points", "expected"),
-    [
-        (HOUR_MS, 0, 120, ("raw", 30_000)),
-        (HOUR_MS, 2 * DAY_MS, 120, ("minutes", MINUTE_MS)),
-        (30 * DAY_MS, 0, 120, ("hours", 6 * HOUR_MS)),
-        (HOUR_MS, MINUTES_MS + DAY_MS, 120, ("hours", HOUR_MS)),
-        (1, 0, 2, ("raw", 1_000)),
-    ],
-)
-def test_the_finest_that_covers_the_time_is_read(
-    span_ms: int, age_ms: int, points: int, expected: tuple[str, int]
-) -> None:
-    until_ms = NOON_MS - age_ms
-    assert resolution(until_ms - span_ms, until_ms, points, NOON_MS) == expected

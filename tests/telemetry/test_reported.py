@@ -8,7 +8,6 @@ import pytest
 from tests.link_server.conftest import Plane, ScriptedDevice
 from tests.telemetry.conftest import Sources
 
-from microclaw.errors import UnknownName
 from microclaw.events import Crashed, DeviceEvent, DeviceLog
 from microclaw.store.crashes import MAX_GROUPS_FOUND_ON, CrashReport, CrashTable, StoredCrash, insert_crash
 from microclaw.store.telemetry import HOUR_MS
@@ -69,22 +68,6 @@ async def test_a_crash_is_grouped_with_its_trace_and_last_lines(
     assert reports[0].log == ("blink: one", "blink: ValueError: 1", "board")
 
 
-async def test_traps_differ_by_the_line_that_the_programs_own_checks_said(
-    plane: Plane, paired: ScriptedDevice, reported: ReportedEvents, crashes: CrashTable
-) -> None:
-    checks = ("line 2 column 44: a division by 0 of 'int'", "line 9 column 3: index 58 is outside 'int[4]'")
-    async with paired.connected():
-        await paired.until_ready()
-        for n, said in enumerate(checks):
-            trapped = "Got exception running WASM code: Exception: unreachable"
-            for m, text in enumerate((said, trapped, "microclaw: ended by the exception above")):
-                await paired.send(Log("info", "blink", 3 * n + m + 1, text))
-                await plane.published.until(DeviceLog)
-            await stored(plane, paired, Event("app.crash", {"app": "blink", "reason": "Exception: unreachable"}))
-            await take_all(reported)
-    assert [group.title for group in await crashes.groups(since_ms=0)] == list(reversed(checks))
-
-
 async def test_after_a_death_in_between_and_at_two_hosts_at_once_each_event_counts_once(
     plane: Plane, paired: ScriptedDevice, reported: ReportedEvents, crashes: CrashTable, history: TelemetryHistory
 ) -> None:
@@ -120,21 +103,6 @@ async def test_a_board_with_many_kinds_pushes_its_own_out(plane: Plane, crashes:
     await keep(plane, *(report(plane, "lamp", str(n), n) for n in range(MAX_GROUPS_FOUND_ON + 3)))
     kinds = {group.program for group in await crashes.groups(since_ms=0)}
     assert kinds == {"other", *map(str, range(3, MAX_GROUPS_FOUND_ON + 3))}
-
-
-async def test_crashes_are_found_by_board_and_time_and_cleared(plane: Plane, crashes: CrashTable) -> None:
-    lamp, torch = [await plane.registry.add(name, "virtual", ()) for name in ("lamp", "torch")]
-    await keep(
-        plane, report(plane, "lamp", "old", 1), report(plane, "lamp", "new", 5), report(plane, "torch", "new", 9)
-    )
-    assert [group.program for group in await crashes.groups(since_ms=2, devices=[lamp.device_id])] == ["new"]
-    (new,) = await crashes.groups(since_ms=6)
-    assert (new.count, new.devices) == (1, (torch.device_id,))
-    assert await crashes.groups(since_ms=0, devices=["another"]) == ()
-    assert await crashes.clear([new.crash_id], ["another"]) == 0
-    assert await crashes.clear([new.crash_id], None) == 2
-    with pytest.raises(UnknownName):
-        await crashes.reports(new.crash_id)
 
 
 async def test_a_board_takes_its_crashes_along_and_two_entries_that_are_one_have_them_together(

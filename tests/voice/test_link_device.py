@@ -28,14 +28,11 @@ from microclaw.wire.link.messages import (
     ErrorMessage,
     StartAsr,
     StopAsr,
-    TtsChunk,
     TtsEnd,
-    UiState,
 )
 
 __all__ = ["device", "limits", "paired", "plane", "scripted"]  # the fixtures
 FORMAT = AudioFormat(("pcm16",), 16_000, 20, 200)
-LONG = "This is a very long answer that nobody wants to hear to its end. " * 4
 
 
 @dataclass
@@ -105,20 +102,6 @@ async def test_a_stream_without_words_has_one_empty_final_and_the_next_is_heard(
     assert _of(bodies, CancelStream) == [CancelStream(1)] * (end == "is silent")
 
 
-async def test_a_stream_during_speech_ends_the_speech_and_stays_the_one_that_is_heard(talking: Open) -> None:
-    async with talking([say(LONG)], "tell me") as talk:
-        await talk.ask(1)
-        await talk.until(TtsChunk, 2)
-        await talk.open(3)
-        bodies = await talk.until(TtsEnd, 2)
-        await talk.device.send(StopAsr(3, "released"))
-        bodies += await talk.until(AsrFinal, 3)
-    assert _of(bodies, TtsEnd) == [TtsEnd(2, "cancelled")]
-    assert _of(bodies, CancelStream) == [CancelStream(2)]
-    listening = [state.listening for state in _of(bodies, UiState)]
-    assert listening[listening.index(True) :] == [True]
-
-
 async def test_a_stream_whose_number_is_not_its_own_is_refused(talking: Open) -> None:
     async with talking([say("Hello."), say("Hello.")], "hello", "hello") as talk:
         await talk.ask(3)
@@ -131,38 +114,6 @@ async def test_a_stream_whose_number_is_not_its_own_is_refused(talking: Open) ->
         await talk.ask(5)
         bodies = await talk.until(TtsEnd, 4)
     assert _of(bodies, AsrFinal) == [AsrFinal(5, "hello", 1.0)]
-
-
-@pytest.mark.parametrize(("cancelled", "told"), [(2, []), (1, [CancelStream(2)])], ids=["the speech", "its question"])
-async def test_a_device_that_cancels_an_answer_or_its_question_is_told_the_end(
-    talking: Open, cancelled: int, told: list[CancelStream]
-) -> None:
-    async with talking([say(LONG), say("Hello.")], "tell me", "hello") as talk:
-        await talk.ask(1)
-        await talk.until(TtsChunk, 2)
-        await talk.device.send(CancelStream(cancelled))
-        bodies = await talk.until(TtsEnd, 2)
-        assert (bodies[-1], _of(bodies, CancelStream)) == (TtsEnd(2, "cancelled"), told)
-        await talk.ask(3)
-        assert (await talk.until(TtsEnd, 4))[-1] == TtsEnd(4, "done")
-
-
-async def test_each_sentence_begins_with_a_chunk_that_has_its_text(talking: Open) -> None:
-    async with talking([say("This sentence is of several pieces. Short.")], "tell me") as talk:
-        await talk.ask(1)
-        bodies = await talk.until(TtsEnd, 2)
-    chunks = _of(bodies, TtsChunk)
-    assert [chunk.index for chunk in chunks] == list(range(len(chunks)))
-    assert [chunk.text for chunk in chunks[:5]] == ["This sentence is of several pieces.", *[""] * 3, "Short."]
-    assert [chunk.samples for chunk in chunks[:5]] == [1_600, 1_600, 1_600, 800, 960]
-
-
-async def test_a_device_that_gets_no_conversation_is_told_so(talking: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("microclaw.voice.service.MAX_SESSIONS", 0)
-    async with talking() as talk:
-        await talk.open(1)
-        await talk.until(CancelStream, 1)
-        assert (await talk.device.next(ErrorMessage)).code == "no_listener"
 
 
 def test_what_the_host_says_fits_into_frames_of_the_link() -> None:

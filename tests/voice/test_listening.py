@@ -11,9 +11,7 @@ from tests.voice.scripted_engines import LOUD, QUIET, Beeps, LoudnessDetector, S
 from microclaw.voice.engines.engine import FRAME_BYTES, Transcript
 from microclaw.voice.listening import (
     HELD,
-    MAX_BEFORE_BYTES,
     MAX_HELD_BYTES,
-    MAX_PAUSED_BYTES,
     MAX_PAUSES,
     Listener,
     Utterance,
@@ -55,13 +53,6 @@ async def test_the_silence_at_the_end_is_not_heard_and_that_of_a_pause_is() -> N
     assert recognizer.heard == [AT_PAUSE, b"".join(frames)]
 
 
-async def test_a_service_that_costs_money_and_a_long_utterance_are_heard_once() -> None:
-    paid, own = ScriptedRecognizer(HELLO), ScriptedRecognizer(HELLO, at_pauses=True)
-    await heard(paid, [*SPEECH, *END])
-    await heard(own, [*[LOUD] * (MAX_PAUSED_BYTES // FRAME_BYTES), *PAUSE, *SPEECH])
-    assert (paid.heard, len(own.heard)) == ([AT_PAUSE], 1)
-
-
 async def test_a_pause_tells_what_was_said_so_far_and_who_has_left_is_told_nothing() -> None:
     recognizer = ScriptedRecognizer(HELLO, None, at_pauses=True)
     listener, device = listener_of(recognizer)
@@ -80,12 +71,6 @@ async def test_a_pause_tells_what_was_said_so_far_and_who_has_left_is_told_nothi
     assert [row for row in device.log if row[0] == "partial"] == [("partial", 1, "hello")]
 
 
-async def test_what_is_said_after_the_end_counts_also_where_the_device_closed_the_stream() -> None:
-    frames = [*SPEECH, *END, *SPEECH]
-    assert (await heard(ScriptedRecognizer(HELLO), frames)).goes_on
-    assert not (await heard(ScriptedRecognizer(HELLO), frames[:60])).goes_on
-
-
 async def test_pauses_and_silence_that_is_held_back_have_limits() -> None:
     often = [*SPEECH, *PAUSE] * 4 + [LOUD] * 4
     long = [*SPEECH, *[QUIET] * (MAX_HELD_BYTES // FRAME_BYTES + 30), *[LOUD] * 4]
@@ -94,14 +79,3 @@ async def test_pauses_and_silence_that_is_held_back_have_limits() -> None:
         await heard(recognizer, frames, trigger)
         assert len(recognizer.heard) == MAX_PAUSES + 1
         assert recognizer.heard[-1] == b"".join(frames)
-
-
-async def test_who_is_silent_takes_no_engine_and_the_second_before_speech_is_heard() -> None:
-    recognizer = ScriptedRecognizer(HELLO)
-    found = await heard(recognizer, [QUIET] * 40)
-    assert (found.transcript, found.failure, recognizer.heard) == (None, None, [])
-    found = await heard(recognizer, [*[QUIET] * 100, *SPEECH, *END])
-    assert found.transcript == HELLO
-    [audio] = recognizer.heard
-    before = audio.index(LOUD) // FRAME_BYTES
-    assert 40 <= before <= MAX_BEFORE_BYTES // FRAME_BYTES

@@ -1,14 +1,16 @@
-"""The pace of what is said: a device never holds more than it told that it can."""
+"""Speech: an answer is cut into sentences as it comes, and a device never holds more than it told that it can."""
 
 from __future__ import annotations
 
 import pytest
+from tests.language.phrases import phrases
 
 from microclaw.voice.speaking import Pace
+from microclaw.voice.spoken_text import SentenceCutter, for_the_ear
 
 
-@pytest.mark.parametrize("frame_ms", [20, 40, 60])
-@pytest.mark.parametrize("buffer_ms", [0, 20, 50, 80, 100, 200, 400])
+@pytest.mark.parametrize("frame_ms", [20, 60])
+@pytest.mark.parametrize("buffer_ms", [0, 50, 200])
 def test_a_device_never_holds_more_than_its_buffer(frame_ms: int, buffer_ms: int) -> None:
     now_s = 1000.0
     pace = Pace(frame_ms, buffer_ms, lambda: now_s)
@@ -22,3 +24,16 @@ def test_a_device_never_holds_more_than_its_buffer(frame_ms: int, buffer_ms: int
     assert max(held) > most_ms - frame_ms  # what it can hold is used
     assert pace.late == 0
     assert min(held) > 0  # it never runs dry
+
+
+@pytest.mark.parametrize("record", ["nothing. It read nothing either.", "\n- done: gpio-set pin=4\n- read: page"])
+def test_the_hosts_list_of_acts_is_not_said(record: str) -> None:
+    text = f"I can blink a LED.\n\nWhat the host did: {record}"
+    for pieces in ([text], list(text)):
+        cutter = SentenceCutter()
+        assert [*(said for piece in pieces for said in cutter.feed(piece)), *cutter.rest()] == ["I can blink a LED."]
+
+
+def test_what_is_for_the_eye_is_not_said() -> None:
+    for written, spoken in phrases("an answer for the ear"):
+        assert (for_the_ear(written), for_the_ear(spoken)) == (spoken, spoken)

@@ -1,7 +1,7 @@
 """A device of xiaozhi's firmware over real sockets: what a test has it do, and the events that it saw.
 
-It has the firmware's rules (docs/protocols/xiaozhi.md): states, a decoding queue of 40 frames that drops what comes
-beyond, settings that survive a start, no port in `Host`, and an MCP server on the WebSocket.
+It has the firmware's rules (docs/protocols/xiaozhi.md): states, settings that survive a start, no port in `Host`, and
+an MCP server on the WebSocket.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import asyncio
 import json
 import socket
 import struct
-import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
@@ -22,9 +21,7 @@ from microclaw.opus import OpusDecoder, OpusEncoder
 
 PATIENCE_S = 30
 CLOSING = aiohttp.ClientWSTimeout(ws_close=1.0)
-QUEUE = 40
 FRAME_MS = 60
-TICK_S = 0.005
 LOUD = struct.pack("<h", 12_000) * 40 + struct.pack("<h", -12_000) * 40  # 200 Hz at 16 kHz
 AUDIO = {"format": "opus", "sample_rate": 16000, "channels": 1, "frame_duration": 60}
 HELLO = {
@@ -58,12 +55,8 @@ class ForeignDevice:
         self.events: list[Event] = []
         self.nvs: dict[str, Any] = {}
         self.state = "idle"
-        self.mode = "auto"
         self.session_id = ""
-        self.frames = self.accepted = self.dropped = self.early = 0
-        self.due_s = 0.0  # when everything that was accepted is played
-        self.started_s = 0.0
-        self.late_s = 0.0  # how late this loop was at most: its machine is busy
+        self.frames = 0
         self.volume = 50
         self.hangs = False
         self.sockets: list[aiohttp.ClientWebSocketResponse] = []
@@ -174,25 +167,13 @@ class ForeignDevice:
                 self.heard(message.data)
         self.state = "idle"
         code = None if opened.close_code in (None, aiohttp.WSCloseCode.ABNORMAL_CLOSURE) else int(opened.close_code)
-        self.note("closed", code=code, **self.counts())
+        self.note("closed", code=code)
 
     def abort(self) -> None:
         """Cut the connection without a word."""
         self.sockets[-1].get_extra_info("socket").shutdown(socket.SHUT_RDWR)
 
-    def counts(self) -> dict[str, int]:
-        counts = {"frames": self.frames, "accepted": self.accepted, "dropped": self.dropped, "early": self.early}
-        return {**counts, "late_ms": int(self.late_s * 1000)}
-
-    async def watch(self) -> None:
-        """Watch how late this process is."""
-        while True:
-            due_s = time.monotonic() + TICK_S
-            await asyncio.sleep(TICK_S)
-            self.late_s = max(self.late_s, time.monotonic() - due_s)
-
     def heard(self, data: bytes) -> None:
-        now_s = time.monotonic()
         if self.version == 2:
             version, kind, _, _, size = struct.unpack_from(">HHIII", data)
             assert (version, kind, size) == (2, 0, len(data) - 16)
@@ -201,17 +182,9 @@ class ForeignDevice:
             kind, _, size = struct.unpack_from(">BBH", data)
             assert (kind, size) == (0, len(data) - 4)
             data = data[4:]
-        self.frames += 1
-        if self.state != "speaking" or now_s < self.started_s + 0.05:
-            self.early += 1  # the queue is emptied when the start is processed
-            return
-        if self.due_s - now_s > QUEUE * FRAME_MS / 1000:
-            self.dropped += 1
-            return
-        if self.accepted == 0:
+        if self.frames == 0:
             self.note("first frame", samples=len(OpusDecoder(24_000).decode(data)) // 2)
-        self.accepted += 1
-        self.due_s = max(self.due_s, now_s) + FRAME_MS / 1000
+        self.frames += 1
 
     def took(self, message: dict[str, Any]) -> None:
         kind = message["type"]
@@ -222,14 +195,12 @@ class ForeignDevice:
         elif kind == "mcp":
             self.answer(message["payload"])
         else:
-            unplayed_ms = max(0, int((self.due_s - time.monotonic()) * 1000))
-            self.note("text", message=message, unplayed_ms=unplayed_ms, **self.counts())
+            self.note("text", message=message, frames=self.frames)
         if kind == "tts" and message["state"] == "start":
-            self.state, self.started_s = "speaking", time.monotonic()
+            self.state = "speaking"
         elif kind == "tts" and message["state"] == "stop" and self.state == "speaking":
-            self.state = "idle" if self.mode == "manual" else "listening"
-            if self.mode == "auto":
-                self.text({"type": "listen", "state": "start", "mode": "auto"})
+            self.state = "listening"
+            self.text({"type": "listen", "state": "start", "mode": "auto"})
 
     def answer(self, request: dict[str, Any]) -> None:
         method, params = request["method"], request["params"]
@@ -254,9 +225,9 @@ class ForeignDevice:
         answer |= {"error": {"message": "Unknown tool"}} if result is None else {"result": result}
         self.text({"type": "mcp", "payload": answer})
 
-    async def listen(self, mode: str = "auto") -> None:
-        self.mode, self.state = mode, "listening"
-        self.text({"type": "listen", "state": "start", "mode": mode})
+    async def listen(self) -> None:
+        self.state = "listening"
+        self.text({"type": "listen", "state": "start", "mode": "auto"})
 
     async def say(self, loud: int = 10, quiet: int = 8) -> None:
         """A person speaks, and is silent."""
@@ -273,7 +244,6 @@ class ForeignDevice:
 async def foreign_device(ota: str, mac: str, client: str, version: int = 1) -> AsyncIterator[ForeignDevice]:
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(PATIENCE_S)) as http:
         device = ForeignDevice(ota, mac, client, version, http)
-        device.start(device.watch())
         try:
             yield device
         finally:

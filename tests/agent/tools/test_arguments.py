@@ -3,32 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 from tests.agent.conftest import Workshop
 
 from microclaw.agent.acts import RanCall
-from microclaw.auth.gate import Effect, Permission
-from microclaw.errors import ToolRetry
 from microclaw.models.protocol import ToolCall
 from microclaw.operations.tool import (
-    MAX_NUMBER,
     MAX_RESULT_BYTES,
-    Parameters,
-    Tool,
     ToolContext,
     ToolResult,
     bounded_json,
-    read_arguments,
 )
-
-
-class Values(Parameters):
-    one: int | None = None
-    some: tuple[int, ...] = ()
-    on: bool | None = None
-    name: str | None = None
 
 
 async def called(tool: str, arguments: str) -> tuple[ToolResult, str]:
@@ -63,19 +49,6 @@ async def test_a_fault_of_ours_is_a_result(caplog: pytest.LogCaptureFixture) -> 
     assert "a fault of ours" not in result.content
     assert "a fault of ours" in caplog.text
     assert json.loads(result.content)["next"]
-
-
-def read(**given: Any) -> Any:
-    tool = Tool("t", "", Values, Permission.READ, Effect.READ, None)  # type: ignore[arg-type]
-    return read_arguments(tool, json.dumps(given))
-
-
-def test_numbers_in_lists_are_bounded_too_and_a_yes_or_no_is_one_and_nothing_else() -> None:
-    assert read(one=MAX_NUMBER, some=(-MAX_NUMBER,)).one == MAX_NUMBER
-    assert (read(on=True).on, read(on=False).on) == (True, False)
-    for wrong in ({"some": (1, 2**64)}, {"one": True}, {"name": True}):
-        with pytest.raises(ToolRetry):
-            read(**wrong)
 
 
 @pytest.mark.parametrize(

@@ -12,27 +12,18 @@ BASE = "https://a.example/dir/page"
 @pytest.mark.parametrize(
     ("document", "text"),
     [
-        ("plain", "plain"),
         ("<p>one<p>two", "one\ntwo"),
-        ("<h1>A</h1><ul><li>b<li>c</ul>", "A\nb\nc"),
-        ("a <b>bold</b> word", "a bold word"),
         ("x<script>if (a < b) alert('</p>')</script>y", "xy"),
         ("x<SCRIPT>no</SCRIPT >y<style>p{}</style>z", "xyz"),
-        ("<nav><a href=/>home</a></nav><p>text</p>", "text"),
         ("<!-- no --><p>yes</p><!-- never ends", "yes"),
         ("1 < 2 &amp; 3 &gt; 2 &#233;", "1 < 2 & 3 > 2 é"),
-        ("<svg><text>no</text></svg>yes", "yes"),
-        ("<template><p>no</p></template>yes", "yes"),
         ("<b it's>one</b> it's <a href = 'a>b'>two</a>", "one it's two"),
         ("<title-card>one</title-card><style>no</style-x></style>two", "onetwo"),
-        ("x <3 y", "x <3 y"),
-        ("a<br/>b<br>c", "a\nb\nc"),
         ("\x1b[2Ja\u202eb", "ab"),
         ("a&#x200b;b\U000e0061c&shy;d e\xa0f", "abcd e f"),
         ("İ<B>x</B><SCRIPT>no</SCRIPT>y", "İxy"),
         ("<p title='a<b'>one</p><p>two</p>", "one\ntwo"),
         ('<script data="<">evil()</script>a<svg aria-label="a<b"/>b', "ab"),
-        ("", ""),
     ],
 )
 def test_text_is_what_a_person_would_read(document: str, text: str) -> None:

@@ -49,10 +49,6 @@ async def ran(_: Any, __: ToolContext) -> ToolOutput:
     raise AssertionError("nothing is due yet")
 
 
-async def objections(asked: PinParameters, _: ToolContext) -> tuple[str, ...]:
-    return ("pin 2 is driven by blink",) if asked.pin == 2 else ()
-
-
 @dataclass
 class Desk:
     """Schedules over the real store; `asked` is what waited for a yes, decided by `yes`."""
@@ -74,7 +70,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     approvals, people, boards = Approvals(timeout_s=5), People(), Boards()
     boards.known = [Board("d-1", "virtual-1"), Board("d-2", "lamp")]
     kept: dict[str, Any] = {"permission": Permission.ACT, "effect": Effect.IDEMPOTENT, "run": ran}
-    set_pin = Tool("gpio-set", "Set.", PinParameters, **kept, objections=objections)
+    set_pin = Tool("gpio-set", "Set.", PinParameters, **kept)
     erase = Tool("erase", "Erase.", NoParameters, **{**kept, "permission": Permission.RISKY})
     base = Toolbox((set_pin, erase), Gate(approvals=approvals))
     device = KnownDevice("virtual-1", load_board("virtual"))
@@ -136,18 +132,10 @@ async def test_what_is_risky_is_asked_for_when_it_is_made(desk: Desk) -> None:
     ("asked", "code"),
     [
         ({"when": "today at 8:00", "do": "turn on pin 4"}, "schedule_refused"),
-        ({"when": "at 7", "do": "turn on pin 4"}, "schedule_refused"),
-        ({"do": "turn on the pump"}, "schedule_refused"),
-        ({"do": "water the moon"}, "schedule_refused"),
         ({"do": "rm -rf /"}, "schedule_refused"),  # it would be answered, and nothing done
-        ({"do": "hello"}, "schedule_refused"),
         ({"do": "turn on pin 4", "timezone": "Mars/Olympus"}, "schedule_refused"),
-        ({}, "tool_retry"),
-        ({"do": "turn on pin 4", "tool": "gpio-set"}, "tool_retry"),
         ({"tool": "gpio-set", "arguments": {"pin": "no"}}, "tool_retry"),
-        ({"tool": "moon-set", "arguments": {}}, "tool_retry"),
         ({"tool": "schedule-add", "arguments": {}}, "tool_retry"),
-        ({"tool": "gpio-set", "arguments": {"pin": 4, "device": "moon"}}, "unknown_name"),
         ({"do": "turn on pin 4", "device": "moon"}, "unknown_name"),
     ],
 )
@@ -156,19 +144,3 @@ async def test_what_is_wrong_is_refused_when_it_is_made(desk: Desk, asked: dict[
     assert result.error_code == code
     assert result.next_step
     assert await desk.book.all() == ()
-
-
-@pytest.mark.parametrize(
-    ("asked", "warns"),
-    [
-        ({"do": "turn on pin 2"}, True),  # it will ask for a yes when it is due
-        ({"do": "turn on pin 4"}, False),
-        ({"tool": "gpio-set", "arguments": {"pin": 2}}, True),
-        ({"tool": "gpio-set", "arguments": {"pin": 4}}, False),
-        ({"when": "every 30 minutes", "do": "blink pin 2"}, False),
-        ({"when": "every 20 minutes", "do": "blink pin 2"}, False),  # no model is asked
-    ],
-)
-async def test_one_that_will_not_do_what_it_should_says_so(desk: Desk, asked: dict[str, Any], warns: bool) -> None:
-    _, told = await desk.call("schedule-add", {"when": "every day at 7", **asked})
-    assert ("warning" in told) is warns

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
-import pytest
-from tests.agent.tools.conftest import Bench
-
-from microclaw.agent.telling import clock_tool, say_tool
+from microclaw.agent.telling import say_tool
 from microclaw.agent.toolbox import Toolbox
-from microclaw.apps.tools.devices import notify_tool
-from microclaw.auth.approvals import Approvals
 from microclaw.auth.gate import Gate
 from microclaw.auth.people import OWNER, Person
 from microclaw.devices.registry import Registry
-from microclaw.errors import NotSupported, UnknownName
+from microclaw.errors import UnknownName
 from microclaw.knowledge.knowledge_base import Knowledge
-from microclaw.knowledge.tools import remembering_tools, skill_tools
-from microclaw.link_server.server import LinkServer
+from microclaw.knowledge.tools import remembering_tools
 from microclaw.operations.declared_tools import declared_tools
 from microclaw.operations.tool import ToolContext, ToolResult
 from microclaw.patterns.catalog import shipped
@@ -56,14 +49,6 @@ class Circle:
         return 7
 
 
-@pytest.mark.parametrize(
-    ("home", "now"), [("Europe/Berlin", "2026-07-01T14:00:00+02:00"), ("UTC", "2026-07-01T12:00:00+00:00")]
-)
-async def test_the_clock_is_the_persons(home: str, now: str) -> None:
-    _, said = await call([clock_tool(home, now_s=lambda: 1_782_907_200.0)], "time")
-    assert (said["now"], said["weekday"]) == (now, "Wednesday")
-
-
 async def test_a_text_goes_into_the_persons_chat_or_the_askers_and_who_has_none_cannot_be_told() -> None:
     circle = Circle()
     for person, code in (("Eve", "tool_failed"), ("nobody", "unknown_name")):
@@ -79,38 +64,6 @@ async def test_a_text_goes_into_the_persons_chat_or_the_askers_and_who_has_none_
     ]
 
 
-class OnPaper:
-    """A notifier that notes what it was asked."""
-
-    def __init__(self, state: Literal["delivered", "waiting"]) -> None:
-        self.state: Literal["delivered", "waiting"] = state
-        self.asked: list[Any] = []
-
-    def check_note(self, reference: str, text: str) -> None:
-        raise NotSupported(f"{reference} has no link")
-
-    async def notify(
-        self, reference: str, text: str, *, speak: bool, expires_s: int | None
-    ) -> Literal["delivered", "waiting"]:
-        self.asked.append((reference, text, speak, expires_s))
-        return self.state
-
-
-async def test_a_note_says_whether_the_device_has_it_and_one_without_a_link_is_told_before_anybody_is_asked(
-    bench: Bench,
-) -> None:
-    states: list[tuple[Literal["delivered", "waiting"], str]] = [("delivered", "reported"), ("waiting", "accepted")]
-    for state, kind in states:
-        notifier = OnPaper(state)
-        tool = notify_tool(notifier=cast("LinkServer", notifier), devices=cast("Registry", bench.registry))
-        result, _ = await call([tool], "notify", text="tea", expires_s=60)
-        assert (result.ok, result.evidence[0].kind) == (True, kind)
-        assert notifier.asked == [("virtual-1", "tea", False, 60)]
-    async with asyncio.timeout(4):
-        result, _ = await call([tool], "notify", Gate(approvals=Approvals(timeout_s=5)), text="tea")
-    assert result.error_code == "not_supported"
-
-
 async def test_answers_are_recalled_only_when_asked_for_and_as_strangers_words(knowledge: Knowledge) -> None:
     devices = cast("Registry", None)  # no board is asked about
     tools = remembering_tools(memory=knowledge.memory, search=knowledge.search, devices=devices)
@@ -120,14 +73,6 @@ async def test_answers_are_recalled_only_when_asked_for_and_as_strangers_words(k
     assert ([one["kind"] for one in found["found"]], own.foreign) == (["said"], False)
     both, found = await call(tools, "recall", text="pump", answers=True)
     assert (sorted(one["kind"] for one in found["found"]), both.foreign) == (["answered", "said"], True)
-
-
-async def test_a_skill_that_is_none_or_a_file_outside_is_refused(knowledge: Knowledge) -> None:
-    tools = skill_tools(skills=knowledge.skills)
-    unknown, _ = await call(tools, "skill", name="nothing")
-    assert "plant-watering" in (unknown.next_step or "")
-    outside, _ = await call(tools, "skill", name="plant-watering", file="../../../../etc/passwd")
-    assert outside.error_code == "tool_failed"
 
 
 async def test_what_a_folder_of_programs_says_is_a_strangers_text(tmp_path: Path) -> None:

@@ -11,15 +11,13 @@ from msgspec.structs import replace
 from tests.agent.tools.conftest import Bench, PaperTransport
 from tests.auth.conftest import asked
 
-from microclaw.agent.offer import brief
 from microclaw.agent.toolbox import Toolbox
 from microclaw.apps.catalogue import AppListing
 from microclaw.apps.claims import PinConflict
 from microclaw.apps.deployment import ChangeRequest, Place
-from microclaw.apps.expectation_text import parse_expectations
 from microclaw.apps.results import AppCondition
 from microclaw.auth.approvals import MAX_ACTION_CHARS, Approvals, PendingApproval
-from microclaw.auth.gate import Effect, Gate, Permission
+from microclaw.auth.gate import Gate
 from microclaw.devices.calls import DeviceRestart, GpioSet
 from microclaw.errors import ToolRetry
 from microclaw.operations.tool import ToolContext, ToolResult
@@ -64,18 +62,6 @@ async def test_deploy_has_the_inputs_and_outputs_of_llmos(bench: Bench) -> None:
     }
     assert said["evidence"] == [{"kind": "counted", "text": "20 edges"}]
     assert [s.stage for s in bench.steps] == ["deploy"]
-
-
-async def test_deploy_takes_what_is_expected(bench: Bench) -> None:
-    given = {"sourceCode": SOURCE, "appName": "blink", "device": "virtual-1"}
-    result, said = await bench.call("deploy-wasm-app", {**given, "expect": "pin 2: period 1 s"})
-    assert result.ok
-    request = bench.apps.asked[-1]
-    assert isinstance(request, ChangeRequest)
-    assert request.expectations == parse_expectations("pin 2: period 1 s")
-    assert said["expected"] == "no expectation given: this is what it did"  # of a trial on paper, which had none
-    assert not (await bench.call("deploy-wasm-app", {**given, "expect": "pin 2: peroid 1 s"}))[0].ok
-    assert len(bench.apps.asked) == 1
 
 
 async def test_query_has_the_output_of_llmos(bench: Bench) -> None:
@@ -123,16 +109,6 @@ async def test_a_device_limits_an_undo_only_where_it_is_named(bench: Bench) -> N
     ]
 
 
-async def test_a_program_that_one_of_several_boards_has_needs_no_device(bench: Bench) -> None:
-    desk = await bench.add("desk", PaperTransport("wasmachine://192.168.1.101:18080"))
-    bench.apps.held.add((desk.device_id, "blink"))
-    assert (await bench.call("switch-program", {"appName": "blink", "switch": "stop"}))[0].ok
-    assert bench.apps.asked[-1] == ("stop", desk.device_id, "blink")
-    assert not (await bench.call("switch-program", {"appName": "fade", "switch": "stop"}))[0].ok
-    bench.apps.held.add((bench.registry.get("virtual-1").device_id, "blink"))
-    assert not (await bench.call("switch-program", {"appName": "blink", "switch": "stop"}))[0].ok
-
-
 async def test_facts_in_prose_and_programs_of_others_are_strangers_words(bench: Bench) -> None:
     assert not (await bench.call("device-info"))[0].foreign
     bench.apps.listed = (listing("blink", "running"),)
@@ -147,24 +123,10 @@ async def test_facts_in_prose_and_programs_of_others_are_strangers_words(bench: 
     assert (await bench.call("device-info"))[0].foreign
 
 
-def test_every_tool_that_asks_has_words_and_only_some_would_do_their_effect_twice(bench: Bench) -> None:
-    asking = [tool for tool in bench.tools.tools if tool.permission is not Permission.READ]
-    assert {"gpio-set", "pwm-set", "undo", "uninstall-wasm-app", "deploy-wasm-app"} <= {tool.name for tool in asking}
-    assert [tool.name for tool in asking if tool.words is None and not tool.has_preview] == []
-    once = [spec.name for spec in map(brief, bench.tools.tools) if bench.tools.effect_of(spec.name) is Effect.ONCE]
-    assert sorted(once) == ["act-on-boards", "correct", "restart-device", "set-program-times", "switch-program", "undo"]
-
-
 @pytest.mark.parametrize(
     ("tool", "arguments", "words"),
     [
         ("gpio-set", {"pin": 4, "level": 1}, "set pin 4 of virtual-1 high"),
-        ("gpio-set", {"pin": 4, "level": 0, "device": "lamp"}, "set pin 4 of lamp low"),
-        (
-            "pwm-set",
-            {"pin": 5, "duty": 255, "frequency_hz": 50},
-            "set PWM on pin 5 of virtual-1 to 100 % at 50 Hz (duty 255 of 255)",
-        ),
         ("uninstall-wasm-app", {"appName": "blink", "deviceIp": "192.168.1.100"}, "remove blink from virtual-1"),
         ("uninstall-wasm-app", {"appName": "x" * 126, "device": "y" * 90}, "..."),  # cut
     ],
@@ -231,14 +193,6 @@ async def test_evidence_is_the_worst_of_all_and_what_must_be_insisted_on_is_part
     assert all("pin 4 is driven by blink" in one for one in kitchen.apps.asked)  # type: ignore[operator]
     with pytest.raises(ToolRetry):  # what asks each time is not planned for later
         await kitchen.tools.prepare("act-on-boards", json.dumps(on(*SET)), ToolContext("owner", kitchen.steps.append))
-
-
-async def test_a_program_is_put_on_each_and_its_source_can_be_read_in_the_question(kitchen: Bench) -> None:
-    arguments = on("deploy-wasm-app", {"appName": "quick", "sourceCode": SOURCE})
-    pending, result = await decided(kitchen, "act-on-boards", arguments)
-    assert (pending.action, pending.risky) == ("put quick on lamp, fan", True)
-    assert "            other();" in pending.detail
-    assert (result.ok, len(kitchen.apps.asked)) == (True, 2)
 
 
 async def test_a_restart_always_asks_and_says_how_it_knows(bench: Bench) -> None:

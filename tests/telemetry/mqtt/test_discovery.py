@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from tests.telemetry.mqtt.conftest import Boards, Broker, Listener, publishing, 
 from tests.telemetry.mqtt.home_assistant import check_discovery
 
 from microclaw.config.settings import MqttSettings
-from microclaw.telemetry.mqtt_device import DeviceView, FirmwareVersions, NamedPin, ProgramState, device_messages
+from microclaw.telemetry.mqtt_device import DeviceView, FirmwareVersions, NamedPin, ProgramState
 from microclaw.telemetry.mqtt_discovery import SENSORS, Discovery
 from microclaw.telemetry.mqtt_topics import Topics
 
@@ -54,15 +53,6 @@ def test_home_assistant_takes_every_message(view: DeviceView, takes_commands: bo
         assert len(found) == 2 + 3 + len(SENSORS) + 1 + takes_commands + 2
     else:
         assert platforms == set()
-
-
-def test_entities_read_topics_that_are_published_and_no_version_is_told_that_nobody_knows() -> None:
-    made = discovery()
-    assert json.loads(device_messages(FULL)["desk/firmware"]) == {"title": "microclaw", "installed_version": "0.1.0"}
-    told = {made.topics.of_host(""), *(f"{made.topics.root}/{topic}" for topic in device_messages(FULL))}
-    told.add(made.topics.of_device("desk", "telemetry"))
-    for component in made.components(FULL).values():
-        assert component.get("state_topic") in (None, *told)
 
 
 def test_names_from_outside_stay_one_part_of_a_topic_and_steer_no_template() -> None:

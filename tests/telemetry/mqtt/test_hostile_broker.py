@@ -41,12 +41,11 @@ async def answering(*words: bytes) -> AsyncIterator[str]:
     ("words", "reason"),
     [
         ((CONNACK, b"\x30\xff\xff\xff\x7f", b"x" * 1_000_000), "is the limit"),
-        ((CONNACK, bytes.fromhex("34 07 0001 61 0001 00 78")), "QoS 2"),
         ((CONNACK, b"\x40\x00", b"\x90\x00", b"\x30\x00"), ""),
         ((CONNACK, b"\xf0\x00\xff\xff\xff\xff\xff"), ""),
         ((bytes.fromhex("20 03 00 87 00"),), "Not authorized"),
     ],
-    ids=["huge", "qos-2", "malformed", "unknown", "refused"],
+    ids=["huge", "malformed", "unknown", "refused"],
 )
 async def test_what_is_no_broker_is_left_with_words(tmp_path: Path, words: tuple[bytes, ...], reason: str) -> None:
     async with (
@@ -57,25 +56,3 @@ async def test_what_is_no_broker_is_left_with_words(tmp_path: Path, words: tuple
         await until(lambda: running.publisher.status.state == "disturbed", "nothing is noticed")
         assert reason in str(running.publisher.status.text)
         assert running.buffer.sizes["event"].messages == 1
-
-
-async def test_broker_that_hangs_up_at_once_is_tried_again_with_pauses(tmp_path: Path) -> None:
-    came = 0
-
-    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal came
-        came += 1
-        writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    pauses: list[float] = []
-
-    async def sleep(wait_s: float) -> None:
-        pauses.append(wait_s)
-        await asyncio.sleep(0)
-
-    url = f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    async with server, publishing(tmp_path, MqttSettings(url=url), sleep=sleep) as running:
-        await until(lambda: came >= 4, "it is not tried again")
-        assert running.publisher.status.state == "disturbed"
-    assert pauses[:3] == [0.05, 0.1, 0.2]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tests.voice.scripted_engines import Beeps
 
 from microclaw.errors import VoiceError
-from microclaw.voice.engines.engine import Recognizer, Speech, Transcript
-from microclaw.voice.fallback import REST_S, RecognizerChain, SynthesizerChain
+from microclaw.voice.engines.engine import Recognizer, Transcript
+from microclaw.voice.fallback import REST_S, RecognizerChain
 
 
 class Counts(Recognizer):
@@ -41,14 +40,3 @@ async def test_the_next_engine_hears_what_one_could_not_and_that_one_is_asked_la
     with pytest.raises(VoiceError):
         await chain.hear(b"ab")
     assert await chain.health() == "broken; broken"
-
-
-async def test_another_engine_speaks_only_where_nothing_was_said() -> None:
-    async def said(chain: SynthesizerChain) -> list[Speech]:
-        return [piece async for piece in chain.speak("hello")]
-
-    assert await said(SynthesizerChain([Beeps(fails_after=0), Beeps()])) == await said(SynthesizerChain([Beeps()]))
-    spare = Beeps()
-    with pytest.raises(VoiceError):
-        await said(SynthesizerChain([Beeps(ms_a_char=100, fails_after=1), spare]))
-    assert spare.said == []

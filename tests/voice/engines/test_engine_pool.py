@@ -70,20 +70,6 @@ async def test_a_warm_process_is_taken_many_share_few_and_those_too_many_end(mak
             await asyncio.sleep(0.01)
 
 
-async def test_a_process_can_open_no_file_and_is_told_nothing_of_the_environment(
-    make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SECRET_OF_THE_HOST", "1")
-    pool = make()
-    await pool.warm_up()
-    [pid] = pool.pids
-    process = Path(f"/proc/{innermost(pid)}")
-    limits = {line[:26].strip(): line[26:].split()[:2] for line in (process / "limits").read_text().splitlines()}
-    assert limits["Max open files"] == ["0", "0"]
-    assert limits["Max file size"] == ["0", "0"]
-    assert b"SECRET_OF_THE_HOST" not in (process / "environ").read_bytes()
-
-
 async def test_a_killed_process_is_replaced_and_the_question_that_it_had_fails(make: Make) -> None:
     pool = make()
     await pool.warm_up()
@@ -120,16 +106,6 @@ async def test_a_cancelled_question_leaves_its_process_to_the_next_and_more_than
     asking.cancel()
 
 
-async def test_a_pool_that_closes_while_a_process_starts_leaves_none(make: Make) -> None:
-    pool = make()
-    waiting = asyncio.create_task(hear(pool))
-    await asyncio.sleep(0.05)
-    await pool.close()
-    with pytest.raises((VoiceError, asyncio.CancelledError)):
-        await waiting
-    assert pool.pids == set()
-
-
 async def test_a_process_that_talks_nonsense_or_does_not_answer_gives_voice_error(make: Make) -> None:
     says = "sys.stdin.buffer.read(8); sys.stdout.buffer.write({!r}); sys.stdout.buffer.flush()"
     for answer in (ANSWER.pack(1 << 30), ANSWER.pack(3) + b"{]}", ANSWER.pack(2) + b"[]", b"\x00" * 40, b"F@"):
@@ -143,3 +119,17 @@ async def test_a_process_that_talks_nonsense_or_does_not_answer_gives_voice_erro
     ):
         with pytest.raises(VoiceError):
             await hear(make(program, answer_s=0.2), size)
+
+
+async def test_a_process_can_open_no_file_and_is_told_nothing_of_the_environment(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET_OF_THE_HOST", "1")
+    pool = make()
+    await pool.warm_up()
+    [pid] = pool.pids
+    process = Path(f"/proc/{innermost(pid)}")
+    limits = {line[:26].strip(): line[26:].split()[:2] for line in (process / "limits").read_text().splitlines()}
+    assert limits["Max open files"] == ["0", "0"]
+    assert limits["Max file size"] == ["0", "0"]
+    assert b"SECRET_OF_THE_HOST" not in (process / "environ").read_bytes()

@@ -166,7 +166,7 @@ def test_a_start_that_is_cancelled_at_any_moment_leaves_no_process(way: str) -> 
         await engine.end()
 
     async def at_many_moments() -> None:
-        for after in range(0, 60, 3):
+        for after in range(0, 60, 6):
             await cancelled(after)
 
     before = set(descendants(1))

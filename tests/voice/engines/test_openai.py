@@ -154,12 +154,3 @@ async def test_nobody_there_is_told_without_the_key_or_the_words(caplog: pytest.
     shown = f"{caught.value!r} {caught.value.__cause__!r} {caplog.text}"
     assert "sk-secret" not in shown
     assert "private" not in shown
-
-
-async def test_openai_itself_needs_a_key_and_a_server_at_home_none() -> None:
-    no_key = OpenAiRecognizer(VoiceSettings())
-    assert await no_key.health() is not None
-    with pytest.raises(VoiceError):
-        await no_key.hear(PCM)
-    async with serving(answering(200, b'{"text": "hello"}')) as url:
-        assert (await heard(url, key=None)).text == "hello"

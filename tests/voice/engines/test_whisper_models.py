@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from microclaw.errors import ConfigError, VoiceError
-from microclaw.voice.engines.whisper_models import FILES, fetch_model, model_folder, models_folder
+from microclaw.voice.engines.whisper_models import fetch_model, model_folder, models_folder
 
 CONTENT = {"config.json": b"{}", "model.bin": bytes(range(256)) * 5000, "tokenizer.json": b"[]", "vocabulary.txt": b"a"}
 
@@ -105,12 +105,3 @@ def test_what_is_not_whole_is_refused_and_leaves_the_model_that_was_there(hub: H
     hub.close()
     with pytest.raises(ConfigError):  # it cannot be reached
         fetch_model("base.en", tmp_path, print, hub=hub.address)
-
-
-def test_a_model_is_a_name_or_a_whole_path(tmp_path: Path) -> None:
-    for name in FILES:
-        (tmp_path / name).write_bytes(b"")
-    assert model_folder(str(tmp_path), tmp_path) == tmp_path
-    (tmp_path / "model.bin").unlink()
-    with pytest.raises(VoiceError):
-        model_folder(str(tmp_path), tmp_path)

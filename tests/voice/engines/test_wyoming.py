@@ -13,7 +13,6 @@ from wyoming.asr import Transcript, TranscriptChunk, TranscriptStart, Transcript
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
 from wyoming.error import Error
 from wyoming.event import Event, async_read_event, async_write_event
-from wyoming.info import AsrModel, AsrProgram, Attribution, Info
 
 from microclaw.errors import VoiceError
 from microclaw.voice.engines import wyoming as wyoming_module
@@ -114,12 +113,3 @@ async def test_a_server_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) 
             await WyomingRecognizer("127.0.0.1", port).hear(PCM)
         with pytest.raises(VoiceError):
             await spoken(WyomingSynthesizer("127.0.0.1", port), "hello")
-
-
-async def test_health_asks_what_the_server_has() -> None:
-    model = AsrModel("m", Attribution("a", ""), True, None, None, ["en"])
-    program = AsrProgram("whisper", Attribution("a", ""), True, None, None, [model])
-    async with Server(Info(asr=[program]).event()).serving() as port:
-        assert await WyomingRecognizer("127.0.0.1", port).health() is None
-        assert await WyomingSynthesizer("127.0.0.1", port).health() is not None
-    assert await WyomingRecognizer("127.0.0.1", port).health() is not None
