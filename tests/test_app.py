@@ -90,7 +90,7 @@ def ended(process: subprocess.Popen[str], number: signal.Signals) -> float:
     return time.monotonic() - began
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_host_at_rest_goes_at_once_and_leaves_no_socket(
     start: Start, environ: dict[str, str], number: signal.Signals
 ) -> None:

@@ -7,19 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-import pytest
-
 import microclaw
-from microclaw.errors import exit_code_of
-
-
-@pytest.mark.parametrize(
-    ("code", "exit_code"),
-    [("no_host", 3), ("device_unreachable", 4), ("install_interrupted", 4), ("build_error", 1), ("not_understood", 1)],
-)
-def test_an_error_known_by_its_code_has_its_exit_code(code: str, exit_code: int) -> None:
-    assert exit_code_of(code) == exit_code
-
 
 OWN_JSON: Final = {  # what this host, or this command, wrote itself
     "agent/compaction.py", "cli/child.py", "offline/last_act.py", "store/rows.py", "virtual/__main__.py",

@@ -6,21 +6,14 @@ import math
 
 from bench.report import Metric
 
-from bench import scale, scale_devices
+from bench import scale_devices
 
-EFFORT = scale.Effort(rounds=1, alone=2, each=1, calls=2, starts=1)
-DEVICES = scale_devices.Effort(few=2, many=4, rest_s=0.2, settle_s=0.1, failover=3)
-
-
-def test_messages_go_through_both_engines() -> None:
-    metrics = _check(scale.messages(EFFORT))
-    for kind in scale.KINDS:
-        assert f"{kind}: {scale.SHARED} / {scale.EMBEDDED}" in metrics
+DEVICES = scale_devices.Effort(few=2, many=3, rest_s=0.2, settle_s=0.1, failover=3)
 
 
 def test_devices_rest_at_a_host_and_leave_one_that_is_killed() -> None:
     metrics = _check(scale_devices.measure(DEVICES))
-    assert metrics["devices lost of 4"] == 0
+    assert metrics["devices lost of 3"] == 0
     assert metrics["kill -9 of a host with 3 devices: tries a device"] >= 1
 
 

@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from tests.api.people_host import BLINK, PeopleHost, people_host
+from tests.api.people_host import PeopleHost, people_host
 
-from microclaw.apps import operations as programs
 from microclaw.apps.device_operations import add_device, list_devices, remove
 from microclaw.auth import questions
 from microclaw.errors import NoHost
@@ -62,15 +61,6 @@ async def test_what_a_member_may_not_do_alone_is_asked_and_decided(host: PeopleH
     assert caught.value.code == "permission_refused"
     assert (await done(ada.call, remove, device="shed")).removed == "shed"
     assert len(asked) == 2
-
-
-async def test_an_act_that_takes_too_long_is_left(host: PeopleHost, kind: Any) -> None:
-    """Nobody says yes: the deadline ends the wait, and the question is withdrawn."""
-    seen: list[Any] = []
-    hasty = kind(host.http, token=host.secrets["ada"]).watching(seen.append, within_s=2.0)
-    with pytest.raises(HostError) as caught:
-        await done(hasty.call, programs.install, device=BOARD, name="forced", source=BLINK, force=True)
-    assert (caught.value.code, bool(seen)) == ("not_in_time", True)
 
 
 async def test_a_host_that_stops_ends_the_events_and_then_every_call(tmp_path: Path, kind: Any) -> None:
