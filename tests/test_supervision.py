@@ -112,16 +112,3 @@ async def test_work_without_an_end_is_well_again_after_a_while_and_its_next_fail
         await pauses.over.wait()
         assert pauses.waits == [1, 2, 1]
         running.cancel()
-
-
-async def test_a_pass_within_the_work_counts_too() -> None:
-    pauses = Pauses(1)
-    async with supervised(pauses) as tasks:
-        running = tasks.start("loop", asyncio.Event().wait)
-        await asyncio.sleep(0)
-        tasks.note("loop", FULL)
-        assert tasks.failing() == ("loop",)
-        tasks.note("loop", None)
-        assert tasks.failing() == ()
-        assert tasks.states()[0].failures == 1
-        running.cancel()

@@ -73,13 +73,6 @@ def started(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
                 process.kill()
 
 
-def test_a_command_in_the_container_finds_the_host() -> None:
-    given = (FOLDER / "Dockerfile").read_text(encoding="utf-8").partition("ENV ")[2].partition("\nCMD")[0]
-    places = dict(one.split("=", 1) for one in given.replace("\\\n", " ").split())
-    said = RUN["variables"]({}, Path("/data"))
-    assert {name: places[name] for name in ("HOME", "MICROCLAW_HOME", "MICROCLAW_CACHE")}.items() <= said.items()
-
-
 def test_it_starts_the_host_sets_the_password_and_stops_it(started: subprocess.Popen[str], tmp_path: Path) -> None:
     watchdog = threading.Timer(DEADLINE_S, started.kill)
     watchdog.start()

@@ -121,14 +121,6 @@ def test_a_wrong_entry_is_told_with_its_line_and_the_others_are_there(
     assert said in shelf.mistakes[0].message
 
 
-def test_a_source_that_cannot_be_is_told(put: Callable[..., Path], tmp_path: Path) -> None:
-    for version, source in enumerate(("x" * 600, "\xff", None, "PIM = 4\n")):
-        folder = put(f"knock{version}", source=None)
-        if source is not None:
-            (folder / f"knock{version}.py").write_bytes(source.encode("latin-1"))
-    assert len(read_shelf(tmp_path / "shelf").mistakes) == 4
-
-
 def test_nothing_outside_of_the_folder_is_read(put: Callable[..., Path], tmp_path: Path) -> None:
     secret = tmp_path / "secret.py"
     secret.write_text(PY)

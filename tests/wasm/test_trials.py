@@ -67,18 +67,6 @@ async def test_fault_is_named_with_its_line(
     assert (trial.next_step or "").startswith("correct line 5, column ")
 
 
-@pytest.mark.parametrize(
-    ("source", "line"),
-    [
-        ("void f() {}\n" + setup("attachInterrupt(4, f, RISING);"), 2),
-        (setup("Serial.println(Serial.read());"), 1),
-    ],
-)
-async def test_what_works_otherwise_than_on_arduino_is_warned_of(compile_c: Any, source: str, line: int) -> None:
-    warnings = (await compile_c(source, language="sketch")).warnings
-    assert [warning.line for warning in warnings] == [line]
-
-
 # LLMos
 
 LLMOS = (
