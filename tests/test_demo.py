@@ -59,18 +59,6 @@ def test_it_shows_its_stages_and_passes(environ: dict[str, str]) -> None:
 
 
 @pytest.mark.usefixtures("left_behind")
-def test_demo_goes_on_as_a_conversation(environ: dict[str, str]) -> None:
-    sentences = "what is running\nstop blink\nundo\nexit\n"
-    done = subprocess.run(
-        WORDS, input=sentences, capture_output=True, text=True, timeout=TIMEOUT_S, env=environ, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    talk = " ".join(done.stdout.partition("you> ")[2].split())
-    assert "blink (running, pin 2)" in talk
-    assert "Undone: stop blink" in talk
-
-
-@pytest.mark.usefixtures("left_behind")
 def test_demo_that_is_interrupted_stops_all_it_started(environ: dict[str, str]) -> None:
     pipe = subprocess.PIPE
     with subprocess.Popen([*WORDS, "--once"], stdout=pipe, stderr=pipe, text=True, env=environ) as demo:

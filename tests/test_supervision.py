@@ -7,8 +7,6 @@ import errno
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-import pytest
-
 from microclaw.errors import StoreError
 from microclaw.supervision import LONGEST_RETRY_S, WELL_AFTER_S, SupervisedTasks, TaskState
 
@@ -91,18 +89,6 @@ async def test_work_that_returns_is_over() -> None:
     assert calls == [0, 1]
 
 
-async def test_work_begins_when_it_may() -> None:
-    work, calls = script()
-    ready = asyncio.Event()
-    async with supervised(Pauses(1)) as tasks:
-        running = tasks.start("later", work, after=ready)
-        await asyncio.sleep(0)
-        assert (calls, tasks.states()[0].phase) == ([], "waiting")
-        ready.set()
-        await running
-        assert calls == [0]
-
-
 async def test_work_without_an_end_is_well_again_after_a_while_and_its_next_failure_is_the_first() -> None:
     pauses, die = Pauses(3), asyncio.Event()
     started = asyncio.Event()
@@ -126,25 +112,3 @@ async def test_work_without_an_end_is_well_again_after_a_while_and_its_next_fail
         await pauses.over.wait()
         assert pauses.waits == [1, 2, 1]
         running.cancel()
-
-
-async def test_a_pass_within_the_work_counts_too() -> None:
-    pauses = Pauses(1)
-    async with supervised(pauses) as tasks:
-        running = tasks.start("loop", asyncio.Event().wait)
-        await asyncio.sleep(0)
-        tasks.note("loop", FULL)
-        assert tasks.failing() == ("loop",)
-        tasks.note("loop", None)
-        assert tasks.failing() == ()
-        assert tasks.states()[0].failures == 1
-        running.cancel()
-
-
-async def test_the_log_has_the_traceback_of_the_first_failure_alone(caplog: pytest.LogCaptureFixture) -> None:
-    work, _ = script(RuntimeError("x"), RuntimeError("x"))
-    pauses = Pauses(4)
-    async with supervised(pauses) as tasks:
-        await tasks.start("once", work)
-    traces = [record.exc_info is not None for record in caplog.records]
-    assert traces == [True, False]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from microclaw.text import clean_text, escape_hidden, fence_text, format_duration, program_name, wrap_code, wrap_text
+from microclaw.text import clean_text, escape_hidden, fence_text, format_duration, program_name, wrap_text
 
 ANYTHING = st.text(alphabet=st.characters(), max_size=80)
 # Single characters at random meet no rule for neighbours: these are those the rules speak of, side by side.
@@ -114,14 +114,6 @@ def test_marked_text_keeps_all_that_can_be_read(text: str) -> None:
     assert not set(shown) & {"\x1b", "\r", "\u202e", "\U000e0041"}
 
 
-def test_a_mark_stands_for_each_run_of_hidden_characters() -> None:
-    assert clean_text(f"rm \u202e{TAGGED}x", mark="?") == "rm ?x"
-
-
-def test_one_line_makes_spaces_of_breaks() -> None:
-    assert clean_text("name\nwith\tbreaks\x1b[2J", one_line=True) == "name with breaks"
-
-
 @settings(max_examples=300, deadline=None)
 @given(ANYTHING | HOSTILE)
 def test_an_escaped_text_is_one_line_and_json_as_before(text: str) -> None:
@@ -151,11 +143,6 @@ def test_a_fence_in_a_fence_closes_nothing() -> None:
     assert outer.count(outer.rsplit("\n", 1)[1]) == 1
 
 
-def test_a_text_has_the_same_fence_again_and_another_text_another_one() -> None:
-    assert fence_text("one", "a") == fence_text("one", "a")
-    assert fence_text("one", "a").splitlines()[-1] != fence_text("two", "a").splitlines()[-1]
-
-
 def test_long_text_is_wrapped_to_the_width() -> None:
     lines = wrap_text("word " * 40, 30)
     assert len(lines) > 5
@@ -163,28 +150,14 @@ def test_long_text_is_wrapped_to_the_width() -> None:
     assert " ".join(lines).split() == ["word"] * 40
 
 
-def test_a_word_longer_than_the_width_is_broken_and_not_lost() -> None:
-    assert "".join(wrap_text("x" * 100, 30)) == "x" * 100
-
-
-def test_parts_between_bars_stay_whole() -> None:
-    assert wrap_text("MVP ok | 6 imports | pin 2 free", 20) == ["MVP ok | 6 imports", "pin 2 free"]
-
-
 @pytest.mark.parametrize(
     ("ms", "shown"),
     [
-        (0.4, "0 ms"),
-        (51.2, "51 ms"),
-        (999.4, "999 ms"),
         (999.7, "1.0 s"),
         (1900, "1.9 s"),
         (125_000, "2 min 5 s"),
-        (120_000, "2 min"),
         (3_600_000, "1 h"),
-        (5_400_000, "90 min"),
         (9_000_000, "2 h 30 min"),
-        (36e6, "10 h"),
     ],
 )
 def test_times_are_shown_as_people_read_them(ms: float, shown: str) -> None:
@@ -195,33 +168,14 @@ def test_times_are_shown_as_people_read_them(ms: float, shown: str) -> None:
     ("ms", "decimals", "fixed", "shown"),
     [
         (20, 3, True, "0.020 s"),
-        (500, 3, True, "0.500 s"),
-        (12_000, 3, True, "12.0 s"),
-        (10_000, 2, False, "10 s"),
         (20, 2, False, "0.02 s"),
         (1_500, 2, False, "1.5 s"),
-        (600_000, 2, False, "10 min"),
-        (7, 3, False, "7 ms"),
         (0.05, 3, True, "50 µs"),
         (1.075, 3, True, "1.07 ms"),
-        (0, 3, True, "0.000 s"),
-        (60_000, 0, False, "60 s"),
-        (600_000, 3, True, "10 min"),
     ],
 )
 def test_a_time_has_the_decimals_that_are_asked_for(ms: float, decimals: int, fixed: bool, shown: str) -> None:
     assert format_duration(ms, decimals=decimals, fixed=fixed) == shown
-
-
-def test_long_line_of_code_hangs_below_its_text() -> None:
-    rows = wrap_code("  1  /* Fade: the brightness rises and falls, forever. */", 40)
-    assert len(rows) == 2
-    assert rows[1].startswith("     ")
-    assert max(map(len, rows)) <= 40
-
-
-def test_spaces_inside_a_short_line_of_code_stay() -> None:
-    assert wrap_code("  7      for (;;)   x();", 40) == ["  7      for (;;)   x();"]
 
 
 @pytest.mark.parametrize("heaped", ["\u0e47", "\u0f71", "\u05b0", "\u064b", "\U0001e8d0", "\u20d0"])
@@ -236,15 +190,9 @@ def test_blank_characters_are_hidden_ones(blank: str) -> None:
     assert clean_text(f"a{blank}b", mark="?") == "a?b"
 
 
-def test_the_braille_blank_is_a_space() -> None:
-    assert clean_text("\u2813\u2800\u2811") == "\u2813 \u2811"
-
-
 @pytest.mark.parametrize(
     ("name", "shown"),
     [
-        ("blink-2_a.b", "blink-2_a.b"),
-        ("n" * 126, "n" * 126),
         ("n" * 3000, '"' + "n" * 40 + '…"'),
         ("", '""'),
         ("a b", '"a b"'),

@@ -426,9 +426,3 @@ async def tried(source: str, cache: Path, expect: str | None = None, **options: 
     image = await cached_compiler(BuildCache(cache))(source, board, "tried", "O3", None, ("wasm", "py"))
     expectations = parse_expectations(expect) if expect else None
     return await try_image(image, board, TrialOptions(expectations=expectations, **options))
-
-
-@pytest.fixture(scope="session")
-def build_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One compiler cache for all programs of these tests."""
-    return tmp_path_factory.mktemp("build")

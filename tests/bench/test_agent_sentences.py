@@ -16,13 +16,9 @@ HEAD = "id\tutterance\tcategory\tslots\tbefore\tevidence"
 ROWS = [
     ("turn on pin 4", "act", "level 4=1", Outcome.RIGHT),
     ("turn on pin 4", "act", "level 5=1", Outcome.ACTED_WRONGLY),
-    ("turn on pin 4", "impossible", "nothing", Outcome.ACTED_WRONGLY),
-    ("turn on the heater", "ambiguous", "asks", Outcome.RIGHT),
     ("turn on the heater", "act", "level 4=1", Outcome.ASKED),
     ("who won the football match yesterday", "act", "level 4=1", Outcome.REFUSED),
     ("what is the temperature", "query", "reads humidity", Outcome.WRONG),
-    ("what is the temperature", "query", "reads temperature", Outcome.RIGHT),
-    ("pulse pin 5 for 100 ms", "act", "pulse 5=100", Outcome.RIGHT),
     ("blink pin 6 every 100 ms", "keep_doing", "blink 6=900", Outcome.ACTED_WRONGLY),
 ]
 
@@ -34,8 +30,8 @@ def test_each_end_of_a_sentence_is_told_from_the_others(tmp_path: Path) -> None:
     said = run(file, lanes=1)
     assert [one.outcome for one in said] == [outcome for *_, outcome in ROWS], [one.missing for one in said]
     document = report(said, file, "offline")
-    assert document["metrics"]["acted_wrongly"] == {"value": 3, "unit": "", "goal": 0, "ok": False}
-    assert "acted wrongly: 3 (goal 0)" in as_text(document)
+    assert document["metrics"]["acted_wrongly"] == {"value": 2, "unit": "", "goal": 0, "ok": False}
+    assert "acted wrongly: 2 (goal 0)" in as_text(document)
 
 
 @pytest.mark.parametrize("file", sorted(DATA.glob("sentences-*.tsv")), ids=lambda file: file.stem)
@@ -51,8 +47,3 @@ def test_the_public_set_has_a_hundred_sentences_of_every_category() -> None:
     categories = {sentence.category for sentence in sentences}
     assert len(sentences) == 100
     assert categories == {"act", "keep_doing", "query", "ambiguous", "impossible", "dangerous"}
-
-
-def test_a_part_that_is_no_evidence_is_named() -> None:
-    with pytest.raises(ValueError, match=r"no evidence: '\?'"):
-        wants_of("level 4=1; ?")

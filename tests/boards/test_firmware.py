@@ -11,7 +11,6 @@ from msgspec.structs import replace
 from microclaw.boards.firmware import (
     FirmwareDescription,
     NameChange,
-    for_trial,
     parse_firmware,
     words_of_toml,
 )
@@ -57,21 +56,6 @@ def test_natives_are_named_singly_and_by_group_and_a_list_is_all_there_is() -> N
 @pytest.mark.parametrize(
     "words",
     [
-        ("plain", "nodes=-i2c", "natives=+mqtt,-usleep", "max_apps=2", "files=no", "attributes=old"),
-        ("nodes=gpio,ledc,+uart", "heap=4096"),
-        ("nodes=none",),
-        (),
-    ],
-)
-def test_words_are_read_back_as_they_were(words: tuple[str, ...]) -> None:
-    described = parse_firmware(words)
-    assert parse_firmware(described.words) == described
-    assert set(described.words) == set(words)
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
         *[[word] for word in ("nodse=-i2c", "nodes=", "nodes=+i2c,-i2c", "max_apps=0", "files=maybe", "gpio")],
         ["stock", "nodes=-i2c"],
         ["files=no"] * 65,
@@ -104,14 +88,6 @@ def test_document_lists_the_keys_and_its_example_is_read() -> None:
     assert described.words == ("nodes=+spi,-i2c", "natives=-libm,-usleep", "max_apps=2", "heap=4096", "files=no")
     for word in re.findall(r"--firmware (\S+=\S+)", DOCUMENT):
         assert parse_firmware([word]) != FirmwareDescription()
-
-
-def test_trial_board_has_no_described_limit_of_image_and_apps() -> None:
-    board = parse_firmware(["nodes=-i2c", "image=1000", "max_apps=1"]).applied(STOCK)
-    tried = for_trial(board).firmware
-    assert tried.described == ("nodes=-i2c",)
-    assert tried.max_module_bytes >= STOCK.firmware.max_module_bytes
-    assert for_trial(STOCK) is STOCK
 
 
 MICROPYTHON = Path(__file__).parents[2] / "firmware/fw/board.py"

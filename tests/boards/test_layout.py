@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from tests.boards.test_reader import MINIMAL
 
 from microclaw.boards import board_ids, load_board
 from microclaw.boards.profile import Header
-from microclaw.boards.reader import parse_board
-from microclaw.errors import ConfigError
 
 # What is on no header: the flash, and what the module does not lead out; the places of a side; the prints at the ends,
 # left from above to below, right from above to below.
@@ -48,17 +45,3 @@ def test_every_exposed_gpio_has_one_place_on_headers_as_long_as_the_boards(board
     assert (len(left.pins), len(right.pins)) == (places, places)
     ends = (left.pins[0], left.pins[-1], right.pins[0], right.pins[-1])
     assert tuple(place.label for place in ends) == corners
-
-
-@pytest.mark.parametrize(
-    "layout",
-    [
-        'usb = "left"\nsource = "s"\nheaders = []',
-        'usb = "top"\nheaders = []',
-        'usb = "top"\nsource = "s"\nheaders = [{ name = "J1", side = "left", pins = ["VP=x"] }]',
-    ],
-)
-def test_a_wrong_layout_is_refused(layout: str) -> None:
-    rows = '[[pins]]\ngpio = ["1"]\nsource = "s"\n'
-    with pytest.raises(ConfigError):
-        parse_board("mine", f"{MINIMAL}\n{rows}\n[layout]\n{layout}\n")

@@ -6,7 +6,7 @@ import pytest
 
 from microclaw.boards import board_ids, load_board
 from microclaw.boards.reader import parse_board
-from microclaw.errors import ConfigError, UnknownName
+from microclaw.errors import ConfigError
 
 MINIMAL = """
 title = "t"
@@ -81,18 +81,6 @@ def test_pins_are_those_of_the_chips_gpio_reference(board_id: str) -> None:
     assert cautions <= {n for n, pin in found.items() if pin.caution}
 
 
-def test_board_without_a_stock_build_says_so() -> None:
-    lacks = {board_id for board_id in board_ids() if load_board(board_id).firmware.no_stock_build}
-    assert lacks == {"esp32-c3-devkitm-1", "esp32-devkitc-v4"}
-
-
-def test_unknown_board_lists_the_known_ones() -> None:
-    with pytest.raises(UnknownName) as caught:
-        load_board("virtul")
-    assert caught.value.next_step is not None
-    assert "esp32-s3-devkitc-1-v1.1" in caught.value.next_step
-
-
 @pytest.mark.parametrize(
     "rows",
     [
@@ -106,11 +94,3 @@ def test_unknown_board_lists_the_known_ones() -> None:
 def test_wrong_profile_is_refused_with_the_field(rows: str) -> None:
     with pytest.raises(ConfigError):
         parse_board("mine", f"{MINIMAL}\n[[pins]]\n{rows}\n")
-
-
-def test_a_voice_device_has_a_profile_without_pins_that_is_no_board_of_the_list() -> None:
-    board = load_board("voice")
-    assert board.pins == {}
-    assert board.free_pins("output") == ()
-    assert board.firmware.max_apps == 0
-    assert "voice" not in board_ids()

@@ -8,16 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from microclaw.boards.reader import board_ids, load_board
+from microclaw.boards.reader import load_board
 from microclaw.boards.today import (
-    CHIPS,
     OUR_FIRMWARE,
     STATES,
     VIRTUAL_FIRMWARE,
     families,
     family_of,
     parse_today,
-    today_object,
 )
 from microclaw.virtual.link.calls import FIRMWARE
 
@@ -63,28 +61,6 @@ def test_a_table_with_a_hole_is_refused() -> None:
         assert old in TABLE
         with pytest.raises(ValueError, match=r"nothing is said of virtual|has no evidence"):
             parse_today(TABLE.replace(old, new, 1))
-
-
-def test_every_profile_has_a_family_with_each_firmware() -> None:
-    for board_id in board_ids():
-        board = load_board(board_id)
-        family = family_of(board_id, board.chip, ("py",), "microclaw-micropython 0.1.0")
-        assert family is not None
-        assert family.family_id == board.chip.lower()
-        assert family.family_id in CHIPS
-        other = family_of(board_id, board.chip, ("wasm",), None)
-        assert other is not None
-        assert other.family_id == ("virtual-wasmachine" if board_id == "virtual" else "wasmachine")
-        assert len(today_object(family, ())["findings"]) == len(other.findings)
-
-
-def test_what_a_board_has_no_method_for_is_not_said_to_work_on_it() -> None:
-    family = families()["virtual-wasmachine"]
-    for capabilities, state in (({"adc.read", "edges.read"}, "works"), ({"gpio.set"}, "cannot")):
-        told = {one["feature"]: one for one in today_object(family, capabilities)["findings"]}
-        assert told["ADC at once"]["state"] == told["from a sentence to edges that the board counted"]["state"] == state
-        assert told["pins, PWM and I2C at once"]["state"] == "works"
-    assert told["ADC at once"]["evidence"] == ["this one offers no adc.read"]
 
 
 @pytest.mark.parametrize(

@@ -57,20 +57,6 @@ def test_nothing_is_changed_while_the_security_log_cannot_be_written(home: Path)
     assert not (home / "config.toml").exists()
 
 
-def test_mistake_that_was_there_before_does_not_keep_another_from_being_mended(home: Path) -> None:
-    (home / "config.toml").write_text("[agent]\nqueue = 0\niterations = 0\n")
-    put(home, "agent.queue", "5")
-    assert (home / "config.toml").read_text() == "[agent]\nqueue = 5\niterations = 0\n"
-
-
-def test_link_to_a_file_elsewhere_stays_a_link(home: Path, tmp_path: Path) -> None:
-    (tmp_path / "dotfiles.toml").write_text("[agent]\n")
-    (home / "config.toml").symlink_to(tmp_path / "dotfiles.toml")
-    put(home, "agent.queue", "5")
-    assert (home / "config.toml").is_symlink()
-    assert "queue = 5" in (tmp_path / "dotfiles.toml").read_text()
-
-
 def test_rows_of_a_file_are_changed_by_their_numbers(home: Path) -> None:
     (home / "config.toml").write_text('[[model.fallback]]\nprovider = "openai"\nname = "a"\n')
     (home / "secrets.toml").write_text('[[model.fallback]]\napi_key = "sk-one"\n')

@@ -12,7 +12,6 @@ import pytest
 
 from microclaw.config.load import load_settings, read_database
 from microclaw.config.places import MAX_SOCKET_PATH_BYTES
-from microclaw.config.settings import ModelChoice
 from microclaw.errors import ConfigError
 
 
@@ -59,13 +58,6 @@ def test_short_place_that_somebody_linked_elsewhere_is_refused(tmp_path: Path, s
     with pytest.raises(ConfigError):
         load_settings(environ)
     assert not any((tmp_path / "mine").iterdir())
-
-
-def test_model_settings_come_from_the_environment_and_keys_are_not_shown(tmp_path: Path) -> None:
-    environ = {"ANTHROPIC_API_KEY": " sk-secret ", "OPENAI_BASE_URL": "http://localhost:1/v1", "MICROCLAW_MODEL": ""}
-    model = load_settings(environ, home=tmp_path / "home").model
-    assert model.main == ModelChoice("anthropic", None, "sk-secret")  # it counts before OpenAI's
-    assert "sk-secret" not in repr(model)
 
 
 def test_options_of_up_are_checked_as_settings_are(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 from contextlib import nullcontext
@@ -12,10 +11,8 @@ import pytest
 
 from microclaw.config import settings as declared
 from microclaw.config.load import find_mistakes, load_settings
-from microclaw.config.schema import all_settings
 from microclaw.config.settings import (
     AgentSettings,
-    GatewaySettings,
     McpServerSettings,
     ModelChoice,
     SearchSettings,
@@ -93,13 +90,6 @@ def test_every_section_becomes_settings(home: Path) -> None:
     assert settings.problems == ()
 
 
-def test_defaults_are_right_values_themselves() -> None:
-    """The defaults that `config get --all` shows are values that `config set` takes."""
-    for _, setting in all_settings():
-        if setting.default is not None:
-            assert setting.checked(json.loads(json.dumps(setting.default))) == setting.default
-
-
 def test_environment_is_stronger_than_the_files(home: Path) -> None:
     write(home, EVERYTHING)
     environ = {
@@ -143,15 +133,6 @@ def test_missing_credential_switches_its_part_off_with_one_line(home: Path) -> N
     assert len(settings.problems) == 5
     assert (settings.telegram, settings.search, settings.mcp_servers) == (None, None, ())
     assert settings.model.main is None
-
-
-def test_channel_that_is_switched_off_is_no_problem(home: Path) -> None:
-    write(home, "[telegram]\nenabled = false\n[gateway]\nenabled = false\n")
-    settings = load_settings({"TELEGRAM_BOT_TOKEN": "1:abc"}, home=home)
-    assert (settings.telegram, settings.gateway, settings.problems) == (None, GatewaySettings(enabled=False), ())
-    write(home, "")
-    settings = load_settings({"TELEGRAM_BOT_TOKEN": "1:abc", "BRAVE_API_KEY": "b"}, home=home)
-    assert (settings.telegram, settings.search) == (TelegramSettings("1:abc"), SearchSettings(api_key="b"))
 
 
 def test_key_of_the_environment_never_goes_to_an_address_of_the_file(home: Path) -> None:

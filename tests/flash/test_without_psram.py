@@ -7,6 +7,7 @@ import builtins
 import re
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 from itertools import chain
 from pathlib import Path
 
@@ -19,7 +20,9 @@ MAIN = "import start\nstart.main()\n"
 FIRMWARE = {path.stem: path.read_text(encoding="utf-8") for path in sorted((ROOT / "firmware/fw").glob("*.py"))}
 
 
-SHORTENED = shortened(FIRMWARE, (ROOT / "firmware/main.py").read_text(encoding="utf-8"))
+@cache
+def shortened_firmware() -> dict[str, str]:
+    return shortened(FIRMWARE, (ROOT / "firmware/main.py").read_text(encoding="utf-8"))
 
 
 def names(*texts: str) -> set[str]:
@@ -66,7 +69,7 @@ def test_what_a_program_can_hold_keeps_its_names_and_imports_only_such_modules(m
                 imported |= {alias.name for alias in aliases}
             case ast.ImportFrom(module=str(name)):
                 imported.add(name)
-    assert defined <= names(SHORTENED[module])
+    assert defined <= names(shortened_firmware()[module])
     assert imported & FIRMWARE.keys() <= FOR_PROGRAMS | {"errors"}
 
 
@@ -78,7 +81,7 @@ def test_no_name_that_is_replaced_is_one_of_micropython_or_of_a_chip() -> None:
     """
     if not MICROPYTHON.exists():
         pytest.skip("scripts/micropython.sh makes MicroPython's unix port")
-    gone = sorted(names(*FIRMWARE.values()) - names(*SHORTENED.values()))
+    gone = sorted(names(*FIRMWARE.values()) - names(*shortened_firmware().values()))
     assert len(gone) > 200
     folder = ROOT / "tests/firmware/simulated"
     asked = names(*((folder / name).read_text() for name in ("machine.py", "radio/network.py")))

@@ -27,7 +27,7 @@ from tests.egress.test_bypasses import SMUGGLED
 
 ROOT = Path(__file__).parents[2]
 TARGETS = sorted(Path(__file__).parent.glob("fuzz_*.py"))
-RUNS = 1500
+RUNS = 500
 ALL_S = float(os.environ.get("MICROCLAW_FUZZ_ALL_S", "0"))
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 FUZZ_S = float(os.environ.get("MICROCLAW_FUZZ_S", "0")) or ALL_S * WORKERS / len(TARGETS)

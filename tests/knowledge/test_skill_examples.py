@@ -77,8 +77,8 @@ def examples_of(path: Path) -> list[Example]:
 
 
 @pytest.fixture(scope="module")
-def compile_source(tmp_path_factory: pytest.TempPathFactory) -> Compile:
-    return cached_compiler(BuildCache(tmp_path_factory.mktemp("skill-builds")))
+def compile_source(build_cache: Path) -> Compile:
+    return cached_compiler(BuildCache(build_cache))
 
 
 @pytest.mark.parametrize("example", examples(), ids=lambda example: example.place)

@@ -110,10 +110,6 @@ def form(request: pytest.FixtureRequest, tmp_path: Path) -> Form:
     return Form(tmp_path / "sock", request.param)
 
 
-def test_both_have_the_same_calls() -> None:
-    assert {name for name in dir(Client) if name[0] != "_"} == {name for name in dir(AsyncClient) if name[0] != "_"}
-
-
 def test_no_socket_and_one_that_a_dead_host_left_mean_no_host(form: Form) -> None:
     with pytest.raises(NoHost):
         form.get()

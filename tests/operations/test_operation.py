@@ -30,11 +30,6 @@ def test_an_act_can_be_called_and_says_what_it_does_and_takes(act: Operation[...
     assert msgspec.json.schema(act.result)
 
 
-def test_no_two_acts_have_one_route_or_tool() -> None:
-    for names in ([act.http for act in ACTS if act.http], [act.tool for act in ACTS if act.tool]):
-        assert len(set(names)) == len(names)
-
-
 def test_values_go_into_path_query_and_body() -> None:
     assert schedules.pause.request({"number": 3}) == ("/v1/schedules/3/pause", {}, {})
     act = {"when": "at 7", "do": "x"}

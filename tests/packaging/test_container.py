@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import pytest
 import pytest_asyncio
 import yaml
 
@@ -23,9 +22,6 @@ from microclaw.config.load import find_mistakes, load_settings
 
 ROOT: Final = Path(__file__).parents[2]
 FOLDER: Final = ROOT / "packaging/container"
-# Dockerfile reference, "Overview": the instructions that there are.
-KNOWN = {"ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL", "RUN", "SHELL"}
-KNOWN |= {"STOPSIGNAL", "USER", "VOLUME", "WORKDIR"}
 
 
 @dataclass(frozen=True)
@@ -46,22 +42,10 @@ def steps(path: Path) -> list[Step]:
 
 
 CONTAINER: Final = steps(FOLDER / "Containerfile")
-ADD_ON: Final = steps(ROOT / "packaging/home-assistant/Dockerfile")
 
 
 def of(name: str, found: list[Step] = CONTAINER) -> list[Step]:
     return [step for step in found if step.name == name]
-
-
-@pytest.mark.parametrize("found", [CONTAINER, ADD_ON], ids=["container", "add-on"])
-def test_each_step_is_a_known_one_on_a_named_base_without_a_registry(found: list[Step]) -> None:
-    assert {step.name for step in found} <= KNOWN
-    assert found[0].name == "FROM"
-    for step in of("FROM", found):
-        assert re.fullmatch(r"python:3\.11-slim-bookworm( AS build)?", step.text)
-    for step in of("RUN", found):
-        assert subprocess.run(["bash", "-n", "-c", step.text], check=False).returncode == 0
-        assert "http" not in step.text
 
 
 def test_it_runs_as_a_person_without_rights_with_a_volume_and_a_check() -> None:
@@ -85,7 +69,7 @@ def test_its_variables_are_settings_that_a_host_takes(tmp_path: Path) -> None:
     assert find_mistakes(environ, tmp_path / "home") == []
 
 
-def test_what_it_copies_is_there_and_builds_the_trees_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_it_copies_is_there_and_builds_the_trees_wheel(tmp_path: Path) -> None:
     source = tmp_path / "src"
     for step in of("COPY"):
         if step.text.startswith("--from=build"):
@@ -133,27 +117,13 @@ def listens(service: dict[str, Any], home: Path) -> tuple[str | None, str | None
     return host.http_host, host.link
 
 
-def test_compose_opens_no_door_to_the_network(tmp_path: Path) -> None:
+def test_compose_opens_no_door_to_the_network_and_gives_it_no_right(tmp_path: Path) -> None:
     """It has this machine's network, so each address that it listens on is this machine's own."""
     service = compose_service((FOLDER / "compose.yaml").read_text())
     assert service["network_mode"] == "host"
     assert "ports" not in service
     assert listens(service, tmp_path) == ("127.0.0.1", None)
-
-
-def test_the_line_in_compose_opens_both_doors(tmp_path: Path) -> None:
-    opened = (FOLDER / "compose.yaml").read_text().replace("# environment:", "environment:")
-    assert listens(compose_service(opened), tmp_path) == ("0.0.0.0", "0.0.0.0:8443")
-
-
-def test_compose_gives_it_no_right_and_a_volume() -> None:
-    service = compose_service((FOLDER / "compose.yaml").read_text())
-    assert (FOLDER / service["build"]["context"]).resolve() == ROOT
-    assert (ROOT / service["build"]["dockerfile"]).is_file()
-    assert service["cap_drop"] == ["ALL"]
-    assert service["read_only"] is True
-    assert service["volumes"] == ["home:/data"]
-    assert "privileged" not in service
+    assert (service["cap_drop"], service["read_only"], "privileged" in service) == (["ALL"], True, False)
     assert "no-new-privileges:true" in service["security_opt"]
 
 

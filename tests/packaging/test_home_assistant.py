@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import re
 import runpy
 import signal
 import subprocess
@@ -27,44 +26,6 @@ CONFIG: Final[dict[str, Any]] = yaml.safe_load((FOLDER / "config.yaml").read_tex
 RUN: Final[dict[str, Any]] = runpy.run_path(str(FOLDER / "run.py"))
 DEADLINE_S: Final = 120
 PASSWORD: Final = "correct horse battery"
-# Of the Supervisor's schema of add-ons (supervisor/addons/validate.py): the kind of each key that is used here.
-KINDS: Final[dict[str, type]] = {
-    "name": str,
-    "version": str,
-    "slug": str,
-    "description": str,
-    "arch": list,
-    "startup": str,
-    "boot": str,
-    "stage": str,
-    "init": bool,
-    "host_network": bool,
-    "ingress": bool,
-    "ingress_port": int,
-    "ingress_stream": bool,
-    "panel_icon": str,
-    "panel_admin": bool,
-    "watchdog": str,
-    "backup": str,
-    "timeout": int,
-    "options": dict,
-    "schema": dict,
-}
-CHOICES: Final = {
-    "startup": {"initialize", "system", "services", "application", "once"},
-    "boot": {"auto", "manual", "manual_only"},
-    "stage": {"stable", "experimental", "deprecated"},
-    "backup": {"hot", "cold"},
-}
-
-
-def test_config_keeps_the_supervisors_rules() -> None:
-    assert {key: type(value) for key, value in CONFIG.items()} == KINDS
-    assert all(CONFIG[key] in allowed for key, allowed in CHOICES.items())
-    assert set(CONFIG["arch"]) <= {"aarch64", "amd64"}
-    assert re.fullmatch(r"[-_.A-Za-z0-9]+", CONFIG["slug"])
-    assert re.fullmatch(r"(?:https?|\[PROTO:\w+\]|tcp)://\[HOST\]:(\[PORT:\d+\]|\d+).*", CONFIG["watchdog"])
-    assert 10 <= CONFIG["timeout"] <= 300
 
 
 def test_it_asks_for_no_right_of_the_machine_or_of_home_assistant() -> None:
@@ -79,12 +40,6 @@ def test_it_asks_for_no_right_of_the_machine_or_of_home_assistant() -> None:
         "map",
     }
     assert asked.isdisjoint(CONFIG)
-
-
-def test_every_option_has_a_name_a_description_and_a_use() -> None:
-    words = yaml.safe_load((FOLDER / "translations/en.yaml").read_text())["configuration"]
-    assert set(words) == set(CONFIG["schema"]) == {*RUN["KEYS"], "owner_password", "settings"}
-    assert all(set(one) == {"name", "description"} and all(one.values()) for one in words.values())
 
 
 def test_options_become_settings_that_the_host_takes(tmp_path: Path) -> None:
@@ -116,13 +71,6 @@ def started(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         finally:
             if process.poll() is None:
                 process.kill()
-
-
-def test_a_command_in_the_container_finds_the_host() -> None:
-    given = (FOLDER / "Dockerfile").read_text(encoding="utf-8").partition("ENV ")[2].partition("\nCMD")[0]
-    places = dict(one.split("=", 1) for one in given.replace("\\\n", " ").split())
-    said = RUN["variables"]({}, Path("/data"))
-    assert {name: places[name] for name in ("HOME", "MICROCLAW_HOME", "MICROCLAW_CACHE")}.items() <= said.items()
 
 
 def test_it_starts_the_host_sets_the_password_and_stops_it(started: subprocess.Popen[str], tmp_path: Path) -> None:

@@ -53,13 +53,6 @@ def test_systemd_rates_its_exposure_below_what_it_calls_medium(unit: Path) -> No
     assert float(found[1]) < 7
 
 
-def test_it_is_hardened() -> None:
-    wanted = {"NoNewPrivileges": "yes", "ProtectSystem": "strict", "ProtectHome": "yes", "PrivateTmp": "yes"}
-    wanted |= {"CapabilityBoundingSet": "", "UMask": "0077", "StateDirectoryMode": "0700", "User": "microclaw"}
-    assert {key: SETTINGS[key] for key in wanted} == wanted
-    assert "AF_NETLINK" in SETTINGS["RestrictAddressFamilies"].split()  # bubblewrap sets its loopback up by it
-
-
 def test_nothing_in_it_takes_from_bubblewrap_what_it_needs() -> None:
     """User and mount namespaces, mounts, and a /proc of its own, which the kernel refuses where one is covered."""
     forbidden = {
@@ -90,30 +83,3 @@ def test_what_launchds_file_sets_is_what_a_host_reads(tmp_path: Path) -> None:
     assert str(settings.home) == "/var/microclaw/home"
     assert str(settings.cache) == "/var/microclaw/cache"
     assert find_mistakes(environ, tmp_path / "home") == []
-
-
-def test_the_macos_block_makes_what_launchds_file_takes_for_granted() -> None:
-    """Folders, account and group, each before the line that needs it."""
-    page = (PLIST.parents[2] / "docs/install.md").read_text(encoding="utf-8")
-    (block,) = (one for one in page.split("```\n")[1::2] if "launchctl bootstrap" in one)
-    daemon = plistlib.loads(PLIST.read_bytes())
-    program = Path(daemon["ProgramArguments"][0])
-    in_order = (
-        f"-m venv {program.parents[1]}\n",
-        f"{program.parent}/pip install -c ",
-        f"dscl . -create /Groups/{daemon['GroupName']}\n",
-        f"dscl . -create /Groups/{daemon['GroupName']} PrimaryGroupID ",
-        f"sysadminctl -addUser {daemon['UserName']} -roleAccount ",
-        f"install -d -o {daemon['UserName']} -g {daemon['GroupName']} -m 700 {daemon['WorkingDirectory']}\n",
-        f"install -m 644 packaging/launchd/{PLIST.name} /Library/LaunchDaemons/\n",
-        f"launchctl bootstrap system /Library/LaunchDaemons/{PLIST.name}\n",
-        f"MICROCLAW_HOME={daemon['EnvironmentVariables']['MICROCLAW_HOME']} {program} status\n",
-    )
-    places = [block.find(line) for line in in_order]
-    assert -1 not in places
-    assert places == sorted(places)
-    assert str(Path(daemon["EnvironmentVariables"]["MICROCLAW_CACHE"]).parent) == daemon["WorkingDirectory"]
-    number = re.search(r"PrimaryGroupID (\d+)\n", block)
-    assert number is not None
-    assert 200 <= int(number[1]) < 395  # of role accounts; from 395 on are Apple's groups
-    assert f"-UID {number[1]} -GID {number[1]} " in block

@@ -28,10 +28,7 @@ async def test_warning_names_its_line(build_py: Build, source: str, line: int) -
 @pytest.mark.parametrize(
     "source",
     [
-        'PASSWORD = "your-password"\n',
         GROWS.replace("    time.sleep(1)", "    time.sleep(1)\n    if len(xs) > 9: xs.pop(0)"),
-        "from machine import Pin\nPin(13, Pin.OUT)\n",
-        "n = 0\nwhile True:\n    n += 1\n    if n > 99: break\n",
         "from machine import Pin\np = Pin(13, Pin.OUT)\nwhile True:\n    p.toggle()\n",
     ],
 )

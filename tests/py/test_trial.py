@@ -32,7 +32,7 @@ while True:
         led.value(not led.value()){wait}
 """
 
-CRASHES = "import time\nn = 2\nwhile True:\n    print(n)\n    1 // n\n    n -= 1\n    time.sleep({wait})\n"
+CRASHES = "import time\nn = 2\nwhile True:\n    print(n)\n    1 // n\n    n -= 1\n    time.sleep(0.1)\n"
 READS_ADC = """\
 import time
 from machine import ADC, Pin
@@ -54,7 +54,7 @@ async def test_a_loop_that_polls_a_pin_passes(tmp_path: Path) -> None:
     assert [(edge.pin, edge.level) for edge in trial.edges] == [(2, 1), (2, 0)]
 
 
-@pytest.mark.parametrize("wait", ["", "\n    time.sleep_ms(0)", "\n    time.sleep_us(100)"])
+@pytest.mark.parametrize("wait", ["", "\n    time.sleep_us(100)"])
 async def test_a_loop_without_a_long_wait_passes(wait: str, tmp_path: Path) -> None:
     trial = await tried(BLINKS_BY_TICKS.replace("{wait}", wait), tmp_path)
     assert trial.ok, trial.error
@@ -64,11 +64,10 @@ async def test_a_loop_without_a_long_wait_passes(wait: str, tmp_path: Path) -> N
     )
 
 
-@pytest.mark.parametrize(("wait", "crashes"), [("0.1", 3), ("4.8", 1)])
-async def test_each_crash_is_in_the_log(tmp_path: Path, wait: str, crashes: int) -> None:
-    trial = await tried(CRASHES.format(wait=wait), tmp_path, for_ms=10_000)
+async def test_each_crash_is_in_the_log(tmp_path: Path) -> None:
+    trial = await tried(CRASHES, tmp_path, for_ms=10_000)
     assert not trial.ok
-    assert sum("ZeroDivisionError" in line for line in trial.log) == crashes
+    assert sum("ZeroDivisionError" in line for line in trial.log) == 3
     assert len(trial.warnings) == 1
 
 

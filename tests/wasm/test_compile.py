@@ -12,7 +12,7 @@ from msgspec import structs
 
 from microclaw.boards.reader import board_ids, load_board
 from microclaw.builds.cache import BuildCache
-from microclaw.errors import BuildError, ConfigError, Diagnostic
+from microclaw.errors import BuildError, ConfigError
 from microclaw.wasm.compile import compile_module
 from microclaw.wasm.toolchain import LOG_NATIVES, compiler_chosen, find_toolchain, list_compilers
 from microclaw.wire.wasmachine.natives import NATIVES
@@ -30,13 +30,6 @@ void on_init(void) {
 )
 
 
-async def refused(compile_c: Any, source: str, **options: Any) -> Diagnostic:
-    """The first error of a source that must not compile."""
-    with pytest.raises(BuildError) as caught:
-        await compile_c(source, **options)
-    return next(d for d in caught.value.diagnostics if d.severity == "error")
-
-
 async def test_image_says_what_the_module_needs_and_comes_from_the_cache_with_its_warnings(compile_c: Any) -> None:
     source = BLINK.replace("every(", "int unused; every(")
     first, second = await compile_c(source, name="blink"), await compile_c(source, name="blink")
@@ -51,23 +44,18 @@ async def test_image_says_what_the_module_needs_and_comes_from_the_cache_with_it
     assert 0 < first.memory.static_bytes < 1024
     assert structs.replace(second, cached=False, compile_ms=first.compile_ms) == first
     assert (second.cached, second.compile_ms, len(second.warnings)) == (True, 0, 1)
+    assert not (await compile_c(source, name="blink", stack_bytes=8192)).cached
 
 
-async def test_other_options_are_another_cache_entry(compile_c: Any) -> None:
-    for change in ({"optimization": "Os"}, {"stack_bytes": 8192}, {"name": "other"}, {}):
-        assert not (await compile_c(BLINK + "// here\n", **change)).cached
+async def test_blink_compiles_for_every_board(compile_c: Any) -> None:
+    for board in map(load_board, board_ids()):
+        pin = board.free_pins("output")[0]
+        assert (await compile_c(BLINK.replace("gpio_open(2", f"gpio_open({pin}"), board=board)).pins == (pin,)
 
 
-@pytest.mark.parametrize("board_id", board_ids())
-async def test_blink_compiles_for_every_board(compile_c: Any, board_id: str) -> None:
-    board = load_board(board_id)
-    pin = board.free_pins("output")[0]
-    assert (await compile_c(BLINK.replace("gpio_open(2", f"gpio_open({pin}"), board=board)).pins == (pin,)
-
-
-@pytest.mark.parametrize("level", ["O1", "O2", "Os"])
-async def test_every_optimization_level_links(compile_c: Any, level: str) -> None:
-    assert (await compile_c(BLINK, optimization=level)).size_bytes < 4096
+async def test_every_optimization_level_links(compile_c: Any) -> None:
+    for level in ("O1", "O2", "Os"):
+        assert (await compile_c(BLINK, optimization=level)).size_bytes < 4096
 
 
 async def test_optimizing_makes_a_program_smaller(compile_c: Any) -> None:

@@ -55,7 +55,6 @@ BIG = f"static char big[70000];\n{BLINK}".replace("led);", "led + big[led]++);")
 async def test_what_is_missing_is_named_at_the_line(
     compile_c: Any, board: BoardProfile, source: str, word: str, lines: list[int] | None
 ) -> None:
-    await compile_c(source)
     with pytest.raises(BuildError) as refused:
         await compile_c(source, board=parse_firmware([word]).applied(board))
     found = refused.value.diagnostics

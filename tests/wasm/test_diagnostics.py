@@ -20,7 +20,6 @@ with (PLACE / "diagnostics_own.tsv").open(newline="", encoding="utf-8") as _tabl
 
 def test_every_broken_program_has_its_diagnostic() -> None:
     assert {row["file"] for row in ROWS} == {path.name for path in PLACE.glob("b*")}
-    assert len(ROWS) >= 90
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["file"])

@@ -93,32 +93,6 @@ async def test_a_late_callback_does_not_fire_twice_and_is_not_taken_for_a_new_ti
         assert board.lines == lines, now_ms
 
 
-async def test_first_pwm_uses_channel_2_of_node_2(compile_c: Any) -> None:
-    board = await start(compile_c, "void on_init(void) { int p = pwm_open(5, 1000); pwm_set(p, 128); }")
-    (path, command, configured), (_, _, duty) = board.ioctls
-    assert (path, command) == ("/dev/ledc/2", 0x8401)
-    assert configured == [
-        *((1, struct.pack("<I", 1000)), (2, b"\3")),
-        *((0x103, b"\5"), (0x203, bytes(4)), (0x303, bytes(4))) * 3,
-    ]
-    assert duty == [(1, b"\2"), (2, struct.pack("<I", round(128 * 8192 / 255)))]
-
-
-async def test_i2c_registers_are_exchanged_and_written(compile_c: Any) -> None:
-    source = """
-        void on_init(void) {
-            unsigned char data[2] = {7, 9};
-            int bus = i2c_open(8, 9);
-            printf("%d %d ", i2c_write_reg(bus, 0x50, 3, data, 2), i2c_read_reg(bus, 0x50, 4, data, 2));
-            printf("%d %d %d\\n", data[0], i2c_read_reg(bus, 0x51, 0, data, 1), bus == i2c_open(8, 9));
-        }
-    """
-    board = await start(compile_c, source, {0x50: {}})
-    assert board.log == "0 0 9 -1 1\n"
-    assert board.registers == {0x50: {3: 7, 4: 9}}
-    assert dict(board.ioctls[0][2]) == {1: b"\x08\0", 2: b"\x09\0", 3: b"\7\0\0\0", 4: struct.pack("<I", 100_000)}
-
-
 def bme280_registers() -> dict[int, int]:
     """The worked example of the datasheet: 25.08 degrees, 100653 Pa; humidity by its formula in Python below."""
     calibration = struct.pack(
@@ -160,53 +134,30 @@ async def test_bme280_gives_the_datasheets_example(compile_c: Any) -> None:
     assert board.registers[0x76][0xF4] & 3 == 1  # a forced measurement was started
 
 
-NODES = {0x81: "gpio.h", 0x82: "i2c.h", 0x83: "spi.h", 0x84: "ledc.h"}
-
-
-@pytest.mark.parametrize("command", [c for c, layout in IOCTL_LAYOUTS.items() if layout.struct])
-async def test_ioctl_sends_each_member_of_the_struct(compile_c: Any, command: IoctlCommand) -> None:
-    layout = IOCTL_LAYOUTS[command]
-    source = f"""
-        #include <fcntl.h>
-        #include <{NODES[command >> 8]}>
-        static {layout.struct} value;
-        void on_init(void) {{
-            unsigned char *p = (unsigned char *)&value;
-            for (unsigned i = 0; i < sizeof value; i++) p[i] = i == 0 || i == 4 ? 1 : i;
-            {"value.channel_num = 0;" if command == IoctlCommand.LEDCIOCSCFG else ""}
-            printf("%d %d\\n", ioctl(open("/dev/gpio/1", O_RDWR), {command.name}, &value), (int)sizeof value);
-        }}
-    """
-    board = await start(compile_c, source)
-    assert board.log == f"0 {layout.size_bytes}\n"
-    content = bytes(1 if i in (0, 4) else i for i in range(layout.size_bytes))
-    if command == IoctlCommand.LEDCIOCSCFG:
-        content = content[:4] + b"\0" + content[5:]
-    expected = [
-        (f.type, content[f.offset : f.offset + f.size_bytes]) for f in layout.frames if f.condition in (None, "master")
-    ]
-    assert [(code, frames) for _, code, frames in board.ioctls] == [(command, expected)]
-
-
-# What stands for an open pin
-
-
-@pytest.mark.parametrize(
-    "use",
-    [
-        *("gpio_set(pins[i], 1)", "pwm_set(pins[i], 9)", "gpio_close(input); gpio_get(input)"),
-    ],
-)
-async def test_wrong_number_at_run_time_is_said_and_fails_the_trial(
-    compile_c: Any, board: BoardProfile, use: str
-) -> None:
-    source = (
-        f"{HEAD}volatile int pins[] = {{2, 3}};\nint main(void) {{ int input = gpio_open(4, GPIO_IN);\n"
-        f" for (int i = 0; i < 2; i++) {{ {use}; }} return input; }}"
+async def test_ioctl_sends_each_member_of_its_struct(compile_c: Any) -> None:
+    layouts = {command: layout for command, layout in IOCTL_LAYOUTS.items() if layout.struct}
+    calls = "".join(
+        f"{{ static {layout.struct} value; fill(&value, sizeof value);"
+        f" {'value.channel_num = 0;' if command == IoctlCommand.LEDCIOCSCFG else ''}"
+        f' printf("%d %d\\n", ioctl(node, {command.name}, &value), (int)sizeof value); }}\n'
+        for command, layout in layouts.items()
     )
-    trial = await try_image(await compile_c(source), board, TrialOptions(for_ms=1000))
-    assert not trial.ok
-    assert trial.log
+    source = (
+        "#include <fcntl.h>\n#include <gpio.h>\n#include <i2c.h>\n#include <ledc.h>\n#include <spi.h>\n"
+        "static void fill(void *at, unsigned size) {\n unsigned char *p = at;\n"
+        " for (unsigned i = 0; i < size; i++) p[i] = i == 0 || i == 4 ? 1 : i;\n}\n"
+        f'void on_init(void) {{ int node = open("/dev/gpio/1", O_RDWR);\n{calls}}}\n'
+    )
+    board = await start(compile_c, source)
+    assert board.log == "".join(f"0 {layout.size_bytes}\n" for layout in layouts.values())
+    expected = []
+    for command, layout in layouts.items():
+        content = bytes(1 if i in (0, 4) else i for i in range(layout.size_bytes))
+        if command == IoctlCommand.LEDCIOCSCFG:
+            content = content[:4] + b"\0" + content[5:]
+        frames = (f for f in layout.frames if f.condition in (None, "master"))
+        expected.append((command, [(f.type, content[f.offset : f.offset + f.size_bytes]) for f in frames]))
+    assert [(code, frames) for _, code, frames in board.ioctls] == expected
 
 
 async def test_each_pwm_keeps_its_own_frequency_and_duty(compile_c: Any, board: BoardProfile) -> None:

@@ -1,11 +1,10 @@
-"""The libraries of our own C: built once, by one builder, and no different for how the work was dealt out."""
+"""The libraries of our own C: built once, by one builder, and not waited for by who is cancelled."""
 
 from __future__ import annotations
 
 import asyncio
 import fcntl
 import os
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,29 +29,24 @@ class Counted:
 
 @pytest.fixture
 def counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Counted:
-    """The real compiler behind a script that notes each start of it, where nothing keeps it from doing so."""
+    """A compiler that makes empty objects and notes each start of it, where nothing keeps it from doing so."""
     monkeypatch.setattr(confinement, "confinement", lambda: "none")
-    found, log, script = find_toolchain(), tmp_path / "starts", tmp_path / "compiler"
-    script.write_text(f'#!/bin/sh\necho >> {log}\nexec {shlex.join(found.compiler)} "$@"\n')
+    log, script = tmp_path / "starts", tmp_path / "compiler"
+    each = (
+        'for at in "$@"; do case $at in *.c*) name=${at##*/}; printf "\\0asm\\1\\0\\0\\0" > "${name%.*}.o";; esac; done'
+    )
+    script.write_text(f"#!/bin/sh\necho >> {log}\n{each}\n")
     script.chmod(0o700)
     log.touch()
-    return Counted(replace(found, compiler=(str(script),)), log)
+    return Counted(replace(find_toolchain(), compiler=(str(script),)), log)
 
 
-async def test_builders_at_once_compile_once_and_how_many_processors_changes_nothing(
-    tmp_path: Path, counted: Counted, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    built, starts = [], []
-    for workers in (1, 2):
-        monkeypatch.setattr(os, "cpu_count", lambda workers=workers: workers)
-        cache = tmp_path / str(workers)
-        first, second = await asyncio.gather(*(build_glue(counted.toolchain, cache) for _ in range(2)))
-        assert first == second
-        built.append({folder: library.read_bytes() for folder, library in first.items()})
-        starts.append(counted.starts)
-    assert built[0] == built[1]
-    assert starts[0] == len(FOLDERS)
-    assert starts[1] - starts[0] == 2 * len(FOLDERS) - 2  # no_usleep and traced have a single file
+async def test_builders_at_once_compile_once(tmp_path: Path, counted: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    first, second = await asyncio.gather(*(build_glue(counted.toolchain, tmp_path / "cache") for _ in range(2)))
+    assert first == second
+    assert all(library.is_file() for library in first.values())
+    assert counted.starts == len(FOLDERS)
 
 
 async def test_waiting_for_another_builder_ends_when_the_build_is_cancelled(tmp_path: Path, counted: Counted) -> None:

@@ -85,27 +85,6 @@ def test_malformed_module_is_refused(wasm: bytes) -> None:
         inspect(wasm)
 
 
-@pytest.mark.parametrize(
-    ("instructions", "problem"),
-    [
-        *(
-            (b"\x41\x80\x80\x80\x80\x80\0", ModuleError),
-            (b"\x42" + b"\x80" * 10 + b"\0", ModuleError),
-        ),  # too many bytes
-        (b"\x20\xff\xff\xff\xff\x1f", ModuleError),  # an index of more than 32 bits
-        (b"\x44\1\2\3", ModuleError),  # a double cut short
-        (b"\x0e\x7f\0", ModuleError),  # more targets than bytes
-        *((b"\x27", ModuleError), (b"\x02\5", FeatureError), (b"\x3f\1", FeatureError), (b"\x11\0\1", FeatureError)),
-        *((b"\xc0", FeatureError), (b"\xfc\x0a\0\0", FeatureError)),
-    ],
-)
-def test_wrong_instruction_is_found_wherever_it_stands(instructions: bytes, problem: type[Exception]) -> None:
-    fine = bytes((0x41, 0x05, 0x1A, 0x0E, 0x02, 0x00, 0x01, 0x00, 0x10, 0x80, 0x80, 0x80, 0x80, 0x00))
-    for before in (b"", fine, fine * 9):
-        with pytest.raises(problem):
-            check_opcodes([b"\0" + before + instructions + b"\x0b"])
-
-
 def test_every_instruction_of_webassembly_1_is_let_pass() -> None:
     bodies = (
         bytes((0x00, 0x01, 0x05, 0x0F, 0x1A, 0x1B, *range(0x45, 0xC0))),

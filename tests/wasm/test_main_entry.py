@@ -9,7 +9,6 @@ from microclaw.apps.trial import TrialOptions, try_image
 from microclaw.boards.profile import BoardProfile
 from microclaw.errors import BuildError
 from microclaw.wasm.compile import read_module
-from microclaw.wasm.main_entry import with_main_called
 
 PUTS = '(import "env" "puts" (func $puts (param i32) (result i32)))'
 SLEEP = '(import "env" "sleep" (func $sleep (param i32) (result i32)))'
@@ -25,22 +24,16 @@ def module(text: str) -> bytes:
     "main",
     [
         f'(func (export "main") (param i32 i32) (result i32) {SAY} (local.get 0))',
-        f'(func (export "main") (result i32) {SAY} (i32.const 7))',
         f'(func (export "main") {SAY})',
         f'(func (export "__main_argc_argv") (param i32 i32) (result i32) {SAY} (i32.const 0))',
     ],
-    ids=["with arguments", "with a result", "with neither", "under clang's name"],
+    ids=["with arguments", "with neither", "under clang's name"],
 )
 async def test_module_with_only_a_main_runs(board: BoardProfile, main: str) -> None:
     image = read_module(module(PUTS + main), board, name="only_main")
     assert "on_init" in image.exports
     trial = await try_image(image, board, TrialOptions(for_ms=1000))
     assert (trial.ok, trial.log) == (True, ("from main",))
-
-
-def test_module_with_on_init_stays_as_it_is() -> None:
-    wasm = module(f'{PUTS} (func (export "on_init") {SAY}) (func (export "main") (result i32) (i32.const 0))')
-    assert with_main_called(wasm, "a.wasm") == wasm
 
 
 NAP = "(func $nap (drop (call $sleep (i32.const 1))))"

@@ -54,46 +54,6 @@ async def test_macro_bomb_is_stopped_by_the_clock(tmp_path: Path) -> None:
     assert finished.timed_out or finished.returncode != 0
 
 
-CHOOSES = """#include <Arduino.h>
-#if defined(ESP8266)
-#include <ESP8266WiFi.h> // of another chip
-#elif defined(HAS_LCD)
-#include "lcd.h" /* a long
-comment */
-#endif
-void setup() { pinMode(2, OUTPUT); }
-void loop() { digitalWrite(2, !digitalRead(2)); delay(500); }
-"""
-OWN = """#include <stdio.h>
-#include <unistd.h>
-static void vTaskDelay(int ms) { usleep(ms * 1000); }
-static int send(int x) { return x + 1; }
-int main(void) { vTaskDelay(50); printf("100%%Large %d\\n", send(2)); puts("5%Lead"); return 0; }
-"""
-
-
-@pytest.mark.parametrize(
-    "source", [CHOOSES, OWN], ids=["header that an #if leaves out", "own functions of refused names"]
-)
-async def test_what_only_looks_like_it_is_taken(compile_c: Any, source: str) -> None:
-    assert (await compile_c(source)).warnings == ()
-
-
-SKETCH = """#include <Arduino.h>
-const int LED = 4;
-void setup() { pinMode(LED, OUTPUT); pinMode(5, INPUT_PULLUP); }
-void loop() { digitalWrite(LED, digitalRead(5)); analogWrite(6, 128); delay(500); }
-"""
-
-
-async def test_sketch_names_its_pins_and_is_checked_against_the_board(compile_c: Any) -> None:
-    image = await compile_c(SKETCH)
-    assert (image.pins, image.eventful) == ((4, 5, 6), True)
-    with pytest.raises(BuildError) as caught:
-        await compile_c(SKETCH.replace("LED = 4", "LED = 30"))
-    assert {(d.line, "GPIO 30" in d.message) for d in caught.value.diagnostics} == {(3, True), (4, True)}
-
-
 def test_nothing_of_ours_is_refused() -> None:
     """Its headers, and what they declare but where the header that has it is offered."""
     headers = [refusal for name in header_names() if (refusal := refused_header(name)) is not None]

@@ -9,7 +9,7 @@ import pytest
 from microclaw.apps.trial import Trial, TrialOptions, try_image
 from microclaw.boards.profile import BoardProfile
 
-LOOP, EMPTY = "void loop() { delay(1000); }\n", "void loop() {}\n"
+LOOP = "void loop() { delay(1000); }\n"
 DUTIES = {2: 128, 4: 64, 5: 200, 6: 26, 7: 64, 15: 128, 16: 230, 17: 0, 18: 255}
 HELD_MS, WINDOW_MS = 1000, 8000
 
@@ -39,19 +39,6 @@ async def test_pins_beyond_the_hardwares_pwm_are_switched_by_a_timer_with_the_ri
     assert shares == {pin: pytest.approx(DUTIES[pin] / 2.55, abs=5) for pin in shares}
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        "ledcAttachPin(4, 3); ledcSetup(3, 5000, 8); ledcWrite(3, 64);",
-        "ledcAttachChannel(4, 5000, 12, 2); ledcWriteChannel(2, 1024);",
-    ],
-)
-async def test_old_and_new_calls_of_ledc_set_frequency_and_duty(compile_c: Any, board: BoardProfile, body: str) -> None:
-    trial = await try_image(await compile_c(setup(body), language="sketch"), board, TrialOptions(for_ms=500))
-    last = trial.pwm[-1]
-    assert (last.pin, last.frequency_hz, last.duty) == (4, 5000, 64)
-
-
 CUT = "#include <Preferences.h>\n#include <fcntl.h>\n#include <unistd.h>\nPreferences kept;\n" + setup(
     'kept.begin("a"); kept.putInt("n", 1); kept.putInt("n", 2); kept.end();\n'
     ' for (int i = 0; i < 2; i++) { const char *path = i ? "/storage/prefs-a1" : "/storage/prefs-a0";\n'
@@ -66,7 +53,7 @@ async def test_a_write_of_preferences_that_was_cut_leaves_the_one_before(compile
     assert sorted(trial.log) == ["0", "1"] or trial.log == ("2", "0")
 
 
-@pytest.mark.parametrize(("level", "compiler"), [("Os", "zig"), ("O0", "zig"), ("O3", "clang")])
+@pytest.mark.parametrize(("level", "compiler"), [("O0", "zig"), ("O3", "clang")])
 async def test_fault_is_named_with_its_line(
     compile_c: Any, board: BoardProfile, monkeypatch: pytest.MonkeyPatch, level: str, compiler: str
 ) -> None:
@@ -78,26 +65,6 @@ async def test_fault_is_named_with_its_line(
     trial = await try_image(await compile_c(source, optimization=level), board, TrialOptions(for_ms=1000))
     assert (trial.ok, trial.error) == (False, "it trapped at line 5: index 5 is outside 'int[4]'")
     assert (trial.next_step or "").startswith("correct line 5, column ")
-
-
-@pytest.mark.parametrize(
-    ("source", "line", "word"),
-    [
-        ("void f() {}\n" + setup("attachInterrupt(4, f, RISING);"), 2, ""),
-        (
-            "int pins[] = {2, 4, 5, 6};\n" + setup("for (int p : pins) analogWrite(p, 90);", EMPTY),
-            2,
-            "switched by a timer",
-        ),
-        (setup("Serial.println(Serial.read());"), 1, ""),
-        (setup("analogWrite(2, 10); analogWrite(4, 20); analogWrite(5, 30);"), None, ""),
-    ],
-)
-async def test_what_works_otherwise_than_on_arduino_is_warned_of(
-    compile_c: Any, source: str, line: int | None, word: str
-) -> None:
-    warnings = (await compile_c(source, language="sketch")).warnings
-    assert [warning.line for warning in warnings if word in warning.message] == ([] if line is None else [line])
 
 
 # LLMos

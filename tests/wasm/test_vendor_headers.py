@@ -16,16 +16,11 @@ from microclaw.boards.profile import BoardProfile
 from microclaw.errors import BuildError
 
 SOURCE = Path(__file__).with_name("vendor_headers.c").read_text(encoding="utf-8")
-CPLUSPLUS = SOURCE.replace("{0}", "{}").replace("void on_init(void) {", 'extern "C" void on_init(void) {')
 
 
 @pytest.fixture
 def with_all(board: BoardProfile) -> BoardProfile:
     return parse_firmware(["natives=+lvgl,+wifi_prov,+rainmaker"]).applied(board)
-
-
-async def test_programs_in_cplusplus_with_the_vendors_names_compile(compile_c: Any, with_all: BoardProfile) -> None:
-    assert (await compile_c(CPLUSPLUS, board=with_all, language="c++")).warnings == ()
 
 
 class Board(Instance):

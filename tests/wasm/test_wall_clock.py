@@ -21,7 +21,6 @@ SHOW = (
     ' strftime(s, sizeof s, "%F %T %z %Z", t); printf("%s %d\\n", s, mktime(t) == now); }\n'
 )
 SLEEPS = "int main(void) { sleep(5); show(); sleep(10); show(); return 0; }"
-NEVER_SLEEPS = "int main(void) { every(5000, show); return 0; }"
 EVENTS = "void on_init(void) { every(5000, show); }"
 WINTER, SUMMER = "2026-03-29 01:59:55 +0100 +0100 1", "2026-03-29 03:00:05 +0200 +0200 1"
 
@@ -30,7 +29,7 @@ def stamped(image: Image, now_s: float) -> Image:
     return replace(image, wasm=stamp_clock(image.wasm, now_s, BERLIN))
 
 
-@pytest.mark.parametrize(("program", "level"), [(SLEEPS, "O0"), (NEVER_SLEEPS, "O3"), (EVENTS, "Os")])
+@pytest.mark.parametrize(("program", "level"), [(SLEEPS, "O0"), (EVENTS, "Os")])
 async def test_local_time_counts_from_the_start_and_follows_the_zone(
     compile_c: CompileC, on_board: OnBoard, program: str, level: str
 ) -> None:

@@ -1,9 +1,9 @@
 from microclaw import adc, neopixel, pwm, servo, sleep
 
 light = pwm(12, freq=1000, duty=10)
-arm = servo(27)
+arm = servo(18)
 leds = neopixel(13, 2)
-knob = adc(34)
+knob = adc(1)
 leds.fill("red")
 for angle in (0, 90):
     arm.angle(angle)

@@ -25,5 +25,5 @@ os.remove("logs/cfg.json")
 os.rmdir("logs")
 try:
     open("logs/a.txt")
-except OSError as e:
-    print("gone", e.errno)
+except OSError:
+    print("gone")

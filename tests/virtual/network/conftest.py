@@ -88,8 +88,8 @@ class NetBench(Bench):
 
 
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> BuildCache:
-    return BuildCache(tmp_path_factory.mktemp("builds"))
+def cache(build_cache: Path) -> BuildCache:
+    return BuildCache(build_cache)
 
 
 MakeBench = Callable[..., NetBench]

@@ -125,10 +125,7 @@ def close(ours: float, theirs: float, ulps: int) -> bool:
     return abs(ordered(ours) - ordered(theirs)) <= ulps
 
 
-@pytest.mark.parametrize("part", range(2))
-async def test_mathematics_is_exact_or_within_two_units_in_the_last_place(
-    part: int, run_c: RunC, tmp_path: Path
-) -> None:
+async def test_mathematics_is_exact_or_within_two_units_in_the_last_place(run_c: RunC, tmp_path: Path) -> None:
     xs = [any_double() for _ in range(120)] + [any_double() * 1e6 for _ in range(20)]
     floats = [f"{name}f" for name in ONE][:-2]  # sinf and cosf are the firmware's
     names = [*ONE, *floats, *TWO, *MORE]
@@ -182,8 +179,7 @@ def conversion(letters: str = "diuxXocsfFeEgGaA") -> tuple[str, list[str]]:
     return form + letter, arguments
 
 
-@pytest.mark.parametrize("part", range(3))
-async def test_every_conversion_prints_what_the_host_prints(part: int, run_c: RunC, tmp_path: Path) -> None:
+async def test_every_conversion_prints_what_the_host_prints(run_c: RunC, tmp_path: Path) -> None:
     """Whole, and cut at a size below 13 with a guard behind."""
     calls = []
     for _ in range(180):

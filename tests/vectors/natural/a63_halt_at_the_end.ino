@@ -1,7 +1,0 @@
-void setup() {
-  Serial.begin(9600);
-  Serial.println("done");
-  while (1);
-}
-
-void loop() {}

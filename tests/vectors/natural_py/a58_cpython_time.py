@@ -1,5 +1,0 @@
-import time
-
-start = time.perf_counter()
-time.sleep(1)
-print(time.perf_counter() - start)

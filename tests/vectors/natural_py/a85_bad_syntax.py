@@ -1,4 +1,0 @@
-from machine import Pin
-led = Pin(13, Pin.OUT)
-while True
-    led.on()
