@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from microclaw.devices.call_text import arguments_from_words, call_from, call_words, what_offers
+from microclaw.devices.call_text import arguments_from_words, call_from
 from microclaw.devices.calls import (
     AppRequest,
-    AppUndo,
-    Call,
     GpioSet,
     I2cRead,
-    I2cScan,
     PwmSet,
     WifiSet,
 )
@@ -47,29 +42,3 @@ def test_wifi_is_no_direct_call_and_its_password_is_not_shown(method: str) -> No
     with pytest.raises(UnknownName):
         call_from(method, {"ssid": "attic", "password": "zyx98765"})
     assert "zyx" not in repr(WifiSet("attic", "zyx98765"))
-
-
-@pytest.mark.parametrize(
-    ("call", "words"),
-    [
-        (GpioSet(2, 1), "set pin 2 of lamp high"),
-        (PwmSet(5, 1, 2_000), "set PWM on pin 5 of lamp to about 0 % at 2,000 Hz (duty 1 of 255)"),
-        (AppUndo("blink"), "go back to the earlier blink on lamp"),
-        (I2cScan(), "i2c.scan on lamp"),
-    ],
-)
-def test_a_call_is_asked_in_words(call: Call[Any], words: str) -> None:
-    assert call_words(call, "lamp") == words
-
-
-def test_each_method_says_what_would_offer_it() -> None:
-    for method, needs in {
-        "edges.read": "virtual board",
-        "apps.states": "virtual board",
-        "apps.list": "--wasmachine HOST",
-        "i2c.scan": "--serial",
-        "device.restart": "microclaw's own link",
-        "wifi.set": "own firmware and a radio",
-        "display.show": "device show",
-    }.items():
-        assert needs in what_offers(method, "bench"), method

@@ -38,22 +38,6 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def test_requests_run_in_order_one_at_a_time() -> None:
-    queue = RequestQueue("d1", depth=20)
-    running: list[int] = []
-    ended: list[int] = []
-
-    async def work(number: int) -> None:
-        running.append(number)
-        assert len(running) == 1
-        await settle()
-        running.remove(number)
-        ended.append(number)
-
-    await asyncio.gather(*(queue.run(partial(work, n), 5.0) for n in range(20)))
-    assert ended == list(range(20))
-
-
 # The work's own time-out is not the queue's, and what ends as cancelled does not end the queue.
 @pytest.mark.parametrize("error", [ZeroDivisionError, TimeoutError, asyncio.CancelledError])
 async def test_what_a_request_raises_reaches_the_one_who_asked(queue: RequestQueue, error: type[BaseException]) -> None:

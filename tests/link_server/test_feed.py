@@ -52,13 +52,6 @@ async def test_an_event_is_in_the_buffer_once_cleaned_and_never_in_the_hosts_nam
     assert names[-5:] == ["board.MQTT.Command", "board.alarm", "board.\u0430larm", "board.device. left", "button"]
     assert bodies[-1]["data"] == {"pin": 0, "raw": "ff", "levels": [1, {"a": 1.5}], "te": ["xy", {"k": "z"}]}
     assert (len(bodies[-1]["id"]), bodies[-1]["at_ms"] > 0) == (32, True)
-    feed.add_event("lamp", "mqtt.command", {"command": "pin a\u202eb on"}, 1)
-    feed.news.clear()
-    writing = asyncio.create_task(feed.run())
-    await feed.news.wait()
-    writing.cancel()
-    answer = (await buffered(plane))[-1]
-    assert json.loads(answer.payload)["data"] == {"command": "pin ab on"}
 
 
 async def test_numbers_that_no_board_can_have_are_refused_and_counted(plane: Any, paired: Any, feed: MqttFeed) -> None:

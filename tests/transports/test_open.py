@@ -25,11 +25,9 @@ PORTS = (S3, OTHER_S3, BRIDGE, PortInfo("/dev/ttyS0"))
         ("wasmachine://192.168.1.20", "wasmachine://192.168.1.20:8080"),
         ("192.168.1.20:8888", "wasmachine://192.168.1.20:8888"),
         ("wasmachine://[fe80::1%eth0]:8080", "wasmachine://[fe80::1%eth0]:8080"),
-        ("wasmachine://board_1.local:80", "wasmachine://board_1.local:80"),
         ("serial:/dev/ttyACM0", "serial:/dev/ttyACM0"),
         ("serial:tcp://127.0.0.1:5000", "serial:tcp://127.0.0.1:5000"),
         ("serial:usb-303A:1001:F4:12:FA:01:02:03", "serial:usb-303a:1001:F4:12:FA:01:02:03"),
-        ("serial:usb-10c4:EA60", "serial:usb-10c4:ea60"),
         ("virtual:/run/c.sock", "virtual:/run/c.sock"),
     ],
 )

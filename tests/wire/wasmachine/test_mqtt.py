@@ -66,13 +66,3 @@ def test_texts_run_on_to_the_next_nul() -> None:
     assert (second["data"], second["data_len"]) == ("abcload", 3)
     (third,) = decoded(buffer, Message(b"t", b"a\0b", qos=1, msg_id=9))
     assert (third["topic"], third["data"], third["data_len"], third["msg_id"]) == ("t", "a", 3, 9)
-
-
-def test_long_message_comes_in_pieces_and_only_the_first_has_a_topic() -> None:
-    pieces = decoded(MessageBuffer(), Message(b"t", b"x" * 3000))
-    assert [(p.get("offset", 0), p["data_len"], "topic" in p) for p in pieces] == [
-        (0, 1018, True),
-        (1018, 1024, False),
-        (2042, 958, False),
-    ]
-    assert {p["total_len"] for p in pieces} == {3000}
