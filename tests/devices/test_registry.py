@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 import pytest
 from tests.stores import new_store
 
-from microclaw.boards import BoardProfile, load_board, parse_firmware
+from microclaw.boards import BoardProfile, parse_firmware
 from microclaw.devices.calls import (
     AdcRead,
     AppInstall,
@@ -237,20 +237,6 @@ async def test_what_is_entered_renamed_and_merged_survives_the_host(tmp_path: Pa
         assert desk.endpoints == ("wasmachine://h:1", "serial:/dev/x", "serial:/dev/c")
         assert desk.board.firmware.described == ("nodes=-i2c",)
         assert kit.board.board_id == "esp32-s3-devkitc-1-v1.0"
-
-
-async def test_a_description_of_the_firmware_reaches_board_and_transports(registry: Registry, device: Device) -> None:
-    await registry.describe_firmware("bench", parse_firmware(["nodes=-ledc", "image=1000"]))
-    assert device.board.firmware.device_nodes == {"gpio", "i2c"}
-    board = transport_of(device, "wasmachine").board
-    assert board is not None
-    assert board.firmware.max_module_bytes == 1000
-    await registry.describe_firmware("bench", parse_firmware(["stock"]))
-    assert device.board == load_board("virtual")
-    transport_of(device, "wasmachine").kinds = ("py",)
-    assert device.board.firmware.max_apps == 8, "a device that takes only Python has our firmware"
-    transport_of(device, "wasmachine").kinds = ("wasm", "py")
-    assert device.board == load_board("virtual")
 
 
 async def test_what_cannot_be_a_device_adds_nothing(registry: Registry, device: Device) -> None:

@@ -66,13 +66,13 @@ calls = Calls(Board(), runner.Runner(Board(), WORDS[0]), "1")
 app = {"name": "a", "kind": "py", "size": 9, "sha256": b"x" * 32}
 
 async def main():
-    for method, params in (
+    begins = [("apps.begin", dict(app, **{key: 1 << 62})) for key in ("size", "heap", "every_ms", "stop_after_ms")]
+    for method, params in begins + [
         ("gpio.set", {"pin": 1 << 70, "level": 1}),
         ("pwm.set", {"pin": 2, "duty": 1, "frequency_hz": 1e300}),
         ("edges.read", {"cursor": -(1 << 80)}),
         ("apps.write", {"offset": 1 << 62, "data": b"x"}),
-        *(("apps.begin", dict(app, **{key: 1 << 62})) for key in ("size", "heap", "every_ms", "stop_after_ms")),
-    ):
+    ]:
         print((await calls.answer(bytes(16), method, params, True))["error"]["code"])
 
 asyncio.run(main())

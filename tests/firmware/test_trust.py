@@ -77,7 +77,8 @@ def clock(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A library that moves a process' clock by the seconds in the file MICROCLAW_CLOCK."""
     library = tmp_path_factory.mktemp("clock") / "clock.so"
     source = Path(__file__).parent / "simulated/clock.c"
-    words = [sys.executable, "-m", "ziglang", "cc", "-shared", "-fPIC", "-O1", "-o", str(library), str(source)]
+    flags = ["-shared", "-fPIC", "-O1", "-nostdlib", "-fno-sanitize=all"]  # what it calls is MicroPython's
+    words = [sys.executable, "-m", "ziglang", "cc", *flags, "-o", str(library), str(source)]
     subprocess.run(words, check=True, env={**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(library.parent / "zig")})
     return library
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import json
 import os
 import subprocess
-import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +15,13 @@ from tests.firmware.conftest import MICROPYTHON, ROOT
 from tests.firmware.ota_offers import keys_manifest, manifest, packed, signer
 from tests.firmware.programs import image
 
+from microclaw.ota.bundle import pack
+
 SCRIPT = "tests/firmware/simulated/update_cuts.py"
 EVERY = int(os.environ.get("MICROCLAW_CUTS_EVERY", "13"))
 """One change of flash of so many is cut, by one of three manners in turn; 1: each, by all three."""
 OLD = {"start.mpy": b"old" * 700, "about.json": b'{"version":"1.0.0"}', "gone.mpy": b"x" * 5000}
 ABOUT = b'{"name":"microclaw-micropython","version":"1.4.0","security_version":3}'
-
-
-def bundle(files: dict[str, bytes]) -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for name, data in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-    data = out.getvalue()
-    while data.endswith(bytes(512)):
-        data = data[:-512]
-    return data + bytes(1024)
 
 
 @pytest.fixture
@@ -45,7 +32,7 @@ def case(tmp_path: Path) -> dict[str, Any]:
         "texts.txt": bytes(range(256)) * 9,
         "about.json": ABOUT,
     }
-    payload = bundle(new)
+    payload = pack(new)
     return offer(new, payload)
 
 
@@ -114,7 +101,7 @@ def test_a_payload_that_is_not_what_was_signed_for_is_not_started(
 ) -> None:
     new = {name: base64.b64decode(found) for name, found in case["new"].items()}
     given = {name: data for name, data in {**new, **files}.items() if data is not None}
-    (run,) = runs(offer(given, bundle(given), **changes), tmp_path)
+    (run,) = runs(offer(given, pack(given), **changes), tmp_path)
     assert said(run) == ["offered", "downloading", "verifying", "failed"]
     assert run["heard"][-1][4].startswith(error)
     assert run["ways"] == ["old"]
@@ -123,7 +110,7 @@ def test_a_payload_that_is_not_what_was_signed_for_is_not_started(
 
 def test_an_update_that_does_not_fit_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
     new = {"start.mpy": b"x" * 150_000, "about.json": ABOUT}
-    (run,) = runs(offer(new, bundle(new)), tmp_path)
+    (run,) = runs(offer(new, pack(new)), tmp_path)
     assert said(run) == ["refused"]
     assert run["heard"][-1][4].startswith("no_room")
 

@@ -106,7 +106,7 @@ async def test_a_program_and_its_times_go_on_where_they_were_and_older_firmware_
     assert bytes(flash) == image
     wanted = ("py", True, hashlib.sha256(image).digest(), 600_000, 30_000)
     assert tuple(begun[0][key] for key in ("kind", "autostart", "sha256", "every_ms", "stop_after_ms")) == wanted
-    assert (state.state, state.runs.missed, state.runs.how) == ("waiting", 1, "stopped")
+    assert (state.state, state.runs.missed, state.runs.last_how) == ("waiting", 1, "stopped")
     assert begun[1:] == [{"method": "apps.begin"}]
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from microclaw.devices.calls import GpioGet
 from microclaw.errors import DeviceUnreachable, Overloaded
+from microclaw.events import DeviceLeft
 from microclaw.link_server.limits import LinkLimits
 from microclaw.wire.link.messages import Bye
 
@@ -39,6 +40,9 @@ async def test_a_host_that_goes_asks_each_device_to_come_back_at_a_time_of_its_o
 
 async def test_a_call_to_a_revoked_device_ends_at_once(plane: Any, paired: Any) -> None:
     lamp = plane.registry.get("lamp")
+    async with paired.connected():
+        await paired.until_ready()  # so the host knows what it offers
+    await plane.published.until(DeviceLeft)
     waiting = asyncio.create_task(lamp.call(GpioGet(pin=4), timeout_s=3_600))
     await asyncio.sleep(0)
     assert await plane.plane.revoke("lamp") == 1

@@ -59,7 +59,7 @@ def test_vector_both_ways_as_the_cddl_says_and_refused_when_cut_anywhere(name: s
         assert refusal(VECTORS[name][:size]).close_code == 4400
 
 
-def test_a_body_without_a_key_or_with_a_value_of_another_type_is_judged_by_codec_and_cddl_alike() -> None:
+def test_a_body_without_a_key_is_judged_by_codec_and_cddl_alike_and_a_value_of_another_type_refused() -> None:
     keys: dict[tuple[str, str], tuple[dict[str, Any], object]] = {}
     for message in map(cbor2.loads, VECTORS.values()):
         keys |= {(message["type"], key): (message, value) for key, value in message["body"].items()}
@@ -73,13 +73,10 @@ def test_a_body_without_a_key_or_with_a_value_of_another_type_is_judged_by_codec
         assert accepted == is_valid(less), f"{type_} without {key}"
         if (type_, key) == ("result", "value"):
             continue
-        wrong = 7 if isinstance(value, str) else "x"
-        others: tuple[object, ...] = (b"?", [[]], -1.5, wrong)
+        others: tuple[object, ...] = (b"?", [[]], -1.5, 7 if isinstance(value, str) else "x")
         for one in others:
             if type(one) is not type(value):
                 refusal({**message, "body": {**message["body"], key: one}})
-        other = {**message, "body": {**message["body"], key: wrong}}  # pycddl 0.6.4 misreads some bytes and arrays
-        assert not is_valid(other), f"{type_} with {key}={wrong!r}"
 
 
 def is_valid(message: object) -> bool:

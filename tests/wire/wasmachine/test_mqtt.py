@@ -8,13 +8,9 @@ from microclaw.errors import ProtocolError
 from microclaw.wire.wasmachine.attributes import AttributeContainer, Generation
 from microclaw.wire.wasmachine.mqtt import (
     Broker,
-    EventId,
-    Failure,
     Message,
     MessageBuffer,
     MqttSettings,
-    encode_event,
-    encode_failure,
 )
 
 
@@ -43,14 +39,6 @@ def test_settings_name_a_broker_keep_what_was_set_before_and_refuse_zero_and_oth
     for values in wrong:
         with pytest.raises(ProtocolError):
             settings(**values)
-
-
-def test_numbers_of_zero_are_left_out_but_for_the_event_itself() -> None:
-    read = AttributeContainer.decode(encode_event(EventId.CONNECTED, Generation.NEW, session=0))
-    assert (read.tag, read.as_mapping()) == ("mqtt_attr", {"event_id": 1})
-    failure = AttributeContainer.decode(encode_failure(Failure(0x8001, errno=111), Generation.NEW))
-    assert failure.get("event_id") == 0
-    assert failure.get("error_code") == bytes.fromhex("01800000 00000000 00000000 01000000 00000000 6f000000")
 
 
 def decoded(buffer: MessageBuffer, message: Message) -> list[dict[str, object]]:
