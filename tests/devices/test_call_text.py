@@ -2,74 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from microclaw.devices.call_text import arguments_from_words, call_from, call_words, what_offers
+from microclaw.devices.call_text import arguments_from_words, call_from
 from microclaw.devices.calls import (
     AppRequest,
-    AppUndo,
-    Call,
     GpioSet,
-    I2cRead,
-    I2cScan,
     PwmSet,
     WifiSet,
 )
 from microclaw.errors import ConfigError, UnknownName
 
 
-@pytest.mark.parametrize(
-    ("method", "words", "call"),
-    [
+def test_words_become_the_typed_call_and_wrong_ones_are_refused() -> None:
+    for method, words, call in (
         ("gpio.set", ["pin=2", "level=1"], GpioSet(2, 1)),
         ("gpio.set", ["2", "1"], GpioSet(2, 1)),
         ("pwm.set", ["5", "128", "frequency_hz=100"], PwmSet(5, 128, 100)),
-        ("i2c.read", ["bme280"], I2cRead("bme280")),
         ("apps.request", ["name=echo", "url=/x", 'values={"a": 1}'], AppRequest("echo", "/x", {"a": 1})),
-    ],
-)
-def test_words_become_the_typed_call(method: str, words: list[str], call: object) -> None:
-    assert call_from(method, arguments_from_words(method, words)) == call
-
-
-@pytest.mark.parametrize("words", ["1 2 3", "pin=x", "2 high", "pin=2 colour=red", "", "pin=2.5 1", "pin=2 level=1.5"])
-def test_wrong_words_are_refused(words: str) -> None:
-    with pytest.raises(ConfigError):
-        call_from("gpio.set", arguments_from_words("gpio.set", words.split()))
+    ):
+        assert call_from(method, arguments_from_words(method, words)) == call
+    for wrong in ("1 2 3", "pin=x", "2 high", "pin=2 colour=red", "", "pin=2.5 1"):
+        with pytest.raises(ConfigError):
+            call_from("gpio.set", arguments_from_words("gpio.set", wrong.split()))
     with pytest.raises(ConfigError):
         call_from("gpio.set", {"pin": 2, "level": True})
 
 
-@pytest.mark.parametrize("method", ["wifi.list", "wifi.set", "wifi.forget"])
-def test_wifi_is_no_direct_call_and_its_password_is_not_shown(method: str) -> None:
-    with pytest.raises(UnknownName):
-        call_from(method, {"ssid": "attic", "password": "zyx98765"})
+def test_wifi_is_no_direct_call_and_its_password_is_not_shown() -> None:
+    for method in ("wifi.list", "wifi.set", "wifi.forget"):
+        with pytest.raises(UnknownName):
+            call_from(method, {"ssid": "attic", "password": "zyx98765"})
     assert "zyx" not in repr(WifiSet("attic", "zyx98765"))
-
-
-@pytest.mark.parametrize(
-    ("call", "words"),
-    [
-        (GpioSet(2, 1), "set pin 2 of lamp high"),
-        (PwmSet(5, 1, 2_000), "set PWM on pin 5 of lamp to about 0 % at 2,000 Hz (duty 1 of 255)"),
-        (AppUndo("blink"), "go back to the earlier blink on lamp"),
-        (I2cScan(), "i2c.scan on lamp"),
-    ],
-)
-def test_a_call_is_asked_in_words(call: Call[Any], words: str) -> None:
-    assert call_words(call, "lamp") == words
-
-
-def test_each_method_says_what_would_offer_it() -> None:
-    for method, needs in {
-        "edges.read": "virtual board",
-        "apps.states": "virtual board",
-        "apps.list": "--wasmachine HOST",
-        "i2c.scan": "--serial",
-        "device.restart": "microclaw's own link",
-        "wifi.set": "own firmware and a radio",
-        "display.show": "device show",
-    }.items():
-        assert needs in what_offers(method, "bench"), method

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -43,17 +42,3 @@ async def test_each_transport_is_tried_and_one_that_is_gone_does_not_hide_the_ot
                 assert [way.reached for way in found.transports] == [False, True]
                 assert (found.reached, found.ok, device.reachable) == (True, False, True)
                 assert found.transports[0].next_step
-
-
-async def test_what_answers_otherwise_is_no_board(tmp_path: Path) -> None:
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(1)
-        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-        writer.close()
-
-    server = await asyncio.start_server(talk, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    async with server, device_at(f"wasmachine://127.0.0.1:{port}", locks=tmp_path / "locks") as device:
-        found = await examine(device)
-    assert not found.reached
-    assert [line.part for line in found.findings] == ["reach"]

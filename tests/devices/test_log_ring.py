@@ -13,15 +13,6 @@ def _ring(*texts: str, max_lines: int = 10) -> LogRing:
     return ring
 
 
-def test_lines_are_read_once_by_cursor() -> None:
-    ring = _ring("a", "b")
-    page = ring.page(0)
-    assert [line.text for line in page.lines] == ["a", "b"]
-    assert ring.page(page.cursor).lines == ()
-    ring.add(LogLine(1.0, None, "c"))
-    assert [line.text for line in ring.page(page.cursor).lines] == ["c"]
-
-
 def test_a_program_that_floods_pushes_out_its_own_lines_only() -> None:
     ring = _ring("a", "b", max_lines=10)
     for number in range(1_000):

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
-from tests.devices.test_registry import FakeTransport, open_fake
+from tests.devices.test_registry import FakeTransport, new_registry
 from tests.store.two_hosts import hold_news, two_hosts, until
 
 from microclaw.boards.firmware import parse_firmware
 from microclaw.devices.calls import GpioGet, PinLevel
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
-from microclaw.errors import ConfigError, DeviceUnreachable
+from microclaw.errors import ConfigError
 from microclaw.store.devices import DeviceTable
 from microclaw.store.postgres import SharedDatabase
 
@@ -36,22 +35,12 @@ def names(host: Registry) -> list[str]:
     return [device.name for device in host.list()]
 
 
-def registry(host: str, copy: SharedDatabase) -> Registry:
-    ids = itertools.count(1)
-    return Registry(
-        store=DeviceTable(copy),
-        open_transport=open_fake,
-        mint_id=lambda: f"{host}{next(ids)}",
-        now_ms=lambda: 7,
-    )
-
-
 @pytest.fixture
 async def hosts(database_url: str) -> AsyncIterator[Hosts]:
     async with (
         two_hosts(database_url) as (a, b),
-        registry("a", a) as here,
-        registry("b", b) as there,
+        new_registry(DeviceTable(a), "a") as here,
+        new_registry(DeviceTable(b), "b") as there,
     ):
         yield Hosts(here, there, a)
 
@@ -120,19 +109,3 @@ async def test_a_change_behind_another_hosts_change_takes_nothing_back_and_bring
     with pytest.raises(ConfigError):
         await hosts.here.label("light", ["indoor"])
     await until(lambda: names(hosts.here) == names(hosts.there) == [])
-
-
-async def test_a_board_on_another_machine_says_so_when_it_is_called_here(hosts: Hosts) -> None:
-    for name, endpoints, says in (
-        ("bench", ["serial:/dev/x", "wasmachine://127.0.0.1:7000"], True),
-        ("roof", ["serial:tcp://192.0.2.7:99"], False),
-    ):
-        await hosts.there.add(name, "virtual", endpoints)
-        device, _ = await hosts.both(name)
-        transport = device.transports[0]
-        assert isinstance(transport, FakeTransport)
-        transport.fails = DeviceUnreachable("cannot open it", next_step="plug it in")
-        with pytest.raises(DeviceUnreachable) as refused:
-            await device.call(GpioGet(4), 5)
-        assert ("on one machine of the cluster" in refused.value.message) is says
-        assert "plug it in" in str(refused.value.next_step)

@@ -158,10 +158,18 @@ async def provisioned(plane: Plane, board: Firmware) -> Provision:
 
 
 class Server:
-    """TLS on loopback with a certificate of the test; `heard` is what a client said after the handshake."""
+    """TLS on loopback with certificates of the test; `heard` is what a client said after the handshake."""
 
-    heard = b""
-    port = 0
+    def __init__(self, folder: Path) -> None:
+        self.heard = b""
+        self.port = 0
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._path = folder / "server.pem"
+
+    def show(self, pair: KeyPair) -> None:
+        """The certificate of the connections from now on."""
+        self._path.write_bytes(pair.to_pem())
+        self.context.load_cert_chain(self._path)
 
     async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.heard += await reader.read(4096)
@@ -170,12 +178,8 @@ class Server:
 
 @asynccontextmanager
 async def serving(folder: Path, pair: KeyPair) -> AsyncIterator[Server]:
-    path = folder / "server.pem"
-    path.write_bytes(pair.to_pem())
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(path)
-    server = Server()
-    listening = await asyncio.start_server(server.take, "127.0.0.1", 0, ssl=context)
-    async with listening:
+    server = Server(folder)
+    server.show(pair)
+    async with await asyncio.start_server(server.take, "127.0.0.1", 0, ssl=server.context) as listening:
         server.port = listening.sockets[0].getsockname()[1]
         yield server

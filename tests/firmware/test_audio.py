@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from tests.firmware.conftest import PATIENCE_S, Firmware, Plane, micropython, provisioned
+from tests.firmware.conftest import PATIENCE_S, Firmware, Plane, provisioned
 
 from microclaw.events import DeviceConnected
 from microclaw.link_server.device_link import DeviceLink
@@ -182,38 +182,3 @@ async def _speaks(device: DeviceLink, chip: Chip) -> None:
     async with chip.news:
         await chip.news.wait_for(lambda: len(chip.played) >= FRAME_BYTES and chip.ends > ends + 1)
     assert bytes(chip.played) == tone(1), "what was interrupted is silent at once"
-
-
-def test_a_queue_that_is_full_loses_the_oldest_and_counts() -> None:
-    script = """
-import asyncio
-from audio import Audio
-
-class Machine:
-    class Pin:
-        def __init__(self, number): pass
-    class I2S:
-        RX = TX = MONO = 0
-        def __init__(self, *args, **more): pass
-        def deinit(self): pass
-
-class Board:
-    machine = Machine
-    def claim(self, pin, owner): pass
-
-class Link:
-    measure = audio_format = None
-
-async def main():
-    audio = Audio(Link(), Board(), {"speaker": [17, 18, 19]})
-    audio.took("payload", b"early")
-    audio.took("tts_start", {"stream": 2, "codec": "pcm16", "rate": 16000})
-    for n in range(25):
-        audio.took("payload", bytes([n]) * 640)
-    kept = [frame[0] for frame in audio._said]
-    audio.took("leave", None)
-    print(kept == list(range(5, 25)), audio.glitches, len(audio._said))
-
-asyncio.run(main())
-"""
-    assert micropython(script) == "True 5 0\n"

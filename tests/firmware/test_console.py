@@ -82,20 +82,3 @@ def test_what_cannot_be_a_wifi_is_refused_and_names_around_steer_no_terminal_and
     assert not (board.folder / "settings.json").exists()
     names = sorted(line.rsplit(None, 2)[0].strip() for line in found[len(wrong) :])
     assert names == ["???café", "?[2J??5m {}?"]
-
-
-def test_the_access_point_is_named_by_wifi_status_alone(
-    board: Firmware, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    air = tmp_path / "air.json"
-    air.write_text(json.dumps({"networks": {"home": "old secret"}}))
-    monkeypatch.setenv("MICROCLAW_AIR", str(air))
-    board.write("settings.json", json.dumps({"ap_key": "k4mzq7wxdr"}))
-    found = said(board, "wifi_status", "wifi_scan", "config_show", boot=RADIO)
-    shown = "Access point: microclaw-ab0c key k4mzq7wxdr, when no known network is found"
-    assert [line for line in found if "k4mzq7wxdr" in line] == [shown]
-    assert [line.split() for line in found if "dBm" in line] == [["home", "-40", "dBm"]]
-    said(board, "config_reset", boot=RADIO)
-    assert board.read("settings.json") == {"ap_key": "k4mzq7wxdr"}
-    board.write("settings.json", "{}")
-    assert "Access point: none: microclaw flash gives it a key" in said(board, "wifi_status", boot=RADIO)

@@ -14,7 +14,7 @@ from tests.firmware.conftest import PATIENCE_S, Firmware, Plane, provisioned
 
 from microclaw.events import Published
 
-KILLS = int(os.environ.get("MICROCLAW_KILLS", "8"))
+KILLS = int(os.environ.get("MICROCLAW_KILLS", "4"))
 SEED = int(os.environ.get("MICROCLAW_KILL_SEED", "4"))
 
 

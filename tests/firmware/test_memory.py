@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import pytest
 from tests.firmware.conftest import PATIENCE_S, SMALL, Firmware, Plane, provisioned
 from tests.firmware.programs import called, image, install
 
@@ -32,7 +31,7 @@ async def main(E):
 ORDINARY = {
     "lists": """from machine import Pin
 from time import sleep_ms, ticks_ms
-led, tree = Pin(4, Pin.OUT), []
+led, tree = Pin(5, Pin.OUT), []
 for depth in range(6):
     tree = [tree, [depth, {"at": ticks_ms()}]]
 while True:
@@ -71,20 +70,18 @@ async def test_a_board_without_psram_keeps_79_kb_with_link_and_two_programs(
         assert (await called(device, "device.info"))["heap_free"] >= KEPT_FREE
 
 
-@pytest.mark.parametrize("name", ORDINARY)
-async def test_an_ordinary_first_program_is_not_ended_for_what_the_firmware_reads_in(
-    name: str, plane: Plane, board: Firmware, tmp_path: Path
+async def test_ordinary_first_programs_are_not_ended_for_what_the_firmware_reads_in(
+    plane: Plane, board: Firmware, tmp_path: Path
 ) -> None:
     await provisioned(plane, board)
-    made = await build(
-        ORDINARY[name], "app", board=load_board("esp32-devkitc-v4"), cache=BuildCache(tmp_path / "cache")
-    )
+    profile, cache = load_board("esp32-devkitc-v4"), BuildCache(tmp_path / "cache")
+    made = {name: await build(source, "app", board=profile, cache=cache) for name, source in ORDINARY.items()}
     for life in range(2):
         async with small(plane, board) as device:
-            if life == 0:
-                await install(device, name, made.code, heap=4096)
+            for name, image in made.items() if life == 0 else ():
+                await install(device, name, image.code, heap=4096)
             await asyncio.sleep(3)  # a program is looked at each second
-            (row,) = (await called(device, "apps.list"))["apps"]
-            crashes = [one for one in plane.published if isinstance(one, DeviceEvent) and one.name == "app.crash"]
-            assert (row["state"], crashes) == ("running", []), row.get("error")
+            rows = (await called(device, "apps.list"))["apps"]
+            assert [(row["state"], row.get("error")) for row in rows] == [("running", None)] * 2
             board.kill()
+    assert not [one for one in plane.published if isinstance(one, DeviceEvent) and one.name == "app.crash"]

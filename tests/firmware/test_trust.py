@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -35,22 +36,12 @@ def paired(board: Firmware, authority: KeyPair, port: int) -> None:
 
 
 AUTHORITY, OTHER = new_authority(NOW), new_authority(NOW)
-BAD = {
-    "wrong authority": lambda: server_certificate(OTHER, [CONSTANT_NAME], [], NOW),
-    "wrong name": lambda: server_certificate(AUTHORITY, ["kitchen.local"], [], NOW),
-    "expired": lambda: server_certificate(AUTHORITY, [CONSTANT_NAME], [], NOW - timedelta(days=120)),
-    "not yet valid": lambda: server_certificate(AUTHORITY, [CONSTANT_NAME], [], NOW + timedelta(days=30)),
+BAD = {  # signer, name, when it was made
+    "wrong authority": (OTHER, CONSTANT_NAME, NOW),
+    "wrong name": (AUTHORITY, "kitchen.local", NOW),
+    "expired": (AUTHORITY, CONSTANT_NAME, NOW - timedelta(days=120)),
+    "not yet valid": (AUTHORITY, CONSTANT_NAME, NOW + timedelta(days=30)),
 }
-
-
-@pytest.mark.parametrize("what", list(BAD))
-async def test_a_bad_certificate_is_refused_and_told_nothing(what: str, board: Firmware, tmp_path: Path) -> None:
-    async with serving(tmp_path, BAD[what]()) as server:
-        paired(board, AUTHORITY, server.port)
-        async with board.running():
-            await board.until("no link")
-            await board.until("no link")  # and again: it does not come to believe it
-        assert server.heard == b""
 
 
 class TimeServer(asyncio.DatagramProtocol):
@@ -86,8 +77,9 @@ def clock(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A library that moves a process' clock by the seconds in the file MICROCLAW_CLOCK."""
     library = tmp_path_factory.mktemp("clock") / "clock.so"
     source = Path(__file__).parent / "simulated/clock.c"
-    words = [sys.executable, "-m", "ziglang", "cc", "-shared", "-fPIC", "-O1", "-o", str(library), str(source)]
-    subprocess.run(words, check=True)
+    flags = ["-shared", "-fPIC", "-O1", "-nostdlib", "-fno-sanitize=all"]  # what it calls is MicroPython's
+    words = [sys.executable, "-m", "ziglang", "cc", *flags, "-o", str(library), str(source)]
+    subprocess.run(words, check=True, env={**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(library.parent / "zig")})
     return library
 
 
@@ -105,24 +97,24 @@ async def test_a_clock_that_is_wrong_is_set_by_ntp(plane: Plane, board: Firmware
     async with board.running(), asyncio.timeout(PATIENCE_S):
         await plane.published.until(DeviceConnected)
     assert (ntp.asked, abs(int(moved.read_text())) <= 2) == (1, True)
-    for off_s in (400 * 86400, -200 * 86400):
-        moved.write_text(str(off_s))
-        async with board.running(), asyncio.timeout(PATIENCE_S):
-            assert "validity" in await board.until("no link")
-            await plane.published.until(DeviceConnected)
-        assert abs(int(moved.read_text())) <= 2
-    assert ntp.asked == 3
+    moved.write_text(str(-200 * 86400))
+    async with board.running(), asyncio.timeout(PATIENCE_S):
+        assert "validity" in await board.until("no link")
+        await plane.published.until(DeviceConnected)
+    assert (ntp.asked, abs(int(moved.read_text())) <= 2) == (2, True)
 
 
-async def test_a_host_whose_certificate_is_over_costs_one_question_to_ntp(
+async def test_a_bad_certificate_is_refused_and_told_nothing_and_one_that_is_over_costs_one_question_to_ntp(
     board: Firmware, tmp_path: Path, ntp: TimeServer
 ) -> None:
-    async with serving(tmp_path, BAD["expired"]()) as host:
+    bad = [server_certificate(signer, [name], [], made) for signer, name, made in BAD.values()]
+    async with serving(tmp_path, bad[0]) as host:
         paired(board, AUTHORITY, host.port)
         board.write("settings.json", json.dumps({**board.read("settings.json"), **ntp.settings}))
         async with board.running():
-            for _ in range(3):
-                await board.until("no link")
+            for certificate in (*bad, bad[0]):
+                host.show(certificate)
+                await board.until("no link")  # and again: it does not come to believe it
         assert host.heard == b""
     assert ntp.asked == 1
 

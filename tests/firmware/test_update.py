@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +12,13 @@ import pytest
 from tests.firmware.conftest import PATIENCE_S, SMALL, Firmware
 from tests.firmware.ota_offers import Signer, manifest, packed, signer
 from tests.firmware.programs import image
-from tests.firmware.test_update_cuts import bundle
-from tests.firmware.update_host import UpdateHost, hosting_updates
+from tests.firmware.update_host import Message, UpdateHost
+from tests.link.plain_host import hosting
 
-from microclaw.wire.link.messages import BlobRead, OtaCancel, OtaOffer
+from microclaw.ota.bundle import pack
 
 BOOT = "tests/firmware/simulated/boot_slots.py"
 NAME = "microclaw-micropython"
-MOST_BYTES = 12 * 1024
-KEPT_ANSWERS = 16  # firmware/fw/calls.py
 WELL = ["offered", *["downloading"] * 4, "verifying", "staged", "rebooting", "trial", "healthy"]
 
 
@@ -57,7 +53,7 @@ def key(number: int) -> Signer:
     return signer(number) if number else signer()
 
 
-def offer(payload: bytes, number: int = 0, **changes: Any) -> OtaOffer:
+def offer(payload: bytes, number: int = 0, **changes: Any) -> Message:
     values = {
         "name": NAME,
         "board": "esp32",
@@ -67,37 +63,12 @@ def offer(payload: bytes, number: int = 0, **changes: Any) -> OtaOffer:
         "expires": "2099-01-01T00:00:00Z",
         "key_id": key(number).key_id,
     }
-    return signed(packed(manifest(**values | changes)), number)
+    data = packed(manifest(**values | changes))
+    return "ota_offer", {"manifest": data, "signature": key(number).sign(data)}
 
 
-def signed(data: bytes, number: int = 0) -> OtaOffer:
-    return OtaOffer(data, key(number).sign(data))
-
-
-async def test_the_updater_takes_at_most_12_kb_of_a_board_without_psram(
-    updatable: Firmware, as_flashed: Path, tmp_path: Path
-) -> None:
-    """32 bits, 160 KB of heap: asked while the update waits for a window, while one comes, and while it unpacks."""
-    updatable.boot = "tests/firmware/simulated/boot_names.py"
-    updatable.words = (str(SMALL), "-X", "heapsize=160K")
-    payload = bundle(files(as_flashed, "1.4.0"))
-    host = UpdateHost(payload)
-    waiting = stopping_at(host, 65536)
-    async with hosting_updates(updatable, tmp_path, host), updatable.running(), asyncio.timeout(PATIENCE_S):
-        await host.until(lambda: bool(host.hellos))
-        for _ in range(KEPT_ANSWERS + 1):  # the board keeps its last answers: they are no part of what is measured
-            before = await free(host)
-        host.say(offer(payload, board="esp32-small"))
-        await host.until(lambda: bool(waiting))
-        taken = {"waiting": [before - await free(host)], "downloading": [], "verifying": []}
-        host.answer(waiting[0])
-        while (state := host.states("1.4.0")[-1]) in taken:
-            taken[state].append(before - await free(host))
-        await host.until(lambda: host.states("1.4.0")[-1:] == ["healthy"])
-    most = {state: max(found) for state, found in taken.items()}
-    assert max(most.values()) <= MOST_BYTES
-    assert {window.length for window in host.windows[:-1]} == {4096}
-    assert host.states("1.4.0") == WELL
+def cancel(version: str) -> Message:
+    return "ota_cancel", {"version": version}
 
 
 GREEDY = """
@@ -115,19 +86,20 @@ async def test_programs_stop_for_an_update_that_needs_their_memory_and_start_aga
     updatable: Firmware, as_flashed: Path, tmp_path: Path
 ) -> None:
     updatable.words = (str(SMALL), "-X", "heapsize=160K")
-    payload = bundle(files(as_flashed, "1.4.0"))
+    payload = pack(files(as_flashed, "1.4.0"))
     host = UpdateHost(payload)
-    async with hosting_updates(updatable, tmp_path, host), updatable.running(), asyncio.timeout(PATIENCE_S):
-        await host.until(lambda: bool(host.hellos))
+    async with hosting(updatable, tmp_path, host), updatable.running(), asyncio.timeout(PATIENCE_S):
+        await host.until(lambda: bool(host.of("hello")))
         await installed(host, image(tmp_path, "one", GREEDY))
-        host.say(offer(payload, 1, version="1.3.0", board="esp32-small"))
+        await host.say(offer(payload, 1, version="1.3.0", board="esp32-small"))
         await host.until(lambda: host.states("1.3.0") == ["refused"])
-        await host.until(lambda: host.logs.count("full") == 2)
-        host.say(offer(payload, board="esp32-small"))
+        await host.until(lambda: host.logged("full") == 2)
+        await host.say(offer(payload, board="esp32-small"))
         await host.until(lambda: host.states("1.4.0")[-1:] == ["healthy"])
-        await host.until(lambda: host.logs.count("full") == 3)
-    assert [data for name, data in host.events if name == "app.exit"] == [{"app": "one", "kind": "update"}] * 2
-    assert host.errors == []
+        await host.until(lambda: host.logged("full") == 3)
+    ends = [event["data"] for event in host.of("event") if event["name"] == "app.exit"]
+    assert ends == [{"app": "one", "kind": "update"}] * 2
+    assert host.of("error") == []
     assert host.states("1.4.0") == WELL
 
 
@@ -150,126 +122,99 @@ async def test_a_board_whose_memory_is_short_for_good_restarts_once_for_an_updat
 ) -> None:
     """Names stay in memory until the next start."""
     updatable.words = (str(SMALL), "-X", "heapsize=160K" if fits else "heapsize=88K")
-    payload = bundle(files(as_flashed, "1.4.0"))
+    payload = pack(files(as_flashed, "1.4.0"))
     host = UpdateHost(payload)
-    async with hosting_updates(updatable, tmp_path, host), updatable.running(), asyncio.timeout(PATIENCE_S):
-        await host.until(lambda: bool(host.hellos))
+    async with hosting(updatable, tmp_path, host), updatable.running(), asyncio.timeout(PATIENCE_S):
+        await host.until(lambda: bool(host.of("hello")))
         await installed(host, image(tmp_path, "one", NAMES.format(names=3800 if fits else 1)))
-        host.say(offer(payload, board="esp32-small"))
-        await host.until(lambda: len(host.hellos) == 2)
+        await host.say(offer(payload, board="esp32-small"))
+        await host.until(lambda: len(host.of("hello")) == 2)
         if fits:
             await host.until(lambda: host.states("1.4.0")[-1:] == ["healthy"])
-            assert host.logs.count("full") == 1
+            assert host.logged("full") == 1
         else:
-            await host.until(lambda: bool(host.errors))
-        await host.until(lambda: host.logs.count("full") == 2)
+            await host.until(lambda: bool(host.of("error")))
+        await host.until(lambda: host.logged("full") == 2)
     assert host.states("1.4.0") == (WELL if fits else [])
-    assert len(host.hellos) == (3 if fits else 2)
-
-
-def stopping_at(host: UpdateHost, offset: int) -> list[BlobRead]:
-    """The window that the host does not answer by itself, once it was asked for."""
-    waiting: list[BlobRead] = []
-
-    def serve(_host: UpdateHost, window: BlobRead) -> bool:
-        if window.offset == offset:
-            waiting.append(window)
-        return window.offset != offset
-
-    host.serve = serve
-    return waiting
+    assert len(host.of("hello")) == (3 if fits else 2)
 
 
 async def installed(host: UpdateHost, program: bytes) -> None:
     """It runs and has said "full"."""
     digest = hashlib.sha256(program).digest()
-    await result(host, "apps.begin", {"name": "one", "kind": "py", "size": len(program), "sha256": digest})
-    await result(host, "apps.write", {"offset": 0, "data": program})
-    await result(host, "apps.commit", {})
-    await host.until(lambda: host.logs.count("full") == 1)
-
-
-async def free(host: UpdateHost) -> int:
-    return int((await result(host, "device.info", {}))["heap_free"])
-
-
-async def result(host: UpdateHost, method: str, params: dict[str, Any]) -> Any:
-    before = len(host.results)
-    host.call(method, params)
-    await host.until(lambda: len(host.results) > before)
-    assert host.results[-1].ok, host.results[-1]
-    return host.results[-1].value
+    await host.call("apps.begin", {"name": "one", "kind": "py", "size": len(program), "sha256": digest})
+    await host.call("apps.write", {"offset": 0, "data": program})
+    await host.call("apps.commit", {})
+    await host.until(lambda: host.logged("full") == 1)
 
 
 async def test_a_connection_that_breaks_and_a_board_that_is_killed_go_on_where_they_were(
     updatable: Firmware, as_flashed: Path, tmp_path: Path
 ) -> None:
-    payload = bundle(files(as_flashed, "1.4.0"))
+    payload = pack(files(as_flashed, "1.4.0"))
     host = UpdateHost(payload)
     broken: list[int] = []
 
-    def serve(host: UpdateHost, window: BlobRead) -> bool:
-        if len(broken) < 3 and window.offset and window.offset not in broken:
-            broken.append(window.offset)
-            updatable.kill() if len(broken) == 2 else host.cut()
+    def serve(window: dict[str, Any]) -> bool:
+        offset = window["offset"]
+        if len(broken) < 3 and offset and offset not in broken:
+            broken.append(offset)
+            assert host.end is not None
+            updatable.kill() if len(broken) == 2 else host.end.socket.transport.abort()
             return False
         return True
 
     host.serve = serve
-    async with hosting_updates(updatable, tmp_path, host), asyncio.timeout(PATIENCE_S):
+    async with hosting(updatable, tmp_path, host), asyncio.timeout(PATIENCE_S):
         for _ in range(2):
             async with updatable.running():
-                host.say(offer(payload)) if not host.hellos else None
+                await host.say(*([] if host.hello else [offer(payload)]))
                 await host.until(lambda: len(broken) == 2 or host.states("1.4.0")[-1:] == ["healthy"])
                 if len(broken) == 2:
                     assert updatable.process is not None
                     await updatable.process.wait()
                     broken.append(-1)
     assert host.states("1.4.0")[-1] == "healthy"
-    offsets = [window.offset for window in host.windows]
+    offsets = [window["offset"] for window in host.of("blob_read")]
     assert offsets == sorted(offsets), "nothing is loaded twice"
 
 
-async def test_what_the_board_may_not_take_is_refused_and_an_update_can_be_cancelled(
+REFUSED: dict[str, tuple[int, dict[str, Any]]] = {  # the key's number, the manifest's changes
+    "old_version": (0, {"version": "0.9.0"}),
+    "wrong_revision": (0, {"version": "1.2.0", "revisions": ["b1", "b3"]}),
+    "no_slot": (0, {"version": "1.2.1", "kind": "image"}),
+    "unknown_key": (1, {"version": "1.2.2"}),
+    "wrong_board": (0, {"version": "1.3.1", "board": "esp32s3"}),
+}
+
+
+async def test_what_the_board_may_not_take_is_refused_and_an_offer_that_is_called_off_is_given_up(
     updatable: Firmware, as_flashed: Path, tmp_path: Path
 ) -> None:
-    """One is called off while the board is away (`firmware list --withdraw`): it never begins."""
-    payload = bundle(files(as_flashed, "1.4.0"))
+    """The first is called off while the board is away (`firmware list --withdraw`)."""
+    payload = pack(files(as_flashed, "1.4.0"))
     host = UpdateHost(payload)
-    host.serve = lambda _host, window: window.offset < 32768
-    host.say(offer(payload, version="1.1.0"))
-    host.say(OtaCancel("1.1.0"))
-    async with hosting_updates(updatable, tmp_path, host), of_revision(updatable, "b2"), asyncio.timeout(PATIENCE_S):
-        await host.until(lambda: host.states("1.1.0")[-1:] == ["idle"])
-        assert (host.statuses[-1].error, "failed" in host.states("1.1.0")) == ("cancelled", False)
-        assert not (updatable.folder / "ota/payload").exists()
-        host.say(offer(payload, version="0.9.0"))
-        host.say(offer(payload, version="1.2.0", revisions=["b1", "b3"]))
-        host.say(offer(payload, version="1.2.1", kind="image"))
-        host.say(offer(payload, 1))
-        host.say(offer(payload, version="1.3.0"))
-        await host.until(lambda: len(host.windows) > 2)
-        host.say(offer(payload, version="1.3.1", board="esp32s3"))  # the other one goes on
-        host.say(offer(payload, version="1.4.0", revisions=["b2"]))
-        await host.until(lambda: "downloading" in host.states("1.4.0"))
-        host.say(OtaCancel("1.4.0"))
-        await host.until(lambda: host.states("1.4.0")[-1:] == ["idle"])
-    told = {(status.version, status.state): status.error for status in host.statuses}
-    assert (told["0.9.0", "refused"] or "").startswith("old_version")
-    assert (told["1.2.0", "refused"] or "").startswith("wrong_revision")
-    assert (told["1.2.1", "refused"] or "").startswith("no_slot")
-    assert host.hellos[-1].ota is not None
-    assert (host.hellos[-1].ota.revision, list(host.hellos[-1].ota.kinds)) == ("b2", ["files"])
-    assert (told["1.4.0", "refused"] or "").startswith("unknown_key")
-    assert (told["1.3.1", "refused"] or "").startswith("wrong_board")
-    assert (told["1.3.0", "idle"] or "").startswith("superseded")
-    assert (told["1.4.0", "idle"] or "") == "cancelled"
+    host.serve = lambda window: window["offset"] < 32768
+    await host.say(offer(payload, version="1.1.0"))
+    await host.say(cancel("1.1.0"))
+    async with hosting(updatable, tmp_path, host), asyncio.timeout(PATIENCE_S):
+        updatable.write("settings.json", json.dumps({**updatable.read("settings.json"), "revision": "b2"}))
+        async with updatable.running():
+            await host.until(lambda: host.states("1.1.0")[-1:] == ["idle"])
+            assert "failed" not in host.states("1.1.0")
+            assert not (updatable.folder / "ota/payload").exists()
+            await host.say(offer(payload, version="1.3.0"))
+            await host.until(lambda: "downloading" in host.states("1.3.0"))
+            for number, changes in REFUSED.values():  # the other one goes on
+                await host.say(offer(payload, number, **changes))
+            await host.say(offer(payload, version="1.4.0", revisions=["b2"]))
+            await host.until(lambda: "downloading" in host.states("1.4.0"))
+            await host.say(cancel("1.4.0"))
+            await host.until(lambda: host.states("1.4.0")[-1:] == ["idle"])
+    told = {s["version"]: (s["state"], str(s.get("error")).split(":")[0]) for s in host.of("ota_status")}
+    assert told.pop("1.1.0") == told.pop("1.4.0") == ("idle", "cancelled")
+    assert told.pop("1.3.0") == ("idle", "superseded")
+    assert told == {str(changes["version"]): ("refused", code) for code, (_, changes) in REFUSED.items()}
+    facts = host.hello["ota"]
+    assert (facts["revision"], facts["kinds"]) == ("b2", ["files"])
     assert sorted(path.name for path in (updatable.folder / "ota").iterdir()) == ["state"]
-
-
-@asynccontextmanager
-async def of_revision(board: Firmware, revision: str) -> AsyncIterator[None]:
-    """It runs, told of its revision as `microclaw flash` tells it."""
-    board.write("settings.json", json.dumps({**board.read("settings.json"), "revision": revision}))
-    async with board.running():
-        yield

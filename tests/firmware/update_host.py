@@ -1,192 +1,99 @@
-"""A scripted host of one board: it offers updates and serves their payload, as docs/protocols/ota.md says."""
+"""A host of one board that offers updates and serves their payload, as docs/protocols/ota.md says."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
-import ssl
-import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeAlias
 
-from tests.firmware.conftest import Firmware
-from tests.firmware.test_trust import paired
-
-from microclaw.auth.certificates import CONSTANT_NAME, new_authority, server_certificate
-from microclaw.wire.link.codec import decode, encode
-from microclaw.wire.link.messages import (
-    Ack,
-    AnyMessage,
-    BlobRead,
-    Bye,
-    Call,
-    Envelope,
-    ErrorMessage,
-    Event,
-    Hello,
-    Limits,
-    Log,
-    OtaStatus,
-    Ping,
-    Pong,
-    Result,
-    Software,
-    Welcome,
-)
+from tests.link.end import End, closing
+from tests.link.plain_host import PlainHost
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
 
 PIECE_BYTES = 1008
-Serve = Callable[["UpdateHost", BlobRead], bool]
+Message: TypeAlias = tuple[str, dict[str, Any]]
+"""Its type and its body."""
 
 
-class UpdateHost:
-    """One board's host. `offer` waits in its outbox until the board acks it; `serve` may refuse to answer a window."""
+class UpdateHost(PlainHost):
+    """Its durable messages wait until the board acks them; `serve` may refuse to answer a window of the payload.
+
+    `heard` has the bodies of what the board said, by type, each once.
+    """
 
     def __init__(self, payload: bytes = b"") -> None:
+        super().__init__()
         self.payload = payload
-        self.hellos: list[Hello] = []
-        self.statuses: list[OtaStatus] = []
-        self.errors: list[ErrorMessage] = []
-        self.events: list[tuple[str, Any]] = []
-        self.logs: list[str] = []
-        self.results: list[Result] = []
-        self.windows: list[BlobRead] = []
-        self.serve: Serve = lambda _host, _window: True
-        self.lets_in = True
-        self.news = asyncio.Condition()
-        self.tx_epoch = os.urandom(8)
-        self._sent = 0
-        self._queue: list[tuple[int, AnyMessage]] = []
+        self.heard: dict[str, list[dict[str, Any]]] = {}
+        self.serve: Callable[[dict[str, Any]], bool] = lambda _window: True
+        self.end: End | None = None
         self._seen: set[bytes] = set()
-        self._rx_epoch = b""
-        self._rx_seq = 0
-        self.writer: asyncio.StreamWriter | None = None
+        self._said: list[Message] = []
+        self._news = asyncio.Condition()
 
-    def say(self, body: AnyMessage) -> None:
-        """A durable message."""
-        self._sent += 1
-        self._queue.append((self._sent, body))
-        if self.writer is not None:
-            self.send(body, self._sent)
+    async def say(self, *messages: Message) -> None:
+        """Durable ones."""
+        self._said += messages
+        if self.end is not None:
+            await self._catch_up(self.end)
 
-    def cut(self) -> None:
-        """The connection breaks."""
-        if self.writer is not None:
-            self.writer.transport.abort()
+    async def call(self, method: str, params: dict[str, Any]) -> Any:
+        """The value of its result, which is one of success."""
+        assert self.end is not None
+        asked = await self.end.say("call", {"method": method, "params": params, "idempotent": False})
+        end = self.end
+        await self.until(lambda: bool(end.answers("result", asked)))
+        result = end.answers("result", asked)[0]["body"]
+        assert result["ok"], result
+        return result["value"]
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        async with self.news:
-            await self.news.wait_for(holds)
+        async with self._news:
+            await self._news.wait_for(holds)
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return self.heard.get(kind, [])
 
     def states(self, version: str) -> list[str]:
-        return [status.state for status in self.statuses if status.version == version]
+        return [status["state"] for status in self.of("ota_status") if status["version"] == version]
 
-    async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection."""
-        try:
-            await reader.readuntil(b"\r\n\r\n")
-            writer.write(b"HTTP/1.1 101 Switching\r\nSec-WebSocket-Protocol: microclaw.v1\r\n\r\n")
-            while True:
-                opcode, data = await _frame(reader)
-                if opcode == 8:
-                    return
-                if opcode == 2:
-                    self.writer = writer
-                    await self.hear(decode(data[1:]))
-        except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
-            pass  # the board left
-        finally:
-            if self.writer is writer:
-                self.writer = None
-            writer.close()
+    def logged(self, text: str) -> int:
+        """The number of times that a program printed this."""
+        return [line["text"] for line in self.of("log")].count(text)
 
-    async def hear(self, said: Envelope) -> None:
-        body = said.body
-        is_new = True
-        if said.seq is not None:
-            is_new = said.seq > self._rx_seq and said.id not in self._seen
-            self._rx_seq = max(self._rx_seq, said.seq)
-            self._seen.add(said.id)
-            self.send(Ack(self._rx_seq))
-        match body:
-            case Hello() if self.lets_in:
-                if body.tx_epoch != self._rx_epoch:
-                    self._rx_epoch, self._rx_seq = body.tx_epoch, 0
-                self.hellos.append(body)
-                now_ms = int(time.time() * 1000)
-                limits = Limits(16384, 2048)
-                host = Software("host", "1")
-                self.send(
-                    Welcome(bytes(16), host, now_ms, 15, self.tx_epoch, self._rx_seq, limits, self._rx_epoch or None)
-                )
-                done = body.rx_seq if body.rx_epoch == self.tx_epoch else 0
-                for seq, waiting in self._queue:
-                    if seq > done:
-                        self.send(waiting, seq)
-            case Ping():
-                now_us = time.time_ns() // 1000
-                self.send(Pong(body.n, body.t0, now_us, now_us), re=said.id)
-            case OtaStatus() if is_new:
-                self.statuses.append(body)
-            case BlobRead():
-                self.windows.append(body)
-                if self.serve(self, body):
-                    self.answer(body)
-            case Result():
-                self.results.append(body)
-            case Event() if is_new:
-                self.events.append((body.name, body.data))
-            case Log():
-                self.logs.append(body.text)
-            case ErrorMessage():
-                self.errors.append(body)
-            case Bye():
-                pass
-        async with self.news:
-            self.news.notify_all()
+    async def take(self, socket: ServerConnection) -> None:
+        with suppress(ConnectionClosed):
+            async with closing(End(socket, self.numbers)) as end:
+                await self.greet(end)
+                await self._hear("hello", self.hello)
+                await self._catch_up(end)
+                self.end = end
+                try:
+                    while True:
+                        message = await end.take()
+                        if message is not None and message["id"] not in self._seen:
+                            self._seen.add(message["id"])
+                            await self._hear(message["type"], message["body"])
+                finally:
+                    self.end = None
 
-    def answer(self, wanted: BlobRead) -> None:
-        data = self.payload[wanted.offset : wanted.offset + wanted.length]
+    async def answer(self, window: dict[str, Any]) -> None:
+        assert self.end is not None
+        begin = window["offset"]
+        data = self.payload[begin : begin + window["length"]]
         for at in range(0, len(data), PIECE_BYTES):
-            head = b"\x04" + wanted.sha256[:8] + (wanted.offset + at).to_bytes(4, "big")
-            self._write(head + data[at : at + PIECE_BYTES])
+            head = b"\x04" + window["sha256"][:8] + (begin + at).to_bytes(4, "big")
+            await self.end.socket.send(head + data[at : at + PIECE_BYTES])
 
-    def call(self, method: str, params: dict[str, Any]) -> None:
-        self.send(Call(method, params, False))
+    async def _catch_up(self, end: End) -> None:
+        for kind, body in self._said[self.numbers.tx_last :]:
+            await end.say_durable(kind, body)
 
-    def send(self, body: AnyMessage, seq: int | None = None, re: bytes | None = None) -> None:
-        self._write(b"\x01" + encode(Envelope(os.urandom(16), body, int(time.time() * 1000), seq, re)))
-
-    def _write(self, data: bytes) -> None:
-        assert self.writer is not None
-        size = bytes([len(data)]) if len(data) < 126 else bytes([126]) + len(data).to_bytes(2, "big")
-        self.writer.write(b"\x82" + size + data)
-
-
-async def _frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
-    first, second = await reader.readexactly(2)
-    size = second & 127
-    if size == 126:
-        size = int.from_bytes(await reader.readexactly(2), "big")
-    mask = await reader.readexactly(4)
-    data = await reader.readexactly(size)
-    return first & 15, bytes(byte ^ mask[at % 4] for at, byte in enumerate(data))
-
-
-@asynccontextmanager
-async def hosting_updates(board: Firmware, folder: Path, host: UpdateHost) -> AsyncIterator[UpdateHost]:
-    """A link's server that the board trusts."""
-    now = datetime.now(UTC)
-    authority = new_authority(now)
-    (folder / "server.pem").write_bytes(server_certificate(authority, [CONSTANT_NAME], [], now).to_pem())
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "server.pem")
-    listening = socket.socket()
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # what is not read fills it soon
-    listening.bind(("127.0.0.1", 0))
-    async with await asyncio.start_server(host.take, sock=listening, ssl=context, limit=1024):
-        paired(board, authority, listening.getsockname()[1])
-        yield host
+    async def _hear(self, kind: str, body: dict[str, Any]) -> None:
+        self.heard.setdefault(kind, []).append(body)
+        if kind == "blob_read" and self.serve(body):
+            await self.answer(body)
+        async with self._news:
+            self._news.notify_all()

@@ -41,7 +41,6 @@ class PtyBoard:
         self.pull_after: int | None = None  # bytes written into the flash, after which the cable is pulled
         self.pull_after_pastes: int | None = None
         self.panic_after_pastes: int | None = None
-        self.reset_after: int | None = None
         self.printed = folder / "printed"  # by main.py; a real board would send it over the cable
         self.lost = 0  # bytes sent beyond the window: a real board drops them
         self.pastes = 0
@@ -152,10 +151,6 @@ class PtyBoard:
             if self.pull_after is not None and self.rom.written >= self.pull_after:
                 self.pull_after = None
                 self.pull()
-            elif self.reset_after is not None and self.rom.written >= self.reset_after:
-                self.reset_after = None
-                self._reset()
-                self._send(b"\r\nets Jul 29 2019 12:21:46\r\n\r\nrst:0xf (BROWNOUT_RST)\r\n")
         elif is_whole(self.rom.flash, 0x10000):
             self._type(data)
         else:

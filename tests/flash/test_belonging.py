@@ -140,14 +140,12 @@ def _link(owner: RealHost, name: str) -> dict[str, Any]:
     return link
 
 
-@pytest.mark.parametrize("link_id", ["former", None])
 async def test_a_credential_that_is_not_that_of_the_named_device_is_replaced(
-    start_board: StartBoard, workshop: Make, owner: RealHost, lamp: str, link_id: str | None
+    start_board: StartBoard, workshop: Make, owner: RealHost, lamp: str
 ) -> None:
-    """Of a device that was removed and added again, say: the board would be refused forever. None: a mere word."""
+    """Of a device that was removed and added again, say: the board would be refused forever."""
     board = start_board(has_micropython=True)
-    told = {**FORMER, "ca_sha256": lamp, "name": "lamp"}
-    await _told(board, told, link_id)
+    await _told(board, {**FORMER, "ca_sha256": lamp, "name": "lamp"}, "former")
     await _flash(workshop(board, owner), WISHES)
     settings = json.loads(board.file("settings.json"))
     assert settings["name"] == "lamp-2"

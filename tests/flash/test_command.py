@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.conftest import Ran, run_in
+from tests.cli.conftest import Ran, run_here, run_in
 from tests.flash.conftest import StartBoard
 from tests.flash.pty_board import MICROPYTHON, PtyBoard
 
@@ -60,14 +60,12 @@ def test_nobody_at_a_terminal_is_told_which_option_to_give_before_flash_or_host_
     ("words", "code"),
     [
         (["-p", "/dev/nowhere0"], 4),
-        (["-p", "socket://127.0.0.1:1"], 4),
-        (["-p", "here"], 1),
         (["--wifi", "x", "--wifi-password", "secret99"], 2),
         (["--adopt", "--erase"], 2),
     ],
 )
 def test_what_cannot_work_is_refused_with_a_next_step(tmp_path: Path, words: list[str], code: int) -> None:
-    ran = run_in(tmp_path / "home", "flash", *words)
+    ran = run_here(tmp_path / "home", "flash", *words)
     assert ran.code == code
     assert "next: " in ran.err
     assert "secret99" not in ran.err

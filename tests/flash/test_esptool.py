@@ -12,9 +12,8 @@ from tests.flash.conftest import StartBoard
 from tests.flash.images import whole_image
 from tests.flash.rom_loader import ESP32, ESP32_S3, MAC, ChipKind, RomLoader
 
-from microclaw.errors import DeviceUnreachable
 from microclaw.flash.board_port import BoardPort
-from microclaw.flash.esptool import Esptool, parse_facts
+from microclaw.flash.esptool import Esptool
 from microclaw.flash.flash_image import read_image
 
 MB = 1 << 20
@@ -31,24 +30,15 @@ async def test_chip_flash_and_psram_are_read(start_board: StartBoard, kind: Chip
         await Esptool(BoardPort.parse(str(board.port))).facts()
 
 
-@pytest.mark.parametrize("lets_go", [True, False])
-async def test_a_port_that_another_program_has_is_tried_again_for_a_while(
-    start_board: StartBoard, monkeypatch: pytest.MonkeyPatch, *, lets_go: bool
-) -> None:
+async def test_a_port_that_another_program_has_is_tried_again_for_a_while(start_board: StartBoard) -> None:
     """As ModemManager has each new port for some seconds."""
-    monkeypatch.setattr("microclaw.flash.esptool.BUSY_S", 20.0 if lets_go else 1.0)
     board = start_board()
     tool = Esptool(BoardPort.parse(str(board.port)))
     with board.port.open("rb", buffering=0) as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         asking = asyncio.create_task(tool.facts())
-        if lets_go:
-            await asyncio.sleep(2.0)
-        else:
-            with pytest.raises(DeviceUnreachable):
-                await asking
-    if lets_go:
-        assert (await asking).chip == "ESP32"
+        await asyncio.sleep(2.0)
+    assert (await asking).chip == "ESP32"
 
 
 async def test_over_tcp_with_no_reset(tmp_path: Path) -> None:
@@ -72,11 +62,3 @@ async def test_over_tcp_with_no_reset(tmp_path: Path) -> None:
         await tool.write(image.start, image.data, shown.append, erases=False)
     assert rom.flash[0x1000 : 0x1000 + len(image.data)] == image.data
     assert shown[-1] == 100.0
-
-
-@pytest.mark.parametrize("missing", ["Connected to", "MAC:", "Detected flash size"])
-def test_facts_with_a_line_missing_are_refused(missing: str) -> None:
-    lines = ["Connected to ESP32 on /dev/x:", "MAC:  24:6f:28:12:34:56", "Detected flash size: 4MB"]
-    assert parse_facts("\n".join(lines)).flash_bytes == 4 * MB
-    with pytest.raises(ValueError, match=r"no line|unknown"):
-        parse_facts("\n".join(line for line in lines if not line.startswith(missing)))

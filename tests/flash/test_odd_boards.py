@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import run_in
+from tests.cli.conftest import run_here
 from tests.flash.odd_board import LyingMicroPython, OddBoard, Talk
-from tests.flash.pty_board import BANNER
 
-from microclaw.errors import ConfigError, DeviceTimeout, DeviceUnreachable, ProtocolError
+from microclaw.errors import DeviceTimeout, DeviceUnreachable, ProtocolError
 from microclaw.flash.board_files import our_files
 from microclaw.flash.board_port import HOLD_BOOT, BoardPort
 from microclaw.flash.esptool import Esptool
@@ -27,8 +23,6 @@ SETTINGS = json.dumps(
     {"host": "127.0.0.1", "port": 1, "ca_sha256": "c" * 64, "wifi": [{"ssid": "kitchen", "password": "correct horse"}]}
 ).encode()
 HEARD = b'["6b69746368656e", -50, 3]\n'
-WHOLE_MEMORY = '{"gc_free":1,"gc_used":2,"idf_free":3,"idf_largest":4,"flash":4194304,"mac":"246f28010203"}'
-NONSENSE = [b"[" * 50_000, b"\xff\xfe"]
 
 
 def _endless(_: bytes) -> bytes:
@@ -37,14 +31,8 @@ def _endless(_: bytes) -> bytes:
 
 @pytest.mark.parametrize(
     ("talk", "presses"),
-    [
-        (lambda _: b"", None),
-        (lambda data: data, None),
-        (_endless, STOP_IT),
-        (lambda data: b"login: " if data else b"", STOP_IT),
-        (lambda _: BANNER * 50, None),
-    ],
-    ids=["silent", "echo", "endless", "a login", "banners"],
+    [(lambda _: b"", None), (lambda data: data, None), (_endless, STOP_IT)],
+    ids=["silent", "echo", "endless"],
 )
 async def test_what_is_no_micropython_is_told_in_time_and_where_boot_must_be_pressed(
     talk: Talk, presses: str | None
@@ -67,27 +55,6 @@ async def test_a_board_that_closes_its_port_is_unreachable() -> None:
                     with pytest.raises(DeviceUnreachable):
                         async with BoardPort.parse(port).repl(LOOK_S):
                             pass
-
-
-@contextmanager
-def _as_nobody() -> Iterator[None]:
-    """Root may open everything; anybody else is left as they are."""
-    user = os.geteuid()
-    if user == 0:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        if user == 0:
-            os.seteuid(0)
-
-
-async def test_a_port_without_permission_is_the_operators_matter() -> None:
-    with OddBoard(lambda _: b"") as board:
-        Path(board.port).chmod(0)
-        with _as_nobody(), pytest.raises(ConfigError):
-            async with BoardPort.parse(board.port).repl(LOOK_S):
-                pass
 
 
 @pytest.mark.parametrize("when", ["an answer", "a trickle", "flow control"])
@@ -117,17 +84,14 @@ async def _notes(answers: dict[str, bytes], files: Path) -> list[PortNote]:
             return (await report_by_cable(port, Esptool(port), files, look_s=LOOK_S)).notes
 
 
-FACTS = LyingMicroPython.SURVEY
-NO_FACT = FACTS.replace(b"160000", b"1e400"), FACTS.replace(b"[1,", f"[{10**400},".encode())
-
-
 @pytest.mark.parametrize(
     ("word", "nonsense"),
     [
-        *(("ilistdir", text) for text in (*NONSENSE, b'["/main.py"]\n' + FACTS, *NO_FACT)),
+        ("ilistdir", b"[" * 50_000),
+        ("ilistdir", LyingMicroPython.SURVEY.replace(b"160000", b"1e400")),
         ("n.scan()", b'["zz", -50, 3]'),
-        *(("n.connect", text) for text in (b"Infinity", b'[true, 1010, "\\u001b[31m"]')),
-        *(("settings.json", b"True\n\n" + text) for text in (NONSENSE[0], b'{"host": "\\u001b[2J", "port": 1}')),
+        ("n.connect", b'[true, 1010, "\\u001b[31m"]'),
+        ("settings.json", b'True\n\n{"host": "\\u001b[2J", "port": 1}'),
     ],
 )
 async def test_nonsense_of_a_board_is_a_fault_of_the_board_and_such_settings_are_none(
@@ -137,20 +101,9 @@ async def test_nonsense_of_a_board_is_a_fault_of_the_board_and_such_settings_are
     assert (note.ok, note.part) == (False, "host" if word == "settings.json" else "board")
 
 
-@pytest.mark.parametrize("number", [str(10**400), "-5", '"\\u001b[31m"'])
-async def test_a_number_that_no_board_has_is_not_in_the_report(number: str, files: Path) -> None:
-    memory = WHOLE_MEMORY.replace('"gc_free":1', f'"gc_free":{number}').replace('"flash":4194304', f'"flash":{number}')
-    with OddBoard(LyingMicroPython({"settings.json": b"False\n\n{}", "gc_used": memory.encode()})) as board:
-        port = BoardPort.parse(board.port)
-        async with asyncio.timeout(AT_MOST_S):
-            found = await report_by_cable(port, Esptool(port), files, look_s=LOOK_S)
-    assert found.memory in ({}, {"gc_used": 2, "idf_free": 3, "idf_largest": 4})
-    assert "flash" not in found.board
-
-
 def test_flash_ends_on_a_board_that_prints_without_end(tmp_path: Path) -> None:
     with OddBoard(_endless) as board:
-        ran = run_in(tmp_path / "home", "flash", "--yes", "-p", board.port)
+        ran = run_here(tmp_path / "home", "flash", "--yes", "-p", board.port)
     text = " ".join((ran.out + ran.err).split())
     assert ran.code in (1, 4), text
     assert HOLD_BOOT in text

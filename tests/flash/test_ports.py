@@ -6,8 +6,8 @@ import pytest
 from tests.flash.conftest import ScriptedPerson
 
 from microclaw.cli.flash_command import find_port
-from microclaw.errors import ConfigError, DeviceError, DeviceUnreachable
-from microclaw.flash.board_port import BoardPort, explain
+from microclaw.errors import ConfigError, DeviceUnreachable
+from microclaw.flash.board_port import BoardPort
 from microclaw.transports.serial_address import PortInfo, UsbId
 
 ROM = UsbId(0x303A, 0x1001, "F4:12:FA:01:02:03")
@@ -22,7 +22,6 @@ MOUSE = PortInfo("/dev/ttyS9", UsbId(0x046D, 0xC077))
     [
         ([PortInfo("/dev/ttyACM7", ROM), TWO], "/dev/ttyACM7"),
         ([TWO, RUNS], RUNS.device),
-        ([ONE, TWO, RUNS], ONE.device),
         ([TWO], None),
     ],
 )
@@ -36,25 +35,6 @@ async def test_a_board_is_found_again_after_each_reset_by_its_serial_number(
         return
     with pytest.raises(DeviceUnreachable):
         await port.path()
-
-
-@pytest.mark.parametrize(
-    ("output", "kind"),
-    [
-        ("Could not open /dev/x ... [Errno 13] Permission denied", ConfigError),
-        ("[Errno 2] could not open port /dev/x", DeviceUnreachable),
-        ("Could not exclusively lock port /dev/x", DeviceUnreachable),
-        ("Could not open port socket://x: [Errno 111] Connection refused", DeviceUnreachable),
-        ("Failed to connect to ESP32: No serial data received.", DeviceUnreachable),
-        ("Serial data stream stopped: Possible serial noise", DeviceUnreachable),
-        ("secure download mode is enabled", ConfigError),
-        ("something else", DeviceError),
-    ],
-)
-def test_each_failure_of_a_port_is_an_error_with_a_next_step(output: str, kind: type[Exception]) -> None:
-    found = explain(f"esptool v5.6.0\nA fatal error occurred: {output}\n", "/dev/x")
-    assert type(found) is kind
-    assert found.next_step
 
 
 def test_of_two_boards_the_person_chooses_by_serial_number_and_a_script_names_one() -> None:

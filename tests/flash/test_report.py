@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.conftest import run_in
+from tests.cli.conftest import run_here
 from tests.flash.conftest import StartBoard
-from tests.flash.images import one_image
 from tests.flash.pty_board import MICROPYTHON, PtyBoard
-from tests.flash.rom_loader import ESP32_S3
 
 from microclaw.flash.board_files import BoardFile, put
 from microclaw.flash.board_port import BoardPort
@@ -29,33 +27,7 @@ Make = Callable[..., Workshop]
 ADDRESS = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b|(?:[0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}")
 
 
-async def test_the_cable_shows_chip_memory_and_files(start_board: StartBoard, workshop: Make) -> None:
-    board = start_board(has_micropython=True)
-    shop = workshop(board)
-    await flash_board(shop, Wishes(ssid="kitchen", password="correct horse"))
-    async with shop.port.repl(10) as repl:
-        await put(repl, BoardFile("/settings.json", json.dumps({"board": {"name": "esp32-devkitc-v4"}}).encode()))
-    found = await report_by_cable(shop.port, shop.esptool, shop.files, look_s=1.0)
-    assert found.board["mac"] == "24:6f:28:xx:xx:xx"
-    assert found.board["image"].startswith("MicroPython 1.25.0, ")
-    assert (found.memory["idf_free"], found.memory["idf_largest"]) == (46_000, 32_000)
-    assert found.memory["gc_free"] > 0
-    assert (found.notes[-1].part, found.notes[-1].ok) == ("host", False)
-
-
-async def test_a_board_without_micropython_is_told_by_its_chip(start_board: StartBoard, workshop: Make) -> None:
-    board = start_board(ESP32_S3, flash_bytes=8 << 20)
-    found = await report_by_cable(*_places(workshop(board)), look_s=1.0)
-    assert found.board["flash"] == "8 MB"
-    assert found.board["mac"] == "24:6f:28:xx:xx:xx"
-    assert (found.notes[-1].part, found.notes[-1].ok) == ("flash", False)
-    board.rom.flash[0:0x200] = one_image(9, b"x" * 400)[:512]
-    note = (await report_by_cable(*_places(workshop(board)), look_s=1.0)).notes[-1]
-    assert (note.part, note.ok) == ("flash", False)
-    assert board.rom.written == 0
-
-
-async def test_each_thing_that_a_board_lacks_is_found_and_nothing_written(
+async def test_the_cable_shows_chip_memory_and_each_thing_that_a_board_lacks_and_nothing_is_written(
     start_board: StartBoard, workshop: Make
 ) -> None:
     board = start_board(has_micropython=True)
@@ -74,6 +46,9 @@ async def test_each_thing_that_a_board_lacks_is_found_and_nothing_written(
     async with shop.port.repl(10) as repl:
         await put(repl, BoardFile("/settings.json", json.dumps(settings).encode()))
     assert await wrong() == "wifi"
+    found = await report_by_cable(*_places(shop), look_s=1.0)
+    assert (found.board["mac"], found.board["image"][:19]) == ("24:6f:28:xx:xx:xx", "MicroPython 1.25.0,")
+    assert (found.memory["idf_free"], found.memory["idf_largest"]) == (46_000, 32_000)
     assert json.loads(board.file("settings.json")) == settings
 
 
@@ -81,30 +56,28 @@ def _places(shop: Workshop) -> tuple[BoardPort, Any, Path]:
     return shop.port, shop.esptool, shop.files
 
 
-@pytest.mark.parametrize(
-    ("wifi", "said"),
-    [
-        ({"ssid": "attic-5G", "password": "correct horse"}, "does not see its Wi-Fi"),
-        ({"ssid": "kitchen", "password": "correct cow"}, "does not get into its Wi-Fi"),
-        ({"ssid": "kitchen", "password": "correct horse"}, "does not reach the host"),
-    ],
-)
 async def test_no_network_host_or_secret_is_in_it_whatever_is_wrong(
-    start_board: StartBoard, workshop: Make, tmp_path: Path, wifi: dict[str, str], said: str
+    start_board: StartBoard, workshop: Make, tmp_path: Path
 ) -> None:
     board = start_board(has_micropython=True)
     shop = workshop(board)
     await flash_board(shop, Wishes(keeps_wifi=True))
-    settings = {"host": "127.0.0.1", "port": 1, "ca_sha256": "c" * 64, "secret": "s3cret-s3cret-s3cret", "wifi": [wifi]}
-    async with shop.port.repl(10) as repl:
-        await put(repl, BoardFile("/settings.json", json.dumps({**settings, "name": "annas-lamp"}).encode()))
-        await put(repl, BoardFile("/credential.json", b'{"token": "mc1_0123456789abcdef"}'))
-    found = await report_by_cable(*_places(shop), look_s=1.0)
-    assert said in found.notes[-1].cause
-    texts = [json.dumps([found.board, found.memory, found.notes[-1].cause])]
-    words = ("doctor", "--report", "-p", str(board.port))
+    settings = {"host": "127.0.0.1", "port": 1, "ca_sha256": "c" * 64, "secret": "s3cret-s3cret-s3cret"}
+    texts: list[str] = []
+    for ssid, password, said in (
+        ("attic-5G", "correct horse", "does not see its Wi-Fi"),
+        ("kitchen", "correct cow", "does not get into its Wi-Fi"),
+        ("kitchen", "correct horse", "does not reach the host"),
+    ):
+        told = {**settings, "name": "annas-lamp", "wifi": [{"ssid": ssid, "password": password}]}
+        async with shop.port.repl(10) as repl:
+            await put(repl, BoardFile("/settings.json", json.dumps(told).encode()))
+            await put(repl, BoardFile("/credential.json", b'{"token": "mc1_0123456789abcdef"}'))
+        found = await report_by_cable(*_places(shop), look_s=1.0)
+        assert said in found.notes[-1].cause
+        texts += [json.dumps([found.board, found.memory, found.notes[-1].cause])]
     for more in ((), ("--json",)):
-        ran = await asyncio.to_thread(run_in, tmp_path / "home", *words, *more)
+        ran = await asyncio.to_thread(run_here, tmp_path / "home", "doctor", "--report", "-p", str(board.port), *more)
         assert (ran.code, "image" in ran.out) == (0, True), ran.err
         texts += [ran.out, ran.err]
     names = ("annas-lamp", "attic-5G", "kitchen", "café", "correct", "s3cret", "mc1_", "cccc")

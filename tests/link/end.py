@@ -53,7 +53,7 @@ class End:
         """The envelope of the next message of this type, which answers `re`; others are kept in `got`."""
         async with asyncio.timeout(PATIENCE_S):
             while True:
-                message = await self._take()
+                message = await self.take()
                 if message is not None and message["type"] == kind and re in (None, message.get("re")):
                     return message
 
@@ -72,7 +72,7 @@ class End:
         async with asyncio.timeout(PATIENCE_S):
             try:
                 while True:
-                    await self._take()
+                    await self.take()
             except ConnectionClosed as closed:
                 errors = [message["body"]["code"] for message in self.got if message["type"] == "error"]
                 return (None if closed.rcvd is None else closed.rcvd.code), errors[-1] if errors else None
@@ -80,7 +80,8 @@ class End:
     def answers(self, kind: str, re: bytes) -> list[dict[str, Any]]:
         return [message for message in self.got if message["type"] == kind and message.get("re") == re]
 
-    async def _take(self) -> dict[str, Any] | None:
+    async def take(self) -> dict[str, Any] | None:
+        """The next message; None for what is none, as audio is."""
         frame = await self.socket.recv()
         assert isinstance(frame, bytes)
         if frame[0] != 1:

@@ -5,84 +5,28 @@ Whom it trusts: tests/firmware/test_trust.py. The virtual board: tests/virtual/l
 
 from __future__ import annotations
 
-import asyncio
 import os
-import ssl
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.firmware.conftest import PATIENCE_S, Firmware
+from tests.firmware.conftest import Firmware
 from tests.firmware.conftest import as_flashed as as_flashed
 from tests.firmware.conftest import board as board
-from tests.firmware.test_trust import paired
-from tests.link.end import BAD_CBOR, BREACHES, OF_A_HOST, End, Numbers, closing
-from websockets.asyncio.server import ServerConnection, serve
-from websockets.typing import Subprotocol
-
-from microclaw.auth.certificates import CONSTANT_NAME, new_authority, server_certificate
+from tests.link.end import BAD_CBOR, BREACHES, OF_A_HOST, End
+from tests.link.plain_host import PlainHost, hosting
 
 CALL = {"method": "device.info", "params": {}, "idempotent": False}
 
 
-class Host:
-    """The host that the firmware connects to; `ready()` is its next connection, after the greeting."""
-
-    def __init__(self) -> None:
-        self.arrived: asyncio.Queue[tuple[ServerConnection, asyncio.Event]] = asyncio.Queue()
-        self.numbers = Numbers()
-        self.heartbeat_s = 15
-        self.hello: dict[str, Any] = {}
-
-    async def take(self, socket: ServerConnection) -> None:
-        over = asyncio.Event()
-        self.arrived.put_nowait((socket, over))
-        await over.wait()
-
-    @asynccontextmanager
-    async def ready(self, *, rx_seq: int | None = None, back_in_s: int | None = 0) -> AsyncIterator[End]:
-        """With `back_in_s` it ends with a `bye`, if it has not ended before."""
-        async with asyncio.timeout(PATIENCE_S):
-            socket, over = await self.arrived.get()
-        try:
-            async with closing(End(socket, self.numbers)) as end:
-                await self.greet(end, rx_seq)
-                yield end
-                if back_in_s is not None and socket.state.name == "OPEN":
-                    await end.say("bye", {"reason": "next", "retry_after_s": back_in_s})
-        finally:
-            over.set()
-
-    async def greet(self, end: End, rx_seq: int | None) -> None:
-        numbers, hello = self.numbers, (await end.next("hello"))["body"]
-        self.hello = hello
-        if hello["tx_epoch"] != numbers.rx_epoch:
-            numbers.rx_epoch, numbers.rx_seq = hello["tx_epoch"], 0
-        numbers.tx_last = hello["rx_seq"] if hello.get("rx_epoch") == numbers.tx_epoch else 0
-        welcome: dict[str, Any] = {"session": os.urandom(16), "host": {"name": "h", "version": "1"}}
-        welcome |= {"time_ms": time.time_ns() // 1_000_000, "heartbeat_s": self.heartbeat_s}
-        welcome |= {"tx_epoch": numbers.tx_epoch, "rx_epoch": numbers.rx_epoch}
-        welcome |= {"rx_seq": numbers.rx_seq if rx_seq is None else rx_seq}
-        await end.say("welcome", {**welcome, "limits": {"control_bytes": 16_384, "audio_bytes": 2_048}})
-
-
 @pytest.fixture
-async def host(board: Firmware, tmp_path: Path) -> AsyncIterator[Host]:
+async def host(board: Firmware, tmp_path: Path) -> AsyncIterator[PlainHost]:
     """The firmware runs, is paired with it and comes."""
-    now, host = datetime.now(UTC), Host()
-    authority = new_authority(now)
-    (tmp_path / "server.pem").write_bytes(server_certificate(authority, [CONSTANT_NAME], [], now).to_pem())
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "server.pem")
-    options: dict[str, Any] = {"subprotocols": [Subprotocol("microclaw.v1")], "compression": None, "max_size": None}
-    async with serve(host.take, "127.0.0.1", 0, ssl=context, ping_interval=None, **options) as server:
-        paired(board, authority, next(iter(server.sockets)).getsockname()[1])
-        async with board.running():
-            yield host
+    host = PlainHost()
+    async with hosting(board, tmp_path, host), board.running():
+        yield host
 
 
 async def result(end: End, call: dict[str, Any], *, durable: bool = False, **more: Any) -> dict[str, Any]:
@@ -90,7 +34,7 @@ async def result(end: End, call: dict[str, Any], *, durable: bool = False, **mor
     return await end.next("result", await say("call", call, **more))
 
 
-async def test_breaches_end_the_connection_with_their_codes(host: Host) -> None:
+async def test_breaches_end_the_connection_with_their_codes(host: PlainHost) -> None:
     for what, (message, code, error) in {**BREACHES, **OF_A_HOST}.items():
         if message in BAD_CBOR.values():
             continue  # each takes seconds here, and tests/firmware/test_cbor.py has them
@@ -100,7 +44,7 @@ async def test_breaches_end_the_connection_with_their_codes(host: Host) -> None:
         assert ended == (code, error or ended[1]), what
 
 
-async def test_what_a_later_version_says_is_ignored(host: Host) -> None:
+async def test_what_a_later_version_says_is_ignored(host: PlainHost) -> None:
     """L-14, L-15, L-21, L-23, L-74."""
     async with host.ready() as end:
         await end.socket.send(b"\x7flater")
@@ -119,7 +63,7 @@ async def test_what_a_later_version_says_is_ignored(host: Host) -> None:
         await end.alive()
 
 
-async def test_calls_are_answered_as_the_page_says(host: Host) -> None:
+async def test_calls_are_answered_as_the_page_says(host: PlainHost) -> None:
     """L-70 to L-73."""
     async with host.ready() as end:
         first = await result(end, CALL)
@@ -132,7 +76,7 @@ async def test_calls_are_answered_as_the_page_says(host: Host) -> None:
             assert (answer["ok"], answer["error"]["code"]) == (False, code)
 
 
-async def test_a_number_or_an_id_that_was_seen_has_no_second_effect(host: Host) -> None:
+async def test_a_number_or_an_id_that_was_seen_has_no_second_effect(host: PlainHost) -> None:
     """L-61, L-62."""
     async with host.ready() as end:
         first = (await result(end, CALL, durable=True))["re"]
@@ -144,7 +88,7 @@ async def test_a_number_or_an_id_that_was_seen_has_no_second_effect(host: Host) 
         assert len(end.answers("result", first)) == 1
 
 
-async def test_numbers_go_on_over_connections(host: Host) -> None:
+async def test_numbers_go_on_over_connections(host: PlainHost) -> None:
     """L-42, L-63, L-64, L-66."""
     async with host.ready() as end:
         end.acks = False
@@ -170,7 +114,7 @@ async def test_numbers_go_on_over_connections(host: Host) -> None:
         assert host.numbers.tx_last == 1
 
 
-async def test_a_host_that_answers_no_ping_is_left(host: Host) -> None:
+async def test_a_host_that_answers_no_ping_is_left(host: PlainHost) -> None:
     """L-51."""
     host.heartbeat_s = 1
     async with host.ready() as end:
@@ -179,7 +123,7 @@ async def test_a_host_that_answers_no_ping_is_left(host: Host) -> None:
         assert len([message for message in end.got if message["type"] == "ping"]) == 2
 
 
-async def test_it_comes_back_no_earlier_than_it_was_told(host: Host) -> None:
+async def test_it_comes_back_no_earlier_than_it_was_told(host: PlainHost) -> None:
     """L-93."""
     async with host.ready(back_in_s=2):
         pass

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
-from microclaw.errors import ConfigError, Overloaded
+from microclaw.errors import ConfigError
 from microclaw.link_client.flash import (
-    MAX_BYTES,
-    MAX_MESSAGES,
     MIN_COMPACTED_BYTES,
-    RESERVED_MESSAGES,
     STATE_FILE,
     Flash,
     FlashInbox,
     FlashOutbox,
-    PowerGone,
     begin_reset,
 )
 
@@ -25,19 +20,6 @@ from microclaw.link_client.flash import (
 def reopened(flash: Flash) -> Flash:
     flash.close()
     return Flash(flash.folder)
-
-
-def test_commits_are_their_owners_alone_and_there_after_the_power_was_gone(tmp_path: Path) -> None:
-    flash = Flash(tmp_path / "link")
-    flash.commit({"a": 1, "b": [b"x", None]})
-    flash.commit({"a": None, "c": "text"})
-    assert (tmp_path / "link").stat().st_mode & 0o777 == 0o700
-    assert (tmp_path / "link" / STATE_FILE).stat().st_mode & 0o777 == 0o600
-    flash = reopened(flash)
-    assert flash.under("") == {"b": [b"x", None], "c": "text"}
-    flash.close()
-    with pytest.raises(PowerGone):
-        flash.commit({"a": 1})
 
 
 def test_every_broken_off_write_loses_that_commit_alone(tmp_path: Path) -> None:
@@ -120,21 +102,3 @@ def test_numbers_have_no_gap_over_boots_and_what_is_not_acked_is_kept_in_order_b
     assert (fresh.epoch != epoch, fresh.acked, fresh.last) == (True, 0, 2)
     outbox = FlashOutbox(reopened(flash))
     assert outbox.unacked_after(0, 10) == [(1, b"\x02"), (2, b"\x03")]
-
-
-def test_a_full_outbox_refuses_events_and_still_takes_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda _: None)  # 320 of them: the disk is not what is tested
-    outbox = FlashOutbox(Flash(tmp_path / "many"))
-    for n in range(MAX_MESSAGES):
-        outbox.append(n.to_bytes(16), b"x")
-    with pytest.raises(Overloaded):
-        outbox.append(b"e" * 16, b"x")
-    for n in range(RESERVED_MESSAGES):
-        outbox.append((1000 + n).to_bytes(16), b"x", reserved=True)
-    with pytest.raises(Overloaded):
-        outbox.append(b"r" * 16, b"x", reserved=True)
-    outbox = FlashOutbox(Flash(tmp_path / "large"))
-    outbox.append(b"a" * 16, bytes(MAX_BYTES - 1))
-    with pytest.raises(Overloaded):
-        outbox.append(b"b" * 16, b"xx")
-    assert outbox.append(b"c" * 16, b"x") == 2

@@ -53,8 +53,8 @@ class RealHost:
         self.facts: dict[str, Any] = {}
         self._child: Child | None = None
 
-    def start(self) -> None:
-        words = ["microclaw", "--json", "up", "--port", "0", "--virtual", "0", "--die-with-parent"]
+    def start(self, *more: str) -> None:
+        words = ["microclaw", "--json", "up", "--port", "0", "--virtual", "0", "--die-with-parent", *more]
         self._child = Child("host", words, log=self.home / "stderr", environ=clean_environ(self.home))
         self.facts = self._child.wait_ready()[0]
 

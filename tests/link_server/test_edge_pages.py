@@ -28,11 +28,8 @@ def read(*answers: EdgesAnswer, cursor: int = 0) -> EdgeLog:
     "answers",
     [
         [page([(5, 4, 1)], 0, more=True)],
-        [page([], 0, more=True)],
-        [page([(5, 4, 1)], 0)],
         [page([(5, 4, 1)], 1, more=True), page([(6, 4, 0)], 1)],
         [page([], -2)],
-        [page([], 2**53)],
         [page([(5, 4, 1)], 1, dropped=-1)],
         [page([(5, 4, 1), (1, 4, 0)], 2)],
         [page([(5, 4, 1)], 1, more=True), page([(1, 4, 0)], 2)],
@@ -54,7 +51,6 @@ def test_a_record_that_cannot_be_is_device_lied(answers: list[EdgesAnswer]) -> N
         [page([(1, 4, 1), (2, 4, 0)], 2, more=True), page([(3, 4, 1)], 3)],
         [page([(1, 4, 1)], 1, more=True), page([(9, 4, 1)], 7, dropped=5)],  # the ring went over in between
         [page([(1, 4, 1), (2, 4, 1)], 2, evidence={"4": "at_least"})],
-        [page([(1, 4, 1), (2, 4, 1)], 2, evidence={"4": "pwm"})],
         [page([(1, 4, 1), (2, 4, 1)], 2, counts={"4": 1})],  # another program claimed the pin in between
         [page([(1, 4, 1), (2, 4, 1)], 2, counts={})],  # nobody has the pin any more
         [page([(5, 5, 1), (4, 4, 1)], 2)],  # of two pins one was noted within the other's interrupt

@@ -22,7 +22,7 @@ from microclaw.operations.connection import HostError
 from microclaw.wire.link.codec import decode
 from microclaw.wire.link.messages import Call, Event, Notify, Result
 
-KILLS = int(os.environ.get("MICROCLAW_KILLS", "8"))
+KILLS = int(os.environ.get("MICROCLAW_KILLS", "4"))
 SEED = int(os.environ.get("MICROCLAW_KILL_SEED", "4"))
 MAX_LOAD_S = 0.4
 EVENTS_A_LIFE = 200  # the host keeps 1000 of a device

@@ -11,7 +11,6 @@ import pytest
 
 from microclaw.devices.calls import (
     AppInstall,
-    AppRuns,
     AppStates,
     AppUninstall,
     DeviceRestart,
@@ -65,40 +64,12 @@ async def test_a_restart_is_done_when_another_boot_is_here_and_unknown_when_nobo
             await lamp.call(DeviceRestart(), timeout_s=1)
 
 
-async def test_a_program_goes_in_pieces_and_goes_on_where_it_was(plane: Any, paired: Any) -> None:
-    lamp = plane.registry.get("lamp")
-    wasm = secrets.token_bytes(10_000)
-    flash = bytearray(wasm[:4096])  # an upload that was broken off
-    begun: list[dict[str, Any]] = []
-
-    def answer(call: Call) -> Result:
-        match call.method:
-            case "apps.begin":
-                begun.append(call.params)
-            case "apps.write":
-                assert call.params["offset"] == len(flash)
-                data = call.params["data"]
-                assert isinstance(data, bytes)
-                flash.extend(data)
-            case "apps.commit":
-                return Result(ok=True, value={"name": "blink"})
-        return Result(ok=True, value={"offset": len(flash)})
-
-    paired.answer = answer
-    async with paired.connected():
-        await paired.until_ready()
-        await lamp.call(AppInstall("blink", wasm))
-    assert bytes(flash) == wasm
-    assert begun[0]["sha256"] == hashlib.sha256(wasm).digest()
-    assert begun[0]["kind"] == "wasm"
-    assert begun[0]["autostart"] is True
-
-
-async def test_times_go_with_the_program_and_its_runs_come_back_and_older_firmware_is_sent_nothing(
+async def test_a_program_and_its_times_go_on_where_they_were_and_older_firmware_is_sent_no_times(
     plane: Any, paired: Any
 ) -> None:
-    lamp = plane.registry.get("lamp")
-    begun, called = list[dict[str, Any]](), list[str]()
+    lamp, image = plane.registry.get("lamp"), b"M\x06\x00\x1f" + secrets.token_bytes(10_000)
+    flash = bytearray(image[:4096])  # an upload that was broken off
+    begun = list[dict[str, Any]]()
     told: Value = {
         "name": "fan", "kind": "py", "state": "waiting", "heap": 4096, "pins": [4], "every_ms": 600_000,
         "stop_after_ms": 30_000, "runs": 3, "missed": 1, "next_in_ms": 1_000,
@@ -110,27 +81,33 @@ async def test_times_go_with_the_program_and_its_runs_come_back_and_older_firmwa
             case "apps.begin":
                 begun.append(call.params)
                 times = {key: call.params[key] for key in ("every_ms", "stop_after_ms")}
-                return Result(ok=True, value={"offset": 8, **times})
+                return Result(ok=True, value={"offset": len(flash), **times})
+            case "apps.write":
+                assert call.params["offset"] == len(flash)
+                data = call.params["data"]
+                assert isinstance(data, bytes)
+                flash.extend(data)
             case "apps.list":
                 return Result(ok=True, value={"apps": [told]})
-        return Result(ok=True, value={"name": "fan"})
+        return Result(ok=True, value={"name": "fan", "offset": len(flash)})
 
     def older(call: Call) -> Result:
-        called.append(call.method)
+        begun.append({"method": call.method})
         return Result(ok=True, value={"offset": 0})  # it does not know the fields, so it leaves them out
 
     paired.answer = answer
     async with paired.connected():
         await paired.until_ready()
-        await lamp.call(AppInstall("fan", b"M\x06\x00\x1f1234", kind="py", every_ms=600_000, stop_after_ms=30_000))
+        await lamp.call(AppInstall("fan", image, kind="py", every_ms=600_000, stop_after_ms=30_000))
         (state,) = await lamp.call(AppStates())
         paired.answer = older
         with pytest.raises(DeployRejected):
-            await lamp.call(AppInstall("fan", b"M\x06\x00\x1f1234", kind="py", every_ms=600_000))
-    assert (begun[0]["every_ms"], begun[0]["stop_after_ms"]) == (600_000, 30_000)
-    assert state.state == "waiting"
-    assert state.runs == AppRuns(600_000, 30_000, 3, 1, 1_000, None, 599_000, 30_000, "stopped")
-    assert called == ["apps.begin"]
+            await lamp.call(AppInstall("fan", image, kind="py", every_ms=600_000))
+    assert bytes(flash) == image
+    wanted = ("py", True, hashlib.sha256(image).digest(), 600_000, 30_000)
+    assert tuple(begun[0][key] for key in ("kind", "autostart", "sha256", "every_ms", "stop_after_ms")) == wanted
+    assert (state.state, state.runs.missed, state.runs.last_how) == ("waiting", 1, "stopped")
+    assert begun[1:] == [{"method": "apps.begin"}]
 
 
 async def test_revoking_two_merged_devices_revokes_both(plane: Any, device: Any, scripted: Any) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from microclaw.auth.certificates import to_ms
 from microclaw.link_server.limits import LinkLimits
 
 DAY_MS = 24 * 3_600_000
@@ -54,55 +53,3 @@ async def test_a_certificate_in_its_last_third_is_replaced_and_no_connection_dro
             await device.until_ready()
         assert await served(plane, device.context()) == second, "renewed once"
     assert plane.plane.identity.authority.server.public_bytes(Encoding.DER) == second
-
-
-class Pauses:
-    """The waits between looks at the certificate: each ends when the test says so."""
-
-    def __init__(self) -> None:
-        self.asked_s: list[float] = []
-        self._idle, self._go = asyncio.Event(), asyncio.Event()
-
-    async def sleep(self, seconds: float) -> None:
-        self.asked_s.append(seconds)
-        self._idle.set()
-        await self._go.wait()
-        self._go.clear()
-
-    async def looked(self) -> None:
-        async with asyncio.timeout(60):
-            await self._idle.wait()
-
-    async def next(self) -> None:
-        self._idle.clear()
-        self._go.set()
-        await self.looked()
-
-
-async def test_after_a_step_of_the_clock_it_is_renewed_within_a_minute_and_tried_again_while_the_disk_takes_none(
-    tmp_path: Path, start_plane: Any
-) -> None:
-    clock_ms, pauses = time.time_ns() // 1_000_000, Pauses()
-    async with start_plane(tmp_path, LinkLimits(), now_ms=lambda: clock_ms, sleep=pauses.sleep) as plane:
-        await pauses.looked()
-        authority = plane.plane.identity.authority
-        for step_days in (100, -130):
-            before = authority.server
-            clock_ms += step_days * DAY_MS
-            await pauses.next()
-            assert authority.server != before
-            served_from, until = authority.server.not_valid_before_utc, authority.server.not_valid_after_utc
-            assert to_ms(served_from) <= clock_ms < to_ms(until)
-        assert max(pauses.asked_s) <= 60
-        before = authority.server
-        in_the_way = tmp_path / "identity" / "server.pem.new"
-        in_the_way.mkdir()
-        clock_ms += 80 * DAY_MS
-        await pauses.next()
-        await pauses.next()
-        (state,) = plane.supervised.states()
-        assert (state.phase, state.failures) == ("failing", 2)
-        in_the_way.rmdir()
-        await pauses.next()
-        assert plane.supervised.failing() == ()
-        assert authority.server != before

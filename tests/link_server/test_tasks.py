@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import pytest
 
 from microclaw.errors import ToolFailed
 from microclaw.events import DeviceEvent
 from microclaw.link_server.limits import LinkLimits
-from microclaw.link_server.tasks import DeviceTasks, TaskEnd
-from microclaw.store.link_events import MAX_OPEN, LinkTaskTable, OpenTask
+from microclaw.link_server.tasks import TaskEnd
+from microclaw.store.link_events import MAX_OPEN
 from microclaw.wire.link.messages import CancelTask, ErrorMessage, Event, RunTask, TaskStatus
 
 
@@ -116,48 +116,6 @@ async def test_a_task_that_fails_says_why_and_open_ones_are_bounded(
     runner.may_end.set()
     async with paired.connected():  # their ends wait for a device that went away
         assert {(await next_end(paired)).body.state for _ in range(MAX_OPEN)} == {"done"}
-
-
-async def test_a_name_that_is_free_again_is_another_task(runner: ScriptedRunner) -> None:
-    """The second begins when the end of the first is in the store, before the first is over."""
-
-    class Board:
-        link_id, name, online = "d-1", "lamp", True
-        ended: ClassVar[list[str]] = []
-
-        def tell(self, body: TaskStatus) -> None: ...
-
-        async def end_task(self, open_task: OpenTask, status: TaskStatus) -> None:
-            self.ended.append(status.state)
-            if len(self.ended) == 1:
-                runner.may_end.clear()
-                runner.begun.clear()
-                tasks.start(board, request, open_task)
-                await runner.begun.wait()
-
-    board: Any = Board()
-    tasks, request = DeviceTasks(_NoTasks()), RunTask("t1", "agent", "on", 60)
-    async with tasks.serving(runner, lambda _: board):
-        runner.may_end.set()
-        tasks.start(board, request, OpenTask("d-1", "t1", b"1"))
-        await runner.begun.wait()
-        async with asyncio.timeout(10):
-            while runner.may_end.is_set():  # noqa: ASYNC110  nobody else wants to be told
-                await asyncio.sleep(0)
-            await runner.begun.wait()
-        for _ in range(5):  # the first is over
-            await asyncio.sleep(0)
-        assert tasks.cancel("d-1", "t1")
-    assert Board.ended == ["done", "cancelled"]
-
-
-class _NoTasks(LinkTaskTable):
-    """Nothing was left open."""
-
-    def __init__(self) -> None: ...
-
-    async def open_tasks(self) -> tuple[OpenTask, ...]:
-        return ()
 
 
 async def test_a_task_that_the_hosts_end_interrupts_is_told_as_failed_once(

@@ -9,7 +9,6 @@ from microclaw.devices.calls import (
     AdcReading,
     AppEntry,
     AppList,
-    AppStart,
     AppState,
     AppStates,
     Call,
@@ -18,14 +17,10 @@ from microclaw.devices.calls import (
     EdgeLog,
     EdgesRead,
     GpioGet,
-    GpioSet,
     I2cAddresses,
     I2cRead,
     I2cScan,
     PinLevel,
-    PwmSet,
-    PwmState,
-    SensorReading,
 )
 from microclaw.errors import ProtocolError
 from microclaw.events import Edge
@@ -34,15 +29,10 @@ from microclaw.wire.link.values import Value
 
 ANSWERS: list[tuple[Call[Any], Value, object]] = [
     (GpioGet(4), {"pin": 4, "level": 1, "later": [1]}, PinLevel(4, 1)),
-    (GpioSet(4, 0), {"pin": 4, "level": 0}, PinLevel(4, 0)),
     (AdcRead(1), {"pin": 1, "raw": 2048, "volts": 1}, AdcReading(1, 2048, 1.0)),
-    (PwmSet(5, 128), {"pin": 5, "duty": 128, "frequency_hz": 5000}, PwmState(5, 128, 5000)),
     (I2cScan(), {"addresses": [64, 118]}, I2cAddresses((64, 118))),
-    (I2cRead("bme280"), {"sensor": "bme280", "values": {"temperature_c": 21}},
-     SensorReading("bme280", {"temperature_c": 21.0})),
     (DeviceInfo(), {"name": "lamp", "heap": 5, "on": True, "raw": b"x", "list": []},
      DeviceFacts({"name": "lamp", "heap": 5, "on": True})),
-    (DeviceInfo(), None, DeviceFacts({})),
     (AppList(), {"apps": [{"name": "a", "heap": 8192, "state": "running"}, {"name": "b"}]},
      (AppEntry("a", 8192), AppEntry("b", 0))),
     (AppStates(),
@@ -50,7 +40,6 @@ ANSWERS: list[tuple[Call[Any], Value, object]] = [
      (AppState("a", "trapped", "stack", 0, 7, 0, (2,)),)),
     (EdgesRead(), {"edges": [[0.5, 2, 1], [1, 2.0, 0.0]], "cursor": 2, "now_ms": 3},
      EdgeLog((Edge(0.5, 2, 1), Edge(1.0, 2, 0)), 2, 0, 3.0)),
-    (AppStart("a"), None, None),
 ]  # fmt: skip
 
 

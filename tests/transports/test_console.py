@@ -19,7 +19,7 @@ from microclaw.devices.calls import AppList, ConsolePage, ConsoleRead
 from microclaw.devices.device import Device
 from microclaw.errors import ConfigError, DeviceUnreachable
 from microclaw.store.devices import DeviceRow
-from microclaw.transports.console import MAX_LINES, MAX_PAGE, ConsoleTransport
+from microclaw.transports.console import ConsoleTransport
 from microclaw.transports.serial_address import PortInfo, UsbId
 from microclaw.transports.serial_survey import only_board_port
 from microclaw.transports.wasmachine import WasmachineTransport
@@ -120,21 +120,6 @@ async def test_a_taken_port_is_told_and_ours_is_given_back_when_nobody_reads(cab
     assert not cable.try_to_hold()
     await console.close()
     assert cable.try_to_hold()
-
-
-async def test_a_flood_is_bounded_and_what_is_missing_is_counted(cable: Cable, console: ConsoleTransport) -> None:
-    await console.call(ConsoleRead(), LIMIT_S)
-    data = b"".join(b"line %d\n" % n for n in range(3 * MAX_LINES)) + b"\xff" * 5000 + b"\nend\n"
-    async with asyncio.timeout(LIMIT_S):
-        while data:
-            data = data[cable.say(data) :]
-            await asyncio.sleep(0)
-    texts = await _read_until(console, lambda texts, _: "end" in texts)
-    page = await console.call(ConsoleRead(0), LIMIT_S)
-    assert len(page.lines) <= MAX_PAGE
-    assert page.dropped + MAX_LINES >= page.lines[0].n
-    assert page.dropped > 0
-    assert sum(text.startswith("(bytes that are no text") for text in texts) == 1
 
 
 async def test_console_is_read_while_the_board_does_not_answer(

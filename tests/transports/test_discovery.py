@@ -15,7 +15,6 @@ from microclaw.transports.discovery import (
     MAX_FACTS,
     MAX_TEXT,
     SERVICE,
-    WYOMING_SERVICE,
     Announcement,
     DiscoveredService,
     announced,
@@ -86,16 +85,6 @@ def test_only_what_listens_off_loopback_is_announced_at_the_addresses_it_has(
         assert announcement == Announcement(SERVICE, "workshop", 8443, LINK, shown)
 
 
-async def test_announced_voice_services_are_found_as_home_assistant_finds_them(name: str) -> None:
-    announcement = Announcement(WYOMING_SERVICE, name, 10_700, {"version": "1.2.3"}, ("127.0.0.1",))
-    async with asyncio.TaskGroup() as group, announced(announcement, group, interfaces=LOOPBACK):
-        zeroconf = AsyncZeroconf(interfaces=LOOPBACK)
-        info = AsyncServiceInfo("_wyoming._tcp.local.", f"{name}._wyoming._tcp.local.")
-        assert await info.async_request(zeroconf.zeroconf, 10_000)
-        await zeroconf.async_close()
-    assert (info.parsed_addresses(), info.port) == (["127.0.0.1"], 10_700)
-
-
 async def test_announced_host_is_found_with_its_fingerprint_port_and_version(name: str) -> None:
     announcement = Announcement(SERVICE, name, 8443, LINK, ("127.0.0.1",))
     async with asyncio.TaskGroup() as group:
@@ -104,27 +93,6 @@ async def test_announced_host_is_found_with_its_fingerprint_port_and_version(nam
         assert await _find(name, wait_s=0.5) == [], "it left"
     assert [(each.kind, each.address, each.port) for each in found] == [("host", "127.0.0.1", 8443)]
     assert dict(found[0].facts) == {"role": "host", "link": "1", "path": "/link", "ca": FINGERPRINT, "version": "1.2.3"}
-
-
-async def test_others_are_told_apart_by_what_they_announce(name: str) -> None:
-    services = {
-        SERVICE: "device",
-        "_esphomelib._tcp.local.": "esphome",
-        "_xiaozhi._tcp.local.": "xiaozhi",
-        "_mcp._tcp.local.": "mcp",
-    }
-    facts = {"role": "device", "board": "esp32-s3"}
-    heard: list[DiscoveredService] = []
-
-    def is_last(each: DiscoveredService) -> bool:
-        if each.name == name:
-            heard.append(each)
-        return len(heard) == len(services)
-
-    async with _somebody(*services, name=name, facts=facts):
-        await browse(WAIT_S, interfaces=LOOPBACK, until=is_last)
-    assert {each.kind for each in heard} == set(services.values())
-    assert [(each.address, each.port, dict(each.facts)) for each in heard] == [("127.0.0.1", 6053, facts)] * 4
 
 
 async def test_what_a_stranger_says_is_bounded(name: str) -> None:

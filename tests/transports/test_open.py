@@ -19,37 +19,30 @@ BRIDGE = PortInfo("/dev/ttyUSB0", UsbId(0x10C4, 0xEA60, "0001"))
 PORTS = (S3, OTHER_S3, BRIDGE, PortInfo("/dev/ttyS0"))
 
 
-@pytest.mark.parametrize(
-    ("typed", "endpoint"),
-    [
-        ("wasmachine://192.168.1.20", "wasmachine://192.168.1.20:8080"),
-        ("192.168.1.20:8888", "wasmachine://192.168.1.20:8888"),
-        ("wasmachine://[fe80::1%eth0]:8080", "wasmachine://[fe80::1%eth0]:8080"),
-        ("wasmachine://board_1.local:80", "wasmachine://board_1.local:80"),
-        ("serial:/dev/ttyACM0", "serial:/dev/ttyACM0"),
-        ("serial:tcp://127.0.0.1:5000", "serial:tcp://127.0.0.1:5000"),
-        ("serial:usb-303A:1001:F4:12:FA:01:02:03", "serial:usb-303a:1001:F4:12:FA:01:02:03"),
-        ("serial:usb-10c4:EA60", "serial:usb-10c4:ea60"),
-        ("virtual:/run/c.sock", "virtual:/run/c.sock"),
-    ],
-)
-def test_each_form_of_address_opens_its_transport(typed: str, endpoint: str, tmp_path: Path) -> None:
-    assert open_transport(typed, load_board("virtual"), lock_folder=tmp_path).endpoint == endpoint
-
-
-@pytest.mark.parametrize(
-    "typed",
-    [
-        "", "http://x", "board:port", "a:0", "a:70000", "a b:1", "xiaozhi:11:22", "serial:ttyUSB0", "serial:COM3",
-        "serial:usb-303a", "serial:usb-303a:1001:", "serial:usb-x:y", "224.0.0.251:8080", "255.255.255.255:8080",
-        "0.0.0.0:8080", "[::]:8080", "[ff02::1]:8080", "240.0.0.1:8080", "999.1.1.1:8080", "1.2.3:8080", "-board:8080",
-        "a..b:8080", f"{'a' * 64}:8080",
-    ],
+ENDPOINTS = {
+    "wasmachine://192.168.1.20": "wasmachine://192.168.1.20:8080",
+    "192.168.1.20:8888": "wasmachine://192.168.1.20:8888",
+    "wasmachine://[fe80::1%eth0]:8080": "wasmachine://[fe80::1%eth0]:8080",
+    "serial:/dev/ttyACM0": "serial:/dev/ttyACM0",
+    "serial:tcp://127.0.0.1:5000": "serial:tcp://127.0.0.1:5000",
+    "serial:usb-303A:1001:F4:12:FA:01:02:03": "serial:usb-303a:1001:F4:12:FA:01:02:03",
+    "virtual:/run/c.sock": "virtual:/run/c.sock",
+}
+NO_ADDRESSES = (
+    "", "http://x", "board:port", "a:0", "a:70000", "a b:1", "xiaozhi:11:22", "serial:ttyUSB0", "serial:COM3",
+    "serial:usb-303a", "serial:usb-x:y", "224.0.0.251:8080", "255.255.255.255:8080", "0.0.0.0:8080", "[ff02::1]:8080",
+    "999.1.1.1:8080", "-board:8080", "a..b:8080", f"{'a' * 64}:8080",
 )  # fmt: skip
-def test_what_no_board_has_as_its_address_is_refused(typed: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError) as caught:
-        open_transport(typed, load_board("virtual"), lock_folder=tmp_path)
-    assert caught.value.next_step
+
+
+def test_each_form_of_address_opens_its_transport_and_what_no_board_has_is_refused(tmp_path: Path) -> None:
+    board = load_board("virtual")
+    for typed, endpoint in ENDPOINTS.items():
+        assert open_transport(typed, board, lock_folder=tmp_path).endpoint == endpoint
+    for typed in NO_ADDRESSES:
+        with pytest.raises(ConfigError) as caught:
+            open_transport(typed, board, lock_folder=tmp_path)
+        assert caught.value.next_step, typed
 
 
 async def test_a_usb_id_finds_its_port_and_that_of_two_ports_or_none_is_refused(tmp_path: Path) -> None:

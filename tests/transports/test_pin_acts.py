@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from msgspec.structs import replace
 
 from microclaw.boards import load_board
 from microclaw.devices.calls import (
@@ -19,11 +18,8 @@ from microclaw.devices.calls import (
     I2cRead,
     I2cScan,
     PinLevel,
-    PwmSet,
-    PwmState,
 )
-from microclaw.errors import CallRejected, ProtocolError
-from microclaw.transports.pin_program import HEAP_BYTES, PIN_PROGRAM, pin_methods, pin_source, read_answer
+from microclaw.transports.pin_program import HEAP_BYTES, PIN_PROGRAM, pin_source
 from microclaw.transports.virtual_board import VirtualBoardTransport
 from microclaw.transports.wasmachine import WasmachineTransport
 from microclaw.transports.wasmachine_connection import Timeouts
@@ -32,8 +28,6 @@ from microclaw.wasm.compile import compile_module
 
 LIMIT_S = 60.0
 QUICK = Timeouts(answer_s=5.0, first_query_s=2.5, log_s=1.5, idle_s=0.05)
-OTHER = """#include <microclaw.h>
-void on_init(void) { gpio_set(gpio_open(4, GPIO_OUT), 1); }"""
 
 
 def _transport(board: VirtualBoardProcess, locks: Path) -> WasmachineTransport:
@@ -80,30 +74,6 @@ async def test_level_is_set_read_back_and_lasts_while_the_program_holds_it(
     assert await control.app_rows() == ()
 
 
-async def test_pwm_is_held_until_its_duty_is_0(transport: WasmachineTransport, control: VirtualBoardTransport) -> None:
-    assert await transport.call(PwmSet(5, 128, 1000), LIMIT_S) == PwmState(5, 128, 1000)
-    changes, _ = await control.pwm_changes()
-    assert (changes[-1].pin, changes[-1].duty, changes[-1].frequency_hz) == (5, 128, 1000)
-    assert transport.held_pins == {5: "pwm"}
-    await transport.call(GpioSet(4, 0), LIMIT_S)
-    assert transport.held_pins == {4: "level", 5: "pwm"}
-    await transport.call(PwmSet(5, 0, 1000), LIMIT_S)
-    assert transport.held_pins == {4: "level"}
-    with pytest.raises(CallRejected):
-        await transport.call(PwmSet(5, 128, 20_000), LIMIT_S)
-
-
-async def test_a_pin_that_a_program_has_open_is_refused_and_nothing_stays(
-    transport: WasmachineTransport, control: VirtualBoardTransport
-) -> None:
-    image = await compile_module(OTHER, load_board("virtual"), name="other")
-    await transport.call(AppInstall("other", image.wasm, 8192), LIMIT_S)
-    with pytest.raises(CallRejected):
-        await transport.call(GpioSet(4, 0), LIMIT_S)
-    assert await _level(control, 4) == ("output", 1)
-    assert [row.name for row in await control.app_rows()] == ["other"]
-
-
 async def test_what_a_dead_host_left_is_taken_off_unless_it_holds_a_pin(
     board: VirtualBoardProcess, control: VirtualBoardTransport, tmp_path: Path
 ) -> None:
@@ -121,18 +91,3 @@ async def test_what_a_dead_host_left_is_taken_off_unless_it_holds_a_pin(
     assert third.held_pins == {4: "level"}
     assert await _level(control, 4) == ("output", 1)
     await third.close()
-
-
-def test_a_foreign_answer_is_no_answer() -> None:
-    endless = b"ok" + b" 1" * 200 + b";"
-    for answer in (b"", b"ok", b"ok 1", b"yes 1;", b"ok 1; 4x", b"ok 99999999999;", b"ok \xff;", endless):
-        with pytest.raises(ProtocolError):
-            read_answer(answer)
-
-
-def test_a_firmware_without_i2c_and_pwm_gets_a_program_without_them() -> None:
-    board = load_board("virtual")
-    bare = replace(board, firmware=replace(board.firmware, device_nodes=frozenset({"gpio"})))
-    assert pin_methods(bare) == {"gpio.set", "gpio.get"}
-    assert "i2c.h" in pin_source(board)
-    assert "i2c.h" not in pin_source(bare)

@@ -12,13 +12,12 @@ import pytest
 from microclaw.boards import load_board
 from microclaw.builds.cache import BuildCache
 from microclaw.devices.calls import AppInstall, LogLine, LogsRead
-from microclaw.errors import ProtocolError
 from microclaw.transports.program_logs import LEAST_APART_S, ProgramLogs
 from microclaw.transports.wasmachine import WasmachineTransport
 from microclaw.transports.wasmachine_connection import Timeouts
 from microclaw.virtual_boards.process import VirtualBoardProcess
 from microclaw.wasm.compile import compile_module
-from microclaw.wire.wasmachine.program_log import LOG_URL, KeptLine, ProgramLog
+from microclaw.wire.wasmachine.program_log import KeptLine, ProgramLog
 
 LIMIT_S = 30.0
 HEAD = "#include <stdio.h>\n#include <unistd.h>\n"
@@ -134,28 +133,3 @@ async def test_ticks_that_wrapped_are_no_restart_and_lines_keep_their_time() -> 
     await _heard(logs, {0: _log(2**32 - 1000, 2**32 - 500, 0, "a")})
     clock.now_s += 1
     assert await _heard(logs, {1: _log(2**32 - 1000, 500, 1, "b")}) == ([1], ["b"])
-
-
-async def test_a_silent_program_is_not_asked_again_at_once() -> None:
-    clock = Clock()
-    logs = ProgramLogs(clock)
-    assert (await _heard(logs, {0: None}))[0] == [0]
-    clock.now_s += 1
-    assert (await _heard(logs, {}))[0] == []
-    clock.now_s += 100
-    assert await _heard(logs, {0: _log(1, 2, 0, "late")}) == ([0], ["late"])
-
-
-async def test_an_answer_that_cannot_be_read_is_told_once_of_a_program_of_ours() -> None:
-    clock = Clock()
-    logs = ProgramLogs(clock)
-    logs.installed("app", LOG_URL.encode() + b"\0")
-
-    async def ask(_name: str, _first: int) -> ProgramLog | None:
-        raise ProtocolError("a program's log of 3000000 bytes")
-
-    for _ in range(2):
-        await logs.refresh(("app",), ask)
-        clock.now_s += 100
-    [line] = logs.page(0).lines
-    assert line.app is None

@@ -21,9 +21,7 @@ async def test_a_port_that_is_only_listed_is_not_opened(tmp_path: Path) -> None:
     assert (plain.name, plain.facts) == ("serial:/nowhere/ttyS0", {})
 
 
-@pytest.mark.parametrize(
-    ("prompt", "said"), [(b">>> ", "MicroPython"), (b"WASMachine> ", "a console"), (b"", "nothing")]
-)
+@pytest.mark.parametrize(("prompt", "said"), [(b">>> ", "MicroPython"), (b"", "nothing")])
 async def test_a_prompt_is_known_and_silence_is_told(prompt: bytes, said: str, tmp_path: Path) -> None:
     ours, theirs = os.openpty()
     heard = bytearray()

@@ -15,13 +15,11 @@ from microclaw.virtual_boards.process import VirtualBoardProcess
 WAIT_S = 30.0
 
 
-@pytest.mark.parametrize(
-    "text", ["192.168.0.0/16", "10.0.0.0/21", "8.8.8.0/24", "fe80::/120", "kitchen", "192.168.1.0/33"]
-)
-def test_subnet_that_may_not_be_probed_is_refused(text: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        parse_subnet(text)
-    assert caught.value.next_step is not None
+def test_subnet_that_may_not_be_probed_is_refused() -> None:
+    for text in ("192.168.0.0/16", "10.0.0.0/21", "8.8.8.0/24", "fe80::/120", "kitchen", "192.168.1.0/33"):
+        with pytest.raises(ConfigError) as caught:
+            parse_subnet(text)
+        assert caught.value.next_step is not None
 
 
 async def test_application_manager_is_found_and_others_are_not(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -137,14 +136,3 @@ def test_errors_say_what_to_do_and_a_reply_of_another_kind_or_thing_is_refused()
         jsonline.gpio_reply(ok(pin=3, state=1), 2)
     with pytest.raises(DeviceLied):
         jsonline.sensor_reply(ok(sensor="bme280", data=INA219), "ina219")
-
-
-@given(
-    st.dictionaries(st.text(max_size=8), st.none() | st.booleans() | st.integers() | st.text(max_size=9), max_size=5)
-)
-def test_objects_survive_the_wire(message: dict[str, object]) -> None:
-    decoder = LineDecoder()
-    decoder.receive(encode_line(message))
-    line = decoder.next_line()
-    assert line is not None
-    assert parse_object(line) == json.loads(json.dumps(message))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 from typing import Any
 
@@ -90,9 +89,3 @@ def test_the_reference_reads_what_we_write_and_we_what_it_writes(data: dict[str,
     except UnicodeEncodeError:
         return  # a lone surrogate, which the reference cannot write
     assert decoded(written.getvalue()) == [ours]
-
-
-@given(st.lists(st.binary(max_size=60) | st.sampled_from([data for data, _ in VECTORS]), max_size=8))
-def test_any_bytes_are_events_or_refused(pieces: list[bytes]) -> None:
-    with contextlib.suppress(ProtocolError):
-        decoded(*pieces)

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from microclaw.errors import ProtocolError
 from microclaw.wire import xiaozhi
@@ -50,36 +46,6 @@ def test_the_devices_messages_are_read_and_others_refused() -> None:
     for text in ("", "7", "{}", '{"type":7}', '{"type":"listen"}', '{"type":"mcp","payload":[]}', "[" * 9000, TOO_LONG):
         with pytest.raises(ProtocolError):
             xiaozhi.read_text(text)
-
-
-@given(st.binary(min_size=1, max_size=1500), st.sampled_from([1, 2, 3]))
-def test_what_is_written_is_read_back(packet: bytes, version: int) -> None:
-    assert xiaozhi.read_binary(xiaozhi.write_binary(packet, version), version) == packet
-
-
-def test_the_hosts_hello_has_what_the_device_needs() -> None:
-    assert json.loads(xiaozhi.server_hello("s1")) == {
-        "type": "hello",
-        "session_id": "s1",
-        "transport": "websocket",
-        "audio_params": {"format": "opus", "sample_rate": 24000, "channels": 1, "frame_duration": 60},
-    }
-
-
-def test_a_configuration_names_no_broker_and_no_upgrade() -> None:
-    report = xiaozhi.read_report(b'{"application":{"version":"2.4.2"},"board":{"type":"x"}}')
-    answer = xiaozhi.configuration(report, url="ws://h:1/xiaozhi/v1/", now_ms=7, zone_minutes=60)
-    assert answer == {
-        "server_time": {"timestamp": 7, "timezone_offset": 60},
-        "firmware": {"version": "2.4.2", "url": ""},
-        "websocket": {"url": "ws://h:1/xiaozhi/v1/", "version": 1},
-    }
-
-
-def test_a_report_that_nobody_can_read_is_an_empty_one() -> None:
-    for body in (b"", b"{", b"[]", b'{"board":7}', b"\xff"):
-        report = xiaozhi.read_report(body)
-        assert "firmware" not in xiaozhi.configuration(report, url="ws://h/", now_ms=1, zone_minutes=0)
 
 
 def test_a_credential_is_of_one_device_whose_mac_is_one() -> None:

@@ -18,7 +18,7 @@ from microclaw.py.compile import find_mpy_cross
 
 ROOT: Final = Path(__file__).parents[3]
 BIN: Final = ROOT / ".micropython/bin"
-PATIENCE_S: Final = 60
+PATIENCE_S: Final = 180
 PRELUDE: Final = "from world import *\n"
 
 

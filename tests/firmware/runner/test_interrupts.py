@@ -15,11 +15,9 @@ RAISING = {
 }
 ODD = "class Odd(Exception):\n    def __str__(self): raise SystemExit\n    __repr__ = __str__\n"
 EXITS = [
-    *(
-        (what, where)
-        for what in ("KeyboardInterrupt", "SystemExit", "GeneratorExit", "BaseException")
-        for where in RAISING
-    ),
+    *(("KeyboardInterrupt", where) for where in RAISING),
+    *(("SystemExit", where) for where in RAISING),
+    ("GeneratorExit", "task"),
     ("Odd", "main"),  # one that cannot be told
 ]
 

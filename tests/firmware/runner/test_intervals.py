@@ -84,6 +84,8 @@ return [first, row(runner, "pulse"), row(runner, "broken"), lines(), events()]
     assert [(event["name"], event["data"]["app"]) for event in told] == [("app.crash", "broken")], (
         "a durable event for each run would fill the outbox while the host is away"
     )
+    after_a_power_cut = run(micropython, "await runner.boot()\nreturn [row['every_ms'] for row in runner.list()]")
+    assert after_a_power_cut == [600_000, 600_000]
 
 
 def test_a_run_is_stopped_after_its_time_counts_what_it_missed_and_its_pins_stay_its_own(
@@ -125,37 +127,3 @@ return found + [row(runner, "fan")["state"], events()]
     assert (stopped["state"], "next_in_ms" in stopped, released) == ("stopped", False, {})
     assert missed == ["running", 1], "one that still runs at its next time is not started twice"
     assert (once, told) == ("stopped", [{"name": "app.exit", "data": {"app": "fan", "kind": "stopped"}}])
-
-
-def test_the_times_survive_a_power_cut_an_upgrade_takes_new_ones_and_undo_brings_them_back(
-    micropython: MicroPython,
-) -> None:
-    micropython.compile("fan", FAN)
-    run(micropython, "await install_timed('fan', 600000, 30000)")
-    wrong = [(-1, 0), (999, 0), (0, 5), (4_233_600_001, 0), (60_000, 60_001)]
-    rows, refusals = run(
-        micropython,
-        f"""
-rows = []
-def note():
-    rows.append([row(runner, "fan").get(key) for key in ("every_ms", "stop_after_ms", "state")])
-await runner.boot()
-note()
-ahead[0] += 30500
-await until(lambda: row(runner, "fan")["state"] == "waiting")
-await install_timed("fan", 7200000, 0)
-note()
-await runner.undo("fan")
-note()
-await install_timed("fan")
-note()
-return [rows, [refused(lambda: runner.begin("x", "py", 8, bytes(32), 0, True, *times)) for times in {wrong}]]
-""",
-    )
-    assert rows == [
-        [600_000, 30_000, "running"],
-        [7_200_000, 0, "running"],
-        [600_000, 30_000, "running"],
-        [None, None, "running"],
-    ]
-    assert refusals == ["bad_params"] * len(wrong)

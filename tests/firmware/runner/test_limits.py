@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from tests.firmware.runner.conftest import MicroPython
 
 CALM = """
@@ -16,37 +15,23 @@ async def main(E):
 """
 TIMER = "E.timer(E.module('machine').Timer(0), "
 TROUBLE = [
-    (
-        "def f():\n        while True:\n            E.g()\n    f()",
-        "RuntimeError: the program ran for 1.5 s without a wait",
-    ),
+    ("def f():\n        while True:\n            E.g()\n    f()", "the program ran for 1.5 s without a wait"),
     (
         f"def f(t):\n        while True:\n            E.g()\n    {TIMER}mode=0, period=10, callback=f)\n    await E.sleep(100)",
         "without a wait",
     ),
-    (f"{TIMER}callback=None, period=0)", "ValueError: a timer's period is at least 1 ms"),
     (f"{TIMER}callback=None, freq=5000)", "ValueError: a timer's period is at least 1 ms"),
-    ("1 / 0", "ZeroDivisionError"),
     ("def f(n): return f(n + 1)\n    f(0)", "maximum recursion depth exceeded"),
     ("async def f(): await f()\n    await f()", "maximum recursion depth exceeded"),
     ("E.module('machine').Pin(6, 3)", "ValueError: pin 6 is reserved for the flash"),
-    ("E.module('machine').ADC(7)", "ValueError: pin 7 is reserved for the flash"),
     ("E.module('machine').I2C(0, scl=6, sda=5)", "ValueError: pin 6 is reserved for the flash"),
-    ("E.module('machine').Pin(2, 3)", "OSError: pin 2 belongs to the program calm"),
     ("E.module('machine').PWM(2)", "OSError: pin 2 belongs to the program calm"),
-    ("E.module('machine').Pin(77, 3)", "ValueError: invalid pin"),
-    ("E.module('machine').Pin(34, 3)", "ValueError: pin can only be input"),
     ("E.module('machine').reset()", "machine.reset is not for programs"),
     ("E.module('_thread')", "programs have tasks, no threads"),
-    ("E.module('numpy')", "no module named 'numpy'"),
     ("async def f(): await E.sleep(9)\n    while True:\n        E.spawn(f())", "a program may have 16 tasks"),
     ("while True:\n        E.timer(E.module('machine').Timer(-1), period=1000)", "a program may have 8 timers"),
     ("async def f(): 1 / 0\n    E.spawn(f())\n    await E.sleep(99)", "ZeroDivisionError"),
-    (f"def f(t): 1 / 0\n    {TIMER}period=5, callback=f)\n    await E.sleep(99)", "ZeroDivisionError"),
-    (
-        f"async def f(t):\n        await E.sleep_ms(1)\n        1 / 0\n    {TIMER}period=50, callback=f)\n    await E.sleep(99)",
-        "ZeroDivisionError",
-    ),
+    (f"async def f(t): 1 / 0\n    {TIMER}period=50, callback=f)\n    await E.sleep(99)", "ZeroDivisionError"),
 ]
 
 
@@ -71,31 +56,6 @@ def test_trouble_is_told_and_others_go_on(micropython: MicroPython) -> None:
         assert app == "bad"
         assert reason in told, body
     assert found[1] == "running"
-
-
-def test_a_long_wait_before_a_long_loop_is_no_reason_to_end_it(micropython: MicroPython) -> None:
-    micropython.compile(
-        "good",
-        """
-        async def main(E):
-            asyncio = E.module("asyncio")
-            event = asyncio.Event()
-            async def later():
-                await E.sleep(2)
-                event.set()
-            E.spawn(later())
-            await event.wait()
-            for i in range(100):
-                E.g()
-            E.print("done")
-        """,
-    )
-    found = micropython.act("""
-        await install(runner, "good")
-        await until(lambda: events(), 4000)
-        return [lines(), events()]
-    """)
-    assert found == [["done"], [{"name": "app.exit", "data": {"app": "good", "kind": "returned"}}]]
 
 
 def test_events_are_bounded_by_the_hour_as_each_is_written_to_the_flash(micropython: MicroPython) -> None:
@@ -125,16 +85,8 @@ def test_events_are_bounded_by_the_hour_as_each_is_written_to_the_flash(micropyt
     assert 2 <= count < 40
 
 
-EATERS = {
-    "at once": "kept = bytearray(3_000_000)",
-    "catches it": "kept = []\n    while True:\n        await E.y()\n        try:\n            kept.append(bytearray(100))\n"
-    "            await E.sleep_ms(1)\n        except MemoryError:\n            await E.sleep_ms(1)",
-}
-
-
-@pytest.mark.parametrize("body", EATERS.values(), ids=EATERS.keys())
-def test_a_program_that_eats_the_boards_memory_is_ended_and_gives_it_back(micropython: MicroPython, body: str) -> None:
-    micropython.compile("bad", f"async def main(E):\n    {body}\n")
+def test_a_program_that_eats_the_boards_memory_is_ended_and_gives_it_back(micropython: MicroPython) -> None:
+    micropython.compile("bad", "async def main(E):\n    kept = bytearray(3_000_000)\n")
     micropython.compile("calm", CALM)
     events, row, calm, spare = micropython.run("""
         import gc
@@ -176,23 +128,6 @@ def test_prints_and_events_without_end_are_limited_and_the_lost_lines_counted(mi
     left_out = int(lines[first].split(" ")[0][1:])
     assert f"line {int(lines[first - 1].split(' ')[1]) + left_out + 1} " in lines[first + 1]
     assert 20 <= ticks <= 60
-
-
-def test_lines_that_were_left_out_are_told_although_no_other_comes(micropython: MicroPython) -> None:
-    for number, then in enumerate(("await E.sleep(9)", "pass", "1 / 0")):
-        micropython.compile(
-            f"p{number}", f"async def main(E):\n    for n in range(45):\n        E.print(n)\n    {then}\n"
-        )
-    found = micropython.act("""
-        found = []
-        for number in range(3):
-            told.clear()
-            await install(runner, "chatty", "p%d" % number)
-            await until(lambda: any("left out" in line for line in lines()), 4000)
-            found.append([[data["level"], data["text"]] for kind, data in told if kind == "log"][:31])
-        return found
-    """)
-    assert found == [[*(["info", str(n)] for n in range(30)), ["warning", "(15 lines were left out)"]]] * 3
 
 
 def test_a_program_that_fills_the_flash_crashes_and_can_be_removed(micropython: MicroPython) -> None:

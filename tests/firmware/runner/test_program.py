@@ -36,57 +36,32 @@ def levels(found: Any) -> list[list[int]]:
     return [edge[1:] for edge in found["edges"]]
 
 
-@pytest.mark.parametrize(
-    ("pin", "irq"),
-    [
-        ("machine.Pin(4, machine.Pin.IN, machine.Pin.PULL_UP)", "E.irq(button, "),
-        ("machine.Pin(4)", "E.irq(button, "),  # without a direction
-        ("machine.Pin(4)", "machine.Pin(4).irq("),
-    ],
-)
-def test_inputs_are_counted_and_the_programs_own_handler_is_called(
-    micropython: MicroPython, pin: str, irq: str
-) -> None:
-    lines, found = outcome(
-        micropython,
-        f"button = {pin}\n{irq}handler=lambda pin: E.print('down', pin.value()), trigger=machine.Pin.IRQ_FALLING)",
-        "for level in (1, 0, 1, 0):\n    machine.drive(4, level)\n    await asyncio.sleep_ms(2)\nfound = runner.edges(0)",
-    )
-    assert lines == ["down 0", "down 0"]
-    assert levels(found) == [[4, 1], [4, 0], [4, 1], [4, 0]]
-    assert found["evidence"] == {"4": "counted"}
-
-
-def test_above_two_hundred_edges_a_second_the_count_is_at_least(micropython: MicroPython) -> None:
-    _, found = outcome(
-        micropython,
-        "machine.Pin(4, machine.Pin.IN)",
-        "for i in range(500):\n    machine.drive(4, 1 - i % 2)\nfound = runner.edges(0)",
-    )
-    assert found["evidence"] == {"4": "at_least"}
-    assert found["dropped"] == 500 - 192
-    assert (len(found["edges"]), found["cursor"], found["more"]) == (64, 500 - 192 + 64, True)
-
-
-def test_a_timeline_larger_than_a_page_says_that_there_is_more(micropython: MicroPython) -> None:
-    found = micropython.run("""
-        from timeline import Timeline
-        async def main():
-            now = [2**32 - 1]
-            line = Timeline(lambda: now[0], 600)
-            line.watch(3, "written", 0)
-            for i in range(700):
-                now[0] += 1
-                line.write(3, 1 - i % 2)
-                line.write(3, 1 - i % 2)
-            pages = [line.read(0)]
-            while pages[-1]["more"]:
-                pages.append(line.read(pages[-1]["cursor"]))
-            first, last = pages[0], pages[-1]
-            return [[len(p["edges"]) for p in pages], first["dropped"], first["edges"][0][0] - 2**32, last["edges"][-1][0] - 2**32]
-        run(main)
-    """)
-    assert found == [[64] * 9 + [24], 100, 100, 699]
+def test_inputs_are_counted_and_the_programs_own_handlers_are_called_and_may_wait(micropython: MicroPython) -> None:
+    body = """
+button = machine.Pin(4)
+E.irq(button, handler=lambda pin: E.print('down', pin.value()), trigger=machine.Pin.IRQ_FALLING)
+async def pressed(pin):
+    await E.sleep_ms(5)
+    E.print("pressed")
+machine.Pin(5).irq(pressed, machine.Pin.IRQ_RISING)
+async def tick(timer):
+    await E.sleep_ms(1)
+    E.print("tick")
+E.timer(machine.Timer(1), mode=machine.Timer.ONE_SHOT, period=10, callback=tick)
+E.timer(machine.Timer, 2, freq=100, callback=lambda t: (E.print("fast"), t.deinit()))
+"""
+    during = """
+for level in (1, 0, 1, 0):
+    machine.drive(4, level)
+    await asyncio.sleep_ms(2)
+machine.drive(5, 1)
+await until(lambda: len(lines()) == 5)
+found = runner.edges(0)
+"""
+    lines, found = outcome(micropython, body, during)
+    assert sorted(lines) == ["down 0", "down 0", "fast", "pressed", "tick"]
+    assert levels(found) == [[4, 1], [4, 0], [4, 1], [4, 0], [5, 1]]
+    assert found["evidence"] == {"4": "counted", "5": "counted"}
 
 
 def test_pins_of_every_kind_are_claimed_and_the_host_may_drive_free_ones_alone(micropython: MicroPython) -> None:
@@ -153,20 +128,12 @@ PRESS = "0101 0", "1010 1"  # pressed and let go, each with its bounces of 1 ms
 
 @pytest.mark.parametrize(
     ("edge", "changes", "times"),
-    [
-        ("rising", PRESS, 1),
-        ("change", PRESS, 2),
-        ("falling", PRESS * 3, 3),
-        ("falling", ("01", "01"), 0),  # it never stays low
-        ("falling, debounce=0", ("01", "01"), 2),
-    ],
+    [("change", PRESS, 2), ("falling", PRESS * 3, 3), ("falling", ("01", "01"), 0)],  # at last it never stays low
 )
 def test_a_change_counts_once_the_level_stays(
     micropython: MicroPython, edge: str, changes: tuple[str, ...], times: int
 ) -> None:
-    name, _, more = edge.partition(", ")
-    task = 'lambda: E.print("now")'
-    body = f'E.module("microclaw").on(0, "{name}", {task}{", " if more else ""}{more})'
+    body = f'E.module("microclaw").on(0, "{edge}", lambda: E.print("now"))'
     during = f"""
 for levels in {changes}:
     for level in levels.replace(" ", ""):
@@ -175,19 +142,3 @@ for levels in {changes}:
     await asyncio.sleep_ms(200)
 """
     assert outcome(micropython, body, during, modules="inputs, microclaw, chip_facts")[0] == ["now"] * times
-
-
-def test_handlers_may_wait(micropython: MicroPython) -> None:
-    body = """
-async def pressed(pin):
-    await E.sleep_ms(5)
-    E.print("pressed")
-async def tick(timer):
-    await E.sleep_ms(1)
-    E.print("tick")
-E.irq(machine.Pin(4, machine.Pin.IN), pressed, machine.Pin.IRQ_RISING)
-E.timer(machine.Timer(1), mode=machine.Timer.ONE_SHOT, period=10, callback=tick)
-E.timer(machine.Timer, 2, freq=100, callback=lambda t: (E.print("fast"), t.deinit()))
-"""
-    lines, _ = outcome(micropython, body, "machine.drive(4, 1)\nawait until(lambda: len(lines()) == 3)")
-    assert sorted(lines) == ["fast", "pressed", "tick"]

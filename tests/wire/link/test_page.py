@@ -8,16 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import cbor2
-import pytest
 from tests.wire.conftest import read_page
-from websockets.http11 import Request
-from websockets.server import ServerProtocol
-from websockets.typing import Subprotocol
 
 from microclaw.auth.certificates import read_csr
 from microclaw.auth.credentials import Reason, token_device
 from microclaw.auth.provisioning import Provision
-from microclaw.errors import LinkViolation
 from microclaw.wire.link.codec import decode, encode
 from microclaw.wire.link.frame import CloseCode, FrameType, read_frame
 from microclaw.wire.link.messages import MESSAGES, PairDone, is_durable
@@ -25,10 +20,6 @@ from microclaw.wire.link.values import Sender
 
 PAGE = (Path(__file__).parents[3] / "docs/protocols/link.md").read_text(encoding="utf-8")
 FRAMES = read_page("link.md", "frame")
-BREACHES = {
-    m[1]: (int(m[2]), m[3], bytes.fromhex("".join(m[4].split())))
-    for m in re.finditer(r"^```breach (\S+) (\d+) (\S+)\n(.*?)^```$", PAGE, re.M | re.S)
-}
 
 
 def plain(value: object) -> object:
@@ -59,14 +50,6 @@ def test_each_sample_frame_is_what_its_line_says_and_the_codec_takes_and_makes()
         assert is_durable(envelope.body) == (envelope.seq is not None)
 
 
-def test_each_sample_breach_is_refused_with_its_codes() -> None:
-    assert len(BREACHES) == 10
-    for code, reason, message in BREACHES.values():
-        with pytest.raises(LinkViolation) as caught:
-            decode(read_frame(message)[1])
-        assert (caught.value.close_code, caught.value.reason) == (code, reason)
-
-
 def test_the_sample_token_request_and_provision_are_of_their_form() -> None:
     done = decode(frame("2-host-pair_done")[1][1:]).body
     assert isinstance(done, PairDone)
@@ -79,15 +62,6 @@ def test_the_sample_token_request_and_provision_are_of_their_form() -> None:
     assert file.pop("microclaw") == 1
     made = Provision(**file)
     assert (made.uri, made.to_json().strip(), made.to_text()) == (shown["line"], shown["file"], shown["text"])
-
-
-def test_the_sample_request_opens_the_websocket_as_shown() -> None:
-    shown = read_page("link.md", "http")
-    http = ServerProtocol(subprotocols=[Subprotocol("microclaw.v1")])
-    http.receive_data("\r\n".join([*shown["request"].splitlines(), "", ""]).encode())
-    request = next(event for event in http.events_received() if isinstance(event, Request))
-    head = http.accept(request).serialize().decode()
-    assert all(line in head for line in shown["response"].splitlines())
 
 
 def test_every_code_that_the_host_has_is_on_the_page() -> None:

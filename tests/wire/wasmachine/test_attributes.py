@@ -91,12 +91,6 @@ def test_old_containers_that_may_be_read_in_two_ways_are_told_by_what_follows_an
     assert AttributeContainer.decode(raw).get("k") == b"four"
 
 
-def test_values_get_their_natural_types() -> None:
-    container = AttributeContainer.of("t", {"b": True, "i": -5, "l": 2**40, "f": 0.5, "s": "x", "y": b"\0"})
-    assert [a.type for a in container.values] == [A.BOOL, A.INT, A.INT64, A.DOUBLE, A.STRING, A.BYTES]
-    assert container.as_mapping() == {"b": True, "i": -5, "l": 2**40, "f": 0.5, "s": "x", "y": b"\0"}
-
-
 GOOD = AttributeContainer.of("tag", {"text": "hello", "n": 7, "raw": b"abc", "f": 1.0}).encode(Generation.NEW)
 BROKEN = {
     "a tag without its NUL": "0000 09000000 0100 78 0000",

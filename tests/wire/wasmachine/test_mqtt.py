@@ -8,13 +8,9 @@ from microclaw.errors import ProtocolError
 from microclaw.wire.wasmachine.attributes import AttributeContainer, Generation
 from microclaw.wire.wasmachine.mqtt import (
     Broker,
-    EventId,
-    Failure,
     Message,
     MessageBuffer,
     MqttSettings,
-    encode_event,
-    encode_failure,
 )
 
 
@@ -45,14 +41,6 @@ def test_settings_name_a_broker_keep_what_was_set_before_and_refuse_zero_and_oth
             settings(**values)
 
 
-def test_numbers_of_zero_are_left_out_but_for_the_event_itself() -> None:
-    read = AttributeContainer.decode(encode_event(EventId.CONNECTED, Generation.NEW, session=0))
-    assert (read.tag, read.as_mapping()) == ("mqtt_attr", {"event_id": 1})
-    failure = AttributeContainer.decode(encode_failure(Failure(0x8001, errno=111), Generation.NEW))
-    assert failure.get("event_id") == 0
-    assert failure.get("error_code") == bytes.fromhex("01800000 00000000 00000000 01000000 00000000 6f000000")
-
-
 def decoded(buffer: MessageBuffer, message: Message) -> list[dict[str, object]]:
     return [dict(AttributeContainer.decode(e).as_mapping()) for e in buffer.events(message, Generation.NEW)]
 
@@ -66,13 +54,3 @@ def test_texts_run_on_to_the_next_nul() -> None:
     assert (second["data"], second["data_len"]) == ("abcload", 3)
     (third,) = decoded(buffer, Message(b"t", b"a\0b", qos=1, msg_id=9))
     assert (third["topic"], third["data"], third["data_len"], third["msg_id"]) == ("t", "a", 3, 9)
-
-
-def test_long_message_comes_in_pieces_and_only_the_first_has_a_topic() -> None:
-    pieces = decoded(MessageBuffer(), Message(b"t", b"x" * 3000))
-    assert [(p.get("offset", 0), p["data_len"], "topic" in p) for p in pieces] == [
-        (0, 1018, True),
-        (1018, 1024, False),
-        (2042, 958, False),
-    ]
-    assert {p["total_len"] for p in pieces} == {3000}

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import re
-
 import pytest
 
 from microclaw.wire.wasmachine.natives import NATIVES, Native, parse_signature
@@ -30,16 +28,6 @@ def wasm_type(native: Native) -> str:
 
 def test_real_programs_link_against_the_table() -> None:
     assert {name: wasm_type(NATIVES[name]) for name in IMPORTS} == IMPORTS
-
-
-def test_prototypes_agree_with_the_signatures() -> None:
-    for native in NATIVES.values():
-        declared = re.fullmatch(rf"(.+?[ *]){re.escape(native.name)}\((.*)\)", native.prototype)
-        assert declared is not None, native.name
-        assert (declared[1].strip() == "void") == (native.results == ()), native.name
-        parameters = re.sub(r"\(\*\w*\)\([^)]*\)", "callback", declared[2])
-        count = 0 if parameters == "void" else parameters.count(",") + 1
-        assert count == len(native.params), native.name
 
 
 SIGNATURES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
