@@ -19,7 +19,7 @@ MOST_MS: Final = 49 * 86_400_000
 LONGEST_TRIAL_MS: Final = 7_200_000.0
 LONGEST_RUN_MS: Final = 600_000
 _UNITS_MS: Final = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_LONGEST_MS: Final = 1e15
+_LONGEST_MS: Final = 365 * 86_400_000.0
 
 
 class RunTimes(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -66,22 +66,24 @@ def check_times(times: RunTimes | None, kind: ProgramKind) -> None:
         )
 
 
-def parse_time_ms(text: str) -> int:
-    """Read "30s", "10m" or "10min", "1h", "1d", "500ms", or a plain number of seconds. Raises ConfigError."""
+def parse_time_ms(text: str, most_ms: float = _LONGEST_MS) -> float:
+    """Read "500ms", "30s", "10m" or "10min", "1h", "1d", or a plain number of seconds. Raises ConfigError."""
     ms = read_duration_ms(text)
-    if ms is None or ms > _LONGEST_MS:
-        raise ConfigError(f"{text!r:.40} is not a time", next_step="write it as 30s, 10m, 1h or 1d")
-    return round(ms)
+    if ms is None:
+        raise ConfigError(f"{text!r:.40} is not a time", next_step="write it as 500ms, 30s, 10m, 1h or 1d")
+    if ms > most_ms:
+        raise ConfigError(f"{text!r:.40} is too long: at most {time_text(most_ms)}", next_step="give a shorter time")
+    return ms
 
 
 def time_or_off(text: str) -> int | None:
     """The time; None for "off"."""
-    return None if text.strip().lower() == "off" else parse_time_ms(text)
+    return None if text.strip().lower() == "off" else round(parse_time_ms(text))
 
 
 def times_body(every: str | None, stop_after: str | None) -> dict[str, int | None]:
     """The times of a program, as the host takes them; nothing where neither is given. Raises ConfigError."""
-    times = run_times(*(None if text is None else parse_time_ms(text) for text in (every, stop_after)))
+    times = run_times(*(None if text is None else round(parse_time_ms(text)) for text in (every, stop_after)))
     return {} if times is None else {"every_ms": times.every_ms, "stop_after_ms": times.stop_after_ms}
 
 

@@ -10,10 +10,9 @@ from msgspec import Struct, structs
 
 from microclaw.apps.expectations import MAX_ADC_V, AdcStimulus, Expectations, Level, PinStimulus, Stimulus
 from microclaw.apps.reaction import Reaction
-from microclaw.apps.run_times import RunTimes, first_run_ms
+from microclaw.apps.run_times import RunTimes, first_run_ms, parse_time_ms
 from microclaw.errors import ConfigError
 from microclaw.events import Edge
-from microclaw.text import read_duration_ms
 from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS, DEFAULT_WATCHDOG_MS
 
 MIN_MS = 10_000.0
@@ -27,7 +26,6 @@ Contacts of buttons bounce for 1 to 20 ms. 18 ms is the longest here, so that a 
 MAX_TRIAL_MS: Final = 24 * 3_600_000.0
 SOAK_MS: Final = 150_000.0
 """How much longer than needed a program with expectations runs, so that one that blocks after a minute is seen."""
-_AS: Final = "write it as 500ms, 10s, 2m, 1h or 1d"
 _INPUT: Final = re.compile(r"(\d{1,3})=(?:([01])|(\d{1,2}(?:\.\d+)?) ?[vV])(?:@(.+))?")
 _FIRST_PRESS_MS = 1_300.0
 _BOUNCE_EDGE_MS = 3.0
@@ -38,10 +36,10 @@ it in between, at nearly every phase; the first, None, flips evenly at all rates
 
 
 def parse_duration_ms(text: str) -> float:
-    """Read "500ms", "10s", "2m" or "2min", "1h", "1d" or a plain number of seconds, above 0. Raises ConfigError."""
-    ms = _time_ms(text)
+    """Read a duration above 0, up to a day. Raises ConfigError."""
+    ms = parse_time_ms(text, MAX_TRIAL_MS)
     if ms <= 0:
-        raise ConfigError(f"{text!r} is not longer than 0", next_step=_AS)
+        raise ConfigError(f"{text!r} is not longer than 0", next_step="write it as 500ms, 30s, 10m, 1h or 1d")
     return ms
 
 
@@ -56,21 +54,12 @@ def parse_input(text: str) -> PinStimulus | AdcStimulus:
             f"{text!r} is not an input",
             next_step="write PIN=LEVEL@TIME, as 14=1@2s: pin 14 goes high after 2 s; or volts for an ADC: 1=2.5V@2s",
         )
-    at_ms = _time_ms(found[4]) if found[4] else 0.0
+    at_ms = parse_time_ms(found[4], MAX_TRIAL_MS) if found[4] else 0.0
     if found[3] is not None:
         if float(found[3]) > MAX_ADC_V:
             raise ConfigError(f"{text!r}: an ADC pin takes no {found[3]} V", next_step=f"give 0 to {MAX_ADC_V} V")
         return AdcStimulus(int(found[1]), float(found[3]), at_ms)
     return PinStimulus(int(found[1]), int(found[2]), at_ms)
-
-
-def _time_ms(text: str) -> float:
-    ms = read_duration_ms(text)
-    if ms is None:
-        raise ConfigError(f"{text!r} is not a duration", next_step=_AS)
-    if ms > MAX_TRIAL_MS:
-        raise ConfigError(f"{text!r} is longer than 24 h", next_step="give a shorter time")
-    return ms
 
 
 class Levels(Struct, frozen=True):
