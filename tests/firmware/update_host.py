@@ -67,17 +67,15 @@ class UpdateHost(PlainHost):
         with suppress(ConnectionClosed):
             async with closing(End(socket, self.numbers)) as end:
                 await self.greet(end)
-                await self._hear("hello", self.hello)
                 await self._catch_up(end)
                 self.end = end
                 try:
                     while True:
-                        message = await end.take()
-                        if message is not None and message["id"] not in self._seen:
-                            self._seen.add(message["id"])
-                            await self._hear(message["type"], message["body"])
+                        await end.take()
+                        await self._hear_all(end)
                 finally:
                     self.end = None
+                    await self._hear_all(end)  # the last one too, whose ack did not go out
 
     async def answer(self, window: dict[str, Any]) -> None:
         assert self.end is not None
@@ -91,9 +89,15 @@ class UpdateHost(PlainHost):
         for kind, body in self._said[self.numbers.tx_last :]:
             await end.say_durable(kind, body)
 
+    async def _hear_all(self, end: End) -> None:
+        for message in end.got:
+            if message["id"] not in self._seen:
+                self._seen.add(message["id"])
+                await self._hear(message["type"], message["body"])
+
     async def _hear(self, kind: str, body: dict[str, Any]) -> None:
         self.heard.setdefault(kind, []).append(body)
-        if kind == "blob_read" and self.serve(body):
+        if kind == "blob_read" and self.end is not None and self.serve(body):
             await self.answer(body)
         async with self._news:
             self._news.notify_all()

@@ -12,7 +12,7 @@ import pytest
 from tests.flash.conftest import ScriptedPerson, StartBoard
 from tests.flash.images import whole_image
 from tests.flash.pty_board import MICROPYTHON
-from tests.flash.rom_loader import MAC
+from tests.flash.rom_loader import ESP32_S3, MAC
 
 from microclaw.errors import ConfigError, DeviceUnreachable
 from microclaw.flash.board_files import BoardFile, put
@@ -105,6 +105,15 @@ async def test_a_cable_pulled_or_a_restart_between_files_is_gone_on_with(
     again = await flash_board(workshop(board), Wishes())
     assert again.copied == 0
     assert first.access_point_key == again.access_point_key == json.loads(board.file("settings.json"))["ap_key"]
+
+
+async def test_an_image_for_another_chip_is_refused_before_anything_is_erased(
+    start_board: StartBoard, workshop: Make, image: Path
+) -> None:
+    board = start_board(ESP32_S3)
+    with pytest.raises(ConfigError):
+        await flash_board(workshop(board), Wishes(image=image))
+    assert board.rom.written == 0
 
 
 async def test_a_board_with_something_on_it_is_erased_only_after_a_yes(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from microclaw.ota.offers import link_of
 from microclaw.store.mqtt import BufferedMessage, MqttBuffer
 from microclaw.telemetry.mqtt_feed import HOST_EVENTS, MqttFeed
-from microclaw.wire.link.messages import Event
+from microclaw.wire.link.messages import Event, Telemetry
 from microclaw.wire.link.values import ValueMap
 
 
@@ -49,6 +52,34 @@ async def test_an_event_is_in_the_buffer_once_cleaned_and_never_in_the_hosts_nam
     assert names[-5:] == ["board.MQTT.Command", "board.alarm", "board.\u0430larm", "board.device. left", "button"]
     assert bodies[-1]["data"] == {"pin": 0, "raw": "ff", "levels": [1, {"a": 1.5}], "te": ["xy", {"k": "z"}]}
     assert (len(bodies[-1]["id"]), bodies[-1]["at_ms"] > 0) == (32, True)
+
+
+async def test_numbers_that_no_board_can_have_are_refused_and_counted(plane: Any, paired: Any, feed: MqttFeed) -> None:
+    kept: list[Telemetry] = []
+    counts: list[int] = []
+    all_came = asyncio.Event()
+
+    def keep(_endpoint: str, telemetry: Telemetry) -> None:
+        kept.append(telemetry)
+        if telemetry.uptime_s == 62:
+            all_came.set()
+
+    parts = plane.links.parts.reports
+    parts.telemetry, parts.impossible = keep, lambda _endpoint, count: counts.append(count)
+    good = Telemetry(180_000, 60, (), -60, 41.5, 3.9, 1, 2, 3)
+    odd = {"rssi": -(2**62), "temperature": 1.7e308, "battery": -1e300, "dropped": 2**63 - 1, "glitches": 2**60}
+    async with paired.connected():
+        await paired.until_ready()
+        await paired.send(good)
+        await paired.send(replace(good, free_heap=2**63 - 1, rssi=99))  # what has to be there cannot be left out
+        await paired.send(replace(good, uptime_s=61, refused_events=2**50, **odd))
+        await paired.send(replace(good, uptime_s=62))
+        async with asyncio.timeout(60):
+            await all_came.wait()
+        assert link_of(plane.registry.get("lamp")).telemetry == kept[-1]
+    assert kept == [good, Telemetry(180_000, 61, ()), replace(good, uptime_s=62)]
+    assert counts == [2, 6]
+    assert feed.waiting == 3
 
 
 async def test_event_that_the_store_refuses_is_not_in_the_buffer(plane: Any, paired: Any, feed: MqttFeed) -> None:

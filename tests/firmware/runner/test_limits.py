@@ -58,6 +58,31 @@ def test_trouble_is_told_and_others_go_on(micropython: MicroPython) -> None:
     assert found[1] == "running"
 
 
+def test_a_long_wait_before_a_long_loop_is_no_reason_to_end_it(micropython: MicroPython) -> None:
+    micropython.compile(
+        "good",
+        """
+        async def main(E):
+            asyncio = E.module("asyncio")
+            event = asyncio.Event()
+            async def later():
+                await E.sleep(2)
+                event.set()
+            E.spawn(later())
+            await event.wait()
+            for i in range(100):
+                E.g()
+            E.print("done")
+        """,
+    )
+    found = micropython.act("""
+        await install(runner, "good")
+        await until(lambda: events(), 4000)
+        return [lines(), events()]
+    """)
+    assert found == [["done"], [{"name": "app.exit", "data": {"app": "good", "kind": "returned"}}]]
+
+
 def test_events_are_bounded_by_the_hour_as_each_is_written_to_the_flash(micropython: MicroPython) -> None:
     micropython.compile(
         "teller",

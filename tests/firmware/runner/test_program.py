@@ -64,6 +64,17 @@ found = runner.edges(0)
     assert found["evidence"] == {"4": "counted", "5": "counted"}
 
 
+def test_above_two_hundred_edges_a_second_the_count_is_at_least(micropython: MicroPython) -> None:
+    _, found = outcome(
+        micropython,
+        "machine.Pin(4, machine.Pin.IN)",
+        "for i in range(500):\n    machine.drive(4, 1 - i % 2)\nfound = runner.edges(0)",
+    )
+    assert found["evidence"] == {"4": "at_least"}
+    assert found["dropped"] == 500 - 192
+    assert (len(found["edges"]), found["cursor"], found["more"]) == (64, 500 - 192 + 64, True)
+
+
 def test_pins_of_every_kind_are_claimed_and_the_host_may_drive_free_ones_alone(micropython: MicroPython) -> None:
     body = """
 machine.Pin(2, machine.Pin.OUT, value=1)
