@@ -172,28 +172,32 @@ class BoardRun:
         """
         await self._events.read()
         first_ms, began, passed_ms, safe_ms = self._events.now_ms, time.perf_counter(), 0.0, MAX_ADVANCE_MS
+        since_ms, before = 0.0, self._events.recorded  # a storm is seen over several short parts, too
         for part_ms in chain(_FIRST_PARTS_MS, repeat(MAX_ADVANCE_MS)):
             part_ms = min(part_ms, safe_ms, for_ms - passed_ms)
             if part_ms <= 0:
                 break
-            before = self._events.recorded
+            if passed_ms - since_ms >= _FIRST_PARTS_MS[-1]:
+                since_ms, before = passed_ms, self._events.recorded
+            moves_before = self._events.recorded[1]
             try:
                 await self._advance(part_ms)
             except DeviceTimeout:
                 await self._events.read()
                 came_ms = self._events.now_ms - first_ms
-                return self._cut(before, came_ms, came_ms - passed_ms, for_ms)
+                return self._cut(before, came_ms, came_ms - since_ms, for_ms)
             passed_ms += part_ms
             await self._events.read()
             if self._stuck:
                 break
             lines, moves = (now - then for now, then in zip(self._events.recorded, before, strict=True))
-            length_s = max(part_ms, _FIRST_PARTS_MS[-1]) / 1000
+            length_s = max(passed_ms - since_ms, _FIRST_PARTS_MS[-1]) / 1000
             left_s = (time.perf_counter() - began) / passed_ms * (for_ms - passed_ms)
             slow = time.perf_counter() - began > _SURE_S and left_s > self._run.host_s
             if lines > STORM_LINES * length_s or moves > STORM_EVENTS * length_s or slow:
-                return self._cut(before, passed_ms, part_ms, for_ms)
-            safe_ms = _RING_EVENTS / moves * part_ms if moves else MAX_ADVANCE_MS
+                return self._cut(before, passed_ms, passed_ms - since_ms, for_ms)
+            moved = self._events.recorded[1] - moves_before
+            safe_ms = _RING_EVENTS / moved * part_ms if moved else MAX_ADVANCE_MS
         self._passed_ms += for_ms
         return not self._stuck
 
