@@ -85,7 +85,7 @@ class ClearedCrashes(Result, frozen=True, kw_only=True):
 
 
 Device = Annotated[str | None, Meta(max_length=64, description="Only of this device.")]
-CrashId = Annotated[int, Meta(ge=1, lt=_MAX_WHOLE)]
+CrashId = Annotated[int, Meta(ge=1, lt=_MAX_WHOLE, description="Its number: device crashes.")]
 
 
 @operation("crash.list", http="GET /v1/crashes", access=Access.OWN, command="crashes")
@@ -129,7 +129,9 @@ async def show_crash(service: CrashService, _call: Call, crash_id: CrashId) -> O
 async def clear_crashes(
     service: CrashService,
     call: Call,
-    crashes: Annotated[list[CrashId] | None, Meta(max_length=500), Option(rest=True, metavar="[ID]...")] = None,
+    crashes: Annotated[
+        list[CrashId] | None, Meta(max_length=500, description="Their numbers."), Option(rest=True, metavar="[ID]...")
+    ] = None,
     device: Device = None,
 ) -> ClearedCrashes:
     """Forget crashes: of these numbers, of a device, or all of them."""

@@ -62,7 +62,7 @@ class Telemetry(Result, frozen=True, kw_only=True):
 async def show(
     history: TelemetryHistory,
     _call: Call,
-    name: Annotated[str, Meta(pattern=NAME)],
+    name: Annotated[str, Meta(pattern=NAME, description="The device.")],
     key: Annotated[str | None, Meta(max_length=64, description="Only this series."), Option(argument=True)] = None,
     since: Annotated[Moment | None, Meta(description="From then on."), Option(metavar=_WHEN, reads=since_ms)] = None,
     until: Annotated[Moment | None, Meta(description="Up to then."), Option(metavar=_WHEN, reads=since_ms)] = None,
