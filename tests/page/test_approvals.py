@@ -7,7 +7,10 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import expect
 from tests.page.conftest import OpenPage, PageHost, go, open_board, say, yes
+from tests.page.test_editor import open_editor
 from tests.page.test_views import check_and_picture
+
+from microclaw.wire.host_api import Result
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +46,13 @@ def test_two_pages_see_a_question_and_the_second_is_told_how_it_ended(
     expect(second.get_by_role("link", name="Activity", exact=True)).to_be_visible()
 
 
-def test_a_question_shows_the_program_its_trial_and_what_changes(asking_host: PageHost, open_page: OpenPage) -> None:
-    options = {"color_scheme": "light", "viewport": {"width": 900, "height": 900}}
-    page, second = (open_page(asking_host.link(), **options) for _ in range(2))
-    pin = 11
+@pytest.mark.parametrize(("scheme", "width"), [("light", 900), ("dark", 320)])
+def test_a_question_shows_the_program_its_trial_and_what_changes(
+    asking_host: PageHost, open_page: OpenPage, scheme: str, width: int
+) -> None:
+    page = open_page(asking_host.link(), color_scheme=scheme, viewport={"width": width, "height": 900})
+    second = open_page(asking_host.link(), color_scheme=scheme, viewport={"width": width, "height": 900})
+    pin = {900: 11, 320: 12}[width]
     for rate, half in (("twice", "0.250"), ("five times", "0.100")):
         go(second, "Home")  # what was decided is left behind
         go(second, "Activity")
@@ -64,7 +70,7 @@ def test_a_question_shows_the_program_its_trial_and_what_changes(asking_host: Pa
             expect(asked).to_contain_text("in place of")
             expect(asked.locator(".diff del")).to_contain_text(["-"])
             expect(asked.locator(".diff ins")).to_contain_text(["+"])
-            check_and_picture(second, "approval")
+            check_and_picture(second, "approval" if scheme == "light" else "")
         expect(second.locator(".question:has(.asked) .detail")).to_contain_text(f"#define PIN {pin}")
         yes(second.locator(".question")).click()
         expect(turn.locator(".answer")).to_contain_text("on virtual-1")  # verified or, on a busy machine, not
@@ -76,7 +82,24 @@ def test_a_question_shows_the_program_its_trial_and_what_changes(asking_host: Pa
     changed = page.get_by_role("region", name=f"what changed in {name}")
     expect(changed.locator("ins, del")).to_have_text([line for line in installed["before"]["diff"] if line[0] in "+-"])
     assert installed["before"]["diff"] != []
-    check_and_picture(page, "program")
+    check_and_picture(page, "program" if scheme == "light" else "")
+    removal = asking_host.client.stream(f"/v1/devices/virtual-1/apps/{name}", method="DELETE")
+    assert isinstance(list(removal)[-1], Result)
+
+
+def test_an_installation_of_the_editor_waits_for_its_yes(asking_host: PageHost, open_page: OpenPage) -> None:
+    page = open_page(asking_host.link())
+    open_editor(page)
+    page.get_by_role("textbox", name="Name", exact=True).fill("asked")
+    for decision, word in (("No", "declined"), (None, "approved")):
+        page.get_by_role("button", name="Install on virtual-1").click()
+        installed = page.get_by_role("region", name="installation")
+        expect(installed.locator(".question .detail")).to_contain_text("gpio_open(2, GPIO_OUT)")
+        (yes(installed) if decision is None else installed.get_by_role("button", name=decision)).click()
+        expect(installed.locator(".settled")).to_have_text(f"{word} by owner")
+        if decision == "No":
+            expect(installed.get_by_role("alert")).to_contain_text("declined by owner")
+    expect(installed.locator(".evidence .badge")).to_have_text("counted")
 
 
 def test_a_turn_that_waits_is_cancelled(asking_host: PageHost, open_page: OpenPage) -> None:
@@ -88,3 +111,23 @@ def test_a_turn_that_waits_is_cancelled(asking_host: PageHost, open_page: OpenPa
     expect(turn.locator(".answer")).to_be_visible()
     expect(turn.locator(".question").get_by_role("button")).to_have_count(0)
     expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
+
+
+def test_a_schedule_that_asks_first_is_kept_only_after_the_yes(asking_host: PageHost, open_page: OpenPage) -> None:
+    page = open_page(asking_host.link())
+    go(page, "Schedules")
+    form = page.get_by_role("form", name="A new schedule")
+    form.get_by_label("When").fill("every day at 08:00")
+    form.get_by_label("Do what").fill("turn on pin 4")
+    for decision in ("No", None):
+        form.get_by_role("button", name="Add").click()
+        question = form.locator(".question")
+        expect(question).to_contain_text("turn on pin 4")
+        assert asking_host.client.get("/v1/schedules")["schedules"] == []
+        (yes(question) if decision is None else question.get_by_role("button", name=decision, exact=True)).click()
+        if decision == "No":
+            expect(form.locator(".problem")).to_contain_text("declined")
+            expect(form.get_by_label("Do what")).to_have_value("turn on pin 4")
+    expect(form.get_by_role("status").first).to_contain_text("is kept")
+    assert [one["what"] for one in asking_host.client.get("/v1/schedules")["schedules"]] == ["turn on pin 4"]
+    expect(page.locator("li.card")).to_have_count(1)

@@ -93,3 +93,17 @@ def test_a_board_that_cannot_be_read_is_said_so_with_what_to_do(host: PageHost, 
     expect(page.locator(".problem", has_text="is not connected")).to_contain_text("This page reads it again by itself")
     expect(page.locator("h1 .badge")).to_have_text("not known")
     page.unroute_all(behavior="ignoreErrors")
+
+
+def test_a_reload_keeps_the_conversation_and_a_turn_that_runs_goes_on(
+    killed_host: PageHost, open_page: OpenPage
+) -> None:
+    page = open_page(killed_host.link())
+    expect(say(page, "what can you do?").locator(".answer")).to_be_visible()
+    expect(say(page, "blink pin 6 twice a second").locator(".question")).to_be_visible()
+    page.reload()
+    expect(page.locator(".turn").first.locator(".mine")).to_have_text("what can you do?")
+    expect(page.locator(".turn .answer")).to_contain_text("Without a model I know")
+    expect(page.locator(".turn").nth(1).locator(".mine")).to_have_text("blink pin 6 twice a second")
+    yes(page.locator(".question")).click()
+    expect(page.locator(".turn").nth(1).locator(".answer")).to_contain_text("runs on virtual-1")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from playwright.sync_api import Page, expect
-from tests.page.conftest import go
+from tests.page.conftest import PageHost, go
+
+from microclaw.wire.host_api import Result
 
 WRONG = """#include "microclaw.h"
 void on_init(void) {
@@ -47,6 +49,24 @@ def test_a_draft_survives_a_reload_and_is_discarded_when_asked(page: Page) -> No
     page.get_by_role("button", name="Yes").click()
     expect(page.locator(".cm-content")).not_to_contain_text("// mine")
     expect(page.locator(".cm-content")).to_contain_text("gpio_open(2, GPIO_OUT)")
+
+
+def test_an_installed_program_is_edited_and_replaced(host: PageHost, page: Page) -> None:
+    body = {"name": "kept", "source": RIGHT.replace("12", "13")}
+    assert isinstance(list(host.client.stream("/v1/devices/virtual-2/apps", body))[-1], Result)
+    go(page, "Home")
+    page.get_by_role("link", name="kept", exact=True).click()
+    page.get_by_role("link", name="Edit", exact=True).click()
+    expect(page.locator(".cm-content")).to_contain_text("gpio_open(13, GPIO_OUT)")
+    expect(page.get_by_role("combobox", name="Board")).to_have_value("virtual-2")
+    expect(page.get_by_role("textbox", name="Name", exact=True)).to_have_value("kept")
+    write(page, RIGHT.replace("12", "14"))
+    page.get_by_role("button", name="Install on virtual-2").click()
+    installed = page.get_by_role("region", name="installation")
+    expect(installed.locator(".evidence")).to_be_visible()
+    assert "gpio_open(14," in str(host.client.get("/v1/devices/virtual-2/apps/kept")["source"])
+    expect(installed.get_by_role("button", name="Undo the installation")).to_be_enabled()
+    list(host.client.stream("/v1/apps/kept/remove", {"devices": ["virtual-2"]}))
 
 
 def test_the_keyboard_leaves_the_text_and_a_superseded_check_is_ended(page: Page) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
@@ -169,3 +171,28 @@ def test_another_chip_is_not_erased_and_the_right_one_gets_the_image_for_its_psr
     expect(part).to_contain_text("what it has was compared", timeout=3 * WAIT_MS)
     assert bytes(cable.rom.flash).startswith(whole_image(9))
     assert cable.rom.flash[FILES_AT + 8 : FILES_AT + 16] == b"littlefs"
+
+
+def test_the_manifest_names_every_part_with_its_place_and_digest(link_host: PageHost, open_page: OpenPage) -> None:
+    page, _ = open_flash(open_page, link_host)
+    address = f"{link_host.url}/v1/firmware/manifest"
+    wanted = (
+        (f"{address}?board=esp32-s3-devkitc-1-v1.1&psram_bytes=8388608", "ESP32-S3", 0, whole_image(9)),
+        (f"{address}?board=esp32-devkitc-v4", "ESP32", 0x1000, whole_image(vfs_end=FILES_AT + FILES_BYTES)),
+    )
+    for asked, family, start, image in wanted:
+        manifest = page.request.get(asked).json()
+        assert manifest["new_install_prompt_erase"] is True
+        (build,) = manifest["builds"]
+        assert (build["chipFamily"], build["official"]) == (family, False)
+        flash = bytearray(b"\xff" * CHIP_BYTES)
+        for part in build["parts"]:
+            data = page.request.get(urljoin(address, part["path"])).body()
+            assert (len(data), hashlib.md5(data).hexdigest()) == (part["size_bytes"], part["md5"])
+            flash[part["offset"] : part["offset"] + len(data)] = data
+        assert build["parts"][0]["offset"] == start
+        assert bytes(flash[start : start + len(image)]) == image
+        assert flash[FILES_AT + 8 : FILES_AT + 16] == b"littlefs"
+    gone = page.request.get(f"{link_host.url}/v1/firmware/parts/{'0' * 64}.bin")
+    assert (gone.status, "manifest" in gone.json()["error"]["next"]) == (404, True)
+    assert page.request.get(f"{address}?board=esp32-devkitc-v4&flash_bytes=2097152").status == 422

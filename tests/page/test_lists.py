@@ -3,12 +3,71 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from playwright.sync_api import Page, Route, expect
-from tests.page.conftest import go
+from tests.page.conftest import OpenPage, PageHost, go
 
 HOUR_MS = 3_600_000
+SOME_TIME = re.compile(r"\d+:\d\d:\d\d")
+
+
+def test_a_schedule_is_added_runs_now_and_is_removed(host: PageHost, page: Page) -> None:
+    go(page, "Schedules")
+    form = page.get_by_role("form", name="A new schedule")
+    form.get_by_label("When").fill("when it suits you")
+    form.get_by_label("Do what").fill("turn on pin 12")
+    form.get_by_label("Board").select_option("virtual-2")
+    form.get_by_role("button", name="Add").click()
+    expect(form.get_by_role("alert")).to_contain_text("next:")
+    expect(form.get_by_label("Do what")).to_have_value("turn on pin 12")
+    form.get_by_label("When").fill("every day at 08:00")
+    form.get_by_role("button", name="Add").click()
+    expect(form.get_by_role("status").first).to_contain_text("is kept")
+    number = max(one["schedule"] for one in host.client.get("/v1/schedules")["schedules"])
+    row = page.get_by_role("listitem", name=f"schedule {number}", exact=True)
+    expect(row).to_contain_text("It has not run yet.")
+    expect(row).to_contain_text("made by owner")
+    expect(row).to_contain_text(re.compile(r"next: (today|tomorrow), 20\d\d-\d\d-\d\d 08:00 "))
+    row.get_by_role("button", name="Run now").click()
+    expect(row.locator(".last .badge")).to_have_text("done")
+    assert 12 in [pin for _, pin, _ in host.client.get("/v1/devices/virtual-2/edges")["edges"]]
+    row.get_by_role("button", name="Remove").click()
+    expect(row.get_by_role("button", name="No", exact=True)).to_be_focused()
+    row.get_by_role("button", name="Yes").click()
+    expect(row).to_have_count(0)
+    assert all(one["schedule"] != number for one in host.client.get("/v1/schedules")["schedules"])
+
+
+def test_people_and_tokens_are_the_owners_view_and_a_session_is_ended_there(
+    host: PageHost, page: Page, open_page: OpenPage
+) -> None:
+    host.client.post("/v1/people", {"name": "ada", "role": "member"})
+    made = host.client.post("/v1/tokens", {"name": "wall", "person": "ada", "scope": "read"})
+    host.client.post("/v1/tokens", {"name": "month", "days": 30})
+    theirs = open_page(host.link("ada"))
+    theirs.locator(".menu > summary").click()
+    expect(theirs.get_by_role("link", name="Schedules")).to_be_visible()
+    expect(theirs.get_by_role("link", name="People")).to_have_count(0)
+    theirs.goto(f"{host.url}/people")
+    expect(theirs.locator("main")).to_contain_text("Your role may not look at this")
+    go(page, "People")
+    expect(page.get_by_role("region", name="People")).to_contain_text("ada")
+    token = page.get_by_role("region", name="Tokens").get_by_role("row", name="wall")
+    expect(token.get_by_role("cell")).to_have_text(["wall", "ada", re.compile("^read "), SOME_TIME, "never", "no end"])
+    ending = page.get_by_role("region", name="Tokens").get_by_role("row", name="month")
+    expect(ending.get_by_role("cell")).to_have_text(
+        ["month", "owner", re.compile("^all "), SOME_TIME, "never", SOME_TIME]
+    )
+    assert made["secret"] not in page.content()
+    session = page.get_by_role("listitem").filter(has_text="ada by")
+    session.get_by_role("button", name="End").click()
+    session.get_by_role("button", name="Yes").click()
+    expect(session).to_have_count(0)
+    theirs.reload()
+    expect(theirs.get_by_role("heading", name="Sign in")).to_be_visible()
+    expect(page.get_by_text("this browser")).to_have_count(1)
 
 
 def measured(route: Route) -> None:

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from playwright.sync_api import Page, Response, Route, expect
-from tests.page.conftest import OpenPage, PageHost, go, open_board, say
+from tests.page.conftest import OpenPage, PageHost, go, open_board, program_of, say
 
 from microclaw.wire.host_api import Result
 
@@ -16,6 +16,21 @@ BEEP = """
 static void beep(void) { printf("<script>alert(2)</script> beep\\n"); }
 void on_init(void) { every(100, beep); }
 """
+
+
+def test_a_program_is_stopped_started_and_removed(page: Page) -> None:
+    name = program_of(say(page, "blink pin 5 on virtual-2 twice a second"))
+    open_board(page, "virtual-2", "programs")
+    page.get_by_role("link", name=name, exact=True).click()
+    program = page.get_by_label(f"program {name}")
+    for button, state in (("Stop", "stopped"), ("Start", "running")):
+        program.get_by_role("button", name=button, exact=True).click()
+        expect(program.locator("h2 .badge")).to_have_text(state)
+        expect(program.locator(".act .step").first).to_be_visible()
+    program.get_by_role("button", name="Remove", exact=True).click()
+    expect(program).to_contain_text(f"There is no program {name} on virtual-2 now.")
+    program.get_by_role("button", name=re.compile(f"^Undo: remove {name}")).click()
+    expect(program.locator("h2 .badge")).to_have_text("running")
 
 
 def test_home_takes_a_sentence_and_shows_what_the_boards_do(page: Page) -> None:
@@ -63,6 +78,22 @@ def test_names_and_texts_with_markup_are_text(host: PageHost, page: Page) -> Non
     page.get_by_label("Search").fill("no such line")
     expect(page.locator("pre.log div")).to_have_count(0)
     assert asked == []
+
+
+def test_a_session_that_ends_in_mid_action_keeps_what_was_typed_and_goes_on(host: PageHost, page: Page) -> None:
+    go(page, "Chat")
+    page.get_by_role("button", name="New conversation").click()
+    message = page.get_by_label("Message")
+    message.fill("what can you do?")
+    host.end_sessions()
+    page.get_by_role("button", name="Send").dispatch_event("click")  # the dialog may already be there
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("Sign in again")
+    dialog.get_by_label("Link").fill(host.link())
+    dialog.get_by_role("button", name="Sign in").click()
+    expect(dialog).to_have_count(0)
+    expect(page.locator(".turn .answer")).to_be_visible()
+    expect(page.locator(".connection")).to_have_attribute("data-live", "stream")
 
 
 def changes_of(page: Page) -> list[tuple[str, int]]:
@@ -129,3 +160,9 @@ def test_blocked_live_events_are_said_and_polled_for(host: PageHost, page: Page,
     expect(blocked.locator("li[data-pin='7']")).to_have_attribute("data-edges", "1")
     page.context.unroute(re.compile(r"/v1/events"))
     expect(blocked.locator(".connection")).to_have_attribute("data-live", "stream")
+
+
+def test_without_javascript_the_page_says_so(host: PageHost, open_page: OpenPage) -> None:
+    page = open_page(host.url, java_script_enabled=False)
+    expect(page.locator("body")).to_contain_text("This page needs JavaScript", use_inner_text=True)
+    expect(page.get_by_text("One moment.")).to_be_hidden()

@@ -18,6 +18,7 @@ from microclaw.page.static_files import POLICY, STATIC, VIEWS, page_files
 
 OWN = sorted(STATIC.glob("*.js"))
 VENDORED = (STATIC / "vendor", Path(__file__).parent / "vendor")
+MAX_LINES = 4_000
 FIRST_LOAD_BYTES = 250_000
 LATER = "vendor/codemirror.js"  # the editor's alone
 LATER_BYTES = 200_000
@@ -37,6 +38,19 @@ def test_the_document_is_at_each_view_and_nowhere_else(client: TestClient) -> No
         assert access_of("GET", path.replace("{rest:path}", "kitchen")) is Access.OPEN
     for path in ("/kitchen", "/memory/more", "/page/", "/page/no.js"):
         assert client.get(path).status_code == 404
+
+
+def test_the_document_names_every_script_that_the_first_one_needs(client: TestClient) -> None:
+    document = client.get("/boards/kitchen/pins").text
+    named = re.findall(r'<link rel="modulepreload" href="../../(page/[^"]+)">', document)
+    assert len(set(named)) == len(named)
+    for name in named:
+        assert client.get(f"/{name}").headers["content-type"].startswith("text/javascript")
+        imported = re.findall(
+            r"^(?:import|\}|export) .*from \"\./([^\"]+)\"", (STATIC / name[5:]).read_text(), re.MULTILINE
+        )
+        assert {f"page/{one}" for one in imported} <= set(named)
+    assert "page/app.js" in named
 
 
 @pytest.mark.parametrize("name", ["../files.py", "..%2Ffiles.py", "vendor", "vendor/vendored.toml", "/etc/hostname"])
@@ -60,7 +74,12 @@ def test_a_kept_file_is_asked_about_and_not_sent_again(client: TestClient) -> No
     ("header", "packs"),
     [
         ("gzip", True),
+        ("GZIP;q=0.5, br", True),
+        ("*", True),
+        ("gzip;q=0", False),
         ("*, gzip; q=0.0", False),
+        ("deflate, gzipx", False),
+        ("identity", False),
         ("", False),
     ],
 )
@@ -91,10 +110,24 @@ def test_own_scripts_write_no_html_and_ask_no_other_host(path: Path) -> None:
     assert all(one.startswith("./") and (STATIC / one).is_file() for one in imported)
 
 
+def test_own_scripts_stay_small() -> None:
+    lines = {path.name: len(path.read_text().splitlines()) for path in OWN}
+    assert sum(lines.values()) <= MAX_LINES
+    assert max(lines.values()) <= 300, lines
+
+
 def test_the_whole_page_is_small_on_the_wire() -> None:
     sizes = {name: len(file.packed) for name, file in page_files().items()}
     assert sizes.pop(LATER) <= LATER_BYTES
     assert sum(sizes.values()) <= FIRST_LOAD_BYTES
+
+
+def test_the_editors_bundle_is_fetched_only_when_it_is_needed() -> None:
+    named = [path.name for path in OWN if LATER in path.read_text()]
+    assert named == ["code.js"]
+    text = (STATIC / "code.js").read_text()
+    assert f'import("./{LATER}").then' in text
+    assert not re.search(rf"^import [^(]*{LATER}", text, re.MULTILINE)
 
 
 def test_the_editors_bundle_is_of_the_packages_that_its_script_pins() -> None:
