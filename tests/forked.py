@@ -25,6 +25,7 @@ from typing import Any, Final
 
 LOADED: Final = ("microclaw.cli", "microclaw.app", "microclaw.api", "microclaw.virtual")
 _STATUS: Final = struct.Struct("i")
+_PATH: Final = os.environ.get("PYTHONPATH")
 _lock = threading.Lock()
 _loaders: list[tuple[socket.socket, subprocess.Popen[bytes]]] = []  # of this process: one, from the first fork on
 
@@ -36,6 +37,10 @@ class Forked(subprocess.Popen[str]):
     _close_pipe_fds: Any  # of the base class
 
     def _execute_child(self, *given: Any) -> None:
+        if (given[6] or os.environ).get("PYTHONPATH") != _PATH:  # it shall load something else
+            self._status = -1
+            super()._execute_child([sys.executable, "-m", *given[0]], *given[1:])  # type: ignore[misc]
+            return
         words, cwd, env, pipes, is_leader = given[0], given[5], given[6], given[10:16], given[-2]
         request = {"words": words, "cwd": str(cwd or Path.cwd()), "env": dict(os.environ if env is None else env)}
         stdin, _, _, stdout, _, stderr = pipes
@@ -49,12 +54,16 @@ class Forked(subprocess.Popen[str]):
         os.close(told)
         self._close_pipe_fds(*pipes)
 
-    def _internal_poll(self, *_: Any, **__: Any) -> int | None:
+    def _internal_poll(self, *given: Any, **more: Any) -> int | None:
+        if self._status < 0:
+            return super()._internal_poll(*given, **more)  # type: ignore[misc,no-any-return]
         if self.returncode is None and select.select([self._status], [], [], 0)[0]:
             self._ended()
         return self.returncode
 
     def _wait(self, timeout: float | None) -> int:
+        if self._status < 0:
+            return super()._wait(timeout)  # type: ignore[misc,no-any-return]
         if self.returncode is None:
             if not select.select([self._status], [], [], timeout)[0]:
                 raise subprocess.TimeoutExpired(self.args, timeout or 0)
