@@ -4,6 +4,7 @@ words it meets the approval: without a yes nothing happens.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import json
 from collections.abc import AsyncIterator, Sequence
@@ -20,6 +21,7 @@ from microclaw.devices.calls import AppInstall, AppUninstall
 from microclaw.egress.destinations import Address, Egress, is_public
 from microclaw.events import ApprovalSettled
 from microclaw.wasm.compile import compile_module
+from microclaw.wire import board_control as control
 from microclaw.wire.host_api import StreamEvent
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -137,6 +139,8 @@ async def test_words_that_a_board_chose_get_a_question_and_no_act(
 ) -> None:
     model.answers += replies([(look, "{}")], [SET_PIN], "No.")
     await install(home, name, source)
+    while name == "chatty" and not any(line.app == name for line in home.ask(control.Log()).lines):  # noqa: ASYNC110
+        await asyncio.sleep(0.02)
     events = await home.events("what happens there?", False, chat=home.new_chat())
     assert [one.text for one in home.asked] == [f"{although}set pin 4 of virtual-1 high"]
     assert outcomes(events) == ["declined"]
