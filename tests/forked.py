@@ -65,7 +65,7 @@ class Forked(subprocess.Popen[str]):
         if self._status < 0:
             return super()._wait(timeout)  # type: ignore[misc,no-any-return]
         if self.returncode is None:
-            if not select.select([self._status], [], [], timeout)[0]:
+            if not select.select([self._status], [], [], timeout and max(timeout, 0))[0]:
                 raise subprocess.TimeoutExpired(self.args, timeout or 0)
             self._ended()
         return self.returncode

@@ -242,7 +242,7 @@ def read_duration_ms(text: str) -> float | None:
 
 def since_ms(text: str) -> int:
     """The Unix time of "30m" ago, or of the local midnight of "2026-11-20". Raises ValueError."""
-    ago_ms, now_ms = read_duration_ms(text), time.time() * 1000
+    ago_ms, now_ms = None if text.strip().isdecimal() else read_duration_ms(text), time.time() * 1000
     if ago_ms is not None and ago_ms <= now_ms:
         return round(now_ms - ago_ms)
     try:

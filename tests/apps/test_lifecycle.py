@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -52,6 +53,34 @@ async def test_a_program_is_stopped_started_on_its_terms_restarted_and_each_is_u
     assert changes_on_board(lab) == ["apps.remove", "apps.install"]
     await lab.take_back()  # there is nothing to undo of a restart
     assert await stands(lab) == STOPPED
+
+
+@pytest.mark.parametrize(
+    ("asked", "meanwhile", "runs"), [("restart", "upgrade", {"blink": "v2"}), ("start", "uninstall", {})]
+)
+async def test_what_somebody_else_does_during_its_trial_counts(
+    lab: Any, asked: str, meanwhile: str, runs: dict[str, str]
+) -> None:
+    await lab.deploy()
+    if asked == "start":
+        await lab.act("stop")
+    trying, is_tried, go_on = lab.try_image, asyncio.Event(), asyncio.Event()
+
+    async def slow(*given: Any) -> Any:
+        if not is_tried.is_set():
+            is_tried.set()
+            await go_on.wait()
+        return await trying(*given)
+
+    lab.try_image = slow
+    lab.rebuild()
+    one = asyncio.create_task(lab.act(asked))
+    await is_tried.wait()
+    await lab.act(meanwhile, **({"source": "v2"} if meanwhile == "upgrade" else {}))
+    go_on.set()
+    with pytest.raises(DeployRejected, match="somebody else"):
+        await one
+    assert lab.running() == runs
 
 
 @pytest.mark.parametrize("act", ["deploy", "uninstall"])

@@ -127,8 +127,10 @@ async def test_undo_starts_no_program_that_had_ended_by_itself(lab: Any, act: st
     await lab.deploy()
     lab.transport.states["blink"] = AppState("blink", "returned", None, 0, 0, 0, ())
     await lab.act(act)
-    await undo(lab)
+    back = await undo(lab)
     assert (lab.running(), await lab.conditions()) == ({}, {"blink": "stopped"})
+    await lab.take_back(back.taken[0].by)  # a stop keeps its program
+    assert await lab.conditions() == ({"blink": "stopped"} if act == "stop" else {})
 
 
 async def test_two_undos_at_once_take_back_two_changes(lab: Any) -> None:

@@ -253,7 +253,13 @@ class Deployer:
         wanted = await self._change_log.desired(device.device_id)
         claims = prepared.version.claims
         await check_free(device, name, prepared.version.pins, claims, await claiming(device, wanted))
-        if prepared.request.approve is not None and version_of(name, wanted) != prepared.before:
+        act, before, there = prepared.request.act, prepared.before, wanted
+        if act in ("start", "restart"):  # of the version that was there when it was asked for
+            before = prepared.request.version
+            there = wanted if act == "restart" else (*await self._change_log.stopped(device.device_id),)
+        elif prepared.request.approve is None:
+            return
+        if version_of(name, there) != before:
             raise DeployRejected(
                 f"{name} on {device.name} was changed by somebody else meanwhile", next_step="ask for it again"
             )

@@ -214,7 +214,8 @@ class Installer:
         if there.desired is not None and await has_ended(device, there.desired):  # an undo starts it no second time
             inverse = StopApp(name, there.desired.version)
         elif kept is not None:
-            inverse = RemoveApp(name) if running is None else StartApp(name, running)
+            gone = RemoveApp(name) if stopped is None else StopApp(name, stopped)
+            inverse = gone if running is None else StartApp(name, running)
         elif running is not None:
             inverse = PutApp(name, running)
         elif stopped is not None and not there.is_listed:

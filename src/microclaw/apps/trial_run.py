@@ -48,7 +48,7 @@ _SURE_S: Final = 3.0  # of host time, before it is told that the rest would take
 _FIRST_PARTS_MS: Final = (10.0, 40.0, 200.0, 750.0)
 _RING_EVENTS: Final = 4_000  # between two readings: half of the PWM changes that the board keeps, and more of all else
 _HEAP_SAMPLES: Final = 6
-_NEXT_RUN_MS: Final = 20.0  # until the board has begun it
+_NEXT_RUN_MS: Final = 250.0  # until the board has begun it: its tick is 100 ms, and drifts
 _PROBE_MS: Final = 300.0
 _PROBE: Final = ((_PROBE_MS, 1), (_PROBE_MS, 0), (5.0, 1), (5.0, 0), (_PROBE_MS, 1), (_PROBE_MS, 0))
 _THICK_LINES: Final = 15
@@ -72,7 +72,6 @@ class BoardRun:
         self._stuck = False
         self._storm: str | None = None
         self._unfinished: str | None = None
-        self._never_ends = False
 
     async def record(self) -> Record:
         """Install the program through the real protocol, let the board's time run, and read what it recorded."""
@@ -94,7 +93,17 @@ class BoardRun:
             await self._let_run()
         rebooted = (await control.info()).boot != before
         found = await self._read_record()
+        if run.times is not None and not (self._is_cut or rebooted or refused):
+            found = structs.replace(found, never_ends=await self._is_in_the_way(run.times))
         return structs.replace(found, refused=refused, rebooted=rebooted)
+
+    async def _is_in_the_way(self, times: RunTimes) -> bool:
+        """True if it still goes on when its next run is due, and nothing stops it. Behind the record."""
+        if times.stop_after_ms is not None or self._passed_ms + 1.0 != times.every_ms:
+            return False
+        await self._advance(_NEXT_RUN_MS)
+        row = await self._row()
+        return row is not None and row.missed > 0
 
     async def first_exception(self) -> str | None:
         """Run it without uptime and soak; the text of its first exception, or None."""
@@ -156,10 +165,6 @@ class BoardRun:
         run, began = self._run, time.perf_counter()
         if await self._let_pass(run.for_ms) and run.soak_ms:
             await self._soak(time.perf_counter() - began)
-        if run.times is not None and self._passed_ms + 1.0 == run.times.every_ms:
-            await self._advance(_NEXT_RUN_MS)
-            row = await self._row()
-            self._never_ends = row is not None and row.missed > 0
         if self._install.kind == "py" and not self._is_cut:
             await self._hear_of_lost_lines()
         if run.times is None and not self._is_cut:
@@ -325,7 +330,6 @@ class BoardRun:
             stuck=self._stuck,
             storm=self._storm,
             unfinished=self._unfinished,
-            never_ends=self._never_ends,
             overflowed=self._events.lost,
             probes=tuple(self._probes),
         )

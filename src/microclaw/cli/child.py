@@ -73,6 +73,10 @@ class Child:
             raise self._refusal(facts)
         return facts, took_s
 
+    def ask_to_end(self) -> None:
+        """Send SIGTERM, and wait for nothing: with many children, to all of them before the first `stop`."""
+        self._process.terminate()
+
     def kill(self) -> None:
         """Send SIGKILL, as a power cut; returns when it has ended."""
         self._process.kill()
@@ -81,7 +85,7 @@ class Child:
     def stop(self) -> None:
         """Send SIGTERM, then SIGKILL if it goes on; returns when it has ended."""
         if self.running:
-            self._process.terminate()
+            self.ask_to_end()
             try:
                 self._process.wait(STOP_TIMEOUT_S)
             except subprocess.TimeoutExpired:

@@ -60,7 +60,7 @@ def set_value(options: GlobalOptions, key: str, value: str | None, default: bool
     if default:
         value = None
     elif known.secret and (value is not None or sys.stdin.isatty()):
-        value = secret_value(key, value or "-")
+        value = secret_value(key, "-" if value is None else value)
     elif value == "-":
         value = sys.stdin.readline().strip()
     elif value is None:

@@ -145,6 +145,8 @@ class Stage:
 
     def stop(self) -> None:
         for child in self.children.values():
+            child.ask_to_end()
+        for child in self.children.values():
             child.stop()
 
     def _start(self, name: str, words: list[str], environ: dict[str, str]) -> Child:

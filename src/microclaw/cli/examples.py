@@ -60,4 +60,6 @@ def add_examples(name: str, command: Any) -> None:
         add_examples(f"{name} {below}", one)
     if lines := EXAMPLES.get(name):
         title = "Example:" if len(lines) == 1 else "Examples:"
-        command.epilog = "\n".join(("\b", title, *(f"  microclaw {line}" for line in "\n".join(lines).splitlines())))
+        command.epilog = "\n".join(
+            ("\b", title, *(f"  {line}" for text in lines for line in f"microclaw {text}".splitlines()))
+        )

@@ -81,7 +81,8 @@ class LazyGroup(click.Group):
         """For the shell's completion the words come as they were typed: the global options are moved here."""
         if extra.get("resilient_parsing"):
             front, rest = _split_globals(args)
-            args = front if rest and rest[-1] in _global_options() else front + rest  # its value is what is typed now
+            last = _global_options().get(rest[-1]) if rest else None
+            args = front + rest if last is None or last.is_flag else front  # its value is what is typed now
         return super().make_context(info_name, args, parent, **extra)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002  the parser gives it

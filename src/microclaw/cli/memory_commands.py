@@ -30,7 +30,7 @@ def edit_memory(options: GlobalOptions, name: str) -> None:
     if text != found.text:
         try:
             host.call(knowledge.edit_memory, text=text, was=found.digest, name=name)
-        except MicroclawError:
+        except (MicroclawError, KeyboardInterrupt):
             fd, path = tempfile.mkstemp(prefix="microclaw-memory-", suffix=".md")
             with os.fdopen(fd, "wb") as file:
                 file.write(edited)

@@ -34,11 +34,15 @@ def secret_value(name: str, given: str, *, is_new: bool = False, strictly: bool 
             )
         return given
     content = (
-        sys.stdin.readline(MAX_SECRET_BYTES + 1).encode(errors="replace")
+        sys.stdin.readline(MAX_SECRET_BYTES + 1).encode(errors="surrogateescape")
         if given == "-"
         else read_given(Path(given[1:]), MAX_SECRET_BYTES)
     )
-    secret = content.decode(errors="replace").rstrip("\r\n") if strictly else content.decode(errors="replace").strip()
+    try:
+        text = content.decode("utf-8-sig")  # an editor's mark is no part of it
+    except UnicodeDecodeError as exc:
+        raise ConfigError(f"{name}: {given} is not UTF-8 text", next_step="save it as UTF-8") from exc
+    secret = text.rstrip("\r\n") if strictly else text.strip()
     if not secret or "\n" in secret or len(content) > MAX_SECRET_BYTES:
         text = f"{name}: {given} is not one line with a secret"
         raise ConfigError(text, next_step="give the secret alone, as one line of a file (@FILE) or of stdin (-)")

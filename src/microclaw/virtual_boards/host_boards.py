@@ -93,8 +93,10 @@ class VirtualBoards:
                     await asyncio.to_thread(replace_file, self._ids, msgspec.json.encode(ids))
             async with asyncio.TaskGroup() as group:
                 self._tasks = SupervisedTasks(group, now_ms=now_ms)
-                for board in self._boards:
-                    self._tasks.start(board.name, partial(self._watch, board), first_retry_s=self._first_retry_s)
+                for number, board in enumerate(self._boards, 1):  # two may have one name
+                    self._tasks.start(
+                        f"{number} {board.name}", partial(self._watch, board), first_retry_s=self._first_retry_s
+                    )
                 try:
                     yield self.ready
                 finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from collections.abc import Iterable, Sequence
@@ -184,8 +183,8 @@ async def fetch(
     def said(line: str) -> None:
         call.report(Step("model", line))
 
-    folder = await asyncio.to_thread(fetch_model, model, settings.home, said, proxy=settings.proxy)
-    await asyncio.to_thread(write_changes, settings.home, os.environ, {"voice.whisper_model": model})
+    folder = await fetch_model(model, settings.home, said, proxy=settings.proxy)
+    write_changes(settings.home, os.environ, {"voice.whisper_model": model})
     return FetchedModel(model=model, folder=str(folder))
 
 

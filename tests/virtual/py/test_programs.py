@@ -130,6 +130,25 @@ def _state(bench: PyBench, name: str) -> object:
         return None
 
 
+NEVER_STOPS = """
+async def main(E):
+    while True:
+        try:
+            await E.sleep_ms(1000)
+        except BaseException:
+            pass
+"""
+
+
+def test_a_board_starts_again_for_a_program_that_does_not_stop(bench: PyBench) -> None:
+    bench.install("deaf", NEVER_STOPS)
+    boot = bench.machine.board.boot
+    with pytest.raises(CallRefused, match="ended meanwhile"):
+        bench.programs.call("stop", {"name": "deaf"})
+    assert bench.wait_for(lambda: bench.machine.board.boot == boot + 1)
+    assert bench.wait_for(lambda: [row["state"] for row in bench.programs.rows()] == ["stopped"])
+
+
 def test_a_strip_of_leds_shows_its_colours(bench: PyBench) -> None:
     strip = "E.module('neopixel').NeoPixel(E.module('machine').Pin(4), 2)"
     bench.install("strip", f"async def main(E):\n    s = {strip}\n    s[1] = (255, 1, 2)\n    s.write()\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import threading
@@ -73,7 +74,7 @@ def hub() -> Iterator[Hub]:
 
 def test_a_model_is_fetched_whole(hub: Hub, tmp_path: Path) -> None:
     said: list[str] = []
-    folder = fetch_model("tiny.en", tmp_path, said.append, hub=hub.address)
+    folder = asyncio.run(fetch_model("tiny.en", tmp_path, said.append, hub=hub.address))
     assert said[0].startswith("tiny.en: 1 MB from 127.0.0.1:")
     assert said[0].endswith(", licence mit")
     assert [line.split()[0] for line in said[1:]] == sorted((line.split()[0] for line in said[1:]), key=int)
@@ -84,7 +85,7 @@ def test_a_model_is_fetched_whole(hub: Hub, tmp_path: Path) -> None:
 
 
 def test_what_is_not_whole_is_refused_and_leaves_the_model_that_was_there(hub: Hub, tmp_path: Path) -> None:
-    before = fetch_model("tiny.en", tmp_path, print, hub=hub.address)
+    before = asyncio.run(fetch_model("tiny.en", tmp_path, print, hub=hub.address))
     huge = listed(CONTENT)
     huge["siblings"][2]["lfs"]["size"] = huge["siblings"][2]["size"] = 1 << 40
     model = CONTENT["model.bin"]
@@ -99,9 +100,9 @@ def test_what_is_not_whole_is_refused_and_leaves_the_model_that_was_there(hub: H
     for files, told in [*faults, (gone, hub.list)]:
         hub.send, hub.list = files, told
         with pytest.raises((ConfigError, VoiceError)):
-            fetch_model("tiny.en", tmp_path, print, hub=hub.address)
+            asyncio.run(fetch_model("tiny.en", tmp_path, print, hub=hub.address))
         assert (before / "model.bin").read_bytes() == model
         assert [one.name for one in models_folder(tmp_path).iterdir()] == ["tiny.en"]
     hub.close()
     with pytest.raises(ConfigError):  # it cannot be reached
-        fetch_model("base.en", tmp_path, print, hub=hub.address)
+        asyncio.run(fetch_model("base.en", tmp_path, print, hub=hub.address))

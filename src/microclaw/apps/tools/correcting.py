@@ -47,7 +47,7 @@ def correct_tool(tools: Iterable[Tool[Any]]) -> Tool[CorrectParameters]:
     named = {tool.name: tool for tool in tools}
 
     def calls(asked: CorrectParameters) -> list[tuple[Tool[Any], Any]]:
-        given: list[tuple[str, dict[str, Any]]] = [("undo", {"change": number}) for number in asked.undo]
+        given: list[tuple[str, dict[str, Any]]] = [("undo", {"change": number}) for number in dict.fromkeys(asked.undo)]
         for one in asked.pins:
             values = {name: value for name, value in asdict(one).items() if value is not None}
             given.append(("gpio-set" if one.duty is None else "pwm-set", {**values, "device": asked.device}))
@@ -64,7 +64,7 @@ def correct_tool(tools: Iterable[Tool[Any]]) -> Tool[CorrectParameters]:
 
     def words(asked: CorrectParameters, context: ToolContext, described: Sequence[str]) -> str:
         each = enumerate(calls(asked))
-        return " and ".join(tool.words(call, context, described[i : i + 1]) for i, (tool, call) in each if tool.words)
+        return "; then ".join(tool.words(call, context, described[i : i + 1]) for i, (tool, call) in each if tool.words)
 
     async def run(asked: CorrectParameters, context: ToolContext) -> ToolOutput:
         await describe(asked, context)  # nothing is reverted where something else would then fail

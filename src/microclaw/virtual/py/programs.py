@@ -183,6 +183,7 @@ class Programs:
             vm.chip.add("answer", self._answered)
             vm.chip.add("claim", lambda pin, owner: self._claim(vm, pin, owner))
             vm.chip.add("release", lambda owner: self._release(vm, owner))
+            vm.chip.add("reset", self._reset)
             vm.chip.add("statvfs", lambda: [vm.files.free_bytes, vm.files.total_bytes])
             self._vm = vm
         vm.start()
@@ -240,6 +241,12 @@ class Programs:
     def _listens(self, vm: Vm) -> Json:
         vm.is_listening = True
         self._listening.set()
+        return None
+
+    def _reset(self) -> Json:
+        """For a program that does not stop. The board ends this interpreter: not from within."""
+        self._board.print_line("Rebooting...")
+        threading.Thread(target=self._board.reset, name="py-reset", daemon=True).start()
         return None
 
     def _emitted(self, kind: str, data: dict[str, Json]) -> Json:

@@ -6,7 +6,6 @@ has them from Systran (https://huggingface.co/Systran); tiny.en comes with the e
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 import shutil
@@ -75,7 +74,7 @@ class _HubList(Struct, frozen=True, rename={"card": "cardData"}):
     card: dict[str, object] = {}
 
 
-def fetch_model(
+async def fetch_model(
     name: str, home: Path, said: Callable[[str], None], *, proxy: str | None = None, hub: str = HUB
 ) -> Path:
     """Fetch one of WHISPER_MODELS; its folder. Each file is checked against the hub's checksum.
@@ -90,7 +89,7 @@ def fetch_model(
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True, mode=0o700)
-        asyncio.run(_fetch_files(name, partial, said, proxy, hub))
+        await _fetch_files(name, partial, said, proxy, hub)
         model_folder(str(partial), home)
         shutil.rmtree(target, ignore_errors=True)
         partial.rename(target)

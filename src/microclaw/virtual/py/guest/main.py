@@ -13,6 +13,7 @@ sys.modules["gc"] = memory
 
 import asyncio  # noqa: E402
 import json  # noqa: E402
+import time  # noqa: E402
 from binascii import a2b_base64  # noqa: E402
 
 import _board  # noqa: E402
@@ -60,6 +61,11 @@ class SimulatedBoard(Board):
     def release(self, owner):
         super().release(owner)
         _board.call("release", owner)
+
+    def reset(self):
+        _board.call("reset")
+        while True:  # until it is
+            time.sleep_ms(1000)
 
 
 def emit(kind, data):

@@ -9,6 +9,15 @@ import _board
 from _machine_bus import I2C, SPI, UART, SoftI2C, SoftSPI
 
 _call = _board.call
+PWRON_RESET = 1
+HARD_RESET = 2
+WDT_RESET = 3
+DEEPSLEEP_RESET = 4
+SOFT_RESET = 5
+
+
+def reset_cause():
+    return PWRON_RESET
 
 
 class Pin:
