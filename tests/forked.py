@@ -6,6 +6,7 @@ itself is what tests/packaging, tests/test_demo.py and tests/cli/test_main.py ar
 
 from __future__ import annotations
 
+import atexit
 import gc
 import json
 import os
@@ -82,7 +83,14 @@ def _loader() -> socket.socket:
         with theirs:
             command = [sys.executable, "-m", "tests.forked", str(theirs.fileno())]
             _loaders.append((ours, subprocess.Popen(command, pass_fds=[theirs.fileno()])))
+            atexit.register(_end)
     return _loaders[0][0]
+
+
+def _end() -> None:
+    for asked, loader in _loaders:
+        asked.close()
+        loader.wait()
 
 
 def _serve(listener: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
