@@ -123,7 +123,7 @@ async def show_crash(service: CrashService, _call: Call, crash_id: CrashId) -> O
     permission=Permission.ACT,
     access=Access.OWN,
     command="forget-crashes",
-    confirm=lambda values: f"Forget {_which(values.get('crashes'))}?",
+    confirm=lambda values: f"Forget {_which(values.get('crashes'), values.get('device'))}?",
     said="{cleared} reports forgotten",
 )
 async def clear_crashes(
@@ -136,12 +136,13 @@ async def clear_crashes(
 ) -> ClearedCrashes:
     """Forget crashes: of these numbers, of a device, or all of them."""
     chosen = None if device is None else service.devices.get(device)
-    await call.approve(f"forget {_which(crashes)}{'' if chosen is None else f' of {chosen.name}'}", ())
+    await call.approve(f"forget {_which(crashes, None if chosen is None else chosen.name)}", ())
     return ClearedCrashes(cleared=await service.crashes.clear(crashes, None if chosen is None else [chosen.device_id]))
 
 
-def _which(crashes: list[int] | None) -> str:
-    return "all crashes" if crashes is None else f"crashes {', '.join(map(str, crashes[:20]))}"
+def _which(crashes: list[int] | None, device: str | None) -> str:
+    meant = "all crashes" if crashes is None else f"crashes {', '.join(map(str, crashes[:20]))}"
+    return meant if device is None else f"{meant} of {device}"
 
 
 def _names(service: CrashService, device_ids: Iterable[str]) -> tuple[str, ...]:

@@ -81,9 +81,7 @@ def compare(expected: Sequence[Edge], seen: Sequence[Edge]) -> Agreement:
         return Agreement(difference is None, difference, first)
     if difference is not None:
         return Agreement(False, INVERTED)
-    if _is_even(expected):
-        return Agreement(True, first=first)
-    return Agreement(True, first=first, is_sure=False)
+    return Agreement(True, first=first, is_sure=_is_even(expected))
 
 
 def compare_settled(expected: Sequence[Edge], seen: Sequence[Edge]) -> Agreement:

@@ -131,7 +131,6 @@ class Installer:
         if warning := unknown_pins_text(device, there.foreign):
             report(Step("deploy", f"warning: {warning}"))
         kind = _BEGUN.get(act, "app.upgrade" if before else "app.deploy")
-        verb = act if act in _BEGUN else "upgrade" if before else "deploy"
         inverse: DeviceAction
         if before is not None:
             inverse = PutApp(name, before)
@@ -140,7 +139,7 @@ class Installer:
         change_id = await self.change_log.plan(
             device.device_id,
             kind,
-            f"{verb} {name} on {device.name}",
+            f"{kind.removeprefix('app.')} {name} on {device.name}",
             StartApp(name, version) if act == "start" else PutApp(name, version),
             None if act == "restart" else inverse,
             undoes=undoes,

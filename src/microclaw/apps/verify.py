@@ -94,8 +94,8 @@ async def verify(
 ) -> Verification:
     """Watch the board until each pin had the edges that are due, or the program's first line came, or the time is over.
 
-    Edges that are counted are
-    compared pin by pin; without any the answer is "accepted only", unless the program is one that only prints.
+    Edges that are counted are compared pin by pin; without any the answer is "accepted only", unless the program is
+    one that only prints.
     `sha256` is of the bytes that were sent: a board that lists others runs something else. `told` puts a board's error
     text into the source's lines.
     """

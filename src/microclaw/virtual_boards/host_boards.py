@@ -65,10 +65,12 @@ class VirtualBoards:
         states = () if self._tasks is None else self._tasks.states()
         found: dict[str, str | None] = {}
         for board, state in zip(self._boards, states, strict=False):
-            text = f"ended {count_text(state.failures, 'time')}, last {moment_text(state.failed_ms or 0)}"
-            if not board.process.running:
+            text: str | None = None
+            if state.failures and board.process.running:
+                text = f"ended {count_text(state.failures, 'time')}, last {moment_text(state.failed_ms or 0)}"
+            elif state.failures:
                 text = f"is being started again ({state.reason})"
-            found[board.device_id] = text if state.failures else None
+            found[board.device_id] = text
         return found
 
     @property

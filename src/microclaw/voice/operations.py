@@ -180,10 +180,8 @@ async def fetch(
     from microclaw.config.edit import write_changes
     from microclaw.voice.engines.whisper_models import fetch_model
 
-    def said(line: str) -> None:
-        call.report(Step("model", line))
-
-    folder = await fetch_model(model, settings.home, said, proxy=settings.proxy)
+    home, proxy = settings.home, settings.proxy
+    folder = await fetch_model(model, home, lambda line: call.report(Step("model", line)), proxy=proxy)
     write_changes(settings.home, os.environ, {"voice.whisper_model": model})
     return FetchedModel(model=model, folder=str(folder))
 
