@@ -72,4 +72,4 @@ def api_app(
 def _app(by_hand: Mapping[str, Any], acts: Sequence[Operation[..., Any]] = (), routes: Sequence[Route] = ()) -> ASGIApp:
     documented = [*acts, *(one for one in load_by_hand() if one.noun in by_hand or one.noun == "document")]
     services = {**by_hand, "document": Document(documented)}
-    return Router([*routes, *by_hand_routes(services)])
+    return Router([*by_hand_routes(services), *routes])  # Starlette tries them in order: chats and streams first
