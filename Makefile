@@ -8,7 +8,7 @@ BIN := .venv/bin
 DEV := .venv-dev/bin
 ARGS ?=
 # The tests of a file stay together: they share their host, or their compiled programs.
-TESTS := $(DEV)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder
+TESTS := $(DEV)/python -m pytest -q -n 6 --dist loadfile --no-loadscope-reorder
 
 # Without the compiled files that Python keeps beside the modules, each of the many processes here starts half a second later.
 unexport PYTHONDONTWRITEBYTECODE

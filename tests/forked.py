@@ -20,9 +20,12 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
+
+from microclaw.cli import child
 
 LOADED: Final = ("microclaw.cli", "microclaw.app", "microclaw.api", "microclaw.virtual")
 _STATUS: Final = struct.Struct("i")
@@ -75,6 +78,14 @@ class Forked(subprocess.Popen[str]):
         said = os.read(self._status, _STATUS.size)
         self.returncode = os.waitstatus_to_exitcode(_STATUS.unpack(said)[0]) if said else -signal.SIGKILL
         os.close(self._status)
+
+
+class Child(child.Child):
+    """As the command line's, forked."""
+
+    def started(self, words: Sequence[str], stderr: IO[bytes], environ: dict[str, str] | None) -> Any:
+        pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": stderr}
+        return Forked(words, env=environ, start_new_session=True, **pipes)
 
 
 def _loader() -> socket.socket:

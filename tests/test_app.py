@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.forked import Child
 
 from microclaw.app import running_host
 from microclaw.cli.board_control import BoardControl
-from microclaw.cli.child import Child
 from microclaw.config.load import load_settings
 from microclaw.errors import StoreError
 from microclaw.events import Step

@@ -14,8 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.cli.conftest import clean_environ
+from tests.forked import Child
 
-from microclaw.cli.child import Child
 from microclaw.errors import ConfigError
 from microclaw.operations.client import Client
 from microclaw.operations.connection import HostError

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import pty
 import select
-import subprocess
-import sys
 import termios
 import time
 from collections.abc import Callable
@@ -15,6 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from tests.cli.conftest import clean_environ
+from tests.forked import Forked
 
 TIMEOUT_S = 30.0
 
@@ -22,8 +21,8 @@ TIMEOUT_S = 30.0
 class Screen:
     def __init__(self, home: Path, *words: str, **environ: str) -> None:
         self._master, slave = pty.openpty()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "microclaw", *words],
+        self.process = Forked(
+            ("microclaw", *words),
             stdin=slave,
             stdout=slave,
             stderr=slave,

@@ -14,10 +14,9 @@ from typing import Any
 import pytest
 from tests.cli.conftest import clean_environ, run_in
 from tests.cli.screen import TIMEOUT_S, Screen
+from tests.forked import Child
 from tests.models.event_streams import Events, openai_stream
 from tests.models.model_server import Server, server
-
-from microclaw.cli.child import Child
 
 SENTENCE = "tell me something nobody has a rule for"
 

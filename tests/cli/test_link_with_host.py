@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Run, clean_environ
+from tests.forked import Child, Forked
 from tests.stories.conftest import until
 
 from microclaw.cli.board_control import BoardControl
-from microclaw.cli.child import Child
 from microclaw.events import Answer, ApprovalAsked
 from microclaw.operations.client import Client
 from microclaw.wire import board_control as control
@@ -141,8 +140,8 @@ def test_a_device_has_the_agent_do_something_and_hears_how_it_ended(lamp: Path, 
 def test_a_follower_sees_a_line_that_comes_while_it_follows(ask: Run, home: Path) -> None:
     assert ask("device", "notify", "lamp", "before", "all").code == 0
     _log_lines(ask, lambda lines: "before all" in lines)
-    words = [sys.executable, "-u", "-m", "microclaw", "logs", "lamp", "-f", "--tail", "1"]
-    follower = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=clean_environ(home))
+    words = ("microclaw", "logs", "lamp", "-f", "--tail", "1")
+    follower = Forked(words, stdout=subprocess.PIPE, text=True, env=clean_environ(home))
     guard = threading.Timer(PATIENCE_S, follower.kill)  # a line that never comes ends the reading
     guard.start()
     try:

@@ -14,8 +14,8 @@ from typing import Any, Final
 import click
 import pytest
 from tests.cli.conftest import clean_environ
+from tests.forked import Child
 
-from microclaw.cli.child import Child
 from microclaw.cli.main import app, hoist_globals
 
 TIMEOUT_S: Final = 300

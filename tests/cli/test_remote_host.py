@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 from tests.cli.conftest import TIMEOUT_S, Ran, Run, clean_environ, run_here
 from tests.cli.screen import Screen
+from tests.forked import Forked
 
 
 @pytest.fixture(scope="module")
@@ -90,9 +90,8 @@ def test_risky_is_asked_at_the_terminal(host: dict[str, Any], token: str, ask: R
 @contextmanager
 def waiting(away: dict[str, str], home: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
     """`microclaw WORDS` whose act waits for a yes."""
-    command = [sys.executable, "-m", "microclaw", *words]
     streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, env={**clean_environ(home), **away}, text=True, **streams) as process:
+    with Forked(("microclaw", *words), env={**clean_environ(home), **away}, text=True, **streams) as process:
         yield process
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.cli.conftest import Run, clean_environ, run_in
+from tests.forked import Forked
 from tests.stories.conftest import blink, until
 
 from microclaw.apps.device_calls import call_permission
@@ -95,9 +95,8 @@ def test_ctrl_c_before_the_installation_began_changes_nothing(ask: Run, home: Pa
     (tmp_path / "spin.ino").write_text(SPINNING)
     (tmp_path / "long.txt").write_text("pin 4: always low\nfor 60 min\nsoak 60 min\n")
     words = ["run", str(tmp_path / "spin.ino"), "--expect", str(tmp_path / "long.txt"), "-d", "virtual-1"]
-    command = [sys.executable, "-u", "-m", "microclaw", *words]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, text=True, env=clean_environ(home), bufsize=1, **pipes) as running:
+    with Forked(("microclaw", *words), text=True, env=clean_environ(home), bufsize=1, **pipes) as running:
         assert running.stdout is not None
         assert any(line.startswith("check") for line in running.stdout)
         running.send_signal(signal.SIGINT)

@@ -13,10 +13,10 @@ from typing import Any, Final
 import aiohttp
 from tests.cli.conftest import clean_environ
 from tests.cluster.hosts import authority_of
+from tests.forked import Child
 from tests.link_server.scripted import ScriptedDevice
 
 from microclaw.backoff import Backoff
-from microclaw.cli.child import Child
 from microclaw.operations.client import Client
 from microclaw.wire.link.messages import Event, Notify, PairDone, PairRequest
 

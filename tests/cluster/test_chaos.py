@@ -38,7 +38,7 @@ from microclaw.wire.link.messages import Event
 
 CHAOS_S = float(os.environ.get("MICROCLAW_CHAOS_S", "0"))
 SEED = int(os.environ.get("MICROCLAW_CHAOS_SEED", "7"))
-DEVICES, HOST_KILLS, DATABASE_KILLS = 20, 6, 3
+DEVICES, HOST_KILLS, DATABASE_KILLS = 20, 4, 2
 MOVED_S, SETTLED_S = 5.0, 120.0
 BREACHES: Final = {4400, 4401, 4403}
 # What a person sees of a host that was killed or has no database: no socket, half an answer, or a refusal.

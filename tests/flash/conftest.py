@@ -13,8 +13,8 @@ from tests.cli.conftest import clean_environ
 from tests.flash.images import whole_image
 from tests.flash.pty_board import PtyBoard
 from tests.flash.rom_loader import ESP32, ChipKind, RomLoader
+from tests.forked import Child
 
-from microclaw.cli.child import Child
 from microclaw.flash.board_port import BoardPort
 from microclaw.flash.esptool import Esptool
 from microclaw.flash.workshop import Host, Workshop

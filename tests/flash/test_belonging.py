@@ -15,8 +15,8 @@ from tests.cli.conftest import clean_environ, run_in
 from tests.flash.conftest import ScriptedPerson, StartBoard
 from tests.flash.odd_board import LyingMicroPython, OddBoard
 from tests.flash.pty_board import MICROPYTHON, PtyBoard
+from tests.forked import Child
 
-from microclaw.cli.child import Child
 from microclaw.config.places import control_socket
 from microclaw.errors import DeviceTimeout
 from microclaw.flash.board_files import BoardFile, put

@@ -13,10 +13,10 @@ from typing import Any
 import aiohttp
 import pytest
 from tests.cli.conftest import clean_environ
+from tests.forked import Child
 from tests.link_server.scripted import ScriptedDevice
 from tests.wire.link.ends import MemoryOutbox
 
-from microclaw.cli.child import Child
 from microclaw.operations.client import Client
 
 PATIENCE_S = 60.0

@@ -11,8 +11,8 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 from tests.browser import WAIT_MS, OpenPage, chromium, open_page
 from tests.cli.conftest import clean_environ
+from tests.forked import Child
 
-from microclaw.cli.child import Child
 from microclaw.operations.client import Client
 
 __all__ = ["WAIT_MS", "OpenPage", "PageHost", "chromium", "go", "open_board", "open_page", "program_of", "say", "yes"]

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import pytest
 from msgspec.structs import replace
+from tests.forked import Forked
 
 from microclaw.boards import load_board
 from microclaw.virtual.__main__ import BoardProcess, parse_options
@@ -243,8 +244,8 @@ class BoardProcessUnderTest(BoardUnderTest):
     """A board as others start it."""
 
     def __init__(self, *options: str) -> None:
-        command = [sys.executable, "-m", "microclaw.virtual", "--wasmachine", "0", "--die-with-parent", *options]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        words = ("microclaw.virtual", "--wasmachine", "0", "--die-with-parent", *options)
+        self.process = Forked(words, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line, f"the board did not start: exit code {self.process.wait(TIMEOUT_S)}"

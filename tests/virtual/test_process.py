@@ -108,6 +108,7 @@ def is_cut(board: BoardProcessUnderTest, data: bytes) -> bool:
 
 def test_port_has_one_client_at_a_time_and_survives_garbage_faults_and_power_cuts(start_process: StartProcess) -> None:
     board = start_process()
+    at_rest_kb = rss_kb(board.process.pid)
     rng = random.Random(5)
     for port in (board.ready["wasmachine"], board.ready["serial"]):
         for _ in range(3):  # there is a second of rest between two clients of the first
@@ -117,7 +118,7 @@ def test_port_has_one_client_at_a_time_and_survives_garbage_faults_and_power_cut
                 noise.sendall(data + claim + data)
     first, second = board.link(), board.link()
     assert query(first).status == 69
-    assert rss_kb(board.process.pid) < 75_000
+    assert rss_kb(board.process.pid) < at_rest_kb + 16_000
     second.send(QUERY)
     second.socket.settimeout(0.3)
     with pytest.raises(TimeoutError):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from subprocess import DEVNULL, PIPE, Popen, TimeoutExpired
+from typing import IO, Any, Self
 
 from microclaw.errors import ConfigError
 
@@ -31,18 +31,15 @@ class Child:
         self._log = log
         self._began = time.monotonic()
         with log.open("ab") as stderr:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", *words],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                env=None if environ is None else dict(environ),
-                start_new_session=True,
-            )
+            self._process = self.started(words, stderr, None if environ is None else dict(environ))
         self._line = b""
         self._line_at = 0.0
         self._reading = threading.Thread(target=self._read_line, name=f"ready line of {name}", daemon=True)
         self._reading.start()
+
+    def started(self, words: Sequence[str], stderr: IO[bytes], environ: dict[str, str] | None) -> Popen[bytes]:
+        command = [sys.executable, "-m", *words]
+        return Popen(command, stdin=DEVNULL, stdout=PIPE, stderr=stderr, env=environ, start_new_session=True)
 
     @property
     def pid(self) -> int:
@@ -88,7 +85,7 @@ class Child:
             self.ask_to_end()
             try:
                 self._process.wait(STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
+            except TimeoutExpired:
                 self._process.kill()
         self._process.wait()
         self._reading.join(STOP_TIMEOUT_S)
@@ -106,7 +103,7 @@ class Child:
         if isinstance(facts, dict) and isinstance(facts.get("error"), dict):
             message, next_step = str(facts["error"].get("message")), facts["error"].get("next")
         else:
-            with suppress(subprocess.TimeoutExpired):
+            with suppress(TimeoutExpired):
                 self._process.wait(END_TIMEOUT_S)
             ending = f"it ended with code {self._process.poll()} without a message"
             message, next_step = self._last_line("error: ") or ending, self._last_line("next: ")
