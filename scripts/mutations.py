@@ -388,7 +388,7 @@ EGRESS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
         ("a head that never ends", "asyncio.timeout(self.proxy.times.head_s):", "asyncio.timeout(None):"),
         ("the log's line", "self.proxy.record(AuditEvent(kind, text", "id(AuditEvent(kind, text"),
         ("no path in the log", "[:16]} {place.host}", "[:16]} {place.host}{place.path}"),
-        ("the socket's mode", "path.chmod(0o600)", "path.chmod(0o666)"),
+        ("the socket's mode", "path.chmod, 0o600", "path.chmod, 0o666"),
     )),
     ("egress/proxy.py", "test_secrets.py", (
         ("a secret that is missing", "value(entry.secret)) is None:", "value(entry.secret) or 'none') is None:"),

@@ -181,7 +181,7 @@ class Rollout:
         if self._size == len(self.devices):
             if self.waiting:  # boards that are off get it when they come back
                 return now
-            return replace(now, state="done", reason=self._summary(), soaking_since_ms=None)
+            return replace(now, state="done", soaking_since_ms=None)
         if now.soaking_since_ms is None:
             return replace(now, soaking_since_ms=now_ms)
         if now_ms - now.soaking_since_ms < self.plan.soak_s * 1000:
@@ -212,10 +212,6 @@ class Rollout:
         bad = [device for device in self.devices.values() if device.state in BAD]
         reasons = Counter((device.error or device.state).partition(":")[0] for device in bad)
         return ", ".join(f"{reason} ({n})" for reason, n in reasons.most_common(3))
-
-    def _summary(self) -> str:
-        counted = ((self.count("healthy"), "healthy"), (self.count(*BAD), "not"), (self.count("removed"), "removed"))
-        return ", ".join(f"{n} {what}" for n, what in counted if n)
 
 
 def _bad_stages(text: str, why: str) -> ConfigError:
