@@ -115,8 +115,7 @@ def read_application(data: bytes, *, chip: str) -> Description:
     except Damage as exc:
         raise PayloadError(str(exc)) from exc
     if chip_id != CHIP_IDS[chip]:
-        names = {number: name for name, number in CHIP_IDS.items()}
-        raise PayloadError(f"is for the {names.get(chip_id, f'chip number {chip_id}')}, not for the {chip}")
+        raise PayloadError(f"is for the chip number {chip_id}, not for the {chip}")
     described = app_description(data)
     if described is None:
         raise PayloadError("has no application descriptor: it may be a bootloader")

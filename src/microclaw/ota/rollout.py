@@ -16,7 +16,7 @@ from msgspec import Struct, json
 from msgspec.structs import replace
 
 from microclaw.errors import ConfigError
-from microclaw.store.rollouts import DeviceState, Progress, RolloutDevice, RolloutRow, RolloutState
+from microclaw.store.rollouts import DeviceState, Progress, RolloutDevice, RolloutRow
 from microclaw.text import count_text
 
 DEVICE_STATES: Final[tuple[DeviceState, ...]] = get_args(DeviceState)
@@ -138,9 +138,6 @@ class Rollout:
         """Count the new crash reports of the `offered` devices since; they only grow."""
         if count > self.progress.crashes:
             self.progress = replace(self.progress, crashes=count)
-
-    def set_state(self, state: RolloutState, reason: str) -> None:
-        self.progress = replace(self.progress, state=state, reason=reason)
 
     def advance(self, now_ms: int, can_take: Callable[[str], bool]) -> list[RolloutDevice]:
         """Take the next step: call it after each news, and when time has passed. Returns the rows that it changed.

@@ -301,7 +301,7 @@ class Rollouts:
                 rollout = await self.get(number)
                 if rollout.progress.state not in allowed:
                     raise ConfigError(f"rollout {number} is {rollout.progress.state}", next_step=step)
-                rollout.set_state(state, reason)
+                rollout.progress = structs.replace(rollout.progress, state=state, reason=reason)
                 is_kept = await self._keep(rollout, [])
         self._tell(rollout)
         return rollout
