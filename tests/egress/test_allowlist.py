@@ -14,7 +14,7 @@ from microclaw.cli.main import main
 from microclaw.config.yaml_file import FileMistakes
 from microclaw.egress.allowlist import MAX_BYTES, AllowlistSource, read_allowlist
 from microclaw.egress.policy import judge
-from microclaw.egress.request_head import request_place
+from microclaw.egress.request_head import named_place
 from microclaw.egress.secret_values import egress_findings
 from microclaw.errors import ConfigError
 
@@ -152,8 +152,7 @@ def test_the_most_specific_entry_decides_wherever_it_stands(write: Callable[[str
         allowlist = read_allowlist(write("allow:\n" + "".join(entries)))
         for asked, is_allowed in DECIDED.items():
             method, target, *task = asked.split()
-            place = request_place(method, target)
-            found = judge(allowlist, task=task[0] if task else "other", method=method, place=place)
+            found = judge(allowlist, task[0] if task else "other", named_place(method, target))
             assert found.allowed is is_allowed, asked
 
 

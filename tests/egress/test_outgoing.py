@@ -56,17 +56,6 @@ async def test_the_server_proves_the_name_and_not_the_address(tmp_path: Path) ->
                         await client.get(url)
 
 
-async def test_an_address_that_refuses_gives_way_to_the_next() -> None:
-    egress = Egress(resolve=lambda *_: ["::1", "127.0.0.1"])
-    async with server() as good:  # on 127.0.0.1 alone
-        url = f"http://nas.local:{good.port}/"
-        async with bounded_client(base_url=url, egress=egress) as client:
-            assert (await client.get(url)).text == "ok"
-        _, writer = await connect(Purpose.CONFIGURED, "nas.local", good.port, egress)
-        assert writer.get_extra_info("peername") == ("127.0.0.1", good.port)
-        writer.close()
-
-
 async def test_by_a_proxy_the_target_is_judged_as_far_as_it_is_known() -> None:
     async with server() as proxy:
         way = f"http://127.0.0.1:{proxy.port}"

@@ -123,7 +123,7 @@ class Exchange:
         """One request in absolute form, and its answer. `secret` goes into the entry's header."""
         server = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
         headers = _request_headers(request, port, entry, secret)
-        head = server.send(h11.Request(method=request.method, target=request.place.path, headers=headers)) or b""
+        head = server.send(h11.Request(method=request.method, target=request.path, headers=headers)) or b""
         self._counted(len(head), up=True)
         await upstream.send(head)
         async with asyncio.TaskGroup() as group:
@@ -199,7 +199,7 @@ class Exchange:
 def _request_headers(
     request: ProxyRequest, port: int, entry: AllowEntry, secret: str | None
 ) -> list[tuple[bytes, bytes]]:
-    host = bracketed(request.place.host) + ("" if port == (443 if entry.tls else 80) else f":{port}")
+    host = bracketed(request.host) + ("" if port == (443 if entry.tls else 80) else f":{port}")
     headers: list[tuple[bytes, bytes]] = [(b"Host", host.encode())]
     dropped: frozenset[bytes] = frozenset()
     if secret is not None:

@@ -158,7 +158,7 @@ class _TaskProxy:
             allowlist = await asyncio.to_thread(self.proxy.allowlist.current)
         except ConfigError as exc:
             raise RequestRefused(403, "the allowlist has mistakes: microclaw task egress") from exc
-        verdict = judge(allowlist, task=self.name, method=request.method, place=request.place)
+        verdict = judge(allowlist, self.name, request)
         exchange.port = verdict.port
         if not verdict.allowed:
             raise RequestRefused(403, verdict.why)
@@ -192,7 +192,7 @@ class _TaskProxy:
             secret = None
             if entry.secret is not None and (secret := await proxy.secrets.value(entry.secret)) is None:
                 raise RequestRefused(403, f"there is no secret {entry.secret}: microclaw task secrets {entry.secret} -")
-            pair = await self._connect(request.place.host, verdict.port, tls=entry.tls and not request.tunnel)
+            pair = await self._connect(request.host, verdict.port, tls=entry.tls and not request.tunnel)
             upstream = Streams(*pair, proxy.times.stall_s)
             try:
                 if request.tunnel:
@@ -228,9 +228,8 @@ class _TaskProxy:
         text = "a request that is none"
         known: tuple[str, ...] = ()
         if (request := exchange.request) is not None:
-            place = request.place
-            text = f"{request.method[:16]} {place.host}" + (f":{exchange.port}" if exchange.port else "")
-            known = (place.host,) if kind is AuditKind.EGRESS_ALLOWED else ()  # a refused one may be somebody's data
+            text = f"{request.method[:16]} {request.host}" + (f":{exchange.port}" if exchange.port else "")
+            known = (request.host,) if kind is AuditKind.EGRESS_ALLOWED else ()  # a refused one may be somebody's data
         if exchange.count is not None:
             text += f", {exchange.up_bytes:,} bytes up, {exchange.down_bytes:,} down"
         text += f": {why}" if why else ""

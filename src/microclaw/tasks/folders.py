@@ -80,12 +80,12 @@ class TaskFolders:
                 made[name] = path
             self.job(number).mkdir(mode=0o700)
         except OSError as exc:
-            self.remove(number)
+            _remove(self._root / str(number))
             raise ToolFailed(f"a task's files cannot be written: {exc.strerror or exc}", next_step=_FULL) from exc
         return made
 
     def keep(self, number: int, kept: Mapping[str, Path]) -> tuple[FileRow, ...]:
-        """Take over its files, which the sandbox copied, and remove the rest of its folder. Raises ToolFailed."""
+        """Take over its files, which the sandbox copied. Raises ToolFailed."""
         rows: list[FileRow] = []
         try:
             for name, path in sorted(kept.items()):
@@ -95,8 +95,6 @@ class TaskFolders:
                 rows.append(FileRow(name, place.stat().st_size, _media_type(place)))
         except OSError as exc:
             raise ToolFailed(f"a task's files cannot be kept: {exc.strerror or exc}", next_step=_FULL) from exc
-        finally:
-            self.clean(number)
         return tuple(rows)
 
     def keep_output(self, number: int, output: bytes) -> None:
@@ -128,9 +126,6 @@ class TaskFolders:
             text = f"task {number} left no file {name[:100]!r} on this host"
             raise UnknownName(text, next_step=f"see them: microclaw task list {number}")
         return path
-
-    def remove(self, number: int) -> None:
-        _remove(self._root / str(number))
 
     def remove_others(self, numbers: Collection[int]) -> None:
         """Remove every folder but those of these tasks."""
