@@ -88,18 +88,6 @@ async def test_a_client_of_the_settings_asks_exactly_that_place() -> None:
                 await client.get(place)
 
 
-async def test_a_server_of_the_settings_redirects_nowhere() -> None:
-    async with server() as inside:
-        away = f"HTTP/1.1 302 Found\r\nLocation: http://localhost:{inside.port}/\r\nContent-Length: 0\r\n\r\n"
-        async with server(away.encode()) as web:
-            url = f"http://127.0.0.1:{web.port}/"
-            async with bounded_client(base_url=url) as client:
-                assert (await client.get(url)).status_code == 302
-                with pytest.raises(httpx2.ConnectError, match="which the settings name"):
-                    await client.get(url, follow_redirects=True)
-        assert inside.seen == []
-
-
 async def test_a_download_is_not_led_inside_and_moves_in_its_own_place_alone() -> None:
     for location, why in (("http://localhost:1/", "without TLS"), ("https://10.0.0.1/", "not public")):
         away = f"HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"

@@ -41,15 +41,6 @@ def test_a_bundle_is_a_tar_that_others_read() -> None:
         assert all(tar.extractfile(member).read() == FILES[member.name] for member in members)  # type: ignore[union-attr]
 
 
-@given(
-    files=st.dictionaries(
-        st.from_regex(r"[a-z][a-z0-9_]{0,9}(/[a-z]{1,9})?\.mpy", fullmatch=True), st.binary(max_size=2_000)
-    )
-)
-def test_what_is_packed_is_unpacked(files: dict[str, bytes]) -> None:
-    assert unpack(pack(files)) == files
-
-
 @pytest.mark.parametrize("names", [("start.mpy", "START.mpy"), ("agent", "agent/turn.mpy"), ("../main.py",)])
 def test_names_that_boards_refuse_are_not_packed(names: tuple[str, ...]) -> None:
     with pytest.raises(PayloadError):

@@ -11,7 +11,6 @@ import pytest
 from microclaw.sandbox import wrapped_job
 from microclaw.sandbox.job import SandboxJob, SandboxLimits
 from microclaw.sandbox.run import run_sandboxed
-from microclaw.sandbox.scope import was_killed_for_memory
 from microclaw.sandbox.wrapped_job import threads_of
 
 STAND_IN = """#!/bin/sh
@@ -36,12 +35,3 @@ def test_a_job_is_started_in_a_scope_with_its_limits(tmp_path: Path, monkeypatch
     words = (tmp_path / "words").read_text()
     assert f"-p MemoryMax={(64 + 3 + 32) << 20} -p MemorySwapMax=0 -p TasksMax={threads_of(limits) + 2} " in words
     assert ("--user" in words) != (" setpriv --reuid=60666 --regid=60666 --clear-groups env -i " in words)
-
-
-def test_a_kill_for_memory_is_read(tmp_path: Path) -> None:
-    for text, killed in (("oom 3\noom_kill 0\n", False), ("low 0\noom 1\noom_kill 1\n", True)):
-        (tmp_path / "events").write_text(text)
-        events = os.open(tmp_path / "events", os.O_RDONLY)
-        assert was_killed_for_memory(events) is killed
-        os.close(events)
-    assert not was_killed_for_memory(events)

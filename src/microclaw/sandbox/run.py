@@ -164,7 +164,7 @@ class _Run:
         wall_s = time.monotonic() - self.began
         limits = self.job.limits
         kept, refused = take_files(self.job.keep, self.started.folder, folder / "kept", limits.disk_bytes)
-        ending, code = self._ending(code)
+        ending, code = self._ending(code)  # with its reason
         return SandboxEnd(
             ending=ending,
             exit_code=code,
@@ -183,12 +183,12 @@ class _Run:
         number = code - 128 if 128 < code < 128 + 32 else -code if code < 0 else 0
         if self.why is not None:
             return self.why, -(number or signal.SIGKILL)
-        if code != 0 and self.started.ran_out_of_memory():
-            return "out_of_memory", -number if number else code
         if number == signal.SIGXCPU:
             return "timed_out", -number
         if number == signal.SIGXFSZ or (code != 0 and (self.is_full or self.started.disk().is_full)):
             return "disk_full", -number if number else code
+        if number == signal.SIGKILL:
+            self.reason = "by its own signal, or by the kernel for its memory (tasks.memory_mb)"
         return ("killed", -number) if number else ("ended", code)
 
     def _on_output(self) -> None:
@@ -218,7 +218,7 @@ class _Run:
         self.is_full = self.is_full or disk.is_full
         if time.monotonic() - self.began > limits.wall_s or (used is not None and used.cpu_s > limits.cpu_s):
             self._stop("timed_out")
-        elif used is not None and (used.out_of_memory or used.memory_bytes > limits.memory_bytes):
+        elif used is not None and used.memory_bytes > limits.memory_bytes:
             self._stop("out_of_memory")
         elif disk.files > MOST_FILES or (disk.is_full and self.started.must_not_be_full):
             self._stop("disk_full")

@@ -163,8 +163,8 @@ class TaskService:
         except BaseException:
             await self._table.delete(row.number)
             raise
-        job = structs.replace(job, files=files, environment={"MICROCLAW_TASK": str(row.number)})
-        live = self._live[row.number] = LiveTask(row, job, order.approval, yes_now())
+        live = LiveTask(row, structs.replace(job, files=files), order.approval, yes_now())
+        self._live[row.number] = live
         return live
 
     # Running
