@@ -362,7 +362,7 @@ EGRESS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
         ("NAT64", "if address in _NAT64:", "if False:"),
         ("6to4", "address.sixtofour if address in _6TO4", "None if address in _6TO4"),
         ("numbers as names", 'or _NUMBER.fullmatch(bare.rpartition(".")[2].lower())', ""),
-        ("metadata addresses", "if not is_metadata(address)]", "if True]"),
+        ("metadata addresses", "if not is_in(address, _METADATA)]", "if True]"),
     )),
     ("egress/destinations.py", "test_allowlist.py", (
         ("addresses as hosts", "if _literal(host) is not None:", "if False:"),

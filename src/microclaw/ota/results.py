@@ -175,8 +175,8 @@ class UpdateStatuses(Listing, frozen=True, kw_only=True):
         return [one.cells for one in self.devices]
 
 
-class RolloutBoard(RolloutDevice, frozen=True, rename={"device_id": "device"}):
-    """A device in a rollout, by its name now."""
+class RolloutBoard(RolloutDevice, frozen=True, kw_only=True):
+    device_id: str = field(name="device")  # its name now
 
 
 class RolloutFacts(Result, frozen=True, kw_only=True):
