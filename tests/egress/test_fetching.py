@@ -57,6 +57,14 @@ async def test_without_the_tests_rule_loopback_is_refused_and_nobody_is_asked() 
     assert web.seen == []
 
 
+async def test_a_name_is_looked_up_once_and_rebinding_leads_nowhere() -> None:
+    names = Names(rebind_example=["127.0.0.1", "10.0.0.1"])
+    async with site(lambda _: page(HELLO)) as web:
+        assert (await fetcher(names).fetch(f"http://rebind.example:{web.port}/")).text == HELLO
+    assert names.asked == ["rebind.example"]
+    assert web.heads[0]["host"] == f"rebind.example:{web.port}"
+
+
 REDIRECTS: dict[str, type[MicroclawError]] = {
     "http://10.0.0.1/": PermissionRefused,
     "http://inside.example/": PermissionRefused,

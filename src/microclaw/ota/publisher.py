@@ -89,8 +89,10 @@ class Publisher:
         read = await self.verified(manifest, signature)
         async with self._changing:
             if isinstance(read, Release):
-                check, (_, sent) = partial(check_payload, release=read), self._expected.pop(read.sha256, (0, None))
-                await asyncio.to_thread(self.payloads.complete, read.sha256, read.size, sent and bytes(sent), check)
+                check = partial(check_payload, release=read)
+                _, pieces = self._expected.pop(read.sha256, (0, None))
+                sent = None if pieces is None else bytes(pieces)
+                await asyncio.to_thread(self.payloads.complete, read.sha256, read.size, sent, check)
                 await self.payloads.share(read.sha256)
             row = await self.table.publish(release_row(read, manifest, signature, self._now_ms(), by))
         self._note(AuditKind.FIRMWARE_PUBLISHED, f"{row.name} {row.version}, {row.sha256[:12] or row.kind}", None, by)
