@@ -87,7 +87,6 @@ while True:
 def test_a_job_over_a_limit_is_ended(code: str, limits: SandboxLimits, ending: str, tmp_path: Path) -> None:
     end = run(code, tmp_path, limits)
     assert end.ending == ending
-    assert end.wall_s < 30
     if ending == "out_of_memory":
         assert (end.memory_peak_bytes or 0) > SMALL.memory_bytes
 
@@ -139,7 +138,6 @@ time.sleep(60)
 """
     end = run(code, tmp_path, SandboxLimits(wall_s=0.5))
     assert end.ending == "timed_out"
-    assert end.wall_s < 30
     assert not alive(mark)
 
 

@@ -58,7 +58,6 @@ class SandboxEnd(Struct, frozen=True, kw_only=True):
     output_bytes: int
     kept: Mapping[str, Path]
     refused: Mapping[str, str]
-    wall_s: float
     reason: str = ""
     cpu_s: float | None = None
     memory_peak_bytes: int | None = None

@@ -161,7 +161,6 @@ class _Run:
     def end(self, folder: Path) -> SandboxEnd:
         """Take the files out and say how it ended; when it is dead."""
         code = self.started.process.wait()
-        wall_s = time.monotonic() - self.began
         limits = self.job.limits
         kept, refused = take_files(self.job.keep, self.started.folder, folder / "kept", limits.disk_bytes)
         ending, code = self._ending(code)  # with its reason
@@ -172,7 +171,6 @@ class _Run:
             output_bytes=self.printed,
             kept=kept,
             refused=refused,
-            wall_s=wall_s,
             reason=self.reason,
             cpu_s=self.cpu_s,
             memory_peak_bytes=self.memory_peak,
