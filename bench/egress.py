@@ -53,8 +53,7 @@ async def _measure(home: Path) -> list[Metric]:
             record=events.append,
             tls=lambda: trust,
         )
-        async with proxy.serving(home / "task", "bench") as path:
-            assert path is not None
+        async with proxy.serving("bench") as path:
             return await asyncio.to_thread(_compare, path, plain, secure, trust)
 
 

@@ -232,8 +232,7 @@ async def proxy(home: Path, allowlist: str, *, names: Names | None = None, **par
         meter=parts.pop("meter", Meter()),
         **parts,
     )
-    async with made.serving(home / "sockets", task) as path:
-        assert path is not None
+    async with made.serving(task) as path:
         yield Proxy(path, known, events, file, noted, made)
 
 

@@ -56,17 +56,6 @@ async def test_the_server_proves_the_name_and_not_the_address(tmp_path: Path) ->
                         await client.get(url)
 
 
-async def test_an_address_that_refuses_gives_way_to_the_next() -> None:
-    egress = Egress(resolve=lambda *_: ["::1", "127.0.0.1"])
-    async with server() as good:  # on 127.0.0.1 alone
-        url = f"http://nas.local:{good.port}/"
-        async with bounded_client(base_url=url, egress=egress) as client:
-            assert (await client.get(url)).text == "ok"
-        _, writer = await connect(Purpose.CONFIGURED, "nas.local", good.port, egress)
-        assert writer.get_extra_info("peername") == ("127.0.0.1", good.port)
-        writer.close()
-
-
 async def test_by_a_proxy_the_target_is_judged_as_far_as_it_is_known() -> None:
     async with server() as proxy:
         way = f"http://127.0.0.1:{proxy.port}"
@@ -97,18 +86,6 @@ async def test_a_client_of_the_settings_asks_exactly_that_place() -> None:
         for place in places:
             with pytest.raises(httpx2.ConnectError, match="which the settings name"):
                 await client.get(place)
-
-
-async def test_a_server_of_the_settings_redirects_nowhere() -> None:
-    async with server() as inside:
-        away = f"HTTP/1.1 302 Found\r\nLocation: http://localhost:{inside.port}/\r\nContent-Length: 0\r\n\r\n"
-        async with server(away.encode()) as web:
-            url = f"http://127.0.0.1:{web.port}/"
-            async with bounded_client(base_url=url) as client:
-                assert (await client.get(url)).status_code == 302
-                with pytest.raises(httpx2.ConnectError, match="which the settings name"):
-                    await client.get(url, follow_redirects=True)
-        assert inside.seen == []
 
 
 async def test_a_download_is_not_led_inside_and_moves_in_its_own_place_alone() -> None:

@@ -14,10 +14,10 @@ def fuzz_one(data: bytes) -> None:
         request = read_head(head, h11.Connection(h11.SERVER))
     except RequestRefused:
         return
-    place, named = request.place, [name.lower() for name, _ in request.headers]
-    assert host_mistake(place.host) is None
-    assert place.port is None or 1 <= place.port <= 65535
+    named = [name.lower() for name, _ in request.headers]
+    assert host_mistake(request.host) is None
+    assert request.port is None or 1 <= request.port <= 65535
     assert sum(name in FRAMING for name in named) <= 1
-    written = [request.method, place.path, place.host, *(v.decode("latin-1") for h in request.headers for v in h)]
+    written = [request.method, request.path, request.host, *(v.decode("latin-1") for h in request.headers for v in h)]
     assert not any(set(text) & {"\r", "\n", "\0"} for text in written)
-    assert request.tunnel or place.path.startswith("/")
+    assert request.tunnel or request.path.startswith("/")

@@ -124,8 +124,14 @@ async def test_a_signature_of_another_key_or_of_other_bytes_is_refused_before_an
     ):
         with pytest.raises(BadSignature):
             await host.publisher.verified(data, signature)
+    sha256 = host.release_of(PAYLOAD).sha256
     with pytest.raises(UnknownName):
-        await host.publisher.receive(host.release_of(PAYLOAD).sha256, 0, PAYLOAD[:100])
+        await host.publisher.receive(sha256, 0, PAYLOAD[:100])
+    await host.publisher.missing(await host.publisher.verified(manifest, good))
+    assert await host.publisher.receive(sha256, 0, PAYLOAD[:100]) == 100
+    for offset, piece in ((0, b"x"), (99, b"x"), (101, b"x"), (100, PAYLOAD)):
+        with pytest.raises(ConfigError):
+            await host.publisher.receive(sha256, offset, piece)
     assert host.kept == []
 
 

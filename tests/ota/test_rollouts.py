@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 from tests.store.two_hosts import hold_news, two_hosts
 
-from microclaw.errors import ConfigError, DeviceUnreachable, MicroclawError, StoreError, UnknownName
+from microclaw.errors import ConfigError, DeviceUnreachable, MicroclawError, UnknownName
 from microclaw.events import LiveEvent
 from microclaw.ota.offers import End, Offers
 from microclaw.ota.rollout import Rollout, RolloutPlan, read_stages
@@ -241,23 +241,6 @@ async def test_a_board_is_in_one_rollout_at_a_time_and_a_removed_one_in_none(fle
     assert "d2 does not trust the key 3f1c" in (await rollouts.get(number)).progress.reason
     with pytest.raises(UnknownName):
         await rollouts.get(99)
-
-
-async def test_a_full_disk_stops_before_anything_is_sent(fleet: Fleet, rollouts: Rollouts) -> None:
-    await begun(rollouts, 1)
-
-    async def full(*_: Any) -> None:
-        raise StoreError("the disk is full")
-
-    keep: Callable[..., Any] = rollouts._table.keep
-    rollouts._table.keep = full  # type: ignore[method-assign, assignment]
-    with pytest.raises(StoreError):
-        await rollouts.step()
-    assert fleet.offered == []
-    rollouts._table.keep = keep  # type: ignore[method-assign]
-    await rollouts.load()  # as its task does when it is tried again
-    await rollouts.step()
-    assert fleet.sent == {"d0": 1}
 
 
 async def test_an_offer_decided_before_a_stop_at_another_host_is_not_sent(fleet: Fleet, database_url: str) -> None:

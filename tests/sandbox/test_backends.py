@@ -30,8 +30,6 @@ with open(home + "/calls", "a") as log:
     log.write(json.dumps(words) + "\\n")
 if words[0] == "kill":
     os.killpg(int(open(home + "/group").read()), signal.SIGKILL)
-elif words[0] == "inspect":
-    print("false")
 elif words[0] == "run":
     at = words.index("an-image")
     mount = dict(part.partition("=")[::2] for part in words[words.index("--mount") + 1].split(","))
@@ -118,7 +116,7 @@ def test_words_of_an_engine(path: Path, tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("MICROCLAW_TEST_SECRET", "x")
     add_engine(path, "podman")
     limits = SandboxLimits(memory_bytes=64 << 20, processes=16, disk_bytes=4 << 20, cpu_s=9)
-    given: dict[str, Any] = {"files": {"in": b"given\n"}, "keep": ["out"], "environment": {"NAME": "value"}}
+    given: dict[str, Any] = {"files": {"in": b"given\n"}, "keep": ["out"]}
     end = run_job(tmp_path, "/bin/cat in; echo made > out", limits=limits, **given)
     assert (end.ending, end.exit_code, end.output) == ("ended", 0, b"given\n")
     assert end.kept["out"].read_text() == "made\n"
@@ -129,7 +127,7 @@ def test_words_of_an_engine(path: Path, tmp_path: Path, monkeypatch: pytest.Monk
         "--network none", "--read-only", "--cap-drop ALL", "--security-opt no-new-privileges", "--pull never",
         "--memory 67108864 --memory-swap 67108864", "--pids-limit 16", "--ulimit cpu=10:10", "--ulimit core=0:0",
         "--ulimit fsize=4194304:4194304", "--tmpfs /tmp:rw,nosuid,nodev,size=4194304",
-        "--tmpfs /run:rw,nosuid,nodev,size=4194304 --tmpfs /var/tmp:rw,nosuid,nodev,size=4194304", "--env NAME=value",
+        "--tmpfs /run:rw,nosuid,nodev,size=4194304 --tmpfs /var/tmp:rw,nosuid,nodev,size=4194304", "--env HOME=/job",
         "--workdir /job", "target=/job",
     ):  # fmt: skip
         assert words in text

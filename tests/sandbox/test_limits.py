@@ -87,7 +87,6 @@ while True:
 def test_a_job_over_a_limit_is_ended(code: str, limits: SandboxLimits, ending: str, tmp_path: Path) -> None:
     end = run(code, tmp_path, limits)
     assert end.ending == ending
-    assert end.wall_s < 30
     if ending == "out_of_memory":
         assert (end.memory_peak_bytes or 0) > SMALL.memory_bytes
 
@@ -139,7 +138,6 @@ time.sleep(60)
 """
     end = run(code, tmp_path, SandboxLimits(wall_s=0.5))
     assert end.ending == "timed_out"
-    assert end.wall_s < 30
     assert not alive(mark)
 
 
@@ -195,10 +193,10 @@ def test_flood_of_output_is_cut_and_one_that_closes_its_output_is_held_to_its_ti
 
 def test_what_stays_behind_is_killed_with_the_command_and_its_end_is_told(tmp_path: Path) -> None:
     mark, before = secrets.token_hex(8), set(os.listdir("/proc/self/fd"))
-    code = f": {mark}; setsid sh -c 'sleep 60; : {mark}' & echo \"$NAME $HOME\"; exit 3"
-    job = SandboxJob(command=["sh", "-c", code], environment={"NAME": "a value"})
+    code = f": {mark}; setsid sh -c 'sleep 60; : {mark}' & echo \"$HOME\"; exit 3"
+    job = SandboxJob(command=["sh", "-c", code])
     end = asyncio.run(run_sandboxed(job, tmp_path, lambda _: None))
-    assert (end.ending, end.exit_code, end.output) == ("ended", 3, b"a value /job\n")
+    assert (end.ending, end.exit_code, end.output) == ("ended", 3, b"/job\n")
     assert not alive(mark)
     end = run("import os; os.kill(os.getpid(), 11)", tmp_path)
     assert (end.ending, end.exit_code) == ("killed", -11)

@@ -1,18 +1,16 @@
-"""Jobs in a systemd scope: by a stand-in for systemd-run, and what the kernel holds where systemd runs."""
+"""Jobs in a systemd scope, by a stand-in for systemd-run."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import socket
 from pathlib import Path
 
 import pytest
 
 from microclaw.sandbox import wrapped_job
-from microclaw.sandbox.job import SandboxEnd, SandboxJob, SandboxLimits
-from microclaw.sandbox.run import run_sandboxed, sandbox_backend
-from microclaw.sandbox.scope import was_killed_for_memory, why_no_scope
+from microclaw.sandbox.job import SandboxJob, SandboxLimits
+from microclaw.sandbox.run import run_sandboxed
 from microclaw.sandbox.wrapped_job import threads_of
 
 STAND_IN = """#!/bin/sh
@@ -37,51 +35,3 @@ def test_a_job_is_started_in_a_scope_with_its_limits(tmp_path: Path, monkeypatch
     words = (tmp_path / "words").read_text()
     assert f"-p MemoryMax={(64 + 3 + 32) << 20} -p MemorySwapMax=0 -p TasksMax={threads_of(limits) + 2} " in words
     assert ("--user" in words) != (" setpriv --reuid=60666 --regid=60666 --clear-groups env -i " in words)
-
-
-def test_a_kill_for_memory_is_read(tmp_path: Path) -> None:
-    for text, killed in (("oom 3\noom_kill 0\n", False), ("low 0\noom 1\noom_kill 1\n", True)):
-        (tmp_path / "events").write_text(text)
-        events = os.open(tmp_path / "events", os.O_RDONLY)
-        assert was_killed_for_memory(events) is killed
-        os.close(events)
-    assert not was_killed_for_memory(events)
-
-
-SOCKETS = """
-import os, socket
-def fill():
-    pairs = [socket.socketpair() for _ in range(110)]
-    for end in (end for pair in pairs for end in pair):
-        end.setblocking(False)
-        try:
-            while True: end.send(bytes(32768))
-        except BlockingIOError: pass
-    return pairs
-told, tells = os.pipe()
-for _ in range(4):
-    if os.fork() == 0:
-        pairs = fill()
-        os.write(tells, b"x")
-        import time; time.sleep(60)
-held = b""
-while len(held) < 4: held += os.read(told, 4)
-print("held")
-"""
-
-
-def test_memory_of_the_kernel_s_own_is_bounded_by_the_scope(tmp_path: Path) -> None:
-    """No process's size shows it. Without a scope it is held, and doctor says that there is none."""
-    with socket.socket(socket.AF_UNIX) as door:
-        door.bind(str(tmp_path / "proxy.sock"))
-        door.listen()
-        limits = SandboxLimits(memory_bytes=64 << 20, disk_bytes=1 << 20, processes=16, wall_s=120)
-        job = SandboxJob(
-            command=["python3", "-I", "-S", "-c", SOCKETS], limits=limits, proxy_socket=tmp_path / "proxy.sock"
-        )
-        end: SandboxEnd = asyncio.run(run_sandboxed(job, tmp_path / "own", lambda _: None))
-    if why_no_scope() is None:
-        assert end.ending == "out_of_memory", end
-    else:
-        assert (end.ending, b"held" in end.output) == ("ended", True), end
-        assert "no systemd scope (" in str(sandbox_backend())

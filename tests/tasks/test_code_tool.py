@@ -113,7 +113,7 @@ async def test_long_and_hostile_output_is_fenced_and_cut(tools: Tools) -> None:
 
 
 async def test_a_picture_goes_to_the_chat_and_data_only_when_it_is_sent_or_where_it_is_is_told(tools: Tools) -> None:
-    code = "import plot\nplot.lines('p.png', {'a': [(0, 1), (9, 2)]})\nopen('d.csv', 'w').write('1')"
+    code = "open('p.png', 'wb').write(b'\\x89PNG\\r\\n\\x1a\\n' + bytes(9))\nopen('d.csv', 'w').write('1')"
     result = await tools.call(code=code, keep=["p.png", "d.csv"])
     assert [(file.name, file.media_type) for file in result.files] == [("p.png", "image/png")]
     result = await tools.call(code=code, keep=["p.png", "d.csv"], send=True)

@@ -53,7 +53,7 @@ class Talk:
     async def ended(self, count: int = 1) -> None:
         """`count` turns are over."""
         async with asyncio.timeout(20):
-            while len(self.traces.newest()) < count:  # noqa: ASYNC110  nobody else wants to be told
+            while len(self.traces) < count:  # noqa: ASYNC110  nobody else wants to be told
                 await asyncio.sleep(0.01)
 
 
@@ -99,7 +99,7 @@ async def test_what_is_said_is_answered_sentence_by_sentence(make_agent: MakeAge
     assert kinds.index("stop") < kinds.index("begin")
     assert talk.device.said()[:2] == ["The lamp is on.", "It is warm."]
     assert ("end", False) in talk.device.log
-    [trace] = talk.traces.newest()
+    [trace] = talk.traces
     assert trace.outcome == "answered"
     steps: list[str] = [step for step, _ in sorted(trace.marks.items(), key=lambda row: row[1])]
     for first, then in [("first audio", "final"), ("final", "first token"), ("first token", "first audio out")]:
@@ -133,7 +133,7 @@ async def test_who_speaks_interrupts_within_a_frame_and_the_turn_goes_on(make_ag
         assert len(talk.device.frames) == sent
         talk.hear()
         await talk.ended(2)
-        assert {trace.outcome for trace in talk.traces.newest()} == {"interrupted", "answered"}
+        assert {trace.outcome for trace in talk.traces} == {"interrupted", "answered"}
         again = talk.device.log.index(("begin",), talk.device.log.index(("cancel",)))
         assert talk.device.log[again + 1] == ("say", "Yes.")
         assert await talk.agent.table.unanswered() == ()

@@ -75,9 +75,8 @@ class CodeTool:
         """run-code."""
         return Tool(
             "run-code",
-            "Run code in a sandbox without network: calculate, analyse telemetry, draw a picture. "
-            f"Languages: {', '.join(available())}. Python has its standard library, and a module plot: "
-            'plot.lines("plot.png", plot.read("telemetry.csv"), title="Kitchen", unit="C") draws curves over time.',
+            "Run code in a sandbox without network: calculate, analyse telemetry, make files. "
+            f"Languages: {', '.join(available())}. Python has its standard library.",
             CodeParameters,
             Permission.ACT,
             Effect.READ,  # it changes nothing outside of its own folder, and a stopped turn may end it

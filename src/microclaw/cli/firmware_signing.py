@@ -17,7 +17,7 @@ import click
 
 from microclaw.cli.secret_value import SECRET_METAVAR, secret_value
 from microclaw.errors import ConfigError
-from microclaw.ota.keys import SIGNATURE_BYTES, is_locked, read_public_key, read_signing_key
+from microclaw.ota.keys import SIGNATURE_BYTES, read_public_key, read_signing_key
 from microclaw.ota.manifest import ALG, SCHEMA, KeyChange, Release, moment, write_manifest
 
 SIGN_S: Final = 120.0
@@ -30,10 +30,7 @@ class Signer:
     def __init__(self, key: Path | None, password: str | None, command: str | None, public: Path | None) -> None:
         self._sign: Callable[[bytes], bytes]
         if key is not None:
-            locked = is_locked(key)
-            if locked and password is None and not sys.stdin.isatty():
-                raise click.BadParameter("the key has a password, and nobody is at a terminal: --password @FILE")
-            private = read_signing_key(key, secret_value("--password", password or "-") if locked else None)
+            private = read_signing_key(key, partial(_password, password))
             self.public, self._sign = private.public, private.sign
         elif command is not None and public is not None:
             self.public, self._sign = read_public_key(public), partial(run_sign_command, command)
@@ -45,6 +42,12 @@ class Signer:
         signature = self._sign(manifest)
         self.public.verify(manifest, signature)
         return signature
+
+
+def _password(given: str | None) -> str:
+    if given is None and not sys.stdin.isatty():
+        raise click.BadParameter("the key has a password, and nobody is at a terminal: --password @FILE")
+    return secret_value("--password", given or "-")
 
 
 def signing_options(command: Callable[..., None]) -> Callable[..., None]:

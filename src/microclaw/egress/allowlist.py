@@ -129,7 +129,7 @@ class AllowlistSource:
     def __init__(self, home: Path) -> None:
         self._path = home / FILE_NAME
         self._seen: tuple[int, ...] | None = ()
-        self._found: Allowlist | ConfigError = Allowlist()
+        self._found = Allowlist()
 
     def current(self) -> Allowlist:
         """Raises ConfigError (with `diagnostics`, where lines are wrong) while the file cannot be used. Blocking."""
@@ -139,13 +139,9 @@ class AllowlistSource:
         except OSError:
             seen = None
         if seen != self._seen:
-            try:
-                self._found = read_allowlist(self._path)
-            except ConfigError as exc:
-                self._found = exc
+            self._seen = ()  # a file with mistakes is read at each look
+            self._found = read_allowlist(self._path)
             self._seen = seen
-        if isinstance(self._found, ConfigError):
-            raise self._found.with_traceback(None)  # else it grows with each request
         return self._found
 
     @property

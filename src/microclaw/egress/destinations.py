@@ -40,6 +40,7 @@ _PUBLIC_6: Final = _networks("2000::/3")
 _METADATA: Final = _networks(
     "169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128", "168.63.129.16/32", "100.100.100.200/32", "192.0.0.192/32"
 )
+"""Link-local, or where clouds keep their metadata: no setting may lead there."""
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 _6TO4: Final = ipaddress.IPv6Network("2002::/16")
 
@@ -58,11 +59,6 @@ def is_public(address: Address) -> bool:
     if (inner := inner_address(address)) is not None:
         return is_public(inner)
     return (address.version == 4 or is_in(address, _PUBLIC_6)) and not is_in(address, _NOT_PUBLIC)
-
-
-def is_metadata(address: Address) -> bool:
-    """True if it is link-local, or where clouds keep their metadata: no setting may lead there."""
-    return is_in(address, _METADATA)
 
 
 def is_in(address: Address, networks: Sequence[Network]) -> bool:
@@ -138,7 +134,7 @@ class Egress:
         if not found:
             raise ToolFailed(f"there is no host named {host}", next_step="check the address")
         if purpose is Purpose.CONFIGURED:  # a name of this network often has a link-local address too: left out
-            if good := [str(address) for address in found if not is_metadata(address)]:
+            if good := [str(address) for address in found if not is_in(address, _METADATA)]:
                 return good
             raise PermissionRefused(
                 f"{host} is at {found[0]}, which is link-local or a cloud's metadata",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import h11
@@ -20,9 +21,11 @@ LINGER_S: Final = 1.0
 MAX_LINGER_BYTES: Final = 4 << 20
 MAX_REASON_CHARS: Final = 400
 BAD_GATEWAY: Final = 502
-SERVERS_FAULTS: Final = (BAD_GATEWAY, 504)
+FAILURES: Final = (BAD_GATEWAY, 504)
+"""Of what was allowed; other codes are refusals."""
 _RANGES: Final = frozenset({b"range", b"if-range", b"accept-encoding"})
 _PLAIN: Final = frozenset({b"", b"identity"})
+_task_side = partial(h11.Connection, h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
 
 
 @dataclass(slots=True)
@@ -57,10 +60,15 @@ class Streams:
 
 @dataclass(slots=True)
 class Exchange:
-    """`count` takes bytes that are about to pass and says why they may not; None until the request is allowed."""
+    """`count` takes bytes that are about to pass and says why they may not; None until the request is allowed.
+
+    `request` and `port`, where it leads, are for the log.
+    """
 
     client: Streams
-    connection: h11.Connection
+    connection: h11.Connection = field(default_factory=_task_side)
+    request: ProxyRequest | None = None
+    port: int | None = None
     count: Callable[[int], str | None] | None = None
     up_bytes: int = 0
     down_bytes: int = 0
@@ -73,7 +81,7 @@ class Exchange:
         """
         if self.connection.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             return
-        outcome = "failed" if status in SERVERS_FAULTS else "refused"
+        outcome = "failed" if status in FAILURES else "refused"
         words = "".join(char for char in why if " " <= char <= "~")
         text = f"microclaw: {why}\n".encode()
         head = (
@@ -109,13 +117,13 @@ class Exchange:
         if target.writer.can_write_eof():
             target.writer.write_eof()
 
-    async def request(
+    async def fetch(
         self, upstream: Streams, port: int, request: ProxyRequest, entry: AllowEntry, secret: str | None
     ) -> None:
         """One request in absolute form, and its answer. `secret` goes into the entry's header."""
         server = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
         headers = _request_headers(request, port, entry, secret)
-        head = server.send(h11.Request(method=request.method, target=request.place.path, headers=headers)) or b""
+        head = server.send(h11.Request(method=request.method, target=request.path, headers=headers)) or b""
         self._counted(len(head), up=True)
         await upstream.send(head)
         async with asyncio.TaskGroup() as group:
@@ -191,7 +199,7 @@ class Exchange:
 def _request_headers(
     request: ProxyRequest, port: int, entry: AllowEntry, secret: str | None
 ) -> list[tuple[bytes, bytes]]:
-    host = bracketed(request.place.host) + ("" if port == (443 if entry.tls else 80) else f":{port}")
+    host = bracketed(request.host) + ("" if port == (443 if entry.tls else 80) else f":{port}")
     headers: list[tuple[bytes, bytes]] = [(b"Host", host.encode())]
     dropped: frozenset[bytes] = frozenset()
     if secret is not None:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 MAX_URL_CHARS: Final = 2048
 _URL: Final = re.compile(r"https?://[^/?#@\\\s]+(?:[/?#][^\\\s]*)?", re.IGNORECASE)  # no user name before the host
-_CHARSET: Final = re.compile(r"charset=[\"']?([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
 _NO_PAGES: Final = frozenset({"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape"})
 """Python's own encodings. Of punycode 1 MiB would take minutes."""
 _META: Final = re.compile(rb"<meta[^>]{0,200}charset=[\"']?([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
@@ -113,7 +112,7 @@ class Fetcher:
         raw = bytes(body[: self._limits.body_bytes])
         if b"\0" in raw[:1024] and "utf-16" not in declared.lower():
             raise _failure(url, "says that it is text and is not")
-        return Page(url, media_type, _text(declared, raw), len(body) > len(raw))
+        return Page(url, media_type, _text(response.charset_encoding, raw), len(body) > len(raw))
 
 
 def _failure(url: str, why: str) -> ToolFailed:
@@ -127,11 +126,10 @@ def _refusal(error: BaseException | None) -> MicroclawError | None:
     return error
 
 
-def _text(declared: str, raw: bytes) -> str:
+def _text(named: str | None, raw: bytes) -> str:
     """The page's text in the encoding that its head or the page itself names."""
-    named = _CHARSET.search(declared)
     meta = _META.search(raw[:2048])
-    name = named[1] if named else meta[1].decode() if meta else "utf-8"
+    name = named or (meta[1].decode() if meta else "utf-8")
     if name.lower().replace("-", "_") in _NO_PAGES:
         name = "utf-8"
     try:

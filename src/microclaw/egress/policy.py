@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -11,7 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 from microclaw.egress.allowlist import Allowance, AllowEntry, Allowlist
-from microclaw.egress.request_head import Place
+from microclaw.egress.request_head import ProxyRequest
 
 DAY_S: Final = 86_400
 MINUTE_S: Final = 60.0
@@ -26,26 +26,25 @@ class Verdict(Struct, frozen=True, kw_only=True):
     entry: AllowEntry | None = None
 
 
-def judge(allowlist: Allowlist, *, task: str, method: str, place: Place) -> Verdict:
+def judge(allowlist: Allowlist, task: str, request: ProxyRequest) -> Verdict:
     """Judge a request by the allowlist."""
-    about = [entry for entry in allowlist.entries if entry.fits(place.host, task)]
+    about = [entry for entry in allowlist.entries if entry.fits(request.host, task)]
     if not about:
-        is_others = any(entry.fits(place.host, min(entry.tasks)) for entry in allowlist.entries if entry.tasks)
-        why = f"{place.host} is not {'allowed for this task' if is_others else 'on the allowlist'}"
-        return Verdict(allowed=False, why=why, port=place.usual_port)
+        is_others = any(entry.fits(request.host, min(entry.tasks)) for entry in allowlist.entries if entry.tasks)
+        why = f"{request.host} is not {'allowed for this task' if is_others else 'on the allowlist'}"
+        return Verdict(allowed=False, why=why, port=request.usual_port)
     narrowest = max(entry.specificity for entry in about)
-    verdicts = [_of_entry(entry, method, place) for entry in about if entry.specificity == narrowest]
+    verdicts = [_of_entry(entry, request) for entry in about if entry.specificity == narrowest]
     return next((verdict for verdict in verdicts if verdict.allowed), verdicts[0])
 
 
-def _of_entry(entry: AllowEntry, method: str, place: Place) -> Verdict:
-    host, port, tunnel = place.host, place.usual_port, method == "CONNECT"
-    why = ""
+def _of_entry(entry: AllowEntry, request: ProxyRequest) -> Verdict:
+    host, port, tunnel, method, why = request.host, request.usual_port, request.tunnel, request.method, ""
     if not tunnel and entry.tls and port == 80:
         port = 443  # the task asks http://HOST/PATH, the proxy speaks TLS
     if tunnel and (entry.methods is not None or entry.secret is not None):
         why = f"line {entry.line} has methods or a secret, and CONNECT cannot be seen: ask http://{host}/PATH"
-    elif not tunnel and not entry.tls and place.scheme == "https":
+    elif not tunnel and not entry.tls and request.scheme == "https":
         why = f"line {entry.line} has no tls: true, so that the proxy does not speak TLS for the task: use CONNECT"
     elif port not in entry.ports:
         why = f"port {port} is not allowed for {host} (line {entry.line})"
@@ -56,11 +55,10 @@ def _of_entry(entry: AllowEntry, method: str, place: Place) -> Verdict:
 
 @dataclass(slots=True)
 class TaskUse:
-    """The use of one task so far: of the whole allowlist (0), and by the line of an entry."""
+    """The use of one task so far: the open connections, and requests of each minute and bytes by a limit's place."""
 
-    bytes_used: Counter[int] = field(default_factory=Counter)
-    asked_at_s: dict[int, deque[float]] = field(default_factory=dict)
     connections: int = 0
+    counts: Counter[tuple[str, int | None]] = field(default_factory=Counter)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,40 +67,34 @@ class Meter:
 
     now_s: Callable[[], float] = time.monotonic
     unix_s: Callable[[], float] = time.time
-    day: int = 0
-    day_bytes: Counter[str] = field(default_factory=Counter)
+    days: Counter[tuple[str, int]] = field(default_factory=Counter)
 
     def begin(self, use: TaskUse, allowlist: Allowlist, entry: AllowEntry) -> str | None:
         """Count one request. Returns why it is too much, or None."""
-        now_s, limits = self.now_s(), _limits(allowlist, entry)
-        for key, _, limit in limits:
-            times = use.asked_at_s.setdefault(key, deque())
-            while times and times[0] <= now_s - MINUTE_S:
-                times.popleft()
-            if (most := limit.requests_per_minute) is not None and len(times) >= most:
+        minute = int(self.now_s() // MINUTE_S)
+        limits = _limits(allowlist, entry)
+        for place, limit in limits.items():
+            if (most := limit.requests_per_minute) is not None and use.counts[place, minute] >= most:
                 return f"more than {most} requests a minute"
-        for key, _, _ in limits:
-            use.asked_at_s[key].append(now_s)
+        use.counts.update((place, minute) for place in limits)
         return self.take(use, allowlist, entry, 0)
 
     def take(self, use: TaskUse, allowlist: Allowlist, entry: AllowEntry, size_bytes: int) -> str | None:
         """Count bytes before they pass. Returns why they may not, or None."""
-        if (day := int(self.unix_s() // DAY_S)) != self.day:
-            self.day, self.day_bytes = day, Counter()
-        limits = _limits(allowlist, entry)
-        for key, name, limit in limits:
+        day, limits = int(self.unix_s() // DAY_S), _limits(allowlist, entry)
+        for place, limit in limits.items():
             for used, most, when in (
-                (use.bytes_used[key], limit.bytes_per_task, "in this task"),
-                (self.day_bytes[name], limit.bytes_per_day, "today"),
+                (use.counts[place, None], limit.bytes_per_task, "in this task"),
+                (self.days[place, day], limit.bytes_per_day, "today"),
             ):
                 if most is not None and used + max(size_bytes, 1) > most:
                     return f"more than {most:,} bytes {when}"
-        for key, name, _ in limits:
-            use.bytes_used[key] += size_bytes
-            self.day_bytes[name] += size_bytes
+        for place in limits:
+            use.counts[place, None] += size_bytes
+            self.days[place, day] += size_bytes
         return None
 
 
-def _limits(allowlist: Allowlist, entry: AllowEntry) -> tuple[tuple[int, str, Allowance], ...]:
-    """Those of the whole file and of the entry: the key in a task's use, and in the day's."""
-    return (0, "", allowlist.limits), (entry.line, entry.host, entry)
+def _limits(allowlist: Allowlist, entry: AllowEntry) -> dict[str, Allowance]:
+    """Those of the whole file and of the entry, by their place."""
+    return {"": allowlist.limits, f"{entry.line} {entry.host}": entry}

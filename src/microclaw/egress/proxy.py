@@ -8,25 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import KW_ONLY, dataclass, field
 from functools import cache, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 import h11
 from msgspec import Struct
 
 from microclaw.audit.event import AuditEvent, AuditKind, Record, no_record
-from microclaw.config.places import MAX_SOCKET_PATH_BYTES
-from microclaw.durable import make_private_folder
 from microclaw.egress.allowlist import FILE_NAME, Allowlist, AllowlistSource
 from microclaw.egress.destinations import Egress, Purpose
-from microclaw.egress.exchange import BAD_GATEWAY, Exchange, Streams
+from microclaw.egress.exchange import BAD_GATEWAY, FAILURES, Exchange, Streams
 from microclaw.egress.outgoing import Pair, open_streams
 from microclaw.egress.policy import Meter, TaskUse, Verdict, judge
 from microclaw.egress.request_head import MAX_HEAD_BYTES, ProxyRequest, RequestRefused, read_head
@@ -35,7 +32,6 @@ from microclaw.errors import ConfigError, MicroclawError, PermissionRefused, Tas
 
 SOCKET_NAME: Final = "proxy.sock"
 MAX_OPEN: Final = 256  # connections of one task, those without a request too
-OPEN_FILES: Final = Path("/proc/self/fd")
 DEFAULT_TLS: Final = cache(ssl.create_default_context)
 _log = logging.getLogger(__name__)
 
@@ -78,34 +74,22 @@ class EgressProxy:
         return tuple(entry.words for entry in allowlist.entries if entry.counts_for(name))
 
     @asynccontextmanager
-    async def serving(
-        self, folder: Path, task: str, *, name: str | None = None, by: str | None = None
-    ) -> AsyncIterator[Path | None]:
-        """The unix socket (0600) of one task's proxy in `folder`, which is made private; it ends with the block.
+    async def serving(self, task: str, *, name: str | None = None, by: str | None = None) -> AsyncIterator[Path]:
+        """The unix socket (0600) of one task's proxy, in a private folder; both end with the block.
 
-        None when the allowlist has mistakes: the task then has no network. `task` is what the security log names,
-        `name` what entries with `tasks:` name; without it they are the same. `by` is who asked for the task.
+        `task` is what the security log names, `name` what entries with `tasks:` name; without it they are the same.
+        `by` is who asked for the task.
         """
-        try:
-            await asyncio.to_thread(self.allowlist.current)
-        except ConfigError as exc:
-            _log.warning("a task has no network: %s", exc.message)
-            text = "no network: the allowlist has mistakes"
-            self.record(AuditEvent(AuditKind.EGRESS_REFUSED, text, about=task, by=by))
-            yield None
-            return
-        await asyncio.to_thread(make_private_folder, folder)
-        path = folder / SOCKET_NAME
-        proxy = _TaskProxy(self, task, name or task, by)
-        listener = await asyncio.to_thread(_listener, path)
-        server = await asyncio.start_unix_server(proxy.connected, sock=listener, limit=MAX_HEAD_BYTES)
-        try:
-            yield path
-        finally:
-            server.close()
-            await proxy.close()
-            with suppress(FileNotFoundError):
-                path.unlink()
+        with TemporaryDirectory(prefix="microclaw-") as folder:  # short, as the kernel wants a socket's path
+            path = Path(folder, SOCKET_NAME)
+            proxy = _TaskProxy(self, task, name or task, by)
+            server = await asyncio.start_unix_server(proxy.connected, path, limit=MAX_HEAD_BYTES)
+            await asyncio.to_thread(path.chmod, 0o600)
+            try:
+                yield path
+            finally:
+                server.close()
+                await proxy.close()
 
 
 @dataclass(slots=True)
@@ -139,7 +123,7 @@ class _TaskProxy:
         try:
             async with asyncio.timeout(self.proxy.times.total_s):
                 await self._one_request(client)
-        except (OSError, asyncio.IncompleteReadError, h11.ProtocolError):
+        except OSError:
             pass  # a peer that stalls or breaks off; what was done is in the security log
         except Exception:
             _log.exception("a request of a task failed")
@@ -147,41 +131,41 @@ class _TaskProxy:
             await client.close(at_once=self.ending)
 
     async def _one_request(self, client: Streams) -> None:
-        connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
-        exchange = Exchange(client, connection)
-        request: ProxyRequest | None = None
-        verdict: Verdict | None = None
+        exchange = Exchange(client)
+        status, why = 0, "broken off"
         try:
-            request = read_head(await self._head(client), connection)
-            try:
-                allowlist = await asyncio.to_thread(self.proxy.allowlist.current)
-            except ConfigError as exc:
-                raise RequestRefused(403, "the allowlist has mistakes: microclaw task egress") from exc
-            verdict = judge(allowlist, task=self.name, method=request.method, place=request.place)
-            if not verdict.allowed:
-                raise RequestRefused(403, verdict.why)
-            try:
-                await self._pass(exchange, request, allowlist, verdict)
-            except ExceptionGroup as errors:  # of both directions: the first one ended the other
-                raise errors.exceptions[0] from errors
-            self._note(AuditKind.EGRESS_ALLOWED, request, verdict, exchange)
+            await self._carry_out(exchange)
+            why = ""
         except RequestRefused as exc:
-            is_failure = exc.status == BAD_GATEWAY
-            kind = AuditKind.EGRESS_ALLOWED if is_failure else AuditKind.EGRESS_REFUSED
-            self._note(kind, request, verdict, exchange, f"it failed: {exc.why}" if is_failure else exc.why)
-            await exchange.refuse(exc.status, exc.why)
-        except BaseException as exc:
-            if exchange.count is None:
-                raise
-            why = (str(exc) if isinstance(exc, OSError) else "") or "broken off"
-            if isinstance(exc, TimeoutError):
-                why = "nothing came, or was taken, in time"
-            elif isinstance(exc, h11.ProtocolError):  # its own words may quote what came
-                why = "the server's answer is not HTTP/1.1"
-            self._note(AuditKind.EGRESS_ALLOWED, request, verdict, exchange, why)  # bytes may have gone out
-            if not isinstance(exc, h11.ProtocolError | OSError):
-                raise
-            await exchange.refuse(504 if isinstance(exc, TimeoutError) else BAD_GATEWAY, why)
+            status, why = exc.status, exc.why
+        except TimeoutError:
+            status, why = 504, "nothing came, or was taken, in time"
+        except h11.ProtocolError:  # its own words may quote what came
+            status, why = BAD_GATEWAY, "the server's answer is not HTTP/1.1"
+        except OSError as exc:
+            status, why = BAD_GATEWAY, str(exc) or why
+        finally:
+            if status or exchange.count is not None:  # bytes may have gone out
+                was_allowed = status in (0, *FAILURES)
+                self._note(exchange, AuditKind.EGRESS_ALLOWED if was_allowed else AuditKind.EGRESS_REFUSED, why)
+        if status:
+            await exchange.refuse(status, why)
+
+    async def _carry_out(self, exchange: Exchange) -> None:
+        """Raises RequestRefused, OSError, h11.ProtocolError."""
+        request = exchange.request = read_head(await self._head(exchange.client), exchange.connection)
+        try:
+            allowlist = await asyncio.to_thread(self.proxy.allowlist.current)
+        except ConfigError as exc:
+            raise RequestRefused(403, "the allowlist has mistakes: microclaw task egress") from exc
+        verdict = judge(allowlist, self.name, request)
+        exchange.port = verdict.port
+        if not verdict.allowed:
+            raise RequestRefused(403, verdict.why)
+        try:
+            await self._pass(exchange, request, allowlist, verdict)
+        except ExceptionGroup as errors:  # of both directions: the first one ended the other
+            raise errors.exceptions[0] from errors
 
     async def _head(self, client: Streams) -> bytes:
         try:
@@ -191,6 +175,8 @@ class _TaskProxy:
             raise RequestRefused(431, f"the request's head has more than {MAX_HEAD_BYTES:,} bytes") from exc
         except TimeoutError as exc:
             raise RequestRefused(408, "the request's head did not come in time") from exc
+        except (OSError, asyncio.IncompleteReadError) as exc:
+            raise RequestRefused(400, "the request's head broke off") from exc
 
     async def _pass(self, exchange: Exchange, request: ProxyRequest, allowlist: Allowlist, verdict: Verdict) -> None:
         """Carry the request out. Raises RequestRefused before anything went back to the task."""
@@ -206,13 +192,13 @@ class _TaskProxy:
             secret = None
             if entry.secret is not None and (secret := await proxy.secrets.value(entry.secret)) is None:
                 raise RequestRefused(403, f"there is no secret {entry.secret}: microclaw task secrets {entry.secret} -")
-            pair = await self._connect(request.place.host, verdict.port, tls=entry.tls and not request.tunnel)
+            pair = await self._connect(request.host, verdict.port, tls=entry.tls and not request.tunnel)
             upstream = Streams(*pair, proxy.times.stall_s)
             try:
                 if request.tunnel:
                     await exchange.tunnel(upstream)
                 else:
-                    await exchange.request(upstream, verdict.port, request, entry, secret)
+                    await exchange.fetch(upstream, verdict.port, request, entry, secret)
             finally:  # what is no tunnel has answered
                 await upstream.close(at_once=self.ending or not request.tunnel)
         finally:
@@ -237,39 +223,14 @@ class _TaskProxy:
                 why = "it did not answer in time"
             raise RequestRefused(BAD_GATEWAY, f"{host} cannot be reached: {why}") from exc
 
-    def _note(
-        self,
-        kind: AuditKind,
-        request: ProxyRequest | None,
-        verdict: Verdict | None,
-        exchange: Exchange,
-        why: str = "",
-    ) -> None:
+    def _note(self, exchange: Exchange, kind: AuditKind, why: str) -> None:
         """The security log's line: no path, no content."""
         text = "a request that is none"
         known: tuple[str, ...] = ()
-        if request is not None:
-            place = request.place
-            port = place.port if verdict is None else verdict.port
-            text = f"{request.method[:16]} {place.host}" + ("" if port is None else f":{port}")
-            known = (place.host,) if kind is AuditKind.EGRESS_ALLOWED else ()  # a refused one may be somebody's data
+        if (request := exchange.request) is not None:
+            text = f"{request.method[:16]} {request.host}" + (f":{exchange.port}" if exchange.port else "")
+            known = (request.host,) if kind is AuditKind.EGRESS_ALLOWED else ()  # a refused one may be somebody's data
         if exchange.count is not None:
             text += f", {exchange.up_bytes:,} bytes up, {exchange.down_bytes:,} down"
         text += f": {why}" if why else ""
         self.proxy.record(AuditEvent(kind, text, about=self.task, by=self.by, known=known))
-
-
-def _listener(path: Path) -> socket.socket:
-    """A socket that only this account can connect to. A path that is too long for the kernel goes by its folder."""
-    listener = socket.socket(socket.AF_UNIX)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        is_short = len(os.fsencode(path)) <= MAX_SOCKET_PATH_BYTES or not OPEN_FILES.exists()
-        listener.bind(str(path if is_short else OPEN_FILES / str(folder) / path.name))
-        path.chmod(0o600)
-    except BaseException:
-        listener.close()
-        raise
-    finally:
-        os.close(folder)
-    return listener

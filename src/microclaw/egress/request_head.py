@@ -12,6 +12,7 @@ from typing import Final
 
 import h11
 from msgspec import Struct
+from msgspec.structs import replace
 
 from microclaw.egress.destinations import host_mistake
 
@@ -41,29 +42,23 @@ class RequestRefused(Exception):
         self.why = why
 
 
-class Place(Struct, frozen=True):
-    """The target of a request. `port` is None where it names none; `path` has the query, and is empty for CONNECT."""
+class ProxyRequest(Struct, frozen=True):
+    """`port` is None where it names none; `path` has the query, and is empty for CONNECT; `headers` are passed on."""
 
+    method: str
     scheme: str
     host: str
     port: int | None
     path: str
-
-    @property
-    def usual_port(self) -> int:
-        return self.port or (443 if self.scheme == "https" else 80)
-
-
-class ProxyRequest(Struct, frozen=True):
-    """`headers` are those that are passed on."""
-
-    method: str
-    place: Place
-    headers: tuple[tuple[bytes, bytes], ...]
+    headers: tuple[tuple[bytes, bytes], ...] = ()
 
     @property
     def tunnel(self) -> bool:
         return self.method == "CONNECT"
+
+    @property
+    def usual_port(self) -> int:
+        return self.port or (443 if self.scheme == "https" else 80)
 
 
 def read_head(head: bytes, connection: h11.Connection) -> ProxyRequest:
@@ -80,8 +75,7 @@ def read_head(head: bytes, connection: h11.Connection) -> ProxyRequest:
         raise RequestRefused(505, "the proxy speaks HTTP/1.1")
     if len(event.target) > MAX_TARGET_CHARS:
         raise RequestRefused(414, f"the address has more than {MAX_TARGET_CHARS} characters")
-    method = event.method.decode()
-    place = request_place(method, event.target.decode())
+    place = named_place(event.method.decode(), event.target.decode())
     named = dict(event.headers)
     if named.keys() >= FRAMING:
         raise RequestRefused(400, "the request has both Content-Length and Transfer-Encoding")
@@ -93,11 +87,11 @@ def read_head(head: bytes, connection: h11.Connection) -> ProxyRequest:
     words = b",".join(value for name, value in event.headers if name == b"connection").split(b",")
     dropped = (HOP_BY_HOP | {word.strip().lower() for word in words}) - FRAMING
     kept = ((name, value) for name, value in event.headers.raw_items() if name.lower() not in dropped)
-    return ProxyRequest(method, place, tuple(kept))
+    return replace(place, headers=tuple(kept))
 
 
-def request_place(method: str, target: str) -> Place:
-    """The place that a request names: HOST:PORT for CONNECT, else a whole address. Raises RequestRefused.
+def named_place(method: str, target: str) -> ProxyRequest:
+    """A request for the place that it names: HOST:PORT for CONNECT, else a whole address. Raises RequestRefused.
 
     The name is in small letters and without a final dot. An address is no name that an allowlist can have.
     """
@@ -114,9 +108,9 @@ def request_place(method: str, target: str) -> Place:
     if port is not None and not 1 <= port <= 65535:
         raise RequestRefused(400, f"there is no port {port}")
     if method == "CONNECT":
-        return Place("https", host, port, "")
+        return ProxyRequest(method, "https", host, port, "")
     path = found["path"] or "/"
-    return Place(found["scheme"].lower(), host, port, path if path.startswith("/") else f"/{path}")
+    return ProxyRequest(method, found["scheme"].lower(), host, port, path if path.startswith("/") else f"/{path}")
 
 
 def _check_lines(head: bytes) -> None:

@@ -22,9 +22,6 @@ from microclaw.wire.esp32_image import HASH_FLAG_AT, Damage, Description, app_de
 ABOUT: Final = "about.json"
 CHIP_IDS: Final = dict(zip(CHIPS, (0, 2, 9, 5, 13), strict=True))
 """esp_chip_id_t of ESP-IDF."""
-_MPY_VERSION: Final = 6
-_MPY_ARCH: Final = {"esp32": 10, "esp32s2": 10, "esp32s3": 10, "esp32c3": 11, "esp32c6": 11}
-"""Of native code, MicroPython's py/persistentcode.h: 10 xtensawin, 11 rv32imc; bytecode has 0."""
 _MAX_ABOUT_BYTES: Final = 1_024
 _OF_THE_BOARD: Final = "whole"
 """The file by which a board knows that a folder is complete: no bundle has one."""
@@ -87,7 +84,7 @@ def unpack(data: bytes) -> dict[str, bytes]:
 
 
 def check_bundle(data: bytes, release: Release) -> None:
-    """Raise PayloadError unless it is what the manifest says: its name and version, modules for its chip."""
+    """Raise PayloadError unless it is what the manifest says: its name and version."""
     files = unpack(data)
     said = (release.name, release.version, release.security_version)
     try:
@@ -97,19 +94,10 @@ def check_bundle(data: bytes, release: Release) -> None:
         raise PayloadError(f"has no {ABOUT} that can be read") from exc
     if found != said:
         raise PayloadError(f"says in {ABOUT} that it is {found}, and the manifest says {said}")
-    chip = release.board.removesuffix(SMALL)
-    modules = [name for name in files if name.endswith(".mpy")]
     if _OF_THE_BOARD in files:
         raise PayloadError(f"has a file {_OF_THE_BOARD!r}, which only a board writes")
     if "start.mpy" not in files:
         raise PayloadError("has no start.mpy, which a board starts")
-    for name in modules:
-        head = files[name][:4]
-        if len(head) < 4 or head[:2] != bytes([ord("M"), _MPY_VERSION]):
-            raise PayloadError(f"has {name}, which is no .mpy of version {_MPY_VERSION}")
-        arch = head[2] >> 2 & 0x0F
-        if arch not in (0, _MPY_ARCH[chip]):
-            raise PayloadError(f"has {name} with machine code for another chip than the {chip}")
 
 
 def check_payload(data: bytes, release: Release) -> None:
@@ -127,8 +115,7 @@ def read_application(data: bytes, *, chip: str) -> Description:
     except Damage as exc:
         raise PayloadError(str(exc)) from exc
     if chip_id != CHIP_IDS[chip]:
-        names = {number: name for name, number in CHIP_IDS.items()}
-        raise PayloadError(f"is for the {names.get(chip_id, f'chip number {chip_id}')}, not for the {chip}")
+        raise PayloadError(f"is for the chip number {chip_id}, not for the {chip}")
     described = app_description(data)
     if described is None:
         raise PayloadError("has no application descriptor: it may be a bootloader")

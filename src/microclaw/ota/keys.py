@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -117,26 +118,19 @@ def read_public_key(path: Path) -> PublicKey:
     return public_key(data)
 
 
-def is_locked(path: Path) -> bool:
-    """True if the private key needs its password."""
-    return b"ENCRYPTED" in _private_pem(path)
+def read_signing_key(path: Path, password: Callable[[], str] = str) -> SigningKey:
+    """A private key from a file that is its owner's alone; `password` is asked for that of a locked one.
 
-
-def read_signing_key(path: Path, password: str | None = None) -> SigningKey:
-    """A private key from a file that is its owner's alone. Raises ConfigError; StoreError for one open to others."""
-    pem = _private_pem(path)
+    Raises ConfigError; StoreError for a file that is open to others.
+    """
+    if (pem := read_private(path)) is None:
+        raise ConfigError(f"there is no key {path}", next_step=_MAKE)
+    secret = password().encode() if b"ENCRYPTED" in pem else None
     try:
-        key = load_pem_private_key(pem, password.encode() if password else None)
+        key = load_pem_private_key(pem, secret or None)
     except (TypeError, ValueError, UnsupportedAlgorithm):
         step = "give its password (--password @FILE, or - to be asked), and the file that keygen wrote"
         raise ConfigError(f"{path} is no private key, or its password is another or none", next_step=step) from None
     if not isinstance(key, rsa.RSAPrivateKey):
         raise ConfigError(f"{path} is no RSA key", next_step=_MAKE)
     return SigningKey(key)
-
-
-def _private_pem(path: Path) -> bytes:
-    pem = read_private(path)
-    if pem is None:
-        raise ConfigError(f"there is no key {path}", next_step=_MAKE)
-    return pem

@@ -173,10 +173,6 @@ class Offers:
         """Its offers, the newest first, as they are on the disk."""
         return await self.table.offers(link_of(self.devices.get(device_id)).link_id)
 
-    def owner_of(self, row: OfferRow) -> Device | None:
-        """The device; None for one that was removed meanwhile."""
-        return self.devices.owner_of(f"link:{row.device_id}")
-
     # What a rollout asks for its boards
 
     def is_known(self, device_id: str) -> bool:
@@ -270,11 +266,8 @@ def release_for(rows: Sequence[ReleaseRow], device: Device, *, back: bool = Fals
 
 def obstacle(release: ReleaseRow, device: Device, now_ms: int) -> MicroclawError | None:
     """Why the device would refuse it, by its last hello; None where the host knows no reason."""
-    facts = facts_of(device)
-    if link_of(device).presence is None:
-        return NotSupported(f"{device.name} was never connected", next_step="switch it on, then offer it again")
-    if facts is None:
-        text = f"{device.name} takes no updates: its firmware did not say so when it connected"
+    if (facts := facts_of(device)) is None:
+        text = f"{device.name} takes no updates: it never connected, or its firmware did not say so"
         return NotSupported(text, next_step="microclaw flash --update-key FILE.pub.pem; start a virtual one again")
     if release.withdrawn_ms is not None:
         return ConfigError(f"{release.version} was withdrawn", next_step="microclaw firmware list")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
 from msgspec import Meta, Struct
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from microclaw.devices.selection import Selection, names_text
 from microclaw.errors import ConfigError, UnknownName
@@ -273,13 +273,11 @@ async def roll_out(
     all: All = False,
 ) -> RolloutFacts:
     """Update boards (-d, -l, --all) in stages: it goes on by itself, and stops when boards do not get well."""
-    plan = RolloutPlan(
-        (),
-        healthy_share=healthy / 100,
-        max_crashes=crashes,
-        soak_s=_seconds(soak),
-        under_way=at_once,
-    )
+    soak_ms = read_duration_ms(soak)
+    if soak_ms is None or not 0 <= soak_ms <= MAX_SOAK_MS:
+        raise ConfigError(f"{soak!r} is no time of up to 7 days", next_step="such as 90s, 10m, 24h")
+    share = healthy / 100
+    plan = RolloutPlan((), healthy_share=share, max_crashes=crashes, soak_s=soak_ms / 1000, under_way=at_once)
     await service.rollouts.offers.find(version)  # first: what is wrong is told before anybody is asked
     chosen = await _chosen(service, call, f"roll {version} out to {{}}", devices, labels, all)
     one, left_out = await service.rollouts.begin(version, chosen, call.person_id, stages=stages, plan=plan)
@@ -324,13 +322,6 @@ async def _chosen(
     return chosen
 
 
-def _seconds(text: str) -> float:
-    ms = read_duration_ms(text)
-    if ms is None or not 0 <= ms <= MAX_SOAK_MS:
-        raise ConfigError(f"{text!r} is no time of up to 7 days", next_step="such as 90s, 10m, 24h")
-    return ms / 1000
-
-
 def _unsigned(rows: Sequence[ReleaseRow]) -> list[ReleaseRow]:
     return [replace(row, manifest=b"", signature=b"") for row in rows]
 
@@ -343,28 +334,24 @@ def _key(row: KeyRow) -> UpdateKey:
 
 
 def _rollout(service: FirmwareService, one: Rollout, **more: Any) -> RolloutFacts:
-    row, progress = one.row, one.progress
-    return RolloutFacts(
-        rollout=row.rollout_id,
-        version=row.version,
-        channel=row.channel,
-        undoes=row.undoes,
-        began_ms=row.began_ms,
-        began_by=service.name_of(row.person_id),
-        state=progress.state,
-        reason=progress.reason,
-        stage=progress.stage + 1,
-        stages=one.plan.stages,
-        soaking_since_ms=progress.soaking_since_ms,
-        crashes=progress.crashes,
-        count=len(one.devices),
-        counts={state: one.count(state) for state in DEVICE_STATES},
-        failures=[board for board in _boards(service, one) if board.state in BAD][:MAX_SHOWN],
-        **more,
-    )
+    facts = {
+        **asdict(one.progress),
+        "rollout": one.row.rollout_id,
+        "began_by": service.name_of(one.row.person_id),
+        "stage": one.progress.stage + 1,
+        "stages": one.plan.stages,
+        "count": len(one.devices),
+        "counts": {state: one.count(state) for state in DEVICE_STATES},
+        "failures": [board for board in _boards(service, one) if board.state in BAD][:MAX_SHOWN],
+        "boards": [],
+        "left_out": {},
+    }
+    return filled(RolloutFacts, one.row, **{**facts, **more})
 
 
 def _boards(service: FirmwareService, one: Rollout) -> list[RolloutBoard]:
     """With its name now; its id where it was removed."""
     names = {device.device_id: device.name for device in service.rollouts.offers.devices.list()}
-    return [filled(RolloutBoard, row, device=names.get(row.device_id, row.device_id)) for row in one.devices.values()]
+    return [
+        filled(RolloutBoard, row, device_id=names.get(row.device_id, row.device_id)) for row in one.devices.values()
+    ]

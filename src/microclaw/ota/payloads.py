@@ -1,7 +1,6 @@
 """Payloads of releases as files named by their SHA-256: each is there whole and right, or not at all. It signs nothing.
 
-They come in pieces; only a file whose SHA-256 is right gets its name. A device fetches those of releases that it was
-offered.
+A device fetches those of releases that it was offered.
 """
 
 from __future__ import annotations
@@ -25,8 +24,7 @@ from microclaw.store.firmware import FirmwareTable, ReleaseRow
 if TYPE_CHECKING:
     from microclaw.cluster.payload_rows import SharedFiles  # a host that is alone imports none of the cluster's files
 
-_PART: Final = ".part"
-_OURS: Final = re.compile(r"[0-9a-f]{64}(\.part|\.new)?")
+_OURS: Final = re.compile(r"[0-9a-f]{64}(\.new)?")
 _log = logging.getLogger(__name__)
 _SEND_AGAIN: Final = "publish it again"
 _SIGN_AGAIN: Final = "sign a manifest of this very payload, then publish both"
@@ -75,55 +73,30 @@ class Payloads(Struct, frozen=True):
     def has(self, sha256: str) -> bool:
         return self.path(sha256).is_file()
 
-    def begin(self, sha256: str) -> int:
-        """The number of bytes here already, where the sender goes on."""
-        try:
-            return self._part(sha256).stat().st_size
-        except FileNotFoundError:
-            return 0
-
-    def write(self, sha256: str, size: int, offset: int, piece: bytes) -> int:
-        """Append a piece; the new length. A full disk leaves nothing of it; ConfigError for one of another place."""
-        path = self._part(sha256)
-        here = self.begin(sha256)
-        if offset != here or offset + len(piece) > size:
-            text = f"a piece at {offset} of {len(piece)} bytes, of {size} bytes {here} are here"
-            raise ConfigError(text, next_step=_SEND_AGAIN)
-        try:
-            fd = open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-            with os.fdopen(fd, "wb") as file:
-                file.write(piece)
-        except OSError as exc:
-            path.unlink(missing_ok=True)
-            raise _full(path, exc) from exc
-        return offset + len(piece)
-
-    def complete(self, sha256: str, size: int, check: Callable[[bytes], None]) -> None:
+    def complete(self, sha256: str, size: int, sent: bytes | None, check: Callable[[bytes], None]) -> None:
         """Give the payload its name, on the disk, once SHA-256 and size are right and `check` raised no ConfigError.
 
-        What is wrong is removed, but for a right payload with its name: another release may need it.
+        Without `sent` it is the one that is here already; one of another SHA-256 is removed.
         """
-        whole = self.path(sha256)
-        path = whole if self.has(sha256) else self._part(sha256)
-        data = _read(path, sha256)
+        path = self.path(sha256)
         try:
-            if len(data) != size:
-                raise ConfigError(f"the payload has {len(data)} bytes, the manifest says {size}", next_step=_SIGN_AGAIN)
-            check(data)
-        except ConfigError:
-            self.drop(sha256)
-            raise
-        if path != whole:
+            data = path.read_bytes() if sent is None else sent
+        except OSError as exc:
+            raise ConfigError(f"the payload is not here: {exc.strerror}", next_step=_SEND_AGAIN) from exc
+        if hashlib.sha256(data).hexdigest() != sha256:
+            if sent is None:
+                path.unlink(missing_ok=True)
+            text = f"the payload has another SHA-256 than the manifest says ({sha256[:12]})"
+            raise ConfigError(text, next_step=_SIGN_AGAIN)
+        if len(data) != size:
+            raise ConfigError(f"the payload has {len(data)} bytes, the manifest says {size}", next_step=_SIGN_AGAIN)
+        check(data)
+        if sent is not None:
             try:
-                replace_file(whole, data, only_writer=True)
+                replace_file(path, data, only_writer=True)
             except OSError as exc:
-                raise _full(whole, exc) from exc
-            finally:
-                self.drop(sha256)
-
-    def drop(self, sha256: str) -> None:
-        """Forget what came of a payload that nobody publishes any more."""
-        self._part(sha256).unlink(missing_ok=True)
+                text = f"cannot keep {path.name}: {exc.strerror or exc}; nothing of it was kept"
+                raise StoreError(text, next_step="free some space on the disk, then publish it again") from exc
 
     def read(self, sha256: str, offset: int, length: int) -> bytes:
         """A part of it. Raises OSError."""
@@ -132,9 +105,6 @@ class Payloads(Struct, frozen=True):
             return os.pread(fd, length, offset)
         finally:
             os.close(fd)
-
-    def _part(self, sha256: str) -> Path:
-        return self.path(sha256).with_suffix(_PART)
 
 
 class OfferedPayloads:
@@ -169,21 +139,3 @@ class OfferedPayloads:
         if self._payloads.shared is not None:
             await self._payloads.bring(sha256)
         return live[0]
-
-
-def _read(path: Path, sha256: str) -> bytes:
-    """The payload; one of another SHA-256 is removed. Raises ConfigError."""
-    try:
-        data = path.read_bytes()
-    except OSError as exc:
-        raise ConfigError(f"the payload is not here: {exc.strerror}", next_step=_SEND_AGAIN) from exc
-    if hashlib.sha256(data).hexdigest() != sha256:
-        path.unlink(missing_ok=True)
-        text = f"the payload has another SHA-256 than the manifest says ({sha256[:12]})"
-        raise ConfigError(text, next_step=_SIGN_AGAIN)
-    return data
-
-
-def _full(path: Path, exc: OSError) -> StoreError:
-    step = "free some space on the disk of the home folder, then publish it again"
-    return StoreError(f"cannot keep {path.name}: {exc.strerror or exc}; nothing of it was kept", next_step=step)

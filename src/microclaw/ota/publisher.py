@@ -39,7 +39,8 @@ class Publisher:
         self.payloads = payloads
         self._now_ms = now_ms
         self._record = record
-        self._expected: OrderedDict[str, int] = OrderedDict()  # size by SHA-256, of manifests whose signature is right
+        # size and what came so far, by SHA-256, of manifests whose signature is right
+        self._expected: OrderedDict[str, tuple[int, bytearray]] = OrderedDict()
         self._changing = asyncio.Lock()
 
     async def open(self) -> None:
@@ -89,9 +90,10 @@ class Publisher:
         async with self._changing:
             if isinstance(read, Release):
                 check = partial(check_payload, release=read)
-                await asyncio.to_thread(self.payloads.complete, read.sha256, read.size, check)
+                _, pieces = self._expected.pop(read.sha256, (0, None))
+                sent = None if pieces is None else bytes(pieces)
+                await asyncio.to_thread(self.payloads.complete, read.sha256, read.size, sent, check)
                 await self.payloads.share(read.sha256)
-                self._expected.pop(read.sha256, None)
             row = await self.table.publish(release_row(read, manifest, signature, self._now_ms(), by))
         self._note(AuditKind.FIRMWARE_PUBLISHED, f"{row.name} {row.version}, {row.sha256[:12] or row.kind}", None, by)
         return row
@@ -101,10 +103,14 @@ class Publisher:
         if len(piece) > MAX_PIECE_BYTES:
             raise ConfigError(f"a piece has at most {MAX_PIECE_BYTES} bytes", next_step="send smaller ones")
         async with self._changing:
-            size = self._expected.get(sha256)
-            if size is None:
+            if sha256 not in self._expected:
                 raise UnknownName("nobody published a manifest with this payload", next_step="send the manifest first")
-            return await asyncio.to_thread(self.payloads.write, sha256, size, offset, piece)
+            size, sent = self._expected[sha256]
+            if offset != len(sent) or offset + len(piece) > size:
+                text = f"a piece at {offset} of {len(piece)} bytes, of {size} bytes {len(sent)} are here"
+                raise ConfigError(text, next_step="publish it again")
+            sent += piece
+            return len(sent)
 
     async def withdraw(self, release_id: int, *, by: str) -> ReleaseRow:
         """Nobody gets it any more; devices that are still fetching it fail."""
@@ -133,12 +139,11 @@ class Publisher:
         async with self._changing:
             if not isinstance(read, Release) or await self.payloads.bring(read.sha256):
                 return None
-            self._expected[read.sha256] = read.size
-            self._expected.move_to_end(read.sha256)
+            _, sent = self._expected.pop(read.sha256, (0, bytearray()))
+            self._expected[read.sha256] = read.size, sent
             while len(self._expected) > MAX_EXPECTED:
-                self.payloads.drop(self._expected.popitem(last=False)[0])
-            offset = await asyncio.to_thread(self.payloads.begin, read.sha256)
-        return PayloadWanted(read.sha256, read.size, offset) if offset < read.size else None
+                self._expected.popitem(last=False)
+        return PayloadWanted(read.sha256, read.size, len(sent)) if len(sent) < read.size else None
 
     def _note(self, kind: AuditKind, text: str, about: str | None, by: str) -> None:
         self._record(AuditEvent(kind, text, about=about, by=by))

@@ -16,7 +16,7 @@ from msgspec import Struct, json
 from msgspec.structs import replace
 
 from microclaw.errors import ConfigError
-from microclaw.store.rollouts import DeviceState, Progress, RolloutDevice, RolloutRow, RolloutState
+from microclaw.store.rollouts import DeviceState, Progress, RolloutDevice, RolloutRow
 from microclaw.text import count_text
 
 DEVICE_STATES: Final[tuple[DeviceState, ...]] = get_args(DeviceState)
@@ -139,9 +139,6 @@ class Rollout:
         if count > self.progress.crashes:
             self.progress = replace(self.progress, crashes=count)
 
-    def set_state(self, state: RolloutState, reason: str) -> None:
-        self.progress = replace(self.progress, state=state, reason=reason)
-
     def advance(self, now_ms: int, can_take: Callable[[str], bool]) -> list[RolloutDevice]:
         """Take the next step: call it after each news, and when time has passed. Returns the rows that it changed.
 
@@ -181,7 +178,7 @@ class Rollout:
         if self._size == len(self.devices):
             if self.waiting:  # boards that are off get it when they come back
                 return now
-            return replace(now, state="done", reason=self._summary(), soaking_since_ms=None)
+            return replace(now, state="done", soaking_since_ms=None)
         if now.soaking_since_ms is None:
             return replace(now, soaking_since_ms=now_ms)
         if now_ms - now.soaking_since_ms < self.plan.soak_s * 1000:
@@ -212,10 +209,6 @@ class Rollout:
         bad = [device for device in self.devices.values() if device.state in BAD]
         reasons = Counter((device.error or device.state).partition(":")[0] for device in bad)
         return ", ".join(f"{reason} ({n})" for reason, n in reasons.most_common(3))
-
-    def _summary(self) -> str:
-        counted = ((self.count("healthy"), "healthy"), (self.count(*BAD), "not"), (self.count("removed"), "removed"))
-        return ", ".join(f"{n} {what}" for n, what in counted if n)
 
 
 def _bad_stages(text: str, why: str) -> ConfigError:

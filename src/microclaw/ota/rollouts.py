@@ -18,7 +18,7 @@ import msgspec
 from msgspec import structs
 
 from microclaw.devices.device import Device
-from microclaw.errors import ConfigError, MicroclawError, Overloaded, UnknownName
+from microclaw.errors import ConfigError, MicroclawError, UnknownName
 from microclaw.events import LiveEvent, RolloutChanged
 from microclaw.ota.offers import End, Offers, running_version
 from microclaw.ota.rollout import DEFAULT_STAGES, Rollout, RolloutPlan, read_stages
@@ -26,7 +26,6 @@ from microclaw.store.firmware import OfferRow
 from microclaw.store.rollouts import DeviceState, Progress, RolloutDevice, RolloutRow, RolloutState, RolloutTable
 
 TICK_S: Final = 1.0
-TRIES: Final = 5  # of a change while other hosts of a cluster change the same rollout
 MAX_OPEN: Final = 8
 _log = logging.getLogger(__name__)
 
@@ -70,11 +69,7 @@ class Rollouts:
         """Take up what a former host left: offers that may not have gone out are sent, or called off, again."""
         await self.refresh()
         for rollout in self.going_on:
-            if not rollout.is_open:
-                await self._call_off(rollout)
-                continue
-            for device_id in rollout.under_way:
-                await self._send(rollout, device_id)
+            await self._act_on_all(rollout)
 
     async def refresh(self) -> None:
         """Read what is open, which another host of a cluster may have changed."""
@@ -181,7 +176,7 @@ class Rollouts:
     async def stop(self, number: int, reason: str = "a person stopped it") -> Rollout:
         """End it for good; boards that have the offer and not the update are told to give up."""
         rollout = await self._change(number, "halted", reason, ("running", "paused"))
-        await self._call_off(rollout)
+        await self._act_on_all(rollout)
         return rollout
 
     async def withdrawn(self, version: str) -> None:
@@ -218,7 +213,7 @@ class Rollouts:
 
     def heard(self, offer: OfferRow) -> None:
         """A device of this host said how its update stands."""
-        owner = self.offers.owner_of(offer)
+        owner = self.offers.devices.owner_of(f"link:{offer.device_id}")
         if owner is not None and offer.is_over:
             self._heard.add(owner.device_id)
             self._news.set()
@@ -244,11 +239,9 @@ class Rollouts:
         """Note the end of the update of a device to a version."""
         async with self._lock:
             for rollout in self.going_on:
-                for _ in range(TRIES):
-                    is_meant = rollout.row.version == version
-                    row = rollout.note(device_id, state, error, self._now_ms()) if is_meant else None
-                    if row is None or await self._keep(rollout, [row]):
-                        break
+                is_kept = rollout.row.version != version
+                while not is_kept and (row := rollout.note(device_id, state, error, self._now_ms())) is not None:
+                    is_kept = await self._keep(rollout, [row])
         self._news.set()
 
     # How it works
@@ -267,35 +260,34 @@ class Rollouts:
         if structs.replace(before, crashes=rollout.kept.crashes) != rollout.kept:
             self._tell(rollout)
             if rollout.kept.state == "halted":
-                await self._call_off(rollout)
+                await self._act_on_all(rollout)
         for row in changed:
-            if row.state == "offered":
-                await self._send(rollout, row.device_id)
+            if rollout.is_open:  # somebody may stop it meanwhile
+                await self._act(rollout, row.device_id)
 
     def _can_take(self, rollout: Rollout, device_id: str) -> bool:
         """True if it can get an offer now: a rollout that undoes another one waits for what is under way there."""
         others = (other for other in self.going_on if other is not rollout)
         return self.offers.is_online(device_id) and not any(other.holds(device_id) for other in others)
 
-    async def _send(self, rollout: Rollout, device_id: str) -> None:
-        """A device that cannot get the offer has failed, with the reason."""
-        if not rollout.is_open or rollout.devices[device_id].state != "offered":
-            return  # somebody stopped it meanwhile
-        try:
-            ended = await self.offers.start_update(rollout, rollout.devices[device_id])
-        except MicroclawError as exc:
-            ended = "failed", exc.message
-        await self._note(rollout, device_id, ended)
-
-    async def _call_off(self, rollout: Rollout) -> None:
-        """Boards that have the offer and not the update need not take it."""
+    async def _act_on_all(self, rollout: Rollout) -> None:
         for device_id in rollout.under_way:
-            try:
-                ended = await self.offers.stop_update(rollout, rollout.devices[device_id])
-            except MicroclawError as exc:
-                _log.warning("rollout %d: %s was not told to stop: %s", rollout.row.rollout_id, device_id, exc.message)
-            else:
-                await self._note(rollout, device_id, ended)
+            await self._act(rollout, device_id)
+
+    async def _act(self, rollout: Rollout, device_id: str) -> None:
+        """Send the offer, or call it off where somebody stopped the rollout: who has no update yet need not take it.
+
+        A device that cannot get the offer has failed, with the reason.
+        """
+        device, is_open = rollout.devices[device_id], rollout.is_open
+        if device.state != "offered":
+            return
+        try:
+            ended = await (self.offers.start_update if is_open else self.offers.stop_update)(rollout, device)
+        except MicroclawError as exc:
+            _log.warning("rollout %d: %s was not told: %s", rollout.row.rollout_id, device_id, exc.message)
+            ended = ("failed", exc.message) if is_open else None
+        await self._note(rollout, device_id, ended)
 
     async def _note(self, rollout: Rollout, device_id: str, ended: End | None) -> None:
         if ended is not None:
@@ -304,15 +296,13 @@ class Rollouts:
     async def _change(self, number: int, state: RolloutState, reason: str, allowed: Sequence[RolloutState]) -> Rollout:
         step = f"microclaw firmware rollouts {number}"
         async with self._lock:
-            for _ in range(TRIES):
+            is_kept = False
+            while not is_kept:
                 rollout = await self.get(number)
                 if rollout.progress.state not in allowed:
                     raise ConfigError(f"rollout {number} is {rollout.progress.state}", next_step=step)
-                rollout.set_state(state, reason)
-                if await self._keep(rollout, []):
-                    break
-            else:
-                raise Overloaded(f"rollout {number} changes all the time at other hosts", next_step=step)
+                rollout.progress = structs.replace(rollout.progress, state=state, reason=reason)
+                is_kept = await self._keep(rollout, [])
         self._tell(rollout)
         return rollout
 

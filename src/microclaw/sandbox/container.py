@@ -65,10 +65,6 @@ class Container:
             self._measured = (time.monotonic(), DiskUse(size > self.disk_limit, files))
         return self._measured[1]
 
-    def ran_out_of_memory(self) -> bool:
-        said = _ask(self.engine, "inspect", "--format", "{{.State.OOMKilled}}", self.name)
-        return said is not None and said.strip() == "true"
-
     def kill(self) -> None:
         """Does not wait. Killing the engine's client would not kill the container."""
         if self._kill is None and not self.is_dead():
@@ -79,7 +75,7 @@ class Container:
         self.kill()
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(KILL_S)
-        _ask(self.engine, "rm", "--force", self.name)
+        _does(self.engine, "rm", "--force", self.name)
         for client in filter(None, (self._kill, self.process)):
             client.kill()
             client.wait()
@@ -94,7 +90,7 @@ def container_engine(image: str) -> str:
     """The path of the first engine that runs and has the image. Raises NoSandbox."""
     found = [path for name in ENGINES if (path := shutil.which(name)) is not None]
     for path in found:
-        if _ask(path, "image", "inspect", image) is not None:
+        if _does(path, "image", "inspect", image):
             return path
     if not found:
         raise NoSandbox("neither podman nor docker is installed", next_step="install podman or docker")
@@ -176,13 +172,13 @@ def _client(words: Sequence[str], output: int) -> subprocess.Popen[bytes]:
     )
 
 
-def _ask(*command: str) -> str | None:
-    """The output; None where it fails, or does not answer in time."""
+def _does(*command: str) -> bool:
+    """False where it fails, or does not answer in time."""
     with suppress(OSError, subprocess.TimeoutExpired):
         quiet, environment = subprocess.DEVNULL, engine_environment()
         done = subprocess.run(command, env=environment, stdin=quiet, capture_output=True, timeout=PROBE_S, check=False)
-        return done.stdout.decode(errors="replace") if done.returncode == 0 else None
-    return None
+        return done.returncode == 0
+    return False
 
 
 def _size_of(place: Path) -> tuple[int, int]:

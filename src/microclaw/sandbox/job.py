@@ -37,14 +37,12 @@ class SandboxJob(Struct, frozen=True, kw_only=True):
     """One command and what it sees.
 
     `files` are put into its folder before it starts, `keep` are the names taken out of it afterwards: both relative,
-    without `..`, and no links. `environment` is all of its environment besides what every job has (PATH, HOME, LANG).
-    `proxy_socket` is the unix socket of the egress proxy; without it there is no network at all.
+    without `..`, and no links. `proxy_socket` is the unix socket of the egress proxy; without it there is no network.
     """
 
     command: Sequence[str]
     files: Mapping[str, bytes | Path] = field(default_factory=dict)
     keep: Sequence[str] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
     limits: SandboxLimits = field(default_factory=SandboxLimits)
     proxy_socket: Path | None = None
 
@@ -60,19 +58,17 @@ class SandboxEnd(Struct, frozen=True, kw_only=True):
     output_bytes: int
     kept: Mapping[str, Path]
     refused: Mapping[str, str]
-    wall_s: float
     reason: str = ""
     cpu_s: float | None = None
     memory_peak_bytes: int | None = None
 
 
 class Usage(Struct, frozen=True):
-    """Of all processes of a job together. `out_of_memory`: the kernel killed one of them for that."""
+    """Of all processes of a job together."""
 
     processes: int
     memory_bytes: int
     cpu_s: float
-    out_of_memory: bool = False
 
 
 class DiskUse(Struct, frozen=True):
@@ -88,7 +84,7 @@ def environment_of(job: SandboxJob) -> dict[str, str]:
         names = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
         given |= {**dict.fromkeys(names, proxy), "NODE_USE_ENV_PROXY": "1"}
         given |= dict.fromkeys(("no_proxy", "NO_PROXY"), "localhost,127.0.0.1")
-    return {**given, **job.environment}
+    return given
 
 
 def with_relay(job: SandboxJob, relay: str, socket: str) -> list[str]:

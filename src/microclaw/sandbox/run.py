@@ -17,7 +17,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from microclaw.config.settings import SandboxSettings
-from microclaw.errors import NoSandbox, TaskRefused
+from microclaw.errors import NoSandbox
 from microclaw.sandbox import wrapped_job
 from microclaw.sandbox.bubblewrap import NEXT_STEP, START_S, bubblewrap
 from microclaw.sandbox.container import Container, container_engine, start_container
@@ -104,7 +104,8 @@ async def run_sandboxed(
     `on_output` is called with what it prints, in order, up to the limit. Cancelling kills every process of the job and
     returns when they are dead. Raises NoSandbox where nothing shuts it off, TaskRefused for a job that cannot be run.
     """
-    _check(job)
+    for name in (*job.files, *job.keep):
+        checked_parts(name)
     starting = asyncio.ensure_future(asyncio.to_thread(_start, job, folder, settings))
     try:
         started = await asyncio.shield(starting)
@@ -120,14 +121,6 @@ async def run_sandboxed(
         asyncio.get_running_loop().remove_reader(run.pipe)  # its number is soon another job's
         started.kill()
         await asyncio.shield(asyncio.to_thread(started.close))
-
-
-def _check(job: SandboxJob) -> None:
-    for name in (*job.files, *job.keep):
-        checked_parts(name)
-    words = (*job.command, *job.environment, *job.environment.values())
-    if any("\0" in word for word in words) or any(not name or "=" in name for name in job.environment):
-        raise TaskRefused("a word of the job has a zero byte, or a variable has no name", next_step="correct the job")
 
 
 @dataclass(slots=True)
@@ -168,10 +161,9 @@ class _Run:
     def end(self, folder: Path) -> SandboxEnd:
         """Take the files out and say how it ended; when it is dead."""
         code = self.started.process.wait()
-        wall_s = time.monotonic() - self.began
         limits = self.job.limits
         kept, refused = take_files(self.job.keep, self.started.folder, folder / "kept", limits.disk_bytes)
-        ending, code = self._ending(code)
+        ending, code = self._ending(code)  # with its reason
         return SandboxEnd(
             ending=ending,
             exit_code=code,
@@ -179,7 +171,6 @@ class _Run:
             output_bytes=self.printed,
             kept=kept,
             refused=refused,
-            wall_s=wall_s,
             reason=self.reason,
             cpu_s=self.cpu_s,
             memory_peak_bytes=self.memory_peak,
@@ -190,12 +181,12 @@ class _Run:
         number = code - 128 if 128 < code < 128 + 32 else -code if code < 0 else 0
         if self.why is not None:
             return self.why, -(number or signal.SIGKILL)
-        if code != 0 and self.started.ran_out_of_memory():
-            return "out_of_memory", -number if number else code
         if number == signal.SIGXCPU:
             return "timed_out", -number
         if number == signal.SIGXFSZ or (code != 0 and (self.is_full or self.started.disk().is_full)):
             return "disk_full", -number if number else code
+        if number == signal.SIGKILL:
+            self.reason = "by its own signal, or by the kernel for its memory (tasks.memory_mb)"
         return ("killed", -number) if number else ("ended", code)
 
     def _on_output(self) -> None:
@@ -225,7 +216,7 @@ class _Run:
         self.is_full = self.is_full or disk.is_full
         if time.monotonic() - self.began > limits.wall_s or (used is not None and used.cpu_s > limits.cpu_s):
             self._stop("timed_out")
-        elif used is not None and (used.out_of_memory or used.memory_bytes > limits.memory_bytes):
+        elif used is not None and used.memory_bytes > limits.memory_bytes:
             self._stop("out_of_memory")
         elif disk.files > MOST_FILES or (disk.is_full and self.started.must_not_be_full):
             self._stop("disk_full")

@@ -10,7 +10,6 @@ import functools
 import os
 import shutil
 import subprocess
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -64,19 +63,3 @@ def why_no_scope() -> str | None:
     memory = limits.memory_bytes + PLACES * limits.disk_bytes + KERNEL_BYTES
     found = done.stdout.decode(errors="replace").split()
     return None if found == [str(memory), str(OWN_PROCESSES)] else "systemd may not limit this user's memory"
-
-
-def open_events(pid: int) -> int | None:
-    """The memory events of this process's scope, opened; None where they cannot be read."""
-    with suppress(OSError):
-        path = Path(f"/proc/{pid}/cgroup").read_text(errors="replace").strip().rpartition(":")[2]
-        return os.open(f"{_CGROUPS}{path}/memory.events", os.O_RDONLY | os.O_CLOEXEC)
-    return None
-
-
-def was_killed_for_memory(events: int) -> bool:
-    """True if the kernel killed a process of the scope for its memory; False once systemd removed the scope."""
-    with suppress(OSError):
-        lines = (line.split() for line in os.pread(events, 4096, 0).splitlines())
-        return any(words[0] == b"oom_kill" and words[1] != b"0" for words in lines if len(words) == 2)
-    return False

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from microclaw.errors import NoSandbox
 from microclaw.readiness import is_readable
@@ -45,7 +44,7 @@ from microclaw.sandbox.job import (
     with_relay,
 )
 from microclaw.sandbox.job_files import put_files
-from microclaw.sandbox.scope import open_events, scope_environment, scope_words, was_killed_for_memory, why_no_scope
+from microclaw.sandbox.scope import scope_environment, scope_words, why_no_scope
 from microclaw.sandbox.seccomp import job_filter
 from microclaw.sandbox.usage import disk_use, usage_of
 
@@ -73,8 +72,6 @@ class Wrapped(Struct, frozen=True):
     process: subprocess.Popen[bytes]
     first: int
     """A pidfd of process 1 of the job's processes: with it all of them end."""
-    events: int | None
-    """The memory events of its scope."""
     folder: int
     temporary: int
     shared: int
@@ -86,14 +83,10 @@ class Wrapped(Struct, frozen=True):
         return is_readable(self.first, 0)
 
     def usage(self, memory_limit: int) -> Usage:
-        return replace(usage_of(self.processes, memory_limit), out_of_memory=self.ran_out_of_memory())
+        return usage_of(self.processes, memory_limit)
 
     def disk(self) -> DiskUse:
         return disk_use((self.folder, self.temporary, self.shared))
-
-    def ran_out_of_memory(self) -> bool:
-        """By the kernel, for its scope's sake; for the rest it is watched, and this host kills it."""
-        return self.events is not None and was_killed_for_memory(self.events)
 
     def kill(self) -> None:
         """The kernel kills all of the job's processes with the first one, before that one counts as dead."""
@@ -105,9 +98,8 @@ class Wrapped(Struct, frozen=True):
         self.kill()
         is_readable(self.first, None)
         self.process.communicate()
-        for descriptor in (self.first, self.events, self.folder, self.temporary, self.shared, self.processes):
-            if descriptor is not None:
-                os.close(descriptor)
+        for descriptor in (self.first, self.folder, self.temporary, self.shared, self.processes):
+            os.close(descriptor)
 
 
 def start(job: SandboxJob) -> Wrapped:
@@ -132,7 +124,7 @@ def start(job: SandboxJob) -> Wrapped:
         waiting = start_waiting(
             words, command, filtered, opened, before=before, environment=environment, cwd="/", **more
         )
-        started = _reached(waiting, mark, has_scope=has_scope)
+        started = _reached(waiting, mark)
         try:
             put_files(job.files, started.folder, job.limits.disk_bytes)
             with acting_as_job():
@@ -144,7 +136,7 @@ def start(job: SandboxJob) -> Wrapped:
         return started
 
 
-def _reached(waiting: Waiting, mark: str, *, has_scope: bool) -> Wrapped:
+def _reached(waiting: Waiting, mark: str) -> Wrapped:
     """Wait until it has made its view of the files (the mark is the last thing in it), and open what is in there."""
     deadline = time.monotonic() + START_S
     process, root = waiting.process, Path(f"/proc/{waiting.pid}/root")
@@ -160,7 +152,7 @@ def _reached(waiting: Waiting, mark: str, *, has_scope: bool) -> Wrapped:
         except OSError as problem:
             raise why_it_ended(process) from problem
         opened.pop_all()
-        return Wrapped(process, first, open_events(waiting.pid) if has_scope else None, *places)
+        return Wrapped(process, first, *places)
 
 
 def _words(job: SandboxJob, opened: Descriptors) -> tuple[list[str], list[str]]:

@@ -7,8 +7,8 @@ from typing import Final
 from microclaw.auth.people import Person, Roles
 from microclaw.errors import PermissionRefused, UnknownName
 from microclaw.store.tasks import TaskRow
+from microclaw.tasks.live_task import DEVICE
 from microclaw.tasks.service import TaskService
-from microclaw.tasks.waiting import DEVICE
 
 MAY_RUN: Final = frozenset({"owner", "member"})
 """Guests look, and behind an automation stands nobody who could be asked what the code is for."""

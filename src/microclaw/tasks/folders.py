@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Final
 
-from microclaw.auth.people import person_behind
 from microclaw.durable import replace_file
 from microclaw.errors import ToolFailed, UnknownName
 from microclaw.events import image_type
@@ -17,7 +17,7 @@ from microclaw.sandbox.job_files import checked_parts
 from microclaw.store.tasks import FileRow, TaskResult
 
 FREE_BYTES: Final = 64 << 20  # what a task leaves free on this machine's disk, beyond its own files
-_INPUT, _JOB, _KEPT, _PROXY, _OUTPUT = "in", "job", "files", "proxy", "output"
+_INPUT, _JOB, _KEPT, _OUTPUT = "in", "job", "files", "output"
 _FULL: Final = "make room on this machine's disk, then ask again"
 _SUFFIXES: Final = {
     ".svg": "image/svg+xml", ".csv": "text/csv", ".json": "application/json", ".txt": "text/plain",
@@ -34,31 +34,15 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def too_many(results: Iterable[TaskResult], *, before_ms: int, count: int, size_bytes: int) -> tuple[int, ...]:
-    """Tasks whose results go, of those given from the oldest to the newest: what ended too early, then the oldest of
-    whoever has the most (by number, then by size) until all fit. So nobody takes the room of who has less.
-    """
-    gone: list[int] = []
-    kept: dict[str, list[TaskResult]] = {}
-    for one in results:
-        if one.ended_ms < before_ms:
-            gone.append(one.number)
-        else:
-            kept.setdefault(person_behind(one.person_id), []).append(one)
-    gone += _over(kept, count, lambda _: 1)
-    gone += _over(kept, size_bytes, lambda one: one.kept_bytes)
-    return tuple(gone)
-
-
-def _over(kept: dict[str, list[TaskResult]], limit: int, weight: Callable[[TaskResult], int]) -> Iterator[int]:
-    """Take out results until the weight of all is within the limit."""
-    taken = {who: sum(map(weight, of_one)) for who, of_one in kept.items()}
-    while sum(taken.values()) > limit:
-        most = max(taken, key=lambda who: taken[who])
-        oldest = next(one for one in kept[most] if weight(one) > 0)
-        kept[most].remove(oldest)
-        taken[most] -= weight(oldest)
-        yield oldest.number
+def too_many(results: Sequence[TaskResult], *, before_ms: int, count: int, size_bytes: int) -> list[int]:
+    """Tasks whose results go, of those given from the oldest to the newest: what is too old, or one too many, or does
+    not fit beside all that is newer."""
+    sizes = accumulate(one.kept_bytes for one in reversed(results))
+    return [
+        one.number
+        for place, (one, size) in enumerate(zip(reversed(results), sizes, strict=True))
+        if one.ended_ms < before_ms or place >= count or size > size_bytes
+    ]
 
 
 class TaskFolders:
@@ -71,10 +55,6 @@ class TaskFolders:
     def job(self, number: int) -> Path:
         """The folder that the sandbox works in."""
         return self._root / str(number) / _JOB
-
-    def proxy(self, number: int) -> Path:
-        """The folder of the proxy's socket."""
-        return self._root / str(number) / _PROXY
 
     def check_room(self, wanted_bytes: int) -> None:
         """Raises ToolFailed when the disk could not hold it."""
@@ -100,12 +80,12 @@ class TaskFolders:
                 made[name] = path
             self.job(number).mkdir(mode=0o700)
         except OSError as exc:
-            self.remove(number)
+            _remove(self._root / str(number))
             raise ToolFailed(f"a task's files cannot be written: {exc.strerror or exc}", next_step=_FULL) from exc
         return made
 
     def keep(self, number: int, kept: Mapping[str, Path]) -> tuple[FileRow, ...]:
-        """Take over its files, which the sandbox copied, and remove the rest of its folder. Raises ToolFailed."""
+        """Take over its files, which the sandbox copied. Raises ToolFailed."""
         rows: list[FileRow] = []
         try:
             for name, path in sorted(kept.items()):
@@ -115,8 +95,6 @@ class TaskFolders:
                 rows.append(FileRow(name, place.stat().st_size, _media_type(place)))
         except OSError as exc:
             raise ToolFailed(f"a task's files cannot be kept: {exc.strerror or exc}", next_step=_FULL) from exc
-        finally:
-            self.clean(number)
         return tuple(rows)
 
     def keep_output(self, number: int, output: bytes) -> None:
@@ -135,7 +113,7 @@ class TaskFolders:
 
     def clean(self, number: int) -> None:
         """Remove what only a running task needs."""
-        for part in (_INPUT, _JOB, _PROXY):
+        for part in (_INPUT, _JOB):
             _remove(self._root / str(number) / part)
         with contextlib.suppress(OSError):
             (self._root / str(number)).rmdir()  # where nothing was kept
@@ -148,9 +126,6 @@ class TaskFolders:
             text = f"task {number} left no file {name[:100]!r} on this host"
             raise UnknownName(text, next_step=f"see them: microclaw task list {number}")
         return path
-
-    def remove(self, number: int) -> None:
-        _remove(self._root / str(number))
 
     def remove_others(self, numbers: Collection[int]) -> None:
         """Remove every folder but those of these tasks."""

@@ -6,7 +6,6 @@ import hashlib
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
 from msgspec import Struct, field
@@ -24,7 +23,6 @@ MAX_SHOWN_BYTES: Final = 4_000  # of a file that is shown whole to who is asked,
 MAX_SHOWN_LINES: Final = 100
 MIN_WALL_S: Final = 0.1
 MIN_MEMORY_MB: Final = 16
-PLOT: Final = Path(__file__).with_name("plot.py")
 _SOURCES: Final = (".py", ".sh", ".js", ".mjs", ".cjs")
 COMMANDS: Final[Mapping[TaskLanguage, tuple[str, ...]]] = {
     "python": ("python3", "-u", "-B", "main.py"),
@@ -84,10 +82,9 @@ def checked_job(order: TaskOrder, settings: TaskSettings) -> SandboxJob:
     if given > settings.disk_mb << 20:
         text = over_limit("the code with its files", settings.disk_mb << 20, "byte", given)
         raise TaskRefused(text, next_step="give it less, or raise tasks.disk_mb")
-    besides = {PLOT.name: PLOT.read_bytes()} if order.language == "python" else {}
     return SandboxJob(
         command=command,  # found there by its PATH
-        files={**besides, command[-1]: code, **order.files},
+        files={command[-1]: code, **order.files},
         keep=tuple(dict.fromkeys(order.keep)),
         limits=_limits(order, settings),
     )

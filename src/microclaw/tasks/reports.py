@@ -7,8 +7,8 @@ from microclaw.auth.approvals import ApprovalOutcome
 from microclaw.events import TaskChanged
 from microclaw.sandbox.job import SandboxLimits
 from microclaw.store.tasks import TaskEnding, TaskRow
+from microclaw.tasks.live_task import LiveTask
 from microclaw.tasks.order import TaskOrder
-from microclaw.tasks.waiting import LiveTask
 
 
 def changed(row: TaskRow) -> TaskChanged:

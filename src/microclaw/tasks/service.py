@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import json
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -30,13 +30,11 @@ from microclaw.sandbox.job import SandboxEnd, SandboxJob
 from microclaw.sandbox.run import AUTO, run_sandboxed, sandbox_backend
 from microclaw.store.tasks import OPEN, TaskEnding, TaskRow, TaskTable
 from microclaw.tasks.folders import TaskFolders, too_many
+from microclaw.tasks.live_task import PAGE_BYTES, LiveTask, TaskView, check_room, page
 from microclaw.tasks.order import TaskOrder, checked_job, order_lines
 from microclaw.tasks.reports import changed, ended_event, limit_reason, refused_event, started_event
-from microclaw.tasks.waiting import PAGE_BYTES, LiveTask, TaskView, WaitingTasks, page
-from microclaw.text import host_called
 
 MAX_WAIT_S: Final = 25.0  # of one look at a running task
-FOLLOW_S: Final = 5.0  # likewise, of who follows it
 STEP_S: Final = 0.5  # between two of its reports to who follows it
 PRUNE_S: Final = 3_600.0  # between two looks for results that are too old
 DAY_MS: Final = 86_400_000
@@ -73,49 +71,34 @@ class TaskService:
         self._fleet = fleet
         self._group: asyncio.TaskGroup | None = None
         self._taking = asyncio.Lock()
-        self._live: dict[int, LiveTask] = {}
-        self._waiting = WaitingTasks(settings.queue)
-        self._running: dict[int, asyncio.Task[None]] = {}
-        self._unkept: dict[int, TaskRow] = {}  # that ended while the store took nothing
+        self._live: dict[int, LiveTask] = {}  # with those that ended while the store took nothing
+        self._waiting: deque[LiveTask] = deque()
+        self._running = 0
         self._endings: Counter[str] = Counter()
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
         """First close what the last run of the host left open. Leaving it ends every task as interrupted."""
         await self.take_up(at_start=True)
-        await asyncio.to_thread(self._folders.remove_others, await self._table.numbers())
         await self.prune()
-        async with asyncio.TaskGroup() as group:
-            self._group = group
+        async with asyncio.TaskGroup() as self._group:
             try:
                 yield
             finally:
                 self._group = None
                 await self._stop(tuple(self._live.values()), "interrupted")
-                if self._running:
-                    await asyncio.wait(tuple(self._running.values()))
 
     async def take_up(self, *, at_start: bool = False) -> None:
-        """Close the open tasks of dead hosts; `at_start` those of this host's last run, too. Keep ends of the own."""
-        for row in tuple(self._unkept.values()):
-            await self._table.put(row)
-            if self._unkept.pop(row.number, None) is not None:  # it may be on its way in `_end`
-                self.record(ended_event(row))
+        """Close the open tasks of dead hosts; `at_start` those of this host's last run, too."""
         open_tasks = await self._table.list(state=OPEN)
         dead = dead_among(self._fleet, {row.host for row in open_tasks}, at_start=at_start)
         for row in open_tasks:
-            if row.host in dead:
-                await self._close(row)
-
-    async def _close(self, row: TaskRow) -> None:
-        """It ended with its host. Nothing where another host has closed it."""
-        if not await self._table.take(row):
-            return
-        _log.warning("task %d was interrupted by a host's end", row.number)
-        ended = structs.replace(_stopped(row, "interrupted"), ended_ms=now_ms())
-        await self._table.put(structs.replace(ended, host=self._table.host))
-        await asyncio.to_thread(self._folders.clean, row.number)
-        self.record(ended_event(ended))
+            if row.host in dead and await self._table.take(row):  # else another host has closed it
+                _log.warning("task %d was interrupted by a host's end", row.number)
+                ended = structs.replace(_stopped(row, "interrupted"), ended_ms=now_ms(), host=self._table.host)
+                await self._table.put(ended)
+                await asyncio.to_thread(self._folders.clean, row.number)
+                self.record(ended_event(ended))
 
     # Taking one
 
@@ -123,13 +106,12 @@ class TaskService:
         """Take it; it is in the store when this returns. Raises TaskRefused, Overloaded, ToolFailed, NoSandbox."""
         try:
             job = checked_job(order, self.settings)
-            if self._group is None:
-                raise Overloaded("this host is stopping", next_step="ask again when it is back")
             await self.reach(order.allow)
-            self._waiting.check_room(order.person_id)
             await asyncio.to_thread(sandbox_backend, self._sandbox)
             async with self._taking:
-                self._waiting.check_room(order.person_id)
+                if self._group is None:
+                    raise Overloaded("this host is stopping", next_step="ask again when it is back")
+                check_room(self._waiting, self.settings.queue, order.person_id)
                 live = await self._take(order, job)
                 self._waiting.append(live)
         except MicroclawError as exc:
@@ -181,23 +163,17 @@ class TaskService:
         except BaseException:
             await self._table.delete(row.number)
             raise
-        job = structs.replace(job, files=files, environment={"MICROCLAW_TASK": str(row.number)})
-        live = self._live[row.number] = LiveTask(row, job, order.approval, yes_now())
+        live = LiveTask(row, structs.replace(job, files=files), order.approval, yes_now())
+        self._live[row.number] = live
         return live
 
     # Running
 
     def _start_more(self) -> None:
-        while self._group is not None and self._waiting and len(self._running) < self.settings.parallel:
-            live = self._waiting.next(self._live[number] for number in self._running if number in self._live)
-            number = live.row.number
-            task = self._group.create_task(self._run(live), name=f"task {number}")
-            self._running[number] = task
-            task.add_done_callback(lambda _, number=number: self._went(number))  # type: ignore[misc]
-
-    def _went(self, number: int) -> None:
-        self._running.pop(number, None)
-        self._start_more()
+        while self._group is not None and self._waiting and self._running < self.settings.parallel:
+            self._running += 1
+            live = self._waiting.popleft()
+            self._group.create_task(self._run(live), name=f"task {live.row.number}")
 
     async def _run(self, live: LiveTask) -> None:
         """One task from its start to its end. Its own failures do not leave it."""
@@ -213,6 +189,8 @@ class TaskService:
                 live.row, state="failed", ending="not_run", reason="a fault inside the host; see its log"
             )
         await self._end(live, ended)
+        self._running -= 1
+        self._start_more()
 
     async def _outcome(self, live: LiveTask) -> TaskRow:
         """The row as its run left it, its files kept."""
@@ -246,28 +224,28 @@ class TaskService:
         row, folder = live.row, self._folders.job(live.row.number)
         if self._proxy is None or row.allow is None:
             return await run_sandboxed(live.job, folder, live.printed, self._sandbox)
-        place = self._folders.proxy(row.number)
-        async with self._proxy.serving(place, f"task {row.number}", name=row.allow, by=row.asked_by) as socket:
+        async with self._proxy.serving(f"task {row.number}", name=row.allow, by=row.asked_by) as socket:
             job = structs.replace(live.job, proxy_socket=socket)
             return await run_sandboxed(job, folder, live.printed, self._sandbox)
 
     async def _end(self, live: LiveTask, ended: TaskRow) -> None:
-        ended = structs.replace(await self._with_output(live, ended), ended_ms=now_ms())
-        self._unkept[ended.number] = ended
+        """Keep its end. What the store does not take now is tried again by `prune`."""
+        live.row = structs.replace(await self._with_output(live, ended), ended_ms=now_ms())
         try:
             await asyncio.to_thread(self._folders.clean, ended.number)
-            await self._set(live, ended)
-            if self._unkept.pop(ended.number, None) is not None:
-                self.record(ended_event(ended, live.yes))
+            await self._keep(live)
             await self.prune()
-        except (MicroclawError, OSError) as exc:  # it stays open in the store: `take_up` tries again
+        except (MicroclawError, OSError) as exc:
             _log.warning("the end of task %d is not kept: %s", ended.number, exc)
-            live.row = ended
         finally:
             self._endings[ended.ending] += 1
-            self._live.pop(ended.number, None)
             live.ended.set()
             live.wake()
+
+    async def _keep(self, live: LiveTask) -> None:
+        await self._set(live, live.row)
+        if self._live.pop(live.row.number, None) is not None:
+            self.record(ended_event(live.row, live.yes))
 
     async def _with_output(self, live: LiveTask, ended: TaskRow) -> TaskRow:
         """The end of what it printed goes into the row, and all of it into a file where that is more."""
@@ -290,12 +268,12 @@ class TaskService:
     # Ending one early
 
     async def cancel(self, number: int) -> TaskRow:
-        """End it: its tree is dead and its row kept when this returns. What has ended stays as it is.
+        """End it: its tree is dead and its row kept when this returns.
 
-        Raises Overloaded when it runs at another host.
+        What has ended, or runs at another host, stays as it is.
         """
         if (live := self._live.get(number)) is None:
-            return await self._closed_or_here(number)
+            return await self.row(number)
         await self._stop([live], "cancelled")
         return live.row
 
@@ -323,53 +301,47 @@ class TaskService:
 
         It is ended when whoever follows it is cancelled.
         """
+        if (live := self._live.get(row.number)) is None:
+            return await self.row(row.number)
         seen = 0
         try:
-            while row.is_open:
-                view = await self.view(row.number, after=seen, wait_s=FOLLOW_S)
-                row, seen = view.row, view.ends
-                if row.is_open and (lines := view.output.decode(errors="replace").splitlines()):
+            while not live.ended.is_set():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(STEP_S):
+                        await live.ended.wait()
+                if lines := live.output[seen:].decode(errors="replace").splitlines():
                     tell(lines)
-                    with suppress(TimeoutError, KeyError):
-                        async with asyncio.timeout(STEP_S):
-                            await self._live[row.number].ended.wait()
+                seen = len(live.output)
         except asyncio.CancelledError:
             await asyncio.shield(self.cancel(row.number))
             raise
-        return row
+        return live.row
 
     async def view(self, number: int, *, after: int = 0, wait_s: float = 0.0) -> TaskView:
         """A page of what it printed from `after` on, once there is more or it has ended, at most after `wait_s`.
 
-        Of one that ended at another host the end alone. Raises Overloaded when it runs there.
+        Of a task of another host the end alone, once it has ended.
         """
         if (live := self._live.get(number)) is not None:
-            state, news = live.row.state, live.news
+            state = live.row.state
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(wait_s, MAX_WAIT_S)):
                     while len(live.output) <= after and live.row.state == state and not live.ended.is_set():
-                        await news.wait()
-                        news = live.news
+                        await live.news.wait()
             return page(live.row, live.output, after)
-        row = await self._closed_or_here(number)
+        row = await self.row(number)
         if len(row.output) < TAIL_BYTES:
             return page(row, row.output, after)
-        found = None
-        if not self._is_another_hosts(row):
-            found = await asyncio.to_thread(self._folders.output, number, after, PAGE_BYTES)
-        if found is None:  # only the end is kept
-            return page(row, row.output, after, first=row.output_bytes - len(row.output))
-        return page(row, found[0], after, first=after, size=found[1])
+        if (found := await asyncio.to_thread(self._folders.output, number, after, PAGE_BYTES)) is not None:
+            return page(row, found[0], after, first=after, size=found[1])
+        return page(row, row.output, after, first=row.output_bytes - len(row.output))  # only the end is kept
 
     async def list(self, limit: int, person_id: str | None = None) -> tuple[TaskRow, ...]:
         """The newest first, of everybody or of one person."""
         return await self._table.newest(limit, person_id)
 
     async def file(self, number: int, name: str) -> Path:
-        """A file that it left. Raises UnknownName, TaskRefused, Overloaded when it is at another host."""
-        row = await self.row(number)
-        if self._is_another_hosts(row):
-            raise _at_another(row)
+        """A file that it left on this host. Raises UnknownName, TaskRefused."""
         return await asyncio.to_thread(self._folders.path, number, name)
 
     async def read(self, number: int, name: str) -> bytes:
@@ -383,42 +355,26 @@ class TaskService:
     async def row(self, number: int) -> TaskRow:
         """As it is now. Raises UnknownName."""
         live = self._live.get(number)
-        row = self._unkept.get(number) if live is None else live.row
-        if row is None and (row := await self._table.get(number)) is None:
+        row = await self._table.get(number) if live is None else live.row
+        if row is None:
             raise UnknownName(f"there is no task {number}", next_step="see them: microclaw task list")
         return row
 
-    async def _closed_or_here(self, number: int) -> TaskRow:
-        """Its row. One that an earlier run of this host left open is closed first.
-
-        Raises UnknownName, Overloaded when it runs at another host.
-        """
-        row = await self.row(number)
-        if row.is_open and self._is_another_hosts(row):
-            raise _at_another(row)
-        if row.is_open and row.host not in (None, self._table.host):
-            await self._close(row)
-            row = await self.row(number)
-        return row
-
-    def _is_another_hosts(self, row: TaskRow) -> bool:
-        """A host of a cluster has its name, and its disk, over its starts."""
-        own = self._table.host
-        return own is not None and row.host is not None and host_called(row.host) != host_called(own)
-
     def counts(self) -> dict[str, Any]:
         """For the status and the metrics: how many run and wait, and how the others ended since the host started."""
-        return {"running": len(self._running), "waiting": len(self._waiting), "endings": dict(self._endings)}
+        return {"running": self._running, "waiting": len(self._waiting), "endings": dict(self._endings)}
 
     async def prune(self) -> None:
-        """Remove the results that no longer fit the settings."""
+        """Remove the results that no longer fit the settings, and what is on the disk of no task."""
+        for live in tuple(self._live.values()):
+            if live.ended.is_set():
+                await self._keep(live)
         kept = self.settings
         before = now_ms() - kept.keep_days * DAY_MS
-        results = await self._table.results()
-        for number in too_many(results, before_ms=before, count=kept.keep_count, size_bytes=kept.keep_mb << 20):
-            await asyncio.to_thread(self._folders.remove, number)
-            await self._table.delete(number)
-        if self._table.host is not None:  # other hosts removed rows whose files are here
+        async with self._taking:
+            results = await self._table.results()
+            for number in too_many(results, before_ms=before, count=kept.keep_count, size_bytes=kept.keep_mb << 20):
+                await self._table.delete(number)
             await asyncio.to_thread(self._folders.remove_others, await self._table.numbers())
 
 
@@ -427,8 +383,3 @@ def _stopped(row: TaskRow, why: TaskEnding) -> TaskRow:
     if why == "cancelled":
         return structs.replace(row, state="cancelled", ending="cancelled")
     return structs.replace(row, state="failed", ending="interrupted", reason=CLEANED)
-
-
-def _at_another(row: TaskRow) -> Overloaded:
-    name = host_called(row.host or "")
-    return Overloaded(f"task {row.number} and its files are at the host {name}", next_step=f"ask at {name}")

@@ -86,6 +86,7 @@ class BrokerConnection:
         client.on_publish, client.on_subscribe = self._on_publish, self._on_subscribe
         client.on_message = self._on_received
         self._is_accepted = False
+        self.keepalive_s = KEEPALIVE_S  # the broker ends a connection that is silent for longer
         self._failure: BrokerError | None = None
         self._window = MAX_UNDER_WAY
         self._max_bytes = MAX_SENT_BYTES
@@ -127,11 +128,6 @@ class BrokerConnection:
                 yield connection
             finally:
                 client.disconnect(ReasonCode(PacketTypes.DISCONNECT, "Disconnect with will message"))
-
-    @property
-    def keepalive_s(self) -> int:
-        """The broker ends a connection that is silent for longer."""
-        return self._client.keepalive or KEEPALIVE_S
 
     async def publish(self, topic: str, payload: bytes, *, retain: bool = True) -> asyncio.Future[bool]:
         """Send with QoS 1, when there is room.
@@ -188,8 +184,9 @@ class BrokerConnection:
     # Called by paho in `take`.
 
     def _on_connect(
-        self, _client: paho.Client, _data: Any, _flags: Any, reason: ReasonCode, properties: Properties | None
+        self, client: paho.Client, _data: Any, _flags: Any, reason: ReasonCode, properties: Properties | None
     ) -> None:
+        self.keepalive_s = client.keepalive or KEEPALIVE_S
         if reason.is_failure:
             self._failure = BrokerError(f"{self._status.address} refuses this host: {reason}", next_step=_LOOK_AT_USER)
         self._window = min(MAX_UNDER_WAY, getattr(properties, "ReceiveMaximum", MAX_UNDER_WAY)) or 1

@@ -54,7 +54,9 @@ class MqttFeed:
         self.buffer.add_to(connection, BufferedMessage("event", device_topic(device, "event"), json_bytes(body)))
 
     def take_telemetry(self, device: str, telemetry: Telemetry, at_ms: int) -> None:
-        self._put(BufferedMessage("telemetry", device_topic(device, "telemetry"), telemetry_payload(telemetry, at_ms)))
+        values = {name: value for name, value in asdict(telemetry).items() if name != "apps" and value is not None}
+        payload = json_bytes({**values, "at_ms": at_ms})
+        self._put(BufferedMessage("telemetry", device_topic(device, "telemetry"), payload))
 
     def take_live(self, event: LiveEvent) -> None:
         """An event of the host itself. Those that a device sent come with `keep_event`."""
@@ -105,11 +107,6 @@ class MqttFeed:
         else:
             self._waiting.append(message)
             self._arrived.set()
-
-
-def telemetry_payload(telemetry: Telemetry, at_ms: int) -> bytes:
-    values = {name: value for name, value in asdict(telemetry).items() if name != "apps" and value is not None}
-    return json_bytes({**values, "at_ms": at_ms})
 
 
 def _board_name(name: str) -> str:

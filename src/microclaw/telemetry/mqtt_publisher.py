@@ -191,7 +191,11 @@ class MqttPublisher:
             await self._say(self._topics.of_host("status"), ONLINE)
             ids = set(self._devices.ids())
             for gone in self._known.keys() - ids:
-                await self._take_back(self._known[gone])
+                topics = self._known.pop(gone).topics  # nothing of it stays at the broker; its entities go first
+                await self._say_all(
+                    dict.fromkeys(sorted(topics, key=lambda one: one.startswith(self._topics.root)), b"")
+                )
+                await self._published.delete(gone)
             wanted = sorted(ids if changed is None else changed & ids)
             for start in range(0, len(wanted), ASKED_AT_ONCE):
                 asked = (self._devices.view(device_id) for device_id in wanted[start : start + ASKED_AT_ONCE])
@@ -222,13 +226,6 @@ class MqttPublisher:
         await self._say_all(dict.fromkeys(stale, b""))  # the entities first: they read these topics
         if before != after:
             await self._keep(after)
-
-    async def _take_back(self, device: PublishedDevice) -> None:
-        """A device is gone: nothing of it stays at the broker."""
-        del self._known[device.device_id]
-        entities_first = sorted(device.topics, key=lambda topic: topic.startswith(self._topics.root))
-        await self._say_all(dict.fromkeys(entities_first, b""))
-        await self._published.delete(device.device_id)
 
     async def _keep(self, device: PublishedDevice) -> None:
         await self._published.put(device)

@@ -161,7 +161,7 @@ class ReportedEvents:
         before_ms = None
         if crash.kind == "program" and crash.program is not None:
             trace = crash.trace
-            if crash.is_trap and not crash.has_place:
+            if crash.is_trap and _PLACE.search(crash.trace) is None:
                 await self._sleep(max(0.0, min(LOG_LATE_S, row.received_ms / 1000 + LOG_LATE_S - time.time())))
                 trace = "\n".join([trace, *said_before(link.log, crash.program)])
             version, trace = await self._in_source(device_id, crash.program, row.received_ms, trace)
@@ -229,10 +229,6 @@ class Crash(Struct, frozen=True):
     @property
     def is_trap(self) -> bool:
         return self.kind == "program" and self.trace.startswith(TRAP)
-
-    @property
-    def has_place(self) -> bool:
-        return _PLACE.search(self.trace) is not None
 
 
 def crash_of(name: str, data: ValueMap) -> Crash | None:

@@ -142,7 +142,7 @@ async def trace(
         state="on",
         problem="; ".join(filter(None, problems)) or None,
         engines=(*hears, *speaks),
-        turns=tuple(one.turn() for one in parts.traces.newest(newest)),
+        turns=tuple(one.turn() for one in [*parts.traces][-newest:]),
     )
 
 

@@ -6,6 +6,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from msgspec import Struct
@@ -13,7 +14,7 @@ from msgspec import Struct
 from microclaw.agent.inbox import Inbox
 from microclaw.auth.approvals import Approvals
 from microclaw.voice.engines.engine import Recognizer, Synthesizer, VoiceDetector
-from microclaw.voice.trace import VoiceTraces
+from microclaw.voice.trace import KEPT_TURNS, VoiceTraces
 
 NOT_HEARD: Final = "I did not catch that."
 NO_EARS: Final = "I cannot hear you right now. Speech recognition does not answer."
@@ -48,7 +49,7 @@ class VoiceParts(AgentParts):
     recognizer: Recognizer
     synthesizer: Synthesizer
     new_detector: Callable[[], VoiceDetector]
-    traces: VoiceTraces = field(default_factory=VoiceTraces)
+    traces: VoiceTraces = field(default_factory=partial(VoiceTraces, maxlen=KEPT_TURNS))
     endpoints: EndpointLimits = field(default_factory=EndpointLimits)
     now_s: Callable[[], float] = time.monotonic
 

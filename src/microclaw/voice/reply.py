@@ -174,4 +174,4 @@ class Reply:
             self._session.show("idle")
         if outcome == "answered" and any(spoken.failure is not None for spoken in self._spoken):
             outcome = "failed"
-        self._parts.traces.end(self.trace, "interrupted" if self._is_hushed else outcome)
+        self.trace.end("interrupted" if self._is_hushed else outcome, self._parts.traces)

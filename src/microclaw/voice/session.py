@@ -146,7 +146,7 @@ class VoiceSession:
             self._start(trace, lambda reply: reply.tell(NO_EARS, "failed"))
         elif utterance.transcript is None:
             self.show("idle")
-            self.parts.traces.end(trace, "nothing")
+            trace.end("nothing", self.parts.traces)
         else:
             try:
                 self._understood(trace, utterance.transcript.text.strip(), utterance)
@@ -160,8 +160,10 @@ class VoiceSession:
         if question is not None and not question.is_heard:
             question = None  # a yes to one that nobody heard is meant for another
         approval = None if question is None else question.approval_id
-        if not text:
-            self._not_heard(trace, question)
+        if not text and (again := question) is not None:  # a later yes must not answer what nobody remembers
+            self._start(trace, lambda reply: reply.ask(again, before=f"{NOT_HEARD} "))
+        elif not text:
+            self._start(trace, lambda reply: reply.tell(NOT_HEARD, "nothing"))
         elif utterance.goes_on and not said_no(text):  # perhaps to take it back
             asked = OpenQuestion(f"You went on speaking. Did you say only: {text}?", sentence=text)
             if question is not None and said_yes(text):
@@ -175,13 +177,6 @@ class VoiceSession:
             self._start(trace, lambda reply: reply.ask(OpenQuestion(f"Did you say: {text}?", sentence=text)))
         else:
             self._start(trace, lambda reply: reply.turn(text))
-
-    def _not_heard(self, trace: VoiceTrace, question: OpenQuestion | None) -> None:
-        """Put an open question again: a later yes must not answer what nobody remembers."""
-        if question is not None:
-            self._start(trace, lambda reply: reply.ask(question, before=f"{NOT_HEARD} "))
-        else:
-            self._start(trace, lambda reply: reply.tell(NOT_HEARD, "nothing"))
 
     def _answered(self, trace: VoiceTrace, question: OpenQuestion, *, is_yes: bool) -> None:
         if question.approval_id is not None:
@@ -216,12 +211,12 @@ class VoiceSession:
         if turn is None:
             self._start(trace, lambda reply: reply.tell(GOES_ON if approved else NOT_DONE, "decided"))
         else:
-            self.parts.traces.end(trace, "decided")
+            trace.end("decided", self.parts.traces)
 
     def _start(self, trace: VoiceTrace, work: Callable[[Reply], Coroutine[Any, Any, None]]) -> None:
         if len(self._replies) >= MAX_REPLIES:
             _log.warning("voice of %s: %d turns are under way, one more is refused", self.device.name, MAX_REPLIES)
-            self.parts.traces.end(trace, "failed")
+            trace.end("failed", self.parts.traces)
             self.show("idle")
             return
         reply = Reply(self, trace, is_hushed=trace is not self._opened[-1])
@@ -236,5 +231,5 @@ class VoiceSession:
             await work
         except Exception as exc:
             self.crashed(exc)
-            self.parts.traces.end(trace, "failed")
+            trace.end("failed", self.parts.traces)
             self.show("idle")

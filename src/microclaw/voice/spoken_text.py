@@ -17,21 +17,12 @@ _NOT_AN_END: Final = re.compile(r"(?:\b(?:e\.g|i\.e|etc|approx|vs|Dr|Mr|Mrs|St)|
 _END: Final = re.compile(r"[.!?…]+[\"')\]]*(?=\s)|\n+")
 _SOFT_END: Final = re.compile(r"[,;:](?=\s)")
 _UNITS: Final = {
-    "ms": ("millisecond", "milliseconds"),
-    "s": ("second", "seconds"),
-    "min": ("minute", "minutes"),
-    "h": ("hour", "hours"),
-    "mV": ("millivolt", "millivolts"),
-    "V": ("volt", "volts"),
-    "mA": ("milliampere", "milliamperes"),
-    "Hz": ("hertz", "hertz"),
-    "kHz": ("kilohertz", "kilohertz"),
-    "KB": ("kilobyte", "kilobytes"),
-    "MB": ("megabyte", "megabytes"),
-    "hPa": ("hectopascal", "hectopascals"),
-    "°C": ("degree", "degrees"),
+    "ms": ("millisecond", "milliseconds"), "s": ("second", "seconds"), "min": ("minute", "minutes"),
+    "h": ("hour", "hours"), "mV": ("millivolt", "millivolts"), "V": ("volt", "volts"), "Hz": ("hertz", "hertz"),
+    "mA": ("milliampere", "milliamperes"), "kHz": ("kilohertz", "kilohertz"), "KB": ("kilobyte", "kilobytes"),
+    "MB": ("megabyte", "megabytes"), "hPa": ("hectopascal", "hectopascals"), "°C": ("degree", "degrees"),
     "%": ("percent", "percent"),
-}
+}  # fmt: skip
 _TRAILING_ZEROS: Final = re.compile(r"(\d+\.\d*?[1-9])0+\b|(\d+)\.0+\b")
 _HEX: Final = r"(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]"
 _REFERENCE: Final = (  # ids, hashes (longer than the MAC address in a board's name), cursors

@@ -45,18 +45,12 @@ class VoiceTrace:
         marks = [(step, round((at_s - start) * 1000, 1)) for step, at_s in steps]
         return VoiceTurn(self.device, self.trigger, self.outcome, self.late_frames, marks)
 
-
-class VoiceTraces:
-    """The last KEPT_TURNS turns."""
-
-    def __init__(self) -> None:
-        self._turns: deque[VoiceTrace] = deque(maxlen=KEPT_TURNS)
-
-    def end(self, trace: VoiceTrace, outcome: str) -> None:
+    def end(self, outcome: str, traces: VoiceTraces) -> None:
         """Keep the turn. Its outcome is one word: answered, nothing, failed, interrupted, left."""
-        trace.mark("end")
-        trace.outcome = outcome
-        self._turns.append(trace)
+        self.mark("end")
+        self.outcome = outcome
+        traces.append(self)
 
-    def newest(self, count: int = KEPT_TURNS) -> list[VoiceTrace]:
-        return list(self._turns)[-count:]
+
+VoiceTraces: TypeAlias = deque[VoiceTrace]
+"""The last turns."""

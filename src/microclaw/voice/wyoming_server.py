@@ -109,10 +109,8 @@ class _Client:
         try:
             while (event := await self._stream.next_event(IDLE_S)) is not None:
                 await self._take(event)
-        except TimeoutError:
-            _log.info("the Wyoming client at %s was silent for too long", self._address)
         except OSError as exc:
-            _log.info("the Wyoming client at %s left: %s", self._address, exc)
+            _log.info("the Wyoming client at %s left, or was silent for too long: %s", self._address, exc)
         except MicroclawError as exc:
             _log.warning("the Wyoming client at %s: %s", self._address, clean_text(exc.message, one_line=True))
             await self._refuse(exc.message, exc.code)

@@ -28,7 +28,6 @@ WAYS = [
 ]
 assert WAYS, "this machine has no way"
 SENTENCE = "The lamp on pin two is on now, and it blinks every half second."
-SAYS_READY = "import sys; sys.stdout.buffer.write(b'\\x02\\0\\0\\0{}'); sys.stdout.buffer.flush(); sys.stdin.read()"
 
 
 @pytest.fixture(params=WAYS)
@@ -109,21 +108,6 @@ print(*(resource.getrlimit(getattr(resource, "RLIMIT_" + name))[1] for name in n
     allowed = (await by_python(code, readable=(tmp_path,))).splitlines()
     assert allowed == ["made b'the secret'", *["refused"] * 17, limits]
     assert secret.read_text() == "the secret"
-
-
-async def test_a_worker_reads_no_file_of_the_home_and_makes_no_socket(way: str, make: Make, tmp_path: Path) -> None:
-    (tmp_path / "secret.txt").write_text("the secret")
-    refused = f"""
-import os, socket, sys
-for act, *words in ((open, {str(tmp_path / "secret.txt")!r}), (socket.socket,), (os.listdir, {str(tmp_path)!r})):
-    try:
-        act(*words)
-    except OSError:
-        continue
-    raise SystemExit(1)
-{SAYS_READY}
-"""
-    await make(program=(sys.executable, "-c", refused)).warm_up()  # an end would be a VoiceError
 
 
 async def test_no_child_lives_on_when_an_engine_is_killed_or_crashes(way: str) -> None:

@@ -15,7 +15,6 @@ from wyoming.error import Error
 from wyoming.event import Event, async_read_event, async_write_event
 
 from microclaw.errors import VoiceError
-from microclaw.voice.engines import wyoming as wyoming_module
 from microclaw.voice.engines.wyoming import WyomingRecognizer, WyomingSynthesizer
 
 PCM = bytes(range(256)) * 10
@@ -104,12 +103,3 @@ async def test_a_server_that_fails_or_sends_no_audio_is_told() -> None:
         async with Server(*events).serving() as port:
             with pytest.raises(VoiceError):
                 await spoken(WyomingSynthesizer("127.0.0.1", port), "hello")
-
-
-async def test_a_server_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wyoming_module, "ANSWER_S", 0.3)
-    async with Server(waits=True).serving() as port:
-        with pytest.raises(VoiceError):
-            await WyomingRecognizer("127.0.0.1", port).hear(PCM)
-        with pytest.raises(VoiceError):
-            await spoken(WyomingSynthesizer("127.0.0.1", port), "hello")

@@ -74,7 +74,7 @@ class Talk:
     async def ended(self, count: int = 1, *, outcome: str | None = None) -> None:
         """`count` turns are over."""
         async with asyncio.timeout(PATIENCE_S):
-            while len([t for t in self.traces.newest() if outcome in (None, t.outcome)]) < count:  # noqa: ASYNC110
+            while len([t for t in self.traces if outcome in (None, t.outcome)]) < count:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
 

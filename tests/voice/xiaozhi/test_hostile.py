@@ -154,16 +154,6 @@ async def test_a_request_that_is_none_of_a_device_is_refused(talking: Open) -> N
         assert talk.plane.plane.identity.pending == ()
 
 
-async def test_one_address_shows_four_codes_at_once(talking: Open) -> None:
-    async with talking() as talk:
-        statuses = []
-        for number in range(5):
-            device = await talk.device(f"aa:bb:cc:dd:ee:1{number}")
-            device.start(device.boot(rounds=1, polls=1))
-            statuses.append((await device.until("ota"))["status"])
-        assert statuses == [200, 200, 200, 200, 429]
-
-
 async def test_who_asks_too_often_has_to_wait(talking: Open) -> None:
     async with talking(limits=XiaozhiLimits(requests_a_second=0.001, requests_at_once=3)) as talk:
         device = await talk.paired()

@@ -111,11 +111,10 @@ class XiaozhiServer:
         self._port = listening.getsockname()[1]
         self._names = frozenset(name.lower() for name in (await asyncio.to_thread(lan_names)).names) | {"localhost"}
         app = web.Application(middlewares=[self._checked], client_max_size=MAX_BODY_BYTES + 1)
-        for path, handle in ((OTA_PATH, self._configure), (ACTIVATE_PATH, self._activate)):
-            app.router.add_post(path, handle)
-        app.router.add_post(OTA_PATH.rstrip("/"), self._configure)
-        app.router.add_get(SOCKET_PATH, self._converse, allow_head=False)
-        app.router.add_get(SOCKET_PATH.rstrip("/"), self._converse, allow_head=False)
+        app.router.add_post(ACTIVATE_PATH, self._activate)
+        for end in ("", "/"):
+            app.router.add_post(OTA_PATH.rstrip("/") + end, self._configure)
+            app.router.add_get(SOCKET_PATH.rstrip("/") + end, self._converse, allow_head=False)
         runner = web.AppRunner(app, shutdown_timeout=self._limits.close_s)
         await runner.setup()
         assert runner.server is not None

@@ -23,19 +23,10 @@ from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.text import fence_text
 from microclaw.voice.xiaozhi.device_tools import Argument, DeviceTools, ListedTool, not_connected
 
-NOT_OFFERED: Final = frozenset(
-    f"self.{name}"
-    for name in (
-        "reboot",
-        "upgrade_firmware",
-        "get_system_info",
-        "assets.set_download_url",
-        "camera.take_photo",
-        "screen.get_info",
-        "screen.snapshot",
-        "screen.preview_image",
-    )
-)
+NOT_OFFERED: Final = frozenset({
+    "self.reboot", "self.upgrade_firmware", "self.get_system_info", "self.assets.set_download_url",
+    "self.camera.take_photo", "self.screen.get_info", "self.screen.snapshot", "self.screen.preview_image",
+})  # fmt: skip
 MAX_NAME_CHARS: Final = 64
 _MAX_TEXT_CHARS: Final = 1_000
 _NOT_IN_A_NAME: Final = re.compile(r"[^A-Za-z0-9_-]+")

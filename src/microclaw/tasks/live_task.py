@@ -1,16 +1,10 @@
-"""Tasks that wait or run: what one printed and who waits for news, and the queue. It starts and stores nothing.
-
-One asker has at most half of the places and all devices together three quarters, so that somebody else can always
-come in. Of those who wait, whoever has the fewest running goes first, then who was served longest ago; each one's own
-tasks keep their order.
-"""
+"""A task that waits or runs: what it printed, who waits for news, room in the queue. It starts and stores nothing."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
-from collections import Counter, deque
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -74,32 +68,18 @@ def page(row: TaskRow, kept: bytes | bytearray, after: int, *, first: int = 0, s
     return TaskView(row, output, begins, ends, ends < (first + len(kept) if size is None else size))
 
 
-class WaitingTasks(deque[LiveTask]):
-    """The queue. The caller checks the room before it appends one."""
+def check_room(waiting: Collection[LiveTask], places: int, person_id: str) -> None:
+    """Raises Overloaded when all places of the queue, or all that this asker may have, are taken.
 
-    def __init__(self, places: int) -> None:
-        super().__init__()
-        self._places = places
-        self._turns = itertools.count(1)
-        self._served: dict[str, int] = {}  # the last turn of each asker
-
-    def check_room(self, person_id: str) -> None:
-        """Raises Overloaded when all places, or all that this asker may have, are taken."""
-        asker, taken = person_behind(person_id), Counter(live.asker for live in self)
-        of_devices = sum(count for one, count in taken.items() if one.startswith(DEVICE))
-        for count, most, whose in (
-            (len(self), self._places, "tasks"),
-            (taken[asker], (self._places + 1) // 2, "tasks of the same asker"),
-            (of_devices if asker.startswith(DEVICE) else 0, (3 * self._places + 3) // 4, "tasks of devices"),
-        ):
-            if count >= most:
-                step = "wait for some to end, or cancel one: microclaw task list"
-                raise Overloaded(f"{count} {whose} wait already, {most} is the limit", next_step=step)
-
-    def next(self, running: Iterable[LiveTask]) -> LiveTask:
-        """Take out the one whose turn it is. There has to be one."""
-        busy = Counter(live.asker for live in running)
-        live = min(self, key=lambda one: (busy[one.asker], self._served.get(one.asker, 0)))
-        self._served[live.asker] = next(self._turns)
-        self.remove(live)
-        return live
+    One asker has at most half of the places and all devices together three quarters, so that somebody else can come in.
+    """
+    asker, taken = person_behind(person_id), Counter(live.asker for live in waiting)
+    of_devices = sum(count for one, count in taken.items() if one.startswith(DEVICE))
+    for count, most, whose in (
+        (len(waiting), places, "tasks"),
+        (taken[asker], (places + 1) // 2, "tasks of the same asker"),
+        (of_devices if asker.startswith(DEVICE) else 0, (3 * places + 3) // 4, "tasks of devices"),
+    ):
+        if count >= most:
+            step = "wait for some to end, or cancel one: microclaw task list"
+            raise Overloaded(f"{count} {whose} wait already, {most} is the limit", next_step=step)
