@@ -1,4 +1,4 @@
-"""Approval questions as messages with buttons: shown, decided by a press, then edited to how it ended."""
+"""Approval questions as messages: shown, answered in words, then edited to how it ended."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 from microclaw.auth.approvals import UNTOLD, ActEnd, ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.people import People, Person
 from microclaw.channels.delivery import ChannelTasks
-from microclaw.channels.telegram.api import ButtonPress, TelegramError
+from microclaw.channels.telegram.api import TelegramError
 from microclaw.channels.telegram.markup import split
 from microclaw.channels.telegram.sender import Sender
 from microclaw.errors import PermissionRefused, UnknownName
@@ -56,20 +56,18 @@ class ApprovalQuestions:
         for chat_id in question.chats:
             self.tasks.start(self._show(news, question, chat_id), f"telegram: approval {news.approval_id}")
 
-    def decide(self, press: ButtonPress, person: Person) -> str | None:
-        """The text for the person who pressed; None for a button of another kind."""
-        verdict, _, approval_id = press.data.partition(":")
-        if verdict not in ("yes", "no"):
+    def decide(self, text: str, chat_id: int, person: Person) -> str | None:
+        """The reply to "yes 4kq7" in a chat that was asked that; None for words that answer no question."""
+        verdict, _, approval_id = text.lower().partition(" ")
+        waiting = [number for number, asked in self._asked.items() if chat_id in asked.chats]
+        if verdict not in ("yes", "no") or " " in approval_id or not waiting:
             return None
-        asked = self._asked.get(approval_id)
-        if asked is None:
-            return "This was decided already, or its time is over."
-        if press.message is None or press.message.chat.id not in asked.chats:
-            return "This is not decided in this chat."
+        if approval_id not in waiting:  # a bare yes may be for a question that is over
+            return f"Say which one: {' or '.join(f'`{verdict} {number}`' for number in waiting)}"
         try:
             self.approvals.decide(approval_id, approved=verdict == "yes", by=person.person_id)
         except (UnknownName, PermissionRefused) as exc:
-            return exc.message[:190]  # Bot API: at most 200 characters
+            return exc.message
         return "Approved." if verdict == "yes" else "Declined."
 
     def _chats(self, pending: PendingApproval) -> tuple[int, ...]:
@@ -82,20 +80,15 @@ class ApprovalQuestions:
 
     async def _show(self, pending: PendingApproval, asked: _Question, chat_id: int) -> None:
         """Show the question in a chat, then its outcome, and the end of the approved act."""
-        approval_id, question = pending.approval_id, question_markdown(pending)
-        buttons = [("Approve", f"yes:{approval_id}"), ("Decline", f"no:{approval_id}")]
-        is_askers = pending.channel == CHANNEL and chat_number(pending.chat_id) == chat_id
-        if is_askers and chat_id > 0 and not self.approvals.may_decide(pending, pending.person_id):
-            del buttons[0]  # below zero it is a group: an owner may be in it
-            question += "\nAn owner decides this; you may take it back."
-        keyboard = {"inline_keyboard": [[{"text": label, "callback_data": data} for label, data in buttons]]}
-        insist, sender, end = self.sender.insist, self.sender, None
+        question, insist, sender, end = question_markdown(pending), self.sender.insist, self.sender, None
+        if not self.approvals.may_decide(pending, pending.person_id) and chat_number(pending.chat_id) == chat_id:
+            question += "\nAn owner decides this; you may say no."
         try:
-            message_id = await insist(sender.send, chat_id, question, keyboard)
+            message_id = await insist(sender.send, chat_id, question)
             settled = await asyncio.shield(asked.outcome)
             await insist(sender.edit, chat_id, message_id, outcome_markdown(settled))
             if settled.outcome == "approved":
-                end = await self.approvals.end(approval_id, MAX_ACT_S)
+                end = await self.approvals.end(pending.approval_id, MAX_ACT_S)
             if end not in (None, UNTOLD):
                 await insist(sender.edit, chat_id, message_id, outcome_markdown(settled, end))
         except TelegramError as exc:
@@ -114,7 +107,8 @@ def question_markdown(pending: PendingApproval) -> str:
     rest = "\n... (all of it: microclaw approval list)" if more else ""
     shown = f"\n```\n{detail}{rest}\n```" if detail else ""
     wait = format_duration(pending.expires_s * 1000, decimals=2)
-    return f"**Approve?** {_action(pending)}{shown}\nNo answer in {wait} is a no."
+    answers = f"Answer `yes {pending.approval_id}` or `no {pending.approval_id}`; none in {wait} is a no."
+    return f"**Approve?** {_action(pending)}{shown}\n{answers}"
 
 
 def outcome_markdown(settled: ApprovalOutcome, end: ActEnd | None = None) -> str:

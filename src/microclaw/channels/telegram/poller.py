@@ -79,7 +79,7 @@ class Poller:
             except (ValueError, RecursionError) as exc:
                 _log.warning("telegram: an update is skipped: %s", exc)
             else:
-                chats.setdefault(update.chat_id, []).append(update)
+                chats.setdefault(update.message.chat.id if update.message else None, []).append(update)
         async with asyncio.TaskGroup() as tasks:
             taking = [tasks.create_task(self._take_chat(of_chat, take)) for of_chat in chats.values()]
         return all(task.result() for task in taking)
