@@ -9,15 +9,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from msgspec.structs import replace
 
 from microclaw.devices.registry import Registry
 from microclaw.errors import UnknownName
 from microclaw.store.schedules import Prompt, Schedule, ToolAct
-
-_NAMING: Final = ("device", "device_ip", "deviceIp")  # the arguments that name a device
 
 
 def with_device_ids(schedule: Schedule, devices: Registry) -> Schedule:
@@ -26,8 +24,9 @@ def with_device_ids(schedule: Schedule, devices: Registry) -> Schedule:
     ids = {name: number for number, name in names.items()}
     device = None if schedule.device is None else devices.get(schedule.device).device_id
     if isinstance(deed, ToolAct):
-        called = {key: ids[value] for key, value in _naming(deed).items() if value in ids}
-        said = json.dumps({**json.loads(deed.arguments), **called}, ensure_ascii=False) if called else deed.arguments
+        number, said = ids.get(_named(deed) or ""), deed.arguments
+        if number is not None:
+            said = json.dumps({**json.loads(said), "device": number}, ensure_ascii=False)
     else:
         said = _replaced(deed.text, ids)
     what = _replaced(schedule.what, ids)
@@ -56,8 +55,8 @@ def with_current_names(schedule: Schedule, devices: Registry) -> Schedule:
 
 def device_of(schedule: Schedule) -> str | None:
     """The name of the device it is about; None when that is gone, or when it names none."""
-    named = _naming(schedule.deed) if isinstance(schedule.deed, ToolAct) else {}
-    return None if schedule.lost is not None else next(iter(named.values()), schedule.device)
+    named = _named(schedule.deed) if isinstance(schedule.deed, ToolAct) else None
+    return None if schedule.lost is not None else named or schedule.device
 
 
 def lost_device(schedule: Schedule) -> UnknownName:
@@ -69,13 +68,14 @@ def lost_device(schedule: Schedule) -> UnknownName:
     )
 
 
-def _naming(act: ToolAct) -> dict[str, str]:
-    """The arguments that name a device; none of what is no JSON object, which the tool refuses when it is called."""
+def _named(act: ToolAct) -> str | None:
+    """The device in the arguments; None also of what is no JSON object, which the tool refuses when it is called."""
     try:
         value: Any = json.loads(act.arguments)
     except (ValueError, RecursionError):
-        return {}
-    return {key: value[key] for key in _NAMING if isinstance(value, dict) and isinstance(value.get(key), str)}
+        return None
+    found = value.get("device") if isinstance(value, dict) else None
+    return found if isinstance(found, str) else None
 
 
 def _replaced(words: str, news: Mapping[str, str]) -> str:

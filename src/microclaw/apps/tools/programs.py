@@ -1,4 +1,4 @@
-"""Tools that deploy, list, remove and switch programs and set their times. The fields are those of LLMos' WASM tools.
+"""Tools that deploy, list, remove and switch programs and set their times.
 
 The work itself is done in apps/.
 """
@@ -16,7 +16,7 @@ from microclaw.apps.acting import removal_permission
 from microclaw.apps.building import ProgramImage
 from microclaw.apps.catalogue import AppListing
 from microclaw.apps.claims import runs_once
-from microclaw.apps.deployment import ChangeRequest, Place
+from microclaw.apps.deployment import ChangeRequest, Made, Place
 from microclaw.apps.expectation_result import NO_EXPECTATION, ExpectationResult
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
 from microclaw.apps.expectations import Expectations
@@ -51,11 +51,7 @@ SourceCode: TypeAlias = Annotated[
 ]
 
 
-class _OnAddress(OnDevice, kw_only=True, rename="camel"):
-    device_ip: Annotated[str, Meta(description="Its address instead of its name.")] | None = None
-
-
-class DeployParameters(_OnAddress, kw_only=True, rename="camel"):
+class DeployParameters(OnDevice, kw_only=True, rename="camel"):
     source_code: SourceCode
     app_name: Annotated[
         str,
@@ -71,11 +67,11 @@ class DeployParameters(_OnAddress, kw_only=True, rename="camel"):
     expect: Annotated[str, Meta(max_length=MAX_TEXT_CHARS, description=EXPECT)] | None = None
 
 
-class QueryParameters(_OnAddress, kw_only=True, rename="camel"):
+class QueryParameters(OnDevice, kw_only=True, rename="camel"):
     app_name: Annotated[str, Meta(description="Only this app.")] | None = None
 
 
-class UninstallParameters(_OnAddress, kw_only=True, rename="camel"):
+class UninstallParameters(OnDevice, kw_only=True, rename="camel"):
     app_name: Annotated[str, Meta(min_length=1, max_length=126)]
 
 
@@ -104,7 +100,7 @@ def on_its_holder(apps: Apps) -> Callable[[Any, ToolContext], Awaitable[Any]]:
 
     async def complete(asked: Any, context: ToolContext) -> Any:
         program = getattr(asked, "app_name", None) or getattr(asked, "app", None)
-        named = asked.device or getattr(asked, "device_ip", None) or context.device
+        named = asked.device or context.device
         boards = [device for device in apps.registry.list() if device.board.pins]
         if named or program is None or len(boards) < 2:
             return asked
@@ -130,21 +126,17 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
         )
         done = await apps.deployer.deploy(request, context.report)
         fields = {
-            "deviceIp": _address(device),
-            "appName": done.name,
             "binarySize": done.image.size_bytes,
             "heapSize": asked.heap_size,
             "pins": sorted({*done.image.pins, *done.trial.pins}),
             "replaced": done.replaced,
-            "verified": done.verified,
-            "change": done.change_id,
             "trial": done.trial.summary(),
             **proof_fields(done.trial, done.expected),
             "log": list(done.trial.log[:10]),
             "warnings": warnings_of(done.image, done.trial),
-            "message": f"{'replaced' if done.replaced else 'deployed'} {done.name} on {done.device_name}",
         }
-        return ToolOutput(fields, (done.evidence,))
+        what = "replaced" if done.replaced else "deployed"
+        return _made(done, f"{what} {done.name} on {done.device_name}", **fields)
 
     async def query(device: Device, asked: QueryParameters, _: ToolContext) -> ToolOutput:
         listed = await apps.catalogue.list_apps(device.name)
@@ -155,7 +147,6 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
             _check_there(device, asked.app_name, listed)
             there = [app for app in there if app.name == asked.app_name]
         fields = {
-            "deviceIp": _address(device),
             "apps": [_app(app) for app in there],
             "count": len(there),
             "missing": [app.name for app in listed if app.condition == "missing"],
@@ -174,39 +165,18 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
 
     async def uninstall(device: Device, asked: UninstallParameters, context: ToolContext) -> ToolOutput:
         done = await apps.changes.apply(ChangeRequest(device.name, asked.app_name, "uninstall"), context.report)
-        fields = {
-            "deviceIp": _address(device),
-            "appName": done.name,
-            "change": done.change_id,
-            "undoable": done.undoable,
-            "message": f"removed {done.name} from {done.device_name}",
-        }
-        return ToolOutput(fields, (done.evidence,))
+        return _made(done, f"removed {done.name} from {done.device_name}", undoable=done.undoable)
 
     async def switch(device: Device, asked: SwitchParameters, context: ToolContext) -> ToolOutput:
         done = await apps.changes.apply(ChangeRequest(device.device_id, asked.app_name, asked.switch), context.report)
         what = "stopped" if asked.switch == "stop" else f"{asked.switch}ed"
-        fields = {
-            "appName": done.name,
-            "switch": asked.switch,
-            "verified": done.verified,
-            "change": done.change_id,
-            "message": f"{what} {done.name} on {done.device_name}",
-        }
-        return ToolOutput(fields, (done.evidence,))
+        return _made(done, f"{what} {done.name} on {done.device_name}", switch=asked.switch)
 
     async def set_times(device: Device, asked: TimesParameters, context: ToolContext) -> ToolOutput:
         name, new = asked.app_name, asked.new_times()
         made = await apps.changes.set_times(device.device_id, name, context.report, approve=context.approve, **new)
         runs = made.trial.times.text() if made.trial.times else "once, and on"
-        fields = {
-            "appName": made.name,
-            "runs": runs,
-            "verified": made.verified,
-            "change": made.change_id,
-            "message": f"{made.name} on {made.device_name} runs {runs}",
-        }
-        return ToolOutput(fields, (made.evidence,))
+        return _made(made, f"{made.name} on {made.device_name} runs {runs}", runs=runs)
 
     tool = partial(device_tool, apps.registry)
     complete = on_its_holder(apps)
@@ -236,10 +206,10 @@ def _check_there(device: Device, name: str, listed: Sequence[AppListing]) -> Non
         raise not_found(device, name, names)
 
 
-def _address(device: Device) -> str:
-    """That of LLMos; the name of a device without a WASMachine transport."""
-    endpoints = (endpoint.partition("://") for endpoint in device.endpoints)
-    return next((address for scheme, _, address in endpoints if scheme == "wasmachine"), device.name)
+def _made(done: Made, message: str, **more: Any) -> ToolOutput:
+    """The result of a change of a program."""
+    fields = {"appName": done.name, "verified": done.verified, "change": done.change_id, **more, "message": message}
+    return ToolOutput(fields, (done.evidence,))
 
 
 def _away(device: Device, listed: Sequence[AppListing]) -> DeviceUnreachable | DeviceSilent:
