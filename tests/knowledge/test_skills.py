@@ -88,10 +88,8 @@ def test_files_beside_a_skill_are_read_in_pieces_and_none_outside_of_it(folder: 
     (path / "references").mkdir()
     (path / "references" / "table.md").write_text("x" * (MAX_PIECE_CHARS + 10))
     skills = Skills(folder, shipped=Path("nowhere"))
-    first = skills.piece("brewing", "references/table.md")
-    assert first.next_offset == MAX_PIECE_CHARS
-    last = skills.piece("brewing", "references/table.md", first.next_offset or 0)
-    assert (len(last.text), last.next_offset) == (10, None)
+    assert skills.piece("brewing", "references/table.md")[1] == MAX_PIECE_CHARS
+    assert skills.piece("brewing", "references/table.md", MAX_PIECE_CHARS) == ("x" * 10, None)
     assert skills.files("brewing") == ("references/table.md",)
     (folder / "secret").write_text("the treasure")
     (path / "link").symlink_to(folder / "secret")

@@ -43,13 +43,6 @@ class Skill(Struct, frozen=True):
     shipped: bool = False
 
 
-class SkillPart(Struct, frozen=True):
-    """A part of a skill's text or file; `next_offset` where there is more."""
-
-    text: str
-    next_offset: int | None
-
-
 class _Front(Struct):
     name: Annotated[str, Meta(max_length=64, pattern="^[a-z0-9]+(-[a-z0-9]+)*$")]
     description: Annotated[str, Meta(min_length=1, max_length=1024)]
@@ -78,12 +71,13 @@ class Skills:
             return known[name]
         raise UnknownName(f"there is no skill {name[:80]!r}", next_step=f"skills: {', '.join(known) or 'none'}")
 
-    def piece(self, name: str, file: str | None = None, offset: int = 0) -> SkillPart:
-        """A skill's text, or a file in its folder, from a position on. ToolFailed for a file that may not be read."""
+    def piece(self, name: str, file: str | None = None, offset: int = 0) -> tuple[str, int | None]:
+        """A part of a skill's text, or of a file in its folder, from a position on; and the next position where there
+        is more. ToolFailed for a file that may not be read."""
         skill = self.get(name)
         text = skill.body if file is None or file == SKILL else self._file(skill, file)
         end = offset + MAX_PIECE_CHARS
-        return SkillPart(text[offset:end], end if end < len(text) else None)
+        return text[offset:end], end if end < len(text) else None
 
     def files(self, name: str) -> tuple[str, ...]:
         """The other files in a skill's folder, which `piece` reads. Blocking."""
