@@ -7,7 +7,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import Final
 
-from microclaw.auth.approvals import UNTOLD, ActEnd, ApprovalOutcome, Approvals, PendingApproval
+from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.people import People, Person
 from microclaw.channels.delivery import ChannelTasks
 from microclaw.channels.telegram.api import TelegramError
@@ -18,7 +18,6 @@ from microclaw.text import clean_text, format_duration
 
 CHANNEL: Final = "tg"  # as MimiClaw names its sessions: tg_<chat_id>
 MAX_SHOWN: Final = 256  # questions in chats; what comes beyond is decided elsewhere, or is a no
-MAX_ACT_S: Final = 600.0  # how long an approved act's end is waited for, to be shown with its question
 MAX_OWNERS: Final = 8  # who are shown one question
 MAX_DETAIL_UNITS: Final = 3000  # of a question
 _log = logging.getLogger(__name__)
@@ -79,18 +78,14 @@ class ApprovalQuestions:
         return tuple(chat for chat in chats if chat is not None)
 
     async def _show(self, pending: PendingApproval, asked: _Question, chat_id: int) -> None:
-        """Show the question in a chat, then its outcome, and the end of the approved act."""
-        question, insist, sender, end = question_markdown(pending), self.sender.insist, self.sender, None
+        """Show the question in a chat, then its outcome."""
+        question, insist, sender = question_markdown(pending), self.sender.insist, self.sender
         if not self.approvals.may_decide(pending, pending.person_id) and chat_number(pending.chat_id) == chat_id:
             question += "\nAn owner decides this; you may say no."
         try:
             message_id = await insist(sender.send, chat_id, question)
             settled = await asyncio.shield(asked.outcome)
             await insist(sender.edit, chat_id, message_id, outcome_markdown(settled))
-            if settled.outcome == "approved":
-                end = await self.approvals.end(pending.approval_id, MAX_ACT_S)
-            if end not in (None, UNTOLD):
-                await insist(sender.edit, chat_id, message_id, outcome_markdown(settled, end))
         except TelegramError as exc:
             _log.info("telegram: a question could not be shown to its end: %s", exc.message)
 
@@ -111,15 +106,9 @@ def question_markdown(pending: PendingApproval) -> str:
     return f"**Approve?** {_action(pending)}{shown}\n{answers}"
 
 
-def outcome_markdown(settled: ApprovalOutcome, end: ActEnd | None = None) -> str:
+def outcome_markdown(settled: ApprovalOutcome) -> str:
     by = f" by {clean_text(settled.by, one_line=True, limit=64)}" if settled.by else ""
-    told = f"{_action(settled.pending)}\n**{settled.outcome.capitalize()}**{by}."
-    if end is None:
-        return told
-    if end.state == "done":
-        return f"{told} Done."
-    what = "It failed" if end.state == "failed" else "Its outcome is not known"
-    return f"{told} {what}: `{end.why.replace('`', chr(39))}`"
+    return f"{_action(settled.pending)}\n**{settled.outcome.capitalize()}**{by}."
 
 
 def _action(pending: PendingApproval) -> str:
