@@ -156,7 +156,7 @@ def outages_of(model: Model) -> tuple[Outage, ...]:
 
 
 def _no_answer(chain: Chain, failures: Sequence[ModelError]) -> ModelError:
-    """The first one's failure. Without any, every breaker is open: why the first one is, and when one is asked again."""
+    """The first one's failure. Without any, every breaker is open: why the first is, and when one is asked again."""
     if failures:
         return failures[0]
     last, wait_s = chain[0][1].last, min(breaker.wait_s for _, breaker in chain)
