@@ -61,7 +61,7 @@ class Skills:
         return tuple(found[name] for name in sorted(found))
 
     def broken(self) -> dict[str, Diagnostic]:
-        """What is wrong with the folders without a usable skill."""
+        """The mistakes of the folders without a usable skill."""
         return {Path(one.file).parent.name: one for one in self._read() if isinstance(one, Diagnostic)}
 
     def get(self, name: str) -> Skill:
