@@ -130,6 +130,7 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
             "heapSize": asked.heap_size,
             "pins": sorted({*done.image.pins, *done.trial.pins}),
             "replaced": done.replaced,
+            "verified": done.verified,
             "trial": done.trial.summary(),
             **proof_fields(done.trial, done.expected),
             "log": list(done.trial.log[:10]),
@@ -170,13 +171,13 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
     async def switch(device: Device, asked: SwitchParameters, context: ToolContext) -> ToolOutput:
         done = await apps.changes.apply(ChangeRequest(device.device_id, asked.app_name, asked.switch), context.report)
         what = "stopped" if asked.switch == "stop" else f"{asked.switch}ed"
-        return _made(done, f"{what} {done.name} on {done.device_name}", switch=asked.switch)
+        return _made(done, f"{what} {done.name} on {done.device_name}", switch=asked.switch, verified=done.verified)
 
     async def set_times(device: Device, asked: TimesParameters, context: ToolContext) -> ToolOutput:
         name, new = asked.app_name, asked.new_times()
         made = await apps.changes.set_times(device.device_id, name, context.report, approve=context.approve, **new)
         runs = made.trial.times.text() if made.trial.times else "once, and on"
-        return _made(made, f"{made.name} on {made.device_name} runs {runs}", runs=runs)
+        return _made(made, f"{made.name} on {made.device_name} runs {runs}", runs=runs, verified=made.verified)
 
     tool = partial(device_tool, apps.registry)
     complete = on_its_holder(apps)
@@ -208,7 +209,7 @@ def _check_there(device: Device, name: str, listed: Sequence[AppListing]) -> Non
 
 def _made(done: Made, message: str, **more: Any) -> ToolOutput:
     """The result of a change of a program."""
-    fields = {"appName": done.name, "verified": done.verified, "change": done.change_id, **more, "message": message}
+    fields = {"appName": done.name, "change": done.change_id, **more, "message": message}
     return ToolOutput(fields, (done.evidence,))
 
 
