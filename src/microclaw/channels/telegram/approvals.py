@@ -56,13 +56,11 @@ class ApprovalQuestions:
             self.tasks.start(self._show(news, question, chat_id), f"telegram: approval {news.approval_id}")
 
     def decide(self, text: str, chat_id: int, person: Person) -> str | None:
-        """The reply to "yes 4kq7" in a chat that was asked that; None for words that answer no question."""
+        """The reply to "yes 4kq7" in a chat that was asked that; None for other words (agent/waiting_questions.py)."""
         verdict, _, approval_id = text.lower().partition(" ")
-        waiting = [number for number, asked in self._asked.items() if chat_id in asked.chats]
-        if verdict not in ("yes", "no") or " " in approval_id or not waiting:
+        asked = self._asked.get(approval_id)
+        if verdict not in ("yes", "no") or asked is None or chat_id not in asked.chats:
             return None
-        if approval_id not in waiting:  # a bare yes may be for a question that is over
-            return f"Say which one: {' or '.join(f'`{verdict} {number}`' for number in waiting)}"
         try:
             self.approvals.decide(approval_id, approved=verdict == "yes", by=person.person_id)
         except (UnknownName, PermissionRefused) as exc:
