@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -28,6 +29,12 @@ def machine_zone(
     environ = os.environ if environ is None else environ
     named = (environ.get("TZ", "").removeprefix(":"), _linked(localtime), _written(timezone))
     return next((name for name in named if name and find_zone(name)), "UTC")
+
+
+def local_clock(timezone: str | None, now_s: Callable[[], float] = time.time) -> Callable[[], datetime]:
+    """Tells the local time of a zone, with summer time; without one the machine's."""
+    zone = ZoneInfo(timezone or machine_zone())
+    return lambda: datetime.fromtimestamp(now_s(), zone)
 
 
 def _linked(path: Path) -> str:
