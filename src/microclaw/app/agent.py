@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from microclaw.agent.background.operations import start_tool
 from microclaw.agent.background.subagents import SubagentLimits, Subagents
-from microclaw.agent.background.unattended import Heartbeat, ScheduledWork
+from microclaw.agent.background.unattended import MAX_BYTES, Heartbeat, ScheduledWork
 from microclaw.agent.code_tool import CodeTool
 from microclaw.agent.compaction import Compactor
 from microclaw.agent.context import TurnContext
@@ -190,7 +190,7 @@ class Agent:
             channel, _, chat_id = settings.schedules.heartbeat_chat.partition(":")
             heartbeat = Heartbeat(
                 inbox=self._inbox,
-                read=partial(self.knowledge.memory.texts.read, f"{CONFIG}/{HEARTBEAT}"),
+                read=partial(self.knowledge.memory.texts.read, f"{CONFIG}/{HEARTBEAT}", MAX_BYTES),
                 minutes=settings.schedules.heartbeat_minutes,
                 clock=clock,
                 home=(channel, chat_id or channel),
