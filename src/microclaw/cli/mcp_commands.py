@@ -11,9 +11,10 @@ from microclaw.cli.options import GlobalOptions
 @click.option("--all-tools", is_flag=True, help="Offer the agent's own tools too: web, files, memory.")
 @click.pass_obj
 def mcp(options: GlobalOptions, all_tools: bool) -> None:
-    """Serve an MCP client on stdin and stdout; starts the host with a virtual board where none runs.
+    """Drive the boards from an assistant over MCP.
 
-    Over HTTP the host itself serves them, at /mcp of its API, with a token (microclaw person tokens --add NAME).
+    It serves a client on stdin and stdout, and starts the host with a virtual board where none runs. Over HTTP the host
+    itself serves them, at /mcp of its API, with a token (microclaw person tokens --add NAME).
     """
     settings = options.settings()
     from microclaw.mcp.server.bridge import serve_stdio

@@ -19,7 +19,7 @@ from microclaw.text import clean_text, format_duration
 CHANNEL: Final = "tg"  # as MimiClaw names its sessions: tg_<chat_id>
 MAX_SHOWN: Final = 256  # questions in chats; what comes beyond is decided elsewhere, or is a no
 MAX_OWNERS: Final = 8  # who are shown one question
-MAX_DETAIL_UNITS: Final = 3000  # of a question
+MAX_DETAIL_UNITS: Final = 2900  # of a question
 _log = logging.getLogger(__name__)
 
 

@@ -111,7 +111,9 @@ async def _end(process: asyncio.subprocess.Process) -> int | None:
             return await process.wait()
     except TimeoutError:
         _kill(process)
-        await process.wait()
+        with suppress(TimeoutError):  # it waits for the end of what was printed, too
+            async with asyncio.timeout(END_S):
+                await process.wait()
         return None
     finally:
         _kill(process)  # what it started and left behind
