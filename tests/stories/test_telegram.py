@@ -131,10 +131,10 @@ def test_words_decide_a_question_and_a_strangers_do_not(host: Host, bot: Bot, ad
     bot.say("turn off pin 7")
     until(lambda: [sent for sent in bot.answers()[before:] if "Approve?" in sent.text])
     (asked,) = host.client.get("/v1/approvals")["approvals"]
-    update = bot.say(f"no {asked['approval']}", STRANGER)
+    update = bot.say(f"no {asked['approval_id']}", STRANGER)
     until(lambda: bot.confirmed_beyond(update))
     assert len(host.client.get("/v1/approvals")["approvals"]) == 1
-    bot.say(f"no {asked['approval']}")
+    bot.say(f"no {asked['approval_id']}")
     until(lambda: host.client.get("/v1/approvals")["approvals"] == [])
     assert len(running(host)) == 1
 
