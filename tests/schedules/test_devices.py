@@ -34,10 +34,10 @@ def as_json(key: str, value: str) -> ToolAct:
     ("deed", "renamed"),
     [
         (SET_LAMP, SET_DESK),
-        (as_json("device", "lamp"), as_json("device", "desk")),
+        *((as_json(key, "lamp"), as_json(key, "desk")) for key in ("device", "device_ip", "deviceIp")),
         (Prompt("turn on pins 4 and 5 on Lamp"), Prompt("turn on pins 4 and 5 on desk")),
         *((act, act) for act in (ToolAct("say", "{}"), ToolAct("say", '{"pin":4}'), as_json("text", "lamp"))),
-        *((act, act) for act in (ToolAct("say", "["), ToolAct("say", "4"), as_json("device", "192.168.1.7"))),
+        *((act, act) for act in (ToolAct("say", "["), ToolAct("say", "4"), as_json("device_ip", "192.168.1.7"))),
         *((act, act) for act in map(Prompt, ("water the lamps", "look at lamp-2", "lamp2 is on", "my-lamp"))),
     ],
 )

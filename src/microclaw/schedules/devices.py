@@ -1,7 +1,7 @@
 """The devices of a schedule: kept by id, called and shown by their present names. Asks no device.
 
-A name may belong to another device later, an id never does. So names in the words and arguments of a schedule are kept
-as ids, with the names of then beside them.
+A name may belong to another device later, an id never does. So the names of devices in the words and arguments of a
+schedule are read as the names of that time, and replaced by the present ones.
 """
 
 from __future__ import annotations
@@ -9,54 +9,57 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Final
 
-from msgspec.structs import replace
+from msgspec import structs
 
 from microclaw.devices.registry import Registry
 from microclaw.errors import UnknownName
 from microclaw.store.schedules import Prompt, Schedule, ToolAct
 
+_NAMING: Final = ("device", "device_ip", "deviceIp")  # the arguments that name a device
+
 
 def with_device_ids(schedule: Schedule, devices: Registry) -> Schedule:
-    """The schedule with ids for the names of devices. UnknownName when `device` is not a device."""
-    names, deed = {one.device_id: one.name for one in devices.list()}, schedule.deed
-    ids = {name: number for number, name in names.items()}
-    device = None if schedule.device is None else devices.get(schedule.device).device_id
-    if isinstance(deed, ToolAct):
-        number, said = ids.get(_named(deed) or ""), deed.arguments
-        if number is not None:
-            said = json.dumps({**json.loads(said), "device": number}, ensure_ascii=False)
-    else:
-        said = _replaced(deed.text, ids)
-    what = _replaced(schedule.what, ids)
-    then = {number: name for number, name in names.items() if number in said or number in what or number == device}
-    kept = ToolAct(deed.tool, said, then) if isinstance(deed, ToolAct) else Prompt(said, then)
-    return replace(schedule, what=what, deed=kept, device=device)
+    """Note the ids of the devices that it names. UnknownName when `device` is not a device."""
+    deed, named = schedule.deed, _named_in(schedule)
+    if schedule.device is not None:
+        named.append(devices.get(schedule.device).name)
+    words = deed.text if isinstance(deed, Prompt) else schedule.what
+    known = {
+        one.device_id: one.name
+        for one in devices.list()
+        if one.name in named or one.device_id in named or _is_named(one.name, words)
+    }
+    return structs.replace(schedule, deed=structs.replace(deed, devices=known))
 
 
 def with_current_names(schedule: Schedule, devices: Registry) -> Schedule:
-    """The schedule with its devices' present names. `lost` is the name of a device that it needs and that is gone; in a
-    call that one has its id, as its name may be another device's by now."""
+    """The schedule with its devices' present names. `lost` is the name of a device that it needs and that is gone."""
     deed, device, then = schedule.deed, schedule.device, schedule.deed.devices
-    now = {one.device_id: one.name for one in devices.list()}
-    shown = {number: now.get(number, name) for number, name in then.items()}
-    said = deed.arguments if isinstance(deed, ToolAct) else deed.text
-    needed = [number for number in then if number in said] or [one for one in (device,) if one is not None]
-    gone = (then.get(one, one) for one in needed if one not in now and one not in now.values())
-    return replace(
+    now = {one.device_id: one.name for one in devices.list() if one.device_id in then}
+    # To be called, a device that is gone has its id: its name may be another device's by now.
+    called = {reference: now.get(number, number) for number, name in then.items() for reference in (number, name)}
+    shown = {reference: now.get(number, name) for number, name in then.items() for reference in (number, name)}
+    if isinstance(deed, Prompt):
+        needed, deed = list(then), Prompt(_renamed(deed.text, shown))
+    else:
+        needed, deed = _named_in(schedule), _with_devices(deed, called)
+    if device is not None and not any(reference in called for reference in needed):
+        needed = [device]
+    gone = (name for number, name in then.items() if number not in now and (number in needed or name in needed))
+    return structs.replace(
         schedule,
-        what=_replaced(schedule.what, shown),
-        deed=ToolAct(deed.tool, _replaced(said, now)) if isinstance(deed, ToolAct) else Prompt(_replaced(said, shown)),
-        device=None if device is None else now.get(device, device),
+        what=_renamed(schedule.what, shown),
+        deed=deed,
+        device=None if device is None else called.get(device, device),
         lost=next(gone, None),
     )
 
 
 def device_of(schedule: Schedule) -> str | None:
     """The name of the device it is about; None when that is gone, or when it names none."""
-    named = _named(schedule.deed) if isinstance(schedule.deed, ToolAct) else None
-    return None if schedule.lost is not None else named or schedule.device
+    return None if schedule.lost is not None else next(iter(_named_in(schedule)), schedule.device)
 
 
 def lost_device(schedule: Schedule) -> UnknownName:
@@ -68,22 +71,44 @@ def lost_device(schedule: Schedule) -> UnknownName:
     )
 
 
-def _named(act: ToolAct) -> str | None:
-    """The device in the arguments; None also of what is no JSON object, which the tool refuses when it is called."""
+def _named_in(schedule: Schedule) -> list[str]:
+    """The devices that the arguments of its call name."""
+    arguments = _object(schedule.deed.arguments) if isinstance(schedule.deed, ToolAct) else {}
+    return [value for key in _NAMING if isinstance(value := arguments.get(key), str)]
+
+
+def _with_devices(act: ToolAct, names: Mapping[str, str]) -> ToolAct:
+    """The call with other names of devices; without any, the same text."""
+    arguments = _object(act.arguments)
+    new = {key: names[value] for key in _NAMING if isinstance(value := arguments.get(key), str) and value in names}
+    if all(arguments[key] == value for key, value in new.items()):
+        return ToolAct(act.tool, act.arguments)
+    return ToolAct(act.tool, json.dumps({**arguments, **new}, ensure_ascii=False))
+
+
+def _object(arguments: str) -> Mapping[str, object]:
+    """The arguments; {} when they are not a JSON object, which the tool refuses when it is called."""
     try:
-        value: Any = json.loads(act.arguments)
+        value = json.loads(arguments)
     except (ValueError, RecursionError):
-        return None
-    found = value.get("device") if isinstance(value, dict) else None
-    return found if isinstance(found, str) else None
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
-def _replaced(words: str, news: Mapping[str, str]) -> str:
-    """Replace all names at the same time, as whole words; one of one or two letters, as "in", is taken for a word."""
-    found = {name.lower(): new for name, new in news.items() if len(name) > 2 or not name.isalpha()}
+def _is_named(name: str, words: str) -> bool:
+    """True if the words name the device. A name of one or two letters, as "in", is taken for a word."""
+    is_name = len(name) > 2 or not name.isalpha()
+    return is_name and re.search(_whole(name), words, re.IGNORECASE) is not None
+
+
+def _renamed(words: str, names: Mapping[str, str]) -> str:
+    """Replace all old names at the same time, as two devices may have swapped their names."""
+    found = {name.lower(): new for name, new in names.items() if name != new and _is_named(name, words)}
     if not found:
         return words
-    any_of = "|".join(map(re.escape, sorted(found, key=len, reverse=True)))
-    return re.sub(
-        rf"(?<![\w-])(?:{any_of})(?![\w-])", lambda match: found[match[0].lower()], words, flags=re.IGNORECASE
-    )
+    any_of = "|".join(_whole(name) for name in sorted(found, key=len, reverse=True))
+    return re.sub(any_of, lambda match: found[match[0].lower()], words, flags=re.IGNORECASE)
+
+
+def _whole(name: str) -> str:
+    return rf"(?<![\w-]){re.escape(name)}(?![\w-])"

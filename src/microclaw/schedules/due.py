@@ -31,6 +31,14 @@ def next_due(timing: Timing, after_ms: int) -> int | None:
     assert_never(timing)
 
 
+def is_due_more_often(timing: Timing, limit: int, first_ms: int | None) -> bool:
+    """True if it is due more than `limit` times in the hour that begins with its first time."""
+    due_ms = first_ms
+    for _ in range(limit):
+        due_ms = None if due_ms is None else next_due(timing, due_ms)
+    return first_ms is not None and due_ms is not None and due_ms < first_ms + HOUR_MS
+
+
 def check_cron(expression: str, zone: str) -> Cron:
     """Check five fields of cron. ScheduleRefused when they are wrong or match no day."""
     cron = Cron(" ".join(expression.split()), zone)

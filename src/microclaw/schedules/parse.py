@@ -16,7 +16,7 @@ from microclaw.errors import ScheduleRefused
 from microclaw.language.quantities import normalize_quantities
 from microclaw.language.times import DAYS, MONTHS, When, open_question, split_when, when_text
 from microclaw.schedules.due import MIN_EVERY_MS, at_wall_clock, check_cron, to_ms
-from microclaw.store.schedules import Every, Once, Timing
+from microclaw.store.schedules import Cron, Every, Once, Timing
 
 MAX_CHARS: Final = 200
 FORMS: Final = (
@@ -25,8 +25,11 @@ FORMS: Final = (
 )
 _FURTHEST_MS: Final = 10 * 366 * 86_400_000
 _CRON: Final = re.compile(r"(?:cron:? )?((?:[\d*][\d*/,#L-]* ){3}[\dA-Z*][\dA-Z*/,#L-]* [\dA-Z*][\dA-Z*/,#L-]*)", re.I)
+_NICKNAMES: Final = {"@hourly": "0 * * * *", "@daily": "0 0 * * *", "@weekly": "0 0 * * 0", "@monthly": "0 0 1 * *"}
 _EVERY: Final = re.compile(r"(?:every|each) (\d+) ms")
 _SOME_DAYS: Final = re.compile(r"(?:every|each) (?:\d+|other) (?:day|week)s?\b.*")
+_CLOCK: Final = r"(\d{1,2}(?::\d\d)?)( ?[ap]\.?m\.?)?"
+_TWO_CLOCKS: Final = re.compile(rf"((?:(?!\bat\b).)+)at {_CLOCK} and (?:at )?{_CLOCK}", re.I)
 _IN_DAYS: Final = re.compile(r"\bin (?:(\d+)|an?) (day|week)s?\b(?: (?:from now|time))?")
 _ON_DAYS: Final = re.compile(rf"(?=(?:weekdays|weekends|(?:{'|'.join(DAYS)})s)\b)")
 _WEEKDAYS: Final = {"daily": "*", "weekdays": "1-5", "weekends": "0,6"}
@@ -47,9 +50,15 @@ def parse_when(when: str | When, now: datetime) -> Timing:
 
 
 def _read(text: str, now: datetime) -> Timing:
-    if (cron := _CRON.fullmatch(" ".join(text.split()))) is not None:
+    plain = " ".join(text.split())
+    if (cron := _CRON.fullmatch(_NICKNAMES.get(plain.lower(), plain))) is not None:
         return check_cron(cron[1], _zone(now).key)
-    said = normalize_quantities(text)
+    if (two := _TWO_CLOCKS.fullmatch(plain)) is not None:
+        days, first, half, second, other_half = two.groups(default="")
+        if bool(half) != bool(other_half):  # "at 7 and 9 pm": of the morning, too?
+            raise ValueError("one of two clocks says am or pm")
+        return _twice(_read(f"{days}at {first}{half}", now), _read(f"{days}at {second}{other_half}", now))
+    said = re.sub(r"^hourly$", "every 3600000 ms", normalize_quantities(text))
     if (repeated := _EVERY.fullmatch(said)) is not None:
         return _every(int(repeated[1]), now)
     if _SOME_DAYS.fullmatch(said):
@@ -61,6 +70,15 @@ def _read(text: str, now: datetime) -> Timing:
     if found is None or found[0]:
         raise ValueError("these are not the words of a time alone")
     return _timing(found[1], now, text)
+
+
+def _twice(first: Timing, second: Timing) -> Cron:
+    """Two times of the same days as one cron."""
+    if isinstance(first, Cron) and isinstance(second, Cron):
+        (minute, hour, *days), (other_minute, other_hour, *_) = first.expression.split(), second.expression.split()
+        if minute == other_minute:
+            return Cron(" ".join((minute, f"{hour},{other_hour}", *days)), first.zone)
+    raise ScheduleRefused("these are two times", next_step="make a schedule for each")
 
 
 def _timing(when: When, now: datetime, text: str) -> Timing:

@@ -23,7 +23,7 @@ from microclaw.operations.result import filled
 from microclaw.operations.tool import PlannedCall
 from microclaw.schedules.book import ScheduleBook
 from microclaw.schedules.devices import device_of, lost_device
-from microclaw.schedules.due import next_due
+from microclaw.schedules.due import is_due_more_often, next_due
 from microclaw.schedules.operations import ScheduleFacts
 from microclaw.schedules.runner import Runner
 from microclaw.store.schedules import Deed, Missed, Once, Prompt, Schedule, ToolAct
@@ -35,7 +35,10 @@ _SECONDS_BELOW_MS: Final = 60_000
 
 
 class Plan(Struct, frozen=True):
-    """A schedule that may be made; `detail` shows exactly what would happen, `warning` that it would ask for a yes."""
+    """A schedule that may be made; `detail` shows exactly what would happen.
+
+    `warning` says that it would ask for a yes if it were due now, or asks a model too often.
+    """
 
     new: Schedule
     action: str
@@ -86,6 +89,9 @@ class Scheduling(Struct, frozen=True):
             if prepared.permission is Permission.RISKY:
                 permission = Permission.RISKY
         due_ms = next_due(timing, self.book.now_ms())
+        limit = self.runner.wakes_an_hour
+        if isinstance(deed, Prompt) and not self.offline and is_due_more_often(timing, limit, due_ms):
+            warning = f"it is paused when schedules ask a model more than {limit} times an hour"
         if due_ms is not None:
             lines.insert(0, f"first time: {self.shown(due_ms, timezone)}")
         new = Schedule(
