@@ -227,7 +227,7 @@ def _read(call: ToolCall) -> tuple[tuple[str, ...], str]:
     asked = f"{call.name} {json.dumps(given, sort_keys=True) if given else call.arguments}"
     for kind, key in (("app", "appName"), ("pin", "pin")):
         if key in given:
-            return (kind, str(given.get("device", "")), str(given[key])), asked
+            return (kind, str(given.get("device", given.get("deviceIp", ""))), str(given[key])), asked
     return (call.name, asked), asked
 
 

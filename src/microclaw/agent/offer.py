@@ -21,7 +21,7 @@ from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput,
 MORE_TOOLS: Final = "more-tools"
 _MAX_NAMED: Final = 60  # names in the description of more-tools; `about` finds the others
 _MAX_FOUND: Final = 8
-_SELDOM: Final = frozenset({"optimizationLevel", "offset"})  # taken, but not told
+_SELDOM: Final = frozenset({"deviceIp", "optimizationLevel", "offset"})  # taken, but not told
 _CLEAR: Final = frozenset({"device", "pin", "level", "heapSize"})  # the system prompt and their names say what they are
 _DROPPED: Final = frozenset(
     {"title", "default", "minLength", "maxLength", "maxItems", "pattern", "additionalProperties"}

@@ -1,4 +1,4 @@
-"""The device that a tool call is about; and the tools that have one."""
+"""The device that a tool call is about, decided from names and addresses; and the tools that have one."""
 
 from __future__ import annotations
 
@@ -31,15 +31,19 @@ class OnDevice(Parameters, kw_only=True):
     device: Annotated[str, Meta(description=DEVICE_HELP)] | None = None
 
 
-def find_device(devices: Registry, context: ToolContext, name: str | None, *, is_spoken_to: bool = False) -> Device:
-    """The named device, the chat's, or the only one.
+def find_device(
+    devices: Registry, context: ToolContext, name: str | None, address: str | None = None, *, is_spoken_to: bool = False
+) -> Device:
+    """The named device, the one at an address ("192.168.1.100", with or without port), the chat's, or the only one.
 
     One without pins, which is only spoken to, is meant by its name, or for what it does itself (`is_spoken_to`).
-    Raises UnknownName for an unknown name, ToolRetry when it could be one of several devices.
+    Raises UnknownName for an unknown name or address, ToolRetry when it could be one of several devices.
     """
     if name:
         return devices.get(name)
     known = devices.list()
+    if address:
+        return _at_address(devices, known, address)
     boards = known if is_spoken_to else tuple(device for device in known if device.board.pins) or known
     if context.device and ((chats := devices.get(context.device)) in boards):
         return chats
@@ -77,7 +81,8 @@ def device_tool(
     """
 
     def meant(asked: Any, context: ToolContext) -> Device:
-        return find_device(devices, context, asked.device, is_spoken_to=is_spoken_to)
+        address = getattr(asked, "device_ip", None)
+        return find_device(devices, context, asked.device, address, is_spoken_to=is_spoken_to)
 
     def on_device(hook: Callable[[Device, P, ToolContext], Awaitable[Any]]) -> Callable[[P, ToolContext], Any]:
         return lambda asked, context: hook(meant(asked, context), asked, context)
@@ -116,3 +121,18 @@ def device_tool(
 def device_line(device: Device) -> str:
     """A device in the lines of an approval."""
     return f"on: {device.name}, {device.board.title} ({device.device_id})"
+
+
+def _at_address(devices: Registry, known: Sequence[Device], address: str) -> Device:
+    if any(address in (d.name, d.device_id) for d in known):
+        return devices.get(address)
+    for device in known:
+        for endpoint in device.endpoints:
+            host_and_port = endpoint.partition("://")[2]
+            if host_and_port and address in (host_and_port, host_and_port.rpartition(":")[0]):
+                return device
+    names = ", ".join(f"{d.name} ({', '.join(d.endpoints)})" for d in known) or "none"
+    raise UnknownName(
+        f"no device of this host is at {address!r}; devices: {names}",
+        next_step=f"microclaw device add NAME --board BOARD --wasmachine {address}",
+    )

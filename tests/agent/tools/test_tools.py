@@ -44,15 +44,16 @@ async def decided(
     return pending, await call
 
 
-async def test_deploy_has_its_inputs_and_outputs(bench: Bench) -> None:
+async def test_deploy_has_the_inputs_and_outputs_of_llmos(bench: Bench) -> None:
     given = {"sourceCode": SOURCE, "appName": "blink", "heapSize": 16384, "optimizationLevel": "Oz"}
-    result, said = await bench.call("deploy-wasm-app", given)
+    result, said = await bench.call("deploy-wasm-app", {**given, "deviceIp": "192.168.1.100"})
     assert result.ok
     place = Place("owner", "terminal", "terminal")
     request = ChangeRequest("virtual-1", "blink", source=SOURCE, heap_bytes=16384, optimization="Oz", place=place)
     assert [replace(cast(ChangeRequest, one), approve=None) for one in bench.apps.asked] == [request]
-    assert {k: said[k] for k in ("success", "appName", "binarySize", "heapSize", "pins", "verified")} == {
+    assert {k: said[k] for k in ("success", "deviceIp", "appName", "binarySize", "heapSize", "pins", "verified")} == {
         "success": True,
+        "deviceIp": "192.168.1.100:18080",
         "appName": "blink",
         "binarySize": 4,
         "heapSize": 16384,
@@ -63,9 +64,9 @@ async def test_deploy_has_its_inputs_and_outputs(bench: Bench) -> None:
     assert [s.stage for s in bench.steps] == ["deploy"]
 
 
-async def test_query_has_its_output(bench: Bench) -> None:
+async def test_query_has_the_output_of_llmos(bench: Bench) -> None:
     bench.apps.listed = (listing("blink", "running"), listing("mqtt", "listed", foreign=True), listing("x", "missing"))
-    _, said = await bench.call("query-wasm-apps")
+    _, said = await bench.call("query-wasm-apps", {"deviceIp": "192.168.1.100:18080"})
     assert (said["success"], said["count"], said["missing"]) == (True, 2, ["x"])
     assert [(a["name"], a["heap"]) for a in said["apps"]] == [("blink", 8192), ("mqtt", 8192)]
     assert said["apps"][1]["foreign"] is True
@@ -77,7 +78,10 @@ async def test_query_has_its_output(bench: Bench) -> None:
         ("gpio-get", {"pin": 27}, "pin_refused"),
         ("adc-read", {"pin": 35}, "pin_refused"),
         ("i2c-read", {"sensor": "bme280"}, "tool_failed"),  # it gives no value
-        ("uninstall-wasm-app", {"appName": "blink", "device": "nowhere"}, "unknown_name"),
+        *(
+            ("uninstall-wasm-app", {"appName": "blink", "deviceIp": address}, "unknown_name")
+            for address in ("192.168.1.200", "192.168.1.10", "18080")
+        ),
         ("set-program-times", {"appName": "blink"}, "tool_retry"),
         ("set-program-times", {"appName": "blink", "every": "soon"}, "config_error"),
         ("set-program-times", {"appName": "blink", "stopAfter": "a bit"}, "config_error"),
@@ -123,7 +127,7 @@ async def test_facts_in_prose_and_programs_of_others_are_strangers_words(bench: 
     ("tool", "arguments", "words"),
     [
         ("gpio-set", {"pin": 4, "level": 1}, "set pin 4 of virtual-1 high"),
-        ("uninstall-wasm-app", {"appName": "blink"}, "remove blink from virtual-1"),
+        ("uninstall-wasm-app", {"appName": "blink", "deviceIp": "192.168.1.100"}, "remove blink from virtual-1"),
         ("uninstall-wasm-app", {"appName": "x" * 126, "device": "y" * 90}, "..."),  # cut
     ],
 )

@@ -1,4 +1,4 @@
-"""Tools that deploy, list, remove and switch programs and set their times.
+"""Tools that deploy, list, remove and switch programs and set their times. The fields are those of LLMos' WASM tools.
 
 The work itself is done in apps/.
 """
@@ -16,7 +16,7 @@ from microclaw.apps.acting import removal_permission
 from microclaw.apps.building import ProgramImage
 from microclaw.apps.catalogue import AppListing
 from microclaw.apps.claims import runs_once
-from microclaw.apps.deployment import ChangeRequest, Made, Place
+from microclaw.apps.deployment import ChangeRequest, Place
 from microclaw.apps.expectation_result import NO_EXPECTATION, ExpectationResult
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
 from microclaw.apps.expectations import Expectations
@@ -51,7 +51,11 @@ SourceCode: TypeAlias = Annotated[
 ]
 
 
-class DeployParameters(OnDevice, kw_only=True, rename="camel"):
+class _OnAddress(OnDevice, kw_only=True, rename="camel"):
+    device_ip: Annotated[str, Meta(description="Its address instead of its name.")] | None = None
+
+
+class DeployParameters(_OnAddress, kw_only=True, rename="camel"):
     source_code: SourceCode
     app_name: Annotated[
         str,
@@ -67,11 +71,11 @@ class DeployParameters(OnDevice, kw_only=True, rename="camel"):
     expect: Annotated[str, Meta(max_length=MAX_TEXT_CHARS, description=EXPECT)] | None = None
 
 
-class QueryParameters(OnDevice, kw_only=True, rename="camel"):
+class QueryParameters(_OnAddress, kw_only=True, rename="camel"):
     app_name: Annotated[str, Meta(description="Only this app.")] | None = None
 
 
-class UninstallParameters(OnDevice, kw_only=True, rename="camel"):
+class UninstallParameters(_OnAddress, kw_only=True, rename="camel"):
     app_name: Annotated[str, Meta(min_length=1, max_length=126)]
 
 
@@ -100,7 +104,7 @@ def on_its_holder(apps: Apps) -> Callable[[Any, ToolContext], Awaitable[Any]]:
 
     async def complete(asked: Any, context: ToolContext) -> Any:
         program = getattr(asked, "app_name", None) or getattr(asked, "app", None)
-        named = asked.device or context.device
+        named = asked.device or getattr(asked, "device_ip", None) or context.device
         boards = [device for device in apps.registry.list() if device.board.pins]
         if named or program is None or len(boards) < 2:
             return asked
@@ -126,6 +130,7 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
         )
         done = await apps.deployer.deploy(request, context.report)
         fields = {
+            "deviceIp": _address(device),
             "binarySize": done.image.size_bytes,
             "heapSize": asked.heap_size,
             "pins": sorted({*done.image.pins, *done.trial.pins}),
@@ -148,6 +153,7 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
             _check_there(device, asked.app_name, listed)
             there = [app for app in there if app.name == asked.app_name]
         fields = {
+            "deviceIp": _address(device),
             "apps": [_app(app) for app in there],
             "count": len(there),
             "missing": [app.name for app in listed if app.condition == "missing"],
@@ -166,7 +172,8 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
 
     async def uninstall(device: Device, asked: UninstallParameters, context: ToolContext) -> ToolOutput:
         done = await apps.changes.apply(ChangeRequest(device.name, asked.app_name, "uninstall"), context.report)
-        return _made(done, f"removed {done.name} from {done.device_name}", undoable=done.undoable)
+        message = f"removed {done.name} from {done.device_name}"
+        return _made(done, message, deviceIp=_address(device), undoable=done.undoable)
 
     async def switch(device: Device, asked: SwitchParameters, context: ToolContext) -> ToolOutput:
         done = await apps.changes.apply(ChangeRequest(device.device_id, asked.app_name, asked.switch), context.report)
@@ -211,6 +218,12 @@ def _made(done: Made, message: str, **more: Any) -> ToolOutput:
     """The result of a change of a program."""
     fields = {"appName": done.name, "change": done.change_id, **more, "message": message}
     return ToolOutput(fields, (done.evidence,))
+
+
+def _address(device: Device) -> str:
+    """That of LLMos; the name of a device without a WASMachine transport."""
+    endpoints = (endpoint.partition("://") for endpoint in device.endpoints)
+    return next((address for scheme, _, address in endpoints if scheme == "wasmachine"), device.name)
 
 
 def _away(device: Device, listed: Sequence[AppListing]) -> DeviceUnreachable | DeviceSilent:
