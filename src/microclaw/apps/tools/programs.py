@@ -16,7 +16,7 @@ from microclaw.apps.acting import removal_permission
 from microclaw.apps.building import ProgramImage
 from microclaw.apps.catalogue import AppListing
 from microclaw.apps.claims import runs_once
-from microclaw.apps.deployment import ChangeRequest, Place
+from microclaw.apps.deployment import ChangeRequest, Made, Place
 from microclaw.apps.expectation_result import NO_EXPECTATION, ExpectationResult
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
 from microclaw.apps.expectations import Expectations
