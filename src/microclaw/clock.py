@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
-from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-_LOCALTIME: Final = Path("/etc/localtime")  # a link into a zoneinfo folder, on Linux and macOS
-_TIMEZONE: Final = Path("/etc/timezone")  # where Debian writes the name beside it
+_LOCALTIME = Path("/etc/localtime")  # a link into a zoneinfo folder, on Linux and macOS
+_TIMEZONE = Path("/etc/timezone")  # where Debian writes the name beside it
 
 
 def find_zone(name: str) -> ZoneInfo | None:
@@ -22,24 +22,24 @@ def find_zone(name: str) -> ZoneInfo | None:
 
 
 def machine_zone(
-    environ: Mapping[str, str] | None = None, *, localtime: Path = _LOCALTIME, timezone: Path = _TIMEZONE
+    environ: Mapping[str, str] = os.environ, *, localtime: Path = _LOCALTIME, timezone: Path = _TIMEZONE
 ) -> str:
     """The zone that TZ, /etc/localtime or /etc/timezone names; UTC where none of them names one."""
-    environ = os.environ if environ is None else environ
-    named = (environ.get("TZ", "").removeprefix(":"), _linked(localtime), _written(timezone))
+    linked = _text(lambda: str(localtime.resolve(strict=True)).partition("/zoneinfo/")[2])
+    written = _text(lambda: timezone.read_text(encoding="utf-8", errors="replace").strip())
+    named = (environ.get("TZ", "").removeprefix(":"), linked, written)
     return next((name for name in named if name and find_zone(name)), "UTC")
 
 
-def _linked(path: Path) -> str:
-    try:
-        return str(path.resolve(strict=True)).partition("/zoneinfo/")[2]
-    except OSError:
-        return ""
+def local_clock(timezone: str | None, now_s: Callable[[], float] = time.time) -> Callable[[], datetime]:
+    """Tells the local time of a zone, with summer time; without one the machine's."""
+    zone = ZoneInfo(timezone or machine_zone())
+    return lambda: datetime.fromtimestamp(now_s(), zone)
 
 
-def _written(path: Path) -> str:
+def _text(read: Callable[[], str]) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="replace").strip()
+        return read()
     except OSError:
         return ""
 

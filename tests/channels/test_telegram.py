@@ -69,8 +69,7 @@ NO_MESSAGES: list[Any] = [
     {"message": {**ADA, "from": {"id": "x"}, "text": "a"}},
     {"message": {**ADA, "chat": {}, "text": "a"}},
     {"message": {**ADA, "text": ["a"]}},
-    {"callback_query": {"id": 1}},
-    {"callback_query": None, "message": None},
+    {"message": None},
     ["no update at all"],
 ]
 

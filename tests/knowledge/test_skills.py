@@ -1,4 +1,4 @@
-"""Skills: what is one, what is wrong with it and on which line, when it is active, what may be read of it."""
+"""Skills: what is one, what is none, when it is active, what may be read of it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from pathlib import Path
 import pytest
 
 from microclaw.cli.main import COMMANDS
-from microclaw.config.yaml_file import FileMistakes
 from microclaw.errors import ToolFailed, UnknownName
-from microclaw.knowledge.skill_file import MAX_SKILL_BYTES, read_skill
-from microclaw.knowledge.skills import MAX_FOLDER_FILES, MAX_PIECE_CHARS, Skills
+from microclaw.knowledge.skills import MAX_FOLDER_FILES, MAX_PIECE_CHARS, MAX_SKILL_BYTES, Skills
 from microclaw.mcp.server.forms import TOOLS
 
 HEAD = "---\nname: brewing\ndescription: it brews tea, often\n"
@@ -43,23 +41,22 @@ def put(folder: Path, name: str, text: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("text", "line"),
+    "text",
     [
-        ("---\nname: brewing\n", 2),
-        ("---\nname: Brewing Tea\ndescription: it brews tea, when asked\n---\nx\n", 2),
-        ("---\nname: brewing\nname: brewing\ndescription: it brews tea\n---\nx\n", 3),
-        (f"---\nname: brewing\ndescription: {'x' * 1025}\n---\nx\n", 3),
-        (f"{HEAD}metadata:\n  a: {'[' * 50_000}\n---\nbrew\n", 1),
-        (GOOD + "x" * MAX_SKILL_BYTES, 1),
-        (b"---\nname: brewing\ndescription: caf\xe9\n---\nx\n", 3),
+        "---\nname: brewing\n",
+        "---\nname: Brewing Tea\ndescription: it brews tea, when asked\n---\nx\n",
+        f"---\nname: brewing\ndescription: {'x' * 1025}\n---\nx\n",
+        f"{HEAD}---\n",
+        f"{HEAD}metadata:\n  a: {'[' * 50_000}\n---\nbrew\n",
+        GOOD + "x" * MAX_SKILL_BYTES,
+        b"---\nname: brewing\ndescription: caf\xe9\n---\nx\n",
     ],
 )
-def test_a_mistake_names_its_line(folder: Path, text: str | bytes, line: int) -> None:
+def test_what_is_no_skill_is_left_out_and_told(folder: Path, text: str | bytes) -> None:
     path = put(folder, "brewing", "")
     (path / "SKILL.md").write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(FileMistakes) as wrong:
-        read_skill(path)
-    assert line in [mistake.line for mistake in wrong.value.diagnostics]
+    skills = Skills(folder, shipped=Path("nowhere"))
+    assert (skills.all(), list(skills.broken())) == ((), ["brewing"])
 
 
 def test_shipped_skills_have_no_mistake_and_name_tools_and_commands_that_there_are() -> None:
@@ -76,7 +73,7 @@ def test_a_skill_has_its_fields_an_edit_is_seen_and_it_goes_before_a_shipped_one
     skills = Skills(folder)
     skill = skills.get("plant-watering")
     assert (skill.shipped, skill.body[:9]) == (False, "# Brewing")
-    assert skills.mistakes("plant-watering") == ()
+    assert skills.broken() == {}
     (path / "SKILL.md").write_text((path / "SKILL.md").read_text() + "\nAnd drink it.\n")
     assert "drink" in skills.get("plant-watering").body
     (path / "SKILL.md").write_text("no front matter")
@@ -91,10 +88,8 @@ def test_files_beside_a_skill_are_read_in_pieces_and_none_outside_of_it(folder: 
     (path / "references").mkdir()
     (path / "references" / "table.md").write_text("x" * (MAX_PIECE_CHARS + 10))
     skills = Skills(folder, shipped=Path("nowhere"))
-    first = skills.piece("brewing", "references/table.md")
-    assert first.next_offset == MAX_PIECE_CHARS
-    last = skills.piece("brewing", "references/table.md", first.next_offset or 0)
-    assert (len(last.text), last.next_offset) == (10, None)
+    assert skills.piece("brewing", "references/table.md")[1] == MAX_PIECE_CHARS
+    assert skills.piece("brewing", "references/table.md", MAX_PIECE_CHARS) == ("x" * 10, None)
     assert skills.files("brewing") == ("references/table.md",)
     (folder / "secret").write_text("the treasure")
     (path / "link").symlink_to(folder / "secret")

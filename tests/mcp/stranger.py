@@ -1,12 +1,10 @@
 """An MCP server of a stranger: good, or with one of the faults that such servers have. Holds no test.
 
-`python stranger.py KIND FOLDER`. The good one is the official server; the others speak for themselves, and start in a
-moment.
+`python stranger.py KIND FOLDER`. It speaks for itself, and starts in a moment.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import signal
@@ -83,23 +81,6 @@ def speak() -> None:
             print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], **told}), flush=True)
 
 
-async def serve_officially() -> None:
-    import mcp_types as types
-    from mcp.server.lowlevel import Server
-    from mcp.server.stdio import stdio_server
-
-    async def list_tools(_: Any, __: Any) -> types.ListToolsResult:
-        return types.ListToolsResult.model_validate({"tools": tools()})
-
-    async def call_tool(_: Any, params: types.CallToolRequestParams) -> types.CallToolResult:
-        text = called(params.name, params.arguments or {})
-        return types.CallToolResult(content=[types.TextContent(type="text", text=text)])
-
-    server: Server[Any] = Server("stranger", on_list_tools=list_tools, on_call_tool=call_tool)
-    async with stdio_server() as (read, write):
-        await server.run(read, write, server.create_initialization_options())
-
-
 def main() -> None:
     (FOLDER / f"{KIND}.starts").open("a").write(f"{os.getpid()}\n")
     match KIND:
@@ -114,8 +95,6 @@ def main() -> None:
         case "one-line":
             while True:
                 sys.stdout.write("x" * 65536)
-        case "good":
-            asyncio.run(serve_officially())
         case _:
             if KIND == "garbage":
                 print("Welcome to my server!", flush=True)

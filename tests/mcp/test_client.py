@@ -1,4 +1,4 @@
-"""The agent's MCP servers: the official server over real stdio, and strangers that die, hang, flood, change and lie."""
+"""The agent's MCP servers over real stdio: strangers that are good, die, hang, flood, change and lie."""
 
 from __future__ import annotations
 

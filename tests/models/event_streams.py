@@ -37,10 +37,8 @@ def event(kind: str, **fields: Any) -> bytes:
     return f"event: {kind}\ndata: {json.dumps({'type': kind, **fields})}\n\n".encode()
 
 
-def anthropic_stream(
-    *pieces: str, tool: tuple[str, str, Sequence[str]] | None = None, cached: int = 0, stop: str | None = None
-) -> list[bytes]:
-    """An answer of text in pieces, and of one tool call (id, name, its arguments in pieces)."""
+def anthropic_stream(*pieces: str, cached: int = 0) -> list[bytes]:
+    """An answer of text in pieces."""
     usage = {"input_tokens": 1000 - cached, "cache_read_input_tokens": cached, "cache_creation_input_tokens": 0}
     message: dict[str, Any] = {
         "id": "msg_1",
@@ -57,19 +55,8 @@ def anthropic_stream(
         events.append(event("content_block_start", index=0, content_block={"type": "text", "text": ""}))
         events += [event("content_block_delta", index=0, delta={"type": "text_delta", "text": text}) for text in pieces]
         events.append(event("content_block_stop", index=0))
-    if tool is not None:
-        call_id, name, arguments = tool
-        block = {"type": "tool_use", "id": call_id, "name": name, "input": {}}
-        events.append(event("content_block_start", index=1, content_block=block))
-        events += [
-            event("content_block_delta", index=1, delta={"type": "input_json_delta", "partial_json": part})
-            for part in arguments
-        ]
-        events.append(event("content_block_stop", index=1))
-    reason = stop or ("tool_use" if tool else "end_turn")
-    events.append(
-        event("message_delta", delta={"stop_reason": reason, "stop_sequence": None}, usage={"output_tokens": 100})
-    )
+    end = {"stop_reason": "end_turn", "stop_sequence": None}
+    events.append(event("message_delta", delta=end, usage={"output_tokens": 100}))
     events.append(event("message_stop"))
     return events
 

@@ -143,21 +143,6 @@ async def test_what_a_model_says_is_read_from_every_servers_stream(chunks: list[
     assert (reply.text, reply.usage.input_tokens) == ("on", tokens)
 
 
-@pytest.mark.parametrize("number", [{"id": None}, {"id": ""}])
-async def test_calls_without_ids_get_one_each_and_can_be_answered(number: dict[str, Any]) -> None:
-    """Ollama ends a call with stop."""
-    functions = [{"name": "gpio-set", "arguments": f'{{"pin": {n}}}'} for n in range(3)]
-    calls = [{"index": n, "type": "function", "function": one, **number} for n, one in enumerate(functions)]
-    reply = await from_server(openai_chunk({"tool_calls": calls}), STOP, DONE)
-    assert [json.loads(call.arguments)["pin"] for call in reply.calls] == [0, 1, 2]
-    ids = [call.call_id for call in reply.calls]
-    assert len(set(ids)) == 3
-    assert all(ids)
-    returned = [ToolReturn(call.call_id, call.name, "{}") for call in reply.calls]
-    sent = await sent_to(openai, request(UserText("x"), AssistantReply("", reply.calls), *returned))
-    assert [call["id"] for call in sent[2]["tool_calls"]] == [m["tool_call_id"] for m in sent[3:]] == ids
-
-
 MODELS = {"object": "list", "data": [{"id": "qwen3:8b", "object": "model", "created": 1, "owned_by": "library"}]}
 
 

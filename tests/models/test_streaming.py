@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable
 
 import pytest
@@ -50,21 +49,6 @@ async def test_text_comes_in_its_pieces_and_usage_at_the_end(make: Make, stream:
     assert (pieces, reply.text) == (["Grün ", "is ", "→ 4."], "Grün is → 4.")
     assert (reply.usage.input_tokens, reply.usage.output_tokens, reply.usage.cached_tokens) == (1000, 100, 600)
     assert (reply.usage.cost_usd is not None) is (make is anthropic)
-
-
-async def test_a_tool_call_is_gathered_from_its_deltas() -> None:
-    named = {"index": 0, "id": "id-1", "type": "function", "function": {"name": "gpio-set", "arguments": ""}}
-    parts = ['{"pi', 'n": 4}']
-    deltas = [named, *({"index": 0, "function": {"arguments": part}} for part in parts)]
-    asked: list[tuple[Make, list[bytes]]] = [
-        (anthropic, anthropic_stream("I set it.", tool=("id-1", "gpio-set", parts))),
-        (openai, openai_stream("I set it.", calls=deltas)),
-    ]
-    for make, events in asked:
-        pieces, reply = await streamed(make, Events(events))
-        assert pieces == ["I set it."]
-        [call] = reply.calls
-        assert (call.call_id, call.name, json.loads(call.arguments)) == ("id-1", "gpio-set", {"pin": 4})
 
 
 async def test_a_piece_is_given_before_the_next_one_is_sent() -> None:

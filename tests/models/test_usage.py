@@ -14,11 +14,11 @@ from tests.models.asking import openai, request
 from tests.models.event_streams import Events, openai_chunk, openai_stream
 from tests.models.model_server import server
 
+from microclaw.clock import local_clock
 from microclaw.config.settings import BudgetSettings, ModelChoice, ModelSettings
 from microclaw.errors import BudgetSpent, ModelError
 from microclaw.events import Usage
 from microclaw.models.breaker import Breaker
-from microclaw.models.budget import LocalDays
 from microclaw.models.protocol import AskedBy, DeviceContext, Model, ModelReply, ModelRequest, OnText, UserText
 from microclaw.models.router import Router, choose_model
 from microclaw.models.scripted import Scripted, ScriptedModel, say
@@ -65,7 +65,7 @@ def usage_log(table: UsageTable) -> UsageLog:
 
 
 def on(table: UsageTable, limits: BudgetSettings | None = None, days_later: int = 0) -> UsageLog:
-    return UsageLog(table, LocalDays(lambda: NOON + days_later * 86_400, "Europe/Vienna"), limits)
+    return UsageLog(table, local_clock("Europe/Vienna", lambda: NOON + days_later * 86_400), limits)
 
 
 def metered(usage_log: UsageLog, *models: Model) -> Router:

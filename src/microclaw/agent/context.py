@@ -26,7 +26,7 @@ from microclaw.events import VOICE_CHANNEL, Inbound, ProgramKind
 from microclaw.knowledge.knowledge_base import Knowledge
 from microclaw.knowledge.memory import OWNER_ID
 from microclaw.knowledge.search import source_name
-from microclaw.knowledge.skill_file import Skill
+from microclaw.knowledge.skills import Skill
 from microclaw.models.budget import CHARS_A_TOKEN, tokens
 from microclaw.models.protocol import DeviceContext, KnownApp, KnownDevice, NamedPin
 from microclaw.offline.names import named_pins

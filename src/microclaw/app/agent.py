@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any, Final
 
 from microclaw.agent.background.operations import start_tool
 from microclaw.agent.background.subagents import SubagentLimits, Subagents
-from microclaw.agent.background.unattended import Heartbeat, ScheduledWork
+from microclaw.agent.background.unattended import MAX_BYTES, Heartbeat, ScheduledWork
 from microclaw.agent.code_tool import CodeTool
 from microclaw.agent.compaction import Compactor
 from microclaw.agent.context import TurnContext
@@ -31,7 +30,7 @@ from microclaw.apps.tools.looking import edges_tool, pins_tool, trying_tools
 from microclaw.apps.tools.many import many_tool
 from microclaw.apps.tools.programs import program_tools
 from microclaw.auth.gate import Gate
-from microclaw.clock import now_ms
+from microclaw.clock import local_clock, now_ms
 from microclaw.config.settings import Settings
 from microclaw.devices.registry import Registry
 from microclaw.egress.destinations import Egress
@@ -43,7 +42,6 @@ from microclaw.knowledge.memory import CONFIG, HEARTBEAT
 from microclaw.knowledge.operations import KnowledgeService
 from microclaw.knowledge.tools import remembering_tools, skill_tools
 from microclaw.link_server.server import LinkServer
-from microclaw.models.budget import LocalDays
 from microclaw.models.protocol import Model
 from microclaw.models.router import choose_model
 from microclaw.models.usage import UsageLog
@@ -98,7 +96,7 @@ def build_toolbox(
 
 def build_model(settings: Settings, database: Database) -> tuple[Model, UsageLog]:
     """The model that answers turns, and what it costs; no library of a provider is imported yet."""
-    usage_log = UsageLog(UsageTable(database), LocalDays(time.time, settings.agent.timezone), settings.budget)
+    usage_log = UsageLog(UsageTable(database), local_clock(settings.agent.timezone), settings.budget)
     model = choose_model(settings.model, OfflineModel(), proxy=settings.proxy, usage_log=usage_log)
     return model, usage_log
 
@@ -192,7 +190,7 @@ class Agent:
             channel, _, chat_id = settings.schedules.heartbeat_chat.partition(":")
             heartbeat = Heartbeat(
                 inbox=self._inbox,
-                read=partial(self.knowledge.memory.texts.read, f"{CONFIG}/{HEARTBEAT}"),
+                read=partial(self.knowledge.memory.texts.read, f"{CONFIG}/{HEARTBEAT}", MAX_BYTES),
                 minutes=settings.schedules.heartbeat_minutes,
                 clock=clock,
                 home=(channel, chat_id or channel),

@@ -206,13 +206,7 @@ async def running_host(
         }
         tool_service = ToolService(conversations, admission, registry, jobs, limits.keepalive_s)
         device_service = DeviceService(registry=registry, gate=admission.gate, link=link, apps=apps, last=history.last)
-        mcp = McpService(
-            tool_service,
-            device_service,
-            host.boards,
-            control_socket=settings.control_socket,
-            when_unused=when_unused,
-        )
+        mcp = McpService(tool_service, device_service, control_socket=settings.control_socket, when_unused=when_unused)
         services: dict[str, Any] = {  # of the acts and the other routes, by noun
             **strangers,
             **agent.services,

@@ -40,7 +40,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "memory": ("memory show", "memory edit", "memory search relay"),
     "memory sessions": ("memory sessions", "memory sessions terminal -n 10"),
     "voice": ('voice test "the lamp is on"', "voice fetch base.en"),
-    "mcp": ("mcp install claude-code",),
+    "mcp": ("mcp --all-tools",),
     "config": ("config get", "config set mqtt.url mqtt://192.168.1.5", "config set mqtt.url --default"),
     "backup": ("backup make host.age", "backup restore host.age --list", "backup restore host.age"),
     "backup migrate": (

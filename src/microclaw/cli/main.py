@@ -47,7 +47,7 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "approval": (DECLARED, "Pending approvals."),
         "memory": ("memory_commands:memory_group", "What the agent remembers: notes, conversations, skills."),
         "voice": (DECLARED, "Speech with devices: test, trace, models."),
-        "mcp": ("mcp_commands:mcp_group", "Drive the boards from an assistant over MCP."),
+        "mcp": ("mcp_commands:mcp", "Drive the boards from an assistant over MCP."),
     },
     "Host": {
         "config": ("config_commands:config_group", "The host's settings."),

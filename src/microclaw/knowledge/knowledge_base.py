@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
-from microclaw.clock import now_ms
+from microclaw.clock import local_clock, now_ms
 from microclaw.config.settings import Settings
 from microclaw.knowledge.memory import Memory
 from microclaw.knowledge.search import Search
@@ -31,12 +30,7 @@ class Knowledge(Struct, frozen=True):
 
 def open_knowledge(settings: Settings, index: Database, *, shared: Database | None = None) -> Knowledge:
     """The knowledge of a home folder; of a cluster's hosts memory, persona and conversations are in `shared`."""
-    zone = None if settings.agent.timezone is None else ZoneInfo(settings.agent.timezone)  # None is the machine's
-
-    def now() -> datetime:
-        return datetime.now(zone).astimezone(zone)
-
-    sessions = Sessions(shared or index, now_ms)
+    now, sessions = local_clock(settings.agent.timezone), Sessions(shared or index, now_ms)
     texts = TextFiles(settings.home, now=now) if shared is None else TextTable(shared, now_ms)
     search = Search(NoteTable(index), texts=texts, sessions=sessions)
     sessions.follow(search.refresh_now)

@@ -18,7 +18,7 @@ from urllib.parse import quote, unquote
 from msgspec import Struct
 
 from microclaw.errors import ConfigError, ToolRetry
-from microclaw.knowledge.texts import Texts, cut_text
+from microclaw.knowledge.texts import Texts
 from microclaw.knowledge.words import same_fact, significant
 
 OWNER_ID: Final = "owner"
@@ -217,7 +217,7 @@ class Memory(Struct, frozen=True):
             yield from sorted(self.texts.stamps(f"{ROOT}/{DEVICES}"))
 
     def _persona(self, name: str) -> str:
-        return cut_text(self.texts.read(name), MAX_PERSONA_BYTES).strip()
+        return self.texts.read(name, MAX_PERSONA_BYTES).strip()
 
 
 def digest(text: str) -> str:

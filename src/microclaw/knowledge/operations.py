@@ -327,7 +327,7 @@ async def list_skills(service: KnowledgeService, call: Call) -> SkillList:
     return SkillList(
         folder=_place(skills.folder, call),
         skills=[filled(SkillFacts, skill, folder=_place(skill.folder, call)) for skill in usable],
-        broken=[_checked(name, mistakes) for name, mistakes in broken.items()],
+        broken=[_checked(name, mistake) for name, mistake in broken.items()],
     )
 
 
@@ -348,18 +348,21 @@ async def check_skills(
         str | None, Meta(pattern=NAME, description="The skill's name; all without it."), Option(argument=True)
     ] = None,
 ) -> SkillCheck:
-    """Check skills: each mistake with its line. Exit code 1 when one cannot be used."""
+    """Check skills, and say what is wrong. Exit code 1 when one cannot be used."""
     skills = service.knowledge.skills
 
     def checked() -> list[CheckedSkill]:
-        names = [name] if name is not None else dict.fromkeys((*(one.name for one in skills.all()), *skills.broken()))
-        return [_checked(one, skills.mistakes(one)) for one in names]
+        broken = skills.broken()
+        if name is not None and name not in broken:
+            skills.get(name)
+        names = [name] if name is not None else dict.fromkeys((*(one.name for one in skills.all()), *broken))
+        return [_checked(one, broken.get(one)) for one in names]
 
     return SkillCheck(skills=await asyncio.to_thread(checked))
 
 
-def _checked(name: str, mistakes: Sequence[Diagnostic]) -> CheckedSkill:
-    return CheckedSkill(name=name, ok=not mistakes, mistakes=findings(mistakes))
+def _checked(name: str, mistake: Diagnostic | None) -> CheckedSkill:
+    return CheckedSkill(name=name, ok=mistake is None, mistakes=findings([] if mistake is None else [mistake]))
 
 
 def _place(path: Path, call: Call) -> str:

@@ -1,37 +1,51 @@
-"""The skills of this host: the owner's folders and the shipped ones.
+"""The skills of this host: the owner's folders and the shipped ones, each with a SKILL.md.
 
-A skill is trusted as the owner's own text. Nothing is run: scripts in a skill's folder are only read.
+The format is the common one (agentskills.io): YAML front matter, then Markdown; other fields than name and description
+are left alone. A skill is trusted as the owner's own text. Nothing is run: scripts in its folder are only read.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import re
+from functools import lru_cache
 from importlib import resources
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
-from msgspec import Struct
+import msgspec
+import yaml
+from msgspec import Meta, Struct
 
-from microclaw.config.yaml_file import FileMistakes
 from microclaw.durable import read_limited
 from microclaw.errors import Diagnostic, StoreError, ToolFailed, UnknownName
-from microclaw.knowledge.skill_file import SKILL, Skill, read_skill
 
 _log = logging.getLogger(__name__)
 
+SKILL: Final = "SKILL.md"
 MAX_SKILLS: Final = 100
+MAX_SKILL_BYTES: Final = 64 * 1024
 MAX_FOLDER_FILES: Final = 200  # of one skill; as many are looked at
 MAX_PIECE_CHARS: Final = 6000  # of a skill's file in one tool result
 MAX_FILE_BYTES: Final = 256 * 1024
+_FORM: Final = re.compile(r"---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*$(.*)", re.DOTALL | re.MULTILINE)
+_MAX_FRONT_CHARS: Final = 8 * 1024  # the YAML library takes quadratic time for nested text
 
 
-class SkillPart(Struct, frozen=True):
-    """A part of a skill's text or file; `next_offset` where there is more."""
+class Skill(Struct, frozen=True):
+    """A usable skill."""
 
-    text: str
-    next_offset: int | None
+    name: str
+    description: str
+    body: str
+    folder: Path
+    shipped: bool = False
+
+
+class _Front(Struct):
+    name: Annotated[str, Meta(max_length=64, pattern="^[a-z0-9]+(-[a-z0-9]+)*$")]
+    description: Annotated[str, Meta(min_length=1, max_length=1024)]
 
 
 class Skills:
@@ -40,20 +54,15 @@ class Skills:
     def __init__(self, folder: Path, *, shipped: Path | None = None) -> None:
         self.folder = folder
         self._shipped = shipped_skills() if shipped is None else shipped
-        self._cache: dict[Path, tuple[tuple[int, int], Skill | FileMistakes]] = {}  # with the file's time and size
 
     def all(self) -> tuple[Skill, ...]:
         """Every usable skill, by name. Blocking, cached."""
-        found: dict[str, Skill] = {}
-        for folder, shipped in self._folders():
-            if isinstance(skill := self._read(folder, shipped), Skill):
-                found.setdefault(skill.name, skill)
+        found = {one.name: one for one in reversed(self._read()) if isinstance(one, Skill)}
         return tuple(found[name] for name in sorted(found))
 
-    def broken(self) -> dict[str, Sequence[Diagnostic]]:
+    def broken(self) -> dict[str, Diagnostic]:
         """The mistakes of the folders without a usable skill."""
-        read = {folder.name: self._read(folder, shipped) for folder, shipped in reversed(self._folders())}
-        return {name: wrong.diagnostics for name, wrong in read.items() if isinstance(wrong, FileMistakes)}
+        return {Path(one.file).parent.name: one for one in self._read() if isinstance(one, Diagnostic)}
 
     def get(self, name: str) -> Skill:
         """The skill of this name. UnknownName, which lists the skills there are."""
@@ -62,19 +71,13 @@ class Skills:
             return known[name]
         raise UnknownName(f"there is no skill {name[:80]!r}", next_step=f"skills: {', '.join(known) or 'none'}")
 
-    def mistakes(self, name: str) -> Sequence[Diagnostic]:
-        """The mistakes of a skill, usable or not. UnknownName when there is no such folder."""
-        broken = self.broken()
-        if name not in broken:
-            self.get(name)
-        return broken.get(name, ())
-
-    def piece(self, name: str, file: str | None = None, offset: int = 0) -> SkillPart:
-        """A skill's text, or a file in its folder, from a position on. ToolFailed for a file that may not be read."""
+    def piece(self, name: str, file: str | None = None, offset: int = 0) -> tuple[str, int | None]:
+        """A part of a skill's text, or of a file in its folder, from a position on; and the next position where there
+        is more. ToolFailed for a file that may not be read."""
         skill = self.get(name)
         text = skill.body if file is None or file == SKILL else self._file(skill, file)
         end = offset + MAX_PIECE_CHARS
-        return SkillPart(text[offset:end], end if end < len(text) else None)
+        return text[offset:end], end if end < len(text) else None
 
     def files(self, name: str) -> tuple[str, ...]:
         """The other files in a skill's folder, which `piece` reads. Blocking."""
@@ -83,32 +86,19 @@ class Skills:
         found = sorted(p for p in looked_at if p.is_file() and not p.is_symlink() and p.name != SKILL)
         return tuple(str(p.relative_to(folder)) for p in found)
 
-    def _folders(self) -> list[tuple[Path, bool]]:
-        found: list[tuple[Path, bool]] = []
-        for root, shipped in ((self.folder, False), (self._shipped, True)):
-            try:
-                folders = sorted(p for p in root.iterdir() if not p.name.startswith((".", "_")) and p.is_dir())
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            found += [(folder, shipped) for folder in folders]
+    def _read(self) -> list[Skill | Diagnostic]:
+        """The owner's first."""
+        found: list[Skill | Diagnostic] = []
+        for root in (self.folder, self._shipped):
+            folders = root.iterdir() if root.is_dir() else ()
+            for folder in sorted(p for p in folders if not p.name.startswith((".", "_")) and p.is_dir()):
+                try:
+                    status = (folder / SKILL).lstat()
+                    stamp = (status.st_mtime_ns, status.st_size)
+                except OSError:
+                    stamp = (0, 0)
+                found.append(_skill(folder, root == self._shipped, stamp))
         return found[:MAX_SKILLS]
-
-    def _read(self, folder: Path, shipped: bool) -> Skill | FileMistakes:
-        try:
-            status = (folder / SKILL).lstat()
-            stamp = (status.st_mtime_ns, status.st_size)
-        except OSError:
-            stamp = (0, 0)
-        if folder in self._cache and self._cache[folder][0] == stamp:
-            return self._cache[folder][1]
-        found: Skill | FileMistakes
-        try:
-            found = read_skill(folder, shipped=shipped)
-        except FileMistakes as exc:
-            found = exc
-            _log.warning("the skill %s is left out: microclaw memory check-skills %s", folder.name, folder.name)
-        self._cache[folder] = (stamp, found)
-        return found
 
     def _file(self, skill: Skill, file: str) -> str:
         try:
@@ -129,3 +119,28 @@ class Skills:
 def shipped_skills() -> Path:
     """The folder of the skills that come with this package."""
     return Path(str(resources.files("microclaw.knowledge") / "shipped"))
+
+
+@lru_cache(maxsize=2 * MAX_SKILLS)
+def _skill(folder: Path, shipped: bool, _stamp: tuple[int, int]) -> Skill | Diagnostic:
+    """The skill in a folder, or what is wrong with it; the stamp of its file has the cache read it again."""
+    try:
+        if folder.is_symlink():
+            raise ValueError("a skill is not a symbolic link")
+        data = read_limited(folder / SKILL, MAX_SKILL_BYTES)
+        if data is None:
+            raise ValueError(f"it has more than {MAX_SKILL_BYTES:,} bytes")
+        found = _FORM.match(data.decode("utf-8-sig").replace("\r\n", "\n"))
+        if found is None or len(found[1]) > _MAX_FRONT_CHARS or not found[2].strip():
+            raise ValueError("its form is wrong")
+        front = msgspec.convert(yaml.safe_load(found[1]), _Front)
+        if front.name != folder.name:
+            raise ValueError(f"the name is {front.name!r}, its folder's is {folder.name!r}")
+    except (OSError, StoreError, ValueError, yaml.YAMLError, RecursionError) as exc:
+        _log.warning("the skill %s is left out: microclaw memory check-skills %s", folder.name, folder.name)
+        mark = getattr(exc, "problem_mark", None)
+        line = mark.line + 2 if mark is not None else None  # behind the line ---
+        hint = "write ---, name: (as its folder), description:, ---, then what the agent is to do; agentskills.io"
+        text = f"this is not a skill: {exc!s:.300}".partition("\n")[0]
+        return Diagnostic("error", text, f"{folder.name}/{SKILL}", line, hint=hint)
+    return Skill(front.name, front.description, found[2].strip(), folder, shipped)

@@ -39,9 +39,10 @@ class Texts(ABC):
     async def refresh(self) -> None:  # noqa: B027  files are as they are
         """Before anything is read. StoreError."""
 
-    def read(self, name: str) -> str:
-        """At most MAX_TEXT_BYTES of it, cut at a line's end; "" when there is none."""
-        return _decoded(_cut(self.content(name, MAX_TEXT_BYTES + 1), MAX_TEXT_BYTES))
+    def read(self, name: str, most: int = MAX_TEXT_BYTES) -> str:
+        """At most so many bytes of it, cut at a line's end; "" when there is none."""
+        data = self.content(name, most + 1)
+        return _decoded(data if len(data) <= most else data[: data.rfind(b"\n", 0, most) + 1 or most])
 
     @abstractmethod
     def content(self, name: str, most: int = MAX_INDEXED_BYTES) -> bytes:
@@ -71,16 +72,11 @@ class Texts(ABC):
         self, name: str, old: bytes, work: Callable[[str], tuple[str, T]], max_bytes: int
     ) -> tuple[bytes | None, T]:
         """Change the text by `work`, None where that is the same; a longer one than is read would lose its rest."""
-        if len(old) > max_bytes:
-            raise ConfigError(
-                f"{self.place(name)} is longer than {max_bytes:,} bytes, so it is not changed",
-                next_step="shorten it with an editor, or move parts of it elsewhere",
-            )
         text, result = work(_decoded(old))
         new = text.encode(errors="replace")
-        if len(new) > max_bytes:
+        if max(len(old), len(new)) > max_bytes:
             raise ConfigError(
-                f"{name.rpartition('/')[2]} is full: it would have more than {max_bytes:,} bytes",
+                f"{name.rpartition('/')[2]} is full: it has more than {max_bytes:,} bytes, or would have",
                 next_step="remove what is no longer true: microclaw memory edit, or forget",
             )
         return None if new.decode() == _decoded(old) else new, result
@@ -215,15 +211,6 @@ class TextTable(Texts):
         result = await self._database.write(replace)
         await self.refresh()
         return result
-
-
-def cut_text(text: str, max_bytes: int) -> str:
-    """The beginning of a text, cut at a line's end."""
-    return _cut(text.encode(), max_bytes).decode(errors="replace")
-
-
-def _cut(data: bytes, max_bytes: int) -> bytes:
-    return data if len(data) <= max_bytes else data[: data.rfind(b"\n", 0, max_bytes) + 1 or max_bytes]
 
 
 def _decoded(data: bytes) -> str:

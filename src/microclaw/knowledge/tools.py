@@ -147,10 +147,10 @@ def skill_tools(*, skills: Skills) -> tuple[Tool[Any], ...]:
         return ToolOutput(await asyncio.to_thread(load, asked))
 
     def load(asked: SkillParameters) -> dict[str, Any]:
-        piece = skills.piece(asked.name, asked.file, asked.offset)
-        fields: dict[str, Any] = {"success": True, "skill": asked.name, "text": piece.text}
-        if piece.next_offset is not None:
-            fields["next_offset"] = piece.next_offset
+        text, next_offset = skills.piece(asked.name, asked.file, asked.offset)
+        fields: dict[str, Any] = {"success": True, "skill": asked.name, "text": text}
+        if next_offset is not None:
+            fields["next_offset"] = next_offset
         if asked.file is None and (files := skills.files(asked.name)):
             fields["files"] = list(files)
         return fields

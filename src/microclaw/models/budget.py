@@ -1,11 +1,9 @@
-"""Estimates of tokens, list prices, and which day it is for the person. Asks no model; has no prices of its own."""
+"""Estimates of tokens, and list prices. Asks no model; has no prices of its own."""
 
 from __future__ import annotations
 
-import datetime
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from microclaw.models.protocol import Message, ModelRequest, ToolReturn, UserText
 
@@ -53,22 +51,3 @@ def _tokens_of(message: Message) -> int:
             return tokens(message.content)
         case _:
             return tokens(message.text) + sum(tokens(call.name + call.arguments) for call in message.calls)
-
-
-class LocalDays:
-    """Days in the person's time zone, with summer time. `timezone` None is the machine's zone."""
-
-    def __init__(self, now_s: Callable[[], float], timezone: str | None = None) -> None:
-        self._now_s = now_s
-        self._zone = None if timezone is None else ZoneInfo(timezone)
-
-    def today(self) -> datetime.date:
-        return datetime.datetime.fromtimestamp(self._now_s(), self._zone).date()
-
-    def ago(self, days: int) -> datetime.date:
-        """The first of the last `days` days; today is the last of them."""
-        return self.today() - datetime.timedelta(days=days - 1)
-
-    def next_midnight(self) -> datetime.datetime:
-        tomorrow = datetime.datetime.combine(self.today() + datetime.timedelta(days=1), datetime.time())
-        return tomorrow.replace(tzinfo=self._zone) if self._zone is not None else tomorrow.astimezone()

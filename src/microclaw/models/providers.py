@@ -11,7 +11,7 @@ import gc
 import logging
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from microclaw.config.settings import Provider
 from microclaw.errors import ModelError
@@ -23,7 +23,6 @@ from microclaw.text import encodable
 if TYPE_CHECKING:
     from pydantic_ai import messages as wire
     from pydantic_ai.models import Model as ProviderModel
-    from pydantic_ai.settings import ModelSettings
 
 REQUEST_TIMEOUT_S = 90.0  # of silence
 MAX_ANSWER_S = 600.0  # of one answer that keeps coming
@@ -37,6 +36,7 @@ class _DirectModel:
     """The common part of both providers: the request, and its errors as ModelError."""
 
     provider: Provider
+    caching: ClassVar[dict[str, Any]] = {}  # the settings that have prompts cached
 
     def __init__(
         self,
@@ -87,7 +87,12 @@ class _DirectModel:
             asked: dict[str, Any] = {
                 "model": model,
                 "messages": history_of(request.messages),
-                "model_settings": self._settings(request),
+                "model_settings": {
+                    "max_tokens": request.max_tokens,
+                    "timeout": self._timeout_s,
+                    "request_timeout": MAX_ANSWER_S,
+                    **self.caching,
+                },
                 "model_request_parameters": ModelRequestParameters(
                     function_tools=list(tools_of(request.tools)), instruction_parts=self._instructions(request)
                 ),
@@ -105,16 +110,22 @@ class _DirectModel:
         from pydantic_ai.direct import model_request_stream
         from pydantic_ai.messages import PartDeltaEvent, PartStartEvent, TextPart, TextPartDelta
 
-        relay = _TextRelay(on_text, self.name)
+        size = 0
+
+        def pass_on(text: str) -> None:
+            nonlocal size
+            size += len(text)
+            check_size(size, MAX_REPLY_CHARS, self.name)
+            if text:
+                on_text(encodable(text))
+
         async with model_request_stream(**asked) as stream:
             async for event in stream:
                 match event:
-                    case PartStartEvent(part=TextPart(content=text)):
-                        self._check_open(stream.finish_reason)
-                        relay.begin(text)
+                    case PartStartEvent(part=TextPart(content=text)):  # a further part of the text is a line of its own
+                        pass_on(f"\n{text}" if size else text)
                     case PartDeltaEvent(delta=TextPartDelta(content_delta=text)):
-                        self._check_open(stream.finish_reason)
-                        relay.add(text)
+                        pass_on(text)
             if stream.finish_reason is None:
                 raise cut_off(self.name)
             return stream.get()
@@ -125,16 +136,6 @@ class _DirectModel:
             error.message = error.message.replace(self._api_key, "(the key)")
             error.args = (error.message,)
         return error
-
-    def _check_open(self, finish_reason: str | None) -> None:
-        """Refuse text that comes after the answer's end, which Anthropic tells after the last block."""
-        if self.provider == "anthropic" and finish_reason is not None:
-            raise unreadable(self.name, "text came after the end of the answer")
-
-    def _settings(self, request: ModelRequest) -> ModelSettings:
-        from pydantic_ai.settings import ModelSettings
-
-        return ModelSettings(max_tokens=request.max_tokens, timeout=self._timeout_s, request_timeout=MAX_ANSWER_S)
 
     def _instructions(self, request: ModelRequest) -> list[wire.InstructionPart]:
         raise NotImplementedError
@@ -150,38 +151,28 @@ class _DirectModel:
     async def _build(self) -> ProviderModel:
         raise NotImplementedError
 
+    def _sdk(self, kind: Any, api_key: str) -> Any:
+        from microclaw.models.bounded_http import bounded_client
+
+        client = bounded_client(proxy=self._proxy, base_url=self._base_url)
+        return kind(
+            api_key=api_key, base_url=self._base_url, max_retries=0, timeout=self._timeout_s, http_client=client
+        )
+
 
 class AnthropicProviderModel(_DirectModel):
     """Claude through Anthropic's Messages API. Tools and `system` are cached, `dynamic_context` comes after."""
 
     provider = "anthropic"
+    caching: ClassVar = {"anthropic_cache_instructions": True, "anthropic_cache_tool_definitions": True}
 
     async def _build(self) -> ProviderModel:
         from anthropic import AsyncAnthropic
         from pydantic_ai.models.anthropic import AnthropicModel
         from pydantic_ai.providers.anthropic import AnthropicProvider
 
-        from microclaw.models.bounded_http import bounded_client
-
-        self._client = AsyncAnthropic(
-            api_key=self._api_key or "",  # None would be the environment's key
-            base_url=self._base_url,
-            max_retries=0,
-            timeout=self._timeout_s,
-            http_client=bounded_client(proxy=self._proxy, base_url=self._base_url),
-        )
+        self._client = self._sdk(AsyncAnthropic, self._api_key or "")  # None would be the environment's key
         return AnthropicModel(self.name, provider=AnthropicProvider(anthropic_client=self._client))
-
-    def _settings(self, request: ModelRequest) -> ModelSettings:
-        from pydantic_ai.models.anthropic import AnthropicModelSettings
-
-        return AnthropicModelSettings(
-            max_tokens=request.max_tokens,
-            timeout=self._timeout_s,
-            request_timeout=MAX_ANSWER_S,
-            anthropic_cache_instructions=True,
-            anthropic_cache_tool_definitions=True,
-        )
 
     def _instructions(self, request: ModelRequest) -> list[wire.InstructionPart]:
         """A block each; what is dynamic stays outside the cached ones."""
@@ -202,24 +193,15 @@ class OpenAIProviderModel(_DirectModel):
         from pydantic_ai.profiles.openai import OpenAIModelProfile
         from pydantic_ai.providers.openai import OpenAIProvider
 
-        from microclaw.models.bounded_http import bounded_client
-
         if self._client is None:
-            self._client = AsyncOpenAI(
-                api_key=self._api_key or _NO_KEY,
-                base_url=self._base_url,
-                max_retries=0,
-                timeout=self._timeout_s,
-                http_client=bounded_client(proxy=self._proxy, base_url=self._base_url),
-            )
+            self._client = self._sdk(AsyncOpenAI, self._api_key or _NO_KEY)
         if self._name is None:
             self._name = await self._first_model()
         return OpenAIChatModel(
             self._name,
             provider=OpenAIProvider(openai_client=self._client),
-            profile=OpenAIModelProfile(
-                openai_chat_streaming_requires_finish_reason=True
-            ),  # else a cut answer looks complete
+            # else a cut answer looks complete
+            profile=OpenAIModelProfile(openai_chat_streaming_requires_finish_reason=True),
         )
 
     def _instructions(self, request: ModelRequest) -> list[wire.InstructionPart]:
@@ -249,30 +231,6 @@ class OpenAIProviderModel(_DirectModel):
                 next_step="load one there (ollama pull qwen3), then ask again",
             )
         return names[0]
-
-
-class _TextRelay:
-    """Passes the pieces of an answer's text on, up to the limit of the whole text."""
-
-    def __init__(self, on_text: OnText, name: str) -> None:
-        self._on_text = on_text
-        self._name = name
-        self._size = 0
-        self._half = ""  # the first half of a surrogate pair
-
-    def begin(self, text: str) -> None:
-        """A further part of the text: the whole has a line break there."""
-        self.add(f"\n{text}" if self._size else text)
-
-    def add(self, text: str) -> None:
-        text, self._half = self._half + text, ""
-        if text and "\ud800" <= text[-1] <= "\udbff":
-            text, self._half = text[:-1], text[-1]
-        if not text:
-            return
-        self._size += len(text)
-        check_size(self._size, MAX_REPLY_CHARS, self._name)
-        self._on_text(encodable(text))
 
 
 def _import_pydantic_ai() -> None:

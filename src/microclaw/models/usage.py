@@ -6,14 +6,14 @@ When a service reports no tokens, or an answer breaks off, the tokens are estima
 from __future__ import annotations
 
 import asyncio
-import datetime
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, time, timedelta
 
 from msgspec import Struct, structs
 
 from microclaw.config.settings import BudgetSettings
 from microclaw.errors import BudgetSpent, ModelError
-from microclaw.models.budget import CHARS_A_TOKEN, LocalDays, price, request_tokens
+from microclaw.models.budget import CHARS_A_TOKEN, price, request_tokens
 from microclaw.models.protocol import AskedBy, Model, ModelReply, ModelRequest, OnText, TextCounter
 from microclaw.store.usage import KEPT_DAYS, UsageCount, UsageGroup, UsageKey, UsageTable
 
@@ -21,48 +21,50 @@ from microclaw.store.usage import KEPT_DAYS, UsageCount, UsageGroup, UsageKey, U
 class UsageReport(Struct, frozen=True):
     """Counters since a day, grouped; `today` is what counts for the day's budget: everybody's, or one person's."""
 
-    since: datetime.date
+    since: date
     groups: Sequence[tuple[str, UsageCount]]
     today: UsageCount
-    resets_at: datetime.datetime
+    resets_at: datetime
 
 
 class UsageLog:
     """The log of requests by day, person, chat, model and task, and the budget that each is checked against first.
 
-    What is spent is looked at before a request, so requests that already run may pass the budget.
+    What is spent is looked at before a request, so requests that already run may pass the budget. `now` is the local
+    time of the host's people.
     """
 
-    def __init__(self, table: UsageTable, days: LocalDays, limits: BudgetSettings | None = None) -> None:
+    def __init__(self, table: UsageTable, now: Callable[[], datetime], limits: BudgetSettings | None = None) -> None:
         self.limits = limits or BudgetSettings()
         self._table = table
-        self._days = days
-        self._pruned_on: datetime.date | None = None
+        self._now = now
+        self._pruned_on: date | None = None
         self._unpriced: set[str] = set()  # models whose price is not known
 
     async def record(self, asked_by: AskedBy, model: str, task: str, count: UsageCount) -> None:
         """Count a request; it is on the disk when this returns. Days older than a year are deleted."""
-        today = self._days.today()
+        today = self._now().date()
         key = UsageKey(today.isoformat(), asked_by.person, asked_by.channel, asked_by.chat_id, model, task)
         await self._table.add(key, count)
         if self._pruned_on != today:
             self._pruned_on = today
-            await self._table.forget_before(self._days.ago(KEPT_DAYS).isoformat())
+            await self._table.forget_before((today - timedelta(KEPT_DAYS - 1)).isoformat())
 
     async def report(self, by: UsageGroup = "day", days: int = 30, *, person: str | None = None) -> UsageReport:
         """The last `days` days including today, for everybody or for one person."""
-        since = self._days.ago(days)
+        day = self._now().date()
+        since = day - timedelta(days - 1)
         groups = await self._table.report(by, since.isoformat(), person)
-        everyone, theirs = await self._table.of_day(self._days.today().isoformat(), person or "")
+        everyone, theirs = await self._table.of_day(day.isoformat(), person or "")
         today = everyone if person is None else theirs
-        return UsageReport(since, groups, today, self._days.next_midnight())
+        return UsageReport(since, groups, today, self._midnight())
 
     async def check(self, asked_by: AskedBy) -> None:
         """Raise BudgetSpent when the day's budget, or this person's part of it, is used up."""
         limits = self.limits
         if limits == BudgetSettings():
             return
-        everyone, theirs = await self._table.of_day(self._days.today().isoformat(), asked_by.person)
+        everyone, theirs = await self._table.of_day(self._now().date().isoformat(), asked_by.person)
         for setting, who, usd, tokens, spent in (
             ("day", "this host", limits.day_usd, limits.day_tokens, everyone),
             ("person_day", asked_by.person, limits.person_day_usd, limits.person_day_tokens, theirs),
@@ -73,13 +75,17 @@ class UsageLog:
                 raise self._spent(f"{setting}_tokens", who, f"{spent.tokens:,} of {tokens:,} tokens", spent.requests)
 
     def _spent(self, setting: str, who: str, what: str, requests: int) -> BudgetSpent:
-        reset = self._days.next_midnight()
+        reset = self._midnight()
         return BudgetSpent(
             f"today's budget of {who} for models is used up: {what}, in {requests} requests; "
             f"it begins again at {reset:%H:%M} on {reset:%A} ({reset.tzname()})",
             next_step=f"wait until then, or raise {setting} under [budget] in config.toml and start the host "
             "again; sentences that need no model still work",
         )
+
+    def _midnight(self) -> datetime:
+        now = self._now()
+        return datetime.combine(now.date() + timedelta(1), time(), now.tzinfo)
 
     async def respond(self, model: Model, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
         """One provider's reply, counted. BudgetSpent, before anything is sent, when the day's budget is used up."""

@@ -7,29 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
-from microclaw.language.times import When, when_text
+from microclaw.language.times import When
 from microclaw.operations.operation import Call, Effect, Option, Permission, operation
 from microclaw.operations.result import Listing, Result, filled
 from microclaw.store.schedules import Missed, RunState, ScheduleState
 
 if TYPE_CHECKING:
     from microclaw.schedules.scheduling import Scheduling
-
-
-class Wish(Struct, frozen=True):
-    """A requested schedule: `when` in words or read from words, and `do` in words or a `tool` with its `arguments`."""
-
-    when: str | When
-    do: str | None = None
-    tool: str | None = None
-    arguments: dict[str, Any] | None = None
-    device: str | None = None
-    timezone: str | None = None
-    missed: Missed | None = None
-
-    @property
-    def when_text(self) -> str:
-        return self.when if isinstance(self.when, str) else when_text(self.when)
 
 
 class ScheduleFacts(Result, frozen=True, kw_only=True):
@@ -126,7 +110,7 @@ async def list_schedules(scheduling: Scheduling, call: Call) -> ScheduleList:
 
 
 async def _needed(scheduling: Scheduling, call: Call, **values: Any) -> Permission:
-    return (await scheduling.plan(Wish(**values), call)).new.approved
+    return (await scheduling.plan(call, **values)).new.approved
 
 
 @operation(
@@ -180,8 +164,7 @@ async def add(
 
     What only repeats or reacts on the board itself is a program instead (deploy-wasm-app).
     """
-    wish = Wish(when, do, tool, arguments, device, timezone, missed)
-    plan = await scheduling.plan(wish, call)
+    plan = await scheduling.plan(call, when, do, tool, arguments, device, timezone, missed)
     await call.approve(plan.action, plan.detail, None, plan.new.approved)
     made = await scheduling.book.add(plan.new)
     return scheduling.facts(made, NewSchedule, warning=plan.warning)

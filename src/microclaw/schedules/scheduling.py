@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from microclaw.auth.gate import Permission
 from microclaw.errors import ScheduleRefused, ToolRetry
+from microclaw.language.times import When, when_text
 from microclaw.models.protocol import DeviceContext
 from microclaw.offline.decision import Act, Say, asks_when_due
 from microclaw.operations.operation import Call
@@ -23,9 +24,9 @@ from microclaw.operations.tool import PlannedCall
 from microclaw.schedules.book import ScheduleBook
 from microclaw.schedules.devices import device_of, lost_device
 from microclaw.schedules.due import is_due_more_often, next_due
-from microclaw.schedules.operations import ScheduleFacts, Wish
+from microclaw.schedules.operations import ScheduleFacts
 from microclaw.schedules.runner import Runner
-from microclaw.store.schedules import Deed, Once, Prompt, Schedule, ToolAct
+from microclaw.store.schedules import Deed, Missed, Once, Prompt, Schedule, ToolAct
 
 F = TypeVar("F", bound="ScheduleFacts")
 
@@ -59,17 +60,30 @@ class Scheduling(Struct, frozen=True):
     scene: Callable[[str | None], Awaitable[DeviceContext]]
     offline: bool
 
-    async def plan(self, asked: Wish, call: Call) -> Plan:
-        """Raises ScheduleRefused, ToolRetry for wrong arguments, PermissionRefused."""
-        timing = self.book.timing(asked.when, asked.timezone)
+    async def plan(
+        self,
+        call: Call,
+        when: str | When,
+        do: str | None = None,
+        tool: str | None = None,
+        arguments: dict[str, Any] | None = None,
+        device: str | None = None,
+        timezone: str | None = None,
+        missed: Missed | None = None,
+    ) -> Plan:
+        """`when` in words or read from words, and `do` in words or a `tool` with its `arguments`.
+
+        Raises ScheduleRefused, ToolRetry for wrong arguments, PermissionRefused.
+        """
+        timing, said = self.book.timing(when, timezone), when if isinstance(when, str) else when_text(when)
         await self.book.check_room()
-        deed, what, device = await self._deed(asked, call)
+        deed, what, device = await self._deed(call, do, tool, arguments or {}, device)
         permission, words, lines = Permission.ACT, what, [what]
         warning = None
         if isinstance(deed, ToolAct):
             there = call if device is None else replace(call, device=device)  # as it will be when it is due
             prepared = await self.prepare(deed.tool, deed.arguments, there)
-            words = what if asked.tool is None else prepared.action
+            words = what if tool is None else prepared.action
             lines = [prepared.action, *prepared.lines]
             warning = asks_when_due(prepared.objections) if prepared.objections else None
             if prepared.permission is Permission.RISKY:
@@ -79,9 +93,9 @@ class Scheduling(Struct, frozen=True):
         if isinstance(deed, Prompt) and not self.offline and is_due_more_often(timing, limit, due_ms):
             warning = f"it is paused when schedules ask a model more than {limit} times an hour"
         if due_ms is not None:
-            lines.insert(0, f"first time: {self.shown(due_ms, asked.timezone)}")
+            lines.insert(0, f"first time: {self.shown(due_ms, timezone)}")
         new = Schedule(
-            said=asked.when_text,
+            said=said,
             what=what,
             timing=timing,
             deed=deed,
@@ -89,11 +103,11 @@ class Scheduling(Struct, frozen=True):
             channel=call.channel,
             chat_id=call.chat_id,
             device=device,
-            missed=asked.missed or ("run" if isinstance(timing, Once) else "skip"),
+            missed=missed or ("run" if isinstance(timing, Once) else "skip"),
             approved=permission,
             next_ms=due_ms,
         )
-        return Plan(new, f"schedule {asked.when_text}: {words}", tuple(lines), warning)
+        return Plan(new, f"schedule {said}: {words}", tuple(lines), warning)
 
     def shown(self, at_ms: int, zone: str | None = None) -> str:
         """A time with its day, which is "today" or "tomorrow" where it is; with seconds in the next minute."""
@@ -123,22 +137,23 @@ class Scheduling(Struct, frozen=True):
             **more,
         )
 
-    async def _deed(self, asked: Wish, call: Call) -> tuple[Deed, str, str | None]:
+    async def _deed(
+        self, call: Call, do: str | None, tool: str | None, arguments: Mapping[str, Any], named: str | None
+    ) -> tuple[Deed, str, str | None]:
         """The action, the action in words, and the device that it is for as things are now."""
-        device = asked.device or call.device
+        device = named or call.device
         scene = await self.scene(device)  # UnknownName
-        if asked.device is None and device is not None:  # where it was said; one without pins is not what it acts on
+        if named is None and device is not None:  # where it was said; one without pins is not what it acts on
             device = scene.meant.name if scene.meant and scene.meant.board.pins else None
-        if (asked.do is None) == (asked.tool is None):
+        if (do is None) == (tool is None):
             raise ToolRetry("give either `do` or `tool`", next_step="`do` is what to do then, in words")
-        if asked.tool is not None:
-            arguments: Mapping[str, Any] = asked.arguments or {}
-            named = arguments.get("device")
-            if isinstance(named, str) and self.takes_device(asked.tool):
-                self.book.devices.get(named)  # UnknownName now, not when it is due
-            act = ToolAct(asked.tool, json.dumps(arguments, ensure_ascii=False))
+        if tool is not None:
+            given = arguments.get("device")
+            if isinstance(given, str) and self.takes_device(tool):
+                self.book.devices.get(given)  # UnknownName now, not when it is due
+            act = ToolAct(tool, json.dumps(arguments, ensure_ascii=False))
             return act, f"{act.tool} {act.arguments}"[:MAX_WHAT_CHARS], device
-        words = (asked.do or "").strip()
+        words = (do or "").strip()
         from microclaw.offline.dialogue import one_call  # loaded after the host's start
 
         there = device or (scene.meant.name if scene.meant else None)  # a board that joins later is not meant

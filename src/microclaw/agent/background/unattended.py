@@ -20,7 +20,6 @@ from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.auth.people import OWNER
 from microclaw.errors import ToolFailed
 from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Inbound, Step
-from microclaw.knowledge.texts import cut_text
 from microclaw.link_server.tasks import TaskEnd, failure_text
 from microclaw.operations.tool import ToolContext, ToolResult
 from microclaw.schedules.devices import lost_device
@@ -112,7 +111,7 @@ class Heartbeat:
 
     async def beat(self) -> Answer | None:
         """One look at the file; None when it has no task."""
-        tasks = tasks_in(cut_text(await asyncio.to_thread(self._read), MAX_BYTES))
+        tasks = tasks_in(await asyncio.to_thread(self._read))
         if not tasks:
             return None
         channel, chat_id = self._home

@@ -16,7 +16,7 @@ from microclaw.apps.acting import removal_permission
 from microclaw.apps.building import ProgramImage
 from microclaw.apps.catalogue import AppListing
 from microclaw.apps.claims import runs_once
-from microclaw.apps.deployment import ChangeRequest, Place
+from microclaw.apps.deployment import ChangeRequest, Made, Place
 from microclaw.apps.expectation_result import NO_EXPECTATION, ExpectationResult
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
 from microclaw.apps.expectations import Expectations
@@ -131,20 +131,18 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
         done = await apps.deployer.deploy(request, context.report)
         fields = {
             "deviceIp": _address(device),
-            "appName": done.name,
             "binarySize": done.image.size_bytes,
             "heapSize": asked.heap_size,
             "pins": sorted({*done.image.pins, *done.trial.pins}),
             "replaced": done.replaced,
             "verified": done.verified,
-            "change": done.change_id,
             "trial": done.trial.summary(),
             **proof_fields(done.trial, done.expected),
             "log": list(done.trial.log[:10]),
             "warnings": warnings_of(done.image, done.trial),
-            "message": f"{'replaced' if done.replaced else 'deployed'} {done.name} on {done.device_name}",
         }
-        return ToolOutput(fields, (done.evidence,))
+        what = "replaced" if done.replaced else "deployed"
+        return _made(done, f"{what} {done.name} on {done.device_name}", **fields)
 
     async def query(device: Device, asked: QueryParameters, _: ToolContext) -> ToolOutput:
         listed = await apps.catalogue.list_apps(device.name)
@@ -174,39 +172,19 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
 
     async def uninstall(device: Device, asked: UninstallParameters, context: ToolContext) -> ToolOutput:
         done = await apps.changes.apply(ChangeRequest(device.name, asked.app_name, "uninstall"), context.report)
-        fields = {
-            "deviceIp": _address(device),
-            "appName": done.name,
-            "change": done.change_id,
-            "undoable": done.undoable,
-            "message": f"removed {done.name} from {done.device_name}",
-        }
-        return ToolOutput(fields, (done.evidence,))
+        message = f"removed {done.name} from {done.device_name}"
+        return _made(done, message, deviceIp=_address(device), undoable=done.undoable)
 
     async def switch(device: Device, asked: SwitchParameters, context: ToolContext) -> ToolOutput:
         done = await apps.changes.apply(ChangeRequest(device.device_id, asked.app_name, asked.switch), context.report)
         what = "stopped" if asked.switch == "stop" else f"{asked.switch}ed"
-        fields = {
-            "appName": done.name,
-            "switch": asked.switch,
-            "verified": done.verified,
-            "change": done.change_id,
-            "message": f"{what} {done.name} on {done.device_name}",
-        }
-        return ToolOutput(fields, (done.evidence,))
+        return _made(done, f"{what} {done.name} on {done.device_name}", switch=asked.switch, verified=done.verified)
 
     async def set_times(device: Device, asked: TimesParameters, context: ToolContext) -> ToolOutput:
         name, new = asked.app_name, asked.new_times()
         made = await apps.changes.set_times(device.device_id, name, context.report, approve=context.approve, **new)
         runs = made.trial.times.text() if made.trial.times else "once, and on"
-        fields = {
-            "appName": made.name,
-            "runs": runs,
-            "verified": made.verified,
-            "change": made.change_id,
-            "message": f"{made.name} on {made.device_name} runs {runs}",
-        }
-        return ToolOutput(fields, (made.evidence,))
+        return _made(made, f"{made.name} on {made.device_name} runs {runs}", runs=runs, verified=made.verified)
 
     tool = partial(device_tool, apps.registry)
     complete = on_its_holder(apps)
@@ -234,6 +212,12 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
 def _check_there(device: Device, name: str, listed: Sequence[AppListing]) -> None:
     if name not in (names := [app.name for app in listed]):
         raise not_found(device, name, names)
+
+
+def _made(done: Made, message: str, **more: Any) -> ToolOutput:
+    """The result of a change of a program."""
+    fields = {"appName": done.name, "change": done.change_id, **more, "message": message}
+    return ToolOutput(fields, (done.evidence,))
 
 
 def _address(device: Device) -> str:

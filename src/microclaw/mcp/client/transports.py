@@ -29,7 +29,7 @@ from microclaw.models.bounded_http import bounded_client
 BURST: Final = 500  # messages at once: over it the connection ends, as a queue would only delay the flood
 A_SECOND: Final = 100.0
 INHERITED: Final = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER")
-END_S: Final = 2.0  # for the child to end by itself once its stdin is closed, and again after SIGTERM
+END_S: Final = 2.0  # for the child to end by itself once its stdin is closed
 CONNECT_S: Final = 10.0
 MAX_STREAM_BYTES: Final = 64 << 20  # a stream of events that has sent so much is opened again
 SILENCE_S: Final = 300.0  # a stream of events may be quiet for long
@@ -102,29 +102,29 @@ async def server_process(
 
 
 async def _end(process: asyncio.subprocess.Process) -> int | None:
-    """Close its stdin, then SIGTERM, then SIGKILL to its whole group; returns when it is gone: the code, if it ended
-    by itself. Cancelled, it kills at once."""
+    """Close its stdin, then SIGKILL to its whole group; returns when it is gone: the code, if it ended by itself.
+    Cancelled, it kills at once."""
     assert process.stdin is not None
     process.stdin.close()
     try:
-        for number in (None, signal.SIGTERM, signal.SIGKILL):
-            if number is not None:
-                _kill(process, number)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(END_S):
-                    await process.wait()
-                    break
-        return process.returncode if number is None else None
+        async with asyncio.timeout(END_S):
+            return await process.wait()
+    except TimeoutError:
+        _kill(process)
+        with suppress(TimeoutError):  # it waits for the end of what was printed, too
+            async with asyncio.timeout(END_S):
+                await process.wait()
+        return None
     finally:
-        _kill(process, signal.SIGKILL)  # what it started and left behind
+        _kill(process)  # what it started and left behind
         transport: Any = getattr(process, "_transport", None)
         if transport is not None:
             transport.close()
 
 
-def _kill(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+def _kill(process: asyncio.subprocess.Process) -> None:
     with suppress(ProcessLookupError):
-        os.killpg(process.pid, number)
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from importlib import import_module
 from pathlib import Path
@@ -25,9 +25,7 @@ from microclaw.api.server import unix_listener
 from microclaw.api.tool_routes import ToolService
 from microclaw.apps.device_operations import DeviceService
 from microclaw.channels.delivery import ChannelTasks
-from microclaw.errors import MicroclawError
 from microclaw.mcp.server.bridge import FULL, GREETING, MAX_SESSIONS, mcp_socket
-from microclaw.virtual_boards.host_boards import VirtualBoards
 
 if TYPE_CHECKING:
     from microclaw.mcp.server.host_server import HostServer
@@ -36,7 +34,6 @@ SESSION_HEADER: Final = "mcp-session-id"
 MAX_MESSAGE_BYTES: Final = 1 << 20
 FIRST_S: Final = 60.0  # for whoever started a host to come
 GRACE_S: Final = 3.0  # an assistant that restarts its servers comes back at once
-LENT: Final = "virtual-1"  # behind the name of its host in a cluster
 
 
 class Session(Struct, frozen=True):
@@ -65,19 +62,16 @@ class McpService:
         self,
         tools: ToolService,
         devices: DeviceService,
-        boards: VirtualBoards,
         *,
         control_socket: Path,
         when_unused: Callable[[], object] | None = None,
     ) -> None:
         self._works_with = (tools, devices)
-        self._devices = devices.registry
-        self._boards = boards
         self._socket = mcp_socket(control_socket)
         self._when_unused = when_unused
         self._group = asyncio.TaskGroup()
         self._ending = asyncio.Event()
-        self._loading, self._lending = asyncio.Lock(), asyncio.Lock()
+        self._loading = asyncio.Lock()
         self._server: HostServer | None = None
         self._sessions, self._open = ChannelTasks(), 0  # on the socket
         self._unused: asyncio.TimerHandle | None = None
@@ -141,30 +135,12 @@ class McpService:
             options = json.loads(await reader.readline())
             session = Session(LOCAL_OWNER, f"mcp-{secrets.token_hex(4)}", bool(options["all_tools"]))
             server = await self._loaded()
-            async with self._lent_board():
-                await server.over_lines(session, reader, writer)
+            await server.over_lines(session, reader, writer)
         finally:
             writer.close()
             self._open -= 1
             if not self._open and not self._ending.is_set():
                 self._end_after(GRACE_S)
-
-    @asynccontextmanager
-    async def _lent_board(self) -> AsyncIterator[None]:
-        """Lend the host a virtual board where it has no device, or only one that a killed host left behind."""
-        async with AsyncExitStack() as stack:
-            async with self._lending:
-                left = [
-                    one for one in self._devices.list() if not one.name.endswith(LENT) or one.reachable is not False
-                ]
-                if not left and not self._boards.standing():
-                    await stack.enter_async_context(self._boards.running(1))
-                    stack.push_async_callback(self._take_back, next(iter(self._boards.standing())))
-            yield
-
-    async def _take_back(self, device_id: str) -> None:
-        with suppress(MicroclawError):  # somebody removed it
-            await self._devices.remove(device_id)
 
 
 def session_of(scope: Scope) -> Session:
