@@ -9,28 +9,17 @@ from msgspec import Struct
 from microclaw.language.quantities import normalize_quantities
 
 _NUMBER = re.compile(
-    r"(?P<pin>\bpin \d+(?![\w.]))"
-    r"|(?P<clock>\bclock \d{4})"
-    r"|(?P<swing>\bplusminus \d+ milli)"
-    r"|(?P<period>\bperiod \d+ [mn]s\b)"
-    r"|(?P<every>\b(?:every|each|once every|once each) \d+ ms\b)"
-    r"|(?P<ms>(?<![\w.])\d+ ms\b)"
-    r"|(?P<milli>(?<![\w.])-?\d+ milli\b(?: (?P<unit>degrees|percent|volts|amps|hpa|watts)\b)?)"
-    r"|(?P<quarters>\b(?:[13]|a) quarters?\b)"
-    r"|(?P<times>(?<![\w.])\d+ times?\b|\b(?:once|twice|thrice)\b)"
-    r"|(?P<bare>(?<![\w.])-?\d+(?:\.\d+)?(?!\w|\.\d))"
+    r"\b(?:once|twice|thrice)\b|(?:\b(?P<before>pin|clock|plusminus|period|every|each) )?(?<![\w.])-?\d+(?:\.\d+)?"
+    r"(?: (?P<after>ms|ns|milli(?: (?:degrees|percent|volts|amps|hpa|watts))?|times?|quarters?)\b)?(?!\w|\.\d)"
 )
-_NAMES = re.compile(
-    r"\b(?:i2c|esp32[\w-]*|bme280|ina219|co2|3v3|b4|mp3|h2o)(?![\w.])"
-)  # no numbers, though with digits
-_DIGIT = re.compile(r"\d")
+_NAMES = re.compile(r"\b(?:i2c|esp32[\w-]*|bme280|ina219|co2|3v3|mp3)(?![\w.])")  # no numbers, though with digits
 
 
 class TaggedText(Struct, frozen=True):
     """A sentence in its normal form with each number's unit in capitals in its place, and the numbers in order.
 
-    A unit is pin, clock, swing, period, every, ms, quarters, times, bare, milli, or the name of what is counted in
-    thousandths (degrees, percent, ...). `stray`: it has digits that are neither a number nor a name ("4x4").
+    A unit is the word before or after the number: PIN, EVERY, MS, DEGREES; NUMBER where there is none.
+    `stray`: it has digits that are neither a number nor a name ("4x4").
     """
 
     shape: str
@@ -60,8 +49,9 @@ def tag_numbers(text: str) -> TaggedText:
     found: list[tuple[str, str]] = []
 
     def tagged(match: re.Match[str]) -> str:
-        found.append(((match["unit"] or str(match.lastgroup)).upper(), match[0]))
+        unit = match["before"] or (match["after"] or ("number" if match[0][-1].isdigit() else "times")).split()[-1]
+        found.append(({"each": "every", "time": "times"}.get(unit, unit).upper(), match[0]))
         return found[-1][0]
 
     shape = _NUMBER.sub(tagged, normalize_quantities(text))
-    return TaggedText(shape, tuple(found), _DIGIT.search(_NAMES.sub("", shape)) is not None)
+    return TaggedText(shape, tuple(found), re.search(r"\d", _NAMES.sub("", shape)) is not None)

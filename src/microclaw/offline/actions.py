@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from microclaw.offline.decision import CORRECT, PIN_SLOTS, Act, Context, Decision, Result, Say, ask, capital
 from microclaw.offline.paces import duty_of
@@ -12,6 +12,7 @@ from microclaw.offline.pins import PinTarget, board_of, pin_target, sensor_of
 from microclaw.offline.sentences import english
 
 _MAX_FACTS: Final = 12
+_NO_FACT: Final = frozenset({"success", "device", "message"})
 _OVER: Final = frozenset({"ended", "trapped", "dead"})  # states of a program that does nothing any more
 
 
@@ -53,7 +54,7 @@ def _toggle_pin(at: Context) -> Decision:
 
 def _dim_pin(at: Context) -> Decision:
     target = pin_target(at)
-    duty, percent = duty_of(at, target, target.active_level), (at.parse.number("milli") or 0) / 1000
+    duty, percent = duty_of(at, target), (at.parse.number("milli") or 0) / 1000
     if at.results:
         return Say(
             f"Pin {target.pin} of {at.results[-1].device} is at {percent:g}% (duty {duty}/255){_proof(at.results[-1])}."
@@ -112,7 +113,15 @@ def _clock(found: Result) -> Say:
 
 def _reading(tool: str, told: Callable[[Result], Say]) -> Callable[[Context], Decision]:
     """One call, then its answer."""
-    return lambda at: told(at.results[-1]) if at.results else Act(tool, at.on_device())
+
+    def decide(at: Context) -> Decision:
+        if at.results:
+            return told(at.results[-1])
+        if at.device is None and tool == "i2c-scan":
+            board_of(at)  # asks which device
+        return Act(tool, at.on_device())
+
+    return decide
 
 
 def _device_fact(at: Context) -> Decision:
@@ -120,18 +129,16 @@ def _device_fact(at: Context) -> Decision:
     tools, field = ["device-info", "device-status"], at.parse.word("field")
     if at.parse.kind == "device_status":
         tools.reverse()
+    if not at.results and at.device is None:
+        board_of(at)  # asks which device
     if not at.results:
         return Act(tools[0], at.on_device())
     found = at.results[-1]
-    told_facts = found.fields.get("facts")
-    facts: Mapping[str, object] = told_facts if isinstance(told_facts, dict) else {}
+    facts: Mapping[str, Any] = found.fields.get("facts") or {}
     if field is None:
-        skipped = ("success", "device", "facts", "evidence", "message")
-        plain = {key: value for key, value in found.fields.items() if not isinstance(value, dict)}
-        known = {key: value for key, value in plain.items() if key not in skipped} | dict(facts)
-        shown = ", ".join(f"{key} {value}" for key, value in list(known.items())[:_MAX_FACTS])
-        note = f" {capital(str(found.fields['message']))}." if "message" in found.fields else ""
-        return Say(f"{found.device}: {shown}.{note}")
+        plain = {key: value for key, value in found.fields.items() if not isinstance(value, dict | list)}
+        shown = [f"{key} {value}" for key, value in (plain | dict(facts)).items() if key not in _NO_FACT]
+        return Say(f"{found.device}: {', '.join(shown[:_MAX_FACTS])}.")
     told = ", ".join(f"{key} {facts[key]}" for key in _FACTS[field] if key in facts)
     if not told and len(at.results) == 1:
         return Act(tools[1], at.on_device())
@@ -166,12 +173,9 @@ def _undo(at: Context) -> Decision:
 
 
 def _pin_facts(at: Context) -> Decision:
-    board = board_of(at)
-    pin = at.parse.number("pin")
+    board, pin = board_of(at), at.parse.number("pin")
     if pin is None and at.parse.word("thing") is not None:
-        pin = pin_target(at).pin
-        low = "" if board.led is None or board.led.active_level else ", lit by low"
-        return Say(f"The LED of {board.title} is on pin {pin}{low}.")
+        return Say(f"The LED of {board.title} is on pin {pin_target(at).pin}.")
     known = None if pin is None else board.pins[pin_target(at).pin]
     if known is not None and known.reserved:
         return Say(f"Pin {pin} is reserved: it belongs to {known.reserved}.")
@@ -190,18 +194,16 @@ def _pin_facts(at: Context) -> Decision:
 
 def _pin_users(at: Context) -> dict[int, str]:
     """The pins with what uses each: by this host's claims, and by what the board lists of others' running programs."""
-    apps = at.device.apps if at.device else ()
     listed = {str(one.get("name")): one for one in at.results[-1].fields.get("apps", ())}
     users: dict[int, str] = {}
     for name, one in listed.items():
         if one.get("foreign") and one.get("state") == "running":
             users |= dict.fromkeys(one.get("pins") or (), f"used by {name}")
-    for app in apps:
+    for app in at.device.apps if at.device else ():
+        held = f"held by {app.name}, which has ended, until: stop {app.name}"
+        is_over = listed.get(app.name, {}).get("state") in _OVER
         for pin in (*app.uses, *app.reads, *app.pins):
-            users[pin] = f"{app.role_of(pin)} by {app.name}"
-            if listed.get(app.name, {}).get("state") in _OVER:
-                stays = f"its level stays; {app.name} holds it for itself until: stop {app.name}"
-                users[pin] = f"not {app.role_of(pin)} any more: {app.name} has ended ({stays})"
+            users[pin] = held if is_over else f"{app.role_of(pin)} by {app.name}"
     return users
 
 

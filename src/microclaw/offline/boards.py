@@ -13,13 +13,15 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from microclaw.language.quantities import ONES
 from microclaw.models.protocol import DeviceContext, KnownDevice
-from microclaw.offline.apps import ON_BOARDS, known_apps, matching, taking_off
-from microclaw.offline.decision import Act, CannotDo, Context, Decision, Parse, Say, capital, failure
+from microclaw.offline.apps import known_apps, matching, taking_off
+from microclaw.offline.decision import Act, CannotDo, Context, Decision, Say, capital, failure
 from microclaw.offline.last_act import PROGRAMS_ON_PINS
 from microclaw.offline.references import each_call
 from microclaw.offline.sentences import english
 
+ON_BOARDS: Final = "act-on-boards"
 _TOOLS: Final = frozenset(
     {"gpio-set", "pwm-set", "gpio-get", "adc-read", "deploy-wasm-app", "uninstall-wasm-app", "switch-program"}
 )
@@ -35,35 +37,22 @@ _EVERY: Final = re.compile(
     r"|\s*\beverywhere\b"
     r"|\s*(?<!turn )(?<!switch )(?<!put )\b(?:on|from|off) (?:all|each)(?: of them)?(?=\s*[.!]?\s*$)"
 )
-EXCEPT: Final = re.compile(r"(?i)\b(?:except|excluding|but|apart from|other than)\b")
 _AND: Final = r"(?:\s*,\s*(?:and\s+)?|\s+(?:and|or|&|plus)\s+)(?:also )?"
 _AT: Final = r"(?:on|at|of|from|in|for) "
 _BEFORE: Final = rf"(?:(?:the|my|our|both|all|{_BOARD}) )*"
 _RESTART: Final = re.compile(
-    r"(?i)\W*(?:(?:please|can you|could you) )*(?:restart|reboot|reset|power cycle) "
-    r"(?:the |my |our )?(?:device |board )?(?P<name>[\w-]+)(?: now)?(?:,? please)?\W*"
+    r"(?i)\W*(?:please )?(?:restart|reboot|reset) (?:the |my )?(?P<kind>device |board )?(?P<name>[\w-]+)"
+    r"(?:,? please)?\W*"
 )
 _ANSWERED: Final = re.compile(r"(?i)^(?:(?:on|at|the|device|board|it's|it is|i mean|use)\s+)+")
-
-_WORDS: Final = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-_LEAD: Final = (
-    r"(?P<lead>^\W*(?:please )?|(?<!turn )(?<!switch )(?<!power )\b(?:on|at|of|from|for|in|to|is|what can|"
-    r"except(?: for)?|but(?: not)?|than|restart|reboot|reset|power cycle)\s+(?:the |my |our )?)"
-)
-_JOINT: Final = r"(?:[\s_-]*#?|\s+(?:number|no\.?|nr\.?)\s*)"
-_NUMBER: Final = rf"(?:\d{{1,4}}|{'|'.join(_WORDS)})"
-_NO_QUANTITY: Final = (
-    r"(?![\w%/-]|[.:]\d|\s*(?:%|°|(?:times?|x|ms|m?secs?|s|seconds?|milliseconds?|mins?|minutes?|hours?|h|days?|weeks?|"
-    r"percent|degrees?|k?hz|hertz|volts?|v|amps?|a\.?m|p\.?m)\b))"
-)
-_NUMBERED: Final = re.compile(
-    r"(?i)\b(?:boards?|devices?|esp32(?:[- ][sc]\d)?)(?:[\s_-]+#?|\s*#|\s+(?:number|no\.?|nr\.?)\s*)"
-    rf"{_NUMBER}{_NO_QUANTITY}"
-)
 _ENDS_IN_NUMBER: Final = re.compile(r"(?P<stem>.*[^\W\d])[-_]?(?P<number>\d{1,4})", re.S)
+_NO_QUANTITY: Final = (
+    r"(?![\w%/:-]|\.\d|\s*(?:times?|x|ms|s|sec|min|seconds?|minutes?|hours?|percent|degrees?|hz)\b|"
+    r"\s*(?:and|or|&|,)\s*#?\d)"
+)
 _AT_NAME: Final = re.compile(
-    r"(?i)\s*\b(?P<at>on|at|of|from|in) (?:the |my |our )?(?:device |board )?"
-    r"(?P<name>(?!d\d|(?:high|low|all|both|off|now)\b)[a-z][\w-]*)"
+    r"(?i)\s*\b(?:on|at|of|from|in) (?:the |my |our )?(?:device |board )?"
+    r"(?P<name>(?:(?:board|device|esp32) ?#?)?\d+|(?!d\d|(?:high|low|all|both|off|now)\b)[a-z][\w-]*)"
     r"(?=\s+(?:every|each|for|when|if)\b|[\s.?!]*$)"
 )
 
@@ -77,39 +66,30 @@ class Chosen(Struct, frozen=True):
 
 
 def with_written_names(said: str, known: DeviceContext) -> str:
-    """The sentence with "board 1 and 2" as "board-1 and board-2" where devices have that name; as it stands elsewhere.
-
-    Of several numbers one that no device has stays a number: "board-1 and board 7".
-    """
-    stems: dict[str, dict[int, str]] = {}
+    """The sentence with "on board 1" or "on board one" as "on board-1" where a device has that name."""
     for device in known.devices:
         if (name := _ENDS_IN_NUMBER.fullmatch(device.name)) is not None:
-            stems.setdefault(name["stem"].lower(), {})[int(name["number"])] = device.name
-    for stem, names in stems.items():
-        called = rf"{re.escape(stem)}{'s?' if stem in ('board', 'device') else ''}{_JOINT}"
-        pattern = rf"(?i){_LEAD}{called}(?P<numbers>{_NUMBER}(?:{_AND}(?:{called})?{_NUMBER})*){_NO_QUANTITY}"
-
-        def written(match: re.Match[str], stem: str = stem, names: dict[int, str] = names) -> str:
-            numbers = [_number(word) for word in re.findall(rf"(?i){_NUMBER}(?!\w)", match["numbers"])]
-            if numbers[0] not in names:
-                return match[0]
-            return match["lead"] + " and ".join(names.get(number, f"{stem} {number}") for number in numbers)
-
-        said = re.sub(pattern, written, said)
+            number = int(name["number"])
+            spoken = "|".join((rf"0*{number}", *(word for word, value in ONES.items() if value == number)))
+            lead = r"(^\W*|\b(?:on|at|of|from|for|in|to|is|and|than|restart|reboot|reset|,) (?:the |my |our )?)"
+            words = rf"{re.escape(name['stem'])}[\s_-]*(?:#|number |no\.? ?)?(?:{spoken}){_NO_QUANTITY}"
+            said = re.sub(rf"(?i){lead}{words}", lambda match, name=device.name: match[1] + name, said)  # type: ignore[misc]
     return said
 
 
 def chosen_boards(said: str, known: DeviceContext) -> Chosen | Say | None:
     """The boards that a sentence names; None if it names none. It asks where a word means two things."""
-    if (number := no_such_number(said, known)) is not None:
-        return number
     boards = tuple(one for one in known.devices if one.board.pins)
-    if (every := _EVERY.search(said)) is not None and not _is_of_all(said):
-        return Chosen(_without(said, every), boards, named=False)
+    if (every := _EVERY.search(said)) is not None:
+        # "All" may mean all pins, or a question be about all boards anyway.
+        parse = english().parse(said)
+        return None if parse and parse.kind in _OF_ALL else Chosen(_without(said, every), boards, named=False)
     own = {device.name.lower(): device for device in known.devices}
-    apps = {app.name.lower() for device in known.devices for app in device.apps}
     restart = _RESTART.fullmatch(said)
-    if restart is not None and (name := restart["name"].lower()) in own.keys() - apps:
+    if restart is not None and (name := restart["name"].lower()) in own:
+        if not restart["kind"] and any(app.name.lower() == name for one in known.devices for app in one.apps):
+            text = f"{name} is a device, and a program is called so, too. Which do you mean? Nothing was done."
+            return Say(text, "ambiguous", f"restart the program {name}; or: restart the board {name}")
         return Chosen("restart the board", (own[name],))
     labelled = _labelled(boards)
     names = "|".join(re.escape(name) for name in sorted({*labelled, *own}, key=len, reverse=True)) or "(?!)"
@@ -118,57 +98,33 @@ def chosen_boards(said: str, known: DeviceContext) -> Chosen | Say | None:
     found = list(re.finditer(rf"(?i){phrase}|^\W*(?:{names})[,:]\s", said))
     if len(found) != 1:
         return None
-    spoken = found[0]
     devices: dict[str, KnownDevice] = {}
-    is_own = True
-    for name in [name.lower() for name in re.findall(rf"(?i)(?<![\w-])(?:{names})(?![\w-])", spoken[0])]:
+    spoken = [name.lower() for name in re.findall(rf"(?i)(?<![\w-])(?:{names})(?![\w-])", found[0][0])]
+    for name in spoken:
         meant = labelled.get(name, ())
         if name in own and meant not in ((), (own[name],)):
             shown = [one.name for one in meant[:_MAX_SHOWN]]
             text = f"{name} is a device, and a label of {', '.join(shown)}. Which do you mean? Nothing was done."
             return Say(text, "ambiguous", f"say: on {name}; or name them: on {' and '.join(shown)}")
-        is_own = is_own and name in own
         devices |= {board.name: board for board in ((own[name],) if name in own else meant)}
-    return Chosen(_without(said, spoken), tuple(devices.values()), named=is_own)
+    return Chosen(_without(said, found[0]), tuple(devices.values()), named=set(spoken) <= own.keys())
 
 
 def answered_device(said: str, known: DeviceContext) -> KnownDevice | None:
     """The device that an answer like "on virtual-1" or "virtual-1" names and nothing else."""
-    found = chosen_boards(f"it on {_ANSWERED.sub('', with_written_names(said, known).strip())}", known)
+    found = chosen_boards(with_written_names(f"it on {_ANSWERED.sub('', said).strip()}", known), known)
     if not isinstance(found, Chosen) or len(found.devices) != 1 or found.rest.strip(" .?!,") != "it":
         return None
     return found.devices[0]
 
 
-def no_such_number(said: str, known: DeviceContext) -> Say | None:
-    """The answer to a sentence about "board 3" where no device is called so; else None."""
-    called = {device.name.lower() for device in known.devices}
-    found = next((one[0] for one in _NUMBERED.finditer(said) if one[0].lower() not in called), None)
-    return _unknown(found, known) if found is not None and called else None
-
-
-def unknown_device(said: str, parse: Parse | None, known: DeviceContext) -> Say | None:
-    """The answer to "turn on pin 2 on kitchen" where no device is called so; only for what no template fits.
-
-    What is understood without its end "on kitchen" speaks of a device.
-    """
+def unknown_device(said: str, known: DeviceContext) -> Say | None:
+    """The answer to "turn on pin 2 on kitchen" where no device is called so: understood without its end."""
     found = _AT_NAME.search(said)
-    if found is None or (parse is not None and not parse.loose and " " not in (parse.word("app") or "")):
+    if found is None or not known.devices or english().parse(_without(said, found)) is None:
         return None
-    is_room = found["at"] in ("in", "of") and parse is not None and parse.loose  # "how warm is it in the hall"
-    rest = english().parse(_without(said, found))
-    if not known.devices or is_room or rest is None or rest.loose:
-        return None
-    return (
-        None
-        if any(found["name"].lower() == one.name.lower() for one in known.devices)
-        else _unknown(found["name"], known)
-    )
-
-
-def _unknown(name: str, known: DeviceContext) -> Say:
     names = [device.name for device in known.devices]
-    text = f"There is no device {name}, so I did nothing. There is: {', '.join(names[:_MAX_SHOWN])}."
+    text = f"There is no device {found['name']}, so I did nothing. There is: {', '.join(names[:_MAX_SHOWN])}."
     return Say(text, "unknown_name", f"end the sentence with: on {names[0]}")
 
 
@@ -189,19 +145,18 @@ def decide_for_each(at: Context, decide: Callable[[Context], Decision]) -> Decis
     cannot: dict[str, Say] = {}
     for one in at.each:
         assert one.device is not None
-        found = _removals(one, one.device, named=at.named) if one.parse.kind in _REMOVES else _acts(one, decide)
-        if isinstance(found, Say):
-            cannot[one.device.name] = found
-        else:
-            calls += [(one.device.name, act) for act in found]
+        try:
+            is_removal = one.parse.kind in _REMOVES
+            acts = _removals(one, one.device, named=at.named) if is_removal else each_call(one, decide)
+            calls += [(one.device.name, act) for act in acts]
+        except CannotDo as exc:
+            cannot[one.device.name] = exc.say
     if cannot and (at.named or not calls):
         name, say = next(iter(cannot.items()))
         return replace(say, text=f"On {name} that cannot be done: {say.text} Nothing was done on any board.", asks=None)
     if not calls:
-        text = f"None of the {len(at.each)} boards has such a program, so there is nothing to stop."
-        return Say(text, "app_not_found", "what is running")
-    left = "; ".join(f"{name}: {say.text.rstrip('.')}" for name, say in cannot.items())
-    left_out = f" Left out: {left}." if left else ""
+        return Say("None of the boards has such a program.", "app_not_found", "what is running")
+    left_out = "".join(f" Left out: {name}: {say.text.rstrip('.')}." for name, say in cannot.items())
     if at.results:
         last = at.results[-1]
         if not last.ok:
@@ -222,39 +177,16 @@ def decide_for_each(at: Context, decide: Callable[[Context], Decision]) -> Decis
     return Act(ON_BOARDS, {"tool": first.tool, "each": each}, f"{first.words} on {', '.join(names[:_MAX_SHOWN])}{more}")
 
 
-def _acts(at: Context, decide: Callable[[Context], Decision]) -> list[Act] | Say:
-    """Every call of the sentence on its board; what cannot be done there is an answer."""
-    try:
-        if acts := each_call(at, decide):
-            return acts
-        decision = decide(at)
-    except CannotDo as exc:
-        return exc.say
-    assert isinstance(decision, Say)
-    return decision
-
-
-def _removals(at: Context, device: KnownDevice, *, named: bool) -> list[Act] | Say:
+def _removals(at: Context, device: KnownDevice, *, named: bool) -> list[Act]:
     """The calls that take programs off the board; none where it has none."""
     apps, said = known_apps(device), at.parse.word("app") or ""
     meant = matching(apps, said) if at.parse.kind == "remove_app" else apps
     if not meant and named:
-        return Say(f"There is no program {said}".rstrip() + f" on {device.name}.", "app_not_found", "what is running")
+        raise CannotDo(Say(f"There is no program {said}.", "app_not_found", "what is running"))
     if len(meant) > 1 and at.parse.kind == "remove_app":
-        names = " or ".join(str(app["name"]) for app in meant)
-        return Say(f"Which one on {device.name}: {names}?", "ambiguous", f"stop {meant[0]['name']}")
+        raise CannotDo(Say("More than one program is called so.", "ambiguous", f"stop {meant[0]['name']}"))
     return [taking_off(at, app) for app in meant]
-
-
-def _is_of_all(said: str) -> bool:
-    """True if "all" means all pins, or a question is about all boards anyway ("what is running on all boards")."""
-    parse = english().parse(said)
-    return parse is not None and not parse.loose and parse.kind in _OF_ALL
 
 
 def _without(said: str, found: re.Match[str]) -> str:
     return re.sub(r"\s+([.!?,])", r"\1", f"{said[: found.start()]} {said[found.end() :]}").strip()
-
-
-def _number(word: str) -> int:
-    return int(word) if word.isdigit() else _WORDS.index(word.lower())

@@ -31,13 +31,12 @@ _PERCENT: Final = re.compile(r"(?:(?:at|to|make it) )*(-?\d+) milli percent")
 class Parse(Struct, frozen=True):
     """`values`: whole numbers and words; `when`: the time of a schedule.
 
-    `loose`: no template fits it as it stands. `confirmed`: the person said yes to it. `undoes` are changes
-    to revert first; `replaces` is the program that this one takes the name of.
+    `confirmed`: the person said yes to it. `undoes` are changes to revert first; `replaces` is the program whose name
+    this one takes.
     """
 
     kind: str
     values: Values = field(default_factory=dict)
-    loose: bool = False
     when: When | None = None
     confirmed: bool = False
     undoes: tuple[int, ...] = ()
@@ -69,22 +68,21 @@ class Question(Struct, frozen=True):
     def completed(self, answer: str) -> Parse | None:
         """The parse with the value that was asked for; None if the answer is a sentence of its own."""
         text = plain(answer)
-        if self.slot == "confirmed":
-            is_meant = said_yes(answer) or text == plain(f"yes {self.reading}")
-            return replace(self.parse, confirmed=True) if is_meant else None
-        if self.slot == "device":
-            return None  # the dialogue knows the devices' names
-        if self.slot == "milli":
-            percent = _PERCENT.fullmatch(text)
-            return self._with({"milli": int(percent[1])}) if percent else None
-        numbers = re.findall(r"\d+", text) if _PINS.fullmatch(text) else []
-        if self.slot == "pins" and numbers:
-            pins = {f"pin_{n}" if n > 1 else "pin": int(number) for n, number in enumerate(numbers, start=1)}
-            others = {name: value for name, value in self.parse.values.items() if not name.startswith("pin")}
-            return replace(self.parse, values={**others, **pins})
-        return self._with({self.slot: int(numbers[0])}) if len(numbers) == 1 else None
-
-    def _with(self, values: dict[str, int]) -> Parse:
+        percent, numbers = _PERCENT.fullmatch(text), re.findall(r"\d+", text) if _PINS.fullmatch(text) else []
+        match self.slot:
+            case "confirmed":
+                is_meant = said_yes(answer) or text == plain(f"yes {self.reading}")
+                return replace(self.parse, confirmed=True) if is_meant else None
+            case "milli" if percent:
+                values: Values = {"milli": int(percent[1])}
+            case "pins" if numbers:
+                values = dict.fromkeys(PIN_SLOTS, "") | dict(zip(PIN_SLOTS, map(int, numbers), strict=False))
+            case "device" | "milli" | "pins":
+                return None  # the dialogue knows the devices' names
+            case slot if len(numbers) == 1:
+                values = {slot: int(numbers[0])}
+            case _:
+                return None
         return replace(self.parse, values={**self.parse.values, **values})
 
 

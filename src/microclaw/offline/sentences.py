@@ -1,22 +1,21 @@
-"""The kind and the values of a sentence: from a template that fits all of it, else from the nearest sentence.
+"""The kind and the values of a sentence from a template that fits all of it; and the sentences nearest to any other.
 
-Templates (hassil, intents/en/*.toml) are sure. With slips of the keyboard mended their parse is loose, and so is that
-of the nearest known sentence (intents/en/near.toml), with the numbers of this one in their places. It acts on nothing.
+Templates (hassil, intents/en/*.toml) are sure. What fits none is compared with the known sentences (also
+intents/en/near.toml), and gets back the nearest ones with its own numbers in their places. It acts on nothing.
 """
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable
 from functools import cache, lru_cache
 from importlib import resources
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
 
-from microclaw.language.numbers import TaggedText, tag_numbers
+from microclaw.language.numbers import tag_numbers
 from microclaw.language.quantities import normalize_quantities
 from microclaw.language.times import When, split_when
 from microclaw.offline.decision import Parse, Say, Values
@@ -28,7 +27,7 @@ MAX_SENTENCE_CHARS = 300
 PARSES_KEPT = 64
 
 _TEMPLATES = ("words", "programs", "lights", "now", "manage", "refused")  # help lists the kinds in this order
-_WITH_ANY_NAME = frozenset({"remove_app", "app_status"})  # any words at all may be a program's name there
+_WITH_ANY_NAME = frozenset({"remove_app", "app_status", "switch_app"})  # any words at all may be a program's name there
 _NO_NAME = re.compile(r"\bpin \d|\b(?:and|but)\b|\bon \w|(?:\S+ ){3}")  # more likely the rest of a sentence
 _NEVER_LATER = frozenset({"clock", "list_schedules", "cancel_schedule"})  # the time in them is not when to do them
 _POLITE = re.compile(r"^(?:(?:please|can you|could you|would you) )+")
@@ -42,7 +41,18 @@ _TELLING = re.compile(
     r"(?<!be )(?<!get )(?<!is )\w+ed)\b"
 )
 _NOT = re.compile(r"\b(?:not?|never|cannot|dont|unless|\w+n['’]t)\b")
-_SURE, ALIKE, REMOTE = 70, 55, 45  # percent: it may be meant; it may be suggested; it speaks of such things
+_SURE, _ALIKE, _REMOTE = 70, 55, 45  # percent: it may be meant; it may be suggested; it speaks of such things
+
+
+class Nearest(NamedTuple):
+    """At most three known sentences that look most like a text, with its numbers.
+
+    `is_same`: the first one has the same words that matter and the same numbers. `is_remote`: none is near it at all.
+    """
+
+    sentences: tuple[str, ...] = ()
+    is_same: bool = False
+    is_remote: bool = True
 
 
 class Sentences:
@@ -54,7 +64,7 @@ class Sentences:
         merged: dict[str, Any] = {}
         for name in _TEMPLATES:
             merge_dict(merged, _data(name))
-        near, unsafe = near_sentences(), _data("unsafe")
+        near, unsafe = _data("near")["near"], _data("unsafe")
         intents = merged["intents"]
         answers = {name: kind["answer"] for name, kind in intents.items() if "answer" in kind} | unsafe["answers"]
         self.answers = {name: Say(**answer) for name, answer in answers.items()}
@@ -62,10 +72,10 @@ class Sentences:
         self._intents = Intents.from_dict(merged)
         self._refused = {reason: _one_of(phrases) for reason, phrases in unsafe["dangers"].items()}
         self._filler = _one_of(map(re.escape, sorted(merged["filler"], key=len, reverse=True)))
-        known = [(text, meant, True) for meant, said in near.items() for text in (meant, *said)]
-        # No undo brings back a schedule.
-        known += [(one, one, False) for kind, one in self.examples.items() if kind != "cancel_schedule"]
-        self._known = [(tag_numbers(text), tag_numbers(meant), is_near) for text, meant, is_near in known]
+        # No undo brings back a schedule: its end is never suggested.
+        known = {one: meant for meant, said in near.items() for one in (meant, *said)}
+        known |= {one: one for kind, one in self.examples.items() if kind != "cancel_schedule"}
+        self._known = [(tag_numbers(text), tag_numbers(meant)) for text, meant in known.items()]
         self.parse = lru_cache(PARSES_KEPT)(self.parse_anew)  # a turn asks again after each tool
 
     def parse_anew(self, text: str) -> Parse | None:
@@ -81,28 +91,8 @@ class Sentences:
             return found
         for reason, phrases in self._refused.items():
             if phrases.search(text.lower()) or phrases.search(said):
-                return Parse("unsafe", {"reason": reason}, loose=True)
-        if found is not None and not _NO_NAME.search(str(found.values.get("app"))):
-            return found
-        return self._nearest_parse(text) if split_when(said) is None else None
-
-    def _nearest_parse(self, text: str) -> Parse | None:
-        """The loose parse of the known sentence that is most alike, if all that matters is the same in both."""
-        said = tag_numbers(self._filler.sub(" ", text.lower()))
-        for known, meant, is_near in self._alike(said, _SURE):
-            is_same = is_near and known.units == said.units and _telling(known.shape) == _telling(said.shape)
-            if is_same and not said.stray:
-                parse = self._recognize(meant.with_numbers(said))
-                return replace(parse, loose=True) if parse is not None else None
-        return None
-
-    def _alike(self, said: TaggedText, least: int) -> Iterator[tuple[TaggedText, TaggedText, bool]]:
-        """The known sentences that look like this one, the most alike first."""
-        from rapidfuzz import fuzz, process  # 3.5 MB, which a host that is understood does without
-
-        shapes = [known.shape for known, *_ in self._known]
-        found = process.extract(said.shape, shapes, scorer=fuzz.token_sort_ratio, score_cutoff=least, limit=None)
-        return (self._known[at] for _, _, at in found)
+                return Parse("unsafe", {"reason": reason})
+        return None if found is None or _NO_NAME.search(str(found.values.get("app"))) else found
 
     def _timed(self, said: str) -> Parse | None:
         """The parse of a sentence, of one that names a time as a schedule."""
@@ -143,20 +133,30 @@ class Sentences:
         values: Values = {e.name: _plain(e.value) for e in found.entities_list if not e.name.startswith("_")}
         return Parse(found.intent.name, values)
 
-    def nearest(self, text: str, *, least: int = ALIKE, count: int = 3) -> tuple[str, ...]:
-        """The known sentences that look most like this text, with its numbers; none for one with a "not"."""
+    def nearest(self, text: str) -> Nearest:
+        """The known sentences that look most like this text; none for one with a "not"."""
+        from rapidfuzz import fuzz, process  # 3.5 MB, which a host that is understood does without
+
         said = tag_numbers(self._filler.sub(" ", text.lower()[:MAX_SENTENCE_CHARS]))
+        shapes = [known.shape for known, _ in self._known]
+        found = process.extract(said.shape, shapes, scorer=fuzz.token_sort_ratio, score_cutoff=_REMOTE, limit=9)
+        alike = [(score, *self._known[at]) for _, score, at in found if score >= _ALIKE]
         if _NOT.search(text.lower()):
-            return ()
-        alike = [meant for _, meant, *_ in islice(self._alike(said, least), 3 * count)]
-        alike.sort(key=lambda meant: not set(meant.units) <= set(said.units))  # last those with a number of their own
-        found = dict.fromkeys(_readable(meant.with_numbers(said)) for meant in alike)
-        return tuple(found)[:count]
+            return Nearest(is_remote=not found)
+        for score, known, meant in alike:
+            is_same = known.units == said.units and _telling(known.shape) == _telling(said.shape)
+            if score >= _SURE and is_same and not said.stray:
+                return Nearest((_readable(meant.with_numbers(said)),), is_same=True, is_remote=False)
+        meanings = sorted((meant for *_, meant in alike), key=lambda meant: not set(meant.units) <= set(said.units))
+        sentences = dict.fromkeys(_readable(meant.with_numbers(said)) for meant in meanings)
+        return Nearest(tuple(sentences)[:3], is_remote=not found)
 
 
 def _readable(normal: str) -> str:
     """A sentence in its normal form with thousandths and lists of pins as people write them."""
-    return re.sub(r"(-?\d+) milli\b", lambda m: f"{int(m[1]) / 1000:g}", normal).replace(" also pin ", " and ")
+    said = re.sub(r"(-?\d+) milli\b", lambda m: f"{int(m[1]) / 1000:g}", normal).replace(" also pin ", " and ")
+    said = re.sub(r"period (\d+) ([mn])s", lambda m: f"{(1000 if m[2] == 'm' else 1e9) / int(m[1]):g} Hz", said)
+    return said.replace(" percent", "%")
 
 
 def _of_a_part(meant: Parse, said: str, what: str) -> bool:
@@ -179,12 +179,6 @@ def _references() -> Intents:
     merged = _data("words")
     merge_dict(merged, _data("references"))
     return Intents.from_dict(merged)
-
-
-def near_sentences() -> Mapping[str, Sequence[str]]:
-    """Sentences of people, by the sentence of a template that is meant."""
-    near: Mapping[str, Sequence[str]] = _data("near")["near"]
-    return near
 
 
 def _data(name: str) -> dict[str, Any]:
