@@ -139,15 +139,16 @@ class Sentences:
 
         said = tag_numbers(self._filler.sub(" ", text.lower()[:MAX_SENTENCE_CHARS]))
         shapes = [known.shape for known, _ in self._known]
-        found = process.extract(said.shape, shapes, scorer=fuzz.token_sort_ratio, score_cutoff=_REMOTE, limit=9)
+        found = process.extract(said.shape, shapes, scorer=fuzz.token_sort_ratio, score_cutoff=_REMOTE, limit=20)
         alike = [(score, *self._known[at]) for _, score, at in found if score >= _ALIKE]
         if _NOT.search(text.lower()):
             return Nearest(is_remote=not found)
+        is_clear = not said.stray and split_when(normalize_quantities(text)) is None
         for score, known, meant in alike:
             is_same = known.units == said.units and _telling(known.shape) == _telling(said.shape)
-            if score >= _SURE and is_same and not said.stray:
+            if score >= _SURE and is_same and is_clear:
                 return Nearest((_readable(meant.with_numbers(said)),), is_same=True, is_remote=False)
-        meanings = sorted((meant for *_, meant in alike), key=lambda meant: not set(meant.units) <= set(said.units))
+        meanings = sorted((meant for *_, meant in alike[:9]), key=lambda meant: not set(meant.units) <= set(said.units))
         sentences = dict.fromkeys(_readable(meant.with_numbers(said)) for meant in meanings)
         return Nearest(tuple(sentences)[:3], is_remote=not found)
 
@@ -155,7 +156,7 @@ class Sentences:
 def _readable(normal: str) -> str:
     """A sentence in its normal form with thousandths and lists of pins as people write them."""
     said = re.sub(r"(-?\d+) milli\b", lambda m: f"{int(m[1]) / 1000:g}", normal).replace(" also pin ", " and ")
-    said = re.sub(r"period (\d+) ([mn])s", lambda m: f"{(1000 if m[2] == 'm' else 1e9) / int(m[1]):g} Hz", said)
+    said = re.sub(r"period ([1-9]\d*) ([mn])s", lambda m: f"{(1000 if m[2] == 'm' else 1e9) / int(m[1]):g} Hz", said)
     return said.replace(" percent", "%")
 
 
