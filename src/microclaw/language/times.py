@@ -40,7 +40,9 @@ _DATE = re.compile(
     rf"|\b(?:on )?(?:the )?(\d{{1,2}}(?:st|nd|rd|th)? (?:of )?(?:{_MONTH})\b\.?(?: 20\d\d\b)?)"
     rf"|\b(?:on )?(?:the )?((?:{_MONTH})\b\.? \d{{1,2}}(?:st|nd|rd|th)?\b(?: 20\d\d\b)?)|\b(?:on )?(20\d\d-\d\d-\d\d)\b"
 )
-_DELAY = re.compile(r"^(?:in|after) (-?\d+) ms\b|\b(?:in|after) (-?\d+) ms(?: from)?(?: now)?$")
+_DELAY = re.compile(
+    r"(?:^|(?<=\bremind me )|(?<=\bremind us ))(?:in|after) (-?\d+) ms\b|\b(?:in|after) (-?\d+) ms(?: from)?(?: now)?$"
+)
 _NO_ON = frozenset({"tomorrow", "tonight", "today"})
 _TODAY = re.compile(r"\btoday\b")
 _PART = re.compile(rf"\b(?:every|each|tomorrow|this|in the|(?:{_DAYS})) ({_PARTS})\b|\bat (night)\b|\bto(night)\b")

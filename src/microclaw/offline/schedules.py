@@ -88,11 +88,11 @@ def _cancel(at: Context) -> Decision:
         step = f"cancel schedule {listed[0]['schedule']}" if listed else "undo reverts the last change of a board"
         return Say(f"{there}, so nothing was cancelled.", "unknown_name", step)
     shown = "; ".join(map(_line, meant))
-    if not at.parse.confirmed and at.parse.values.get("all"):
+    if not at.parse.values.get("all") and (number is None or at.parse.when):
+        return Say(f"Which one is to go now: {shown}?", "ambiguous", f"cancel schedule {meant[0]['schedule']}")
+    if number is None and not at.parse.confirmed:
         numbers = ", ".join(str(one["schedule"]) for one in meant)
         return Say(f"That cancels now {shown}. Say yes to do it.", "confirm", f"yes, cancel {numbers}", "confirmed")
-    if not at.parse.confirmed and (len(meant) > 1 or at.parse.word("words") or at.parse.when):
-        return Say(f"Which one is to go now: {shown}?", "ambiguous", f"cancel schedule {meant[0]['schedule']}")
     number = meant[len(removed)]["schedule"]
     return Act(_REMOVING, {"schedule": number}, f"cancel schedule {number}")
 

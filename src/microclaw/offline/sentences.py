@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from microclaw.language.numbers import tag_numbers
 from microclaw.language.quantities import normalize_quantities
-from microclaw.language.times import When, split_when
+from microclaw.language.times import split_when
 from microclaw.offline.decision import Parse, Say, Values
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ _NO_NAME = re.compile(r"\bpin \d|\b(?:and|but)\b|\bon \w|(?:\S+ ){3}")  # more l
 _NEVER_LATER = frozenset({"clock", "list_schedules", "cancel_schedule"})  # the time in them is not when to do them
 _POLITE = re.compile(r"^(?:(?:please|can you|could you|would you) )+")
 REMINDER = re.compile(r"^remind (?:me|us)\b")
-_REMIND_IN = re.compile(r"(?:please )?(remind (?:me|us)) (?:in|after) (\d+) ms\b ?(.*)")
 # Words that make another sentence: both have them, or neither has.
 _TELLING = re.compile(
     r"\b(?:on|off|high|low|no|not|never|\w+n[’']?t|cannot|without|unless|except|but|or|and|if|when|while|until|before|"
@@ -96,9 +95,6 @@ class Sentences:
 
     def _timed(self, said: str) -> Parse | None:
         """The parse of a sentence, of one that names a time as a schedule."""
-        if (remind := _REMIND_IN.fullmatch(said)) is not None:
-            what = f"{remind[1]} {remind[3]}".strip()
-            return Parse("schedule", {"what": what}, when=When(delay_ms=int(remind[2])))
         timed = split_when(said)
         if timed is None:
             whole = self._recognize(said)
