@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
 from microclaw.language.quantities import normalize_quantities
@@ -56,7 +56,11 @@ def names_to_pins(
 ) -> tuple[str, KnownDevice | None]:
     """The sentence with the pins of its names, and the device that they are on if a name says it."""
     device = named or device_context.meant
-    for one in sorted(_meant(device_context.names, device), key=lambda one: -len(one.name)):
+    # Of one name what was told last; rather of this device, and rather of none than of another.
+    here = device.name.lower() if device is not None else ""
+    rank = {here: 2, None: 1}
+    meant = {one.name: one for one in sorted(device_context.names, key=lambda one: rank.get(one.device, 0))}
+    for one in sorted(meant.values(), key=lambda one: -len(one.name)):
         there = next((d for d in device_context.devices if d.name.lower() == one.device), device)
         if there is None or any(app.name.lower() == one.name for app in there.apps):
             continue
@@ -65,17 +69,6 @@ def names_to_pins(
         if pinned != text:
             text, named, device = pinned, there if one.device else named, there
     return text, named
-
-
-def _meant(names: Sequence[NamedPin], device: KnownDevice | None) -> list[NamedPin]:
-    """For each name the one that was told last, of the device that is meant if it has one."""
-    found: dict[str, NamedPin] = {}
-    for one in names:
-        here = device is not None and one.device == device.name.lower()
-        before = found.get(one.name)
-        if before is None or here or before.device == one.device:
-            found[one.name] = one
-    return list(found.values())
 
 
 def _pinned(match: re.Match[str], one: NamedPin) -> str:
