@@ -13,9 +13,9 @@ from functools import cache, lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from msgspec import Struct
 from msgspec.structs import replace
 
-from microclaw.language.numbers import tag_numbers
 from microclaw.language.quantities import normalize_quantities
 from microclaw.language.times import split_when
 from microclaw.offline.decision import Parse, Say, Values
@@ -39,6 +39,11 @@ _TELLING = re.compile(
     r"current|power|pins?|stop|blink|above|below|fade|undo|boards?|programs?|memory|firmware|"
     r"(?<!be )(?<!get )(?<!is )\w+ed)\b"
 )
+_NUMBER = re.compile(
+    r"\b(?:once|twice|thrice)\b|(?:\b(?P<before>pin|clock|plusminus|period|every|each) )?(?<![\w.])-?\d+(?:\.\d+)?"
+    r"(?: (?P<after>ms|ns|milli(?: (?:degrees|percent|volts|amps|hpa|watts))?|times?|quarters?)\b)?(?!\w|\.\d)"
+)
+_NAMES = re.compile(r"\b(?:i2c|esp32[\w-]*|bme280|ina219|co2|3v3|mp3)(?![\w.])")  # no numbers, though with digits
 _NOT = re.compile(r"\b(?:not?|never|cannot|dont|unless|\w+n['’]t)\b")
 _SURE, _ALIKE, _REMOTE = 70, 55, 45  # percent: it may be meant; it may be suggested; it speaks of such things
 
@@ -74,7 +79,7 @@ class Sentences:
         # No undo brings back a schedule: its end is never suggested.
         known = {one: meant for meant, said in near.items() for one in (meant, *said)}
         known |= {one: one for kind, one in self.examples.items() if kind != "cancel_schedule"}
-        self._known = [(tag_numbers(text), tag_numbers(meant)) for text, meant in known.items()]
+        self._known = [(_tag_numbers(text), _tag_numbers(meant)) for text, meant in known.items()]
         self.parse = lru_cache(PARSES_KEPT)(self.parse_anew)  # a turn asks again after each tool
 
     def parse_anew(self, text: str) -> Parse | None:
@@ -133,7 +138,7 @@ class Sentences:
         """The known sentences that look most like this text; none for one with a "not"."""
         from rapidfuzz import fuzz, process  # 3.5 MB, which a host that is understood does without
 
-        said = tag_numbers(self._filler.sub(" ", text.lower()[:MAX_SENTENCE_CHARS]))
+        said = _tag_numbers(self._filler.sub(" ", text.lower()[:MAX_SENTENCE_CHARS]))
         shapes = [known.shape for known, _ in self._known]
         found = process.extract(said.shape, shapes, scorer=fuzz.token_sort_ratio, score_cutoff=_REMOTE, limit=20)
         alike = [(score, *self._known[at]) for _, score, at in found if score >= _ALIKE]
@@ -147,6 +152,48 @@ class Sentences:
         meanings = sorted((meant for *_, meant in alike[:9]), key=lambda meant: not set(meant.units) <= set(said.units))
         sentences = dict.fromkeys(_readable(meant.with_numbers(said)) for meant in meanings)
         return Nearest(tuple(sentences)[:3], is_remote=not found)
+
+
+class _TaggedText(Struct, frozen=True):
+    """A sentence in its normal form with each number's unit in capitals in its place, and the numbers in order.
+
+    A unit is the word before or after the number: PIN, EVERY, MS, DEGREES; NUMBER where there is none.
+    `stray`: it has digits that are neither a number nor a name ("4x4").
+    """
+
+    shape: str
+    numbers: tuple[tuple[str, str], ...]
+    stray: bool
+
+    @property
+    def units(self) -> list[str]:
+        return sorted(unit for unit, _ in self.numbers)
+
+    def with_numbers(self, other: _TaggedText) -> str:
+        """The sentence with the numbers of another; its own where that has none of the unit."""
+        left, own = list(other.numbers), iter(self.numbers)
+
+        def number(_: re.Match[str]) -> str:
+            mine = next(own)
+            found = next((one for one in left if one[0] == mine[0]), mine)
+            if found in left:
+                left.remove(found)
+            return found[1]
+
+        return re.sub("[A-Z]+", number, self.shape)
+
+
+def _tag_numbers(text: str) -> _TaggedText:
+    """The normal form of a typed sentence, with its numbers."""
+    found: list[tuple[str, str]] = []
+
+    def tagged(match: re.Match[str]) -> str:
+        unit = match["before"] or (match["after"] or ("number" if match[0][-1].isdigit() else "times")).split()[-1]
+        found.append(({"each": "every", "time": "times"}.get(unit, unit).upper(), match[0]))
+        return found[-1][0]
+
+    shape = _NUMBER.sub(tagged, normalize_quantities(text))
+    return _TaggedText(shape, tuple(found), re.search(r"\d", _NAMES.sub("", shape)) is not None)
 
 
 def _readable(normal: str) -> str:
