@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from microclaw.offline.decision import CORRECT, PIN_SLOTS, Act, Context, Decision, Result, Say, ask, capital
 from microclaw.offline.paces import duty_of
-from microclaw.offline.pins import PinTarget, board_of, pin_target, sensor_of
+from microclaw.offline.pins import NO_DEVICE, PinTarget, board_of, pin_target, sensor_of
 from microclaw.offline.sentences import english
 
 _MAX_FACTS: Final = 12
@@ -62,29 +62,17 @@ def _dim_pin(at: Context) -> Decision:
     return Act("pwm-set", at.on_device(pin=target.pin, duty=duty), f"dim {target.words} to {percent:g}%")
 
 
-def _read_pin(at: Context) -> Decision:
-    target = pin_target(at)
-    if not at.results:
-        return Act("gpio-get", at.on_device(pin=target.pin))
-    return Say(f"{_state(at, target, int(at.results[-1].fields['level']))}.")
+def _level(at: Context, found: Result) -> Say:
+    return Say(f"{_state(at, pin_target(at), int(found.fields['level']))}.")
 
 
-def _read_adc(at: Context) -> Decision:
-    target = pin_target(at)
-    if not at.results:
-        return Act("adc-read", at.on_device(pin=target.pin))
-    fields = at.results[-1].fields
-    return Say(
-        f"ADC pin {target.pin} of {at.results[-1].device} is at {float(fields['volts']):.3f} V (raw {fields['raw']})."
-    )
+def _volts(at: Context, found: Result) -> Say:
+    volts, raw = float(found.fields["volts"]), found.fields["raw"]
+    return Say(f"ADC pin {pin_target(at).pin} of {found.device} is at {volts:.3f} V (raw {raw}).")
 
 
-def _read_sensor(at: Context) -> Decision:
-    name = at.parse.word("quantity") or "temperature"
-    quantity, _ = sensor_of(at, name)
-    if not at.results:
-        return Act("i2c-read", at.on_device(sensor=quantity.sensor))
-    found = at.results[-1]
+def _measured(at: Context, found: Result) -> Say:
+    name, quantity, _ = sensor_of(at)
     values = found.fields.get("values", {})
     if quantity.field not in values:
         return Say(f"The {quantity.sensor.upper()} of {found.device} reports no {name}.", "tool_failed")
@@ -92,34 +80,45 @@ def _read_sensor(at: Context) -> Decision:
     return Say(f"{name.capitalize()}: {value}, read from the {quantity.sensor.upper()} of {found.device}.")
 
 
-def _addresses(found: Result) -> Say:
+def _addresses(_: Context, found: Result) -> Say:
     addresses = found.fields.get("addresses", [])
     shown = ", ".join(a["address"] + (f" ({a['sensor']})" if a.get("sensor") else "") for a in addresses)
     return Say(f"On the I2C bus of {found.device}: {shown or 'no device answers'}.")
 
 
-def _devices(found: Result) -> Say:
+def _devices(_: Context, found: Result) -> Say:
     known = found.fields.get("devices", [])
     if not known:
-        return Say("There is no device yet.", next_step="microclaw up --virtual 1, or microclaw device add")
+        return NO_DEVICE
     shown = "; ".join(f"{d['name']} ({d['board']}; {', '.join(d['transports']) or 'no transport'})" for d in known)
     return Say(f"{len(known)} {'device' if len(known) == 1 else 'devices'}: {shown}.")
 
 
-def _clock(found: Result) -> Say:
+def _clock(_: Context, found: Result) -> Say:
     now = datetime.fromisoformat(str(found.fields.get("now")))
     return Say(f"It is {now:%H:%M} on {found.fields.get('weekday')}, {now:%Y-%m-%d} ({found.fields.get('zone')}).")
 
 
-def _reading(tool: str, told: Callable[[Result], Say]) -> Callable[[Context], Decision]:
-    """One call, then its answer."""
+def _restarted(_: Context, found: Result) -> Say:
+    return Say(f"{found.device} restarted{_proof(found)}.")
+
+
+def _one_call(
+    tool: str, told: Callable[[Context, Result], Say], needs: str = "", words: str = ""
+) -> Callable[[Context], Decision]:
+    """One call, then its answer. `needs`: what its sentence must name, or is asked for: a board, pin or sensor."""
 
     def decide(at: Context) -> Decision:
         if at.results:
-            return told(at.results[-1])
-        if at.device is None and tool == "i2c-scan":
-            board_of(at)  # asks which device
-        return Act(tool, at.on_device())
+            return told(at, at.results[-1])
+        match needs:
+            case "board":
+                board_of(at)
+            case "pin":
+                return Act(tool, at.on_device(pin=pin_target(at).pin))
+            case "sensor":
+                return Act(tool, at.on_device(sensor=sensor_of(at)[1].sensor))
+        return Act(tool, at.on_device(), words)
 
     return decide
 
@@ -143,13 +142,6 @@ def _device_fact(at: Context) -> Decision:
     if not told and len(at.results) == 1:
         return Act(tools[1], at.on_device())
     return Say(f"{found.device} reports {told or f'no {field}'}.", next_step=None if told else "device info")
-
-
-def _restart_device(at: Context) -> Decision:
-    if not at.results:
-        board_of(at)
-        return Act("restart-device", at.on_device(), "restart the board")
-    return Say(f"{at.results[-1].device} restarted{_proof(at.results[-1])}.")
 
 
 def _undo(at: Context) -> Decision:
@@ -226,16 +218,16 @@ ACTIONS: Final[Mapping[str, Callable[[Context], Decision]]] = {
     "set_pin": _set_pin,
     "toggle_pin": _toggle_pin,
     "dim_pin": _dim_pin,
-    "read_pin": _read_pin,
-    "read_adc": _read_adc,
-    "read_sensor": _read_sensor,
-    "scan_i2c": _reading("i2c-scan", _addresses),
-    "list_devices": _reading("list-devices", _devices),
-    "clock": _reading("time", _clock),
+    "read_pin": _one_call("gpio-get", _level, "pin"),
+    "read_adc": _one_call("adc-read", _volts, "pin"),
+    "read_sensor": _one_call("i2c-read", _measured, "sensor"),
+    "scan_i2c": _one_call("i2c-scan", _addresses, "board"),
+    "list_devices": _one_call("list-devices", _devices),
+    "clock": _one_call("time", _clock),
+    "restart_device": _one_call("restart-device", _restarted, "board", "restart the board"),
     "device_info": _device_fact,
     "device_status": _device_fact,
     "undo": _undo,
-    "restart_device": _restart_device,
     "pin_facts": _pin_facts,
     **dict.fromkeys(("greeting", "later", "no_clock", "publish", "all_pins", "unsafe"), _answer),
 }

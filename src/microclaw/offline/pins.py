@@ -100,13 +100,13 @@ def pin_target(at: Context, slot: Slot = "pin") -> PinTarget:
     raise ask(question, "name it, as in: pin 4", slot)
 
 
-def sensor_of(at: Context, quantity: str) -> tuple[Quantity, int]:
-    """The sensor for a quantity and its I2C address on this board."""
-    board = board_of(at)
+def sensor_of(at: Context) -> tuple[str, Quantity, int]:
+    """The quantity that a sentence means, and the I2C address of its sensor on this board."""
+    board, quantity = board_of(at), at.parse.word("quantity") or "temperature"
     sensors = board.i2c.sensors if board.i2c else {}
     wanted = QUANTITIES.get(quantity)
     if wanted is not None and wanted.sensor in sensors:
-        return wanted, sensors[wanted.sensor]
+        return quantity, wanted, sensors[wanted.sensor]
     is_analog = wanted is None and at.parse.number("pin") is None
     question = " Which pin is its analog output on?" if is_analog else ""
     raise ask(

@@ -150,8 +150,7 @@ def _button(at: Context) -> Deployment:
 
 
 def _read_every(at: Context) -> Deployment:
-    name, every_ms = at.parse.word("quantity") or "temperature", pace_ms(at.parse, at.parse.kind)
-    _, address = sensor_of(at, name)
+    (name, _, address), every_ms = sensor_of(at), pace_ms(at.parse, at.parse.kind)
     values: PatternValues = {"QUANTITY": name, "ADDRESS": address, "EVERY_MS": every_ms}
     return Deployment("read_sensor", values, f"read the {name} every {_spoken(every_ms)}", app_name=name)
 
@@ -241,8 +240,7 @@ def _pin(target: PinTarget) -> PatternValues:
 
 def _limit(at: Context) -> tuple[str, Quantity, PatternValues, int]:
     """A rule's quantity, its sensor's values, and the limit in thousandths of the unit that the sensor tells."""
-    name, milli, unit = at.parse.word("quantity") or "temperature", at.parse.number("milli"), at.parse.word("unit")
-    quantity, address = sensor_of(at, name)
+    (name, quantity, address), milli, unit = sensor_of(at), at.parse.number("milli"), at.parse.word("unit")
     # A bare number and amps come in thousandths of the unit that is said; the sensor tells milliamps and milliwatts.
     milli = milli and milli * (1000 if unit in ("amps", "watts") else 1)
     is_of_it = unit in (None, quantity.said_unit)
