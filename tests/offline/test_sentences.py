@@ -47,7 +47,7 @@ def test_almost_all_sentences_are_right(part: str, least: float) -> None:
 
 
 async def test_no_sentence_with_a_slip_of_the_keyboard_acts_wrongly() -> None:
-    own = [vector for vector in TURNS if vector.part in ("tuned", "held out")]
+    own = [vector for vector in TURNS if vector.part in ("tuned", "held out") and "|" not in vector.chat]
     for seed in range(10):
         chance = random.Random(seed)
         for vector in chance.sample(own, 20):
@@ -105,7 +105,7 @@ async def test_the_question_itself_is_a_sentence_that_confirms_it_anywhere() -> 
         other = await converse(
             ONE_BOARD, f"could the relay thingy on pin 11 be switched on for me | {question.removesuffix('?')}"
         )
-        assert confirmed.calls
+        assert confirmed.reply.failed_code == other.reply.failed_code
         for (tool, arguments), (elsewhere, same) in zip(confirmed.calls, other.calls, strict=True):
             assert (elsewhere, {name: same[name] for name in same if name != "device"}) == (tool, arguments)
 

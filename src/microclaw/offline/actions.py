@@ -89,7 +89,7 @@ def _addresses(_: Context, found: Result) -> Say:
 def _devices(_: Context, found: Result) -> Say:
     known = found.fields.get("devices", [])
     if not known:
-        return NO_DEVICE
+        return Say(NO_DEVICE.text, next_step=NO_DEVICE.next_step)
     shown = "; ".join(f"{d['name']} ({d['board']}; {', '.join(d['transports']) or 'no transport'})" for d in known)
     return Say(f"{len(known)} {'device' if len(known) == 1 else 'devices'}: {shown}.")
 

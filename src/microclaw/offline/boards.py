@@ -52,7 +52,7 @@ _NO_QUANTITY: Final = (
 )
 _AT_NAME: Final = re.compile(
     r"(?i)\s*\b(?:on|at|of|from|in) (?:the |my |our )?(?:device |board )?"
-    r"(?P<name>(?:(?:board|device|esp32) ?#?)?\d+|(?!d\d|(?:high|low|all|both|off|now)\b)[a-z][\w-]*)"
+    r"(?P<name>(?:board|device|esp32)[ -]?#?\d+|(?!d\d|(?:high|low|all|both|off|now)\b)[a-z][\w-]*)"
     r"(?=\s+(?:every|each|for|when|if)\b|[\s.?!]*$)"
 )
 
@@ -112,7 +112,7 @@ def chosen_boards(said: str, known: DeviceContext) -> Chosen | Say | None:
 
 def answered_device(said: str, known: DeviceContext) -> KnownDevice | None:
     """The device that an answer like "on virtual-1" or "virtual-1" names and nothing else."""
-    found = chosen_boards(with_written_names(f"it on {_ANSWERED.sub('', said).strip()}", known), known)
+    found = chosen_boards(f"it on {_ANSWERED.sub('', with_written_names(said, known)).strip()}", known)
     if not isinstance(found, Chosen) or len(found.devices) != 1 or found.rest.strip(" .?!,") != "it":
         return None
     return found.devices[0]

@@ -74,7 +74,7 @@ def _recall(at: Context) -> Decision:
     if not at.results:
         return Act("recall", {"text": about} if about else {})
     found: Sequence[Mapping[str, Any]] = at.results[-1].fields.get("found", ())
-    hits = [one for one in found if parse_memory(str(one.get("text"))) is None]
+    hits = [one for one in found if one.get("kind") != "said" or parse_memory(str(one.get("text"))) is None]
     if not hits:
         step = "as in: remember that the relay is on pin 4"
         return Say(f"I remember nothing{f' about {about}' if about else ''}.", next_step=step)

@@ -35,12 +35,12 @@ REMINDER = re.compile(r"^remind (?:me|us)\b")
 # Words that make another sentence: both have them, or neither has.
 _TELLING = re.compile(
     r"\b(?:on|off|high|low|no|not|never|\w+n[’']?t|cannot|without|unless|except|but|or|and|if|when|while|until|before|"
-    r"after|again|then|was|were|did|would|should|led|light|humid\w*|damp|temperature|warm|hot|cold|pressure|voltage|"
+    r"uneven|after|again|then|was|were|did|would|should|led|light|humid\w*|damp|temperature|warm|hot|cold|pressure|voltage|"
     r"current|power|pins?|stop|blink|above|below|fade|undo|boards?|programs?|memory|firmware|"
     r"(?<!be )(?<!get )(?<!is )\w+ed)\b"
 )
 _NUMBER = re.compile(
-    r"\b(?:once|twice|thrice)\b|(?:\b(?P<before>pin|clock|plusminus|period|every|each) )?(?<![\w.])-?\d+(?:\.\d+)?"
+    r"\b(?:once|twice|thrice)\b|(?:\b(?P<before>pin|clock|plusminus|period|every|each) (?!-))?(?<![\w.])-?\d+(?:\.\d+)?"
     r"(?: (?P<after>ms|ns|milli(?: (?:degrees|percent|volts|amps|hpa|watts))?|times?|quarters?)\b)?(?!\w|\.\d)"
 )
 _NAMES = re.compile(r"\b(?:i2c|esp32[\w-]*|bme280|ina219|co2|3v3|mp3)(?![\w.])")  # no numbers, though with digits
@@ -103,7 +103,8 @@ class Sentences:
         timed = split_when(said)
         if timed is None:
             whole = self._recognize(said)
-            timed = split_when(said, bare_hour=True) if whole is None else None
+            is_clear = whole is not None and whole.kind not in _WITH_ANY_NAME
+            timed = None if is_clear else split_when(said, bare_hour=True)
             if timed is None:
                 return whole
         what, when = _POLITE.sub("", timed[0]), timed[1]
