@@ -37,11 +37,14 @@ class Home:
 
     async def events(self, text: str, *decisions: bool, chat: str = "c") -> list[StreamEvent]:
         """Of one turn. Each question is answered by the next decision."""
+        return await self.stream("/v1/chat", {"text": text, "chat_id": chat}, *decisions)
+
+    async def stream(self, path: str, body: dict[str, Any], *decisions: bool) -> list[StreamEvent]:
         left = list(decisions)
 
         def turn() -> list[StreamEvent]:
             seen = []
-            for event in self.client.stream("/v1/chat", {"text": text, "chat_id": chat}):
+            for event in self.client.stream(path, body):
                 seen.append(event)
                 if isinstance(event, ApprovalAsked):
                     self.asked.append(event)

@@ -137,12 +137,14 @@ def _remove_all(at: Context, there: Listing) -> Decision:
 
 
 def _remove_each(at: Context, meant: Sequence[App]) -> Decision:
-    """Take these programs off one after the other, then tell of it."""
+    """Take these programs off one after the other, then tell of it; "stop" keeps them for a start."""
     left = [app for app in meant if app["name"] not in _gone(at)]
     if not left:
         return _removed(at) or Say("Nothing was removed.")
-    act = taking_off(at, left[0])
-    return replace(act, arguments=at.on_device(**act.arguments))
+    name = str(left[0]["name"])
+    if not _keeps(at) or left[0].get("foreign"):  # what is not this host's cannot be kept
+        return Act(_REMOVE, at.on_device(appName=name), f"remove {name}")
+    return Act(_SWITCH, at.on_device(appName=name, switch="stop"), f"stop {name}")
 
 
 _KINDS: Mapping[str, Callable[[Context, Listing], Decision]] = {
@@ -211,14 +213,6 @@ def _plain(name: str) -> str:
 def _stem(name: str) -> str:
     """ "blinker", "blinking" and "blink" are one word, "fader" and "fade" too."""
     return re.sub(r"(?:ing|er|ed|e|r|y)$", "", _plain(name))
-
-
-def taking_off(at: Context, app: App) -> Act:
-    """Take it off; "stop" keeps it for a start, as `app stop` does. What is not this host's cannot be kept."""
-    name = str(app["name"])
-    if not _keeps(at) or app.get("foreign"):
-        return Act(_REMOVE, {"appName": name}, f"remove {name}")
-    return Act(_SWITCH, {"appName": name, "switch": "stop"}, f"stop {name}")
 
 
 def _keeps(at: Context) -> bool:

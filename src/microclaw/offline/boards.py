@@ -1,33 +1,19 @@
-"""The boards of a sentence: by name ("on desk"), number ("board 1"), label ("in the kitchen") or all ("everywhere").
+"""The board of a sentence: by name ("on desk"), number ("board 1") or label ("in the kitchen").
 
-A board that no device is called like is told, and nothing is done. For several boards one call does it for all.
+A board that no device is called like is told, and nothing is done. Of several boards it asks which one.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, Final
-
-from msgspec import Struct
-from msgspec.structs import replace
+from typing import Final
 
 from microclaw.language.quantities import ONES
 from microclaw.models.protocol import DeviceContext, KnownDevice
-from microclaw.offline.apps import known_apps, matching, taking_off
-from microclaw.offline.decision import Act, CannotDo, Context, Decision, Say, capital, failure
-from microclaw.offline.last_act import PROGRAMS_ON_PINS
-from microclaw.offline.references import each_call
+from microclaw.offline.decision import Say
+from microclaw.offline.pins import NO_DEVICE
 from microclaw.offline.sentences import english
 
-ON_BOARDS: Final = "act-on-boards"
-_TOOLS: Final = frozenset(
-    {"gpio-set", "pwm-set", "gpio-get", "adc-read", "deploy-wasm-app", "uninstall-wasm-app", "switch-program"}
-)
-_REMOVES: Final = frozenset({"remove_app", "remove_all"})
-ON_MANY: Final = PROGRAMS_ON_PINS | _REMOVES | {"set_pin", "dim_pin", "read_pin", "read_adc", "read_sensor_every"}
-"""The kinds of sentence that can be done on several boards at once."""
 _OF_ALL: Final = frozenset({"all_pins", "list_apps", "list_devices"})
 _MAX_SHOWN: Final = 8
 
@@ -57,14 +43,6 @@ _AT_NAME: Final = re.compile(
 )
 
 
-class Chosen(Struct, frozen=True):
-    """The sentence without its boards, and the boards; `named`: by their own names."""
-
-    rest: str
-    devices: tuple[KnownDevice, ...]
-    named: bool = True
-
-
 def with_written_names(said: str, known: DeviceContext) -> str:
     """The sentence with "on board 1" or "on board one" as "on board-1" where a device has that name."""
     for device in known.devices:
@@ -77,45 +55,39 @@ def with_written_names(said: str, known: DeviceContext) -> str:
     return said
 
 
-def chosen_boards(said: str, known: DeviceContext) -> Chosen | Say | None:
-    """The boards that a sentence names; None if it names none. It asks where a word means two things."""
+def chosen_board(said: str, known: DeviceContext) -> tuple[str, KnownDevice] | Say | None:
+    """The sentence without its board, and the board that it names; None if it names none, a question if several."""
     boards = tuple(one for one in known.devices if one.board.pins)
     if (every := _EVERY.search(said)) is not None:
         # "All" may mean all pins, or a question be about all boards anyway.
         parse = english().parse(said)
-        return None if parse and parse.kind in _OF_ALL else Chosen(_without(said, every), boards, named=False)
+        return None if parse and parse.kind in _OF_ALL else _the_one(_without(said, every), boards)
     own = {device.name.lower(): device for device in known.devices}
     restart = _RESTART.fullmatch(said)
     if restart is not None and (name := restart["name"].lower()) in own:
         if not restart["kind"] and any(app.name.lower() == name for one in known.devices for app in one.apps):
             text = f"{name} is a device, and a program is called so, too. Which do you mean? Nothing was done."
             return Say(text, "ambiguous", f"restart the program {name}; or: restart the board {name}")
-        return Chosen("restart the board", (own[name],))
-    labelled = _labelled(boards)
-    names = "|".join(re.escape(name) for name in sorted({*labelled, *own}, key=len, reverse=True)) or "(?!)"
+        return "restart the board", own[name]
+    called = _labelled(boards)
+    for name, device in own.items():
+        called[name] = tuple(dict.fromkeys((device.name, *called.get(name, ()))))
+    names = "|".join(re.escape(name) for name in sorted(called, key=len, reverse=True)) or "(?!)"
     one = rf"{_BEFORE}(?:{names})(?![\w-])(?: {_BOARD})?"
     phrase = rf"(?:^\W*|\s+)(?<!turn )(?<!switch ){_AT}{one}(?:{_AND}(?:{_AT})?{one})*(?=[\s.!?,:]|$)[,:]?"
     found = list(re.finditer(rf"(?i){phrase}|^\W*(?:{names})[,:]\s", said))
     if len(found) != 1:
         return None
-    devices: dict[str, KnownDevice] = {}
-    spoken = [name.lower() for name in re.findall(rf"(?i)(?<![\w-])(?:{names})(?![\w-])", found[0][0])]
-    for name in spoken:
-        meant = labelled.get(name, ())
-        if name in own and meant not in ((), (own[name],)):
-            shown = [one.name for one in meant[:_MAX_SHOWN]]
-            text = f"{name} is a device, and a label of {', '.join(shown)}. Which do you mean? Nothing was done."
-            return Say(text, "ambiguous", f"say: on {name}; or name them: on {' and '.join(shown)}")
-        devices |= {board.name: board for board in ((own[name],) if name in own else meant)}
-    return Chosen(_without(said, found[0]), tuple(devices.values()), named=set(spoken) <= own.keys())
+    spoken = re.findall(rf"(?i)(?<![\w-])(?:{names})(?![\w-])", found[0][0])
+    meant = {name for one in spoken for name in called[one.lower()]}
+    chosen = tuple(device for device in known.devices if device.name in meant)
+    return _the_one(_without(said, found[0]), chosen)
 
 
 def answered_device(said: str, known: DeviceContext) -> KnownDevice | None:
     """The device that an answer like "on virtual-1" or "virtual-1" names and nothing else."""
-    found = chosen_boards(f"it on {_ANSWERED.sub('', with_written_names(said, known)).strip()}", known)
-    if not isinstance(found, Chosen) or len(found.devices) != 1 or found.rest.strip(" .?!,") != "it":
-        return None
-    return found.devices[0]
+    found = chosen_board(f"it on {_ANSWERED.sub('', with_written_names(said, known)).strip()}", known)
+    return found[1] if isinstance(found, tuple) and found[0].strip(" .?!,") == "it" else None
 
 
 def unknown_device(said: str, known: DeviceContext) -> Say | None:
@@ -128,64 +100,26 @@ def unknown_device(said: str, known: DeviceContext) -> Say | None:
     return Say(text, "unknown_name", f"end the sentence with: on {names[0]}")
 
 
-def _labelled(boards: tuple[KnownDevice, ...]) -> dict[str, tuple[KnownDevice, ...]]:
-    """The boards by their labels, room=kitchen as kitchen, in each spelling."""
-    labelled: dict[str, tuple[KnownDevice, ...]] = {}
+def _the_one(rest: str, boards: tuple[KnownDevice, ...]) -> tuple[str, KnownDevice] | Say:
+    """The rest of the sentence with the board; a question where several are meant, or none is there."""
+    if len(boards) == 1:
+        return rest, boards[0]
+    if not boards:
+        return NO_DEVICE
+    names = ", ".join(board.name for board in boards[:_MAX_SHOWN])
+    text = f"I do that on one board at a time. Which: {names}?"
+    return Say(text, "ambiguous", f"say it for one: on {boards[0].name}")
+
+
+def _labelled(boards: tuple[KnownDevice, ...]) -> dict[str, tuple[str, ...]]:
+    """The names of the boards by their labels, room=kitchen as kitchen, in each spelling."""
+    labelled: dict[str, tuple[str, ...]] = {}
     for board in boards:
         for label in board.labels:
             place = label.lower().removeprefix("room=")
             for spelling in {place, re.sub(r"[-_]", " ", place), f"{place} room"}:
-                labelled[spelling] = (*(one for one in labelled.get(spelling, ()) if one is not board), board)
+                labelled[spelling] = (*labelled.get(spelling, ()), board.name)
     return labelled
-
-
-def decide_for_each(at: Context, decide: Callable[[Context], Decision]) -> Decision:
-    """One call for all boards, then what became of each. It refuses what a board that was named cannot do."""
-    calls: list[tuple[str, Act]] = []
-    cannot: dict[str, Say] = {}
-    for one in at.each:
-        assert one.device is not None
-        try:
-            is_removal = one.parse.kind in _REMOVES
-            acts = _removals(one, one.device, named=at.named) if is_removal else each_call(one, decide)
-            calls += [(one.device.name, act) for act in acts]
-        except CannotDo as exc:
-            cannot[one.device.name] = exc.say
-    if cannot and (at.named or not calls):
-        name, say = next(iter(cannot.items()))
-        return replace(say, text=f"On {name} that cannot be done: {say.text} Nothing was done on any board.", asks=None)
-    if not calls:
-        return Say("None of the boards has such a program.", "app_not_found", "what is running")
-    left_out = "".join(f" Left out: {name}: {say.text.rstrip('.')}." for name, say in cannot.items())
-    if at.results:
-        last = at.results[-1]
-        if not last.ok:
-            failed = failure(last)
-            return replace(failed, text=f"{capital(failed.text)}.{left_out}")
-        return Say(f"{capital(str(last.fields.get('message', 'done')))}.{left_out}")
-    if len(tools := {act.tool for _, act in calls}) > 1 or not tools <= _TOOLS:
-        text = "That is another kind of act on some of these boards (a program, or a pin), so I did nothing."
-        return Say(text, "ambiguous", f"say it for one board: on {calls[0][0]}")
-    groups: dict[str, tuple[list[str], Mapping[str, Any]]] = {}
-    for name, act in calls:
-        arguments = {key: value for key, value in act.arguments.items() if key != "device"}
-        groups.setdefault(json.dumps(arguments, sort_keys=True), ([], arguments))[0].append(name)
-    each = [{"devices": names, "arguments": arguments} for names, arguments in groups.values()]
-    names = list(dict.fromkeys(name for name, _ in calls))
-    more = f" and {len(names) - _MAX_SHOWN} more" if len(names) > _MAX_SHOWN else ""
-    first = calls[0][1]
-    return Act(ON_BOARDS, {"tool": first.tool, "each": each}, f"{first.words} on {', '.join(names[:_MAX_SHOWN])}{more}")
-
-
-def _removals(at: Context, device: KnownDevice, *, named: bool) -> list[Act]:
-    """The calls that take programs off the board; none where it has none."""
-    apps, said = known_apps(device), at.parse.word("app") or ""
-    meant = matching(apps, said) if at.parse.kind == "remove_app" else apps
-    if not meant and named:
-        raise CannotDo(Say(f"There is no program {said}.", "app_not_found", "what is running"))
-    if len(meant) > 1 and at.parse.kind == "remove_app":
-        raise CannotDo(Say("More than one program is called so.", "ambiguous", f"stop {meant[0]['name']}"))
-    return [taking_off(at, app) for app in meant]
 
 
 def _without(said: str, found: re.Match[str]) -> str:

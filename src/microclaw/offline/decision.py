@@ -139,7 +139,7 @@ class Result:
 class Context(Struct, frozen=True):
     """A parsed sentence: its text, the devices, the device it is for, and the tool results so far.
 
-    `each`: a sentence for several boards as it is read for each of them. `refers`: it is about the last act.
+    `refers`: it is about the last act.
     """
 
     parse: Parse
@@ -148,7 +148,6 @@ class Context(Struct, frozen=True):
     device: KnownDevice | None
     named: bool  # the sentence itself names the device
     results: tuple[Result, ...] = ()
-    each: tuple[Context, ...] = ()
     refers: bool = False
 
     def on_device(self, **arguments: Any) -> dict[str, Any]:

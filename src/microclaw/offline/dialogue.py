@@ -37,7 +37,7 @@ from microclaw.offline.last_act import DialogueState, LastAct, Undoable, act_aft
 from microclaw.offline.memory import EXAMPLES as MEMORY_EXAMPLES
 from microclaw.offline.memory import MEMORY, parse_memory
 from microclaw.offline.names import names_to_pins
-from microclaw.offline.pins import NO_DEVICE, pads_to_pins
+from microclaw.offline.pins import pads_to_pins
 from microclaw.offline.programs import PROGRAMS, as_light
 from microclaw.offline.references import corrected, on_target, referred, with_target
 from microclaw.offline.sentences import MAX_SENTENCE_CHARS, english
@@ -155,8 +155,6 @@ def one_call(text: str, device_context: DeviceContext) -> Decision | None:
 
 def _decide(at: Context) -> Decision:
     """The next step; a tool that failed ends it."""
-    if at.each:
-        return boards.decide_for_each(at, _act)
     last = at.results[-1] if at.results else None
     # Of a board that is away: what this host knows. Finding nothing to forget is an answer too.
     if last is not None and not last.ok and "removed" not in last.fields and at.parse.kind != "pin_facts":
@@ -225,14 +223,10 @@ class _SentenceReader(Struct):
         if self.act is not None and self.act.device is not None and self._named(self.act.device) is None:
             self.act = None  # "it" is nothing on another device
         said = boards.with_written_names(said, self.known)
-        chosen = boards.chosen_boards(said, self.known)
+        chosen = boards.chosen_board(said, self.known)
         if isinstance(chosen, Say):
             return chosen
-        if chosen is None:
-            return self._of_board(said, None)
-        if len(chosen.devices) == 1:
-            return self._of_board(chosen.rest, chosen.devices[0])
-        return self._of_each(chosen)
+        return self._of_board(said, None) if chosen is None else self._of_board(*chosen)
 
     def _named(self, name: str) -> KnownDevice | None:
         return next((device for device in self.known.devices if device.name == name), None)
@@ -240,24 +234,6 @@ class _SentenceReader(Struct):
     def _reading(self, parse: Parse, said: str, device: KnownDevice | None = None, *, refers: bool = False) -> Context:
         there = device or self.known.meant
         return Context(parse, said, self.known, there, device is not None, self.results, refers=refers)
-
-    def _of_each(self, chosen: boards.Chosen) -> Context | Say:
-        """The sentence as each board reads it, or why it is not done on several."""
-        if not chosen.devices:
-            return NO_DEVICE
-        self.act, each = None, list[Context]()
-        for device in chosen.devices:
-            found = self._of_board(chosen.rest, device)
-            if isinstance(found, Say):
-                return found
-            if found.device is not device:
-                return Say("That name is of a pin of another board.", "ambiguous", "name the pin: pin 4")
-            if found.parse.kind not in boards.ON_MANY or "it" in (found.parse.word("thing"), found.parse.word("app")):
-                step = f"as in: turn on pin 4 everywhere; or for one board: on {device.name}"
-                return Say("I do not do that on several boards at once, so I did nothing.", "ambiguous", step)
-            confirmed = replace(found.parse, confirmed=True)  # the one question is that of the tool
-            each.append(replace(found, parse=confirmed, results=()))
-        return Context(each[0].parse, self.said, self.known, None, chosen.named, self.results, tuple(each))
 
     def _of_board(self, text: str, named: KnownDevice | None) -> Context | Say:
         """Read a sentence for one board, without its name."""

@@ -19,7 +19,6 @@ from microclaw.offline.programs import PROGRAMS
 PROGRAMS_ON_PINS: Final = frozenset(PROGRAMS) - {"read_sensor_every"}
 BOARD_TOOLS: Final = frozenset(
     {"gpio-set", "pwm-set", "deploy-wasm-app", "uninstall-wasm-app", "switch-program", "set-program-times", "undo"}
-    | {"act-on-boards"}
 )
 """Tools that change boards; the change log has what they did."""
 _MAX_UNDOABLE: Final = 32
@@ -114,7 +113,7 @@ def state_after(message: Message | None) -> DialogueState:
 
 def act_after(at: Context | None, decision: Say, before: LastAct | None) -> LastAct | None:
     """The last act after an answer. Where another thing was spoken of since, there is none: "it" could be that."""
-    if at is None or at.each:
+    if at is None:
         return None
     parse, results, here = at.parse, at.results, at.device.name if at.device else None
     kind, deployed = parse.kind, _last(results, "deploy-wasm-app")
@@ -156,8 +155,8 @@ def undoable_after(at: Context | None, results: Sequence[Result], before: Undoab
 
 
 def _changed_a_board(result: Result) -> bool:
-    made = result.fields.get("change") or result.fields.get("changes")
-    return result.ok and bool(made) and result.tool in BOARD_TOOLS and result.fields.get("switch") != "restart"
+    is_change = result.ok and result.tool in BOARD_TOOLS and result.fields.get("switch") != "restart"
+    return is_change and bool(result.fields.get("change"))
 
 
 def _reverting(result: Result) -> Parse | None:

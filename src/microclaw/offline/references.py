@@ -21,7 +21,6 @@ from microclaw.offline.decision import (
     CORRECT,
     PIN_SLOTS,
     Act,
-    CannotDo,
     Context,
     Decision,
     Parse,
@@ -286,26 +285,16 @@ def corrected(at: Context, decide: Callable[[Context], Decision]) -> Decision:
         return replace(planned, text=f"{told}{planned.text}")
     if planned.tool == "gpio-get":  # of a toggle
         return planned
-    acts = each_call(own, decide)
-    for act in acts:
+    acts: list[Act] = []
+    while isinstance(act := decide(own), Act):  # every call, as if each before it worked
         if act.tool not in _PIN_USES:
             raise ask("I do not undo the last act by that.", "undo, then say the whole sentence")
+        acts.append(act)
+        own = replace(own, results=(*own.results, Result(act.tool, True, act.arguments)))
+    for act in acts:
         try:
             check_pin(board_of(at), act.arguments["pin"], _PIN_USES[act.tool])
         except PinRefused as exc:
             raise ask(f"{capital(exc.message)}. Nothing was changed.", exc.next_step) from exc
     pins = [{name: value for name, value in act.arguments.items() if name != "device"} for act in acts]
     return Act(CORRECT, at.on_device(undo=list(at.parse.undoes), pins=pins), f"undo, then {acts[0].words}")
-
-
-def each_call(at: Context, decide: Callable[[Context], Decision]) -> list[Act]:
-    """Every call of a sentence, as if each before it worked; only the first where it is not one that sets a pin."""
-    acts: list[Act] = []
-    while isinstance(decision := decide(at), Act):
-        acts.append(decision)
-        if decision.tool not in _PIN_USES:
-            break
-        at = replace(at, results=(*at.results, Result(decision.tool, True, decision.arguments)))
-    if isinstance(decision, Say) and not acts:
-        raise CannotDo(decision)
-    return acts
