@@ -12,7 +12,7 @@ from microclaw.offline.pins import NO_DEVICE, PinTarget, board_of, pin_target, s
 from microclaw.offline.sentences import english
 
 _MAX_FACTS: Final = 12
-_NO_FACT: Final = frozenset({"success", "device", "message"})
+_NO_FACT: Final = frozenset({"success", "device", "message", "virtual"})
 _OVER: Final = frozenset({"ended", "trapped", "dead"})  # states of a program that does nothing any more
 
 
