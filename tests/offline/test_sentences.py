@@ -184,21 +184,6 @@ async def test_a_refusal_names_the_last_value_that_is_accepted(refused: str, bou
     assert (await converse(ONE_BOARD, accepted)).acts
 
 
-@pytest.mark.parametrize(
-    "said",
-    [
-        "fade pin 5 in 3 seconds",
-        "blink pin 2 in 10 minutes",
-    ],
-)
-async def test_a_pace_that_may_be_a_wait_is_asked_about_and_the_wait_is_understood(said: str) -> None:
-    asked = await converse(ONE_BOARD, said)
-    offered = re.fullmatch(r"to wait say: (.+)", asked.reply.next_step or "")
-    assert (asked.acts, offered is None) == ([], False)
-    assert offered is not None
-    assert (await converse(ONE_BOARD, offered[1])).outcome.startswith("schedule-add")
-
-
 async def test_help_lists_every_kind_with_a_sentence_that_works() -> None:
     first, *examples = (await converse(ONE_BOARD, "what can you do")).reply.text.splitlines()
     assert str(len(examples)) in first

@@ -40,7 +40,7 @@ from microclaw.offline.names import named_pins
 TURNS = Path(__file__).parents[1] / "vectors" / "turns.txt"
 CHANGING = frozenset(
     {"gpio-set", "pwm-set", "deploy-wasm-app", "uninstall-wasm-app", "undo", "schedule-add", "schedule-remove"}
-    | {"switch-program", "correct", "act-on-boards", "restart-device"}
+    | {"switch-program", "correct", "restart-device"}
 )
 ACTS = CHANGING | {"remember", "forget"}
 BLINK, FADE = KnownApp("blink", (2,)), KnownApp("fade", (5,))
@@ -166,12 +166,6 @@ class Turn:
         return "; ".join([*told, *filter(None, [code])]) or "an answer"
 
     def _told(self, tool: str, arguments: dict[str, Any]) -> str:
-        if tool == "act-on-boards":
-            groups = [
-                f"{self._told(arguments['tool'], group['arguments'])} on {', '.join(group['devices'])}"
-                for group in arguments["each"]
-            ]
-            return " and ".join(groups)
         if tool == "deploy-wasm-app":
             where = f" on {arguments['device']}" if "device" in arguments else ""
             values = " ".join(f"{name}={value}" for name, value in _DEFINED.findall(arguments["sourceCode"]))
@@ -255,8 +249,6 @@ class Chat:
                 fields |= {"appName": arguments["appName"], "verified": True}
                 fields["replaced"] = arguments["appName"] in self._installed
                 self._installed.add(arguments["appName"])
-            case "act-on-boards":
-                fields |= {"message": "done on all", "changes": [self._number]}
             case "schedule-add":
                 number = len(self._schedules) + 1
                 made = {"schedule": number, "when": "then", "what": arguments["do"], "next": "Monday, 7:00"}

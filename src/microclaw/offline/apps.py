@@ -165,7 +165,7 @@ def _decide(at: Context) -> Decision:
         return Say("\n".join(("What this host put there:", *lines)), next_step=f"what is running on {boards[0].name}")
     said = at.parse.word("app") or ""
     asked = boards if at.device is None else [at.device]
-    having = [board for board in asked if said and matching(known_apps(board, stopped=True), said)]
+    having = [board for board in asked if said and matching(known_apps(board), said)]
     if at.parse.kind == "switch_app" and not having:
         step = "undo brings back one that was just removed; what is running"
         return Say(f"There is no program {said!r} of this host.", "app_not_found", step)
@@ -182,9 +182,9 @@ def _decide(at: Context) -> Decision:
 APPS: Mapping[str, Callable[[Context], Decision]] = dict.fromkeys(_KINDS, _decide)
 
 
-def known_apps(board: KnownDevice, *, stopped: bool = False) -> list[App]:
-    """The programs that this host put on the board."""
-    return [{"name": name} for name in (*(app.name for app in board.apps), *(board.stopped if stopped else ()))]
+def known_apps(board: KnownDevice) -> list[App]:
+    """The programs that this host put on the board, stopped ones too."""
+    return [{"name": name} for name in (*(app.name for app in board.apps), *board.stopped)]
 
 
 def _meant(at: Context, apps: Sequence[App]) -> Sequence[App]:

@@ -74,11 +74,12 @@ def understand(request: ModelRequest) -> Understanding:
         state = DialogueState(undoable=state.undoable)
     if (state.question is not None or state.suggested) and said_no(said):
         return _declined(state)
-    chosen = _chosen(said, state.suggested)
+    chosen = _chosen(said, state.suggested) if state.suggested else None
     if isinstance(chosen, Say):
         return Understanding(None, chosen, state=state)
     known = request.device_context or DeviceContext()
-    completed = _completed(said, state.question, known) if len(said) <= MAX_SENTENCE_CHARS else None
+    question = state.question if len(said) <= MAX_SENTENCE_CHARS else None
+    completed = None if question is None else _completed(said, question, known)
     reader = _SentenceReader(chosen or said, known, results, state.act, state.undoable)
     found = reader.read() if completed is None else replace(completed, results=results)
     decision = found if isinstance(found, Say) else _decide(found)
@@ -93,10 +94,8 @@ def understand(request: ModelRequest) -> Understanding:
     return Understanding(at.parse if at is not None else None, decision, confirms, found.refers, kept)
 
 
-def _completed(said: str, question: Question | None, known: DeviceContext) -> Context | None:
-    """The sentence of the open question with the value that was asked for; None if this answers no question."""
-    if question is None:
-        return None
+def _completed(said: str, question: Question, known: DeviceContext) -> Context | None:
+    """The sentence of the open question with the value that was asked for; None if this does not answer it."""
     device = boards.answered_device(said, known) if question.slot == "device" else None
     parse = question.parse if device is not None else question.completed(said)
     device = device or next((one for one in known.devices if one.name == question.device), None)
@@ -108,7 +107,7 @@ def _chosen(said: str, suggested: tuple[str, ...]) -> str | Say | None:
     text = plain(said)
     if re.fullmatch(r"[1-9]", text) and int(text) <= len(suggested):
         return suggested[int(text) - 1]
-    if not suggested or not said_yes(said):
+    if not said_yes(said):
         return None
     return (
         suggested[0] if len(suggested) == 1 else Say(f"Which one: {_numbered(suggested)}?", "ambiguous", "its number")

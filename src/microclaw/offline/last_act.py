@@ -18,7 +18,7 @@ from microclaw.offline.programs import PROGRAMS
 
 PROGRAMS_ON_PINS: Final = frozenset(PROGRAMS) - {"read_sensor_every"}
 BOARD_TOOLS: Final = frozenset(
-    {"gpio-set", "pwm-set", "deploy-wasm-app", "uninstall-wasm-app", "switch-program", "set-program-times", "undo"}
+    {"gpio-set", "pwm-set", "deploy-wasm-app", "uninstall-wasm-app", "switch-program", "undo"}
 )
 """Tools that change boards; the change log has what they did."""
 _MAX_UNDOABLE: Final = 32

@@ -104,5 +104,5 @@ def _is_sure(request: ModelRequest, text: str, before: str | None) -> bool:
     if before is not None and parse.kind != "undo" and _REFERS.search(text):
         return False
     devices = request.device_context.devices if request.device_context else ()
-    is_known = any(matching(known_apps(one, stopped=True), parse.word("app") or "") for one in devices)
+    is_known = any(matching(known_apps(one), parse.word("app") or "") for one in devices)
     return is_known or parse.kind not in ("remove_app", "app_status", "switch_app")  # "stop the music" may be other
