@@ -29,10 +29,8 @@ def _set_pin(at: Context) -> Decision:
     each = [f"{target.words} {_on(one)}" for target, one in zip(targets, wanted, strict=True)]
     done = len(at.results)
     if done < len(targets):
-        words = f"turn {' and '.join(each)}"
-        if len(set(wanted)) == 1:
-            pins = ", ".join(str(target.pin) for target in targets)
-            words = f"turn {_on(wanted[0])} {targets[0].words if len(targets) == 1 else f'pins {pins}'}"
+        pins = " and ".join(target.words for target in targets)
+        words = f"turn {_on(wanted[0])} {pins}" if len(set(wanted)) == 1 else f"turn {' and '.join(each)}"
         return Act("gpio-set", at.on_device(pin=targets[done].pin, level=levels[done]), "" if done else words)
     if len(targets) == 1:
         return Say(f"{_state(at, targets[0], levels[0])}{_proof(at.results[-1])}.")

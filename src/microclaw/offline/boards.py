@@ -10,7 +10,7 @@ from typing import Final
 
 from microclaw.language.quantities import ONES
 from microclaw.models.protocol import DeviceContext, KnownDevice
-from microclaw.offline.decision import Say
+from microclaw.offline.decision import Say, numbered
 from microclaw.offline.pins import NO_DEVICE
 from microclaw.offline.sentences import english
 
@@ -106,9 +106,9 @@ def _the_one(rest: str, boards: tuple[KnownDevice, ...]) -> tuple[str, KnownDevi
         return rest, boards[0]
     if not boards:
         return NO_DEVICE
-    names = ", ".join(board.name for board in boards[:_MAX_SHOWN])
-    text = f"I do that on one board at a time. Which: {names}?"
-    return Say(text, "ambiguous", f"say it for one: on {boards[0].name}")
+    each = tuple(f"{rest} on {board.name}" for board in boards[:_MAX_SHOWN])
+    text = f"I do that on one board at a time. Did you mean: {numbered(each)}?"
+    return Say(text, "ambiguous", "its number", suggested=each)
 
 
 def _labelled(boards: tuple[KnownDevice, ...]) -> dict[str, tuple[str, ...]]:

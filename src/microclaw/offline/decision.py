@@ -230,6 +230,11 @@ def capital(text: str) -> str:
     return (text[:1].upper() + text[1:] if first.isalpha() else text).rstrip(".")
 
 
+def numbered(suggested: Sequence[str]) -> str:
+    """Sentences to choose from by their number."""
+    return "; ".join(f"{n}: {one}" for n, one in enumerate(suggested, start=1))
+
+
 def plain_line(line: object) -> str:
     """A line of memory as a sentence without its full stop."""
     return str(line).removeprefix("- ").strip().rstrip(".")

@@ -31,6 +31,7 @@ from microclaw.offline.decision import (
     Say,
     capital,
     failure,
+    numbered,
     this_turn,
 )
 from microclaw.offline.last_act import DialogueState, LastAct, Undoable, act_after, state_after, undoable_after
@@ -109,9 +110,7 @@ def _chosen(said: str, suggested: tuple[str, ...]) -> str | Say | None:
         return suggested[int(text) - 1]
     if not said_yes(said):
         return None
-    return (
-        suggested[0] if len(suggested) == 1 else Say(f"Which one: {_numbered(suggested)}?", "ambiguous", "its number")
-    )
+    return suggested[0] if len(suggested) == 1 else Say(f"Which one: {numbered(suggested)}?", "ambiguous", "its number")
 
 
 def _declined(state: DialogueState) -> Understanding:
@@ -280,13 +279,8 @@ class _SentenceReader(Struct):
             where = f" on {device.name}" if device is not None else ""
             question = f"{capital(near.sentences[0])}{where}?"
             return Say(question, "confirm_reading", f"yes, or say: {examples[0]}", suggested=examples)
-        shown = _numbered(examples) if len(examples) > 1 else "".join(examples)
+        shown = numbered(examples) if len(examples) > 1 else "".join(examples)
         meant = f"Did you mean: {shown}?" if examples else "Ask: what can you do."
         refers = near.is_remote and re.search(r"\d", text) is None
         text = f"I did not understand that, so I did nothing. {meant}"
         return Say(text, "not_understood", ADD_A_MODEL, suggested=examples, refers=refers)
-
-
-def _numbered(suggested: tuple[str, ...]) -> str:
-    """Sentences to choose from by their number."""
-    return "; ".join(f"{n}: {one}" for n, one in enumerate(suggested, start=1))
