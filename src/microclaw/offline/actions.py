@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from fractions import Fraction
 from typing import Any, Final
 
 from microclaw.offline.decision import CORRECT, PIN_SLOTS, Act, Context, Decision, Result, Say, ask, capital
-from microclaw.offline.paces import duty_of
 from microclaw.offline.pins import NO_DEVICE, PinTarget, board_of, pin_target, sensor_of
 from microclaw.offline.sentences import english
 
@@ -52,12 +52,24 @@ def _toggle_pin(at: Context) -> Decision:
 
 def _dim_pin(at: Context) -> Decision:
     target = pin_target(at)
-    duty, percent = duty_of(at, target), (at.parse.number("milli") or 0) / 1000
+    duty, percent = _duty_of(at, target), (at.parse.number("milli") or 0) / 1000
     if at.results:
         return Say(
             f"Pin {target.pin} of {at.results[-1].device} is at {percent:g}% (duty {duty}/255){_proof(at.results[-1])}."
         )
     return Act("pwm-set", at.on_device(pin=target.pin, duty=duty), f"dim {target.words} to {percent:g}%")
+
+
+def _duty_of(at: Context, target: PinTarget) -> int:
+    """The duty, of 255, of the sentence's brightness; asks for one, or where the nearest is fully off or on."""
+    milli, example = at.parse.number("milli"), f"dim {target.words} to 30%"
+    if milli is None:
+        raise ask("How bright?", example, "milli")
+    if not 0 <= milli <= 100_000:
+        raise ask(f"{milli / 1000:g}% is not between 0 and 100. How bright?", example, "milli")
+    if 0 < milli < 100_000 and round(milli * 255 / 100_000) in (0, 255):
+        raise ask(f"PWM has 255 steps, and {milli / 1000:g}% is none of them. How bright?", "0.4% to 99.6%", "milli")
+    return round(Fraction(255 * (milli if target.active_level else 100_000 - milli), 100_000))
 
 
 def _level(at: Context, found: Result) -> Say:

@@ -1,6 +1,7 @@
 """Sentences that ask for a program: which pattern, its values, its name on the device, and the answer after it.
 
-A rule (a sensor's value that switches a pin) is a program too, and so is what an addressable LED shows.
+A rule (a sensor's value that switches a pin) is a program too, and so is what an addressable LED shows. A rate has its
+exact period (300 Hz is no 3 ms), and a program gets only what it keeps within _KEPT of what was said.
 """
 
 from __future__ import annotations
@@ -8,14 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from math import ceil, floor
 from typing import Final, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.errors import ConfigError
-from microclaw.offline.decision import PIN_SLOTS, Act, Context, Decision, Parse, Result, Say, ask, capital
-from microclaw.offline.paces import pace_ms, square_wave
+from microclaw.offline.decision import PIN_SLOTS, Act, Context, Decision, Parse, Result, Say, Values, ask, capital
 from microclaw.offline.pins import (
     PinTarget,
     Quantity,
@@ -55,6 +56,23 @@ _COLORS: Final[Mapping[str, tuple[int, int, int]]] = {
     "white": (255, 255, 255),
 }
 """firmware/fw/microclaw_devices.py has the same."""
+_KEPT: Final = Fraction(1, 100)
+"""A program's time may differ by so much of the time that was asked for."""
+_FASTEST_LOOP_MS: Final = 10
+"""A loop that changes a pin more often than this loses time with each change; PWM does not."""
+_LEAST_PWM_HZ: Final = 10
+_MOST_PWM_HZ: Final = 9_000
+"""Of both kinds of programs: boards/ and docs/wasmachine.md have the limits of each."""
+_NS: Final = 1_000_000
+_BLINKS: Final = ("blink", "blink_times", "led_blink")
+PACES: Final[Mapping[str, tuple[int, int, int]]] = {
+    **dict.fromkeys(_BLINKS, (500, 1000, 100)),
+    "fade": (2000, 5000, 500),
+    "read_sensor_every": (10_000, 60_000, 1000),
+    "rainbow": (5_000, 10_000, 2_500),
+    "servo_sweep": (4_000, 8_000, 2_000),
+}
+"""By kind: milliseconds when no pace is said, for "slowly", for "fast"."""
 
 
 class Deployment(Struct, frozen=True):
@@ -84,18 +102,43 @@ def _spoken(ms: int | Fraction) -> str:
     return seconds(round(ms)) if ms >= 1000 else f"{round(ms)} ms"
 
 
+def without_pace(values: Values) -> Values:
+    """The values of a parse without what says how fast."""
+    return {name: value for name, value in values.items() if not re.fullmatch(r"(?:period_)?ms(?:_ns)?|speed", name)}
+
+
+def with_pace(values: Values, time_ms: Fraction) -> Values:
+    """The values with this time instead: in whole milliseconds, and beside it in nanoseconds if need be."""
+    exact = {} if time_ms.denominator == 1 else {"ms_ns": round(time_ms * _NS)}
+    return without_pace(values) | {"ms": round(time_ms)} | exact
+
+
+def pace_ms(parse: Parse, kind: str) -> Fraction:
+    """The time in the sentence, also 0 (which is refused later); else what "slowly", "fast" or nothing means.
+
+    Of a blink it is half a period: "every half second" toggles each half second, "2 Hz" are whole periods.
+    """
+    for slot in ("ms", "period_ms"):
+        whole, exact_ns = parse.number(slot), parse.number(f"{slot}_ns")
+        if whole is not None or exact_ns is not None:
+            time_ms = Fraction(whole or 0) if exact_ns is None else Fraction(exact_ns, _NS)
+            return time_ms / 2 if slot == "period_ms" and kind in _BLINKS else time_ms
+    plain, slow, fast = PACES[kind]
+    return Fraction({"slow": slow, "fast": fast}.get(parse.word("speed") or "", plain))
+
+
 def _blink(at: Context) -> Deployment:
-    target, wave = pin_target(at), square_wave(at)
-    if wave.by_pwm:
-        hz, fast = round(wave.hz), dict[str, Value | Fraction](PIN=target.pin, FREQUENCY_HZ=wave.hz)
-        return Deployment("fast_blink", fast, f"blink {target.words} at {hz} Hz")
-    values = _pin(target) | {"HALF_PERIOD_MS": wave.half_ms}
-    return Deployment("blink", values, f"blink {target.words} every {_spoken(wave.half_ms)}")
+    target, (half_ms, is_fast) = pin_target(at), _square_wave(at)
+    if is_fast:
+        fast: PatternValues = {"PIN": target.pin, "FREQUENCY_HZ": 500 / half_ms}
+        return Deployment("fast_blink", fast, f"blink {target.words} at {round(500 / half_ms)} Hz")
+    values = _pin(target) | {"HALF_PERIOD_MS": half_ms}
+    return Deployment("blink", values, f"blink {target.words} every {_spoken(half_ms)}")
 
 
 def _blink_times(at: Context) -> Deployment:
     target, times, for_ms = pin_target(at), at.parse.number("times"), at.parse.number("for_ms")
-    half_ms = square_wave(at, pwm=False).half_ms
+    half_ms, _ = _square_wave(at, pwm=False)
     if (times or 0) > 1 and (each_ms := at.parse.number("ms")) and _EACH.search(at.said):
         even, counted = (f"{1000 * n / each_ms:.4g} Hz" for n in (times or 1, 1))
         raise ask(
@@ -109,6 +152,32 @@ def _blink_times(at: Context) -> Deployment:
     rate = f" at {float(500 / half_ms):.5g} Hz" if half_ms > 0 else ""
     values: PatternValues = {**_pin(target), "HALF_PERIOD_MS": half_ms, "TIMES": times}
     return Deployment("blink_times", values, f"blink {target.words} {times} times{rate}")
+
+
+def _square_wave(at: Context, *, pwm: bool = True) -> tuple[Fraction, bool]:
+    """Half the period of the sentence's pace, and True if only PWM can keep it; asks with the nearest rate if none can.
+
+    `pwm`: whether PWM will do. A pace of 0 is left to the pattern of a loop, which refuses it.
+    """
+    half = pace_ms(at.parse, "blink")
+    if half <= 0 or (round(half) >= _FASTEST_LOOP_MS and _is_kept(half)):
+        return half, False
+    hz = 500 / half
+    if pwm and _LEAST_PWM_HZ <= round(hz) <= _MOST_PWM_HZ and _is_kept(hz):
+        return half, True
+    possible = [Fraction(500, ms) for ms in (floor(half), ceil(half)) if ms >= _FASTEST_LOOP_MS]
+    possible += [Fraction(rate) for rate in (floor(hz), ceil(hz)) if pwm and _LEAST_PWM_HZ <= rate <= _MOST_PWM_HZ]
+    most = Fraction(_MOST_PWM_HZ if pwm else 500 // _FASTEST_LOOP_MS)
+    nearest = min(possible or [most], key=lambda rate: abs(rate - hz))
+    raise ask(
+        f"A program here cannot keep {float(hz):.4g} Hz to within {float(_KEPT):.0%}, so I did nothing.",
+        f"the nearest rate is {float(nearest):.5g} Hz",
+    )
+
+
+def _is_kept(wanted: Fraction) -> bool:
+    """True if the nearest whole number is near enough, as a time and as a rate."""
+    return abs(round(wanted) - wanted) <= _KEPT * min(wanted, Fraction(round(wanted)))
 
 
 def _paced(at: Context) -> Deployment:
@@ -310,8 +379,8 @@ def _deployed(result: Result, *, once: bool) -> Say:
     if not result.fields.get("verified", False):
         step = f"ask again: is {name} running" if kind == "accepted" else f"stop {name}"
         return Say(f"{name} is on {device}, but not verified: {proof}.", "not_verified", step)
-    if kind == "accepted" and ":" in proof and "no read-back" not in proof:
-        return Say(f"{device} took {name}. {capital(proof)}.{ends}")
-    if kind == "accepted":
-        return Say(f"{device} took {name} and lists it. The board offers no read-back of what a program does.{ends}")
-    return Say(f"{name} runs on {device}. {capital(proof)}.{ends}")
+    if kind != "accepted":
+        return Say(f"{name} runs on {device}. {capital(proof)}.{ends}")
+    is_told = ":" in proof and "no read-back" not in proof
+    told = proof if is_told else "it lists it, and offers no read-back of what a program does"
+    return Say(f"{device} took {name}. {capital(told)}.{ends}")

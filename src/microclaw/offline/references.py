@@ -31,8 +31,8 @@ from microclaw.offline.decision import (
     capital,
 )
 from microclaw.offline.last_act import PROGRAMS_ON_PINS, LastAct
-from microclaw.offline.paces import PACES, pace_ms, with_pace, without_pace
 from microclaw.offline.pins import board_of
+from microclaw.offline.programs import PACES, pace_ms, with_pace, without_pace
 from microclaw.offline.sentences import english
 
 Referred: TypeAlias = Parse | Say | None
