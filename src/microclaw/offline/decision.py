@@ -137,10 +137,7 @@ class Result:
 
 
 class Context(Struct, frozen=True):
-    """A parsed sentence: its text, the devices, the device it is for, and the tool results so far.
-
-    `refers`: it is about the last act.
-    """
+    """A parsed sentence: its text, the devices, the device it is for, and the tool results so far."""
 
     parse: Parse
     said: str
@@ -148,7 +145,7 @@ class Context(Struct, frozen=True):
     device: KnownDevice | None
     named: bool  # the sentence itself names the device
     results: tuple[Result, ...] = ()
-    refers: bool = False
+    refers: bool = False  # it is about the last act
 
     def on_device(self, **arguments: Any) -> dict[str, Any]:
         """A tool call's arguments, with the device when the sentence names it."""
