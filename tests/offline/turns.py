@@ -3,8 +3,8 @@
 tests/vectors/turns.txt has the lines: a world in brackets, the line of an outcome, and below it the chats that end so.
 "a | b" is said one after the other, "~ a" a quarter of an hour later. An outcome is the calls that change something, or
 else a code of what was not done, or else the calls that look. A program is told by its name, its intent, the values in
-its source, and the first line that its trial is held against; a loose reading by its question. "?" stands before an
-outcome that is not what a person means by the sentence, and harmless: bench/ counts them.
+its source, and the first line that its trial is held against; a sentence that is asked about by its question. "?"
+stands before an outcome that is not what a person means by the sentence, and harmless: bench/ counts them.
 """
 
 from __future__ import annotations
