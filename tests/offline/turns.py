@@ -109,8 +109,6 @@ def _worlds() -> dict[str, World]:
             DeviceContext((first, replace(desk, stopped=("blink",)), shelf, voice))
         ),
         "boards that are away": World(DeviceContext((first, desk)), away=frozenset({"virtual-1", "desk"})),
-        "shelf is away": World(DeviceContext((first, desk, shelf, voice)), away=frozenset({"shelf"})),
-        "nine boards": World(DeviceContext(tuple(replace(desk, name=f"shelf-{n}") for n in range(9)))),
         "board-1 and board-2": World(DeviceContext(numbered)),
         "kitchen is a voice device beside virtual-1": World(DeviceContext((voice, bare))),
         "lamp and fan in the kitchen, fan and desk in the living room": World(DeviceContext((lamp, fan, both))),

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from hassil import Intents
 
 MAX_SENTENCE_CHARS = 300
-PARSES_KEPT = 64
 
 _TEMPLATES = ("words", "programs", "lights", "now", "manage", "refused")  # help lists the kinds in this order
 _WITH_ANY_NAME = frozenset({"remove_app", "app_status", "switch_app"})  # any words at all may be a program's name there
@@ -80,7 +79,7 @@ class Sentences:
         known = {one: meant for meant, said in near.items() for one in (meant, *said)}
         known |= {one: one for kind, one in self.examples.items() if kind != "cancel_schedule"}
         self._known = [(_tag_numbers(text), _tag_numbers(meant)) for text, meant in known.items()]
-        self.parse = lru_cache(PARSES_KEPT)(self.parse_anew)  # a turn asks again after each tool
+        self.parse = lru_cache(64)(self.parse_anew)  # a turn asks again after each tool
 
     def parse_anew(self, text: str) -> Parse | None:
         """The sentence's parse, or None when what matters in it is not understood.
