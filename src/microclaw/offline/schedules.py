@@ -27,9 +27,7 @@ def decide_schedule(at: Context, inner: Callable[[Context], Decision]) -> Decisi
     """Add the schedule. `inner` decides whether its sentence can be done."""
     if at.results and at.results[-1].tool == "schedule-add":
         made = at.results[-1].fields
-        kept = english().parse(str(made.get("what")))
         told = f"Schedule {made.get('schedule')}: {made.get('what')}; next {made.get('next')}."
-        told += " It then goes on until it is stopped." if kept is not None and kept.kind in _ENDLESS else ""
         return Say(told + (f" Careful: {made['warning']}." if made.get("warning") else ""))
     when, what = at.parse.when or When(), at.parse.word("what") or ""
     if when.delay_ms is not None and when.delay_ms <= 0:
