@@ -11,7 +11,6 @@ import pytest_asyncio
 from tests.agent.real_host import Home, real_host
 
 from microclaw.events import Answer
-from microclaw.wire.host_api import Result
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -55,11 +54,10 @@ async def test_a_board_that_hangs_leaves_the_others_alone_and_is_never_said_to_b
         process.send_signal(signal.SIGSTOP)
         try:
             tool = {"tool": "gpio-set", "arguments": {"pin": 4, "level": 1}, "all": True}
-            *_, answer = await home.stream("/v1/tools/act-on-boards", {"arguments": tool, "session": "c"}, True)
-            assert isinstance(answer, Result)
-            assert "boards_unknown" in str(answer.value), answer
+            *_, answer = await home.events("/v1/tools/act-on-boards", True, arguments=tool, session="c")
+            assert "boards_unknown" in str(answer)
             assert [home.level(4, name) for name in ("lamp", "desk")] == [1, 1]
-            *_, undone = await home.stream("/v1/undo", {})
+            *_, undone = await home.events("/v1/tools/undo", arguments={}, session="c")
         finally:
             process.send_signal(signal.SIGCONT)
         assert "fan" not in str(undone)

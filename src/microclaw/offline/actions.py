@@ -11,8 +11,8 @@ from microclaw.offline.decision import CORRECT, PIN_SLOTS, Act, Context, Decisio
 from microclaw.offline.pins import NO_DEVICE, PinTarget, board_of, pin_target, sensor_of
 from microclaw.offline.sentences import english
 
-_MAX_FACTS: Final = 12
-_NO_FACT: Final = frozenset({"success", "device", "message", "virtual"})
+_MAX_FACTS: Final = 11
+_NO_FACT: Final = frozenset({"success", "device", "message"})
 _OVER: Final = frozenset({"ended", "trapped", "dead"})  # states of a program that does nothing any more
 
 
