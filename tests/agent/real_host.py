@@ -35,13 +35,13 @@ class Home:
         self.chats += 1
         return f"c{self.chats}"
 
-    async def events(self, text: str, *decisions: bool, chat: str = "c") -> list[StreamEvent]:
-        """Of one turn. Each question is answered by the next decision."""
+    async def events(self, text: str, *decisions: bool, chat: str = "c", **call: Any) -> list[StreamEvent]:
+        """Of one turn, or of a `call` to a path. Each question is answered by the next decision."""
         left = list(decisions)
 
         def turn() -> list[StreamEvent]:
             seen = []
-            for event in self.client.stream("/v1/chat", {"text": text, "chat_id": chat}):
+            for event in self.client.stream(text if call else "/v1/chat", call or {"text": text, "chat_id": chat}):
                 seen.append(event)
                 if isinstance(event, ApprovalAsked):
                     self.asked.append(event)

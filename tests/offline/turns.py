@@ -3,8 +3,8 @@
 tests/vectors/turns.txt has the lines: a world in brackets, the line of an outcome, and below it the chats that end so.
 "a | b" is said one after the other, "~ a" a quarter of an hour later. An outcome is the calls that change something, or
 else a code of what was not done, or else the calls that look. A program is told by its name, its intent, the values in
-its source, and the first line that its trial is held against; a loose reading by its question. "?" stands before an
-outcome that is not what a person means by the sentence, and harmless: bench/ counts them.
+its source, and the first line that its trial is held against; a sentence that is asked about by its question. "?"
+stands before an outcome that is not what a person means by the sentence, and harmless: bench/ counts them.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from microclaw.offline.names import named_pins
 TURNS = Path(__file__).parents[1] / "vectors" / "turns.txt"
 CHANGING = frozenset(
     {"gpio-set", "pwm-set", "deploy-wasm-app", "uninstall-wasm-app", "undo", "schedule-add", "schedule-remove"}
-    | {"switch-program", "correct", "act-on-boards", "restart-device"}
+    | {"switch-program", "correct", "restart-device"}
 )
 ACTS = CHANGING | {"remember", "forget"}
 BLINK, FADE = KnownApp("blink", (2,)), KnownApp("fade", (5,))
@@ -109,8 +109,6 @@ def _worlds() -> dict[str, World]:
             DeviceContext((first, replace(desk, stopped=("blink",)), shelf, voice))
         ),
         "boards that are away": World(DeviceContext((first, desk)), away=frozenset({"virtual-1", "desk"})),
-        "shelf is away": World(DeviceContext((first, desk, shelf, voice)), away=frozenset({"shelf"})),
-        "nine boards": World(DeviceContext(tuple(replace(desk, name=f"shelf-{n}") for n in range(9)))),
         "board-1 and board-2": World(DeviceContext(numbered)),
         "kitchen is a voice device beside virtual-1": World(DeviceContext((voice, bare))),
         "lamp and fan in the kitchen, fan and desk in the living room": World(DeviceContext((lamp, fan, both))),
@@ -166,12 +164,6 @@ class Turn:
         return "; ".join([*told, *filter(None, [code])]) or "an answer"
 
     def _told(self, tool: str, arguments: dict[str, Any]) -> str:
-        if tool == "act-on-boards":
-            groups = [
-                f"{self._told(arguments['tool'], group['arguments'])} on {', '.join(group['devices'])}"
-                for group in arguments["each"]
-            ]
-            return " and ".join(groups)
         if tool == "deploy-wasm-app":
             where = f" on {arguments['device']}" if "device" in arguments else ""
             values = " ".join(f"{name}={value}" for name, value in _DEFINED.findall(arguments["sourceCode"]))
@@ -255,8 +247,6 @@ class Chat:
                 fields |= {"appName": arguments["appName"], "verified": True}
                 fields["replaced"] = arguments["appName"] in self._installed
                 self._installed.add(arguments["appName"])
-            case "act-on-boards":
-                fields |= {"message": "done on all", "changes": [self._number]}
             case "schedule-add":
                 number = len(self._schedules) + 1
                 made = {"schedule": number, "when": "then", "what": arguments["do"], "next": "Monday, 7:00"}

@@ -40,7 +40,9 @@ _DATE = re.compile(
     rf"|\b(?:on )?(?:the )?(\d{{1,2}}(?:st|nd|rd|th)? (?:of )?(?:{_MONTH})\b\.?(?: 20\d\d\b)?)"
     rf"|\b(?:on )?(?:the )?((?:{_MONTH})\b\.? \d{{1,2}}(?:st|nd|rd|th)?\b(?: 20\d\d\b)?)|\b(?:on )?(20\d\d-\d\d-\d\d)\b"
 )
-_DELAY = re.compile(r"^(?:in|after) (-?\d+) ms\b|\b(?:in|after) (-?\d+) ms(?: from)?(?: now)?$")
+_DELAY = re.compile(
+    r"(?:^|(?<=\bremind me )|(?<=\bremind us ))(?:in|after) (-?\d+) ms\b|\b(?:in|after) (-?\d+) ms(?: from)?(?: now)?$"
+)
 _NO_ON = frozenset({"tomorrow", "tonight", "today"})
 _TODAY = re.compile(r"\btoday\b")
 _PART = re.compile(rf"\b(?:every|each|tomorrow|this|in the|(?:{_DAYS})) ({_PARTS})\b|\bat (night)\b|\bto(night)\b")
@@ -66,41 +68,30 @@ def split_when(said: str, *, bare_hour: bool = False) -> tuple[str, When] | None
 
     `bare_hour`: "at 7" alone is a time too.
     """
-    part = _part(said)
-    rest, is_spoken = _taken_off(_SPOKEN_HOUR, said)
+    found_part = _PART.search(said)
+    part = next(filter(None, found_part.groups())) if found_part else None
+    rest, spoken = _SPOKEN_HOUR.subn(" ", said)
     rest, clock = _clock(rest)
     rest, repeat = _taken(_REPEAT, rest)
     rest, date = _taken(_DATE, rest)
     rest, delay = _taken(_DELAY, rest)
     if delay is not None and (clock or repeat or date):
         return None  # a time and a delay together mean nothing
-    rest, in_part = _taken_off(_PART_WORD, rest)
+    rest, in_part = _PART_WORD.subn(" ", rest)
     hour = None
-    if (
-        clock is None
-        and hour is None
-        and delay is None
-        and (repeat or date or in_part or bare_hour or _TODAY.search(rest))
-    ):
+    if not (clock or delay) and (repeat or date or in_part or bare_hour or _TODAY.search(rest)):
         rest, bare = _taken(_BARE_HOUR, rest)
         if bare is not None and int(bare) < 24:
             known = repeat or date or part or int(bare) > 12 or int(bare) == 0
             clock, hour = (f"{int(bare):02d}:00", None) if known else (None, int(bare))
     if clock is not None or hour is not None:
-        rest, today = _taken_off(_TODAY, rest)
+        rest, today = _TODAY.subn(" ", rest)
         date = "today" if today and date is None and repeat is None else date
-    if not is_spoken and all(found is None for found in (clock, repeat, date, delay, hour)):
+    if not spoken and all(found is None for found in (clock, repeat, date, delay, hour)):
         return None
-    rest = _NOTIFY.sub(" ", rest)  # its answer is sent anyway
-    rest = re.sub(r"\s+", " ", rest).strip(" ,")
+    rest = re.sub(r"\s+", " ", _NOTIFY.sub(" ", rest)).strip(" ,")  # its answer is sent anyway
     rest = re.sub(r"^(?:(?:at|on|and|then) )+|(?: (?:at|and))+$|^(?:at|on|and)$", "", rest)
-    clock = _in_part(clock, part)
-    return rest, When(clock, _repeated(repeat), _dated(date), int(delay) if delay else None, hour)
-
-
-def _part(said: str) -> str | None:
-    found = _PART.search(said)
-    return next((group for group in found.groups() if group), None) if found else None
+    return rest, When(_in_part(clock, part), _repeated(repeat), _dated(date), int(delay) if delay else None, hour)
 
 
 def _in_part(clock: str | None, part: str | None) -> str | None:
@@ -130,11 +121,6 @@ def _taken(pattern: re.Pattern[str], text: str) -> tuple[str, str | None]:
         return text, None
     word = next(group for group in found.groups() if group is not None)
     return f"{text[: found.start()]} {text[found.end() :]}".strip(), word
-
-
-def _taken_off(pattern: re.Pattern[str], text: str) -> tuple[str, bool]:
-    rest, count = pattern.subn(" ", text)
-    return rest.strip(), bool(count)
 
 
 def _repeated(word: str | None) -> str | None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Final
+from fractions import Fraction
+from typing import Any, Final
 
 from microclaw.offline.decision import CORRECT, PIN_SLOTS, Act, Context, Decision, Result, Say, ask, capital
-from microclaw.offline.paces import duty_of
-from microclaw.offline.pins import PinTarget, board_of, pin_target, sensor_of
+from microclaw.offline.pins import NO_DEVICE, PinTarget, board_of, pin_target, sensor_of
 from microclaw.offline.sentences import english
 
-_MAX_FACTS: Final = 12
+_MAX_FACTS: Final = 11
+_NO_FACT: Final = frozenset({"success", "device", "message"})
 _OVER: Final = frozenset({"ended", "trapped", "dead"})  # states of a program that does nothing any more
 
 
@@ -28,10 +29,8 @@ def _set_pin(at: Context) -> Decision:
     each = [f"{target.words} {_on(one)}" for target, one in zip(targets, wanted, strict=True)]
     done = len(at.results)
     if done < len(targets):
-        words = f"turn {' and '.join(each)}"
-        if len(set(wanted)) == 1:
-            pins = ", ".join(str(target.pin) for target in targets)
-            words = f"turn {_on(wanted[0])} {targets[0].words if len(targets) == 1 else f'pins {pins}'}"
+        pins = " and ".join(target.words for target in targets)
+        words = f"turn {_on(wanted[0])} {pins}" if len(set(wanted)) == 1 else f"turn {' and '.join(each)}"
         return Act("gpio-set", at.on_device(pin=targets[done].pin, level=levels[done]), "" if done else words)
     if len(targets) == 1:
         return Say(f"{_state(at, targets[0], levels[0])}{_proof(at.results[-1])}.")
@@ -53,7 +52,7 @@ def _toggle_pin(at: Context) -> Decision:
 
 def _dim_pin(at: Context) -> Decision:
     target = pin_target(at)
-    duty, percent = duty_of(at, target, target.active_level), (at.parse.number("milli") or 0) / 1000
+    duty, percent = _duty_of(at, target), (at.parse.number("milli") or 0) / 1000
     if at.results:
         return Say(
             f"Pin {target.pin} of {at.results[-1].device} is at {percent:g}% (duty {duty}/255){_proof(at.results[-1])}."
@@ -61,29 +60,29 @@ def _dim_pin(at: Context) -> Decision:
     return Act("pwm-set", at.on_device(pin=target.pin, duty=duty), f"dim {target.words} to {percent:g}%")
 
 
-def _read_pin(at: Context) -> Decision:
-    target = pin_target(at)
-    if not at.results:
-        return Act("gpio-get", at.on_device(pin=target.pin))
-    return Say(f"{_state(at, target, int(at.results[-1].fields['level']))}.")
+def _duty_of(at: Context, target: PinTarget) -> int:
+    """The duty, of 255, of the sentence's brightness; asks for one, or where the nearest is fully off or on."""
+    milli, example = at.parse.number("milli"), f"dim {target.words} to 30%"
+    if milli is None:
+        raise ask("How bright?", example, "milli")
+    if not 0 <= milli <= 100_000:
+        raise ask(f"{milli / 1000:g}% is not between 0 and 100. How bright?", example, "milli")
+    if 0 < milli < 100_000 and round(milli * 255 / 100_000) in (0, 255):
+        raise ask(f"PWM has 255 steps, and {milli / 1000:g}% is none of them. How bright?", "0.4% to 99.6%", "milli")
+    return round(Fraction(255 * (milli if target.active_level else 100_000 - milli), 100_000))
 
 
-def _read_adc(at: Context) -> Decision:
-    target = pin_target(at)
-    if not at.results:
-        return Act("adc-read", at.on_device(pin=target.pin))
-    fields = at.results[-1].fields
-    return Say(
-        f"ADC pin {target.pin} of {at.results[-1].device} is at {float(fields['volts']):.3f} V (raw {fields['raw']})."
-    )
+def _level(at: Context, found: Result) -> Say:
+    return Say(f"{_state(at, pin_target(at), int(found.fields['level']))}.")
 
 
-def _read_sensor(at: Context) -> Decision:
-    name = at.parse.word("quantity") or "temperature"
-    quantity, _ = sensor_of(at, name)
-    if not at.results:
-        return Act("i2c-read", at.on_device(sensor=quantity.sensor))
-    found = at.results[-1]
+def _volts(at: Context, found: Result) -> Say:
+    volts, raw = float(found.fields["volts"]), found.fields["raw"]
+    return Say(f"ADC pin {pin_target(at).pin} of {found.device} is at {volts:.3f} V (raw {raw}).")
+
+
+def _measured(at: Context, found: Result) -> Say:
+    name, quantity, _ = sensor_of(at)
     values = found.fields.get("values", {})
     if quantity.field not in values:
         return Say(f"The {quantity.sensor.upper()} of {found.device} reports no {name}.", "tool_failed")
@@ -91,28 +90,47 @@ def _read_sensor(at: Context) -> Decision:
     return Say(f"{name.capitalize()}: {value}, read from the {quantity.sensor.upper()} of {found.device}.")
 
 
-def _addresses(found: Result) -> Say:
+def _addresses(_: Context, found: Result) -> Say:
     addresses = found.fields.get("addresses", [])
     shown = ", ".join(a["address"] + (f" ({a['sensor']})" if a.get("sensor") else "") for a in addresses)
     return Say(f"On the I2C bus of {found.device}: {shown or 'no device answers'}.")
 
 
-def _devices(found: Result) -> Say:
+def _devices(_: Context, found: Result) -> Say:
     known = found.fields.get("devices", [])
     if not known:
-        return Say("There is no device yet.", next_step="microclaw up --virtual 1, or microclaw device add")
+        return Say(NO_DEVICE.text, next_step=NO_DEVICE.next_step)
     shown = "; ".join(f"{d['name']} ({d['board']}; {', '.join(d['transports']) or 'no transport'})" for d in known)
     return Say(f"{len(known)} {'device' if len(known) == 1 else 'devices'}: {shown}.")
 
 
-def _clock(found: Result) -> Say:
+def _clock(_: Context, found: Result) -> Say:
     now = datetime.fromisoformat(str(found.fields.get("now")))
     return Say(f"It is {now:%H:%M} on {found.fields.get('weekday')}, {now:%Y-%m-%d} ({found.fields.get('zone')}).")
 
 
-def _reading(tool: str, told: Callable[[Result], Say]) -> Callable[[Context], Decision]:
-    """One call, then its answer."""
-    return lambda at: told(at.results[-1]) if at.results else Act(tool, at.on_device())
+def _restarted(_: Context, found: Result) -> Say:
+    return Say(f"{found.device} restarted{_proof(found)}.")
+
+
+def _one_call(
+    tool: str, told: Callable[[Context, Result], Say], needs: str = "", words: str = ""
+) -> Callable[[Context], Decision]:
+    """One call, then its answer. `needs`: what its sentence must name, or is asked for: a board, pin or sensor."""
+
+    def decide(at: Context) -> Decision:
+        if at.results:
+            return told(at, at.results[-1])
+        match needs:
+            case "board":
+                board_of(at)
+            case "pin":
+                return Act(tool, at.on_device(pin=pin_target(at).pin))
+            case "sensor":
+                return Act(tool, at.on_device(sensor=sensor_of(at)[1].sensor))
+        return Act(tool, at.on_device(), words)
+
+    return decide
 
 
 def _device_fact(at: Context) -> Decision:
@@ -120,29 +138,20 @@ def _device_fact(at: Context) -> Decision:
     tools, field = ["device-info", "device-status"], at.parse.word("field")
     if at.parse.kind == "device_status":
         tools.reverse()
+    if not at.results and at.device is None:
+        board_of(at)  # asks which device
     if not at.results:
         return Act(tools[0], at.on_device())
     found = at.results[-1]
-    told_facts = found.fields.get("facts")
-    facts: Mapping[str, object] = told_facts if isinstance(told_facts, dict) else {}
+    facts: Mapping[str, Any] = found.fields.get("facts") or {}
     if field is None:
-        skipped = ("success", "device", "facts", "evidence", "message")
-        plain = {key: value for key, value in found.fields.items() if not isinstance(value, dict)}
-        known = {key: value for key, value in plain.items() if key not in skipped} | dict(facts)
-        shown = ", ".join(f"{key} {value}" for key, value in list(known.items())[:_MAX_FACTS])
-        note = f" {capital(str(found.fields['message']))}." if "message" in found.fields else ""
-        return Say(f"{found.device}: {shown}.{note}")
+        plain = {key: value for key, value in found.fields.items() if not isinstance(value, dict | list)}
+        shown = [f"{key} {value}" for key, value in (plain | dict(facts)).items() if key not in _NO_FACT]
+        return Say(f"{found.device}: {', '.join(shown[:_MAX_FACTS])}.")
     told = ", ".join(f"{key} {facts[key]}" for key in _FACTS[field] if key in facts)
     if not told and len(at.results) == 1:
         return Act(tools[1], at.on_device())
     return Say(f"{found.device} reports {told or f'no {field}'}.", next_step=None if told else "device info")
-
-
-def _restart_device(at: Context) -> Decision:
-    if not at.results:
-        board_of(at)
-        return Act("restart-device", at.on_device(), "restart the board")
-    return Say(f"{at.results[-1].device} restarted{_proof(at.results[-1])}.")
 
 
 def _undo(at: Context) -> Decision:
@@ -166,12 +175,9 @@ def _undo(at: Context) -> Decision:
 
 
 def _pin_facts(at: Context) -> Decision:
-    board = board_of(at)
-    pin = at.parse.number("pin")
+    board, pin = board_of(at), at.parse.number("pin")
     if pin is None and at.parse.word("thing") is not None:
-        pin = pin_target(at).pin
-        low = "" if board.led is None or board.led.active_level else ", lit by low"
-        return Say(f"The LED of {board.title} is on pin {pin}{low}.")
+        return Say(f"The LED of {board.title} is on pin {pin_target(at).pin}.")
     known = None if pin is None else board.pins[pin_target(at).pin]
     if known is not None and known.reserved:
         return Say(f"Pin {pin} is reserved: it belongs to {known.reserved}.")
@@ -190,18 +196,16 @@ def _pin_facts(at: Context) -> Decision:
 
 def _pin_users(at: Context) -> dict[int, str]:
     """The pins with what uses each: by this host's claims, and by what the board lists of others' running programs."""
-    apps = at.device.apps if at.device else ()
     listed = {str(one.get("name")): one for one in at.results[-1].fields.get("apps", ())}
     users: dict[int, str] = {}
     for name, one in listed.items():
         if one.get("foreign") and one.get("state") == "running":
             users |= dict.fromkeys(one.get("pins") or (), f"used by {name}")
-    for app in apps:
+    for app in at.device.apps if at.device else ():
+        held = f"held by {app.name}, which has ended, until: stop {app.name}"
+        is_over = listed.get(app.name, {}).get("state") in _OVER
         for pin in (*app.uses, *app.reads, *app.pins):
-            users[pin] = f"{app.role_of(pin)} by {app.name}"
-            if listed.get(app.name, {}).get("state") in _OVER:
-                stays = f"its level stays; {app.name} holds it for itself until: stop {app.name}"
-                users[pin] = f"not {app.role_of(pin)} any more: {app.name} has ended ({stays})"
+            users[pin] = held if is_over else f"{app.role_of(pin)} by {app.name}"
     return users
 
 
@@ -224,16 +228,16 @@ ACTIONS: Final[Mapping[str, Callable[[Context], Decision]]] = {
     "set_pin": _set_pin,
     "toggle_pin": _toggle_pin,
     "dim_pin": _dim_pin,
-    "read_pin": _read_pin,
-    "read_adc": _read_adc,
-    "read_sensor": _read_sensor,
-    "scan_i2c": _reading("i2c-scan", _addresses),
-    "list_devices": _reading("list-devices", _devices),
-    "clock": _reading("time", _clock),
+    "read_pin": _one_call("gpio-get", _level, "pin"),
+    "read_adc": _one_call("adc-read", _volts, "pin"),
+    "read_sensor": _one_call("i2c-read", _measured, "sensor"),
+    "scan_i2c": _one_call("i2c-scan", _addresses, "board"),
+    "list_devices": _one_call("list-devices", _devices),
+    "clock": _one_call("time", _clock),
+    "restart_device": _one_call("restart-device", _restarted, "board", "restart the board"),
     "device_info": _device_fact,
     "device_status": _device_fact,
     "undo": _undo,
-    "restart_device": _restart_device,
     "pin_facts": _pin_facts,
     **dict.fromkeys(("greeting", "later", "no_clock", "publish", "all_pins", "unsafe"), _answer),
 }

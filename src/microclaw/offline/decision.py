@@ -31,13 +31,12 @@ _PERCENT: Final = re.compile(r"(?:(?:at|to|make it) )*(-?\d+) milli percent")
 class Parse(Struct, frozen=True):
     """`values`: whole numbers and words; `when`: the time of a schedule.
 
-    `loose`: no template fits it as it stands. `confirmed`: the person said yes to it. `undoes` are changes
-    to revert first; `replaces` is the program that this one takes the name of.
+    `confirmed`: the person said yes to it. `undoes` are changes to revert first; `replaces` is the program whose name
+    this one takes.
     """
 
     kind: str
     values: Values = field(default_factory=dict)
-    loose: bool = False
     when: When | None = None
     confirmed: bool = False
     undoes: tuple[int, ...] = ()
@@ -69,22 +68,21 @@ class Question(Struct, frozen=True):
     def completed(self, answer: str) -> Parse | None:
         """The parse with the value that was asked for; None if the answer is a sentence of its own."""
         text = plain(answer)
-        if self.slot == "confirmed":
-            is_meant = said_yes(answer) or text == plain(f"yes {self.reading}")
-            return replace(self.parse, confirmed=True) if is_meant else None
-        if self.slot == "device":
-            return None  # the dialogue knows the devices' names
-        if self.slot == "milli":
-            percent = _PERCENT.fullmatch(text)
-            return self._with({"milli": int(percent[1])}) if percent else None
-        numbers = re.findall(r"\d+", text) if _PINS.fullmatch(text) else []
-        if self.slot == "pins" and numbers:
-            pins = {f"pin_{n}" if n > 1 else "pin": int(number) for n, number in enumerate(numbers, start=1)}
-            others = {name: value for name, value in self.parse.values.items() if not name.startswith("pin")}
-            return replace(self.parse, values={**others, **pins})
-        return self._with({self.slot: int(numbers[0])}) if len(numbers) == 1 else None
-
-    def _with(self, values: dict[str, int]) -> Parse:
+        percent, numbers = _PERCENT.fullmatch(text), re.findall(r"\d+", text) if _PINS.fullmatch(text) else []
+        match self.slot:
+            case "confirmed":
+                is_meant = said_yes(answer) or text == plain(f"yes {self.reading}")
+                return replace(self.parse, confirmed=True) if is_meant else None
+            case "milli" if percent:
+                values: Values = {"milli": int(percent[1])}
+            case "pins" if numbers:
+                values = dict.fromkeys(PIN_SLOTS, "") | dict(zip(PIN_SLOTS, map(int, numbers), strict=False))
+            case "device" | "milli" | "pins":
+                return None  # the dialogue knows the devices' names
+            case slot if len(numbers) == 1:
+                values = {slot: int(numbers[0])}
+            case _:
+                return None
         return replace(self.parse, values={**self.parse.values, **values})
 
 
@@ -139,10 +137,7 @@ class Result:
 
 
 class Context(Struct, frozen=True):
-    """A parsed sentence: its text, the devices, the device it is for, and the tool results so far.
-
-    `each`: a sentence for several boards as it is read for each of them. `refers`: it is about the last act.
-    """
+    """A parsed sentence: its text, the devices, the device it is for, and the tool results so far."""
 
     parse: Parse
     said: str
@@ -150,8 +145,7 @@ class Context(Struct, frozen=True):
     device: KnownDevice | None
     named: bool  # the sentence itself names the device
     results: tuple[Result, ...] = ()
-    each: tuple[Context, ...] = ()
-    refers: bool = False
+    refers: bool = False  # it is about the last act
 
     def on_device(self, **arguments: Any) -> dict[str, Any]:
         """A tool call's arguments, with the device when the sentence names it."""
@@ -231,6 +225,11 @@ def capital(text: str) -> str:
     """The text as the start of a sentence, without a full stop; a name like virtual-1 stays as it is."""
     first = text.split(" ", 1)[0].rstrip(":,")
     return (text[:1].upper() + text[1:] if first.isalpha() else text).rstrip(".")
+
+
+def numbered(suggested: Sequence[str]) -> str:
+    """Sentences to choose from by their number."""
+    return "; ".join(f"{n}: {one}" for n, one in enumerate(suggested, start=1))
 
 
 def plain_line(line: object) -> str:

@@ -1,7 +1,7 @@
 """One step of the dialogue: the person's words, the open question and tools' answers become the next decision.
 
-A sentence that fits a template is acted on. A loose parse that would change something names its action and waits for a
-yes; one that only reads from a device is answered at once. This module calls no tool.
+A sentence is read as it is meant in its chat: a fact, boards, the last act, else a template, which is acted on;
+else the nearest ones are asked about. This module calls no tool.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from typing import Final
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from microclaw.events import NOTHING_WAITS
+from microclaw.language.quantities import normalize_quantities
 from microclaw.language.yes_no import plain, said_no, said_yes
-from microclaw.models.protocol import AssistantReply, DeviceContext, ModelRequest, UserText
-from microclaw.offline import schedules
+from microclaw.models.protocol import AssistantReply, DeviceContext, KnownDevice, ModelRequest, UserText
+from microclaw.offline import boards, schedules
 from microclaw.offline.actions import ACTIONS
-from microclaw.offline.apps import APPS, ON_BOARDS, is_of_all
-from microclaw.offline.boards import answered_device, decide_for_each
+from microclaw.offline.apps import APPS
 from microclaw.offline.decision import (
     Act,
     CannotDo,
@@ -28,29 +29,27 @@ from microclaw.offline.decision import (
     Question,
     Result,
     Say,
+    capital,
     failure,
+    numbered,
     this_turn,
 )
-from microclaw.offline.last_act import (
-    DialogueState,
-    act_after,
-    state_after,
-    undoable_after,
-)
+from microclaw.offline.last_act import DialogueState, LastAct, Undoable, act_after, state_after, undoable_after
 from microclaw.offline.memory import EXAMPLES as MEMORY_EXAMPLES
-from microclaw.offline.memory import MEMORY
-from microclaw.offline.pins import board_of
+from microclaw.offline.memory import MEMORY, parse_memory
+from microclaw.offline.names import names_to_pins
+from microclaw.offline.pins import pads_to_pins
 from microclaw.offline.programs import PROGRAMS, as_light
-from microclaw.offline.reading import SentenceReader, numbered
-from microclaw.offline.references import corrected
-from microclaw.offline.sentences import MAX_SENTENCE_CHARS, Sentences, english
+from microclaw.offline.references import corrected, on_target, referred, with_target
+from microclaw.offline.sentences import MAX_SENTENCE_CHARS, english
 
-_READING_TOOLS: Final = frozenset(
-    {"gpio-get", "adc-read", "i2c-read", "i2c-scan", "list-devices", "query-wasm-apps", "device-info", "device-status"}
-    | {"schedule-list", "recall", "time"}
+ADD_A_MODEL: Final = (
+    "for any sentence set ANTHROPIC_API_KEY, OPENAI_API_KEY, or OPENAI_BASE_URL for a free local model "
+    "(Ollama: OPENAI_BASE_URL=http://localhost:11434/v1), then start the host again"
 )
-_ASKS_NOTHING: Final = _READING_TOOLS | {ON_BOARDS}  # or asks by itself, with the same words
-_OF_ONE_DEVICE: Final = frozenset({"query-wasm-apps", "device-info", "device-status", "i2c-scan"})
+_NOTHING: Final = "Nothing was done in this chat just now that this can be about, so I did nothing."
+_OF_PINS: Final = frozenset({"set_pin", "toggle_pin", "dim_pin", "read_pin", "read_adc"})  # with a pin: nothing else
+_NO_FACT: Final = ("read_sensor_every", "cancel_schedule")  # "note the humidity every minute", "forget the alarm"
 _ONE_CALL: Final = frozenset({"set_pin", "dim_pin", "read_pin", "read_adc", "read_sensor", "scan_i2c", "list_devices"})
 _REMIND: Final = re.compile(
     r"(?:please )?(?:remind|tell|alert|notify|warn) me(?: to| that| about|:)? (.+)", re.I | re.S
@@ -73,22 +72,17 @@ def understand(request: ModelRequest) -> Understanding:
     last = before[-1] if before else None
     state = state_after(last)
     if isinstance(last, AssistantReply) and last.question_expired:
-        state = replace(state, act=None, suggested=())
-        if state.question is not None and state.question.slot == "confirmed" and said_yes(said):
-            return Understanding(
-                None, Say("That question is too old.", "ambiguous", f"say it again: {state.question.said}")
-            )
-        state = replace(state, question=None)
+        state = DialogueState(undoable=state.undoable)
     if (state.question is not None or state.suggested) and said_no(said):
         return _declined(state)
-    chosen = _chosen(said, state.suggested)
+    chosen = _chosen(said, state.suggested) if state.suggested else None
     if isinstance(chosen, Say):
         return Understanding(None, chosen, state=state)
     known = request.device_context or DeviceContext()
-    completed = _completed(said, state.question, known, results)
-    confirms = chosen is not None or (completed is not None and completed.parse.confirmed)
-    reader = SentenceReader(chosen or said, known, results, state.act, state.undoable)
-    found = completed or reader.read()
+    question = state.question if len(said) <= MAX_SENTENCE_CHARS else None
+    completed = None if question is None else _completed(said, question, known)
+    reader = _SentenceReader(chosen or said, known, results, state.act, state.undoable)
+    found = reader.read() if completed is None else replace(completed, results=results)
     decision = found if isinstance(found, Say) else _decide(found)
     at = found if isinstance(found, Context) else None
     kept = DialogueState()
@@ -97,20 +91,16 @@ def understand(request: ModelRequest) -> Understanding:
         act = state.act if found.refers and at is None else act_after(at, decision, state.act)
         undoable = undoable_after(at, results, state.undoable)
         kept = DialogueState(_question(at, decision), act, undoable, decision.suggested)
+    confirms = chosen is not None or (completed is not None and completed.parse.confirmed)
     return Understanding(at.parse if at is not None else None, decision, confirms, found.refers, kept)
 
 
-def _completed(
-    said: str, question: Question | None, known: DeviceContext, results: tuple[Result, ...]
-) -> Context | None:
-    """The sentence of the open question with the value that was asked for; None if this answers no question."""
-    if question is None or len(said) > MAX_SENTENCE_CHARS:
-        return None
-    device = answered_device(said, known) if question.slot == "device" else None
+def _completed(said: str, question: Question, known: DeviceContext) -> Context | None:
+    """The sentence of the open question with the value that was asked for; None if this does not answer it."""
+    device = boards.answered_device(said, known) if question.slot == "device" else None
     parse = question.parse if device is not None else question.completed(said)
     device = device or next((one for one in known.devices if one.name == question.device), None)
-    named = device is not None
-    return Context(parse, question.said, known, device or known.meant, named, results) if parse is not None else None
+    return Context(parse, question.said, known, device or known.meant, device is not None) if parse else None
 
 
 def _chosen(said: str, suggested: tuple[str, ...]) -> str | Say | None:
@@ -118,17 +108,16 @@ def _chosen(said: str, suggested: tuple[str, ...]) -> str | Say | None:
     text = plain(said)
     if re.fullmatch(r"[1-9]", text) and int(text) <= len(suggested):
         return suggested[int(text) - 1]
-    if not suggested or not said_yes(said):
+    if not said_yes(said):
         return None
     return suggested[0] if len(suggested) == 1 else Say(f"Which one: {numbered(suggested)}?", "ambiguous", "its number")
 
 
 def _declined(state: DialogueState) -> Understanding:
     """A no to a question. An act that was done before it can still be corrected."""
-    is_undo = state.question is not None and state.question.parse.kind == "undo"
     act = state.act if state.act is not None and state.act.done else None
-    text = "Then it stays as it is." if is_undo else "Then nothing was done."
-    return Understanding(None, Say(text), state=DialogueState(act=act, undoable=state.undoable))
+    kept = DialogueState(act=act, undoable=state.undoable)
+    return Understanding(None, Say("Then it stays as it is."), state=kept)
 
 
 def _question(at: Context | None, decision: Say) -> Question | None:
@@ -141,7 +130,7 @@ def _question(at: Context | None, decision: Say) -> Question | None:
 
 def count_kinds() -> int:
     """The number of kinds of sentence; loads them (about 150 ms the first time)."""
-    return len(_examples(english()))
+    return len(_examples())
 
 
 def one_call(text: str, device_context: DeviceContext) -> Decision | None:
@@ -163,32 +152,18 @@ def one_call(text: str, device_context: DeviceContext) -> Decision | None:
 
 
 def _decide(at: Context) -> Decision:
-    """The next step; a loose parse that would change something asks first."""
-    if at.each:
-        return decide_for_each(at, _act)
+    """The next step; a tool that failed ends it."""
     last = at.results[-1] if at.results else None
-    # Of a board that is away: what this host knows. Of several boards one may be away.
-    told = at.parse.kind == "pin_facts" or (last is not None and last.tool == "query-wasm-apps" and is_of_all(at))
-    # Finding nothing to forget is an answer too.
-    if last is not None and not last.ok and "removed" not in last.fields and not told:
+    # Of a board that is away: what this host knows. Finding nothing to forget is an answer too.
+    if last is not None and not last.ok and "removed" not in last.fields and at.parse.kind != "pin_facts":
         failed = failure(last)
         done = ", ".join(str(one.fields.get("pin")) for one in at.results[:-1])
-        if at.parse.kind == "set_pin" and done:
-            return replace(failed, text=f"{failed.text}. Set before that: pin {done}")
-        return failed
+        is_half = at.parse.kind == "set_pin" and done
+        return replace(failed, text=f"{failed.text}. Set before that: pin {done}") if is_half else failed
     try:
-        decision = corrected(at, _act)
-        is_one = len(at.device_context.devices) > 1 and not is_of_all(at)
-        if isinstance(decision, Act) and decision.tool in _OF_ONE_DEVICE and is_one:
-            board_of(at)  # asks which device
+        return corrected(at, _act)
     except CannotDo as exc:
         return exc.say
-    if isinstance(decision, Say) or not at.parse.loose or decision.tool in _ASKS_NOTHING:
-        return decision
-    where = f" on {at.device.name}" if at.device is not None else ""
-    text = f"{decision.words[:1].upper()}{decision.words[1:]}{where}?"
-    meant = f"{decision.words}{where if at.named else ''}"
-    return Say(text, "confirm_reading", f"yes, or say: {decision.words}", suggested=(meant,))
 
 
 def _schedule(at: Context) -> Decision:
@@ -202,7 +177,7 @@ def _act(at: Context) -> Decision:
 
 
 def _help(_at: Context) -> Decision:
-    examples = _examples(english())
+    examples = _examples()
     lines = "\n".join(f"  {example}" for example in examples)
     text = f"Without a model I know {len(examples)} kinds of sentence, in many wordings:\n{lines}"
     return Say(text, next_step="after an act also: no, pin 5; same on pin 6; faster; is it on; stop it")
@@ -219,6 +194,93 @@ _DECIDERS: Final[Mapping[str, Callable[[Context], Decision]]] = {
 }
 
 
-def _examples(sentences: Sentences) -> tuple[str, ...]:
+def _examples() -> tuple[str, ...]:
     """One sentence of each kind."""
-    return (*sentences.examples.values(), *schedules.EXAMPLES, *MEMORY_EXAMPLES)
+    return (*english().examples.values(), *schedules.EXAMPLES, *MEMORY_EXAMPLES)
+
+
+class _SentenceReader(Struct):
+    """Reads one sentence. `act` is the last act of its chat, `undoable` all acts that undo goes back through."""
+
+    said: str
+    known: DeviceContext
+    results: tuple[Result, ...]
+    act: LastAct | None
+    undoable: Undoable
+
+    def read(self) -> Context | Say:
+        said = self.said
+        if len(said) > MAX_SENTENCE_CHARS:
+            return self._not_understood(said[:MAX_SENTENCE_CHARS], None)
+        parse = english().parse(said)
+        if parse is not None and parse.kind in _OF_PINS and parse.number("pin") is not None:
+            return self._reading(parse, said)
+        memory = parse_memory(said)
+        if memory is not None and (parse is None or parse.kind not in _NO_FACT):
+            return self._reading(memory, said)
+        if self.act is not None and self.act.device is not None and self._named(self.act.device) is None:
+            self.act = None  # "it" is nothing on another device
+        said = boards.with_written_names(said, self.known)
+        chosen = boards.chosen_board(said, self.known)
+        if isinstance(chosen, Say):
+            return chosen
+        return self._of_board(said, None) if chosen is None else self._of_board(*chosen)
+
+    def _named(self, name: str) -> KnownDevice | None:
+        return next((device for device in self.known.devices if device.name == name), None)
+
+    def _reading(self, parse: Parse, said: str, device: KnownDevice | None = None, *, refers: bool = False) -> Context:
+        there = device or self.known.meant
+        return Context(parse, said, self.known, there, device is not None, self.results, refers=refers)
+
+    def _of_board(self, text: str, named: KnownDevice | None) -> Context | Say:
+        """Read a sentence for one board, without its name."""
+        device = named or self.known.meant
+        text = pads_to_pins(text, device.board if device else None)
+        text, named = names_to_pins(text, self.known, named)
+        about = self._of_last_act(text, named) if self.act is not None else None
+        return about or self._by_template(text, named)
+
+    def _of_last_act(self, text: str, named: KnownDevice | None) -> Context | Say | None:
+        """Read a sentence about the last act, by itself or with the act's target in the place of "it"."""
+        act = self.act
+        assert act is not None
+        found = referred(text, act, elsewhere=named is not None and named.name != act.device)
+        if found is None:
+            meant = with_target(text, act)
+            parse = english().parse(meant) if isinstance(meant, str) else None
+            if parse is None:
+                return replace(meant, refers=True) if isinstance(meant, Say) else None
+            found, text = on_target(parse, act), str(meant)
+        if isinstance(found, Say):
+            return replace(found, refers=True)
+        there = named or (self._named(act.device) if act.device is not None else None) or self.known.meant
+        return self._reading(found, text, there, refers=True)
+
+    def _by_template(self, text: str, named: KnownDevice | None) -> Context | Say:
+        if (is_yes := said_yes(self.said)) or said_no(self.said):
+            word = "yes" if is_yes else "no"
+            return Say(f"Nothing waits for a {word} in this chat.", NOTHING_WAITS, refers=True)
+        parse = english().parse(text)
+        if parse is None and self.act is None and english().reference(normalize_quantities(text).replace(",", "")):
+            return Say(_NOTHING, "ambiguous", "say the whole sentence, as in: blink pin 2 every 200 ms")
+        if parse is None:
+            return boards.unknown_device(text, self.known) or self._not_understood(text, named)
+        newest = self.undoable[-1] if self.undoable else None
+        if parse.kind == "undo" and newest is not None and named is None:
+            parse = replace(newest, values=newest.values | {"undo": True})
+        return self._reading(parse, text, named)
+
+    def _not_understood(self, text: str, named: KnownDevice | None) -> Say:
+        """Ask for the nearest sentences. What speaks of nothing that is known leaves the last act as it is."""
+        near, device = english().nearest(text), named or self.known.meant
+        examples = tuple(f"{one} on {named.name}" if named else one for one in near.sentences)
+        if near.is_same:
+            where = f" on {device.name}" if device is not None else ""
+            question = f"{capital(near.sentences[0])}{where}?"
+            return Say(question, "confirm_reading", f"yes, or say: {examples[0]}", suggested=examples)
+        shown = numbered(examples) if len(examples) > 1 else "".join(examples)
+        meant = f"Did you mean: {shown}?" if examples else "Ask: what can you do."
+        refers = near.is_remote and re.search(r"\d", text) is None
+        text = f"I did not understand that, so I did nothing. {meant}"
+        return Say(text, "not_understood", ADD_A_MODEL, suggested=examples, refers=refers)

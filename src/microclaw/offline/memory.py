@@ -10,33 +10,29 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from microclaw.offline.decision import Act, Context, Decision, Parse, Say, plain_line
-from microclaw.offline.sentences import Sentences
+from microclaw.offline.names import told_name
 
 EXAMPLES: Final = ("remember that the relay is on pin 4", "what do you remember", "forget the relay")
 _SHOWN: Final = 30
 
 _PLEASE: Final = r"(?:please |can you |could you |hey |ok |okay )*"
 _KEEP: Final = re.compile(
-    rf"{_PLEASE}(?:remember|keep in mind|make a note|take a note|note down|note"
-    r"|(?:don't|do not|dont|never) forget)(?:(?: for me)?(?: that)?:? )(.+)",
+    rf"{_PLEASE}(?:remember|keep in mind|(?:make|take) a note|note(?: down)?|(?:don't|do not|dont|never) forget)"
+    r"(?:(?: for me)?(?: that)?:? )(.+)",
     re.I | re.S,
 )
 _TELL: Final = re.compile(
-    rf"{_PLEASE}(?:(?:what|tell me what|show me what|list what|show what)(?:'s| is|s)?"
-    r"(?: all)? (?:(?:do |did |can )?you (?:still )?(?:remember|know|keep in mind)|have you remembered"
-    r"|(?:in )?(?:your|the|my) memory|(?:is )?remembered)|do you (?:still )?(?:remember|know)(?: anything| something)?"
-    r"|(?:show|list|tell)(?: me)?(?: all)? (?:your|my|the) (?:memory|memories|notes)|(?:your )?memories|recall)"
+    rf"{_PLEASE}(?:(?:tell me |show me |show )?what(?:'s| is|s)?(?: all)? (?:(?:do |did |can )?you (?:still )?"
+    r"(?:remember|know)|(?:in )?(?:your|the|my) memory|(?:is )?remembered)|do you (?:still )?(?:remember|know)"
+    r"|(?:show|list|tell)(?: me)?(?: all)? (?:your|my|the) (?:memory|memories|notes)|recall)"
     r"(?: (?:about|of|on|from|what|that|where)?(.*))?",
     re.I | re.S,
 )
-_LOSE: Final = re.compile(
-    rf"{_PLEASE}(?:forget|(?:remove|delete|erase) from (?:your |the )?memory)(?: about)?(?: that)?(?: (.+))?",
-    re.I | re.S,
-)
+_LOSE: Final = re.compile(rf"{_PLEASE}forget(?: about)?(?: that)?(?: ([^,]+))?", re.I | re.S)
+_NO: Final = re.compile(r"(?i)^\s*(?:no|sorry|i meant?)\b[\s,]*")
 _TODO: Final = re.compile(r"(?:me )?to ", re.I)
 _ABLE: Final = re.compile(r"how\b|the (?:time|date|day|weather)\b")
-_ME: Final = frozenset({"", "me", "us", "everything", "all", "anything", "now", "so far", "today"})
-_ALL: Final = frozenset({"everything", "all", "all of it", "all of that", "everything you know", "me"})
+_ALL: Final = frozenset({"everything", "all", "anything", "all of it", "all of that", "me", "us"})
 _NOTHING: Final = frozenset({"", "it", "that", "this", "that again", "them", "about it"})
 _ARTICLE: Final = re.compile(r"(?:the|a|an|my|our|about|what i said about) ", re.I)
 
@@ -48,35 +44,24 @@ def parse_memory(said: str) -> Parse | None:
     if keep is not None:
         fact = keep[1].strip(" .:,")
         return Parse("remember", {"text": fact}) if fact and not _TODO.match(fact) else None
+    if told_name(told := _NO.sub("", said).strip().rstrip(".!")) is not None:
+        return Parse("remember", {"text": told})
     text = text.rstrip(". ")
     tell = _TELL.fullmatch(text)
     if tell is not None:
         about = (tell[1] or "").strip().lower()
-        if _ABLE.match(about):
-            return None
-        return Parse("recall", {} if about in _ME else {"about": about})
+        return None if _ABLE.match(about) else Parse("recall", {} if about in _ALL | {""} else {"about": about})
     lose = _LOSE.fullmatch(text)
     if lose is None:
         return None
     words = (lose[1] or "").strip()
-    if "," in words:
-        return None  # "forget the lamp, turn on pin 4" is more than one thing
     if words.lower() in _ALL:
         return Parse("forget", {"all": True})
     return Parse("forget", {} if words.lower() in _NOTHING else {"text": _ARTICLE.sub("", words, count=1)})
 
 
-def is_for_the_board(memory: Parse, said: str, sentences: Sentences) -> bool:
-    """True if a sentence like "note the humidity every minute" is an order and not a fact to remember."""
-    found = sentences.parse(said) if memory.kind in ("remember", "forget") else None
-    return found is not None and found.kind in ("read_sensor_every", "cancel_schedule")
-
-
 def _remember(at: Context) -> Decision:
-    instead = at.parse.word("instead")  # the line that this one is right for
-    if instead is not None and not at.results:
-        return Act("forget", {"text": instead})
-    if not at.results or at.results[-1].tool == "forget":
+    if not at.results:
         return Act("remember", {"text": at.parse.word("text") or ""})
     kept = at.results[-1].fields
     if kept.get("new") is False:
@@ -89,18 +74,12 @@ def _recall(at: Context) -> Decision:
     if not at.results:
         return Act("recall", {"text": about} if about else {})
     found: Sequence[Mapping[str, Any]] = at.results[-1].fields.get("found", ())
-    hits = sorted(
-        (one for one in found if parse_memory(str(one.get("text"))) is None), key=lambda one: one.get("kind") == "said"
-    )
+    hits = [one for one in found if one.get("kind") != "said" or parse_memory(str(one.get("text"))) is None]
     if not hits:
-        return Say(
-            f"I remember nothing about {about}." if about else "I remember nothing yet.",
-            next_step="as in: remember that the relay is on pin 4",
-        )
-    lines = [f"  {plain_line(one.get('text'))} ({_source(one)})" for one in hits[:_SHOWN]]
-    more = [f"  and {len(hits) - _SHOWN} more: microclaw memory show"] if len(hits) > _SHOWN else []
-    head = f"What I know about {about}:" if about else "What I remember:"
-    return Say("\n".join((head, *lines, *more)))
+        step = "as in: remember that the relay is on pin 4"
+        return Say(f"I remember nothing{f' about {about}' if about else ''}.", next_step=step)
+    lines = [f"  {plain_line(one.get('text'))} ({one.get('source')})" for one in hits[:_SHOWN]]
+    return Say("\n".join((f"What I know about {about}:" if about else "What I remember:", *lines)))
 
 
 def _forget(at: Context) -> Decision:
@@ -117,11 +96,9 @@ def _forget(at: Context) -> Decision:
         return Say(f"Nothing that is remembered says {words!r}.", "unknown_name", "see all of it: what do you remember")
     gone = "; ".join(plain_line(one.get("line")) for one in removed)
     spoken = found.get("still_in_conversations")
-    if not spoken:
-        return Say(f"Forgotten: {gone}.")
-    count = "a message" if spoken == 1 else f"{spoken} messages"
-    text = f"Forgotten: {gone}. It is still said in {count} of your conversations."
-    return Say(text, next_step="remove a conversation: microclaw memory sessions --rm NAME")
+    still = f" It is still said in {spoken} messages of your conversations." if spoken else ""
+    step = "remove a conversation: microclaw memory sessions --rm NAME" if spoken else None
+    return Say(f"Forgotten: {gone}.{still}", next_step=step)
 
 
 MEMORY: Final[Mapping[str, Callable[[Context], Decision]]] = {
@@ -129,8 +106,3 @@ MEMORY: Final[Mapping[str, Callable[[Context], Decision]]] = {
     "recall": _recall,
     "forget": _forget,
 }
-
-
-def _source(one: Mapping[str, Any]) -> str:
-    said = "you said it" if one.get("kind") == "said" else str(one.get("source"))
-    return f"{said}, {one['day']}" if one.get("day") else said

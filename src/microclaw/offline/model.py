@@ -8,7 +8,6 @@ import time
 
 from microclaw.models.protocol import (
     AssistantReply,
-    DeviceContext,
     ModelReply,
     ModelRequest,
     OnText,
@@ -38,15 +37,18 @@ class OfflineModel:
         The sentence must be complete: it refers to nothing before it and needs no question. A turn that began offline
         also ends offline.
         """
-        start = max((i for i, m in enumerate(request.messages) if isinstance(m, UserText)), default=-1)
+        messages = request.messages
+        start = max((i for i, m in enumerate(messages) if isinstance(m, UserText)), default=-1)
         if request.task != "chat" or start < 0:
             return False
-        asked = request.messages[start]
-        calls = [c for m in request.messages[start:] if isinstance(m, AssistantReply) for c in m.calls]
+        calls = [c for m in messages[start:] if isinstance(m, AssistantReply) for c in m.calls]
         if calls:
             return all(c.call_id.startswith(_CALL) for c in calls)
+        asked, last = messages[start], messages[start - 1] if start else None
+        if last is not None and not (isinstance(last, AssistantReply) and not last.calls):
+            return False  # a call of this chat has no answer yet
         assert isinstance(asked, UserText)
-        return not asked.images and _is_sure(request, asked.text, start)
+        return not asked.images and _is_sure(request, asked.text, last.text if last is not None else None)
 
     async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
         """The next step of the turn: a tool call, or the answer in one piece."""
@@ -83,35 +85,24 @@ class OfflineModel:
                 )
 
 
-def _is_sure(request: ModelRequest, text: str, start: int) -> bool:
-    """True if the first message of a turn can be acted on without more context."""
-    last = request.messages[start - 1] if start else None
-    if last is not None and not (isinstance(last, AssistantReply) and not last.calls):
-        return False  # a call of this chat has no answer yet
+def _is_sure(request: ModelRequest, text: str, before: str | None) -> bool:
+    """True if the first message of a turn, after the answer `before`, can be acted on without more context."""
+    from microclaw.offline.apps import known_apps, matching
     from microclaw.offline.dialogue import understand
     from microclaw.offline.memory import MEMORY
 
     found = understand(request)
-    parse = found.parse
-    if parse is None or parse.loose or parse.kind in ("help", "greeting", *MEMORY):
+    parse, decision = found.parse, found.decision
+    if parse is None or parse.kind in ("help", "greeting", *MEMORY):
         return False  # or a model has more to say
-    if isinstance(found.decision, Say) and found.decision.code is not None:
+    if isinstance(decision, Say) and decision.code is not None:
         return False
     if found.confirms:
         return True
-    if found.refers:
+    if found.refers or (before or "").rstrip().endswith("?"):
         return False
-    if last is not None and last.text.rstrip().endswith("?"):
+    if before is not None and parse.kind != "undo" and _REFERS.search(text):
         return False
-    if last is not None and parse.kind != "undo" and _REFERS.search(text):
-        return False
-    return parse.kind not in ("remove_app", "app_status", "switch_app") or _knows_app(
-        request.device_context, parse.word("app") or ""
-    )
-
-
-def _knows_app(device_context: DeviceContext | None, said: str) -> bool:
-    """True if a board has a program with about that name: "stop the music" may mean something else."""
-    begins = re.sub(r"[\W_]+", "", said.lower())[:4]
-    names = [app.name for device in device_context.devices for app in device.apps] if device_context else []
-    return any(re.sub(r"[\W_]+", "", name.lower()).startswith(begins) for name in names)
+    devices = request.device_context.devices if request.device_context else ()
+    is_known = any(matching(known_apps(one), parse.word("app") or "") for one in devices)
+    return is_known or parse.kind not in ("remove_app", "app_status", "switch_app")  # "stop the music" may be other

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
 from microclaw.language.quantities import normalize_quantities
@@ -31,8 +31,6 @@ _NO_NAME: Final = frozenset(
 _APPENDED: Final = re.compile(r"\b(?:button|switch|key|sensor)$")  # what they are matters beside their pin
 _WITH: Final = re.compile(r"\b(?:with|using|by|via|through|and) (?:the |my |our )?$")
 _HAS_PIN: Final = r"(?! (?:(?:is|are) )?(?:on|at) (?:the )?(?:gpio |io )?(?:pin )?#?\d| (?:pin|gpio) ?\d)"
-_START: Final = re.compile(r"(?i)^\s*(?:please )?(?:start|run|open|power) (?=pin \d+\s*[.!]?$)")
-_STOP: Final = re.compile(r"(?i)^\s*(?:please )?(?:stop|close|end) (?=pin (\d+)\s*[.!]?$)")
 
 
 def told_name(said: str) -> NamedPin | None:
@@ -57,8 +55,12 @@ def names_to_pins(
     text: str, device_context: DeviceContext, named: KnownDevice | None
 ) -> tuple[str, KnownDevice | None]:
     """The sentence with the pins of its names, and the device that they are on if a name says it."""
-    device, typed = named or device_context.meant, text
-    for one in sorted(_meant(device_context.names, device), key=lambda one: -len(one.name)):
+    device = named or device_context.meant
+    # Of one name what was told last; rather of this device, and rather of none than of another.
+    here = device.name.lower() if device is not None else ""
+    rank = {here: 2, None: 1}
+    meant = {one.name: one for one in sorted(device_context.names, key=lambda one: rank.get(one.device, 0))}
+    for one in sorted(meant.values(), key=lambda one: -len(one.name)):
         there = next((d for d in device_context.devices if d.name.lower() == one.device), device)
         if there is None or any(app.name.lower() == one.name for app in there.apps):
             continue
@@ -66,24 +68,7 @@ def names_to_pins(
         pinned = pattern.sub(lambda match, one=one: _pinned(match, one), text)  # type: ignore[misc]
         if pinned != text:
             text, named, device = pinned, there if one.device else named, there
-    if text == typed:
-        return text, named
-    text = _START.sub("turn on ", text)
-    stop = _STOP.match(text)
-    if stop is not None and device is not None and not any(int(stop[1]) in app.pins for app in device.apps):
-        text = _STOP.sub("turn off ", text)
     return text, named
-
-
-def _meant(names: Sequence[NamedPin], device: KnownDevice | None) -> list[NamedPin]:
-    """For each name the one that was told last, of the device that is meant if it has one."""
-    found: dict[str, NamedPin] = {}
-    for one in names:
-        here = device is not None and one.device == device.name.lower()
-        before = found.get(one.name)
-        if before is None or here or before.device == one.device:
-            found[one.name] = one
-    return list(found.values())
 
 
 def _pinned(match: re.Match[str], one: NamedPin) -> str:

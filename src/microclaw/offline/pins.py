@@ -92,11 +92,7 @@ def pin_target(at: Context, slot: Slot = "pin") -> PinTarget:
         if says_led and board.led is not None and board.led.pin == pin:
             return _led(at)
         if pin not in board.pins:
-            raise ask(
-                f"The {board.chip} has no pin {pin}. Which pin do you mean?",
-                f"pins that can be used: {_spans(board)}",
-                slot,
-            )
+            raise ask(f"The {board.chip} has no pin {pin}. Which pin do you mean?", "which pins are free", slot)
         return PinTarget(pin)
     if says_led:
         return _led(at)
@@ -104,25 +100,20 @@ def pin_target(at: Context, slot: Slot = "pin") -> PinTarget:
     raise ask(question, "name it, as in: pin 4", slot)
 
 
-def sensor_of(at: Context, quantity: str) -> tuple[Quantity, int]:
-    """The sensor for a quantity and its I2C address on this board."""
-    board = board_of(at)
-    if quantity not in QUANTITIES:
-        lacks_pin = at.parse.number("pin") is None
-        raise ask(
-            f"The profile of {board.title} has no sensor for {quantity}, and this version has no driver for one."
-            f"{' Which pin is its analog output on?' if lacks_pin else ''}",
-            "read its voltage on an analog pin: read adc 4",
-            "pin" if lacks_pin else None,
-        )
-    wanted = QUANTITIES[quantity]
+def sensor_of(at: Context) -> tuple[str, Quantity, int]:
+    """The quantity that a sentence means, and the I2C address of its sensor on this board."""
+    board, quantity = board_of(at), at.parse.word("quantity") or "temperature"
     sensors = board.i2c.sensors if board.i2c else {}
-    if wanted.sensor not in sensors:
-        raise ask(
-            f"The profile of {board.title} has no sensor for {quantity} (that would be a {wanted.sensor.upper()}).",
-            "scan the i2c bus",
-        )
-    return wanted, sensors[wanted.sensor]
+    wanted = QUANTITIES.get(quantity)
+    if wanted is not None and wanted.sensor in sensors:
+        return quantity, wanted, sensors[wanted.sensor]
+    is_analog = wanted is None and at.parse.number("pin") is None
+    question = " Which pin is its analog output on?" if is_analog else ""
+    raise ask(
+        f"The profile of {board.title} has no sensor for {quantity}.{question}",
+        "scan the i2c bus" if wanted else "read its voltage on an analog pin: read adc 4",
+        "pin" if is_analog else None,
+    )
 
 
 def addressable_led(at: Context) -> int | None:
@@ -137,10 +128,8 @@ def no_addressable_led(at: Context) -> CannotDo:
     """Why the color of a light cannot be set on this board."""
     board = board_of(at)
     if at.device is not None and "py" in at.device.kinds:
-        own = "has no LED" if board.led is None else f"has a plain LED (pin {board.led.pin}), which has one color"
-        free = board.free_pins("output")[0]
-        text = f"{board.title} {own}. Which pin is your addressable LED (WS2812) on?"
-        return ask(text, f"name it, as in: make the LED on pin {free} red", "pin")
+        step = f"name it, as in: make the LED on pin {board.free_pins('output')[0]} red"
+        return ask(f"{board.title} has no LED of more colors. Which pin is yours (WS2812) on?", step, "pin")
     text = f"The firmware of {board.title} cannot drive an addressable LED (WS2812), which colors need."
     return CannotDo(Say(text, "not_possible", "a board with our MicroPython firmware can: microclaw flash"))
 
@@ -148,23 +137,11 @@ def no_addressable_led(at: Context) -> CannotDo:
 def _led(at: Context) -> PinTarget:
     board = board_of(at)
     led = board.led
-    if led is not None and led.kind == "simple":
+    if led is not None and (led.kind == "simple" or at.parse.kind == "remove_on_pin"):
         return PinTarget(led.pin, led.active_level, is_led=True)
     if led is not None and addressable_led(at) is not None:
-        if at.parse.kind == "remove_on_pin":
-            return PinTarget(led.pin, is_led=True)
         text = f"The LED of {board.title} (pin {led.pin}) is addressable. On, off, a color, blink or rainbow?"
         raise ask(text, "as in: make the LED red")
-    if led is None:
-        why = f"{board.title} has no LED that a program can switch: {board.no_led or 'its profile knows none'}"
-    else:
-        why = f"The LED of {board.title} (pin {led.pin}) is addressable (WS2812), which its firmware cannot drive"
-    step = f"wire one and name it, as in: blink the LED on pin {board.free_pins('output')[0]}"
-    raise ask(f"{why}. Which pin is yours on?", step, "pin")
-
-
-def _spans(board: BoardProfile) -> str:
-    numbers = sorted(pin.number for pin in board.pins.values() if pin.reserved is None and pin.uses)
-    starts = [n for n in numbers if n - 1 not in numbers]
-    ends = [n for n in numbers if n + 1 not in numbers]
-    return ", ".join(f"{a}-{b}" if a != b else str(a) for a, b in zip(starts, ends, strict=True))
+    why = board.no_led or "its profile knows none" if led is None else "its firmware cannot drive the WS2812"
+    text = f"{board.title} has no LED that a program can switch: {why}. Which pin is yours on?"
+    raise ask(text, f"wire one and name it, as in: blink the LED on pin {board.free_pins('output')[0]}", "pin")

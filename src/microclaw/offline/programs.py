@@ -1,6 +1,7 @@
 """Sentences that ask for a program: which pattern, its values, its name on the device, and the answer after it.
 
-A rule (a sensor's value that switches a pin) is a program too, and so is what an addressable LED shows.
+A rule (a sensor's value that switches a pin) is a program too, and so is what an addressable LED shows. A rate has its
+exact period (300 Hz is no 3 ms), and a program gets only what it keeps within _KEPT of what was said.
 """
 
 from __future__ import annotations
@@ -8,15 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from math import ceil, floor
 from typing import Final, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from microclaw.boards.pins import check_pin
-from microclaw.errors import ConfigError, PinRefused
-from microclaw.offline.decision import PIN_SLOTS, Act, Context, Decision, Parse, Result, Say, ask, capital
-from microclaw.offline.paces import duty_of, exact_ms, half_period_ms, pace_ms, square_wave
+from microclaw.errors import ConfigError
+from microclaw.offline.decision import PIN_SLOTS, Act, Context, Decision, Parse, Result, Say, Values, ask, capital
 from microclaw.offline.pins import (
     PinTarget,
     Quantity,
@@ -33,9 +33,8 @@ PatternValues: TypeAlias = dict[str, Value | Fraction]
 
 _TRIED_BEFORE: Final = "soak 0 s\nuptime 1 min\n"
 """A pattern itself was tried for minutes and across the wrap of millis() (tests/patterns): a sentence need not wait."""
-_ENDING: Final = frozenset({"led_color", "blink_times", "pulse", "pwm_pulse"})  # programs that end by themselves
+_ENDING: Final = frozenset({"led_color", "blink_times", "pulse"})  # programs that end by themselves
 _PULSE_MS: Final = 200
-_TRAFFIC_EXAMPLE: Final = "run a traffic light on pins 4, 5 and 6"
 _SWING_MILLI: Final = 500
 _EACH: Final = re.compile(r"(?i)\b(?:every|each)\b")
 _DRIVEN: Final = {
@@ -57,22 +56,36 @@ _COLORS: Final[Mapping[str, tuple[int, int, int]]] = {
     "white": (255, 255, 255),
 }
 """firmware/fw/microclaw_devices.py has the same."""
+_KEPT: Final = Fraction(1, 100)
+"""A program's time may differ by so much of the time that was asked for."""
+_FASTEST_LOOP_MS: Final = 10
+"""A loop that changes a pin more often than this loses time with each change; PWM does not."""
+_LEAST_PWM_HZ: Final = 10
+_MOST_PWM_HZ: Final = 9_000
+"""Of both kinds of programs: boards/ and docs/wasmachine.md have the limits of each."""
+_NS: Final = 1_000_000
+_BLINKS: Final = ("blink", "blink_times", "led_blink")
+PACES: Final[Mapping[str, tuple[int, int, int]]] = {
+    **dict.fromkeys(_BLINKS, (500, 1000, 100)),
+    "fade": (2000, 5000, 500),
+    "read_sensor_every": (10_000, 60_000, 1000),
+    "rainbow": (5_000, 10_000, 2_500),
+    "servo_sweep": (4_000, 8_000, 2_000),
+}
+"""By kind: milliseconds when no pace is said, for "slowly", for "fast"."""
 
 
 class Deployment(Struct, frozen=True):
     """A pattern with its values, and `words` that ask for exactly it.
 
     A value that is a fraction is what was asked for: the program gets the nearest whole number, the trial is held
-    against the fraction. `target` is the pin that a second program of this pattern is named by. `sets` is what the
-    answer names also where no board can show it: "440 Hz".
+    against the fraction.
     """
 
     pattern: str
     values: PatternValues
     words: str
-    target: PinTarget | None = None
     app_name: str | None = None
-    sets: str = ""
 
 
 def seconds(ms: int | Fraction) -> str:
@@ -89,97 +102,110 @@ def _spoken(ms: int | Fraction) -> str:
     return seconds(round(ms)) if ms >= 1000 else f"{round(ms)} ms"
 
 
+def without_pace(values: Values) -> Values:
+    """The values of a parse without what says how fast."""
+    return {name: value for name, value in values.items() if not re.fullmatch(r"(?:period_)?ms(?:_ns)?|speed", name)}
+
+
+def with_pace(values: Values, time_ms: Fraction) -> Values:
+    """The values with this time instead: in whole milliseconds, and beside it in nanoseconds if need be."""
+    exact = {} if time_ms.denominator == 1 else {"ms_ns": round(time_ms * _NS)}
+    return without_pace(values) | {"ms": round(time_ms)} | exact
+
+
+def pace_ms(parse: Parse, kind: str) -> Fraction:
+    """The time in the sentence, also 0 (which is refused later); else what "slowly", "fast" or nothing means.
+
+    Of a blink it is half a period: "every half second" toggles each half second, "2 Hz" are whole periods.
+    """
+    for slot in ("ms", "period_ms"):
+        whole, exact_ns = parse.number(slot), parse.number(f"{slot}_ns")
+        if whole is not None or exact_ns is not None:
+            time_ms = Fraction(whole or 0) if exact_ns is None else Fraction(exact_ns, _NS)
+            return time_ms / 2 if slot == "period_ms" and kind in _BLINKS else time_ms
+    plain, slow, fast = PACES[kind]
+    return Fraction({"slow": slow, "fast": fast}.get(parse.word("speed") or "", plain))
+
+
 def _blink(at: Context) -> Deployment:
-    target, wave = pin_target(at), square_wave(at)
-    if wave.by_pwm:
-        hz = round(wave.hz)
-        values: PatternValues = {"PIN": target.pin, "FREQUENCY_HZ": wave.hz}
-        return Deployment("fast_blink", values, f"blink {target.words} at {hz} Hz", target, sets=f"{hz:,} Hz")
-    values = {**_pin(target), "HALF_PERIOD_MS": wave.half_ms}
-    return Deployment("blink", values, f"blink {target.words} every {_spoken(wave.half_ms)}", target)
+    target, (half_ms, is_fast) = pin_target(at), _square_wave(at)
+    if is_fast:
+        fast: PatternValues = {"PIN": target.pin, "FREQUENCY_HZ": 500 / half_ms}
+        return Deployment("fast_blink", fast, f"blink {target.words} at {round(500 / half_ms)} Hz")
+    values = _pin(target) | {"HALF_PERIOD_MS": half_ms}
+    return Deployment("blink", values, f"blink {target.words} every {_spoken(half_ms)}")
 
 
 def _blink_times(at: Context) -> Deployment:
     target, times, for_ms = pin_target(at), at.parse.number("times"), at.parse.number("for_ms")
-    half_ms = square_wave(at, pwm=False).half_ms
+    half_ms, _ = _square_wave(at, pwm=False)
     if (times or 0) > 1 and (each_ms := at.parse.number("ms")) and _EACH.search(at.said):
         even, counted = (f"{1000 * n / each_ms:.4g} Hz" for n in (times or 1, 1))
         raise ask(
             f"{times} times every {seconds(each_ms)} can be without an end, or only once. Which do you mean?",
             f"say: blink {target.words} at {even} (or: blink {target.words} {times} times at {counted})",
         )
-    if for_ms is not None and (for_ms <= 0 or for_ms < 2 * half_ms):
-        raise ask(
-            f"One flash takes {seconds(2 * half_ms)}, longer than {seconds(for_ms)}. How often, and for how long?",
-            f"blink {target.words} every 200 ms for {seconds(max(for_ms, 400))}",
-        )
+    if for_ms is not None and not 0 < for_ms >= 2 * half_ms:
+        raise ask("One flash takes longer. How often, and for how long?", f"blink {target.words} every 200 ms for 1 s")
     if times is None:
         times = max(1, round((for_ms or 0) / (2 * half_ms))) if half_ms else 1
     rate = f" at {float(500 / half_ms):.5g} Hz" if half_ms > 0 else ""
     values: PatternValues = {**_pin(target), "HALF_PERIOD_MS": half_ms, "TIMES": times}
-    return Deployment("blink_times", values, f"blink {target.words} {times} times{rate}", target)
+    return Deployment("blink_times", values, f"blink {target.words} {times} times{rate}")
 
 
-def _tone(at: Context) -> Deployment:
-    """A square wave that a buzzer or a loudspeaker makes heard, always by PWM; until it is stopped, or for a time."""
-    target, for_ms = pin_target(at), at.parse.number("for_ms")
-    if exact_ms(at.parse, "period_ms") is None:
-        raise ask("How high a tone?", f"play a 440 Hz tone on {target.words} for 2 seconds")
-    try:
-        check_pin(board_of(at), target.pin, "pwm")
-    except PinRefused as exc:
-        raise ask(f"A tone is made by PWM, and {exc.message}.", exc.next_step) from exc
-    wave = square_wave(at, loop=False)
-    hz, name = round(wave.hz), _free_name(at, "tone", target)
-    values: PatternValues = {"PIN": target.pin, "FREQUENCY_HZ": wave.hz}
-    pattern, words = "fast_blink", f"play a tone of {hz} Hz on {target.words}"
-    if for_ms is not None:
-        pattern, words = "pwm_pulse", f"{words} for {_spoken(for_ms)}"
-        values |= {"ON": target.active_level, "DUTY": 128, "FOR_MS": for_ms}
-    return Deployment(pattern, values, words, target, name, sets=f"{hz:,} Hz")
+def _square_wave(at: Context, *, pwm: bool = True) -> tuple[Fraction, bool]:
+    """Half the period of the sentence's pace, and True if only PWM can keep it; asks with the nearest rate if none can.
+
+    `pwm`: whether PWM will do. A pace of 0 is left to the pattern of a loop, which refuses it.
+    """
+    half = pace_ms(at.parse, "blink")
+    if half <= 0 or (round(half) >= _FASTEST_LOOP_MS and _is_kept(half)):
+        return half, False
+    hz = 500 / half
+    if pwm and _LEAST_PWM_HZ <= round(hz) <= _MOST_PWM_HZ and _is_kept(hz):
+        return half, True
+    possible = [Fraction(500, ms) for ms in (floor(half), ceil(half)) if ms >= _FASTEST_LOOP_MS]
+    possible += [Fraction(rate) for rate in (floor(hz), ceil(hz)) if pwm and _LEAST_PWM_HZ <= rate <= _MOST_PWM_HZ]
+    most = Fraction(_MOST_PWM_HZ if pwm else 500 // _FASTEST_LOOP_MS)
+    nearest = min(possible or [most], key=lambda rate: abs(rate - hz))
+    raise ask(
+        f"A program here cannot keep {float(hz):.4g} Hz to within {float(_KEPT):.0%}, so I did nothing.",
+        f"the nearest rate is {float(nearest):.5g} Hz",
+    )
 
 
-def _paced(at: Context, pattern: str, target: PinTarget, values: PatternValues, words: str) -> Deployment:
+def _is_kept(wanted: Fraction) -> bool:
+    """True if the nearest whole number is near enough, as a time and as a rate."""
+    return abs(round(wanted) - wanted) <= _KEPT * min(wanted, Fraction(round(wanted)))
+
+
+def _paced(at: Context) -> Deployment:
     """One that goes on forever, each time as long as was asked for."""
-    period_ms = pace_ms(at.parse, pattern)
-    return Deployment(pattern, {**values, "PERIOD_MS": period_ms}, f"{words} every {_spoken(period_ms)}", target)
-
-
-def _fade(at: Context) -> Deployment:
-    target = pin_target(at)
-    return _paced(at, "fade", target, _pin(target), f"fade {target.words}")
-
-
-def _servo_sweep(at: Context) -> Deployment:
-    target = pin_target(at)
-    return _paced(at, "servo_sweep", target, {"PIN": target.pin}, f"sweep the servo on pin {target.pin}")
-
-
-def _rainbow(at: Context) -> Deployment:
-    target = _chain(at)
-    return _paced(at, "rainbow", target, {"PIN": target.pin}, f"show a rainbow on {_light(target)}")
+    kind, period_ms = at.parse.kind, pace_ms(at.parse, at.parse.kind)
+    target = _chain(at) if kind == "rainbow" else pin_target(at)
+    words = {
+        "fade": f"fade {target.words}",
+        "rainbow": f"show a rainbow on {_light(target)}",
+        "servo_sweep": f"sweep the servo on pin {target.pin}",
+    }
+    pin = _pin(target) if kind == "fade" else {"PIN": target.pin}
+    return Deployment(kind, {**pin, "PERIOD_MS": period_ms}, f"{words[kind]} every {_spoken(period_ms)}")
 
 
 def _servo(at: Context) -> Deployment:
-    target, angle, milli = pin_target(at), at.parse.number("angle"), at.parse.number("milli")
-    if angle is None:
-        if milli is None or milli % 1000:
-            raise ask("Which angle?", f"in whole degrees: move the servo on pin {target.pin} to 90 degrees")
-        angle = milli // 1000
+    target, angle, milli = pin_target(at), at.parse.number("angle"), at.parse.number("milli") or 0
+    if angle is None and milli % 1000:
+        raise ask("Which angle?", f"in whole degrees: move the servo on pin {target.pin} to 90 degrees")
+    angle = milli // 1000 if angle is None else angle
     words = f"move the servo on pin {target.pin} to {angle} degrees"
-    return Deployment("servo", {"PIN": target.pin, "ANGLE": angle}, words, target)
+    return Deployment("servo", {"PIN": target.pin, "ANGLE": angle}, words)
 
 
 def _pulse(at: Context) -> Deployment:
-    target, for_ms = pin_target(at), at.parse.values.get("ms", _PULSE_MS)
-    words = f"turn on {target.words} for {_spoken(int(for_ms))}"
-    return Deployment("pulse", {**_pin(target), "FOR_MS": int(for_ms)}, words, target)
-
-
-def _pwm_pulse(at: Context) -> Deployment:
-    target, for_ms, milli = pin_target(at), at.parse.number("ms") or 0, at.parse.number("milli") or 0
-    values: PatternValues = {**_pin(target), "DUTY": duty_of(at, target), "FOR_MS": for_ms}
-    return Deployment("pwm_pulse", values, f"turn on {target.words} at {milli / 1000:g}% for {_spoken(for_ms)}", target)
+    target, for_ms = pin_target(at), int(at.parse.values.get("ms", _PULSE_MS))
+    words = f"turn on {target.words} for {_spoken(for_ms)}"
+    return Deployment("pulse", {**_pin(target), "FOR_MS": for_ms}, words)
 
 
 def _button(at: Context) -> Deployment:
@@ -189,21 +215,20 @@ def _button(at: Context) -> Deployment:
         raise ask(question, "name it, as in: pin 4", "pin")
     values: PatternValues = {"BUTTON_PIN": button.pin, "LED_PIN": light.pin, "ON": light.active_level}
     words = f"turn on {light.words} when the button on pin {button.pin} is pressed"
-    return Deployment("button_led", values, words, light)
+    return Deployment("button_led", values, words)
 
 
 def _read_every(at: Context) -> Deployment:
-    name, every_ms = at.parse.word("quantity") or "temperature", pace_ms(at.parse, "read")
-    _, address = sensor_of(at, name)
+    (name, _, address), every_ms = sensor_of(at), pace_ms(at.parse, at.parse.kind)
     values: PatternValues = {"QUANTITY": name, "ADDRESS": address, "EVERY_MS": every_ms}
     return Deployment("read_sensor", values, f"read the {name} every {_spoken(every_ms)}", app_name=name)
 
 
 def _traffic_light(at: Context) -> Deployment:
-    lights = [pin_target(at, slot).pin for slot in PIN_SLOTS[:3] if at.parse.number(slot) is not None]
-    if len(set(lights)) != 3 or at.parse.number("pin_4") is not None:
+    lights = [pin_target(at, slot).pin for slot in PIN_SLOTS if at.parse.number(slot) is not None]
+    if len(set(lights)) != 3 or len(lights) != 3:
         question = "A traffic light has three lights, each on its own pin. Which pins are red, yellow and green on?"
-        raise ask(question, f"name them in this order, as in: {_TRAFFIC_EXAMPLE}", "pins")
+        raise ask(question, "name them in this order, as in: run a traffic light on pins 4, 5 and 6", "pins")
     red, yellow, green = lights
     values: PatternValues = {"RED_PIN": red, "YELLOW_PIN": yellow, "GREEN_PIN": green}
     return Deployment("traffic_light", values, f"run a traffic light on pins {red}, {yellow} and {green}")
@@ -223,7 +248,7 @@ def _threshold(at: Context) -> Deployment:
     if at.parse.kind == "threshold_pulse":
         values["FOR_MS"] = for_ms = at.parse.number("ms") or 0
         span = f" for {_spoken(for_ms)}"
-    return Deployment(at.parse.kind, values, f"turn on {target.words}{span} when the {name} is {side} {value}", target)
+    return Deployment(at.parse.kind, values, f"turn on {target.words}{span} when the {name} is {side} {value}")
 
 
 def _thermostat(at: Context) -> Deployment:
@@ -235,19 +260,18 @@ def _thermostat(at: Context) -> Deployment:
             f"What is on pin {target.pin}, something that raises the {name} or something that lowers it?",
             "hold the temperature at 22 degrees with the heater on pin 17 (or: the fan, the humidifier, ...)",
         )
-    swing = at.parse.values.get("swing_milli", _SWING_MILLI)
+    swing = int(at.parse.values.get("swing_milli", _SWING_MILLI))
     values: PatternValues = {"PIN": target.pin, **sensor, "SETPOINT_MILLI": milli}
-    values |= {"HYSTERESIS_MILLI": int(swing), "HEATS": int(raises)}
-    shown = f"{milli / 1000:g} {quantity.shown_unit} +/- {int(swing) / 1000:g}"
+    values |= {"HYSTERESIS_MILLI": swing, "HEATS": int(raises)}
+    shown = f"{milli / 1000:g} {quantity.shown_unit} +/- {swing / 1000:g}"
     words = f"hold the {name} at {shown} with the {driven} on pin {target.pin}"
-    return Deployment("thermostat", values, words, target)
+    return Deployment("thermostat", values, words)
 
 
 def as_light(parse: Parse, at: Context) -> Parse:
     """The parse about a color, for a sentence about "the LED" that is addressable and that a program can light."""
-    if parse.kind not in ("set_pin", "blink") or "pin_2" in parse.values or at.device is None:
-        return parse
-    if addressable_led(at) is None:
+    is_light = parse.kind in ("set_pin", "blink") and "pin_2" not in parse.values and at.device is not None
+    if not is_light or addressable_led(at) is None:
         return parse
     color = "white" if parse.kind == "blink" or parse.number("level") else "off"
     kind = "led_blink" if parse.kind == "blink" else "led_color"
@@ -258,11 +282,11 @@ def _led(at: Context) -> Deployment:
     """A color on addressable LEDs, steady or blinking."""
     target, color, pattern = _chain(at), at.parse.word("color") or "white", at.parse.kind
     values: PatternValues = {"PIN": target.pin, **dict(zip(("RED", "GREEN", "BLUE"), _COLORS[color], strict=True))}
-    if pattern == "led_blink":
-        values["HALF_PERIOD_MS"] = half_ms = half_period_ms(at.parse)
-        return Deployment(pattern, values, f"blink {_light(target)} {color} every {_spoken(half_ms)}", target)
     words = f"turn off {target.words}" if color == "off" else f"make {_light(target)} {color}"
-    return Deployment(pattern, values, words, target)
+    if pattern == "led_blink":
+        values["HALF_PERIOD_MS"] = half_ms = pace_ms(at.parse, pattern)
+        words = f"blink {_light(target)} {color} every {_spoken(half_ms)}"
+    return Deployment(pattern, values, words)
 
 
 def _chain(at: Context) -> PinTarget:
@@ -285,42 +309,31 @@ def _pin(target: PinTarget) -> PatternValues:
 
 def _limit(at: Context) -> tuple[str, Quantity, PatternValues, int]:
     """A rule's quantity, its sensor's values, and the limit in thousandths of the unit that the sensor tells."""
-    name, milli, unit = at.parse.word("quantity") or "temperature", at.parse.number("milli"), at.parse.word("unit")
-    quantity, address = sensor_of(at, name)
-    step = f"say it in {quantity.shown_unit}"
-    if unit is not None and unit != quantity.said_unit:
-        raise ask(f"{name.capitalize()} is not measured in {unit}. What limit do you mean?", step)
-    if milli is None:
-        raise ask(f"At which {name}?", f"say it with a number, as in: when the {name} is above 28")
+    (name, quantity, address), milli, unit = sensor_of(at), at.parse.number("milli"), at.parse.word("unit")
     # A bare number and amps come in thousandths of the unit that is said; the sensor tells milliamps and milliwatts.
-    milli *= 1000 if unit in ("amps", "watts") else 1
-    if not quantity.least <= milli / 1000 <= quantity.most:
+    milli = milli and milli * (1000 if unit in ("amps", "watts") else 1)
+    is_of_it = unit in (None, quantity.said_unit)
+    if milli is None or not is_of_it or not quantity.least <= milli / 1000 <= quantity.most:
         raise ask(
-            f"The {quantity.sensor.upper()} tells {name} from {quantity.least:g} to {quantity.most:g} "
-            f"{quantity.shown_unit}, not {milli / 1000:g}. What limit do you mean?",
-            step,
+            f"At which {name}? The {quantity.sensor.upper()} tells it from {quantity.least:g} to {quantity.most:g} "
+            f"{quantity.shown_unit}.",
+            f"say it with its number, as in: when the {name} is above 28",
         )
     return name, quantity, {"QUANTITY": name, "ADDRESS": address}, milli
 
 
 _DEPLOYMENTS: Final[Mapping[str, Callable[[Context], Deployment]]] = {
     "blink": _blink,
-    "fade": _fade,
     "button": _button,
     "blink_times": _blink_times,
-    "tone": _tone,
     "traffic_light": _traffic_light,
     "read_sensor_every": _read_every,
     "pulse": _pulse,
-    "pwm_pulse": _pwm_pulse,
-    "threshold": _threshold,
-    "threshold_pulse": _threshold,
     "thermostat": _thermostat,
-    "led_color": _led,
-    "led_blink": _led,
-    "rainbow": _rainbow,
     "servo": _servo,
-    "servo_sweep": _servo_sweep,
+    **dict.fromkeys(("fade", "rainbow", "servo_sweep"), _paced),
+    **dict.fromkeys(("threshold", "threshold_pulse"), _threshold),
+    **dict.fromkeys(("led_color", "led_blink"), _led),
 }
 
 
@@ -328,8 +341,7 @@ def _decide(at: Context) -> Decision:
     """The call that puts the filled pattern on the device, then the answer. Asks when a value is not allowed."""
     wanted = _DEPLOYMENTS[at.parse.kind](at)
     if at.results:
-        said = _deployed(at.results[-1], once=wanted.pattern in _ENDING)
-        return said if wanted.sets in said.text else replace(said, text=f"{said.text} It is set to {wanted.sets}.")
+        return _deployed(at.results[-1], once=wanted.pattern in _ENDING)
     board_of(at)
     kinds = at.device.kinds if at.device else ("wasm",)
     kind = next((one for one in kinds if one in pattern_kinds(wanted.pattern)), kinds[0])
@@ -339,7 +351,11 @@ def _decide(at: Context) -> Decision:
         program = fill(wanted.pattern, values, kind=kind, asked=asked)
     except ConfigError as exc:
         raise ask(exc.message, exc.next_step) from exc
-    name = at.parse.replaces or wanted.app_name or _free_name(at, program.app_name, wanted.target)
+    name = (
+        at.parse.replaces
+        or wanted.app_name
+        or _free_name(at, program.app_name, values.get("PIN", values.get("LED_PIN")))
+    )
     arguments = at.on_device(appName=name, sourceCode=program.source)
     if program.expect:
         arguments["expect"] = f"{program.expect}{_TRIED_BEFORE}"
@@ -349,27 +365,22 @@ def _decide(at: Context) -> Decision:
 PROGRAMS: Final[Mapping[str, Callable[[Context], Decision]]] = dict.fromkeys(_DEPLOYMENTS, _decide)
 
 
-def _free_name(at: Context, stem: str, target: PinTarget | None) -> str:
+def _free_name(at: Context, stem: str, pin: Value | None) -> str:
     """The pattern's own name, with the pin added when that name already works on another pin."""
     taken = next((app for app in at.device.apps if app.name == stem), None) if at.device else None
-    return stem if target is None or taken is None or target.pin in taken.pins else f"{stem}-{target.pin}"
+    return stem if pin is None or taken is None or pin in taken.pins else f"{stem}-{pin}"
 
 
 def _deployed(result: Result, *, once: bool) -> Say:
     """The answer after the deployment: never more than its evidence says."""
     name, device = result.fields.get("appName", "the program"), result.device
     kind, proof = result.proof
-    verified = result.fields.get("verified", False)
     ends = " It ends by itself, and runs again when the board restarts." if once else ""
-    if not verified:
+    if not result.fields.get("verified", False):
         step = f"ask again: is {name} running" if kind == "accepted" else f"stop {name}"
         return Say(f"{name} is on {device}, but not verified: {proof}.", "not_verified", step)
-    if kind == "accepted" and ":" in proof and "no read-back" not in proof:
-        return Say(f"{device} took {name}. {capital(proof)}.{ends}")
-    if kind == "accepted":
-        return Say(
-            f"{device} took {name} and lists it. The board offers no read-back of what a program does, so whether it "
-            f"works cannot be seen from here.{ends}"
-        )
-    until = f", ends by itself, and runs again when the board restarts, until: stop {name}" if once else " by itself"
-    return Say(f"{name} runs on {device}{until}. {capital(proof)}.")
+    if kind != "accepted":
+        return Say(f"{name} runs on {device}. {capital(proof)}.{ends}")
+    is_told = ":" in proof and "no read-back" not in proof
+    told = proof if is_told else "it lists it, and offers no read-back of what a program does"
+    return Say(f"{device} took {name}. {capital(told)}.{ends}")

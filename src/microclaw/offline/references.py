@@ -30,36 +30,26 @@ from microclaw.offline.decision import (
     ask,
     capital,
 )
-from microclaw.offline.last_act import ON_SEVERAL, PROGRAMS_ON_PINS, LastAct
-from microclaw.offline.names import told_name
-from microclaw.offline.paces import half_period_ms, pace_ms, time_values, without_pace
+from microclaw.offline.last_act import PROGRAMS_ON_PINS, LastAct
 from microclaw.offline.pins import board_of
+from microclaw.offline.programs import PACES, pace_ms, with_pace, without_pace
 from microclaw.offline.sentences import english
 
 Referred: TypeAlias = Parse | Say | None
 
 _READS: Final = frozenset({"read_pin", "read_adc", "read_sensor"})
 _PINS_ALONE: Final = frozenset({"set_pin", "toggle_pin", "read_pin", "read_adc"})
-_LIMITED: Final = frozenset({"threshold", "threshold_pulse", "thermostat"})
-_WITH_AMOUNT: Final = _LIMITED | {"dim_pin", "pwm_pulse", "servo"}
-_BLINKS: Final = frozenset({"blink", "blink_times", "led_blink"})
-_PACES: Final = {"fade": "fade", "rainbow": "rainbow", "servo_sweep": "servo_sweep", "read_sensor_every": "read"}
-_WITH_PIN: Final = (
-    _PINS_ALONE | _WITH_AMOUNT | _BLINKS | {"fade", "pulse", "button", "tone", "led_color", "rainbow", "servo_sweep"}
-)
+_WITH_AMOUNT: Final = frozenset({"threshold", "threshold_pulse", "thermostat", "dim_pin", "servo"})
+_WITH_PIN: Final = _PINS_ALONE | _WITH_AMOUNT | (PROGRAMS_ON_PINS - {"traffic_light"})
 _PACE: Final = {"period_ms": "period_ms", "every_ms": "ms"}
 _SLOTS: Final[Mapping[str, Mapping[str, str]]] = {
     "set_pin": {"level": "level"},
-    **{kind: {"milli": "milli"} for kind in ("dim_pin", "servo")},
-    **{kind: {"milli": "milli", "unit": "unit"} for kind in _LIMITED},
-    **{kind: {**_PACE, "for_ms": "ms"} for kind in (*_BLINKS, *_PACES)},
+    **{kind: {"milli": "milli", "unit": "unit"} for kind in _WITH_AMOUNT},
+    **{kind: {**_PACE, "for_ms": "ms"} for kind in PACES},
     "blink_times": {**_PACE, "times": "times"},
     "pulse": {"for_ms": "ms"},
-    "pwm_pulse": {"milli": "milli", "for_ms": "ms"},
-    "tone": {**_PACE, "for_ms": "for_ms"},
 }
 """The slots of an act that a follow-up changes, by the word that says it."""
-_UNIT: Final = {"dim_pin": "percent", "pwm_pulse": "percent"}
 _POLITE: Final = re.compile(
     r"^(?:(?:please|can you|could you|would you|ok|okay|hey|and|now|then|but) )+| (?:please|thanks|again)$"
 )
@@ -69,6 +59,7 @@ _IT: Final = re.compile(
 )
 _STOP: Final = re.compile(r"(?i)\b(?:stop|end|kill|quit|delete|remove) (?:it|that|this)\b")
 _STEP_MILLI: Final = 20_000
+_PIN_USES: Final[Mapping[str, PinUse]] = {"gpio-set": "output", "pwm-set": "pwm"}
 
 
 def referred(text: str, act: LastAct, *, elsewhere: bool = False) -> Referred:
@@ -78,7 +69,7 @@ def referred(text: str, act: LastAct, *, elsewhere: bool = False) -> Referred:
     if found is None and len(act.pins) < 2:  # "blink pin 2 faster" of what blinks there
         found = english().reference(re.sub(rf"\b{act.target}\b", "it", said))
         found = found if found is not None and found.kind in ("pace", "light") else None
-    if found is None or (act.kind == ON_SEVERAL and found.kind != "no"):
+    if found is None:
         return None
     match found.kind:
         case "no" if elsewhere:
@@ -92,17 +83,16 @@ def referred(text: str, act: LastAct, *, elsewhere: bool = False) -> Referred:
         case "remove" if act.app is None and act.schedule is None:
             return _unclear(act)  # "delete it" of a pin
         case "remove" | "stop":
-            return _stopped(act)
+            words = _stop_words(act)
+            return _unclear(act, "what is running") if words is None else english().parse(words)
+        case "again" if act.schedule is not None or act.kind == "remove_app":
+            return _unclear(act)
         case "again":
-            return _again(act)
+            return replace(act.parse, replaces=act.app)
         case "also":
             return _also(act, found, asks=text.rstrip().endswith("?") or "asks" in found.values)
-        case "state" if act.schedule is not None:
-            return Parse("list_schedules")
         case "state" if act.runs or (act.stopped and "level" not in found.values):
             return Parse("app_status", {"app": act.app or ""})
-        case "state" if act.kind == "dim_pin" and act.done:
-            return Say(f"I did {act.named}; how bright it is I cannot read back.")
         case "state":
             return None  # "is it on" of a pin is read like any other sentence with its target
         case "pace" | "light" if (found.word("verb") or act.kind) not in act.kind:
@@ -126,11 +116,8 @@ def with_target(text: str, act: LastAct) -> str | Say | None:
         return None if stopped is None else _STOP.sub(stopped, text, count=1)
     said = _POLITE.sub("", text)
     found = _IT.search(said)
-    if found is None or not (act.pins or act.is_on_led) or act.kind == "traffic_light" or act.schedule is not None:
+    if found is None or not act.target_values or act.kind == "traffic_light" or act.schedule is not None:
         return None
-    if found["all"] and act.others:  # all to which the same was done
-        pins = tuple(dict.fromkeys((*act.others, *act.pins)))[: len(PIN_SLOTS)]
-        act = replace(act, parse=replace(act.parse, values=dict(zip(PIN_SLOTS, pins, strict=False))))
     if found["all"] and len(act.pins) < 2:
         return Say("Which pins?", "ambiguous", "as in: turn off pins 4 and 5")
     if act.stopped and act.kind in PROGRAMS_ON_PINS and not found[0].lower().startswith("is"):
@@ -159,7 +146,7 @@ def _offered(act: LastAct) -> Parse | Say:
         return Parse("undo", {"asks": question, "number": act.schedule})
     if act.changes:
         return Parse("undo", {"asks": question}, undoes=act.changes[::-1])
-    return Say(f"I did {act.named}, and do not know how to undo it.", "ambiguous", "say what each pin is to do")
+    return _unclear(act)
 
 
 def _correct(act: LastAct, found: Parse, *, elsewhere: bool) -> Referred:
@@ -177,72 +164,54 @@ def _correct(act: LastAct, found: Parse, *, elsewhere: bool) -> Referred:
 
 def _changed(act: LastAct, found: Parse) -> Parse | Say:
     """The act's parse with the pin, level or number that the person says."""
-    number, level, milli, unit = (found.values.get(name) for name in ("number", "level", "milli", "unit"))
-    pins = found.pins
-    if number in (0, 1) and act.kind == "set_pin":
+    said, pins, kind = dict(found.values), found.pins, act.kind
+    number, unit = found.number("number"), found.word("unit")
+    if number in (0, 1) and kind == "set_pin":
         step = f"as in: no, pin {number}; or: turn it {'on' if number else 'off'}"
         return Say(f"Is {number} a pin or a level?", "ambiguous", step)
-    if isinstance(number, int) and act.kind in _WITH_AMOUNT:
-        milli = number * 1000
-    elif isinstance(number, int) and act.kind in _PINS_ALONE | {"remember"}:
+    if number is not None and kind in _WITH_AMOUNT:
+        said["milli"] = number * 1000
+    elif number is not None and kind in _PINS_ALONE:
         pins = (number,)
     if pins:
         return _on_pins(act, pins)
-    if found.word("thing") == "led" and act.kind in _WITH_PIN:
+    if found.word("thing") == "led" and kind in _WITH_PIN:
         return replace(act.parse, values=_without_pins(act.parse) | {"thing": "led"})
-    if unit == "percent" and milli is not None and act.kind == "set_pin" and len(act.pins) < 2:
-        return Parse("dim_pin", act.target_values | {"milli": milli})
-    said = {"level": None if _differs(act) else level, "milli": milli, "unit": unit}
-    said |= {slot: found.values.get(slot) for slot in ("times", "period_ms", "every_ms", "for_ms")}
-    change: Values = {
-        slot: value
-        for word, slot in _SLOTS.get(act.kind, {}).items()
-        if (value := said[word]) is not None and (word != "milli" or unit in (None, _UNIT.get(act.kind, unit)))
-    }
-    if not change or change.keys() == {"unit"}:
+    if unit == "percent" and kind == "set_pin" and len(act.pins) < 2:
+        return Parse("dim_pin", act.target_values | {"milli": said["milli"]})
+    change: Values = {slot: said[word] for word, slot in _SLOTS.get(kind, {}).items() if word in said}
+    is_of_it = kind != "dim_pin" or unit in (None, "percent")
+    if not change or not is_of_it or (kind == "set_pin" and _differs(act)):
         return _unclear(act, "as in: make it every 2 seconds, or: no, pin 5")
     kept = without_pace(act.parse.values) if change.keys() & {"ms", "period_ms"} else act.parse.values
     gone = {"milli": "angle", "times": "for_ms"}  # two ways to say the same
     return replace(act.parse, values={n: v for n, v in kept.items() if n not in map(gone.get, change)} | change)
 
 
-def _factor(found: Parse, otherwise: int | None) -> Fraction | None:
-    """The factor in the sentence, as in "twice as fast", else so many thousandths."""
-    times = found.number("times")
-    milli = found.number("many") or (otherwise if times is None else 1000 * max(times, 1))
-    if milli is None:
-        return None
-    return Fraction(1000, milli) if found.word("way") == "less" else Fraction(milli, 1000)
-
-
 def _paced(act: LastAct, found: Parse) -> Parse | Say:
     """ "Faster" is twice as fast, "a bit" half of that."""
-    factor = _factor(found, found.number("amount") or 2000) or Fraction(1)
-    if act.kind in _BLINKS:
-        now_ms = half_period_ms(act.parse)
-    elif act.kind in _PACES:
-        now_ms = pace_ms(act.parse, _PACES[act.kind])
-    else:
+    if act.kind not in PACES:
         return _unclear(act, "as in: blink pin NUMBER every second")
-    return replace(act.parse, values=time_values("ms", now_ms / factor, without_pace(act.parse.values)))
+    times = found.number("times")
+    milli = found.number("many") or found.number("amount") or (2000 if times is None else 1000 * max(times, 1))
+    factor = Fraction(1000, milli) if found.word("way") == "less" else Fraction(milli, 1000)
+    now_ms = pace_ms(act.parse, act.kind)
+    return replace(act.parse, values=with_pace(act.parse.values, now_ms / factor))
 
 
 def _lighter(act: LastAct, found: Parse) -> Parse | Say:
     """ "Brighter" is 20 % of full brightness more, "a bit" 10 %."""
-    milli, factor = act.parse.number("milli"), _factor(found, None)
+    milli = act.parse.number("milli")
     if act.kind != "dim_pin" or milli is None:
         return _unclear(act, "as in: dim pin NUMBER to 30%")
     step = found.number("milli") or found.number("step") or _STEP_MILLI
-    wanted = milli * factor if factor is not None else milli + (step if found.word("way") == "more" else -step)
-    reached = round(min(100_000, max(0, wanted)))
-    if reached == milli:
-        return Say(f"{capital(act.target)} is at {milli / 1000:g}% already.")
-    return replace(act.parse, values=act.parse.values | {"milli": reached})
+    wanted = milli + (step if found.word("way") == "more" else -step)
+    return replace(act.parse, values=act.parse.values | {"milli": min(100_000, max(0, wanted))})
 
 
 def _instead(act: LastAct, meant: Parse, *, elsewhere: bool = False) -> Referred:
     """The act that was meant, in the place of the wrong one."""
-    if not act.done or act.kind in _READS | {"remember"}:
+    if not act.done or act.kind in _READS:
         return meant
     if act.app is not None and not (act.stopped or act.replaced or elsewhere):
         return replace(meant, replaces=act.app)
@@ -261,14 +230,10 @@ def _renewed(act: LastAct, meant: Parse | Say) -> Parse | Say:
 
 
 def _on_pins(act: LastAct, pins: tuple[int, ...]) -> Parse | Say:
-    """The same on these pins instead; a name that was just told is of the other pin."""
-    if act.kind == "remember" and len(pins) == 1 and (told := told_name(act.parse.word("text") or "")) is not None:
-        fact, instead = f"the {told.name} is on pin {pins[0]}", act.parse.word("text") or ""
-        return Parse("remember", {"text": fact, "instead": instead})
-    if act.kind not in _WITH_PIN:
-        return _unclear(act)
-    if (len(pins) > 1 and act.kind != "set_pin") or (len(act.pins) > 1 and len(pins) == 1 and _differs(act)):
-        return Say("That goes for one pin at a time.", "ambiguous", "say it once for each pin")
+    """The same on these pins instead."""
+    is_several = max(len(pins), len(act.pins)) > 1
+    if act.kind not in _WITH_PIN or (is_several and (act.kind != "set_pin" or _differs(act))):
+        return _unclear(act, "say it once for each pin")
     return replace(act.parse, values=_without_pins(act.parse) | dict(zip(PIN_SLOTS, pins, strict=False)))
 
 
@@ -286,48 +251,24 @@ def _also(act: LastAct, found: Parse, *, asks: bool) -> Referred:
     """The same on other pins, in addition."""
     number = found.number("number")
     pins = found.pins if number is None else (number,)
-    if act.stopped or act.schedule is not None or act.kind == "remember":
+    if act.stopped or act.schedule is not None:
         return _unclear(act)
     if act.kind == "dim_pin" and number is not None:
         return Say("Do you mean that pin, or a brightness?", "ambiguous", f"same on pin {number}")
     if asks and act.kind not in _READS:
         return Parse("read_pin", {"pin": pins[0]})
-    if _differs(act):
-        return Say("The pins had different levels. On or off?", "ambiguous", f"turn on pin {pins[0]}")
-    return _on_pins(act, pins)
-
-
-def _again(act: LastAct) -> Parse | Say:
-    if act.stopped and act.kind == "remove_app":
-        return Say(f"I do not know what {act.app} did.", "ambiguous", "undo brings it back")
-    if act.schedule is not None:
-        return Say(f"Schedule {act.schedule} is kept already.", None, "what is scheduled")
-    return replace(act.parse, replaces=act.app)
-
-
-def _stopped(act: LastAct) -> Referred:
-    if act.app is not None:
-        return Parse("remove_app", {"app": act.app})
-    if act.kind == "remove_app" and not act.done:
-        return act.parse  # it could not be stopped: try it again
-    if act.schedule is not None:
-        return Parse("cancel_schedule", {"number": act.schedule})
-    words = _stop_words(act)
-    return _unclear(act, "what is running") if words is None else english().parse(words)
+    return _unclear(act, f"turn on pin {pins[0]}") if _differs(act) else _on_pins(act, pins)
 
 
 def _stop_words(act: LastAct) -> str | None:
     """The meaning of "stop it" for the act, as a sentence; None where it means nothing."""
-    if act.runs:
+    if act.app is not None:
         return f"stop {act.app}"
-    if not act.done or act.app is not None or act.schedule is not None:
-        return None
-    if act.kind == "set_pin" and act.parse.number("level") == 1 and not _differs(act):
+    if act.schedule is not None:
+        return f"cancel schedule {act.schedule}"
+    if act.done and act.kind == "set_pin" and act.parse.number("level") == 1 and not _differs(act):
         return f"turn off {act.target}"
-    return f"dim {act.target} to 0%" if act.kind == "dim_pin" else None
-
-
-_PIN_USES: Final[Mapping[str, PinUse]] = {"gpio-set": "output", "pwm-set": "pwm"}
+    return f"dim {act.target} to 0%" if act.done and act.kind == "dim_pin" else None
 
 
 def corrected(at: Context, decide: Callable[[Context], Decision]) -> Decision:
@@ -337,31 +278,23 @@ def corrected(at: Context, decide: Callable[[Context], Decision]) -> Decision:
     """
     if not at.parse.undoes or at.parse.kind == "undo":
         return decide(at)
-    own = tuple(result for result in at.results if result.tool != "undo")
-    planned = decide(replace(at, results=own))
+    own = replace(at, results=tuple(result for result in at.results if result.tool != "undo"))
+    planned = decide(own)
     if isinstance(planned, Say):
         told = "".join(f"{capital(str(r.fields.get('message', 'done')))}. " for r in at.results if r.tool == "undo")
         return replace(planned, text=f"{told}{planned.text}")
     if planned.tool == "gpio-get":  # of a toggle
         return planned
-    acts = each_call(replace(at, results=own), decide)
-    for act in acts:
+    acts: list[Act] = []
+    while isinstance(act := decide(own), Act):  # every call, as if each before it worked
         if act.tool not in _PIN_USES:
             raise ask("I do not undo the last act by that.", "undo, then say the whole sentence")
+        acts.append(act)
+        own = replace(own, results=(*own.results, Result(act.tool, True, act.arguments)))
+    for act in acts:
         try:
             check_pin(board_of(at), act.arguments["pin"], _PIN_USES[act.tool])
         except PinRefused as exc:
             raise ask(f"{capital(exc.message)}. Nothing was changed.", exc.next_step) from exc
     pins = [{name: value for name, value in act.arguments.items() if name != "device"} for act in acts]
     return Act(CORRECT, at.on_device(undo=list(at.parse.undoes), pins=pins), f"undo, then {acts[0].words}")
-
-
-def each_call(at: Context, decide: Callable[[Context], Decision]) -> list[Act]:
-    """Every call of a sentence, as if each before it worked; only the first where it is not one that sets a pin."""
-    acts: list[Act] = []
-    while isinstance(decision := decide(at), Act):
-        acts.append(decision)
-        if decision.tool not in _PIN_USES:
-            break
-        at = replace(at, results=(*at.results, Result(decision.tool, True, decision.arguments)))
-    return acts

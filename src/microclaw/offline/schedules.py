@@ -10,17 +10,15 @@ from msgspec import structs
 
 from microclaw.language.quantities import normalize_quantities
 from microclaw.language.times import SUN, When, open_question, when_text
-from microclaw.offline.apps import program_order
-from microclaw.offline.decision import Act, Context, Decision, Parse, Say
+from microclaw.offline.apps import IT
+from microclaw.offline.decision import Act, Context, Decision, Say
 from microclaw.offline.programs import seconds
 from microclaw.offline.sentences import REMINDER, english
 
 EXAMPLES: Final = ("every weekday at 7 turn on pin 4",)
 
-_UNNAMED: Final = frozenset({None, "", "it", "that", "this", "them"})  # of a program
 _ENDLESS: Final = frozenset({"blink", "fade", "rainbow", "servo_sweep", "led_blink"})
 """The kinds that go on until they are stopped, each with a pace."""
-_PACE_SLOTS: Final = frozenset({"ms", "period_ms", "period_ms_ns", "for_ms"})
 _AT_THE_END: Final = re.compile(r"\S in \d+ ms\b(?! from)")
 _LISTING, _REMOVING = "schedule-list", "schedule-remove"
 
@@ -29,9 +27,7 @@ def decide_schedule(at: Context, inner: Callable[[Context], Decision]) -> Decisi
     """Add the schedule. `inner` decides whether its sentence can be done."""
     if at.results and at.results[-1].tool == "schedule-add":
         made = at.results[-1].fields
-        kept = english().parse(str(made.get("what")))
         told = f"Schedule {made.get('schedule')}: {made.get('what')}; next {made.get('next')}."
-        told += " It then goes on until it is stopped." if kept is not None and kept.kind in _ENDLESS else ""
         return Say(told + (f" Careful: {made['warning']}." if made.get("warning") else ""))
     when, what = at.parse.when or When(), at.parse.word("what") or ""
     if when.delay_ms is not None and when.delay_ms <= 0:
@@ -45,20 +41,19 @@ def decide_schedule(at: Context, inner: Callable[[Context], Decision]) -> Decisi
     if (reminder := REMINDER.match(what)) is not None:
         doing = doing if what != reminder[0] else "remind me: it is time"
     else:
-        board = at.device if at.named else None
-        order = program_order(what, at.device_context, board) if "app" in at.parse.values else None
-        meant = order or english().parse(what)
-        if not isinstance(meant, Parse):
+        meant = english().parse(what)
+        if meant is None:
             return Say("I do not understand what is to be done then.", "not_understood", "turn on pin 4 at 22:00")
         meant = structs.replace(meant, values=meant.values | {n: v for n, v in at.parse.values.items() if n == "pin"})
-        if _is_pace_or_delay(at.said, meant, when):
+        is_paced = meant.kind in _ENDLESS | {"blink_times", "pulse"} or what.startswith("fade ")
+        if when.delay_ms and is_paced and _AT_THE_END.search(normalize_quantities(at.said)):
             time = seconds(when.delay_ms or 0)
             text = f'"In {time}" can be how long it takes, or a wait before it begins, so I did nothing.'
             return Say(text, "ambiguous", f"to wait say: in {time} {doing}")
         decision = inner(structs.replace(at, parse=meant))
         if isinstance(decision, Say) and decision.code is not None:
             return decision
-        is_it = meant.kind == "remove_app" and meant.word("app") in _UNNAMED  # resolved now, not when it is due
+        is_it = meant.kind == "remove_app" and meant.word("app") in IT  # resolved now, not when it is due
         if is_it and isinstance(decision, Act) and not decision.words:
             return decision
         if isinstance(decision, Act) and decision.words and meant.kind != "remove_on_pin":
@@ -67,15 +62,6 @@ def decide_schedule(at: Context, inner: Callable[[Context], Decision]) -> Decisi
     shown = when_text(when)
     words = f"{doing} {shown}" if when.delay_ms is None else f"{shown} {doing}"  # "fade in 3 s" has two readings
     return Act("schedule-add", at.on_device(when=values, do=doing), words)
-
-
-def _is_pace_or_delay(said: str, meant: Parse, when: When) -> bool:
-    """True for "fade pin 5 in 3 seconds", which can be its pace or a wait."""
-    if not when.delay_ms or _AT_THE_END.search(normalize_quantities(said)) is None:
-        return False
-    if meant.kind == "dim_pin":
-        return "fade" in said.lower()  # a fade to a level is no program
-    return meant.kind in _ENDLESS | {"blink_times", "pulse"} and not _PACE_SLOTS & meant.values.keys()
 
 
 def _list(at: Context) -> Decision:
@@ -100,11 +86,11 @@ def _cancel(at: Context) -> Decision:
         step = f"cancel schedule {listed[0]['schedule']}" if listed else "undo reverts the last change of a board"
         return Say(f"{there}, so nothing was cancelled.", "unknown_name", step)
     shown = "; ".join(map(_line, meant))
-    if not at.parse.confirmed and at.parse.values.get("all"):
+    if not at.parse.values.get("all") and (number is None or at.parse.when):
+        return Say(f"Which one is to go now: {shown}?", "ambiguous", f"cancel schedule {meant[0]['schedule']}")
+    if number is None and not at.parse.confirmed:
         numbers = ", ".join(str(one["schedule"]) for one in meant)
         return Say(f"That cancels now {shown}. Say yes to do it.", "confirm", f"yes, cancel {numbers}", "confirmed")
-    if not at.parse.confirmed and (len(meant) > 1 or at.parse.word("words") or at.parse.when):
-        return Say(f"Which one is to go now: {shown}?", "ambiguous", f"cancel schedule {meant[0]['schedule']}")
     number = meant[len(removed)]["schedule"]
     return Act(_REMOVING, {"schedule": number}, f"cancel schedule {number}")
 

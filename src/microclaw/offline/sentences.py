@@ -1,48 +1,61 @@
-"""The kind and the values of a sentence: from a template that fits all of it, else from the nearest sentence.
+"""The kind and the values of a sentence from a template that fits all of it; and the sentences nearest to any other.
 
-Templates (hassil, intents/en/*.toml) are sure. With slips of the keyboard mended their parse is loose, and so is that
-of the nearest known sentence (intents/en/near.toml), with the numbers of this one in their places. It acts on nothing.
+Templates (hassil, intents/en/*.toml) are sure. What fits none is compared with the known sentences (also
+intents/en/near.toml), and gets back the nearest ones with its own numbers in their places. It acts on nothing.
 """
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable
 from functools import cache, lru_cache
 from importlib import resources
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from msgspec import Struct
 from msgspec.structs import replace
 
-from microclaw.language.numbers import TaggedText, tag_numbers
 from microclaw.language.quantities import normalize_quantities
-from microclaw.language.times import When, split_when
+from microclaw.language.times import split_when
 from microclaw.offline.decision import Parse, Say, Values
 
 if TYPE_CHECKING:
     from hassil import Intents
 
 MAX_SENTENCE_CHARS = 300
-PARSES_KEPT = 64
 
 _TEMPLATES = ("words", "programs", "lights", "now", "manage", "refused")  # help lists the kinds in this order
-_WITH_ANY_NAME = frozenset({"remove_app", "app_status"})  # any words at all may be a program's name there
+_WITH_ANY_NAME = frozenset({"remove_app", "app_status", "switch_app"})  # any words at all may be a program's name there
 _NO_NAME = re.compile(r"\bpin \d|\b(?:and|but)\b|\bon \w|(?:\S+ ){3}")  # more likely the rest of a sentence
 _NEVER_LATER = frozenset({"clock", "list_schedules", "cancel_schedule"})  # the time in them is not when to do them
 _POLITE = re.compile(r"^(?:(?:please|can you|could you|would you) )+")
 REMINDER = re.compile(r"^remind (?:me|us)\b")
-_REMIND_IN = re.compile(r"(?:please )?(remind (?:me|us)) (?:in|after) (\d+) ms\b ?(.*)")
 # Words that make another sentence: both have them, or neither has.
 _TELLING = re.compile(
     r"\b(?:on|off|high|low|no|not|never|\w+n[’']?t|cannot|without|unless|except|but|or|and|if|when|while|until|before|"
-    r"after|again|then|was|were|did|would|should|led|light|humid\w*|damp|temperature|warm|hot|cold|pressure|voltage|"
+    r"uneven|after|again|then|was|were|did|would|should|led|light|humid\w*|damp|temperature|warm|hot|cold|pressure|voltage|"
     r"current|power|pins?|stop|blink|above|below|fade|undo|boards?|programs?|memory|firmware|"
     r"(?<!be )(?<!get )(?<!is )\w+ed)\b"
 )
+_NUMBER = re.compile(
+    r"\b(?:once|twice|thrice)\b|(?:\b(?P<before>pin|clock|plusminus|period|every|each) (?!-))?(?<![\w.])-?\d+(?:\.\d+)?"
+    r"(?: (?P<after>ms|ns|milli(?: (?:degrees|percent|volts|amps|hpa|watts))?|times?|quarters?)\b)?(?!\w|\.\d)"
+)
+_NAMES = re.compile(r"\b(?:i2c|esp32[\w-]*|bme280|ina219|co2|3v3|mp3)(?![\w.])")  # no numbers, though with digits
 _NOT = re.compile(r"\b(?:not?|never|cannot|dont|unless|\w+n['’]t)\b")
-_SURE, ALIKE, REMOTE = 70, 55, 45  # percent: it may be meant; it may be suggested; it speaks of such things
+_SURE, _ALIKE, _REMOTE = 70, 55, 45  # percent: it may be meant; it may be suggested; it speaks of such things
+
+
+class Nearest(NamedTuple):
+    """At most three known sentences that look most like a text, with its numbers.
+
+    `is_same`: the first one has the same words that matter and the same numbers. `is_remote`: none is near it at all.
+    """
+
+    sentences: tuple[str, ...] = ()
+    is_same: bool = False
+    is_remote: bool = True
 
 
 class Sentences:
@@ -54,7 +67,7 @@ class Sentences:
         merged: dict[str, Any] = {}
         for name in _TEMPLATES:
             merge_dict(merged, _data(name))
-        near, unsafe = near_sentences(), _data("unsafe")
+        near, unsafe = _data("near")["near"], _data("unsafe")
         intents = merged["intents"]
         answers = {name: kind["answer"] for name, kind in intents.items() if "answer" in kind} | unsafe["answers"]
         self.answers = {name: Say(**answer) for name, answer in answers.items()}
@@ -62,11 +75,11 @@ class Sentences:
         self._intents = Intents.from_dict(merged)
         self._refused = {reason: _one_of(phrases) for reason, phrases in unsafe["dangers"].items()}
         self._filler = _one_of(map(re.escape, sorted(merged["filler"], key=len, reverse=True)))
-        known = [(text, meant, True) for meant, said in near.items() for text in (meant, *said)]
-        # No undo brings back a schedule.
-        known += [(one, one, False) for kind, one in self.examples.items() if kind != "cancel_schedule"]
-        self._known = [(tag_numbers(text), tag_numbers(meant), is_near) for text, meant, is_near in known]
-        self.parse = lru_cache(PARSES_KEPT)(self.parse_anew)  # a turn asks again after each tool
+        # No undo brings back a schedule: its end is never suggested.
+        known = {one: meant for meant, said in near.items() for one in (meant, *said)}
+        known |= {one: one for kind, one in self.examples.items() if kind != "cancel_schedule"}
+        self._known = [(_tag_numbers(text), _tag_numbers(meant)) for text, meant in known.items()]
+        self.parse = lru_cache(64)(self.parse_anew)  # a turn asks again after each tool
 
     def parse_anew(self, text: str) -> Parse | None:
         """The sentence's parse, or None when what matters in it is not understood.
@@ -81,38 +94,16 @@ class Sentences:
             return found
         for reason, phrases in self._refused.items():
             if phrases.search(text.lower()) or phrases.search(said):
-                return Parse("unsafe", {"reason": reason}, loose=True)
-        if found is not None and not _NO_NAME.search(str(found.values.get("app"))):
-            return found
-        return self._nearest_parse(text) if split_when(said) is None else None
-
-    def _nearest_parse(self, text: str) -> Parse | None:
-        """The loose parse of the known sentence that is most alike, if all that matters is the same in both."""
-        said = tag_numbers(self._filler.sub(" ", text.lower()))
-        for known, meant, is_near in self._alike(said, _SURE):
-            is_same = is_near and known.units == said.units and _telling(known.shape) == _telling(said.shape)
-            if is_same and not said.stray:
-                parse = self._recognize(meant.with_numbers(said))
-                return replace(parse, loose=True) if parse is not None else None
-        return None
-
-    def _alike(self, said: TaggedText, least: int) -> Iterator[tuple[TaggedText, TaggedText, bool]]:
-        """The known sentences that look like this one, the most alike first."""
-        from rapidfuzz import fuzz, process  # 3.5 MB, which a host that is understood does without
-
-        shapes = [known.shape for known, *_ in self._known]
-        found = process.extract(said.shape, shapes, scorer=fuzz.token_sort_ratio, score_cutoff=least, limit=None)
-        return (self._known[at] for _, _, at in found)
+                return Parse("unsafe", {"reason": reason})
+        return None if found is None or _NO_NAME.search(str(found.values.get("app"))) else found
 
     def _timed(self, said: str) -> Parse | None:
         """The parse of a sentence, of one that names a time as a schedule."""
-        if (remind := _REMIND_IN.fullmatch(said)) is not None:
-            what = f"{remind[1]} {remind[3]}".strip()
-            return Parse("schedule", {"what": what}, when=When(delay_ms=int(remind[2])))
         timed = split_when(said)
         if timed is None:
             whole = self._recognize(said)
-            timed = split_when(said, bare_hour=True) if whole is None else None
+            is_clear = whole is not None and whole.kind not in _WITH_ANY_NAME
+            timed = None if is_clear else split_when(said, bare_hour=True)
             if timed is None:
                 return whole
         what, when = _POLITE.sub("", timed[0]), timed[1]
@@ -143,20 +134,73 @@ class Sentences:
         values: Values = {e.name: _plain(e.value) for e in found.entities_list if not e.name.startswith("_")}
         return Parse(found.intent.name, values)
 
-    def nearest(self, text: str, *, least: int = ALIKE, count: int = 3) -> tuple[str, ...]:
-        """The known sentences that look most like this text, with its numbers; none for one with a "not"."""
-        said = tag_numbers(self._filler.sub(" ", text.lower()[:MAX_SENTENCE_CHARS]))
+    def nearest(self, text: str) -> Nearest:
+        """The known sentences that look most like this text; none for one with a "not"."""
+        from rapidfuzz import fuzz, process  # 3.5 MB, which a host that is understood does without
+
+        said = _tag_numbers(self._filler.sub(" ", text.lower()[:MAX_SENTENCE_CHARS]))
+        shapes = [known.shape for known, _ in self._known]
+        found = process.extract(said.shape, shapes, scorer=fuzz.token_sort_ratio, score_cutoff=_REMOTE, limit=20)
+        alike = [(score, *self._known[at]) for _, score, at in found if score >= _ALIKE]
         if _NOT.search(text.lower()):
-            return ()
-        alike = [meant for _, meant, *_ in islice(self._alike(said, least), 3 * count)]
-        alike.sort(key=lambda meant: not set(meant.units) <= set(said.units))  # last those with a number of their own
-        found = dict.fromkeys(_readable(meant.with_numbers(said)) for meant in alike)
-        return tuple(found)[:count]
+            return Nearest(is_remote=not found)
+        is_clear = not said.stray and split_when(normalize_quantities(text)) is None
+        for score, known, meant in alike:
+            is_same = known.units == said.units and _telling(known.shape) == _telling(said.shape)
+            if score >= _SURE and is_same and is_clear:
+                return Nearest((_readable(meant.with_numbers(said)),), is_same=True, is_remote=False)
+        meanings = sorted((meant for *_, meant in alike[:9]), key=lambda meant: not set(meant.units) <= set(said.units))
+        sentences = dict.fromkeys(_readable(meant.with_numbers(said)) for meant in meanings)
+        return Nearest(tuple(sentences)[:3], is_remote=not found)
+
+
+class _TaggedText(Struct, frozen=True):
+    """A sentence in its normal form with each number's unit in capitals in its place, and the numbers in order.
+
+    A unit is the word before or after the number: PIN, EVERY, MS, DEGREES; NUMBER where there is none.
+    `stray`: it has digits that are neither a number nor a name ("4x4").
+    """
+
+    shape: str
+    numbers: tuple[tuple[str, str], ...]
+    stray: bool
+
+    @property
+    def units(self) -> list[str]:
+        return sorted(unit for unit, _ in self.numbers)
+
+    def with_numbers(self, other: _TaggedText) -> str:
+        """The sentence with the numbers of another; its own where that has none of the unit."""
+        left, own = list(other.numbers), iter(self.numbers)
+
+        def number(_: re.Match[str]) -> str:
+            mine = next(own)
+            found = next((one for one in left if one[0] == mine[0]), mine)
+            if found in left:
+                left.remove(found)
+            return found[1]
+
+        return re.sub("[A-Z]+", number, self.shape)
+
+
+def _tag_numbers(text: str) -> _TaggedText:
+    """The normal form of a typed sentence, with its numbers."""
+    found: list[tuple[str, str]] = []
+
+    def tagged(match: re.Match[str]) -> str:
+        unit = match["before"] or (match["after"] or ("number" if match[0][-1].isdigit() else "times")).split()[-1]
+        found.append(({"each": "every", "time": "times"}.get(unit, unit).upper(), match[0]))
+        return found[-1][0]
+
+    shape = _NUMBER.sub(tagged, normalize_quantities(text))
+    return _TaggedText(shape, tuple(found), re.search(r"\d", _NAMES.sub("", shape)) is not None)
 
 
 def _readable(normal: str) -> str:
     """A sentence in its normal form with thousandths and lists of pins as people write them."""
-    return re.sub(r"(-?\d+) milli\b", lambda m: f"{int(m[1]) / 1000:g}", normal).replace(" also pin ", " and ")
+    said = re.sub(r"(-?\d+) milli\b", lambda m: f"{int(m[1]) / 1000:g}", normal).replace(" also pin ", " and ")
+    said = re.sub(r"period ([1-9]\d*) ([mn])s", lambda m: f"{(1000 if m[2] == 'm' else 1e9) / int(m[1]):g} Hz", said)
+    return said.replace(" percent", "%")
 
 
 def _of_a_part(meant: Parse, said: str, what: str) -> bool:
@@ -179,12 +223,6 @@ def _references() -> Intents:
     merged = _data("words")
     merge_dict(merged, _data("references"))
     return Intents.from_dict(merged)
-
-
-def near_sentences() -> Mapping[str, Sequence[str]]:
-    """Sentences of people, by the sentence of a template that is meant."""
-    near: Mapping[str, Sequence[str]] = _data("near")["near"]
-    return near
 
 
 def _data(name: str) -> dict[str, Any]:
