@@ -352,6 +352,4 @@ def _rollout(service: FirmwareService, one: Rollout, **more: Any) -> RolloutFact
 def _boards(service: FirmwareService, one: Rollout) -> list[RolloutBoard]:
     """With its name now; its id where it was removed."""
     names = {device.device_id: device.name for device in service.rollouts.offers.devices.list()}
-    return [
-        filled(RolloutBoard, row, device_id=names.get(row.device_id, row.device_id)) for row in one.devices.values()
-    ]
+    return [filled(RolloutBoard, row, device=names.get(row.device_id, row.device_id)) for row in one.devices.values()]

@@ -12,7 +12,7 @@ from microclaw.boards.firmware import UpdateFacts
 from microclaw.devices.selection import names_text
 from microclaw.operations.result import Listing, Result
 from microclaw.store.firmware import ForeignRow, OfferRow, ReleaseRow
-from microclaw.store.rollouts import DeviceState, RolloutDevice, RolloutState
+from microclaw.store.rollouts import DeviceState, RolloutState
 from microclaw.wire.host_api import Failure
 
 MAX_PIECE_BYTES: Final = 1 << 20  # of a payload, in a request
@@ -175,8 +175,13 @@ class UpdateStatuses(Listing, frozen=True, kw_only=True):
         return [one.cells for one in self.devices]
 
 
-class RolloutBoard(RolloutDevice, frozen=True, kw_only=True):
-    device_id: str = field(name="device")  # its name now
+class RolloutBoard(Struct, frozen=True):
+    device: str
+    from_version: str
+    state: DeviceState
+    error: str
+    offered_ms: int | None
+    ended_ms: int | None
 
 
 class RolloutFacts(Result, frozen=True, kw_only=True):
@@ -227,7 +232,7 @@ class RolloutFacts(Result, frozen=True, kw_only=True):
         yield "; ".join(filter(None, (head, self.reason)))
         by_reason: dict[str, list[str]] = {}
         for one in self.failures:
-            by_reason.setdefault(one.error or one.state, []).append(one.device_id)
+            by_reason.setdefault(one.error or one.state, []).append(one.device)
         yield from (f"   {names_text(names)}: {reason}" for reason, names in by_reason.items())
         if not self.is_over:
             yield f"next: microclaw firmware rollouts {self.rollout} -f"
