@@ -94,9 +94,6 @@ WRONG = {
     "another signature": (
         '#include "a.h"\n#include "b.h"\n', {"a.h": "int twice(int);\n", "b.h": "long twice(int);\n"}, "b.h", 1
     ),
-    "another size": (
-        "extern long long level;\nint f(void) { return (int)level; }\n", {"b.c": "int level = 1;\n"}, "b.c", 1
-    ),
     "two functions": ("int f(int a) { return a; }\n", {"b.c": "\nint f(int a)\n{\n    return -a;\n}\n"}, "b.c", 2),
 }  # fmt: skip
 

@@ -18,7 +18,7 @@ from microclaw.text import code_lines
 from microclaw.wasm.cascades import folded
 from microclaw.wasm.refusals import Advice, read_rows, refused_name
 from microclaw.wasm.source_language import CPLUSPLUS_HEADERS
-from microclaw.wasm.source_scanner import INTERNAL_HEADERS
+from microclaw.wasm.source_scanner import header_names
 from microclaw.wasm.source_text import NOT_HERE, SourceText
 from microclaw.wasm.toolchain import HEADERS, find_toolchain
 
@@ -256,7 +256,7 @@ def declared_names() -> Mapping[str, str]:
     names: dict[str, str] = {}
     for path in sorted(HEADERS.rglob("*.h"), key=lambda p: (p.name != "microclaw.h", p.name)):
         header = path.relative_to(HEADERS).as_posix()
-        if header in INTERNAL_HEADERS:
+        if header not in header_names():
             continue
         for groups in _DECLARATION.findall(path.read_text(encoding="utf-8")):
             names.setdefault(next(filter(None, groups)), header)

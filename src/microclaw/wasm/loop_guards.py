@@ -3,7 +3,7 @@
 A guard counts about how much its loop computes and now and then asks whether it has run for long
 (headers/glue/watch.c, and headers/shim/breathe.c where main may pause); in a loop of main that polls it asks in each
 turn. pause_points.py puts them in. Every recursion is guarded, as nobody knows its depth, and every loop but those that
-certainly end soon (loop_bounds.py).
+count a few turns (loop_bounds.py).
 """
 
 from __future__ import annotations
@@ -32,9 +32,8 @@ CHECKED_AFTER: Final = 1_000_000
 _LONG: Final = 4_000_000
 _NATIVE: Final = 300
 _A_CALL: Final = 10
-_A_FUNCTION: Final = 20_000  # at most: how often its loops turn is only a guess
+_A_FUNCTION: Final = 20_000  # at most: loops that turn longer ask themselves
 _RECURSION: Final = 1000
-_GUESSED_TURNS: Final = 2000
 _CHEAP_SHARE: Final = 280  # a guard's own 7 instructions are 2.5 % of so many
 _MAX_COPIES: Final = 32
 
@@ -109,15 +108,20 @@ class _Plan:
                 yield index, Guard(self._cost(index, cycle), 1, place[0] << LINE_BITS | _EXACT | _IS_RECURSION)
 
     def _is_long(self, loop: Loop, loops: list[Loop]) -> bool:
-        return not loop.ends or self._turn(loop, loops) * (loop.turns or _GUESSED_TURNS) > _LONG
+        return loop.turns is None or self._turn(loop, loops) * loop.turns > _LONG
 
     def _turn(self, loop: Loop, loops: list[Loop]) -> int:
         """About how much a turn of a loop computes, without the inner loops that ask for themselves."""
         if id(loop) not in self._turns:
-            inner = (each for each in loops if each.parent == loop.number and not self._is_long(each, loops))
-            work = sum(self._turn(each, loops) * (each.turns or _GUESSED_TURNS) for each in inner)
-            self._turns[id(loop)] = max(1, loop.size + work + sum(map(self._call_cost, loop.called)))
+            inner = [each for each in loops if each.parent == loop.number]
+            self._turns[id(loop)] = max(
+                1, loop.size + self._work(inner, loops) + sum(map(self._call_cost, loop.called))
+            )
         return self._turns[id(loop)]
+
+    def _work(self, inner: list[Loop], loops: list[Loop]) -> int:
+        """About how much those of these loops compute that do not ask."""
+        return sum(self._turn(each, loops) * (each.turns or 0) for each in inner if not self._is_long(each, loops))
 
     def _call_cost(self, called: int) -> int:
         return self._costs.get(called, _RECURSION) if called in self._loops.functions else _NATIVE
@@ -125,8 +129,7 @@ class _Plan:
     def _cost(self, index: int, cycle: frozenset[int] = frozenset()) -> int:
         """About how much a function computes, without what it calls of its own cycle of calls."""
         function = self._loops.functions[index]
-        outer = (loop for loop in function.loops if loop.parent is None)
-        work = sum(self._turn(loop, function.loops) * (loop.turns or _GUESSED_TURNS) for loop in outer)
+        work = self._work([loop for loop in function.loops if loop.parent is None], function.loops)
         return min(_A_FUNCTION, _A_CALL + work + sum(map(self._call_cost, sorted(function.calls - cycle))))
 
     def _told(self, index: int, number: int, after_ms: int) -> int:

@@ -24,7 +24,6 @@ def text_defines(text: SourceText, board: BoardProfile) -> tuple[str, ...]:
         *format_defines(text),
         *sketch_defines(text),
         *entry_defines(text),
-        *binary_defines(text),
         *llmos_defines(text, board),
     )
 
@@ -62,17 +61,6 @@ def sketch_defines(text: SourceText) -> tuple[str, ...]:
     names = {token.text for token in text.tokens}
     rest_ms = 0 if not names & _SHORT_TIMES else 5 if "attachInterrupt" in names else 50
     return ("MICROCLAW_SKETCH", f"MICROCLAW_REST_MS={rest_ms}")
-
-
-_BINARY: Final = re.compile(r"B([01]{1,8})")
-
-
-def binary_defines(text: SourceText) -> tuple[str, ...]:
-    """B1010=10 for each of Arduino's binary numbers that a C++ program names."""
-    if text.language == "c":
-        return ()
-    found = {token.text for token in text.tokens if token.kind == "name" and _BINARY.fullmatch(token.text)}
-    return tuple(f"{name}={int(name[1:], 2)}" for name in sorted(found))
 
 
 # Names that C does not have and programs often define with another type, and the printf family of stdio.h.

@@ -160,8 +160,8 @@ def read_source(
     units = unit_starts(source)
     if language == "sketch":
         tabs = units[0] if units else len(lines)
-        own = [token for token in tokens if token.line <= tabs]
-        text = "\n".join((prepare_sketch("\n".join(text.split("\n")[:tabs]), own), *text.split("\n")[tabs:]))
+        written = text.split("\n")
+        text = "\n".join((prepare_sketch("\n".join(written[:tabs])), *written[tabs:]))
     has_llmos_pins = any(token.text == '"/dev/gpio"' for token in tokens)
     standard = tuple(sorted(scanner.headers & STANDARD_HEADERS))
     return SourceText(
