@@ -133,3 +133,9 @@ async def test_functions_of_one_name_wait_each_in_its_own_way(try_files: Try) ->
     trial = await try_files("main.c", main, {"b.c": other}, 3000)
     assert trial.ok
     assert 14 <= len(trial.edges) <= 16
+
+
+async def test_tabs_of_a_sketch_share_what_the_first_one_defines(compile_c: CompileC) -> None:
+    main = "#define LED 4\nvoid setup() { light(); }\nvoid loop() { delay(9); }\n"
+    joined = join_files("main.ino", main, {"light.ino": "void light() { pinMode(LED, OUTPUT); }\n"})
+    assert (await compile_c(joined, language="sketch")).pins == (4,)

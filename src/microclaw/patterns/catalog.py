@@ -197,11 +197,9 @@ def read_shelf(folder: Path) -> Shelf:
     mistakes: list[ConfigError] = []
     for row in _rows_in(folder, MAX_ENTRIES):
         try:
-            is_named = row.is_dir(follow_symlinks=False) and NAME.fullmatch(row.name)
-            versions = versions_in(Path(row.path)) if is_named else []
-            if not versions:
+            if not (row.is_dir(follow_symlinks=False) and NAME.fullmatch(row.name)):
                 raise EntryMistake(row.path, _NO_ENTRY)
-            entries.append(read_entry(Path(row.path, versions[-1]), row.name, str(folder), version=versions[-1]))
+            entries.append(_newest(Path(row.path), str(folder)))
         except ConfigError as exc:
             mistakes.append(exc)
     if not entries and not mistakes:
@@ -212,25 +210,17 @@ def read_shelf(folder: Path) -> Shelf:
     return Shelf(str(folder), tuple(entries), tuple(mistakes))
 
 
-def versions_in(folder: Path) -> list[str]:
-    """The versions of an entry, the newest last. Links are not followed."""
+def _newest(folder: Path, shelf: str) -> Entry:
+    """The newest version of an entry. Links are not followed."""
     rows = _rows_in(folder, MAX_VERSIONS)
-    found = [row.name for row in rows if VERSION.fullmatch(row.name) and row.is_dir(follow_symlinks=False)]
-    return sorted(found, key=parse_version)
-
-
-def read_entry(folder: Path, name: str, shelf: str, *, version: str | None = None) -> Entry:
-    """The entry whose description and sources are in a folder; `version` is what its folder's name says.
-
-    Raises EntryMistake.
-    """
-
-    def read(file: str) -> bytes:
-        return _read_file(folder / file)
-
-    entry = _entry(name, read, str(folder / f"{name}.toml"), shelf)
-    if version is not None and entry.version_text != version:
-        raise EntryMistake(str(folder / f"{name}.toml"), f"version is {entry.version_text}, its folder says {version}")
+    versions = [row.name for row in rows if VERSION.fullmatch(row.name) and row.is_dir(follow_symlinks=False)]
+    if not versions:
+        raise EntryMistake(str(folder), _NO_ENTRY)
+    version = max(versions, key=parse_version)
+    place, shown = folder / version, str(folder / version / f"{folder.name}.toml")
+    entry = _entry(folder.name, lambda file: _read_file(place / file), shown, shelf)
+    if entry.version_text != version:
+        raise EntryMistake(shown, f"version is {entry.version_text}, its folder says {version}")
     return entry
 
 

@@ -112,7 +112,6 @@ _UNKNOWN: Final = (
     "call to undeclared",
     "use of undeclared",
     "unknown type name",
-    "undefined symbol",
     "no template named",
     "no type named",
 )
@@ -204,11 +203,8 @@ def read_linker_output(output: str, source: SourceText) -> tuple[Diagnostic, ...
         match = _LINKER.match(line)
         if match is None:
             continue
-        text = match["text"]
-        name = re.search(r"symbol: (\w+)|mismatch: (\w+)", text)
-        symbol = next(filter(None, name.groups()), None) if name else None
-        advice = advice_on(symbol) if symbol and "undefined" in text else None
-        found.append(with_advice(at(source, source.find_name(symbol) if symbol else None, text), advice))
+        name = re.search(r"(?:symbol|mismatch): (\w+)", match["text"])
+        found.append(at(source, source.find_name(name[1]) if name is not None else None, match["text"]))
     return tuple(found[:MAX_DIAGNOSTICS])
 
 

@@ -36,10 +36,6 @@ def entry_defines(text: SourceText) -> tuple[str, ...]:
 
     So it is when main calls on_init, as in Espressif's examples, and when on_init waits, which the firmware cannot.
     """
-    if "on_init" not in (names := {t.text for t in text.tokens if t.kind == "name"}):
-        return ()
-    if "main" not in names and not names & _WAITING:
-        return ()
     bodies = function_bodies(text.tokens)
     if "on_init" not in bodies:
         return ()
@@ -129,12 +125,8 @@ def format_defines(text: SourceText) -> tuple[str, ...]:
     return tuple(f"MICROCLAW_CHOOSE_{name}" for name in sorted(doubtful))
 
 
-def is_plain(literal: str) -> bool:
-    """True if the firmware's printf can do a format, given as the text between a literal's quotes."""
-    return _NUMERIC_ESCAPE.search(literal) is None and _PLAIN.fullmatch(literal) is not None
-
-
 def _is_plain(tokens: Sequence[Token], at: int) -> bool:
+    """True if the firmware's printf can do the format of a call."""
     arguments = _arguments(tokens, at + 1)
     place = FORMAT_AT[tokens[at].text]
     if place >= len(arguments):
@@ -142,7 +134,8 @@ def _is_plain(tokens: Sequence[Token], at: int) -> bool:
     parts = arguments[place]
     if not parts or any(part.kind != "string" or not part.text.startswith('"') for part in parts):
         return False
-    return is_plain("".join(part.text[1:-1] for part in parts))
+    literal = "".join(part.text[1:-1] for part in parts)
+    return _NUMERIC_ESCAPE.search(literal) is None and _PLAIN.fullmatch(literal) is not None
 
 
 def _arguments(tokens: Sequence[Token], at: int) -> list[Sequence[Token]]:

@@ -35,7 +35,6 @@ _INCLUDE: Final = re.compile(r"^([ \t]*)#[ \t]*include[ \t]*\"([^\"\n]+)\"[ \t]*
 _ONCE: Final = re.compile(r"^[ \t]*#[ \t]*pragma[ \t]+once\b[^\n]*$", re.M)
 UNIT_NUMBER: Final = re.compile(r"__unit\d+\b")
 """Behind the name of a static function that several sources have (units.py): nothing to be told."""
-_DEFINE: Final = re.compile(r"^[ \t]*#[ \t]*define[ \t]+(\w+)", re.M)
 _MARK: Final = re.compile(r'^[ \t]*#[ \t]*line[ \t]+(\d{1,6})[ \t]+"([\w+-][\w./+-]{0,99})"[ \t]*$', re.M)
 LINE_SAID: Final = re.compile(r"(?:microclaw: )?line \d+(?: column \d+)?: .*|[\w.-]+\.(?:c|cpp|ino):\d+: .*")
 """What the checks in a program and its assert print (headers/libc/sanitizer.c, headers/glue/watch.c)."""
@@ -66,16 +65,12 @@ def join_files(file: str, source: str, files: Mapping[str, str]) -> str:
     joined = _Joined(files)
     main = _MARKED.sub("_", file).lstrip("./")[:99]
     joined.add(main, source, ())
-    before = source
     for name in sorted(files, key=lambda name: (not name.endswith(_TABS), name)):
         if name.endswith(_SOURCES) and name != file and name not in joined.included:
             _check_language(file, name)
             if not name.endswith(_TABS):
                 joined.begin_unit(name)
-            else:
-                joined.end_source(before)
             joined.add(name, files[name], ())
-            before = files[name]
     return "\n".join(joined.lines) + "\n"
 
 
@@ -94,13 +89,6 @@ class _Joined(Struct):
         """A source that is compiled alone, and reads its headers again."""
         self._line(f'#line 0 "{file}"')
         self.once.clear()
-
-    def end_source(self, source: str) -> None:
-        """End a source of a sketch: what it sets for itself ends with it."""
-        for name in dict.fromkeys(_DEFINE.findall(_plain(source))):
-            self._line(f"#undef {name}")
-        if "pragma" in source:
-            self._line("#pragma pack()")
 
     def add(self, file: str, source: str, inside: tuple[str, ...]) -> None:
         """The text of a file with what it includes, between marks."""
