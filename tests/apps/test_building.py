@@ -9,7 +9,7 @@ import pytest
 from microclaw.apps.building import cached_compiler, is_python, program_language, stored_facts, stored_program
 from microclaw.boards import load_board
 from microclaw.builds.cache import BuildCache
-from microclaw.errors import ConfigError, DeployRejected
+from microclaw.errors import DeployRejected
 from microclaw.py.py_image import PyImage
 from microclaw.wasm.wasm_image import Image
 
@@ -30,8 +30,6 @@ def test_the_language_is_known_by_the_text_and_by_the_name_of_the_file() -> None
     for source in (C_BLINK, "int main(void) { return 0; }", "void setup() {}\nvoid loop() {}"):
         assert not is_python(source), source
     assert [program_language(name) for name in ("a.py", "a.ino", "a.txt")] == ["python", "sketch", None]
-    with pytest.raises(ConfigError):
-        program_language("blink.h")
 
 
 async def test_each_kind_is_built_where_the_device_takes_it_and_python_is_stored_whole(tmp_path: Path) -> None:

@@ -19,8 +19,7 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 
 from microclaw.boards.profile import BoardProfile, Pin, PinUse
-from microclaw.boards.reader import load_board
-from microclaw.boards.voice import VOICE_BOARD
+from microclaw.boards.reader import VOICE, load_board
 from microclaw.events import ProgramKind
 from microclaw.models.protocol import (
     AssistantReply,
@@ -85,7 +84,7 @@ def one(board_id: str, *apps: KnownApp, kinds: tuple[ProgramKind, ...] = ("wasm"
 def _worlds() -> dict[str, World]:
     virtual, rgb = load_board("virtual"), "esp32-s3-devkitc-1-v1.1"
     first = KnownDevice("virtual-1", virtual, (BLINK,))
-    desk, voice = KnownDevice("desk", load_board(rgb)), KnownDevice("kitchen", VOICE_BOARD)
+    desk, voice = KnownDevice("desk", load_board(rgb)), KnownDevice("kitchen", load_board(VOICE))
     shelf = KnownDevice("shelf", virtual, (KnownApp("fade", (4,)),))
     lamp = KnownDevice("lamp", virtual, (BLINK,), labels=("room=kitchen",))
     fan = KnownDevice("fan", virtual, labels=("room=kitchen", "living-room"))

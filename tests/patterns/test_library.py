@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from microclaw.errors import ConfigError, UnknownName
-from microclaw.patterns.library import fill, load_pattern, parse_pattern
+from microclaw.patterns.library import fill, load_pattern, pattern_of
 
 SOURCE = '#define PIN 2\n#define ADDRESS 0x76 /* bus */\n#define NAME "a"\n#define OTHER 7\nint x = PIN;\n'
 DESCRIPTION = """
@@ -67,4 +67,4 @@ def test_a_value_that_is_not_allowed_is_refused(name: str, params: dict[str, int
 )
 def test_a_description_that_does_not_fit_is_refused(right: str, wrong: str) -> None:
     with pytest.raises(ConfigError):
-        parse_pattern("t", DESCRIPTION.replace(right, wrong), SOURCE if right else "int x;\n")
+        pattern_of("t", DESCRIPTION.replace(right, wrong), lambda _: SOURCE, blocking=True, kind="wasm")

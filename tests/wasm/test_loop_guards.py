@@ -15,8 +15,8 @@ HEAD = "#include <microclaw.h>\n#include <stdlib.h>\n#include <unistd.h>\nvolati
 NEXT = "static unsigned next(unsigned x) { return (x >> 1) ^ (x & 1 ? 0xA3000000u : 0); }\n"
 SEARCH = "unsigned x = w, t = target;\n while (x != t) v = x = next(x);\n"
 ENDS = {
-    "counts": "int s = 0; for (unsigned i = 0; i < w; i++) s += v; return s;",
-    "counts beside a condition": "float x = w; int i = 0; while (i < 99 && x * x < 9.0f) { x = x * x - v; i++; }",
+    "counts": "int s = 0; for (unsigned i = 0; i < 99; i++) s += v; return s;",
+    "counts down": "for (int i = 1000; i > 0; i -= 3) v++;",
 }
 GUARDED = {
     "search": f"{SEARCH}",
@@ -30,7 +30,7 @@ GUARDED = {
 
 
 def _task(body: str) -> str:
-    spend = "__attribute__((noinline)) static void spend(void) { for (unsigned i = 0; i < w; i++) v++; }\n"
+    spend = "__attribute__((noinline)) static void spend(void) { for (unsigned i = 0; i < 999; i++) v++; }\n"
     work = f"__attribute__((noinline)) static int work(void) {{ {body}\n return 0; }}\n"
     entry = "static void task(void) { v = work(); }\nvoid on_init(void) { every(100, task); spend(); }\n"
     return f"{HEAD}int table[64];\n{NEXT}{spend}{work}{entry}"

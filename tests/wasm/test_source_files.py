@@ -94,9 +94,6 @@ WRONG = {
     "another signature": (
         '#include "a.h"\n#include "b.h"\n', {"a.h": "int twice(int);\n", "b.h": "long twice(int);\n"}, "b.h", 1
     ),
-    "another size": (
-        "extern long long level;\nint f(void) { return (int)level; }\n", {"b.c": "int level = 1;\n"}, "b.c", 1
-    ),
     "two functions": ("int f(int a) { return a; }\n", {"b.c": "\nint f(int a)\n{\n    return -a;\n}\n"}, "b.c", 2),
 }  # fmt: skip
 
@@ -136,3 +133,9 @@ async def test_functions_of_one_name_wait_each_in_its_own_way(try_files: Try) ->
     trial = await try_files("main.c", main, {"b.c": other}, 3000)
     assert trial.ok
     assert 14 <= len(trial.edges) <= 16
+
+
+async def test_tabs_of_a_sketch_share_what_the_first_one_defines(compile_c: CompileC) -> None:
+    main = "#define LED 4\nvoid setup() { light(); }\nvoid loop() { delay(9); }\n"
+    joined = join_files("main.ino", main, {"light.ino": "void light() { pinMode(LED, OUTPUT); }\n"})
+    assert (await compile_c(joined, language="sketch")).pins == (4,)

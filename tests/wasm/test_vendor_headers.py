@@ -93,16 +93,11 @@ async def test_the_natives_get_what_their_tables_say(compile_c: Any, with_all: B
     assert board.calls[1][2] == (5, 77, 1, 1)
 
 
-@pytest.mark.parametrize(
-    ("group", "said"),
-    [("lvgl", "LVGL (lv_"), ("wifi_prov", "Wi-Fi provisioning (wifi_prov"), ("rainmaker", "RainMaker (esp_rmaker_")],
-)
-async def test_a_firmware_without_them_refuses_by_what_is_called(
-    compile_c: Any, board: BoardProfile, group: str, said: str
-) -> None:
+@pytest.mark.parametrize("group", ["lvgl", "wifi_prov", "rainmaker"])
+async def test_a_firmware_without_them_refuses_at_a_line(compile_c: Any, board: BoardProfile, group: str) -> None:
     others = ",".join(f"+{one}" for one in ("lvgl", "wifi_prov", "rainmaker") if one != group)
     with pytest.raises(BuildError) as caught:
         await compile_c(SOURCE, board=parse_firmware([f"natives={others}"]).applied(board))
     (found,) = caught.value.diagnostics
-    assert found.message.startswith(f"it needs {said}")
+    assert f"(group {group})" in found.message
     assert found.line is not None

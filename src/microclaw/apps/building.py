@@ -135,7 +135,7 @@ def fit_claim(image: ProgramImage, heap_bytes: int) -> int:
 
 
 def program_language(file: str) -> ProgramLanguage | None:
-    """By the suffix of a file's name; None where it has none that says it. Raises ConfigError for a header."""
+    """By the suffix of a file's name; None where it has none that says it."""
     return "python" if PurePath(file).suffix.lower() == ".py" else language_of_file(file)
 
 

@@ -10,7 +10,7 @@ import difflib
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, cast, get_args
+from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -134,7 +134,7 @@ def parse_firmware(words: Iterable[str]) -> FirmwareDescription:
         key = key.strip()
         if not separator or key not in _KEYS:
             raise ConfigError(f"{word!r} says nothing of a firmware{_meant(key, _KEYS)}", next_step=firmware_help())
-        found = replace(found, **{key: _KEYS[key](key, text.strip(), getattr(found, key))})
+        found = replace(found, **{key: _KEYS[key][0](key, text.strip(), getattr(found, key))})
     return found
 
 
@@ -161,7 +161,7 @@ def words_of_toml(text: str, name: str) -> tuple[str, ...]:
 
 def firmware_help() -> str:
     """The valid keys with their values, in one line."""
-    return "; ".join((*(f"{key}={_VALUES[key]}" for key in _KEYS), PLAIN, f"or {STOCK} alone"))
+    return "; ".join((*(f"{key}={values}" for key, (_, values) in _KEYS.items()), PLAIN, f"or {STOCK} alone"))
 
 
 def _word(value: object) -> str:
@@ -170,57 +170,50 @@ def _word(value: object) -> str:
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
-def _nodes(key: str, text: str, before: NameChange) -> NameChange:
-    return _names(key, text, before, NODES)
+def _names(valid: frozenset[str]) -> _Reader:
+    def read(key: str, text: str, before: NameChange) -> NameChange:
+        only, added, removed = before.only, set(before.added), set(before.removed)
+        for item in (part.strip() for part in text.split(",")):
+            sign, name = (item[0], item[1:]) if item[:1] in ("+", "-") else ("", item)
+            name = name.replace("-", "_")
+            if not sign and name == "none":
+                only = only or frozenset()
+            elif name not in valid:
+                raise _wrong(key, f"{item!r} is unknown{_meant(name, valid)}")
+            elif sign:
+                (added if sign == "+" else removed).add(name)
+            else:
+                only = (only or frozenset()) | {name}
+        if both := removed & (added | (only or frozenset())):
+            raise _wrong(key, f"{min(both)} is there and not there")
+        return NameChange(only, frozenset(added), frozenset(removed))
+
+    return read
 
 
-def _natives(key: str, text: str, before: NameChange) -> NameChange:
-    return _names(key, text, before, _GROUPS | NATIVES.keys())
-
-
-def _names(key: str, text: str, before: NameChange, valid: frozenset[str]) -> NameChange:
-    only, added, removed = before.only, set(before.added), set(before.removed)
-    for item in (part.strip() for part in text.split(",")):
-        sign, name = (item[0], item[1:]) if item[:1] in ("+", "-") else ("", item)
-        name = name.replace("-", "_")
-        if not sign and name == "none":
-            only = only or frozenset()
-            continue
-        if name not in valid:
-            raise ConfigError(f"{key}: {item!r} is unknown{_meant(name, valid)}", next_step=f"{key}={_VALUES[key]}")
-        if sign == "-":
-            removed.add(name)
-        elif sign == "+":
-            added.add(name)
-        else:
-            only = (only or frozenset()) | {name}
-    if both := sorted(removed & (added | (only or frozenset()))):
-        raise ConfigError(f"{key}: {both[0]} is there and not there", next_step=f"say {both[0]} or -{both[0]}")
-    return NameChange(only, frozenset(added), frozenset(removed))
-
-
-def _number(low: int, high: int) -> Callable[[str, str, int | None], int]:
+def _number(low: int, high: int) -> _Reader:
     def read(key: str, text: str, _: int | None) -> int:
         found = _SIZE.fullmatch(text)
         factor = {"": 1, "b": 1, "k": 1024, "m": 1024 * 1024}[found[2].lower()[:1]] if found else 0
         value = int(found[1]) * factor if found else -1
         if not low <= value <= high:
-            raise ConfigError(f"{key}={text!r} is not from {low} to {high}", next_step=f"{key}={_VALUES[key]}")
+            raise _wrong(key, f"{text!r} is not from {low} to {high}")
         return value
 
     return read
 
 
-def _flag(key: str, text: str, _: bool | None) -> bool:
-    if text not in ("yes", "no"):
-        raise ConfigError(f"{key}={text!r} is neither yes nor no", next_step=f"{key}={_VALUES[key]}")
-    return text == "yes"
+def _one_of(values: Mapping[str, Any]) -> _Reader:
+    def read(key: str, text: str, _: object) -> Any:
+        if text not in values:
+            raise _wrong(key, f"{text!r} is not {' or '.join(values)}")
+        return values[text]
+
+    return read
 
 
-def _generation(key: str, text: str, _: Generation | None) -> Generation:
-    if text not in get_args(Generation):
-        raise ConfigError(f"{key}={text!r} is neither old nor new", next_step=f"{key}={_VALUES[key]}")
-    return cast("Generation", text)
+def _wrong(key: str, text: str) -> ConfigError:
+    return ConfigError(f"{key}: {text}", next_step=f"{key}={_KEYS[key][1]}")
 
 
 def _meant(word: str, known: Iterable[str]) -> str:
@@ -228,27 +221,21 @@ def _meant(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
-_KEYS: Final[Mapping[str, Callable[[str, str, Any], Any]]] = {
-    "nodes": _nodes,
-    "natives": _natives,
-    "max_apps": _number(1, 64),
-    "heap": _number(256, 16 << 20),
-    "memory": _number(65_536, 16 << 20),
-    "image": _number(256, 1 << 20),
-    "timers": _number(0, 100),
-    "files": _flag,
-    "attributes": _generation,
-}
-_VALUES: Final[Mapping[str, str]] = {
-    "nodes": f"NAMES or -NAME,+NAME of {', '.join(sorted(NODES))}",
-    "natives": f"NAMES or -NAME,+NAME of functions and of the groups {', '.join(sorted(_GROUPS))}",
-    "max_apps": "1 to 64",
-    "heap": "bytes of an app's heap at most (8k)",
-    "memory": "bytes of an app's memory at most (128k)",
-    "image": "bytes of a program at most (256k)",
-    "timers": "0 to 100 timers of an app",
-    "files": "yes or no",
-    "attributes": "old or new",
+_Reader: TypeAlias = Callable[[str, str, Any], Any]
+"""Reads a key's text; given the key, the text and what was read before."""
+_KEYS: Final[Mapping[str, tuple[_Reader, str]]] = {
+    "nodes": (_names(NODES), f"NAMES or -NAME,+NAME of {', '.join(sorted(NODES))}"),
+    "natives": (
+        _names(_GROUPS | NATIVES.keys()),
+        f"NAMES or -NAME,+NAME of functions and of the groups {', '.join(sorted(_GROUPS))}",
+    ),
+    "max_apps": (_number(1, 64), "1 to 64"),
+    "heap": (_number(256, 16 << 20), "bytes of an app's heap at most (8k)"),
+    "memory": (_number(65_536, 16 << 20), "bytes of an app's memory at most (128k)"),
+    "image": (_number(256, 1 << 20), "bytes of a program at most (256k)"),
+    "timers": (_number(0, 100), "0 to 100 timers of an app"),
+    "files": (_one_of({"yes": True, "no": False}), "yes or no"),
+    "attributes": (_one_of({"old": "old", "new": "new"}), "old or new"),
 }
 
 

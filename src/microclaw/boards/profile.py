@@ -22,7 +22,7 @@ class Pin(Struct, frozen=True):
     source: str = ""
 
 
-class Led(Struct, frozen=True):
+class Led(Struct, frozen=True, forbid_unknown_fields=True):
     """The user LED: `simple` is driven by a level, `addressable` (WS2812) needs a timed protocol."""
 
     pin: int
@@ -61,7 +61,7 @@ class Layout(Struct, frozen=True):
     source: str
 
 
-class Firmware(Struct, frozen=True):
+class Firmware(Struct, frozen=True, forbid_unknown_fields=True):
     """An ESP-WASMachine build: which groups of natives and device nodes it has, and its limits (bytes, ms).
 
     `described` are the words of a person's description (boards/firmware.py) that this build follows instead of its
@@ -77,9 +77,7 @@ class Firmware(Struct, frozen=True):
     max_memory_bytes: int
     apps_survive_reset: bool
     source: str = ""
-    no_stock_build: str | None = (
-        None  # why the stock build does not run on this board; the rest is of a build of one's own
-    )
+    no_stock_build: str | None = None  # why it does not run on this board; the rest is of a build of one's own
     natives_added: frozenset[str] = frozenset()
     natives_lacking: frozenset[str] = frozenset()
     max_heap_bytes: int | None = None

@@ -11,18 +11,29 @@ from __future__ import annotations
 import difflib
 import functools
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
-from types import MappingProxyType
-from typing import Any, get_args
+from typing import Annotated, Any, Final
 
-from microclaw.boards.profile import BoardProfile, Firmware, Header, HeaderPin, I2cBus, Layout, Led, Pin, PinUse
-from microclaw.boards.voice import VOICE_BOARD
+from msgspec import Meta, Struct, ValidationError, convert
+
+from microclaw.boards.profile import BoardProfile, HeaderPin, Pin, PinUse
 from microclaw.errors import ConfigError, UnknownName
 
+VOICE: Final = "voice"
+"""The board of a device that is only spoken to: no pins, no programs. It is none of `board_ids`."""
 _SUFFIX = ".toml"
-_USES: frozenset[str] = frozenset(get_args(PinUse))
 _HIGHEST_GPIO = 255
+
+
+class _Row(Struct, frozen=True, forbid_unknown_fields=True):
+    """A `[[pins]]` table."""
+
+    gpio: list[str]
+    source: Annotated[str, Meta(min_length=1)]
+    uses: frozenset[PinUse] = frozenset()
+    reserved: str | None = None
+    caution: str | None = None
 
 
 @functools.cache
@@ -35,72 +46,40 @@ def board_ids() -> tuple[str, ...]:
 @functools.cache
 def load_board(board_id: str) -> BoardProfile:
     """The profile of a board; UnknownName lists the known ids."""
-    if board_id == VOICE_BOARD.board_id:
-        return VOICE_BOARD
-    known = board_ids()
+    known = (*board_ids(), VOICE)
     if board_id not in known:
         near = difflib.get_close_matches(board_id, known, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
-        raise UnknownName(f"no board profile named {board_id!r}", next_step=f"{hint}known boards: {', '.join(known)}")
-    text = resources.files(__package__).joinpath(board_id + _SUFFIX).read_text(encoding="utf-8")
-    return parse_board(board_id, text)
+        names = ", ".join(board_ids())
+        raise UnknownName(f"no board profile named {board_id!r}", next_step=f"{hint}known boards: {names}")
+    return parse_board(board_id, _text(*(["spoken"] if board_id == VOICE else []), board_id))
 
 
 def parse_board(board_id: str, text: str) -> BoardProfile:
     """A profile from its TOML text; ConfigError says which field is wrong."""
     try:
-        data = tomllib.loads(text)
-        return BoardProfile(
-            board_id=board_id,
-            title=data["title"],
-            chip=data["chip"],
-            flash_mb=data["flash_mb"],
-            psram_mb=data["psram_mb"],
-            pins=MappingProxyType(_pins([*_shared("chips", data.get("chip_pins")), *data["pins"]])),
-            led=Led(**data["led"]) if "led" in data else None,
-            i2c=_i2c(data["i2c"]) if "i2c" in data else None,
-            firmware=_firmware(data["firmware"]),
-            power_cut=data["power_cut"],
-            no_led=data.get("no_led"),
-            no_led_source=data["no_led_source"] if "no_led" in data else "",
-            arduino_pins=MappingProxyType(_arduino_pins(data)),
-            layout=_layout(data["layout"]) if "layout" in data else None,
-        )
-    except (tomllib.TOMLDecodeError, OSError, KeyError, TypeError, ValueError) as exc:
+        data: dict[str, Any] = {"led": None, "i2c": None, **tomllib.loads(text)}
+        rows = [*_shared("chips", data.get("chip_pins")), *data["pins"]]
+        wires = {"SDA": data["i2c"]["sda"], "SCL": data["i2c"]["scl"]} if data["i2c"] is not None else {}
+        for header in data["layout"]["headers"] if "layout" in data else ():
+            header["pins"] = [_header_pin(place) for place in header["pins"]]
+        made = {
+            "board_id": board_id,
+            "pins": _pins(convert(rows, list[_Row])),
+            "arduino_pins": dict(_shared("variants", data.get("arduino_variant"))) | wires,
+        }
+        return convert({**data, **made}, BoardProfile)
+    except (ValidationError, tomllib.TOMLDecodeError, OSError, KeyError, TypeError, ValueError) as exc:
         raise ConfigError(f"board profile {board_id}: {type(exc).__name__}: {exc}") from exc
+
+
+def _text(*path: str) -> str:
+    return resources.files(__package__).joinpath(*path[:-1], path[-1] + _SUFFIX).read_text(encoding="utf-8")
 
 
 def _shared(folder: str, name: str | None) -> Any:
     """The pins of a file of facts that several boards share; none without a name."""
-    if name is None:
-        return ()
-    text = resources.files(__package__).joinpath(folder, name + _SUFFIX).read_text(encoding="utf-8")
-    return tomllib.loads(text)["pins"]
-
-
-def _arduino_pins(data: Mapping[str, Any]) -> dict[str, int]:
-    """The variant's constants; its I2C pins are a fact of the board itself."""
-    wires = {"SDA": data["i2c"]["sda"], "SCL": data["i2c"]["scl"]} if "i2c" in data else {}
-    return dict(_shared("variants", data.get("arduino_variant"))) | wires
-
-
-def _i2c(data: Mapping[str, Any]) -> I2cBus:
-    return I2cBus(
-        sda=data["sda"],
-        scl=data["scl"],
-        sensors=MappingProxyType(dict(data["sensors"])),
-        source=data["source"],
-    )
-
-
-def _layout(data: Mapping[str, Any]) -> Layout:
-    sides = {"left", "right"}
-    if data["usb"] not in ("top", "bottom") or {row["side"] for row in data["headers"]} - sides:
-        raise ValueError("a layout's usb is top or bottom, a header's side left or right")
-    headers = tuple(
-        Header(row["name"], row["side"], tuple(_header_pin(place) for place in row["pins"])) for row in data["headers"]
-    )
-    return Layout(data["usb"], headers, data["source"])
+    return () if name is None else tomllib.loads(_text(folder, name))["pins"]
 
 
 def _header_pin(place: str | int) -> HeaderPin:
@@ -109,38 +88,26 @@ def _header_pin(place: str | int) -> HeaderPin:
     return HeaderPin(label, place if isinstance(place, int) else int(number) if number else None)
 
 
-def _firmware(data: Mapping[str, Any]) -> Firmware:
-    sets = {key: frozenset(data[key]) for key in ("native_groups", "device_nodes")}
-    return Firmware(**{**data, **sets})
-
-
-def _pins(rows: list[Mapping[str, Any]]) -> dict[int, Pin]:
+def _pins(rows: Sequence[_Row]) -> Mapping[int, Pin]:
     """Add the rows up: uses unite, reasons and sources join in the order of the rows."""
-    by_number: dict[int, list[Mapping[str, Any]]] = {}
+    by_number: dict[int, list[_Row]] = {}
     for row in rows:
-        if unknown := set(row) - {"gpio", "uses", "reserved", "caution", "source"}:
-            raise ValueError(f"unknown field {sorted(unknown)[0]!r} in a pins row")
-        if unknown := set(row.get("uses", ())) - _USES:
-            raise ValueError(f"unknown use {sorted(unknown)[0]!r}, expected one of {', '.join(sorted(_USES))}")
-        if not row.get("source"):
-            raise ValueError(f"the pins row {row['gpio']} names no source")
-        for number in _numbers(row["gpio"]):
+        for number in _numbers(row.gpio):
             by_number.setdefault(number, []).append(row)
     return {number: _pin(number, by_number[number]) for number in sorted(by_number)}
 
 
-def _pin(number: int, rows: list[Mapping[str, Any]]) -> Pin:
-    uses: frozenset[PinUse] = frozenset().union(*(row.get("uses", ()) for row in rows))
+def _pin(number: int, rows: Sequence[_Row]) -> Pin:
     return Pin(
         number=number,
-        uses=uses,
-        reserved="; ".join(row["reserved"] for row in rows if "reserved" in row) or None,
-        caution="; ".join(row["caution"] for row in rows if "caution" in row) or None,
-        source="; ".join(dict.fromkeys(row["source"] for row in rows)),
+        uses=frozenset[PinUse]().union(*(row.uses for row in rows)),
+        reserved="; ".join(row.reserved for row in rows if row.reserved) or None,
+        caution="; ".join(row.caution for row in rows if row.caution) or None,
+        source="; ".join(dict.fromkeys(row.source for row in rows)),
     )
 
 
-def _numbers(spans: list[str]) -> list[int]:
+def _numbers(spans: Sequence[str]) -> list[int]:
     """["0-2", "7"] -> [0, 1, 2, 7]."""
     numbers: list[int] = []
     for span in spans:

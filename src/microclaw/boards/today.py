@@ -6,7 +6,7 @@ import functools
 import tomllib
 from collections.abc import Collection, Mapping
 from importlib import resources
-from typing import Any, Final, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -22,7 +22,6 @@ STATES: Final[Mapping[State, str]] = {
     "cannot": "this board cannot",
 }
 """Each state in words, from the best to none. Of boards that one can hold `works` means: seen on such a board."""
-CHIPS: Final = ("esp32", "esp32-s3", "esp32-c3", "esp32-c6")
 VIRTUAL: Final = "virtual"  # over the link
 VIRTUAL_WASMACHINE: Final = "virtual-wasmachine"
 VIRTUALS: Final = (VIRTUAL, VIRTUAL_WASMACHINE)
@@ -61,22 +60,17 @@ class Family(Struct, frozen=True):
 
 @functools.cache
 def families() -> Mapping[str, Family]:
-    """Every family by its id, in the order of the table."""
-    return parse_today(resources.files(__package__).joinpath("evidence", "today.toml").read_text(encoding="utf-8"))
-
-
-def parse_today(text: str) -> Mapping[str, Family]:
-    """ValueError names the feature and family that are wrong."""
-    data = tomllib.loads(text)
-    hardware: Mapping[str, list[str]] = data["hardware"]
-    found: dict[str, Family] = {}
-    for family_id, title in data["families"].items():
-        findings = tuple(_finding(row, family_id) for row in data["features"])
-        lines = tuple(hardware.get(family_id, ()))
-        if family_id not in VIRTUALS and not lines and (claimed := [f for f in findings if f.state == "works"]):
-            raise ValueError(f"{family_id}: {claimed[0].feature} works, and nothing was tried on hardware")
-        found[family_id] = Family(family_id, title, lines, findings)
-    return found
+    """Every family by its id, in the order of the table; tests/boards/test_today.py says what the table has to be."""
+    data = tomllib.loads(resources.files(__package__).joinpath("evidence", "today.toml").read_text(encoding="utf-8"))
+    return {
+        family_id: Family(
+            family_id,
+            title,
+            tuple(data["hardware"].get(family_id, ())),
+            tuple(_finding(row, family_id) for row in data["features"]),
+        )
+        for family_id, title in data["families"].items()
+    }
 
 
 def family_of(board_id: str, chip: str, kinds: tuple[str, ...], link_firmware: str | None) -> Family | None:
@@ -104,13 +98,5 @@ def today_object(family: Family, capabilities: Collection[str]) -> dict[str, Any
 
 
 def _finding(row: Mapping[str, Any], family_id: str) -> Finding:
-    name = row["name"]
-    if unknown := set(row) - {"name", "needs", _ALL_CHIPS, *CHIPS, *VIRTUALS, WASMACHINE}:
-        raise ValueError(f"{name}: unknown family {sorted(unknown)[0]!r}")
-    told = row.get(family_id) or (row.get(_ALL_CHIPS) if family_id in CHIPS else None)
-    if not told:
-        raise ValueError(f"{name}: nothing is said of {family_id}")
-    state, *evidence = told
-    if state not in get_args(State) or not evidence:
-        raise ValueError(f"{name}, {family_id}: {state!r} is no state, or it has no evidence")
-    return Finding(name, state, tuple(evidence), row.get("needs", ""))
+    state, *evidence = row.get(family_id) or row[_ALL_CHIPS]
+    return Finding(row["name"], state, tuple(evidence), row.get("needs", ""))

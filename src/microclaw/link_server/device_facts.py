@@ -11,8 +11,8 @@ from msgspec import Meta, Struct, convert
 from microclaw.boards.firmware import UpdateFacts, described_text, firmware_object
 from microclaw.boards.pins import labelled_pins, refusal
 from microclaw.boards.profile import BoardProfile, Layout, Led
+from microclaw.boards.reader import VOICE
 from microclaw.boards.today import OUR_FIRMWARE, STATES, VIRTUALS, families
-from microclaw.boards.voice import VOICE_BOARD
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.examine import Examination, lines_of
 from microclaw.events import ProgramKind
@@ -283,7 +283,7 @@ def device_facts(device: Device, server: LinkServer | None, form: type[F], **mor
 
 def is_voice_only(device: Device) -> bool:
     """True if it is spoken to and nothing else: a computer, or firmware of others without pins and programs for us."""
-    if device.board.board_id == VOICE_BOARD.board_id:
+    if device.board.board_id == VOICE:
         return True
     return bool(device.endpoints) and all(one.startswith(xiaozhi.SCHEME) for one in device.endpoints)
 

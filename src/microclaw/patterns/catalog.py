@@ -15,7 +15,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, ValidationError, convert
 
 from microclaw.durable import open_regular
 from microclaw.errors import ConfigError, StoreError, UnknownName
@@ -23,21 +23,18 @@ from microclaw.events import ProgramKind
 from microclaw.patterns.entry_form import (
     NAME,
     VERSION,
+    Description,
     EntryMistake,
     Version,
     check_source,
-    decoded,
-    fields_of,
     line_of,
     parse_version,
     parsed,
-    rows_of,
-    source_names,
 )
 from microclaw.patterns.expected import Value
 from microclaw.patterns.library import Parameter, Program, can_block, fill_pattern, pattern_of
 from microclaw.patterns.wiring import Part, draw, read_wiring
-from microclaw.text import MAX_PROGRAM_CHARS
+from microclaw.text import MAX_PROGRAM_CHARS, clean_text
 
 SHIPPED: Final = "shipped"
 """The catalogue that comes with microclaw, in the place of a folder."""
@@ -106,8 +103,8 @@ class Entry(Struct, frozen=True):
         if kind not in self.kinds:
             raise ConfigError(f"{self.name} has no program in {LANGUAGES[kind]}: {self.missing}")
         form = can_block() if blocking is None else blocking
-        description = decoded(self.files[f"{self.name}.toml"])
-        pattern = pattern_of(self.name, description, lambda file: decoded(self.files[file]), blocking=form, kind=kind)
+        description = self.files[f"{self.name}.toml"].decode()
+        pattern = pattern_of(self.name, description, lambda file: self.files[file].decode(), blocking=form, kind=kind)
         return fill_pattern(pattern, params, kind=kind)
 
     def diagram(self, params: Mapping[str, Value]) -> str:
@@ -200,11 +197,9 @@ def read_shelf(folder: Path) -> Shelf:
     mistakes: list[ConfigError] = []
     for row in _rows_in(folder, MAX_ENTRIES):
         try:
-            is_named = row.is_dir(follow_symlinks=False) and NAME.fullmatch(row.name)
-            versions = versions_in(Path(row.path)) if is_named else []
-            if not versions:
+            if not (row.is_dir(follow_symlinks=False) and NAME.fullmatch(row.name)):
                 raise EntryMistake(row.path, _NO_ENTRY)
-            entries.append(read_entry(Path(row.path, versions[-1]), row.name, str(folder), version=versions[-1]))
+            entries.append(_newest(Path(row.path), str(folder)))
         except ConfigError as exc:
             mistakes.append(exc)
     if not entries and not mistakes:
@@ -215,25 +210,17 @@ def read_shelf(folder: Path) -> Shelf:
     return Shelf(str(folder), tuple(entries), tuple(mistakes))
 
 
-def versions_in(folder: Path) -> list[str]:
-    """The versions of an entry, the newest last. Links are not followed."""
+def _newest(folder: Path, shelf: str) -> Entry:
+    """The newest version of an entry. Links are not followed."""
     rows = _rows_in(folder, MAX_VERSIONS)
-    found = [row.name for row in rows if VERSION.fullmatch(row.name) and row.is_dir(follow_symlinks=False)]
-    return sorted(found, key=parse_version)
-
-
-def read_entry(folder: Path, name: str, shelf: str, *, version: str | None = None) -> Entry:
-    """The entry whose description and sources are in a folder; `version` is what its folder's name says.
-
-    Raises EntryMistake.
-    """
-
-    def read(file: str) -> bytes:
-        return _read_file(folder / file)
-
-    entry = _entry(name, read, str(folder / f"{name}.toml"), shelf)
-    if version is not None and entry.version_text != version:
-        raise EntryMistake(str(folder / f"{name}.toml"), f"version is {entry.version_text}, its folder says {version}")
+    versions = [row.name for row in rows if VERSION.fullmatch(row.name) and row.is_dir(follow_symlinks=False)]
+    if not versions:
+        raise EntryMistake(str(folder), _NO_ENTRY)
+    version = max(versions, key=parse_version)
+    place, shown = folder / version, str(folder / version / f"{folder.name}.toml")
+    entry = _entry(folder.name, lambda file: _read_file(place / file), shown, shelf)
+    if entry.version_text != version:
+        raise EntryMistake(shown, f"version is {entry.version_text}, its folder says {version}")
     return entry
 
 
@@ -271,24 +258,28 @@ def _entry(name: str, read: Callable[[str], bytes], shown: str, shelf: str) -> E
     content = read(f"{name}.toml")
     text, data = parsed(content, shown)
     try:
-        fields = fields_of(data)
-        rows = rows_of(data)
-        files = {f"{name}.toml": content}
-        for file in source_names(name, data, fields["kinds"]):
+        form = convert(data, Description)
+        files, parameters = {f"{name}.toml": content}, dict[str, Parameter]()
+        for file in form.files(name):
             files[file] = read(file)
             check_source(files[file])
-        wiring = read_wiring(data.get("wiring"), [key for key, row in rows.items() if row["type"] == "pin"])
-        parameters: Mapping[str, Parameter] = {}
-        for kind in fields["kinds"]:
+        wiring = read_wiring(form.wiring, [key for key, row in form.parameters.items() if row.get("type") == "pin"])
+        for kind in form.kinds:
             for blocking in (True, False):  # each source has to have all of them
-                pattern = pattern_of(name, text, lambda one: decoded(files[one]), blocking=blocking, kind=kind)
-                parameters = pattern.parameters
+                pattern = pattern_of(name, text, lambda one: files[one].decode(), blocking=blocking, kind=kind)
+                parameters = {**pattern.parameters}
     except EntryMistake:
         raise
-    except (ConfigError, ValueError) as exc:
+    except (ConfigError, ValueError, ValidationError) as exc:
         why = exc.message if isinstance(exc, ConfigError) else str(exc)
         raise EntryMistake(shown, why, line_of(text, why)) from exc
-    return Entry(name=name, **fields, parameters=parameters, wiring=wiring, files=files, folder=shelf)
+    title, about, missing = (_in_a_line(one) for one in (form.title, form.about, form.missing or ""))
+    version = parse_version(form.version)
+    return Entry(name, version, title, about, form.app, form.kinds, missing, parameters, wiring, files, shelf)
+
+
+def _in_a_line(text: str) -> str:
+    return clean_text(" ".join(text.split()), one_line=True)
 
 
 def _text_of(entry: Entry) -> str:

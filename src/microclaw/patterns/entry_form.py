@@ -7,28 +7,23 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, TypeAlias, get_args
+from collections.abc import Iterator
+from typing import Annotated, Any, Final, TypeAlias, get_args
+
+from msgspec import Meta, Struct
 
 from microclaw.errors import ConfigError
 from microclaw.events import ProgramKind
+from microclaw.patterns.wiring import PartForm
 from microclaw.text import MAX_PROGRAM_CHARS, clean_text, code_lines
 
 Version: TypeAlias = tuple[int, int, int]
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 """Of an entry: as of a program."""
 VERSION: Final = re.compile(r"(0|[1-9]\d{0,4})\.(0|[1-9]\d{0,4})\.(0|[1-9]\d{0,4})")
-MAX_PARAMETERS: Final = 32
 MAX_LINE_CHARS: Final = 500
-MAX_EXPECT_CHARS: Final = 8000
-KINDS: Final = get_args(ProgramKind)
-_LONGEST: Final = {"title": 80, "about": 1000, "missing": 300}
-_KEYS: Final = frozenset(
-    ("title", "about", "app", "version", "kinds", "missing", "source", "events", "expect", "parameters", "wiring")
-)
-_C_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}\.(?:c|cpp|ino)")
-_PARAMETER = re.compile(r"[A-Z][A-Z0-9_]{0,31}")
-_ROW_KEYS: Final = frozenset(("title", "type", "use", "min", "max", "unit", "choices", "default"))
+_CFile: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}\.(c|cpp|ino)\Z")]
+_Parameter: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Z][A-Z0-9_]{0,31}\Z")]
 _DEEP = re.compile(r"""(?:(?<![\w-])[\w-]++[ \t]*+\.[ \t]*+|(?:"[^"\n]*"|'[^'\n]*')[ \t]*+\.[ \t]*+){16}""")
 _AT_LINE = re.compile(r"(.*) \(at (?:line (\d+), column \d+|end of document)\)", re.DOTALL)
 
@@ -39,6 +34,34 @@ class EntryMistake(ConfigError):
     def __init__(self, file: str, text: str, line: int | None = None) -> None:
         place = file if line is None else f"{file}:{line}"
         super().__init__(clean_text(f"{place}: {text}", one_line=True), next_step="docs/catalog.md has the form")
+
+
+class Description(Struct, frozen=True, forbid_unknown_fields=True):
+    """The fields of an entry's TOML file; library.py reads what is in a parameter's table."""
+
+    title: Annotated[str, Meta(min_length=1, max_length=80)]
+    app: Annotated[str, Meta(pattern=rf"^{NAME.pattern}\Z")]
+    version: Annotated[str, Meta(pattern=rf"^{VERSION.pattern}\Z")]
+    about: Annotated[str, Meta(min_length=1, max_length=1000)]
+    expect: Annotated[str, Meta(pattern=r"\S", max_length=8000)]
+    wiring: Annotated[list[PartForm], Meta(min_length=1, max_length=8)]
+    parameters: Annotated[dict[_Parameter, dict[str, Any]], Meta(max_length=32)] = {}
+    kinds: Annotated[tuple[ProgramKind, ...], Meta(min_length=1, max_length=2)] = get_args(ProgramKind)
+    missing: Annotated[str, Meta(min_length=1, max_length=300)] | None = None
+    source: _CFile | None = None
+    events: _CFile | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.kinds) == 1 and self.missing is None:
+            raise ValueError("missing has to say why there is no program of the other kind")
+
+    def files(self, name: str) -> Iterator[str]:
+        """The sources of the entry."""
+        if "wasm" in self.kinds:
+            yield self.source or f"{name}.c"
+            yield from (self.events,) if self.events else ()
+        if "py" in self.kinds:
+            yield f"{name}.py"
 
 
 def parse_version(text: str) -> Version:
@@ -64,92 +87,14 @@ def parsed(content: bytes, shown: str) -> tuple[str, dict[str, Any]]:
         raise EntryMistake(shown, f"this is not TOML: {why[:200]}", line) from exc
 
 
-def fields_of(data: Mapping[str, Any]) -> dict[str, Any]:
-    if unknown := sorted(set(data) - _KEYS):
-        raise ValueError(f"{unknown[0][:40]} is no field of an entry; fields: {', '.join(sorted(_KEYS))}")
-    kinds = tuple(data.get("kinds", KINDS)) if isinstance(data.get("kinds", []), list) else ()
-    if not kinds or len(set(map(str, kinds))) != len(kinds) or not set(map(str, kinds)) <= set(KINDS):
-        raise ValueError('kinds has to be a list of "wasm", "py" or both')
-    app = data.get("app")
-    if not isinstance(app, str) or not NAME.fullmatch(app):
-        raise ValueError("app has to be a name for the program: letters, digits, - and _, at most 63")
-    if not isinstance(data.get("version"), str):
-        raise ValueError('version is missing; write version = "1.0.0"')
-    if len(kinds) < len(KINDS) and "missing" not in data:
-        raise ValueError("missing has to say why there is no program of the other kind")
-    expect = data.get("expect")
-    if not isinstance(expect, str) or not expect.strip() or len(expect) > MAX_EXPECT_CHARS:
-        raise ValueError(f"expect has to say what proves the program, in at most {MAX_EXPECT_CHARS:,} characters")
-    return {
-        "version": parse_version(data["version"]),
-        "title": _words(data, "title"),
-        "about": _words(data, "about"),
-        "app_name": app,
-        "kinds": kinds,
-        "missing": _words(data, "missing") if "missing" in data else "",
-    }
-
-
-def _words(data: Mapping[str, Any], key: str) -> str:
-    text = data.get(key)
-    if not isinstance(text, str) or not 0 < len(text.strip()) <= _LONGEST[key]:
-        raise ValueError(f"{key} has to be a text of 1 to {_LONGEST[key]} characters")
-    return clean_text(" ".join(text.split()), one_line=True)
-
-
-def source_names(name: str, data: Mapping[str, Any], kinds: Sequence[ProgramKind]) -> Iterator[str]:
-    if "wasm" in kinds:
-        for key in ("source", "events"):
-            file = data.get(key, f"{name}.c" if key == "source" else None)
-            if file is not None:
-                if not isinstance(file, str) or not _C_FILE.fullmatch(file):
-                    raise ValueError(f"{key} has to be the name of a .c, .cpp or .ino file beside this one")
-                yield file
-    if "py" in kinds:
-        yield f"{name}.py"
-
-
 def check_source(content: bytes) -> None:
-    text = decoded(content)
-    if len(text) > MAX_PROGRAM_CHARS or max(map(len, code_lines(text)), default=0) > MAX_LINE_CHARS:
-        raise ValueError(f"a source has at most {MAX_PROGRAM_CHARS:,} characters and {MAX_LINE_CHARS} in a line")
-
-
-def decoded(content: bytes) -> str:
+    """Raise ValueError for what is no text, and one too long."""
     try:
-        return content.decode("utf-8")
+        text = content.decode("utf-8")
     except UnicodeDecodeError as exc:
         raise ValueError(f"a source is no UTF-8 text (byte {exc.start})") from exc
-
-
-def rows_of(data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The descriptions of the parameters."""
-    rows = data.get("parameters", {})
-    if not isinstance(rows, dict) or len(rows) > MAX_PARAMETERS:
-        raise ValueError(f"parameters has to be at most {MAX_PARAMETERS} tables, each [parameters.NAME]")
-    for key, row in rows.items():
-        _check_row(key, row)
-    return rows
-
-
-def _check_row(key: str, row: Any) -> None:
-    if not _PARAMETER.fullmatch(key):
-        raise ValueError(f"a parameter is named in capitals as in PIN_1, not {key!r:.40}")
-    known = ", ".join(sorted(_ROW_KEYS))
-    if not isinstance(row, dict) or "type" not in row or "default" not in row:
-        raise ValueError(f"parameters.{key} has to have type and default; fields: {known}")
-    if unknown := sorted(set(row) - _ROW_KEYS):
-        raise ValueError(f"parameters.{key} has the unknown field {unknown[0]!r:.40}; fields: {known}")
-    for limit in ("min", "max"):
-        if limit in row and (isinstance(row[limit], bool) or not isinstance(row[limit], int)):
-            raise ValueError(f"parameters.{key}: {limit} has to be a whole number")
-    if row["type"] == "int" and not {"min", "max"} <= set(row):
-        raise ValueError(f"parameters.{key} has to have min and max")
-    if row["type"] == "pin" and row.get("use") not in ("output", "input", "pwm"):
-        raise ValueError(f"parameters.{key}: use has to be output, input or pwm")
-    for word in ("title", "unit"):
-        if word in row and not (isinstance(row[word], str) and re.fullmatch(r"[ -~]{1,60}", row[word])):
-            raise ValueError(f"parameters.{key}: {word} has to be 1 to 60 plain characters")
+    if len(text) > MAX_PROGRAM_CHARS or max(map(len, code_lines(text)), default=0) > MAX_LINE_CHARS:
+        raise ValueError(f"a source has at most {MAX_PROGRAM_CHARS:,} characters and {MAX_LINE_CHARS} in a line")
 
 
 def line_of(text: str, message: str) -> int | None:

@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from functools import cache
 from importlib import resources
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from msgspec import Struct
+from msgspec import Meta, Struct, ValidationError, convert
 from msgspec.structs import replace
 
 from microclaw.errors import ConfigError, UnknownName
@@ -29,23 +29,23 @@ _DEFINE = re.compile(r"^(#define[ \t]+)(\w+)([ \t]+)([^\n]*?)([ \t]*(?:/\*[^\n]*
 _ASSIGNED = re.compile(r"^()(\w+)( = )([^\n#]*?)([ \t]*(?:#[^\n]*)?)$", re.MULTILINE)
 _PY_START_MS: Final = Fraction(53, 10)  # 5.1 to 5.6, and a wait of 1 ms ends with the board's next one
 """The virtual board's interpreter begins a program so long after its installation."""
-_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_Words: TypeAlias = Annotated[str, Meta(pattern=r"^[ -~]{1,60}\Z")]
 
 
-class Parameter(Struct, frozen=True):
+class Parameter(Struct, frozen=True, forbid_unknown_fields=True):
     """A value that may stand behind a #define: a whole number in [min, max], or one of `choices`.
 
     `pin_use` is set when the number is a pin: "output", "input", "pwm".
     """
 
     name: str
-    title: str
+    title: _Words
     default: Value
     min: int | None = None
     max: int | None = None
-    unit: str | None = None
-    choices: tuple[str, ...] = ()
-    pin_use: str | None = None
+    unit: _Words | None = None
+    choices: tuple[Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}\Z")], ...] = ()
+    pin_use: Literal["output", "input", "pwm"] | None = None
 
 
 def _out_of_range(parameter: Parameter, value: int) -> ConfigError:
@@ -146,27 +146,20 @@ def _shipped(file: str) -> str:
 def pattern_of(
     name: str, description: str, read: Callable[[str], str], *, blocking: bool, kind: ProgramKind
 ) -> Pattern:
-    """The form of a pattern that is wanted; `read` gives the text of a source file by its name."""
-    if kind == "py":
-        file = f"{name}.py"
-        return replace(parse_pattern(name, description, read(file), _ASSIGNED), file=file)
-    data = tomllib.loads(description)
-    main, events = str(data.get("source", f"{name}.c")), data.get("events")
-    file = main if blocking or events is None else str(events)
-    note = "" if file == main else "event-driven: no Binaryen here"
-    return replace(parse_pattern(name, description, read(file)), file=file, note=note)
+    """The form of a pattern that is wanted; `read` gives the text of a source file by its name.
 
-
-def parse_pattern(name: str, description: str, source: str, lines: re.Pattern[str] = _DEFINE) -> Pattern:
-    """A pattern from its two files; ConfigError when they do not fit each other. `lines`: where its parameters are."""
+    ConfigError when the description is wrong, or its program has not all parameters.
+    """
     try:
         data = tomllib.loads(description)
-        rows = data.get("parameters", {})
-        parameters = {key: _parameter(key, row) for key, row in rows.items()}
-        pattern = Pattern(name, data["title"], data["app"], parameters, data.get("expect", ""), source)
+        main = f"{name}.py" if kind == "py" else data.get("source", f"{name}.c")
+        file = main if kind == "py" or blocking else data.get("events", main)
+        note = "" if file == main else "event-driven: no Binaryen here"
+        parameters = {key: _parameter(key, row) for key, row in data.get("parameters", {}).items()}
+        pattern = Pattern(name, data["title"], data["app"], parameters, data.get("expect", ""), read(file), file, note)
     except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as exc:
         raise ConfigError(f"pattern {name}: {type(exc).__name__}: {exc}") from exc
-    defined = {match[2] for match in lines.finditer(source)}
+    defined = {match[2] for match in (_ASSIGNED if kind == "py" else _DEFINE).finditer(pattern.source)}
     if missing := sorted(set(parameters) - defined):
         raise ConfigError(f"pattern {name}: its program has no line for {', '.join(missing)}")
     return pattern
@@ -231,22 +224,18 @@ def _define(line: re.Match[str], values: Mapping[str, Value]) -> str:
 
 
 def _parameter(name: str, row: Mapping[str, Any]) -> Parameter:
-    choices = tuple(row.get("choices", ()))
-    if bad := [c for c in choices if not (isinstance(c, str) and _WORD.fullmatch(c))]:
-        raise ValueError(f"{name}: {bad[0]!r} is no C word")
-    is_pin = row["type"] == "pin"
-    if row["type"] not in ("int", "pin", "word") or (row["type"] == "word") != bool(choices):
-        raise ValueError(f"{name}: {row['type']!r} is no type of a parameter, or its choices do not fit")
-    parameter = Parameter(
-        name=name,
-        title=row.get("title", name.lower().replace("_", " ")),
-        default=row["default"],
-        min=row.get("min", 0 if is_pin else None),
-        max=row.get("max", MAX_PIN if is_pin else None),
-        unit=row.get("unit"),
-        choices=choices,
-        pin_use=row["use"] if is_pin else None,
-    )
+    """A parameter from its table. Raises ValueError, and ConfigError for a default that it may not have."""
+    kind, use, fields = row.get("type"), row.get("use"), {k: v for k, v in row.items() if k not in ("type", "use")}
+    if kind == "pin":
+        fields = {"min": 0, "max": MAX_PIN, **fields, "pin_use": use}
+    try:
+        parameter = convert({"name": name, "title": name.lower().replace("_", " "), **fields}, Parameter)
+    except ValidationError as exc:
+        raise ValueError(f"parameters.{name}: {exc}") from exc
+    has_limits = parameter.min is not None and parameter.max is not None
+    fits = {"int": has_limits, "pin": use is not None, "word": bool(parameter.choices)}
+    if not fits.get(str(kind)) or (kind != "word" and parameter.choices):
+        raise ValueError(f"parameters.{name}: type is int (min, max), pin (use: output, input, pwm) or word (choices)")
     _checked(parameter, parameter.default)
     return parameter
 

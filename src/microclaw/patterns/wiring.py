@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Mapping
-from typing import Any, Final
+from collections.abc import Collection, Mapping, Sequence
+from typing import Annotated, Final, TypeAlias
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from microclaw.patterns.expected import Value
 
 FIXED: Final = ("3V3", "5V", "GND", "SDA", "SCL")
 """What a wire may begin at on the board beside a pin of the program; SDA and SCL are the board's I2C pins."""
-MAX_PARTS: Final = 8
-MAX_WIRES: Final = 12
-_TEXT = re.compile(r"[!-~](?:[ -~]{0,30}[!-~])?")
+_Word: TypeAlias = Annotated[str, Meta(pattern=r"^[!-~]([ -~]{0,30}[!-~])?\Z")]
+_Wire: TypeAlias = Annotated[list[_Word], Meta(min_length=2, max_length=3)]
 _LEAST_RUN: Final = 4
 
 
@@ -33,42 +31,25 @@ class Part(Struct, frozen=True):
     wires: tuple[Wire, ...]
 
 
-def read_wiring(rows: Any, pins: Collection[str]) -> tuple[Part, ...]:
-    """The parts of an entry's `[[wiring]]` tables; `pins` are its parameters that are pins.
+class PartForm(Struct, frozen=True, forbid_unknown_fields=True):
+    """A `[[wiring]]` table: part = "LED", wires = [["PIN", "long leg", "330 ohm"], ...]."""
 
-    Raises ValueError for another form, an unknown pin, and a pin that nothing hangs at.
+    part: _Word
+    wires: Annotated[list[_Wire], Meta(min_length=1, max_length=12)]
+
+
+def read_wiring(rows: Sequence[PartForm], pins: Collection[str]) -> tuple[Part, ...]:
+    """The parts of these tables; `pins` are the parameters that are pins.
+
+    Raises ValueError for an unknown pin, and a pin that nothing hangs at.
     """
-    if not isinstance(rows, list) or not 1 <= len(rows) <= MAX_PARTS:
-        raise ValueError(f"wiring has to be 1 to {MAX_PARTS} tables [[wiring]], each a part with its wires")
-    parts = tuple(_part(row, pins) for row in rows)
-    wired = {wire.pin for part in parts for wire in part.wires}
+    parts = tuple(Part(row.part, tuple(Wire(*wire) for wire in row.wires)) for row in rows)
+    wired = {wire.pin for wire in _wires(parts)}
+    if unknown := sorted(wired - {*pins, *FIXED}):
+        raise ValueError(f"wiring names {unknown[0]}, which is no pin; pins: {', '.join((*pins, *FIXED))}")
     if bare := sorted(set(pins) - wired):
         raise ValueError(f"wiring says nothing of {', '.join(bare)}")
     return parts
-
-
-def _part(row: Any, pins: Collection[str]) -> Part:
-    if not isinstance(row, dict) or set(row) != {"part", "wires"}:
-        raise ValueError('each [[wiring]] has part = "LED" and wires = [["PIN", "long leg", "330 ohm"], ...]')
-    wires = row["wires"]
-    if not isinstance(wires, list) or not 1 <= len(wires) <= MAX_WIRES:
-        raise ValueError(f"wires has to be a list of 1 to {MAX_WIRES} wires")
-    return Part(_text(row["part"]), tuple(_wire(wire, pins) for wire in wires))
-
-
-def _wire(row: Any, pins: Collection[str]) -> Wire:
-    if not isinstance(row, list) or len(row) not in (2, 3):
-        raise ValueError('a wire has a pin, the terminal of the part, and what is between: ["PIN", "anode", "330 ohm"]')
-    wire = Wire(*(_text(word) for word in row))
-    if wire.pin not in pins and wire.pin not in FIXED:
-        raise ValueError(f"wiring names {wire.pin}, which is no pin; pins: {', '.join((*pins, *FIXED))}")
-    return wire
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not _TEXT.fullmatch(value):
-        raise ValueError(f"a word of the wiring has 1 to 32 plain characters, not {value!r:.60}")
-    return value
 
 
 def draw(parts: tuple[Part, ...], values: Mapping[str, Value]) -> str:

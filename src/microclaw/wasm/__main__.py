@@ -5,25 +5,21 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-import time
 
 from microclaw.config.places import cache_folder
 from microclaw.errors import MicroclawError
-from microclaw.wasm.libraries import build_glue, glue_built
+from microclaw.wasm.libraries import build_glue
 from microclaw.wasm.toolchain import find_toolchain
 
 
 def main() -> int:
-    """Build what is missing and say how long it took."""
-    started = time.monotonic()
+    """Build what is missing."""
     try:
-        toolchain, folder = find_toolchain(), cache_folder(os.environ)
-        ready = glue_built(toolchain, folder)
-        asyncio.run(build_glue(toolchain, folder))
+        asyncio.run(build_glue(find_toolchain(), cache_folder(os.environ)))
     except MicroclawError as exc:
         sys.stderr.write(f"error: {exc.message}\nnext: {exc.next_step}\n")
         return 1
-    sys.stdout.write("C library ready\n" if ready else f"C library built | {time.monotonic() - started:.1f} s\n")
+    sys.stdout.write("C library ready\n")
     return 0
 
 

@@ -75,7 +75,7 @@ def reached(calls: Mapping[T, Collection[T]], start: Iterable[T]) -> set[T]:
 
 
 def read_callgraph(wasm: bytes) -> CallGraph:
-    """The calls of a module; raises ModuleError or FeatureError."""
+    """The calls of a module; raises ModuleError."""
     return graph_of(parse_module(wasm), _function_names(wasm))
 
 

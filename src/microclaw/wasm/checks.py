@@ -6,7 +6,6 @@ is found here, with the line of the source if it can be known.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
@@ -16,7 +15,7 @@ from typing import Final
 from microclaw.boards.pins import check_pin
 from microclaw.boards.profile import BoardProfile, PinUse
 from microclaw.errors import Diagnostic, PinRefused
-from microclaw.wasm.diagnostics import NEAR, TIMER_HINT, PinMark, advice_on, at, with_advice
+from microclaw.wasm.diagnostics import TIMER_HINT, PinMark, advice_on, at, with_advice
 from microclaw.wasm.inspect import Module
 from microclaw.wasm.refusals import Advice, refused_name
 from microclaw.wasm.source_text import SourceText
@@ -28,7 +27,6 @@ from microclaw.wire.wasmachine.natives import APP_EXPORTS, NATIVE_MODULE, NATIVE
 _C_TYPES: Final = {"i32": "int", "i64": "long long", "f32": "float", "f64": "double"}
 _NODE: Final = re.compile(rb"/dev/([a-z0-9]{1,16})/")
 _FILE: Final = re.compile(rb"(?:^|\0)/dev/([A-Za-z0-9_.-]{1,32})(?=\0)")
-_NO_NUMBER: Final = re.compile(rb"/dev/([a-z0-9]{1,16})/([A-Za-z_]\w*)(?=\0)")
 _ELSEWHERE: Final = re.compile(rb"(?:^|\0)(/(?:sys|proc|etc|tmp|home|sdcard|spiffs|littlefs)/[\w./%-]+)(?=\0)")
 _STORED: Final = re.compile(rb"(?:^|\0)(/storage/[\w./%-]*)(?=\0)")
 _OPENED_BY: Final = {
@@ -50,14 +48,14 @@ _CALLED_BY: Final[Mapping[str, tuple[str, ...]]] = {
     "printf": ("Serial", "log", "puts"),
 }
 """Which names of a source make a program import a native, where it is not called by its own name."""
-_FEATURES: Final[Mapping[NativeGroup, tuple[str, tuple[str, ...]]]] = {
-    NativeGroup.MQTT: ("MQTT", ("wasm_mqtt_", "esp_mqtt_")),
-    NativeGroup.HTTP: ("the HTTP client", ("wasm_http_", "esp_http_")),
-    NativeGroup.RAINMAKER: ("RainMaker", ("wasm_rmaker_", "esp_rmaker_")),
-    NativeGroup.LVGL: ("LVGL", ("esp_lvgl_", "lvgl_", "lv_")),
-    NativeGroup.WIFI_PROV: ("Wi-Fi provisioning", ("wasm_wifi_prov_", "wifi_prov_")),
+_BEGINNINGS: Final[Mapping[NativeGroup, tuple[str, ...]]] = {
+    NativeGroup.MQTT: ("wasm_mqtt_", "esp_mqtt_"),
+    NativeGroup.HTTP: ("wasm_http_", "esp_http_"),
+    NativeGroup.RAINMAKER: ("wasm_rmaker_", "esp_rmaker_"),
+    NativeGroup.LVGL: ("esp_lvgl_", "lvgl_", "lv_"),
+    NativeGroup.WIFI_PROV: ("wasm_wifi_prov_", "wifi_prov_"),
 }
-"""What a group is called, and how the names begin by which programs use it."""
+"""How the names begin by which programs use a group."""
 _COMPILER_RUNTIME: Final = {
     **dict.fromkeys(("__multi3", "__divti3", "__udivti3", "__modti3", "__umodti3"), "128-bit integers"),
     **dict.fromkeys(("__addtf3", "__subtf3", "__multf3", "__divtf3", "__fixtfsi", "__floatsitf"), "long double"),
@@ -79,11 +77,11 @@ def check_imports(module: Module, board: BoardProfile, source: SourceText) -> It
             continue
         place = _first_place(source, wanted.name, *_CALLED_BY.get(wanted.name, ()))
         native = NATIVES.get(wanted.name) if wanted.module == NATIVE_MODULE else None
-        is_known = native is not None and (native.group in _FEATURES or refused_name(wanted.name, board) is None)
-        if native is not None and is_known and not _offers(board, native):
-            if native.group in _FEATURES:
-                calls = source.called(_FEATURES[native.group][1])
-                place = (source.find_name(calls[0]) if calls else None) or place
+        beginnings = _BEGINNINGS.get(native.group, ()) if native is not None else ()
+        is_plain = bool(beginnings) or refused_name(wanted.name, board) is None
+        if native is not None and is_plain and not _offers(board, native):
+            used = (token for token in source.tokens if token.text.startswith(beginnings))
+            place = next(((token.line, token.column) for token in used), place)
             lacking.setdefault((place, native.group), []).append(wanted.name)
             continue
         problem = _import_problem(wanted, board)
@@ -97,11 +95,6 @@ def check_imports(module: Module, board: BoardProfile, source: SourceText) -> It
             yield with_advice(at(source, place, message), advice)
     for (place, group), names in lacking.items():
         message = f"the firmware of {board.title} was built without {', '.join(sorted(names))} (group {group.value})"
-        if group in _FEATURES:
-            title, beginnings = _FEATURES[group]
-            shown = source.called(beginnings) or sorted(names)
-            more = f" and {len(shown) - 1} more" if len(shown) > 1 else ""
-            message = f"it needs {title} ({shown[0]}{more}), which the firmware of {board.title} does not have"
         hint = f"leave it out, or use a board whose firmware was built with it{_correction(board, group)}"
         yield at(source, place, message, hint)
 
@@ -149,7 +142,7 @@ def check_exports(module: Module, source: SourceText) -> Iterator[Diagnostic]:
 def check_nodes(module: Module, board: BoardProfile, source: SourceText) -> Iterator[Diagnostic]:
     """An error for each device file in the program's data that this board's firmware, or any, does not have.
 
-    So for each path that can be opened nowhere: with a name for a number, or in a folder of another system.
+    So for each path in a folder of another system.
     """
     for kind in _in_data(_NODE, module, board.firmware.device_nodes):
         place = source.find_string(f"/dev/{kind}/") or _first_place(source, *_OPENED_BY.get(kind, ()))
@@ -166,14 +159,6 @@ def check_nodes(module: Module, board: BoardProfile, source: SourceText) -> Iter
         message = f"the firmware of {board.title} has no file system, and this is {path}"
         hint = f"keep the value in a variable, or print it{_correction(board)}"
         yield at(source, source.find_string(path), message, hint)
-    for found in {m.groups() for segment in module.data for m in _NO_NUMBER.finditer(segment.data)}:
-        node, word = (part.decode() for part in found)
-        refusal = refused_name(word) if word.startswith("CONFIG_") else None
-        hint = refusal.hint if refusal is not None else f"open /dev/{node}/N, with its number"
-        place = (
-            source.find_string(f"/dev/{node}/{word}") or source.find_name(word) or source.find_string(f"/dev/{node}")
-        )
-        yield at(source, place, f"/dev/{node}/{word} is no device file: a number belongs where {word} stands", hint)
     for path in _in_data(_ELSEWHERE, module) if opens else ():
         hint = "files are under /storage, pins are /dev/gpio/N"
         yield at(source, source.find_string(path), f"no firmware has {path}: this is of another system", hint)
@@ -315,15 +300,13 @@ def _import_problem(wanted: Import, board: BoardProfile) -> tuple[str, Advice | 
     """The problem of an import with an advice; None if the firmware has the function."""
     if wanted.module != NATIVE_MODULE:
         advice = Advice("compile C with microclaw's own headers, without a WASI libc")
-        if wanted.module.startswith("wasi_"):
-            return f"it imports {wanted.module}.{wanted.name}, but the board's firmware has no WASI", advice
         return f"it imports {wanted.module}.{wanted.name}; the firmware has only the module {NATIVE_MODULE}", advice
     native = NATIVES.get(wanted.name)
     if native is None:
         if wanted.name in _COMPILER_RUNTIME:
             message = f"it computes with {_COMPILER_RUNTIME[wanted.name]}, which the firmware cannot ({wanted.name})"
             return message, Advice("use double or long long")
-        return f"the firmware has no function {wanted.name}", _nearest(wanted.name, board)
+        return f"the firmware has no function {wanted.name}", advice_on(wanted.name, board)
     if not _offers(board, native):
         message = f"the firmware of {board.title} was built without {wanted.name} (group {native.group.value})"
         return message, refused_name(wanted.name, board)  # the others come together (check_imports)
@@ -336,15 +319,6 @@ def _import_problem(wanted: Import, board: BoardProfile) -> tuple[str, Advice | 
 def _offers(board: BoardProfile, native: Native) -> bool:
     """True if the firmware was built with the native."""
     return board.firmware.has_native(native.name, native.group.value)
-
-
-def _nearest(name: str, board: BoardProfile) -> Advice:
-    """The advice: the nearest name that this firmware has, unless more is known about it."""
-    own = [name for name, native in NATIVES.items() if _offers(board, native)]
-    near = difflib.get_close_matches(name, own, n=1, cutoff=NEAR)
-    if near and refused_name(name) is None:
-        return Advice(f"did you mean {near[0]}?")
-    return advice_on(name, board)
 
 
 def _prototype(name: str, signature: Signature) -> str:

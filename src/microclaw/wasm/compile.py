@@ -57,7 +57,7 @@ from microclaw.wasm.toolchain import (
 )
 from microclaw.wasm.units import UnitCompiler
 from microclaw.wasm.wasm_image import Image
-from microclaw.wire.wasm_binary import FeatureError, ModuleError
+from microclaw.wire.wasm_binary import ModuleError
 from microclaw.wire.wasmachine.natives import NATIVES
 
 MIN_STACK_BYTES: Final = 1024
@@ -301,9 +301,7 @@ def _parse(wasm: bytes, file: str) -> Module:
         module = parse_module(wasm)
         check_opcodes(module.bodies)
     except ModuleError as exc:
-        raise BuildError((Diagnostic("error", f"not a valid wasm module: {exc}", file),), stage="check") from exc
-    except FeatureError as exc:
         hint = "compile for WebAssembly 1.0: clang -mcpu=mvp, or let microclaw compile the source"
-        message = f"it needs the wasm feature {exc}, which the firmware's runtime does not have"
+        message = f"it is no module of WebAssembly 1.0, which the firmware's runtime takes: {exc}"
         raise BuildError((Diagnostic("error", message, file, hint=hint),), stage="check") from exc
     return module

@@ -18,7 +18,7 @@ from microclaw.text import code_lines
 from microclaw.wasm.cascades import folded
 from microclaw.wasm.refusals import Advice, read_rows, refused_name
 from microclaw.wasm.source_language import CPLUSPLUS_HEADERS
-from microclaw.wasm.source_scanner import INTERNAL_HEADERS
+from microclaw.wasm.source_scanner import header_names
 from microclaw.wasm.source_text import NOT_HERE, SourceText
 from microclaw.wasm.toolchain import HEADERS, find_toolchain
 
@@ -112,7 +112,6 @@ _UNKNOWN: Final = (
     "call to undeclared",
     "use of undeclared",
     "unknown type name",
-    "undefined symbol",
     "no template named",
     "no type named",
 )
@@ -204,11 +203,8 @@ def read_linker_output(output: str, source: SourceText) -> tuple[Diagnostic, ...
         match = _LINKER.match(line)
         if match is None:
             continue
-        text = match["text"]
-        name = re.search(r"symbol: (\w+)|mismatch: (\w+)", text)
-        symbol = next(filter(None, name.groups()), None) if name else None
-        advice = advice_on(symbol) if symbol and "undefined" in text else None
-        found.append(with_advice(at(source, source.find_name(symbol) if symbol else None, text), advice))
+        name = re.search(r"(?:symbol|mismatch): (\w+)", match["text"])
+        found.append(at(source, source.find_name(name[1]) if name is not None else None, match["text"]))
     return tuple(found[:MAX_DIAGNOSTICS])
 
 
@@ -256,7 +252,7 @@ def declared_names() -> Mapping[str, str]:
     names: dict[str, str] = {}
     for path in sorted(HEADERS.rglob("*.h"), key=lambda p: (p.name != "microclaw.h", p.name)):
         header = path.relative_to(HEADERS).as_posix()
-        if header in INTERNAL_HEADERS:
+        if header not in header_names():
             continue
         for groups in _DECLARATION.findall(path.read_text(encoding="utf-8")):
             names.setdefault(next(filter(None, groups)), header)

@@ -28,7 +28,7 @@ from microclaw.wasm.source_scanner import RESERVED
 from microclaw.wasm.source_text import SourceText
 from microclaw.wasm.symbols import Symbols, source_name
 from microclaw.wasm.toolchain import CALLBACKS, Entry, Toolchain
-from microclaw.wire.wasm_binary import HEADER, FeatureError, ModuleError, read_sections
+from microclaw.wire.wasm_binary import HEADER, ModuleError, read_sections
 
 _CUSTOM: Final = 0
 _CALL, _CONST = 0x10, 0x41
@@ -136,7 +136,7 @@ class Linker(Struct, frozen=True):
     def _read(self, wasm: bytes) -> CallGraph:
         try:
             return read_callgraph(wasm)
-        except (ModuleError, FeatureError) as exc:
+        except ModuleError as exc:
             message = f"the linked module cannot be read: {exc}"
             raise BuildError((Diagnostic("error", message, self.text.file),), stage="link") from exc
 

@@ -1,7 +1,7 @@
 """Reads the sections of a wasm binary into values, bounded and without IO; opcodes.py scans the instructions.
 
-It accepts only WebAssembly 1.0 (MVP), for which the firmware's runtime is built: a module that needs a later feature is
-refused with a `FeatureError` that names the feature; bytes that are no module are refused with a `ModuleError`.
+It accepts only WebAssembly 1.0 (MVP), for which the firmware's runtime is built: a module that needs more, and bytes
+that are no module, are refused with a `ModuleError`.
 """
 
 from __future__ import annotations
@@ -12,13 +12,11 @@ from typing import Final
 from msgspec import Struct, field
 
 from microclaw.wasm.wasm_image import Import, Signature
-from microclaw.wire.wasm_binary import HEADER, FeatureError, ModuleError, Reader
+from microclaw.wire.wasm_binary import HEADER, ModuleError, Reader
 
 MAX_MODULE_BYTES: Final = 4 << 20
 _VALUE_TYPES: Final = {0x7F: "i32", 0x7E: "i64", 0x7D: "f32", 0x7C: "f64"}
-LATER_TYPES: Final = {0x7B: "simd128", 0x70: "reference-types", 0x6F: "reference-types"}
 KINDS: Final = ("function", "table", "memory", "global")
-_LATER_SECTIONS: Final = {12: "bulk-memory", 13: "exception-handling"}
 _LAST_SECTION: Final = 11
 
 
@@ -78,7 +76,7 @@ class Module(Struct):
 
 
 def parse_module(wasm: bytes) -> Module:
-    """The module's parts; raises ModuleError or FeatureError."""
+    """The module's parts; raises ModuleError."""
     if len(wasm) > MAX_MODULE_BYTES:
         raise ModuleError(f"{len(wasm)} bytes, more than the limit of {MAX_MODULE_BYTES}")
     if wasm[:4] != HEADER[:4]:
@@ -93,8 +91,6 @@ def parse_module(wasm: bytes) -> Module:
         body = reader.sub_reader(reader.u32())
         if section == 0:
             continue
-        if section in _LATER_SECTIONS:
-            raise FeatureError(_LATER_SECTIONS[section])
         if section > _LAST_SECTION or section <= last:
             raise ModuleError(f"section {section} is unknown or out of order")
         last = section
@@ -107,25 +103,21 @@ def parse_module(wasm: bytes) -> Module:
 
 
 def value_type(reader: Reader) -> str:
-    """The next type of a value; raises FeatureError for one of later versions."""
+    """The next type of a value."""
     byte = reader.byte()
-    if byte in LATER_TYPES:
-        raise FeatureError(LATER_TYPES[byte])
     if byte not in _VALUE_TYPES:
-        raise ModuleError(f"unknown value type 0x{byte:02x}")
+        raise ModuleError(f"value type 0x{byte:02x}")
     return _VALUE_TYPES[byte]
 
 
 def _types(reader: Reader, module: Module) -> None:
     for _ in range(reader.count()):
         if (form := reader.byte()) != 0x60:
-            raise (
-                FeatureError("gc") if form in (0x4E, 0x4F, 0x50, 0x5E, 0x5F) else ModuleError(f"type form 0x{form:02x}")
-            )
+            raise ModuleError(f"type form 0x{form:02x}")
         params = tuple(value_type(reader) for _ in range(reader.count()))
         results = tuple(value_type(reader) for _ in range(reader.count()))
         if len(results) > 1:
-            raise FeatureError("multivalue")
+            raise ModuleError("a function of several results")
         module.types.append(Signature(params, results))
 
 
@@ -145,24 +137,23 @@ def _imports(reader: Reader, module: Module) -> None:
 
 
 def _tables(reader: Reader, _module: Module) -> None:
-    count = reader.count()
-    if count > 1:
-        raise FeatureError("reference-types")
-    for _ in range(count):
+    for number in range(reader.count()):
+        if number:
+            raise ModuleError("a second table")
         _table_type(reader)
 
 
 def _memories(reader: Reader, module: Module) -> None:
     for number in range(reader.count()):
         if number or module.memory_pages is not None:
-            raise FeatureError("multi-memory")
+            raise ModuleError("a second memory")
         module.memory_pages = _limits(reader)
 
 
 def _elements(reader: Reader, module: Module) -> None:
     for _ in range(reader.count()):
         if reader.u32() != 0:
-            raise FeatureError("bulk-memory")
+            raise ModuleError("a segment that is not put in at the start")
         first = _constant(reader) or 0
         for place in range(reader.count()):
             module.elements[first + place] = reader.u32()
@@ -171,7 +162,7 @@ def _elements(reader: Reader, module: Module) -> None:
 def _data(reader: Reader, module: Module) -> None:
     for _ in range(reader.count()):
         if reader.u32() != 0:
-            raise FeatureError("bulk-memory")
+            raise ModuleError("a segment that is not put in at the start")
         offset = _constant(reader)
         module.data.append(DataSegment(offset, reader.take(reader.u32())))
 
@@ -182,7 +173,7 @@ def _export(reader: Reader) -> Export:
 
 def _kind(reader: Reader, what: str) -> str:
     if (kind := reader.byte()) >= len(KINDS):
-        raise FeatureError("exception-handling") if kind == 4 else ModuleError(f"{what} kind {kind}")
+        raise ModuleError(f"{what} kind {kind}")
     return KINDS[kind]
 
 
@@ -196,7 +187,7 @@ def _type_index(reader: Reader, module: Module) -> int:
 def _limits(reader: Reader) -> int:
     flags = reader.byte()
     if flags > 1:
-        raise FeatureError("memory64" if flags & 4 else "threads")
+        raise ModuleError(f"limits of kind {flags}")
     minimum = reader.u32()
     if flags:
         reader.u32()
@@ -205,7 +196,7 @@ def _limits(reader: Reader) -> int:
 
 def _table_type(reader: Reader) -> None:
     if reader.byte() != 0x70:
-        raise FeatureError("reference-types")
+        raise ModuleError("a table of no functions")
     _limits(reader)
 
 
@@ -229,11 +220,9 @@ def _constant(reader: Reader) -> int | None:
     elif opcode == 0x23:
         reader.u32()
     else:
-        raise FeatureError("reference-types") if opcode in (0xD0, 0xD2) else ModuleError(f"initializer 0x{opcode:02x}")
+        raise ModuleError(f"initializer 0x{opcode:02x}")
     if (end := reader.byte()) != 0x0B:
-        raise (
-            FeatureError("extended-const") if 0x6A <= end <= 0x7E else ModuleError(f"initializer ends with 0x{end:02x}")
-        )
+        raise ModuleError(f"initializer ends with 0x{end:02x}")
     return value
 
 

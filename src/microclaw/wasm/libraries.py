@@ -6,16 +6,14 @@ traced is for the builds that only trials run.
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import functools
 import hashlib
 import os
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from struct import pack
@@ -58,7 +56,6 @@ def _member(name: str, data: bytes) -> bytes:
 FOLDERS: Final = ("no_usleep", "shim", "entry", "arduino", "glue", "libc", "traced")
 _MAX_WORKERS: Final = 8
 _WORK_PREFIX: Final = ".glue-"
-_STALE_S: Final = 86_400.0
 _POLL_S: Final = 0.02
 _BUILD_S: Final = 120.0  # 2 s on an idle machine of two cores; nobody else's code is in it
 
@@ -77,23 +74,9 @@ def headers_hash() -> str:
 async def build_glue(toolchain: Toolchain, cache_dir: Path) -> dict[str, Path]:
     """A static library for each folder, compiled unless the cache has it; of several at once, one compiles."""
     libraries = _paths(toolchain, cache_dir)
-    await asyncio.to_thread(_remove_stale, cache_dir)
     if not _all_there(libraries):
         await in_worker(partial(_compile, toolchain, cache_dir, libraries))
     return libraries
-
-
-def _remove_stale(cache_dir: Path) -> None:
-    """Folders of builders that were killed, older than a day."""
-    for folder in cache_dir.glob(f"{_WORK_PREFIX}*"):
-        with suppress(OSError):  # another host removed it first, or it belongs to somebody else
-            if folder.lstat().st_mtime < time.time() - _STALE_S:
-                shutil.rmtree(folder)
-
-
-def glue_built(toolchain: Toolchain, cache_dir: Path) -> bool:
-    """True if the cache has the libraries of this compiler and these headers."""
-    return _all_there(_paths(toolchain, cache_dir))
 
 
 def _paths(toolchain: Toolchain, cache_dir: Path) -> dict[str, Path]:

@@ -3,7 +3,7 @@
 A guard counts about how much its loop computes and now and then asks whether it has run for long
 (headers/glue/watch.c, and headers/shim/breathe.c where main may pause); in a loop of main that polls it asks in each
 turn. pause_points.py puts them in. Every recursion is guarded, as nobody knows its depth, and every loop but those that
-certainly end soon (loop_bounds.py).
+count a few turns (loop_bounds.py).
 """
 
 from __future__ import annotations
@@ -29,12 +29,9 @@ A recursion never pauses: it says 255 in the place of ms (headers/glue/watch.c).
 """
 # Instructions, of which the firmware's interpreter does about 20 000 in a ms.
 CHECKED_AFTER: Final = 1_000_000
-_LONG: Final = 4_000_000
+_LONG: Final = 400_000
 _NATIVE: Final = 300
-_A_CALL: Final = 10
-_A_FUNCTION: Final = 20_000  # at most: how often its loops turn is only a guess
-_RECURSION: Final = 1000
-_GUESSED_TURNS: Final = 2000
+_OWN_CALL: Final = 3000  # of a function of the program: a guess, of which too much costs a question in so many calls
 _CHEAP_SHARE: Final = 280  # a guard's own 7 instructions are 2.5 % of so many
 _MAX_COPIES: Final = 32
 
@@ -77,10 +74,7 @@ class _Plan:
         self.points = loops.pause_points()
         self._loops = loops
         self._text = text
-        self._costs: dict[int, int] = {}
         self._turns: dict[int, int] = {}  # by the loop's identity
-        for index in _callees_first({index: function.calls for index, function in loops.functions.items()}):
-            self._costs[index] = self._cost(index)
 
     def guards(self, index: int) -> Iterator[tuple[int, Guard]]:
         """The guards of a function's loops, by number."""
@@ -95,39 +89,30 @@ class _Plan:
             if not loop.goes_round or is_left_alone or not self._is_long(loop, loops):
                 continue
             turn = self._turn(loop, loops)
-            has_inner = any(other.parent == loop.number for other in loops)
-            copies = 1 if has_inner else max(1, min(_MAX_COPIES, -(-_CHEAP_SHARE // turn)))
+            is_tight = not any(other.parent == loop.number for other in loops)
+            is_tight &= self._loops.functions.keys() >= set(loop.called)  # asking the firmware costs more than a guard
+            copies = max(1, min(_MAX_COPIES, -(-_CHEAP_SHARE // max(1, loop.size)))) if is_tight else 1
             told = self._told(index, loop.number, _MAIN_AFTER_MS)
             yield loop.number, Guard(min(turn, CHECKED_AFTER), copies, told)
 
     def recursions(self) -> Iterator[tuple[int, Guard]]:
-        """By function: a guard at its beginning, which counts what it computes in a call."""
-        for index, cycle in recursive_functions(self._loops.symbols).items():
-            if index in self._loops.functions:
-                name = source_name(self._loops.symbols.names[index])
-                place = self._text.find_definition(name) or self._text.find_name(name) or (1, 1)
-                yield index, Guard(self._cost(index, cycle), 1, place[0] << LINE_BITS | _EXACT | _IS_RECURSION)
+        """By function: a guard at its beginning, which counts its calls."""
+        for index in recursive_functions(self._loops.symbols) & self._loops.functions.keys():
+            name = source_name(self._loops.symbols.names[index])
+            place = self._text.find_definition(name) or self._text.find_name(name) or (1, 1)
+            yield index, Guard(_OWN_CALL, 1, place[0] << LINE_BITS | _EXACT | _IS_RECURSION)
 
     def _is_long(self, loop: Loop, loops: list[Loop]) -> bool:
-        return not loop.ends or self._turn(loop, loops) * (loop.turns or _GUESSED_TURNS) > _LONG
+        return loop.turns is None or self._turn(loop, loops) * loop.turns > _LONG
 
     def _turn(self, loop: Loop, loops: list[Loop]) -> int:
         """About how much a turn of a loop computes, without the inner loops that ask for themselves."""
         if id(loop) not in self._turns:
             inner = (each for each in loops if each.parent == loop.number and not self._is_long(each, loops))
-            work = sum(self._turn(each, loops) * (each.turns or _GUESSED_TURNS) for each in inner)
-            self._turns[id(loop)] = max(1, loop.size + work + sum(map(self._call_cost, loop.called)))
+            work = sum(self._turn(each, loops) * (each.turns or 0) for each in inner)
+            calls = sum(_OWN_CALL if called in self._loops.functions else _NATIVE for called in loop.called)
+            self._turns[id(loop)] = max(1, loop.size + work + calls)
         return self._turns[id(loop)]
-
-    def _call_cost(self, called: int) -> int:
-        return self._costs.get(called, _RECURSION) if called in self._loops.functions else _NATIVE
-
-    def _cost(self, index: int, cycle: frozenset[int] = frozenset()) -> int:
-        """About how much a function computes, without what it calls of its own cycle of calls."""
-        function = self._loops.functions[index]
-        outer = (loop for loop in function.loops if loop.parent is None)
-        work = sum(self._turn(loop, function.loops) * (loop.turns or _GUESSED_TURNS) for loop in outer)
-        return min(_A_FUNCTION, _A_CALL + work + sum(map(self._call_cost, sorted(function.calls - cycle))))
 
     def _told(self, index: int, number: int, after_ms: int) -> int:
         """A loop's line, or that of its function where the compiler has changed the loops."""
@@ -143,30 +128,12 @@ class _Plan:
         return line << LINE_BITS | exact | after_ms
 
 
-def _callees_first(calls: Mapping[int, set[int]]) -> Iterator[int]:
-    """Every function behind those that it calls; within a cycle in any order."""
-    seen: set[int] = set()
-    waiting = [(index, False) for index in calls]
-    while waiting:
-        index, is_done = waiting.pop()
-        if is_done:
-            yield index
-        elif index in calls and index not in seen:
-            seen.add(index)
-            waiting += [(index, True), *((called, False) for called in sorted(calls[index]))]
-
-
-def recursive_functions(symbols: Symbols) -> dict[int, frozenset[int]]:
-    """By index: those that may come back to themselves before they return, with all functions of their cycles.
+def recursive_functions(symbols: Symbols) -> set[int]:
+    """By index: those that may come back to themselves before they return.
 
     A call through a pointer may reach every function of its type whose address the program takes. A recursion through
     one of our libraries, as of a comparison for qsort that sorts, is not seen.
     """
     graph = graph_of(symbols.module, {})
     calls = {index: set(graph.possible(index)) & graph.calls.keys() for index in graph.calls}
-    deep = {index: reached(calls, called) for index, called in calls.items()}
-    return {
-        index: frozenset(other for other in found if index in deep[other])
-        for index, found in deep.items()
-        if index in found
-    }
+    return {index for index, called in calls.items() if index in reached(calls, called)}

@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from microclaw.wasm.loop_bounds import Code, Loop, prove_end
+from microclaw.wasm.loop_bounds import Code, Loop, count_turns
 from microclaw.wasm.opcodes import instructions
 
 ANYTHING: Final = -1  # stands for what a call through a pointer reaches
@@ -39,7 +39,7 @@ def walk(body: bytes, sleeping: set[int], handlers: set[int]) -> Function:
     code = [(opcode, operands) for _, _, opcode, operands in instructions(body)]
     function = _Walk(code, sleeping, handlers).function
     for loop in function.loops:
-        prove_end(code, loop)
+        count_turns(code, loop)
     return function
 
 

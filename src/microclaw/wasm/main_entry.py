@@ -11,7 +11,7 @@ from microclaw.errors import BuildError, Diagnostic
 from microclaw.wasm.callgraph import read_callgraph
 from microclaw.wasm.pause_points import with_elements
 from microclaw.wasm.wasm_image import Signature
-from microclaw.wire.wasm_binary import FeatureError, ModuleError, write_u32
+from microclaw.wire.wasm_binary import ModuleError, write_u32
 
 _TYPES, _FUNCTIONS, _EXPORTS, _CODE = 1, 3, 7, 10
 _NAMES: Final = ("main", "__main_argc_argv", "__main_void")
@@ -26,7 +26,7 @@ def with_main_called(wasm: bytes, file: str) -> bytes:
     """
     try:
         graph = read_callgraph(wasm)
-    except (ModuleError, FeatureError):
+    except ModuleError:
         return wasm  # the checks that follow say what is wrong with it
     functions = {export.name: export.index for export in graph.module.exports if export.kind == "function"}
     main = next((functions[name] for name in _NAMES if name in functions), None)

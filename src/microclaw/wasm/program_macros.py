@@ -24,7 +24,6 @@ def text_defines(text: SourceText, board: BoardProfile) -> tuple[str, ...]:
         *format_defines(text),
         *sketch_defines(text),
         *entry_defines(text),
-        *binary_defines(text),
         *llmos_defines(text, board),
     )
 
@@ -37,10 +36,6 @@ def entry_defines(text: SourceText) -> tuple[str, ...]:
 
     So it is when main calls on_init, as in Espressif's examples, and when on_init waits, which the firmware cannot.
     """
-    if "on_init" not in (names := {t.text for t in text.tokens if t.kind == "name"}):
-        return ()
-    if "main" not in names and not names & _WAITING:
-        return ()
     bodies = function_bodies(text.tokens)
     if "on_init" not in bodies:
         return ()
@@ -62,17 +57,6 @@ def sketch_defines(text: SourceText) -> tuple[str, ...]:
     names = {token.text for token in text.tokens}
     rest_ms = 0 if not names & _SHORT_TIMES else 5 if "attachInterrupt" in names else 50
     return ("MICROCLAW_SKETCH", f"MICROCLAW_REST_MS={rest_ms}")
-
-
-_BINARY: Final = re.compile(r"B([01]{1,8})")
-
-
-def binary_defines(text: SourceText) -> tuple[str, ...]:
-    """B1010=10 for each of Arduino's binary numbers that a C++ program names."""
-    if text.language == "c":
-        return ()
-    found = {token.text for token in text.tokens if token.kind == "name" and _BINARY.fullmatch(token.text)}
-    return tuple(f"{name}={int(name[1:], 2)}" for name in sorted(found))
 
 
 # Names that C does not have and programs often define with another type, and the printf family of stdio.h.
@@ -141,12 +125,8 @@ def format_defines(text: SourceText) -> tuple[str, ...]:
     return tuple(f"MICROCLAW_CHOOSE_{name}" for name in sorted(doubtful))
 
 
-def is_plain(literal: str) -> bool:
-    """True if the firmware's printf can do a format, given as the text between a literal's quotes."""
-    return _NUMERIC_ESCAPE.search(literal) is None and _PLAIN.fullmatch(literal) is not None
-
-
 def _is_plain(tokens: Sequence[Token], at: int) -> bool:
+    """True if the firmware's printf can do the format of a call."""
     arguments = _arguments(tokens, at + 1)
     place = FORMAT_AT[tokens[at].text]
     if place >= len(arguments):
@@ -154,7 +134,8 @@ def _is_plain(tokens: Sequence[Token], at: int) -> bool:
     parts = arguments[place]
     if not parts or any(part.kind != "string" or not part.text.startswith('"') for part in parts):
         return False
-    return is_plain("".join(part.text[1:-1] for part in parts))
+    literal = "".join(part.text[1:-1] for part in parts)
+    return _NUMERIC_ESCAPE.search(literal) is None and _PLAIN.fullmatch(literal) is not None
 
 
 def _arguments(tokens: Sequence[Token], at: int) -> list[Sequence[Token]]:

@@ -30,12 +30,14 @@ FILE_NAME: Final = (
 )
 _SOURCES: Final = (".c", ".cc", ".cpp", ".cxx", ".ino", ".pde")
 _TABS: Final = (".ino", ".pde")
-_BLANKET: Final = re.compile(r"//[^\n]*|/\*.*?(?:\*/|\Z)|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'", re.DOTALL)
-_INCLUDE: Final = re.compile(r"^([ \t]*)#[ \t]*include[ \t]*\"([^\"\n]+)\"[ \t]*(//[^\n]*|/\*[^\n]*\*/[ \t]*)?$", re.M)
+_BLANKET: Final = re.compile(
+    r"//[^\n]*|/\*.*?(?:\*/|\Z)|(?P<text>\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*')", re.DOTALL
+)
+"""Comments, and texts, in which a comment does not begin."""
+_INCLUDE: Final = re.compile(r"^[ \t]*#[ \t]*include[ \t]*\"([^\"\n]+)\"[ \t]*$", re.M)
 _ONCE: Final = re.compile(r"^[ \t]*#[ \t]*pragma[ \t]+once\b[^\n]*$", re.M)
 UNIT_NUMBER: Final = re.compile(r"__unit\d+\b")
 """Behind the name of a static function that several sources have (units.py): nothing to be told."""
-_DEFINE: Final = re.compile(r"^[ \t]*#[ \t]*define[ \t]+(\w+)", re.M)
 _MARK: Final = re.compile(r'^[ \t]*#[ \t]*line[ \t]+(\d{1,6})[ \t]+"([\w+-][\w./+-]{0,99})"[ \t]*$', re.M)
 LINE_SAID: Final = re.compile(r"(?:microclaw: )?line \d+(?: column \d+)?: .*|[\w.-]+\.(?:c|cpp|ino):\d+: .*")
 """What the checks in a program and its assert print (headers/libc/sanitizer.c, headers/glue/watch.c)."""
@@ -45,7 +47,7 @@ _LINE: Final = re.compile(r"\bline (\d+)(,? column \d+)?\b|(?<![\w./-])[\w.-]+\.
 
 def included_names(text: str) -> tuple[str, ...]:
     """The files that a source includes in quotes, in their order."""
-    return tuple(dict.fromkeys(found[2] for found in _includes(_plain(text))))
+    return tuple(dict.fromkeys(found[1] for found in _includes(_plain(text))))
 
 
 def join_files(file: str, source: str, files: Mapping[str, str]) -> str:
@@ -66,16 +68,12 @@ def join_files(file: str, source: str, files: Mapping[str, str]) -> str:
     joined = _Joined(files)
     main = _MARKED.sub("_", file).lstrip("./")[:99]
     joined.add(main, source, ())
-    before = source
     for name in sorted(files, key=lambda name: (not name.endswith(_TABS), name)):
         if name.endswith(_SOURCES) and name != file and name not in joined.included:
             _check_language(file, name)
             if not name.endswith(_TABS):
                 joined.begin_unit(name)
-            else:
-                joined.end_source(before)
             joined.add(name, files[name], ())
-            before = files[name]
     return "\n".join(joined.lines) + "\n"
 
 
@@ -95,13 +93,6 @@ class _Joined(Struct):
         self._line(f'#line 0 "{file}"')
         self.once.clear()
 
-    def end_source(self, source: str) -> None:
-        """End a source of a sketch: what it sets for itself ends with it."""
-        for name in dict.fromkeys(_DEFINE.findall(_plain(source))):
-            self._line(f"#undef {name}")
-        if "pragma" in source:
-            self._line("#pragma pack()")
-
     def add(self, file: str, source: str, inside: tuple[str, ...]) -> None:
         """The text of a file with what it includes, between marks."""
         text = _MARK.sub("", _plain(source).removesuffix("\n"))
@@ -110,7 +101,7 @@ class _Joined(Struct):
                 return
             self.once.add(file)
             text = _ONCE.sub("", text)
-        wanted = {text.count("\n", 0, found.start()): found[2] for found in _includes(text)}
+        wanted = {text.count("\n", 0, found.start()): found[1] for found in _includes(text)}
         self._line(f'#line 1 "{file}"')
         for number, line in enumerate(text.split("\n")):
             name = _resolved(wanted[number], file, self.files) if number in wanted else None
@@ -142,14 +133,7 @@ def _includes(text: str) -> list[re.Match[str]]:
     """The #include directives with a name in quotes that are not in a comment."""
     if "#" not in text:
         return []
-    blank = [found.span() for found in _BLANKET.finditer(text) if found[0][0] == "/"]
-    starts = [begin for begin, _ in blank]
-
-    def is_comment(place: int) -> bool:
-        at = bisect.bisect_right(starts, place) - 1
-        return at >= 0 and place < blank[at][1]
-
-    return [found for found in _INCLUDE.finditer(text) if not is_comment(found.end(1))]
+    return [*_INCLUDE.finditer(_BLANKET.sub(lambda found: found["text"] or re.sub(r"[^\n]", " ", found[0]), text))]
 
 
 def _resolved(wanted: str, within: str, files: Mapping[str, str]) -> str | None:

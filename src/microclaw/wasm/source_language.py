@@ -6,7 +6,6 @@ from collections.abc import Sequence, Set
 from pathlib import PurePath
 from typing import Final, Literal, TypeAlias
 
-from microclaw.errors import ConfigError
 from microclaw.wasm.tokens import Token, function_bodies, without_directives
 
 Language: TypeAlias = Literal["c", "c++", "sketch"]
@@ -17,7 +16,6 @@ _BY_SUFFIX: Final[dict[str, Language]] = {
     **{".c": "c", ".ino": "sketch", ".pde": "sketch"},
     **dict.fromkeys((".cpp", ".cc", ".cxx", ".c++"), "c++"),
 }
-_HEADER: Final = frozenset((".h", ".hpp", ".hh"))
 CPLUSPLUS_HEADERS: Final = frozenset(
     (
         *("EEPROM.h", "ESP32Servo.h", "Preferences.h", "Servo.h", "Ticker.h", "Wire.h"),
@@ -46,12 +44,8 @@ _NAMES: Final = frozenset(("nullptr", "dynamic_cast", "const_cast", "decltype", 
 
 
 def language_of_file(name: str) -> Language | None:
-    """By the suffix; None where it has none that says it. Raises ConfigError for a header."""
-    suffix = PurePath(name).suffix.lower()
-    if suffix in _HEADER:
-        step = "give the .c, .cpp or .ino file that includes it, with the header's text in it"
-        raise ConfigError(f"{name} is a header, not a program", next_step=step)
-    return _BY_SUFFIX.get(suffix)
+    """By the suffix; None where it has none that says it."""
+    return _BY_SUFFIX.get(PurePath(name).suffix.lower())
 
 
 def guess_language(tokens: Sequence[Token], headers: Set[str]) -> Language:

@@ -18,14 +18,8 @@ from microclaw.wasm.tokens import Token
 from microclaw.wasm.toolchain import HEADERS
 
 NEAR_HEADER: Final = 0.78  # of difflib, above which a header counts as meant
-INTERNAL_HEADERS: Final = frozenset(
-    (
-        *("pin_marks.h", "plain_format.h", "name.h", "shim/shim.h"),
-        *("arduino/core.h", "arduino/ledc.h", "arduino/numbers.h", "arduino/serial.h", "arduino/stored.h"),
-        "arduino/string.h",
-        *("glue/glue.h", "glue/data_seq.h", "glue/sensors.h", "glue/arduino.h", "glue/attributes.h"),
-        *("libc/libc.h", "libc/decimal.h", "libc/format.h", "libc/real.h", "libcxx/begin.h", "libcxx/end.h"),
-    )
+_INTERNAL: Final = frozenset(
+    ("pin_marks.h", "plain_format.h", "name.h", "arduino", "glue", "libc", "libcxx", "shim", "traced", "entry")
 )
 _TOKEN: Final = re.compile(
     r"""(?P<comment>//[^\n]*|/\*.*?\*/)
@@ -66,8 +60,9 @@ _INCLUDES: Final = frozenset(("include", "import", "include_next", "embed"))
 @functools.cache
 def header_names() -> frozenset[str]:
     """The headers that a program may include."""
-    ours = frozenset(path.relative_to(HEADERS).as_posix() for path in HEADERS.rglob("*.h"))
-    return (ours | CPLUSPLUS_HEADERS | STANDARD_HEADERS) - INTERNAL_HEADERS
+    paths = [path.relative_to(HEADERS) for path in HEADERS.rglob("*.h")]
+    ours = frozenset(path.as_posix() for path in paths if path.parts[0] not in _INTERNAL)
+    return ours | CPLUSPLUS_HEADERS | STANDARD_HEADERS
 
 
 class Scanner(Struct):

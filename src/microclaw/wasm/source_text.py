@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import Final
 
 from msgspec import Struct
@@ -64,11 +63,6 @@ class SourceText(Struct, frozen=True):
     def line(self, number: int) -> str | None:
         """The text of a line, counted from 1; None when there is no such line."""
         return self.lines[number - 1] if 1 <= number <= len(self.lines) else None
-
-    def called(self, beginnings: tuple[str, ...]) -> list[str]:
-        """The functions with one of these beginnings that are called, in the order of their first calls."""
-        names = (token.text for token, behind in pairwise(self.tokens) if token.kind == "name" and behind.text == "(")
-        return list(dict.fromkeys(name for name in names if name.startswith(beginnings)))
 
     def find_name(self, name: str) -> tuple[int, int] | None:
         """The first call of an identifier (a name before it makes it a declaration), else its first place."""
@@ -160,8 +154,8 @@ def read_source(
     units = unit_starts(source)
     if language == "sketch":
         tabs = units[0] if units else len(lines)
-        own = [token for token in tokens if token.line <= tabs]
-        text = "\n".join((prepare_sketch("\n".join(text.split("\n")[:tabs]), own), *text.split("\n")[tabs:]))
+        written = text.split("\n")
+        text = "\n".join((prepare_sketch("\n".join(written[:tabs])), *written[tabs:]))
     has_llmos_pins = any(token.text == '"/dev/gpio"' for token in tokens)
     standard = tuple(sorted(scanner.headers & STANDARD_HEADERS))
     return SourceText(

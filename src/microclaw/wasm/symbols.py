@@ -21,7 +21,6 @@ _DECORATED: Final = re.compile(r"[KLNORVZ]*([0-9]+)")
 _INIT_FUNCTIONS, _SYMBOL_TABLE = 6, 8
 _FUNCTION, _DATA, _, _SECTION, _, _TABLE = range(6)
 _DATA_COUNT: Final = 12  # LLVM writes this section into objects, also for WebAssembly 1.0
-_WEAK: Final = 0x01
 _LOCAL: Final = 0x02
 _UNDEFINED: Final = 0x10
 _EXPLICIT_NAME: Final = 0x40
@@ -50,8 +49,6 @@ class Symbols(Struct):
     variables: dict[str, int] = field(default_factory=dict)  # static ones as well
     visible: set[str] = field(default_factory=set)  # functions and variables that other objects may use
     static_functions: set[str] = field(default_factory=set)
-    defined: set[str] = field(default_factory=set)  # what no other object may define, too
-    missing_variables: set[str] = field(default_factory=set)  # those of other objects
     has_constructors: bool = False  # of global objects, or functions that are marked to run before main
 
     @property
@@ -109,8 +106,6 @@ def _read_table(table: Reader, symbols: Symbols) -> None:
         if kind == _DATA and is_here:
             _segment, _offset = table.u32(), table.u32()
             symbols.variables[name] = table.u32()
-        elif kind == _DATA:
-            symbols.missing_variables.add(name)
         elif kind == _FUNCTION and is_here:
             symbols.names[index] = name
             (symbols.static_functions if flags & _LOCAL else symbols.functions).add(name)
@@ -118,8 +113,6 @@ def _read_table(table: Reader, symbols: Symbols) -> None:
             symbols.missing.add(name or symbols.names[index])
         if kind in (_FUNCTION, _DATA) and is_here and not flags & _LOCAL:
             symbols.visible.add(name)
-            if not flags & _WEAK:
-                symbols.defined.add(name)
 
 
 _RENAMED: Final = {"program_on_destroy": "on_destroy", "program_on_init": "on_init", "microclaw_usleep_long": "usleep"}

@@ -29,16 +29,6 @@ def behind_bracket(tokens: Sequence[Token], at: int) -> int:
     return len(tokens)
 
 
-def opening_bracket(tokens: Sequence[Token], at: int) -> int:
-    """The place of the bracket that the one at `at` closes; -1 where none opens it."""
-    depth = 0
-    for place in range(at, -1, -1):
-        depth += (tokens[place].text in _CLOSING) - (tokens[place].text in _OPENING)
-        if depth <= 0:
-            return place
-    return -1
-
-
 def without_directives(tokens: Sequence[Token]) -> list[Token]:
     """The tokens that are not part of a preprocessor's line."""
     left: list[Token] = []

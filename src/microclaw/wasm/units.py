@@ -26,18 +26,6 @@ from microclaw.wasm.toolchain import ERROR_LIMIT_MESSAGE, Toolchain
 
 _NOT_FIRST: Final = "-DMICROCLAW_OTHER_UNIT"  # headers/name.h
 _RENAME: Final = "give one of them another name, or make it static in the file that alone uses it"
-_MAX_ASKED: Final = 64
-_PLAIN: Final = re.compile(r"[A-Za-z]\w*")  # a variable of a namespace has a decorated name
-_NUMBERS: Final = (
-    ("bool", "bool"), ("char", "8"), ("signed char", "8"), ("unsigned char", "8"), ("short", "16"),
-    ("unsigned short", "16"), ("int", "32"), ("unsigned int", "32"), ("long", "32"), ("unsigned long", "32"),
-    ("long long", "64"), ("unsigned long long", "64"), ("float", "float"), ("double", "double"),
-    ("long double", "long double"),
-)  # fmt: skip
-"""Types of wasm32, each with what it is in memory: the same bytes under another name do no harm."""
-_KINDS: Final = (*_NUMBERS, ("no number", "other"))
-_CASES: Final = ", ".join(f"{name}: {code}" for code, (name, _) in enumerate(_NUMBERS, 1))
-_PROBE: Final = f"char microclaw_kind_{{name}}[_Generic(({{name}}), {_CASES}, default: {{other}})];"
 _STATIC: Final = re.compile(r"[A-Za-z]\w*|_ZL\d.*")  # functions that a macro can rename
 
 
@@ -68,8 +56,6 @@ class UnitCompiler(Struct, frozen=True):
         if not self.text.units:
             return
         units = self._symbols()
-        self._check_defined_once(units)
-        self._check_kinds(units)
         if any(shared := _shared(units)):
             renamed = self._run([_renames(names, number) for number, names in enumerate(shared)])
             if renamed.returncode != 0 or any(left := _shared(self._symbols())):
@@ -79,10 +65,12 @@ class UnitCompiler(Struct, frozen=True):
         command = [*self.toolchain.linker, "-r", "--fatal-warnings", "--color-diagnostics=never", "--threads=1"]
         joined = self.processes.run([*command, *objects, "-o", "program.o"], self.directory)
         if joined.returncode != 0:
-            mismatch = re.search(r"function signature mismatch: (\S+)", joined.output)
-            if mismatch is not None:
-                name = source_name(mismatch[1])
-                raise self._refused(f"{name} is declared in one file otherwise than it is defined in another", name, 1)
+            found = re.search(r"(function signature mismatch|duplicate symbol): (\S+)", joined.output)
+            if found is not None:
+                is_twice, name = found[1] == "duplicate symbol", source_name(found[2])
+                what = "is defined in two files" if is_twice else "is declared otherwise than it is defined"
+                places = (number for number, unit in enumerate(units) if found[2] in unit.visible)
+                raise self._refused(f"{name} {what}", name, max(1, *places))
             raise build_failure(joined, (), self.text.file, "link")
 
     @property
@@ -104,56 +92,6 @@ class UnitCompiler(Struct, frozen=True):
     def _symbols(self) -> list[Symbols]:
         return [read_symbols(read_output(folder / "program.o", stage="compile")) for folder in self._folders]
 
-    def _check_defined_once(self, units: Sequence[Symbols]) -> None:
-        owners: dict[str, int] = {}
-        for number, unit in enumerate(units):
-            for name in sorted(unit.defined):
-                if owners.setdefault(name, number) != number:
-                    plain = source_name(name)
-                    message = f"{plain} is defined in {self._file(owners[name])}, too"
-                    raise self._refused(message, plain, number)
-
-    def _check_kinds(self, units: Sequence[Symbols]) -> None:
-        """Refuse a variable that is a number of another kind where it is declared than where it is defined.
-
-        Both sources are compiled once more, each with an array behind it whose size says what the variable is there.
-        """
-        owners = {name: number for number, unit in enumerate(units) for name in unit.visible & unit.variables.keys()}
-        pairs = [(name, number, owners[name]) for number, unit in enumerate(units) for name in unit.missing_variables
-                 if name in owners and _PLAIN.fullmatch(name)][:_MAX_ASKED]  # fmt: skip
-        asked = {number for _, *both in pairs for number in both}
-        kinds = {number: self._kinds(number, {name for name, *both in pairs if number in both}) for number in asked}
-        for name, here, there in sorted(pairs):
-            declared, defined = kinds[here].get(name), kinds[there].get(name)
-            if declared is not None and defined is not None and declared[1] != defined[1]:
-                message = (
-                    f"{name} is {declared[0]} {self._where(name, here)}, and {defined[0]} {self._where(name, there)}"
-                )
-                hint = "declare it as it is defined, best in a header that both files include"
-                raise self._refused(message, name, max(here, there), hint)
-
-    def _kinds(self, number: int, names: set[str]) -> dict[str, tuple[str, str]]:
-        """The kind of each variable in a source, in words and by its representation; nothing where unknown."""
-        is_c = self.text.file.endswith(".c")
-        folder = self.directory / f"kinds{number}"
-        folder.mkdir()
-        probe = _PROBE.replace("bool", "_Bool") if is_c else _PROBE
-        other = len(_KINDS) if is_c else len(_KINDS) + 1  # in C++ an enum is not told from a class
-        probes = (probe.format(name=name, other=other) for name in names)
-        whole = "\n".join((self.text.unit_texts()[number], *probes, ""))
-        (folder / self.text.file).write_text(whole, encoding="utf-8")
-        done = self.processes.run(self._command(number), folder, stop_at=ERROR_LIMIT_MESSAGE)
-        if done.returncode != 0:
-            return {}
-        sizes = read_symbols(read_output(folder / "program.o", stage="compile")).variables
-        codes = {name: sizes.get(f"microclaw_kind_{name}", 0) for name in names}
-        return {name: _KINDS[code - 1] for name, code in codes.items() if 0 < code <= len(_KINDS)}
-
-    def _where(self, name: str, number: int) -> str:
-        """The first place of a name in a source; the line is of the whole text, and told in its own file."""
-        line = next(self._lines(name, number), None)
-        return f"in {self._file(number)}" if line is None else f"at line {line}"
-
     def _lines(self, name: str, number: int) -> Iterator[int]:
         begin, end = (0, *self.text.units, len(self.text.lines))[number : number + 2]
         return (one.line for one in self.text.tokens if begin < one.line <= end and one.text == name)
@@ -162,12 +100,12 @@ class UnitCompiler(Struct, frozen=True):
         place = without_marks(self.text.source)[1].place((0, *self.text.units)[number] + 2)
         return place[0] if place is not None else self.text.file
 
-    def _refused(self, message: str, name: str, number: int, hint: str = _RENAME) -> BuildError:
+    def _refused(self, message: str, name: str, number: int) -> BuildError:
         """An error in the source with this number, of those behind the first one."""
         file, marks = self._file(number), without_marks(self.text.source)[1]
         own = (line for line in self._lines(name, number) if (marks.place(line) or ("",))[0] == file)
         line = next(own, None)
-        found = Diagnostic("error", message, self.text.file if line else file, line, hint=hint)
+        found = Diagnostic("error", message, self.text.file if line else file, line, hint=_RENAME)
         return BuildError((found,), stage="check")
 
 

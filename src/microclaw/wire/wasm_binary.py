@@ -13,11 +13,7 @@ PAGE_BYTES: Final = 65_536
 
 
 class ModuleError(Exception):
-    """The bytes are not a well-formed wasm module."""
-
-
-class FeatureError(Exception):
-    """The module needs a feature beyond WebAssembly 1.0; its argument is the feature's usual name."""
+    """The bytes are no well-formed module of WebAssembly 1.0."""
 
 
 class Reader:

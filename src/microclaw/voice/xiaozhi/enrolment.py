@@ -20,7 +20,7 @@ from microclaw.auth.codes import digest_of
 from microclaw.auth.credentials import UNUSED_LIFE_MS, Identity, Reason, Refusal
 from microclaw.auth.pairing import HostIdentity, PendingPairing
 from microclaw.boards import board_ids
-from microclaw.boards.voice import VOICE_BOARD
+from microclaw.boards.reader import VOICE
 from microclaw.channels.delivery import ChannelTasks
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
@@ -85,7 +85,7 @@ class Enrolment:
             assert not is_new, "it comes with a code, not with a secret"
             return await self._enter(asker.mac, board, name, device_id)
 
-        board = _NOT_IN_A_BOARD.sub("-", board)[:64] or VOICE_BOARD.board_id
+        board = _NOT_IN_A_BOARD.sub("-", board)[:64] or VOICE
         pending = await self._identity.request_code(asker.address, board, enrol)
         if not isinstance(pending, Refusal):
             self._showing[asker.key] = pending
@@ -112,7 +112,7 @@ class Enrolment:
         if device_id is not None:
             wanted = self._devices.owner_of(LINK_SCHEME + device_id) or self._devices.get(device_id)
         if known is None:
-            board_id = board if board in board_ids() else VOICE_BOARD.board_id
+            board_id = board if board in board_ids() else VOICE
             device = wanted or await self._devices.add(name or f"voice-{mac[-5:].replace(':', '')}", board_id, ())
             await self._devices.add_transport(device.device_id, SCHEME + mac)
         elif wanted not in (None, known) or name not in (None, known.name):

@@ -1,5 +1,6 @@
 /* arduino/core.h: what Arduino.h has in C++ only. */
 #pragma once
+#include "binary.h"
 #include "serial.h"
 #include <ctype.h>
 #define PROGMEM
