@@ -15,7 +15,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from microclaw.agent.acts import model_steps
+from microclaw.agent.acts import model_step
 from microclaw.agent.turn_journal import TurnCancelled
 from microclaw.agent.window import Window, fitted
 from microclaw.backoff import Backoff
@@ -27,15 +27,20 @@ from microclaw.text import clean_text
 _MAX_HELD: Final = 64  # characters of a piece
 _OPEN_END: Final = re.compile(r"(?:\x1b[^@-Z\\^-~]*.?|[^\x00-\x7f]+|\r)\Z", re.DOTALL)
 _PASSING: Final[frozenset[ModelFault]] = frozenset({"rate_limit", "overloaded", "server", "unreachable"})
-_MAX_SHRINKS: Final = 3  # of one request: a window that is not told is found by halves
 
 
-class RetryLimits(Struct, frozen=True):
-    """`tries` counts the first request too. `waits_s` bounds all waits of a request together.
+class TurnLimits(Struct, frozen=True):
+    """`deploy_tries` counts programs that fail their checks or their trial. `tokens` is checked before each request.
 
-    A service that asks for a longer one (Retry-After) is not waited for. `pause_s` is the shortest wait.
+    `tries` of one request count the first one too; `waits_s` bounds all its waits together: a service that asks for a
+    longer one (Retry-After) is not waited for. `pause_s` is the shortest wait.
     """
 
+    iterations: int = 10
+    turn_s: float = 120.0
+    calls_a_reply: int = 8
+    deploy_tries: int = 3
+    tokens: int | None = None
     tries: int = 4
     waits_s: float = 30.0
     pause_s: float = 0.5
@@ -45,12 +50,11 @@ class Asking:
     """The requests of one turn. `stop` ends the one under way."""
 
     def __init__(
-        self, model: Model, put: Callable[[TurnEvent], None], window: Window | None, turn_s: float, limits: RetryLimits
+        self, model: Model, put: Callable[[TurnEvent], None], window: Window | None, limits: TurnLimits
     ) -> None:
         self._model = model
         self._put = put
         self._window = window
-        self._turn_s = turn_s
         self._limits = limits
         self._timeout: asyncio.Timeout | None = None
         self._stopped = False
@@ -76,7 +80,7 @@ class Asking:
             if self._stopped:
                 raise TurnCancelled() from exc
             raise ModelError(
-                f"{self._model.name} did not answer before the turn's {self._turn_s:g} s were over",
+                f"{self._model.name} did not answer before the turn's {self._limits.turn_s:g} s were over",
                 next_step="ask again; if it stays slow, choose another model with MICROCLAW_MODEL",
             ) from exc
         finally:
@@ -85,7 +89,7 @@ class Asking:
             self._put(Step("model", reply.instead))
         self._stand_in = reply.model if reply.instead else ""
         took_ms = (asyncio.get_running_loop().time() - began) * 1000
-        for step in model_steps(reply.model or self._model.name, reply, took_ms):
+        if step := model_step(reply.model or self._model.name, reply, took_ms):
             self._put(step)
         return reply
 
@@ -94,7 +98,7 @@ class Asking:
         failure that may pass, within the limits and the turn's time."""
         now, limits, window = asyncio.get_running_loop().time, self._limits, self._window
         backoff = Backoff(random.random, min_s=limits.pause_s, max_s=limits.waits_s)
-        left_s, shrinks = limits.waits_s, _MAX_SHRINKS
+        left_s = limits.waits_s
         sent = request if window is None else fitted(request, older, window.tokens)
         while True:
             shown = _CleanPieces(self._put)
@@ -103,8 +107,7 @@ class Asking:
                 shown.add("", is_end=True)
                 return replace(reply, text=clean_text(reply.text))
             except ModelError as exc:
-                if exc.fault == "too_long" and shrinks and window is not None:
-                    shrinks -= 1
+                if exc.fault == "too_long" and window is not None:
                     window.refused(sent)
                     before, sent = sent, fitted(request, older, window.tokens)
                     if sent == before:

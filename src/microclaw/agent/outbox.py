@@ -7,17 +7,18 @@ back, is dead, or has not delivered it within the time of a lease.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from msgspec import Struct
+from msgspec import Struct, convert
 from msgspec.structs import replace
 
 from microclaw.agent.running_turn import RunningTurn
-from microclaw.agent.turn_journal import answer_from, encode
+from microclaw.agent.turn_journal import encode
 from microclaw.backoff import Backoff
 from microclaw.errors import MessageTooLong, MicroclawError, Overloaded
 from microclaw.events import Answer, TurnEvent
@@ -65,8 +66,8 @@ class Outbox:
         fleet.listen(self._wake_all)
         self._text_bytes = text_bytes
         self._leases: dict[int, _Lease] = {}
+        self._delivered: dict[int, None] = {}  # the latest: rows that were read before still have them
         self._news: dict[str, asyncio.Event] = {}
-        self._gone: dict[int, set[int]] = {}
         self._handing: set[tuple[str, str]] = set()  # chats whose answers `hand_out` is about to give away
 
     async def push(self, channel: str, chat_id: str, text: str, *, person: str = "owner") -> int:
@@ -95,8 +96,9 @@ class Outbox:
         else:
             await self._table.delivered(outbound_id)
         self._leases.pop(outbound_id, None)
-        for gone in self._gone.values():
-            gone.add(outbound_id)
+        self._delivered[outbound_id] = None
+        if len(self._delivered) > MAX_LEASES:
+            del self._delivered[next(iter(self._delivered))]
 
     @contextmanager
     def handing_out(self, channel: str, chat_id: str) -> Iterator[None]:
@@ -160,13 +162,12 @@ class Outbox:
         while True:
             began = loop.time()
             news.clear()
-            gone: set[int] = set()  # delivered by a listener while the rows before were given out
-            self._gone[id(gone)] = gone
             try:
                 only = None if chats is None else tuple(chats())
                 rows = await self._table.undelivered(channel, chats=only, limit=_BATCH + len(self._leases))
                 for row in rows:
-                    if row.outbound_id in gone or self._in_hand(row, loop.time()) or not await self._take(row):
+                    is_gone = row.outbound_id in self._delivered or self._in_hand(row, loop.time())
+                    if is_gone or not await self._take(row):
                         continue
                     self._lease(channel, row.outbound_id)
                     yield _outbound(row)
@@ -174,8 +175,6 @@ class Outbox:
                 _log.warning("%s: the outbox cannot be read, trying again: %s", channel, exc.message)
                 await asyncio.sleep(retry_s)
                 continue
-            finally:
-                del self._gone[id(gone)]
             held = (lease.until for lease in self._leases.values() if lease.channel == channel)
             due = min((until for until in held if until > began), default=None)
             try:
@@ -238,5 +237,5 @@ async def run_logged(work: Coroutine[Any, Any, object], name: str) -> None:
 
 
 def _outbound(row: OutboxRow) -> Outbound:
-    answer = replace(answer_from(row.body), outbound_id=row.outbound_id)
+    answer = replace(convert(json.loads(row.body), Answer), outbound_id=row.outbound_id)
     return Outbound(row.outbound_id, row.channel, row.chat_id, answer.text, row.kind, row.person, answer, row.key)

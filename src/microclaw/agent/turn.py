@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.agent.acts import (
@@ -22,7 +21,7 @@ from microclaw.agent.acts import (
     shown_call,
     with_record,
 )
-from microclaw.agent.asking import Asking, RetryLimits
+from microclaw.agent.asking import Asking, TurnLimits
 from microclaw.agent.context import Prompt
 from microclaw.agent.offer import offered
 from microclaw.agent.taint import tainted_from
@@ -60,7 +59,6 @@ from microclaw.models.protocol import (
 )
 from microclaw.operations.tool import Begin, ToolContext, ToolResult
 from microclaw.store.journal import EffectKey
-from microclaw.text import without_fences
 
 _log = logging.getLogger(__name__)
 
@@ -69,18 +67,15 @@ _UNKNOWN: Final = (
     "The host stopped while {call} was running, so its outcome is unknown: it may have been done or not. "
     "I did not do it again. Shall I?"
 )
+_BY_HAND: Final = "use other words, or write the program yourself: microclaw run FILE.c"
+_BROKEN: Final = ("something went wrong inside the host", INTERNAL, "see the host's log")
 _FIXABLE: Final = frozenset({"build_error", "trial_failed"})
 
 
-class TurnLimits(Struct, frozen=True):
-    """`deploy_tries` counts programs that fail their checks or their trial. `tokens` is checked before each request."""
-
-    iterations: int = 10
-    turn_s: float = 120.0
-    calls_a_reply: int = 8
-    deploy_tries: int = 3
-    retries: RetryLimits = field(default_factory=RetryLimits)
-    tokens: int | None = None
+class _TurnEnded(MicroclawError):
+    def __init__(self, text: str, code: str, next_step: str | None) -> None:
+        super().__init__(text, next_step=next_step)
+        self.code = code
 
 
 class TurnRequest(Struct, frozen=True):
@@ -128,7 +123,7 @@ class Turn:
         self._is_read = window is not None
         self._approvals = approvals
         self._put: Callable[[TurnEvent], None] = lambda _event: None
-        self._asking = Asking(model, lambda event: self._put(event), window, limits.turn_s, limits.retries)
+        self._asking = Asking(model, lambda event: self._put(event), window, limits)
         self._deadline = 0.0
         self._asked_at: dict[str, float] = {}  # approvals that wait
         self._messages: list[Message] = [*request.history, request.message]  # which go to the model next
@@ -163,7 +158,7 @@ class Turn:
             return self._ended(exc.message, exc.code, exc.next_step)
         except Exception:  # a fault of ours: what was done before it is told all the same
             _log.exception("a turn failed (%s/%s)", self._request.inbound.channel, self._request.inbound.chat_id)
-            return self._broken()
+            return self._ended(*_BROKEN)
         finally:
             if leave is not None:
                 leave()
@@ -172,15 +167,13 @@ class Turn:
     async def _rounds(self) -> Answer:
         for reply in await self._journal.read_back() if self._request.resumes else ():
             self._usage += reply.usage
-            if (ended := await self._act(reply)) is not None:  # calls that have a result are not run again
-                return ended
+            await self._act(reply)  # calls that have a result are not run again
         while self._iterations < self._limits.iterations:
             reply = await self._ask()
             if not reply.calls:
                 return self._answer(reply)
             self._journal.add(ReplyRow(reply))
-            if (ended := await self._act(reply)) is not None:
-                return ended
+            await self._act(reply)
         text = f"I stopped after {self._limits.iterations} rounds of tool calls without coming to an end"
         return self._ended(text, "turn_limit", "ask for one step at a time")
 
@@ -216,8 +209,8 @@ class Turn:
         self._usage += reply.usage
         return reply
 
-    async def _act(self, reply: ModelReply) -> Answer | None:
-        """Run the calls of a reply in order; returns an answer when the turn cannot go on."""
+    async def _act(self, reply: ModelReply) -> None:
+        """Run the calls of a reply in order. Raises MicroclawError when the turn cannot go on."""
         calls = reply.calls[: self._limits.calls_a_reply]
         self._messages.append(AssistantReply(reply.text, calls))  # with those of its calls that are looked at
         self._iterations += 1
@@ -234,20 +227,19 @@ class Turn:
                     raise TurnCancelled()
                 if asyncio.get_running_loop().time() >= self._deadline:
                     text = f"the turn took longer than {self._limits.turn_s:g} s and was ended before {call.name}"
-                    return self._ended(text, "turn_limit", "ask for one step at a time")
+                    raise _TurnEnded(text, "turn_limit", "ask for one step at a time")
                 result = await self._call(reply, call, key, effect)
             self._messages.append(ToolReturn(call.call_id, call.name, result.content, failed=not result.ok))
             self._ran.append(RanCall(call, effect, result))
             if result.foreign:
                 self._tainted_s = self._request.at_s  # it counts as read when the message came
             if result == outcome_unknown(call):
-                text = _UNKNOWN.format(call=shown_call(call))
-                return self._finished(with_record(text, self._actions[:-1]), OUTCOME_UNKNOWN, result.next_step)
+                raise _TurnEnded(_UNKNOWN.format(call=shown_call(call)), OUTCOME_UNKNOWN, result.next_step)
             if result.error_code == INTERNAL:
-                return self._broken()
+                raise _TurnEnded(*_BROKEN)
             if call.name == DEPLOY_TOOL and self._failed_deploys >= self._limits.deploy_tries:
-                return self._deploys_failed(result)
-        return None
+                text = f"no program passed in {self._limits.deploy_tries} tries"
+                raise _TurnEnded(text, result.error_code or INTERNAL, result.next_step or _BY_HAND)
 
     async def _call(self, reply: ModelReply, call: ToolCall, key: EffectKey, effect: Effect) -> ToolResult:
         request, inbound = self._request, self._request.inbound
@@ -298,19 +290,6 @@ class Turn:
         words = f"{reply.text.rstrip()} {_CUT}" if reply.cut else reply.text
         text = (with_record if reply.literal else answer_text)(words, self._actions)
         return self._finished(text, code, next_step)
-
-    def _deploys_failed(self, result: ToolResult) -> Answer:
-        others = [action for action in self._actions if action.tool != DEPLOY_TOOL]
-        last = without_fences(json.loads(result.content)["message"])
-        text = f"no program passed in {self._limits.deploy_tries} tries; the last one: {last}"
-        return self._finished(
-            with_record(text, others),
-            result.error_code or "build_error",
-            result.next_step or "use other words, or write the program yourself: microclaw run FILE.c",
-        )
-
-    def _broken(self) -> Answer:
-        return self._ended("something went wrong inside the host", INTERNAL, "see the host's log")
 
     def _ended(self, text: str, code: str | None, next_step: str | None) -> Answer:
         """A turn that broke: why, and what it had done until then."""
