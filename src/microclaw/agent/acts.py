@@ -189,8 +189,7 @@ def shown_call(call: ToolCall) -> str:
 
 def proof_note(text: str, evidence: Sequence[Evidence], actions: Sequence[Action]) -> str:
     """The evidence to add to an answer whose actions were only accepted, if the answer lacks it."""
-    acted = any(action.outcome == "done" and action.effect != "read" for action in actions)
-    if not acted or any(one.kind != "accepted" for one in evidence):
+    if any(one.kind != "accepted" for one in evidence) or all(act.outcome != "done" for act in acts_of(actions)):
         return ""
     unsaid = dict.fromkeys(one.text for one in evidence if not _says(text, one.text))
     return "".join(f"\n{proof[:1].upper()}{proof[1:]}." for proof in unsaid)

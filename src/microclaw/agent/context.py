@@ -7,7 +7,7 @@ characters. The parts stand in the order of their importance, and a long one is 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import chain
@@ -110,13 +110,14 @@ class TurnContext:
         """Every device, and this person's names of pins; raises UnknownName when the chat's device is unknown."""
         meant_id = self._devices.get(device).device_id if device else None
         known: dict[str, KnownDevice] = {}
-        wanted, off = await self._apps.desired(), await self._apps.stopped()
+        apps, stopped = defaultdict[str, list[KnownApp]](list), defaultdict[str, list[str]](list)
+        for app in await self._apps.desired():
+            apps[app.device_id].append(KnownApp(app.name, app.pins, app.claims.reads, app.claims.uses))
+        for app in await self._apps.stopped():
+            stopped[app.device_id].append(app.name)
         for one in self._devices.list():
-            own = [app for app in wanted if app.device_id == one.device_id]
-            apps = tuple(KnownApp(app.name, app.pins, app.claims.reads, app.claims.uses) for app in own)
-            stopped = tuple(app.name for app in off if app.device_id == one.device_id)
-            kinds, labels = one.kinds or ("wasm",), tuple(one.labels)
-            known[one.device_id] = KnownDevice(one.name, one.board, apps, kinds, labels, stopped)
+            own, off, kinds = tuple(apps[one.device_id]), tuple(stopped[one.device_id]), one.kinds or ("wasm",)
+            known[one.device_id] = KnownDevice(one.name, one.board, own, kinds, tuple(one.labels), off)
         boards = [device_id for device_id, one in known.items() if one.board.pins] or list(known)
         if meant_id not in boards:  # of what is said to a device without pins, the boards are meant
             meant_id = boards[0] if len(boards) == 1 else None

@@ -307,6 +307,8 @@ def _failed(error: MicroclawError) -> Answer:
 def _user_text(inbound: Inbound) -> UserText:
     """A message as the model gets it: cleaned text, pictures, and the names of files that cannot be read."""
     text, attachments = inbound.text.strip(), inbound.attachments
+    if not attachments:
+        return UserText(clean_text(text))
     images = tuple(Image(a.media_type, a.data) for a in attachments if a.kind == "image")
     others = [
         f"(attached: {a.name or a.kind}, {a.media_type}, {len(a.data):,} bytes; it cannot be read here)"

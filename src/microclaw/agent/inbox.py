@@ -295,9 +295,12 @@ class Inbox:
         """The error if there is no room for the message, or None."""
         waiting = len(chat.waiting) + len(chat.arriving)
         idle = chat.running is None and not chat.held  # of an idle chat the first one does not wait
-        chats = self._chats.values()
-        unanswered = Counter(_whose(one) for each in chats for one in each.arriving)
-        unanswered.update(_whose(one.inbound) for each in chats for one in each.messages)
+        unanswered = Counter[str]()
+        for each in self._chats.values():
+            for one in each.arriving:
+                unanswered[_whose(one)] += 1
+            for turn in each.turns:
+                unanswered[_whose(turn.message.inbound)] += 1
         others, theirs = unanswered.total() - 1, unanswered[_whose(inbound)] - 1  # without this one
         share = max(1, self._limits.unanswered // SHARE)
         rooms = (

@@ -91,7 +91,7 @@ class Outbox:
     async def delivered(self, outbound_id: int, *, soon: bool = False) -> None:
         """Note that its channel or its listener has sent it. `soon`: after a crash it may come once more, as it does no
         harm there, and the note costs no write of its own."""
-        if soon and not self.is_shared:
+        if soon and not self._table.is_shared:
             self._table.delivered_soon(outbound_id)
         else:
             await self._table.delivered(outbound_id)
@@ -136,7 +136,7 @@ class Outbox:
 
     async def let_go(self, outbound_id: int) -> None:
         """Nobody here holds it: the host that has its channel delivers it. Nothing to do for a host that runs alone."""
-        if not self.is_shared or outbound_id in self._leases:
+        if not self._table.is_shared or outbound_id in self._leases:
             return
         try:
             await self._table.hold(outbound_id, None, instead_of=self._table.host)
@@ -182,11 +182,6 @@ class Outbox:
                     await news.wait()
             except TimeoutError:
                 continue
-
-    @property
-    def is_shared(self) -> bool:
-        """True if other hosts deliver, too."""
-        return self._table.host is not None
 
     def look_again(self, channel: str) -> None:
         """There may be something to send: a message came, or a chat of the channel can be reached now."""

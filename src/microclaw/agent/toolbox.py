@@ -135,7 +135,7 @@ class Toolbox:
         self, tool: Tool[Any], parameters: Struct, context: ToolContext, approved: Permission | None
     ) -> ToolContext:
         """The context to run the tool in, once it may run. Raises PermissionRefused."""
-        action, permission = _action(tool, parameters), await self._required_permission(tool, parameters, context)
+        action, permission = tool.title or tool.name, await self._required_permission(tool, parameters, context)
         if tool.has_preview:
             return replace(context, approve=self._approval(tool.name, permission, context, approved))
         objections = tuple(await _of(tool.objections, parameters, context, ()))
@@ -163,7 +163,7 @@ class Toolbox:
 
     async def _required_permission(self, tool: Tool[Any], parameters: Struct, context: ToolContext) -> Permission:
         """Raises PermissionRefused when the person has not got it."""
-        action = _action(tool, parameters)
+        action = tool.title or tool.name
         self._gate.check(context.person_id, tool.permission, action)  # first, as the next line may ask a device
         permission: Permission = await _of(tool.required_permission, parameters, context, tool.permission)
         self._gate.check(context.person_id, permission, action)

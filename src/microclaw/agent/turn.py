@@ -41,6 +41,7 @@ from microclaw.events import (
     ApprovalSettled,
     Evidence,
     Inbound,
+    ResultFile,
     Step,
     ToolRun,
     TurnEvent,
@@ -123,12 +124,16 @@ class Turn:
         self._is_read = window is not None
         self._approvals = approvals
         self._put: Callable[[TurnEvent], None] = lambda _event: None
-        self._asking = Asking(model, lambda event: self._put(event), window, limits)
+        self._asking = Asking(model, window, limits)
         self._deadline = 0.0
         self._asked_at: dict[str, float] = {}  # approvals that wait
         self._messages: list[Message] = [*request.history, request.message]  # which go to the model next
         self._tainted_s = request.tainted_s  # when untrusted text in the messages was read
         self._ran: list[RanCall] = []
+        self._actions: list[Action] = []
+        self._evidence: list[Evidence] = []
+        self._files: list[ResultFile] = []
+        self._last_act: ToolResult | None = None
         self._usage = Usage()
         self._iterations = 0
 
@@ -184,7 +189,7 @@ class Turn:
         now = asyncio.get_running_loop().time()
         if isinstance(news, PendingApproval):
             self._asked_at[pending.approval_id] = now
-            self._put(self._approvals.question(pending, actions=self._actions))
+            self._put(self._approvals.question(pending, actions=tuple(self._actions)))
         elif (asked_at := self._asked_at.pop(pending.approval_id, None)) is not None:
             self._deadline += now - asked_at
             self._put(ApprovalSettled(pending.approval_id, news.outcome, news.by))
@@ -205,7 +210,8 @@ class Turn:
             task=self._request.task,
             asked_by=AskedBy(person_behind(inbound.person_id), inbound.channel, inbound.chat_id),
         )
-        reply = await self._asking.ask(model_request, older=len(self._request.history), deadline=self._deadline)
+        older = len(self._request.history)
+        reply = await self._asking.ask(model_request, self._put, older=older, deadline=self._deadline)
         self._usage += reply.usage
         return reply
 
@@ -230,16 +236,25 @@ class Turn:
                     raise _TurnEnded(text, "turn_limit", "ask for one step at a time")
                 result = await self._call(reply, call, key, effect)
             self._messages.append(ToolReturn(call.call_id, call.name, result.content, failed=not result.ok))
-            self._ran.append(RanCall(call, effect, result))
+            self._note(RanCall(call, effect, result))
             if result.foreign:
                 self._tainted_s = self._request.at_s  # it counts as read when the message came
-            if result == outcome_unknown(call):
+            if result.error_code == OUTCOME_UNKNOWN and result == outcome_unknown(call):
                 raise _TurnEnded(_UNKNOWN.format(call=shown_call(call)), OUTCOME_UNKNOWN, result.next_step)
             if result.error_code == INTERNAL:
                 raise _TurnEnded(*_BROKEN)
             if call.name == DEPLOY_TOOL and self._failed_deploys >= self._limits.deploy_tries:
                 text = f"no program passed in {self._limits.deploy_tries} tries"
                 raise _TurnEnded(text, result.error_code or INTERNAL, result.next_step or _BY_HAND)
+
+    def _note(self, ran: RanCall) -> None:
+        self._ran.append(ran)
+        self._actions.append(ran.action)
+        if ran.effect is not Effect.READ:
+            self._last_act = ran.result
+        if ran.result.ok:
+            self._evidence += ran.result.evidence
+            self._files += ran.result.files
 
     async def _call(self, reply: ModelReply, call: ToolCall, key: EffectKey, effect: Effect) -> ToolResult:
         request, inbound = self._request, self._request.inbound
@@ -281,9 +296,8 @@ class Turn:
             text = f"{reply.model or self._model.name} answered nothing"
             return self._ended(text, "model_error", "ask again, or choose another model with MICROCLAW_MODEL")
         code, next_step = reply.failed_code, reply.next_step
-        last_act = next((one.result for one in reversed(self._ran) if one.effect is not Effect.READ), None)
-        if code is None and last_act is not None and not last_act.ok:
-            code, next_step = last_act.error_code, last_act.next_step
+        if code is None and self._last_act is not None and not self._last_act.ok:
+            code, next_step = self._last_act.error_code, self._last_act.next_step
         if reply.from_results:
             text = reply.text.strip() + proof_note(reply.text, self._evidence, self._actions)
             return replace(self._finished(text, code, next_step), question=reply.question)
@@ -296,17 +310,8 @@ class Turn:
         return self._finished(with_record(text, self._actions), code, next_step)
 
     def _finished(self, text: str, code: str | None, next_step: str | None) -> Answer:
-        files = tuple(file for one in self._ran if one.result.ok for file in one.result.files)
-        told = (text, self._actions, self._evidence, self._usage, code, next_step)
-        return Answer(*told, tainted_s=self._tainted_s, files=files)
-
-    @property
-    def _actions(self) -> tuple[Action, ...]:
-        return tuple(one.action for one in self._ran)
-
-    @property
-    def _evidence(self) -> tuple[Evidence, ...]:
-        return tuple(evidence for one in self._ran if one.result.ok for evidence in one.result.evidence)
+        told = (text, tuple(self._actions), tuple(self._evidence), self._usage, code, next_step)
+        return Answer(*told, tainted_s=self._tainted_s, files=tuple(self._files))
 
     @property
     def _failed_deploys(self) -> int:

@@ -34,6 +34,8 @@ def answer_at_once(approvals: Approvals, inbound: Inbound) -> Answer | None:
         return None
     said, bare = _DECISION.fullmatch(inbound.text), _BARE.fullmatch(inbound.text)
     pending = approvals.pending()
+    if not pending and said is None:
+        return None
     here = [one for one in pending if (one.channel, one.chat_id) == (inbound.channel, inbound.chat_id)]
     if said is not None:
         named = [one for one in pending if one.approval_id == said[2].lower()]
