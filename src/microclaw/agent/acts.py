@@ -123,8 +123,8 @@ def own_words(text: str) -> str:
 
 def arguments_text(arguments: str) -> str:
     """A call's arguments on one short line, without those that are shown elsewhere."""
-    values = ((key, clean_text(short_value(value), one_line=True)) for key, value in fields_of(arguments).items())
-    return ", ".join(f"{key}={value}" for key, value in values if key not in _LONG)
+    given = fields_of(arguments).items()
+    return clean_text(", ".join([f"{k}={short_value(v)}" for k, v in given if k not in _LONG]), one_line=True)
 
 
 def repeated(call: ToolCall, ran: Sequence[RanCall]) -> str | None:
@@ -191,7 +191,9 @@ def proof_note(text: str, evidence: Sequence[Evidence], actions: Sequence[Action
     """The evidence to add to an answer whose actions were only accepted, if the answer lacks it."""
     if any(one.kind != "accepted" for one in evidence) or all(act.outcome != "done" for act in acts_of(actions)):
         return ""
-    unsaid = dict.fromkeys(one.text for one in evidence if not _says(text, one.text))
+    is_said = "no read-back" in text
+    unsaid = [one.text for one in evidence if one.text.lower() not in text.lower()]
+    unsaid = [proof for proof in dict.fromkeys(unsaid) if not (is_said and proof == NO_READ_BACK)]
     return "".join(f"\n{proof[:1].upper()}{proof[1:]}." for proof in unsaid)
 
 
@@ -232,11 +234,6 @@ def _plain_text(text: str) -> str:
     """A text as it looks: without what nobody sees, and with plain letters for those that only look like them."""
     shown = unicodedata.normalize("NFKC", clean_text(text)).translate(LOOK_ALIKES)
     return "".join(char for char in shown if unicodedata.category(char) not in ("Mn", "Me"))
-
-
-def _says(text: str, proof: str) -> bool:
-    """True if an answer contains this evidence already, or says that the board has no read-back."""
-    return proof.lower() in text.lower() or (proof == NO_READ_BACK and "no read-back" in text)
 
 
 def _name(call: ToolCall) -> str:

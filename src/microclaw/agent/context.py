@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
-from typing import Final, Literal
+from typing import Final
 
 from msgspec import Struct
 
@@ -39,6 +39,7 @@ _HIT_CHARS: Final = 400
 _ANSWERED_HERE_S: Final = 6 * 3600  # newer messages of this chat are in its history
 _LANGUAGE: Final[dict[ProgramKind, str]] = {"wasm": "C", "py": "MicroPython"}
 _NOTE_CHARS: Final = 60  # the note of what is left out
+_NEWEST_LAST: Final = ("MEMORY.md", "Notes of")  # titles
 _WHOLE_MEMORY_CHARS: Final = 12_000  # of MEMORY.md, the newest; the search finds the rest
 
 _NO_DEVICE = "There is no device yet: a person adds one with `microclaw up --virtual 1` or `microclaw device add`."
@@ -53,14 +54,6 @@ _SPOKEN = (
     "The person speaks and your answer is read aloud: one or two short sentences, numbers as one says them; no list, "
     "table, code or address. Words may be misheard: ask when one makes no sense."
 )
-
-
-class Section(Struct, frozen=True):
-    """A titled part; `keep` says which end stays when it is cut."""
-
-    title: str
-    text: str
-    keep: Literal["head", "tail"] = "head"
 
 
 class Prompt(Struct, frozen=True):
@@ -103,7 +96,7 @@ class TurnContext:
         sections = await asyncio.to_thread(self._sections, devices, inbound, matches)
         now = f"# Now\n{_now_text(self._knowledge.now(), inbound)}"
         most = max(LEAST_TOKENS, int(left * _DYNAMIC_SHARE)) - tokens(now) - 1
-        dynamic = f"{fit(sections, most)}\n\n{now}"
+        dynamic = f"{_fitted(sections, most)}\n\n{now}"
         return Prompt(devices, system, dynamic, max(LEAST_TOKENS, left - tokens(dynamic)))
 
     async def devices(self, device: str | None, person_id: str | None = None) -> DeviceContext:
@@ -137,20 +130,23 @@ class TurnContext:
         soul, kind = self._knowledge.memory.soul(), _kind_of(device_context)
         return system_prompt(soul=soul, max_apps=max_apps, can_wait_in_main=can_block(), kind=kind)
 
-    def _sections(self, device_context: DeviceContext, inbound: Inbound, matches: tuple[NoteHit, ...]) -> list[Section]:
+    def _sections(self, told: DeviceContext, inbound: Inbound, matches: tuple[NoteHit, ...]) -> dict[str, str]:
+        """The parts by title, the most important first."""
         person, knowledge = inbound.person_id, self._knowledge
         memory = knowledge.memory.text(person)
         notes = knowledge.memory.recent_notes(person)
         shown = f"{memory[-_WHOLE_MEMORY_CHARS:]}\n" + "\n".join(note for _, note in notes)
         hits = [hit for hit in matches if _is_news(hit, inbound, shown, knowledge.now())][:HITS]
-        return [
-            Section("Devices", self._devices_text(device_context)),
-            Section("MEMORY.md, what is remembered", memory[-_WHOLE_MEMORY_CHARS:], "tail"),
-            Section("USER.md, what the person says of themselves", knowledge.memory.user(person)),
-            Section("Skills (load one with the tool skill)", _one_liners(knowledge.skills.all())),
-            Section("Found in earlier notes and conversations", _hit_lines(hits)),
-            *(Section(f"Notes of {day.isoformat()}", note, "tail") for day, note in reversed(notes)),
-        ]
+        return {
+            "Devices": self._devices_text(told),
+            "MEMORY.md, what is remembered": memory[-_WHOLE_MEMORY_CHARS:],
+            "USER.md, what the person says of themselves": knowledge.memory.user(person),
+            "Skills (load one with the tool skill)": "\n".join(map(_one_liner, knowledge.skills.all())),
+            "Found in earlier notes and conversations": "\n".join(
+                fence_text(hit.text[:_HIT_CHARS], f"{hit.source}, {hit.day}") for hit in hits
+            ),
+            **{f"Notes of {day.isoformat()}": note for day, note in reversed(notes)},
+        }
 
     def _devices_text(self, told: DeviceContext) -> str:
         """The one that is meant first."""
@@ -214,13 +210,9 @@ def _is_news(hit: NoteHit, inbound: Inbound, shown: str, now: datetime) -> bool:
     return not (hit.source == here and now.timestamp() - hit.at_s < _ANSWERED_HERE_S)
 
 
-def _hit_lines(hits: Sequence[NoteHit]) -> str:
-    return "\n".join(fence_text(hit.text[:_HIT_CHARS], f"{hit.source}, {hit.day}") for hit in hits)
-
-
-def _one_liners(skills: Sequence[Skill]) -> str:
-    """Each skill by its name and the first sentence of its description."""
-    return "\n".join(f"- {skill.name}: {skill.description.split('. ')[0].rstrip('.')}." for skill in skills)
+def _one_liner(skill: Skill) -> str:
+    """Its name and the first sentence of its description."""
+    return f"- {skill.name}: {skill.description.split('. ')[0].rstrip('.')}."
 
 
 def _now_text(now: datetime, inbound: Inbound) -> str:
@@ -301,26 +293,22 @@ def _by_reason(pins: Iterable[tuple[int, str | None]]) -> str:
     return "; ".join(f"{_ranges(numbers)} ({why})" for why, numbers in reasons.items())
 
 
-def fit(sections: Iterable[Section], budget_tokens: int) -> str:
-    """The sections, the most important first, as one text: each has at most three quarters of the room that is left.
+def _fitted(sections: Mapping[str, str], budget_tokens: int) -> str:
+    """The sections by title as one text: each has at most three quarters of the room that is left.
 
-    A cut one says how much is missing.
+    A cut one has whole lines, and says how much is missing.
     """
     room, shown = budget_tokens * CHARS_A_TOKEN, list[str]()
-    for section in sections:
-        head, text = f"# {section.title}\n", section.text.strip()
-        if len(text) > (most := room * 3 // 4 - len(head) - _NOTE_CHARS):
-            text = _cut(text, most, section.keep) if most > 0 else ""
+    for title, whole in sections.items():
+        text = whole.strip()
+        most = max(0, room * 3 // 4 - len(title) - _NOTE_CHARS)
+        if len(text) > most and title.startswith(_NEWEST_LAST):
+            part = text[len(text) - most :].partition("\n")[2] or text[len(text) - most :]
+            text = f"[{len(text) - len(part)} characters before this are left out ...]\n{part}" if part else ""
+        elif len(text) > most:
+            part = text[:most].rpartition("\n")[0] or text[:most]
+            text = f"{part}\n[... {len(text) - len(part)} more characters are left out]" if part else ""
         if text:
-            shown.append(head + text)
+            shown.append(f"# {title}\n{text}")
             room -= len(shown[-1]) + 2
     return "\n\n".join(shown)
-
-
-def _cut(text: str, chars: int, keep: Literal["head", "tail"]) -> str:
-    """Whole lines of one end, and how much is missing."""
-    if keep == "head":
-        part = text[:chars].rpartition("\n")[0] or text[:chars]
-        return f"{part}\n[... {len(text) - len(part)} more characters are left out]"
-    part = text[-chars:].partition("\n")[2] or text[-chars:]
-    return f"[{len(text) - len(part)} characters before this are left out ...]\n{part}"

@@ -102,13 +102,13 @@ class Conversations:
 
         Call it when the devices can be asked, and again after a failure; until then the chats of those turns wait.
         """
-        self._resumed.update(_turn_id(number) for number in self.inbox.resume())
+        self._resumed.update(f"m{number}" for number in self.inbox.resume())
         return await self._close_interrupted()
 
     async def take_up(self) -> tuple[str, ...]:
         """Go on with what dead hosts of the cluster left, in the same way as `recover`; call it after that."""
         left = await self.inbox.take_up()
-        self._resumed.update(_turn_id(row.message_id) for row in left.unanswered)
+        self._resumed.update(f"m{row.message_id}" for row in left.unanswered)
         self._interrupted |= {effect.key for effect in left.effects}
         return await self._close_interrupted()
 
@@ -203,7 +203,7 @@ class Conversations:
                     error_code="interrupted",
                     next_step="say it in other words; the host's log may tell why",
                 )
-            journal = TurnJournal(self.journal, _turn_id(number), number)
+            journal = TurnJournal(self.journal, f"m{number}", number)
             running.carried = journal.carried
             if _user_text(running.message.inbound) == UserText(""):
                 return _UNREADABLE
@@ -288,16 +288,15 @@ async def erase_conversation(name: str, *, sessions: Sessions, search: Search, h
         if session_name(*chat) == full:
             await sessions.forget_chat(*chat)
     if full.partition("_")[0] == TYPED_IN:
-        await asyncio.to_thread(_remove, history)
+        try:
+            await asyncio.to_thread(history.unlink, missing_ok=True)
+        except OSError as exc:
+            raise StoreError(f"{history} cannot be removed: {exc.strerror}", next_step="remove it by hand") from exc
     async with search.without(source_name(full)):
         await sessions.empty(full)
         await search.scrub()
         await sessions.remove(full)  # last: until then it can be named again
     return full
-
-
-def _turn_id(message_id: int) -> str:
-    return f"m{message_id}"
 
 
 def _failed(error: MicroclawError) -> Answer:
@@ -316,10 +315,3 @@ def _user_text(inbound: Inbound) -> UserText:
         if a.kind != "image" and (text or images)
     ]
     return UserText(clean_text("\n".join(filter(None, (text, *others)))), images)
-
-
-def _remove(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as exc:
-        raise StoreError(f"{path} cannot be removed: {exc.strerror}", next_step="remove it by hand") from exc

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Annotated, Any, Final
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from microclaw.auth.gate import Effect, Permission
 from microclaw.models.protocol import AssistantReply, Message, ToolSpec
@@ -62,7 +63,9 @@ def offered(tools: Iterable[Tool[Any]], messages: Sequence[Message]) -> tuple[To
         return tuple(map(brief, known.values()))
     picked = {*_FIRST, *_called(messages)}
     rest = [name for name in known if name not in picked]
-    return (*(brief(tool) for name, tool in known.items() if name in picked), _more_spec(more, rest))
+    left = f" and {len(rest) - _MAX_NAMED} more: call it without names" if len(rest) > _MAX_NAMED else ""
+    words = f"Offers more: {', '.join(rest[:_MAX_NAMED])}{left}."
+    return (*(brief(known[name]) for name in known if name in picked), replace(brief(more), description=words))
 
 
 def _called(messages: Sequence[Message]) -> set[str]:
@@ -111,9 +114,3 @@ def _plain(field: Any, shared: Mapping[str, Any]) -> Any:
         else _plain(value, shared)
         for key, value in kept.items()
     }
-
-
-def _more_spec(tool: Tool[Any], rest: Sequence[str]) -> ToolSpec:
-    names = ", ".join(rest[:_MAX_NAMED])
-    more = f" and {len(rest) - _MAX_NAMED} more: call it without names" if len(rest) > _MAX_NAMED else ""
-    return ToolSpec(tool.name, f"Offers more: {names}{more}.", brief(tool).schema)

@@ -166,8 +166,10 @@ class Outbox:
                 only = None if chats is None else tuple(chats())
                 rows = await self._table.undelivered(channel, chats=only, limit=_BATCH + len(self._leases))
                 for row in rows:
-                    is_gone = row.outbound_id in self._delivered or self._in_hand(row, loop.time())
-                    if is_gone or not await self._take(row):
+                    if row.outbound_id in self._delivered or self._in_hand(row, loop.time()):
+                        continue
+                    own = self._table.host
+                    if row.host != own and not await self._table.hold(row.outbound_id, own, instead_of=row.host):
                         continue
                     self._lease(channel, row.outbound_id)
                     yield _outbound(row)
@@ -191,11 +193,6 @@ class Outbox:
     async def prune(self) -> None:
         """Delete old rows."""
         await self._table.prune()
-
-    async def _take(self, row: OutboxRow) -> bool:
-        """True if this host is the one that delivers it."""
-        host = self._table.host
-        return row.host == host or await self._table.hold(row.outbound_id, host, instead_of=row.host)
 
     def _lease(self, channel: str, outbound_id: int, host: str | None = None) -> None:
         now = asyncio.get_running_loop().time()

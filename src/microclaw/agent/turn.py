@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final
 
 from msgspec import Struct
@@ -227,7 +227,7 @@ class Turn:
                 self._put(Step("tool", f"{shown_call(call)}: done already in this turn, not done again"))
                 continue
             effect = self._tools.effect_of(call.name)
-            result = self._journal.known(key)
+            result = self._journal.results.get(key)
             if result is None:
                 if self._journal.stopped:
                     raise TurnCancelled()
@@ -275,7 +275,9 @@ class Turn:
                 inbound.chat_id,
                 foreign=self._tainted_s is not None and not (reply.literal and is_own),
                 begin=begin,
-                said=lambda: _user_words(self._messages[len(request.history) :]),
+                said=lambda: "\n".join(
+                    one.text for one in self._messages[len(request.history) :] if isinstance(one, UserText)
+                ),
                 takes_files=inbound.channel in FILE_CHANNELS and request.task != "subagent",
             )
             conversation = request.conversation or conversation_of(inbound.channel, inbound.chat_id)
@@ -316,8 +318,3 @@ class Turn:
     @property
     def _failed_deploys(self) -> int:
         return sum(one.call.name == DEPLOY_TOOL and one.result.error_code in _FIXABLE for one in self._ran)
-
-
-def _user_words(messages: Iterable[Message]) -> str:
-    """The person's own words."""
-    return "\n".join(message.text for message in messages if isinstance(message, UserText))

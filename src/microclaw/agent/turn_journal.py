@@ -72,7 +72,7 @@ class TurnJournal:
         self._waiting: list[Work] = []  # not on the disk yet
         self._is_literal = False  # the reply whose calls run
         self._has_ended = False  # an effect whose end waits
-        self._results: dict[EffectKey, ToolResult] = {}  # of before a crash
+        self.results: dict[EffectKey, ToolResult] = {}  # of calls from before a crash
         self._open: set[EffectKey] = set()
 
     async def read_back(self) -> tuple[ModelReply, ...]:
@@ -86,12 +86,12 @@ class TurnJournal:
             if isinstance(row, ReplyRow):
                 replies.append(row.reply)
             else:
-                self._results[EffectKey(self.turn_id, len(replies) - 1, row.index)] = row.result
+                self.results[EffectKey(self.turn_id, len(replies) - 1, row.index)] = row.result
         for effect in await self._journal.of_turn(self.turn_id):
             if effect.result is None:
                 self._open.add(effect.key)
             else:
-                self._results[effect.key] = msgspec.convert(json.loads(effect.result), ToolResult)
+                self.results[effect.key] = msgspec.convert(json.loads(effect.result), ToolResult)
         return tuple(replies)
 
     def add(self, row: Row) -> None:
@@ -123,10 +123,6 @@ class TurnJournal:
             self._waiting = [*works, *self._waiting]
             raise
         self._has_ended = False
-
-    def known(self, key: EffectKey) -> ToolResult | None:
-        """The result of a call from before a crash, if there is one."""
-        return self._results.get(key)
 
     def stop(self) -> None:
         """End the running call unless it has begun to change something. None begins later."""

@@ -20,7 +20,7 @@ from msgspec import Meta, Struct
 
 from microclaw.auth.gate import Effect, Permission
 from microclaw.config.settings import SearchSettings
-from microclaw.egress.fetching import Fetcher, Page
+from microclaw.egress.fetching import Fetcher
 from microclaw.errors import ToolFailed
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.text import clean_text, fence_text
@@ -221,7 +221,9 @@ def web_tools(*, fetcher: Fetcher, engine: SearchEngine | None = None) -> tuple[
 
     async def fetch(asked: FetchParameters, context: ToolContext) -> ToolOutput:
         page = await fetcher.fetch(asked.url)
-        found = await _text(page)
+        found = PageText("", clean_text(page.text).strip(), ())
+        if page.media_type in ("text/html", "application/xhtml+xml"):
+            found = await asyncio.to_thread(page_text, page.text, page.url)
         piece = found.text[asked.start : asked.start + PAGE_CHARS]
         end = asked.start + len(piece)
         fields: dict[str, Any] = {
@@ -266,9 +268,3 @@ def web_tools(*, fetcher: Fetcher, engine: SearchEngine | None = None) -> tuple[
         return (fetching,)
     text = "Search the Internet; read a hit with web-fetch."
     return (Tool("web-search", text, SearchParameters, read, idle, search, foreign=True), fetching)
-
-
-async def _text(page: Page) -> PageText:
-    if page.media_type in ("text/html", "application/xhtml+xml"):
-        return await asyncio.to_thread(page_text, page.text, page.url)
-    return PageText("", clean_text(page.text).strip(), ())
