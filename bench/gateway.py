@@ -17,7 +17,7 @@ import uvloop
 from websockets.sync.client import connect
 
 from bench.report import Metric, median, percentile
-from microclaw.agent.context import TurnContext
+from microclaw.agent.context import Prompt, TurnContext
 from microclaw.agent.conversation import Conversations
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import Outbox
@@ -105,7 +105,7 @@ async def _gateway(home: Path) -> AsyncIterator[str]:
             sessions=Sessions(database, _now_ms),
             journal=Journal(database, _now_ms),
         )
-        await stack.enter_async_context(agent)
+        await stack.enter_async_context(agent.answering())
         tokens = PersonTokens(PersonTokenTable(database), await People.opened(database))
         gateway = Gateway(
             GatewaySettings(clients=CLIENTS), inbox=inbox, tokens=tokens, approvals=approvals, local_token=TOKEN
@@ -140,17 +140,8 @@ class NoContext(TurnContext):
     def __init__(self) -> None:
         self.window = Window()
 
-    async def devices(self, device: str | None, person_id: str | None = None) -> DeviceContext:
-        return DeviceContext()
-
-    def system(self, device_context: DeviceContext) -> str:
-        return ""
-
-    async def dynamic(self, device_context: DeviceContext, inbound: Inbound, system: str) -> str:
-        return ""
-
-    def history_tokens(self, system: str, dynamic_context: str) -> int:
-        return 1000
+    async def prompt(self, inbound: Inbound) -> Prompt:
+        return Prompt(DeviceContext(), history_tokens=1000)
 
 
 def _now_ms() -> int:

@@ -10,18 +10,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from bench.gateway import NoContext
 from bench.processes import Running
 from bench.report import Metric, median, percentile
-from microclaw.agent.compaction import Compactor
-from microclaw.agent.context import TurnContext
 from microclaw.agent.conversation import Conversations
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import Outbox
 from microclaw.agent.toolbox import Toolbox
-from microclaw.agent.window import Window
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.events import Answer, Evidence, Inbound
-from microclaw.models.protocol import DeviceContext, ModelReply, ModelRequest, OnText, ToolReturn
+from microclaw.models.protocol import ModelReply, ModelRequest, OnText, ToolReturn
 from microclaw.models.scripted import call, say
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.store.database import Database
@@ -91,17 +89,15 @@ async def _turn(agent: Conversations, chat_id: str, number: int) -> None:
 async def _agent(folder: Path, model: _CallsOnce | _Slow) -> AsyncIterator[Conversations]:
     tool = Tool("touch", "Do nothing.", _Nothing, Permission.ACT, Effect.IDEMPOTENT, _touch)
     async with Database.open(folder / "microclaw.db") as database:
-        sessions = Sessions(database, _now_ms)
         agent = Conversations(
             inbox=Inbox(InboxTable(database, _now_ms), Outbox(OutboxTable(database, _now_ms))),
             model=model,
             tools=Toolbox((tool,), Gate()),
-            context=_NoContext(),
-            sessions=sessions,
-            compactor=Compactor(sessions=sessions),
+            context=NoContext(),
+            sessions=Sessions(database, _now_ms),
             journal=Journal(database, _now_ms),
         )
-        async with agent:
+        async with agent.answering():
             yield agent
 
 
@@ -126,23 +122,6 @@ class _Slow(_CallsOnce):
     async def respond(self, _request: ModelRequest, _on_text: OnText | None = None) -> ModelReply:
         await asyncio.sleep(MODEL_S)
         return say("done")
-
-
-class _NoContext(TurnContext):
-    def __init__(self) -> None:
-        self.window = Window()
-
-    async def devices(self, _device: str | None, _person_id: str | None = None) -> DeviceContext:
-        return DeviceContext()
-
-    def system(self, _device_context: DeviceContext) -> str:
-        return "You are a benchmark."
-
-    async def dynamic(self, _device_context: DeviceContext, _inbound: Inbound, _system: str) -> str:
-        return ""
-
-    def history_tokens(self, _system: str, _dynamic_context: str) -> int:
-        return 8_000
 
 
 class _Nothing(Parameters):

@@ -99,7 +99,7 @@ async def _voice(database: Database) -> AsyncGenerator[VoiceService]:
     )
     parts = VoiceParts(inbox, approvals, StubRecognizer(), StubSynthesizer(), LoudDetector, VoiceTraces())
     service = VoiceService(parts, now_ms=now_ms, note_taker=lambda _: None)
-    async with agent, service.serving():
+    async with agent.answering(), service.serving():
         yield service
 
 

@@ -14,12 +14,12 @@ import pytest
 from tests.conftest import OpenStore
 from tests.stores import new_store
 
-from microclaw.agent.context import TurnContext
+from microclaw.agent.asking import TurnLimits
+from microclaw.agent.context import Prompt, TurnContext
 from microclaw.agent.conversation import Conversations
 from microclaw.agent.inbox import Inbox, InboxLimits
 from microclaw.agent.outbox import Outbox
 from microclaw.agent.toolbox import Toolbox
-from microclaw.agent.turn import TurnLimits
 from microclaw.agent.window import Window
 from microclaw.apps.change_log import maker_now
 from microclaw.apps.tools.programs import DeployParameters
@@ -135,17 +135,8 @@ class NoContext(TurnContext):
     def __init__(self) -> None:
         self.window = Window()
 
-    async def devices(self, device: str | None, person_id: str | None = None) -> DeviceContext:
-        return DeviceContext()
-
-    def system(self, device_context: DeviceContext) -> str:
-        return "you are a test"
-
-    async def dynamic(self, device_context: DeviceContext, inbound: Inbound, system: str) -> str:
-        return ""
-
-    def history_tokens(self, system: str, dynamic: str) -> int:
-        return 8000
+    async def prompt(self, inbound: Inbound) -> Prompt:
+        return Prompt(DeviceContext(), "you are a test", history_tokens=8000)
 
 
 @dataclass
@@ -242,7 +233,7 @@ def make_agent(tmp_path: Path, open_store: OpenStore) -> MakeAgent:
                 limits=limits,
                 now_s=lambda: 1_700_000_000,
             )
-            async with conversations:
+            async with conversations.answering():
                 yield Agent(conversations, used, journal, sessions, shop, approvals, table, database)
 
     return make

@@ -11,6 +11,7 @@ from tests.agent.conftest import NOW
 from tests.agent.tools.conftest import PaperRegistry
 
 from microclaw.agent.context import TurnContext
+from microclaw.agent.window import Window
 from microclaw.apps.change_log import ChangeLog, DesiredApp
 from microclaw.boards.reader import load_board
 from microclaw.devices.device import Device
@@ -37,12 +38,11 @@ def around(knowledge: Knowledge, *names: str, context_tokens: int = 24_000) -> T
     rows = [DeviceRow(f"d-{name}", name, "virtual", ("garden",)) for name in names or ("desk",)]
     devices = PaperRegistry([Device(row, load_board("virtual"), ()) for row in rows])
     registry = cast("Registry", devices)
-    return TurnContext(devices=registry, apps=NoApps(), knowledge=knowledge, context_tokens=context_tokens)
+    return TurnContext(devices=registry, apps=NoApps(), knowledge=knowledge, window=Window(context_tokens))
 
 
 async def told(context: TurnContext, text: str, person: str = "owner") -> str:
-    devices = await context.devices(None)
-    return await context.dynamic(devices, Inbound("tg", "1", text, person), context.system(devices))
+    return (await context.prompt(Inbound("tg", "1", text, person))).dynamic
 
 
 @pytest.fixture
@@ -122,11 +122,11 @@ async def test_the_budget_holds_whatever_there_is_and_memory_keeps_its_newest(
     write("memory/MEMORY.md", "".join(f"- fact number {n} about relays\n" for n in range(1500)))
     write("memory/2026-11-20.md", "".join(f"- 09:00 note number {n} about relays\n" for n in range(1000)))
     context = around(knowledge, context_tokens=context_tokens)
-    text, system = await told(context, "relays"), context.system(await context.devices(None))
+    prompt = await context.prompt(Inbound("tg", "1", "relays"))
+    text, system, history = prompt.dynamic, prompt.system, prompt.history_tokens
     assert tokens(text) <= max(600, int((context_tokens - tokens(system)) * 0.4))
     assert "It is Friday" in text
     assert "Device desk" in text
-    history = context.history_tokens(system, text)
     assert history >= 600
     if context_tokens >= 6000:
         tools, answer = 1200, min(4096, context_tokens // 4)

@@ -88,7 +88,7 @@ def searching(agent: Agent, folder: Path, index: Database) -> Search:
 
 async def erase(agent: Agent, folder: Path, index: Database | None = None) -> str:
     search, history = searching(agent, folder, index or agent.database), folder / "chat_history"
-    return await erase_conversation("c1", inbox=agent.inbox, sessions=agent.sessions, search=search, history=history)
+    return await erase_conversation("c1", sessions=agent.sessions, search=search, history=history)
 
 
 def holding(folder: Path) -> list[str]:

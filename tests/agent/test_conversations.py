@@ -10,8 +10,6 @@ import pytest
 import pytest_asyncio
 from tests.agent.real_host import Home, real_host
 
-from microclaw.events import Answer
-
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
@@ -20,21 +18,6 @@ async def home(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Home]:
     """One board for all; each test has pins of its own."""
     async with real_host(tmp_path_factory.mktemp("one") / "home") as home:
         yield home
-
-
-@pytest.mark.parametrize(
-    ("said", "levels"),
-    [
-        ("turn on pin 16 | same on pin 17 | turn it off", {16: 1, 17: 0}),
-        ("turn on pin 4 | turn on pin 6 in 10 minutes | turn on pin 5 | undo | undo | undo", {4: 0, 5: 0}),
-        ("turn on pin 4 | turn on pin 6 in 10 minutes | turn on pin 5 | no, pin 8 | undo | undo", {4: 1, 5: 0, 8: 0}),
-    ],
-)
-async def test_a_sentence_refers_to_the_last_act(home: Home, said: str, levels: dict[int, int]) -> None:
-    last, chat = Answer(""), home.new_chat()
-    for sentence in said.split(" | "):
-        last = await home.say(sentence, chat=chat)
-    assert {pin: home.level(pin) for pin in levels} == levels, last
 
 
 async def test_only_the_chat_of_the_last_act_refers_to_it_and_nothing_set_since_is_corrected(home: Home) -> None:

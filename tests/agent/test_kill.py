@@ -88,7 +88,7 @@ class Host(ScriptedModel):
                 sessions=Sessions(database, now_ms),
                 journal=Journal(database, now_ms),
             )
-            async with agent:
+            async with agent.answering():
                 yield agent
 
     async def killed(self, left: Path, *, resumes: bool = False) -> int:

@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 
 import microclaw.wasm
-from microclaw.agent.system_prompt import BUTTON_EXAMPLE, NATIVE_API, sensor_example, system_prompt
+from microclaw.agent.system_prompt import BUTTON_EXAMPLE, NATIVE_API, SENSOR_EXAMPLE, system_prompt
 from microclaw.apps.expectation_text import parse_expectations
 from microclaw.apps.trial import TrialOptions, try_image
 from microclaw.boards.reader import load_board
-from microclaw.patterns.library import can_block
 from microclaw.wasm.compile import compile_module
 
 HEADER = (Path(microclaw.wasm.__file__).parent / "headers" / "microclaw.h").read_text(encoding="utf-8")
@@ -36,11 +35,10 @@ def test_a_model_is_told_the_headers_declarations_but_for_a_few_and_no_means_of_
     assert not re.search("pragma|__|#ifn?def", system_prompt(soul="", max_apps=3, can_wait_in_main=True))
 
 
-@pytest.mark.parametrize(("example", "can_wait"), [("button", False), ("sensor", can_block())])
-async def test_an_example_meets_the_expect_beside_it(example: str, can_wait: bool) -> None:
+@pytest.mark.parametrize("source", [BUTTON_EXAMPLE, SENSOR_EXAMPLE], ids=["button", "sensor"])
+async def test_an_example_meets_the_expect_beside_it(source: str) -> None:
     board = load_board("virtual")
-    prompt = system_prompt(soul="", max_apps=3, can_wait_in_main=can_wait)
-    source = BUTTON_EXAMPLE if example == "button" else sensor_example(can_wait_in_main=can_wait)
+    prompt = system_prompt(soul="", max_apps=3, can_wait_in_main=True)
     told = prompt.partition(f"```c\n{source}```\n")[2].splitlines()[0]
     expect = parse_expectations("\n".join(re.findall(r"`([^`]+)`", told)))
     image = await compile_module('#include "microclaw.h"\n' + source, board, name="example")

@@ -9,8 +9,7 @@ import pytest
 from tests.agent.conftest import MakeAgent, Workshop
 
 from microclaw.agent.acts import own_words, proof_note
-from microclaw.agent.asking import RetryLimits
-from microclaw.agent.turn import TurnLimits
+from microclaw.agent.asking import TurnLimits
 from microclaw.apps.change_log import made_by, maker_now
 from microclaw.apps.verify import NO_READ_BACK
 from microclaw.errors import ModelError, ModelFault
@@ -155,7 +154,7 @@ async def test_what_was_done_is_not_done_again(make_agent: MakeAgent, calls: lis
 
 # A model's service that fails for a moment, or stays away.
 
-AT_ONCE = TurnLimits(retries=RetryLimits(tries=4, waits_s=30.0, pause_s=0.0))
+AT_ONCE = TurnLimits(pause_s=0.0)
 
 
 def failed(fault: ModelFault, retry_after_s: float | None = None) -> ModelError:
@@ -184,7 +183,7 @@ async def test_a_failure_that_may_pass_is_asked_again_and_shown_and_an_act_is_no
         (failed("timeout"), AT_ONCE, 1),
         (failed("server"), AT_ONCE, 4),
         (failed("rate_limit", 600.0), TurnLimits(turn_s=60.0), 1),  # a pause longer than there is time for
-        (failed("rate_limit", 600.0), TurnLimits(retries=RetryLimits(waits_s=60.0)), 1),
+        (failed("rate_limit", 600.0), TurnLimits(waits_s=60.0), 1),
     ],
 )
 async def test_a_failure_that_stays_is_told_after_the_last_try_with_what_was_done(

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.agent.conftest import MakeAgent
 
-from microclaw.agent.compaction import MAX_FRESH, OPENING, Compactor
-from microclaw.agent.window import fitted
+from microclaw.agent.window import OPENING, compacted, fitted
 from microclaw.errors import ModelError
 from microclaw.events import Answer, Step
 from microclaw.models.budget import CHARS_A_TOKEN, request_tokens
@@ -59,7 +58,7 @@ def test_a_request_is_made_to_fit(window: int) -> None:
     assert "It is Monday" in sent.dynamic_context
 
 
-def test_the_oldest_exchanges_go_first_and_whole_and_their_summary_goes_last() -> None:
+def test_the_oldest_exchanges_go_first_and_whole_and_their_summary_stays() -> None:
     sent = fitted(request(), len(HISTORY), 8192)
     assert sent.dynamic_context == DYNAMIC
     assert sent.messages[-len(OWN) :] == OWN
@@ -80,13 +79,13 @@ def too_long() -> ModelError:
 async def test_a_refused_request_is_shortened_and_sent_again_and_later_ones_are_short_at_once(
     make_agent: MakeAgent,
 ) -> None:
-    async with make_agent([say("one " * 400)] * 12 + [too_long(), say("short"), say("short too")]) as agent:
-        for number in range(12):
+    async with make_agent([say("one " * 400)] * 6 + [too_long(), say("short"), say("short too")]) as agent:
+        for number in range(6):
             await agent.answer(f"question {number} " + "word " * 400)
         events = await agent.events("and now")
         refused, sent = agent.script.requests[-2:]
         await agent.answer("third")
-        assert len(agent.script.requests) == 15
+        assert len(agent.script.requests) == 9
     assert isinstance(events[-1], Answer)
     assert events[-1].text.startswith("short")
     assert size(sent) <= size(refused) // 2
@@ -112,16 +111,18 @@ async def sessions(tmp_path: Path) -> AsyncIterator[Sessions]:
 
 async def test_each_message_is_summarised_once_also_after_a_restart(sessions: Sessions) -> None:
     model = summariser()
-    compactor = Compactor(model=model, sessions=sessions)
-    first = await compactor.compact(talk(0, 12), 1000, ASKED_BY)
+
+    async def compact(history: tuple[Said, ...]) -> tuple[Said, ...]:
+        return await compacted(history, 1000, ASKED_BY, model=model, sessions=sessions)
+
+    first = await compact(talk(0, 12))
     assert first[0].text.endswith("- summary 1")
-    assert await compactor.compact(talk(0, 12), 1000, ASKED_BY) == first
-    again = Compactor(model=model, sessions=sessions)
-    kept = await again.compact(talk(11, 12), 1000, ASKED_BY)  # the old messages are not loaded any more
+    assert await compact(talk(0, 12)) == first
+    kept = await compact(talk(11, 12))  # the old messages are not loaded any more
     assert "summary 1" in kept[0].text
     assert kept[-2:] == talk(11, 12)
     assert len(model.requests) == 1
-    await again.compact(talk(0, 24), 1000, ASKED_BY)
+    await compact(talk(0, 24))
     assert [one.task for one in model.requests] == ["summary"] * 2
     asked = [str(one.messages) for one in model.requests]
     assert "summary 1" in asked[1]
@@ -129,24 +130,29 @@ async def test_each_message_is_summarised_once_also_after_a_restart(sessions: Se
         assert sum(f"question {number} " in one for one in asked) <= 1
 
 
-async def test_what_was_settled_is_kept_without_a_model_and_by_the_number_of_messages() -> None:
-    settled: tuple[Said, ...] = (UserText("Remember: never use pin 9."), AssistantReply("I will not."))
-    failing = ScriptedModel([ModelError("the service is down")])
-    kept = await Compactor(model=failing).compact((*settled, *talk(0, 12)), 1000)
+async def test_a_summary_that_fails_is_made_with_the_next_turn(sessions: Sessions) -> None:
+    model = ScriptedModel([ModelError("the service is down"), say("- never use pin 9")])
+    cut = await compacted(talk(0, 12), 1000, ASKED_BY, model=model, sessions=sessions)
+    assert cut == talk(0, 12)[-len(cut) :]
+    kept = await compacted(talk(0, 12), 1000, ASKED_BY, model=model, sessions=sessions)
     assert "never use pin 9" in kept[0].text
-    many = (*settled, *talk(0, MAX_FRESH // 2, 5))  # before they are not loaded any more
-    kept = await Compactor().compact(many, 100_000)
-    assert "never use pin 9" in kept[0].text
-    assert 2 < len(kept) <= MAX_FRESH // 2 + 4
-    assert await Compactor().compact(many[2:], 100_000) == many[2:]
+    assert kept[2:] == cut
+
+
+class NoSessions(Sessions):
+    def __init__(self) -> None: ...
+
+    async def summary(self, channel: str, chat_id: str) -> str:
+        return ""
 
 
 @given(st.lists(st.tuples(st.booleans(), st.text(max_size=400)), max_size=30), st.integers(100, 2000))
 @settings(max_examples=100)
 async def test_any_history_fits_or_is_its_last_exchange(said: list[tuple[bool, str]], budget: int) -> None:
     messages: list[Said] = [UserText(text) if person else AssistantReply(text) for person, text in said]
-    kept = await Compactor().compact(messages, budget)
+    model = ScriptedModel([ModelError("the service is down")])
+    kept = await compacted(messages, budget, ASKED_BY, model=model, sessions=NoSessions())
     assert not kept or isinstance(kept[0], UserText)
     last = max((n for n, m in enumerate(messages) if isinstance(m, UserText)), default=len(messages))
-    allowed = budget * CHARS_A_TOKEN + sum(len(m.text) for m in messages[last:]) + 200
+    allowed = budget * CHARS_A_TOKEN + sum(len(m.text) for m in messages[last:])
     assert sum(len(m.text) for m in kept) <= allowed

@@ -137,4 +137,4 @@ async def test_a_turn_whose_answer_was_not_stored_goes_on_at_its_own_host(opened
     assert (await a.answer(again, Answer("done"))).outbound_id is not None
     a.finish(again)
     assert (await asyncio.wait_for(waits, 60)).message.inbound.text == "two"
-    assert not a.is_busy("test", "c1")
+    assert a.waiting("test", "c1") == ()

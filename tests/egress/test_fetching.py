@@ -13,9 +13,8 @@ from typing import Any, cast
 import pytest
 from tests.egress.proxying import Names, client_tls, connect_proxy, loopback_is_public, moved, page, server_tls, site
 
-from microclaw.agent.search_engine import Hit, SearchEngine
 from microclaw.agent.toolbox import Toolbox
-from microclaw.agent.web import MAX_ADDRESSES, KnownAddresses, web_tools
+from microclaw.agent.web import MAX_ADDRESSES, Hit, KnownAddresses, SearchEngine, web_tools
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Gate
 from microclaw.egress.destinations import Egress

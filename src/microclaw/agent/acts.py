@@ -123,40 +123,34 @@ def own_words(text: str) -> str:
 
 def arguments_text(arguments: str) -> str:
     """A call's arguments on one short line, without those that are shown elsewhere."""
-    values = ((key, clean_text(short_value(value), one_line=True)) for key, value in fields_of(arguments).items())
-    return ", ".join(f"{key}={value}" for key, value in values if key not in _LONG)
+    given = fields_of(arguments).items()
+    return clean_text(", ".join([f"{k}={short_value(v)}" for k, v in given if k not in _LONG]), one_line=True)
 
 
 def repeated(call: ToolCall, ran: Sequence[RanCall]) -> str | None:
     """The answer to a call that the turn has done already, so that it is not done again; None for every other one.
 
-    An act counts as the same while nothing came between that may have changed its effect: pin 4 high, low, high are
-    three acts; high, high is one. One that failed may be tried again, unless it may have been done after all.
+    That is one which may happen only once, and any other right behind itself: pin 4 high, low, high are three acts;
+    high, high is one. One that failed may be tried again, unless it may have been done after all.
     """
-    subject, asked = _read(call)
-    for one in reversed(ran):
-        if one.effect is Effect.READ or one.outcome not in ("done", "unknown"):
-            continue
-        its_subject, its_asked = _read(one.call)
-        if its_subject == subject:
-            if its_asked != asked or (one.outcome == "unknown" and one.effect is not Effect.ONCE):
-                return None
+    acts = [one for one in ran if one.effect is not Effect.READ and one.outcome in ("done", "unknown")]
+    for one in acts:
+        is_last_and_done = one is acts[-1] and one.outcome == "done"
+        if _written(one.call) == _written(call) and (one.effect is Effect.ONCE or is_last_and_done):
             message = "you did that already in this turn, so it was not done again; `result` is what came of it"
             result = fields_of(one.result.content)
             return bounded_json({"success": one.result.ok, "repeated": True, "message": message, "result": result})
-        if one.call.name == "undo" or (its_subject[0], subject[0]) == ("app", "pin"):  # a program may set any pin
-            return None
     return None
 
 
-def model_steps(model: str, reply: ModelReply, took_ms: float) -> tuple[Step, ...]:
+def model_step(model: str, reply: ModelReply, took_ms: float) -> Step | None:
     """The step of a model's reply: its intent, or the model's name and calls."""
+    note = f"   {reply.note}" if reply.note else ""
     if reply.intent is not None:
-        return (Step("intent", _noted(reply.intent, reply.note)),)
-    if reply.calls and reply.code_origin is None and reply.note:
-        names = ", ".join(_name(call) for call in reply.calls)
-        return (Step("model", _noted(f"{model}: {names}", reply.note), took_ms=took_ms),)
-    return ()
+        return Step("intent", reply.intent + note)
+    if reply.calls and reply.code_origin is None and note:
+        return Step("model", f"{model}: {', '.join(map(_name, reply.calls))}{note}", took_ms=took_ms)
+    return None
 
 
 def code_step(model: str, reply: ModelReply, call: ToolCall, usage: Usage, attempt: int, tries: int) -> Step | None:
@@ -195,10 +189,11 @@ def shown_call(call: ToolCall) -> str:
 
 def proof_note(text: str, evidence: Sequence[Evidence], actions: Sequence[Action]) -> str:
     """The evidence to add to an answer whose actions were only accepted, if the answer lacks it."""
-    acted = any(action.outcome == "done" and action.effect != "read" for action in actions)
-    if not acted or any(one.kind != "accepted" for one in evidence):
+    if any(one.kind != "accepted" for one in evidence) or all(act.outcome != "done" for act in acts_of(actions)):
         return ""
-    unsaid = dict.fromkeys(one.text for one in evidence if not _says(text, one.text))
+    is_said = "no read-back" in text
+    unsaid = [one.text for one in evidence if one.text.lower() not in text.lower()]
+    unsaid = [proof for proof in dict.fromkeys(unsaid) if not (is_said and proof == NO_READ_BACK)]
     return "".join(f"\n{proof[:1].upper()}{proof[1:]}." for proof in unsaid)
 
 
@@ -221,14 +216,10 @@ def _subject(action: Action) -> tuple[str, str]:
     return action.tool, str(fields.get("appName", fields.get("pin", "")))
 
 
-def _read(call: ToolCall) -> tuple[tuple[str, ...], str]:
-    """The subject of a call, and the call in one written form."""
+def _written(call: ToolCall) -> str:
+    """A call in one written form."""
     given = fields_of(call.arguments)
-    asked = f"{call.name} {json.dumps(given, sort_keys=True) if given else call.arguments}"
-    for kind, key in (("app", "appName"), ("pin", "pin")):
-        if key in given:
-            return (kind, str(given.get("device", given.get("deviceIp", ""))), str(given[key])), asked
-    return (call.name, asked), asked
+    return f"{call.name} {json.dumps(given, sort_keys=True) if given else call.arguments}"
 
 
 def _without_records(text: str) -> str:
@@ -243,15 +234,6 @@ def _plain_text(text: str) -> str:
     """A text as it looks: without what nobody sees, and with plain letters for those that only look like them."""
     shown = unicodedata.normalize("NFKC", clean_text(text)).translate(LOOK_ALIKES)
     return "".join(char for char in shown if unicodedata.category(char) not in ("Mn", "Me"))
-
-
-def _says(text: str, proof: str) -> bool:
-    """True if an answer contains this evidence already, or says that the board has no read-back."""
-    return proof.lower() in text.lower() or (proof == NO_READ_BACK and "no read-back" in text)
-
-
-def _noted(text: str, note: str) -> str:
-    return f"{text}   {note}" if note else text
 
 
 def _name(call: ToolCall) -> str:

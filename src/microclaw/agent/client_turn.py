@@ -73,31 +73,30 @@ class ClientTurns:
 
 
 class ClientTurn:
-    """One turn. Its reader says with `shown` what the client got of the answer, or `told` instead, or `stop`."""
+    """One turn. Its reader says with `shown` what the client got, or `stop`."""
 
     def __init__(self, turns: ClientTurns, request: TurnRequest, turn_id: str) -> None:
         self._turns = turns
         self._person_id = request.inbound.person_id
         self._answer: Answer | None = None
-        self._told: str | None = None
+        self._instead: str | None = None
         self._turn = turns.agent.turn(request, TurnJournal(turns.agent.journal, turn_id))
         self.stop = self._turn.stop
 
     async def run(self, put: Callable[[TurnEvent], None]) -> Answer:
         """Run it to its end, whether or not anybody listens to `put`."""
         answer = self._answer = await self._turn.run(put)
-        if self._told is not None:
-            self._turns.remember(self._person_id, self._told, answer.tainted_s, answer.text)
+        if self._instead is not None:
+            self._turns.remember(self._person_id, self._instead, answer.tainted_s, answer.text)
         return answer
 
     def shown(self, text: str) -> None:
-        """The client got `text`: it is known again when it comes back as history."""
-        if self._answer is not None and self._answer.tainted_s is not None:
+        """The client got `text`. Of an answer it is known again when it comes back as history; instead of one, a later
+        request with it learns how the turn ended."""
+        if self._answer is None:
+            self._instead = text
+        elif self._answer.tainted_s is not None:
             self._turns.remember(self._person_id, text, self._answer.tainted_s)
-
-    def told(self, text: str) -> None:
-        """The client was told `text` instead of an answer: a later request with it learns how it ended."""
-        self._told = text
 
 
 def _key(person_id: str, text: str) -> bytes:

@@ -6,7 +6,6 @@ What the code prints is untrusted text: it may repeat words of a page, of a file
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
@@ -20,14 +19,14 @@ from microclaw.clock import now_ms
 from microclaw.devices.registry import Registry
 from microclaw.devices.target import find_device
 from microclaw.errors import ToolFailed, ToolRetry
-from microclaw.events import Evidence, ResultFile, Step
+from microclaw.events import Evidence, ResultFile
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.store.tasks import TaskLanguage, TaskRow
 from microclaw.tasks.access import check_may_run
 from microclaw.tasks.order import MAX_CODE_BYTES, TaskOrder, available, file_lines, reach_lines
 from microclaw.tasks.service import TaskService
 from microclaw.telemetry.history import CSV_HEAD, MAX_POINTS, TelemetryHistory, csv_lines
-from microclaw.text import clean_text, code_lines, count_text, fence_text, read_duration_ms
+from microclaw.text import code_lines, count_text, fence_text, read_duration_ms
 
 MAX_SHOWN_CHARS: Final = 3_000  # of its output, for the model
 MAX_SENT: Final = 8  # files of one task that go into the chat
@@ -106,13 +105,8 @@ class CodeTool:
             channel=context.channel,
             chat_id=context.chat_id,
         )
-        row = await self.tasks.submit(order)
-
-        def told(lines: Sequence[str]) -> None:
-            last = clean_text(lines[-1], one_line=True, limit=120)
-            context.report(Step("tool", f"task {row.number} prints: {last}", state="running"))
-
-        return _output(await self.tasks.follow(row, told), asked, takes_files=context.takes_files)
+        row = await self.tasks.follow(await self.tasks.submit(order))
+        return _output(row, asked, takes_files=context.takes_files)
 
     async def _describe(self, asked: CodeParameters, context: ToolContext) -> tuple[str, ...]:
         """The files and the hosts; the code is an argument. Telemetry is named there, too, and goes on meanwhile."""
@@ -125,10 +119,10 @@ class CodeTool:
         read = self.workspace.of(context.person_id).read_bytes
         given = [(path, await asyncio.to_thread(read, path)) for path in asked.files]
         given += [(series.file, await self._telemetry(series, context)) for series in asked.telemetry]
-        names = Counter(name for name, _ in given)
-        if twice := next((name for name, count in names.items() if count > 1), None):
-            raise ToolRetry(f"two files are named {twice!r}", next_step="give `file` another name")
-        return dict(given)
+        files = dict(given)
+        if len(files) < len(given):
+            raise ToolRetry("two files have the same name", next_step="give `file` another name")
+        return files
 
     async def _telemetry(self, series: SeriesParameters, context: ToolContext) -> bytes:
         device = find_device(self.devices, context, series.device)
@@ -149,6 +143,8 @@ def _words(asked: CodeParameters, _context: ToolContext, _lines: Sequence[str]) 
 
 
 def _output(row: TaskRow, asked: CodeParameters, *, takes_files: bool) -> ToolOutput:
+    if row.ending in ("interrupted", "not_run"):
+        raise ToolFailed(f"task {row.number} did not run to its end: {row.reason}", next_step="ask again")
     text = row.output.decode(errors="replace")
     shown = text if len(text) <= MAX_SHOWN_CHARS else f"...{text[-MAX_SHOWN_CHARS:]}"
     fields: dict[str, Any] = {
@@ -163,9 +159,11 @@ def _output(row: TaskRow, asked: CodeParameters, *, takes_files: bool) -> ToolOu
         fields["not_kept"] = dict(row.refused)
     if row.reason:
         fields["message"] = row.reason
-    if row.ending in ("interrupted", "not_run"):
-        raise ToolFailed(f"task {row.number} did not run to its end: {row.reason}", next_step="ask again")
-    sent = sent_files(row, everything=asked.send) if takes_files else ()
+    sent = [
+        ResultFile(row.number, one.name, one.media_type, one.size_bytes)
+        for one in (row.files if takes_files else ())
+        if (asked.send or one.media_type.startswith("image/")) and 0 < one.size_bytes <= MAX_SENT_BYTES
+    ][:MAX_SENT]
     if row.files and not takes_files:
         fields["files_at"] = f"/v1/tasks/{row.number}/files/"
     if sent:
@@ -173,17 +171,7 @@ def _output(row: TaskRow, asked: CodeParameters, *, takes_files: bool) -> ToolOu
     how = f"exit code {row.exit_code}" if row.ending == "ended" else row.ending.replace("_", " ")
     names = ", ".join(one.name for one in row.files)
     evidence = Evidence("written", f"task {row.number}: {how}{f'; it left {names}' if names else ''}")
-    return ToolOutput(fields, (evidence,), foreign=True, files=sent)
-
-
-def sent_files(row: TaskRow, *, everything: bool) -> tuple[ResultFile, ...]:
-    """The files of it that go into the chat: pictures, or all, as far as a chat takes them."""
-    wanted = [
-        one
-        for one in row.files
-        if (everything or one.media_type.startswith("image/")) and 0 < one.size_bytes <= MAX_SENT_BYTES
-    ]
-    return tuple(ResultFile(row.number, one.name, one.media_type, one.size_bytes) for one in wanted[:MAX_SENT])
+    return ToolOutput(fields, (evidence,), foreign=True, files=tuple(sent))
 
 
 def _ago(text: str) -> float:

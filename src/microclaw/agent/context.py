@@ -1,24 +1,22 @@
 """The context of a message: devices, memory, notes, skills, the time. Asks no device.
 
 It follows the system prompt (agent.system_prompt), which stays the same from turn to turn. A token is estimated as four
-characters. Over the budget the dynamic context is cut in this order: daily notes, search matches, one-liners of skills,
-MEMORY.md (its oldest lines), USER.md, details of devices. Date and time are never cut.
+characters. The parts stand in the order of their importance, and a long one is cut; date and time are the last.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
-from typing import Final, Literal
+from typing import Final
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from microclaw.agent.system_prompt import system_prompt
-from microclaw.agent.window import DEFAULT_CONTEXT_TOKENS, LEAST_TOKENS, Window, answer_tokens
+from microclaw.agent.window import LEAST_TOKENS, Window, answer_tokens
 from microclaw.apps.change_log import ChangeLog
 from microclaw.boards.profile import BoardProfile, Firmware
 from microclaw.devices.target import Devices
@@ -40,6 +38,8 @@ _TOOLS_TOKENS: Final = 1200  # of a dozen tools, about
 _HIT_CHARS: Final = 400
 _ANSWERED_HERE_S: Final = 6 * 3600  # newer messages of this chat are in its history
 _LANGUAGE: Final[dict[ProgramKind, str]] = {"wasm": "C", "py": "MicroPython"}
+_NOTE_CHARS: Final = 60  # the note of what is left out
+_NEWEST_LAST: Final = ("MEMORY.md", "Notes of")  # titles
 _WHOLE_MEMORY_CHARS: Final = 12_000  # of MEMORY.md, the newest; the search finds the rest
 
 _NO_DEVICE = "There is no device yet: a person adds one with `microclaw up --virtual 1` or `microclaw device add`."
@@ -56,31 +56,20 @@ _SPOKEN = (
 )
 
 
-class Section(Struct, frozen=True):
-    """A titled part. Lower `rank` is cut first, down to `floor_chars`; `keep` says which end stays."""
-
-    title: str
-    text: str
-    rank: int
-    floor_chars: int = 0
-    keep: Literal["head", "tail"] = "head"
-
-
 class Prompt(Struct, frozen=True):
-    """The text before the conversation. `dynamic` changes from turn to turn."""
+    """The text before the conversation, and the tokens that it leaves for that. `dynamic` changes from turn to turn."""
 
     devices: DeviceContext
     system: str = ""
     dynamic: str = ""
+    history_tokens: int = 0
 
 
 class TurnContext:
     """Builds the prompts of turns from the registry, the apps that this host wants, and its memory.
 
-    `is_read` False: only the offline model answers, to which the devices are all that counts.
+    `window` None: only the offline model answers, to which the devices are all that counts.
     """
-
-    is_read = True
 
     def __init__(
         self,
@@ -88,34 +77,40 @@ class TurnContext:
         devices: Devices,
         apps: ChangeLog,
         knowledge: Knowledge,
-        context_tokens: int = DEFAULT_CONTEXT_TOKENS,
-        is_read: bool = True,
+        window: Window | None,
     ) -> None:
         self._devices = devices
         self._apps = apps
         self._knowledge = knowledge
-        self.window = Window(context_tokens)
-        self.is_read = is_read
+        self.window = window
 
     async def prompt(self, inbound: Inbound) -> Prompt:
         """For the turn of a message; raises UnknownName when its device is unknown."""
         devices = await self.devices(inbound.device, inbound.person_id)
-        if not self.is_read:
+        if self.window is None:
             return Prompt(devices)
-        system = self.system(devices)
-        return Prompt(devices, system, await self.dynamic(devices, inbound, system))
+        system = self._system(devices)
+        left = self.window.tokens - tokens(system) - _TOOLS_TOKENS - answer_tokens(self.window.tokens)
+        search = self._knowledge.search
+        matches = await search.find(inbound.person_id, inbound.text, limit=4 * HITS, fresh=False)
+        sections = await asyncio.to_thread(self._sections, devices, inbound, matches)
+        now = f"# Now\n{_now_text(self._knowledge.now(), inbound)}"
+        most = max(LEAST_TOKENS, int(left * _DYNAMIC_SHARE)) - tokens(now) - 1
+        dynamic = f"{_fitted(sections, most)}\n\n{now}"
+        return Prompt(devices, system, dynamic, max(LEAST_TOKENS, left - tokens(dynamic)))
 
     async def devices(self, device: str | None, person_id: str | None = None) -> DeviceContext:
         """Every device, and this person's names of pins; raises UnknownName when the chat's device is unknown."""
         meant_id = self._devices.get(device).device_id if device else None
         known: dict[str, KnownDevice] = {}
-        wanted, off = await self._apps.desired(), await self._apps.stopped()
+        apps, stopped = defaultdict[str, list[KnownApp]](list), defaultdict[str, list[str]](list)
+        for app in await self._apps.desired():
+            apps[app.device_id].append(KnownApp(app.name, app.pins, app.claims.reads, app.claims.uses))
+        for app in await self._apps.stopped():
+            stopped[app.device_id].append(app.name)
         for one in self._devices.list():
-            own = [app for app in wanted if app.device_id == one.device_id]
-            apps = tuple(KnownApp(app.name, app.pins, app.claims.reads, app.claims.uses) for app in own)
-            stopped = tuple(app.name for app in off if app.device_id == one.device_id)
-            kinds, labels = one.kinds or ("wasm",), tuple(one.labels)
-            known[one.device_id] = KnownDevice(one.name, one.board, apps, kinds, labels, stopped)
+            own, off, kinds = tuple(apps[one.device_id]), tuple(stopped[one.device_id]), one.kinds or ("wasm",)
+            known[one.device_id] = KnownDevice(one.name, one.board, own, kinds, tuple(one.labels), off)
         boards = [device_id for device_id, one in known.items() if one.board.pins] or list(known)
         if meant_id not in boards:  # of what is said to a device without pins, the boards are meant
             meant_id = boards[0] if len(boards) == 1 else None
@@ -128,57 +123,38 @@ class TurnContext:
         wired = [named_pins(memory.wiring(one.name).splitlines(), one.name.lower()) for one in devices]
         return (*chain.from_iterable(wired), *named_pins(memory.text(person_id).splitlines()))
 
-    def system(self, device_context: DeviceContext) -> str:
+    def _system(self, device_context: DeviceContext) -> str:
         """The system prompt: the same for every turn until SOUL.md or the kinds of boards change."""
         fits = (d.board.firmware.max_apps for d in device_context.devices)  # 0: a device that takes no programs
         max_apps = min(filter(None, fits), default=3)
         soul, kind = self._knowledge.memory.soul(), _kind_of(device_context)
         return system_prompt(soul=soul, max_apps=max_apps, can_wait_in_main=can_block(), kind=kind)
 
-    async def dynamic(self, device_context: DeviceContext, inbound: Inbound, system: str) -> str:
-        """The context of a message: devices, memory, notes, search matches, skills, the time.
-
-        It gets a share of the tokens that the system prompt leaves.
-        """
-        budget_tokens = max(LEAST_TOKENS, int(self._left_tokens(system) * _DYNAMIC_SHARE))
-        search = self._knowledge.search
-        matches = await search.find(inbound.person_id, inbound.text, limit=4 * HITS, fresh=False)
-        sections = await asyncio.to_thread(self._sections, device_context, inbound, matches)
-        return fit(sections, budget_tokens)
-
-    def history_tokens(self, system: str, dynamic: str) -> int:
-        """The tokens that are left for the conversation (agent.compaction)."""
-        return max(LEAST_TOKENS, self._left_tokens(system) - tokens(dynamic))
-
-    def _left_tokens(self, system: str) -> int:
-        """The tokens that the system prompt, the tools and the answer leave."""
-        return self.window.tokens - tokens(system) - _TOOLS_TOKENS - answer_tokens(self.window.tokens)
-
-    def _sections(self, device_context: DeviceContext, inbound: Inbound, matches: tuple[NoteHit, ...]) -> list[Section]:
+    def _sections(self, told: DeviceContext, inbound: Inbound, matches: tuple[NoteHit, ...]) -> dict[str, str]:
+        """The parts by title, the most important first."""
         person, knowledge = inbound.person_id, self._knowledge
         memory = knowledge.memory.text(person)
         notes = knowledge.memory.recent_notes(person)
         shown = f"{memory[-_WHOLE_MEMORY_CHARS:]}\n" + "\n".join(note for _, note in notes)
         hits = [hit for hit in matches if _is_news(hit, inbound, shown, knowledge.now())][:HITS]
-        return [
-            *self._device_sections(device_context),
-            Section("USER.md, what the person says of themselves", knowledge.memory.user(person), 4, 400),
-            Section("MEMORY.md, what is remembered", memory[-_WHOLE_MEMORY_CHARS:], 3, 800, "tail"),
-            *(Section(f"Notes of {day.isoformat()}", note, 0, 0, "tail") for day, note in reversed(notes)),
-            Section("Skills (load one with the tool skill)", _one_liners(knowledge.skills.all()), 2),
-            Section("Found in earlier notes and conversations", _hit_lines(hits), 1),
-            Section("Now", _now_text(knowledge.now(), inbound), 9, 10_000),
-        ]
+        return {
+            "Devices": self._devices_text(told),
+            "MEMORY.md, what is remembered": memory[-_WHOLE_MEMORY_CHARS:],
+            "USER.md, what the person says of themselves": knowledge.memory.user(person),
+            "Skills (load one with the tool skill)": "\n".join(map(_one_liner, knowledge.skills.all())),
+            "Found in earlier notes and conversations": "\n".join(
+                fence_text(hit.text[:_HIT_CHARS], f"{hit.source}, {hit.day}") for hit in hits
+            ),
+            **{f"Notes of {day.isoformat()}": note for day, note in reversed(notes)},
+        }
 
-    def _device_sections(self, device_context: DeviceContext) -> list[Section]:
-        if not device_context.devices:
-            return [Section("Devices", _NO_DEVICE, 8, 1000)]
-        ordered = sorted(device_context.devices, key=lambda device: device is not device_context.meant)
-        texts = [self._device_text(device, device_context) for device in ordered]
-        if len(texts) == 1:
-            return [Section("Devices", texts[0], 8, 1500)]
-        names = ", ".join(device.name for device in device_context.devices)
-        return [Section("Devices", "\n".join([f"There are {len(texts)}: {names}.", *texts]), 8, len(names) + 3000)]
+    def _devices_text(self, told: DeviceContext) -> str:
+        """The one that is meant first."""
+        if not told.devices:
+            return _NO_DEVICE
+        texts = [self._device_text(one, told) for one in sorted(told.devices, key=lambda one: one is not told.meant)]
+        names = ", ".join(device.name for device in told.devices)
+        return "\n".join([*([f"There are {len(texts)}: {names}."] if len(texts) > 1 else []), *texts])
 
     def _device_text(self, device: KnownDevice, told: DeviceContext) -> str:
         """Everything that a model needs to know about one device."""
@@ -234,13 +210,9 @@ def _is_news(hit: NoteHit, inbound: Inbound, shown: str, now: datetime) -> bool:
     return not (hit.source == here and now.timestamp() - hit.at_s < _ANSWERED_HERE_S)
 
 
-def _hit_lines(hits: Sequence[NoteHit]) -> str:
-    return "\n".join(fence_text(hit.text[:_HIT_CHARS], f"{hit.source}, {hit.day}") for hit in hits)
-
-
-def _one_liners(skills: Sequence[Skill]) -> str:
-    """Each skill by its name and the first sentence of its description."""
-    return "\n".join(f"- {skill.name}: {skill.description.split('. ')[0].rstrip('.')}." for skill in skills)
+def _one_liner(skill: Skill) -> str:
+    """Its name and the first sentence of its description."""
+    return f"- {skill.name}: {skill.description.split('. ')[0].rstrip('.')}."
 
 
 def _now_text(now: datetime, inbound: Inbound) -> str:
@@ -275,13 +247,8 @@ def _firmware_line(firmware: Firmware) -> str:
 
 def _ranges(numbers: Sequence[int]) -> str:
     """[1, 2, 3, 7] -> "1-3, 7"."""
-    spans: list[list[int]] = []
-    for number in sorted(numbers):
-        if spans and number == spans[-1][1] + 1:
-            spans[-1][1] = number
-        else:
-            spans.append([number, number])
-    return ", ".join(f"{a}-{b}" if a != b else str(a) for a, b in spans)
+    starts, ends = (sorted(n for n in numbers if n + step not in numbers) for step in (-1, 1))
+    return ", ".join(f"{a}-{b}" if a != b else str(a) for a, b in zip(starts, ends, strict=True))
 
 
 def _led_line(board: BoardProfile, kinds: Sequence[ProgramKind]) -> str:
@@ -326,43 +293,22 @@ def _by_reason(pins: Iterable[tuple[int, str | None]]) -> str:
     return "; ".join(f"{_ranges(numbers)} ({why})" for why, numbers in reasons.items())
 
 
-def fit(sections: Sequence[Section], budget_tokens: int) -> str:
-    """The sections in order as one text. Over the budget the lowest rank is cut first, then the next.
+def _fitted(sections: Mapping[str, str], budget_tokens: int) -> str:
+    """The sections by title as one text: each has at most three quarters of the room that is left.
 
-    A cut section says how much is missing; a section that is cut to nothing loses its title too.
+    A cut one has whole lines, and says how much is missing.
     """
-    room = budget_tokens * CHARS_A_TOKEN
-    kept = [section for section in sections if section.text.strip()]
-    for rank in sorted({section.rank for section in kept}):
-        for index in reversed(range(len(kept))):
-            over = sum(_chars(section) for section in kept) - room
-            if over <= 0:
-                break
-            if kept[index].rank == rank:
-                kept[index] = _cut(kept[index], over)
-    return "\n\n".join(_shown(section) for section in kept if section.text)
-
-
-def _chars(section: Section) -> int:
-    return len(_shown(section)) + 2 if section.text else 0
-
-
-def _shown(section: Section) -> str:
-    return f"# {section.title}\n{section.text.strip()}"
-
-
-def _cut(section: Section, over: int) -> Section:
-    """At least `over` characters shorter where the floor allows it, cut at a line's end."""
-    text = section.text.strip()
-    room = max(section.floor_chars, len(text) - over - 60)  # 60: the note of what is left out
-    if room >= len(text):
-        return section
-    if room <= 0:
-        return replace(section, text="")
-    if section.keep == "head":
-        part = text[:room]
-        part = part[: part.rfind("\n")] if "\n" in part else part
-        return replace(section, text=f"{part}\n[... {len(text) - len(part)} more characters are left out]")
-    part = text[-room:]
-    part = part[part.find("\n") + 1 :] if "\n" in part else part
-    return replace(section, text=f"[{len(text) - len(part)} characters before this are left out ...]\n{part}")
+    room, shown = budget_tokens * CHARS_A_TOKEN, list[str]()
+    for title, whole in sections.items():
+        text = whole.strip()
+        most = max(0, room * 3 // 4 - len(title) - _NOTE_CHARS)
+        if len(text) > most and title.startswith(_NEWEST_LAST):
+            part = text[len(text) - most :].partition("\n")[2] or text[len(text) - most :]
+            text = f"[{len(text) - len(part)} characters before this are left out ...]\n{part}" if part else ""
+        elif len(text) > most:
+            part = text[:most].rpartition("\n")[0] or text[:most]
+            text = f"{part}\n[... {len(text) - len(part)} more characters are left out]" if part else ""
+        if text:
+            shown.append(f"# {title}\n{text}")
+            room -= len(shown[-1]) + 2
+    return "\n\n".join(shown)

@@ -5,37 +5,39 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from msgspec.structs import replace
 
-from microclaw.agent.compaction import MAX_FRESH, Compactor
+from microclaw.agent.asking import TurnLimits
 from microclaw.agent.context import TurnContext
 from microclaw.agent.inbox import STOPPING, TAKEN, Inbox
 from microclaw.agent.running_turn import RunningTurn
 from microclaw.agent.taint import conversation, tainted_from
 from microclaw.agent.toolbox import Toolbox
-from microclaw.agent.turn import Turn, TurnLimits, TurnRequest
-from microclaw.agent.turn_journal import TurnJournal, close_interrupted
+from microclaw.agent.turn import Turn, TurnRequest
+from microclaw.agent.turn_journal import TurnJournal, encode
 from microclaw.agent.waiting_questions import answer_at_once
+from microclaw.agent.window import compacted
 from microclaw.auth.approvals import Approvals
+from microclaw.auth.gate import Effect
 from microclaw.auth.people import OWNER_ALONE, Roles, person_behind
 from microclaw.errors import MicroclawError, Overloaded, StoreError, TakenOver
 from microclaw.events import Answer, Inbound, TurnEvent
 from microclaw.knowledge.search import Search, source_name
 from microclaw.models.protocol import AskedBy, Image, Model, Said, UserText
+from microclaw.operations.tool import result_of_error
 from microclaw.store.journal import EffectKey, Journal
 from microclaw.store.sessions import SessionMessage, Sessions, chosen_name, session_name
 from microclaw.text import clean_text
 
 _log = logging.getLogger(__name__)
 
-HISTORY_MESSAGES: Final = MAX_FRESH + 40  # loaded; the compactor chooses what a model gets
+HISTORY_MESSAGES: Final = 240  # loaded; what a model gets of them is `compacted`
 OFFLINE_MESSAGES: Final = 40  # loaded where no model reads them: the last answer counts, among what others said
 MAX_STARTS: Final = 3  # a message whose turn stopped the host so often is not tried again
 PRUNE_EVERY: Final = 256  # answers
@@ -49,10 +51,7 @@ _UNREADABLE: Final = Answer(
 
 
 class Conversations:
-    """`async with Conversations(...) as agent`: inside, messages are answered.
-
-    Leaving cancels running turns, which stay unanswered until the next start, and closes the model.
-    """
+    """`async with conversations.answering():` inside, messages are answered."""
 
     def __init__(
         self,
@@ -63,7 +62,6 @@ class Conversations:
         context: TurnContext,
         sessions: Sessions,
         journal: Journal,
-        compactor: Compactor | None = None,
         approvals: Approvals | None = None,
         roles: Roles | None = None,
         limits: TurnLimits | None = None,
@@ -75,7 +73,6 @@ class Conversations:
         self.context = context
         self._sessions = sessions
         self.journal = journal
-        self._compactor = compactor or Compactor()
         self.approvals = approvals
         if approvals is not None:
             inbox.answer_at_once = partial(answer_at_once, approvals)
@@ -86,45 +83,49 @@ class Conversations:
         self._interrupted: set[EffectKey] = set()  # when this host began, or took them up
         self._resumed: set[str] = set()
         self._working: set[asyncio.Task[None]] = set()
-        self._stack = AsyncExitStack()
 
-    async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as stack:
-            stack.push_async_callback(self.model.aclose)
-            group = await stack.enter_async_context(asyncio.TaskGroup())
+    @asynccontextmanager
+    async def answering(self) -> AsyncIterator[None]:
+        """Leaving cancels running turns, which stay unanswered until the next start, and closes the model."""
+        async with aclosing(self.model), asyncio.TaskGroup() as group:
             await self.inbox.take_up(at_start=True)
             self._interrupted = {effect.key for effect in await self.journal.unfinished()}
             await self.inbox.open()
             group.create_task(self._serve(group), name="conversations")
-            stack.push_async_callback(self.drain)
-            self._stack = stack.pop_all()
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self._stack.__aexit__(exc_type, exc, traceback)
+            try:
+                yield
+            finally:
+                await self.drain()
 
     async def recover(self) -> tuple[str, ...]:
         """Resume the turns that a crash cut off. Close its other open effects and return a sentence for each.
 
         Call it when the devices can be asked, and again after a failure; until then the chats of those turns wait.
         """
-        self._resumed.update(_turn_id(number) for number in self.inbox.resume())
+        self._resumed.update(f"m{number}" for number in self.inbox.resume())
         return await self._close_interrupted()
 
     async def take_up(self) -> tuple[str, ...]:
         """Go on with what dead hosts of the cluster left, in the same way as `recover`; call it after that."""
         left = await self.inbox.take_up()
-        self._resumed.update(_turn_id(row.message_id) for row in left.unanswered)
+        self._resumed.update(f"m{row.message_id}" for row in left.unanswered)
         self._interrupted |= {effect.key for effect in left.effects}
         return await self._close_interrupted()
 
     async def _close_interrupted(self) -> tuple[str, ...]:
-        left = [effect for effect in await self.journal.unfinished() if effect.key in self._interrupted]
-        told = await close_interrupted(self.journal, left, self._resumed)
+        sentences, works = [], []
+        for left in await self.journal.unfinished():
+            if left.key not in self._interrupted or left.turn in self._resumed:
+                continue
+            outcome = "had started and may be unfinished: asking for it again is safe"
+            if left.effect == Effect.ONCE.value:
+                outcome = "had started: outcome unknown, look before you ask for it again"
+            sentences.append(f"{left.tool} {left.arguments[:120]}: {outcome}")
+            works.append(self.journal.ending(left.key, encode(result_of_error(MicroclawError(outcome))), ok=False))
+        if works:
+            await self.journal.write(works)
         self._interrupted.clear()
-        return told
+        return tuple(sentences)
 
     async def drain(self) -> None:
         """Accept no more, wait a short time for running tool calls, then cut off every turn. They are resumed later."""
@@ -192,48 +193,42 @@ class Conversations:
         if self._answered % PRUNE_EVERY == 0:
             await self._prune()
 
-    async def _answer(self, turn: RunningTurn) -> Answer:
-        starts = turn.message.starts
+    async def _answer(self, running: RunningTurn) -> Answer:
+        number, starts = running.number, running.message.starts
         try:
-            await self.inbox.begin(turn)
+            await self.inbox.begin(running)
             if starts >= MAX_STARTS:
                 return Answer(
                     f"the host stopped {starts} times while it worked on this message; it is not tried again",
                     error_code="interrupted",
                     next_step="say it in other words; the host's log may tell why",
                 )
-            return await self._run(turn)
+            journal = TurnJournal(self.journal, f"m{number}", number)
+            running.carried = journal.carried
+            if _user_text(running.message.inbound) == UserText(""):
+                return _UNREADABLE
+            turn = self.turn(await self._request(running), journal)
+            running.when_stopped(turn.stop)
+            return await turn.run(running.put)
         except MicroclawError as exc:
             return _failed(exc)
         except Exception:
-            _log.exception("a turn failed (%s/%s)", *turn.chat_key)
+            _log.exception("a turn failed (%s/%s)", *running.chat_key)
             return Answer("something went wrong inside the host", error_code="internal", next_step="see the host's log")
-
-    async def _run(self, running: RunningTurn) -> Answer:
-        number = running.number
-        journal = TurnJournal(self.journal, _turn_id(number), number)
-        running.carried = journal.carried
-        if _user_text(running.message.inbound) == UserText(""):
-            return _UNREADABLE
-        request = await self._request(running)
-        turn = self.turn(request, journal)
-        running.when_stopped(turn.stop)
-        return await turn.run(running.put)
 
     async def _request(self, running: RunningTurn) -> TurnRequest:
         """The message with its context and as much of its conversation as the model's window has room for."""
         message, inbound = running.message, running.message.inbound
         prompt = await self.context.prompt(inbound)
         at_s = message.received_ms // 1000
-        most = HISTORY_MESSAGES if self.context.is_read else OFFLINE_MESSAGES
+        most = OFFLINE_MESSAGES if self.context.window is None else HISTORY_MESSAGES
         history = await self._sessions.load(*running.chat_key, most)
         kept = conversation(history, inbound, at_s, self._roles)
-        compacted: Sequence[Said] = kept.safe
-        if self.context.is_read:
-            budget_tokens = self.context.history_tokens(prompt.system, prompt.dynamic)
-            asked_by = AskedBy(person_behind(inbound.person_id), *running.chat_key)
-            compacted = await self._compactor.compact(kept.safe, budget_tokens, asked_by)
-        shown, shown_s = kept.shown(compacted)
+        short: Sequence[Said] = kept.safe
+        if self.context.window is not None:
+            budget, asked_by = prompt.history_tokens, AskedBy(person_behind(inbound.person_id), *running.chat_key)
+            short = await compacted(kept.safe, budget, asked_by, model=self.model, sessions=self._sessions)
+        shown, shown_s = kept.shown(short)
         own_s = tainted_from(inbound, at_s)
         return TurnRequest(
             inbound,
@@ -254,7 +249,7 @@ class Conversations:
             model=self.model,
             tools=self.tools,
             limits=self.limits,
-            window=self.context.window if self.context.is_read else None,
+            window=self.context.window,
             approvals=self.approvals,
         )
 
@@ -275,7 +270,7 @@ class Conversations:
             _log.warning("old messages could not be pruned: %s", exc.message)
 
 
-async def erase_conversation(name: str, *, inbox: Inbox, sessions: Sessions, search: Search, history: Path) -> str:
+async def erase_conversation(name: str, *, sessions: Sessions, search: Search, history: Path) -> str:
     """Remove the conversation of that name or chat and return its full name. `history` is the file of the lines typed
     in `microclaw chat`.
 
@@ -284,25 +279,24 @@ async def erase_conversation(name: str, *, inbox: Inbox, sessions: Sessions, sea
     Raises UnknownName, Overloaded while a turn of it waits or runs, and StoreError when its words may still be on the
     disk: after that the removal can be asked for again.
     """
-    known = [(session_name(*chat), chat) for chat in await sessions.chats()]
-    first_turns = [full for full, chat in known if inbox.is_busy(*chat)]  # nothing of it is kept yet
-    full = chosen_name(name, sorted({*first_turns, *[one.name for one in await sessions.list()]}))
-    chats = [chat for its_name, chat in known if its_name == full]
-    if any([inbox.is_busy(*chat) or await sessions.is_busy(*chat) for chat in chats]):
+    chats = await sessions.chats()
+    busy = {session_name(*chat) for chat in chats if await sessions.is_busy(*chat)}  # also in its first turn
+    full = chosen_name(name, sorted({*busy, *[one.name for one in await sessions.list()]}))
+    if full in busy:
         raise Overloaded(f"{full} is being answered", next_step="wait for its answer or cancel it, then do it again")
     for chat in chats:
-        await sessions.forget_chat(*chat)
+        if session_name(*chat) == full:
+            await sessions.forget_chat(*chat)
     if full.partition("_")[0] == TYPED_IN:
-        await asyncio.to_thread(_remove, history)
+        try:
+            await asyncio.to_thread(history.unlink, missing_ok=True)
+        except OSError as exc:
+            raise StoreError(f"{history} cannot be removed: {exc.strerror}", next_step="remove it by hand") from exc
     async with search.without(source_name(full)):
         await sessions.empty(full)
         await search.scrub()
         await sessions.remove(full)  # last: until then it can be named again
     return full
-
-
-def _turn_id(message_id: int) -> str:
-    return f"m{message_id}"
 
 
 def _failed(error: MicroclawError) -> Answer:
@@ -312,6 +306,8 @@ def _failed(error: MicroclawError) -> Answer:
 def _user_text(inbound: Inbound) -> UserText:
     """A message as the model gets it: cleaned text, pictures, and the names of files that cannot be read."""
     text, attachments = inbound.text.strip(), inbound.attachments
+    if not attachments:
+        return UserText(clean_text(text))
     images = tuple(Image(a.media_type, a.data) for a in attachments if a.kind == "image")
     others = [
         f"(attached: {a.name or a.kind}, {a.media_type}, {len(a.data):,} bytes; it cannot be read here)"
@@ -319,10 +315,3 @@ def _user_text(inbound: Inbound) -> UserText:
         if a.kind != "image" and (text or images)
     ]
     return UserText(clean_text("\n".join(filter(None, (text, *others)))), images)
-
-
-def _remove(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as exc:
-        raise StoreError(f"{path} cannot be removed: {exc.strerror}", next_step="remove it by hand") from exc

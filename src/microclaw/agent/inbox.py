@@ -218,26 +218,15 @@ class Inbox:
 
         With `message_id` only the turn of that message, running or waiting.
         """
-        chat = self._chats.get((channel, chat_id))
-        if chat is None:
-            return False
-        if chat.running is not None and message_id in (None, chat.running.number):
-            chat.running.stop()
-            return True
-        meant = [turn for turn in chat.waiting if message_id in (None, turn.number)]
-        for turn in meant:
+        chat = self._chats.get((channel, chat_id), _Chat())
+        meant = [turn for turn in chat.turns if message_id in (None, turn.number)]
+        for turn in meant[:1] if chat.running in meant else meant:
             turn.stop()
         return bool(meant)
 
-    def is_busy(self, channel: str, chat_id: str) -> bool:
-        """True if a message of the chat arrives, waits or is being answered."""
-        return (channel, chat_id) in self._chats
-
     def waiting(self, channel: str, chat_id: str) -> tuple[str, ...]:
         """The chat's messages that have no answer yet, as far as this host answers them."""
-        chat = self._chats.get((channel, chat_id))
-        if chat is None:
-            return ()
+        chat = self._chats.get((channel, chat_id), _Chat())
         return tuple(message.inbound.text for message in chat.messages)
 
     def running(self) -> tuple[RunningTurn, ...]:
@@ -306,21 +295,24 @@ class Inbox:
         """The error if there is no room for the message, or None."""
         waiting = len(chat.waiting) + len(chat.arriving)
         idle = chat.running is None and not chat.held  # of an idle chat the first one does not wait
-        chats = self._chats.values()
-        unanswered = Counter(_whose(one) for each in chats for one in each.arriving)
-        unanswered.update(_whose(one.inbound) for each in chats for one in each.messages)
+        unanswered = Counter[str]()
+        for each in self._chats.values():
+            for one in each.arriving:
+                unanswered[_whose(one)] += 1
+            for turn in each.turns:
+                unanswered[_whose(turn.message.inbound)] += 1
         others, theirs = unanswered.total() - 1, unanswered[_whose(inbound)] - 1  # without this one
         share = max(1, self._limits.unanswered // SHARE)
-        if waiting > self._settings.queue + idle:
-            what, limit = f"{waiting - 1} messages of this chat wait already", self._settings.queue
-        elif others >= self._limits.unanswered:
-            what, limit = f"{others} messages wait for an answer", self._limits.unanswered
-        elif theirs >= share:
-            who = "devices" if inbound.origin == "device" else "yours, in all chats together,"
-            what, limit = f"{theirs} messages of {who} wait for an answer", share
-        else:
-            return None
-        return Overloaded(f"{what}, {limit} is the limit", next_step="wait for some answers, then say it again")
+        rooms = (
+            (waiting - 1 - idle, self._settings.queue, "of this chat"),
+            (others, self._limits.unanswered, "of all"),
+            (theirs, share, "of devices" if inbound.origin == "device" else "of yours in all chats"),
+        )
+        for count, limit, whose in rooms:
+            if count >= limit:
+                text = f"{count} messages {whose} wait for an answer, {limit} is the limit"
+                return Overloaded(text, next_step="wait for some answers, then say it again")
+        return None
 
     def _make_ready(self, chat: _Chat) -> None:
         if not chat.waiting or chat.busy or chat.held:

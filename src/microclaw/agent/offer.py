@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Annotated, Any, Final
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from microclaw.auth.gate import Effect, Permission
-from microclaw.models.protocol import AssistantReply, Message, ToolReturn, ToolSpec
+from microclaw.models.protocol import AssistantReply, Message, ToolSpec
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput, object_schema
 
 MORE_TOOLS: Final = "more-tools"
-_MAX_NAMED: Final = 60  # names in the description of more-tools; `about` finds the others
-_MAX_FOUND: Final = 8
+_MAX_NAMED: Final = 60  # names in the description of more-tools; without names it lists all
 _SELDOM: Final = frozenset({"deviceIp", "optimizationLevel", "offset"})  # taken, but not told
 _CLEAR: Final = frozenset({"device", "pin", "level", "heapSize"})  # the system prompt and their names say what they are
 _DROPPED: Final = frozenset(
@@ -32,12 +32,11 @@ _FIRST: Final = (
     *("pwm-set", "adc-read", "i2c-read", "skill", "remember"),
 )
 """The tools of most requests. Always the same ones: what a model was sent before, its provider keeps ready."""
-_WORD: Final = re.compile(r"[^\W\d_]{4,}")
+_QUOTED: Final = re.compile(r'"([^"]*)"')
 
 
 class MoreParameters(Parameters, kw_only=True):
     names: Annotated[tuple[str, ...], Meta(max_length=20)] = ()
-    about: Annotated[str, Meta(max_length=200, description="Or words that find some.")] | None = None
 
 
 def more_tools(tools: Callable[[], Sequence[Tool[Any]]]) -> Tool[Any]:
@@ -46,9 +45,6 @@ def more_tools(tools: Callable[[], Sequence[Tool[Any]]]) -> Tool[Any]:
     async def more(asked: MoreParameters, _: ToolContext) -> ToolOutput:
         every = [tool for tool in tools() if tool.name != MORE_TOOLS]
         found = [tool for tool in every if tool.name in asked.names]
-        if asked.about:
-            ranked = sorted(every, key=lambda tool: -_shared(tool, asked.about or ""))
-            found += [t for t in ranked[:_MAX_FOUND] if _shared(t, asked.about) and t not in found]
         unknown = [name for name in asked.names if name not in {tool.name for tool in found}]
         fields: dict[str, Any] = {"success": bool(found), "offered": {tool.name: tool.description for tool in found}}
         if unknown or not found:
@@ -67,27 +63,16 @@ def offered(tools: Iterable[Tool[Any]], messages: Sequence[Message]) -> tuple[To
         return tuple(map(brief, known.values()))
     picked = {*_FIRST, *_called(messages)}
     rest = [name for name in known if name not in picked]
-    return (*(brief(tool) for name, tool in known.items() if name in picked), _more_spec(more, rest))
+    left = f" and {len(rest) - _MAX_NAMED} more: call it without names" if len(rest) > _MAX_NAMED else ""
+    words = f"Offers more: {', '.join(rest[:_MAX_NAMED])}{left}."
+    return (*(brief(known[name]) for name in known if name in picked), replace(brief(more), description=words))
 
 
-def _called(messages: Sequence[Message]) -> frozenset[str]:
-    """The tools that were called, and those that more-tools was asked for or found."""
-    names: set[str] = set()
-    for message in messages:
-        if isinstance(message, AssistantReply):
-            names.update(call.name for call in message.calls)
-        elif isinstance(message, ToolReturn) and message.name == MORE_TOOLS:
-            names.update(_found(message.content))
-    return frozenset(names)
-
-
-def _found(content: str) -> Collection[str]:
-    """The tools in a result of more-tools."""
-    try:
-        offered = json.loads(content)["offered"]
-    except (ValueError, LookupError, TypeError, RecursionError):
-        return ()
-    return offered if isinstance(offered, dict) else ()
+def _called(messages: Sequence[Message]) -> set[str]:
+    """The tools that were called, and those that more-tools was asked for."""
+    calls = [call for message in messages if isinstance(message, AssistantReply) for call in message.calls]
+    asked = [name for call in calls if call.name == MORE_TOOLS for name in _QUOTED.findall(call.arguments)]
+    return {*asked, *(call.name for call in calls)}
 
 
 def brief(tool: Tool[Any]) -> ToolSpec:
@@ -129,14 +114,3 @@ def _plain(field: Any, shared: Mapping[str, Any]) -> Any:
         else _plain(value, shared)
         for key, value in kept.items()
     }
-
-
-def _more_spec(tool: Tool[Any], rest: Sequence[str]) -> ToolSpec:
-    names = ", ".join(rest[:_MAX_NAMED])
-    more = f" and {len(rest) - _MAX_NAMED} more, found by `about`" if len(rest) > _MAX_NAMED else ""
-    return ToolSpec(tool.name, f"Offers more: {names}{more}.", brief(tool).schema)
-
-
-def _shared(tool: Tool[Any], said: str) -> int:
-    own = {word.lower()[:6] for word in _WORD.findall(f"{tool.name.replace('_', ' ')} {tool.description}")}
-    return len(own & {word.lower()[:6] for word in _WORD.findall(said)})

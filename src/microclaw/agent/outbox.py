@@ -7,17 +7,18 @@ back, is dead, or has not delivered it within the time of a lease.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from msgspec import Struct
+from msgspec import Struct, convert
 from msgspec.structs import replace
 
 from microclaw.agent.running_turn import RunningTurn
-from microclaw.agent.turn_journal import answer_from, encode
+from microclaw.agent.turn_journal import encode
 from microclaw.backoff import Backoff
 from microclaw.errors import MessageTooLong, MicroclawError, Overloaded
 from microclaw.events import Answer, TurnEvent
@@ -65,8 +66,8 @@ class Outbox:
         fleet.listen(self._wake_all)
         self._text_bytes = text_bytes
         self._leases: dict[int, _Lease] = {}
+        self._delivered: dict[int, None] = {}  # the latest: rows that were read before still have them
         self._news: dict[str, asyncio.Event] = {}
-        self._gone: dict[int, set[int]] = {}
         self._handing: set[tuple[str, str]] = set()  # chats whose answers `hand_out` is about to give away
 
     async def push(self, channel: str, chat_id: str, text: str, *, person: str = "owner") -> int:
@@ -90,13 +91,14 @@ class Outbox:
     async def delivered(self, outbound_id: int, *, soon: bool = False) -> None:
         """Note that its channel or its listener has sent it. `soon`: after a crash it may come once more, as it does no
         harm there, and the note costs no write of its own."""
-        if soon and not self.is_shared:
+        if soon and not self._table.is_shared:
             self._table.delivered_soon(outbound_id)
         else:
             await self._table.delivered(outbound_id)
         self._leases.pop(outbound_id, None)
-        for gone in self._gone.values():
-            gone.add(outbound_id)
+        self._delivered[outbound_id] = None
+        if len(self._delivered) > MAX_LEASES:
+            del self._delivered[next(iter(self._delivered))]
 
     @contextmanager
     def handing_out(self, channel: str, chat_id: str) -> Iterator[None]:
@@ -134,7 +136,7 @@ class Outbox:
 
     async def let_go(self, outbound_id: int) -> None:
         """Nobody here holds it: the host that has its channel delivers it. Nothing to do for a host that runs alone."""
-        if not self.is_shared or outbound_id in self._leases:
+        if not self._table.is_shared or outbound_id in self._leases:
             return
         try:
             await self._table.hold(outbound_id, None, instead_of=self._table.host)
@@ -160,13 +162,14 @@ class Outbox:
         while True:
             began = loop.time()
             news.clear()
-            gone: set[int] = set()  # delivered by a listener while the rows before were given out
-            self._gone[id(gone)] = gone
             try:
                 only = None if chats is None else tuple(chats())
                 rows = await self._table.undelivered(channel, chats=only, limit=_BATCH + len(self._leases))
                 for row in rows:
-                    if row.outbound_id in gone or self._in_hand(row, loop.time()) or not await self._take(row):
+                    if row.outbound_id in self._delivered or self._in_hand(row, loop.time()):
+                        continue
+                    own = self._table.host
+                    if row.host != own and not await self._table.hold(row.outbound_id, own, instead_of=row.host):
                         continue
                     self._lease(channel, row.outbound_id)
                     yield _outbound(row)
@@ -174,8 +177,6 @@ class Outbox:
                 _log.warning("%s: the outbox cannot be read, trying again: %s", channel, exc.message)
                 await asyncio.sleep(retry_s)
                 continue
-            finally:
-                del self._gone[id(gone)]
             held = (lease.until for lease in self._leases.values() if lease.channel == channel)
             due = min((until for until in held if until > began), default=None)
             try:
@@ -183,11 +184,6 @@ class Outbox:
                     await news.wait()
             except TimeoutError:
                 continue
-
-    @property
-    def is_shared(self) -> bool:
-        """True if other hosts deliver, too."""
-        return self._table.host is not None
 
     def look_again(self, channel: str) -> None:
         """There may be something to send: a message came, or a chat of the channel can be reached now."""
@@ -197,11 +193,6 @@ class Outbox:
     async def prune(self) -> None:
         """Delete old rows."""
         await self._table.prune()
-
-    async def _take(self, row: OutboxRow) -> bool:
-        """True if this host is the one that delivers it."""
-        host = self._table.host
-        return row.host == host or await self._table.hold(row.outbound_id, host, instead_of=row.host)
 
     def _lease(self, channel: str, outbound_id: int, host: str | None = None) -> None:
         now = asyncio.get_running_loop().time()
@@ -238,5 +229,5 @@ async def run_logged(work: Coroutine[Any, Any, object], name: str) -> None:
 
 
 def _outbound(row: OutboxRow) -> Outbound:
-    answer = replace(answer_from(row.body), outbound_id=row.outbound_id)
+    answer = replace(convert(json.loads(row.body), Answer), outbound_id=row.outbound_id)
     return Outbound(row.outbound_id, row.channel, row.chat_id, answer.text, row.kind, row.person, answer, row.key)

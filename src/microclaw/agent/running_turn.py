@@ -58,16 +58,12 @@ class RunningTurn:
         self.carried: Callable[[], AbstractContextManager[Work]] = lambda: nullcontext(no_work)  # with its answer
         self._waiting: deque[TurnEvent] = deque(maxlen=max_waiting)
         self._news = asyncio.Event()
-        self._has_reader = self._left = self._stopped = False
-        self._when_stopped: Callable[[], None] | None = None
-
-    @property
-    def listening(self) -> bool:
-        return self._has_reader and not self._left
+        self.listening = self._left = self._stopped = False
+        self._when_stopped: Callable[[], None] = lambda: None
 
     def leave(self) -> None:
         """The listener has gone: drop its events."""
-        self._left = True
+        self.listening, self._left = False, True
         self._waiting.clear()
 
     def put(self, event: TurnEvent) -> None:
@@ -84,7 +80,7 @@ class RunningTurn:
 
     async def events(self) -> AsyncGenerator[TurnEvent, None]:
         """Every event; the answer is the last."""
-        self._has_reader = True
+        self.listening = not self._left
         while True:
             while self._waiting:
                 event = self._waiting.popleft()
@@ -102,5 +98,4 @@ class RunningTurn:
 
     def stop(self) -> None:
         self._stopped = True
-        if self._when_stopped is not None:
-            self._when_stopped()
+        self._when_stopped()

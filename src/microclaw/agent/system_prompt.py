@@ -125,14 +125,7 @@ void on_init(void) {
     every(20, look);
 }
 """
-_SENSOR_IN_MAIN: Final = """\
-int main(void) {
-    int i2c = i2c_open(BOARD_I2C_SDA, BOARD_I2C_SCL), fan = gpio_open(6, GPIO_OUT);
-    for (float warm;; delay(1000))
-        if (sensor_read(i2c, 0x76, "temperature", &warm) == 0) gpio_set(fan, warm > 30);
-}
-"""
-_SENSOR_BY_TIMER: Final = """\
+SENSOR_EXAMPLE: Final = """\
 static int i2c, fan;
 static void measure(void) {
     float warm;
@@ -144,10 +137,6 @@ void on_init(void) {
     every(1000, measure);
 }
 """
-
-
-def sensor_example(*, can_wait_in_main: bool) -> str:
-    return _SENSOR_IN_MAIN if can_wait_in_main else _SENSOR_BY_TIMER
 
 
 def system_prompt(*, soul: str, max_apps: int, can_wait_in_main: bool, kind: ProgramKind = "wasm") -> str:
@@ -162,7 +151,7 @@ def system_prompt(*, soul: str, max_apps: int, can_wait_in_main: bool, kind: Pro
             forms=_EITHER_FORM if can_wait_in_main else _EVENTS_ONLY,
             api=NATIVE_API,
             button=BUTTON_EXAMPLE,
-            sensor=sensor_example(can_wait_in_main=can_wait_in_main),
+            sensor=SENSOR_EXAMPLE,
         )
     language = "Python" if kind == "py" else "C"
     return _WHO.format(max_apps=max_apps, soul=soul, language=language) + "\n" + programs

@@ -1,10 +1,8 @@
-"""The tools `time` and `say`: the time where the person lives, and a text sent into a chat. They schedule nothing."""
+"""The tool `say`: a text sent into a chat, by itself and not as the answer."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from msgspec import Meta
@@ -12,7 +10,6 @@ from msgspec import Meta
 from microclaw.agent.outbox import Outbox
 from microclaw.auth.gate import Effect, Permission
 from microclaw.auth.people import People, Person
-from microclaw.clock import find_zone
 from microclaw.errors import ToolFailed
 from microclaw.events import Evidence
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
@@ -21,18 +18,6 @@ from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 class SayParameters(Parameters, kw_only=True):
     text: Annotated[str, Meta(min_length=1, max_length=4000)]
     person: Annotated[str, Meta(max_length=80, description="A name; left out: who asks.")] | None = None
-
-
-def clock_tool(timezone: str | None, *, now_s: Callable[[], float] = time.time) -> Tool[Any]:
-    """The tool `time`; with `timezone` None it shows the machine's time zone."""
-    zone = None if timezone is None else find_zone(timezone)
-
-    async def tell(_: Parameters, __: ToolContext) -> ToolOutput:
-        now = datetime.fromtimestamp(now_s()).astimezone(zone)
-        fields = {"now": now.isoformat(timespec="seconds"), "weekday": now.strftime("%A")}
-        return ToolOutput({"success": True, **fields, "zone": timezone or now.tzname()})
-
-    return Tool("time", "The date and time now.", Parameters, Permission.READ, Effect.READ, tell)
 
 
 def say_tool(*, outbox: Outbox, people: People) -> Tool[Any]:
@@ -50,9 +35,6 @@ def say_tool(*, outbox: Outbox, people: People) -> Tool[Any]:
             raise ToolFailed(f"{person.name} has no chat with this host", next_step="microclaw person list")
         return person, *chats[0]
 
-    async def check(asked: SayParameters, context: ToolContext) -> None:
-        addressed(asked, context)
-
     async def say(asked: SayParameters, context: ToolContext) -> ToolOutput:
         person, channel, chat_id = addressed(asked, context)
         sender = people.get(context.person_id)
@@ -66,4 +48,4 @@ def say_tool(*, outbox: Outbox, people: People) -> Tool[Any]:
         return f"tell {addressed(asked, context)[0].name}: {asked.text}"
 
     text = "Send a text into a person's chat, by itself and not as the answer."
-    return Tool("say", text, SayParameters, Permission.ACT, Effect.ONCE, say, check=check, words=words)
+    return Tool("say", text, SayParameters, Permission.ACT, Effect.ONCE, say, words=words)

@@ -82,9 +82,7 @@ class Toolbox:
         """The needs of a call that is made later. Raises ToolRetry for wrong arguments, PermissionRefused."""
         tool = self._find(name)
         parameters = await _read(tool, arguments, context)
-        action = action_text(tool.title or tool.name, parameters)
-        permission = await self._required_permission(tool, parameters, context, action)
-        self._gate.check(context.person_id, permission, action)
+        permission = await self._required_permission(tool, parameters, context)
         if await _of(tool.asks, parameters, context, False):
             raise ToolRetry(
                 f"{_asked_text(tool, parameters, context)} asks each time, so it is not planned for later",
@@ -137,10 +135,8 @@ class Toolbox:
         self, tool: Tool[Any], parameters: Struct, context: ToolContext, approved: Permission | None
     ) -> ToolContext:
         """The context to run the tool in, once it may run. Raises PermissionRefused."""
-        action = action_text(tool.title or tool.name, parameters)
-        permission = await self._required_permission(tool, parameters, context, action)
+        action, permission = tool.title or tool.name, await self._required_permission(tool, parameters, context)
         if tool.has_preview:
-            self._gate.check(context.person_id, permission, action)
             return replace(context, approve=self._approval(tool.name, permission, context, approved))
         objections = tuple(await _of(tool.objections, parameters, context, ()))
         if objections:  # what was approved before was not approved in spite of these
@@ -155,7 +151,7 @@ class Toolbox:
             action = _asked_text(tool, parameters, context, objections, described)
 
             async def check() -> None:
-                needs = await self._required_permission(tool, parameters, context, action)
+                needs = await self._required_permission(tool, parameters, context)
                 now = tuple(await _of(tool.objections, parameters, context, ()))
                 meant = tuple(await _of(tool.describe, parameters, context, ()))
                 if (Permission.RISKY if now else needs, meant, now) != (permission, described, objections):
@@ -165,11 +161,12 @@ class Toolbox:
         await self._approval(tool.name, permission, context, approved, check, asks=asks)(action, lines)
         return replace(context, insisted=objections) if objections else context
 
-    async def _required_permission(
-        self, tool: Tool[Any], parameters: Struct, context: ToolContext, action: str
-    ) -> Permission:
+    async def _required_permission(self, tool: Tool[Any], parameters: Struct, context: ToolContext) -> Permission:
+        """Raises PermissionRefused when the person has not got it."""
+        action = tool.title or tool.name
         self._gate.check(context.person_id, tool.permission, action)  # first, as the next line may ask a device
         permission: Permission = await _of(tool.required_permission, parameters, context, tool.permission)
+        self._gate.check(context.person_id, permission, action)
         return permission
 
     def _approval(
@@ -229,10 +226,11 @@ class _InternalFault(MicroclawError):
 _LOOK: Final = "look what came of it before it is asked for again; the host's log says what went wrong"
 
 
-def action_text(name: str, parameters: Struct) -> str:
+def _action(tool: Tool[Any], parameters: Struct) -> str:
     """ "gpio-set pin=4 level=1": one line with long values cut; `argument_lines` has them whole."""
     words = [f"{key}={short_value(value)}" for key, value in _given(parameters)]
-    return clean_text(" ".join((name, *words)), one_line=True, limit=MAX_ACTION_CHARS, mark=HIDDEN_MARK)
+    text = " ".join((tool.title or tool.name, *words))
+    return clean_text(text, one_line=True, limit=MAX_ACTION_CHARS, mark=HIDDEN_MARK)
 
 
 def _asked_text(
@@ -246,7 +244,7 @@ def _asked_text(
     heard = (*objections[:2], f"{len(objections) - 2} more such") if len(objections) > 3 else objections
     although = f"although {' and '.join(heard)}, " if objections else ""
     if tool.words is None:
-        return f"{although}{action_text(tool.title or tool.name, parameters)}"
+        return f"{although}{_action(tool, parameters)}"
     words = clean_text(f"{although}{tool.words(parameters, context, described)}", one_line=True, mark=HIDDEN_MARK)
     return words if len(words) <= MAX_ACTION_CHARS else f"{words[: MAX_ACTION_CHARS - 3]}..."
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final
 
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.agent.acts import (
@@ -22,7 +21,7 @@ from microclaw.agent.acts import (
     shown_call,
     with_record,
 )
-from microclaw.agent.asking import Asking, RetryLimits
+from microclaw.agent.asking import Asking, TurnLimits
 from microclaw.agent.context import Prompt
 from microclaw.agent.offer import offered
 from microclaw.agent.taint import tainted_from
@@ -42,6 +41,7 @@ from microclaw.events import (
     ApprovalSettled,
     Evidence,
     Inbound,
+    ResultFile,
     Step,
     ToolRun,
     TurnEvent,
@@ -60,7 +60,6 @@ from microclaw.models.protocol import (
 )
 from microclaw.operations.tool import Begin, ToolContext, ToolResult
 from microclaw.store.journal import EffectKey
-from microclaw.text import without_fences
 
 _log = logging.getLogger(__name__)
 
@@ -69,18 +68,15 @@ _UNKNOWN: Final = (
     "The host stopped while {call} was running, so its outcome is unknown: it may have been done or not. "
     "I did not do it again. Shall I?"
 )
+_BY_HAND: Final = "use other words, or write the program yourself: microclaw run FILE.c"
+_BROKEN: Final = ("something went wrong inside the host", INTERNAL, "see the host's log")
 _FIXABLE: Final = frozenset({"build_error", "trial_failed"})
 
 
-class TurnLimits(Struct, frozen=True):
-    """`deploy_tries` counts programs that fail their checks or their trial. `tokens` is checked before each request."""
-
-    iterations: int = 10
-    turn_s: float = 120.0
-    calls_a_reply: int = 8
-    deploy_tries: int = 3
-    retries: RetryLimits = field(default_factory=RetryLimits)
-    tokens: int | None = None
+class _TurnEnded(MicroclawError):
+    def __init__(self, text: str, code: str, next_step: str | None) -> None:
+        super().__init__(text, next_step=next_step)
+        self.code = code
 
 
 class TurnRequest(Struct, frozen=True):
@@ -128,12 +124,16 @@ class Turn:
         self._is_read = window is not None
         self._approvals = approvals
         self._put: Callable[[TurnEvent], None] = lambda _event: None
-        self._asking = Asking(model, lambda event: self._put(event), window, limits.turn_s, limits.retries)
+        self._asking = Asking(model, window, limits)
         self._deadline = 0.0
         self._asked_at: dict[str, float] = {}  # approvals that wait
         self._messages: list[Message] = [*request.history, request.message]  # which go to the model next
         self._tainted_s = request.tainted_s  # when untrusted text in the messages was read
         self._ran: list[RanCall] = []
+        self._actions: list[Action] = []
+        self._evidence: list[Evidence] = []
+        self._files: list[ResultFile] = []
+        self._last_act: ToolResult | None = None
         self._usage = Usage()
         self._iterations = 0
 
@@ -163,7 +163,7 @@ class Turn:
             return self._ended(exc.message, exc.code, exc.next_step)
         except Exception:  # a fault of ours: what was done before it is told all the same
             _log.exception("a turn failed (%s/%s)", self._request.inbound.channel, self._request.inbound.chat_id)
-            return self._broken()
+            return self._ended(*_BROKEN)
         finally:
             if leave is not None:
                 leave()
@@ -172,15 +172,13 @@ class Turn:
     async def _rounds(self) -> Answer:
         for reply in await self._journal.read_back() if self._request.resumes else ():
             self._usage += reply.usage
-            if (ended := await self._act(reply)) is not None:  # calls that have a result are not run again
-                return ended
+            await self._act(reply)  # calls that have a result are not run again
         while self._iterations < self._limits.iterations:
             reply = await self._ask()
             if not reply.calls:
                 return self._answer(reply)
             self._journal.add(ReplyRow(reply))
-            if (ended := await self._act(reply)) is not None:
-                return ended
+            await self._act(reply)
         text = f"I stopped after {self._limits.iterations} rounds of tool calls without coming to an end"
         return self._ended(text, "turn_limit", "ask for one step at a time")
 
@@ -191,7 +189,7 @@ class Turn:
         now = asyncio.get_running_loop().time()
         if isinstance(news, PendingApproval):
             self._asked_at[pending.approval_id] = now
-            self._put(self._approvals.question(pending, actions=self._actions))
+            self._put(self._approvals.question(pending, actions=tuple(self._actions)))
         elif (asked_at := self._asked_at.pop(pending.approval_id, None)) is not None:
             self._deadline += now - asked_at
             self._put(ApprovalSettled(pending.approval_id, news.outcome, news.by))
@@ -212,12 +210,13 @@ class Turn:
             task=self._request.task,
             asked_by=AskedBy(person_behind(inbound.person_id), inbound.channel, inbound.chat_id),
         )
-        reply = await self._asking.ask(model_request, older=len(self._request.history), deadline=self._deadline)
+        older = len(self._request.history)
+        reply = await self._asking.ask(model_request, self._put, older=older, deadline=self._deadline)
         self._usage += reply.usage
         return reply
 
-    async def _act(self, reply: ModelReply) -> Answer | None:
-        """Run the calls of a reply in order; returns an answer when the turn cannot go on."""
+    async def _act(self, reply: ModelReply) -> None:
+        """Run the calls of a reply in order. Raises MicroclawError when the turn cannot go on."""
         calls = reply.calls[: self._limits.calls_a_reply]
         self._messages.append(AssistantReply(reply.text, calls))  # with those of its calls that are looked at
         self._iterations += 1
@@ -228,26 +227,34 @@ class Turn:
                 self._put(Step("tool", f"{shown_call(call)}: done already in this turn, not done again"))
                 continue
             effect = self._tools.effect_of(call.name)
-            result = self._journal.known(key)
+            result = self._journal.results.get(key)
             if result is None:
                 if self._journal.stopped:
                     raise TurnCancelled()
                 if asyncio.get_running_loop().time() >= self._deadline:
                     text = f"the turn took longer than {self._limits.turn_s:g} s and was ended before {call.name}"
-                    return self._ended(text, "turn_limit", "ask for one step at a time")
+                    raise _TurnEnded(text, "turn_limit", "ask for one step at a time")
                 result = await self._call(reply, call, key, effect)
             self._messages.append(ToolReturn(call.call_id, call.name, result.content, failed=not result.ok))
-            self._ran.append(RanCall(call, effect, result))
+            self._note(RanCall(call, effect, result))
             if result.foreign:
                 self._tainted_s = self._request.at_s  # it counts as read when the message came
-            if result == outcome_unknown(call):
-                text = _UNKNOWN.format(call=shown_call(call))
-                return self._finished(with_record(text, self._actions[:-1]), OUTCOME_UNKNOWN, result.next_step)
+            if result.error_code == OUTCOME_UNKNOWN and result == outcome_unknown(call):
+                raise _TurnEnded(_UNKNOWN.format(call=shown_call(call)), OUTCOME_UNKNOWN, result.next_step)
             if result.error_code == INTERNAL:
-                return self._broken()
+                raise _TurnEnded(*_BROKEN)
             if call.name == DEPLOY_TOOL and self._failed_deploys >= self._limits.deploy_tries:
-                return self._deploys_failed(result)
-        return None
+                text = f"no program passed in {self._limits.deploy_tries} tries"
+                raise _TurnEnded(text, result.error_code or INTERNAL, result.next_step or _BY_HAND)
+
+    def _note(self, ran: RanCall) -> None:
+        self._ran.append(ran)
+        self._actions.append(ran.action)
+        if ran.effect is not Effect.READ:
+            self._last_act = ran.result
+        if ran.result.ok:
+            self._evidence += ran.result.evidence
+            self._files += ran.result.files
 
     async def _call(self, reply: ModelReply, call: ToolCall, key: EffectKey, effect: Effect) -> ToolResult:
         request, inbound = self._request, self._request.inbound
@@ -268,7 +275,9 @@ class Turn:
                 inbound.chat_id,
                 foreign=self._tainted_s is not None and not (reply.literal and is_own),
                 begin=begin,
-                said=lambda: _user_words(self._messages[len(request.history) :]),
+                said=lambda: "\n".join(
+                    one.text for one in self._messages[len(request.history) :] if isinstance(one, UserText)
+                ),
                 takes_files=inbound.channel in FILE_CHANNELS and request.task != "subagent",
             )
             conversation = request.conversation or conversation_of(inbound.channel, inbound.chat_id)
@@ -289,9 +298,8 @@ class Turn:
             text = f"{reply.model or self._model.name} answered nothing"
             return self._ended(text, "model_error", "ask again, or choose another model with MICROCLAW_MODEL")
         code, next_step = reply.failed_code, reply.next_step
-        last_act = next((one.result for one in reversed(self._ran) if one.effect is not Effect.READ), None)
-        if code is None and last_act is not None and not last_act.ok:
-            code, next_step = last_act.error_code, last_act.next_step
+        if code is None and self._last_act is not None and not self._last_act.ok:
+            code, next_step = self._last_act.error_code, self._last_act.next_step
         if reply.from_results:
             text = reply.text.strip() + proof_note(reply.text, self._evidence, self._actions)
             return replace(self._finished(text, code, next_step), question=reply.question)
@@ -299,41 +307,14 @@ class Turn:
         text = (with_record if reply.literal else answer_text)(words, self._actions)
         return self._finished(text, code, next_step)
 
-    def _deploys_failed(self, result: ToolResult) -> Answer:
-        others = [action for action in self._actions if action.tool != DEPLOY_TOOL]
-        last = without_fences(json.loads(result.content)["message"])
-        text = f"no program passed in {self._limits.deploy_tries} tries; the last one: {last}"
-        return self._finished(
-            with_record(text, others),
-            result.error_code or "build_error",
-            result.next_step or "use other words, or write the program yourself: microclaw run FILE.c",
-        )
-
-    def _broken(self) -> Answer:
-        return self._ended("something went wrong inside the host", INTERNAL, "see the host's log")
-
     def _ended(self, text: str, code: str | None, next_step: str | None) -> Answer:
         """A turn that broke: why, and what it had done until then."""
         return self._finished(with_record(text, self._actions), code, next_step)
 
     def _finished(self, text: str, code: str | None, next_step: str | None) -> Answer:
-        files = tuple(file for one in self._ran if one.result.ok for file in one.result.files)
-        told = (text, self._actions, self._evidence, self._usage, code, next_step)
-        return Answer(*told, tainted_s=self._tainted_s, files=files)
-
-    @property
-    def _actions(self) -> tuple[Action, ...]:
-        return tuple(one.action for one in self._ran)
-
-    @property
-    def _evidence(self) -> tuple[Evidence, ...]:
-        return tuple(evidence for one in self._ran if one.result.ok for evidence in one.result.evidence)
+        told = (text, tuple(self._actions), tuple(self._evidence), self._usage, code, next_step)
+        return Answer(*told, tainted_s=self._tainted_s, files=tuple(self._files))
 
     @property
     def _failed_deploys(self) -> int:
         return sum(one.call.name == DEPLOY_TOOL and one.result.error_code in _FIXABLE for one in self._ran)
-
-
-def _user_words(messages: Iterable[Message]) -> str:
-    """The person's own words."""
-    return "\n".join(message.text for message in messages if isinstance(message, UserText))

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, TypeAlias
 
@@ -25,12 +25,9 @@ from microclaw.errors import MicroclawError
 from microclaw.events import Answer
 from microclaw.models.protocol import ModelReply, ToolCall
 from microclaw.operations.tool import Begin, ToolResult, result_of_error
-from microclaw.store.journal import EffectKey, EffectRow, Journal, TurnRow, Work, in_order
+from microclaw.store.journal import EffectKey, Journal, TurnRow, Work, in_order
 
 OUTCOME_UNKNOWN: Final = "outcome_unknown"
-INTERRUPTED: Final = "interrupted"
-_TAINTED_KEY: Final = "foreign_s"  # of Answer.tainted_s, in stored answers
-_LOOK_FIRST: Final = "look whether it happened, then say whether to do it again"
 
 Run: TypeAlias = Callable[[Begin], Awaitable[ToolResult]]
 
@@ -40,6 +37,10 @@ class TurnCancelled(MicroclawError):
 
     def __init__(self, what: str = "what had begun is finished, nothing more is started") -> None:
         super().__init__(f"cancelled: {what}", next_step="microclaw app list shows what is running")
+
+
+class _OutcomeUnknown(MicroclawError):
+    code = OUTCOME_UNKNOWN
 
 
 class ReplyRow(msgspec.Struct, frozen=True, tag_field="kind", tag="reply"):
@@ -71,7 +72,7 @@ class TurnJournal:
         self._waiting: list[Work] = []  # not on the disk yet
         self._is_literal = False  # the reply whose calls run
         self._has_ended = False  # an effect whose end waits
-        self._results: dict[EffectKey, ToolResult] = {}  # of before a crash
+        self.results: dict[EffectKey, ToolResult] = {}  # of calls from before a crash
         self._open: set[EffectKey] = set()
 
     async def read_back(self) -> tuple[ModelReply, ...]:
@@ -80,16 +81,17 @@ class TurnJournal:
         kept = await self._journal.rows(self._message_id)
         self._position = kept[-1].position + 1 if kept else 0
         replies: list[ModelReply] = []
-        for row in (_row_from(one.body) for one in kept):
+        for one in kept:
+            row: Row = msgspec.convert(json.loads(one.body), Row)
             if isinstance(row, ReplyRow):
                 replies.append(row.reply)
             else:
-                self._results[EffectKey(self.turn_id, len(replies) - 1, row.index)] = row.result
+                self.results[EffectKey(self.turn_id, len(replies) - 1, row.index)] = row.result
         for effect in await self._journal.of_turn(self.turn_id):
             if effect.result is None:
                 self._open.add(effect.key)
             else:
-                self._results[effect.key] = result_from(effect.result)
+                self.results[effect.key] = msgspec.convert(json.loads(effect.result), ToolResult)
         return tuple(replies)
 
     def add(self, row: Row) -> None:
@@ -121,10 +123,6 @@ class TurnJournal:
             self._waiting = [*works, *self._waiting]
             raise
         self._has_ended = False
-
-    def known(self, key: EffectKey) -> ToolResult | None:
-        """The result of a call from before a crash, if there is one."""
-        return self._results.get(key)
 
     def stop(self) -> None:
         """End the running call unless it has begun to change something. None begins later."""
@@ -162,16 +160,10 @@ class TurnJournal:
                 self._harmless = None
             await start()
 
-        try:
-            if begun and effect is Effect.ONCE:
-                result = outcome_unknown(call)
-            else:
-                result = await self._until_stopped(run, begin)
-        except Exception:  # a fault of ours: the turn ends with it, and the entry must not stay open
-            await start()
-            self._waiting.append(self._journal.ending(key, _failure("internal", "a fault inside the host"), ok=False))
-            await self.flush()
-            raise
+        if begun and effect is Effect.ONCE:
+            result = outcome_unknown(call)
+        else:
+            result = await self._until_stopped(run, begin)
         if result.ok:
             await start()
         if begun:
@@ -202,53 +194,9 @@ class TurnJournal:
 def outcome_unknown(call: ToolCall) -> ToolResult:
     """The result of a call that a crash cut off."""
     message = f"the host stopped while {call.name} was running: outcome unknown, it may have been done or not"
-    content = json.dumps({"success": False, "error": OUTCOME_UNKNOWN, "message": message, "next": _LOOK_FIRST})
-    return ToolResult(content, ok=False, error_code=OUTCOME_UNKNOWN, next_step=_LOOK_FIRST)
-
-
-async def close_interrupted(
-    journal: Journal, effects: Iterable[EffectRow], resumed: Collection[str] = ()
-) -> tuple[str, ...]:
-    """Close the effects that a crash left open and return a sentence for each. The turns in `resumed` are left out."""
-    sentences, works = [], []
-    for left in effects:
-        if left.turn in resumed:
-            continue
-        if left.effect == Effect.ONCE.value:
-            outcome = "had started: outcome unknown, look before you ask for it again"
-        else:
-            outcome = "had started and may be unfinished: asking for it again is safe"
-        sentences.append(f"{left.tool} {left.arguments[:120]}: {outcome}")
-        works.append(journal.ending(left.key, _failure(INTERRUPTED, outcome), ok=False))
-    if works:
-        await journal.write(works)
-    return tuple(sentences)
+    return result_of_error(_OutcomeUnknown(message, next_step="look whether it happened, then say whether to do it"))
 
 
 def encode(value: Row | ToolResult | Answer) -> str:
     """JSON text, also of text that is not valid Unicode (msgspec's own encoder refuses it)."""
-    fields = msgspec.to_builtins(value)
-    if isinstance(value, Answer):
-        fields[_TAINTED_KEY] = fields.pop("tainted_s")
-    return json.dumps(fields, separators=(",", ":"))
-
-
-def answer_from(text: str) -> Answer:
-    """The answer that `encode` wrote."""
-    fields = json.loads(text)
-    return msgspec.convert({**fields, "tainted_s": fields.pop(_TAINTED_KEY, None)}, Answer)
-
-
-def result_from(text: str) -> ToolResult:
-    """The tool result that `encode` wrote."""
-    return msgspec.convert(json.loads(text), ToolResult)
-
-
-def _row_from(text: str) -> Row:
-    row: Row = msgspec.convert(json.loads(text), Row)
-    return row
-
-
-def _failure(code: str, message: str) -> str:
-    content = json.dumps({"success": False, "error": code, "message": message})
-    return encode(ToolResult(content, ok=False, error_code=code))
+    return json.dumps(msgspec.to_builtins(value), separators=(",", ":"))

@@ -34,37 +34,30 @@ def answer_at_once(approvals: Approvals, inbound: Inbound) -> Answer | None:
         return None
     said, bare = _DECISION.fullmatch(inbound.text), _BARE.fullmatch(inbound.text)
     pending = approvals.pending()
-    waiting = [one for one in pending if (one.channel, one.chat_id) == (inbound.channel, inbound.chat_id)]
-    if waiting:
-        return _decided(approvals, inbound, waiting, said, bare)
-    if said is None:
+    if not pending and said is None:
         return None
-    is_known = any(one.approval_id == said[2].lower() for one in pending)
-    return _NOTHING if is_known or len(said[2]) == ID_CHARS else None
-
-
-def _decided(
-    approvals: Approvals,
-    inbound: Inbound,
-    waiting: list[PendingApproval],
-    said: re.Match[str] | None,
-    bare: re.Match[str] | None,
-) -> Answer | None:
-    held = next((one for one in waiting if one.turn is not None), None)  # a schedule's question holds up nothing
+    here = [one for one in pending if (one.channel, one.chat_id) == (inbound.channel, inbound.chat_id)]
+    if said is not None:
+        named = [one for one in pending if one.approval_id == said[2].lower()]
+        if not here:
+            return _NOTHING if named or len(said[2]) == ID_CHARS else None
+        asked = next((one for one in named if one in here), None)
+    else:
+        asked = next((one for one in here if one.turn is not None), None)  # a schedule's question holds up nothing
     word = said or bare
-    approved = word is not None and word[1].lower().startswith("y")
-    pending = held if said is None else next((one for one in waiting if one.approval_id == said[2].lower()), None)
-    if word is None and pending is None:
+    if not here or (word is None and asked is None):
         return None
-    if pending is None or (approved and (said is None or _too_long(pending))):
-        return _question(pending or waiting[0], approvals, inbound.person_id)
+    approved = word is not None and word[1].lower().startswith("y")
+    if asked is None or (approved and (said is None or _too_long(asked))):
+        return _question(asked or here[0], approvals, inbound.person_id)
     try:
-        approvals.decide(pending.approval_id, approved=approved, by=inbound.person_id, goes_on=word is None)
+        approvals.decide(asked.approval_id, approved=approved, by=inbound.person_id, goes_on=word is None)
     except (UnknownName, PermissionRefused) as exc:
-        if word is None and isinstance(exc, PermissionRefused):
-            return _question(pending, approvals, inbound.person_id)
-        return None if word is None else Answer(exc.message, error_code=exc.code, next_step=exc.next_step)
-    return None if word is None else Answer(f"{'Approved' if approved else 'Declined'}: {pending.action}.")
+        if word is None:
+            refused = isinstance(exc, PermissionRefused)
+            return _question(asked, approvals, inbound.person_id) if refused else None
+        return Answer(exc.message, error_code=exc.code, next_step=exc.next_step)
+    return None if word is None else Answer(f"{'Approved' if approved else 'Declined'}: {asked.action}.")
 
 
 def _question(pending: PendingApproval, approvals: Approvals, person_id: str) -> Answer:

@@ -1,4 +1,4 @@
-"""web-search and web-fetch. Their results are untrusted text, so they are fenced and marked. They follow no link.
+"""web-search by Brave, and web-fetch. Their results are untrusted text: fenced and marked. They follow no link.
 
 A turn that has read untrusted text needs an approval for an address that is new in the chat: the address could carry
 away what was said.
@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import html
+import logging
 import re
 from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Annotated, Any, Final, TypeAlias
 from urllib.parse import urljoin, urlsplit
 
+import msgspec
 from msgspec import Meta, Struct
 
-from microclaw.agent.search_engine import SearchEngine
 from microclaw.auth.gate import Effect, Permission
-from microclaw.egress.fetching import Fetcher, Page
+from microclaw.config.settings import SearchSettings
+from microclaw.egress.fetching import Fetcher
+from microclaw.errors import ToolFailed
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.text import clean_text, fence_text
 
@@ -135,6 +138,64 @@ def _unescaped(text: str) -> str:
     return html.unescape(_HUGE_NUMBER.sub("?", text))
 
 
+SEARCH_S: Final = 15.0
+MAX_ANSWER_BYTES: Final = 1 << 20
+_MARKUP: Final = re.compile(r"</?[a-zA-Z][^<>]{0,100}>")
+_LATER: Final = "try again later"
+
+
+class Hit(Struct, frozen=True):
+    title: str = ""
+    url: str = ""
+    text: str = msgspec.field(default="", name="description")
+
+
+class _Hits(Struct, frozen=True):
+    results: list[Hit] = []
+
+
+class _Found(Struct, frozen=True):
+    web: _Hits | None = None
+
+
+class SearchEngine(Struct, frozen=True):
+    """GET /res/v1/web/search of api.search.brave.com; the address is the operator's."""
+
+    settings: SearchSettings
+    proxy: str | None = None
+
+    async def search(self, query: str, count: int) -> tuple[Hit, ...]:
+        """The best hits first. Raises ToolFailed."""
+        import httpx2
+
+        from microclaw.models.bounded_http import bounded_client
+
+        logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs addresses, with a person's words in them
+        url = f"{self.settings.base_url.rstrip('/')}/res/v1/web/search"
+        asked = {"q": query, "count": str(count), "text_decorations": "false"}
+        headers = {"Accept": "application/json", "X-Subscription-Token": self.settings.api_key or ""}
+        try:
+            async with bounded_client(MAX_ANSWER_BYTES, proxy=self.proxy, base_url=url) as client:
+                answer = await client.get(url, params=asked, headers=headers, timeout=SEARCH_S)
+        except httpx2.HTTPError as exc:
+            raise ToolFailed(f"Brave did not answer: {exc or type(exc).__name__}", next_step=_LATER) from exc
+        if answer.status_code != 200:
+            step = _LATER if answer.status_code == 429 else "check search.api_key in the settings"
+            raise ToolFailed(f"Brave answered {answer.status_code}", next_step=step)
+        try:
+            web = msgspec.json.decode(answer.content, type=_Found).web or _Hits()
+        except (msgspec.MsgspecError, RecursionError) as exc:
+            raise ToolFailed("Brave did not answer with JSON") from exc
+        return tuple(
+            Hit(_plain(one.title)[:200], _plain(one.url)[:500], _plain(one.text)[:500]) for one in web.results[:count]
+        )
+
+
+def _plain(text: str) -> str:
+    """The text without the engine's tags and entities."""
+    return " ".join(clean_text(html.unescape(_MARKUP.sub("", text))).split())
+
+
 PAGE_CHARS: Final = 5000  # of a page in one result; with its links this is below the limit of a result
 LINKS_SHOWN: Final = 12
 
@@ -160,7 +221,9 @@ def web_tools(*, fetcher: Fetcher, engine: SearchEngine | None = None) -> tuple[
 
     async def fetch(asked: FetchParameters, context: ToolContext) -> ToolOutput:
         page = await fetcher.fetch(asked.url)
-        found = await _text(page)
+        found = PageText("", clean_text(page.text).strip(), ())
+        if page.media_type in ("text/html", "application/xhtml+xml"):
+            found = await asyncio.to_thread(page_text, page.text, page.url)
         piece = found.text[asked.start : asked.start + PAGE_CHARS]
         end = asked.start + len(piece)
         fields: dict[str, Any] = {
@@ -205,9 +268,3 @@ def web_tools(*, fetcher: Fetcher, engine: SearchEngine | None = None) -> tuple[
         return (fetching,)
     text = "Search the Internet; read a hit with web-fetch."
     return (Tool("web-search", text, SearchParameters, read, idle, search, foreign=True), fetching)
-
-
-async def _text(page: Page) -> PageText:
-    if page.media_type in ("text/html", "application/xhtml+xml"):
-        return await asyncio.to_thread(page_text, page.text, page.url)
-    return PageText("", clean_text(page.text).strip(), ())

@@ -67,39 +67,27 @@ class Workspace:
             raise ToolFailed(f"{path} has more than {MAX_FILE_BYTES:,} bytes")
         return data
 
-    def check_write(self, path: str, text: str) -> None:
-        """Raises what `write` refuses of this path and length."""
-        size_bytes = len(text.encode(errors="replace"))
-        if size_bytes > MAX_FILE_BYTES:
-            raise ToolFailed(f"{size_bytes:,} bytes are too many for a file, {MAX_FILE_BYTES:,} are allowed")
+    def write(self, path: str, text: str) -> bool:
+        """Write the whole text, all or nothing. True when a file was replaced."""
+        data = text.encode(errors="replace")
+        if len(data) > MAX_FILE_BYTES:
+            raise ToolFailed(f"{len(data):,} bytes are too many for a file, {MAX_FILE_BYTES:,} are allowed")
         with _explained(path):
-            place, files, used = self._file_at(path), 0, 0
-            if place.is_symlink() or (place.exists() and not place.is_file()):
+            place, sizes = self._file_at(path), list[int]()
+            is_there = os.path.lexists(place)
+            if is_there and not stat.S_ISREG(place.lstat().st_mode):
                 raise ToolFailed(f"{path} is there and is not a file", next_step="choose another name")
             for folder, folders, names in os.walk(self._folder):
                 folders[:] = [name for name in folders if name != _PEOPLE]
-                files += len(names)
-                used += sum(Path(folder, name).lstat().st_size for name in names)
-        if files >= MAX_FILES or used + size_bytes > MAX_TOTAL_BYTES:
-            raise ToolFailed(
-                f"the workspace has {files} files with {used:,} bytes: no room for {size_bytes:,} more",
-                next_step="delete what is not needed",
-            )
-
-    def write(self, path: str, text: str) -> bool:
-        """Write the whole text, all or nothing. True when a file was replaced."""
-        self.check_write(path, text)
-        with _explained(path):
-            place = self._file_at(path)
-            is_there = place.exists()
+                sizes += [Path(folder, name).lstat().st_size for name in names]
+            if len(sizes) >= MAX_FILES or sum(sizes) + len(data) > MAX_TOTAL_BYTES:
+                raise ToolFailed(
+                    f"the workspace has {len(sizes)} files with {sum(sizes):,} bytes: no room for {len(data):,} more",
+                    next_step="delete what is not needed",
+                )
             make_folders(place.parent)
-            replace_file(place, text.encode(errors="replace"))
+            replace_file(place, data)
         return is_there
-
-    def check_delete(self, path: str) -> None:
-        """Raises when there is nothing to delete."""
-        with _explained(path):
-            self._file_at(path).lstat()
 
     def delete(self, path: str) -> None:
         """A file, or an empty folder."""
@@ -158,12 +146,6 @@ def workspace_tools(workspace: Workspace) -> tuple[Tool[Any], ...]:
             fields["next_start"] = end
         return ToolOutput(fields)
 
-    async def check_write(asked: WriteParameters, context: ToolContext) -> None:
-        await asyncio.to_thread(workspace.of(context.person_id).check_write, asked.path, asked.text)
-
-    async def check_delete(asked: PathParameters, context: ToolContext) -> None:
-        await asyncio.to_thread(workspace.of(context.person_id).check_delete, asked.path)
-
     async def write_file(asked: WriteParameters, context: ToolContext) -> ToolOutput:
         async with lock:
             replaced = await asyncio.to_thread(workspace.of(context.person_id).write, asked.path, asked.text)
@@ -186,7 +168,6 @@ def workspace_tools(workspace: Workspace) -> tuple[Tool[Any], ...]:
             act,
             Effect.IDEMPOTENT,
             write_file,
-            check=check_write,
             words=lambda asked, *_: f"write the file {asked.path}",
         ),
         Tool(
@@ -196,7 +177,6 @@ def workspace_tools(workspace: Workspace) -> tuple[Tool[Any], ...]:
             Permission.RISKY,
             Effect.IDEMPOTENT,
             delete_file,
-            check=check_delete,
             words=lambda asked, *_: f"delete the file {asked.path}",
         ),
     )

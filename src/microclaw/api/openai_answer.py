@@ -42,9 +42,7 @@ class CompletionTurn(Struct, frozen=True):
     stop: Callable[[], object] = lambda: None
     """The client has left: nothing more is started."""
     shown: Callable[[str], None] = lambda _text: None
-    """The client got this text as the answer."""
-    told: Callable[[str], None] = lambda _text: None
-    """The client got this text instead of the answer, as the turn waits for an approval; it goes on waiting."""
+    """The client got this text: the answer, or instead of one that the turn waits for an approval; it goes on so."""
 
 
 class Head(Struct, frozen=True):
@@ -89,7 +87,7 @@ async def parts(turn: CompletionTurn, *, streams: bool) -> AsyncGenerator[str | 
                         yield "\n\n"
                     case ApprovalAsked():
                         rest = f"\n\n{_waiting_text(event)}" if said else _waiting_text(event)
-                        turn.told(text + rest)
+                        turn.shown(text + rest)
                         yield End(rest, _waiting(event))
                         return
                     case Answer():

@@ -46,7 +46,7 @@ from microclaw.tasks.service import TaskService
 from microclaw.telemetry.history import TelemetryHistory
 from microclaw.telemetry.mqtt_text import mqtt_line
 from microclaw.telemetry.operations import refused_values
-from microclaw.text import count_text, format_duration, moment_text
+from microclaw.text import count_text, moment_text
 
 _DAY_MS: Final = 86_400_000
 SHOWN: Final = 5  # of the schedules that are due next, of the approvals, and of deferred acts that ended
@@ -183,9 +183,8 @@ def _screen(host: Host, made: Status) -> Iterator[tuple[str, str]]:
         yield "pairing", f"{one.board} at {one.address} shows a code, good for {one.seconds_left} s: {_PAIR}"
     yield "model", made.model
     window = host.conversations.context.window
-    if (retry_in_s := window.retry_in_s) > 0:
-        again = format_duration(retry_in_s * 1000)
-        text = f"{window.tokens:,} tokens; configured: {window.configured_tokens:,}, tried again in {again}"
+    if window is not None and window.tokens < window.configured_tokens:
+        text = f"{window.tokens:,} tokens; configured: {window.configured_tokens:,}"
         yield "context", f"learned from the server's refusal: {text}"
     if made.xiaozhi["ota"]:
         yield "xiaozhi", f"{made.xiaozhi['ota']}   {count_text(made.xiaozhi['connected'], 'device')} connected"

@@ -6,21 +6,20 @@ from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any, Final
 
+from microclaw.agent.asking import TurnLimits
 from microclaw.agent.background.operations import start_tool
 from microclaw.agent.background.subagents import SubagentLimits, Subagents
 from microclaw.agent.background.unattended import MAX_BYTES, Heartbeat, ScheduledWork
 from microclaw.agent.code_tool import CodeTool
-from microclaw.agent.compaction import Compactor
 from microclaw.agent.context import TurnContext
 from microclaw.agent.conversation import Conversations, erase_conversation
 from microclaw.agent.inbox import Inbox, InboxLimits
 from microclaw.agent.offer import more_tools
 from microclaw.agent.outbox import Outbox
-from microclaw.agent.search_engine import SearchEngine
-from microclaw.agent.telling import clock_tool, say_tool
+from microclaw.agent.telling import say_tool
 from microclaw.agent.toolbox import Toolbox
-from microclaw.agent.turn import TurnLimits
-from microclaw.agent.web import web_tools
+from microclaw.agent.web import SearchEngine, web_tools
+from microclaw.agent.window import Window
 from microclaw.agent.workspace import Workspace, workspace_tools
 from microclaw.app.devices import Base
 from microclaw.apps.parts import Apps
@@ -128,8 +127,7 @@ class Agent:
             devices=devices,
             apps=apps.change_log,
             knowledge=knowledge,
-            context_tokens=settings.agent.context_tokens,
-            is_read=self._model is not None,
+            window=None if self._model is None else Window(settings.agent.context_tokens),
         )
         more = (
             *remembering_tools(memory=knowledge.memory, search=knowledge.search, devices=devices),
@@ -159,7 +157,6 @@ class Agent:
             tools=self.tools,
             context=context,
             sessions=knowledge.sessions,
-            compactor=Compactor(model=self._model, sessions=knowledge.sessions),
             journal=journal,
             approvals=admission.approvals,
             roles=admission.people,
@@ -210,7 +207,6 @@ class Agent:
         knowledge = self.knowledge
         erase = partial(
             erase_conversation,
-            inbox=self._inbox,
             sessions=knowledge.sessions,
             search=knowledge.search,
             history=self._base.settings.chat_history,
@@ -258,7 +254,6 @@ def outward_tools(
     return (
         *web_tools(fetcher=Fetcher(egress, proxy=proxy), engine=engine),
         *workspace_tools(workspace),
-        clock_tool(settings.agent.timezone),
         say_tool(outbox=outbox, people=people),
         *trying_tools(apps),
         pins_tool(apps),

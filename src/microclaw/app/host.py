@@ -161,7 +161,8 @@ async def running_host(
         own_tools = outward_tools(base, apps, inbox.outbox, egress, code, history)
         agent = Agent(base, model, apps, inbox, link, tasks, own_tools, lambda: (*servers.tools(), *voice.tools()))
         await agent.knowledge.memory.texts.refresh()
-        conversations = await enter(agent.conversations)
+        conversations = agent.conversations
+        await enter(conversations.answering())
         device_tasks, runner = devices.links.parts.tasks, AgentTasks(conversations, admission.gate)
         coded = DeviceCode(code, registry, settings.tasks.from_devices)
         await enter(device_tasks.serving(runner, devices.links.link, code=coded))

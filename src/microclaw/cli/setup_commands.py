@@ -216,7 +216,7 @@ def _probe_telegram(current: CurrentSettings, token: str) -> ProbeResult:
 
 
 def _probe_search(current: CurrentSettings, key: str) -> ProbeResult:
-    from microclaw.agent.search_engine import SearchEngine
+    from microclaw.agent.web import SearchEngine
 
     address = current.values.get("search.base_url")
     settings = SearchSettings(api_key=key, base_url=address) if address else SearchSettings(api_key=key)

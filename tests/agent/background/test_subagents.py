@@ -12,8 +12,8 @@ from typing import TypeAlias
 import pytest
 from tests.agent.conftest import Agent, Held, MakeAgent, NoContext, Workshop
 
-from microclaw.agent.background.operations import SubagentList, facts, start_tool
-from microclaw.agent.background.subagents import Subagent, SubagentLimits, Subagents
+from microclaw.agent.background.operations import Subagent, SubagentList, start_tool
+from microclaw.agent.background.subagents import SubagentLimits, Subagents
 from microclaw.apps.change_log import made_by
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.people import OWNER, Person
@@ -44,8 +44,10 @@ class Crew:
         return await self.subagents.start(task, names, context)
 
     async def ended(self, one: Subagent) -> Subagent:
-        assert one.work is not None
-        await asyncio.wait((one.work,), timeout=60)
+        name = f"subagent {one.subagent}"
+        for task in asyncio.all_tasks():
+            if task.get_name() == name:
+                await asyncio.wait((task,), timeout=60)
         return one
 
     async def pushed(self) -> list[str]:
@@ -86,12 +88,12 @@ def crew_of(make_agent: MakeAgent) -> MakeCrew:
 async def test_it_works_with_its_own_prompt_and_its_result_comes_into_the_chat(crew_of: MakeCrew) -> None:
     async with crew_of([call("gpio-get", pin=4), say("Pin 4 is high.")]) as crew:
         one = await crew.ended(await crew.start("what is pin 4"))
-        assert (one.state, one.result.splitlines()[0]) == ("done", "Pin 4 is high.")
+        assert (one.state, str(one.result).splitlines()[0]) == ("done", "Pin 4 is high.")
         first = crew.model.requests[0]
         assert (first.task, len(first.messages)) == ("subagent", 1)
         assert "what is pin 4" in str(first.messages[0])
         (text,) = await crew.pushed()
-        assert text.startswith(f"subagent {one.subagent_id} (what is pin 4) done: Pin 4 is high.")
+        assert text.startswith(f"subagent {one.subagent} (what is pin 4) done: Pin 4 is high.")
 
 
 async def test_it_has_the_tools_that_are_named_and_its_changes_are_its_parents_turn_or_its_own(
@@ -102,7 +104,7 @@ async def test_it_has_the_tools_that_are_named_and_its_changes_are_its_parents_t
             one = await crew.start(names=["gpio-set"])
         await crew.ended(one)
         alone = await crew.ended(await crew.start(names=["gpio-set"]))
-        assert crew.workshop.turns == ["m7", f"subagent-{alone.began_ms}-{alone.subagent_id}"]
+        assert crew.workshop.turns == ["m7", f"subagent-{alone.began_ms}-{alone.subagent}"]
         with pytest.raises(ToolRetry):
             await crew.start(names=["subagent-start"])
 
@@ -133,15 +135,15 @@ async def test_each_sees_and_cancels_their_own_and_the_hosts_end_cuts_off_the_re
     model = Held([say("too late")])
     async with crew_of(model=model) as crew:
         mine, hers = await crew.start("mine"), await crew.start("hers", who="p-ada")
-        assert crew.subagents.list("p-ada") == (hers,)
-        assert crew.subagents.list("owner") == (mine, hers)
+        assert crew.subagents.of_person("p-ada") == [hers]
+        assert crew.subagents.of_person("owner") == [mine, hers]
         with pytest.raises(PermissionRefused):
-            crew.subagents.cancel(mine.subagent_id, "p-ada")
+            crew.subagents.cancel(mine.subagent, "p-ada")
         with pytest.raises(UnknownName):
             crew.subagents.cancel("nobody", "owner")
         for _ in range(2):
             await model.asked.acquire()
-        crew.subagents.cancel(mine.subagent_id, "owner")
+        crew.subagents.cancel(mine.subagent, "owner")
         assert (await crew.ended(mine)).state == "cancelled"
         assert "cancelled" in (await crew.pushed())[0]
     assert (hers.state, model.requests) == ("cancelled", [])
@@ -169,8 +171,8 @@ async def test_the_list_says_that_a_result_may_hold_words_of_strangers(crew_of: 
         tools = crew.workshop.toolbox().with_more((start_tool(crew.subagents),))
         context = ToolContext("owner", lambda _: None, None, "test", "c1")
         assert (await tools.call("subagent-start", '{"task": "read it"}', context)).ok
-        (one,) = crew.subagents.list("owner")
+        (one,) = crew.subagents.of_person("owner")
         await crew.ended(one)
-        listed = SubagentList(subagents=[facts(one)])
+        listed = SubagentList(subagents=[one])
         assert listed.is_foreign
         assert "The page says so." in str(listed.subagents[0].result)

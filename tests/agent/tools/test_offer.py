@@ -35,9 +35,9 @@ async def more(box: Toolbox, **asked: Any) -> tuple[ToolResult, Any]:
     return result, json.loads(result.content)
 
 
-async def test_more_tools_finds_by_words_says_what_there_is_and_is_tainted_by_a_servers_own_words_alone() -> None:
+async def test_more_tools_says_what_there_is_and_is_tainted_by_a_servers_own_words_alone() -> None:
     box = toolbox(tool("mcp_garden_irrigate", "Opens the irrigation valve of a bed.", schema={"type": "object"}))
-    result, found = await more(box, about="open the irrigation")
+    result, found = await more(box, names=["mcp_garden_irrigate"])
     assert (list(found["offered"]), result.foreign) == (["mcp_garden_irrigate"], True)
     assert not (await more(box, names=["web-fetch"]))[0].foreign
     _, unknown = await more(box, names=["fly"])

@@ -9,9 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 from tests.egress.proxying import page, site
 from tests.egress.test_fetching import fetcher
 
-from microclaw.agent.search_engine import SearchEngine
 from microclaw.agent.toolbox import Toolbox
-from microclaw.agent.web import web_tools
+from microclaw.agent.web import SearchEngine, web_tools
 from microclaw.auth.gate import Gate
 from microclaw.config.settings import SearchSettings
 from microclaw.operations.tool import ToolContext

@@ -8,23 +8,23 @@ from msgspec import Meta, Struct, to_builtins
 
 from microclaw.events import Evidence
 from microclaw.operations.operation import Call, Effect, Option, Permission, operation
-from microclaw.operations.result import Listing, Result, filled
+from microclaw.operations.result import Listing, Result
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 
 if TYPE_CHECKING:
-    from microclaw.agent.background.subagents import Subagent, Subagents
+    from microclaw.agent.background.subagents import Subagents
 
 
-class SubagentFacts(Struct, frozen=True, kw_only=True):
-    """`foreign`: its result may hold untrusted text."""
+class Subagent(Struct, kw_only=True):
+    """`person`: who asked. `result`: its answer, or why there is none. `foreign`: that may hold untrusted text."""
 
     subagent: str
     task: str
     tools: list[str]
     person: str
-    state: Literal["running", "done", "failed", "cancelled"]
-    result: str | None
-    tokens: int
+    state: Literal["running", "done", "failed", "cancelled"] = "running"
+    result: str | None = None
+    tokens: int = 0
     began_ms: int
     foreign: bool
 
@@ -34,7 +34,7 @@ class SubagentList(Listing, frozen=True, kw_only=True):
     columns: ClassVar = {"ID": "subagent", "STATE": "state", "TOKENS": "tokens", "TASK": "task"}
     empty: ClassVar = "no subagent works"
 
-    subagents: list[SubagentFacts]
+    subagents: list[Subagent]
 
     @property
     def is_foreign(self) -> bool:
@@ -47,21 +47,10 @@ class CancelledSubagent(Result, frozen=True, kw_only=True):
     cancelled: str
 
 
-def facts(one: Subagent) -> SubagentFacts:
-    inbound, tools = one.inbound, list(one.tools)
-    return filled(
-        SubagentFacts, one, subagent=one.subagent_id, task=inbound.text, tools=tools, person=inbound.person_id
-    )
-
-
 @operation("subagent.list", http="GET /v1/subagents", tool="subagent-list", command="subagents")
 async def list_subagents(subagents: Subagents, call: Call) -> SubagentList:
     """Subagents that work, and the latest that ended, with their results."""
-    return SubagentList(subagents=[facts(one) for one in subagents.list(call.person_id)])
-
-
-async def _known(subagents: Subagents, call: Call, subagent: str) -> None:
-    subagents.named(subagent, call.person_id)
+    return SubagentList(subagents=subagents.of_person(call.person_id))
 
 
 @operation(
@@ -73,7 +62,6 @@ async def _known(subagents: Subagents, call: Call, subagent: str) -> None:
     command="subagents",
     said="subagent {cancelled} ends",
     words="end the subagent {subagent}",
-    before=_known,
 )
 async def cancel(
     subagents: Subagents,
@@ -101,13 +89,10 @@ class StartParameters(Parameters, kw_only=True):
 def start_tool(subagents: Subagents) -> Tool[Any]:
     """subagent-start."""
 
-    async def check(asked: StartParameters, _: ToolContext) -> None:
-        subagents.check_start(asked.tools)
-
     async def start(asked: StartParameters, context: ToolContext) -> ToolOutput:
         made = await subagents.start(asked.task, asked.tools, context)
-        text = f"subagent {made.subagent_id} works; its result comes into this chat"
-        return ToolOutput({"success": True, **to_builtins(facts(made))}, (Evidence("reported", text),))
+        text = f"subagent {made.subagent} works; its result comes into this chat"
+        return ToolOutput({"success": True, **to_builtins(made)}, (Evidence("reported", text),))
 
     return Tool(
         "subagent-start",
@@ -116,6 +101,5 @@ def start_tool(subagents: Subagents) -> Tool[Any]:
         Permission.ACT,
         Effect.ONCE,
         start,
-        check=check,
         words=lambda asked, *_: f"let a helper work on this: {asked.task}",
     )

@@ -10,15 +10,16 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
+from microclaw.agent.asking import TurnLimits
+from microclaw.agent.background.operations import Subagent
 from microclaw.agent.context import TurnContext
 from microclaw.agent.outbox import Outbox
 from microclaw.agent.toolbox import Toolbox
-from microclaw.agent.turn import Turn, TurnLimits, TurnRequest
+from microclaw.agent.turn import Turn, TurnRequest
 from microclaw.agent.turn_journal import TurnJournal
 from microclaw.apps.change_log import maker_now
 from microclaw.auth.gate import Permission
@@ -29,8 +30,6 @@ from microclaw.models.protocol import Model, UserText
 from microclaw.operations.tool import ToolContext
 from microclaw.store.journal import Journal
 
-SubagentState: TypeAlias = Literal["running", "done", "failed", "cancelled"]
-
 KEPT: Final = 32  # ended subagents that are still listed
 _MAX_PUSH_CHARS: Final = 4000
 _PROMPT: Final = """\
@@ -39,7 +38,6 @@ Your answer is the result: short, complete, and only what the tools showed.
 
 Task: {task}"""
 
-_STATES: Final[Mapping[str | None, SubagentState]] = {None: "done", "cancelled": "cancelled"}
 _log = logging.getLogger(__name__)
 
 
@@ -49,25 +47,6 @@ class SubagentLimits(TurnLimits, frozen=True):
     count: int = 4
     turn_s: float = 300.0
     tokens: int | None = 60_000
-
-
-@dataclass(slots=True, eq=False)
-class Subagent:
-    """`inbound` is its task in the name and chat of who asked; `result` its answer, or why there is none."""
-
-    subagent_id: str
-    inbound: Inbound
-    tools: tuple[str, ...]
-    began_ms: int
-    foreign: bool
-    turn: Turn
-    state: SubagentState = "running"
-    result: str = ""
-    work: asyncio.Task[None] | None = None
-
-    @property
-    def tokens(self) -> int:
-        return self.turn.tokens
 
 
 class Subagents:
@@ -94,6 +73,8 @@ class Subagents:
         self._limits = limits or SubagentLimits()
         self._now_s = now_s
         self._known: dict[str, Subagent] = {}
+        self._turns: dict[str, Turn] = {}  # of those that run
+        self._tasks: set[asyncio.Task[None]] = set()
         self._group: asyncio.TaskGroup | None = None
 
     @asynccontextmanager
@@ -104,16 +85,19 @@ class Subagents:
                 yield
             finally:
                 self._group = None
-                for one in self._known.values():
-                    if one.work is not None:
-                        one.work.cancel()
+                for task in self._tasks:
+                    task.cancel()
 
     async def start(self, task: str, names: Collection[str] | None, context: ToolContext) -> Subagent:
         """Start one; `names` None means all tools that only read. Raises Overloaded, or ToolRetry for a wrong name."""
         inbound = Inbound(context.channel, context.chat_id, task, context.person_id, context.device)
         prompt = await self._context.prompt(inbound)
-        chosen = self.check_start(names)
-        assert self._group is not None  # `check_start` has seen it
+        if self._group is None or len(self._turns) >= self._limits.count:
+            raise Overloaded(
+                f"{len(self._turns)} subagents work already, {self._limits.count} is the limit",
+                next_step="wait for one, or cancel it: microclaw task subagents",
+            )
+        chosen = self._chosen(names)
         subagent_id, now_s = secrets.token_hex(3), self._now_s()
         began_ms = int(now_s * 1000)
         request = TurnRequest(
@@ -125,7 +109,7 @@ class Subagents:
             tainted_s=int(now_s) if context.foreign else None,
             part_of=maker_now().turn,
         )
-        turn = Turn(
+        turn = self._turns[subagent_id] = Turn(
             request,
             TurnJournal(self._journal, f"subagent-{began_ms}-{subagent_id}"),
             model=self._model,
@@ -133,65 +117,66 @@ class Subagents:
             limits=self._limits,
             window=self._context.window,
         )
-        made = self._known[subagent_id] = Subagent(subagent_id, inbound, chosen, began_ms, context.foreign, turn)
-        for old in [one for one in self._known.values() if one.state != "running"][:-KEPT]:
-            del self._known[old.subagent_id]
-        made.work = self._group.create_task(self._work(made), name=f"subagent {subagent_id}")
+        made = self._known[subagent_id] = Subagent(
+            subagent=subagent_id,
+            task=task,
+            tools=chosen,
+            person=context.person_id,
+            began_ms=began_ms,
+            foreign=context.foreign,
+        )
+        for old in [name for name in self._known if name not in self._turns][:-KEPT]:
+            del self._known[old]
+        work = self._group.create_task(self._work(made, turn, inbound), name=f"subagent {subagent_id}")
+        self._tasks.add(work)
+        work.add_done_callback(self._tasks.discard)
         return made
 
-    def check_start(self, names: Collection[str] | None) -> tuple[str, ...]:
-        """The tools of one that may start now; raises what `start` would raise."""
-        running = sum(one.state == "running" for one in self._known.values())
-        if self._group is None or running >= self._limits.count:
-            raise Overloaded(
-                f"{running} subagents work already, {self._limits.count} is the limit",
-                next_step="wait for one, or cancel it: microclaw task subagents",
-            )
+    def _chosen(self, names: Collection[str] | None) -> list[str]:
+        """The names of its tools."""
         known = {tool.name: tool for tool in self._tools.tools}
         if names is None:
-            return tuple(name for name, tool in known.items() if tool.permission is Permission.READ)
+            return [name for name, tool in known.items() if tool.permission is Permission.READ]
         if unknown := [name for name in names if name not in known]:
             text = f"a subagent cannot have {', '.join(unknown)[:120]}"
             raise ToolRetry(text, next_step=f"tools: {', '.join(known)}")
-        return tuple(dict.fromkeys(names))
+        return list(dict.fromkeys(names))
 
-    def list(self, person_id: str) -> tuple[Subagent, ...]:
+    def of_person(self, person_id: str) -> list[Subagent]:
         """All of them for an owner, else the person's own; the latest last."""
-        return tuple(one for one in self._known.values() if self._is_of(one, person_id))
+        for name, turn in self._turns.items():
+            self._known[name].tokens = turn.tokens
+        return [one for one in self._known.values() if self._is_of(one, person_id)]
 
     def cancel(self, subagent_id: str, person_id: str) -> None:
         """Stop it at the next safe point; a running tool call is finished. Raises UnknownName, PermissionRefused."""
-        self.named(subagent_id, person_id).turn.stop()
-
-    def named(self, subagent_id: str, person_id: str) -> Subagent:
-        """The one with this id, for who may cancel it. Raises UnknownName, PermissionRefused."""
         found = self._known.get(subagent_id)
         if found is None:
             raise UnknownName(f"there is no subagent {subagent_id[:40]!r}", next_step="microclaw task subagents")
         if not self._is_of(found, person_id):
             raise PermissionRefused(f"subagent {subagent_id} is somebody else's", next_step="ask the owner")
-        return found
+        if subagent_id in self._turns:
+            self._turns[subagent_id].stop()
 
     def _is_of(self, subagent: Subagent, person_id: str) -> bool:
         person = self._roles.get(person_id)
-        return subagent.inbound.person_id == person_id or (person is not None and person.role == "owner")
+        return subagent.person == person_id or (person is not None and person.role == "owner")
 
-    async def _work(self, subagent: Subagent) -> None:
-        to = subagent.inbound
+    async def _work(self, subagent: Subagent, turn: Turn, to: Inbound) -> None:
         try:
-            answer = await subagent.turn.run(lambda _event: None)  # nobody follows it
-            subagent.state, subagent.result = _STATES.get(answer.error_code, "failed"), answer.text
+            answer = await turn.run(lambda _event: None)  # nobody follows it
+            subagent.state = "done" if answer.error_code is None else "failed"
+            if answer.error_code == "cancelled":
+                subagent.state = "cancelled"
+            subagent.result = answer.text
             subagent.foreign = subagent.foreign or answer.tainted_s is not None
         except asyncio.CancelledError:
             subagent.state, subagent.result = "cancelled", "the host ended; what had begun may have been done"
             raise
-        except MicroclawError as exc:
-            subagent.state, subagent.result = "failed", exc.message
-        except Exception:
-            _log.exception("subagent %s failed inside the host", subagent.subagent_id)
-            subagent.state, subagent.result = "failed", "something went wrong inside the host; see its log"
-        text = f"subagent {subagent.subagent_id} ({to.text[:80]}) {subagent.state}: {subagent.result}"
+        finally:
+            subagent.tokens = self._turns.pop(subagent.subagent).tokens
+        text = f"subagent {subagent.subagent} ({to.text[:80]}) {subagent.state}: {subagent.result}"
         try:
             await self._outbox.push(to.channel, to.chat_id, text[:_MAX_PUSH_CHARS], person=to.person_id)
         except MicroclawError as exc:
-            _log.warning("the result of subagent %s could not be sent: %s", subagent.subagent_id, exc.message)
+            _log.warning("the result of subagent %s could not be sent: %s", subagent.subagent, exc.message)
