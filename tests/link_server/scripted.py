@@ -190,11 +190,7 @@ class ScriptedDevice:
                 case actions.DropAcked(seq=seq):
                     self.outbox.ack(seq)
                 case actions.RenewEpoch():
-                    self.outbox.epoch, self.outbox.acked = secrets.token_bytes(8), 0
-                    rows = [row for _, row in sorted(self.outbox.rows.items())]
-                    self.outbox.rows = dict(enumerate(rows, start=1))
-                    self.outbox.last = len(rows)
-                    session.epoch_renewed(self.outbox.cursor())
+                    session.epoch_renewed(self.outbox.renew())
                 case _:
                     pass
         await self._flush(lanes)

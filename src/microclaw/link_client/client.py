@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
 from typing import Any, Final, assert_never
 
 from microclaw.backoff import Backoff
@@ -186,7 +187,7 @@ class LinkClient:
 
     def close(self, code: int, reason: str) -> None:
         """End the present connection; the board comes back later."""
-        (self._pairing or self.session).close(code, reason)
+        self._present.close(code, reason)
 
     def leave(self, code: int, reason: str, then: Callable[[], float | None], *, retry_after_s: int | None = 0) -> None:
         """End the connection in order, then call `then`, which may say how many seconds the board stays away."""
@@ -195,8 +196,8 @@ class LinkClient:
             then()
         else:
             self._then = then
-            (self._pairing or self.session).close(code, reason, retry_after_s=retry_after_s)
-            self._carry_out(self._pairing or self.session)
+            self._present.close(code, reason, retry_after_s=retry_after_s)
+            self._carry_out(self._present)
 
     def paired(self) -> None:
         """The credential is in flash: connect again with it."""
@@ -204,21 +205,21 @@ class LinkClient:
             self._retry_after_s = 0.0
             self._pairing.close(CloseCode.DONE, "paired", retry_after_s=0)
 
+    @property
+    def _present(self) -> LinkSession:
+        return self._pairing or self.session
+
     def _run(self) -> None:
-        try:
+        with closing(self._waker), suppress(PowerGone):
             while not self.is_over:
                 try:
                     self._rest(self._connect())
                 except PowerGone:
-                    return
+                    raise
                 except Exception as exc:  # a full disk, or a defect of ours: the link comes back
                     _log.exception("the link broke off")
                     self.state.enter("waiting", str(exc))
                     self._rest(self._backoff.next_wait_s())
-        except PowerGone:
-            return
-        finally:
-            self._waker.close()
 
     def _connect(self) -> float:
         """One connection from beginning to end; how long to wait before the next."""
@@ -255,8 +256,9 @@ class LinkClient:
             then, self._then = self._then, None
             if away_s := then():
                 return away_s
-        if was_paired and socket.close_code in _REFUSED:
-            self.state.enter("refused", f"the host closed with {socket.close_code}: {socket.close_reason}")
+        close = socket.close_received
+        if was_paired and close is not None and close.code in _REFUSED:
+            self.state.enter("refused", f"the host closed with {close.code}: {close.reason}")
             _log.warning("%s", self.state.error)
             return REFUSED_WAIT_S + self._backoff.next_wait_s()
         self.state.enter("waiting", self.state.error)

@@ -14,19 +14,19 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, assert_never
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from websockets.frames import Opcode
 
 from microclaw.errors import LinkViolation, MicroclawError, NewerConnection, StoreUnreachable
 from microclaw.link_server.limits import LinkLimits, RateLimit
-from microclaw.link_server.meter import LANES, LaneName, LinkMeter, RefusalReason
+from microclaw.link_server.meter import FAULTS, LANES, LaneName, LinkMeter
 from microclaw.link_server.websocket import MessageReader, close_code, encode_close, encode_whole
 from microclaw.wire.link import actions
 from microclaw.wire.link.frame import CloseCode
 from microclaw.wire.link.heartbeat import Clock
 from microclaw.wire.link.lanes import Lanes
-from microclaw.wire.link.messages import Hello, PairRequest
+from microclaw.wire.link.messages import Envelope, Hello, PairRequest
 from microclaw.wire.link.session import LinkSession
 from microclaw.wire.link.states import Phase
 
@@ -38,17 +38,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 MESSAGES_A_TURN: Final = 64  # then other connections have theirs
-REFUSALS: Final[dict[int, RefusalReason]] = {
-    CloseCode.NOT_BINARY: "text_message",
-    CloseCode.OVERLOADED: "overloaded",
-    CloseCode.MALFORMED: "malformed",
-    CloseCode.NOT_AUTHENTICATED: "not_authenticated",
-    CloseCode.REVOKED: "revoked",
-    CloseCode.TIMED_OUT: "timeout",
-    CloseCode.REPLACED: "replaced",
-    CloseCode.TOO_LARGE: "too_large",
-    CloseCode.TOO_MANY: "too_many",
-}
 _GONE: Final = 1006  # RFC 6455: the connection ended without a close
 Work: TypeAlias = Coroutine[None, None, None]
 
@@ -318,14 +307,11 @@ class Connection(asyncio.Protocol):
                         self.on_audio(action)
                 case actions.Close():
                     self._begin_close(action)
-                case actions.ReportPeer(peer=peer):
-                    assert isinstance(peer, Hello)
+                case actions.ReportPeer(peer=Hello() as peer) if self._store is not None:
                     self._is_counted = True
                     self._meter.connections += 1
-                    assert self._store is not None  # the session welcomes nobody without a credential
                     self._store.ready(self, peer)
-                    self._jobs.append(action)
-                    self._start_working()
+                    self._work_on(action)
                 case actions.Deliver(envelope=envelope) if envelope.seq is None:
                     self._owner.took(self, envelope)
                 case actions.PurgeAudio():
@@ -333,19 +319,10 @@ class Connection(asyncio.Protocol):
                 case actions.ReportRtt(rtt_ms=rtt_ms):
                     self._meter.measured(rtt_ms / 1000)
                     self.rtt_ms = rtt_ms
-                case (
-                    actions.Persist()
-                    | actions.Replay()
-                    | actions.DropAcked()
-                    | actions.RenewEpoch()
-                    | actions.Deliver()
-                ):
-                    self._jobs.append(action)
-                    self._start_working()
                 case actions.TakeBlob():
                     pass  # a device's: the session of a host refuses BLOB frames
                 case _:
-                    assert_never(action)
+                    self._work_on(action)
 
     def _queue(self, send: actions.Send, now_ms: float) -> None:
         if send.lane is actions.Lane.MEDIA and self._is_open and not self.lanes.count and not self._is_paused:
@@ -364,9 +341,8 @@ class Connection(asyncio.Protocol):
         self.end = (close.code, close.reason)
         if self.session.unreadable is not None and self._store is not None:
             self._store.unreadable(self.session.unreadable)
-        refusal = REFUSALS.get(close.code)
-        if refusal is not None:
-            self._meter.refused(refusal)
+        if close.code in FAULTS:
+            self._meter.refused(FAULTS[CloseCode(close.code)])
         self._abort = self._loop.call_later(self._limits.close_s, self._transport.abort)
 
     # Timers
@@ -427,7 +403,9 @@ class Connection(asyncio.Protocol):
 
     # The store
 
-    def _start_working(self) -> None:
+    def _work_on(self, action: actions.Action) -> None:
+        """For the store, after what it is given already."""
+        self._jobs.append(action)
         if self._tasks is not None and not self._is_working:
             self._is_working = True
             self._tasks.create_task(self._work(), name=f"link to {self.address}: store")
@@ -458,19 +436,14 @@ class Connection(asyncio.Protocol):
             await asyncio.sleep(_AGAIN_S)
 
     async def _do(self, action: actions.Action) -> None:
-        if isinstance(action, actions.ReportPeer):
-            if self.on_ready is not None:
-                await self.on_ready()
-            return
         store = self._store
-        if store is None:
-            raise TypeError(f"a device without a credential has nothing durable: {action}")
+        assert store is not None  # the session of a device without a credential has nothing durable
         match action:
-            case actions.Deliver(envelope=envelope, epoch=epoch):
-                assert envelope.seq is not None
-                assert epoch is not None
+            case actions.ReportPeer() if self.on_ready is not None:
+                await self.on_ready()
+            case actions.Deliver(envelope=Envelope(seq=int(seq)) as envelope, epoch=bytes(epoch)):
                 await store.commit(envelope, epoch=epoch)
-                self.session.ack_applied(epoch, envelope.seq)
+                self.session.ack_applied(epoch, seq)
             case actions.Persist(message_id=message_id, payload=payload):
                 await store.persist(message_id, payload)
             case actions.Replay(after=after, limit=limit):
@@ -479,19 +452,16 @@ class Connection(asyncio.Protocol):
                 await store.acked(seq)
             case actions.RenewEpoch():
                 self.session.epoch_renewed(await store.renew())
-            case _:
-                raise TypeError(f"{action} is no work for the store")
 
     # The end
 
     def _finish(self, fault: Exception | None = None) -> None:
         self._reader.has_more = False
-        if self._over.done():
-            return
-        if fault is not None:
-            self._over.set_exception(fault)
-        else:
-            self._over.set_result(None)
+        if not self._over.done():
+            if fault is not None:
+                self._over.set_exception(fault)
+            else:
+                self._over.set_result(None)
 
     def _left(self) -> None:
         self._was_silent = self.session.phase is Phase.OPEN

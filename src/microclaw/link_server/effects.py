@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from msgspec import Struct
@@ -106,14 +106,10 @@ class Effect:
     task: OpenTask | None = None
     offer: OfferRow | None = None
     host: str | None = None  # who runs the task, in a cluster
-    told: UpdateFacts | None = field(init=False)  # the facts as they were given
-
-    def __post_init__(self) -> None:
-        self.told = self.facts
 
     def apply(self, connection: Sql) -> None:
         """In that transaction; it may run again after one that failed."""
-        self.seq, self.payload, self.task, self.offer, self.facts = None, b"", None, None, self.told
+        self.seq, self.payload, self.task, self.offer = None, b"", None, None
         body = self.envelope.body
         if not isinstance(body, Unknown | Result):
             name = body.name if isinstance(body, Event) else ""
@@ -124,13 +120,10 @@ class Effect:
         if isinstance(body, RunTask):
             self._take(connection, body)
         if isinstance(body, OtaStatus):
-            self.offer = offer = status_in(connection, self.link_id, body, self._running, self.now_ms)
+            running = None if self.facts is None else self.facts.version
+            self.offer = offer = status_in(connection, self.link_id, body, running, self.now_ms)
             if offer is not None and offer.is_of_keys and offer.state == "healthy" and self.facts is not None:
                 self.facts = replace(self.facts, keys=keys_after(connection, offer, self.facts.keys))
-
-    @property
-    def _running(self) -> str | None:
-        return None if self.facts is None else self.facts.version
 
     def _take(self, connection: Sql, request: RunTask) -> None:
         """An open task, or its refusal in the outbox."""

@@ -98,31 +98,18 @@ def read_value(call: Call[Any], value: Value, endpoint: str) -> Any:
         case dict():
             return DeviceFacts({k: v for k, v in answer.items() if isinstance(v, str | int | float | bool)})
         case _Apps(apps):
-            return tuple(AppEntry(app.name, app.heap or 0) for app in apps)
+            return _converted(call, apps, tuple[AppEntry, ...], endpoint)
         case _States(apps):
-            return tuple(
-                AppState(
-                    a.name,
-                    a.state,
-                    a.error,
-                    a.heap or 0,
-                    a.peak_heap or 0,
-                    a.peak_stack or 0,
-                    a.pins or (),
-                    _runs(a),
-                    sha256=a.sha256.hex() if isinstance(a.sha256, bytes) else a.sha256,
-                )
-                for a in apps
-            )
+            return _converted(call, apps, tuple[AppState, ...], endpoint)
         case EdgesAnswer():
             return answer.log()
         case _:
             return answer
 
 
-def _converted(call: Call[Any], value: Value, kind: type[T], endpoint: str) -> T:
+def _converted(call: Call[Any], value: object, kind: type[T], endpoint: str) -> T:
     try:
-        return convert({} if value is None else value, kind)
+        return convert({} if value is None else value, kind, from_attributes=True)
     except ValidationError as exc:
         raise ProtocolError(
             f"{endpoint} answered {call.method} with another value than it has: {exc}",
@@ -130,9 +117,11 @@ def _converted(call: Call[Any], value: Value, kind: type[T], endpoint: str) -> T
         ) from exc
 
 
-class _App(Struct):
+class _App(Struct, rename={"heap_bytes": "heap"}):
+    """As `apps.list` has it, but for what docs/protocols/link-methods.md calls otherwise than devices/calls.py."""
+
     name: str
-    heap: int | None = None
+    heap_bytes: int = 0
 
 
 class _Apps(Struct):
@@ -148,30 +137,36 @@ class _LastRun(Struct):
     how: Literal["returned", "exited", "stopped", "trapped"]
 
 
-class _State(_App, kw_only=True):
+_NAMES: Final = {"heap_bytes": "heap", "peak_heap_bytes": "peak_heap", "peak_stack_bytes": "peak_stack",
+                 "digest": "sha256", "count": "runs"}  # fmt: skip
+
+
+class _State(_App, kw_only=True, rename=_NAMES):
     state: str
     error: str | None = None
-    peak_heap: int | None = None
-    peak_stack: int | None = None
-    pins: tuple[int, ...] | None = None
-    sha256: Any = None  # 32 bytes, or their hexadecimal digits
+    peak_heap_bytes: int = 0
+    peak_stack_bytes: int = 0
+    pins: tuple[int, ...] = ()
+    digest: Any = None  # 32 bytes, or their hexadecimal digits
     every_ms: _Ms = 0
     stop_after_ms: _Ms = 0
-    runs: _Ms = 0
+    count: _Ms = 0
     missed: _Ms = 0
     next_in_ms: _Ms | None = None
     running_ms: _Ms | None = None
     last: _LastRun | None = None
 
+    @property
+    def sha256(self) -> str | None:
+        return self.digest.hex() if isinstance(self.digest, bytes) else self.digest
 
-def _runs(app: _State) -> AppRuns | None:
-    if not app.every_ms and not app.stop_after_ms:
-        return None
-    runs = AppRuns(app.every_ms, app.stop_after_ms, app.runs, app.missed, app.next_in_ms, app.running_ms)
-    last = app.last
-    if last is None:
-        return runs
-    return structs.replace(runs, last_ago_ms=last.ago_ms, last_took_ms=last.took_ms, last_how=last.how)
+    @property
+    def runs(self) -> AppRuns | None:
+        if not self.every_ms and not self.stop_after_ms:
+            return None
+        last = () if self.last is None else structs.astuple(self.last)
+        now = (self.missed, self.next_in_ms, self.running_ms)
+        return AppRuns(self.every_ms, self.stop_after_ms, self.count, *now, *last)
 
 
 class _States(Struct):

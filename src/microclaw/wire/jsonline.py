@@ -131,11 +131,9 @@ def gpio_reply(reply: Mapping[str, object], pin: int, level: int | None = None) 
     """Pin and level of a set or read pin. `pin` and `level` are what was asked: dialect C repeats neither."""
     raise_for_error(reply)
     state = reply.get("state", level)
-    if isinstance(state, bool):
-        state = int(state)
     if state not in (0, 1) or not isinstance(state, int):
         raise ProtocolError(f"a reply about pin {pin} with the state {state!r}")
-    return _same_pin(reply, pin), state
+    return _same_pin(reply, pin), int(state)
 
 
 def adc_reply(reply: Mapping[str, object], pin: int) -> tuple[int, int, float]:

@@ -54,23 +54,18 @@ class Streams:
         ours = sender is self.role
         match body:
             case StartAsr(stream=stream) | TtsStart(stream=stream):
-                self._set(ours, stream)
-            case StopAsr(stream=stream) | TtsEnd(stream=stream):
-                if stream == (self.sending if ours else self.receiving):
-                    self._set(ours, None)
-            case CancelStream(stream=stream):
-                if stream == self.receiving:
+                if ours:
+                    self.sending = stream
+                else:
+                    self.receiving = stream
+            case StopAsr(stream=stream) | TtsEnd(stream=stream) | CancelStream(stream=stream):
+                is_cancelled = isinstance(body, CancelStream)
+                if stream == self.receiving and (is_cancelled or not ours):
                     self.receiving = None
-                if stream == self.sending:
+                if stream == self.sending and (is_cancelled or ours):
                     self.sending = None
-                    return stream
+                    return stream if is_cancelled else None
         return None
-
-    def _set(self, ours: bool, stream: int | None) -> None:
-        if ours:
-            self.sending = stream
-        else:
-            self.receiving = stream
 
 
 class LaneLimits(Struct, frozen=True):
@@ -108,8 +103,10 @@ class Lanes:
         queue, size = self._queues[lane], len(message)
         if queue and lane is Lane.MEDIA:
             self._drop_old_audio(queue, now_ms)
-        if len(queue) >= self._most[lane] or self._bytes[lane] + size > self.limits.lane_bytes:
-            self._make_room(lane, size)
+        while len(queue) >= self._most[lane] or self._bytes[lane] + size > self.limits.lane_bytes:
+            if not self._drop_oldest(lane):
+                text = f"the {lane.name} lane is full: {len(queue)} messages, {self._bytes[lane]} bytes"
+                raise LinkViolation(text, close_code=CloseCode.OVERLOADED, reason="overloaded")
         queue.append((message, now_ms))
         self._bytes[lane] += size
         self.count += 1
@@ -135,16 +132,6 @@ class Lanes:
 
     def depth(self, lane: Lane) -> int:
         return len(self._queues[lane])
-
-    def _make_room(self, lane: Lane, size: int) -> None:
-        while self._is_full(lane, size) and self._drop_oldest(lane):
-            pass
-        if self._is_full(lane, size):
-            text = f"the {lane.name} lane is full: {len(self._queues[lane])} messages, {self._bytes[lane]} bytes"
-            raise LinkViolation(text, close_code=CloseCode.OVERLOADED, reason="overloaded")
-
-    def _is_full(self, lane: Lane, size: int) -> bool:
-        return len(self._queues[lane]) >= self._most[lane] or self._bytes[lane] + size > self.limits.lane_bytes
 
     def _drop_oldest(self, lane: Lane) -> bool:
         """Make room where the lane's rule allows it; False when nothing may be dropped."""

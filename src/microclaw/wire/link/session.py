@@ -148,9 +148,7 @@ class LinkSession:
             elif type_ in _AUDIO:
                 self._hear(type_, payload)
         except LinkViolation as exc:
-            if exc.reason in _UNREADABLE:
-                self.unreadable = exc
-            self._break_off(exc.reason, exc.message, exc.close_code)
+            self.refuse(exc)
             return True
         return False
 
@@ -175,15 +173,13 @@ class LinkSession:
 
     def close(self, code: int, reason: str, *, retry_after_s: int | None = None) -> None:
         """End the connection in order: `bye`, then Close."""
-        if self.phase not in (Phase.DOWN, Phase.LEFT):
-            self._leave(Bye(reason, retry_after_s), code, reason, retry_after_s)
+        self._leave(Bye(reason, retry_after_s), code, reason, retry_after_s)
 
     def refuse(self, violation: LinkViolation) -> None:
-        """End the connection for a fault that the driver found (a rate, a text message), as for any breach."""
-        if self.phase not in (Phase.DOWN, Phase.LEFT):
-            if violation.reason in _UNREADABLE:
-                self.unreadable = violation
-            self._break_off(violation.reason, violation.message, violation.close_code)
+        """End the connection for a breach; also for one that the driver found (a rate, a text message)."""
+        if violation.reason in _UNREADABLE and self.phase not in _SILENT:
+            self.unreadable = violation
+        self._break_off(violation.reason, violation.message, violation.close_code)
 
     # What this end sends
 
@@ -200,7 +196,7 @@ class LinkSession:
         if is_durable(body, asked=durable):
             self._actions.append(actions.Persist(envelope.id, encode(envelope, self._max_control_bytes)))
             return envelope.id
-        if self.phase in (Phase.DOWN, Phase.LEFT) or (self.phase, body.type) == (Phase.OPEN, "pair_request"):
+        if self.phase in _SILENT or (self.phase, body.type) == (Phase.OPEN, "pair_request"):
             raise DeviceUnreachable(f"the link is {self.phase.value}: {body.type} was not sent")
         self._write(envelope)
         return envelope.id
@@ -449,6 +445,8 @@ class LinkSession:
 
     def _leave(self, last: ErrorMessage | Bye, code: int, reason: str, retry_after_s: int | None = None) -> None:
         """The last words of this end, then the close."""
+        if self.phase in _SILENT:
+            return
         self._send_frame(self._envelope(last, None, None))
         self._actions.append(actions.Close(code, reason, retry_after_s))
         self.phase = Phase.LEFT
@@ -482,6 +480,7 @@ _AUDIO = (int(FrameType.AUDIO_IN), int(FrameType.AUDIO_OUT))
 _KEY_BYTES = 8  # of a payload's SHA-256, in a BLOB frame
 _UNREADABLE = ("malformed", "too_large")
 _MAX_REASON_BYTES = 120
+_SILENT = (Phase.DOWN, Phase.LEFT)
 _BEATING = (Phase.READY, Phase.PAIRING)
 _CLOCK_RTT_MS = 1_000.0  # a pong that took longer sets no clock
 
