@@ -16,17 +16,16 @@ from contextlib import closing, suppress
 from typing import Any, Final, assert_never
 
 from microclaw.backoff import Backoff
-from microclaw.errors import ConfigError, DeviceUnreachable, LinkViolation, Overloaded, StoreError
+from microclaw.errors import ConfigError, DeviceUnreachable, Overloaded, StoreError
 from microclaw.fair_ring import drop_of_largest
 from microclaw.link_client.flash import Flash, FlashInbox, FlashOutbox, PowerGone
 from microclaw.link_client.identity import LinkAddress, LinkIdentity
 from microclaw.link_client.socket import LinkSocket, Waker, open_link
 from microclaw.link_client.state import LinkState, SystemClock, new_message_id
 from microclaw.wire.link import actions
-from microclaw.wire.link.actions import Lane
 from microclaw.wire.link.config import LinkConfig
 from microclaw.wire.link.frame import CloseCode
-from microclaw.wire.link.lanes import Lanes
+from microclaw.wire.link.lanes import Lane
 from microclaw.wire.link.messages import AnyMessage, Hello, Log, PairRequest, Telemetry, Welcome
 from microclaw.wire.link.session import LinkSession
 from microclaw.wire.link.states import Phase
@@ -88,7 +87,6 @@ class LinkClient:
         )
         self._pairing: LinkSession | None = None
         self._socket: LinkSocket | None = None
-        self._lanes = Lanes()
         self._thread = threading.Thread(target=self._run, name="link", daemon=True)
 
     # What other threads call
@@ -239,7 +237,7 @@ class LinkClient:
         if is_paired and self.identity.is_late and time.monotonic() >= self._renewal_due_s:
             self._renewal_due_s = time.monotonic() + RENEWAL_PAUSE_S  # if nothing comes of it, the next try is tomorrow
             session = self._identity_session("renewing", self.identity.renewal_request, RENEWAL_TIMEOUT_MS)
-        self._socket, self._lanes = socket, Lanes()
+        self._socket = socket
         try:
             session.connected()
             self._converse(socket, session)
@@ -287,16 +285,16 @@ class LinkClient:
                 session.tick()
             self._report(session)
             self._carry_out(session)
-            self._write(socket)
+            self._write(socket, session)
             for message in socket.wait(self._until_due_s(session), self._waker):
                 session.receive(message)
                 self._carry_out(session)
-            self._write(socket)
+            self._write(socket, session)
         if self.is_over:
             socket.abort()
 
-    def _write(self, socket: LinkSocket) -> None:
-        while socket.has_room and (message := self._lanes.take(self.clock.now_ms())) is not None:
+    def _write(self, socket: LinkSocket, session: LinkSession) -> None:
+        while socket.has_room and (message := session.lanes.take(self.clock.now_ms())) is not None:
             socket.send(message)
 
     def _until_due_s(self, session: LinkSession) -> float:
@@ -314,7 +312,7 @@ class LinkClient:
         if now_s >= self._telemetry_due_s:
             self._telemetry_due_s = now_s + TELEMETRY_S
             session.send(self._measure())
-        room = self._lanes.limits.telemetry // 2 - self._lanes.depth(Lane.TELEMETRY)
+        room = session.lanes.limits.telemetry // 2 - session.lanes.depth(Lane.TELEMETRY)
         with self._lock:
             lines = [self._log_lines.popleft() for _ in range(min(room, len(self._log_lines)))]
         for line in lines:
@@ -344,11 +342,9 @@ class LinkClient:
 
     def _perform(self, action: actions.Action, session: LinkSession) -> None:
         match action:
-            case actions.Send():
-                self._queue(action)
             case actions.Close(code=code, reason=reason, retry_after_s=retry_after_s):
                 self._retry_after_s = retry_after_s
-                self._close(code, reason)
+                self._close(session, code, reason)
             case actions.ReportPeer(peer=peer):
                 self._connected(peer)
             case actions.Deliver():
@@ -361,8 +357,6 @@ class LinkClient:
                 self.outbox.ack(seq)
             case actions.RenewEpoch():
                 session.epoch_renewed(self.outbox.renew())
-            case actions.PurgeAudio():
-                self._lanes.purge_audio()
             case actions.ReportRtt(rtt_ms=rtt_ms):
                 self.state.rtt_ms = rtt_ms
             case actions.Hear(stream=stream, payload=payload):
@@ -372,18 +366,12 @@ class LinkClient:
             case _:
                 assert_never(action)
 
-    def _queue(self, send: actions.Send) -> None:
-        try:
-            self._lanes.put(send, self.clock.now_ms())
-        except LinkViolation as exc:
-            self._close(exc.close_code, exc.message)
-
-    def _close(self, code: int, reason: str) -> None:
+    def _close(self, session: LinkSession, code: int, reason: str) -> None:
         """After everything that was queued: the last of it says why."""
         socket = self._socket
         if socket is None or socket.closed:
             return
-        while (message := self._lanes.take(self.clock.now_ms())) is not None:
+        while (message := session.lanes.take(self.clock.now_ms())) is not None:
             socket.send(message)
         socket.close(code, reason)
 

@@ -25,7 +25,7 @@ from microclaw.link_server.websocket import MessageReader, close_code, encode_cl
 from microclaw.wire.link import actions
 from microclaw.wire.link.frame import CloseCode
 from microclaw.wire.link.heartbeat import Clock
-from microclaw.wire.link.lanes import Lanes
+from microclaw.wire.link.lanes import Lane
 from microclaw.wire.link.messages import Envelope, Hello, PairRequest
 from microclaw.wire.link.session import LinkSession
 from microclaw.wire.link.states import Phase
@@ -71,7 +71,6 @@ class Connection(asyncio.Protocol):
         self.session = session
         self.address = arrival.http.address
         self.gone = asyncio.Event()
-        self.lanes = Lanes(limits.lanes)
         self.end = (_GONE, "the connection broke")
         self.rtt_ms: float | None = None
         self.on_ready: Callable[[], Awaitable[None]] | None = None
@@ -271,7 +270,7 @@ class Connection(asyncio.Protocol):
         elif opcode == _TEXT:
             self._refuse(CloseCode.NOT_BINARY, "not_binary", "a text message, the link is binary")
         self._run_actions(now_ms)
-        if self.lanes.count or self._closing is not None:
+        if self.session.lanes.count or self._closing is not None:
             self._write(now_ms)
         if opcode == _PING:
             self._put(encode_whole(Opcode.PONG, payload))
@@ -298,9 +297,7 @@ class Connection(asyncio.Protocol):
 
     def _run_actions(self, now_ms: float) -> None:
         while (action := self.session.next_action()) is not None:
-            match action:  # the two of an audio frame first
-                case actions.Send():
-                    self._queue(action, now_ms)
+            match action:
                 case actions.Hear():
                     self._meter.audio_ms = now_ms
                     if self.on_audio is not None:
@@ -314,8 +311,6 @@ class Connection(asyncio.Protocol):
                     self._work_on(action)
                 case actions.Deliver(envelope=envelope) if envelope.seq is None:
                     self._owner.took(self, envelope)
-                case actions.PurgeAudio():
-                    self.lanes.purge_audio()
                 case actions.ReportRtt(rtt_ms=rtt_ms):
                     self._meter.measured(rtt_ms / 1000)
                     self.rtt_ms = rtt_ms
@@ -323,16 +318,6 @@ class Connection(asyncio.Protocol):
                     pass  # a device's: the session of a host refuses BLOB frames
                 case _:
                     self._work_on(action)
-
-    def _queue(self, send: actions.Send, now_ms: float) -> None:
-        if send.lane is actions.Lane.MEDIA and self._is_open and not self.lanes.count and not self._is_paused:
-            self._put(encode_whole(_BINARY, send.message))  # nothing goes before it: it need not wait
-            return
-        try:
-            self.lanes.put(send, now_ms)
-        except LinkViolation as exc:
-            if self._closing is None:
-                self._begin_close(actions.Close(exc.close_code, exc.message))
 
     def _begin_close(self, close: actions.Close) -> None:
         if self._closing is not None:
@@ -370,7 +355,7 @@ class Connection(asyncio.Protocol):
         """Put out what the lanes hold, while the device reads; then close, if that is due."""
         if not self._is_open or self._is_paused:
             return
-        while (message := self.lanes.take(now_ms)) is not None:
+        while (message := self.session.lanes.take(now_ms)) is not None:
             self._put(encode_whole(_BINARY, message))
             if self._is_paused:
                 return
@@ -473,8 +458,8 @@ class Connection(asyncio.Protocol):
             self.end = (self._peer_code or _GONE, "the device closed the connection")
 
     def _count(self) -> None:
-        self._meter.dropped_by_lane["telemetry"] += self.lanes.telemetry_dropped
-        self._meter.glitches += self.lanes.glitches
+        self._meter.dropped_by_lane["telemetry"] += self.session.lanes.telemetry_dropped
+        self._meter.glitches += self.session.lanes.glitches
         self._meter.replayed_messages += self.session.outgoing.replayed
         if self._is_counted:
             self._meter.connections -= 1
@@ -483,7 +468,7 @@ class Connection(asyncio.Protocol):
 
     def depths(self) -> dict[LaneName, int]:
         """Messages that wait, by lane."""
-        return {name: self.lanes.depth(lane) for name, lane in zip(LANES, actions.Lane, strict=True)}
+        return {name: self.session.lanes.depth(lane) for name, lane in zip(LANES, Lane, strict=True)}
 
 
 _SOONEST_TICK_S: Final = 0.005  # so that no setting of a session makes its ticks a busy loop

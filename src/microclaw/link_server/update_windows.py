@@ -20,8 +20,8 @@ from msgspec import Struct, field
 from microclaw.errors import MicroclawError
 from microclaw.link_server.connection import Connection
 from microclaw.store.firmware import OfferRow
-from microclaw.wire.link.actions import Lane
 from microclaw.wire.link.frame import MAX_BLOB_BYTES
+from microclaw.wire.link.lanes import Lane
 from microclaw.wire.link.messages import BlobRead
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class DeviceUpdates(Struct):
         """Begin to send a window, or say why not."""
         if self.source is None:
             link.object_to("blob_unknown", "this host has no updates", re=message_id)
-        elif connection in self._reading or connection.lanes.depth(Lane.BLOB):
+        elif connection in self._reading or connection.session.lanes.depth(Lane.BLOB):
             link.object_to("blob_busy", "a window is under way", re=message_id)
         elif connection.start(self._send(self.source, link, connection, wanted, message_id), "update"):
             self._reading.add(connection)

@@ -313,9 +313,8 @@ class ScriptedHost:
     def _carry_out(self, connection: ServerConnection, session: LinkSession) -> None:
         while (action := session.next_action()) is not None:
             match action:
-                case actions.Send(message=message):
-                    connection.send(message)
                 case actions.Close(code=code, reason=reason):
+                    self._write(connection, session)
                     connection.close(code, reason)
                 case actions.Deliver():
                     self._deliver(action, session)
@@ -334,6 +333,11 @@ class ScriptedHost:
                     pass
             with self._changed:
                 self._changed.notify_all()
+        self._write(connection, session)
+
+    def _write(self, connection: ServerConnection, session: LinkSession) -> None:
+        while (message := session.lanes.take(0)) is not None:
+            connection.send(message)
 
     def _deliver(self, deliver: actions.Deliver, session: LinkSession) -> None:
         envelope = deliver.envelope

@@ -8,12 +8,12 @@ what is durable is replayed.
 from __future__ import annotations
 
 from collections import deque
+from enum import IntEnum
 from typing import Final, TypeAlias
 
 from msgspec import Struct
 
 from microclaw.errors import LinkViolation
-from microclaw.wire.link.actions import Lane, Send
 from microclaw.wire.link.frame import CloseCode, FrameType
 from microclaw.wire.link.messages import (
     AnyBody,
@@ -30,6 +30,15 @@ from microclaw.wire.link.values import Sender
 
 FRAME_OF: Final = {Sender.DEVICE: FrameType.AUDIO_IN, Sender.HOST: FrameType.AUDIO_OUT}
 _MEDIA: Final = (StartAsr, StopAsr, TtsStart, TtsChunk, TtsEnd, CancelStream)
+
+
+class Lane(IntEnum):
+    """Sent in this order."""
+
+    MEDIA = 0
+    CONTROL = 1
+    TELEMETRY = 2
+    BLOB = 3
 
 
 def lane_of(body: AnyBody) -> Lane:
@@ -49,8 +58,8 @@ class Streams:
     def clear(self) -> None:
         self.sending = self.receiving = None
 
-    def note(self, body: AnyBody, sender: Sender) -> int | None:
-        """Follow a message of `sender`; the stream whose queued frames this end must forget, if any."""
+    def note(self, body: AnyBody, sender: Sender) -> bool:
+        """Follow a message of `sender`; True if this end must forget its stream's queued frames."""
         ours = sender is self.role
         match body:
             case StartAsr(stream=stream) | TtsStart(stream=stream):
@@ -64,8 +73,8 @@ class Streams:
                     self.receiving = None
                 if stream == self.sending and (is_cancelled or ours):
                     self.sending = None
-                    return stream if is_cancelled else None
-        return None
+                    return is_cancelled
+        return False
 
 
 class LaneLimits(Struct, frozen=True):
@@ -97,9 +106,8 @@ class Lanes:
         self.count = 0  # messages in all
         self._most = (self.limits.media, self.limits.control, self.limits.telemetry, self.limits.blob)
 
-    def put(self, send: Send, now_ms: float) -> None:
+    def put(self, message: bytes, lane: Lane, now_ms: float) -> None:
         """Queue a message; LinkViolation 1013 when CONTROL, or a MEDIA lane full of control messages, is full."""
-        message, lane = send
         queue, size = self._queues[lane], len(message)
         if queue and lane is Lane.MEDIA:
             self._drop_old_audio(queue, now_ms)

@@ -2,8 +2,8 @@
 
 It is one long file because every method reads or moves the same phase.
 
-The driver gives it what happens (`connected`, `receive`, `closed`, `tick`, and what the stores answered) and then takes
-actions with `next_action()` until there is none. Both ends run this class; states.py has the moves. A session may live
+The driver gives it what happens (`connected`, `receive`, `closed`, `tick`, and what the stores answered), then takes
+actions with `next_action()` until there is none, and writes what `lanes` hold. Both ends run this class; states.py has the moves. A session may live
 for one connection or for many: who makes a new one passes the stores' cursors in.
 """
 
@@ -16,12 +16,12 @@ from msgspec.structs import replace
 
 from microclaw.errors import DeviceUnreachable, LinkViolation, StoreError
 from microclaw.wire.link import actions
-from microclaw.wire.link.actions import Action, Lane
+from microclaw.wire.link.actions import Action
 from microclaw.wire.link.codec import decode, encode, numbered
 from microclaw.wire.link.config import LinkConfig
 from microclaw.wire.link.frame import BLOB_HEAD_BYTES, CloseCode, FrameType, encode_frame, read_frame
 from microclaw.wire.link.heartbeat import Clock, Heartbeat, wall_us
-from microclaw.wire.link.lanes import FRAME_OF, Streams, lane_of
+from microclaw.wire.link.lanes import FRAME_OF, Lane, Lanes, Streams, lane_of
 from microclaw.wire.link.messages import (
     Ack,
     AnyBody,
@@ -74,6 +74,7 @@ class LinkSession:
         self.outgoing = Outgoing(outbox, self.config.window)
         self.incoming = Incoming(inbox)
         self.streams = Streams(self.role)
+        self.lanes = Lanes(self.config.lanes)
         self._clock = clock
         self._new_id = new_id
         self._authenticated = authenticated
@@ -114,6 +115,7 @@ class LinkSession:
         if self.phase is not Phase.DOWN:
             raise ValueError(f"connected while the link is {self.phase.value}")
         self.phase = Phase.OPEN
+        self.lanes = Lanes(self.config.lanes)
         self.peer = None
         self._renewing = False
         self._heartbeat = Heartbeat(self._clock, self.config.heartbeat_s * 1000)
@@ -206,7 +208,7 @@ class LinkSession:
         stream = self.streams.sending
         if stream is None or self.phase is not Phase.READY:
             return False
-        self._actions.append(actions.Send(self._audio_out + payload, Lane.MEDIA))
+        self._queue(self._audio_out + payload, Lane.MEDIA)
         return True
 
     def send_blob(self, sha256: bytes, offset: int, data: bytes) -> bool:
@@ -214,7 +216,7 @@ class LinkSession:
         if self.phase is not Phase.READY or self.role is not Sender.HOST:
             return False
         head = sha256[:_KEY_BYTES] + offset.to_bytes(BLOB_HEAD_BYTES - _KEY_BYTES, "big")
-        self._actions.append(actions.Send(encode_frame(FrameType.BLOB, head + data), Lane.BLOB))
+        self._queue(encode_frame(FrameType.BLOB, head + data), Lane.BLOB)
         return True
 
     # What the stores answer
@@ -415,9 +417,8 @@ class LinkSession:
         self._actions.append(actions.TakeBlob(payload[:_KEY_BYTES], offset, payload[BLOB_HEAD_BYTES:]))
 
     def _follow(self, body: AnyBody, sender: Sender) -> None:
-        purged = self.streams.note(body, sender)
-        if purged is not None:
-            self._actions.append(actions.PurgeAudio(purged))
+        if self.streams.note(body, sender):
+            self.lanes.purge_audio()
 
     def _send_due_ack(self, now_ms: float) -> None:
         due_ms = self.incoming.ack_due_ms
@@ -436,7 +437,7 @@ class LinkSession:
 
     def _send_numbered(self, seq: int, payload: bytes) -> None:
         self.outgoing.note_sent(seq, self._clock.now_ms())
-        self._actions.append(actions.Send(encode_frame(FrameType.CONTROL, numbered(payload, seq))))
+        self._queue(encode_frame(FrameType.CONTROL, numbered(payload, seq)), Lane.CONTROL)
 
     def _break_off(self, code: str, message: str, close_code: int) -> None:
         """`message` may quote the peer: it is cut to what a WebSocket close can carry."""
@@ -447,23 +448,31 @@ class LinkSession:
         """The last words of this end, then the close."""
         if self.phase in _SILENT:
             return
-        self._send_frame(self._envelope(last, None, None))
-        self._actions.append(actions.Close(code, reason, retry_after_s))
         self.phase = Phase.LEFT
         self._deadline_ms = None
+        self._send_frame(self._envelope(last, None, None))
+        self._actions.append(actions.Close(code, reason, retry_after_s))
 
     def _say(self, body: AnyMessage, *, re: bytes | None = None) -> None:
         self._write(self._envelope(body, re, None))
 
     def _write(self, envelope: Envelope) -> None:
-        after = move(self.phase, envelope.body.type)
+        self.phase = move(self.phase, envelope.body.type)
         self._send_frame(envelope)
-        self.phase = after
         self._follow(envelope.body, self.role)
 
     def _send_frame(self, envelope: Envelope) -> None:
         payload = encode(envelope, self._max_control_bytes)
-        self._actions.append(actions.Send(encode_frame(FrameType.CONTROL, payload), lane_of(envelope.body)))
+        self._queue(encode_frame(FrameType.CONTROL, payload), lane_of(envelope.body))
+
+    def _queue(self, message: bytes, lane: Lane) -> None:
+        try:
+            self.lanes.put(message, lane, self._clock.now_ms())
+        except LinkViolation as exc:  # the other end does not read: it cannot be told
+            if self.phase is not Phase.LEFT:
+                self.phase = Phase.LEFT
+                self._deadline_ms = None
+                self._actions.append(actions.Close(exc.close_code, exc.message))
 
     def _envelope(self, body: AnyMessage, re: bytes | None, message_id: bytes | None) -> Envelope:
         return Envelope(message_id or self._new_id(), body, self._clock.unix_us() // 1000, None, re)
