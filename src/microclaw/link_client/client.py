@@ -82,9 +82,7 @@ class LinkClient:
         self._retry_after_s: float | None = None
         self._telemetry_due_s = 0.0
         self._renewal_due_s = 0.0
-        self.session = LinkSession(
-            hello, outbox=self.outbox.cursor(), inbox=self.inbox.cursor(), clock=self.clock, new_id=new_message_id
-        )
+        self.session = self._session(hello)
         self._pairing: LinkSession | None = None
         self._socket: LinkSocket | None = None
         self._thread = threading.Thread(target=self._run, name="link", daemon=True)
@@ -267,15 +265,12 @@ class LinkClient:
         self.state.enter(state)
         opening = self.session.opening
         assert isinstance(opening, Hello)
-        self._pairing = LinkSession(
-            request(opening.board),
-            outbox=self.outbox.cursor(),
-            inbox=self.inbox.cursor(),
-            clock=self.clock,
-            new_id=new_message_id,
-            config=LinkConfig(hello_timeout_ms=timeout_ms),
-        )
+        self._pairing = self._session(request(opening.board), LinkConfig(hello_timeout_ms=timeout_ms))
         return self._pairing
+
+    def _session(self, opening: Hello | PairRequest, config: LinkConfig | None = None) -> LinkSession:
+        outbox, inbox = self.outbox.cursor(), self.inbox.cursor()
+        return LinkSession(opening, outbox=outbox, inbox=inbox, clock=self.clock, new_id=new_message_id, config=config)
 
     def _converse(self, socket: LinkSocket, session: LinkSession) -> None:
         while not self.is_over and not socket.closed:

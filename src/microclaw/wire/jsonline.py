@@ -178,26 +178,22 @@ def sensors_reply(reply: Mapping[str, object]) -> tuple[SensorReply, ...]:
 
 
 def info_reply(reply: Mapping[str, object]) -> Mapping[str, Scalar]:
-    """A device's facts, without `status`; dialect C's free_heap in bytes becomes free_heap_kb."""
+    """A device's facts, without `status`, flat. Of dialect C's: free_heap in bytes becomes free_heap_kb, gpio_states
+    gpio_<pin>, sensors_active a comma-separated list.
+    """
     raise_for_error(reply)
-    facts = {k: v for k, v in reply.items() if isinstance(v, (str, int, float)) and k not in ("status", "msg")}
+    facts: dict[str, Scalar] = {
+        k: v for k, v in reply.items() if isinstance(v, (str, int, float)) and k not in ("status", "msg")
+    }
     heap = facts.get("free_heap")
     if isinstance(heap, int) and heap < _MAX_NUMBER and "free_heap_kb" not in facts:
         del facts["free_heap"]
         facts["free_heap_kb"] = round(heap / 1024, 1)
-    return facts
-
-
-def status_reply(reply: Mapping[str, object]) -> Mapping[str, Scalar]:
-    """Dialect C's status as flat facts: gpio_states become gpio_<pin>, sensors_active a comma-separated list."""
-    raise_for_error(reply)
-    facts: dict[str, Scalar] = dict(info_reply(reply))
-    active = reply.get("sensors_active")
+    active, states = reply.get("sensors_active"), reply.get("gpio_states")
     if isinstance(active, list):
-        facts["sensors_active"] = ", ".join(str(name) for name in active)
-    states = reply.get("gpio_states")
+        facts["sensors_active"] = ", ".join(map(str, active))
     if isinstance(states, Mapping):
-        facts |= {f"gpio_{pin}": level for pin, level in states.items() if isinstance(level, (int, bool))}
+        facts |= {f"gpio_{pin}": level for pin, level in states.items() if isinstance(level, int)}
     return facts
 
 

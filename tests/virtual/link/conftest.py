@@ -326,11 +326,8 @@ class ScriptedHost:
                     self.mail.ack(seq)
                 case actions.RenewEpoch():
                     session.epoch_renewed(self.mail.renew())
-                case actions.ReportPeer(peer=peer):
-                    assert isinstance(peer, Hello)
+                case actions.ReportPeer(peer=Hello() as peer):
                     self.hellos.append(peer)
-                case _:
-                    pass
             with self._changed:
                 self._changed.notify_all()
         self._write(connection, session)

@@ -5,7 +5,7 @@ A field whose default is None is optional: it is left out on the wire then. Type
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, TypeAlias, get_args
+from typing import Annotated, ClassVar, TypeAlias
 
 from msgspec import Meta, Struct
 
@@ -23,6 +23,7 @@ from microclaw.wire.link.values import (
     Int,
     Level,
     LogLevel,
+    Message,
     OtaState,
     PairingCode,
     Rate,
@@ -339,14 +340,6 @@ class OtaStatus(FromDevice, frozen=True):
     error: str | None = None
 
 
-AnyMessage: TypeAlias = (
-    Hello | Welcome | Token | ErrorMessage | Bye | Ping | Pong | Ack | PairRequest | PairCode | PairDone
-    | StartAsr | StopAsr | AsrPartial | AsrFinal | TtsStart | TtsChunk | TtsEnd | CancelStream
-    | RunTask | CancelTask | TaskStatus | Call | Result | Event | Telemetry | Log | UiState | Notify
-    | OtaOffer | OtaCancel | OtaStatus | BlobRead
-)  # fmt: skip
-
-
 class Unknown(Struct, frozen=True):
     """A message whose type this version does not have, its body as it came."""
 
@@ -356,6 +349,7 @@ class Unknown(Struct, frozen=True):
     raw: ValueMap
 
 
+AnyMessage: TypeAlias = Message
 AnyBody: TypeAlias = AnyMessage | Unknown
 
 
@@ -369,17 +363,11 @@ class Envelope(Struct, frozen=True):
     re: Id | None = None
 
 
-MESSAGES: dict[str, type[AnyMessage]] = {cls.type: cls for cls in get_args(AnyMessage)}
+MESSAGES = {cls.type: cls for base in (FromDevice, FromHost, FromBoth) for cls in base.__subclasses__()}
 
 
 def is_durable(body: AnyBody, *, asked: bool = False) -> bool:
     """True if this message is numbered and kept; `asked` decides for those that are durable if asked."""
-    match body.durable:
-        case Durable.ALWAYS:
-            return True
-        case Durable.FINAL:
-            return isinstance(body, TaskStatus) and body.state in ("done", "failed", "cancelled")
-        case Durable.IF_ASKED:
-            return asked
-        case Durable.NEVER:
-            return False
+    if body.durable is Durable.FINAL:
+        return isinstance(body, TaskStatus) and body.state in ("done", "failed", "cancelled")
+    return body.durable is Durable.ALWAYS or (asked and body.durable is Durable.IF_ASKED)

@@ -3,8 +3,8 @@
 It is one long file because every method reads or moves the same phase.
 
 The driver gives it what happens (`connected`, `receive`, `closed`, `tick`, and what the stores answered), then takes
-actions with `next_action()` until there is none, and writes what `lanes` hold. Both ends run this class; states.py has the moves. A session may live
-for one connection or for many: who makes a new one passes the stores' cursors in.
+actions with `next_action()` until there is none, and writes what `lanes` hold. Both ends run this class; states.py has
+the moves. A session may live for one connection or for many: who makes a new one passes the stores' cursors in.
 """
 
 from __future__ import annotations
@@ -298,7 +298,7 @@ class LinkSession:
         self.phase = after
         match body:
             case Hello():
-                self._greeted(body)
+                self._met(body)
             case Welcome():
                 self._welcomed(body)
             case Ping():
@@ -306,7 +306,9 @@ class LinkSession:
             case Pong():
                 self._measure(body)
             case Ack():
-                self._acked(body.seq)
+                if self.outgoing.take_ack(body.seq, self._clock.now_ms()):
+                    self._actions.append(actions.DropAcked(body.seq))
+                    self._load_more()
             case PairRequest():
                 self._deadline_ms = self._clock.now_ms() + self.config.pairing_timeout_ms
                 self._actions.append(actions.Deliver(envelope))
@@ -317,13 +319,17 @@ class LinkSession:
             case _:
                 self._deliver(envelope, theirs)
 
-    def _greeted(self, hello: Hello) -> None:
-        self.peer = hello
-        self.incoming.start(hello.tx_epoch)
-        if self.outgoing.fits(InboxCursor(hello.rx_epoch, hello.rx_seq)):
-            self._welcome(hello)
+    def _met(self, peer: Hello | Welcome) -> None:
+        self.peer = peer
+        self.incoming.start(peer.tx_epoch)
+        if not self.outgoing.fits(InboxCursor(peer.rx_epoch, peer.rx_seq)):
+            self._deadline_ms = None
+            self._renewing = True
+            self._actions.append(actions.RenewEpoch())
+        elif isinstance(peer, Hello):
+            self._welcome(peer)
         else:
-            self._renew()
+            self._begin(peer)
 
     def _welcome(self, hello: Hello) -> None:
         rx = self.incoming.cursor
@@ -341,16 +347,10 @@ class LinkSession:
         self._begin(hello)
 
     def _welcomed(self, welcome: Welcome) -> None:
-        self.peer = welcome
         self._host_ahead_ms = welcome.time_ms - self._clock.now_ms()
         self._heartbeat = Heartbeat(self._clock, max(1, welcome.heartbeat_s) * 1000)
         self._max_control_bytes = min(self.config.limits.control_bytes, welcome.limits.control_bytes)
-        self.incoming.start(welcome.tx_epoch)
-        if self.outgoing.fits(InboxCursor(welcome.rx_epoch, welcome.rx_seq)):
-            self._begin(welcome)
-        else:
-            self._deadline_ms = None
-            self._renew()
+        self._met(welcome)
 
     def _begin(self, peer: Hello | Welcome) -> None:
         self._deadline_ms = None
@@ -359,21 +359,12 @@ class LinkSession:
             self._actions.append(actions.DropAcked(self.outgoing.acked))
         self._load_more()
 
-    def _renew(self) -> None:
-        self._renewing = True
-        self._actions.append(actions.RenewEpoch())
-
     def _measure(self, pong: Pong) -> None:
         rtt_ms = self._heartbeat.measure(pong)
         if rtt_ms is not None:
             if rtt_ms < _CLOCK_RTT_MS and self._host_ahead_ms is not None:
                 self._host_ahead_ms = pong.t2 / 1000 - self._clock.now_ms()
             self._actions.append(actions.ReportRtt(rtt_ms))
-
-    def _acked(self, seq: int) -> None:
-        if self.outgoing.take_ack(seq, self._clock.now_ms()):
-            self._actions.append(actions.DropAcked(seq))
-            self._load_more()
 
     def _deliver(self, envelope: Envelope, theirs: Sender) -> None:
         body, seq = envelope.body, envelope.seq
