@@ -173,6 +173,17 @@ def _encode_attribute(attribute: Attribute, generation: Generation) -> bytes:
         raise ValueError(f"{attribute.key}: a {attribute.type.value} cannot hold {value!r}") from exc
 
 
+def text_of(raw: bytes) -> str:
+    """A NUL-terminated string of a message; ProtocolError for anything else."""
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as exc:
+        raise ProtocolError(f"a string that is not UTF-8: {raw[:40]!r}") from exc
+    if text.find("\0") != len(text) - 1 or not text:
+        raise ProtocolError(f"not one NUL-terminated string: {raw[:40]!r}")
+    return text[:-1]
+
+
 class _Reader:
     def __init__(self, data: bytes, generation: Generation) -> None:
         self._data = data
@@ -200,14 +211,7 @@ class _Reader:
         return Attribute(key, kind, *self._numbers(_FIXED[kind]))
 
     def _text(self) -> str:
-        raw = self._take(*self._numbers(_U16))
-        try:
-            text = raw.decode()
-        except UnicodeDecodeError as exc:
-            raise ProtocolError(f"attribute container: a string is not UTF-8: {raw[:40]!r}") from exc
-        if text.find("\0") != len(text) - 1 or not text:
-            raise ProtocolError(f"attribute container: {raw[:40]!r} is not one NUL-terminated string")
-        return text[:-1]
+        return text_of(self._take(*self._numbers(_U16)))
 
     def _numbers(self, form: Struct) -> tuple[Any, ...]:
         return form.unpack(self._take(form.size))

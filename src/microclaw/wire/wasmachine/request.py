@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from microclaw.errors import DeployRejected, ProtocolError
+from microclaw.wire.wasmachine.attributes import text_of
 
 PROTOCOL_VERSION: Final = 1
 FORMAT_RAW: Final = 98
@@ -86,7 +87,7 @@ class Request(msgspec.Struct, frozen=True):
         except ValueError as exc:
             raise ProtocolError(f"a request with the unknown action {action}") from exc
         body_at = _REQUEST.size + url_size
-        return cls(known, _url(payload[_REQUEST.size : body_at]), mid, payload[body_at:], form, sender)
+        return cls(known, text_of(payload[_REQUEST.size : body_at]), mid, payload[body_at:], form, sender)
 
 
 class Response(msgspec.Struct, frozen=True):
@@ -150,19 +151,10 @@ def app_request(mid: int, name: str, url: str, body: bytes = b"", action: Action
 
 
 def _head(form: Struct, payload: bytes) -> tuple[Any, ...]:
-    """What the head says, but for its version."""
+    """The head's values after its version, which is checked."""
     if len(payload) < form.size:
         raise ProtocolError(f"a message of {len(payload)} bytes, its head alone has {form.size}")
     version, *values = form.unpack_from(payload)
     if version != PROTOCOL_VERSION:
         raise ProtocolError(f"a message of version {version}, expected {PROTOCOL_VERSION}")
     return tuple(values)
-
-
-def _url(raw: bytes) -> str:
-    if not raw.endswith(b"\0") or b"\0" in raw[:-1]:
-        raise ProtocolError(f"a url of {len(raw)} bytes is not one NUL-terminated string: {raw[:40]!r}")
-    try:
-        return raw[:-1].decode()
-    except UnicodeDecodeError as exc:
-        raise ProtocolError(f"a url is not UTF-8: {raw[:40]!r}") from exc
