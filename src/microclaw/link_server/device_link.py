@@ -40,28 +40,11 @@ from microclaw.store.link_events import LinkEventTable, Presence
 from microclaw.store.links import LinkTable
 from microclaw.store.sql import Sql
 from microclaw.text import clean_text, one_line
+from microclaw.wire.link import messages
 from microclaw.wire.link.codec import encode
 from microclaw.wire.link.frame import CloseCode
 from microclaw.wire.link.heartbeat import Clock
-from microclaw.wire.link.messages import (
-    AnyMessage,
-    BlobRead,
-    Bye,
-    CancelStream,
-    CancelTask,
-    Envelope,
-    ErrorInfo,
-    ErrorMessage,
-    Event,
-    Hello,
-    Log,
-    PairRequest,
-    Result,
-    RunTask,
-    StartAsr,
-    StopAsr,
-    Telemetry,
-)
+from microclaw.wire.link.messages import AnyMessage, Envelope, Hello, Result
 from microclaw.wire.link.sequence import InboxCursor, OutboxCursor, StoredMessage
 from microclaw.wire.link.values import ValueMap
 
@@ -101,7 +84,7 @@ class DeviceLink:
     def __init__(self, link_id: str, parts: LinkParts, presence: Presence | None = None) -> None:
         self.link_id = link_id
         self.presence = presence
-        self.telemetry: Telemetry | None = None
+        self.telemetry: messages.Telemetry | None = None
         self.log = LogRing()
         self.connections = 0  # since the host started
         self.is_revoked = False  # nothing that it has opens this host, until it is paired again
@@ -277,29 +260,31 @@ class DeviceLink:
         match envelope.body:
             case Result() as result if envelope.re is not None:
                 self._calls.answered(envelope.re, result)
-            case Telemetry() as telemetry:
+            case messages.Telemetry() as telemetry:
                 kept = self._parts.reports.took(self.endpoint, self.name, telemetry, self._now_ms)
                 self.telemetry = kept or self.telemetry
-            case Log(level=level, source=source, n=n, text=text):
+            case messages.Log(level=level, source=source, n=n, text=text):
                 t_ms = self._parts.clock.now_ms() - self.boots.began_ms
                 self.log.add(LogLine(t_ms, source or None, text, self._now_ms), n)
                 shown = one_line(source[:MAX_NAME_CHARS]), n, one_line(text[:MAX_TEXT])
                 self._parts.publish(DeviceLog(self.name, self._now_ms, level, *shown))
-            case StartAsr() | StopAsr() | CancelStream() as message if self._audio is not None:
+            case messages.StartAsr() | messages.StopAsr() | messages.CancelStream() as message if (
+                self._audio is not None
+            ):
                 self._audio.took(message)
-            case StartAsr(stream=stream) if connection.on_audio is None:
+            case messages.StartAsr(stream=stream) if connection.on_audio is None:
                 # It must not speak into the void.
                 self.object_to("no_listener", "this host takes no audio", re=envelope.id)
-                self.tell(CancelStream(stream))
-            case BlobRead() as wanted:
+                self.tell(messages.CancelStream(stream))
+            case messages.BlobRead() as wanted:
                 self._parts.updates.serve(self, connection, wanted, envelope.id)
-            case PairRequest() as request if connection.on_renewal is not None:
+            case messages.PairRequest() as request if connection.on_renewal is not None:
                 renewal, connection.on_renewal = connection.on_renewal(connection, envelope.id, request), None
                 connection.start(renewal, "renewal")
-            case ErrorMessage(code=code, message=text) if envelope.re is not None:
-                self._calls.answered(envelope.re, Result(False, error=ErrorInfo(code, text)))
+            case messages.ErrorMessage(code=code, message=text) if envelope.re is not None:
+                self._calls.answered(envelope.re, Result(False, error=messages.ErrorInfo(code, text)))
                 connection.start(self._end_offer(envelope.re, f"{code}: {text}"), "error")
-            case Bye(reason=reason):
+            case messages.Bye(reason=reason):
                 self._bye = clean_text(reason[:MAX_REASON_CHARS], one_line=True)
             case body:
                 _log.info("%s sent %s, which this host does nothing with", self.name, body.type)
@@ -388,15 +373,15 @@ class DeviceLink:
                 self.presence = replace(self.presence, ota=effect.facts)
             self._parts.updates.tell(effect.offer)
         match envelope.body:
-            case Event() as event:
+            case messages.Event() as event:
                 self._parts.reports.stored()
                 for live_event in live_events(event, self.name, self._now_ms):
                     self._parts.publish(live_event)
             case Result() as result if envelope.re is not None:
                 self._calls.answered(envelope.re, result)
-            case RunTask() as request if effect.task is not None:
+            case messages.RunTask() as request if effect.task is not None:
                 self._parts.tasks.start(self, request, effect.task)
-            case CancelTask(task=name):
+            case messages.CancelTask(task=name):
                 if not self._parts.tasks.cancel(self.link_id, name):
                     self.object_to("unknown_task", f"no task {name[:MAX_NAME_CHARS]} runs here", re=envelope.id)
 
@@ -404,4 +389,4 @@ class DeviceLink:
         """Tell a connected device what was wrong with what it sent."""
         if self.online:
             with suppress(DeviceUnreachable):
-                self.tell(ErrorMessage(code, message, fatal=False), re)
+                self.tell(messages.ErrorMessage(code, message, fatal=False), re)

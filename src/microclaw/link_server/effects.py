@@ -16,18 +16,9 @@ from microclaw.store.link_events import OpenTask, Presence, add_event, add_task
 from microclaw.store.links import append_to
 from microclaw.store.sql import Sql
 from microclaw.text import clean_text
+from microclaw.wire.link import messages
 from microclaw.wire.link.codec import encode
-from microclaw.wire.link.messages import (
-    Envelope,
-    Event,
-    Hello,
-    OtaStatus,
-    Result,
-    RunTask,
-    TaskStatus,
-    Telemetry,
-    Unknown,
-)
+from microclaw.wire.link.messages import Envelope, Event, Hello, RunTask, Telemetry
 
 KeepEvent: TypeAlias = Callable[[Sql, str, bytes, Event, int], None]
 
@@ -111,7 +102,7 @@ class Effect:
         """In that transaction; it may run again after one that failed."""
         self.seq, self.payload, self.task, self.offer = None, b"", None, None
         body = self.envelope.body
-        if not isinstance(body, Unknown | Result):
+        if not isinstance(body, messages.Unknown | messages.Result):
             name = body.name if isinstance(body, Event) else ""
             kept = encode(Envelope(self.envelope.id, body, self.envelope.ts_ms))
             add_event(connection, self.link_id, body.type, name[:MAX_EVENT_NAME_CHARS], kept, self.now_ms)
@@ -119,7 +110,7 @@ class Effect:
                 self.reports.keep_event(connection, self.device, self.envelope.id, body, self.now_ms)
         if isinstance(body, RunTask):
             self._take(connection, body)
-        if isinstance(body, OtaStatus):
+        if isinstance(body, messages.OtaStatus):
             running = None if self.facts is None else self.facts.version
             self.offer = offer = status_in(connection, self.link_id, body, running, self.now_ms)
             if offer is not None and offer.is_of_keys and offer.state == "healthy" and self.facts is not None:
@@ -135,7 +126,7 @@ class Effect:
             self.task = task
             return
         message_id = self.new_id()
-        status = TaskStatus(request.task, "failed", text=refusal)
+        status = messages.TaskStatus(request.task, "failed", text=refusal)
         self.payload = encode(Envelope(message_id, status, self.now_ms, re=self.envelope.id))
         self.seq = append_to(connection, self.link_id, message_id, self.payload, self.now_ms)
 

@@ -10,24 +10,8 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar, cast
 
 from msgspec import Meta, Struct, ValidationError, convert, structs
 
-from microclaw.devices.calls import (
-    CALLS,
-    AppEntry,
-    AppInstall,
-    AppList,
-    AppRuns,
-    AppState,
-    AppStates,
-    Call,
-    DeviceFacts,
-    DeviceInfo,
-    DeviceRestart,
-    DeviceStatus,
-    EdgeLog,
-    EdgesRead,
-    LogsRead,
-    Restart,
-)
+from microclaw.devices import calls
+from microclaw.devices.calls import AppInstall, AppList, AppStates, Call, DeviceRestart, EdgeLog, EdgesRead, Restart
 from microclaw.devices.transport import Transport
 from microclaw.errors import (
     AppExists,
@@ -96,11 +80,11 @@ def read_value(call: Call[Any], value: Value, endpoint: str) -> Any:
     answer = _converted(call, value, kind, endpoint)
     match answer:
         case dict():
-            return DeviceFacts({k: v for k, v in answer.items() if isinstance(v, str | int | float | bool)})
+            return calls.DeviceFacts({k: v for k, v in answer.items() if isinstance(v, str | int | float | bool)})
         case _Apps(apps):
-            return _converted(call, apps, tuple[AppEntry, ...], endpoint)
+            return _converted(call, apps, tuple[calls.AppEntry, ...], endpoint)
         case _States(apps):
-            return _converted(call, apps, tuple[AppState, ...], endpoint)
+            return _converted(call, apps, tuple[calls.AppState, ...], endpoint)
         case EdgesAnswer():
             return answer.log()
         case _:
@@ -161,12 +145,12 @@ class _State(_App, kw_only=True, rename=_NAMES):
         return self.digest.hex() if isinstance(self.digest, bytes) else self.digest
 
     @property
-    def runs(self) -> AppRuns | None:
+    def runs(self) -> calls.AppRuns | None:
         if not self.every_ms and not self.stop_after_ms:
             return None
         last = () if self.last is None else structs.astuple(self.last)
         now = (self.missed, self.next_in_ms, self.running_ms)
-        return AppRuns(self.every_ms, self.stop_after_ms, self.count, *now, *last)
+        return calls.AppRuns(self.every_ms, self.stop_after_ms, self.count, *now, *last)
 
 
 class _States(Struct):
@@ -180,8 +164,8 @@ def _next_step(code: str, method: str) -> str | None:
 
 
 _ANSWERS: Final[dict[type[Call[Any]], Any]] = {  # of others the call's own
-    DeviceInfo: dict[str, Any],
-    DeviceStatus: dict[str, Any],
+    calls.DeviceInfo: dict[str, Any],
+    calls.DeviceStatus: dict[str, Any],
     AppList: _Apps,
     AppStates: _States,
     EdgesRead: EdgesAnswer,
@@ -223,7 +207,7 @@ class LinkTransport(Transport):
         if AppList.method in known:
             offered.add(AppStates.method)
         if known:
-            offered.add(LogsRead.method)
+            offered.add(calls.LogsRead.method)
         return frozenset(offered)
 
     @property
@@ -243,7 +227,7 @@ class LinkTransport(Transport):
         return cast("R", await self._do(call, timeout_s))
 
     async def _do(self, call: Call[Any], timeout_s: float) -> Any:
-        if isinstance(call, LogsRead):
+        if isinstance(call, calls.LogsRead):
             ring = self.link.log
             return ring.page(call.cursor) if call.cursor < MAX_CURSOR else ring.end()
         if isinstance(call, AppInstall):
@@ -292,7 +276,14 @@ class LinkTransport(Transport):
         return pages.log()
 
 
-_CALLS: Final = CALLS.keys() - {"apps.install", "apps.states", "apps.request", "logs.read", "console.read", "pwm.read"}
+_CALLS: Final = calls.CALLS.keys() - {
+    "apps.install",
+    "apps.states",
+    "apps.request",
+    "logs.read",
+    "console.read",
+    "pwm.read",
+}
 
 
 async def install(link: DeviceLink, call: AppInstall, timeout_s: float) -> None:

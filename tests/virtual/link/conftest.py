@@ -300,7 +300,6 @@ class ScriptedHost:
                 continue
             assert isinstance(message, bytes)
             session.receive(message)
-            self._carry_out(connection, session)
 
     def _do_jobs(self, session: LinkSession) -> None:
         while True:

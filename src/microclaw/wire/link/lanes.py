@@ -14,22 +14,20 @@ from typing import Final, TypeAlias
 from msgspec import Struct
 
 from microclaw.errors import LinkViolation
+from microclaw.wire.link import messages
 from microclaw.wire.link.frame import CloseCode, FrameType
-from microclaw.wire.link.messages import (
-    AnyBody,
-    CancelStream,
-    Log,
-    StartAsr,
-    StopAsr,
-    Telemetry,
-    TtsChunk,
-    TtsEnd,
-    TtsStart,
-)
+from microclaw.wire.link.messages import AnyBody, CancelStream
 from microclaw.wire.link.values import Sender
 
 FRAME_OF: Final = {Sender.DEVICE: FrameType.AUDIO_IN, Sender.HOST: FrameType.AUDIO_OUT}
-_MEDIA: Final = (StartAsr, StopAsr, TtsStart, TtsChunk, TtsEnd, CancelStream)
+_MEDIA: Final = (
+    messages.StartAsr,
+    messages.StopAsr,
+    messages.TtsStart,
+    messages.TtsChunk,
+    messages.TtsEnd,
+    CancelStream,
+)
 
 
 class Lane(IntEnum):
@@ -44,7 +42,7 @@ class Lane(IntEnum):
 def lane_of(body: AnyBody) -> Lane:
     if isinstance(body, _MEDIA):
         return Lane.MEDIA
-    return Lane.TELEMETRY if isinstance(body, (Telemetry, Log)) else Lane.CONTROL
+    return Lane.TELEMETRY if isinstance(body, (messages.Telemetry, messages.Log)) else Lane.CONTROL
 
 
 class Streams:
@@ -62,12 +60,12 @@ class Streams:
         """Follow a message of `sender`; True if this end must forget its stream's queued frames."""
         ours = sender is self.role
         match body:
-            case StartAsr(stream=stream) | TtsStart(stream=stream):
+            case messages.StartAsr(stream=stream) | messages.TtsStart(stream=stream):
                 if ours:
                     self.sending = stream
                 else:
                     self.receiving = stream
-            case StopAsr(stream=stream) | TtsEnd(stream=stream) | CancelStream(stream=stream):
+            case messages.StopAsr(stream=stream) | messages.TtsEnd(stream=stream) | CancelStream(stream=stream):
                 is_cancelled = isinstance(body, CancelStream)
                 if stream == self.receiving and (is_cancelled or not ours):
                     self.receiving = None

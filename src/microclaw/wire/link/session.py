@@ -15,29 +15,14 @@ from collections.abc import Callable, Sequence
 from msgspec.structs import replace
 
 from microclaw.errors import DeviceUnreachable, LinkViolation, StoreError
-from microclaw.wire.link import actions
+from microclaw.wire.link import actions, messages
 from microclaw.wire.link.actions import Action
 from microclaw.wire.link.codec import decode, encode, numbered
 from microclaw.wire.link.config import LinkConfig
 from microclaw.wire.link.frame import BLOB_HEAD_BYTES, CloseCode, FrameType, encode_frame, read_frame
 from microclaw.wire.link.heartbeat import Clock, Heartbeat, wall_us
 from microclaw.wire.link.lanes import FRAME_OF, Lane, Lanes, Streams, lane_of
-from microclaw.wire.link.messages import (
-    Ack,
-    AnyBody,
-    AnyMessage,
-    Bye,
-    Envelope,
-    ErrorMessage,
-    Hello,
-    Notify,
-    PairRequest,
-    Ping,
-    Pong,
-    Unknown,
-    Welcome,
-    is_durable,
-)
+from microclaw.wire.link.messages import AnyBody, AnyMessage, Bye, Envelope, ErrorMessage, Hello, Welcome, is_durable
 from microclaw.wire.link.sequence import InboxCursor, Incoming, OutboxCursor, Outgoing, StoredMessage
 from microclaw.wire.link.states import Phase, move
 from microclaw.wire.link.values import Durable, Sender
@@ -52,7 +37,7 @@ class LinkSession:
 
     def __init__(
         self,
-        opening: Hello | PairRequest | Welcome,
+        opening: Hello | messages.PairRequest | Welcome,
         *,
         outbox: OutboxCursor,
         inbox: InboxCursor,
@@ -123,7 +108,7 @@ class LinkSession:
         if isinstance(self.opening, Hello):
             rx = self.incoming.cursor
             self._say(replace(self.opening, tx_epoch=self.outgoing.epoch, rx_epoch=rx.epoch, rx_seq=rx.seq))
-        elif isinstance(self.opening, PairRequest):
+        elif isinstance(self.opening, messages.PairRequest):
             self._say(self.opening)
 
     def closed(self) -> None:
@@ -301,15 +286,15 @@ class LinkSession:
                 self._met(body)
             case Welcome():
                 self._welcomed(body)
-            case Ping():
+            case messages.Ping():
                 self._say(self._heartbeat.answer(body, received_us), re=envelope.id)
-            case Pong():
+            case messages.Pong():
                 self._measure(body)
-            case Ack():
+            case messages.Ack():
                 if self.outgoing.take_ack(body.seq, self._clock.now_ms()):
                     self._actions.append(actions.DropAcked(body.seq))
                     self._load_more()
-            case PairRequest():
+            case messages.PairRequest():
                 self._deadline_ms = self._clock.now_ms() + self.config.pairing_timeout_ms
                 self._actions.append(actions.Deliver(envelope))
             case Bye():
@@ -359,7 +344,7 @@ class LinkSession:
             self._actions.append(actions.DropAcked(self.outgoing.acked))
         self._load_more()
 
-    def _measure(self, pong: Pong) -> None:
+    def _measure(self, pong: messages.Pong) -> None:
         rtt_ms = self._heartbeat.measure(pong)
         if rtt_ms is not None:
             if rtt_ms < _CLOCK_RTT_MS and self._host_ahead_ms is not None:
@@ -375,7 +360,7 @@ class LinkSession:
             if self.incoming.received - self.incoming.applied > self.config.max_unapplied:
                 text = f"more than {self.config.max_unapplied} durable messages wait to be applied"
                 raise LinkViolation(text, close_code=CloseCode.OVERLOADED, reason="overloaded")
-        if isinstance(body, Unknown):
+        if isinstance(body, messages.Unknown):
             if seq is None:
                 return
             self._say(ErrorMessage("unknown_type", f"no message {body.type[:60]}", fatal=False), re=envelope.id)
@@ -385,7 +370,7 @@ class LinkSession:
         self._follow(body, theirs)
 
     def _is_expired(self, body: AnyBody) -> bool:
-        if not isinstance(body, Notify) or body.expires_ms is None:
+        if not isinstance(body, messages.Notify) or body.expires_ms is None:
             return False
         host_ms = self.host_unix_ms
         return host_ms is not None and host_ms >= body.expires_ms
@@ -417,7 +402,7 @@ class LinkSession:
         if many or (due_ms is not None and now_ms >= due_ms):
             self.incoming.acked = self.incoming.applied
             self.incoming.ack_due_ms = None
-            self._say(Ack(self.incoming.applied))
+            self._say(messages.Ack(self.incoming.applied))
 
     def _load_more(self) -> None:
         if self._renewing:
