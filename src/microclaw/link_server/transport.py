@@ -10,23 +10,18 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar, cast
 
 from msgspec import Meta, Struct, ValidationError, convert, structs
 
+from microclaw import errors
 from microclaw.devices import calls
 from microclaw.devices.calls import AppInstall, AppList, AppStates, Call, DeviceRestart, EdgeLog, EdgesRead, Restart
 from microclaw.devices.transport import Transport
 from microclaw.errors import (
-    AppExists,
-    AppNotFound,
     CallRejected,
     DeployRejected,
     DeviceTimeout,
-    ImageTooLarge,
-    InvalidModule,
     MicroclawError,
     NotSupported,
     OutcomeUnknown,
-    PinRefused,
     ProtocolError,
-    TooManyApps,
 )
 from microclaw.events import EvidenceKind, ProgramKind
 from microclaw.link_server.device_link import DeviceLink
@@ -39,12 +34,12 @@ T = TypeVar("T")
 
 _ERRORS: Final[dict[str, type[MicroclawError]]] = {
     "not_supported": NotSupported,
-    "pin_refused": PinRefused,
-    "app_exists": AppExists,
-    "app_not_found": AppNotFound,
-    "too_many_apps": TooManyApps,
-    "invalid_module": InvalidModule,
-    "too_large": ImageTooLarge,
+    "pin_refused": errors.PinRefused,
+    "app_exists": errors.AppExists,
+    "app_not_found": errors.AppNotFound,
+    "too_many_apps": errors.TooManyApps,
+    "invalid_module": errors.InvalidModule,
+    "too_large": errors.ImageTooLarge,
     "expired": DeviceTimeout,
 }
 _CODES: Final = frozenset(
@@ -276,14 +271,8 @@ class LinkTransport(Transport):
         return pages.log()
 
 
-_CALLS: Final = calls.CALLS.keys() - {
-    "apps.install",
-    "apps.states",
-    "apps.request",
-    "logs.read",
-    "console.read",
-    "pwm.read",
-}
+_OTHERS: Final = {"apps.install", "apps.states", "apps.request", "logs.read", "console.read", "pwm.read"}
+_CALLS: Final = calls.CALLS.keys() - _OTHERS
 
 
 async def install(link: DeviceLink, call: AppInstall, timeout_s: float) -> None:

@@ -21,13 +21,8 @@ from microclaw.wire.link.values import Sender
 
 FRAME_OF: Final = {Sender.DEVICE: FrameType.AUDIO_IN, Sender.HOST: FrameType.AUDIO_OUT}
 _MEDIA: Final = (
-    messages.StartAsr,
-    messages.StopAsr,
-    messages.TtsStart,
-    messages.TtsChunk,
-    messages.TtsEnd,
-    CancelStream,
-)
+    messages.StartAsr, messages.StopAsr, messages.TtsStart, messages.TtsChunk, messages.TtsEnd, CancelStream,
+)  # fmt: skip
 
 
 class Lane(IntEnum):

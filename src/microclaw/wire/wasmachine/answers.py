@@ -7,16 +7,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from microclaw.errors import (
-    AppExists,
-    AppNotFound,
-    CallRejected,
-    DeployRejected,
-    InvalidModule,
-    MicroclawError,
-    ProtocolError,
-    TooManyApps,
-)
+from microclaw import errors
+from microclaw.errors import CallRejected, MicroclawError, ProtocolError, TooManyApps
 from microclaw.wire.wasmachine.attributes import Attribute, AttributeContainer, AttributeType, Generation
 from microclaw.wire.wasmachine.request import QUERY_RECEIVER, Response, Status
 
@@ -101,14 +93,14 @@ def raise_for_status(response: Response, name: str | None = None) -> None:
 
 
 _ERRORS: Final[tuple[tuple[tuple[str, ...], type[MicroclawError], str, str], ...]] = (
-    (("already installed",), AppExists,
+    (("already installed",), errors.AppExists,
      "{app} is already installed on the device", "remove it first, or use another name"),
     (("exceed max app",), TooManyApps, "the device holds as many apps as it can", "remove an app: microclaw app list"),
-    (("no app found", "app is not found", "invalid applet name"), AppNotFound,
+    (("no app found", "app is not found", "invalid applet name"), errors.AppNotFound,
      "{app} is not installed on the device", "see what is: microclaw app list"),
-    (("invalid file format", "invalid WASM version", "invalid module type"), InvalidModule,
+    (("invalid file format", "invalid WASM version", "invalid module type"), errors.InvalidModule,
      "the device refused the image: {text}", "build it again from its source"),
-    (("Install", "Uninstall", "Applet"), DeployRejected,
+    (("Install", "Uninstall", "Applet"), errors.DeployRejected,
      "the device answered: {text}", "see its console: microclaw logs"),
 )  # fmt: skip
 
