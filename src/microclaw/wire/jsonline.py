@@ -47,21 +47,24 @@ class LineDecoder:
 
     def next_line(self) -> bytes | None:
         """The next whole line, or None until more bytes come; ProtocolError for one over the limit."""
-        while True:
-            end = self._buffer.find(b"\n", self._searched)
-            if end < 0:
-                self._wait()
-                return None
+        while (end := self._buffer.find(b"\n", self._searched)) >= 0:
             line = bytes(memoryview(self._buffer)[:end])
             del self._buffer[: end + 1]
             self._searched = 0
             if self._discarding:
                 self._discarding = False
-                continue
-            if len(line) > self.max_line_bytes:
+            elif len(line) > self.max_line_bytes:
                 self._refuse()
-            if line := line.removesuffix(b"\r"):
+            elif line := line.removesuffix(b"\r"):
                 return line
+        if self._discarding:
+            self._buffer.clear()
+        elif len(self._buffer) > self.max_line_bytes:
+            self.take_partial()
+            self._discarding = True
+            self._refuse()
+        self._searched = len(self._buffer)
+        return None
 
     def take_partial(self) -> bytes:
         """Return an unfinished line, for a reader that does not wait for its end; empties the decoder."""
@@ -74,16 +77,6 @@ class LineDecoder:
     @property
     def buffered_bytes(self) -> int:
         return len(self._buffer)
-
-    def _wait(self) -> None:
-        if self._discarding:
-            self._buffer.clear()
-        self._searched = len(self._buffer)
-        if self._searched > self.max_line_bytes:
-            self._buffer.clear()
-            self._searched = 0
-            self._discarding = True
-            self._refuse()
 
     def _refuse(self) -> NoReturn:
         raise ProtocolError(f"a line is longer than the limit of {self.max_line_bytes} bytes")
