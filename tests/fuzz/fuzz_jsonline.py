@@ -37,7 +37,6 @@ def _read(line: bytes) -> None:
         lambda: jsonline.sensor_reply(reply, "ina219"),
         lambda: jsonline.sensors_reply(reply),
         lambda: jsonline.info_reply(reply),
-        lambda: jsonline.status_reply(reply),
     )
     for read in readers:
         try:

@@ -1,4 +1,4 @@
-"""The link's flash: whole commits, broken-off writes, damage, growth, factory reset; outbox and inbox on it."""
+"""The link's flash: damage, factory reset; outbox and inbox on it. Kills: tests/virtual/link/test_kills.py."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import pytest
 
 from microclaw.errors import ConfigError
 from microclaw.link_client.flash import (
-    MIN_COMPACTED_BYTES,
     STATE_FILE,
     Flash,
     FlashInbox,
@@ -22,45 +21,13 @@ def reopened(flash: Flash) -> Flash:
     return Flash(flash.folder)
 
 
-def test_every_broken_off_write_loses_that_commit_alone(tmp_path: Path) -> None:
+def test_a_damaged_file_is_an_error_and_never_an_empty_board(tmp_path: Path) -> None:
     flash = Flash(tmp_path)
     flash.commit({"a": b"first"})
-    whole = (tmp_path / STATE_FILE).stat().st_size
-    flash.commit({"a": b"second", "b": 2})
     flash.close()
-    data = (tmp_path / STATE_FILE).read_bytes()
-    for size in range(whole, len(data)):
-        (tmp_path / STATE_FILE).write_bytes(data[:size])
-        cut = Flash(tmp_path)
-        assert cut.under("") == {"a": b"first"}
-        cut.commit({"c": size})
-        cut = reopened(cut)
-        assert cut.under("") == {"a": b"first", "c": size}
-        cut.close()
-
-
-def test_damage_inside_is_an_error_and_never_an_empty_board(tmp_path: Path) -> None:
-    flash = Flash(tmp_path)
-    flash.commit({"a": b"first"})
-    flash.commit({"b": b"second"})
-    flash.close()
-    data = (tmp_path / STATE_FILE).read_bytes()
-    for at in range(len(data) // 2 - 12):
-        damaged = bytearray(data)
-        damaged[at] ^= 0x40
-        (tmp_path / STATE_FILE).write_bytes(damaged)
-        with pytest.raises(ConfigError):
-            Flash(tmp_path)
-
-
-def test_a_log_that_grew_is_written_anew(tmp_path: Path) -> None:
-    flash = Flash(tmp_path)
-    flash.commit({"kept": "value"})
-    for number in range(60):
-        flash.commit({"turning": bytes(8_192), "number": number})
-    assert (tmp_path / STATE_FILE).stat().st_size < MIN_COMPACTED_BYTES + 16_384
-    flash = reopened(flash)
-    assert (flash.get("kept"), flash.get("number")) == ("value", 59)
+    (tmp_path / STATE_FILE).write_bytes(b"no database" * 100)
+    with pytest.raises(ConfigError):
+        Flash(tmp_path)
 
 
 def test_a_factory_reset_is_finished_by_the_next_boot(tmp_path: Path) -> None:
@@ -71,7 +38,7 @@ def test_a_factory_reset_is_finished_by_the_next_boot(tmp_path: Path) -> None:
     begin_reset(tmp_path)
     flash = reopened(flash)
     assert flash.under("") == {}
-    assert [path.name for path in tmp_path.iterdir()] == [STATE_FILE]
+    assert not (tmp_path / "modules").exists()
 
 
 def test_an_effect_is_committed_once_with_its_number(tmp_path: Path) -> None:

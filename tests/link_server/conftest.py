@@ -30,7 +30,7 @@ from microclaw.link_server.audio import DeviceAudio
 from microclaw.link_server.device_link import LinkParts
 from microclaw.link_server.limits import LinkLimits
 from microclaw.link_server.links import LinkRegistry
-from microclaw.link_server.meter import LinkMeter, RefusalReason
+from microclaw.link_server.meter import LinkMeter
 from microclaw.link_server.server import LinkServer
 from microclaw.link_server.tasks import DeviceTasks, TaskRunner
 from microclaw.store.database import Database
@@ -72,7 +72,7 @@ class WatchedMeter(LinkMeter):
         super().__init__()
         self.news = asyncio.Event()
 
-    def refused(self, reason: RefusalReason) -> None:
+    def refused(self, reason: str) -> None:
         super().refused(reason)
         self.news.set()
 
@@ -168,20 +168,19 @@ async def running_plane(
         authority = await Authority.open(folder / "identity", IdentityTable(database), lan_names, now_ms=now_ms)
         renewing = supervised.start("renew the certificate", authority.renew_if_due, every_s=renewal_check_s)
         stack.callback(renewing.cancel)
-        opened = await stack.enter_async_context(
-            LinkServer.opened(
-                links,
-                registry,
-                database,
-                authority=authority,
-                listening=listener,
-                limits=limits,
-                meter=meter,
-                now_ms=now_ms,
-                publish=published.add,
-                record=audited.append,
-            )
+        opened = LinkServer(
+            links,
+            registry,
+            database,
+            authority=authority,
+            listening=listener,
+            limits=limits,
+            meter=meter,
+            now_ms=now_ms,
+            publish=published.add,
+            record=audited.append,
         )
+        await stack.enter_async_context(opened.serving())
         opened.start()
         await opened.started()
         yield Plane(opened, links, registry, database, published, meter, supervised, audited, audio)

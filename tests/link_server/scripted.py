@@ -21,7 +21,6 @@ from tests.wire.link.ends import MemoryOutbox
 
 from microclaw.link_client.state import SystemClock
 from microclaw.wire.link import actions
-from microclaw.wire.link.lanes import Lanes
 from microclaw.wire.link.messages import (
     AnyMessage,
     Call,
@@ -169,13 +168,10 @@ class ScriptedDevice:
     async def _pump(self) -> None:
         session = self.session
         assert session is not None
-        lanes = Lanes()
         while (action := session.next_action()) is not None:
             match action:
-                case actions.Send():
-                    lanes.put(action, 0)
                 case actions.Close(code=code):
-                    await self._flush(lanes)
+                    await self._flush(session)
                     await self._socket.close(code=code)
                 case actions.ReportPeer():
                     self.ready.set()
@@ -190,14 +186,10 @@ class ScriptedDevice:
                 case actions.DropAcked(seq=seq):
                     self.outbox.ack(seq)
                 case actions.RenewEpoch():
-                    self.outbox.epoch, self.outbox.acked = secrets.token_bytes(8), 0
-                    rows = [row for _, row in sorted(self.outbox.rows.items())]
-                    self.outbox.rows = dict(enumerate(rows, start=1))
-                    self.outbox.last = len(rows)
-                    session.epoch_renewed(self.outbox.cursor())
+                    session.epoch_renewed(self.outbox.renew())
                 case _:
                     pass
-        await self._flush(lanes)
+        await self._flush(session)
         self._set_timer()
 
     def _set_timer(self) -> None:
@@ -215,8 +207,8 @@ class ScriptedDevice:
         self.session.tick()
         self._ticking = asyncio.get_running_loop().create_task(self._pump(), name="scripted device: tick")
 
-    async def _flush(self, lanes: Lanes) -> None:
-        while (message := lanes.take(0)) is not None and not self._socket.closed:
+    async def _flush(self, session: LinkSession) -> None:
+        while (message := session.lanes.take(0)) is not None and not self._socket.closed:
             await self._socket.send_bytes(message)
 
     def _take(self, envelope: Envelope, epoch: bytes | None) -> None:

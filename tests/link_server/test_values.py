@@ -36,7 +36,7 @@ ANSWERS: list[tuple[Call[Any], Value, object]] = [
     (AppList(), {"apps": [{"name": "a", "heap": 8192, "state": "running"}, {"name": "b"}]},
      (AppEntry("a", 8192), AppEntry("b", 0))),
     (AppStates(),
-     {"apps": [{"name": "a", "state": "trapped", "error": "stack", "heap": None, "peak_heap": 7, "pins": [2]}]},
+     {"apps": [{"name": "a", "state": "trapped", "error": "stack", "peak_heap": 7, "pins": [2]}]},
      (AppState("a", "trapped", "stack", 0, 7, 0, (2,)),)),
     (EdgesRead(), {"edges": [[0.5, 2, 1], [1, 2.0, 0.0]], "cursor": 2, "now_ms": 3},
      EdgeLog((Edge(0.5, 2, 1), Edge(1.0, 2, 0)), 2, 0, 3.0)),

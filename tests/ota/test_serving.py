@@ -148,7 +148,7 @@ async def test_a_file_by_https_whole_and_in_parts(offered: Lamp) -> None:
         assert (status, body) == (206, part)
         start = PAYLOAD.rindex(part) if asked == "-7" else int(asked.partition("-")[0])
         assert headers["Content-Range"] == f"bytes {start}-{start + len(part) - 1}/{len(PAYLOAD)}"
-    for wrong in (f"bytes={len(PAYLOAD)}-", "bytes=5-2", "bytes=-0", "bytes=-000", "bytes=0-1,5-6", "lines=0-1"):
+    for wrong in (f"bytes={len(PAYLOAD)}-", "bytes=5-2", "bytes=0-1,5-6", "lines=0-1"):
         status, _, headers = await get(offered, Range=wrong)
         assert (status, headers["Content-Range"]) == (416, f"bytes */{len(PAYLOAD)}")
 

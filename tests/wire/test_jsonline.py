@@ -98,7 +98,7 @@ def test_requests_and_answers_of_the_page_are_those_that_are_sent_and_understood
     assert jsonline.sensor_reply(answer["read_i2c"], "ina219") == SensorReply("ina219", INA219)
     assert jsonline.sensor_reply(answer["read_i2c-c"], "ina219") == SensorReply("ina219", INA219)
     assert [r.sensor for r in jsonline.sensors_reply(answer["read_sensors"])] == ["ina219", "system"]
-    assert jsonline.status_reply(answer["get_status"]) == {"connected": True, "sensors_active": "ina219", "gpio_2": 1}
+    assert jsonline.info_reply(answer["get_status"]) == {"connected": True, "sensors_active": "ina219", "gpio_2": 1}
     with pytest.raises(NotSupported):
         jsonline.raise_for_error(answer["unknown"])
     with pytest.raises(CallRejected):

@@ -203,7 +203,7 @@ async def open_link_server(
         return None
     hint = f"microclaw up --link {link.host}:0, or --link off"
     listening = stack.enter_context(tcp_listener(link.host, link.port, next_step=hint))
-    opened = LinkServer.opened(
+    server = LinkServer(
         devices.links,
         devices.registry,
         base.database,
@@ -215,7 +215,7 @@ async def open_link_server(
         publish=base.publish,
         record=base.audit.record,
     )
-    server = await stack.enter_async_context(opened)
+    await stack.enter_async_context(server.serving())
     if base.cluster is not None:
         base.cluster.share_codes(server.identity)
     host, port = listening.getsockname()[:2]

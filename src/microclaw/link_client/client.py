@@ -12,20 +12,20 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
 from typing import Any, Final, assert_never
 
 from microclaw.backoff import Backoff
-from microclaw.errors import ConfigError, DeviceUnreachable, LinkViolation, Overloaded, StoreError
+from microclaw.errors import ConfigError, DeviceUnreachable, Overloaded, StoreError
 from microclaw.fair_ring import drop_of_largest
 from microclaw.link_client.flash import Flash, FlashInbox, FlashOutbox, PowerGone
 from microclaw.link_client.identity import LinkAddress, LinkIdentity
 from microclaw.link_client.socket import LinkSocket, Waker, open_link
 from microclaw.link_client.state import LinkState, SystemClock, new_message_id
 from microclaw.wire.link import actions
-from microclaw.wire.link.actions import Lane
 from microclaw.wire.link.config import LinkConfig
 from microclaw.wire.link.frame import CloseCode
-from microclaw.wire.link.lanes import Lanes
+from microclaw.wire.link.lanes import Lane
 from microclaw.wire.link.messages import AnyMessage, Hello, Log, PairRequest, Telemetry, Welcome
 from microclaw.wire.link.session import LinkSession
 from microclaw.wire.link.states import Phase
@@ -82,12 +82,9 @@ class LinkClient:
         self._retry_after_s: float | None = None
         self._telemetry_due_s = 0.0
         self._renewal_due_s = 0.0
-        self.session = LinkSession(
-            hello, outbox=self.outbox.cursor(), inbox=self.inbox.cursor(), clock=self.clock, new_id=new_message_id
-        )
+        self.session = self._session(hello)
         self._pairing: LinkSession | None = None
         self._socket: LinkSocket | None = None
-        self._lanes = Lanes()
         self._thread = threading.Thread(target=self._run, name="link", daemon=True)
 
     # What other threads call
@@ -186,7 +183,7 @@ class LinkClient:
 
     def close(self, code: int, reason: str) -> None:
         """End the present connection; the board comes back later."""
-        (self._pairing or self.session).close(code, reason)
+        self._present.close(code, reason)
 
     def leave(self, code: int, reason: str, then: Callable[[], float | None], *, retry_after_s: int | None = 0) -> None:
         """End the connection in order, then call `then`, which may say how many seconds the board stays away."""
@@ -195,8 +192,8 @@ class LinkClient:
             then()
         else:
             self._then = then
-            (self._pairing or self.session).close(code, reason, retry_after_s=retry_after_s)
-            self._carry_out(self._pairing or self.session)
+            self._present.close(code, reason, retry_after_s=retry_after_s)
+            self._carry_out(self._present)
 
     def paired(self) -> None:
         """The credential is in flash: connect again with it."""
@@ -204,21 +201,21 @@ class LinkClient:
             self._retry_after_s = 0.0
             self._pairing.close(CloseCode.DONE, "paired", retry_after_s=0)
 
+    @property
+    def _present(self) -> LinkSession:
+        return self._pairing or self.session
+
     def _run(self) -> None:
-        try:
+        with closing(self._waker), suppress(PowerGone):
             while not self.is_over:
                 try:
                     self._rest(self._connect())
                 except PowerGone:
-                    return
+                    raise
                 except Exception as exc:  # a full disk, or a defect of ours: the link comes back
                     _log.exception("the link broke off")
                     self.state.enter("waiting", str(exc))
                     self._rest(self._backoff.next_wait_s())
-        except PowerGone:
-            return
-        finally:
-            self._waker.close()
 
     def _connect(self) -> float:
         """One connection from beginning to end; how long to wait before the next."""
@@ -238,7 +235,7 @@ class LinkClient:
         if is_paired and self.identity.is_late and time.monotonic() >= self._renewal_due_s:
             self._renewal_due_s = time.monotonic() + RENEWAL_PAUSE_S  # if nothing comes of it, the next try is tomorrow
             session = self._identity_session("renewing", self.identity.renewal_request, RENEWAL_TIMEOUT_MS)
-        self._socket, self._lanes = socket, Lanes()
+        self._socket = socket
         try:
             session.connected()
             self._converse(socket, session)
@@ -255,8 +252,9 @@ class LinkClient:
             then, self._then = self._then, None
             if away_s := then():
                 return away_s
-        if was_paired and socket.close_code in _REFUSED:
-            self.state.enter("refused", f"the host closed with {socket.close_code}: {socket.close_reason}")
+        close = socket.close_received
+        if was_paired and close is not None and close.code in _REFUSED:
+            self.state.enter("refused", f"the host closed with {close.code}: {close.reason}")
             _log.warning("%s", self.state.error)
             return REFUSED_WAIT_S + self._backoff.next_wait_s()
         self.state.enter("waiting", self.state.error)
@@ -267,15 +265,12 @@ class LinkClient:
         self.state.enter(state)
         opening = self.session.opening
         assert isinstance(opening, Hello)
-        self._pairing = LinkSession(
-            request(opening.board),
-            outbox=self.outbox.cursor(),
-            inbox=self.inbox.cursor(),
-            clock=self.clock,
-            new_id=new_message_id,
-            config=LinkConfig(hello_timeout_ms=timeout_ms),
-        )
+        self._pairing = self._session(request(opening.board), LinkConfig(hello_timeout_ms=timeout_ms))
         return self._pairing
+
+    def _session(self, opening: Hello | PairRequest, config: LinkConfig | None = None) -> LinkSession:
+        outbox, inbox = self.outbox.cursor(), self.inbox.cursor()
+        return LinkSession(opening, outbox=outbox, inbox=inbox, clock=self.clock, new_id=new_message_id, config=config)
 
     def _converse(self, socket: LinkSocket, session: LinkSession) -> None:
         while not self.is_over and not socket.closed:
@@ -285,16 +280,16 @@ class LinkClient:
                 session.tick()
             self._report(session)
             self._carry_out(session)
-            self._write(socket)
+            self._write(socket, session)
             for message in socket.wait(self._until_due_s(session), self._waker):
                 session.receive(message)
                 self._carry_out(session)
-            self._write(socket)
+            self._write(socket, session)
         if self.is_over:
             socket.abort()
 
-    def _write(self, socket: LinkSocket) -> None:
-        while socket.has_room and (message := self._lanes.take(self.clock.now_ms())) is not None:
+    def _write(self, socket: LinkSocket, session: LinkSession) -> None:
+        while socket.has_room and (message := session.lanes.take(self.clock.now_ms())) is not None:
             socket.send(message)
 
     def _until_due_s(self, session: LinkSession) -> float:
@@ -312,7 +307,7 @@ class LinkClient:
         if now_s >= self._telemetry_due_s:
             self._telemetry_due_s = now_s + TELEMETRY_S
             session.send(self._measure())
-        room = self._lanes.limits.telemetry // 2 - self._lanes.depth(Lane.TELEMETRY)
+        room = session.lanes.limits.telemetry // 2 - session.lanes.depth(Lane.TELEMETRY)
         with self._lock:
             lines = [self._log_lines.popleft() for _ in range(min(room, len(self._log_lines)))]
         for line in lines:
@@ -342,11 +337,9 @@ class LinkClient:
 
     def _perform(self, action: actions.Action, session: LinkSession) -> None:
         match action:
-            case actions.Send():
-                self._queue(action)
             case actions.Close(code=code, reason=reason, retry_after_s=retry_after_s):
                 self._retry_after_s = retry_after_s
-                self._close(code, reason)
+                self._close(session, code, reason)
             case actions.ReportPeer(peer=peer):
                 self._connected(peer)
             case actions.Deliver():
@@ -359,8 +352,6 @@ class LinkClient:
                 self.outbox.ack(seq)
             case actions.RenewEpoch():
                 session.epoch_renewed(self.outbox.renew())
-            case actions.PurgeAudio():
-                self._lanes.purge_audio()
             case actions.ReportRtt(rtt_ms=rtt_ms):
                 self.state.rtt_ms = rtt_ms
             case actions.Hear(stream=stream, payload=payload):
@@ -370,18 +361,12 @@ class LinkClient:
             case _:
                 assert_never(action)
 
-    def _queue(self, send: actions.Send) -> None:
-        try:
-            self._lanes.put(send, self.clock.now_ms())
-        except LinkViolation as exc:
-            self._close(exc.close_code, exc.message)
-
-    def _close(self, code: int, reason: str) -> None:
+    def _close(self, session: LinkSession, code: int, reason: str) -> None:
         """After everything that was queued: the last of it says why."""
         socket = self._socket
         if socket is None or socket.closed:
             return
-        while (message := self._lanes.take(self.clock.now_ms())) is not None:
+        while (message := session.lanes.take(self.clock.now_ms())) is not None:
             socket.send(message)
         socket.close(code, reason)
 

@@ -16,25 +16,10 @@ from microclaw.errors import MicroclawError
 from microclaw.link_client.client import LinkClient
 from microclaw.link_client.flash import Flash
 from microclaw.text import clean_text
+from microclaw.wire.link import messages
 from microclaw.wire.link.actions import Deliver
 from microclaw.wire.link.frame import CloseCode
-from microclaw.wire.link.messages import (
-    AnyMessage,
-    Bye,
-    Call,
-    ErrorInfo,
-    ErrorMessage,
-    Notify,
-    OtaCancel,
-    OtaOffer,
-    PairCode,
-    PairDone,
-    Result,
-    TaskStatus,
-    Token,
-    UiState,
-    Unknown,
-)
+from microclaw.wire.link.messages import AnyMessage, ErrorMessage, Result
 
 NOTIFICATIONS_KEPT: Final = 16
 MAX_SHOWN_CHARS: Final = 500
@@ -52,7 +37,7 @@ class HostMessages:
         flash: Flash,
         client: LinkClient,
         show: Callable[[str], None],
-        take_call: Callable[[Deliver, Call], None],
+        take_call: Callable[[Deliver, messages.Call], None],
         took_speech: Callable[[AnyMessage], bool],
         took_update: Callable[[Deliver], bool] = lambda _: False,
         name: str | None = None,
@@ -68,34 +53,34 @@ class HostMessages:
     def handle(self, deliver: Deliver) -> None:
         envelope = deliver.envelope
         match envelope.body:
-            case Call() as call:
+            case messages.Call() as call:
                 self._take_call(deliver, call)
-            case Notify(text=text):
+            case messages.Notify(text=text):
                 self._notify(deliver, text)
-            case TaskStatus(task=task, state=task_state, text=text):
+            case messages.TaskStatus(task=task, state=task_state, text=text):
                 if self._client.applied(deliver):
                     self._show(f"task {task[:60]}: {task_state}{f': {text}' if text else ''}")
-            case OtaOffer() | OtaCancel() | ErrorMessage() if self._took_update(deliver):
+            case messages.OtaOffer() | messages.OtaCancel() | ErrorMessage() if self._took_update(deliver):
                 pass
-            case OtaOffer() | OtaCancel():
+            case messages.OtaOffer() | messages.OtaCancel():
                 if self._client.applied(deliver):
                     refusal_text = "this device takes no updates over the link"
                     self._client.send(ErrorMessage("not_supported", refusal_text, fatal=False), re=envelope.id)
-            case Token(token=token):
+            case messages.Token(token=token):
                 self._client.identity.keep_token(token)
-            case UiState() as news:
+            case messages.UiState() as news:
                 present = {k: v for k, v in structs.asdict(news).items() if v is not None}
                 self._client.state.ui |= {k: _one_line(v) if isinstance(v, str) else v for k, v in present.items()}
-            case PairCode(code=code, expires_s=expires_s):
+            case messages.PairCode(code=code, expires_s=expires_s):
                 self._show_code(code, expires_s)
-            case PairDone() as done:
+            case messages.PairDone() as done:
                 self._paired(done)
             case ErrorMessage(code=code, message=message, fatal=fatal):
                 self._client.state.error = _one_line(f"{code}: {message}")
                 _log.warning("the host says%s %s", " (fatal)" if fatal else "", self._client.state.error)
-            case Bye(reason=reason):
+            case messages.Bye(reason=reason):
                 _log.info("the host says bye: %s", _one_line(reason))
-            case Unknown():
+            case messages.Unknown():
                 self._client.applied(deliver)
             case body if not self._took_speech(body):  # what is for a board of another kind
                 self._client.applied(deliver)
@@ -116,7 +101,7 @@ class HostMessages:
         print(f"pairing code {code}, good for {expires_s} s: microclaw {words}", file=sys.stderr, flush=True)
         self._show(f"pairing code {code}")
 
-    def _paired(self, done: PairDone) -> None:
+    def _paired(self, done: messages.PairDone) -> None:
         try:
             self._client.identity.accept(done)
         except MicroclawError as exc:
@@ -133,7 +118,7 @@ class HostMessages:
 
 def refusal(code: str, message: str) -> Result:
     """The answer to a call that is not carried out."""
-    return Result(False, error=ErrorInfo(code, message[:400]))
+    return Result(False, error=messages.ErrorInfo(code, message[:400]))
 
 
 def _one_line(text: str) -> str:

@@ -15,8 +15,9 @@ from typing import Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from msgspec import structs
 
 from microclaw.authority_pem import pem_fingerprint, unproved_tls
@@ -126,7 +127,7 @@ class LinkIdentity:
             return PairRequest(board_id, token_wanted=True, secret=secret)
         name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "microclaw device")])
         request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(self._key(), hashes.SHA256())
-        return PairRequest(board_id, csr=request.public_bytes(serialization.Encoding.DER), secret=secret)
+        return PairRequest(board_id, csr=request.public_bytes(Encoding.DER), secret=secret)
 
     @property
     def is_late(self) -> bool:
@@ -156,7 +157,7 @@ class LinkIdentity:
         if not same:
             raise ProtocolError("pairing gave a certificate for another key")
         key = (self._folder / KEY_FILE).read_bytes()
-        replace_file(self._credential, key + certificate.public_bytes(serialization.Encoding.PEM), only_writer=True)
+        replace_file(self._credential, key + certificate.public_bytes(Encoding.PEM), only_writer=True)
 
     def keep_token(self, token: str) -> None:
         """In flash when this returns. The host takes the first use of a new token as proof that the board has it."""
@@ -171,14 +172,10 @@ class LinkIdentity:
         path = self._folder / KEY_FILE
         if not path.exists():
             key = ec.generate_private_key(ec.SECP256R1())
-            form = serialization.PrivateFormat.PKCS8
-            replace_file(
-                path,
-                key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()),
-                only_writer=True,
-            )
+            pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+            replace_file(path, pem, only_writer=True)
             return key
-        kept = serialization.load_pem_private_key(path.read_bytes(), password=None)
+        kept = load_pem_private_key(path.read_bytes(), password=None)
         if not isinstance(kept, ec.EllipticCurvePrivateKey):
             raise ConfigError(f"{path} is not this board's key", next_step="do a factory reset and pair it again")
         return kept

@@ -17,8 +17,8 @@ import time
 from typing import Final
 
 from websockets.client import ClientProtocol
-from websockets.exceptions import InvalidStatus, WebSocketException
-from websockets.frames import Frame, Opcode
+from websockets.exceptions import WebSocketException
+from websockets.frames import Close, Frame, Opcode
 from websockets.protocol import State
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
@@ -81,7 +81,7 @@ class Waker:
 
 
 class LinkSocket:
-    """An open connection. `closed` is True when it is over; `close_code` says with what, None when it broke."""
+    """An open connection. `closed` is True when it is over."""
 
     def __init__(self, connection: ssl.SSLSocket, protocol: ClientProtocol) -> None:
         self._connection = connection
@@ -97,14 +97,9 @@ class LinkSocket:
         return len(self._unsent) < MAX_UNSENT_BYTES and self._protocol.state is State.OPEN
 
     @property
-    def close_code(self) -> int | None:
-        received = self._protocol.close_rcvd  # also of a close that is not through yet
-        return received.code if received is not None else None
-
-    @property
-    def close_reason(self) -> str:
-        received = self._protocol.close_rcvd
-        return received.reason if received is not None else ""
+    def close_received(self) -> Close | None:
+        """The host's close frame, also of a close that is not through yet."""
+        return self._protocol.close_rcvd
 
     def send(self, message: bytes) -> None:
         """Nothing happens once the connection is closing."""
@@ -221,7 +216,9 @@ def open_link(address: LinkAddress, tls: ssl.SSLContext, token: str | None) -> L
         raise DeviceUnreachable(f"the host's certificate is refused: {exc.verify_message}") from exc
     except (OSError, WebSocketException, EOFError) as exc:
         connection.close()
-        raise DeviceUnreachable(f"{address.host}:{address.port} did not take the link: {_why(exc)}") from exc
+        raise DeviceUnreachable(
+            f"{address.host}:{address.port} did not take the link: {str(exc) or type(exc).__name__}"
+        ) from exc
     except BaseException:
         connection.close()
         raise
@@ -251,9 +248,3 @@ def _upgrade(connection: socket.socket, address: LinkAddress, token: str | None,
     if protocol.subprotocol != SUBPROTOCOL:
         raise DeviceUnreachable(f"{address.host}:{address.port} does not speak {SUBPROTOCOL}")
     return protocol
-
-
-def _why(exc: Exception) -> str:
-    if isinstance(exc, InvalidStatus):
-        return f"HTTP status {exc.response.status_code}"
-    return str(exc) or type(exc).__name__

@@ -21,13 +21,12 @@ _LONGEST_WAIT_S: Final = 0.5
 class ClusterLinkTransport(LinkTransport):
     def __init__(self, link: DeviceLink, remote: RemoteDevices) -> None:
         super().__init__(link)
-        self._here = LinkTransport(link)
         self._remote = remote
 
     @property
     def here(self) -> LinkTransport:
         """It asks no other host."""
-        return self._here
+        return LinkTransport(self.link)
 
     @property
     def online(self) -> bool:

@@ -14,19 +14,19 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, assert_never
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from websockets.frames import Opcode
 
 from microclaw.errors import LinkViolation, MicroclawError, NewerConnection, StoreUnreachable
 from microclaw.link_server.limits import LinkLimits, RateLimit
-from microclaw.link_server.meter import LANES, LaneName, LinkMeter, RefusalReason
+from microclaw.link_server.meter import FAULTS, LANES, LaneName, LinkMeter
 from microclaw.link_server.websocket import MessageReader, close_code, encode_close, encode_whole
 from microclaw.wire.link import actions
 from microclaw.wire.link.frame import CloseCode
 from microclaw.wire.link.heartbeat import Clock
-from microclaw.wire.link.lanes import Lanes
-from microclaw.wire.link.messages import Hello, PairRequest
+from microclaw.wire.link.lanes import Lane
+from microclaw.wire.link.messages import Envelope, Hello, PairRequest
 from microclaw.wire.link.session import LinkSession
 from microclaw.wire.link.states import Phase
 
@@ -38,17 +38,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 MESSAGES_A_TURN: Final = 64  # then other connections have theirs
-REFUSALS: Final[dict[int, RefusalReason]] = {
-    CloseCode.NOT_BINARY: "text_message",
-    CloseCode.OVERLOADED: "overloaded",
-    CloseCode.MALFORMED: "malformed",
-    CloseCode.NOT_AUTHENTICATED: "not_authenticated",
-    CloseCode.REVOKED: "revoked",
-    CloseCode.TIMED_OUT: "timeout",
-    CloseCode.REPLACED: "replaced",
-    CloseCode.TOO_LARGE: "too_large",
-    CloseCode.TOO_MANY: "too_many",
-}
 _GONE: Final = 1006  # RFC 6455: the connection ended without a close
 Work: TypeAlias = Coroutine[None, None, None]
 
@@ -82,7 +71,6 @@ class Connection(asyncio.Protocol):
         self.session = session
         self.address = arrival.http.address
         self.gone = asyncio.Event()
-        self.lanes = Lanes(limits.lanes)
         self.end = (_GONE, "the connection broke")
         self.rtt_ms: float | None = None
         self.on_ready: Callable[[], Awaitable[None]] | None = None
@@ -282,7 +270,7 @@ class Connection(asyncio.Protocol):
         elif opcode == _TEXT:
             self._refuse(CloseCode.NOT_BINARY, "not_binary", "a text message, the link is binary")
         self._run_actions(now_ms)
-        if self.lanes.count or self._closing is not None:
+        if self.session.lanes.count or self._closing is not None:
             self._write(now_ms)
         if opcode == _PING:
             self._put(encode_whole(Opcode.PONG, payload))
@@ -309,53 +297,27 @@ class Connection(asyncio.Protocol):
 
     def _run_actions(self, now_ms: float) -> None:
         while (action := self.session.next_action()) is not None:
-            match action:  # the two of an audio frame first
-                case actions.Send():
-                    self._queue(action, now_ms)
+            match action:
                 case actions.Hear():
                     self._meter.audio_ms = now_ms
                     if self.on_audio is not None:
                         self.on_audio(action)
                 case actions.Close():
                     self._begin_close(action)
-                case actions.ReportPeer(peer=peer):
-                    assert isinstance(peer, Hello)
+                case actions.ReportPeer(peer=Hello() as peer) if self._store is not None:
                     self._is_counted = True
                     self._meter.connections += 1
-                    assert self._store is not None  # the session welcomes nobody without a credential
                     self._store.ready(self, peer)
-                    self._jobs.append(action)
-                    self._start_working()
+                    self._work_on(action)
                 case actions.Deliver(envelope=envelope) if envelope.seq is None:
                     self._owner.took(self, envelope)
-                case actions.PurgeAudio():
-                    self.lanes.purge_audio()
                 case actions.ReportRtt(rtt_ms=rtt_ms):
                     self._meter.measured(rtt_ms / 1000)
                     self.rtt_ms = rtt_ms
-                case (
-                    actions.Persist()
-                    | actions.Replay()
-                    | actions.DropAcked()
-                    | actions.RenewEpoch()
-                    | actions.Deliver()
-                ):
-                    self._jobs.append(action)
-                    self._start_working()
                 case actions.TakeBlob():
                     pass  # a device's: the session of a host refuses BLOB frames
                 case _:
-                    assert_never(action)
-
-    def _queue(self, send: actions.Send, now_ms: float) -> None:
-        if send.lane is actions.Lane.MEDIA and self._is_open and not self.lanes.count and not self._is_paused:
-            self._put(encode_whole(_BINARY, send.message))  # nothing goes before it: it need not wait
-            return
-        try:
-            self.lanes.put(send, now_ms)
-        except LinkViolation as exc:
-            if self._closing is None:
-                self._begin_close(actions.Close(exc.close_code, exc.message))
+                    self._work_on(action)
 
     def _begin_close(self, close: actions.Close) -> None:
         if self._closing is not None:
@@ -364,9 +326,8 @@ class Connection(asyncio.Protocol):
         self.end = (close.code, close.reason)
         if self.session.unreadable is not None and self._store is not None:
             self._store.unreadable(self.session.unreadable)
-        refusal = REFUSALS.get(close.code)
-        if refusal is not None:
-            self._meter.refused(refusal)
+        if close.code in FAULTS:
+            self._meter.refused(FAULTS[CloseCode(close.code)])
         self._abort = self._loop.call_later(self._limits.close_s, self._transport.abort)
 
     # Timers
@@ -394,7 +355,7 @@ class Connection(asyncio.Protocol):
         """Put out what the lanes hold, while the device reads; then close, if that is due."""
         if not self._is_open or self._is_paused:
             return
-        while (message := self.lanes.take(now_ms)) is not None:
+        while (message := self.session.lanes.take(now_ms)) is not None:
             self._put(encode_whole(_BINARY, message))
             if self._is_paused:
                 return
@@ -427,7 +388,9 @@ class Connection(asyncio.Protocol):
 
     # The store
 
-    def _start_working(self) -> None:
+    def _work_on(self, action: actions.Action) -> None:
+        """For the store, after what it is given already."""
+        self._jobs.append(action)
         if self._tasks is not None and not self._is_working:
             self._is_working = True
             self._tasks.create_task(self._work(), name=f"link to {self.address}: store")
@@ -458,19 +421,14 @@ class Connection(asyncio.Protocol):
             await asyncio.sleep(_AGAIN_S)
 
     async def _do(self, action: actions.Action) -> None:
-        if isinstance(action, actions.ReportPeer):
-            if self.on_ready is not None:
-                await self.on_ready()
-            return
         store = self._store
-        if store is None:
-            raise TypeError(f"a device without a credential has nothing durable: {action}")
+        assert store is not None  # the session of a device without a credential has nothing durable
         match action:
-            case actions.Deliver(envelope=envelope, epoch=epoch):
-                assert envelope.seq is not None
-                assert epoch is not None
+            case actions.ReportPeer() if self.on_ready is not None:
+                await self.on_ready()
+            case actions.Deliver(envelope=Envelope(seq=int(seq)) as envelope, epoch=bytes(epoch)):
                 await store.commit(envelope, epoch=epoch)
-                self.session.ack_applied(epoch, envelope.seq)
+                self.session.ack_applied(epoch, seq)
             case actions.Persist(message_id=message_id, payload=payload):
                 await store.persist(message_id, payload)
             case actions.Replay(after=after, limit=limit):
@@ -479,19 +437,16 @@ class Connection(asyncio.Protocol):
                 await store.acked(seq)
             case actions.RenewEpoch():
                 self.session.epoch_renewed(await store.renew())
-            case _:
-                raise TypeError(f"{action} is no work for the store")
 
     # The end
 
     def _finish(self, fault: Exception | None = None) -> None:
         self._reader.has_more = False
-        if self._over.done():
-            return
-        if fault is not None:
-            self._over.set_exception(fault)
-        else:
-            self._over.set_result(None)
+        if not self._over.done():
+            if fault is not None:
+                self._over.set_exception(fault)
+            else:
+                self._over.set_result(None)
 
     def _left(self) -> None:
         self._was_silent = self.session.phase is Phase.OPEN
@@ -503,8 +458,8 @@ class Connection(asyncio.Protocol):
             self.end = (self._peer_code or _GONE, "the device closed the connection")
 
     def _count(self) -> None:
-        self._meter.dropped_by_lane["telemetry"] += self.lanes.telemetry_dropped
-        self._meter.glitches += self.lanes.glitches
+        self._meter.dropped_by_lane["telemetry"] += self.session.lanes.telemetry_dropped
+        self._meter.glitches += self.session.lanes.glitches
         self._meter.replayed_messages += self.session.outgoing.replayed
         if self._is_counted:
             self._meter.connections -= 1
@@ -513,7 +468,7 @@ class Connection(asyncio.Protocol):
 
     def depths(self) -> dict[LaneName, int]:
         """Messages that wait, by lane."""
-        return {name: self.lanes.depth(lane) for name, lane in zip(LANES, actions.Lane, strict=True)}
+        return {name: self.session.lanes.depth(lane) for name, lane in zip(LANES, Lane, strict=True)}
 
 
 _SOONEST_TICK_S: Final = 0.005  # so that no setting of a session makes its ticks a busy loop

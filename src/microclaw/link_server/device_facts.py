@@ -315,4 +315,6 @@ def pin_facts(board: BoardProfile, labels: Collection[str]) -> list[PinFacts]:
 
 async def pending_pairings(server: LinkServer | None) -> list[PendingPairing]:
     """The devices that wait to be paired, the oldest first."""
-    return [] if server is None else convert(await server.waiting(), list[PendingPairing], from_attributes=True)
+    return (
+        [] if server is None else convert(await server.identity.waiting(), list[PendingPairing], from_attributes=True)
+    )

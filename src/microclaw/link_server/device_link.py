@@ -7,9 +7,9 @@ durable is in the store.
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Protocol, TypeVar
 
 from msgspec import Struct, field
@@ -36,38 +36,21 @@ from microclaw.link_server.holding import LinkHolding
 from microclaw.link_server.link_calls import LinkCalls
 from microclaw.link_server.tasks import DeviceTasks
 from microclaw.link_server.update_windows import DeviceUpdates
-from microclaw.store.link_events import LinkEventTable, OpenTask, Presence, end_in
+from microclaw.store.link_events import LinkEventTable, Presence
 from microclaw.store.links import LinkTable
 from microclaw.store.sql import Sql
 from microclaw.text import clean_text, one_line
+from microclaw.wire.link import messages
 from microclaw.wire.link.codec import encode
 from microclaw.wire.link.frame import CloseCode
 from microclaw.wire.link.heartbeat import Clock
-from microclaw.wire.link.messages import (
-    AnyMessage,
-    BlobRead,
-    Bye,
-    CancelStream,
-    CancelTask,
-    Envelope,
-    ErrorInfo,
-    ErrorMessage,
-    Event,
-    Hello,
-    Log,
-    PairRequest,
-    Result,
-    RunTask,
-    StartAsr,
-    StopAsr,
-    TaskStatus,
-    Telemetry,
-)
+from microclaw.wire.link.messages import AnyMessage, Envelope, Hello, Result
 from microclaw.wire.link.sequence import InboxCursor, OutboxCursor, StoredMessage
 from microclaw.wire.link.values import ValueMap
 
 R = TypeVar("R")
 
+_ACK_POLL_S = 0.05
 _log = logging.getLogger(__name__)
 
 
@@ -101,17 +84,17 @@ class DeviceLink:
     def __init__(self, link_id: str, parts: LinkParts, presence: Presence | None = None) -> None:
         self.link_id = link_id
         self.presence = presence
-        self.telemetry: Telemetry | None = None
+        self.telemetry: messages.Telemetry | None = None
         self.log = LogRing()
         self.connections = 0  # since the host started
         self.is_revoked = False  # nothing that it has opens this host, until it is paired again
         self.connection: Connection | None = None
         self.arriving = asyncio.Lock()  # one connection takes the place of another at a time
         self._parts = parts
+        self._links = parts.links
         self._is_open = False  # its outbox and inbox are in the store
         self._numbering = asyncio.Lock()
         self._calls = LinkCalls(self, parts)
-        self._acks: list[tuple[int, bytes, asyncio.Future[None]]] = []
         self._fence: int | None = None  # of the connection, in a cluster
         self._writer: int | None = None  # that, or the one of the last connection: its writes are checked against it
         self._bye: str | None = None  # the reason it gave when it went
@@ -178,32 +161,33 @@ class DeviceLink:
         *,
         re: bytes | None = None,
         also: Callable[[Sql], object] = lambda _: None,
-    ) -> asyncio.Future[None]:
-        """A durable message: stored when this returns, sent now or later. The future is done when the device has it.
+    ) -> bytes:
+        """A durable message: stored when this returns, sent now or later; its id.
 
         `also` is done in the transaction that stores it.
         """
-        links = await self._open()
+        await self._open()
         message_id = self._parts.new_id()
         payload = encode(Envelope(message_id, body, self._parts.clock.unix_us() // 1000, re=re))
-        async with self._numbering:
-            seq = await links.append(self.link_id, message_id, payload, also)
-            acked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._acks.append((seq, message_id, acked))
-            self._hand_over(seq, payload)
-        return acked
+        await self.persist(message_id, payload, also)
+        return message_id
 
-    def unexpect(self, acked: asyncio.Future[None]) -> None:
-        """Nobody waits any more for what `send` returned."""
-        self._acks = [row for row in self._acks if row[2] is not acked]
+    async def has(self, message_id: bytes, timeout_s: float) -> bool:
+        """True once the device has the durable message, whichever host of the cluster had the ack."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while message_id in await self._links.waiting_ids(self.link_id):  # noqa: ASYNC110  # another host's ack
+                    await asyncio.sleep(_ACK_POLL_S)
+                return True
+        return False
 
-    def tell(self, body: AnyMessage) -> None:
+    def tell(self, body: AnyMessage, re: bytes | None = None) -> None:
         """A message that is not durable; DeviceUnreachable when the device is not connected."""
         if self.connection is None and self.is_revoked:
             raise revoked_error(self.name)
         if self.connection is None:
             raise DeviceUnreachable(f"{self.name} is not connected", next_step="switch it on, then try again")
-        self.connection.session.send(body)
+        self.connection.session.send(body, re=re)
         self.connection.pump()
 
     def close(self, code: int, reason: str) -> None:
@@ -214,22 +198,17 @@ class DeviceLink:
     def revoke(self) -> None:
         """Its credentials were revoked: what waits for it fails at once."""
         self.is_revoked = True
-        self._calls.revoked()
-
-    async def end_task(self, open_task: OpenTask, status: TaskStatus) -> None:
-        """The task's end is in the outbox, and it is open no more, when this returns."""
-        also = functools.partial(end_in, open_task=open_task)
-        self.unexpect(await self.send(status, re=open_task.message_id, also=also))
+        self._calls.end("was revoked", lambda _: revoked_error(self.name))
 
     # Connections come and go
 
     async def attach(self, make: Callable[[OutboxCursor, InboxCursor], Connection]) -> Connection:
         """The connection that is live from now on. Call it holding `arriving`, when the one before is gone."""
-        links = await self._open()
+        await self._open()
         if self._parts.holding is not None:
             self._writer = self._fence = await self._parts.holding.take(self.link_id)
         async with self._numbering:  # nothing is numbered between the cursors and the session that goes on from them
-            self.connection = connection = make(*await links.cursors(self.link_id))
+            self.connection = connection = make(*await self._links.cursors(self.link_id))
         if self._parts.holding is not None and self._parts.holding.has_newer(self.link_id, self.fence):
             connection.close(CloseCode.REPLACED, "a newer connection of this device, to another host")
         return connection
@@ -260,7 +239,7 @@ class DeviceLink:
 
     def forget(self) -> None:
         """The device was removed: what waits for it fails."""
-        self._calls.removed()
+        self._calls.end("was removed", lambda _: DeviceUnreachable(f"{self.name} was removed"))
         self._parts.tasks.forget(self.link_id)
         self._is_open = False
 
@@ -281,39 +260,37 @@ class DeviceLink:
         match envelope.body:
             case Result() as result if envelope.re is not None:
                 self._calls.answered(envelope.re, result)
-            case Telemetry() as telemetry:
+            case messages.Telemetry() as telemetry:
                 kept = self._parts.reports.took(self.endpoint, self.name, telemetry, self._now_ms)
                 self.telemetry = kept or self.telemetry
-            case Log(level=level, source=source, n=n, text=text):
+            case messages.Log(level=level, source=source, n=n, text=text):
                 t_ms = self._parts.clock.now_ms() - self.boots.began_ms
                 self.log.add(LogLine(t_ms, source or None, text, self._now_ms), n)
                 shown = one_line(source[:MAX_NAME_CHARS]), n, one_line(text[:MAX_TEXT])
                 self._parts.publish(DeviceLog(self.name, self._now_ms, level, *shown))
-            case StartAsr() | StopAsr() | CancelStream() as message if self._audio is not None:
+            case messages.StartAsr() | messages.StopAsr() | messages.CancelStream() as message if (
+                self._audio is not None
+            ):
                 self._audio.took(message)
-            case StartAsr(stream=stream) if connection.on_audio is None:
+            case messages.StartAsr(stream=stream) if connection.on_audio is None:
                 # It must not speak into the void.
                 self.object_to("no_listener", "this host takes no audio", re=envelope.id)
-                self.tell(CancelStream(stream))
-            case BlobRead() as wanted:
-                refusal = self._parts.updates.serve(self.link_id, connection, wanted, envelope.id)
-                if refusal is not None:
-                    self.object_to(*refusal, re=envelope.id)
-            case PairRequest() as request if connection.on_renewal is not None:
+                self.tell(messages.CancelStream(stream))
+            case messages.BlobRead() as wanted:
+                self._parts.updates.serve(self, connection, wanted, envelope.id)
+            case messages.PairRequest() as request if connection.on_renewal is not None:
                 renewal, connection.on_renewal = connection.on_renewal(connection, envelope.id, request), None
                 connection.start(renewal, "renewal")
-            case ErrorMessage(code=code, message=text) if envelope.re is not None:
-                self._calls.answered(envelope.re, Result(False, error=ErrorInfo(code, text)))
+            case messages.ErrorMessage(code=code, message=text) if envelope.re is not None:
+                self._calls.answered(envelope.re, Result(False, error=messages.ErrorInfo(code, text)))
                 connection.start(self._end_offer(envelope.re, f"{code}: {text}"), "error")
-            case Bye(reason=reason):
+            case messages.Bye(reason=reason):
                 self._bye = clean_text(reason[:MAX_REASON_CHARS], one_line=True)
             case body:
                 _log.info("%s sent %s, which this host does nothing with", self.name, body.type)
 
     async def _end_offer(self, message_id: bytes, error: str) -> None:
-        links = await self._open()
-        offer = await links.refused(self.link_id, message_id, error)
-        if offer is not None:
+        if (offer := await self._links.refused(self.link_id, message_id, error)) is not None:
             self._parts.updates.tell(offer)
 
     def unreadable(self, violation: LinkViolation) -> None:
@@ -323,74 +300,41 @@ class DeviceLink:
         """`detach` follows."""
 
     async def commit(self, envelope: Envelope, *, epoch: bytes) -> None:
-        links = await self._open()
         assert envelope.seq is not None
         async with self._numbering:
             parts = (self._parts.new_id, self._parts.tasks.refusal, self._parts.reports, self.name)
             facts = None if self.presence is None else self.presence.ota
             effect = Effect(self.link_id, envelope, self._now_ms, *parts, facts, host=self._parts.tasks.host)
             message = (epoch, envelope.seq, envelope.id)
-            new = await links.advance(self.link_id, *message, effect.apply, self._writer)
+            new = await self._links.advance(self.link_id, *message, effect.apply, self._writer)
             if new and effect.seq is not None:
                 self._hand_over(effect.seq, effect.payload)
         if new:
             self._applied(envelope, effect)
 
-    async def persist(self, message_id: bytes, payload: bytes) -> None:
-        links = await self._open()
+    async def persist(self, message_id: bytes, payload: bytes, also: Callable[[Sql], object] = lambda _: None) -> None:
         async with self._numbering:
-            self._hand_over(await links.append(self.link_id, message_id, payload), payload)
+            self._hand_over(await self._links.append(self.link_id, message_id, payload, also), payload)
 
     async def load(self, after: int, limit: int) -> Sequence[StoredMessage]:
-        links = await self._open()
-        return await links.unacked_after(self.link_id, after, limit)
+        return await self._links.unacked_after(self.link_id, after, limit)
 
     async def acked(self, seq: int) -> None:
-        links = await self._open()
-        await links.ack(self.link_id, seq, self._writer)
-        if self._parts.holding is None:
-            self._settle(lambda number, _: number <= seq)
-        else:
-            await self.look_for_acks()
+        await self._links.ack(self.link_id, seq, self._writer)
 
     async def renew(self) -> OutboxCursor:
-        links = await self._open()
         async with self._numbering:
-            if self._parts.holding is None:
-                self._acks.clear()  # their numbers are over; whoever waits does so until its own deadline
-            return await links.renew(self.link_id, self._writer)
+            return await self._links.renew(self.link_id, self._writer)
 
     # What other hosts of the cluster do to its outbox
 
     async def outbox_grew(self) -> None:
         """Another host put messages into the outbox: they go out here, in their order."""
-        links = await self._open()
         async with self._numbering:
-            (cursor, _), connection = await links.cursors(self.link_id), self.connection
+            (cursor, _), connection = await self._links.cursors(self.link_id), self.connection
             if connection is not None and connection.session.outgoing.epoch == cursor.epoch:
                 connection.session.grew(cursor.last)
                 connection.pump()
-
-    @property
-    def waits_for_acks(self) -> bool:
-        return bool(self._acks)
-
-    async def look_for_acks(self) -> None:
-        """Tell those who wait for acks; another host may have had them, and numbered the messages again."""
-        if not self._acks:
-            return
-        links = await self._open()
-        async with self._numbering:  # what is stored just now waits for its ack already
-            waiting = await links.waiting_ids(self.link_id)
-            self._settle(lambda _, message_id: message_id not in waiting)
-
-    def _settle(self, is_acked: Callable[[int, bytes], bool]) -> None:
-        rows, self._acks = self._acks, []
-        for number, message_id, waiter in rows:
-            if not is_acked(number, message_id):
-                self._acks.append((number, message_id, waiter))
-            elif not waiter.done():
-                waiter.set_result(None)
 
     # How it works
 
@@ -403,11 +347,10 @@ class DeviceLink:
     def _now_ms(self) -> int:
         return self._parts.clock.unix_us() // 1000
 
-    async def _open(self) -> LinkTable:
+    async def _open(self) -> None:
         if not self._is_open:
-            await self._parts.links.open(self.link_id)
+            await self._links.open(self.link_id)
             self._is_open = True
-        return self._parts.links
 
     async def note_presence(self) -> None:
         """Keep the device's hello, and that it is connected now."""
@@ -430,20 +373,20 @@ class DeviceLink:
                 self.presence = replace(self.presence, ota=effect.facts)
             self._parts.updates.tell(effect.offer)
         match envelope.body:
-            case Event() as event:
+            case messages.Event() as event:
                 self._parts.reports.stored()
                 for live_event in live_events(event, self.name, self._now_ms):
                     self._parts.publish(live_event)
             case Result() as result if envelope.re is not None:
                 self._calls.answered(envelope.re, result)
-            case RunTask() as request if effect.task is not None:
+            case messages.RunTask() as request if effect.task is not None:
                 self._parts.tasks.start(self, request, effect.task)
-            case CancelTask(task=name):
+            case messages.CancelTask(task=name):
                 if not self._parts.tasks.cancel(self.link_id, name):
                     self.object_to("unknown_task", f"no task {name[:MAX_NAME_CHARS]} runs here", re=envelope.id)
 
     def object_to(self, code: str, message: str, *, re: bytes | None = None) -> None:
         """Tell a connected device what was wrong with what it sent."""
-        if self.online and self.connection is not None:
-            self.connection.session.send(ErrorMessage(code, message, fatal=False), re=re)
-            self.connection.pump()
+        if self.online:
+            with suppress(DeviceUnreachable):
+                self.tell(messages.ErrorMessage(code, message, fatal=False), re)

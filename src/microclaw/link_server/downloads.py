@@ -14,7 +14,6 @@ from microclaw.link_server.update_windows import BlobFault, BlobRefused, DeviceU
 MAX_DOWNLOAD_S: Final = 900.0
 """A device that takes longer asks for the rest with Range."""
 _PATH: Final = re.compile(r"/ota/([0-9a-f]{64})\.bin")
-_NO_BYTES: Final = re.compile(r"bytes=-0+")  # RFC 9110, section 14.1.2: not satisfiable
 _CHUNK_BYTES: Final = 65_536  # at once: the device decrypts while the next piece is encrypted
 _STATUS: Final[dict[BlobFault, int]] = {"blob_unknown": 404, "blob_withdrawn": 410, "blob_range": 416, "blob_busy": 503}
 
@@ -47,8 +46,7 @@ class Downloads:
             return plain_answer(404, "blob_unknown: it is not on this host's disk")
         except ValueError:  # of http_range
             is_empty = True
-        # aiohttp takes "-0" for all of them.
-        if is_empty or _NO_BYTES.fullmatch(request.headers.get(hdrs.RANGE, "").strip()):
+        if is_empty:
             refusal = plain_answer(416, "a range without bytes")
             refusal.headers[hdrs.CONTENT_RANGE] = f"bytes */{size}"
             return refusal

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from msgspec import Struct
@@ -16,18 +16,9 @@ from microclaw.store.link_events import OpenTask, Presence, add_event, add_task
 from microclaw.store.links import append_to
 from microclaw.store.sql import Sql
 from microclaw.text import clean_text
+from microclaw.wire.link import messages
 from microclaw.wire.link.codec import encode
-from microclaw.wire.link.messages import (
-    Envelope,
-    Event,
-    Hello,
-    OtaStatus,
-    Result,
-    RunTask,
-    TaskStatus,
-    Telemetry,
-    Unknown,
-)
+from microclaw.wire.link.messages import Envelope, Event, Hello, RunTask, Telemetry
 
 KeepEvent: TypeAlias = Callable[[Sql, str, bytes, Event, int], None]
 
@@ -106,16 +97,12 @@ class Effect:
     task: OpenTask | None = None
     offer: OfferRow | None = None
     host: str | None = None  # who runs the task, in a cluster
-    told: UpdateFacts | None = field(init=False)  # the facts as they were given
-
-    def __post_init__(self) -> None:
-        self.told = self.facts
 
     def apply(self, connection: Sql) -> None:
         """In that transaction; it may run again after one that failed."""
-        self.seq, self.payload, self.task, self.offer, self.facts = None, b"", None, None, self.told
+        self.seq, self.payload, self.task, self.offer = None, b"", None, None
         body = self.envelope.body
-        if not isinstance(body, Unknown | Result):
+        if not isinstance(body, messages.Unknown | messages.Result):
             name = body.name if isinstance(body, Event) else ""
             kept = encode(Envelope(self.envelope.id, body, self.envelope.ts_ms))
             add_event(connection, self.link_id, body.type, name[:MAX_EVENT_NAME_CHARS], kept, self.now_ms)
@@ -123,14 +110,11 @@ class Effect:
                 self.reports.keep_event(connection, self.device, self.envelope.id, body, self.now_ms)
         if isinstance(body, RunTask):
             self._take(connection, body)
-        if isinstance(body, OtaStatus):
-            self.offer = offer = status_in(connection, self.link_id, body, self._running, self.now_ms)
+        if isinstance(body, messages.OtaStatus):
+            running = None if self.facts is None else self.facts.version
+            self.offer = offer = status_in(connection, self.link_id, body, running, self.now_ms)
             if offer is not None and offer.is_of_keys and offer.state == "healthy" and self.facts is not None:
                 self.facts = replace(self.facts, keys=keys_after(connection, offer, self.facts.keys))
-
-    @property
-    def _running(self) -> str | None:
-        return None if self.facts is None else self.facts.version
 
     def _take(self, connection: Sql, request: RunTask) -> None:
         """An open task, or its refusal in the outbox."""
@@ -142,7 +126,7 @@ class Effect:
             self.task = task
             return
         message_id = self.new_id()
-        status = TaskStatus(request.task, "failed", text=refusal)
+        status = messages.TaskStatus(request.task, "failed", text=refusal)
         self.payload = encode(Envelope(message_id, status, self.now_ms, re=self.envelope.id))
         self.seq = append_to(connection, self.link_id, message_id, self.payload, self.now_ms)
 

@@ -7,7 +7,6 @@ from collections import Counter
 from msgspec import Struct, field
 
 from microclaw.wire.link.config import LinkConfig
-from microclaw.wire.link.lanes import LaneLimits
 
 
 class LinkLimits(Struct, frozen=True):
@@ -31,7 +30,6 @@ class LinkLimits(Struct, frozen=True):
     retry_spread_s: int = 5
     write_buffer_bytes: int = 65_536
     session: LinkConfig = field(default_factory=LinkConfig)
-    lanes: LaneLimits = field(default_factory=LaneLimits)
 
 
 class RateLimit:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from microclaw.devices.device import revoked_error
 from microclaw.errors import DeviceMoved, DeviceTimeout, DeviceUnreachable, LinkViolation, OutcomeUnknown, ProtocolError
 from microclaw.text import host_called
 from microclaw.wire.link.calls import PendingCall, PendingCalls
@@ -17,7 +17,6 @@ from microclaw.wire.link.values import ValueMap
 if TYPE_CHECKING:
     from microclaw.link_server.device_link import DeviceLink, LinkParts
 
-_LOOK_FIRST: Final = "look at the device, then repeat it if need be"
 _FIRMWARE: Final = "its firmware must keep the limits of the link: docs/protocols/link.md"
 
 
@@ -60,54 +59,36 @@ class LinkCalls:
         """Send what waited, and again what this boot had; what another boot had is lost."""
         again, lost = self._pending.reconnected(boot_id)
         for waiting in lost:
-            text = f"{self._link.name} restarted while it had the call: outcome unknown"
-            waiting.fail(OutcomeUnknown(text, next_step=_LOOK_FIRST))
+            waiting.fail(self._unknown(f"{self._link.name} restarted while it had the call"))
         for message_id, waiting in again:
             self._send(message_id, waiting)
 
+    def end(self, event: str, error: Callable[[str], Exception]) -> None:
+        """Nothing more comes of them here, after this event: `error` of the method, or an unknown outcome."""
+        for waiting in self._pending.take_those(lambda _: True):
+            method = waiting.call.method
+            text = f"{self._link.name} had {method} from this host when it {event}"
+            waiting.fail(error(method) if waiting.may_repeat else self._unknown(text))
+
     def moved(self, host: str) -> None:
         """The device is connected to another host: what waits for it ends here, and may go on there."""
-        for waiting in self._pending.take_all():
-            method = waiting.call.method
-            if waiting.may_repeat:
-                waiting.fail(self._moved_to(host, method))
-            else:
-                there = host_called(host)
-                text = f"{self._link.name} had {method} from this host when it connected to {there}: outcome unknown"
-                waiting.fail(OutcomeUnknown(text, next_step=_LOOK_FIRST))
+        self.end(f"connected to {host_called(host)}", lambda method: self._moved_to(host, method))
 
     def answered(self, message_id: bytes, result: Result) -> None:
         waiting = self._pending.take(message_id)
         if waiting is not None and not waiting.answer.done():
             waiting.answer.set_result(result)
 
-    def removed(self) -> None:
-        """The device was removed."""
-        for waiting in self._pending.take_all():
-            waiting.fail(DeviceUnreachable(f"{self._link.name} was removed"))
-
-    def revoked(self) -> None:
-        """The device's credentials ended: what waits for it fails at once."""
-        for waiting in self._pending.take_all():
-            if waiting.sent_in_boot is not None:
-                text = f"{self._link.name} was revoked before it answered: outcome unknown"
-                waiting.fail(OutcomeUnknown(text, next_step=_LOOK_FIRST))
-            else:
-                waiting.fail(revoked_error(self._link.name))
-
     def unreadable(self, violation: LinkViolation) -> None:
         """Sent again, the calls that the device has would end the next connection too: whose answer it was is unknown
         where there are several.
         """
-        name, had = self._link.name, self._pending.take_sent()
+        had = self._pending.take_those(lambda waiting: waiting.sent_in_boot is not None)
         for waiting in had:
             call, others = waiting.call, f", or to one of {len(had) - 1} other calls" if len(had) > 1 else ""
-            text = f"{name} answered {call.method}{others} with what the link does not allow: {violation.message}"
-            if call.idempotent:
-                waiting.fail(ProtocolError(text, next_step=_FIRMWARE))
-            else:
-                text = f"{text}; whether it was carried out is unknown"
-                waiting.fail(OutcomeUnknown(text, next_step=_LOOK_FIRST))
+            text = f"{self._link.name} answered {call.method}{others} with what the link does not allow"
+            text = f"{text}: {violation.message}"
+            waiting.fail(ProtocolError(text, next_step=_FIRMWARE) if call.idempotent else self._unknown(text))
 
     def _send(self, message_id: bytes, waiting: _Waiting) -> None:
         connection, boot_id = self._link.connection, self._link.boots.current
@@ -140,4 +121,8 @@ class LinkCalls:
         text = f"{name} did not answer {call.method} within {timeout_s:g} s"
         if call.idempotent:
             return DeviceTimeout(text, next_step="try again; it may be restarting")
-        return OutcomeUnknown(f"{text}: outcome unknown", next_step=_LOOK_FIRST)
+        return self._unknown(text)
+
+    @staticmethod
+    def _unknown(text: str) -> OutcomeUnknown:
+        return OutcomeUnknown(f"{text}: outcome unknown", next_step="look at the device, then repeat it if need be")

@@ -23,13 +23,13 @@ from microclaw.audit.event import AuditEvent, AuditKind
 from microclaw.auth.credentials import Identity, Refusal
 from microclaw.auth.pairing import HostIdentity
 from microclaw.errors import MicroclawError
-from microclaw.link_server.connection import REFUSALS, Arrival, Connection
+from microclaw.link_server.connection import Arrival, Connection
 from microclaw.link_server.device_link import DeviceLink
 from microclaw.link_server.downloads import Downloads
 from microclaw.link_server.http_connection import HttpConnection, accepted, plain_answer
 from microclaw.link_server.limits import ConnectionLimits, LinkLimits
 from microclaw.link_server.links import PATH, LinkRegistry
-from microclaw.link_server.meter import LinkMeter
+from microclaw.link_server.meter import FAULTS, LinkMeter
 from microclaw.link_server.pairing import UnauthenticatedConnection, renew
 from microclaw.wire.link.codec import encode
 from microclaw.wire.link.frame import CloseCode, FrameType, encode_frame
@@ -140,15 +140,12 @@ class Listener:
             self._meter.refused("not_a_link")
             return plain_answer(404, "not found: /link is a WebSocket, /ca.pem the authority's certificate")
         offered = {name.strip() for name in request.headers.get("Sec-WebSocket-Protocol", "").split(",")}
-        if SUBPROTOCOL not in offered:
-            if any(name.startswith(_FAMILY) for name in offered):
-                return await self._tell_version(request)
-            self._meter.refused("not_a_link")
-            return plain_answer(400, f"the subprotocol is {SUBPROTOCOL}")
+        if SUBPROTOCOL not in offered and any(name.startswith(_FAMILY) for name in offered):
+            return await self._tell_version(request)
         upgrade = _Upgrade(protocols=(SUBPROTOCOL,), compress=False)
-        if not upgrade.can_prepare(request):
+        if SUBPROTOCOL not in offered or not upgrade.can_prepare(request):
             self._meter.refused("not_a_link")
-            return plain_answer(400, "not the handshake of a WebSocket")
+            return plain_answer(400, f"not the handshake of a WebSocket with the subprotocol {SUBPROTOCOL}")
         try:
             await self._link(request, http, upgrade)
             return upgrade
@@ -286,7 +283,7 @@ class Listener:
 
     async def _turn_away(self, arrival: Arrival, code: int, reason: str) -> None:
         """Say why on a WebSocket, and close it."""
-        if code not in REFUSALS:
+        if code not in FAULTS:
             self._meter.refused("other")
         await self._serve_unauthenticated(arrival, (code, reason))
 

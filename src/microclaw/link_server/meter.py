@@ -5,15 +5,13 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import Final, Literal, TypeAlias, get_args
 
-LaneName: TypeAlias = Literal["media", "control", "telemetry", "blob"]
-# Why the host closed or refused a connection: the link's close codes by name, and what never became a session.
-RefusalReason: TypeAlias = Literal[
-    "malformed", "not_authenticated", "revoked", "timeout", "replaced", "too_large", "too_many", "overloaded",
-    "version", "tls", "not_a_link", "no_hello", "text_message", "other",
-]  # fmt: skip
+from microclaw.wire.link.frame import CloseCode
 
+LaneName: TypeAlias = Literal["media", "control", "telemetry", "blob"]
 LANES: Final[tuple[LaneName, ...]] = get_args(LaneName)
-REASONS: Final[tuple[RefusalReason, ...]] = get_args(RefusalReason)
+# Why the host closed or refused a connection: the link's close codes by name, and what never became a session.
+_NAMES: Final = {CloseCode.NOT_BINARY: "text_message", CloseCode.TIMED_OUT: "timeout"}
+FAULTS: Final = {code: _NAMES.get(code, code.name.lower()) for code in CloseCode if code > CloseCode.SHUTTING_DOWN}
 RTT_BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
@@ -28,13 +26,14 @@ class LinkMeter:
         self.replayed_messages = 0  # durable ones, sent again after a reconnect or without an ack
         self.glitches = 0  # audio frames dropped because they were too old
         self.audio_ms = float("-inf")  # when the last audio frame of any device came or went, on the link's clock
-        self.refused_by_reason: dict[RefusalReason, int] = dict.fromkeys(REASONS, 0)
+        others = ("version", "tls", "not_a_link", "no_hello", "other")
+        self.refused_by_reason = dict.fromkeys((*FAULTS.values(), *others), 0)
 
     def measured(self, rtt_s: float) -> None:
         """A pong came."""
         self.rtt_counts[bisect_left(RTT_BOUNDS_S, rtt_s)] += 1
         self.rtt_sum_s += rtt_s
 
-    def refused(self, reason: RefusalReason) -> None:
+    def refused(self, reason: str) -> None:
         """A connection refused, or closed for what it did."""
         self.refused_by_reason[reason] += 1

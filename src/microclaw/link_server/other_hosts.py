@@ -1,4 +1,4 @@
-"""Follows what other hosts of the cluster write about devices' links: where they are, messages for them, acks, hellos.
+"""Follows what other hosts of the cluster write about devices' links: where they are, messages for them, hellos.
 
 It reads this host's copy of the store, and changes one thing: until when the devices of a dead host were seen.
 """
@@ -72,22 +72,17 @@ class OtherHosts:
         if HOLDERS in tables:
             await self._holding.refresh()
         if OUTBOX in tables:
-            await self._look_at_outboxes()
+            newest = await self._links.parts.links.newest()
+            for link in self._links.all():
+                connection = link.connection
+                if connection is not None and newest.get(link.link_id, 0) > connection.session.outgoing.last:
+                    await link.outbox_grew()
         if _HOSTS in tables:
             for host, last_ms in self._ended():
                 if await self._links.parts.events.seen_with(host, last_ms):
                     tables = tables | {PRESENCE}
         if PRESENCE in tables:
             await self._look_at_presence()
-
-    async def _look_at_outboxes(self) -> None:
-        newest = await self._links.parts.links.newest()
-        for link in self._links.all():
-            connection = link.connection
-            if connection is not None and newest.get(link.link_id, 0) > connection.session.outgoing.last:
-                await link.outbox_grew()
-            if link.waits_for_acks:
-                await link.look_for_acks()
 
     async def _look_at_presence(self) -> None:
         """A device that is not here said hello elsewhere: what it offers may be new."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -18,7 +17,7 @@ from msgspec.structs import replace
 from microclaw.addresses import bracketed, is_loopback
 from microclaw.audit.event import ALARMS, AuditEvent, Record, no_record
 from microclaw.auth.authority import Authority
-from microclaw.auth.pairing import HostIdentity, WaitingDevice, Wish
+from microclaw.auth.pairing import HostIdentity, Wish
 from microclaw.auth.provisioning import Provision
 from microclaw.devices.device import Device, revoked_text
 from microclaw.devices.examine import CheckLine
@@ -46,38 +45,10 @@ Noted: TypeAlias = Literal["delivered", "waiting"]
 
 
 class LinkServer:
-    """Made by `LinkServer.opened`; devices connect from `start` on."""
+    """`async with server.serving():` devices connect from `start` on."""
 
     def __init__(
         self,
-        links: LinkRegistry,
-        devices: Registry,
-        identity: HostIdentity,
-        listening: socket.socket,
-        tasks: asyncio.TaskGroup,
-        *,
-        tls: ssl.SSLContext,
-        limits: LinkLimits,
-        meter: LinkMeter,
-    ) -> None:
-        self.links = links
-        self.identity = identity
-        self._devices = devices
-        devices.removed_elsewhere = self._drop
-        self._host, self.port = listening.getsockname()[:2]
-        self._listening = listening
-        self._tasks = tasks
-        self._tls = tls
-        self._limits = limits
-        self.meter = meter
-        self._listener: Listener | None = None
-        self._started = asyncio.Event()
-        self._leaving = asyncio.Event()
-
-    @classmethod
-    @asynccontextmanager
-    async def opened(
-        cls,
         links: LinkRegistry,
         devices: Registry,
         database: Database,
@@ -89,25 +60,40 @@ class LinkServer:
         now_ms: Callable[[], int],
         publish: Callable[[LiveEvent], None],
         record: Record = no_record,
-    ) -> AsyncIterator[LinkServer]:
-        """Inside, devices connect once it was started."""
-        identity = HostIdentity(
+    ) -> None:
+        self.links = links
+        self.meter = meter
+        self._devices = devices
+        devices.removed_elsewhere = self._drop
+        self._host, self.port = listening.getsockname()[:2]
+        self._record, self._publish, self._now_ms = record, publish, now_ms
+        self._alarmed_ms: dict[str, int] = {}
+        self.identity = HostIdentity(
             authority,
             database,
-            port=listening.getsockname()[1],
+            port=self.port,
             enrol=partial(_enrol, devices),
             mint_id=devices.mint_id,
             now_ms=now_ms,
-            record=DeviceRecorder(devices, record, publish, now_ms).record,
+            record=self._note,
         )
-        async with asyncio.TaskGroup() as tasks:
-            tls = authority.server_context()
-            server = cls(links, devices, identity, listening, tasks, tls=tls, limits=limits, meter=meter)
-            await server.mark_revoked()
+        self._listening = listening
+        self._tls = authority.server_context()
+        self._limits = limits
+        self._tasks = asyncio.TaskGroup()
+        self._listener: Listener | None = None
+        self._started = asyncio.Event()
+        self._leaving = asyncio.Event()
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        """Inside, devices connect once it was started."""
+        async with self._tasks:
+            await self.mark_revoked()
             try:
-                yield server
+                yield
             finally:
-                server._leaving.set()
+                self._leaving.set()
 
     def start(self) -> None:
         """Let devices in. The listener's library takes 0.3 s to import: until then they wait in the kernel's queue."""
@@ -164,10 +150,6 @@ class LinkServer:
             with_secret=with_secret,
             host=host or (self._host if self.is_local else None),
         )
-
-    async def waiting(self) -> tuple[WaitingDevice, ...]:
-        """Devices that wait to be paired, here or at other hosts, the oldest first."""
-        return await self.identity.waiting()
 
     async def pair(
         self,
@@ -229,11 +211,8 @@ class LinkServer:
             raise NotSupported(revoked, next_step=step)
         link = self._link_of(device)
         expires_ms = None if expires_s is None else int(self.links.parts.clock.unix_us() / 1000 + expires_s * 1000)
-        acked = await link.send(Notify(text, speak, expires_ms))
-        if link.anywhere:
-            await asyncio.wait([acked], timeout=AT_ONCE_S)
-        link.unexpect(acked)
-        return "delivered" if acked.done() else "waiting"
+        note = await link.send(Notify(text, speak, expires_ms))
+        return "delivered" if link.anywhere and await link.has(note, AT_ONCE_S) else "waiting"
 
     async def forget(self, device: Device, *, by: str | None = None) -> None:
         """The device was removed."""
@@ -289,36 +268,24 @@ class LinkServer:
             )
         return self.links.link(link_id)
 
-    def _drop(self, device: Device) -> None:
-        """Another host removed it, or merged it into another: that one has its links then."""
-        for link_id in device.link_ids:
-            if self._devices.owner_of(endpoint_of(link_id)) is None:
-                self.links.drop(link_id)
-
-
-class DeviceRecorder:
-    """Gives a device's lines of the security log its name, and tells an alarm to who listens now."""
-
-    def __init__(
-        self, devices: Registry, record: Record, publish: Callable[[LiveEvent], None], now_ms: Callable[[], int]
-    ) -> None:
-        self._devices = devices
-        self._record = record
-        self._publish = publish
-        self._now_ms = now_ms
-        self._told_ms: dict[str, int] = {}
-
-    def record(self, event: AuditEvent) -> None:
+    def _note(self, event: AuditEvent) -> None:
+        """Give a device's lines of the security log its name, and tell an alarm to who listens now."""
         device = self._devices.owner_of(endpoint_of(event.about)) if event.about is not None else None
         if device is None:
             self._record(event)
             return
         now_ms = self._now_ms()
-        if event.kind in ALARMS and now_ms - self._told_ms.get(device.device_id, -ALARM_PAUSE_MS) >= ALARM_PAUSE_MS:
-            self._told_ms[device.device_id] = now_ms
+        if event.kind in ALARMS and now_ms - self._alarmed_ms.get(device.device_id, -ALARM_PAUSE_MS) >= ALARM_PAUSE_MS:
+            self._alarmed_ms[device.device_id] = now_ms
             text = "a token that it no longer uses was shown: somebody may have a copy of what it had"
             self._publish(Alarm(device.name, now_ms, "token_superseded", text))
         self._record(replace(event, text=f"{device.name}: {event.text}"))
+
+    def _drop(self, device: Device) -> None:
+        """Another host removed it, or merged it into another: that one has its links then."""
+        for link_id in device.link_ids:
+            if self._devices.owner_of(endpoint_of(link_id)) is None:
+                self.links.drop(link_id)
 
 
 def endpoint_of(credential: str) -> str:

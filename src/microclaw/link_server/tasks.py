@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 from weakref import WeakSet
 
@@ -17,7 +18,7 @@ from msgspec import Struct
 
 from microclaw.errors import DeviceUnreachable, MicroclawError
 from microclaw.live_hosts import ALONE, Fleet, dead_among
-from microclaw.store.link_events import LinkTaskTable, OpenTask
+from microclaw.store.link_events import LinkTaskTable, OpenTask, end_in
 from microclaw.wire.link.messages import RunTask, TaskStatus
 from microclaw.wire.link.values import TaskKind, TaskState
 
@@ -195,7 +196,9 @@ def failure_text(code: str, message: str, next_step: str | None) -> str:
 
 
 async def _end(device: DeviceLink, open_task: OpenTask, state: TaskState, text: str) -> None:
-    await device.end_task(open_task, TaskStatus(open_task.task, state, text=_cut(text, MAX_TEXT_BYTES)))
+    """The task's end is in the outbox, and it is open no more, when this returns."""
+    status = TaskStatus(open_task.task, state, text=_cut(text, MAX_TEXT_BYTES))
+    await device.send(status, re=open_task.message_id, also=partial(end_in, open_task=open_task))
 
 
 def _say(device: DeviceLink, status: TaskStatus) -> None:

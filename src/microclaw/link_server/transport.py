@@ -10,39 +10,18 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar, cast
 
 from msgspec import Meta, Struct, ValidationError, convert, structs
 
-from microclaw.devices.calls import (
-    CALLS,
-    AppEntry,
-    AppInstall,
-    AppList,
-    AppRuns,
-    AppState,
-    AppStates,
-    Call,
-    DeviceFacts,
-    DeviceInfo,
-    DeviceRestart,
-    DeviceStatus,
-    EdgeLog,
-    EdgesRead,
-    LogsRead,
-    Restart,
-)
+from microclaw import errors
+from microclaw.devices import calls
+from microclaw.devices.calls import AppInstall, AppList, AppStates, Call, DeviceRestart, EdgeLog, EdgesRead, Restart
 from microclaw.devices.transport import Transport
 from microclaw.errors import (
-    AppExists,
-    AppNotFound,
     CallRejected,
     DeployRejected,
     DeviceTimeout,
-    ImageTooLarge,
-    InvalidModule,
     MicroclawError,
     NotSupported,
     OutcomeUnknown,
-    PinRefused,
     ProtocolError,
-    TooManyApps,
 )
 from microclaw.events import EvidenceKind, ProgramKind
 from microclaw.link_server.device_link import DeviceLink
@@ -55,12 +34,12 @@ T = TypeVar("T")
 
 _ERRORS: Final[dict[str, type[MicroclawError]]] = {
     "not_supported": NotSupported,
-    "pin_refused": PinRefused,
-    "app_exists": AppExists,
-    "app_not_found": AppNotFound,
-    "too_many_apps": TooManyApps,
-    "invalid_module": InvalidModule,
-    "too_large": ImageTooLarge,
+    "pin_refused": errors.PinRefused,
+    "app_exists": errors.AppExists,
+    "app_not_found": errors.AppNotFound,
+    "too_many_apps": errors.TooManyApps,
+    "invalid_module": errors.InvalidModule,
+    "too_large": errors.ImageTooLarge,
     "expired": DeviceTimeout,
 }
 _CODES: Final = frozenset(
@@ -96,33 +75,20 @@ def read_value(call: Call[Any], value: Value, endpoint: str) -> Any:
     answer = _converted(call, value, kind, endpoint)
     match answer:
         case dict():
-            return DeviceFacts({k: v for k, v in answer.items() if isinstance(v, str | int | float | bool)})
+            return calls.DeviceFacts({k: v for k, v in answer.items() if isinstance(v, str | int | float | bool)})
         case _Apps(apps):
-            return tuple(AppEntry(app.name, app.heap or 0) for app in apps)
+            return _converted(call, apps, tuple[calls.AppEntry, ...], endpoint)
         case _States(apps):
-            return tuple(
-                AppState(
-                    a.name,
-                    a.state,
-                    a.error,
-                    a.heap or 0,
-                    a.peak_heap or 0,
-                    a.peak_stack or 0,
-                    a.pins or (),
-                    _runs(a),
-                    sha256=a.sha256.hex() if isinstance(a.sha256, bytes) else a.sha256,
-                )
-                for a in apps
-            )
+            return _converted(call, apps, tuple[calls.AppState, ...], endpoint)
         case EdgesAnswer():
             return answer.log()
         case _:
             return answer
 
 
-def _converted(call: Call[Any], value: Value, kind: type[T], endpoint: str) -> T:
+def _converted(call: Call[Any], value: object, kind: type[T], endpoint: str) -> T:
     try:
-        return convert({} if value is None else value, kind)
+        return convert({} if value is None else value, kind, from_attributes=True)
     except ValidationError as exc:
         raise ProtocolError(
             f"{endpoint} answered {call.method} with another value than it has: {exc}",
@@ -130,9 +96,11 @@ def _converted(call: Call[Any], value: Value, kind: type[T], endpoint: str) -> T
         ) from exc
 
 
-class _App(Struct):
+class _App(Struct, rename={"heap_bytes": "heap"}):
+    """As `apps.list` has it, but for what docs/protocols/link-methods.md calls otherwise than devices/calls.py."""
+
     name: str
-    heap: int | None = None
+    heap_bytes: int = 0
 
 
 class _Apps(Struct):
@@ -148,30 +116,36 @@ class _LastRun(Struct):
     how: Literal["returned", "exited", "stopped", "trapped"]
 
 
-class _State(_App, kw_only=True):
+_NAMES: Final = {"heap_bytes": "heap", "peak_heap_bytes": "peak_heap", "peak_stack_bytes": "peak_stack",
+                 "digest": "sha256", "count": "runs"}  # fmt: skip
+
+
+class _State(_App, kw_only=True, rename=_NAMES):
     state: str
     error: str | None = None
-    peak_heap: int | None = None
-    peak_stack: int | None = None
-    pins: tuple[int, ...] | None = None
-    sha256: Any = None  # 32 bytes, or their hexadecimal digits
+    peak_heap_bytes: int = 0
+    peak_stack_bytes: int = 0
+    pins: tuple[int, ...] = ()
+    digest: Any = None  # 32 bytes, or their hexadecimal digits
     every_ms: _Ms = 0
     stop_after_ms: _Ms = 0
-    runs: _Ms = 0
+    count: _Ms = 0
     missed: _Ms = 0
     next_in_ms: _Ms | None = None
     running_ms: _Ms | None = None
     last: _LastRun | None = None
 
+    @property
+    def sha256(self) -> str | None:
+        return self.digest.hex() if isinstance(self.digest, bytes) else self.digest
 
-def _runs(app: _State) -> AppRuns | None:
-    if not app.every_ms and not app.stop_after_ms:
-        return None
-    runs = AppRuns(app.every_ms, app.stop_after_ms, app.runs, app.missed, app.next_in_ms, app.running_ms)
-    last = app.last
-    if last is None:
-        return runs
-    return structs.replace(runs, last_ago_ms=last.ago_ms, last_took_ms=last.took_ms, last_how=last.how)
+    @property
+    def runs(self) -> calls.AppRuns | None:
+        if not self.every_ms and not self.stop_after_ms:
+            return None
+        last = () if self.last is None else structs.astuple(self.last)
+        now = (self.missed, self.next_in_ms, self.running_ms)
+        return calls.AppRuns(self.every_ms, self.stop_after_ms, self.count, *now, *last)
 
 
 class _States(Struct):
@@ -185,8 +159,8 @@ def _next_step(code: str, method: str) -> str | None:
 
 
 _ANSWERS: Final[dict[type[Call[Any]], Any]] = {  # of others the call's own
-    DeviceInfo: dict[str, Any],
-    DeviceStatus: dict[str, Any],
+    calls.DeviceInfo: dict[str, Any],
+    calls.DeviceStatus: dict[str, Any],
     AppList: _Apps,
     AppStates: _States,
     EdgesRead: EdgesAnswer,
@@ -228,7 +202,7 @@ class LinkTransport(Transport):
         if AppList.method in known:
             offered.add(AppStates.method)
         if known:
-            offered.add(LogsRead.method)
+            offered.add(calls.LogsRead.method)
         return frozenset(offered)
 
     @property
@@ -248,7 +222,7 @@ class LinkTransport(Transport):
         return cast("R", await self._do(call, timeout_s))
 
     async def _do(self, call: Call[Any], timeout_s: float) -> Any:
-        if isinstance(call, LogsRead):
+        if isinstance(call, calls.LogsRead):
             ring = self.link.log
             return ring.page(call.cursor) if call.cursor < MAX_CURSOR else ring.end()
         if isinstance(call, AppInstall):
@@ -297,7 +271,8 @@ class LinkTransport(Transport):
         return pages.log()
 
 
-_CALLS: Final = CALLS.keys() - {"apps.install", "apps.states", "apps.request", "logs.read", "console.read", "pwm.read"}
+_OTHERS: Final = {"apps.install", "apps.states", "apps.request", "logs.read", "console.read", "pwm.read"}
+_CALLS: Final = calls.CALLS.keys() - _OTHERS
 
 
 async def install(link: DeviceLink, call: AppInstall, timeout_s: float) -> None:

@@ -12,7 +12,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 from weakref import WeakSet
 
 from msgspec import Struct, field
@@ -20,10 +20,12 @@ from msgspec import Struct, field
 from microclaw.errors import MicroclawError
 from microclaw.link_server.connection import Connection
 from microclaw.store.firmware import OfferRow
-from microclaw.wire.link.actions import Lane
 from microclaw.wire.link.frame import MAX_BLOB_BYTES
-from microclaw.wire.link.messages import BlobRead, ErrorMessage
-from microclaw.wire.link.states import Phase
+from microclaw.wire.link.lanes import Lane
+from microclaw.wire.link.messages import BlobRead
+
+if TYPE_CHECKING:
+    from microclaw.link_server.device_link import DeviceLink
 
 BlobFault: TypeAlias = Literal["blob_unknown", "blob_withdrawn", "blob_range", "blob_busy"]
 WINDOWS_AT_ONCE: Final = 2  # one is read while the other is sent
@@ -63,43 +65,32 @@ class DeviceUpdates(Struct):
         if self.changed is not None:
             self.changed(offer)
 
-    def serve(
-        self, link_id: str, connection: Connection, wanted: BlobRead, message_id: bytes
-    ) -> tuple[str, str] | None:
-        """Begin to send a window; or the error's code and words."""
+    def serve(self, link: DeviceLink, connection: Connection, wanted: BlobRead, message_id: bytes) -> None:
+        """Begin to send a window, or say why not."""
         if self.source is None:
-            return "blob_unknown", "this host has no updates"
-        if connection in self._reading or connection.lanes.depth(Lane.BLOB):
-            return "blob_busy", "a window is under way"
-        self._reading.add(connection)
-        if not connection.start(self._send(self.source, link_id, connection, wanted, message_id), "update"):
-            self._reading.discard(connection)
-        return None
+            link.object_to("blob_unknown", "this host has no updates", re=message_id)
+        elif connection in self._reading or connection.session.lanes.depth(Lane.BLOB):
+            link.object_to("blob_busy", "a window is under way", re=message_id)
+        elif connection.start(self._send(self.source, link, connection, wanted, message_id), "update"):
+            self._reading.add(connection)
 
     async def _send(
-        self, source: PayloadSource, link_id: str, connection: Connection, wanted: BlobRead, message_id: bytes
+        self, source: PayloadSource, link: DeviceLink, connection: Connection, wanted: BlobRead, message_id: bytes
     ) -> None:
-        session = connection.session
         try:
             async with self._turn:
-                data = await source.window(link_id, wanted.sha256, wanted.offset, wanted.length)
+                data = await source.window(link.link_id, wanted.sha256, wanted.offset, wanted.length)
                 for at in range(0, len(data), MAX_BLOB_BYTES):
-                    session.send_blob(wanted.sha256, wanted.offset + at, data[at : at + MAX_BLOB_BYTES])
+                    piece = data[at : at + MAX_BLOB_BYTES]
+                    connection.session.send_blob(wanted.sha256, wanted.offset + at, piece)
                 self._reading.discard(connection)  # the device may ask for the next one as soon as it has this one
                 connection.pump()
-                await asyncio.sleep(
-                    AUDIO_PAUSE_S if connection.somebody_speaks else 0
-                )  # what came from other devices meanwhile goes first
+                # What came from other devices meanwhile goes first.
+                await asyncio.sleep(AUDIO_PAUSE_S if connection.somebody_speaks else 0)
         except BlobRefused as exc:
-            _object(connection, message_id, exc.fault, exc.message)
+            link.object_to(exc.fault, exc.message, re=message_id)
         except (OSError, MicroclawError) as exc:
             _log.warning("an update's payload cannot be read: %s", exc)
-            _object(connection, message_id, "blob_unknown", "this host cannot read it")
+            link.object_to("blob_unknown", "this host cannot read it", re=message_id)
         finally:
             self._reading.discard(connection)
-        connection.pump()
-
-
-def _object(connection: Connection, message_id: bytes, code: str, text: str) -> None:
-    if connection.session.phase is Phase.READY:
-        connection.session.send(ErrorMessage(code, text, fatal=False), re=message_id)

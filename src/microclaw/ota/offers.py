@@ -100,7 +100,7 @@ class Offers:
             made[:] = offer_in(connection, link.link_id, release, by, self._now_ms(), again=again)
 
         try:
-            link.unexpect(await link.send(OtaOffer(release.manifest, release.signature), also=keep))
+            await link.send(OtaOffer(release.manifest, release.signature), also=keep)
         except OfferedBefore as exc:
             return exc.row
         self._note(f"{release.name} {release.version}", device, by)
@@ -165,7 +165,7 @@ class Offers:
         rows = await self.table.offers(link.link_id)
         row = next((one for one in rows if one.state in GIVEN_UP and not one.is_of_keys), None)
         if row is not None:
-            link.unexpect(await link.send(OtaCancel(row.version)))
+            await link.send(OtaCancel(row.version))
             self._note(f"{row.version} cancelled", device, by)
         return row
 

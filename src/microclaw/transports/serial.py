@@ -127,7 +127,7 @@ class SerialTransport(Transport):
         """Only dialect C knows get_status; of the others the sensors' `system` entry says as much."""
         try:
             reply = await self._ask(call, jsonline.request("get_status"))
-            return DeviceFacts(self._read(lambda: jsonline.status_reply(reply)))
+            return DeviceFacts(self._read(lambda: jsonline.info_reply(reply)))
         except NotSupported:
             sensors = await self._ask(call, jsonline.request("read_sensors"))
         readings = self._read(lambda: jsonline.sensors_reply(sensors))

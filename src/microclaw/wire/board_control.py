@@ -14,22 +14,7 @@ from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar, cast, g
 from msgspec import Meta, Struct, ValidationError, convert, field, to_builtins
 
 from microclaw.errors import CallRejected, ProtocolError
-from microclaw.wire.board_replies import (
-    AdvanceResult,
-    AppTable,
-    BoardInfo,
-    Done,
-    EdgePage,
-    LedPage,
-    LinkStatus,
-    LogPage,
-    Number,
-    PinTable,
-    PwmPage,
-    PyAnswer,
-    SpeakerState,
-    Whole,
-)
+from microclaw.wire import board_replies as replies
 from microclaw.wire.link.values import TaskKind
 
 MAX_LINE_BYTES = 65_536
@@ -54,35 +39,35 @@ class Request(Struct, Generic[R_co], frozen=True, forbid_unknown_fields=True, ta
         return str(self.__struct_config__.tag)
 
 
-class Info(Request[BoardInfo], frozen=True, tag="info"):
+class Info(Request[replies.BoardInfo], frozen=True, tag="info"):
     pass
 
 
-class Pins(Request[PinTable], frozen=True, tag="pins"):
+class Pins(Request[replies.PinTable], frozen=True, tag="pins"):
     pass
 
 
-class Edges(Request[EdgePage], frozen=True, tag="edges"):
+class Edges(Request[replies.EdgePage], frozen=True, tag="edges"):
     """Edges from sequence number `since` on; `next` is the number to ask from next time."""
 
-    since: Whole = 0
+    since: replies.Whole = 0
 
 
-class Log(Request[LogPage], frozen=True, tag="log"):
-    since: Whole = 0
+class Log(Request[replies.LogPage], frozen=True, tag="log"):
+    since: replies.Whole = 0
 
 
-class Pwm(Request[PwmPage], frozen=True, tag="pwm"):
-    since: Whole = 0
+class Pwm(Request[replies.PwmPage], frozen=True, tag="pwm"):
+    since: replies.Whole = 0
 
 
-class Leds(Request[LedPage], frozen=True, tag="leds"):
+class Leds(Request[replies.LedPage], frozen=True, tag="leds"):
     """The colours that addressable LEDs were sent, from number `since` on."""
 
-    since: Whole = 0
+    since: replies.Whole = 0
 
 
-class Py(Request[PyAnswer], frozen=True, tag="py"):
+class Py(Request[replies.PyAnswer], frozen=True, tag="py"):
     """Call the firmware's runner of `py` programs: begin, write, commit, start, stop, remove, undo, list.
 
     Parameters as of `apps.*` in docs/protocols/link-methods.md, `data` in base64.
@@ -92,75 +77,75 @@ class Py(Request[PyAnswer], frozen=True, tag="py"):
     params: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Apps(Request[AppTable], frozen=True, tag="apps"):
+class Apps(Request[replies.AppTable], frozen=True, tag="apps"):
     pass
 
 
-class SetInput(Request[Done], frozen=True, tag="set_input", omit_defaults=True):
+class SetInput(Request[replies.Done], frozen=True, tag="set_input", omit_defaults=True):
     """Drive a pin from outside, now or at a board time."""
 
     pin: Pin
     level: Level
-    at_ms: Number | None = None
+    at_ms: replies.Number | None = None
 
 
-class SetAdc(Request[Done], frozen=True, tag="set_adc", omit_defaults=True):
+class SetAdc(Request[replies.Done], frozen=True, tag="set_adc", omit_defaults=True):
     pin: Pin
-    volts: Number
-    at_ms: Number | None = None
+    volts: replies.Number
+    at_ms: replies.Number | None = None
 
 
-class SetSensor(Request[Done], frozen=True, tag="set_sensor", omit_defaults=True):
+class SetSensor(Request[replies.Done], frozen=True, tag="set_sensor", omit_defaults=True):
     """Set some of a sensor's values, by the names its readings carry (temperature_c, ...)."""
 
     sensor: str
-    values: Annotated[Mapping[str, Number], Meta(min_length=1)]
-    at_ms: Number | None = None
+    values: Annotated[Mapping[str, replies.Number], Meta(min_length=1)]
+    at_ms: replies.Number | None = None
 
 
-class Power(Request[Done], frozen=True, tag="power"):
+class Power(Request[replies.Done], frozen=True, tag="power"):
     action: PowerAction
 
 
-class Fault(Request[Done], frozen=True, tag="fault"):
+class Fault(Request[replies.Done], frozen=True, tag="fault"):
     """Make the WASMachine port misbehave `count` times: see microclaw.virtual.ports.wasmachine for the names."""
 
     name: str
-    count: Whole = 1
-    after_bytes: Whole = 0
+    count: replies.Whole = 1
+    after_bytes: replies.Whole = 0
 
 
-class Advance(Request[AdvanceResult], frozen=True, tag="advance"):
+class Advance(Request[replies.AdvanceResult], frozen=True, tag="advance"):
     """Run a virtual clock forward by `ms` of board time."""
 
     ms: Annotated[float, Meta(ge=0, le=MAX_ADVANCE_MS)]
 
 
-class Link(Request[LinkStatus], frozen=True, tag="link"):
+class Link(Request[replies.LinkStatus], frozen=True, tag="link"):
     pass
 
 
-class LinkReset(Request[Done], frozen=True, tag="link_reset"):
+class LinkReset(Request[replies.Done], frozen=True, tag="link_reset"):
     """Factory reset of the link: the board forgets its host, its credential and the programs that came by it."""
 
 
-class LinkTask(Request[Done], frozen=True, tag="link_task"):
+class LinkTask(Request[replies.Done], frozen=True, tag="link_task"):
     """The board asks its host to run a task."""
 
     task: str
     input: str
     kind: TaskKind = "agent"
-    timeout_s: Whole = 60
+    timeout_s: replies.Whole = 60
 
 
-class Mic(Request[Done], frozen=True, tag="mic"):
+class Mic(Request[replies.Done], frozen=True, tag="mic"):
     """Someone says what is in the WAV file (16 kHz, mono, 16 bit) of the computer that the board runs on."""
 
     path: str
     trigger: Literal["wake", "button", "vad"] = "button"
 
 
-class Speaker(Request[SpeakerState], frozen=True, tag="speaker", omit_defaults=True):
+class Speaker(Request[replies.SpeakerState], frozen=True, tag="speaker", omit_defaults=True):
     """The speaker's state: heard and said texts; `hush` is a press of its button."""
 
     hush: bool = False
@@ -178,7 +163,7 @@ OPS = tuple(_REQUESTS)
 class Failure(Struct, frozen=True, omit_defaults=True):
     """`id` is 0 when the request was too broken to carry one."""
 
-    id: Whole
+    id: replies.Whole
     error: str
     message: str
     next_step: str | None = field(default=None, name="next")
@@ -203,7 +188,7 @@ def decode_request(line: bytes) -> tuple[int, AnyRequest]:
     except ProtocolError as exc:
         raise RequestRefused(0, "bad_json", exc.message, "send one JSON object a line") from exc
     try:
-        request_id = convert(members.pop("id", 0), Whole)
+        request_id = convert(members.pop("id", 0), replies.Whole)
     except ValidationError as exc:
         text = "id must be a whole number from 0"
         raise RequestRefused(0, "bad_request", text, "number the requests from 1") from exc
@@ -234,7 +219,7 @@ def read_reply(line: bytes, request_id: int, request: Request[R_co]) -> R_co | N
     members = _object(line)
     try:
         if members.get("ok") is True:
-            is_ours = convert(members.get("id"), Whole) == request_id
+            is_ours = convert(members.get("id"), replies.Whole) == request_id
             return cast("R_co", convert(members, _REPLIES[type(request)])) if is_ours else None
         failure = convert(members, Failure)
     except ValidationError as exc:

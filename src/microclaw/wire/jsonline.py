@@ -47,21 +47,24 @@ class LineDecoder:
 
     def next_line(self) -> bytes | None:
         """The next whole line, or None until more bytes come; ProtocolError for one over the limit."""
-        while True:
-            end = self._buffer.find(b"\n", self._searched)
-            if end < 0:
-                self._wait()
-                return None
+        while (end := self._buffer.find(b"\n", self._searched)) >= 0:
             line = bytes(memoryview(self._buffer)[:end])
             del self._buffer[: end + 1]
             self._searched = 0
             if self._discarding:
                 self._discarding = False
-                continue
-            if len(line) > self.max_line_bytes:
+            elif len(line) > self.max_line_bytes:
                 self._refuse()
-            if line := line.removesuffix(b"\r"):
+            elif line := line.removesuffix(b"\r"):
                 return line
+        if self._discarding:
+            self._buffer.clear()
+        elif len(self._buffer) > self.max_line_bytes:
+            self.take_partial()
+            self._discarding = True
+            self._refuse()
+        self._searched = len(self._buffer)
+        return None
 
     def take_partial(self) -> bytes:
         """Return an unfinished line, for a reader that does not wait for its end; empties the decoder."""
@@ -74,16 +77,6 @@ class LineDecoder:
     @property
     def buffered_bytes(self) -> int:
         return len(self._buffer)
-
-    def _wait(self) -> None:
-        if self._discarding:
-            self._buffer.clear()
-        self._searched = len(self._buffer)
-        if self._searched > self.max_line_bytes:
-            self._buffer.clear()
-            self._searched = 0
-            self._discarding = True
-            self._refuse()
 
     def _refuse(self) -> NoReturn:
         raise ProtocolError(f"a line is longer than the limit of {self.max_line_bytes} bytes")
@@ -131,11 +124,9 @@ def gpio_reply(reply: Mapping[str, object], pin: int, level: int | None = None) 
     """Pin and level of a set or read pin. `pin` and `level` are what was asked: dialect C repeats neither."""
     raise_for_error(reply)
     state = reply.get("state", level)
-    if isinstance(state, bool):
-        state = int(state)
     if state not in (0, 1) or not isinstance(state, int):
         raise ProtocolError(f"a reply about pin {pin} with the state {state!r}")
-    return _same_pin(reply, pin), state
+    return _same_pin(reply, pin), int(state)
 
 
 def adc_reply(reply: Mapping[str, object], pin: int) -> tuple[int, int, float]:
@@ -180,26 +171,22 @@ def sensors_reply(reply: Mapping[str, object]) -> tuple[SensorReply, ...]:
 
 
 def info_reply(reply: Mapping[str, object]) -> Mapping[str, Scalar]:
-    """A device's facts, without `status`; dialect C's free_heap in bytes becomes free_heap_kb."""
+    """A device's facts, without `status`, flat. Of dialect C's: free_heap in bytes becomes free_heap_kb, gpio_states
+    gpio_<pin>, sensors_active a comma-separated list.
+    """
     raise_for_error(reply)
-    facts = {k: v for k, v in reply.items() if isinstance(v, (str, int, float)) and k not in ("status", "msg")}
+    facts: dict[str, Scalar] = {
+        k: v for k, v in reply.items() if isinstance(v, (str, int, float)) and k not in ("status", "msg")
+    }
     heap = facts.get("free_heap")
     if isinstance(heap, int) and heap < _MAX_NUMBER and "free_heap_kb" not in facts:
         del facts["free_heap"]
         facts["free_heap_kb"] = round(heap / 1024, 1)
-    return facts
-
-
-def status_reply(reply: Mapping[str, object]) -> Mapping[str, Scalar]:
-    """Dialect C's status as flat facts: gpio_states become gpio_<pin>, sensors_active a comma-separated list."""
-    raise_for_error(reply)
-    facts: dict[str, Scalar] = dict(info_reply(reply))
-    active = reply.get("sensors_active")
+    active, states = reply.get("sensors_active"), reply.get("gpio_states")
     if isinstance(active, list):
-        facts["sensors_active"] = ", ".join(str(name) for name in active)
-    states = reply.get("gpio_states")
+        facts["sensors_active"] = ", ".join(map(str, active))
     if isinstance(states, Mapping):
-        facts |= {f"gpio_{pin}": level for pin, level in states.items() if isinstance(level, (int, bool))}
+        facts |= {f"gpio_{pin}": level for pin, level in states.items() if isinstance(level, int)}
     return facts
 
 

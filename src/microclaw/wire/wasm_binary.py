@@ -55,31 +55,27 @@ class Reader:
 
     def u32(self) -> int:
         """An unsigned LEB128 of at most 32 bits."""
-        value = shift = 0
-        while True:
-            byte = self.byte()
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                break
-            shift += 7
-            if shift > 28:
-                raise ModuleError("a number has more than 5 bytes")
+        value, _ = self._leb128(32)
         if value >> 32:
             raise ModuleError("a number has more than 32 bits")
         return value
 
     def signed(self, bits: int) -> int:
         """A signed LEB128 of at most `bits` bits."""
-        value = shift = 0
+        value, width = self._leb128(bits)
+        return value - (1 << width) if value >> (width - 1) else value
+
+    def _leb128(self, bits: int) -> tuple[int, int]:
+        """The value, and how many bits its bytes have."""
+        value = width = 0
         while True:
             byte = self.byte()
-            value |= (byte & 0x7F) << shift
-            shift += 7
+            value |= (byte & 0x7F) << width
+            width += 7
             if byte < 0x80:
-                break
-            if shift >= bits:
+                return value, width
+            if width >= bits:
                 raise ModuleError(f"a number has more than {bits} bits")
-        return value - (1 << shift) if byte & 0x40 else value
 
     def count(self) -> int:
         """The length of a vector, each element of which takes at least one byte."""

@@ -118,10 +118,8 @@ def read_binary(data: bytes, version: int) -> bytes | None:
     head = _V2 if version == 2 else _V3
     if len(data) < head.size:
         raise ProtocolError(f"a frame of {len(data)} bytes in version {version}")
-    if version == 2:
-        _, kind, _, _, size = _V2.unpack_from(data)
-    else:
-        kind, _, size = _V3.unpack_from(data)
+    values = head.unpack_from(data)
+    kind, size = values[1 if version == 2 else 0], values[-1]
     if size != len(data) - head.size:
         raise ProtocolError(f"a frame says {size} bytes and has {len(data) - head.size}")
     return data[head.size :] if kind == AUDIO else None
@@ -143,18 +141,18 @@ def check_version(version: int) -> int:
 
 def read_mac(text: str | None) -> str:
     """The header Device-Id. Raises ProtocolError."""
-    found = (text or "").strip().lower()
-    if not _MAC.fullmatch(found):
-        raise ProtocolError("the header Device-Id is no MAC address")
-    return found
+    return _matched(_MAC, (text or "").lower(), "the header Device-Id is no MAC address")
 
 
 def read_client(text: str | None) -> str:
     """The header Client-Id, a UUID that the device made for itself. Raises ProtocolError."""
-    found = (text or "").strip()
-    if not _CLIENT.fullmatch(found):
-        raise ProtocolError("the header Client-Id is no id")
-    return found
+    return _matched(_CLIENT, text or "", "the header Client-Id is no id")
+
+
+def _matched(form: re.Pattern[str], text: str, fault: str) -> str:
+    if not form.fullmatch(text.strip()):
+        raise ProtocolError(fault)
+    return text.strip()
 
 
 def credential_of(mac: str) -> str:

@@ -300,7 +300,6 @@ class ScriptedHost:
                 continue
             assert isinstance(message, bytes)
             session.receive(message)
-            self._carry_out(connection, session)
 
     def _do_jobs(self, session: LinkSession) -> None:
         while True:
@@ -313,9 +312,8 @@ class ScriptedHost:
     def _carry_out(self, connection: ServerConnection, session: LinkSession) -> None:
         while (action := session.next_action()) is not None:
             match action:
-                case actions.Send(message=message):
-                    connection.send(message)
                 case actions.Close(code=code, reason=reason):
+                    self._write(connection, session)
                     connection.close(code, reason)
                 case actions.Deliver():
                     self._deliver(action, session)
@@ -327,13 +325,15 @@ class ScriptedHost:
                     self.mail.ack(seq)
                 case actions.RenewEpoch():
                     session.epoch_renewed(self.mail.renew())
-                case actions.ReportPeer(peer=peer):
-                    assert isinstance(peer, Hello)
+                case actions.ReportPeer(peer=Hello() as peer):
                     self.hellos.append(peer)
-                case _:
-                    pass
             with self._changed:
                 self._changed.notify_all()
+        self._write(connection, session)
+
+    def _write(self, connection: ServerConnection, session: LinkSession) -> None:
+        while (message := session.lanes.take(0)) is not None:
+            connection.send(message)
 
     def _deliver(self, deliver: actions.Deliver, session: LinkSession) -> None:
         envelope = deliver.envelope

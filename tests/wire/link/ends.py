@@ -174,6 +174,9 @@ class End:
         while (action := self.session.next_action()) is not None:
             self.seen.append(action)
             self._do(action)
+        while (message := self.session.lanes.take(self.clock.ms)) is not None:
+            self._check_ack(message)
+            self.peer.arriving.append(message)
 
     def apply_one(self) -> None:
         deliver = self.to_apply.popleft()
@@ -202,9 +205,6 @@ class End:
     def _do(self, action: actions.Action) -> None:
         session = self.session
         match action:
-            case actions.Send(message=message):
-                self._check_ack(message)
-                self.peer.arriving.append(message)
             case actions.Persist(message_id=message_id, payload=payload):
                 session.stored(self.outbox.append(message_id, payload), payload)
             case actions.Replay(after=after, limit=limit):

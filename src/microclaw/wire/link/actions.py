@@ -1,29 +1,15 @@
-"""The actions of a LinkSession, in order (declarations only): its driver takes each with `next_action()`. No IO."""
+"""The actions of a LinkSession, in order (declarations only): its driver takes each with `next_action()`. No IO.
+
+What is to be sent is no action: it is in the session's lanes (lanes.py).
+"""
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import NamedTuple, TypeAlias
 
 from msgspec import Struct
 
 from microclaw.wire.link.messages import Envelope, Hello, Welcome
-
-
-class Lane(IntEnum):
-    """Sent in this order."""
-
-    MEDIA = 0
-    CONTROL = 1
-    TELEMETRY = 2
-    BLOB = 3
-
-
-class Send(NamedTuple):  # as Hear: there is one an audio frame, and a frozen dataclass takes twice the time to make
-    """One WebSocket message, to be queued in its lane."""
-
-    message: bytes
-    lane: Lane = Lane.CONTROL
 
 
 class Close(Struct, frozen=True):
@@ -53,7 +39,7 @@ class Deliver(Struct, frozen=True):
     epoch: bytes | None = None
 
 
-class Hear(NamedTuple):
+class Hear(NamedTuple):  # there is one an audio frame, and a frozen dataclass takes twice the time to make
     """An audio frame of the active stream."""
 
     stream: int
@@ -93,12 +79,6 @@ class RenewEpoch(Struct, frozen=True):
     cursor to `epoch_renewed`."""
 
 
-class PurgeAudio(Struct, frozen=True):
-    """Forget the queued frames of a stream that was cancelled."""
-
-    stream: int
-
-
 class ReportRtt(Struct, frozen=True):
     """A pong came."""
 
@@ -106,16 +86,5 @@ class ReportRtt(Struct, frozen=True):
 
 
 Action: TypeAlias = (
-    Send
-    | Close
-    | ReportPeer
-    | Deliver
-    | Hear
-    | TakeBlob
-    | Persist
-    | Replay
-    | DropAcked
-    | RenewEpoch
-    | PurgeAudio
-    | ReportRtt
+    Close | ReportPeer | Deliver | Hear | TakeBlob | Persist | Replay | DropAcked | RenewEpoch | ReportRtt
 )

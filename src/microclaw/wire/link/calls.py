@@ -51,21 +51,13 @@ class PendingCalls(Generic[P]):
         """It is answered, or its caller went away; None when nobody waits for it any more."""
         return self._calls.pop(message_id, None)
 
-    def take_all(self) -> list[P]:
-        """Nothing more comes of them here."""
-        calls, self._calls = self._calls, {}
-        return list(calls.values())
-
-    def take_sent(self) -> list[P]:
-        """The calls that the device has, which are not sent again: an answer that cannot be read ended the link."""
-        return self._take_those(lambda pending: pending.sent_in_boot is not None)
-
     def reconnected(self, boot_id: bytes) -> tuple[list[tuple[Id, P]], list[P]]:
         """The calls to send (again) with old ids, and those of unknown outcome: sent once, not idempotent."""
-        lost = self._take_those(lambda pending: not pending.may_repeat and pending.sent_in_boot != boot_id)
+        lost = self.take_those(lambda pending: not pending.may_repeat and pending.sent_in_boot != boot_id)
         return list(self._calls.items()), lost
 
-    def _take_those(self, is_over: Callable[[P], bool]) -> list[P]:
+    def take_those(self, is_over: Callable[[P], bool]) -> list[P]:
+        """Nothing more comes of these here."""
         over = [message_id for message_id, pending in self._calls.items() if is_over(pending)]
         return [self._calls.pop(message_id) for message_id in over]
 

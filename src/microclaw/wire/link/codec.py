@@ -8,17 +8,17 @@ payload's own bytes can hold, whatever lengths they claim, so the payload's limi
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from io import BytesIO
 from typing import Any, Final, NoReturn
 
 import cbor2
 from msgspec import Struct, ValidationError, convert, to_builtins
-from msgspec.structs import fields
 
 from microclaw.errors import LinkViolation, ProtocolError
 from microclaw.wire.link.frame import MAX_CONTROL_BYTES, CloseCode
-from microclaw.wire.link.messages import MESSAGES, AnyMessage, Envelope, Unknown
-from microclaw.wire.link.values import MAX_ITEMS, MAX_UINT, Id, Seq, Uint, Value, ValueMap
+from microclaw.wire.link.messages import MESSAGES, AnyMessage, Envelope, Result, Unknown
+from microclaw.wire.link.values import MAX_ITEMS, MAX_UINT, Id, Seq, Uint
 
 VERSION: Final = 1
 MAX_DEPTH: Final = 8
@@ -28,28 +28,16 @@ def encode(envelope: Envelope, max_bytes: int = MAX_CONTROL_BYTES) -> bytes:
     """The CONTROL payload of an envelope; ProtocolError for one that the other end would refuse."""
     body = envelope.body
     try:
-        if isinstance(body, Unknown):
-            members = body.raw
-            _check_container(members, MAX_DEPTH - 1)
-        else:
-            rules, members = _RULES[body.type], to_builtins(body, builtin_types=_BUILTIN)
-            rules.read(members)
-            if rules.has_values:
-                _check_container(members, MAX_DEPTH - 1)
+        members = body.raw if isinstance(body, Unknown) else to_builtins(body, builtin_types=_BUILTIN)
         message = {"v": VERSION, "type": body.type, "id": envelope.id, "ts": envelope.ts_ms, "body": members}
-        if (seq := envelope.seq) is not None:
-            message["seq"] = seq
-        if (re := envelope.re) is not None:
-            message["re"] = re
-        if len(envelope.id) != 16 or (re is not None and len(re) != 16):
-            raise LinkViolation("id and re must be 16 bytes")
-        if not 0 <= envelope.ts_ms <= MAX_UINT or (seq is not None and not 0 < seq <= MAX_UINT):
-            raise LinkViolation("ts and seq must be unsigned integers below 2^63, seq from 1")
+        if envelope.seq is not None:
+            message["seq"] = envelope.seq
+        if envelope.re is not None:
+            message["re"] = envelope.re
         payload = cbor2.dumps(message)
+        decode(payload, max_bytes)
     except _UNSENDABLE as exc:
         raise ProtocolError(f"a {body.type} message that cannot be sent: {exc}") from exc
-    if len(payload) > max_bytes:
-        raise ProtocolError(f"a {body.type} message of {len(payload)} bytes, the limit is {max_bytes}")
     return payload
 
 
@@ -59,13 +47,18 @@ def decode(payload: bytes, max_bytes: int = MAX_CONTROL_BYTES) -> Envelope:
         text = f"a CONTROL message of {len(payload)} bytes, the limit is {max_bytes}"
         raise LinkViolation(text, close_code=CloseCode.TOO_LARGE, reason="too_large")
     message = _read_map(payload)
-    if message.get("v") != VERSION or type(message["v"]) is not int:
-        _refuse_version(message.get("v"))
+    version = message.get("v")
+    if type(version) is not int:
+        raise LinkViolation("an envelope without a version")
+    if version != VERSION:
+        text = f"version {version} of the link, this end speaks version {VERSION}"
+        raise LinkViolation(text, reason="unsupported_version")
     _check_container(message, MAX_DEPTH)
+    _refuse_nulls(message, ("seq", "re"))
     try:
-        head = _read_head(message)
-        rules = _RULES.get(head.type)
-        body = rules.read(head.body) if rules is not None else Unknown(head.type, head.body)
+        head = convert(message, _Head, builtin_types=_BUILTIN)
+        cls = MESSAGES.get(head.type)
+        body = Unknown(head.type, head.body) if cls is None else _read_body(cls, head.body)
     except ValidationError as exc:
         raise LinkViolation(f"a message of type {message.get('type')!r:.40}: {exc}") from exc
     return Envelope(head.id, body, head.ts, head.seq, head.re)
@@ -110,18 +103,10 @@ def _read_map(payload: bytes) -> dict[str, Any]:
     return message
 
 
-def _refuse_version(version: object) -> NoReturn:
-    if type(version) is int:
-        text = f"version {version} of the link, this end speaks version {VERSION}"
-        raise LinkViolation(text, reason="unsupported_version")
-    raise LinkViolation("an envelope without a version")
-
-
-def _read_head(message: dict[str, Any]) -> _Head:
-    head = convert(message, _Head, builtin_types=_BUILTIN)
-    if message.get("seq", 1) is None or message.get("re", 1) is None:
-        raise LinkViolation("an envelope with a null: an optional key is left out")
-    return head
+def _refuse_nulls(members: dict[str, Any], names: Iterable[str]) -> None:
+    for name in names:
+        if members.get(name, 1) is None:
+            raise LinkViolation(f"{name} is null: an optional key is left out")
 
 
 def _check_container(container: Any, depth: int) -> None:
@@ -151,31 +136,19 @@ def _check_container(container: Any, depth: int) -> None:
             raise LinkViolation(f"a value of a kind the link does not carry: {kind.__name__}")
 
 
-class _Rules:
-    """One body's class, and what msgspec does not check of it."""
-
-    __slots__ = ("cls", "has_values", "optional")
-
-    def __init__(self, cls: type[AnyMessage]) -> None:
-        self.cls = cls
-        self.optional = [f.name for f in fields(cls) if f.default is None and f.type is not Value]  # null would do
-        self.has_values = any(f.type in (Value, ValueMap) for f in fields(cls))
-
-    def read(self, members: dict[str, Any]) -> AnyMessage:
-        body = convert(members, self.cls, builtin_types=_BUILTIN)
-        for name in self.optional:
-            if members.get(name, 1) is None:
-                raise LinkViolation(f"{self.cls.type}.{name} is null: an optional key is left out")
-        one = self.cls.exactly_one
-        if one and sum(bool(members.get(name)) for name in one) != 1:
-            raise LinkViolation(f"{self.cls.type} must have exactly one of: {', '.join(one)}")
-        return body
+def _read_body(cls: type[AnyMessage], members: dict[str, Any]) -> AnyMessage:
+    """With what msgspec does not check: no null but for a result's value, and fields of which there is one."""
+    body = convert(members, cls, builtin_types=_BUILTIN)
+    _refuse_nulls(members, ("error",) if cls is Result else cls.__struct_fields__)
+    one = cls.exactly_one
+    if one and sum(bool(members.get(name)) for name in one) != 1:
+        raise LinkViolation(f"{cls.type} must have exactly one of: {', '.join(one)}")
+    return body
 
 
 _BUILTIN: Final = (bytes,)  # no base64: what is text stays text
 _CONTAINERS: Final = frozenset({dict, list, tuple})
 _SCALARS: Final = frozenset({str, bytes, bool, type(None)})
-_RULES: Final = {name: _Rules(cls) for name, cls in MESSAGES.items()}
 _UNSENDABLE: Final = (
     LinkViolation,
     ValidationError,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from microclaw.wire.link.frame import DEFAULT_LIMITS, FrameLimits
+from microclaw.wire.link.lanes import LaneLimits
 
 
 class LinkConfig(Struct, frozen=True):
@@ -21,3 +22,4 @@ class LinkConfig(Struct, frozen=True):
     window: int = 64
     max_unapplied: int = 256
     limits: FrameLimits = DEFAULT_LIMITS
+    lanes: LaneLimits = LaneLimits()

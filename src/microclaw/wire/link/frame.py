@@ -62,27 +62,18 @@ def read_frame(message: bytes, limits: FrameLimits = DEFAULT_LIMITS) -> tuple[in
     """
     size = len(message) - 1
     if size < 0:
-        raise LinkViolation("an empty message, expected a frame type", close_code=CloseCode.MALFORMED)
-    type_ = message[0]
+        raise LinkViolation("an empty message, expected a frame type")
+    type_, least, most = message[0], 0, limits.control_bytes
     if type_ in _AUDIO:
-        if 0 < size <= limits.audio_bytes:
-            return type_, message[1:]
-        if size == 0:
-            raise LinkViolation("an audio frame without audio", close_code=CloseCode.MALFORMED)
-        raise _too_large("an audio frame", size, limits.audio_bytes)
-    if type_ == _BLOB:
-        if size <= BLOB_HEAD_BYTES:
-            raise LinkViolation("a BLOB frame without data", close_code=CloseCode.MALFORMED)
-        if size > BLOB_HEAD_BYTES + MAX_BLOB_BYTES:
-            raise _too_large("a BLOB frame", size, BLOB_HEAD_BYTES + MAX_BLOB_BYTES)
-    elif size > limits.control_bytes:
-        raise _too_large(f"a frame of type {type_}", size, limits.control_bytes)
+        least, most = 1, limits.audio_bytes
+    elif type_ == _BLOB:
+        least, most = BLOB_HEAD_BYTES + 1, BLOB_HEAD_BYTES + MAX_BLOB_BYTES
+    if size < least:
+        raise LinkViolation(f"a frame of type {type_} with {size} bytes, it has {least} or more")
+    if size > most:
+        text = f"a frame of type {type_} with {size} bytes, the limit is {most}"
+        raise LinkViolation(text, close_code=CloseCode.TOO_LARGE, reason="too_large")
     return type_, message[1:]
-
-
-def _too_large(what: str, size: int, limit: int) -> LinkViolation:
-    text = f"{what} of {size} bytes, the limit is {limit}"
-    return LinkViolation(text, close_code=CloseCode.TOO_LARGE, reason="too_large")
 
 
 _BLOB: Final = int(FrameType.BLOB)

@@ -8,34 +8,36 @@ what is durable is replayed.
 from __future__ import annotations
 
 from collections import deque
+from enum import IntEnum
 from typing import Final, TypeAlias
 
 from msgspec import Struct
 
 from microclaw.errors import LinkViolation
-from microclaw.wire.link.actions import Lane, Send
+from microclaw.wire.link import messages
 from microclaw.wire.link.frame import CloseCode, FrameType
-from microclaw.wire.link.messages import (
-    AnyBody,
-    CancelStream,
-    Log,
-    StartAsr,
-    StopAsr,
-    Telemetry,
-    TtsChunk,
-    TtsEnd,
-    TtsStart,
-)
+from microclaw.wire.link.messages import AnyBody, CancelStream
 from microclaw.wire.link.values import Sender
 
 FRAME_OF: Final = {Sender.DEVICE: FrameType.AUDIO_IN, Sender.HOST: FrameType.AUDIO_OUT}
-_MEDIA: Final = (StartAsr, StopAsr, TtsStart, TtsChunk, TtsEnd, CancelStream)
+_MEDIA: Final = (
+    messages.StartAsr, messages.StopAsr, messages.TtsStart, messages.TtsChunk, messages.TtsEnd, CancelStream,
+)  # fmt: skip
+
+
+class Lane(IntEnum):
+    """Sent in this order."""
+
+    MEDIA = 0
+    CONTROL = 1
+    TELEMETRY = 2
+    BLOB = 3
 
 
 def lane_of(body: AnyBody) -> Lane:
     if isinstance(body, _MEDIA):
         return Lane.MEDIA
-    return Lane.TELEMETRY if isinstance(body, (Telemetry, Log)) else Lane.CONTROL
+    return Lane.TELEMETRY if isinstance(body, (messages.Telemetry, messages.Log)) else Lane.CONTROL
 
 
 class Streams:
@@ -49,28 +51,23 @@ class Streams:
     def clear(self) -> None:
         self.sending = self.receiving = None
 
-    def note(self, body: AnyBody, sender: Sender) -> int | None:
-        """Follow a message of `sender`; the stream whose queued frames this end must forget, if any."""
+    def note(self, body: AnyBody, sender: Sender) -> bool:
+        """Follow a message of `sender`; True if this end must forget its stream's queued frames."""
         ours = sender is self.role
         match body:
-            case StartAsr(stream=stream) | TtsStart(stream=stream):
-                self._set(ours, stream)
-            case StopAsr(stream=stream) | TtsEnd(stream=stream):
-                if stream == (self.sending if ours else self.receiving):
-                    self._set(ours, None)
-            case CancelStream(stream=stream):
-                if stream == self.receiving:
+            case messages.StartAsr(stream=stream) | messages.TtsStart(stream=stream):
+                if ours:
+                    self.sending = stream
+                else:
+                    self.receiving = stream
+            case messages.StopAsr(stream=stream) | messages.TtsEnd(stream=stream) | CancelStream(stream=stream):
+                is_cancelled = isinstance(body, CancelStream)
+                if stream == self.receiving and (is_cancelled or not ours):
                     self.receiving = None
-                if stream == self.sending:
+                if stream == self.sending and (is_cancelled or ours):
                     self.sending = None
-                    return stream
-        return None
-
-    def _set(self, ours: bool, stream: int | None) -> None:
-        if ours:
-            self.sending = stream
-        else:
-            self.receiving = stream
+                    return is_cancelled
+        return False
 
 
 class LaneLimits(Struct, frozen=True):
@@ -102,14 +99,15 @@ class Lanes:
         self.count = 0  # messages in all
         self._most = (self.limits.media, self.limits.control, self.limits.telemetry, self.limits.blob)
 
-    def put(self, send: Send, now_ms: float) -> None:
+    def put(self, message: bytes, lane: Lane, now_ms: float) -> None:
         """Queue a message; LinkViolation 1013 when CONTROL, or a MEDIA lane full of control messages, is full."""
-        message, lane = send
         queue, size = self._queues[lane], len(message)
         if queue and lane is Lane.MEDIA:
             self._drop_old_audio(queue, now_ms)
-        if len(queue) >= self._most[lane] or self._bytes[lane] + size > self.limits.lane_bytes:
-            self._make_room(lane, size)
+        while len(queue) >= self._most[lane] or self._bytes[lane] + size > self.limits.lane_bytes:
+            if not self._drop_oldest(lane):
+                text = f"the {lane.name} lane is full: {len(queue)} messages, {self._bytes[lane]} bytes"
+                raise LinkViolation(text, close_code=CloseCode.OVERLOADED, reason="overloaded")
         queue.append((message, now_ms))
         self._bytes[lane] += size
         self.count += 1
@@ -135,16 +133,6 @@ class Lanes:
 
     def depth(self, lane: Lane) -> int:
         return len(self._queues[lane])
-
-    def _make_room(self, lane: Lane, size: int) -> None:
-        while self._is_full(lane, size) and self._drop_oldest(lane):
-            pass
-        if self._is_full(lane, size):
-            text = f"the {lane.name} lane is full: {len(self._queues[lane])} messages, {self._bytes[lane]} bytes"
-            raise LinkViolation(text, close_code=CloseCode.OVERLOADED, reason="overloaded")
-
-    def _is_full(self, lane: Lane, size: int) -> bool:
-        return len(self._queues[lane]) >= self._most[lane] or self._bytes[lane] + size > self.limits.lane_bytes
 
     def _drop_oldest(self, lane: Lane) -> bool:
         """Make room where the lane's rule allows it; False when nothing may be dropped."""

@@ -5,39 +5,12 @@ A field whose default is None is optional: it is left out on the wire then. Type
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, TypeAlias, get_args
+from typing import Annotated, ClassVar, TypeAlias
 
 from msgspec import Meta, Struct
 
-from microclaw.wire.link.values import (
-    MAX_ITEMS,
-    BlobLength,
-    Body,
-    Durable,
-    Epoch,
-    Finite,
-    FromBoth,
-    FromDevice,
-    FromHost,
-    Id,
-    Int,
-    Level,
-    LogLevel,
-    OtaState,
-    PairingCode,
-    Rate,
-    Sender,
-    Sha256,
-    Share,
-    StreamEnd,
-    TaskKind,
-    TaskState,
-    Texts,
-    Trigger,
-    Uint,
-    Value,
-    ValueMap,
-)
+from microclaw.wire.link import values
+from microclaw.wire.link.values import MAX_ITEMS, Body, Durable, FromBoth, FromDevice, FromHost, Message, Sender
 
 
 class Software(Body, frozen=True):
@@ -48,15 +21,15 @@ class Software(Body, frozen=True):
 class AudioFormat(Body, frozen=True):
     """`buffer_ms` is how much the device can hold before it plays."""
 
-    codecs: Texts
-    rate: Rate
-    frame_ms: Uint
-    buffer_ms: Uint
+    codecs: values.Texts
+    rate: values.Rate
+    frame_ms: values.Uint
+    buffer_ms: values.Uint
 
 
 class Limits(Body, frozen=True):
-    control_bytes: Uint
-    audio_bytes: Uint
+    control_bytes: values.Uint
+    audio_bytes: values.Uint
 
 
 class ErrorInfo(Body, frozen=True):
@@ -75,9 +48,9 @@ class OtaFacts(Body, frozen=True):
 
     board: str
     channel: str
-    kinds: Texts
-    keys: Texts
-    security_version: Uint
+    kinds: values.Texts
+    keys: values.Texts
+    security_version: values.Uint
     revision: str | None = None
 
 
@@ -85,35 +58,35 @@ class Hello(FromDevice, frozen=True):
     """`rx_epoch` and `rx_seq` say what of the host's outbox is applied; no epoch before the first message ever.
     `audio` is absent on a board without any; `kinds` are the programs that it takes, "wasm" where it is absent."""
 
-    boot_id: Id
+    boot_id: values.Id
     firmware: Software
     board: str
-    capabilities: Texts
-    tx_epoch: Epoch
-    rx_seq: Uint
+    capabilities: values.Texts
+    tx_epoch: values.Epoch
+    rx_seq: values.Uint
     reset_reason: str
-    rx_epoch: Epoch | None = None
+    rx_epoch: values.Epoch | None = None
     audio: AudioFormat | None = None
-    kinds: Texts | None = None
+    kinds: values.Texts | None = None
     ota: OtaFacts | None = None
 
 
 class Welcome(FromHost, frozen=True):
-    session: Id
+    session: values.Id
     host: Software
-    time_ms: Uint
-    heartbeat_s: Uint
-    tx_epoch: Epoch
-    rx_seq: Uint
+    time_ms: values.Uint
+    heartbeat_s: values.Uint
+    tx_epoch: values.Epoch
+    rx_seq: values.Uint
     limits: Limits
-    rx_epoch: Epoch | None = None
+    rx_epoch: values.Epoch | None = None
 
 
 class Token(FromHost, frozen=True):
     """A new bearer token; `expires_ms` since the Unix epoch."""
 
     token: str
-    expires_ms: Uint
+    expires_ms: values.Uint
 
 
 class ErrorMessage(FromBoth, frozen=True):
@@ -125,29 +98,29 @@ class ErrorMessage(FromBoth, frozen=True):
 
 class Bye(FromBoth, frozen=True):
     reason: str
-    retry_after_s: Uint | None = None
+    retry_after_s: values.Uint | None = None
 
 
 class Ping(FromBoth, frozen=True):
     """`t0` is the sender's clock in microseconds."""
 
-    n: Uint
-    t0: Uint
+    n: values.Uint
+    t0: values.Uint
 
 
 class Pong(FromBoth, frozen=True):
     """`t1` and `t2`: the answering end's clock in microseconds when the ping came and when this left."""
 
-    n: Uint
-    t0: Uint
-    t1: Uint
-    t2: Uint
+    n: values.Uint
+    t0: values.Uint
+    t1: values.Uint
+    t2: values.Uint
 
 
 class Ack(FromBoth, frozen=True):
     """Every durable message up to `seq` has its effect or its inbox row committed."""
 
-    seq: Uint
+    seq: values.Uint
 
 
 class PairRequest(FromDevice, frozen=True):
@@ -161,8 +134,8 @@ class PairRequest(FromDevice, frozen=True):
 
 
 class PairCode(FromHost, frozen=True):
-    code: PairingCode
-    expires_s: Uint
+    code: values.PairingCode
+    expires_s: values.Uint
 
 
 class PairDone(FromHost, frozen=True):
@@ -177,60 +150,60 @@ class StartAsr(FromDevice, frozen=True):
     """`wake_ts`: the device's clock when it woke, milliseconds since the Unix epoch, 0 = not set."""
 
     type: ClassVar = "start_asr_stream"
-    stream: Uint
+    stream: values.Uint
     codec: str
-    rate: Rate
-    trigger: Trigger
-    wake_ts: Uint
+    rate: values.Rate
+    trigger: values.Trigger
+    wake_ts: values.Uint
 
 
 class StopAsr(FromDevice, frozen=True):
     type: ClassVar = "stop_asr_stream"
-    stream: Uint
+    stream: values.Uint
     reason: str
 
 
 class AsrPartial(FromHost, frozen=True):
-    stream: Uint
+    stream: values.Uint
     text: str
 
 
 class AsrFinal(FromHost, frozen=True):
-    stream: Uint
+    stream: values.Uint
     text: str
-    confidence: Share
+    confidence: values.Share
 
 
 class TtsStart(FromHost, frozen=True):
-    stream: Uint
+    stream: values.Uint
     codec: str
-    rate: Rate
+    rate: values.Rate
 
 
 class TtsChunk(FromHost, frozen=True):
     """Announces the `samples` of AUDIO_OUT that follow and the text they say."""
 
-    stream: Uint
-    index: Uint
+    stream: values.Uint
+    index: values.Uint
     text: str
-    samples: Uint
+    samples: values.Uint
 
 
 class TtsEnd(FromHost, frozen=True):
-    stream: Uint
-    reason: StreamEnd
+    stream: values.Uint
+    reason: values.StreamEnd
 
 
 class CancelStream(FromBoth, frozen=True):
-    stream: Uint
+    stream: values.Uint
 
 
 class RunTask(FromDevice, frozen=True):
     durable: ClassVar = Durable.ALWAYS
     task: str
-    kind: TaskKind
+    kind: values.TaskKind
     input: str
-    timeout_s: Uint
+    timeout_s: values.Uint
 
 
 class CancelTask(FromDevice, frozen=True):
@@ -241,8 +214,8 @@ class CancelTask(FromDevice, frozen=True):
 class TaskStatus(FromHost, frozen=True):
     durable: ClassVar = Durable.FINAL
     task: str
-    state: TaskState
-    progress: Share | None = None
+    state: values.TaskState
+    progress: values.Share | None = None
     text: str | None = None
 
 
@@ -251,9 +224,9 @@ class Call(FromHost, frozen=True):
 
     durable: ClassVar = Durable.IF_ASKED
     method: str
-    params: ValueMap
+    params: values.ValueMap
     idempotent: bool
-    ttl_ms: Uint | None = None
+    ttl_ms: values.Uint | None = None
 
 
 class Result(FromDevice, frozen=True):
@@ -261,35 +234,35 @@ class Result(FromDevice, frozen=True):
 
     durable: ClassVar = Durable.IF_ASKED
     ok: bool
-    value: Value = None
+    value: values.Value = None
     error: ErrorInfo | None = None
 
 
 class Event(FromDevice, frozen=True):
     durable: ClassVar = Durable.ALWAYS
     name: str
-    data: ValueMap
+    data: values.ValueMap
 
 
 class Telemetry(FromDevice, frozen=True):
     """`rssi` is absent without a radio. Since boot: `dropped` of the telemetry lane, `glitches` of audio,
     `refused_events` that the full outbox did not take."""
 
-    free_heap: Uint
-    uptime_s: Uint
+    free_heap: values.Uint
+    uptime_s: values.Uint
     apps: Annotated[tuple[AppState, ...], Meta(max_length=MAX_ITEMS)]
-    rssi: Int | None = None
-    temperature: Finite | None = None
-    battery: Finite | None = None
-    dropped: Uint | None = None
-    glitches: Uint | None = None
-    refused_events: Uint | None = None
+    rssi: values.Int | None = None
+    temperature: values.Finite | None = None
+    battery: values.Finite | None = None
+    dropped: values.Uint | None = None
+    glitches: values.Uint | None = None
+    refused_events: values.Uint | None = None
 
 
 class Log(FromDevice, frozen=True):
-    level: LogLevel
+    level: values.LogLevel
     source: str
-    n: Uint
+    n: values.Uint
     text: str
 
 
@@ -297,7 +270,7 @@ class UiState(FromHost, frozen=True):
     thinking: bool | None = None
     listening: bool | None = None
     speaking: bool | None = None
-    volume: Level | None = None
+    volume: values.Level | None = None
     network: str | None = None
     text: str | None = None
     emotion: str | None = None
@@ -309,7 +282,7 @@ class Notify(FromHost, frozen=True):
     durable: ClassVar = Durable.ALWAYS
     text: str
     speak: bool
-    expires_ms: Uint | None = None
+    expires_ms: values.Uint | None = None
 
 
 class OtaOffer(FromHost, frozen=True):
@@ -326,25 +299,17 @@ class OtaCancel(FromHost, frozen=True):
 class BlobRead(FromDevice, frozen=True):
     """Asks for the next window of a payload; answered by BLOB frames, or by an `error` that is not fatal."""
 
-    sha256: Sha256
-    offset: Uint
-    length: BlobLength
+    sha256: values.Sha256
+    offset: values.Uint
+    length: values.BlobLength
 
 
 class OtaStatus(FromDevice, frozen=True):
     durable: ClassVar = Durable.ALWAYS
     version: str
-    state: OtaState
-    progress: Share
+    state: values.OtaState
+    progress: values.Share
     error: str | None = None
-
-
-AnyMessage: TypeAlias = (
-    Hello | Welcome | Token | ErrorMessage | Bye | Ping | Pong | Ack | PairRequest | PairCode | PairDone
-    | StartAsr | StopAsr | AsrPartial | AsrFinal | TtsStart | TtsChunk | TtsEnd | CancelStream
-    | RunTask | CancelTask | TaskStatus | Call | Result | Event | Telemetry | Log | UiState | Notify
-    | OtaOffer | OtaCancel | OtaStatus | BlobRead
-)  # fmt: skip
 
 
 class Unknown(Struct, frozen=True):
@@ -353,33 +318,28 @@ class Unknown(Struct, frozen=True):
     sender: ClassVar = Sender.BOTH
     durable: ClassVar = Durable.IF_ASKED
     type: str
-    raw: ValueMap
+    raw: values.ValueMap
 
 
+AnyMessage: TypeAlias = Message
 AnyBody: TypeAlias = AnyMessage | Unknown
 
 
 class Envelope(Struct, frozen=True):
     """One CONTROL message. `ts_ms` is the sender's clock since the Unix epoch, 0 = not set; `seq` on durable ones."""
 
-    id: Id
+    id: values.Id
     body: AnyBody
     ts_ms: int = 0
     seq: int | None = None
-    re: Id | None = None
+    re: values.Id | None = None
 
 
-MESSAGES: dict[str, type[AnyMessage]] = {cls.type: cls for cls in get_args(AnyMessage)}
+MESSAGES = {cls.type: cls for base in (FromDevice, FromHost, FromBoth) for cls in base.__subclasses__()}
 
 
 def is_durable(body: AnyBody, *, asked: bool = False) -> bool:
     """True if this message is numbered and kept; `asked` decides for those that are durable if asked."""
-    match body.durable:
-        case Durable.ALWAYS:
-            return True
-        case Durable.FINAL:
-            return isinstance(body, TaskStatus) and body.state in ("done", "failed", "cancelled")
-        case Durable.IF_ASKED:
-            return asked
-        case Durable.NEVER:
-            return False
+    if body.durable is Durable.FINAL:
+        return isinstance(body, TaskStatus) and body.state in ("done", "failed", "cancelled")
+    return body.durable is Durable.ALWAYS or (asked and body.durable is Durable.IF_ASKED)

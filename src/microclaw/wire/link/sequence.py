@@ -109,7 +109,6 @@ class Incoming:
         self.epoch, self.applied = cursor
         self.received = self.applied
         self.acked = self.applied
-        self.duplicates = 0
         self.ack_due_ms: float | None = None
 
     @property
@@ -126,7 +125,6 @@ class Incoming:
     def take(self, seq: int, now_ms: float, delay_ms: float) -> bool:
         """True when the message is the next one, False when it came before; LinkViolation when one is missing."""
         if seq <= self.received:
-            self.duplicates += 1
             if seq <= self.applied:  # our ack was lost
                 self.ack_due_ms = self.ack_due_ms or now_ms + delay_ms
             return False

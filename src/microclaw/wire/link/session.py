@@ -2,9 +2,9 @@
 
 It is one long file because every method reads or moves the same phase.
 
-The driver gives it what happens (`connected`, `receive`, `closed`, `tick`, and what the stores answered) and then takes
-actions with `next_action()` until there is none. Both ends run this class; states.py has the moves. A session may live
-for one connection or for many: who makes a new one passes the stores' cursors in.
+The driver gives it what happens (`connected`, `receive`, `closed`, `tick`, and what the stores answered), then takes
+actions with `next_action()` until there is none, and writes what `lanes` hold. Both ends run this class; states.py has
+the moves. A session may live for one connection or for many: who makes a new one passes the stores' cursors in.
 """
 
 from __future__ import annotations
@@ -15,29 +15,14 @@ from collections.abc import Callable, Sequence
 from msgspec.structs import replace
 
 from microclaw.errors import DeviceUnreachable, LinkViolation, StoreError
-from microclaw.wire.link import actions
-from microclaw.wire.link.actions import Action, Lane
+from microclaw.wire.link import actions, messages
+from microclaw.wire.link.actions import Action
 from microclaw.wire.link.codec import decode, encode, numbered
 from microclaw.wire.link.config import LinkConfig
 from microclaw.wire.link.frame import BLOB_HEAD_BYTES, CloseCode, FrameType, encode_frame, read_frame
 from microclaw.wire.link.heartbeat import Clock, Heartbeat, wall_us
-from microclaw.wire.link.lanes import FRAME_OF, Streams, lane_of
-from microclaw.wire.link.messages import (
-    Ack,
-    AnyBody,
-    AnyMessage,
-    Bye,
-    Envelope,
-    ErrorMessage,
-    Hello,
-    Notify,
-    PairRequest,
-    Ping,
-    Pong,
-    Unknown,
-    Welcome,
-    is_durable,
-)
+from microclaw.wire.link.lanes import FRAME_OF, Lane, Lanes, Streams, lane_of
+from microclaw.wire.link.messages import AnyBody, AnyMessage, Bye, Envelope, ErrorMessage, Hello, Welcome, is_durable
 from microclaw.wire.link.sequence import InboxCursor, Incoming, OutboxCursor, Outgoing, StoredMessage
 from microclaw.wire.link.states import Phase, move
 from microclaw.wire.link.values import Durable, Sender
@@ -52,7 +37,7 @@ class LinkSession:
 
     def __init__(
         self,
-        opening: Hello | PairRequest | Welcome,
+        opening: Hello | messages.PairRequest | Welcome,
         *,
         outbox: OutboxCursor,
         inbox: InboxCursor,
@@ -74,6 +59,7 @@ class LinkSession:
         self.outgoing = Outgoing(outbox, self.config.window)
         self.incoming = Incoming(inbox)
         self.streams = Streams(self.role)
+        self.lanes = Lanes(self.config.lanes)
         self._clock = clock
         self._new_id = new_id
         self._authenticated = authenticated
@@ -114,6 +100,7 @@ class LinkSession:
         if self.phase is not Phase.DOWN:
             raise ValueError(f"connected while the link is {self.phase.value}")
         self.phase = Phase.OPEN
+        self.lanes = Lanes(self.config.lanes)
         self.peer = None
         self._renewing = False
         self._heartbeat = Heartbeat(self._clock, self.config.heartbeat_s * 1000)
@@ -121,7 +108,7 @@ class LinkSession:
         if isinstance(self.opening, Hello):
             rx = self.incoming.cursor
             self._say(replace(self.opening, tx_epoch=self.outgoing.epoch, rx_epoch=rx.epoch, rx_seq=rx.seq))
-        elif isinstance(self.opening, PairRequest):
+        elif isinstance(self.opening, messages.PairRequest):
             self._say(self.opening)
 
     def closed(self) -> None:
@@ -148,9 +135,7 @@ class LinkSession:
             elif type_ in _AUDIO:
                 self._hear(type_, payload)
         except LinkViolation as exc:
-            if exc.reason in _UNREADABLE:
-                self.unreadable = exc
-            self._break_off(exc.reason, exc.message, exc.close_code)
+            self.refuse(exc)
             return True
         return False
 
@@ -175,15 +160,13 @@ class LinkSession:
 
     def close(self, code: int, reason: str, *, retry_after_s: int | None = None) -> None:
         """End the connection in order: `bye`, then Close."""
-        if self.phase not in (Phase.DOWN, Phase.LEFT):
-            self._leave(Bye(reason, retry_after_s), code, reason, retry_after_s)
+        self._leave(Bye(reason, retry_after_s), code, reason, retry_after_s)
 
     def refuse(self, violation: LinkViolation) -> None:
-        """End the connection for a fault that the driver found (a rate, a text message), as for any breach."""
-        if self.phase not in (Phase.DOWN, Phase.LEFT):
-            if violation.reason in _UNREADABLE:
-                self.unreadable = violation
-            self._break_off(violation.reason, violation.message, violation.close_code)
+        """End the connection for a breach; also for one that the driver found (a rate, a text message)."""
+        if violation.reason in _UNREADABLE and self.phase not in _SILENT:
+            self.unreadable = violation
+        self._break_off(violation.reason, violation.message, violation.close_code)
 
     # What this end sends
 
@@ -200,7 +183,7 @@ class LinkSession:
         if is_durable(body, asked=durable):
             self._actions.append(actions.Persist(envelope.id, encode(envelope, self._max_control_bytes)))
             return envelope.id
-        if self.phase in (Phase.DOWN, Phase.LEFT) or (self.phase, body.type) == (Phase.OPEN, "pair_request"):
+        if self.phase in _SILENT or (self.phase, body.type) == (Phase.OPEN, "pair_request"):
             raise DeviceUnreachable(f"the link is {self.phase.value}: {body.type} was not sent")
         self._write(envelope)
         return envelope.id
@@ -210,7 +193,7 @@ class LinkSession:
         stream = self.streams.sending
         if stream is None or self.phase is not Phase.READY:
             return False
-        self._actions.append(actions.Send(self._audio_out + payload, Lane.MEDIA))
+        self._queue(self._audio_out + payload, Lane.MEDIA)
         return True
 
     def send_blob(self, sha256: bytes, offset: int, data: bytes) -> bool:
@@ -218,7 +201,7 @@ class LinkSession:
         if self.phase is not Phase.READY or self.role is not Sender.HOST:
             return False
         head = sha256[:_KEY_BYTES] + offset.to_bytes(BLOB_HEAD_BYTES - _KEY_BYTES, "big")
-        self._actions.append(actions.Send(encode_frame(FrameType.BLOB, head + data), Lane.BLOB))
+        self._queue(encode_frame(FrameType.BLOB, head + data), Lane.BLOB)
         return True
 
     # What the stores answer
@@ -300,16 +283,18 @@ class LinkSession:
         self.phase = after
         match body:
             case Hello():
-                self._greeted(body)
+                self._met(body)
             case Welcome():
                 self._welcomed(body)
-            case Ping():
+            case messages.Ping():
                 self._say(self._heartbeat.answer(body, received_us), re=envelope.id)
-            case Pong():
+            case messages.Pong():
                 self._measure(body)
-            case Ack():
-                self._acked(body.seq)
-            case PairRequest():
+            case messages.Ack():
+                if self.outgoing.take_ack(body.seq, self._clock.now_ms()):
+                    self._actions.append(actions.DropAcked(body.seq))
+                    self._load_more()
+            case messages.PairRequest():
                 self._deadline_ms = self._clock.now_ms() + self.config.pairing_timeout_ms
                 self._actions.append(actions.Deliver(envelope))
             case Bye():
@@ -319,13 +304,17 @@ class LinkSession:
             case _:
                 self._deliver(envelope, theirs)
 
-    def _greeted(self, hello: Hello) -> None:
-        self.peer = hello
-        self.incoming.start(hello.tx_epoch)
-        if self.outgoing.fits(InboxCursor(hello.rx_epoch, hello.rx_seq)):
-            self._welcome(hello)
+    def _met(self, peer: Hello | Welcome) -> None:
+        self.peer = peer
+        self.incoming.start(peer.tx_epoch)
+        if not self.outgoing.fits(InboxCursor(peer.rx_epoch, peer.rx_seq)):
+            self._deadline_ms = None
+            self._renewing = True
+            self._actions.append(actions.RenewEpoch())
+        elif isinstance(peer, Hello):
+            self._welcome(peer)
         else:
-            self._renew()
+            self._begin(peer)
 
     def _welcome(self, hello: Hello) -> None:
         rx = self.incoming.cursor
@@ -343,16 +332,10 @@ class LinkSession:
         self._begin(hello)
 
     def _welcomed(self, welcome: Welcome) -> None:
-        self.peer = welcome
         self._host_ahead_ms = welcome.time_ms - self._clock.now_ms()
         self._heartbeat = Heartbeat(self._clock, max(1, welcome.heartbeat_s) * 1000)
         self._max_control_bytes = min(self.config.limits.control_bytes, welcome.limits.control_bytes)
-        self.incoming.start(welcome.tx_epoch)
-        if self.outgoing.fits(InboxCursor(welcome.rx_epoch, welcome.rx_seq)):
-            self._begin(welcome)
-        else:
-            self._deadline_ms = None
-            self._renew()
+        self._met(welcome)
 
     def _begin(self, peer: Hello | Welcome) -> None:
         self._deadline_ms = None
@@ -361,21 +344,12 @@ class LinkSession:
             self._actions.append(actions.DropAcked(self.outgoing.acked))
         self._load_more()
 
-    def _renew(self) -> None:
-        self._renewing = True
-        self._actions.append(actions.RenewEpoch())
-
-    def _measure(self, pong: Pong) -> None:
+    def _measure(self, pong: messages.Pong) -> None:
         rtt_ms = self._heartbeat.measure(pong)
         if rtt_ms is not None:
             if rtt_ms < _CLOCK_RTT_MS and self._host_ahead_ms is not None:
                 self._host_ahead_ms = pong.t2 / 1000 - self._clock.now_ms()
             self._actions.append(actions.ReportRtt(rtt_ms))
-
-    def _acked(self, seq: int) -> None:
-        if self.outgoing.take_ack(seq, self._clock.now_ms()):
-            self._actions.append(actions.DropAcked(seq))
-            self._load_more()
 
     def _deliver(self, envelope: Envelope, theirs: Sender) -> None:
         body, seq = envelope.body, envelope.seq
@@ -386,7 +360,7 @@ class LinkSession:
             if self.incoming.received - self.incoming.applied > self.config.max_unapplied:
                 text = f"more than {self.config.max_unapplied} durable messages wait to be applied"
                 raise LinkViolation(text, close_code=CloseCode.OVERLOADED, reason="overloaded")
-        if isinstance(body, Unknown):
+        if isinstance(body, messages.Unknown):
             if seq is None:
                 return
             self._say(ErrorMessage("unknown_type", f"no message {body.type[:60]}", fatal=False), re=envelope.id)
@@ -396,7 +370,7 @@ class LinkSession:
         self._follow(body, theirs)
 
     def _is_expired(self, body: AnyBody) -> bool:
-        if not isinstance(body, Notify) or body.expires_ms is None:
+        if not isinstance(body, messages.Notify) or body.expires_ms is None:
             return False
         host_ms = self.host_unix_ms
         return host_ms is not None and host_ms >= body.expires_ms
@@ -419,9 +393,8 @@ class LinkSession:
         self._actions.append(actions.TakeBlob(payload[:_KEY_BYTES], offset, payload[BLOB_HEAD_BYTES:]))
 
     def _follow(self, body: AnyBody, sender: Sender) -> None:
-        purged = self.streams.note(body, sender)
-        if purged is not None:
-            self._actions.append(actions.PurgeAudio(purged))
+        if self.streams.note(body, sender):
+            self.lanes.purge_audio()
 
     def _send_due_ack(self, now_ms: float) -> None:
         due_ms = self.incoming.ack_due_ms
@@ -429,7 +402,7 @@ class LinkSession:
         if many or (due_ms is not None and now_ms >= due_ms):
             self.incoming.acked = self.incoming.applied
             self.incoming.ack_due_ms = None
-            self._say(Ack(self.incoming.applied))
+            self._say(messages.Ack(self.incoming.applied))
 
     def _load_more(self) -> None:
         if self._renewing:
@@ -440,7 +413,7 @@ class LinkSession:
 
     def _send_numbered(self, seq: int, payload: bytes) -> None:
         self.outgoing.note_sent(seq, self._clock.now_ms())
-        self._actions.append(actions.Send(encode_frame(FrameType.CONTROL, numbered(payload, seq))))
+        self._queue(encode_frame(FrameType.CONTROL, numbered(payload, seq)), Lane.CONTROL)
 
     def _break_off(self, code: str, message: str, close_code: int) -> None:
         """`message` may quote the peer: it is cut to what a WebSocket close can carry."""
@@ -449,23 +422,33 @@ class LinkSession:
 
     def _leave(self, last: ErrorMessage | Bye, code: int, reason: str, retry_after_s: int | None = None) -> None:
         """The last words of this end, then the close."""
-        self._send_frame(self._envelope(last, None, None))
-        self._actions.append(actions.Close(code, reason, retry_after_s))
+        if self.phase in _SILENT:
+            return
         self.phase = Phase.LEFT
         self._deadline_ms = None
+        self._send_frame(self._envelope(last, None, None))
+        self._actions.append(actions.Close(code, reason, retry_after_s))
 
     def _say(self, body: AnyMessage, *, re: bytes | None = None) -> None:
         self._write(self._envelope(body, re, None))
 
     def _write(self, envelope: Envelope) -> None:
-        after = move(self.phase, envelope.body.type)
+        self.phase = move(self.phase, envelope.body.type)
         self._send_frame(envelope)
-        self.phase = after
         self._follow(envelope.body, self.role)
 
     def _send_frame(self, envelope: Envelope) -> None:
         payload = encode(envelope, self._max_control_bytes)
-        self._actions.append(actions.Send(encode_frame(FrameType.CONTROL, payload), lane_of(envelope.body)))
+        self._queue(encode_frame(FrameType.CONTROL, payload), lane_of(envelope.body))
+
+    def _queue(self, message: bytes, lane: Lane) -> None:
+        try:
+            self.lanes.put(message, lane, self._clock.now_ms())
+        except LinkViolation as exc:  # the other end does not read: it cannot be told
+            if self.phase is not Phase.LEFT:
+                self.phase = Phase.LEFT
+                self._deadline_ms = None
+                self._actions.append(actions.Close(exc.close_code, exc.message))
 
     def _envelope(self, body: AnyMessage, re: bytes | None, message_id: bytes | None) -> Envelope:
         return Envelope(message_id or self._new_id(), body, self._clock.unix_us() // 1000, None, re)
@@ -482,6 +465,7 @@ _AUDIO = (int(FrameType.AUDIO_IN), int(FrameType.AUDIO_OUT))
 _KEY_BYTES = 8  # of a payload's SHA-256, in a BLOB frame
 _UNREADABLE = ("malformed", "too_large")
 _MAX_REASON_BYTES = 120
+_SILENT = (Phase.DOWN, Phase.LEFT)
 _BEATING = (Phase.READY, Phase.PAIRING)
 _CLOCK_RTT_MS = 1_000.0  # a pong that took longer sets no clock
 

@@ -7,15 +7,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from microclaw.errors import (
-    AppExists,
-    AppNotFound,
-    CallRejected,
-    DeployRejected,
-    InvalidModule,
-    ProtocolError,
-    TooManyApps,
-)
+from microclaw import errors
+from microclaw.errors import CallRejected, MicroclawError, ProtocolError, TooManyApps
 from microclaw.wire.wasmachine.attributes import Attribute, AttributeContainer, AttributeType, Generation
 from microclaw.wire.wasmachine.request import QUERY_RECEIVER, Response, Status
 
@@ -92,20 +85,24 @@ def raise_for_status(response: Response, name: str | None = None) -> None:
     if response.status < Status.BAD_REQUEST:
         return
     text = error_text(response) or f"status {response.status} without a text"
-    app = f"'{name}'" if name else "the app"
-    if "already installed" in text:
-        raise AppExists(f"{app} is already installed on the device", next_step="remove it first, or use another name")
-    if "exceed max app" in text:
-        raise TooManyApps("the device holds as many apps as it can", next_step="remove an app: microclaw app list")
-    if "no app found" in text or "app is not found" in text or "invalid applet name" in text:
-        raise AppNotFound(f"{app} is not installed on the device", next_step="see what is: microclaw app list")
-    if "invalid file format" in text or "invalid WASM version" in text or "invalid module type" in text:
-        step = "build it again from its source"
-        raise InvalidModule(f"the device refused the image: {text}", next_step=step, foreign=True)
-    if "Install" in text or "Uninstall" in text or "Applet" in text:
-        step = "see its console: microclaw logs"
-        raise DeployRejected(f"the device answered: {text}", next_step=step, foreign=True)
+    for parts, error, form, next_step in _ERRORS:
+        if any(part in text for part in parts):
+            message = form.format(app=f"'{name}'" if name else "the app", text=text)
+            raise error(message, next_step=next_step, foreign="{text}" in form)
     raise CallRejected(f"the device answered with status {response.status}: {text}", foreign=True)
+
+
+_ERRORS: Final[tuple[tuple[tuple[str, ...], type[MicroclawError], str, str], ...]] = (
+    (("already installed",), errors.AppExists,
+     "{app} is already installed on the device", "remove it first, or use another name"),
+    (("exceed max app",), TooManyApps, "the device holds as many apps as it can", "remove an app: microclaw app list"),
+    (("no app found", "app is not found", "invalid applet name"), errors.AppNotFound,
+     "{app} is not installed on the device", "see what is: microclaw app list"),
+    (("invalid file format", "invalid WASM version", "invalid module type"), errors.InvalidModule,
+     "the device refused the image: {text}", "build it again from its source"),
+    (("Install", "Uninstall", "Applet"), errors.DeployRejected,
+     "the device answered: {text}", "see its console: microclaw logs"),
+)  # fmt: skip
 
 
 def _query_answer(values: tuple[Attribute, ...], mid: int, generation: Generation) -> Response:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from enum import Enum
 from struct import Struct
 from struct import error as StructError
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -91,19 +91,18 @@ class AttributeContainer(msgspec.Struct, frozen=True):
     @classmethod
     def decode(cls, data: bytes) -> AttributeContainer:
         """Read one; of two generations that fit, the one whose rest is only padding. ProtocolError for neither."""
-        fits: list[tuple[AttributeContainer, bool]] = []
-        errors: list[ProtocolError] = []
+        found: list[AttributeContainer] = []
         for generation in (Generation.NEW, Generation.OLD):
             reader = _Reader(data, generation)
             try:
-                container = reader.container()
-            except ProtocolError as exc:
-                errors.append(exc)
+                found.append(reader.container())
+            except ProtocolError:
+                if generation is Generation.OLD and not found:
+                    raise
             else:
-                fits.append((container, reader.rest_is_padding()))
-        if not fits:
-            raise errors[0]
-        return next((container for container, is_whole in fits if is_whole), fits[0][0])
+                if reader.rest_is_padding():
+                    return found[-1]
+        return found[0]
 
     def get(self, key: str) -> AttributeValue | None:
         return next((a.value for a in self.values if a.key == key), None)
@@ -174,6 +173,17 @@ def _encode_attribute(attribute: Attribute, generation: Generation) -> bytes:
         raise ValueError(f"{attribute.key}: a {attribute.type.value} cannot hold {value!r}") from exc
 
 
+def text_of(raw: bytes) -> str:
+    """A NUL-terminated string of a message; ProtocolError for anything else."""
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as exc:
+        raise ProtocolError(f"a string that is not UTF-8: {raw[:40]!r}") from exc
+    if text.find("\0") != len(text) - 1 or not text:
+        raise ProtocolError(f"not one NUL-terminated string: {raw[:40]!r}")
+    return text[:-1]
+
+
 class _Reader:
     def __init__(self, data: bytes, generation: Generation) -> None:
         self._data = data
@@ -181,48 +191,35 @@ class _Reader:
         self._types = _TYPES[generation]
 
     def container(self) -> AttributeContainer:
-        flags, _total_length = _HEAD.unpack(self._take(_HEAD.size, "the head"))
-        tag = self._text(self._u16("the tag's length"), "the tag")
-        count = self._u16("the number of values")
-        return AttributeContainer(tag, tuple(self._attribute(i) for i in range(count)), flags)
+        flags, _total_length = self._numbers(_HEAD)
+        tag = self._text()
+        (count,) = self._numbers(_U16)
+        return AttributeContainer(tag, tuple(self._attribute() for _ in range(count)), flags)
 
     def rest_is_padding(self) -> bool:
         return not any(memoryview(self._data)[self._at :])
 
-    def _attribute(self, index: int) -> Attribute:
-        key = self._text(self._u16(f"key {index}'s length"), f"key {index}")
-        number = self._take(1, f"the type of {key!r}")[0]
+    def _attribute(self) -> Attribute:
+        key, number = self._text(), self._take(1)[0]
         kind = self._types.get(number)
         if not key or kind is None:
-            raise ProtocolError(f"attribute container: value {index} ({key!r}) has the unknown type {number}")
-        what = f"the value of {key!r}"
+            raise ProtocolError(f"attribute container: the value {key!r} has the unknown type {number}")
         if kind is AttributeType.STRING:
-            return Attribute(key, kind, self._text(self._u16(what), what))
+            return Attribute(key, kind, self._text())
         if kind is AttributeType.BYTES:
-            size: int = _U32.unpack(self._take(4, what))[0]
-            return Attribute(key, kind, self._take(size, what))
-        packer = _FIXED[kind]
-        return Attribute(key, kind, packer.unpack(self._take(packer.size, what))[0])
+            return Attribute(key, kind, self._take(*self._numbers(_U32)))
+        return Attribute(key, kind, *self._numbers(_FIXED[kind]))
 
-    def _u16(self, what: str) -> int:
-        number: int = _U16.unpack(self._take(2, what))[0]
-        return number
+    def _text(self) -> str:
+        return text_of(self._take(*self._numbers(_U16)))
 
-    def _text(self, size: int, what: str) -> str:
-        raw = self._take(size, what)
-        if not raw.endswith(b"\0") or b"\0" in raw[:-1]:
-            raise ProtocolError(f"attribute container: {what} of {size} bytes is not one NUL-terminated string")
-        try:
-            return raw[:-1].decode()
-        except UnicodeDecodeError as exc:
-            raise ProtocolError(f"attribute container: {what} is not UTF-8: {raw[:40]!r}") from exc
+    def _numbers(self, form: Struct) -> tuple[Any, ...]:
+        return form.unpack(self._take(form.size))
 
-    def _take(self, size: int, what: str) -> bytes:
+    def _take(self, size: int) -> bytes:
         end = self._at + size
         if end > len(self._data):
-            raise ProtocolError(
-                f"attribute container of {len(self._data)} bytes ends inside {what}: {size} bytes at {self._at}"
-            )
+            raise ProtocolError(f"attribute container of {len(self._data)} bytes ends before {size} at {self._at}")
         piece = self._data[self._at : end]
         self._at = end
         return piece

@@ -6,6 +6,7 @@ host fills in a copy: the image that is kept, hashed and compared is the one wit
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from datetime import UTC, datetime, timedelta, tzinfo
 from struct import Struct
 from typing import Final
@@ -32,19 +33,13 @@ def stamp_clock(wasm: bytes, now_s: float, zone: tzinfo) -> bytes:
 
 def next_change_s(now_s: float, zone: tzinfo) -> int:
     """The next change of the zone's offset, in seconds of the epoch; far in the future if not within 400 days."""
-    before = _offset_s(now_s, zone)
-    low = int(now_s)
-    for days in range(1, _FAR_DAYS):
-        high = int(now_s) + days * 86_400
-        if _offset_s(high, zone) != before:
-            break
-        low = high
-    else:
+    now, before = int(now_s), _offset_s(now_s, zone)
+    days = range(now + 86_400, now + _FAR_DAYS * 86_400, 86_400)
+    day = next((day for day in days if _offset_s(day, zone) != before), None)
+    if day is None:
         return _NEVER_S
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if _offset_s(middle, zone) != before else (middle, high)
-    return high
+    seconds = range(day - 86_400, day)
+    return seconds.start + bisect_left(seconds, True, key=lambda second: _offset_s(second, zone) != before)
 
 
 def _offset_s(epoch_s: float, zone: tzinfo) -> int:

@@ -64,12 +64,6 @@ class MqttSettings(msgspec.Struct, frozen=True):
     disable_auto_reconnect: int = 0
     cert_pem: str = ""
     client_cert_pem: str = ""
-    client_key_pem: str = ""
-    clientkey_password: str = ""
-    cert_len: int = 0
-    client_cert_len: int = 0
-    client_key_len: int = 0
-    clientkey_password_len: int = 0
 
     def changed(self, data: bytes) -> MqttSettings:
         """With the keys of a container, unknown ones left out; ProtocolError where the firmware refuses it."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 import re
 from enum import IntEnum
 from struct import Struct
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from microclaw.errors import DeployRejected, ProtocolError
+from microclaw.wire.wasmachine.attributes import text_of
 
 PROTOCOL_VERSION: Final = 1
 FORMAT_RAW: Final = 98
@@ -76,10 +77,7 @@ class Request(msgspec.Struct, frozen=True):
     @classmethod
     def decode(cls, payload: bytes) -> Request:
         """ProtocolError unless the inner lengths add up to the payload exactly."""
-        if len(payload) < _REQUEST.size:
-            raise ProtocolError(f"a request of {len(payload)} bytes, its head alone has {_REQUEST.size}")
-        version, action, form, mid, sender, url_size, body_size = _REQUEST.unpack_from(payload)
-        _check_version("request", version)
+        action, form, mid, sender, url_size, body_size = _head(_REQUEST, payload)
         if _REQUEST.size + url_size + body_size != len(payload):
             raise ProtocolError(
                 f"a request of {len(payload)} bytes claims a url of {url_size} and a body of {body_size} bytes"
@@ -89,7 +87,7 @@ class Request(msgspec.Struct, frozen=True):
         except ValueError as exc:
             raise ProtocolError(f"a request with the unknown action {action}") from exc
         body_at = _REQUEST.size + url_size
-        return cls(known, _url(payload[_REQUEST.size : body_at]), mid, payload[body_at:], form, sender)
+        return cls(known, text_of(payload[_REQUEST.size : body_at]), mid, payload[body_at:], form, sender)
 
 
 class Response(msgspec.Struct, frozen=True):
@@ -108,10 +106,7 @@ class Response(msgspec.Struct, frozen=True):
 
     @classmethod
     def decode(cls, payload: bytes) -> Response:
-        if len(payload) < _RESPONSE.size:
-            raise ProtocolError(f"a response of {len(payload)} bytes, its head alone has {_RESPONSE.size}")
-        version, status, form, mid, receiver, body_size = _RESPONSE.unpack_from(payload)
-        _check_version("response", version)
+        status, form, mid, receiver, body_size = _head(_RESPONSE, payload)
         if _RESPONSE.size + body_size != len(payload):
             raise ProtocolError(f"a response of {len(payload)} bytes claims a body of {body_size} bytes")
         return cls(status, mid, payload[_RESPONSE.size :], form, receiver)
@@ -155,15 +150,11 @@ def app_request(mid: int, name: str, url: str, body: bytes = b"", action: Action
     return Request(action, f"/app/{check_app_name(name)}/{url.lstrip('/')}", mid, body)
 
 
-def _check_version(what: str, version: int) -> None:
+def _head(form: Struct, payload: bytes) -> tuple[Any, ...]:
+    """The head's values after its version, which is checked."""
+    if len(payload) < form.size:
+        raise ProtocolError(f"a message of {len(payload)} bytes, its head alone has {form.size}")
+    version, *values = form.unpack_from(payload)
     if version != PROTOCOL_VERSION:
-        raise ProtocolError(f"a {what} of version {version}, expected {PROTOCOL_VERSION}")
-
-
-def _url(raw: bytes) -> str:
-    if not raw.endswith(b"\0") or b"\0" in raw[:-1]:
-        raise ProtocolError(f"a url of {len(raw)} bytes is not one NUL-terminated string: {raw[:40]!r}")
-    try:
-        return raw[:-1].decode()
-    except UnicodeDecodeError as exc:
-        raise ProtocolError(f"a url is not UTF-8: {raw[:40]!r}") from exc
+        raise ProtocolError(f"a message of version {version}, expected {PROTOCOL_VERSION}")
+    return tuple(values)
