@@ -1,8 +1,9 @@
-"""The tool `say`: a text sent into a chat, by itself and not as the answer."""
+"""The tools `time` and `say`: the time where the person lives, and a text sent into a chat. They schedule nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Annotated, Any
 
 from msgspec import Meta
@@ -18,6 +19,17 @@ from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 class SayParameters(Parameters, kw_only=True):
     text: Annotated[str, Meta(min_length=1, max_length=4000)]
     person: Annotated[str, Meta(max_length=80, description="A name; left out: who asks.")] | None = None
+
+
+def clock_tool(clock: Callable[[], datetime]) -> Tool[Any]:
+    """The tool `time`."""
+
+    async def tell(_: Parameters, __: ToolContext) -> ToolOutput:
+        now = clock()
+        fields = {"now": now.isoformat(timespec="seconds"), "weekday": now.strftime("%A"), "zone": str(now.tzinfo)}
+        return ToolOutput({"success": True, **fields})
+
+    return Tool("time", "The date and time now.", Parameters, Permission.READ, Effect.READ, tell)
 
 
 def say_tool(*, outbox: Outbox, people: People) -> Tool[Any]:

@@ -16,7 +16,7 @@ from microclaw.agent.conversation import Conversations, erase_conversation
 from microclaw.agent.inbox import Inbox, InboxLimits
 from microclaw.agent.offer import more_tools
 from microclaw.agent.outbox import Outbox
-from microclaw.agent.telling import say_tool
+from microclaw.agent.telling import clock_tool, say_tool
 from microclaw.agent.toolbox import Toolbox
 from microclaw.agent.web import SearchEngine, web_tools
 from microclaw.agent.window import Window
@@ -254,6 +254,7 @@ def outward_tools(
     return (
         *web_tools(fetcher=Fetcher(egress, proxy=proxy), engine=engine),
         *workspace_tools(workspace),
+        clock_tool(local_clock(settings.agent.timezone)),
         say_tool(outbox=outbox, people=people),
         *trying_tools(apps),
         pins_tool(apps),
