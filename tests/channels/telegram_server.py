@@ -1,7 +1,7 @@
 """A Bot API server for tests: Telegram's JSON, error bodies and rules (markup, 4096 UTF-16 units, one poller).
 
-`async with TelegramServer.running() as server`: what people write is put in with `say`; what the bot sent is
-read from `server.chat(id)`. Faults are queued with `fail`.
+`async with TelegramServer.running() as server`: what people write is put in with `say` and `press`; what the bot sent
+is read from `server.chat(id)`. Faults are queued with `fail`.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class Sent:
     chat_id: int
     text: str
     markup: bool
+    buttons: list[dict[str, str]]
     file: tuple[str, str, bytes] | None = None  # its name, media type and content
 
 
@@ -47,6 +48,7 @@ class TelegramServer:
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.files: dict[str, bytes] = {}
         self.sent: dict[int, list[Sent]] = defaultdict(list)
+        self.answered_presses: dict[str, str | None] = {}
         self.blocked: set[int] = set()
         self.migrated: dict[int, int] = {}
         self._updates: deque[dict[str, Any]] = deque()
@@ -62,6 +64,7 @@ class TelegramServer:
             "editMessageText": self._edit_message_text,
             "sendChatAction": self._send_chat_action,
             "getFile": self._get_file,
+            "answerCallbackQuery": self._answer_callback_query,
             "sendPhoto": partial(self._send_file, "photo", 10 << 20),
             "sendDocument": partial(self._send_file, "document", 50 << 20),
         }
@@ -97,6 +100,24 @@ class TelegramServer:
         if text and "text" not in message:
             message["caption"] = text
         return await self.put({"message": message})
+
+    async def press(self, message: Sent, label: str, *, user: int = 100, chat: int | None = None) -> str:
+        """A person presses a button of a message; returns the query's id."""
+        button = next(b for b in message.buttons if b["text"] == label)
+        query_id = f"q{self._next_update}"
+        place = message.chat_id if chat is None else chat
+        await self.put(
+            {
+                "callback_query": {
+                    "id": query_id,
+                    "from": {"id": user, "is_bot": False, "first_name": "Ada"},
+                    "message": {"message_id": message.message_id, "date": 1, "chat": self._chat_object(place, "Ada")},
+                    "chat_instance": "1",
+                    "data": button["callback_data"],
+                }
+            }
+        )
+        return query_id
 
     async def put(self, content: Any, *, update_id: int | None = None) -> int:
         """Any update, also one with an id that came already, or a malformed one."""
@@ -200,7 +221,7 @@ class TelegramServer:
 
     def _send_message(self, arguments: dict[str, Any]) -> dict[str, Any]:
         chat_id, text = self._writable(arguments), _checked_text(arguments)
-        return self._sent(Sent(0, chat_id, text, "parse_mode" in arguments))
+        return self._sent(Sent(0, chat_id, text, "parse_mode" in arguments, _buttons(arguments)))
 
     def _send_file(self, field: str, limit: int, arguments: dict[str, Any]) -> dict[str, Any]:
         chat_id = self._writable(arguments)
@@ -211,7 +232,7 @@ class TelegramServer:
             raise BotApiError(413, "Request Entity Too Large")
         if field == "photo" and not content.startswith((b"\x89PNG", b"\xff\xd8", b"RIFF")):
             raise BotApiError(400, "Bad Request: IMAGE_PROCESS_FAILED")
-        return self._sent(Sent(0, chat_id, "", False, file=(name, kind, content)))
+        return self._sent(Sent(0, chat_id, "", False, [], file=(name, kind, content)))
 
     def _sent(self, message: Sent) -> dict[str, Any]:
         message.message_id = self._message_id()
@@ -223,10 +244,10 @@ class TelegramServer:
         found = next((m for m in self.chat(chat_id) if m.message_id == arguments["message_id"]), None)
         if found is None:
             raise BotApiError(400, "Bad Request: message to edit not found")
-        text = _checked_text(arguments)
-        if text == found.text:
+        text, buttons = _checked_text(arguments), _buttons(arguments)
+        if (text, buttons) == (found.text, found.buttons):
             raise BotApiError(400, "Bad Request: message is not modified: specified new message content and reply ...")
-        found.text = text
+        found.text, found.buttons = text, buttons
         return {"message_id": found.message_id}
 
     def _send_chat_action(self, arguments: dict[str, Any]) -> bool:
@@ -238,6 +259,12 @@ class TelegramServer:
         if path not in self.files:
             raise BotApiError(400, "Bad Request: wrong file_id or the file is temporarily unavailable")
         return {"file_id": path, "file_unique_id": path, "file_size": len(self.files[path]), "file_path": path}
+
+    def _answer_callback_query(self, arguments: dict[str, Any]) -> bool:
+        if len(arguments.get("text") or "") > 200:
+            raise BotApiError(400, "Bad Request: MESSAGE_TOO_LONG")
+        self.answered_presses[arguments["callback_query_id"]] = arguments.get("text")
+        return True
 
     def _writable(self, arguments: dict[str, Any]) -> int:
         chat_id = arguments.get("chat_id")
@@ -280,6 +307,17 @@ def _error(status: int, description: str, parameters: dict[str, object]) -> web.
     if parameters:
         body["parameters"] = parameters
     return web.json_response(body, status=status)
+
+
+def _buttons(arguments: dict[str, Any]) -> list[dict[str, str]]:
+    markup = arguments.get("reply_markup") or {}
+    if "keyboard" in markup:
+        return [{"text": word} for row in markup["keyboard"] for word in row]
+    buttons = [button for row in markup.get("inline_keyboard", []) for button in row]
+    for button in buttons:
+        if not 1 <= len(button["callback_data"].encode()) <= 64:
+            raise BotApiError(400, "Bad Request: BUTTON_DATA_INVALID")
+    return buttons
 
 
 def _checked_text(arguments: dict[str, Any]) -> str:

@@ -69,7 +69,8 @@ NO_MESSAGES: list[Any] = [
     {"message": {**ADA, "from": {"id": "x"}, "text": "a"}},
     {"message": {**ADA, "chat": {}, "text": "a"}},
     {"message": {**ADA, "text": ["a"]}},
-    {"message": None},
+    {"callback_query": {"id": 1}},
+    {"callback_query": None, "message": None},
     ["no update at all"],
 ]
 

@@ -1,25 +1,21 @@
-"""Questions: who may answer them and what the chat shows."""
+"""Questions with buttons: who may press them and what the chat shows; which unknown senders are answered."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.channels.conftest import telegram
-from tests.channels.telegram_server import USERNAME, Sent, TelegramServer
+from tests.channels.telegram_server import TelegramServer
 
-from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
+from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval, approved_act
 from microclaw.channels.telegram.approvals import outcome_markdown, question_markdown
 from microclaw.channels.telegram.markup import LIMIT, split, telegram_html
 from microclaw.errors import PermissionRefused
 
 DETAIL = ("app-install blink on kitchen", "pins: 2", "int main(void) { /* ``` */ }")
-
-
-def yes_to(question: Sent) -> str:
-    """The words that approve it."""
-    return f"yes {question.text.rpartition('Answer yes ')[2].split()[0]}"
 
 
 async def _ask(
@@ -33,14 +29,26 @@ async def _ask(
     return "approved"
 
 
-async def test_what_a_member_may_not_decide_is_shown_to_the_owner_too(server: TelegramServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("error", "told"), [(None, " Done."), ("no room on kitchen", " It failed: no room on kitchen")]
+)
+async def test_what_a_member_may_not_decide_is_shown_to_the_owner_too_and_to_its_end(
+    server: TelegramServer, tmp_path: Path, error: str | None, told: str
+) -> None:
     async with telegram(server, tmp_path) as bot, asyncio.TaskGroup() as tasks:
-        tasks.create_task(_ask(bot.approvals, "p-1", chat="200", risky=True))
+
+        async def act() -> None:
+            with approved_act() as done:
+                await _ask(bot.approvals, "p-1", chat="200", risky=True)
+                if error is not None:
+                    done.failed(error)
+
+        tasks.create_task(act())
         mine, owners = await server.message(200), await server.message(100)
-        assert "An owner decides this" in mine.text
-        assert "An owner decides this" not in owners.text
-        await server.say(yes_to(owners))
-        await server.until(lambda: mine.text == owners.text == "install blink\nApproved by owner.")
+        assert [b["text"] for b in mine.buttons] == ["Decline"]
+        assert [b["text"] for b in owners.buttons] == ["Approve", "Decline"]
+        await server.press(owners, "Approve", user=100)
+        await server.until(lambda: mine.text == owners.text == f"install blink\nApproved by owner.{told}")
 
 
 async def test_strangers_guests_and_other_chats_decide_nothing_and_another_channels_question_stays_there(
@@ -52,17 +60,19 @@ async def test_strangers_guests_and_other_chats_decide_nothing_and_another_chann
         [other] = bot.approvals.pending()
         asking = tasks.create_task(_ask(bot.approvals, chat="-1001"))
         question = await server.message(-1001)
-        yes = yes_to(question)
-        for user, chat in ((666, -1001), (300, -1001), (200, -1001), (100, 100)):
-            await server.say(f"@{USERNAME} {yes}", user=user, chat=chat)
-        await server.say(f"@{USERNAME} yes", chat=-1001)
-        await server.say(f"@{USERNAME} {yes}", chat=-1001, forward_date=1)
-        await bot.inbox.until(lambda: len(bot.inbox.done) == 3)  # those that were no answer of this chat
+        refused = [
+            await server.press(question, "Approve", user=666),
+            await server.press(question, "Approve", user=300),
+            await server.press(question, "Approve", user=200),
+            await server.press(question, "Approve", user=100, chat=100),
+        ]
+        await server.until(lambda: all(query in server.answered_presses for query in refused))
         assert len(bot.approvals.pending()) == 2
-        await server.say(f"@{USERNAME} {yes}", chat=-1001)
+        await server.press(question, "Approve", user=100)
         assert await asking == "approved"
         bot.approvals.decide(other.approval_id, approved=True, by="owner")
         assert await elsewhere == "approved"
+        assert [message.text for chat in server.sent.values() for message in chat if message is not question] == []
 
 
 async def test_a_question_nobody_answered_says_that_it_is_over(server: TelegramServer, tmp_path: Path) -> None:
@@ -71,6 +81,8 @@ async def test_a_question_nobody_answered_says_that_it_is_over(server: TelegramS
         question = await server.message(100)
         assert (await asking).startswith("nobody approved in 0.2 s")
         await server.until(lambda: question.text == "install blink\nExpired.")
+        query = await server.press(replace(question, buttons=[{"text": "x", "callback_data": "yes:gone"}]), "x")
+        await server.until(lambda: query in server.answered_presses)
 
 
 @pytest.mark.parametrize("letter", ["d", "\U0001f600"])

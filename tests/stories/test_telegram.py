@@ -1,4 +1,4 @@
-"""Telegram's wire format: a known person's sentence acts, a stranger's does not, a yes or no decides, twice is once."""
+"""Telegram's wire format: a known person's sentence acts, a stranger's does not, a button decides, twice is once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import pytest
@@ -124,17 +124,19 @@ def test_a_message_that_comes_twice_acts_once(host: Host, bot: Bot, ada: int) ->
     until(lambda: running(host) == [])
 
 
-def test_words_decide_a_question_and_a_strangers_do_not(host: Host, bot: Bot, ada: int) -> None:
+def test_a_button_decides_once_and_a_strangers_press_does_not(host: Host, bot: Bot, ada: int) -> None:
     bot.say("blink pin 7 twice a second")
     until(lambda: len(running(host)) == 1)
     before = len(bot.answers())
     bot.say("turn off pin 7")
-    until(lambda: [sent for sent in bot.answers()[before:] if "Approve?" in sent.text])
-    (asked,) = host.client.get("/v1/approvals")["approvals"]
-    update = bot.say(f"no {asked['approval_id']}", STRANGER)
-    until(lambda: bot.confirmed_beyond(update))
+    question = replace(until(lambda: [sent for sent in bot.answers()[before:] if sent.buttons])[0])  # before its edit
+    (decline,) = [one["text"] for one in question.buttons]  # the owner alone may say yes to it
+    pressed = bot.do(bot.server.press(question, decline, user=STRANGER))
+    until(lambda: bot.confirmed_beyond(int(pressed[1:])))  # a query's id has its update's number
+    assert len(running(host)) == 1
     assert len(host.client.get("/v1/approvals")["approvals"]) == 1
-    bot.say(f"no {asked['approval_id']}")
+    for _ in range(2):
+        bot.do(bot.server.press(question, decline))
     until(lambda: host.client.get("/v1/approvals")["approvals"] == [])
     assert len(running(host)) == 1
 

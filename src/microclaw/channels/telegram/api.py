@@ -32,7 +32,7 @@ ANSWER_S: Final = 20.0  # beyond what a long poll waits
 FILE_S: Final = 60.0
 MAX_ANSWER_BYTES: Final = 8 << 20
 MAX_RETRY_AFTER_S: Final = 300.0
-ALLOWED_UPDATES: Final = ("message",)
+ALLOWED_UPDATES: Final = ("message", "callback_query")
 MAX_IMAGE_BYTES: Final = 4 << 20  # models take at most 5 MB a picture
 
 
@@ -152,9 +152,28 @@ class Message(Struct, frozen=True, rename={"sender": "from"}):
         return self.chat.type == "private" or named or (replied is not None and replied.id == me.id)
 
 
+class _Pressed(Struct, frozen=True):
+    chat: Chat
+
+
+class ButtonPress(Struct, frozen=True, rename={"sender": "from", "query_id": "id"}):
+    """`message` is the one with the button; Telegram leaves it out when it is old."""
+
+    query_id: str
+    sender: User
+    message: _Pressed | None = None
+    data: str = ""
+
+
 class Update(Struct, frozen=True):
     update_id: int
     message: Message | None = None
+    callback_query: ButtonPress | None = None
+
+    @property
+    def chat_id(self) -> int | None:
+        said = self.message or (self.callback_query and self.callback_query.message)
+        return said.chat.id if said else None
 
 
 class BotApi:

@@ -1,4 +1,4 @@
-"""Approval questions as messages: shown, answered in words, then edited to how it ended."""
+"""Approval questions as messages with buttons: shown, decided by a press, then edited to how it ended."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import logging
 from dataclasses import dataclass, field
 from typing import Final
 
-from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
+from microclaw.auth.approvals import UNTOLD, ActEnd, ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.people import People, Person
 from microclaw.channels.delivery import ChannelTasks
-from microclaw.channels.telegram.api import TelegramError
+from microclaw.channels.telegram.api import ButtonPress, TelegramError
 from microclaw.channels.telegram.markup import split
 from microclaw.channels.telegram.sender import Sender
 from microclaw.errors import PermissionRefused, UnknownName
@@ -18,8 +18,9 @@ from microclaw.text import clean_text, format_duration
 
 CHANNEL: Final = "tg"  # as MimiClaw names its sessions: tg_<chat_id>
 MAX_SHOWN: Final = 256  # questions in chats; what comes beyond is decided elsewhere, or is a no
+MAX_ACT_S: Final = 600.0  # how long an approved act's end is waited for, to be shown with its question
 MAX_OWNERS: Final = 8  # who are shown one question
-MAX_DETAIL_UNITS: Final = 2900  # of a question
+MAX_DETAIL_UNITS: Final = 3000  # of a question
 _log = logging.getLogger(__name__)
 
 
@@ -55,16 +56,20 @@ class ApprovalQuestions:
         for chat_id in question.chats:
             self.tasks.start(self._show(news, question, chat_id), f"telegram: approval {news.approval_id}")
 
-    def decide(self, text: str, chat_id: int, person: Person) -> str | None:
-        """The reply to "yes 4kq7" in a chat that was asked that; None for other words (agent/waiting_questions.py)."""
-        verdict, _, approval_id = text.lower().partition(" ")
-        asked = self._asked.get(approval_id)
-        if verdict not in ("yes", "no") or asked is None or chat_id not in asked.chats:
+    def decide(self, press: ButtonPress, person: Person) -> str | None:
+        """The text for the person who pressed; None for a button of another kind."""
+        verdict, _, approval_id = press.data.partition(":")
+        if verdict not in ("yes", "no"):
             return None
+        asked = self._asked.get(approval_id)
+        if asked is None:
+            return "This was decided already, or its time is over."
+        if press.message is None or press.message.chat.id not in asked.chats:
+            return "This is not decided in this chat."
         try:
             self.approvals.decide(approval_id, approved=verdict == "yes", by=person.person_id)
         except (UnknownName, PermissionRefused) as exc:
-            return exc.message
+            return exc.message[:190]  # Bot API: at most 200 characters
         return "Approved." if verdict == "yes" else "Declined."
 
     def _chats(self, pending: PendingApproval) -> tuple[int, ...]:
@@ -76,14 +81,23 @@ class ApprovalQuestions:
         return tuple(chat for chat in chats if chat is not None)
 
     async def _show(self, pending: PendingApproval, asked: _Question, chat_id: int) -> None:
-        """Show the question in a chat, then its outcome."""
-        question, insist, sender = question_markdown(pending), self.sender.insist, self.sender
-        if not self.approvals.may_decide(pending, pending.person_id) and chat_number(pending.chat_id) == chat_id:
-            question += "\nAn owner decides this; you may say no."
+        """Show the question in a chat, then its outcome, and the end of the approved act."""
+        approval_id, question = pending.approval_id, question_markdown(pending)
+        buttons = [("Approve", f"yes:{approval_id}"), ("Decline", f"no:{approval_id}")]
+        is_askers = pending.channel == CHANNEL and chat_number(pending.chat_id) == chat_id
+        if is_askers and chat_id > 0 and not self.approvals.may_decide(pending, pending.person_id):
+            del buttons[0]  # below zero it is a group: an owner may be in it
+            question += "\nAn owner decides this; you may take it back."
+        keyboard = {"inline_keyboard": [[{"text": label, "callback_data": data} for label, data in buttons]]}
+        insist, sender, end = self.sender.insist, self.sender, None
         try:
-            message_id = await insist(sender.send, chat_id, question)
+            message_id = await insist(sender.send, chat_id, question, keyboard)
             settled = await asyncio.shield(asked.outcome)
             await insist(sender.edit, chat_id, message_id, outcome_markdown(settled))
+            if settled.outcome == "approved":
+                end = await self.approvals.end(approval_id, MAX_ACT_S)
+            if end not in (None, UNTOLD):
+                await insist(sender.edit, chat_id, message_id, outcome_markdown(settled, end))
         except TelegramError as exc:
             _log.info("telegram: a question could not be shown to its end: %s", exc.message)
 
@@ -100,13 +114,18 @@ def question_markdown(pending: PendingApproval) -> str:
     rest = "\n... (all of it: microclaw approval list)" if more else ""
     shown = f"\n```\n{detail}{rest}\n```" if detail else ""
     wait = format_duration(pending.expires_s * 1000, decimals=2)
-    answers = f"Answer `yes {pending.approval_id}` or `no {pending.approval_id}`; none in {wait} is a no."
-    return f"**Approve?** {_action(pending)}{shown}\n{answers}"
+    return f"**Approve?** {_action(pending)}{shown}\nNo answer in {wait} is a no."
 
 
-def outcome_markdown(settled: ApprovalOutcome) -> str:
+def outcome_markdown(settled: ApprovalOutcome, end: ActEnd | None = None) -> str:
     by = f" by {clean_text(settled.by, one_line=True, limit=64)}" if settled.by else ""
-    return f"{_action(settled.pending)}\n**{settled.outcome.capitalize()}**{by}."
+    told = f"{_action(settled.pending)}\n**{settled.outcome.capitalize()}**{by}."
+    if end is None:
+        return told
+    if end.state == "done":
+        return f"{told} Done."
+    what = "It failed" if end.state == "failed" else "Its outcome is not known"
+    return f"{told} {what}: `{end.why.replace('`', chr(39))}`"
 
 
 def _action(pending: PendingApproval) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -16,7 +17,7 @@ from microclaw.agent.running_turn import AcceptedMessage
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import People, Person
 from microclaw.channels.delivery import ChannelTasks, Deliveries, ReadFile
-from microclaw.channels.telegram.api import Bot, BotApi, Message, TelegramError, Timing, Update, User
+from microclaw.channels.telegram.api import Bot, BotApi, ButtonPress, Message, TelegramError, Timing, Update, User
 from microclaw.channels.telegram.approvals import CHANNEL, ApprovalQuestions, chat_number
 from microclaw.channels.telegram.markup import answer_markdown
 from microclaw.channels.telegram.poller import Poller, TelegramState
@@ -30,6 +31,9 @@ _log = logging.getLogger(__name__)
 
 MAX_TURNS: Final = 256  # at once
 TYPING_S: Final = 4.5  # Telegram shows "typing" for 5 s
+YES_OR_NO: Final[Mapping[str, object]] = {
+    "keyboard": [["Yes", "No"]], "one_time_keyboard": True, "resize_keyboard": True,
+}  # fmt: skip
 MAX_DELIVERIES: Final = 32  # side by side; what is undelivered beyond waits in the outbox
 UNKNOWN_AT_ONCE: Final = 12  # answers to unknown senders, then 24 a minute: in two minutes fewer than places for codes
 
@@ -84,8 +88,13 @@ class TelegramChannel:
 
     async def _take(self, update: Update) -> None:
         """Returns when the update is safe: stored, answered or ignored."""
-        message = update.message
-        if message is not None and (reply := await self._reply_at_once(update.update_id, message)) is not None:
+        if (press := update.callback_query) is not None:
+            person = await self.people.find(CHANNEL, str(press.sender.id))
+            text = "You are not admitted here." if person is None else self._questions.decide(press, person)
+            self._tasks.start(self._answer_press(press, text), "telegram: button")
+        elif (message := update.message) is not None and (
+            reply := await self._reply_at_once(update.update_id, message)
+        ) is not None:
             self._say(message.chat.id, reply)
 
     async def _reply_at_once(self, update_id: int, message: Message) -> str | None:
@@ -96,8 +105,6 @@ class TelegramChannel:
         if person is None:
             return await self._greeting(message.sender) if message.chat.type == "private" else None
         text = message.words(self._me)
-        if not message.is_forwarded and (told := self._questions.decide(text, message.chat.id, person)) is not None:
-            return told
         is_command = text.startswith("/") and not message.is_forwarded
         match text.split(maxsplit=1)[0].lower() if is_command else None:
             case None if not text and not message.photo:
@@ -160,6 +167,12 @@ class TelegramChannel:
             self._tasks.start(self._follow(message.chat.id, accepted), f"telegram: turn in {message.chat.id}")
         return None
 
+    async def _answer_press(self, press: ButtonPress, text: str | None) -> None:
+        try:
+            await self.api.call("answerCallbackQuery", object, callback_query_id=press.query_id, text=text)
+        except TelegramError as exc:  # the message's own outcome says it, too
+            _log.debug("telegram: %s", exc.message)
+
     def _say(self, chat_id: int, text: str) -> None:
         """Send a message that is no answer of the agent; nothing when too many tasks run."""
         if len(self._tasks) < 2 * MAX_TURNS:
@@ -210,7 +223,8 @@ class TelegramChannel:
     async def _deliver_one(self, chat_id: int, answer: Answer) -> None:
         """Deliver an answer and its files, and note it. The outbox gives it out again after a fault of ours."""
         try:
-            await self._sender.send_all(chat_id, answer_markdown(answer))
+            is_yes_or_no = answer.waits_for_yes and chat_id > 0  # in a group the word would not be addressed to the bot
+            await self._sender.send_all(chat_id, answer_markdown(answer), YES_OR_NO if is_yes_or_no else None)
             await self._sender.send_files(chat_id, answer.files, self.read_file)
         except TelegramError as exc:
             _log.warning("telegram: a message cannot be delivered: %s", exc.message)

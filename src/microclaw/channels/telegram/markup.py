@@ -4,29 +4,37 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from microclaw.events import Answer
 from microclaw.text import clean_text
 
 LIMIT: Final = 4096  # UTF-16 code units of a message, without its tags
-_TOKEN: Final = re.compile(
-    r"^ {0,3}(?P<ticks>```+) *(?P<language>[\w+#.-]{0,32})[^`\n]*$(?:\n(?P<block>(?s:.*?)))??(?:\n *(?P=ticks) *$|\Z)"
-    r"|(?P<table>^ {0,3}\|.*\| *$(?:\n {0,3}\|.*\| *$)*)"
-    r"|^ {0,3}#{1,6} +(?=\S)(?P<heading>.*?)(?: +#+)? *$|^(?P<bullet> *)[-*+] +(?=\S)"
-    r"|`(?=[^`\n]*[^`\s])(?P<code>[^`\n]+)`|\*\*(?P<bold>[^*`\s](?:[^*`\n]*[^*`\s])?)\*\*"
-    r"|\[(?P<label>[^\[\]\n]{1,500})\]\((?P<url>https?://[^\s()<>\"]{1,1000})\)",
+_BLOCK: Final = re.compile(
+    r"^ {0,3}(?P<ticks>```+) *(?P<language>[\w+#.-]{0,32})[^`\n]*$(?:\n(?P<code>(?s:.*?)))??(?:\n *(?P=ticks) *$|\Z)"
+    r"|(?P<table>^ {0,3}\|.*\| *$(?:\n {0,3}\|.*\| *$)*)",
     re.MULTILINE,
 )
+_HEADING: Final = re.compile(r"^ {0,3}#{1,6} +(?=\S)(.*?)(?: +#+)? *$", re.MULTILINE)
+_BULLET: Final = re.compile(r"^( *)[-*+] +(?=\S)", re.MULTILINE)
 _TABLE_RULE: Final = re.compile(r"^ {0,3}\|[ :|-]+\| *\n?", re.MULTILINE)
+_SPAN: Final = re.compile(
+    r"`(?=[^`\n]*[^`\s])(?P<code>[^`\n]+)`|\*\*(?P<bold>[^*`\s](?:[^*`\n]*[^*`\s])?)\*\*"
+    r"|\[(?P<label>[^\[\]\n]{1,500})\]\((?P<url>https?://[^\s()<>\"]{1,1000})\)"
+)
 _FENCE_LINE: Final = re.compile(r"^ {0,3}```+([^`\n]*)$", re.MULTILINE)
 _MAX_INFO: Final = 32  # a longer word after ``` is no language and is not repeated
 _CLOSING: Final = "\n```"
+_BORDERS: Final = tuple(map(re.compile, (r"(?=\n\n)", r"(?=\n)", r"(?= )")))
+
+escape = partial(html.escape, quote=False)
 
 
 def telegram_html(markdown: str) -> str:
     """Balanced tags, every other `<`, `>` and `&` escaped, no character that Telegram refuses."""
-    return _TOKEN.sub(_tagged, html.escape(clean_text(markdown), quote=False))
+    return _replace(_BLOCK, clean_text(markdown), _block, _lines)
 
 
 def units(text: str) -> int:
@@ -43,9 +51,7 @@ def split(text: str, limit: int = LIMIT) -> list[str]:
     rest = text.strip("\n").rstrip()
     while units(rest) > limit:
         room = rest[:limit].encode("utf-16-le", "replace")[: 2 * (limit - units(_CLOSING))]
-        size = len(room.decode("utf-16-le", "ignore"))
-        places = (rest.rfind(border, size // 3, size + len(border)) for border in ("\n\n", "\n", " "))
-        cut = next((place for place in places if place > 0), size)  # in the first third it would leave crumbs
+        cut = _border(rest, len(room.decode("utf-16-le", "ignore")))
         piece, rest = rest[:cut].rstrip(), rest[cut:]
         if (opened := open_fence(piece)) is not None:
             piece += _CLOSING
@@ -68,21 +74,38 @@ def open_fence(text: str) -> str | None:
     return opened
 
 
-def _tagged(found: re.Match[str]) -> str:
-    """Code, tables, headings, bullets, bold words and links of escaped text."""
+def _replace(
+    pattern: re.Pattern[str], text: str, matched: Callable[[re.Match[str]], str], between: Callable[[str], str]
+) -> str:
+    """The text with its matches and what stands between them made into something else."""
+    parts: list[str] = []
+    at = 0
+    for found in pattern.finditer(text):
+        parts += between(text[at : found.start()]), matched(found)
+        at = found.end()
+    return "".join([*parts, between(text[at:])])
+
+
+def _block(found: re.Match[str]) -> str:
     if found["ticks"]:
-        block, language = found["block"] or "", found["language"]
-        tagged = f'<code class="language-{language}">{block}</code>' if language else block
-        return f"<pre>{tagged}</pre>" if block.strip() else ""
-    if table := found["table"]:
-        return f"<pre>{_TABLE_RULE.sub('', table).rstrip() or table}</pre>"
-    if found["bullet"] is not None:
-        return f"{found['bullet']}\u2022 "
+        code, language = escape(found["code"] or ""), escape(found["language"])
+        tagged = f'<code class="language-{language}">{code}</code>' if language else code
+        return f"<pre>{tagged}</pre>" if code.strip() else ""
+    return f"<pre>{escape(_TABLE_RULE.sub('', found['table']).rstrip() or found['table'])}</pre>"
+
+
+def _lines(text: str) -> str:
+    """Bold headings, dots for bullets, and spans."""
+    shown = _HEADING.sub(lambda found: f"**{found[1].replace('*', '').replace('`', '')}**", text)
+    return _replace(_SPAN, _BULLET.sub(r"\1• ", shown), _span, escape)
+
+
+def _span(found: re.Match[str]) -> str:
     if found["code"]:
-        return f"<code>{found['code']}</code>"
-    if found["url"]:
-        return f'<a href="{found["url"]}">{found["label"]}</a>'
-    return f"<b>{found['bold'] or re.sub('[*`]', '', found['heading'])}</b>"
+        return f"<code>{escape(found['code'])}</code>"
+    if found["bold"]:
+        return f"<b>{escape(found['bold'])}</b>"
+    return f'<a href="{escape(found["url"])}">{escape(found["label"])}</a>'
 
 
 def answer_markdown(answer: Answer) -> str:
@@ -95,3 +118,15 @@ def answer_markdown(answer: Answer) -> str:
     if step := answer.next_step:
         parts.append(step if "`" in step else f"next: `{clean_text(step, one_line=True)}`")
     return "\n\n".join(part for part in parts if part)
+
+
+def _border(text: str, room: int) -> int:
+    """The place to cut within the first `room` characters: paragraph, line, word, and then anywhere.
+
+    A border in the first third is left for a weaker one behind it: pieces should not become crumbs.
+    """
+    for border in _BORDERS:
+        places = [found.end() for found in border.finditer(text, max(1, room // 3), room + 1)]
+        if places:
+            return min(places[-1], room)
+    return room

@@ -19,6 +19,7 @@ Take: TypeAlias = Callable[[Update], Awaitable[None]]
 """Returns when the update is safe: stored, answered or ignored."""
 BATCH: Final = 100
 REMEMBERED: Final = 4 * BATCH  # updates that came and may come again
+SIDE_BY_SIDE: Final = 8  # chats of a batch; the messages of one are taken in their order
 _log = logging.getLogger(__name__)
 
 
@@ -40,6 +41,7 @@ class Poller:
         self._poll_s = timing.poll_s
         self._backoff = timing.backoff()
         self._done: deque[int] = deque(maxlen=REMEMBERED)
+        self._side_by_side = asyncio.Semaphore(SIDE_BY_SIDE)
 
     async def run(self, take: Take) -> None:
         asked = {"limit": BATCH, "timeout": int(self._poll_s), "allowed_updates": ALLOWED_UPDATES}
@@ -69,24 +71,33 @@ class Poller:
                 await asyncio.sleep(self._backoff.next_wait_s(exc.retry_after_s or None))
 
     async def _take_all(self, updates: list[Any], take: Take) -> bool:
-        """Take a batch in; True when all of it is safe."""
+        """Take a batch in, chat by chat; True when all of it is safe."""
+        chats: dict[int | None, list[Update]] = {}
         for one in updates:
             try:
                 update = msgspec.convert(one, Update)
             except (ValueError, RecursionError) as exc:
                 _log.warning("telegram: an update is skipped: %s", exc)
-                continue
-            if update.update_id in self._done:
-                continue
-            try:
-                await take(update)
-            except StoreError as exc:
-                self._disturbed(f"a message waits at Telegram: {exc.message}")
-                return False
-            except Exception:  # this update must not keep those behind it from coming
-                _log.exception("telegram: update %d failed and is skipped", update.update_id)
-            self._done.append(update.update_id)
-        return True
+            else:
+                chats.setdefault(update.chat_id, []).append(update)
+        async with asyncio.TaskGroup() as tasks:
+            taking = [tasks.create_task(self._take_chat(of_chat, take)) for of_chat in chats.values()]
+        return all(task.result() for task in taking)
+
+    async def _take_chat(self, updates: list[Update], take: Take) -> bool:
+        async with self._side_by_side:
+            for update in updates:
+                if update.update_id in self._done:
+                    continue
+                try:
+                    await take(update)
+                except StoreError as exc:
+                    self._disturbed(f"a message waits at Telegram: {exc.message}")
+                    return False
+                except Exception:  # this update must not keep those behind it from coming
+                    _log.exception("telegram: update %d failed and is skipped", update.update_id)
+                self._done.append(update.update_id)
+            return True
 
     def _disturbed(self, reason: str) -> None:
         """Log the first failure as a warning, later ones as debug lines, until polling works again."""

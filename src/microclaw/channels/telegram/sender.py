@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, ParamSpec, TypeVar
 
 from msgspec import Struct
@@ -33,11 +33,12 @@ class Sender:
         self._timing = timing
         self._migrated: dict[int, int] = {}
 
-    async def send(self, chat_id: int, markdown: str) -> int:
-        """The new message's id. `markdown` fits into one message (`split`)."""
-        return (await self._write("sendMessage", chat_id, _Sent, markdown)).message_id
+    async def send(self, chat_id: int, markdown: str, keyboard: Mapping[str, object] | None = None) -> int:
+        """The new message's id. `markdown` fits into one message (`split`); `keyboard` is a reply markup."""
+        return (await self._write("sendMessage", chat_id, _Sent, markdown, reply_markup=keyboard)).message_id
 
     async def edit(self, chat_id: int, message_id: int, markdown: str) -> None:
+        """The message has no buttons then."""
         try:
             await self._write("editMessageText", chat_id, object, markdown, message_id=message_id)
         except TelegramError as exc:
@@ -51,10 +52,10 @@ class Sender:
         except TelegramError as exc:
             _log.debug("telegram: %s", exc.message)
 
-    async def send_all(self, chat_id: int, markdown: str) -> None:
+    async def send_all(self, chat_id: int, markdown: str, keyboard: Mapping[str, object] | None = None) -> None:
         """A whole text in as many messages as it needs; returns when Telegram has taken all of them."""
         for piece in split(markdown) or ["(no words)"]:
-            await self.insist(self.send, chat_id, piece)
+            await self.insist(self.send, chat_id, piece, keyboard)
 
     async def send_files(self, chat_id: int, files: Sequence[ResultFile], read: ReadFile) -> None:
         """Files of an answer: pictures as photos, others as documents; returns when Telegram has taken all of them."""
