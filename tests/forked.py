@@ -83,7 +83,7 @@ class Forked(subprocess.Popen[str]):
 class Child(child.Child):
     """As the command line's, forked."""
 
-    def started(self, words: Sequence[str], stderr: IO[bytes], environ: dict[str, str] | None) -> Any:
+    def start(self, words: Sequence[str], stderr: IO[bytes], environ: dict[str, str] | None) -> Any:
         pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": stderr}
         return Forked(words, env=environ, start_new_session=True, **pipes)
 

@@ -90,6 +90,7 @@ ZeroDivisionError: divide by zero"""
     [
         "\n".join(f'w{n} = "{n:060d}"' for n in range(600)),  # too large
         "x = (" * 300,
+        "if 1:\n" + "".join(" " * n + "if 1:\n" for n in range(1, 90)) + " " * 90 + "pass",
         *("x = '\0'", "x = 1 +", "await x", "print('\ud800')", "\tx = 1\n  y = 2"),
         *("a = [1]\nprint([*a, 2])", "int main(void) {\n  return 0;\n}"),
     ],

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import re
+import ast
 from pathlib import Path
 
 import pytest
 from tests.py.conftest import Build
 
 from microclaw.errors import BuildError
+from microclaw.py.private import LEADING
+from microclaw.py.stock import stock_image
 
 ROOT = Path(__file__).parents[2]
+FIRMWARE = (
+    "inputs", "microclaw", "microclaw_devices", "modules", "output", "peripherals", "program", "standstill", "timers",
+    "unwrapping",
+)  # fmt: skip
+
 PIN = "from machine import Pin\nimport machine, os, sys\np = Pin(13, Pin.OUT)\n"
 
 
@@ -28,9 +35,14 @@ PIN = "from machine import Pin\nimport machine, os, sys\np = Pin(13, Pin.OUT)\n"
         "list(map(getattr, [p], ['x']))",
         "getattr(*(p, '_e' + 'nv'))",
         "list(map(setattr, [p], ['_env'], [1]))",
+        "delattr(p, '_env')",
+        "p._env = 1",
+        "setattr(p, '_env', 1)",
         "Pin.value = print",
         "p.__getattr__('board')",
         "object.__setattr__(p, '_env', 1)",
+        "class A:\n    _env = 1\np._env",
+        "setattr(p, 'x' + 'y', 1)\np._env",
         "def via(o): return o.__dict__",
         "try:\n    from machine import _env\nexcept ImportError:\n    pass",
     ],
@@ -62,23 +74,21 @@ async def test_name_of_getattr_is_looked_at_when_it_runs(build_py: Build) -> Non
     assert "getattr(p, own_(name))" in image.rewritten
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "p._env = 1",
-        "setattr(p, '_env', 1)",
-        "delattr(p, '_env')",
-        "class A:\n    _env = 1\np._env",
-        "setattr(p, 'x' + 'y', 1)\np._env",
-    ],
-)
-async def test_name_of_the_firmwares_is_another_in_a_program(line: str, build_py: Build) -> None:
-    text = (await build_py(f"{PIN}{line}\n")).rewritten
-    assert "_env_own" in text
-    assert "_env" not in text.replace("_env_own", "")
+@pytest.mark.parametrize("name", sorted(LEADING))
+async def test_name_that_leads_to_the_firmware_is_for_the_programs_own_objects_alone(
+    name: str, build_py: Build
+) -> None:
+    own = f"class A:\n    def __init__(self):\n        self.{name} = 1\n    def f(self):\n        return self.{name}\n"
+    assert (
+        f"self.{name}_own"
+        in (await build_py(f"{own}a = A()\nprint(a.f(), a.{name}, getattr(a, '{name}'))\n")).rewritten
+    )
+    with pytest.raises(BuildError) as caught:
+        await build_py(f"{own}{PIN}print(p.{name})\n")
+    assert [(d.line, "another name" in (d.hint or "")) for d in caught.value.diagnostics] == [(9, True)]
 
 
-async def test_private_attribute_is_renamed_wherever_it_stands(build_py: Build) -> None:
+async def test_attribute_with_a_name_of_the_firmwares_is_renamed_wherever_it_stands(build_py: Build) -> None:
     source = """class A:
     _pin = 3
     _both = (_pin, 1)
@@ -92,18 +102,35 @@ _pin = 5
 print(A().change(A()), _pin, A._both)
 """
     text = (await build_py(source)).rewritten
-    parts = (
-        "_pin_own = 3",
-        "_both_own = (_pin_own, 1)",
-        "def _run_own",
-        "other._pin_own += 1",
-        "'_pin_own'",
-        "_pin = 5",
-    )
+    parts = ("_pin_own = 3", "_both = (_pin_own, 1)", "def _run_own", "other._pin_own += 1", "'_pin_own'", "_pin = 5")
     assert [part for part in parts if part not in text] == []
+    assert "_both_own" not in text
 
 
-def test_no_name_of_the_firmware_is_as_those_of_programs() -> None:
-    for path in (ROOT / "firmware/fw").glob("*.py"):
-        names = re.findall(r"\b_\w+", path.read_text(encoding="utf-8"))
-        assert not [name for name in names if re.search(r"_own\d*$", name)], path.name
+def test_the_list_of_the_firmwares_private_names_is_true() -> None:
+    told, found = stock_image().firmware_private, set[str]()
+    for path in FIRMWARE:
+        for made in ast.walk(ast.parse((ROOT / f"firmware/fw/{path}.py").read_text(encoding="utf-8"))):
+            if isinstance(made, ast.ClassDef):
+                found |= {n.attr for n in ast.walk(made) if isinstance(n, ast.Attribute) and _of_self(n)}
+                found |= {n.name for n in made.body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)}
+    private = {name for name in found if name.startswith("_") and not name.endswith("__")}
+    assert private - told == set()
+    assert told - private <= LEADING
+    assert told >= LEADING
+    assert not [name for name in private if name.endswith("_") or "_own" in name]
+
+
+def test_every_file_whose_objects_a_program_gets_is_walked() -> None:
+    """Imports of these files from the firmware are among them, or have no class whose object is handed on."""
+    walked = set(FIRMWARE)
+    files = {path.stem for path in (ROOT / "firmware/fw").glob("*.py")}
+    for name in FIRMWARE:
+        tree = ast.parse((ROOT / f"firmware/fw/{name}.py").read_text(encoding="utf-8"))
+        read = {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+        read |= {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
+        assert read & files - walked <= {"errors", "sensors"}, name
+
+
+def _of_self(node: ast.Attribute) -> bool:
+    return isinstance(node.value, ast.Name) and node.value.id == "self"

@@ -9,6 +9,7 @@ from microclaw.boards.reader import load_board
 from microclaw.errors import BuildError, Diagnostic
 
 PIN = "from machine import Pin\n"
+MAKES = "from machine import ADC, PWM, Pin\nled = Pin(2, Pin.OUT)\nadc = ADC(Pin(32))\npwm = PWM(Pin(4), freq=50)\n"
 EQUAL = "class E:\n    def __eq__(self, other):\n        self.kind = other\n        return True\n"
 NAMES = [
     f"{PIN}led = Pin(4, Pin.OUT)\nLed.on()\n",
@@ -16,6 +17,12 @@ NAMES = [
     "from machine import pin\n",
     f"{PIN}Pin(4, Pin.OUTPUT)\n",
     "import mqtt\n",  # it is in microclaw
+]
+# Methods that pins, PWM and ADC objects lack, where the class is sure.
+METHODS = [
+    f"{MAKES}led.togle()\n",
+    "from machine import Pin\nclass Lamp:\n    def __init__(self):\n        self.pin = Pin(2, Pin.OUT)\n"
+    "    def flip(self):\n        self.pin.togle()\nLamp().flip()\n",
 ]
 # The class of an object that may be the firmware's, had as a value.
 CLASSES = [
@@ -57,6 +64,11 @@ async def test_what_is_not_there_is_refused(build_py: Build, source: str) -> Non
     assert await refused(build_py, source)
 
 
+@pytest.mark.parametrize("source", METHODS)
+async def test_a_method_that_the_object_lacks_is_one_error(build_py: Build, source: str) -> None:
+    assert len(await refused(build_py, source)) == 1
+
+
 @pytest.mark.parametrize(
     ("before", "body"),
     [("n = 0\n", "n = max(n, 3)"), ("def work():\n  n = 0\n", "pass"), ("every(500, print)\nn = 0\n", "n += 1")],
@@ -94,6 +106,21 @@ async def test_a_pin_by_name_is_refused_with_the_boards_led(build_py: Build, boa
 async def test_pointers_of_viper_are_refused(before: str, body: str, build_py: Build) -> None:
     found = await refused(build_py, f"import micropython\n{before}@micropython.viper\ndef f{body}\nprint(f(1))\n")
     assert "ptr" in found[0].message
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        f"{MAKES}led.toggle()\nled.value(led.OUT)\nadc.read_uv()\npwm.duty_u16(5)\n",
+        f"{MAKES}def flip(led):\n    led.togle()\n",  # a parameter can be anything
+        "from machine import Pin\nclass Mock:\n    def togle(self): pass\nled = Mock()\nled = Pin(2)\nled.togle()\n",
+        f"{MAKES}try:\n    led.togle()\nexcept AttributeError:\n    led.on()\n",
+        f"{MAKES}if hasattr(adc, 'readu16'):\n    adc.readu16()\n",
+        "ptr = 0\nptr += 1\nprint(ptr)\n",
+    ],
+)
+async def test_an_object_that_may_be_another_is_left_alone(build_py: Build, source: str) -> None:
+    await build_py(source)
 
 
 @pytest.mark.parametrize(

@@ -130,16 +130,22 @@ def arguments_text(arguments: str) -> str:
 def repeated(call: ToolCall, ran: Sequence[RanCall]) -> str | None:
     """The answer to a call that the turn has done already, so that it is not done again; None for every other one.
 
-    That is one which may happen only once, and any other right behind itself: pin 4 high, low, high are three acts;
-    high, high is one. One that failed may be tried again, unless it may have been done after all.
+    An act counts as the same while nothing came between that may have changed its effect: pin 4 high, low, high are
+    three acts; high, high is one. One that failed may be tried again, unless it may have been done after all.
     """
-    acts = [one for one in ran if one.effect is not Effect.READ and one.outcome in ("done", "unknown")]
-    for one in acts:
-        is_last_and_done = one is acts[-1] and one.outcome == "done"
-        if _written(one.call) == _written(call) and (one.effect is Effect.ONCE or is_last_and_done):
+    subject, asked = _read(call)
+    for one in reversed(ran):
+        if one.effect is Effect.READ or one.outcome not in ("done", "unknown"):
+            continue
+        its_subject, its_asked = _read(one.call)
+        if its_subject == subject:
+            if its_asked != asked or (one.outcome == "unknown" and one.effect is not Effect.ONCE):
+                return None
             message = "you did that already in this turn, so it was not done again; `result` is what came of it"
             result = fields_of(one.result.content)
             return bounded_json({"success": one.result.ok, "repeated": True, "message": message, "result": result})
+        if one.call.name == "undo" or (its_subject[0], subject[0]) == ("app", "pin"):  # a program may set any pin
+            return None
     return None
 
 
@@ -216,10 +222,14 @@ def _subject(action: Action) -> tuple[str, str]:
     return action.tool, str(fields.get("appName", fields.get("pin", "")))
 
 
-def _written(call: ToolCall) -> str:
-    """A call in one written form."""
+def _read(call: ToolCall) -> tuple[tuple[str, ...], str]:
+    """The subject of a call, and the call in one written form."""
     given = fields_of(call.arguments)
-    return f"{call.name} {json.dumps(given, sort_keys=True) if given else call.arguments}"
+    asked = f"{call.name} {json.dumps(given, sort_keys=True) if given else call.arguments}"
+    for kind, key in (("app", "appName"), ("pin", "pin")):
+        if key in given:
+            return (kind, str(given.get("device", given.get("deviceIp", ""))), str(given[key])), asked
+    return (call.name, asked), asked
 
 
 def _without_records(text: str) -> str:

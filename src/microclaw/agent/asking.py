@@ -98,6 +98,7 @@ class Asking:
         now, limits, window = asyncio.get_running_loop().time, self._limits, self._window
         backoff = Backoff(random.random, min_s=limits.pause_s, max_s=limits.waits_s)
         left_s = limits.waits_s
+        began_tokens = 0 if window is None else window.tokens
         sent = request if window is None else fitted(request, older, window.tokens)
         while True:
             shown = _CleanPieces(put)
@@ -110,6 +111,7 @@ class Asking:
                     window.refused(sent)
                     before, sent = sent, fitted(request, older, window.tokens)
                     if sent == before:
+                        window.tokens = began_tokens  # no window is small enough: that is this message's fault
                         raise
                     wait_s, then = 0.0, f"sent again for a window of {window.tokens:,} tokens"
                 else:

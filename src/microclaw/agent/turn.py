@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Callable
 from typing import Final
@@ -60,6 +61,7 @@ from microclaw.models.protocol import (
 )
 from microclaw.operations.tool import Begin, ToolContext, ToolResult
 from microclaw.store.journal import EffectKey
+from microclaw.text import without_fences
 
 _log = logging.getLogger(__name__)
 
@@ -244,7 +246,8 @@ class Turn:
             if result.error_code == INTERNAL:
                 raise _TurnEnded(*_BROKEN)
             if call.name == DEPLOY_TOOL and self._failed_deploys >= self._limits.deploy_tries:
-                text = f"no program passed in {self._limits.deploy_tries} tries"
+                last = without_fences(json.loads(result.content)["message"])
+                text = f"no program passed in {self._limits.deploy_tries} tries; the last one: {last}"
                 raise _TurnEnded(text, result.error_code or INTERNAL, result.next_step or _BY_HAND)
 
     def _note(self, ran: RanCall) -> None:

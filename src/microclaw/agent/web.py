@@ -145,9 +145,9 @@ _LATER: Final = "try again later"
 
 
 class Hit(Struct, frozen=True):
-    title: str = ""
-    url: str = ""
-    text: str = msgspec.field(default="", name="description")
+    title: str | None = None
+    url: str | None = None
+    text: str | None = msgspec.field(default=None, name="description")
 
 
 class _Hits(Struct, frozen=True):
@@ -180,7 +180,11 @@ class SearchEngine(Struct, frozen=True):
         except httpx2.HTTPError as exc:
             raise ToolFailed(f"Brave did not answer: {exc or type(exc).__name__}", next_step=_LATER) from exc
         if answer.status_code != 200:
-            step = _LATER if answer.status_code == 429 else "check search.api_key in the settings"
+            step = (
+                _LATER
+                if answer.status_code == 429 or answer.status_code >= 500
+                else "check search.api_key in the settings"
+            )
             raise ToolFailed(f"Brave answered {answer.status_code}", next_step=step)
         try:
             web = msgspec.json.decode(answer.content, type=_Found).web or _Hits()
@@ -191,9 +195,9 @@ class SearchEngine(Struct, frozen=True):
         )
 
 
-def _plain(text: str) -> str:
+def _plain(text: str | None) -> str:
     """The text without the engine's tags and entities."""
-    return " ".join(clean_text(html.unescape(_MARKUP.sub("", text))).split())
+    return " ".join(clean_text(html.unescape(_MARKUP.sub("", text or ""))).split())
 
 
 PAGE_CHARS: Final = 5000  # of a page in one result; with its links this is below the limit of a result
@@ -247,7 +251,7 @@ def web_tools(*, fetcher: Fetcher, engine: SearchEngine | None = None) -> tuple[
     async def search(asked: SearchParameters, context: ToolContext) -> ToolOutput:
         assert engine is not None
         hits = await engine.search(asked.query, asked.count)
-        known.note((context.channel, context.chat_id), (hit.url for hit in hits))
+        known.note((context.channel, context.chat_id), (hit.url or "" for hit in hits))
         shown = "\n\n".join(f"{number}. {hit.title}\n{hit.url}\n{hit.text}" for number, hit in enumerate(hits, 1))
         return ToolOutput({"success": True, "count": len(hits), "results": fence_text(shown, "search results")})
 

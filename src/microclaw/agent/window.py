@@ -1,7 +1,7 @@
 """A model's window: a long conversation in it begins with a summary, and what of a request fits in. It runs no turn.
 
 Each old message is summarised once. The summary is stored beside the session with a mark of its last message, and the
-next one builds on it. Where the model gives none, the old messages are left out of this turn, and the next one tries.
+next one builds on it. Where the model gives none, it is the ends of the old messages, cut.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from microclaw.errors import MicroclawError
+from microclaw.errors import MicroclawError, StoreError
 from microclaw.models.budget import CHARS_A_TOKEN, messages_tokens, request_tokens
 from microclaw.models.protocol import AskedBy, AssistantReply, Model, ModelRequest, Said, ToolReturn, UserText
 from microclaw.store.sessions import Sessions
@@ -31,6 +31,9 @@ _LEAST_WINDOW: Final = 1000
 LEAST_TOKENS: Final = 600  # for messages: our estimate may be wrong, so a short question is always sent
 _SHORT_RESULT_CHARS: Final = 600
 MAX_SUMMARY_CHARS: Final = 6000
+MAX_FRESH: Final = 200
+"""Messages without a summary: no more than 240 are loaded."""
+_MAX_LINE_CHARS: Final = 200  # of a message in the summary that no model made
 MODEL_S: Final = 20.0  # the person waits for it
 _MAX_MESSAGE_CHARS: Final = 4000  # of one message, as the summarising model reads it
 _MAX_ASKED_CHARS: Final = 60_000
@@ -104,14 +107,18 @@ async def compacted(
         earlier = _Summary()  # damaged or edited: it is made again
     fresh = messages[_covered(messages, earlier.through) :]
     room = budget_tokens * CHARS_A_TOKEN - len(earlier.text)
-    is_over = _chars(fresh) > room
+    is_over = _chars(fresh) > room or len(fresh) > MAX_FRESH
     split = _split(fresh, room // 2 if is_over else room)  # to half, so that the next turns need no summary each
     old, newest = fresh[:split], fresh[split:]
     if is_over and old:
         bound = max(200, min(MAX_SUMMARY_CHARS, budget_tokens * CHARS_A_TOKEN // 3))
-        if text := await _summary(earlier.text, old, bound, asked_by, model):
-            earlier = _Summary(_mark(messages[: len(messages) - len(newest)]), text)
+        lines = [earlier.text, *(_as_line(message)[:_MAX_LINE_CHARS] for message in old)]
+        text = await _summary(earlier.text, old, bound, asked_by, model) or "\n".join(lines)[-bound:]
+        earlier = _Summary(_mark(messages[: len(messages) - len(newest)]), text)
+        try:
             await sessions.keep_summary(*chat, msgspec.json.encode(earlier).decode())
+        except StoreError as exc:  # the next turn makes it again
+            _log.warning("a summary was not kept: %s", exc.message)
     if not earlier.text:
         return newest
     return (UserText(OPENING + earlier.text), AssistantReply("I keep to that."), *newest)

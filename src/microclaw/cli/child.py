@@ -31,13 +31,13 @@ class Child:
         self._log = log
         self._began = time.monotonic()
         with log.open("ab") as stderr:
-            self._process = self.started(words, stderr, None if environ is None else dict(environ))
+            self._process = self.start(words, stderr, None if environ is None else dict(environ))
         self._line = b""
         self._line_at = 0.0
         self._reading = threading.Thread(target=self._read_line, name=f"ready line of {name}", daemon=True)
         self._reading.start()
 
-    def started(self, words: Sequence[str], stderr: IO[bytes], environ: dict[str, str] | None) -> Popen[bytes]:
+    def start(self, words: Sequence[str], stderr: IO[bytes], environ: dict[str, str] | None) -> Popen[bytes]:
         command = [sys.executable, "-m", *words]
         return Popen(command, stdin=DEVNULL, stdout=PIPE, stderr=stderr, env=environ, start_new_session=True)
 

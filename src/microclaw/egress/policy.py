@@ -58,7 +58,7 @@ class TaskUse:
     """The use of one task so far: the open connections, and requests of each minute and bytes by a limit's place."""
 
     connections: int = 0
-    counts: Counter[tuple[str, int | None]] = field(default_factory=Counter)
+    counts: Counter[tuple[int, int | None]] = field(default_factory=Counter)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,28 +73,28 @@ class Meter:
         """Count one request. Returns why it is too much, or None."""
         minute = int(self.now_s() // MINUTE_S)
         limits = _limits(allowlist, entry)
-        for place, limit in limits.items():
+        for place, _, limit in limits:
             if (most := limit.requests_per_minute) is not None and use.counts[place, minute] >= most:
                 return f"more than {most} requests a minute"
-        use.counts.update((place, minute) for place in limits)
+        use.counts.update((place, minute) for place, _, _ in limits)
         return self.take(use, allowlist, entry, 0)
 
     def take(self, use: TaskUse, allowlist: Allowlist, entry: AllowEntry, size_bytes: int) -> str | None:
         """Count bytes before they pass. Returns why they may not, or None."""
         day, limits = int(self.unix_s() // DAY_S), _limits(allowlist, entry)
-        for place, limit in limits.items():
+        for place, name, limit in limits:
             for used, most, when in (
                 (use.counts[place, None], limit.bytes_per_task, "in this task"),
-                (self.days[place, day], limit.bytes_per_day, "today"),
+                (self.days[name, day], limit.bytes_per_day, "today"),
             ):
                 if most is not None and used + max(size_bytes, 1) > most:
                     return f"more than {most:,} bytes {when}"
-        for place in limits:
+        for place, name, _ in limits:
             use.counts[place, None] += size_bytes
-            self.days[place, day] += size_bytes
+            self.days[name, day] += size_bytes
         return None
 
 
-def _limits(allowlist: Allowlist, entry: AllowEntry) -> dict[str, Allowance]:
-    """Those of the whole file and of the entry, by their place."""
-    return {"": allowlist.limits, f"{entry.line} {entry.host}": entry}
+def _limits(allowlist: Allowlist, entry: AllowEntry) -> tuple[tuple[int, str, Allowance], ...]:
+    """Those of the whole file and of the entry: the place in a task's counts, and in the day's."""
+    return (0, "", allowlist.limits), (entry.line, entry.host, entry)

@@ -153,7 +153,9 @@ class _TaskProxy:
 
     async def _carry_out(self, exchange: Exchange) -> None:
         """Raises RequestRefused, OSError, h11.ProtocolError."""
-        request = exchange.request = read_head(await self._head(exchange.client), exchange.connection)
+        if not (head := await self._head(exchange.client)):
+            return  # a connection without a request
+        request = exchange.request = read_head(head, exchange.connection)
         try:
             allowlist = await asyncio.to_thread(self.proxy.allowlist.current)
         except ConfigError as exc:
@@ -176,6 +178,8 @@ class _TaskProxy:
         except TimeoutError as exc:
             raise RequestRefused(408, "the request's head did not come in time") from exc
         except (OSError, asyncio.IncompleteReadError) as exc:
+            if not getattr(exc, "partial", b""):
+                return b""
             raise RequestRefused(400, "the request's head broke off") from exc
 
     async def _pass(self, exchange: Exchange, request: ProxyRequest, allowlist: Allowlist, verdict: Verdict) -> None:

@@ -86,7 +86,12 @@ _BELOW_100 = rf"(?:(?:{'|'.join(TENS)})(?:[ -](?:{'|'.join(list(ONES)[1:10])}))?
 _WORD_NUMBER = re.compile(rf"\b(?:(?:{'|'.join(ONES)}) hundred(?:(?: and)? {_BELOW_100})?|{_BELOW_100})\b")
 _MINUS = re.compile(r"(?<!\bplus )(?<!\bor )(?<!\d )(?:\b(?:minus|negative) |(?<= )- )(?=\d)")
 _HYPHENED = re.compile(r"(?<=\d)-(?=(?:milli)?(?:second|sec|minute|min|hour|hr)s?\b)")  # "30-second intervals"
-_HOURLY = re.compile(r"\b(?:hourly|on the hour)\b")
+_HOURLY = re.compile(r"(?<!half[ -])(?<!quarter[ -])\b(?:hourly|on the hour)\b")
+_JOINED = (  # "1h30m", "2m30s": an "m" alone is no unit
+    (re.compile(r"(?<![\w.:/-])(\d+) ?h(?:rs?)? ?([0-5]?\d) ?m(?:ins?)?(?!\w)"), r"\1 h \2 min"),
+    (re.compile(r"(?<![\w.:/-])(\d+) ?m(?:ins?)? ?([0-5]?\d) ?s(?:ecs?)?(?!\w)"), r"\1 min \2 s"),
+)
+_ROUND = re.compile(r"(?<!\d )\b(?:a )?(hundred|thousand)\b")
 _ABOVE, _BELOW = re.compile(r">=?|≥"), re.compile(r"<=?|≤")
 _CLOCK = re.compile(
     r"\b(\d{1,2})[:.h](\d\d)(?: ?([ap])\.?m\b\.?)?(?![\w.])|\b(\d{1,2}) ?(?:([ap])\.?m\b\.?|o'clock)(?!\w)"
@@ -98,6 +103,8 @@ _MARKS = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "µ": "u
 def normalize_quantities(text: str) -> str:
     """The sentence in lower case, one space between words, every quantity in its one form."""
     said = text.translate(_MARKS).lower()
+    for pattern, written in _JOINED:
+        said = pattern.sub(written, said)
     said = re.sub(r"-+>", " to ", said)
     said = _ABOVE.sub(" above ", _BELOW.sub(" below ", said))
     said = re.sub(r"\s+", " ", said).strip()
@@ -110,6 +117,7 @@ def normalize_quantities(text: str) -> str:
     said = _PINS_LISTED.sub(_pin_list, said)
     said = _PINS_IN_A_ROW.sub(_pin_list, said)
     said = re.sub(r"(?<=\w)[,;:](?= )", "", said)
+    said = _ROUND.sub(lambda m: "100" if m[1] == "hundred" else "1000", said)
     said = _PIN.sub(lambda m: f"pin {int(m[1] or m[2])}", said)
     return _limits(_times(_CLOCK.sub(_clock, said)))
 

@@ -6,6 +6,7 @@ another. It reads no message.
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import sqlite3
@@ -48,7 +49,9 @@ class Flash:
         try:
             finish_reset(folder)
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._database = database = sqlite3.connect(folder / STATE_FILE, check_same_thread=False)
+            path = folder / STATE_FILE  # it holds a token: its own account's alone
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+            self._database = database = sqlite3.connect(path, check_same_thread=False)
             database.execute("PRAGMA journal_mode = TRUNCATE")
             database.execute("PRAGMA synchronous = FULL")
             database.execute("CREATE TABLE IF NOT EXISTS flash (name TEXT PRIMARY KEY, value BLOB NOT NULL)")

@@ -174,11 +174,11 @@ class DeviceLink:
 
     async def has(self, message_id: bytes, timeout_s: float) -> bool:
         """True once the device has the durable message, whichever host of the cluster had the ack."""
-        with suppress(TimeoutError):
+        with suppress(TimeoutError, StoreError):  # it is stored: told again, it would come twice
             async with asyncio.timeout(timeout_s):
                 while message_id in await self._links.waiting_ids(self.link_id):  # noqa: ASYNC110  # another host's ack
                     await asyncio.sleep(_ACK_POLL_S)
-                return True
+                return not self.is_revoked
         return False
 
     def tell(self, body: AnyMessage, re: bytes | None = None) -> None:

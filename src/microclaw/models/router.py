@@ -156,13 +156,19 @@ def outages_of(model: Model) -> tuple[Outage, ...]:
 
 
 def _no_answer(chain: Chain, failures: Sequence[ModelError]) -> ModelError:
-    """The first one's failure. Without any, every breaker is open: why the first is, and when one is asked again."""
-    if failures:
+    """The error when no model answered: the first one's failure, then the others' in a few words. Without any, every
+    breaker is open: why the first one is, and when a model is asked again."""
+    if len(failures) == 1:
         return failures[0]
-    last, wait_s = chain[0][1].last, min(breaker.wait_s for _, breaker in chain)
-    assert last is not None  # its breaker is open
-    text = f"{last.message}; no request is sent to it for {max(1, round(wait_s))} s"
-    return ModelError(text, next_step=last.next_step, fault=last.fault, retry_after_s=wait_s)
+    if failures:
+        first, more = failures[0], f"then {'; '.join(error.message for error in failures[1:])}"
+        wait_s = first.retry_after_s
+    else:
+        last = chain[0][1].last
+        assert last is not None  # its breaker is open
+        first, wait_s = last, min(breaker.wait_s for _, breaker in chain)
+        more = f"no request is sent to it for {max(1, round(wait_s))} s"
+    return ModelError(f"{first.message}; {more}", next_step=first.next_step, fault=first.fault, retry_after_s=wait_s)
 
 
 ANTHROPIC_DEFAULT = "claude-sonnet-5-5"

@@ -106,6 +106,7 @@ def _the_one(rest: str, boards: tuple[KnownDevice, ...]) -> tuple[str, KnownDevi
         return rest, boards[0]
     if not boards:
         return NO_DEVICE
+    rest = rest.strip(" ,:.")
     each = tuple(f"{rest} on {board.name}" for board in boards[:_MAX_SHOWN])
     text = f"I do that on one board at a time. Did you mean: {numbered(each)}?"
     return Say(text, "ambiguous", "its number", suggested=each)

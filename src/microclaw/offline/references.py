@@ -82,6 +82,8 @@ def referred(text: str, act: LastAct, *, elsewhere: bool = False) -> Referred:
             return _correct(act, found, elsewhere=elsewhere)
         case "remove" if act.app is None and act.schedule is None:
             return _unclear(act)  # "delete it" of a pin
+        case "remove" | "stop" if act.app is not None:
+            return Parse("remove_app", {"app": act.app})
         case "remove" | "stop":
             words = _stop_words(act)
             return _unclear(act, "what is running") if words is None else english().parse(words)
@@ -93,6 +95,8 @@ def referred(text: str, act: LastAct, *, elsewhere: bool = False) -> Referred:
             return _also(act, found, asks=text.rstrip().endswith("?") or "asks" in found.values)
         case "state" if act.runs or (act.stopped and "level" not in found.values):
             return Parse("app_status", {"app": act.app or ""})
+        case "state" if act.kind == "dim_pin" and act.done:
+            return Say(f"I did {act.named}; how bright it is I cannot read back.")
         case "state":
             return None  # "is it on" of a pin is read like any other sentence with its target
         case "pace" | "light" if (found.word("verb") or act.kind) not in act.kind:

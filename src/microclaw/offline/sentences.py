@@ -35,7 +35,8 @@ REMINDER = re.compile(r"^remind (?:me|us)\b")
 _TELLING = re.compile(
     r"\b(?:on|off|high|low|no|not|never|\w+n[’']?t|cannot|without|unless|except|but|or|and|if|when|while|until|before|"
     r"uneven|after|again|then|was|were|did|would|should|led|light|humid\w*|damp|temperature|warm|hot|cold|pressure|voltage|"
-    r"current|power|pins?|stop|blink|above|below|fade|undo|boards?|programs?|memory|firmware|"
+    r"current|power|pins?|stop|start|restart|toggle|blink|above|below|fade|undo|boards?|programs?|memory|firmware|"
+    r"thirds?|fire|tone|note|sound|servo|sweep|move|"
     r"(?<!be )(?<!get )(?<!is )\w+ed)\b"
 )
 _NUMBER = re.compile(
@@ -147,8 +148,9 @@ class Sentences:
         is_clear = not said.stray and split_when(normalize_quantities(text)) is None
         for score, known, meant in alike:
             is_same = known.units == said.units and _telling(known.shape) == _telling(said.shape)
-            if score >= _SURE and is_same and is_clear:
-                return Nearest((_readable(meant.with_numbers(said)),), is_same=True, is_remote=False)
+            sentence = _readable(meant.with_numbers(said))
+            if score >= _SURE and is_same and is_clear and self.parse(sentence) is not None:
+                return Nearest((sentence,), is_same=True, is_remote=False)
         meanings = sorted((meant for *_, meant in alike[:9]), key=lambda meant: not set(meant.units) <= set(said.units))
         sentences = dict.fromkeys(_readable(meant.with_numbers(said)) for meant in meanings)
         return Nearest(tuple(sentences)[:3], is_remote=not found)

@@ -24,7 +24,7 @@ from microclaw.store.firmware import FirmwareTable, ReleaseRow
 if TYPE_CHECKING:
     from microclaw.cluster.payload_rows import SharedFiles  # a host that is alone imports none of the cluster's files
 
-_OURS: Final = re.compile(r"[0-9a-f]{64}(\.new)?")
+_OURS: Final = re.compile(r"[0-9a-f]{64}(\.part|\.new)?")
 _log = logging.getLogger(__name__)
 _SEND_AGAIN: Final = "publish it again"
 _SIGN_AGAIN: Final = "sign a manifest of this very payload, then publish both"

@@ -26,6 +26,7 @@ from microclaw.store.firmware import OfferRow
 from microclaw.store.rollouts import DeviceState, Progress, RolloutDevice, RolloutRow, RolloutState, RolloutTable
 
 TICK_S: Final = 1.0
+TRIES: Final = 5  # of a change while other hosts of a cluster change the same rollout
 MAX_OPEN: Final = 8
 _log = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ class Rollouts:
         self._open: dict[int, Rollout] = {}
         self._heard: set[str] = set()
         self._lock = asyncio.Lock()
+        self._acting = asyncio.Lock()  # never taken while the other is held
         self._news = asyncio.Event()
         table.follow(self.refresh)
 
@@ -239,9 +241,11 @@ class Rollouts:
         """Note the end of the update of a device to a version."""
         async with self._lock:
             for rollout in self.going_on:
-                is_kept = rollout.row.version != version
-                while not is_kept and (row := rollout.note(device_id, state, error, self._now_ms())) is not None:
-                    is_kept = await self._keep(rollout, [row])
+                for _ in range(TRIES):
+                    is_meant = rollout.row.version == version
+                    row = rollout.note(device_id, state, error, self._now_ms()) if is_meant else None
+                    if row is None or await self._keep(rollout, [row]):
+                        break
         self._news.set()
 
     # How it works
@@ -279,14 +283,15 @@ class Rollouts:
 
         A device that cannot get the offer has failed, with the reason.
         """
-        device, is_open = rollout.devices[device_id], rollout.is_open
-        if device.state != "offered":
-            return
-        try:
-            ended = await (self.offers.start_update if is_open else self.offers.stop_update)(rollout, device)
-        except MicroclawError as exc:
-            _log.warning("rollout %d: %s was not told: %s", rollout.row.rollout_id, device_id, exc.message)
-            ended = ("failed", exc.message) if is_open else None
+        async with self._acting:  # an offer that is on its way is called off when it is out
+            device, is_open = rollout.devices[device_id], rollout.is_open
+            if device.state != "offered":
+                return
+            try:
+                ended = await (self.offers.start_update if is_open else self.offers.stop_update)(rollout, device)
+            except MicroclawError as exc:
+                _log.warning("rollout %d: %s was not told: %s", rollout.row.rollout_id, device_id, exc.message)
+                ended = ("failed", exc.message) if is_open else None
         await self._note(rollout, device_id, ended)
 
     async def _note(self, rollout: Rollout, device_id: str, ended: End | None) -> None:

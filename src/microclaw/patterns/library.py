@@ -229,7 +229,7 @@ def _parameter(name: str, row: Mapping[str, Any]) -> Parameter:
     if kind == "pin":
         fields = {"min": 0, "max": MAX_PIN, **fields, "pin_use": use}
     try:
-        parameter = convert({"name": name, "title": name.lower().replace("_", " "), **fields}, Parameter)
+        parameter = convert({"title": name.lower().replace("_", " "), **fields, "name": name}, Parameter)
     except ValidationError as exc:
         raise ValueError(f"parameters.{name}: {exc}") from exc
     has_limits = parameter.min is not None and parameter.max is not None

@@ -20,9 +20,10 @@ from microclaw.builds.cache import BuildCache, default_cache
 from microclaw.builds.outputs import read_output
 from microclaw.builds.process import Processes, build_failure, in_worker
 from microclaw.errors import BuildError, ConfigError, Diagnostic
+from microclaw.py.advice import warn
 from microclaw.py.callgraph import CallGraph
 from microclaw.py.formats import Simplifier
-from microclaw.py.imports import check_imports
+from microclaw.py.imports import check_imports, check_objects
 from microclaw.py.pins import check_pins
 from microclaw.py.plans import LibraryCalls
 from microclaw.py.private import check_private
@@ -90,11 +91,14 @@ def rewrite(read: PythonSource, board: BoardProfile) -> Rewritten:
         check_syntax(graph, findings)
         imports = check_imports(graph, board, findings)
         claims, analog = check_pins(graph, board, findings)
+        check_objects(graph, findings)
         check_private(graph, findings)
         findings.raise_errors("check")
         library = LibraryCalls(graph, findings)
+        library.check_loops()
         waits = Waits(graph, library, findings)
         check_waits(waits, library, findings)
+        warn(waits, findings)
         findings.raise_errors("check")
         named = {graph.origin(node) for node in graph.scopes.of if isinstance(node, ast.Name | ast.Attribute)}
         is_native = any(f.is_compiled for f in graph.functions.values())

@@ -1,4 +1,7 @@
-"""Checks that the stock image has what a program imports and names, and that programs may use it."""
+"""Checks that the stock image has what a program imports and names, and that programs may use it.
+
+Attributes of pins, PWM and ADC objects, too: one that the class lacks is refused where the class is surely known.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,15 @@ from microclaw.py.scopes import Binding, canonical
 from microclaw.py.source import Findings
 from microclaw.py.stock import stock_image
 
-_NEAR: Final = 0.6  # OUTPUT is near to OUT
+_NEAR: Final = 0.7
+_TWO_NAMES: Final = {"machine.Pin.INPUT_PULLUP": ("IN", "PULL_UP"), "machine.Pin.INPUT_PULLDOWN": ("IN", "PULL_DOWN")}
+_CONSTANTS: Final = ("True", "False", "None")
+_CPYTHON_NAMES: Final = {
+    "FileNotFoundError": "OSError", "PermissionError": "OSError", "ConnectionError": "OSError", "IOError": "OSError",
+    "TimeoutError": "asyncio.TimeoutError, or OSError with errno.ETIMEDOUT", "UnicodeDecodeError": "UnicodeError",
+    "RecursionError": "RuntimeError", "ModuleNotFoundError": "ImportError", "exit": "sys.exit()", "quit": "sys.exit()",
+    "vars": "obj.__dict__", "delay": "time.sleep_ms", "millis": "time.ticks_ms()", "HIGH": "1", "LOW": "0",
+}  # fmt: skip
 _WAITING_MODULES: Final = frozenset({"time", "asyncio", "microclaw"})
 _OURS: Final = frozenset({"boot", "main", "fw", "fw_a", "fw_b", "apps", "settings", "lib", "data"})
 _FILE_CALLS: Final = frozenset(
@@ -100,26 +111,47 @@ def _check_name(node: ast.Name | ast.Attribute, board: BoardProfile, graph: Call
         findings.error(node, f"the {board.chip} has no {origin}", "use another class, or another board")
     elif members is not None and last not in members and not name.startswith("__"):
         shown = ast.unparse(node.value)
-        findings.error(node, f"{shown} has no {node.attr}", meant(last, members, f"{shown}."))
+        two = ", ".join(f"{shown}.{one}" for one in _TWO_NAMES.get(origin, ()))
+        instead = f"write {two}" if two else meant(last, members, f"{shown}.")
+        findings.error(node, f"{shown} has no {node.attr}", instead)
 
 
 def _undefined(name: str, node: ast.AST, graph: CallGraph) -> tuple[str, str | None]:
     """The message about a name that nothing defines, and the name that may have been meant."""
     if name.startswith("__"):
         return f"MicroPython has no {name} for a program", None
+    if name in _CPYTHON_NAMES:
+        return f"MicroPython has no {name}", f"use {_CPYTHON_NAMES[name]}"
     if name in stock_image().modules:
         return f"{name} is not imported", f"put import {name} at the top"
     home = next((m for m in ("machine", "time", "microclaw") if name in stock_image().modules[m]), None)
     if home is not None:
         return f"nothing defines {name}", f"from {home} import {name}"
-    return f"nothing defines {name}", meant(name, [*graph.scopes.visible(node), *stock_image().builtins])
+    near = nearest(name, graph.scopes.visible(node), _CONSTANTS, stock_image().builtins)
+    return f"nothing defines {name}", f"did you mean {near}?" if near else None
 
 
 def meant(name: str, known: Iterable[str], before: str = "") -> str | None:
-    """The hint for a name that is none of these: the nearest, whatever its case."""
-    plain = {word.casefold(): word for word in sorted(known, reverse=True)}
-    near = difflib.get_close_matches(name.casefold(), plain, n=1, cutoff=_NEAR)
-    return f"did you mean {before}{plain[near[0]]}?" if near else None
+    """The hint for a name that is none of these."""
+    near = nearest(name, known)
+    return f"did you mean {before}{near}?" if near else None
+
+
+def nearest(name: str, *known: Iterable[str]) -> str | None:
+    """The name that was meant, of another case, a few letters, or a longer constant (OUTPUT for OUT); None: no idea.
+
+    Of names that are as near, earlier groups count.
+    """
+    plain = {word: word.casefold().replace("_", "") for group in known for word in sorted(group)}
+    asked = name.casefold().replace("_", "")
+    same = next((word for word, form in plain.items() if form == asked), None)
+    if same is not None:
+        return same
+    near = difflib.get_close_matches(asked, plain.values(), n=1, cutoff=_NEAR)
+    if near:
+        return next(word for word, form in plain.items() if form == near[0])
+    constants = [word for word in plain if word.isupper() and name.isupper()]
+    return max((word for word in constants if asked.startswith(plain[word])), key=len, default=None)
 
 
 def _check_call(call: ast.Call, graph: CallGraph, findings: Findings) -> None:
@@ -145,3 +177,49 @@ def _check_rebound(name: str, bindings: list[Binding], findings: Findings) -> No
         line = getattr(imports[0].node, "lineno", 0)
         message, hint = f"{name} means something else in line {line}", f"use another name than {name} for one of them"
         findings.error((others or imports[1:])[0].node, message, hint)
+
+
+_FOLLOW: Final = 6
+_ASKS: Final = frozenset({"builtins.hasattr", "builtins.getattr"})
+_CATCHERS: Final = ("AttributeError", "Exception", "BaseException")
+
+
+def check_objects(graph: CallGraph, findings: Findings) -> None:
+    """Refuse `led.togle()`; silent on objects that could be anything else, and where the program asks or catches."""
+    asked = {
+        str(arg.value)
+        for call in graph.calls
+        if graph.origin(call.func) in _ASKS
+        for arg in call.args[1:2]
+        if isinstance(arg, ast.Constant)
+    }
+    for node in graph.scopes.of:
+        if not isinstance(node, ast.Attribute) or not isinstance(node.ctx, ast.Load) or node.attr in asked:
+            continue
+        made = _class_of(node.value, graph)
+        if made is None or node.attr.startswith("_") or node.attr in graph.assigned_attributes:
+            continue
+        own = stock_image().objects[made]
+        if node.attr in own | stock_image().members.get(made, frozenset()) or graph.scopes.is_caught(node, *_CATCHERS):
+            continue
+        hint = meant(node.attr, own) or f"it has {', '.join(sorted(own))}"
+        findings.error(node, f"{ast.unparse(node.value)} is made by {made}, which has no {node.attr}", hint)
+
+
+def _class_of(node: ast.expr | None, graph: CallGraph, depth: int = 0) -> str | None:
+    """The class of the one kind of object that an expression can be; None where that is not sure."""
+    match node:
+        case ast.Call(func=func):
+            origin = graph.origin(func)
+            return origin if origin in stock_image().objects else None
+        case ast.Name() if depth < _FOLLOW:
+            given = [b.value if b.kind == "value" else None for b in graph.scopes.bindings(node)]
+        case ast.Attribute(value=owner, attr=name) if depth < _FOLLOW and "*" not in graph.assigned_attributes:
+            classes = graph.receiver(owner)
+            if not classes or any(c.native_bases for c in classes) or name in graph.methods:
+                return None
+            given = [*graph.assigned_attributes.get(name, ())]
+        case _:
+            return None
+    found = {_class_of(value, graph, depth + 1) for value in given if value is None or not is_none(value)}
+    return found.pop() if len(found) == 1 else None

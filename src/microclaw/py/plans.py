@@ -76,6 +76,17 @@ class LibraryCalls:
         elif origin in ("microclaw.every", "microclaw.on"):
             yield from [*call.args, *(k.value for k in call.keywords)]
 
+    def check_loops(self) -> None:
+        """Find each use of the event loop that is not one of the calls above."""
+        for node in self._graph.scopes.of:
+            if not isinstance(node, ast.Name) or not isinstance(node.ctx, ast.Load):
+                continue
+            parent = self._graph.scopes.parents.get(node)
+            known = isinstance(parent, ast.Attribute) and parent.attr in _LOOP_METHODS
+            if not known and self._graph.made_by(node, _LOOPS):
+                hint = f"call only {', '.join(_LOOP_METHODS)} of the loop, or use asyncio.run and asyncio.create_task"
+                self._findings.error(node, "this use of asyncio's event loop is not possible here", hint)
+
     def _method_plan(self, call: ast.Call, func: ast.Attribute) -> Plan | None:
         name = func.attr
         if name in _LOOP_METHODS and self._graph.made_by(func.value, _LOOPS):

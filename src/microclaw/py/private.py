@@ -21,6 +21,8 @@ _INSIDES: Final = frozenset(
     {"__globals__", "__builtins__", "__self__", "__func__", "__code__", "__closure__", "__bases__"}
 )
 _OTHERS: Final = frozenset({"__dict__", "__getattr__", "__getattribute__", "__setattr__", "__delattr__"})
+# By these names the firmware's objects hold the firmware; each is in the stock image's `firmware_private` too.
+LEADING: Final = frozenset({"_env", "_real", "_board", "_runner", "_timeline", "_settings"})
 _WHY: Final = "behind it is the firmware, with the Wi-Fi's password and the link's key"
 _VALUES: Final = frozenset(f"builtins.{name}" for name in REFLECTION if name != "hasattr")
 _LOOKING: Final = frozenset(
@@ -75,6 +77,9 @@ def _check_attribute(
         findings.error(node, f"cannot tell whose {name} this is", hint, _WHY)
     elif is_read and name.startswith("_") and not name.endswith("__") and own.isdisjoint({name, "*"}):
         findings.error(node, f"nothing in this program defines {name}", "use names without _ of others' objects")
+    elif name in LEADING and graph.receiver(owner) is None:
+        hint = f"give the attribute of your class another name than {name}, or use it in a method as self.{name}"
+        findings.error(node, f"cannot tell whose {name} this is: the firmware's objects have it too", hint, _WHY)
 
 
 def _check_reflection(node: ast.Name, graph: CallGraph, findings: Findings) -> None:
@@ -191,7 +196,7 @@ def _is_open(node: ast.expr, graph: CallGraph) -> bool:
     return not is_local and any(isinstance(n, ast.Name) and graph.origin(n) == _GLOBALS for n in graph.scopes.of)
 
 
-# A program's attributes are kept apart from the firmware's: those with _ get another name when it is rewritten, so
+# A program's attributes are kept apart from the firmware's: those of one name get another one when it is rewritten, so
 # `self._env` of a program's class never is the firmware's `_env`, whatever object the method is called with. Names that
 # are made while the program runs go through a function of the rewritten program
 
@@ -216,12 +221,14 @@ class OwnNames:
         names = used | {n.attr for n in graph.scopes.of if isinstance(n, ast.Attribute)} | own_attributes(graph)
         self.suffix = unused("_own", {name[at:] for name in names for at in range(len(name))})
         self.function, self.marked, self.mark = (unused(plain, names) for plain in ("own_", "marked_", "_mark_"))
+        own = {name for name in own_attributes(graph) if name.startswith("_")}
+        self._plain = tuple(sorted((own | PUBLIC) - stock_image().firmware_private))
         self._asking: ast.AST | None = None
         self._marking: ast.AST | None = None
 
     def of(self, name: str) -> str:
         """The name of an attribute in the rewritten program."""
-        if not name.startswith("_") or name.endswith("__") or name in PUBLIC:
+        if not name.startswith("_") or name.endswith("__") or name in self._plain:
             return name
         return name + self.suffix
 
@@ -264,7 +271,7 @@ class OwnNames:
             text = _MARKED.format(function=self.marked, mark=self.mark)
             program.insert(0, _placed(ast.parse(text).body[0], self._marking))
         if self._asking is not None:
-            text = _OWN.format(function=self.function, suffix=self.suffix, own=tuple(sorted(PUBLIC)))
+            text = _OWN.format(function=self.function, suffix=self.suffix, own=self._plain)
             program.insert(0, _placed(ast.parse(text).body[0], self._asking))
 
 

@@ -15,7 +15,6 @@ from microclaw.text import code_lines
 LineMap: TypeAlias = tuple[int, ...]  # the source's line for each rewritten line, both from 1; 0: none
 _FRAME: Final = re.compile(r'^(\s*File ")([^"]+)(", line )(\d+)(.*)$')
 _NAMES: Final = {", in main": ", in <module>", ", in main_": ", in main", ", in _ainit_": ", in __init__"}
-_OWN: Final = re.compile(r"\b(_\w+?)_own\d*\b")  # as private.py names a program's attributes
 PinRole: TypeAlias = Literal["drives", "reads", "uses"]
 
 
@@ -83,7 +82,7 @@ class PyImage(Rewritten, frozen=True, kw_only=True):
                 number = int(frame[4])
                 mapped = self.lines[number - 1] if 0 < number <= len(self.lines) and self.lines[number - 1] else number
                 told.append(f"{frame[1]}{frame[2]}{frame[3]}{mapped}{_NAMES.get(frame[5], frame[5])}")
-        return _OWN.sub(r"\1", "\n".join(told))
+        return "\n".join(told)
 
 
 def line_map(tree: ast.Module, text: str) -> LineMap:

@@ -32,6 +32,8 @@ def check_waits(waits: Waits, library: LibraryCalls, findings: Findings) -> None
     inits = [function for function in waits.waiting if function.name == "__init__"]
     for made in {one: None for init in inits if init.owner is not None for one in init.owner.family()}:
         _check_waiting_init(made, findings)
+    if inits:
+        _check_class_at_run_time(waits, findings)
     for call in waits.graph.calls:
         _check_arguments(call, waits, library, findings)
 
@@ -58,6 +60,30 @@ def _check_waiting_init(made: Class, findings: Findings) -> None:
     for place in made.escapes:
         hint = "make the object where it is needed, or move the wait out of __init__"
         findings.error(place, f"{name} is used as a value, and its __init__ waits", hint)
+
+
+def _check_class_at_run_time(waits: Waits, findings: Findings) -> None:
+    """Refuse making an object of a class that only the run knows: `cls(...)`, `type(x)(...)`, `x.__class__(...)`."""
+    graph = waits.graph
+    parameters = {
+        arg
+        for node, function in graph.functions.items()
+        if any(graph.origin(one) == "builtins.classmethod" for one in getattr(node, "decorator_list", ()))
+        for arg in function.node.args.args[:1]
+    }
+    for node in graph.scopes.of:
+        match node:
+            case ast.Attribute(attr="__class__"):
+                found = True
+            case ast.Call(func=func):
+                found = graph.origin(func) == "builtins.type"
+            case ast.Name():
+                found = any(bound.node in parameters for bound in graph.scopes.bindings(node))
+            case _:
+                found = False
+        if found and not isinstance(graph.scopes.parents.get(node), ast.Attribute | ast.Compare):
+            hint = "name the class itself, or move the wait out of __init__"
+            findings.error(node, "this may make an object of a class whose __init__ waits", hint)
 
 
 def _check_arguments(call: ast.Call, waits: Waits, library: LibraryCalls, findings: Findings) -> None:

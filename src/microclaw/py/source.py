@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import warnings
 from typing import Final, Literal
 
@@ -12,7 +13,11 @@ from microclaw.errors import BuildError, Diagnostic
 from microclaw.text import odd_character
 
 MAX_SOURCE_BYTES: Final = 65536
+MAX_DEPTH: Final = 60  # of the tree; MicroPython's own compiler on a board gives up far earlier than CPython
 MAX_FINDINGS: Final = 20
+_C: Final = re.compile(
+    r"^[ \t]*#[ \t]*(?:include|define)\b|^[ \t]*(?:static[ \t]+)?(?:int|void)[ \t]+\w+[ \t]*\([^)\n]*\)[ \t]*\{", re.M
+)
 SIMPLER: Final = "split long expressions and deeply nested blocks into smaller ones"
 
 
@@ -68,12 +73,16 @@ def read_python(source: str, name: str) -> PythonSource:
         line = exc.lineno if exc.lineno and exc.lineno <= len(lines) else None
         column = exc.offset if line is not None and exc.offset else None
         shown = lines[line - 1] if line else None
-        found = Diagnostic("error", f"syntax error: {exc.msg}", file, line, column, shown)
+        hint = "this looks like C: give it as C, or in a file that ends in .c" if _C.search(text) else None
+        found = Diagnostic("error", f"syntax error: {exc.msg}", file, line, column, shown, hint=hint)
         raise BuildError((found,), stage="source") from exc
     except (ValueError, RecursionError, MemoryError) as exc:  # ValueError: a lone surrogate
         message = "the text holds a character that no program may have" if isinstance(exc, ValueError) else "too nested"
         raise BuildError((Diagnostic("error", message, file, hint=SIMPLER),), stage="source") from exc
-    return PythonSource(file, text, lines, tree)
+    read = PythonSource(file, text, lines, tree)
+    if (deep := _too_deep(tree)) is not None:
+        raise BuildError((at(read, deep, f"more than {MAX_DEPTH} levels of nesting", SIMPLER),), stage="source")
+    return read
 
 
 def at(
@@ -95,3 +104,14 @@ def at(
 def _add(findings: list[Diagnostic], found: Diagnostic) -> None:
     if not any((d.line, d.column, d.message) == (found.line, found.column, found.message) for d in findings):
         findings.append(found)
+
+
+def _too_deep(tree: ast.Module) -> ast.AST | None:
+    """A node under more levels than MAX_DEPTH, found without recursion."""
+    waiting: list[tuple[ast.AST, int]] = [(tree, 0)]
+    while waiting:
+        node, depth = waiting.pop()
+        if depth > MAX_DEPTH and hasattr(node, "lineno"):
+            return node
+        waiting.extend((child, depth + 1) for child in ast.iter_child_nodes(node))
+    return None

@@ -24,8 +24,10 @@ class StockImage(Struct, frozen=True):
     computing: frozenset[str]  # builtins that only compute
     computing_methods: frozenset[str]
     members: dict[str, frozenset[str]]  # of classes: "machine.Pin"
+    objects: dict[str, frozenset[str]]  # what is made by "machine.Pin": its methods
     lacking: dict[str, frozenset[str]]  # chip -> names that its image has not
     refused: dict[str, Refusal]  # "socket", "machine.reset", "builtins.input"
+    firmware_private: frozenset[str]  # attributes of the firmware's own classes that a program may come near to
     default_pins: dict[str, dict[str, dict[str, int]]]  # chip -> "machine.I2C(0)" -> "scl" -> pin
 
 
@@ -36,11 +38,11 @@ _FILE: Final = Path(__file__).with_name("stock_image.toml")
 def stock_image() -> StockImage:
     with _FILE.open("rb") as file:
         data = tomllib.load(file)
-    flat = ("builtins", "with_u", "computing", "computing_methods")
+    flat = ("builtins", "with_u", "computing", "computing_methods", "firmware_private")
     words = {name: frozenset(data[name].split()) for name in flat}
     tables = {
         kind: {name: frozenset(text.split()) for name, text in data[kind].items()}
-        for kind in ("modules", "members", "lacking")
+        for kind in ("modules", "members", "objects", "lacking")
     }
     refused = {name: Refusal(row["why"], row["instead"]) for row in data["refusals"] for name in row["names"]}
     return StockImage(**words, **tables, refused=refused, default_pins=data["default_pins"])  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Syntax that mpy-cross takes, and that no program or no rewritten program may have."""
+"""Syntax that CPython has and MicroPython's compiler, or a rewritten program, has not."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ from microclaw.py.scopes import Function
 from microclaw.py.source import Findings
 from microclaw.py.stock import stock_image
 
+_NEW: Final = {
+    "Match": ("match", "use if and elif"),
+    "TryStar": ("except*", "use except"),
+    "TypeAlias": ("a type alias", "leave it out"),
+    "TemplateStr": ("a t-string", "use an f-string"),
+}
 _REAL_TYPES: Final = ("machine.", "neopixel.", "dht.", "onewire.", "ds18x20.", "apa106.", "microclaw.")
 _TYPE_TESTS: Final = frozenset({"builtins.isinstance", "builtins.issubclass"})
 _WHY: Final = "the firmware counts what its pins do"
@@ -17,9 +23,14 @@ _WHY: Final = "the firmware counts what its pins do"
 
 def check_syntax(graph: CallGraph, findings: Findings) -> None:
     for node in graph.scopes.of:
+        if (new := _NEW.get(type(node).__name__)) is not None:
+            findings.error(node, f"MicroPython has no {new[0]}", new[1])
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
                 _check_function(node, findings)
+            case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
+                if any(g.is_async for g in node.generators) or any(isinstance(n, ast.Await) for n in ast.walk(node)):
+                    findings.error(node, "MicroPython cannot await in a comprehension", "write it as a loop")
             case ast.ClassDef():
                 _check_class(node, graph, findings)
             case ast.Call(func=func, args=[_, kinds]) if graph.origin(func) in _TYPE_TESTS:
@@ -41,7 +52,10 @@ def _check_class(node: ast.ClassDef, graph: CallGraph, findings: Findings) -> No
 
 
 def _check_function(node: Function, findings: Findings) -> None:
-    if isinstance(node, ast.AsyncFunctionDef) and any(isinstance(n, ast.Yield) for n in run_by(node)):
+    if node.args.posonlyargs:
+        hint = "leave out the / in the parameter list"
+        findings.error(node, "MicroPython has no positional-only parameters", hint)
+    elif isinstance(node, ast.AsyncFunctionDef) and any(isinstance(n, ast.Yield) for n in run_by(node)):
         hint = "return a list, or write a class with __anext__"
         findings.error(node, "MicroPython has no asynchronous generators", hint)
     for decorator in [] if isinstance(node, ast.Lambda) else node.decorator_list:

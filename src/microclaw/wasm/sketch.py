@@ -100,10 +100,16 @@ def _read_outline(flat: str, macros: set[str]) -> _Outline:
                 outline.first = begin
         elif head is not None and head["name"] not in macros and head["type"].split()[0] not in macros:
             close = _close(flat, head.end())
-            behind = flat[close : statement.end()].partition("{")[0].strip()
+            behind, brace, _ = flat[close : statement.end()].partition("{")
+            behind = behind.strip()
             if behind == ";":
                 outline.declared.add(_key(flat, head))
-            elif has_body and (not behind or behind.startswith(_BEHIND)) and "=" not in (template["parameters"] or ""):
+            elif (
+                has_body
+                and brace
+                and (not behind or behind.startswith(_BEHIND))
+                and "=" not in (template["parameters"] or "")
+            ):
                 outline.first = begin if outline.first is None else outline.first
                 if not re.search(r"\bauto\b", head["type"]) or behind.startswith("->"):
                     outline.functions.append((begin, head, flat.index("{", close)))
@@ -123,7 +129,7 @@ def _prototypes(text: str, code: str, flat: str) -> Iterator[_Edit]:
         if place <= begin:
             yield from _defaults(flat, head.end())
             line = text.count("\n", 0, begin) + 1  # remarks on it point at the definition
-            places.setdefault(place, {}).setdefault(f"{' '.join(code[begin:end].split())};", line)
+            places.setdefault(place, {}).setdefault(f"{code[begin:end].replace(chr(10), ' ').rstrip()};", line)
     for place, prototypes in places.items():
         yield _Edit(place, "".join(f"\n#line {line}\n{prototype}" for prototype, line in prototypes.items()))
 

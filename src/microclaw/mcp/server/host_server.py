@@ -93,6 +93,14 @@ class HostServer(MCPServer[Any]):
                 raise MCPError(types.INVALID_PARAMS, error_text(exc.__cause__)) from exc
             raise
 
+    async def get_prompt(
+        self, name: str, arguments: dict[str, Any] | None = None, context: Context[Any, Any] | None = None
+    ) -> types.GetPromptResult | types.InputRequiredResult:
+        try:
+            return await super().get_prompt(name, arguments, context)
+        except ValueError as exc:  # there is none of this name, or an argument of it is missing
+            raise MCPError(types.INVALID_PARAMS, str(exc)[:200]) from exc
+
     async def over_http(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A request, while the session manager runs. A session is its token's alone: another one gets a 404."""
         session, asked_for = session_of(scope), Headers(scope=scope).get(SESSION_HEADER, "")

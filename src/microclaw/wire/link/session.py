@@ -426,20 +426,21 @@ class LinkSession:
             return
         self.phase = Phase.LEFT
         self._deadline_ms = None
-        self._send_frame(self._envelope(last, None, None))
+        self._queue(*self._frame(self._envelope(last, None, None)))
         self._actions.append(actions.Close(code, reason, retry_after_s))
 
     def _say(self, body: AnyMessage, *, re: bytes | None = None) -> None:
         self._write(self._envelope(body, re, None))
 
     def _write(self, envelope: Envelope) -> None:
+        frame, lane = self._frame(envelope)
         self.phase = move(self.phase, envelope.body.type)
-        self._send_frame(envelope)
+        self._queue(frame, lane)
         self._follow(envelope.body, self.role)
 
-    def _send_frame(self, envelope: Envelope) -> None:
+    def _frame(self, envelope: Envelope) -> tuple[bytes, Lane]:
         payload = encode(envelope, self._max_control_bytes)
-        self._queue(encode_frame(FrameType.CONTROL, payload), lane_of(envelope.body))
+        return encode_frame(FrameType.CONTROL, payload), lane_of(envelope.body)
 
     def _queue(self, message: bytes, lane: Lane) -> None:
         try:
