@@ -130,13 +130,12 @@ async def test_each_message_is_summarised_once_also_after_a_restart(sessions: Se
         assert sum(f"question {number} " in one for one in asked) <= 1
 
 
-async def test_a_summary_that_fails_is_made_with_the_next_turn(sessions: Sessions) -> None:
-    model = ScriptedModel([ModelError("the service is down"), say("- never use pin 9")])
+async def test_a_summary_that_no_model_makes_is_the_end_of_what_was_said_and_is_made_once(sessions: Sessions) -> None:
+    model = ScriptedModel([ModelError("the service is down")])
     cut = await compacted(talk(0, 12), 1000, ASKED_BY, model=model, sessions=sessions)
-    assert cut == talk(0, 12)[-len(cut) :]
-    kept = await compacted(talk(0, 12), 1000, ASKED_BY, model=model, sessions=sessions)
-    assert "never use pin 9" in kept[0].text
-    assert kept[2:] == cut
+    assert "question" in cut[0].text
+    assert cut[2:] == talk(0, 12)[-len(cut[2:]) :]
+    assert await compacted(talk(0, 12), 1000, ASKED_BY, model=model, sessions=sessions) == cut
 
 
 class NoSessions(Sessions):

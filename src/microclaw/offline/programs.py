@@ -380,7 +380,7 @@ def _deployed(result: Result, *, once: bool) -> Say:
         step = f"ask again: is {name} running" if kind == "accepted" else f"stop {name}"
         return Say(f"{name} is on {device}, but not verified: {proof}.", "not_verified", step)
     if kind != "accepted":
-        return Say(f"{name} runs on {device}. {capital(proof)}.{ends}")
+        return Say(f"{name} runs on {device}{'' if once else ' by itself'}. {capital(proof)}.{ends}")
     is_told = ":" in proof and "no read-back" not in proof
     told = proof if is_told else "it lists it, and offers no read-back of what a program does"
     return Say(f"{device} took {name}. {capital(told)}.{ends}")

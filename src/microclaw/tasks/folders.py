@@ -36,12 +36,12 @@ def free_bytes(folder: Path) -> int:
 def too_many(results: Sequence[TaskResult], *, before_ms: int, count: int, size_bytes: int) -> list[int]:
     """Tasks whose results go, of those given from the oldest to the newest: what is too old, or one too many, or does
     not fit beside all that is newer."""
-    gone, kept, kept_bytes = list[int](), 0, 0
-    for one in reversed(results):
-        if one.ended_ms < before_ms or kept >= count or kept_bytes + one.kept_bytes > size_bytes:
+    gone, kept_bytes = list[int](), 0
+    for place, one in enumerate(reversed(results)):
+        if one.ended_ms < before_ms or place >= count or kept_bytes + one.kept_bytes > size_bytes:
             gone.append(one.number)
         else:
-            kept, kept_bytes = kept + 1, kept_bytes + one.kept_bytes
+            kept_bytes += one.kept_bytes
     return gone
 
 
