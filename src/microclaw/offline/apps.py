@@ -168,7 +168,8 @@ def _decide(at: Context) -> Decision:
     having = [board for board in asked if said and matching(known_apps(board), said)]
     if at.parse.kind == "switch_app" and not having:
         step = "undo brings back one that was just removed; what is running"
-        return Say(f"There is no program {said!r} of this host.", "app_not_found", step)
+        text = "Start which program?" if said in IT | {"again"} else f"There is no program {said!r} of this host."
+        return Say(text, "app_not_found", step)
     if at.device is None and len(having) == 1:
         at = replace(at, device=having[0], named=True)
     if at.results:

@@ -38,7 +38,8 @@ _NO_QUANTITY: Final = (
 )
 _AT_NAME: Final = re.compile(
     r"(?i)\s*\b(?:on|at|of|from|in) (?:the |my |our )?(?:device |board )?"
-    r"(?P<name>(?:board|device|esp32)[ -]?#?\d+|(?!d\d|(?:high|low|all|both|off|now)\b)[a-z][\w-]*)"
+    r"(?P<name>(?:board|device|esp32)[ -]?#?\d+|"
+    r"(?!d\d|(?:high|low|all|both|off|now|celsius|fahrenheit|kelvin|psi|volts|percent)\b)[a-z][\w-]*)"
     r"(?=\s+(?:every|each|for|when|if)\b|[\s.?!]*$)"
 )
 

@@ -10,6 +10,7 @@ import fcntl
 import functools
 import hashlib
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -96,6 +97,8 @@ def _compile(toolchain: Toolchain, cache_dir: Path, libraries: dict[str, Path], 
         with _alone(cache_dir / "glue.lock", processes):
             if _all_there(libraries):
                 return
+            for left in cache_dir.glob(f"{_WORK_PREFIX}*"):  # of a builder that was killed
+                shutil.rmtree(left, ignore_errors=True)
             with tempfile.TemporaryDirectory(dir=cache_dir, prefix=_WORK_PREFIX) as work:
                 _compile_all(toolchain, Path(work), processes)
                 for folder, library in libraries.items():

@@ -70,7 +70,7 @@ class UnitCompiler(Struct, frozen=True):
                 is_twice, name = found[1] == "duplicate symbol", source_name(found[2])
                 what = "is defined in two files" if is_twice else "is declared otherwise than it is defined"
                 places = (number for number, unit in enumerate(units) if found[2] in unit.visible)
-                raise self._refused(f"{name} {what}", name, max(1, *places))
+                raise self._refused(f"{name} {what}", name, max((1, *places)))
             raise build_failure(joined, (), self.text.file, "link")
 
     @property
