@@ -21,6 +21,7 @@ ENDS = {
 GUARDED = {
     "search": f"{SEARCH}",
     "Euclid": "unsigned a = w, b = v; while (b) { v = b; unsigned t = a % b; a = b; b = t; } return a;",
+    "steps below zero": "for (unsigned i = 100; i >= 10; i -= 30) v++;",
     "steps over the end": "for (unsigned i = w; i != 100; i += 6) v++;",
     "limit that moves": "for (unsigned i = 0, n = w; i < n; i++) n += v;",
     "counts sometimes": "int i = 0; while (i < 9) { if (v == 2) i++; }",

@@ -30,6 +30,7 @@ def prototypes(sketch: str) -> list[str]:
             ["static inline bool f(int &a, const char *b);"],
         ),
         ("void setup() {}\nunsigned long\nf(int a,\n  int b)\n{ return a; }\n", ["unsigned long f(int a, int b);"]),
+        ('void setup() {}\nvoid f(const char *s = "a  b") {}\n', ['void f(const char *s = "a  b");']),
         ("void setup() {}\nvoid f(int a = 3, int b = g(1, 2)) {}\n", ["void f(int a = 3, int b = g(1, 2));"]),
         ("#if 1\nvoid f() {}\n#else\nvoid f() {}\n#endif\nvoid setup() {}\n", ["void f();"]),
         # None: the compiler takes these as they stand.

@@ -12,7 +12,7 @@ Code: TypeAlias = Sequence[tuple[int, tuple[int, ...]]]
 
 _LOOP, _END, _BR_IF = 3, 11, 13
 _GET, _SET, _TEE, _CONST, _ADD = 0x20, 0x21, 0x22, 0x41, 0x6A
-_EQ, _LAST_COMPARE = 0x46, 0x4F
+_EQ, _NE, _LAST_COMPARE = 0x46, 0x47, 0x4F
 
 
 class Loop(Struct):
@@ -51,7 +51,8 @@ def count_turns(code: Code, loop: Loop) -> None:
     """
     written = [operands for opcode, operands in code[loop.begin : loop.end] if opcode in (_SET, _TEE)]
     for at in loop.own:
-        is_compared = _EQ <= code[at - 1][0] <= _LAST_COMPARE and code[at - 2][0] == _CONST
+        compare = code[at - 1][0]
+        is_compared = _EQ <= compare <= _LAST_COMPARE and code[at - 2][0] == _CONST
         last, limit = (at - 3, code[at - 2][1][0]) if is_compared else (at - 1, 0)
         if code[at][0] != _BR_IF or (code[at][1][0] == 0 and loop.rounds != 1) or last - 3 <= loop.begin:
             continue
@@ -61,7 +62,8 @@ def count_turns(code: Code, loop: Loop) -> None:
         first, step = _at_begin(code, loop.begin, operands[3]), operands[1][0]
         if first is not None and (limit - first) * step > 0:
             turns, rest = divmod(limit - first, step)
-            if not rest:  # else it may step over its end, and wrap
+            is_signed = is_compared and compare > _NE and compare % 2 == 0
+            if not rest or is_signed:  # one without a sign may step over its end and wrap
                 loop.turns = turns + 1
 
 

@@ -129,9 +129,14 @@ def _prototypes(text: str, code: str, flat: str) -> Iterator[_Edit]:
         if place <= begin:
             yield from _defaults(flat, head.end())
             line = text.count("\n", 0, begin) + 1  # remarks on it point at the definition
-            places.setdefault(place, {}).setdefault(f"{code[begin:end].replace(chr(10), ' ').rstrip()};", line)
+            places.setdefault(place, {}).setdefault(f"{_one_line(code[begin:end])};", line)
     for place, prototypes in places.items():
         yield _Edit(place, "".join(f"\n#line {line}\n{prototype}" for prototype, line in prototypes.items()))
+
+
+def _one_line(code: str) -> str:
+    """The code with single blanks, but for those in its texts."""
+    return re.sub(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')|\s+""", lambda found: found[1] or " ", code).strip()
 
 
 def _conditional(text: str) -> list[_Span]:
