@@ -106,7 +106,7 @@ async def test_offers_that_were_to_go_out_when_a_person_stopped_it_stay_here(fle
     number = await begun(rollouts, 3, "3")
     fleet.while_sending = partial(rollouts.stop, number)
     await rollouts.step()
-    assert fleet.cancelled == ["d0", "d1", "d2"]
+    assert fleet.cancelled == ["d0", "d1", "d2", "d0"], "what was on its way is called off when it is out"
     assert fleet.sent == {"d0": 1}
 
 

@@ -53,7 +53,6 @@ class Rollouts:
         self._open: dict[int, Rollout] = {}
         self._heard: set[str] = set()
         self._lock = asyncio.Lock()
-        self._acting = asyncio.Lock()  # never taken while the other is held
         self._news = asyncio.Event()
         table.follow(self.refresh)
 
@@ -283,15 +282,16 @@ class Rollouts:
 
         A device that cannot get the offer has failed, with the reason.
         """
-        async with self._acting:  # an offer that is on its way is called off when it is out
-            device, is_open = rollout.devices[device_id], rollout.is_open
-            if device.state != "offered":
-                return
-            try:
-                ended = await (self.offers.start_update if is_open else self.offers.stop_update)(rollout, device)
-            except MicroclawError as exc:
-                _log.warning("rollout %d: %s was not told: %s", rollout.row.rollout_id, device_id, exc.message)
-                ended = ("failed", exc.message) if is_open else None
+        device, is_open = rollout.devices[device_id], rollout.is_open
+        if device.state != "offered":
+            return
+        try:
+            ended = await (self.offers.start_update if is_open else self.offers.stop_update)(rollout, device)
+            if is_open and not rollout.is_open:  # somebody stopped it while the offer went out
+                ended = await self.offers.stop_update(rollout, device)
+        except MicroclawError as exc:
+            _log.warning("rollout %d: %s was not told: %s", rollout.row.rollout_id, device_id, exc.message)
+            ended = ("failed", exc.message) if is_open else None
         await self._note(rollout, device_id, ended)
 
     async def _note(self, rollout: Rollout, device_id: str, ended: End | None) -> None:
