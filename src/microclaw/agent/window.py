@@ -112,8 +112,7 @@ async def compacted(
     old, newest = fresh[:split], fresh[split:]
     if is_over and old:
         bound = max(200, min(MAX_SUMMARY_CHARS, budget_tokens * CHARS_A_TOKEN // 3))
-        lines = [earlier.text, *(_as_line(message)[:_MAX_LINE_CHARS] for message in old)]
-        text = await _summary(earlier.text, old, bound, asked_by, model) or "\n".join(lines)[-bound:]
+        text = await _summary(earlier.text, old, bound, asked_by, model)
         earlier = _Summary(_mark(messages[: len(messages) - len(newest)]), text)
         try:
             await sessions.keep_summary(*chat, msgspec.json.encode(earlier).decode())
@@ -125,18 +124,20 @@ async def compacted(
 
 
 async def _summary(before: str, old: Sequence[Said], bound: int, asked_by: AskedBy, model: Model) -> str:
-    """The model's summary; "" when it gave none."""
-    lines = "\n".join(_as_line(message)[:_MAX_MESSAGE_CHARS] for message in old)[-_MAX_ASKED_CHARS:]
-    prompt = f"Settled before:\n{before or '(nothing)'}\n\nThe conversation since:\n{lines}\n\nWrite the lines."
+    """The model's summary; where it gives none, the end of what was said, each message cut."""
+    lines = [_as_line(message)[:_MAX_MESSAGE_CHARS] for message in old]
+    said = "\n".join(lines)[-_MAX_ASKED_CHARS:]
+    prompt = f"Settled before:\n{before or '(nothing)'}\n\nThe conversation since:\n{said}\n\nWrite the lines."
     most = max(256, bound // 3)
     request = ModelRequest(_SYSTEM, (UserText(prompt),), (), max_tokens=most, task="summary", asked_by=asked_by)
+    text = ""
     try:
         async with asyncio.timeout(MODEL_S):
             reply = await model.respond(request)
+        text = "" if reply.failed_code or reply.calls else clean_text(reply.text).strip()[:bound]
     except (MicroclawError, TimeoutError) as exc:
         _log.warning("%s gave no summary: %s", model.name, exc)
-        return ""
-    return "" if reply.failed_code or reply.calls else clean_text(reply.text).strip()[:bound]
+    return text or "\n".join((before, *(line[:_MAX_LINE_CHARS] for line in lines)))[-bound:]
 
 
 def _covered(messages: tuple[Said, ...], through: str) -> int:

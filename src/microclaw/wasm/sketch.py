@@ -100,8 +100,7 @@ def _read_outline(flat: str, macros: set[str]) -> _Outline:
                 outline.first = begin
         elif head is not None and head["name"] not in macros and head["type"].split()[0] not in macros:
             close = _close(flat, head.end())
-            behind, brace, _ = flat[close : statement.end()].partition("{")
-            behind = behind.strip()
+            behind, brace, _ = map(str.strip, flat[close : statement.end()].partition("{"))
             if behind == ";":
                 outline.declared.add(_key(flat, head))
             elif (
