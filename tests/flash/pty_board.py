@@ -173,10 +173,11 @@ class PtyBoard:
             return
         with self.printed.open("ab") as printed:
             self._main = subprocess.Popen(
-                self._command("main"), stdin=subprocess.DEVNULL, stdout=printed, stderr=subprocess.STDOUT
+                self._command("main"), env={}, stdin=subprocess.DEVNULL, stdout=printed, stderr=subprocess.STDOUT
             )
 
     def _command(self, mode: str) -> list[str]:
+        """What starts it must give an environment: a test may have replaced this process's for a command of its own."""
         return [str(MICROPYTHON), str(ON_BOARD / "board_process.py"), str(self.files), MODULES, mode]
 
     def _type(self, data: bytes) -> None:
@@ -209,6 +210,10 @@ class PtyBoard:
         if self._skip:
             self._skip -= 1
             return
+        if byte == b"\x03":
+            self._paste = None
+            self._send(b"\x04\x04KeyboardInterrupt: \r\n\x04>")
+            return
         if byte == b"\x04":
             self.pastes += 1
             code, self._paste = bytes(self._paste), None
@@ -234,20 +239,20 @@ class PtyBoard:
     def _start_raw(self) -> None:
         if self._interpreter is None:
             self._interpreter = subprocess.Popen(
-                self._command("raw"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+                self._command("raw"), env={}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
             )
 
     def _run(self, code: bytes) -> None:
-        assert self._interpreter is not None
-        assert self._interpreter.stdin is not None
-        assert self._interpreter.stdout is not None
-        self._interpreter.stdin.write(len(code).to_bytes(4, "little") + code)
-        self._interpreter.stdin.flush()
-        ends = 0
+        interpreter = self._interpreter
+        assert interpreter is not None
+        assert interpreter.stdin is not None
+        assert interpreter.stdout is not None
+        interpreter.stdin.write(len(code).to_bytes(4, "little") + code)
+        interpreter.stdin.flush()
+        ends, output = 0, interpreter.stdout.fileno()
         while ends < 2:
-            data = os.read(self._interpreter.stdout.fileno(), 4096)
+            data = os.read(output, 4096)
             if not data:  # machine.reset(): the program is gone
-                self._interpreter.wait()
                 self._reset()
                 return
             ends += data.count(b"\x04")

@@ -78,7 +78,7 @@ async def test_no_network_host_or_secret_is_in_it_whatever_is_wrong(
         texts += [json.dumps([found.board, found.memory, found.notes[-1].cause])]
     for more in ((), ("--json",)):
         ran = await asyncio.to_thread(run_here, tmp_path / "home", "doctor", "--report", "-p", str(board.port), *more)
-        assert (ran.code, "image" in ran.out) == (0, True), ran.err
+        assert (ran.code, "image" in ran.out) == (0, True), ran
         texts += [ran.out, ran.err]
     names = ("annas-lamp", "attic-5G", "kitchen", "café", "correct", "s3cret", "mc1_", "cccc")
     _holds_nothing_private(texts, board, *names)

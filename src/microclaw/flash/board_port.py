@@ -139,13 +139,14 @@ class BoardPort(Struct, frozen=True):
             await repl.close()
 
     async def _open(self) -> RawRepl:
+        from mpremote import transport_serial  # type: ignore[import-untyped]
         from mpremote.transport import TransportError  # type: ignore[import-untyped]
-        from mpremote.transport_serial import SerialTransport  # type: ignore[import-untyped]
 
+        transport_serial.print = lambda *_: None  # what it did not expect: stdout is the command's
         path = await self.path()
         try:
             try:
-                return RawRepl(await asyncio.to_thread(SerialTransport, path), str(self))
+                return RawRepl(await asyncio.to_thread(transport_serial.SerialTransport, path), str(self))
             except TransportError:  # it does not say why
                 await (await open_serial_port(path)).close()
             raise DeviceUnreachable(f"{self} opens now and then", next_step=_CABLE)

@@ -144,7 +144,7 @@ class RawRepl:
         """In a thread, which ends with its port when it takes longer than this."""
         from mpremote.transport import TransportError  # type: ignore[import-untyped]
 
-        work = asyncio.get_running_loop().run_in_executor(None, _silenced, act)
+        work = asyncio.get_running_loop().run_in_executor(None, act)
         work.add_done_callback(lambda done: done.exception())  # nobody may be there to take it
         try:
             async with asyncio.timeout(timeout_s):
@@ -171,9 +171,3 @@ class RawRepl:
             step = f"microclaw doctor --port {self._port}; take off what joins its pins RX and TX"
             return DeviceTimeout(f"{what}: what is sent there only comes back", next_step=step)
         return DeviceTimeout(f"{what}: another program talks there", next_step=STOP_IT)
-
-
-def _silenced(act: Callable[[], T]) -> T:
-    """mpremote prints what it did not expect, and stdout is for the command's answer."""
-    with contextlib.redirect_stdout(None):
-        return act()
