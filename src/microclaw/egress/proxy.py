@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import KW_ONLY, dataclass, field
@@ -21,12 +22,12 @@ import h11
 from msgspec import Struct
 
 from microclaw.audit.event import AuditEvent, AuditKind, Record, no_record
-from microclaw.egress.allowlist import FILE_NAME, Allowlist, AllowlistSource
+from microclaw.egress.allowlist import FILE_NAME, AllowEntry, Allowlist, AllowlistSource
 from microclaw.egress.destinations import Egress, Purpose
 from microclaw.egress.exchange import BAD_GATEWAY, FAILURES, Exchange, Streams
 from microclaw.egress.outgoing import Pair, open_streams
-from microclaw.egress.policy import Meter, TaskUse, Verdict, judge
-from microclaw.egress.request_head import MAX_HEAD_BYTES, ProxyRequest, RequestRefused, read_head
+from microclaw.egress.policy import Counts, Meter, judge
+from microclaw.egress.request_head import MAX_HEAD_BYTES, RequestRefused, read_head
 from microclaw.egress.secret_values import SecretValues
 from microclaw.errors import ConfigError, MicroclawError, PermissionRefused, TaskRefused
 
@@ -98,7 +99,8 @@ class _TaskProxy:
     task: str
     name: str
     by: str | None
-    use: TaskUse = field(default_factory=TaskUse)
+    use: Counts = field(default_factory=Counter)
+    open_count: int = 0
     running: set[asyncio.Task[None]] = field(default_factory=set)
     ending: bool = False
 
@@ -146,7 +148,7 @@ class _TaskProxy:
             status, why = BAD_GATEWAY, str(exc) or why
         finally:
             if status or exchange.count is not None:  # bytes may have gone out
-                was_allowed = status in (0, *FAILURES)
+                was_allowed = exchange.has_answered or status in (0, *FAILURES)
                 self._note(exchange, AuditKind.EGRESS_ALLOWED if was_allowed else AuditKind.EGRESS_REFUSED, why)
         if status:
             await exchange.refuse(status, why)
@@ -156,16 +158,14 @@ class _TaskProxy:
         if not (head := await self._head(exchange.client)):
             return  # a connection without a request
         request = exchange.request = read_head(head, exchange.connection)
+        exchange.port = request.usual_port
         try:
             allowlist = await asyncio.to_thread(self.proxy.allowlist.current)
         except ConfigError as exc:
             raise RequestRefused(403, "the allowlist has mistakes: microclaw task egress") from exc
-        verdict = judge(allowlist, self.name, request)
-        exchange.port = verdict.port
-        if not verdict.allowed:
-            raise RequestRefused(403, verdict.why)
+        entry, exchange.port = judge(allowlist, self.name, request)
         try:
-            await self._pass(exchange, request, allowlist, verdict)
+            await self._pass(exchange, allowlist, entry)
         except ExceptionGroup as errors:  # of both directions: the first one ended the other
             raise errors.exceptions[0] from errors
 
@@ -182,31 +182,29 @@ class _TaskProxy:
                 return b""
             raise RequestRefused(400, "the request's head broke off") from exc
 
-    async def _pass(self, exchange: Exchange, request: ProxyRequest, allowlist: Allowlist, verdict: Verdict) -> None:
-        """Carry the request out. Raises RequestRefused before anything went back to the task."""
-        proxy, entry = self.proxy, verdict.entry
-        assert entry is not None
-        if self.use.connections >= allowlist.limits.connections:
+    async def _pass(self, exchange: Exchange, allowlist: Allowlist, entry: AllowEntry) -> None:
+        proxy, request = self.proxy, exchange.request
+        assert request is not None
+        if self.open_count >= allowlist.limits.connections:
             raise RequestRefused(429, f"more than {allowlist.limits.connections} connections at once")
-        if (why := proxy.meter.begin(self.use, allowlist, entry)) is not None:
-            raise RequestRefused(429, why)
+        proxy.meter.take(self.use, allowlist, entry, 0, begins=1)
         exchange.count = partial(proxy.meter.take, self.use, allowlist, entry)
-        self.use.connections += 1
+        self.open_count += 1
         try:
             secret = None
             if entry.secret is not None and (secret := await proxy.secrets.value(entry.secret)) is None:
                 raise RequestRefused(403, f"there is no secret {entry.secret}: microclaw task secrets {entry.secret} -")
-            pair = await self._connect(request.host, verdict.port, tls=entry.tls and not request.tunnel)
+            pair = await self._connect(request.host, exchange.port, tls=entry.tls and not request.tunnel)
             upstream = Streams(*pair, proxy.times.stall_s)
             try:
                 if request.tunnel:
                     await exchange.tunnel(upstream)
                 else:
-                    await exchange.fetch(upstream, verdict.port, request, entry, secret)
+                    await exchange.fetch(upstream, request, entry, secret)
             finally:  # what is no tunnel has answered
                 await upstream.close(at_once=self.ending or not request.tunnel)
         finally:
-            self.use.connections -= 1
+            self.open_count -= 1
 
     async def _connect(self, host: str, port: int, *, tls: bool) -> Pair:
         """Connect to an address that was checked: the name is looked up once, here, and only now that it is allowed."""
@@ -232,7 +230,7 @@ class _TaskProxy:
         text = "a request that is none"
         known: tuple[str, ...] = ()
         if (request := exchange.request) is not None:
-            text = f"{request.method[:16]} {request.host}" + (f":{exchange.port}" if exchange.port else "")
+            text = f"{request.method[:16]} {request.host}:{exchange.port}"
             known = (request.host,) if kind is AuditKind.EGRESS_ALLOWED else ()  # a refused one may be somebody's data
         if exchange.count is not None:
             text += f", {exchange.up_bytes:,} bytes up, {exchange.down_bytes:,} down"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Final
@@ -30,10 +29,9 @@ _LIMITS_OF_IT: Final = f"cd {_CGROUPS}$(cut -d: -f3 /proc/self/cgroup) && cat me
 
 def scope_words(limits: SandboxLimits, threads: int) -> list[str]:
     """The words before a command that put it into a scope, as the job's user and without an environment."""
-    memory = limits.memory_bytes + PLACES * limits.disk_bytes + KERNEL_BYTES
     user = job_user()
     words = ["systemd-run", *(["--user"] if user is None else []), "--scope", "--quiet", "--collect"]
-    for name, value in (("MemoryMax", memory), ("MemorySwapMax", 0), ("TasksMax", threads + OWN_PROCESSES)):
+    for name, value in (("MemoryMax", _memory(limits)), ("MemorySwapMax", 0), ("TasksMax", threads + OWN_PROCESSES)):
         words += ["-p", f"{name}={value}"]
     if user is not None:
         words += ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
@@ -46,20 +44,18 @@ def scope_environment() -> dict[str, str]:
 
 
 @functools.cache
-def why_no_scope() -> str | None:
-    """Why jobs have no scope here; None where they have one, which is tried once. Blocks."""
-    if not Path("/run/systemd/system").is_dir() or shutil.which("systemd-run") is None:
-        return "no systemd runs here"
-    if not (_CGROUPS / "cgroup.controllers").exists():
-        return "it has no cgroup v2"
+def has_scope() -> bool:
+    """True if jobs have a scope here, with the limits that were asked for; it is tried once. Blocks."""
+    if not Path("/run/systemd/system").is_dir() or not (_CGROUPS / "cgroup.controllers").exists():
+        return False
     limits = SandboxLimits()
     words = [*scope_words(limits, 0), "PATH=" + os.defpath, "sh", "-c", _LIMITS_OF_IT]
     try:
         done = subprocess.run(words, env=scope_environment(), capture_output=True, timeout=PROBE_S, check=False)
-    except (OSError, subprocess.TimeoutExpired) as problem:
-        return f"systemd-run fails: {problem}"
-    if done.returncode != 0:
-        return f"systemd-run fails: {done.stderr.decode(errors='replace').strip()[:200]}"
-    memory = limits.memory_bytes + PLACES * limits.disk_bytes + KERNEL_BYTES
-    found = done.stdout.decode(errors="replace").split()
-    return None if found == [str(memory), str(OWN_PROCESSES)] else "systemd may not limit this user's memory"
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.stdout.decode().split() == [str(_memory(limits)), str(OWN_PROCESSES)]
+
+
+def _memory(limits: SandboxLimits) -> int:
+    return limits.memory_bytes + PLACES * limits.disk_bytes + KERNEL_BYTES

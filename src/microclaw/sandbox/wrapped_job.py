@@ -44,7 +44,7 @@ from microclaw.sandbox.job import (
     with_relay,
 )
 from microclaw.sandbox.job_files import put_files
-from microclaw.sandbox.scope import scope_environment, scope_words, why_no_scope
+from microclaw.sandbox.scope import has_scope, scope_environment, scope_words
 from microclaw.sandbox.seccomp import job_filter
 from microclaw.sandbox.usage import disk_use, usage_of
 
@@ -114,13 +114,13 @@ def start(job: SandboxJob) -> Wrapped:
             next_step="microclaw config set sandbox.backend container",
         )
     mark = f"/run/{secrets.token_hex(8)}"
-    has_scope = why_no_scope() is None
-    before = scope_words(job.limits, threads_of(job.limits)) if has_scope else []
-    environment = scope_environment() if has_scope else {}
+    scoped = has_scope()
+    before = scope_words(job.limits, threads_of(job.limits)) if scoped else []
+    environment = scope_environment() if scoped else {}
     with Descriptors() as opened:
         words, command = _words(job, opened)
         words += ["--dir", mark]
-        more = {} if has_scope else starts_as_job()
+        more = {} if scoped else starts_as_job()
         waiting = start_waiting(
             words, command, filtered, opened, before=before, environment=environment, cwd="/", **more
         )

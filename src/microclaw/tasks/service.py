@@ -29,7 +29,7 @@ from microclaw.live_hosts import ALONE, Fleet, dead_among
 from microclaw.sandbox.job import SandboxEnd, SandboxJob
 from microclaw.sandbox.run import AUTO, run_sandboxed, sandbox_backend
 from microclaw.store.tasks import OPEN, TaskEnding, TaskRow, TaskTable
-from microclaw.tasks.folders import TaskFolders, too_many
+from microclaw.tasks.folders import TaskFolders, file_rows, too_many
 from microclaw.tasks.live_task import PAGE_BYTES, LiveTask, TaskView, check_room, page
 from microclaw.tasks.order import TaskOrder, checked_job, order_lines
 from microclaw.tasks.reports import changed, ended_event, limit_reason, refused_event, started_event
@@ -203,7 +203,7 @@ class TaskService:
             end = await live.running
         except asyncio.CancelledError:
             return _stopped(live.row, live.stop or "interrupted")
-        files = await asyncio.to_thread(self._folders.keep, live.row.number, end.kept)
+        files = await asyncio.to_thread(file_rows, end.kept)
         missing = {name: "it was not written" for name in live.row.keep if name not in end.kept}
         is_done = end.ending == "ended" and end.exit_code == 0
         return structs.replace(
@@ -221,7 +221,7 @@ class TaskService:
         )
 
     async def _in_sandbox(self, live: LiveTask) -> SandboxEnd:
-        row, folder = live.row, self._folders.job(live.row.number)
+        row, folder = live.row, self._folders.of(live.row.number)
         if self._proxy is None or row.allow is None:
             return await run_sandboxed(live.job, folder, live.printed, self._sandbox)
         async with self._proxy.serving(f"task {row.number}", name=row.allow, by=row.asked_by) as socket:
@@ -232,7 +232,7 @@ class TaskService:
         """Keep its end. What the store does not take now is tried again by `prune`."""
         live.row = structs.replace(await self._with_output(live, ended), ended_ms=now_ms())
         try:
-            await asyncio.to_thread(self._folders.clean, ended.number)
+            await asyncio.to_thread(self._folders.clean, ended.number, has_files=bool(ended.files))
             await self._keep(live)
             await self.prune()
         except (MicroclawError, OSError) as exc:
