@@ -276,7 +276,7 @@ SANDBOX = (
     without(
         "settings of programs", "settings_of_the_host", JOB, "if path.is_dir() and not path.is_symlink():", "if False:"
     ),
-    Mutation("watch of page tables", "page_tables", (("sandbox/usage.py", '(b"VmPTE:", ', "("), UNSCOPED)),
+    Mutation("watch of page tables", "page_tables", ((JOB, '(b"VmPTE:", ', "("), UNSCOPED)),
     without("limit of open files", "descriptor_flood", JOB, "        (resource.RLIMIT_NOFILE, 256, 256),"),
     without("limit of locked memory", "lock_memory", JOB, "        (resource.RLIMIT_MEMLOCK, 0, 0),"),
     without("size of its folder", "disk_job", JOB, '"--size", size, "--tmpfs", HOME', '"--tmpfs", HOME'),
@@ -291,7 +291,7 @@ SANDBOX = (
     without(
         "shared memory counts once",
         "counts_once",
-        "sandbox/usage.py",
+        JOB,
         "memory = _exact_memory(processes)",
         "pass",
     ),
@@ -301,7 +301,7 @@ SANDBOX = (
     without(
         "processor time of children that ended",
         "children_that_ended",
-        "sandbox/usage.py",
+        JOB,
         "fields[11:15]",
         "fields[11:13]",
     ),
@@ -373,7 +373,7 @@ EGRESS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
         ("the file's change", "if seen != self._seen:", "if self._seen == ():"),
     )),
     ("egress/allowlist.py", "test_allowlist.py", (("a broken file", "self._seen = ()  # a file", "self._seen = seen  # a file"),)),
-    ("egress/policy.py", "test_proxy.py", (
+    ("egress/proxy.py", "test_proxy.py", (
         ("the verdict", "raise RequestRefused(403, reasons[0])", "return about[0], request.usual_port"),
         ("ports", "if port not in entry.ports:", "if False:"),
         ("methods", "if not tunnel and entry.methods is not None", "if False and entry.methods is not None"),

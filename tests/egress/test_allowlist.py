@@ -14,7 +14,7 @@ import pytest
 from microclaw.cli.main import main
 from microclaw.config.yaml_file import FileMistakes
 from microclaw.egress.allowlist import MAX_BYTES, AllowlistSource, read_allowlist
-from microclaw.egress.policy import judge
+from microclaw.egress.proxy import judge
 from microclaw.egress.request_head import RequestRefused, named_place
 from microclaw.egress.secret_values import egress_findings
 from microclaw.errors import ConfigError

@@ -197,7 +197,7 @@ async def test_kills_at_every_write_lose_and_repeat_nothing(fleet: Fleet, databa
 
 
 def _die_sometimes(rollouts: Rollouts, random: Random) -> None:
-    table = rollouts._table
+    table = rollouts.table
     keep = table.keep
 
     async def keep_or_die(*change: Any) -> bool:

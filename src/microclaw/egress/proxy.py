@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,7 +17,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Final, TypeAlias
 
 import h11
 from msgspec import Struct
@@ -26,13 +27,16 @@ from microclaw.egress.allowlist import FILE_NAME, AllowEntry, Allowlist, Allowli
 from microclaw.egress.destinations import Egress, Purpose
 from microclaw.egress.exchange import BAD_GATEWAY, FAILURES, Exchange, Streams
 from microclaw.egress.outgoing import Pair, open_streams
-from microclaw.egress.policy import Counts, Meter, judge
-from microclaw.egress.request_head import MAX_HEAD_BYTES, RequestRefused, read_head
+from microclaw.egress.request_head import MAX_HEAD_BYTES, ProxyRequest, RequestRefused, read_head
 from microclaw.egress.secret_values import SecretValues
 from microclaw.errors import ConfigError, MicroclawError, PermissionRefused, TaskRefused
 
 SOCKET_NAME: Final = "proxy.sock"
 MAX_OPEN: Final = 256  # connections of one task, those without a request too
+DAY_S: Final = 86_400
+MINUTE_S: Final = 60.0
+Counts: TypeAlias = Counter[tuple[object, object]]
+"""Requests and bytes so far: by the place of a limit, and the minute or day that it is of."""
 DEFAULT_TLS: Final = cache(ssl.create_default_context)
 _log = logging.getLogger(__name__)
 
@@ -44,6 +48,31 @@ class ProxyTimes(Struct, frozen=True, kw_only=True):
     connect_s: float = 10.0
     stall_s: float = 30.0  # without a byte, in either direction
     total_s: float = 600.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Meter:
+    """Counts requests and bytes against the limits. `now_s` is monotonic, `unix_s` decides which day it is (UTC)."""
+
+    now_s: Callable[[], float] = time.monotonic
+    unix_s: Callable[[], float] = time.time
+    days: Counts = field(default_factory=Counter)
+
+    def take(self, use: Counts, allowlist: Allowlist, entry: AllowEntry, size_bytes: int, *, begins: int = 0) -> None:
+        """Count bytes of a task before they pass, and a request that `begins`. Raises RequestRefused for too much."""
+        minute, day = int(self.now_s() // MINUTE_S), int(self.unix_s() // DAY_S)
+        rows = []
+        for place, name, limit in ((0, "", allowlist.limits), (entry.line, entry.host, entry)):
+            rows += [
+                (use, (place, minute), begins, limit.requests_per_minute, "requests a minute"),
+                (use, (place, None), size_bytes, limit.bytes_per_task, "bytes in this task"),
+                (self.days, (name, day), size_bytes, limit.bytes_per_day, "bytes today"),
+            ]
+        for counts, key, more, most, what in rows:
+            if most is not None and counts[key] + max(more, begins) > most:
+                raise RequestRefused(429, f"more than {most:,} {what}")
+        for counts, key, more, _, _ in rows:
+            counts[key] += more
 
 
 @dataclass(slots=True)
@@ -236,3 +265,34 @@ class _TaskProxy:
             text += f", {exchange.up_bytes:,} bytes up, {exchange.down_bytes:,} down"
         text += f": {why}" if why else ""
         self.proxy.record(AuditEvent(kind, text, about=self.task, by=self.by, known=known))
+
+
+def judge(allowlist: Allowlist, task: str, request: ProxyRequest) -> tuple[AllowEntry, int]:
+    """The entry that allows a request, and the port where the proxy connects. Raises RequestRefused."""
+    about = [entry for entry in allowlist.entries if entry.fits(request.host, task)]
+    if not about:
+        raise RequestRefused(403, f"{request.host} is not on the allowlist for this task")
+    narrowest = max(entry.specificity for entry in about)
+    reasons: list[str] = []
+    for entry in about:
+        if entry.specificity == narrowest:
+            port = request.usual_port
+            if entry.tls and port == 80 and not request.tunnel:
+                port = 443  # the task asks http://HOST/PATH, the proxy speaks TLS
+            if not (why := _obstacle(entry, request, port)):
+                return entry, port
+            reasons.append(why)
+    raise RequestRefused(403, reasons[0])
+
+
+def _obstacle(entry: AllowEntry, request: ProxyRequest, port: int) -> str:
+    host, tunnel, method = request.host, request.tunnel, request.method
+    if tunnel and (entry.methods is not None or entry.secret is not None):
+        return f"line {entry.line} has methods or a secret, and CONNECT cannot be seen: ask http://{host}/PATH"
+    if not tunnel and not entry.tls and request.scheme == "https":
+        return f"line {entry.line} has no tls: true, so that the proxy does not speak TLS for the task: use CONNECT"
+    if port not in entry.ports:
+        return f"port {port} is not allowed for {host} (line {entry.line})"
+    if not tunnel and entry.methods is not None and method not in entry.methods:
+        return f"{method} is not allowed for {host} (line {entry.line})"
+    return ""

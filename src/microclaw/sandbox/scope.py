@@ -1,7 +1,7 @@
 """A systemd scope for each job, where systemd makes one: the kernel counts all that the job holds, buffers of pipes and
 sockets too, and all its processes.
 
-A limit that is only watched otherwise (usage.py) has here a bound that no moment between two looks can pass.
+A limit that is only watched otherwise (`usage_of`) has here a bound that no moment between two looks can pass.
 """
 
 from __future__ import annotations

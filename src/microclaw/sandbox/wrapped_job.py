@@ -15,6 +15,7 @@ import secrets
 import signal
 import subprocess
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar, Final
@@ -32,7 +33,7 @@ from microclaw.sandbox.bubblewrap import (
     start_waiting,
     why_it_ended,
 )
-from microclaw.sandbox.identity import acting_as_job, job_user, starts_as_job
+from microclaw.sandbox.identity import acting_as_job, job_user
 from microclaw.sandbox.job import (
     HOME,
     RELAY_SOURCE,
@@ -46,7 +47,6 @@ from microclaw.sandbox.job import (
 from microclaw.sandbox.job_files import put_files
 from microclaw.sandbox.scope import has_scope, scope_environment, scope_words
 from microclaw.sandbox.seccomp import job_filter
-from microclaw.sandbox.usage import disk_use, usage_of
 
 CERTIFICATES: Final = (Path("/etc/ssl/certs"), Path("/etc/ssl/openssl.cnf"), Path("/etc/pki/tls/certs"))
 USER: Final = 1000
@@ -58,6 +58,10 @@ UNREADABLE: Final = "/dev/zero"
 """A shared map of it is memory that no process's size shows."""
 SETTINGS: Final = (Path("/usr/local/etc"), Path("/usr/etc"))
 """Of this machine, among the system's programs: empty in a job."""
+_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
+_NOT_RESIDENT: Final = (b"VmPTE:", b"VmSwap:", b"HugetlbPages:")
+"""Of /proc/PID/status: what a process holds and its resident size leaves out. Page tables can be of any size."""
 _ETC: Final = {
     "passwd": f"job:x:{USER}:{USER}::{HOME}:/bin/sh\n",
     "group": f"job:x:{USER}:\n",
@@ -120,7 +124,7 @@ def start(job: SandboxJob) -> Wrapped:
     with Descriptors() as opened:
         words, command = _words(job, opened)
         words += ["--dir", mark]
-        more = {} if scoped else starts_as_job()
+        more = {} if scoped or user is None else {"user": user, "group": user, "extra_groups": []}
         waiting = start_waiting(
             words, command, filtered, opened, before=before, environment=environment, cwd="/", **more
         )
@@ -205,3 +209,59 @@ def _counts_per_namespace() -> bool:
     """Since Linux 5.14 a user's processes outside of the sandbox do not count inside."""
     version = re.match(r"(\d+)\.(\d+)", platform.release())
     return version is not None and (int(version[1]), int(version[2])) >= (5, 14)
+
+
+def usage_of(processes: int, memory_limit: int) -> Usage:
+    """Of every process that the open folder (a /proc) lists. One that ends meanwhile is not counted.
+
+    A page that processes share counts for each of them until `memory_limit` is passed, and then once.
+    """
+    number = memory = ticks = 0
+    for name in _numbers(processes):
+        fields = _read(f"{name}/stat", processes).rpartition(b")")[2].split()
+        if len(fields) >= 22:
+            number += 1
+            ticks += sum(int(field) for field in fields[11:15])  # utime, stime, and those of children that ended
+            memory += int(fields[21]) * _PAGE + _kib_of(f"{name}/status", _NOT_RESIDENT, processes)
+    if memory > memory_limit:
+        memory = _exact_memory(processes)
+    return Usage(number - 1, memory, ticks / _TICKS)  # process 1 is bubblewrap's own
+
+
+def _exact_memory(processes: int) -> int:
+    """Slower: the kernel walks every page. Of a program that nobody may read, as the relay, all pages count in full."""
+    total = 0
+    for name in _numbers(processes):
+        total += _kib_of(f"{name}/status", _NOT_RESIDENT, processes)
+        try:
+            total += _kib_of(f"{name}/smaps_rollup", (b"Pss:",), processes)
+        except PermissionError:
+            total += _kib_of(f"{name}/status", (b"VmRSS:",), processes)
+    return total
+
+
+def disk_use(places: Sequence[int]) -> DiskUse:
+    """Of open folders, each a file system of its own. Empty files take no room there, but the kernel's memory."""
+    found = [os.fstatvfs(place) for place in places]
+    return DiskUse(any(place.f_bfree == 0 for place in found), sum(place.f_files - place.f_ffree for place in found))
+
+
+def _numbers(processes: int) -> Iterator[str]:
+    return filter(str.isdigit, os.listdir(processes))
+
+
+def _kib_of(name: str, fields: Sequence[bytes], folder: int) -> int:
+    """The sum of these lines of a file of /proc, in bytes."""
+    lines = (line.split() for line in _read(name, folder).splitlines())
+    return sum(int(words[1]) << 10 for words in lines if words and words[0] in fields)
+
+
+def _read(name: str, folder: int) -> bytes:
+    try:
+        descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
+        try:
+            return os.read(descriptor, 4096)
+        finally:
+            os.close(descriptor)
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
