@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias, get_type_hints
 
@@ -125,26 +127,18 @@ class Allowlist(Struct, frozen=True, kw_only=True):
         return tuple(sorted(open_to_all.union(*(entry.tasks or () for entry in self.entries))))
 
 
-class AllowlistSource:
+class AllowlistSource(Struct, frozen=True):
     """The allowlist of a home, read again when its file changed. A file with mistakes allows nothing."""
 
-    def __init__(self, home: Path) -> None:
-        self._path = home / FILE_NAME
-        self._seen: tuple[int, ...] | None = ()
-        self._found = Allowlist()
+    home: Path
 
     def current(self) -> Allowlist:
         """Raises ConfigError (with `diagnostics`, where lines are wrong) while the file cannot be used. Blocking."""
-        try:
-            found = self._path.lstat()
+        path, seen = self.home / FILE_NAME, None
+        with suppress(OSError):
+            found = path.lstat()
             seen = (found.st_ino, found.st_ctime_ns, found.st_size)  # a new mode counts too
-        except OSError:
-            seen = None
-        if seen != self._seen:
-            self._seen = ()  # a file with mistakes is read at each look
-            self._found = read_allowlist(self._path)
-            self._seen = seen
-        return self._found
+        return _last_read(path, seen)
 
     @property
     def problem(self) -> str | None:
@@ -154,6 +148,11 @@ class AllowlistSource:
         except ConfigError as exc:
             return f"tasks have no network: {exc.message}"
         return None
+
+
+@lru_cache(maxsize=1)
+def _last_read(path: Path, _seen: tuple[int, ...] | None) -> Allowlist:
+    return read_allowlist(path)
 
 
 def read_allowlist(path: Path) -> Allowlist:

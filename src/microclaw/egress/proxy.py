@@ -95,12 +95,8 @@ class EgressProxy:
         """
         allowlist = self.allowlist.current()
         if name not in allowlist.names:
-            known = f"use one of {', '.join(allowlist.names)}; or " if allowlist.names else ""
-            line = f"- {{host: api.example.com, tasks: [{name[:40]}]}}"
-            raise TaskRefused(
-                f"the allowlist has nothing for {name[:40]!r}",
-                next_step=f"{known}the owner of this host adds to {FILE_NAME}, below allow: {line}",
-            )
+            step = f"the owner of this host adds to {FILE_NAME}: - {{host: api.example.com, tasks: [{name[:40]}]}}"
+            raise TaskRefused(f"the allowlist has nothing for {name[:40]!r}", next_step=step)
         return tuple(entry.words for entry in allowlist.entries if entry.counts_for(name))
 
     @asynccontextmanager
@@ -247,11 +243,7 @@ class _TaskProxy:
             async with asyncio.timeout(proxy.times.connect_s):
                 return await open_streams(addresses, port, context, host)
         except OSError as exc:
-            why = exc.strerror or str(exc)
-            if isinstance(exc, ssl.SSLCertVerificationError):
-                why = f"its certificate is refused: {exc.verify_message}"
-            elif isinstance(exc, TimeoutError):
-                why = "it did not answer in time"
+            why = exc.strerror or str(exc) or "it did not answer in time"
             raise RequestRefused(BAD_GATEWAY, f"{host} cannot be reached: {why}") from exc
 
     def _note(self, exchange: Exchange, kind: AuditKind, why: str) -> None:

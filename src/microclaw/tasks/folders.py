@@ -6,8 +6,11 @@ import contextlib
 import os
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from microclaw.durable import replace_file
 from microclaw.errors import ToolFailed, UnknownName
@@ -15,6 +18,7 @@ from microclaw.events import image_type
 from microclaw.sandbox.job_files import checked_parts
 from microclaw.store.tasks import FileRow, TaskResult
 
+_remove: Final = partial(shutil.rmtree, ignore_errors=True)  # `remove_others` tries again
 FREE_BYTES: Final = 64 << 20  # what a task leaves free on this machine's disk, beyond its own files
 _INPUT, _JOB, _KEPT, _OUTPUT = "in", "job", "files", "output"
 _FULL: Final = "make room on this machine's disk, then ask again"
@@ -45,24 +49,23 @@ def too_many(results: Sequence[TaskResult], *, before_ms: int, count: int, size_
     return gone
 
 
-class TaskFolders:
+class TaskFolders(Struct, frozen=True):
     """Each task's folder has `in` before it starts, `job` and `files` of the sandbox, and long `output` afterwards."""
 
-    def __init__(self, root: Path, *, free: Callable[[Path], int] = free_bytes) -> None:
-        self._root = root
-        self._free = free
+    root: Path
+    free: Callable[[Path], int] = free_bytes
 
     def of(self, number: int) -> Path:
         """The folder of a task, in which the sandbox works."""
-        return self._root / str(number)
+        return self.root / str(number)
 
     def check_room(self, wanted_bytes: int) -> None:
         """Raises ToolFailed when the disk could not hold it."""
         try:
-            self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            free = self._free(self._root)
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            free = self.free(self.root)
         except OSError as exc:
-            raise ToolFailed(f"{self._root} cannot be used: {exc.strerror or exc}", next_step=_FULL) from exc
+            raise ToolFailed(f"{self.root} cannot be used: {exc.strerror or exc}", next_step=_FULL) from exc
         needed = wanted_bytes + FREE_BYTES
         if free < needed:
             text = f"this machine's disk has {free >> 20} MB free, a task needs {needed >> 20} MB"
@@ -107,7 +110,7 @@ class TaskFolders:
     def path(self, number: int, name: str) -> Path:
         """A file that it left. Raises UnknownName."""
         checked_parts(name)
-        path = kept_file(self._root, number, name)
+        path = kept_file(self.root, number, name)
         if path.is_symlink() or not path.is_file():
             text = f"task {number} left no file {name[:100]!r} on this host"
             raise UnknownName(text, next_step=f"see them: microclaw task list {number}")
@@ -115,19 +118,9 @@ class TaskFolders:
 
     def remove_others(self, numbers: Collection[int]) -> None:
         """Remove every folder but those of these tasks."""
-        if self._root.is_dir():
-            names = set(map(str, numbers))
-            for path in self._root.iterdir():
-                if path.name not in names:
-                    _remove(path)
-
-
-def _remove(path: Path) -> None:
-    """The modes in it are ours: code never sees these folders (sandbox.run copies its files)."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+        if self.root.is_dir():
+            for path in set(self.root.iterdir()) - {self.of(number) for number in numbers}:
+                _remove(path)
 
 
 def file_rows(kept: Mapping[str, Path]) -> tuple[FileRow, ...]:

@@ -50,6 +50,7 @@ STEP_S: Final = 0.5  # between two of its reports to who follows it
 PRUNE_S: Final = 3_600.0  # between two looks for results that are too old
 DAY_MS: Final = 86_400_000
 TAIL_BYTES: Final = 64 * 1024  # of its output, kept in its row; from this length on all of it is a file, too
+_AS_ORDERED: Final = ("person_id", "asked_by", "device_id", "channel", "chat_id", "language", "allow")
 CLEANED: Final = "the host stopped while it ran or waited; what it made is gone"
 _log = logging.getLogger(__name__)
 
@@ -141,17 +142,11 @@ class TaskService:
         await asyncio.to_thread(self.folders.check_room, job.limits.disk_bytes)
         code = order.code_bytes
         row = TaskRow(
-            person_id=order.person_id,
-            asked_by=order.asked_by,
-            device_id=order.device_id,
-            channel=order.channel,
-            chat_id=order.chat_id,
-            language=order.language,
+            **{name: getattr(order, name) for name in _AS_ORDERED},
             code_bytes=len(code),
             code_sha256=hashlib.sha256(code).hexdigest(),
             inputs=tuple(order.files),
             keep=tuple(job.keep),
-            allow=order.allow,
             limits=json.dumps(structs.asdict(job.limits)),
             created_ms=now_ms(),
             host=self.table.host,
@@ -342,13 +337,9 @@ class TaskService:
         """A file that it left on this host. Raises UnknownName, TaskRefused."""
         return await asyncio.to_thread(self.folders.path, number, name)
 
-    async def read(self, number: int, name: str) -> bytes:
-        """The content of a file that it left. Raises as `file`."""
-        return await asyncio.to_thread((await self.file(number, name)).read_bytes)
-
     async def read_result(self, file: ResultFile) -> bytes:
         """The content of a file for a chat. Raises UnknownName when it is no longer kept."""
-        return await self.read(file.task, file.name)
+        return await asyncio.to_thread((await self.file(file.task, file.name)).read_bytes)
 
     async def row(self, number: int) -> TaskRow:
         """As it is now. Raises UnknownName."""
