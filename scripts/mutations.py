@@ -88,9 +88,9 @@ CALLS = (
     "sched_setaffinity", "vmsplice", "fanotify_init", "move_pages", "seccomp",
 )  # fmt: skip
 BWRAP, JOB, SECCOMP = "sandbox/bubblewrap.py", "sandbox/wrapped_job.py", "sandbox/seccomp.py"
-FILES, RUN, SCOPE = "sandbox/job_files.py", "sandbox/run.py", "sandbox/scope.py"
+FILES, RUN = "sandbox/job_files.py", "sandbox/run.py"
 PTS = (JOB, 'words += ["--tmpfs", "/dev/pts", "--remount-ro", "/dev/pts"]', "pass")
-UNSCOPED = (SCOPE, "    if not Path", "    if True or not Path")
+UNSCOPED = (JOB, "    if not Path", "    if True or not Path")
 ALL = '("--unshare-all", "--unshare-user", '
 EVERY = ("user", "pid", "net", "ipc", "uts", "cgroup")
 

@@ -23,7 +23,6 @@ from microclaw.sandbox.bubblewrap import NEXT_STEP, START_S, bubblewrap
 from microclaw.sandbox.container import Container, container_engine, start_container
 from microclaw.sandbox.job import Ending, SandboxEnd, SandboxJob
 from microclaw.sandbox.job_files import checked_parts, take_files
-from microclaw.sandbox.scope import has_scope
 
 AUTO: Final = SandboxSettings()
 TAIL_BYTES: Final = 64 << 10
@@ -43,7 +42,7 @@ class Backend(Struct, frozen=True):
         if self.name == "container":
             return f"{self.name}: a read-only container of {Path(self.engine).name} without a network"
         how = "own namespaces, a read-only system, an allowlist of system calls, no network"
-        return f"{self.name}: {how}; {'a' if has_scope() else 'no'} systemd scope for each job"
+        return f"{self.name}: {how}; {'a' if wrapped_job.has_scope() else 'no'} systemd scope for each job"
 
 
 def sandbox_backend(settings: SandboxSettings = AUTO) -> Backend:

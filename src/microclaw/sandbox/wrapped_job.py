@@ -1,7 +1,9 @@
-"""A job in bubblewrap: what it sees, and its folder, which is memory of bounded size.
+"""A job in bubblewrap: what it sees, its folder, and how it is held to its limits.
 
 The folder of the job is a tmpfs that only exists inside; this host holds it by a descriptor (/proc/PID/root), puts the
-files in before the job begins, and takes files out when no process lives any more.
+files in before the job begins, and takes files out when no process lives any more. What all of its processes use is
+watched; where systemd makes a scope for it, the kernel has a bound besides that no moment between two looks can pass,
+and counts buffers of pipes and sockets, too.
 """
 
 from __future__ import annotations
@@ -45,7 +47,6 @@ from microclaw.sandbox.job import (
     with_relay,
 )
 from microclaw.sandbox.job_files import put_files
-from microclaw.sandbox.scope import has_scope, scope_environment, scope_words
 from microclaw.sandbox.seccomp import job_filter
 
 CERTIFICATES: Final = (Path("/etc/ssl/certs"), Path("/etc/ssl/openssl.cnf"), Path("/etc/pki/tls/certs"))
@@ -58,6 +59,16 @@ UNREADABLE: Final = "/dev/zero"
 """A shared map of it is memory that no process's size shows."""
 SETTINGS: Final = (Path("/usr/local/etc"), Path("/usr/etc"))
 """Of this machine, among the system's programs: empty in a job."""
+KERNEL_BYTES: Final = 32 << 20
+"""The kernel's own for a job: threads' stacks, lists of maps, names of files."""
+PLACES: Final = 3
+"""/job, /tmp and /dev/shm are memory of disk_bytes each, and count in the scope."""
+OWN_PROCESSES: Final = 2
+"""bubblewrap's, outside and inside."""
+SCOPE_S: Final = 10.0
+_CGROUPS: Final = Path("/sys/fs/cgroup")
+_OF_SYSTEMD: Final = ("PATH", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS")
+_LIMITS_OF_IT: Final = f"cd {_CGROUPS}$(cut -d: -f3 /proc/self/cgroup) && cat memory.max pids.max"
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _NOT_RESIDENT: Final = (b"VmPTE:", b"VmSwap:", b"HugetlbPages:")
@@ -209,6 +220,40 @@ def _counts_per_namespace() -> bool:
     """Since Linux 5.14 a user's processes outside of the sandbox do not count inside."""
     version = re.match(r"(\d+)\.(\d+)", platform.release())
     return version is not None and (int(version[1]), int(version[2])) >= (5, 14)
+
+
+def scope_words(limits: SandboxLimits, threads: int) -> list[str]:
+    """The words before a command that put it into a scope, as the job's user and without an environment."""
+    user = job_user()
+    words = ["systemd-run", *(["--user"] if user is None else []), "--scope", "--quiet", "--collect"]
+    for name, value in (("MemoryMax", _memory(limits)), ("MemorySwapMax", 0), ("TasksMax", threads + OWN_PROCESSES)):
+        words += ["-p", f"{name}={value}"]
+    if user is not None:
+        words += ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
+    return [*words, "env", "-i"]
+
+
+def scope_environment() -> dict[str, str]:
+    """The part of the host's environment by which systemd-run finds this user's systemd."""
+    return {name: os.environ[name] for name in _OF_SYSTEMD if name in os.environ}
+
+
+@functools.cache
+def has_scope() -> bool:
+    """True if jobs have a scope here, with the limits that were asked for; it is tried once. Blocks."""
+    if not Path("/run/systemd/system").is_dir() or not (_CGROUPS / "cgroup.controllers").exists():
+        return False
+    limits = SandboxLimits()
+    words = [*scope_words(limits, 0), "PATH=" + os.defpath, "sh", "-c", _LIMITS_OF_IT]
+    try:
+        done = subprocess.run(words, env=scope_environment(), capture_output=True, timeout=SCOPE_S, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.stdout.decode().split() == [str(_memory(limits)), str(OWN_PROCESSES)]
+
+
+def _memory(limits: SandboxLimits) -> int:
+    return limits.memory_bytes + PLACES * limits.disk_bytes + KERNEL_BYTES
 
 
 def usage_of(processes: int, memory_limit: int) -> Usage:
