@@ -24,7 +24,7 @@ from microclaw.events import LiveEvent, RolloutChanged
 from microclaw.ota.offers import End, Offers, running_version
 from microclaw.ota.rollout import DEFAULT_STAGES, Rollout, RolloutPlan, read_stages
 from microclaw.store.firmware import OfferRow
-from microclaw.store.rollouts import DeviceState, Progress, RolloutDevice, RolloutRow, RolloutState, RolloutTable
+from microclaw.store.rollouts import Progress, RolloutDevice, RolloutRow, RolloutState, RolloutTable
 
 TICK_S: Final = 1.0
 TRIES: Final = 5  # of a change while other hosts of a cluster change the same rollout
@@ -228,19 +228,19 @@ class Rollouts:
             for rollout in self.going_on:
                 device = rollout.devices.get(device_id)
                 if device is not None and device.state in ("offered", "late"):
-                    await self._note(rollout, device_id, await self.offers.update_end(rollout, device))
+                    await self.note(rollout, device_id, await self.offers.update_end(rollout, device))
         for rollout in self.going_on:
             await self._advance(rollout)
 
-    async def noted(self, device_id: str, version: str, state: DeviceState, error: str) -> None:
-        """Note the end of the update of a device to a version."""
+    async def note(self, rollout: Rollout, device_id: str, ended: End | None) -> None:
+        """Note the end of a device's update, if there is one."""
+        if ended is None:
+            return
         async with self._lock:
-            for rollout in self.going_on:
-                for _ in range(TRIES):
-                    is_meant = rollout.row.version == version
-                    row = rollout.note(device_id, state, error, self.now_ms()) if is_meant else None
-                    if row is None or await self._keep(rollout, [row]):
-                        break
+            for _ in range(TRIES):
+                row = rollout.note(device_id, *ended, self.now_ms())
+                if row is None or await self._keep(rollout, [row]):
+                    break
         self._news.set()
 
     # How it works
@@ -288,11 +288,7 @@ class Rollouts:
         except MicroclawError as exc:
             _log.warning("rollout %d: %s was not told: %s", rollout.row.rollout_id, device_id, exc.message)
             ended = ("failed", exc.message) if is_open else None
-        await self._note(rollout, device_id, ended)
-
-    async def _note(self, rollout: Rollout, device_id: str, ended: End | None) -> None:
-        if ended is not None:
-            await self.noted(device_id, rollout.row.version, *ended)
+        await self.note(rollout, device_id, ended)
 
     async def _change(self, number: int, state: RolloutState, reason: str, allowed: Sequence[RolloutState]) -> Rollout:
         step = f"microclaw firmware rollouts {number}"
