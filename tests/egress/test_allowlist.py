@@ -102,7 +102,8 @@ def test_what_only_looks_like_a_mistake_is_none(write: Callable[[str | bytes], P
     hosts = ("ada.github.io", "*.bbc.co.uk", "home.example.com", "local.example", "*.lan.example.org")
     text = "allow:\n" + "".join(f"  - host: '{host}'\n" for host in hosts)
     assert tuple(entry.host for entry in read_allowlist(write(text)).entries) == hosts
-    assert read_allowlist(write("allow: [{host: a.example.com, tasks: all}]")).names == ("all",)
+    everybodys = read_allowlist(write("allow: [{host: a.example.com, tasks: all}]"))
+    assert (everybodys.knows("all"), everybodys.knows("report")) == (True, False)
 
 
 def test_a_file_that_is_too_long_or_a_link_is_not_read_and_no_file_allows_nothing(tmp_path: Path) -> None:

@@ -120,11 +120,9 @@ class Allowlist(Struct, frozen=True, kw_only=True):
     entries: Sequence[AllowEntry] = ()
     limits: Limits = field(default_factory=Limits)
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Those that a task may have: of `tasks:`, and `all` where an entry is for every task."""
-        open_to_all = {EVERY} if any(entry.tasks is None for entry in self.entries) else set[str]()
-        return tuple(sorted(open_to_all.union(*(entry.tasks or () for entry in self.entries))))
+    def knows(self, name: str) -> bool:
+        """True if a task may have this name: one of `tasks:`, or `all` where an entry is for every task."""
+        return any(name in (entry.tasks or {EVERY}) for entry in self.entries)
 
 
 class AllowlistSource(Struct, frozen=True):

@@ -94,7 +94,7 @@ class EgressProxy:
         Raises TaskRefused for a name that the allowlist does not have, ConfigError while it has mistakes.
         """
         allowlist = self.allowlist.current()
-        if name not in allowlist.names:
+        if not allowlist.knows(name):
             step = f"the owner of this host adds to {FILE_NAME}: - {{host: api.example.com, tasks: [{name[:40]}]}}"
             raise TaskRefused(f"the allowlist has nothing for {name[:40]!r}", next_step=step)
         return tuple(entry.words for entry in allowlist.entries if entry.counts_for(name))

@@ -32,9 +32,10 @@ def serve(door: socket.socket, path: str) -> None:
         writer.write_eof()
 
     async def relay() -> None:
-        free = asyncio.Semaphore(MAX_CONNECTIONS)
+        free, running = asyncio.Semaphore(MAX_CONNECTIONS), set()
 
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            running.add(task := asyncio.current_task())  # the loop itself does not keep it
             async with free:
                 try:
                     outer = await asyncio.open_unix_connection(path)
@@ -48,6 +49,7 @@ def serve(door: socket.socket, path: str) -> None:
                     await asyncio.gather(*ways, return_exceptions=True)
                     outer[1].close()
             writer.close()
+            running.discard(task)
 
         await (await asyncio.start_server(connected, sock=door)).serve_forever()
 
