@@ -107,11 +107,12 @@ class Payloads(Struct, frozen=True):
             os.close(fd)
 
 
-class OfferedPayloads(Struct, frozen=True):
+class OfferedPayloads:
     """The PayloadSource of the link server."""
 
-    table: FirmwareTable
-    payloads: Payloads
+    def __init__(self, table: FirmwareTable, payloads: Payloads) -> None:
+        self._table = table
+        self._payloads = payloads
 
     async def window(self, link_id: str, sha256: bytes, offset: int, length: int) -> bytes:
         """Asked of the store each time: a release that is withdrawn ends its downloads."""
@@ -119,22 +120,22 @@ class OfferedPayloads(Struct, frozen=True):
         if not 0 <= offset < release.size_bytes:
             raise BlobRefused("blob_range", f"the payload has {release.size_bytes} bytes")
         length = min(length, release.size_bytes - offset)
-        data = await asyncio.to_thread(self.payloads.read, release.sha256, offset, length)
+        data = await asyncio.to_thread(self._payloads.read, release.sha256, offset, length)
         if len(data) != length:
             raise OSError(f"the payload {release.sha256[:12]} is shorter than it was")
         return data
 
     async def file(self, link_id: str, sha256: str) -> Path:
         release = await self._offered(link_id, sha256)
-        return self.payloads.path(release.sha256)
+        return self._payloads.path(release.sha256)
 
     async def _offered(self, link_id: str, sha256: str) -> ReleaseRow:
-        rows = await self.table.offered(link_id, sha256)
+        rows = await self._table.offered(link_id, sha256)
         if not rows:
             raise BlobRefused("blob_unknown", "nobody offered this device such an update")
         live = [row for row in rows if row.withdrawn_ms is None]
         if not live:
             raise BlobRefused("blob_withdrawn", "the update was withdrawn")
-        if self.payloads.shared is not None:
-            await self.payloads.bring(sha256)
+        if self._payloads.shared is not None:
+            await self._payloads.bring(sha256)
         return live[0]
