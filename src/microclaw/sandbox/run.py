@@ -74,10 +74,8 @@ def why_not() -> str | None:
         return "bubblewrap is not installed"
     try:
         started = wrapped_job.start(SandboxJob(command=["/usr/bin/true"]))
-    except NoSandbox as problem:
-        return problem.message
-    except OSError as problem:
-        return f"bubblewrap cannot be used here: {problem}"
+    except (NoSandbox, OSError) as problem:
+        return str(problem)
     try:
         if started.process.wait(START_S) != 0:
             return "bubblewrap cannot start a program here"
