@@ -14,7 +14,6 @@ import pytest
 from tests.store.two_hosts import hold_news, two_hosts
 
 from microclaw.errors import ConfigError, DeviceUnreachable, MicroclawError, UnknownName
-from microclaw.events import LiveEvent
 from microclaw.ota.offers import End, Offers
 from microclaw.ota.rollout import Rollout, RolloutPlan, read_stages
 from microclaw.ota.rollouts import Rollouts
@@ -68,11 +67,9 @@ class Fleet:
     async def count_crashes(self, offered: Mapping[str, int]) -> int:
         return sum(at_ms >= offered.get(device_id, math.inf) for device_id, at_ms in self.crashed.items())
 
-    def over(self, database: Database, publish: Callable[[LiveEvent], None] = lambda _event: None) -> Rollouts:
-        return Rollouts(
-            RolloutTable(database), cast(Offers, self), now_ms=lambda: self.now_ms,
-            crashes=self.count_crashes, publish=publish,
-        )  # fmt: skip
+    def over(self, database: Database) -> Rollouts:
+        table, now_ms = RolloutTable(database), lambda: self.now_ms
+        return Rollouts(table, cast(Offers, self), now_ms=now_ms, crashes=self.count_crashes)
 
 
 @pytest.fixture
