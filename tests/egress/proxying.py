@@ -22,8 +22,7 @@ from cryptography.x509.oid import NameOID
 from microclaw.audit.event import AuditEvent
 from microclaw.egress.allowlist import AllowlistSource
 from microclaw.egress.destinations import Address, Egress, is_public
-from microclaw.egress.policy import Meter
-from microclaw.egress.proxy import EgressProxy, ProxyTimes
+from microclaw.egress.proxy import EgressProxy, Meter, ProxyTimes
 from microclaw.egress.secret_values import SecretValues
 
 WAIT_S = 60.0

@@ -25,8 +25,7 @@ from tests.egress.proxying import (
 )
 
 from microclaw.audit.event import AuditKind
-from microclaw.egress.policy import Meter
-from microclaw.egress.proxy import ProxyTimes
+from microclaw.egress.proxy import Meter, ProxyTimes
 
 
 async def never(reader: Reader, writer: Writer, head: bytes) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from microclaw.config.yaml_file import FileMistakes
-from microclaw.egress.allowlist import Allowlist, parse_allowlist
+from microclaw.egress.allowlist import AllowFile, Allowlist
 from microclaw.egress.destinations import host_mistake
 
 
 def fuzz_one(data: bytes) -> None:
     try:
-        allowlist = parse_allowlist(data, Path("egress.yaml"))
+        allowlist = AllowFile(Path("egress.yaml")).allowlist(data)
     except FileMistakes as exc:
         wrong = exc
     else:

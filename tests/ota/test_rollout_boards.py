@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -14,6 +13,7 @@ from microclaw.clock import now_ms
 from microclaw.errors import ConfigError, UnknownName
 from microclaw.ota.rollout import Rollout, RolloutPlan
 from microclaw.ota.rollouts import Rollouts
+from microclaw.store.crashes import CrashTable
 from microclaw.store.rollouts import RolloutTable
 from microclaw.wire.link.messages import OtaOffer
 
@@ -22,13 +22,11 @@ __all__ = ["device", "lamp", "limits", "paired", "plane", "scripted"]
 
 @pytest.fixture
 def rollouts(plane: Plane, lamp: Lamp) -> Rollouts:
-    made = Rollouts(RolloutTable(plane.database), lamp.offers, now_ms=now_ms, crashes=no_crashes)
+    made = Rollouts(
+        RolloutTable(plane.database), lamp.offers, now_ms=now_ms, crashes=CrashTable(plane.database).new_since
+    )
     lamp.offers.heard = made.heard
     return made
-
-
-async def no_crashes(_offered: Mapping[str, int]) -> int:
-    return 0
 
 
 async def tells(board: ScriptedDevice, lamp: Lamp, **facts: Any) -> None:

@@ -14,12 +14,11 @@ import pytest
 from tests.store.two_hosts import hold_news, two_hosts
 
 from microclaw.errors import ConfigError, DeviceUnreachable, MicroclawError, UnknownName
-from microclaw.events import LiveEvent
 from microclaw.ota.offers import End, Offers
 from microclaw.ota.rollout import Rollout, RolloutPlan, read_stages
 from microclaw.ota.rollouts import Rollouts
 from microclaw.store.database import Database
-from microclaw.store.rollouts import RolloutDevice, RolloutTable
+from microclaw.store.rollouts import DeviceState, RolloutDevice, RolloutTable
 
 
 class Killed(Exception):
@@ -68,11 +67,9 @@ class Fleet:
     async def count_crashes(self, offered: Mapping[str, int]) -> int:
         return sum(at_ms >= offered.get(device_id, math.inf) for device_id, at_ms in self.crashed.items())
 
-    def over(self, database: Database, publish: Callable[[LiveEvent], None] = lambda _event: None) -> Rollouts:
-        return Rollouts(
-            RolloutTable(database), cast(Offers, self), now_ms=lambda: self.now_ms,
-            crashes=self.count_crashes, publish=publish,
-        )  # fmt: skip
+    def over(self, database: Database) -> Rollouts:
+        table, now_ms = RolloutTable(database), lambda: self.now_ms
+        return Rollouts(table, cast(Offers, self), now_ms=now_ms, crashes=self.count_crashes)
 
 
 @pytest.fixture
@@ -102,6 +99,13 @@ async def state(rollouts: Rollouts, number: int) -> str:
     return (await rollouts.get(number)).progress.state
 
 
+async def noted(rollouts: Rollouts, device_id: str, version: str, state: DeviceState, error: str) -> None:
+    """A device's update to this version ended."""
+    for one in rollouts.going_on:
+        if one.row.version == version:
+            await rollouts.note(one, device_id, (state, error))
+
+
 async def test_offers_that_were_to_go_out_when_a_person_stopped_it_stay_here(fleet: Fleet, rollouts: Rollouts) -> None:
     number = await begun(rollouts, 3, "3")
     fleet.while_sending = partial(rollouts.stop, number)
@@ -115,7 +119,7 @@ async def test_a_host_that_is_killed_while_it_stops_one_calls_the_offers_off_and
 ) -> None:
     number = await begun(rollouts, 9, "3,100%")
     await rollouts.step()
-    await rollouts.noted("d1", "1.1.0", "rolled_back", "unhealthy: panic")
+    await noted(rollouts, "d1", "1.1.0", "rolled_back", "unhealthy: panic")
     fleet.die_before_send = True
     with pytest.raises(Killed):
         await rollouts.step()
@@ -125,7 +129,7 @@ async def test_a_host_that_is_killed_while_it_stops_one_calls_the_offers_off_and
     await second.load()
     assert (fleet.cancelled, sum(fleet.sent.values())) == (["d0", "d2"], 3)
     assert (await second.get(number)).devices["d0"].state == "failed"
-    await second.noted("d2", "1.1.0", "healthy", "")  # it was too late to give up
+    await noted(second, "d2", "1.1.0", "healthy", "")  # it was too late to give up
     again = await fleet.over(database).get(number)
     assert (again.progress.state, again.is_over) == ("halted", True)
     assert [again.devices[f"d{n}"].state for n in range(4)] == ["failed", "rolled_back", "healthy", "waiting"]
@@ -134,13 +138,13 @@ async def test_a_host_that_is_killed_while_it_stops_one_calls_the_offers_off_and
 async def test_a_board_under_way_is_taken_back_after_its_end(fleet: Fleet, rollouts: Rollouts) -> None:
     number = await begun(rollouts, 2, "2")
     await rollouts.step()
-    await rollouts.noted("d0", "1.1.0", "healthy", "")
+    await noted(rollouts, "d0", "1.1.0", "healthy", "")
     await rollouts.stop(number)
     plan = RolloutPlan((2,), soak_s=0)
     await rollouts.add("1.0.0", "stable", plan, [("d0", "1.1.0"), ("d1", "1.1.0")], "owner", undoes=number)
     await rollouts.step()
     assert fleet.offered[2:] == [("d0", "1.0.0", True)]
-    await rollouts.noted("d1", "1.1.0", "healthy", "")  # it was too late to give up
+    await noted(rollouts, "d1", "1.1.0", "healthy", "")  # it was too late to give up
     await rollouts.step()
     assert fleet.offered[3:] == [("d1", "1.0.0", True)]
 
@@ -158,11 +162,11 @@ async def test_a_killed_host_goes_on_where_it_was_and_sends_what_it_had_kept(
     await second.load()
     await second.step()
     assert fleet.sent == {"d0": 1, "d1": 1}
-    await second.noted("d0", "1.1.0", "healthy", "")
+    await noted(second, "d0", "1.1.0", "healthy", "")
     third = fleet.over(database)
     await third.load()
     assert fleet.sent == {"d0": 1, "d1": 2}  # the same offer again: the device was offered it once
-    await third.noted("d1", "1.1.0", "healthy", "")
+    await noted(third, "d1", "1.1.0", "healthy", "")
     for _ in range(3):
         await third.step()
     assert [device_id for device_id, _, _ in fleet.offered] == ["d0", "d1", "d2", "d3"]
@@ -187,7 +191,7 @@ async def test_kills_at_every_write_lose_and_repeat_nothing(fleet: Fleet, databa
                 fleet.now_ms += random.choice((500, 30_000))
                 await rollouts.step()
                 for device_id, version, _back in fleet.offered:
-                    await rollouts.noted(device_id, version, "healthy", "")
+                    await noted(rollouts, device_id, version, "healthy", "")
         except Killed:
             continue
     after = await fleet.over(database).get(number)
@@ -197,7 +201,7 @@ async def test_kills_at_every_write_lose_and_repeat_nothing(fleet: Fleet, databa
 
 
 def _die_sometimes(rollouts: Rollouts, random: Random) -> None:
-    table = rollouts._table
+    table = rollouts.table
     keep = table.keep
 
     async def keep_or_die(*change: Any) -> bool:
@@ -216,7 +220,7 @@ async def test_new_crashes_of_updated_boards_stop_it_and_older_ones_do_not(fleet
     number = await begun(rollouts, 9, soak_s=600)
     fleet.crashed = {"d0": 900, "d5": 1_500}  # before its update; without one
     await rollouts.step()
-    await rollouts.noted("d0", "1.1.0", "healthy", "")
+    await noted(rollouts, "d0", "1.1.0", "healthy", "")
     await rollouts.step()
     assert await state(rollouts, number) == "running"
     fleet.crashed["d0"] = fleet.now_ms = 60_000
@@ -235,7 +239,7 @@ async def test_a_board_is_in_one_rollout_at_a_time_and_a_removed_one_in_none(fle
     fleet.removed.add("d1")
     fleet.cannot["d2"] = DeviceUnreachable("d2 does not trust the key 3f1c")
     await rollouts.step()
-    await rollouts.noted("d0", "1.2.0", "healthy", "")
+    await noted(rollouts, "d0", "1.2.0", "healthy", "")
     await rollouts.step()
     assert [one.state for one in (await rollouts.get(number)).devices.values()] == ["healthy", "removed", "failed"]
     assert "d2 does not trust the key 3f1c" in (await rollouts.get(number)).progress.reason

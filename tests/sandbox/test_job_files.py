@@ -51,7 +51,7 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> tuple[SandboxEnd, Path]:
     )
     end = asyncio.run(run_sandboxed(job, tmp / "own", lambda _: None))
     assert end.exit_code == 0, end.output
-    return end, tmp / "own" / "kept"
+    return end, tmp / "own" / "files"
 
 
 def test_what_is_no_plain_file_of_its_own_is_refused_and_others_are_kept_with_a_mode_of_ours(

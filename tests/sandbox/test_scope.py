@@ -27,7 +27,7 @@ def test_a_job_is_started_in_a_scope_with_its_limits(tmp_path: Path, monkeypatch
     (tmp_path / "systemd-run").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/1")
-    monkeypatch.setattr(wrapped_job, "why_no_scope", lambda: None)  # no systemd runs where most tests do
+    monkeypatch.setattr(wrapped_job, "has_scope", lambda: True)  # no systemd runs where most tests do
     limits = SandboxLimits(memory_bytes=64 << 20, disk_bytes=1 << 20, processes=9)
     job = SandboxJob(command=["sh", "-c", "echo $XDG_RUNTIME_DIR; id -u"], limits=limits)
     end = asyncio.run(run_sandboxed(job, tmp_path / "own", lambda _: None))

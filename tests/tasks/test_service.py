@@ -40,7 +40,7 @@ async def test_code_runs_and_its_output_files_and_events_are_kept(place: Place) 
     assert (row.state, row.ending, row.exit_code) == ("done", "ended", 0)
     assert row.output == bytes(range(256))
     assert [(one.name, one.size_bytes, one.media_type) for one in row.files] == [("out/x.txt", 4, "text/plain")]
-    assert await place.service.read(row.number, "out/x.txt") == b"A,B\n"
+    assert (await place.service.file(row.number, "out/x.txt")).read_bytes() == b"A,B\n"
     assert await place.table.get(row.number) == row
     states = [event.state for event in place.events if isinstance(event, TaskChanged)]
     assert states == ["queued", "running", "done"]
@@ -158,7 +158,7 @@ async def test_the_end_of_the_host_interrupts_what_runs_and_waits_and_a_kill_lea
             row = await ended(place.service, number)
             assert (row.state, row.ending) == ("failed", "interrupted")
         assert [path.name for path in place.folder.iterdir()] == [str(done.number)]
-        assert await place.service.read(done.number, "x") == b"1"
+        assert (await place.service.file(done.number, "x")).read_bytes() == b"1"
 
 
 async def test_old_results_go_by_count_and_by_size(serve: Serve) -> None:

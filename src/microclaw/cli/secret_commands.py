@@ -16,6 +16,7 @@ from microclaw.config.load import private_home
 from microclaw.egress.allowlist import FILE_NAME, Allowlist, read_allowlist
 from microclaw.egress.secret_values import SecretValues, missing_secrets
 from microclaw.errors import ConfigError
+from microclaw.findings import Finding
 
 
 @click.command()
@@ -35,7 +36,7 @@ def egress(options: GlobalOptions, file: Path | None) -> None:
         raise Exit(FAILED)
 
 
-def _show(options: GlobalOptions, path: Path, allowlist: Allowlist, missing: dict[str, tuple[str, str]]) -> None:
+def _show(options: GlobalOptions, path: Path, allowlist: Allowlist, missing: dict[str, Finding]) -> None:
     found: dict[str, Any] = msgspec.to_builtins(allowlist, order="deterministic")
     value = {"ok": not missing, "file": str(path), "exists": path.exists(), **found}
     if options.wrote_json("egress", {**value, "secrets_missing": list(missing)}):
@@ -55,8 +56,8 @@ def _show(options: GlobalOptions, path: Path, allowlist: Allowlist, missing: dic
         head=("HOST", "PORTS", "METHODS", "TASKS", "TLS", "SECRET"),
         empty=f"nothing is allowed: tasks have no network ({path})",
     )
-    for text, step in missing.values():
-        options.line(f"{text}\n  next: {step}")
+    for one in missing.values():
+        options.line(f"{one.text}\n  next: {one.next_step}")
 
 
 @click.command()

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias, get_type_hints
 
 import yaml
 from msgspec import Meta, Struct, field
+from msgspec.structs import replace
 
 from microclaw.config.yaml_file import YamlFile
 from microclaw.durable import read_limited
@@ -27,6 +30,7 @@ MAX_ENTRIES: Final = 500
 SECRET_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 PLACE: Final = "{secret}"
 EVERY: Final = "all"
+_FORM: Final = "write allow:, and below it - host: api.example.com; or remove the file"
 _HEADER: Final = re.compile(r"([A-Za-z0-9!#$%&'*+.^_`|~-]{1,64})(?::[ ]?([\x20-\x7e]{1,200}))?")
 _PROXYS_OWN: Final = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "expect", "range"}
@@ -116,33 +120,23 @@ class Allowlist(Struct, frozen=True, kw_only=True):
     entries: Sequence[AllowEntry] = ()
     limits: Limits = field(default_factory=Limits)
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Those that a task may have: of `tasks:`, and `all` where an entry is for every task."""
-        open_to_all = {EVERY} if any(entry.tasks is None for entry in self.entries) else set[str]()
-        return tuple(sorted(open_to_all.union(*(entry.tasks or () for entry in self.entries))))
+    def knows(self, name: str) -> bool:
+        """True if a task may have this name: one of `tasks:`, or `all` where an entry is for every task."""
+        return any(name in (entry.tasks or {EVERY}) for entry in self.entries)
 
 
-class AllowlistSource:
+class AllowlistSource(Struct, frozen=True):
     """The allowlist of a home, read again when its file changed. A file with mistakes allows nothing."""
 
-    def __init__(self, home: Path) -> None:
-        self._path = home / FILE_NAME
-        self._seen: tuple[int, ...] | None = ()
-        self._found = Allowlist()
+    home: Path
 
     def current(self) -> Allowlist:
         """Raises ConfigError (with `diagnostics`, where lines are wrong) while the file cannot be used. Blocking."""
-        try:
-            found = self._path.lstat()
+        path, seen = self.home / FILE_NAME, None
+        with suppress(OSError):
+            found = path.lstat()
             seen = (found.st_ino, found.st_ctime_ns, found.st_size)  # a new mode counts too
-        except OSError:
-            seen = None
-        if seen != self._seen:
-            self._seen = ()  # a file with mistakes is read at each look
-            self._found = read_allowlist(self._path)
-            self._seen = seen
-        return self._found
+        return _last_read(path, seen)
 
     @property
     def problem(self) -> str | None:
@@ -152,6 +146,11 @@ class AllowlistSource:
         except ConfigError as exc:
             return f"tasks have no network: {exc.message}"
         return None
+
+
+@lru_cache(maxsize=1)
+def _last_read(path: Path, _seen: tuple[int, ...] | None) -> Allowlist:
+    return read_allowlist(path)
 
 
 def read_allowlist(path: Path) -> Allowlist:
@@ -165,32 +164,26 @@ def read_allowlist(path: Path) -> Allowlist:
         raise ConfigError(f"cannot read {path}: {why}", next_step="check its owner and permissions") from exc
     if content is None:
         raise ConfigError(f"{path} has more than {MAX_BYTES:,} bytes", next_step="use *.example.com for many names")
-    return parse_allowlist(content, path)
+    return AllowFile(path).allowlist(content)
 
 
-def parse_allowlist(content: bytes, path: Path) -> Allowlist:
-    """The allowlist that `content` is; `path` is what mistakes name. Raises FileMistakes."""
-    file = _AllowFile(path)
-    found = file.allowlist(content)
-    file.check()
-    return found
+class AllowFile(YamlFile):
+    """egress.yaml, as a person wrote it."""
 
-
-class _AllowFile(YamlFile):
     page = "docs/reference/egress-file.md"
 
     def allowlist(self, content: bytes) -> Allowlist:
-        """The file's content; worth something only where `check` finds no mistake."""
-        root = self.root(content, "write allow:, and below it - host: api.example.com; or remove the file")
+        """Raises FileMistakes."""
+        root = self.root(content, _FORM)
         fields = {} if root is None else self.fields(root, ("allow", "limits"), "the allowlist")
-        limits = Limits(**self._values(fields["limits"], Limits, "limits")) if "limits" in fields else Limits()
-        allow = fields.get("allow")
+        limits = self._values(fields["limits"], Limits, "limits") if "limits" in fields else {}
+        allow, entries = fields.get("allow"), list[AllowEntry]()
         if isinstance(allow, yaml.SequenceNode) and len(allow.value) <= MAX_ENTRIES:
-            found = [self._entry(node) for node in allow.value]
-            return Allowlist(entries=[entry for entry in found if entry is not None], limits=limits)
-        if root is not None:
-            self.at(allow or root, f"allow has to be a list of at most {MAX_ENTRIES}", "below allow: - host: NAME")
-        return Allowlist(limits=limits)
+            entries = list(map(self._entry, allow.value))
+        elif root is not None:
+            self.at(allow or root, f"allow has to be a list of at most {MAX_ENTRIES}", _FORM)
+        self.check()
+        return Allowlist(entries=entries, limits=Limits(**limits))
 
     def _values(self, node: yaml.Node, kind: type[Struct], what: str) -> dict[str, Any]:
         """The fields of a mapping as the types of `kind` have them; those that are not are mistakes."""
@@ -202,38 +195,35 @@ class _AllowFile(YamlFile):
         values = {key: self.value(at, key, hints[key]) for key, at in fields.items()}
         return {key: value for key, value in values.items() if value is not None}
 
-    def _entry(self, node: yaml.Node) -> AllowEntry | None:
+    def _entry(self, node: yaml.Node) -> AllowEntry:
         before = len(self.mistakes)
         values = self._values(node, AllowEntry, "an entry")
-        given = values.pop("host", "")
-        is_right = len(self.mistakes) == before
-        host = self._host(node, given) if given or is_right else ""
+        is_right, host = len(self.mistakes) == before, values.pop("host", "").lower().rstrip(".")
         values["tls"] = values.get("tls", False) or "secret" in values
         entry = AllowEntry(line=node.start_mark.line + 1, host=host, **values)
-        if is_right:
-            self._check_secret(node, entry)
-        return entry if len(self.mistakes) == before else None
+        wrong = _wrong_host(host) if host or is_right else None
+        if (wrong := wrong or (_wrong_secret(entry) if is_right else None)) is not None:
+            self.at(node, wrong, f"{self.page} shows the form")
+        return entry if host.isascii() or wrong else replace(entry, host=host.encode("idna").decode())
 
-    def _host(self, node: yaml.Node, text: str) -> str:
-        """The name in small letters and ASCII."""
-        host = text.lower().rstrip(".")
-        name = host.removeprefix("*.")
-        labels = name.split(".")
-        step = "write host: api.example.com, without https://; a port goes into ports: [8443]"
-        if (wrong := host_mistake(name)) is not None:
-            self.at(node, f"{text[:80]!r} is no host: {wrong}", step)
-        elif len(labels) == 1 or not _PRIVATE_SUFFIXES.isdisjoint({labels[-1], ".".join(labels[-2:])}):
-            self.at(node, f"{text:.80} is a private name, or everybody's; tasks reach public addresses alone", step)
-        elif host != name and name in _PUBLIC_SUFFIXES:
-            self.at(node, f"{text:.80} is too much: anybody can have a name below {name}", step)
-        return host if host.isascii() else host.encode("idna").decode()
 
-    def _check_secret(self, node: yaml.Node, entry: AllowEntry) -> None:
-        step = f"write secret: NAME and header: X-Api-Key, or header: 'Authorization: Bearer {PLACE}'"
-        name, text = entry.header_parts
-        if (entry.secret is None) != (entry.header is None):
-            self.at(node, "secret and header go together", step)
-        elif entry.header is not None and (
-            text.count(PLACE) != 1 or name.lower() in _PROXYS_OWN or name.lower().startswith("proxy-")
-        ):
-            self.at(node, f"header is a header's name, none of the proxy's own, and {PLACE} once in its text", step)
+def _wrong_host(host: str) -> str | None:
+    name = host.removeprefix("*.")
+    labels = name.split(".")
+    if (wrong := host_mistake(name)) is not None:
+        return f"{host[:80]!r} is no host: {wrong}"
+    if len(labels) == 1 or not _PRIVATE_SUFFIXES.isdisjoint({labels[-1], ".".join(labels[-2:])}):
+        return f"{host:.80} is a private name, or everybody's; tasks reach public addresses alone"
+    if host != name and name in _PUBLIC_SUFFIXES:
+        return f"{host:.80} is too much: anybody can have a name below {name}"
+    return None
+
+
+def _wrong_secret(entry: AllowEntry) -> str | None:
+    name, text = entry.header_parts
+    is_proxys = name.lower() in _PROXYS_OWN or name.lower().startswith("proxy-")
+    if (entry.secret is None) != (entry.header is None):
+        return "secret and header go together"
+    if entry.header is not None and (is_proxys or text.count(PLACE) != 1):
+        return f"header is a header's name, none of the proxy's own, and {PLACE} once in its text"
+    return None

@@ -114,8 +114,6 @@ class Egress:
 
         Raises PermissionRefused, ToolFailed where the name is not found, ToolRetry for what is no host's name.
         """
-        if purpose is Purpose.CONFIGURED and _literal(host) is not None:
-            return self.addresses_now(purpose, host, port)  # nothing to look up, so no thread
         try:
             async with asyncio.timeout(RESOLVE_S):
                 return await asyncio.to_thread(self.addresses_now, purpose, host, port)

@@ -60,7 +60,7 @@ class Streams:
 
 @dataclass(slots=True)
 class Exchange:
-    """`count` takes bytes that are about to pass and says why they may not; None until the request is allowed.
+    """`count` takes bytes that are about to pass, or raises RequestRefused; None until the request is allowed.
 
     `request` and `port`, where it leads, are for the log.
     """
@@ -68,10 +68,15 @@ class Exchange:
     client: Streams
     connection: h11.Connection = field(default_factory=_task_side)
     request: ProxyRequest | None = None
-    port: int | None = None
-    count: Callable[[int], str | None] | None = None
+    port: int = 0
+    count: Callable[[int], None] | None = None
     up_bytes: int = 0
     down_bytes: int = 0
+
+    @property
+    def has_answered(self) -> bool:
+        """True if the answer has begun: what goes wrong then ends it."""
+        return self.connection.our_state not in (h11.IDLE, h11.SEND_RESPONSE)
 
     async def refuse(self, status: int, why: str) -> None:
         """Answer with the reason, unless the answer has begun. The host's own faults (502, 504) are no refusal.
@@ -79,7 +84,7 @@ class Exchange:
         It is in the status line too: of an answer to CONNECT most clients show that alone. h11 does not write it: it
         would not answer what it could not read.
         """
-        if self.connection.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+        if self.has_answered:
             return
         outcome = "failed" if status in FAILURES else "refused"
         words = "".join(char for char in why if " " <= char <= "~")
@@ -117,12 +122,10 @@ class Exchange:
         if target.writer.can_write_eof():
             target.writer.write_eof()
 
-    async def fetch(
-        self, upstream: Streams, port: int, request: ProxyRequest, entry: AllowEntry, secret: str | None
-    ) -> None:
+    async def fetch(self, upstream: Streams, request: ProxyRequest, entry: AllowEntry, secret: str | None) -> None:
         """One request in absolute form, and its answer. `secret` goes into the entry's header."""
         server = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
-        headers = _request_headers(request, port, entry, secret)
+        headers = _request_headers(request, self.port, entry, secret)
         head = server.send(h11.Request(method=request.method, target=request.path, headers=headers)) or b""
         self._counted(len(head), up=True)
         await upstream.send(head)
@@ -187,9 +190,8 @@ class Exchange:
         await self.client.send(data)
 
     def _counted(self, size_bytes: int, *, up: bool) -> None:
-        why = None if self.count is None else self.count(size_bytes)
-        if why is not None:
-            raise RequestRefused(429, why) if self.connection.our_state is h11.SEND_RESPONSE else ConnectionError(why)
+        if self.count is not None:
+            self.count(size_bytes)
         if up:
             self.up_bytes += size_bytes
         else:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 import ssl
+from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -39,22 +40,15 @@ class Page(Struct, frozen=True):
     cut: bool
 
 
+@dataclass(frozen=True)
 class Fetcher:
     """`fetch` connects to the very address that was judged, even if the name has another one a moment later."""
 
-    def __init__(
-        self,
-        egress: Egress,
-        *,
-        proxy: str | None = None,
-        limits: FetchLimits | None = None,
-        tls: ssl.SSLContext | None = None,
-    ) -> None:
-        logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs addresses, with a person's words in them
-        self._egress = egress
-        self._proxy = proxy
-        self._limits = limits or FetchLimits()
-        self._tls = tls
+    egress: Egress
+    _: KW_ONLY
+    proxy: str | None = None
+    limits: FetchLimits = field(default_factory=FetchLimits)
+    tls: ssl.SSLContext | None = None
 
     async def fetch(self, url: str) -> Page:
         """Raises ToolRetry for text that is not a URL, PermissionRefused for a private address, else ToolFailed."""
@@ -62,13 +56,14 @@ class Fetcher:
 
         from microclaw.egress.http_door import http_client
 
+        logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs addresses, with a person's words in them
         client = http_client(
             Purpose.WEB,
-            egress=self._egress,
-            proxy=self._proxy,
+            egress=self.egress,
+            proxy=self.proxy,
             environment=False,  # the environment's proxy and .netrc are not for addresses of others
-            verify=self._tls or True,
-            timeout=self._limits.total_s,
+            verify=self.tls or True,
+            timeout=self.limits.total_s,
             headers={
                 "User-Agent": f"microclaw/{__version__}",
                 "Accept": "text/html,application/xhtml+xml,text/plain,application/json;q=0.9,text/*;q=0.8",
@@ -76,22 +71,22 @@ class Fetcher:
             },
         )
         try:
-            async with asyncio.timeout(self._limits.total_s), client:
+            async with asyncio.timeout(self.limits.total_s), client:
                 return await self._follow(client, url)
         except TimeoutError as exc:
-            raise _failure(url, f"did not answer within {self._limits.total_s:g} s") from exc
+            raise _failure(url, f"did not answer within {self.limits.total_s:g} s") from exc
         except (httpx2.HTTPError, httpx2.InvalidURL, ssl.SSLError) as exc:
             raise _refusal(exc) or _failure(url, f"could not be fetched: {exc or type(exc).__name__}") from exc
 
     async def _follow(self, client: httpx2.AsyncClient, url: str) -> Page:
-        for _ in range(self._limits.redirects + 1):
+        for _ in range(self.limits.redirects + 1):
             if len(url) > MAX_URL_CHARS or not url.isprintable() or not _URL.fullmatch(url):
                 raise ToolRetry(f"{url[:80]!r} is no address of a page", next_step="give an http:// or https:// URL")
             async with client.stream("GET", url) as response:
                 if response.next_request is None:
                     return await self._read(response)
                 url = str(response.next_request.url)
-        raise _failure(url, f"is behind more than {self._limits.redirects} redirects")
+        raise _failure(url, f"is behind more than {self.limits.redirects} redirects")
 
     async def _read(self, response: httpx2.Response) -> Page:
         url = str(response.url.copy_with(fragment=None))
@@ -107,9 +102,9 @@ class Fetcher:
         body = bytearray()
         async for piece in response.aiter_raw():
             body += piece
-            if len(body) > self._limits.body_bytes:
+            if len(body) > self.limits.body_bytes:
                 break
-        raw = bytes(body[: self._limits.body_bytes])
+        raw = bytes(body[: self.limits.body_bytes])
         if b"\0" in raw[:1024] and "utf-16" not in declared.lower():
             raise _failure(url, "says that it is text and is not")
         return Page(url, media_type, _text(response.charset_encoding, raw), len(body) > len(raw))

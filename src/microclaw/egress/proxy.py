@@ -9,29 +9,34 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import KW_ONLY, dataclass, field
 from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Final, TypeAlias
 
 import h11
 from msgspec import Struct
 
 from microclaw.audit.event import AuditEvent, AuditKind, Record, no_record
-from microclaw.egress.allowlist import FILE_NAME, Allowlist, AllowlistSource
+from microclaw.egress.allowlist import FILE_NAME, AllowEntry, Allowlist, AllowlistSource
 from microclaw.egress.destinations import Egress, Purpose
 from microclaw.egress.exchange import BAD_GATEWAY, FAILURES, Exchange, Streams
 from microclaw.egress.outgoing import Pair, open_streams
-from microclaw.egress.policy import Meter, TaskUse, Verdict, judge
 from microclaw.egress.request_head import MAX_HEAD_BYTES, ProxyRequest, RequestRefused, read_head
 from microclaw.egress.secret_values import SecretValues
 from microclaw.errors import ConfigError, MicroclawError, PermissionRefused, TaskRefused
 
 SOCKET_NAME: Final = "proxy.sock"
 MAX_OPEN: Final = 256  # connections of one task, those without a request too
+DAY_S: Final = 86_400
+MINUTE_S: Final = 60.0
+Counts: TypeAlias = Counter[tuple[object, object]]
+"""Requests and bytes so far: by the place of a limit, and the minute or day that it is of."""
 DEFAULT_TLS: Final = cache(ssl.create_default_context)
 _log = logging.getLogger(__name__)
 
@@ -43,6 +48,31 @@ class ProxyTimes(Struct, frozen=True, kw_only=True):
     connect_s: float = 10.0
     stall_s: float = 30.0  # without a byte, in either direction
     total_s: float = 600.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Meter:
+    """Counts requests and bytes against the limits. `now_s` is monotonic, `unix_s` decides which day it is (UTC)."""
+
+    now_s: Callable[[], float] = time.monotonic
+    unix_s: Callable[[], float] = time.time
+    days: Counts = field(default_factory=Counter)
+
+    def take(self, use: Counts, allowlist: Allowlist, entry: AllowEntry, size_bytes: int, *, begins: int = 0) -> None:
+        """Count bytes of a task before they pass, and a request that `begins`. Raises RequestRefused for too much."""
+        minute, day = int(self.now_s() // MINUTE_S), int(self.unix_s() // DAY_S)
+        rows = []
+        for place, name, limit in ((0, "", allowlist.limits), (entry.line, entry.host, entry)):
+            rows += [
+                (use, (place, minute), begins, limit.requests_per_minute, "requests a minute"),
+                (use, (place, None), size_bytes, limit.bytes_per_task, "bytes in this task"),
+                (self.days, (name, day), size_bytes, limit.bytes_per_day, "bytes today"),
+            ]
+        for counts, key, more, most, what in rows:
+            if most is not None and counts[key] + max(more, begins) > most:
+                raise RequestRefused(429, f"more than {most:,} {what}")
+        for counts, key, more, _, _ in rows:
+            counts[key] += more
 
 
 @dataclass(slots=True)
@@ -64,13 +94,9 @@ class EgressProxy:
         Raises TaskRefused for a name that the allowlist does not have, ConfigError while it has mistakes.
         """
         allowlist = self.allowlist.current()
-        if name not in allowlist.names:
-            known = f"use one of {', '.join(allowlist.names)}; or " if allowlist.names else ""
-            line = f"- {{host: api.example.com, tasks: [{name[:40]}]}}"
-            raise TaskRefused(
-                f"the allowlist has nothing for {name[:40]!r}",
-                next_step=f"{known}the owner of this host adds to {FILE_NAME}, below allow: {line}",
-            )
+        if not allowlist.knows(name):
+            step = f"the owner of this host adds to {FILE_NAME}: - {{host: api.example.com, tasks: [{name[:40]}]}}"
+            raise TaskRefused(f"the allowlist has nothing for {name[:40]!r}", next_step=step)
         return tuple(entry.words for entry in allowlist.entries if entry.counts_for(name))
 
     @asynccontextmanager
@@ -98,7 +124,8 @@ class _TaskProxy:
     task: str
     name: str
     by: str | None
-    use: TaskUse = field(default_factory=TaskUse)
+    use: Counts = field(default_factory=Counter)
+    open_count: int = 0
     running: set[asyncio.Task[None]] = field(default_factory=set)
     ending: bool = False
 
@@ -146,7 +173,7 @@ class _TaskProxy:
             status, why = BAD_GATEWAY, str(exc) or why
         finally:
             if status or exchange.count is not None:  # bytes may have gone out
-                was_allowed = status in (0, *FAILURES)
+                was_allowed = exchange.has_answered or status in (0, *FAILURES)
                 self._note(exchange, AuditKind.EGRESS_ALLOWED if was_allowed else AuditKind.EGRESS_REFUSED, why)
         if status:
             await exchange.refuse(status, why)
@@ -156,16 +183,14 @@ class _TaskProxy:
         if not (head := await self._head(exchange.client)):
             return  # a connection without a request
         request = exchange.request = read_head(head, exchange.connection)
+        exchange.port = request.usual_port
         try:
             allowlist = await asyncio.to_thread(self.proxy.allowlist.current)
         except ConfigError as exc:
             raise RequestRefused(403, "the allowlist has mistakes: microclaw task egress") from exc
-        verdict = judge(allowlist, self.name, request)
-        exchange.port = verdict.port
-        if not verdict.allowed:
-            raise RequestRefused(403, verdict.why)
+        entry, exchange.port = judge(allowlist, self.name, request)
         try:
-            await self._pass(exchange, request, allowlist, verdict)
+            await self._pass(exchange, allowlist, entry)
         except ExceptionGroup as errors:  # of both directions: the first one ended the other
             raise errors.exceptions[0] from errors
 
@@ -182,31 +207,29 @@ class _TaskProxy:
                 return b""
             raise RequestRefused(400, "the request's head broke off") from exc
 
-    async def _pass(self, exchange: Exchange, request: ProxyRequest, allowlist: Allowlist, verdict: Verdict) -> None:
-        """Carry the request out. Raises RequestRefused before anything went back to the task."""
-        proxy, entry = self.proxy, verdict.entry
-        assert entry is not None
-        if self.use.connections >= allowlist.limits.connections:
+    async def _pass(self, exchange: Exchange, allowlist: Allowlist, entry: AllowEntry) -> None:
+        proxy, request = self.proxy, exchange.request
+        assert request is not None
+        if self.open_count >= allowlist.limits.connections:
             raise RequestRefused(429, f"more than {allowlist.limits.connections} connections at once")
-        if (why := proxy.meter.begin(self.use, allowlist, entry)) is not None:
-            raise RequestRefused(429, why)
+        proxy.meter.take(self.use, allowlist, entry, 0, begins=1)
         exchange.count = partial(proxy.meter.take, self.use, allowlist, entry)
-        self.use.connections += 1
+        self.open_count += 1
         try:
             secret = None
             if entry.secret is not None and (secret := await proxy.secrets.value(entry.secret)) is None:
                 raise RequestRefused(403, f"there is no secret {entry.secret}: microclaw task secrets {entry.secret} -")
-            pair = await self._connect(request.host, verdict.port, tls=entry.tls and not request.tunnel)
+            pair = await self._connect(request.host, exchange.port, tls=entry.tls and not request.tunnel)
             upstream = Streams(*pair, proxy.times.stall_s)
             try:
                 if request.tunnel:
                     await exchange.tunnel(upstream)
                 else:
-                    await exchange.fetch(upstream, verdict.port, request, entry, secret)
+                    await exchange.fetch(upstream, request, entry, secret)
             finally:  # what is no tunnel has answered
                 await upstream.close(at_once=self.ending or not request.tunnel)
         finally:
-            self.use.connections -= 1
+            self.open_count -= 1
 
     async def _connect(self, host: str, port: int, *, tls: bool) -> Pair:
         """Connect to an address that was checked: the name is looked up once, here, and only now that it is allowed."""
@@ -220,11 +243,7 @@ class _TaskProxy:
             async with asyncio.timeout(proxy.times.connect_s):
                 return await open_streams(addresses, port, context, host)
         except OSError as exc:
-            why = exc.strerror or str(exc)
-            if isinstance(exc, ssl.SSLCertVerificationError):
-                why = f"its certificate is refused: {exc.verify_message}"
-            elif isinstance(exc, TimeoutError):
-                why = "it did not answer in time"
+            why = exc.strerror or str(exc) or "it did not answer in time"
             raise RequestRefused(BAD_GATEWAY, f"{host} cannot be reached: {why}") from exc
 
     def _note(self, exchange: Exchange, kind: AuditKind, why: str) -> None:
@@ -232,9 +251,40 @@ class _TaskProxy:
         text = "a request that is none"
         known: tuple[str, ...] = ()
         if (request := exchange.request) is not None:
-            text = f"{request.method[:16]} {request.host}" + (f":{exchange.port}" if exchange.port else "")
+            text = f"{request.method[:16]} {request.host}:{exchange.port}"
             known = (request.host,) if kind is AuditKind.EGRESS_ALLOWED else ()  # a refused one may be somebody's data
         if exchange.count is not None:
             text += f", {exchange.up_bytes:,} bytes up, {exchange.down_bytes:,} down"
         text += f": {why}" if why else ""
         self.proxy.record(AuditEvent(kind, text, about=self.task, by=self.by, known=known))
+
+
+def judge(allowlist: Allowlist, task: str, request: ProxyRequest) -> tuple[AllowEntry, int]:
+    """The entry that allows a request, and the port where the proxy connects. Raises RequestRefused."""
+    about = [entry for entry in allowlist.entries if entry.fits(request.host, task)]
+    if not about:
+        raise RequestRefused(403, f"{request.host} is not on the allowlist for this task")
+    narrowest = max(entry.specificity for entry in about)
+    reasons: list[str] = []
+    for entry in about:
+        if entry.specificity == narrowest:
+            port = request.usual_port
+            if entry.tls and port == 80 and not request.tunnel:
+                port = 443  # the task asks http://HOST/PATH, the proxy speaks TLS
+            if not (why := _obstacle(entry, request, port)):
+                return entry, port
+            reasons.append(why)
+    raise RequestRefused(403, reasons[0])
+
+
+def _obstacle(entry: AllowEntry, request: ProxyRequest, port: int) -> str:
+    host, tunnel, method = request.host, request.tunnel, request.method
+    if tunnel and (entry.methods is not None or entry.secret is not None):
+        return f"line {entry.line} has methods or a secret, and CONNECT cannot be seen: ask http://{host}/PATH"
+    if not tunnel and not entry.tls and request.scheme == "https":
+        return f"line {entry.line} has no tls: true, so that the proxy does not speak TLS for the task: use CONNECT"
+    if port not in entry.ports:
+        return f"port {port} is not allowed for {host} (line {entry.line})"
+    if not tunnel and entry.methods is not None and method not in entry.methods:
+        return f"{method} is not allowed for {host} (line {entry.line})"
+    return ""

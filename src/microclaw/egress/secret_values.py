@@ -59,20 +59,14 @@ class SecretValues:
         return found
 
 
-def missing_secrets(home: Path, environ: Mapping[str, str], allowlist: Allowlist) -> dict[str, tuple[str, str]]:
-    """The secrets that entries name and this home has not: a message for each, and the next step. Blocking."""
-    known = SecretValues(home, environ).names()
-    places: dict[str, list[str]] = {}
+def missing_secrets(home: Path, environ: Mapping[str, str], allowlist: Allowlist) -> dict[str, Finding]:
+    """The secrets that entries name and this home has not. Blocking."""
+    known, found = SecretValues(home, environ).names(), dict[str, Finding]()
     for entry in allowlist.entries:
-        if entry.secret is not None and entry.secret not in known:
-            places.setdefault(entry.secret, []).append(f"line {entry.line}: {entry.host}")
-    return {
-        name: (
-            f"there is no secret {name}, which egress.yaml names ({', '.join(where)}): what needs it is refused",
-            f"microclaw task secrets {name} @FILE",
-        )
-        for name, where in sorted(places.items())
-    }
+        if (name := entry.secret) is not None and name not in known:
+            text = f"there is no secret {name}, which line {entry.line} of {FILE_NAME} names: what needs it is refused"
+            found.setdefault(name, problem("egress", text, f"microclaw task secrets {name} @FILE"))
+    return found
 
 
 def egress_findings(home: Path) -> Iterator[Finding]:
@@ -86,7 +80,7 @@ def egress_findings(home: Path) -> Iterator[Finding]:
     if allowlist.entries:
         allowed = count_text(len(allowlist.entries), "host")
         yield Finding("egress", True, f"tasks may ask {allowed}: microclaw task egress")
-    yield from (problem("egress", *message) for message in missing.values())
+    yield from missing.values()
 
 
 def _is_usable(value: str) -> bool:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from secrets import SystemRandom
 from typing import Final
@@ -23,7 +24,7 @@ from microclaw.events import LiveEvent, RolloutChanged
 from microclaw.ota.offers import End, Offers, running_version
 from microclaw.ota.rollout import DEFAULT_STAGES, Rollout, RolloutPlan, read_stages
 from microclaw.store.firmware import OfferRow
-from microclaw.store.rollouts import DeviceState, Progress, RolloutDevice, RolloutRow, RolloutState, RolloutTable
+from microclaw.store.rollouts import Progress, RolloutDevice, RolloutRow, RolloutState, RolloutTable
 
 TICK_S: Final = 1.0
 TRIES: Final = 5  # of a change while other hosts of a cluster change the same rollout
@@ -31,30 +32,25 @@ MAX_OPEN: Final = 8
 _log = logging.getLogger(__name__)
 
 
+@dataclass(eq=False)
 class Rollouts:
     """`crashes` counts the kinds of crash that devices had first since the moment (Unix ms) beside each. A change of
     state or stage is a live event.
     """
 
-    def __init__(
-        self,
-        table: RolloutTable,
-        offers: Offers,
-        *,
-        now_ms: Callable[[], int],
-        crashes: Callable[[Mapping[str, int]], Awaitable[int]],
-        publish: Callable[[LiveEvent], None] = lambda _event: None,
-    ) -> None:
-        self.offers = offers
-        self._table = table
-        self._now_ms = now_ms
-        self._crashes = crashes
-        self._publish = publish
-        self._open: dict[int, Rollout] = {}
-        self._heard: set[str] = set()
-        self._lock = asyncio.Lock()
-        self._news = asyncio.Event()
-        table.follow(self.refresh)
+    table: RolloutTable
+    offers: Offers
+    _: KW_ONLY
+    now_ms: Callable[[], int]
+    crashes: Callable[[Mapping[str, int]], Awaitable[int]]
+    publish: Callable[[LiveEvent], None] = lambda _event: None
+    _open: dict[int, Rollout] = field(default_factory=dict)
+    _heard: set[str] = field(default_factory=set)
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.table.follow(self.refresh)
 
     async def run(self) -> None:
         """Carry the open rollouts on, with every news and once a second. Of a cluster's hosts one does so at a time."""
@@ -135,8 +131,8 @@ class Rollouts:
                 if busy and number != undoes:  # who is under way there has the end of it first (`_can_take`)
                     text = f"{busy} of these boards are in rollout {number}, which is not over"
                     raise ConfigError(text, next_step=f"microclaw firmware rollouts {number}")
-            new = RolloutRow(0, version, channel, msgspec.json.encode(plan).decode(), person_id, undoes, self._now_ms())
-            number = await self._table.add(new, devices)
+            new = RolloutRow(0, version, channel, msgspec.json.encode(plan).decode(), person_id, undoes, self.now_ms())
+            number = await self.table.add(new, devices)
             rollout = self._open[number] = await self.get(number)
         self._tell(rollout)
         return rollout
@@ -193,18 +189,18 @@ class Rollouts:
         """Raises UnknownName."""
         if (rollout := self._open.get(number)) is not None:
             return rollout
-        found = await self._table.get(number)
+        found = await self.table.get(number)
         if found is None:
             raise UnknownName(f"there is no rollout {number}", next_step="microclaw firmware rollouts")
         return await self._read(*found)
 
     async def all(self) -> list[Rollout]:
         """The newest first, those that are over too."""
-        return [self._open.get(row.rollout_id) or await self._read(row, now) for row, now in await self._table.list(20)]
+        return [self._open.get(row.rollout_id) or await self._read(row, now) for row, now in await self.table.list(20)]
 
     async def standing(self) -> list[Rollout]:
         """Those that are open; the newest, where it was halted."""
-        newest = [await self._read(row, now) for row, now in await self._table.list(1) if now.state == "halted"]
+        newest = [await self._read(row, now) for row, now in await self.table.list(1) if now.state == "halted"]
         return [*(one for one in self.going_on if one.is_open), *newest]
 
     @property
@@ -232,19 +228,19 @@ class Rollouts:
             for rollout in self.going_on:
                 device = rollout.devices.get(device_id)
                 if device is not None and device.state in ("offered", "late"):
-                    await self._note(rollout, device_id, await self.offers.update_end(rollout, device))
+                    await self.note(rollout, device_id, await self.offers.update_end(rollout, device))
         for rollout in self.going_on:
             await self._advance(rollout)
 
-    async def noted(self, device_id: str, version: str, state: DeviceState, error: str) -> None:
-        """Note the end of the update of a device to a version."""
+    async def note(self, rollout: Rollout, device_id: str, ended: End | None) -> None:
+        """Note the end of a device's update, if there is one."""
+        if ended is None:
+            return
         async with self._lock:
-            for rollout in self.going_on:
-                for _ in range(TRIES):
-                    is_meant = rollout.row.version == version
-                    row = rollout.note(device_id, state, error, self._now_ms()) if is_meant else None
-                    if row is None or await self._keep(rollout, [row]):
-                        break
+            for _ in range(TRIES):
+                row = rollout.note(device_id, *ended, self.now_ms())
+                if row is None or await self._keep(rollout, [row]):
+                    break
         self._news.set()
 
     # How it works
@@ -252,9 +248,9 @@ class Rollouts:
     async def _advance(self, rollout: Rollout) -> None:
         """Keep what is decided now, then act on it."""
         async with self._lock:
-            now_ms, before = self._now_ms(), rollout.kept
+            now_ms, before = self.now_ms(), rollout.kept
             if rollout.is_open and (offered := rollout.offered):
-                rollout.count_crashes(await self._crashes(offered))
+                rollout.count_crashes(await self.crashes(offered))
             gone = [one for one in (*rollout.under_way, *rollout.waiting) if not self.offers.is_known(one)]
             noted = [rollout.note(device_id, "removed", "", now_ms) for device_id in gone]
             changed = rollout.advance(now_ms, partial(self._can_take, rollout))
@@ -292,11 +288,7 @@ class Rollouts:
         except MicroclawError as exc:
             _log.warning("rollout %d: %s was not told: %s", rollout.row.rollout_id, device_id, exc.message)
             ended = ("failed", exc.message) if is_open else None
-        await self._note(rollout, device_id, ended)
-
-    async def _note(self, rollout: Rollout, device_id: str, ended: End | None) -> None:
-        if ended is not None:
-            await self.noted(device_id, rollout.row.version, *ended)
+        await self.note(rollout, device_id, ended)
 
     async def _change(self, number: int, state: RolloutState, reason: str, allowed: Sequence[RolloutState]) -> Rollout:
         step = f"microclaw firmware rollouts {number}"
@@ -315,7 +307,7 @@ class Rollouts:
         """False where another host changed the rollout meanwhile: it is read again, and nothing of this is kept."""
         now, number = rollout.progress, rollout.row.rollout_id
         if rows or now != rollout.kept:
-            if not await self._table.keep(number, rollout.kept, now, rows):
+            if not await self.table.keep(number, rollout.kept, now, rows):
                 await self._read_open()
                 return False
             rollout.kept = now
@@ -326,20 +318,20 @@ class Rollouts:
     async def _read_open(self) -> None:
         """Call it holding the lock. Who has a Rollout sees what is new in it."""
         opened: dict[int, Rollout] = {}
-        for row, now in await self._table.open():
+        for row, now in await self.table.open():
             rollout = opened[row.rollout_id] = self._open.get(row.rollout_id) or await self._read(row, now)
-            rollout.load(now, await self._table.devices(row.rollout_id))
+            rollout.load(now, await self.table.devices(row.rollout_id))
         for number in self._open.keys() - opened.keys():
-            if (found := await self._table.get(number)) is not None:
-                self._open[number].load(found[1], await self._table.devices(number))
+            if (found := await self.table.get(number)) is not None:
+                self._open[number].load(found[1], await self.table.devices(number))
         self._open = opened
 
     async def _read(self, row: RolloutRow, progress: Progress) -> Rollout:
-        return Rollout(row, progress, await self._table.devices(row.rollout_id))
+        return Rollout(row, progress, await self.table.devices(row.rollout_id))
 
     def _tell(self, rollout: Rollout) -> None:
         number, now = rollout.row.rollout_id, rollout.progress
         _log.info("rollout %d: %s, stage %d %s", number, now.state, now.stage + 1, now.reason)
         said = (number, rollout.row.version, now.state, now.stage + 1, now.soaking_since_ms is not None, now.reason)
-        self._publish(RolloutChanged("", self._now_ms(), *said))
+        self.publish(RolloutChanged("", self.now_ms(), *said))
         self._news.set()

@@ -67,14 +67,6 @@ class Descriptors(ExitStack):
         return descriptor
 
 
-class WaitingCommand(Struct, frozen=True):
-    """The start of bubblewrap; `told` says the number of the process inside, which waits for a byte in `goes_on`."""
-
-    words: list[str]
-    told: int
-    goes_on: int
-
-
 class Waiting(Struct, frozen=True):
     """bubblewrap, and the number of the process inside that waits: all that runs in there descends from it."""
 
@@ -101,8 +93,11 @@ def common_words() -> Iterator[str]:
 
 def waiting_command(
     words: Sequence[str], command: Sequence[str], filtered: bytes | None, opened: Descriptors
-) -> WaitingCommand:
-    """bubblewrap up to the moment before the command begins; it has to inherit `opened.passed`."""
+) -> tuple[list[str], int, int]:
+    """The words of bubblewrap up to the moment before the command begins; it has to inherit `opened.passed`.
+
+    Then what tells the number of the process inside, and what that one waits for a byte in.
+    """
     told, tells = os.pipe()
     opened.keep(told), opened.pass_on(tells)
     waits, goes_on = os.pipe()
@@ -113,7 +108,7 @@ def waiting_command(
     if filtered is not None:
         words += ["--seccomp", str(opened.hold(filtered))]
     arguments = opened.hold("\0".join(words).encode() + b"\0")
-    return WaitingCommand([bubblewrap() or "bwrap", "--args", str(arguments), "--", *command], told, goes_on)
+    return [bubblewrap() or "bwrap", "--args", str(arguments), "--", *command], told, goes_on
 
 
 def start_waiting(
@@ -130,9 +125,9 @@ def start_waiting(
 
     Raises NoSandbox.
     """
-    waiting = waiting_command(words, command, filtered, opened)
+    words, told, goes_on = waiting_command(words, command, filtered, opened)
     process = subprocess.Popen(
-        [*before, *waiting.words],
+        [*before, *words],
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -142,9 +137,9 @@ def start_waiting(
         **more,
     )
     opened.were_passed()
-    if (pid := read_number(waiting.told)) is None:
+    if (pid := read_number(told)) is None:
         raise why_it_ended(process)
-    return Waiting(process, pid, waiting.goes_on)
+    return Waiting(process, pid, goes_on)
 
 
 def read_number(told: int) -> int | None:

@@ -10,7 +10,6 @@ import functools
 import os
 import secrets
 import shutil
-import stat
 import subprocess
 import time
 from collections.abc import Sequence
@@ -182,16 +181,11 @@ def _does(*command: str) -> bool:
 
 
 def _size_of(place: Path) -> tuple[int, int]:
-    """Bytes on the disk and the number of names; what vanishes meanwhile is not counted."""
+    """Bytes on the disk and the number of names; what vanishes meanwhile has no size."""
     size = files = 0
-    waiting: list[str | Path] = [place]
-    while waiting:
-        with suppress(OSError), os.scandir(waiting.pop()) as found:
-            for entry in found:
-                files += 1
-                with suppress(OSError):
-                    what = entry.stat(follow_symlinks=False)
-                    size += what.st_blocks * 512
-                    if stat.S_ISDIR(what.st_mode):
-                        waiting.append(entry.path)
+    for folder, folders, names in os.walk(place):
+        for name in (*folders, *names):
+            files += 1
+            with suppress(OSError):
+                size += Path(folder, name).lstat().st_blocks * 512
     return size, files

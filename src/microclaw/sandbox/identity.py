@@ -11,7 +11,7 @@ import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
 from microclaw.sandbox.landlock import libc
 
@@ -23,12 +23,6 @@ _SET_REAL: Final = {"x86_64": (117, 119), "aarch64": (147, 149)}  # setresuid, s
 def job_user() -> int | None:
     """None where jobs run as the host's own user."""
     return JOB_USER if os.geteuid() == 0 else None
-
-
-def starts_as_job() -> dict[str, Any]:
-    """The arguments of Popen for a process of that user."""
-    user = job_user()
-    return {} if user is None else {"user": user, "group": user, "extra_groups": []}
 
 
 @contextmanager

@@ -101,20 +101,12 @@ def _take(folder: int, parts: tuple[str, ...], target: Path, left: int) -> int:
             raise OSError(f"it is too large ({what.st_size} bytes)")
         target.parent.mkdir(parents=True, exist_ok=True)
         out = os.open(target, _NEW, 0o600)  # a mode of ours: the job's may be setuid
-        size = 0
-        try:
-            with os.fdopen(found, "rb", closefd=False) as source, os.fdopen(out, "wb") as copy:
-                while block := source.read(_BLOCK):
-                    size += len(block)
-                    if size > left:  # a job that an engine left running may still write
-                        raise OSError("it is too large")
-                    copy.write(block)
-        except OSError:
-            target.unlink(missing_ok=True)
-            raise
+        with os.fdopen(found, "rb", closefd=False) as source, os.fdopen(out, "wb") as copy:
+            for _ in range(0, what.st_size, _BLOCK):  # and no more: one that an engine left running may still write
+                copy.write(source.read(_BLOCK))
+            return copy.tell()
     finally:
         os.close(found)
-    return size
 
 
 @contextmanager

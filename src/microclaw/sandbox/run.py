@@ -23,7 +23,6 @@ from microclaw.sandbox.bubblewrap import NEXT_STEP, START_S, bubblewrap
 from microclaw.sandbox.container import Container, container_engine, start_container
 from microclaw.sandbox.job import Ending, SandboxEnd, SandboxJob
 from microclaw.sandbox.job_files import checked_parts, take_files
-from microclaw.sandbox.scope import why_no_scope
 
 AUTO: Final = SandboxSettings()
 TAIL_BYTES: Final = 64 << 10
@@ -43,9 +42,7 @@ class Backend(Struct, frozen=True):
         if self.name == "container":
             return f"{self.name}: a read-only container of {Path(self.engine).name} without a network"
         how = "own namespaces, a read-only system, an allowlist of system calls, no network"
-        why = why_no_scope()
-        scope = "a systemd scope for each job" if why is None else f"no systemd scope ({why})"
-        return f"{self.name}: {how}; {scope}"
+        return f"{self.name}: {how}; {'a' if wrapped_job.has_scope() else 'no'} systemd scope for each job"
 
 
 def sandbox_backend(settings: SandboxSettings = AUTO) -> Backend:
@@ -77,10 +74,8 @@ def why_not() -> str | None:
         return "bubblewrap is not installed"
     try:
         started = wrapped_job.start(SandboxJob(command=["/usr/bin/true"]))
-    except NoSandbox as problem:
-        return problem.message
-    except OSError as problem:
-        return f"bubblewrap cannot be used here: {problem}"
+    except (NoSandbox, OSError) as problem:
+        return str(problem)
     try:
         if started.process.wait(START_S) != 0:
             return "bubblewrap cannot start a program here"
@@ -99,7 +94,7 @@ def _start(job: SandboxJob, folder: Path, settings: SandboxSettings) -> wrapped_
 async def run_sandboxed(
     job: SandboxJob, folder: Path, on_output: Callable[[bytes], None], settings: SandboxSettings = AUTO
 ) -> SandboxEnd:
-    """Run it to its end. `folder` is empty and private to this job; kept files end up in `folder/"kept"`.
+    """Run it to its end. `folder` is empty and private to this job; kept files end up in `folder/"files"`.
 
     `on_output` is called with what it prints, in order, up to the limit. Cancelling kills every process of the job and
     returns when they are dead. Raises NoSandbox where nothing shuts it off, TaskRefused for a job that cannot be run.
@@ -162,7 +157,7 @@ class _Run:
         """Take the files out and say how it ended; when it is dead."""
         code = self.started.process.wait()
         limits = self.job.limits
-        kept, refused = take_files(self.job.keep, self.started.folder, folder / "kept", limits.disk_bytes)
+        kept, refused = take_files(self.job.keep, self.started.folder, folder / "files", limits.disk_bytes)
         ending, code = self._ending(code)  # with its reason
         return SandboxEnd(
             ending=ending,

@@ -1,7 +1,9 @@
-"""A job in bubblewrap: what it sees, and its folder, which is memory of bounded size.
+"""A job in bubblewrap: what it sees, its folder, and how it is held to its limits.
 
 The folder of the job is a tmpfs that only exists inside; this host holds it by a descriptor (/proc/PID/root), puts the
-files in before the job begins, and takes files out when no process lives any more.
+files in before the job begins, and takes files out when no process lives any more. What all of its processes use is
+watched; where systemd makes a scope for it, the kernel has a bound besides that no moment between two looks can pass,
+and counts buffers of pipes and sockets, too.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import secrets
 import signal
 import subprocess
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar, Final
@@ -32,7 +35,7 @@ from microclaw.sandbox.bubblewrap import (
     start_waiting,
     why_it_ended,
 )
-from microclaw.sandbox.identity import acting_as_job, job_user, starts_as_job
+from microclaw.sandbox.identity import acting_as_job, job_user
 from microclaw.sandbox.job import (
     HOME,
     RELAY_SOURCE,
@@ -44,9 +47,7 @@ from microclaw.sandbox.job import (
     with_relay,
 )
 from microclaw.sandbox.job_files import put_files
-from microclaw.sandbox.scope import scope_environment, scope_words, why_no_scope
 from microclaw.sandbox.seccomp import job_filter
-from microclaw.sandbox.usage import disk_use, usage_of
 
 CERTIFICATES: Final = (Path("/etc/ssl/certs"), Path("/etc/ssl/openssl.cnf"), Path("/etc/pki/tls/certs"))
 USER: Final = 1000
@@ -58,6 +59,20 @@ UNREADABLE: Final = "/dev/zero"
 """A shared map of it is memory that no process's size shows."""
 SETTINGS: Final = (Path("/usr/local/etc"), Path("/usr/etc"))
 """Of this machine, among the system's programs: empty in a job."""
+KERNEL_BYTES: Final = 32 << 20
+"""The kernel's own for a job: threads' stacks, lists of maps, names of files."""
+PLACES: Final = 3
+"""/job, /tmp and /dev/shm are memory of disk_bytes each, and count in the scope."""
+OWN_PROCESSES: Final = 2
+"""bubblewrap's, outside and inside."""
+SCOPE_S: Final = 10.0
+_CGROUPS: Final = Path("/sys/fs/cgroup")
+_OF_SYSTEMD: Final = ("PATH", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS")
+_LIMITS_OF_IT: Final = f"cd {_CGROUPS}$(cut -d: -f3 /proc/self/cgroup) && cat memory.max pids.max"
+_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
+_NOT_RESIDENT: Final = (b"VmPTE:", b"VmSwap:", b"HugetlbPages:")
+"""Of /proc/PID/status: what a process holds and its resident size leaves out. Page tables can be of any size."""
 _ETC: Final = {
     "passwd": f"job:x:{USER}:{USER}::{HOME}:/bin/sh\n",
     "group": f"job:x:{USER}:\n",
@@ -114,13 +129,13 @@ def start(job: SandboxJob) -> Wrapped:
             next_step="microclaw config set sandbox.backend container",
         )
     mark = f"/run/{secrets.token_hex(8)}"
-    has_scope = why_no_scope() is None
-    before = scope_words(job.limits, threads_of(job.limits)) if has_scope else []
-    environment = scope_environment() if has_scope else {}
+    scoped = has_scope()
+    before = scope_words(job.limits, threads_of(job.limits)) if scoped else []
+    environment = scope_environment() if scoped else {}
     with Descriptors() as opened:
         words, command = _words(job, opened)
         words += ["--dir", mark]
-        more = {} if has_scope else starts_as_job()
+        more = {} if scoped or user is None else {"user": user, "group": user, "extra_groups": []}
         waiting = start_waiting(
             words, command, filtered, opened, before=before, environment=environment, cwd="/", **more
         )
@@ -205,3 +220,93 @@ def _counts_per_namespace() -> bool:
     """Since Linux 5.14 a user's processes outside of the sandbox do not count inside."""
     version = re.match(r"(\d+)\.(\d+)", platform.release())
     return version is not None and (int(version[1]), int(version[2])) >= (5, 14)
+
+
+def scope_words(limits: SandboxLimits, threads: int) -> list[str]:
+    """The words before a command that put it into a scope, as the job's user and without an environment."""
+    user = job_user()
+    words = ["systemd-run", *(["--user"] if user is None else []), "--scope", "--quiet", "--collect"]
+    for name, value in (("MemoryMax", _memory(limits)), ("MemorySwapMax", 0), ("TasksMax", threads + OWN_PROCESSES)):
+        words += ["-p", f"{name}={value}"]
+    if user is not None:
+        words += ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
+    return [*words, "env", "-i"]
+
+
+def scope_environment() -> dict[str, str]:
+    """The part of the host's environment by which systemd-run finds this user's systemd."""
+    return {name: os.environ[name] for name in _OF_SYSTEMD if name in os.environ}
+
+
+@functools.cache
+def has_scope() -> bool:
+    """True if jobs have a scope here, with the limits that were asked for; it is tried once. Blocks."""
+    if not Path("/run/systemd/system").is_dir() or not (_CGROUPS / "cgroup.controllers").exists():
+        return False
+    limits = SandboxLimits()
+    words = [*scope_words(limits, 0), "PATH=" + os.defpath, "sh", "-c", _LIMITS_OF_IT]
+    try:
+        done = subprocess.run(words, env=scope_environment(), capture_output=True, timeout=SCOPE_S, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.stdout.decode().split() == [str(_memory(limits)), str(OWN_PROCESSES)]
+
+
+def _memory(limits: SandboxLimits) -> int:
+    return limits.memory_bytes + PLACES * limits.disk_bytes + KERNEL_BYTES
+
+
+def usage_of(processes: int, memory_limit: int) -> Usage:
+    """Of every process that the open folder (a /proc) lists. One that ends meanwhile is not counted.
+
+    A page that processes share counts for each of them until `memory_limit` is passed, and then once.
+    """
+    number = memory = ticks = 0
+    for name in _numbers(processes):
+        fields = _read(f"{name}/stat", processes).rpartition(b")")[2].split()
+        if len(fields) >= 22:
+            number += 1
+            ticks += sum(int(field) for field in fields[11:15])  # utime, stime, and those of children that ended
+            memory += int(fields[21]) * _PAGE + _kib_of(f"{name}/status", _NOT_RESIDENT, processes)
+    if memory > memory_limit:
+        memory = _exact_memory(processes)
+    return Usage(number - 1, memory, ticks / _TICKS)  # process 1 is bubblewrap's own
+
+
+def _exact_memory(processes: int) -> int:
+    """Slower: the kernel walks every page. Of a program that nobody may read, as the relay, all pages count in full."""
+    total = 0
+    for name in _numbers(processes):
+        total += _kib_of(f"{name}/status", _NOT_RESIDENT, processes)
+        try:
+            total += _kib_of(f"{name}/smaps_rollup", (b"Pss:",), processes)
+        except PermissionError:
+            total += _kib_of(f"{name}/status", (b"VmRSS:",), processes)
+    return total
+
+
+def disk_use(places: Sequence[int]) -> DiskUse:
+    """Of open folders, each a file system of its own. Empty files take no room there, but the kernel's memory."""
+    found = [os.fstatvfs(place) for place in places]
+    return DiskUse(any(place.f_bfree == 0 for place in found), sum(place.f_files - place.f_ffree for place in found))
+
+
+def _numbers(processes: int) -> Iterator[str]:
+    return filter(str.isdigit, os.listdir(processes))
+
+
+def _kib_of(name: str, fields: Sequence[bytes], folder: int) -> int:
+    """The sum of these lines of a file of /proc, in bytes."""
+    lines = (line.split() for line in _read(name, folder).splitlines())
+    return sum(int(words[1]) << 10 for words in lines if words and words[0] in fields)
+
+
+def _read(name: str, folder: int) -> bytes:
+    try:
+        descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
+        try:
+            return os.read(descriptor, 4096)
+        finally:
+            os.close(descriptor)
+    except (FileNotFoundError, ProcessLookupError):
+        return b""

@@ -13,8 +13,8 @@ from microclaw.devices.registry import Registry
 from microclaw.errors import TaskRefused
 from microclaw.link_server.tasks import MAX_TEXT_BYTES, TaskEnd, Tell, failure_text
 from microclaw.store.tasks import TaskLanguage, TaskRow
+from microclaw.tasks.live_task import refused_event
 from microclaw.tasks.order import TaskOrder
-from microclaw.tasks.reports import refused_event
 from microclaw.tasks.service import TaskService
 from microclaw.text import clean_text
 
@@ -33,26 +33,24 @@ class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keep: list[str] = []
 
 
-class DeviceCode:
-    """A link_server.tasks.TaskRunner."""
+class DeviceCode(msgspec.Struct, frozen=True):
+    """A link_server.tasks.TaskRunner. `labels` are those of the devices that may send code; `all`: of every device."""
 
-    def __init__(self, tasks: TaskService, devices: Registry, labels: Collection[str]) -> None:
-        """`labels` are those of the devices that may send code; `all` stands for every device."""
-        self._tasks = tasks
-        self._devices = devices
-        self._labels = frozenset(labels)
+    tasks: TaskService
+    devices: Registry
+    labels: Collection[str]
 
     async def run(self, device: str, text: str, tell: Tell, waits: Callable[[str | None], None]) -> TaskEnd:  # noqa: ARG002 - nobody is asked
         """The end of what it printed. Cancelling it kills the code's processes."""
-        sender = self._devices.get(device)
+        sender = self.devices.get(device)
         order = _order(sender, text)
-        if self._labels.isdisjoint((ALL, *sender.labels)):
+        if {ALL, *sender.labels}.isdisjoint(self.labels):
             refusal = TaskRefused(
                 "this host runs no code of this device",
                 next_step="its owner names one of its labels in tasks.from_devices: "
                 f"microclaw config set tasks.from_devices {min(sender.labels, default='LABEL')}",
             )
-            self._tasks.record(refused_event(order, refusal.message))
+            self.tasks.record(refused_event(order, refusal.message))
             raise refusal
         progress: float | None = None
 
@@ -62,7 +60,7 @@ class DeviceCode:
             progress = shares[-1] if shares else progress
             tell(clean_text(lines[-1], one_line=True, limit=200), progress)
 
-        return _end(await self._tasks.follow(await self._tasks.submit(order), told))
+        return _end(await self.tasks.follow(await self.tasks.submit(order), told))
 
 
 def _order(device: Device, text: str) -> TaskOrder:

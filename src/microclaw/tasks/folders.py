@@ -6,8 +6,11 @@ import contextlib
 import os
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from microclaw.durable import replace_file
 from microclaw.errors import ToolFailed, UnknownName
@@ -15,6 +18,7 @@ from microclaw.events import image_type
 from microclaw.sandbox.job_files import checked_parts
 from microclaw.store.tasks import FileRow, TaskResult
 
+_remove: Final = partial(shutil.rmtree, ignore_errors=True)  # `remove_others` tries again
 FREE_BYTES: Final = 64 << 20  # what a task leaves free on this machine's disk, beyond its own files
 _INPUT, _JOB, _KEPT, _OUTPUT = "in", "job", "files", "output"
 _FULL: Final = "make room on this machine's disk, then ask again"
@@ -45,24 +49,23 @@ def too_many(results: Sequence[TaskResult], *, before_ms: int, count: int, size_
     return gone
 
 
-class TaskFolders:
-    """Each task's folder has `in` before it starts, `job` while it runs, `files` and long `output` afterwards."""
+class TaskFolders(Struct, frozen=True):
+    """Each task's folder has `in` before it starts, `job` and `files` of the sandbox, and long `output` afterwards."""
 
-    def __init__(self, root: Path, *, free: Callable[[Path], int] = free_bytes) -> None:
-        self._root = root
-        self._free = free
+    root: Path
+    free: Callable[[Path], int] = free_bytes
 
-    def job(self, number: int) -> Path:
-        """The folder that the sandbox works in."""
-        return self._root / str(number) / _JOB
+    def of(self, number: int) -> Path:
+        """The folder of a task, in which the sandbox works."""
+        return self.root / str(number)
 
     def check_room(self, wanted_bytes: int) -> None:
         """Raises ToolFailed when the disk could not hold it."""
         try:
-            self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            free = self._free(self._root)
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            free = self.free(self.root)
         except OSError as exc:
-            raise ToolFailed(f"{self._root} cannot be used: {exc.strerror or exc}", next_step=_FULL) from exc
+            raise ToolFailed(f"{self.root} cannot be used: {exc.strerror or exc}", next_step=_FULL) from exc
         needed = wanted_bytes + FREE_BYTES
         if free < needed:
             text = f"this machine's disk has {free >> 20} MB free, a task needs {needed >> 20} MB"
@@ -70,7 +73,7 @@ class TaskFolders:
 
     def put(self, number: int, files: Mapping[str, bytes | Path]) -> dict[str, Path]:
         """Write what goes in. Raises ToolFailed, and then nothing of it stays."""
-        folder = self._root / str(number) / _INPUT
+        folder = self.of(number) / _INPUT
         made: dict[str, Path] = {}
         try:
             folder.mkdir(mode=0o700, parents=True)
@@ -78,50 +81,36 @@ class TaskFolders:
                 path = folder / str(position)  # not by its name: no name of a task makes a folder here
                 path.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
                 made[name] = path
-            self.job(number).mkdir(mode=0o700)
         except OSError as exc:
-            _remove(self._root / str(number))
+            _remove(self.of(number))
             raise ToolFailed(f"a task's files cannot be written: {exc.strerror or exc}", next_step=_FULL) from exc
         return made
 
-    def keep(self, number: int, kept: Mapping[str, Path]) -> tuple[FileRow, ...]:
-        """Take over its files, which the sandbox copied. Raises ToolFailed."""
-        rows: list[FileRow] = []
-        try:
-            for name, path in sorted(kept.items()):
-                place = kept_file(self._root, number, name)
-                place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                path.replace(place)
-                rows.append(FileRow(name, place.stat().st_size, _media_type(place)))
-        except OSError as exc:
-            raise ToolFailed(f"a task's files cannot be kept: {exc.strerror or exc}", next_step=_FULL) from exc
-        return tuple(rows)
-
     def keep_output(self, number: int, output: bytes) -> None:
         """All that it printed, where its row has only the end of it. Raises OSError."""
-        (self._root / str(number)).mkdir(mode=0o700, parents=True, exist_ok=True)
-        replace_file(self._root / str(number) / _OUTPUT, output)
+        self.of(number).mkdir(mode=0o700, parents=True, exist_ok=True)
+        replace_file(self.of(number) / _OUTPUT, output)
 
     def output(self, number: int, after: int, size: int) -> tuple[bytes, int] | None:
         """At most so many bytes of what it printed, and how many there are; None where no file has them."""
         try:
-            with (self._root / str(number) / _OUTPUT).open("rb") as file:
+            with (self.of(number) / _OUTPUT).open("rb") as file:
                 file.seek(after)
                 return file.read(size), os.fstat(file.fileno()).st_size
         except OSError:
             return None
 
-    def clean(self, number: int) -> None:
-        """Remove what only a running task needs."""
-        for part in (_INPUT, _JOB):
-            _remove(self._root / str(number) / part)
+    def clean(self, number: int, *, has_files: bool = False) -> None:
+        """Remove what only a running task needs, and what it left where that is not kept."""
+        for part in (_INPUT, _JOB, *(() if has_files else (_KEPT,))):
+            _remove(self.of(number) / part)
         with contextlib.suppress(OSError):
-            (self._root / str(number)).rmdir()  # where nothing was kept
+            self.of(number).rmdir()  # where nothing was kept
 
     def path(self, number: int, name: str) -> Path:
         """A file that it left. Raises UnknownName."""
         checked_parts(name)
-        path = kept_file(self._root, number, name)
+        path = kept_file(self.root, number, name)
         if path.is_symlink() or not path.is_file():
             text = f"task {number} left no file {name[:100]!r} on this host"
             raise UnknownName(text, next_step=f"see them: microclaw task list {number}")
@@ -129,23 +118,17 @@ class TaskFolders:
 
     def remove_others(self, numbers: Collection[int]) -> None:
         """Remove every folder but those of these tasks."""
-        if self._root.is_dir():
-            names = set(map(str, numbers))
-            for path in self._root.iterdir():
-                if path.name not in names:
-                    _remove(path)
+        if self.root.is_dir():
+            for path in set(self.root.iterdir()) - {self.of(number) for number in numbers}:
+                _remove(path)
 
 
-def _remove(path: Path) -> None:
-    """The modes in it are ours: code never sees these folders (sandbox.run copies its files)."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _media_type(path: Path) -> str:
-    """By its first bytes, and for text by its name."""
-    with path.open("rb") as file:
-        found = image_type(file.read(16))
-    return found or _SUFFIXES.get(path.suffix.lower(), "application/octet-stream")
+def file_rows(kept: Mapping[str, Path]) -> tuple[FileRow, ...]:
+    """The files that the sandbox copied; their types by the first bytes, of text by the name."""
+    rows = []
+    for name, path in sorted(kept.items()):
+        with path.open("rb") as file:
+            found = image_type(file.read(16))
+        kind = found or _SUFFIXES.get(path.suffix.lower(), "application/octet-stream")
+        rows.append(FileRow(name, path.stat().st_size, kind))
+    return tuple(rows)

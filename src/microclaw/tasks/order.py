@@ -65,23 +65,19 @@ class TaskOrder(Struct, frozen=True, kw_only=True):
 
 def checked_job(order: TaskOrder, settings: TaskSettings) -> SandboxJob:
     """The way it runs. Raises TaskRefused, which says what is wrong with it."""
-    command = COMMANDS[order.language]
-    if order.language not in available():
-        raise TaskRefused(
-            f"{order.language} code needs {command[0]}, and this machine has none in {SYSTEM_PATH}",
-            next_step=f"install it, or use another language: {', '.join(available())}",
-        )
-    if not order.code.strip() or "\0" in order.code:
-        raise TaskRefused("the code is empty, or has a NUL character", next_step="send text")
-    code = order.code_bytes
-    if len(code) > MAX_CODE_BYTES:
-        text = over_limit("the code", MAX_CODE_BYTES, "byte", len(code))
-        raise TaskRefused(text, next_step="give the data as a file beside the code")
+    command, code, disk = COMMANDS[order.language], order.code_bytes, settings.disk_mb << 20
+    given, names = len(code) + sum(map(len, order.files.values())), max(len(order.files), len(order.keep))
+    others = f"install it, or use another language: {', '.join(available())}"
+    for is_wrong, text, step in (
+        (order.language not in available(), f"this machine has no {command[0]} in {SYSTEM_PATH}", others),
+        (not order.code.strip() or "\0" in order.code, "the code is empty, or has a NUL character", "send text"),
+        (len(code) > MAX_CODE_BYTES, over_limit("the code", MAX_CODE_BYTES, "byte", len(code)), "give data as a file"),
+        (given > disk, over_limit("code with files", disk, "byte", given), "give it less, or raise tasks.disk_mb"),
+        (names > MAX_FILES, over_limit("the task", MAX_FILES, "file", names), "name fewer"),
+    ):
+        if is_wrong:
+            raise TaskRefused(text, next_step=step)
     _check_names(order, command[-1])
-    given = len(code) + sum(map(len, order.files.values()))
-    if given > settings.disk_mb << 20:
-        text = over_limit("the code with its files", settings.disk_mb << 20, "byte", given)
-        raise TaskRefused(text, next_step="give it less, or raise tasks.disk_mb")
     return SandboxJob(
         command=command,  # found there by its PATH
         files={command[-1]: code, **order.files},
@@ -91,12 +87,9 @@ def checked_job(order: TaskOrder, settings: TaskSettings) -> SandboxJob:
 
 
 def _check_names(order: TaskOrder, own: str) -> None:
-    """Raise TaskRefused for too many, for one that is none, and for files that would take another one's place."""
-    for names, what in ((order.files, "file in"), (order.keep, "file out")):
-        if len(names) > MAX_FILES:
-            raise TaskRefused(over_limit("the task", MAX_FILES, what, len(names)), next_step="name fewer")
-        for name in names:
-            checked_parts(name)
+    """Raise TaskRefused for what is no name, and for files that would take another one's place."""
+    for name in (*order.files, *order.keep):
+        checked_parts(name)
     another = "give the file another name"
     all_names = (*order.files, own)
     for name in order.files:

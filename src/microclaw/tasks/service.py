@@ -13,6 +13,7 @@ import logging
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,52 +30,51 @@ from microclaw.live_hosts import ALONE, Fleet, dead_among
 from microclaw.sandbox.job import SandboxEnd, SandboxJob
 from microclaw.sandbox.run import AUTO, run_sandboxed, sandbox_backend
 from microclaw.store.tasks import OPEN, TaskEnding, TaskRow, TaskTable
-from microclaw.tasks.folders import TaskFolders, too_many
-from microclaw.tasks.live_task import PAGE_BYTES, LiveTask, TaskView, check_room, page
+from microclaw.tasks.folders import TaskFolders, file_rows, too_many
+from microclaw.tasks.live_task import (
+    PAGE_BYTES,
+    LiveTask,
+    TaskView,
+    changed,
+    check_room,
+    ended_event,
+    limit_reason,
+    page,
+    refused_event,
+    started_event,
+)
 from microclaw.tasks.order import TaskOrder, checked_job, order_lines
-from microclaw.tasks.reports import changed, ended_event, limit_reason, refused_event, started_event
 
 MAX_WAIT_S: Final = 25.0  # of one look at a running task
 STEP_S: Final = 0.5  # between two of its reports to who follows it
 PRUNE_S: Final = 3_600.0  # between two looks for results that are too old
 DAY_MS: Final = 86_400_000
 TAIL_BYTES: Final = 64 * 1024  # of its output, kept in its row; from this length on all of it is a file, too
+_AS_ORDERED: Final = ("person_id", "asked_by", "device_id", "channel", "chat_id", "language", "allow")
 CLEANED: Final = "the host stopped while it ran or waited; what it made is gone"
 _log = logging.getLogger(__name__)
 
 
+@dataclass(eq=False)
 class TaskService:
-    """Takes tasks only inside `serving`."""
+    """Takes tasks only inside `serving`. `may_run` is asked at each start."""
 
-    def __init__(
-        self,
-        table: TaskTable,
-        folders: TaskFolders,
-        settings: TaskSettings,
-        *,
-        record: Record,
-        publish: Callable[[LiveEvent], None],
-        sandbox: SandboxSettings = AUTO,
-        proxy: EgressProxy | None = None,
-        may_run: Callable[[str], bool] = lambda _person_id: True,
-        fleet: Fleet = ALONE,
-    ) -> None:
-        """`may_run` is asked at each start."""
-        self.settings = settings
-        self._table = table
-        self._folders = folders
-        self.record = record
-        self._publish = publish
-        self._sandbox = sandbox
-        self._proxy = proxy
-        self._may_run = may_run
-        self._fleet = fleet
-        self._group: asyncio.TaskGroup | None = None
-        self._taking = asyncio.Lock()
-        self._live: dict[int, LiveTask] = {}  # with those that ended while the store took nothing
-        self._waiting: deque[LiveTask] = deque()
-        self._running = 0
-        self._endings: Counter[str] = Counter()
+    table: TaskTable
+    folders: TaskFolders
+    settings: TaskSettings
+    _: KW_ONLY
+    record: Record
+    publish: Callable[[LiveEvent], None]
+    sandbox: SandboxSettings = AUTO
+    proxy: EgressProxy | None = None
+    may_run: Callable[[str], bool] = lambda _person_id: True
+    fleet: Fleet = ALONE
+    _group: asyncio.TaskGroup | None = None
+    _taking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _live: dict[int, LiveTask] = field(default_factory=dict)  # with those that ended while the store took nothing
+    _waiting: deque[LiveTask] = field(default_factory=deque)
+    _running: int = 0
+    _endings: Counter[str] = field(default_factory=Counter)
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
@@ -90,14 +90,14 @@ class TaskService:
 
     async def take_up(self, *, at_start: bool = False) -> None:
         """Close the open tasks of dead hosts; `at_start` those of this host's last run, too."""
-        open_tasks = await self._table.list(state=OPEN)
-        dead = dead_among(self._fleet, {row.host for row in open_tasks}, at_start=at_start)
+        open_tasks = await self.table.list(state=OPEN)
+        dead = dead_among(self.fleet, {row.host for row in open_tasks}, at_start=at_start)
         for row in open_tasks:
-            if row.host in dead and await self._table.take(row):  # else another host has closed it
+            if row.host in dead and await self.table.take(row):  # else another host has closed it
                 _log.warning("task %d was interrupted by a host's end", row.number)
-                ended = structs.replace(_stopped(row, "interrupted"), ended_ms=now_ms(), host=self._table.host)
-                await self._table.put(ended)
-                await asyncio.to_thread(self._folders.clean, row.number)
+                ended = structs.replace(_stopped(row, "interrupted"), ended_ms=now_ms(), host=self.table.host)
+                await self.table.put(ended)
+                await asyncio.to_thread(self.folders.clean, row.number)
                 self.record(ended_event(ended))
 
     # Taking one
@@ -107,7 +107,7 @@ class TaskService:
         try:
             job = checked_job(order, self.settings)
             await self.reach(order.allow)
-            await asyncio.to_thread(sandbox_backend, self._sandbox)
+            await asyncio.to_thread(sandbox_backend, self.sandbox)
             async with self._taking:
                 if self._group is None:
                     raise Overloaded("this host is stopping", next_step="ask again when it is back")
@@ -117,7 +117,7 @@ class TaskService:
         except MicroclawError as exc:
             self.record(refused_event(order, exc.message))
             raise
-        self._publish(changed(live.row))
+        self.publish(changed(live.row))
         self._start_more()
         return live.row
 
@@ -134,34 +134,28 @@ class TaskService:
         """The destinations of a task with this name in the allowlist. Raises TaskRefused, ConfigError."""
         if allow is None:
             return ()
-        if self._proxy is None:
+        if self.proxy is None:
             raise TaskRefused("tasks have no network where proxy.url is set", next_step="leave out what it may reach")
-        return await asyncio.to_thread(self._proxy.reach, allow)
+        return await asyncio.to_thread(self.proxy.reach, allow)
 
     async def _take(self, order: TaskOrder, job: SandboxJob) -> LiveTask:
-        await asyncio.to_thread(self._folders.check_room, job.limits.disk_bytes)
+        await asyncio.to_thread(self.folders.check_room, job.limits.disk_bytes)
         code = order.code_bytes
         row = TaskRow(
-            person_id=order.person_id,
-            asked_by=order.asked_by,
-            device_id=order.device_id,
-            channel=order.channel,
-            chat_id=order.chat_id,
-            language=order.language,
+            **{name: getattr(order, name) for name in _AS_ORDERED},
             code_bytes=len(code),
             code_sha256=hashlib.sha256(code).hexdigest(),
             inputs=tuple(order.files),
             keep=tuple(job.keep),
-            allow=order.allow,
             limits=json.dumps(structs.asdict(job.limits)),
             created_ms=now_ms(),
-            host=self._table.host,
+            host=self.table.host,
         )
-        row = structs.replace(row, number=await self._table.add(row))
+        row = structs.replace(row, number=await self.table.add(row))
         try:
-            files = await asyncio.to_thread(self._folders.put, row.number, job.files)
+            files = await asyncio.to_thread(self.folders.put, row.number, job.files)
         except BaseException:
-            await self._table.delete(row.number)
+            await self.table.delete(row.number)
             raise
         live = LiveTask(row, structs.replace(job, files=files), order.approval, yes_now())
         self._live[row.number] = live
@@ -185,16 +179,15 @@ class TaskService:
             ended = structs.replace(live.row, state="failed", ending="not_run", reason=exc.message)
         except Exception:
             _log.exception("task %d failed inside the host", live.row.number)
-            ended = structs.replace(
-                live.row, state="failed", ending="not_run", reason="a fault inside the host; see its log"
-            )
+            why = "a fault inside the host; see its log"
+            ended = structs.replace(live.row, state="failed", ending="not_run", reason=why)
         await self._end(live, ended)
         self._running -= 1
         self._start_more()
 
     async def _outcome(self, live: LiveTask) -> TaskRow:
         """The row as its run left it, its files kept."""
-        if not self._may_run(live.row.person_id):
+        if not self.may_run(live.row.person_id):
             live.stop = live.stop or "cancelled"
         if live.stop:
             return _stopped(live.row, live.stop)
@@ -203,7 +196,7 @@ class TaskService:
             end = await live.running
         except asyncio.CancelledError:
             return _stopped(live.row, live.stop or "interrupted")
-        files = await asyncio.to_thread(self._folders.keep, live.row.number, end.kept)
+        files = await asyncio.to_thread(file_rows, end.kept)
         missing = {name: "it was not written" for name in live.row.keep if name not in end.kept}
         is_done = end.ending == "ended" and end.exit_code == 0
         return structs.replace(
@@ -221,18 +214,18 @@ class TaskService:
         )
 
     async def _in_sandbox(self, live: LiveTask) -> SandboxEnd:
-        row, folder = live.row, self._folders.job(live.row.number)
-        if self._proxy is None or row.allow is None:
-            return await run_sandboxed(live.job, folder, live.printed, self._sandbox)
-        async with self._proxy.serving(f"task {row.number}", name=row.allow, by=row.asked_by) as socket:
+        row, folder = live.row, self.folders.of(live.row.number)
+        if self.proxy is None or row.allow is None:
+            return await run_sandboxed(live.job, folder, live.printed, self.sandbox)
+        async with self.proxy.serving(f"task {row.number}", name=row.allow, by=row.asked_by) as socket:
             job = structs.replace(live.job, proxy_socket=socket)
-            return await run_sandboxed(job, folder, live.printed, self._sandbox)
+            return await run_sandboxed(job, folder, live.printed, self.sandbox)
 
     async def _end(self, live: LiveTask, ended: TaskRow) -> None:
         """Keep its end. What the store does not take now is tried again by `prune`."""
         live.row = structs.replace(await self._with_output(live, ended), ended_ms=now_ms())
         try:
-            await asyncio.to_thread(self._folders.clean, ended.number)
+            await asyncio.to_thread(self.folders.clean, ended.number, has_files=bool(ended.files))
             await self._keep(live)
             await self.prune()
         except (MicroclawError, OSError) as exc:
@@ -252,7 +245,7 @@ class TaskService:
         output, kept = bytes(live.output), ended.kept_bytes
         if len(output) >= TAIL_BYTES:
             try:
-                await asyncio.to_thread(self._folders.keep_output, ended.number, output)
+                await asyncio.to_thread(self.folders.keep_output, ended.number, output)
                 kept += len(output)
             except OSError as exc:
                 _log.warning("only the end of what task %d printed is kept: %s", ended.number, exc)
@@ -261,8 +254,8 @@ class TaskService:
 
     async def _set(self, live: LiveTask, row: TaskRow) -> None:
         live.row = row
-        await self._table.put(row)
-        self._publish(changed(row))
+        await self.table.put(row)
+        self.publish(changed(row))
         live.wake()
 
     # Ending one early
@@ -279,7 +272,7 @@ class TaskService:
 
     async def cancel_forbidden(self) -> None:
         """Cancel what somebody has running or waiting who may no longer run code."""
-        forbidden = [live for live in self._live.values() if not self._may_run(live.row.person_id)]
+        forbidden = [live for live in self._live.values() if not self.may_run(live.row.person_id)]
         await self._stop(forbidden, "cancelled")
 
     async def _stop(self, stopping: Sequence[LiveTask], why: TaskEnding) -> None:
@@ -332,30 +325,26 @@ class TaskService:
         row = await self.row(number)
         if len(row.output) < TAIL_BYTES:
             return page(row, row.output, after)
-        if (found := await asyncio.to_thread(self._folders.output, number, after, PAGE_BYTES)) is not None:
+        if (found := await asyncio.to_thread(self.folders.output, number, after, PAGE_BYTES)) is not None:
             return page(row, found[0], after, first=after, size=found[1])
         return page(row, row.output, after, first=row.output_bytes - len(row.output))  # only the end is kept
 
     async def list(self, limit: int, person_id: str | None = None) -> tuple[TaskRow, ...]:
         """The newest first, of everybody or of one person."""
-        return await self._table.newest(limit, person_id)
+        return await self.table.newest(limit, person_id)
 
     async def file(self, number: int, name: str) -> Path:
         """A file that it left on this host. Raises UnknownName, TaskRefused."""
-        return await asyncio.to_thread(self._folders.path, number, name)
-
-    async def read(self, number: int, name: str) -> bytes:
-        """The content of a file that it left. Raises as `file`."""
-        return await asyncio.to_thread((await self.file(number, name)).read_bytes)
+        return await asyncio.to_thread(self.folders.path, number, name)
 
     async def read_result(self, file: ResultFile) -> bytes:
         """The content of a file for a chat. Raises UnknownName when it is no longer kept."""
-        return await self.read(file.task, file.name)
+        return await asyncio.to_thread((await self.file(file.task, file.name)).read_bytes)
 
     async def row(self, number: int) -> TaskRow:
         """As it is now. Raises UnknownName."""
         live = self._live.get(number)
-        row = await self._table.get(number) if live is None else live.row
+        row = await self.table.get(number) if live is None else live.row
         if row is None:
             raise UnknownName(f"there is no task {number}", next_step="see them: microclaw task list")
         return row
@@ -372,10 +361,10 @@ class TaskService:
         kept = self.settings
         before = now_ms() - kept.keep_days * DAY_MS
         async with self._taking:
-            results = await self._table.results()
+            results = await self.table.results()
             for number in too_many(results, before_ms=before, count=kept.keep_count, size_bytes=kept.keep_mb << 20):
-                await self._table.delete(number)
-            await asyncio.to_thread(self._folders.remove_others, await self._table.numbers())
+                await self.table.delete(number)
+            await asyncio.to_thread(self.folders.remove_others, await self.table.numbers())
 
 
 def _stopped(row: TaskRow, why: TaskEnding) -> TaskRow:

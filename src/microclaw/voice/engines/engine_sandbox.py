@@ -124,11 +124,9 @@ async def _started(
     readable = list(dict.fromkeys([*installation(Path(words[0])), *needs.readable, _PROCESSORS, *_STORES]))
     filtered = program_filter(platform.machine())
     with Descriptors() as opened:
-        waiting = None
         if how == "bubblewrap":
             environment |= {"HOME": "/tmp", "TMPDIR": "/tmp"}  # noqa: S108 - its own, and empty
-            waiting = waiting_command(_view(readable, needs), words, filtered, opened)
-            words = waiting.words
+            words, told, goes_on = waiting_command(_view(readable, needs), words, filtered, opened)
         elif how == "landlock":
             words = landlock_words(words, [*SYSTEM, *READ_BESIDES, *readable], None, filtered, opened)
         process = await asyncio.create_subprocess_exec(
@@ -144,14 +142,14 @@ async def _started(
         try:
             opened.were_passed()
             pid = process.pid
-            if waiting is not None:
-                inside = await asyncio.to_thread(read_number, waiting.told)
+            if how == "bubblewrap":
+                inside = await asyncio.to_thread(read_number, told)
                 if inside is None:
                     raise VoiceError("bubblewrap cannot make a sandbox here", next_step="microclaw doctor")
                 pid, engine.inside = inside, os.pidfd_open(inside)
             _limit(pid, needs, is_shut_off=how != "none")
-            if waiting is not None:
-                os.write(waiting.goes_on, b"\0")
+            if how == "bubblewrap":
+                os.write(goes_on, b"\0")
         except BaseException:
             await engine.end()
             raise
