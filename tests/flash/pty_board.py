@@ -177,7 +177,7 @@ class PtyBoard:
             )
 
     def _command(self, mode: str) -> list[str]:
-        """To be started with an environment: a test may have replaced the one of this process for a command of its own."""
+        """To be started with an environment: a test may have replaced that of this process for one of its commands."""
         return [str(MICROPYTHON), str(ON_BOARD / "board_process.py"), str(self.files), MODULES, mode]
 
     def _type(self, data: bytes) -> None:
