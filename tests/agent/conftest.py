@@ -230,7 +230,7 @@ def make_agent(tmp_path: Path, open_store: OpenStore) -> MakeAgent:
                 sessions=sessions,
                 journal=journal,
                 approvals=approvals,
-                limits=limits,
+                limits=limits or TurnLimits(),
                 now_s=lambda: 1_700_000_000,
             )
             async with conversations.answering():

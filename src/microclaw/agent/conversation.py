@@ -7,15 +7,14 @@ import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from msgspec.structs import replace
-
 from microclaw.agent.asking import TurnLimits
 from microclaw.agent.context import TurnContext
-from microclaw.agent.inbox import STOPPING, TAKEN, Inbox
+from microclaw.agent.inbox import STOPPING, Inbox
 from microclaw.agent.running_turn import RunningTurn
 from microclaw.agent.taint import conversation, tainted_from
 from microclaw.agent.toolbox import Toolbox
@@ -26,7 +25,7 @@ from microclaw.agent.window import compacted
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.gate import Effect
 from microclaw.auth.people import OWNER_ALONE, Roles, person_behind
-from microclaw.errors import MicroclawError, Overloaded, StoreError, TakenOver
+from microclaw.errors import MicroclawError, Overloaded, StoreError
 from microclaw.events import Answer, Inbound, TurnEvent
 from microclaw.knowledge.search import Search, source_name
 from microclaw.models.protocol import AskedBy, Image, Model, Said, UserText
@@ -40,7 +39,6 @@ _log = logging.getLogger(__name__)
 HISTORY_MESSAGES: Final = 240  # loaded; what a model gets of them is `compacted`
 OFFLINE_MESSAGES: Final = 40  # loaded where no model reads them: the last answer counts, among what others said
 MAX_STARTS: Final = 3  # a message whose turn stopped the host so often is not tried again
-PRUNE_EVERY: Final = 256  # answers
 DRAIN_S: Final = 1.5
 TYPED_IN: Final = "terminal"  # the channel whose lines the command line keeps for its arrow keys
 _UNREADABLE: Final = Answer(
@@ -50,39 +48,27 @@ _UNREADABLE: Final = Answer(
 )
 
 
+@dataclass(eq=False, slots=True)
 class Conversations:
     """`async with conversations.answering():` inside, messages are answered."""
 
-    def __init__(
-        self,
-        *,
-        inbox: Inbox,
-        model: Model,
-        tools: Toolbox,
-        context: TurnContext,
-        sessions: Sessions,
-        journal: Journal,
-        approvals: Approvals | None = None,
-        roles: Roles | None = None,
-        limits: TurnLimits | None = None,
-        now_s: Callable[[], float] = time.time,
-    ) -> None:
-        self.inbox = inbox
-        self.model = model
-        self.tools = tools
-        self.context = context
-        self._sessions = sessions
-        self.journal = journal
-        self.approvals = approvals
-        if approvals is not None:
-            inbox.answer_at_once = partial(answer_at_once, approvals)
-        self._roles = roles or OWNER_ALONE
-        self.limits = limits or TurnLimits()
-        self._now_s = now_s
-        self._answered = 0
-        self._interrupted: set[EffectKey] = set()  # when this host began, or took them up
-        self._resumed: set[str] = set()
-        self._working: set[asyncio.Task[None]] = set()
+    inbox: Inbox
+    model: Model
+    tools: Toolbox
+    context: TurnContext
+    sessions: Sessions
+    journal: Journal
+    approvals: Approvals | None = None
+    roles: Roles = field(default_factory=lambda: OWNER_ALONE)
+    limits: TurnLimits = field(default_factory=TurnLimits)
+    now_s: Callable[[], float] = time.time
+    _interrupted: set[EffectKey] = field(default_factory=set)  # when this host began, or took them up
+    _resumed: set[str] = field(default_factory=set)
+    _working: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        if self.approvals is not None:
+            self.inbox.answer_at_once = partial(answer_at_once, self.approvals)
 
     @asynccontextmanager
     async def answering(self) -> AsyncIterator[None]:
@@ -174,24 +160,7 @@ class Conversations:
     async def _work(self, turn: RunningTurn) -> None:
         """Run the turn, store its answer and hand it out. It never raises because of one message."""
         answer = await self._answer(turn)
-        outbox = self.inbox.outbox
-        try:
-            with outbox.handing_out(*turn.chat_key):
-                keeping = self._sessions.appending(*turn.chat_key, self._exchange(turn, answer))
-                answer = await self.inbox.answer(turn, answer, keeping)
-                if answer.outbound_id is None:
-                    note = "(This answer could not be kept in the conversation: the store failed.)"
-                    answer = replace(answer, text=f"{answer.text}\n{note}")
-                outbox.hand_out(turn, answer)
-        except TakenOver as exc:
-            _log.warning("a turn ends here: %s", exc.message)
-            turn.put(TAKEN)
-        self.inbox.finish(turn)
-        if answer.outbound_id is not None:
-            await outbox.let_go(answer.outbound_id)
-        self._answered += 1
-        if self._answered % PRUNE_EVERY == 0:
-            await self._prune()
+        await self.inbox.finish(turn, answer, self.sessions.appending(*turn.chat_key, self._exchange(turn, answer)))
 
     async def _answer(self, running: RunningTurn) -> Answer:
         number, starts = running.number, running.message.starts
@@ -222,12 +191,12 @@ class Conversations:
         prompt = await self.context.prompt(inbound)
         at_s = message.received_ms // 1000
         most = OFFLINE_MESSAGES if self.context.window is None else HISTORY_MESSAGES
-        history = await self._sessions.load(*running.chat_key, most)
-        kept = conversation(history, inbound, at_s, self._roles)
+        history = await self.sessions.load(*running.chat_key, most)
+        kept = conversation(history, inbound, at_s, self.roles)
         short: Sequence[Said] = kept.safe
         if self.context.window is not None:
             budget, asked_by = prompt.history_tokens, AskedBy(person_behind(inbound.person_id), *running.chat_key)
-            short = await compacted(kept.safe, budget, asked_by, model=self.model, sessions=self._sessions)
+            short = await compacted(kept.safe, budget, asked_by, model=self.model, sessions=self.sessions)
         shown, shown_s = kept.shown(short)
         own_s = tainted_from(inbound, at_s)
         return TurnRequest(
@@ -257,17 +226,11 @@ class Conversations:
         """The turn's message and the answer, as the conversation stores them."""
         inbound, at_s = turn.message.inbound, turn.message.received_ms // 1000
         text = _user_text(inbound).text or "(no words: a picture or a recording)"
-        person_id, now_s = inbound.person_id, int(self._now_s())
+        person_id, now_s = inbound.person_id, int(self.now_s())
         return [
             SessionMessage("user", text, at_s, person_id, tainted_from(inbound, at_s)),
             SessionMessage("assistant", answer.text, now_s, person_id, answer.tainted_s, answer.question),
         ]
-
-    async def _prune(self) -> None:
-        try:
-            await self.inbox.prune()
-        except MicroclawError as exc:
-            _log.warning("old messages could not be pruned: %s", exc.message)
 
 
 async def erase_conversation(name: str, *, sessions: Sessions, search: Search, history: Path) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from bisect import insort
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -32,6 +32,7 @@ from microclaw.store.journal import Work, in_order, no_work
 from microclaw.store.outbox import OutboxRow
 
 RETRY_S: Final = 1.0  # after the store failed
+PRUNE_EVERY: Final = 256  # answers
 SHARE: Final = 4  # one person, or all devices together, may have a quarter of all waiting messages
 TAKEN: Final = Answer(
     "this host could not be reached by the others for a time: another one answers this message",
@@ -75,9 +76,9 @@ class _Chat:
         return self.waiting if self.running is None else [self.running, *self.waiting]
 
     @property
-    def messages(self) -> list[Message]:
-        """Those of its turns."""
-        return [turn.message for turn in self.turns]
+    def inbounds(self) -> list[Inbound]:
+        """Their messages."""
+        return [turn.message.inbound for turn in self.turns]
 
 
 class Inbox:
@@ -104,6 +105,7 @@ class Inbox:
         self._open = False
         self._unclaimed: dict[ChatKey, _Chat] = {}
         self._claim_due = False
+        self._answered = 0
         table.listen(self._look_again)
         self.stop_elsewhere: Callable[[str, str], Awaitable[bool]] | None = None  # at the other hosts of a cluster
         self.answer_at_once: Callable[[Inbound], Answer | None] = lambda _inbound: None  # instead of a turn
@@ -125,10 +127,10 @@ class Inbox:
             return LeftMessages()
         dead = dead_among(self._fleet, await self._table.hosts(), at_start=at_start)
         left = await self._table.take(dead) if dead else LeftMessages()
-        here = [message.message_id for chat in self._chats.values() for message in chat.messages]
+        here = [turn.number for chat in self._chats.values() for turn in chat.turns]
         for row in await self._table.unanswered(besides=here) if self._open else ():
             chat = self._chats.get((row.inbound.channel, row.inbound.chat_id))
-            if chat is None or not (chat.arriving or row.message_id in [m.message_id for m in chat.messages]):
+            if chat is None or not (chat.arriving or row.message_id in [turn.number for turn in chat.turns]):
                 self._make_ready(self._load(row))
         return left
 
@@ -144,7 +146,7 @@ class Inbox:
         for chat in held:
             chat.held = False
             self._make_ready(chat)
-        return frozenset(message.message_id for chat in held for message in chat.messages)
+        return frozenset(turn.number for chat in held for turn in chat.turns)
 
     def close(self) -> None:
         """Accept no more messages and give out no more turns."""
@@ -227,7 +229,7 @@ class Inbox:
     def waiting(self, channel: str, chat_id: str) -> tuple[str, ...]:
         """The chat's messages that have no answer yet, as far as this host answers them."""
         chat = self._chats.get((channel, chat_id), _Chat())
-        return tuple(message.inbound.text for message in chat.messages)
+        return tuple(inbound.text for inbound in chat.inbounds)
 
     def running(self) -> tuple[RunningTurn, ...]:
         """The turns that run now."""
@@ -238,41 +240,42 @@ class Inbox:
         if not turn.message.begun:
             await self._table.claim((turn.number,))
 
-    async def answer(self, turn: RunningTurn, answer: Answer, keeping: Work = no_work) -> Answer:
-        """Put the answer on the disk and return it with its number, with what its turn left to be written. `keeping`
-        adds it to its conversation in the same step.
+    async def finish(self, turn: RunningTurn, answer: Answer, keeping: Work = no_work) -> None:
+        """Put the answer on the disk with what its turn left to be written, and hand it out: the chat's next turn may
+        begin. `keeping` adds it to its conversation in the same step.
 
-        If the store fails it has no number: its actions are done, so the person must still get it. TakenOver when
-        another host answers the message: this answer does not count, the turn is over here.
+        If the store fails its actions are done, so the person must still get it. When another host answers the message,
+        this answer does not count.
         """
         chat, inbound = self._chats[turn.chat_key], turn.message.inbound
-        body = encode(structs.replace(answer, outbound_id=None))
-        outbound = OutboxRow(inbound.channel, inbound.chat_id, "answer", inbound.person_id, inbound.key, body)
-        outbound_id: int | None = None
-        try:
-            with turn.carried() as left:
-                outbound_id = await self._table.answer(turn.number, outbound, in_order((left, keeping)))
-        except TakenOver:
-            raise
-        except MicroclawError as exc:
-            _log.warning("an answer could not be kept: %s", exc.message)
-        finally:
-            chat.running = None
-        return structs.replace(answer, outbound_id=outbound_id)
-
-    def finish(self, turn: RunningTurn) -> None:
-        """The listener has the answer: the chat's next turn may begin."""
-        chat = self._chats[turn.chat_key]
-        chat.busy = False
+        outbound = OutboxRow(inbound.channel, inbound.chat_id, "answer", inbound.person_id, inbound.key, encode(answer))
+        with self.outbox.handing_out(*turn.chat_key):
+            try:
+                with turn.carried() as left:
+                    number = await self._table.answer(turn.number, outbound, in_order((left, keeping)))
+                answer = structs.replace(answer, outbound_id=number)
+            except TakenOver as exc:
+                _log.warning("a turn ends here: %s", exc.message)
+                answer = TAKEN
+            except MicroclawError as exc:
+                _log.warning("an answer could not be kept: %s", exc.message)
+                note = "(This answer could not be kept in the conversation: the store failed.)"
+                answer = structs.replace(answer, text=f"{answer.text}\n{note}")
+            self.outbox.hand_out(turn, answer)
+        chat.running, chat.busy = None, False
         self._slots += 1
         self._make_ready(chat)
         self._forget_idle(turn.chat_key, chat)
         self._news.set()
-
-    async def prune(self) -> None:
-        """Delete old rows, of the outbox too."""
-        await self._table.prune()
-        await self.outbox.prune()
+        if answer.outbound_id is not None:
+            await self.outbox.let_go(answer.outbound_id)
+        self._answered += 1
+        if self._answered % PRUNE_EVERY == 0:
+            try:
+                await self._table.prune()
+                await self.outbox.prune()
+            except MicroclawError as exc:
+                _log.warning("old messages could not be pruned: %s", exc.message)
 
     def _check_readable(self, inbound: Inbound) -> None:
         """Raise EmptyMessage or MessageTooLong, before anything of the message is stored."""
@@ -295,13 +298,8 @@ class Inbox:
         """The error if there is no room for the message, or None."""
         waiting = len(chat.waiting) + len(chat.arriving)
         idle = chat.running is None and not chat.held  # of an idle chat the first one does not wait
-        unanswered = Counter[str]()
-        for each in self._chats.values():
-            for one in each.arriving:
-                unanswered[_whose(one)] += 1
-            for turn in each.turns:
-                unanswered[_whose(turn.message.inbound)] += 1
-        others, theirs = unanswered.total() - 1, unanswered[_whose(inbound)] - 1  # without this one
+        every = [_whose(one) for each in self._chats.values() for one in (*each.arriving, *each.inbounds)]
+        others, theirs = len(every) - 1, every.count(_whose(inbound)) - 1  # without this one
         share = max(1, self._limits.unanswered // SHARE)
         rooms = (
             (waiting - 1 - idle, self._settings.queue, "of this chat"),
