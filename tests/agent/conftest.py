@@ -17,10 +17,10 @@ from tests.stores import new_store
 from microclaw.agent.asking import TurnLimits
 from microclaw.agent.context import Prompt, TurnContext
 from microclaw.agent.conversation import Conversations
+from microclaw.agent.history import Window
 from microclaw.agent.inbox import Inbox, InboxLimits
 from microclaw.agent.outbox import Outbox
 from microclaw.agent.toolbox import Toolbox
-from microclaw.agent.window import Window
 from microclaw.apps.change_log import maker_now
 from microclaw.apps.tools.programs import DeployParameters
 from microclaw.apps.verify import NO_READ_BACK
@@ -221,7 +221,7 @@ def make_agent(tmp_path: Path, open_store: OpenStore) -> MakeAgent:
             table = InboxTable(database, lambda: 1_700_000_000_000)
             approvals = Approvals(timeout_s=5)
             outbox = Outbox(OutboxTable(database, lambda: 1_700_000_000_000))
-            inbox = Inbox(table, outbox, settings=settings, limits=inbox_limits)
+            inbox = Inbox(table, outbox, settings=settings or AgentSettings(), limits=inbox_limits or InboxLimits())
             conversations = Conversations(
                 inbox=inbox,
                 model=used,

@@ -14,8 +14,7 @@ from tests.agent.conftest import Agent, Held, MakeAgent, Workshop
 
 from microclaw.agent.acts import own_words
 from microclaw.agent.inbox import InboxLimits
-from microclaw.agent.outbox import Outbox
-from microclaw.agent.running_turn import AcceptedMessage, RunningTurn
+from microclaw.agent.outbox import AcceptedMessage, Outbox, RunningTurn
 from microclaw.agent.turn_journal import encode
 from microclaw.config.settings import AgentSettings
 from microclaw.errors import EmptyMessage, MessageTooLong, Overloaded

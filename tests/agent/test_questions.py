@@ -16,9 +16,9 @@ from tests.agent.conftest import Agent, MakeAgent, NoParameters, Workshop
 
 from microclaw.agent.acts import own_words
 from microclaw.agent.asking import TurnLimits
-from microclaw.agent.running_turn import AcceptedMessage
+from microclaw.agent.conversation import answer_at_once
+from microclaw.agent.outbox import AcceptedMessage
 from microclaw.agent.toolbox import Toolbox
-from microclaw.agent.waiting_questions import answer_at_once
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Effect, Permission
 from microclaw.events import NOTHING_WAITS, Answer, ApprovalAsked, ApprovalSettled, Inbound, ToolRun, TurnEvent

@@ -9,7 +9,7 @@ import pytest
 from msgspec import structs
 from tests.agent.conftest import MakeAgent
 
-from microclaw.agent.taint import LEFT_OUT, MAX_SHOWN_CHARS, QUESTION_S, SHOWN_S, conversation
+from microclaw.agent.history import LEFT_OUT, MAX_SHOWN_CHARS, QUESTION_S, SHOWN_S, conversation
 from microclaw.auth.people import OWNER, Person
 from microclaw.events import Answer, ApprovalAsked, Inbound, TurnEvent
 from microclaw.models.protocol import AssistantReply, Said, UserText

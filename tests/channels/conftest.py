@@ -14,8 +14,7 @@ from msgspec.structs import replace
 from tests.channels.telegram_server import TOKEN, TelegramServer
 
 from microclaw.agent.inbox import Inbox
-from microclaw.agent.outbox import Outbox
-from microclaw.agent.running_turn import AcceptedMessage, RunningTurn
+from microclaw.agent.outbox import AcceptedMessage, Outbox, RunningTurn
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import OWNER, People, Person
 from microclaw.channels.delivery import ReadFile

@@ -17,7 +17,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.agent.acts import model_step
-from microclaw.agent.window import Window, fitted
+from microclaw.agent.history import Window, fitted
 from microclaw.backoff import Backoff
 from microclaw.errors import ModelError, ModelFault
 from microclaw.events import Delta, Step, TurnEvent

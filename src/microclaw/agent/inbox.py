@@ -20,8 +20,7 @@ from typing import Final, Self
 
 from msgspec import Struct, structs
 
-from microclaw.agent.outbox import Outbox
-from microclaw.agent.running_turn import AcceptedMessage, ChatKey, RunningTurn, events_of
+from microclaw.agent.outbox import AcceptedMessage, ChatKey, Outbox, RunningTurn, events_of
 from microclaw.agent.turn_journal import encode
 from microclaw.config.settings import AgentSettings
 from microclaw.errors import EmptyMessage, MessageTooLong, MicroclawError, Overloaded, TakenOver
@@ -61,13 +60,12 @@ class InboxLimits(Struct, frozen=True):
 
 @dataclass(slots=True)
 class _Chat:
-    """One chat's turns in order. `arriving` messages are being written to the disk; `busy`: a turn is ready or runs;
-    `held`: messages of the last run wait for `Inbox.resume`."""
+    """One chat's turns in order. `arriving` messages are being written to the disk; `running` is ready or runs; `held`:
+    messages of the last run wait for `Inbox.resume`."""
 
     waiting: list[RunningTurn] = field(default_factory=list)
     running: RunningTurn | None = None
     arriving: list[Inbound] = field(default_factory=list)
-    busy: bool = False
     held: bool = False
 
     @property
@@ -81,38 +79,32 @@ class _Chat:
         return [turn.message.inbound for turn in self.turns]
 
 
+@dataclass(eq=False)
 class Inbox:
     """The queue of messages. It accepts them between `open` and `close`."""
 
-    def __init__(
-        self,
-        table: InboxTable,
-        outbox: Outbox,
-        *,
-        settings: AgentSettings | None = None,
-        limits: InboxLimits | None = None,
-        fleet: Fleet = ALONE,
-    ) -> None:
-        self.outbox = outbox
-        self._fleet = fleet
-        self._settings = settings or AgentSettings()
-        self._limits = limits or InboxLimits()
-        self._table = table
-        self._chats: dict[ChatKey, _Chat] = {}
-        self._ready: deque[_Chat] = deque()
-        self._news = asyncio.Event()
-        self._slots = self._settings.parallel_turns
-        self._open = False
-        self._unclaimed: dict[ChatKey, _Chat] = {}
-        self._claim_due = False
-        self._answered = 0
-        table.listen(self._look_again)
-        self.stop_elsewhere: Callable[[str, str], Awaitable[bool]] | None = None  # at the other hosts of a cluster
-        self.answer_at_once: Callable[[Inbound], Answer | None] = lambda _inbound: None  # instead of a turn
+    table: InboxTable
+    outbox: Outbox
+    settings: AgentSettings = field(default_factory=AgentSettings)
+    limits: InboxLimits = field(default_factory=InboxLimits)
+    fleet: Fleet = ALONE
+    stop_elsewhere: Callable[[str, str], Awaitable[bool]] | None = None  # at the other hosts of a cluster
+    answer_at_once: Callable[[Inbound], Answer | None] = lambda _inbound: None  # instead of a turn
+    _chats: dict[ChatKey, _Chat] = field(default_factory=dict)
+    _ready: deque[RunningTurn] = field(default_factory=deque)
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _open: bool = False
+    _unclaimed: dict[ChatKey, _Chat] = field(default_factory=dict)
+    _claim_due: bool = False
+    _answered: int = 0
+
+    def __post_init__(self) -> None:
+        self._slots = self.settings.parallel_turns
+        self.table.listen(self._look_again)
 
     async def open(self) -> None:
         """Accept messages. What the last run left unanswered is loaded, and its chats wait for `resume`."""
-        for row in await self._table.unanswered():
+        for row in await self.table.unanswered():
             self._load(row).held = True
         self._open = True
 
@@ -123,12 +115,12 @@ class Inbox:
         of this host's own messages that it has lost sight of, as the store failed where they came or were answered:
         other hosts wait for them.
         """
-        if not self._table.is_shared:
+        if not self.table.is_shared:
             return LeftMessages()
-        dead = dead_among(self._fleet, await self._table.hosts(), at_start=at_start)
-        left = await self._table.take(dead) if dead else LeftMessages()
+        dead = dead_among(self.fleet, await self.table.hosts(), at_start=at_start)
+        left = await self.table.take(dead) if dead else LeftMessages()
         here = [turn.number for chat in self._chats.values() for turn in chat.turns]
-        for row in await self._table.unanswered(besides=here) if self._open else ():
+        for row in await self.table.unanswered(besides=here) if self._open else ():
             chat = self._chats.get((row.inbound.channel, row.inbound.chat_id))
             if chat is None or not (chat.arriving or row.message_id in [turn.number for turn in chat.turns]):
                 self._make_ready(self._load(row))
@@ -165,10 +157,8 @@ class Inbox:
     async def __anext__(self) -> RunningTurn:
         while self._open:
             if self._ready and self._slots > 0:
-                chat = self._ready.popleft()
-                chat.running = chat.waiting.pop(0)
                 self._slots -= 1
-                return chat.running
+                return self._ready.popleft()
             self._news.clear()
             if self._claim_due:
                 await self._claim()
@@ -193,8 +183,8 @@ class Inbox:
                 if is_known:
                     return AcceptedMessage(0, True, events_of())
                 raise full
-            begun = not (chat.waiting or chat.busy or chat.held or len(chat.arriving) > 1)  # its turn is the next
-            message, known = await self._table.add(inbound, begun=begun)
+            begun = not (chat.turns or chat.held or len(chat.arriving) > 1)  # its turn is the next
+            message, known = await self.table.add(inbound, begun=begun)
             if known:
                 return AcceptedMessage(message.message_id, True, events_of())
             turn = RunningTurn(message)
@@ -207,7 +197,7 @@ class Inbox:
 
     async def has(self, channel: str, key: str) -> bool:
         """True if a message with this key was accepted before."""
-        return await self._table.has(channel, key)
+        return await self.table.has(channel, key)
 
     async def cancel_anywhere(self, channel: str, chat_id: str) -> bool:
         """As `cancel`, at every host."""
@@ -238,7 +228,7 @@ class Inbox:
     async def begin(self, turn: RunningTurn) -> None:
         """Count a start of the turn, on the disk."""
         if not turn.message.begun:
-            await self._table.claim((turn.number,))
+            await self.table.claim((turn.number,))
 
     async def finish(self, turn: RunningTurn, answer: Answer, keeping: Work = no_work) -> None:
         """Put the answer on the disk with what its turn left to be written, and hand it out: the chat's next turn may
@@ -252,7 +242,7 @@ class Inbox:
         with self.outbox.handing_out(*turn.chat_key):
             try:
                 with turn.carried() as left:
-                    number = await self._table.answer(turn.number, outbound, in_order((left, keeping)))
+                    number = await self.table.answer(turn.number, outbound, in_order((left, keeping)))
                 answer = structs.replace(answer, outbound_id=number)
             except TakenOver as exc:
                 _log.warning("a turn ends here: %s", exc.message)
@@ -262,7 +252,7 @@ class Inbox:
                 note = "(This answer could not be kept in the conversation: the store failed.)"
                 answer = structs.replace(answer, text=f"{answer.text}\n{note}")
             self.outbox.hand_out(turn, answer)
-        chat.running, chat.busy = None, False
+        chat.running = None
         self._slots += 1
         self._make_ready(chat)
         self._forget_idle(turn.chat_key, chat)
@@ -272,14 +262,14 @@ class Inbox:
         self._answered += 1
         if self._answered % PRUNE_EVERY == 0:
             try:
-                await self._table.prune()
+                await self.table.prune()
                 await self.outbox.prune()
             except MicroclawError as exc:
                 _log.warning("old messages could not be pruned: %s", exc.message)
 
     def _check_readable(self, inbound: Inbound) -> None:
         """Raise EmptyMessage or MessageTooLong, before anything of the message is stored."""
-        limits, files = self._limits, inbound.attachments
+        limits, files = self.limits, inbound.attachments
         if not inbound.text.strip() and not files:
             raise EmptyMessage("that message is empty", next_step="try: what can you do")
         size = len(inbound.text.encode(errors="replace"))
@@ -300,10 +290,10 @@ class Inbox:
         idle = chat.running is None and not chat.held  # of an idle chat the first one does not wait
         every = [_whose(one) for each in self._chats.values() for one in (*each.arriving, *each.inbounds)]
         others, theirs = len(every) - 1, every.count(_whose(inbound)) - 1  # without this one
-        share = max(1, self._limits.unanswered // SHARE)
+        share = max(1, self.limits.unanswered // SHARE)
         rooms = (
-            (waiting - 1 - idle, self._settings.queue, "of this chat"),
-            (others, self._limits.unanswered, "of all"),
+            (waiting - 1 - idle, self.settings.queue, "of this chat"),
+            (others, self.limits.unanswered, "of all"),
             (theirs, share, "of devices" if inbound.origin == "device" else "of yours in all chats"),
         )
         for count, limit, whose in rooms:
@@ -313,14 +303,14 @@ class Inbox:
         return None
 
     def _make_ready(self, chat: _Chat) -> None:
-        if not chat.waiting or chat.busy or chat.held:
+        if not chat.waiting or chat.running is not None or chat.held:
             return
-        if self._table.is_shared and not chat.waiting[0].message.begun:
+        if self.table.is_shared and not chat.waiting[0].message.begun:
             self._unclaimed[chat.waiting[0].chat_key] = chat
             self._look_again()
             return
-        chat.busy = True
-        self._ready.append(chat)
+        chat.running = chat.waiting.pop(0)
+        self._ready.append(chat.running)
         self._news.set()
 
     def _look_again(self) -> None:
@@ -335,7 +325,7 @@ class Inbox:
         wanted = {chat.waiting[0].number: chat for chat in self._unclaimed.values() if chat.waiting}
         self._unclaimed = {chat.waiting[0].chat_key: chat for chat in wanted.values()}
         try:
-            found = await self._table.claim(tuple(wanted))
+            found = await self.table.claim(tuple(wanted))
         except MicroclawError as exc:
             _log.warning("turns wait, as the store cannot be written: %s", exc.message)
             asyncio.get_running_loop().call_later(RETRY_S, self._look_again)
@@ -356,7 +346,7 @@ class Inbox:
             self._forget_idle(turn.chat_key, chat)
 
     def _forget_idle(self, chat_key: ChatKey, chat: _Chat) -> None:
-        if not (chat.waiting or chat.busy or chat.arriving or chat.held) and self._chats.get(chat_key) is chat:
+        if not (chat.turns or chat.arriving or chat.held) and self._chats.get(chat_key) is chat:
             del self._chats[chat_key]
 
 

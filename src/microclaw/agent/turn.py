@@ -25,11 +25,10 @@ from microclaw.agent.acts import (
 )
 from microclaw.agent.asking import Asking, TurnLimits
 from microclaw.agent.context import Prompt
+from microclaw.agent.history import Window, tainted_from
 from microclaw.agent.offer import offered
-from microclaw.agent.taint import tainted_from
-from microclaw.agent.toolbox import INTERNAL, Toolbox
+from microclaw.agent.toolbox import INTERNAL, EndedError, Toolbox
 from microclaw.agent.turn_journal import OUTCOME_UNKNOWN, ReplyRow, TurnCancelled, TurnJournal, outcome_unknown
-from microclaw.agent.window import Window
 from microclaw.apps.change_log import conversation_of, made_by
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval, asking_turn
 from microclaw.auth.gate import Effect
@@ -73,12 +72,6 @@ _UNKNOWN: Final = (
 _BY_HAND: Final = "use other words, or write the program yourself: microclaw run FILE.c"
 _BROKEN: Final = ("something went wrong inside the host", INTERNAL, "see the host's log")
 _FIXABLE: Final = frozenset({"build_error", "trial_failed"})
-
-
-class _TurnEnded(MicroclawError):
-    def __init__(self, text: str, code: str, next_step: str | None) -> None:
-        super().__init__(text, next_step=next_step)
-        self.code = code
 
 
 class TurnRequest(Struct, frozen=True):
@@ -231,20 +224,20 @@ class Turn:
                     raise TurnCancelled()
                 if asyncio.get_running_loop().time() >= self._deadline:
                     text = f"the turn took longer than {self.limits.turn_s:g} s and was ended before {call.name}"
-                    raise _TurnEnded(text, "turn_limit", "ask for one step at a time")
+                    raise EndedError(text, "turn_limit", "ask for one step at a time")
                 result = await self._call(reply, call, key, effect)
             self._messages.append(ToolReturn(call.call_id, call.name, result.content, failed=not result.ok))
             self._ran.append(RanCall(call, effect, result))
             if result.foreign:
                 self._tainted_s = self.request.at_s  # it counts as read when the message came
             if result.error_code == OUTCOME_UNKNOWN and result == outcome_unknown(call):
-                raise _TurnEnded(_UNKNOWN.format(call=shown_call(call)), OUTCOME_UNKNOWN, result.next_step)
+                raise EndedError(_UNKNOWN.format(call=shown_call(call)), OUTCOME_UNKNOWN, result.next_step)
             if result.error_code == INTERNAL:
-                raise _TurnEnded(*_BROKEN)
+                raise EndedError(*_BROKEN)
             if call.name == DEPLOY_TOOL and self._failed_deploys >= self.limits.deploy_tries:
                 last = without_fences(json.loads(result.content)["message"])
                 text = f"no program passed in {self.limits.deploy_tries} tries; the last one: {last}"
-                raise _TurnEnded(text, result.error_code or INTERNAL, result.next_step or _BY_HAND)
+                raise EndedError(text, result.error_code or INTERNAL, result.next_step or _BY_HAND)
 
     async def _call(self, reply: ModelReply, call: ToolCall, key: EffectKey, effect: Effect) -> ToolResult:
         request, inbound = self.request, self.request.inbound

@@ -20,6 +20,7 @@ from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 
+from microclaw.agent.toolbox import EndedError
 from microclaw.auth.gate import Effect
 from microclaw.errors import MicroclawError
 from microclaw.events import Answer
@@ -38,10 +39,6 @@ class TurnCancelled(MicroclawError):
 
     def __init__(self, what: str = "what had begun is finished, nothing more is started") -> None:
         super().__init__(f"cancelled: {what}", next_step="microclaw app list shows what is running")
-
-
-class _OutcomeUnknown(MicroclawError):
-    code = OUTCOME_UNKNOWN
 
 
 class ReplyRow(msgspec.Struct, frozen=True, tag_field="kind", tag="reply"):
@@ -203,7 +200,7 @@ class TurnJournal:
 def outcome_unknown(call: ToolCall) -> ToolResult:
     """The result of a call that a crash cut off."""
     message = f"the host stopped while {call.name} was running: outcome unknown, it may have been done or not"
-    return result_of_error(_OutcomeUnknown(message, next_step="look whether it happened, then say whether to do it"))
+    return result_of_error(EndedError(message, OUTCOME_UNKNOWN, "look whether it happened, then say whether to do it"))
 
 
 def encode(value: Row | ToolResult | Answer) -> str:
