@@ -11,7 +11,7 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -30,7 +30,7 @@ from microclaw.auth.approvals import ID_CHARS, Approvals, PendingApproval
 from microclaw.auth.gate import Effect
 from microclaw.auth.people import OWNER_ALONE, Roles, person_behind
 from microclaw.errors import MicroclawError, Overloaded, PermissionRefused, StoreError, UnknownName
-from microclaw.events import NOTHING_WAITS, Answer, Inbound, TurnEvent
+from microclaw.events import NOTHING_WAITS, Answer, Inbound
 from microclaw.knowledge.search import Search, source_name
 from microclaw.models.protocol import AskedBy, Image, Model, Said, UserText
 from microclaw.operations.tool import result_of_error
@@ -88,21 +88,15 @@ class Conversations:
                 await self.drain()
 
     async def recover(self) -> tuple[str, ...]:
-        """Resume the turns that a crash cut off. Close its other open effects and return a sentence for each.
+        """Resume the turns that a crash cut off, and those that dead hosts of the cluster left. Close their other open
+        effects and return a sentence for each.
 
         Call it when the devices can be asked, and again after a failure; until then the chats of those turns wait.
         """
         self._resumed.update(f"m{number}" for number in self.inbox.resume())
-        return await self._close_interrupted()
-
-    async def take_up(self) -> tuple[str, ...]:
-        """Go on with what dead hosts of the cluster left, in the same way as `recover`; call it after that."""
-        left = await self.inbox.take_up()
-        self._resumed.update(f"m{row.message_id}" for row in left.unanswered)
-        self._interrupted |= {effect.key for effect in left.effects}
-        return await self._close_interrupted()
-
-    async def _close_interrupted(self) -> tuple[str, ...]:
+        taken = await self.inbox.take_up()
+        self._resumed.update(f"m{row.message_id}" for row in taken.unanswered)
+        self._interrupted |= {effect.key for effect in taken.effects}
         sentences, works = [], []
         for left in await self.journal.unfinished():
             if left.key not in self._interrupted or left.turn in self._resumed:
@@ -132,28 +126,6 @@ class Conversations:
         if cut_off:
             await asyncio.wait(cut_off)
         self.inbox.end_streams(STOPPING)
-
-    async def chat(self, inbound: Inbound) -> AsyncGenerator[TurnEvent, None]:
-        """Run one turn: events as they happen, then exactly one Answer, which counts as delivered.
-
-        Closing the iterator early stops the turn at its next step; a running tool call is finished and journaled.
-        """
-        try:
-            accepted = await self.inbox.accept(inbound)
-        except MicroclawError as exc:
-            yield _failed(exc)
-            return
-        answered = False
-        try:
-            async for event in accepted.events:
-                if isinstance(event, Answer):
-                    answered = True
-                    if event.outbound_id is not None:
-                        await self.inbox.outbox.delivered(event.outbound_id, soon=True)
-                yield event
-        finally:
-            if not answered:
-                self.inbox.cancel(inbound.channel, inbound.chat_id, message_id=accepted.message_id)
 
     async def _serve(self, group: asyncio.TaskGroup) -> None:
         async for turn in self.inbox:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Final, Self
 
-from msgspec import Struct, structs
+from msgspec import structs
 
 from microclaw.agent.outbox import AcceptedMessage, ChatKey, Outbox, RunningTurn, events_of
 from microclaw.agent.turn_journal import encode
@@ -32,6 +32,8 @@ from microclaw.store.outbox import OutboxRow
 
 RETRY_S: Final = 1.0  # after the store failed
 PRUNE_EVERY: Final = 256  # answers
+MAX_ATTACHMENTS: Final = 8
+MAX_ATTACHMENT_BYTES: Final = 20 << 20  # of one message
 SHARE: Final = 4  # one person, or all devices together, may have a quarter of all waiting messages
 TAKEN: Final = Answer(
     "this host could not be reached by the others for a time: another one answers this message",
@@ -47,15 +49,6 @@ STOPPING: Final = Answer(
 _log = logging.getLogger(__name__)
 
 _NUMBER: Final = attrgetter("number")
-
-
-class InboxLimits(Struct, frozen=True):
-    """Limits of one message, and of all that wait; SHARE limits the part of one person."""
-
-    message_bytes: int = 16 * 1024
-    attachments: int = 8
-    attachment_bytes: int = 20 << 20
-    unanswered: int = 2048
 
 
 @dataclass(slots=True)
@@ -81,12 +74,14 @@ class _Chat:
 
 @dataclass(eq=False)
 class Inbox:
-    """The queue of messages. It accepts them between `open` and `close`."""
+    """The queue of messages. It accepts them between `open` and `close`. `message_bytes` is the limit of one text,
+    `unanswered` of all messages that wait; SHARE limits the part of one person."""
 
     table: InboxTable
     outbox: Outbox
     settings: AgentSettings = field(default_factory=AgentSettings)
-    limits: InboxLimits = field(default_factory=InboxLimits)
+    message_bytes: int = 16 * 1024
+    unanswered: int = 2048
     fleet: Fleet = ALONE
     stop_elsewhere: Callable[[str, str], Awaitable[bool]] | None = None  # at the other hosts of a cluster
     answer_at_once: Callable[[Inbound], Answer | None] = lambda _inbound: None  # instead of a turn
@@ -269,20 +264,16 @@ class Inbox:
 
     def _check_readable(self, inbound: Inbound) -> None:
         """Raise EmptyMessage or MessageTooLong, before anything of the message is stored."""
-        limits, files = self.limits, inbound.attachments
+        files, size = inbound.attachments, len(inbound.text.encode(errors="replace"))
         if not inbound.text.strip() and not files:
             raise EmptyMessage("that message is empty", next_step="try: what can you do")
-        size = len(inbound.text.encode(errors="replace"))
-        if size > limits.message_bytes:
-            text = f"that message has {size:,} bytes, at most {limits.message_bytes:,} are read"
+        if size > self.message_bytes:
+            text = f"that message has {size:,} bytes, at most {self.message_bytes:,} are read"
             raise MessageTooLong(text, next_step="say it shorter")
-        attached = sum(len(attachment.data) for attachment in files)
-        if len(files) > limits.attachments or attached > limits.attachment_bytes:
-            raise MessageTooLong(
-                f"that message has {len(files)} attachments with {attached:,} bytes; at most {limits.attachments} with "
-                f"{limits.attachment_bytes:,} bytes are read",
-                next_step="send fewer or smaller ones",
-            )
+        attached, most = sum(len(one.data) for one in files), f"{MAX_ATTACHMENTS} with {MAX_ATTACHMENT_BYTES:,}"
+        if len(files) > MAX_ATTACHMENTS or attached > MAX_ATTACHMENT_BYTES:
+            text = f"that message has {len(files)} attachments with {attached:,} bytes; at most {most} are read"
+            raise MessageTooLong(text, next_step="send fewer or smaller ones")
 
     def _full(self, chat: _Chat, inbound: Inbound) -> Overloaded | None:
         """The error if there is no room for the message, or None."""
@@ -290,10 +281,10 @@ class Inbox:
         idle = chat.running is None and not chat.held  # of an idle chat the first one does not wait
         every = [_whose(one) for each in self._chats.values() for one in (*each.arriving, *each.inbounds)]
         others, theirs = len(every) - 1, every.count(_whose(inbound)) - 1  # without this one
-        share = max(1, self.limits.unanswered // SHARE)
+        share = max(1, self.unanswered // SHARE)
         rooms = (
             (waiting - 1 - idle, self.settings.queue, "of this chat"),
-            (others, self.limits.unanswered, "of all"),
+            (others, self.unanswered, "of all"),
             (theirs, share, "of devices" if inbound.origin == "device" else "of yours in all chats"),
         )
         for count, limit, whose in rooms:

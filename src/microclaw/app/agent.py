@@ -13,7 +13,7 @@ from microclaw.agent.background.unattended import MAX_BYTES, Heartbeat, Schedule
 from microclaw.agent.context import TurnContext
 from microclaw.agent.conversation import Conversations, erase_conversation
 from microclaw.agent.history import Window
-from microclaw.agent.inbox import Inbox, InboxLimits
+from microclaw.agent.inbox import Inbox
 from microclaw.agent.offer import more_tools
 from microclaw.agent.outbox import Outbox, clock_tool, say_tool
 from microclaw.agent.toolbox import Toolbox
@@ -219,7 +219,7 @@ def build_inbox(base: Base) -> Inbox:
         InboxTable(base.database, now_ms),
         Outbox(OutboxTable(base.database, now_ms), text_bytes=message_bytes, fleet=base.fleet),
         settings=base.settings.agent,
-        limits=InboxLimits(message_bytes=message_bytes),
+        message_bytes=message_bytes,
         fleet=base.fleet,
     )
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from microclaw.agent.acts import acts_of, own_words
-from microclaw.agent.conversation import Conversations
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import ChatKey
 from microclaw.agent.toolbox import Toolbox
@@ -35,27 +34,33 @@ CHANNEL: Final = "device"
 class AgentTasks:
     """A device is one conversation, so its tasks run one after the other."""
 
-    conversations: Conversations
+    inbox: Inbox
     gate: Gate
 
     async def run(
         self, device: str, text: str, tell: Callable[[str], None], waits: Callable[[str | None], None]
     ) -> TaskEnd:
         """The turn's steps as they happen, then its answer. Cancelling it stops the turn at its next step."""
-        inbound = Inbound(CHANNEL, device, text, device=device, origin="device")
-        async with aclosing(self.conversations.chat(inbound)) as events:
-            async for event in events:
-                match event:
-                    case Answer(error_code=str(code)):
-                        return TaskEnd(is_done=False, text=failure_text(code, event.text, event.next_step))
-                    case Answer():
-                        return TaskEnd(is_done=True, text=event.text)
-                    case ApprovalAsked():
-                        waits(f"a yes of {self.gate.name_of(OWNER.person_id)}")
-                    case ApprovalSettled():
-                        waits(None)
-                    case Step():
-                        tell(f"{event.stage}: {event.text}")
+        accepted = await self.inbox.accept(Inbound(CHANNEL, device, text, device=device, origin="device"))
+        try:
+            async with aclosing(accepted.events) as events:
+                async for event in events:
+                    match event:
+                        case Answer():
+                            if event.outbound_id is not None:
+                                await self.inbox.outbox.delivered(event.outbound_id, soon=True)
+                            if event.error_code is None:
+                                return TaskEnd(is_done=True, text=event.text)
+                            text = failure_text(event.error_code, event.text, event.next_step)
+                            return TaskEnd(is_done=False, text=text)
+                        case ApprovalAsked():
+                            waits(f"a yes of {self.gate.name_of(OWNER.person_id)}")
+                        case ApprovalSettled():
+                            waits(None)
+                        case Step():
+                            tell(f"{event.stage}: {event.text}")
+        finally:
+            self.inbox.cancel(CHANNEL, device, message_id=accepted.message_id)  # one that has ended is not there
         raise ToolFailed("the turn ended without an answer", next_step="the traceback is in the host's log")
 
 
