@@ -80,8 +80,8 @@ class TurnContext:
         if self.window is None:
             return Prompt(devices)
         fits = (d.board.firmware.max_apps for d in devices.devices)  # 0: a device that takes no programs
-        most, soul = min(filter(None, fits), default=3), self._knowledge.memory.soul()
-        system = system_prompt(soul=soul, max_apps=most, can_wait_in_main=can_block(), kind=_kind_of(devices))
+        max_apps, soul = min(filter(None, fits), default=3), self._knowledge.memory.soul()
+        system = system_prompt(soul=soul, max_apps=max_apps, can_wait_in_main=can_block(), kind=_kind_of(devices))
         left = self.window.tokens - tokens(system) - _TOOLS_TOKENS - answer_tokens(self.window.tokens)
         search = self._knowledge.search
         matches = await search.find(inbound.person_id, inbound.text, limit=4 * HITS, fresh=False)
