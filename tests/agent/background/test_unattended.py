@@ -207,16 +207,11 @@ class TurnThatAsks:
         yield Answer("it restarts")
 
 
-class NamedGate:
-    def name_of(self, person_id: str) -> str:
-        return {"owner": "Eva"}[person_id]
-
-
 async def test_a_device_hears_whose_yes_its_task_waits_for_and_that_it_goes_on() -> None:
     inbox, told, waited = TurnThatAsks(), list[str](), list[str | None]()
-    tasks = AgentTasks(cast("Inbox", cast("Any", inbox)), cast("Gate", cast("Any", NamedGate())))
+    tasks = AgentTasks(cast("Inbox", cast("Any", inbox)), Gate())
     end = await tasks.run("lamp", "restart yourself", told.append, waited.append)
     assert end == TaskEnd(is_done=True, text="it restarts")
     assert told == ["plan: the lamp"]
-    assert waited == ["a yes of Eva", None]
+    assert waited == ["a yes of owner", None]
     assert [(one.channel, one.device, one.origin) for one in inbox.asked] == [("device", "lamp", "device")]
