@@ -19,10 +19,10 @@ from websockets.sync.client import connect
 from bench.report import Metric, median, percentile
 from microclaw.agent.context import Prompt, TurnContext
 from microclaw.agent.conversation import Conversations
+from microclaw.agent.history import Window
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import Outbox
 from microclaw.agent.toolbox import Toolbox
-from microclaw.agent.window import Window
 from microclaw.api.gateway import Gateway
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.gate import Gate

@@ -80,7 +80,7 @@ async def _many(folder: Path) -> tuple[float, float, float]:
 
 
 async def _turn(agent: Conversations, chat_id: str, number: int) -> None:
-    async for event in agent.chat(Inbound("bench", chat_id, f"message {number}")):
+    async for event in (await agent.inbox.accept(Inbound("bench", chat_id, f"message {number}"))).events:
         if isinstance(event, Answer):
             assert event.error_code is None, event
 

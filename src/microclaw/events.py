@@ -203,9 +203,9 @@ class ResultFile(Struct, frozen=True):
 class Answer(Struct, frozen=True):
     """The end of a turn. `error_code` is set when the turn could not do what was asked (errors.py codes).
 
-    `outbound_id` is its place in the outbox: who has delivered it says so (agent.outbox). `tainted_s` is when the
-    untrusted text was read that it may repeat (agent.taint). `question` is what the offline dialogue waits for and did
-    last. `files` are what tasks of the turn left for the person.
+    `outbound_id` is its place in the outbox: who has delivered it says so (agent.outbox). `tainted_s` is when the text
+    was read that it may repeat and that is untrusted (agent.history). `question` is what the offline dialogue waits for
+    and did last. `files` are what tasks of the turn left for the person.
     """
 
     text: str

@@ -17,10 +17,10 @@ from tests.stores import new_store
 from microclaw.agent.asking import TurnLimits
 from microclaw.agent.context import Prompt, TurnContext
 from microclaw.agent.conversation import Conversations
-from microclaw.agent.inbox import Inbox, InboxLimits
+from microclaw.agent.history import Window
+from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import Outbox
 from microclaw.agent.toolbox import Toolbox
-from microclaw.agent.window import Window
 from microclaw.apps.change_log import maker_now
 from microclaw.apps.tools.programs import DeployParameters
 from microclaw.apps.verify import NO_READ_BACK
@@ -167,7 +167,7 @@ class Agent:
 
     async def events(self, text: str, chat_id: str = "c1", person_id: str = "owner") -> list[TurnEvent]:
         async with asyncio.timeout(60):
-            return [e async for e in self.conversations.chat(Inbound("test", chat_id, text, person_id))]
+            return [e async for e in (await self.inbox.accept(Inbound("test", chat_id, text, person_id))).events]
 
     async def answer(self, text: str, chat_id: str = "c1", person_id: str = "owner") -> Answer:
         last = (await self.events(text, chat_id, person_id))[-1]
@@ -211,7 +211,7 @@ def make_agent(tmp_path: Path, open_store: OpenStore) -> MakeAgent:
         limits: TurnLimits | None = None,
         workshop: Workshop | None = None,
         settings: AgentSettings | None = None,
-        inbox_limits: InboxLimits | None = None,
+        unanswered: int = 2048,
     ) -> AsyncIterator[Agent]:
         shop = workshop or Workshop()
         used = model or ScriptedModel(replies)
@@ -221,7 +221,7 @@ def make_agent(tmp_path: Path, open_store: OpenStore) -> MakeAgent:
             table = InboxTable(database, lambda: 1_700_000_000_000)
             approvals = Approvals(timeout_s=5)
             outbox = Outbox(OutboxTable(database, lambda: 1_700_000_000_000))
-            inbox = Inbox(table, outbox, settings=settings, limits=inbox_limits)
+            inbox = Inbox(table, outbox, settings=settings or AgentSettings(), unanswered=unanswered)
             conversations = Conversations(
                 inbox=inbox,
                 model=used,
@@ -230,7 +230,7 @@ def make_agent(tmp_path: Path, open_store: OpenStore) -> MakeAgent:
                 sessions=sessions,
                 journal=journal,
                 approvals=approvals,
-                limits=limits,
+                limits=limits or TurnLimits(),
                 now_s=lambda: 1_700_000_000,
             )
             async with conversations.answering():

@@ -11,7 +11,7 @@ from tests.agent.conftest import NOW
 from tests.agent.tools.conftest import PaperRegistry
 
 from microclaw.agent.context import TurnContext
-from microclaw.agent.window import Window
+from microclaw.agent.history import Window
 from microclaw.apps.change_log import ChangeLog, DesiredApp
 from microclaw.boards.reader import load_board
 from microclaw.devices.device import Device

@@ -73,9 +73,6 @@ async def test_an_answer_that_cannot_be_kept_is_given_all_the_same(make_agent: M
             assert answer.outbound_id is None
 
 
-# The journal of a turn.
-
-
 # Removing one.
 
 WORD = "quizzaclefoo"

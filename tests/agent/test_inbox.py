@@ -13,9 +13,7 @@ from msgspec.structs import replace
 from tests.agent.conftest import Agent, Held, MakeAgent, Workshop
 
 from microclaw.agent.acts import own_words
-from microclaw.agent.inbox import InboxLimits
-from microclaw.agent.outbox import Outbox
-from microclaw.agent.running_turn import AcceptedMessage, RunningTurn
+from microclaw.agent.outbox import AcceptedMessage, Outbox, RunningTurn
 from microclaw.agent.turn_journal import encode
 from microclaw.config.settings import AgentSettings
 from microclaw.errors import EmptyMessage, MessageTooLong, Overloaded
@@ -27,7 +25,7 @@ from microclaw.store.inbox import Message
 from microclaw.store.outbox import OutboxRow, OutboxTable
 
 PICTURE = Attachment("image", "image/png", b"png", "led.png")
-TWO_EACH = InboxLimits(unanswered=8)
+TWO_EACH = 8
 
 
 def inbound(text: str = "hi", chat_id: str = "c1", person: str = "owner", *, key: str | None = None) -> Inbound:
@@ -102,18 +100,18 @@ async def test_the_ninth_waiting_message_of_a_chat_is_refused_and_others_are_not
 async def test_a_person_has_a_quarter_of_the_room_in_all_chats_together_and_at_least_one_place(
     make_agent: MakeAgent, unanswered: int, each: int, people: int
 ) -> None:
-    async with make_agent(model=Held(), inbox_limits=InboxLimits(unanswered=unanswered)) as agent:
+    async with make_agent(model=Held(), unanswered=unanswered) as agent:
         for person in map(str, range(people)):
             own = (inbound("hi", f"{person}-{chat}", person) for chat in range(each))
             await accepted(agent, own, inbound("hi", "another", person))
         await accepted(agent, (), inbound("hi", "c9", "p9"))  # the room for all
-    async with make_agent(model=Held(), inbox_limits=TWO_EACH) as agent:  # what the last run left counts
+    async with make_agent(model=Held(), unanswered=TWO_EACH) as agent:  # what the last run left counts
         if each == 2:
             await accepted(agent, (), inbound("hi", "c3", "0"))
 
 
 async def test_messages_that_arrive_at_the_same_time_do_not_share_one_place(make_agent: MakeAgent) -> None:
-    async with make_agent(model=Held(), inbox_limits=TWO_EACH) as agent:
+    async with make_agent(model=Held(), unanswered=TWO_EACH) as agent:
         accepting = (agent.inbox.accept(inbound("hi", f"c{n}", "ann")) for n in range(6))
         came = await asyncio.gather(*accepting, return_exceptions=True)
         assert sum(isinstance(one, AcceptedMessage) for one in came) == 2
@@ -122,7 +120,7 @@ async def test_messages_that_arrive_at_the_same_time_do_not_share_one_place(make
 
 async def test_answers_make_room_again(make_agent: MakeAgent) -> None:
     model = Held([say("done")] * 6)
-    async with make_agent(model=model, inbox_limits=TWO_EACH) as agent:
+    async with make_agent(model=model, unanswered=TWO_EACH) as agent:
         for _ in range(3):
             taken = await accepted(agent, [inbound(person="ann")] * 2, inbound("hi", "c2", "ann"))
             for one in taken:
@@ -134,7 +132,7 @@ async def test_what_devices_ask_for_does_not_keep_their_owner_out(make_agent: Ma
     desk, shelf, lamp = (
         Inbound("device", name, "hi", device=name, origin="device") for name in ("desk", "shelf", "lamp")
     )
-    async with make_agent(model=Held(), inbox_limits=TWO_EACH) as agent:
+    async with make_agent(model=Held(), unanswered=TWO_EACH) as agent:
         await accepted(agent, (desk, shelf), lamp)
         await accepted(agent, [inbound()])
 

@@ -146,7 +146,7 @@ async def test_a_message_is_answered_once_wherever_the_host_is_killed(
         outbound = await anext(outbox.outgoing("test"))
         assert host.asked == asked, "what the model has said is not asked again"
         await outbox.delivered(outbound.outbound_id)
-        events = [event async for event in agent.chat(Inbound("test", "c1", "again"))]
+        events = [event async for event in (await agent.inbox.accept(Inbound("test", "c1", "again"))).events]
         assert await outbox.undelivered("test", "c1") == ()
     assert (acted_before + host.acted, outbound.answer.error_code, outbound.key) == (acted, error, "k1")
     if error is None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -16,9 +16,9 @@ from tests.agent.conftest import Agent, MakeAgent, NoParameters, Workshop
 
 from microclaw.agent.acts import own_words
 from microclaw.agent.asking import TurnLimits
-from microclaw.agent.running_turn import AcceptedMessage
+from microclaw.agent.conversation import answer_at_once
+from microclaw.agent.outbox import AcceptedMessage
 from microclaw.agent.toolbox import Toolbox
-from microclaw.agent.waiting_questions import answer_at_once
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Effect, Permission
 from microclaw.events import NOTHING_WAITS, Answer, ApprovalAsked, ApprovalSettled, Inbound, ToolRun, TurnEvent
@@ -176,9 +176,10 @@ class Builds(Workshop):
 async def test_a_cancelled_call_ends_before_its_effect_or_after_it(make_agent: MakeAgent, tool: str, done: str) -> None:
     workshop = Builds()
     async with make_agent([call(tool), say("hello")], workshop=workshop) as agent:
-        async with aclosing(agent.conversations.chat(Inbound("test", "c1", "go"))) as events:
-            assert await anext(events) == ToolRun(tool, "started")
-            await asyncio.wait_for(workshop.running.wait(), 5)
+        events = (await agent.inbox.accept(Inbound("test", "c1", "go"))).events
+        assert await anext(events) == ToolRun(tool, "started")
+        await asyncio.wait_for(workshop.running.wait(), 5)
+        agent.inbox.cancel("test", "c1")
         assert own_words((await agent.answer("second")).text) == "hello"
         assert workshop.done == [done]
         assert await agent.journal.unfinished() == ()

@@ -9,7 +9,7 @@ import pytest
 from msgspec import structs
 from tests.agent.conftest import MakeAgent
 
-from microclaw.agent.taint import LEFT_OUT, MAX_SHOWN_CHARS, QUESTION_S, SHOWN_S, conversation
+from microclaw.agent.history import LEFT_OUT, MAX_SHOWN_CHARS, QUESTION_S, SHOWN_S, conversation
 from microclaw.auth.people import OWNER, Person
 from microclaw.events import Answer, ApprovalAsked, Inbound, TurnEvent
 from microclaw.models.protocol import AssistantReply, Said, UserText
@@ -45,7 +45,7 @@ async def test_a_page_that_was_read_a_turn_ago_gets_a_question_and_no_act(make_a
         await agent.answer("what does it say?")
         last: TurnEvent | None = None
         async with asyncio.timeout(60):
-            async for last in agent.conversations.chat(Inbound("test", "c1", "do that")):
+            async for last in (await agent.inbox.accept(Inbound("test", "c1", "do that"))).events:
                 if isinstance(last, ApprovalAsked):
                     agent.approvals.decide(last.approval_id, approved=False, by="owner")
         assert agent.workshop.done == []
@@ -78,7 +78,7 @@ async def test_an_act_after_untrusted_words_gets_a_question(
     async with make_agent([structs.replace(call("gpio-set", pin=4), literal=by_rule), say("done")]) as agent:
         await agent.sessions.append(HERE.channel, HERE.chat_id, kept)
         asked: list[str] = []
-        async for event in agent.conversations.chat(structs.replace(HERE, origin=origin)):
+        async for event in (await agent.inbox.accept(structs.replace(HERE, origin=origin))).events:
             if isinstance(event, ApprovalAsked):
                 asked.append(event.text)
                 agent.approvals.decide(event.approval_id, approved=False, by="owner")

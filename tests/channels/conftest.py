@@ -14,8 +14,7 @@ from msgspec.structs import replace
 from tests.channels.telegram_server import TOKEN, TelegramServer
 
 from microclaw.agent.inbox import Inbox
-from microclaw.agent.outbox import Outbox
-from microclaw.agent.running_turn import AcceptedMessage, RunningTurn
+from microclaw.agent.outbox import AcceptedMessage, Outbox, RunningTurn
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import OWNER, People, Person
 from microclaw.channels.delivery import ReadFile
@@ -60,12 +59,7 @@ class ScriptedAgent:
             self._working.append(self._group.create_task(self._work(turn)))
 
     async def _work(self, turn: RunningTurn) -> None:
-        outbox = self._inbox.outbox
-        answer = await self._answer(turn)
-        with outbox.handing_out(*turn.chat_key):
-            answer = await self._inbox.answer(turn, answer)
-            outbox.hand_out(turn, answer)
-        self._inbox.finish(turn)
+        await self._inbox.finish(turn, await self._answer(turn))
 
     async def _answer(self, turn: RunningTurn) -> Answer:
         script = asyncio.ensure_future(self._play(turn))

@@ -10,14 +10,14 @@ import asyncio
 import random
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.agent.acts import model_step
-from microclaw.agent.turn_journal import TurnCancelled
-from microclaw.agent.window import Window, fitted
+from microclaw.agent.history import Window, fitted
 from microclaw.backoff import Backoff
 from microclaw.errors import ModelError, ModelFault
 from microclaw.events import Delta, Step, TurnEvent
@@ -48,64 +48,31 @@ class TurnLimits(Struct, frozen=True):
     pause_s: float = 0.5
 
 
+@dataclass(slots=True)
 class Asking:
-    """The requests of one turn. `stop` ends the one under way."""
+    """The requests of one turn."""
 
-    def __init__(self, model: Model, window: Window | None, limits: TurnLimits) -> None:
-        self._model = model
-        self._window = window
-        self._limits = limits
-        self._timeout: asyncio.Timeout | None = None
-        self._stopped = False
-        self._stand_in = ""  # the stand-in model that was announced last
-
-    def stop(self) -> None:
-        self._stopped = True
-        if self._timeout is not None and not self._timeout.expired():
-            self._timeout.reschedule(0)
+    model: Model
+    window: Window | None
+    limits: TurnLimits
+    _stand_in: str = ""  # the stand-in model that was announced last
 
     async def ask(self, request: ModelRequest, put: Put, *, older: int, deadline: float) -> ModelReply:
-        """The reply, by the event loop's time `deadline`. The first `older` messages are of earlier turns.
+        """The reply to what fits the window: less of it when the server says that its window is smaller, and again
+        after a failure that may pass, within the limits and before the event loop's time `deadline`.
 
-        Raises ModelError when the service fails for good, TurnCancelled after `stop`.
+        The first `older` messages are of earlier turns. Raises ModelError when the service fails for good.
         """
-        if self._stopped:
-            raise TurnCancelled()
-        began = asyncio.get_running_loop().time()
-        try:
-            async with asyncio.timeout_at(deadline) as self._timeout:
-                reply = await self._patiently(request, put, older, deadline)
-        except TimeoutError as exc:
-            if self._stopped:
-                raise TurnCancelled() from exc
-            raise ModelError(
-                f"{self._model.name} did not answer before the turn's {self._limits.turn_s:g} s were over",
-                next_step="ask again; if it stays slow, choose another model with MICROCLAW_MODEL",
-            ) from exc
-        finally:
-            self._timeout = None
-        if reply.instead and reply.model != self._stand_in:  # said once, not with each of its replies
-            put(Step("model", reply.instead))
-        self._stand_in = reply.model if reply.instead else ""
-        took_ms = (asyncio.get_running_loop().time() - began) * 1000
-        if step := model_step(reply.model or self._model.name, reply, took_ms):
-            put(step)
-        return reply
-
-    async def _patiently(self, request: ModelRequest, put: Put, older: int, deadline: float) -> ModelReply:
-        """Send what fits the window: less of it when the server says that its window is smaller, and again after a
-        failure that may pass, within the limits and the turn's time."""
-        now, limits, window = asyncio.get_running_loop().time, self._limits, self._window
+        now, limits, window = asyncio.get_running_loop().time, self.limits, self.window
         backoff = Backoff(random.random, min_s=limits.pause_s, max_s=limits.waits_s)
-        left_s = limits.waits_s
+        began, left_s = now(), limits.waits_s
         began_tokens = 0 if window is None else window.tokens
         sent = request if window is None else fitted(request, older, window.tokens)
         while True:
             shown = _CleanPieces(put)
             try:
-                reply = await self._model.respond(sent, shown.add)
-                shown.add("", is_end=True)
-                return replace(reply, text=clean_text(reply.text))
+                reply = await self.model.respond(sent, shown.add)
+                break
             except ModelError as exc:
                 if exc.fault == "too_long" and window is not None:
                     window.refused(sent)
@@ -119,13 +86,19 @@ class Asking:
                     is_last = backoff.failures >= limits.tries or wait_s > left_s or now() + wait_s >= deadline
                     if exc.fault not in _PASSING or is_last:
                         raise
-                    attempt = f"try {backoff.failures + 1} of {limits.tries}"
-                    then = f"asked again in {wait_s:.1f} s   {attempt}"
+                    then = f"asked again in {wait_s:.1f} s   try {backoff.failures + 1} of {limits.tries}"
                 put(Step("model", f"{exc.message}; {then}", state="running"))
             left_s -= wait_s
             await asyncio.sleep(wait_s)
             if shown.has_begun:
-                put(Delta(f"\n({self._model.name} broke off; it begins again)\n"))
+                put(Delta(f"\n({self.model.name} broke off; it begins again)\n"))
+        shown.add("", is_end=True)
+        if reply.instead and reply.model != self._stand_in:  # said once, not with each of its replies
+            put(Step("model", reply.instead))
+        self._stand_in = reply.model if reply.instead else ""
+        if step := model_step(reply.model or self.model.name, reply, (now() - began) * 1000):
+            put(step)
+        return replace(reply, text=clean_text(reply.text))
 
 
 class _CleanPieces:

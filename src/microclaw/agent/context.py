@@ -15,8 +15,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from microclaw.agent.history import LEAST_TOKENS, Window, answer_tokens
 from microclaw.agent.system_prompt import system_prompt
-from microclaw.agent.window import LEAST_TOKENS, Window, answer_tokens
 from microclaw.apps.change_log import ChangeLog
 from microclaw.boards.profile import BoardProfile, Firmware
 from microclaw.devices.target import Devices
@@ -71,25 +71,17 @@ class TurnContext:
     `window` None: only the offline model answers, to which the devices are all that counts.
     """
 
-    def __init__(
-        self,
-        *,
-        devices: Devices,
-        apps: ChangeLog,
-        knowledge: Knowledge,
-        window: Window | None,
-    ) -> None:
-        self._devices = devices
-        self._apps = apps
-        self._knowledge = knowledge
-        self.window = window
+    def __init__(self, devices: Devices, apps: ChangeLog, knowledge: Knowledge, window: Window | None) -> None:
+        self._devices, self._apps, self._knowledge, self.window = devices, apps, knowledge, window
 
     async def prompt(self, inbound: Inbound) -> Prompt:
         """For the turn of a message; raises UnknownName when its device is unknown."""
         devices = await self.devices(inbound.device, inbound.person_id)
         if self.window is None:
             return Prompt(devices)
-        system = self._system(devices)
+        fits = (d.board.firmware.max_apps for d in devices.devices)  # 0: a device that takes no programs
+        max_apps, soul = min(filter(None, fits), default=3), self._knowledge.memory.soul()
+        system = system_prompt(soul=soul, max_apps=max_apps, can_wait_in_main=can_block(), kind=_kind_of(devices))
         left = self.window.tokens - tokens(system) - _TOOLS_TOKENS - answer_tokens(self.window.tokens)
         search = self._knowledge.search
         matches = await search.find(inbound.person_id, inbound.text, limit=4 * HITS, fresh=False)
@@ -122,13 +114,6 @@ class TurnContext:
         memory = self._knowledge.memory
         wired = [named_pins(memory.wiring(one.name).splitlines(), one.name.lower()) for one in devices]
         return (*chain.from_iterable(wired), *named_pins(memory.text(person_id).splitlines()))
-
-    def _system(self, device_context: DeviceContext) -> str:
-        """The system prompt: the same for every turn until SOUL.md or the kinds of boards change."""
-        fits = (d.board.firmware.max_apps for d in device_context.devices)  # 0: a device that takes no programs
-        max_apps = min(filter(None, fits), default=3)
-        soul, kind = self._knowledge.memory.soul(), _kind_of(device_context)
-        return system_prompt(soul=soul, max_apps=max_apps, can_wait_in_main=can_block(), kind=kind)
 
     def _sections(self, told: DeviceContext, inbound: Inbound, matches: tuple[NoteHit, ...]) -> dict[str, str]:
         """The parts by title, the most important first."""
@@ -238,11 +223,10 @@ def _app_text(app: KnownApp) -> str:
 def _firmware_line(firmware: Firmware) -> str:
     """The firmware as a person described it, as far as a program must keep to it."""
     nodes = ", ".join(f"/dev/{node}" for node in sorted(firmware.device_nodes)) or "none"
-    lacking = ", ".join(sorted(firmware.natives_lacking))
-    parts = [f"device files: {nodes}", f"functions of {', '.join(sorted(firmware.native_groups))}"]
-    parts += [f"without {lacking}"] if lacking else []
-    parts += [] if firmware.has_files else ["no files"]
-    return f"Its firmware is not the stock build and has only this: {'; '.join(parts)}."
+    has = f"device files: {nodes}; functions of {', '.join(sorted(firmware.native_groups))}"
+    lacks = "".join(f", without {name}" for name in sorted(firmware.natives_lacking))
+    files = "" if firmware.has_files else "; no files"
+    return f"Its firmware is not the stock build and has only this: {has}{lacks}{files}."
 
 
 def _ranges(numbers: Sequence[int]) -> str:
@@ -302,12 +286,12 @@ def _fitted(sections: Mapping[str, str], budget_tokens: int) -> str:
     for title, whole in sections.items():
         text = whole.strip()
         most = max(0, room * 3 // 4 - len(title) - _NOTE_CHARS)
-        if len(text) > most and title.startswith(_NEWEST_LAST):
-            part = text[len(text) - most :].partition("\n")[2] or text[len(text) - most :]
-            text = f"[{len(text) - len(part)} characters before this are left out ...]\n{part}" if part else ""
-        elif len(text) > most:
-            part = text[:most].rpartition("\n")[0] or text[:most]
-            text = f"{part}\n[... {len(text) - len(part)} more characters are left out]" if part else ""
+        if len(text) > most:
+            is_last = title.startswith(_NEWEST_LAST)
+            cut = text[len(text) - most :] if is_last else text[:most]
+            part = (cut.partition("\n")[2] if is_last else cut.rpartition("\n")[0]) or cut
+            note = f"[{len(text) - len(part)} more characters are left out]"
+            text = "\n".join((note, part) if is_last else (part, note)) if part else ""
         if text:
             shown.append(f"# {title}\n{text}")
             room -= len(shown[-1]) + 2

@@ -1,46 +1,48 @@
-"""The conversations: a turn with its history for each message of the inbox, and their removal. It keeps no queue."""
+"""The conversations: a turn with its history for each message of the inbox, and their removal. It keeps no queue.
+
+While an act of a chat waits for a yes, a no, or another sentence of who may decide, withdraws the question: nothing is
+done, and the sentence has its turn. Only a yes that names the question counts, so that nobody agrees to what they have
+not been shown here: another yes, and what others say, is answered at once with the question, and is not kept.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from msgspec.structs import replace
-
 from microclaw.agent.asking import TurnLimits
 from microclaw.agent.context import TurnContext
-from microclaw.agent.inbox import STOPPING, TAKEN, Inbox
-from microclaw.agent.running_turn import RunningTurn
-from microclaw.agent.taint import conversation, tainted_from
+from microclaw.agent.history import compacted, conversation, tainted_from
+from microclaw.agent.inbox import STOPPING, Inbox
+from microclaw.agent.outbox import RunningTurn
 from microclaw.agent.toolbox import Toolbox
 from microclaw.agent.turn import Turn, TurnRequest
 from microclaw.agent.turn_journal import TurnJournal, encode
-from microclaw.agent.waiting_questions import answer_at_once
-from microclaw.agent.window import compacted
-from microclaw.auth.approvals import Approvals
+from microclaw.auth.approvals import ID_CHARS, Approvals, PendingApproval
 from microclaw.auth.gate import Effect
 from microclaw.auth.people import OWNER_ALONE, Roles, person_behind
-from microclaw.errors import MicroclawError, Overloaded, StoreError, TakenOver
-from microclaw.events import Answer, Inbound, TurnEvent
+from microclaw.errors import MicroclawError, Overloaded, PermissionRefused, StoreError, UnknownName
+from microclaw.events import NOTHING_WAITS, Answer, Inbound
 from microclaw.knowledge.search import Search, source_name
 from microclaw.models.protocol import AskedBy, Image, Model, Said, UserText
 from microclaw.operations.tool import result_of_error
 from microclaw.store.journal import EffectKey, Journal
 from microclaw.store.sessions import SessionMessage, Sessions, chosen_name, session_name
-from microclaw.text import clean_text
+from microclaw.text import clean_text, format_duration
 
 _log = logging.getLogger(__name__)
 
 HISTORY_MESSAGES: Final = 240  # loaded; what a model gets of them is `compacted`
 OFFLINE_MESSAGES: Final = 40  # loaded where no model reads them: the last answer counts, among what others said
 MAX_STARTS: Final = 3  # a message whose turn stopped the host so often is not tried again
-PRUNE_EVERY: Final = 256  # answers
 DRAIN_S: Final = 1.5
 TYPED_IN: Final = "terminal"  # the channel whose lines the command line keeps for its arrow keys
 _UNREADABLE: Final = Answer(
@@ -50,39 +52,27 @@ _UNREADABLE: Final = Answer(
 )
 
 
+@dataclass(eq=False, slots=True)
 class Conversations:
     """`async with conversations.answering():` inside, messages are answered."""
 
-    def __init__(
-        self,
-        *,
-        inbox: Inbox,
-        model: Model,
-        tools: Toolbox,
-        context: TurnContext,
-        sessions: Sessions,
-        journal: Journal,
-        approvals: Approvals | None = None,
-        roles: Roles | None = None,
-        limits: TurnLimits | None = None,
-        now_s: Callable[[], float] = time.time,
-    ) -> None:
-        self.inbox = inbox
-        self.model = model
-        self.tools = tools
-        self.context = context
-        self._sessions = sessions
-        self.journal = journal
-        self.approvals = approvals
-        if approvals is not None:
-            inbox.answer_at_once = partial(answer_at_once, approvals)
-        self._roles = roles or OWNER_ALONE
-        self.limits = limits or TurnLimits()
-        self._now_s = now_s
-        self._answered = 0
-        self._interrupted: set[EffectKey] = set()  # when this host began, or took them up
-        self._resumed: set[str] = set()
-        self._working: set[asyncio.Task[None]] = set()
+    inbox: Inbox
+    model: Model
+    tools: Toolbox
+    context: TurnContext
+    sessions: Sessions
+    journal: Journal
+    approvals: Approvals | None = None
+    roles: Roles = field(default_factory=lambda: OWNER_ALONE)
+    limits: TurnLimits = field(default_factory=TurnLimits)
+    now_s: Callable[[], float] = time.time
+    _interrupted: set[EffectKey] = field(default_factory=set)  # when this host began, or took them up
+    _resumed: set[str] = field(default_factory=set)
+    _working: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        if self.approvals is not None:
+            self.inbox.answer_at_once = partial(answer_at_once, self.approvals)
 
     @asynccontextmanager
     async def answering(self) -> AsyncIterator[None]:
@@ -98,21 +88,15 @@ class Conversations:
                 await self.drain()
 
     async def recover(self) -> tuple[str, ...]:
-        """Resume the turns that a crash cut off. Close its other open effects and return a sentence for each.
+        """Resume the turns that a crash cut off, and those that dead hosts of the cluster left. Close their other open
+        effects and return a sentence for each.
 
         Call it when the devices can be asked, and again after a failure; until then the chats of those turns wait.
         """
         self._resumed.update(f"m{number}" for number in self.inbox.resume())
-        return await self._close_interrupted()
-
-    async def take_up(self) -> tuple[str, ...]:
-        """Go on with what dead hosts of the cluster left, in the same way as `recover`; call it after that."""
-        left = await self.inbox.take_up()
-        self._resumed.update(f"m{row.message_id}" for row in left.unanswered)
-        self._interrupted |= {effect.key for effect in left.effects}
-        return await self._close_interrupted()
-
-    async def _close_interrupted(self) -> tuple[str, ...]:
+        taken = await self.inbox.take_up()
+        self._resumed.update(f"m{row.message_id}" for row in taken.unanswered)
+        self._interrupted |= {effect.key for effect in taken.effects}
         sentences, works = [], []
         for left in await self.journal.unfinished():
             if left.key not in self._interrupted or left.turn in self._resumed:
@@ -143,28 +127,6 @@ class Conversations:
             await asyncio.wait(cut_off)
         self.inbox.end_streams(STOPPING)
 
-    async def chat(self, inbound: Inbound) -> AsyncGenerator[TurnEvent, None]:
-        """Run one turn: events as they happen, then exactly one Answer, which counts as delivered.
-
-        Closing the iterator early stops the turn at its next step; a running tool call is finished and journaled.
-        """
-        try:
-            accepted = await self.inbox.accept(inbound)
-        except MicroclawError as exc:
-            yield _failed(exc)
-            return
-        answered = False
-        try:
-            async for event in accepted.events:
-                if isinstance(event, Answer):
-                    answered = True
-                    if event.outbound_id is not None:
-                        await self.inbox.outbox.delivered(event.outbound_id, soon=True)
-                yield event
-        finally:
-            if not answered:
-                self.inbox.cancel(inbound.channel, inbound.chat_id, message_id=accepted.message_id)
-
     async def _serve(self, group: asyncio.TaskGroup) -> None:
         async for turn in self.inbox:
             task = group.create_task(self._work(turn), name=f"turn {turn.number} of {'/'.join(turn.chat_key)}")
@@ -174,24 +136,7 @@ class Conversations:
     async def _work(self, turn: RunningTurn) -> None:
         """Run the turn, store its answer and hand it out. It never raises because of one message."""
         answer = await self._answer(turn)
-        outbox = self.inbox.outbox
-        try:
-            with outbox.handing_out(*turn.chat_key):
-                keeping = self._sessions.appending(*turn.chat_key, self._exchange(turn, answer))
-                answer = await self.inbox.answer(turn, answer, keeping)
-                if answer.outbound_id is None:
-                    note = "(This answer could not be kept in the conversation: the store failed.)"
-                    answer = replace(answer, text=f"{answer.text}\n{note}")
-                outbox.hand_out(turn, answer)
-        except TakenOver as exc:
-            _log.warning("a turn ends here: %s", exc.message)
-            turn.put(TAKEN)
-        self.inbox.finish(turn)
-        if answer.outbound_id is not None:
-            await outbox.let_go(answer.outbound_id)
-        self._answered += 1
-        if self._answered % PRUNE_EVERY == 0:
-            await self._prune()
+        await self.inbox.finish(turn, answer, self.sessions.appending(*turn.chat_key, self._exchange(turn, answer)))
 
     async def _answer(self, running: RunningTurn) -> Answer:
         number, starts = running.number, running.message.starts
@@ -222,12 +167,12 @@ class Conversations:
         prompt = await self.context.prompt(inbound)
         at_s = message.received_ms // 1000
         most = OFFLINE_MESSAGES if self.context.window is None else HISTORY_MESSAGES
-        history = await self._sessions.load(*running.chat_key, most)
-        kept = conversation(history, inbound, at_s, self._roles)
+        history = await self.sessions.load(*running.chat_key, most)
+        kept = conversation(history, inbound, at_s, self.roles)
         short: Sequence[Said] = kept.safe
         if self.context.window is not None:
             budget, asked_by = prompt.history_tokens, AskedBy(person_behind(inbound.person_id), *running.chat_key)
-            short = await compacted(kept.safe, budget, asked_by, model=self.model, sessions=self._sessions)
+            short = await compacted(kept.safe, budget, asked_by, model=self.model, sessions=self.sessions)
         shown, shown_s = kept.shown(short)
         own_s = tainted_from(inbound, at_s)
         return TurnRequest(
@@ -257,17 +202,11 @@ class Conversations:
         """The turn's message and the answer, as the conversation stores them."""
         inbound, at_s = turn.message.inbound, turn.message.received_ms // 1000
         text = _user_text(inbound).text or "(no words: a picture or a recording)"
-        person_id, now_s = inbound.person_id, int(self._now_s())
+        person_id, now_s = inbound.person_id, int(self.now_s())
         return [
             SessionMessage("user", text, at_s, person_id, tainted_from(inbound, at_s)),
             SessionMessage("assistant", answer.text, now_s, person_id, answer.tainted_s, answer.question),
         ]
-
-    async def _prune(self) -> None:
-        try:
-            await self.inbox.prune()
-        except MicroclawError as exc:
-            _log.warning("old messages could not be pruned: %s", exc.message)
 
 
 async def erase_conversation(name: str, *, sessions: Sessions, search: Search, history: Path) -> str:
@@ -315,3 +254,71 @@ def _user_text(inbound: Inbound) -> UserText:
         if a.kind != "image" and (text or images)
     ]
     return UserText(clean_text("\n".join(filter(None, (text, *others)))), images)
+
+
+MAX_SHOWN_CHARS: Final = 12_000
+_FENCE: Final = "```"
+_DECISION = re.compile(r"\W*(yes|no)\W+([0-9a-f]{4,64})\W*", re.IGNORECASE)
+_BARE: Final = re.compile(r"\W*(yes|yeah|yep|y|no|nope|n)(?:\W+(?:please|do it|do that|go ahead))?\W*", re.IGNORECASE)
+_NOTHING: Final = Answer(
+    "Nothing waits for a yes in this chat.", error_code=NOTHING_WAITS, next_step="microclaw approval list"
+)
+
+
+def answer_at_once(approvals: Approvals, inbound: Inbound) -> Answer | None:
+    """The answer to a yes or no while a question of its chat waits, and to one that names a question which does not
+    wait there.
+
+    None: the sentence is for the model.
+    """
+    if inbound.origin != "person":
+        return None
+    said, bare = _DECISION.fullmatch(inbound.text), _BARE.fullmatch(inbound.text)
+    pending = approvals.pending()
+    if not pending and said is None:
+        return None
+    here = [one for one in pending if (one.channel, one.chat_id) == (inbound.channel, inbound.chat_id)]
+    if said is not None:
+        named = [one for one in pending if one.approval_id == said[2].lower()]
+        if not here:
+            return _NOTHING if named or len(said[2]) == ID_CHARS else None
+        asked = next((one for one in named if one in here), None)
+    else:
+        asked = next((one for one in here if one.turn is not None), None)  # a schedule's question holds up nothing
+    word = said or bare
+    if not here or (word is None and asked is None):
+        return None
+    approved = word is not None and word[1].lower().startswith("y")
+    if asked is None or (approved and (said is None or _too_long(asked))):
+        return _question(asked or here[0], approvals, inbound.person_id)
+    try:
+        approvals.decide(asked.approval_id, approved=approved, by=inbound.person_id, goes_on=word is None)
+    except (UnknownName, PermissionRefused) as exc:
+        if word is None:
+            refused = isinstance(exc, PermissionRefused)
+            return _question(asked, approvals, inbound.person_id) if refused else None
+        return _failed(exc)
+    return None if word is None else Answer(f"{'Approved' if approved else 'Declined'}: {asked.action}.")
+
+
+def _question(pending: PendingApproval, approvals: Approvals, person_id: str) -> Answer:
+    left = format_duration(max(1.0, round(approvals.seconds_left(pending))) * 1000)
+    text = f"A question waits in this chat, for {left} more: {pending.action}?"
+    yes, no = f"yes {pending.approval_id}", f"no {pending.approval_id}"
+    if _too_long(pending):
+        text += "\nWhat would happen is too long to be shown here."
+        step = f"microclaw approval list, or: {no}"
+    else:
+        detail = "\n".join(pending.detail)
+        text += f"\n{_FENCE}\n{detail}\n{_FENCE}" if detail else ""
+        step = f"answer it with: {yes}, or: {no}"
+    if not approvals.may_decide(pending, person_id):
+        step = f"an owner decides this; to take it back: {no}"
+    step = f"{step}; then say your sentence again, or say it in another chat: that is not held up"
+    return Answer(text, error_code="question_waits", next_step=step)
+
+
+def _too_long(pending: PendingApproval) -> bool:
+    """True if it cannot be shown whole in a chat, where a yes to its beginning would be one to its end."""
+    detail = "\n".join(pending.detail)
+    return len(detail) > MAX_SHOWN_CHARS or _FENCE in detail

@@ -12,16 +12,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from bisect import insort
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Final, Self
 
-from msgspec import Struct, structs
+from msgspec import structs
 
-from microclaw.agent.outbox import Outbox
-from microclaw.agent.running_turn import AcceptedMessage, ChatKey, RunningTurn, events_of
+from microclaw.agent.outbox import AcceptedMessage, ChatKey, Outbox, RunningTurn, events_of
 from microclaw.agent.turn_journal import encode
 from microclaw.config.settings import AgentSettings
 from microclaw.errors import EmptyMessage, MessageTooLong, MicroclawError, Overloaded, TakenOver
@@ -32,6 +31,9 @@ from microclaw.store.journal import Work, in_order, no_work
 from microclaw.store.outbox import OutboxRow
 
 RETRY_S: Final = 1.0  # after the store failed
+PRUNE_EVERY: Final = 256  # answers
+MAX_ATTACHMENTS: Final = 8
+MAX_ATTACHMENT_BYTES: Final = 20 << 20  # of one message
 SHARE: Final = 4  # one person, or all devices together, may have a quarter of all waiting messages
 TAKEN: Final = Answer(
     "this host could not be reached by the others for a time: another one answers this message",
@@ -49,24 +51,14 @@ _log = logging.getLogger(__name__)
 _NUMBER: Final = attrgetter("number")
 
 
-class InboxLimits(Struct, frozen=True):
-    """Limits of one message, and of all that wait; SHARE limits the part of one person."""
-
-    message_bytes: int = 16 * 1024
-    attachments: int = 8
-    attachment_bytes: int = 20 << 20
-    unanswered: int = 2048
-
-
 @dataclass(slots=True)
 class _Chat:
-    """One chat's turns in order. `arriving` messages are being written to the disk; `busy`: a turn is ready or runs;
-    `held`: messages of the last run wait for `Inbox.resume`."""
+    """One chat's turns in order. `arriving` messages are being written to the disk; `running` is ready or runs; `held`:
+    messages of the last run wait for `Inbox.resume`."""
 
     waiting: list[RunningTurn] = field(default_factory=list)
     running: RunningTurn | None = None
     arriving: list[Inbound] = field(default_factory=list)
-    busy: bool = False
     held: bool = False
 
     @property
@@ -75,42 +67,39 @@ class _Chat:
         return self.waiting if self.running is None else [self.running, *self.waiting]
 
     @property
-    def messages(self) -> list[Message]:
-        """Those of its turns."""
-        return [turn.message for turn in self.turns]
+    def inbounds(self) -> list[Inbound]:
+        """Their messages."""
+        return [turn.message.inbound for turn in self.turns]
 
 
+@dataclass(eq=False)
 class Inbox:
-    """The queue of messages. It accepts them between `open` and `close`."""
+    """The queue of messages. It accepts them between `open` and `close`. `message_bytes` is the limit of one text,
+    `unanswered` of all messages that wait; SHARE limits the part of one person."""
 
-    def __init__(
-        self,
-        table: InboxTable,
-        outbox: Outbox,
-        *,
-        settings: AgentSettings | None = None,
-        limits: InboxLimits | None = None,
-        fleet: Fleet = ALONE,
-    ) -> None:
-        self.outbox = outbox
-        self._fleet = fleet
-        self._settings = settings or AgentSettings()
-        self._limits = limits or InboxLimits()
-        self._table = table
-        self._chats: dict[ChatKey, _Chat] = {}
-        self._ready: deque[_Chat] = deque()
-        self._news = asyncio.Event()
-        self._slots = self._settings.parallel_turns
-        self._open = False
-        self._unclaimed: dict[ChatKey, _Chat] = {}
-        self._claim_due = False
-        table.listen(self._look_again)
-        self.stop_elsewhere: Callable[[str, str], Awaitable[bool]] | None = None  # at the other hosts of a cluster
-        self.answer_at_once: Callable[[Inbound], Answer | None] = lambda _inbound: None  # instead of a turn
+    table: InboxTable
+    outbox: Outbox
+    settings: AgentSettings = field(default_factory=AgentSettings)
+    message_bytes: int = 16 * 1024
+    unanswered: int = 2048
+    fleet: Fleet = ALONE
+    stop_elsewhere: Callable[[str, str], Awaitable[bool]] | None = None  # at the other hosts of a cluster
+    answer_at_once: Callable[[Inbound], Answer | None] = lambda _inbound: None  # instead of a turn
+    _chats: dict[ChatKey, _Chat] = field(default_factory=dict)
+    _ready: deque[RunningTurn] = field(default_factory=deque)
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _open: bool = False
+    _unclaimed: dict[ChatKey, _Chat] = field(default_factory=dict)
+    _claim_due: bool = False
+    _answered: int = 0
+
+    def __post_init__(self) -> None:
+        self._slots = self.settings.parallel_turns
+        self.table.listen(self._look_again)
 
     async def open(self) -> None:
         """Accept messages. What the last run left unanswered is loaded, and its chats wait for `resume`."""
-        for row in await self._table.unanswered():
+        for row in await self.table.unanswered():
             self._load(row).held = True
         self._open = True
 
@@ -121,14 +110,14 @@ class Inbox:
         of this host's own messages that it has lost sight of, as the store failed where they came or were answered:
         other hosts wait for them.
         """
-        if not self._table.is_shared:
+        if not self.table.is_shared:
             return LeftMessages()
-        dead = dead_among(self._fleet, await self._table.hosts(), at_start=at_start)
-        left = await self._table.take(dead) if dead else LeftMessages()
-        here = [message.message_id for chat in self._chats.values() for message in chat.messages]
-        for row in await self._table.unanswered(besides=here) if self._open else ():
+        dead = dead_among(self.fleet, await self.table.hosts(), at_start=at_start)
+        left = await self.table.take(dead) if dead else LeftMessages()
+        here = [turn.number for chat in self._chats.values() for turn in chat.turns]
+        for row in await self.table.unanswered(besides=here) if self._open else ():
             chat = self._chats.get((row.inbound.channel, row.inbound.chat_id))
-            if chat is None or not (chat.arriving or row.message_id in [m.message_id for m in chat.messages]):
+            if chat is None or not (chat.arriving or row.message_id in [turn.number for turn in chat.turns]):
                 self._make_ready(self._load(row))
         return left
 
@@ -144,7 +133,7 @@ class Inbox:
         for chat in held:
             chat.held = False
             self._make_ready(chat)
-        return frozenset(message.message_id for chat in held for message in chat.messages)
+        return frozenset(turn.number for chat in held for turn in chat.turns)
 
     def close(self) -> None:
         """Accept no more messages and give out no more turns."""
@@ -163,10 +152,8 @@ class Inbox:
     async def __anext__(self) -> RunningTurn:
         while self._open:
             if self._ready and self._slots > 0:
-                chat = self._ready.popleft()
-                chat.running = chat.waiting.pop(0)
                 self._slots -= 1
-                return chat.running
+                return self._ready.popleft()
             self._news.clear()
             if self._claim_due:
                 await self._claim()
@@ -191,8 +178,8 @@ class Inbox:
                 if is_known:
                     return AcceptedMessage(0, True, events_of())
                 raise full
-            begun = not (chat.waiting or chat.busy or chat.held or len(chat.arriving) > 1)  # its turn is the next
-            message, known = await self._table.add(inbound, begun=begun)
+            begun = not (chat.turns or chat.held or len(chat.arriving) > 1)  # its turn is the next
+            message, known = await self.table.add(inbound, begun=begun)
             if known:
                 return AcceptedMessage(message.message_id, True, events_of())
             turn = RunningTurn(message)
@@ -205,7 +192,7 @@ class Inbox:
 
     async def has(self, channel: str, key: str) -> bool:
         """True if a message with this key was accepted before."""
-        return await self._table.has(channel, key)
+        return await self.table.has(channel, key)
 
     async def cancel_anywhere(self, channel: str, chat_id: str) -> bool:
         """As `cancel`, at every host."""
@@ -227,7 +214,7 @@ class Inbox:
     def waiting(self, channel: str, chat_id: str) -> tuple[str, ...]:
         """The chat's messages that have no answer yet, as far as this host answers them."""
         chat = self._chats.get((channel, chat_id), _Chat())
-        return tuple(message.inbound.text for message in chat.messages)
+        return tuple(inbound.text for inbound in chat.inbounds)
 
     def running(self) -> tuple[RunningTurn, ...]:
         """The turns that run now."""
@@ -236,76 +223,68 @@ class Inbox:
     async def begin(self, turn: RunningTurn) -> None:
         """Count a start of the turn, on the disk."""
         if not turn.message.begun:
-            await self._table.claim((turn.number,))
+            await self.table.claim((turn.number,))
 
-    async def answer(self, turn: RunningTurn, answer: Answer, keeping: Work = no_work) -> Answer:
-        """Put the answer on the disk and return it with its number, with what its turn left to be written. `keeping`
-        adds it to its conversation in the same step.
+    async def finish(self, turn: RunningTurn, answer: Answer, keeping: Work = no_work) -> None:
+        """Put the answer on the disk with what its turn left to be written, and hand it out: the chat's next turn may
+        begin. `keeping` adds it to its conversation in the same step.
 
-        If the store fails it has no number: its actions are done, so the person must still get it. TakenOver when
-        another host answers the message: this answer does not count, the turn is over here.
+        If the store fails its actions are done, so the person must still get it. When another host answers the message,
+        this answer does not count.
         """
         chat, inbound = self._chats[turn.chat_key], turn.message.inbound
-        body = encode(structs.replace(answer, outbound_id=None))
-        outbound = OutboxRow(inbound.channel, inbound.chat_id, "answer", inbound.person_id, inbound.key, body)
-        outbound_id: int | None = None
-        try:
-            with turn.carried() as left:
-                outbound_id = await self._table.answer(turn.number, outbound, in_order((left, keeping)))
-        except TakenOver:
-            raise
-        except MicroclawError as exc:
-            _log.warning("an answer could not be kept: %s", exc.message)
-        finally:
-            chat.running = None
-        return structs.replace(answer, outbound_id=outbound_id)
-
-    def finish(self, turn: RunningTurn) -> None:
-        """The listener has the answer: the chat's next turn may begin."""
-        chat = self._chats[turn.chat_key]
-        chat.busy = False
+        outbound = OutboxRow(inbound.channel, inbound.chat_id, "answer", inbound.person_id, inbound.key, encode(answer))
+        with self.outbox.handing_out(*turn.chat_key):
+            try:
+                with turn.carried() as left:
+                    number = await self.table.answer(turn.number, outbound, in_order((left, keeping)))
+                answer = structs.replace(answer, outbound_id=number)
+            except TakenOver as exc:
+                _log.warning("a turn ends here: %s", exc.message)
+                answer = TAKEN
+            except MicroclawError as exc:
+                _log.warning("an answer could not be kept: %s", exc.message)
+                note = "(This answer could not be kept in the conversation: the store failed.)"
+                answer = structs.replace(answer, text=f"{answer.text}\n{note}")
+            self.outbox.hand_out(turn, answer)
+        chat.running = None
         self._slots += 1
         self._make_ready(chat)
         self._forget_idle(turn.chat_key, chat)
         self._news.set()
-
-    async def prune(self) -> None:
-        """Delete old rows, of the outbox too."""
-        await self._table.prune()
-        await self.outbox.prune()
+        if answer.outbound_id is not None:
+            await self.outbox.let_go(answer.outbound_id)
+        self._answered += 1
+        if self._answered % PRUNE_EVERY == 0:
+            try:
+                await self.table.prune()
+                await self.outbox.prune()
+            except MicroclawError as exc:
+                _log.warning("old messages could not be pruned: %s", exc.message)
 
     def _check_readable(self, inbound: Inbound) -> None:
         """Raise EmptyMessage or MessageTooLong, before anything of the message is stored."""
-        limits, files = self._limits, inbound.attachments
+        files, size = inbound.attachments, len(inbound.text.encode(errors="replace"))
         if not inbound.text.strip() and not files:
             raise EmptyMessage("that message is empty", next_step="try: what can you do")
-        size = len(inbound.text.encode(errors="replace"))
-        if size > limits.message_bytes:
-            text = f"that message has {size:,} bytes, at most {limits.message_bytes:,} are read"
+        if size > self.message_bytes:
+            text = f"that message has {size:,} bytes, at most {self.message_bytes:,} are read"
             raise MessageTooLong(text, next_step="say it shorter")
-        attached = sum(len(attachment.data) for attachment in files)
-        if len(files) > limits.attachments or attached > limits.attachment_bytes:
-            raise MessageTooLong(
-                f"that message has {len(files)} attachments with {attached:,} bytes; at most {limits.attachments} with "
-                f"{limits.attachment_bytes:,} bytes are read",
-                next_step="send fewer or smaller ones",
-            )
+        attached, most = sum(len(one.data) for one in files), f"{MAX_ATTACHMENTS} with {MAX_ATTACHMENT_BYTES:,}"
+        if len(files) > MAX_ATTACHMENTS or attached > MAX_ATTACHMENT_BYTES:
+            text = f"that message has {len(files)} attachments with {attached:,} bytes; at most {most} are read"
+            raise MessageTooLong(text, next_step="send fewer or smaller ones")
 
     def _full(self, chat: _Chat, inbound: Inbound) -> Overloaded | None:
         """The error if there is no room for the message, or None."""
         waiting = len(chat.waiting) + len(chat.arriving)
         idle = chat.running is None and not chat.held  # of an idle chat the first one does not wait
-        unanswered = Counter[str]()
-        for each in self._chats.values():
-            for one in each.arriving:
-                unanswered[_whose(one)] += 1
-            for turn in each.turns:
-                unanswered[_whose(turn.message.inbound)] += 1
-        others, theirs = unanswered.total() - 1, unanswered[_whose(inbound)] - 1  # without this one
-        share = max(1, self._limits.unanswered // SHARE)
+        every = [_whose(one) for each in self._chats.values() for one in (*each.arriving, *each.inbounds)]
+        others, theirs = len(every) - 1, every.count(_whose(inbound)) - 1  # without this one
+        share = max(1, self.unanswered // SHARE)
         rooms = (
-            (waiting - 1 - idle, self._settings.queue, "of this chat"),
-            (others, self._limits.unanswered, "of all"),
+            (waiting - 1 - idle, self.settings.queue, "of this chat"),
+            (others, self.unanswered, "of all"),
             (theirs, share, "of devices" if inbound.origin == "device" else "of yours in all chats"),
         )
         for count, limit, whose in rooms:
@@ -315,14 +294,14 @@ class Inbox:
         return None
 
     def _make_ready(self, chat: _Chat) -> None:
-        if not chat.waiting or chat.busy or chat.held:
+        if not chat.waiting or chat.running is not None or chat.held:
             return
-        if self._table.is_shared and not chat.waiting[0].message.begun:
+        if self.table.is_shared and not chat.waiting[0].message.begun:
             self._unclaimed[chat.waiting[0].chat_key] = chat
             self._look_again()
             return
-        chat.busy = True
-        self._ready.append(chat)
+        chat.running = chat.waiting.pop(0)
+        self._ready.append(chat.running)
         self._news.set()
 
     def _look_again(self) -> None:
@@ -337,7 +316,7 @@ class Inbox:
         wanted = {chat.waiting[0].number: chat for chat in self._unclaimed.values() if chat.waiting}
         self._unclaimed = {chat.waiting[0].chat_key: chat for chat in wanted.values()}
         try:
-            found = await self._table.claim(tuple(wanted))
+            found = await self.table.claim(tuple(wanted))
         except MicroclawError as exc:
             _log.warning("turns wait, as the store cannot be written: %s", exc.message)
             asyncio.get_running_loop().call_later(RETRY_S, self._look_again)
@@ -358,7 +337,7 @@ class Inbox:
             self._forget_idle(turn.chat_key, chat)
 
     def _forget_idle(self, chat_key: ChatKey, chat: _Chat) -> None:
-        if not (chat.waiting or chat.busy or chat.arriving or chat.held) and self._chats.get(chat_key) is chat:
+        if not (chat.turns or chat.arriving or chat.held) and self._chats.get(chat_key) is chat:
             del self._chats[chat_key]
 
 

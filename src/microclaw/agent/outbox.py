@@ -1,4 +1,4 @@
-"""The outbox: answers and pushes that wait, and who delivers them: a listener or the channel. It sends nothing.
+"""A turn's listener, and the outbox: answers and pushes that wait, and who delivers them. It sends nothing.
 
 In a cluster what a host has in its hands is marked in the store. Another one leaves it alone until that host gives it
 back, is dead, or has not delivered it within the time of a lease.
@@ -9,21 +9,114 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterator
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from msgspec import Struct, convert
+from msgspec import Meta, Struct, convert
 from msgspec.structs import replace
 
-from microclaw.agent.running_turn import RunningTurn
 from microclaw.agent.turn_journal import encode
+from microclaw.auth.gate import Effect, Permission
+from microclaw.auth.people import People, Person
 from microclaw.backoff import Backoff
-from microclaw.errors import MessageTooLong, MicroclawError, Overloaded
-from microclaw.events import Answer, TurnEvent
+from microclaw.errors import MessageTooLong, MicroclawError, Overloaded, ToolFailed
+from microclaw.events import Answer, Evidence, ToolRun, TurnEvent
 from microclaw.live_hosts import ALONE, Fleet
+from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
+from microclaw.store.inbox import Message
+from microclaw.store.journal import Work, no_work
 from microclaw.store.outbox import OutboxRow, OutboxTable
+
+ChatKey: TypeAlias = tuple[str, str]  # channel and chat id
+
+MAX_WAITING_EVENTS: Final = 1024
+
+
+class AcceptedMessage(Struct, frozen=True):
+    """A message that is on the disk, or that was answered without a turn. `events` ends with the answer; it is empty
+    for a duplicate.
+
+    The reader of `events` delivers the answer and then calls `Outbox.delivered`. Without a reader, or when it leaves,
+    `Outbox.outgoing` gives the answer. Leaving never ends the turn.
+    """
+
+    message_id: int
+    duplicate: bool
+    events: AsyncGenerator[TurnEvent, None]
+
+    async def answer(self) -> Answer | None:
+        """Read the events to their end and return the answer; None for a duplicate."""
+        answers = [event async for event in self.events if isinstance(event, Answer)]
+        return answers[-1] if answers else None
+
+
+async def events_of(*answers: Answer) -> AsyncGenerator[TurnEvent, None]:
+    for answer in answers:
+        yield answer
+
+
+class RunningTurn:
+    """A turn that waits or runs: its message, its events for one listener in order, and whether it is to stop.
+
+    When `max_waiting` events wait, the oldest is dropped; the answer never is.
+    """
+
+    def __init__(self, message: Message, max_waiting: int = MAX_WAITING_EVENTS) -> None:
+        self.message = message
+        self.number = message.message_id
+        self.chat_key: ChatKey = (message.inbound.channel, message.inbound.chat_id)
+        self.answer: Answer | None = None
+        self.quiet = asyncio.Event()  # while no tool call runs
+        self.quiet.set()
+        self.carried: Callable[[], AbstractContextManager[Work]] = lambda: nullcontext(no_work)  # with its answer
+        self._waiting: deque[TurnEvent] = deque(maxlen=max_waiting)
+        self._news = asyncio.Event()
+        self.listening = self._left = self._stopped = False
+        self._when_stopped: Callable[[], None] = lambda: None
+
+    def leave(self) -> None:
+        """The listener has gone: drop its events."""
+        self.listening, self._left = False, True
+        self._waiting.clear()
+
+    def put(self, event: TurnEvent) -> None:
+        """Add an event without waiting, in the event loop's thread. What comes after the answer is dropped."""
+        if isinstance(event, ToolRun):
+            (self.quiet.clear if event.state == "started" else self.quiet.set)()
+        if self.answer is not None:
+            return
+        if isinstance(event, Answer):
+            self.answer = event
+        if not self._left:
+            self._waiting.append(event)
+            self._news.set()
+
+    async def events(self) -> AsyncGenerator[TurnEvent, None]:
+        """Every event; the answer is the last."""
+        self.listening = not self._left
+        while True:
+            while self._waiting:
+                event = self._waiting.popleft()
+                yield event
+                if isinstance(event, Answer):
+                    return
+            self._news.clear()
+            await self._news.wait()
+
+    def when_stopped(self, act: Callable[[], None]) -> None:
+        """Call `act` when the turn is cancelled, or at once if it was."""
+        self._when_stopped = act
+        if self._stopped:
+            act()
+
+    def stop(self) -> None:
+        self._stopped = True
+        self._when_stopped()
+
 
 RETRY_S: Final = 1.0  # after the store failed
 LEASE_S: Final = 60.0  # a message that its holder did not deliver by then is given out again
@@ -231,3 +324,50 @@ async def run_logged(work: Coroutine[Any, Any, object], name: str) -> None:
 def _outbound(row: OutboxRow) -> Outbound:
     answer = replace(convert(json.loads(row.body), Answer), outbound_id=row.outbound_id)
     return Outbound(row.outbound_id, row.channel, row.chat_id, answer.text, row.kind, row.person, answer, row.key)
+
+
+class SayParameters(Parameters, kw_only=True):
+    text: Annotated[str, Meta(min_length=1, max_length=4000)]
+    person: Annotated[str, Meta(max_length=80, description="A name; left out: who asks.")] | None = None
+
+
+def clock_tool(clock: Callable[[], datetime]) -> Tool[Any]:
+    """The tool `time`."""
+
+    async def tell(_: Parameters, __: ToolContext) -> ToolOutput:
+        now = clock()
+        fields = {"now": now.isoformat(timespec="seconds"), "weekday": now.strftime("%A"), "zone": str(now.tzinfo)}
+        return ToolOutput({"success": True, **fields})
+
+    return Tool("time", "The date and time now.", Parameters, Permission.READ, Effect.READ, tell)
+
+
+def say_tool(*, outbox: Outbox, people: People) -> Tool[Any]:
+    """The tool `say`: a message into a chat. Another person than the caller sees who sent it."""
+
+    def addressed(asked: SayParameters, context: ToolContext) -> tuple[Person, str, str]:
+        """The person who is meant, and the channel and chat to say it in. Raises ToolFailed, UnknownName."""
+        person = people.get(context.person_id) if asked.person is None else people.named(asked.person)
+        if person is None:
+            raise ToolFailed("nobody to say it to", next_step="name a person")
+        chats = person.addresses
+        if asked.person is None or (not chats and person.person_id == context.person_id):
+            chats = ((context.channel, context.chat_id),)
+        if not chats:
+            raise ToolFailed(f"{person.name} has no chat with this host", next_step="microclaw person list")
+        return person, *chats[0]
+
+    async def say(asked: SayParameters, context: ToolContext) -> ToolOutput:
+        person, channel, chat_id = addressed(asked, context)
+        sender = people.get(context.person_id)
+        own = sender is None or sender.person_id == person.person_id
+        text = asked.text if own or sender is None else f"from {sender.name}: {asked.text}"
+        number = await outbox.push(channel, chat_id, text, person=person.person_id)
+        evidence = Evidence("accepted", f"on its way to {person.name} in {channel}")
+        return ToolOutput({"success": True, "person": person.name, "channel": channel, "message": number}, (evidence,))
+
+    def words(asked: SayParameters, context: ToolContext, _: Sequence[str]) -> str:
+        return f"tell {addressed(asked, context)[0].name}: {asked.text}"
+
+    text = "Send a text into a person's chat, by itself and not as the answer."
+    return Tool("say", text, SayParameters, Permission.ACT, Effect.ONCE, say, words=words)

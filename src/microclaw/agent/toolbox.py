@@ -8,7 +8,9 @@ from __future__ import annotations
 import difflib
 import json
 import logging
+import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -21,7 +23,6 @@ from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.devices.device_text import listening
 from microclaw.errors import MicroclawError, PermissionRefused, ToolRetry
 from microclaw.events import AskedProgram
-from microclaw.operations.operation import Approve
 from microclaw.operations.tool import (
     AnyArguments,
     PlannedCall,
@@ -38,6 +39,7 @@ _log = logging.getLogger(__name__)
 
 INTERNAL: Final = "internal"
 """The error code of a call in which a part of the host had a fault: nobody can tell what came of it."""
+_LINE_END: Final = re.compile(r"\\[nr]")  # in JSON: of a text of several lines
 _WEIGHT: Final = {Permission.READ: 0, Permission.ACT: 1, Permission.RISKY: 2}
 
 
@@ -47,11 +49,7 @@ class Toolbox:
     def __init__(
         self, tools: Iterable[Tool[Any]], gate: Gate, *, coming: Callable[[], Iterable[Tool[Any]]] = tuple
     ) -> None:
-        self._tools: dict[str, Tool[Any]] = {}
-        for tool in tools:
-            if tool.name in self._tools:
-                raise ValueError(f"two tools are named {tool.name}")
-            self._tools[tool.name] = tool
+        self._tools = {tool.name: tool for tool in tools}
         self._gate = gate
         self._coming = coming
 
@@ -123,7 +121,7 @@ class Toolbox:
             except Exception:  # a fault of ours: what the turn did before must still be told
                 _log.exception("the tool %s failed inside the host", name[:80])
                 act.end = FAULT
-                fault = _InternalFault(f"a fault inside the host ended {name[:80]}", next_step=_LOOK)
+                fault = EndedError(f"a fault inside the host ended {name[:80]}", INTERNAL, _LOOK)
                 result = result_of_error(fault, device_texts)
             if has_begun and tool.permission is not Permission.READ:  # it acts and was let through
                 how = "done" if result.ok else f"ended with {result.error_code or 'an error'}"
@@ -135,30 +133,35 @@ class Toolbox:
         self, tool: Tool[Any], parameters: Struct, context: ToolContext, approved: Permission | None
     ) -> ToolContext:
         """The context to run the tool in, once it may run. Raises PermissionRefused."""
-        action, permission = tool.title or tool.name, await self._required_permission(tool, parameters, context)
+        permission = await self._required_permission(tool, parameters, context)
         if tool.has_preview:
-            return replace(context, approve=self._approval(tool.name, permission, context, approved))
+            admit = partial(self._admit, tool.name, context, permission, approved)
+
+            async def approve(*asked: Any) -> None:
+                await admit(*asked)
+                await context.begin()
+
+            return replace(context, approve=approve)
         objections = tuple(await _of(tool.objections, parameters, context, ()))
         if objections:  # what was approved before was not approved in spite of these
             permission, approved = Permission.RISKY, None
-        lines: tuple[str, ...] = ()
-        check: Callable[[], Awaitable[None]] | None = None
+        action, lines, described = tool.title or tool.name, tuple[str, ...](), tuple[str, ...]()
         asks = await _of(tool.asks, parameters, context, False)
-        if asks or self._gate.needs_approval(permission, tainted=context.foreign):
+        is_asked = asks or self._gate.needs_approval(permission, tainted=context.foreign)
+        if is_asked:
             await _of(tool.check, parameters, context, None)
             described = tuple(await _of(tool.describe, parameters, context, ()))
             lines = (*objections, *argument_lines(parameters), *described)
             action = _asked_text(tool, parameters, context, objections, described)
-
-            async def check() -> None:
-                needs = await self._required_permission(tool, parameters, context)
-                now = tuple(await _of(tool.objections, parameters, context, ()))
-                meant = tuple(await _of(tool.describe, parameters, context, ()))
-                if (Permission.RISKY if now else needs, meant, now) != (permission, described, objections):
-                    text = f"what {action} means changed while somebody was asked, so it was not done"
-                    raise PermissionRefused(text, next_step="ask for it again")
-
-        await self._approval(tool.name, permission, context, approved, check, asks=asks)(action, lines)
+        await self._admit(tool.name, context, permission, approved, action, lines, asks=asks)
+        if is_asked:
+            needs = await self._required_permission(tool, parameters, context)
+            now = tuple(await _of(tool.objections, parameters, context, ()))
+            meant = tuple(await _of(tool.describe, parameters, context, ()))
+            if (Permission.RISKY if now else needs, meant, now) != (permission, described, objections):
+                text = f"what {action} means changed while somebody was asked, so it was not done"
+                raise PermissionRefused(text, next_step="ask for it again")
+        await context.begin()
         return replace(context, insisted=objections) if objections else context
 
     async def _required_permission(self, tool: Tool[Any], parameters: Struct, context: ToolContext) -> Permission:
@@ -169,42 +172,35 @@ class Toolbox:
         self._gate.check(context.person_id, permission, action)
         return permission
 
-    def _approval(
+    async def _admit(
         self,
         name: str,
-        permission: Permission,
         context: ToolContext,
+        permission: Permission,
         approved: Permission | None,
-        check: Callable[[], Awaitable[None]] | None = None,
-        *,
+        text: str,
+        detail: Sequence[str],
+        program: AskedProgram | None = None,
+        needs: Permission | None = None,
         asks: bool = False,
-    ) -> Approve:
-        """The `approve` of a context. `check` is awaited after the yes and raises when its meaning changed."""
-
-        async def approve(
-            text: str, detail: Sequence[str], program: AskedProgram | None = None, needs: Permission | None = None
-        ) -> None:
-            needed = max(permission, needs or permission, key=_WEIGHT.__getitem__)
-            if not asks and approved is not None and _WEIGHT[needed] <= _WEIGHT[approved] and not context.foreign:
-                self._gate.check(context.person_id, needed, text)
-            else:
-                await self._gate.admit(
-                    context.person_id,
-                    needed,
-                    text,
-                    tainted=context.foreign,
-                    detail=detail,
-                    channel=context.channel,
-                    chat_id=context.chat_id,
-                    tool=name,
-                    asks=asks,
-                    program=program,
-                )
-            if check is not None:
-                await check()
-            await context.begin()
-
-        return approve
+    ) -> None:
+        """Ask, unless nobody must say yes or the call was approved before. Raises PermissionRefused."""
+        needed = max(permission, needs or permission, key=_WEIGHT.__getitem__)
+        if not asks and approved is not None and _WEIGHT[needed] <= _WEIGHT[approved] and not context.foreign:
+            self._gate.check(context.person_id, needed, text)
+            return
+        await self._gate.admit(
+            context.person_id,
+            needed,
+            text,
+            tainted=context.foreign,
+            detail=detail,
+            channel=context.channel,
+            chat_id=context.chat_id,
+            tool=name,
+            asks=asks,
+            program=program,
+        )
 
     def _find(self, name: str) -> Tool[Any]:
         tool = self._named(name)
@@ -219,8 +215,12 @@ class Toolbox:
         return self._tools.get(name) or next((tool for tool in self._coming() if tool.name == name), None)
 
 
-class _InternalFault(MicroclawError):
-    code = INTERNAL
+class EndedError(MicroclawError):
+    """An error whose code is not its class's."""
+
+    def __init__(self, text: str, code: str, next_step: str | None) -> None:
+        super().__init__(text, next_step=next_step)
+        self.code = code
 
 
 _LOOK: Final = "look what came of it before it is asked for again; the host's log says what went wrong"
@@ -255,21 +255,13 @@ def argument_lines(parameters: Struct) -> tuple[str, ...]:
 
 
 def _lines(key: str, value: Any) -> list[str]:
-    if isinstance(value, list | tuple) and _has_lines(value):
-        return [line for one in value for line in _lines(key, one)]
-    if isinstance(value, dict) and _has_lines(value):
-        return [f"{key}:", *(f"    {line}" for name, one in value.items() for line in _lines(name, one))]
     text = _text(value)
+    if isinstance(value, list | tuple) and _LINE_END.search(text):
+        return [line for one in value for line in _lines(key, one)]
+    if isinstance(value, dict) and _LINE_END.search(text):
+        return [f"{key}:", *(f"    {line}" for name, one in value.items() for line in _lines(name, one))]
     shown = code_lines(text)
     return [f"{key}: {text}"] if len(shown) <= 1 else [f"{key}: {len(shown)} lines", *(f"    {line}" for line in shown)]
-
-
-def _has_lines(value: Any) -> bool:
-    """True if a text of several lines is in it."""
-    if isinstance(value, str):
-        return len(code_lines(value)) > 1
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
-    return any(map(_has_lines, inner))
 
 
 def _given(parameters: Struct) -> list[tuple[str, Any]]:

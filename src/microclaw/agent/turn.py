@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Final
 
 from msgspec import Struct
@@ -24,17 +25,16 @@ from microclaw.agent.acts import (
 )
 from microclaw.agent.asking import Asking, TurnLimits
 from microclaw.agent.context import Prompt
+from microclaw.agent.history import Window, tainted_from
 from microclaw.agent.offer import offered
-from microclaw.agent.taint import tainted_from
-from microclaw.agent.toolbox import INTERNAL, Toolbox
+from microclaw.agent.toolbox import INTERNAL, EndedError, Toolbox
 from microclaw.agent.turn_journal import OUTCOME_UNKNOWN, ReplyRow, TurnCancelled, TurnJournal, outcome_unknown
-from microclaw.agent.window import Window
 from microclaw.apps.change_log import conversation_of, made_by
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval, asking_turn
 from microclaw.auth.gate import Effect
 from microclaw.auth.people import person_behind
 from microclaw.config.settings import ModelTask
-from microclaw.errors import BudgetSpent, MicroclawError
+from microclaw.errors import BudgetSpent, MicroclawError, ModelError
 from microclaw.events import (
     FILE_CHANNELS,
     Action,
@@ -42,7 +42,6 @@ from microclaw.events import (
     ApprovalSettled,
     Evidence,
     Inbound,
-    ResultFile,
     Step,
     ToolRun,
     TurnEvent,
@@ -75,12 +74,6 @@ _BROKEN: Final = ("something went wrong inside the host", INTERNAL, "see the hos
 _FIXABLE: Final = frozenset({"build_error", "trial_failed"})
 
 
-class _TurnEnded(MicroclawError):
-    def __init__(self, text: str, code: str, next_step: str | None) -> None:
-        super().__init__(text, next_step=next_step)
-        self.code = code
-
-
 class TurnRequest(Struct, frozen=True):
     """A message and its context when its turn begins. `message` is how the model gets `inbound`.
 
@@ -101,43 +94,33 @@ class TurnRequest(Struct, frozen=True):
     conversation: str | None = None
 
 
+@dataclass(eq=False, slots=True)
 class Turn:
     """One turn and what it has collected so far. `await turn.run(put)`, once, always returns an answer; it raises only
-    on cancellation."""
+    on cancellation. `window` is None where no model reads a prompt. Questions in `approvals` that are this turn's are
+    put to its listener."""
 
-    def __init__(
-        self,
-        request: TurnRequest,
-        journal: TurnJournal,
-        *,
-        model: Model,
-        tools: Toolbox,
-        limits: TurnLimits,
-        window: Window | None,
-        approvals: Approvals | None = None,
-    ) -> None:
-        """`window` is None where no model reads a prompt. Questions in `approvals` that are this turn's are put to its
-        listener."""
-        self._request = request
-        self._journal = journal
-        self._model = model
-        self._tools = tools
-        self._limits = limits
-        self._is_read = window is not None
-        self._approvals = approvals
-        self._put: Callable[[TurnEvent], None] = lambda _event: None
-        self._asking = Asking(model, window, limits)
-        self._deadline = 0.0
-        self._asked_at: dict[str, float] = {}  # approvals that wait
-        self._messages: list[Message] = [*request.history, request.message]  # which go to the model next
-        self._tainted_s = request.tainted_s  # when untrusted text in the messages was read
-        self._ran: list[RanCall] = []
-        self._actions: list[Action] = []
-        self._evidence: list[Evidence] = []
-        self._files: list[ResultFile] = []
-        self._last_act: ToolResult | None = None
-        self._usage = Usage()
-        self._iterations = 0
+    request: TurnRequest
+    journal: TurnJournal
+    model: Model
+    tools: Toolbox
+    limits: TurnLimits
+    window: Window | None
+    approvals: Approvals | None = None
+    _put: Callable[[TurnEvent], None] = field(default=lambda _event: None, init=False)
+    _deadline: float = field(default=0.0, init=False)
+    _asked_at: dict[str, float] = field(default_factory=dict, init=False)  # approvals that wait
+    _ran: list[RanCall] = field(default_factory=list, init=False)
+    _usage: Usage = field(default=Usage(), init=False)
+    _iterations: int = field(default=0, init=False)
+    _asking: Asking = field(init=False)
+    _messages: list[Message] = field(init=False)  # which go to the model next
+    _tainted_s: int | None = field(init=False)  # when untrusted text in the messages was read
+
+    def __post_init__(self) -> None:
+        self._asking = Asking(self.model, self.window, self.limits)
+        self._messages = [*self.request.history, self.request.message]
+        self._tainted_s = self.request.tainted_s
 
     @property
     def tokens(self) -> int:
@@ -147,24 +130,23 @@ class Turn:
     def stop(self) -> None:
         """Start nothing more. Waiting for the model ends at once, and so does a call that has not begun to change
         anything, its compiler included; a change that has begun is finished. What waits for a yes is withdrawn."""
-        self._journal.stop()
-        self._asking.stop()
+        self.journal.stop()
         for approval_id in tuple(self._asked_at):
-            assert self._approvals is not None  # they told of it
-            self._approvals.withdraw(approval_id)
+            assert self.approvals is not None  # they told of it
+            self.approvals.withdraw(approval_id)
 
     async def run(self, put: Callable[[TurnEvent], None]) -> Answer:
         """Ask the model and run its calls until it answers. The deadline is checked before each request and call; the
         time that a person takes to decide does not count."""
         self._put = put
-        self._deadline = asyncio.get_running_loop().time() + self._limits.turn_s
-        leave = None if self._approvals is None else self._approvals.listen(self._hear)
+        self._deadline = asyncio.get_running_loop().time() + self.limits.turn_s
+        leave = None if self.approvals is None else self.approvals.listen(self._hear)
         try:
             return await self._rounds()
         except MicroclawError as exc:
             return self._ended(exc.message, exc.code, exc.next_step)
         except Exception:  # a fault of ours: what was done before it is told all the same
-            _log.exception("a turn failed (%s/%s)", self._request.inbound.channel, self._request.inbound.chat_id)
+            _log.exception("a turn failed (%s/%s)", self.request.inbound.channel, self.request.inbound.chat_id)
             return self._ended(*_BROKEN)
         finally:
             if leave is not None:
@@ -172,98 +154,96 @@ class Turn:
             self._messages.clear()
 
     async def _rounds(self) -> Answer:
-        for reply in await self._journal.read_back() if self._request.resumes else ():
+        for reply in await self.journal.read_back() if self.request.resumes else ():
             self._usage += reply.usage
             await self._act(reply)  # calls that have a result are not run again
-        while self._iterations < self._limits.iterations:
+        while self._iterations < self.limits.iterations:
             reply = await self._ask()
             if not reply.calls:
                 return self._answer(reply)
-            self._journal.add(ReplyRow(reply))
+            self.journal.add(ReplyRow(reply))
             await self._act(reply)
-        text = f"I stopped after {self._limits.iterations} rounds of tool calls without coming to an end"
+        text = f"I stopped after {self.limits.iterations} rounds of tool calls without coming to an end"
         return self._ended(text, "turn_limit", "ask for one step at a time")
 
     def _hear(self, news: PendingApproval | ApprovalOutcome) -> None:
         pending = news if isinstance(news, PendingApproval) else news.pending
-        if pending.turn != self._journal.turn_id or self._approvals is None:
+        if pending.turn != self.journal.turn_id or self.approvals is None:
             return  # a schedule's, or an act of the API: who listens to this turn did not ask for it
         now = asyncio.get_running_loop().time()
         if isinstance(news, PendingApproval):
             self._asked_at[pending.approval_id] = now
-            self._put(self._approvals.question(pending, actions=tuple(self._actions)))
+            self._put(self.approvals.question(pending, actions=self._actions))
         elif (asked_at := self._asked_at.pop(pending.approval_id, None)) is not None:
             self._deadline += now - asked_at
             self._put(ApprovalSettled(pending.approval_id, news.outcome, news.by))
 
     async def _ask(self) -> ModelReply:
-        if self._limits.tokens is not None and self.tokens >= self._limits.tokens:
-            text = f"it used {self.tokens:,} tokens, {self._limits.tokens:,} are allowed"
+        if self.limits.tokens is not None and self.tokens >= self.limits.tokens:
+            text = f"it used {self.tokens:,} tokens, {self.limits.tokens:,} are allowed"
             raise BudgetSpent(text, next_step="give it a smaller task")
-        await self._journal.before_asking()
+        await self.journal.before_asking()
         await asyncio.sleep(0)  # a stopping host cuts the turn off here, between two calls
-        inbound, prompt = self._request.inbound, self._request.prompt
+        inbound, prompt = self.request.inbound, self.request.prompt
         model_request = ModelRequest(
             prompt.system,
             tuple(self._messages),
-            offered(self._tools.tools, self._messages) if self._is_read else (),
+            offered(self.tools.tools, self._messages) if self.window is not None else (),
             device_context=prompt.devices,
             dynamic_context=prompt.dynamic,
-            task=self._request.task,
+            task=self.request.task,
             asked_by=AskedBy(person_behind(inbound.person_id), inbound.channel, inbound.chat_id),
         )
-        older = len(self._request.history)
-        reply = await self._asking.ask(model_request, self._put, older=older, deadline=self._deadline)
+        older, deadline = len(self.request.history), self._deadline
+        asking = self._asking.ask(model_request, self._put, older=older, deadline=deadline)
+        try:
+            reply = await self.journal.until_stopped(asking, deadline)
+        except TimeoutError as exc:
+            raise ModelError(
+                f"{self.model.name} did not answer before the turn's {self.limits.turn_s:g} s were over",
+                next_step="ask again; if it stays slow, choose another model with MICROCLAW_MODEL",
+            ) from exc
         self._usage += reply.usage
         return reply
 
     async def _act(self, reply: ModelReply) -> None:
         """Run the calls of a reply in order. Raises MicroclawError when the turn cannot go on."""
-        calls = reply.calls[: self._limits.calls_a_reply]
+        calls = reply.calls[: self.limits.calls_a_reply]
         self._messages.append(AssistantReply(reply.text, calls))  # with those of its calls that are looked at
         self._iterations += 1
         for index, call in enumerate(calls):
-            key = EffectKey(self._journal.turn_id, self._iterations - 1, index)
+            key = EffectKey(self.journal.turn_id, self._iterations - 1, index)
             if (known := repeated(call, self._ran)) is not None:
                 self._messages.append(ToolReturn(call.call_id, call.name, known))
                 self._put(Step("tool", f"{shown_call(call)}: done already in this turn, not done again"))
                 continue
-            effect = self._tools.effect_of(call.name)
-            result = self._journal.results.get(key)
+            effect = self.tools.effect_of(call.name)
+            result = self.journal.results.get(key)
             if result is None:
-                if self._journal.stopped:
+                if self.journal.stopped:
                     raise TurnCancelled()
                 if asyncio.get_running_loop().time() >= self._deadline:
-                    text = f"the turn took longer than {self._limits.turn_s:g} s and was ended before {call.name}"
-                    raise _TurnEnded(text, "turn_limit", "ask for one step at a time")
+                    text = f"the turn took longer than {self.limits.turn_s:g} s and was ended before {call.name}"
+                    raise EndedError(text, "turn_limit", "ask for one step at a time")
                 result = await self._call(reply, call, key, effect)
             self._messages.append(ToolReturn(call.call_id, call.name, result.content, failed=not result.ok))
-            self._note(RanCall(call, effect, result))
+            self._ran.append(RanCall(call, effect, result))
             if result.foreign:
-                self._tainted_s = self._request.at_s  # it counts as read when the message came
+                self._tainted_s = self.request.at_s  # it counts as read when the message came
             if result.error_code == OUTCOME_UNKNOWN and result == outcome_unknown(call):
-                raise _TurnEnded(_UNKNOWN.format(call=shown_call(call)), OUTCOME_UNKNOWN, result.next_step)
+                raise EndedError(_UNKNOWN.format(call=shown_call(call)), OUTCOME_UNKNOWN, result.next_step)
             if result.error_code == INTERNAL:
-                raise _TurnEnded(*_BROKEN)
-            if call.name == DEPLOY_TOOL and self._failed_deploys >= self._limits.deploy_tries:
+                raise EndedError(*_BROKEN)
+            if call.name == DEPLOY_TOOL and self._failed_deploys >= self.limits.deploy_tries:
                 last = without_fences(json.loads(result.content)["message"])
-                text = f"no program passed in {self._limits.deploy_tries} tries; the last one: {last}"
-                raise _TurnEnded(text, result.error_code or INTERNAL, result.next_step or _BY_HAND)
-
-    def _note(self, ran: RanCall) -> None:
-        self._ran.append(ran)
-        self._actions.append(ran.action)
-        if ran.effect is not Effect.READ:
-            self._last_act = ran.result
-        if ran.result.ok:
-            self._evidence += ran.result.evidence
-            self._files += ran.result.files
+                text = f"no program passed in {self.limits.deploy_tries} tries; the last one: {last}"
+                raise EndedError(text, result.error_code or INTERNAL, result.next_step or _BY_HAND)
 
     async def _call(self, reply: ModelReply, call: ToolCall, key: EffectKey, effect: Effect) -> ToolResult:
-        request, inbound = self._request, self._request.inbound
+        request, inbound = self.request, self.request.inbound
         if call.name == DEPLOY_TOOL:
-            author, attempt = reply.model or self._model.name, self._failed_deploys + 1
-            if step := code_step(author, reply, call, self._usage, attempt, self._limits.deploy_tries):
+            author, attempt = reply.model or self.model.name, self._failed_deploys + 1
+            if step := code_step(author, reply, call, self._usage, attempt, self.limits.deploy_tries):
                 self._put(step)
         self._put(ToolRun(call.name, "started"))
         began = asyncio.get_running_loop().time()
@@ -284,12 +264,12 @@ class Turn:
                 takes_files=inbound.channel in FILE_CHANNELS and request.task != "subagent",
             )
             conversation = request.conversation or conversation_of(inbound.channel, inbound.chat_id)
-            turn_id = request.part_of or self._journal.turn_id
-            ahead = self._journal.carried
+            turn_id = request.part_of or self.journal.turn_id
+            ahead = self.journal.carried
             with made_by(turn_id, inbound.person_id, conversation, ahead=ahead), asking_turn(turn_id):
-                return await self._tools.call(call.name, call.arguments, context)
+                return await self.tools.call(call.name, call.arguments, context)
 
-        result = await self._journal.call(key, call, effect, run)
+        result = await self.journal.call(key, call, effect, run)
         took_ms = (asyncio.get_running_loop().time() - began) * 1000
         self._put(ToolRun(call.name, "done" if result.ok else "failed", result.evidence))
         if step := call_step(call, result, took_ms):
@@ -298,11 +278,12 @@ class Turn:
 
     def _answer(self, reply: ModelReply) -> Answer:
         if not reply.text.strip():
-            text = f"{reply.model or self._model.name} answered nothing"
+            text = f"{reply.model or self.model.name} answered nothing"
             return self._ended(text, "model_error", "ask again, or choose another model with MICROCLAW_MODEL")
         code, next_step = reply.failed_code, reply.next_step
-        if code is None and self._last_act is not None and not self._last_act.ok:
-            code, next_step = self._last_act.error_code, self._last_act.next_step
+        acts = [one.result for one in self._ran if one.effect is not Effect.READ]
+        if code is None and acts and not acts[-1].ok:
+            code, next_step = acts[-1].error_code, acts[-1].next_step
         if reply.from_results:
             text = reply.text.strip() + proof_note(reply.text, self._evidence, self._actions)
             return replace(self._finished(text, code, next_step), question=reply.question)
@@ -315,8 +296,17 @@ class Turn:
         return self._finished(with_record(text, self._actions), code, next_step)
 
     def _finished(self, text: str, code: str | None, next_step: str | None) -> Answer:
-        told = (text, tuple(self._actions), tuple(self._evidence), self._usage, code, next_step)
-        return Answer(*told, tainted_s=self._tainted_s, files=tuple(self._files))
+        files = tuple(file for one in self._ran if one.result.ok for file in one.result.files)
+        told = (text, self._actions, self._evidence, self._usage, code, next_step)
+        return Answer(*told, tainted_s=self._tainted_s, files=files)
+
+    @property
+    def _actions(self) -> tuple[Action, ...]:
+        return tuple([one.action for one in self._ran])
+
+    @property
+    def _evidence(self) -> tuple[Evidence, ...]:
+        return tuple([proof for one in self._ran if one.result.ok for proof in one.result.evidence])
 
     @property
     def _failed_deploys(self) -> int:

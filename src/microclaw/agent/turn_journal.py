@@ -16,10 +16,11 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 
+from microclaw.agent.toolbox import EndedError
 from microclaw.auth.gate import Effect
 from microclaw.errors import MicroclawError
 from microclaw.events import Answer
@@ -29,6 +30,7 @@ from microclaw.store.journal import EffectKey, Journal, TurnRow, Work, in_order
 
 OUTCOME_UNKNOWN: Final = "outcome_unknown"
 
+T = TypeVar("T")
 Run: TypeAlias = Callable[[Begin], Awaitable[ToolResult]]
 
 
@@ -37,10 +39,6 @@ class TurnCancelled(MicroclawError):
 
     def __init__(self, what: str = "what had begun is finished, nothing more is started") -> None:
         super().__init__(f"cancelled: {what}", next_step="microclaw app list shows what is running")
-
-
-class _OutcomeUnknown(MicroclawError):
-    code = OUTCOME_UNKNOWN
 
 
 class ReplyRow(msgspec.Struct, frozen=True, tag_field="kind", tag="reply"):
@@ -104,6 +102,7 @@ class TurnJournal:
 
     async def before_asking(self) -> None:
         """Write what a model's time would put at risk. Who answered by rule does it again after a crash."""
+        await self._check_running()
         if not self._is_literal:
             await self.flush()
 
@@ -125,7 +124,7 @@ class TurnJournal:
         self._has_ended = False
 
     def stop(self) -> None:
-        """End the running call unless it has begun to change something. None begins later."""
+        """End what runs in `until_stopped` unless it has begun to change something. Nothing begins later."""
         self.stopped = True
         if self._harmless is not None and not self._harmless.expired():
             self._harmless.reschedule(0)
@@ -139,7 +138,7 @@ class TurnJournal:
         if self._has_ended or not (self._is_literal or effect is Effect.READ):
             await self.flush()
         if effect is Effect.READ:
-            result = await self._until_stopped(run, self._check_running)
+            result = await self._run(run, self._check_running)
             self.add(ReadRow(key.position, result))
             return result
         begun, is_by_rule = key in self._open, self._is_literal and effect is Effect.IDEMPOTENT
@@ -163,7 +162,7 @@ class TurnJournal:
         if begun and effect is Effect.ONCE:
             result = outcome_unknown(call)
         else:
-            result = await self._until_stopped(run, begin)
+            result = await self._run(run, begin)
         if result.ok:
             await start()
         if begun:
@@ -179,14 +178,21 @@ class TurnJournal:
         if self.stopped:
             raise TurnCancelled()
 
-    async def _until_stopped(self, run: Run, begin: Begin) -> ToolResult:
+    async def _run(self, run: Run, begin: Begin) -> ToolResult:
         try:
-            async with asyncio.timeout(0 if self.stopped else None) as self._harmless:
-                return await run(begin)
-        except TimeoutError:
-            if not self.stopped:
-                raise
+            return await self.until_stopped(run(begin))
+        except TurnCancelled:
             return result_of_error(TurnCancelled("it had changed nothing yet"))
+
+    async def until_stopped(self, work: Awaitable[T], deadline: float | None = None) -> T:
+        """The result of `work`. TurnCancelled when `stop` ended it, TimeoutError at the loop's time `deadline`."""
+        try:
+            async with asyncio.timeout_at(0 if self.stopped else deadline) as self._harmless:
+                return await work
+        except TimeoutError:
+            if self.stopped:
+                raise TurnCancelled() from None
+            raise
         finally:
             self._harmless = None
 
@@ -194,7 +200,7 @@ class TurnJournal:
 def outcome_unknown(call: ToolCall) -> ToolResult:
     """The result of a call that a crash cut off."""
     message = f"the host stopped while {call.name} was running: outcome unknown, it may have been done or not"
-    return result_of_error(_OutcomeUnknown(message, next_step="look whether it happened, then say whether to do it"))
+    return result_of_error(EndedError(message, OUTCOME_UNKNOWN, "look whether it happened, then say whether to do it"))
 
 
 def encode(value: Row | ToolResult | Answer) -> str:

@@ -141,7 +141,6 @@ def _unescaped(text: str) -> str:
 SEARCH_S: Final = 15.0
 MAX_ANSWER_BYTES: Final = 1 << 20
 _MARKUP: Final = re.compile(r"</?[a-zA-Z][^<>]{0,100}>")
-_LATER: Final = "try again later"
 
 
 class Hit(Struct, frozen=True):
@@ -178,13 +177,9 @@ class SearchEngine(Struct, frozen=True):
             async with bounded_client(MAX_ANSWER_BYTES, proxy=self.proxy, base_url=url) as client:
                 answer = await client.get(url, params=asked, headers=headers, timeout=SEARCH_S)
         except httpx2.HTTPError as exc:
-            raise ToolFailed(f"Brave did not answer: {exc or type(exc).__name__}", next_step=_LATER) from exc
+            raise ToolFailed(f"Brave did not answer: {exc or type(exc).__name__}", next_step="try again later") from exc
         if answer.status_code != 200:
-            step = (
-                _LATER
-                if answer.status_code == 429 or answer.status_code >= 500
-                else "check search.api_key in the settings"
-            )
+            step = "try again later, or check search.api_key in the settings"
             raise ToolFailed(f"Brave answered {answer.status_code}", next_step=step)
         try:
             web = msgspec.json.decode(answer.content, type=_Found).web or _Hits()

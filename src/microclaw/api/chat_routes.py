@@ -14,8 +14,7 @@ from msgspec import Meta, Struct, convert
 from starlette.responses import Response
 
 from microclaw.agent.inbox import Inbox
-from microclaw.agent.outbox import Outbox
-from microclaw.agent.running_turn import AcceptedMessage
+from microclaw.agent.outbox import AcceptedMessage, Outbox
 from microclaw.api.by_hand import Asked, by_hand
 from microclaw.api.caller import CHANNEL as API
 from microclaw.api.caller import Caller

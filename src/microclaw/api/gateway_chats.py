@@ -11,7 +11,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
 from microclaw.agent.inbox import Inbox
-from microclaw.agent.running_turn import AcceptedMessage
+from microclaw.agent.outbox import AcceptedMessage
 from microclaw.api.caller import Caller
 from microclaw.api.gateway_messages import Approve, ClientMessage, Message, Ping, Subscribe, line
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval

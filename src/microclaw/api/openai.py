@@ -21,7 +21,7 @@ from starlette.responses import Response, StreamingResponse
 from microclaw.agent.client_turn import ClientTurns
 from microclaw.agent.conversation import Conversations
 from microclaw.agent.inbox import Inbox
-from microclaw.agent.running_turn import AcceptedMessage, events_of
+from microclaw.agent.outbox import AcceptedMessage, events_of
 from microclaw.api.by_hand import Asked, by_hand, unless_left
 from microclaw.api.caller import Caller
 from microclaw.api.failures import STATUS_BY_CODE, openai_error

@@ -10,17 +10,15 @@ from microclaw.agent.asking import TurnLimits
 from microclaw.agent.background.operations import start_tool
 from microclaw.agent.background.subagents import SubagentLimits, Subagents
 from microclaw.agent.background.unattended import MAX_BYTES, Heartbeat, ScheduledWork
-from microclaw.agent.code_tool import CodeTool
 from microclaw.agent.context import TurnContext
 from microclaw.agent.conversation import Conversations, erase_conversation
-from microclaw.agent.inbox import Inbox, InboxLimits
+from microclaw.agent.history import Window
+from microclaw.agent.inbox import Inbox
 from microclaw.agent.offer import more_tools
-from microclaw.agent.outbox import Outbox
-from microclaw.agent.telling import clock_tool, say_tool
+from microclaw.agent.outbox import Outbox, clock_tool, say_tool
 from microclaw.agent.toolbox import Toolbox
 from microclaw.agent.web import SearchEngine, web_tools
-from microclaw.agent.window import Window
-from microclaw.agent.workspace import Workspace, workspace_tools
+from microclaw.agent.workspace import CodeTool, Workspace, workspace_tools
 from microclaw.app.devices import Base
 from microclaw.apps.parts import Apps
 from microclaw.apps.tools.correcting import correct_tool
@@ -221,7 +219,7 @@ def build_inbox(base: Base) -> Inbox:
         InboxTable(base.database, now_ms),
         Outbox(OutboxTable(base.database, now_ms), text_bytes=message_bytes, fleet=base.fleet),
         settings=base.settings.agent,
-        limits=InboxLimits(message_bytes=message_bytes),
+        message_bytes=message_bytes,
         fleet=base.fleet,
     )
 

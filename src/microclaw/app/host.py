@@ -163,7 +163,7 @@ async def running_host(
         await agent.knowledge.memory.texts.refresh()
         conversations = agent.conversations
         await enter(conversations.answering())
-        device_tasks, runner = devices.links.parts.tasks, AgentTasks(conversations, admission.gate)
+        device_tasks, runner = devices.links.parts.tasks, AgentTasks(inbox, admission.gate)
         coded = DeviceCode(code, registry, settings.tasks.from_devices)
         await enter(device_tasks.serving(runner, devices.links.link, code=coded))
         channels = await open_channels(base, inbox, tasks, code.read_result, stack)
@@ -263,7 +263,7 @@ async def running_host(
             left_work: dict[str, Callable[[], Awaitable[object]]] = {
                 "tasks of devices": device_tasks.take_up,
                 "code": code.take_up,
-                "turns": conversations.take_up,
+                "turns": conversations.recover,
                 "schedules": agent.schedules.runner.take_up,
             }
             cluster.start_work(tasks, left_work, after=recovered)

@@ -148,7 +148,7 @@ class Sessions(TimedTable):
 
     @writes
     def keep_summary(self, sql: Sql, channel: str, chat_id: str, text: str) -> None:
-        """Keep a summary (agent/window.py) of the conversation. It goes with it."""
+        """Keep a summary (agent/history.py) of the conversation. It goes with it."""
         put_summary(sql, session_name(channel, chat_id), text)
 
     @reads

@@ -14,7 +14,7 @@ from typing import Final
 from msgspec import Struct
 
 from microclaw.addresses import single_address
-from microclaw.agent.running_turn import AcceptedMessage
+from microclaw.agent.outbox import AcceptedMessage
 from microclaw.errors import MicroclawError
 from microclaw.events import VOICE_CHANNEL, Answer, ApprovalAsked, ApprovalSettled, Inbound
 from microclaw.language.yes_no import said_no, said_yes

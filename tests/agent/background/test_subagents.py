@@ -76,7 +76,7 @@ def crew_of(make_agent: MakeAgent) -> MakeCrew:
                 journal=agent.journal,
                 outbox=agent.outbox,
                 roles=People(),
-                limits=limits,
+                limits=limits or SubagentLimits(),
                 now_s=lambda: 1_700_000_000,
             )
             async with subagents.working():

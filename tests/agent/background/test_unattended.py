@@ -15,7 +15,8 @@ from tests.agent.conftest import Agent, MakeAgent
 
 from microclaw.agent.acts import own_words
 from microclaw.agent.background.unattended import AgentTasks, Heartbeat, ScheduledWork
-from microclaw.agent.conversation import Conversations
+from microclaw.agent.inbox import Inbox
+from microclaw.agent.outbox import AcceptedMessage
 from microclaw.agent.toolbox import Toolbox
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Gate, Permission
@@ -188,29 +189,29 @@ async def test_a_schedule_of_who_may_not_act_or_of_a_lost_device_does_nothing(ma
 
 
 class TurnThatAsks:
-    """A conversation whose turn needs a yes."""
+    """An inbox whose turn needs a yes."""
 
     def __init__(self) -> None:
         self.asked: list[Inbound] = []
 
-    async def chat(self, inbound: Inbound) -> AsyncGenerator[TurnEvent]:
+    async def accept(self, inbound: Inbound) -> AcceptedMessage:
         self.asked.append(inbound)
+        return AcceptedMessage(1, False, self.events())
+
+    def cancel(self, channel: str, chat_id: str, *, message_id: int) -> None: ...
+
+    async def events(self) -> AsyncGenerator[TurnEvent]:
         yield Step("plan", "the lamp")
         yield ApprovalAsked("a1", "restart lamp", (), 300.0, may_decide=False)
         yield ApprovalSettled("a1", "approved", "Eva")
         yield Answer("it restarts")
 
 
-class NamedGate:
-    def name_of(self, person_id: str) -> str:
-        return {"owner": "Eva"}[person_id]
-
-
 async def test_a_device_hears_whose_yes_its_task_waits_for_and_that_it_goes_on() -> None:
-    conversations, told, waited = TurnThatAsks(), list[str](), list[str | None]()
-    tasks = AgentTasks(cast("Conversations", cast("Any", conversations)), cast("Gate", cast("Any", NamedGate())))
+    inbox, told, waited = TurnThatAsks(), list[str](), list[str | None]()
+    tasks = AgentTasks(cast("Inbox", cast("Any", inbox)), Gate())
     end = await tasks.run("lamp", "restart yourself", told.append, waited.append)
     assert end == TaskEnd(is_done=True, text="it restarts")
     assert told == ["plan: the lamp"]
-    assert waited == ["a yes of Eva", None]
-    assert [(one.channel, one.device, one.origin) for one in conversations.asked] == [("device", "lamp", "device")]
+    assert waited == ["a yes of owner", None]
+    assert [(one.channel, one.device, one.origin) for one in inbox.asked] == [("device", "lamp", "device")]

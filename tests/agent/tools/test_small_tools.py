@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, cast
 
-from microclaw.agent.telling import say_tool
+from microclaw.agent.outbox import say_tool
 from microclaw.agent.toolbox import Toolbox
 from microclaw.auth.gate import Gate
 from microclaw.auth.people import OWNER, Person

@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Final
 
 from microclaw.agent.asking import TurnLimits
@@ -49,33 +50,22 @@ class SubagentLimits(TurnLimits, frozen=True):
     tokens: int | None = 60_000
 
 
+@dataclass(eq=False, slots=True)
 class Subagents:
     """The running and the latest subagents. `tools` are those that one may have; none of them starts another."""
 
-    def __init__(
-        self,
-        *,
-        model: Model,
-        tools: Toolbox,
-        context: TurnContext,
-        journal: Journal,
-        outbox: Outbox,
-        roles: Roles,
-        limits: SubagentLimits | None = None,
-        now_s: Callable[[], float] = time.time,
-    ) -> None:
-        self._model = model
-        self._tools = tools
-        self._context = context
-        self._journal = journal
-        self._outbox = outbox
-        self._roles = roles
-        self._limits = limits or SubagentLimits()
-        self._now_s = now_s
-        self._known: dict[str, Subagent] = {}
-        self._turns: dict[str, Turn] = {}  # of those that run
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._group: asyncio.TaskGroup | None = None
+    model: Model
+    tools: Toolbox
+    context: TurnContext
+    journal: Journal
+    outbox: Outbox
+    roles: Roles
+    limits: SubagentLimits
+    now_s: Callable[[], float] = time.time
+    _known: dict[str, Subagent] = field(default_factory=dict)
+    _turns: dict[str, Turn] = field(default_factory=dict)  # of those that run
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _group: asyncio.TaskGroup | None = None
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
@@ -91,14 +81,14 @@ class Subagents:
     async def start(self, task: str, names: Collection[str] | None, context: ToolContext) -> Subagent:
         """Start one; `names` None means all tools that only read. Raises Overloaded, or ToolRetry for a wrong name."""
         inbound = Inbound(context.channel, context.chat_id, task, context.person_id, context.device)
-        prompt = await self._context.prompt(inbound)
-        if self._group is None or len(self._turns) >= self._limits.count:
+        prompt = await self.context.prompt(inbound)
+        if self._group is None or len(self._turns) >= self.limits.count:
             raise Overloaded(
-                f"{len(self._turns)} subagents work already, {self._limits.count} is the limit",
+                f"{len(self._turns)} subagents work already, {self.limits.count} is the limit",
                 next_step="wait for one, or cancel it: microclaw task subagents",
             )
         chosen = self._chosen(names)
-        subagent_id, now_s = secrets.token_hex(3), self._now_s()
+        subagent_id, now_s = secrets.token_hex(3), self.now_s()
         began_ms = int(now_s * 1000)
         request = TurnRequest(
             inbound,
@@ -111,11 +101,11 @@ class Subagents:
         )
         turn = self._turns[subagent_id] = Turn(
             request,
-            TurnJournal(self._journal, f"subagent-{began_ms}-{subagent_id}"),
-            model=self._model,
-            tools=self._tools.only(chosen),
-            limits=self._limits,
-            window=self._context.window,
+            TurnJournal(self.journal, f"subagent-{began_ms}-{subagent_id}"),
+            model=self.model,
+            tools=self.tools.only(chosen),
+            limits=self.limits,
+            window=self.context.window,
         )
         made = self._known[subagent_id] = Subagent(
             subagent=subagent_id,
@@ -134,7 +124,7 @@ class Subagents:
 
     def _chosen(self, names: Collection[str] | None) -> list[str]:
         """The names of its tools."""
-        known = {tool.name: tool for tool in self._tools.tools}
+        known = {tool.name: tool for tool in self.tools.tools}
         if names is None:
             return [name for name, tool in known.items() if tool.permission is Permission.READ]
         if unknown := [name for name in names if name not in known]:
@@ -159,7 +149,7 @@ class Subagents:
             self._turns[subagent_id].stop()
 
     def _is_of(self, subagent: Subagent, person_id: str) -> bool:
-        person = self._roles.get(person_id)
+        person = self.roles.get(person_id)
         return subagent.person == person_id or (person is not None and person.role == "owner")
 
     async def _work(self, subagent: Subagent, turn: Turn, to: Inbound) -> None:
@@ -177,6 +167,6 @@ class Subagents:
             subagent.tokens = self._turns.pop(subagent.subagent).tokens
         text = f"subagent {subagent.subagent} ({to.text[:80]}) {subagent.state}: {subagent.result}"
         try:
-            await self._outbox.push(to.channel, to.chat_id, text[:_MAX_PUSH_CHARS], person=to.person_id)
+            await self.outbox.push(to.channel, to.chat_id, text[:_MAX_PUSH_CHARS], person=to.person_id)
         except MicroclawError as exc:
             _log.warning("the result of subagent %s could not be sent: %s", subagent.subagent, exc.message)

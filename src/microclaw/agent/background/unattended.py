@@ -8,12 +8,12 @@ import logging
 import re
 from collections.abc import Callable
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Final
 
 from microclaw.agent.acts import acts_of, own_words
-from microclaw.agent.conversation import Conversations
 from microclaw.agent.inbox import Inbox
-from microclaw.agent.running_turn import ChatKey
+from microclaw.agent.outbox import ChatKey
 from microclaw.agent.toolbox import Toolbox
 from microclaw.apps.change_log import conversation_of, made_by
 from microclaw.auth.gate import Effect, Gate, Permission
@@ -30,31 +30,37 @@ from microclaw.text import without_fences
 CHANNEL: Final = "device"
 
 
+@dataclass(frozen=True, slots=True)
 class AgentTasks:
     """A device is one conversation, so its tasks run one after the other."""
 
-    def __init__(self, conversations: Conversations, gate: Gate) -> None:
-        self._conversations = conversations
-        self._gate = gate
+    inbox: Inbox
+    gate: Gate
 
     async def run(
         self, device: str, text: str, tell: Callable[[str], None], waits: Callable[[str | None], None]
     ) -> TaskEnd:
         """The turn's steps as they happen, then its answer. Cancelling it stops the turn at its next step."""
-        inbound = Inbound(CHANNEL, device, text, device=device, origin="device")
-        async with aclosing(self._conversations.chat(inbound)) as events:
-            async for event in events:
-                match event:
-                    case Answer(error_code=str(code)):
-                        return TaskEnd(is_done=False, text=failure_text(code, event.text, event.next_step))
-                    case Answer():
-                        return TaskEnd(is_done=True, text=event.text)
-                    case ApprovalAsked():
-                        waits(f"a yes of {self._gate.name_of(OWNER.person_id)}")
-                    case ApprovalSettled():
-                        waits(None)
-                    case Step():
-                        tell(f"{event.stage}: {event.text}")
+        accepted = await self.inbox.accept(Inbound(CHANNEL, device, text, device=device, origin="device"))
+        try:
+            async with aclosing(accepted.events) as events:
+                async for event in events:
+                    match event:
+                        case Answer():
+                            if event.outbound_id is not None:
+                                await self.inbox.outbox.delivered(event.outbound_id, soon=True)
+                            if event.error_code is None:
+                                return TaskEnd(is_done=True, text=event.text)
+                            text = failure_text(event.error_code, event.text, event.next_step)
+                            return TaskEnd(is_done=False, text=text)
+                        case ApprovalAsked():
+                            waits(f"a yes of {self.gate.name_of(OWNER.person_id)}")
+                        case ApprovalSettled():
+                            waits(None)
+                        case Step():
+                            tell(f"{event.stage}: {event.text}")
+        finally:
+            self.inbox.cancel(CHANNEL, device, message_id=accepted.message_id)  # one that has ended is not there
         raise ToolFailed("the turn ended without an answer", next_step="the traceback is in the host's log")
 
 
@@ -80,49 +86,39 @@ def tasks_in(text: str) -> str:
     return "\n".join(line.rstrip() for line in lines if not _IDLE_LINE.fullmatch(line))
 
 
+@dataclass(frozen=True, slots=True)
 class Heartbeat:
     """`await heartbeat.run()` until it is cancelled or a beat fails. `read` gives HEARTBEAT.md, `home` is the owner's
     chat."""
 
-    def __init__(
-        self,
-        *,
-        inbox: Inbox,
-        read: Callable[[], str],
-        minutes: int,
-        clock: Clock,
-        home: ChatKey = ("terminal", "terminal"),
-    ) -> None:
-        self._inbox = inbox
-        self._read = read
-        self._every_ms = max(1, minutes) * 60_000
-        self._clock = clock
-        self._home = home
+    inbox: Inbox
+    read: Callable[[], str]
+    minutes: int
+    clock: Clock
+    home: ChatKey
 
     async def run(self) -> None:
-        never = asyncio.Event()
-        due_ms = self._clock.now_ms() + self._every_ms
+        never, every_ms = asyncio.Event(), self.minutes * 60_000
         while True:
-            while (now_ms := self._clock.now_ms()) < due_ms:
-                due_ms = min(due_ms, now_ms + self._every_ms)  # nearer, where the clock was set back
-                await self._clock.wait(never, due_ms)
-            due_ms = self._clock.now_ms() + self._every_ms
+            due_ms = self.clock.now_ms() + every_ms
+            while (now_ms := self.clock.now_ms()) < due_ms:
+                due_ms = min(due_ms, now_ms + every_ms)  # nearer, where the clock was set back
+                await self.clock.wait(never, due_ms)
             await self.beat()
 
     async def beat(self) -> Answer | None:
         """One look at the file; None when it has no task."""
-        tasks = tasks_in(await asyncio.to_thread(self._read))
+        tasks = tasks_in(await asyncio.to_thread(self.read))
         if not tasks:
             return None
-        channel, chat_id = self._home
-        key = f"heartbeat:{self._clock.now_ms()}"
-        inbound = Inbound(channel, chat_id, _PROMPT.format(tasks=tasks), OWNER.person_id, key=key, origin="heartbeat")
-        answer = await (await self._inbox.accept(inbound)).answer()
+        key = f"heartbeat:{self.clock.now_ms()}"
+        inbound = Inbound(*self.home, _PROMPT.format(tasks=tasks), OWNER.person_id, key=key, origin="heartbeat")
+        answer = await (await self.inbox.accept(inbound)).answer()
         if answer is not None and answer.outbound_id is not None:
             if _says_something(answer):
-                await self._inbox.outbox.give_back(answer.outbound_id)
+                await self.inbox.outbox.give_back(answer.outbound_id)
             else:
-                await self._inbox.outbox.delivered(answer.outbound_id)
+                await self.inbox.outbox.delivered(answer.outbound_id)
         return answer
 
 
@@ -137,17 +133,17 @@ def _says_something(answer: Answer) -> bool:
 _SPEAKS: Final = frozenset({"say", "notify"})  # the person hears what these do
 
 
+@dataclass(frozen=True, slots=True)
 class ScheduledWork:
     """Does the work of schedules for schedules.runner. `tools` has no tool that makes schedules."""
 
-    def __init__(self, *, inbox: Inbox, tools: Toolbox, gate: Gate) -> None:
-        self._inbox = inbox
-        self._tools = tools
-        self._gate = gate
+    inbox: Inbox
+    tools: Toolbox
+    gate: Gate
 
     async def run(self, schedule: Schedule, due_ms: int, started: Started, note: str) -> Outcome:
         deed = schedule.deed
-        if schedule.lost is not None and (isinstance(deed, Prompt) or self._tools.takes_device(deed.tool)):
+        if schedule.lost is not None and (isinstance(deed, Prompt) or self.tools.takes_device(deed.tool)):
             raise lost_device(schedule)
         if isinstance(deed, Prompt):
             return await self._turn(schedule, deed.text, due_ms, note)
@@ -155,33 +151,32 @@ class ScheduledWork:
 
     def may_repeat(self, schedule: Schedule) -> bool:
         deed = schedule.deed
-        return isinstance(deed, Prompt) or self._tools.effect_of(deed.tool) is not Effect.ONCE
+        return isinstance(deed, Prompt) or self.tools.effect_of(deed.tool) is not Effect.ONCE
 
     async def tell(self, schedule: Schedule, text: str) -> None:
-        await self._inbox.outbox.push(schedule.channel, schedule.chat_id, text, person=schedule.person_id)
+        await self.inbox.outbox.push(schedule.channel, schedule.chat_id, text, person=schedule.person_id)
 
     async def _call(self, schedule: Schedule, act: ToolAct, started: Started) -> Outcome:
         where = (schedule.device, schedule.channel, schedule.chat_id)
         context = ToolContext(schedule.person_id, lambda _step: None, *where, begin=started)  # nobody follows it
         with made_by(None, context.person_id, conversation_of(context.channel, context.chat_id)):
-            result = await self._tools.call(act.tool, act.arguments, context, approved=schedule.approved)
+            result = await self.tools.call(act.tool, act.arguments, context, approved=schedule.approved)
         text = _result_text(result)
         return Outcome("done" if result.ok else "failed", text, told=result.ok and act.tool in _SPEAKS)
 
     async def _turn(self, schedule: Schedule, text: str, due_ms: int, note: str) -> Outcome:
         """The inbox keeps the turn through a crash, and accepts the message of one run only once."""
-        self._gate.check(schedule.person_id, Permission.ACT, f"schedule {schedule.schedule_id}")
+        self.gate.check(schedule.person_id, Permission.ACT, f"schedule {schedule.schedule_id}")
         key = f"schedule:{schedule.schedule_id}:{due_ms}"
-        chat, person_id = (schedule.channel, schedule.chat_id), schedule.person_id
-        inbound = Inbound(*chat, text, person_id, schedule.device, key=key, origin="schedule")
-        if note and not await self._inbox.has(schedule.channel, key):
+        chat = schedule.channel, schedule.chat_id
+        inbound = Inbound(*chat, text, schedule.person_id, schedule.device, key=key, origin="schedule")
+        if note and not await self.inbox.has(schedule.channel, key):
             await self.tell(schedule, f"schedule {schedule.schedule_id}: {note}")
-        accepted = await self._inbox.accept(inbound)
-        answer = await accepted.answer()
+        answer = await (await self.inbox.accept(inbound)).answer()
         if answer is None:
             return Outcome("done", "its turn was taken up before", woke=True, told=True)
         if answer.outbound_id is not None:
-            await self._inbox.outbox.give_back(answer.outbound_id)
+            await self.inbox.outbox.give_back(answer.outbound_id)
         used = answer.usage.input_tokens + answer.usage.output_tokens
         return Outcome("failed" if answer.error_code else "done", answer.text, woke=used > 0, told=True)
 

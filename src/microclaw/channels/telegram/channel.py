@@ -12,8 +12,7 @@ from typing import Final
 from weakref import WeakValueDictionary
 
 from microclaw.agent.inbox import Inbox
-from microclaw.agent.outbox import Outbound
-from microclaw.agent.running_turn import AcceptedMessage
+from microclaw.agent.outbox import AcceptedMessage, Outbound
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import People, Person
 from microclaw.channels.delivery import ChannelTasks, Deliveries, ReadFile
