@@ -201,10 +201,10 @@ async def test_a_cancelled_watch_keeps_what_the_device_accepted_and_before_it_no
     lab.plays("blink", 2)
     lab.transport.edges.clear()
     with pytest.raises(asyncio.CancelledError):
-        await lab.deployer.deploy(lab.request("blink", source="v1"), lab.steps.append, begin=begin)
+        await lab.changes.deploy(lab.request("blink", source="v1", begin=begin), lab.steps.append)
     assert (lab.running(), await lab.states()) == ({}, [])
     accepted = asyncio.Event()
-    deploying = lab.deployer.deploy(
+    deploying = lab.changes.deploy(
         lab.request("blink", source="v1"), lambda step: accepted.set() if step.stage == "deploy" else None
     )
     task = asyncio.create_task(deploying)

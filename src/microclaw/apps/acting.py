@@ -103,11 +103,11 @@ async def perform(apps: Apps, call: Call, request: ChangeRequest, made: type[M],
     from microclaw.apps.deferring import away, offer_when_back
 
     device = apps.registry.get(request.device)
-    request = replace(request, device=device.device_id, place=chat_of(call))
+    request = replace(request, device=device.device_id, place=chat_of(call), begin=call.begin)
     if when_back and (why := await away(device)) is not None:
         return made.later(await apps.deferrals.keep(request, why, call.report))
     try:
-        return made.of(await apps.changes.apply(request, call.report, begin=call.begin))
+        return made.of(await apps.changes.apply(request, call.report))
     except MicroclawError as exc:
         offer_when_back(exc)
         raise

@@ -173,8 +173,8 @@ class Deferrals:
     async def keep(self, request: ChangeRequest, why: str, report: Report) -> Deferral:
         """Keep an act for later. A program is built, checked, tried and approved now.
 
-        Raises as Deployer.deploy; AppNotFound for a program that this host does not have there, DeployRejected for one
-        in another state.
+        Raises as ProgramChanges.deploy; AppNotFound for a program that this host does not have there, DeployRejected
+        for one in another state.
         """
         device, name, act, trial = self._devices.get(request.device), request.name, request.act, None
         assert act != "restart"
@@ -187,7 +187,7 @@ class Deferrals:
             if version is not None and act == "upgrade":
                 request = upgrade_request(request, version)
             later = await self.log.expected(device.device_id)
-            prepared = await self._changes.deployer.prepare(request, report, later=later)
+            prepared = await self._changes.prepare(request, report, later=later)
             await self._change_log.keep_image(prepared.image)
             expect = None if request.expectations is None else request.expectations.text
             trial, order = prepared.trial, Order(act, prepared.version, request.replace, request.force, expect)

@@ -1,9 +1,9 @@
-"""The request of a deployment, its form between its stages, and its result. The stages are deploy.py's."""
+"""The request of a deployment, its form between its stages, and its result. The stages are changes.py's."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from msgspec import Struct, structs
@@ -22,6 +22,11 @@ from microclaw.events import AskedProgram, Edge, Evidence
 from microclaw.operations.operation import Approve
 from microclaw.store.apps import ProofRow
 from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS, DEFAULT_WATCHDOG_MS
+
+INSTALLED_ALL_THE_SAME: Final = "it is installed all the same, as --force was given"
+
+
+def _nothing() -> None: ...
 
 
 class Place(Struct, frozen=True, array_like=True):
@@ -42,6 +47,7 @@ class ChangeRequest(Struct, frozen=True):
     anything changes, with a text that says what would happen; it raises when the answer is no. `place` is the chat that
     the outcome of a deferred act is told in. `only_verified`: what the board does not show as the trial did is taken
     off again. `origin`: the entry of a catalogue that it is. `times`: when it runs, where it does not simply run on.
+    `begin` is called before anything on the device changes. `undoes`: the number of the change that it reverts.
     """
 
     device: str
@@ -64,6 +70,8 @@ class ChangeRequest(Struct, frozen=True):
     origin: Origin | None = None
     times: RunTimes | None = None
     approve: Approve | None = None
+    begin: Callable[[], None] = _nothing
+    undoes: int | None = None
 
 
 def with_terms(request: ChangeRequest, version: AppVersion) -> ChangeRequest:

@@ -1,6 +1,6 @@
 """A fleet: which programs shall run on which devices, what differs from that, and the acts that end the difference.
 
-It compiles, to compare what would be installed with what is wanted; it tries nothing. The deployer does the acts.
+It compiles, to compare what would be installed with what is wanted; it tries nothing. The acts are those of changes.py.
 """
 
 from __future__ import annotations

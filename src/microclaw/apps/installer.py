@@ -31,6 +31,7 @@ from microclaw.apps.change_log import (
     no_answer_tells,
 )
 from microclaw.apps.claims import has_ended, pin_roles, unknown_pins_text
+from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.run_times import RunTimes
 from microclaw.apps.standing import Act, Standing, not_found, standing
 from microclaw.apps.verify import Baseline, take_baseline
@@ -108,25 +109,17 @@ class Installer:
         return self._locks[device.device_id]
 
     async def put(
-        self,
-        device: Device,
-        name: str,
-        code: bytes,
-        version: AppVersion,
-        report: Report,
-        *,
-        act: Act = "install",
-        take_over: bool = False,
-        undoes: int | None = None,
+        self, device: Device, request: ChangeRequest, code: bytes, version: AppVersion, report: Report
     ) -> Installation:
-        """Install under `name`. Call it `holding` the device, with the image stored in the change log.
+        """Install it. Call it `holding` the device, with the image stored in the change log.
 
         An app of this host with the same name is upgraded: uninstalled, then installed; the old image is installed
         again when the new one is refused. Raises AppExists for an app that this host did not install, TooManyApps
         before anything is sent, DeployRejected, DeviceError.
         """
+        name, act = request.name, request.act
         there = await self._make_room(device, name, pin_roles(version), report)
-        await self.check_place(there, take_over=take_over, makes_room=False)
+        await self.check_place(there, take_over=request.replace, makes_room=False)
         before = there.running
         if warning := unknown_pins_text(device, there.foreign):
             report(Step("deploy", f"warning: {warning}"))
@@ -142,7 +135,7 @@ class Installer:
             f"{kind.removeprefix('app.')} {name} on {device.name}",
             StartApp(name, version) if act == "start" else PutApp(name, version),
             None if act == "restart" else inverse,
-            undoes=undoes,
+            undoes=request.undoes,
         )
         removed = False
         try:
@@ -184,26 +177,19 @@ class Installer:
             if ended is None:
                 return there
             with made_by(None):  # the undo of `name` must not start it again
-                await self.take_off(device, ended)
+                await self.take_off(device, ChangeRequest(device.device_id, ended, "uninstall"))
             report(Step("deploy", f"{ended} had ended: taken off {device.name} to make room"))
 
-    async def take_off(
-        self,
-        device: Device,
-        name: str,
-        *,
-        stops: bool = False,
-        keep: AppVersion | None = None,
-        undoes: int | None = None,
-    ) -> tuple[int, AppVersion | None, bool]:
-        """Uninstall `name` and stop wanting it. `stops` keeps the version that runs, or `keep`, for a start.
+    async def take_off(self, device: Device, request: ChangeRequest) -> tuple[int, AppVersion | None, bool]:
+        """Uninstall it and stop wanting it. A stop keeps the version that runs, or that of the request, for a start.
 
         Returns the change's number, the version that is kept, and whether undo can bring the app back. Call it
         `holding` the device. Raises AppNotFound when neither the device nor this host knows the name, DeployRejected
         for a stop of a program without a version here.
         """
+        name, stops = request.name, request.act == "stop"
         there = await standing(self.change_log, device, name)
-        running, stopped, kept = there.running, there.stopped, (keep or there.running) if stops else None
+        running, stopped, kept = there.running, there.stopped, (request.version or there.running) if stops else None
         if stops and kept is None:
             raise there.refused("stop")
         if not there.is_listed and running is None and stopped is None and kept is None:
@@ -225,7 +211,7 @@ class Installer:
             f"{'stop' if stops else 'remove'} {name} {'on' if stops else 'from'} {device.name}",
             forward,
             inverse,
-            undoes=undoes,
+            undoes=request.undoes,
         )
         async with self.change_log.closing(change_id):
             if there.is_listed:

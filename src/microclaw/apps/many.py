@@ -10,7 +10,7 @@ from typing import Final, Generic, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from microclaw.apps.deploy import INSTALLED_ALL_THE_SAME
+from microclaw.apps.deployment import INSTALLED_ALL_THE_SAME
 from microclaw.devices.device import Device
 from microclaw.errors import MicroclawError
 from microclaw.events import Report, Stage, Step

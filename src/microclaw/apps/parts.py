@@ -12,7 +12,6 @@ from microclaw.apps.catalogue import Catalogue
 from microclaw.apps.change_log import ChangeLog
 from microclaw.apps.changes import ProgramChanges
 from microclaw.apps.deferring import Deferrals, Tell
-from microclaw.apps.deploy import Deployer
 from microclaw.apps.direct_io import DirectIo
 from microclaw.apps.installer import Installer
 from microclaw.apps.reconciler import Reconciler
@@ -49,8 +48,7 @@ class Apps:
         devices.explain_silence = partial(explain_silence, change_log)
         self.compile = cached_compiler(cache)
         self.try_image: Try = partial(try_image, zone=local_zone(settings), cache=cache)
-        self.deployer = Deployer(installer, compile=self.compile, try_image=self.try_image)
-        self.changes = ProgramChanges(installer, self.deployer)
+        self.changes = ProgramChanges(installer, compile=self.compile, try_image=self.try_image)
         self.direct_io = DirectIo(installer)
         self.deferrals = Deferrals(installer, changes=self.changes, gate=gate, tell=tell)
         self.reconciler = Reconciler(

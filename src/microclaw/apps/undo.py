@@ -90,7 +90,7 @@ class Undo:
         Undoing an undo by its number is a redo; without a number, undos are skipped. If one of several changes cannot
         be reverted, the others still are, and UndoIncomplete says which were and which were not. For a single change
         the reason itself is raised: UnknownName or UndoElsewhere when there is nothing to undo; DeployRejected when a
-        newer change of the same app or pin is in force or the board restarted since; else the error of the deployer or
+        newer change of the same app or pin is in force or the board restarted since; else the error of the change or
         the device.
         """
         async with self._one_at_a_time:
@@ -228,8 +228,8 @@ class Undo:
         device, undoes = change.device_id, change.change_id
         if isinstance(inverse, SetLevel | SetPwm):
             return await self._direct_io.act(device, inverse.call, undoes=undoes)
-        request = ChangeRequest(device, inverse.name, inverse.act, version=inverse.version)
-        return await self._changes.apply(request, report, undoes=undoes)
+        request = ChangeRequest(device, inverse.name, inverse.act, version=inverse.version, undoes=undoes)
+        return await self._changes.apply(request, report)
 
     def _text(self, taken: Sequence[UndoneChange]) -> str:
         return f"undone: {', '.join(self._undone_text(one.undone) for one in taken)}"

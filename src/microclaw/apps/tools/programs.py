@@ -128,7 +128,7 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
             place=Place(context.person_id, context.channel, context.chat_id),
             approve=context.approve,
         )
-        done = await apps.deployer.deploy(request, context.report)
+        done = await apps.changes.deploy(request, context.report)
         fields = {
             "deviceIp": _address(device),
             "binarySize": done.image.size_bytes,
