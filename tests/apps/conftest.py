@@ -406,14 +406,12 @@ def change_log(database: Database, journal_clock: Clock) -> ChangeLog:
 @pytest.fixture
 async def lab(database: Database, change_log: ChangeLog) -> AsyncIterator[Lab]:
     transport = PaperTransport("paper:1")
-    async with (
-        Registry(
-            store=DeviceTable(database),
-            open_transport=lambda endpoint, board: transport,
-            mint_id=lambda: "d1",
-            now_ms=lambda: 0,
-        ) as registry,
-    ):
+    async with Registry(
+        store=DeviceTable(database),
+        open_transport=lambda endpoint, board: transport,
+        mint_id=lambda: "d1",
+        now_ms=lambda: 0,
+    ) as registry:
         await registry.add("paper", "virtual", ["paper:1"])
         yield Lab(registry, change_log, transport)
 

@@ -9,13 +9,7 @@ from microclaw.apps.change_log import Claims, DesiredApp, SetLevel, SetPwm
 from microclaw.apps.claims import check_free, timers_conflict
 from microclaw.apps.installer import recover_changes
 from microclaw.devices.calls import GpioSet, PwmSet
-from microclaw.errors import (
-    CallRejected,
-    DeviceLied,
-    PinClaimed,
-    PinRefused,
-    TooManyApps,
-)
+from microclaw.errors import CallRejected, DeviceLied, PinClaimed, PinRefused, TooManyApps
 
 
 async def inverse_of(lab: Any, change_id: int) -> Any:

@@ -34,7 +34,6 @@ class AppAct(Result, frozen=True, kw_only=True):
     undoable: bool | UnsetType = UNSET
     deferred: DeferredFacts | UnsetType = UNSET
     why: str | UnsetType = UNSET
-    replaces: bool | UnsetType = UNSET
     text: str | UnsetType = UNSET
 
     @property
@@ -45,8 +44,7 @@ class AppAct(Result, frozen=True, kw_only=True):
     def instead(self) -> str | None:
         if self.deferred is UNSET:
             return None
-        before = "it replaces what was deferred for that program before\n" if self.replaces else ""
-        return f"{self.text}\n{before}drop it: microclaw app cancel {self.name} -d {self.device}"
+        return f"{self.text}\ndrop it: microclaw app cancel {self.name} -d {self.device}"
 
     @property
     def told(self) -> str:
@@ -71,7 +69,6 @@ class AppAct(Result, frozen=True, kw_only=True):
             name=act.name,
             deferred=DeferredFacts.of(act),
             why=made.why,
-            replaces=made.replaces,
             sha256=None if version is None else version.sha256,
             text=f"deferred: {act.text(made.device_name)}. It is done when {made.device_name} answers again, "
             f"and told then{times}",

@@ -27,7 +27,7 @@ from microclaw.apps.building import (
     read_image,
     stored_program,
 )
-from microclaw.apps.change_log import AppVersion, Claims, DesiredApp, version_of
+from microclaw.apps.change_log import AppVersion, Claims, DesiredApp
 from microclaw.apps.claims import check_free, claiming, claims_of, driven_pins
 from microclaw.apps.deployment import (
     INSTALLED_ALL_THE_SAME,
@@ -41,8 +41,7 @@ from microclaw.apps.deployment import (
 )
 from microclaw.apps.edge_comparison import Verification
 from microclaw.apps.expectation_result import seen_on_board
-from microclaw.apps.installer import Installation, Installer, check_room
-from microclaw.apps.listing import removal_text
+from microclaw.apps.installer import Installation, Installer
 from microclaw.apps.run_times import RunTimes, check_times, first_only_text, run_times, times_differ_text
 from microclaw.apps.stage_text import (
     RUNS_AGAIN,
@@ -56,7 +55,7 @@ from microclaw.apps.stage_text import (
     trial_detail,
     verification_step,
 )
-from microclaw.apps.standing import Standing, standing
+from microclaw.apps.standing import Standing, removal_text, standing
 from microclaw.apps.trial import Trial, TrialOptions, Try
 from microclaw.apps.verify import state_of, verify
 from microclaw.boards.pins import check_pin
@@ -217,8 +216,6 @@ class ProgramChanges:
         check_app_name(name)
         device.transport_for(AppInstall.method)  # before any work is done for a device that takes no programs
         image, board = await self._build(device, request, report), device.board
-        wanted = await self._change_log.desired(device.device_id) if later is None else later
-        before = version_of(name, wanted)
         is_new = request.source is not None or request.wasm is not None
         stage: Stage = "check"
         try:
@@ -226,12 +223,10 @@ class ProgramChanges:
             heap_bytes, timers = fit_limits(board, fit_claim(image, request.heap_bytes), request.timers)
             request = replace(request, heap_bytes=heap_bytes, timers=timers)
             there = await standing(self._change_log, device, name, asks=later is None)
-            if later is None:
-                await self._installer.check_place(there, take_over=request.replace)
-            else:
-                check_room(device, name, (), later)
-            there_now = wanted if later is not None else await claiming(device, wanted)
-            await check_free(device, name, (), Claims(reads=image.pins, nodes=image.nodes), there_now)
+            there = there if later is None else replace(there, wanted=later)
+            before, others = there.running, await claiming(device, there.wanted)
+            await self._installer.check_place(there, take_over=request.replace)
+            await check_free(device, name, (), Claims(reads=image.pins, nodes=image.nodes), others)
             report(Step("check", check_text(image, request.heap_bytes)))
             if before is not None and before.times is not None and is_new and request.times is None:
                 report(Step("check", f"warning: it ran {before.times.text()}; from now on it runs on: give them again"))
@@ -240,7 +235,7 @@ class ProgramChanges:
             stage = "check"  # a pin computed at run time shows only in the trial
             driven = driven_pins(trial)
             claims = claims_of(image, trial)
-            await check_free(device, name, driven, claims, there_now)
+            await check_free(device, name, driven, claims, others)
             terms = (image.sha256, request.heap_bytes, request.timers, request.watchdog_ms)
             version = AppVersion(*terms, driven, claims, image.kind, request.origin, request.times)
             if request.approve is not None:
@@ -256,13 +251,8 @@ class ProgramChanges:
 
     async def _try(self, request: ChangeRequest, device: Device, image: ProgramImage, report: Report) -> Trial:
         report(Step("try", "on a throw-away virtual board", "running"))
-        options = TrialOptions(
-            request.try_for_ms,
-            heap_bytes=request.heap_bytes,
-            timers=request.timers,
-            expectations=request.expectations,
-            times=request.times,
-        )
+        terms = (request.expectations, request.heap_bytes, request.timers)
+        options = TrialOptions(request.try_for_ms, (), *terms, times=request.times)
         trial = await self._try_image(image, device.board, options)
         if trial.ok:
             report(Step("try", trial.summary(), detail=trial_detail(trial)))
@@ -271,8 +261,7 @@ class ProgramChanges:
             trial.raise_if_failed()
         for pin in driven_pins(trial):
             check_pin(device.board, pin, "output")
-        why = f"the trial failed: {trial.error}"
-        report(Step("try", why, "failed", next_step=INSTALLED_ALL_THE_SAME))
+        report(Step("try", f"the trial failed: {trial.error}", "failed", next_step=INSTALLED_ALL_THE_SAME))
         return trial
 
     async def _install(self, prepared: PreparedChange, report: Report) -> Deployment:
@@ -318,16 +307,14 @@ class ProgramChanges:
         device, name = prepared.device, prepared.request.name
         if device.board.firmware != prepared.board.firmware:
             raise DeployRejected(f"the firmware of {device.name} was described again", next_step="deploy it again")
-        wanted = await self._change_log.desired(device.device_id)
-        claims = prepared.version.claims
-        await check_free(device, name, prepared.version.pins, claims, await claiming(device, wanted))
-        act, before, there = prepared.request.act, prepared.before, wanted
-        if act in ("start", "restart"):  # of the version that was there when it was asked for
-            before = prepared.request.version
-            there = wanted if act == "restart" else (*await self._change_log.stopped(device.device_id),)
-        elif prepared.request.approve is None:
+        there = await standing(self._change_log, device, name, asks=False)
+        version, request = prepared.version, prepared.request
+        await check_free(device, name, version.pins, version.claims, await claiming(device, there.wanted))
+        begins = request.act in ("start", "restart")  # the version that was there when it was asked for
+        if not begins and request.approve is None:
             return
-        if version_of(name, there) != before:
+        now = there.stopped if request.act == "start" else there.running
+        if now != (request.version if begins else prepared.before):
             raise DeployRejected(
                 f"{name} on {device.name} was changed by somebody else meanwhile", next_step="ask for it again"
             )

@@ -7,35 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection
 from typing import Any, Final, cast
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from microclaw.apps.change_log import (
-    ChangeKind,
-    DeviceAction,
-    PutApp,
-    SetLevel,
-    SetPwm,
-    StartApp,
-    StopApp,
-    subject_of,
-)
+from microclaw.apps.change_log import ChangeKind, DeviceAction, PutApp, SetLevel, SetPwm, StartApp, StopApp
 from microclaw.apps.claims import PinConflict, live_conflict, timers_conflict
 from microclaw.apps.installer import Installer, check_room
 from microclaw.devices.call_text import call_words
-from microclaw.devices.calls import (
-    AdcRead,
-    Call,
-    DeviceInfo,
-    GpioGet,
-    GpioSet,
-    PinLevel,
-    PwmSet,
-    PwmState,
-)
+from microclaw.devices.calls import AdcRead, Call, DeviceInfo, GpioGet, GpioSet, PinLevel, PwmSet, PwmState
 from microclaw.devices.device import Device, check_call
 from microclaw.devices.device_text import listening
 from microclaw.errors import CallRejected, DeviceBusy, DeviceLied, NotSupported
@@ -116,8 +98,15 @@ class DirectIo:
         its level back.
         """
         target = self._devices.get(device)
+        give_up = time.monotonic() + _BUSY_S
         async with self._installer.holding(target):
-            return await _once_free(lambda: self._act(target, call, undoes, insist))
+            while True:
+                try:
+                    return await self._act(target, call, undoes, insist)
+                except DeviceBusy:  # another host changes it: what was there before is looked at again then
+                    if time.monotonic() > give_up:
+                        raise
+                await asyncio.sleep(_AGAIN_S)
 
     async def _act(
         self, target: Device, call: GpioSet | PwmSet, undoes: int | None, insist: Collection[str]
@@ -155,11 +144,11 @@ class DirectIo:
     async def _last(self, device: Device, pin: int) -> tuple[DeviceAction | None, int]:
         """The last action on the pin, None where a program that drives it came since, or the board restarted; and the
         number of the device's last change. A level that can be read needs no such care."""
-        subject = subject_of(SetLevel(pin, 0))
+        subject = f"pin {pin}"
         history = await self._change_log.changes(device.device_id, _LOOK_BACK)
         seen = history[0].change_id if history else 0
         done = (c for c in history if c.state == "done")
-        last = next((c for c in done if c.subject == subject or _drives(c.forward, pin)), None)
+        last = next((c for c in done if c.subject == subject or pin in _driven(c.forward)), None)
         if last is None or last.subject != subject:
             return None, seen
         if isinstance(last.forward, SetLevel) and sees_pins(device):
@@ -168,20 +157,8 @@ class DirectIo:
         return last.forward if boot_ms is None or boot_ms <= last.at_ms else None, seen
 
 
-def _drives(action: DeviceAction, pin: int) -> bool:
-    return isinstance(action, PutApp | StartApp | StopApp) and pin in action.version.pins
-
-
-async def _once_free(act: Callable[[], Awaitable[PinChange]]) -> PinChange:
-    """Do it when no other host of the cluster changes the device: what was there before is looked at again then."""
-    give_up = time.monotonic() + _BUSY_S
-    while True:
-        try:
-            return await act()
-        except DeviceBusy:
-            if time.monotonic() > give_up:
-                raise
-        await asyncio.sleep(_AGAIN_S)
+def _driven(action: DeviceAction) -> tuple[int, ...]:
+    return action.version.pins if isinstance(action, PutApp | StartApp | StopApp) else ()
 
 
 def sees_pins(device: Device) -> bool:

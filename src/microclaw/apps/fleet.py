@@ -22,16 +22,10 @@ from microclaw.apps.many import on_each
 from microclaw.apps.parts import Apps
 from microclaw.apps.results import AppCondition
 from microclaw.apps.run_times import check_times, times_differ_text
+from microclaw.apps.standing import name_taken
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.device import Device
-from microclaw.errors import (
-    AppExists,
-    ConfigError,
-    DeviceError,
-    DeviceTimeout,
-    DeviceUnreachable,
-    MicroclawError,
-)
+from microclaw.errors import ConfigError, DeviceError, DeviceTimeout, DeviceUnreachable, MicroclawError
 from microclaw.events import Step
 from microclaw.operations.operation import Call
 from microclaw.text import program_name
@@ -211,19 +205,12 @@ def _row(
     device: Device, request: ChangeRequest, there: AppListing | None, image: ProgramImage | MicroclawError
 ) -> FleetRow:
     found = FleetDifference(
-        device=device.name,
-        name=request.name,
-        act="install",
-        condition=None if there is None else there.condition,
+        device=device.name, name=request.name, act="install", condition=None if there is None else there.condition
     )
     try:
         device.transport_for(AppInstall.method)
         if there is not None and there.foreign:
-            raise AppExists(
-                f"{device.name} has a program {request.name} that this host did not install",
-                next_step=f"give it another name, or take that place first: "
-                f"microclaw run FILE --name {request.name} -d {device.name} --replace",
-            )
+            raise name_taken(device, request.name)
         if isinstance(image, MicroclawError):
             raise image
         check_times(request.times, image.kind)

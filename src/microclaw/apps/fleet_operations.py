@@ -8,12 +8,11 @@ from typing import Annotated, ClassVar, Final, TypeAlias
 
 from msgspec import Meta, Struct
 
-from microclaw.apps.acting import program_request
+from microclaw.apps.acting import AppName, Heap, Language, Optimization, Timers, Watchdog, program_request
 from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS
 from microclaw.apps.fleet import ACTS, FleetDifference, FleetResult, FleetRow, apply_rows, compare, digest_of
 from microclaw.apps.fleet_export import FleetExport, exported
-from microclaw.apps.parameters import AppName, Heap, Language, Optimization, Timers, Watchdog
 from microclaw.apps.parts import Apps
 from microclaw.devices.device import Device
 from microclaw.devices.selection import names_text

@@ -33,17 +33,12 @@ from microclaw.apps.change_log import (
 from microclaw.apps.claims import has_ended, pin_roles, unknown_pins_text
 from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.run_times import RunTimes
-from microclaw.apps.standing import Act, Standing, not_found, standing
+from microclaw.apps.standing import Act, Standing, app_states, name_taken, not_found, standing
 from microclaw.apps.verify import Baseline, take_baseline
-from microclaw.devices.calls import AppInstall, AppList, AppStates, AppUninstall, GpioGet
+from microclaw.devices.calls import AppInstall, AppList, AppUninstall, GpioGet
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
-from microclaw.errors import (
-    AppExists,
-    AppNotFound,
-    MicroclawError,
-    TooManyApps,
-)
+from microclaw.errors import AppNotFound, MicroclawError, TooManyApps
 from microclaw.events import Report, Step
 from microclaw.text import count_text
 
@@ -59,7 +54,7 @@ async def recover_changes(device: Device, change_log: ChangeLog) -> tuple[str, .
     lines: list[str] = []
     for change in await change_log.unfinished(device.device_id):
         happened, text = await _outcome(device, change)
-        await (change_log.complete(change.change_id) if happened else change_log.fail(change.change_id))
+        await (change_log.complete(change.change_id) if happened else change_log.end(change.change_id, "failed"))
         lines.append(f"change {change.change_id} ({change.summary}) was cut short: {text}")
     return tuple(lines)
 
@@ -146,11 +141,9 @@ class Installer:
             started = time.perf_counter()
             await device.call(install_call(name, code, version))
         except MicroclawError as exc:
-            if no_answer_tells(exc):
-                await self.change_log.leave_open(change_id)
-                raise
-            await self.change_log.fail(change_id)
-            if before is not None and removed:
+            is_unknown = no_answer_tells(exc)
+            await self.change_log.end(change_id, "unknown" if is_unknown else "failed")
+            if before is not None and removed and not is_unknown:
                 await self._restore(device, name, before, report)
             raise
         took_ms = (time.perf_counter() - started) * 1000
@@ -161,11 +154,7 @@ class Installer:
         device, name = there.device, there.name
         if there.is_listed:
             if there.running is None and not take_over:
-                raise AppExists(
-                    f"{device.name} already has an app {name!r}, and there is no record of it here",
-                    next_step=f"choose another name, or take it off: microclaw app uninstall {name} -d {device.name}, "
-                    f"or replace it: microclaw run FILE --name {name} --replace -d {device.name}",
-                )
+                raise name_taken(device, name)
         elif not makes_room or await _ended_in_the_way(there) is None:
             check_room(device, name, there.names, there.wanted)
 
@@ -230,7 +219,7 @@ class Installer:
     async def withdraw(self, device: Device, name: str, installation: Installation, report: Report) -> bool:
         """Take off an app that was just installed; restore what it replaced. Whether the former one is back."""
         await device.call(AppUninstall(name))
-        await self.change_log.fail(installation.change_id)
+        await self.change_log.end(installation.change_id, "failed")
         return installation.before is not None and await self._restore(device, name, installation.before, report)
 
     async def _restore(self, device: Device, name: str, version: AppVersion, report: Report) -> bool:
@@ -254,9 +243,9 @@ async def _ended_in_the_way(there: Standing, pins: Collection[int] = ()) -> str 
     """A program of this host that has ended, if the board is full, or the program holds one of `pins`."""
     device, names = there.device, set(there.names)
     is_full = not there.is_listed and len(names) >= device.board.firmware.max_apps
-    if not (is_full or pins) or not device.supports(AppStates.method):
+    if not (is_full or pins):
         return None
-    states = await device.call(AppStates())
+    states = await app_states(device)
     ended = {app.name for app in states if app.state in ("returned", "exited")} & names - {there.name}
     ours = [app for app in there.wanted if app.name in ended and app.version.times is None]
     return next((app.name for app in ours if is_full or pin_roles(app.version).keys() & set(pins)), None)

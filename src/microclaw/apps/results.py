@@ -5,31 +5,21 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
-from msgspec import Meta, Struct, convert, structs
+from msgspec import Meta, Struct, structs
 
 from microclaw.apps.run_times import RunTimes, how_text, kept_text
 from microclaw.clock import now_ms
 from microclaw.devices import calls
 from microclaw.events import ProgramKind
-from microclaw.operations.result import Listing, Result, filled
+from microclaw.operations.result import Listing, Result
 from microclaw.text import program_name
 from microclaw.transports.pin_program import PIN_PROGRAM
 
 if TYPE_CHECKING:
-    from microclaw.apps.catalogue import AppListing
     from microclaw.apps.deferring import DeferredAct
 
 AppCondition: TypeAlias = Literal[
-    "running",
-    "listed",
-    "ended",
-    "trapped",
-    "dead",
-    "missing",
-    "unreachable",
-    "stopped",
-    "deferred",
-    "waiting",
+    "running", "listed", "ended", "trapped", "dead", "missing", "unreachable", "stopped", "deferred", "waiting"
 ]
 _Word: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,63}$")]
 _Whole: TypeAlias = Annotated[int, Meta(gt=-(2**53), lt=2**53)]
@@ -128,21 +118,6 @@ class AppFacts(Result, frozen=True, kw_only=True):
     origin: AppOrigin | None
     deferred: DeferredFacts | None
     runs: AppRuns | None
-
-    @classmethod
-    def of(cls, listing: AppListing, **more: Any) -> Self:
-        version = listing.version
-        origin = version and version.origin
-        return filled(
-            cls,
-            listing,
-            device=listing.device_name,
-            kind=version and version.kind,
-            origin=origin and convert(structs.asdict(origin) | {"params": dict(origin.params)}, AppOrigin),
-            deferred=listing.deferred and DeferredFacts.of(listing.deferred),
-            runs=version and AppRuns.seen(version.times, listing.runs),
-            **more,
-        )
 
     @property
     def shown_name(self) -> str:

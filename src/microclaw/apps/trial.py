@@ -35,7 +35,7 @@ from microclaw.boards.firmware import for_trial
 from microclaw.boards.profile import BoardProfile
 from microclaw.builds.cache import BuildCache
 from microclaw.devices.calls import LedChange, PwmChange
-from microclaw.errors import BuildError, TrialFailed
+from microclaw.errors import BuildError, DeviceError, TrialFailed
 from microclaw.events import Edge
 from microclaw.py.py_image import PyImage
 from microclaw.text import count_text, format_duration
@@ -60,6 +60,9 @@ unsigned long micros(void);
 }
 #endif
 """
+TRACED_MS: Final = 30_000.0
+TRACED_HOST_S: Final = 2.0
+"""The traced build runs for so much board time at most, and for no longer on the host."""
 _log = logging.getLogger(__name__)
 E = TypeVar("E", Edge, PwmChange, LedChange)
 
@@ -254,7 +257,7 @@ class _Bench(Struct, frozen=True):
         return structs.replace(record, trap=trap) if is_same else record
 
     async def _traced_trap(self, image: Image, board: BoardProfile, run: Run) -> str | None:
-        """The trap of a build that names the line, on another board."""
+        """The trap of a build that names the line, on another board and for a short time."""
         from microclaw.wasm.compile import compile_traced
 
         try:
@@ -262,8 +265,13 @@ class _Bench(Struct, frozen=True):
         except BuildError as exc:
             _log.warning("no build of %s that names the line of a trap: %s", image.name, exc)
             return None
-        async with trial_board(board, self.zone) as other:
-            return await BoardRun(other, traced, run).first_exception()
+        brief = {"for_ms": min(run.for_ms, TRACED_MS), "soak_ms": 0.0, "late": (), "host_s": TRACED_HOST_S}
+        try:
+            async with trial_board(board, self.zone) as other:
+                return (await BoardRun(other, traced, structs.replace(run, uptime_ms=0.0, **brief)).record()).trap
+        except DeviceError as exc:
+            _log.warning("the trial board did not run the traced build of %s: %s", image.name, exc)
+            return None
 
     async def fault_of_age(self, clock: WrappingClock, run: Run, record: Record) -> AgedFault | None:
         """The fault where its clocks start again.

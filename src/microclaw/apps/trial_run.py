@@ -5,7 +5,6 @@ One class, as all of it reads and moves the same board.
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Iterable, Sequence
@@ -14,7 +13,7 @@ from typing import Final
 
 from msgspec import structs
 
-from microclaw.apps.board_events import TRAP_SAYS, BoardEvents, led_changes
+from microclaw.apps.board_events import BoardEvents, led_changes
 from microclaw.apps.building import ProgramImage
 from microclaw.apps.expectations import AdcStimulus, PinStimulus, SensorStimulus, Stimulus
 from microclaw.apps.record import Record
@@ -40,10 +39,6 @@ SOAK_MOST_HOST_S: Final = 40.0
 SOAK_EVENTS: Final = 120_000
 SOAK_LINES: Final = 1_500
 """Of a soak: host time, beyond the least of board time; edges and PWM changes, and lines."""
-TRACED_MS: Final = 30_000.0
-TRACED_HOST_S: Final = 0.5
-"""The traced build runs for so much board time at most, and gets no further part of it after so much host time."""
-_TRACED_PART_MS: Final = 250.0
 _SURE_S: Final = 3.0  # of host time, before it is told that the rest would take too long
 _FIRST_PARTS_MS: Final = (10.0, 40.0, 200.0, 750.0)
 _RING_EVENTS: Final = 4_000  # between two readings: half of the PWM changes that the board keeps, and more of all else
@@ -54,7 +49,6 @@ _PROBE: Final = ((_PROBE_MS, 1), (_PROBE_MS, 0), (5.0, 1), (5.0, 0), (_PROBE_MS,
 _THICK_LINES: Final = 15
 """In two seconds; a board keeps 20 lines of a program each second and leaves out others (firmware/fw/program.py)."""
 _LOST_LINES_MS: Final = 1_500.0
-_log = logging.getLogger(__name__)
 
 
 class BoardRun:
@@ -104,27 +98,6 @@ class BoardRun:
         await self._advance(_NEXT_RUN_MS)
         row = await self._row()
         return row is not None and row.missed > 0
-
-    async def first_exception(self) -> str | None:
-        """Run it without uptime and soak; the text of its first exception, or None."""
-        run = self._run
-        await self._prepare()
-        try:
-            await self._board.install(self._install, run.host_s)
-        except (CallRejected, DeviceUnreachable) as exc:
-            _log.warning("the trial board did not take the traced build of %s: %s", self._name, exc)
-            return None
-        began, left_ms, part_ms = time.perf_counter(), min(run.for_ms, TRACED_MS), _TRACED_PART_MS
-        while (text := await self._exception()) is None and left_ms > 0:
-            if time.perf_counter() - began > TRACED_HOST_S:
-                return None
-            if not await self._advance(min(left_ms, part_ms)):
-                return await self._exception()
-            left_ms, part_ms = left_ms - part_ms, part_ms * 2
-        if text is None:
-            await self._probe()
-            text = await self._exception()
-        return text
 
     @property
     def _is_cut(self) -> bool:
@@ -282,14 +255,6 @@ class BoardRun:
             seen += [count_text(len(printed), "line") + " printed"] if printed else []
             what = "; ".join(seen) or "nothing happened, so what it does with it is untried"
             self._probes.append(f"pin {pin.pin} pressed, released and bounced: {what}")
-
-    async def _exception(self) -> str | None:
-        """The first exception since the installation: the app goes on after one in a callback."""
-        row = await self._row()
-        if row is None or row.error is None:
-            return None
-        texts = [one.text for one in (await self._control.log(self._events.first_line)).lines]
-        return next((one.removeprefix(TRAP_SAYS) for one in texts if one.startswith(TRAP_SAYS)), row.error)
 
     async def _read_record(self) -> Record:
         """Read the board's record since the installation, and its console."""

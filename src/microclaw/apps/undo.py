@@ -69,14 +69,7 @@ class UndoReport(Struct, frozen=True):
 class Undo:
     """Everybody reverts their own changes; an owner also those of others, by number."""
 
-    def __init__(
-        self,
-        installer: Installer,
-        *,
-        changes: ProgramChanges,
-        direct_io: DirectIo,
-        gate: Gate,
-    ) -> None:
+    def __init__(self, installer: Installer, *, changes: ProgramChanges, direct_io: DirectIo, gate: Gate) -> None:
         self._gate = gate
         self._devices, self._change_log = installer.devices, installer.change_log
         self._deferred = DeferredLog(self._change_log)
@@ -109,16 +102,7 @@ class Undo:
                     report(Step("undo", text, "failed", next_step=exc.next_step))
             if left:
                 raise self._incomplete(taken, left)
-            return UndoReport(tuple(taken), self._text(taken) + await self._left_out(choice, changes[0]))
-
-    async def _left_out(self, choice: UndoChoice, last: Change) -> str:
-        """The part of a turn that nothing reverts: on devices that were removed."""
-        if last.turn is None or choice.change_id is not None or choice.device_id is not None:
-            return ""
-        known = {device.device_id for device in self._devices.list()}
-        of_turn = await self._change_log.changes_of_turn(last.turn)
-        gone = [one for one in of_turn if in_force(one) and one.undoes is None and one.device_id not in known]
-        return f"; skipped, as its device was removed: {', '.join(map(change_text, gone))}" if gone else ""
+            return UndoReport(tuple(taken), self._text(taken))
 
     async def chosen(self, choice: UndoChoice) -> tuple[Change, ...]:
         """The changes that `undo` would revert now, newest first, at least one. Raises as `undo` does.
@@ -146,7 +130,7 @@ class Undo:
             if change.device_id not in names:
                 text = f"{change_text(change)} cannot be undone: its device was removed"
                 raise DeployRejected(text, next_step=_LIST)
-            check_undoable(change, await self._history(change))
+            check_undoable(change, await self._change_log.changes(change.device_id, _LOOK_BACK))
             return (change,)
         history = await self._change_log.changes(choice.device_id, _LOOK_BACK)
         last = await self._newest(choice, history, names)
@@ -210,7 +194,7 @@ class Undo:
 
     async def _check(self, change: Change) -> None:
         """Raise what keeps it from being reverted, before anything is done."""
-        check_undoable(change, await self._history(change))
+        check_undoable(change, await self._change_log.changes(change.device_id, _LOOK_BACK))
         if change.inverse is None:
             text = f"change {change.change_id} ({change.summary}) cannot be undone: what was before it is not known"
             raise DeployRejected(text, next_step=f"microclaw app undo NUMBER reverts an older one; {_LIST}")
@@ -220,9 +204,6 @@ class Undo:
             if boot_ms is not None and boot_ms > change.at_ms:
                 text = f"{device.name} restarted since: what pin {change.inverse.pin} had before is not brought back"
                 raise DeployRejected(text, next_step="set it as it is to be now")
-
-    async def _history(self, change: Change) -> Sequence[Change]:
-        return await self._change_log.changes(change.device_id, _LOOK_BACK)
 
     async def _apply(self, change: Change, inverse: DeviceAction, report: Report) -> Made | PinChange:
         device, undoes = change.device_id, change.change_id
@@ -246,10 +227,7 @@ class Undo:
     def _incomplete(
         self, taken: Sequence[UndoneChange], left: Sequence[tuple[Change, MicroclawError]]
     ) -> UndoIncomplete:
-        reasons: dict[str, list[Change]] = {}
-        for change, error in left:
-            reasons.setdefault(error.message, []).append(change)
-        stays = "; ".join(f"{', '.join(map(change_text, changes))}: {reason}" for reason, changes in reasons.items())
+        stays = "; ".join(f"{change_text(change)}: {error.message}" for change, error in left)
         done = self._text(taken) if taken else "nothing was undone"
         steps = dict.fromkeys(error.next_step for _, error in left if error.next_step)
         return UndoIncomplete(f"{done}; not undone: {stays}", next_step="; ".join(steps) or "microclaw app changes")

@@ -21,8 +21,8 @@ from microclaw.apps.changes import ProgramChanges
 from microclaw.apps.deployment import ChangeRequest, Deployment
 from microclaw.apps.fleet_operations import FleetProgram
 from microclaw.apps.installer import Installer
-from microclaw.apps.listing import removal_text
 from microclaw.apps.silence import explain_silence
+from microclaw.apps.standing import removal_text
 from microclaw.apps.trial import try_image
 from microclaw.boards.profile import BoardProfile
 from microclaw.builds.cache import BuildCache

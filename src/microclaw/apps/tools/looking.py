@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from typing import Annotated, Any, Final, get_args
 
 from msgspec import Meta, field
 
-from microclaw.apps.change_log import DesiredApp
 from microclaw.apps.claims import claiming, pin_roles, unknown_pins_text
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS
 from microclaw.apps.expectations import PinStimulus
@@ -190,8 +190,10 @@ def pins_tool(apps: Apps) -> Tool[PinsParameters]:
             "led": _led(board),
             "maxApps": board.firmware.max_apps,
         }
-        if (unknown := unknown_pins_text(device, await _foreign(device, wanted))) is not None:
-            fields["unknown"] = unknown
+        if device.supports(AppList.method) and not device.supports(AppStates.method):
+            with suppress(DeviceError):
+                foreign = {app.name for app in await device.call(AppList(), wait=False)} - {app.name for app in wanted}
+                fields |= {"unknown": text} if (text := unknown_pins_text(device, tuple(foreign))) else {}
         if board.i2c is not None:
             sensors = {name: f"0x{address:02x}" for name, address in board.i2c.sensors.items()}
             fields["i2c"] = {"sda": board.i2c.sda, "scl": board.i2c.scl, "sensors": sensors}
@@ -202,17 +204,6 @@ def pins_tool(apps: Apps) -> Tool[PinsParameters]:
         "I2C pins. Look here before you choose a pin."
     )
     return device_tool(apps.registry, "free-pins", text, PinsParameters, free_pins)
-
-
-async def _foreign(device: Device, wanted: Sequence[DesiredApp]) -> tuple[str, ...]:
-    """The programs that run there and were not installed from here; nothing where the board does not say."""
-    if not device.supports(AppList.method) or device.supports(AppStates.method):
-        return ()
-    try:
-        listed = await device.call(AppList(), wait=False)
-    except DeviceError:
-        return ()
-    return tuple({app.name for app in listed} - {app.name for app in wanted})
 
 
 def _notes(board: BoardProfile, kind: str) -> dict[str, list[int]]:

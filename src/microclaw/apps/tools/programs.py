@@ -231,7 +231,7 @@ def _away(device: Device, listed: Sequence[AppListing]) -> DeviceUnreachable | D
     if silence is not None:  # it takes connections and answers nothing
         step = f"close other clients of it, as it serves one at a time; else {way_to_reset(device)}"
         return DeviceSilent(silence, next_step=step)
-    wanted = ", ".join(app.name if app.deferred is None else f"{app.deferred.order.act} {app.name}" for app in listed)
+    wanted = ", ".join(app.name if app.deferred is None else f"{app.deferred.act} {app.name}" for app in listed)
     step = "check its power and network; the host puts its programs back when it returns"
     return DeviceUnreachable(f"{device.name} does not answer; wanted there: {wanted}", next_step=step)
 
