@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from msgspec import UNSET, Struct, UnsetType, convert, structs
+from msgspec import UNSET, Struct, UnsetType, convert
 
 from microclaw.apps.results import DeferredFacts, Times
 from microclaw.apps.run_times import kept_text
@@ -141,27 +141,18 @@ class TakenBack(Struct, frozen=True, kw_only=True):
 
 
 class Undone(Result, frozen=True, kw_only=True):
-    """`undone`, `by` and `evidence` are of the newest change; `taken` has all of them, newest first."""
+    """`taken` has the changes, newest first."""
 
     document: ClassVar = "undo"
 
     text: str
-    undone: int
-    by: int
-    evidence: EvidenceObject
     taken: list[TakenBack]
 
     @classmethod
     def of(cls, made: UndoReport) -> Self:
-        taken = [
-            TakenBack(
-                undone=one.undone.change_id,
-                by=one.by,
-                evidence=convert(one.evidence, EvidenceObject, from_attributes=True),
-            )
-            for one in made.taken
-        ]
-        return cls(text=made.text, taken=taken, **structs.asdict(taken[0]))
+        each = [(one, convert(one.evidence, EvidenceObject, from_attributes=True)) for one in made.taken]
+        taken = [TakenBack(undone=one.undone.change_id, by=one.by, evidence=evidence) for one, evidence in each]
+        return cls(text=made.text, taken=taken)
 
 
 class DeferralCancelled(Result, frozen=True, kw_only=True):

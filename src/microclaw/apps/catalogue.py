@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from msgspec import convert
 from msgspec.structs import asdict, replace
@@ -30,6 +31,15 @@ from microclaw.devices.registry import Registry
 from microclaw.errors import DeviceError, DeviceSilent
 from microclaw.operations.result import filled
 from microclaw.store.apps import ImageRow
+
+_CONDITIONS: Final[Mapping[str, AppCondition]] = {
+    "running": "running",
+    "trapped": "trapped",
+    "stopped": "stopped",
+    "waiting": "waiting",
+    "returned": "ended",
+    "exited": "ended",
+}
 
 
 class AppListing(AppFacts, frozen=True, kw_only=True):
@@ -150,7 +160,7 @@ def _listing(
     return AppListing(
         device=device.name,
         name=name,
-        condition=_condition(state) if there else absent,
+        condition=absent if not there else _CONDITIONS.get(state.state, "dead") if state else "listed",
         foreign=ours is None,
         heap_bytes=there.heap_bytes if there else ours.heap_bytes if ours else 0,
         pins=state.pins if state else ours.pins if ours else (),
@@ -181,15 +191,3 @@ def _deferred(device: Device, act: DeferredAct, before: AppListing | None) -> Ap
     if version is None:
         return listing
     return replace(listing, sha256=version.sha256, heap_bytes=version.heap_bytes, pins=version.pins, foreign=False)
-
-
-def _condition(state: AppState | None) -> AppCondition:
-    if state is None:
-        return "listed"
-    match state.state:
-        case "running" | "trapped" | "stopped" | "waiting":
-            return state.state
-        case "returned" | "exited":
-            return "ended"
-        case _:
-            return "dead"

@@ -226,18 +226,18 @@ class ProgramChanges:
             there = there if later is None else replace(there, wanted=later)
             before, others = there.running, await claiming(device, there.wanted)
             await self._installer.check_place(there, take_over=request.replace)
-            await check_free(device, name, (), Claims(reads=image.pins, nodes=image.nodes), others)
+            terms = (image.sha256, request.heap_bytes, request.timers, request.watchdog_ms)
+            named = Claims(reads=image.pins, nodes=image.nodes)
+            await check_free(device, name, AppVersion(*terms, (), named), others)
             report(Step("check", check_text(image, request.heap_bytes)))
             if before is not None and before.times is not None and is_new and request.times is None:
                 report(Step("check", f"warning: it ran {before.times.text()}; from now on it runs on: give them again"))
             stage = "try"
             trial = await self._try(request, device, image, report)
             stage = "check"  # a pin computed at run time shows only in the trial
-            driven = driven_pins(trial)
-            claims = claims_of(image, trial)
-            await check_free(device, name, driven, claims, others)
-            terms = (image.sha256, request.heap_bytes, request.timers, request.watchdog_ms)
-            version = AppVersion(*terms, driven, claims, image.kind, request.origin, request.times)
+            seen = driven_pins(trial), claims_of(image, trial)
+            version = AppVersion(*terms, *seen, image.kind, request.origin, request.times)
+            await check_free(device, name, version, others)
             if request.approve is not None:
                 stage = "approve"
                 text = deployment_text(device, name, replaces=there.is_foreign or before is not None)
@@ -309,7 +309,7 @@ class ProgramChanges:
             raise DeployRejected(f"the firmware of {device.name} was described again", next_step="deploy it again")
         there = await standing(self._change_log, device, name, asks=False)
         version, request = prepared.version, prepared.request
-        await check_free(device, name, version.pins, version.claims, await claiming(device, there.wanted))
+        await check_free(device, name, version, await claiming(device, there.wanted))
         begins = request.act in ("start", "restart")  # the version that was there when it was asked for
         if not begins and request.approve is None:
             return

@@ -85,13 +85,9 @@ def claims_of(image: ProgramImage, trial: Trial) -> Claims:
 
 def pin_roles(version: AppVersion) -> dict[int, PinRole]:
     """Every pin that this version has, and how."""
-    return _roles(version.pins, version.claims)
-
-
-def _roles(driven: Sequence[int], claims: Claims) -> dict[int, PinRole]:
-    roles: dict[int, PinRole] = dict.fromkeys(claims.uses, "uses")
-    roles |= dict.fromkeys(claims.reads, "reads")
-    return roles | dict.fromkeys(driven, "drives")
+    roles: dict[int, PinRole] = dict.fromkeys(version.claims.uses, "uses")
+    roles |= dict.fromkeys(version.claims.reads, "reads")
+    return roles | dict.fromkeys(version.pins, "drives")
 
 
 async def live_conflict(
@@ -146,15 +142,13 @@ async def has_ended(device: Device, app: DesiredApp) -> bool:
     return app.version.times is None and app.version.claims.ended
 
 
-async def check_free(
-    device: Device, name: str, driven: Sequence[int], claims: Claims, wanted: Sequence[DesiredApp]
-) -> None:
+async def check_free(device: Device, name: str, version: AppVersion, wanted: Sequence[DesiredApp]) -> None:
     """Raise PinClaimed when another program has one of these pins, buses or timers. Two may read the same pin.
 
     Before the trial a program counts as a reader of the pins that it names: what it does with them is not known yet.
     """
-    _check_not_held(device, (*driven, *claims.reads, *claims.uses), claims.nodes)
-    own = _roles(driven, claims)
+    own, claims = pin_roles(version), version.claims
+    _check_not_held(device, own, claims.nodes)
     for app in wanted:
         if app.name == name:
             continue

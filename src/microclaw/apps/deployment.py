@@ -28,9 +28,6 @@ from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS
 INSTALLED_ALL_THE_SAME: Final = "it is installed all the same, as --force was given"
 
 
-def _nothing() -> None: ...
-
-
 class Place(Struct, frozen=True, array_like=True):
     """The chat that an act was asked for in."""
 
@@ -72,7 +69,7 @@ class ChangeRequest(Struct, frozen=True):
     origin: Origin | None = None
     times: RunTimes | None = None
     approve: Approve | None = None
-    begin: Callable[[], None] = _nothing
+    begin: Callable[[], None] = lambda: None
     undoes: int | None = None
 
 

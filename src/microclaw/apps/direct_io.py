@@ -72,8 +72,8 @@ class DirectIo:
         target = self._devices.get(device)
         check_call(target.board, call)
         target.transport_for(call.method)
+        wanted = await self._change_log.desired(target.device_id)
         if (program := target.pin_program(call.method)) is not None:
-            wanted = await self._change_log.desired(target.device_id)
             check_room(
                 target, program, (), wanted, need=f"; {program} of microclaw's sets pins there and needs a place"
             )
@@ -82,9 +82,9 @@ class DirectIo:
         match call:
             case GpioSet(pin=pin) | PwmSet(pin=pin):
                 opens = program is not None and isinstance(call, GpioSet)
-                return await live_conflict(target, pin, await self._change_log.desired(target.device_id), opens=opens)
+                return await live_conflict(target, pin, wanted, opens=opens)
             case GpioGet(pin=pin) | AdcRead(pin=pin) if not sees_pins(target):
-                found = await live_conflict(target, pin, await self._change_log.desired(target.device_id))
+                found = await live_conflict(target, pin, wanted)
                 return replace(found, can_stop=False) if found is not None and found.role == "drives" else None
             case _:
                 return None

@@ -183,7 +183,7 @@ async def apply_rows(apps: Apps, call: Call, rows: Sequence[FleetRow]) -> list[F
 
 async def _do(apps: Apps, call: Call, row: FleetRow, done: FleetResult) -> str:
     """One act, and what is said of it. Its own stages are not shown."""
-    call = structs.replace(call, report=_silent)
+    call = structs.replace(call, report=lambda _step: None)
     if row.request is None:
         off = ChangeRequest(row.device.device_id, row.name, "uninstall")
         await perform(apps, call, off, Removed, when_back=False)
@@ -265,7 +265,3 @@ def _check_devices(programs: Sequence[_Asked], devices: Sequence[Device]) -> Non
                 text = f"two programs are named {request.name} on {known[device_id]}"
                 raise ConfigError(text, next_step="give one of them another name")
             taken.add((device_id, request.name))
-
-
-def _silent(_step: Step) -> None:
-    """The stages of one of many programs are not shown; how it ends is."""

@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from microclaw.apps.change_log import Change, DeviceAction, SetLevel, SetPwm
+from microclaw.apps.change_log import Change, SetLevel, SetPwm
 from microclaw.apps.changes import ProgramChanges
 from microclaw.apps.deferring import DeferredLog
 from microclaw.apps.deployment import ChangeRequest, Made
@@ -89,19 +89,25 @@ class Undo:
         async with self._one_at_a_time:
             changes = await self._chosen(choice)
             taken: list[UndoneChange] = []
-            left: list[tuple[Change, MicroclawError]] = []
+            left: list[str] = []
+            steps: dict[str, None] = {}
+            silent: dict[str, MicroclawError] = {}  # by device: it is not waited for again
             for change in changes:
                 try:
-                    _check_answers(change, left)
+                    if (error := silent.get(change.device_id)) is not None:
+                        raise error
                     taken.append(await self._take_back(change, report))
                 except MicroclawError as exc:
                     if len(changes) == 1:
                         raise
-                    left.append((change, exc))
-                    text = f"not undone: {change_text(change)}: {exc.message}"
-                    report(Step("undo", text, "failed", next_step=exc.next_step))
+                    if isinstance(exc, DeviceUnreachable | DeviceTimeout):
+                        silent[change.device_id] = exc
+                    left.append(f"{change_text(change)}: {exc.message}")
+                    steps |= {exc.next_step: None} if exc.next_step else {}
+                    report(Step("undo", f"not undone: {left[-1]}", "failed", next_step=exc.next_step))
             if left:
-                raise self._incomplete(taken, left)
+                text = f"{self._text(taken) if taken else 'nothing was undone'}; not undone: {'; '.join(left)}"
+                raise UndoIncomplete(text, next_step="; ".join(steps) or "microclaw app changes")
             return UndoReport(tuple(taken), self._text(taken))
 
     async def chosen(self, choice: UndoChoice) -> tuple[Change, ...]:
@@ -175,7 +181,8 @@ class Undo:
             where = "boards" if choice.device_id is None else names.get(choice.device_id, choice.device_id)
             raise UnknownName(f"of the changes on {where} there is nothing to undo", next_step=f"{again}{_LIST}")
         meant = [change for change in history if choice.covers(change.person, change.conversation)]
-        failed = next((change for change in meant if _is_failed_program(change)), None)
+        wanted = (one for one in meant if one.undoes is None and one.kind in _PROGRAM_KINDS)
+        failed = next((change for change in wanted if change.state == "failed"), None)  # it is not there
         if failed is not None and failed.change_id > last.change_id and _apart(failed, last):
             raise _not_meant(f"{change_text(failed)}, failed and nothing of it is left to undo", last)
         newest = next(change for change in meant if change in found)
@@ -186,8 +193,14 @@ class Undo:
 
     async def _take_back(self, change: Change, report: Report) -> UndoneChange:
         await self._check(change)
-        assert change.inverse is not None
-        made = await self._apply(change, change.inverse, report)
+        device, undoes, back = change.device_id, change.change_id, change.inverse
+        assert back is not None
+        made: Made | PinChange
+        if isinstance(back, SetLevel | SetPwm):
+            made = await self._direct_io.act(device, back.call, undoes=undoes)
+        else:
+            request = ChangeRequest(device, back.name, back.act, version=back.version, undoes=undoes)
+            made = await self._changes.apply(request, report)
         taken = UndoneChange(change, made.change_id, made.evidence)
         report(Step("undo", self._text([taken])))
         return taken
@@ -205,13 +218,6 @@ class Undo:
                 text = f"{device.name} restarted since: what pin {change.inverse.pin} had before is not brought back"
                 raise DeployRejected(text, next_step="set it as it is to be now")
 
-    async def _apply(self, change: Change, inverse: DeviceAction, report: Report) -> Made | PinChange:
-        device, undoes = change.device_id, change.change_id
-        if isinstance(inverse, SetLevel | SetPwm):
-            return await self._direct_io.act(device, inverse.call, undoes=undoes)
-        request = ChangeRequest(device, inverse.name, inverse.act, version=inverse.version, undoes=undoes)
-        return await self._changes.apply(request, report)
-
     def _text(self, taken: Sequence[UndoneChange]) -> str:
         return f"undone: {', '.join(self._undone_text(one.undone) for one in taken)}"
 
@@ -223,14 +229,6 @@ class Undo:
         now = call_words(back.call, self._devices.get(undone.device_id).name).removeprefix("set ")
         again = "already" if undone.forward == back else "again"  # it had changed nothing
         return f"{now} {again} (change {undone.change_id})"
-
-    def _incomplete(
-        self, taken: Sequence[UndoneChange], left: Sequence[tuple[Change, MicroclawError]]
-    ) -> UndoIncomplete:
-        stays = "; ".join(f"{change_text(change)}: {error.message}" for change, error in left)
-        done = self._text(taken) if taken else "nothing was undone"
-        steps = dict.fromkeys(error.next_step for _, error in left if error.next_step)
-        return UndoIncomplete(f"{done}; not undone: {stays}", next_step="; ".join(steps) or "microclaw app changes")
 
 
 def in_force(change: Change) -> bool:
@@ -281,18 +279,6 @@ def _request_instead(theirs: Sequence[Change], why: str) -> UndoElsewhere:
 def _apart(one: Change, other: Change) -> bool:
     """True if they are not of one turn or request."""
     return one.turn is None or one.turn != other.turn
-
-
-def _is_failed_program(change: Change) -> bool:
-    """True if a person wanted a program on a device, and it is not there."""
-    return change.state == "failed" and change.undoes is None and change.kind in _PROGRAM_KINDS
-
-
-def _check_answers(change: Change, left: Sequence[tuple[Change, MicroclawError]]) -> None:
-    """Raise the error of a device that did not answer before, instead of waiting for it again."""
-    for other, error in left:
-        if other.device_id == change.device_id and isinstance(error, DeviceUnreachable | DeviceTimeout):
-            raise error
 
 
 def _goes_back(change: Change, by_id: dict[int, Change]) -> bool:

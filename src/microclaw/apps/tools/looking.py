@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
-from typing import Annotated, Any, Final, get_args
+from functools import partial
+from typing import Annotated, Any, Final, TypeVar, get_args
 
 from msgspec import Meta, field
 
@@ -12,12 +13,11 @@ from microclaw.apps.claims import claiming, pin_roles, unknown_pins_text
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS
 from microclaw.apps.expectations import PinStimulus
 from microclaw.apps.parts import Apps
-from microclaw.apps.source_log import SourceLog
 from microclaw.apps.tools.programs import EXPECT, SourceCode, expectations_of, on_its_holder, proof_fields, warnings_of
 from microclaw.apps.trial import TrialOptions
 from microclaw.auth.gate import Effect, Permission
 from microclaw.boards.profile import BoardProfile, PinUse
-from microclaw.devices.calls import AppList, AppStates, EdgesRead, LogLine
+from microclaw.devices.calls import AppList, AppStates, EdgeLog, EdgesRead, LogLine, LogPage
 from microclaw.devices.device import Device
 from microclaw.devices.target import OnDevice, device_tool, find_device
 from microclaw.errors import DeviceError, ToolRetry
@@ -32,6 +32,7 @@ MAX_EDGES: Final = 100
 MAX_LOG_LINES: Final = 50
 MAX_LOG_PAGES: Final = 16
 MAX_EDGE_PAGES: Final = 64
+Page = TypeVar("Page", LogPage, EdgeLog)
 
 
 class InputParameters(Parameters, kw_only=True):
@@ -91,7 +92,8 @@ def trying_tools(apps: Apps) -> tuple[Tool[Any], ...]:
         return ToolOutput(fields, (Evidence("counted", f"on a virtual board: {trial.summary()}", tuple(edges)),))
 
     async def read_logs(device: Device, asked: LogParameters, context: ToolContext) -> ToolOutput:
-        lines = [line for line in await _log(device, source_log) if asked.app in (None, line.app)]
+        pages = _pages(partial(source_log.read, device), 0, MAX_LOG_PAGES)
+        lines = [line async for page in pages for line in page.lines if asked.app in (None, line.app)]
         newest = lines[-asked.lines :]
         shown = "\n".join(f"{line.t_ms / 1000:.2f} s {line.app or '-'}: {line.text}" for line in newest)
         fenced = fence_text(shown[-6000:], f"printed by programs on {device.name}")
@@ -118,16 +120,14 @@ def _is_own_text(device: Device, lines: Sequence[LogLine], own: Collection[str])
     return all(virtual if line.app is None else line.app in own for line in lines)
 
 
-async def _log(device: Device, source_log: SourceLog) -> list[LogLine]:
-    lines: list[LogLine] = []
-    cursor = 0
-    for _ in range(MAX_LOG_PAGES):
-        page = await source_log.read(device, cursor)
-        lines += page.lines
+async def _pages(read: Callable[[int], Awaitable[Page]], cursor: int, most: int) -> AsyncIterator[Page]:
+    """The pages of a ring from there on; the last one has nothing new."""
+    for _ in range(most):
+        page = await read(cursor)
+        yield page
         if page.cursor == cursor:
             break
         cursor = page.cursor
-    return lines
 
 
 class EdgesParameters(OnDevice, kw_only=True):
@@ -143,19 +143,15 @@ def edges_tool(apps: Apps) -> Tool[EdgesParameters]:
 
     async def read_edges(device: Device, asked: EdgesParameters, _: ToolContext) -> ToolOutput:
         found: list[Edge] = []
-        cursor, dropped = asked.cursor, 0
-        for _page in range(MAX_EDGE_PAGES):
-            page = await device.call(EdgesRead(cursor=cursor))
+        dropped = 0
+        async for page in _pages(lambda cursor: device.call(EdgesRead(cursor=cursor)), asked.cursor, MAX_EDGE_PAGES):
             found += [edge for edge in page.edges if asked.pin in (None, edge.pin)]
             dropped += page.dropped
-            if not page.edges or page.cursor == cursor:
-                break
-            cursor = page.cursor
         fields = {
             "edges": [[round(edge.t_ms, 1), edge.pin, edge.level] for edge in found[-asked.last :]],
             "count": len(found),
             "dropped": dropped,
-            "cursor": cursor,
+            "cursor": page.cursor,
             "now_ms": page.now_ms,
         }
         pins = sorted({edge.pin for edge in found})
