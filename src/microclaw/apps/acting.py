@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, Typ
 from msgspec import Meta
 from msgspec.structs import replace
 
-from microclaw.apps.act_results import AppAct
-from microclaw.apps.results import AppCondition, AppOrigin
+from microclaw.apps.results import AppAct, AppCondition, AppOrigin
 from microclaw.apps.run_times import run_times
 from microclaw.devices.calls import AppList
 from microclaw.errors import (

@@ -214,7 +214,7 @@ class Deferrals:
                 place=act.place,
             )
             with made_by(act.turn, act.person_id, act.conversation, deferred=act.deferred_id):
-                made = await self._changes.apply(request, _logged)
+                made = await self._changes.apply(request, lambda step: _log.info("%s: %s", step.stage, step.text))
         except MicroclawError as exc:
             return await self._failed(act, device, exc)
         told = made.evidence.text if made.verified else f"it is not verified: {made.evidence.text}"
@@ -251,7 +251,3 @@ class Deferrals:
             _log.warning("%s could not be told: %s", act.text(device.name), exc.message)
             return
         await self.log.told(act.deferred_id)
-
-
-def _logged(step: Step) -> None:
-    _log.info("deferred: %s: %s", step.stage, step.text)

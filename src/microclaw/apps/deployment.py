@@ -184,9 +184,5 @@ async def source_diff(before: str | None, after: str | None) -> tuple[str, ...]:
         return (f"@@ not compared: {count_text(len(old), 'line')} before, {count_text(len(new), 'line')} now @@",)
     if old == new:
         return ("@@ the lines are the same: what ends them differs @@",)
-    return await asyncio.to_thread(_diff, old, new)  # some ten ms for the longest
-
-
-def _diff(old: list[str], new: list[str]) -> tuple[str, ...]:
     lines = difflib.unified_diff(old, new, lineterm="", n=_CONTEXT_LINES)
-    return tuple(lines)[2:]  # without the names of files
+    return (await asyncio.to_thread(tuple, lines))[2:]  # some ten ms for the longest; without the names of files

@@ -121,7 +121,9 @@ class DirectIo:
         if isinstance(call, GpioSet):
             kind, forward = "gpio.set", SetLevel(call.pin, call.level)
             if not isinstance(last, SetPwm) or not last.duty:
-                before = await _level(target, call.pin, last)
+                before = last.level if isinstance(last, SetLevel) else None
+                if sees_pins(target):
+                    before = (await target.call(GpioGet(call.pin))).level
                 inverse = None if before is None else SetLevel(call.pin, before)
         else:
             kind, forward = "pwm.set", SetPwm(call.pin, call.duty, call.frequency_hz)
@@ -164,12 +166,6 @@ def _driven(action: DeviceAction) -> tuple[int, ...]:
 def sees_pins(device: Device) -> bool:
     """True if a driven pin may be read. With stock firmware reading turns the pin into an input."""
     return device.evidence_of(GpioGet.method) == "counted"
-
-
-async def _level(device: Device, pin: int, last: DeviceAction | None) -> int | None:
-    if sees_pins(device):
-        return (await device.call(GpioGet(pin))).level
-    return last.level if isinstance(last, SetLevel) else None
 
 
 def _warning(rival: PinConflict | None) -> str | None:

@@ -12,7 +12,6 @@ from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct, json, structs
 
-from microclaw.apps.act_results import Deployed, Removed
 from microclaw.apps.acting import perform
 from microclaw.apps.building import ProgramImage, check_app_name, check_kind, fit_claim, fit_limits, read_image
 from microclaw.apps.catalogue import AppListing
@@ -20,7 +19,7 @@ from microclaw.apps.change_log import AppVersion
 from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.many import on_each
 from microclaw.apps.parts import Apps
-from microclaw.apps.results import AppCondition
+from microclaw.apps.results import AppCondition, Deployed, Removed
 from microclaw.apps.run_times import check_times, times_differ_text
 from microclaw.apps.standing import name_taken
 from microclaw.devices.calls import AppInstall

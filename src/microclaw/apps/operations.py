@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from microclaw.apps.act_results import DeferralCancelled, Deployed, Removed, Switched, Undone
 from microclaw.apps.acting import (
     AppName,
     DeviceName,
@@ -31,7 +30,19 @@ from microclaw.apps.acting import (
     program_request,
     removal_permission,
 )
-from microclaw.apps.results import AppFacts, AppList, AppWithSource, ChangeFacts, Changes, DeferredFacts
+from microclaw.apps.results import (
+    AppFacts,
+    AppList,
+    AppWithSource,
+    ChangeFacts,
+    Changes,
+    DeferralCancelled,
+    DeferredFacts,
+    Deployed,
+    Removed,
+    Switched,
+    Undone,
+)
 from microclaw.apps.run_times import time_or_off
 from microclaw.audit.event import AuditKind
 from microclaw.errors import ConfigError, DeviceTimeout, DeviceUnreachable, PermissionRefused

@@ -24,7 +24,7 @@ from microclaw.builds.cache import BuildCache
 from microclaw.clock import find_zone, machine_zone, now_ms
 from microclaw.config.settings import Settings
 from microclaw.devices.registry import Registry
-from microclaw.events import Alarm, LiveEvent, Step
+from microclaw.events import Alarm, LiveEvent
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class Apps:
         self.reconciler = Reconciler(
             installer,
             self.deferrals,
-            report=_log_step,
+            report=lambda step: _log.info("%s: %s", step.stage, step.text),
             alarm=lambda name, text: publish(Alarm(name, now_ms(), "lost_again", text)),
             looks_after=looks_after,
         )
@@ -66,7 +66,3 @@ class Apps:
 def local_zone(settings: Settings) -> tzinfo | None:
     """The zone whose time programs are told; None where this machine does not know it."""
     return find_zone(settings.agent.timezone or machine_zone())
-
-
-def _log_step(step: Step) -> None:
-    _log.info("%s: %s", step.stage, step.text)

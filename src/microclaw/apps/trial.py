@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from datetime import tzinfo
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -214,6 +214,10 @@ async def try_image(
     told = image.marks.in_words if isinstance(image, Image) else str
     error, next_step = (verdict.error, verdict.next_step) if not verdict.ok else fault or (None, None)
     said = [(line, told(line.text) if LINE_SAID.fullmatch(line.text) else line.text) for line in record.lines]
+    pins = {one.pin for one in options.inputs if isinstance(one, PinStimulus)}  # an ADC pin needs no opening
+    unused = [
+        f"pin {pin} was set from outside, and the program never opened it" for pin in sorted(pins - set(record.roles))
+    ]
     inputs = (*(one.at_ms for one in run.inputs), *(one.at_ms for one in run.stimuli if one.at_ms > 0))
     seen = structs.asdict(record) | {"lines": tuple(structs.replace(line, text=text) for line, text in said)}
     return Trial(
@@ -222,7 +226,7 @@ async def try_image(
         ended=verdict.ended,
         error=error and told(error),
         next_step=next_step and told(next_step),
-        warnings=(*_unused_texts(options, record), *verdict.warnings),
+        warnings=(*unused, *verdict.warnings),
         took_ms=(time.perf_counter() - started) * 1000,
         first_input_ms=min(inputs, default=None),
         expectations=run.expectations,
@@ -312,12 +316,6 @@ def _in_source_lines(record: Record, image: PyImage) -> Record:
         lines=tuple(structs.replace(line, text=text) for line, text in lines if text or not line.text),
         is_python=True,
     )
-
-
-def _unused_texts(options: TrialOptions, record: Record) -> Iterator[str]:
-    """The pins that were set from outside, and that the program never opened. An ADC pin needs no opening."""
-    for pin in sorted({one.pin for one in options.inputs if isinstance(one, PinStimulus)} - set(record.roles)):
-        yield f"pin {pin} was set from outside, and the program never opened it"
 
 
 def _uptime_ms(options: TrialOptions, image: ProgramImage) -> float:

@@ -1,31 +1,34 @@
 """One run of a program on a throw-away virtual board, from its installation to the record. Judges nothing.
 
-One class, as all of it reads and moves the same board.
+One class, as all of it reads and moves the same board; another reads the board's rings in parts, which hold less than a
+long trial gives.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import chain, repeat
-from typing import Final
+from typing import Any, Final
 
 from msgspec import structs
 
-from microclaw.apps.board_events import BoardEvents, led_changes
 from microclaw.apps.building import ProgramImage
+from microclaw.apps.colors import colors_of
 from microclaw.apps.expectations import AdcStimulus, PinStimulus, SensorStimulus, Stimulus
-from microclaw.apps.record import Record
+from microclaw.apps.record import Record, lines_left_out
 from microclaw.apps.run_times import RunTimes
 from microclaw.apps.trial_plan import Run, levels_over_time, shifted
-from microclaw.apps.verdict import describe
-from microclaw.devices.calls import NEWEST, AppInstall, PwmChange
+from microclaw.apps.verdict import SHIM_SAYS, describe
+from microclaw.devices.calls import NEWEST, AppInstall, LedChange, LogLine, PwmChange
 from microclaw.errors import CallRejected, DeviceTimeout, DeviceUnreachable
+from microclaw.events import Edge
 from microclaw.text import count_text, format_duration
+from microclaw.transports.virtual_board import VirtualBoardTransport
 from microclaw.virtual_boards.trial_board import TrialBoard
 from microclaw.wire.board_control import MAX_ADVANCE_MS
-from microclaw.wire.board_replies import AppRow, PinRow
+from microclaw.wire.board_replies import AppRow, LedRow, PwmRow
 
 STORM_LINES: Final = 20_000
 STORM_EVENTS: Final = 30_000
@@ -49,6 +52,13 @@ _PROBE: Final = ((_PROBE_MS, 1), (_PROBE_MS, 0), (5.0, 1), (5.0, 0), (_PROBE_MS,
 _THICK_LINES: Final = 15
 """In two seconds; a board keeps 20 lines of a program each second and leaves out others (firmware/fw/program.py)."""
 _LOST_LINES_MS: Final = 1_500.0
+_FIRMWARE_SAYS: Final = (
+    "Got exception running WASM code: ",
+    "Cannot find function ",
+    "warning: ",
+    "W gpio: ",
+    "microclaw: ",
+)
 
 
 class BoardRun:
@@ -262,7 +272,8 @@ class BoardRun:
         row = await self._row()
         rows = await self._control.pins()
         await self._events.read()
-        kept = self._kept_roles(rows)
+        # it let go of these, and moved them before as outputs
+        kept = {pin.pin: "output" for pin in rows if pin.mover == name and pin.role in ("idle", "input")}
         roles = {pin.pin: pin.role for pin in rows} | kept
         own = {pin.pin: roles[pin.pin] for pin in rows if pin.app == name or pin.pin in kept}
         for pin in row.pins if row else ():
@@ -299,6 +310,84 @@ class BoardRun:
             probes=tuple(self._probes),
         )
 
-    def _kept_roles(self, rows: Iterable[PinRow]) -> dict[int, str]:
-        """The roles of pins that the program let go of, and moved before as outputs."""
-        return {pin.pin: "output" for pin in rows if pin.mover == self._name and pin.role in ("idle", "input")}
+
+class BoardEvents:
+    """The board's edges since its start, PWM and LED changes, and its lines since `begin`."""
+
+    def __init__(self, control: VirtualBoardTransport) -> None:
+        self._control = control
+        self.edges: list[Edge] = []
+        self.pwm: list[PwmRow] = []
+        self.leds: list[LedRow] = []
+        self.lines: list[LogLine] = []
+        self.now_ms = 0.0
+        self.lost = False
+        self.first_line = 0
+        self._edge_cursor = self._pwm_cursor = self._led_cursor = self._log_cursor = 0
+
+    @property
+    def count(self) -> int:
+        return len(self.edges) + len(self.pwm) + len(self.leds)
+
+    @property
+    def recorded(self) -> tuple[int, int]:
+        """The numbers of lines, and of edges, PWM and LED changes, also of those that the board has no more."""
+        return self._log_cursor - self.first_line, self._edge_cursor + self._pwm_cursor + self._led_cursor
+
+    async def begin(self) -> None:
+        """Leave out the lines until now."""
+        self._log_cursor = self.first_line = (await self._control.log(NEWEST)).cursor
+
+    async def read(self) -> None:
+        edges = await self._control.edges(self._edge_cursor)
+        changes, after = await self._control.pwm_changes(self._pwm_cursor)
+        leds, led_after = await self._control.led_changes(self._led_cursor)
+        log = await self._control.log(self._log_cursor)
+        self.edges += edges.edges
+        self.pwm += changes
+        self.leds += leds
+        self.lines += log.lines
+        few = len(changes) < after - self._pwm_cursor or len(leds) < led_after - self._led_cursor
+        self.lost = self.lost or bool(edges.dropped or log.dropped or few)
+        self._edge_cursor, self._pwm_cursor = edges.cursor, after
+        self._led_cursor, self._log_cursor = led_after, log.cursor
+        self.now_ms = edges.now_ms
+
+    def between(self, start_ms: float, end_ms: float, last_line_ms: float, outside: Collection[int]) -> dict[str, Any]:
+        """The fields of a Record: what came in that time, but for edges on pins that the outside moves.
+
+        The word of lines that were left out counts whenever it comes: it is about those before.
+        """
+        return {
+            "lines": tuple(
+                piece
+                for line in self.lines
+                if line.t_ms < last_line_ms or lines_left_out(line.text)[0]
+                for piece in _console_lines(line, start_ms, min(line.t_ms, last_line_ms))
+            ),
+            "edges": tuple(
+                Edge(e.t_ms - start_ms, e.pin, e.level)
+                for e in self.edges
+                if start_ms <= e.t_ms < end_ms and e.pin not in outside
+            ),
+            "pwm": tuple(
+                PwmChange(c.t_ms - start_ms, c.pin, c.duty, c.frequency_hz, c.pulse_us)
+                for c in self.pwm
+                if start_ms <= c.t_ms < end_ms
+            ),
+            "leds": led_changes([c for c in self.leds if start_ms <= c.t_ms < end_ms], start_ms),
+        }
+
+
+def led_changes(rows: Iterable[LedRow], start_ms: float) -> tuple[LedChange, ...]:
+    return tuple(LedChange(row.t_ms - start_ms, row.pin, colors_of(bytes.fromhex(row.data))) for row in rows)
+
+
+def _console_lines(line: LogLine, start_ms: float, t_ms: float) -> list[LogLine]:
+    """The board names the app also on lines that the firmware printed about it; those are not the app's own.
+
+    What ends without a line feed stands on one line with what the shim says after it: that makes two.
+    """
+    text, said, end = line.text.partition(SHIM_SAYS)
+    texts = [text, said + end] if said and text and line.app is not None else [line.text]
+    return [LogLine(t_ms - start_ms, None if one.startswith(_FIRMWARE_SAYS) else line.app, one) for one in texts]

@@ -14,13 +14,13 @@ from msgspec import UNSET, convert
 from msgspec.structs import replace
 
 from microclaw.apps import operations as programs
-from microclaw.apps.act_results import Deployed
 from microclaw.apps.building import cached_compiler
 from microclaw.apps.change_log import ChangeLog
 from microclaw.apps.changes import ProgramChanges
 from microclaw.apps.deployment import ChangeRequest, Deployment
 from microclaw.apps.fleet_operations import FleetProgram
 from microclaw.apps.installer import Installer
+from microclaw.apps.results import Deployed
 from microclaw.apps.silence import explain_silence
 from microclaw.apps.standing import removal_text
 from microclaw.apps.trial import try_image

@@ -183,9 +183,11 @@ def pins_tool(apps: Apps) -> Tool[PinsParameters]:
             "taken": {str(pin): name for pin, name in sorted(taken.items())},
             "caution": _notes(board, "caution"),
             "reserved": _notes(board, "reserved"),
-            "led": _led(board),
+            "led": board.no_led or "none that a program can switch",
             "maxApps": board.firmware.max_apps,
         }
+        if board.led is not None:
+            fields["led"] = {"pin": board.led.pin, "kind": board.led.kind, "on": board.led.active_level}
         if device.supports(AppList.method) and not device.supports(AppStates.method):
             with suppress(DeviceError):
                 foreign = {app.name for app in await device.call(AppList(), wait=False)} - {app.name for app in wanted}
@@ -210,9 +212,3 @@ def _notes(board: BoardProfile, kind: str) -> dict[str, list[int]]:
         if reason:
             found.setdefault(reason, []).append(pin.number)
     return found
-
-
-def _led(board: BoardProfile) -> dict[str, Any] | str:
-    if board.led is None:
-        return board.no_led or "none that a program can switch"
-    return {"pin": board.led.pin, "kind": board.led.kind, "on": board.led.active_level}
