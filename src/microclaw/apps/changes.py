@@ -49,7 +49,6 @@ from microclaw.apps.stage_text import (
     built,
     check_text,
     deployment_detail,
-    deployment_text,
     fail,
     report_failure,
     trial_detail,
@@ -240,7 +239,8 @@ class ProgramChanges:
             await check_free(device, name, version, others)
             if request.approve is not None:
                 stage = "approve"
-                text = deployment_text(device, name, replaces=there.is_foreign or before is not None)
+                text = f"put {name} on {device.name}"
+                text += f", in place of the {name} that is there" if there.is_foreign or before is not None else ""
                 text += "" if later is None else ", when it is back"
                 shown = deployment_detail(device, name, image, version, trial, there)
                 program = await asked_program(self._change_log, device, name, image, trial, before)

@@ -17,8 +17,8 @@ from microclaw.apps.building import ProgramImage, check_app_name, check_kind, fi
 from microclaw.apps.catalogue import AppListing
 from microclaw.apps.change_log import AppVersion
 from microclaw.apps.deployment import ChangeRequest
-from microclaw.apps.many import on_each
 from microclaw.apps.parts import Apps
+from microclaw.apps.queues import on_each
 from microclaw.apps.results import AppCondition, Deployed, Removed
 from microclaw.apps.run_times import check_times, times_differ_text
 from microclaw.apps.standing import name_taken

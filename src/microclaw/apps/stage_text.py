@@ -125,11 +125,6 @@ MAX_EDGES: Final = 12  # of a pin, in numbers
 MAX_LOG_LINES: Final = 8
 
 
-def deployment_text(device: Device, name: str, *, replaces: bool) -> str:
-    """ "put blink on virtual-1", or "... in place of the blink that runs there"."""
-    return f"put {name} on {device.name}" + (f", in place of the {name} that is there" if replaces else "")
-
-
 def deployment_detail(
     device: Device, name: str, image: ProgramImage, version: AppVersion, trial: Trial, there: Standing
 ) -> tuple[str, ...]:

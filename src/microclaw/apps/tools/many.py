@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 from msgspec import Meta, Struct, field
 from msgspec.structs import replace
 
-from microclaw.apps.many import BoardOutcome, SharedStages, on_each
+from microclaw.apps.queues import BoardOutcome, SharedStages, on_each
 from microclaw.apps.tools.devices import call_of
 from microclaw.auth.gate import Effect, Permission
 from microclaw.devices.call_text import call_words
