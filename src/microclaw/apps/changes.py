@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, TypeAlias
 
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
@@ -62,8 +62,8 @@ from microclaw.devices.calls import AppInstall
 from microclaw.devices.device import Device
 from microclaw.errors import DeployRejected, DeviceError, MicroclawError
 from microclaw.events import Evidence, Report, Stage, Step
-from microclaw.operations.operation import Approve
 
+NewTime: TypeAlias = int | UnsetType | None
 _DIFFERS: Final = "correct it: the board is wired otherwise than the trial, or does not do the same"
 _STILL_LISTED: Final = "restart the board, then microclaw app list; the host does not put it back"
 
@@ -104,7 +104,7 @@ class ProgramChanges:
         """
         device = self._devices.get(request.device)
         if request.act == "upgrade":
-            request = upgrade_request(request, (await self._running(device, request.name)).version)
+            request = upgrade_request(request, await self._running(device, request.name))
         elif request.act in ("start", "restart"):
             request = await self._kept(device, request, report)
         if request.version is not None:
@@ -112,38 +112,29 @@ class ProgramChanges:
         return await self._install(await self.prepare(request, report), report)
 
     async def set_times(
-        self,
-        device: str,
-        name: str,
-        report: Report,
-        *,
-        every_ms: int | UnsetType | None = UNSET,
-        stop_after_ms: int | UnsetType | None = UNSET,
-        approve: Approve | None = None,
+        self, request: ChangeRequest, report: Report, every_ms: NewTime = UNSET, stop_after_ms: NewTime = UNSET
     ) -> Deployment:
         """Other times for a program: its image is tried with them, installed again, and begins again. None drops one.
 
         Raises as `apply` of an upgrade; ConfigError for times that cannot be.
         """
-        target = self._devices.get(device)
-        before = (await self._running(target, name)).version
+        device = self._devices.get(request.device)
+        before = await self._running(device, request.name)
         known = before.times or RunTimes()
         times = run_times(
             known.every_ms if every_ms is UNSET else every_ms,
             known.stop_after_ms if stop_after_ms is UNSET else stop_after_ms,
         )
-        report(Step("check", f"{name} on {target.name}: {times_differ_text(before.times, times)}"))
-        version = replace(before, times=times)
-        request = ChangeRequest(target.device_id, name, version=version, only_verified=True, approve=approve)
-        return await self.deploy(request, report)
+        report(Step("check", f"{request.name} on {device.name}: {times_differ_text(before.times, times)}"))
+        return await self.deploy(replace(request, version=replace(before, times=times), only_verified=True), report)
 
-    async def _running(self, device: Device, name: str) -> DesiredApp:
+    async def _running(self, device: Device, name: str) -> AppVersion:
         """The program as it is wanted there. Raises what keeps it from being changed."""
         there = await standing(self._change_log, device, name, asks=False)
-        if there.desired is None:
+        if there.running is None:
             there = there if there.stopped else await standing(self._change_log, device, name)
             raise there.refused("upgrade")
-        return there.desired
+        return there.running
 
     async def _kept(self, device: Device, request: ChangeRequest, report: Report) -> ChangeRequest:
         """The request to install a kept image: of a stopped program, or again of one that shall begin again.

@@ -289,11 +289,10 @@ async def set_times(
     """Change when a program runs; a time that is not given stays, null drops it. It is tried with them."""
     if every_ms is UNSET and stop_after_ms is UNSET:
         raise ConfigError("nothing to set", next_step="give --every TIME or --stop-after TIME, or off for one")
-    approve = approve_with(call, Permission.ACT)
-    made = await programs.apps.changes.set_times(
-        device, name, call.report, every_ms=every_ms, stop_after_ms=stop_after_ms, approve=approve
-    )
-    return Deployed.of(made)
+    from microclaw.apps.deployment import ChangeRequest
+
+    request = ChangeRequest(device, name, approve=approve_with(call, Permission.ACT))
+    return Deployed.of(await programs.apps.changes.set_times(request, call.report, every_ms, stop_after_ms))
 
 
 @operation(

@@ -181,8 +181,8 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
         return _made(done, f"{what} {done.name} on {done.device_name}", switch=asked.switch, verified=done.verified)
 
     async def set_times(device: Device, asked: TimesParameters, context: ToolContext) -> ToolOutput:
-        name, new = asked.app_name, asked.new_times()
-        made = await apps.changes.set_times(device.device_id, name, context.report, approve=context.approve, **new)
+        request = ChangeRequest(device.device_id, asked.app_name, approve=context.approve)
+        made = await apps.changes.set_times(request, context.report, **asked.new_times())
         runs = made.trial.times.text() if made.trial.times else "once, and on"
         return _made(made, f"{made.name} on {made.device_name} runs {runs}", runs=runs, verified=made.verified)
 
