@@ -15,7 +15,6 @@ from microclaw.apps.aged_board import (
     MICROS_WRAP_MS,
     AgedFault,
     WrappingClock,
-    aged,
     aged_fault,
     clock_of,
     has_own_clocks,
@@ -294,7 +293,7 @@ class _Bench(Struct, frozen=True):
         bench, asked = structs.replace(self, image=image), run.expectations
 
         async def fault_at(uptime_ms: float) -> AgedFault | None:
-            seen = await bench.record(aged(run, uptime_ms))
+            seen = await bench.record(structs.replace(run, uptime_ms=uptime_ms, soak_ms=0.0, late=(), late_ms=0.0))
             return aged_fault(clock, asked, seen, judge(seen, self.board, heap_bytes=run.heap_bytes))
 
         for uptime_ms in uptimes_across_the_wrap(clock, run, record):
