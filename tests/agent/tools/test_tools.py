@@ -27,9 +27,8 @@ OFFERS = frozenset({"gpio.get", "gpio.set", "pwm.set", "apps.install", "apps.rem
 
 
 def listing(name: str, condition: AppCondition, *, foreign: bool = False) -> AppListing:
-    given: dict[str, Any] = dict.fromkeys(AppFacts.__struct_fields__)
-    given |= {"name": name, "condition": condition, "foreign": foreign, "heap_bytes": 8192, "pins": (2,)}
-    return AppListing(**given, is_away=condition == "unreachable")
+    given: Any = dict.fromkeys(AppFacts.__struct_fields__) | {"name": name, "condition": condition, "foreign": foreign}
+    return AppListing(**given | {"heap_bytes": 8192, "pins": (2,), "is_away": condition == "unreachable"})
 
 
 async def decided(
