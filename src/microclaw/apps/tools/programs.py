@@ -181,8 +181,9 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
         return _made(done, f"{what} {done.name} on {done.device_name}", switch=asked.switch, verified=done.verified)
 
     async def set_times(device: Device, asked: TimesParameters, context: ToolContext) -> ToolOutput:
+        new = asked.new_times()
         request = ChangeRequest(device.device_id, asked.app_name, approve=context.approve)
-        made = await apps.changes.set_times(request, context.report, **asked.new_times())
+        made = await apps.changes.set_times(request, context.report, **new)
         runs = made.trial.times.text() if made.trial.times else "once, and on"
         return _made(made, f"{made.name} on {made.device_name} runs {runs}", runs=runs, verified=made.verified)
 
