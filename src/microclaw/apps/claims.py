@@ -98,16 +98,17 @@ async def live_conflict(
     The board itself is asked whether the program has ended, if it can tell; else its trial counts. `opens`: the order
     opens the pin beside the program to drive it, which stock firmware refuses (its PWM opens no pin).
     """
-    for number, app in enumerate(await claiming(device, wanted)):
-        role, is_ours = pin_roles(app.version).get(pin), number < len(wanted)
-        if role is None or (is_ours and await has_ended(device, app)):
-            continue
-        found = _conflict(device, app.name, pin, role, ours=is_ours)
-        has_pwm = any(node.startswith("ledc") for node in app.version.claims.nodes)
-        if not opens or role != "drives" or has_pwm:
-            return found
-        return replace(found, text=f"{found.text}, and its firmware lets nobody else set it", is_final=True)
-    return None
+    for app in wanted:
+        role = pin_roles(app.version).get(pin)
+        if role is not None and not await has_ended(device, app):
+            found = _conflict(device, app.name, pin, role)
+            has_pwm = any(node.startswith("ledc") for node in app.version.claims.nodes)
+            if not opens or role != "drives" or has_pwm:
+                return found
+            return replace(found, text=f"{found.text}, and its firmware lets nobody else set it", is_final=True)
+    others = (await claiming(device, wanted))[len(wanted) :]
+    role, other = next(((role, app.name) for app in others if (role := pin_roles(app.version).get(pin))), (None, ""))
+    return None if role is None else _conflict(device, other, pin, role, ours=False)
 
 
 async def claiming(device: Device, wanted: Sequence[DesiredApp]) -> tuple[DesiredApp, ...]:
