@@ -214,7 +214,7 @@ class ProgramChanges:
             request = replace(request, heap_bytes=heap_bytes, timers=timers)
             there = await standing(self._change_log, device, name, asks=later is None)
             there = there if later is None else replace(there, wanted=later)
-            before, others = there.running, await claiming(device, there.wanted)
+            before, others = there.running, there.wanted if later is not None else await claiming(device, there.wanted)
             await self._installer.check_place(there, take_over=request.replace)
             terms = (image.sha256, request.heap_bytes, request.timers, request.watchdog_ms)
             named = Claims(reads=image.pins, nodes=image.nodes)
