@@ -131,7 +131,7 @@ async def test_each_tool_call_of_a_program_is_undone_alone(host: PeopleHost) -> 
     assert newest["turn"] != before["turn"]
     end = (await host.stream("ada", "/v1/undo", {}))[-1]
     assert isinstance(end, Result)
-    assert [taken["undone"] for taken in end.value["taken"]] == [end.value["undone"]] == [newest["change_id"]]
+    assert [taken["undone"] for taken in end.value["taken"]] == [newest["change_id"]]
     assert await levels(host, 8, 9) == [1, 0]
     end = (await host.stream("ada", "/v1/undo", {"change_id": 999_999}))[-1]  # fails in the one form
     assert isinstance(end, Failure)

@@ -20,7 +20,6 @@ from microclaw.apps.catalogue import Catalogue
 from microclaw.apps.change_log import ChangeLog
 from microclaw.apps.changes import ProgramChanges
 from microclaw.apps.deferring import Deferrals, Tell
-from microclaw.apps.deploy import Deployer
 from microclaw.apps.deployment import ChangeRequest, Deployment, Place
 from microclaw.apps.direct_io import DirectIo, PinChange
 from microclaw.apps.expectation_text import parse_expectations
@@ -253,14 +252,13 @@ class Lab:
         """As after a restart of the host: nothing kept in memory."""
         self.installer = Installer(self.registry, self.change_log)
         self.registry.explain_silence = partial(explain_silence, self.change_log)
-        self.deployer = Deployer(
+        self.changes = ProgramChanges(
             self.installer,
             compile=self.compile,
             read_module=self.read_module,
             try_image=self.try_image,
             sleep=self.sleep,
         )
-        self.changes = ProgramChanges(self.installer, self.deployer, sleep=self.sleep)
         self.direct_io = DirectIo(self.installer)
         self.undo = Undo(self.installer, changes=self.changes, direct_io=self.direct_io, gate=Gate())
         self.deferrals = Deferrals(
@@ -298,7 +296,7 @@ class Lab:
         """Install a program that blinks this pin in its trial and on the board; with None, what `trials` has of it."""
         if pin is not None:
             self.plays(name, pin)
-        return await self.deployer.deploy(self.request(name, source=source, **more), self.steps.append)
+        return await self.changes.deploy(self.request(name, source=source, **more), self.steps.append)
 
     def request(self, name: str, act: Act = "install", **more: Any) -> ChangeRequest:
         return ChangeRequest(self.device_name, name, act, **more)
@@ -408,14 +406,12 @@ def change_log(database: Database, journal_clock: Clock) -> ChangeLog:
 @pytest.fixture
 async def lab(database: Database, change_log: ChangeLog) -> AsyncIterator[Lab]:
     transport = PaperTransport("paper:1")
-    async with (
-        Registry(
-            store=DeviceTable(database),
-            open_transport=lambda endpoint, board: transport,
-            mint_id=lambda: "d1",
-            now_ms=lambda: 0,
-        ) as registry,
-    ):
+    async with Registry(
+        store=DeviceTable(database),
+        open_transport=lambda endpoint, board: transport,
+        mint_id=lambda: "d1",
+        now_ms=lambda: 0,
+    ) as registry:
         await registry.add("paper", "virtual", ["paper:1"])
         yield Lab(registry, change_log, transport)
 

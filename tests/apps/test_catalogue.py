@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from microclaw.apps.source_diff import source_diff
+from microclaw.apps.deployment import source_diff
 from microclaw.devices.calls import AppInstall, AppState
 from microclaw.errors import DeviceUnreachable
 
@@ -47,16 +47,16 @@ async def test_a_device_that_does_not_answer_shows_what_is_wanted_or_is_an_error
 
 async def test_the_version_before_is_shown_with_what_changed_since(lab: Any) -> None:
     await lab.deploy(source="a\nb\nc")
-    assert await lab.catalogue.before(await lab.catalogue.show("paper", "blink")) is None
+    assert (await lab.catalogue.show("paper", "blink")).before is None
     await lab.deploy(source="a\nB\nc")
     await lab.deploy(source="a\nB\nc")  # the same once more is no other version
-    before = await lab.catalogue.before(await lab.catalogue.show("paper", "blink"))
+    before = (await lab.catalogue.show("paper", "blink")).before
     assert before is not None
     assert before.change_id == 1
     assert before.diff == ["@@ -1,3 +1,3 @@", " a", "-b", "+B", " c"]
     for change_id in (3, 2):
         await lab.take_back(change_id)
-    before = await lab.catalogue.before(await lab.catalogue.show("paper", "blink"))
+    before = (await lab.catalogue.show("paper", "blink")).before
     assert before is not None
     assert before.diff[2:4] == ["-B", "+b"], "an undo puts the former one in its place"
 

@@ -4,14 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from microclaw.apps.change_log import (
-    AppVersion,
-    DeviceAction,
-    PutApp,
-    RemoveApp,
-    SetLevel,
-    SetPwm,
-)
+from microclaw.apps.change_log import AppVersion, DeviceAction, PutApp, RemoveApp, SetLevel, SetPwm
 from microclaw.errors import StoreError
 from microclaw.store.rows import stored_form
 
@@ -45,8 +38,7 @@ def test_the_stored_form_is_stable() -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["", "{}", '{"do":"format"}', '{"do":"app.put","name":"x"}', '{"do":"gpio.set","pin":1,"level":1,"more":2}'],
+    "text", ["", "{}", '{"do":"format"}', '{"do":"app.put","name":"x"}', '{"do":"gpio.set","pin":1,"level":1,"more":2}']
 )
 def test_anything_else_is_a_store_error_with_a_next_step(text: str) -> None:
     with pytest.raises(StoreError) as caught:

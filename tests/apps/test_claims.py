@@ -92,12 +92,7 @@ async def test_a_program_over_another_ones_pin_is_refused_but_two_read_it(lab: A
 
 
 @pytest.mark.parametrize(
-    ("first", "second"),
-    [
-        ("/dev/i2c/0", "/dev/i2c/0"),
-        ("/dev/spi/2", "/dev/spi/2"),
-        ("/dev/ledc/0", "/dev/ledc/1"),
-    ],
+    ("first", "second"), [("/dev/i2c/0", "/dev/i2c/0"), ("/dev/spi/2", "/dev/spi/2"), ("/dev/ledc/0", "/dev/ledc/1")]
 )
 async def test_one_program_at_a_time_has_a_bus_or_the_pwm_timers(lab: Any, first: str, second: str) -> None:
     await deploy(lab, "one", source=first)

@@ -116,11 +116,7 @@ EDGES: dict[str, tuple[list[Edge], list[Edge], str | None]] = {
     "one moves, the other was there before": (moves([0, 6_000]) + FIVE, moves(times(30, 530, 1_030), pin=5), "counted"),
     "one moves, the other does not": (moves([0, 6_000]) + FIVE, moves(times(30, 530, 1_030), pin=5), None),
 }
-WITHIN_MS = {
-    "an uneven start settles": 6_000,
-    "a wrong one has no more": 9_000,
-    "not due for long": 1_000,
-}
+WITHIN_MS = {"an uneven start settles": 6_000, "a wrong one has no more": 9_000, "not due for long": 1_000}
 
 
 @pytest.mark.parametrize("name", EDGES)
@@ -201,10 +197,10 @@ async def test_a_cancelled_watch_keeps_what_the_device_accepted_and_before_it_no
     lab.plays("blink", 2)
     lab.transport.edges.clear()
     with pytest.raises(asyncio.CancelledError):
-        await lab.deployer.deploy(lab.request("blink", source="v1"), lab.steps.append, begin=begin)
+        await lab.changes.deploy(lab.request("blink", source="v1", begin=begin), lab.steps.append)
     assert (lab.running(), await lab.states()) == ({}, [])
     accepted = asyncio.Event()
-    deploying = lab.deployer.deploy(
+    deploying = lab.changes.deploy(
         lab.request("blink", source="v1"), lambda step: accepted.set() if step.stage == "deploy" else None
     )
     task = asyncio.create_task(deploying)

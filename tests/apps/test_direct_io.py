@@ -5,17 +5,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from microclaw.apps.change_log import Claims, DesiredApp, SetLevel, SetPwm
+from microclaw.apps.change_log import AppVersion, Claims, DesiredApp, SetLevel, SetPwm
 from microclaw.apps.claims import check_free, timers_conflict
 from microclaw.apps.installer import recover_changes
 from microclaw.devices.calls import GpioSet, PwmSet
-from microclaw.errors import (
-    CallRejected,
-    DeviceLied,
-    PinClaimed,
-    PinRefused,
-    TooManyApps,
-)
+from microclaw.errors import CallRejected, DeviceLied, PinClaimed, PinRefused, TooManyApps
 
 
 async def inverse_of(lab: Any, change_id: int) -> Any:
@@ -112,8 +106,8 @@ async def test_a_pin_and_the_pwm_timers_are_either_a_programs_or_an_acts(lab: An
         await lab.deploy()
     _holds_pins_by_a_program(lab, pin5="pwm")
     with pytest.raises(PinClaimed):
-        await check_free(device, "fade", (6,), Claims(nodes=("ledc/0",)), ())
-    await check_free(device, "sensor", (6,), Claims(nodes=("i2c/0",)), ())
+        await check_free(device, "fade", AppVersion("", 0, 0, 0, (6,), Claims(nodes=("ledc/0",))), ())
+    await check_free(device, "sensor", AppVersion("", 0, 0, 0, (6,), Claims(nodes=("i2c/0",))), ())
     fade = DesiredApp(device.device_id, "fade", "00", 8192, 20, 180_000, (6,), 0, Claims(nodes=("ledc/0",)))
     conflict = timers_conflict(device, 5, (fade,))
     assert conflict is not None

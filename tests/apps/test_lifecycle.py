@@ -8,13 +8,7 @@ from typing import Any
 import pytest
 
 from microclaw.devices.calls import AppState
-from microclaw.errors import (
-    AppNotFound,
-    DeployRejected,
-    MicroclawError,
-    PinClaimed,
-    TooManyApps,
-)
+from microclaw.errors import AppNotFound, DeployRejected, MicroclawError, PinClaimed, TooManyApps
 
 STOPPED: tuple[dict[str, str], dict[str, str]] = ({}, {"blink": "stopped"})
 

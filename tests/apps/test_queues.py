@@ -8,8 +8,7 @@ from typing import cast
 
 import pytest
 
-from microclaw.apps.many import on_each
-from microclaw.apps.queues import Turns
+from microclaw.apps.queues import Turns, on_each
 from microclaw.devices.device import Device
 from microclaw.errors import Overloaded
 

@@ -46,10 +46,10 @@ async def test_upgrade_keeps_the_times_set_changes_them_and_undo_takes_them_back
     await py_lab.act("upgrade", "fan", source="v2")
     assert await times(py_lab) == FAN
     play(py_lab)
-    await py_lab.changes.set_times("paper", "fan", py_lab.steps.append, stop_after_ms=60_000)
+    await py_lab.changes.set_times(py_lab.request("fan"), py_lab.steps.append, stop_after_ms=60_000)
     assert await times(py_lab) == RunTimes(600_000, 60_000)
     play(py_lab)
-    await py_lab.changes.set_times("paper", "fan", py_lab.steps.append, every_ms=None, stop_after_ms=None)
+    await py_lab.changes.set_times(py_lab.request("fan"), py_lab.steps.append, every_ms=None, stop_after_ms=None)
     assert await times(py_lab) is None
     for expected in (RunTimes(600_000, 60_000), FAN):
         play(py_lab)
@@ -61,7 +61,7 @@ async def test_times_that_cannot_be_are_refused_and_change_nothing(py_lab: Any) 
     await py_lab.deploy("fan", "v1", 4, times=FAN)
     py_lab.transport.calls.clear()
     with pytest.raises(ConfigError):
-        await py_lab.changes.set_times("paper", "fan", py_lab.steps.append, stop_after_ms=660_000)
+        await py_lab.changes.set_times(py_lab.request("fan"), py_lab.steps.append, stop_after_ms=660_000)
     assert not py_lab.transport.changed
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import Run
 
-from microclaw.apps.act_results import Deployed
+from microclaw.apps.results import Deployed
 from microclaw.cli.program_files import (
     MAX_FILE_BYTES,
     files_beside,

@@ -109,7 +109,7 @@ async def test_a_change_that_a_live_host_makes_is_no_other_hosts_to_close(opened
         await b.plan("d-1", "app.deploy", "put another", BLINK, None)
     leases.end("a")
     assert [change.change_id for change in await b.unfinished("d-1")] == [number]
-    await b.fail(number)
+    await b.end(number, "failed")
     await b.plan("d-1", "app.deploy", "put another", BLINK, None)
 
 

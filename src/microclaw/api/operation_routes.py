@@ -34,7 +34,7 @@ from microclaw.api.failures import is_openai
 from microclaw.api.jobs import Feed, Jobs
 from microclaw.api.waiting import WaitingRequests, numbered
 from microclaw.apps.change_log import made_by
-from microclaw.apps.many import BoardOutcome, SharedStages, on_each
+from microclaw.apps.queues import BoardOutcome, SharedStages, on_each
 from microclaw.auth.admission import Admission
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry

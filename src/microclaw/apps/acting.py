@@ -1,28 +1,66 @@
-"""The common part of acts on programs: their request, its approval, and what waits for a device that is away."""
+"""The common part of acts on programs: parameters, request, approval, and what waits for a device that is away."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, TypeVar, get_args
 
+from msgspec import Meta
 from msgspec.structs import replace
 
-from microclaw.apps.act_results import AppAct
-from microclaw.apps.results import AppCondition, AppOrigin
+from microclaw.apps.results import AppAct, AppCondition, AppOrigin
 from microclaw.apps.run_times import run_times
-from microclaw.errors import AppNotFound, ConfigError, MicroclawError
+from microclaw.devices.calls import AppList
+from microclaw.errors import (
+    AppNotFound,
+    ConfigError,
+    DeviceTimeout,
+    DeviceUnreachable,
+    InstallInterrupted,
+    MicroclawError,
+    OutcomeUnknown,
+)
 from microclaw.events import AskedProgram
 from microclaw.operations.operation import Approve, Call, Permission
+from microclaw.text import MAX_PROGRAM_CHARS
 
 if TYPE_CHECKING:
     from microclaw.apps.catalogue import AppListing
-    from microclaw.apps.deployment import ChangeRequest, Place
+    from microclaw.apps.deployment import ChangeRequest
     from microclaw.apps.parts import Apps
     from microclaw.devices.device import Device
 
 M = TypeVar("M", bound=AppAct)
+_OFFER: Final = "have it done when it is back: the same with --when-back"
 _TO_START: Final = frozenset({"stopped", "deferred", "ended", "trapped", "dead"})
 _TO_STOP: Final = frozenset(get_args(AppCondition)) - {"stopped"}
+
+MAX_EXPECT_CHARS: Final = 16 * 1024
+
+DeviceName: TypeAlias = Annotated[str, Meta(description="The device's name.")]
+AppName: TypeAlias = Annotated[str, Meta(min_length=1, max_length=126, description="The program's name.")]
+Source: TypeAlias = Annotated[
+    str | None, Meta(min_length=1, max_length=MAX_PROGRAM_CHARS, description="The program; or `wasm`.")
+]
+Language: TypeAlias = Annotated[
+    Literal["c", "c++", "sketch", "python"] | None, Meta(description="Without it the source says it.")
+]
+Wasm: TypeAlias = Annotated[bytes | None, Meta(description="A module's bytes as base64; or `source`.")]
+Optimization: TypeAlias = Annotated[str, Meta(pattern=r"^O[0-3sz]$", description="O0, O1, O2, O3, Os or Oz.")]
+Heap: TypeAlias = Annotated[int, Meta(ge=256, le=16 << 20, description="Of its own.")]
+Timers: TypeAlias = Annotated[int, Meta(ge=1, le=255, description="At most so many.")]
+Watchdog: TypeAlias = Annotated[
+    int, Meta(ge=1000, le=86_400_000, description="How long one of its callbacks may take.")
+]
+Expect: TypeAlias = Annotated[
+    str | None, Meta(max_length=MAX_EXPECT_CHARS, description="What it must do, one expectation a line.")
+]
+Origin: TypeAlias = Annotated[AppOrigin | None, Meta(description="The entry of a catalogue that it is.")]
+OfDevice: TypeAlias = Annotated[str | None, Meta(description="Of this device alone.")]
+WhenBack: TypeAlias = Annotated[
+    bool, Meta(description="Where the device does not answer: done when it is back, and told then.")
+]
+Limit: TypeAlias = Annotated[int, Meta(ge=1, le=1000, description="At most so many.")]
 
 
 async def having(
@@ -35,8 +73,8 @@ async def having(
     listed = [found for found in await programs.apps.catalogue.list_apps() if found.name == name]
     if stopped is not None:
         listed = [found for found in listed if found.condition in (_TO_START if stopped else _TO_STOP)]
-    there = {found.device_id for found in listed}
-    meant = [device for device in devices if device.device_id in there]
+    there = {found.device for found in listed}
+    meant = [device for device in devices if device.name in there]
     if not meant:
         what = {None: "on", True: "stopped on", False: "running on"}[stopped]
         raise AppNotFound(f"{name!r} is {what} none of {len(devices)} devices", next_step="microclaw app list")
@@ -91,23 +129,34 @@ def approve_with(call: Call, needs: Permission) -> Approve | None:
     return approve
 
 
-def chat_of(call: Call) -> Place | None:
-    """The place where the outcome is reported: the chat. A program with a token reads the status and the events."""
-    from microclaw.apps.deployment import Place
+async def away(device: Device) -> str | None:
+    """Why the device cannot be asked now; None when it answers."""
+    try:
+        await device.call(AppList(), wait=False)
+    except (DeviceUnreachable, DeviceTimeout) as exc:
+        return exc.message
+    return None
 
-    return Place(call.person_id, call.channel, call.chat_id) if call.channel != "api" else None
+
+def offer_when_back(error: MicroclawError) -> None:
+    """Name the way out in the error of a device that did not answer, if nothing was begun on it."""
+    is_away = isinstance(error, DeviceUnreachable | DeviceTimeout)
+    if is_away and not isinstance(error, InstallInterrupted | OutcomeUnknown):
+        error.next_step = "; or ".join(filter(None, (error.next_step, _OFFER)))
 
 
 async def perform(apps: Apps, call: Call, request: ChangeRequest, made: type[M], *, when_back: bool) -> M:
     """Do it; where `when_back` is wanted and the device does not answer, defer it."""
-    from microclaw.apps.deferring import away, offer_when_back
+    from microclaw.apps.deployment import Place
 
     device = apps.registry.get(request.device)
-    request = replace(request, device=device.device_id, place=chat_of(call))
+    # a program with a token reads the status and the events instead
+    place = Place(call.person_id, call.channel, call.chat_id) if call.channel != "api" else None
+    request = replace(request, device=device.device_id, place=place, begin=call.begin)
     if when_back and (why := await away(device)) is not None:
         return made.later(await apps.deferrals.keep(request, why, call.report))
     try:
-        return made.of(await apps.changes.apply(request, call.report, begin=call.begin))
+        return made.of(await apps.changes.apply(request, call.report))
     except MicroclawError as exc:
         offer_when_back(exc)
         raise

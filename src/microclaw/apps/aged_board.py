@@ -85,11 +85,6 @@ def uptimes_across_the_wrap(clock: WrappingClock, run: Run, record: Record) -> l
     return [clock.wrap_ms - at_ms for at_ms in moments or [run.for_ms / 2]]
 
 
-def aged(run: Run, uptime_ms: float) -> Run:
-    """The needed time of a run on a board that is up for so long."""
-    return structs.replace(run, uptime_ms=uptime_ms, soak_ms=0.0, late=(), late_ms=0.0)
-
-
 AgedFault: TypeAlias = tuple[tuple[str, str], tuple[ExpectationResult, ...]]
 """A fault of a board that is up for long alone, with the next step; and the results with those that it is about."""
 

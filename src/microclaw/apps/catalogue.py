@@ -3,54 +3,58 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
-from msgspec import Struct
-from msgspec.structs import replace
+from msgspec import convert
+from msgspec.structs import asdict, replace
 
 from microclaw.apps.change_log import AppVersion, ChangeLog, DesiredApp
 from microclaw.apps.deferring import DeferredAct, DeferredLog
-from microclaw.apps.deployment import kept_proof
+from microclaw.apps.deployment import kept_proof, source_diff
 from microclaw.apps.reconciler import left_off
-from microclaw.apps.results import AppCondition, FormerVersion
-from microclaw.apps.source_diff import source_diff
+from microclaw.apps.results import (
+    AppCondition,
+    AppFacts,
+    AppOrigin,
+    AppRuns,
+    AppWithSource,
+    DeferredFacts,
+    FormerVersion,
+)
 from microclaw.apps.source_log import SourceLog
-from microclaw.apps.standing import not_found
+from microclaw.apps.standing import app_states, not_found
 from microclaw.apps.traps import EXCEPTION, TRACEBACK, trap_words
-from microclaw.devices.calls import AppEntry, AppList, AppRuns, AppState, AppStates
+from microclaw.devices.calls import AppEntry, AppList, AppState
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import DeviceError, DeviceSilent
+from microclaw.operations.result import filled
+from microclaw.store.apps import ImageRow
+
+_CONDITIONS: Final[Mapping[str, AppCondition]] = {
+    "running": "running",
+    "trapped": "trapped",
+    "stopped": "stopped",
+    "waiting": "waiting",
+    "returned": "ended",
+    "exited": "ended",
+}
 
 
-class AppListing(Struct, frozen=True):
-    """One app on one device.
+class AppListing(AppFacts, frozen=True, kw_only=True):
+    """One app on one device, with what only this host looks at.
 
     `condition`: "listed" is all that stock firmware reports of an app; "ended": its main is over, and nothing of it
-    runs; "dead" is loaded without effect; "missing" is
-    wanted but not there; "unreachable" is wanted on a device that does not answer; "stopped" is off the device and kept
-    for a start; "waiting" is between two runs (`runs`); "deferred" has an act that waits for the device, `deferred`,
-    and `version` is that which it puts there.
+    runs; "dead" is loaded without effect; "missing" is wanted but not there; "unreachable" is wanted on a device that
+    does not answer; "stopped" is off the device and kept for a start; "waiting" is between two runs (`runs`);
+    "deferred" has an act that waits for the device, and `version` is that which it puts there.
     `foreign`: this host did not install it; `sha256`, `installed_ms` and `version` are then None.
-    `is_away`: the device did not answer. `size_bytes` and `source` come only with `show`.
+    `is_away`: the device did not answer. `size_bytes` comes only with `show`.
     """
 
-    device_id: str
-    device_name: str
-    name: str
-    condition: AppCondition
-    foreign: bool
-    heap_bytes: int
-    pins: tuple[int, ...]
-    sha256: str | None = None
-    error: str | None = None
-    installed_ms: int | None = None
-    size_bytes: int | None = None
-    source: str | None = None
     version: AppVersion | None = None
-    deferred: DeferredAct | None = None
     is_away: bool = False
-    runs: AppRuns | None = None
 
 
 class Catalogue:
@@ -73,34 +77,29 @@ class Catalogue:
             lists = [tasks.create_task(self._of(target, named=False), name=f"list {target.name}") for target in targets]
         return tuple(listing for task in lists for listing in task.result())
 
-    async def show(self, device: str, name: str) -> AppListing:
-        """One app with its size and source. Raises AppNotFound, which names the apps there are."""
+    async def show(self, device: str, name: str) -> AppWithSource:
+        """One app with its source and proof. Raises AppNotFound, which names the apps there are."""
         target = self._devices.get(device)
         listings = await self._of(target, named=True)
         listing = next((found for found in listings if found.name == name), None)
         if listing is None:
             raise not_found(target, name, [found.name for found in listings])
-        if listing.sha256 is None:
-            return listing
-        image = await self._change_log.image(listing.sha256)
-        return replace(listing, size_bytes=len(image.code), source=image.source)
+        known: dict[str, Any] = {"source": None, "proof": None, "before": None}
+        if listing.sha256 is not None:
+            image = await self._change_log.image(listing.sha256)
+            proof = await kept_proof(self._change_log, target.device_id, listing.sha256)
+            before = await self._before(target, name, image)
+            known = {"size_bytes": len(image.code), "source": image.source, "proof": proof, "before": before}
+        return filled(AppWithSource, listing, **known)
 
-    async def proof(self, listing: AppListing) -> dict[str, Any] | None:
-        """The proof of its version in the trial and on the board; None for what this host did not install."""
-        if listing.sha256 is None:
-            return None
-        return await kept_proof(self._change_log, listing.device_id, listing.sha256)
-
-    async def before(self, listing: AppListing) -> FormerVersion | None:
-        """The version that was there before the one of `show`; None where this host put no other one there."""
-        if listing.sha256 is None:
-            return None
-        put = await self._change_log.last_put(listing.device_id, listing.name, but=listing.sha256)
+    async def _before(self, device: Device, name: str, now: ImageRow) -> FormerVersion | None:
+        """The version that was there before this one; None where this host put no other one there."""
+        put = await self._change_log.last_put(device.device_id, name, but=now.sha256)
         if put is None:
             return None
         change, version = put
         image = await self._change_log.image(version.sha256)
-        diff = await source_diff(image.source, listing.source)
+        diff = await source_diff(image.source, now.source)
         return FormerVersion(change_id=change.change_id, at_ms=change.at_ms, sha256=image.sha256, diff=list(diff))
 
     async def _of(self, device: Device, *, named: bool) -> tuple[AppListing, ...]:
@@ -113,29 +112,21 @@ class Catalogue:
         states: dict[str, AppState] = {}
         try:
             listed = {app.name: app for app in await device.call(AppList(), wait=False)}
-            if device.supports(AppStates.method):
-                states = {app.name: app for app in await device.call(AppStates(), wait=False)}
+            states = {app.name: app for app in await app_states(device, wait=False)}
         except DeviceError as exc:
             if named and not wanted and not stopped and not deferred:
                 raise
             silence = exc.message if isinstance(exc, DeviceSilent) else None
             absent = "unreachable"
-        names = sorted(wanted.keys() | listed.keys())
-        listings = [
-            _listing(device, name, wanted.get(name), listed.get(name), states.get(name), absent) for name in names
-        ]
-        if silence:
-            listings = [replace(one, error=silence) for one in listings]
-        else:
-            listings = [await self._in_words(one, wanted.get(one.name)) for one in listings]
-        kept = [app for app in stopped if app.name not in listed]
-        listings += [_listing(device, app.name, app, None, None, "stopped") for app in kept]
+        found: dict[str, AppListing] = {}
+        for name in wanted.keys() | listed.keys():
+            one = _listing(device, name, wanted.get(name), listed.get(name), states.get(name), absent)
+            found[name] = replace(one, error=silence) if silence else await self._in_words(one, wanted.get(name))
+        for app in stopped:
+            found.setdefault(app.name, _listing(device, app.name, app, None, None, "stopped"))
         for act in deferred:
-            before = next((one for one in listings if one.name == act.name), None)
-            listings = [*(one for one in listings if one is not before), _deferred(device, act, before)]
-        if absent == "unreachable":
-            listings = [replace(one, is_away=True) for one in listings]
-        return tuple(sorted(listings, key=lambda one: one.name))
+            found[act.name] = _deferred(device, act, found.get(act.name))
+        return tuple(replace(found[name], is_away=absent == "unreachable") for name in sorted(found))
 
     async def _in_words(self, listing: AppListing, app: DesiredApp | None) -> AppListing:
         """With the error of a program of this host in plain words, of a Python program in the lines of its source.
@@ -167,41 +158,36 @@ def _listing(
     """`absent`: the condition of one that the device does not list."""
     error = state.error if state else left_off(ours) if ours and not there and absent != "stopped" else None
     return AppListing(
-        device_id=device.device_id,
-        device_name=device.name,
+        device=device.name,
         name=name,
-        condition=_condition(state) if there else absent,
+        condition=absent if not there else _CONDITIONS.get(state.state, "dead") if state else "listed",
         foreign=ours is None,
         heap_bytes=there.heap_bytes if there else ours.heap_bytes if ours else 0,
         pins=state.pins if state else ours.pins if ours else (),
         sha256=ours.sha256 if ours else None,
+        size_bytes=None,
         error=error,
         installed_ms=ours.since_ms if ours else None,
-        version=ours.version if ours else None,
-        runs=state.runs if state else None,
+        deferred=None,
+        **_of_version(ours.version if ours else None, state),
     )
+
+
+def _of_version(version: AppVersion | None, state: AppState | None) -> dict[str, Any]:
+    if version is None:
+        return dict.fromkeys(("version", "kind", "origin", "runs"))
+    origin = version.origin and convert(asdict(version.origin) | {"params": dict(version.origin.params)}, AppOrigin)
+    runs = AppRuns.seen(version.times, state.runs if state else None)
+    return {"version": version, "kind": version.kind, "origin": origin, "runs": runs}
 
 
 def _deferred(device: Device, act: DeferredAct, before: AppListing | None) -> AppListing:
     """A program with an act that waits; what is there until then is in `before`."""
-    if before is None:
-        before = AppListing(device.device_id, device.name, act.name, "deferred", False, 0, ())
-    changed = replace(before, condition="deferred", deferred=act, error=None)
-    version = act.order.version
-    if version is None or act.order.act == "stop":
-        return replace(changed, version=None)
-    return replace(
-        changed, version=version, sha256=version.sha256, heap_bytes=version.heap_bytes, pins=version.pins, foreign=False
+    version = None if act.order.act == "stop" else act.order.version
+    listing = before or replace(_listing(device, act.name, None, None, None, "deferred"), foreign=False)
+    listing = replace(
+        listing, condition="deferred", deferred=DeferredFacts.of(act), error=None, **_of_version(version, None)
     )
-
-
-def _condition(state: AppState | None) -> AppCondition:
-    if state is None:
-        return "listed"
-    match state.state:
-        case "running" | "trapped" | "stopped" | "waiting":
-            return state.state
-        case "returned" | "exited":
-            return "ended"
-        case _:
-            return "dead"
+    if version is None:
+        return listing
+    return replace(listing, sha256=version.sha256, heap_bytes=version.heap_bytes, pins=version.pins, foreign=False)

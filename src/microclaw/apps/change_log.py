@@ -229,13 +229,8 @@ class Change(ChangeRow, frozen=True):
     @property
     def subject(self) -> str:
         """The app or pin that it changes. Two changes of one subject must be undone in order."""
-        return subject_of(self.forward)
-
-
-def subject_of(action: DeviceAction) -> str:
-    if isinstance(action, PutApp | RemoveApp | StopApp | StartApp):
-        return f"app {action.name}"
-    return f"pin {action.pin}"
+        action = self.forward
+        return f"pin {action.pin}" if isinstance(action, SetLevel | SetPwm) else f"app {action.name}"
 
 
 MAX_UNFINISHED = 1_000
@@ -312,9 +307,9 @@ class ChangeLog(AppTable[Change, DesiredApp]):
         """Call it with every change that ends here from now on."""
         self._listeners.append(on_end)
 
-    def _tell(self, change: Change, state: ChangeState, person_id: str | None) -> None:
+    def _tell(self, change: Change, state: ChangeState) -> None:
         for on_end in self._listeners:
-            on_end(change, state, person_id)
+            on_end(change, state, change.by)
 
     async def _wake(self) -> None:
         self.news.set()
@@ -356,20 +351,15 @@ class ChangeLog(AppTable[Change, DesiredApp]):
             )
         await self.settle_change(change_id, "done", put=put, without=without)
         self.news.set()
-        self._tell(change, "done", change.by)
+        self._tell(change, "done")
 
-    async def fail(self, change_id: int) -> None:
-        """The device did not do it, or it was reverted at once. The desired apps stay as they were."""
-        await self._end(change_id, "failed")
-
-    async def leave_open(self, change_id: int) -> None:
-        """It is unknown whether the device did it. `unfinished` lists it until it is closed."""
-        await self._end(change_id, "unknown")
-
-    async def _end(self, change_id: int, state: Literal["failed", "unknown"]) -> None:
+    async def end(self, change_id: int, state: Literal["failed", "unknown"]) -> None:
+        """The device did not do it, or it was reverted at once; or nobody knows, and `unfinished` lists it on. The
+        desired apps stay as they were.
+        """
         await self.settle_change(change_id, state)
         change = await self.change(change_id)
-        self._tell(change, state, change.by)
+        self._tell(change, state)
 
     @asynccontextmanager
     async def closing(self, change_id: int) -> AsyncIterator[None]:
@@ -378,7 +368,7 @@ class ChangeLog(AppTable[Change, DesiredApp]):
             yield
         except MicroclawError as exc:
             is_unknown = isinstance(exc, DeviceLied | ProtocolError) or no_answer_tells(exc)
-            await (self.leave_open(change_id) if is_unknown else self.fail(change_id))
+            await self.end(change_id, "unknown" if is_unknown else "failed")
             raise
         await self.complete(change_id)
 

@@ -10,6 +10,7 @@ timers are its own: no two programs share them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from msgspec import Struct
@@ -17,6 +18,7 @@ from msgspec.structs import replace
 
 from microclaw.apps.building import ProgramImage
 from microclaw.apps.change_log import AppVersion, Claims, DesiredApp
+from microclaw.apps.standing import app_states
 from microclaw.apps.trial import Trial
 from microclaw.devices.calls import AppStates, GpioSet
 from microclaw.devices.device import Device
@@ -59,11 +61,8 @@ class PinConflict(Struct, frozen=True):
 
 def driven_pins(trial: Trial) -> tuple[int, ...]:
     """The pins that the program drove in its trial, those that it had closed again at the end included."""
-    return tuple(
-        sorted(
-            {*trial.driven, *(e.pin for e in trial.edges), *(c.pin for c in trial.pwm), *(c.pin for c in trial.leds)}
-        )
-    )
+    changes = (trial.edges, trial.pwm, trial.leds)
+    return tuple(sorted({*trial.driven, *(change.pin for record in changes for change in record)}))
 
 
 def runs_once(trial: Trial) -> bool:
@@ -86,13 +85,9 @@ def claims_of(image: ProgramImage, trial: Trial) -> Claims:
 
 def pin_roles(version: AppVersion) -> dict[int, PinRole]:
     """Every pin that this version has, and how."""
-    return _roles(version.pins, version.claims)
-
-
-def _roles(driven: Sequence[int], claims: Claims) -> dict[int, PinRole]:
-    roles: dict[int, PinRole] = dict.fromkeys(claims.uses, "uses")
-    roles |= dict.fromkeys(claims.reads, "reads")
-    return roles | dict.fromkeys(driven, "drives")
+    roles: dict[int, PinRole] = dict.fromkeys(version.claims.uses, "uses")
+    roles |= dict.fromkeys(version.claims.reads, "reads")
+    return roles | dict.fromkeys(version.pins, "drives")
 
 
 async def live_conflict(
@@ -110,8 +105,7 @@ async def live_conflict(
             has_pwm = any(node.startswith("ledc") for node in app.version.claims.nodes)
             if not opens or role != "drives" or has_pwm:
                 return found
-            text = f"{found.text}, and its firmware lets nobody else set it"
-            return replace(found, text=text, is_final=True)
+            return replace(found, text=f"{found.text}, and its firmware lets nobody else set it", is_final=True)
     others = (await claiming(device, wanted))[len(wanted) :]
     role, other = next(((role, app.name) for app in others if (role := pin_roles(app.version).get(pin))), (None, ""))
     return None if role is None else _conflict(device, other, pin, role, ours=False)
@@ -122,21 +116,17 @@ async def claiming(device: Device, wanted: Sequence[DesiredApp]) -> tuple[Desire
 
     How they use a pin is not known. A board that does not tell, or does not answer, adds nothing.
     """
-    if not device.supports(AppStates.method):
-        return tuple(wanted)
     try:
-        states = await device.call(AppStates(), wait=False)
+        states = await app_states(device, wait=False)
     except DeviceError:
         return tuple(wanted)
     ours = {app.name for app in wanted} | device.pin_programs
-    others = (state for state in states if state.name not in ours and state.pins and state.state not in _ENDED)
-    return (
-        *wanted,
-        *(
-            DesiredApp(device.device_id, one.name, "", one.heap_bytes, 0, 0, (), 0, Claims(uses=one.pins))
-            for one in others
-        ),
+    others = (
+        DesiredApp(device.device_id, one.name, "", one.heap_bytes, 0, 0, (), 0, Claims(uses=one.pins))
+        for one in states
+        if one.name not in ours and one.pins and one.state not in _ENDED
     )
+    return (*wanted, *others)
 
 
 async def has_ended(device: Device, app: DesiredApp) -> bool:
@@ -144,31 +134,20 @@ async def has_ended(device: Device, app: DesiredApp) -> bool:
 
     One that runs at times has not ended between two runs: its pins wait for the next one.
     """
-    if app.version.times is not None:
-        return False
-    if device.supports(AppStates.method):
-        try:
-            states = await device.call(AppStates(), wait=False)
-        except DeviceError:
-            return app.version.claims.ended
-        state = next((one.state for one in states if one.name == app.name), None)
-        return state in _ENDED  # one that is lost is redeployed at once
-    return app.version.claims.ended
+    if app.version.times is None and device.supports(AppStates.method):
+        with suppress(DeviceError):
+            states = await app_states(device, wait=False)  # one that is lost is redeployed at once
+            return any(one.name == app.name and one.state in _ENDED for one in states)
+    return app.version.times is None and app.version.claims.ended
 
 
-async def check_free(
-    device: Device,
-    name: str,
-    driven: Sequence[int],
-    claims: Claims,
-    wanted: Sequence[DesiredApp],
-) -> None:
+async def check_free(device: Device, name: str, version: AppVersion, wanted: Sequence[DesiredApp]) -> None:
     """Raise PinClaimed when another program has one of these pins, buses or timers. Two may read the same pin.
 
     Before the trial a program counts as a reader of the pins that it names: what it does with them is not known yet.
     """
-    _check_not_held(device, (*driven, *claims.reads, *claims.uses), claims.nodes)
-    own = _roles(driven, claims)
+    own, claims = pin_roles(version), version.claims
+    _check_not_held(device, own, claims.nodes)
     for app in wanted:
         if app.name == name:
             continue
@@ -215,11 +194,8 @@ def unknown_pins_text(device: Device, foreign: Sequence[str]) -> str | None:
     if device.supports(AppStates.method):
         return None
     names = ", ".join(sorted(set(foreign) - device.pin_programs))
-    return (
-        f"not installed from here, on {device.name}: {names}; their pins are not known and not checked"
-        if names
-        else None
-    )
+    text = f"not installed from here, on {device.name}: {names}; their pins are not known and not checked"
+    return text if names else None
 
 
 async def _refuse_pin(device: Device, app: DesiredApp, pin: int, role: PinRole) -> None:

@@ -13,14 +13,7 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct, field, structs
 
-from microclaw.apps.change_log import (
-    AppVersion,
-    ChangeLog,
-    DesiredApp,
-    conversation_of,
-    made_by,
-    maker_now,
-)
+from microclaw.apps.change_log import AppVersion, ChangeLog, DesiredApp, conversation_of, made_by, maker_now
 from microclaw.apps.changes import ProgramChanges, upgrade_request
 from microclaw.apps.deployment import ChangeRequest, Place
 from microclaw.apps.expectation_text import parse_expectations
@@ -29,16 +22,13 @@ from microclaw.apps.standing import DeferredKind, standing
 from microclaw.apps.trial import Trial
 from microclaw.auth.gate import Gate, Permission
 from microclaw.auth.people import OWNER
-from microclaw.devices.calls import AppList
 from microclaw.devices.device import Device
 from microclaw.errors import (
     AppNotFound,
     DeployRejected,
     DeviceTimeout,
     DeviceUnreachable,
-    InstallInterrupted,
     MicroclawError,
-    OutcomeUnknown,
 )
 from microclaw.events import Report, Step
 from microclaw.store.apps import DeferredRow, DeferredState, DeferredTable
@@ -46,7 +36,6 @@ from microclaw.store.apps import DeferredRow, DeferredState, DeferredTable
 MAX_TRIES: Final = 3
 """Of an act that is cut short: the host died in it, or the device was gone."""
 _UNWATCHED: Final = "the host or the device was gone in the middle of it; the device's list says that it is done"
-_OFFER: Final = "have it done when it is back: the same with --when-back"
 _PUTS: Final = frozenset({"install", "upgrade", "start"})
 Tell: TypeAlias = Callable[[Place | None, str, str, str | None], Awaitable[None]]
 """Give the place a note about a device, by its name; the code of the alarm that it is, None where all is as ordered."""
@@ -104,11 +93,8 @@ class DeferredLog(DeferredTable[DeferredAct]):
         super().__init__(change_log.database, change_log.now_ms)
         self._change_log = change_log
 
-    async def keep(self, device_id: str, name: str, order: Order, place: Place | None) -> tuple[DeferredAct, bool]:
-        """Write it down for the person and request that are under way; whether it replaces one of the same program.
-
-        Raises Overloaded.
-        """
+    async def keep(self, device_id: str, name: str, order: Order, place: Place | None) -> DeferredAct:
+        """Write it down for the person and request that are under way. Raises Overloaded."""
         made = maker_now()
         act = DeferredAct(
             0, device_id, name, self._now_ms(), order, made.person_id or OWNER.person_id, made.turn, place
@@ -129,32 +115,12 @@ class DeferredLog(DeferredTable[DeferredAct]):
 
 
 class Deferral(Struct, frozen=True):
-    """An act that was just deferred, and `why`; `trial` is that of an installation.
-
-    `replaces`: another deferred act of the same program was dropped for it.
-    """
+    """An act that was just deferred, and `why`; `trial` is that of an installation."""
 
     act: DeferredAct
     device_name: str
     why: str
-    replaces: bool
     trial: Trial | None = None
-
-
-async def away(device: Device) -> str | None:
-    """Why the device cannot be asked now; None when it answers."""
-    try:
-        await device.call(AppList(), wait=False)
-    except (DeviceUnreachable, DeviceTimeout) as exc:
-        return exc.message
-    return None
-
-
-def offer_when_back(error: MicroclawError) -> None:
-    """Name the way out in the error of a device that did not answer, if nothing was begun on it."""
-    is_away = isinstance(error, DeviceUnreachable | DeviceTimeout)
-    if is_away and not isinstance(error, InstallInterrupted | OutcomeUnknown):
-        error.next_step = "; or ".join(filter(None, (error.next_step, _OFFER)))
 
 
 class Deferrals:
@@ -173,8 +139,8 @@ class Deferrals:
     async def keep(self, request: ChangeRequest, why: str, report: Report) -> Deferral:
         """Keep an act for later. A program is built, checked, tried and approved now.
 
-        Raises as Deployer.deploy; AppNotFound for a program that this host does not have there, DeployRejected for one
-        in another state.
+        Raises as ProgramChanges.deploy; AppNotFound for a program that this host does not have there, DeployRejected
+        for one in another state.
         """
         device, name, act, trial = self._devices.get(request.device), request.name, request.act, None
         assert act != "restart"
@@ -187,13 +153,13 @@ class Deferrals:
             if version is not None and act == "upgrade":
                 request = upgrade_request(request, version)
             later = await self.log.expected(device.device_id)
-            prepared = await self._changes.deployer.prepare(request, report, later=later)
+            prepared = await self._changes.prepare(request, report, later=later)
             await self._change_log.keep_image(prepared.image)
             expect = None if request.expectations is None else request.expectations.text
             trial, order = prepared.trial, Order(act, prepared.version, request.replace, request.force, expect)
-        kept, replaces = await self.log.keep(device.device_id, name, order, request.place)
+        kept = await self.log.keep(device.device_id, name, order, request.place)
         report(Step("deploy", f"deferred: {kept.text(device.name)}, when it is back", detail=(why,)))
-        return Deferral(kept, device.name, why, replaces, trial)
+        return Deferral(kept, device.name, why, trial)
 
     async def cancel(self, device: str, name: str) -> DeferredAct:
         """Drop what waits. Raises AppNotFound when nothing does, DeployRejected when it is being done."""
@@ -233,33 +199,27 @@ class Deferrals:
 
     async def _do(self, act: DeferredAct, device: Device) -> bool:
         """False when the device is gone again."""
+        order, puts = act.order, act.order.act in ("install", "upgrade")
         try:
-            text = act.text(device.name)
-            self._gate.check(act.person_id, Permission.ACT, text)
+            self._gate.check(act.person_id, Permission.ACT, act.text(device.name))
+            request = ChangeRequest(
+                device.device_id,
+                act.name,
+                "install" if puts else order.act,
+                version=order.version if puts else None,
+                replace=order.replace,
+                force=order.force,
+                only_verified=order.act == "upgrade",
+                expectations=None if order.expect is None else parse_expectations(order.expect),
+                place=act.place,
+            )
             with made_by(act.turn, act.person_id, act.conversation, deferred=act.deferred_id):
-                is_well, told = await self._act(act, device)
+                made = await self._changes.apply(request, lambda step: _log.info("%s: %s", step.stage, step.text))
         except MicroclawError as exc:
             return await self._failed(act, device, exc)
-        await self._finish(act, device, "done", told, is_well=is_well)
+        told = made.evidence.text if made.verified else f"it is not verified: {made.evidence.text}"
+        await self._finish(act, device, "done", told, is_well=made.verified)
         return True
-
-    async def _act(self, act: DeferredAct, device: Device) -> tuple[bool, str]:
-        """Do it; whether the device shows it, and the evidence."""
-        order = act.order
-        puts = order.act in ("install", "upgrade")
-        request = ChangeRequest(
-            device.device_id,
-            act.name,
-            "install" if puts else order.act,
-            version=order.version if puts else None,
-            replace=order.replace,
-            force=order.force,
-            only_verified=order.act == "upgrade",
-            expectations=None if order.expect is None else parse_expectations(order.expect),
-            place=act.place,
-        )
-        made = await self._changes.apply(request, _logged)
-        return made.verified, made.evidence.text if made.verified else f"it is not verified: {made.evidence.text}"
 
     async def _failed(self, act: DeferredAct, device: Device, error: MicroclawError) -> bool:
         """It raised. What was planned of it says whether it may be done later, was done, or is over."""
@@ -291,7 +251,3 @@ class Deferrals:
             _log.warning("%s could not be told: %s", act.text(device.name), exc.message)
             return
         await self.log.told(act.deferred_id)
-
-
-def _logged(step: Step) -> None:
-    _log.info("deferred: %s: %s", step.stage, step.text)

@@ -1,9 +1,11 @@
-"""The request of a deployment, its form between its stages, and its result. The stages are deploy.py's."""
+"""The request of a deployment, its form between its stages, and its result. The stages are changes.py's."""
 
 from __future__ import annotations
 
+import asyncio
+import difflib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from msgspec import Struct, structs
@@ -13,7 +15,6 @@ from microclaw.apps.change_log import AppVersion, ChangeLog, Origin
 from microclaw.apps.expectation_result import ExpectationResult, proof_of
 from microclaw.apps.expectations import Expectations
 from microclaw.apps.run_times import RunTimes
-from microclaw.apps.source_diff import source_diff
 from microclaw.apps.standing import Act
 from microclaw.apps.trial import Trial
 from microclaw.boards.profile import BoardProfile
@@ -21,7 +22,10 @@ from microclaw.devices.device import Device
 from microclaw.events import AskedProgram, Edge, Evidence
 from microclaw.operations.operation import Approve
 from microclaw.store.apps import ProofRow
+from microclaw.text import code_lines, count_text
 from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS, DEFAULT_WATCHDOG_MS
+
+INSTALLED_ALL_THE_SAME: Final = "it is installed all the same, as --force was given"
 
 
 class Place(Struct, frozen=True, array_like=True):
@@ -42,6 +46,7 @@ class ChangeRequest(Struct, frozen=True):
     anything changes, with a text that says what would happen; it raises when the answer is no. `place` is the chat that
     the outcome of a deferred act is told in. `only_verified`: what the board does not show as the trial did is taken
     off again. `origin`: the entry of a catalogue that it is. `times`: when it runs, where it does not simply run on.
+    `begin` is called before anything on the device changes. `undoes`: the number of the change that it reverts.
     """
 
     device: str
@@ -64,6 +69,8 @@ class ChangeRequest(Struct, frozen=True):
     origin: Origin | None = None
     times: RunTimes | None = None
     approve: Approve | None = None
+    begin: Callable[[], None] = lambda: None
+    undoes: int | None = None
 
 
 def with_terms(request: ChangeRequest, version: AppVersion) -> ChangeRequest:
@@ -145,11 +152,7 @@ async def keep_proof(log: ChangeLog, made: Deployment) -> None:
         "proof": proof_of(made.expected),
         "expected": [result.to_json() for result in made.expected],
         "trial": {"edges": _edge_rows(made.trial.edges), "board_ms": round(made.trial.board_ms, 3)},
-        "evidence": {
-            "kind": made.evidence.kind,
-            "text": made.evidence.text,
-            "edges": _edge_rows(made.evidence.edges),
-        },
+        "evidence": {"kind": made.evidence.kind, "text": made.evidence.text, "edges": _edge_rows(made.evidence.edges)},
         "verified": made.verified,
     }
     row = ProofRow(made.device_id, made.image.sha256, log.now_ms(), json.dumps(document, separators=(",", ":")))
@@ -164,3 +167,22 @@ async def kept_proof(log: ChangeLog, device_id: str, sha256: str) -> dict[str, A
 
 def _edge_rows(edges: Sequence[Edge]) -> list[tuple[float, int, int]]:
     return [(round(edge.t_ms, 3), edge.pin, edge.level) for edge in edges[:MAX_PROOF_EDGES]]
+
+
+MAX_DIFF_LINES: Final = 1_000
+MAX_DIFF_CHARS: Final = 64_000
+"""Of each source. A question shows no longer source either (auth/approvals.py)."""
+_CONTEXT_LINES: Final = 3
+
+
+async def source_diff(before: str | None, after: str | None) -> tuple[str, ...]:
+    """Lines that begin with "+", "-", " " or "@@"; none only where a source is not kept, or both are the same."""
+    if before is None or after is None or before == after:
+        return ()
+    old, new = code_lines(before), code_lines(after)
+    if max(len(old), len(new)) > MAX_DIFF_LINES or max(len(before), len(after)) > MAX_DIFF_CHARS:
+        return (f"@@ not compared: {count_text(len(old), 'line')} before, {count_text(len(new), 'line')} now @@",)
+    if old == new:
+        return ("@@ the lines are the same: what ends them differs @@",)
+    lines = difflib.unified_diff(old, new, lineterm="", n=_CONTEXT_LINES)
+    return (await asyncio.to_thread(tuple, lines))[2:]  # some ten ms for the longest; without the names of files

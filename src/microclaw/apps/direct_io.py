@@ -7,35 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection
 from typing import Any, Final, cast
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from microclaw.apps.change_log import (
-    ChangeKind,
-    DeviceAction,
-    PutApp,
-    SetLevel,
-    SetPwm,
-    StartApp,
-    StopApp,
-    subject_of,
-)
+from microclaw.apps.change_log import ChangeKind, DeviceAction, PutApp, SetLevel, SetPwm, StartApp, StopApp
 from microclaw.apps.claims import PinConflict, live_conflict, timers_conflict
 from microclaw.apps.installer import Installer, check_room
 from microclaw.devices.call_text import call_words
-from microclaw.devices.calls import (
-    AdcRead,
-    Call,
-    DeviceInfo,
-    GpioGet,
-    GpioSet,
-    PinLevel,
-    PwmSet,
-    PwmState,
-)
+from microclaw.devices.calls import AdcRead, Call, DeviceInfo, GpioGet, GpioSet, PinLevel, PwmSet, PwmState
 from microclaw.devices.device import Device, check_call
 from microclaw.devices.device_text import listening
 from microclaw.errors import CallRejected, DeviceBusy, DeviceLied, NotSupported
@@ -90,8 +72,8 @@ class DirectIo:
         target = self._devices.get(device)
         check_call(target.board, call)
         target.transport_for(call.method)
+        wanted = await self._change_log.desired(target.device_id)
         if (program := target.pin_program(call.method)) is not None:
-            wanted = await self._change_log.desired(target.device_id)
             check_room(
                 target, program, (), wanted, need=f"; {program} of microclaw's sets pins there and needs a place"
             )
@@ -100,9 +82,9 @@ class DirectIo:
         match call:
             case GpioSet(pin=pin) | PwmSet(pin=pin):
                 opens = program is not None and isinstance(call, GpioSet)
-                return await live_conflict(target, pin, await self._change_log.desired(target.device_id), opens=opens)
+                return await live_conflict(target, pin, wanted, opens=opens)
             case GpioGet(pin=pin) | AdcRead(pin=pin) if not sees_pins(target):
-                found = await live_conflict(target, pin, await self._change_log.desired(target.device_id))
+                found = await live_conflict(target, pin, wanted)
                 return replace(found, can_stop=False) if found is not None and found.role == "drives" else None
             case _:
                 return None
@@ -116,8 +98,15 @@ class DirectIo:
         its level back.
         """
         target = self._devices.get(device)
+        give_up = time.monotonic() + _BUSY_S
         async with self._installer.holding(target):
-            return await _once_free(lambda: self._act(target, call, undoes, insist))
+            while True:
+                try:
+                    return await self._act(target, call, undoes, insist)
+                except DeviceBusy:  # another host changes it: what was there before is looked at again then
+                    if time.monotonic() > give_up:
+                        raise
+                await asyncio.sleep(_AGAIN_S)
 
     async def _act(
         self, target: Device, call: GpioSet | PwmSet, undoes: int | None, insist: Collection[str]
@@ -132,7 +121,9 @@ class DirectIo:
         if isinstance(call, GpioSet):
             kind, forward = "gpio.set", SetLevel(call.pin, call.level)
             if not isinstance(last, SetPwm) or not last.duty:
-                before = await _level(target, call.pin, last)
+                before = last.level if isinstance(last, SetLevel) else None
+                if sees_pins(target):
+                    before = (await target.call(GpioGet(call.pin))).level
                 inverse = None if before is None else SetLevel(call.pin, before)
         else:
             kind, forward = "pwm.set", SetPwm(call.pin, call.duty, call.frequency_hz)
@@ -155,11 +146,11 @@ class DirectIo:
     async def _last(self, device: Device, pin: int) -> tuple[DeviceAction | None, int]:
         """The last action on the pin, None where a program that drives it came since, or the board restarted; and the
         number of the device's last change. A level that can be read needs no such care."""
-        subject = subject_of(SetLevel(pin, 0))
+        subject = f"pin {pin}"
         history = await self._change_log.changes(device.device_id, _LOOK_BACK)
         seen = history[0].change_id if history else 0
         done = (c for c in history if c.state == "done")
-        last = next((c for c in done if c.subject == subject or _drives(c.forward, pin)), None)
+        last = next((c for c in done if c.subject == subject or pin in _driven(c.forward)), None)
         if last is None or last.subject != subject:
             return None, seen
         if isinstance(last.forward, SetLevel) and sees_pins(device):
@@ -168,31 +159,13 @@ class DirectIo:
         return last.forward if boot_ms is None or boot_ms <= last.at_ms else None, seen
 
 
-def _drives(action: DeviceAction, pin: int) -> bool:
-    return isinstance(action, PutApp | StartApp | StopApp) and pin in action.version.pins
-
-
-async def _once_free(act: Callable[[], Awaitable[PinChange]]) -> PinChange:
-    """Do it when no other host of the cluster changes the device: what was there before is looked at again then."""
-    give_up = time.monotonic() + _BUSY_S
-    while True:
-        try:
-            return await act()
-        except DeviceBusy:
-            if time.monotonic() > give_up:
-                raise
-        await asyncio.sleep(_AGAIN_S)
+def _driven(action: DeviceAction) -> tuple[int, ...]:
+    return action.version.pins if isinstance(action, PutApp | StartApp | StopApp) else ()
 
 
 def sees_pins(device: Device) -> bool:
     """True if a driven pin may be read. With stock firmware reading turns the pin into an input."""
     return device.evidence_of(GpioGet.method) == "counted"
-
-
-async def _level(device: Device, pin: int, last: DeviceAction | None) -> int | None:
-    if sees_pins(device):
-        return (await device.call(GpioGet(pin))).level
-    return last.level if isinstance(last, SetLevel) else None
 
 
 def _warning(rival: PinConflict | None) -> str | None:

@@ -81,7 +81,9 @@ def compare(expected: Sequence[Edge], seen: Sequence[Edge]) -> Agreement:
         return Agreement(difference is None, difference, first)
     if difference is not None:
         return Agreement(False, INVERTED)
-    return Agreement(True, first=first, is_sure=_is_even(expected))
+    gaps = [after.t_ms - before.t_ms for before, after in pairwise(expected)]
+    even = len(gaps) > 1 and max(gaps) - min(gaps) <= max(_TRIAL_JITTER_MS, TOLERANCE * max(gaps))
+    return Agreement(True, first=first, is_sure=even)  # an even rhythm is itself with every level inverted
 
 
 def compare_settled(expected: Sequence[Edge], seen: Sequence[Edge]) -> Agreement:
@@ -193,9 +195,3 @@ def _difference(wanted: Sequence[Edge], seen: Sequence[Edge]) -> str | None:
 
 def span_ms(edges: Sequence[Edge]) -> float:
     return edges[-1].t_ms - edges[0].t_ms
-
-
-def _is_even(expected: Sequence[Edge]) -> bool:
-    """True if all its gaps are alike, so that the rhythm is itself with every level inverted."""
-    gaps = [after.t_ms - before.t_ms for before, after in pairwise(expected)]
-    return len(gaps) > 1 and max(gaps) - min(gaps) <= max(_TRIAL_JITTER_MS, TOLERANCE * max(gaps))

@@ -298,9 +298,7 @@ _LINES: Final[dict[str, _Kind]] = {
         many=False,
     ),
     "i2c": _Kind(
-        "i2c.bme280.temperature = 31 at 4 s",
-        r"i2c \. WORD \. QUANTITY = NUMBER at",
-        {"MOMENT": SensorStimulus},
+        "i2c.bme280.temperature = 31 at 4 s", r"i2c \. WORD \. QUANTITY = NUMBER at", {"MOMENT": SensorStimulus}
     ),
     "adc": _Kind("adc 1 = 1.65 V at 2 s", "adc PIN = VOLTS at", {"MOMENT": AdcStimulus}),
     "for": _Kind("for 30 s", "for", {"TIME": float}, many=False),

@@ -1,6 +1,6 @@
 """A fleet: which programs shall run on which devices, what differs from that, and the acts that end the difference.
 
-It compiles, to compare what would be installed with what is wanted; it tries nothing. The deployer does the acts.
+It compiles, to compare what would be installed with what is wanted; it tries nothing. The acts are those of changes.py.
 """
 
 from __future__ import annotations
@@ -12,26 +12,19 @@ from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct, json, structs
 
-from microclaw.apps.act_results import Deployed, Removed
 from microclaw.apps.acting import perform
 from microclaw.apps.building import ProgramImage, check_app_name, check_kind, fit_claim, fit_limits, read_image
 from microclaw.apps.catalogue import AppListing
 from microclaw.apps.change_log import AppVersion
 from microclaw.apps.deployment import ChangeRequest
-from microclaw.apps.many import on_each
 from microclaw.apps.parts import Apps
-from microclaw.apps.results import AppCondition
+from microclaw.apps.queues import on_each
+from microclaw.apps.results import AppCondition, Deployed, Removed
 from microclaw.apps.run_times import check_times, times_differ_text
+from microclaw.apps.standing import name_taken
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.device import Device
-from microclaw.errors import (
-    AppExists,
-    ConfigError,
-    DeviceError,
-    DeviceTimeout,
-    DeviceUnreachable,
-    MicroclawError,
-)
+from microclaw.errors import ConfigError, DeviceError, DeviceTimeout, DeviceUnreachable, MicroclawError
 from microclaw.events import Step
 from microclaw.operations.operation import Call
 from microclaw.text import program_name
@@ -189,7 +182,7 @@ async def apply_rows(apps: Apps, call: Call, rows: Sequence[FleetRow]) -> list[F
 
 async def _do(apps: Apps, call: Call, row: FleetRow, done: FleetResult) -> str:
     """One act, and what is said of it. Its own stages are not shown."""
-    call = structs.replace(call, report=_silent)
+    call = structs.replace(call, report=lambda _step: None)
     if row.request is None:
         off = ChangeRequest(row.device.device_id, row.name, "uninstall")
         await perform(apps, call, off, Removed, when_back=False)
@@ -211,19 +204,12 @@ def _row(
     device: Device, request: ChangeRequest, there: AppListing | None, image: ProgramImage | MicroclawError
 ) -> FleetRow:
     found = FleetDifference(
-        device=device.name,
-        name=request.name,
-        act="install",
-        condition=None if there is None else there.condition,
+        device=device.name, name=request.name, act="install", condition=None if there is None else there.condition
     )
     try:
         device.transport_for(AppInstall.method)
         if there is not None and there.foreign:
-            raise AppExists(
-                f"{device.name} has a program {request.name} that this host did not install",
-                next_step=f"give it another name, or take that place first: "
-                f"microclaw run FILE --name {request.name} -d {device.name} --replace",
-            )
+            raise name_taken(device, request.name)
         if isinstance(image, MicroclawError):
             raise image
         check_times(request.times, image.kind)
@@ -278,7 +264,3 @@ def _check_devices(programs: Sequence[_Asked], devices: Sequence[Device]) -> Non
                 text = f"two programs are named {request.name} on {known[device_id]}"
                 raise ConfigError(text, next_step="give one of them another name")
             taken.add((device_id, request.name))
-
-
-def _silent(_step: Step) -> None:
-    """The stages of one of many programs are not shown; how it ends is."""

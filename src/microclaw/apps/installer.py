@@ -31,18 +31,14 @@ from microclaw.apps.change_log import (
     no_answer_tells,
 )
 from microclaw.apps.claims import has_ended, pin_roles, unknown_pins_text
+from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.run_times import RunTimes
-from microclaw.apps.standing import Act, Standing, not_found, standing
+from microclaw.apps.standing import Act, Standing, app_states, name_taken, not_found, standing
 from microclaw.apps.verify import Baseline, take_baseline
-from microclaw.devices.calls import AppInstall, AppList, AppStates, AppUninstall, GpioGet
+from microclaw.devices.calls import AppInstall, AppList, AppUninstall, GpioGet
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
-from microclaw.errors import (
-    AppExists,
-    AppNotFound,
-    MicroclawError,
-    TooManyApps,
-)
+from microclaw.errors import AppNotFound, MicroclawError, TooManyApps
 from microclaw.events import Report, Step
 from microclaw.text import count_text
 
@@ -58,7 +54,7 @@ async def recover_changes(device: Device, change_log: ChangeLog) -> tuple[str, .
     lines: list[str] = []
     for change in await change_log.unfinished(device.device_id):
         happened, text = await _outcome(device, change)
-        await (change_log.complete(change.change_id) if happened else change_log.fail(change.change_id))
+        await (change_log.complete(change.change_id) if happened else change_log.end(change.change_id, "failed"))
         lines.append(f"change {change.change_id} ({change.summary}) was cut short: {text}")
     return tuple(lines)
 
@@ -108,25 +104,17 @@ class Installer:
         return self._locks[device.device_id]
 
     async def put(
-        self,
-        device: Device,
-        name: str,
-        code: bytes,
-        version: AppVersion,
-        report: Report,
-        *,
-        act: Act = "install",
-        take_over: bool = False,
-        undoes: int | None = None,
+        self, device: Device, request: ChangeRequest, code: bytes, version: AppVersion, report: Report
     ) -> Installation:
-        """Install under `name`. Call it `holding` the device, with the image stored in the change log.
+        """Install it. Call it `holding` the device, with the image stored in the change log.
 
         An app of this host with the same name is upgraded: uninstalled, then installed; the old image is installed
         again when the new one is refused. Raises AppExists for an app that this host did not install, TooManyApps
         before anything is sent, DeployRejected, DeviceError.
         """
+        name, act = request.name, request.act
         there = await self._make_room(device, name, pin_roles(version), report)
-        await self.check_place(there, take_over=take_over, makes_room=False)
+        await self.check_place(there, take_over=request.replace, makes_room=False)
         before = there.running
         if warning := unknown_pins_text(device, there.foreign):
             report(Step("deploy", f"warning: {warning}"))
@@ -142,7 +130,7 @@ class Installer:
             f"{kind.removeprefix('app.')} {name} on {device.name}",
             StartApp(name, version) if act == "start" else PutApp(name, version),
             None if act == "restart" else inverse,
-            undoes=undoes,
+            undoes=request.undoes,
         )
         removed = False
         try:
@@ -153,11 +141,9 @@ class Installer:
             started = time.perf_counter()
             await device.call(install_call(name, code, version))
         except MicroclawError as exc:
-            if no_answer_tells(exc):
-                await self.change_log.leave_open(change_id)
-                raise
-            await self.change_log.fail(change_id)
-            if before is not None and removed:
+            is_unknown = no_answer_tells(exc)
+            await self.change_log.end(change_id, "unknown" if is_unknown else "failed")
+            if before is not None and removed and not is_unknown:
                 await self._restore(device, name, before, report)
             raise
         took_ms = (time.perf_counter() - started) * 1000
@@ -168,11 +154,7 @@ class Installer:
         device, name = there.device, there.name
         if there.is_listed:
             if there.running is None and not take_over:
-                raise AppExists(
-                    f"{device.name} already has an app {name!r}, and there is no record of it here",
-                    next_step=f"choose another name, or take it off: microclaw app uninstall {name} -d {device.name}, "
-                    f"or replace it: microclaw run FILE --name {name} --replace -d {device.name}",
-                )
+                raise name_taken(device, name)
         elif not makes_room or await _ended_in_the_way(there) is None:
             check_room(device, name, there.names, there.wanted)
 
@@ -184,26 +166,19 @@ class Installer:
             if ended is None:
                 return there
             with made_by(None):  # the undo of `name` must not start it again
-                await self.take_off(device, ended)
+                await self.take_off(device, ChangeRequest(device.device_id, ended, "uninstall"))
             report(Step("deploy", f"{ended} had ended: taken off {device.name} to make room"))
 
-    async def take_off(
-        self,
-        device: Device,
-        name: str,
-        *,
-        stops: bool = False,
-        keep: AppVersion | None = None,
-        undoes: int | None = None,
-    ) -> tuple[int, AppVersion | None, bool]:
-        """Uninstall `name` and stop wanting it. `stops` keeps the version that runs, or `keep`, for a start.
+    async def take_off(self, device: Device, request: ChangeRequest) -> tuple[int, AppVersion | None, bool]:
+        """Uninstall it and stop wanting it. A stop keeps the version that runs, or that of the request, for a start.
 
         Returns the change's number, the version that is kept, and whether undo can bring the app back. Call it
         `holding` the device. Raises AppNotFound when neither the device nor this host knows the name, DeployRejected
         for a stop of a program without a version here.
         """
+        name, stops = request.name, request.act == "stop"
         there = await standing(self.change_log, device, name)
-        running, stopped, kept = there.running, there.stopped, (keep or there.running) if stops else None
+        running, stopped, kept = there.running, there.stopped, (request.version or there.running) if stops else None
         if stops and kept is None:
             raise there.refused("stop")
         if not there.is_listed and running is None and stopped is None and kept is None:
@@ -225,7 +200,7 @@ class Installer:
             f"{'stop' if stops else 'remove'} {name} {'on' if stops else 'from'} {device.name}",
             forward,
             inverse,
-            undoes=undoes,
+            undoes=request.undoes,
         )
         async with self.change_log.closing(change_id):
             if there.is_listed:
@@ -244,7 +219,7 @@ class Installer:
     async def withdraw(self, device: Device, name: str, installation: Installation, report: Report) -> bool:
         """Take off an app that was just installed; restore what it replaced. Whether the former one is back."""
         await device.call(AppUninstall(name))
-        await self.change_log.fail(installation.change_id)
+        await self.change_log.end(installation.change_id, "failed")
         return installation.before is not None and await self._restore(device, name, installation.before, report)
 
     async def _restore(self, device: Device, name: str, version: AppVersion, report: Report) -> bool:
@@ -268,9 +243,9 @@ async def _ended_in_the_way(there: Standing, pins: Collection[int] = ()) -> str 
     """A program of this host that has ended, if the board is full, or the program holds one of `pins`."""
     device, names = there.device, set(there.names)
     is_full = not there.is_listed and len(names) >= device.board.firmware.max_apps
-    if not (is_full or pins) or not device.supports(AppStates.method):
+    if not (is_full or pins):
         return None
-    states = await device.call(AppStates())
+    states = await app_states(device)
     ended = {app.name for app in states if app.state in ("returned", "exited")} & names - {there.name}
     ours = [app for app in there.wanted if app.name in ended and app.version.times is None]
     return next((app.name for app in ours if is_full or pin_roles(app.version).keys() & set(pins)), None)

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from microclaw.apps.act_results import DeferralCancelled, Deployed, Removed, Switched, Undone
-from microclaw.apps.acting import M, approve_with, having, perform, program_request, removal_permission
-from microclaw.apps.parameters import (
+from microclaw.apps.acting import (
     AppName,
     DeviceName,
     Expect,
     Heap,
     Language,
     Limit,
+    M,
     OfDevice,
     Optimization,
     Origin,
@@ -24,6 +23,12 @@ from microclaw.apps.parameters import (
     Wasm,
     Watchdog,
     WhenBack,
+    approve_with,
+    having,
+    offer_when_back,
+    perform,
+    program_request,
+    removal_permission,
 )
 from microclaw.apps.results import (
     AppFacts,
@@ -31,7 +36,12 @@ from microclaw.apps.results import (
     AppWithSource,
     ChangeFacts,
     Changes,
+    DeferralCancelled,
     DeferredFacts,
+    Deployed,
+    Removed,
+    Switched,
+    Undone,
 )
 from microclaw.apps.run_times import time_or_off
 from microclaw.audit.event import AuditKind
@@ -59,15 +69,13 @@ class Programs(Struct, frozen=True):
 async def list_apps(programs: Programs, _call: Call, device: OfDevice = None) -> AppList:
     """List the programs of each device."""
     found = await programs.apps.catalogue.list_apps(device)
-    return AppList(apps=[AppFacts.of(listing) for listing in found])
+    return AppList(apps=[filled(AppFacts, listing) for listing in found])
 
 
 @operation("app.show", http="GET /v1/devices/{device}/apps/{name}")
 async def show(programs: Programs, _call: Call, device: DeviceName, name: AppName) -> AppWithSource:
     """Show one program, with its source and proof where they are known."""
-    catalogue = programs.apps.catalogue
-    listing = await catalogue.show(device, name)
-    return AppWithSource.of(listing, proof=await catalogue.proof(listing), before=await catalogue.before(listing))
+    return await programs.apps.catalogue.show(device, name)
 
 
 async def removal_needs(
@@ -77,8 +85,6 @@ async def removal_needs(
     try:
         return removal_permission(name, await programs.apps.catalogue.list_apps(device))
     except (DeviceUnreachable, DeviceTimeout) as exc:
-        from microclaw.apps.deferring import offer_when_back
-
         if when_back:
             return Permission.RISKY
         offer_when_back(exc)
@@ -283,11 +289,10 @@ async def set_times(
     """Change when a program runs; a time that is not given stays, null drops it. It is tried with them."""
     if every_ms is UNSET and stop_after_ms is UNSET:
         raise ConfigError("nothing to set", next_step="give --every TIME or --stop-after TIME, or off for one")
-    approve = approve_with(call, Permission.ACT)
-    made = await programs.apps.changes.set_times(
-        device, name, call.report, every_ms=every_ms, stop_after_ms=stop_after_ms, approve=approve
-    )
-    return Deployed.of(made)
+    from microclaw.apps.deployment import ChangeRequest
+
+    request = ChangeRequest(device, name, approve=approve_with(call, Permission.ACT))
+    return Deployed.of(await programs.apps.changes.set_times(request, call.report, every_ms, stop_after_ms))
 
 
 @operation(

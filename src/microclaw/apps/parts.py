@@ -12,7 +12,6 @@ from microclaw.apps.catalogue import Catalogue
 from microclaw.apps.change_log import ChangeLog
 from microclaw.apps.changes import ProgramChanges
 from microclaw.apps.deferring import Deferrals, Tell
-from microclaw.apps.deploy import Deployer
 from microclaw.apps.direct_io import DirectIo
 from microclaw.apps.installer import Installer
 from microclaw.apps.reconciler import Reconciler
@@ -25,7 +24,7 @@ from microclaw.builds.cache import BuildCache
 from microclaw.clock import find_zone, machine_zone, now_ms
 from microclaw.config.settings import Settings
 from microclaw.devices.registry import Registry
-from microclaw.events import Alarm, LiveEvent, Step
+from microclaw.events import Alarm, LiveEvent
 
 _log = logging.getLogger(__name__)
 
@@ -49,14 +48,13 @@ class Apps:
         devices.explain_silence = partial(explain_silence, change_log)
         self.compile = cached_compiler(cache)
         self.try_image: Try = partial(try_image, zone=local_zone(settings), cache=cache)
-        self.deployer = Deployer(installer, compile=self.compile, try_image=self.try_image)
-        self.changes = ProgramChanges(installer, self.deployer)
+        self.changes = ProgramChanges(installer, compile=self.compile, try_image=self.try_image)
         self.direct_io = DirectIo(installer)
         self.deferrals = Deferrals(installer, changes=self.changes, gate=gate, tell=tell)
         self.reconciler = Reconciler(
             installer,
             self.deferrals,
-            report=_log_step,
+            report=lambda step: _log.info("%s: %s", step.stage, step.text),
             alarm=lambda name, text: publish(Alarm(name, now_ms(), "lost_again", text)),
             looks_after=looks_after,
         )
@@ -68,7 +66,3 @@ class Apps:
 def local_zone(settings: Settings) -> tzinfo | None:
     """The zone whose time programs are told; None where this machine does not know it."""
     return find_zone(settings.agent.timezone or machine_zone())
-
-
-def _log_step(step: Step) -> None:
-    _log.info("%s: %s", step.stage, step.text)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from microclaw.apps.parameters import Expect, Heap, Language, Optimization
+from microclaw.apps.acting import Expect, Heap, Language, Optimization
 from microclaw.errors import BuildError, ConfigError, MicroclawError
 from microclaw.events import PROGRAM_KINDS, Evidence, ProgramKind, Step
 from microclaw.operations.operation import Call, operation

@@ -104,8 +104,7 @@ class Reconciler:
             await self._deferrals.do_waiting(device)
         except (DeviceUnreachable, DeviceTimeout) as exc:
             problem = None if device.is_away else exc.message
-            known = before.unreachable_since_ms if before is not None else None
-            unreachable_since = known if known is not None else self._now_ms()
+            unreachable_since = (before and before.unreachable_since_ms) or self._now_ms()
         except DeviceError as exc:
             problem = exc.message
         check = DeviceCheck(device_id, device.name, unreachable_since, tuple(put_back), problem)
@@ -125,39 +124,36 @@ class Reconciler:
         if not wanted and not waiting:
             return None
         listed = {app.name for app in await device.call(AppList(), wait=False)}
-        problem: str | None = None
+        problems: list[str] = []
         for app in wanted:
-            if app.name in listed:
-                if app.suspect_ms is not None:  # the board answers with it there: it was not the cause
-                    await self._change_log.set_suspect(app.device_id, app.name, is_suspect=False)
+            is_lost = app.name not in listed
+            if is_lost and app.name in waiting:
                 continue
-            if app.name in waiting:
+            if is_lost and (why := self._kept_off(device, app, listed)) is not None:
+                problems.append(why)
                 continue
-            if (why := left_off(app)) is not None:
-                problem = problem or f"{app.name} is not redeployed on {device.name}: {why}"
-                continue
-            if len(listed) >= device.board.firmware.max_apps:
-                problem = problem or f"no room for {app.name}: the board lists {', '.join(sorted(listed))}"
-                continue
-            if (why := self._lost_too_often(device, app)) is not None:
-                problem = problem or why
-                continue
-            if app.suspect_ms is not None:  # once more; the next silence counts again
+            if app.suspect_ms is not None:  # it answers with it there, or gets it once more: the next silence counts
                 await self._change_log.set_suspect(app.device_id, app.name, is_suspect=False)
+            if not is_lost:
+                continue
             try:
                 await self._installer.put_back(device, app)
             except (DeviceUnreachable, DeviceTimeout):
                 raise
             except MicroclawError as exc:
-                problem = problem or f"{app.name} could not be redeployed: {exc.message}"
+                problems.append(f"{app.name} could not be redeployed: {exc.message}")
                 continue
             listed.add(app.name)
             put_back.append(app.name)
             self._report(Step("deploy", f"{device.name} had lost {app.name}: redeployed from the stored image"))
-        return problem
+        return next(iter(problems), None)
 
-    def _lost_too_often(self, device: Device, app: DesiredApp) -> str | None:
-        """Count one more loss. Returns why the app is left off; the alarm is told once."""
+    def _kept_off(self, device: Device, app: DesiredApp, listed: Collection[str]) -> str | None:
+        """Why a lost app is not redeployed; else count one more loss. The alarm of too many is told once."""
+        if (why := left_off(app)) is not None:
+            return f"{app.name} is not redeployed on {device.name}: {why}"
+        if len(listed) >= device.board.firmware.max_apps:
+            return f"no room for {app.name}: the board lists {', '.join(sorted(listed))}"
         now_s = self._monotonic_s()
         losses = self._losses.setdefault((app.device_id, app.name, app.since_ms), [])
         why = f"{app.name} is left off: lost more than {MAX_PUT_BACKS} times in {PUT_BACK_WINDOW_S / 60:.0f} minutes"

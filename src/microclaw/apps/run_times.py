@@ -96,13 +96,8 @@ def time_word(ms: int) -> str:
 def how_text(how: str, took_ms: int | None) -> str:
     """ "ended by itself in 2 s", "stopped after 30 s", "failed after 3 s"."""
     took = None if took_ms is None else format_duration(took_ms, decimals=1)
-    match how:
-        case "stopped":
-            return f"stopped after {took}" if took else "stopped"
-        case "trapped":
-            return f"failed after {took}" if took else "failed"
-        case _:
-            return f"ended by itself in {took}" if took else "ended by itself"
+    said, link = {"stopped": ("stopped", "after"), "trapped": ("failed", "after")}.get(how, ("ended by itself", "in"))
+    return f"{said} {link} {took}" if took else said
 
 
 def kept_text(times: RunTimes) -> str:

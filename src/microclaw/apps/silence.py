@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from microclaw.apps.change_log import MAX_SILENCES, Change, ChangeLog, DesiredApp, PutApp, RemoveApp, StartApp, StopApp
+from microclaw.apps.change_log import MAX_SILENCES, Change, ChangeLog, PutApp, RemoveApp, StartApp, StopApp
 from microclaw.devices.calls import AppInstall, AppUninstall, Call
 from microclaw.devices.device import Device
 from microclaw.errors import DeviceSilent, DeviceTimeout, InstallInterrupted, MicroclawError
@@ -40,20 +40,21 @@ async def explain_silence(
     if isinstance(call, AppInstall):
         return _explained(error, device, call.name, "this version of ")
     history = await change_log.changes(device.device_id, _LOOK_BACK)
-    suspect = call.name if isinstance(call, AppUninstall) else _last_put(history, change_log.now_ms())
-    if suspect is None:
+    put = call if isinstance(call, AppUninstall) else _last_put(history, change_log.now_ms())
+    if put is None:
         return error
-    app = next((app for app in wanted if app.name == suspect), None)
-    if app is None or _is_being_replaced(app, history, call):
-        return _explained(error, device, suspect, "" if app is None else "this version of ")
+    app = next((app for app in wanted if app.name == put.name), None)
+    is_newer = app is not None and isinstance(put, PutApp) and put.version != app.version  # on its way, or cut short
+    if app is None or is_newer:
+        return _explained(error, device, put.name, "this version of " if is_newer else "")
     await change_log.set_suspect(app.device_id, app.name, is_suspect=True)
-    return _explained(error, device, suspect, "", again=app.silences + 1 < MAX_SILENCES)
+    return _explained(error, device, app.name, "", again=app.silences + 1 < MAX_SILENCES)
 
 
-def _last_put(history: Sequence[Change], now_ms: int) -> str | None:
-    """The app that came last onto the device and is still there, or that was being removed; `history` newest first.
+def _last_put(history: Sequence[Change], now_ms: int) -> PutApp | RemoveApp | StopApp | StartApp | None:
+    """The act on the app that came last onto the device and is still there, or that was being removed.
 
-    None when that is longer ago than SOON_MS.
+    `history` is newest first. None when that is longer ago than SOON_MS.
     """
     gone: set[str] = set()
     for change in history:
@@ -65,23 +66,10 @@ def _last_put(history: Sequence[Change], now_ms: int) -> str | None:
             case RemoveApp(name=name) | StopApp(name=name) | PutApp(name=name) | StartApp(name=name) if (
                 change.state != "failed" and name not in gone
             ):
-                return name if now_ms - change.at_ms <= SOON_MS else None
+                return change.forward if now_ms - change.at_ms <= SOON_MS else None
             case _:
                 pass
     return None
-
-
-def _is_being_replaced(app: DesiredApp, history: Sequence[Change], call: Call[Any]) -> bool:
-    """True if another version of the app is on its way: then that one is the cause, not the wanted one."""
-    if isinstance(call, AppUninstall):
-        return False
-    newest = next((c for c in history if isinstance(c.forward, PutApp) and c.forward.name == app.name), None)
-    return (
-        newest is not None
-        and newest.state in ("planned", "unknown")
-        and isinstance(newest.forward, PutApp)
-        and newest.forward.version != app.version
-    )
 
 
 def way_to_reset(device: Device) -> str:

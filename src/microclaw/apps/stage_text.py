@@ -125,11 +125,6 @@ MAX_EDGES: Final = 12  # of a pin, in numbers
 MAX_LOG_LINES: Final = 8
 
 
-def deployment_text(device: Device, name: str, *, replaces: bool) -> str:
-    """ "put blink on virtual-1", or "... in place of the blink that runs there"."""
-    return f"put {name} on {device.name}" + (f", in place of the {name} that is there" if replaces else "")
-
-
 def deployment_detail(
     device: Device, name: str, image: ProgramImage, version: AppVersion, trial: Trial, there: Standing
 ) -> tuple[str, ...]:
@@ -149,7 +144,10 @@ def deployment_detail(
         *(f"warning: {warning}" for warning in trial.warnings),
         *(f"prints: {line[:160]}" for line in trial.log[:MAX_LOG_LINES]),
     ]
-    return (*lines, *_source(image.source))
+    if image.source is None:
+        return (*lines, "source: not known, the program came as a wasm module")
+    source = code_lines(image.source)
+    return (*lines, f"source: {count_text(len(source), 'line')}", *(f"    {line}" for line in source))
 
 
 def _timeline(trial: Trial) -> list[str]:
@@ -165,13 +163,6 @@ def _timeline(trial: Trial) -> list[str]:
     if trial.pwm or trial.leds:
         lines.append(describe((), trial.pwm, trial.leds))
     return lines
-
-
-def _source(source: str | None) -> list[str]:
-    if source is None:
-        return ["source: not known, the program came as a wasm module"]
-    lines = code_lines(source)
-    return [f"source: {count_text(len(lines), 'line')}", *(f"    {line}" for line in lines)]
 
 
 def _numbers(pins: Sequence[int]) -> str:

@@ -1,20 +1,25 @@
-"""A program on a device as things are now, and why an act on it makes no sense. It changes nothing."""
+"""A program on a device as things are now, why an act on it makes no sense, and what the device lists after one.
+
+It changes nothing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 
 from microclaw.apps.change_log import AppVersion, ChangeLog, DesiredApp, version_of
-from microclaw.devices.calls import AppEntry, AppList
+from microclaw.devices.calls import AppEntry, AppList, AppState, AppStates
 from microclaw.devices.device import Device
-from microclaw.errors import AppNotFound, DeployRejected
+from microclaw.errors import AppExists, AppNotFound, DeployRejected
 from microclaw.text import program_name
 
 DeferredKind: TypeAlias = Literal["install", "upgrade", "uninstall", "stop", "start"]
 Act: TypeAlias = Literal[DeferredKind, "restart"]
+_AGAIN_S: Final = 1.0
+"""Firmware may list a program a moment after it answered the installation, or the removal."""
 _DONE: Final = {"upgrade": "redeployed", "stop": "stopped", "start": "started", "restart": "restarted"}
 
 
@@ -86,6 +91,46 @@ async def standing(log: ChangeLog, device: Device, name: str, *, asks: bool = Tr
     return Standing(device, name, listed, wanted, version_of(name, stopped))
 
 
+def name_taken(device: Device, name: str) -> AppExists:
+    return AppExists(
+        f"{device.name} already has an app {name!r}, and there is no record of it here",
+        next_step=f"choose another name, or take it off: microclaw app uninstall {name} -d {device.name}, "
+        f"or replace it: microclaw run FILE --name {name} --replace -d {device.name}",
+    )
+
+
 def not_found(device: Device, name: str, there: Sequence[str]) -> AppNotFound:
     listing = f"it lists {', '.join(map(program_name, sorted(there)))}" if there else "it lists none"
     return AppNotFound(f"no app {name!r} on {device.name}: {listing}", next_step="microclaw app list")
+
+
+async def app_states(device: Device, *, wait: bool = True) -> Sequence[AppState]:
+    """The programs as the board has them; none where it does not tell."""
+    if not device.supports(AppStates.method):
+        return ()
+    return await device.call(AppStates(), wait=wait)
+
+
+async def names_after_change(
+    device: Device, name: str, *, there: bool, sleep: Callable[[float], Awaitable[None]]
+) -> tuple[str, ...]:
+    """The listed names, sorted; asked twice unless `name` is among them just as `there` says."""
+    names = await _names(device)
+    if (name in names) is not there:
+        await sleep(_AGAIN_S)
+        names = await _names(device)
+    return names
+
+
+async def _names(device: Device) -> tuple[str, ...]:
+    return tuple(sorted(app.name for app in await device.call(AppList())))
+
+
+async def removal_text(device: Device, name: str, sleep: Callable[[float], Awaitable[None]], *, next_step: str) -> str:
+    """The device's list without `name`; DeployRejected when it says that it removed it and goes on listing it."""
+    left = await names_after_change(device, name, there=False, sleep=sleep)
+    if name in left:
+        text = f"{device.name} answered that it removed {program_name(name)}, but still lists it"
+        raise DeployRejected(text, next_step=next_step)
+    runs = f"{', '.join(map(program_name, left))} still on it" if left else "no app left on it"
+    return f"{device.name} no longer lists {name}; {runs}"

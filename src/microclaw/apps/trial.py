@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from datetime import tzinfo
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -15,7 +15,6 @@ from microclaw.apps.aged_board import (
     MICROS_WRAP_MS,
     AgedFault,
     WrappingClock,
-    aged,
     aged_fault,
     clock_of,
     has_own_clocks,
@@ -35,7 +34,7 @@ from microclaw.boards.firmware import for_trial
 from microclaw.boards.profile import BoardProfile
 from microclaw.builds.cache import BuildCache
 from microclaw.devices.calls import LedChange, PwmChange
-from microclaw.errors import BuildError, TrialFailed
+from microclaw.errors import BuildError, DeviceError, TrialFailed
 from microclaw.events import Edge
 from microclaw.py.py_image import PyImage
 from microclaw.text import count_text, format_duration
@@ -60,6 +59,9 @@ unsigned long micros(void);
 }
 #endif
 """
+TRACED_MS: Final = 30_000.0
+TRACED_HOST_S: Final = 2.0
+"""The traced build runs for so much board time at most, and for no longer on the host."""
 _log = logging.getLogger(__name__)
 E = TypeVar("E", Edge, PwmChange, LedChange)
 
@@ -211,6 +213,10 @@ async def try_image(
     told = image.marks.in_words if isinstance(image, Image) else str
     error, next_step = (verdict.error, verdict.next_step) if not verdict.ok else fault or (None, None)
     said = [(line, told(line.text) if LINE_SAID.fullmatch(line.text) else line.text) for line in record.lines]
+    pins = {one.pin for one in options.inputs if isinstance(one, PinStimulus)}  # an ADC pin needs no opening
+    unused = [
+        f"pin {pin} was set from outside, and the program never opened it" for pin in sorted(pins - set(record.roles))
+    ]
     inputs = (*(one.at_ms for one in run.inputs), *(one.at_ms for one in run.stimuli if one.at_ms > 0))
     seen = structs.asdict(record) | {"lines": tuple(structs.replace(line, text=text) for line, text in said)}
     return Trial(
@@ -219,7 +225,7 @@ async def try_image(
         ended=verdict.ended,
         error=error and told(error),
         next_step=next_step and told(next_step),
-        warnings=(*_unused_texts(options, record), *verdict.warnings),
+        warnings=(*unused, *verdict.warnings),
         took_ms=(time.perf_counter() - started) * 1000,
         first_input_ms=min(inputs, default=None),
         expectations=run.expectations,
@@ -254,7 +260,7 @@ class _Bench(Struct, frozen=True):
         return structs.replace(record, trap=trap) if is_same else record
 
     async def _traced_trap(self, image: Image, board: BoardProfile, run: Run) -> str | None:
-        """The trap of a build that names the line, on another board."""
+        """The trap of a build that names the line, on another board and for a short time."""
         from microclaw.wasm.compile import compile_traced
 
         try:
@@ -262,8 +268,13 @@ class _Bench(Struct, frozen=True):
         except BuildError as exc:
             _log.warning("no build of %s that names the line of a trap: %s", image.name, exc)
             return None
-        async with trial_board(board, self.zone) as other:
-            return await BoardRun(other, traced, run).first_exception()
+        brief = {"for_ms": min(run.for_ms, TRACED_MS), "soak_ms": 0.0, "late": (), "host_s": TRACED_HOST_S}
+        try:
+            async with trial_board(board, self.zone) as other:
+                return (await BoardRun(other, traced, structs.replace(run, uptime_ms=0.0, **brief)).record()).trap
+        except DeviceError as exc:
+            _log.warning("the trial board did not run the traced build of %s: %s", image.name, exc)
+            return None
 
     async def fault_of_age(self, clock: WrappingClock, run: Run, record: Record) -> AgedFault | None:
         """The fault where its clocks start again.
@@ -282,7 +293,7 @@ class _Bench(Struct, frozen=True):
         bench, asked = structs.replace(self, image=image), run.expectations
 
         async def fault_at(uptime_ms: float) -> AgedFault | None:
-            seen = await bench.record(aged(run, uptime_ms))
+            seen = await bench.record(structs.replace(run, uptime_ms=uptime_ms, soak_ms=0.0, late=(), late_ms=0.0))
             return aged_fault(clock, asked, seen, judge(seen, self.board, heap_bytes=run.heap_bytes))
 
         for uptime_ms in uptimes_across_the_wrap(clock, run, record):
@@ -304,12 +315,6 @@ def _in_source_lines(record: Record, image: PyImage) -> Record:
         lines=tuple(structs.replace(line, text=text) for line, text in lines if text or not line.text),
         is_python=True,
     )
-
-
-def _unused_texts(options: TrialOptions, record: Record) -> Iterator[str]:
-    """The pins that were set from outside, and that the program never opened. An ADC pin needs no opening."""
-    for pin in sorted({one.pin for one in options.inputs if isinstance(one, PinStimulus)} - set(record.roles)):
-        yield f"pin {pin} was set from outside, and the program never opened it"
 
 
 def _uptime_ms(options: TrialOptions, image: ProgramImage) -> float:

@@ -1,32 +1,34 @@
 """One run of a program on a throw-away virtual board, from its installation to the record. Judges nothing.
 
-One class, as all of it reads and moves the same board.
+One class, as all of it reads and moves the same board; another reads the board's rings in parts, which hold less than a
+long trial gives.
 """
 
 from __future__ import annotations
 
-import logging
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import chain, repeat
-from typing import Final
+from typing import Any, Final
 
 from msgspec import structs
 
-from microclaw.apps.board_events import TRAP_SAYS, BoardEvents, led_changes
 from microclaw.apps.building import ProgramImage
+from microclaw.apps.colors import colors_of
 from microclaw.apps.expectations import AdcStimulus, PinStimulus, SensorStimulus, Stimulus
-from microclaw.apps.record import Record
+from microclaw.apps.record import Record, lines_left_out
 from microclaw.apps.run_times import RunTimes
 from microclaw.apps.trial_plan import Run, levels_over_time, shifted
-from microclaw.apps.verdict import describe
-from microclaw.devices.calls import NEWEST, AppInstall, PwmChange
+from microclaw.apps.verdict import SHIM_SAYS, describe
+from microclaw.devices.calls import NEWEST, AppInstall, LedChange, LogLine, PwmChange
 from microclaw.errors import CallRejected, DeviceTimeout, DeviceUnreachable
+from microclaw.events import Edge
 from microclaw.text import count_text, format_duration
+from microclaw.transports.virtual_board import VirtualBoardTransport
 from microclaw.virtual_boards.trial_board import TrialBoard
 from microclaw.wire.board_control import MAX_ADVANCE_MS
-from microclaw.wire.board_replies import AppRow, PinRow
+from microclaw.wire.board_replies import AppRow, LedRow, PwmRow
 
 STORM_LINES: Final = 20_000
 STORM_EVENTS: Final = 30_000
@@ -40,10 +42,6 @@ SOAK_MOST_HOST_S: Final = 40.0
 SOAK_EVENTS: Final = 120_000
 SOAK_LINES: Final = 1_500
 """Of a soak: host time, beyond the least of board time; edges and PWM changes, and lines."""
-TRACED_MS: Final = 30_000.0
-TRACED_HOST_S: Final = 0.5
-"""The traced build runs for so much board time at most, and gets no further part of it after so much host time."""
-_TRACED_PART_MS: Final = 250.0
 _SURE_S: Final = 3.0  # of host time, before it is told that the rest would take too long
 _FIRST_PARTS_MS: Final = (10.0, 40.0, 200.0, 750.0)
 _RING_EVENTS: Final = 4_000  # between two readings: half of the PWM changes that the board keeps, and more of all else
@@ -54,7 +52,13 @@ _PROBE: Final = ((_PROBE_MS, 1), (_PROBE_MS, 0), (5.0, 1), (5.0, 0), (_PROBE_MS,
 _THICK_LINES: Final = 15
 """In two seconds; a board keeps 20 lines of a program each second and leaves out others (firmware/fw/program.py)."""
 _LOST_LINES_MS: Final = 1_500.0
-_log = logging.getLogger(__name__)
+_FIRMWARE_SAYS: Final = (
+    "Got exception running WASM code: ",
+    "Cannot find function ",
+    "warning: ",
+    "W gpio: ",
+    "microclaw: ",
+)
 
 
 class BoardRun:
@@ -104,27 +108,6 @@ class BoardRun:
         await self._advance(_NEXT_RUN_MS)
         row = await self._row()
         return row is not None and row.missed > 0
-
-    async def first_exception(self) -> str | None:
-        """Run it without uptime and soak; the text of its first exception, or None."""
-        run = self._run
-        await self._prepare()
-        try:
-            await self._board.install(self._install, run.host_s)
-        except (CallRejected, DeviceUnreachable) as exc:
-            _log.warning("the trial board did not take the traced build of %s: %s", self._name, exc)
-            return None
-        began, left_ms, part_ms = time.perf_counter(), min(run.for_ms, TRACED_MS), _TRACED_PART_MS
-        while (text := await self._exception()) is None and left_ms > 0:
-            if time.perf_counter() - began > TRACED_HOST_S:
-                return None
-            if not await self._advance(min(left_ms, part_ms)):
-                return await self._exception()
-            left_ms, part_ms = left_ms - part_ms, part_ms * 2
-        if text is None:
-            await self._probe()
-            text = await self._exception()
-        return text
 
     @property
     def _is_cut(self) -> bool:
@@ -283,21 +266,14 @@ class BoardRun:
             what = "; ".join(seen) or "nothing happened, so what it does with it is untried"
             self._probes.append(f"pin {pin.pin} pressed, released and bounced: {what}")
 
-    async def _exception(self) -> str | None:
-        """The first exception since the installation: the app goes on after one in a callback."""
-        row = await self._row()
-        if row is None or row.error is None:
-            return None
-        texts = [one.text for one in (await self._control.log(self._events.first_line)).lines]
-        return next((one.removeprefix(TRAP_SAYS) for one in texts if one.startswith(TRAP_SAYS)), row.error)
-
     async def _read_record(self) -> Record:
         """Read the board's record since the installation, and its console."""
         run, name, start_ms = self._run, self._name, self._start_ms
         row = await self._row()
         rows = await self._control.pins()
         await self._events.read()
-        kept = self._kept_roles(rows)
+        # it let go of these, and moved them before as outputs
+        kept = {pin.pin: "output" for pin in rows if pin.mover == name and pin.role in ("idle", "input")}
         roles = {pin.pin: pin.role for pin in rows} | kept
         own = {pin.pin: roles[pin.pin] for pin in rows if pin.app == name or pin.pin in kept}
         for pin in row.pins if row else ():
@@ -334,6 +310,84 @@ class BoardRun:
             probes=tuple(self._probes),
         )
 
-    def _kept_roles(self, rows: Iterable[PinRow]) -> dict[int, str]:
-        """The roles of pins that the program let go of, and moved before as outputs."""
-        return {pin.pin: "output" for pin in rows if pin.mover == self._name and pin.role in ("idle", "input")}
+
+class BoardEvents:
+    """The board's edges since its start, PWM and LED changes, and its lines since `begin`."""
+
+    def __init__(self, control: VirtualBoardTransport) -> None:
+        self._control = control
+        self.edges: list[Edge] = []
+        self.pwm: list[PwmRow] = []
+        self.leds: list[LedRow] = []
+        self.lines: list[LogLine] = []
+        self.now_ms = 0.0
+        self.lost = False
+        self.first_line = 0
+        self._edge_cursor = self._pwm_cursor = self._led_cursor = self._log_cursor = 0
+
+    @property
+    def count(self) -> int:
+        return len(self.edges) + len(self.pwm) + len(self.leds)
+
+    @property
+    def recorded(self) -> tuple[int, int]:
+        """The numbers of lines, and of edges, PWM and LED changes, also of those that the board has no more."""
+        return self._log_cursor - self.first_line, self._edge_cursor + self._pwm_cursor + self._led_cursor
+
+    async def begin(self) -> None:
+        """Leave out the lines until now."""
+        self._log_cursor = self.first_line = (await self._control.log(NEWEST)).cursor
+
+    async def read(self) -> None:
+        edges = await self._control.edges(self._edge_cursor)
+        changes, after = await self._control.pwm_changes(self._pwm_cursor)
+        leds, led_after = await self._control.led_changes(self._led_cursor)
+        log = await self._control.log(self._log_cursor)
+        self.edges += edges.edges
+        self.pwm += changes
+        self.leds += leds
+        self.lines += log.lines
+        few = len(changes) < after - self._pwm_cursor or len(leds) < led_after - self._led_cursor
+        self.lost = self.lost or bool(edges.dropped or log.dropped or few)
+        self._edge_cursor, self._pwm_cursor = edges.cursor, after
+        self._led_cursor, self._log_cursor = led_after, log.cursor
+        self.now_ms = edges.now_ms
+
+    def between(self, start_ms: float, end_ms: float, last_line_ms: float, outside: Collection[int]) -> dict[str, Any]:
+        """The fields of a Record: what came in that time, but for edges on pins that the outside moves.
+
+        The word of lines that were left out counts whenever it comes: it is about those before.
+        """
+        return {
+            "lines": tuple(
+                piece
+                for line in self.lines
+                if line.t_ms < last_line_ms or lines_left_out(line.text)[0]
+                for piece in _console_lines(line, start_ms, min(line.t_ms, last_line_ms))
+            ),
+            "edges": tuple(
+                Edge(e.t_ms - start_ms, e.pin, e.level)
+                for e in self.edges
+                if start_ms <= e.t_ms < end_ms and e.pin not in outside
+            ),
+            "pwm": tuple(
+                PwmChange(c.t_ms - start_ms, c.pin, c.duty, c.frequency_hz, c.pulse_us)
+                for c in self.pwm
+                if start_ms <= c.t_ms < end_ms
+            ),
+            "leds": led_changes([c for c in self.leds if start_ms <= c.t_ms < end_ms], start_ms),
+        }
+
+
+def led_changes(rows: Iterable[LedRow], start_ms: float) -> tuple[LedChange, ...]:
+    return tuple(LedChange(row.t_ms - start_ms, row.pin, colors_of(bytes.fromhex(row.data))) for row in rows)
+
+
+def _console_lines(line: LogLine, start_ms: float, t_ms: float) -> list[LogLine]:
+    """The board names the app also on lines that the firmware printed about it; those are not the app's own.
+
+    What ends without a line feed stands on one line with what the shim says after it: that makes two.
+    """
+    text, said, end = line.text.partition(SHIM_SAYS)
+    texts = [text, said + end] if said and text and line.app is not None else [line.text]
+    return [LogLine(t_ms - start_ms, None if one.startswith(_FIRMWARE_SAYS) else line.app, one) for one in texts]

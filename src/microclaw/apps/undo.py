@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from microclaw.apps.change_log import Change, DeviceAction, SetLevel, SetPwm
+from microclaw.apps.change_log import Change, SetLevel, SetPwm
 from microclaw.apps.changes import ProgramChanges
 from microclaw.apps.deferring import DeferredLog
 from microclaw.apps.deployment import ChangeRequest, Made
@@ -69,14 +69,7 @@ class UndoReport(Struct, frozen=True):
 class Undo:
     """Everybody reverts their own changes; an owner also those of others, by number."""
 
-    def __init__(
-        self,
-        installer: Installer,
-        *,
-        changes: ProgramChanges,
-        direct_io: DirectIo,
-        gate: Gate,
-    ) -> None:
+    def __init__(self, installer: Installer, *, changes: ProgramChanges, direct_io: DirectIo, gate: Gate) -> None:
         self._gate = gate
         self._devices, self._change_log = installer.devices, installer.change_log
         self._deferred = DeferredLog(self._change_log)
@@ -90,35 +83,32 @@ class Undo:
         Undoing an undo by its number is a redo; without a number, undos are skipped. If one of several changes cannot
         be reverted, the others still are, and UndoIncomplete says which were and which were not. For a single change
         the reason itself is raised: UnknownName or UndoElsewhere when there is nothing to undo; DeployRejected when a
-        newer change of the same app or pin is in force or the board restarted since; else the error of the deployer or
+        newer change of the same app or pin is in force or the board restarted since; else the error of the change or
         the device.
         """
         async with self._one_at_a_time:
             changes = await self._chosen(choice)
             taken: list[UndoneChange] = []
-            left: list[tuple[Change, MicroclawError]] = []
+            left: list[str] = []
+            steps: dict[str, None] = {}
+            silent: dict[str, MicroclawError] = {}  # by device: it is not waited for again
             for change in changes:
                 try:
-                    _check_answers(change, left)
+                    if (error := silent.get(change.device_id)) is not None:
+                        raise error
                     taken.append(await self._take_back(change, report))
                 except MicroclawError as exc:
                     if len(changes) == 1:
                         raise
-                    left.append((change, exc))
-                    text = f"not undone: {change_text(change)}: {exc.message}"
-                    report(Step("undo", text, "failed", next_step=exc.next_step))
+                    if isinstance(exc, DeviceUnreachable | DeviceTimeout):
+                        silent[change.device_id] = exc
+                    left.append(f"{change_text(change)}: {exc.message}")
+                    steps |= {exc.next_step: None} if exc.next_step else {}
+                    report(Step("undo", f"not undone: {left[-1]}", "failed", next_step=exc.next_step))
             if left:
-                raise self._incomplete(taken, left)
-            return UndoReport(tuple(taken), self._text(taken) + await self._left_out(choice, changes[0]))
-
-    async def _left_out(self, choice: UndoChoice, last: Change) -> str:
-        """The part of a turn that nothing reverts: on devices that were removed."""
-        if last.turn is None or choice.change_id is not None or choice.device_id is not None:
-            return ""
-        known = {device.device_id for device in self._devices.list()}
-        of_turn = await self._change_log.changes_of_turn(last.turn)
-        gone = [one for one in of_turn if in_force(one) and one.undoes is None and one.device_id not in known]
-        return f"; skipped, as its device was removed: {', '.join(map(change_text, gone))}" if gone else ""
+                text = f"{self._text(taken) if taken else 'nothing was undone'}; not undone: {'; '.join(left)}"
+                raise UndoIncomplete(text, next_step="; ".join(steps) or "microclaw app changes")
+            return UndoReport(tuple(taken), self._text(taken))
 
     async def chosen(self, choice: UndoChoice) -> tuple[Change, ...]:
         """The changes that `undo` would revert now, newest first, at least one. Raises as `undo` does.
@@ -146,7 +136,7 @@ class Undo:
             if change.device_id not in names:
                 text = f"{change_text(change)} cannot be undone: its device was removed"
                 raise DeployRejected(text, next_step=_LIST)
-            check_undoable(change, await self._history(change))
+            check_undoable(change, await self._change_log.changes(change.device_id, _LOOK_BACK))
             return (change,)
         history = await self._change_log.changes(choice.device_id, _LOOK_BACK)
         last = await self._newest(choice, history, names)
@@ -191,7 +181,8 @@ class Undo:
             where = "boards" if choice.device_id is None else names.get(choice.device_id, choice.device_id)
             raise UnknownName(f"of the changes on {where} there is nothing to undo", next_step=f"{again}{_LIST}")
         meant = [change for change in history if choice.covers(change.person, change.conversation)]
-        failed = next((change for change in meant if _is_failed_program(change)), None)
+        wanted = (one for one in meant if one.undoes is None and one.kind in _PROGRAM_KINDS)
+        failed = next((change for change in wanted if change.state == "failed"), None)  # it is not there
         if failed is not None and failed.change_id > last.change_id and _apart(failed, last):
             raise _not_meant(f"{change_text(failed)}, failed and nothing of it is left to undo", last)
         newest = next(change for change in meant if change in found)
@@ -202,15 +193,21 @@ class Undo:
 
     async def _take_back(self, change: Change, report: Report) -> UndoneChange:
         await self._check(change)
-        assert change.inverse is not None
-        made = await self._apply(change, change.inverse, report)
+        device, undoes, back = change.device_id, change.change_id, change.inverse
+        assert back is not None
+        made: Made | PinChange
+        if isinstance(back, SetLevel | SetPwm):
+            made = await self._direct_io.act(device, back.call, undoes=undoes)
+        else:
+            request = ChangeRequest(device, back.name, back.act, version=back.version, undoes=undoes)
+            made = await self._changes.apply(request, report)
         taken = UndoneChange(change, made.change_id, made.evidence)
         report(Step("undo", self._text([taken])))
         return taken
 
     async def _check(self, change: Change) -> None:
         """Raise what keeps it from being reverted, before anything is done."""
-        check_undoable(change, await self._history(change))
+        check_undoable(change, await self._change_log.changes(change.device_id, _LOOK_BACK))
         if change.inverse is None:
             text = f"change {change.change_id} ({change.summary}) cannot be undone: what was before it is not known"
             raise DeployRejected(text, next_step=f"microclaw app undo NUMBER reverts an older one; {_LIST}")
@@ -220,16 +217,6 @@ class Undo:
             if boot_ms is not None and boot_ms > change.at_ms:
                 text = f"{device.name} restarted since: what pin {change.inverse.pin} had before is not brought back"
                 raise DeployRejected(text, next_step="set it as it is to be now")
-
-    async def _history(self, change: Change) -> Sequence[Change]:
-        return await self._change_log.changes(change.device_id, _LOOK_BACK)
-
-    async def _apply(self, change: Change, inverse: DeviceAction, report: Report) -> Made | PinChange:
-        device, undoes = change.device_id, change.change_id
-        if isinstance(inverse, SetLevel | SetPwm):
-            return await self._direct_io.act(device, inverse.call, undoes=undoes)
-        request = ChangeRequest(device, inverse.name, inverse.act, version=inverse.version)
-        return await self._changes.apply(request, report, undoes=undoes)
 
     def _text(self, taken: Sequence[UndoneChange]) -> str:
         return f"undone: {', '.join(self._undone_text(one.undone) for one in taken)}"
@@ -242,17 +229,6 @@ class Undo:
         now = call_words(back.call, self._devices.get(undone.device_id).name).removeprefix("set ")
         again = "already" if undone.forward == back else "again"  # it had changed nothing
         return f"{now} {again} (change {undone.change_id})"
-
-    def _incomplete(
-        self, taken: Sequence[UndoneChange], left: Sequence[tuple[Change, MicroclawError]]
-    ) -> UndoIncomplete:
-        reasons: dict[str, list[Change]] = {}
-        for change, error in left:
-            reasons.setdefault(error.message, []).append(change)
-        stays = "; ".join(f"{', '.join(map(change_text, changes))}: {reason}" for reason, changes in reasons.items())
-        done = self._text(taken) if taken else "nothing was undone"
-        steps = dict.fromkeys(error.next_step for _, error in left if error.next_step)
-        return UndoIncomplete(f"{done}; not undone: {stays}", next_step="; ".join(steps) or "microclaw app changes")
 
 
 def in_force(change: Change) -> bool:
@@ -303,18 +279,6 @@ def _request_instead(theirs: Sequence[Change], why: str) -> UndoElsewhere:
 def _apart(one: Change, other: Change) -> bool:
     """True if they are not of one turn or request."""
     return one.turn is None or one.turn != other.turn
-
-
-def _is_failed_program(change: Change) -> bool:
-    """True if a person wanted a program on a device, and it is not there."""
-    return change.state == "failed" and change.undoes is None and change.kind in _PROGRAM_KINDS
-
-
-def _check_answers(change: Change, left: Sequence[tuple[Change, MicroclawError]]) -> None:
-    """Raise the error of a device that did not answer before, instead of waiting for it again."""
-    for other, error in left:
-        if other.device_id == change.device_id and isinstance(error, DeviceUnreachable | DeviceTimeout):
-            raise error
 
 
 def _goes_back(change: Change, by_id: dict[int, Change]) -> bool:

@@ -19,22 +19,11 @@ from microclaw.apps.edge_comparison import (
     counted,
     span_ms,
 )
-from microclaw.apps.listing import names_after_change
+from microclaw.apps.standing import app_states, names_after_change
 from microclaw.apps.traps import trap_words
 from microclaw.apps.trial import Trial
 from microclaw.apps.verdict import dead_on_load, describe, seconds
-from microclaw.devices.calls import (
-    NEWEST,
-    AppState,
-    AppStates,
-    EdgeLog,
-    EdgesRead,
-    GpioGet,
-    LogLine,
-    LogsRead,
-    PwmChange,
-    PwmRead,
-)
+from microclaw.devices.calls import NEWEST, AppState, EdgeLog, EdgesRead, GpioGet, LogLine, LogsRead, PwmChange, PwmRead
 from microclaw.devices.device import Device
 from microclaw.errors import DeviceError, DeviceLied, DeviceSilent, DeviceTimeout, DeviceUnreachable
 from microclaw.events import Edge, Evidence
@@ -127,9 +116,7 @@ def _reported(text: str, dead: tuple[str, str] | None = None) -> Verification:
 
 async def state_of(device: Device, name: str) -> AppState | None:
     """The program as the board has it; None where it is not there, or the board does not tell."""
-    if not device.supports(AppStates.method):
-        return None
-    return next((app for app in await device.call(AppStates()) if app.name == name), None)
+    return next((app for app in await app_states(device) if app.name == name), None)
 
 
 class _Watch(Struct, frozen=True):

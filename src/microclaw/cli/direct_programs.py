@@ -14,15 +14,15 @@ from msgspec import UNSET, convert
 from msgspec.structs import replace
 
 from microclaw.apps import operations as programs
-from microclaw.apps.act_results import Deployed
 from microclaw.apps.building import cached_compiler
 from microclaw.apps.change_log import ChangeLog
-from microclaw.apps.deploy import Deployer
+from microclaw.apps.changes import ProgramChanges
 from microclaw.apps.deployment import ChangeRequest, Deployment
 from microclaw.apps.fleet_operations import FleetProgram
 from microclaw.apps.installer import Installer
-from microclaw.apps.listing import removal_text
+from microclaw.apps.results import Deployed
 from microclaw.apps.silence import explain_silence
+from microclaw.apps.standing import removal_text
 from microclaw.apps.trial import try_image
 from microclaw.boards.profile import BoardProfile
 from microclaw.builds.cache import BuildCache
@@ -55,9 +55,9 @@ def run_directly(options: GlobalOptions, target: str, values: Mapping[str, Any],
 
 async def _deploy(options: GlobalOptions, board: BoardProfile, request: ChangeRequest) -> Deployment:
     stages = Stages(options, options.terminal())
-    async with _deployer(options, request.device, board) as deployer:
+    async with _changes(options, request.device, board) as changes:
         try:
-            return await deployer.deploy(request, stages.show)
+            return await changes.deploy(request, stages.show)
         except MicroclawError as exc:
             stages.failed(failure_of(exc))
             raise
@@ -66,8 +66,8 @@ async def _deploy(options: GlobalOptions, board: BoardProfile, request: ChangeRe
 
 
 @asynccontextmanager
-async def _deployer(options: GlobalOptions, target: str, board: BoardProfile) -> AsyncIterator[Deployer]:
-    """A host's deployer for one board; what it writes down is gone afterwards."""
+async def _changes(options: GlobalOptions, target: str, board: BoardProfile) -> AsyncIterator[ProgramChanges]:
+    """A host's changes for one board; what it writes down is gone afterwards."""
     settings = options.settings()
     with TemporaryDirectory(prefix="microclaw-") as folder:
         async with Database.open(Path(folder) / "store.db") as database:
@@ -83,7 +83,7 @@ async def _deployer(options: GlobalOptions, target: str, board: BoardProfile) ->
             change_log, cache = ChangeLog(database), BuildCache(settings.cache)
             registry.explain_silence = partial(explain_silence, change_log)
             async with registry:
-                yield Deployer(
+                yield ProgramChanges(
                     Installer(registry, change_log),
                     compile=cached_compiler(cache),
                     try_image=partial(try_image, cache=cache),

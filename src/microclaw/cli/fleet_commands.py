@@ -9,7 +9,6 @@ from typing import Any, Final
 import click
 
 from microclaw.apps import fleet_operations as fleet
-from microclaw.apps.fleet_export import FLEET
 from microclaw.cli.fleet_file import FleetFile
 from microclaw.cli.many_devices import chosen_names, known_devices
 from microclaw.cli.operation_commands import done, show
@@ -23,7 +22,7 @@ from microclaw.text import count_text
 fleet_group = command_group()
 _FILE: Final = re.compile(r"[A-Za-z0-9][\w.-]*\.(c|cpp|ino|py|wasm|yaml)")
 _file_option = click.option(
-    "-f", "--file", default=Path(FLEET), type=Path, metavar="FILE", help="What shall run where."
+    "-f", "--file", default=Path(fleet.FLEET), type=Path, metavar="FILE", help="What shall run where."
 )
 _prune_option = click.option(
     "--prune", is_flag=True, help="Also take off what is not in the file and this host installed."
@@ -63,9 +62,9 @@ def export(options: GlobalOptions, out: Path | None) -> None:
         _write(out, found.files)
         told = f"{count_text(len(found.programs), 'program')}, {count_text(len(found.files) - 1, 'file')} beside it"
         made = {"folder": str(out), "files": sorted(found.files), "programs": found.programs}
-        options.report(found.document, made, f"{out / FLEET}: {told}")
+        options.report(found.document, made, f"{out / fleet.FLEET}: {told}")
     elif not options.wrote_json(found.document, {"folder": None, "files": [], "programs": found.programs}):
-        text = found.files[FLEET].decode()
+        text = found.files[fleet.FLEET].decode()
         options.line(f"{text}# This is the file alone; with the programs' files: microclaw fleet export --out DIR")
 
 

@@ -221,16 +221,16 @@ class DeferredTable(TimedTable, Generic[A]):
     _act: type[A]
 
     @writes
-    def add(self, sql: Sql, act: A) -> tuple[A, bool]:
-        """Keep an act for later; as it is kept, and whether it replaces one of the same app. Raises Overloaded."""
+    def add(self, sql: Sql, act: A) -> A:
+        """Keep an act for later, in the place of one of the same app; as it is kept. Raises Overloaded."""
         same = {"device_id": act.device_id, "name": act.name, "state": "waiting"}
-        replaced = update(sql, "deferred_acts", same, state="replaced").rowcount > 0
+        update(sql, "deferred_acts", same, state="replaced")
         query = "SELECT count(*) FROM deferred_acts WHERE device_id = ? AND state = 'waiting'"
         if scalar(sql, query, (act.device_id,)) >= MAX_WAITING:
             raise Overloaded(
                 f"{MAX_WAITING} acts wait for that device already", next_step="cancel one: microclaw app cancel NAME"
             )
-        return self._one(sql, insert(sql, "deferred_acts", act, number="deferred_id")), replaced
+        return self._one(sql, insert(sql, "deferred_acts", act, number="deferred_id"))
 
     @reads
     def get(self, sql: Sql, deferred_id: int) -> A:

@@ -113,7 +113,7 @@ TRIAL = Trial(
 
 @dataclass
 class PaperApps:
-    """Deployer, catalogue, direct_io and undo in one, keeping what they were asked."""
+    """Changes, catalogue, direct_io and undo in one, keeping what they were asked."""
 
     asked: list[object] = field(default_factory=list)
     listed: tuple[AppListing, ...] = ()
@@ -206,7 +206,7 @@ async def bench() -> AsyncIterator[Bench]:
     """One device, virtual-1 at 192.168.1.100:18080."""
     async with AsyncExitStack() as stack:
         apps, registry = PaperApps(), PaperRegistry()
-        names = ("deployer", "changes", "change_log", "catalogue", "direct_io", "undo", "reconciler")
+        names = ("changes", "change_log", "catalogue", "direct_io", "undo", "reconciler")
         tools = build_toolbox(cast("Apps", SimpleNamespace(registry=registry, **dict.fromkeys(names, apps))), Gate())
         made = Bench(tools, apps, registry, stack)
         await made.add("virtual-1", PaperTransport("wasmachine://192.168.1.100:18080"))

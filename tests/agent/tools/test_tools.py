@@ -15,7 +15,7 @@ from microclaw.agent.toolbox import Toolbox
 from microclaw.apps.catalogue import AppListing
 from microclaw.apps.claims import PinConflict
 from microclaw.apps.deployment import ChangeRequest, Place
-from microclaw.apps.results import AppCondition
+from microclaw.apps.results import AppCondition, AppFacts
 from microclaw.auth.approvals import MAX_ACTION_CHARS, Approvals, PendingApproval
 from microclaw.auth.gate import Gate
 from microclaw.devices.calls import DeviceRestart, GpioSet
@@ -27,8 +27,8 @@ OFFERS = frozenset({"gpio.get", "gpio.set", "pwm.set", "apps.install", "apps.rem
 
 
 def listing(name: str, condition: AppCondition, *, foreign: bool = False) -> AppListing:
-    is_away = condition == "unreachable"
-    return AppListing("d-1", "virtual-1", name, condition, foreign, 8192, (2,), is_away=is_away)
+    given: Any = dict.fromkeys(AppFacts.__struct_fields__) | {"name": name, "condition": condition, "foreign": foreign}
+    return AppListing(**given | {"heap_bytes": 8192, "pins": (2,), "is_away": condition == "unreachable"})
 
 
 async def decided(

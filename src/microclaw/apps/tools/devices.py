@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from msgspec import Meta, defstruct, structs
 
-from microclaw.apps.change_log import Change, maker_now
+from microclaw.apps.change_log import maker_now
 from microclaw.apps.deployment import ChangeRequest
-from microclaw.apps.direct_io import PinChange
 from microclaw.apps.parts import Apps
 from microclaw.apps.reconciler import check_device as examined
 from microclaw.apps.undo import UndoChoice, change_text
@@ -32,7 +31,6 @@ from microclaw.devices.calls import (
     I2cScan,
     PinLevel,
     PwmSet,
-    PwmState,
     Restart,
     SensorReading,
 )
@@ -72,8 +70,15 @@ def direct_io_tools(apps: Apps) -> tuple[Tool[Any], ...]:
         return () if conflict is None else (conflict.offer(),)
 
     async def set_pin(device: Device, call: GpioSet | PwmSet, context: ToolContext) -> ToolOutput:
-        made, stopped = await set_now(apps, device.name, call, context)
-        return ToolOutput(pin_fields(made) | ({} if stopped is None else {"stopped": stopped}), (made.evidence,))
+        """The program that drives the pin is stopped first, where the person said yes to that."""
+        conflict = await apps.direct_io.conflict(device.name, call) if context.insisted else None
+        stopped = {}
+        if conflict is not None and conflict.can_stop and conflict.offer() in context.insisted:
+            await apps.changes.apply(ChangeRequest(device.name, conflict.app, "stop"), context.report)
+            stopped = {"stopped": conflict.app}
+        made = await apps.direct_io.act(device.name, call, insist=context.insisted)
+        fields = {"device": made.device_name, "change": made.change_id, **structs.asdict(made.state), **stopped}
+        return ToolOutput(fields | ({"warning": made.warning} if made.warning else {}), (made.evidence,))
 
     async def read(device: Device, call: Call[Any], _: ToolContext) -> ToolOutput:
         text, fields = _told(device, await device.call(call))
@@ -139,29 +144,6 @@ def _told(device: Device, got: Any) -> tuple[str, dict[str, Any]]:
     raise AssertionError(got)
 
 
-async def set_now(
-    apps: Apps, device: str, call: GpioSet | PwmSet, context: ToolContext
-) -> tuple[PinChange, str | None]:
-    """Set a pin; the program that drives it is stopped first, where the person said yes to that: its name."""
-    conflict = await apps.direct_io.conflict(device, call) if context.insisted else None
-    stopped = None
-    if conflict is not None and conflict.can_stop and conflict.offer() in context.insisted:
-        stopped = conflict.app
-        await apps.changes.apply(ChangeRequest(device, stopped, "stop"), context.report)
-    return await apps.direct_io.act(device, call, insist=context.insisted), stopped
-
-
-def pin_fields(change: PinChange) -> dict[str, Any]:
-    """The fields of the set pin, for the model."""
-    state = change.state
-    fields: dict[str, Any] = {"device": change.device_name, "pin": state.pin, "change": change.change_id}
-    if isinstance(state, PwmState):
-        fields |= {"duty": state.duty, "frequency_hz": state.frequency_hz}
-    else:
-        fields["level"] = state.level
-    return fields | ({"warning": change.warning} if change.warning else {})
-
-
 class NotifyParameters(OnDevice, kw_only=True):
     text: Annotated[str, Meta(min_length=1, max_length=2000)]
     speak: Annotated[bool, Meta(description="Say it aloud, where the device can.")] = False
@@ -219,7 +201,13 @@ def inventory_tools(apps: Apps, link: LinkServer | None) -> tuple[Tool[Any], ...
         return UndoChoice(context.person_id, asked.change, device_id, maker_now().conversation)
 
     async def describe(asked: UndoParameters, context: ToolContext) -> tuple[str, ...]:
-        return undo_lines(devices, await undo.chosen(choice(asked, context)))
+        names = {device.device_id: device.name for device in devices.list()}
+        lines = []
+        for change in await undo.chosen(choice(asked, context)):
+            text = f"{change_text(change)}, on {names.get(change.device_id, change.device_id)}"
+            stays = f"stays: {text}: what was before it is not known"
+            lines.append(stays if change.inverse is None else f"{_TAKES_BACK}{text}")
+        return tuple(lines)
 
     def words(asked: UndoParameters, _: ToolContext, described: Sequence[str]) -> str:
         """The description of the change to undo; of a planned undo nobody knows yet."""
@@ -246,17 +234,6 @@ def inventory_tools(apps: Apps, link: LinkServer | None) -> tuple[Tool[Any], ...
         device_tool(devices, "check-device", checks, OnDevice, check_device),
         Tool("undo", text, UndoParameters, *once, take_back, describe=describe, words=words),
     )
-
-
-def undo_lines(devices: Registry, changes: Sequence[Change]) -> tuple[str, ...]:
-    """The lines of what an undo changes on which device, and of what stays."""
-    names = {device.device_id: device.name for device in devices.list()}
-    lines = []
-    for change in changes:
-        text = f"{change_text(change)}, on {names.get(change.device_id, change.device_id)}"
-        stays = f"stays: {text}: what was before it is not known"
-        lines.append(stays if change.inverse is None else f"{_TAKES_BACK}{text}")
-    return tuple(lines)
 
 
 async def _facts(device: Device, call: Call[DeviceFacts], _: ToolContext) -> ToolOutput:

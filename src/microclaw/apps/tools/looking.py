@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import Annotated, Any, Final, get_args
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Annotated, Any, Final, TypeVar, get_args
 
 from msgspec import Meta, field
 
-from microclaw.apps.change_log import DesiredApp
 from microclaw.apps.claims import claiming, pin_roles, unknown_pins_text
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS
 from microclaw.apps.expectations import PinStimulus
 from microclaw.apps.parts import Apps
-from microclaw.apps.source_log import SourceLog
 from microclaw.apps.tools.programs import EXPECT, SourceCode, expectations_of, on_its_holder, proof_fields, warnings_of
 from microclaw.apps.trial import TrialOptions
 from microclaw.auth.gate import Effect, Permission
 from microclaw.boards.profile import BoardProfile, PinUse
-from microclaw.devices.calls import AppList, AppStates, EdgesRead, LogLine
+from microclaw.devices.calls import AppList, AppStates, EdgeLog, EdgesRead, LogLine, LogPage
 from microclaw.devices.device import Device
 from microclaw.devices.target import OnDevice, device_tool, find_device
 from microclaw.errors import DeviceError, ToolRetry
@@ -32,6 +32,7 @@ MAX_EDGES: Final = 100
 MAX_LOG_LINES: Final = 50
 MAX_LOG_PAGES: Final = 16
 MAX_EDGE_PAGES: Final = 64
+Page = TypeVar("Page", LogPage, EdgeLog)
 
 
 class InputParameters(Parameters, kw_only=True):
@@ -91,7 +92,8 @@ def trying_tools(apps: Apps) -> tuple[Tool[Any], ...]:
         return ToolOutput(fields, (Evidence("counted", f"on a virtual board: {trial.summary()}", tuple(edges)),))
 
     async def read_logs(device: Device, asked: LogParameters, context: ToolContext) -> ToolOutput:
-        lines = [line for line in await _log(device, source_log) if asked.app in (None, line.app)]
+        pages = _pages(partial(source_log.read, device), 0, MAX_LOG_PAGES)
+        lines = [line async for page in pages for line in page.lines if asked.app in (None, line.app)]
         newest = lines[-asked.lines :]
         shown = "\n".join(f"{line.t_ms / 1000:.2f} s {line.app or '-'}: {line.text}" for line in newest)
         fenced = fence_text(shown[-6000:], f"printed by programs on {device.name}")
@@ -118,16 +120,14 @@ def _is_own_text(device: Device, lines: Sequence[LogLine], own: Collection[str])
     return all(virtual if line.app is None else line.app in own for line in lines)
 
 
-async def _log(device: Device, source_log: SourceLog) -> list[LogLine]:
-    lines: list[LogLine] = []
-    cursor = 0
-    for _ in range(MAX_LOG_PAGES):
-        page = await source_log.read(device, cursor)
-        lines += page.lines
+async def _pages(read: Callable[[int], Awaitable[Page]], cursor: int, most: int) -> AsyncIterator[Page]:
+    """The pages of a ring from there on; the last one has nothing new."""
+    for _ in range(most):
+        page = await read(cursor)
+        yield page
         if page.cursor == cursor:
             break
         cursor = page.cursor
-    return lines
 
 
 class EdgesParameters(OnDevice, kw_only=True):
@@ -143,19 +143,15 @@ def edges_tool(apps: Apps) -> Tool[EdgesParameters]:
 
     async def read_edges(device: Device, asked: EdgesParameters, _: ToolContext) -> ToolOutput:
         found: list[Edge] = []
-        cursor, dropped = asked.cursor, 0
-        for _page in range(MAX_EDGE_PAGES):
-            page = await device.call(EdgesRead(cursor=cursor))
+        dropped = 0
+        async for page in _pages(lambda cursor: device.call(EdgesRead(cursor=cursor)), asked.cursor, MAX_EDGE_PAGES):
             found += [edge for edge in page.edges if asked.pin in (None, edge.pin)]
             dropped += page.dropped
-            if not page.edges or page.cursor == cursor:
-                break
-            cursor = page.cursor
         fields = {
             "edges": [[round(edge.t_ms, 1), edge.pin, edge.level] for edge in found[-asked.last :]],
             "count": len(found),
             "dropped": dropped,
-            "cursor": cursor,
+            "cursor": page.cursor,
             "now_ms": page.now_ms,
         }
         pins = sorted({edge.pin for edge in found})
@@ -187,11 +183,15 @@ def pins_tool(apps: Apps) -> Tool[PinsParameters]:
             "taken": {str(pin): name for pin, name in sorted(taken.items())},
             "caution": _notes(board, "caution"),
             "reserved": _notes(board, "reserved"),
-            "led": _led(board),
+            "led": board.no_led or "none that a program can switch",
             "maxApps": board.firmware.max_apps,
         }
-        if (unknown := unknown_pins_text(device, await _foreign(device, wanted))) is not None:
-            fields["unknown"] = unknown
+        if board.led is not None:
+            fields["led"] = {"pin": board.led.pin, "kind": board.led.kind, "on": board.led.active_level}
+        if device.supports(AppList.method) and not device.supports(AppStates.method):
+            with suppress(DeviceError):
+                foreign = {app.name for app in await device.call(AppList(), wait=False)} - {app.name for app in wanted}
+                fields |= {"unknown": text} if (text := unknown_pins_text(device, tuple(foreign))) else {}
         if board.i2c is not None:
             sensors = {name: f"0x{address:02x}" for name, address in board.i2c.sensors.items()}
             fields["i2c"] = {"sda": board.i2c.sda, "scl": board.i2c.scl, "sensors": sensors}
@@ -204,17 +204,6 @@ def pins_tool(apps: Apps) -> Tool[PinsParameters]:
     return device_tool(apps.registry, "free-pins", text, PinsParameters, free_pins)
 
 
-async def _foreign(device: Device, wanted: Sequence[DesiredApp]) -> tuple[str, ...]:
-    """The programs that run there and were not installed from here; nothing where the board does not say."""
-    if not device.supports(AppList.method) or device.supports(AppStates.method):
-        return ()
-    try:
-        listed = await device.call(AppList(), wait=False)
-    except DeviceError:
-        return ()
-    return tuple({app.name for app in listed} - {app.name for app in wanted})
-
-
 def _notes(board: BoardProfile, kind: str) -> dict[str, list[int]]:
     """Pins by the reason why they are not free."""
     found: dict[str, list[int]] = {}
@@ -223,9 +212,3 @@ def _notes(board: BoardProfile, kind: str) -> dict[str, list[int]]:
         if reason:
             found.setdefault(reason, []).append(pin.number)
     return found
-
-
-def _led(board: BoardProfile) -> dict[str, Any] | str:
-    if board.led is None:
-        return board.no_led or "none that a program can switch"
-    return {"pin": board.led.pin, "kind": board.led.kind, "on": board.led.active_level}

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 from msgspec import Meta, Struct, field
 from msgspec.structs import replace
 
-from microclaw.apps.many import BoardOutcome, SharedStages, on_each
+from microclaw.apps.queues import BoardOutcome, SharedStages, on_each
 from microclaw.apps.tools.devices import call_of
 from microclaw.auth.gate import Effect, Permission
 from microclaw.devices.call_text import call_words
@@ -90,30 +90,9 @@ class ManyParameters(Parameters, kw_only=True):
 
 def many_tool(tools: Iterable[Tool[Any]], *, devices: Registry) -> Tool[ManyParameters]:
     """act-on-boards, over those of the tools that act on one board."""
-    of = _OnBoards({tool.name: tool for tool in tools if tool.name in get_args(BoardTool)}, devices)
-    return Tool(
-        ACT_ON_BOARDS,
-        "Do the same on several boards at once, with one question: set or read a pin, PWM, deploy, remove, stop or "
-        "start a program. It tells what became of each.",
-        ManyParameters,
-        Permission.ACT,
-        Effect.ONCE,
-        of.run,
-        required_permission=of.permission,
-        describe=of.describe,
-        objections=of.objections,
-        words=of.words,
-        asks=of.asks,
-    )
+    named = {tool.name: tool for tool in tools if tool.name in get_args(BoardTool)}
 
-
-class _OnBoards:
-    """`tools` are those that act on one board, by their names."""
-
-    def __init__(self, tools: Mapping[str, Tool[Any]], devices: Registry) -> None:
-        self._tools, self._devices = tools, devices
-
-    def chosen(self, asked: ManyParameters) -> dict[Device, list[Any]]:
+    def chosen(asked: ManyParameters) -> dict[Device, list[Any]]:
         """Each board with its calls, in this order.
 
         Raises ToolRetry for arguments that the tool does not take, UnknownName, ConfigError.
@@ -122,19 +101,19 @@ class _OnBoards:
         one = Selection(asked.devices or (), asked.labels or (), bool(asked.every)), asked.arguments or {}
         each = [(Selection(group.devices), group.arguments) for group in asked.each or ()]
         for selection, arguments in each or [one]:
-            for device in select(self._devices, selection, _CALLS[asked.tool].method).devices:
+            for device in select(devices, selection, _CALLS[asked.tool].method).devices:
                 if device in found and asked.tool == "deploy-wasm-app":
                     raise ToolRetry(f"two programs for {device.name}", next_step="one program a board in one call")
-                call = read_arguments(self._tools[asked.tool], json.dumps({**arguments, "device": device.name}))
+                call = read_arguments(named[asked.tool], json.dumps({**arguments, "device": device.name}))
                 found.setdefault(device, []).append(call)
         return found
 
-    async def asks(self, asked: ManyParameters, _: ToolContext) -> bool:
-        return asked.tool not in _READS and len(self.chosen(asked)) > 1
+    async def asks(asked: ManyParameters, _: ToolContext) -> bool:
+        return asked.tool not in _READS and len(chosen(asked)) > 1
 
-    async def objections(self, asked: ManyParameters, context: ToolContext) -> tuple[str, ...]:
+    async def objections(asked: ManyParameters, context: ToolContext) -> tuple[str, ...]:
         """Of all boards. One that refuses or does not answer tells it when it is acted on; raises where all do."""
-        find, boards = self._tools[asked.tool].objections, self.chosen(asked)
+        find, boards = named[asked.tool].objections, chosen(asked)
         if find is None:
             return ()
 
@@ -146,9 +125,9 @@ class _OnBoards:
             raise found[0].error
         return tuple(text for one in found for text in one.value or ())
 
-    async def permission(self, asked: ManyParameters, context: ToolContext) -> Permission:
+    async def permission(asked: ManyParameters, context: ToolContext) -> Permission:
         """The heaviest of all; of a board that cannot say, what is on it is not known."""
-        boards, weigh = self.chosen(asked), self._tools[asked.tool].required_permission
+        boards, weigh = chosen(asked), named[asked.tool].required_permission
         if asked.tool == "deploy-wasm-app" and len(boards) > 1:
             return Permission.RISKY
         if weigh is None:
@@ -160,20 +139,20 @@ class _OnBoards:
         found = await on_each(list(boards), of_one)
         return Permission.RISKY if any(one.value or one.error is not None for one in found) else Permission.ACT
 
-    async def describe(self, asked: ManyParameters, _: ToolContext) -> tuple[str, ...]:
-        return tuple(map(device_line, self.chosen(asked)))
+    async def describe(asked: ManyParameters, _: ToolContext) -> tuple[str, ...]:
+        return tuple(map(device_line, chosen(asked)))
 
-    def words(self, asked: ManyParameters, _: ToolContext, __: Sequence[str]) -> str:
+    def words(asked: ManyParameters, _: ToolContext, __: Sequence[str]) -> str:
         """ "set pin 4 high on lamp, fan"; boards that do something else have their own words."""
         said: dict[str, list[str]] = {}
-        for device, calls in self.chosen(asked).items():
+        for device, calls in chosen(asked).items():
             acts = " and ".join(dict.fromkeys(_act_words(asked.tool, call) for call in calls))
             said.setdefault(acts, []).append(device.name)
         link = "from" if asked.tool == "uninstall-wasm-app" else "of" if asked.tool in _READS else "on"
         return "; ".join(f"{acts} {link} {names_text(names)}" for acts, names in said.items())
 
-    async def run(self, asked: ManyParameters, context: ToolContext) -> ToolOutput:
-        tool, boards = self._tools[asked.tool], self.chosen(asked)
+    async def run(asked: ManyParameters, context: ToolContext) -> ToolOutput:
+        tool, boards = named[asked.tool], chosen(asked)
         stages = SharedStages(context.report)
 
         async def on_one(device: Device) -> list[ToolOutput]:
@@ -198,6 +177,21 @@ class _OnBoards:
         if not asked.devices and not asked.each:  # of boards that nobody named, those that have the program
             outcomes = [one for one in outcomes if not isinstance(one.error, AppNotFound)] or outcomes
         return _output(asked.tool, outcomes)
+
+    return Tool(
+        ACT_ON_BOARDS,
+        "Do the same on several boards at once, with one question: set or read a pin, PWM, deploy, remove, stop or "
+        "start a program. It tells what became of each.",
+        ManyParameters,
+        Permission.ACT,
+        Effect.ONCE,
+        run,
+        required_permission=permission,
+        describe=describe,
+        objections=objections,
+        words=words,
+        asks=asks,
+    )
 
 
 def _act_words(tool: BoardTool, call: Any) -> str:

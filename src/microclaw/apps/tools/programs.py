@@ -128,7 +128,7 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
             place=Place(context.person_id, context.channel, context.chat_id),
             approve=context.approve,
         )
-        done = await apps.deployer.deploy(request, context.report)
+        done = await apps.changes.deploy(request, context.report)
         fields = {
             "deviceIp": _address(device),
             "binarySize": done.image.size_bytes,
@@ -181,8 +181,9 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
         return _made(done, f"{what} {done.name} on {done.device_name}", switch=asked.switch, verified=done.verified)
 
     async def set_times(device: Device, asked: TimesParameters, context: ToolContext) -> ToolOutput:
-        name, new = asked.app_name, asked.new_times()
-        made = await apps.changes.set_times(device.device_id, name, context.report, approve=context.approve, **new)
+        new = asked.new_times()
+        request = ChangeRequest(device.device_id, asked.app_name, approve=context.approve)
+        made = await apps.changes.set_times(request, context.report, **new)
         runs = made.trial.times.text() if made.trial.times else "once, and on"
         return _made(made, f"{made.name} on {made.device_name} runs {runs}", runs=runs, verified=made.verified)
 
@@ -231,7 +232,7 @@ def _away(device: Device, listed: Sequence[AppListing]) -> DeviceUnreachable | D
     if silence is not None:  # it takes connections and answers nothing
         step = f"close other clients of it, as it serves one at a time; else {way_to_reset(device)}"
         return DeviceSilent(silence, next_step=step)
-    wanted = ", ".join(app.name if app.deferred is None else f"{app.deferred.order.act} {app.name}" for app in listed)
+    wanted = ", ".join(app.name if app.deferred is None else f"{app.deferred.act} {app.name}" for app in listed)
     step = "check its power and network; the host puts its programs back when it returns"
     return DeviceUnreachable(f"{device.name} does not answer; wanted there: {wanted}", next_step=step)
 
