@@ -39,10 +39,8 @@ class Firmware:
     folder: Path
     words: tuple[str, ...] = (str(MICROPYTHON),)
     flashed: str = SOURCES
-    firmware: str | None = None  # in place of `flashed`, or of the sources
     boot: str = BOOT  # with another one the sources run: it knows their names, or needs those for boards with PSRAM
     environ: dict[str, str] = field(default_factory=dict)
-    restarts: int = RESTARTS
     lines: list[str] = field(default_factory=list)
     boots: int = 0
     process: asyncio.subprocess.Process | None = None
@@ -96,7 +94,7 @@ class Firmware:
                 *self.words,
                 self.boot,
                 f"{self.folder}/",
-                self.firmware or (self.flashed if self.boot == BOOT else SOURCES),
+                self.flashed if self.boot == BOOT else SOURCES,
                 cwd=ROOT,
                 env={"TZ": "UTC", **self.environ},
                 stdin=asyncio.subprocess.DEVNULL,
@@ -109,7 +107,7 @@ class Firmware:
                     self.lines.append(line.decode(errors="replace").rstrip())
                     print("board:", self.lines[-1])
                     self._news.set()
-                if await process.wait() != self.restarts:
+                if await process.wait() != RESTARTS:
                     return
             finally:
                 if process.returncode is None:

@@ -87,7 +87,6 @@ class Plane:
     database: Database
     published: Published
     meter: WatchedMeter
-    supervised: SupervisedTasks
     audited: list[AuditEvent]
     audio: DeviceAudio
 
@@ -183,7 +182,7 @@ async def running_plane(
         await stack.enter_async_context(opened.serving())
         opened.start()
         await opened.started()
-        yield Plane(opened, links, registry, database, published, meter, supervised, audited, audio)
+        yield Plane(opened, links, registry, database, published, meter, audited, audio)
 
 
 @pytest.fixture

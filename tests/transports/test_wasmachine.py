@@ -52,9 +52,9 @@ def answering(respond: Callable[[Frame, Request], bytes]) -> Callable[..., Await
     return script
 
 
-def listing(*names: str, generation: Generation = Generation.NEW) -> Callable[[Frame, Request], bytes]:
+def listing(*names: str) -> Callable[[Frame, Request], bytes]:
     apps = [AppletInfo(name, 8192) for name in names]
-    return lambda _frame, request: answer(encode_applets(apps, request.mid, generation))
+    return lambda _frame, request: answer(encode_applets(apps, request.mid, Generation.NEW))
 
 
 @pytest.mark.parametrize("case", [c for c in VECTORS if c["case"] == "query all: one app"], ids=lambda c: c["runtime"])

@@ -20,10 +20,9 @@ HEAD = '#include "microclaw.h"\n'
 class Firmware(Instance):
     """The natives that glue calls: each ioctl as the firmware reads it, I2C registers (a byte, or a word over 255)."""
 
-    def __init__(self, wasm: bytes, registers: dict[int, dict[int, int]], taken: str = "") -> None:
-        self.registers, self.taken = registers, taken
+    def __init__(self, wasm: bytes, registers: dict[int, dict[int, int]]) -> None:
+        self.registers = registers
         self.paths: list[str] = []
-        self.flags: list[int] = []
         self.ioctls: list[tuple[str, int, list[tuple[int, bytes]]]] = []  # node, command, frames of the data_seq
         self.log = ""
         self.start(wasm)
@@ -32,10 +31,9 @@ class Firmware(Instance):
     def word_at(self, address: int) -> int:
         return int.from_bytes(self.bytes_at(address, 4), "little")
 
-    def native_open(self, path: int, flags: int, _va: int) -> int:
-        self.flags.append(flags)
+    def native_open(self, path: int, _flags: int, _va: int) -> int:
         self.paths.append(self.text_at(path))
-        return -1 if self.paths[-1] == self.taken else 2 + len(self.paths)
+        return 2 + len(self.paths)
 
     def native_ioctl(self, fd: int, command: int, va: int) -> int:
         sequence = self.word_at(va)

@@ -24,8 +24,8 @@ TYPE = section(1, b"\1\x60\0\0")
 FUNCTION = section(3, b"\1\0")
 
 
-def code(body: bytes, local: bytes = b"\0") -> bytes:
-    content = local + body
+def code(body: bytes) -> bytes:
+    content = b"\0" + body
     return HEAD + TYPE + FUNCTION + section(10, b"\1" + bytes([len(content)]) + content)
 
 

@@ -150,9 +150,9 @@ async def test_mathematics_is_exact_or_within_two_units_in_the_last_place(run_c:
 # Printing
 
 
-def conversion(letters: str = "diuxXocsfFeEgGaA") -> tuple[str, list[str]]:
+def conversion() -> tuple[str, list[str]]:
     """A conversion with random flags, width, precision and size, and its arguments in C."""
-    letter = CHANCE.choice(letters)
+    letter = CHANCE.choice("diuxXocsfFeEgGaA")
     flags = {**dict.fromkeys("xXo", "-#0"), **dict.fromkeys("digG", "-+ 0"), "u": "-0", "c": "-", "s": "-"}
     form = "%" + "".join(CHANCE.choices(flags.get(letter, "-+ #0"), k=CHANCE.randrange(4)))
     arguments = []

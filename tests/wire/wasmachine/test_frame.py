@@ -34,18 +34,6 @@ def test_captured_frames_are_read_byte_by_byte_and_encoded_again(all_captured: l
     assert (decoder.skipped_bytes, decoder.buffered_bytes) == (0, 0)
 
 
-@given(st.lists(st.tuples(st.integers(0, 0xFFFF), st.binary(max_size=60)), max_size=6), st.integers(1, 17))
-@settings(max_examples=60, deadline=None)
-def test_frames_survive_any_chunking(frames: list[tuple[int, bytes]], chunk: int) -> None:
-    stream = b"".join(encode_frame(t, p) for t, p in frames)
-    decoder = FrameDecoder()
-    got: list[Frame] = []
-    for i in range(0, len(stream), chunk):
-        decoder.receive(stream[i : i + chunk])
-        got += drain(decoder)
-    assert got == [Frame(t, p) for t, p in frames]
-
-
 @given(st.binary(max_size=80).filter(lambda b: LEADER not in b and not b.endswith(b"\x12")))
 @settings(max_examples=60, deadline=None)
 def test_garbage_before_a_frame_is_skipped_and_counted(garbage: bytes) -> None:
