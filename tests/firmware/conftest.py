@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import ssl
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -19,9 +18,10 @@ from tests.link_server.conftest import limits as limits
 from tests.link_server.conftest import plane as plane
 from tests.link_server.conftest import running_plane as running_plane
 
-from microclaw.auth.certificates import KeyPair
 from microclaw.auth.provisioning import Provision
+from microclaw.events import DeviceConnected
 from microclaw.flash.board_files import our_files
+from microclaw.link_server.device_link import DeviceLink
 
 ROOT = Path(__file__).parents[2]
 MICROPYTHON = ROOT / ".micropython/bin/micropython"
@@ -148,36 +148,16 @@ def board(tmp_path: Path, as_flashed: Path) -> Firmware:
     return Firmware(tmp_path / "board", flashed=str(as_flashed))
 
 
-async def provisioned(plane: Plane, board: Firmware) -> Provision:
+async def provisioned(plane: Plane, board: Firmware, **more: Any) -> Provision:
     """The board is told of this host, with a secret."""
     made = await plane.plane.provision("lamp", board="esp32-devkitc-v4", host="127.0.0.1")
-    board.told(made)
+    board.told(made, **more)
     return made
 
 
-class Server:
-    """TLS on loopback with certificates of the test; `heard` is what a client said after the handshake."""
-
-    def __init__(self, folder: Path) -> None:
-        self.heard = b""
-        self.port = 0
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._path = folder / "server.pem"
-
-    def show(self, pair: KeyPair) -> None:
-        """The certificate of the connections from now on."""
-        self._path.write_bytes(pair.to_pem())
-        self.context.load_cert_chain(self._path)
-
-    async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.heard += await reader.read(4096)
-        writer.close()
-
-
 @asynccontextmanager
-async def serving(folder: Path, pair: KeyPair) -> AsyncIterator[Server]:
-    server = Server(folder)
-    server.show(pair)
-    async with await asyncio.start_server(server.take, "127.0.0.1", 0, ssl=server.context) as listening:
-        server.port = listening.sockets[0].getsockname()[1]
-        yield server
+async def linked(plane: Plane, board: Firmware) -> AsyncIterator[DeviceLink]:
+    """It runs, and came to this host."""
+    async with board.running(), asyncio.timeout(PATIENCE_S):
+        await plane.published.until(DeviceConnected)
+        yield plane.links.online[0]

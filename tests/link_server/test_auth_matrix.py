@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import secrets
 import ssl
-import time
 import warnings
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from typing import Any, TypeAlias
 import aiohttp
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
+from tests.link_server.conftest import DAY_MS, Clock
 
 from microclaw.auth.certificates import device_certificate, from_ms, new_authority
 from microclaw.auth.credentials import mint_token
@@ -27,16 +27,7 @@ from microclaw.link_server.limits import LinkLimits
 from microclaw.wire.link.messages import PairCode, PairRequest, Token
 
 NO_TLS = "no TLS"
-DAY_MS = 24 * 3_600_000
 End: TypeAlias = "int | str | None"
-
-
-@dataclass
-class Clock:
-    ahead_ms: int = 0
-
-    def ms(self) -> int:
-        return time.time_ns() // 1_000_000 + self.ahead_ms
 
 
 @dataclass
@@ -54,8 +45,7 @@ class Door:
 
 
 @pytest.fixture
-async def door(tmp_path: Path, start_plane: Any, scripted: Callable[[Any], Any]) -> AsyncIterator[Door]:
-    clock = Clock()
+async def door(tmp_path: Path, start_plane: Any, scripted: Callable[[Any], Any], clock: Clock) -> AsyncIterator[Door]:
     async with start_plane(tmp_path, LinkLimits(), now_ms=clock.ms) as plane:
         lamp = scripted(plane)
         await lamp.pair(lambda code: plane.plane.pair(code, name="lamp"))
@@ -145,16 +135,15 @@ async def test_it_is_refused_counted_and_written_down(door: Door, name: str) -> 
 async def test_a_superseded_token_is_told_to_a_person_and_shuts_nobody_else_out(door: Door) -> None:
     old = await _rotated(door)
     thief = replace(door.lamp, token=old)
-    async with door.lamp.connected():
-        await door.lamp.until_ready()
+    async with door.lamp.online():
         assert await _end_of(thief) == 4401
         alarm = await door.plane.published.until(Alarm)
         assert (alarm.device, alarm.code) == ("lamp", "token_superseded")
         assert await _end_of(thief) == 4401
         assert door.lamp.closed is None
     door.clock.ahead_ms += 31 * DAY_MS  # it was off for a month
-    async with door.lamp.connected():
-        await door.lamp.until_ready()
+    async with door.lamp.online():
+        pass
 
 
 async def test_guessed_codes_lock_pairing_and_the_right_one_with_it(door: Door) -> None:
@@ -207,8 +196,8 @@ async def _rotated(door: Door) -> str:
     door.clock.ahead_ms += 2 * DAY_MS
     async with door.lamp.connected():
         door.lamp.token = (await door.lamp.next(Token)).token
-    async with door.lamp.connected():
-        await door.lamp.until_ready()
+    async with door.lamp.online():
+        pass
     return old
 
 

@@ -34,7 +34,7 @@ PIECES = (
 async def _lines_until(
     transport: WasmachineTransport, cache: Path, source: str, is_enough: Callable[[list[LogLine]], bool]
 ) -> list[LogLine]:
-    """What this program is heard to print."""
+    """The lines that this program is heard to print."""
     image = await compile_module(source, load_board("virtual"), name="app", cache=BuildCache(cache))
     await transport.call(AppInstall("app", image.wasm, 8192), LIMIT_S)
     lines, cursor = list[LogLine](), 0

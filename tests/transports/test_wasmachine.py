@@ -12,14 +12,7 @@ import pytest
 from tests.transports.conftest import MODULE, OpenTransport, StartPeer, answer
 
 from microclaw.devices.calls import AppEntry, AppInstall, AppList
-from microclaw.errors import (
-    AppExists,
-    DeployRejected,
-    DeviceUnreachable,
-    ImageTooLarge,
-    InvalidModule,
-    TooManyApps,
-)
+from microclaw.errors import AppExists, DeployRejected, DeviceUnreachable, ImageTooLarge, InvalidModule, TooManyApps
 from microclaw.transports.wasmachine_connection import Timeouts
 from microclaw.wire.wasmachine.answers import AppletInfo, encode_applets, encode_error
 from microclaw.wire.wasmachine.attributes import AttributeContainer, Generation

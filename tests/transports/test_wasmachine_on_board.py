@@ -11,14 +11,7 @@ import pytest
 from tests.transports.conftest import of_board
 
 from microclaw.devices.calls import AppEntry, AppInstall, AppList, AppRequest, AppUninstall, Call
-from microclaw.errors import (
-    AppExists,
-    AppNotFound,
-    DeviceSilent,
-    InstallInterrupted,
-    InvalidModule,
-    TooManyApps,
-)
+from microclaw.errors import AppExists, AppNotFound, DeviceSilent, InstallInterrupted, InvalidModule, TooManyApps
 from microclaw.transports.address import AddressLock
 from microclaw.transports.installs import InstallMark, InterruptedInstall
 from microclaw.transports.wasmachine import WasmachineTransport

@@ -120,10 +120,7 @@ async def test_who_speaks_interrupts_within_a_frame_and_the_turn_goes_on(make_ag
 
 @pytest.mark.parametrize(
     ("heard", "said"),
-    [
-        ([UNSURE, "no"], [DID_YOU, SAY_AGAIN]),
-        ([UNSURE, "", "yes"], [DID_YOU, NOT_HEARD, DID_YOU, "Done."]),
-    ],
+    [([UNSURE, "no"], [DID_YOU, SAY_AGAIN]), ([UNSURE, "", "yes"], [DID_YOU, NOT_HEARD, DID_YOU, "Done."])],
 )
 async def test_what_was_hardly_understood_is_asked_back_until_a_yes_or_no(
     make_agent: MakeAgent, heard: list[str | Transcript], said: list[str]

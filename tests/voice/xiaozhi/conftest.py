@@ -82,10 +82,7 @@ def talking(make_agent: MakeAgent, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     @asynccontextmanager
     async def open_talk(
-        replies: Iterable[Scripted] = (),
-        *heard: str,
-        beeps: Beeps | None = None,
-        limits: XiaozhiLimits | None = None,
+        replies: Iterable[Scripted] = (), *heard: str, beeps: Beeps | None = None, limits: XiaozhiLimits | None = None
     ) -> AsyncIterator[Talk]:
         async with AsyncExitStack() as stack:
             agent = await stack.enter_async_context(make_agent(replies))

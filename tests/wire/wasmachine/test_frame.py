@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.wire.conftest import CapturedFrame
+from tests.wire.conftest import CAPTURED
 
 from microclaw.errors import ProtocolError
 from microclaw.wire.wasmachine.frame import HEADER, LEADER, Frame, FrameDecoder, encode_frame
@@ -21,9 +21,9 @@ def whole(raw: bytes) -> Frame:
     return Frame(frame_type, raw[HEADER.size :])
 
 
-def test_captured_frames_are_read_byte_by_byte_and_encoded_again(all_captured: list[CapturedFrame]) -> None:
+def test_captured_frames_are_read_byte_by_byte_and_encoded_again() -> None:
     decoder = FrameDecoder()
-    for captured in all_captured:
+    for captured in CAPTURED:
         for byte in captured.raw[:-1]:
             decoder.receive(bytes((byte,)))
             assert decoder.next_frame() is None

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.wire.conftest import CapturedFrame
+from tests.wire.conftest import CAPTURED
 
 from microclaw.errors import DeployRejected, ProtocolError
 from microclaw.wire.wasmachine.frame import HEADER, FrameType, encode_frame
@@ -41,11 +41,9 @@ def built(case: str, mid: int, wasm: bytes) -> Request | None:
     return None
 
 
-def test_captured_payloads_are_read_and_encoded_again_and_are_what_the_builders_make(
-    all_captured: list[CapturedFrame],
-) -> None:
+def test_captured_payloads_are_read_and_encoded_again_and_are_what_the_builders_make() -> None:
     checked = set()
-    for captured in all_captured:
+    for captured in CAPTURED:
         kind = Response if int.from_bytes(captured.raw[2:4], "big") == FrameType.RESPONSE else Request
         payload = captured.raw[HEADER.size :]
         message = kind.decode(payload)
