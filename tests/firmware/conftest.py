@@ -115,13 +115,13 @@ class Firmware:
                     await process.wait()
 
 
-def micropython(script: str, *words: str, program: Path = MICROPYTHON) -> str:
+def micropython(script: str, *words: str, program: Path = MICROPYTHON, options: tuple[str, ...] = ()) -> str:
     """The output of a script of the firmware's modules."""
     if not program.exists():
         pytest.skip("scripts/micropython.sh makes MicroPython's unix port")
     places = [str(ROOT / "firmware/fw"), str(ROOT / "tests/firmware/simulated")]
     head = f"import sys\nsys.path[:0] = {places!r}\nWORDS = {[*words]!r}\n"
-    command = [str(program), "-c", head + script]
+    command = [str(program), *options, "-c", head + script]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stderr or done.stdout
     return str(done.stdout)

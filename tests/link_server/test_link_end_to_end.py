@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
-from pathlib import Path
 from typing import Any
 
 import cbor2
@@ -113,25 +112,23 @@ async def test_revoking_two_merged_devices_revokes_both(plane: Any, device: Any,
     assert await plane.plane.revoke("lamp") == 2
 
 
+@pytest.mark.parametrize("limits", [LinkLimits(retry_after_s=7, retry_spread_s=5)])
 async def test_a_host_that_goes_asks_each_device_to_come_back_at_a_time_of_its_own_and_calls_that_wait_are_bounded(
-    tmp_path: Path, start_plane: Any, scripted: Any
+    plane: Any, paired: Any
 ) -> None:
-    async with start_plane(tmp_path, LinkLimits(retry_after_s=7, retry_spread_s=5)) as plane:
-        device = scripted(plane)
-        await device.pair(lambda code: plane.plane.pair(code, name="lamp"))
-        link = plane.links.link("d-1")
-        calls = [link.call("gpio.get", {"pin": 4}, idempotent=True, timeout_s=60) for _ in range(65)]
-        waiting = [asyncio.create_task(call) for call in calls[:64]]
-        await asyncio.sleep(0)
-        with pytest.raises(Overloaded):
-            await calls[64]
-        for task in waiting:
-            task.cancel()
-        await asyncio.wait(waiting)
-        async with device.online():
-            going = asyncio.create_task(plane.plane.goodbye())
-            bye = await device.next(Bye)
-            await going
+    link = plane.links.link("d-1")
+    calls = [link.call("gpio.get", {"pin": 4}, idempotent=True, timeout_s=60) for _ in range(65)]
+    waiting = [asyncio.create_task(call) for call in calls[:64]]
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        await calls[64]
+    for task in waiting:
+        task.cancel()
+    await asyncio.wait(waiting)
+    async with paired.online():
+        going = asyncio.create_task(plane.plane.goodbye())
+        bye = await paired.next(Bye)
+        await going
     assert 7 <= bye.retry_after_s <= 12
 
 

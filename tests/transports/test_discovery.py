@@ -109,9 +109,6 @@ async def test_what_a_stranger_says_is_bounded(name: str) -> None:
     assert all(len(text) <= MAX_TEXT and text.startswith("\ufffd") for text in found.facts.values())
 
 
-WAIT_S = 30.0
-
-
 def test_subnet_that_may_not_be_probed_is_refused() -> None:
     for text in ("192.168.0.0/16", "10.0.0.0/21", "8.8.8.0/24", "fe80::/120", "kitchen", "192.168.1.0/33"):
         with pytest.raises(ConfigError) as caught:
