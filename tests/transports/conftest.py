@@ -23,7 +23,7 @@ OpenTransport = Callable[..., WasmachineTransport]
 
 # Long enough for a busy machine, short enough for a test of silence.
 QUICK = Timeouts(connect_s=2.0, answer_s=0.6, first_query_s=0.3, idle_s=0.05, install_bytes_a_second=10_000_000)
-OF_A_BOARD = Timeouts(answer_s=5.0, first_query_s=2.5, log_s=1.5, idle_s=0.05)
+OF_A_BOARD = Timeouts(answer_s=3.0, first_query_s=1.5, log_s=1.5, idle_s=0.05)
 
 
 def answer(response: Response) -> bytes:
