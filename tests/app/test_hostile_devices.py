@@ -120,7 +120,7 @@ class Attacked:
         async with aiohttp.ClientSession() as http, http.get(address, ssl=False) as got:
             ca = await got.text()
         offered = (*CAPABILITIES, "adc.read", "pwm.set", "i2c.scan", "i2c.read", "device.status", "edges.read")
-        device = ScriptedDevice(self.host.link.address, ca, folder=self.home, capabilities=offered, answer=answer)
+        device = ScriptedDevice(self.host.link.address, ca, capabilities=offered, answer=answer)
         client = AsyncClient(self.home / "control.sock", timeout_s=60)
         await device.pair(lambda code: client.post("/v1/devices/pair", {"code": code, "name": name}))
         async with device.connected():

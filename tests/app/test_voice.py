@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.voice.scripted_engines import Beeps, ScriptedRecognizer
-from tests.voice.xiaozhi.conftest import CLIENT, MAC, EnergyDetector
+from tests.voice.scripted_engines import Beeps, LoudnessDetector, ScriptedRecognizer
+from tests.voice.xiaozhi.conftest import CLIENT, MAC
 from tests.voice.xiaozhi_client import foreign_device
 
 from microclaw.agent.inbox import Inbox
@@ -25,7 +25,7 @@ from microclaw.voice.trace import VoiceTraces
 
 def make_voice(inbox: Inbox, approvals: Approvals) -> VoiceParts:
     ears, limits = ScriptedRecognizer(Transcript("list devices")), EndpointLimits(silence_ms=200)
-    return VoiceParts(inbox, approvals, ears, Beeps(), EnergyDetector, VoiceTraces(), limits)
+    return VoiceParts(inbox, approvals, ears, Beeps(), LoudnessDetector, VoiceTraces(), limits)
 
 
 def settings_of(home: Path) -> Settings:

@@ -93,7 +93,7 @@ class FleetDevice(ScriptedDevice):
                             await self._tell(quiet, over)
                 self.take_notes()
                 if self.closed is not None and not over.is_set():
-                    self.closes.add(self.closed[0])
+                    self.closes.add(self.closed)
             await _within(over, backoff.next_wait_s())
 
     def take_notes(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import ssl
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -19,9 +18,10 @@ from tests.link_server.conftest import limits as limits
 from tests.link_server.conftest import plane as plane
 from tests.link_server.conftest import running_plane as running_plane
 
-from microclaw.auth.certificates import KeyPair
 from microclaw.auth.provisioning import Provision
+from microclaw.events import DeviceConnected
 from microclaw.flash.board_files import our_files
+from microclaw.link_server.device_link import DeviceLink
 
 ROOT = Path(__file__).parents[2]
 MICROPYTHON = ROOT / ".micropython/bin/micropython"
@@ -39,10 +39,8 @@ class Firmware:
     folder: Path
     words: tuple[str, ...] = (str(MICROPYTHON),)
     flashed: str = SOURCES
-    firmware: str | None = None  # in place of `flashed`, or of the sources
     boot: str = BOOT  # with another one the sources run: it knows their names, or needs those for boards with PSRAM
     environ: dict[str, str] = field(default_factory=dict)
-    restarts: int = RESTARTS
     lines: list[str] = field(default_factory=list)
     boots: int = 0
     process: asyncio.subprocess.Process | None = None
@@ -96,7 +94,7 @@ class Firmware:
                 *self.words,
                 self.boot,
                 f"{self.folder}/",
-                self.firmware or (self.flashed if self.boot == BOOT else SOURCES),
+                self.flashed if self.boot == BOOT else SOURCES,
                 cwd=ROOT,
                 env={"TZ": "UTC", **self.environ},
                 stdin=asyncio.subprocess.DEVNULL,
@@ -109,7 +107,7 @@ class Firmware:
                     self.lines.append(line.decode(errors="replace").rstrip())
                     print("board:", self.lines[-1])
                     self._news.set()
-                if await process.wait() != self.restarts:
+                if await process.wait() != RESTARTS:
                     return
             finally:
                 if process.returncode is None:
@@ -117,13 +115,13 @@ class Firmware:
                     await process.wait()
 
 
-def micropython(script: str, *words: str, program: Path = MICROPYTHON) -> str:
+def micropython(script: str, *words: str, program: Path = MICROPYTHON, options: tuple[str, ...] = ()) -> str:
     """The output of a script of the firmware's modules."""
     if not program.exists():
         pytest.skip("scripts/micropython.sh makes MicroPython's unix port")
     places = [str(ROOT / "firmware/fw"), str(ROOT / "tests/firmware/simulated")]
     head = f"import sys\nsys.path[:0] = {places!r}\nWORDS = {[*words]!r}\n"
-    command = [str(program), "-c", head + script]
+    command = [str(program), *options, "-c", head + script]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stderr or done.stdout
     return str(done.stdout)
@@ -150,36 +148,16 @@ def board(tmp_path: Path, as_flashed: Path) -> Firmware:
     return Firmware(tmp_path / "board", flashed=str(as_flashed))
 
 
-async def provisioned(plane: Plane, board: Firmware) -> Provision:
+async def provisioned(plane: Plane, board: Firmware, **more: Any) -> Provision:
     """The board is told of this host, with a secret."""
     made = await plane.plane.provision("lamp", board="esp32-devkitc-v4", host="127.0.0.1")
-    board.told(made)
+    board.told(made, **more)
     return made
 
 
-class Server:
-    """TLS on loopback with certificates of the test; `heard` is what a client said after the handshake."""
-
-    def __init__(self, folder: Path) -> None:
-        self.heard = b""
-        self.port = 0
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._path = folder / "server.pem"
-
-    def show(self, pair: KeyPair) -> None:
-        """The certificate of the connections from now on."""
-        self._path.write_bytes(pair.to_pem())
-        self.context.load_cert_chain(self._path)
-
-    async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.heard += await reader.read(4096)
-        writer.close()
-
-
 @asynccontextmanager
-async def serving(folder: Path, pair: KeyPair) -> AsyncIterator[Server]:
-    server = Server(folder)
-    server.show(pair)
-    async with await asyncio.start_server(server.take, "127.0.0.1", 0, ssl=server.context) as listening:
-        server.port = listening.sockets[0].getsockname()[1]
-        yield server
+async def linked(plane: Plane, board: Firmware) -> AsyncIterator[DeviceLink]:
+    """It runs, and came to this host."""
+    async with board.running(), asyncio.timeout(PATIENCE_S):
+        await plane.published.until(DeviceConnected)
+        yield plane.links.online[0]

@@ -12,6 +12,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 NOW = "2026-11-23T00:00:00Z"
+NAME = "microclaw-micropython"
+ANY_TIME = {"created": "2025-01-01T00:00:00Z", "expires": "2099-01-01T00:00:00Z"}
 
 
 class Signer:
@@ -42,40 +44,32 @@ def _made(_number: int) -> Signer:
 
 def manifest(**changes: Any) -> dict[str, Any]:
     """One that the device of `facts` takes; None as a value leaves the key out."""
-    values = {
-        "schema": 1,
-        "kind": "files",
-        "name": "microclaw-firmware",
-        "board": "esp32s3",
-        "channel": "stable",
-        "version": "1.4.0",
-        "security_version": 3,
-        "sha256": "9f" * 32,
-        "size": 163_840,
-        "created": "2026-11-22T10:00:00Z",
-        "expires": "2027-02-20T10:00:00Z",
-        "key_id": signer().key_id,
-        "alg": "rsa3072-pss-sha256",
-        **changes,
-    }
-    return {key: value for key, value in values.items() if value is not None}
+    update = {"kind": "files", "board": "esp32s3", "channel": "stable", "version": "1.4.0", "security_version": 3}
+    return _signed_by_the_first({**update, "sha256": "9f" * 32, "size": 163_840, **changes})
 
 
 def keys_manifest(**changes: Any) -> dict[str, Any]:
-    values = {
+    add, remove = [{"key_id": signer(1).key_id, "n": signer(1).n}], [signer().key_id]
+    return _signed_by_the_first({"kind": "keys", "serial": 2, "add": add, "remove": remove, **changes})
+
+
+def _signed_by_the_first(values: dict[str, Any]) -> dict[str, Any]:
+    every = {
         "schema": 1,
-        "kind": "keys",
         "name": "microclaw-firmware",
-        "serial": 2,
-        "add": [{"key_id": signer(1).key_id, "n": signer(1).n}],
-        "remove": [signer().key_id],
         "created": "2026-11-22T10:00:00Z",
         "expires": "2027-02-20T10:00:00Z",
         "key_id": signer().key_id,
         "alg": "rsa3072-pss-sha256",
-        **changes,
     }
-    return {key: value for key, value in values.items() if value is not None}
+    return {key: value for key, value in (every | values).items() if value is not None}
+
+
+def offered(payload: bytes, number: int = 0, **changes: Any) -> dict[str, bytes]:
+    """This payload for an ESP32 with our MicroPython: the body of an offer, signed by the key of that number."""
+    about = {"name": NAME, "board": "esp32", "sha256": hashlib.sha256(payload).hexdigest(), "size": len(payload)}
+    data = packed(manifest(**about | ANY_TIME | {"key_id": signer(number).key_id} | changes))
+    return {"manifest": data, "signature": signer(number).sign(data)}
 
 
 def packed(values: object) -> bytes:

@@ -7,10 +7,10 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from tests.firmware.conftest import PATIENCE_S, Firmware, Plane, micropython, provisioned
+from tests.firmware.conftest import PATIENCE_S, Firmware, Plane, linked, micropython, provisioned
 from tests.firmware.programs import image, install
 
-from microclaw.events import DeviceConnected, DeviceLog, Published
+from microclaw.events import DeviceLog, Published
 
 
 async def test_what_a_program_publishes_while_the_host_is_away_is_kept_for_it(
@@ -23,9 +23,8 @@ async def test_what_a_program_publishes_while_the_host_is_away_is_kept_for_it(
         "        await E.y()\n        kept += mqtt.publish('house/n', n)\n        await E.sleep_ms(60)\n"
         "    E.print('kept', kept)\n    await E.sleep(100)\n"
     )
-    async with board.running(), asyncio.timeout(PATIENCE_S):
-        await plane.published.until(DeviceConnected)
-        await install(plane.links.online[0], "teller", image(tmp_path, "teller", source))
+    async with linked(plane, board) as device:
+        await install(device, "teller", image(tmp_path, "teller", source))
         first = await plane.published.until(Published)
         assert (first.device, first.app, first.topic, first.text) == ("lamp", "teller", "house/n", "0")
         while (line := await plane.published.until(DeviceLog)).source != "teller":
@@ -48,8 +47,8 @@ async def test_a_host_that_moved_is_found_by_its_other_name(plane: Plane, board:
     made = await provisioned(plane, board)
     board.told(replace(made, host="moved.invalid"), host_name="127.0.0.1")
     board.write("address.json", json.dumps({"ip": "127.0.0.9"}))
-    async with board.running(), asyncio.timeout(PATIENCE_S):
-        await plane.published.until(DeviceConnected)
+    async with linked(plane, board):
+        pass
     assert board.read("address.json") == {"ip": "127.0.0.1"}
 
 

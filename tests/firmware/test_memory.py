@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.firmware.conftest import PATIENCE_S, SMALL, Firmware, Plane, provisioned
+import pytest
+from tests.firmware.conftest import SMALL, Firmware, Plane, linked, provisioned
 from tests.firmware.programs import called, image, install
 
 from microclaw.boards.reader import load_board
 from microclaw.builds.cache import BuildCache
-from microclaw.events import DeviceConnected, DeviceEvent
-from microclaw.link_server.device_link import DeviceLink
+from microclaw.events import DeviceEvent
 from microclaw.py.compile import build
 
 BLINK = """
@@ -48,20 +46,18 @@ def tick():
 KEPT_FREE = 79_000  # measured 80,200 to 80,300; by some hundred bytes another machine differs
 
 
-@asynccontextmanager
-async def small(plane: Plane, board: Firmware) -> AsyncIterator[DeviceLink]:
-    """It runs with little memory, and is connected."""
+@pytest.fixture
+async def small(plane: Plane, board: Firmware) -> Firmware:
+    """One with little memory, which is told of this host."""
+    await provisioned(plane, board)
     board.words = (str(SMALL), "-X", "heapsize=160K")
-    async with board.running(), asyncio.timeout(PATIENCE_S):
-        await plane.published.until(DeviceConnected)
-        yield plane.links.online[0]
+    return board
 
 
 async def test_a_board_without_psram_keeps_79_kb_with_link_and_two_programs(
-    plane: Plane, board: Firmware, tmp_path: Path
+    plane: Plane, small: Firmware, tmp_path: Path
 ) -> None:
-    await provisioned(plane, board)
-    async with small(plane, board) as device:
+    async with linked(plane, small) as device:
         for name, pin in (("one", 4), ("two", 5)):
             await install(device, name, image(tmp_path, name, BLINK.format(pin=pin)))
         await asyncio.sleep(2)
@@ -71,17 +67,16 @@ async def test_a_board_without_psram_keeps_79_kb_with_link_and_two_programs(
 
 
 async def test_ordinary_first_programs_are_not_ended_for_what_the_firmware_reads_in(
-    plane: Plane, board: Firmware, tmp_path: Path
+    plane: Plane, small: Firmware, tmp_path: Path
 ) -> None:
-    await provisioned(plane, board)
     profile, cache = load_board("esp32-devkitc-v4"), BuildCache(tmp_path / "cache")
     made = {name: await build(source, "app", board=profile, cache=cache) for name, source in ORDINARY.items()}
     for life in range(2):
-        async with small(plane, board) as device:
+        async with linked(plane, small) as device:
             for name, image in made.items() if life == 0 else ():
                 await install(device, name, image.code, heap=4096)
             await asyncio.sleep(3)  # a program is looked at each second
             rows = (await called(device, "apps.list"))["apps"]
             assert [(row["state"], row.get("error")) for row in rows] == [("running", None)] * 2
-            board.kill()
+            small.kill()
     assert not [one for one in plane.published if isinstance(one, DeviceEvent) and one.name == "app.crash"]

@@ -1,4 +1,4 @@
-"""The offers that a device refuses, and their codes: on CPython, and on MicroPython in one process for all of them."""
+"""Offers that a device refuses, with their codes, on CPython and on MicroPython, and the plan's table."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.firmware.conftest import micropython
+from tests.firmware.conftest import ROOT, micropython
 from tests.firmware.ota_offers import NOW, keys_manifest, manifest, packed, signer
 
-from microclaw.firmware_modules import ota_check
+from microclaw.firmware_modules import ota_check, ota_plan
 
 SCRIPT = """
 import gc, json, ota_check
@@ -217,3 +217,28 @@ def test_no_changed_byte_is_taken(tmp_path: Path) -> None:
 
 def _flipped(data: bytes, at: int) -> bytes:
     return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
+PAGE = (ROOT / "docs/protocols/ota.md").read_text()
+
+
+def test_the_table_is_that_of_the_page() -> None:
+    rows = PAGE.split("| state | next |\n| --- | --- |\n")[1].split("\n\n")[0].splitlines()
+    found: dict[str, set[str]] = {}
+    for row in rows:
+        first, after = row.split("|")[1:3]
+        names = set(after.replace("(after a power cut: at the offset that is in flash)", "").split("`")[1::2])
+        for state in first.split("`")[1::2]:
+            found[state] = names - {state}
+    assert {state: set(after) for state, after in ota_plan.TABLE.items()} == found
+
+
+def test_a_slot_that_never_comes_up_is_chosen_three_times() -> None:
+    plan = ota_plan.Plan(
+        {"state": "staged", "slot": "ota_1", "version": "1.2.0", "size": 9}, lambda _: None, lambda *_: 0
+    )
+    for _ in range(3):
+        assert plan.todo == "switch"
+        plan.rebooting()
+        plan.booted("ota_0", False, True, "unhealthy: power_on")
+    assert plan.state == "rolled_back"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.firmware.conftest import PATIENCE_S, SMALL, micropython
+from tests.firmware.conftest import SMALL, micropython
 from tests.firmware.programs import compiled
 
 HEAD = """
@@ -118,9 +117,8 @@ print(waiting(box), waiting(outbox.Outbox("outbox")))
 def test_a_message_that_does_not_fit_into_the_memory_becomes_one_that_says_so(tmp_path: Path) -> None:
     """Taken before there was a bound, or while there was more memory. What comes after it goes on."""
     script = f"""
-import sys, gc
 sys.path[:0] = [{str(compiled(tmp_path / "fw"))!r}]
-import os
+import gc, os
 os.chdir({str(tmp_path)!r})
 {HEAD}
 box, ballast = outbox.Outbox("outbox"), []
@@ -145,7 +143,5 @@ except MemoryError:
     print(size, m["seq"], m["type"], m["re"], m["body"]["error"]["code"])
 print(cbor.loads(box.next()[1:])["seq"], cbor.loads(box.message(1)[1:])["text"] == "x" * 15000)
 """
-    words = [str(SMALL), "-X", "heapsize=160K", "-c", script]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
-    assert not done.stderr, done.stderr
-    assert done.stdout.splitlines() == ["15015 1 result b'cccccccccccccccc' too_large", "2 True"]
+    out = micropython(script, program=SMALL, options=("-X", "heapsize=160K"))
+    assert out.splitlines() == ["15015 1 result b'cccccccccccccccc' too_large", "2 True"]

@@ -90,7 +90,7 @@ async def opened(portal: Portal, **settings: Any) -> AsyncIterator[None]:
 async def test_it_never_opens_without_a_key(portal: Portal) -> None:
     portal.board.write("settings.json", json.dumps({**portal.board.read("settings.json"), "ap_key": ""}))
     async with portal.board.running(), asyncio.timeout(PATIENCE_S):
-        for _ in range(5):
+        for _ in range(3):
             await portal.board.until("radio: tries home")
     assert not any("access point" in line for line in portal.board.lines)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import ssl
 import struct
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from typing import Any, cast
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
-from tests.firmware.conftest import PATIENCE_S, Firmware, Plane, provisioned, serving
+from tests.firmware.conftest import PATIENCE_S, Firmware, Plane, linked, provisioned
 
 from microclaw.auth.certificates import CONSTANT_NAME, KeyPair, new_authority, server_certificate
 from microclaw.auth.provisioning import Provision
@@ -28,9 +29,9 @@ TOKEN = "mc1_lamp_" + "A" * 43
 OF_2000_S = 946_684_800
 
 
-def paired(board: Firmware, authority: KeyPair, port: int) -> None:
+def paired(board: Firmware, authority: KeyPair, port: int, **more: Any) -> None:
     """As after pairing: it has the authority and a token."""
-    board.told(Provision("127.0.0.1", port, "00" * 32, None))
+    board.told(Provision("127.0.0.1", port, "00" * 32, None), **more)
     board.write("credential.json", json.dumps({"token": TOKEN}))
     (board.folder / "ca.der").write_bytes(authority.certificate.public_bytes(Encoding.DER))
 
@@ -92,10 +93,10 @@ def set_to_2000(board: Firmware, clock: Path) -> Path:
 
 async def test_a_clock_that_is_wrong_is_set_by_ntp(plane: Plane, board: Firmware, clock: Path, ntp: TimeServer) -> None:
     """A clock of 2000 before TLS; another, as after years with a bad battery, when a certificate seems not valid."""
-    board.told(await provisioned(plane, board), **ntp.settings)
+    await provisioned(plane, board, **ntp.settings)
     moved = set_to_2000(board, clock)
-    async with board.running(), asyncio.timeout(PATIENCE_S):
-        await plane.published.until(DeviceConnected)
+    async with linked(plane, board):
+        pass
     assert (ntp.asked, abs(int(moved.read_text())) <= 2) == (1, True)
     moved.write_text(str(-200 * 86400))
     async with board.running(), asyncio.timeout(PATIENCE_S):
@@ -108,23 +109,28 @@ async def test_a_bad_certificate_is_refused_and_told_nothing_and_one_that_is_ove
     board: Firmware, tmp_path: Path, ntp: TimeServer
 ) -> None:
     bad = [server_certificate(signer, [name], [], made) for signer, name, made in BAD.values()]
-    async with serving(tmp_path, bad[0]) as host:
-        paired(board, AUTHORITY, host.port)
-        board.write("settings.json", json.dumps({**board.read("settings.json"), **ntp.settings}))
+    context, path, heard = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), tmp_path / "server.pem", bytearray()
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.extend(await reader.read(4096))
+        writer.close()
+
+    async with await asyncio.start_server(take, "127.0.0.1", 0, ssl=context) as listening:
+        paired(board, AUTHORITY, listening.sockets[0].getsockname()[1], **ntp.settings)
         async with board.running():
             for certificate in (*bad, bad[0]):
-                host.show(certificate)
+                path.write_bytes(certificate.to_pem())
+                context.load_cert_chain(path)
                 await board.until("no link")  # and again: it does not come to believe it
-        assert host.heard == b""
+    assert heard == b""
     assert ntp.asked == 1
 
 
 async def test_without_ntp_the_date_of_the_host_is_taken(plane: Plane, board: Firmware, clock: Path) -> None:
     await provisioned(plane, board)
     moved = set_to_2000(board, clock)
-    async with board.running(), asyncio.timeout(PATIENCE_S):
-        await plane.published.until(DeviceConnected)
+    async with linked(plane, board):
         assert abs(int(moved.read_text())) <= 2
     moved.write_text(str(OF_2000_S - int(time.time())))  # a power cut: the clock is of 2000 again
-    async with board.running(), asyncio.timeout(PATIENCE_S):
-        await plane.published.until(DeviceConnected)
+    async with linked(plane, board):
+        pass

@@ -5,21 +5,113 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 from tests.firmware.conftest import PATIENCE_S, SMALL, Firmware
-from tests.firmware.ota_offers import Signer, manifest, packed, signer
+from tests.firmware.ota_offers import NAME, offered, signer
 from tests.firmware.programs import image
-from tests.firmware.update_host import Message, UpdateHost
-from tests.link.plain_host import hosting
+from tests.link.end import End, closing
+from tests.link.plain_host import PlainHost, hosting
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
 
 from microclaw.ota.bundle import pack
 
 BOOT = "tests/firmware/simulated/boot_slots.py"
-NAME = "microclaw-micropython"
 WELL = ["offered", "downloading", "verifying", "staged", "rebooting", "trial", "healthy"]
+PIECE_BYTES = 1008
+Message: TypeAlias = tuple[str, dict[str, Any]]
+"""Its type and its body."""
+
+
+class UpdateHost(PlainHost):
+    """Its durable messages, as offers, wait until the board acks them; `serve` may refuse a window of the payload.
+
+    `heard` has the bodies of what the board said, by type, each once.
+    """
+
+    def __init__(self, payload: bytes = b"") -> None:
+        super().__init__()
+        self.payload = payload
+        self.heard: dict[str, list[dict[str, Any]]] = {}
+        self.serve: Callable[[dict[str, Any]], bool] = lambda _window: True
+        self.end: End | None = None
+        self._seen: set[bytes] = set()
+        self._said: list[Message] = []
+        self._news = asyncio.Condition()
+
+    async def say(self, *messages: Message) -> None:
+        """Durable ones."""
+        self._said += messages
+        if self.end is not None:
+            await self._catch_up(self.end)
+
+    async def call(self, method: str, params: dict[str, Any]) -> Any:
+        """The value of its result, which is one of success."""
+        assert self.end is not None
+        asked = await self.end.say("call", {"method": method, "params": params, "idempotent": False})
+        end = self.end
+        await self.until(lambda: bool(end.answers("result", asked)))
+        result = end.answers("result", asked)[0]["body"]
+        assert result["ok"], result
+        return result["value"]
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        async with self._news:
+            await self._news.wait_for(holds)
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return self.heard.get(kind, [])
+
+    def states(self, version: str) -> list[str]:
+        return [status["state"] for status in self.of("ota_status") if status["version"] == version]
+
+    def logged(self, text: str) -> int:
+        """The number of times that a program printed this."""
+        return [line["text"] for line in self.of("log")].count(text)
+
+    async def take(self, socket: ServerConnection) -> None:
+        with suppress(ConnectionClosed):
+            async with closing(End(socket, self.numbers)) as end:
+                await self.greet(end)
+                await self._catch_up(end)
+                self.end = end
+                try:
+                    while True:
+                        await end.take()
+                        await self._hear_all(end)
+                finally:
+                    self.end = None
+                    await self._hear_all(end)  # the last one too, whose ack did not go out
+
+    async def answer(self, window: dict[str, Any]) -> None:
+        assert self.end is not None
+        begin = window["offset"]
+        data = self.payload[begin : begin + window["length"]]
+        for at in range(0, len(data), PIECE_BYTES):
+            head = b"\x04" + window["sha256"][:8] + (begin + at).to_bytes(4, "big")
+            await self.end.socket.send(head + data[at : at + PIECE_BYTES])
+
+    async def _catch_up(self, end: End) -> None:
+        for kind, body in self._said[self.numbers.tx_last :]:
+            await end.say_durable(kind, body)
+
+    async def _hear_all(self, end: End) -> None:
+        for message in end.got:
+            if message["id"] not in self._seen:
+                self._seen.add(message["id"])
+                await self._hear(message["type"], message["body"])
+
+    async def _hear(self, kind: str, body: dict[str, Any]) -> None:
+        self.heard.setdefault(kind, []).append(body)
+        if kind == "blob_read" and self.end is not None and self.serve(body):
+            await self.answer(body)
+        async with self._news:
+            self._news.notify_all()
 
 
 @pytest.fixture
@@ -49,22 +141,8 @@ def files(as_flashed: Path, version: str, **more: bytes) -> dict[str, bytes]:
     return found | {"about.json": about(version, 3)} | {name.replace("_", "."): data for name, data in more.items()}
 
 
-def key(number: int) -> Signer:
-    return signer(number) if number else signer()
-
-
 def offer(payload: bytes, number: int = 0, **changes: Any) -> Message:
-    values = {
-        "name": NAME,
-        "board": "esp32",
-        "sha256": hashlib.sha256(payload).hexdigest(),
-        "size": len(payload),
-        "created": "2025-01-01T00:00:00Z",
-        "expires": "2099-01-01T00:00:00Z",
-        "key_id": key(number).key_id,
-    }
-    data = packed(manifest(**values | changes))
-    return "ota_offer", {"manifest": data, "signature": key(number).sign(data)}
+    return "ota_offer", offered(payload, number, **changes)
 
 
 def cancel(version: str) -> Message:

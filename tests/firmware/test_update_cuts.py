@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from tests.firmware.conftest import MICROPYTHON, ROOT
-from tests.firmware.ota_offers import keys_manifest, manifest, packed, signer
+from tests.firmware.ota_offers import ANY_TIME, NAME, keys_manifest, offered, packed, signer
 from tests.firmware.programs import image
 
 from microclaw.ota.bundle import pack
@@ -37,25 +37,13 @@ def case(tmp_path: Path) -> dict[str, Any]:
 
 
 def offer(new: dict[str, bytes], payload: bytes, **changes: Any) -> dict[str, Any]:
-    values = manifest(
-        **{
-            "name": "microclaw-micropython",
-            "board": "esp32",
-            "sha256": hashlib.sha256(payload).hexdigest(),
-            "size": len(payload),
-            "created": "2025-01-01T00:00:00Z",
-            "expires": "2099-01-01T00:00:00Z",
-            **changes,
-        }
-    )
-    data = packed(values)
+    signed = offered(payload, **changes)
     keys = json.dumps({"keys": {signer().key_id: signer().n}, "channel": "stable", "serial": 1})
     return {
         "old": {name: text(found) for name, found in OLD.items()},
         "new": {name: text(found) for name, found in new.items()},
         "payload": text(payload),
-        "manifest": text(data),
-        "signature": text(signer().sign(data)),
+        **{name: text(data) for name, data in signed.items()},
         "keys": f"{keys}\n{hashlib.sha256(keys.encode()).hexdigest()}",
         "new_version": "1.4.0",
         "new_is": "healthy",
@@ -148,8 +136,7 @@ def test_a_power_cut_at_any_change_of_flash_of_a_key_change_leaves_the_old_keys_
     case: dict[str, Any], tmp_path: Path
 ) -> None:
     """Never none, and never a mix: each start looks at them. The host's offer comes again until it is acked."""
-    times = {"created": "2025-01-01T00:00:00Z", "expires": "2099-01-01T00:00:00Z"}
-    change = packed(keys_manifest(name="microclaw-micropython", **times))
+    change = packed(keys_manifest(name=NAME, **ANY_TIME))
     case |= {"manifest": text(change), "signature": text(signer().sign(change))}
     case["key_sets"] = [[signer().key_id], [signer(1).key_id]]
     (run,) = runs(case, tmp_path)

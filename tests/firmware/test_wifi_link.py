@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.firmware.conftest import PATIENCE_S, Firmware, Plane, micropython, provisioned
+from tests.firmware.conftest import PATIENCE_S, Firmware, Plane, linked, micropython, provisioned
 
 from microclaw.events import DeviceConnected
 from microclaw.link_server.device_link import DeviceLink
 
 HOME = {"ssid": "home", "password": "old secret"}
 NEW = {"ssid": "new", "password": "new secret"}
-TRIAL_S = 4
+TOLD: dict[str, Any] = {"wifi": [HOME], "wifi_trial_s": 4}
+SHORT: dict[str, Any] = {**TOLD, "wifi_trial_s": 1}
 
 
 @pytest.fixture
@@ -27,11 +28,6 @@ def radio(board: Firmware, tmp_path: Path) -> Firmware:
     board.boot = "tests/firmware/simulated/boot_radio.py"
     board.environ["MICROCLAW_AIR"] = str(air)
     return board
-
-
-async def told(plane: Plane, board: Firmware, **more: Any) -> None:
-    made = await provisioned(plane, board)
-    board.told(made, wifi=[HOME], wifi_trial_s=TRIAL_S, **more)
 
 
 async def ask(device: DeviceLink, method: str, **params: Any) -> Any:
@@ -58,10 +54,8 @@ async def ended(plane: Plane) -> Any:
 
 
 async def test_a_new_network_that_brings_the_link_back_is_kept(plane: Plane, radio: Firmware) -> None:
-    await told(plane, radio)
-    async with radio.running(), asyncio.timeout(PATIENCE_S):
-        await plane.published.until(DeviceConnected)
-        device = plane.links.online[0]
+    await provisioned(plane, radio, **TOLD)
+    async with linked(plane, radio) as device:
         assert {"wifi.list", "wifi.set", "wifi.forget"} <= set(device.capabilities)
         assert await ask(device, "wifi.list") == {"networks": ["home"], "ssid": "home"}
         assert await ask(device, "wifi.set", **NEW) == {"ssid": "new", "state": "trying", "seconds": 60}
@@ -84,10 +78,9 @@ async def test_a_new_network_that_brings_the_link_back_is_kept(plane: Plane, rad
 async def test_a_network_without_the_host_is_given_up_and_the_former_one_counts_again(
     plane: Plane, radio: Firmware, wanted: dict[str, str], why: str
 ) -> None:
-    await told(plane, radio)
-    async with radio.running(), asyncio.timeout(PATIENCE_S):
-        await plane.published.until(DeviceConnected)
-        await ask(plane.links.online[0], "wifi.set", **wanted)
+    await provisioned(plane, radio, **SHORT)
+    async with linked(plane, radio) as device:
+        await ask(device, "wifi.set", **wanted)
         assert radio.read("settings.json")["wifi_trial"]["former"] == [HOME], "both are in flash at once"
         value = await ended(plane)
     assert (value["networks"], value["ssid"], value["trial"]["state"]) == (["home"], "home", "failed")
@@ -99,10 +92,8 @@ async def test_a_network_without_the_host_is_given_up_and_the_former_one_counts_
 async def test_a_power_cut_in_the_trial_ends_with_the_network_that_reaches_the_host(
     plane: Plane, radio: Firmware
 ) -> None:
-    await told(plane, radio)
     trial = {"ssid": "cellar", "state": "trying", "former": [HOME]}
-    cut = {"wifi": [{"ssid": "cellar"}, HOME], "wifi_trial": trial, "wifi_trial_s": TRIAL_S}
-    radio.write("settings.json", json.dumps({**radio.read("settings.json"), **cut}))
+    await provisioned(plane, radio, **SHORT | {"wifi": [{"ssid": "cellar"}, HOME], "wifi_trial": trial})
     async with radio.running(), asyncio.timeout(PATIENCE_S):
         assert (await ended(plane))["trial"]["state"] == "failed"
     assert radio.read("settings.json")["wifi"] == [HOME]
@@ -117,11 +108,9 @@ WRONG: tuple[tuple[str, str, dict[str, Any]], ...] = (
 
 
 async def test_what_cannot_be_a_network_is_refused_and_nothing_changes(plane: Plane, radio: Firmware) -> None:
-    await told(plane, radio)
+    await provisioned(plane, radio, **TOLD)
     before = radio.read("settings.json")
-    async with radio.running(), asyncio.timeout(PATIENCE_S):
-        await plane.published.until(DeviceConnected)
-        device = plane.links.online[0]
+    async with linked(plane, radio) as device:
         for code, method, params in WRONG:
             assert (await refusal(device, method, **params))[0] == code, params
         assert radio.read("settings.json") == before

@@ -10,7 +10,8 @@ from microclaw.virtual.firmware.receiver import url_number, url_tail, url_value
 from microclaw.wire.wasmachine.answers import read_applets
 from microclaw.wire.wasmachine.attributes import AttributeContainer, Generation
 from microclaw.wire.wasmachine.frame import FrameDecoder, encode_frame
-from microclaw.wire.wasmachine.request import Request, Response
+from microclaw.wire.wasmachine.program_log import read_log
+from microclaw.wire.wasmachine.request import FORMAT_RAW, Request, Response, Status
 
 LIMIT = 4096
 
@@ -28,6 +29,9 @@ def fuzz_one(data: bytes) -> None:
         response = Response.decode(data)
         assert response.encode() == data
         read_applets(response)
+    with suppress(ProtocolError):
+        log = read_log(Response(Status.CONTENT, 1, data, FORMAT_RAW))
+        assert all(line.text.isprintable() for line in log.lines)
     with suppress(ProtocolError):
         container = AttributeContainer.decode(data)
         again = AttributeContainer.decode(container.encode(Generation.NEW, pad_to=len(data)))

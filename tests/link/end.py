@@ -77,6 +77,19 @@ class End:
                 errors = [message["body"]["code"] for message in self.got if message["type"] == "error"]
                 return (None if closed.rcvd is None else closed.rcvd.code), errors[-1] if errors else None
 
+    async def ignores_a_later_version(self, audio: bytes) -> dict[str, Any]:
+        """L-14, L-15, L-21, L-23; the body of the `error` that answers a durable message of an unknown type."""
+        await self.socket.send(b"\x7flater")
+        await self.socket.send(audio)
+        asked = await self.say("ping", {"n": 77, "t0": 5, "later": [1]}, later={"a": 1})
+        pong = (await self.next("pong", asked))["body"]
+        assert (pong["n"], pong["t0"]) == (77, 5)
+        assert pong["t1"] <= pong["t2"]
+        await self.say("of_a_later_version", {"a": [1]})
+        error: dict[str, Any] = (await self.next("error", await self.say_durable("of_a_later_version", {})))["body"]
+        await self.acked()
+        return error
+
     def answers(self, kind: str, re: bytes) -> list[dict[str, Any]]:
         return [message for message in self.got if message["type"] == kind and message.get("re") == re]
 

@@ -52,20 +52,16 @@ class PlainDevice:
         self.ca = self.ca or await self.fetch()
         context = ssl.create_default_context(cadata=self.ca)
         if self.certificate is not None:
-            key = self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder) / "device.pem"
-                path.write_bytes(key + self.certificate.public_bytes(Encoding.PEM))
-                context.load_cert_chain(path)
+            show(context, self.key, self.certificate)
         return context
 
     @asynccontextmanager
-    async def connected(self, *, subprotocol: str = "microclaw.v1", compression: Any = None) -> AsyncIterator[End]:
+    async def connected(self, *, compression: Any = None) -> AsyncIterator[End]:
         """Before the greeting."""
         socket = await connect(
             f"wss://{self.host}:{self.port}/link",
             ssl=await self.tls(),
-            subprotocols=[Subprotocol(subprotocol)],
+            subprotocols=[Subprotocol("microclaw.v1")],
             additional_headers={"Authorization": f"Bearer {self.token}"} if self.token else {},
             compression=compression,
             max_size=None,
@@ -135,6 +131,15 @@ def request_for(key: ec.EllipticCurvePrivateKey) -> bytes:
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "x")])
     request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
     return request.public_bytes(Encoding.DER)
+
+
+def show(context: ssl.SSLContext, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> None:
+    """The device's certificate, to the host."""
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + certificate.public_bytes(Encoding.PEM)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "device.pem"
+        path.write_bytes(pem)
+        context.load_cert_chain(path)
 
 
 @asynccontextmanager

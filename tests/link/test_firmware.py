@@ -45,18 +45,9 @@ async def test_breaches_end_the_connection_with_their_codes(host: PlainHost) -> 
 
 
 async def test_what_a_later_version_says_is_ignored(host: PlainHost) -> None:
-    """L-14, L-15, L-21, L-23, L-74."""
+    """Also L-74."""
     async with host.ready() as end:
-        await end.socket.send(b"\x7flater")
-        await end.socket.send(b"\x03" + bytes(640))
-        asked = await end.say("ping", {"n": 77, "t0": 5, "later": [1]}, later={"a": 1})
-        pong = (await end.next("pong", asked))["body"]
-        assert (pong["n"], pong["t0"]) == (77, 5)
-        assert pong["t1"] <= pong["t2"]
-        await end.say("of_a_later_version", {"a": [1]})
-        asked = await end.say_durable("of_a_later_version", {})
-        assert (await end.next("error", asked))["body"]["code"] == "unknown_type"
-        await end.acked()
+        assert (await end.ignores_a_later_version(b"\x03" + bytes(640)))["code"] == "unknown_type"
         await end.say("ui_state", {"thinking": False, "text": "x"})
         await end.say("asr_partial", {"stream": 7, "text": "x"})
         await end.say("tts_end", {"stream": 7, "reason": "done"})

@@ -119,24 +119,12 @@ async def test_a_breach_ends_the_connection_with_its_codes(device: PlainDevice) 
 
 
 async def test_what_a_later_version_says_is_ignored(device: PlainDevice) -> None:
-    """L-14, L-15, L-21, L-23."""
     async with device.ready() as end:
-        await end.socket.send(b"\x7flater")
-        await end.socket.send(b"\x02" + bytes(640))
-        asked = await end.say("ping", {"n": 77, "t0": 5, "later": [1]}, later={"a": 1})
-        pong = (await end.next("pong", asked))["body"]
-        assert (pong["n"], pong["t0"]) == (77, 5)
-        assert pong["t1"] <= pong["t2"]
-        await end.say("of_a_later_version", {"a": [1]})
-        asked = await end.say_durable("of_a_later_version", {})
-        error = (await end.next("error", asked))["body"]
-        assert (error["code"], error["fatal"]) == ("unknown_type", False)
-        await end.acked()
+        error = await end.ignores_a_later_version(b"\x02" + bytes(640))
+    assert (error["code"], error["fatal"]) == ("unknown_type", False)
 
 
-async def test_l_40_61_and_62_what_was_applied_is_in_the_welcome_and_has_no_second_effect(
-    device: PlainDevice,
-) -> None:
+async def test_l_40_61_and_62_what_was_applied_is_in_the_welcome_and_has_no_second_effect(device: PlainDevice) -> None:
     async with device.ready() as end:
         first = await end.say_durable("run_task", TASK)
         assert (await end.next("task_status", first))["body"]["state"] == "failed"

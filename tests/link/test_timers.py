@@ -21,8 +21,7 @@ async def test_an_unacked_message_that_is_due_again_at_once_does_not_end_the_con
     plane: Any, paired: Any
 ) -> None:
     assert isinstance(asyncio.get_running_loop(), uvloop.Loop)
-    async with paired.connected():
-        await paired.until_ready()
+    async with paired.online():
         for number in range(40):
             assert await plane.plane.notify("lamp", f"note {number}", speak=False, expires_s=None) == "delivered"
         assert [(await paired.next(Notify)).text for _ in range(40)] == [f"note {number}" for number in range(40)]

@@ -23,16 +23,17 @@ UPGRADE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """`says` is sent after the `layer` is up. It ends with one of `codes`, counted by the host under one of `reasons`.
+    """`says` is sent after the `layer` is up. It ends with `code`, and the host counts it under `reason`.
 
-    `slow` ones say nothing more and wait for the host's patience to end.
+    Whoever still writes when the host closes may lose the code to a reset: the host's count tells why it ended. `slow`
+    ones say nothing more and wait for the host's patience to end.
     """
 
     name: str
     layer: Layer
     says: Callable[[int], bytes]
-    codes: frozenset[int]
-    reasons: frozenset[str]
+    reason: str
+    code: int = GONE
     slow: bool = False
     token: str | None = None
 
@@ -71,42 +72,21 @@ def _huge_claim(number: int) -> bytes:
 def attacks(hello: bytes, copied: str, wrong: str) -> tuple[Attack, ...]:
     """`hello` is a captured greeting, `copied` a token whose device has a newer one, `wrong` no token of a device."""
     return (
-        _attack("garbage instead of TLS", "tcp", lambda n: b"%d" % n * 200, "tls"),
-        _attack("half a TLS greeting", "tcp", lambda _: b"\x16\x03\x01", "tls", slow=True),
-        _attack("garbage instead of HTTP", "tls", lambda n: b"%d\x00\xff" % n * 200, "not_a_link"),
-        _attack("half a request", "tls", lambda _: UPGRADE.encode(), "not_a_link", slow=True),
-        _attack("no hello", "websocket", lambda _: b"", "timeout", 4408, slow=True),
-        _attack("half a frame", "websocket", lambda _: frame(bytes(600))[:50], "timeout", 4408, slow=True),
-        _attack("garbage in a frame", "websocket", lambda n: frame(b"\x01%d" % n), "malformed", 4400),
-        _attack("a huge claim", "websocket", _huge_claim, "too_large", 4413),
-        _attack("a CBOR bomb", "websocket", lambda n: frame(b"\x01" + BOMBS[n % len(BOMBS)]), "malformed", 4400),
-        _attack("a flood", "websocket", lambda _: frame(b"\x09flood") * 2_000, "too_many", 4429),
-        _attack("text", "websocket", lambda _: frame(b"hello", opcode=1), "text_message", 1003),
-        _attack("a replayed hello", "websocket", lambda _: frame(hello), "not_authenticated", 4401),
-        _attack("a wrong token", "websocket", lambda _: frame(hello), "not_authenticated", 4401, token=wrong),
-        Attack(
-            "a copied token",
-            "websocket",
-            lambda _: frame(hello),
-            frozenset({4401, 4403, GONE}),
-            frozenset({"not_authenticated", "revoked"}),  # the first raises the alarm, for the others it is revoked
-            token=copied,
-        ),
+        Attack("garbage instead of TLS", "tcp", lambda n: b"%d" % n * 200, "tls"),
+        Attack("half a TLS greeting", "tcp", lambda _: b"\x16\x03\x01", "tls", slow=True),
+        Attack("garbage instead of HTTP", "tls", lambda n: b"%d\x00\xff" % n * 200, "not_a_link"),
+        Attack("half a request", "tls", lambda _: UPGRADE.encode(), "not_a_link", slow=True),
+        Attack("no hello", "websocket", lambda _: b"", "timeout", 4408, slow=True),
+        Attack("half a frame", "websocket", lambda _: frame(bytes(600))[:50], "timeout", 4408, slow=True),
+        Attack("garbage in a frame", "websocket", lambda n: frame(b"\x01%d" % n), "malformed", 4400),
+        Attack("a huge claim", "websocket", _huge_claim, "too_large", 4413),
+        Attack("a CBOR bomb", "websocket", lambda n: frame(b"\x01" + BOMBS[n % len(BOMBS)]), "malformed", 4400),
+        Attack("a flood", "websocket", lambda _: frame(b"\x09flood") * 2_000, "too_many", 4429),
+        Attack("text", "websocket", lambda _: frame(b"hello", opcode=1), "text_message", 1003),
+        Attack("a replayed hello", "websocket", lambda _: frame(hello), "not_authenticated", 4401),
+        Attack("a wrong token", "websocket", lambda _: frame(hello), "not_authenticated", 4401, token=wrong),
+        Attack("a copied token", "websocket", lambda _: frame(hello), "not_authenticated", 4401, token=copied),
     )  # fmt: skip
-
-
-def _attack(
-    name: str,
-    layer: Layer,
-    says: Callable[[int], bytes],
-    reason: str,
-    code: int = GONE,
-    *,
-    slow: bool = False,
-    token: str | None = None,
-) -> Attack:
-    # Whoever still writes when the host closes may lose the code to a reset: the host's count tells why it ended.
-    return Attack(name, layer, says, frozenset({code, GONE}), frozenset({reason}), slow, token)
 
 
 async def commit(attack: Attack, number: int, target: Target, source: str) -> int:

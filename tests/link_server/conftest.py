@@ -41,6 +41,22 @@ from microclaw.store.links import LinkTable
 from microclaw.supervision import SupervisedTasks
 from microclaw.transports.open import open_transport
 
+DAY_MS = 24 * 3_600_000
+
+
+class Clock:
+    """The host's, which a test moves. TLS goes by the machine's: the past is where it may be moved to."""
+
+    ahead_ms = 0
+
+    def ms(self) -> int:
+        return time.time_ns() // 1_000_000 + self.ahead_ms
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
 
 class Published(list[LiveEvent]):
     """Live events as they were published."""
@@ -87,7 +103,6 @@ class Plane:
     database: Database
     published: Published
     meter: WatchedMeter
-    supervised: SupervisedTasks
     audited: list[AuditEvent]
     audio: DeviceAudio
 
@@ -183,7 +198,7 @@ async def running_plane(
         await stack.enter_async_context(opened.serving())
         opened.start()
         await opened.started()
-        yield Plane(opened, links, registry, database, published, meter, supervised, audited, audio)
+        yield Plane(opened, links, registry, database, published, meter, audited, audio)
 
 
 @pytest.fixture
@@ -193,9 +208,9 @@ def start_plane() -> Any:
 
 
 @pytest.fixture
-def scripted(tmp_path: Path) -> Callable[[Plane], ScriptedDevice]:
+def scripted() -> Callable[[Plane], ScriptedDevice]:
     """A device of that plane, not paired yet."""
-    return lambda plane: ScriptedDevice(plane.plane.address, plane.ca, folder=tmp_path)
+    return lambda plane: ScriptedDevice(plane.plane.address, plane.ca)
 
 
 @pytest.fixture

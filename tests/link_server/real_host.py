@@ -93,7 +93,7 @@ class RealHost:
         address = self.address.replace("wss", "https").replace("/link", "/ca.pem")
         async with aiohttp.ClientSession() as http, http.get(address, ssl=False) as answer:
             ca = await answer.text()
-        device = ScriptedDevice(self.address, ca, folder=self.home, outbox=WatchedOutbox())
+        device = ScriptedDevice(self.address, ca, outbox=WatchedOutbox())
         await device.pair(
             lambda code: asyncio.to_thread(self.client.post, "/v1/devices/pair", {"code": code, "name": name})
         )

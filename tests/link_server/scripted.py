@@ -9,14 +9,12 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from tests.link.plain_device import request_for, show
 from tests.wire.link.ends import MemoryOutbox
 
 from microclaw.link_client.state import SystemClock
@@ -66,8 +64,7 @@ class ScriptedDevice:
     got: asyncio.Queue[Envelope] = field(default_factory=asyncio.Queue)
     blobs: asyncio.Queue[actions.TakeBlob] = field(default_factory=asyncio.Queue)
     answer: Callable[[Call], Result | None] = _echo
-    folder: Path = Path()
-    closed: tuple[int | None, str] | None = None
+    closed: int | None = None  # the close code
     session: LinkSession | None = None
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     _socket: Any = None
@@ -76,9 +73,7 @@ class ScriptedDevice:
     _ticking: asyncio.Task[None] | None = None
 
     def csr(self) -> bytes:
-        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "device")])
-        request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(self.key, hashes.SHA256())
-        return request.public_bytes(Encoding.DER)
+        return request_for(self.key)
 
     def hello(self) -> Hello:
         return Hello(self.boot_id, Software("scripted", "1"), self.board, self.capabilities, bytes(8), 0, "power_on")
@@ -86,11 +81,7 @@ class ScriptedDevice:
     def context(self) -> ssl.SSLContext:
         context = ssl.create_default_context(cadata=self.ca)
         if self.certificate is not None:
-            pem = x509.load_der_x509_certificate(self.certificate).public_bytes(Encoding.PEM)
-            key = self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-            path = self.folder / f"{secrets.token_hex(4)}.pem"
-            path.write_bytes(pem + key)
-            context.load_cert_chain(path)
+            show(context, self.key, x509.load_der_x509_certificate(self.certificate))
         return context
 
     @asynccontextmanager
@@ -119,6 +110,13 @@ class ScriptedDevice:
                 if self._timer is not None:
                     self._timer.cancel()
 
+    @asynccontextmanager
+    async def online(self, opening: Hello | None = None) -> AsyncIterator[ScriptedDevice]:
+        """Connected and greeted."""
+        async with self.connected(opening):
+            await self.until_ready()
+            yield self
+
     async def send(self, body: AnyMessage, **options: Any) -> bytes:
         assert self.session is not None
         message_id = self.session.send(body, **options)
@@ -146,9 +144,8 @@ class ScriptedDevice:
     async def until_closed(self) -> int | None:
         """The close code."""
         async with asyncio.timeout(PATIENCE_S):
-            while self.closed is None:
-                await self._over.wait()
-        return self.closed[0]
+            await self._over.wait()
+        return self.closed
 
     async def _read(self) -> None:
         assert self.session is not None
@@ -162,7 +159,7 @@ class ScriptedDevice:
         if message.type is aiohttp.WSMsgType.CLOSE:
             code = message.data  # aiohttp's close_code is 1006 when the host did not wait for our answer
         self.session.closed()
-        self.closed = (code or self._socket.close_code, "")
+        self.closed = code or self._socket.close_code
         self._over.set()
 
     async def _pump(self) -> None:

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import secrets
 import ssl
-import time
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
+from inspect import isawaitable
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import aiohttp
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
+from tests.link_server.conftest import DAY_MS, Clock
 
 from microclaw.auth.certificates import device_certificate, from_ms, new_authority
 from microclaw.auth.credentials import mint_token
@@ -26,16 +27,7 @@ from microclaw.link_server.limits import LinkLimits
 from microclaw.wire.link.messages import PairCode, PairRequest, Token
 
 NO_TLS = "no TLS"
-DAY_MS = 24 * 3_600_000
 End: TypeAlias = "int | str | None"
-
-
-@dataclass
-class Clock:
-    ahead_ms: int = 0
-
-    def ms(self) -> int:
-        return time.time_ns() // 1_000_000 + self.ahead_ms
 
 
 @dataclass
@@ -53,8 +45,7 @@ class Door:
 
 
 @pytest.fixture
-async def door(tmp_path: Path, start_plane: Any, scripted: Callable[[Any], Any]) -> AsyncIterator[Door]:
-    clock = Clock()
+async def door(tmp_path: Path, start_plane: Any, scripted: Callable[[Any], Any], clock: Clock) -> AsyncIterator[Door]:
     async with start_plane(tmp_path, LinkLimits(), now_ms=clock.ms) as plane:
         lamp = scripted(plane)
         await lamp.pair(lambda code: plane.plane.pair(code, name="lamp"))
@@ -64,22 +55,10 @@ async def door(tmp_path: Path, start_plane: Any, scripted: Callable[[Any], Any])
 # What the rows bring
 
 
-async def no_credential(door: Door) -> Any:
-    return door.stranger
-
-
-async def certificate_of_another_authority(door: Door) -> Any:
-    return _certified(door, new_authority(from_ms(door.clock.ms())))
-
-
-async def certificate_that_was_never_issued(door: Door) -> Any:
-    return _certified(door, door.plane.plane.identity.authority.pair)
-
-
-async def revoked_certificate(door: Door) -> Any:
-    spot = await door.paired_by_certificate()
-    assert await door.plane.plane.revoke("spot") == 1
-    return spot
+async def revoked(door: Door, name: str) -> Any:
+    device = door.lamp if name == "lamp" else await door.paired_by_certificate()
+    assert await door.plane.plane.revoke(name) == 1
+    return device
 
 
 async def certificate_of_before_it_was_paired_again(door: Door) -> Any:
@@ -90,21 +69,8 @@ async def certificate_of_before_it_was_paired_again(door: Door) -> Any:
     return replace(spot, certificate=old)
 
 
-async def nonsense(door: Door) -> Any:
-    return replace(door.stranger, token="nonsense")
-
-
-async def guessed_token(door: Door) -> Any:
-    return replace(door.lamp, token=mint_token(_id(door, "lamp"), secrets.token_bytes(32)))
-
-
 async def token_unused_for_90_days(door: Door) -> Any:
     door.clock.ahead_ms += 90 * DAY_MS + 1_000
-    return door.lamp
-
-
-async def revoked_token(door: Door) -> Any:
-    assert await door.plane.plane.revoke("lamp") == 1
     return door.lamp
 
 
@@ -113,32 +79,45 @@ async def old_token_after_rotation(door: Door) -> Any:
     return replace(door.lamp, token=old)
 
 
-async def wrong_secret(door: Door) -> Any:
-    return replace(door.stranger, opening=PairRequest("virtual", token_wanted=True, secret="WRONG"))
+def certified(door: Door, authority: Any) -> Any:
+    """The stranger with a certificate in the lamp's name."""
+    made = device_certificate(authority, door.stranger.key.public_key(), _id(door, "lamp"), from_ms(door.clock.ms()))
+    return replace(door.stranger, certificate=made.public_bytes(Encoding.DER))
 
 
-Bring: TypeAlias = Callable[[Door], Awaitable[Any]]
-
-# What the device meets, what is counted, and the kind of line that the security log has.
-MATRIX: dict[Bring, tuple[End, str, str | None]] = {
-    no_credential: (4401, "not_authenticated", None),
-    certificate_of_another_authority: (NO_TLS, "tls", "certificate.foreign"),
-    certificate_that_was_never_issued: (4401, "not_authenticated", "certificate.foreign"),
-    certificate_of_before_it_was_paired_again: (4403, "revoked", "credential.refused"),
-    revoked_certificate: (4403, "revoked", "credential.refused"),
-    nonsense: (4401, "not_authenticated", "token.wrong"),
-    guessed_token: (4401, "not_authenticated", "token.wrong"),
-    token_unused_for_90_days: (4401, "not_authenticated", "credential.refused"),
-    revoked_token: (4403, "revoked", "credential.refused"),
-    old_token_after_rotation: (4401, "not_authenticated", "credential.superseded"),
-    wrong_secret: (4401, "not_authenticated", "secret.wrong"),
-}
+def with_guessed_token(door: Door) -> Any:
+    return replace(door.lamp, token=mint_token(_id(door, "lamp"), secrets.token_bytes(32)))
 
 
-@pytest.mark.parametrize("bring", MATRIX, ids=lambda bring: bring.__name__.replace("_", " "))
-async def test_it_is_refused_counted_and_written_down(door: Door, bring: Bring) -> None:
-    end, reason, kind = MATRIX[bring]
-    device = await bring(door)
+WRONG_SECRET = PairRequest("virtual", token_wanted=True, secret="WRONG")
+# The device that comes, what it meets, what is counted, and the kind of line that the security log has.
+MATRIX: dict[str, tuple[Callable[[Door], Any], End, str, str | None]] = {
+    "no credential": (lambda door: door.stranger, 4401, "not_authenticated", None),
+    "certificate of another authority": (
+        lambda door: certified(door, new_authority(from_ms(door.clock.ms()))), NO_TLS, "tls", "certificate.foreign",
+    ),
+    "certificate that was never issued": (
+        lambda door: certified(door, door.plane.plane.identity.authority.pair),
+        4401, "not_authenticated", "certificate.foreign",
+    ),
+    "old certificate": (certificate_of_before_it_was_paired_again, 4403, "revoked", "credential.refused"),
+    "revoked certificate": (lambda door: revoked(door, "spot"), 4403, "revoked", "credential.refused"),
+    "nonsense": (lambda door: replace(door.stranger, token="nonsense"), 4401, "not_authenticated", "token.wrong"),
+    "guessed token": (with_guessed_token, 4401, "not_authenticated", "token.wrong"),
+    "token unused for 90 days": (token_unused_for_90_days, 4401, "not_authenticated", "credential.refused"),
+    "revoked token": (lambda door: revoked(door, "lamp"), 4403, "revoked", "credential.refused"),
+    "old token": (old_token_after_rotation, 4401, "not_authenticated", "credential.superseded"),
+    "wrong secret": (
+        lambda door: replace(door.stranger, opening=WRONG_SECRET), 4401, "not_authenticated", "secret.wrong",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MATRIX)
+async def test_it_is_refused_counted_and_written_down(door: Door, name: str) -> None:
+    bring, end, reason, kind = MATRIX[name]
+    device = bring(door)
+    device = await device if isawaitable(device) else device
     door.plane.audited.clear()
     before = door.plane.refused
     assert await _end_of(device) == end
@@ -156,16 +135,15 @@ async def test_it_is_refused_counted_and_written_down(door: Door, bring: Bring) 
 async def test_a_superseded_token_is_told_to_a_person_and_shuts_nobody_else_out(door: Door) -> None:
     old = await _rotated(door)
     thief = replace(door.lamp, token=old)
-    async with door.lamp.connected():
-        await door.lamp.until_ready()
+    async with door.lamp.online():
         assert await _end_of(thief) == 4401
         alarm = await door.plane.published.until(Alarm)
         assert (alarm.device, alarm.code) == ("lamp", "token_superseded")
         assert await _end_of(thief) == 4401
         assert door.lamp.closed is None
     door.clock.ahead_ms += 31 * DAY_MS  # it was off for a month
-    async with door.lamp.connected():
-        await door.lamp.until_ready()
+    async with door.lamp.online():
+        pass
 
 
 async def test_guessed_codes_lock_pairing_and_the_right_one_with_it(door: Door) -> None:
@@ -179,11 +157,7 @@ async def test_guessed_codes_lock_pairing_and_the_right_one_with_it(door: Door) 
 
 
 async def test_plain_ws_on_the_tls_port_is_refused(door: Door) -> None:
-    with pytest.raises((aiohttp.ClientError, ConnectionError)):
-        async with aiohttp.ClientSession() as http, http.ws_connect(door.lamp.address.replace("wss", "ws")):
-            pass
-    await door.plane.until_refused("tls")
-    assert set(door.plane.refused) == {"tls"}
+    await refused_by_tls(door, door.lamp.address.replace("wss", "ws"))
 
 
 async def test_tls_before_1_2_is_refused(door: Door) -> None:
@@ -192,14 +166,18 @@ async def test_tls_before_1_2_is_refused(door: Door) -> None:
         warnings.simplefilter("ignore", DeprecationWarning)
         context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
     context.set_ciphers("ALL:@SECLEVEL=0")
-    with pytest.raises(aiohttp.ClientError):
-        async with aiohttp.ClientSession() as http, http.ws_connect(door.lamp.address, ssl=context):
-            pass
-    await door.plane.until_refused("tls")
-    assert set(door.plane.refused) == {"tls"}
+    await refused_by_tls(door, door.lamp.address, ssl=context)
 
 
 # How it is done
+
+
+async def refused_by_tls(door: Door, address: str, **how: Any) -> None:
+    with pytest.raises((aiohttp.ClientError, ConnectionError)):
+        async with aiohttp.ClientSession() as http, http.ws_connect(address, **how):
+            pass
+    await door.plane.until_refused("tls")
+    assert set(door.plane.refused) == {"tls"}
 
 
 async def _end_of(device: Any) -> End:
@@ -218,15 +196,9 @@ async def _rotated(door: Door) -> str:
     door.clock.ahead_ms += 2 * DAY_MS
     async with door.lamp.connected():
         door.lamp.token = (await door.lamp.next(Token)).token
-    async with door.lamp.connected():
-        await door.lamp.until_ready()
+    async with door.lamp.online():
+        pass
     return old
-
-
-def _certified(door: Door, authority: Any) -> Any:
-    """The stranger with a certificate in the lamp's name."""
-    made = device_certificate(authority, door.stranger.key.public_key(), _id(door, "lamp"), from_ms(door.clock.ms()))
-    return replace(door.stranger, certificate=made.public_bytes(Encoding.DER))
 
 
 def _id(door: Door, name: str) -> str:

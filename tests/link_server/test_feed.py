@@ -1,4 +1,4 @@
-"""A device's messages over the link go to the broker's buffer, too: an event in the transaction that keeps it."""
+"""A device's messages as live events, cleaned and bounded, and in the broker's buffer, by one transaction."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from microclaw.events import Alarm, AppEnded, DeviceEvent, DeviceLeft, DeviceLog, Published
 from microclaw.ota.offers import link_of
 from microclaw.store.mqtt import BufferedMessage, MqttBuffer
 from microclaw.telemetry.mqtt_feed import HOST_EVENTS, MqttFeed
-from microclaw.wire.link.messages import Event, Telemetry
+from microclaw.wire.link.messages import Bye, Event, Log, Telemetry
 from microclaw.wire.link.values import ValueMap
 
 
@@ -37,8 +38,7 @@ async def test_an_event_is_in_the_buffer_once_cleaned_and_never_in_the_hosts_nam
         "t\u200be": ["x\u202ey\x1b[31m", {"k": "\u2066z"}],
     }
     forged = [*sorted(HOST_EVENTS), "MQTT.Command", " alarm\u200b", "\u0430larm", "device. left"]
-    async with paired.connected():
-        await paired.until_ready()
+    async with paired.online():
         for name in (*forged, "but\u202eton"):
             feed.news.clear()
             await paired.send(Event(name, data))
@@ -68,8 +68,7 @@ async def test_numbers_that_no_board_can_have_are_refused_and_counted(plane: Any
     parts.telemetry, parts.impossible = keep, lambda _endpoint, count: counts.append(count)
     good = Telemetry(180_000, 60, (), -60, 41.5, 3.9, 1, 2, 3)
     odd = {"rssi": -(2**62), "temperature": 1.7e308, "battery": -1e300, "dropped": 2**63 - 1, "glitches": 2**60}
-    async with paired.connected():
-        await paired.until_ready()
+    async with paired.online():
         await paired.send(good)
         await paired.send(replace(good, free_heap=2**63 - 1, rssi=99))  # what has to be there cannot be left out
         await paired.send(replace(good, uptime_s=61, refused_events=2**50, **odd))
@@ -95,8 +94,7 @@ async def test_event_that_the_store_refuses_is_not_in_the_buffer(plane: Any, pai
             raise OSError("the disk is full")
 
     plane.links.parts.reports.keep_event = fails_once
-    async with paired.connected():
-        await paired.until_ready()
+    async with paired.online():
         await paired.send(Event("button", {}))
         await paired.until_closed()
     assert failed
@@ -104,3 +102,34 @@ async def test_event_that_the_store_refuses_is_not_in_the_buffer(plane: Any, pai
     async with paired.connected():
         await feed.news.wait()
         assert len(await buffered(plane)) == 1
+
+
+EVIL = "\x1b]0;x\x07a\u202eb\x9b31m\n# c"
+LONG = EVIL + "x" * 5_000
+
+
+async def test_what_a_device_says_steers_no_terminal_and_is_cut_before_it_waits_for_readers(
+    plane: Any, paired: Any
+) -> None:
+    hello = paired.hello()
+    hello = replace(hello, board=EVIL, firmware=replace(hello.firmware, name=EVIL, version=EVIL))
+    async with paired.online(hello):
+        seen = {presence.firmware: 1_000 for presence in [plane.links.online[0].presence]}
+        await paired.send(Log("info", "s" * 5_000, 1, "t" * 5_000))
+        log = await plane.published.until(DeviceLog)  # cleaned when it is read: tests/devices/test_registry.py
+        assert (len(log.source), len(log.text)) == (64, 1_000)
+        await paired.send(Event("app.crash", {"app": LONG, "reason": EVIL}))
+        ended, alarm = await plane.published.until(AppEnded), await plane.published.until(Alarm)
+        assert (ended.device, ended.why) == ("lamp", "trapped")
+        await paired.send(Event(LONG, {"secret": "x"}))
+        event = await plane.published.until(DeviceEvent)
+        assert "secret" not in str(event)
+        await paired.send(Event("mqtt.publish", {"app": LONG, "topic": LONG, "text": ["odd"] * 250}))
+        published = await plane.published.until(Published)
+        await paired.send(Bye(EVIL))
+    left = await plane.published.until(DeviceLeft)
+    seen |= {ended.app: 64, event.name: 64, published.app: 64, published.topic: 128}
+    seen |= {published.text: 1_024, alarm.text: 1_000, left.reason: 1_000}
+    for text, most in seen.items():
+        assert text.isprintable(), text
+        assert len(text) <= most, text

@@ -80,8 +80,8 @@ async def test_a_host_killed_at_any_moment_loses_nothing_it_acknowledged(real_ho
     device = await real_host.device("lamp")
     device.capabilities = (*device.capabilities, "apps.start")
     device.answer = ledger.answer
-    async with device.connected():
-        await device.until_ready()  # so the host knows what it offers
+    async with device.online():  # so the host knows what it offers
+        pass
     for number in range(KILLS):
         await _one_life(real_host, device, ledger, rng.uniform(0, MAX_LOAD_S), greeting=number % 4 != 3)
         acked = device.outbox.last - len(device.outbox.rows)
@@ -89,8 +89,7 @@ async def test_a_host_killed_at_any_moment_loses_nothing_it_acknowledged(real_ho
         device.address = real_host.address
         ledger.read_store(real_host)
         assert len(ledger.kept) >= acked, f"after kill {number + 1} the host has lost events that it acked"
-    async with device.connected():
-        await device.until_ready()
+    async with device.online():
         await until_acked(device)
         real_host.client.post("/v1/devices/lamp/notify", {"text": f"0 {ledger.next_number()}"})  # the last of all
     ledger.read_store(real_host)
@@ -133,8 +132,7 @@ async def _one_life(host: RealHost, device: ScriptedDevice, ledger: Ledger, for_
 
 async def _be_there(device: ScriptedDevice, ledger: Ledger, over: asyncio.Event) -> None:
     with suppress(aiohttp.ClientError, OSError):  # the host is killed
-        async with device.connected():
-            await device.until_ready()
+        async with device.online():
             for _ in range(EVENTS_A_LIFE):
                 if over.is_set() or device.closed is not None or len(device.outbox.rows) >= OUTBOX_MESSAGES:
                     break

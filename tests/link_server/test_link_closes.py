@@ -108,8 +108,7 @@ async def raw(device: Any) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
 async def test_more_durable_messages_than_the_host_can_apply_close_1013(plane: Any, paired: Any) -> None:
     """The disk stands still, and the device goes on."""
     may_write = threading.Event()
-    async with paired.connected():
-        await paired.until_ready()
+    async with paired.online():
         await plane.published.until(DeviceConnected)
         standstill = asyncio.create_task(plane.database.write(lambda _: may_write.wait(30)))
         try:
@@ -146,8 +145,7 @@ async def test_who_does_not_read_is_not_read_from(plane: Any, paired: Any) -> No
 
 @pytest.mark.parametrize("limits", [LinkLimits(messages_a_second=1, messages_at_once=20)])
 async def test_a_flood_closes_4429(plane: Any, paired: Any) -> None:
-    async with paired.connected():
-        await paired.until_ready()
+    async with paired.online():
         for n in range(30):
             await paired.send_raw(b"\x09%d" % n)
         assert await paired.until_closed() == CloseCode.TOO_MANY

@@ -1,32 +1,20 @@
-"""A device renews its certificate with the old one: no code, no other device, no way to lock itself out."""
+"""Certificates are renewed: a device's with its old one, so that none is locked out; the server's while it runs."""
 
 from __future__ import annotations
 
 import asyncio
-import time
+import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+from tests.link_server.conftest import DAY_MS, Clock
 
 from microclaw.link_server.limits import LinkLimits
 from microclaw.wire.link.messages import ErrorMessage, PairDone, PairRequest
-
-YEAR_MS = 365 * 24 * 3_600_000
-
-
-class Clock:
-    years = 0
-
-    def ms(self) -> int:
-        return time.time_ns() // 1_000_000 + self.years * YEAR_MS
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture
@@ -44,12 +32,11 @@ async def plane(tmp_path: Path, start_plane: Any, clock: Clock) -> AsyncIterator
 
 
 async def paired_ago(years: int, plane: Any, device: Any, clock: Clock, name: str = "spot") -> Any:
-    """TLS goes by the machine's clock, so that the past is where the host's clock may be moved to."""
-    clock.years = -years
+    clock.ahead_ms = -years * 365 * DAY_MS
     await device.pair(lambda code: plane.plane.pair(code, name=name), token=False)
-    clock.years = 0
-    async with device.connected():
-        await device.until_ready()
+    clock.ahead_ms = 0
+    async with device.online():
+        pass
     return device
 
 
@@ -74,11 +61,11 @@ async def test_an_old_certificate_buys_new_ones_that_wait_and_ends_with_the_firs
     assert (len(rows), fresh.certificate != spot.certificate) == (2, True)
     assert await end_of(lost) == 4401
     for working in (spot, fresh):
-        async with working.connected():
-            await working.until_ready()
+        async with working.online():
+            pass
     assert await end_of(spot) == 4403
-    async with fresh.connected():
-        await fresh.until_ready()
+    async with fresh.online():
+        pass
 
 
 async def test_a_certificate_is_not_renewed_before_its_last_third_nor_with_or_for_a_token_and_ends_with_its_device(
@@ -96,3 +83,38 @@ async def test_a_certificate_is_not_renewed_before_its_last_third_nor_with_or_fo
     fresh = await renewed(spot)
     assert await plane.plane.revoke("spot") == 2
     assert await end_of(fresh) == 4403
+
+
+CHECK_S = 0.05
+
+
+async def served(plane: Any, context: ssl.SSLContext) -> bytes:
+    """The certificate that a new connection gets, verified (DER)."""
+    _, writer = await asyncio.open_connection("127.0.0.1", plane.plane.port, ssl=context, server_hostname="localhost")
+    certificate: bytes = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    writer.transport.abort()
+    return certificate
+
+
+async def test_a_certificate_in_its_last_third_is_replaced_and_no_connection_dropped(
+    tmp_path: Path, start_plane: Any, scripted: Callable[[Any], Any], clock: Clock
+) -> None:
+    clock.ahead_ms = -61 * DAY_MS
+    async with start_plane(tmp_path, LinkLimits(), now_ms=clock.ms, renewal_check_s=CHECK_S) as plane:
+        device = scripted(plane)
+        await device.pair(lambda code: plane.plane.pair(code, name="lamp"), token=False)
+        async with device.online():
+            link = plane.links.link(plane.registry.get("lamp").device_id)
+            connection = link.connection
+            first = await served(plane, device.context())
+            clock.ahead_ms = 0
+            async with asyncio.timeout(60):
+                while (second := await served(plane, device.context())) == first:
+                    pass
+            assert link.connection is connection
+            assert (await link.call("device.info", {}, idempotent=True, timeout_s=5)).ok
+            assert device.closed is None
+        async with device.online():
+            pass
+        assert await served(plane, device.context()) == second, "renewed once"
+    assert plane.plane.identity.authority.server.public_bytes(Encoding.DER) == second

@@ -69,8 +69,7 @@ async def next_end(device: Any) -> Any:
 
 
 async def test_a_task_is_run_once_under_its_name_and_cancelled(plane: Any, paired: Any, runner: ScriptedRunner) -> None:
-    async with paired.connected():
-        await paired.until_ready()
+    async with paired.online():
         first = await paired.send(RunTask("t1", "agent", "switch the lamp on", 60))
         told = [await paired.next(TaskStatus) for _ in range(2)]
         assert [(one.state, one.text) for one in told] == [("queued", None), ("running", "plan: look at the lamp")]
@@ -102,8 +101,7 @@ async def test_a_task_that_fails_says_why_and_open_ones_are_bounded(
         ("agent", "ask", 1, "timed_out"),
         ("sandbox", "print(1)", 60, "no_tasks"),
     )
-    async with paired.connected():
-        await paired.until_ready()
+    async with paired.online():
         for number, (kind, text, timeout_s, _) in enumerate(kinds):
             await paired.send(RunTask(f"f{number}", kind, text, timeout_s))
         ends = {(end := (await next_end(paired)).body).task: end for _ in kinds}
@@ -124,8 +122,7 @@ async def test_a_task_that_the_hosts_end_interrupts_is_told_as_failed_once(
     async with start_plane(tmp_path, LinkLimits(), runner=runner) as first:
         device = scripted(first)
         await device.pair(lambda code: first.plane.pair(code, name="lamp"))
-        async with device.connected():
-            await device.until_ready()
+        async with device.online():
             await device.send(RunTask("t1", "agent", "wait", 60))
             await runner.begun.wait()
         port = first.plane.port
@@ -143,8 +140,7 @@ async def test_a_task_that_the_hosts_end_interrupts_is_told_as_failed_once(
 
 
 async def test_a_removed_devices_tasks_end_with_it(plane: Any, paired: Any, runner: ScriptedRunner) -> None:
-    async with paired.connected():
-        await paired.until_ready()
+    async with paired.online():
         await paired.send(RunTask("t1", "agent", "wait", 60))
         await runner.begun.wait()
         lamp = plane.registry.get("lamp")

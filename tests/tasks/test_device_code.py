@@ -35,7 +35,7 @@ async def board(tmp_path: Path, serve: Serve, labels: Sequence[str] = ("all",)) 
     folder = tmp_path / "plane"
     async with serve() as place, running_plane(folder, LinkLimits(), runner=runner, code=runner) as plane:
         runner.code = DeviceCode(place.service, plane.registry, labels)
-        device = ScriptedDevice(plane.plane.address, plane.ca, folder=tmp_path)
+        device = ScriptedDevice(plane.plane.address, plane.ca)
         await device.pair(lambda code: plane.plane.pair(code, name="lamp"))
         async with device.connected():
             await device.until_ready()

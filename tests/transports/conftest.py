@@ -23,6 +23,7 @@ OpenTransport = Callable[..., WasmachineTransport]
 
 # Long enough for a busy machine, short enough for a test of silence.
 QUICK = Timeouts(connect_s=2.0, answer_s=0.6, first_query_s=0.3, idle_s=0.05, install_bytes_a_second=10_000_000)
+OF_A_BOARD = Timeouts(answer_s=3.0, first_query_s=1.5, log_s=1.5, idle_s=0.05)
 
 
 def answer(response: Response) -> bytes:
@@ -92,3 +93,15 @@ async def board() -> AsyncIterator[VirtualBoardProcess]:
     """A virtual board of its own, real clock, with a serial port on TCP."""
     async with VirtualBoardProcess(name="bench-1") as process:
         yield process
+
+
+def of_board(board: VirtualBoardProcess, locks: Path, timeouts: Timeouts = OF_A_BOARD) -> WasmachineTransport:
+    return WasmachineTransport(board.ready.transports[0], load_board("virtual"), lock_folder=locks, timeouts=timeouts)
+
+
+@pytest.fixture
+async def transport(board: VirtualBoardProcess, tmp_path: Path) -> AsyncIterator[WasmachineTransport]:
+    """To the stock firmware's port of that board."""
+    transport = of_board(board, tmp_path)
+    yield transport
+    await transport.close()

@@ -17,11 +17,9 @@ from tests.transports.conftest import StartPeer
 from microclaw.boards import load_board
 from microclaw.devices.calls import AppList, ConsolePage, ConsoleRead
 from microclaw.devices.device import Device
-from microclaw.errors import ConfigError, DeviceUnreachable
+from microclaw.errors import DeviceUnreachable
 from microclaw.store.devices import DeviceRow
 from microclaw.transports.console import ConsoleTransport
-from microclaw.transports.serial_address import PortInfo, UsbId
-from microclaw.transports.serial_survey import only_board_port
 from microclaw.transports.wasmachine import WasmachineTransport
 
 LIMIT_S = 60.0
@@ -140,14 +138,3 @@ async def test_console_is_read_while_the_board_does_not_answer(
     listing.cancel()
     await asyncio.wait([listing])
     await device.close()
-
-
-def test_auto_is_the_one_port_that_looks_like_a_boards() -> None:
-    modem, bridge = PortInfo("/dev/ttyS0"), PortInfo("/dev/ttyUSB0", UsbId(0x10C4, 0xEA60))
-    chip = PortInfo("/dev/ttyACM0", UsbId(0x303A, 0x1001, "F4:12"))
-    assert only_board_port(lambda: (modem, bridge)) == "/dev/ttyUSB0"
-    assert only_board_port(lambda: (modem, chip)) == "usb-303a:1001:F4:12"
-    with pytest.raises(ConfigError):
-        only_board_port(lambda: (chip, bridge))
-    with pytest.raises(ConfigError):
-        only_board_port(lambda: (modem,))

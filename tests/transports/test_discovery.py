@@ -1,4 +1,4 @@
-"""Announcing and finding on loopback, with real mDNS packets that stay there."""
+"""Announcing and finding on loopback: by real mDNS packets that stay there, and by probing a subnet."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
 from microclaw.auth.certificates import host_names
+from microclaw.errors import ConfigError
+from microclaw.transports.address import HostPort
 from microclaw.transports.discovery import (
     MAX_FACTS,
     MAX_TEXT,
@@ -22,6 +25,8 @@ from microclaw.transports.discovery import (
     browse,
     link_facts,
 )
+from microclaw.transports.subnet_probe import parse_subnet, probe_subnet
+from microclaw.virtual_boards.process import VirtualBoardProcess
 
 LOOPBACK = ["127.0.0.1"]
 WAIT_S = 30.0  # a busy machine; every test ends as soon as it has its answer
@@ -102,3 +107,32 @@ async def test_what_a_stranger_says_is_bounded(name: str) -> None:
         (found,) = await _find(name)
     assert len(found.facts) == MAX_FACTS
     assert all(len(text) <= MAX_TEXT and text.startswith("\ufffd") for text in found.facts.values())
+
+
+def test_subnet_that_may_not_be_probed_is_refused() -> None:
+    for text in ("192.168.0.0/16", "10.0.0.0/21", "8.8.8.0/24", "fe80::/120", "kitchen", "192.168.1.0/33"):
+        with pytest.raises(ConfigError) as caught:
+            parse_subnet(text)
+        assert caught.value.next_step is not None
+
+
+async def test_application_manager_is_found_and_others_are_not(tmp_path: Path) -> None:
+    async def talk(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    network = parse_subnet("127.0.0.1/32")
+    async with VirtualBoardProcess(name="virtual-1", board="virtual") as process:
+        address = next(transport for transport in process.ready.transports if transport.startswith("wasmachine://"))
+        stranger = await asyncio.start_server(talk, "127.0.0.1", 0)
+        async with stranger:
+            board_port = int(address.rpartition(":")[2])
+            web_port = stranger.sockets[0].getsockname()[1]
+            async with asyncio.timeout(WAIT_S):
+                probe = await probe_subnet(network, lock_folder=tmp_path, ports=(web_port, board_port))
+                also = (HostPort("127.0.0.1", board_port), HostPort("192.0.2.1", board_port))
+                elsewhere = await probe_subnet(network, lock_folder=tmp_path, ports=(web_port,), also=also)
+    for each in (probe, elsewhere):
+        assert [(found.kind, found.address, found.port, dict(found.facts)) for found in each] == [
+            ("wasmachine", "127.0.0.1", board_port, {"programs": "none"})
+        ]

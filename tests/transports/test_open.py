@@ -1,7 +1,9 @@
-"""Addresses become transports, a USB id finds its port, and nothing else is an address."""
+"""Addresses become transports, a USB id finds its port, and the lock of an address never outlives its holder."""
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from microclaw.boards import load_board
 from microclaw.devices.calls import DeviceInfo
 from microclaw.errors import ConfigError, DeviceUnreachable
+from microclaw.transports.address import AddressLock
 from microclaw.transports.open import open_transport
 from microclaw.transports.serial import SerialTransport
 from microclaw.transports.serial_address import PortInfo, UsbId, find_usb_port
@@ -54,3 +57,36 @@ async def test_a_usb_id_finds_its_port_and_that_of_two_ports_or_none_is_refused(
         with pytest.raises(DeviceUnreachable):
             await transport.call(DeviceInfo(), 5.0)
         await transport.close()
+
+
+HOLD = """
+import asyncio, sys, pathlib
+from microclaw.transports.address import AddressLock
+lock = AddressLock(pathlib.Path(sys.argv[1]), "wasmachine://h:1")
+asyncio.run(lock.acquire(5))
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+async def test_lock_of_another_process_holds_until_that_process_ends(tmp_path: Path) -> None:
+    holder = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", HOLD, str(tmp_path), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    assert holder.stdout is not None
+    async with asyncio.timeout(60):
+        assert await holder.stdout.readline() == b"held\n"
+    lock = AddressLock(tmp_path, "wasmachine://h:1")
+    with pytest.raises(DeviceUnreachable) as caught:
+        await lock.acquire(0.05)
+    assert caught.value.next_step
+    elsewhere = AddressLock(tmp_path, "wasmachine://h:2")
+    await elsewhere.acquire(0.05)
+    elsewhere.release()
+    holder.kill()
+    await holder.wait()
+    await lock.acquire(5)
+    lock.release()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError):  # a folder that cannot be written is the operator's business
+        await AddressLock(tmp_path / "file" / "locks", "a").acquire(0.05)

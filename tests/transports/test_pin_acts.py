@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from tests.transports.conftest import of_board
 
-from microclaw.boards import load_board
 from microclaw.devices.calls import (
     AppEntry,
     AppInstall,
@@ -22,23 +22,10 @@ from microclaw.devices.calls import (
 from microclaw.transports.pin_program import HEAP_BYTES, PIN_PROGRAM, pin_source
 from microclaw.transports.virtual_board import VirtualBoardTransport
 from microclaw.transports.wasmachine import WasmachineTransport
-from microclaw.transports.wasmachine_connection import Timeouts
 from microclaw.virtual_boards.process import VirtualBoardProcess
 from microclaw.wasm.compile import compile_module
 
 LIMIT_S = 60.0
-QUICK = Timeouts(answer_s=5.0, first_query_s=2.5, log_s=1.5, idle_s=0.05)
-
-
-def _transport(board: VirtualBoardProcess, locks: Path) -> WasmachineTransport:
-    return WasmachineTransport(board.ready.transports[0], load_board("virtual"), lock_folder=locks, timeouts=QUICK)
-
-
-@pytest.fixture
-async def transport(board: VirtualBoardProcess, tmp_path: Path) -> AsyncIterator[WasmachineTransport]:
-    transport = _transport(board, tmp_path)
-    yield transport
-    await transport.close()
 
 
 @pytest.fixture
@@ -77,16 +64,16 @@ async def test_level_is_set_read_back_and_lasts_while_the_program_holds_it(
 async def test_what_a_dead_host_left_is_taken_off_unless_it_holds_a_pin(
     board: VirtualBoardProcess, control: VirtualBoardTransport, tmp_path: Path
 ) -> None:
-    dead = _transport(board, tmp_path)
+    dead = of_board(board, tmp_path)
     image = await compile_module(pin_source(dead.board), dead.board, name=PIN_PROGRAM, optimization="Os")
     await dead.call(AppInstall(PIN_PROGRAM, image.wasm, HEAP_BYTES), LIMIT_S)
     await dead.close()
-    second = _transport(board, tmp_path)
+    second = of_board(board, tmp_path)
     assert await second.call(AppList(), LIMIT_S) == ()
     assert await control.app_rows() == ()
     await second.call(GpioSet(4, 1), LIMIT_S)
     await second.close()
-    third = _transport(board, tmp_path)
+    third = of_board(board, tmp_path)
     assert [app.name for app in await third.call(AppList(), LIMIT_S)] == [PIN_PROGRAM]
     assert third.held_pins == {4: "level"}
     assert await _level(control, 4) == ("output", 1)

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
-
-import pytest
 
 from microclaw.boards import load_board
 from microclaw.builds.cache import BuildCache
 from microclaw.devices.calls import AppInstall, LogLine, LogsRead
 from microclaw.transports.program_logs import LEAST_APART_S, ProgramLogs
 from microclaw.transports.wasmachine import WasmachineTransport
-from microclaw.transports.wasmachine_connection import Timeouts
-from microclaw.virtual_boards.process import VirtualBoardProcess
 from microclaw.wasm.compile import compile_module
 from microclaw.wire.wasmachine.program_log import KeptLine, ProgramLog
 
@@ -35,30 +31,13 @@ PIECES = (
 )
 
 
-@pytest.fixture
-async def transport(board: VirtualBoardProcess, tmp_path: Path) -> AsyncIterator[WasmachineTransport]:
-    quick = Timeouts(answer_s=5.0, first_query_s=2.5, log_s=0.5, idle_s=0.05)
-    transport = WasmachineTransport(
-        board.ready.transports[0], load_board("virtual"), lock_folder=tmp_path, timeouts=quick
-    )
-    yield transport
-    await transport.close()
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> BuildCache:
-    return BuildCache(tmp_path_factory.mktemp("builds"))
-
-
-async def _install(transport: WasmachineTransport, cache: BuildCache, name: str, source: str) -> None:
-    image = await compile_module(source, load_board("virtual"), name=name, cache=cache)
-    await transport.call(AppInstall(name, image.wasm, 8192), LIMIT_S)
-
-
 async def _lines_until(
-    transport: WasmachineTransport, is_enough: Callable[[list[LogLine]], bool], cursor: int = 0
+    transport: WasmachineTransport, cache: Path, source: str, is_enough: Callable[[list[LogLine]], bool]
 ) -> list[LogLine]:
-    lines: list[LogLine] = []
+    """The lines that this program is heard to print."""
+    image = await compile_module(source, load_board("virtual"), name="app", cache=BuildCache(cache))
+    await transport.call(AppInstall("app", image.wasm, 8192), LIMIT_S)
+    lines, cursor = list[LogLine](), 0
     async with asyncio.timeout(LIMIT_S):
         while not is_enough(lines):
             page = await transport.call(LogsRead(cursor), LIMIT_S)
@@ -69,10 +48,11 @@ async def _lines_until(
 
 
 async def test_what_was_printed_before_anybody_asked_is_there_with_its_gap(
-    transport: WasmachineTransport, cache: BuildCache
+    transport: WasmachineTransport, build_cache: Path
 ) -> None:
-    await _install(transport, cache, "flood", FLOOD)
-    lines = await _lines_until(transport, lambda lines: any(line.text == "line 499" for line in lines))
+    lines = await _lines_until(
+        transport, build_cache, FLOOD, lambda lines: any(line.text == "line 499" for line in lines)
+    )
     kept, following = 0, 0
     for text in (line.text for line in lines):
         if (gap := re.fullmatch(r"\((\d+) lines were left out\)", text)) is not None:
@@ -85,10 +65,9 @@ async def test_what_was_printed_before_anybody_asked_is_there_with_its_gap(
 
 
 async def test_a_line_is_put_together_from_its_pieces_cut_and_cleaned_and_an_open_one_waits(
-    transport: WasmachineTransport, cache: BuildCache
+    transport: WasmachineTransport, build_cache: Path
 ) -> None:
-    await _install(transport, cache, "pieces", PIECES)
-    lines = [line.text for line in await _lines_until(transport, lambda lines: len(lines) >= 5)]
+    lines = [line.text for line in await _lines_until(transport, build_cache, PIECES, lambda lines: len(lines) >= 5)]
     assert lines[:4] == ["a1bc", "x", "", "A" * 120 + "…"]
     assert lines[4].isprintable()
     assert "red" in lines[4]

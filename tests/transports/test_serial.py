@@ -195,27 +195,21 @@ def once(first: Hear, then: Callable[[Request], Reply] = dialect_a) -> Hear:
     return hear
 
 
-# The first read of a pin: how it goes, and its error.
-BAD: dict[str, tuple[Hear, type[Exception]]] = {
-    "another pin": (lambda board, _: board.answer({"status": "ok", "pin": 9, "state": 1}), DeviceLied),
-    "the board restarts instead": (lambda board, _: board.say(ROM + BOOT_JSON), DeviceUnreachable),
+# The first call: how it goes, and its error. A set's answer in dialect C repeats neither pin nor state.
+BAD: dict[str, tuple[GpioGet | GpioSet, Hear, type[Exception]]] = {
+    "another pin": (GpioGet(4), lambda board, _: board.answer({"status": "ok", "pin": 9, "state": 1}), DeviceLied),
+    "the board restarts instead": (GpioGet(4), lambda board, _: board.say(ROM + BOOT_JSON), DeviceUnreachable),
+    "it restarts without the ROM's lines": (GpioSet(4, 1), lambda board, _: board.say(BOOT_JSON), DeviceTimeout),
 }
 
 
 @pytest.mark.parametrize("name", BAD)
-async def test_after_a_read_that_went_wrong_the_next_one_has_its_own_answer(name: str, connect: Connect) -> None:
-    bad, error = BAD[name]
-    transport = connect(once(bad))
+async def test_after_a_call_that_went_wrong_the_next_one_has_its_own_answer(name: str, connect: Connect) -> None:
+    call, bad, error = BAD[name]
+    transport = connect(once(bad, dialect_c))
     with pytest.raises(error):
-        await transport.call(GpioGet(4), LIMIT_S)
+        await transport.call(call, LIMIT_S)
     assert (await transport.call(GpioGet(4), LIMIT_S)).level == 1
-
-
-async def test_boot_line_is_not_taken_for_gpio_set(connect: Connect) -> None:
-    """A board without ROM output restarts instead of answering, in the dialect that repeats neither pin nor state."""
-    transport = connect(once(lambda board, _: board.say(BOOT_JSON), dialect_c))
-    with pytest.raises(DeviceTimeout):
-        await transport.call(GpioSet(4, 1), LIMIT_S)
 
 
 async def test_late_answer_is_dropped_before_the_next_question(connect: Connect) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from microclaw.errors import ConfigError
 from microclaw.transports.serial_address import PortInfo, UsbId
-from microclaw.transports.serial_survey import survey_ports
+from microclaw.transports.serial_survey import only_board_port, survey_ports
 
 
 async def test_a_port_that_is_only_listed_is_not_opened(tmp_path: Path) -> None:
@@ -46,3 +47,14 @@ async def test_a_prompt_is_known_and_silence_is_told(prompt: bytes, said: str, t
     assert found.facts["answers"].startswith(said)
     assert b"\x03" not in heard
     assert b"\x04" not in heard
+
+
+def test_auto_is_the_one_port_that_looks_like_a_boards() -> None:
+    modem, bridge = PortInfo("/dev/ttyS0"), PortInfo("/dev/ttyUSB0", UsbId(0x10C4, 0xEA60))
+    chip = PortInfo("/dev/ttyACM0", UsbId(0x303A, 0x1001, "F4:12"))
+    assert only_board_port(lambda: (modem, bridge)) == "/dev/ttyUSB0"
+    assert only_board_port(lambda: (modem, chip)) == "usb-303a:1001:F4:12"
+    with pytest.raises(ConfigError):
+        only_board_port(lambda: (chip, bridge))
+    with pytest.raises(ConfigError):
+        only_board_port(lambda: (modem,))

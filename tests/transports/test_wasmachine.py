@@ -12,14 +12,7 @@ import pytest
 from tests.transports.conftest import MODULE, OpenTransport, StartPeer, answer
 
 from microclaw.devices.calls import AppEntry, AppInstall, AppList
-from microclaw.errors import (
-    AppExists,
-    DeployRejected,
-    DeviceUnreachable,
-    ImageTooLarge,
-    InvalidModule,
-    TooManyApps,
-)
+from microclaw.errors import AppExists, DeployRejected, DeviceUnreachable, ImageTooLarge, InvalidModule, TooManyApps
 from microclaw.transports.wasmachine_connection import Timeouts
 from microclaw.wire.wasmachine.answers import AppletInfo, encode_applets, encode_error
 from microclaw.wire.wasmachine.attributes import AttributeContainer, Generation
@@ -52,9 +45,9 @@ def answering(respond: Callable[[Frame, Request], bytes]) -> Callable[..., Await
     return script
 
 
-def listing(*names: str, generation: Generation = Generation.NEW) -> Callable[[Frame, Request], bytes]:
+def listing(*names: str) -> Callable[[Frame, Request], bytes]:
     apps = [AppletInfo(name, 8192) for name in names]
-    return lambda _frame, request: answer(encode_applets(apps, request.mid, generation))
+    return lambda _frame, request: answer(encode_applets(apps, request.mid, Generation.NEW))
 
 
 @pytest.mark.parametrize("case", [c for c in VECTORS if c["case"] == "query all: one app"], ids=lambda c: c["runtime"])

@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.transports.conftest import of_board
 
-from microclaw.boards import load_board
 from microclaw.devices.calls import AppEntry, AppInstall, AppList, AppRequest, AppUninstall, Call
-from microclaw.errors import (
-    AppExists,
-    AppNotFound,
-    DeviceSilent,
-    InstallInterrupted,
-    InvalidModule,
-    TooManyApps,
-)
+from microclaw.errors import AppExists, AppNotFound, DeviceSilent, InstallInterrupted, InvalidModule, TooManyApps
 from microclaw.transports.address import AddressLock
 from microclaw.transports.installs import InstallMark, InterruptedInstall
 from microclaw.transports.wasmachine import WasmachineTransport
@@ -34,16 +26,6 @@ ECHO = Request.decode(
     bytes.fromhex(next(c for c in CASES if c["case"] == "install with heap, timers, watchdog")["to_device"])[8:]
 ).body
 LIMIT_S = 30.0
-QUICK = Timeouts(answer_s=3.0, first_query_s=1.5, idle_s=0.05)
-
-
-@pytest.fixture
-async def transport(board: VirtualBoardProcess, tmp_path: Path) -> AsyncIterator[WasmachineTransport]:
-    transport = WasmachineTransport(
-        board.ready.transports[0], load_board("virtual"), lock_folder=tmp_path, timeouts=QUICK
-    )
-    yield transport
-    await transport.close()
 
 
 async def test_app_is_installed_asked_listed_and_removed(transport: WasmachineTransport) -> None:
@@ -80,7 +62,7 @@ def marks(folder: Path) -> list[Path]:
 
 @pytest.mark.parametrize("sent_bytes", [600, 10**9])
 async def test_a_new_process_clears_what_one_that_died_left_half_sent(
-    sent_bytes: int, board: VirtualBoardProcess, tmp_path: Path
+    sent_bytes: int, board: VirtualBoardProcess, transport: WasmachineTransport, tmp_path: Path
 ) -> None:
     endpoint = board.ready.transports[0]
     frame = encode_frame(FrameType.INSTALL, install_request(7, "echo", ECHO, heap_bytes=8192).encode())
@@ -91,15 +73,11 @@ async def test_a_new_process_clears_what_one_that_died_left_half_sent(
     await writer.drain()
     writer.close()
     await writer.wait_closed()
-    transport = WasmachineTransport(endpoint, load_board("virtual"), lock_folder=tmp_path, timeouts=QUICK)
-    try:
-        listed = [app.name for app in await transport.call(AppList(), LIMIT_S)]
-        assert listed == (["echo"] if sent_bytes > len(frame) else [])  # a whole one stays, half a one never does
-        assert marks(tmp_path) == []
-        await transport.call(AppInstall("second", ECHO), LIMIT_S)
-        assert "second" in [app.name for app in await transport.call(AppList(), LIMIT_S)]
-    finally:
-        await transport.close()
+    listed = [app.name for app in await transport.call(AppList(), LIMIT_S)]
+    assert listed == (["echo"] if sent_bytes > len(frame) else [])  # a whole one stays, half a one never does
+    assert marks(tmp_path) == []
+    await transport.call(AppInstall("second", ECHO), LIMIT_S)
+    assert "second" in [app.name for app in await transport.call(AppList(), LIMIT_S)]
 
 
 async def test_an_install_cut_anywhere_leaves_no_corrupt_app_and_a_working_device(
@@ -127,10 +105,7 @@ async def test_an_install_cut_anywhere_leaves_no_corrupt_app_and_a_working_devic
 async def test_a_board_that_stays_mute_is_diagnosed_as_silent_and_what_was_sent_is_mended_when_it_is_back(
     board: VirtualBoardProcess, tmp_path: Path
 ) -> None:
-    mute = Timeouts(answer_s=0.5, first_query_s=0.3, idle_s=0.05)
-    transport = WasmachineTransport(
-        board.ready.transports[0], load_board("virtual"), lock_folder=tmp_path, timeouts=mute
-    )
+    transport = of_board(board, tmp_path, Timeouts(answer_s=0.5, first_query_s=0.3, idle_s=0.05))
     await board.control.request(wire.Fault("mute", 1000))
     calls: tuple[Call[Any], ...] = (AppList(), AppUninstall("echo"))
     for call in calls:
@@ -143,9 +118,7 @@ async def test_a_board_that_stays_mute_is_diagnosed_as_silent_and_what_was_sent_
         await transport.call(AppInstall("echo", ECHO), 0.1)  # its caller gives up
     await transport.close()
     await board.control.request(wire.Fault("mute", 0))
-    transport = WasmachineTransport(
-        board.ready.transports[0], load_board("virtual"), lock_folder=tmp_path, timeouts=QUICK
-    )
+    transport = of_board(board, tmp_path)
     await transport.call(AppList(), LIMIT_S)
     assert marks(tmp_path) == []
     await transport.close()

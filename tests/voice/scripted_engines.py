@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections.abc import AsyncGenerator
 
-from microclaw.errors import VoiceError
-from microclaw.voice.engines.engine import FRAME_BYTES, Recognizer, Speech, Synthesizer, Transcript
+from microclaw.voice.engines.engine import FRAME_BYTES, RATE_HZ, Recognizer, Speech, Synthesizer, Transcript
 
 LOUD = b"\x00\x40" * (FRAME_BYTES // 2)
 QUIET = bytes(FRAME_BYTES)
@@ -14,7 +14,8 @@ QUIET = bytes(FRAME_BYTES)
 
 class LoudnessDetector:
     def is_speech(self, frame: bytes) -> bool:
-        return frame == LOUD
+        samples: tuple[int, ...] = struct.unpack(f"<{len(frame) // 2}h", frame)
+        return sum(abs(sample) for sample in samples) > 1_000 * len(samples)
 
 
 class ScriptedRecognizer(Recognizer):
@@ -25,11 +26,7 @@ class ScriptedRecognizer(Recognizer):
     def __init__(self, *transcripts: Transcript | Exception | None, at_pauses: bool = False) -> None:
         self.transcripts = list(transcripts)
         self.heard: list[bytes] = []
-        self.warmed = 0
         self._at_pauses = at_pauses
-
-    async def warm_up(self) -> None:
-        self.warmed += 1
 
     def hears_at_pauses(self) -> bool:
         return self._at_pauses
@@ -48,41 +45,24 @@ class ScriptedRecognizer(Recognizer):
 
 
 class Beeps(Synthesizer):
-    """Speaks `ms_a_char` for each character, in pieces of 100 ms. `fails_after` pieces of all sentences it fails.
-
-    `held`: the sentences that it makes once it is set. `crash`: what it raises instead of speaking, once.
-    """
+    """Speaks `ms_a_char` for each character, in pieces of 100 ms, once `held` is set if it is there."""
 
     name = "beeps"
 
-    def __init__(self, ms_a_char: int = 2, rate_hz: int = 16_000, fails_after: int | None = None) -> None:
+    def __init__(self, ms_a_char: int = 2) -> None:
         self.said: list[str] = []
-        self.closed = 0
         self.held: asyncio.Event | None = None
-        self.crash: Exception | None = None
         self._ms_a_char = ms_a_char
-        self._rate_hz = rate_hz
-        self._left = fails_after
 
     async def speak(self, text: str) -> AsyncGenerator[Speech]:
         self.said.append(text)
-        try:
-            if self.held is not None:
-                await self.held.wait()
-            if (crash := self.crash) is not None:
-                self.crash = None
-                raise crash
-            left_ms = max(20, self._ms_a_char * len(text))
-            while left_ms > 0:
-                if self._left is not None:
-                    self._left -= 1
-                    if self._left < 0:
-                        raise VoiceError("the beeper broke")
-                await asyncio.sleep(0)
-                ms = min(100, left_ms)
-                left_ms -= ms
-                yield Speech(b"\x01\x10" * (self._rate_hz * ms // 1000), self._rate_hz)
-        finally:
-            self.closed += 1
+        if self.held is not None:
+            await self.held.wait()
+        left_ms = max(20, self._ms_a_char * len(text))
+        while left_ms > 0:
+            await asyncio.sleep(0)
+            ms = min(100, left_ms)
+            left_ms -= ms
+            yield Speech(b"\x01\x10" * (RATE_HZ * ms // 1000), RATE_HZ)
 
     async def check(self) -> None: ...

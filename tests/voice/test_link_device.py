@@ -21,15 +21,7 @@ from microclaw.voice.link_device import LinkVoice
 from microclaw.voice.parts import EndpointLimits, VoiceParts
 from microclaw.voice.service import VoiceService
 from microclaw.voice.trace import VoiceTraces
-from microclaw.wire.link.messages import (
-    AsrFinal,
-    AudioFormat,
-    CancelStream,
-    ErrorMessage,
-    StartAsr,
-    StopAsr,
-    TtsEnd,
-)
+from microclaw.wire.link.messages import AsrFinal, AudioFormat, CancelStream, ErrorMessage, StartAsr, StopAsr, TtsEnd
 
 __all__ = ["device", "limits", "paired", "plane", "scripted"]  # the fixtures
 FORMAT = AudioFormat(("pcm16",), 16_000, 20, 200)
@@ -76,8 +68,7 @@ def talking(make_agent: MakeAgent, plane: Plane, paired: ScriptedDevice) -> Open
             )
             service = VoiceService(parts, now_ms=lambda: time.time_ns() // 1_000_000, note_taker=lambda _: None)
             plane.audio.open = service.open_link
-            async with service.serving(), paired.connected(replace(paired.hello(), audio=FORMAT)):
-                await paired.until_ready()
+            async with service.serving(), paired.online(replace(paired.hello(), audio=FORMAT)):
                 yield Talk(paired, recognizer)
 
     return open_talk

@@ -9,13 +9,7 @@ from tests.voice.recorder import RecordingDevice
 from tests.voice.scripted_engines import LOUD, QUIET, Beeps, LoudnessDetector, ScriptedRecognizer
 
 from microclaw.voice.engines.engine import FRAME_BYTES, Transcript
-from microclaw.voice.listening import (
-    HELD,
-    MAX_HELD_BYTES,
-    MAX_PAUSES,
-    Listener,
-    Utterance,
-)
+from microclaw.voice.listening import HELD, MAX_HELD_BYTES, MAX_PAUSES, Listener, Utterance
 from microclaw.voice.parts import EndpointLimits, VoiceParts
 from microclaw.voice.trace import VoiceTrace
 

@@ -28,7 +28,6 @@ class Talk:
     device: RecordingDevice
     agent: Agent
     traces: VoiceTraces
-    beeps: Beeps
 
     def speak(self, stream: int = 1) -> None:
         """Someone speaks and is silent."""
@@ -81,29 +80,9 @@ async def talking(
         parts = VoiceParts(agent.inbox, agent.approvals, recognizer, voice, LoudnessDetector, traces, limits)
         session = VoiceSession(device, parts)
         running = tasks.create_task(session.run())
-        yield Talk(session, device, agent, traces, voice)
+        yield Talk(session, device, agent, traces)
         session.left()
         await running
-
-
-async def test_what_is_said_is_answered_sentence_by_sentence(make_agent: MakeAgent) -> None:
-    async with talking(make_agent, [say("The lamp is on. It is warm.")], "is the lamp on") as talk:
-        talk.speak(stream=7)
-        await talk.ended()
-    kinds = [row[0] for row in talk.device.log]
-    assert talk.device.log[:3] == [
-        ("show", "listening"),
-        ("show", "thinking"),
-        ("final", 7, "is the lamp on"),
-    ]
-    assert kinds.index("stop") < kinds.index("begin")
-    assert talk.device.said()[:2] == ["The lamp is on.", "It is warm."]
-    assert ("end", False) in talk.device.log
-    [trace] = talk.traces
-    assert trace.outcome == "answered"
-    steps: list[str] = [step for step, _ in sorted(trace.marks.items(), key=lambda row: row[1])]
-    for first, then in [("first audio", "final"), ("final", "first token"), ("first token", "first audio out")]:
-        assert steps.index(first) < steps.index(then)
 
 
 async def test_an_engine_that_fails_is_told_and_the_next_utterance_is_heard(
@@ -141,10 +120,7 @@ async def test_who_speaks_interrupts_within_a_frame_and_the_turn_goes_on(make_ag
 
 @pytest.mark.parametrize(
     ("heard", "said"),
-    [
-        ([UNSURE, "no"], [DID_YOU, SAY_AGAIN]),
-        ([UNSURE, "", "yes"], [DID_YOU, NOT_HEARD, DID_YOU, "Done."]),
-    ],
+    [([UNSURE, "no"], [DID_YOU, SAY_AGAIN]), ([UNSURE, "", "yes"], [DID_YOU, NOT_HEARD, DID_YOU, "Done."])],
 )
 async def test_what_was_hardly_understood_is_asked_back_until_a_yes_or_no(
     make_agent: MakeAgent, heard: list[str | Transcript], said: list[str]

@@ -46,10 +46,10 @@ def calls(home: Path) -> list[list[str]]:
     return [json.loads(line) for line in (home / "docker-calls").read_text().splitlines()]
 
 
-async def test_a_program_is_compiled_in_the_image(home: Path) -> None:
+async def test_a_program_is_compiled_in_the_image(home: Path, cache: BuildCache) -> None:
     text = join_files("blink.c", BLINK, {"twice.c": "int twice(int value) { return 2 * value + 1; }\n"})
     with compiler_chosen("podman"):
-        image = await compile_module(text, load_board("virtual"), name="blink", cache=BuildCache(home / "cache"))
+        image = await compile_module(text, load_board("virtual"), name="blink", cache=cache)
     assert image.compiler.startswith("podman ")
     assert image.compiler.endswith("abababababab")
     assert image.pins == (4,)
@@ -65,11 +65,11 @@ async def test_a_program_is_compiled_in_the_image(home: Path) -> None:
         assert all(mount.endswith(",readonly") for mount in others)
 
 
-async def test_a_finding_names_its_line_and_no_file_outside_is_read(home: Path) -> None:
+async def test_a_finding_names_its_line_and_no_file_outside_is_read(home: Path, cache: BuildCache) -> None:
     (home / "secret.h").write_text("int secret_of_mine;\n")
     with compiler_chosen("docker"):
         with pytest.raises(BuildError) as wrong:
-            await compile_module(BLINK.replace("gpio_toggle", "gpio_togle"), load_board("virtual"))
+            await compile_module(BLINK.replace("gpio_toggle", "gpio_togle"), load_board("virtual"), cache=cache)
         assert wrong.value.diagnostics[0].line == 6
         toolchain = find_toolchain()
     folder = home / "build"

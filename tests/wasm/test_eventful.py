@@ -5,18 +5,23 @@ What such programs print is in tests/vectors/programs.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.transports.wasmachine_events import event_client
 from tests.wasm.instance import Clockwork
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.calls import AppInstall, AppRequest
 from microclaw.errors import BuildError
+from microclaw.transports.address import parse_host_port
 from microclaw.virtual_boards.trial_board import trial_board
 from microclaw.wasm.wasm_image import Image
+from microclaw.wire.wasmachine.frame import Frame, FrameDecoder, FrameType, encode_frame
+from microclaw.wire.wasmachine.request import Action, Request, Response
 
 HEAD = "#include <stdio.h>\n#include <stdlib.h>\n#include <unistd.h>\n"
 SLEEPER = HEAD + 'int main(void) {\n    for (;;) {\n        puts("tick");\n        sleep(1);\n    }\n}\n'
@@ -106,6 +111,26 @@ int main(void) {
 """
 
 
+@asynccontextmanager
+async def watching(endpoint: str, url: str) -> AsyncIterator[AsyncIterator[Request]]:
+    """The board's requests to a client that asked for the events of this URL. It serves one client at a time."""
+    address = parse_host_port(endpoint.removeprefix("wasmachine://"))
+    reader, writer = await asyncio.open_connection(address.host, address.port)
+    decoder = FrameDecoder(65_536)
+
+    async def frames() -> AsyncIterator[Frame]:
+        while data := await reader.read(4096):
+            decoder.receive(data)
+            while (frame := decoder.next_frame()) is not None:
+                yield frame
+
+    writer.write(encode_frame(FrameType.REQUEST, Request(Action.PUT, f"/event/{url}", 1).encode()))
+    coming = frames()
+    assert Response.decode((await anext(coming)).payload).status == 69
+    yield (Request.decode(frame.payload) async for frame in coming)
+    writer.transport.abort()
+
+
 async def test_requests_are_answered_while_main_is_paused_and_its_end_is_an_event(
     compile_c: Any, board: BoardProfile
 ) -> None:
@@ -118,11 +143,9 @@ async def test_requests_are_answered_while_main_is_paused_and_its_end_is_an_even
             reply = await wasmachine.call(AppRequest("asked", "/a", {}), 5)
             assert reply.status == 69
         await wasmachine.close()
-        async with event_client(wasmachine.endpoint) as client:
-            assert (await client.watch("/ended")).status == 69
+        async with asyncio.timeout(20), watching(wasmachine.endpoint, "ended") as events:
             await control.advance(20_000)
-            event = await client.next_event(5.0)
-        assert (event and event.url) == "ended"
+            assert (await anext(events)).url == "ended"
         lines = [line.text for line in (await control.log(0)).lines if line.app == "asked"]
     own = [line for line in lines if not line.startswith("microclaw")]
     assert own == ["request 1, 1", "request 2, 1", "request 3, 1", "140, 3"]

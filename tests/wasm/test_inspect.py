@@ -24,8 +24,8 @@ TYPE = section(1, b"\1\x60\0\0")
 FUNCTION = section(3, b"\1\0")
 
 
-def code(body: bytes, local: bytes = b"\0") -> bytes:
-    content = local + body
+def code(body: bytes) -> bytes:
+    content = b"\0" + body
     return HEAD + TYPE + FUNCTION + section(10, b"\1" + bytes([len(content)]) + content)
 
 
@@ -36,35 +36,20 @@ def inspect(wasm: bytes) -> None:
 @pytest.mark.parametrize(
     "wasm",
     [
-        code(b"\xc0\x0b"),
-        code(b"\xfc\0\x0b"),
-        code(b"\xfc\x0a\0\0\x0b"),
-        code(b"\xfd\0\x0b"),
-        code(b"\xfe\x10\2\0\x0b"),
-        code(b"\x12\0\x0b"),
-        code(b"\x06\x40\x0b\x0b"),
-        code(b"\x02\0\x0b\x0b"),
-        code(b"\x40\1\x0b"),
-        HEAD + section(1, b"\1\x5f\0"),
-        HEAD + section(5, b"\1\3\1\1"),
-        HEAD + section(5, b"\1\4\1"),
-        HEAD + section(5, b"\2\0\1\0\1"),
+        *map(code, (b"\xc0\x0b", b"\xfc\0\x0b", b"\xfc\x0a\0\0\x0b", b"\xfd\0\x0b", b"\xfe\x10\2\0\x0b")),
+        *map(code, (b"\x12\0\x0b", b"\x06\x40\x0b\x0b", b"\x02\0\x0b\x0b", b"\x40\1\x0b", b"\xff\x0b")),
+        *(HEAD + section(5, limits) for limits in (b"\1\3\1\1", b"\1\4\1", b"\2\0\1\0\1")),
+        *(HEAD + section(1, types) for types in (b"\1\x5f\0", b"\1\x61\0\0", b"\0\0")),  # the last: a byte too many
+        *(HEAD + section(6, one) for one in (b"\1\x7f\0\x41\0\x41\0\x6a\x0b", b"\1\x7b\0")),
         HEAD + section(4, b"\2\x70\0\1\x70\0\1"),
         HEAD + section(9, b"\1\1\0\0\0"),
-        HEAD + section(6, b"\1\x7f\0\x41\0\x41\0\x6a\x0b"),
-        HEAD + section(6, b"\1\x7b\0"),
-        b"",
-        b"\0asm",
-        b"\0asm\2\0\0\0",
+        *(b"", b"\0asm", b"\0asm\2\0\0\0"),
         HEAD + b"\1\x80\x80\x80\x80\x7f",  # a section of 2^34 bytes
         HEAD + b"\1\x85\x80\x80\x80\x80\x00",  # a length of six bytes
         HEAD + section(1, b"\xff\xff\xff\xff\x0f"),  # 2^32 types
-        HEAD + section(1, b"\1\x61\0\0"),
         HEAD + TYPE + FUNCTION,  # a function without a body
         HEAD + TYPE + TYPE,
         HEAD + section(2, b"\1\1\xff\1a\0\0"),  # a name that is no UTF-8
-        HEAD + section(1, b"\0\0"),  # a byte too many
-        code(b"\xff\x0b"),
     ],
 )
 def test_what_is_no_module_of_webassembly_1_is_refused(wasm: bytes) -> None:

@@ -96,8 +96,7 @@ ENTRIES = {
 
 
 @pytest.mark.parametrize(
-    ("kind", "entry"),
-    [("direct", "main that waits"), ("through a pointer", "callback beside a main that waits")],
+    ("kind", "entry"), [("direct", "main that waits"), ("through a pointer", "callback beside a main that waits")]
 )
 async def test_recursion_that_begins_late_ends_with_its_line(
     kind: str, entry: str, compile_c: Any, on_board: Any

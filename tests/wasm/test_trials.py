@@ -9,13 +9,12 @@ import pytest
 from microclaw.apps.trial import Trial, TrialOptions, try_image
 from microclaw.boards.profile import BoardProfile
 
-LOOP = "void loop() { delay(1000); }\n"
 DUTIES = {2: 128, 4: 64, 5: 200, 6: 26, 7: 64, 15: 128, 16: 230, 17: 0, 18: 255}
 HELD_MS, WINDOW_MS = 1000, 8000
 
 
-def setup(body: str, loop: str = LOOP) -> str:
-    return f"void setup() {{ {body} }}\n{loop}"
+def setup(body: str) -> str:
+    return f"void setup() {{ {body} }}\nvoid loop() {{ delay(1000); }}\n"
 
 
 def share_percent(trial: Trial, pin: int) -> float:

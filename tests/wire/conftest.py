@@ -1,4 +1,4 @@
-"""Captured frames, and the examples of the protocols' pages."""
+"""Captured frames, and the blocks of the protocols' pages."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,11 +17,8 @@ class CapturedFrame:
     direction: str  # ">" to the device, "<" from it
     raw: bytes
 
-    def __str__(self) -> str:
-        return f"{self.runtime.split(' (')[0]}: {self.direction} {self.case}"
 
-
-def read_captured() -> list[CapturedFrame]:
+def _read_captured() -> list[CapturedFrame]:
     cases = json.loads((ROOT / "tests/vectors/wasmachine.json").read_text())["cases"]
     frames = []
     for case in cases:
@@ -39,22 +34,4 @@ def read_page(name: str, kind: str) -> dict[str, str]:
     return {m[1]: m[2].strip() for m in re.finditer(rf"^```{kind} (\S+)\n(.*?)^```$", text, re.M | re.S)}
 
 
-@pytest.fixture(scope="session")
-def all_captured() -> list[CapturedFrame]:
-    return read_captured()
-
-
-@pytest.fixture(scope="session")
-def wasmachine_page() -> dict[str, bytes]:
-    """The example frames of docs/protocols/wasmachine.md, by name."""
-    return {name: bytes.fromhex(text) for name, text in read_page("wasmachine.md", "frame").items()}
-
-
-@pytest.fixture(scope="session")
-def jsonline_page() -> dict[str, tuple[bytes, bytes]]:
-    """The example exchanges of docs/protocols/jsonline.md: the line sent and the line that answers it."""
-    exchanges = {}
-    for name, text in read_page("jsonline.md", "exchange").items():
-        sent, answer = text.splitlines()
-        exchanges[name] = (sent.removeprefix("> ").encode(), answer.removeprefix("< ").encode())
-    return exchanges
+CAPTURED = _read_captured()

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.wire.conftest import read_page
 
 from microclaw.errors import CallRejected, DeviceLied, NotSupported, ProtocolError
 from microclaw.wire import jsonline
@@ -83,12 +84,11 @@ REQUESTS = {
 }
 
 
-def test_requests_and_answers_of_the_page_are_those_that_are_sent_and_understood(
-    jsonline_page: dict[str, tuple[bytes, bytes]],
-) -> None:
-    sent = {name: request + b"\n" for name, (request, _) in jsonline_page.items()}
-    assert sent == {name: encode_line(request) for name, request in REQUESTS.items()}
-    answer = {name: parse_object(line) for name, (_, line) in jsonline_page.items()}
+def test_requests_and_answers_of_the_page_are_those_that_are_sent_and_understood() -> None:
+    exchanges = {name: text.splitlines() for name, text in read_page("jsonline.md", "exchange").items()}
+    sent = {name: encode_line(request).decode() for name, request in REQUESTS.items()}
+    assert {name: f"{request.removeprefix('> ')}\n" for name, (request, _) in exchanges.items()} == sent
+    answer = {name: parse_object(line.removeprefix("< ").encode()) for name, (_, line) in exchanges.items()}
     assert jsonline.info_reply(answer["get_info"])["free_heap_kb"] == 281
     assert jsonline.gpio_reply(answer["set_gpio"], 2, 1) == (2, 1)
     assert jsonline.gpio_reply(answer["set_gpio-c"], 2, 1) == (2, 1)

@@ -13,12 +13,10 @@ from textwrap import dedent, indent
 from typing import Any, Final
 
 import pytest
+from tests.firmware.conftest import PATIENCE_S, ROOT, SMALL
 
 from microclaw.py.compile import find_mpy_cross
 
-ROOT: Final = Path(__file__).parents[3]
-BIN: Final = ROOT / ".micropython/bin"
-PATIENCE_S: Final = 180
 PRELUDE: Final = "from world import *\n"
 
 
@@ -52,9 +50,12 @@ class MicroPython:
         places = (Path(__file__).parent / "bench", ROOT / "tests/firmware/simulated", ROOT / "firmware/fw")
         return {**os.environ, "MICROPYPATH": ":".join([*map(str, places), ".frozen"])}
 
-    def act(self, body: str) -> Any:
-        """Return what the lines of a coroutine return; `runner` is a new one of this folder."""
-        return self.run(f"async def main():\n    runner = new_runner()\n{indent(dedent(body), ' ' * 4)}\nrun(main)\n")
+    def act(self, body: str, **facts: object) -> Any:
+        """Return what the lines of a coroutine return; `runner` is a new one of this folder, with these facts."""
+        given = ", ".join(f"{name}={value!r}" for name, value in facts.items())
+        return self.run(
+            f"async def main():\n    runner = new_runner({given})\n{indent(dedent(body), ' ' * 4)}\nrun(main)\n"
+        )
 
     def run(self, text: str) -> Any:
         """Return what the script's `run(main)` printed last."""
@@ -72,7 +73,6 @@ class MicroPython:
 @pytest.fixture
 def micropython(tmp_path: Path) -> MicroPython:
     """The 32-bit build, with a heap like that of a board without PSRAM."""
-    program = BIN / "micropython-i386"
-    if not program.exists():
+    if not SMALL.exists():
         pytest.skip("scripts/micropython.sh has not made this build of MicroPython's unix port")
-    return MicroPython((str(program), "-X", "heapsize=160K"), tmp_path)
+    return MicroPython((str(SMALL), "-X", "heapsize=160K"), tmp_path)

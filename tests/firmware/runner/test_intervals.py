@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from textwrap import indent
 from typing import Any
 
 from tests.firmware.runner.conftest import MicroPython
@@ -47,7 +46,6 @@ async def passes(seconds):
     await asyncio.sleep_ms(250)
 
 
-runner = new_runner()
 real, ahead = runner.board.now_ms, [0]
 runner.board.now_ms = lambda: real() + ahead[0]
 """
@@ -55,7 +53,7 @@ runner.board.now_ms = lambda: real() + ahead[0]
 
 def run(micropython: MicroPython, body: str) -> Any:
     """Return what the lines of a coroutine return; `ahead` moves the clock of `runner`."""
-    return micropython.run(f"{LATER}async def main():\n{indent(body.strip(), '    ')}\nrun(main)\n")
+    return micropython.act(f"{LATER}{body.strip()}\n")
 
 
 def test_one_that_returns_or_fails_starts_anew_at_each_interval_with_fresh_globals(micropython: MicroPython) -> None:

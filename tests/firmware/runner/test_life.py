@@ -250,23 +250,20 @@ def test_fifty_starts_and_stops_take_no_memory(micropython: MicroPython) -> None
             await more()
         """,
     )
-    found = micropython.run("""
+    found = micropython.act("""
         import gc
-        async def main():
-            runner = new_runner()
-            await install(runner, "all")
-            sizes = [0] * 50
-            for i in range(50):
-                await asyncio.sleep_ms(12)
-                await runner.stop("all")
-                assert machine.pins[4].state["irq"] is None and not machine.inited
-                assert not runner.board.owners
-                gc.collect()
-                sizes[i] = gc.mem_alloc()
-                await runner.start("all")
+        await install(runner, "all")
+        sizes = [0] * 50
+        for i in range(50):
             await asyncio.sleep_ms(12)
-            return sizes
-        run(main)
+            await runner.stop("all")
+            assert machine.pins[4].state["irq"] is None and not machine.inited
+            assert not runner.board.owners
+            gc.collect()
+            sizes[i] = gc.mem_alloc()
+            await runner.start("all")
+        await asyncio.sleep_ms(12)
+        return sizes
     """)
     # The least of ten: an old word on the stack may hold a block for a while. A table that grows does so once, a leak
     # in each ten.

@@ -94,16 +94,13 @@ def test_events_are_bounded_by_the_hour_as_each_is_written_to_the_flash(micropyt
             E.print([mqtt.publish("t", n) for n in range(40)].count(True))
         """,
     )
-    (first, later), count = micropython.run("""
+    (first, later), count = micropython.act("""
         import runner as runners
         runners.COLLECT_MS = 500
-        async def main():
-            runner = new_runner()
-            runner.events = 4
-            await install(runner, "teller")
-            await until(lambda: len(lines()) == 2)
-            return [lines(), len(events("mqtt.publish")) - 4]
-        run(main)
+        runner.events = 4
+        await install(runner, "teller")
+        await until(lambda: len(lines()) == 2)
+        return [lines(), len(events("mqtt.publish")) - 4]
     """)
     assert first == str([True] * 4 + [False] * 2)
     assert int(later) == count

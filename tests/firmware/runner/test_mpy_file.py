@@ -17,21 +17,17 @@ async def main(E):
 def test_a_program_that_was_cut_anywhere_is_refused_and_the_one_before_runs(micropython: MicroPython) -> None:
     """With the right checksum: a host that sends a torn file and its sum."""
     whole = micropython.compile("whole", PROGRAM).read_bytes()
-    found = micropython.run("""
-        import gc
-        async def main():
-            runner = new_runner()
-            await install(runner, "whole")
-            data, codes = image("whole"), {}
-            for size in range(8, len(data)):
-                upload(runner, "whole", data[:size])
-                code = await refused_async(runner.commit())
-                codes[code] = codes.get(code, 0) + 1
-            odd = []
-            for head in (b"M\\x06\\x00\\x1f" + b"\\xff" * 40, b"M\\x06\\x08\\x1f", b"M\\x05\\x00\\x1f", b"not a program"):
-                upload(runner, "whole", head + bytes(100))
-                odd.append(await refused_async(runner.commit()))
-            return [codes, odd, row(runner, "whole")["state"], "mpy_file" in sys.modules]
-        run(main)
+    found = micropython.act("""
+        await install(runner, "whole")
+        data, codes = image("whole"), {}
+        for size in range(8, len(data)):
+            upload(runner, "whole", data[:size])
+            code = await refused_async(runner.commit())
+            codes[code] = codes.get(code, 0) + 1
+        odd = []
+        for head in (b"M\\x06\\x00\\x1f" + b"\\xff" * 40, b"M\\x06\\x08\\x1f", b"M\\x05\\x00\\x1f", b"not a program"):
+            upload(runner, "whole", head + bytes(100))
+            odd.append(await refused_async(runner.commit()))
+        return [codes, odd, row(runner, "whole")["state"], "mpy_file" in sys.modules]
     """)
     assert found == [{"invalid_module": len(whole) - 8}, ["invalid_module"] * 4, "running", False]

@@ -47,20 +47,18 @@ def registers() -> dict[int, dict[int, str]]:
 async def test_program_and_host_read_what_the_sensors_measure(micropython: MicroPython) -> None:
     image = await build(PROGRAM, "app", board=load_board("virtual"))
     (micropython.folder / "app.mpy").write_bytes(image.mpy)
-    answers, lines = micropython.run(f"""
-        async def main():
-            from calls import Calls
-            machine.registers.update({registers()})
-            runner = new_runner(i2c=[8, 9])
-            calls = Calls(runner.board, runner, "0")
-            answers = []
-            for name in ("bme280", "ina219", "mpu6050"):
-                answers.append(await calls.answer(name, "i2c.read", {{"sensor": name}}, True))
-            await install(runner, "app")
-            await until(lambda: row(runner, "app")["state"] != "running", 20000)
-            return [answers, lines()]
-        run(main)
-    """)
+    body = f"""
+        from calls import Calls
+        machine.registers.update({registers()})
+        calls = Calls(runner.board, runner, "0")
+        answers = []
+        for name in ("bme280", "ina219", "mpu6050"):
+            answers.append(await calls.answer(name, "i2c.read", {{"sensor": name}}, True))
+        await install(runner, "app")
+        await until(lambda: row(runner, "app")["state"] != "running", 20000)
+        return [answers, lines()]
+    """
+    answers, lines = micropython.act(body, i2c=[8, 9])
     wanted = {**MEASURED["bme280"], **MEASURED["ina219"]}
     right = {name: pytest.approx(value, abs=ACCURACY[name]) for name, value in wanted.items()}
     assert {**answers[0]["value"]["values"], **answers[1]["value"]["values"]} == right

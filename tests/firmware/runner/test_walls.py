@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
-from tests.firmware.runner.conftest import ROOT, MicroPython
+from tests.firmware.conftest import ROOT
+from tests.firmware.runner.conftest import MicroPython
 
 from microclaw.boards.reader import load_board
 from microclaw.py.compile import build
@@ -189,3 +192,35 @@ def test_host_and_firmware_agree_on_what_is_refused() -> None:
     asked = {name for name in stock_image().refused if name.partition(".")[0] in refused and "." in name}
     told = {f"{module}.{name}" for module, listed in refused.items() for name in listed.split()}
     assert {name.rstrip("_") for name in asked} - told <= {"micropython.alloc_emergency_exception_buf"}
+
+
+MADE = {
+    "machine.Pin": ("E.module('machine').Pin(4, 1)", "E.module('machine').Pin(5, 0)"),
+    "machine.Signal": ("E.module('machine').Signal(E.module('machine').Pin(4, 1), invert=True)",),
+    "microclaw.pin": ("E.module('microclaw').pin(4)", "E.module('microclaw').pin(5, 'in')"),
+    "microclaw.adc": ("__import__('microclaw_devices').Adc",),
+    "microclaw.pwm": ("E.module('microclaw').pwm(4)",),
+    "microclaw.servo": ("E.module('microclaw').servo(4)",),
+    "microclaw.neopixel": ("__import__('microclaw_devices').Strip(None, 2)",),
+}
+OF_THE_IMAGE = {"machine.PWM", "machine.ADC"}
+"""MicroPython's own, which the port for computers lacks."""
+OF_THE_FIRMWARE = {"handle", "stop_counting"}
+"""What its own files call of an input."""
+
+
+def test_an_object_has_the_names_of_its_list_and_no_others(micropython: MicroPython) -> None:
+    rows = [(kind, made) for kind, several in MADE.items() for made in several]
+    lines = "".join(
+        f"    made = {made}\n    E.print(E.module('json').dumps([n for n in dir(made) if n[0] != '_' and n == n.lower()]))\n"
+        for _, made in rows
+    )
+    micropython.compile("p", f"async def main(E):\n{lines}")
+    printed = micropython.act(f"""
+        await install(runner, "p")
+        await until(lambda: len(lines()) == {len(rows)} or events("app.crash"))
+        return lines() + events("app.crash")
+    """)
+    assert MADE.keys() | OF_THE_IMAGE == stock_image().objects.keys()
+    for (kind, _), line in zip(rows, printed, strict=True):
+        assert set(json.loads(line)) - OF_THE_FIRMWARE == stock_image().objects[kind], kind

@@ -3,7 +3,6 @@
 import sys
 
 sys.path.insert(0, sys.argv[2] if len(sys.argv) > 2 else "firmware/fw")
-sys.path.insert(0, "tests/firmware/simulated")
 import start
 
 start.main(sys.argv[1])

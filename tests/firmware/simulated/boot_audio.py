@@ -8,7 +8,6 @@ import struct
 import sys
 
 sys.path.insert(0, sys.argv[2])
-sys.path.insert(0, "tests/firmware/simulated")
 import machine
 import start
 from micropython import const

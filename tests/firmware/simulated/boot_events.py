@@ -4,7 +4,6 @@ import asyncio
 import sys
 
 sys.path.insert(0, sys.argv[2])
-sys.path.insert(0, "tests/firmware/simulated")
 import link
 import start
 

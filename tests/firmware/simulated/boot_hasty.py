@@ -4,7 +4,6 @@ import socket
 import sys
 
 sys.path.insert(0, sys.argv[2])
-sys.path.insert(0, "tests/firmware/simulated")
 import start
 import websocket
 from micropython import const

@@ -3,7 +3,7 @@
 import sys
 
 sys.path.insert(0, sys.argv[2])
-sys.path[:0] = ["tests/firmware/simulated", "tests/firmware/simulated/radio"]
+sys.path.insert(0, "tests/firmware/simulated/radio")
 import network
 import start
 import websocket

@@ -5,7 +5,6 @@ import os
 import sys
 
 sys.path.insert(0, sys.argv[2])
-sys.path.insert(0, "tests/firmware/simulated")
 import esp32
 import start
 

@@ -5,7 +5,6 @@ order of main.py and startup.py; programs, Wi-Fi and TLS are left out, the link'
 """
 
 import asyncio
-import io
 import json
 import os
 import sys
@@ -236,7 +235,6 @@ async def live(link, host, meets_host):
 
 def start(host):
     """One start of the board; what became of it. AssertionError when it would run anything but the old or the new."""
-    quiet = io.StringIO()
     os.mount(os.VfsLfs2(flash), "/flash")
     try:
         folder = main.choose(NVS(""), main.whole())
@@ -256,7 +254,6 @@ def start(host):
         return "cut"
     finally:
         os.umount("/flash")
-        del quiet
 
 
 def run(cut, how):

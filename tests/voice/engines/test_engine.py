@@ -1,11 +1,16 @@
-"""Engines that give way to the next."""
+"""Engines that give way to the next, and the detector that tells speech from silence and noise."""
 
 from __future__ import annotations
 
+import random
+from array import array
+
 import pytest
+from tests.voice.engines.conftest import Say
 
 from microclaw.errors import VoiceError
-from microclaw.voice.engines.engine import Recognizer, Transcript
+from microclaw.voice.engines.engine import FRAME_BYTES, Recognizer, Transcript, VoiceDetector
+from microclaw.voice.engines.silero_vad import SileroVoiceDetector
 from microclaw.voice.fallback import REST_S, RecognizerChain
 
 
@@ -40,3 +45,19 @@ async def test_the_next_engine_hears_what_one_could_not_and_that_one_is_asked_la
     with pytest.raises(VoiceError):
         await chain.hear(b"ab")
     assert await chain.health() == "broken; broken"
+
+
+def voiced(detector: VoiceDetector, pcm: bytes) -> list[bool]:
+    whole = len(pcm) - len(pcm) % FRAME_BYTES
+    return [detector.is_speech(pcm[at : at + FRAME_BYTES]) for at in range(0, whole, FRAME_BYTES)]
+
+
+def test_speech_is_speech_silence_and_loud_noise_are_not(say: Say) -> None:
+    pcm = say("turn on pin two")
+    found = voiced(SileroVoiceDetector(), pcm)
+    assert not any(found[:10])
+    assert sum(found) > len(found) * 0.5
+    assert not any(found[-3:])
+    dice = random.Random(7)
+    noise = array("h", (int(dice.gauss(0, 3000)) for _ in range(32_000))).tobytes()
+    assert sum(voiced(SileroVoiceDetector(), noise)) <= 2

@@ -111,9 +111,7 @@ def test_a_wav_is_read_to_its_end_whatever_its_head_promises_and_what_is_none_re
             read_wav(data)
 
 
-async def test_one_more_than_may_speak_waits_and_is_then_refused(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_one_more_than_may_speak_waits_and_is_then_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(program_module, "PLACE_S", 0.2)
     engine = AnyProgram("sleep")
     speaking = [asyncio.create_task(engine.run(("300",), limit_bytes=100)) for _ in range(AT_ONCE)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import struct
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -12,9 +11,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
-from tests.agent.conftest import Agent, MakeAgent, Workshop
+from tests.agent.conftest import Agent, MakeAgent
 from tests.link_server.conftest import Plane, running_plane
-from tests.voice.scripted_engines import Beeps, ScriptedRecognizer
+from tests.voice.scripted_engines import Beeps, LoudnessDetector, ScriptedRecognizer
 from tests.voice.xiaozhi_client import PATIENCE_S, ForeignDevice, foreign_device
 
 from microclaw.api.server import tcp_listener
@@ -30,21 +29,12 @@ MAC = "aa:bb:cc:dd:ee:01"
 CLIENT = "11111111-2222-4333-8444-555555555555"
 
 
-class EnergyDetector:
-    """Loud is speech."""
-
-    def is_speech(self, frame: bytes) -> bool:
-        samples: tuple[int, ...] = struct.unpack(f"<{len(frame) // 2}h", frame)
-        return sum(abs(sample) for sample in samples) > 1_000 * len(samples)
-
-
 @dataclass
 class Talk:
     server: XiaozhiServer
     plane: Plane
     agent: Agent
     traces: VoiceTraces
-    beeps: Beeps
     recognizer: ScriptedRecognizer
     ota: str
     stack: AsyncExitStack
@@ -92,21 +82,15 @@ def talking(make_agent: MakeAgent, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     @asynccontextmanager
     async def open_talk(
-        replies: Iterable[Scripted] = (),
-        *heard: str,
-        workshop: Workshop | None = None,
-        beeps: Beeps | None = None,
-        limits: XiaozhiLimits | None = None,
-        silence_ms: int = 200,
-        nothing_ms: int = 6_000,
+        replies: Iterable[Scripted] = (), *heard: str, beeps: Beeps | None = None, limits: XiaozhiLimits | None = None
     ) -> AsyncIterator[Talk]:
         async with AsyncExitStack() as stack:
-            agent = await stack.enter_async_context(make_agent(replies, workshop=workshop))
+            agent = await stack.enter_async_context(make_agent(replies))
             plane = await stack.enter_async_context(running_plane(tmp_path / "host", LinkLimits()))
             recognizer = ScriptedRecognizer(*map(Transcript, heard))
             traces, voice = VoiceTraces(), beeps or Beeps(ms_a_char=10)
-            endpoints = EndpointLimits(silence_ms=silence_ms, nothing_ms=nothing_ms)
-            parts = VoiceParts(agent.inbox, agent.approvals, recognizer, voice, EnergyDetector, traces, endpoints)
+            endpoints = EndpointLimits(silence_ms=200, nothing_ms=6_000)
+            parts = VoiceParts(agent.inbox, agent.approvals, recognizer, voice, LoudnessDetector, traces, endpoints)
             service = VoiceService(parts, now_ms=wall_ms, note_taker=lambda device_id: None)
             await stack.enter_async_context(service.serving())
             server = XiaozhiServer(
@@ -120,6 +104,6 @@ def talking(make_agent: MakeAgent, tmp_path: Path, monkeypatch: pytest.MonkeyPat
             await stack.enter_async_context(server.serving(listener))
             devices = await stack.enter_async_context(AsyncExitStack())
             ota = f"http://127.0.0.1:{listener.getsockname()[1]}{OTA_PATH}"
-            yield Talk(server, plane, agent, traces, voice, recognizer, ota, devices)
+            yield Talk(server, plane, agent, traces, recognizer, ota, devices)
 
     return open_talk

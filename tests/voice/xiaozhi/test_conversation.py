@@ -28,6 +28,9 @@ async def test_a_question_is_heard_shown_and_answered(talking: Open) -> None:
     assert {message["session_id"] for message in device.texts("tts")} == {hello["session_id"]}
     trace = talk.traces[0]  # the next one is of the listening that follows
     assert trace.outcome == "answered"
+    steps: list[str] = [step for step, _ in sorted(trace.marks.items(), key=lambda row: row[1])]
+    for first, then in [("first audio", "final"), ("final", "first token"), ("first token", "first audio out")]:
+        assert steps.index(first) < steps.index(then)
     assert 600 <= len(talk.recognizer.heard[0]) // 32 <= 1_100  # ms of 16 kHz
 
 

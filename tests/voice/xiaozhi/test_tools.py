@@ -39,9 +39,7 @@ async def connected(talk: Any) -> Any:
     return device
 
 
-async def test_what_a_device_has_is_offered_while_it_is_connected_and_asks_where_only_it_has_it(
-    talking: Open,
-) -> None:
+async def test_what_a_device_has_is_offered_while_it_is_connected_and_asks_where_only_it_has_it(talking: Open) -> None:
     async with talking() as talk:
         box = toolbox(talk)
         assert not box.tools

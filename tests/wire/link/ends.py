@@ -23,15 +23,13 @@ EPOCH = b"\0" * 8
 
 
 class ManualClock:
-    def __init__(self, unix_us: int = 1_760_000_000_000_000) -> None:
-        self.ms = 1_000.0
-        self.start_us = unix_us
+    ms = 1_000.0
 
     def now_ms(self) -> float:
         return self.ms
 
     def unix_us(self) -> int:
-        return self.start_us + int(self.ms * 1000) if self.start_us else 0
+        return 1_760_000_000_000_000 + int(self.ms * 1000)
 
 
 @dataclass
@@ -113,14 +111,12 @@ class End:
         random: Random,
         *,
         pairing: PairRequest | None = None,
-        authenticated: bool = True,
         config: LinkConfig | None = None,
     ) -> None:
         self.role = role
         self.clock = clock
         self.random = random
         self.pairing = pairing
-        self.authenticated = authenticated
         self.config = config or LinkConfig(window=4)
         self.outbox = MemoryOutbox(random)
         self.inbox = MemoryInbox()
@@ -149,7 +145,6 @@ class End:
             clock=self.clock,
             new_id=lambda: self.boot_id[:8] + next(ids).to_bytes(8),
             config=self.config,
-            authenticated=self.authenticated,
         )
 
     def backup(self) -> tuple[MemoryOutbox, MemoryInbox]:

@@ -20,10 +20,7 @@ def test_a_frame_without_a_payload_is_malformed_and_one_over_its_limit_too_large
     assert len(read_frame(bytes([type_]) + bytes(limit))[1]) == limit
     assert FrameLimits().message_bytes == 16_385
     empty = {2: b"\x02", 3: b"\x03", 4: b"\x04" + bytes(12)}.get(type_, b"")
-    for message, code, reason in (
-        (bytes([type_]) + bytes(limit + 1), 4413, "too_large"),
-        (empty, 4400, "malformed"),
-    ):
+    for message, code, reason in ((bytes([type_]) + bytes(limit + 1), 4413, "too_large"), (empty, 4400, "malformed")):
         with pytest.raises(LinkViolation) as caught:
             read_frame(message)
         assert (caught.value.close_code, caught.value.reason) == (code, reason)

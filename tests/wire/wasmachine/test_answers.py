@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.wire.conftest import CapturedFrame
+from tests.wire.conftest import CAPTURED, CapturedFrame
 
 from microclaw.errors import (
     AppExists,
@@ -46,19 +46,17 @@ LISTED = {
 }
 
 
-def responses(all_captured: list[CapturedFrame]) -> list[tuple[CapturedFrame, Response]]:
-    return [(c, Response.decode(c.raw[HEADER.size :])) for c in all_captured if c.direction == "<" and c.raw[3] == 3]
+def responses() -> list[tuple[CapturedFrame, Response]]:
+    return [(c, Response.decode(c.raw[HEADER.size :])) for c in CAPTURED if c.direction == "<" and c.raw[3] == 3]
 
 
 def generation(captured: CapturedFrame) -> Generation:
     return Generation.NEW if "1.3.3" in captured.runtime else Generation.OLD
 
 
-def test_captured_lists_and_errors_are_read_and_answered_as_the_manager_answers(
-    all_captured: list[CapturedFrame],
-) -> None:
+def test_captured_lists_and_errors_are_read_and_answered_as_the_manager_answers() -> None:
     lists, errors = set(), set()
-    for captured, response in responses(all_captured):
+    for captured, response in responses():
         if (apps := LISTED.get(captured.case)) is not None:
             assert read_applets(response) == apps
             one = captured.case == "query one"

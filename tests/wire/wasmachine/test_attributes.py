@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.wire.conftest import CapturedFrame
+from tests.wire.conftest import CAPTURED, CapturedFrame
 
 from microclaw.errors import ProtocolError
 from microclaw.wire.wasmachine.attributes import Attribute, AttributeContainer, AttributeType, Generation
@@ -57,11 +57,9 @@ def generation(captured: CapturedFrame) -> Generation:
     return Generation.OLD if captured.runtime.startswith("WAMR 1.1") and not is_of_app else Generation.NEW
 
 
-def test_captured_containers_encode_to_the_same_bytes_with_the_padding_that_the_manager_reserves(
-    all_captured: list[CapturedFrame],
-) -> None:
+def test_captured_containers_encode_to_the_same_bytes_with_the_padding_that_the_manager_reserves() -> None:
     checked = 0
-    for captured in all_captured:
+    for captured in CAPTURED:
         if body := body_of(captured.raw):
             container = AttributeContainer.decode(body)
             assert container.encode(generation(captured), pad_to=len(body)) == body

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.wire.conftest import CapturedFrame
+from tests.wire.conftest import CAPTURED
 
 from microclaw.errors import ProtocolError
 from microclaw.wire.wasmachine.frame import HEADER, LEADER, Frame, FrameDecoder, encode_frame
@@ -21,9 +21,9 @@ def whole(raw: bytes) -> Frame:
     return Frame(frame_type, raw[HEADER.size :])
 
 
-def test_captured_frames_are_read_byte_by_byte_and_encoded_again(all_captured: list[CapturedFrame]) -> None:
+def test_captured_frames_are_read_byte_by_byte_and_encoded_again() -> None:
     decoder = FrameDecoder()
-    for captured in all_captured:
+    for captured in CAPTURED:
         for byte in captured.raw[:-1]:
             decoder.receive(bytes((byte,)))
             assert decoder.next_frame() is None
@@ -32,18 +32,6 @@ def test_captured_frames_are_read_byte_by_byte_and_encoded_again(all_captured: l
         assert frame == whole(captured.raw)
         assert encode_frame(frame.type, frame.payload) == captured.raw
     assert (decoder.skipped_bytes, decoder.buffered_bytes) == (0, 0)
-
-
-@given(st.lists(st.tuples(st.integers(0, 0xFFFF), st.binary(max_size=60)), max_size=6), st.integers(1, 17))
-@settings(max_examples=60, deadline=None)
-def test_frames_survive_any_chunking(frames: list[tuple[int, bytes]], chunk: int) -> None:
-    stream = b"".join(encode_frame(t, p) for t, p in frames)
-    decoder = FrameDecoder()
-    got: list[Frame] = []
-    for i in range(0, len(stream), chunk):
-        decoder.receive(stream[i : i + chunk])
-        got += drain(decoder)
-    assert got == [Frame(t, p) for t, p in frames]
 
 
 @given(st.binary(max_size=80).filter(lambda b: LEADER not in b and not b.endswith(b"\x12")))

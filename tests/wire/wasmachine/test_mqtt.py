@@ -6,12 +6,7 @@ import pytest
 
 from microclaw.errors import ProtocolError
 from microclaw.wire.wasmachine.attributes import AttributeContainer, Generation
-from microclaw.wire.wasmachine.mqtt import (
-    Broker,
-    Message,
-    MessageBuffer,
-    MqttSettings,
-)
+from microclaw.wire.wasmachine.mqtt import Broker, Message, MessageBuffer, MqttSettings
 
 
 def settings(**values: str | int) -> MqttSettings:

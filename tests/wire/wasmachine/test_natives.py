@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import pytest
-
-from microclaw.wire.wasmachine.natives import NATIVES, Native, parse_signature
+from microclaw.wire.wasmachine.natives import NATIVES, Native
 
 # What the device programs of esp-wasmachine import after -Os, as their modules declare it.
 IMPORTS = {
@@ -28,20 +26,3 @@ def wasm_type(native: Native) -> str:
 
 def test_real_programs_link_against_the_table() -> None:
     assert {name: wasm_type(NATIVES[name]) for name in IMPORTS} == IMPORTS
-
-
-SIGNATURES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "()": ((), ()),
-    "()I": ((), ("i64",)),
-    "(iIi)I": (("i32", "i64", "i32"), ("i64",)),
-    "(FF)F": (("f64", "f64"), ("f64",)),
-    "(*~$f)i": (("i32", "i32", "i32", "f32"), ("i32",)),
-}
-
-
-def test_signature_letters_are_wasm_types_and_other_text_is_no_signature() -> None:
-    for signature, types in SIGNATURES.items():
-        assert parse_signature(signature) == types
-    for signature in ("", "i", "(i", "i)", "(x)i", "(i)ii", "x(i)i", "(i)x"):
-        with pytest.raises(ValueError, match="not a WAMR signature"):
-            parse_signature(signature)

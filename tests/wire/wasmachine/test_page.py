@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tests.wire.conftest import read_page
+
 from microclaw.wire.wasmachine import answers
 from microclaw.wire.wasmachine.answers import AppletInfo, encode_applets, encode_error
 from microclaw.wire.wasmachine.attributes import AttributeContainer, Generation
@@ -44,14 +46,15 @@ MESSAGES: dict[str, tuple[FrameType, Request | Response]] = {
 }
 
 
-def test_every_example_of_the_page_is_what_is_sent_and_read_back(wasmachine_page: dict[str, bytes]) -> None:
-    assert set(wasmachine_page) == {*MESSAGES, "data-seq"}
+def test_every_example_of_the_page_is_what_is_sent_and_read_back() -> None:
+    shown = {name: bytes.fromhex(text) for name, text in read_page("wasmachine.md", "frame").items()}
+    assert set(shown) == {*MESSAGES, "data-seq"}
     for name, (frame_type, message) in MESSAGES.items():
-        assert wasmachine_page[name].hex(" ") == encode_frame(frame_type, message.encode()).hex(" ")
+        assert shown[name].hex(" ") == encode_frame(frame_type, message.encode()).hex(" ")
         decoder = FrameDecoder()
-        decoder.receive(wasmachine_page[name])
+        decoder.receive(shown[name])
         frame = decoder.next_frame()
         assert frame == Frame(frame_type, message.encode())
         assert type(message).decode(frame.payload) == message
     flags = DATA_SEQ_FRAME.pack(1, 4, 0x400)  # of a GPIO, four bytes at that address
-    assert DATA_SEQ_HEADER.pack(1, 1, 1) + flags == wasmachine_page["data-seq"]
+    assert DATA_SEQ_HEADER.pack(1, 1, 1) + flags == shown["data-seq"]

@@ -33,12 +33,3 @@ def test_a_part_of_it_and_an_answer_of_another_kind_are_refused() -> None:
     for wrong in (*parts, replace(whole, status=160), replace(whole, format=FORMAT_ATTRIBUTES)):
         with pytest.raises(ProtocolError):
             read_log(wrong)
-
-
-@given(st.binary(max_size=200))
-def test_any_bytes_are_read_or_refused(body: bytes) -> None:
-    try:
-        log = read_log(_response(body))
-    except ProtocolError:
-        return
-    assert all(line.text.isprintable() for line in log.lines)

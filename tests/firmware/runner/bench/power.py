@@ -17,9 +17,6 @@ class Flash:
     def __init__(self, left, torn=False):
         self.left = left
         self.torn = torn
-        self.listdir = real.listdir
-        self.stat = real.stat
-        self.statvfs = real.statvfs
 
     def step(self, by_half=None):
         if self.left == 0:
@@ -30,21 +27,15 @@ class Flash:
             raise PowerCut()
         self.left -= 1
 
-    def rename(self, old, new):
-        self.step()
-        real.rename(old, new)
+    def __getattr__(self, name):
+        """Of the module `os`: looks, and changes."""
+        act = getattr(real, name)
 
-    def remove(self, path):
-        self.step()
-        real.remove(path)
+        def change(*words):
+            self.step()
+            act(*words)
 
-    def mkdir(self, path):
-        self.step()
-        real.mkdir(path)
-
-    def rmdir(self, path):
-        self.step()
-        real.rmdir(path)
+        return act if name in ("listdir", "stat", "statvfs") else change
 
     def open(self, path, mode):
         if mode == "rb":
