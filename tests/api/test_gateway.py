@@ -6,8 +6,9 @@ import asyncio
 import hashlib
 import json
 import logging
+import re
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ from microclaw.auth.tokens import PersonTokens, Token
 from microclaw.cli.hosting import log_to
 from microclaw.config.settings import GatewaySettings
 from microclaw.errors import PermissionRefused
-from microclaw.events import Answer, Delta, Inbound, TurnEvent
+from microclaw.events import Answer, Delta, Inbound, ToolRun, TurnEvent
 from microclaw.store.database import Refresh
 from microclaw.store.people import PersonTokenTable
 
@@ -74,6 +75,8 @@ class MemoryTokens(PersonTokens):
             self.table.rows[token_id] = row
 
 
+PAGE = Path(__file__).parents[2] / "docs/protocols/chat-gateway.md"
+EXCHANGES = dict(re.findall(r"^```exchange (.+)\n((?:.*\n)+?)```$", PAGE.read_text(), re.MULTILINE))
 LOCAL_TOKEN = "mc_" + "l" * 43
 AS_LOCAL = {"Authorization": f"Bearer {LOCAL_TOKEN}"}
 
@@ -111,7 +114,7 @@ async def gateway(
 ) -> AsyncIterator[Listener]:
     """`bound_to` is what the settings say; the tests' socket is on loopback in any case."""
     people = MemoryPeople({("x", "1"): OWNER, ("x", "2"): MEMBER})
-    approvals = Approvals(timeout_s=10, roles=people)
+    approvals = Approvals(timeout_s=10, roles=people, new_id=lambda: "a1")
     async with served_inbox(home, turn) as inbox:
         settings = GatewaySettings(bound_to, 0, clients, open=is_open)
         door = Gateway(
@@ -163,12 +166,35 @@ async def test_a_chat_id_is_assigned_that_no_earlier_run_gave(tmp_path: Path) ->
 # Events
 
 
-async def _ask(approvals: Approvals, chat_id: str) -> str:
+async def _ask(approvals: Approvals, chat_id: str, detail: tuple[str, ...] = (), approved: str = "approved") -> str:
     try:
-        await approvals.ask("owner", "install blink", ("pins: 2",), channel="ws", chat_id=chat_id)
+        await approvals.ask("owner", "install blink", detail, channel="ws", chat_id=chat_id)
     except PermissionRefused as exc:
         return exc.message
-    return "approved"
+    return approved
+
+
+@pytest.mark.parametrize("name", EXCHANGES)
+async def test_an_exchange_of_the_page_is_what_happens(tmp_path: Path, name: str) -> None:
+    """Every exchange of docs/protocols/chat-gateway.md."""
+
+    async def turn(inbound: Inbound) -> AsyncIterator[TurnEvent]:
+        if inbound.text == "ask me":
+            yield Answer(await _ask(door.approvals, inbound.chat_id, ("board: kitchen", "pins: 2"), "it was approved"))
+        if inbound.text.startswith("stream"):
+            yield ToolRun("app-install", "started")
+            yield ToolRun("app-install", "done")
+            yield Delta("you said: ")
+            yield Delta(inbound.text)
+        yield Answer(f"you said: {inbound.text}")
+
+    assert len(EXCHANGES) == 5
+    async with gateway(tmp_path, turn) as door, door.connect() as client:
+        for line in EXCHANGES[name].splitlines():
+            if line[0] == ">":
+                await client.send(line[2:])
+            else:
+                assert await hear(client) == json.loads(line[2:])
 
 
 async def test_a_subscriber_that_takes_a_chats_id_is_told_what_waits_there(tmp_path: Path) -> None:
@@ -212,12 +238,16 @@ async def test_bad_input_is_told_and_the_connection_stays(tmp_path: Path, text: 
         answer = await hear(client)
         assert (answer["type"], answer["code"]) == ("error", code)
         assert answer["message"]
+        await tell(client, type="of another time")  # is passed over
         await tell(client, type="ping", ts=1)
         assert await hear(client) == {"type": "pong", "ts": 1}
 
 
-async def test_a_text_frame_that_is_not_utf_8_closes_1007(tmp_path: Path) -> None:
+async def test_a_frame_over_the_limit_closes_1009_and_one_that_is_not_utf_8_1007(tmp_path: Path) -> None:
     async with gateway(tmp_path) as door:
+        async with door.connect() as client:
+            await client.send("x" * 65_537)
+            assert await closing_code(client) == 1009
         reader, writer = await _raw_client(door.address)
         writer.write(bytes([0x81, 0x82]) + bytes(4) + b"\xff\xfe")
         async with asyncio.timeout(60):
@@ -396,37 +426,32 @@ def test_no_two_tokens_share_a_conversation() -> None:
 # What ends while a client is connected
 
 
-async def _remove_token(tokens: MemoryTokens) -> None:
-    await tokens.remove("member")
+async def _end(tokens: MemoryTokens, what: str) -> None:
+    match what:
+        case "token removed":
+            await tokens.remove("member")
+        case "token expired":
+            tokens.now_s = 2000.0
+        case "person removed":
+            del tokens.people.known["x", "2"]
+        case _:
+            tokens.people.known["x", "2"] = Person(MEMBER.person_id, MEMBER.name, "guest")
 
 
-async def _expire_token(tokens: MemoryTokens) -> None:
-    tokens.now_s = 2000.0
-
-
-async def _remove_person(tokens: MemoryTokens) -> None:
-    del tokens.people.known["x", "2"]
-
-
-async def _lower_role(tokens: MemoryTokens) -> None:
-    tokens.people.known["x", "2"] = Person(MEMBER.person_id, MEMBER.name, "guest")
-
-
-ENDS = [_remove_token, _expire_token, _remove_person, _lower_role]
 AS_MEMBER = {"Authorization": "Bearer mc_member"}
 
 
-@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("end", ["token removed", "token expired", "person removed", "role lowered"])
 @pytest.mark.parametrize("speaks", [False, True])
 async def test_a_client_whose_token_ended_is_closed_with_1008_and_not_heard(
-    tmp_path: Path, end: Callable[[MemoryTokens], Awaitable[None]], speaks: bool
+    tmp_path: Path, end: str, speaks: bool
 ) -> None:
     tokens = MemoryTokens()
     async with gateway(tmp_path, tokens=tokens) as door, door.connect() as other:
         async with door.connect(additional_headers=AS_MEMBER) as client:
             await tell(client, type="message", content="before", chat_id="one")
             assert (await hear(client))["content"] == "you said: before"
-            await end(tokens)
+            await _end(tokens, end)
             if speaks:
                 await tell(client, type="message", content="after")
             assert await closing_code(client) == 1008
