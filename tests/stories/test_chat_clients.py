@@ -120,11 +120,3 @@ def test_a_guest_may_ask_and_changes_nothing(host: Host) -> None:
     assert acted.last["type"] in ("answer", "error")
     assert {act["outcome"] for act in acted.last.get("actions", [])} <= {"refused"}
     assert level(host, 8) == 0
-
-
-def test_undo_in_a_chat_takes_back_what_that_chat_did(host: Host, owner: Door) -> None:
-    for text, left in (("blink pin 9 twice a second", 1), ("undo", 0)):
-        done = owner.post("/v1/chat", {"text": text, "chat_id": "desk"})
-        assert done.last["type"] == "answer"
-        assert {act["outcome"] for act in done.last["actions"]} == {"done"}
-        assert len(running(host)) == left
