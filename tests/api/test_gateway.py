@@ -6,8 +6,9 @@ import asyncio
 import hashlib
 import json
 import logging
+import re
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 import websockets
 from tests.channels.conftest import MEMBER, MemoryPeople, ScriptedTurn, WatchedInbox, echo, served_inbox
+from tests.stores import new_store
 from websockets.asyncio.client import ClientConnection, connect
 
 from microclaw.api.gateway import Gateway
@@ -26,54 +28,29 @@ from microclaw.auth.tokens import PersonTokens, Token
 from microclaw.cli.hosting import log_to
 from microclaw.config.settings import GatewaySettings
 from microclaw.errors import PermissionRefused
-from microclaw.events import Answer, Delta, Inbound, TurnEvent
-from microclaw.store.database import Refresh
-from microclaw.store.people import PersonTokenTable
+from microclaw.events import Answer, Delta, Inbound, ToolRun, TurnEvent
+from microclaw.store.database import Database
+from microclaw.store.people import PeopleTable, PersonTokenTable
 
 
-class MemoryTokenTable(PersonTokenTable):
-    """Token rows without a store."""
-
-    def __init__(self) -> None:
-        self.rows: dict[str, Token] = {}
-        self.database: Any = self
-
-    async def list(self, **_: object) -> tuple[Token, ...]:
-        return tuple(self.rows.values())
-
-    async def by_hash(self, digest: bytes) -> Token | None:
-        return next((row for row in self.rows.values() if row.hash == digest), None)
-
-    async def get(self, token_id: str) -> Token | None:
-        return self.rows.get(token_id)
-
-    def note_use(self, token_id: str, used_ms: int) -> None:
-        pass
-
-    async def delete(self, token_id: str) -> bool:
-        return self.rows.pop(token_id, None) is not None
-
-    async def catch_up_with(self, tables: frozenset[str]) -> None:
-        """Nobody else writes here."""
-
-    def follow(self, refresh: Refresh) -> None:
-        """No other host writes here."""
-
-
-class MemoryTokens(PersonTokens):
+class TwoTokens(PersonTokens):
     """A token of the owner, `mc_owner`, and one of a member, which expires at 2000 s of the clock."""
 
-    def __init__(self) -> None:
-        self.table = MemoryTokenTable()
-        self.people = MemoryPeople({("x", "1"): OWNER, ("x", "2"): MEMBER})
-        self.now_s = 1000.0
-        super().__init__(self.table, self.people, now_ms=lambda: int(self.now_s * 1000))
+    def __init__(self, database: Database, people: MemoryPeople) -> None:
+        self.people, self.now_s = people, 1000.0
+        super().__init__(PersonTokenTable(database), people, now_ms=lambda: int(self.now_s * 1000))
+
+    async def fill(self, database: Database) -> None:
         for token_id, person, expires_ms in (("t-1", OWNER, None), ("t-2", MEMBER, 2_000_000)):
+            await PeopleTable(database).put(person, 1)
             digest = hashlib.sha256(f"mc_{person.role}".encode()).digest()
-            row = Token(token_id, person.role, person.person_id, digest, 1, expires_ms)
-            self.table.rows[token_id] = row
+            await PersonTokenTable(database).add_new(
+                Token(token_id, person.role, person.person_id, digest, 1, expires_ms)
+            )
 
 
+PAGE = Path(__file__).parents[2] / "docs/protocols/chat-gateway.md"
+EXCHANGES = dict(re.findall(r"^```exchange (.+)\n((?:.*\n)+?)```$", PAGE.read_text(), re.MULTILINE))
 LOCAL_TOKEN = "mc_" + "l" * 43
 AS_LOCAL = {"Authorization": f"Bearer {LOCAL_TOKEN}"}
 
@@ -87,7 +64,7 @@ class Listener:
     address: str
     inbox: WatchedInbox
     approvals: Approvals
-    gateway: Gateway
+    tokens: TwoTokens
 
     def connect(self, path: str = "/", **options: Any) -> connect:
         """With the local token, where the options have no other one."""
@@ -106,18 +83,20 @@ async def gateway(
     now_s: float = 1000.0,
     send_s: float = 10.0,
     head_s: float = 10.0,
-    tokens: MemoryTokens | None = None,
+    make_tokens: type[TwoTokens] = TwoTokens,
     is_open: bool = False,
 ) -> AsyncIterator[Listener]:
     """`bound_to` is what the settings say; the tests' socket is on loopback in any case."""
     people = MemoryPeople({("x", "1"): OWNER, ("x", "2"): MEMBER})
-    approvals = Approvals(timeout_s=10, roles=people)
-    async with served_inbox(home, turn) as inbox:
+    approvals = Approvals(timeout_s=10, roles=people, new_id=lambda: "a1")
+    async with Database.open(new_store(home / "tokens.db")) as database, served_inbox(home, turn) as inbox:
+        tokens = make_tokens(database, people)
+        await tokens.fill(database)
         settings = GatewaySettings(bound_to, 0, clients, open=is_open)
         door = Gateway(
             settings,
             inbox=inbox,
-            tokens=tokens or MemoryTokens(),
+            tokens=tokens,
             approvals=approvals,
             local_token=LOCAL_TOKEN,
             now_s=lambda: now_s,
@@ -125,7 +104,7 @@ async def gateway(
             head_s=head_s,
         )
         async with door.serving(free_listener()) as address:
-            yield Listener(address, inbox, approvals, door)
+            yield Listener(address, inbox, approvals, tokens)
 
 
 async def tell(client: ClientConnection, **message: object) -> None:
@@ -163,12 +142,35 @@ async def test_a_chat_id_is_assigned_that_no_earlier_run_gave(tmp_path: Path) ->
 # Events
 
 
-async def _ask(approvals: Approvals, chat_id: str) -> str:
+async def _ask(approvals: Approvals, chat_id: str, detail: tuple[str, ...] = (), approved: str = "approved") -> str:
     try:
-        await approvals.ask("owner", "install blink", ("pins: 2",), channel="ws", chat_id=chat_id)
+        await approvals.ask("owner", "install blink", detail, channel="ws", chat_id=chat_id)
     except PermissionRefused as exc:
         return exc.message
-    return "approved"
+    return approved
+
+
+@pytest.mark.parametrize("name", EXCHANGES)
+async def test_an_exchange_of_the_page_is_what_happens(tmp_path: Path, name: str) -> None:
+    """Every exchange of docs/protocols/chat-gateway.md."""
+
+    async def turn(inbound: Inbound) -> AsyncIterator[TurnEvent]:
+        if inbound.text == "ask me":
+            yield Answer(await _ask(door.approvals, inbound.chat_id, ("board: kitchen", "pins: 2"), "it was approved"))
+        if inbound.text.startswith("stream"):
+            yield ToolRun("app-install", "started")
+            yield ToolRun("app-install", "done")
+            yield Delta("you said: ")
+            yield Delta(inbound.text)
+        yield Answer(f"you said: {inbound.text}")
+
+    assert len(EXCHANGES) == 5
+    async with gateway(tmp_path, turn) as door, door.connect() as client:
+        for line in EXCHANGES[name].splitlines():
+            if line[0] == ">":
+                await client.send(line[2:])
+            else:
+                assert await hear(client) == json.loads(line[2:])
 
 
 async def test_a_subscriber_that_takes_a_chats_id_is_told_what_waits_there(tmp_path: Path) -> None:
@@ -212,12 +214,16 @@ async def test_bad_input_is_told_and_the_connection_stays(tmp_path: Path, text: 
         answer = await hear(client)
         assert (answer["type"], answer["code"]) == ("error", code)
         assert answer["message"]
+        await tell(client, type="of another time")  # is passed over
         await tell(client, type="ping", ts=1)
         assert await hear(client) == {"type": "pong", "ts": 1}
 
 
-async def test_a_text_frame_that_is_not_utf_8_closes_1007(tmp_path: Path) -> None:
+async def test_a_frame_over_the_limit_closes_1009_and_one_that_is_not_utf_8_1007(tmp_path: Path) -> None:
     async with gateway(tmp_path) as door:
+        async with door.connect() as client:
+            await client.send("x" * 65_537)
+            assert await closing_code(client) == 1009
         reader, writer = await _raw_client(door.address)
         writer.write(bytes([0x81, 0x82]) + bytes(4) + b"\xff\xfe")
         async with asyncio.timeout(60):
@@ -284,14 +290,14 @@ async def test_a_head_that_the_parser_refuses_is_answered_and_closed(
     assert [record.message for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
 
 
-class SlowTokens(MemoryTokens):
+class SlowTokens(TwoTokens):
     async def who(self, secret: str) -> Token | None:
         await asyncio.Event().wait()
         return None
 
 
 async def test_a_handshake_that_is_not_decided_in_time_is_cut(tmp_path: Path) -> None:
-    async with gateway(tmp_path, tokens=SlowTokens(), head_s=0.2) as door, door.connect() as client:
+    async with gateway(tmp_path, make_tokens=SlowTokens, head_s=0.2) as door, door.connect() as client:
         host, _, port = door.address.removeprefix("ws://").partition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(_upgrade(f"{host}:{port}", {"Authorization": "Bearer mc_owner"}))
@@ -396,37 +402,31 @@ def test_no_two_tokens_share_a_conversation() -> None:
 # What ends while a client is connected
 
 
-async def _remove_token(tokens: MemoryTokens) -> None:
-    await tokens.remove("member")
+async def _end(tokens: TwoTokens, what: str) -> None:
+    match what:
+        case "token removed":
+            await tokens.remove("member")
+        case "token expired":
+            tokens.now_s = 2000.0
+        case "person removed":
+            del tokens.people.known["x", "2"]
+        case _:
+            tokens.people.known["x", "2"] = Person(MEMBER.person_id, MEMBER.name, "guest")
 
 
-async def _expire_token(tokens: MemoryTokens) -> None:
-    tokens.now_s = 2000.0
-
-
-async def _remove_person(tokens: MemoryTokens) -> None:
-    del tokens.people.known["x", "2"]
-
-
-async def _lower_role(tokens: MemoryTokens) -> None:
-    tokens.people.known["x", "2"] = Person(MEMBER.person_id, MEMBER.name, "guest")
-
-
-ENDS = [_remove_token, _expire_token, _remove_person, _lower_role]
 AS_MEMBER = {"Authorization": "Bearer mc_member"}
 
 
-@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("end", ["token removed", "token expired", "person removed", "role lowered"])
 @pytest.mark.parametrize("speaks", [False, True])
 async def test_a_client_whose_token_ended_is_closed_with_1008_and_not_heard(
-    tmp_path: Path, end: Callable[[MemoryTokens], Awaitable[None]], speaks: bool
+    tmp_path: Path, end: str, speaks: bool
 ) -> None:
-    tokens = MemoryTokens()
-    async with gateway(tmp_path, tokens=tokens) as door, door.connect() as other:
+    async with gateway(tmp_path) as door, door.connect() as other:
         async with door.connect(additional_headers=AS_MEMBER) as client:
             await tell(client, type="message", content="before", chat_id="one")
             assert (await hear(client))["content"] == "you said: before"
-            await end(tokens)
+            await _end(door.tokens, end)
             if speaks:
                 await tell(client, type="message", content="after")
             assert await closing_code(client) == 1008
@@ -436,14 +436,13 @@ async def test_a_client_whose_token_ended_is_closed_with_1008_and_not_heard(
 
 
 async def test_a_client_whose_token_ended_decides_nothing_and_gets_no_answer(tmp_path: Path) -> None:
-    tokens = MemoryTokens()
-    async with gateway(tmp_path, tokens=tokens) as door, door.connect(additional_headers=AS_MEMBER) as client:
+    async with gateway(tmp_path) as door, door.connect(additional_headers=AS_MEMBER) as client:
         await tell(client, type="subscribe", events=["approval"])
         await tell(client, type="message", content="hi", chat_id="one")
         await hear(client)
         asking = asyncio.create_task(door.approvals.ask("p-1", "blink", (), channel="ws", chat_id="t-2@one"))
         question = await hear(client)
-        await tokens.remove("t-2")
+        await door.tokens.remove("t-2")
         await tell(client, type="approve", approval_id=question["approval_id"], approved=True)
         await door.inbox.outbox.push("ws", "t-2@one", "private")
         with pytest.raises(websockets.ConnectionClosed):

@@ -7,23 +7,18 @@ import json
 import socket
 import stat
 from collections.abc import Iterator, Mapping
-from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import pytest
-from starlette.routing import Route, Router
 from starlette.types import Message, Receive, Scope, Send
 from tests.api.conftest import Answer, answer_of
-from tests.stories.conftest import until
 
 from microclaw import errors
 from microclaw.api.access import METHODS, access_of, every_route
 from microclaw.api.failures import DRAIN_BYTES, STATUS_BY_CODE, AnswersInForm
-from microclaw.api.host_routes import file_answer
 from microclaw.api.request_check import with_body
-from microclaw.api.server import Listener, serving, tcp_listener
 from microclaw.apps import device_operations as devices
 from microclaw.cli.many_devices import known_devices
 from microclaw.operations.client import Client
@@ -73,8 +68,9 @@ def test_foreign_origin_is_refused_even_on_loopback(api: Address) -> None:
         *("http://evil.example@localhost:{port}", "localhost:{port}", "", "http://localhost:{port}\\.evil.example"),
     ):
         headers = {"Host": f"localhost:{api[1]}", "Origin": origin.format(port=api[1])}
-        found = ask(api, "POST", "/api/compile-wasm", headers, b"{}")
-        assert (found.status, found.json["error"]["code"]) == (403, "forbidden"), origin
+        for path in ("/api/compile-wasm", "/mcp"):
+            found = ask(api, "POST", path, headers, b"{}")
+            assert (found.status, found.json["error"]["code"]) == (403, "forbidden"), origin
 
 
 def test_a_program_of_several_files_with_the_compiler_of_ones_choice(api: Address) -> None:
@@ -178,34 +174,6 @@ def test_every_error_of_the_tree_has_its_status() -> None:
     assert codes - {"no_host"} <= set(STATUS_BY_CODE)  # that is the command line's own
 
 
-async def test_a_file_has_versions_and_parts(tmp_path: Path) -> None:
-    path = tmp_path / "out.txt"
-    path.write_bytes(b"0123456789")
-    app = Router([Route("/file", partial(file_answer, path=path, kind="text/plain", headers={}))])
-
-    def check(api: Address) -> None:
-        def get(**headers: str) -> Answer:
-            return ask(api, "GET", "/file", {name.replace("_", "-"): value for name, value in headers.items()})
-
-        whole = get()
-        etag, date = whole.headers["etag"], whole.headers["last-modified"]
-        for known in (etag, f'"other", W/{etag}'):
-            same = get(If_None_Match=known, Range="bytes=0-3")
-            assert (same.status, same.body, same.headers["etag"]) == (304, b"", etag)
-        assert get(If_Modified_Since=date).status == 304
-        assert get(If_Modified_Since=date, If_None_Match='"other"').status == 200
-        for other in ("Mon, 01 Jan 2001 00:00:00 GMT", "yesterday", "Mon, 01 Jan 2001 00:00:00"):
-            assert get(If_Modified_Since=other).status == 200
-        part = get(Range="bytes=2-4")
-        assert (part.status, part.body) == (206, b"234")
-        beyond = get(Range="bytes=5000-")
-        assert (beyond.status, beyond.headers["content-range"]) == (416, "bytes */10")
-
-    with tcp_listener("127.0.0.1", 0) as listener:
-        async with asyncio.TaskGroup() as group, serving([Listener("files", app, listener)], group):
-            await asyncio.to_thread(check, listener.getsockname())
-
-
 # The guard in front of an app: slow bodies and hang-ups
 
 
@@ -297,34 +265,3 @@ def test_wasm_can_be_installed_as_it_is(client: Client) -> None:
     assert isinstance(end, Result), end
     assert end.value["sha256"] == made["sha256"]
     assert isinstance(last(client.stream(f"{APPS}/bytes", method="DELETE")), Result)
-
-
-@pytest.mark.parametrize(("awaits", "installed"), [(b"HTTP/1.1 200", False), (b'"stage":"deploy"', True)])
-def test_client_that_leaves_leaves_nothing_half_done(
-    client: Client, host_facts: dict[str, Any], awaits: bytes, installed: bool
-) -> None:
-    """Before the installation began nothing is installed; afterwards it is completed."""
-
-    def states(name: str) -> list[str]:
-        """The ends of the changes that deploy it."""
-        summary = f"deploy {name} on virtual-1"
-        found = [one["state"] for one in client.get("/v1/changes")["changes"] if one["summary"] == summary]
-        return [state for state in found if state != "planned"]
-
-    name = f"left{installed:d}"
-    body = json.dumps({"name": name, "source": f"{BLINK}// {name}"}).encode()
-    head = f"POST {APPS} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    with socket.socket(socket.AF_UNIX) as raw_client:
-        raw_client.settimeout(10)
-        raw_client.connect(host_facts["control"])
-        raw_client.sendall(head.encode() + body)
-        received = b""
-        while awaits not in received:
-            received += (part := raw_client.recv(4096))
-            assert part, received
-    if installed:
-        assert until(lambda: states(name)) == ["done"]
-    else:  # the other one, had it gone on, would have been there first
-        assert isinstance(last(client.stream(APPS, {"name": "after", "source": BLINK})), Result)
-        assert states(name) == []
-    assert isinstance(last(client.stream(f"{APPS}/{name if installed else 'after'}", method="DELETE")), Result)

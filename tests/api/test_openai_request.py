@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from microclaw.api.openai import conversation_of
 from microclaw.api.openai_request import BadRequest, completion_body
 from microclaw.models.protocol import AssistantReply, UserText
 
@@ -65,3 +66,13 @@ def test_the_messages_become_system_text_history_and_message() -> None:
     )
     history = (UserText("[ann] hi"), AssistantReply("hello"))
     assert body.conversation_messages() == ("Be short.\n\nRhyme.", history, "the weather?")
+
+
+def test_two_names_of_a_token_never_share_a_conversation() -> None:
+    base = "auth0|customer-000000000000000000000"
+    plain = ["bob", "Bob", "a.b", "a-b", "a" * 32, "user"]
+    others = [f"{base}-ALICE", f"{base}-BOB", "a b", "a/b", "a\tb", "", "-", "a" * 33, "é", "e\u0301", "😀", " bob"]
+    users = [*plain, *others, *(conversation_of(user) for user in others if len(conversation_of(user)) == 64)]
+    assert [conversation_of(user) for user in plain] == plain
+    assert len({conversation_of(user) for user in users}) == len(users)
+    assert all(conversation_of(user).isascii() and len(conversation_of(user)) <= 64 for user in users)

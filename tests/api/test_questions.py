@@ -65,7 +65,7 @@ async def test_a_question_is_seen_by_who_asked_and_by_owners(host: PeopleHost) -
     assert (await forget)[0] == 403
 
 
-async def test_a_foreign_deploy_shows_what_would_happen_and_a_no_leaves_the_board_alone(host: PeopleHost) -> None:
+async def test_a_foreign_deploy_shows_what_would_happen_and_only_a_yes_does_it(host: PeopleHost) -> None:
     deploying = foreign(host, "owner", "deploy-wasm-app", sourceCode=BLINK, appName="evil")
     (waiting,) = await host.waiting()
     shown = "\n".join(waiting["detail"])
@@ -86,6 +86,12 @@ async def test_a_foreign_deploy_shows_what_would_happen_and_a_no_leaves_the_boar
     assert [event.outcome for event in events if isinstance(event, ApprovalSettled)] == ["declined"]
     assert await end_of(deploying) == (False, "permission_refused")
     assert "evil" not in await host.apps()
+    deploying = foreign(host, "owner", "deploy-wasm-app", sourceCode=BLINK, appName="evil")
+    (waiting,) = await host.waiting()
+    await decide(host, waiting, approved=True)
+    assert await end_of(deploying) == (True, None)
+    assert (await host.socket("GET", f"{BOARD}/apps/evil"))["sha256"] == program["sha256"], "it is what was shown"
+    await host.stream("owner", f"{BOARD}/apps/evil", {}, method="DELETE")
 
 
 async def test_a_question_names_the_board_and_the_change_that_nobody_named(host: PeopleHost, level: Any) -> None:

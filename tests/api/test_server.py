@@ -158,7 +158,7 @@ async def test_what_fails_before_the_routes_is_answered_in_the_form_of_all_error
         with tcp_listener("127.0.0.1", 0) as listener:
             async with serving([Listener("test", app, listener)], group):
                 reader, writer = await asyncio.open_connection(*listener.getsockname())
-                writer.write(REQUEST)
+                writer.write(REQUEST.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
                 head, _, body = (await reader.read()).partition(b"\r\n\r\n")
                 writer.close()
     code = json.loads(body[body.index(b"{") : body.rindex(b"}") + 1])["error"]["code"]

@@ -18,13 +18,7 @@ from tests.test_durable import disk_full_after
 from microclaw.audit import log_files
 from microclaw.audit.event import AuditEvent, AuditKind, line_of
 from microclaw.audit.log import AuditLog
-from microclaw.audit.log_files import (
-    FILES,
-    FOLDER,
-    append_events,
-    append_lines,
-    read_events,
-)
+from microclaw.audit.log_files import FILES, FOLDER, append_events, append_lines, read_events
 from microclaw.boards import board_ids
 
 SET = AuditEvent(AuditKind.CONFIG_CHANGED, "set", about="agent.turn_s")

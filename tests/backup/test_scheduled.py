@@ -121,13 +121,11 @@ async def test_a_host_that_ends_leaves_no_half_backup(kept: Backups) -> None:
 
 
 def test_settings_need_a_lock_and_one_alone(tmp_path: Path) -> None:
+    def settings(key: str, file: str) -> Settings:
+        named = {"FOLDER": str(tmp_path), "RECIPIENT": key, "PASSWORD_FILE": file}
+        return load_settings({f"MICROCLAW_BACKUP__{name}": named[name] for name in named}, home=tmp_path / "home")
+
     for key, file, problems in (("", "", 1), (str(KEY.public), "", 0), ("", str(tmp_path), 0)):
-        assert len(settings_of(tmp_path, key, file).problems) == problems
+        assert len(settings(key, file).problems) == problems
     with pytest.raises(ConfigError):
-        settings_of(tmp_path, str(KEY.public), str(tmp_path))
-
-
-def settings_of(folder: Path, key: str, file: str) -> Settings:
-    named = {"FOLDER": str(folder), "RECIPIENT": key, "PASSWORD_FILE": file}
-    environ = {f"MICROCLAW_BACKUP__{name}": value for name, value in named.items()}
-    return load_settings(environ, home=folder / "home")
+        settings(str(KEY.public), str(tmp_path))

@@ -1,8 +1,10 @@
-"""Settings: where things are, what is refused."""
+"""Settings: where things are, what is refused, and that the docs have them as they are declared."""
 
 from __future__ import annotations
 
 import os
+import re
+import runpy
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -10,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from microclaw.config.load import load_settings, read_database
+from microclaw.config.load import find_mistakes, load_settings, read_database
 from microclaw.config.places import MAX_SOCKET_PATH_BYTES
 from microclaw.errors import ConfigError
 
@@ -67,3 +69,21 @@ def test_options_of_up_are_checked_as_settings_are(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as refused:
         read_database("postgresql://microclaw:secret@db/microclaw")
     assert "secret" not in str(refused.value)
+
+
+REPOSITORY = Path(__file__).parents[2]
+PAGE = (REPOSITORY / "docs" / "configuration.md").read_text(encoding="utf-8")
+
+
+def test_table_of_settings_is_the_one_made_from_the_declaration() -> None:
+    """If this fails: make docs."""
+    script = runpy.run_path(str(REPOSITORY / "scripts" / "configuration_page.py"))
+    page = (REPOSITORY / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
+    assert script["page"]() == page
+
+
+def test_the_example_has_no_mistake(tmp_path: Path) -> None:
+    example = PAGE.partition("```toml\n")[2].partition("```")[0]
+    environ = dict.fromkeys(re.findall(r"\$\{(\w+)\}", example), "x")
+    (tmp_path / "config.toml").write_text(example)
+    assert find_mistakes(environ, tmp_path) == []

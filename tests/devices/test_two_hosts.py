@@ -91,9 +91,7 @@ async def test_one_name_or_address_at_two_hosts_at_once_is_one_devices(hosts: Ho
     assert names(hosts.here) == names(hosts.there)
 
 
-async def test_a_change_behind_another_hosts_change_takes_nothing_back_and_brings_nothing_back(
-    hosts: Hosts,
-) -> None:
+async def test_a_change_behind_another_hosts_change_takes_nothing_back_and_brings_nothing_back(hosts: Hosts) -> None:
     await hosts.there.add("lamp", "virtual", [], ["indoor"])
     await hosts.both("lamp")
     hold_news(hosts.store)

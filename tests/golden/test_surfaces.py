@@ -17,9 +17,8 @@ from pathlib import Path
 
 import pytest
 from tests.firmware.conftest import micropython
-from tests.stories.conftest import Host, until
-from tests.stories.doors import Door, member_of
-from tests.stories.mcp_stdio import over_stdio
+from tests.stories.conftest import Door, Host, member_of, until
+from tests.stories.test_mcp import over_stdio
 from tests.stories.test_telegram import Bot
 from tests.stories.test_telegram import bot as bot
 from tests.stories.test_telegram import host as host

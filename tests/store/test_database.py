@@ -1,3 +1,5 @@
+"""The writer, its queue and its snapshots; a part that follows another host's changes."""
+
 from __future__ import annotations
 
 import asyncio
@@ -7,9 +9,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from tests.store.two_hosts import until
 
 from microclaw.errors import Overloaded, StoreError, UnknownName
 from microclaw.store.database import Database
+from microclaw.store.postgres import Follower
 from microclaw.store.sql import Sql
 
 
@@ -118,3 +122,33 @@ async def test_full_queue_refuses_more_work_and_a_cancelled_write_that_waits_doe
             writes[1].cancel()
         assert (await writes[0], await writes[2]) == (0, 2)
     assert await database.read(count) == 2
+
+
+async def test_refreshes_run_one_at_a_time_again_after_what_came_meanwhile_and_after_a_failure(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    begun, may_end = list[str](), asyncio.Event()
+
+    async def refresh() -> None:
+        begun.append("begin")
+        await may_end.wait()
+        if len(begun) == 1:
+            raise OSError("a disk that is slow to wake")
+        begun.append("end")
+
+    follower = Follower(frozenset({"devices"}), refresh)
+    follower.changed(frozenset({"devices"}))
+    await until(lambda: begun)
+    may_end.set()
+    await until(lambda: len(begun) == 3)  # the failed one is done again
+    assert caplog.records
+    may_end.clear()
+    follower.changed(frozenset({"devices"}))
+    await until(lambda: len(begun) == 4)
+    for _ in range(5):
+        follower.changed(frozenset({"devices", "faces"}))
+        follower.changed(frozenset({"people"}))
+    may_end.set()
+    await until(lambda: len(begun) == 7)
+    assert begun == ["begin", *["begin", "end"] * 3]
+    follower.task.cancel()

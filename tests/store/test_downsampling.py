@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable
-from pathlib import Path
 
 import pytest
-from tests.store.killed_child import lines_until_killed
 from tests.store.two_hosts import two_hosts
 
 from microclaw.store.database import Database
@@ -135,45 +132,6 @@ async def test_the_history_of_two_entries_that_are_one_board_is_one(database: Da
     await settle(database, NOON_MS + HOUR_MS)
     found = await table.read("d1", ["t", "u"], NOON_MS, NOON_MS + HOUR_MS, HOUR_MS, "hours")
     assert {key: buckets[0].count for key, buckets in found.items()} == {"t": 2, "u": 1}
-
-
-CHILD = """
-import asyncio, sys
-from pathlib import Path
-from microclaw.store.database import Database
-from microclaw.store.devices import DeviceRow, DeviceTable
-from microclaw.store.downsampling import Downsampling
-from microclaw.store.telemetry import Point, TelemetryTable
-
-async def main(path, at_ms):
-    async with Database.open(path) as database:
-        await DeviceTable(database).put(DeviceRow("d1", "d1", "virtual"))
-        table, downsampling = TelemetryTable(database), Downsampling(database)
-        while True:
-            points = [Point("d1", key, at_ms + n * 15_000, n) for n in range(40) for key in ("t", "u")]
-            await table.append(points)
-            at_ms += 600_000
-            sys.stdout.write(f"{at_ms}\\n")
-            sys.stdout.flush()
-            while await downsampling.step(at_ms):
-                pass
-
-asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2])))
-"""
-
-
-async def test_after_kill_9_each_value_counts_once_and_no_bucket_is_lost(tmp_path: Path) -> None:
-    chance, path, at_ms = random.Random(50), tmp_path / "store.db", NOON_MS
-    for _ in range(4):  # one group may have been written and not acknowledged: it is written again, and counts once
-        at_ms = int(lines_until_killed(CHILD, path, at_ms, lines=chance.randint(20, 60))[-1])
-    async with Database.open(path) as database:
-        await settle(database, at_ms + 2 * HOUR_MS)
-        minutes = [row for row in await rows(database, "minutes") if row[1] < at_ms]
-        hours = [row for row in await rows(database, "hours") if row[1] < at_ms // HOUR_MS * HOUR_MS]
-    assert {row[5] for row in minutes} == {4}
-    assert len(minutes) == 2 * (at_ms - NOON_MS) // MINUTE_MS
-    assert {row[5] for row in hours} == {240}
-    assert len(hours) == 2 * ((at_ms - NOON_MS) // HOUR_MS)
 
 
 async def test_a_series_that_another_host_gave_up_gets_no_values_of_others(database_url: str) -> None:

@@ -12,9 +12,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 from subprocess import DEVNULL, PIPE
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import pytest
 from tests.forked import Forked
@@ -39,6 +41,11 @@ def blink(folder: Path, pin: int, half_ms: int = 100, name: str = "blink") -> st
     file = folder / f"{name}.c"
     file.write_text(BLINK.replace("PIN", str(pin)).replace("HALF_MS", str(half_ms)))
     return str(file)
+
+
+def blinking(pin: int) -> str:
+    """The text of a C program that toggles the pin ten times a second."""
+    return BLINK.replace("PIN", str(pin)).replace("HALF_MS", "100")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,11 +167,106 @@ def joined_board(host: Host, name: str) -> Iterator[str]:
         yield name
 
 
+# A foreign client's HTTP: the standard library alone, with any header, and answers as they came
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer of HTTP."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def code(self) -> str:
+        """The code of an error."""
+        found: str = self.json["error"]["code"]
+        return found
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """The objects of a stream of JSON lines."""
+        return [json.loads(line) for line in self.body.splitlines() if line.strip()]
+
+    @property
+    def last(self) -> dict[str, Any]:
+        """The last line of a stream, which says what came of the act."""
+        return self.lines[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Requests to one address with one token."""
+
+    address: str
+    token: str | None = None
+
+    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
+        """`body` as JSON, or as it is where it is bytes; `Content_Type` is the header Content-Type."""
+        parts = urlsplit(self.address)
+        sent = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        if sent is not None:
+            named.setdefault("Content-Type", "application/json")
+        if self.token is not None:
+            named.setdefault("Authorization", f"Bearer {self.token}")
+        connection = HTTPConnection(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
+        try:
+            connection.request(method, path, sent, {name: value for name, value in named.items() if value})
+            answer = connection.getresponse()
+            found = {name.lower(): value for name, value in answer.getheaders()}
+            return Answer(answer.status, found, answer.read())
+        finally:
+            connection.close()
+
+    def get(self, path: str) -> Answer:
+        return self.ask("GET", path)
+
+    def post(self, path: str, body: Any = None, **headers: str) -> Answer:
+        return self.ask("POST", path, {} if body is None else body, **headers)
+
+
+def door(host: Host, token: str | None = None) -> Door:
+    """The host's API over TCP."""
+    return Door(str(host.facts["http"]), token)
+
+
+def member_of(host: Host, name: str, role: str = "member", scope: str = "all") -> Door:
+    """A new person of that role, by a token."""
+    if role != "owner":
+        host.client.post("/v1/people", {"name": name, "role": role})
+    made = host.client.post(
+        "/v1/tokens", {"name": f"of-{name}", "person": "owner" if role == "owner" else name, "scope": scope}
+    )
+    return door(host, str(made["secret"]))
+
+
+def level(host: Host, pin: int, board: str = "virtual-1") -> int:
+    """The pin's level as the board says it."""
+    return host.level(board, pin)
+
+
+def running(host: Host) -> list[str]:
+    """The programs that run."""
+    return [app["name"] for app in host.client.get("/v1/apps")["apps"] if app["condition"] == "running"]
+
+
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     """A host with the virtual board virtual-1, for all stories of a file."""
     with running_host(tmp_path_factory.mktemp("story") / "home", "--virtual", "1") as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def owner(host: Host) -> Door:
+    """The owner, by a token over TCP."""
+    return member_of(host, "owner", "owner")
 
 
 def until(look: Callable[[], _Found], patience_s: float = 60.0) -> _Found:

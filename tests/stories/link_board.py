@@ -9,7 +9,6 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -53,36 +52,6 @@ def provision(host: Host, folder: Path, name: str) -> Provision:
     assert made.code == 0, made.err
     found = json.loads(file.read_text())
     return Provision(found["host"], found["port"], found["ca_sha256"], found["secret"])
-
-
-class Identity:
-    """A P-256 key, and its certificate when the host gave one."""
-
-    def __init__(self) -> None:
-        self.key = ec.generate_private_key(ec.SECP256R1())
-        self.certificate: bytes | None = None
-
-    @property
-    def csr(self) -> bytes:
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "x")])
-        request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(self.key, hashes.SHA256())
-        return request.public_bytes(serialization.Encoding.DER)
-
-    def sign_itself(self) -> None:
-        """A certificate that no authority of the host signed."""
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "stranger")])
-        now = datetime.now(UTC)
-        builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(self.key.public_key())
-        builder = builder.serial_number(1).not_valid_before(now - timedelta(1)).not_valid_after(now + timedelta(9))
-        self.certificate = builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
-
-    def write(self, file: Path) -> None:
-        """Key and certificate as one PEM file."""
-        assert self.certificate is not None
-        key = self.key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        file.write_text(key.decode() + ssl.DER_cert_to_PEM_cert(self.certificate))
 
 
 @dataclass
@@ -159,11 +128,15 @@ async def opened(at: Provision, identity: Path | None = None, token: str | None 
 
 
 async def paired(at: Provision, folder: Path) -> Path:
-    """Pair by the secret; the file of key and certificate."""
-    identity = Identity()
+    """Pair by the secret; the file of a P-256 key and the certificate that the host gave for it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "x")])
+    csr = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
     async with opened(at) as link:
-        await link.send("pair_request", {"board": "virtual", "csr": identity.csr, "secret": at.secret})
-        identity.certificate = (await link.receive("pair_done"))["body"]["certificate"]
+        given = {"csr": csr.public_bytes(serialization.Encoding.DER), "secret": at.secret}
+        await link.send("pair_request", {"board": "virtual", **given})
+        certificate = (await link.receive("pair_done"))["body"]["certificate"]
     file = folder / f"{os.urandom(4).hex()}.pem"
-    identity.write(file)
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    file.write_text(pem.decode() + ssl.DER_cert_to_PEM_cert(certificate))
     return file

@@ -1,13 +1,17 @@
-"""A backup is the whole host in one locked file, and a host again on any machine."""
+"""A backup is the whole host in one locked file, and a host again anywhere; so is a home of an earlier release."""
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from tests.stories.conftest import blink, microclaw, running_board, running_host, until
 
+from microclaw.apps import device_operations as devices
+from microclaw.knowledge import operations as knowledge
 from microclaw.schedules import operations as schedules
 
 
@@ -77,3 +81,31 @@ def test_with_a_key_nothing_on_this_machine_opens_it(backup: Path, tmp_path: Pat
     assert microclaw(backup / "home", "backup", "make", file, "--recipient", made.json["recipient"]).code == 0
     assert microclaw(tmp_path / "new", "backup", "restore", file, "--identity", str(tmp_path / "key")).code == 0
     assert (tmp_path / "new" / "microclaw.db").exists()
+
+
+STORE = Path(__file__).with_name("home-39.sql")
+
+
+def test_boards_programs_people_schedules_and_words_are_there(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    (home / "identity").mkdir(mode=0o700)
+    (home / "identity" / "begin-anew").write_text("end the fleet")  # no private key is kept here
+    (home / "sessions").mkdir(mode=0o700)
+    (home / "sessions" / "tg_1.jsonl").write_text('{"role":"user","content":"my bench","ts":1738764800}\n')
+    with running_board(tmp_path / "board", "--wasmachine", "0", "--serial", "none") as board:
+        with closing(sqlite3.connect(home / "microclaw.db")) as store:
+            store.executescript(STORE.read_text().replace("BOARD", f"127.0.0.1:{board['wasmachine']}"))
+        with running_host(home) as host:
+            until(lambda: host.conditions("desk") == {"blink": "listed"})
+            assert host.client.call(devices.show_device, device="desk").labels == ["room=here"]
+            assert host.program("desk", "blink").pins == (10,)
+            assert [one.state for one in host.client.call(schedules.list_schedules).schedules] == ["active"]
+            assert {one["name"] for one in host.client.get("/v1/people")["people"]} == {"owner", "ada"}
+            assert [line.content for line in host.client.call(knowledge.show_session, name="tg_1").messages] == [
+                "my bench"
+            ]
+            assert host.run("app", "undo").code == 0  # of an upgrade
+            assert host.conditions("desk") == {"blink": "listed"}
+            assert host.run("app", "undo").code == 0  # of its installation
+            assert host.conditions("desk") == {}

@@ -10,11 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import openai
-import pytest
-from tests.stories.conftest import TIMEOUT_S, Host, until
-from tests.stories.doors import Door, blink, level, member_of, running
+from tests.stories.conftest import TIMEOUT_S, Door, Host, blinking, level, member_of, running, until
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 
 @asynccontextmanager
@@ -58,51 +55,6 @@ async def test_a_device_clients_message_is_answered_and_done(host: Host) -> None
     assert await asyncio.to_thread(level, host, 5) == 0
 
 
-async def test_bad_input_is_told_and_the_connection_stays(host: Host) -> None:
-    async with gateway(host, local_token(host)) as client:
-        await client.send("hello")
-        assert (await heard(client))["code"] == "bad_json"
-        assert (await said(client, type="message"))["code"] == "bad_message"
-        assert (await said(client, type="message", content="x", chat_id="y" * 32))["code"] == "chat_id_too_long"
-        await client.send(json.dumps({"type": "of another time"}))
-        assert (await said(client, type="ping"))["type"] == "pong"
-        await client.send("x" * 65_537)
-        with pytest.raises(ConnectionClosed) as closed:
-            await client.recv()
-        assert closed.value.rcvd is not None
-        assert closed.value.rcvd.code == 1009
-
-
-@pytest.mark.parametrize(
-    ("token", "headers", "status"),
-    [
-        (None, {}, 401),
-        ("mc_wrong", {}, 401),
-        ("local", {"Origin": "http://evil.example"}, 403),
-    ],
-)
-async def test_the_gateway_lets_nobody_else_in(
-    host: Host, token: str | None, headers: dict[str, str], status: int
-) -> None:
-    with pytest.raises(InvalidStatus) as refused:
-        async with gateway(host, local_token(host) if token == "local" else token, **headers):
-            pass
-    assert refused.value.response.status_code == status
-
-
-def test_a_name_that_a_page_bound_to_this_machine_opens_nothing(host: Host) -> None:
-    asked = Door(str(host.facts["gateway"]).replace("ws:", "http:"), local_token(host)).ask(
-        "GET",
-        "/ws",
-        Host="evil.example",
-        Connection="Upgrade",
-        Upgrade="websocket",
-        Sec_WebSocket_Key="dGhlIHNhbXBsZSBub25jZQ==",
-        Sec_WebSocket_Version="13",
-    )
-    assert asked.status == 403
-
-
 async def test_an_answer_waits_for_a_client_that_left(host: Host) -> None:
     token = local_token(host)
     async with gateway(host, token) as client:
@@ -117,7 +69,7 @@ async def test_an_answer_waits_for_a_client_that_left(host: Host) -> None:
 async def test_an_act_asks_at_the_gateway_and_a_no_leaves_the_program(host: Host) -> None:
     """A pin that a program drives is another's: the question comes to who asked, and the first decision counts."""
     door = await asyncio.to_thread(member_of, host, "desk", "owner")
-    made = await asyncio.to_thread(door.post, "/v1/devices/virtual-1/apps", {"name": "blink", "source": blink(6)})
+    made = await asyncio.to_thread(door.post, "/v1/devices/virtual-1/apps", {"name": "blink", "source": blinking(6)})
     assert made.last["type"] == "result"
     async with gateway(host, local_token(host)) as client:
         await client.send(json.dumps({"type": "subscribe", "events": ["approval"]}))
@@ -131,22 +83,6 @@ async def test_an_act_asks_at_the_gateway_and_a_no_leaves_the_program(host: Host
             await heard(client, "response")
             assert await asyncio.to_thread(running, host) == left
             assert (await said(client, **decision))["code"] == "unknown_name"
-
-
-async def test_a_removed_token_ends_its_connection(host: Host) -> None:
-    ada = await asyncio.to_thread(member_of, host, "ada")
-    async with gateway(host, ada.token) as client:
-        assert (await said(client, type="ping"))["type"] == "pong"
-        assert (await asyncio.to_thread(host.run, "person", "tokens", "--rm", "of-ada", "-y")).code == 0
-        with pytest.raises(ConnectionClosed) as closed:
-            await client.recv()
-        assert closed.value.rcvd is not None
-        assert closed.value.rcvd.code == 1008
-
-
-@pytest.fixture(scope="module")
-def owner(host: Host) -> Door:
-    return member_of(host, "owner", "owner")
 
 
 def ai(host: Host, token: str | None) -> openai.OpenAI:
@@ -175,22 +111,6 @@ def test_openais_own_package_drives_a_pin_and_is_told_what_was_done(host: Host, 
         assert level(host, 7) == 0
 
 
-def test_openais_package_reads_openais_errors(host: Host, owner: Door) -> None:
-    with ai(host, None) as stranger, pytest.raises(openai.AuthenticationError):
-        stranger.models.list()
-    with ai(host, owner.token) as client:
-        with pytest.raises(openai.BadRequestError):
-            client.chat.completions.create(
-                model="microclaw", messages=[{"role": "user", "content": "set pin 8 on"}], n=2
-            )
-        with pytest.raises(openai.NotFoundError):
-            client.models.retrieve("gpt-99")
-    reader = member_of(host, "reader", "read-only")
-    with ai(host, reader.token) as client, pytest.raises(openai.PermissionDeniedError):
-        client.chat.completions.create(model="microclaw", messages=[{"role": "user", "content": "set pin 8 on"}])
-    assert level(host, 8) == 0
-
-
 def test_a_guest_may_ask_and_changes_nothing(host: Host) -> None:
     guest = member_of(host, "gus", "guest")
     read = guest.post("/v1/chat", {"text": "read pin 8"})
@@ -200,11 +120,3 @@ def test_a_guest_may_ask_and_changes_nothing(host: Host) -> None:
     assert acted.last["type"] in ("answer", "error")
     assert {act["outcome"] for act in acted.last.get("actions", [])} <= {"refused"}
     assert level(host, 8) == 0
-
-
-def test_undo_in_a_chat_takes_back_what_that_chat_did(host: Host, owner: Door) -> None:
-    for text, left in (("blink pin 9 twice a second", 1), ("undo", 0)):
-        done = owner.post("/v1/chat", {"text": text, "chat_id": "desk"})
-        assert done.last["type"] == "answer"
-        assert {act["outcome"] for act in done.last["actions"]} == {"done"}
-        assert len(running(host)) == left

@@ -1,26 +1,22 @@
-"""Home Assistant's side: a real broker, discovery, states, the text agent by Wyoming's reference client."""
+"""Home Assistant's side: a real broker, discovery, states, commands and their undo, the last will, the text agent."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.stories.conftest import Host, running_host, until
-from tests.stories.mosquitto import Recorder, broker, recorder
+from tests.mosquitto import Broker, Listener
+from tests.stories.conftest import Host, blinking, level, member_of, running, running_host, until
 from wyoming.asr import Transcript
 from wyoming.client import AsyncTcpClient
 from wyoming.handle import Handled
 from wyoming.info import Describe, Info
 
-BLINK = """#include "microclaw.h"
-static int led;
-static void tick(void) { gpio_toggle(led); }
-void on_init(void) { led = gpio_open(10, GPIO_OUT); every(100, tick); }
-"""
+from microclaw.apps import device_operations as devices
+
 NO_SPEECH = """import sys
 
 class Without:
@@ -38,55 +34,99 @@ sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
 """
 
 
+class House:
+    """A host with virtual-1 at a broker, and what another client hears there, in its order."""
+
+    def __init__(self, host: Host, heard: Listener) -> None:
+        self.host, self.heard = host, heard
+        self.root = f"microclaw/{host.client.get('/v1/status')['mqtt']['id']}"
+        self.board = f"{self.root}/virtual-1"
+
+    def state(self, topic: str) -> Any:
+        """The newest document on the topic; empty where there is none, or it was removed."""
+        found = self.heard.last(topic)
+        return found.body if found is not None and found.payload else {}
+
+    def entities(self) -> list[dict[str, Any]]:
+        """Those of the newest discovery message."""
+        told = [one for one in self.heard.heard if one.topic.startswith("homeassistant/device/")]
+        return list(told[-1].body["cmps"].values()) if told and told[-1].payload else []
+
+    def outcomes(self) -> list[str]:
+        told = [one.body for one in self.heard.on(f"{self.board}/event")]
+        return [one["data"]["outcome"] for one in told if one["name"] == "mqtt.command"]
+
+    def command(self, topic: str, payload: str) -> str:
+        """Publish a command; the outcome that the host tells for it."""
+        before = len(self.outcomes())
+        self.heard.say(f"{self.board}/{topic}", payload)
+        return until(lambda: self.outcomes()[before:])[0]
+
+
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Host, Recorder]]:
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     folder = tmp_path_factory.mktemp("house")
-    with (
-        broker(folder) as port,
-        recorder(port, "microclaw/#", "homeassistant/#") as heard,
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        patch.setenv("MICROCLAW_MQTT__URL", f"mqtt://127.0.0.1:{port}")
-        patch.setenv("MICROCLAW_MQTT__HOME_ASSISTANT", "true")
-        with running_host(folder / "home", "--virtual", "1") as host:
-            yield host, heard
+    (folder / "home").mkdir(0o700)
+    broker = Broker(folder)
+    broker.start()
+    heard = Listener(broker.port, "microclaw/#", "homeassistant/#")
+    (folder / "home" / "config.toml").write_text(
+        f'[mqtt]\nurl = "{broker.url}"\ncommands = true\nhome_assistant = true\n'
+    )
+    with running_host(folder / "home", "--virtual", "1") as host:
+        host.client.call(devices.label, device="virtual-1", labels=["pin-5=lamp"])
+        yield House(host, heard)
+    heard.close()
+    broker.stop()
 
 
-def components(message: bytes) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(message)["cmps"] if message else {}
-    return found
+def test_a_switch_drives_its_pin_and_its_button_takes_it_back(house: House) -> None:
+    def lamp() -> dict[str, Any]:
+        found = (one for one in house.entities() if str(one.get("command_topic", "")).endswith("/pin/lamp/set"))
+        return next(found, {})
+
+    switch = until(lamp)
+    assert switch["p"] == "switch"
+    assert house.command("pin/lamp/set", "ON") == "done"
+    assert level(house.host, 5) == 1
+    until(lambda: house.state(switch["state_topic"]).get("state") == "ON")
+    assert house.command("undo", "PRESS") == "done"
+    assert level(house.host, 5) == 0
+    until(lambda: house.state(switch["state_topic"])["state"] == "OFF")
+    for topic in ("pin/99/set", "pin/26/set", "program/nobody/set"):
+        assert house.command(topic, "ON") in ("refused", "failed")
 
 
-def test_a_removed_programs_entity_goes_before_its_state(house: tuple[Host, Recorder], tmp_path: Path) -> None:
-    host, heard = house
-    (tmp_path / "blink.c").write_text(BLINK)
-    assert host.run("run", str(tmp_path / "blink.c"), "-d", "virtual-1", "-y").code == 0
-    state = f"microclaw/{host.client.get('/v1/status')['mqtt']['id']}/virtual-1/program/blink"
-    until(lambda: heard.last(state))
-    assert host.run("app", "uninstall", "blink", "-d", "virtual-1", "-y").code == 0
-    until(lambda: heard.heard.count((state, b"")))
-    emptied = heard.heard.index((state, b""))
-    configs = [payload for topic, payload in heard.heard[:emptied] if topic.startswith("homeassistant/")]
-    assert all("state_topic" not in one for one in components(configs[-1]).values() if one.get("state_topic") == state)
+def test_a_program_is_switched_its_pin_is_not_taken_and_its_entity_goes_before_its_state(house: House) -> None:
+    host, state = house.host, f"{house.board}/program/blink"
+    owner = member_of(host, "owner", "owner")
+    assert owner.post("/v1/devices/virtual-1/apps", {"name": "blink", "source": blinking(5)}).last["type"] == "result"
+    until(lambda: house.state(state).get("state") == "ON")
+    assert house.command("pin/lamp/set", "ON") == "refused"
+    assert running(host) == ["blink"]
+    for to, left in (("OFF", list[str]()), ("ON", ["blink"])):
+        assert house.command("program/blink/set", to) == "done"
+        assert running(host) == left
+        until(lambda to=to: house.state(state)["state"] == to)  # type: ignore[misc]
+    assert owner.ask("DELETE", "/v1/devices/virtual-1/apps/blink").last["type"] == "result"
+    until(lambda: not house.state(state))
+    heard = house.heard.heard
+    emptied = next(at for at, one in enumerate(heard) if (one.topic, one.payload) == (state, b""))
+    config = [one for one in heard[:emptied] if one.topic.startswith("homeassistant/")][-1]
+    assert state not in [one.get("state_topic") for one in config.body["cmps"].values()]
 
 
-def test_sensors_of_a_board_are_entities_with_values(house: tuple[Host, Recorder]) -> None:
-    host, heard = house
-    asked = host.run("chat", "--json", "what is the temperature")
-    assert asked.code == 0
-    root = f"microclaw/{host.client.get('/v1/status')['mqtt']['id']}/virtual-1"
+def test_sensors_of_a_board_are_entities_with_values(house: House) -> None:
+    assert house.host.run("chat", "--json", "what is the temperature").code == 0
 
     def sensors() -> dict[str, Any]:
-        config = next((payload for topic, payload in reversed(heard.heard) if topic.startswith("homeassistant/")), b"")
-        return {one["device_class"]: one for one in components(config).values() if "device_class" in one}
+        return {one["device_class"]: one for one in house.entities() if "device_class" in one}
 
     until(lambda: {"temperature", "humidity", "atmospheric_pressure"} <= sensors().keys())
     sensor = sensors()["temperature"]
-    assert sensor["unit_of_measurement"] == "°C"
-    assert sensor["state_class"] == "measurement"
-    assert sensor["state_topic"].startswith(root)
-    until(lambda: heard.last(sensor["state_topic"]))
-    assert -40 < heard.last(sensor["state_topic"])["temperature_c"] < 85
+    assert (sensor["unit_of_measurement"], sensor["state_class"]) == ("°C", "measurement")
+    assert sensor["state_topic"].startswith(house.board)
+    assert -40 < until(lambda: house.state(sensor["state_topic"]))["temperature_c"] < 85
 
 
 async def test_the_text_agent_needs_no_speech(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,11 +145,17 @@ async def test_the_text_agent_needs_no_speech(tmp_path: Path, monkeypatch: pytes
             event = await client.read_event()
             assert event is not None
             assert Handled.is_type(event.type)
-        assert host.run("exec", "virtual-1", "gpio.get", "5", "--json").json["result"]["level"] == 1
+        assert level(host, 5) == 1
 
 
-def test_no_secret_is_made_for_a_board_without_a_profile(house: tuple[Host, Recorder]) -> None:
-    host, _ = house
-    made = host.run("device", "provision", "hall", "--board", "nosuch", "--json")
-    assert (made.code, made.json["error"]["code"]) == (1, "unknown_name")
-    assert host.run("device", "provision", "hall", "--board", "xiao-esp32s3", "--json").code == 0
+def test_a_killed_host_is_offline_by_its_last_will_and_does_no_retained_command_when_it_is_back(house: House) -> None:
+    heard, status = house.heard, f"{house.root}/status"
+    assert heard.on(status)[-1].payload == b"online"
+    house.host.process.kill()
+    until(lambda: heard.on(status)[-1].payload == b"offline")
+    heard.say(f"{house.board}/pin/4/set", "ON", retain=True)
+    before = len(house.outcomes())
+    with running_host(house.host.home, "--virtual", "1") as again:
+        until(lambda: heard.on(status)[-1].payload == b"online")
+        assert "refused" in until(lambda: house.outcomes()[before:])
+        assert level(again, 4) == 0

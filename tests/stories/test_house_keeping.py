@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from tests.stories.conftest import Host, microclaw, until, until_recorded
+from tests.stories.conftest import Host, microclaw, until
 
 BOARD = "virtual-1"
 
@@ -22,15 +22,6 @@ def test_a_setting_is_written_read_and_checked(tmp_path: Path) -> None:
     assert (wrong.code, wrong.json["error"]["code"]) == (1, "config_error")
     assert (home / "config.toml").read_bytes() == before
     assert microclaw(home, "config", "check").code == 0
-
-
-def test_a_secret_goes_to_its_own_file_and_is_masked(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    assert microclaw(home, "config", "set", "telegram.token", "-", stdin="123:very-secret-token\n").code == 0
-    assert (home / "secrets.toml").stat().st_mode & 0o077 == 0
-    assert "very-secret" in (home / "secrets.toml").read_text()
-    got = microclaw(home, "--json", "config", "get", "telegram.token")
-    assert "very-secret" not in got.out
 
 
 def test_mistakes_of_a_file_stop_the_host(tmp_path: Path) -> None:
@@ -66,12 +57,6 @@ def test_a_schedule_runs_pauses_resumes_and_goes(host: Host) -> None:
     assert host.run("schedule", "list", number).code == 1
 
 
-def test_a_time_that_comes_is_kept(host: Host) -> None:
-    made = host.run("--json", "schedule", "add", "in 1 second", f"turn on pin 15 on {BOARD}")
-    until(lambda: host.level(BOARD, 15) == 1)
-    until(lambda: host.client.get(f"/v1/schedules/{made.json['schedule']}")["state"] == "over")
-
-
 def test_memory_is_edited_and_the_old_text_is_kept(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     editor = tmp_path / "editor"
     editor.write_text('#!/bin/sh\necho "- the pump is on pin 9" >> "$1"\n')
@@ -91,17 +76,6 @@ def test_a_skill_of_ones_own_is_listed_and_its_mistakes_are_told(host: Host) -> 
     assert host.run("memory", "check-skills").code == 0
     (folder / "SKILL.md").write_text("no head\n")
     assert host.run("memory", "check-skills", "lamp").code == 1
-
-
-def test_the_security_log_has_the_acts_and_shows_a_change_of_it(host: Host) -> None:
-    assert host.run("exec", BOARD, "gpio.set", "16", "1").code == 0
-    until_recorded(host, "call.acted", "device.added")
-    assert host.run("person", "log", "--verify").code == 0
-    acts = host.home / "audit" / "acts.jsonl"
-    kept = acts.read_bytes()
-    acts.write_bytes(kept.replace(b"call.acted", b"call.asked", 1))
-    assert host.run("person", "log", "--verify").code == 1
-    acts.write_bytes(kept)
 
 
 def test_words_of_other_tools_lead_to_the_command_that_does_it(tmp_path: Path) -> None:

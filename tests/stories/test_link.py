@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,9 +11,8 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from tests.stories.conftest import TIMEOUT_S, Host, until, until_recorded
-from tests.stories.link_board import CONTROL, Identity, Link, Provision, opened, paired, provision
-from websockets.exceptions import WebSocketException
+from tests.stories.conftest import TIMEOUT_S, Host, until
+from tests.stories.link_board import Link, Provision, opened, paired, provision
 
 from microclaw.apps import device_operations as devices
 from microclaw.operations.connection import HostError
@@ -154,44 +152,6 @@ async def test_a_newer_connection_wins(host: Host, at: Provision, hall: Path) ->
         await newer.send("ping", {"n": 1, "t0": 5})
         assert (await newer.receive("pong"))["body"]["n"] == 1
         assert await asyncio.to_thread(connected, host, "hall")
-
-
-async def test_a_wrong_secret_a_strangers_certificate_and_no_credential_open_nothing(
-    host: Host, at: Provision, hall: Path, tmp_path: Path
-) -> None:
-    async with asyncio.timeout(TIMEOUT_S), opened(at) as link:
-        await link.send("pair_request", {"board": "virtual", "token_wanted": True, "secret": "A" * 26})
-        assert (await link.receive("error"))["body"]["code"] == "wrong_secret"
-        assert await link.closed() == 4401
-    async with greeted(at, hall, "device.info"):
-        pass
-    async with asyncio.timeout(TIMEOUT_S), opened(at) as link:  # once its certificate is used, the secret is spent
-        await link.send("pair_request", {"board": "virtual", "csr": Identity().csr, "secret": at.secret})
-        assert (await link.receive("error"))["body"]["code"] == "wrong_secret"
-    async with asyncio.timeout(TIMEOUT_S), opened(at, token="mc1_d-00000000_" + "A" * 43) as link:
-        assert await link.closed() == 4401
-    async with asyncio.timeout(TIMEOUT_S), opened(at) as link:
-        await link.send("hello", {"boot_id": os.urandom(16)})
-        assert await link.closed() in (4400, 4401)
-    stranger = tmp_path / "stranger.pem"
-    identity = Identity()
-    identity.sign_itself()
-    identity.write(stranger)
-    with pytest.raises((ssl.SSLError, OSError, WebSocketException)):
-        async with greeted(at, stranger, "device.info"):
-            pass
-
-    await asyncio.to_thread(until_recorded, host, "secret.wrong", "certificate.foreign")
-
-
-@pytest.mark.parametrize(
-    ("frame", "code"),
-    [("a text message", 1003), (b"", 4400), (CONTROL + b"\xff\xff", 4400), (CONTROL + bytes(16_385), 4413)],
-)
-async def test_what_breaks_the_link_ends_it_with_its_code(at: Provision, hall: Path, frame: Any, code: int) -> None:
-    async with greeted(at, hall, "device.info") as link:
-        await link.socket.send(frame)
-        assert await link.closed() == code
 
 
 async def test_a_revoked_board_stays_out(host: Host, tmp_path: Path) -> None:

@@ -143,13 +143,6 @@ def test_a_file_is_the_state_that_is_wanted(fleet: Host, tmp_path: Path) -> None
     assert fleet.run("fleet", "apply", "--dry-run", "-f", str(out / "fleet.yaml")).code == 0
 
 
-def test_mistakes_of_a_file_are_told_with_their_lines_and_nothing_is_done(fleet: Host, tmp_path: Path) -> None:
-    file = tmp_path / "fleet.yaml"
-    file.write_text("programs:\n  - file: none.c\n    devices: [cellar]\n    colour: red\n")
-    ran = fleet.run("--json", "fleet", "apply", "-f", str(file), "--yes")
-    assert (ran.code, ran.json["error"]["code"]) == (1, "config_error")
-
-
 def test_a_board_is_asked_without_a_host(wire: Wire, tmp_path: Path) -> None:
     board = f"127.0.0.1:{wire.board_port}"
     direct = tmp_path / "direct"

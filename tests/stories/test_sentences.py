@@ -118,11 +118,3 @@ def test_what_is_remembered_is_in_a_file_found_and_forgotten(host: Host) -> None
     assert "memory/MEMORY.md" in [one["source"] for one in found]
     said(host, "forget the relay")
     assert "relay" not in (host.home / "memory" / "MEMORY.md").read_text()
-
-
-def test_a_conversation_is_kept_until_it_is_removed(host: Host) -> None:
-    said(host, "read pin 5", "kept")
-    roles = [one["role"] for one in host.run("--json", "memory", "sessions", "kept").json["messages"]]
-    assert roles == ["user", "assistant"]
-    assert host.run("memory", "sessions", "--rm", "kept", "--yes").code == 0
-    assert host.run("memory", "sessions", "kept").code == 1

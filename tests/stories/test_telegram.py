@@ -11,8 +11,7 @@ from typing import Any, TypeVar
 
 import pytest
 from tests.channels.telegram_server import TOKEN, Sent, TelegramServer
-from tests.stories.conftest import Host, microclaw, running_host, until
-from tests.stories.doors import level, running
+from tests.stories.conftest import Host, level, microclaw, running, running_host, until
 
 ADA, STRANGER = 100, 666
 _Found = TypeVar("_Found")
@@ -139,14 +138,6 @@ def test_a_button_decides_once_and_a_strangers_press_does_not(host: Host, bot: B
         bot.do(bot.server.press(question, decline))
     until(lambda: host.client.get("/v1/approvals")["approvals"] == [])
     assert len(running(host)) == 1
-
-
-def test_a_host_that_was_away_answers_what_came_meanwhile(host: Host, bot: Bot, ada: int) -> None:
-    """The host is the only one that asks Telegram: what waits there is done once, when it is back."""
-    bot.do(asyncio.sleep(0))
-    bot.server.fail("getUpdates", 502, "Bad Gateway")
-    bot.say("set pin 8 on")
-    until(lambda: level(host, 8) == 1)
 
 
 def test_a_read_only_person_does_not_chat(host: Host, bot: Bot, ada: int) -> None:

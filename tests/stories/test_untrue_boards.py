@@ -11,13 +11,7 @@ from typing import Any
 
 import pytest
 from tests.link.plain_device import PlainDevice, running
-from tests.stories.conftest import Host, Ran, until
-
-BLINK = """#include "microclaw.h"
-static int led;
-static void tick(void) { gpio_toggle(led); }
-void on_init(void) { led = gpio_open(2, GPIO_OUT); every(100, tick); }
-"""
+from tests.stories.conftest import Host, blink, until
 
 
 class Board(PlainDevice):
@@ -94,26 +88,15 @@ async def board(host: Host, untrue: str) -> AsyncIterator[str]:
         yield name
 
 
-async def installed(host: Host, name: str, file: Path) -> Ran:
-    await asyncio.to_thread(file.write_text, BLINK)
-    return await asyncio.to_thread(host.run, "run", str(file), "-d", name, "-y", "--json")
-
-
-async def test_a_board_that_tells_the_truth_is_verified(host: Host, tmp_path: Path) -> None:
-    async with board(host, "nothing") as name:
-        ran = await installed(host, name, tmp_path / "blink.c")
-        assert (ran.code, ran.json["verified"], ran.json["evidence"]["kind"]) == (0, True, "counted")
-
-
-async def test_a_board_that_installs_slowly_is_waited_for(host: Host, tmp_path: Path) -> None:
-    async with board(host, "slow") as name:
-        ran = await installed(host, name, tmp_path / "blink.c")
-        assert (ran.code, ran.json["verified"], ran.json["evidence"]["kind"]) == (0, True, "counted")
-
-
-@pytest.mark.parametrize("untrue", ["bytes", "edges"])
-async def test_other_bytes_and_edges_from_the_future_are_no_proof(host: Host, tmp_path: Path, untrue: str) -> None:
+@pytest.mark.parametrize(
+    ("untrue", "is_proof"),
+    [("nothing", True), ("slow", True), ("bytes", False), ("edges", False)],
+    ids=["the truth", "it installs slowly", "other bytes", "edges of the future"],
+)
+async def test_a_boards_words_are_a_proof_where_they_can_be_true(
+    host: Host, tmp_path: Path, untrue: str, is_proof: bool
+) -> None:
     async with board(host, untrue) as name:
-        ran = await installed(host, name, tmp_path / "blink.c")
-        assert (ran.code, ran.json["verified"]) == (1, False)
-        assert ran.json["evidence"]["kind"] != "counted"
+        ran = await asyncio.to_thread(host.run, "run", blink(tmp_path, 2), "-d", name, "-y", "--json")
+    assert (ran.code, ran.json["verified"]) == (0 if is_proof else 1, is_proof)
+    assert (ran.json["evidence"]["kind"] == "counted") is is_proof

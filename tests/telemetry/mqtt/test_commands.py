@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.telemetry.mqtt.conftest import Broker, Listener, publishing, until
+from tests.mosquitto import Broker, Listener
+from tests.telemetry.mqtt.conftest import publishing, until
 
 from microclaw.config.settings import MqttSettings
 from microclaw.telemetry.mqtt_commands import (

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.telemetry.mqtt.conftest import Broker, wait_for
+from tests.mosquitto import Broker, wait_for
 from tests.virtual.conftest import Bench, benches
 
 from microclaw.builds.cache import BuildCache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.telemetry.mqtt.conftest import Broker, wait_for
+from tests.mosquitto import Broker, wait_for
 from tests.virtual.network.conftest import MakeBench
 from tests.virtual.network.test_mqtt import listening
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
-from tests.telemetry.mqtt.conftest import LIMIT_S
+from tests.mosquitto import LIMIT_S
 from tests.virtual.network.conftest import MakeBench
 
 BEGIN = Path(__file__).with_name("http.c").read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
-from tests.telemetry.mqtt.conftest import LIMIT_S, Broker, wait_for
+from tests.mosquitto import LIMIT_S, Broker, wait_for
 from tests.virtual.network.conftest import MakeBench
 
 from microclaw.virtual.virtual_clock import VirtualClock

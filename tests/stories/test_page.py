@@ -1,11 +1,13 @@
-"""The page in a real Chromium: sign in once, boards with pins that move, the editor, undo, an approval."""
+"""The page in a real Chromium: sign-in, boards whose pins move, editor, undo, an approval, chats, the flasher."""
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
+
 from playwright.sync_api import Page, expect
 from tests.browser import OpenPage, chromium, open_page
-from tests.stories.conftest import Host, until
-from tests.stories.doors import blink, level, member_of, running
+from tests.stories.conftest import Host, blinking, level, member_of, running, running_host, until
 
 __all__ = ["chromium", "open_page"]
 
@@ -41,10 +43,10 @@ def test_a_wrong_pin_is_marked_and_a_right_program_is_installed_and_taken_back(h
     page = open_page(link(host))
     go(page, "Editor")
     page.get_by_role("combobox", name="Board").select_option("virtual-1")
-    write(page, blink(26))
+    write(page, blinking(26))
     expect(page.locator(".checked")).to_have_attribute("data-ok", "false")
     expect(page.locator(".cm-lintRange-error")).to_have_count(1)
-    write(page, blink(12))
+    write(page, blinking(12))
     expect(page.locator(".checked")).to_have_attribute("data-ok", "true")
     page.get_by_role("textbox", name="Name", exact=True).fill("edited")
     page.get_by_role("button", name="Install on virtual-1").click()
@@ -60,7 +62,7 @@ def test_a_wrong_pin_is_marked_and_a_right_program_is_installed_and_taken_back(h
 def test_a_program_is_seen_with_its_source_and_its_proof(host: Host, open_page: OpenPage) -> None:
     owner = member_of(host, "owner", "owner")
     made = owner.post(
-        "/v1/devices/virtual-1/apps", {"name": "kept", "source": blink(13), "expect": "pin 13: period 200 ms"}
+        "/v1/devices/virtual-1/apps", {"name": "kept", "source": blinking(13), "expect": "pin 13: period 200 ms"}
     )
     assert made.last["type"] == "result"
     page = open_page(f"{host.facts['http']}/boards/virtual-1", None)
@@ -75,14 +77,13 @@ def test_a_program_is_seen_with_its_source_and_its_proof(host: Host, open_page: 
 
 def test_a_question_is_decided_on_the_page(host: Host, open_page: OpenPage) -> None:
     owner, ada = member_of(host, "owner-2", "owner"), member_of(host, "ada")
-    source = blink(6).replace("gpio_toggle(led)", "(void)led")
+    source = blinking(6).replace("gpio_toggle(led)", "(void)led")
     assert owner.post("/v1/devices/virtual-1/apps", {"name": "holds", "source": source}).last["type"] == "result"
     page = open_page(link(host))
     go(page, "Activity")
     for button, left in (("button:not(.main)", 0), ("button.main", 1)):
         asked = ada.post(
-            "/v1/devices/virtual-1/call",
-            {"method": "gpio.set", "arguments": {"pin": 6, "level": 1}, "force": True},
+            "/v1/devices/virtual-1/call", {"method": "gpio.set", "arguments": {"pin": 6, "level": 1}, "force": True}
         )
         assert asked.status == 202
         page.locator(f".question {button}").click()
@@ -101,3 +102,73 @@ def test_a_read_only_person_has_no_editor_and_a_session_that_ends_asks_in_place(
     expect(page.get_by_role("navigation", name="Views").get_by_role("link", name="Editor")).to_have_count(0)
     assert host.run("person", "signins", "--end", "all", "-y").code == 0
     expect(page.get_by_label("Password")).to_be_visible()
+
+
+def say(page: Page, sentence: str) -> None:
+    page.get_by_label("Message").fill(sentence)
+    page.get_by_role("button", name="Send").click()
+
+
+def test_a_chat_is_there_after_a_reload_and_in_another_browser(host: Host, open_page: OpenPage) -> None:
+    first = open_page(link(host))
+    go(first, "Chat")
+    say(first, "blink pin 6 twice a second")
+    expect(first.locator(".turn .answer")).to_have_count(1)
+    say(first, "turn off pin 6")  # a program drives it
+    expect(first.locator(".question")).to_be_visible()
+
+    second = open_page(link(host))
+    for page in (first, second):
+        if page is first:
+            page.reload()
+        else:
+            go(page, "Chat")
+        expect(page.locator(".turn .mine")).to_have_text(["blink pin 6 twice a second", "turn off pin 6"])
+        expect(page.locator(".turn .answer")).to_have_count(1)
+        expect(page.locator(".question")).to_be_visible()
+    second.locator(".question button.main").click()
+    for page in (first, second):
+        expect(page.locator(".turn .answer")).to_have_count(2)
+        expect(page.locator(".question")).to_have_count(0)
+    assert host.conditions("virtual-1") == {"blink": "stopped"}
+
+
+def test_conversations_are_listed_and_each_has_its_own(host: Host, open_page: OpenPage) -> None:
+    page = open_page(link(host))
+    go(page, "Chat")
+    for sentence in ("read pin 4", "read pin 5"):
+        page.get_by_role("button", name="New conversation").click()
+        expect(page.locator(".turn")).to_have_count(0)
+        say(page, sentence)
+        expect(page.locator(".turn .answer")).to_have_count(1)
+    listed = page.get_by_role("navigation", name="Conversations").get_by_role("link")
+    expect(listed.filter(has_text="read pin 5")).to_have_count(1)
+    listed.filter(has_text="read pin 4").click()
+    expect(page.locator(".turn .mine")).to_have_text(["read pin 4"])
+    page.reload()
+    expect(page.locator(".turn .mine")).to_have_text(["read pin 4"])
+
+
+def test_another_person_sees_nothing_of_it(host: Host, open_page: OpenPage) -> None:
+    assert host.client.post("/v1/people", {"name": "bob", "role": "member"})
+    page = open_page(link(host, "bob"))
+    go(page, "Chat")
+    expect(page.get_by_label("Message")).to_be_visible()
+    expect(page.get_by_role("navigation", name="Conversations").get_by_role("link")).to_have_count(0)
+    expect(page.locator(".turn")).to_have_count(0)
+
+
+def test_a_button_opens_the_link_to_the_network(tmp_path: Path, open_page: OpenPage) -> None:
+    home = tmp_path / "home"
+    with running_host(home, "--link", "127.0.0.1:0", "--virtual", "0") as host:
+        page = open_page(link(host))
+        page.locator(".menu > summary").click()
+        page.get_by_role("link", name="Flash a board", exact=True).click()
+        expect(page.get_by_role("alert")).to_have_count(1)  # the link is closed, and nothing else is wrong
+        page.get_by_role("button", name="Open the link").click()
+        page.get_by_role("button", name="Yes").click()
+        expect(page.get_by_role("alert")).to_have_count(0)
+        choices = host.client.get("/v1/firmware/install")
+        assert choices["can_open"]
+        assert not any("problem" in chip for chip in choices["chips"])
+    assert tomllib.loads((home / "config.toml").read_text())["host"]["link"] == "0.0.0.0:8443"
