@@ -18,7 +18,7 @@ from microclaw.language.quantities import normalize_quantities
 from microclaw.language.yes_no import plain, said_no, said_yes
 from microclaw.models.protocol import AssistantReply, DeviceContext, KnownDevice, ModelRequest, UserText
 from microclaw.offline import boards, schedules
-from microclaw.offline.actions import ACTIONS
+from microclaw.offline.actions import ACTIONS, CORRECTING
 from microclaw.offline.apps import APPS
 from microclaw.offline.decision import (
     Act,
@@ -29,18 +29,26 @@ from microclaw.offline.decision import (
     Question,
     Result,
     Say,
+    ask,
     capital,
     failure,
     numbered,
     this_turn,
 )
-from microclaw.offline.last_act import DialogueState, LastAct, Undoable, act_after, state_after, undoable_after
+from microclaw.offline.last_act import (
+    DialogueState,
+    LastAct,
+    Undoable,
+    about_last_act,
+    act_after,
+    state_after,
+    undoable_after,
+)
 from microclaw.offline.memory import EXAMPLES as MEMORY_EXAMPLES
 from microclaw.offline.memory import MEMORY, parse_memory
 from microclaw.offline.names import names_to_pins
 from microclaw.offline.pins import pads_to_pins
 from microclaw.offline.programs import PROGRAMS, as_light
-from microclaw.offline.references import corrected, on_target, referred, with_target
 from microclaw.offline.sentences import MAX_SENTENCE_CHARS, english
 
 ADD_A_MODEL: Final = (
@@ -161,7 +169,7 @@ def _decide(at: Context) -> Decision:
         is_half = at.parse.kind == "set_pin" and done
         return replace(failed, text=f"{failed.text}. Set before that: pin {done}") if is_half else failed
     try:
-        return corrected(at, _act)
+        return _act(at)
     except CannotDo as exc:
         return exc.say
 
@@ -171,9 +179,16 @@ def _schedule(at: Context) -> Decision:
 
 
 def _act(at: Context) -> Decision:
-    """The decision of the sentence's kind."""
+    """The decision of the sentence's kind; of a correction the answer begins with what was reverted."""
     parse = as_light(at.parse, at)
-    return _DECIDERS[parse.kind](replace(at, parse=parse))
+    is_correction = bool(parse.undoes) and parse.kind != "undo"
+    if is_correction and parse.kind not in CORRECTING:
+        raise ask("I do not undo the last act by that.", "undo, then say the whole sentence")
+    decision = _DECIDERS[parse.kind](replace(at, parse=parse))
+    if isinstance(decision, Act) or not is_correction:
+        return decision
+    told = "".join(f"{capital(str(r.fields.get('message', 'done')))}. " for r in at.results if r.tool == "undo")
+    return replace(decision, text=f"{told}{decision.text}")
 
 
 def _help(_at: Context) -> Decision:
@@ -238,24 +253,16 @@ class _SentenceReader(Struct):
         device = named or self.known.meant
         text = pads_to_pins(text, device.board if device else None)
         text, named = names_to_pins(text, self.known, named)
-        about = self._of_last_act(text, named) if self.act is not None else None
+        about = self._of_last_act(text, self.act, named) if self.act is not None else None
         return about or self._by_template(text, named)
 
-    def _of_last_act(self, text: str, named: KnownDevice | None) -> Context | Say | None:
-        """Read a sentence about the last act, by itself or with the act's target in the place of "it"."""
-        act = self.act
-        assert act is not None
-        found = referred(text, act, elsewhere=named is not None and named.name != act.device)
-        if found is None:
-            meant = with_target(text, act)
-            parse = english().parse(meant) if isinstance(meant, str) else None
-            if parse is None:
-                return replace(meant, refers=True) if isinstance(meant, Say) else None
-            found, text = on_target(parse, act), str(meant)
-        if isinstance(found, Say):
-            return replace(found, refers=True)
+    def _of_last_act(self, text: str, act: LastAct, named: KnownDevice | None) -> Context | Say | None:
+        """Read a sentence about the last act."""
+        found = about_last_act(text, act, elsewhere=named is not None and named.name != act.device)
+        if found is None or isinstance(found, Say):
+            return replace(found, refers=True) if found is not None else None
         there = named or (self._named(act.device) if act.device is not None else None) or self.known.meant
-        return self._reading(found, text, there, refers=True)
+        return self._reading(*found, there, refers=True)
 
     def _by_template(self, text: str, named: KnownDevice | None) -> Context | Say:
         if (is_yes := said_yes(self.said)) or said_no(self.said):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache, lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -73,6 +73,7 @@ class Sentences:
         answers = {name: kind["answer"] for name, kind in intents.items() if "answer" in kind} | unsafe["answers"]
         self.answers = {name: Say(**answer) for name, answer in answers.items()}
         self.examples = {name: kind["example"] for name, kind in intents.items() if "example" in kind}
+        self.colors: Mapping[str, tuple[int, int, int]] = merged["colors"]
         self._intents = Intents.from_dict(merged)
         self._refused = {reason: _one_of(phrases) for reason, phrases in unsafe["dangers"].items()}
         self._filler = _one_of(map(re.escape, sorted(merged["filler"], key=len, reverse=True)))
