@@ -166,19 +166,11 @@ def _device_fact(at: Context) -> Decision:
 
 
 def _undo(at: Context) -> Decision:
-    """Undo the last change, or what the parse names, after a yes to the question that it asks."""
-    question, number = at.parse.word("asks"), at.parse.number("number")
-    if question is not None and not at.parse.confirmed:
-        return Say(question, "confirm", "yes, undo it", "confirmed")
-    undone = [one for one in at.results if one.tool in ("undo", "schedule-remove")]
+    """Undo the last change, or those that the parse names."""
+    undone = [one for one in at.results if one.tool == "undo"]
     if not undone:
-        if number is not None:
-            return Act("schedule-remove", {"schedule": number}, "undo")
-        if at.parse.undoes:
-            return Act(CORRECT, {"undo": list(at.parse.undoes)}, "undo")
-        return Act("undo", at.on_device(), "undo")
-    if number is not None:
-        return Say(f"Undone: schedule {number} is removed.")
+        undoes = list(at.parse.undoes)
+        return Act(CORRECT, {"undo": undoes}, "undo") if undoes else Act("undo", at.on_device(), "undo")
     told = "; ".join(str(one.fields.get("message", "undone")) for one in undone)
     proofs = (item["text"] for one in undone for item in one.fields.get("evidence", ()) if item["kind"] != "accepted")
     known = "; ".join(dict.fromkeys(proofs))

@@ -171,7 +171,7 @@ def _decide(at: Context) -> Decision:
         text = "Start which program?" if said in IT | {"again"} else f"There is no program {said!r} of this host."
         return Say(text, "app_not_found", step)
     if at.device is None and len(having) == 1:
-        at = replace(at, device=having[0], named=True)
+        at = replace(at, named=having[0])
     if at.results:
         return _KINDS[at.parse.kind](at, _listing(at.results[0])) if at.results[0].ok else failure(at.results[0])
     board_of(at)  # asks which device

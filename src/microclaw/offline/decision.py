@@ -137,19 +137,23 @@ class Result:
 
 
 class Context(Struct, frozen=True):
-    """A parsed sentence: its text, the devices, the device it is for, and the tool results so far."""
+    """A parsed sentence: its text, the devices, the device that it names, and the tool results so far."""
 
     parse: Parse
     said: str
     device_context: DeviceContext
-    device: KnownDevice | None
-    named: bool  # the sentence itself names the device
+    named: KnownDevice | None = None
     results: tuple[Result, ...] = ()
     refers: bool = False  # it is about the last act
 
+    @property
+    def device(self) -> KnownDevice | None:
+        """The device that it is for; None where several could be."""
+        return self.named or self.device_context.meant
+
     def on_device(self, **arguments: Any) -> dict[str, Any]:
         """A tool call's arguments, with the device when the sentence names it."""
-        return {**arguments, "device": self.device.name} if self.named and self.device else arguments
+        return {**arguments, "device": self.named.name} if self.named else arguments
 
 
 class CannotDo(Exception):

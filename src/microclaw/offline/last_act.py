@@ -26,19 +26,14 @@ Referred: TypeAlias = tuple[Parse, str] | Say | None
 """The parse and the text of a sentence about the last act, a question about it, or None: it says nothing of it."""
 
 PROGRAMS_ON_PINS: Final = frozenset(PROGRAMS) - {"read_sensor_every"}
-BOARD_TOOLS: Final = frozenset(
-    {"gpio-set", "pwm-set", "deploy-wasm-app", "uninstall-wasm-app", "switch-program", "undo"}
-)
+_BOARD_TOOLS: Final = {"gpio-set", "pwm-set", "deploy-wasm-app", "uninstall-wasm-app", "switch-program", "undo"}
 """Tools that change boards; the change log has what they did."""
 _MAX_UNDOABLE: Final = 32
-_KINDS: Final = PROGRAMS_ON_PINS | (
-    {"set_pin", "toggle_pin", "dim_pin", "read_pin", "read_adc", "read_sensor", "read_sensor_every"}
-    | {"remove_app", "schedule"}
-)
 _READS: Final = frozenset({"read_pin", "read_adc", "read_sensor"})
 _PINS_ALONE: Final = frozenset({"set_pin", "toggle_pin", "read_pin", "read_adc"})
 _WITH_AMOUNT: Final = frozenset({"threshold", "threshold_pulse", "thermostat", "dim_pin", "servo"})
 _WITH_PIN: Final = _PINS_ALONE | _WITH_AMOUNT | (PROGRAMS_ON_PINS - {"traffic_light"})
+_KINDS: Final = _PINS_ALONE | {*PROGRAMS, "dim_pin", "read_sensor", "remove_app", "schedule"}
 _SLOTS: Final[Mapping[str, tuple[str, ...]]] = {
     "set_pin": ("level",),
     **dict.fromkeys(_WITH_AMOUNT, ("milli", "unit")),
@@ -48,7 +43,7 @@ _SLOTS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """The slots of an act that a follow-up changes."""
 _EXTRA: Final = re.compile(r"(?i)^(?:(?:and|now|then|but|ok|okay) )+| (?:back|again)\b")
-_IT: Final = re.compile(r"(?i)\b(?:it|that|this|(?P<all>(?:all of )?(?:them|those)|both(?! (?:pin|\d))))\b")
+_IT: Final = re.compile(r"(?i)\b(?:it|that|this|(?P<all>(?:all of )?(?:them|those)|both))\b")
 _STOP: Final = re.compile(r"(?i)\b(?:stop|end|kill|quit|delete|remove) (?:it|that|this)\b")
 _STEP_MILLI: Final = 20_000
 
@@ -140,30 +135,29 @@ def act_after(at: Context | None, decision: Say, before: LastAct | None) -> Last
     """The last act after an answer. Where another thing was spoken of since, there is none: "it" could be that."""
     if at is None:
         return None
-    parse, results, here = at.parse, at.results, at.device.name if at.device else None
-    kind, deployed = parse.kind, _last(results, "deploy-wasm-app")
+    parse, results, kind = at.parse, at.results, at.parse.kind
+    deployed, made = _last(results, "deploy-wasm-app"), _last(results, "schedule-add")
     done = decision.code is None or (decision.code == "not_verified" and deployed is not None)
-    if not done and any(one.ok and one.tool in BOARD_TOOLS | {"schedule-add", "schedule-remove"} for one in results):
+    if not done and any(one.ok and one.tool in _BOARD_TOOLS | {"schedule-add", "schedule-remove"} for one in results):
         return None  # half of it: neither done nor not done
     is_of_it = kind == "app_status" and before is not None and before.app == parse.word("app")
-    if is_of_it or kind == "help" or (kind == "undo" and not results):
+    if is_of_it or kind == "help" or ("asks" in parse.values and not results):
         return before
     if kind not in _KINDS or (done and not results):
         return None
+    here = at.device.name if at.device else None
     device = results[-1].fields.get("device") if results else here
     changes = tuple(c for r in results if r.tool != "undo" and isinstance(c := r.fields.get("change"), int))
     act = LastAct(replace(parse, confirmed=False, undoes=(), replaces=None), at.said, device, done, changes)
     if kind == "remove_app":
-        removed = _last(results, "uninstall-wasm-app") or _last(results, "switch-program")
+        removed = _last(results, "uninstall-wasm-app", "switch-program")
         name = str(removed.fields.get("appName")) if removed is not None else None
-        if name is not None and before is not None and before.app == name:
-            return replace(before, stopped=True, changes=changes)
-        return replace(act, app=name, stopped=True)
+        own = before if before is not None and name is not None and before.app == name else act
+        return replace(own, app=name, stopped=True, changes=changes)
     if deployed is not None:
-        is_changed = parse.replaces is not None and before is not None and before.app == parse.replaces
-        replaced = before.replaced if is_changed and before is not None else bool(deployed.fields.get("replaced"))
+        old = before if before is not None and parse.replaces is not None and before.app == parse.replaces else None
+        replaced = old.replaced if old is not None else bool(deployed.fields.get("replaced"))
         return replace(act, app=str(deployed.fields.get("appName")), replaced=replaced)
-    made = _last(results, "schedule-add")
     return replace(act, schedule=made.fields.get("schedule")) if made is not None else act
 
 
@@ -172,16 +166,18 @@ def undoable_after(at: Context | None, results: Sequence[Result], before: Undoab
     failed = any(not result.ok and "removed" not in result.fields for result in results)
     if at is not None and at.parse.values.get("undo") and not at.parse.confirmed and not failed:
         return before[:-1]
-    changed = {result.tool for result in results if _changed_a_board(result)}
+    changed = {
+        result.tool
+        for result in results
+        if result.ok
+        and result.tool in _BOARD_TOOLS
+        and result.fields.get("switch") != "restart"
+        and result.fields.get("change")
+    }
     if "undo" in changed:
         return before if changed != {"undo"} or before[-1:] != (None,) else before[:-1]
     made = [None] if changed else [parse for parse in map(_reverting, results) if parse is not None][-1:]
     return (*before, *made)[-_MAX_UNDOABLE:]
-
-
-def _changed_a_board(result: Result) -> bool:
-    is_change = result.ok and result.tool in BOARD_TOOLS and result.fields.get("switch") != "restart"
-    return is_change and bool(result.fields.get("change"))
 
 
 def _reverting(result: Result) -> Parse | None:
@@ -200,8 +196,8 @@ def _reverting(result: Result) -> Parse | None:
     return None
 
 
-def _last(results: tuple[Result, ...], tool: str) -> Result | None:
-    return next((result for result in reversed(results) if result.tool == tool and result.ok), None)
+def _last(results: Sequence[Result], *tools: str) -> Result | None:
+    return next((result for result in reversed(results) if result.tool in tools and result.ok), None)
 
 
 def about_last_act(text: str, act: LastAct, *, elsewhere: bool) -> Referred:
@@ -294,10 +290,8 @@ def _offered(act: LastAct) -> Parse | Say:
     """The question whether an act that is done shall be reverted, after a "no" and nothing else."""
     question = f"I did {act.named}. Shall I undo it?"
     if act.schedule is not None:
-        return Parse("undo", {"asks": question, "number": act.schedule})
-    if act.changes:
-        return Parse("undo", {"asks": question}, undoes=act.changes[::-1])
-    return _unclear(act)
+        return Parse("cancel_schedule", {"asks": question, "number": act.schedule})
+    return Parse("undo", {"asks": question}, undoes=act.changes[::-1]) if act.changes else _unclear(act)
 
 
 def _changed(act: LastAct, found: Parse) -> Parse | Say:

@@ -76,11 +76,7 @@ def board_of(at: Context) -> BoardProfile:
     if not devices:
         raise CannotDo(NO_DEVICE)
     names = ", ".join(d.name for d in devices)
-    raise ask(
-        f"Which device? There are {len(devices)}: {names}.",
-        f"say it, as in: on {devices[0].name}",
-        "device",
-    )
+    raise ask(f"Which device? There are {len(devices)}: {names}.", f"say it, as in: on {devices[0].name}", "device")
 
 
 def pin_target(at: Context, slot: Slot = "pin") -> PinTarget:

@@ -71,18 +71,13 @@ the fraction.
 """
 
 
-def seconds(ms: int | Fraction) -> str:
-    """500 -> "0.5 s", 7_200_000 -> "2 h"."""
-    if ms >= 3_600_000 and ms % 3_600_000 == 0:
-        return f"{ms // 3_600_000} h"
-    if ms >= 120_000 and ms % 60_000 == 0:
-        return f"{ms // 60_000} min"
-    return f"{float(ms) / 1000:g} s"
-
-
-def _spoken(ms: int | Fraction) -> str:
-    """As people say it: 500 -> "500 ms", 2000 -> "2 s". What a program does: in whole milliseconds."""
-    return seconds(round(ms)) if ms >= 1000 else f"{round(ms)} ms"
+def spoken(ms: int | Fraction) -> str:
+    """As people say it, in whole milliseconds: 500 -> "500 ms", 2000 -> "2 s", 7_200_000 -> "2 h"."""
+    whole = round(ms)
+    for least, size, unit in ((3_600_000, 3_600_000, "h"), (120_000, 60_000, "min")):
+        if whole >= least and whole % size == 0:
+            return f"{whole // size} {unit}"
+    return f"{whole / 1000:g} s" if whole >= 1000 else f"{whole} ms"
 
 
 def without_pace(values: Values) -> Values:
@@ -115,7 +110,7 @@ def _blink(at: Context) -> Filled:
     if is_fast:
         words = f"blink {target.words} at {round(500 / half_ms)} Hz"
         return "fast_blink", {"PIN": target.pin, "FREQUENCY_HZ": 500 / half_ms}, words
-    return "blink", _pin(target) | {"HALF_PERIOD_MS": half_ms}, f"blink {target.words} every {_spoken(half_ms)}"
+    return "blink", _pin(target) | {"HALF_PERIOD_MS": half_ms}, f"blink {target.words} every {spoken(half_ms)}"
 
 
 def _blink_times(at: Context) -> Filled:
@@ -124,7 +119,7 @@ def _blink_times(at: Context) -> Filled:
     if (times or 0) > 1 and (each_ms := at.parse.number("ms")) and _EACH.search(at.said):
         even, counted = (f"{1000 * n / each_ms:.4g} Hz" for n in (times or 1, 1))
         raise ask(
-            f"{times} times every {seconds(each_ms)} can be without an end, or only once. Which do you mean?",
+            f"{times} times every {spoken(each_ms)} can be without an end, or only once. Which do you mean?",
             f"say: blink {target.words} at {even} (or: blink {target.words} {times} times at {counted})",
         )
     if for_ms is not None and not 0 < for_ms >= 2 * half_ms:
@@ -165,7 +160,7 @@ def _is_kept(wanted: Fraction) -> bool:
 def _on_pin(at: Context) -> Filled:
     """A program for one pin: its light, its servo, or a pulse."""
     target, kind, time_ms = pin_target(at), at.parse.kind, pace_ms(at.parse, at.parse.kind)
-    servo, span = f"the servo on pin {target.pin}", _spoken(time_ms)
+    servo, span = f"the servo on pin {target.pin}", spoken(time_ms)
     match kind:
         case "fade":
             return kind, _pin(target) | {"PERIOD_MS": time_ms}, f"fade {target.words} every {span}"
@@ -192,7 +187,7 @@ def _button(at: Context) -> Filled:
 def _read_every(at: Context) -> Filled:
     (name, _, address), every_ms = sensor_of(at), pace_ms(at.parse, at.parse.kind)
     values: PatternValues = {"QUANTITY": name, "ADDRESS": address, "EVERY_MS": every_ms}
-    return "read_sensor", values, f"read the {name} every {_spoken(every_ms)}"
+    return "read_sensor", values, f"read the {name} every {spoken(every_ms)}"
 
 
 def _traffic_light(at: Context) -> Filled:
@@ -232,7 +227,7 @@ def _threshold(at: Context) -> Filled:
     span = ""
     if at.parse.kind == "threshold_pulse":
         values["FOR_MS"] = for_ms = at.parse.number("ms") or 0
-        span = f" for {_spoken(for_ms)}"
+        span = f" for {spoken(for_ms)}"
     return at.parse.kind, values, f"turn on {target.words}{span} when the {name} is {side} {value}"
 
 
@@ -269,10 +264,10 @@ def _led(at: Context) -> Filled:
     time_ms = pace_ms(at.parse, kind)
     values: PatternValues = {"PIN": target.pin}
     if kind == "rainbow":
-        return kind, values | {"PERIOD_MS": time_ms}, f"show a rainbow on {light} every {_spoken(time_ms)}"
+        return kind, values | {"PERIOD_MS": time_ms}, f"show a rainbow on {light} every {spoken(time_ms)}"
     values |= dict(zip(("RED", "GREEN", "BLUE"), english().colors[color], strict=True))
     if kind == "led_blink":
-        return kind, values | {"HALF_PERIOD_MS": time_ms}, f"blink {light} {color} every {_spoken(time_ms)}"
+        return kind, values | {"HALF_PERIOD_MS": time_ms}, f"blink {light} {color} every {spoken(time_ms)}"
     return kind, values, f"turn off {target.words}" if color == "off" else f"make {light} {color}"
 
 
