@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.models.protocol import KnownDevice
-from microclaw.offline.decision import Act, Context, Decision, Result, Say, failure
+from microclaw.offline.decision import Act, Context, Decision, Result, Say
 from microclaw.offline.pins import board_of, pin_target
 
 App: TypeAlias = Mapping[str, Any]
@@ -37,9 +37,7 @@ class Listing(Struct, frozen=True):
 
     def __str__(self) -> str:
         """The programs as one clause."""
-        shown = (
-            f"On {self.device}: {', '.join(map(_shown, self.apps))}" if self.apps else f"No program is on {self.device}"
-        )
+        shown = f"On {self.device}: {', '.join(map(_shown, self.apps)) or 'no program'}"
         shown += f"; missing there, to be redeployed: {_names(self.missing)}" if self.missing else ""
         return shown + (f"; stopped: {_names(self.stopped)}" if self.stopped else "")
 
@@ -130,7 +128,7 @@ def _remove_all(at: Context, there: Listing) -> Decision:
         meant = [app for app in meant if app.get("state") != "ended"]
     if not meant:
         return Say(f"{there}: there is nothing to {'stop' if stops else 'remove'}.")
-    if at.parse.confirmed or _gone(at):
+    if at.parse.confirmed:
         return _remove_each(at, meant)
     words = f"stop {_names(meant)} on {there.device}" if stops else f"remove {_names(meant)} from {there.device}"
     return Say(f"That {words.replace(' ', 's ', 1)}. Say yes to do it.", "confirm", f"yes, {words}", "confirmed")
@@ -138,13 +136,19 @@ def _remove_all(at: Context, there: Listing) -> Decision:
 
 def _remove_each(at: Context, meant: Sequence[App]) -> Decision:
     """Take these programs off one after the other, then tell of it; "stop" keeps them for a start."""
-    left = [app for app in meant if app["name"] not in _gone(at)]
-    if not left:
-        return _removed(at) or Say("Nothing was removed.")
-    name = str(left[0]["name"])
-    if not _keeps(at) or left[0].get("foreign"):  # what is not this host's cannot be kept
-        return Act(_REMOVE, at.on_device(appName=name), f"remove {name}")
-    return Act(_SWITCH, at.on_device(appName=name, switch="stop"), f"stop {name}")
+    gone = [str(f.fields.get("appName")) for f in at.results if f.tool in (_REMOVE, _SWITCH)]
+    left = [app for app in meant if app["name"] not in gone]
+    if left:
+        name = str(left[0]["name"])
+        if not _keeps(at) or left[0].get("foreign"):  # what is not this host's cannot be kept
+            return Act(_REMOVE, at.on_device(appName=name), f"remove {name}")
+        return Act(_SWITCH, at.on_device(appName=name, switch="stop"), f"stop {name}")
+    last, names = at.results[-1], ", ".join(gone)
+    if last.tool == _SWITCH:
+        back = f"start {gone[0]}" if len(gone) == 1 else "start and a name"
+        return Say(f'{names} stopped on {last.device} ({_proof(last)}); undo or "{back}" brings it back.')
+    is_undoable = len(gone) == 1 and last.fields.get("undoable") is True
+    return Say(f"{names} removed from {last.device} ({_proof(last)}){'; undo brings it back' if is_undoable else ''}.")
 
 
 _KINDS: Mapping[str, Callable[[Context, Listing], Decision]] = {
@@ -173,7 +177,7 @@ def _decide(at: Context) -> Decision:
     if at.device is None and len(having) == 1:
         at = replace(at, named=having[0])
     if at.results:
-        return _KINDS[at.parse.kind](at, _listing(at.results[0])) if at.results[0].ok else failure(at.results[0])
+        return _KINDS[at.parse.kind](at, _listing(at.results[0]))
     board_of(at)  # asks which device
     if at.parse.kind == "remove_on_pin":
         pin_target(at)  # asks which pin, before the board is asked
@@ -218,22 +222,6 @@ def _stem(name: str) -> str:
 
 def _keeps(at: Context) -> bool:
     return _TAKES_OFF.search(at.said) is None
-
-
-def _gone(at: Context) -> list[str]:
-    return [str(f.fields.get("appName")) for f in at.results if f.tool in (_REMOVE, _SWITCH) and f.ok]
-
-
-def _removed(at: Context) -> Say | None:
-    gone = _gone(at)
-    if not gone:
-        return None
-    last, names = at.results[-1], ", ".join(gone)
-    if last.tool == _SWITCH:
-        back = f"start {gone[0]}" if len(gone) == 1 else "start and a name"
-        return Say(f'{names} stopped on {last.device} ({_proof(last)}); undo or "{back}" brings it back.')
-    is_undoable = len(gone) == 1 and last.fields.get("undoable") is True
-    return Say(f"{names} removed from {last.device} ({_proof(last)}){'; undo brings it back' if is_undoable else ''}.")
 
 
 def _proof(found: Result) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, get_args
 
-from msgspec import Struct, field
+from msgspec import Struct, convert, field
 from msgspec.structs import replace
 
 from microclaw.language.times import When
@@ -164,9 +164,9 @@ class CannotDo(Exception):
         self.say = say
 
 
-def ask(text: str, next_step: str | None = None, slot: Slot | None = None) -> CannotDo:
+def ask(text: str, next_step: str | None = None, slot: Slot | None = None, *, code: str = "ambiguous") -> CannotDo:
     """A question to the person instead of a guess. `slot`: the value that a short answer fills."""
-    return CannotDo(Say(text, "ambiguous", next_step, slot))
+    return CannotDo(Say(text, code, next_step, slot))
 
 
 def this_turn(messages: Sequence[Message]) -> tuple[str, tuple[Result, ...], tuple[Message, ...]]:
@@ -192,10 +192,8 @@ def _parts(result: Result) -> tuple[Result, ...]:
 def read_return(returned: ToolReturn) -> Result:
     """A tool's JSON result as fields; text that is not a JSON object becomes the message."""
     try:
-        fields = json.loads(returned.content)
+        fields = convert(json.loads(returned.content), dict[str, Any])
     except (ValueError, RecursionError):
-        fields = None
-    if not isinstance(fields, dict):
         fields = {"message": returned.content}
     return Result(returned.name, not returned.failed, _unfenced(fields))
 
@@ -211,18 +209,6 @@ def _unfenced(value: Any) -> Any:
             return {_unfenced(key): _unfenced(item) for key, item in value.items()}
         case _:
             return value
-
-
-def failure(result: Result) -> Say:
-    """A tool's failure as an answer, with its own message."""
-    next_step = result.fields.get("next")
-    message = str(result.fields.get("message", "it failed"))
-    return Say(message, str(result.fields.get("error", "tool_failed")), str(next_step) if next_step else None)
-
-
-def asks_when_due(objections: Sequence[str]) -> str:
-    """The warning of what stands in the way of a schedule's action now."""
-    return f"{' and '.join(objections)}; if that is so then, I ask for a yes before I do it"
 
 
 def capital(text: str) -> str:

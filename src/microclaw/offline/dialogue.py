@@ -27,9 +27,7 @@ from microclaw.offline.decision import (
     Parse,
     Question,
     Say,
-    ask,
     capital,
-    failure,
     numbered,
     this_turn,
 )
@@ -144,14 +142,14 @@ def one_call(text: str, device_context: DeviceContext) -> Decision | None:
 
 
 def _decide(at: Context) -> Decision:
-    """The next step; a tool that failed ends it."""
+    """The next step; a tool that failed ends it, with its own message."""
     last = at.results[-1] if at.results else None
     # Of a board that is away: what this host knows. Finding nothing to forget is an answer too.
     if last is not None and not last.ok and "removed" not in last.fields and at.parse.kind != "pin_facts":
-        failed = failure(last)
-        done = ", ".join(str(one.fields.get("pin")) for one in at.results[:-1])
-        is_half = at.parse.kind == "set_pin" and done
-        return replace(failed, text=f"{failed.text}. Set before that: pin {done}") if is_half else failed
+        text, code = str(last.fields.get("message", "it failed")), str(last.fields.get("error", "tool_failed"))
+        if done := ", ".join(str(one.fields["pin"]) for one in at.results[:-1] if one.tool == "gpio-set"):
+            text = f"{text}. Set before that: pin {done}"
+        return Say(text, code, last.fields.get("next"))
     try:
         return _act(at)
     except CannotDo as exc:
@@ -172,7 +170,7 @@ def _act(at: Context) -> Decision:
     parse = as_light(at.parse, at)
     is_correction = bool(parse.undoes) and parse.kind != "undo"
     if is_correction and parse.kind not in CORRECTING:
-        raise ask("I do not undo the last act by that.", "undo, then say the whole sentence")
+        return Say("I do not undo the last act by that.", "ambiguous", "undo, then say the whole sentence")
     decision = _DECIDERS[parse.kind](replace(at, parse=parse))
     if isinstance(decision, Act) or not is_correction:
         return decision

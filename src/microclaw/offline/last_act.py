@@ -166,14 +166,8 @@ def undoable_after(at: Context | None, results: Sequence[Result], before: Undoab
     failed = any(not result.ok and "removed" not in result.fields for result in results)
     if at is not None and at.parse.values.get("undo") and not at.parse.confirmed and not failed:
         return before[:-1]
-    changed = {
-        result.tool
-        for result in results
-        if result.ok
-        and result.tool in _BOARD_TOOLS
-        and result.fields.get("switch") != "restart"
-        and result.fields.get("change")
-    }
+    changes = (r for r in results if r.ok and r.tool in _BOARD_TOOLS and r.fields.get("change"))
+    changed = {result.tool for result in changes if result.fields.get("switch") != "restart"}
     if "undo" in changed:
         return before if changed != {"undo"} or before[-1:] != (None,) else before[:-1]
     made = [None] if changed else [parse for parse in map(_reverting, results) if parse is not None][-1:]

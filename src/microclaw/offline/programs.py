@@ -16,15 +16,7 @@ from msgspec.structs import replace
 
 from microclaw.errors import ConfigError
 from microclaw.offline.decision import PIN_SLOTS, Act, Context, Decision, Parse, Result, Say, Values, ask, capital
-from microclaw.offline.pins import (
-    PinTarget,
-    Quantity,
-    addressable_led,
-    board_of,
-    no_addressable_led,
-    pin_target,
-    sensor_of,
-)
+from microclaw.offline.pins import PinTarget, Quantity, addressable_led, board_of, pin_target, sensor_of
 from microclaw.offline.sentences import english
 from microclaw.patterns.expected import Value
 from microclaw.patterns.library import fill, pattern_kinds
@@ -273,11 +265,15 @@ def _led(at: Context) -> Filled:
 
 def _chain(at: Context) -> PinTarget:
     """The pin that addressable LEDs are on: the one that is named, or that of the board's own LED."""
-    pin, led = at.parse.number("pin"), board_of(at).led
-    if at.device is None or "py" not in at.device.kinds or (pin is None and addressable_led(at) is None):
-        raise no_addressable_led(at)
-    if led is not None and led.kind == "addressable" and pin in (None, led.pin):
-        return PinTarget(led.pin, is_led=True)
+    board = board_of(at)
+    if at.device is None or "py" not in at.device.kinds:
+        text = f"The firmware of {board.title} cannot drive an addressable LED (WS2812), which colors need."
+        raise ask(text, "a board with our MicroPython firmware can: microclaw flash", code="not_possible")
+    if (own := addressable_led(at)) is not None:
+        return PinTarget(own, is_led=True)
+    if at.parse.number("pin") is None:
+        step = f"name it, as in: make the LED on pin {board.free_pins('output')[0]} red"
+        raise ask(f"{board.title} has no LED of more colors. Which pin is yours (WS2812) on?", step, "pin")
     return pin_target(at)
 
 

@@ -63,22 +63,19 @@ class Sentences:
     """The English sentences that work without a model, read once from the package's data (hassil is imported here)."""
 
     def __init__(self) -> None:
-        from hassil import Intents, merge_dict
+        from hassil import Intents
 
-        merged: dict[str, Any] = {}
-        for name in _TEMPLATES:
-            merge_dict(merged, _data(name))
-        near, unsafe = _data("near")["near"], _data("unsafe")
+        merged, about_last_act, near, unsafe = map(_data, (_TEMPLATES, ("words", "references"), ("near",), ("unsafe",)))
         intents = merged["intents"]
         answers = {name: kind["answer"] for name, kind in intents.items() if "answer" in kind} | unsafe["answers"]
         self.answers = {name: Say(**answer) for name, answer in answers.items()}
         self.examples = {name: kind["example"] for name, kind in intents.items() if "example" in kind}
         self.colors: Mapping[str, tuple[int, int, int]] = merged["colors"]
-        self._intents = Intents.from_dict(merged)
+        self._intents, self._references = Intents.from_dict(merged), Intents.from_dict(about_last_act)
         self._refused = {reason: _one_of(phrases) for reason, phrases in unsafe["dangers"].items()}
         self._filler = _one_of(map(re.escape, sorted(merged["filler"], key=len, reverse=True)))
         # No undo brings back a schedule: its end is never suggested.
-        known = {one: meant for meant, said in near.items() for one in (meant, *said)}
+        known = {one: meant for meant, said in near["near"].items() for one in (meant, *said)}
         known |= {one: one for kind, one in self.examples.items() if kind != "cancel_schedule"}
         self._known = [(_tag_numbers(text), _tag_numbers(meant)) for text, meant in known.items()]
         self.parse = lru_cache(64)(self.parse_anew)  # a turn asks again after each tool
@@ -121,7 +118,7 @@ class Sentences:
 
     def reference(self, said: str) -> Parse | None:
         """Read a sentence in its normal form about the last act; None where no template of references.toml fits."""
-        return self._recognize(said, _references())
+        return self._recognize(said, self._references)
 
     def _recognize(self, said: str, intents: Intents | None = None) -> Parse | None:
         """Read it by a template, politeness left out; as it stands where nothing else was said ("hello")."""
@@ -218,19 +215,13 @@ def english() -> Sentences:
     return Sentences()
 
 
-@cache
-def _references() -> Intents:
-    """The templates of what refers to the last act, read at the first such sentence."""
-    from hassil import Intents, merge_dict
+def _data(names: Iterable[str]) -> dict[str, Any]:
+    from hassil import merge_dict
 
-    merged = _data("words")
-    merge_dict(merged, _data("references"))
-    return Intents.from_dict(merged)
-
-
-def _data(name: str) -> dict[str, Any]:
-    folder = resources.files(__package__) / "intents" / "en"
-    return tomllib.loads((folder / f"{name}.toml").read_text(encoding="utf-8"))
+    folder, merged = resources.files(__package__) / "intents" / "en", dict[str, Any]()
+    for name in names:
+        merge_dict(merged, tomllib.loads((folder / f"{name}.toml").read_text(encoding="utf-8")))
+    return merged
 
 
 def _one_of(patterns: Iterable[str]) -> re.Pattern[str]:
