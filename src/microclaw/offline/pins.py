@@ -101,13 +101,10 @@ def sensor_of(at: Context) -> tuple[str, Quantity, int]:
     wanted = QUANTITIES.get(quantity)
     if wanted is not None and wanted.sensor in sensors:
         return quantity, wanted, sensors[wanted.sensor]
-    is_analog = wanted is None and at.parse.number("pin") is None
-    question = " Which pin is its analog output on?" if is_analog else ""
-    raise ask(
-        f"The profile of {board.title} has no sensor for {quantity}.{question}",
-        "scan the i2c bus" if wanted else "read its voltage on an analog pin: read adc 4",
-        "pin" if is_analog else None,
-    )
+    text = f"The profile of {board.title} has no sensor for {quantity}."
+    if wanted is not None or at.parse.number("pin") is not None:
+        raise ask(text, "scan the i2c bus" if wanted else "read its voltage on an analog pin: read adc 4")
+    raise ask(f"{text} Which pin is its analog output on?", "read its voltage: read adc 4", "pin")
 
 
 def addressable_led(at: Context) -> int | None:

@@ -29,13 +29,8 @@ _ENDING: Final = frozenset({"led_color", "blink_times", "pulse"})  # programs th
 _PULSE_MS: Final = 200
 _SWING_MILLI: Final = 500
 _EACH: Final = re.compile(r"(?i)\b(?:every|each)\b")
-_DRIVEN: Final = {
-    "heater": ("temperature", True),
-    "cooler": ("temperature", False),
-    "humidifier": ("humidity", True),
-    "dehumidifier": ("humidity", False),
-}
-"""What is driven: the quantity it moves, and whether it raises it."""
+_RAISES: Final = {"heater": "temperature", "humidifier": "humidity"}
+_LOWERS: Final = {"cooler": "temperature", "dehumidifier": "humidity"}
 _KEPT: Final = Fraction(1, 100)
 """A program's time may differ by so much of the time that was asked for."""
 _FASTEST_LOOP_MS: Final = 10
@@ -78,9 +73,9 @@ def without_pace(values: Values) -> Values:
 
 
 def with_pace(values: Values, time_ms: Fraction) -> Values:
-    """The values with this time instead: in whole milliseconds, and beside it in nanoseconds if need be."""
-    exact = {} if time_ms.denominator == 1 else {"ms_ns": round(time_ms * _NS)}
-    return without_pace(values) | {"ms": round(time_ms)} | exact
+    """The values with this time instead: in whole milliseconds, or in nanoseconds if need be."""
+    exact = {"ms": round(time_ms)} if time_ms.denominator == 1 else {"ms_ns": round(time_ms * _NS)}
+    return without_pace(values) | exact
 
 
 def pace_ms(parse: Parse, kind: str) -> Fraction:
@@ -110,10 +105,8 @@ def _blink_times(at: Context) -> Filled:
     half_ms, _ = _square_wave(at, pwm=False)
     if (times or 0) > 1 and (each_ms := at.parse.number("ms")) and _EACH.search(at.said):
         even, counted = (f"{1000 * n / each_ms:.4g} Hz" for n in (times or 1, 1))
-        raise ask(
-            f"{times} times every {spoken(each_ms)} can be without an end, or only once. Which do you mean?",
-            f"say: blink {target.words} at {even} (or: blink {target.words} {times} times at {counted})",
-        )
+        step = f"say: blink {target.words} at {even} (or: blink {target.words} {times} times at {counted})"
+        raise ask(f"{times} times every {spoken(each_ms)}: without an end, or only once?", step)
     if for_ms is not None and not 0 < for_ms >= 2 * half_ms:
         raise ask("One flash takes longer. How often, and for how long?", f"blink {target.words} every 200 ms for 1 s")
     if times is None:
@@ -138,10 +131,8 @@ def _square_wave(at: Context, *, pwm: bool = True) -> tuple[Fraction, bool]:
     possible += [Fraction(rate) for rate in (floor(hz), ceil(hz)) if pwm and _LEAST_PWM_HZ <= rate <= _MOST_PWM_HZ]
     most = Fraction(_MOST_PWM_HZ if pwm else 500 // _FASTEST_LOOP_MS)
     nearest = min(possible or [most], key=lambda rate: abs(rate - hz))
-    raise ask(
-        f"A program here cannot keep {float(hz):.4g} Hz to within {float(_KEPT):.0%}, so I did nothing.",
-        f"the nearest rate is {float(nearest):.5g} Hz",
-    )
+    text = f"A program here cannot keep {float(hz):.4g} Hz to within {float(_KEPT):.0%}, so I did nothing."
+    raise ask(text, f"the nearest rate is {float(nearest):.5g} Hz")
 
 
 def _is_kept(wanted: Fraction) -> bool:
@@ -198,11 +189,9 @@ def _limit(at: Context) -> tuple[str, Quantity, PatternValues, int]:
     milli = milli and milli * (1000 if unit in ("amps", "watts") else 1)
     is_of_it = unit in (None, quantity.said_unit)
     if milli is None or not is_of_it or not quantity.least <= milli / 1000 <= quantity.most:
-        raise ask(
-            f"At which {name}? The {quantity.sensor.upper()} tells it from {quantity.least:g} to {quantity.most:g} "
-            f"{quantity.shown_unit}.",
-            f"say it with its number, as in: when the {name} is above 28",
-        )
+        span = f"from {quantity.least:g} to {quantity.most:g} {quantity.shown_unit}"
+        text = f"At which {name}? The {quantity.sensor.upper()} tells it {span}."
+        raise ask(text, f"say it with its number, as in: when the {name} is above 28")
     return name, quantity, {"QUANTITY": name, "ADDRESS": address}, milli
 
 
@@ -210,11 +199,9 @@ def _threshold(at: Context) -> Filled:
     (name, quantity, sensor, milli), target = _limit(at), pin_target(at)
     side, value = at.parse.word("side") or "above", f"{milli / 1000:g} {quantity.shown_unit}"
     if at.parse.number("level") == 0:
-        otherwise = "below" if side == "above" else "above"
-        raise ask(
-            f"Off when {name} is {side} {value}. And at any other value: shall pin {target.pin} be on then?",
-            f"say it the other way round: turn on pin {target.pin} when the {name} is {otherwise} {value}",
-        )
+        otherwise = f"{'below' if side == 'above' else 'above'} {value}"
+        text = f"Off when {name} is {side} {value}. And at any other value: shall pin {target.pin} be on then?"
+        raise ask(text, f"the other way round: turn on pin {target.pin} when the {name} is {otherwise}")
     values: PatternValues = {**_pin(target), **sensor, "LIMIT_MILLI": milli, "ABOVE": int(side == "above")}
     span = ""
     if at.parse.kind == "threshold_pulse":
@@ -226,17 +213,14 @@ def _threshold(at: Context) -> Filled:
 def _thermostat(at: Context) -> Filled:
     (name, quantity, sensor, milli), target = _limit(at), pin_target(at)
     driven = at.parse.word("heats") or at.parse.word("usual") or ""
-    moves, raises = _DRIVEN.get(driven, ("", True))
-    if moves != name:
-        raise ask(
-            f"What is on pin {target.pin}, something that raises the {name} or something that lowers it?",
-            "hold the temperature at 22 degrees with the heater on pin 17 (or: the fan, the humidifier, ...)",
-        )
+    if (_RAISES | _LOWERS).get(driven) != name:
+        step = "hold the temperature at 22 degrees with the heater on pin 17 (or: the fan, the humidifier, ...)"
+        raise ask(f"What is on pin {target.pin}, something that raises the {name} or that lowers it?", step)
     swing = int(at.parse.values.get("swing_milli", _SWING_MILLI))
     values: PatternValues = {"PIN": target.pin, **sensor, "SETPOINT_MILLI": milli}
     shown = f"{milli / 1000:g} {quantity.shown_unit} +/- {swing / 1000:g}"
     words = f"hold the {name} at {shown} with the {driven} on pin {target.pin}"
-    return "thermostat", values | {"HYSTERESIS_MILLI": swing, "HEATS": int(raises)}, words
+    return "thermostat", values | {"HYSTERESIS_MILLI": swing, "HEATS": int(driven in _RAISES)}, words
 
 
 def as_light(parse: Parse, at: Context) -> Parse:
@@ -325,8 +309,7 @@ PROGRAMS: Final[Mapping[str, Callable[[Context], Decision]]] = dict.fromkeys(_FI
 def _deployed(result: Result, *, once: bool) -> Say:
     """The answer after the deployment: never more than its evidence says."""
     name, device = result.fields.get("appName", "the program"), result.device
-    kind, proof = result.proof
-    ends = " It ends by itself, and runs again when the board restarts." if once else ""
+    (kind, proof), ends = result.proof, " It ends by itself, and runs again when the board restarts." if once else ""
     if not result.fields.get("verified", False):
         step = f"ask again: is {name} running" if kind == "accepted" else f"stop {name}"
         return Say(f"{name} is on {device}, but not verified: {proof}.", "not_verified", step)
