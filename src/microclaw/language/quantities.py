@@ -119,6 +119,7 @@ def normalize_quantities(text: str) -> str:
     said = re.sub(r"(?<=\w)[,;:](?= )", "", said)
     said = _ROUND.sub(lambda m: "100" if m[1] == "hundred" else "1000", said)
     said = _PIN.sub(lambda m: f"pin {int(m[1] or m[2])}", said)
+    said = re.sub(r"\b(?:noon|midday)\b", "clock 1200", re.sub(r"\bmidnight\b", "clock 0000", said))
     return _limits(_times(_CLOCK.sub(_clock, said)))
 
 

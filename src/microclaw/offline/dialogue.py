@@ -32,7 +32,6 @@ from microclaw.offline.decision import (
     this_turn,
 )
 from microclaw.offline.last_act import DialogueState, about_last_act, act_after, state_after, undoable_after
-from microclaw.offline.memory import EXAMPLES as MEMORY_EXAMPLES
 from microclaw.offline.memory import MEMORY, parse_memory
 from microclaw.offline.names import names_to_pins
 from microclaw.offline.pins import pads_to_pins
@@ -120,7 +119,7 @@ def _question(at: Context | None, decision: Say) -> Question | None:
 
 def count_kinds() -> int:
     """The number of kinds of sentence; loads them (about 150 ms the first time)."""
-    return len(_examples())
+    return len(english().examples)
 
 
 def one_call(text: str, device_context: DeviceContext) -> Decision | None:
@@ -179,7 +178,7 @@ def _act(at: Context) -> Decision:
 
 
 def _help(_at: Context) -> Decision:
-    examples = _examples()
+    examples = english().examples.values()
     lines = "\n".join(f"  {example}" for example in examples)
     text = f"Without a model I know {len(examples)} kinds of sentence, in many wordings:\n{lines}"
     return Say(text, next_step="after an act also: no, pin 5; same on pin 6; faster; is it on; stop it")
@@ -194,11 +193,6 @@ _DECIDERS: Final[Mapping[str, Callable[[Context], Decision]]] = {
     "schedule": _schedule,
     "help": _help,
 }
-
-
-def _examples() -> tuple[str, ...]:
-    """One sentence of each kind."""
-    return (*english().examples.values(), *schedules.EXAMPLES, *MEMORY_EXAMPLES)
 
 
 def _read(said: str, known: DeviceContext, state: DialogueState) -> Context | Say:

@@ -12,7 +12,6 @@ from typing import Any, Final
 from microclaw.offline.decision import Act, Context, Decision, Parse, Say, plain_line
 from microclaw.offline.names import told_name
 
-EXAMPLES: Final = ("remember that the relay is on pin 4", "what do you remember", "forget the relay")
 _SHOWN: Final = 30
 
 _PLEASE: Final = r"(?:please |can you |could you |hey |ok |okay )*"

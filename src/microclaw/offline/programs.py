@@ -15,6 +15,7 @@ from typing import Final, TypeAlias
 from msgspec.structs import replace
 
 from microclaw.errors import ConfigError
+from microclaw.language.times import spoken
 from microclaw.offline.decision import PIN_SLOTS, Act, Context, Decision, Parse, Result, Say, Values, ask, capital
 from microclaw.offline.pins import PinTarget, Quantity, addressable_led, board_of, pin_target, sensor_of
 from microclaw.offline.sentences import english
@@ -56,15 +57,6 @@ Filled: TypeAlias = tuple[str, PatternValues, str]
 A value that is a fraction is what was asked for: the program gets the nearest whole number, the trial is held against
 the fraction.
 """
-
-
-def spoken(ms: int | Fraction) -> str:
-    """As people say it, in whole milliseconds: 500 -> "500 ms", 2000 -> "2 s", 7_200_000 -> "2 h"."""
-    whole = round(ms)
-    for least, size, unit in ((3_600_000, 3_600_000, "h"), (120_000, 60_000, "min")):
-        if whole >= least and whole % size == 0:
-            return f"{whole // size} {unit}"
-    return f"{whole / 1000:g} s" if whole >= 1000 else f"{whole} ms"
 
 
 def without_pace(values: Values) -> Values:

@@ -9,13 +9,10 @@ from typing import Any, Final
 from msgspec import structs
 
 from microclaw.language.quantities import normalize_quantities
-from microclaw.language.times import SUN, When, open_question, when_text
+from microclaw.language.times import SUN, When, open_question, spoken, when_text
 from microclaw.offline.apps import IT
 from microclaw.offline.decision import Act, Context, Decision, Say
-from microclaw.offline.programs import spoken
 from microclaw.offline.sentences import REMINDER, english
-
-EXAMPLES: Final = ("every weekday at 7 turn on pin 4",)
 
 _ENDLESS: Final = frozenset({"blink", "fade", "rainbow", "servo_sweep", "led_blink"})
 """The kinds that go on until they are stopped, each with a pace."""

@@ -28,6 +28,7 @@ MAX_SENTENCE_CHARS = 300
 _TEMPLATES = ("words", "programs", "lights", "now", "manage", "refused")  # help lists the kinds in this order
 _WITH_ANY_NAME = frozenset({"remove_app", "app_status", "switch_app"})  # any words at all may be a program's name there
 _NO_NAME = re.compile(r"\bpin \d|\b(?:and|but)\b|\bon \w|(?:\S+ ){3}")  # more likely the rest of a sentence
+_NEVER_SUGGESTED = frozenset({"schedule", "cancel_schedule", "remember", "recall", "forget"})  # no undo brings back all
 _NEVER_LATER = frozenset({"clock", "list_schedules", "cancel_schedule"})  # the time in them is not when to do them
 _POLITE = re.compile(r"^(?:(?:please|can you|could you|would you) )+")
 REMINDER = re.compile(r"^remind (?:me|us)\b")
@@ -74,9 +75,8 @@ class Sentences:
         self._intents, self._references = Intents.from_dict(merged), Intents.from_dict(about_last_act)
         self._refused = {reason: _one_of(phrases) for reason, phrases in unsafe["dangers"].items()}
         self._filler = _one_of(map(re.escape, sorted(merged["filler"], key=len, reverse=True)))
-        # No undo brings back a schedule: its end is never suggested.
         known = {one: meant for meant, said in near["near"].items() for one in (meant, *said)}
-        known |= {one: one for kind, one in self.examples.items() if kind != "cancel_schedule"}
+        known |= {one: one for kind, one in self.examples.items() if kind not in _NEVER_SUGGESTED}
         self._known = [(_tag_numbers(text), _tag_numbers(meant)) for text, meant in known.items()]
         self.parse = lru_cache(64)(self.parse_anew)  # a turn asks again after each tool
 
