@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from msgspec import Struct, convert, field
@@ -116,8 +115,7 @@ class Say(Struct, frozen=True):
 Decision: TypeAlias = Act | Say
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Struct, frozen=True):
     """A tool's result as fields."""
 
     tool: str
@@ -157,11 +155,7 @@ class Context(Struct, frozen=True):
 
 
 class CannotDo(Exception):
-    """Raised when a sentence cannot be done; `say` is the answer."""
-
-    def __init__(self, say: Say) -> None:
-        super().__init__(say.text)
-        self.say = say
+    """Raised when a sentence cannot be done; its one argument is the answer, a Say."""
 
 
 def ask(text: str, next_step: str | None = None, slot: Slot | None = None, *, code: str = "ambiguous") -> CannotDo:

@@ -152,7 +152,8 @@ def _decide(at: Context) -> Decision:
     try:
         return _act(at)
     except CannotDo as exc:
-        return exc.say
+        answer: Say = exc.args[0]
+        return answer
 
 
 def _schedule(at: Context) -> Decision:

@@ -306,7 +306,7 @@ def _changed(act: LastAct, found: Parse) -> Parse | Say:
         return Parse("dim_pin", act.target_values | {"milli": said["milli"]})
     change: Values = {slot: said[slot] for slot in _SLOTS.get(kind, ()) if slot in said}
     is_of_it = kind != "dim_pin" or unit in (None, "percent")
-    if not change or not is_of_it or (kind == "set_pin" and _differs(act)):
+    if not change or not is_of_it or "level_2" in act.parse.values:
         return _unclear(act, "as in: make it every 2 seconds, or: no, pin 5")
     kept = without_pace(act.parse.values) if change.keys() & {"ms", "period_ms"} else act.parse.values
     gone = {"milli": "angle", "times": "for_ms"}  # two ways to say the same
@@ -357,15 +357,10 @@ def _renewed(act: LastAct, meant: Parse | Say) -> Parse | Say:
 def _moved(act: LastAct, target: Values) -> Parse | Say:
     """The same on these pins instead, or on the LED."""
     is_several = max(len(target), len(act.pins)) > 1
-    if act.kind not in _WITH_PIN or (is_several and (act.kind != "set_pin" or _differs(act))):
+    if act.kind not in _WITH_PIN or (is_several and act.kind != "set_pin") or "level_2" in act.parse.values:
         return _unclear(act, "say it once for each pin")
     gone = (*PIN_SLOTS, "thing", "level_2")
     return replace(act.parse, values={n: v for n, v in act.parse.values.items() if n not in gone} | target)
-
-
-def _differs(act: LastAct) -> bool:
-    """True if its two pins were given different levels."""
-    return act.parse.values.get("level_2", act.parse.values.get("level")) != act.parse.values.get("level")
 
 
 def _also(act: LastAct, found: Parse, *, asks: bool) -> Parse | Say:
@@ -387,6 +382,6 @@ def _stop_words(act: LastAct) -> str | None:
         return f"stop {act.app}"
     if act.schedule is not None:
         return f"cancel schedule {act.schedule}"
-    if act.done and act.kind == "set_pin" and act.parse.number("level") == 1 and not _differs(act):
+    if act.done and act.kind == "set_pin" and act.parse.number("level") == 1 and "level_2" not in act.parse.values:
         return f"turn off {act.target}"
     return f"dim {act.target} to 0%" if act.done and act.kind == "dim_pin" else None

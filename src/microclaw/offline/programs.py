@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from microclaw.errors import ConfigError
 from microclaw.language.times import spoken
 from microclaw.offline.decision import PIN_SLOTS, Act, Context, Decision, Parse, Result, Say, Values, ask, capital
-from microclaw.offline.pins import PinTarget, Quantity, addressable_led, board_of, pin_target, sensor_of
+from microclaw.offline.pins import PinTarget, addressable_led, board_of, pin_target, sensor_of
 from microclaw.offline.sentences import english
 from microclaw.patterns.expected import Value
 from microclaw.patterns.library import fill, pattern_kinds
@@ -174,45 +174,38 @@ def _traffic_light(at: Context) -> Filled:
     return "traffic_light", {**values}, "run a traffic light on pins {}, {} and {}".format(*lights)
 
 
-def _limit(at: Context) -> tuple[str, Quantity, PatternValues, int]:
-    """A rule's quantity, its sensor's values, and the limit in thousandths of the unit that the sensor tells."""
-    (name, quantity, address), milli, unit = sensor_of(at), at.parse.number("milli"), at.parse.word("unit")
+def _rule(at: Context) -> Filled:
+    """A sensor's value that switches a pin, or is held at a setpoint."""
+    (name, quantity, address), parse, unit = sensor_of(at), at.parse, at.parse.word("unit")
     # A bare number and amps come in thousandths of the unit that is said; the sensor tells milliamps and milliwatts.
-    milli = milli and milli * (1000 if unit in ("amps", "watts") else 1)
-    is_of_it = unit in (None, quantity.said_unit)
-    if milli is None or not is_of_it or not quantity.least <= milli / 1000 <= quantity.most:
+    milli = (parse.number("milli") or 0) * (1000 if unit in ("amps", "watts") else 1)
+    is_of_it = unit in (None, quantity.said_unit) and parse.number("milli") is not None
+    if not is_of_it or not quantity.least <= milli / 1000 <= quantity.most:
         span = f"from {quantity.least:g} to {quantity.most:g} {quantity.shown_unit}"
         text = f"At which {name}? The {quantity.sensor.upper()} tells it {span}."
         raise ask(text, f"say it with its number, as in: when the {name} is above 28")
-    return name, quantity, {"QUANTITY": name, "ADDRESS": address}, milli
-
-
-def _threshold(at: Context) -> Filled:
-    (name, quantity, sensor, milli), target = _limit(at), pin_target(at)
-    side, value = at.parse.word("side") or "above", f"{milli / 1000:g} {quantity.shown_unit}"
-    if at.parse.number("level") == 0:
+    target, value = pin_target(at), f"{milli / 1000:g} {quantity.shown_unit}"
+    values: PatternValues = {"PIN": target.pin, "QUANTITY": name, "ADDRESS": address}
+    if parse.kind == "thermostat":
+        driven = parse.word("heats") or parse.word("usual") or ""
+        if (_RAISES | _LOWERS).get(driven) != name:
+            step = "hold the temperature at 22 degrees with the heater on pin 17 (or: the fan, the humidifier, ...)"
+            raise ask(f"What is on pin {target.pin}, something that raises the {name} or that lowers it?", step)
+        swing = int(parse.values.get("swing_milli", _SWING_MILLI))
+        values |= {"SETPOINT_MILLI": milli, "HYSTERESIS_MILLI": swing, "HEATS": int(driven in _RAISES)}
+        shown = f"{value} +/- {swing / 1000:g}"
+        return "thermostat", values, f"hold the {name} at {shown} with the {driven} on pin {target.pin}"
+    side = parse.word("side") or "above"
+    if parse.number("level") == 0:
         otherwise = f"{'below' if side == 'above' else 'above'} {value}"
         text = f"Off when {name} is {side} {value}. And at any other value: shall pin {target.pin} be on then?"
         raise ask(text, f"the other way round: turn on pin {target.pin} when the {name} is {otherwise}")
-    values: PatternValues = {**_pin(target), **sensor, "LIMIT_MILLI": milli, "ABOVE": int(side == "above")}
+    values |= {"LIMIT_MILLI": milli, "ABOVE": int(side == "above"), "ON": target.active_level}
     span = ""
-    if at.parse.kind == "threshold_pulse":
-        values["FOR_MS"] = for_ms = at.parse.number("ms") or 0
+    if parse.kind == "threshold_pulse":
+        values["FOR_MS"] = for_ms = parse.number("ms") or 0
         span = f" for {spoken(for_ms)}"
-    return at.parse.kind, values, f"turn on {target.words}{span} when the {name} is {side} {value}"
-
-
-def _thermostat(at: Context) -> Filled:
-    (name, quantity, sensor, milli), target = _limit(at), pin_target(at)
-    driven = at.parse.word("heats") or at.parse.word("usual") or ""
-    if (_RAISES | _LOWERS).get(driven) != name:
-        step = "hold the temperature at 22 degrees with the heater on pin 17 (or: the fan, the humidifier, ...)"
-        raise ask(f"What is on pin {target.pin}, something that raises the {name} or that lowers it?", step)
-    swing = int(at.parse.values.get("swing_milli", _SWING_MILLI))
-    values: PatternValues = {"PIN": target.pin, **sensor, "SETPOINT_MILLI": milli}
-    shown = f"{milli / 1000:g} {quantity.shown_unit} +/- {swing / 1000:g}"
-    words = f"hold the {name} at {shown} with the {driven} on pin {target.pin}"
-    return "thermostat", values | {"HYSTERESIS_MILLI": swing, "HEATS": int(driven in _RAISES)}, words
+    return parse.kind, values, f"turn on {target.words}{span} when the {name} is {side} {value}"
 
 
 def as_light(parse: Parse, at: Context) -> Parse:
@@ -263,9 +256,8 @@ _FILLED: Final[Mapping[str, Callable[[Context], Filled]]] = {
     "blink_times": _blink_times,
     "traffic_light": _traffic_light,
     "read_sensor_every": _read_every,
-    "thermostat": _thermostat,
     **dict.fromkeys(("fade", "servo_sweep", "pulse", "servo"), _on_pin),
-    **dict.fromkeys(("threshold", "threshold_pulse"), _threshold),
+    **dict.fromkeys(("threshold", "threshold_pulse", "thermostat"), _rule),
     **dict.fromkeys(("led_color", "led_blink", "rainbow"), _led),
 }
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 MAX_SENTENCE_CHARS = 300
 
-_TEMPLATES = ("words", "programs", "lights", "now", "manage", "refused")  # help lists the kinds in this order
+_TEMPLATES = ("words", "programs", "lights", "now", "manage", "refused", "near", "unsafe")  # help has this order, too
 _WITH_ANY_NAME = frozenset({"remove_app", "app_status", "switch_app"})  # any words at all may be a program's name there
 _NO_NAME = re.compile(r"\bpin \d|\b(?:and|but)\b|\bon \w|(?:\S+ ){3}")  # more likely the rest of a sentence
 _NEVER_SUGGESTED = frozenset({"schedule", "cancel_schedule", "remember", "recall", "forget"})  # no undo brings back all
@@ -66,16 +66,16 @@ class Sentences:
     def __init__(self) -> None:
         from hassil import Intents
 
-        merged, about_last_act, near, unsafe = map(_data, (_TEMPLATES, ("words", "references"), ("near",), ("unsafe",)))
+        merged, about_last_act = _data(_TEMPLATES), _data(("words", "references"))
         intents = merged["intents"]
-        answers = {name: kind["answer"] for name, kind in intents.items() if "answer" in kind} | unsafe["answers"]
+        answers = {name: kind["answer"] for name, kind in intents.items() if "answer" in kind} | merged["answers"]
         self.answers = {name: Say(**answer) for name, answer in answers.items()}
         self.examples = {name: kind["example"] for name, kind in intents.items() if "example" in kind}
         self.colors: Mapping[str, tuple[int, int, int]] = merged["colors"]
         self._intents, self._references = Intents.from_dict(merged), Intents.from_dict(about_last_act)
-        self._refused = {reason: _one_of(phrases) for reason, phrases in unsafe["dangers"].items()}
+        self._refused = {reason: _one_of(phrases) for reason, phrases in merged["dangers"].items()}
         self._filler = _one_of(map(re.escape, sorted(merged["filler"], key=len, reverse=True)))
-        known = {one: meant for meant, said in near["near"].items() for one in (meant, *said)}
+        known = {one: meant for meant, said in merged["near"].items() for one in (meant, *said)}
         known |= {one: one for kind, one in self.examples.items() if kind not in _NEVER_SUGGESTED}
         self._known = [(_tag_numbers(text), _tag_numbers(meant)) for text, meant in known.items()]
         self.parse = lru_cache(64)(self.parse_anew)  # a turn asks again after each tool
