@@ -96,14 +96,10 @@ def split_when(said: str, *, bare_hour: bool = False) -> tuple[str, When] | None
 
 def _in_part(clock: str | None, part: str | None) -> str | None:
     """ "every evening at 7" is 19:00, "tonight at 12" is midnight."""
-    if clock is None or part is None or ":" not in clock:
+    early = {"evening": range(1, 12), "afternoon": range(1, 12), "night": range(6, 13)}.get(part or "", range(0))
+    if clock is None or ":" not in clock or int(clock[:2]) not in early:
         return clock
-    hour, minute = int(clock[:2]), clock[3:]
-    if part in ("evening", "afternoon") and 1 <= hour < 12:
-        hour += 12
-    elif part == "night" and (6 <= hour < 12 or hour == 12):
-        hour = (hour + 12) % 24
-    return f"{hour:02d}:{minute}"
+    return f"{(int(clock[:2]) + 12) % 24:02d}{clock[2:]}"
 
 
 def _taken(pattern: re.Pattern[str], text: str) -> tuple[str, str | None]:

@@ -11,10 +11,8 @@ from microclaw.boards.pins import check_pin
 from microclaw.errors import PinRefused
 from microclaw.offline.decision import CORRECT, PIN_SLOTS, Act, Context, Decision, Result, Say, ask, capital
 from microclaw.offline.pins import NO_DEVICE, PinTarget, board_of, pin_target, sensor_of
-from microclaw.offline.sentences import english
+from microclaw.text import count_text
 
-CORRECTING: Final = frozenset({"set_pin", "toggle_pin", "dim_pin"})
-"""The kinds that take the place of a wrong act in one call with its end."""
 _MAX_FACTS: Final = 11
 _NO_FACT: Final = frozenset({"success", "device", "message"})
 _OVER: Final = frozenset({"ended", "trapped", "dead"})  # states of a program that does nothing any more
@@ -136,8 +134,8 @@ def _told(at: Context, found: Result) -> Say:
         case "list-devices":
             known = fields.get("devices", [])
             each = (f"{d['name']} ({d['board']}; {', '.join(d['transports']) or 'no transport'})" for d in known)
-            count = f"{len(known)} {'device' if len(known) == 1 else 'devices'}"
-            return Say(f"{count}: {'; '.join(each)}.") if known else Say(NO_DEVICE.text, next_step=NO_DEVICE.next_step)
+            shown = f"{count_text(len(known), 'device')}: {'; '.join(each)}."
+            return Say(shown) if known else Say(NO_DEVICE.text, next_step=NO_DEVICE.next_step)
         case "time":
             now = datetime.fromisoformat(str(fields.get("now")))
             return Say(f"It is {now:%H:%M} on {fields.get('weekday')}, {now:%Y-%m-%d} ({fields.get('zone')}).")
@@ -146,23 +144,23 @@ def _told(at: Context, found: Result) -> Say:
 
 def _device_fact(at: Context) -> Decision:
     """Read one tool's facts of the device; a single fact that it lacks is looked for with the other."""
-    tools, field = ["device-info", "device-status"], at.parse.word("field")
+    tools, wanted = ["device-info", "device-status"], (at.parse.word("fields") or "").split()
     if at.parse.kind == "device_status":
         tools.reverse()
-    if not at.results and at.device is None:
-        board_of(at)  # asks which device
     if not at.results:
+        if at.device is None:
+            board_of(at)  # asks which device
         return Act(tools[0], at.on_device())
     found = at.results[-1]
     facts: Mapping[str, Any] = found.fields.get("facts") or {}
-    if field is None:
+    if not wanted:
         plain = {key: value for key, value in found.fields.items() if not isinstance(value, dict | list)}
         shown = [f"{key} {value}" for key, value in (plain | dict(facts)).items() if key not in _NO_FACT]
         return Say(f"{found.device}: {', '.join(shown[:_MAX_FACTS])}.")
-    told = ", ".join(f"{key} {facts[key]}" for key in _FACTS[field] if key in facts)
+    told = ", ".join(f"{key} {facts[key]}" for key in wanted if key in facts)
     if not told and len(at.results) == 1:
         return Act(tools[1], at.on_device())
-    return Say(f"{found.device} reports {told or f'no {field}'}.", next_step=None if told else "device info")
+    return Say(f"{found.device} reports {told or f'no {wanted[0]}'}.", next_step=None if told else "device info")
 
 
 def _undo(at: Context) -> Decision:
@@ -212,21 +210,6 @@ def _pin_users(at: Context) -> dict[int, str]:
     return users
 
 
-_FACTS: Final[Mapping[str, tuple[str, ...]]] = {
-    "firmware": ("firmware_version", "version", "firmware"),
-    "uptime": ("uptime_s", "uptime_ms"),
-    "heap": ("free_heap_kb", "free_heap"),
-    "wifi": ("wifi", "wifi_connected", "ssid", "rssi", "ip"),
-    "cpu_temp": ("cpu_temp_c",),
-}
-"""The facts that can be asked for, and the fields that hold each, by protocol dialect."""
-
-
-def _answer(at: Context) -> Say:
-    """The answer that stands with the templates, of what is understood and not done."""
-    return english().answers[at.parse.word("reason") or at.parse.kind]
-
-
 ACTIONS: Final[Mapping[str, Callable[[Context], Decision]]] = {
     "set_pin": _set_pin,
     "toggle_pin": _toggle_pin,
@@ -235,7 +218,6 @@ ACTIONS: Final[Mapping[str, Callable[[Context], Decision]]] = {
     **dict.fromkeys(("device_info", "device_status"), _device_fact),
     "undo": _undo,
     "pin_facts": _pin_facts,
-    **dict.fromkeys(("greeting", "later", "no_clock", "publish", "all_pins", "unsafe"), _answer),
 }
 
 

@@ -69,15 +69,14 @@ def _app_status(at: Context, there: Listing) -> Say:
         return Say(f"{there}.")
     if not named:
         return Say(f"No program of that name runs. {there}.")
-    name, state = named[0]["name"], named[0].get("state")
-    if state == "running":
-        return Say(f"{name} runs on {device} ({_proof(at.results[0])}).")
-    if state in ("listed", None):
-        return Say(f"{device} lists {name}; whether it still does its work, its firmware does not tell.")
-    if state == "waiting":
-        return Say(f"{name} waits for its next run on {device} ({named[0].get('runs') or 'it runs at times'}).")
+    name, state = named[0]["name"], named[0].get("state") or "listed"
+    told = {
+        "running": f"runs on {device} ({_proof(at.results[0])})",
+        "listed": f"is listed by {device}; whether it still does its work, its firmware does not tell",
+        "waiting": f"waits for its next run on {device} ({named[0].get('runs') or 'it runs at times'})",
+    }
     error = f": {named[0]['error']}" if named[0].get("error") else ""
-    return Say(f"{name} is on {device} but {state}{error}.")
+    return Say(f"{name} {told.get(state, f'is on {device} but {state}{error}')}.")
 
 
 def _remove_app(at: Context, there: Listing) -> Decision:

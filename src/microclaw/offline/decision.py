@@ -163,7 +163,7 @@ def ask(text: str, next_step: str | None = None, slot: Slot | None = None, *, co
     return CannotDo(Say(text, code, next_step, slot))
 
 
-def this_turn(messages: Sequence[Message]) -> tuple[str, tuple[Result, ...], tuple[Message, ...]]:
+def turn_of(messages: Sequence[Message]) -> tuple[str, tuple[Result, ...], tuple[Message, ...]]:
     """The person's latest text, the tool results since, and the messages before it."""
     start = max((i for i, m in enumerate(messages) if isinstance(m, UserText)), default=-1)
     if start < 0:

@@ -17,7 +17,7 @@ from microclaw.events import NOTHING_WAITS
 from microclaw.language.yes_no import plain, said_no, said_yes
 from microclaw.models.protocol import AssistantReply, DeviceContext, KnownDevice, ModelRequest, UserText
 from microclaw.offline import boards, schedules
-from microclaw.offline.actions import ACTIONS, CORRECTING
+from microclaw.offline.actions import ACTIONS
 from microclaw.offline.apps import APPS
 from microclaw.offline.decision import (
     Act,
@@ -29,7 +29,7 @@ from microclaw.offline.decision import (
     Say,
     capital,
     numbered,
-    this_turn,
+    turn_of,
 )
 from microclaw.offline.last_act import DialogueState, about_last_act, act_after, state_after, undoable_after
 from microclaw.offline.memory import MEMORY, parse_memory
@@ -63,7 +63,7 @@ class Understanding(Struct, frozen=True):
 
 def understand(request: ModelRequest) -> Understanding:
     """The next step of the turn that the messages end with."""
-    said, results, before = this_turn(request.messages)
+    said, results, before = turn_of(request.messages)
     last = before[-1] if before else None
     state = state_after(last)
     if isinstance(last, AssistantReply) and last.question_expired:
@@ -146,7 +146,7 @@ def _decide(at: Context) -> Decision:
     # Of a board that is away: what this host knows. Finding nothing to forget is an answer too.
     if last is not None and not last.ok and "removed" not in last.fields and at.parse.kind != "pin_facts":
         text, code = str(last.fields.get("message", "it failed")), str(last.fields.get("error", "tool_failed"))
-        if done := ", ".join(str(one.fields["pin"]) for one in at.results[:-1] if one.tool == "gpio-set"):
+        if done := ", ".join(str(one.fields.get("pin")) for one in at.results[:-1] if one.tool == "gpio-set"):
             text = f"{text}. Set before that: pin {done}"
         return Say(text, code, last.fields.get("next"))
     try:
@@ -154,10 +154,6 @@ def _decide(at: Context) -> Decision:
     except CannotDo as exc:
         answer: Say = exc.args[0]
         return answer
-
-
-def _schedule(at: Context) -> Decision:
-    return schedules.decide_schedule(at, _act)
 
 
 def _act(at: Context) -> Decision:
@@ -168,8 +164,10 @@ def _act(at: Context) -> Decision:
     if (question := at.parse.word("asks")) is not None and not at.parse.confirmed:
         return Say(question, "confirm", "yes, undo it", "confirmed")
     parse = as_light(at.parse, at)
+    if (answer := english().answers.get(parse.word("reason") or parse.kind)) is not None:
+        return answer  # it is understood, and not done
     is_correction = bool(parse.undoes) and parse.kind != "undo"
-    if is_correction and parse.kind not in CORRECTING:
+    if is_correction and parse.kind not in ("set_pin", "toggle_pin", "dim_pin"):
         return Say("I do not undo the last act by that.", "ambiguous", "undo, then say the whole sentence")
     decision = _DECIDERS[parse.kind](replace(at, parse=parse))
     if isinstance(decision, Act) or not is_correction:
@@ -191,7 +189,7 @@ _DECIDERS: Final[Mapping[str, Callable[[Context], Decision]]] = {
     **PROGRAMS,
     **MEMORY,
     **schedules.SCHEDULES,
-    "schedule": _schedule,
+    "schedule": lambda at: schedules.decide_schedule(at, _act),
     "help": _help,
 }
 

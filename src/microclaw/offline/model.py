@@ -7,7 +7,7 @@ import re
 import time
 
 from microclaw.models.protocol import AssistantReply, ModelReply, ModelRequest, OnText, ToolCall, UserText
-from microclaw.offline.decision import Act, Say, this_turn
+from microclaw.offline.decision import Act, Say, turn_of
 
 _REFERS = re.compile(r"\b(?:it|its|that|this|them|those|these|one|ones|again|same|there|then|instead|before)\b", re.I)
 _CALL = "offline-"
@@ -30,7 +30,7 @@ class OfflineModel:
         The sentence must be complete: it refers to nothing before it and needs no question. A turn that began offline
         also ends offline.
         """
-        _, _, before = this_turn(request.messages)
+        _, _, before = turn_of(request.messages)
         turn = request.messages[len(before) :]
         if request.task != "chat" or not turn or not isinstance(asked := turn[0], UserText):
             return False

@@ -210,8 +210,8 @@ def _rule(at: Context) -> Filled:
 
 def as_light(parse: Parse, at: Context) -> Parse:
     """The parse about a color, for a sentence about "the LED" that is addressable and that a program can light."""
-    is_light = parse.kind in ("set_pin", "blink") and "pin_2" not in parse.values and at.device is not None
-    if not is_light or addressable_led(at) is None:
+    is_light = parse.kind in ("set_pin", "blink") and "pin_2" not in parse.values
+    if not is_light or at.device is None or addressable_led(at) is None:
         return parse
     color = "white" if parse.kind == "blink" or parse.number("level") else "off"
     kind = "led_blink" if parse.kind == "blink" else "led_color"
