@@ -55,8 +55,7 @@ _HALVES = (
 )
 _COUNT = r"(?<![\d./])(\d+(?:\.\d+)?)(?:/(\d+(?:\.\d+)?))? ?(?:times?|x)"
 _TIMES = re.compile(rf"\b(once|twice|thrice|{_COUNT}) (?:a|an|per|each|in a) (second|sec|s|minute|min|hour)\b")
-_HERTZ = re.compile(rf"(?<!/)(?<!/ )({_NUMBER}){_OF} ?(k?)(?:hz|hertz|herz)\b")
-_PER_SECOND = re.compile(rf"(?<!/)(?<!/ )({_NUMBER}){_OF} ?(?:/ ?|per |a )(?:s|sec|second)\b")
+_HERTZ = re.compile(rf"(?<!/)(?<!/ )({_NUMBER}){_OF} ?(?:(k?)(?:hz|hertz|herz)|(?:/ ?|per |a )(?:s|sec|second))\b")
 _FAHRENHEIT = re.compile(rf"({_NUMBER}) ?(?:° ?f|degrees? (?:f|fahrenheit)|fahrenheit)(?!\w)")
 _CELSIUS = re.compile(rf"({_NUMBER}) ?(?:° ?c?|degrees?(?: (?:c|celsius|centigrade))?|celsius|c)(?!\w)")
 _SWING = re.compile(
@@ -131,7 +130,6 @@ def _times(said: str) -> str:
         said = pattern.sub(written, said)
     said = _ONE_UNIT.sub(lambda m: f"{m[1] or ''}1 {m[2]}", said)  # "every second", "a minute"
     said = _HERTZ.sub(lambda m: _period(_ratio(m[1], m[2]) * (1000 if m[3] else 1)), said)
-    said = _PER_SECOND.sub(lambda m: _period(_ratio(m[1], m[2])), said)
     said = _TIME.sub(lambda m: _whole_ms(_ratio(m[1], m[2]) * _TIME_MS[m[3]]), said)
     said = _TIME_SUM.sub(lambda m: f"{int(m[1]) + int(m[2])} ms", said)
     # "Every 5 seconds" may be the time between two changes of a light; one flash every 5 seconds is not.

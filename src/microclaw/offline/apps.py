@@ -42,12 +42,6 @@ class Listing(Struct, frozen=True):
         return shown + (f"; stopped: {_names(self.stopped)}" if self.stopped else "")
 
 
-def _listing(found: Result) -> Listing:
-    apps = [app for app in found.fields.get("apps", ()) if isinstance(app, dict) and "name" in app]
-    missing, stopped = ([{"name": name} for name in found.fields.get(which) or ()] for which in ("missing", "stopped"))
-    return Listing(found.device, apps, missing, stopped)
-
-
 def _names(apps: Iterable[App]) -> str:
     return ", ".join(str(app["name"]) for app in apps)
 
@@ -122,9 +116,8 @@ def _remove_on_pin(at: Context, there: Listing) -> Decision:
 
 
 def _remove_all(at: Context, there: Listing) -> Decision:
-    meant, stops = [*there.apps, *there.missing], _keeps(at)
-    if stops:  # undo would begin what has ended once more
-        meant = [app for app in meant if app.get("state") != "ended"]
+    stops, listed = _keeps(at), (*there.apps, *there.missing)  # undo would begin what has ended once more
+    meant = [app for app in listed if not (stops and app.get("state") == "ended")]
     if not meant:
         return Say(f"{there}: there is nothing to {'stop' if stops else 'remove'}.")
     if at.parse.confirmed:
@@ -176,7 +169,10 @@ def _decide(at: Context) -> Decision:
     if at.device is None and len(having) == 1:
         at = replace(at, named=having[0])
     if at.results:
-        return _KINDS[at.parse.kind](at, _listing(at.results[0]))
+        found = at.results[0]
+        listed = [app for app in found.fields.get("apps", ()) if "name" in app]
+        missing, stopped = ([{"name": one} for one in found.fields.get(key) or ()] for key in ("missing", "stopped"))
+        return _KINDS[at.parse.kind](at, Listing(found.device, listed, missing, stopped))
     board_of(at)  # asks which device
     if at.parse.kind == "remove_on_pin":
         pin_target(at)  # asks which pin, before the board is asked
