@@ -1,7 +1,13 @@
-"""The virtual board that sentences are about, as in tests/offline."""
+"""The virtual board that sentences are about."""
 
 from __future__ import annotations
 
-from tests.offline.conftest import device_context
+import pytest
+from tests.offline.turns import WORLDS
 
-__all__ = ["device_context"]
+from microclaw.models.protocol import DeviceContext
+
+
+@pytest.fixture
+def device_context() -> DeviceContext:
+    return WORLDS["one board"].context

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
-from tests.offline.conftest import Ask, answered, called
-from tests.offline.turns import WORLDS, Chat
+from tests.offline.turns import WORLDS, Chat, one
 
-from microclaw.models.protocol import AssistantReply, DeviceContext, KnownApp
+from microclaw.models.protocol import AssistantReply, KnownApp
 from microclaw.offline.decision import Parse, Question
 from microclaw.offline.last_act import DialogueState, LastAct, state_after
+
+ONE_BOARD = WORLDS["one board"]
 
 
 def deployed(kind: str, text: str = "as tried", *, verified: bool = True) -> dict[str, Any]:
@@ -44,7 +44,12 @@ FOUND = [
         ("what is the humidity", READ, "tool_failed", ""),
         ("is blink still running", listed("running"), None, "blink runs on virtual-1"),
         ("is blink still running", listed("trapped"), None, "blink is on virtual-1 but trapped"),
-        ("is blink still running", listed("listed"), None, "virtual-1 lists blink; whether it still does its work"),
+        (
+            "is blink still running",
+            listed("listed"),
+            None,
+            "blink is listed by virtual-1; whether it still does its work",
+        ),
         ("is blink still running", listed("waiting", **WAITS), None, "waits"),
         ("is waterfall still running", listed("running"), None, "No program of that name runs. On virtual-1: blink"),
         ("stop everything", listed("running") | {"missing": ["fade"]}, "confirm", "stops blink, fade on"),
@@ -53,10 +58,8 @@ FOUND = [
         ("forget the relay", {"success": False, "removed": []}, "unknown_name", ""),
     ],
 )
-async def test_an_answer_says_what_is_known(
-    ask: Ask, said: str, answer: dict[str, Any], code: str | None, words: str
-) -> None:
-    reply = await ask(said, *answered(await ask(said), **{"ok": answer.get("success", True), **answer}))
+async def test_an_answer_says_what_is_known(said: str, answer: dict[str, Any], code: str | None, words: str) -> None:
+    reply = (await Chat(ONE_BOARD, **answer).say(said)).reply
     assert (reply.failed_code, reply.calls) == (code, ())
     assert words in reply.text
     assert (AGAIN in reply.text) is (words == AGAIN)
@@ -74,19 +77,17 @@ async def test_an_answer_says_what_is_known(
     ],
 )
 async def test_the_next_call_follows_from_the_answer(
-    ask: Ask, said: str, answer: dict[str, Any], tool: str, arguments: dict[str, Any]
+    said: str, answer: dict[str, Any], tool: str, arguments: dict[str, Any]
 ) -> None:
-    assert called(await ask(said, *answered(await ask(said), **answer))) == (tool, arguments)
+    assert (await Chat(ONE_BOARD, **answer).say(said)).calls[1] == (tool, arguments)
 
 
-async def test_a_pin_is_free_by_the_claims_of_the_programs(ask: Ask, device_context: DeviceContext) -> None:
+async def test_a_pin_is_free_by_the_claims_of_the_programs() -> None:
     apps = (KnownApp("blink", (2,)), KnownApp("button", (), (4,)), KnownApp("log", (), (), (7,)))
-    board = replace(device_context.devices[0], apps=apps)
-    context = DeviceContext((board,), board)
 
     async def told(sentence: str, *listed: dict[str, Any], ok: bool = True) -> str:
-        looked = answered(await ask(sentence, device_context=context), ok=ok, apps=listed, message="no answer")
-        return (await ask(sentence, *looked, device_context=context)).text
+        chat = Chat(one("virtual", *apps), success=ok, apps=listed, message="no answer")
+        return (await chat.say(sentence)).reply.text
 
     own = [{"name": app.name, "state": "running"} for app in apps]
     theirs = {"name": "theirs", "state": "running", "pins": [14], "foreign": True}

@@ -176,10 +176,11 @@ def _short(value: object) -> str:
 
 
 class Chat:
-    """Sentences said one after the other in a world, where every tool works."""
+    """Sentences said one after the other in a world, where every tool works. `first`: fields of the first answer."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, **first: Any) -> None:
         self.world = world
+        self._first = first
         self.messages: list[Message] = []
         self._model = OfflineModel()
         self._installed: set[str] = set()
@@ -202,7 +203,7 @@ class Chat:
             for call in turn.reply.calls:
                 arguments = json.loads(call.arguments)
                 turn.calls.append((call.name, arguments))
-                fields = self._answer(call.name, arguments)
+                fields, self._first = self._answer(call.name, arguments) | self._first, {}
                 messages.append(ToolReturn(call.call_id, call.name, json.dumps(fields), failed=not fields["success"]))
         self.messages += [UserText(sentence), kept(turn.reply)]
         return turn

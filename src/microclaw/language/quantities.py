@@ -44,7 +44,7 @@ _UNIT_NAMES = "|".join(re.escape(u) for u in sorted(_UNITS, key=len, reverse=Tru
 _OF = r"(?: ?/ ?(\d+(?:\.\d+)?))?"  # 1/2
 _TIME = re.compile(rf"(?<![\w./])(\d+(?:\.\d+)?){_OF} ?({_TIME_NAMES})(?!\w)")
 _TIME_SUM = re.compile(r"(\d+) ms(?:,| and)? (\d+) ms")
-_ONE_UNIT = re.compile(r"\b(?:a|an|each|every|per) (second|sec|minute|min|hour|millisecond|ms)\b", re.IGNORECASE)
+_ONE_UNIT = re.compile(r"\b(?:an? |((?:each|every|per) ))(second|sec|minute|min|hour|millisecond|ms)\b")
 _OTHER = re.compile(rf"\b(?:each|every) other ({_TIME_NAMES})\b")
 _HALVES = (
     (re.compile(r"\ban? (second|sec|minute|min|hour) and a half\b"), r"1.5 \1"),
@@ -53,10 +53,9 @@ _HALVES = (
     (re.compile(r"\b(?:a )?half(?:[ -](?:of )?(?:a|an))?[ -](?=second|sec|minute|min|hour|s\b|hertz|hz)"), "0.5 "),
     (re.compile(r"\b(?:a )?quarter(?:[ -](?:of )?(?:a|an))?[ -](?=second|sec|minute|min|hour)"), "0.25 "),
 )
-_COUNT = r"(?<![\d./])\d+(?:\.\d+)?(?:/\d+(?:\.\d+)?)? ?(?:times?|x)"
+_COUNT = r"(?<![\d./])(\d+(?:\.\d+)?)(?:/(\d+(?:\.\d+)?))? ?(?:times?|x)"
 _TIMES = re.compile(rf"\b(once|twice|thrice|{_COUNT}) (?:a|an|per|each|in a) (second|sec|s|minute|min|hour)\b")
-_HERTZ = re.compile(rf"(?<!/)(?<!/ )({_NUMBER}){_OF} ?(k?)(?:hz|hertz|herz)\b")
-_PER_SECOND = re.compile(rf"(?<!/)(?<!/ )({_NUMBER}){_OF} ?(?:/ ?|per |a )(?:s|sec|second)\b")
+_HERTZ = re.compile(rf"(?<!/)(?<!/ )({_NUMBER}){_OF} ?(?:(k?)(?:hz|hertz|herz)|(?:/ ?|per |a )(?:s|sec|second))\b")
 _FAHRENHEIT = re.compile(rf"({_NUMBER}) ?(?:° ?f|degrees? (?:f|fahrenheit)|fahrenheit)(?!\w)")
 _CELSIUS = re.compile(rf"({_NUMBER}) ?(?:° ?c?|degrees?(?: (?:c|celsius|centigrade))?|celsius|c)(?!\w)")
 _SWING = re.compile(
@@ -119,6 +118,7 @@ def normalize_quantities(text: str) -> str:
     said = re.sub(r"(?<=\w)[,;:](?= )", "", said)
     said = _ROUND.sub(lambda m: "100" if m[1] == "hundred" else "1000", said)
     said = _PIN.sub(lambda m: f"pin {int(m[1] or m[2])}", said)
+    said = re.sub(r"\b(?:noon|midday)\b", "clock 1200", re.sub(r"\bmidnight\b", "clock 0000", said))
     return _limits(_times(_CLOCK.sub(_clock, said)))
 
 
@@ -128,9 +128,8 @@ def _times(said: str) -> str:
     said = _OTHER.sub(lambda m: f"every 2 {m[1]}", said)
     for pattern, written in _HALVES:
         said = pattern.sub(written, said)
-    said = _ONE_UNIT.sub(_one_unit, said)
+    said = _ONE_UNIT.sub(lambda m: f"{m[1] or ''}1 {m[2]}", said)  # "every second", "a minute"
     said = _HERTZ.sub(lambda m: _period(_ratio(m[1], m[2]) * (1000 if m[3] else 1)), said)
-    said = _PER_SECOND.sub(lambda m: _period(_ratio(m[1], m[2])), said)
     said = _TIME.sub(lambda m: _whole_ms(_ratio(m[1], m[2]) * _TIME_MS[m[3]]), said)
     said = _TIME_SUM.sub(lambda m: f"{int(m[1]) + int(m[2])} ms", said)
     # "Every 5 seconds" may be the time between two changes of a light; one flash every 5 seconds is not.
@@ -172,18 +171,11 @@ def _clock(match: re.Match[str]) -> str:
     return f"clock {hour:02d}{minute:02d}"
 
 
-def _one_unit(match: re.Match[str]) -> str:
-    """ "every second" -> "every 1 second", "a minute" -> "1 minute"; "per second" keeps its word."""
-    lead = match[0].split(" ", 1)[0]
-    kept = "" if lead in {"a", "an"} else f"{lead} "
-    return f"{kept}1 {match[1]}"
-
-
 def _hertz(match: re.Match[str]) -> Fraction:
-    count = {"once": Fraction(1), "twice": Fraction(2), "thrice": Fraction(3)}.get(match[1])
-    if count is None:
-        count = _ratio(*re.sub(r" ?(?:times?|x)$", "", match[1]).partition("/")[::2])
-    return count * 1000 / _TIME_MS[match[2]]
+    word, number, below, unit = match.groups()
+    return (_ratio(number, below) if number else {"once": 1, "twice": 2, "thrice": 3}[word]) * Fraction(
+        1000, _TIME_MS[unit]
+    )
 
 
 def _ratio(number: str, below: str | None) -> Fraction:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 from typing import Final
 
 from msgspec import Struct
@@ -21,13 +22,11 @@ _REPEATS = dict.fromkeys(("day", "morning", "evening", "night", "afternoon"), "d
     "weekday": "weekdays",
     "weekend": "weekends",
 }
-_WORDS = {"noon": "12:00", "midday": "12:00", "midnight": "00:00"}
-_CLOCK = re.compile(r"\b(?:at |by |around )?clock (\d\d)(\d\d)\b")
+_CLOCK = re.compile(r"\b(?:at |by |around )?(clock \d{4}|sunrise|sunset|dawn|dusk)\b")
 _SPOKEN_HOUR = re.compile(  # "half past 6": what is done then is read, the time is asked for
     r"\b(?:(?:at|by) )?(?:half past|(?:a )?quarter (?:past|to)|\d+(?: ms| milli)? past) "
-    r"(?:clock \d{4}|\d+(?: milli)?|noon|midday|midnight)\b"
+    r"(?:clock \d{4}|\d+(?: milli)?)\b"
 )
-_CLOCK_WORD = re.compile(r"\b(?:at |by |around )?(noon|midday|midnight|sunrise|sunset|dawn|dusk)\b")
 _BARE_HOUR = re.compile(r"\bat (\d{1,2})(?:000 milli)?\b(?![/:]| ?/|\.\d| (?:ms|milli|percent|over|divided)\b)")
 _REPEAT = re.compile(
     rf"\b(?:every|each) (?:single )?(day|{_PARTS}|weekday|weekend|week|month|year"
@@ -71,7 +70,8 @@ def split_when(said: str, *, bare_hour: bool = False) -> tuple[str, When] | None
     found_part = _PART.search(said)
     part = next(filter(None, found_part.groups())) if found_part else None
     rest, spoken = _SPOKEN_HOUR.subn(" ", said)
-    rest, clock = _clock(rest)
+    rest, clock = _taken(_CLOCK, rest)
+    clock = re.sub(r"clock (\d\d)", r"\1:", clock) if clock else None
     rest, repeat = _taken(_REPEAT, rest)
     rest, date = _taken(_DATE, rest)
     rest, delay = _taken(_DELAY, rest)
@@ -96,22 +96,10 @@ def split_when(said: str, *, bare_hour: bool = False) -> tuple[str, When] | None
 
 def _in_part(clock: str | None, part: str | None) -> str | None:
     """ "every evening at 7" is 19:00, "tonight at 12" is midnight."""
-    if clock is None or part is None or ":" not in clock:
+    early = {"evening": range(1, 12), "afternoon": range(1, 12), "night": range(6, 13)}.get(part or "", range(0))
+    if clock is None or ":" not in clock or int(clock[:2]) not in early:
         return clock
-    hour, minute = int(clock[:2]), clock[3:]
-    if part in ("evening", "afternoon") and 1 <= hour < 12:
-        hour += 12
-    elif part == "night" and (6 <= hour < 12 or hour == 12):
-        hour = (hour + 12) % 24
-    return f"{hour:02d}:{minute}"
-
-
-def _clock(said: str) -> tuple[str, str | None]:
-    found = _CLOCK.search(said)
-    if found is not None:
-        return f"{said[: found.start()]} {said[found.end() :]}", f"{found[1]}:{found[2]}"
-    rest, word = _taken(_CLOCK_WORD, said)
-    return rest, _WORDS.get(word, word) if word else None
+    return f"{(int(clock[:2]) + 12) % 24:02d}{clock[2:]}"
 
 
 def _taken(pattern: re.Pattern[str], text: str) -> tuple[str, str | None]:
@@ -153,9 +141,9 @@ def open_question(when: When) -> tuple[str, str] | None:
 
 
 def when_text(when: When) -> str:
-    """The time in words that parse to the same time: "every monday at 18:00", "in 20 minutes"."""
+    """The time in words that parse to the same time: "every monday at 18:00", "in 20 min"."""
     if when.delay_ms is not None:
-        return f"in {_span(when.delay_ms)}"
+        return f"in {spoken(when.delay_ms)}"
     every = {"daily": "every day", "weekdays": "every weekday", "weekends": "on weekends"}
     words = [every.get(when.repeat, f"every {when.repeat}")] if when.repeat else []
     if when.date is not None:
@@ -165,8 +153,10 @@ def when_text(when: When) -> str:
     return " ".join(words)
 
 
-def _span(ms: int) -> str:
-    for size, name in ((3_600_000, "hour"), (60_000, "minute"), (1000, "second")):
-        if ms % size == 0 and ms:
-            return f"{ms // size} {name}{'s' * (ms // size != 1)}"
-    return f"{ms} ms" if ms else "0 seconds"
+def spoken(ms: int | Fraction) -> str:
+    """As people say it, in whole milliseconds: 500 -> "500 ms", 2000 -> "2 s", 7_200_000 -> "2 h"."""
+    whole = round(ms)
+    for least, size, unit in ((3_600_000, 3_600_000, "h"), (120_000, 60_000, "min")):
+        if whole >= least and whole % size == 0:
+            return f"{whole // size} {unit}"
+    return f"{whole / 1000:g} s" if whole >= 1000 else f"{whole} ms"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from fractions import Fraction
 from typing import Any, Final
 
+from microclaw.boards.pins import check_pin
+from microclaw.errors import PinRefused
 from microclaw.offline.decision import CORRECT, PIN_SLOTS, Act, Context, Decision, Result, Say, ask, capital
 from microclaw.offline.pins import NO_DEVICE, PinTarget, board_of, pin_target, sensor_of
-from microclaw.offline.sentences import english
+from microclaw.text import count_text
 
 _MAX_FACTS: Final = 11
 _NO_FACT: Final = frozenset({"success", "device", "message"})
@@ -27,11 +29,11 @@ def _set_pin(at: Context) -> Decision:
         wanted[1] = second
     levels = [one if target.active_level else 1 - one for target, one in zip(targets, wanted, strict=True)]
     each = [f"{target.words} {_on(one)}" for target, one in zip(targets, wanted, strict=True)]
-    done = len(at.results)
-    if done < len(targets):
-        pins = " and ".join(target.words for target in targets)
-        words = f"turn {_on(wanted[0])} {pins}" if len(set(wanted)) == 1 else f"turn {' and '.join(each)}"
-        return Act("gpio-set", at.on_device(pin=targets[done].pin, level=levels[done]), "" if done else words)
+    pins = " and ".join(target.words for target in targets)
+    words = f"turn {_on(wanted[0])} {pins}" if len(set(wanted)) == 1 else f"turn {' and '.join(each)}"
+    sets = [{"pin": target.pin, "level": level} for target, level in zip(targets, levels, strict=True)]
+    if (call := _next_set(at, "gpio-set", sets, words)) is not None:
+        return call
     if len(targets) == 1:
         return Say(f"{_state(at, targets[0], levels[0])}{_proof(at.results[-1])}.")
     proofs = "; ".join(dict.fromkeys(f.proof[1] for f in at.results if f.proof[0] != "accepted" and f.proof[1]))
@@ -39,135 +41,134 @@ def _set_pin(at: Context) -> Decision:
     return Say(f"Now on {at.results[-1].device}: {', '.join(each)}{proof}.")
 
 
+def _next_set(at: Context, tool: str, sets: Sequence[Mapping[str, int]], words: str) -> Act | None:
+    """The next call that sets these pins, None after the last. A correction is one, with what it reverts before."""
+    done = sum(result.tool == tool for result in at.results)
+    if not at.parse.undoes or done:
+        return Act(tool, at.on_device(**sets[done]), "" if done else words) if done < len(sets) else None
+    for one in sets:
+        try:
+            check_pin(board_of(at), one["pin"], "output" if tool == "gpio-set" else "pwm")
+        except PinRefused as exc:
+            raise ask(f"{capital(exc.message)}. Nothing was changed.", exc.next_step) from exc
+    return Act(CORRECT, at.on_device(undo=list(at.parse.undoes), pins=list(sets)), f"undo, then {words}")
+
+
 def _toggle_pin(at: Context) -> Decision:
     target = pin_target(at)
+    words = f"toggle {target.words}"
     if not at.results:
-        return Act("gpio-get", at.on_device(pin=target.pin), f"toggle {target.words}")
-    last = at.results[-1]
-    if last.tool == "gpio-get":
-        level = 1 - int(last.fields["level"])
-        return Act("gpio-set", at.on_device(pin=target.pin, level=level), f"toggle {target.words}")
-    return Say(f"{_state(at, target, int(last.fields['level']))} now{_proof(last)}.")
+        return Act("gpio-get", at.on_device(pin=target.pin), words)
+    level = int(at.results[-1].fields["level"])
+    if (call := _next_set(at, "gpio-set", [{"pin": target.pin, "level": 1 - level}], words)) is not None:
+        return call
+    return Say(f"{_state(at, target, level)} now{_proof(at.results[-1])}.")
 
 
 def _dim_pin(at: Context) -> Decision:
-    target = pin_target(at)
-    duty, percent = _duty_of(at, target), (at.parse.number("milli") or 0) / 1000
-    if at.results:
-        return Say(
-            f"Pin {target.pin} of {at.results[-1].device} is at {percent:g}% (duty {duty}/255){_proof(at.results[-1])}."
-        )
-    return Act("pwm-set", at.on_device(pin=target.pin, duty=duty), f"dim {target.words} to {percent:g}%")
-
-
-def _duty_of(at: Context, target: PinTarget) -> int:
-    """The duty, of 255, of the sentence's brightness; asks for one, or where the nearest is fully off or on."""
-    milli, example = at.parse.number("milli"), f"dim {target.words} to 30%"
+    target, milli = pin_target(at), at.parse.number("milli")
+    example = f"dim {target.words} to 30%"
     if milli is None:
         raise ask("How bright?", example, "milli")
+    percent = f"{milli / 1000:g}%"
     if not 0 <= milli <= 100_000:
-        raise ask(f"{milli / 1000:g}% is not between 0 and 100. How bright?", example, "milli")
+        raise ask(f"{percent} is not between 0 and 100. How bright?", example, "milli")
     if 0 < milli < 100_000 and round(milli * 255 / 100_000) in (0, 255):
-        raise ask(f"PWM has 255 steps, and {milli / 1000:g}% is none of them. How bright?", "0.4% to 99.6%", "milli")
-    return round(Fraction(255 * (milli if target.active_level else 100_000 - milli), 100_000))
+        raise ask(f"PWM has 255 steps, and {percent} is none of them. How bright?", "0.4% to 99.6%", "milli")
+    duty = round(Fraction(255 * (milli if target.active_level else 100_000 - milli), 100_000))
+    sets = [{"pin": target.pin, "duty": duty}]
+    if (call := _next_set(at, "pwm-set", sets, f"dim {target.words} to {percent}")) is not None:
+        return call
+    last = at.results[-1]
+    return Say(f"Pin {target.pin} of {last.device} is at {percent} (duty {duty}/255){_proof(last)}.")
 
 
-def _level(at: Context, found: Result) -> Say:
-    return Say(f"{_state(at, pin_target(at), int(found.fields['level']))}.")
+_CALLS: Final[Mapping[str, tuple[str, str]]] = {
+    "read_pin": ("gpio-get", "pin"),
+    "read_adc": ("adc-read", "pin"),
+    "read_sensor": ("i2c-read", "sensor"),
+    "scan_i2c": ("i2c-scan", "board"),
+    "list_devices": ("list-devices", ""),
+    "clock": ("time", ""),
+    "restart_device": ("restart-device", "board"),
+}
+"""By kind: the one tool, and what the sentence must name, or is asked for."""
 
 
-def _volts(at: Context, found: Result) -> Say:
-    volts, raw = float(found.fields["volts"]), found.fields["raw"]
-    return Say(f"ADC pin {pin_target(at).pin} of {found.device} is at {volts:.3f} V (raw {raw}).")
+def _one_call(at: Context) -> Decision:
+    """One call, then its answer."""
+    if at.results:
+        return _told(at, at.results[-1])
+    tool, needs = _CALLS[at.parse.kind]
+    arguments: dict[str, Any] = {}
+    match needs:
+        case "board":
+            board_of(at)
+        case "pin":
+            arguments["pin"] = pin_target(at).pin
+        case "sensor":
+            arguments["sensor"] = sensor_of(at)[1].sensor
+    return Act(tool, at.on_device(**arguments), "restart the board" if tool == "restart-device" else "")
 
 
-def _measured(at: Context, found: Result) -> Say:
-    name, quantity, _ = sensor_of(at)
-    values = found.fields.get("values", {})
-    if quantity.field not in values:
-        return Say(f"The {quantity.sensor.upper()} of {found.device} reports no {name}.", "tool_failed")
-    value = f"{float(values[quantity.field]):.{quantity.decimals}f} {quantity.shown_unit}".replace(" %", "%")
-    return Say(f"{name.capitalize()}: {value}, read from the {quantity.sensor.upper()} of {found.device}.")
-
-
-def _addresses(_: Context, found: Result) -> Say:
-    addresses = found.fields.get("addresses", [])
-    shown = ", ".join(a["address"] + (f" ({a['sensor']})" if a.get("sensor") else "") for a in addresses)
-    return Say(f"On the I2C bus of {found.device}: {shown or 'no device answers'}.")
-
-
-def _devices(_: Context, found: Result) -> Say:
-    known = found.fields.get("devices", [])
-    if not known:
-        return Say(NO_DEVICE.text, next_step=NO_DEVICE.next_step)
-    shown = "; ".join(f"{d['name']} ({d['board']}; {', '.join(d['transports']) or 'no transport'})" for d in known)
-    return Say(f"{len(known)} {'device' if len(known) == 1 else 'devices'}: {shown}.")
-
-
-def _clock(_: Context, found: Result) -> Say:
-    now = datetime.fromisoformat(str(found.fields.get("now")))
-    return Say(f"It is {now:%H:%M} on {found.fields.get('weekday')}, {now:%Y-%m-%d} ({found.fields.get('zone')}).")
-
-
-def _restarted(_: Context, found: Result) -> Say:
-    return Say(f"{found.device} restarted{_proof(found)}.")
-
-
-def _one_call(
-    tool: str, told: Callable[[Context, Result], Say], needs: str = "", words: str = ""
-) -> Callable[[Context], Decision]:
-    """One call, then its answer. `needs`: what its sentence must name, or is asked for: a board, pin or sensor."""
-
-    def decide(at: Context) -> Decision:
-        if at.results:
-            return told(at, at.results[-1])
-        match needs:
-            case "board":
-                board_of(at)
-            case "pin":
-                return Act(tool, at.on_device(pin=pin_target(at).pin))
-            case "sensor":
-                return Act(tool, at.on_device(sensor=sensor_of(at)[1].sensor))
-        return Act(tool, at.on_device(), words)
-
-    return decide
+def _told(at: Context, found: Result) -> Say:
+    """The answer after the one call of a sentence."""
+    fields, device = found.fields, found.device
+    match found.tool:
+        case "gpio-get":
+            return Say(f"{_state(at, pin_target(at), int(fields['level']))}.")
+        case "adc-read":
+            volts = f"{float(fields['volts']):.3f} V (raw {fields['raw']})"
+            return Say(f"ADC pin {pin_target(at).pin} of {device} is at {volts}.")
+        case "i2c-read":
+            name, quantity, _ = sensor_of(at)
+            sensor, value = quantity.sensor.upper(), fields.get("values", {}).get(quantity.field)
+            if value is None:
+                return Say(f"The {sensor} of {device} reports no {name}.", "tool_failed")
+            shown = f"{float(value):.{quantity.decimals}f} {quantity.shown_unit}".replace(" %", "%")
+            return Say(f"{name.capitalize()}: {shown}, read from the {sensor} of {device}.")
+        case "i2c-scan":
+            addresses = fields.get("addresses", [])
+            shown = ", ".join(a["address"] + (f" ({a['sensor']})" if a.get("sensor") else "") for a in addresses)
+            return Say(f"On the I2C bus of {device}: {shown or 'no device answers'}.")
+        case "list-devices":
+            known = fields.get("devices", [])
+            each = (f"{d['name']} ({d['board']}; {', '.join(d['transports']) or 'no transport'})" for d in known)
+            shown = f"{count_text(len(known), 'device')}: {'; '.join(each)}."
+            return Say(shown) if known else Say(NO_DEVICE.text, next_step=NO_DEVICE.next_step)
+        case "time":
+            now = datetime.fromisoformat(str(fields.get("now")))
+            return Say(f"It is {now:%H:%M} on {fields.get('weekday')}, {now:%Y-%m-%d} ({fields.get('zone')}).")
+    return Say(f"{device} restarted{_proof(found)}.")
 
 
 def _device_fact(at: Context) -> Decision:
     """Read one tool's facts of the device; a single fact that it lacks is looked for with the other."""
-    tools, field = ["device-info", "device-status"], at.parse.word("field")
+    tools, wanted = ["device-info", "device-status"], (at.parse.word("fields") or "").split()
     if at.parse.kind == "device_status":
         tools.reverse()
-    if not at.results and at.device is None:
-        board_of(at)  # asks which device
     if not at.results:
+        if at.device is None:
+            board_of(at)  # asks which device
         return Act(tools[0], at.on_device())
     found = at.results[-1]
     facts: Mapping[str, Any] = found.fields.get("facts") or {}
-    if field is None:
+    if not wanted:
         plain = {key: value for key, value in found.fields.items() if not isinstance(value, dict | list)}
         shown = [f"{key} {value}" for key, value in (plain | dict(facts)).items() if key not in _NO_FACT]
         return Say(f"{found.device}: {', '.join(shown[:_MAX_FACTS])}.")
-    told = ", ".join(f"{key} {facts[key]}" for key in _FACTS[field] if key in facts)
+    told = ", ".join(f"{key} {facts[key]}" for key in wanted if key in facts)
     if not told and len(at.results) == 1:
         return Act(tools[1], at.on_device())
-    return Say(f"{found.device} reports {told or f'no {field}'}.", next_step=None if told else "device info")
+    return Say(f"{found.device} reports {told or f'no {wanted[0]}'}.", next_step=None if told else "device info")
 
 
 def _undo(at: Context) -> Decision:
-    """Undo the last change, or what the parse names, after a yes to the question that it asks."""
-    question, number = at.parse.word("asks"), at.parse.number("number")
-    if question is not None and not at.parse.confirmed:
-        return Say(question, "confirm", "yes, undo it", "confirmed")
-    undone = [one for one in at.results if one.tool in ("undo", "schedule-remove")]
+    """Undo the last change, or those that the parse names."""
+    undone = [one for one in at.results if one.tool == "undo"]
     if not undone:
-        if number is not None:
-            return Act("schedule-remove", {"schedule": number}, "undo")
-        if at.parse.undoes:
-            return Act(CORRECT, {"undo": list(at.parse.undoes)}, "undo")
-        return Act("undo", at.on_device(), "undo")
-    if number is not None:
-        return Say(f"Undone: schedule {number} is removed.")
+        undoes = list(at.parse.undoes)
+        return Act(CORRECT, {"undo": undoes}, "undo") if undoes else Act("undo", at.on_device(), "undo")
     told = "; ".join(str(one.fields.get("message", "undone")) for one in undone)
     proofs = (item["text"] for one in undone for item in one.fields.get("evidence", ()) if item["kind"] != "accepted")
     known = "; ".join(dict.fromkeys(proofs))
@@ -209,37 +210,14 @@ def _pin_users(at: Context) -> dict[int, str]:
     return users
 
 
-_FACTS: Final[Mapping[str, tuple[str, ...]]] = {
-    "firmware": ("firmware_version", "version", "firmware"),
-    "uptime": ("uptime_s", "uptime_ms"),
-    "heap": ("free_heap_kb", "free_heap"),
-    "wifi": ("wifi", "wifi_connected", "ssid", "rssi", "ip"),
-    "cpu_temp": ("cpu_temp_c",),
-}
-"""The facts that can be asked for, and the fields that hold each, by protocol dialect."""
-
-
-def _answer(at: Context) -> Say:
-    """The answer that stands with the templates, of what is understood and not done."""
-    return english().answers[at.parse.word("reason") or at.parse.kind]
-
-
 ACTIONS: Final[Mapping[str, Callable[[Context], Decision]]] = {
     "set_pin": _set_pin,
     "toggle_pin": _toggle_pin,
     "dim_pin": _dim_pin,
-    "read_pin": _one_call("gpio-get", _level, "pin"),
-    "read_adc": _one_call("adc-read", _volts, "pin"),
-    "read_sensor": _one_call("i2c-read", _measured, "sensor"),
-    "scan_i2c": _one_call("i2c-scan", _addresses, "board"),
-    "list_devices": _one_call("list-devices", _devices),
-    "clock": _one_call("time", _clock),
-    "restart_device": _one_call("restart-device", _restarted, "board", "restart the board"),
-    "device_info": _device_fact,
-    "device_status": _device_fact,
+    **dict.fromkeys(_CALLS, _one_call),
+    **dict.fromkeys(("device_info", "device_status"), _device_fact),
     "undo": _undo,
     "pin_facts": _pin_facts,
-    **dict.fromkeys(("greeting", "later", "no_clock", "publish", "all_pins", "unsafe"), _answer),
 }
 
 

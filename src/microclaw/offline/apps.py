@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.models.protocol import KnownDevice
-from microclaw.offline.decision import Act, Context, Decision, Result, Say, failure
+from microclaw.offline.decision import Act, Context, Decision, Result, Say
 from microclaw.offline.pins import board_of, pin_target
 
 App: TypeAlias = Mapping[str, Any]
@@ -37,17 +37,9 @@ class Listing(Struct, frozen=True):
 
     def __str__(self) -> str:
         """The programs as one clause."""
-        shown = (
-            f"On {self.device}: {', '.join(map(_shown, self.apps))}" if self.apps else f"No program is on {self.device}"
-        )
+        shown = f"On {self.device}: {', '.join(map(_shown, self.apps)) or 'no program'}"
         shown += f"; missing there, to be redeployed: {_names(self.missing)}" if self.missing else ""
         return shown + (f"; stopped: {_names(self.stopped)}" if self.stopped else "")
-
-
-def _listing(found: Result) -> Listing:
-    apps = [app for app in found.fields.get("apps", ()) if isinstance(app, dict) and "name" in app]
-    missing, stopped = ([{"name": name} for name in found.fields.get(which) or ()] for which in ("missing", "stopped"))
-    return Listing(found.device, apps, missing, stopped)
 
 
 def _names(apps: Iterable[App]) -> str:
@@ -71,15 +63,14 @@ def _app_status(at: Context, there: Listing) -> Say:
         return Say(f"{there}.")
     if not named:
         return Say(f"No program of that name runs. {there}.")
-    name, state = named[0]["name"], named[0].get("state")
-    if state == "running":
-        return Say(f"{name} runs on {device} ({_proof(at.results[0])}).")
-    if state in ("listed", None):
-        return Say(f"{device} lists {name}; whether it still does its work, its firmware does not tell.")
-    if state == "waiting":
-        return Say(f"{name} waits for its next run on {device} ({named[0].get('runs') or 'it runs at times'}).")
+    name, state = named[0]["name"], named[0].get("state") or "listed"
+    told = {
+        "running": f"runs on {device} ({_proof(at.results[0])})",
+        "listed": f"is listed by {device}; whether it still does its work, its firmware does not tell",
+        "waiting": f"waits for its next run on {device} ({named[0].get('runs') or 'it runs at times'})",
+    }
     error = f": {named[0]['error']}" if named[0].get("error") else ""
-    return Say(f"{name} is on {device} but {state}{error}.")
+    return Say(f"{name} {told.get(state, f'is on {device} but {state}{error}')}.")
 
 
 def _remove_app(at: Context, there: Listing) -> Decision:
@@ -125,12 +116,11 @@ def _remove_on_pin(at: Context, there: Listing) -> Decision:
 
 
 def _remove_all(at: Context, there: Listing) -> Decision:
-    meant, stops = [*there.apps, *there.missing], _keeps(at)
-    if stops:  # undo would begin what has ended once more
-        meant = [app for app in meant if app.get("state") != "ended"]
+    stops, listed = _keeps(at), (*there.apps, *there.missing)  # undo would begin what has ended once more
+    meant = [app for app in listed if not (stops and app.get("state") == "ended")]
     if not meant:
         return Say(f"{there}: there is nothing to {'stop' if stops else 'remove'}.")
-    if at.parse.confirmed or _gone(at):
+    if at.parse.confirmed:
         return _remove_each(at, meant)
     words = f"stop {_names(meant)} on {there.device}" if stops else f"remove {_names(meant)} from {there.device}"
     return Say(f"That {words.replace(' ', 's ', 1)}. Say yes to do it.", "confirm", f"yes, {words}", "confirmed")
@@ -138,13 +128,19 @@ def _remove_all(at: Context, there: Listing) -> Decision:
 
 def _remove_each(at: Context, meant: Sequence[App]) -> Decision:
     """Take these programs off one after the other, then tell of it; "stop" keeps them for a start."""
-    left = [app for app in meant if app["name"] not in _gone(at)]
-    if not left:
-        return _removed(at) or Say("Nothing was removed.")
-    name = str(left[0]["name"])
-    if not _keeps(at) or left[0].get("foreign"):  # what is not this host's cannot be kept
-        return Act(_REMOVE, at.on_device(appName=name), f"remove {name}")
-    return Act(_SWITCH, at.on_device(appName=name, switch="stop"), f"stop {name}")
+    gone = [str(f.fields.get("appName")) for f in at.results if f.tool in (_REMOVE, _SWITCH)]
+    left = [app for app in meant if app["name"] not in gone]
+    if left:
+        name = str(left[0]["name"])
+        if not _keeps(at) or left[0].get("foreign"):  # what is not this host's cannot be kept
+            return Act(_REMOVE, at.on_device(appName=name), f"remove {name}")
+        return Act(_SWITCH, at.on_device(appName=name, switch="stop"), f"stop {name}")
+    last, names = at.results[-1], ", ".join(gone)
+    if last.tool == _SWITCH:
+        back = f"start {gone[0]}" if len(gone) == 1 else "start and a name"
+        return Say(f'{names} stopped on {last.device} ({_proof(last)}); undo or "{back}" brings it back.')
+    is_undoable = len(gone) == 1 and last.fields.get("undoable") is True
+    return Say(f"{names} removed from {last.device} ({_proof(last)}){'; undo brings it back' if is_undoable else ''}.")
 
 
 _KINDS: Mapping[str, Callable[[Context, Listing], Decision]] = {
@@ -171,9 +167,12 @@ def _decide(at: Context) -> Decision:
         text = "Start which program?" if said in IT | {"again"} else f"There is no program {said!r} of this host."
         return Say(text, "app_not_found", step)
     if at.device is None and len(having) == 1:
-        at = replace(at, device=having[0], named=True)
+        at = replace(at, named=having[0])
     if at.results:
-        return _KINDS[at.parse.kind](at, _listing(at.results[0])) if at.results[0].ok else failure(at.results[0])
+        found = at.results[0]
+        listed = [app for app in found.fields.get("apps", ()) if "name" in app]
+        missing, stopped = ([{"name": one} for one in found.fields.get(key) or ()] for key in ("missing", "stopped"))
+        return _KINDS[at.parse.kind](at, Listing(found.device, listed, missing, stopped))
     board_of(at)  # asks which device
     if at.parse.kind == "remove_on_pin":
         pin_target(at)  # asks which pin, before the board is asked
@@ -218,22 +217,6 @@ def _stem(name: str) -> str:
 
 def _keeps(at: Context) -> bool:
     return _TAKES_OFF.search(at.said) is None
-
-
-def _gone(at: Context) -> list[str]:
-    return [str(f.fields.get("appName")) for f in at.results if f.tool in (_REMOVE, _SWITCH) and f.ok]
-
-
-def _removed(at: Context) -> Say | None:
-    gone = _gone(at)
-    if not gone:
-        return None
-    last, names = at.results[-1], ", ".join(gone)
-    if last.tool == _SWITCH:
-        back = f"start {gone[0]}" if len(gone) == 1 else "start and a name"
-        return Say(f'{names} stopped on {last.device} ({_proof(last)}); undo or "{back}" brings it back.')
-    is_undoable = len(gone) == 1 and last.fields.get("undoable") is True
-    return Say(f"{names} removed from {last.device} ({_proof(last)}){'; undo brings it back' if is_undoable else ''}.")
 
 
 def _proof(found: Result) -> str:

@@ -70,9 +70,7 @@ def chosen_board(said: str, known: DeviceContext) -> tuple[str, KnownDevice] | S
             text = f"{name} is a device, and a program is called so, too. Which do you mean? Nothing was done."
             return Say(text, "ambiguous", f"restart the program {name}; or: restart the board {name}")
         return "restart the board", own[name]
-    called = _labelled(boards)
-    for name, device in own.items():
-        called[name] = tuple(dict.fromkeys((device.name, *called.get(name, ()))))
+    called = _called(known)
     names = "|".join(re.escape(name) for name in sorted(called, key=len, reverse=True)) or "(?!)"
     one = rf"{_BEFORE}(?:{names})(?![\w-])(?: {_BOARD})?"
     phrase = rf"(?:^\W*|\s+)(?<!turn )(?<!switch ){_AT}{one}(?:{_AND}(?:{_AT})?{one})*(?=[\s.!?,:]|$)[,:]?"
@@ -113,15 +111,16 @@ def _the_one(rest: str, boards: tuple[KnownDevice, ...]) -> tuple[str, KnownDevi
     return Say(text, "ambiguous", "its number", suggested=each)
 
 
-def _labelled(boards: tuple[KnownDevice, ...]) -> dict[str, tuple[str, ...]]:
-    """The names of the boards by their labels, room=kitchen as kitchen, in each spelling."""
-    labelled: dict[str, tuple[str, ...]] = {}
-    for board in boards:
-        for label in board.labels:
+def _called(known: DeviceContext) -> dict[str, set[str]]:
+    """The devices by all that they are called: their names, and the labels of boards, room=kitchen as kitchen."""
+    called: dict[str, set[str]] = {}
+    for device in known.devices:
+        called.setdefault(device.name.lower(), set()).add(device.name)
+        for label in device.labels if device.board.pins else ():
             place = label.lower().removeprefix("room=")
-            for spelling in {place, re.sub(r"[-_]", " ", place), f"{place} room"}:
-                labelled[spelling] = (*labelled.get(spelling, ()), board.name)
-    return labelled
+            for spelling in (place, re.sub(r"[-_]", " ", place), f"{place} room"):
+                called.setdefault(spelling, set()).add(device.name)
+    return called
 
 
 def _without(said: str, found: re.Match[str]) -> str:

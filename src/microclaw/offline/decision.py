@@ -8,10 +8,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, get_args
 
-from msgspec import Struct, field
+from msgspec import Struct, convert, field
 from msgspec.structs import replace
 
 from microclaw.language.times import When
@@ -116,8 +115,7 @@ class Say(Struct, frozen=True):
 Decision: TypeAlias = Act | Say
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Struct, frozen=True):
     """A tool's result as fields."""
 
     tool: str
@@ -137,35 +135,35 @@ class Result:
 
 
 class Context(Struct, frozen=True):
-    """A parsed sentence: its text, the devices, the device it is for, and the tool results so far."""
+    """A parsed sentence: its text, the devices, the device that it names, and the tool results so far."""
 
     parse: Parse
     said: str
     device_context: DeviceContext
-    device: KnownDevice | None
-    named: bool  # the sentence itself names the device
+    named: KnownDevice | None = None
     results: tuple[Result, ...] = ()
     refers: bool = False  # it is about the last act
 
+    @property
+    def device(self) -> KnownDevice | None:
+        """The device that it is for; None where several could be."""
+        return self.named or self.device_context.meant
+
     def on_device(self, **arguments: Any) -> dict[str, Any]:
         """A tool call's arguments, with the device when the sentence names it."""
-        return {**arguments, "device": self.device.name} if self.named and self.device else arguments
+        return {**arguments, "device": self.named.name} if self.named else arguments
 
 
 class CannotDo(Exception):
-    """Raised when a sentence cannot be done; `say` is the answer."""
-
-    def __init__(self, say: Say) -> None:
-        super().__init__(say.text)
-        self.say = say
+    """Raised when a sentence cannot be done; its one argument is the answer, a Say."""
 
 
-def ask(text: str, next_step: str | None = None, slot: Slot | None = None) -> CannotDo:
+def ask(text: str, next_step: str | None = None, slot: Slot | None = None, *, code: str = "ambiguous") -> CannotDo:
     """A question to the person instead of a guess. `slot`: the value that a short answer fills."""
-    return CannotDo(Say(text, "ambiguous", next_step, slot))
+    return CannotDo(Say(text, code, next_step, slot))
 
 
-def this_turn(messages: Sequence[Message]) -> tuple[str, tuple[Result, ...], tuple[Message, ...]]:
+def turn_of(messages: Sequence[Message]) -> tuple[str, tuple[Result, ...], tuple[Message, ...]]:
     """The person's latest text, the tool results since, and the messages before it."""
     start = max((i for i, m in enumerate(messages) if isinstance(m, UserText)), default=-1)
     if start < 0:
@@ -188,10 +186,8 @@ def _parts(result: Result) -> tuple[Result, ...]:
 def read_return(returned: ToolReturn) -> Result:
     """A tool's JSON result as fields; text that is not a JSON object becomes the message."""
     try:
-        fields = json.loads(returned.content)
+        fields = convert(json.loads(returned.content), dict[str, Any])
     except (ValueError, RecursionError):
-        fields = None
-    if not isinstance(fields, dict):
         fields = {"message": returned.content}
     return Result(returned.name, not returned.failed, _unfenced(fields))
 
@@ -207,18 +203,6 @@ def _unfenced(value: Any) -> Any:
             return {_unfenced(key): _unfenced(item) for key, item in value.items()}
         case _:
             return value
-
-
-def failure(result: Result) -> Say:
-    """A tool's failure as an answer, with its own message."""
-    next_step = result.fields.get("next")
-    message = str(result.fields.get("message", "it failed"))
-    return Say(message, str(result.fields.get("error", "tool_failed")), str(next_step) if next_step else None)
-
-
-def asks_when_due(objections: Sequence[str]) -> str:
-    """The warning of what stands in the way of a schedule's action now."""
-    return f"{' and '.join(objections)}; if that is so then, I ask for a yes before I do it"
 
 
 def capital(text: str) -> str:

@@ -14,7 +14,6 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from microclaw.events import NOTHING_WAITS
-from microclaw.language.quantities import normalize_quantities
 from microclaw.language.yes_no import plain, said_no, said_yes
 from microclaw.models.protocol import AssistantReply, DeviceContext, KnownDevice, ModelRequest, UserText
 from microclaw.offline import boards, schedules
@@ -27,20 +26,16 @@ from microclaw.offline.decision import (
     Decision,
     Parse,
     Question,
-    Result,
     Say,
     capital,
-    failure,
     numbered,
-    this_turn,
+    turn_of,
 )
-from microclaw.offline.last_act import DialogueState, LastAct, Undoable, act_after, state_after, undoable_after
-from microclaw.offline.memory import EXAMPLES as MEMORY_EXAMPLES
+from microclaw.offline.last_act import DialogueState, about_last_act, act_after, state_after, undoable_after
 from microclaw.offline.memory import MEMORY, parse_memory
 from microclaw.offline.names import names_to_pins
 from microclaw.offline.pins import pads_to_pins
 from microclaw.offline.programs import PROGRAMS, as_light
-from microclaw.offline.references import corrected, on_target, referred, with_target
 from microclaw.offline.sentences import MAX_SENTENCE_CHARS, english
 
 ADD_A_MODEL: Final = (
@@ -68,23 +63,24 @@ class Understanding(Struct, frozen=True):
 
 def understand(request: ModelRequest) -> Understanding:
     """The next step of the turn that the messages end with."""
-    said, results, before = this_turn(request.messages)
+    said, results, before = turn_of(request.messages)
     last = before[-1] if before else None
     state = state_after(last)
     if isinstance(last, AssistantReply) and last.question_expired:
         state = DialogueState(undoable=state.undoable)
     if (state.question is not None or state.suggested) and said_no(said):
-        return _declined(state)
+        done = state.act if state.act is not None and state.act.done else None  # it can still be corrected
+        kept = DialogueState(act=done, undoable=state.undoable)
+        return Understanding(None, Say("Then it stays as it is."), state=kept)
     chosen = _chosen(said, state.suggested) if state.suggested else None
     if isinstance(chosen, Say):
         return Understanding(None, chosen, state=state)
     known = request.device_context or DeviceContext()
     question = state.question if len(said) <= MAX_SENTENCE_CHARS else None
     completed = None if question is None else _completed(said, question, known)
-    reader = _SentenceReader(chosen or said, known, results, state.act, state.undoable)
-    found = reader.read() if completed is None else replace(completed, results=results)
-    decision = found if isinstance(found, Say) else _decide(found)
-    at = found if isinstance(found, Context) else None
+    found = completed or _read(chosen or said, known, state)
+    at = replace(found, results=results) if isinstance(found, Context) else None
+    decision = found if isinstance(found, Say) else _decide(replace(found, results=results))
     kept = DialogueState()
     if isinstance(decision, Say):
         # A question about the last act, and what is about nothing, leave it the last act.
@@ -99,8 +95,8 @@ def _completed(said: str, question: Question, known: DeviceContext) -> Context |
     """The sentence of the open question with the value that was asked for; None if this does not answer it."""
     device = boards.answered_device(said, known) if question.slot == "device" else None
     parse = question.parse if device is not None else question.completed(said)
-    device = device or next((one for one in known.devices if one.name == question.device), None)
-    return Context(parse, question.said, known, device or known.meant, device is not None) if parse else None
+    named = device or _device(known, question.device)
+    return Context(parse, question.said, known, named) if parse else None
 
 
 def _chosen(said: str, suggested: tuple[str, ...]) -> str | Say | None:
@@ -113,24 +109,17 @@ def _chosen(said: str, suggested: tuple[str, ...]) -> str | Say | None:
     return suggested[0] if len(suggested) == 1 else Say(f"Which one: {numbered(suggested)}?", "ambiguous", "its number")
 
 
-def _declined(state: DialogueState) -> Understanding:
-    """A no to a question. An act that was done before it can still be corrected."""
-    act = state.act if state.act is not None and state.act.done else None
-    kept = DialogueState(act=act, undoable=state.undoable)
-    return Understanding(None, Say("Then it stays as it is."), state=kept)
-
-
 def _question(at: Context | None, decision: Say) -> Question | None:
     """The question of the answer, to be kept with it."""
     if at is None or decision.asks is None:
         return None
-    device = at.device.name if at.named and at.device else None
+    device = at.named.name if at.named else None
     return Question(decision.asks, at.parse, at.said, device, (decision.next_step or "").removeprefix("yes, "))
 
 
 def count_kinds() -> int:
     """The number of kinds of sentence; loads them (about 150 ms the first time)."""
-    return len(_examples())
+    return len(english().examples)
 
 
 def one_call(text: str, device_context: DeviceContext) -> Decision | None:
@@ -152,32 +141,43 @@ def one_call(text: str, device_context: DeviceContext) -> Decision | None:
 
 
 def _decide(at: Context) -> Decision:
-    """The next step; a tool that failed ends it."""
+    """The next step; a tool that failed ends it, with its own message."""
     last = at.results[-1] if at.results else None
     # Of a board that is away: what this host knows. Finding nothing to forget is an answer too.
     if last is not None and not last.ok and "removed" not in last.fields and at.parse.kind != "pin_facts":
-        failed = failure(last)
-        done = ", ".join(str(one.fields.get("pin")) for one in at.results[:-1])
-        is_half = at.parse.kind == "set_pin" and done
-        return replace(failed, text=f"{failed.text}. Set before that: pin {done}") if is_half else failed
+        text, code = str(last.fields.get("message", "it failed")), str(last.fields.get("error", "tool_failed"))
+        if done := ", ".join(str(one.fields.get("pin")) for one in at.results[:-1] if one.tool == "gpio-set"):
+            text = f"{text}. Set before that: pin {done}"
+        return Say(text, code, last.fields.get("next"))
     try:
-        return corrected(at, _act)
+        return _act(at)
     except CannotDo as exc:
-        return exc.say
-
-
-def _schedule(at: Context) -> Decision:
-    return schedules.decide_schedule(at, _act)
+        answer: Say = exc.args[0]
+        return answer
 
 
 def _act(at: Context) -> Decision:
-    """The decision of the sentence's kind."""
+    """The decision of the sentence's kind, after a yes to the question that it asks before.
+
+    The answer to a correction begins with what was reverted.
+    """
+    if (question := at.parse.word("asks")) is not None and not at.parse.confirmed:
+        return Say(question, "confirm", "yes, undo it", "confirmed")
     parse = as_light(at.parse, at)
-    return _DECIDERS[parse.kind](replace(at, parse=parse))
+    if (answer := english().answers.get(parse.word("reason") or parse.kind)) is not None:
+        return answer  # it is understood, and not done
+    is_correction = bool(parse.undoes) and parse.kind != "undo"
+    if is_correction and parse.kind not in ("set_pin", "toggle_pin", "dim_pin"):
+        return Say("I do not undo the last act by that.", "ambiguous", "undo, then say the whole sentence")
+    decision = _DECIDERS[parse.kind](replace(at, parse=parse))
+    if isinstance(decision, Act) or not is_correction:
+        return decision
+    told = "".join(f"{capital(str(r.fields.get('message', 'done')))}. " for r in at.results if r.tool == "undo")
+    return replace(decision, text=f"{told}{decision.text}")
 
 
 def _help(_at: Context) -> Decision:
-    examples = _examples()
+    examples = english().examples.values()
     lines = "\n".join(f"  {example}" for example in examples)
     text = f"Without a model I know {len(examples)} kinds of sentence, in many wordings:\n{lines}"
     return Say(text, next_step="after an act also: no, pin 5; same on pin 6; faster; is it on; stop it")
@@ -189,98 +189,63 @@ _DECIDERS: Final[Mapping[str, Callable[[Context], Decision]]] = {
     **PROGRAMS,
     **MEMORY,
     **schedules.SCHEDULES,
-    "schedule": _schedule,
+    "schedule": lambda at: schedules.decide_schedule(at, _act),
     "help": _help,
 }
 
 
-def _examples() -> tuple[str, ...]:
-    """One sentence of each kind."""
-    return (*english().examples.values(), *schedules.EXAMPLES, *MEMORY_EXAMPLES)
-
-
-class _SentenceReader(Struct):
-    """Reads one sentence. `act` is the last act of its chat, `undoable` all acts that undo goes back through."""
-
-    said: str
-    known: DeviceContext
-    results: tuple[Result, ...]
-    act: LastAct | None
-    undoable: Undoable
-
-    def read(self) -> Context | Say:
-        said = self.said
-        if len(said) > MAX_SENTENCE_CHARS:
-            return self._not_understood(said[:MAX_SENTENCE_CHARS], None)
-        parse = english().parse(said)
-        if parse is not None and parse.kind in _OF_PINS and parse.number("pin") is not None:
-            return self._reading(parse, said)
-        memory = parse_memory(said)
-        if memory is not None and (parse is None or parse.kind not in _NO_FACT):
-            return self._reading(memory, said)
-        if self.act is not None and self.act.device is not None and self._named(self.act.device) is None:
-            self.act = None  # "it" is nothing on another device
-        said = boards.with_written_names(said, self.known)
-        chosen = boards.chosen_board(said, self.known)
-        if isinstance(chosen, Say):
-            return chosen
-        return self._of_board(said, None) if chosen is None else self._of_board(*chosen)
-
-    def _named(self, name: str) -> KnownDevice | None:
-        return next((device for device in self.known.devices if device.name == name), None)
-
-    def _reading(self, parse: Parse, said: str, device: KnownDevice | None = None, *, refers: bool = False) -> Context:
-        there = device or self.known.meant
-        return Context(parse, said, self.known, there, device is not None, self.results, refers=refers)
-
-    def _of_board(self, text: str, named: KnownDevice | None) -> Context | Say:
-        """Read a sentence for one board, without its name."""
-        device = named or self.known.meant
-        text = pads_to_pins(text, device.board if device else None)
-        text, named = names_to_pins(text, self.known, named)
-        about = self._of_last_act(text, named) if self.act is not None else None
-        return about or self._by_template(text, named)
-
-    def _of_last_act(self, text: str, named: KnownDevice | None) -> Context | Say | None:
-        """Read a sentence about the last act, by itself or with the act's target in the place of "it"."""
-        act = self.act
-        assert act is not None
-        found = referred(text, act, elsewhere=named is not None and named.name != act.device)
-        if found is None:
-            meant = with_target(text, act)
-            parse = english().parse(meant) if isinstance(meant, str) else None
-            if parse is None:
-                return replace(meant, refers=True) if isinstance(meant, Say) else None
-            found, text = on_target(parse, act), str(meant)
+def _read(said: str, known: DeviceContext, state: DialogueState) -> Context | Say:
+    """Read a sentence as it is meant in its chat."""
+    if len(said) > MAX_SENTENCE_CHARS:
+        return _not_understood(said[:MAX_SENTENCE_CHARS], known, None)
+    parse, memory = english().parse(said), parse_memory(said)
+    if parse is not None and parse.kind in _OF_PINS and parse.number("pin") is not None:
+        return Context(parse, said, known)
+    if memory is not None and (parse is None or parse.kind not in _NO_FACT):
+        return Context(memory, said, known)
+    text = boards.with_written_names(said, known)
+    chosen = boards.chosen_board(text, known)
+    if isinstance(chosen, Say):
+        return chosen
+    text, named = chosen or (text, None)
+    device = named or known.meant
+    text, named = names_to_pins(pads_to_pins(text, device.board if device else None), known, named)
+    there = _device(known, state.act.device) if state.act is not None else None
+    # "It" is nothing on a device that is gone.
+    act = state.act if state.act is not None and (there is not None or state.act.device is None) else None
+    if act is not None:
+        found = about_last_act(text, act, elsewhere=named is not None and named.name != act.device)
         if isinstance(found, Say):
             return replace(found, refers=True)
-        there = named or (self._named(act.device) if act.device is not None else None) or self.known.meant
-        return self._reading(found, text, there, refers=True)
+        if found is not None:
+            return Context(*found, known, named or there or known.meant, refers=True)
+    if (is_yes := said_yes(said)) or said_no(said):
+        return Say(f"Nothing waits for a {'yes' if is_yes else 'no'} in this chat.", NOTHING_WAITS, refers=True)
+    parse = english().parse(text)
+    if parse is None and act is None and english().reference(plain(text)):
+        return Say(_NOTHING, "ambiguous", "say the whole sentence, as in: blink pin 2 every 200 ms")
+    if parse is None:
+        return boards.unknown_device(text, known) or _not_understood(text, known, named)
+    newest = state.undoable[-1] if state.undoable else None
+    if parse.kind == "undo" and newest is not None and named is None:
+        parse = replace(newest, values=newest.values | {"undo": True})
+    return Context(parse, text, known, named)
 
-    def _by_template(self, text: str, named: KnownDevice | None) -> Context | Say:
-        if (is_yes := said_yes(self.said)) or said_no(self.said):
-            word = "yes" if is_yes else "no"
-            return Say(f"Nothing waits for a {word} in this chat.", NOTHING_WAITS, refers=True)
-        parse = english().parse(text)
-        if parse is None and self.act is None and english().reference(normalize_quantities(text).replace(",", "")):
-            return Say(_NOTHING, "ambiguous", "say the whole sentence, as in: blink pin 2 every 200 ms")
-        if parse is None:
-            return boards.unknown_device(text, self.known) or self._not_understood(text, named)
-        newest = self.undoable[-1] if self.undoable else None
-        if parse.kind == "undo" and newest is not None and named is None:
-            parse = replace(newest, values=newest.values | {"undo": True})
-        return self._reading(parse, text, named)
 
-    def _not_understood(self, text: str, named: KnownDevice | None) -> Say:
-        """Ask for the nearest sentences. What speaks of nothing that is known leaves the last act as it is."""
-        near, device = english().nearest(text), named or self.known.meant
-        examples = tuple(f"{one} on {named.name}" if named else one for one in near.sentences)
-        if near.is_same:
-            where = f" on {device.name}" if device is not None else ""
-            question = f"{capital(near.sentences[0])}{where}?"
-            return Say(question, "confirm_reading", f"yes, or say: {examples[0]}", suggested=examples)
-        shown = numbered(examples) if len(examples) > 1 else "".join(examples)
-        meant = f"Did you mean: {shown}?" if examples else "Ask: what can you do."
-        refers = near.is_remote and re.search(r"\d", text) is None
-        text = f"I did not understand that, so I did nothing. {meant}"
-        return Say(text, "not_understood", ADD_A_MODEL, suggested=examples, refers=refers)
+def _device(known: DeviceContext, name: str | None) -> KnownDevice | None:
+    return next((device for device in known.devices if device.name == name), None)
+
+
+def _not_understood(text: str, known: DeviceContext, named: KnownDevice | None) -> Say:
+    """Ask for the nearest sentences. What speaks of nothing that is known leaves the last act as it is."""
+    near, device = english().nearest(text), named or known.meant
+    examples = tuple(f"{one} on {named.name}" if named else one for one in near.sentences)
+    if near.is_same:
+        where = f" on {device.name}" if device is not None else ""
+        question = f"{capital(near.sentences[0])}{where}?"
+        return Say(question, "confirm_reading", f"yes, or say: {examples[0]}", suggested=examples)
+    shown = numbered(examples) if len(examples) > 1 else "".join(examples)
+    meant = f"Did you mean: {shown}?" if examples else "Ask: what can you do."
+    refers = near.is_remote and re.search(r"\d", text) is None
+    text = f"I did not understand that, so I did nothing. {meant}"
+    return Say(text, "not_understood", ADD_A_MODEL, suggested=examples, refers=refers)

@@ -1,31 +1,51 @@
-"""The state that the offline dialogue keeps with an answer: its open question, its last act, and what undo reverts.
+"""The last act, what a sentence says of it ("no, pin 5", "stop it", "and 5", "faster"), and what undo reverts.
 
-Plain values, no IO. They are stored with the answer as JSON, so that a restart of the host loses none.
+Each such sentence is an operation on one value: another value in a slot of the act's parse, the same once more, or its
+end. The templates are in intents/en/references.toml. The state is stored with the answer as JSON, so that a restart of
+the host loses none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import Final, TypeAlias
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from microclaw.language.yes_no import plain
 from microclaw.models.protocol import AssistantReply, Message
 from microclaw.offline.decision import PIN_SLOTS, Context, Parse, Question, Result, Say, Values, plain_line
-from microclaw.offline.programs import PROGRAMS
+from microclaw.offline.programs import PACES, PROGRAMS, pace_ms, with_pace, without_pace
+from microclaw.offline.sentences import REMINDER, english
+
+Referred: TypeAlias = tuple[Parse, str] | Say | None
+"""The parse and the text of a sentence about the last act, a question about it, or None: it says nothing of it."""
 
 PROGRAMS_ON_PINS: Final = frozenset(PROGRAMS) - {"read_sensor_every"}
-BOARD_TOOLS: Final = frozenset(
-    {"gpio-set", "pwm-set", "deploy-wasm-app", "uninstall-wasm-app", "switch-program", "undo"}
-)
+_BOARD_TOOLS: Final = {"gpio-set", "pwm-set", "deploy-wasm-app", "uninstall-wasm-app", "switch-program", "undo"}
 """Tools that change boards; the change log has what they did."""
 _MAX_UNDOABLE: Final = 32
-_KINDS: Final = PROGRAMS_ON_PINS | (
-    {"set_pin", "toggle_pin", "dim_pin", "read_pin", "read_adc", "read_sensor", "read_sensor_every"}
-    | {"remove_app", "schedule"}
-)
+_READS: Final = frozenset({"read_pin", "read_adc", "read_sensor"})
+_PINS_ALONE: Final = frozenset({"set_pin", "toggle_pin", "read_pin", "read_adc"})
+_WITH_AMOUNT: Final = frozenset({"threshold", "threshold_pulse", "thermostat", "dim_pin", "servo"})
+_WITH_PIN: Final = _PINS_ALONE | _WITH_AMOUNT | (PROGRAMS_ON_PINS - {"traffic_light"})
+_KINDS: Final = _PINS_ALONE | {*PROGRAMS, "dim_pin", "read_sensor", "remove_app", "schedule"}
+_SLOTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "set_pin": ("level",),
+    **dict.fromkeys(_WITH_AMOUNT, ("milli", "unit")),
+    **dict.fromkeys(PACES, ("ms", "period_ms")),
+    "blink_times": ("ms", "period_ms", "times"),
+    "pulse": ("ms",),
+}
+"""The slots of an act that a follow-up changes."""
+_EXTRA: Final = re.compile(r"(?i)^(?:(?:and|now|then|but|ok|okay) )+| (?:back|again)\b")
+_IT: Final = re.compile(r"(?i)\b(?:it|that|this|(?P<all>(?:all of )?(?:them|those)|both))\b")
+_STOP: Final = re.compile(r"(?i)\b(?:stop|end|kill|quit|delete|remove) (?:it|that|this)\b")
+_STEP_MILLI: Final = 20_000
 
 
 class LastAct(Struct, frozen=True):
@@ -115,30 +135,29 @@ def act_after(at: Context | None, decision: Say, before: LastAct | None) -> Last
     """The last act after an answer. Where another thing was spoken of since, there is none: "it" could be that."""
     if at is None:
         return None
-    parse, results, here = at.parse, at.results, at.device.name if at.device else None
-    kind, deployed = parse.kind, _last(results, "deploy-wasm-app")
+    parse, results, kind = at.parse, at.results, at.parse.kind
+    deployed, made = _last(results, "deploy-wasm-app"), _last(results, "schedule-add")
     done = decision.code is None or (decision.code == "not_verified" and deployed is not None)
-    if not done and any(one.ok and one.tool in BOARD_TOOLS | {"schedule-add", "schedule-remove"} for one in results):
+    if not done and any(one.ok and one.tool in _BOARD_TOOLS | {"schedule-add", "schedule-remove"} for one in results):
         return None  # half of it: neither done nor not done
     is_of_it = kind == "app_status" and before is not None and before.app == parse.word("app")
-    if is_of_it or kind == "help" or (kind == "undo" and not results):
+    if is_of_it or kind == "help" or ("asks" in parse.values and not results):
         return before
     if kind not in _KINDS or (done and not results):
         return None
+    here = at.device.name if at.device else None
     device = results[-1].fields.get("device") if results else here
     changes = tuple(c for r in results if r.tool != "undo" and isinstance(c := r.fields.get("change"), int))
     act = LastAct(replace(parse, confirmed=False, undoes=(), replaces=None), at.said, device, done, changes)
     if kind == "remove_app":
-        removed = _last(results, "uninstall-wasm-app") or _last(results, "switch-program")
+        removed = _last(results, "uninstall-wasm-app", "switch-program")
         name = str(removed.fields.get("appName")) if removed is not None else None
-        if name is not None and before is not None and before.app == name:
-            return replace(before, stopped=True, changes=changes)
-        return replace(act, app=name, stopped=True)
+        own = before if before is not None and name is not None and before.app == name else act
+        return replace(own, app=name, stopped=True, changes=changes)
     if deployed is not None:
-        is_changed = parse.replaces is not None and before is not None and before.app == parse.replaces
-        replaced = before.replaced if is_changed and before is not None else bool(deployed.fields.get("replaced"))
+        old = before if before is not None and parse.replaces is not None and before.app == parse.replaces else None
+        replaced = old.replaced if old is not None else bool(deployed.fields.get("replaced"))
         return replace(act, app=str(deployed.fields.get("appName")), replaced=replaced)
-    made = _last(results, "schedule-add")
     return replace(act, schedule=made.fields.get("schedule")) if made is not None else act
 
 
@@ -147,16 +166,12 @@ def undoable_after(at: Context | None, results: Sequence[Result], before: Undoab
     failed = any(not result.ok and "removed" not in result.fields for result in results)
     if at is not None and at.parse.values.get("undo") and not at.parse.confirmed and not failed:
         return before[:-1]
-    changed = {result.tool for result in results if _changed_a_board(result)}
+    changes = (r for r in results if r.ok and r.tool in _BOARD_TOOLS and r.fields.get("change"))
+    changed = {result.tool for result in changes if result.fields.get("switch") != "restart"}
     if "undo" in changed:
         return before if changed != {"undo"} or before[-1:] != (None,) else before[:-1]
     made = [None] if changed else [parse for parse in map(_reverting, results) if parse is not None][-1:]
     return (*before, *made)[-_MAX_UNDOABLE:]
-
-
-def _changed_a_board(result: Result) -> bool:
-    is_change = result.ok and result.tool in BOARD_TOOLS and result.fields.get("switch") != "restart"
-    return is_change and bool(result.fields.get("change"))
 
 
 def _reverting(result: Result) -> Parse | None:
@@ -175,5 +190,198 @@ def _reverting(result: Result) -> Parse | None:
     return None
 
 
-def _last(results: tuple[Result, ...], tool: str) -> Result | None:
-    return next((result for result in reversed(results) if result.tool == tool and result.ok), None)
+def _last(results: Sequence[Result], *tools: str) -> Result | None:
+    return next((result for result in reversed(results) if result.tool in tools and result.ok), None)
+
+
+def about_last_act(text: str, act: LastAct, *, elsewhere: bool) -> Referred:
+    """Read a sentence about the last act, or with its target for "it". `elsewhere`: it names another device."""
+    meant = _referred(text, act, elsewhere=elsewhere)
+    return (meant, text) if isinstance(meant, Parse) else meant or _with_target(text, act)
+
+
+def _referred(text: str, act: LastAct, *, elsewhere: bool) -> Parse | Say | None:
+    said = plain(text)
+    found = english().reference(said)
+    if found is None and len(act.pins) < 2:  # "blink pin 2 faster" of what blinks there
+        found = english().reference(re.sub(rf"\b{act.target}\b", "it", said))
+        found = found if found is not None and found.kind in ("pace", "light") else None
+    if found is None:
+        return None
+    match found.kind:
+        case "no" if elsewhere:
+            return _instead(act, act.parse, elsewhere=True)
+        case "no":
+            return _offered(act) if act.done and act.kind not in _READS else None
+        case "same":
+            return act.parse if elsewhere else None
+        case "correct":
+            is_of_it = found.number("wrong") in (None, *act.pins)
+            return _instead(act, _changed(act, found), elsewhere=elsewhere) if is_of_it else None
+        case "remove" if act.app is None and act.schedule is None:
+            return _unclear(act)  # "delete it" of a pin
+        case "remove" | "stop" if act.app is not None:
+            return Parse("remove_app", {"app": act.app})
+        case "remove" | "stop":
+            words = _stop_words(act)
+            return _unclear(act, "what is running") if words is None else english().parse(words)
+        case "again" if act.schedule is not None or act.kind == "remove_app":
+            return _unclear(act)
+        case "again":
+            return replace(act.parse, replaces=act.app)
+        case "also":
+            return _also(act, found, asks=text.rstrip().endswith("?") or "asks" in found.values)
+        case "state" if act.runs or (act.stopped and "level" not in found.values):
+            return Parse("app_status", {"app": act.app or ""})
+        case "state" if act.kind == "dim_pin" and act.done:
+            return Say(f"I did {act.named}; how bright it is I cannot read back.")
+        case "state":
+            return None  # "is it on" of a pin is read like any other sentence with its target
+        case "pace" | "light" if (found.word("verb") or act.kind) not in act.kind:
+            return None  # "fade it twice as fast" of what blinks
+        case "pace":
+            return _renewed(act, _paced(act, found))
+        case "light":
+            return _renewed(act, _lighter(act, found))
+    if act.kind == "set_pin" and found.number("number") is not None and not said.startswith("make"):
+        return None  # "set it to 1" is a level
+    meant = _changed(act, found)
+    is_moved = isinstance(meant, Parse) and meant.kind == act.kind and meant.pins != act.pins
+    return _instead(act, meant) if is_moved else _renewed(act, meant)  # "make that 25" of a pin
+
+
+def _with_target(text: str, act: LastAct) -> Referred:
+    """The sentence with the last act's pin or program in the place of "it"; a program there is changed, or kept."""
+    if _STOP.search(text):
+        said = _STOP.sub(_stop_words(act) or "", text, count=1)
+        stopped = english().parse(said) if _stop_words(act) else None
+        return None if stopped is None else (stopped, said)
+    said = _EXTRA.sub("", text)
+    it = _IT.search(said)
+    has_none = not act.target_values or act.kind == "traffic_light" or act.schedule is not None
+    if it is None or has_none or REMINDER.match(said.lower()):
+        return None
+    said = f"{said[: it.start()]}{act.target}{said[it.end() :]}"
+    parse = english().parse(said)
+    if parse is None:
+        return None
+    if it["all"] and len(act.pins) < 2:
+        return Say("Which pins?", "ambiguous", "as in: turn off pins 4 and 5")
+    if act.stopped and act.kind in PROGRAMS_ON_PINS and parse.kind not in _READS:
+        return Say(f"Do you mean {act.app}, or only {act.target}?", "ambiguous", "start it again")
+    if act.runs and parse.kind in PROGRAMS_ON_PINS | {"schedule"}:
+        if parse.kind != act.kind:
+            return Say(f"{act.app} drives {act.target} now, so nothing was done.", "ambiguous", f"stop {act.app}")
+        parse = replace(parse, replaces=act.app)
+    return parse, said
+
+
+def _unclear(act: LastAct, step: str = "say the whole sentence") -> Say:
+    return Say(f"I do not know what that means for {act.named}, so nothing was done.", "ambiguous", step)
+
+
+def _offered(act: LastAct) -> Parse | Say:
+    """The question whether an act that is done shall be reverted, after a "no" and nothing else."""
+    question = f"I did {act.named}. Shall I undo it?"
+    if act.schedule is not None:
+        return Parse("cancel_schedule", {"asks": question, "number": act.schedule})
+    return Parse("undo", {"asks": question}, undoes=act.changes[::-1]) if act.changes else _unclear(act)
+
+
+def _changed(act: LastAct, found: Parse) -> Parse | Say:
+    """The act's parse with the pin, level or number that the person says."""
+    said, pins, kind = dict(found.values), found.pins, act.kind
+    number, unit = found.number("number"), found.word("unit")
+    if number is not None:
+        is_amount = kind in _WITH_AMOUNT
+        if (is_amount and found.kind == "correct") or (kind == "set_pin" and number in (0, 1)):
+            return _unclear(act, f"as in: no, pin {number}")
+        if is_amount:
+            said["milli"] = number * 1000
+        elif found.kind == "correct" or kind in _PINS_ALONE:
+            pins = (number,)
+    if pins or found.word("thing") == "led":
+        return _moved(act, dict(zip(PIN_SLOTS, pins, strict=False)) or {"thing": "led"})
+    if unit == "percent" and kind == "set_pin" and len(act.pins) < 2:
+        return Parse("dim_pin", act.target_values | {"milli": said["milli"]})
+    change: Values = {slot: said[slot] for slot in _SLOTS.get(kind, ()) if slot in said}
+    is_of_it = kind != "dim_pin" or unit in (None, "percent")
+    if not change or not is_of_it or "level_2" in act.parse.values:
+        return _unclear(act, "as in: make it every 2 seconds, or: no, pin 5")
+    kept = without_pace(act.parse.values) if change.keys() & {"ms", "period_ms"} else act.parse.values
+    gone = {"milli": "angle", "times": "for_ms"}  # two ways to say the same
+    return replace(act.parse, values={n: v for n, v in kept.items() if n not in map(gone.get, change)} | change)
+
+
+def _paced(act: LastAct, found: Parse) -> Parse | Say:
+    """ "Faster" is twice as fast, "a bit" half of that."""
+    if act.kind not in PACES:
+        return _unclear(act, "as in: blink pin NUMBER every second")
+    times = found.number("times")
+    milli = found.number("many") or found.number("amount") or (2000 if times is None else 1000 * max(times, 1))
+    factor = Fraction(1000, milli) if found.word("way") == "less" else Fraction(milli, 1000)
+    now_ms = pace_ms(act.parse, act.kind)
+    return replace(act.parse, values=with_pace(act.parse.values, now_ms / factor))
+
+
+def _lighter(act: LastAct, found: Parse) -> Parse | Say:
+    """ "Brighter" is 20 % of full brightness more, "a bit" 10 %."""
+    milli = act.parse.number("milli")
+    if act.kind != "dim_pin" or milli is None:
+        return _unclear(act, "as in: dim pin NUMBER to 30%")
+    step = found.number("milli") or found.number("step") or _STEP_MILLI
+    wanted = milli + (step if found.word("way") == "more" else -step)
+    return replace(act.parse, values=act.parse.values | {"milli": min(100_000, max(0, wanted))})
+
+
+def _instead(act: LastAct, meant: Parse | Say, *, elsewhere: bool = False) -> Parse | Say:
+    """The act that was meant, in the place of the wrong one."""
+    if isinstance(meant, Say) or not act.done or act.kind in _READS:
+        return meant
+    if act.app is not None and not (act.stopped or act.replaced or elsewhere):
+        return replace(meant, replaces=act.app)
+    if act.app is not None or act.schedule is not None or not act.changes:
+        return Say(f"I do not undo {act.named} by that.", "ambiguous", "undo, then say the whole sentence")
+    return replace(meant, undoes=act.changes[::-1])
+
+
+def _renewed(act: LastAct, meant: Parse | Say) -> Parse | Say:
+    """The same act with another number: its program takes the place of the old one."""
+    if isinstance(meant, Say):
+        return meant
+    if act.stopped:
+        return Say(f"{act.named} was stopped.", "ambiguous", "start it again, or say the whole sentence")
+    return replace(meant, replaces=act.app) if act.runs else meant
+
+
+def _moved(act: LastAct, target: Values) -> Parse | Say:
+    """The same on these pins instead, or on the LED."""
+    is_several = max(len(target), len(act.pins)) > 1
+    if act.kind not in _WITH_PIN or (is_several and act.kind != "set_pin") or "level_2" in act.parse.values:
+        return _unclear(act, "say it once for each pin")
+    gone = (*PIN_SLOTS, "thing", "level_2")
+    return replace(act.parse, values={n: v for n, v in act.parse.values.items() if n not in gone} | target)
+
+
+def _also(act: LastAct, found: Parse, *, asks: bool) -> Parse | Say:
+    """The same on other pins, in addition."""
+    number = found.number("number")
+    pins = found.pins if number is None else (number,)
+    if act.stopped or act.schedule is not None:
+        return _unclear(act)
+    if act.kind == "dim_pin" and number is not None:  # or a brightness
+        return _unclear(act, f"same on pin {number}")
+    if asks and act.kind not in _READS:
+        return Parse("read_pin", {"pin": pins[0]})
+    return _moved(act, dict(zip(PIN_SLOTS, pins, strict=False)))
+
+
+def _stop_words(act: LastAct) -> str | None:
+    """The meaning of "stop it" for the act, as a sentence; None where it means nothing."""
+    if act.app is not None:
+        return f"stop {act.app}"
+    if act.schedule is not None:
+        return f"cancel schedule {act.schedule}"
+    if act.done and act.kind == "set_pin" and act.parse.number("level") == 1 and "level_2" not in act.parse.values:
+        return f"turn off {act.target}"
+    return f"dim {act.target} to 0%" if act.done and act.kind == "dim_pin" else None

@@ -12,7 +12,6 @@ from typing import Any, Final
 from microclaw.offline.decision import Act, Context, Decision, Parse, Say, plain_line
 from microclaw.offline.names import told_name
 
-EXAMPLES: Final = ("remember that the relay is on pin 4", "what do you remember", "forget the relay")
 _SHOWN: Final = 30
 
 _PLEASE: Final = r"(?:please |can you |could you |hey |ok |okay )*"
@@ -63,10 +62,8 @@ def parse_memory(said: str) -> Parse | None:
 def _remember(at: Context) -> Decision:
     if not at.results:
         return Act("remember", {"text": at.parse.word("text") or ""})
-    kept = at.results[-1].fields
-    if kept.get("new") is False:
-        return Say(f"I knew that already: {plain_line(kept.get('line'))}.")
-    return Say(f"Remembered: {plain_line(kept.get('line'))} ({kept.get('file')}).")
+    kept, line = at.results[-1].fields, plain_line(at.results[-1].fields.get("line"))
+    return Say(f"Remembered: {line} ({kept.get('file')})." if kept.get("new") else f"I knew that already: {line}.")
 
 
 def _recall(at: Context) -> Decision:

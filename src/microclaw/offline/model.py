@@ -6,15 +6,8 @@ import json
 import re
 import time
 
-from microclaw.models.protocol import (
-    AssistantReply,
-    ModelReply,
-    ModelRequest,
-    OnText,
-    ToolCall,
-    UserText,
-)
-from microclaw.offline.decision import Act, Say
+from microclaw.models.protocol import AssistantReply, ModelReply, ModelRequest, OnText, ToolCall, UserText
+from microclaw.offline.decision import Act, Say, turn_of
 
 _REFERS = re.compile(r"\b(?:it|its|that|this|them|those|these|one|ones|again|same|there|then|instead|before)\b", re.I)
 _CALL = "offline-"
@@ -37,18 +30,16 @@ class OfflineModel:
         The sentence must be complete: it refers to nothing before it and needs no question. A turn that began offline
         also ends offline.
         """
-        messages = request.messages
-        start = max((i for i, m in enumerate(messages) if isinstance(m, UserText)), default=-1)
-        if request.task != "chat" or start < 0:
+        _, _, before = turn_of(request.messages)
+        turn = request.messages[len(before) :]
+        if request.task != "chat" or not turn or not isinstance(asked := turn[0], UserText):
             return False
-        calls = [c for m in messages[start:] if isinstance(m, AssistantReply) for c in m.calls]
-        if calls:
-            return all(c.call_id.startswith(_CALL) for c in calls)
-        asked, last = messages[start], messages[start - 1] if start else None
-        if last is not None and not (isinstance(last, AssistantReply) and not last.calls):
-            return False  # a call of this chat has no answer yet
-        assert isinstance(asked, UserText)
-        return not asked.images and _is_sure(request, asked.text, last.text if last is not None else None)
+        if calls := [call for m in turn if isinstance(m, AssistantReply) for call in m.calls]:
+            return all(call.call_id.startswith(_CALL) for call in calls)
+        last = before[-1] if before else AssistantReply("")
+        if asked.images or not isinstance(last, AssistantReply) or last.calls:
+            return False  # a picture, or a call of this chat that has no answer yet
+        return _is_sure(request, asked.text, last.text if before else None)
 
     async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
         """The next step of the turn: a tool call, or the answer in one piece."""
@@ -56,33 +47,18 @@ class OfflineModel:
 
         began = time.perf_counter()
         found = understand(request)
-        took_ms = max(1.0, (time.perf_counter() - began) * 1000)
+        decision, took_ms = found.decision, max(1.0, (time.perf_counter() - began) * 1000)
         note = f"offline, {took_ms:.0f} ms, cost 0"
-        match found.decision:
-            case Act() as act:
-                call = ToolCall(f"{_CALL}{len(request.messages)}", act.tool, json.dumps(act.arguments))
-                last = request.messages[-1]
-                said = last.text if isinstance(last, UserText) else None
-                return ModelReply(
-                    "",
-                    (call,),
-                    note=note if said else "",
-                    intent=said and (act.words or said),
-                    code_origin=act.code_origin,
-                    literal=True,
-                )
-            case Say() as say:
-                if on_text is not None:
-                    on_text(say.text)
-                kept = found.state.to_json()
-                return ModelReply(
-                    say.text,
-                    note=note,
-                    failed_code=say.code,
-                    next_step=say.next_step,
-                    question=kept,
-                    from_results=True,
-                )
+        if isinstance(decision, Act):
+            call = ToolCall(f"{_CALL}{len(request.messages)}", decision.tool, json.dumps(decision.arguments))
+            last = request.messages[-1]
+            said = last.text if isinstance(last, UserText) else None
+            intent, origin = said and (decision.words or said), decision.code_origin
+            return ModelReply("", (call,), note=note if said else "", intent=intent, code_origin=origin, literal=True)
+        text, code, step, kept = decision.text, decision.code, decision.next_step, found.state.to_json()
+        if on_text is not None:
+            on_text(text)
+        return ModelReply(text, note=note, failed_code=code, next_step=step, question=kept, from_results=True)
 
 
 def _is_sure(request: ModelRequest, text: str, before: str | None) -> bool:
@@ -99,9 +75,8 @@ def _is_sure(request: ModelRequest, text: str, before: str | None) -> bool:
         return False
     if found.confirms:
         return True
-    if found.refers or (before or "").rstrip().endswith("?"):
-        return False
-    if before is not None and parse.kind != "undo" and _REFERS.search(text):
+    goes_on = before is not None and parse.kind != "undo" and _REFERS.search(text)
+    if found.refers or goes_on or (before or "").rstrip().endswith("?"):
         return False
     devices = request.device_context.devices if request.device_context else ()
     is_known = any(matching(known_apps(one), parse.word("app") or "") for one in devices)

@@ -64,23 +64,17 @@ def pads_to_pins(said: str, board: BoardProfile | None) -> str:
 
 def board_of(at: Context) -> BoardProfile:
     """The board a sentence is about; asks which when several could be meant."""
-    if at.device is not None:
-        if not at.device.board.pins:
-            raise ask(
-                f"{at.device.name} has no pins of its own: name a board.", "see which there are: list devices", "device"
-            )
-        return at.device.board
-    devices = [one for one in at.device_context.devices if one.board.pins] or at.device_context.devices
-    if len(devices) == 1:
-        return devices[0].board
-    if not devices:
+    known = at.device_context.devices
+    meant = [at.device] if at.device is not None else [one for one in known if one.board.pins] or known
+    if not meant:
         raise CannotDo(NO_DEVICE)
-    names = ", ".join(d.name for d in devices)
-    raise ask(
-        f"Which device? There are {len(devices)}: {names}.",
-        f"say it, as in: on {devices[0].name}",
-        "device",
-    )
+    name = meant[0].name
+    if len(meant) > 1:
+        names = ", ".join(one.name for one in meant)
+        raise ask(f"Which device? There are {len(meant)}: {names}.", f"say it, as in: on {name}", "device")
+    if not meant[0].board.pins:
+        raise ask(f"{name} has no pins of its own: name a board.", "see which there are: list devices", "device")
+    return meant[0].board
 
 
 def pin_target(at: Context, slot: Slot = "pin") -> PinTarget:
@@ -107,13 +101,10 @@ def sensor_of(at: Context) -> tuple[str, Quantity, int]:
     wanted = QUANTITIES.get(quantity)
     if wanted is not None and wanted.sensor in sensors:
         return quantity, wanted, sensors[wanted.sensor]
-    is_analog = wanted is None and at.parse.number("pin") is None
-    question = " Which pin is its analog output on?" if is_analog else ""
-    raise ask(
-        f"The profile of {board.title} has no sensor for {quantity}.{question}",
-        "scan the i2c bus" if wanted else "read its voltage on an analog pin: read adc 4",
-        "pin" if is_analog else None,
-    )
+    text = f"The profile of {board.title} has no sensor for {quantity}."
+    if wanted is not None or at.parse.number("pin") is not None:
+        raise ask(text, "scan the i2c bus" if wanted else "read its voltage on an analog pin: read adc 4")
+    raise ask(f"{text} Which pin is its analog output on?", "read its voltage: read adc 4", "pin")
 
 
 def addressable_led(at: Context) -> int | None:
@@ -122,16 +113,6 @@ def addressable_led(at: Context) -> int | None:
     if board.led is None or board.led.kind != "addressable" or pin not in (None, board.led.pin) or thing != "led":
         return None
     return board.led.pin if at.device is not None and "py" in at.device.kinds else None
-
-
-def no_addressable_led(at: Context) -> CannotDo:
-    """Why the color of a light cannot be set on this board."""
-    board = board_of(at)
-    if at.device is not None and "py" in at.device.kinds:
-        step = f"name it, as in: make the LED on pin {board.free_pins('output')[0]} red"
-        return ask(f"{board.title} has no LED of more colors. Which pin is yours (WS2812) on?", step, "pin")
-    text = f"The firmware of {board.title} cannot drive an addressable LED (WS2812), which colors need."
-    return CannotDo(Say(text, "not_possible", "a board with our MicroPython firmware can: microclaw flash"))
 
 
 def _led(at: Context) -> PinTarget:

@@ -12,20 +12,13 @@ from fractions import Fraction
 from math import ceil, floor
 from typing import Final, TypeAlias
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.errors import ConfigError
+from microclaw.language.times import spoken
 from microclaw.offline.decision import PIN_SLOTS, Act, Context, Decision, Parse, Result, Say, Values, ask, capital
-from microclaw.offline.pins import (
-    PinTarget,
-    Quantity,
-    addressable_led,
-    board_of,
-    no_addressable_led,
-    pin_target,
-    sensor_of,
-)
+from microclaw.offline.pins import PinTarget, addressable_led, board_of, pin_target, sensor_of
+from microclaw.offline.sentences import english
 from microclaw.patterns.expected import Value
 from microclaw.patterns.library import fill, pattern_kinds
 
@@ -37,25 +30,8 @@ _ENDING: Final = frozenset({"led_color", "blink_times", "pulse"})  # programs th
 _PULSE_MS: Final = 200
 _SWING_MILLI: Final = 500
 _EACH: Final = re.compile(r"(?i)\b(?:every|each)\b")
-_DRIVEN: Final = {
-    "heater": ("temperature", True),
-    "cooler": ("temperature", False),
-    "humidifier": ("humidity", True),
-    "dehumidifier": ("humidity", False),
-}
-"""What is driven: the quantity it moves, and whether it raises it."""
-_COLORS: Final[Mapping[str, tuple[int, int, int]]] = {
-    "off": (0, 0, 0),
-    "red": (255, 0, 0),
-    "green": (0, 255, 0),
-    "blue": (0, 0, 255),
-    "yellow": (255, 180, 0),
-    "orange": (255, 90, 0),
-    "purple": (160, 0, 255),
-    "cyan": (0, 255, 255),
-    "white": (255, 255, 255),
-}
-"""firmware/fw/microclaw_devices.py has the same."""
+_RAISES: Final = {"heater": "temperature", "humidifier": "humidity"}
+_LOWERS: Final = {"cooler": "temperature", "dehumidifier": "humidity"}
 _KEPT: Final = Fraction(1, 100)
 """A program's time may differ by so much of the time that was asked for."""
 _FASTEST_LOOP_MS: Final = 10
@@ -75,31 +51,12 @@ PACES: Final[Mapping[str, tuple[int, int, int]]] = {
 """By kind: milliseconds when no pace is said, for "slowly", for "fast"."""
 
 
-class Deployment(Struct, frozen=True):
-    """A pattern with its values, and `words` that ask for exactly it.
+Filled: TypeAlias = tuple[str, PatternValues, str]
+"""A pattern, its values, and words that ask for exactly it.
 
-    A value that is a fraction is what was asked for: the program gets the nearest whole number, the trial is held
-    against the fraction.
-    """
-
-    pattern: str
-    values: PatternValues
-    words: str
-    app_name: str | None = None
-
-
-def seconds(ms: int | Fraction) -> str:
-    """500 -> "0.5 s", 7_200_000 -> "2 h"."""
-    if ms >= 3_600_000 and ms % 3_600_000 == 0:
-        return f"{ms // 3_600_000} h"
-    if ms >= 120_000 and ms % 60_000 == 0:
-        return f"{ms // 60_000} min"
-    return f"{float(ms) / 1000:g} s"
-
-
-def _spoken(ms: int | Fraction) -> str:
-    """As people say it: 500 -> "500 ms", 2000 -> "2 s". What a program does: in whole milliseconds."""
-    return seconds(round(ms)) if ms >= 1000 else f"{round(ms)} ms"
+A value that is a fraction is what was asked for: the program gets the nearest whole number, the trial is held against
+the fraction.
+"""
 
 
 def without_pace(values: Values) -> Values:
@@ -108,9 +65,9 @@ def without_pace(values: Values) -> Values:
 
 
 def with_pace(values: Values, time_ms: Fraction) -> Values:
-    """The values with this time instead: in whole milliseconds, and beside it in nanoseconds if need be."""
-    exact = {} if time_ms.denominator == 1 else {"ms_ns": round(time_ms * _NS)}
-    return without_pace(values) | {"ms": round(time_ms)} | exact
+    """The values with this time instead: in whole milliseconds, or in nanoseconds if need be."""
+    exact = {"ms": round(time_ms)} if time_ms.denominator == 1 else {"ms_ns": round(time_ms * _NS)}
+    return without_pace(values) | exact
 
 
 def pace_ms(parse: Parse, kind: str) -> Fraction:
@@ -123,35 +80,32 @@ def pace_ms(parse: Parse, kind: str) -> Fraction:
         if whole is not None or exact_ns is not None:
             time_ms = Fraction(whole or 0) if exact_ns is None else Fraction(exact_ns, _NS)
             return time_ms / 2 if slot == "period_ms" and kind in _BLINKS else time_ms
-    plain, slow, fast = PACES[kind]
+    plain, slow, fast = PACES.get(kind, (_PULSE_MS,) * 3)
     return Fraction({"slow": slow, "fast": fast}.get(parse.word("speed") or "", plain))
 
 
-def _blink(at: Context) -> Deployment:
+def _blink(at: Context) -> Filled:
     target, (half_ms, is_fast) = pin_target(at), _square_wave(at)
     if is_fast:
-        fast: PatternValues = {"PIN": target.pin, "FREQUENCY_HZ": 500 / half_ms}
-        return Deployment("fast_blink", fast, f"blink {target.words} at {round(500 / half_ms)} Hz")
-    values = _pin(target) | {"HALF_PERIOD_MS": half_ms}
-    return Deployment("blink", values, f"blink {target.words} every {_spoken(half_ms)}")
+        words = f"blink {target.words} at {round(500 / half_ms)} Hz"
+        return "fast_blink", {"PIN": target.pin, "FREQUENCY_HZ": 500 / half_ms}, words
+    return "blink", _pin(target) | {"HALF_PERIOD_MS": half_ms}, f"blink {target.words} every {spoken(half_ms)}"
 
 
-def _blink_times(at: Context) -> Deployment:
+def _blink_times(at: Context) -> Filled:
     target, times, for_ms = pin_target(at), at.parse.number("times"), at.parse.number("for_ms")
     half_ms, _ = _square_wave(at, pwm=False)
     if (times or 0) > 1 and (each_ms := at.parse.number("ms")) and _EACH.search(at.said):
         even, counted = (f"{1000 * n / each_ms:.4g} Hz" for n in (times or 1, 1))
-        raise ask(
-            f"{times} times every {seconds(each_ms)} can be without an end, or only once. Which do you mean?",
-            f"say: blink {target.words} at {even} (or: blink {target.words} {times} times at {counted})",
-        )
+        step = f"say: blink {target.words} at {even} (or: blink {target.words} {times} times at {counted})"
+        raise ask(f"{times} times every {spoken(each_ms)}: without an end, or only once?", step)
     if for_ms is not None and not 0 < for_ms >= 2 * half_ms:
         raise ask("One flash takes longer. How often, and for how long?", f"blink {target.words} every 200 ms for 1 s")
     if times is None:
         times = max(1, round((for_ms or 0) / (2 * half_ms))) if half_ms else 1
     rate = f" at {float(500 / half_ms):.5g} Hz" if half_ms > 0 else ""
-    values: PatternValues = {**_pin(target), "HALF_PERIOD_MS": half_ms, "TIMES": times}
-    return Deployment("blink_times", values, f"blink {target.words} {times} times{rate}")
+    values = _pin(target) | {"HALF_PERIOD_MS": half_ms, "TIMES": times}
+    return "blink_times", values, f"blink {target.words} {times} times{rate}"
 
 
 def _square_wave(at: Context, *, pwm: bool = True) -> tuple[Fraction, bool]:
@@ -169,10 +123,8 @@ def _square_wave(at: Context, *, pwm: bool = True) -> tuple[Fraction, bool]:
     possible += [Fraction(rate) for rate in (floor(hz), ceil(hz)) if pwm and _LEAST_PWM_HZ <= rate <= _MOST_PWM_HZ]
     most = Fraction(_MOST_PWM_HZ if pwm else 500 // _FASTEST_LOOP_MS)
     nearest = min(possible or [most], key=lambda rate: abs(rate - hz))
-    raise ask(
-        f"A program here cannot keep {float(hz):.4g} Hz to within {float(_KEPT):.0%}, so I did nothing.",
-        f"the nearest rate is {float(nearest):.5g} Hz",
-    )
+    text = f"A program here cannot keep {float(hz):.4g} Hz to within {float(_KEPT):.0%}, so I did nothing."
+    raise ask(text, f"the nearest rate is {float(nearest):.5g} Hz")
 
 
 def _is_kept(wanted: Fraction) -> bool:
@@ -180,202 +132,168 @@ def _is_kept(wanted: Fraction) -> bool:
     return abs(round(wanted) - wanted) <= _KEPT * min(wanted, Fraction(round(wanted)))
 
 
-def _paced(at: Context) -> Deployment:
-    """One that goes on forever, each time as long as was asked for."""
-    kind, period_ms = at.parse.kind, pace_ms(at.parse, at.parse.kind)
-    target = _chain(at) if kind == "rainbow" else pin_target(at)
-    words = {
-        "fade": f"fade {target.words}",
-        "rainbow": f"show a rainbow on {_light(target)}",
-        "servo_sweep": f"sweep the servo on pin {target.pin}",
-    }
-    pin = _pin(target) if kind == "fade" else {"PIN": target.pin}
-    return Deployment(kind, {**pin, "PERIOD_MS": period_ms}, f"{words[kind]} every {_spoken(period_ms)}")
-
-
-def _servo(at: Context) -> Deployment:
-    target, angle, milli = pin_target(at), at.parse.number("angle"), at.parse.number("milli") or 0
+def _on_pin(at: Context) -> Filled:
+    """A program for one pin: its light, its servo, or a pulse."""
+    target, kind, time_ms = pin_target(at), at.parse.kind, pace_ms(at.parse, at.parse.kind)
+    servo, span = f"the servo on pin {target.pin}", spoken(time_ms)
+    match kind:
+        case "fade":
+            return kind, _pin(target) | {"PERIOD_MS": time_ms}, f"fade {target.words} every {span}"
+        case "pulse":
+            return kind, _pin(target) | {"FOR_MS": time_ms}, f"turn on {target.words} for {span}"
+        case "servo_sweep":
+            return kind, {"PIN": target.pin, "PERIOD_MS": time_ms}, f"sweep {servo} every {span}"
+    angle, milli = at.parse.number("angle"), at.parse.number("milli") or 0
     if angle is None and milli % 1000:
-        raise ask("Which angle?", f"in whole degrees: move the servo on pin {target.pin} to 90 degrees")
+        raise ask("Which angle?", f"in whole degrees: move {servo} to 90 degrees")
     angle = milli // 1000 if angle is None else angle
-    words = f"move the servo on pin {target.pin} to {angle} degrees"
-    return Deployment("servo", {"PIN": target.pin, "ANGLE": angle}, words)
+    return kind, {"PIN": target.pin, "ANGLE": angle}, f"move {servo} to {angle} degrees"
 
 
-def _pulse(at: Context) -> Deployment:
-    target, for_ms = pin_target(at), int(at.parse.values.get("ms", _PULSE_MS))
-    words = f"turn on {target.words} for {_spoken(for_ms)}"
-    return Deployment("pulse", {**_pin(target), "FOR_MS": for_ms}, words)
-
-
-def _button(at: Context) -> Deployment:
+def _button(at: Context) -> Filled:
     button, light = pin_target(at, "button_pin"), pin_target(at)
     if button.pin == light.pin:
         question = f"The button and the light cannot both be on pin {light.pin}. Which pin is the light on?"
         raise ask(question, "name it, as in: pin 4", "pin")
     values: PatternValues = {"BUTTON_PIN": button.pin, "LED_PIN": light.pin, "ON": light.active_level}
-    words = f"turn on {light.words} when the button on pin {button.pin} is pressed"
-    return Deployment("button_led", values, words)
+    return "button_led", values, f"turn on {light.words} when the button on pin {button.pin} is pressed"
 
 
-def _read_every(at: Context) -> Deployment:
+def _read_every(at: Context) -> Filled:
     (name, _, address), every_ms = sensor_of(at), pace_ms(at.parse, at.parse.kind)
     values: PatternValues = {"QUANTITY": name, "ADDRESS": address, "EVERY_MS": every_ms}
-    return Deployment("read_sensor", values, f"read the {name} every {_spoken(every_ms)}", app_name=name)
+    return "read_sensor", values, f"read the {name} every {spoken(every_ms)}"
 
 
-def _traffic_light(at: Context) -> Deployment:
+def _traffic_light(at: Context) -> Filled:
     lights = [pin_target(at, slot).pin for slot in PIN_SLOTS if at.parse.number(slot) is not None]
     if len(set(lights)) != 3 or len(lights) != 3:
         question = "A traffic light has three lights, each on its own pin. Which pins are red, yellow and green on?"
         raise ask(question, "name them in this order, as in: run a traffic light on pins 4, 5 and 6", "pins")
-    red, yellow, green = lights
-    values: PatternValues = {"RED_PIN": red, "YELLOW_PIN": yellow, "GREEN_PIN": green}
-    return Deployment("traffic_light", values, f"run a traffic light on pins {red}, {yellow} and {green}")
+    values = dict(zip(("RED_PIN", "YELLOW_PIN", "GREEN_PIN"), lights, strict=True))
+    return "traffic_light", {**values}, "run a traffic light on pins {}, {} and {}".format(*lights)
 
 
-def _threshold(at: Context) -> Deployment:
-    (name, quantity, sensor, milli), target = _limit(at), pin_target(at)
-    side, value = at.parse.word("side") or "above", f"{milli / 1000:g} {quantity.shown_unit}"
-    if at.parse.number("level") == 0:
-        otherwise = "below" if side == "above" else "above"
-        raise ask(
-            f"Off when {name} is {side} {value}. And at any other value: shall pin {target.pin} be on then?",
-            f"say it the other way round: turn on pin {target.pin} when the {name} is {otherwise} {value}",
-        )
-    values: PatternValues = {**_pin(target), **sensor, "LIMIT_MILLI": milli, "ABOVE": int(side == "above")}
+def _rule(at: Context) -> Filled:
+    """A sensor's value that switches a pin, or is held at a setpoint."""
+    (name, quantity, address), parse, unit = sensor_of(at), at.parse, at.parse.word("unit")
+    # A bare number and amps come in thousandths of the unit that is said; the sensor tells milliamps and milliwatts.
+    milli = (parse.number("milli") or 0) * (1000 if unit in ("amps", "watts") else 1)
+    is_of_it = unit in (None, quantity.said_unit) and parse.number("milli") is not None
+    if not is_of_it or not quantity.least <= milli / 1000 <= quantity.most:
+        span = f"from {quantity.least:g} to {quantity.most:g} {quantity.shown_unit}"
+        text = f"At which {name}? The {quantity.sensor.upper()} tells it {span}."
+        raise ask(text, f"say it with its number, as in: when the {name} is above 28")
+    target, value = pin_target(at), f"{milli / 1000:g} {quantity.shown_unit}"
+    values: PatternValues = {"PIN": target.pin, "QUANTITY": name, "ADDRESS": address}
+    if parse.kind == "thermostat":
+        driven = parse.word("heats") or parse.word("usual") or ""
+        if (_RAISES | _LOWERS).get(driven) != name:
+            step = "hold the temperature at 22 degrees with the heater on pin 17 (or: the fan, the humidifier, ...)"
+            raise ask(f"What is on pin {target.pin}, something that raises the {name} or that lowers it?", step)
+        swing = int(parse.values.get("swing_milli", _SWING_MILLI))
+        values |= {"SETPOINT_MILLI": milli, "HYSTERESIS_MILLI": swing, "HEATS": int(driven in _RAISES)}
+        shown = f"{value} +/- {swing / 1000:g}"
+        return "thermostat", values, f"hold the {name} at {shown} with the {driven} on pin {target.pin}"
+    side = parse.word("side") or "above"
+    if parse.number("level") == 0:
+        otherwise = f"{'below' if side == 'above' else 'above'} {value}"
+        text = f"Off when {name} is {side} {value}. And at any other value: shall pin {target.pin} be on then?"
+        raise ask(text, f"the other way round: turn on pin {target.pin} when the {name} is {otherwise}")
+    values |= {"LIMIT_MILLI": milli, "ABOVE": int(side == "above"), "ON": target.active_level}
     span = ""
-    if at.parse.kind == "threshold_pulse":
-        values["FOR_MS"] = for_ms = at.parse.number("ms") or 0
-        span = f" for {_spoken(for_ms)}"
-    return Deployment(at.parse.kind, values, f"turn on {target.words}{span} when the {name} is {side} {value}")
-
-
-def _thermostat(at: Context) -> Deployment:
-    (name, quantity, sensor, milli), target = _limit(at), pin_target(at)
-    driven = at.parse.word("heats") or at.parse.word("usual") or ""
-    moves, raises = _DRIVEN.get(driven, ("", True))
-    if moves != name:
-        raise ask(
-            f"What is on pin {target.pin}, something that raises the {name} or something that lowers it?",
-            "hold the temperature at 22 degrees with the heater on pin 17 (or: the fan, the humidifier, ...)",
-        )
-    swing = int(at.parse.values.get("swing_milli", _SWING_MILLI))
-    values: PatternValues = {"PIN": target.pin, **sensor, "SETPOINT_MILLI": milli}
-    values |= {"HYSTERESIS_MILLI": swing, "HEATS": int(raises)}
-    shown = f"{milli / 1000:g} {quantity.shown_unit} +/- {swing / 1000:g}"
-    words = f"hold the {name} at {shown} with the {driven} on pin {target.pin}"
-    return Deployment("thermostat", values, words)
+    if parse.kind == "threshold_pulse":
+        values["FOR_MS"] = for_ms = parse.number("ms") or 0
+        span = f" for {spoken(for_ms)}"
+    return parse.kind, values, f"turn on {target.words}{span} when the {name} is {side} {value}"
 
 
 def as_light(parse: Parse, at: Context) -> Parse:
     """The parse about a color, for a sentence about "the LED" that is addressable and that a program can light."""
-    is_light = parse.kind in ("set_pin", "blink") and "pin_2" not in parse.values and at.device is not None
-    if not is_light or addressable_led(at) is None:
+    is_light = parse.kind in ("set_pin", "blink") and "pin_2" not in parse.values
+    if not is_light or at.device is None or addressable_led(at) is None:
         return parse
     color = "white" if parse.kind == "blink" or parse.number("level") else "off"
     kind = "led_blink" if parse.kind == "blink" else "led_color"
     return replace(parse, kind=kind, values=parse.values | {"color": color})
 
 
-def _led(at: Context) -> Deployment:
-    """A color on addressable LEDs, steady or blinking."""
-    target, color, pattern = _chain(at), at.parse.word("color") or "white", at.parse.kind
-    values: PatternValues = {"PIN": target.pin, **dict(zip(("RED", "GREEN", "BLUE"), _COLORS[color], strict=True))}
-    words = f"turn off {target.words}" if color == "off" else f"make {_light(target)} {color}"
-    if pattern == "led_blink":
-        values["HALF_PERIOD_MS"] = half_ms = pace_ms(at.parse, pattern)
-        words = f"blink {_light(target)} {color} every {_spoken(half_ms)}"
-    return Deployment(pattern, values, words)
+def _led(at: Context) -> Filled:
+    """Colors on addressable LEDs: steady, blinking, or all of them."""
+    target, kind, color = _chain(at), at.parse.kind, at.parse.word("color") or "white"
+    light = target.words if target.is_led else f"the LED on pin {target.pin}"
+    time_ms = pace_ms(at.parse, kind)
+    values: PatternValues = {"PIN": target.pin}
+    if kind == "rainbow":
+        return kind, values | {"PERIOD_MS": time_ms}, f"show a rainbow on {light} every {spoken(time_ms)}"
+    values |= dict(zip(("RED", "GREEN", "BLUE"), english().colors[color], strict=True))
+    if kind == "led_blink":
+        return kind, values | {"HALF_PERIOD_MS": time_ms}, f"blink {light} {color} every {spoken(time_ms)}"
+    return kind, values, f"turn off {target.words}" if color == "off" else f"make {light} {color}"
 
 
 def _chain(at: Context) -> PinTarget:
     """The pin that addressable LEDs are on: the one that is named, or that of the board's own LED."""
-    pin, led = at.parse.number("pin"), board_of(at).led
-    if at.device is None or "py" not in at.device.kinds or (pin is None and addressable_led(at) is None):
-        raise no_addressable_led(at)
-    if led is not None and led.kind == "addressable" and pin in (None, led.pin):
-        return PinTarget(led.pin, is_led=True)
+    board = board_of(at)
+    if at.device is None or "py" not in at.device.kinds:
+        text = f"The firmware of {board.title} cannot drive an addressable LED (WS2812), which colors need."
+        raise ask(text, "a board with our MicroPython firmware can: microclaw flash", code="not_possible")
+    if (own := addressable_led(at)) is not None:
+        return PinTarget(own, is_led=True)
+    if at.parse.number("pin") is None:
+        step = f"name it, as in: make the LED on pin {board.free_pins('output')[0]} red"
+        raise ask(f"{board.title} has no LED of more colors. Which pin is yours (WS2812) on?", step, "pin")
     return pin_target(at)
-
-
-def _light(target: PinTarget) -> str:
-    return target.words if target.is_led else f"the LED on pin {target.pin}"
 
 
 def _pin(target: PinTarget) -> PatternValues:
     return {"PIN": target.pin, "ON": target.active_level}
 
 
-def _limit(at: Context) -> tuple[str, Quantity, PatternValues, int]:
-    """A rule's quantity, its sensor's values, and the limit in thousandths of the unit that the sensor tells."""
-    (name, quantity, address), milli, unit = sensor_of(at), at.parse.number("milli"), at.parse.word("unit")
-    # A bare number and amps come in thousandths of the unit that is said; the sensor tells milliamps and milliwatts.
-    milli = milli and milli * (1000 if unit in ("amps", "watts") else 1)
-    is_of_it = unit in (None, quantity.said_unit)
-    if milli is None or not is_of_it or not quantity.least <= milli / 1000 <= quantity.most:
-        raise ask(
-            f"At which {name}? The {quantity.sensor.upper()} tells it from {quantity.least:g} to {quantity.most:g} "
-            f"{quantity.shown_unit}.",
-            f"say it with its number, as in: when the {name} is above 28",
-        )
-    return name, quantity, {"QUANTITY": name, "ADDRESS": address}, milli
-
-
-_DEPLOYMENTS: Final[Mapping[str, Callable[[Context], Deployment]]] = {
+_FILLED: Final[Mapping[str, Callable[[Context], Filled]]] = {
     "blink": _blink,
     "button": _button,
     "blink_times": _blink_times,
     "traffic_light": _traffic_light,
     "read_sensor_every": _read_every,
-    "pulse": _pulse,
-    "thermostat": _thermostat,
-    "servo": _servo,
-    **dict.fromkeys(("fade", "rainbow", "servo_sweep"), _paced),
-    **dict.fromkeys(("threshold", "threshold_pulse"), _threshold),
-    **dict.fromkeys(("led_color", "led_blink"), _led),
+    **dict.fromkeys(("fade", "servo_sweep", "pulse", "servo"), _on_pin),
+    **dict.fromkeys(("threshold", "threshold_pulse", "thermostat"), _rule),
+    **dict.fromkeys(("led_color", "led_blink", "rainbow"), _led),
 }
 
 
 def _decide(at: Context) -> Decision:
     """The call that puts the filled pattern on the device, then the answer. Asks when a value is not allowed."""
-    wanted = _DEPLOYMENTS[at.parse.kind](at)
+    pattern, wanted, words = _FILLED[at.parse.kind](at)
     if at.results:
-        return _deployed(at.results[-1], once=wanted.pattern in _ENDING)
+        return _deployed(at.results[-1], once=pattern in _ENDING)
     board_of(at)
     kinds = at.device.kinds if at.device else ("wasm",)
-    kind = next((one for one in kinds if one in pattern_kinds(wanted.pattern)), kinds[0])
-    asked = {name: value for name, value in wanted.values.items() if isinstance(value, Fraction)}
-    values = {name: round(v) if isinstance(v, Fraction) else v for name, v in wanted.values.items()}
+    kind = next((one for one in kinds if one in pattern_kinds(pattern)), kinds[0])
+    asked = {name: value for name, value in wanted.items() if isinstance(value, Fraction)}
+    values = {name: round(value) if isinstance(value, Fraction) else value for name, value in wanted.items()}
     try:
-        program = fill(wanted.pattern, values, kind=kind, asked=asked)
+        program = fill(pattern, values, kind=kind, asked=asked)
     except ConfigError as exc:
         raise ask(exc.message, exc.next_step) from exc
-    name = (
-        at.parse.replaces
-        or wanted.app_name
-        or _free_name(at, program.app_name, values.get("PIN", values.get("LED_PIN")))
-    )
+    stem = str(values["QUANTITY"]) if pattern == "read_sensor" else program.app_name
+    pin = values.get("PIN", values.get("LED_PIN"))
+    there = next((app for app in at.device.apps if app.name == stem), None) if at.device else None
+    is_taken = pin is not None and there is not None and pin not in there.pins  # it works on another pin
+    name = at.parse.replaces or (f"{stem}-{pin}" if is_taken else stem)
     arguments = at.on_device(appName=name, sourceCode=program.source)
     if program.expect:
         arguments["expect"] = f"{program.expect}{_TRIED_BEFORE}"
-    return Act("deploy-wasm-app", arguments, wanted.words, f"{program.origin}   (a pattern: no model wrote this)")
+    return Act("deploy-wasm-app", arguments, words, f"{program.origin}   (a pattern: no model wrote this)")
 
 
-PROGRAMS: Final[Mapping[str, Callable[[Context], Decision]]] = dict.fromkeys(_DEPLOYMENTS, _decide)
-
-
-def _free_name(at: Context, stem: str, pin: Value | None) -> str:
-    """The pattern's own name, with the pin added when that name already works on another pin."""
-    taken = next((app for app in at.device.apps if app.name == stem), None) if at.device else None
-    return stem if pin is None or taken is None or pin in taken.pins else f"{stem}-{pin}"
+PROGRAMS: Final[Mapping[str, Callable[[Context], Decision]]] = dict.fromkeys(_FILLED, _decide)
 
 
 def _deployed(result: Result, *, once: bool) -> Say:
     """The answer after the deployment: never more than its evidence says."""
     name, device = result.fields.get("appName", "the program"), result.device
-    kind, proof = result.proof
-    ends = " It ends by itself, and runs again when the board restarts." if once else ""
+    (kind, proof), ends = result.proof, " It ends by itself, and runs again when the board restarts." if once else ""
     if not result.fields.get("verified", False):
         step = f"ask again: is {name} running" if kind == "accepted" else f"stop {name}"
         return Say(f"{name} is on {device}, but not verified: {proof}.", "not_verified", step)

@@ -9,13 +9,10 @@ from typing import Any, Final
 from msgspec import structs
 
 from microclaw.language.quantities import normalize_quantities
-from microclaw.language.times import SUN, When, open_question, when_text
+from microclaw.language.times import SUN, When, open_question, spoken, when_text
 from microclaw.offline.apps import IT
 from microclaw.offline.decision import Act, Context, Decision, Say
-from microclaw.offline.programs import seconds
 from microclaw.offline.sentences import REMINDER, english
-
-EXAMPLES: Final = ("every weekday at 7 turn on pin 4",)
 
 _ENDLESS: Final = frozenset({"blink", "fade", "rainbow", "servo_sweep", "led_blink"})
 """The kinds that go on until they are stopped, each with a pace."""
@@ -47,7 +44,7 @@ def decide_schedule(at: Context, inner: Callable[[Context], Decision]) -> Decisi
         meant = structs.replace(meant, values=meant.values | {n: v for n, v in at.parse.values.items() if n == "pin"})
         is_paced = meant.kind in _ENDLESS | {"blink_times", "pulse"} or what.startswith("fade ")
         if when.delay_ms and is_paced and _AT_THE_END.search(normalize_quantities(at.said)):
-            time = seconds(when.delay_ms or 0)
+            time = spoken(when.delay_ms or 0)
             text = f'"In {time}" can be how long it takes, or a wait before it begins, so I did nothing.'
             return Say(text, "ambiguous", f"to wait say: in {time} {doing}")
         decision = inner(structs.replace(at, parse=meant))

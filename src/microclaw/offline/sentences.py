@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache, lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
 MAX_SENTENCE_CHARS = 300
 
-_TEMPLATES = ("words", "programs", "lights", "now", "manage", "refused")  # help lists the kinds in this order
+_TEMPLATES = ("words", "programs", "lights", "now", "manage", "refused", "near", "unsafe")  # help has this order, too
 _WITH_ANY_NAME = frozenset({"remove_app", "app_status", "switch_app"})  # any words at all may be a program's name there
 _NO_NAME = re.compile(r"\bpin \d|\b(?:and|but)\b|\bon \w|(?:\S+ ){3}")  # more likely the rest of a sentence
+_NEVER_SUGGESTED = frozenset({"schedule", "cancel_schedule", "remember", "recall", "forget"})  # no undo brings back all
 _NEVER_LATER = frozenset({"clock", "list_schedules", "cancel_schedule"})  # the time in them is not when to do them
 _POLITE = re.compile(r"^(?:(?:please|can you|could you|would you) )+")
 REMINDER = re.compile(r"^remind (?:me|us)\b")
@@ -63,22 +64,19 @@ class Sentences:
     """The English sentences that work without a model, read once from the package's data (hassil is imported here)."""
 
     def __init__(self) -> None:
-        from hassil import Intents, merge_dict
+        from hassil import Intents
 
-        merged: dict[str, Any] = {}
-        for name in _TEMPLATES:
-            merge_dict(merged, _data(name))
-        near, unsafe = _data("near")["near"], _data("unsafe")
+        merged, about_last_act = _data(_TEMPLATES), _data(("words", "references"))
         intents = merged["intents"]
-        answers = {name: kind["answer"] for name, kind in intents.items() if "answer" in kind} | unsafe["answers"]
+        answers = {name: kind["answer"] for name, kind in intents.items() if "answer" in kind} | merged["answers"]
         self.answers = {name: Say(**answer) for name, answer in answers.items()}
         self.examples = {name: kind["example"] for name, kind in intents.items() if "example" in kind}
-        self._intents = Intents.from_dict(merged)
-        self._refused = {reason: _one_of(phrases) for reason, phrases in unsafe["dangers"].items()}
+        self.colors: Mapping[str, tuple[int, int, int]] = merged["colors"]
+        self._intents, self._references = Intents.from_dict(merged), Intents.from_dict(about_last_act)
+        self._refused = {reason: _one_of(phrases) for reason, phrases in merged["dangers"].items()}
         self._filler = _one_of(map(re.escape, sorted(merged["filler"], key=len, reverse=True)))
-        # No undo brings back a schedule: its end is never suggested.
-        known = {one: meant for meant, said in near.items() for one in (meant, *said)}
-        known |= {one: one for kind, one in self.examples.items() if kind != "cancel_schedule"}
+        known = {one: meant for meant, said in merged["near"].items() for one in (meant, *said)}
+        known |= {one: one for kind, one in self.examples.items() if kind not in _NEVER_SUGGESTED}
         self._known = [(_tag_numbers(text), _tag_numbers(meant)) for text, meant in known.items()]
         self.parse = lru_cache(64)(self.parse_anew)  # a turn asks again after each tool
 
@@ -120,7 +118,7 @@ class Sentences:
 
     def reference(self, said: str) -> Parse | None:
         """Read a sentence in its normal form about the last act; None where no template of references.toml fits."""
-        return self._recognize(said, _references())
+        return self._recognize(said, self._references)
 
     def _recognize(self, said: str, intents: Intents | None = None) -> Parse | None:
         """Read it by a template, politeness left out; as it stands where nothing else was said ("hello")."""
@@ -217,19 +215,13 @@ def english() -> Sentences:
     return Sentences()
 
 
-@cache
-def _references() -> Intents:
-    """The templates of what refers to the last act, read at the first such sentence."""
-    from hassil import Intents, merge_dict
+def _data(names: Iterable[str]) -> dict[str, Any]:
+    from hassil import merge_dict
 
-    merged = _data("words")
-    merge_dict(merged, _data("references"))
-    return Intents.from_dict(merged)
-
-
-def _data(name: str) -> dict[str, Any]:
-    folder = resources.files(__package__) / "intents" / "en"
-    return tomllib.loads((folder / f"{name}.toml").read_text(encoding="utf-8"))
+    folder, merged = resources.files(__package__) / "intents" / "en", dict[str, Any]()
+    for name in names:
+        merge_dict(merged, tomllib.loads((folder / f"{name}.toml").read_text(encoding="utf-8")))
+    return merged
 
 
 def _one_of(patterns: Iterable[str]) -> re.Pattern[str]:

@@ -17,7 +17,7 @@ from microclaw.auth.gate import Permission
 from microclaw.errors import ScheduleRefused, ToolRetry
 from microclaw.language.times import When, when_text
 from microclaw.models.protocol import DeviceContext
-from microclaw.offline.decision import Act, Say, asks_when_due
+from microclaw.offline.decision import Act, Say
 from microclaw.operations.operation import Call
 from microclaw.operations.result import filled
 from microclaw.operations.tool import PlannedCall
@@ -85,7 +85,8 @@ class Scheduling(Struct, frozen=True):
             prepared = await self.prepare(deed.tool, deed.arguments, there)
             words = what if tool is None else prepared.action
             lines = [prepared.action, *prepared.lines]
-            warning = asks_when_due(prepared.objections) if prepared.objections else None
+            if prepared.objections:
+                warning = f"{' and '.join(prepared.objections)}; if that is so then, I ask for a yes before I do it"
             if prepared.permission is Permission.RISKY:
                 permission = Permission.RISKY
         due_ms = next_due(timing, self.book.now_ms())
