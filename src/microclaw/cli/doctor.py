@@ -64,8 +64,7 @@ def doctor(options: GlobalOptions, port: str | None, report: bool) -> None:
     if report:
         print_report(options, port, examine(options))
     else:
-        notes = look_by_cable(str(port)).notes
-        _show(options, [Finding(note.part, note.ok, note.text, note.next_step) for note in notes])
+        _show(options, look_by_cable(str(port)).notes)
 
 
 def examine(options: GlobalOptions) -> list[Finding]:
