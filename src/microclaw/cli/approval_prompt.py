@@ -1,13 +1,14 @@
-"""Asks the person at this terminal to approve an action, and sends the answer to the host. It decides nothing."""
+"""Asks the person at this terminal to approve an action, and sends the answer to the host; handles Ctrl-C meanwhile."""
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from msgspec import Struct
 
-from microclaw.cli.interrupts import break_off, on_interrupt
 from microclaw.events import ApprovalAsked
 from microclaw.operations.client import Client
 from microclaw.operations.connection import HostError
@@ -61,3 +62,26 @@ class ApprovalPrompt(Struct, frozen=True):
             self.host.decide(asked.approval_id, approved=approved)
         except HostError as exc:  # somebody else was first, or the time was over: the turn goes on all the same
             self.terminal.error(exc)
+
+
+@contextmanager
+def on_interrupt(act: Callable[[], object], *, once: bool = False) -> Iterator[None]:
+    """While inside, SIGINT calls `act`; with `once` the first one does, and the handler from before gets the next ones.
+
+    Only in the main thread.
+    """
+
+    def handle(*_: object) -> None:
+        if once:
+            signal.signal(signal.SIGINT, before)
+        act()
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def break_off() -> None:
+    raise KeyboardInterrupt

@@ -15,10 +15,9 @@ from click.exceptions import Exit
 from microclaw.apps.device_calls import CallAnswer, call_device, call_permission
 from microclaw.apps.device_operations import show_device
 from microclaw.boards import load_board
-from microclaw.cli.many_devices import ask_once
+from microclaw.cli.many_devices import ask_once, endpoint_of, is_address
 from microclaw.cli.operation_commands import perform, show
 from microclaw.cli.options import FAILED, GlobalOptions
-from microclaw.cli.targets import endpoint_of, is_address
 from microclaw.devices.call_text import CALLS, METHOD_HELP, arguments_from_words, call_from, method_form, result_value
 from microclaw.devices.calls import Call
 from microclaw.errors import MicroclawError, NoHost

@@ -12,8 +12,7 @@ from click.exceptions import Exit
 from msgspec import Struct
 
 from microclaw.api.operations import read_status
-from microclaw.cli.approval_prompt import ApprovalPrompt
-from microclaw.cli.interrupts import on_interrupt
+from microclaw.cli.approval_prompt import ApprovalPrompt, on_interrupt
 from microclaw.cli.options import INTERRUPTED, GlobalOptions
 from microclaw.errors import MicroclawError, NoHost, ProtocolError, exit_code_of
 from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Delta, Step, ToolRun

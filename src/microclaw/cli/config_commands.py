@@ -9,8 +9,7 @@ import click
 import msgspec
 from click.exceptions import Exit
 
-from microclaw.cli.options import FAILED, GlobalOptions, command_group
-from microclaw.cli.secret_value import secret_value
+from microclaw.cli.options import FAILED, GlobalOptions, command_group, secret_value
 from microclaw.config.edit import read_key, write_changes
 from microclaw.config.load import Assembly, private_home
 from microclaw.config.show import DEFAULT, read_views, value_text

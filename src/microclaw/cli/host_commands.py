@@ -1,27 +1,37 @@
-"""`microclaw up` and `status`: run the host in the foreground, and ask it how it is."""
+"""`microclaw up`, `status` and `mcp`: run the host in the foreground or by systemd, ask it how it is, serve MCP."""
 
 from __future__ import annotations
 
 import gc
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
-from typing import Any, Final, get_args
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias, get_args
 from urllib.parse import urlsplit
 
 import click
 import msgspec
+from click.exceptions import Exit
 
 from microclaw.api.operations import read_status
 from microclaw.cli.operation_commands import show
-from microclaw.cli.options import GlobalOptions
-from microclaw.cli.service_commands import ServiceAct
-from microclaw.cli.service_commands import service as manage_service
+from microclaw.cli.options import FAILED, GlobalOptions
 from microclaw.cli.sign_in_commands import open_page
 from microclaw.cluster.operations import status as cluster_status
-from microclaw.config.load import read_database, read_link
+from microclaw.config.load import VARIABLES, find_mistakes, read_database, read_link
 from microclaw.config.settings import GatewaySettings
+from microclaw.config.sources import KNOWN_VARIABLES, PREFIX
+from microclaw.durable import write_given
+from microclaw.errors import ConfigError, MicroclawError, NotSupported, UnknownName
 from microclaw.models.operations import usage
 from microclaw.store.usage import KEPT_DAYS, UsageGroup
 
+ServiceAct: TypeAlias = Literal["install", "remove", "status", "file"]
 OPEN_GATEWAY: Final = "open: every program of this machine is the owner there"
 
 
@@ -150,3 +160,178 @@ def link_text(address: str | None) -> str:
     parts = urlsplit(address)
     place = f":{parts.port}" if parts.hostname in ("127.0.0.1", "::1") else parts.netloc
     return f"   link {parts.scheme} {place}"
+
+
+@click.command()
+@click.option("--all-tools", is_flag=True, help="Offer the agent's own tools too: web, files, memory.")
+@click.pass_obj
+def mcp(options: GlobalOptions, all_tools: bool) -> None:
+    """Drive the boards from an assistant over MCP.
+
+    It serves a client on stdin and stdout, and starts the host with a virtual board where none runs. Over HTTP the host
+    itself serves them, at /mcp of its API, with a token (microclaw person tokens --add NAME).
+    """
+    settings = options.settings()
+    from microclaw.mcp.server.bridge import serve_stdio
+
+    serve_stdio(settings.home, settings.control_socket, every_tool=all_tools)
+
+
+SHOW_FILE: Final = "microclaw up --service file"
+LOGS: Final = "its log: journalctl --user -u microclaw -f"
+COMMAND_S: Final = 30.0
+_TMP: Final = "/tmp"  # noqa: S108  where homes with long names may have their control socket
+UNIT_NAME: Final = "microclaw.service"
+STOP_S: Final = 20
+
+
+def manage_service(options: GlobalOptions, act: ServiceAct) -> None:
+    """Write the service's file and start it, remove it, say whether it runs (exit code 1 when not), or print it."""
+    if sys.platform != "linux":
+        raise NotSupported(f"no service for {sys.platform} from here", next_step="docs/install.md")
+    path = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "systemd" / "user" / UNIT_NAME
+    match act:
+        case "file":
+            options.line(service_unit(options).rstrip("\n"))
+        case "install":
+            text = service_unit(options)
+            options.say(f"# {path}\n{text}")
+            options.agree("Write and start it?", default=True, hint=f", or {SHOW_FILE}")
+            _report(options, _install(options, path, text))
+        case "remove":
+            if not path.exists():
+                raise UnknownName(f"no service is installed ({path})", next_step="microclaw up --service install")
+            stopped = systemctl("disable", "--now", UNIT_NAME)
+            path.unlink(missing_ok=True)
+            notes = [f"note: {line}" for line in (stopped, systemctl("daemon-reload")) if line is not None]
+            _report(options, [f"removed {path}; the data in {options.settings().home} stays", *notes])
+        case "status":
+            installed = path.exists()
+            problem = (
+                systemctl("is-active", UNIT_NAME) if installed else "not installed: microclaw up --service install"
+            )
+            facts = {"installed": installed, "running": problem is None, "file": str(path)}
+            if not options.wrote_json("service", facts):
+                options.line(problem or "runs")
+                options.say(LOGS)
+            if problem is not None:
+                raise Exit(FAILED)
+
+
+def service_unit(options: GlobalOptions) -> str:
+    """The unit of the service that runs this very installation with this home."""
+    settings = options.settings()
+    command = (sys.executable, "-m", "microclaw", "--home", str(settings.home), "up")
+    socket = settings.control_socket.parent  # in another place for a home with a long name
+    places = [settings.home, settings.cache, *([] if socket == settings.home else [socket])]
+    if settings.backup is not None:
+        places.append(Path(settings.backup.folder or "").expanduser())
+    odd = next((text for text in (*command, *map(str, places)) if not text.isprintable()), None)
+    if odd is not None:  # a line of its own in the unit would be a setting of its own
+        raise ConfigError(f"{odd!r} cannot stand in a service's file", next_step="give --home a plain folder")
+    return systemd_unit(command, places)
+
+
+def _install(options: GlobalOptions, path: Path, text: str) -> list[str]:
+    """Write the file, enable and start the service. Returns lines for the person; the first names the file."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        text = f"{path.parent} cannot be made: {exc.strerror}"
+        raise ConfigError(text, next_step=f"{SHOW_FILE}, and put it there") from exc
+    write_given(path.resolve(), [text.encode()], replace=True, next_step="free space there")
+    options.settings().cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lines, start = [f"wrote {path}"], f"systemctl --user restart {UNIT_NAME}"
+    problem = systemctl("daemon-reload") or systemctl("enable", UNIT_NAME)
+    running = None
+    with suppress(MicroclawError):
+        running = options.host().call(read_status).pid
+    if problem is None and running is None:
+        problem = systemctl("restart", UNIT_NAME)
+    if problem is not None:
+        lines += [f"it was not started: {problem}", f"start it where systemd runs for you: {start}"]
+    elif running is not None:
+        lines.append(f"a host runs already (pid {running}): end it, then {start}")
+    else:
+        lines.append("it runs, and starts at each login")
+    lines.append("to start it at boot, before anybody logs in: loginctl enable-linger")
+    return [*lines, LOGS, *_unseen_variables(options)]
+
+
+def _report(options: GlobalOptions, lines: list[str]) -> None:
+    options.report("service", {"notes": lines}, "\n".join(lines))
+
+
+def systemctl(*words: str) -> str | None:
+    """Tell the user's systemd; None when it went well, else one line why not."""
+    command = ["systemctl", "--user", *words]
+    if shutil.which(command[0]) is None:
+        return "systemctl is not here"
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_S, check=False)
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        return f"systemctl does not answer: {exc}"
+    if done.returncode == 0:
+        return None
+    reason = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()[0]
+    return f"{' '.join(command[:3])}: {reason}"
+
+
+def _unseen_variables(options: GlobalOptions) -> list[str]:
+    """The settings that config.toml or the present shell has as variables, which the service will not have."""
+    bare = {name: os.environ[name] for name in ("HOME", "PATH", "USER") if name in os.environ}
+    mistakes = find_mistakes(bare, options.settings().home)
+    missing = [f"{m.message} that the service gets" for m in mistakes if "environment has no" in m.message]
+    known = [*KNOWN_VARIABLES, *(name for pair in VARIABLES.values() for name in pair)]
+    here = [name for name in os.environ if name in known or (name.startswith(PREFIX) and "__" in name)]
+    if here:
+        missing.append(f"{', '.join(sorted(here))}: set in this shell, not for the service; config set keeps a value")
+    return [f"note: {line}" for line in missing]
+
+
+def systemd_unit(command: Sequence[str], places: Sequence[Path]) -> str:
+    """For `systemctl --user`; the host writes to `places`. In /tmp, a private one would hide them.
+
+    Not in it, as the host needs what they forbid: MemoryDenyWriteExecute (wasm is compiled to machine code),
+    RestrictNamespaces and ProtectKernelTunables (the sandbox makes namespaces and mounts /proc), PrivateDevices (boards
+    on USB), ProtectHome (the data folder is there; all but ReadWritePaths is read-only anyway).
+    """
+    in_tmp = any(place.is_relative_to(_TMP) for place in places)
+    return f"""\
+[Unit]
+Description=microclaw host
+StartLimitIntervalSec=60
+StartLimitBurst=5
+
+[Service]
+Type=exec
+ExecStart={" ".join(_quoted(word) for word in command)}
+Restart=on-failure
+RestartSec=2
+KillMode=mixed
+TimeoutStopSec={STOP_S}
+UMask=0077
+NoNewPrivileges=yes
+ProtectSystem=strict
+ReadWritePaths={" ".join(_path(place) for place in (*places, *([Path(_TMP)] if in_tmp else [])))}
+PrivateTmp={"no" if in_tmp else "yes"}
+LockPersonality=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native
+
+[Install]
+WantedBy=default.target
+"""
+
+
+def _quoted(word: str) -> str:
+    """A word of ExecStart= (systemd.service(5)): quoted, with `%` and `$` doubled."""
+    text = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    return f'"{text}"'
+
+
+def _path(place: Path) -> str:
+    """A path of ReadWritePaths=; `-`: one that is not there yet is no error."""
+    text = str(place).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'"-{text}"'

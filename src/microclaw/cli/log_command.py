@@ -9,12 +9,11 @@ from typing import Any, Final
 
 import click
 
-from microclaw.apps.device_calls import Logs, read_logs
+from microclaw.apps.device_calls import read_logs
 from microclaw.apps.operations import list_apps
-from microclaw.cli.audit_command import MAX_TAIL
 from microclaw.cli.options import GlobalOptions
+from microclaw.cli.sign_in_commands import MAX_TAIL
 from microclaw.errors import AppNotFound, ConfigError, DeviceUnreachable
-from microclaw.operations.client import Client
 from microclaw.text import one_line, since_ms
 
 FOLLOW_S: Final = 0.2
@@ -39,9 +38,8 @@ def logs(
         raise click.BadParameter("name the DEVICE")
     device, _, app = target.partition("/")
     host, cursor, problem = options.host(), 0, None
-    kept: deque[dict[str, Any]] = deque(maxlen=tail)
-    has_printed = False
-    is_new = False  # of what is there already the choice is made first
+    kept: deque[dict[str, Any]] = deque(maxlen=tail)  # of what is there already the choice is made first
+    is_new = False
     while True:
         page = host.call(read_logs, device=device, cursor=cursor, console=console)
         if page.console and app:
@@ -49,38 +47,28 @@ def logs(
             raise ConfigError(text, next_step=f"leave the program out: microclaw logs {device} --console")
         is_still, cursor = page.cursor == cursor, page.cursor
         has_just_opened = page.console and not page.problem and (page.open_ms or 0) < LISTEN_MS
-        is_end = is_still and (follow or not has_just_opened)
         if page.dropped and (is_new or (tail is None and from_ms is None)):
             options.say(f"({page.dropped:,} lines were lost)")
-        own = [line for line in page.lines if not app or line["app"] == app]
-        has_printed = has_printed or bool(own)
+        own = (line for line in page.lines if not app or line["app"] == app)
         kept.extend(line for line in own if is_new or from_ms is None or _came_ms(line, device) >= from_ms)
-        if is_new or tail is None or is_end:
+        if is_new or (is_still and (follow or not has_just_opened)):
+            if (
+                app
+                and not is_new
+                and not kept
+                and app not in {one.name for one in host.call(list_apps, device=device).apps}
+            ):
+                raise AppNotFound(f"no app {app!r} on {device}", next_step=f"microclaw app list -d {device}")
             for line in kept:
                 _log_line(options, line, is_console=page.console)
-            kept.clear()
-        if is_end and app and not has_printed and not is_new:
-            _check_program(host, device, app)
+            kept, is_new = deque(), True
+            if not follow:
+                break
         if follow and page.problem != problem:
             problem = page.problem
             options.say(f"{problem}; waiting for it" if problem else "the console is back")
-        if is_end and not follow:
-            _end(options, device, page)
-            return
-        if is_end and not is_new:
-            kept, is_new = deque(), True
         if is_still:
             time.sleep(FOLLOW_S)
-
-
-def _check_program(host: Client, device: str, app: str) -> None:
-    """AppNotFound where the device lists no such program."""
-    if app not in {one.name for one in host.call(list_apps, device=device).apps}:
-        raise AppNotFound(f"no app {app!r} on {device}", next_step=f"microclaw app list -d {device}")
-
-
-def _end(options: GlobalOptions, device: str, page: Logs) -> None:
-    """Say that a console was silent; DeviceUnreachable when its port was open and is not any more."""
     if page.problem:
         raise DeviceUnreachable(page.problem, next_step="is the cable in and the board powered? -f waits for it")
     if page.console and not page.cursor:

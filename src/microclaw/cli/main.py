@@ -38,7 +38,7 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     },
     "Programs": {
         "run": ("programs:run", "Build, check, try, install and verify a program."),
-        "app": ("app_commands:app_group", "Programs: yours and ready ones; list, change, undo."),
+        "app": ("programs:app_group", "Programs: yours and ready ones; list, change, undo."),
         "task": ("task_commands:task_group", "Code in the sandbox, its secrets and network; subagents."),
         "schedule": (DECLARED, "Schedules, at times of day."),
     },
@@ -47,7 +47,7 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "approval": (DECLARED, "Pending approvals."),
         "memory": ("memory_commands:memory_group", "What the agent remembers: notes, conversations, skills."),
         "voice": (DECLARED, "Speech with devices: test, trace, models."),
-        "mcp": ("mcp_commands:mcp", "Drive the boards from an assistant over MCP."),
+        "mcp": ("host_commands:mcp", "Drive the boards from an assistant over MCP."),
     },
     "Host": {
         "config": ("config_commands:config_group", "The host's settings."),
