@@ -12,16 +12,16 @@ from click.exceptions import Exit
 from msgspec import Struct
 
 from microclaw.api.operations import read_status
-from microclaw.cli.approval_prompt import ApprovalPrompt, on_interrupt
+from microclaw.cli.approval_prompt import on_interrupt
 from microclaw.cli.options import INTERRUPTED, GlobalOptions
-from microclaw.errors import MicroclawError, NoHost, ProtocolError, exit_code_of
-from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Delta, Step, ToolRun
+from microclaw.errors import MicroclawError, NoHost, exit_code_of
+from microclaw.events import Answer, ApprovalSettled, Delta, Step, ToolRun
 from microclaw.operations.client import Client
-from microclaw.operations.connection import HostError, segment
+from microclaw.operations.connection import segment
 from microclaw.terminal.page import Terminal
 from microclaw.terminal.prompt import line_reader
 from microclaw.text import clean_text
-from microclaw.wire.host_api import Failure, answer_from, answer_object
+from microclaw.wire.host_api import StreamEvent, answer_from, answer_object
 
 
 @click.command()
@@ -61,10 +61,9 @@ def _one_message(options: GlobalOptions, text: str, session: str) -> None:
 
 
 def _conversation(options: GlobalOptions, terminal: Terminal | None, session: str) -> Conversation:
-    host = options.host()
-    prompt = ApprovalPrompt(host, options.terminal(), options.yes, lambda: cancel(host, session))
+    host: Client = options.host(lambda: cancel(host, session))
     saved = options.settings().tasks_folder if options.address() is None else None
-    return Conversation(host, terminal, session, options.device, prompt, saved)
+    return Conversation(host, terminal, session, options.device, options.yes, saved)
 
 
 def _arguments(text: str) -> Any:
@@ -87,7 +86,7 @@ def _converse(options: GlobalOptions, session: str) -> None:
 
 
 class Conversation(Struct, frozen=True):
-    """A chat with the agent. `terminal` shows what comes, if there is one; `prompt` asks for what needs a yes.
+    """A chat with the agent. `terminal` shows what comes, if there is one; `yes` is that of --yes.
 
     `saved` is where the host keeps files of tasks, None for a host on another machine.
     """
@@ -96,7 +95,7 @@ class Conversation(Struct, frozen=True):
     terminal: Terminal | None
     chat_id: str
     device: str | None = None
-    prompt: ApprovalPrompt | None = None
+    yes: bool = False
     saved: Path | None = None
 
     def say(self, text: str) -> Answer:
@@ -111,32 +110,20 @@ class Conversation(Struct, frozen=True):
 
         with on_interrupt(stop, once=True):
             answer = self.listen(text)
-            if answer.error_code == "confirm" and self.prompt is not None and self.prompt.yes:
+            if answer.error_code == "confirm" and self.yes:
                 answer = self.listen(_confirmation(answer))
             return answer
 
     def listen(self, text: str) -> Answer:
         """Send one message and show what comes; Ctrl-C stops listening, and the turn goes on."""
-        body = {"text": text, "chat_id": self.chat_id, "device": self.device}
-        for event in self.host.stream("/v1/chat", body):
-            match event:
-                case ApprovalAsked() if self.prompt is not None:
-                    self.prompt.ask(event)
-                case Answer() | Step() | Delta() | ToolRun() | ApprovalAsked() | ApprovalSettled():
-                    if self.terminal is not None:
-                        self.terminal.event(event)
-                    if isinstance(event, Answer):
-                        if self.terminal is not None:
-                            self.tell_files(self.terminal, event)
-                        return event
-                case Failure():
-                    raise HostError(event)
-                case _:
-                    raise ProtocolError("the host sent a result where an answer was expected")
-        raise NoHost(
-            "the host ended before its answer came; what you said is kept",
-            next_step="start the host again (microclaw up): it answers then, and the next microclaw chat shows it",
-        )
+        answer = self.host.watching(self._show).say(text, chat_id=self.chat_id, device=self.device)
+        if self.terminal is not None:
+            self.tell_files(self.terminal, answer)
+        return answer
+
+    def _show(self, event: StreamEvent) -> None:
+        if self.terminal is not None and isinstance(event, Step | Delta | ToolRun | ApprovalSettled | Answer):
+            self.terminal.event(event)
 
     def show_undelivered(self, terminal: Terminal) -> None:
         """Show this chat what it has not seen yet: answers that came when nobody listened, and notes."""

@@ -32,13 +32,9 @@ SHOWN_FACT_CHARS = 24
 
 @device_group.command("discover")
 @click.option("--subnet", metavar="192.168.1.0/24", help="Also ask each address for WASMachine.")
-@click.option(
-    "--for", "for_s", default=3.0, type=click.FloatRange(0.1, 60.0), metavar="SECONDS", help="How long to listen."
-)
+@click.option("--for", "for_s", default=3.0, type=click.FloatRange(0.1, 60.0), metavar="SECONDS", help="How long.")
 @click.option("--interface", multiple=True, metavar="ADDRESS", help="Only there; an address of this machine.")
-@click.option(
-    "--ask", is_flag=True, help="Also open each serial port and ask who is there. Opening may restart a board."
-)
+@click.option("--ask", is_flag=True, help="Also open each serial port and ask; that may restart a board.")
 @click.pass_obj
 def discover(options: GlobalOptions, subnet: str | None, for_s: float, interface: tuple[str, ...], ask: bool) -> None:
     """Find boards on the network and on serial ports.
@@ -70,11 +66,7 @@ def discover(options: GlobalOptions, subnet: str | None, for_s: float, interface
 @click.option("--board", help="The board's profile; a virtual board's is virtual.")
 @click.option("--wasmachine", metavar="HOST:PORT", help="Where its WASMachine listens.")
 @click.option("--serial", metavar="PATH|usb-VID:PID:SERIAL", help="Its JSON line port.")
-@click.option(
-    "--console",
-    metavar="auto|PATH|usb-VID:PID:SERIAL",
-    help="Where its serial console is, to read: microclaw logs NAME --console.",
-)
+@click.option("--console", metavar="auto|PATH|usb-VID:PID:SERIAL", help="Its serial console: logs NAME --console.")
 @click.option("--virtual", metavar="SOCKET", help="A virtual board's control.")
 @firmware_option
 @click.pass_obj
@@ -111,10 +103,9 @@ def wifi(
         perform(options, links.list_wifi, {"device": name})
         return
     secret = None
-    if password is not None:
-        secret = secret_value("--password", password, strictly=True)
-    elif not (is_open or forget):
-        secret = options.ask_secret(f"Password of {ssid}", "give --password @FILE, or --open")
+    if not (is_open or forget):
+        question, remedy = f"Password of {ssid}", "give --password @FILE, or --open"
+        secret = secret_value("--password" if password else question, password, strictly=True, remedy=remedy)
     values = {"device": name, "ssid": ssid, "password": secret, "later": later, "forget": forget}
     perform(options, links.set_wifi, values)
 

@@ -8,7 +8,6 @@ import asyncio
 import hashlib
 import shlex
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -64,7 +63,8 @@ class Signer:
     def __init__(self, key: Path | None, password: str | None, command: str | None, public: Path | None) -> None:
         self._sign: Callable[[bytes], bytes]
         if key is not None:
-            private = read_signing_key(key, partial(_password, password))
+            remedy = "the key has a password: --password @FILE"
+            private = read_signing_key(key, lambda: secret_value("--password", password, remedy=remedy))
             self.public, self._sign = private.public, private.sign
         elif command is not None and public is not None:
             self.public, self._sign = read_public_key(public), partial(run_sign_command, command)
@@ -78,22 +78,12 @@ class Signer:
         return signature
 
 
-def _password(given: str | None) -> str:
-    if given is None and not sys.stdin.isatty():
-        raise click.BadParameter("the key has a password, and nobody is at a terminal: --password @FILE")
-    return secret_value("--password", given or "-")
-
-
 def signing_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options of who signs. The command gets them as `make_signer`."""
 
     @click.option("--key", type=Path, metavar="FILE", help="The private key, on this machine alone.")
     @click.option("--password", metavar=SECRET_METAVAR, help="Of a key that has one; asked for otherwise.")
-    @click.option(
-        "--sign-command",
-        metavar="CMD",
-        help="Signs instead: the manifest on stdin, 384 bytes on stdout (an HSM's tool).",
-    )
+    @click.option("--sign-command", metavar="CMD", help="Signs instead: manifest on stdin, 384 bytes on stdout.")
     @click.option("--public-key", type=Path, metavar="FILE.pub.pem", help="Of what --sign-command signs with.")
     @wraps(command)
     def run(*given: Any, key: Any, password: Any, sign_command: Any, public_key: Any, **more: Any) -> None:
@@ -167,9 +157,7 @@ def keygen(options: GlobalOptions, out: Path, password: str | None, name: str | 
 @click.option("--board", required=True, metavar="CHIP", help="esp32s3, esp32c3, ...; CHIP-small without PSRAM.")
 @click.option("--version", metavar="X.Y.Z", help="Of the release.")
 @click.option("--image", type=Path, metavar="FILE", help="An application of your own.")
-@click.option(
-    "--revision", multiple=True, metavar="R", help="Only boards of this revision take it; may be given again."
-)
+@click.option("--revision", multiple=True, metavar="R", help="Only boards of this revision take it; repeatable.")
 @click.option("--channel", default="stable", help="Devices of this channel take it.")
 @click.option("--name", help="Of the firmware, as devices say it.")
 @click.option("--only", "device", metavar="DEVICE_ID", help="For one device alone.")

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from microclaw.apps.device_operations import list_devices
 from microclaw.cli.approval_prompt import GIVE_YES
-from microclaw.cli.options import GlobalOptions, secret_value
+from microclaw.cli.options import GlobalOptions, needs_terminal, secret_value
 from microclaw.config.edit import LAN, open_link
 from microclaw.config.load import private_home
 from microclaw.config.places import cache_folder
@@ -38,19 +38,11 @@ if TYPE_CHECKING:  # they take 0.2 s to import, which `--help` must not
 @click.option("--wifi", "ssid", metavar="SSID", help="Its Wi-Fi; none: asked.")
 @click.option("--wifi-password", metavar="@FILE|-", help="From a file or stdin, never written here itself.")
 @click.option("--keep-wifi", "keeps_wifi", is_flag=True, help="Ask for no Wi-Fi, leave what the board knows.")
-@click.option(
-    "--forget", "forgets", is_flag=True, help="Keep nothing that it was told before: Wi-Fi, access point, time server."
-)
+@click.option("--forget", "forgets", is_flag=True, help="Keep nothing that it was told: Wi-Fi, access point, time.")
 @click.option("--name", help="What to call the board.")
 @click.option("--board", metavar="PROFILE", help="Its board profile.")
 @click.option("--address", metavar="HOST", help="How the board reaches this host, if not as usual.")
-@click.option(
-    "--update-key",
-    multiple=True,
-    type=Path,
-    metavar="FILE",
-    help="Public key of updates (.pem); none: those the host knows.",
-)
+@click.option("--update-key", multiple=True, type=Path, metavar="FILE", help="Public key of updates; none: the host's.")
 @click.option("--channel", help="Whose updates it takes; without it: stable, or what it has.")
 @click.option("--revision", help="Of the board: updates may be for some alone. Without it: the chip's.")
 @click.pass_obj
@@ -136,7 +128,7 @@ class TerminalPerson:
 
     def password(self, question: str) -> str:
         self.end_line()
-        return self._options.ask_secret(question, "give --wifi-password @FILE")
+        return secret_value(question, None, strictly=True, remedy="give --wifi-password @FILE")
 
     @property
     def asks_nothing(self) -> bool:
@@ -144,7 +136,7 @@ class TerminalPerson:
 
     def _needs_terminal(self, question: str, remedy: str) -> None:
         self.end_line()
-        self._options.needs_terminal(question, remedy)
+        needs_terminal(question, remedy)
 
 
 class RunningHost(Struct, frozen=True):

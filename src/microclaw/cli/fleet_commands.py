@@ -35,17 +35,11 @@ from microclaw.text import count_text
 
 fleet_group = command_group()
 _FILE: Final = re.compile(r"[A-Za-z0-9][\w.-]*\.(c|cpp|ino|py|wasm|yaml)")
-_file_option = click.option(
-    "-f", "--file", default=Path(FLEET), type=Path, metavar="FILE", help="What shall run where."
-)
-_prune_option = click.option(
-    "--prune", is_flag=True, help="Also take off what is not in the file and this host installed."
-)
 
 
 @fleet_group.command()
-@_file_option
-@_prune_option
+@click.option("-f", "--file", default=Path(FLEET), type=Path, metavar="FILE", help="What shall run where.")
+@click.option("--prune", is_flag=True, help="Also take off what is not in it and this host installed.")
 @click.option("--dry-run", is_flag=True, help="Show what it would change, and change nothing; exit code 1: something.")
 @click.pass_obj
 def apply(options: GlobalOptions, file: Path, prune: bool, dry_run: bool) -> None:
@@ -64,9 +58,7 @@ def apply(options: GlobalOptions, file: Path, prune: bool, dry_run: bool) -> Non
 
 
 @fleet_group.command()
-@click.option(
-    "--out", type=Path, metavar="DIR", help="Write the file and the programs there; else the file is printed."
-)
+@click.option("--out", type=Path, metavar="DIR", help="Write file and programs there; else the file is printed.")
 @click.pass_obj
 def export(options: GlobalOptions, out: Path | None) -> None:
     """Export the desired state of the devices, as a file for `apply`."""

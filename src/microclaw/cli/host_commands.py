@@ -23,7 +23,7 @@ from microclaw.cli.operation_commands import show
 from microclaw.cli.options import FAILED, GlobalOptions
 from microclaw.cli.sign_in_commands import open_page
 from microclaw.cluster.operations import status as cluster_status
-from microclaw.config.load import VARIABLES, find_mistakes, read_database, read_link
+from microclaw.config.load import VARIABLES, read_database, read_link
 from microclaw.config.settings import GatewaySettings
 from microclaw.config.sources import KNOWN_VARIABLES, PREFIX
 from microclaw.durable import write_given
@@ -40,15 +40,9 @@ OPEN_GATEWAY: Final = "open: every program of this machine is the owner there"
 @click.option("--port", type=click.IntRange(0, 65535), help="The API's port, 8080 by default; 0 takes any.")
 @click.option("--link", metavar="HOST:PORT|off", help="Where devices connect; 127.0.0.1:8443 by default.")
 @click.option("--open-gateway", is_flag=True, help="The chat gateway asks programs of this machine for no token.")
-@click.option(
-    "--new-store", is_flag=True, help="Begin with an empty store where the old one is missing; devices pair again."
-)
+@click.option("--new-store", is_flag=True, help="Begin with an empty store where the old one is missing.")
 @click.option("--database", metavar="postgresql://…", help="Share that database with other hosts.")
-@click.option(
-    "--service",
-    type=click.Choice(get_args(ServiceAct)),
-    help="Instead: the host started at each login, by systemd.",
-)
+@click.option("--service", type=click.Choice(get_args(ServiceAct)), help="Instead: start it at each login, by systemd.")
 @click.option("--die-with-parent", is_flag=True, hidden=True)
 @click.option("--while-used", is_flag=True, hidden=True)
 @click.pass_obj
@@ -89,21 +83,20 @@ def up(
             return
         terminal = options.terminal()
         took = "" if facts["ready_s"] is None else f" in {facts['ready_s']:.1f} s"
-        terminal.row("host", f"ready{took}            api {facts['http'] or 'off'}{link_text(facts['link'])}")
-        if facts["gateway"]:
-            how = f"token in {facts['gateway_token']}" if facts["gateway_token"] else "a person's token opens it"
-            how = OPEN_GATEWAY if facts["gateway_open"] else how
-            terminal.row("gateway", f"{facts['gateway']}   {how}")
-        for voice in ("xiaozhi", "wyoming"):
-            if facts[voice]:
-                terminal.row(voice, facts[voice])
-        terminal.row("model", facts["model"])
-        for board in facts["boards"]:
-            terminal.row("board", f"{board['name']} ({board['title']}, own process {board['pid']})")
-        for problem in facts["problems"]:
-            terminal.row("off", problem)
-        if facts["ca_sha256"]:
-            terminal.row("https", f"own authority, SHA-256 {facts['ca_sha256']}; browsers: microclaw person ca FILE")
+        how = f"token in {facts['gateway_token']}" if facts["gateway_token"] else "a person's token opens it"
+        boards = (f"{one['name']} ({one['title']}, own process {one['pid']})" for one in facts["boards"])
+        authority = f"own authority, SHA-256 {facts['ca_sha256']}; browsers: microclaw person ca FILE"
+        for about, text in (
+            ("host", f"ready{took}            api {facts['http'] or 'off'}{link_text(facts['link'])}"),
+            ("gateway", facts["gateway"] and f"{facts['gateway']}   {OPEN_GATEWAY if facts['gateway_open'] else how}"),
+            *((voice, facts[voice]) for voice in ("xiaozhi", "wyoming")),
+            ("model", facts["model"]),
+            *(("board", board) for board in boards),
+            *(("off", problem) for problem in facts["problems"]),
+            ("https", facts["ca_sha256"] and authority),
+        ):
+            if text:
+                terminal.row(about, text)
         if sign_in:
             terminal.row("sign in", "in a browser: once, within 10 minutes; for another link: microclaw status --open")
             terminal.line(sign_in)  # whole, so that it can be copied
@@ -126,9 +119,7 @@ def up(
 @click.command()
 @click.option("--cluster", is_flag=True, help="The hosts that share a database with this one.")
 @click.option("--usage", "costs", is_flag=True, help="What models cost: requests, tokens and money.")
-@click.option(
-    "--by", default="day", type=click.Choice(get_args(UsageGroup)), help="With --usage: what a line stands for."
-)
+@click.option("--by", default="day", type=click.Choice(get_args(UsageGroup)), help="With --usage: a line for each.")
 @click.option("--days", default=30, type=click.IntRange(1, KEPT_DAYS), help="With --usage: today and the days before.")
 @click.option("--open", "link", is_flag=True, help="Print a link that signs a browser in, once.")
 @click.option("--person", default="owner", help="With --open: who signs in with it.")
@@ -255,7 +246,7 @@ def _install(options: GlobalOptions, path: Path, text: str) -> list[str]:
     else:
         lines.append("it runs, and starts at each login")
     lines.append("to start it at boot, before anybody logs in: loginctl enable-linger")
-    return [*lines, LOGS, *_unseen_variables(options)]
+    return [*lines, LOGS, *_unseen_variables()]
 
 
 def _report(options: GlobalOptions, lines: list[str]) -> None:
@@ -277,16 +268,12 @@ def systemctl(*words: str) -> str | None:
     return f"{' '.join(command[:3])}: {reason}"
 
 
-def _unseen_variables(options: GlobalOptions) -> list[str]:
-    """The settings that config.toml or the present shell has as variables, which the service will not have."""
-    bare = {name: os.environ[name] for name in ("HOME", "PATH", "USER") if name in os.environ}
-    mistakes = find_mistakes(bare, options.settings().home)
-    missing = [f"{m.message} that the service gets" for m in mistakes if "environment has no" in m.message]
+def _unseen_variables() -> list[str]:
+    """The settings that the present shell has as variables, which the service will not have."""
     known = [*KNOWN_VARIABLES, *(name for pair in VARIABLES.values() for name in pair)]
     here = [name for name in os.environ if name in known or (name.startswith(PREFIX) and "__" in name)]
-    if here:
-        missing.append(f"{', '.join(sorted(here))}: set in this shell, not for the service; config set keeps a value")
-    return [f"note: {line}" for line in missing]
+    names = ", ".join(sorted(here))
+    return [f"note: {names}: set in this shell, not for the service; config set keeps a value"] if here else []
 
 
 def systemd_unit(command: Sequence[str], places: Sequence[Path]) -> str:

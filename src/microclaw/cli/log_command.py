@@ -25,9 +25,7 @@ LISTEN_MS: Final = 1_500
 @click.argument("target", required=False, metavar="[DEVICE[/APP]]")
 @click.option("-f", "--follow", is_flag=True, help="Go on as lines come, until Ctrl-C.")
 @click.option("--tail", type=click.IntRange(0, MAX_TAIL), metavar="N", help="Only the newest N lines.")
-@click.option(
-    "--since", "from_ms", type=since_ms, metavar="WHEN", help="Only what came since then: 30s, 10m, 12h, 7d, or a day."
-)
+@click.option("--since", "from_ms", type=since_ms, metavar="WHEN", help="Only what came since: 30s, 10m, 7d, a day.")
 @click.option("--console", is_flag=True, help="Its serial console instead, with the firmware's own lines.")
 @click.pass_obj
 def logs(

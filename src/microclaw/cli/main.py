@@ -67,7 +67,6 @@ _EXAMPLES: Final = (
 # About the machine they run on, not about another host: refused when --host names one.
 _ONLY_HERE: Final = frozenset({"backup", "config", "demo", "mcp", "setup", "up"})
 _COMPLETE_VARIABLE: Final = "_MICROCLAW_COMPLETE"
-_EVERY: Final = "--all"  # of `config get` it is an option of its own
 
 
 class LazyGroup(click.Group):
@@ -76,14 +75,6 @@ class LazyGroup(click.Group):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.commands.update({name: click.Command(name, help=about) for name, (_, about) in COMMANDS.items()})
-
-    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        """For the shell's completion the words come as they were typed: the global options are moved here."""
-        if extra.get("resilient_parsing"):
-            front, rest = _split_globals(args)
-            last = _global_options().get(rest[-1]) if rest else None
-            args = front + rest if last is None or last.is_flag else front  # its value is what is typed now
-        return super().make_context(info_name, args, parent, **extra)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002  the parser gives it
         column = max(map(len, COMMANDS))  # the same in every section
@@ -191,19 +182,14 @@ def _run(words: list[str]) -> int:
 
 def hoist_globals(arguments: Sequence[str]) -> list[str]:
     """Global options may stand anywhere on the line: move them in front of the command. `--` ends the options."""
-    front, rest = _split_globals(arguments)
-    return front + rest
-
-
-def _split_globals(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The global options with their values, and the other words."""
-    known, front, rest = _global_options(), list[str](), list[str]()
+    options = [one for one in app.params if isinstance(one, click.Option) and one.expose_value]  # no --version
+    known, front, rest = {word: one for one in options for word in one.opts}, list[str](), list[str]()
     words = iter(arguments)
     for word in words:
         option = known.get(word.partition("=")[0])
         if word == "--":
             rest += [word, *words]
-        elif option is None or (word == _EVERY and rest[:1] == ["config"]):
+        elif option is None:
             rest.append(word)
         elif option.is_flag or "=" in word:
             front.append(word)
@@ -211,13 +197,7 @@ def _split_globals(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
             front += [word, value]
         else:
             rest.append(word)
-    return front, rest
-
-
-def _global_options() -> dict[str, click.Option]:
-    """All but those that end the command line: a command may have a --version of its own."""
-    options = [one for one in app.params if isinstance(one, click.Option) and one.expose_value]
-    return {word: one for one in options for word in one.opts}
+    return front + rest
 
 
 def _mend_streams() -> None:

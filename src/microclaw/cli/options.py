@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +18,7 @@ from msgspec import Struct
 from microclaw.cli.approval_prompt import GIVE_YES, ApprovalPrompt
 from microclaw.durable import read_given
 from microclaw.errors import ConfigError
+from microclaw.events import ApprovalAsked
 from microclaw.operations.client import Client, endpoint_of
 from microclaw.operations.host_address import OPTION, HostAddress, named_host
 from microclaw.terminal.page import Terminal, columns_of, look_for
@@ -74,10 +75,16 @@ class GlobalOptions(Struct, frozen=True):
 
         return load_settings(os.environ, home=self.home)
 
-    def host(self) -> Client:
-        """This machine's host on its control socket, or the one that --host or MICROCLAW_HOST names, with a token."""
-        endpoint = endpoint_of(self.host_url, self.home, said_by=OPTION)
-        return Client(endpoint, ask=lambda host, asked: ApprovalPrompt(host, self.terminal(), self.yes).ask(asked))
+    def host(self, cancel: Callable[[], object] | None = None) -> Client:
+        """This machine's host on its control socket, or the one that --host or MICROCLAW_HOST names, with a token.
+
+        `cancel` is what Ctrl-C at a question does; without it that is a no.
+        """
+
+        def ask(host: Client, asked: ApprovalAsked) -> None:
+            ApprovalPrompt(host, self.terminal(), self.yes, cancel).ask(asked)
+
+        return Client(endpoint_of(self.host_url, self.home, said_by=OPTION), ask=ask)
 
     def address(self) -> HostAddress | None:
         """The host's address; None for this machine's own. Raises ConfigError."""
@@ -120,17 +127,6 @@ class GlobalOptions(Struct, frozen=True):
         if not click.confirm(question, default=default):
             self.say("nothing was changed")
             raise Exit(FAILED)
-
-    def needs_terminal(self, question: str, remedy: str) -> None:
-        """Return where a person can be asked; else wrong usage, with the `remedy`."""
-        if not sys.stdin.isatty():
-            raise NobodyToAsk(f"nobody is at a terminal to be asked: {question}", remedy)
-
-    def ask_secret(self, question: str, remedy: str, *, is_new: bool = False) -> str:
-        """Return what is typed, unseen; a new one twice. Without a terminal: wrong usage, with the `remedy`."""
-        self.needs_terminal(question, remedy)
-        question = clean_text(question, one_line=True)
-        return str(click.prompt(question, hide_input=True, confirmation_prompt=is_new, err=True))
 
     def end_with_json(self, schema: str, value: Mapping[str, Any]) -> None:
         """With --json: print the document and end the command."""
@@ -180,13 +176,25 @@ MAX_SECRET_BYTES: Final = 4096
 SECRET_METAVAR: Final = "@FILE|-"  # noqa: S105 - what help shows
 
 
-def secret_value(name: str, given: str, *, is_new: bool = False, strictly: bool = False) -> str:
+def needs_terminal(question: str, remedy: str) -> None:
+    """Return where a person can be asked; else wrong usage, with the `remedy`."""
+    if not sys.stdin.isatty():
+        raise NobodyToAsk(f"nobody is at a terminal to be asked: {question}", remedy)
+
+
+def secret_value(
+    name: str, given: str | None, *, is_new: bool = False, strictly: bool = False, remedy: str = ""
+) -> str:
     """The text that `@FILE` or `-` (stdin; a terminal is asked, for a new one twice) stands for, else ConfigError.
 
-    A value itself is taken with a warning; `strictly` it is wrong usage, and spaces around the secret are part of it.
+    None: a terminal is asked, without one it is wrong usage with the `remedy`. A value itself is taken with a warning;
+    `strictly` it is wrong usage, and spaces around the secret are part of it.
     """
-    if given == "-" and sys.stdin.isatty():
-        typed = str(click.prompt(name, hide_input=True, confirmation_prompt=is_new, err=True))
+    if given is None:
+        needs_terminal(name, remedy)
+    if given is None or (given == "-" and sys.stdin.isatty()):
+        question = clean_text(name, one_line=True)
+        typed = str(click.prompt(question, hide_input=True, confirmation_prompt=is_new, err=True))
         return typed if strictly else typed.strip()
     if given != "-" and not given.startswith("@"):
         if strictly:

@@ -31,9 +31,7 @@ from microclaw.patterns.expected import Value
 from microclaw.patterns.operations import folders_of
 from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES
 
-when_back_option = click.option(
-    "--when-back", is_flag=True, help="Where the device does not answer: done when it is back, and told then."
-)
+when_back_option = click.option("--when-back", is_flag=True, help="If the device is away: done when it is back.")
 heap_option = click.option(
     "--heap", "heap_bytes", default=DEFAULT_HEAP_BYTES, type=click.IntRange(256, 16 << 20), help="The heap in bytes."
 )
@@ -42,9 +40,7 @@ force_option = click.option("--force", is_flag=True, help="Install it although i
 optimization_option = click.option(
     "-O", "--optimization", default="O3", type=optimization_level, metavar="LEVEL", help="O0, O1, O2, O3, Os or Oz."
 )
-expect_option = click.option(
-    "--expect", type=Path, metavar="FILE", help="What it must do, one expectation a line (docs/proof.md)."
-)
+expect_option = click.option("--expect", type=Path, metavar="FILE", help="What it must do (docs/proof.md).")
 board_option = click.option("--board", default="virtual", help="Without a host: the board's profile.")
 
 _LOOK_S: Final = 0.3
@@ -76,13 +72,7 @@ _WAYS: Final = {
 @click.option("--watch", "watches", is_flag=True, help="Run it at each save of its file, until Ctrl-C.")
 @click.option("--try", "tries", is_flag=True, help="Only try it, on a virtual board, without a host.")
 @click.option("--for", "duration", default="10s", metavar="TIME", help="With --try: board time, as 10s, 500ms, 2min.")
-@click.option(
-    "--set",
-    "inputs",
-    multiple=True,
-    metavar="PIN=LEVEL[@TIME]",
-    help="With --try: an input, as 14=1@2s, for an ADC 1=2.5V@2s; may repeat.",
-)
+@click.option("--set", "inputs", multiple=True, metavar="PIN=LEVEL[@TIME]", help="With --try: 14=1@2s, ADC 1=2.5V@2s.")
 @board_option
 @firmware_option
 @click.pass_obj
@@ -186,9 +176,7 @@ def _facts(file: Path) -> tuple[int, int] | None:
 
 
 app_group = command_group()
-_sets_option = click.option(
-    "--set", "sets", multiple=True, metavar="NAME=VALUE", help="A parameter, as pin=4; may repeat."
-)
+_sets_option = click.option("--set", "sets", multiple=True, metavar="NAME=VALUE", help="A parameter: pin=4.")
 
 
 @app_group.command()

@@ -19,7 +19,7 @@ from microclaw.config.edit import write_changes
 from microclaw.config.forms import Url, form_of
 from microclaw.config.load import VARIABLES, private_home
 from microclaw.config.settings import SearchSettings, TelegramSettings
-from microclaw.config.show import read_views
+from microclaw.config.show import DEFAULT, read_views
 from microclaw.config.sources import Sources
 from microclaw.errors import MicroclawError, ToolFailed
 from microclaw.text import clean_text, count_text
@@ -61,30 +61,25 @@ def setup(options: GlobalOptions) -> None:
 
 
 class CurrentSettings(Struct, frozen=True):
-    """The settings before setup: values as `config get` shows them (secrets masked), and their origins."""
+    """The settings before setup: those that are `shown`, as `config get` does, with their origins; and the `values`."""
 
-    shown: Mapping[str, tuple[object, str]]
+    shown: Mapping[str, str]
     values: Mapping[str, str]
 
     @property
     def proxy(self) -> str | None:
         return self.values.get("proxy.url")
 
-    def line(self, key: str) -> str | None:
-        """A setting with secrets masked; None when it is not set."""
-        value, origin = self.shown.get(key, (None, ""))
-        return f"{value} ({origin})" if value is not None and origin not in ("", "default") else None
-
 
 def read_current(home: Path) -> CurrentSettings:
     """The present settings, for the questions and for the tests of keys."""
-    shown = {item.key: (item.value, item.origin) for item in read_views(home, os.environ)}
+    views = [one for one in read_views(home, os.environ) if one.value is not None and one.origin not in ("", DEFAULT)]
     values = Sources(home, os.environ).values
     plain = {".".join(path): value for path, value in values.items() if isinstance(value, str)}
     for provider, (_, address) in VARIABLES.items():
         if os.environ.get(address):
             plain[f"address.{provider}"] = os.environ[address].strip()
-    return CurrentSettings(shown, plain)
+    return CurrentSettings({one.key: f"{one.value} ({one.origin})" for one in views}, plain)
 
 
 def ask_all(options: GlobalOptions, current: CurrentSettings) -> Changes:
@@ -92,7 +87,7 @@ def ask_all(options: GlobalOptions, current: CurrentSettings) -> Changes:
     options.say("Enter keeps what is set, takes what is found or skips the question; Ctrl-C changes nothing.")
     changes = _ask_model(options, current)
     for setting, name, hint, probe in SERVICES:
-        options.say(f"{name}: {current.line(setting) or hint}")
+        options.say(f"{name}: {current.shown.get(setting, hint)}")
         key = _ask_key(options, f"The key of {name}", partial(probe, current))
         if key is not None:
             changes[setting] = key
@@ -101,7 +96,7 @@ def ask_all(options: GlobalOptions, current: CurrentSettings) -> Changes:
 
 def _ask_model(options: GlobalOptions, current: CurrentSettings) -> Changes:
     provider_now = current.values.get("model.provider")
-    if now := current.line("model.api_key") or current.line("model.base_url"):
+    if now := current.shown.get("model.api_key") or current.shown.get("model.base_url"):
         options.say(f"model: {provider_now}, {now}")
     local = None if provider_now else asyncio.run(_local_model())
     if local is not None:
@@ -126,9 +121,7 @@ def _ask_model(options: GlobalOptions, current: CurrentSettings) -> Changes:
         name = click.prompt("The model's name (empty: the default)", default="", show_default=False).strip() or None
         if url is not None:
             options.say('  trying "turn on pin 4" ...')
-            found = asyncio.run(_try_sentence(current, url, key, name))
-            options.say(f"  {found.line}")
-            if not found.works and not click.confirm("Keep it all the same?", default=found.works is None):
+            if not _is_kept(options, asyncio.run(_try_sentence(current, url, key, name))):
                 continue
         return dict(zip(MODEL, (provider, name, url, key), strict=True))
     options.say("Skipped.")
@@ -155,14 +148,17 @@ def _ask_key(
         key: str = click.prompt(prompt, default="", hide_input=True, show_default=False).strip()
         if not key and not optional:
             return None
-        found = probe(key)
-        options.say(f"  {found.line}")
-        if found.works or click.confirm("Keep it all the same?", default=found.works is None):
+        if _is_kept(options, probe(key)):
             return key or None
         if not key:
             return None
     options.say("Skipped.")
     return None
+
+
+def _is_kept(options: GlobalOptions, found: ProbeResult) -> bool:
+    options.say(f"  {found.line}")
+    return bool(found.works) or click.confirm("Keep it all the same?", default=found.works is None)
 
 
 class ProbeResult(Struct, frozen=True):

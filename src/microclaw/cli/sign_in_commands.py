@@ -191,10 +191,8 @@ def _report(report: ChainReport) -> dict[str, Any]:
         "lines": report.lines,
         "head": asdict(report.last),
         "rotated_away": report.anchor.n,
-        "torn": len(report.torn),
-        "torn_at": [{"file": file, "line": line} for file, line in report.torn[:MAX_NAMED]],
+        "torn": [{"file": file, "line": line} for file, line in report.torn[:MAX_NAMED]],
         "breaks": [asdict(one) for one in report.breaks[:MAX_NAMED]],
-        "break_count": len(report.breaks),
     }
 
 

@@ -37,18 +37,10 @@ task_group = command_group()
 
 @task_group.command("run")
 @click.argument("file", type=Path, metavar="FILE", help="Python, shell or JavaScript; - is the input.")
-@click.option(
-    "--with",
-    "given",
-    multiple=True,
-    metavar="[NAME=]FILE",
-    help="A file that it reads, as NAME or by its own; repeatable.",
-)
+@click.option("--with", "given", multiple=True, metavar="[NAME=]FILE", help="A file that it reads; repeatable.")
 @click.option("--keep", multiple=True, metavar="NAME", help="A file that it writes and that is kept.")
 @click.option("--allow", metavar="NAME", help="It may ask what egress.yaml allows to NAME. [default: nothing]")
-@click.option(
-    "--language", type=click.Choice(get_args(TaskLanguage)), help="What it is written in. [default: by its suffix]"
-)
+@click.option("--language", type=click.Choice(get_args(TaskLanguage)), help="[default: by its suffix]")
 @click.option("--seconds", type=float, metavar="S", help="How long it may take.")
 @click.pass_obj
 def run(
