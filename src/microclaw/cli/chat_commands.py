@@ -1,9 +1,11 @@
-"""`microclaw chat`: one message or a conversation with the agent. Shows the turn, passes Ctrl-C on as a cancel."""
+"""`microclaw chat`: a message or a conversation, Ctrl-C is a cancel. `memory edit`: a text of it in an editor."""
 
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,11 @@ from msgspec import Struct
 
 from microclaw.api.operations import read_status
 from microclaw.cli.approval_prompt import on_interrupt
-from microclaw.cli.options import INTERRUPTED, GlobalOptions
-from microclaw.errors import MicroclawError, NoHost, exit_code_of
+from microclaw.cli.options import INTERRUPTED, GlobalOptions, command_group
+from microclaw.errors import ConfigError, MicroclawError, NoHost, exit_code_of
 from microclaw.events import Answer, ApprovalSettled, Delta, Step, ToolRun
+from microclaw.knowledge import operations as knowledge
+from microclaw.knowledge.memory import MEMORY
 from microclaw.operations.client import Client
 from microclaw.operations.connection import segment
 from microclaw.terminal.page import Terminal
@@ -187,3 +191,31 @@ def _confirmation(answer: Answer) -> str:
 def cancel(host: Client, chat_id: str) -> bool:
     """Ask the host to end the turn of a chat at the next safe point, with an answer; False when there is none."""
     return bool(host.post(f"/v1/chat/{segment(chat_id)}/cancel")["cancelled"])
+
+
+memory_group = command_group()
+
+
+@memory_group.command("edit")
+@click.argument("name", default=MEMORY, help="USER.md, SOUL.md, HEARTBEAT.md or a day's note as 2026-11-20.md.")
+@click.pass_obj
+def edit_memory(options: GlobalOptions, name: str) -> None:
+    """Edit MEMORY.md, or the text of that name, with $EDITOR; the old version is kept."""
+    host = options.host()
+    found = host.call(knowledge.show_memory, name=name)
+    try:
+        edited = click.edit(found.text.encode(), extension=".md", require_save=False) or b""
+    except (click.ClickException, ValueError) as exc:
+        raise ConfigError(f"nothing was changed: {exc}", next_step="set EDITOR to an editor, or edit again") from exc
+    text = edited.decode(errors="replace")
+    if text != found.text:
+        try:
+            host.call(knowledge.edit_memory, text=text, was=found.digest, name=name)
+        except (MicroclawError, KeyboardInterrupt):
+            fd, path = tempfile.mkstemp(prefix="microclaw-memory-", suffix=".md")
+            with os.fdopen(fd, "wb") as file:
+                file.write(edited)
+            options.terminal().row("memory", f"what you wrote is in {path}")
+            raise
+    said = f"changed: {found.file}; the old version is kept" if text != found.text else "nothing was changed"
+    options.report("memory_edit", {"changed": text != found.text, "file": found.file}, said)

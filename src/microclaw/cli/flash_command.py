@@ -67,8 +67,8 @@ def flash(
             raise ConfigError(f"{wanted[what][:40]!r} is no {what}", next_step=f"give 1 to 32 of {letters}")
     from microclaw.firmware_folder import firmware_folder
     from microclaw.flash.esptool import Esptool
+    from microclaw.flash.images import download
     from microclaw.flash.steps import flash_board
-    from microclaw.flash.stock_images import download
     from microclaw.flash.workshop import Wishes, Workshop
     from microclaw.ota.keys import read_public_key
 

@@ -31,7 +31,7 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "flash": ("flash_command:flash", "Put our firmware on a board, pair it, give it Wi-Fi."),
         "device": ("device_commands:device_group", "The devices this host knows."),
         "exec": ("call_commands:execute", "Call one method of a device, or of several."),
-        "logs": ("log_command:logs", "Show what a device's programs print."),
+        "logs": ("call_commands:logs", "Show what a device's programs print."),
         "virtual": ("virtual_command:virtual", "Run a virtual ESP32-S3; Ctrl-C ends it."),
         "fleet": ("fleet_commands:fleet_group", "What runs on many devices, as a file: apply, export."),
         "firmware": ("firmware_commands:firmware_group", "Signed updates of boards: keys, releases, offers, rollouts."),
@@ -45,7 +45,7 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     "Talk": {
         "chat": ("chat_commands:chat", "Talk to the agent."),
         "approval": (DECLARED, "Pending approvals."),
-        "memory": ("memory_commands:memory_group", "What the agent remembers: notes, conversations, skills."),
+        "memory": ("chat_commands:memory_group", "What the agent remembers: notes, conversations, skills."),
         "voice": (DECLARED, "Speech with devices: test, trace, models."),
         "mcp": ("host_commands:mcp", "Drive the boards from an assistant over MCP."),
     },

@@ -19,10 +19,19 @@ from microclaw.config.edit import LAN, open_link
 from microclaw.errors import UnknownName
 from microclaw.firmware_folder import firmware_folder
 from microclaw.flash.board_files import BoardFile, our_files
-from microclaw.flash.chips import CHIPS, MB, Chip, chip_named
 from microclaw.flash.first_image import FirstPiece, first_files, first_pieces
-from microclaw.flash.flash_image import MIN_FLASH_BYTES, check_image
-from microclaw.flash.stock_images import cached_image, download, find_image, is_known
+from microclaw.flash.images import (
+    CHIPS,
+    MB,
+    MIN_FLASH_BYTES,
+    Chip,
+    cached_image,
+    check_image,
+    chip_named,
+    download,
+    find_image,
+    is_known,
+)
 from microclaw.operations.operation import Access, Call, Permission, operation
 from microclaw.operations.result import Result
 

@@ -21,8 +21,8 @@ from microclaw.flash import wifi
 from microclaw.flash.board_files import BoardFile, Survey, our_files, survey
 from microclaw.flash.board_port import BoardPort
 from microclaw.flash.board_settings import ToldSettings, networks_of, read_settings
-from microclaw.flash.chips import OLDEST, chip_named
 from microclaw.flash.esptool import Esptool
+from microclaw.flash.images import OLDEST, chip_named
 from microclaw.flash.raw_repl import RawRepl
 from microclaw.text import clean_text
 from microclaw.wire.esp32_image import IMAGE_MAGIC
