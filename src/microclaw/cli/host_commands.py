@@ -36,7 +36,7 @@ OPEN_GATEWAY: Final = "open: every program of this machine is the owner there"
 
 
 @click.command()
-@click.option("--virtual", default=0, type=click.IntRange(0, 16), help="Start N virtual boards with it.")
+@click.option("--virtual", "virtual_boards", default=0, type=click.IntRange(0, 16), help="Start N virtual boards.")
 @click.option("--port", type=click.IntRange(0, 65535), help="The API's port, 8080 by default; 0 takes any.")
 @click.option("--link", metavar="HOST:PORT|off", help="Where devices connect; 127.0.0.1:8443 by default.")
 @click.option("--open-gateway", is_flag=True, help="The chat gateway asks programs of this machine for no token.")
@@ -48,15 +48,13 @@ OPEN_GATEWAY: Final = "open: every program of this machine is the owner there"
 @click.pass_obj
 def up(
     options: GlobalOptions,
-    virtual: int,
+    /,
     port: int | None,
     link: str | None,
     open_gateway: bool,
-    new_store: bool,
     database: str | None,
     service: ServiceAct | None,
-    die_with_parent: bool,
-    while_used: bool,
+    **how: Any,
 ) -> None:
     """Run the host in the foreground; Ctrl-C stops it."""
     if service is not None:
@@ -103,15 +101,7 @@ def up(
         terminal.row("", "Ctrl-C stops it; talk to it from another terminal: microclaw chat")
 
     try:
-        run_host(
-            settings,
-            virtual_boards=virtual,
-            ready=ready,
-            verbose=options.verbose,
-            die_with_parent=die_with_parent,
-            while_used=while_used,
-            new_store=new_store,
-        )
+        run_host(settings, ready=ready, verbose=options.verbose, **how)
     finally:
         gc.enable()
 

@@ -48,22 +48,11 @@ _KEYS_FILE: Final = "update-keys.pem"
 @click.option("--flash", type=Path, help="Folder that keeps its flash between runs.")
 @firmware_option
 @click.pass_obj
-def virtual(
-    options: GlobalOptions,
-    name: str | None,
-    join: bool,
-    board: str,
-    wasmachine: int | None,
-    serial: str,
-    clock: str,
-    network: bool,
-    flash: Path | None,
-    firmware: tuple[str, ...],
-) -> None:
+def virtual(options: GlobalOptions, /, name: str | None, join: bool, flash: Path | None, **passed: Any) -> None:
     """Run a virtual ESP32-S3; Ctrl-C ends it. It prints its addresses."""
     name = name or ("board-1" if join else "virtual-1")
-    words = ["--board", board, "--serial", serial, "--clock", clock]
-    words += [f"--firmware={word}" for word in firmware_words(firmware)]
+    words = [f"--{one}={passed[one]}" for one in ("board", "serial", "clock")]
+    words += [f"--firmware={word}" for word in firmware_words(passed["firmware"])]
     link, secret = None, ""
     if join:
         devices, boards, is_ours = known_devices(options.host()), options.settings().home / "virtual", flash is None
@@ -73,14 +62,14 @@ def virtual(
         flash, known = next((one for one in found if one[1] is not None and one[1].name == name), found[0])
         known = known or next((one for one in devices if one.name == name), None)
         name = known.name if known else name
-        made = _join(options, known, name, board, flash, is_ours=is_ours)
+        made = _join(options, known, name, passed["board"], flash, is_ours=is_ours)
         link, secret = f"wss://{made.host}:{made.port}/link", made.secret or ""
         words += ["--link", link, "--link-ca-sha256", made.ca_sha256, *(["--link-secret-file", "-"] if secret else [])]
         if (keys := _published_keys(options.host(), flash)) is not None:
             words += ["--update-keys", str(keys.absolute())]
-    if wasmachine is not None or join:  # the host that it joins has it over the link: no port of its own is needed
-        words += ["--wasmachine", str(wasmachine or 0)]
-    if network:
+    if passed["wasmachine"] is not None or join:  # the host has it over the link: no port of its own is needed
+        words += ["--wasmachine", str(passed["wasmachine"] or 0)]
+    if passed["network"]:
         words.append("--network")
     if flash is not None:
         words += ["--flash", str(flash.absolute())]
