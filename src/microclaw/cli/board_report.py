@@ -73,7 +73,7 @@ def look_by_cable(port: str) -> CableReport:
 
 
 def _by_host(host: Client, name: str, board: Facts, programs: Facts) -> None:
-    """What the host knows, and what the board answers over its link or address."""
+    """Look at what the host knows, and at the answers of the board over its link or address."""
     device = host.call(show_device, device=name)
     board.setdefault("profile", device.board if device.board in board_ids() else "unknown")
     board["ways in"] = ", ".join(sorted({plain_words(way.partition(":")[0]) for way in device.transports}))

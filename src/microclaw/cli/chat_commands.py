@@ -14,8 +14,7 @@ from click.exceptions import Exit
 from msgspec import Struct
 
 from microclaw.api.operations import read_status
-from microclaw.cli.approval_prompt import on_interrupt
-from microclaw.cli.options import INTERRUPTED, GlobalOptions, command_group
+from microclaw.cli.options import INTERRUPTED, GlobalOptions, command_group, on_interrupt
 from microclaw.errors import ConfigError, MicroclawError, NoHost, exit_code_of
 from microclaw.events import Answer, ApprovalSettled, Delta, Step, ToolRun
 from microclaw.knowledge import operations as knowledge

@@ -1,4 +1,4 @@
-"""A child process of the command line: its ready line, its end, its error. It speaks no protocol."""
+"""A child process of the command line: its ready line, its end, its error; the control socket of a virtual board."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, Popen, TimeoutExpired
-from typing import IO, Any, Self
+from typing import IO, Any, Self, TypeVar
 
+from microclaw.devices.calls import EdgeLog
 from microclaw.errors import ConfigError
+from microclaw.operations.blocking import blocking
 from microclaw.readiness import is_readable
+from microclaw.transports.virtual_board import VirtualBoardTransport
+from microclaw.wire.board_control import Request
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 5.0
@@ -104,3 +108,29 @@ class Child:
         """The last line with this prefix on the process's stderr."""
         lines = self._log.read_text(errors="replace").splitlines()
         return next((line.removeprefix(prefix) for line in reversed(lines) if line.startswith(prefix)), None)
+
+
+R = TypeVar("R")
+
+
+class BoardControl:
+    """`with BoardControl(path) as board: board.ask(control.Info())`; raises what the transport does."""
+
+    def __init__(self, path: Path) -> None:
+        self._board = VirtualBoardTransport(path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    @blocking
+    async def __exit__(self, *_: object) -> None:
+        await self._board.close()
+
+    @blocking
+    async def ask(self, request: Request[R]) -> R:
+        return await self._board.request(request)
+
+    @blocking
+    async def edges(self, cursor: int) -> EdgeLog:
+        """Every edge since `cursor`, all pages in one."""
+        return await self._board.edges(cursor)

@@ -14,8 +14,7 @@ import click
 from msgspec import Struct
 
 from microclaw.apps.device_operations import list_devices
-from microclaw.cli.approval_prompt import GIVE_YES
-from microclaw.cli.options import GlobalOptions, needs_terminal, secret_value
+from microclaw.cli.options import GIVE_YES, GlobalOptions, needs_terminal, secret_value
 from microclaw.config.edit import LAN, open_link
 from microclaw.config.load import private_home
 from microclaw.config.places import cache_folder

@@ -15,9 +15,8 @@ from click.core import ParameterSource
 from click.exceptions import Exit
 from msgspec import UNSET, structs
 
-from microclaw.cli.approval_prompt import on_interrupt
 from microclaw.cli.many_devices import ask_once, choice_body, chosen_device, chosen_names, end_many, is_address
-from microclaw.cli.options import INTERRUPTED, GlobalOptions, command_group
+from microclaw.cli.options import INTERRUPTED, GlobalOptions, command_group, on_interrupt
 from microclaw.errors import ConfigError, MicroclawError
 from microclaw.events import ApprovalSettled, Step
 from microclaw.operations.client import Client, request_number

@@ -1,4 +1,4 @@
-"""The global options of a command line, and how its commands print. It runs no command."""
+"""The global options of a command line; how its commands print and ask, for a yes or a secret. It runs no command."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import json
 import os
 import re
 import shlex
+import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,15 +17,15 @@ import click
 from click.exceptions import Exit
 from msgspec import Struct
 
-from microclaw.cli.approval_prompt import GIVE_YES, ApprovalPrompt
 from microclaw.durable import read_given
 from microclaw.errors import ConfigError
 from microclaw.events import ApprovalAsked
 from microclaw.operations.client import Client, endpoint_of
+from microclaw.operations.connection import HostError
 from microclaw.operations.host_address import OPTION, HostAddress, named_host
 from microclaw.terminal.page import Terminal, columns_of, look_for
 from microclaw.terminal.table import table_lines
-from microclaw.text import clean_text
+from microclaw.text import clean_text, format_duration
 
 if TYPE_CHECKING:
     from microclaw.config.settings import Settings
@@ -220,3 +222,75 @@ def secret_value(
         text = f"{name}: {given} is not one line with a secret"
         raise ConfigError(text, next_step="give the secret alone, as one line of a file (@FILE) or of stdin (-)")
     return secret
+
+
+GIVE_YES = "give --yes with the same command, or run it at a terminal and answer there"
+_YES = frozenset({"y", "yes"})
+
+
+class ApprovalPrompt(Struct, frozen=True):
+    """`yes` approves without asking (--yes). Without a keyboard a chat's question that is this person's own is declined
+    at once; for another one it prints the command that decides.
+    """
+
+    host: Client
+    terminal: Terminal
+    yes: bool
+    cancel: Callable[[], object] | None = None  # of a chat: Ctrl-C; without it that is a no
+
+    def ask(self, asked: ApprovalAsked) -> None:
+        """Show exactly what would happen, then decide; Enter alone is a no."""
+        self.terminal.approval(asked)
+        if self.yes:
+            self.decide(asked, approved=True)
+        elif sys.stdin.isatty():
+            answer = self._typed()
+            if answer is None and self.cancel is not None:
+                self.cancel()
+            else:
+                self.decide(asked, approved=answer is not None and answer.strip().lower() in _YES)
+        elif self.cancel is not None and asked.may_decide:
+            self.terminal.row("next", f"nobody is at a terminal to say yes: {GIVE_YES}")
+            self.decide(asked, approved=False)
+        else:
+            decide = f"microclaw approval decide {asked.approval_id} yes (or no), in another terminal"
+            self.terminal.row("next", f"{decide}; no answer in {format_duration(asked.expires_s * 1000)} is a no")
+
+    def _typed(self) -> str | None:
+        """A line, or None for Ctrl-C and the end of the input."""
+        try:
+            with on_interrupt(break_off):
+                self.terminal.prompt("do it? [y/N] ")
+                return sys.stdin.readline(256) or None
+        except KeyboardInterrupt:
+            self.terminal.line()
+            return None
+
+    def decide(self, asked: ApprovalAsked, *, approved: bool) -> None:
+        try:
+            self.host.decide(asked.approval_id, approved=approved)
+        except HostError as exc:  # somebody else was first, or the time was over: the turn goes on all the same
+            self.terminal.error(exc)
+
+
+@contextmanager
+def on_interrupt(act: Callable[[], object], *, once: bool = False) -> Iterator[None]:
+    """While inside, SIGINT calls `act`; with `once` the first one does, and the handler from before gets the next ones.
+
+    Only in the main thread.
+    """
+
+    def handle(*_: object) -> None:
+        if once:
+            signal.signal(signal.SIGINT, before)
+        act()
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def break_off() -> None:
+    raise KeyboardInterrupt

@@ -16,11 +16,17 @@ from microclaw.apps import operations as programs
 from microclaw.apps.building import check_app_name, program_language
 from microclaw.apps.results import AppOrigin
 from microclaw.apps.run_times import times_body
-from microclaw.cli.firmware_option import described_board, firmware_option
 from microclaw.cli.many_devices import chosen_device, chosen_names, is_address, known_devices
 from microclaw.cli.operation_commands import perform
 from microclaw.cli.options import INTERRUPTED, GlobalOptions, command_group
-from microclaw.cli.program_files import files_beside, name_of_file, optimization_level, program_values
+from microclaw.cli.program_files import (
+    described_board,
+    files_beside,
+    firmware_option,
+    name_of_file,
+    optimization_level,
+    program_values,
+)
 from microclaw.devices.calls import AppInstall
 from microclaw.durable import write_given
 from microclaw.errors import ConfigError, MicroclawError, NoHost, UnknownName

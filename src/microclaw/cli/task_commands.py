@@ -14,8 +14,7 @@ import click
 import msgspec
 from click.exceptions import Exit
 
-from microclaw.cli.approval_prompt import on_interrupt
-from microclaw.cli.options import FAILED, GlobalOptions, command_group, secret_value
+from microclaw.cli.options import FAILED, GlobalOptions, command_group, on_interrupt, secret_value
 from microclaw.config.load import private_home
 from microclaw.durable import read_given, write_given
 from microclaw.egress.allowlist import FILE_NAME, Allowlist, read_allowlist

@@ -16,10 +16,10 @@ from typing import Any, Final
 import click
 from click.exceptions import Exit
 
-from microclaw.cli.board_control import BoardControl
-from microclaw.cli.firmware_option import firmware_option, firmware_words
+from microclaw.cli.child import BoardControl
 from microclaw.cli.many_devices import known_devices
 from microclaw.cli.options import GlobalOptions
+from microclaw.cli.program_files import firmware_option, firmware_words
 from microclaw.devices.entry import check_name
 from microclaw.devices.transport import LINK_SCHEME
 from microclaw.durable import make_folders, replace_file

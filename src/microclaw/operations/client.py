@@ -23,9 +23,17 @@ from microclaw.config.places import control_socket, home_folder
 from microclaw.errors import ConfigError, MicroclawError, NoHost, ProtocolError
 from microclaw.events import Answer, ApprovalAsked
 from microclaw.operations.blocking import blocking, in_caller, iterated
-from microclaw.operations.connection import SAME_VERSION, Endpoint, HostError, HostRequest, Query, segment
+from microclaw.operations.connection import (
+    SAME_VERSION,
+    Endpoint,
+    EventDecoder,
+    HostError,
+    HostRequest,
+    LiveEvent,
+    Query,
+    segment,
+)
 from microclaw.operations.host_address import CA_VARIABLE, checked_token, named_host, token_for, trusted_authorities
-from microclaw.operations.live_events import EventDecoder, LiveEvent
 from microclaw.operations.operation import Operation
 from microclaw.operations.result import OnMany
 from microclaw.wire.host_api import (
