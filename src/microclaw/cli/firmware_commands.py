@@ -148,9 +148,7 @@ def keygen(options: GlobalOptions, out: Path, password: str | None, name: str | 
     options.say("who has it can update every board that trusts it; if it is lost, nobody can (docs/updates.md)")
     if unknown is not None:
         options.say(f"no host knows it yet ({unknown}); next: microclaw firmware trust {public}")
-    options.say(
-        "boards trust it once it is on them: microclaw flash, or for boards with a key already: firmware change-keys"
-    )
+    options.say("boards trust it once it is on them: microclaw flash; if they have a key: firmware change-keys")
 
 
 @firmware_group.command("publish")

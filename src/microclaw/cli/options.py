@@ -25,7 +25,7 @@ from microclaw.operations.connection import HostError
 from microclaw.operations.host_address import OPTION, HostAddress, named_host
 from microclaw.terminal.page import Terminal, columns_of, look_for
 from microclaw.terminal.table import table_lines
-from microclaw.text import clean_text, format_duration
+from microclaw.text import clean_text, escape_hidden, format_duration
 
 if TYPE_CHECKING:
     from microclaw.config.settings import Settings
@@ -107,8 +107,6 @@ class GlobalOptions(Struct, frozen=True):
 
     def document(self, schema: str, value: Mapping[str, Any]) -> None:
         """The one JSON document of a `--json` command."""
-        from microclaw.text import escape_hidden
-
         only_ascii = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
         text = json.dumps({"schema": f"microclaw.{schema}/1", **value}, ensure_ascii=only_ascii)
         sys.stdout.write(escape_hidden(text) + "\n")
@@ -169,9 +167,9 @@ class GlobalOptions(Struct, frozen=True):
             self.line(line)
 
 
-def command_group(**settings: Any) -> click.Group:
+def command_group() -> click.Group:
     """A group for main.py's table, which has its name and help."""
-    return click.Group(no_args_is_help=not settings.get("invoke_without_command"), **settings)
+    return click.Group(no_args_is_help=True)
 
 
 MAX_SECRET_BYTES: Final = 4096

@@ -67,7 +67,7 @@ def authority(options: GlobalOptions, file: str | None) -> None:
     """The host's own certificate authority, for browsers and `--host`: its fingerprint, never its key."""
     from microclaw.auth.authority import AUTHORITY_FILE
     from microclaw.authority_pem import pem_fingerprint
-    from microclaw.durable import read_private
+    from microclaw.durable import read_private, write_given
 
     options.only_here("its authority")
     path = options.settings().identity / AUTHORITY_FILE
@@ -82,10 +82,7 @@ def authority(options: GlobalOptions, file: str | None) -> None:
         text = f"SHA-256 {sha256}\nits certificate in a file: microclaw person ca FILE"
         options.report("ca", {"sha256": sha256, "file": str(path)}, text)
     else:
-        try:
-            Path(file).write_bytes(found[0])
-        except OSError as exc:
-            raise ConfigError(f"cannot write {file}: {exc.strerror or exc}", next_step="give another place") from exc
+        write_given(Path(file), [found[0]], replace=True, next_step="give another place")
         options.report("ca", {"file": file}, f"{file}: import it where the host's pages are opened")
 
 

@@ -16,7 +16,7 @@ from click.exceptions import Exit
 
 from microclaw.cli.options import FAILED, GlobalOptions, command_group, on_interrupt, secret_value
 from microclaw.config.load import private_home
-from microclaw.durable import read_given, write_given
+from microclaw.durable import read_given, read_given_text, write_given
 from microclaw.egress.allowlist import FILE_NAME, Allowlist, read_allowlist
 from microclaw.egress.secret_values import SecretValues, missing_secrets
 from microclaw.errors import ConfigError
@@ -124,12 +124,12 @@ def _note(options: GlobalOptions, text: str) -> None:
 
 
 def _code(file: Path) -> str:
-    code = sys.stdin.buffer.read() if str(file) == "-" else read_given(file, MAX_FILE_BYTES)
+    if str(file) != "-":
+        return read_given_text(file, MAX_FILE_BYTES)
     try:
-        return code.decode()
+        return sys.stdin.buffer.read().decode()
     except UnicodeDecodeError as exc:
-        step = "save the code as UTF-8 (iconv -f LATIN1 -t UTF-8), without a coding line"
-        raise ConfigError(f"{file} is not UTF-8 (byte {exc.start + 1:,})", next_step=step) from exc
+        raise ConfigError(f"the input is not UTF-8 (byte {exc.start})", next_step="save it as UTF-8") from exc
 
 
 def _files(given: Sequence[str]) -> dict[str, bytes]:
