@@ -29,7 +29,7 @@ from microclaw.backup.age import (
 from microclaw.backup.archive import STORE, Contents, home_archive
 from microclaw.backup.restore import check_home, read_archive, restore_home, whole_archive
 from microclaw.backup.scheduled import folder_of
-from microclaw.cli.options import GlobalOptions, command_group, secret_value
+from microclaw.cli.options import GlobalOptions, secret_value
 from microclaw.clock import now_ms
 from microclaw.config.load import read_database
 from microclaw.config.places import home_folder
@@ -44,7 +44,7 @@ ONE_HOST: Final = "the old host has to stay off: two with one identity take each
 password_file_option = click.option("--password-file", metavar="FILE|-", help="The password's line is there; -: stdin.")
 
 
-backup_group = command_group()
+backup_group = click.Group(no_args_is_help=True)
 
 
 @backup_group.command("make")

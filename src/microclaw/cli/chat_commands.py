@@ -14,7 +14,7 @@ from click.exceptions import Exit
 from msgspec import Struct
 
 from microclaw.api.operations import read_status
-from microclaw.cli.options import INTERRUPTED, GlobalOptions, command_group, on_interrupt
+from microclaw.cli.options import INTERRUPTED, GlobalOptions, on_interrupt
 from microclaw.errors import ConfigError, MicroclawError, NoHost, exit_code_of
 from microclaw.events import Answer, ApprovalSettled, Delta, Step, ToolRun
 from microclaw.knowledge import operations as knowledge
@@ -192,7 +192,7 @@ def cancel(host: Client, chat_id: str) -> bool:
     return bool(host.post(f"/v1/chat/{segment(chat_id)}/cancel")["cancelled"])
 
 
-memory_group = command_group()
+memory_group = click.Group(no_args_is_help=True)
 
 
 @memory_group.command("edit")

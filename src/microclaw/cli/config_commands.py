@@ -9,13 +9,13 @@ import click
 import msgspec
 from click.exceptions import Exit
 
-from microclaw.cli.options import FAILED, GlobalOptions, command_group, secret_value
+from microclaw.cli.options import FAILED, GlobalOptions, secret_value
 from microclaw.config.edit import read_key, write_changes
 from microclaw.config.load import Assembly, private_home
 from microclaw.config.show import DEFAULT, read_views, value_text
 from microclaw.errors import ConfigError
 
-config_group = command_group()
+config_group = click.Group(no_args_is_help=True)
 
 
 @config_group.command("get")

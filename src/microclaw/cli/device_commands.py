@@ -13,7 +13,7 @@ import click
 from microclaw.apps import device_operations as devices
 from microclaw.cli.many_devices import known_devices
 from microclaw.cli.operation_commands import perform, show
-from microclaw.cli.options import GlobalOptions, command_group, secret_value
+from microclaw.cli.options import GlobalOptions, secret_value
 from microclaw.cli.program_files import firmware_option, firmware_words
 from microclaw.config.places import cache_folder
 from microclaw.durable import write_private
@@ -26,7 +26,7 @@ from microclaw.transports.serial_survey import survey_ports
 from microclaw.transports.subnet_probe import PORTS, parse_subnet, probe_subnet
 from microclaw.transports.wasmachine import SCHEME
 
-device_group = command_group()
+device_group = click.Group(no_args_is_help=True)
 SHOWN_FACT_CHARS = 24
 
 

@@ -24,7 +24,7 @@ from msgspec.structs import replace
 from microclaw.boards.today import OUR_FIRMWARE
 from microclaw.cli.many_devices import ask_once, choice_body, chosen_names
 from microclaw.cli.operation_commands import perform, show
-from microclaw.cli.options import FAILED, SECRET_METAVAR, GlobalOptions, command_group, secret_value
+from microclaw.cli.options import FAILED, SECRET_METAVAR, GlobalOptions, secret_value
 from microclaw.durable import read_given
 from microclaw.errors import ConfigError, MicroclawError
 from microclaw.operations.client import Client
@@ -47,7 +47,7 @@ from microclaw.ota.results import OfferOutcome, Offers
 from microclaw.store.firmware import ReleaseRow
 from microclaw.text import count_text
 
-firmware_group = command_group()
+firmware_group = click.Group(no_args_is_help=True)
 PIECE_BYTES: Final = 512 << 10
 FOLLOW_S: Final = 3_600.0
 """A trial that fails three times takes half an hour."""

@@ -22,7 +22,7 @@ from microclaw.apps.fleet_operations import FleetProgram
 from microclaw.apps.run_times import times_body
 from microclaw.cli.many_devices import chosen_names, known_devices
 from microclaw.cli.operation_commands import done, show
-from microclaw.cli.options import GlobalOptions, command_group
+from microclaw.cli.options import GlobalOptions
 from microclaw.cli.program_files import expectations_text, name_of_file, program_values
 from microclaw.config.schema import did_you_mean
 from microclaw.config.yaml_file import YamlFile
@@ -33,7 +33,7 @@ from microclaw.errors import ConfigError, MicroclawError, ProtocolError
 from microclaw.link_server.device_facts import ListedDevice
 from microclaw.text import count_text
 
-fleet_group = command_group()
+fleet_group = click.Group(no_args_is_help=True)
 _FILE: Final = re.compile(r"[A-Za-z0-9][\w.-]*\.(c|cpp|ino|py|wasm|yaml)")
 
 

@@ -16,7 +16,7 @@ from click.exceptions import Exit
 from msgspec import UNSET, structs
 
 from microclaw.cli.many_devices import ask_once, choice_body, chosen_device, chosen_names, end_many, is_address
-from microclaw.cli.options import INTERRUPTED, GlobalOptions, command_group, on_interrupt
+from microclaw.cli.options import INTERRUPTED, GlobalOptions, on_interrupt
 from microclaw.errors import ConfigError, MicroclawError
 from microclaw.events import ApprovalSettled, Step
 from microclaw.operations.client import Client, request_number
@@ -30,7 +30,7 @@ from microclaw.wire.host_api import Failure, StreamEvent
 
 def group(word: str, by_hand: click.Group | None = None) -> click.Group:
     """`microclaw WORD`: the commands of its nouns' acts, and those that are there `by_hand`, which go before."""
-    made = by_hand or command_group()
+    made = by_hand or click.Group(no_args_is_help=True)
     found: dict[str, list[Operation[..., Any]]] = {}
     for noun in (word, *(one for one, above in BELOW.items() if above == word)):
         for act in load(noun):

@@ -167,11 +167,6 @@ class GlobalOptions(Struct, frozen=True):
             self.line(line)
 
 
-def command_group() -> click.Group:
-    """A group for main.py's table, which has its name and help."""
-    return click.Group(no_args_is_help=True)
-
-
 MAX_SECRET_BYTES: Final = 4096
 SECRET_METAVAR: Final = "@FILE|-"  # noqa: S105 - what help shows
 

@@ -18,7 +18,7 @@ from microclaw.apps.results import AppOrigin
 from microclaw.apps.run_times import times_body
 from microclaw.cli.many_devices import chosen_device, chosen_names, is_address, known_devices
 from microclaw.cli.operation_commands import perform
-from microclaw.cli.options import INTERRUPTED, GlobalOptions, command_group
+from microclaw.cli.options import INTERRUPTED, GlobalOptions
 from microclaw.cli.program_files import (
     described_board,
     files_beside,
@@ -181,7 +181,7 @@ def _facts(file: Path) -> tuple[int, int] | None:
     return found.st_mtime_ns, found.st_size
 
 
-app_group = command_group()
+app_group = click.Group(no_args_is_help=True)
 _sets_option = click.option("--set", "sets", multiple=True, metavar="NAME=VALUE", help="A parameter: pin=4.")
 
 

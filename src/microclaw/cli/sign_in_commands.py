@@ -23,11 +23,11 @@ from microclaw.audit.event import AuditKind, RecordedEvent
 from microclaw.audit.log_files import FOLDER, ChainReport, followed_events, verify_chains
 from microclaw.auth import operations as people
 from microclaw.cli.operation_commands import perform
-from microclaw.cli.options import FAILED, GlobalOptions, command_group, secret_value
+from microclaw.cli.options import FAILED, GlobalOptions, secret_value
 from microclaw.errors import ConfigError, NoHost, StoreError
 from microclaw.text import count_text, since_ms
 
-person_group = command_group()
+person_group = click.Group(no_args_is_help=True)
 _CERTIFICATE: Final = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", re.DOTALL)
 
 

@@ -14,7 +14,7 @@ import click
 import msgspec
 from click.exceptions import Exit
 
-from microclaw.cli.options import FAILED, GlobalOptions, command_group, on_interrupt, secret_value
+from microclaw.cli.options import FAILED, GlobalOptions, on_interrupt, secret_value
 from microclaw.config.load import private_home
 from microclaw.durable import read_given, read_given_text, write_given
 from microclaw.egress.allowlist import FILE_NAME, Allowlist, read_allowlist
@@ -31,7 +31,7 @@ MAX_FILE_BYTES: Final = 4 << 20  # of one file that goes in: as base64 the reque
 _BY_SUFFIX: Final[dict[str, TaskLanguage]] = {
     ".py": "python", ".sh": "shell", ".js": "javascript", ".mjs": "javascript", ".cjs": "javascript"
 }  # fmt: skip
-task_group = command_group()
+task_group = click.Group(no_args_is_help=True)
 
 
 @task_group.command("run")
