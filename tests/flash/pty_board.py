@@ -177,7 +177,7 @@ class PtyBoard:
             )
 
     def _command(self, mode: str) -> list[str]:
-        """What starts it must give an environment: a test may have replaced this process's for a command of its own."""
+        """Its command. Give an environment with it: a test may have replaced this process's for one of its own."""
         return [str(MICROPYTHON), str(ON_BOARD / "board_process.py"), str(self.files), MODULES, mode]
 
     def _type(self, data: bytes) -> None:

@@ -152,8 +152,8 @@ def logs(
         raise click.BadParameter("name the DEVICE")
     device, _, app = target.partition("/")
     host, cursor, problem = options.host(), 0, None
-    kept: deque[dict[str, Any]] = deque(maxlen=tail)  # of what is there already the choice is made first
-    is_new = False
+    kept: deque[dict[str, Any]] = deque(maxlen=tail)
+    has_printed = is_new = False  # of what is there already the choice is made first
     while True:
         page = host.call(read_logs, device=device, cursor=cursor, console=console)
         if page.console and app:
@@ -163,21 +163,20 @@ def logs(
         has_just_opened = page.console and not page.problem and (page.open_ms or 0) < LISTEN_MS
         if page.dropped and (is_new or (tail is None and from_ms is None)):
             options.say(f"({page.dropped:,} lines were lost)")
-        own = (line for line in page.lines if not app or line["app"] == app)
+        own = [line for line in page.lines if not app or line["app"] == app]
+        has_printed = has_printed or bool(own)
         kept.extend(line for line in own if is_new or from_ms is None or _came_ms(line, device) >= from_ms)
-        if is_new or (is_still and (follow or not has_just_opened)):
-            if (
-                app
-                and not is_new
-                and not kept
-                and app not in {one.name for one in host.call(list_apps, device=device).apps}
-            ):
-                raise AppNotFound(f"no app {app!r} on {device}", next_step=f"microclaw app list -d {device}")
+        is_end = is_still and (follow or not has_just_opened)
+        if is_new or tail is None or is_end:
             for line in kept:
                 _log_line(options, line, is_console=page.console)
-            kept, is_new = deque(), True
+            kept.clear()
+        if is_end and not is_new:
+            if app and not has_printed and all(one.name != app for one in host.call(list_apps, device=device).apps):
+                raise AppNotFound(f"no app {app!r} on {device}", next_step=f"microclaw app list -d {device}")
             if not follow:
                 break
+            kept, is_new = deque(), True
         if follow and page.problem != problem:
             problem = page.problem
             options.say(f"{problem}; waiting for it" if problem else "the console is back")
