@@ -23,7 +23,7 @@ from bench.processes import private_home, running
 from bench.wanted import Sentence, Want, read_sentences
 from bench.witness import ADC_VOLTS, READINGS, Witness, says
 from microclaw.boards.reader import load_board
-from microclaw.cli.board_control import BoardControl
+from microclaw.cli.child import BoardControl
 from microclaw.config.load import load_settings
 from microclaw.events import Answer, ApprovalAsked
 from microclaw.operations.client import Client

@@ -13,7 +13,7 @@ from bench.report import Metric, median, timed
 from microclaw.apps.change_log import AppVersion, ChangeLog, PutApp
 from microclaw.apps.claims import live_conflict
 from microclaw.boards import load_board
-from microclaw.cli.board_control import BoardControl
+from microclaw.cli.child import BoardControl
 from microclaw.config.load import load_settings
 from microclaw.devices.calls import AppInstall, AppList, AppUninstall
 from microclaw.devices.device import Device

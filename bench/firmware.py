@@ -19,7 +19,7 @@ from tests.link_server.conftest import running_plane
 from bench.deploy import first_edge_s
 from bench.processes import cpu_s, private_home, running
 from bench.report import Metric, median
-from microclaw.cli.board_control import BoardControl
+from microclaw.cli.child import BoardControl
 from microclaw.config.load import load_settings
 from microclaw.events import DeviceConnected
 from microclaw.link_server.limits import LinkLimits

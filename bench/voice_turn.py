@@ -23,7 +23,7 @@ from typing import Final
 from bench.processes import private_home, running
 from bench.report import Metric, median, percentile
 from bench.spoken_audio import say
-from microclaw.cli.board_control import BoardControl
+from microclaw.cli.child import BoardControl
 from microclaw.config.load import load_settings
 from microclaw.operations.client import Client
 from microclaw.voice.engines.engine import FRAME_BYTES, FRAME_MS, RATE_HZ

@@ -9,8 +9,7 @@ from typing import Any, Final
 
 import click
 
-from microclaw.cli.examples import EXAMPLES
-from microclaw.cli.main import COMMANDS, SECTIONS, app, load_command
+from microclaw.cli.main import COMMANDS, EXAMPLES, SECTIONS, app, load_command
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "reference" / "cli.md"
 _HEAD: Final = """# Command line

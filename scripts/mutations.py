@@ -438,7 +438,7 @@ EGRESS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
     ("audit/log.py", "test_masked_logs.py", (
         ("the mask of the security log", "text=self._mask(event.text)", "text=event.text"),
     )),
-    ("flash/stock_images.py", "test_one_door.py", (
+    ("flash/images.py", "test_one_door.py", (
         ("the only door", "http_client(Purpose.DOWNLOAD, address, ", "__import__('httpx2').AsyncClient("),
     )),
 )  # fmt: skip

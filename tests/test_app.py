@@ -16,7 +16,7 @@ import pytest
 from tests.forked import Child
 
 from microclaw.app import running_host
-from microclaw.cli.board_control import BoardControl
+from microclaw.cli.child import BoardControl
 from microclaw.config.load import load_settings
 from microclaw.errors import StoreError
 from microclaw.events import Step

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from microclaw.app import running_host
-from microclaw.cli.board_control import BoardControl
+from microclaw.cli.child import BoardControl
 from microclaw.config.load import load_settings
 from microclaw.devices.device import Device
 from microclaw.events import Answer, ApprovalAsked

@@ -9,7 +9,7 @@ import pytest
 from tests.cli.conftest import Run
 from tests.ota.conftest import vector_key
 
-from microclaw.cli.firmware_signing import run_sign_command
+from microclaw.cli.firmware_commands import run_sign_command
 from microclaw.errors import ConfigError
 
 SIGNER = "import sys;from pathlib import Path;from tests.ota.conftest import vector_key;"

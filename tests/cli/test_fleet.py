@@ -12,7 +12,7 @@ from tests.cli.conftest import Run, run_here
 from tests.stories.conftest import BLINK, Host, running_host, until
 
 from microclaw.apps import operations as programs
-from microclaw.cli.fleet_file import FleetFile
+from microclaw.cli.fleet_commands import FleetFile
 
 PROGRAM = BLINK.replace("HALF_MS", "100").replace("PIN", "10")
 COUNT = PROGRAM.replace("gpio_open(10", "gpio_open(4")

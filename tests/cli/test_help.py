@@ -12,8 +12,7 @@ from typing import Any, Final
 
 import click
 
-from microclaw.cli.examples import EXAMPLES
-from microclaw.cli.main import COMMANDS, app, hoist_globals, load_command
+from microclaw.cli.main import COMMANDS, EXAMPLES, app, hoist_globals, load_command
 
 ROOT: Final = Path(__file__).parents[2]
 LINES: Final = [(name, line) for name, lines in EXAMPLES.items() for line in lines]

@@ -14,7 +14,7 @@ from tests.cli.conftest import Run, clean_environ
 from tests.forked import Child, Forked
 from tests.stories.conftest import until
 
-from microclaw.cli.board_control import BoardControl
+from microclaw.cli.child import BoardControl
 from microclaw.events import Answer, ApprovalAsked
 from microclaw.operations.client import Client
 from microclaw.wire import board_control as control

@@ -11,7 +11,7 @@ import pytest
 from tests.cli.conftest import Run
 
 from microclaw.cli.main import COMMANDS, load_command
-from microclaw.cli.secret_value import MAX_SECRET_BYTES, secret_value
+from microclaw.cli.options import MAX_SECRET_BYTES, secret_value
 from microclaw.errors import ConfigError
 
 KEY = "sk-ant-api03-0123456789abcdef"

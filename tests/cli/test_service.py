@@ -11,12 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from microclaw.cli.host_commands import systemd_unit
 from microclaw.cli.main import main
-from microclaw.cli.service_commands import ServiceSpec, systemd_unit
 
-ODD = ServiceSpec(
-    ("/opt/a b/python", "-m", "microclaw", "--home", '/home/ö/100%$"x"', "up"), Path("/home/ö/h"), [Path("/c d")]
-)
+ODD = ("/opt/a b/python", "-m", "microclaw", "--home", '/home/ö/100%$"x"', "up")
 
 
 @pytest.fixture
@@ -45,7 +43,7 @@ def told(person: Path) -> list[str]:
 
 
 def test_unit_quotes_what_systemd_would_expand() -> None:
-    text = systemd_unit(ODD)
+    text = systemd_unit(ODD, [Path("/home/ö/h"), Path("/c d")])
     assert r'ExecStart="/opt/a b/python" "-m" "microclaw" "--home" "/home/ö/100%%$$\"x\"" "up"' in text
     assert 'ReadWritePaths="-/home/ö/h" "-/c d"' in text
     assert {"NoNewPrivileges=yes", "Restart=on-failure"} <= set(text.splitlines())
@@ -54,9 +52,7 @@ def test_unit_quotes_what_systemd_would_expand() -> None:
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not on this machine")
 def test_systemd_accepts_the_unit_without_a_word(tmp_path: Path) -> None:
     unit = tmp_path / "microclaw.service"
-    unit.write_text(
-        systemd_unit(ServiceSpec((sys.executable, "-m", "microclaw", "up"), tmp_path / "h", [], shares_tmp=True))
-    )
+    unit.write_text(systemd_unit((sys.executable, "-m", "microclaw", "up"), [tmp_path / "h", Path("/tmp/s")]))
     done = subprocess.run(
         ["systemd-analyze", "verify", "--user", str(unit)],
         env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)},

@@ -21,7 +21,7 @@ from microclaw.cli import setup_commands
 from microclaw.cli.main import main
 from microclaw.cli.options import GlobalOptions
 from microclaw.cli.setup_commands import ask_all, read_current
-from microclaw.config.edit import LAN, write_changes
+from microclaw.config.edit import write_changes
 from microclaw.config.load import load_settings
 from microclaw.config.settings import ModelChoice
 
@@ -109,7 +109,7 @@ def model_of(home: Path) -> ModelChoice | None:
 def run(home: Path, *answers: str) -> str:
     """The screen's text; Abort where the answers end before the questions, as with Ctrl-C."""
     with CliRunner().isolation("".join(f"{answer}\n" for answer in answers)) as (screen, *_):
-        changes, _ = ask_all(GlobalOptions(), read_current(home))
+        changes = ask_all(GlobalOptions(), read_current(home))
         assert sys.stdin.read() == ""
     write_changes(home, os.environ, changes)
     return screen.getvalue().decode()
@@ -119,30 +119,29 @@ def files(home: Path) -> list[str]:
     return [path.read_text() for path in (home / "config.toml", home / "secrets.toml") if path.exists()]
 
 
-ALL_KEYS = ("anthropic", ANTHROPIC_KEY, "my-model", TELEGRAM_TOKEN, BRAVE_KEY, "y", "n")
+ALL_KEYS = ("anthropic", ANTHROPIC_KEY, "my-model", TELEGRAM_TOKEN, BRAVE_KEY)
 
 
 def test_each_key_is_tested_and_written_and_a_second_run_shows_none_and_keeps_all(home: Path) -> None:
     untouched = files(home)
-    run(home, "", "", "", "", "")
+    run(home, "", "", "")
     assert files(home) == untouched  # every question can be skipped
     assert run(home, *ALL_KEYS).count("\n  it works: ") == 3
     settings = load_settings(os.environ, home=home)
-    assert settings.host.link == LAN
     assert None not in (settings.model.main, settings.telegram, settings.search)
     config, _ = before = files(home)
-    screen = run(home, "", "", "", "", "")
+    screen = run(home, "", "", "")
     for secret in (ANTHROPIC_KEY, TELEGRAM_TOKEN, BRAVE_KEY):
         assert secret not in config + screen
     assert files(home) == before
-    run(home, "none", "", "", "", "")
+    run(home, "none", "", "")
     assert (model_of(home), ANTHROPIC_KEY in files(home)[1]) == (None, False)
     (home / "config.toml").write_text("[agent]\nqueue = 0\n")
     assert main(["setup"]) == 1  # before any question
 
 
 def test_a_refused_key_is_asked_for_again_three_times_and_never_shown(home: Path) -> None:
-    said = run(home, "anthropic", "sk-wrong-key-000000", "n", ANTHROPIC_KEY, "", *("bad", "n") * 3, "", "", "")
+    said = run(home, "anthropic", "sk-wrong-key-000000", "n", ANTHROPIC_KEY, "", *("bad", "n") * 3, "")
     assert "sk-wrong" not in said  # the server said the key back
     assert getattr(model_of(home), "api_key", None) == ANTHROPIC_KEY
     assert load_settings(os.environ, home=home).telegram is None
@@ -151,12 +150,12 @@ def test_a_refused_key_is_asked_for_again_three_times_and_never_shown(home: Path
 def test_a_server_of_ones_own_needs_no_key_and_a_model_that_only_talks_is_told(
     home: Path, services: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = run(home, "compatible", "nonsense", f"{services}/v1", "", "llama3", "", "", "", "")
+    said = run(home, "compatible", "nonsense", f"{services}/v1", "", "llama3", "", "")
     assert 'it works: it called gpio-set {"pin":4,"level":1}' in said
     assert model_of(home) == ModelChoice("openai", "llama3", None, f"{services}/v1")
-    run(home, "none", "", "", "", "")
+    run(home, "none", "", "")
     monkeypatch.setattr(setup_commands, "LOCAL_MODELS", ("http://127.0.0.1:9/v1", f"{services}/v1"))
-    said = run(home, "", "", "", "qwen", "", "", "", "", "", "")
+    said = run(home, "", "", "", "qwen", "", "", "", "")
     assert f"a model server runs here: {services}/v1" in said
     assert "it does not work: it called no tool" in said
     assert model_of(home) == ModelChoice("openai", None, None, f"{services}/v1")
@@ -164,7 +163,7 @@ def test_a_server_of_ones_own_needs_no_key_and_a_model_that_only_talks_is_told(
 
 def test_service_that_does_not_answer_is_no_verdict(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://127.0.0.1:9")
-    run(home, "anthropic", ANTHROPIC_KEY, "", "", "", "", "", "")
+    run(home, "anthropic", ANTHROPIC_KEY, "", "", "", "")
     assert getattr(model_of(home), "api_key", None) == ANTHROPIC_KEY
 
 

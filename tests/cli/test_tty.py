@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 from tests.cli.screen import TIMEOUT_S, Screen
 
-from microclaw.cli.approval_prompt import ApprovalPrompt
+from microclaw.cli.options import ApprovalPrompt
 from microclaw.events import ApprovalAsked
 from microclaw.operations.client import Client
 from microclaw.terminal.page import Look, Terminal

@@ -12,7 +12,7 @@ from tests.egress.proxying import HOST, Names, client_tls, server, server_tls
 from microclaw.egress.destinations import Egress, Purpose
 from microclaw.egress.http_door import http_client
 from microclaw.egress.outgoing import connect
-from microclaw.flash.stock_images import download
+from microclaw.flash.images import download
 from microclaw.models.bounded_http import bounded_client
 
 

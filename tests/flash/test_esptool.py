@@ -14,7 +14,7 @@ from tests.flash.rom_loader import ESP32, ESP32_S3, MAC, ChipKind, RomLoader
 
 from microclaw.flash.board_port import BoardPort
 from microclaw.flash.esptool import Esptool
-from microclaw.flash.flash_image import read_image
+from microclaw.flash.images import read_image
 
 MB = 1 << 20
 

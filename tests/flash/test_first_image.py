@@ -17,7 +17,7 @@ from microclaw.errors import ConfigError
 from microclaw.firmware_folder import firmware_folder
 from microclaw.flash.board_files import BoardFile, our_files
 from microclaw.flash.first_image import FirstPiece, files_place, first_files, first_pieces, make_file_system
-from microclaw.flash.flash_image import FlashImage, read_image
+from microclaw.flash.images import FlashImage, read_image
 from microclaw.flash.steps import flash_board
 from microclaw.flash.workshop import Wishes, Workshop
 

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from tests.flash.images import whole_image
 
 from microclaw.errors import ConfigError
-from microclaw.flash.chips import CHIPS
-from microclaw.flash.flash_image import FlashImage, check_image, read_image
+from microclaw.flash.images import CHIPS, FlashImage, check_image, read_image
 
 MB = 1 << 20
 

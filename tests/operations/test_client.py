@@ -20,8 +20,7 @@ from microclaw.errors import NoHost, ProtocolError
 from microclaw.events import ApprovalAsked
 from microclaw.operations import client as clients
 from microclaw.operations.client import AsyncClient, Client
-from microclaw.operations.connection import HostError
-from microclaw.operations.live_events import LiveEvent
+from microclaw.operations.connection import HostError, LiveEvent
 from microclaw.wire.host_api import MAX_LINE_BYTES
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"

@@ -43,8 +43,7 @@ from microclaw.models.protocol import Model
 from microclaw.models.router import choose_model
 from microclaw.models.usage import UsageLog
 from microclaw.offline.model import OfflineModel
-from microclaw.operations.declared_tools import context_of, declared_tools
-from microclaw.operations.tool import Tool
+from microclaw.operations.tool import Tool, context_of, declared_tools
 from microclaw.patterns.operations import folders_of
 from microclaw.schedules.book import ScheduleBook
 from microclaw.schedules.due import check_cron

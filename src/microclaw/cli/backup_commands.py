@@ -29,7 +29,7 @@ from microclaw.backup.age import (
 from microclaw.backup.archive import STORE, Contents, home_archive
 from microclaw.backup.restore import check_home, read_archive, restore_home, whole_archive
 from microclaw.backup.scheduled import folder_of
-from microclaw.cli.options import GlobalOptions, command_group
+from microclaw.cli.options import GlobalOptions, secret_value
 from microclaw.clock import now_ms
 from microclaw.config.load import read_database
 from microclaw.config.places import home_folder
@@ -41,12 +41,10 @@ from microclaw.text import count_text, moment_text, one_line
 MAX_BACKUP_BYTES: Final = 256 << 30  # that a host may send: what it says is not believed without end
 ONE_HOST: Final = "the old host has to stay off: two with one identity take each other's devices"
 
-password_file_option = click.option(
-    "--password-file", metavar="FILE|-", help="Read the password's line there; -: stdin."
-)
+password_file_option = click.option("--password-file", metavar="FILE|-", help="The password's line is there; -: stdin.")
 
 
-backup_group = command_group()
+backup_group = click.Group(no_args_is_help=True)
 
 
 @backup_group.command("make")
@@ -54,9 +52,7 @@ backup_group = command_group()
 @password_file_option
 @click.option("--recipient", metavar="age1...", help="Lock it with a public key, not a password.")
 @click.option("--force", is_flag=True, help="Replace FILE.")
-@click.option(
-    "--new-key", type=Path, metavar="KEYFILE", help="Make a key for --recipient and backup.recipient, and end."
-)
+@click.option("--new-key", type=Path, metavar="KEYFILE", help="Make a key for --recipient, and end.")
 @click.pass_obj
 def make(
     options: GlobalOptions,
@@ -76,7 +72,7 @@ def make(
         raise click.BadParameter("--recipient or --password-file, not both")
     target = _target(file, force=force)
     settings = options.settings()
-    lock = _password(options, password_file, is_new=True) if recipient is None else PublicKey.parse(recipient)
+    lock = _password(password_file, is_new=True) if recipient is None else PublicKey.parse(recipient)
     without = None if settings.backup is None else folder_of(settings.backup)
     with _archive(options, settings.home, without) as (contents, chunks):
         size_bytes = write_given(target, encrypted(chunks, lock), replace=force)
@@ -106,7 +102,7 @@ def restore(
     with _opened(file) as opened:
         key: Password | PrivateKey
         if identity is None:
-            key = _password(options, password_file, is_new=False)
+            key = _password(password_file, is_new=False)
         else:
             key = PrivateKey.parse(read_given_text(identity, MAX_KEY_FILE_BYTES))
         chunks = decrypted(opened, key)
@@ -226,7 +222,7 @@ def _opened(file: Path) -> BinaryIO:
         raise ConfigError(f"{file} cannot be read: {exc.strerror or exc}", next_step="name a backup's file") from exc
 
 
-def _password(options: GlobalOptions, file: str | None, *, is_new: bool) -> Password:
+def _password(file: str | None, *, is_new: bool) -> Password:
     """Of a file, or typed: twice for a new backup. That of an old one may be another program's, and short."""
     if file == "-":
         content = sys.stdin.buffer.readline(MAX_KEY_FILE_BYTES)
@@ -234,7 +230,7 @@ def _password(options: GlobalOptions, file: str | None, *, is_new: bool) -> Pass
         content = read_given(Path(file), MAX_KEY_FILE_BYTES)
     else:
         step = "give --password-file FILE, or - for stdin"
-        content = options.ask_secret("Password of the backup", step, is_new=is_new).encode()
+        content = secret_value("Password of the backup", None, is_new=is_new, strictly=True, remedy=step).encode()
     return Password.parse(content, file or "what was typed", least_chars=MIN_PASSWORD_CHARS if is_new else 1)
 
 

@@ -1,29 +1,34 @@
-"""`microclaw exec`: one device's methods, called through the host, or by an address without one."""
+"""`microclaw exec` and `logs`: a device's methods, through the host or by an address without one; what it prints."""
 
 from __future__ import annotations
 
 import asyncio
 import shlex
 import sys
+import time
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 from click.exceptions import Exit
 
-from microclaw.apps.device_calls import CallAnswer, call_device, call_permission
+from microclaw.apps.device_calls import CallAnswer, call_device, call_permission, read_logs
 from microclaw.apps.device_operations import show_device
+from microclaw.apps.operations import list_apps
 from microclaw.boards import load_board
-from microclaw.cli.many_devices import ask_once
+from microclaw.cli.many_devices import ask_once, endpoint_of, is_address
 from microclaw.cli.operation_commands import perform, show
 from microclaw.cli.options import FAILED, GlobalOptions
-from microclaw.cli.targets import endpoint_of, is_address
+from microclaw.cli.sign_in_commands import MAX_TAIL
 from microclaw.devices.call_text import CALLS, METHOD_HELP, arguments_from_words, call_from, method_form, result_value
 from microclaw.devices.calls import Call
-from microclaw.errors import MicroclawError, NoHost
+from microclaw.errors import AppNotFound, ConfigError, DeviceUnreachable, MicroclawError, NoHost
 from microclaw.operations.operation import Permission
 from microclaw.terminal.prompt import line_reader
+from microclaw.text import one_line, since_ms
 
 if TYPE_CHECKING:
     from microclaw.devices.device import Device
@@ -125,3 +130,80 @@ def _line_by_line(options: GlobalOptions, target: str, board: str) -> None:
             options.line(f"{exc}: {line}")
     if failed and not sys.stdin.isatty():  # nobody has seen it
         raise Exit(FAILED)
+
+
+FOLLOW_S: Final = 0.2
+LISTEN_MS: Final = 1_500
+"""Without --follow a console that has just been opened is listened to for so long."""
+
+
+@click.command()
+@click.argument("target", required=False, metavar="[DEVICE[/APP]]")
+@click.option("-f", "--follow", is_flag=True, help="Go on as lines come, until Ctrl-C.")
+@click.option("--tail", type=click.IntRange(0, MAX_TAIL), metavar="N", help="Only the newest N lines.")
+@click.option("--since", "from_ms", type=since_ms, metavar="WHEN", help="Only what came since: 30s, 10m, 7d, a day.")
+@click.option("--console", is_flag=True, help="Its serial console instead, with the firmware's own lines.")
+@click.pass_obj
+def logs(
+    options: GlobalOptions, target: str | None, follow: bool, tail: int | None, from_ms: int | None, console: bool
+) -> None:
+    """Show what a device's programs print."""
+    if (target := target or options.device) is None:
+        raise click.BadParameter("name the DEVICE")
+    device, _, app = target.partition("/")
+    host, cursor, problem = options.host(), 0, None
+    kept: deque[dict[str, Any]] = deque(maxlen=tail)
+    has_printed = is_new = False  # of what is there already the choice is made first
+    while True:
+        page = host.call(read_logs, device=device, cursor=cursor, console=console)
+        if page.console and app:
+            text = f"the lines of {device}'s console do not say which program printed them"
+            raise ConfigError(text, next_step=f"leave the program out: microclaw logs {device} --console")
+        is_still, cursor = page.cursor == cursor, page.cursor
+        has_just_opened = page.console and not page.problem and (page.open_ms or 0) < LISTEN_MS
+        if page.dropped and (is_new or (tail is None and from_ms is None)):
+            options.say(f"({page.dropped:,} lines were lost)")
+        own = [line for line in page.lines if not app or line["app"] == app]
+        has_printed = has_printed or bool(own)
+        kept.extend(line for line in own if is_new or from_ms is None or _came_ms(line, device) >= from_ms)
+        is_end = is_still and (follow or not has_just_opened)
+        if is_new or tail is None or is_end:
+            for line in kept:
+                _log_line(options, line, is_console=page.console)
+            kept.clear()
+        if is_end and not is_new:
+            if app and not has_printed and all(one.name != app for one in host.call(list_apps, device=device).apps):
+                raise AppNotFound(f"no app {app!r} on {device}", next_step=f"microclaw app list -d {device}")
+            if not follow:
+                break
+            kept, is_new = deque(), True
+        if follow and page.problem != problem:
+            problem = page.problem
+            options.say(f"{problem}; waiting for it" if problem else "the console is back")
+        if is_still:
+            time.sleep(FOLLOW_S)
+    if page.problem:
+        raise DeviceUnreachable(page.problem, next_step="is the cable in and the board powered? -f waits for it")
+    if page.console and not page.cursor:
+        options.say(f"{device}'s console was silent for {LISTEN_MS / 1000:g} s; go on listening with -f")
+
+
+def _came_ms(line: dict[str, Any], device: str) -> int:
+    """The time when a line reached the host. ConfigError where that is not known: its board's time has no date."""
+    if isinstance(line["at_ms"], int):
+        return line["at_ms"]
+    raise ConfigError(
+        f"when the lines of {device} came is not known: its way in tells the board's own time, which has no date",
+        next_step=f"leave --since out; the newest lines: microclaw logs {device} --tail 20",
+    )
+
+
+def _log_line(options: GlobalOptions, line: dict[str, Any], *, is_console: bool) -> None:
+    if options.wrote_json("log", {"source": "console", "evidence": "reported", **line} if is_console else line):
+        return
+    if is_console:
+        at = datetime.fromtimestamp(line["at_ms"] / 1000).astimezone()
+        options.line(one_line(f"{at:%H:%M:%S}.{line['at_ms'] % 1000:03d}  {'console':<10} {line['text']}"))
+        return
+    app = line["app"] or "board"
+    options.line(one_line(f"{line['t_ms'] / 1000:10.3f}  {app:<12} {line['text'].rstrip()}"))

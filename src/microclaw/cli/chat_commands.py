@@ -1,9 +1,11 @@
-"""`microclaw chat`: one message or a conversation with the agent. Shows the turn, passes Ctrl-C on as a cancel."""
+"""`microclaw chat`: a message or a conversation, Ctrl-C is a cancel. `memory edit`: a text of it in an editor."""
 
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +14,17 @@ from click.exceptions import Exit
 from msgspec import Struct
 
 from microclaw.api.operations import read_status
-from microclaw.cli.approval_prompt import ApprovalPrompt
-from microclaw.cli.interrupts import on_interrupt
-from microclaw.cli.options import INTERRUPTED, GlobalOptions
-from microclaw.errors import MicroclawError, NoHost, ProtocolError, exit_code_of
-from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Delta, Step, ToolRun
+from microclaw.cli.options import INTERRUPTED, GlobalOptions, on_interrupt
+from microclaw.errors import ConfigError, MicroclawError, NoHost, exit_code_of
+from microclaw.events import Answer, ApprovalSettled, Delta, Step, ToolRun
+from microclaw.knowledge import operations as knowledge
+from microclaw.knowledge.memory import MEMORY
 from microclaw.operations.client import Client
-from microclaw.operations.connection import HostError, segment
+from microclaw.operations.connection import segment
 from microclaw.terminal.page import Terminal
 from microclaw.terminal.prompt import line_reader
 from microclaw.text import clean_text
-from microclaw.wire.host_api import Failure, answer_from, answer_object
+from microclaw.wire.host_api import StreamEvent, answer_from, answer_object
 
 
 @click.command()
@@ -62,10 +64,9 @@ def _one_message(options: GlobalOptions, text: str, session: str) -> None:
 
 
 def _conversation(options: GlobalOptions, terminal: Terminal | None, session: str) -> Conversation:
-    host = options.host()
-    prompt = ApprovalPrompt(host, options.terminal(), options.yes, lambda: cancel(host, session))
+    host: Client = options.host(lambda: cancel(host, session))
     saved = options.settings().tasks_folder if options.address() is None else None
-    return Conversation(host, terminal, session, options.device, prompt, saved)
+    return Conversation(host, terminal, session, options.device, options.yes, saved)
 
 
 def _arguments(text: str) -> Any:
@@ -88,7 +89,7 @@ def _converse(options: GlobalOptions, session: str) -> None:
 
 
 class Conversation(Struct, frozen=True):
-    """A chat with the agent. `terminal` shows what comes, if there is one; `prompt` asks for what needs a yes.
+    """A chat with the agent. `terminal` shows what comes, if there is one; `yes` is that of --yes.
 
     `saved` is where the host keeps files of tasks, None for a host on another machine.
     """
@@ -97,7 +98,7 @@ class Conversation(Struct, frozen=True):
     terminal: Terminal | None
     chat_id: str
     device: str | None = None
-    prompt: ApprovalPrompt | None = None
+    yes: bool = False
     saved: Path | None = None
 
     def say(self, text: str) -> Answer:
@@ -112,32 +113,20 @@ class Conversation(Struct, frozen=True):
 
         with on_interrupt(stop, once=True):
             answer = self.listen(text)
-            if answer.error_code == "confirm" and self.prompt is not None and self.prompt.yes:
+            if answer.error_code == "confirm" and self.yes:
                 answer = self.listen(_confirmation(answer))
             return answer
 
     def listen(self, text: str) -> Answer:
         """Send one message and show what comes; Ctrl-C stops listening, and the turn goes on."""
-        body = {"text": text, "chat_id": self.chat_id, "device": self.device}
-        for event in self.host.stream("/v1/chat", body):
-            match event:
-                case ApprovalAsked() if self.prompt is not None:
-                    self.prompt.ask(event)
-                case Answer() | Step() | Delta() | ToolRun() | ApprovalAsked() | ApprovalSettled():
-                    if self.terminal is not None:
-                        self.terminal.event(event)
-                    if isinstance(event, Answer):
-                        if self.terminal is not None:
-                            self.tell_files(self.terminal, event)
-                        return event
-                case Failure():
-                    raise HostError(event)
-                case _:
-                    raise ProtocolError("the host sent a result where an answer was expected")
-        raise NoHost(
-            "the host ended before its answer came; what you said is kept",
-            next_step="start the host again (microclaw up): it answers then, and the next microclaw chat shows it",
-        )
+        answer = self.host.watching(self._show).say(text, chat_id=self.chat_id, device=self.device)
+        if self.terminal is not None:
+            self.tell_files(self.terminal, answer)
+        return answer
+
+    def _show(self, event: StreamEvent) -> None:
+        if self.terminal is not None and isinstance(event, Step | Delta | ToolRun | ApprovalSettled | Answer):
+            self.terminal.event(event)
 
     def show_undelivered(self, terminal: Terminal) -> None:
         """Show this chat what it has not seen yet: answers that came when nobody listened, and notes."""
@@ -201,3 +190,31 @@ def _confirmation(answer: Answer) -> str:
 def cancel(host: Client, chat_id: str) -> bool:
     """Ask the host to end the turn of a chat at the next safe point, with an answer; False when there is none."""
     return bool(host.post(f"/v1/chat/{segment(chat_id)}/cancel")["cancelled"])
+
+
+memory_group = click.Group(no_args_is_help=True)
+
+
+@memory_group.command("edit")
+@click.argument("name", default=MEMORY, help="USER.md, SOUL.md, HEARTBEAT.md or a day's note as 2026-11-20.md.")
+@click.pass_obj
+def edit_memory(options: GlobalOptions, name: str) -> None:
+    """Edit MEMORY.md, or the text of that name, with $EDITOR; the old version is kept."""
+    host = options.host()
+    found = host.call(knowledge.show_memory, name=name)
+    try:
+        edited = click.edit(found.text.encode(), extension=".md", require_save=False) or b""
+    except (click.ClickException, ValueError) as exc:
+        raise ConfigError(f"nothing was changed: {exc}", next_step="set EDITOR to an editor, or edit again") from exc
+    text = edited.decode(errors="replace")
+    if text != found.text:
+        try:
+            host.call(knowledge.edit_memory, text=text, was=found.digest, name=name)
+        except (MicroclawError, KeyboardInterrupt):
+            fd, path = tempfile.mkstemp(prefix="microclaw-memory-", suffix=".md")
+            with os.fdopen(fd, "wb") as file:
+                file.write(edited)
+            options.terminal().row("memory", f"what you wrote is in {path}")
+            raise
+    said = f"changed: {found.file}; the old version is kept" if text != found.text else "nothing was changed"
+    options.report("memory_edit", {"changed": text != found.text, "file": found.file}, said)

@@ -1,18 +1,22 @@
-"""A child process of the command line: its ready line, its end, its error. It speaks no protocol."""
+"""A child process of the command line: its ready line, its end, its error; the control socket of a virtual board."""
 
 from __future__ import annotations
 
 import json
 import sys
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, Popen, TimeoutExpired
-from typing import IO, Any, Self
+from typing import IO, Any, Self, TypeVar
 
+from microclaw.devices.calls import EdgeLog
 from microclaw.errors import ConfigError
+from microclaw.operations.blocking import blocking
+from microclaw.readiness import is_readable
+from microclaw.transports.virtual_board import VirtualBoardTransport
+from microclaw.wire.board_control import Request
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 5.0
@@ -32,10 +36,7 @@ class Child:
         self._began = time.monotonic()
         with log.open("ab") as stderr:
             self._process = self.start(words, stderr, None if environ is None else dict(environ))
-        self._line = b""
-        self._line_at = 0.0
-        self._reading = threading.Thread(target=self._read_line, name=f"ready line of {name}", daemon=True)
-        self._reading.start()
+        self._ready: tuple[dict[str, Any], float] | None = None
 
     def start(self, words: Sequence[str], stderr: IO[bytes], environ: dict[str, str] | None) -> Popen[bytes]:
         command = [sys.executable, "-m", *words]
@@ -57,18 +58,21 @@ class Child:
 
     def wait_ready(self, timeout_s: float = START_TIMEOUT_S) -> tuple[dict[str, Any], float]:
         """The ready line and the seconds since the start; ConfigError carries the process's error."""
-        self._reading.join(timeout_s)
-        if self._reading.is_alive():
-            self.stop()
-            raise ConfigError(f"the {self.name} was not ready within {timeout_s:.0f} s", next_step="try it again")
-        took_s = self._line_at - self._began
-        try:
-            facts = json.loads(self._line)
-        except ValueError:
-            facts = None
-        if not isinstance(facts, dict) or facts.get("ready") is not True:
-            raise self._refusal(facts)
-        return facts, took_s
+        if self._ready is None:
+            assert self._process.stdout is not None
+            if not is_readable(self._process.stdout, timeout_s):
+                self.stop()
+                raise ConfigError(f"the {self.name} was not ready within {timeout_s:.0f} s", next_step="try it again")
+            line = self._process.stdout.readline(MAX_LINE_BYTES)
+            took_s = time.monotonic() - self._began
+            try:
+                facts = json.loads(line)
+            except ValueError:
+                facts = None
+            if not isinstance(facts, dict) or facts.get("ready") is not True:
+                raise self._refusal()
+            self._ready = facts, took_s
+        return self._ready
 
     def ask_to_end(self) -> None:
         """Send SIGTERM, and wait for nothing: with many children, to all of them before the first `stop`."""
@@ -88,25 +92,15 @@ class Child:
             except TimeoutExpired:
                 self._process.kill()
         self._process.wait()
-        self._reading.join(STOP_TIMEOUT_S)
         if self._process.stdout is not None:
             self._process.stdout.close()
 
-    def _read_line(self) -> None:
-        """Runs in its own thread, so that the time measured is the process's, not the reader's."""
-        assert self._process.stdout is not None
-        self._line = self._process.stdout.readline(MAX_LINE_BYTES)
-        self._line_at = time.monotonic()
-
-    def _refusal(self, facts: Any) -> ConfigError:
-        """Why it did not start: its own error document, else what it wrote to stderr before it ended."""
-        if isinstance(facts, dict) and isinstance(facts.get("error"), dict):
-            message, next_step = str(facts["error"].get("message")), facts["error"].get("next")
-        else:
-            with suppress(TimeoutExpired):
-                self._process.wait(END_TIMEOUT_S)
-            ending = f"it ended with code {self._process.poll()} without a message"
-            message, next_step = self._last_line("error: ") or ending, self._last_line("next: ")
+    def _refusal(self) -> ConfigError:
+        """Why it did not start: the error that it wrote to stderr before it ended."""
+        with suppress(TimeoutExpired):
+            self._process.wait(END_TIMEOUT_S)
+        ending = f"it ended with code {self._process.poll()} without a message"
+        message, next_step = self._last_line("error: ") or ending, self._last_line("next: ")
         self.stop()
         return ConfigError(f"the {self.name} did not start: {message}", next_step=next_step)
 
@@ -114,3 +108,29 @@ class Child:
         """The last line with this prefix on the process's stderr."""
         lines = self._log.read_text(errors="replace").splitlines()
         return next((line.removeprefix(prefix) for line in reversed(lines) if line.startswith(prefix)), None)
+
+
+R = TypeVar("R")
+
+
+class BoardControl:
+    """`with BoardControl(path) as board: board.ask(control.Info())`; raises what the transport does."""
+
+    def __init__(self, path: Path) -> None:
+        self._board = VirtualBoardTransport(path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    @blocking
+    async def __exit__(self, *_: object) -> None:
+        await self._board.close()
+
+    @blocking
+    async def ask(self, request: Request[R]) -> R:
+        return await self._board.request(request)
+
+    @blocking
+    async def edges(self, cursor: int) -> EdgeLog:
+        """Every edge since `cursor`, all pages in one."""
+        return await self._board.edges(cursor)

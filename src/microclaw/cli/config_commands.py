@@ -9,29 +9,27 @@ import click
 import msgspec
 from click.exceptions import Exit
 
-from microclaw.cli.options import FAILED, GlobalOptions, command_group
-from microclaw.cli.secret_value import secret_value
+from microclaw.cli.options import FAILED, GlobalOptions, secret_value
 from microclaw.config.edit import read_key, write_changes
 from microclaw.config.load import Assembly, private_home
 from microclaw.config.show import DEFAULT, read_views, value_text
 from microclaw.errors import ConfigError
 
-config_group = command_group()
+config_group = click.Group(no_args_is_help=True)
 
 
 @config_group.command("get")
 @click.argument("key", required=False, metavar="[KEY]", help="One setting; all that are set without it.")
-@click.option("--all", "everything", is_flag=True, help="Defaults and what is not set, too.")
 @click.pass_obj
-def get(options: GlobalOptions, key: str | None, everything: bool) -> None:
-    """Show settings and where each comes from; secrets are masked."""
+def get(options: GlobalOptions, key: str | None) -> None:
+    """Show settings and where each comes from; secrets are masked. --all: defaults and what is not set, too."""
     found = read_views(private_home(os.environ, options.home), os.environ)
     if key is not None:
         read_key(key)
         found = [item for item in found if item.key == key and item.value is not None]
         if not found:
             raise ConfigError(f"{key} is not set", next_step=f"microclaw config set {key} VALUE")
-    elif not everything:
+    elif not options.every:
         found = [item for item in found if item.origin not in ("", DEFAULT)]
     if options.json:
         items = [{"key": i.key, "value": i.value, "from": i.origin or None, "about": i.about} for i in found]
@@ -46,12 +44,7 @@ def get(options: GlobalOptions, key: str | None, everything: bool) -> None:
 
 @config_group.command("set")
 @click.argument("key", help="Such as agent.turn_s or telegram.token.")
-@click.argument(
-    "value",
-    required=False,
-    metavar="[VALUE]",
-    help="- reads stdin. A secret is in @FILE, or asked for, unseen, without it.",
-)
+@click.argument("value", required=False, metavar="[VALUE]", help="-: stdin. A secret: @FILE, or asked for without it.")
 @click.option("--default", is_flag=True, help="Remove it: its default holds again.")
 @click.pass_obj
 def set_value(options: GlobalOptions, key: str, value: str | None, default: bool) -> None:

@@ -22,9 +22,8 @@ from microclaw.api.operations import read_status
 from microclaw.apps.device_operations import add_device
 from microclaw.apps.operations import list_apps
 from microclaw.boards import load_board
-from microclaw.cli.board_control import BoardControl
 from microclaw.cli.chat_commands import Conversation
-from microclaw.cli.child import Child
+from microclaw.cli.child import BoardControl, Child
 from microclaw.cli.host_commands import link_text
 from microclaw.cli.options import GlobalOptions
 from microclaw.config.load import load_settings

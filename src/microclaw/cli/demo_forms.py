@@ -15,8 +15,7 @@ from microclaw.api.operations import read_status
 from microclaw.apps.device_operations import add_device
 from microclaw.boards import load_board
 from microclaw.cli.demo import BOARD, EDGES, PIN, DemoFailed, Rows, Stage
-from microclaw.cli.firmware_commands import send_release
-from microclaw.cli.firmware_signing import new_manifest
+from microclaw.cli.firmware_commands import new_manifest, send_release
 from microclaw.durable import replace_file
 from microclaw.ota import operations as firmware
 from microclaw.ota.bundle import ABOUT, own_files, pack

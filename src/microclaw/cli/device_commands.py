@@ -1,31 +1,40 @@
-"""The commands of `microclaw device` that are more than an act: files, ports and passwords here."""
+"""The commands of `microclaw device` that are more than an act: files, ports, passwords, who is on the network here."""
 
 from __future__ import annotations
 
+import asyncio
+import os
+from collections.abc import Sequence
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import click
 
 from microclaw.apps import device_operations as devices
-from microclaw.cli.firmware_option import firmware_option, firmware_words
+from microclaw.cli.many_devices import known_devices
 from microclaw.cli.operation_commands import perform, show
-from microclaw.cli.options import GlobalOptions, command_group
-from microclaw.cli.secret_value import secret_value
+from microclaw.cli.options import GlobalOptions, secret_value
+from microclaw.cli.program_files import firmware_option, firmware_words
+from microclaw.config.places import cache_folder
 from microclaw.durable import write_private
+from microclaw.errors import NoHost
 from microclaw.link_server import operations as links
+from microclaw.text import one_line
+from microclaw.transports.discovery import DiscoveredService, browse
+from microclaw.transports.open import tcp_address
+from microclaw.transports.serial_survey import survey_ports
+from microclaw.transports.subnet_probe import PORTS, parse_subnet, probe_subnet
+from microclaw.transports.wasmachine import SCHEME
 
-device_group = command_group()
+device_group = click.Group(no_args_is_help=True)
+SHOWN_FACT_CHARS = 24
 
 
 @device_group.command("discover")
 @click.option("--subnet", metavar="192.168.1.0/24", help="Also ask each address for WASMachine.")
-@click.option(
-    "--for", "for_s", default=3.0, type=click.FloatRange(0.1, 60.0), metavar="SECONDS", help="How long to listen."
-)
+@click.option("--for", "for_s", default=3.0, type=click.FloatRange(0.1, 60.0), metavar="SECONDS", help="How long.")
 @click.option("--interface", multiple=True, metavar="ADDRESS", help="Only there; an address of this machine.")
-@click.option(
-    "--ask", is_flag=True, help="Also open each serial port and ask who is there. Opening may restart a board."
-)
+@click.option("--ask", is_flag=True, help="Also open each serial port and ask; that may restart a board.")
 @click.pass_obj
 def discover(options: GlobalOptions, subnet: str | None, for_s: float, interface: tuple[str, ...], ask: bool) -> None:
     """Find boards on the network and on serial ports.
@@ -33,9 +42,23 @@ def discover(options: GlobalOptions, subnet: str | None, for_s: float, interface
     Microclaw hosts and devices, ESPHome, xiaozhi and MCP servers announce themselves; WASMachine boards are asked, on
     a subnet that you name. Serial ports are listed with what their USB ids suggest, and opened only with --ask.
     """
-    from microclaw.cli import discover_command  # the network and its protocols, of this command alone
-
-    discover_command.discover(options, subnet, for_s, interface, ask=ask)
+    network = None if subnet is None else parse_subnet(subnet)
+    known = _known_names(options)
+    found = asyncio.run(_search(network, for_s, interface, known, ask=ask))
+    rows = [(each, known.get(_endpoint(each))) for each in found]
+    keys = ("kind", "name", "address", "port")
+    listed = [{key: getattr(e, key) for key in keys} | {"facts": dict(e.facts), "known_as": name} for e, name in rows]
+    options.end_with_json("discover", {"found": listed})
+    options.table(
+        [(e.kind, e.name, _place(e), _facts(e), name or "") for e, name in rows],
+        head=("KIND", "NAME", "ADDRESS", "SAYS", "KNOWN AS"),
+        empty="nobody announced itself",
+    )
+    if not any(each.kind == "wasmachine" for each in found):
+        step = "one that listens elsewhere: microclaw device add NAME --wasmachine HOST:PORT"
+        at = f"ports {' and '.join(map(str, PORTS))}; {step}"
+        asked = f"at {network}, {at}" if network else "was asked for: --subnet 192.168.1.0/24"
+        options.say(f"no WASMachine board {asked}")
 
 
 @device_group.command("add")
@@ -43,11 +66,7 @@ def discover(options: GlobalOptions, subnet: str | None, for_s: float, interface
 @click.option("--board", help="The board's profile; a virtual board's is virtual.")
 @click.option("--wasmachine", metavar="HOST:PORT", help="Where its WASMachine listens.")
 @click.option("--serial", metavar="PATH|usb-VID:PID:SERIAL", help="Its JSON line port.")
-@click.option(
-    "--console",
-    metavar="auto|PATH|usb-VID:PID:SERIAL",
-    help="Where its serial console is, to read: microclaw logs NAME --console.",
-)
+@click.option("--console", metavar="auto|PATH|usb-VID:PID:SERIAL", help="Its serial console: logs NAME --console.")
 @click.option("--virtual", metavar="SOCKET", help="A virtual board's control.")
 @firmware_option
 @click.pass_obj
@@ -84,10 +103,9 @@ def wifi(
         perform(options, links.list_wifi, {"device": name})
         return
     secret = None
-    if password is not None:
-        secret = secret_value("--password", password, strictly=True)
-    elif not (is_open or forget):
-        secret = options.ask_secret(f"Password of {ssid}", "give --password @FILE, or --open")
+    if not (is_open or forget):
+        question, remedy = f"Password of {ssid}", "give --password @FILE, or --open"
+        secret = secret_value("--password" if password else question, password, strictly=True, remedy=remedy)
     values = {"device": name, "ssid": ssid, "password": secret, "later": later, "forget": forget}
     perform(options, links.set_wifi, values)
 
@@ -112,3 +130,40 @@ def provision(
         options.line(made.given.qr())
     if file is not None:
         options.say(f"written to {file}: whoever reads it can become this device")
+
+
+async def _search(
+    network: IPv4Network | None, for_s: float, interfaces: Sequence[str], known: dict[str, str], *, ask: bool
+) -> list[DiscoveredService]:
+    """Search each way at once; an error of one ends the others. The host's own boards are asked at their own ports."""
+    locks = cache_folder(os.environ) / "locks"
+    ways = [browse(for_s, interfaces=interfaces or None), survey_ports(locks, ask=ask)]
+    if network is not None:
+        also = [place for one in known if one.startswith(SCHEME) and (place := tcp_address(one)) is not None]
+        ways.insert(1, probe_subnet(network, lock_folder=locks, also=also))
+    return [each for found in await asyncio.gather(*ways) for each in found]
+
+
+def _known_names(options: GlobalOptions) -> dict[str, str]:
+    """The running host's devices by address; empty without a host."""
+    try:
+        devices = known_devices(options.host())
+    except NoHost:
+        return {}
+    return {transport: device.name for device in devices for transport in device.transports}
+
+
+def _endpoint(found: DiscoveredService) -> str:
+    """As the host names it, where it has it."""
+    return found.name if found.kind == "serial" else f"{SCHEME}{_place(found)}" if found.kind == "wasmachine" else ""
+
+
+def _place(found: DiscoveredService) -> str:
+    return found.address if found.kind == "serial" else f"{found.address}:{found.port}"
+
+
+def _facts(found: DiscoveredService) -> str:
+    if found.kind == "serial":  # our own words, but for the id and a firmware's name
+        return one_line("; ".join(value for key, value in found.facts.items() if key != "usb"))
+    shown = (f"{key}={value[:SHOWN_FACT_CHARS]}" for key, value in found.facts.items() if key not in ("role", "path"))
+    return " ".join(shown)

@@ -25,8 +25,8 @@ from microclaw.audit.log import alarm_text, open_alarms
 from microclaw.audit.log_files import read_events, verify_chains
 from microclaw.auth.authority import AUTHORITY_FILE
 from microclaw.builds.confinement import confinement_findings
-from microclaw.cli.audit_command import BROKEN_STEP, chain_text
 from microclaw.cli.options import FAILED, GlobalOptions
+from microclaw.cli.sign_in_commands import BROKEN_STEP, chain_text
 from microclaw.clock import now_ms
 from microclaw.config.forms import seconds_in
 from microclaw.config.load import VARIABLES, find_mistakes, private_home
@@ -64,14 +64,12 @@ def doctor(options: GlobalOptions, port: str | None, report: bool) -> None:
     if report:
         print_report(options, port, examine(options))
     else:
-        notes = look_by_cable(str(port)).notes
-        _show(options, [Finding(note.part, note.ok, note.text, note.next_step) for note in notes])
+        _show(options, look_by_cable(str(port)).notes)
 
 
 def examine(options: GlobalOptions) -> list[Finding]:
     """Every finding, the good ones too, in the order in which things are needed."""
-    machine = ("python", _python), ("compiler", _compiler), ("sandbox", confinement_findings), ("binaryen", _binaryen)
-    found = _all(*machine)
+    found = _all(("compiler", _compiler), ("sandbox", confinement_findings), ("binaryen", _binaryen))
     try:
         home = private_home(os.environ, options.home)
     except MicroclawError as exc:
@@ -84,7 +82,7 @@ def examine(options: GlobalOptions) -> list[Finding]:
     found += _all(("code", _code), ("model", _models), ("gateway", _unlocked), of=(settings,))
     found += setting_warnings(settings)
     if options.address() is None:
-        found += _all(("audit", _audit_chain), ("backup", key_findings), ("backup", _late_backups), of=(settings,))
+        found += _all(("audit", _audit_chain), ("backup", key_findings), ("backup", late_findings), of=(settings,))
     return found + _all(("host", _host), of=(options,))
 
 
@@ -112,12 +110,8 @@ def _all(*checks: tuple[str, Callable[..., Iterator[Finding]]], of: tuple[Any, .
     return found
 
 
-def _python() -> Iterator[Finding]:
-    text = f"{platform.python_implementation()} {platform.python_version()} ({sys.executable})"
-    yield Finding("python", sys.version_info >= (3, 11), text)
-
-
 def _compiler() -> Iterator[Finding]:
+    yield Finding("python", True, f"{platform.python_implementation()} {platform.python_version()} ({sys.executable})")
     yield Finding("compiler", True, find_toolchain().name)
 
 
@@ -200,10 +194,6 @@ def _audit_chain(settings: Settings) -> Iterator[Finding]:
         yield Finding("audit", True, "the security log is intact: microclaw person log --verify")
 
 
-def _late_backups(settings: Settings) -> Iterator[Finding]:
-    return late_findings(settings, now_ms())
-
-
 def key_findings(settings: Settings) -> Iterator[Finding]:
     """Keys and the password file of backups that lie in the home: lost with what they protect."""
     from microclaw.backup.age import MAX_KEY_FILE_BYTES, PrivateKey
@@ -220,7 +210,7 @@ def key_findings(settings: Settings) -> Iterator[Finding]:
         yield warning("backup", text, "microclaw config set backup.password_file FILE, outside of the home")
 
 
-def late_findings(settings: Settings, now_ms: int) -> Iterator[Finding]:
+def late_findings(settings: Settings, at_ms: int | None = None) -> Iterator[Finding]:
     """That none was made, or long ago, where the home is old enough to have what would be missed."""
     from microclaw.auth.certificates import BACKDATED, KeyPair, to_ms
 
@@ -231,7 +221,7 @@ def late_findings(settings: Settings, now_ms: int) -> Iterator[Finding]:
     begun_ms = to_ms(pair.certificate.not_valid_before_utc + BACKDATED)
     made = [found.at_ms for found in read_events(settings.home) if found.event.kind is AuditKind.BACKUP_MADE]
     every_s = 0.0 if settings.backup is None else seconds_in(settings.backup.every) or 0.0
-    since_ms = now_ms - max([begun_ms, *made])
+    since_ms = (now_ms() if at_ms is None else at_ms) - max([begun_ms, *made])
     if since_ms > max(LATE_DAYS * DAY_MS, 2000 * every_s if made else 0):
         days = count_text(since_ms // DAY_MS, "day")
         text = f"the last backup was made {days} ago" if made else f"no backup was ever made of this home, {days} old"

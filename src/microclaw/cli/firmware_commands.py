@@ -1,11 +1,18 @@
-"""`microclaw firmware`: keys are made and manifests signed here, never on the host. The rest: ota/operations.py."""
+"""`microclaw firmware`: keys are made and manifests signed here, never on the host: with a key file on this machine, or
+somebody's own command that never shows its key. The rest: ota/operations.py.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import shlex
+import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,28 +22,105 @@ from click.exceptions import Exit
 from msgspec.structs import replace
 
 from microclaw.boards.today import OUR_FIRMWARE
-from microclaw.cli.firmware_signing import Signer, new_manifest, signing_options
 from microclaw.cli.many_devices import ask_once, choice_body, chosen_names
 from microclaw.cli.operation_commands import perform, show
-from microclaw.cli.options import FAILED, GlobalOptions, command_group
-from microclaw.cli.secret_value import SECRET_METAVAR, secret_value
+from microclaw.cli.options import FAILED, SECRET_METAVAR, GlobalOptions, secret_value
 from microclaw.durable import read_given
 from microclaw.errors import ConfigError, MicroclawError
 from microclaw.operations.client import Client
 from microclaw.ota import operations as firmware
 from microclaw.ota.bundle import own_files, pack, read_application
-from microclaw.ota.keys import SigningKey, read_public_key
-from microclaw.ota.manifest import CHIPS, MAX_PAYLOAD_BYTES, SMALL, KeyChange, Release, check_version
+from microclaw.ota.keys import SIGNATURE_BYTES, SigningKey, read_public_key, read_signing_key
+from microclaw.ota.manifest import (
+    ALG,
+    CHIPS,
+    MAX_PAYLOAD_BYTES,
+    SCHEMA,
+    SMALL,
+    KeyChange,
+    Release,
+    check_version,
+    moment,
+    write_manifest,
+)
 from microclaw.ota.results import OfferOutcome, Offers
 from microclaw.store.firmware import ReleaseRow
 from microclaw.text import count_text
 
-firmware_group = command_group()
+firmware_group = click.Group(no_args_is_help=True)
 PIECE_BYTES: Final = 512 << 10
 FOLLOW_S: Final = 3_600.0
 """A trial that fails three times takes half an hour."""
 _POLL_S: Final = 0.5
 follow_option = click.option("--follow/--no-follow", default=True, help="Wait for the end.")
+SIGN_S: Final = 120.0
+"""A person may have to touch a token, or type its PIN."""
+
+
+class Signer:
+    """Signs with one key, whose public part is `public`; each signature is verified here."""
+
+    def __init__(self, key: Path | None, password: str | None, command: str | None, public: Path | None) -> None:
+        self._sign: Callable[[bytes], bytes]
+        if key is not None:
+            remedy = "the key has a password: --password @FILE"
+            private = read_signing_key(key, lambda: secret_value("--password", password, remedy=remedy))
+            self.public, self._sign = private.public, private.sign
+        elif command is not None and public is not None:
+            self.public, self._sign = read_public_key(public), partial(run_sign_command, command)
+        else:
+            raise click.BadParameter("say who signs: --key FILE, or --sign-command CMD and --public-key FILE.pub.pem")
+
+    def sign(self, manifest: bytes) -> bytes:
+        """Raises ConfigError, and BadSignature where the command signed with another key."""
+        signature = self._sign(manifest)
+        self.public.verify(manifest, signature)
+        return signature
+
+
+def signing_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of who signs. The command gets them as `make_signer`."""
+
+    @click.option("--key", type=Path, metavar="FILE", help="The private key, on this machine alone.")
+    @click.option("--password", metavar=SECRET_METAVAR, help="Of a key that has one; asked for otherwise.")
+    @click.option("--sign-command", metavar="CMD", help="Signs instead: manifest on stdin, 384 bytes on stdout.")
+    @click.option("--public-key", type=Path, metavar="FILE.pub.pem", help="Of what --sign-command signs with.")
+    @wraps(command)
+    def run(*given: Any, key: Any, password: Any, sign_command: Any, public_key: Any, **more: Any) -> None:
+        command(*given, make_signer=partial(Signer, key, password, sign_command, public_key), **more)
+
+    return run
+
+
+def new_manifest(form: type[Release | KeyChange], *, valid_days: int = 90, **facts: Any) -> bytes:
+    """The bytes to sign, valid from now on; `facts` are the further fields."""
+    now_s = time.time()
+    expires = moment(now_s + valid_days * 86_400)
+    return write_manifest(form(schema=SCHEMA, created=moment(now_s), expires=expires, alg=ALG, **facts))
+
+
+def run_sign_command(command: str, manifest: bytes, limit_s: float = SIGN_S) -> bytes:
+    """Return the command's answer, within its time; it may ask a person on the terminal. ConfigError otherwise."""
+    try:
+        process = subprocess.Popen(shlex.split(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    except (OSError, ValueError, IndexError) as exc:
+        raise ConfigError(f"cannot start {command[:80]!r}: {exc}", next_step="check --sign-command") from exc
+    end = threading.Timer(limit_s, process.kill)
+    end.start()
+    try:
+        with process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            with suppress(BrokenPipeError), process.stdin as stdin:  # one that reads nothing signs nothing
+                stdin.write(manifest)  # smaller than any pipe
+            signature = process.stdout.read(SIGNATURE_BYTES + 1)
+    finally:
+        end.cancel()
+    if process.returncode != 0 or len(signature) != SIGNATURE_BYTES:
+        text = f"the command that signs ended with {process.returncode} and gave {len(signature)} bytes"
+        step = f"it has {limit_s:g} s to write the raw signature, {SIGNATURE_BYTES} bytes, to stdout and nothing else"
+        raise ConfigError(text, next_step=step)
+    return signature
 
 
 @firmware_group.command("keygen")
@@ -64,18 +148,14 @@ def keygen(options: GlobalOptions, out: Path, password: str | None, name: str | 
     options.say("who has it can update every board that trusts it; if it is lost, nobody can (docs/updates.md)")
     if unknown is not None:
         options.say(f"no host knows it yet ({unknown}); next: microclaw firmware trust {public}")
-    options.say(
-        "boards trust it once it is on them: microclaw flash, or for boards with a key already: firmware change-keys"
-    )
+    options.say("boards trust it once it is on them: microclaw flash; if they have a key: firmware change-keys")
 
 
 @firmware_group.command("publish")
 @click.option("--board", required=True, metavar="CHIP", help="esp32s3, esp32c3, ...; CHIP-small without PSRAM.")
 @click.option("--version", metavar="X.Y.Z", help="Of the release.")
 @click.option("--image", type=Path, metavar="FILE", help="An application of your own.")
-@click.option(
-    "--revision", multiple=True, metavar="R", help="Only boards of this revision take it; may be given again."
-)
+@click.option("--revision", multiple=True, metavar="R", help="Only boards of this revision take it; repeatable.")
 @click.option("--channel", default="stable", help="Devices of this channel take it.")
 @click.option("--name", help="Of the firmware, as devices say it.")
 @click.option("--only", "device", metavar="DEVICE_ID", help="For one device alone.")

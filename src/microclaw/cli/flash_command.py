@@ -8,20 +8,18 @@ import re
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 from msgspec import Struct
 
 from microclaw.apps.device_operations import list_devices
-from microclaw.cli.approval_prompt import GIVE_YES
-from microclaw.cli.options import GlobalOptions
-from microclaw.cli.secret_value import secret_value
+from microclaw.cli.options import GIVE_YES, GlobalOptions, needs_terminal, secret_value
 from microclaw.config.edit import LAN, open_link
 from microclaw.config.load import private_home
 from microclaw.config.places import cache_folder
 from microclaw.errors import ConfigError, NoHost
-from microclaw.link_server.operations import provision
+from microclaw.terminal.page import Terminal, look_for
 from microclaw.text import clean_text
 
 if TYPE_CHECKING:  # they take 0.2 s to import, which `--help` must not
@@ -29,10 +27,6 @@ if TYPE_CHECKING:  # they take 0.2 s to import, which `--help` must not
     from microclaw.flash.workshop import Outcome, Person
     from microclaw.operations.client import Client
     from microclaw.transports.serial_address import ListPorts
-
-_RESTART_S: Final = 300.0
-_POLL_S: Final = 1.0
-_STEP_PERCENT: Final = 10
 
 
 @click.command()
@@ -43,19 +37,11 @@ _STEP_PERCENT: Final = 10
 @click.option("--wifi", "ssid", metavar="SSID", help="Its Wi-Fi; none: asked.")
 @click.option("--wifi-password", metavar="@FILE|-", help="From a file or stdin, never written here itself.")
 @click.option("--keep-wifi", "keeps_wifi", is_flag=True, help="Ask for no Wi-Fi, leave what the board knows.")
-@click.option(
-    "--forget", "forgets", is_flag=True, help="Keep nothing that it was told before: Wi-Fi, access point, time server."
-)
+@click.option("--forget", "forgets", is_flag=True, help="Keep nothing that it was told: Wi-Fi, access point, time.")
 @click.option("--name", help="What to call the board.")
 @click.option("--board", metavar="PROFILE", help="Its board profile.")
 @click.option("--address", metavar="HOST", help="How the board reaches this host, if not as usual.")
-@click.option(
-    "--update-key",
-    multiple=True,
-    type=Path,
-    metavar="FILE",
-    help="Public key of updates (.pem); none: those the host knows.",
-)
+@click.option("--update-key", multiple=True, type=Path, metavar="FILE", help="Public key of updates; none: the host's.")
 @click.option("--channel", help="Whose updates it takes; without it: stable, or what it has.")
 @click.option("--revision", help="Of the board: updates may be for some alone. Without it: the chip's.")
 @click.pass_obj
@@ -80,8 +66,8 @@ def flash(
             raise ConfigError(f"{wanted[what][:40]!r} is no {what}", next_step=f"give 1 to 32 of {letters}")
     from microclaw.firmware_folder import firmware_folder
     from microclaw.flash.esptool import Esptool
+    from microclaw.flash.images import download
     from microclaw.flash.steps import flash_board
-    from microclaw.flash.stock_images import download
     from microclaw.flash.workshop import Wishes, Workshop
     from microclaw.ota.keys import read_public_key
 
@@ -104,26 +90,22 @@ class TerminalPerson:
 
     def __init__(self, options: GlobalOptions) -> None:
         self._options = options
-        self._shown: tuple[str, int] | None = None
-        self._redraws = sys.stderr.isatty()
+        self._page = Terminal(sys.stderr, look_for(sys.stderr, no_color=options.no_color))
+        self.end_line = self._page.end_redraw
 
     def say(self, text: str) -> None:
-        self.end_line()
         if not self._options.quiet:
-            self._write(clean_text(text, one_line=True) + "\n")
+            self._page.line(clean_text(text, one_line=True))
 
     def progress(self, what: str, percent: float) -> None:
-        step = (what, int(percent) // _STEP_PERCENT)
-        if self._options.quiet or (not self._redraws and step == self._shown):
+        """Redrawn on a terminal; elsewhere its end alone."""
+        text = f"{clean_text(what, one_line=True)} {percent:.0f} %"
+        if self._options.quiet:
             return
-        self._shown = step
-        line = f"{clean_text(what, one_line=True)} {percent:.0f} %"
-        self._write(f"\r\x1b[2K{line}" if self._redraws else f"{line}\n")
-
-    def end_line(self) -> None:
-        if self._shown is not None and self._redraws:
-            self._write("\n")
-        self._shown = None
+        if percent < 100:
+            self._page.passing("", text)
+        else:
+            self._page.line(text)
 
     def confirm(self, question: str, *, default: bool) -> bool:
         if self._options.yes:
@@ -138,14 +120,14 @@ class TerminalPerson:
             return default
         self._needs_terminal(question, "name it with its option (microclaw flash --help)")
         for number, choice in enumerate(choices, 1):
-            self._write(f"  {number}  {clean_text(choice, one_line=True)}\n")
+            self._page.line(f"  {number}  {clean_text(choice, one_line=True)}")
         numbers = click.IntRange(1, len(choices))
         answer: int = click.prompt(question, default=choices.index(default) + 1, type=numbers, err=True)
         return choices[answer - 1]
 
     def password(self, question: str) -> str:
         self.end_line()
-        return self._options.ask_secret(question, "give --wifi-password @FILE")
+        return secret_value(question, None, strictly=True, remedy="give --wifi-password @FILE")
 
     @property
     def asks_nothing(self) -> bool:
@@ -153,11 +135,7 @@ class TerminalPerson:
 
     def _needs_terminal(self, question: str, remedy: str) -> None:
         self.end_line()
-        self._options.needs_terminal(question, remedy)
-
-    @staticmethod
-    def _write(text: str) -> None:
-        click.echo(text, nl=False, err=True)
+        needs_terminal(question, remedy)
 
 
 class RunningHost(Struct, frozen=True):
@@ -168,25 +146,14 @@ class RunningHost(Struct, frozen=True):
     person: TerminalPerson
 
     async def open_to_network(self) -> None:
-        """Ask, write the setting, and wait until the person has started the host again."""
+        """Ask, and write the setting; when the person has started the host again, flash goes on where it was."""
         question = "Boards come in on port 8443, which is closed to your network. Open it (TLS, paired boards alone)?"
         if self.options.address() is not None or not self.person.confirm(question, default=True):
             text = "the host accepts only boards on its own machine: 8443 is closed"
             raise ConfigError(text, next_step=f"there: microclaw up --link {LAN}")
         open_link(private_home(os.environ, self.options.home), os.environ)
-        self.person.say("written. Start the host again now: Ctrl-C in its window, then microclaw up; this waits")
-        try:
-            async with asyncio.timeout(_RESTART_S):
-                while await asyncio.to_thread(self._is_closed):  # noqa: ASYNC110  the host is another process
-                    await asyncio.sleep(_POLL_S)
-        except TimeoutError as exc:
-            raise ConfigError("the host was not started again", next_step="microclaw up; microclaw flash") from exc
-
-    def _is_closed(self) -> bool:
-        try:
-            return self.calls.call(provision, name="board", secret=False).only_local
-        except NoHost:
-            return True
+        step = "Ctrl-C in its window, then microclaw up; then microclaw flash goes on where it was"
+        raise ConfigError("8443 is open from the host's next start on", next_step=step)
 
 
 def _runs(client: Client, person: TerminalPerson) -> bool:

@@ -14,7 +14,6 @@ import click
 from click.exceptions import Exit
 
 from microclaw import __version__
-from microclaw.cli.examples import add_examples
 from microclaw.operations.nouns import MODULES
 
 # The commands by section of `microclaw --help`: where each is (a command, a group, or declared acts), and its help.
@@ -31,23 +30,23 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "flash": ("flash_command:flash", "Put our firmware on a board, pair it, give it Wi-Fi."),
         "device": ("device_commands:device_group", "The devices this host knows."),
         "exec": ("call_commands:execute", "Call one method of a device, or of several."),
-        "logs": ("log_command:logs", "Show what a device's programs print."),
+        "logs": ("call_commands:logs", "Show what a device's programs print."),
         "virtual": ("virtual_command:virtual", "Run a virtual ESP32-S3; Ctrl-C ends it."),
         "fleet": ("fleet_commands:fleet_group", "What runs on many devices, as a file: apply, export."),
         "firmware": ("firmware_commands:firmware_group", "Signed updates of boards: keys, releases, offers, rollouts."),
     },
     "Programs": {
         "run": ("programs:run", "Build, check, try, install and verify a program."),
-        "app": ("app_commands:app_group", "Programs: yours and ready ones; list, change, undo."),
+        "app": ("programs:app_group", "Programs: yours and ready ones; list, change, undo."),
         "task": ("task_commands:task_group", "Code in the sandbox, its secrets and network; subagents."),
         "schedule": (DECLARED, "Schedules, at times of day."),
     },
     "Talk": {
         "chat": ("chat_commands:chat", "Talk to the agent."),
         "approval": (DECLARED, "Pending approvals."),
-        "memory": ("memory_commands:memory_group", "What the agent remembers: notes, conversations, skills."),
+        "memory": ("chat_commands:memory_group", "What the agent remembers: notes, conversations, skills."),
         "voice": (DECLARED, "Speech with devices: test, trace, models."),
-        "mcp": ("mcp_commands:mcp", "Drive the boards from an assistant over MCP."),
+        "mcp": ("host_commands:mcp", "Drive the boards from an assistant over MCP."),
     },
     "Host": {
         "config": ("config_commands:config_group", "The host's settings."),
@@ -67,7 +66,6 @@ _EXAMPLES: Final = (
 # About the machine they run on, not about another host: refused when --host names one.
 _ONLY_HERE: Final = frozenset({"backup", "config", "demo", "mcp", "setup", "up"})
 _COMPLETE_VARIABLE: Final = "_MICROCLAW_COMPLETE"
-_EVERY: Final = "--all"  # of `config get` it is an option of its own
 
 
 class LazyGroup(click.Group):
@@ -76,14 +74,6 @@ class LazyGroup(click.Group):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.commands.update({name: click.Command(name, help=about) for name, (_, about) in COMMANDS.items()})
-
-    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        """For the shell's completion the words come as they were typed: the global options are moved here."""
-        if extra.get("resilient_parsing"):
-            front, rest = _split_globals(args)
-            last = _global_options().get(rest[-1]) if rest else None
-            args = front + rest if last is None or last.is_flag else front  # its value is what is typed now
-        return super().make_context(info_name, args, parent, **extra)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002  the parser gives it
         column = max(map(len, COMMANDS))  # the same in every section
@@ -191,19 +181,14 @@ def _run(words: list[str]) -> int:
 
 def hoist_globals(arguments: Sequence[str]) -> list[str]:
     """Global options may stand anywhere on the line: move them in front of the command. `--` ends the options."""
-    front, rest = _split_globals(arguments)
-    return front + rest
-
-
-def _split_globals(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The global options with their values, and the other words."""
-    known, front, rest = _global_options(), list[str](), list[str]()
+    options = [one for one in app.params if isinstance(one, click.Option) and one.expose_value]  # no --version
+    known, front, rest = {word: one for one in options for word in one.opts}, list[str](), list[str]()
     words = iter(arguments)
     for word in words:
         option = known.get(word.partition("=")[0])
         if word == "--":
             rest += [word, *words]
-        elif option is None or (word == _EVERY and rest[:1] == ["config"]):
+        elif option is None:
             rest.append(word)
         elif option.is_flag or "=" in word:
             front.append(word)
@@ -211,13 +196,7 @@ def _split_globals(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
             front += [word, value]
         else:
             rest.append(word)
-    return front, rest
-
-
-def _global_options() -> dict[str, click.Option]:
-    """All but those that end the command line: a command may have a --version of its own."""
-    options = [one for one in app.params if isinstance(one, click.Option) and one.expose_value]
-    return {word: one for one in options for word in one.opts}
+    return front + rest
 
 
 def _mend_streams() -> None:
@@ -230,3 +209,61 @@ def _mend_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
+
+
+# Without the word `microclaw`, and short: they are not broken on a terminal of 60 columns.
+EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
+    "up": ("up", "up --virtual 1", "up --service install"),
+    "status": ("status", "status --open", "status --usage --by person"),
+    "flash": ("flash", "flash -p /dev/ttyUSB0 --name kitchen"),
+    "device": ("device list", "device show kitchen", "device check kitchen"),
+    "device add": ("device add lab --board esp32-devkitc-v4 --wasmachine 10.0.0.5:8080",),
+    "device crashes": ("device crashes --since 7d", "device crashes 3"),
+    "device telemetry": ("device telemetry kitchen temperature --since 7d",),
+    "device wifi": ('device wifi kitchen "new home"', "device wifi kitchen"),
+    "exec": ("exec kitchen gpio.set pin=2 level=1", "exec kitchen gpio.get 4", "exec kitchen"),
+    "logs": ("logs kitchen -f", "logs kitchen/blink --tail 20"),
+    "virtual": ("virtual --join", "virtual --wasmachine 18080"),
+    "fleet": ("fleet apply -f fleet.yaml", "fleet apply --dry-run", "fleet export --out fleet"),
+    "firmware": ("firmware list", "firmware update 1.4.0 -d kitchen", "firmware status"),
+    "firmware change-keys": (
+        "firmware change-keys --add b.pub.pem \\\n    --key a.pem --all",
+        "firmware change-keys --remove 3f9a --key b.pem",
+    ),
+    "firmware publish": ("firmware publish --version 1.4.0 \\\n    --board esp32s3 --key fleet.pem",),
+    "firmware rollouts": ("firmware rollouts", "firmware rollouts 2 -f", "firmware rollouts 2 --do pause"),
+    "run": ("run blink.c -d kitchen", "run blink.c --watch", "run blink.c --try --for 5s"),
+    "app": ("app list", "app install fade -d kitchen", "app undo"),
+    "app install": ("app install fade -d kitchen --set pin=7",),
+    "app search": ("app search light", "app search --show fade --source"),
+    "app set": ("app set blink --every 1h -d kitchen",),
+    "task": ("task run sum.py --keep sum.txt", "task list", "task get 7 sum.txt"),
+    "task secrets": ("task secrets", "task secrets weather @key.txt"),
+    "schedule": ('schedule add "at 7:00" "turn on pin 4"', "schedule list", "schedule rm 1"),
+    "chat": ("chat", 'chat "blink the LED on kitchen"'),
+    "approval": ("approval list", "approval decide 4kq7 yes"),
+    "memory": ("memory show", "memory edit", "memory search relay"),
+    "memory sessions": ("memory sessions", "memory sessions terminal -n 10"),
+    "voice": ('voice test "the lamp is on"', "voice fetch base.en"),
+    "mcp": ("mcp --all-tools",),
+    "config": ("config get", "config set mqtt.url mqtt://192.168.1.5", "config set mqtt.url --default"),
+    "backup": ("backup make host.age", "backup restore host.age --list", "backup restore host.age"),
+    "backup migrate": (
+        "backup migrate --to postgresql://microclaw@db/microclaw --dry-run",
+        "backup migrate --back",
+    ),
+    "person": ("person add ada --role member", "person password ada", "person list"),
+    "person log": ("person log --since 7d", "person log --kind token -f", "person log --verify"),
+    "person tokens": ("person tokens", "person tokens --add laptop --days 90"),
+}
+
+
+def add_examples(name: str, command: Any) -> None:
+    """Put the examples at the end of the help of a command, and of those below it."""
+    for below, one in command.commands.items() if isinstance(command, click.Group) else ():
+        add_examples(f"{name} {below}", one)
+    if lines := EXAMPLES.get(name):
+        title = "Example:" if len(lines) == 1 else "Examples:"
+        command.epilog = "\n".join(
+            ("\b", title, *(f"  {line}" for text in lines for line in f"microclaw {text}".splitlines()))
+        )

@@ -1,4 +1,6 @@
-"""The commands of the declared acts (operations/): arguments, options and help, the call of the host, its print."""
+"""The commands of the declared acts (operations/): arguments, options and help, the call of the host, its steps as they
+come, its questions asked, its print.
+"""
 
 from __future__ import annotations
 
@@ -11,22 +13,24 @@ import click
 import msgspec
 from click.core import ParameterSource
 from click.exceptions import Exit
-from msgspec import UNSET
+from msgspec import UNSET, structs
 
-from microclaw.cli.many_devices import ask_once, choice_body, chosen_device, chosen_names, end_many
-from microclaw.cli.options import GlobalOptions, command_group
-from microclaw.cli.steps import follow
-from microclaw.cli.targets import is_address
-from microclaw.errors import ConfigError
-from microclaw.operations.client import Client, as_result
+from microclaw.cli.many_devices import ask_once, choice_body, chosen_device, chosen_names, end_many, is_address
+from microclaw.cli.options import INTERRUPTED, GlobalOptions, on_interrupt
+from microclaw.errors import ConfigError, MicroclawError
+from microclaw.events import ApprovalSettled, Step
+from microclaw.operations.client import Client, request_number
+from microclaw.operations.connection import HostError
 from microclaw.operations.nouns import BELOW
 from microclaw.operations.operation import Call, Operation, Parameter, Permission, load
 from microclaw.operations.result import Listing
+from microclaw.terminal.page import Terminal
+from microclaw.wire.host_api import Failure, StreamEvent
 
 
 def group(word: str, by_hand: click.Group | None = None) -> click.Group:
     """`microclaw WORD`: the commands of its nouns' acts, and those that are there `by_hand`, which go before."""
-    made = by_hand or command_group()
+    made = by_hand or click.Group(no_args_is_help=True)
     found: dict[str, list[Operation[..., Any]]] = {}
     for noun in (word, *(one for one, above in BELOW.items() if above == word)):
         for act in load(noun):
@@ -154,7 +158,7 @@ def _on_many(options: GlobalOptions, host: Client, act: Operation[..., Any], val
 
 def done(options: GlobalOptions, host: Client, act: Operation[..., Any], values: Mapping[str, Any]) -> Any:
     """The result of an act; its steps are shown."""
-    return as_result(act, follow(options, host, act, values)) if act.steps else host.call(act, **values)
+    return follow(options, host, act, values) if act.steps else host.call(act, **values)
 
 
 def _parameter(name: str, one: Parameter, *, is_needed: bool) -> click.Parameter:
@@ -206,3 +210,92 @@ def show(options: GlobalOptions, act: Operation[..., Any], result: Any) -> None:
         options.say(f"careful: {warning}")
     if result.exit_code:
         raise Exit(result.exit_code)
+
+
+_STOPPED_LISTENING = Failure(
+    "interrupted",
+    "interrupted: a change that has begun is finished by the host, any other is not made",
+    "microclaw app changes shows it, microclaw app undo takes it back",
+    exit_code=INTERRUPTED,
+)
+
+
+def follow(options: GlobalOptions, host: Client, act: Operation[..., Any], values: Mapping[str, Any]) -> Any:
+    """Start an act, show its steps, return its result. Raises HostError if it failed.
+
+    The first Ctrl-C cancels what has changed nothing yet; the next one stops listening.
+    """
+    terminal, number = options.terminal(), request_number()
+    stages = Stages(options, terminal)
+
+    def stop() -> None:
+        try:
+            state = host.cancel(number)
+        except MicroclawError as exc:  # a host that cannot cancel, or none
+            raise KeyboardInterrupt from exc
+        if state == "unknown":
+            raise KeyboardInterrupt
+        if state == "begun":
+            terminal.row("", "the change has begun: the host finishes it. Ctrl-C again stops listening only")
+            terminal.row("next", "see it: microclaw app changes; take it back: microclaw app undo")
+
+    try:
+        with on_interrupt(stop, once=True):
+            return host.watching(stages.event, number=number).call(act, **values)
+    except HostError as exc:
+        stages.failed(exc.failure)
+        raise
+    except KeyboardInterrupt as exc:
+        raise HostError(_STOPPED_LISTENING) from exc
+
+
+MAX_REASON_CHARS = 60
+
+
+class Stages:
+    """Shows the stages of work, with -q and --json none. One that failed waits: the error that ends the command may say
+    the same."""
+
+    def __init__(self, options: GlobalOptions, terminal: Terminal) -> None:
+        self._terminal, self._is_silent = terminal, options.quiet or options.json
+        self._failed: Step | None = None
+
+    def event(self, event: StreamEvent) -> None:
+        if isinstance(event, Step):
+            self.show(event)
+        elif not isinstance(event, Failure):
+            self.flush()
+        if isinstance(event, ApprovalSettled):
+            self._terminal.event(event)
+
+    def show(self, step: Step) -> None:
+        if self._is_silent:
+            return
+        self.flush()
+        if step.state == "failed":
+            self._failed = step
+        else:
+            self._terminal.step(step)
+
+    def failed(self, failure: Failure) -> None:
+        """The command ends with this error: of a stage that says the same only the reason is shown."""
+        step, self._failed = self._failed, None
+        if step is None:
+            return
+        texts = (failure.message, *(str(diagnostic["text"]) for diagnostic in failure.diagnostics))
+        told = {line.strip() for text in texts for line in text.splitlines()}
+        wanted = {line.strip() for text in (step.text, *step.detail) for line in text.splitlines()}
+        if wanted <= told and (failure.next_step or "").startswith(step.next_step or ""):
+            step = structs.replace(step, text=_short(step.text), detail=(), next_step=None)
+        self._terminal.step(step)
+
+    def flush(self) -> None:
+        if self._failed is not None:
+            self._terminal.step(self._failed)
+            self._failed = None
+
+
+def _short(text: str) -> str:
+    """The first line of a reason, on one line of the terminal: who sees stdout alone must not guess."""
+    line = text.strip().partition("\n")[0]
+    return line if len(line) <= MAX_REASON_CHARS else f"{line[: MAX_REASON_CHARS - 1]}…"

@@ -1,4 +1,4 @@
-"""The global options of a command line, and how its commands print. It runs no command."""
+"""The global options of a command line; how its commands print and ask, for a yes or a secret. It runs no command."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import json
 import os
 import re
 import shlex
+import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,13 +17,15 @@ import click
 from click.exceptions import Exit
 from msgspec import Struct
 
-from microclaw.cli.approval_prompt import GIVE_YES, ApprovalPrompt
+from microclaw.durable import read_given
 from microclaw.errors import ConfigError
+from microclaw.events import ApprovalAsked
 from microclaw.operations.client import Client, endpoint_of
+from microclaw.operations.connection import HostError
 from microclaw.operations.host_address import OPTION, HostAddress, named_host
 from microclaw.terminal.page import Terminal, columns_of, look_for
 from microclaw.terminal.table import table_lines
-from microclaw.text import clean_text
+from microclaw.text import clean_text, escape_hidden, format_duration
 
 if TYPE_CHECKING:
     from microclaw.config.settings import Settings
@@ -73,12 +77,16 @@ class GlobalOptions(Struct, frozen=True):
 
         return load_settings(os.environ, home=self.home)
 
-    def host(self) -> Client:
-        """This machine's host on its control socket, or the one that --host or MICROCLAW_HOST names, with a token."""
-        endpoint = endpoint_of(self.host_url, self.home, said_by=OPTION)
-        if endpoint.address is None:
-            return Client(endpoint)
-        return Client(endpoint, ask=lambda host, asked: ApprovalPrompt(host, self.terminal(), self.yes).ask(asked))
+    def host(self, cancel: Callable[[], object] | None = None) -> Client:
+        """This machine's host on its control socket, or the one that --host or MICROCLAW_HOST names, with a token.
+
+        `cancel` is what Ctrl-C at a question does; without it that is a no.
+        """
+
+        def ask(host: Client, asked: ApprovalAsked) -> None:
+            ApprovalPrompt(host, self.terminal(), self.yes, cancel).ask(asked)
+
+        return Client(endpoint_of(self.host_url, self.home, said_by=OPTION), ask=ask)
 
     def address(self) -> HostAddress | None:
         """The host's address; None for this machine's own. Raises ConfigError."""
@@ -99,8 +107,6 @@ class GlobalOptions(Struct, frozen=True):
 
     def document(self, schema: str, value: Mapping[str, Any]) -> None:
         """The one JSON document of a `--json` command."""
-        from microclaw.text import escape_hidden
-
         only_ascii = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
         text = json.dumps({"schema": f"microclaw.{schema}/1", **value}, ensure_ascii=only_ascii)
         sys.stdout.write(escape_hidden(text) + "\n")
@@ -121,17 +127,6 @@ class GlobalOptions(Struct, frozen=True):
         if not click.confirm(question, default=default):
             self.say("nothing was changed")
             raise Exit(FAILED)
-
-    def needs_terminal(self, question: str, remedy: str) -> None:
-        """Return where a person can be asked; else wrong usage, with the `remedy`."""
-        if not sys.stdin.isatty():
-            raise NobodyToAsk(f"nobody is at a terminal to be asked: {question}", remedy)
-
-    def ask_secret(self, question: str, remedy: str, *, is_new: bool = False) -> str:
-        """Return what is typed, unseen; a new one twice. Without a terminal: wrong usage, with the `remedy`."""
-        self.needs_terminal(question, remedy)
-        question = clean_text(question, one_line=True)
-        return str(click.prompt(question, hide_input=True, confirmation_prompt=is_new, err=True))
 
     def end_with_json(self, schema: str, value: Mapping[str, Any]) -> None:
         """With --json: print the document and end the command."""
@@ -172,6 +167,123 @@ class GlobalOptions(Struct, frozen=True):
             self.line(line)
 
 
-def command_group(**settings: Any) -> click.Group:
-    """A group for main.py's table, which has its name and help."""
-    return click.Group(no_args_is_help=not settings.get("invoke_without_command"), **settings)
+MAX_SECRET_BYTES: Final = 4096
+SECRET_METAVAR: Final = "@FILE|-"  # noqa: S105 - what help shows
+
+
+def needs_terminal(question: str, remedy: str) -> None:
+    """Return where a person can be asked; else wrong usage, with the `remedy`."""
+    if not sys.stdin.isatty():
+        raise NobodyToAsk(f"nobody is at a terminal to be asked: {question}", remedy)
+
+
+def secret_value(
+    name: str, given: str | None, *, is_new: bool = False, strictly: bool = False, remedy: str = ""
+) -> str:
+    """The text that `@FILE` or `-` (stdin; a terminal is asked, for a new one twice) stands for, else ConfigError.
+
+    None: a terminal is asked, without one it is wrong usage with the `remedy`. A value itself is taken with a warning;
+    `strictly` it is wrong usage, and spaces around the secret are part of it.
+    """
+    if given is None:
+        needs_terminal(name, remedy)
+    if given is None or (given == "-" and sys.stdin.isatty()):
+        question = clean_text(name, one_line=True)
+        typed = str(click.prompt(question, hide_input=True, confirmation_prompt=is_new, err=True))
+        return typed if strictly else typed.strip()
+    if given != "-" and not given.startswith("@"):
+        if strictly:
+            text = f"{name} on the command line is seen by every program: write @FILE, or - for stdin"
+            raise click.BadParameter(text)
+        if given and "${" not in given:
+            sys.stderr.write(
+                f"warning: a value of {name} on the command line can be seen by other accounts of this machine (ps) "
+                f"and stays in the shell's history: {name} @FILE, or {name} - for stdin\n"
+            )
+        return given
+    content = (
+        sys.stdin.readline(MAX_SECRET_BYTES + 1).encode(errors="surrogateescape")
+        if given == "-"
+        else read_given(Path(given[1:]), MAX_SECRET_BYTES)
+    )
+    try:
+        text = content.decode("utf-8-sig")  # an editor's mark is no part of it
+    except UnicodeDecodeError as exc:
+        raise ConfigError(f"{name}: {given} is not UTF-8 text", next_step="save it as UTF-8") from exc
+    secret = text.rstrip("\r\n") if strictly else text.strip()
+    if not secret or "\n" in secret or len(content) > MAX_SECRET_BYTES:
+        text = f"{name}: {given} is not one line with a secret"
+        raise ConfigError(text, next_step="give the secret alone, as one line of a file (@FILE) or of stdin (-)")
+    return secret
+
+
+GIVE_YES = "give --yes with the same command, or run it at a terminal and answer there"
+_YES = frozenset({"y", "yes"})
+
+
+class ApprovalPrompt(Struct, frozen=True):
+    """`yes` approves without asking (--yes). Without a keyboard a chat's question that is this person's own is declined
+    at once; for another one it prints the command that decides.
+    """
+
+    host: Client
+    terminal: Terminal
+    yes: bool
+    cancel: Callable[[], object] | None = None  # of a chat: Ctrl-C; without it that is a no
+
+    def ask(self, asked: ApprovalAsked) -> None:
+        """Show exactly what would happen, then decide; Enter alone is a no."""
+        self.terminal.approval(asked)
+        if self.yes:
+            self.decide(asked, approved=True)
+        elif sys.stdin.isatty():
+            answer = self._typed()
+            if answer is None and self.cancel is not None:
+                self.cancel()
+            else:
+                self.decide(asked, approved=answer is not None and answer.strip().lower() in _YES)
+        elif self.cancel is not None and asked.may_decide:
+            self.terminal.row("next", f"nobody is at a terminal to say yes: {GIVE_YES}")
+            self.decide(asked, approved=False)
+        else:
+            decide = f"microclaw approval decide {asked.approval_id} yes (or no), in another terminal"
+            self.terminal.row("next", f"{decide}; no answer in {format_duration(asked.expires_s * 1000)} is a no")
+
+    def _typed(self) -> str | None:
+        """A line, or None for Ctrl-C and the end of the input."""
+        try:
+            with on_interrupt(break_off):
+                self.terminal.prompt("do it? [y/N] ")
+                return sys.stdin.readline(256) or None
+        except KeyboardInterrupt:
+            self.terminal.line()
+            return None
+
+    def decide(self, asked: ApprovalAsked, *, approved: bool) -> None:
+        try:
+            self.host.decide(asked.approval_id, approved=approved)
+        except HostError as exc:  # somebody else was first, or the time was over: the turn goes on all the same
+            self.terminal.error(exc)
+
+
+@contextmanager
+def on_interrupt(act: Callable[[], object], *, once: bool = False) -> Iterator[None]:
+    """While inside, SIGINT calls `act`; with `once` the first one does, and the handler from before gets the next ones.
+
+    Only in the main thread.
+    """
+
+    def handle(*_: object) -> None:
+        if once:
+            signal.signal(signal.SIGINT, before)
+        act()
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def break_off() -> None:
+    raise KeyboardInterrupt

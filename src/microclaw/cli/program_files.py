@@ -1,13 +1,19 @@
-"""The files that a command takes: a program with the files that it includes, and expectations. Sends nothing."""
+"""The files that a command takes: a program with those that it includes, expectations, a firmware's description."""
 
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+import click
+
 from microclaw.apps.building import program_language
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
+from microclaw.boards import load_board
+from microclaw.boards.firmware import PLAIN, STOCK, parse_firmware, words_of_toml
+from microclaw.boards.profile import BoardProfile
 from microclaw.durable import read_given, read_given_text
 from microclaw.errors import ConfigError
 from microclaw.text import MAX_PROGRAM_CHARS
@@ -119,3 +125,25 @@ def files_beside(file: Path, text: str) -> dict[str, str]:
 def _is_in(folder: Path, name: PurePosixPath) -> bool:
     at = folder / name
     return ".." not in name.parts and at.is_file() and at.resolve().is_relative_to(folder)
+
+
+firmware_option = click.option(
+    "--firmware",
+    multiple=True,
+    metavar="FILE|KEY=VALUE",
+    help="What the firmware on the board has, where it differs from the profile: nodes=-i2c (docs/firmware.md).",
+)
+
+
+def firmware_words(arguments: Sequence[str] | None) -> tuple[str, ...]:
+    """The checked words of all arguments in their shortest form. Raises ConfigError with the valid keys and values."""
+    words: list[str] = []
+    for one in arguments or ():
+        is_word = "=" in one or one in (PLAIN, STOCK)
+        words += [one] if is_word else words_of_toml(read_given_text(Path(one), 64 << 10), one)
+    return parse_firmware(words).words
+
+
+def described_board(board_id: str, arguments: Sequence[str] | None) -> BoardProfile:
+    """A board's profile with the firmware that the arguments describe."""
+    return parse_firmware(firmware_words(arguments)).applied(load_board(board_id))

@@ -6,13 +6,12 @@ import errno
 import os
 import sys
 import traceback
-from itertools import pairwise
-from pathlib import Path
 from typing import Final
 
 import click
 from msgspec.structs import replace
 
+from microclaw.cli.main import app
 from microclaw.cli.options import FAILED, INTERRUPTED, GlobalOptions, NobodyToAsk
 from microclaw.errors import MicroclawError
 from microclaw.text import clean_text, code_lines
@@ -93,19 +92,8 @@ def _logged(error: BaseException, options: GlobalOptions) -> str:
 
 def _options_in(words: list[str]) -> GlobalOptions:
     """The options that matter when the command itself failed, known even where parsing did not get that far."""
-    words = words[: words.index("--")] if "--" in words else words
-    home = _value_of("--home", words)
-    return GlobalOptions(
-        json="--json" in words,
-        verbose="-v" in words or "--verbose" in words,
-        home=None if home is None else Path(home),
-        host_url=_value_of("--host", words),
-    )
-
-
-def _value_of(option: str, words: list[str]) -> str | None:
-    found = next((after for word, after in pairwise(words) if word == option), None)
-    return next((word.removeprefix(f"{option}=") for word in words if word.startswith(f"{option}=")), found)
+    found = app.make_context("microclaw", list(words), resilient_parsing=True).params
+    return GlobalOptions(found["as_json"], home=found["home"], verbose=found["verbose"], host_url=found["host"])
 
 
 def _output_is_refused(error: OSError) -> bool:

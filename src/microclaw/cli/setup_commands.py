@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import click
+import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
 
 from microclaw.cli.options import GlobalOptions, NobodyToAsk
-from microclaw.cli.service_commands import service
-from microclaw.config.edit import LAN, write_changes
+from microclaw.config.edit import write_changes
 from microclaw.config.forms import Url, form_of
 from microclaw.config.load import VARIABLES, private_home
 from microclaw.config.settings import SearchSettings, TelegramSettings
-from microclaw.config.show import read_views
+from microclaw.config.show import DEFAULT, read_views
 from microclaw.config.sources import Sources
 from microclaw.errors import MicroclawError, ToolFailed
 from microclaw.text import clean_text, count_text
@@ -56,63 +53,50 @@ def setup(options: GlobalOptions) -> None:
     options.settings()  # refuses files that are wrong already, before any question
     if not sys.stdin.isatty():
         raise NobodyToAsk("setup asks its questions in a terminal", "microclaw config set KEY VALUE, or @FILE")
-    changes, as_service = ask_all(options, read_current(home))
+    changes = ask_all(options, read_current(home))
     written = write_changes(home, os.environ, changes).files
     names = ", ".join(str(home / name) for name in written)
     options.report("setup", {"files": list(written)}, f"written: {names}" if written else "nothing changed")
-    if as_service:
-        service(replace(options, yes=True), "install")
-    else:
-        options.say("next: microclaw up --virtual 1, then microclaw chat")
+    options.say("next: microclaw up --virtual 1, then microclaw chat; at each login: microclaw up --service install")
 
 
 class CurrentSettings(Struct, frozen=True):
-    """The settings before setup: values as `config get` shows them (secrets masked), and their origins."""
+    """The settings before setup: those that are `shown`, as `config get` does, with their origins; and the `values`."""
 
-    shown: Mapping[str, tuple[object, str]]
+    shown: Mapping[str, str]
     values: Mapping[str, str]
 
     @property
     def proxy(self) -> str | None:
         return self.values.get("proxy.url")
 
-    def line(self, key: str) -> str | None:
-        """A setting with secrets masked; None when it is not set."""
-        value, origin = self.shown.get(key, (None, ""))
-        return f"{value} ({origin})" if value is not None and origin not in ("", "default") else None
-
 
 def read_current(home: Path) -> CurrentSettings:
     """The present settings, for the questions and for the tests of keys."""
-    shown = {item.key: (item.value, item.origin) for item in read_views(home, os.environ)}
+    views = [one for one in read_views(home, os.environ) if one.value is not None and one.origin not in ("", DEFAULT)]
     values = Sources(home, os.environ).values
     plain = {".".join(path): value for path, value in values.items() if isinstance(value, str)}
     for provider, (_, address) in VARIABLES.items():
         if os.environ.get(address):
             plain[f"address.{provider}"] = os.environ[address].strip()
-    return CurrentSettings(shown, plain)
+    return CurrentSettings({one.key: f"{one.value} ({one.origin})" for one in views}, plain)
 
 
-def ask_all(options: GlobalOptions, current: CurrentSettings) -> tuple[Changes, bool]:
-    """Every question, each with its default: the changes, and whether the host starts at each login."""
+def ask_all(options: GlobalOptions, current: CurrentSettings) -> Changes:
+    """Every question, each with its default."""
     options.say("Enter keeps what is set, takes what is found or skips the question; Ctrl-C changes nothing.")
     changes = _ask_model(options, current)
     for setting, name, hint, probe in SERVICES:
-        options.say(f"{name}: {current.line(setting) or hint}")
+        options.say(f"{name}: {current.shown.get(setting, hint)}")
         key = _ask_key(options, f"The key of {name}", partial(probe, current))
         if key is not None:
             changes[setting] = key
-    link = current.values.get("host.link")
-    opened = link is not None and not link.startswith(("127.", "[::1]", "localhost")) and link != "off"
-    wanted = click.confirm("Let boards on the local network connect (port 8443, TLS)?", default=opened)
-    if wanted != opened:
-        changes["host.link"] = LAN if wanted else None
-    return changes, sys.platform == "linux" and click.confirm("Start the host at each login?", default=False)
+    return changes
 
 
 def _ask_model(options: GlobalOptions, current: CurrentSettings) -> Changes:
     provider_now = current.values.get("model.provider")
-    if now := current.line("model.api_key") or current.line("model.base_url"):
+    if now := current.shown.get("model.api_key") or current.shown.get("model.base_url"):
         options.say(f"model: {provider_now}, {now}")
     local = None if provider_now else asyncio.run(_local_model())
     if local is not None:
@@ -128,7 +112,7 @@ def _ask_model(options: GlobalOptions, current: CurrentSettings) -> Changes:
         options.say(f"  {_probe_model(current, provider_now or '', key, url).line}")
         return {}
     provider = "anthropic" if choice == "anthropic" else "openai"
-    url = _ask_url(options, current, local) if choice == "compatible" else None
+    url = _ask_url(current, local) if choice == "compatible" else None
     prompt = "The key" if url is None else "The key, if it needs one"
     key = _ask_key(options, prompt, lambda text: _probe_model(current, provider, text or None, url), url is not None)
     if key is None and url is None:
@@ -137,22 +121,22 @@ def _ask_model(options: GlobalOptions, current: CurrentSettings) -> Changes:
         name = click.prompt("The model's name (empty: the default)", default="", show_default=False).strip() or None
         if url is not None:
             options.say('  trying "turn on pin 4" ...')
-            found = asyncio.run(_try_sentence(current, url, key, name))
-            options.say(f"  {found.line}")
-            if not found.works and not click.confirm("Keep it all the same?", default=found.works is None):
+            if not _is_kept(options, asyncio.run(_try_sentence(current, url, key, name))):
                 continue
         return dict(zip(MODEL, (provider, name, url, key), strict=True))
     options.say("Skipped.")
     return {}
 
 
-def _ask_url(options: GlobalOptions, current: CurrentSettings, local: str | None) -> str:
+def _ask_url(current: CurrentSettings, local: str | None) -> str:
+    def read(text: str) -> str:
+        if not form_of(Url).has(text.strip()):
+            raise click.UsageError(f"{text} is not {form_of(Url).words}")
+        return text.strip()
+
     before = current.values.get("model.base_url") or local or LOCAL_MODELS[0]
-    while True:
-        url: str = click.prompt("Its address", default=before).strip()
-        if form_of(Url).has(url):
-            return url
-        options.say(f"{url} is not {form_of(Url).words}")
+    url: str = click.prompt("Its address", default=before, value_proc=read)
+    return url
 
 
 def _ask_key(
@@ -164,14 +148,17 @@ def _ask_key(
         key: str = click.prompt(prompt, default="", hide_input=True, show_default=False).strip()
         if not key and not optional:
             return None
-        found = probe(key)
-        options.say(f"  {found.line}")
-        if found.works or click.confirm("Keep it all the same?", default=found.works is None):
+        if _is_kept(options, probe(key)):
             return key or None
         if not key:
             return None
     options.say("Skipped.")
     return None
+
+
+def _is_kept(options: GlobalOptions, found: ProbeResult) -> bool:
+    options.say(f"  {found.line}")
+    return bool(found.works) or click.confirm("Keep it all the same?", default=found.works is None)
 
 
 class ProbeResult(Struct, frozen=True):
@@ -270,17 +257,20 @@ async def _models_at(url: str, headers: dict[str, str], proxy: str | None, limit
             answer = await client.get(url, headers=headers, timeout=limit_s)
     except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
         return ProbeResult(None, f"no answer from {shown_address(url)}: {exc or type(exc).__name__}")
-    found: Any = None
-    with suppress(ValueError, RecursionError):
-        found = json.loads(answer.content)
-    found = found if isinstance(found, dict) else {}
     if answer.status_code != 200:
-        error = found.get("error")
-        reason = clean_text(str(error.get("message", "")), one_line=True, limit=120) if isinstance(error, dict) else ""
         works = False if answer.status_code in (401, 403) else None
+        reason = clean_text(answer.text, one_line=True, limit=120)
         return ProbeResult(works, f"{shown_address(url)} answered {answer.status_code} {reason}".rstrip())
-    rows = found.get("data") if isinstance(found.get("data"), list) else []
-    names = [row["id"] for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)]
-    if not names:
+    try:
+        rows = msgspec.json.decode(answer.content, type=_Models).data
+        return ProbeResult(True, f"{count_text(len(rows), 'model')}, such as {rows[0].id[:60]}")
+    except (msgspec.MsgspecError, RecursionError, IndexError):
         return ProbeResult(None, f"{shown_address(url)} answered without a list of models: is this its address?")
-    return ProbeResult(True, f"{count_text(len(names), 'model')}, such as {names[0][:60]}")
+
+
+class _Model(Struct):
+    id: str
+
+
+class _Models(Struct):
+    data: list[_Model]

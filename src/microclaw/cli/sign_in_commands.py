@@ -1,25 +1,33 @@
-"""`status --open`, `person password` and `person ca`: a browser's way in, and the authority that it has to trust."""
+"""`microclaw person` and `status --open`: a browser's way in, the authority that it has to trust, and the security log,
+read and verified with or without a host.
+"""
 
 from __future__ import annotations
 
 import re
 import sys
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 import click
+from click.exceptions import Exit
 from msgspec import to_builtins
+from msgspec.structs import asdict
 
 from microclaw.api.operations import read_status
+from microclaw.audit.event import AuditKind, RecordedEvent
+from microclaw.audit.log_files import FOLDER, ChainReport, followed_events, verify_chains
 from microclaw.auth import operations as people
-from microclaw.cli.audit_command import audit
 from microclaw.cli.operation_commands import perform
-from microclaw.cli.options import GlobalOptions, command_group
-from microclaw.cli.secret_value import secret_value
-from microclaw.errors import ConfigError, NoHost
+from microclaw.cli.options import FAILED, GlobalOptions, secret_value
+from microclaw.errors import ConfigError, NoHost, StoreError
+from microclaw.text import count_text, since_ms
 
-person_group = command_group()
-person_group.add_command(audit, "log")
+person_group = click.Group(no_args_is_help=True)
 _CERTIFICATE: Final = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", re.DOTALL)
 
 
@@ -59,7 +67,7 @@ def authority(options: GlobalOptions, file: str | None) -> None:
     """The host's own certificate authority, for browsers and `--host`: its fingerprint, never its key."""
     from microclaw.auth.authority import AUTHORITY_FILE
     from microclaw.authority_pem import pem_fingerprint
-    from microclaw.durable import read_private
+    from microclaw.durable import read_private, write_given
 
     options.only_here("its authority")
     path = options.settings().identity / AUTHORITY_FILE
@@ -74,8 +82,150 @@ def authority(options: GlobalOptions, file: str | None) -> None:
         text = f"SHA-256 {sha256}\nits certificate in a file: microclaw person ca FILE"
         options.report("ca", {"sha256": sha256, "file": str(path)}, text)
     else:
-        try:
-            Path(file).write_bytes(found[0])
-        except OSError as exc:
-            raise ConfigError(f"cannot write {file}: {exc.strerror or exc}", next_step="give another place") from exc
+        write_given(Path(file), [found[0]], replace=True, next_step="give another place")
         options.report("ca", {"file": file}, f"{file}: import it where the host's pages are opened")
+
+
+FOLLOW_S: Final = 0.5
+MAX_NAMED: Final = 20  # breaks, and lines without an event, of one chain
+MAX_TAIL: Final = 100_000
+BROKEN_STEP: Final = (
+    "was it a person of this host, or an older version of microclaw in this home? Else keep a copy of the folder "
+    "audit, compare it with a backup, and look who could write there"
+)
+_Choice: TypeAlias = tuple[int, frozenset[str]]  # since when, in Unix ms, and which kinds
+_HEAD: Final = re.compile(r"(?:(?P<stem>acts|attempts):(?P<n>[0-9]{1,15}):)?(?P<hash>[0-9a-f]{64})")
+
+
+@person_group.command("log")
+@click.option("--since", type=since_ms, metavar="WHEN", help="As 30m, 12h, 7d, or a day: 2026-11-20.")
+@click.option("--kind", multiple=True, metavar="KIND", help="As token.wrong, or all of token; repeatable.")
+@click.option("--tail", type=click.IntRange(0, MAX_TAIL), metavar="N", help="Only the newest N of the events.")
+@click.option("-f", "--follow", is_flag=True, help="Go on as events come, until Ctrl-C.")
+@click.option("--verify", is_flag=True, help="Whether a line was changed, removed or inserted; and each chain's head.")
+@click.option("--head", multiple=True, metavar="HEAD", help="--verify: a head that was noted elsewhere; repeatable.")
+@click.pass_obj
+def audit(
+    options: GlobalOptions,
+    since: int | None,
+    kind: tuple[str, ...],
+    tail: int | None,
+    follow: bool,
+    verify: bool,
+    head: tuple[str, ...],
+) -> None:
+    """The security log: who came in, what was decided. Exit code 1 when --verify finds that it is not whole."""
+    options.only_here("the security log")
+    home, wanted = options.settings().home, (since or 0, _kinds(kind))
+    try:
+        if verify or head:
+            _verify(options, home, [_noted(text) for text in head])
+        else:
+            _read(options, home, wanted, tail, follow=follow)
+    except BrokenPipeError:  # of the output, and not of the log
+        raise
+    except OSError as exc:
+        text = f"the security log {home / FOLDER} cannot be read: {exc.strerror or exc}"
+        raise StoreError(text, next_step="check what is there, its owner and permissions") from exc
+
+
+def _verify(options: GlobalOptions, home: Path, noted: list[re.Match[str]]) -> None:
+    reports = verify_chains(home, frozenset(one["hash"] for one in noted))
+    unknown = [text for one in noted if (text := _unknown_head(one, reports)) is not None]
+    whole = not unknown and all(report.whole for report in reports)
+    if not options.wrote_json("audit_verify", {"whole": whole, "sets": list(map(_report, reports)), "heads": unknown}):
+        for report in reports:
+            options.line(chain_text(report))
+            for one in report.breaks[:MAX_NAMED]:
+                options.line(f"  {one.what}: {one.file} line {one.line}: {one.text}")
+            if report.whole and report.last.n:
+                options.line(f"  head {report.stem}:{report.last.n}:{report.last.hash}")
+        for text in unknown:
+            options.line(f"NOT FOUND {text}")
+        if not whole:
+            options.line(f"next: {BROKEN_STEP}")
+    if not whole:
+        raise Exit(FAILED)
+
+
+def _noted(text: str) -> re.Match[str]:
+    """A head as somebody noted it: whole, or its hash alone."""
+    if (found := _HEAD.fullmatch(text.strip().lower())) is None:
+        raise click.BadParameter(
+            f"--head {text[:80]!r}: give a head of `microclaw person log --verify`, or its 64 hex digits"
+        )
+    return found
+
+
+def _unknown_head(noted: re.Match[str], reports: Iterable[ChainReport]) -> str | None:
+    """Why a noted head is not in the log; None when it is."""
+    named = [report for report in reports if noted["stem"] in (None, report.stem)]
+    if any(noted["hash"] in report.found or report.anchor.hash == noted["hash"] for report in named):
+        return None
+    if noted["n"] and any(int(noted["n"]) < report.anchor.n for report in named):
+        return f"{noted[0]}: that line was rotated away; note the head more often"
+    return f"{noted[0]}: no line of the log has this hash: what was there when it was noted was changed or cut off"
+
+
+def chain_text(report: ChainReport) -> str:
+    """One line: what the chain covers, and whether it is whole."""
+    if report.whole and not (report.lines or report.anchor.n or report.torn):
+        return f"{report.stem:<9} empty: no line was written yet"
+    facts = [count_text(report.lines, "line")]
+    if report.anchor.n:
+        facts.append(f"from {report.anchor.n + 1:,} on, the ones before were rotated away")
+    if report.torn:
+        places = ", ".join(f"{file} line {line}" for file, line in report.torn[:MAX_NAMED])
+        facts.append(f"{count_text(len(report.torn), 'line')} without an event: {places}")
+    broken = f"BROKEN in {count_text(len(report.breaks), 'place')}"
+    return f"{report.stem:<9} {'whole' if report.whole else broken}: {'; '.join(facts)}"
+
+
+def _report(report: ChainReport) -> dict[str, Any]:
+    return {
+        "set": report.stem,
+        "whole": report.whole,
+        "lines": report.lines,
+        "head": asdict(report.last),
+        "rotated_away": report.anchor.n,
+        "torn": [{"file": file, "line": line} for file, line in report.torn[:MAX_NAMED]],
+        "breaks": [asdict(one) for one in report.breaks[:MAX_NAMED]],
+    }
+
+
+def _read(options: GlobalOptions, home: Path, wanted: _Choice, tail: int | None, *, follow: bool) -> None:
+    """Read what is there and is wanted, the newest `tail` of it; then what comes."""
+    for news in followed_events(home):
+        found = deque((one for one in news if one.is_wanted(*wanted)), maxlen=tail)
+        if not follow:
+            options.end_with_json("audit", {"events": [_object(one) for one in found]})
+        for one in found:
+            if not options.wrote_json("audit_event", _object(one)):
+                options.line(_text(one))
+        if not follow:
+            if not found and tail != 0:
+                options.say("nothing of that kind or time" if any(wanted) else "nothing yet")
+            return
+        tail = None
+        time.sleep(FOLLOW_S)
+
+
+def _text(one: RecordedEvent) -> str:
+    at, event = datetime.fromtimestamp(one.at_ms / 1000).astimezone(), one.event
+    more = {"about": event.about, "from": event.address, "by": event.by, "approval": event.approval}
+    facts = (event.text, *(f"{word} {value}" for word, value in more.items() if value))
+    return f"{at:%Y-%m-%d %H:%M:%S}  {event.kind.value:<21}  {', '.join(facts)}"
+
+
+def _object(one: RecordedEvent) -> dict[str, Any]:
+    event = asdict(one.event)
+    return {"at_ms": one.at_ms, **{name: event[name] for name in event if name not in ("known", "network")}}
+
+
+def _kinds(given: Sequence[str]) -> frozenset[str]:
+    groups = {kind.value.partition(".")[0] for kind in AuditKind}
+    known = {*groups, *(kind.value for kind in AuditKind)}
+    for name in given:
+        if name not in known:
+            raise click.BadParameter(f"there is no kind {name[:40]!r}; kinds: {', '.join(sorted(groups))}")
+    return frozenset(given)

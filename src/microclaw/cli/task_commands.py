@@ -1,7 +1,8 @@
-"""`microclaw task`: code in the host's sandbox. It runs nothing itself."""
+"""`microclaw task`: code in the host's sandbox, its secrets and what it may ask. It runs nothing itself."""
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,11 +14,13 @@ import click
 import msgspec
 from click.exceptions import Exit
 
-from microclaw.cli.interrupts import on_interrupt
-from microclaw.cli.options import GlobalOptions, command_group
-from microclaw.cli.secret_commands import egress, secrets
-from microclaw.durable import read_given, write_given
+from microclaw.cli.options import FAILED, GlobalOptions, on_interrupt, secret_value
+from microclaw.config.load import private_home
+from microclaw.durable import read_given, read_given_text, write_given
+from microclaw.egress.allowlist import FILE_NAME, Allowlist, read_allowlist
+from microclaw.egress.secret_values import SecretValues, missing_secrets
 from microclaw.errors import ConfigError
+from microclaw.findings import Finding
 from microclaw.operations.client import Client
 from microclaw.operations.connection import segment
 from microclaw.store.tasks import TaskLanguage
@@ -29,25 +32,15 @@ MAX_FILE_BYTES: Final = 4 << 20  # of one file that goes in: as base64 the reque
 _BY_SUFFIX: Final[dict[str, TaskLanguage]] = {
     ".py": "python", ".sh": "shell", ".js": "javascript", ".mjs": "javascript", ".cjs": "javascript"
 }  # fmt: skip
-task_group = command_group()
-task_group.add_command(egress)
-task_group.add_command(secrets)
+task_group = click.Group(no_args_is_help=True)
 
 
 @task_group.command("run")
 @click.argument("file", type=Path, metavar="FILE", help="Python, shell or JavaScript; - is the input.")
-@click.option(
-    "--with",
-    "given",
-    multiple=True,
-    metavar="[NAME=]FILE",
-    help="A file that it reads, as NAME or by its own; repeatable.",
-)
+@click.option("--with", "given", multiple=True, metavar="[NAME=]FILE", help="A file that it reads; repeatable.")
 @click.option("--keep", multiple=True, metavar="NAME", help="A file that it writes and that is kept.")
 @click.option("--allow", metavar="NAME", help="It may ask what egress.yaml allows to NAME. [default: nothing]")
-@click.option(
-    "--language", type=click.Choice(get_args(TaskLanguage)), help="What it is written in. [default: by its suffix]"
-)
+@click.option("--language", type=click.Choice(get_args(TaskLanguage)), help="[default: by its suffix]")
 @click.option("--seconds", type=float, metavar="S", help="How long it may take.")
 @click.pass_obj
 def run(
@@ -132,12 +125,12 @@ def _note(options: GlobalOptions, text: str) -> None:
 
 
 def _code(file: Path) -> str:
-    code = sys.stdin.buffer.read() if str(file) == "-" else read_given(file, MAX_FILE_BYTES)
+    if str(file) != "-":
+        return read_given_text(file, MAX_FILE_BYTES)
     try:
-        return code.decode()
+        return sys.stdin.buffer.read().decode()
     except UnicodeDecodeError as exc:
-        step = "save the code as UTF-8 (iconv -f LATIN1 -t UTF-8), without a coding line"
-        raise ConfigError(f"{file} is not UTF-8 (byte {exc.start + 1:,})", next_step=step) from exc
+        raise ConfigError(f"the input is not UTF-8 (byte {exc.start})", next_step="save it as UTF-8") from exc
 
 
 def _files(given: Sequence[str]) -> dict[str, bytes]:
@@ -158,3 +151,65 @@ def _print(text: str) -> None:
     """As it is; on a terminal cleaned, so that it does not steer it."""
     sys.stdout.write(clean_text(text) if sys.stdout.isatty() else text)
     sys.stdout.flush()
+
+
+@task_group.command()
+@click.option("--file", type=Path, metavar="FILE", help="Instead of the home's egress.yaml.")
+@click.pass_obj
+def egress(options: GlobalOptions, file: Path | None) -> None:
+    """The allowlist, its mistakes and its missing secrets. Exit 1 for a mistake or a missing secret."""
+    options.only_here("the allowlist")
+    home = private_home(os.environ, options.home)
+    path = file or home / FILE_NAME
+    if file is not None and not file.exists():
+        raise ConfigError(f"there is no {file}", next_step="name an allowlist: --file FILE")
+    allowlist = read_allowlist(path)
+    missing = missing_secrets(home, os.environ, allowlist)
+    _show(options, path, allowlist, missing)
+    if missing:
+        raise Exit(FAILED)
+
+
+def _show(options: GlobalOptions, path: Path, allowlist: Allowlist, missing: dict[str, Finding]) -> None:
+    found: dict[str, Any] = msgspec.to_builtins(allowlist, order="deterministic")
+    value = {"ok": not missing, "file": str(path), "exists": path.exists(), **found}
+    if options.wrote_json("egress", {**value, "secrets_missing": list(missing)}):
+        return
+    options.table(
+        [
+            (
+                entry.host,
+                " ".join(map(str, sorted(entry.ports))),
+                "any" if entry.methods is None else " ".join(sorted(entry.methods)),
+                "all" if entry.tasks is None else " ".join(sorted(entry.tasks)),
+                "the proxy's" if entry.tls else "the task's own",
+                entry.secret or "",
+            )
+            for entry in allowlist.entries
+        ],
+        head=("HOST", "PORTS", "METHODS", "TASKS", "TLS", "SECRET"),
+        empty=f"nothing is allowed: tasks have no network ({path})",
+    )
+    for one in missing.values():
+        options.line(f"{one.text}\n  next: {one.next_step}")
+
+
+@task_group.command()
+@click.argument("name", required=False, metavar="[NAME]", help="Small letters, digits, - and _.")
+@click.argument("value", default="-", metavar="[@FILE|-]", help="Where the value is; - is stdin.")
+@click.option("--rm", "remove", metavar="NAME", help="What needs it is refused then.")
+@click.pass_obj
+def secrets(options: GlobalOptions, name: str | None, value: str, remove: str | None) -> None:
+    """The secrets that tasks use through the proxy and never see; with NAME: keep one. It is never shown again."""
+    options.only_here("tasks' secrets")
+    values = SecretValues(private_home(os.environ, options.home), os.environ)
+    if remove is not None:
+        options.agree(f"Remove the secret {remove}? Nobody can show it again.")
+        values.remove(remove)
+        options.report("secret_removed", {"name": remove}, f"{remove} is removed")
+    elif name is not None:
+        values.set(name, secret_value(name, value, strictly=True).strip())
+        options.report("secret_set", {"name": name}, f"{name} is kept in secrets.toml")
+    elif not options.wrote_json("secrets", {"secrets": [{"name": one} for one in values.names()]}):
+        rows = [(one,) for one in values.names()]
+        options.table(rows, head=("NAME",), empty="no secrets (microclaw task secrets NAME @FILE)")

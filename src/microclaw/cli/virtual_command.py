@@ -16,10 +16,10 @@ from typing import Any, Final
 import click
 from click.exceptions import Exit
 
-from microclaw.cli.board_control import BoardControl
-from microclaw.cli.firmware_option import firmware_option, firmware_words
+from microclaw.cli.child import BoardControl
 from microclaw.cli.many_devices import known_devices
 from microclaw.cli.options import GlobalOptions
+from microclaw.cli.program_files import firmware_option, firmware_words
 from microclaw.devices.entry import check_name
 from microclaw.devices.transport import LINK_SCHEME
 from microclaw.durable import make_folders, replace_file
@@ -28,7 +28,6 @@ from microclaw.link_client.identity import CREDENTIAL_FILE, named_device
 from microclaw.link_server.device_facts import ListedDevice
 from microclaw.link_server.operations import Provisioned, provision
 from microclaw.operations.client import Client
-from microclaw.operations.connection import HostError
 from microclaw.ota.manifest import MAX_KEYS
 from microclaw.ota.operations import list_keys
 from microclaw.wire import board_control as control
@@ -49,22 +48,11 @@ _KEYS_FILE: Final = "update-keys.pem"
 @click.option("--flash", type=Path, help="Folder that keeps its flash between runs.")
 @firmware_option
 @click.pass_obj
-def virtual(
-    options: GlobalOptions,
-    name: str | None,
-    join: bool,
-    board: str,
-    wasmachine: int | None,
-    serial: str,
-    clock: str,
-    network: bool,
-    flash: Path | None,
-    firmware: tuple[str, ...],
-) -> None:
+def virtual(options: GlobalOptions, /, name: str | None, join: bool, flash: Path | None, **passed: Any) -> None:
     """Run a virtual ESP32-S3; Ctrl-C ends it. It prints its addresses."""
     name = name or ("board-1" if join else "virtual-1")
-    words = ["--board", board, "--serial", serial, "--clock", clock]
-    words += [f"--firmware={word}" for word in firmware_words(firmware)]
+    words = [f"--{one}={passed[one]}" for one in ("board", "serial", "clock")]
+    words += [f"--firmware={word}" for word in firmware_words(passed["firmware"])]
     link, secret = None, ""
     if join:
         devices, boards, is_ours = known_devices(options.host()), options.settings().home / "virtual", flash is None
@@ -74,14 +62,14 @@ def virtual(
         flash, known = next((one for one in found if one[1] is not None and one[1].name == name), found[0])
         known = known or next((one for one in devices if one.name == name), None)
         name = known.name if known else name
-        made = _join(options, known, name, board, flash, is_ours=is_ours)
+        made = _join(options, known, name, passed["board"], flash, is_ours=is_ours)
         link, secret = f"wss://{made.host}:{made.port}/link", made.secret or ""
         words += ["--link", link, "--link-ca-sha256", made.ca_sha256, *(["--link-secret-file", "-"] if secret else [])]
         if (keys := _published_keys(options.host(), flash)) is not None:
             words += ["--update-keys", str(keys.absolute())]
-    if wasmachine is not None or join:  # the host that it joins has it over the link: no port of its own is needed
-        words += ["--wasmachine", str(wasmachine or 0)]
-    if network:
+    if passed["wasmachine"] is not None or join:  # the host has it over the link: no port of its own is needed
+        words += ["--wasmachine", str(passed["wasmachine"] or 0)]
+    if passed["network"]:
         words.append("--network")
     if flash is not None:
         words += ["--flash", str(flash.absolute())]
@@ -116,16 +104,8 @@ def _join(
 
 
 def _published_keys(client: Client, folder: Path) -> Path | None:
-    """The host's public keys for updates as a file for the board, as `flash` gives them to a real one.
-
-    None where there are none, or where they are not for this person to see: the board takes no updates then.
-    """
-    try:
-        keys = client.call(list_keys).keys
-    except HostError as exc:
-        if exc.status not in (403, 404):
-            raise
-        return None
+    """The host's public keys for updates as a file for the board, as `flash` gives them to a real one; None: none."""
+    keys = client.call(list_keys).keys
     if not keys:
         return None
     replace_file(folder / _KEYS_FILE, "".join(key.public for key in keys[:MAX_KEYS]).encode())

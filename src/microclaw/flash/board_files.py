@@ -19,7 +19,7 @@ from typing import Annotated, Final
 from msgspec import Meta, Struct
 
 from microclaw.errors import BuildError, DeviceError, Diagnostic
-from microclaw.flash.chips import MIN_MICROPYTHON
+from microclaw.flash.images import MIN_MICROPYTHON
 from microclaw.flash.raw_repl import RawRepl, nonsense
 from microclaw.flash.without_psram import merged, outlined, shortened
 

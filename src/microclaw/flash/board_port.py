@@ -112,25 +112,18 @@ class BoardPort(Struct, frozen=True):
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
         while True:
+            repl: RawRepl | None = None
             try:
                 repl = await self._open()
-            except DeviceUnreachable:
-                if loop.time() >= deadline:
-                    raise
-                await asyncio.sleep(_AGAIN_S)
-                continue
-            try:
                 await repl.enter(max(1.0, deadline - loop.time()))
-            except DeviceUnreachable as exc:  # it re-enumerated: a board with its own USB does after each reset
-                await repl.close()
-                if loop.time() >= deadline:
-                    raise DeviceUnreachable(f"{self} closes as soon as it is opened", next_step=_CABLE) from exc
-                await asyncio.sleep(_AGAIN_S)
-            except BaseException:
-                await repl.close()
-                raise
-            else:
                 break
+            except BaseException as exc:
+                if repl is not None:
+                    await repl.close()
+                # a board with its own USB is another one after each reset
+                if not isinstance(exc, DeviceUnreachable) or loop.time() >= deadline:
+                    raise
+            await asyncio.sleep(_AGAIN_S)
         try:
             yield repl
             with contextlib.suppress(DeviceError):  # it may have been told to restart

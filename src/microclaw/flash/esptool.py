@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from microclaw.errors import DeviceError, DeviceUnreachable
 from microclaw.flash.board_port import BUSY, HOLD_BOOT, BoardPort, explain
-from microclaw.flash.chips import MB
+from microclaw.flash.images import MB
 from microclaw.flash.raw_repl import PULLED
 from microclaw.text import clean_text
 from microclaw.transports.address import HostPort

@@ -16,7 +16,7 @@ from msgspec import Struct
 from microclaw.boards.reader import load_board
 from microclaw.errors import ConfigError
 from microclaw.flash.board_files import KEYS_PATH, SETTINGS_PATH, WHOLE_PATH, BoardFile
-from microclaw.flash.flash_image import TABLE_AT, TABLE_BYTES, FlashImage, Partition, parse_table
+from microclaw.flash.images import TABLE_AT, TABLE_BYTES, FlashImage, Partition, parse_table
 from microclaw.flash.pairing import CHANNEL, board_facts, sealed_keys
 
 _DATA: Final = 1  # the type of "vfs" in partition tables

@@ -19,10 +19,19 @@ from microclaw.config.edit import LAN, open_link
 from microclaw.errors import UnknownName
 from microclaw.firmware_folder import firmware_folder
 from microclaw.flash.board_files import BoardFile, our_files
-from microclaw.flash.chips import CHIPS, MB, Chip, chip_named
 from microclaw.flash.first_image import FirstPiece, first_files, first_pieces
-from microclaw.flash.flash_image import MIN_FLASH_BYTES, check_image
-from microclaw.flash.stock_images import cached_image, download, find_image, is_known
+from microclaw.flash.images import (
+    CHIPS,
+    MB,
+    MIN_FLASH_BYTES,
+    Chip,
+    cached_image,
+    check_image,
+    chip_named,
+    download,
+    find_image,
+    is_known,
+)
 from microclaw.operations.operation import Access, Call, Permission, operation
 from microclaw.operations.result import Result
 
@@ -116,20 +125,15 @@ class InstallParts:
     async def build(self, chip: Chip, board: str, flash_bytes: int, psram_bytes: int) -> InstallBuild:
         """Raises ConfigError where the image is not to be had, or does not fit."""
         async with self._making:
-            return await self._build(chip, board, flash_bytes, psram_bytes)
-
-    async def _build(self, chip: Chip, board: str, flash_bytes: int, psram_bytes: int) -> InstallBuild:
-        image = await asyncio.to_thread(find_image, None, chip, psram_bytes, self.settings.cache, download)
-        check_image(image, chip, flash_bytes)
-        has_psram = psram_bytes > 0
-        if has_psram not in self._files:
-            self._files[has_psram] = await our_files(firmware_folder(), with_psram=has_psram)
-        files = first_files(self._files[has_psram], board, await self._host(), await self._known())
-        pieces = await asyncio.to_thread(first_pieces, image, flash_bytes, files)
-        parts = [self._keep(piece) for piece in pieces]
-        return InstallBuild(
-            chipFamily=chip.name, board=board, image=image.path.name, official=is_known(image), parts=parts
-        )
+            image = await asyncio.to_thread(find_image, None, chip, psram_bytes, self.settings.cache, download)
+            check_image(image, chip, flash_bytes)
+            has_psram = psram_bytes > 0
+            if has_psram not in self._files:
+                self._files[has_psram] = await our_files(firmware_folder(), with_psram=has_psram)
+            files = first_files(self._files[has_psram], board, await self._host(), await self._known())
+            pieces = await asyncio.to_thread(first_pieces, image, flash_bytes, files)
+            parts, name, official = [self._keep(piece) for piece in pieces], image.path.name, is_known(image)
+        return InstallBuild(chipFamily=chip.name, board=board, image=name, official=official, parts=parts)
 
     def _keep(self, piece: FirstPiece) -> InstallPart:
         name = piece.sha256

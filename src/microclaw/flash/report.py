@@ -1,6 +1,6 @@
 """`doctor --port` and `doctor --report --port`: a board on a cable. It writes nothing, and restarts it at the end.
 
-A note's text says what is wrong; its `cause`, `board` and `memory` are for a text that its owner shows to others: each
+A note's text says what is wrong; its `cause` and `board` are for a text that its owner shows to others: each
 value of them is built from a number, a digest or a checked word. No text of the board or of an error passes, so that no
 name of a network, address, token or password can.
 """
@@ -8,22 +8,21 @@ name of a network, address, token or password can.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from msgspec import Struct, field
 
 from microclaw.errors import DeviceTimeout, MicroclawError
+from microclaw.findings import Finding
 from microclaw.flash import wifi
-from microclaw.flash.board_files import FOLDER, WHOLE_PATH, BoardFile, Survey, our_files, survey
+from microclaw.flash.board_files import BoardFile, Survey, our_files, survey
 from microclaw.flash.board_port import BoardPort
 from microclaw.flash.board_settings import ToldSettings, networks_of, read_settings
-from microclaw.flash.chips import OLDEST, chip_named
 from microclaw.flash.esptool import Esptool
+from microclaw.flash.images import OLDEST, chip_named
 from microclaw.flash.raw_repl import RawRepl
 from microclaw.text import clean_text
 from microclaw.wire.esp32_image import IMAGE_MAGIC
@@ -34,21 +33,15 @@ _LOOK_S: Final = 4.0
 _SAMPLE_BYTES: Final = 4096
 _FLASH_IT: Final = "microclaw flash"
 _WORDS: Final = re.compile(r"[A-Za-z0-9 ._+()-]{1,60}")
-_MAC: Final = re.compile(r"[0-9a-f]{12}")
-_MEMORY: Final = """\
+_MAC: Final = re.compile(r"(?:[0-9a-f]{2}:?){6}")
+_MORE: Final = """\
 import gc,json
 gc.collect()
-r={'gc_free':gc.mem_free(),'gc_used':gc.mem_alloc()}
+r={'gc_free':gc.mem_free()}
 try:
     import esp32
-    h=esp32.idf_heap_info(esp32.HEAP_DATA)
-    r['idf_free']=sum([x[1] for x in h])
-    r['idf_largest']=max([x[2] for x in h])
+    r['idf_free']=sum([x[1] for x in esp32.idf_heap_info(esp32.HEAP_DATA)])
 except (ImportError,AttributeError):pass
-try:
-    import esp
-    r['flash']=esp.flash_size()
-except ImportError:pass
 try:
     import machine
     from binascii import hexlify
@@ -56,15 +49,12 @@ try:
 except AttributeError:pass
 print(json.dumps(r))
 """
+Facts: TypeAlias = dict[str, Any]
 
 
-class PortNote(Struct, frozen=True):
+class PortNote(Finding, frozen=True):
     """`cause`: why it is no good, in words that name nothing of the person's."""
 
-    part: str
-    ok: bool
-    text: str
-    next_step: str | None = None
     cause: str = ""
 
 
@@ -74,13 +64,12 @@ class CableReport(Struct):
 
     notes: list[PortNote] = field(default_factory=list)
     name: str | None = None
-    board: dict[str, str] = field(default_factory=dict)
-    memory: dict[str, int] = field(default_factory=dict)
+    board: Facts = field(default_factory=dict)
 
 
 class _Problem(Exception):
     def __init__(self, part: str, text: str, remedy: str = _FLASH_IT, cause: str = "") -> None:
-        self.note = PortNote(part, False, text, remedy, cause or text)
+        self.note = PortNote(part, False, text, remedy, cause=cause or text)
 
 
 async def report_by_cable(port: BoardPort, esptool: Esptool, files: Path, *, look_s: float = _LOOK_S) -> CableReport:
@@ -91,13 +80,14 @@ async def report_by_cable(port: BoardPort, esptool: Esptool, files: Path, *, loo
     except _Problem as exc:
         found.notes.append(exc.note)
     except MicroclawError as exc:
-        found.notes.append(PortNote("board", False, exc.message, exc.next_step, exc.code))
+        found.notes.append(PortNote("board", False, exc.message, exc.next_step, cause=exc.code))
     return found
 
 
-def masked_mac(mac: str) -> str:
+def masked_mac(mac: object) -> str:
     """Its maker's half alone."""
-    return f"{mac[:8]}:xx:xx:xx"
+    text = str(mac).replace(":", "")
+    return f"{text[:2]}:{text[2:4]}:{text[4:6]}:xx:xx:xx" if _MAC.fullmatch(str(mac)) else "unknown"
 
 
 def plain_words(value: object) -> str:
@@ -164,23 +154,16 @@ async def _note_facts(
 ) -> None:
     found.name = told.name
     same = sum(seen.files.get(file.path) == file.sha256 for file in ours)
-    there = sorted(row for row in seen.files.items() if row[0].startswith(f"{FOLDER}/") and row[0] != WHOLE_PATH)
-    digest = hashlib.sha256(json.dumps(there).encode()).hexdigest()[:16]
     found.board = {
         "chip": plain_words(seen.facts.machine.rpartition(" with ")[2] or "unknown"),
         "psram": "in use" if seen.has_psram else "none in use",
         "image": f"MicroPython {seen.micropython}, {plain_words(seen.facts.machine)}",
-        "files": f"{same} of {len(ours)} are this version's; {len(there)} there, digest {digest}" if there else "none",
+        "files": f"{same} of {len(ours)} are this version's",
         "profile": told.board_id or "unknown",
     }
-    facts, *_ = await repl.rows(_MEMORY, dict[str, Any], "its memory") or [{}]
-    numbers = {name: number for name in facts if (number := shown_number(facts[name])) is not None}
-    if "flash" in numbers:
-        found.board["flash"] = f"{numbers['flash'] >> 20} MB"
-    if _MAC.fullmatch(str(facts.get("mac"))):
-        found.board["mac"] = masked_mac(":".join(facts["mac"][at : at + 2] for at in range(0, 12, 2)))
-    known = ("gc_free", "gc_used", "idf_free", "idf_largest")
-    found.memory = {name: numbers[name] for name in known if name in numbers}
+    facts, *_ = await repl.rows(_MORE, Facts, "its memory") or [{}]
+    found.board |= {name: plain_words(facts[name]) for name in ("gc_free", "idf_free") if name in facts}
+    found.board["mac"] = masked_mac(facts.get("mac"))
 
 
 def _note_files(seen: Survey, ours: Sequence[BoardFile], notes: list[PortNote]) -> None:

@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from microclaw.flash.board_port import BoardPort
 from microclaw.flash.esptool import Esptool
+from microclaw.flash.images import Fetch
 from microclaw.flash.pairing import HostCalls
-from microclaw.flash.stock_images import Fetch
 
 
 class Person(Protocol):

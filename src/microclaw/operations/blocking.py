@@ -67,25 +67,20 @@ def _wait(work: Callable[[], Coroutine[Any, Any, R]]) -> R:
     What breaks the wait off, at any moment, cancels it, and waits until it has ended.
     """
     jobs: _Jobs = SimpleQueue()
-    made: Future[R] = Future()
-    tasks: list[asyncio.Task[None]] = []
 
-    def start() -> None:
-        tasks.append(asyncio.create_task(_ending(work, made, jobs)))
-
-    def cancel() -> None:  # behind `start`, if an interrupt left it the time
-        if tasks:
-            tasks[0].cancel()
-        else:
+    async def ending() -> R:
+        try:
+            return await work()
+        finally:
             jobs.put(None)
 
-    loop, before = _loop(), _JOBS.set(jobs)
+    before = _JOBS.set(jobs)
+    made = asyncio.run_coroutine_threadsafe(ending(), _loop())
     try:
-        loop.call_soon_threadsafe(start)
         while (job := jobs.get()) is not None:
             job()
     except BaseException:
-        loop.call_soon_threadsafe(cancel)
+        made.cancel()
         with suppress(Empty):
             while jobs.get(timeout=_CANCEL_S) is not None:
                 pass
@@ -93,15 +88,6 @@ def _wait(work: Callable[[], Coroutine[Any, Any, R]]) -> R:
     finally:
         _JOBS.reset(before)
     return made.result()
-
-
-async def _ending(work: Callable[[], Coroutine[Any, Any, R]], made: Future[R], jobs: _Jobs) -> None:
-    try:
-        made.set_result(await work())
-    except BaseException as exc:
-        made.set_exception(exc)
-    finally:
-        jobs.put(None)
 
 
 async def _next(values: AsyncGenerator[T, None]) -> T | None:

@@ -23,9 +23,17 @@ from microclaw.config.places import control_socket, home_folder
 from microclaw.errors import ConfigError, MicroclawError, NoHost, ProtocolError
 from microclaw.events import Answer, ApprovalAsked
 from microclaw.operations.blocking import blocking, in_caller, iterated
-from microclaw.operations.connection import SAME_VERSION, Endpoint, HostError, HostRequest, Query, segment
+from microclaw.operations.connection import (
+    SAME_VERSION,
+    Endpoint,
+    EventDecoder,
+    HostError,
+    HostRequest,
+    LiveEvent,
+    Query,
+    segment,
+)
 from microclaw.operations.host_address import CA_VARIABLE, checked_token, named_host, token_for, trusted_authorities
-from microclaw.operations.live_events import EventDecoder, LiveEvent
 from microclaw.operations.operation import Operation
 from microclaw.operations.result import OnMany
 from microclaw.wire.host_api import (
@@ -86,11 +94,13 @@ class _Host:
         self._ask = ask
         self._watch: Watch | None = None
         self._within_s: float | None = None
+        self._number = ""
 
-    def watching(self, watch: Watch | None = None, *, within_s: float | None = None) -> Self:
-        """This client, whose calls of acts with steps give `watch` each event, and end `within_s`."""
+    def watching(self, watch: Watch | None = None, *, within_s: float | None = None, number: str = "") -> Self:
+        """This client, whose calls of acts with steps give `watch` each event, and end `within_s`; `number` as of
+        `stream`."""
         other = copy(self)
-        other._watch, other._within_s = watch, within_s
+        other._watch, other._within_s, other._number = watch, within_s, number
         return other
 
     async def _call(self, act: Operation[P, R], /, *_: P.args, **values: P.kwargs) -> R:
@@ -213,10 +223,15 @@ class _Host:
     async def _done(self, act: Operation[..., Any], values: Mapping[str, Any]) -> Any:
         path, query, body = act.request(values)
         if act.steps:
-            events = self._stream(path, body, method=act.method, query=query, within_s=self._within_s)
+            how: dict[str, Any] = {"number": self._number, "within_s": self._within_s}
+            events = self._stream(path, body, method=act.method, query=query, **how)
         else:
             events = self._asking(HostRequest(act.method, path, body, query))
-        return as_result(act, (await self._end(events, Result)).value)
+        found = (await self._end(events, Result)).value
+        try:
+            return msgspec.convert(found, act.result)
+        except msgspec.ValidationError as exc:
+            raise ProtocolError(f"the host's answer is of another form: {exc}", next_step=SAME_VERSION) from exc
 
     async def _end(self, events: AsyncGenerator[StreamEvent, None], of: type[T]) -> T:
         """The last of the events; `watch` gets each one, `ask` each question."""
@@ -368,14 +383,6 @@ def endpoint_of(
     authorities = trusted_authorities(home, environ) if address.scheme == "https" else ""
     held = token_for(address, home, environ) if token is None else checked_token(token, "token=")
     return Endpoint(None, address, held, authorities)
-
-
-def as_result(act: Operation[..., Any], found: JsonObject) -> Any:
-    """The result of an act, as its class. ProtocolError."""
-    try:
-        return msgspec.convert(found, act.result)
-    except msgspec.ValidationError as exc:
-        raise ProtocolError(f"the host's answer is of another form: {exc}", next_step=SAME_VERSION) from exc
 
 
 def request_number() -> str:

@@ -21,7 +21,7 @@ MIN_WIDTH = 40  # a narrower terminal breaks the lines itself
 SIDE_NOTE = "   "  # events.Step: what follows is a side note, set flush right
 PROVEN_STAGES = frozenset({"try", "verify"})  # done ones end with "ok", unless the board only accepted
 
-_GREEN, _YELLOW, _RED, _CYAN, _RESET = "\x1b[32m", "\x1b[33m", "\x1b[31m", "\x1b[36m", "\x1b[0m"
+_GREEN, _RED, _CYAN, _RESET = "\x1b[32m", "\x1b[31m", "\x1b[36m", "\x1b[0m"
 _CLEAR_LINE = "\r\x1b[2K"
 
 
@@ -73,7 +73,7 @@ class Terminal:
             case Delta(text):
                 self._stream(text)
             case ToolRun() if self._streamed:
-                self._end_redraw()
+                self.end_redraw()
             case ApprovalAsked():
                 self.approval(event)
                 self.row("next", f"microclaw approval decide {event.approval_id} yes, or no")
@@ -87,7 +87,7 @@ class Terminal:
                 self.answer(event)
 
     def step(self, step: Step) -> None:
-        self._end_redraw()
+        self.end_redraw()
         if step.state == "running":
             self.passing(step.stage, step.text)
             return
@@ -107,7 +107,7 @@ class Terminal:
 
     def answer(self, answer: Answer) -> None:
         streamed = self._streamed.strip()
-        self._end_redraw()
+        self.end_redraw()
         if streamed and answer.text.startswith(streamed):
             rest = answer.text[len(streamed) :].strip()
             for line in wrap_text(rest, self._text_columns) if rest else ():
@@ -130,12 +130,12 @@ class Terminal:
 
     def prompt(self, text: str) -> None:
         """Print a question; the person types behind it on the same line."""
-        self._end_redraw()
+        self.end_redraw()
         self._write(" " * STAGE_COLUMNS + text)
 
     def row(self, stage: str, text: str, *, right: str = "", bad: bool = False) -> None:
         """A stage's name in the left column and its text beside it, wrapped; `right` is set flush right."""
-        self._end_redraw()
+        self.end_redraw()
         columns = self._text_columns - max(0, len(stage) + 1 - STAGE_COLUMNS)  # a long name takes of the text's
         right = clean_text(right, one_line=True, limit=columns)
         lines = wrap_text(text, columns) or [""]
@@ -150,18 +150,14 @@ class Terminal:
 
     def passing(self, stage: str, text: str) -> None:
         """A line that the next one takes the place of, on a live terminal; another prints nothing."""
-        self._end_redraw()
+        self.end_redraw()
         if self._look.live:
             self._write(_columns(stage, clean_text(text, one_line=True, limit=self._text_columns)))
             self._redrawing = True
 
     def line(self, text: str = "") -> None:
-        self._end_redraw()
+        self.end_redraw()
         self._write(text.rstrip() + "\n")
-
-    def warning(self, text: str) -> None:
-        for line in wrap_text(text, self._text_columns):
-            self.line(" " * STAGE_COLUMNS + self._paint(line, _YELLOW))
 
     def error(self, error: MicroclawError) -> None:
         self.row("sorry", error.message, bad=True)
@@ -207,7 +203,7 @@ class Terminal:
         if not self._look.live:
             return
         if not self._streamed:
-            self._end_redraw()
+            self.end_redraw()
             self._write(_columns("answer", ""))
             self._column = 0
         self._streamed += text
@@ -219,7 +215,8 @@ class Terminal:
                 self._write(piece)
                 self._column += len(piece)
 
-    def _end_redraw(self) -> None:
+    def end_redraw(self) -> None:
+        """Begin the next line: what was passing is gone, what was streamed has ended."""
         if self._streamed:
             self._streamed = ""
             self._write("\n")

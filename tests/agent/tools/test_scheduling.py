@@ -24,8 +24,7 @@ from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.boards.reader import load_board
 from microclaw.devices.registry import Registry
 from microclaw.models.protocol import DeviceContext, KnownDevice
-from microclaw.operations.declared_tools import context_of, declared_tools
-from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput, ToolResult
+from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput, ToolResult, context_of, declared_tools
 from microclaw.schedules.book import ScheduleBook
 from microclaw.schedules.runner import Runner
 from microclaw.schedules.scheduling import Scheduling

@@ -14,8 +14,7 @@ from microclaw.devices.registry import Registry
 from microclaw.errors import UnknownName
 from microclaw.knowledge.knowledge_base import Knowledge
 from microclaw.knowledge.tools import remembering_tools
-from microclaw.operations.declared_tools import declared_tools
-from microclaw.operations.tool import ToolContext, ToolResult
+from microclaw.operations.tool import ToolContext, ToolResult, declared_tools
 from microclaw.patterns.catalog import shipped
 from microclaw.store.sessions import SessionMessage
 
