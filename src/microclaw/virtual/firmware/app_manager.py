@@ -13,14 +13,13 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
-from struct import Struct
 from typing import assert_never
+
+from msgspec.structs import replace
 
 from microclaw.errors import AppExists, InvalidModule, ProtocolError, TooManyApps
 from microclaw.virtual.board import Board
 from microclaw.virtual.firmware.receiver import (
-    REQUEST_VERSION,
-    HostRequest,
     InstallRequest,
     RefusedInstall,
     RequestReceiver,
@@ -45,6 +44,7 @@ from microclaw.wire.wasmachine.request import (
     MIN_HEAP_BYTES,
     QUERY_RECEIVER,
     Action,
+    Request,
     Response,
     Status,
 )
@@ -55,7 +55,7 @@ MAX_HOST_EVENTS = 64
 JOIN_S = 1.0
 DEATH_S = 1.0
 _MAX_EVENT_URL = 255
-_REQUEST = Struct(">BBHIiHI")
+MAX_URL_CHARS = 16_383  # however they are encoded, the length fits into the head
 
 _log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class AppManager:
         self._max_apps = firmware.max_apps
         self._send = send
         self._receiver = RequestReceiver(max_module_bytes=firmware.max_module_bytes)
-        self._queue: queue.Queue[HostRequest | InstallRequest | None] = queue.Queue(QUEUE_DEPTH)
+        self._queue: queue.Queue[Request | None] = queue.Queue(QUEUE_DEPTH)
         self._lock = threading.Lock()
         self._apps: dict[int, App] = {}
         self._next_id = 1
@@ -91,10 +91,10 @@ class AppManager:
         self._receiver.receive(data)
         while (arrival := self._receiver.next_arrival()) is not None:
             match arrival:
-                case HostRequest():
-                    self._dispatch(arrival)
                 case InstallRequest():
                     self._enqueue(arrival)
+                case Request():
+                    self._dispatch(arrival)
                 case RefusedInstall(mid=mid, text=text):
                     self._refuse(mid, text)
                 case UnexpectedType(type=number):
@@ -229,7 +229,7 @@ class AppManager:
 
     # Requests.
 
-    def _dispatch(self, request: HostRequest, sender_id: int = HOST_ID) -> None:
+    def _dispatch(self, request: Request, sender_id: int = HOST_ID) -> None:
         if url_tail(request.url, "/app/") is not None:
             self._ask_app(request, sender_id)
         elif url_tail(request.url, "/applet") is not None or url_tail(request.url, "/event/") is not None:
@@ -240,7 +240,7 @@ class AppManager:
                     app.request(_pack(request, request.url, sender_id))
                     return
 
-    def _ask_app(self, request: HostRequest, sender_id: int) -> None:
+    def _ask_app(self, request: Request, sender_id: int) -> None:
         name, slash, rest = (url_tail(request.url, "/app/") or "").partition("/")
         if not slash:
             return
@@ -250,13 +250,13 @@ class AppManager:
         else:
             found[1].request(_pack(request, rest, sender_id))
 
-    def _enqueue(self, request: HostRequest | InstallRequest) -> None:
+    def _enqueue(self, request: Request) -> None:
         try:
             self._queue.put_nowait(request)
         except queue.Full:
             self.board.print_line("app manager: queue is full, request lost")
 
-    def _handle(self, request: HostRequest | InstallRequest) -> None:
+    def _handle(self, request: Request) -> None:
         tail = url_tail(request.url, "/applet")
         if tail is not None:
             self._handle_applet(request, tail)
@@ -265,14 +265,14 @@ class AppManager:
         if event is not None:
             self._handle_event(request, event[:_MAX_EVENT_URL])
 
-    def _handle_applet(self, request: HostRequest | InstallRequest, tail: str) -> None:
+    def _handle_applet(self, request: Request, tail: str) -> None:
         kind = url_value(tail, "type", 6)
         if kind not in ("", "wasm", "jeff", "wasmlib"):
             self._refuse(request.mid, answers.INVALID_MODULE_TYPE)
         elif request.action == Action.PUT:
             if len(self._apps) >= self._max_apps:
                 self._refuse(request.mid, answers.TOO_MANY_APPS)
-            elif isinstance(request, HostRequest):
+            elif not isinstance(request, InstallRequest):
                 text = "invalid wasm package type." if request.body else "invalid payload."
                 self._refuse(request.mid, f"Install {'WASM app' if request.body else 'Applet'} failed: {text}")
             elif kind in ("", "wasm"):
@@ -293,7 +293,7 @@ class AppManager:
         heap_bytes = url_number(tail, "heap", DEFAULT_HEAP_BYTES)
         timers = min(url_number(tail, "timers", DEFAULT_TIMERS), MAX_TIMERS)
         try:
-            app = self.install(name, request.wasm, heap_bytes, timers)
+            app = self.install(name, request.body, heap_bytes, timers)
         except TooManyApps:
             self._refuse(request.mid, answers.TOO_MANY_APPS)
         except AppExists:
@@ -339,7 +339,7 @@ class AppManager:
         else:
             self._refuse(mid, answers.QUERY_NOT_FOUND)
 
-    def _handle_event(self, request: HostRequest | InstallRequest, url: str) -> None:
+    def _handle_event(self, request: Request, url: str) -> None:
         if request.action == Action.PUT and len(self._host_events) < MAX_HOST_EVENTS:
             self._host_events.add(url)
         elif request.action == Action.DELETE:
@@ -360,9 +360,5 @@ class AppManager:
             self._send(frame_type, payload)
 
 
-def _pack(request: HostRequest, url: str, sender_id: int) -> bytes:
-    raw = url.encode()[:0xFFFE] + b"\0"
-    head = _REQUEST.pack(
-        REQUEST_VERSION, request.action, request.format, request.mid, sender_id, len(raw), len(request.body)
-    )
-    return head + raw + request.body
+def _pack(request: Request, url: str, sender_id: int) -> bytes:
+    return replace(request, url=url[:MAX_URL_CHARS], sender=sender_id & 0xFFFFFFFF).encode()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 import threading
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, cast
 from weakref import WeakSet
@@ -13,18 +11,17 @@ from weakref import WeakSet
 from microclaw import __version__
 from microclaw.errors import CallRejected, DeviceUnreachable
 from microclaw.link_client.client import LinkClient
-from microclaw.link_client.flash import Flash, PowerGone, begin_reset
+from microclaw.link_client.flash import Flash, begin_reset
 from microclaw.link_client.host_messages import HostMessages
 from microclaw.link_client.identity import LinkAddress
 from microclaw.link_client.state import LinkState
 from microclaw.virtual.board import UNNAMED
 from microclaw.virtual.link.audio import FORMAT, BoardAudio
-from microclaw.virtual.link.calls import FIRMWARE, BoardMethods
+from microclaw.virtual.link.calls import BoardMethods
 from microclaw.virtual.link.handler import CallHandler
 from microclaw.virtual.link.uploads import LinkApps
 from microclaw.virtual.link.wifi import VirtualWifi
 from microclaw.virtual.machine import Machine
-from microclaw.virtual.py.chip import Json
 from microclaw.virtual.runtime.app import App
 from microclaw.virtual.updates.slots import Firmware, Slots, Start
 from microclaw.virtual.updates.trust import Trust
@@ -36,6 +33,7 @@ from microclaw.wire.link.values import ValueMap
 
 MAX_REASON_CHARS: Final = 400
 KINDS: Final = ("wasm", "py")
+FIRMWARE: Final = "microclaw-virtual"
 GOODBYE_S: Final = 1.0
 
 
@@ -169,16 +167,14 @@ class _Boot:
         self.state = LinkState()
         self.apps = LinkApps(flash, port._machine)
         self._wifi = VirtualWifi(flash)
-        further = {**self.apps.methods(), **self._wifi.methods()}
         firmware = start.firmware
-        self._methods = BoardMethods(
-            board, further, port._machine.free_heap_bytes, firmware=f"{firmware.name} {firmware.version}"
-        )
+        own = BoardMethods(board, port._machine.free_heap_bytes, f"{firmware.name} {firmware.version}")
+        methods = {**own.methods(), **self.apps.methods(), **self._wifi.methods()}
         hello = Hello(
             boot_id=secrets.token_bytes(16),
             firmware=Software(firmware.name, firmware.version),
             board=board.profile.board_id,
-            capabilities=self._methods.names,
+            capabilities=tuple(methods),
             tx_epoch=bytes(8),  # the session says which
             rx_seq=0,
             reset_reason=reset_reason,
@@ -191,7 +187,7 @@ class _Boot:
         self.client.hear = self.audio.hear
         self._slots = slots
         self.updates = Updater(self.client, board, slots, start, reset_reason, port.restart)
-        self._calls = CallHandler(self._methods, flash, self.client, self._answered)
+        self._calls = CallHandler(methods, flash, self.client, self._answered)
         show = lambda line: board.print_line(f"link: {line}")  # noqa: E731
         name = None if board.name == UNNAMED else board.name
         took = (self.audio.took, self.updates.took)
@@ -200,8 +196,8 @@ class _Boot:
     def start(self, *, with_apps: bool) -> None:
         machine = self._port._machine
         machine.manager.on_trouble = self.app_ended
-        machine.manager.on_uninstalled = self.app_uninstalled
-        machine.programs.on_event = self.program_event
+        machine.manager.on_uninstalled = self.apps.forget
+        machine.programs.on_event = lambda name, data: self._send_later(Event(name, cast("ValueMap", dict(data))))
         if with_apps:
             self.apps.start_kept()
         self._calls.start()
@@ -232,13 +228,6 @@ class _Boot:
         else:
             data |= {"kind": app.kind_of_end or "returned"}
         self._send_later(Event("app.crash" if app.kind_of_end == "trapped" else "app.exit", data))
-
-    def app_uninstalled(self, name: str) -> None:
-        with contextlib.suppress(PowerGone):
-            self.apps.forget(name)
-
-    def program_event(self, name: str, data: Mapping[str, Json]) -> None:
-        self._send_later(Event(name, cast("ValueMap", dict(data))))
 
     def _answered(self, method: str) -> None:
         """After the answer is on its way: what ends the connection."""
