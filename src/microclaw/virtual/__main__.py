@@ -103,7 +103,7 @@ class BoardProcess:
         machine.ports.append(port)
         console = SerialConsole(board, machine.free_heap_bytes)
         if serial is not None:
-            machine.ports.append(SerialTcp(serial, console))
+            machine.ports.append(SerialTcp(serial, console, board))
             addresses["serial"] = port_of(serial)
         if options.serial == "pty":
             pty = SerialPty(self.control_path.parent / f"{options.name}.tty", console, board)

@@ -387,7 +387,7 @@ class Board:
             self.end_line(app)
         for state in self._pins.values():
             self._stop_pwm(state)
-            state.clear()
+            self._pins[state.number] = state = Pin(state.number, state.external, state.level)
             self._update(state)
         for sensor in self.sensors.values():
             sensor.reset()

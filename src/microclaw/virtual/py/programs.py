@@ -23,7 +23,7 @@ from microclaw.virtual.virtual_clock import VirtualClock
 from microclaw.wire.board_replies import AppRow
 
 if TYPE_CHECKING:
-    from microclaw.virtual.py.vm import Ending, Vm  # the wasm engine takes 0.1 s to import
+    from microclaw.virtual.py.vm import Vm  # the wasm engine takes 0.1 s to import
 
 CALL_S: Final = 5.0
 DEATH_S: Final = 1.0
@@ -203,7 +203,7 @@ class Programs:
         settings = {"board": facts, "with_programs": with_programs}
         replace_file(folder / "settings.json", json.dumps(settings).encode(), sync=False)
 
-    def _vm_ended(self, vm: Vm, ending: Ending) -> None:
+    def _vm_ended(self, vm: Vm, ending: str) -> None:
         """In the interpreter's thread."""
         for pin in vm.chip.owners:
             self._board.release(pin)
@@ -213,11 +213,9 @@ class Programs:
         self._listening.clear()  # a call that comes before the next one is ready would be lost
         self._vm = None
         self._give_up_calls()
-        self._board.print_line(f"MicroPython {ending.kind}: {ending.reason}; its programs are stopped")
+        self._board.print_line(f"MicroPython {ending}; its programs are stopped")
         for name in owners:
-            self._tell(
-                "app.crash", {"app": name, "reason": f"MicroPython {ending.kind}: {ending.reason}", "alive": False}
-            )
+            self._tell("app.crash", {"app": name, "reason": f"MicroPython {ending}", "alive": False})
         self._restarts += 1
         if self._restarts <= MAX_RESTARTS:
             self._start(with_programs=False)

@@ -331,7 +331,6 @@ class App:
             self._longest_ms[in_main] = self._longest_call_ms(in_main)
             self._called = None
             self._instance.measure_stack()
-            self.peak_stack_bytes = self._instance.peak_stack_bytes
 
     def _longest_call_ms(self, in_main: bool) -> float:
         """The board time that one call of its entry functions took at most: as long the firmware cannot remove it."""

@@ -1,7 +1,6 @@
 """One app's wasm module in wasmtime: compiled, linked against the firmware's natives, callable, interruptible.
 
-Each app has an engine of its own (20 us to make), so that its epoch can be moved without touching the others. The
-features are those of a WAMR build for a chip: no SIMD, threads, 64-bit or multiple memories, exceptions, tail calls.
+Each app has an engine of its own (20 us to make), so that its epoch can be moved without touching the others.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from microclaw.virtual.natives.binding import Handler, bind
 from microclaw.virtual.runtime.app import App
 from microclaw.virtual.runtime.backtrace import Frame, call_place, read_frames, stack_overflow
 from microclaw.virtual.runtime.memory import BoardCrash, Heap, WasmTrap
-from microclaw.virtual.runtime.wasm_run import WasmRun
+from microclaw.virtual.runtime.wasm_run import WasmRun, new_engine
 from microclaw.wire.board_replies import NATIVE_FAILED
 from microclaw.wire.wasm_binary import HEADER, PAGE_BYTES, ModuleError, Reader, read_sections, write_section, write_u32
 from microclaw.wire.wasmachine.natives import NATIVE_MODULE, NATIVES
@@ -79,11 +78,10 @@ class Instance:
     def __init__(self, wasm: bytes, app: App) -> None:
         self._app = app
         self._canary_area: tuple[int, int] | None = None
-        self.peak_stack_bytes = 0
         # WAMR's limit is of what the module declares: the heap's last page may be beyond.
         reserved = (app.board.profile.firmware.max_memory_bytes // PAGE_BYTES + 1) * PAGE_BYTES
         self._counts_fuel = app.clock.is_virtual  # on the real clock a program takes the time that it takes
-        engine = wasmtime.Engine(_config(reserved, counts_fuel=self._counts_fuel))
+        engine = new_engine(stack_bytes=MAX_STACK_BYTES, reserved_bytes=reserved, counts_fuel=self._counts_fuel)
         try:
             wasm, stack_top = _without_maximum(wasm)
             module = wasmtime.Module(engine, wasm)
@@ -201,9 +199,9 @@ class Instance:
         """Look how deep the painted part of the shadow stack was overwritten."""
         if self._canary_area is not None:
             low, top = self._canary_area
-            unused = self._app.memory.read(low, top - low - self.peak_stack_bytes)
+            unused = self._app.memory.read(low, top - low - self._app.peak_stack_bytes)
             if unused.count(_CANARY) < len(unused):
-                self.peak_stack_bytes += len(unused.lstrip(bytes([_CANARY])))
+                self._app.peak_stack_bytes += len(unused.lstrip(bytes([_CANARY])))
 
     def _paint_stack(self, low: int, top: int) -> None:
         if top - low <= PAGE_BYTES:
@@ -327,21 +325,3 @@ def _without_maximum(wasm: bytes) -> tuple[bytes, int | None]:
 
 def _align16(value: int) -> int:
     return (value + 15) // 16 * 16
-
-
-def _config(reserved_bytes: int, *, counts_fuel: bool) -> wasmtime.Config:
-    config = wasmtime.Config()
-    config.consume_fuel = counts_fuel
-    config.epoch_interruption = True
-    for feature in ("simd", "relaxed_simd", "threads", "tail_call", "multi_value", "multi_memory", "memory64"):
-        setattr(config, f"wasm_{feature}", False)
-    config.wasm_exceptions = False
-    config.parallel_compilation = False
-    config.max_wasm_stack = MAX_STACK_BYTES
-    # The memory must not move, as natives keep its address; what is reserved costs no RAM before it is used.
-    config.memory_may_move = False
-    config.memory_reservation = reserved_bytes
-    config.memory_reservation_for_growth = 0
-    config.memory_guard_size = 0
-    config.memory_init_cow = False
-    return config
