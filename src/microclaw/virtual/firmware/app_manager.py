@@ -81,7 +81,7 @@ class AppManager:
         self._queue: queue.Queue[Request | None] = queue.Queue(QUEUE_DEPTH)
         self._lock = threading.Lock()
         self._apps: dict[int, App] = {}
-        self._next_id = 1
+        self._last_id = 0
         self._host_events: set[str] = set()
         self._closed = False
         self._changing = threading.RLock()  # held while an app is loaded: by the queue's thread or by `install`
@@ -169,21 +169,20 @@ class AppManager:
             with self._lock:
                 if self._closed:
                     return None
-                self._apps[self._next_id] = app
-                self._next_id += 1
+                self._last_id = app.app_id = self._last_id + 1
+                self._apps[app.app_id] = app
                 app.start()
                 return app
 
     def remove(self, name: str) -> bool:
         """End an app and take it out of the list, also one that spins; False when there is none."""
-        found = self._find(name)
-        if found is None:
+        app = self._find(name)
+        if app is None:
             return False
-        app_id, app = found
         if not app.stop():
             app.kill(JOIN_S)
         with self._lock:
-            self._apps.pop(app_id, None)
+            self._apps.pop(app.app_id, None)
         return True
 
     @property
@@ -205,7 +204,7 @@ class AppManager:
         if app is None:
             self._transmit(FrameType.RESPONSE, payload)
         else:
-            app.response(payload)
+            app.deliver("on_response", payload)
         return True
 
     def app_requests(self, sender: App, payload: bytes) -> None:
@@ -213,19 +212,18 @@ class AppManager:
         request = unpack_request(payload)
         if request is None:
             return
-        with self._lock:
-            sender_id = next((i for i, app in self._apps.items() if app is sender), 0)
         if request.action != Action.EVENT:
-            self._dispatch(request, sender_id)
+            self._dispatch(request, sender.app_id)
             return
         if request.url == ENDED_EVENT:
-            sender.note_end()
-        packed = _pack(request, request.url, sender_id)
+            sender.kind_of_end = sender.kind_of_end or "returned"
+            self.on_trouble(sender)
+        packed = _pack(request, request.url, sender.app_id)
         if request.url in self._host_events:
             self._transmit(FrameType.REQUEST, packed)
         for app in self.apps:
             if request.url in app.subscriptions:
-                app.request(packed)
+                app.deliver("on_request", packed)
 
     # Requests.
 
@@ -237,18 +235,18 @@ class AppManager:
         else:
             for app in self.apps:
                 if any(url_tail(request.url, resource) is not None for resource in tuple(app.resources)):
-                    app.request(_pack(request, request.url, sender_id))
+                    app.deliver("on_request", _pack(request, request.url, sender_id))
                     return
 
     def _ask_app(self, request: Request, sender_id: int) -> None:
         name, slash, rest = (url_tail(request.url, "/app/") or "").partition("/")
         if not slash:
             return
-        found = self._find(name)
-        if found is None:
+        app = self._find(name)
+        if app is None:
             self._refuse(request.mid, answers.REQUEST_INVALID_NAME)
         else:
-            found[1].request(_pack(request, rest, sender_id))
+            app.deliver("on_request", _pack(request, rest, sender_id))
 
     def _enqueue(self, request: Request) -> None:
         try:
@@ -309,26 +307,23 @@ class AppManager:
         if not name:
             self._refuse(mid, "Uninstall WASM app failed: invalid app name.")
             return
-        found = self._find(name)
-        if found is None:
+        app = self._find(name)
+        if app is None:
             self._refuse(mid, answers.UNINSTALL_NOT_FOUND)
             return
-        app_id, app = found
         ended = app.stop()
         while not ended and not self._closed:
             ended = app.join(JOIN_S)  # forever: upstream's watchdog is only announced
         if self._closed:
             return
         with self._lock:
-            self._apps.pop(app_id, None)
+            self._apps.pop(app.app_id, None)
         self.on_uninstalled(name)
         self.board.print_line("Uninstall WASM app successful!")
         self._answer(Response(Status.DELETED, mid))
 
-    def _find(self, name: str) -> tuple[int, App] | None:
-        """An app and its id; of two with the same name the newest."""
-        with self._lock:
-            return next(((i, app) for i, app in reversed(self._apps.items()) if app.name == name), None)
+    def _find(self, name: str) -> App | None:
+        return next((app for app in self.apps if app.name == name), None)
 
     def _query(self, mid: int, name: str) -> None:
         listed = [answers.AppletInfo(app.name, app.heap_bytes) for app in self.apps]

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import secrets
-import threading
 from pathlib import Path
 from typing import Final, cast
-from weakref import WeakSet
 
 from microclaw import __version__
 from microclaw.errors import CallRejected, DeviceUnreachable
@@ -35,6 +33,7 @@ MAX_REASON_CHARS: Final = 400
 KINDS: Final = ("wasm", "py")
 FIRMWARE: Final = "microclaw-virtual"
 GOODBYE_S: Final = 1.0
+_SHOWN: Final = ("device_id", "code", "host", "error", "rtt_ms", "refused_events", "dropped")
 
 
 class LinkPort:
@@ -45,35 +44,39 @@ class LinkPort:
         self._board = machine.board
         self._folder = folder
         self._address = address
-        self._lock = threading.RLock()
         self._boot: _Boot | None = None
         self._is_restarting = False
-        self._opened: Flash | None = Flash(folder)
+        Flash(folder).close()
         self._slots = self._open_slots()
         if trust is not None and self._slots.flash.get("trust") is None:  # as `flash` does to a new board
             self._slots.flash.commit({"trust": trust})
+        self._slots.close()
 
     def load(self) -> Path | None:
-        """The bootloader's part of a boot: it chooses. The folder of an update's modules, None: those built in."""
-        with self._lock:
-            self._slots.close()
-            self._slots = self._open_slots()
-            self._started = self._start_firmware()
-            folder = self._slots.place(self._started[0].slot)
-            return folder if any(folder.glob("runner.*py")) else None
+        """The bootloader's part of a boot: it chooses. The folder of an update's modules, None: those built in.
+
+        Firmware that crashes in its start is started again.
+        """
+        self._slots = self._open_slots()
+        self._has_crashed = False
+        while (start := self._slots.start()).firmware.fault and not start.kept:
+            self._has_crashed = True
+            firmware = start.firmware
+            self._board.print_line(f"{firmware.name} {firmware.version} in {start.slot} crashed in its start")
+            self._board.print_line("Rebooting...")
+        self._start = start
+        folder = self._slots.place(start.slot)
+        return folder if any(folder.glob("runner.*py")) else None
 
     def power_on(self, *, with_apps: bool = True) -> None:
-        with self._lock:
-            reason = "panic" if self._board.is_after_panic else "software" if self._is_restarting else "power_on"
-            flash, self._opened = self._opened or Flash(self._folder), None
-            self._is_restarting = False
-            start, has_crashed = self._started
-            self._boot = _Boot(self, flash, self._slots, start, "panic" if has_crashed else reason)
+        is_after_panic = self._board.is_after_panic or self._has_crashed
+        reason = "panic" if is_after_panic else "software" if self._is_restarting else "power_on"
+        self._is_restarting = False
+        self._boot = _Boot(self, Flash(self._folder), self._slots, self._start, reason)
         self._boot.start(with_apps=with_apps)
 
     def power_cut(self) -> None:
-        with self._lock:
-            boot, self._boot = self._boot, None
+        boot, self._boot = self._boot, None
         if boot is not None:
             boot.end()
 
@@ -81,18 +84,6 @@ class LinkPort:
         profile = self._board.profile
         board = profile.chip.lower().replace("-", "") + ("" if profile.psram_mb else "-small")
         return Slots(self._folder.parent / "updates", Firmware(FIRMWARE, __version__, 0), board)
-
-    def _start_firmware(self) -> tuple[Start, bool]:
-        """Start as the bootloader does; firmware that crashes in its start is started again."""
-        has_crashed = False
-        while True:
-            start = self._slots.start()
-            if not start.firmware.fault or start.kept:
-                return start, has_crashed
-            has_crashed = True
-            firmware = start.firmware
-            self._board.print_line(f"{firmware.name} {firmware.version} in {start.slot} crashed in its start")
-            self._board.print_line("Rebooting...")
 
     def close(self) -> None:
         """The process ends in order: the host is told."""
@@ -125,17 +116,11 @@ class LinkPort:
         return LinkStatus(
             state=state.name,
             url=self._address.url,
-            device_id=state.device_id,
-            code=state.code,
-            host=state.host,
-            error=state.error,
-            rtt_ms=state.rtt_ms,
             outbox=boot.client.outbox.depth,
-            refused_events=state.refused_events,
-            dropped=state.dropped,
             notified=boot.flash.get("notified", 0),
             notifications=tuple(boot.flash.get("notifications", ())),
             ui=tuple(f"{name}={value!s}" for name, value in sorted(state.ui.items())),
+            **{name: getattr(state, name) for name in _SHOWN},
         )
 
     @property
@@ -162,7 +147,6 @@ class _Boot:
         self._port = port
         self._board = board = port._board
         self._reset_reason = reset_reason
-        self._reported: WeakSet[App] = WeakSet()
         self.flash = flash
         self.state = LinkState()
         self.apps = LinkApps(flash, port._machine)
@@ -219,9 +203,9 @@ class _Boot:
 
     def app_ended(self, app: App) -> None:
         """In the app's thread. Report it once a run: a callback that traps at every tick must not fill the outbox."""
-        if app in self._reported:
+        if app.is_reported:
             return
-        self._reported.add(app)
+        app.is_reported = True
         data: ValueMap = {"app": app.name}
         if app.kind_of_end == "trapped":
             data |= {"reason": (app.error or "")[:MAX_REASON_CHARS], "alive": app.is_alive}

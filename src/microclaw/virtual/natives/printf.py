@@ -110,12 +110,6 @@ def _printf(app: App, form: int, va: int) -> int:
     return len(text)
 
 
-def _sprintf(app: App, out: int, form: int, va: int) -> int:
-    text = format_text(app.memory, form, va)
-    app.memory.write(out, text + b"\0")
-    return len(text)
-
-
 def _snprintf(app: App, out: int, size: int, form: int, va: int) -> int:
     text = format_text(app.memory, form, va)
     if size:
@@ -137,8 +131,8 @@ def _putchar(app: App, char: int) -> int:
 HANDLERS: dict[str, Handler] = {
     "printf": _printf,
     "vprintf": _printf,
-    "sprintf": _sprintf,
-    "vsprintf": _sprintf,
+    "sprintf": lambda app, out, form, va: _snprintf(app, out, MAX_TEXT_BYTES + 1, form, va),
+    "vsprintf": lambda app, out, form, va: _snprintf(app, out, MAX_TEXT_BYTES + 1, form, va),
     "snprintf": _snprintf,
     "vsnprintf": _snprintf,
     "puts": _puts,

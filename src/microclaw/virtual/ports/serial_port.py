@@ -36,9 +36,6 @@ class SerialTcp(ClientServer):
     def power_on(self) -> None:
         pass
 
-    def refuse(self, client: socket.socket) -> None:
-        reset_connection(client)
-
     def talk(self, client: socket.socket) -> None:
         client.sendall(self._console.boot_lines())
         with contextlib.suppress(ValueError):  # the power went: its descriptor is closed

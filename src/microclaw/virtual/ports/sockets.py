@@ -81,9 +81,9 @@ class ClientServer(ABC):
     def talk(self, client: socket.socket) -> None:
         """Serve one client until it is gone; it may raise OSError then."""
 
-    @abstractmethod
     def refuse(self, client: socket.socket) -> None:
         """Send one too many away."""
+        self._end(client)
 
     def start(self) -> None:
         threading.Thread(target=self._serve, name=f"{self._name}-port", daemon=True).start()

@@ -56,7 +56,7 @@ _log = logging.getLogger(__name__)
 
 
 class Vm:
-    """`start` runs /vm/main.py in a thread; `on_end` is called there, last, with why. `hang_s` without a call end it."""
+    """`start` runs /vm/main.py in a thread; `on_end` gets why it ended. `hang_s` without a call end it."""
 
     def __init__(
         self,
