@@ -38,7 +38,8 @@ def _call(app: App, number: int, count: int, argv: int) -> int:
     words = unpack(f"<{count}I", app.memory.read(argv, 4 * count))
     try:
         if number == 0:
-            return _init(app, argv, words)
+            _init(app, argv, words)
+            return 0
         client = app.network.client(app.network.http, words[1])
         return INVALID_ARG if client is None else _CALLS[number - 1](app, client, argv, words) or 0
     except HttpFailed as exc:
@@ -54,7 +55,7 @@ def _signed(word: int) -> int:
     return word - (1 << 32) if word >> 31 else word
 
 
-def _init(app: App, argv: int, words: tuple[int, ...]) -> int:
+def _init(app: App, argv: int, words: tuple[int, ...]) -> None:
     network = app.network
 
     def text(place: int) -> str:
@@ -62,7 +63,7 @@ def _init(app: App, argv: int, words: tuple[int, ...]) -> int:
 
     if words[27] or words[10]:
         network.print_line("http: is_async and client_cert_pem are not imitated here")
-        return FAIL
+        raise HttpFailed
     url, host = text(0), text(1)
     if not url and host:
         port = f":{words[2]}" if words[2] else ""
@@ -76,11 +77,10 @@ def _init(app: App, argv: int, words: tuple[int, ...]) -> int:
     client.uses_known_authorities, client.checks_name = bool(words[28] or words[30]), not words[29]
     client.set_url(url)
     if len(network.http) >= MAX_CLIENTS or words[17] >= len(METHODS):
-        return FAIL
+        raise HttpFailed
     handle = network.new_handle()
     network.http[handle] = client
     app.memory.write_u32(argv, handle)
-    return 0
 
 
 def _tell(app: App, callback: int, user: int, event: HttpEvent, first: bytes, second: bytes) -> None:
@@ -107,7 +107,7 @@ def _set_text(app: App, client: HttpClient, _argv: int, words: tuple[int, ...]) 
             client.set_url(_text(app, address))
         case 1 | 6:
             if not 0 <= _signed(extra) <= MAX_BODY_BYTES:
-                return FAIL
+                raise HttpFailed
             data = app.memory.read(address, extra) if address else b""
             if what == 6:
                 return client.write(data)
@@ -121,7 +121,7 @@ def _set_text(app: App, client: HttpClient, _argv: int, words: tuple[int, ...]) 
         case 5:
             client.set_header(_text(app, address), None)
         case _:
-            return INVALID_ARG
+            raise HttpFailed(INVALID_ARG)
     return None
 
 
@@ -129,7 +129,7 @@ def _get_text(app: App, client: HttpClient, argv: int, words: tuple[int, ...]) -
     what, _, buffer, size = words[:4]
     if what in (4, 5):
         if size > MAX_BODY_BYTES:
-            return FAIL
+            raise HttpFailed
         app.memory.check(buffer, size)
         data = client.read_all(size) if what == 5 else client.read(size)
         app.memory.write(buffer, data)
@@ -142,24 +142,23 @@ def _get_text(app: App, client: HttpClient, argv: int, words: tuple[int, ...]) -
     elif what == _URL:
         text = client.url.encode()
     else:
-        return INVALID_ARG
+        raise HttpFailed(INVALID_ARG)
     if size and size == len(text):
         app.memory.write(buffer, text)
     app.memory.write_u32(argv, len(text))
     return None
 
 
-def _set_number(_app: App, client: HttpClient, _argv: int, words: tuple[int, ...]) -> int | None:
+def _set_number(_app: App, client: HttpClient, _argv: int, words: tuple[int, ...]) -> None:
     what, _, value = words
     if what == 1 and value >= len(METHODS):
-        return FAIL
+        raise HttpFailed
     if what > _OPEN:
-        return INVALID_ARG
+        raise HttpFailed(INVALID_ARG)
     if what == _OPEN:
         client.open(_signed(value))
     else:
         setattr(client, ("auth", "method", "timeout_ms")[what], value)
-    return None
 
 
 _NUMBERS: Final[Mapping[int, Callable[[HttpClient], int]]] = {
@@ -171,25 +170,25 @@ _NUMBERS: Final[Mapping[int, Callable[[HttpClient], int]]] = {
 }  # missing: errno, whether the body is chunked, what is flushed, the length of a chunk
 
 
-def _get_number(app: App, client: HttpClient, argv: int, words: tuple[int, ...]) -> int | None:
+def _get_number(app: App, client: HttpClient, argv: int, words: tuple[int, ...]) -> None:
     if words[0] not in _NUMBERS:
-        return INVALID_ARG
+        raise HttpFailed(INVALID_ARG)
     try:
-        app.memory.write_u32(argv, _NUMBERS[words[0]](client))
-    except HttpFailed as exc:
-        app.memory.write_u32(argv, exc.code)
-        raise
-    return None
+        value = _NUMBERS[words[0]](client)
+    except HttpFailed:
+        value = FAIL
+    app.memory.write_u32(argv, value)
+    if value == FAIL:
+        raise HttpFailed
 
 
-def _do(app: App, client: HttpClient, _argv: int, words: tuple[int, ...]) -> int | None:
+def _do(app: App, client: HttpClient, _argv: int, words: tuple[int, ...]) -> None:
     what, handle = words
     if what not in _ACTS:
-        return INVALID_ARG
+        raise HttpFailed(INVALID_ARG)
     _ACTS[what](client)
     if what == _CLEANUP:
         del app.network.http[handle]
-    return None
 
 
 _CLEANUP: Final = 2

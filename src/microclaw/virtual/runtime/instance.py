@@ -103,7 +103,7 @@ class Instance:
         app.call_table = self._call_table
 
     def _place_heap(self, module: wasmtime.Module, stack_top: int | None) -> None:
-        """Where WAMR inserts it: at `__heap_base` when that is exported, else behind the last page."""
+        """As WAMR does: at `__heap_base` when that is exported, else behind the last page."""
         name = next((e.name for e in module.exports if isinstance(e.type, wasmtime.MemoryType)), None)
         memory = self._exports[name] if name is not None else None
         if not isinstance(memory, wasmtime.Memory):
