@@ -72,7 +72,7 @@ class InstantiateFailed(Exception):
     """The module is valid and does not fit, or its start function trapped."""
 
 
-class Instance:
+class Instance(WasmRun):
     """A linked module and the app's heap in it. Calls come from one thread at a time; `interrupt` from any."""
 
     def __init__(self, wasm: bytes, app: App) -> None:
@@ -87,16 +87,15 @@ class Instance:
             module = wasmtime.Module(engine, wasm)
         except (ModuleError, wasmtime.WasmtimeError) as exc:
             raise LoadFailed(str(exc)) from exc
-        self._wasm = WasmRun(engine, counts_fuel=self._counts_fuel, memory_size=reserved, tables=1, table_elements=4096)
-        self._store = self._wasm.store
+        super().__init__(engine, counts_fuel=self._counts_fuel, memory_size=reserved, tables=1, table_elements=4096)
         try:
             self._link(module)
-            self._exports = self._instantiate(module).exports(self._store)
+            self._exports = self._instantiate(module).exports(self.store)
             self._names = frozenset(export.name for export in module.exports)
             self._functions = self._find_functions(module)
             self._place_heap(module, stack_top)
         except BaseException:
-            self._wasm.close()
+            super().close()
             raise
         if self.has("libc_builtin_set_errno", "i32"):
             app.set_errno = lambda number: self.call("libc_builtin_set_errno", number)
@@ -108,15 +107,15 @@ class Instance:
         memory = self._exports[name] if name is not None else None
         if not isinstance(memory, wasmtime.Memory):
             return
-        end = memory.size(self._store) * PAGE_BYTES
+        end = memory.size(self.store) * PAGE_BYTES
         base, data_end = (self._constant(name) for name in ("__heap_base", "__data_end"))
         start = _align16(base) if base is not None and base < end else end
         try:
-            memory.grow(self._store, max(0, -(-(start + self._app.heap_bytes - end) // PAGE_BYTES)))
+            memory.grow(self.store, max(0, -(-(start + self._app.heap_bytes - end) // PAGE_BYTES)))
         except wasmtime.WasmtimeError as exc:
             raise InstantiateFailed("allocate memory failed") from exc
         self._app.heap = Heap(start, self._app.heap_bytes)
-        self._app.memory.attach(self._store, memory)
+        self._app.memory.attach(self.store, memory)
         if stack_top is not None and data_end is not None and 0 < stack_top <= end:
             # wasm-ld puts the stack behind the data, or with --stack-first below it.
             self._paint_stack(_align16(data_end) if data_end < stack_top else 16, stack_top)
@@ -124,7 +123,7 @@ class Instance:
     def _constant(self, export: str) -> int | None:
         """The value of an exported i32 global."""
         found = self._exports.get(export)
-        return int(found.value(self._store)) if isinstance(found, wasmtime.Global) else None
+        return int(found.value(self.store)) if isinstance(found, wasmtime.Global) else None
 
     def begin(self) -> None:
         """Call what stands before on_init in a build for trials, where nothing is put into on_init's own code."""
@@ -134,14 +133,14 @@ class Instance:
     def _number(self, export: str) -> int | None:
         """The number that an export without arguments returns, unsigned."""
         function = self._exports.get(export) if export in self._names else None
-        return int(function(self._store)) & 0xFFFFFFFF if isinstance(function, wasmtime.Func) else None
+        return int(function(self.store)) & 0xFFFFFFFF if isinstance(function, wasmtime.Func) else None
 
     def _here(self) -> tuple[Frame, ...]:
         """The calls under way, from within a native: wasmtime tells them in the text of a trap."""
         function = self._exports["microclaw_here"]
         assert isinstance(function, wasmtime.Func)
         try:
-            function(self._store)
+            function(self.store)
         except wasmtime.Trap as trap:
             return read_frames(trap.message)
         return ()
@@ -164,36 +163,31 @@ class Instance:
         if not isinstance(table, wasmtime.Table):
             raise WasmTrap("undefined element")
         try:
-            function = table.get(self._store, index)
+            function = table.get(self.store, index)
         except wasmtime.WasmtimeError:
             raise WasmTrap("undefined element") from None
         if not isinstance(function, wasmtime.Func):
             raise WasmTrap("uninitialized element")
-        kind = function.type(self._store)
+        kind = function.type(self.store)
         if [str(t) for t in kind.params] != ["i32"] * len(arguments) or [str(t) for t in kind.results] != ["i32"]:
             raise WasmTrap("indirect call type mismatch")
-        return int(self._run(lambda: function(self._store, *arguments)))
+        return int(self._run(lambda: function(self.store, *arguments)))
 
     def _enter(self, function: wasmtime.Func, arguments: tuple[int, ...]) -> None:
         """Func.__call__ for i32 arguments and no result: that one asks for the types again at each call, for 30 us."""
         values = (ffi.wasmtime_val_t * len(arguments))()
         for value, argument in zip(values, arguments, strict=True):
             value.kind, value.of.i32 = ffi.WASMTIME_I32.value, argument
-        with enter_wasm(self._store) as trap:
+        with enter_wasm(self.store) as trap:
             entry = ctypes.byref(function._func)
-            if error := ffi.wasmtime_func_call(self._wasm.context, entry, values, len(arguments), None, 0, trap):
+            if error := ffi.wasmtime_func_call(self.context, entry, values, len(arguments), None, 0, trap):
                 raise wasmtime.WasmtimeError._from_ptr(error)
 
-    def interrupt(self) -> None:
-        """Make wasm code stop at its next loop or call, now and from now on."""
-        self._wasm.interrupt()
-
     def close(self) -> None:
-        """Free the module's memory and code; nothing of it may run or be read afterwards."""
         self._app.memory.detach()
         self._app.set_errno = lambda _number: None
         self._functions.clear()
-        self._wasm.close()
+        super().close()
 
     def measure_stack(self) -> None:
         """Look how deep the painted part of the shadow stack was overwritten."""
@@ -259,7 +253,7 @@ class Instance:
                     exc.where = self._where_called()
             return exc
 
-        self._wasm.define((module, name), kind, call, kept)
+        self.define((module, name), kind, call, kept)
 
     def _failed(self, name: str, error: Exception) -> WasmTrap:
         """A fault of ours in a native ends the program that called it, not the board."""
@@ -269,14 +263,14 @@ class Instance:
     def _spend(self) -> None:
         """Let board time pass for the instructions since it was last called."""
         if self._counts_fuel:
-            self._app.compute(self._wasm.used_fuel() / INSTRUCTIONS_PER_MS)
+            self._app.compute(self.used_fuel() / INSTRUCTIONS_PER_MS)
 
     def _instantiate(self, module: wasmtime.Module) -> wasmtime.Instance:
         """Runs the start function too, if there is one; that one must not take long."""
         watchdog = threading.Timer(START_LIMIT_S, self.interrupt)
         watchdog.start()
         try:
-            return self._run(lambda: self._wasm.linker.instantiate(self._store, module))
+            return self._run(lambda: self.linker.instantiate(self.store, module))
         except (WasmTrap, Interrupted, BoardCrash, wasmtime.WasmtimeError) as exc:
             raise InstantiateFailed(str(exc)) from exc
         finally:
@@ -284,7 +278,7 @@ class Instance:
 
     def _run(self, call: Callable[[], T]) -> T:
         try:
-            return self._wasm.run(call)
+            return self.run(call)
         except wasmtime.Trap as trap:
             text = TRAP_TEXTS.get(trap.trap_code) if trap.trap_code is not None else None
             raise WasmTrap(text or trap.message.splitlines()[-1], self._where(trap)) from None
