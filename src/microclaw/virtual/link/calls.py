@@ -11,6 +11,7 @@ from microclaw.virtual.ports.serial import DEFAULT_PWM_HZ, MAX_PWM_HZ
 from microclaw.virtual.py.programs import CallRefused
 from microclaw.wire.link.values import Value, ValueMap
 
+FIRMWARE: Final = "microclaw-virtual"
 MAX_EDGES: Final = 256
 
 Method = Callable[[ValueMap], Value]

@@ -15,7 +15,7 @@ from microclaw.link_client.identity import LinkAddress
 from microclaw.link_client.state import LinkState
 from microclaw.virtual.board import UNNAMED
 from microclaw.virtual.link.audio import FORMAT, BoardAudio
-from microclaw.virtual.link.calls import BoardMethods
+from microclaw.virtual.link.calls import FIRMWARE, BoardMethods
 from microclaw.virtual.link.handler import CallHandler
 from microclaw.virtual.link.uploads import LinkApps
 from microclaw.virtual.link.wifi import VirtualWifi
@@ -31,7 +31,6 @@ from microclaw.wire.link.values import ValueMap
 
 MAX_REASON_CHARS: Final = 400
 KINDS: Final = ("wasm", "py")
-FIRMWARE: Final = "microclaw-virtual"
 GOODBYE_S: Final = 1.0
 _SHOWN: Final = ("device_id", "code", "host", "error", "rtt_ms", "refused_events", "dropped")
 
