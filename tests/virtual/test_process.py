@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -193,21 +192,3 @@ def test_socket_and_flash_belong_to_one_board_and_are_taken_over_from_a_dead_one
     first.process.wait(TIMEOUT_S)
     second = start_process(*options)
     assert second.control().ask(control.Info()).pid == second.process.pid
-
-
-def test_folder_of_a_killed_board_goes_when_the_next_one_starts(
-    start_process: StartProcess, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with tempfile.TemporaryDirectory(prefix="mc-") as short:  # pytest's own may be too deep for a socket in it
-        monkeypatch.setenv("TMPDIR", short)
-        foreign = Path(short) / "microclaw-virtual-without-lock"
-        foreign.mkdir()
-        living, killed = start_process("--serial", "none"), start_process("--serial", "none")
-        killed.process.kill()
-        killed.process.wait(TIMEOUT_S)
-        third = start_process("--serial", "none")
-        folders = {Path(board.ready["control"]).parent for board in (living, third)}
-        assert set(Path(short).iterdir()) == {foreign, *folders}
-        third.stop()
-        living.stop()
-        assert list(Path(short).iterdir()) == [foreign]

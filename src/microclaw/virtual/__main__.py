@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import faulthandler
+import fcntl
 import importlib
 import json
 import logging
@@ -12,6 +13,7 @@ import os
 import re
 import signal
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +30,6 @@ from microclaw.virtual.ports.serial_port import SerialPty, SerialTcp
 from microclaw.virtual.ports.sockets import listen_tcp, listen_unix, port_of
 from microclaw.virtual.ports.wasmachine import WasmachinePort
 from microclaw.virtual.py.programs import Programs
-from microclaw.virtual.storage import TemporaryFolder, hold_flash
 from microclaw.virtual.virtual_clock import VirtualClock
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class BoardProcess:
     """A machine, its sockets and its temporary folder."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        self._temporary: TemporaryFolder | None = None
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._options = options
         if options.network and options.clock == "virtual":
             raise ConfigError("--network needs --clock real: a network takes its own time", next_step="leave one out")
@@ -83,7 +84,7 @@ class BoardProcess:
         if options.serial not in ("pty", "none"):
             serial = listen_tcp(int(options.serial), "--serial")
         self.control_path = self._control_path(options.control)
-        self._flash_lock = None if options.flash is None else hold_flash(options.flash)
+        self._flash_lock = None if options.flash is None else _hold_flash(options.flash)
         control = listen_unix(self.control_path)
         flash = options.flash or self._temporary_dir()
 
@@ -97,12 +98,12 @@ class BoardProcess:
         programs = Programs(board, flash / "py", options.cache)
         self.machine = Machine(board, programs, has_network=options.network, has_link=options.link is not None)
         machine, addresses = self.machine, self.machine.addresses
-        port = WasmachinePort(wasmachine, machine.receive, machine.faults)
+        port = WasmachinePort(wasmachine, lambda data: machine.manager.receive(data), machine.faults)
         machine.send, addresses["wasmachine"] = port.send, port_of(wasmachine)
         machine.ports.append(port)
         console = SerialConsole(board, machine.free_heap_bytes)
         if serial is not None:
-            machine.ports.append(SerialTcp(serial, console))
+            machine.ports.append(SerialTcp(serial, console, board))
             addresses["serial"] = port_of(serial)
         if options.serial == "pty":
             pty = SerialPty(self.control_path.parent / f"{options.name}.tty", console, board)
@@ -134,7 +135,7 @@ class BoardProcess:
     def remove_files(self) -> None:
         self.control_path.unlink(missing_ok=True)
         if self._temporary is not None:
-            self._temporary.remove()
+            self._temporary.cleanup()
 
     def _link_port(self, flash: Path) -> LinkPort:
         from microclaw.link_client.identity import LinkAddress
@@ -154,8 +155,26 @@ class BoardProcess:
 
     def _temporary_dir(self) -> Path:
         if self._temporary is None:
-            self._temporary = TemporaryFolder()
-        return self._temporary.path
+            self._temporary = tempfile.TemporaryDirectory(prefix="microclaw-virtual-", ignore_cleanup_errors=True)
+        return Path(self._temporary.name)
+
+
+def _hold_flash(folder: Path) -> int:
+    """Make the folder and lock it until the descriptor is closed: unlike a pid in a file, a lock ends with its process.
+
+    Raises ConfigError when another board has it.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as exc:
+        raise ConfigError(
+            f"another virtual board uses {folder} as its flash", next_step="choose another --flash, or end that board"
+        ) from exc
+    except OSError as exc:
+        raise ConfigError(f"cannot use {folder} as flash: {exc.strerror}", next_step="choose another --flash") from exc
+    return lock
 
 
 def _hold_signals() -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
@@ -65,7 +64,7 @@ class Board:
         self.spi_hosts = spi_hosts(profile.chip)
         self._epoch_at_boot_ms = 0.0  # where the calendar began with this boot; a power cut loses it
         self._lock = threading.RLock()
-        self._switching = threading.RLock()
+        self.switching = threading.RLock()  # while it is held, no other thread switches the power
         self._pins = {number: Pin(number) for number in sorted(profile.pins)}
         self._adc_volts: dict[int, float] = {}
         self.boot_edge = 0  # number of the first edge since the last boot
@@ -331,16 +330,12 @@ class Board:
         """Called with "cut" before the pins fall and with "on" after the new boot began, in order of registration."""
         self._power_listeners.append(listener)
 
-    def hold_power(self) -> AbstractContextManager[object]:
-        """While it is held, no other thread switches the power."""
-        return self._switching
-
     def power_cut(self) -> None:
         """Everything stops at once: apps die without on_destroy, pins float, RAM is gone; /storage stays.
 
         The power is switched, and the listeners are called, by one thread at a time; others wait.
         """
-        with self._switching:
+        with self.switching:
             with self._lock:
                 if not self.powered:
                     return
@@ -352,7 +347,7 @@ class Board:
 
     def power_on(self) -> None:
         """Boot: time starts at 0, the boot counter and id change."""
-        with self._switching:
+        with self.switching:
             with self._lock:
                 if self.powered:
                     return
@@ -367,13 +362,13 @@ class Board:
             self.is_after_panic = False
 
     def reset(self) -> None:
-        with self._switching:
+        with self.switching:
             self.power_cut()
             self.power_on()
 
     def crash(self, reason: str, boot: int) -> None:
         """The firmware panicked in that boot: it prints why and boots again. Nothing happens if that boot is over."""
-        with self._switching:
+        with self.switching:
             if self.boot == boot and self.powered:
                 self.print_line(reason)
                 self.print_line("Rebooting...")
@@ -387,7 +382,7 @@ class Board:
             self.end_line(app)
         for state in self._pins.values():
             self._stop_pwm(state)
-            state.clear()
+            self._pins[state.number] = state = Pin(state.number, state.external, state.level)
             self._update(state)
         for sensor in self.sensors.values():
             sensor.reset()

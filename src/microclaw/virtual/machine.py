@@ -56,21 +56,17 @@ class Machine:
         self.manager = self._new_manager()
         board.on_power(self._on_power)
         if not has_link:  # else the first boot begins with `open_link`
-            with board.hold_power():  # a kept app that crashes the board at once waits until all of them are started
+            with board.switching:  # a kept app that crashes the board at once waits until all of them are started
                 self._start_manager()
 
     def free_heap_bytes(self) -> int:
         return max(0, FREE_HEAP_BYTES - sum(app.heap_bytes for app in self.manager.apps))
 
-    def receive(self, data: bytes) -> None:
-        """Bytes from the WASMachine port."""
-        self.manager.receive(data)
-
     def open_link(self, link: LinkPort) -> None:
         """Give the board its link; once, after the machine was made."""
         self.link = link
         self.board.watch_log(link.on_log)
-        with self.board.hold_power():
+        with self.board.switching:
             self._start_manager()
 
     def close(self) -> None:

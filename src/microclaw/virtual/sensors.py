@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from struct import pack
 from typing import Final
@@ -109,12 +110,14 @@ class Bme280(I2cSensor):
     def _measure(self) -> None:
         """Sample into 0xF7..0xFE; a quantity whose oversampling is 0 is skipped and reads 0x80000 (0x8000)."""
         control, humidity = self._registers[0xF4], self._registers[0xF2] & 7
-        raw_t = _search(lambda raw: self._temperature(raw)[0], round(self._values["temperature_c"] * 100), 20)
+        wanted_t = round(self._values["temperature_c"] * 100)
+        raw_t = bisect_left(_RAW_20, wanted_t, key=lambda raw: self._temperature(raw)[0])
         fine = self._temperature(raw_t)[1]
         wanted_p = round(self._values["pressure_hpa"] * 25600)
         # Pressure falls as its raw value rises.
-        raw_p = _search(lambda raw: -self._pressure(raw, fine), -wanted_p, 20)
-        raw_h = _search(lambda raw: self._humidity(raw, fine), round(self._values["humidity_pct"] * 1024), 16)
+        raw_p = bisect_left(_RAW_20, -wanted_p, key=lambda raw: -self._pressure(raw, fine))
+        wanted_h = round(self._values["humidity_pct"] * 1024)
+        raw_h = bisect_left(_RAW_16, wanted_h, key=lambda raw: self._humidity(raw, fine))
         pressure = raw_p if control >> 2 & 7 else 0x80000
         temperature = raw_t if control >> 5 else 0x80000
         self._registers[0xF7:0xFA] = (pressure << 4).to_bytes(3, "big")
@@ -193,6 +196,7 @@ class Ina219(I2cSensor):
 
 
 _MODELS: dict[str, Callable[[int], I2cSensor]] = {"bme280": Bme280, "ina219": Ina219}
+_RAW_20, _RAW_16 = range((1 << 20) - 1), range((1 << 16) - 1)
 _USUAL: Final = {"bme280": 0x76, "ina219": 0x40}
 
 
@@ -203,15 +207,3 @@ def _divide(a: int, b: int) -> int:
 
 def _clamp16(value: int) -> int:
     return max(-32768, min(32767, value))
-
-
-def _search(rising: Callable[[int], int], wanted: int, bits: int) -> int:
-    """The smallest raw value for which a rising function reaches `wanted`."""
-    low, high = 0, (1 << bits) - 1
-    while low < high:
-        middle = (low + high) // 2
-        if rising(middle) < wanted:
-            low = middle + 1
-        else:
-            high = middle
-    return low

@@ -109,8 +109,10 @@ class VirtualClock(Clock):
                         break
                     self._now_ms = max(self._now_ms, alarm.t_ms)
                 alarm.fn()
-                if not alarm.is_timer:
-                    self._restart_waits()
+                if not alarm.is_timer:  # from outside: what a task measures from here on it measures exactly
+                    with self._lock:
+                        for task in self._tasks:
+                            task.reads = 0
             with self._lock:
                 self._advances = False
                 if stuck is None:
@@ -225,12 +227,6 @@ class VirtualClock(Clock):
 
     def _must_go_on(self, task: Task) -> bool:
         return task.is_ending or self._now_ms < task.asked_until_ms
-
-    def _restart_waits(self) -> None:
-        """Something came from outside: what a task measures from here on it measures exactly."""
-        with self._lock:
-            for task in self._tasks:
-                task.reads = 0
 
     def _awake(self, task: Task, alarm: Alarm) -> None:
         with self._lock:

@@ -4,33 +4,30 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
+from msgspec import Struct
+
 PinRole: TypeAlias = Literal["idle", "input", "output", "pwm"]
 
 
-class Pin:
-    """One pin's configuration and what drives it. The board's lock guards it."""
+class Pin(Struct):
+    """One pin's configuration and what drives it. The board's lock guards it. A new one is as at power on."""
 
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.external: int | None = None
-        self.level = 0
-        self.clear()
-
-    def clear(self) -> None:
-        """As at power on: nothing is configured. What drives it from outside stays."""
-        self.role: PinRole = "idle"
-        self.pull = 0
-        self.open_drain = False
-        self.reads = False
-        self.out = 0
-        self.duty = 0
-        self.frequency_hz = 0
-        self.pulse_us = 0.0
-        self.app: str | None = None
-        self.driver: str | None = None
-        self.mover: str | None = None
-        self.opener: str | None = None
-        self.opened_ms = 0.0
+    number: int
+    external: int | None = None
+    level: int = 0
+    role: PinRole = "idle"
+    pull: int = 0
+    open_drain: bool = False
+    reads: bool = False
+    out: int = 0
+    duty: int = 0
+    frequency_hz: int = 0
+    pulse_us: float = 0.0
+    app: str | None = None
+    driver: str | None = None
+    mover: str | None = None
+    opener: str | None = None
+    opened_ms: float = 0.0
 
     def electrical_level(self) -> int:
         """The level of a pin: a push-pull output wins, then the outside, then the pull resistor; floating reads 0."""

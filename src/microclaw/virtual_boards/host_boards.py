@@ -132,7 +132,10 @@ class VirtualBoards:
             except UnknownName:
                 _log.info("%s is no device of this host any more: it stays off", board.name)
                 return
-            await self._fill(board)
+            try:
+                await self._put_back(board.device_id)
+            except Exception:  # the board runs, whatever is wrong with its programs; the reconciler does it later
+                _log.exception("putting the programs of %s back", board.name)
         raise DeviceUnreachable(f"it ended: {await board.process.ended()}", next_step="look into the host's log")
 
     async def _start_again(self, board: _Board) -> None:
@@ -146,13 +149,6 @@ class VirtualBoards:
         except BaseException:
             await board.process.stop()
             raise
-
-    async def _fill(self, board: _Board) -> None:
-        """Put its programs back now. After a failure the reconciler does it later."""
-        try:
-            await self._put_back(board.device_id)
-        except Exception:  # the board runs, whatever is wrong with its programs
-            _log.exception("putting the programs of %s back", board.name)
 
 
 def _read_ids(file: Path) -> dict[str, str]:

@@ -145,7 +145,13 @@ class VirtualBoardProcess:
             await self._control.close()
         process = self._process
         if process is not None and process.returncode is None:
-            await self._end(process)
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGTERM)
+            try:
+                async with asyncio.timeout(STOP_TIMEOUT_S):
+                    await process.wait()
+            except TimeoutError:
+                await self.kill()
         if self._draining is not None:
             await self._draining
             self._draining = None
@@ -167,16 +173,6 @@ class VirtualBoardProcess:
         except ValueError:  # a real-time signal has no name
             how = f"signal {-code}"
         return f"{how}{self._stderr_text()}"[:_MAX_ENDING_CHARS]
-
-    async def _end(self, process: asyncio.subprocess.Process) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGTERM)
-        try:
-            async with asyncio.timeout(STOP_TIMEOUT_S):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
 
     async def _read_ready(self) -> BoardReady:
         assert self._process is not None

@@ -9,13 +9,12 @@ from tests.virtual.conftest import load_cases
 from microclaw.virtual.firmware.receiver import (
     MAX_PAYLOAD_BYTES,
     Arrival,
-    HostRequest,
     InstallRequest,
     RefusedInstall,
     RequestReceiver,
 )
 from microclaw.wire.wasmachine.frame import FrameType, encode_frame
-from microclaw.wire.wasmachine.request import install_request, query_request
+from microclaw.wire.wasmachine.request import Request, install_request, query_request
 
 EMPTY = b"\0asm\x01\0\0\0"
 MODULE = EMPTY + b"\x01\x04\x01\x60\0\0" + b"\x00\x05\x04name"
@@ -46,11 +45,11 @@ def test_interrupted_install_eats_the_next_connection_and_answers_with_the_old_m
     assert arrivals(link, frame[:-4]) == []
     (got,) = arrivals(link, QUERY)
     assert isinstance(got, InstallRequest)
-    assert (got.mid, got.wasm == MODULE) == (5, False)
+    assert (got.mid, got.body == MODULE) == (5, False)
     padded = receiver()
     arrivals(padded, frame[:-4])
     assert [type(a) for a in arrivals(padded, b"\xff" * 4)] == [InstallRequest]
-    assert [type(a) for a in arrivals(padded, QUERY)] == [HostRequest]
+    assert [type(a) for a in arrivals(padded, QUERY)] == [Request]
 
 
 def test_request_whose_inner_lengths_do_not_add_up_wedges_for_good() -> None:
@@ -81,7 +80,7 @@ def test_length_claim_over_the_limit_is_dropped_and_the_next_frame_arrives() -> 
     for frame_type in (FrameType.REQUEST, FrameType.INSTALL, FrameType.RESPONSE):
         link = receiver()
         claim = b"\x12\x34" + int(frame_type).to_bytes(2, "big") + (2**31).to_bytes(4, "big")
-        assert [type(a) for a in arrivals(link, claim + QUERY)] == [HostRequest]
+        assert [type(a) for a in arrivals(link, claim + QUERY)] == [Request]
     assert MAX_PAYLOAD_BYTES < 2**31
 
 

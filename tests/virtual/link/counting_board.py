@@ -21,7 +21,7 @@ from microclaw.link_client.identity import LinkAddress
 from microclaw.link_client.state import LinkState
 from microclaw.virtual.board import Board
 from microclaw.virtual.clock import RealClock
-from microclaw.virtual.link.calls import BoardMethods, Method, whole
+from microclaw.virtual.link.calls import Method, whole
 from microclaw.virtual.link.handler import CallHandler
 from microclaw.wire.link.messages import Event, Hello, Software, Telemetry
 from microclaw.wire.link.values import Value, ValueMap
@@ -43,8 +43,10 @@ class Counting:
 def main(folder: Path, url: str, ca_sha256: str) -> None:
     flash = Flash(folder / "link")
     board = Board(load_board("virtual"), RealClock(), storage_dir=folder / "storage")
-    methods = BoardMethods(board, Counting(folder).methods(), lambda: 0)
-    hello = Hello(secrets.token_bytes(16), Software("counting", "1"), "virtual", methods.names, bytes(8), 0, "power_on")
+    methods = Counting(folder).methods()
+    hello = Hello(
+        secrets.token_bytes(16), Software("counting", "1"), "virtual", tuple(methods), bytes(8), 0, "power_on"
+    )
     client = LinkClient(
         flash,
         LinkAddress(url, ca_sha256),

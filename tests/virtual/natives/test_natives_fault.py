@@ -5,8 +5,6 @@ from __future__ import annotations
 import pytest
 from tests.virtual.natives.conftest import CBench
 
-from microclaw.virtual.runtime.app import AppState
-
 PUTS = 'void on_init(void) { puts("hello"); }'
 
 
@@ -16,7 +14,7 @@ def test_a_fault_in_a_native_is_a_trap_with_its_name(bench: CBench, caplog: pyte
 
     bench.board.print = faulty  # type: ignore[method-assign, assignment]
     app = bench.run(PUTS)
-    assert (app.state, app.kind_of_end) == (AppState.TRAPPED, "trapped")
+    assert (app.state, app.kind_of_end) == ("trapped", "trapped")
     assert app.error == "Exception: the board's own function puts failed: KeyError: 'no such column'"
     assert bench.lines() == [f"Got exception running WASM code: {app.error}"]
     assert any(record.exc_info for record in caplog.records)

@@ -14,7 +14,7 @@ def test_request_is_copied_into_the_heap_and_freed_after_and_lost_when_too_large
         }"""
     )
     for size in (2000, 2000, 20_000, 2000):
-        app.request(b"\1" + bytes(size))
+        app.deliver("on_request", b"\1" + bytes(size))
     bench.clock.settle()
     lost = "warning: allocate 20001 bytes memory failed"
     assert bench.lines() == ["2001 1 1", "2001 1 1", lost, "2001 1 1"]
@@ -36,6 +36,6 @@ def test_broken_payloads_are_not_sent(bench: CBench) -> None:
 
 def test_queue_takes_fifty_messages(bench: CBench) -> None:
     app = bench.run("void on_init(void) { sleep(1); } void on_request(u8 *b, int size) {}")
-    assert [app.request(b"x") for _ in range(52)] == [True] * 50 + [False] * 2
+    assert [app.deliver("on_request", b"x") for _ in range(52)] == [True] * 50 + [False] * 2
     bench.clock.advance(1000)
-    assert app.request(b"x")
+    assert app.deliver("on_request", b"x")

@@ -32,14 +32,14 @@ def test_each_value_is_read_by_its_type_and_size(drawn: Frames) -> None:
     values = take_data_seq(memory, 0)
     for kind, size, _ in frames:
         address = next(at for k, s, at in frames if (k, s) == (kind, size))
-        assert values.pop(kind, size) == int.from_bytes(memory.read(address, size), "little")
+        assert values[kind, size] == int.from_bytes(memory.read(address, size), "little")
         with pytest.raises(PosixError):
-            values.pop(kind, size + 100)
+            values[kind, size + 100]
 
 
 def test_gpio_configuration_is_read_and_its_pointer_overwritten() -> None:
     memory = memory_of(bytes.fromhex("01000000 01000000 01000000 0100 0400 18000000 03000000"))
-    assert take_data_seq(memory, 0).pop(1, 4) == 3
+    assert take_data_seq(memory, 0)[1, 4] == 3
     assert memory.u32(20) == NATIVE_BASE + 0x18
 
 

@@ -7,13 +7,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-import wasmtime
 from tests.virtual.py.conftest import BLINK, PyBench
 
 from microclaw.firmware_folder import firmware_folder
 from microclaw.virtual.clock import RealClock
 from microclaw.virtual.py.programs import CallRefused
-from microclaw.virtual.py.vm import engine_config, load_image
+from microclaw.virtual.py.vm import image_engine, load_image
 
 
 def test_a_blink_has_the_boards_time(bench: PyBench) -> None:
@@ -157,7 +156,7 @@ def test_a_strip_of_leds_shows_its_colours(bench: PyBench) -> None:
 
 
 def test_the_compiled_image_is_kept_private_and_not_taken_from_others(tmp_path: Path, cache: Path) -> None:
-    engine = wasmtime.Engine(engine_config())
+    engine = image_engine()
     load_image(engine, tmp_path)
     [kept] = (tmp_path / "micropython").iterdir()
     assert kept.stat().st_mode & 0o777 == 0o600

@@ -13,14 +13,13 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
-from struct import Struct
 from typing import assert_never
+
+from msgspec.structs import replace
 
 from microclaw.errors import AppExists, InvalidModule, ProtocolError, TooManyApps
 from microclaw.virtual.board import Board
 from microclaw.virtual.firmware.receiver import (
-    REQUEST_VERSION,
-    HostRequest,
     InstallRequest,
     RefusedInstall,
     RequestReceiver,
@@ -32,7 +31,6 @@ from microclaw.virtual.firmware.receiver import (
 )
 from microclaw.virtual.nodes.ledc import Ledc
 from microclaw.virtual.runtime.app import App
-from microclaw.virtual.runtime.module import prepare
 from microclaw.wire.wasm_binary import HEADER
 from microclaw.wire.wasmachine import answers
 from microclaw.wire.wasmachine.attributes import Generation
@@ -46,6 +44,7 @@ from microclaw.wire.wasmachine.request import (
     MIN_HEAP_BYTES,
     QUERY_RECEIVER,
     Action,
+    Request,
     Response,
     Status,
 )
@@ -56,7 +55,7 @@ MAX_HOST_EVENTS = 64
 JOIN_S = 1.0
 DEATH_S = 1.0
 _MAX_EVENT_URL = 255
-_REQUEST = Struct(">BBHIiHI")
+MAX_URL_CHARS = 16_383  # however they are encoded, the length fits into the head
 
 _log = logging.getLogger(__name__)
 
@@ -79,10 +78,10 @@ class AppManager:
         self._max_apps = firmware.max_apps
         self._send = send
         self._receiver = RequestReceiver(max_module_bytes=firmware.max_module_bytes)
-        self._queue: queue.Queue[HostRequest | InstallRequest | None] = queue.Queue(QUEUE_DEPTH)
+        self._queue: queue.Queue[Request | None] = queue.Queue(QUEUE_DEPTH)
         self._lock = threading.Lock()
         self._apps: dict[int, App] = {}
-        self._next_id = 1
+        self._last_id = 0
         self._host_events: set[str] = set()
         self._closed = False
         self._changing = threading.RLock()  # held while an app is loaded: by the queue's thread or by `install`
@@ -92,10 +91,10 @@ class AppManager:
         self._receiver.receive(data)
         while (arrival := self._receiver.next_arrival()) is not None:
             match arrival:
-                case HostRequest():
-                    self._dispatch(arrival)
                 case InstallRequest():
                     self._enqueue(arrival)
+                case Request():
+                    self._dispatch(arrival)
                 case RefusedInstall(mid=mid, text=text):
                     self._refuse(mid, text)
                 case UnexpectedType(type=number):
@@ -149,10 +148,8 @@ class AppManager:
             raise InvalidModule("Install WASM app failed: invalid WASM version.")
         app = App(self, name, heap_bytes=max(heap_bytes, MIN_HEAP_BYTES), timers=timers)
         try:
-            prepared = prepare(wasm, app.heap_bytes)
-            app.place_heap(prepared.heap_start)
-            app.attach(Instance(prepared, app))
-        except (ProtocolError, LoadFailed) as exc:
+            app.attach(Instance(wasm, app))
+        except LoadFailed as exc:
             self.board.print_line(f"error: WASM module load failed: {exc}".splitlines()[0])
             raise InvalidModule("Install WASM app failed: load WASM file failed.") from exc
         except InstantiateFailed as exc:
@@ -172,21 +169,20 @@ class AppManager:
             with self._lock:
                 if self._closed:
                     return None
-                self._apps[self._next_id] = app
-                self._next_id += 1
+                self._last_id = app.app_id = self._last_id + 1
+                self._apps[app.app_id] = app
                 app.start()
                 return app
 
     def remove(self, name: str) -> bool:
         """End an app and take it out of the list, also one that spins; False when there is none."""
-        found = self._find(name)
-        if found is None:
+        app = self._find(name)
+        if app is None:
             return False
-        app_id, app = found
         if not app.stop():
             app.kill(JOIN_S)
         with self._lock:
-            self._apps.pop(app_id, None)
+            self._apps.pop(app.app_id, None)
         return True
 
     @property
@@ -208,7 +204,7 @@ class AppManager:
         if app is None:
             self._transmit(FrameType.RESPONSE, payload)
         else:
-            app.response(payload)
+            app.deliver("on_response", payload)
         return True
 
     def app_requests(self, sender: App, payload: bytes) -> None:
@@ -216,23 +212,22 @@ class AppManager:
         request = unpack_request(payload)
         if request is None:
             return
-        with self._lock:
-            sender_id = next((i for i, app in self._apps.items() if app is sender), 0)
         if request.action != Action.EVENT:
-            self._dispatch(request, sender_id)
+            self._dispatch(request, sender.app_id)
             return
         if request.url == ENDED_EVENT:
-            sender.note_end()
-        packed = _pack(request, request.url, sender_id)
+            sender.kind_of_end = sender.kind_of_end or "returned"
+            self.on_trouble(sender)
+        packed = _pack(request, request.url, sender.app_id)
         if request.url in self._host_events:
             self._transmit(FrameType.REQUEST, packed)
         for app in self.apps:
             if request.url in app.subscriptions:
-                app.request(packed)
+                app.deliver("on_request", packed)
 
     # Requests.
 
-    def _dispatch(self, request: HostRequest, sender_id: int = HOST_ID) -> None:
+    def _dispatch(self, request: Request, sender_id: int = HOST_ID) -> None:
         if url_tail(request.url, "/app/") is not None:
             self._ask_app(request, sender_id)
         elif url_tail(request.url, "/applet") is not None or url_tail(request.url, "/event/") is not None:
@@ -240,26 +235,26 @@ class AppManager:
         else:
             for app in self.apps:
                 if any(url_tail(request.url, resource) is not None for resource in tuple(app.resources)):
-                    app.request(_pack(request, request.url, sender_id))
+                    app.deliver("on_request", _pack(request, request.url, sender_id))
                     return
 
-    def _ask_app(self, request: HostRequest, sender_id: int) -> None:
+    def _ask_app(self, request: Request, sender_id: int) -> None:
         name, slash, rest = (url_tail(request.url, "/app/") or "").partition("/")
         if not slash:
             return
-        found = self._find(name)
-        if found is None:
+        app = self._find(name)
+        if app is None:
             self._refuse(request.mid, answers.REQUEST_INVALID_NAME)
         else:
-            found[1].request(_pack(request, rest, sender_id))
+            app.deliver("on_request", _pack(request, rest, sender_id))
 
-    def _enqueue(self, request: HostRequest | InstallRequest) -> None:
+    def _enqueue(self, request: Request) -> None:
         try:
             self._queue.put_nowait(request)
         except queue.Full:
             self.board.print_line("app manager: queue is full, request lost")
 
-    def _handle(self, request: HostRequest | InstallRequest) -> None:
+    def _handle(self, request: Request) -> None:
         tail = url_tail(request.url, "/applet")
         if tail is not None:
             self._handle_applet(request, tail)
@@ -268,14 +263,14 @@ class AppManager:
         if event is not None:
             self._handle_event(request, event[:_MAX_EVENT_URL])
 
-    def _handle_applet(self, request: HostRequest | InstallRequest, tail: str) -> None:
+    def _handle_applet(self, request: Request, tail: str) -> None:
         kind = url_value(tail, "type", 6)
         if kind not in ("", "wasm", "jeff", "wasmlib"):
             self._refuse(request.mid, answers.INVALID_MODULE_TYPE)
         elif request.action == Action.PUT:
             if len(self._apps) >= self._max_apps:
                 self._refuse(request.mid, answers.TOO_MANY_APPS)
-            elif isinstance(request, HostRequest):
+            elif not isinstance(request, InstallRequest):
                 text = "invalid wasm package type." if request.body else "invalid payload."
                 self._refuse(request.mid, f"Install {'WASM app' if request.body else 'Applet'} failed: {text}")
             elif kind in ("", "wasm"):
@@ -296,7 +291,7 @@ class AppManager:
         heap_bytes = url_number(tail, "heap", DEFAULT_HEAP_BYTES)
         timers = min(url_number(tail, "timers", DEFAULT_TIMERS), MAX_TIMERS)
         try:
-            app = self.install(name, request.wasm, heap_bytes, timers)
+            app = self.install(name, request.body, heap_bytes, timers)
         except TooManyApps:
             self._refuse(request.mid, answers.TOO_MANY_APPS)
         except AppExists:
@@ -312,26 +307,23 @@ class AppManager:
         if not name:
             self._refuse(mid, "Uninstall WASM app failed: invalid app name.")
             return
-        found = self._find(name)
-        if found is None:
+        app = self._find(name)
+        if app is None:
             self._refuse(mid, answers.UNINSTALL_NOT_FOUND)
             return
-        app_id, app = found
         ended = app.stop()
         while not ended and not self._closed:
             ended = app.join(JOIN_S)  # forever: upstream's watchdog is only announced
         if self._closed:
             return
         with self._lock:
-            self._apps.pop(app_id, None)
+            self._apps.pop(app.app_id, None)
         self.on_uninstalled(name)
         self.board.print_line("Uninstall WASM app successful!")
         self._answer(Response(Status.DELETED, mid))
 
-    def _find(self, name: str) -> tuple[int, App] | None:
-        """An app and its id; of two with the same name the newest."""
-        with self._lock:
-            return next(((i, app) for i, app in reversed(self._apps.items()) if app.name == name), None)
+    def _find(self, name: str) -> App | None:
+        return next((app for app in self.apps if app.name == name), None)
 
     def _query(self, mid: int, name: str) -> None:
         listed = [answers.AppletInfo(app.name, app.heap_bytes) for app in self.apps]
@@ -342,7 +334,7 @@ class AppManager:
         else:
             self._refuse(mid, answers.QUERY_NOT_FOUND)
 
-    def _handle_event(self, request: HostRequest | InstallRequest, url: str) -> None:
+    def _handle_event(self, request: Request, url: str) -> None:
         if request.action == Action.PUT and len(self._host_events) < MAX_HOST_EVENTS:
             self._host_events.add(url)
         elif request.action == Action.DELETE:
@@ -363,9 +355,5 @@ class AppManager:
             self._send(frame_type, payload)
 
 
-def _pack(request: HostRequest, url: str, sender_id: int) -> bytes:
-    raw = url.encode()[:0xFFFE] + b"\0"
-    head = _REQUEST.pack(
-        REQUEST_VERSION, request.action, request.format, request.mid, sender_id, len(raw), len(request.body)
-    )
-    return head + raw + request.body
+def _pack(request: Request, url: str, sender_id: int) -> bytes:
+    return replace(request, url=url[:MAX_URL_CHARS], sender=sender_id & 0xFFFFFFFF).encode()

@@ -15,50 +15,38 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Generator
-from typing import TypeAlias
+from struct import Struct
+from typing import TypeAlias, cast
 
-from msgspec import Struct
+import msgspec
+
+from microclaw.wire.wasm_binary import HEADER
+from microclaw.wire.wasmachine.frame import FrameType
+from microclaw.wire.wasmachine.request import PROTOCOL_VERSION, Action, Request
 
 MAX_PAYLOAD_BYTES = 1024 * 1024
-INSTALL_TYPE = 4
-REQUEST_TYPE = 2
-REQUEST_VERSION = 1
-HEAD_BYTES = 18  # version, action, format, mid, sender, url length, body length
-MAGIC = b"\0asm"
-VERSION = b"\x01\0\0\0"
+HEAD = Struct(">BBHIIHI")  # version, action, format, mid, sender, url length, body length
+MAGIC, VERSION = HEADER[:4], HEADER[4:]
 LAST_SECTION_TYPE = 12  # data count: firmware is built with bulk memory
 MAX_LEB_BYTES = 5
 
 
-class HostRequest(Struct, frozen=True):
-    action: int
-    format: int
-    mid: int
-    url: str
-    body: bytes
+class InstallRequest(Request, frozen=True):
+    """A whole module arrived, as the body."""
 
 
-class InstallRequest(Struct, frozen=True):
-    """A whole module arrived; `action` is whatever the host put there."""
-
-    action: int
-    mid: int
-    url: str
-    wasm: bytes
-
-
-class RefusedInstall(Struct, frozen=True):
+class RefusedInstall(msgspec.Struct, frozen=True):
     """The stream was refused half-way: answer `text` to `mid`."""
 
     mid: int
     text: str
 
 
-class UnexpectedType(Struct, frozen=True):
+class UnexpectedType(msgspec.Struct, frozen=True):
     type: int
 
 
-Arrival: TypeAlias = HostRequest | InstallRequest | RefusedInstall | UnexpectedType
+Arrival: TypeAlias = Request | RefusedInstall | UnexpectedType
 
 
 class RequestReceiver:
@@ -112,11 +100,11 @@ class RequestReceiver:
             if self._claimed > MAX_PAYLOAD_BYTES:
                 continue
             is_short = False
-            if self._claimed and kind == INSTALL_TYPE:
+            if self._claimed and kind == FrameType.INSTALL:
                 yield from self._feed_install()
             elif self._claimed:
                 payload = yield from self._exactly(self._claimed)
-                if kind != REQUEST_TYPE:
+                if kind != FrameType.REQUEST:
                     self._arrived.append(UnexpectedType(kind))
                 elif (request := unpack_request(payload)) is not None:
                     self._arrived.append(request)
@@ -160,10 +148,10 @@ class RequestReceiver:
     def _read_install(self) -> Generator[int, bytes, InstallRequest | RefusedInstall | None]:
         """One install, from start to end: yields how many bytes it takes at most, and is sent one at least."""
         head = yield 1
-        if head[0] != REQUEST_VERSION:
+        if head[0] != PROTOCOL_VERSION:
             return None
-        while len(head) < HEAD_BYTES:
-            head += yield HEAD_BYTES - len(head)
+        while len(head) < HEAD.size:
+            head += yield HEAD.size - len(head)
         mid, left, url, wasm = int.from_bytes(head[4:8], "big"), int.from_bytes(head[12:14], "big"), b"", bytearray()
 
         def refused(text: str) -> RefusedInstall:
@@ -203,20 +191,18 @@ class RequestReceiver:
             while len(wasm) < end:
                 wasm += yield end - len(wasm)
             if self._received == self._claimed:
-                return InstallRequest(head[1], mid, _text(url), bytes(wasm))
+                return InstallRequest(cast("Action", head[1]), _text(url), mid, bytes(wasm))
 
 
-def unpack_request(payload: bytes) -> HostRequest | None:
-    if len(payload) < HEAD_BYTES or payload[0] != REQUEST_VERSION:
+def unpack_request(payload: bytes) -> Request | None:
+    """As the device reads it, which takes any number for an action."""
+    if len(payload) < HEAD.size or payload[0] != PROTOCOL_VERSION:
         return None
-    url_len, body_len = int.from_bytes(payload[12:14], "big"), int.from_bytes(payload[14:18], "big")
-    if len(payload) != HEAD_BYTES + url_len + body_len:
+    _, action, form, mid, sender, url_size, body_size = HEAD.unpack_from(payload)
+    if len(payload) != HEAD.size + url_size + body_size:
         return None
-    url, body = payload[HEAD_BYTES : HEAD_BYTES + url_len], payload[HEAD_BYTES + url_len :]
-    if url and url[-1] != 0:
-        return None
-    mid = int.from_bytes(payload[4:8], "big")
-    return HostRequest(payload[1], int.from_bytes(payload[2:4], "big"), mid, _text(url), body)
+    url, body = payload[HEAD.size :][:url_size], payload[HEAD.size + url_size :]
+    return None if url and url[-1] else Request(action, _text(url), mid, body, form, sender)
 
 
 def _text(c_string: bytes) -> str:

@@ -2,73 +2,42 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from microclaw import __version__
-from microclaw.errors import MicroclawError, NotSupported, PinRefused
-from microclaw.link_client.flash import PowerGone
-from microclaw.link_client.host_messages import refusal
+from microclaw.errors import PinRefused
 from microclaw.virtual.board import Board
 from microclaw.virtual.ports.serial import DEFAULT_PWM_HZ, MAX_PWM_HZ
 from microclaw.virtual.py.programs import CallRefused
-from microclaw.wire.link.messages import Call, Result
 from microclaw.wire.link.values import Value, ValueMap
 
 FIRMWARE: Final = "microclaw-virtual"
 MAX_EDGES: Final = 256
 
 Method = Callable[[ValueMap], Value]
-_log = logging.getLogger(__name__)
 
 
 class BoardMethods:
-    """`perform` answers a call of one of the board's own methods or of `further`."""
+    """Those of the board itself; `firmware` is what `device.info` says."""
 
-    def __init__(
-        self,
-        board: Board,
-        further: Mapping[str, Method],
-        free_heap_bytes: Callable[[], int],
-        *,
-        firmware: str = f"{FIRMWARE} {__version__}",
-    ) -> None:
+    def __init__(self, board: Board, free_heap_bytes: Callable[[], int], firmware: str) -> None:
         self._board = board
         self._firmware = firmware
         self._free_heap_bytes = free_heap_bytes
-        self._methods: dict[str, Method] = {
+
+    def methods(self) -> Mapping[str, Method]:
+        return {
             "gpio.set": self._gpio_set,
             "gpio.get": self._gpio_get,
             "adc.read": self._adc_read,
-            "i2c.scan": lambda _: {"addresses": list(board.i2c_addresses())},
+            "i2c.scan": lambda _: {"addresses": list(self._board.i2c_addresses())},
             "i2c.read": self._i2c_read,
             "pwm.set": self._pwm_set,
             "edges.read": self._edges_read,
             "device.info": lambda _: self._info(),
-            "device.status": lambda _: {**board.status(), "free_heap": free_heap_bytes()},
+            "device.status": lambda _: {**self._board.status(), "free_heap": self._free_heap_bytes()},
             "device.restart": lambda _: {"restarting": True},
-            **further,
         }
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(self._methods)
-
-    def perform(self, call: Call) -> Result:
-        """Never raises for what the call is; PowerGone when the power goes meanwhile."""
-        method = self._methods.get(call.method)
-        try:
-            if method is None:
-                raise NotSupported(f"this board has no method {call.method[:60]}")
-            return Result(True, method(call.params))
-        except PowerGone:
-            raise
-        except MicroclawError as exc:
-            return refusal(exc.code, exc.message)
-        except Exception:
-            _log.exception("the call %s failed", call.method)  # the next call must find the board alive
-            return refusal("internal_error", f"{call.method} failed inside the virtual board")
 
     def _gpio_set(self, params: ValueMap) -> Value:
         pin, level = self._pin(params, drives=True), whole(params, "level", 0, 1)

@@ -7,18 +7,19 @@ not begun is carried out; so is one that had begun and is idempotent. Any other 
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from microclaw.errors import MicroclawError, Overloaded, ProtocolError
+from microclaw.errors import MicroclawError, NotSupported, Overloaded, ProtocolError
 from microclaw.link_client.client import LinkClient
 from microclaw.link_client.flash import Flash, PowerGone
 from microclaw.link_client.host_messages import refusal
-from microclaw.virtual.link.calls import BoardMethods
+from microclaw.virtual.link.calls import Method
 from microclaw.virtual.py.programs import CallRefused
 from microclaw.wire.link.actions import Deliver
 from microclaw.wire.link.calls import ReplyCache
@@ -26,6 +27,7 @@ from microclaw.wire.link.messages import Call, Result
 from microclaw.wire.link.values import Id
 
 MAX_WAITING: Final = 64
+_log = logging.getLogger(__name__)
 
 
 class _Work(NamedTuple):
@@ -47,7 +49,7 @@ class CallHandler:
     """One boot's; `answered` is called with the method once the answer to a call that was carried out is sent."""
 
     def __init__(
-        self, methods: BoardMethods, flash: Flash, client: LinkClient, answered: Callable[[str], None]
+        self, methods: Mapping[str, Method], flash: Flash, client: LinkClient, answered: Callable[[str], None]
     ) -> None:
         self._methods = methods
         self._flash = flash
@@ -125,14 +127,20 @@ class CallHandler:
             self._client.post(partial(self._finish, work, result), must=True)
 
     def _carry_out(self, work: _Work) -> Result:
-        """The answer; PowerGone when the power goes meanwhile."""
+        """The answer, whatever the call is; PowerGone when the power goes meanwhile."""
+        call = work.call
         try:
             if self._client.clock.now_ms() >= work.until_ms:
                 raise CallRefused("expired", "the call waited here for longer than its ttl_ms")
-            if work.durable and not work.call.idempotent:
+            if (method := self._methods.get(call.method)) is None:
+                raise NotSupported(f"this board has no method {call.method[:60]}")
+            if work.durable and not call.idempotent:
                 self._flash.commit(work.entry(began=True))
+            return Result(True, method(call.params))
         except PowerGone:
             raise
-        except MicroclawError as exc:  # a full disk: what cannot be noted down is not begun
+        except MicroclawError as exc:  # also a full disk: what cannot be noted down is not begun
             return refusal(exc.code, exc.message)
-        return self._methods.perform(work.call)
+        except Exception:
+            _log.exception("the call %s failed", call.method)  # the next call must find the board alive
+            return refusal("internal_error", f"{call.method} failed inside the virtual board")

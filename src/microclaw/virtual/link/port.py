@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import secrets
-import threading
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, cast
-from weakref import WeakSet
 
 from microclaw import __version__
 from microclaw.errors import CallRejected, DeviceUnreachable
 from microclaw.link_client.client import LinkClient
-from microclaw.link_client.flash import Flash, PowerGone, begin_reset
+from microclaw.link_client.flash import Flash, begin_reset
 from microclaw.link_client.host_messages import HostMessages
 from microclaw.link_client.identity import LinkAddress
 from microclaw.link_client.state import LinkState
@@ -24,7 +20,6 @@ from microclaw.virtual.link.handler import CallHandler
 from microclaw.virtual.link.uploads import LinkApps
 from microclaw.virtual.link.wifi import VirtualWifi
 from microclaw.virtual.machine import Machine
-from microclaw.virtual.py.chip import Json
 from microclaw.virtual.runtime.app import App
 from microclaw.virtual.updates.slots import Firmware, Slots, Start
 from microclaw.virtual.updates.trust import Trust
@@ -37,6 +32,7 @@ from microclaw.wire.link.values import ValueMap
 MAX_REASON_CHARS: Final = 400
 KINDS: Final = ("wasm", "py")
 GOODBYE_S: Final = 1.0
+_SHOWN: Final = ("device_id", "code", "host", "error", "rtt_ms", "refused_events", "dropped")
 
 
 class LinkPort:
@@ -47,35 +43,39 @@ class LinkPort:
         self._board = machine.board
         self._folder = folder
         self._address = address
-        self._lock = threading.RLock()
         self._boot: _Boot | None = None
         self._is_restarting = False
-        self._opened: Flash | None = Flash(folder)
+        Flash(folder).close()
         self._slots = self._open_slots()
         if trust is not None and self._slots.flash.get("trust") is None:  # as `flash` does to a new board
             self._slots.flash.commit({"trust": trust})
+        self._slots.close()
 
     def load(self) -> Path | None:
-        """The bootloader's part of a boot: it chooses. The folder of an update's modules, None: those built in."""
-        with self._lock:
-            self._slots.close()
-            self._slots = self._open_slots()
-            self._started = self._start_firmware()
-            folder = self._slots.place(self._started[0].slot)
-            return folder if any(folder.glob("runner.*py")) else None
+        """The bootloader's part of a boot: it chooses. The folder of an update's modules, None: those built in.
+
+        Firmware that crashes in its start is started again.
+        """
+        self._slots = self._open_slots()
+        self._has_crashed = False
+        while (start := self._slots.start()).firmware.fault and not start.kept:
+            self._has_crashed = True
+            firmware = start.firmware
+            self._board.print_line(f"{firmware.name} {firmware.version} in {start.slot} crashed in its start")
+            self._board.print_line("Rebooting...")
+        self._start = start
+        folder = self._slots.place(start.slot)
+        return folder if any(folder.glob("runner.*py")) else None
 
     def power_on(self, *, with_apps: bool = True) -> None:
-        with self._lock:
-            reason = "panic" if self._board.is_after_panic else "software" if self._is_restarting else "power_on"
-            flash, self._opened = self._opened or Flash(self._folder), None
-            self._is_restarting = False
-            start, has_crashed = self._started
-            self._boot = _Boot(self, flash, self._slots, start, "panic" if has_crashed else reason)
+        is_after_panic = self._board.is_after_panic or self._has_crashed
+        reason = "panic" if is_after_panic else "software" if self._is_restarting else "power_on"
+        self._is_restarting = False
+        self._boot = _Boot(self, Flash(self._folder), self._slots, self._start, reason)
         self._boot.start(with_apps=with_apps)
 
     def power_cut(self) -> None:
-        with self._lock:
-            boot, self._boot = self._boot, None
+        boot, self._boot = self._boot, None
         if boot is not None:
             boot.end()
 
@@ -83,18 +83,6 @@ class LinkPort:
         profile = self._board.profile
         board = profile.chip.lower().replace("-", "") + ("" if profile.psram_mb else "-small")
         return Slots(self._folder.parent / "updates", Firmware(FIRMWARE, __version__, 0), board)
-
-    def _start_firmware(self) -> tuple[Start, bool]:
-        """Start as the bootloader does; firmware that crashes in its start is started again."""
-        has_crashed = False
-        while True:
-            start = self._slots.start()
-            if not start.firmware.fault or start.kept:
-                return start, has_crashed
-            has_crashed = True
-            firmware = start.firmware
-            self._board.print_line(f"{firmware.name} {firmware.version} in {start.slot} crashed in its start")
-            self._board.print_line("Rebooting...")
 
     def close(self) -> None:
         """The process ends in order: the host is told."""
@@ -127,17 +115,11 @@ class LinkPort:
         return LinkStatus(
             state=state.name,
             url=self._address.url,
-            device_id=state.device_id,
-            code=state.code,
-            host=state.host,
-            error=state.error,
-            rtt_ms=state.rtt_ms,
             outbox=boot.client.outbox.depth,
-            refused_events=state.refused_events,
-            dropped=state.dropped,
             notified=boot.flash.get("notified", 0),
             notifications=tuple(boot.flash.get("notifications", ())),
             ui=tuple(f"{name}={value!s}" for name, value in sorted(state.ui.items())),
+            **{name: getattr(state, name) for name in _SHOWN},
         )
 
     @property
@@ -164,21 +146,18 @@ class _Boot:
         self._port = port
         self._board = board = port._board
         self._reset_reason = reset_reason
-        self._reported: WeakSet[App] = WeakSet()
         self.flash = flash
         self.state = LinkState()
         self.apps = LinkApps(flash, port._machine)
         self._wifi = VirtualWifi(flash)
-        further = {**self.apps.methods(), **self._wifi.methods()}
         firmware = start.firmware
-        self._methods = BoardMethods(
-            board, further, port._machine.free_heap_bytes, firmware=f"{firmware.name} {firmware.version}"
-        )
+        own = BoardMethods(board, port._machine.free_heap_bytes, f"{firmware.name} {firmware.version}")
+        methods = {**own.methods(), **self.apps.methods(), **self._wifi.methods()}
         hello = Hello(
             boot_id=secrets.token_bytes(16),
             firmware=Software(firmware.name, firmware.version),
             board=board.profile.board_id,
-            capabilities=self._methods.names,
+            capabilities=tuple(methods),
             tx_epoch=bytes(8),  # the session says which
             rx_seq=0,
             reset_reason=reset_reason,
@@ -191,7 +170,7 @@ class _Boot:
         self.client.hear = self.audio.hear
         self._slots = slots
         self.updates = Updater(self.client, board, slots, start, reset_reason, port.restart)
-        self._calls = CallHandler(self._methods, flash, self.client, self._answered)
+        self._calls = CallHandler(methods, flash, self.client, self._answered)
         show = lambda line: board.print_line(f"link: {line}")  # noqa: E731
         name = None if board.name == UNNAMED else board.name
         took = (self.audio.took, self.updates.took)
@@ -200,8 +179,8 @@ class _Boot:
     def start(self, *, with_apps: bool) -> None:
         machine = self._port._machine
         machine.manager.on_trouble = self.app_ended
-        machine.manager.on_uninstalled = self.app_uninstalled
-        machine.programs.on_event = self.program_event
+        machine.manager.on_uninstalled = self.apps.forget
+        machine.programs.on_event = lambda name, data: self._send_later(Event(name, cast("ValueMap", dict(data))))
         if with_apps:
             self.apps.start_kept()
         self._calls.start()
@@ -223,22 +202,15 @@ class _Boot:
 
     def app_ended(self, app: App) -> None:
         """In the app's thread. Report it once a run: a callback that traps at every tick must not fill the outbox."""
-        if app in self._reported:
+        if app.is_reported:
             return
-        self._reported.add(app)
+        app.is_reported = True
         data: ValueMap = {"app": app.name}
         if app.kind_of_end == "trapped":
             data |= {"reason": (app.error or "")[:MAX_REASON_CHARS], "alive": app.is_alive}
         else:
             data |= {"kind": app.kind_of_end or "returned"}
         self._send_later(Event("app.crash" if app.kind_of_end == "trapped" else "app.exit", data))
-
-    def app_uninstalled(self, name: str) -> None:
-        with contextlib.suppress(PowerGone):
-            self.apps.forget(name)
-
-    def program_event(self, name: str, data: Mapping[str, Json]) -> None:
-        self._send_later(Event(name, cast("ValueMap", dict(data))))
 
     def _answered(self, method: str) -> None:
         """After the answer is on its way: what ends the connection."""

@@ -6,6 +6,7 @@ with `autostart`, at every boot.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import threading
@@ -15,7 +16,7 @@ from typing import Any, Final, cast
 
 from microclaw.durable import replace_file
 from microclaw.errors import AppExists, AppNotFound, MicroclawError, NotSupported, TooManyApps
-from microclaw.link_client.flash import Flash
+from microclaw.link_client.flash import Flash, PowerGone
 from microclaw.virtual.link.calls import Method, text, whole
 from microclaw.virtual.machine import Machine
 from microclaw.virtual.py.programs import CallRefused
@@ -70,7 +71,7 @@ class LinkApps:
 
     def forget(self, name: str) -> None:
         """It was uninstalled over another port."""
-        with self._changing:
+        with self._changing, contextlib.suppress(PowerGone):
             if name in self._installed():
                 self._flash.commit({_key(name): None})
 

@@ -15,15 +15,12 @@ Handler: TypeAlias = Callable[..., int | float | None]
 def bind(app: App, signature: str, handler: Handler) -> Callable[..., int | float | None]:
     """A host function of the signature's wasm type."""
     letters, _, result = signature[1:].partition(")")
-    pointers = [i for i, letter in enumerate(letters) if letter in "*$"]
-    checks = [(i, letters[i], letters[i + 1 : i + 2] == "~") for i in pointers]
-    lengths = [i for i, letter in enumerate(letters) if letter == "~"]
+    unsigned = [i for i, letter in enumerate(letters) if letter in "*$~"]
+    checks = [(i, letter, letters[i + 1 : i + 2] == "~") for i, letter in enumerate(letters) if letter in "*$"]
 
     def call(*raw: int | float) -> int | float | None:
         arguments = list(raw)
-        for i in pointers:
-            arguments[i] = int(arguments[i]) & 0xFFFFFFFF
-        for i in lengths:
+        for i in unsigned:
             arguments[i] = int(arguments[i]) & 0xFFFFFFFF
         for i, letter, has_length in checks:
             if letter == "$":

@@ -17,9 +17,9 @@ from microclaw.virtual.network.http_client import (
     INVALID_ARG,
     MAX_BODY_BYTES,
     METHODS,
-    OK,
     HttpClient,
     HttpEvent,
+    HttpFailed,
 )
 from microclaw.virtual.runtime.app import App
 from microclaw.virtual.runtime.memory import WasmTrap
@@ -27,6 +27,7 @@ from microclaw.virtual.runtime.memory import WasmTrap
 _MAX_TEXT_BYTES: Final = 16_384
 _TCP, _SSL = 1, 2
 _URL: Final = 6
+_OPEN: Final = 3
 
 
 def _call(app: App, number: int, count: int, argv: int) -> int:
@@ -35,10 +36,14 @@ def _call(app: App, number: int, count: int, argv: int) -> int:
     if number >= len(_COUNTS) or (count & 0xFFFFFFFF) != _COUNTS[number]:
         return INVALID_ARG
     words = unpack(f"<{count}I", app.memory.read(argv, 4 * count))
-    if number == 0:
-        return _init(app, argv, words)
-    client = app.network.client(app.network.http, words[1])
-    return INVALID_ARG if client is None else _CALLS[number - 1](app, client, argv, words)
+    try:
+        if number == 0:
+            _init(app, argv, words)
+            return 0
+        client = app.network.client(app.network.http, words[1])
+        return INVALID_ARG if client is None else _CALLS[number - 1](app, client, argv, words) or 0
+    except HttpFailed as exc:
+        return exc.code
 
 
 def _text(app: App, address: int) -> str:
@@ -50,7 +55,7 @@ def _signed(word: int) -> int:
     return word - (1 << 32) if word >> 31 else word
 
 
-def _init(app: App, argv: int, words: tuple[int, ...]) -> int:
+def _init(app: App, argv: int, words: tuple[int, ...]) -> None:
     network = app.network
 
     def text(place: int) -> str:
@@ -58,7 +63,7 @@ def _init(app: App, argv: int, words: tuple[int, ...]) -> int:
 
     if words[27] or words[10]:
         network.print_line("http: is_async and client_cert_pem are not imitated here")
-        return FAIL
+        raise HttpFailed
     url, host = text(0), text(1)
     if not url and host:
         port = f":{words[2]}" if words[2] else ""
@@ -70,12 +75,12 @@ def _init(app: App, argv: int, words: tuple[int, ...]) -> int:
     client.follows, client.max_redirects = not words[19], words[20] & 0xFF
     client.buffer_bytes = min(words[24], MAX_BODY_BYTES)
     client.uses_known_authorities, client.checks_name = bool(words[28] or words[30]), not words[29]
-    if len(network.http) >= MAX_CLIENTS or words[17] >= len(METHODS) or client.set_url(url) != OK:
-        return FAIL
+    client.set_url(url)
+    if len(network.http) >= MAX_CLIENTS or words[17] >= len(METHODS):
+        raise HttpFailed
     handle = network.new_handle()
     network.http[handle] = client
     app.memory.write_u32(argv, handle)
-    return OK
 
 
 def _tell(app: App, callback: int, user: int, event: HttpEvent, first: bytes, second: bytes) -> None:
@@ -95,14 +100,14 @@ def _tell(app: App, callback: int, user: int, event: HttpEvent, first: bytes, se
             app.heap.free(copy)
 
 
-def _set_text(app: App, client: HttpClient, _argv: int, words: tuple[int, ...]) -> int:
+def _set_text(app: App, client: HttpClient, _argv: int, words: tuple[int, ...]) -> int | None:
     what, _, address, extra = words
     match what:
         case 0:
-            return client.set_url(_text(app, address))
+            client.set_url(_text(app, address))
         case 1 | 6:
             if not 0 <= _signed(extra) <= MAX_BODY_BYTES:
-                return FAIL
+                raise HttpFailed
             data = app.memory.read(address, extra) if address else b""
             if what == 6:
                 return client.write(data)
@@ -116,56 +121,44 @@ def _set_text(app: App, client: HttpClient, _argv: int, words: tuple[int, ...]) 
         case 5:
             client.set_header(_text(app, address), None)
         case _:
-            return INVALID_ARG
-    return OK
+            raise HttpFailed(INVALID_ARG)
+    return None
 
 
-def _get_text(app: App, client: HttpClient, argv: int, words: tuple[int, ...]) -> int:
+def _get_text(app: App, client: HttpClient, argv: int, words: tuple[int, ...]) -> int | None:
     what, _, buffer, size = words[:4]
     if what in (4, 5):
-        return _read(app, client, buffer, size, is_whole=what == 5)
+        if size > MAX_BODY_BYTES:
+            raise HttpFailed
+        app.memory.check(buffer, size)
+        data = client.read_all(size) if what == 5 else client.read(size)
+        app.memory.write(buffer, data)
+        return len(data)
     if what == 1:
         found = client.headers.get(_text(app, buffer).lower())
         if found is None:
-            return OK
+            return None
         text, (size, buffer) = found[1].encode(), words[3:]
     elif what == _URL:
         text = client.url.encode()
     else:
-        return INVALID_ARG
+        raise HttpFailed(INVALID_ARG)
     if size and size == len(text):
         app.memory.write(buffer, text)
     app.memory.write_u32(argv, len(text))
-    return OK
+    return None
 
 
-def _read(app: App, client: HttpClient, buffer: int, size: int, *, is_whole: bool) -> int:
-    if size > MAX_BODY_BYTES:
-        return FAIL
-    app.memory.check(buffer, size)
-    data = client.read_all(size) if is_whole else client.read(size)
-    if data is None:
-        return FAIL
-    app.memory.write(buffer, data)
-    return len(data)
-
-
-def _set_number(_app: App, client: HttpClient, _argv: int, words: tuple[int, ...]) -> int:
+def _set_number(_app: App, client: HttpClient, _argv: int, words: tuple[int, ...]) -> None:
     what, _, value = words
-    match what:
-        case 0:
-            client.auth = value
-        case 1:
-            if value >= len(METHODS):
-                return FAIL
-            client.method = value
-        case 2:
-            client.timeout_ms = value
-        case 3:
-            return client.open(_signed(value))
-        case _:
-            return INVALID_ARG
-    return OK
+    if what == 1 and value >= len(METHODS):
+        raise HttpFailed
+    if what > _OPEN:
+        raise HttpFailed(INVALID_ARG)
+    if what == _OPEN:
+        client.open(_signed(value))
+    else:
+        setattr(client, ("auth", "method", "timeout_ms")[what], value)
 
 
 _NUMBERS: Final[Mapping[int, Callable[[HttpClient], int]]] = {
@@ -177,28 +170,34 @@ _NUMBERS: Final[Mapping[int, Callable[[HttpClient], int]]] = {
 }  # missing: errno, whether the body is chunked, what is flushed, the length of a chunk
 
 
-def _get_number(app: App, client: HttpClient, argv: int, words: tuple[int, ...]) -> int:
+def _get_number(app: App, client: HttpClient, argv: int, words: tuple[int, ...]) -> None:
     if words[0] not in _NUMBERS:
-        return INVALID_ARG
-    value = _NUMBERS[words[0]](client)
+        raise HttpFailed(INVALID_ARG)
+    try:
+        value = _NUMBERS[words[0]](client)
+    except HttpFailed:
+        value = FAIL
     app.memory.write_u32(argv, value)
-    return FAIL if value == FAIL else OK
+    if value == FAIL:
+        raise HttpFailed
 
 
-def _do(app: App, client: HttpClient, _argv: int, words: tuple[int, ...]) -> int:
+def _do(app: App, client: HttpClient, _argv: int, words: tuple[int, ...]) -> None:
     what, handle = words
-    if what == 2:
-        client.close()
+    if what not in _ACTS:
+        raise HttpFailed(INVALID_ARG)
+    _ACTS[what](client)
+    if what == _CLEANUP:
         del app.network.http[handle]
-        return OK
-    return _ACTS[what](client) if what in _ACTS else INVALID_ARG
 
 
-_ACTS: Final[Mapping[int, Callable[[HttpClient], int]]] = {
+_CLEANUP: Final = 2
+_ACTS: Final[Mapping[int, Callable[[HttpClient], None]]] = {
     0: HttpClient.perform,
     1: HttpClient.close,
+    _CLEANUP: HttpClient.close,
     3: HttpClient.follow,
-    4: lambda _: OK,  # basic authentication is sent without being asked for
+    4: lambda _: None,  # basic authentication is sent without being asked for
 }
 _COUNTS: Final = (36, 4, 5, 3, 2, 2)
 """The words of each call, the first of which makes a client; for the others `what` and the handle lead."""

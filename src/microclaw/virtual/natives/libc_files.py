@@ -54,28 +54,16 @@ def _pwrite(app: App, fd: int, buffer: int, size: int, offset: int) -> int:
     return file.at(offset, lambda: file.write(data))
 
 
-def _fcntl(app: App, fd: int, command: int, _argument: int) -> int:
+def _fcntl(app: App, fd: int, command: int, _argument: int) -> None:
     app.files.get(fd)
     if command != _F_GETFL:
         raise PosixError(Errno.ENOSYS)
-    return 0
 
 
-def _fsync(app: App, fd: int) -> int:
-    app.files.storage(fd).sync()
-    return 0
-
-
-def _close(app: App, fd: int) -> int:
-    app.files.close(fd)
-    return 0
-
-
-def _ioctl(app: App, fd: int, command: int, va: int) -> int:
+def _ioctl(app: App, fd: int, command: int, va: int) -> None:
     if command not in IoctlCommand.__members__.values():
         raise PosixError(Errno.EINVAL)
     app.files.get(fd).ioctl(app, command, va)
-    return 0
 
 
 HANDLERS: dict[str, Handler] = {
@@ -86,8 +74,8 @@ HANDLERS: dict[str, Handler] = {
     "pwrite": _pwrite,
     "lseek": lambda app, fd, offset, whence: app.files.storage(fd).seek(offset, whence),
     "fcntl": _fcntl,
-    "fsync": _fsync,
-    "close": _close,
+    "fsync": lambda app, fd: app.files.storage(fd).sync(),
+    "close": lambda app, fd: app.files.close(fd),
     "ioctl": _ioctl,
     "fstat": lambda _app, _fd, _out: -1,  # the firmware does not support it and says so on its console only
 }

@@ -17,9 +17,9 @@ from microclaw.virtual.runtime.memory import LinearMemory
 _NUMBER_LIMIT: Final = 63
 MAX_TEXT_BYTES: Final = 262_144
 """More than any program means; the rest is cut, so that widths cannot exhaust the host's memory."""
-_MODIFIERS: Final = frozenset(b".+- #0123456789")
 _INTEGERS: Final = frozenset(b"odiupxXc")
 _FLOATS: Final = frozenset(b"eEgGfF")
+_CONVERSION = re.compile(rb"%([-+ #0-9.hlzjt]*)(.?)", re.DOTALL)
 _SPEC = re.compile(rb"([-+ #0]*)(\d*)(\.\d*)?[hlzjt]*")
 
 
@@ -47,23 +47,19 @@ def format_text(memory: LinearMemory, format_address: int, va_address: int) -> b
     """The formatted text."""
     text = memory.string(format_address)
     arguments = _VaList(memory, va_address)
-    out = bytearray()
-    at = 0
-    while len(out) <= MAX_TEXT_BYTES and (start := text.find(b"%", at)) >= 0:
-        out += text[at:start]
-        at = start + 1
-        longs = 0
-        while at < len(text) and (text[at] in _MODIFIERS or text[at] in b"tzjlh"):
-            longs = {ord("t"): 1, ord("z"): 1, ord("j"): 2, ord("l"): longs + 1}.get(text[at], longs)
-            at += 1
-        if at == len(text):
+    out, at = bytearray(), 0
+    for found in _CONVERSION.finditer(text):
+        if len(out) > MAX_TEXT_BYTES:
+            break
+        out += text[at : found.start()]
+        if not found[2]:
             return bytes(out)
-        out += _convert(memory, arguments, text[start + 1 : at], text[at], longs)
-        at += 1
+        out += _convert(memory, arguments, found[1], found[2][0])
+        at = found.end()
     return bytes(out + text[at:])[:MAX_TEXT_BYTES]
 
 
-def _convert(memory: LinearMemory, arguments: _VaList, spec: bytes, letter: int, longs: int) -> bytes:
+def _convert(memory: LinearMemory, arguments: _VaList, spec: bytes, letter: int) -> bytes:
     """By Python's own formats, which are C's but for some corners. A spec in no sensible order counts as none."""
     found = _SPEC.fullmatch(spec)
     flags, width, dot = (part or b"" for part in found.groups()) if found else (b"", b"", b"")
@@ -78,8 +74,9 @@ def _convert(memory: LinearMemory, arguments: _VaList, spec: bytes, letter: int,
         return _shown(flags, shape, char.encode(), number)[:_NUMBER_LIMIT]
     if letter not in _INTEGERS:
         return b"%" if char == "%" else b"%" + bytes([letter])
-    bits = 64 if longs >= 2 else 8 if b"hh" in spec else 16 if b"h" in spec else 32
-    value = (arguments.i64() if longs >= 2 else arguments.u32()) & (1 << bits) - 1
+    is_wide = b"j" in spec or spec.count(b"l") >= 2
+    bits = 64 if is_wide else 8 if b"hh" in spec else 16 if b"h" in spec else 32
+    value = (arguments.i64() if is_wide else arguments.u32()) & (1 << bits) - 1
     if char == "c":
         return _shown(flags.replace(b"0", b""), width[:4], b"c", value & 0xFF)[:_NUMBER_LIMIT]
     if char in "di":
@@ -110,12 +107,6 @@ def _printf(app: App, form: int, va: int) -> int:
     return len(text)
 
 
-def _sprintf(app: App, out: int, form: int, va: int) -> int:
-    text = format_text(app.memory, form, va)
-    app.memory.write(out, text + b"\0")
-    return len(text)
-
-
 def _snprintf(app: App, out: int, size: int, form: int, va: int) -> int:
     text = format_text(app.memory, form, va)
     if size:
@@ -137,8 +128,8 @@ def _putchar(app: App, char: int) -> int:
 HANDLERS: dict[str, Handler] = {
     "printf": _printf,
     "vprintf": _printf,
-    "sprintf": _sprintf,
-    "vsprintf": _sprintf,
+    "sprintf": lambda app, out, form, va: _snprintf(app, out, MAX_TEXT_BYTES + 1, form, va),
+    "vsprintf": lambda app, out, form, va: _snprintf(app, out, MAX_TEXT_BYTES + 1, form, va),
     "snprintf": _snprintf,
     "vsnprintf": _snprintf,
     "puts": _puts,

@@ -29,16 +29,6 @@ def _time(app: App, out: int) -> int:
     return seconds
 
 
-def _sleep(app: App, seconds: int) -> int:
-    app.sleep((seconds & 0xFFFFFFFF) * 1000.0)
-    return 0
-
-
-def _usleep(app: App, microseconds: int) -> int:
-    app.sleep((microseconds & 0xFFFFFFFF) / 1000.0)
-    return 0
-
-
 def _srand(app: App, seed: int) -> None:
     app.rand_state = seed & 0xFFFFFFFF
 
@@ -55,20 +45,18 @@ def _localtime_r(app: App, when: int, out: int) -> int:
     return out
 
 
-def _create(app: App, interval_ms: int, periodic: int, start: int) -> int:
-    return app.timers.create(interval_ms & 0xFFFFFFFF, bool(periodic), bool(start))
-
-
 HANDLERS: dict[str, Handler] = {
     "clock_gettime": _clock_gettime,
     "clock": lambda app: round(app.now_ms() * 1000) * 1000,  # WAMR: nanoseconds, of whole microseconds
     "time": _time,
-    "sleep": _sleep,
-    "usleep": _usleep,
+    "sleep": lambda app, seconds: app.sleep((seconds & 0xFFFFFFFF) * 1000.0),
+    "usleep": lambda app, microseconds: app.sleep((microseconds & 0xFFFFFFFF) / 1000.0),
     "srand": _srand,
     "rand": lambda app: app.next_random(),
     "localtime_r": _localtime_r,
-    "wasm_create_timer": _create,
+    "wasm_create_timer": lambda app, ms, periodic, start: app.timers.create(
+        ms & 0xFFFFFFFF, bool(periodic), bool(start)
+    ),
     "wasm_timer_destroy": lambda app, number: app.timers.destroy(number),
     "wasm_timer_cancel": lambda app, number: app.timers.cancel(number),
     "wasm_timer_restart": lambda app, number, interval_ms: app.timers.restart(number, interval_ms & 0xFFFFFFFF),

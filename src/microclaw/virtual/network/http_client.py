@@ -12,13 +12,12 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from enum import IntEnum
-from typing import Final, TypeVar
+from typing import Final
 from urllib.parse import urljoin, urlsplit
 
 from microclaw.text import clean_text
 from microclaw.virtual.network.app_network import AppNetwork
 
-OK: Final = 0
 FAIL: Final = -1
 INVALID_ARG: Final = 0x102
 NOT_SUPPORTED: Final = 0x106
@@ -33,7 +32,6 @@ DEFAULT_BUFFER_BYTES: Final = 512
 MAX_BODY_BYTES: Final = 262_144
 _REDIRECTS: Final = frozenset((301, 302, 303, 307, 308))
 _BASIC: Final = 1
-T = TypeVar("T")
 _FAULTS: Final = (OSError, http.client.HTTPException, ValueError)
 
 
@@ -50,8 +48,16 @@ class HttpEvent(IntEnum):
     REDIRECT = 7
 
 
+class HttpFailed(Exception):
+    """The call answers this code of the firmware's."""
+
+    def __init__(self, code: int = FAIL) -> None:
+        super().__init__(f"{code:#x}")
+        self.code = code
+
+
 class HttpClient:
-    """`on_event` gets the event and its two texts. Methods give the firmware's codes: 0, or what failed.
+    """`on_event` gets the event and its two texts. Methods raise HttpFailed.
 
     `method` is a place in METHODS, `auth` 0 none, 1 basic, 2 digest.
     """
@@ -78,87 +84,83 @@ class HttpClient:
         if value is not None:
             self.headers[name.lower()] = (name, value)
 
-    def set_url(self, url: str) -> int:
+    def set_url(self, url: str) -> None:
         """FAIL for what is no address; one without a host is of the present one."""
         whole = urljoin(self.url, url)
-        if _parts(whole) is None:
-            return FAIL
+        _parts(whole)
         self.url = whole
-        return OK
 
-    def perform(self) -> int:
+    def perform(self) -> None:
         """A whole request with its response, redirections followed."""
-        limit = self.max_redirects or DEFAULT_REDIRECTS
-        for _ in range(limit + 1):
-            result = self._exchange()
-            if result != OK or self.status not in _REDIRECTS or not self.follows:
-                return result
-            if self.follow() != OK:
-                return FAIL
+        for _ in range((self.max_redirects or DEFAULT_REDIRECTS) + 1):
+            self._exchange()
+            if self.status not in _REDIRECTS or not self.follows:
+                return
+            self.follow()
             if self.status == 303:
                 self.method, self.post_data = 0, b""
-        return MAX_REDIRECT
+        raise HttpFailed(MAX_REDIRECT)
 
-    def follow(self) -> int:
+    def follow(self) -> None:
         """Go on with where the last response pointed to."""
         place = self._response.getheader("location") if self._response is not None else None
-        return self.set_url(place) if place else FAIL
+        if not place:
+            raise HttpFailed
+        self.set_url(place)
 
-    def open(self, length: int) -> int:
+    def open(self, length: int) -> None:
         """Connect and send the head; `length` bytes of a body are written then, -1: in chunks that the app makes."""
-        result = self._connect()
-        if result != OK:
+        try:
+            connection = self._connect()
+        except HttpFailed:
             self._emit(HttpEvent.ERROR)
-            return result
-        return OK if self._try(lambda: self._send_head(length)) is not None else WRITE_DATA
+            raise
+        parts = urlsplit(self.url)
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        with self._failing(WRITE_DATA):
+            connection.putrequest(METHODS[self.method], target, skip_accept_encoding=True)
+            for name, value in self._all_headers(length):
+                connection.putheader(name, value)
+            connection.endheaders()
+            self._emit(HttpEvent.HEADERS_SENT)
 
-    def write(self, data: bytes) -> int:
-        """The number of bytes that were sent; FAIL without a connection."""
-        connection = self._connection
-        if connection is None:
-            return FAIL
+    def write(self, data: bytes, code: int = FAIL) -> int:
+        """The number of bytes that were sent; `code` without a connection."""
+        if self._connection is None:
+            raise HttpFailed(code)
+        with self._failing(code):
+            self._connection.send(data)
+        return len(data)
 
-        def send() -> int:
-            connection.send(data)
-            return len(data)
-
-        sent = self._try(send)
-        return FAIL if sent is None else sent
-
-    def fetch_headers(self) -> int:
-        """The body's length, 0 where it is not told, FAIL."""
-        connection = self._connection
-        response = self._response = self._try(connection.getresponse) if connection is not None else None
-        if response is None:
-            return FAIL
+    def fetch_headers(self, code: int = FAIL) -> int:
+        """The body's length, 0 where it is not told."""
+        if self._connection is None:
+            raise HttpFailed(code)
+        with self._failing(code):
+            response = self._response = self._connection.getresponse()
         self.status = response.status
         self.content_length = -1 if response.length is None else response.length
         for name, value in response.getheaders():
             self._emit(HttpEvent.HEADER, name.encode("latin-1", "replace"), value.encode("latin-1", "replace"))
         return max(self.content_length, 0)
 
-    def read(self, size: int) -> bytes | None:
-        """At most `size` bytes of the body, b"" at its end, None when it broke off."""
+    def read(self, size: int) -> bytes:
+        """At most `size` bytes of the body, b"" at its end; FAIL when it broke off."""
         response = self._response
         if response is None:
-            return None
-        data = self._try(lambda: response.read1(size)) if size else b""
+            raise HttpFailed
+        with self._failing():
+            data = response.read1(size) if size else b""
+            if size and not data and response.length:  # http.client takes an early end for the end
+                raise http.client.IncompleteRead(b"", response.length)
         if data:
             self._emit(HttpEvent.DATA, data)
-        elif data is not None and size and response.length:  # http.client takes an early end for the end
-            self._failed(http.client.IncompleteRead(b"", response.length))
-            return None
         return data
 
-    def read_all(self, size: int) -> bytes | None:
+    def read_all(self, size: int) -> bytes:
         """As `read`, and goes on until `size` bytes are there, or the end is."""
         whole = b""
-        while len(whole) < size:
-            piece = self.read(size - len(whole))
-            if piece is None:
-                return None
-            if not piece:
-                break
+        while len(whole) < size and (piece := self.read(size - len(whole))):
             whole += piece
         return whole
 
@@ -167,13 +169,12 @@ class HttpClient:
         response = self._response
         return response is not None and (response.isclosed() or response.length == 0)
 
-    def close(self) -> int:
+    def close(self) -> None:
         """Close the connection; the last status stays."""
         was_open = self._connection is not None
         self.abandon()
         if was_open:
             self._emit(HttpEvent.DISCONNECTED)
-        return OK
 
     def interrupt(self) -> None:
         """From another thread: a wait for the server ends."""
@@ -188,43 +189,34 @@ class HttpClient:
         if connection is not None:
             connection.close()
 
-    def _exchange(self) -> int:
+    def _exchange(self) -> None:
         body = self.post_data
         sends = bool(body) or METHODS[self.method] in ("POST", "PUT", "PATCH")
-        result = self.open(len(body) if sends else 0)
-        if result != OK:
-            return result
-        if body and self.write(body) == FAIL:
-            return WRITE_DATA
-        if self.fetch_headers() == FAIL:
-            return FETCH_HEADER
+        self.open(len(body) if sends else 0)
+        if body:
+            self.write(body, WRITE_DATA)
+        self.fetch_headers(FETCH_HEADER)
         if self.status in _REDIRECTS:
             self._emit(HttpEvent.REDIRECT)
-        while piece := self.read(self.buffer_bytes or DEFAULT_BUFFER_BYTES):
+        while self.read(self.buffer_bytes or DEFAULT_BUFFER_BYTES):
             pass
-        if piece is None:
-            return FAIL
         self._emit(HttpEvent.FINISHED)
         self.close()
-        return OK
 
-    def _connect(self) -> int:
+    def _connect(self) -> http.client.HTTPConnection:
         self.abandon()
         self._response = self._socket = None
         self.status = self.content_length = 0
-        parts = _parts(self.url)
-        if parts is None:
-            return INVALID_ARG
-        scheme, host, port = parts
+        scheme, host, port = _parts(self.url, INVALID_ARG)
         if not self._network.is_allowed:
             self._network.refuse("http", f"{host}:{port}")
-            return CONNECT
+            raise HttpFailed(CONNECT)
         if self.auth not in (0, _BASIC):
             self._say("only basic authentication is imitated here")
-            return NOT_SUPPORTED
+            raise HttpFailed(NOT_SUPPORTED)
         if scheme == "https" and not self.cert_pem and not self.uses_known_authorities:
             self._say("https needs cert_pem, use_global_ca_store or crt_bundle_attach")
-            return CONNECT
+            raise HttpFailed(CONNECT)
         timeout_s = (self.timeout_ms or DEFAULT_TIMEOUT_MS) / 1000
         try:
             made = http.client.HTTPConnection(host, port, timeout=timeout_s)
@@ -237,21 +229,9 @@ class HttpClient:
             self._socket = made.sock
         except _FAULTS as exc:
             self._say(f"no connection to {host}:{port}: {exc or type(exc).__name__}")
-            return CONNECT
+            raise HttpFailed(CONNECT) from exc
         self._emit(HttpEvent.CONNECTED)
-        return OK
-
-    def _send_head(self, length: int) -> bool:
-        connection = self._connection
-        assert connection is not None
-        parts = urlsplit(self.url)
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        connection.putrequest(METHODS[self.method], target, skip_accept_encoding=True)
-        for name, value in self._all_headers(length):
-            connection.putheader(name, value)
-        connection.endheaders()
-        self._emit(HttpEvent.HEADERS_SENT)
-        return True
+        return made
 
     def _all_headers(self, length: int) -> Iterator[tuple[str, str]]:
         own = self.headers
@@ -268,16 +248,14 @@ class HttpClient:
             yield "Content-Type", "application/x-www-form-urlencoded"
         yield from own.values()
 
-    def _try(self, act: Callable[[], T]) -> T | None:
+    @contextlib.contextmanager
+    def _failing(self, code: int = FAIL) -> Iterator[None]:
         try:
-            return act()
+            yield
         except _FAULTS as exc:
-            self._failed(exc)
-            return None
-
-    def _failed(self, exc: Exception) -> None:
-        self._say(f"the exchange broke off: {exc or type(exc).__name__}")
-        self._emit(HttpEvent.ERROR)
+            self._say(f"the exchange broke off: {exc or type(exc).__name__}")
+            self._emit(HttpEvent.ERROR)
+            raise HttpFailed(code) from exc
 
     def _say(self, text: str) -> None:
         self._network.print_line(f"http: {clean_text(text, one_line=True, limit=200)}")
@@ -287,13 +265,13 @@ class HttpClient:
             self._on_event(event, first, second)
 
 
-def _parts(url: str) -> tuple[str, str, int] | None:
+def _parts(url: str, code: int = FAIL) -> tuple[str, str, int]:
     """Scheme, host and port of an http or https address."""
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        return None
+        raise HttpFailed(code) from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        return None
+        raise HttpFailed(code)
     return parts.scheme, parts.hostname, port or (443 if parts.scheme == "https" else 80)

@@ -13,8 +13,6 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec import Struct
-
 from microclaw.backoff import Backoff
 from microclaw.text import clean_text
 from microclaw.virtual.clock import Alarm
@@ -49,13 +47,6 @@ OUTBOX_BYTES: Final = 65_536
 _RETURN_CODES: Final = {132: 1, 133: 2, 136: 3, 134: 4, 135: 5}  # of MQTT 5, as paho tells them, to those of 3.1.1
 
 
-class _Sent(Struct):
-    """A message under way: its size, and whether an event tells that the broker has it."""
-
-    size_bytes: int
-    is_told: bool
-
-
 class MqttClient:
     """`settings` may change until `start`, and take effect with it."""
 
@@ -72,7 +63,7 @@ class MqttClient:
         self._alarm: Alarm | None = None
         self._is_abandoned = False
         self._lost = 0
-        self._sent: dict[int, _Sent] = {}
+        self._sent: dict[int, int] = {}  # bytes of what is under way; 0 for QoS 0, of which no event tells
         self._early: set[int] = set()  # the broker's answer came before `publish` returned
         self._sent_lock = threading.Lock()  # held for the two above alone, never while paho is called
         self._queued: list[tuple[str, bytes, bool]] = []  # enqueued with QoS 0 while there is no connection
@@ -156,14 +147,12 @@ class MqttClient:
             info = client.publish(topic, data, qos, retain)
         except ValueError:
             return FAIL
-        told = False
         with self._sent_lock:
-            if info.mid in self._early:
-                self._early.discard(info.mid)
-                told = qos > 0
-            else:
-                self._sent[info.mid] = _Sent(len(topic) + len(data) if qos else 0, qos > 0)
-        if told:
+            is_early = info.mid in self._early
+            self._early.discard(info.mid)
+            if not is_early:
+                self._sent[info.mid] = len(topic) + len(data) if qos else 0
+        if is_early and qos:
             self._emit(EventId.PUBLISHED, msg_id=info.mid)
         return info.mid if qos else OK
 
@@ -178,7 +167,7 @@ class MqttClient:
     def outbox_bytes(self) -> int:
         """Of messages that the broker has not acknowledged, and of those that wait for a connection."""
         with self._sent_lock:
-            return sum(sent.size_bytes for sent in self._sent.values()) + sum(len(kept[1]) for kept in self._queued)
+            return sum(self._sent.values()) + sum(len(kept[1]) for kept in self._queued)
 
     def change(self, settings: MqttSettings) -> None:
         """Use other settings from the next start on."""
@@ -288,10 +277,10 @@ class MqttClient:
 
     def _on_published(self, mid: int) -> None:
         with self._sent_lock:
-            sent = self._sent.pop(mid, None)
-            if sent is None:
+            size = self._sent.pop(mid, None)
+            if size is None:
                 self._early.add(mid)
-        if sent is not None and sent.is_told:
+        if size:
             self._emit(EventId.PUBLISHED, msg_id=mid)
 
     def _fail(self, failure: Failure, why: str) -> None:
@@ -317,7 +306,7 @@ class MqttClient:
     def _keep_offline(self, topic: str, data: bytes) -> int:
         with self._sent_lock:
             mid = max(self._sent, default=0) + 1
-            self._sent[mid] = _Sent(len(topic) + len(data), is_told=False)
+            self._sent[mid] = len(topic) + len(data)
         return mid
 
     def _cancel_alarm(self) -> None:
@@ -329,7 +318,7 @@ class MqttClient:
         self._post(encode_event(event, self._network.app.manager.generation, **numbers))
 
     def _post(self, event: bytes) -> None:
-        if self._is_abandoned or self._network.app.mqtt_event(self.handle, event):
+        if self._is_abandoned or self._network.app.deliver("on_mqtt_dispatch_event", event, self.handle):
             return
         self._lost += 1
         if self._lost & (self._lost - 1) == 0:

@@ -60,7 +60,7 @@ class GpioFile(OpenFile):
         values = take_data_seq(app.memory, va)
         if command != IoctlCommand.GPIOCSCFG:
             raise PosixError(Errno.EINVAL)
-        self._configure(GpioFlag(values.pop(1, 4) & 7))
+        self._configure(GpioFlag(values[1, 4] & 7))
 
     def close(self) -> None:
         self._board.configure_pin(self.pin, reads=False, drives=False)

@@ -36,12 +36,12 @@ class I2cFile(OpenFile):
                 raise PosixError(Errno.EINVAL)
 
     def _configure(self, app: App, values: DataSeq) -> None:
-        sda, scl, flags = values.pop(1, 2), values.pop(2, 2), values.pop(3, 4)
+        sda, scl, flags = values[1, 2], values[2, 2], values[3, 4]
         if not flags & I2cConfigFlag.MASTER:
-            values.pop(5, 4)
-            values.pop(6, 2)
+            values[5, 4]
+            values[6, 2]
             raise PosixError(Errno.ENOTSUP)  # nothing on this board would talk to a slave
-        clock_hz = values.pop(4, 4)
+        clock_hz = values[4, 4]
         if not self._board.has_pin(sda) or not self._board.has_pin(scl) or sda == scl or not 0 < clock_hz <= 1_000_000:
             raise PosixError(Errno.EINVAL)
         bus = self._board.profile.i2c
@@ -50,16 +50,16 @@ class I2cFile(OpenFile):
         app.pins.update((sda, scl))
 
     def _message(self, app: App, values: DataSeq) -> None:
-        flags, address = values.pop(1, 2), values.pop(2, 2)
-        size, buffer = values.pop(4, 4), values.pop(3, 4)
+        flags, address = values[1, 2], values[2, 2]
+        size, buffer = values[4, 4], values[3, 4]
         if flags & I2cMessageFlag.WRITE:
             self._send(address, take(app.memory, buffer, size, MAX_TRANSFER_BYTES), flags & I2cMessageFlag.CHECK_ACK)
         else:
             give(app.memory, buffer, self._receive(address, size))
 
     def _exchange(self, app: App, values: DataSeq) -> None:
-        flags, address, delay_ms = values.pop(1, 2), values.pop(2, 2), values.pop(3, 4)
-        tx, tx_size, rx, rx_size = (values.pop(kind, 4) for kind in (4, 5, 6, 7))
+        flags, address, delay_ms = values[1, 2], values[2, 2], values[3, 4]
+        tx, tx_size, rx, rx_size = (values[kind, 4] for kind in (4, 5, 6, 7))
         data = take(app.memory, tx, tx_size, MAX_TRANSFER_BYTES)
         if flags & I2cExchangeFlag.READ_FIRST:
             give(app.memory, rx, self._receive(address, rx_size))

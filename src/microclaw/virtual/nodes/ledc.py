@@ -132,16 +132,16 @@ class LedcFile(OpenFile):
         match command:
             case IoctlCommand.LEDCIOCSCFG:
                 values = take_data_seq(app.memory, va)
-                frequency_hz, count = values.pop(1, 4), values.pop(2, 1)
+                frequency_hz, count = values[1, 4], values[2, 1]
                 # Every channel reads the same frame types: all get channel 0's pin, duty and phase.
-                channel = [values.pop(0x103, 1), values.pop(0x203, 4), values.pop(0x303, 4)] if count else [0, 0, 0]
+                channel = [values[0x103, 1], values[0x203, 4], values[0x303, 4]] if count else [0, 0, 0]
                 self._ledc.configure(self._node, frequency_hz, count, channel[0], channel[1], channel[2], app.name)
                 app.pins.add(channel[0])
             case IoctlCommand.LEDCIOCSSETFREQ:
                 self._ledc.set_frequency(self._node, app.memory.u32(va))
             case IoctlCommand.LEDCIOCSSETDUTY:
                 values = take_data_seq(app.memory, va)
-                self._ledc.set_duty(self._node, values.pop(1, 1), values.pop(2, 4))
+                self._ledc.set_duty(self._node, values[1, 1], values[2, 4])
             case IoctlCommand.LEDCIOCSPAUSE | IoctlCommand.LEDCIOCSRESUME:
                 self._ledc.pause(self._node, command == IoctlCommand.LEDCIOCSPAUSE)
             case _:

@@ -18,17 +18,10 @@ NATIVE_BASE: Final = 0x3C00_0000
 _U32 = Struct("<I")
 
 
-class DataSeq:
-    """The frames of one call; a frame is found by its type and size exactly."""
+class DataSeq(dict[tuple[int, int], int]):
+    """The values of one call by type and size, exactly; of two the first. PosixError EINVAL when there is none."""
 
-    def __init__(self, frames: list[tuple[int, int, bytes]]) -> None:
-        self._frames = frames
-
-    def pop(self, frame_type: int, size: int) -> int:
-        """The value of the first such frame; PosixError EINVAL when there is none."""
-        for kind, length, value in self._frames:
-            if (kind, length) == (frame_type, size):
-                return int.from_bytes(value, "little")
+    def __missing__(self, key: tuple[int, int]) -> int:
         raise PosixError(Errno.EINVAL)
 
 
@@ -41,18 +34,18 @@ def take_data_seq(memory: LinearMemory, va: int) -> DataSeq:
         raise PosixError(Errno.EINVAL) from None
     if version != DATA_SEQ_VERSION or used > capacity or used > MAX_DATA_SEQ_FRAMES:
         raise PosixError(Errno.EINVAL)
-    frames = []
+    values = DataSeq()
     for index in range(used):
         place = address + DATA_SEQ_HEADER.size + index * DATA_SEQ_FRAME.size
         kind, size, pointer = DATA_SEQ_FRAME.unpack(memory.read(place, DATA_SEQ_FRAME.size))
         try:
-            frames.append((kind, size, memory.read(pointer, size)))
+            values.setdefault((kind, size), int.from_bytes(memory.read(pointer, size), "little"))
         except OutOfBounds:
             raise BoardCrash(
                 f"Guru Meditation Error: Core 0 panic'ed (LoadProhibited). EXCVADDR: {pointer:#010x}"
             ) from None
         memory.write(place + 4, _U32.pack((NATIVE_BASE + pointer) & 0xFFFFFFFF))
-    return DataSeq(frames)
+    return values
 
 
 def take(memory: LinearMemory, address: int, size: int, most: int, too_long: Errno = Errno.EINVAL) -> bytes:

@@ -25,19 +25,16 @@ MAX_CONNECTIONS = 4
 class SerialTcp(ClientServer):
     """Every connection is greeted with the boot lines: on a real cable, opening the port resets the board."""
 
-    def __init__(self, listener: socket.socket, console: SerialConsole) -> None:
+    def __init__(self, listener: socket.socket, console: SerialConsole, board: Board) -> None:
         super().__init__(listener, "serial", MAX_CONNECTIONS, reset_connection)
+        self.is_open = lambda: board.powered
         self._console = console
 
     def power_cut(self) -> None:
-        self._takes_clients = False
         self.drop_clients()
 
     def power_on(self) -> None:
-        self._takes_clients = True
-
-    def refuse(self, client: socket.socket) -> None:
-        reset_connection(client)
+        pass
 
     def talk(self, client: socket.socket) -> None:
         client.sendall(self._console.boot_lines())
@@ -74,8 +71,6 @@ class SerialPty:
             raise ConfigError(
                 f"cannot name the terminal {path}: {exc.strerror}", next_step="choose another --name or --control"
             ) from exc
-        self._powered = True
-        self._closed = threading.Event()
 
     def start(self) -> None:
         self._greet()
@@ -85,15 +80,13 @@ class SerialPty:
         threading.Thread(target=self._serve, name="serial-pty", daemon=True).start()
 
     def close(self) -> None:
-        self._closed.set()
         with contextlib.suppress(OSError):
             self.path.unlink()
 
     def power_cut(self) -> None:
-        self._powered = False
+        pass
 
     def power_on(self) -> None:
-        self._powered = True
         self._greet()
 
     def on_log(self, record: LogRow) -> None:
@@ -109,12 +102,12 @@ class SerialPty:
 
     def _read(self) -> bytes:
         data = os.read(self._master, READ_BYTES)
-        return data if self._powered else b"\n"
+        return data if self._board.powered else b"\n"
 
     def _send(self, data: bytes) -> None:
         """A serial line does not wait for its reader: what does not fit into the terminal's buffer is lost."""
         with self._sending, contextlib.suppress(BlockingIOError):
-            while data and self._powered:
+            while data and self._board.powered:
                 data = data[os.write(self._master, data) :]
 
 

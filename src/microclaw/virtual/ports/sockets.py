@@ -75,15 +75,15 @@ class ClientServer(ABC):
         self._end = end
         self._lock = threading.Lock()
         self._clients: set[socket.socket] = set()
-        self._takes_clients = True
+        self.is_open: Callable[[], bool] = lambda: True
 
     @abstractmethod
     def talk(self, client: socket.socket) -> None:
         """Serve one client until it is gone; it may raise OSError then."""
 
-    @abstractmethod
     def refuse(self, client: socket.socket) -> None:
         """Send one too many away."""
+        self._end(client)
 
     def start(self) -> None:
         threading.Thread(target=self._serve, name=f"{self._name}-port", daemon=True).start()
@@ -101,7 +101,7 @@ class ClientServer(ABC):
     def _serve(self) -> None:
         for client in accept_clients(self._listener):
             with self._lock:
-                is_welcome = self._takes_clients and len(self._clients) < self._most
+                is_welcome = self.is_open() and len(self._clients) < self._most
                 if is_welcome:
                     self._clients.add(client)
             if is_welcome:

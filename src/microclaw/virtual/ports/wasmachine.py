@@ -23,7 +23,6 @@ class Faults:
     """Armed faults: `cut` resets the connection once `after_bytes` more bytes came, `mute` loses an answer."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._counts = {"cut": 0, "mute": 0}
         self._cut_after_bytes = self._cut_left = 0
 
@@ -31,29 +30,26 @@ class Faults:
         """Arm a fault again for so many times; 0 disarms it."""
         if name not in self._counts:
             raise UnknownName(f"no fault {name!r}", next_step=f"faults: {', '.join(self._counts)}")
-        with self._lock:
-            self._counts[name] = count
-            if name == "cut":
-                self._cut_after_bytes = self._cut_left = after_bytes
+        if name == "cut":
+            self._cut_after_bytes = self._cut_left = after_bytes
+        self._counts[name] = count
 
     def is_mute(self) -> bool:
         """True if the next answer is lost; uses it up."""
-        with self._lock:
-            left = self._counts["mute"]
-            self._counts["mute"] = max(0, left - 1)
-            return left > 0
+        left = self._counts["mute"]
+        self._counts["mute"] = max(0, left - 1)
+        return left > 0
 
     def bytes_before_cut(self, received: int) -> int | None:
         """The number of `received` bytes that get through before the cut; None when there is none now."""
-        with self._lock:
-            if not self._counts["cut"]:
-                return None
-            if received < self._cut_left:
-                self._cut_left -= received
-                return None
-            through, self._cut_left = self._cut_left, self._cut_after_bytes
-            self._counts["cut"] -= 1
-            return through
+        if not self._counts["cut"]:
+            return None
+        if received < self._cut_left:
+            self._cut_left -= received
+            return None
+        through, self._cut_left = self._cut_left, self._cut_after_bytes
+        self._counts["cut"] -= 1
+        return through
 
 
 class WasmachinePort:

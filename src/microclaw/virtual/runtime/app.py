@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from microclaw.virtual.clock import Interrupted, Task
@@ -34,19 +33,10 @@ CALL_MS: Final = 0.01
 FREE_CALLS: Final = 5_000
 
 
-class AppState(StrEnum):
-    """`loaded` also when there is no on_init; `trapped`, `exited`: on_init did not survive. All stay in the list."""
-
-    LOADED = "loaded"
-    RUNNING = "running"
-    RETURNED = "returned"
-    EXITED = "exited"
-    TRAPPED = "trapped"
-
-
 class App:
     """A loaded app. Made by `AppManager.load`; `start` runs on_init in a thread of its own.
 
+    `state`: docs/protocols/virtual.md, apps. `app_id` is its number in the manager's list, 0 before it is there;
     `error` is the text of the last exception ("Exception: unreachable"); `kind_of_end` is returned, exited or trapped,
     also when only a callback trapped and the app goes on. Natives get the app; only its own thread calls them.
     """
@@ -57,14 +47,16 @@ class App:
         self.clock = board.clock
         self.name = name
         self.heap_bytes = heap_bytes
-        self.state = AppState.LOADED
+        self.state = "loaded"
+        self.app_id = 0
+        self.is_reported = False  # that it trapped or ended, to the link's host
         self.error: str | None = None
         self.kind_of_end: str | None = None
         self.peak_stack_bytes = 0  # how deep its shadow stack went; 0 when the module does not tell where that is
         # What its natives use.
         self.task = Task(name)
         self.memory = LinearMemory()
-        self.heap = Heap(0, 0)  # until `place_heap`
+        self.heap = Heap(0, 0)  # until its memory is there
         self.timers = Timers(self.clock, timers, self._fire, name)
         self.files = FileTable(board, manager.ledc, name)
         self.network = AppNetwork(self)
@@ -93,7 +85,7 @@ class App:
         longest_ms = {in_main: round(self._longest_call_ms(in_main), 3) for in_main in (True, False)}
         return AppRow(
             self.name,
-            self.state.value,
+            self.state,
             self.error,
             self.heap_bytes,
             self.heap.peak_bytes,
@@ -107,7 +99,7 @@ class App:
     @property
     def told_state(self) -> str:
         """`state`, but returned for one that the firmware lists as running although its main is over."""
-        return "returned" if self.state == AppState.RUNNING and self.kind_of_end == "returned" else self.state.value
+        return "returned" if self.state == "running" and self.kind_of_end == "returned" else self.state
 
     @property
     def is_alive(self) -> bool:
@@ -128,27 +120,14 @@ class App:
     def start(self) -> None:
         """Run on_init, and what follows, in the app's own thread."""
         if self._instance is not None and self._instance.has("on_init"):
-            self.state = AppState.RUNNING
+            self.state = "running"
         self._thread = threading.Thread(target=self._run, name=f"app-{self.name}", daemon=True)
         self.clock.add(self.task)
         self._thread.start()
 
-    def request(self, payload: bytes) -> bool:
-        """Queue on_request with the payload of a REQUEST frame; False when the queue is full or the app is dead."""
-        return self._post(lambda: self._deliver("on_request", payload))
-
-    def response(self, payload: bytes) -> bool:
-        """Queue on_response, likewise."""
-        return self._post(lambda: self._deliver("on_response", payload))
-
-    def mqtt_event(self, handle: int, event: bytes) -> bool:
-        """Queue on_mqtt_dispatch_event, likewise."""
-        return self._post(lambda: self._deliver("on_mqtt_dispatch_event", event, handle))
-
-    def note_end(self) -> None:
-        """The program reported that its main is over: nothing of it runs any more, but the firmware still lists it."""
-        self.kind_of_end = self.kind_of_end or "returned"
-        self.manager.on_trouble(self)
+    def deliver(self, export: str, data: bytes, *before: int) -> bool:
+        """Queue a call of on_request and the like with the data; False when the queue is full or the app is dead."""
+        return self._post(lambda: self._deliver(export, data, *before))
 
     def stop(self, timeout_s: float = 2.0) -> bool:
         """Queue the end: on_destroy, then the thread ends. False when it is still busy after `timeout_s`."""
@@ -205,10 +184,6 @@ class App:
         self._freed_ms = now_ms
         if self._free_calls < 0:
             self.clock.work(self.task, CALL_MS)
-
-    def place_heap(self, start: int | None) -> None:
-        """Place its heap; None: no memory, and malloc fails."""
-        self.heap = Heap(start or 0, self.heap_bytes if start is not None else 0)
 
     def print(self, data: bytes) -> None:
         self.board.print(data, self.name)
@@ -274,11 +249,11 @@ class App:
         if survived:
             self._serve()
         else:
-            self.state = AppState(self.kind_of_end or AppState.TRAPPED)
+            self.state = self.kind_of_end or "trapped"
         if instance.has("on_destroy"):
             self._call("on_destroy")
         if survived:
-            self.state = AppState.RETURNED
+            self.state = "returned"
             self.kind_of_end = self.kind_of_end or "returned"
 
     def _serve(self) -> None:
@@ -335,7 +310,6 @@ class App:
             self._longest_ms[in_main] = self._longest_call_ms(in_main)
             self._called = None
             self._instance.measure_stack()
-            self.peak_stack_bytes = self._instance.peak_stack_bytes
 
     def _longest_call_ms(self, in_main: bool) -> float:
         """The board time that one call of its entry functions took at most: as long the firmware cannot remove it."""

@@ -91,8 +91,8 @@ class FileTable:
         if node not in self._board.profile.firmware.device_nodes:
             raise PosixError(Errno.ENOENT)
         index = _atoi(number)
-        if node == "gpio":
-            return self._open_gpio(index, flags)
+        if node == "gpio" and self._board.has_pin(index) and not flags & ~OpenFlag.O_RDWR:
+            return GpioFile(self._board, index, flags, self._app)
         if node == "ledc" and 0 <= index < NODES:
             return LedcFile(self._ledc, index)
         if node == "i2c" and index == 0 and self._board.profile.i2c is not None:
@@ -104,11 +104,6 @@ class FileTable:
                 raise PosixError(Errno.ENOENT)
             return UartFile()
         raise PosixError(Errno.EINVAL)
-
-    def _open_gpio(self, pin: int, flags: int) -> GpioFile:
-        if not self._board.has_pin(pin) or flags & ~OpenFlag.O_RDWR:
-            raise PosixError(Errno.EINVAL)
-        return GpioFile(self._board, pin, flags, self._app)
 
 
 def _atoi(text: str) -> int:

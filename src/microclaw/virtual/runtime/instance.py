@@ -1,7 +1,6 @@
 """One app's wasm module in wasmtime: compiled, linked against the firmware's natives, callable, interruptible.
 
-Each app has an engine of its own (20 us to make), so that its epoch can be moved without touching the others. The
-features are those of a WAMR build for a chip: no SIMD, threads, 64-bit or multiple memories, exceptions, tail calls.
+Each app has an engine of its own (20 us to make), so that its epoch can be moved without touching the others.
 """
 
 from __future__ import annotations
@@ -24,11 +23,10 @@ from microclaw.virtual.natives import http, libc, libc_files, mqtt, printf, requ
 from microclaw.virtual.natives.binding import Handler, bind
 from microclaw.virtual.runtime.app import App
 from microclaw.virtual.runtime.backtrace import Frame, call_place, read_frames, stack_overflow
-from microclaw.virtual.runtime.memory import BoardCrash, WasmTrap
-from microclaw.virtual.runtime.module import PreparedModule
-from microclaw.virtual.runtime.wasm_run import WasmRun
+from microclaw.virtual.runtime.memory import BoardCrash, Heap, WasmTrap
+from microclaw.virtual.runtime.wasm_run import WasmRun, new_engine
 from microclaw.wire.board_replies import NATIVE_FAILED
-from microclaw.wire.wasm_binary import PAGE_BYTES
+from microclaw.wire.wasm_binary import HEADER, PAGE_BYTES, ModuleError, Reader, read_sections, write_section, write_u32
 from microclaw.wire.wasmachine.natives import NATIVE_MODULE, NATIVES
 
 _GROUPS: Final = (printf, libc, libc_files, time, requests, mqtt, http)
@@ -57,6 +55,8 @@ _BELOW_ZERO: Final = 1 << 31
 _TABLE: Final = "__indirect_function_table"
 _BEFORE_ON_INIT: Final = "__microclaw_note_start"
 _CANARY: Final = 0xA5
+_MEMORY_SECTION, _GLOBAL_SECTION = 5, 6
+_MUTABLE_I32_CONST: Final = b"\x7f\x01\x41"
 MAX_FAILURE_CHARS: Final = 200
 _OWN: Final = (WasmTrap, Interrupted, BoardCrash)  # what a native raises on purpose
 
@@ -72,43 +72,58 @@ class InstantiateFailed(Exception):
     """The module is valid and does not fit, or its start function trapped."""
 
 
-class Instance:
-    """A linked module. Calls come from one thread at a time; `interrupt` from any."""
+class Instance(WasmRun):
+    """A linked module and the app's heap in it. Calls come from one thread at a time; `interrupt` from any."""
 
-    def __init__(self, prepared: PreparedModule, app: App) -> None:
+    def __init__(self, wasm: bytes, app: App) -> None:
         self._app = app
-        max_memory = app.board.profile.firmware.max_memory_bytes
-        self._stack_area = prepared.stack_area
         self._canary_area: tuple[int, int] | None = None
-        self.peak_stack_bytes = 0
-        if max(prepared.pages or 0, prepared.total_pages - 1) * PAGE_BYTES > max_memory:
-            raise InstantiateFailed("allocate memory failed")
-        reserved = max(max_memory // PAGE_BYTES, prepared.total_pages) * PAGE_BYTES
+        # WAMR's limit is of what the module declares: the heap's last page may be beyond.
+        reserved = (app.board.profile.firmware.max_memory_bytes // PAGE_BYTES + 1) * PAGE_BYTES
         self._counts_fuel = app.clock.is_virtual  # on the real clock a program takes the time that it takes
-        engine = wasmtime.Engine(_config(reserved, counts_fuel=self._counts_fuel))
+        engine = new_engine(stack_bytes=MAX_STACK_BYTES, reserved_bytes=reserved, counts_fuel=self._counts_fuel)
         try:
-            module = wasmtime.Module(engine, prepared.wasm)
-        except wasmtime.WasmtimeError as exc:
+            wasm, stack_top = _without_maximum(wasm)
+            module = wasmtime.Module(engine, wasm)
+        except (ModuleError, wasmtime.WasmtimeError) as exc:
             raise LoadFailed(str(exc)) from exc
-        self._wasm = WasmRun(engine, counts_fuel=self._counts_fuel, memory_size=reserved, tables=1, table_elements=4096)
-        self._store = self._wasm.store
+        super().__init__(engine, counts_fuel=self._counts_fuel, memory_size=reserved, tables=1, table_elements=4096)
         try:
             self._link(module)
-            instance = self._instantiate(module, has_start=prepared.has_start)
+            self._exports = self._instantiate(module).exports(self.store)
+            self._names = frozenset(export.name for export in module.exports)
+            self._functions = self._find_functions(module)
+            self._place_heap(module, stack_top)
         except BaseException:
-            self._wasm.close()
+            super().close()
             raise
-        self._exports = instance.exports(self._store)
-        self._names = frozenset(export.name for export in module.exports)
-        self._functions = self._find_functions(module)
-        if prepared.memory_name is not None:
-            memory = self._exports[prepared.memory_name]
-            assert isinstance(memory, wasmtime.Memory)
-            app.memory.attach(self._store, memory)
-            self._paint_stack()
         if self.has("libc_builtin_set_errno", "i32"):
             app.set_errno = lambda number: self.call("libc_builtin_set_errno", number)
         app.call_table = self._call_table
+
+    def _place_heap(self, module: wasmtime.Module, stack_top: int | None) -> None:
+        """As WAMR does: at `__heap_base` when that is exported, else behind the last page."""
+        name = next((e.name for e in module.exports if isinstance(e.type, wasmtime.MemoryType)), None)
+        memory = self._exports[name] if name is not None else None
+        if not isinstance(memory, wasmtime.Memory):
+            return
+        end = memory.size(self.store) * PAGE_BYTES
+        base, data_end = (self._constant(name) for name in ("__heap_base", "__data_end"))
+        start = _align16(base) if base is not None and base < end else end
+        try:
+            memory.grow(self.store, max(0, -(-(start + self._app.heap_bytes - end) // PAGE_BYTES)))
+        except wasmtime.WasmtimeError as exc:
+            raise InstantiateFailed("allocate memory failed") from exc
+        self._app.heap = Heap(start, self._app.heap_bytes)
+        self._app.memory.attach(self.store, memory)
+        if stack_top is not None and data_end is not None and 0 < stack_top <= end:
+            # wasm-ld puts the stack behind the data, or with --stack-first below it.
+            self._paint_stack(_align16(data_end) if data_end < stack_top else 16, stack_top)
+
+    def _constant(self, export: str) -> int | None:
+        """The value of an exported i32 global."""
+        found = self._exports.get(export)
+        return int(found.value(self.store)) if isinstance(found, wasmtime.Global) else None
 
     def begin(self) -> None:
         """Call what stands before on_init in a build for trials, where nothing is put into on_init's own code."""
@@ -118,14 +133,14 @@ class Instance:
     def _number(self, export: str) -> int | None:
         """The number that an export without arguments returns, unsigned."""
         function = self._exports.get(export) if export in self._names else None
-        return int(function(self._store)) & 0xFFFFFFFF if isinstance(function, wasmtime.Func) else None
+        return int(function(self.store)) & 0xFFFFFFFF if isinstance(function, wasmtime.Func) else None
 
     def _here(self) -> tuple[Frame, ...]:
         """The calls under way, from within a native: wasmtime tells them in the text of a trap."""
         function = self._exports["microclaw_here"]
         assert isinstance(function, wasmtime.Func)
         try:
-            function(self._store)
+            function(self.store)
         except wasmtime.Trap as trap:
             return read_frames(trap.message)
         return ()
@@ -148,50 +163,44 @@ class Instance:
         if not isinstance(table, wasmtime.Table):
             raise WasmTrap("undefined element")
         try:
-            function = table.get(self._store, index)
+            function = table.get(self.store, index)
         except wasmtime.WasmtimeError:
             raise WasmTrap("undefined element") from None
         if not isinstance(function, wasmtime.Func):
             raise WasmTrap("uninitialized element")
-        kind = function.type(self._store)
+        kind = function.type(self.store)
         if [str(t) for t in kind.params] != ["i32"] * len(arguments) or [str(t) for t in kind.results] != ["i32"]:
             raise WasmTrap("indirect call type mismatch")
-        return int(self._run(lambda: function(self._store, *arguments)))
+        return int(self._run(lambda: function(self.store, *arguments)))
 
     def _enter(self, function: wasmtime.Func, arguments: tuple[int, ...]) -> None:
         """Func.__call__ for i32 arguments and no result: that one asks for the types again at each call, for 30 us."""
         values = (ffi.wasmtime_val_t * len(arguments))()
         for value, argument in zip(values, arguments, strict=True):
             value.kind, value.of.i32 = ffi.WASMTIME_I32.value, argument
-        with enter_wasm(self._store) as trap:
+        with enter_wasm(self.store) as trap:
             entry = ctypes.byref(function._func)
-            if error := ffi.wasmtime_func_call(self._wasm.context, entry, values, len(arguments), None, 0, trap):
+            if error := ffi.wasmtime_func_call(self.context, entry, values, len(arguments), None, 0, trap):
                 raise wasmtime.WasmtimeError._from_ptr(error)
 
-    def interrupt(self) -> None:
-        """Make wasm code stop at its next loop or call, now and from now on."""
-        self._wasm.interrupt()
-
     def close(self) -> None:
-        """Free the module's memory and code; nothing of it may run or be read afterwards."""
         self._app.memory.detach()
         self._app.set_errno = lambda _number: None
         self._functions.clear()
-        self._wasm.close()
+        super().close()
 
     def measure_stack(self) -> None:
         """Look how deep the painted part of the shadow stack was overwritten."""
         if self._canary_area is not None:
             low, top = self._canary_area
-            unused = self._app.memory.read(low, top - low - self.peak_stack_bytes)
+            unused = self._app.memory.read(low, top - low - self._app.peak_stack_bytes)
             if unused.count(_CANARY) < len(unused):
-                self.peak_stack_bytes += len(unused.lstrip(bytes([_CANARY])))
+                self._app.peak_stack_bytes += len(unused.lstrip(bytes([_CANARY])))
 
-    def _paint_stack(self) -> None:
-        area = self._stack_area
-        if area is not None and area[1] - area[0] <= PAGE_BYTES:
-            self._canary_area = area
-            self._app.memory.fill(area[0], _CANARY, area[1] - area[0])
+    def _paint_stack(self, low: int, top: int) -> None:
+        if top - low <= PAGE_BYTES:
+            self._canary_area = low, top
+            self._app.memory.fill(low, _CANARY, top - low)
 
     def _find_functions(self, module: wasmtime.Module) -> dict[str, tuple[wasmtime.Func, tuple[str, ...]]]:
         functions = {}
@@ -244,7 +253,7 @@ class Instance:
                     exc.where = self._where_called()
             return exc
 
-        self._wasm.define((module, name), kind, call, kept)
+        self.define((module, name), kind, call, kept)
 
     def _failed(self, name: str, error: Exception) -> WasmTrap:
         """A fault of ours in a native ends the program that called it, not the board."""
@@ -254,15 +263,14 @@ class Instance:
     def _spend(self) -> None:
         """Let board time pass for the instructions since it was last called."""
         if self._counts_fuel:
-            self._app.compute(self._wasm.used_fuel() / INSTRUCTIONS_PER_MS)
+            self._app.compute(self.used_fuel() / INSTRUCTIONS_PER_MS)
 
-    def _instantiate(self, module: wasmtime.Module, *, has_start: bool) -> wasmtime.Instance:
+    def _instantiate(self, module: wasmtime.Module) -> wasmtime.Instance:
         """Runs the start function too, if there is one; that one must not take long."""
         watchdog = threading.Timer(START_LIMIT_S, self.interrupt)
-        if has_start:
-            watchdog.start()
+        watchdog.start()
         try:
-            return self._run(lambda: self._wasm.linker.instantiate(self._store, module))
+            return self._run(lambda: self.linker.instantiate(self.store, module))
         except (WasmTrap, Interrupted, BoardCrash, wasmtime.WasmtimeError) as exc:
             raise InstantiateFailed(str(exc)) from exc
         finally:
@@ -270,7 +278,7 @@ class Instance:
 
     def _run(self, call: Callable[[], T]) -> T:
         try:
-            return self._wasm.run(call)
+            return self.run(call)
         except wasmtime.Trap as trap:
             text = TRAP_TEXTS.get(trap.trap_code) if trap.trap_code is not None else None
             raise WasmTrap(text or trap.message.splitlines()[-1], self._where(trap)) from None
@@ -296,19 +304,18 @@ class Instance:
         return pointer is not None and pointer > _BELOW_ZERO
 
 
-def _config(reserved_bytes: int, *, counts_fuel: bool) -> wasmtime.Config:
-    config = wasmtime.Config()
-    config.consume_fuel = counts_fuel
-    config.epoch_interruption = True
-    for feature in ("simd", "relaxed_simd", "threads", "tail_call", "multi_value", "multi_memory", "memory64"):
-        setattr(config, f"wasm_{feature}", False)
-    config.wasm_exceptions = False
-    config.parallel_compilation = False
-    config.max_wasm_stack = MAX_STACK_BYTES
-    # The memory must not move, as natives keep its address; what is reserved costs no RAM before it is used.
-    config.memory_may_move = False
-    config.memory_reservation = reserved_bytes
-    config.memory_reservation_for_growth = 0
-    config.memory_guard_size = 0
-    config.memory_init_cow = False
-    return config
+def _without_maximum(wasm: bytes) -> tuple[bytes, int | None]:
+    """The module with a memory that may grow for the heap; the stack's top, which wasm-ld puts into global 0."""
+    changed, stack_top = HEADER, None
+    for number, body, whole in read_sections(wasm):
+        data = Reader(body)
+        if number == _MEMORY_SECTION and data.u32() == 1 and data.byte() == 1:
+            whole = write_section(number, b"\x01\0" + write_u32(data.u32()))
+        elif number == _GLOBAL_SECTION and data.u32() and data.take(3) == _MUTABLE_I32_CONST:
+            stack_top = data.signed(32)
+        changed += whole
+    return changed, stack_top
+
+
+def _align16(value: int) -> int:
+    return (value + 15) // 16 * 16

@@ -15,8 +15,27 @@ from microclaw.virtual.clock import Interrupted
 
 os.environ["WASMTIME_BACKTRACE_DETAILS"] = "1"  # a new engine reads it: traps tell the lines that a module knows
 _FUEL: Final = 1 << 62
+_FEATURES: Final = (
+    *("simd", "relaxed_simd", "threads", "tail_call", "multi_value", "multi_memory", "memory64", "exceptions"),
+)
 _FINALIZER: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda _: None)
 T = TypeVar("T")
+
+
+def new_engine(*features: str, stack_bytes: int, reserved_bytes: int, counts_fuel: bool = True) -> wasmtime.Engine:
+    """`features` are those beyond a WAMR build for a chip. Its memories never move: natives keep their addresses."""
+    config = wasmtime.Config()
+    config.consume_fuel = counts_fuel
+    config.epoch_interruption = True
+    for feature in _FEATURES:
+        setattr(config, f"wasm_{feature}", feature in features)
+    config.parallel_compilation = False
+    config.max_wasm_stack = stack_bytes
+    config.memory_may_move = False
+    config.memory_reservation = reserved_bytes  # costs no RAM before it is used
+    config.memory_reservation_for_growth = config.memory_guard_size = 0
+    config.memory_init_cow = False
+    return wasmtime.Engine(config)
 
 
 class WasmRun:

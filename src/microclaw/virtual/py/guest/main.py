@@ -17,25 +17,16 @@ import time  # noqa: E402
 from binascii import a2b_base64  # noqa: E402
 
 import _board  # noqa: E402
-import boot_programs  # noqa: E402, F401
-import changes  # noqa: E402, F401
-import inputs  # noqa: E402, F401
-import intervals  # noqa: E402, F401
-import modules  # noqa: E402, F401
-import mpy_file  # noqa: E402, F401
-import output  # noqa: E402, F401
 import program  # noqa: E402
-import records  # noqa: E402, F401
-import standstill  # noqa: E402, F401
-import storage  # noqa: E402, F401
-import unwrapping  # noqa: E402, F401
-import uploads  # noqa: E402, F401
 from board import Board  # noqa: E402
 from errors import CallError  # noqa: E402
 from runner import Runner  # noqa: E402
 
+_NAMES = "boot_programs changes inputs intervals modules mpy_file output records standstill storage unwrapping uploads"
+for _name in _NAMES.split():
+    __import__(_name)
 program.LINES_AT_ONCE = 100  # here is room for them
-Runner.NOT_KEPT = ()  # to read modules in again would cost programs board time, and here is room for them
+Runner.NOT_KEPT = ()  # to read those modules in again would cost programs board time, and here is room for them
 
 
 class SimulatedBoard(Board):

@@ -89,8 +89,7 @@ def enable():
     pass
 
 
-def disable():
-    pass
+disable = enable
 
 
 def isenabled():

@@ -62,8 +62,7 @@ class I2C(SoftI2C):
 class SPI:
     """Nothing is wired to it: what it reads are zeros."""
 
-    MSB = 0
-    LSB = 1
+    MSB, LSB = 0, 1
 
     def __init__(self, id=1, baudrate=1000000, **options):
         self._bus = id
@@ -98,8 +97,7 @@ class SoftSPI(SPI):
 class UART:
     """Nothing is wired to it. Reads wait for `timeout` ms, 0 when it is not given. The baud rate takes no time."""
 
-    INV_TX = 1
-    INV_RX = 2
+    INV_TX, INV_RX = 1, 2
 
     def __init__(self, id, baudrate=115200, *args, **options):
         self._port = id
@@ -111,6 +109,8 @@ class UART:
 
     def deinit(self):
         pass
+
+    flush = sendbreak = deinit
 
     def any(self):
         return 0
@@ -126,11 +126,5 @@ class UART:
     def write(self, buf):
         return len(buf.encode() if isinstance(buf, str) else buf)
 
-    def flush(self):
-        pass
-
     def txdone(self):
         return True
-
-    def sendbreak(self):
-        pass

@@ -1,7 +1,6 @@
 """`esp32` on the simulated board: heap facts and the temperature. Programs are refused the rest."""
 
-HEAP_DATA = 4
-HEAP_EXEC = 1
+HEAP_DATA, HEAP_EXEC = 4, 1
 
 
 def idf_heap_info(capabilities):

@@ -9,11 +9,7 @@ import _board
 from _machine_bus import I2C, SPI, UART, SoftI2C, SoftSPI
 
 _call = _board.call
-PWRON_RESET = 1
-HARD_RESET = 2
-WDT_RESET = 3
-DEEPSLEEP_RESET = 4
-SOFT_RESET = 5
+PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = range(1, 6)
 
 
 def reset_cause():
@@ -21,19 +17,10 @@ def reset_cause():
 
 
 class Pin:
-    IN = 1
-    OUT = 3
-    OPEN_DRAIN = 7
-    PULL_DOWN = 1
-    PULL_UP = 2
-    IRQ_RISING = 1
-    IRQ_FALLING = 2
-    WAKE_LOW = 4
-    WAKE_HIGH = 5
-    DRIVE_0 = 0
-    DRIVE_1 = 1
-    DRIVE_2 = 2
-    DRIVE_3 = 3
+    IN, OUT, OPEN_DRAIN = 1, 3, 7
+    PULL_DOWN, PULL_UP = 1, 2
+    IRQ_RISING, IRQ_FALLING, WAKE_LOW, WAKE_HIGH = 1, 2, 4, 5
+    DRIVE_0, DRIVE_1, DRIVE_2, DRIVE_3 = range(4)
 
     def __init__(self, id, mode=-1, pull=-1, *, value=None, drive=None, hold=None):
         if isinstance(id, Pin):
@@ -160,25 +147,18 @@ class PWM:
 
 
 class ADC:
-    ATTN_0DB = 0
-    ATTN_2_5DB = 1
-    ATTN_6DB = 2
-    ATTN_11DB = 3
-    WIDTH_9BIT = 9
-    WIDTH_10BIT = 10
-    WIDTH_11BIT = 11
-    WIDTH_12BIT = 12
+    ATTN_0DB, ATTN_2_5DB, ATTN_6DB, ATTN_11DB = range(4)
+    WIDTH_9BIT, WIDTH_10BIT, WIDTH_11BIT, WIDTH_12BIT = range(9, 13)
 
     def __init__(self, pin, *, atten=None):
         self._id = pin._id if isinstance(pin, Pin) else Pin(pin)._id
         self._width = 12
         _call("adc_read", self._id)  # refuses a pin without an ADC
 
-    def init(self, *, atten=None):
+    def init(self, *args, **options):
         pass
 
-    def atten(self, value):
-        pass
+    atten = deinit = init
 
     def width(self, value):
         self._width = value
@@ -191,9 +171,6 @@ class ADC:
 
     def read_uv(self):
         return _call("adc_read", self._id)[1]
-
-    def deinit(self):
-        pass
 
 
 def bitstream(pin, encoding, timing, buffer):
