@@ -8,7 +8,7 @@ import re
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from msgspec import Struct
@@ -19,6 +19,7 @@ from microclaw.config.edit import LAN, open_link
 from microclaw.config.load import private_home
 from microclaw.config.places import cache_folder
 from microclaw.errors import ConfigError, NoHost
+from microclaw.link_server.operations import provision
 from microclaw.terminal.page import Terminal, look_for
 from microclaw.text import clean_text
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:  # they take 0.2 s to import, which `--help` must not
     from microclaw.flash.workshop import Outcome, Person
     from microclaw.operations.client import Client
     from microclaw.transports.serial_address import ListPorts
+
+_RESTART_S: Final = 300.0
+_POLL_S: Final = 1.0
 
 
 @click.command()
@@ -146,14 +150,25 @@ class RunningHost(Struct, frozen=True):
     person: TerminalPerson
 
     async def open_to_network(self) -> None:
-        """Ask, and write the setting; when the person has started the host again, flash goes on where it was."""
+        """Ask, write the setting, and wait until the person has started the host again."""
         question = "Boards come in on port 8443, which is closed to your network. Open it (TLS, paired boards alone)?"
         if self.options.address() is not None or not self.person.confirm(question, default=True):
             text = "the host accepts only boards on its own machine: 8443 is closed"
             raise ConfigError(text, next_step=f"there: microclaw up --link {LAN}")
         open_link(private_home(os.environ, self.options.home), os.environ)
-        step = "Ctrl-C in its window, then microclaw up; then microclaw flash goes on where it was"
-        raise ConfigError("8443 is open from the host's next start on", next_step=step)
+        self.person.say("written. Start the host again now: Ctrl-C in its window, then microclaw up; this waits")
+        try:
+            async with asyncio.timeout(_RESTART_S):
+                while await asyncio.to_thread(self._is_closed):  # noqa: ASYNC110  the host is another process
+                    await asyncio.sleep(_POLL_S)
+        except TimeoutError as exc:
+            raise ConfigError("the host was not started again", next_step="microclaw up; microclaw flash") from exc
+
+    def _is_closed(self) -> bool:
+        try:
+            return self.calls.call(provision, name="board", secret=False).only_local
+        except NoHost:
+            return True
 
 
 def _runs(client: Client, person: TerminalPerson) -> bool:
