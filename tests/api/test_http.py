@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 from tests.api.conftest import Answer, answer_of
+from tests.stories.conftest import until
 
 from microclaw import errors
 from microclaw.api.access import METHODS, access_of, every_route
@@ -265,3 +266,34 @@ def test_wasm_can_be_installed_as_it_is(client: Client) -> None:
     assert isinstance(end, Result), end
     assert end.value["sha256"] == made["sha256"]
     assert isinstance(last(client.stream(f"{APPS}/bytes", method="DELETE")), Result)
+
+
+@pytest.mark.parametrize(("awaits", "installed"), [(b"HTTP/1.1 200", False), (b'"stage":"deploy"', True)])
+def test_client_that_leaves_leaves_nothing_half_done(
+    client: Client, host_facts: dict[str, Any], awaits: bytes, installed: bool
+) -> None:
+    """Before the installation began nothing is installed; afterwards it is completed."""
+
+    def states(name: str) -> list[str]:
+        """The ends of the changes that deploy it."""
+        summary = f"deploy {name} on virtual-1"
+        found = [one["state"] for one in client.get("/v1/changes")["changes"] if one["summary"] == summary]
+        return [state for state in found if state != "planned"]
+
+    name = f"left{installed:d}"
+    body = json.dumps({"name": name, "source": f"{BLINK}// {name}"}).encode()
+    head = f"POST {APPS} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    with socket.socket(socket.AF_UNIX) as raw_client:
+        raw_client.settimeout(10)
+        raw_client.connect(host_facts["control"])
+        raw_client.sendall(head.encode() + body)
+        received = b""
+        while awaits not in received:
+            received += (part := raw_client.recv(4096))
+            assert part, received
+    if installed:
+        assert until(lambda: states(name)) == ["done"]
+    else:  # the other one, had it gone on, would have been there first
+        assert isinstance(last(client.stream(APPS, {"name": "after", "source": BLINK})), Result)
+        assert states(name) == []
+    assert isinstance(last(client.stream(f"{APPS}/{name if installed else 'after'}", method="DELETE")), Result)

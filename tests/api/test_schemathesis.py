@@ -282,7 +282,7 @@ def _ask_all(told: Round, inputs: Inputs) -> None:
     order = [
         (case, who)
         for number, case in enumerate(inputs.cases)
-        for who in (CALLERS if first[case.operation.label] == number else ("owner",))
+        for who in (CALLERS if first[case.operation.label] == number else ("owner", CALLERS[number % len(CALLERS)]))
     ]
     chance.shuffle(order)  # what one takes away another has asked for before
     with ThreadPoolExecutor(AT_ONCE) as pool:

@@ -59,6 +59,7 @@ def refused(host: Host, *words: str) -> tuple[int, str]:
         ("schedule add nonsense nonsense", 1, "schedule_refused"),
         ("schedule rm 4711", 1, "unknown_name"),
         ("device add attic --board no-such-board --wasmachine 127.0.0.1:2", 1, "unknown_name"),
+        ("device provision hall --board no-such-board", 1, "unknown_name"),
         ("backup make --password-file no-such-file out.age", 1, "config_error"),
         ("exec --all gpio.set 5 1", 2, "usage"),  # without a terminal nobody says yes
         ("app uninstall blink --all", 2, "usage"),

@@ -50,7 +50,7 @@ class AppListing(AppFacts, frozen=True, kw_only=True):
     does not answer; "stopped" is off the device and kept for a start; "waiting" is between two runs (`runs`);
     "deferred" has an act that waits for the device, and `version` is that which it puts there.
     `foreign`: this host did not install it; `sha256`, `installed_ms` and `version` are then None.
-    `is_away`: the device did not answer. `size_bytes` comes only with `show`.
+    `is_away`: the device did not answer.
     """
 
     version: AppVersion | None = None

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from microclaw.apps.checks import JITTER_MS, Check, Count, Duty, EdgeAt, Finding, Period, Phase
 from microclaw.apps.expectations import Edges, LedColor, Level, Lines, PwmDuty
 from microclaw.apps.record import Record, Window
 from microclaw.text import count_text, time_text
+
+_JUST_BEFORE_MS: Final = 500.0
 
 
 class Reaction(Check, frozen=True):
@@ -67,7 +70,8 @@ class Reaction(Check, frozen=True):
         stray = next((t for t in times if not any(start <= t <= end for start, end in wanted)), None)
         if stray is None:
             return None
-        return Finding("not met", f"{effect.noun} at {time_text(stray)} too, without a reason")
+        text = f"{effect.noun} at {time_text(stray)} too, without a reason{_input_before(stray, seen)}"
+        return Finding("not met", text)
 
     def triggers(self, seen: Record, rest_ms: float = 0.0) -> list[tuple[float, float]]:
         """First and last moment of each trigger after which the trial goes on for `rest_ms`."""
@@ -124,6 +128,17 @@ class Reaction(Check, frozen=True):
             if length > self.for_ms + slack or (back is not None and length < self.for_ms - slack):
                 return f"pin {pin} stays {effect.text} for {time_text(length)}", True
         return None, True
+
+
+def _input_before(t_ms: float, seen: Record) -> str:
+    """The input just before: "; 12 ms after pin 6 fell, which bounced for 18 ms"."""
+    inputs = [(first, last, pin, level) for pin, found in seen.bursts.items() for first, last, level in found]
+    near = max((one for one in inputs if 0 <= t_ms - one[0] <= _JUST_BEFORE_MS), default=None)
+    if near is None:
+        return ""
+    first, last, pin, level = near
+    bounced = f", which bounced for {time_text(last - first)}" if last > first else ""
+    return f"; {time_text(t_ms - first)} after pin {pin} {'rose' if level else 'fell'}{bounced}"
 
 
 def judge(asked: Check, seen: Record, program: Sequence[Check]) -> Finding:

@@ -108,7 +108,16 @@ class Undo:
             if left:
                 text = f"{self._text(taken) if taken else 'nothing was undone'}; not undone: {'; '.join(left)}"
                 raise UndoIncomplete(text, next_step="; ".join(steps) or "microclaw app changes")
-            return UndoReport(tuple(taken), self._text(taken))
+            return UndoReport(tuple(taken), self._text(taken) + await self._left_out(choice, changes[0]))
+
+    async def _left_out(self, choice: UndoChoice, last: Change) -> str:
+        """The part of a turn that nothing reverts: on devices that were removed."""
+        if last.turn is None or choice.change_id is not None or choice.device_id is not None:
+            return ""
+        known = {device.device_id for device in self._devices.list()}
+        of_turn = await self._change_log.changes_of_turn(last.turn)
+        gone = [one for one in of_turn if in_force(one) and one.undoes is None and one.device_id not in known]
+        return f"; skipped, as its device was removed: {', '.join(map(change_text, gone))}" if gone else ""
 
     async def chosen(self, choice: UndoChoice) -> tuple[Change, ...]:
         """The changes that `undo` would revert now, newest first, at least one. Raises as `undo` does.

@@ -41,7 +41,7 @@ _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 FACTS = ("device", "transport", "app", "what", "address", "code", "reason", "why", "method", "lane", "count", "took_ms")
 MAX_FACT_CHARS = 200
 _PLAIN = re.compile(r"[!#-<>-\[\]-~]+")  # no space, quote, equals sign, backslash or control character
-_SERVERS = ("uvicorn", "uvicorn.error", "uvicorn.access", "websockets", "aiohttp.access", "mcp")
+_WORDY = ("uvicorn", "uvicorn.error", "uvicorn.access", "websockets", "aiohttp.access", "mcp", "httpx2", "httpcore2")
 _DOORS = ("uvicorn", "websockets", "aiohttp", "h11", "mcp", "microclaw.api.gateway", "microclaw.link_server.listener")
 _DEVICES = ("microclaw.link_server", "microclaw.telemetry.reported", "microclaw.voice")  # their lines begin with one
 LINES_OF_DEVICE = 60  # in REFUSALS_S
@@ -148,8 +148,8 @@ def log_to(path: Path, *, verbose: bool, mask: SecretMask | None = None) -> None
     for handler in handlers:
         handler.setFormatter(LogLines(mask))
         handler.addFilter(limit.filter)
-    for server in _SERVERS:  # their other lines are a client's handshakes, word for word
-        logging.getLogger(server).setLevel(logging.WARNING)
+    for name in _WORDY:  # their other lines are a client's handshakes, or addresses with a key or a person's words
+        logging.getLogger(name).setLevel(logging.WARNING)
     logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
 
 

@@ -69,7 +69,7 @@ class Meter:
                 (self.days, (name, day), size_bytes, limit.bytes_per_day, "bytes today"),
             ]
         for counts, key, more, most, what in rows:
-            if most is not None and counts[key] + max(more, begins) > most:
+            if most is not None and (more or begins) and counts[key] + max(more, begins) > most:
                 raise RequestRefused(429, f"more than {most:,} {what}")
         for counts, key, more, _, _ in rows:
             counts[key] += more

@@ -44,10 +44,10 @@ class Rollouts:
     now_ms: Callable[[], int]
     crashes: Callable[[Mapping[str, int]], Awaitable[int]]
     publish: Callable[[LiveEvent], None] = lambda _event: None
-    _open: dict[int, Rollout] = field(default_factory=dict)
-    _heard: set[str] = field(default_factory=set)
-    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _open: dict[int, Rollout] = field(init=False, default_factory=dict)
+    _heard: set[str] = field(init=False, default_factory=set)
+    _lock: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
+    _news: asyncio.Event = field(init=False, default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.table.follow(self.refresh)

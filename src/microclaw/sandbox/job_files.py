@@ -101,10 +101,14 @@ def _take(folder: int, parts: tuple[str, ...], target: Path, left: int) -> int:
             raise OSError(f"it is too large ({what.st_size} bytes)")
         target.parent.mkdir(parents=True, exist_ok=True)
         out = os.open(target, _NEW, 0o600)  # a mode of ours: the job's may be setuid
-        with os.fdopen(found, "rb", closefd=False) as source, os.fdopen(out, "wb") as copy:
-            for _ in range(0, what.st_size, _BLOCK):  # and no more: one that an engine left running may still write
-                copy.write(source.read(_BLOCK))
-            return copy.tell()
+        try:
+            with os.fdopen(found, "rb", closefd=False) as source, os.fdopen(out, "wb") as copy:
+                for at in range(0, what.st_size, _BLOCK):  # no more: a job that an engine left running may still write
+                    copy.write(source.read(min(_BLOCK, what.st_size - at)))
+                return copy.tell()
+        except OSError:
+            target.unlink(missing_ok=True)
+            raise
     finally:
         os.close(found)
 

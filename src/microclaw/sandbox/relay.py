@@ -21,39 +21,48 @@ PR_SET_DUMPABLE = 4
 def serve(door: socket.socket, path: str) -> None:
     """Relay until this process is killed, which happens with the job's last process.
 
-    At most MAX_CONNECTIONS at once; a further one waits.
+    At most MAX_CONNECTIONS at once; a further one waits in the kernel.
     """
     import asyncio  # the command does not wait for it
 
-    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(BLOCK):
-            writer.write(data)
-            await writer.drain()
-        writer.write_eof()
+    loop = asyncio.new_event_loop()
+    running = set()
 
-    async def relay() -> None:
-        free, running = asyncio.Semaphore(MAX_CONNECTIONS), set()
+    async def carry(source: socket.socket, target: socket.socket) -> None:
+        while data := await loop.sock_recv(source, BLOCK):
+            await loop.sock_sendall(target, data)
+        target.shutdown(socket.SHUT_WR)
 
-        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            running.add(task := asyncio.current_task())  # the loop itself does not keep it
-            async with free:
-                try:
-                    outer = await asyncio.open_unix_connection(path)
-                except OSError as problem:
-                    print(f"the proxy of this sandbox cannot be reached: {problem.strerror}", file=sys.stderr)
-                else:
-                    ways = [asyncio.ensure_future(carry(*both)) for both in ((reader, outer[1]), (outer[0], writer))]
-                    await asyncio.wait(ways, return_when=asyncio.FIRST_EXCEPTION)  # one side is gone: so is the other
-                    for way in ways:
-                        way.cancel()
-                    await asyncio.gather(*ways, return_exceptions=True)
-                    outer[1].close()
-            writer.close()
-            running.discard(task)
+    async def connect(inner: socket.socket, outer: socket.socket) -> None:
+        with inner, outer:
+            try:
+                outer.connect(path)
+            except OSError as problem:
+                print(f"the proxy of this sandbox cannot be reached: {problem.strerror}", file=sys.stderr)
+                return
+            outer.setblocking(False)
+            ways = [loop.create_task(carry(inner, outer)), loop.create_task(carry(outer, inner))]
+            await asyncio.wait(ways, return_when=asyncio.FIRST_EXCEPTION)  # one side is gone: so is the connection
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
 
-        await (await asyncio.start_server(connected, sock=door)).serve_forever()
+    async def accept() -> None:
+        free = asyncio.Semaphore(MAX_CONNECTIONS)
+        while True:
+            await free.acquire()
+            try:
+                inner, _ = await loop.sock_accept(door)
+            except OSError:  # whoever asked is gone
+                free.release()
+                continue
+            task = loop.create_task(connect(inner, socket.socket(socket.AF_UNIX)))
+            running.add(task)
+            task.add_done_callback(running.discard)
+            task.add_done_callback(lambda _: free.release())
 
-    asyncio.run(relay())
+    door.setblocking(False)
+    loop.run_until_complete(accept())
 
 
 def close_to_others() -> None:

@@ -74,8 +74,10 @@ def why_not() -> str | None:
         return "bubblewrap is not installed"
     try:
         started = wrapped_job.start(SandboxJob(command=["/usr/bin/true"]))
-    except (NoSandbox, OSError) as problem:
-        return str(problem)
+    except NoSandbox as problem:
+        return problem.message
+    except OSError as problem:
+        return f"bubblewrap cannot be used here: {problem}"
     try:
         if started.process.wait(START_S) != 0:
             return "bubblewrap cannot start a program here"
@@ -94,7 +96,7 @@ def _start(job: SandboxJob, folder: Path, settings: SandboxSettings) -> wrapped_
 async def run_sandboxed(
     job: SandboxJob, folder: Path, on_output: Callable[[bytes], None], settings: SandboxSettings = AUTO
 ) -> SandboxEnd:
-    """Run it to its end. `folder` is empty and private to this job; kept files end up in `folder/"files"`.
+    """Run it to its end. `folder` is private to this job; kept files end up in `folder/"files"`.
 
     `on_output` is called with what it prints, in order, up to the limit. Cancelling kills every process of the job and
     returns when they are dead. Raises NoSandbox where nothing shuts it off, TaskRefused for a job that cannot be run.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +18,7 @@ from microclaw.events import image_type
 from microclaw.sandbox.job_files import checked_parts
 from microclaw.store.tasks import FileRow, TaskResult
 
-_remove: Final = partial(shutil.rmtree, ignore_errors=True)  # `remove_others` tries again
+_log = logging.getLogger(__name__)
 FREE_BYTES: Final = 64 << 20  # what a task leaves free on this machine's disk, beyond its own files
 _INPUT, _JOB, _KEPT, _OUTPUT = "in", "job", "files", "output"
 _FULL: Final = "make room on this machine's disk, then ask again"
@@ -121,6 +121,16 @@ class TaskFolders(Struct, frozen=True):
         if self.root.is_dir():
             for path in set(self.root.iterdir()) - {self.of(number) for number in numbers}:
                 _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Code never sees these folders: what is not removed is a fault of the disk, and tried again by `remove_others`."""
+    try:
+        shutil.rmtree(path)
+    except FileNotFoundError:
+        pass
+    except OSError as exc:
+        _log.warning("%s is not removed: %s", path, exc)
 
 
 def file_rows(kept: Mapping[str, Path]) -> tuple[FileRow, ...]:

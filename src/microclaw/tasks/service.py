@@ -70,11 +70,13 @@ class TaskService:
     may_run: Callable[[str], bool] = lambda _person_id: True
     fleet: Fleet = ALONE
     _group: asyncio.TaskGroup | None = None
-    _taking: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _live: dict[int, LiveTask] = field(default_factory=dict)  # with those that ended while the store took nothing
-    _waiting: deque[LiveTask] = field(default_factory=deque)
+    _taking: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
+    _live: dict[int, LiveTask] = field(
+        init=False, default_factory=dict
+    )  # with those that ended while the store took nothing
+    _waiting: deque[LiveTask] = field(init=False, default_factory=deque)
     _running: int = 0
-    _endings: Counter[str] = field(default_factory=Counter)
+    _endings: Counter[str] = field(init=False, default_factory=Counter)
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
@@ -335,6 +337,9 @@ class TaskService:
 
     async def file(self, number: int, name: str) -> Path:
         """A file that it left on this host. Raises UnknownName, TaskRefused."""
+        if all(kept.name != name for kept in (await self.row(number)).files):  # what is there may be half of one
+            text = f"task {number} left no file {name[:100]!r}"
+            raise UnknownName(text, next_step=f"see them: microclaw task list {number}")
         return await asyncio.to_thread(self.folders.path, number, name)
 
     async def read_result(self, file: ResultFile) -> bytes:

@@ -9,52 +9,72 @@ import pytest
 import wasmtime
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.virtual.conftest import Bench
 
-from microclaw.errors import InvalidModule
-from microclaw.virtual.runtime.memory import CONTROL_BYTES, HEADER_BYTES, Heap, OutOfBounds
+from microclaw.errors import ProtocolError
+from microclaw.virtual.runtime.memory import CONTROL_BYTES, HEADER_BYTES, Heap
+from microclaw.virtual.runtime.module import prepare
 from microclaw.wire.wasm_binary import PAGE_BYTES
 
+
+def wat(text: str) -> bytes:
+    return bytes(wasmtime.wat2wasm(text))
+
+
 LINKED = """(module (memory (export "memory") 1 1) (global $sp (mut i32) (i32.const 6000))
-  (global (export "__heap_base") i32 (i32.const 6001)) (global (export "__data_end") i32 (i32.const 1500))
-  (data (i32.const 1024) "x") (func $f (local i32 i32) (i32.store8 (i32.const 5000) (i32.const 1)))
-  (func (export "on_init") (call $f)))"""
+  (global (export "__heap_base") i32 (i32.const 6000)) (global (export "__data_end") i32 (i32.const 1500))
+  (data (i32.const 1024) "x") (func (export "on_init")))"""
+
+
 BARE = '(module (memory (export "m") 1) (func (export "on_init")))'
 
 
 @pytest.mark.parametrize(
-    ("text", "heap_bytes", "heap_start", "pages", "stack_bytes"),
+    ("text", "heap_bytes", "heap_start", "pages"),
     [
-        (LINKED, 8192, 6016, 1, 1000),
-        (LINKED, 100_000, 6016, 2, 1000),  # beyond the maximum that it declares
-        (LINKED.replace("1500", "6000"), 8192, 6016, 1, 1000),  # the stack is below the data
-        (LINKED.replace("6000", "70000"), 8192, 6016, 1, 0),
-        (BARE, 8192, PAGE_BYTES, 2, 0),
+        (LINKED, 8192, 6000, 1),
+        (LINKED, 100_000, 6000, 2),  # beyond the maximum that it declares
+        (BARE, 8192, PAGE_BYTES, 2),
+        (BARE.replace('(export "m")', "", 1), 256, PAGE_BYTES, 2),
     ],
 )
-def test_heap_goes_to_heap_base_or_behind_the_last_page_and_the_stack_is_measured(
-    bench: Bench, text: str, heap_bytes: int, heap_start: int, pages: int, stack_bytes: int
+def test_heap_goes_to_heap_base_or_behind_the_last_page_and_memory_is_exported(
+    text: str, heap_bytes: int, heap_start: int, pages: int
 ) -> None:
-    app = bench.machine.manager.load("app", bytes(wasmtime.wat2wasm(text)), heap_bytes=heap_bytes)
-    assert app.heap.start == heap_start
-    app.memory.check(0, pages * PAGE_BYTES)
-    with pytest.raises(OutOfBounds):
-        app.memory.check(0, pages * PAGE_BYTES + 1)
-    app.start()
-    bench.advance(1)
-    assert app.peak_stack_bytes == stack_bytes
-    assert app.kill()
+    prepared = prepare(wat(text), heap_bytes)
+    assert (prepared.heap_start, prepared.total_pages) == (heap_start, pages)
+    module = wasmtime.Module(wasmtime.Engine(), prepared.wasm)
+    memory = next(e.type for e in module.exports if e.name == prepared.memory_name)
+    assert isinstance(memory, wasmtime.MemoryType)
+    assert memory.limits.min == pages
 
 
-def test_no_mutation_of_a_module_upsets_the_reader(bench: Bench) -> None:
-    good = bytes(wasmtime.wat2wasm(LINKED))
+@pytest.mark.parametrize(
+    ("stack_top", "data_end", "data", "area"),
+    [
+        (4096, 5000, '(data (i32.const 4096) "x")', (16, 4096)),
+        (4096, 4096, "", (16, 4096)),
+        (4096, None, '(data (i32.const 4096) "x")', (16, 4096)),
+        (4096, None, '(data (i32.const 1024) "x")', None),
+        (70_000, 4096, "", None),
+    ],
+)
+def test_stack_lies_behind_the_data_or_below_it(
+    stack_top: int, data_end: int | None, data: str, area: tuple[int, int] | None
+) -> None:
+    end = "" if data_end is None else f'(global (export "__data_end") i32 (i32.const {data_end}))'
+    module = f'(module (memory (export "memory") 1) (global (mut i32) (i32.const {stack_top})) {end} {data})'
+    assert prepare(wat(module), 8192).stack_area == area
+
+
+def test_no_mutation_of_a_module_upsets_the_reader() -> None:
+    good = wat(LINKED)
     noise = random.Random(7)
-    for _ in range(200):
+    for _ in range(3000):
         bad = bytearray(good)
         for _ in range(noise.randint(1, 4)):
             bad[noise.randrange(8, len(bad))] = noise.randrange(256)
-        with contextlib.suppress(InvalidModule):
-            bench.machine.manager.load("app", bytes(bad[: noise.randint(8, len(bad))])).kill()
+        with contextlib.suppress(ProtocolError):
+            prepare(bytes(bad[: noise.randint(8, len(bad))]), 8192)
 
 
 @settings(max_examples=60, deadline=None)

@@ -31,6 +31,7 @@ from microclaw.virtual.firmware.receiver import (
 )
 from microclaw.virtual.nodes.ledc import Ledc
 from microclaw.virtual.runtime.app import App
+from microclaw.virtual.runtime.module import prepare
 from microclaw.wire.wasm_binary import HEADER
 from microclaw.wire.wasmachine import answers
 from microclaw.wire.wasmachine.attributes import Generation
@@ -148,8 +149,10 @@ class AppManager:
             raise InvalidModule("Install WASM app failed: invalid WASM version.")
         app = App(self, name, heap_bytes=max(heap_bytes, MIN_HEAP_BYTES), timers=timers)
         try:
-            app.attach(Instance(wasm, app))
-        except LoadFailed as exc:
+            prepared = prepare(wasm, app.heap_bytes)
+            app.place_heap(prepared.heap_start)
+            app.attach(Instance(prepared, app))
+        except (ProtocolError, LoadFailed) as exc:
             self.board.print_line(f"error: WASM module load failed: {exc}".splitlines()[0])
             raise InvalidModule("Install WASM app failed: load WASM file failed.") from exc
         except InstantiateFailed as exc:

@@ -38,8 +38,7 @@ class I2cFile(OpenFile):
     def _configure(self, app: App, values: DataSeq) -> None:
         sda, scl, flags = values[1, 2], values[2, 2], values[3, 4]
         if not flags & I2cConfigFlag.MASTER:
-            values[5, 4]
-            values[6, 2]
+            _ = values[5, 4], values[6, 2]  # EINVAL where they are missing
             raise PosixError(Errno.ENOTSUP)  # nothing on this board would talk to a slave
         clock_hz = values[4, 4]
         if not self._board.has_pin(sda) or not self._board.has_pin(scl) or sda == scl or not 0 < clock_hz <= 1_000_000:

@@ -56,7 +56,7 @@ class App:
         # What its natives use.
         self.task = Task(name)
         self.memory = LinearMemory()
-        self.heap = Heap(0, 0)  # until its memory is there
+        self.heap = Heap(0, 0)  # until `place_heap`
         self.timers = Timers(self.clock, timers, self._fire, name)
         self.files = FileTable(board, manager.ledc, name)
         self.network = AppNetwork(self)
@@ -184,6 +184,10 @@ class App:
         self._freed_ms = now_ms
         if self._free_calls < 0:
             self.clock.work(self.task, CALL_MS)
+
+    def place_heap(self, start: int | None) -> None:
+        """Place its heap; None: no memory, and malloc fails."""
+        self.heap = Heap(start or 0, self.heap_bytes if start is not None else 0)
 
     def print(self, data: bytes) -> None:
         self.board.print(data, self.name)

@@ -23,10 +23,11 @@ from microclaw.virtual.natives import http, libc, libc_files, mqtt, printf, requ
 from microclaw.virtual.natives.binding import Handler, bind
 from microclaw.virtual.runtime.app import App
 from microclaw.virtual.runtime.backtrace import Frame, call_place, read_frames, stack_overflow
-from microclaw.virtual.runtime.memory import BoardCrash, Heap, WasmTrap
+from microclaw.virtual.runtime.memory import BoardCrash, WasmTrap
+from microclaw.virtual.runtime.module import PreparedModule
 from microclaw.virtual.runtime.wasm_run import WasmRun, new_engine
 from microclaw.wire.board_replies import NATIVE_FAILED
-from microclaw.wire.wasm_binary import HEADER, PAGE_BYTES, ModuleError, Reader, read_sections, write_section, write_u32
+from microclaw.wire.wasm_binary import PAGE_BYTES
 from microclaw.wire.wasmachine.natives import NATIVE_MODULE, NATIVES
 
 _GROUPS: Final = (printf, libc, libc_files, time, requests, mqtt, http)
@@ -55,8 +56,6 @@ _BELOW_ZERO: Final = 1 << 31
 _TABLE: Final = "__indirect_function_table"
 _BEFORE_ON_INIT: Final = "__microclaw_note_start"
 _CANARY: Final = 0xA5
-_MEMORY_SECTION, _GLOBAL_SECTION = 5, 6
-_MUTABLE_I32_CONST: Final = b"\x7f\x01\x41"
 MAX_FAILURE_CHARS: Final = 200
 _OWN: Final = (WasmTrap, Interrupted, BoardCrash)  # what a native raises on purpose
 
@@ -73,57 +72,38 @@ class InstantiateFailed(Exception):
 
 
 class Instance(WasmRun):
-    """A linked module and the app's heap in it. Calls come from one thread at a time; `interrupt` from any."""
+    """A linked module. Calls come from one thread at a time; `interrupt` from any."""
 
-    def __init__(self, wasm: bytes, app: App) -> None:
+    def __init__(self, prepared: PreparedModule, app: App) -> None:
         self._app = app
+        max_memory = app.board.profile.firmware.max_memory_bytes
         self._canary_area: tuple[int, int] | None = None
-        # WAMR's limit is of what the module declares: the heap's last page may be beyond.
-        reserved = (app.board.profile.firmware.max_memory_bytes // PAGE_BYTES + 1) * PAGE_BYTES
+        if max(prepared.pages or 0, prepared.total_pages - 1) * PAGE_BYTES > max_memory:
+            raise InstantiateFailed("allocate memory failed")
+        reserved = max(max_memory // PAGE_BYTES, prepared.total_pages) * PAGE_BYTES
         self._counts_fuel = app.clock.is_virtual  # on the real clock a program takes the time that it takes
         engine = new_engine(stack_bytes=MAX_STACK_BYTES, reserved_bytes=reserved, counts_fuel=self._counts_fuel)
         try:
-            wasm, stack_top = _without_maximum(wasm)
-            module = wasmtime.Module(engine, wasm)
-        except (ModuleError, wasmtime.WasmtimeError) as exc:
+            module = wasmtime.Module(engine, prepared.wasm)
+        except wasmtime.WasmtimeError as exc:
             raise LoadFailed(str(exc)) from exc
         super().__init__(engine, counts_fuel=self._counts_fuel, memory_size=reserved, tables=1, table_elements=4096)
         try:
             self._link(module)
-            self._exports = self._instantiate(module).exports(self.store)
-            self._names = frozenset(export.name for export in module.exports)
-            self._functions = self._find_functions(module)
-            self._place_heap(module, stack_top)
+            self._exports = self._instantiate(module, has_start=prepared.has_start).exports(self.store)
         except BaseException:
             super().close()
             raise
+        self._names = frozenset(export.name for export in module.exports)
+        self._functions = self._find_functions(module)
+        if prepared.memory_name is not None:
+            memory = self._exports[prepared.memory_name]
+            assert isinstance(memory, wasmtime.Memory)
+            app.memory.attach(self.store, memory)
+            self._paint_stack(prepared.stack_area)
         if self.has("libc_builtin_set_errno", "i32"):
             app.set_errno = lambda number: self.call("libc_builtin_set_errno", number)
         app.call_table = self._call_table
-
-    def _place_heap(self, module: wasmtime.Module, stack_top: int | None) -> None:
-        """As WAMR does: at `__heap_base` when that is exported, else behind the last page."""
-        name = next((e.name for e in module.exports if isinstance(e.type, wasmtime.MemoryType)), None)
-        memory = self._exports[name] if name is not None else None
-        if not isinstance(memory, wasmtime.Memory):
-            return
-        end = memory.size(self.store) * PAGE_BYTES
-        base, data_end = (self._constant(name) for name in ("__heap_base", "__data_end"))
-        start = _align16(base) if base is not None and base < end else end
-        try:
-            memory.grow(self.store, max(0, -(-(start + self._app.heap_bytes - end) // PAGE_BYTES)))
-        except wasmtime.WasmtimeError as exc:
-            raise InstantiateFailed("allocate memory failed") from exc
-        self._app.heap = Heap(start, self._app.heap_bytes)
-        self._app.memory.attach(self.store, memory)
-        if stack_top is not None and data_end is not None and 0 < stack_top <= end:
-            # wasm-ld puts the stack behind the data, or with --stack-first below it.
-            self._paint_stack(_align16(data_end) if data_end < stack_top else 16, stack_top)
-
-    def _constant(self, export: str) -> int | None:
-        """The value of an exported i32 global."""
-        found = self._exports.get(export)
-        return int(found.value(self.store)) if isinstance(found, wasmtime.Global) else None
 
     def begin(self) -> None:
         """Call what stands before on_init in a build for trials, where nothing is put into on_init's own code."""
@@ -197,10 +177,10 @@ class Instance(WasmRun):
             if unused.count(_CANARY) < len(unused):
                 self._app.peak_stack_bytes += len(unused.lstrip(bytes([_CANARY])))
 
-    def _paint_stack(self, low: int, top: int) -> None:
-        if top - low <= PAGE_BYTES:
-            self._canary_area = low, top
-            self._app.memory.fill(low, _CANARY, top - low)
+    def _paint_stack(self, area: tuple[int, int] | None) -> None:
+        if area is not None and area[1] - area[0] <= PAGE_BYTES:
+            self._canary_area = area
+            self._app.memory.fill(area[0], _CANARY, area[1] - area[0])
 
     def _find_functions(self, module: wasmtime.Module) -> dict[str, tuple[wasmtime.Func, tuple[str, ...]]]:
         functions = {}
@@ -265,10 +245,11 @@ class Instance(WasmRun):
         if self._counts_fuel:
             self._app.compute(self.used_fuel() / INSTRUCTIONS_PER_MS)
 
-    def _instantiate(self, module: wasmtime.Module) -> wasmtime.Instance:
+    def _instantiate(self, module: wasmtime.Module, *, has_start: bool) -> wasmtime.Instance:
         """Runs the start function too, if there is one; that one must not take long."""
         watchdog = threading.Timer(START_LIMIT_S, self.interrupt)
-        watchdog.start()
+        if has_start:
+            watchdog.start()
         try:
             return self._run(lambda: self.linker.instantiate(self.store, module))
         except (WasmTrap, Interrupted, BoardCrash, wasmtime.WasmtimeError) as exc:
@@ -302,20 +283,3 @@ class Instance(WasmRun):
         """True if the stack's pointer, which goes down to 0, is beyond it. Only a build for trials tells."""
         pointer = self._number("microclaw_stack")
         return pointer is not None and pointer > _BELOW_ZERO
-
-
-def _without_maximum(wasm: bytes) -> tuple[bytes, int | None]:
-    """The module with a memory that may grow for the heap; the stack's top, which wasm-ld puts into global 0."""
-    changed, stack_top = HEADER, None
-    for number, body, whole in read_sections(wasm):
-        data = Reader(body)
-        if number == _MEMORY_SECTION and data.u32() == 1 and data.byte() == 1:
-            whole = write_section(number, b"\x01\0" + write_u32(data.u32()))
-        elif number == _GLOBAL_SECTION and data.u32() and data.take(3) == _MUTABLE_I32_CONST:
-            stack_top = data.signed(32)
-        changed += whole
-    return changed, stack_top
-
-
-def _align16(value: int) -> int:
-    return (value + 15) // 16 * 16

@@ -17,6 +17,9 @@ class Flash:
     def __init__(self, left, torn=False):
         self.left = left
         self.torn = torn
+        self.listdir = real.listdir
+        self.stat = real.stat
+        self.statvfs = real.statvfs
 
     def step(self, by_half=None):
         if self.left == 0:
@@ -27,15 +30,21 @@ class Flash:
             raise PowerCut()
         self.left -= 1
 
-    def __getattr__(self, name):
-        """Of the module `os`: looks, and changes."""
-        act = getattr(real, name)
+    def rename(self, old, new):
+        self.step()
+        real.rename(old, new)
 
-        def change(*words):
-            self.step()
-            act(*words)
+    def remove(self, path):
+        self.step()
+        real.remove(path)
 
-        return act if name in ("listdir", "stat", "statvfs") else change
+    def mkdir(self, path):
+        self.step()
+        real.mkdir(path)
+
+    def rmdir(self, path):
+        self.step()
+        real.rmdir(path)
 
     def open(self, path, mode):
         if mode == "rb":

@@ -155,10 +155,14 @@ class ADC:
         self._width = 12
         _call("adc_read", self._id)  # refuses a pin without an ADC
 
-    def init(self, *args, **options):
+    def init(self, *, atten=None):
         pass
 
-    atten = deinit = init
+    def atten(self, value):
+        pass
+
+    def deinit(self):
+        pass
 
     def width(self, value):
         self._width = value
