@@ -142,15 +142,17 @@ async def test_no_more_turns_run_at_once_than_the_settings_say_and_a_cancelled_o
 ) -> None:
     model = Held([say("a"), say("b")])
     async with make_agent(model=model, settings=AgentSettings(parallel_turns=1)) as agent, asyncio.timeout(60):
-        first, second, third = await accepted(agent, (inbound(chat_id=chat) for chat in ("c1", "c2", "c3")))
+        chats = ("c1", "c2", "c3", "c3")
+        first, second, third, fourth = await accepted(agent, (inbound(chat_id=chat) for chat in chats))
         await model.asked.acquire()
         assert agent.inbox.cancel("test", "c3")
+        assert [turn.number for turn in agent.inbox.running()] == [first.message_id]
         model.go.release()
         assert own_words((await end(first)).text) == "a"
         await model.asked.acquire()
         model.go.release()
         assert own_words((await end(second)).text) == "b"
-        assert (await end(third)).error_code == "cancelled"
+        assert [(await end(one)).error_code for one in (third, fourth)] == ["cancelled"] * 2
         assert len(model.requests) == 2
 
 

@@ -224,7 +224,7 @@ def _firmware_line(firmware: Firmware) -> str:
     """The firmware as a person described it, as far as a program must keep to it."""
     nodes = ", ".join(f"/dev/{node}" for node in sorted(firmware.device_nodes)) or "none"
     has = f"device files: {nodes}; functions of {', '.join(sorted(firmware.native_groups))}"
-    lacks = "".join(f", without {name}" for name in sorted(firmware.natives_lacking))
+    lacks = f"; without {', '.join(sorted(firmware.natives_lacking))}" if firmware.natives_lacking else ""
     files = "" if firmware.has_files else "; no files"
     return f"Its firmware is not the stock build and has only this: {has}{lacks}{files}."
 

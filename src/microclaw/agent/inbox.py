@@ -207,7 +207,7 @@ class Inbox:
         """
         chat = self._chats.get((channel, chat_id), _Chat())
         meant = [turn for turn in chat.turns if message_id in (None, turn.number)]
-        for turn in meant[:1] if chat.running in meant else meant:
+        for turn in meant[:1] if meant[:1] and meant[0] in self.running() else meant:
             turn.stop()
         return bool(meant)
 
@@ -218,7 +218,8 @@ class Inbox:
 
     def running(self) -> tuple[RunningTurn, ...]:
         """The turns that run now."""
-        return tuple(chat.running for chat in self._chats.values() if chat.running is not None)
+        begun = (chat.running for chat in self._chats.values())
+        return tuple(turn for turn in begun if turn is not None and turn not in self._ready)
 
     async def begin(self, turn: RunningTurn) -> None:
         """Count a start of the turn, on the disk."""

@@ -49,7 +49,10 @@ class Toolbox:
     def __init__(
         self, tools: Iterable[Tool[Any]], gate: Gate, *, coming: Callable[[], Iterable[Tool[Any]]] = tuple
     ) -> None:
-        self._tools = {tool.name: tool for tool in tools}
+        self._tools: dict[str, Tool[Any]] = {}
+        for tool in tools:
+            if self._tools.setdefault(tool.name, tool) is not tool:
+                raise ValueError(f"two tools are named {tool.name}")
         self._gate = gate
         self._coming = coming
 

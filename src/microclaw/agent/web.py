@@ -179,7 +179,8 @@ class SearchEngine(Struct, frozen=True):
         except httpx2.HTTPError as exc:
             raise ToolFailed(f"Brave did not answer: {exc or type(exc).__name__}", next_step="try again later") from exc
         if answer.status_code != 200:
-            step = "try again later, or check search.api_key in the settings"
+            is_theirs = answer.status_code == 429 or answer.status_code >= 500
+            step = "try again later" if is_theirs else "check search.api_key in the settings"
             raise ToolFailed(f"Brave answered {answer.status_code}", next_step=step)
         try:
             web = msgspec.json.decode(answer.content, type=_Found).web or _Hits()

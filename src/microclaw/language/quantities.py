@@ -95,6 +95,7 @@ _ABOVE, _BELOW = re.compile(r">=?|≥"), re.compile(r"<=?|≤")
 _CLOCK = re.compile(
     r"\b(\d{1,2})[:.h](\d\d)(?: ?([ap])\.?m\b\.?)?(?![\w.])|\b(\d{1,2}) ?(?:([ap])\.?m\b\.?|o'clock)(?!\w)"
 )
+_NOON = re.compile(r"(?<![\w-])(?:noon|midday|midnight)(?![\w-])")
 _MARKS = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "µ": "u", "，": ","})
 
 
@@ -118,7 +119,7 @@ def normalize_quantities(text: str) -> str:
     said = re.sub(r"(?<=\w)[,;:](?= )", "", said)
     said = _ROUND.sub(lambda m: "100" if m[1] == "hundred" else "1000", said)
     said = _PIN.sub(lambda m: f"pin {int(m[1] or m[2])}", said)
-    said = re.sub(r"\b(?:noon|midday)\b", "clock 1200", re.sub(r"\bmidnight\b", "clock 0000", said))
+    said = _NOON.sub(lambda m: f"clock {'0000' if m[0] == 'midnight' else '1200'}", said)
     return _limits(_times(_CLOCK.sub(_clock, said)))
 
 

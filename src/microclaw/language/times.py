@@ -22,7 +22,7 @@ _REPEATS = dict.fromkeys(("day", "morning", "evening", "night", "afternoon"), "d
     "weekday": "weekdays",
     "weekend": "weekends",
 }
-_CLOCK = re.compile(r"\b(?:at |by |around )?(clock \d{4}|sunrise|sunset|dawn|dusk)\b")
+_CLOCK = re.compile(r"(?<![\w-])(?:at |by |around )?(clock \d{4}|sunrise|sunset|dawn|dusk)(?![\w-])")
 _SPOKEN_HOUR = re.compile(  # "half past 6": what is done then is read, the time is asked for
     r"\b(?:(?:at|by) )?(?:half past|(?:a )?quarter (?:past|to)|\d+(?: ms| milli)? past) "
     r"(?:clock \d{4}|\d+(?: milli)?)\b"
@@ -159,4 +159,4 @@ def spoken(ms: int | Fraction) -> str:
     for least, size, unit in ((3_600_000, 3_600_000, "h"), (120_000, 60_000, "min")):
         if whole >= least and whole % size == 0:
             return f"{whole // size} {unit}"
-    return f"{whole / 1000:g} s" if whole >= 1000 else f"{whole} ms"
+    return f"{whole / 1000:.15g} s" if whole >= 1000 else f"{whole} ms"

@@ -37,11 +37,11 @@ _KINDS: Final = _PINS_ALONE | {*PROGRAMS, "dim_pin", "read_sensor", "remove_app"
 _SLOTS: Final[Mapping[str, tuple[str, ...]]] = {
     "set_pin": ("level",),
     **dict.fromkeys(_WITH_AMOUNT, ("milli", "unit")),
-    **dict.fromkeys(PACES, ("ms", "period_ms")),
-    "blink_times": ("ms", "period_ms", "times"),
-    "pulse": ("ms",),
+    **dict.fromkeys(PACES, ("every_ms", "for_ms", "period_ms")),
+    "blink_times": ("every_ms", "period_ms", "times"),
+    "pulse": ("for_ms",),
 }
-"""The slots of an act that a follow-up changes."""
+"""What a follow-up says to change a slot of an act; "every" and "for" are said of its "ms"."""
 _EXTRA: Final = re.compile(r"(?i)^(?:(?:and|now|then|but|ok|okay) )+| (?:back|again)\b")
 _IT: Final = re.compile(r"(?i)\b(?:it|that|this|(?P<all>(?:all of )?(?:them|those)|both))\b")
 _STOP: Final = re.compile(r"(?i)\b(?:stop|end|kill|quit|delete|remove) (?:it|that|this)\b")
@@ -263,8 +263,8 @@ def _with_target(text: str, act: LastAct) -> Referred:
         return None
     said = f"{said[: it.start()]}{act.target}{said[it.end() :]}"
     parse = english().parse(said)
-    if parse is None:
-        return None
+    if parse is None or ((own := english().parse(text)) is not None and own.kind == "remove_all"):
+        return None  # "stop all of them" is of all programs
     if it["all"] and len(act.pins) < 2:
         return Say("Which pins?", "ambiguous", "as in: turn off pins 4 and 5")
     if act.stopped and act.kind in PROGRAMS_ON_PINS and parse.kind not in _READS:
@@ -298,13 +298,14 @@ def _changed(act: LastAct, found: Parse) -> Parse | Say:
             return _unclear(act, f"as in: no, pin {number}")
         if is_amount:
             said["milli"] = number * 1000
-        elif found.kind == "correct" or kind in _PINS_ALONE:
+        elif kind in _PINS_ALONE or (found.kind == "correct" and number > 1):
             pins = (number,)
     if pins or found.word("thing") == "led":
         return _moved(act, dict(zip(PIN_SLOTS, pins, strict=False)) or {"thing": "led"})
     if unit == "percent" and kind == "set_pin" and len(act.pins) < 2:
         return Parse("dim_pin", act.target_values | {"milli": said["milli"]})
-    change: Values = {slot: said[slot] for slot in _SLOTS.get(kind, ()) if slot in said}
+    words = [word for word in _SLOTS.get(kind, ()) if word in said]
+    change: Values = {re.sub("^(every|for)_", "", word): said[word] for word in words}
     is_of_it = kind != "dim_pin" or unit in (None, "percent")
     if not change or not is_of_it or "level_2" in act.parse.values:
         return _unclear(act, "as in: make it every 2 seconds, or: no, pin 5")

@@ -42,7 +42,8 @@ def parse_memory(said: str) -> Parse | None:
     keep = _KEEP.fullmatch(text)
     if keep is not None:
         fact = keep[1].strip(" .:,")
-        return Parse("remember", {"text": fact}) if fact and not _TODO.match(fact) else None
+        is_none = fact.lower() in _NOTHING
+        return Parse("remember", {} if is_none else {"text": fact}) if fact and not _TODO.match(fact) else None
     if told_name(told := _NO.sub("", said).strip().rstrip(".!")) is not None:
         return Parse("remember", {"text": told})
     text = text.rstrip(". ")
@@ -60,10 +61,14 @@ def parse_memory(said: str) -> Parse | None:
 
 
 def _remember(at: Context) -> Decision:
+    if at.parse.word("text") is None:
+        return Say("What shall I remember?", "ambiguous", "say it, as in: remember that the relay is on pin 4")
     if not at.results:
-        return Act("remember", {"text": at.parse.word("text") or ""})
+        return Act("remember", {"text": at.parse.word("text")})
     kept, line = at.results[-1].fields, plain_line(at.results[-1].fields.get("line"))
-    return Say(f"Remembered: {line} ({kept.get('file')})." if kept.get("new") else f"I knew that already: {line}.")
+    return Say(
+        f"Remembered: {line} ({kept.get('file')})." if kept.get("new", True) else f"I knew that already: {line}."
+    )
 
 
 def _recall(at: Context) -> Decision:

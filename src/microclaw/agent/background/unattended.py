@@ -59,8 +59,9 @@ class AgentTasks:
                             waits(None)
                         case Step():
                             tell(f"{event.stage}: {event.text}")
-        finally:
-            self.inbox.cancel(CHANNEL, device, message_id=accepted.message_id)  # one that has ended is not there
+        except BaseException:  # nobody waits for it any more
+            self.inbox.cancel(CHANNEL, device, message_id=accepted.message_id)
+            raise
         raise ToolFailed("the turn ended without an answer", next_step="the traceback is in the host's log")
 
 
@@ -99,11 +100,12 @@ class Heartbeat:
 
     async def run(self) -> None:
         never, every_ms = asyncio.Event(), self.minutes * 60_000
+        due_ms = self.clock.now_ms() + every_ms
         while True:
-            due_ms = self.clock.now_ms() + every_ms
             while (now_ms := self.clock.now_ms()) < due_ms:
                 due_ms = min(due_ms, now_ms + every_ms)  # nearer, where the clock was set back
                 await self.clock.wait(never, due_ms)
+            due_ms = self.clock.now_ms() + every_ms
             await self.beat()
 
     async def beat(self) -> Answer | None:
