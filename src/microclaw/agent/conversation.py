@@ -1,8 +1,9 @@
 """The conversations: a turn with its history for each message of the inbox, and their removal. It keeps no queue.
 
-While an act of a chat waits for a yes, a no, or another sentence of who may decide, withdraws the question: nothing is
-done, and the sentence has its turn. Only a yes that names the question counts, so that nobody agrees to what they have
-not been shown here: another yes, and what others say, is answered at once with the question, and is not kept.
+While an act of a chat waits for a yes or a no: a no of who may decide withdraws the question, and so does any other
+sentence of theirs. Nothing is done then, and the sentence has its turn. Only a yes that names the question counts, so
+that nobody agrees to what they have not been shown here: another yes, and what others say, is answered at once with the
+question, and is not kept.
 """
 
 from __future__ import annotations

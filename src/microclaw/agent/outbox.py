@@ -10,23 +10,19 @@ import asyncio
 import json
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
-from msgspec import Meta, Struct, convert
+from msgspec import Struct, convert
 from msgspec.structs import replace
 
 from microclaw.agent.turn_journal import encode
-from microclaw.auth.gate import Effect, Permission
-from microclaw.auth.people import People, Person
 from microclaw.backoff import Backoff
-from microclaw.errors import MessageTooLong, MicroclawError, Overloaded, ToolFailed
-from microclaw.events import Answer, Evidence, ToolRun, TurnEvent
+from microclaw.errors import MessageTooLong, MicroclawError, Overloaded
+from microclaw.events import Answer, ToolRun, TurnEvent
 from microclaw.live_hosts import ALONE, Fleet
-from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.store.inbox import Message
 from microclaw.store.journal import Work, no_work
 from microclaw.store.outbox import OutboxRow, OutboxTable
@@ -324,50 +320,3 @@ async def run_logged(work: Coroutine[Any, Any, object], name: str) -> None:
 def _outbound(row: OutboxRow) -> Outbound:
     answer = replace(convert(json.loads(row.body), Answer), outbound_id=row.outbound_id)
     return Outbound(row.outbound_id, row.channel, row.chat_id, answer.text, row.kind, row.person, answer, row.key)
-
-
-class SayParameters(Parameters, kw_only=True):
-    text: Annotated[str, Meta(min_length=1, max_length=4000)]
-    person: Annotated[str, Meta(max_length=80, description="A name; left out: who asks.")] | None = None
-
-
-def clock_tool(clock: Callable[[], datetime]) -> Tool[Any]:
-    """The tool `time`."""
-
-    async def tell(_: Parameters, __: ToolContext) -> ToolOutput:
-        now = clock()
-        fields = {"now": now.isoformat(timespec="seconds"), "weekday": now.strftime("%A"), "zone": str(now.tzinfo)}
-        return ToolOutput({"success": True, **fields})
-
-    return Tool("time", "The date and time now.", Parameters, Permission.READ, Effect.READ, tell)
-
-
-def say_tool(*, outbox: Outbox, people: People) -> Tool[Any]:
-    """The tool `say`: a message into a chat. Another person than the caller sees who sent it."""
-
-    def addressed(asked: SayParameters, context: ToolContext) -> tuple[Person, str, str]:
-        """The person who is meant, and the channel and chat to say it in. Raises ToolFailed, UnknownName."""
-        person = people.get(context.person_id) if asked.person is None else people.named(asked.person)
-        if person is None:
-            raise ToolFailed("nobody to say it to", next_step="name a person")
-        chats = person.addresses
-        if asked.person is None or (not chats and person.person_id == context.person_id):
-            chats = ((context.channel, context.chat_id),)
-        if not chats:
-            raise ToolFailed(f"{person.name} has no chat with this host", next_step="microclaw person list")
-        return person, *chats[0]
-
-    async def say(asked: SayParameters, context: ToolContext) -> ToolOutput:
-        person, channel, chat_id = addressed(asked, context)
-        sender = people.get(context.person_id)
-        own = sender is None or sender.person_id == person.person_id
-        text = asked.text if own or sender is None else f"from {sender.name}: {asked.text}"
-        number = await outbox.push(channel, chat_id, text, person=person.person_id)
-        evidence = Evidence("accepted", f"on its way to {person.name} in {channel}")
-        return ToolOutput({"success": True, "person": person.name, "channel": channel, "message": number}, (evidence,))
-
-    def words(asked: SayParameters, context: ToolContext, _: Sequence[str]) -> str:
-        return f"tell {addressed(asked, context)[0].name}: {asked.text}"
-
-    text = "Send a text into a person's chat, by itself and not as the answer."
-    return Tool("say", text, SayParameters, Permission.ACT, Effect.ONCE, say, words=words)

@@ -1,4 +1,4 @@
-"""Each person's files below a folder of their own, and code in the sandbox over them. No path leaves it, by no link.
+"""Each person's files below a folder of their own, and code in the sandbox over them. No path leads out, and no link.
 
 What the code prints is untrusted text: it may repeat words of a page, of a file or of a device.
 """

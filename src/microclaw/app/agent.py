@@ -15,8 +15,9 @@ from microclaw.agent.conversation import Conversations, erase_conversation
 from microclaw.agent.history import Window
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.offer import more_tools
-from microclaw.agent.outbox import Outbox, clock_tool, say_tool
+from microclaw.agent.outbox import Outbox
 from microclaw.agent.toolbox import Toolbox
+from microclaw.agent.tools import clock_tool, say_tool
 from microclaw.agent.web import SearchEngine, web_tools
 from microclaw.agent.workspace import CodeTool, Workspace, workspace_tools
 from microclaw.app.devices import Base

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any, cast
 
-from microclaw.agent.outbox import say_tool
 from microclaw.agent.toolbox import Toolbox
+from microclaw.agent.tools import say_tool
 from microclaw.auth.gate import Gate
 from microclaw.auth.people import OWNER, Person
 from microclaw.devices.registry import Registry
