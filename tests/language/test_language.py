@@ -61,7 +61,7 @@ def test_a_time_in_words_is_read_as_the_same_time() -> None:
     for said in (
         "every weekday at 07:00", "on weekends at 12:00", "tomorrow at 08:00", "in 20 min", "in 90 s",
         "on 3 december at 14:00", "every monday and friday at 06:30", "at 22:00", "on 2026-12-03 at 14:00",
-        "every day at 00:00",
+        "every day at 00:00", "in 1234567 s", "in 1234.567 s",
     ):  # fmt: skip
         what, when = split_when(normalize_quantities(said)) or ("nothing", When())
         assert (what, when_text(when)) == ("", said)
