@@ -88,5 +88,7 @@ def test_a_head_that_was_noted_is_looked_for(run: Run, own_home: Path) -> None:
         path.unlink()
     append_events(own_home, [EVENT, EVENT, EVENT])
     assert verify() == 1
+    acts = run("person", "log", "--verify", "--json").json["sets"][0]
+    assert (acts["torn"], acts["torn_at"], acts["break_count"]) == (0, [], len(acts["breaks"]))
     (own_home / "audit.begun").unlink()
     assert [verify(), verify("--head", noted)] == [0, 1]
