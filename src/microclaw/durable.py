@@ -155,8 +155,9 @@ def read_given_text(path: Path, limit_bytes: int) -> str:
     try:
         return read_given(path, limit_bytes).decode("utf-8-sig")
     except UnicodeDecodeError as exc:
-        step = "save it as UTF-8 (iconv -f LATIN1 -t UTF-8)"
-        raise ConfigError(f"{path} is not UTF-8 text (byte {exc.start + 1:,})", next_step=step) from exc
+        raise ConfigError(
+            f"{path} is not UTF-8 (byte {exc.start + 1:,})", next_step="save it as UTF-8 (iconv)"
+        ) from exc
 
 
 def write_given(path: Path, chunks: Iterable[bytes], *, replace: bool = False, next_step: str = "name another") -> int:
