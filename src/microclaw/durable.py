@@ -155,9 +155,7 @@ def read_given_text(path: Path, limit_bytes: int) -> str:
     try:
         return read_given(path, limit_bytes).decode("utf-8-sig")
     except UnicodeDecodeError as exc:
-        raise ConfigError(
-            f"{path} is not UTF-8 (byte {exc.start + 1:,})", next_step="save it as UTF-8 (iconv)"
-        ) from exc
+        raise ConfigError(f"{path} is not UTF-8 (byte {exc.start + 1})", next_step="save it as UTF-8 (iconv)") from exc
 
 
 def write_given(path: Path, chunks: Iterable[bytes], *, replace: bool = False, next_step: str = "name another") -> int:
