@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from microclaw.durable import (
+    _check_no_device,
     make_folders,
     make_private_folder,
     read_private,
@@ -106,5 +107,7 @@ def test_a_device_is_never_replaced(tmp_path: Path) -> None:
         replace_file(link, b"x")
     with pytest.raises(OSError, match="it is a device"):
         write_chunks(link, [b"x"], replace=True)
+    with pytest.raises(OSError, match="it is a device"):
+        _check_no_device(Path("/dev/stdout"))  # a link, that root would replace
     assert link.is_symlink()
     assert list(tmp_path.iterdir()) == [link]

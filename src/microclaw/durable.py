@@ -91,7 +91,7 @@ def _check_no_device(path: Path) -> None:
         mode = path.stat().st_mode
     except FileNotFoundError:
         return
-    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode) or path.parent.resolve() == Path("/dev"):  # stdout is a link
         raise OSError(errno.EINVAL, "it is a device", str(path))
 
 
@@ -155,7 +155,7 @@ def read_given_text(path: Path, limit_bytes: int) -> str:
     try:
         return read_given(path, limit_bytes).decode("utf-8-sig")
     except UnicodeDecodeError as exc:
-        raise ConfigError(f"{path} is not UTF-8 text (byte {exc.start})", next_step="save it as UTF-8") from exc
+        raise ConfigError(f"{path} is not UTF-8 (byte {exc.start + 1})", next_step="save it as UTF-8 (iconv)") from exc
 
 
 def write_given(path: Path, chunks: Iterable[bytes], *, replace: bool = False, next_step: str = "name another") -> int:

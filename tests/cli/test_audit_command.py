@@ -33,6 +33,8 @@ def test_without_a_host_the_log_is_read_chosen_from_and_a_document(run: Run, own
         return re.findall(r"try \d|opens nothing|set", ran.out)
 
     assert run("config", "set", "agent.queue", "6").code == 0
+    assert "agent.turn_s" not in run("config", "get").out
+    assert "agent.turn_s" in run("config", "get", "--all").out
     tries = [AuditEvent(AuditKind.TOKEN_WRONG, f"try {number}", address="192.0.2.9") for number in "1234"]
     append_events(own_home, [*tries, EVENT])
     assert len(run("person", "log").out.splitlines()) == 6
@@ -88,5 +90,7 @@ def test_a_head_that_was_noted_is_looked_for(run: Run, own_home: Path) -> None:
         path.unlink()
     append_events(own_home, [EVENT, EVENT, EVENT])
     assert verify() == 1
+    acts = run("person", "log", "--verify", "--json").json["sets"][0]
+    assert (acts["torn"], acts["torn_at"], acts["break_count"]) == (0, [], len(acts["breaks"]))
     (own_home / "audit.begun").unlink()
     assert [verify(), verify("--head", noted)] == [0, 1]

@@ -108,7 +108,10 @@ def test_an_export_applied_again_is_no_difference(ask: Run, work: Path) -> None:
     assert {row["act"] for row in same.json["rows"]} == {"unchanged"}
     assert ask("fleet", "export", "--out", str(out)).code == 0  # the same again
     (out / "blink.c").write_text("// mine\n")
+    moved = (out / "fleet.yaml").rename(work / "moved.yaml")
     assert ask("fleet", "export", "--out", str(out)).code == 1
+    assert not (out / "fleet.yaml").exists()  # none is written on a conflict
+    moved.rename(out / "fleet.yaml")
     printed = ask("fleet", "export", "-d", "virtual-2")
     assert "name: counter" in printed.out
     assert "name: led" not in printed.out

@@ -198,6 +198,15 @@ def test_what_is_no_host_is_told_from_a_host_that_is_away(tmp_path: Path, status
     assert (ran.code, len(lines(ran))) == (code, 2), ran.err
 
 
+def test_a_proxy_that_lets_nobody_in_and_a_host_of_another_version_are_named(tmp_path: Path) -> None:
+    unknown = b'{"error": {"code": "not_found", "message": "no such route"}}'
+    replies: list[tuple[int, dict[str, str], bytes]] = [(403, {}, b"<html>"), (404, {}, unknown)]
+    replies.append((200, {}, b'{"version": "0.0.1"}'))
+    with answering(lambda: replies.pop(0)) as (peer, _):
+        assert "lets nobody in (403)" in at(tmp_path, peer).err
+        assert "runs microclaw 0.0.1" in at(tmp_path, peer).err
+
+
 def test_a_proxy_that_keeps_its_own_name_is_told_what_to_send(host: dict[str, Any], tmp_path: Path) -> None:
     place = urlsplit(host["http"])
     with closing(HTTPConnection(str(place.hostname), place.port, timeout=TIMEOUT_S)) as connection:

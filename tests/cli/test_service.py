@@ -83,6 +83,7 @@ def test_it_is_shown_asked_about_installed_told_of_and_removed(
     code, out = up("install", "--yes")
     assert code == 0
     assert out.index(f"# {unit}") < out.index("[Unit]") < out.index(f"wrote {unit}")
+    assert "MY_BOT that the service gets" in out
     assert "sk-secret" not in out  # a variable that the service will not have
     assert f'"--home" "{person / "data"}" "up"' in unit.read_text()
     started = ["--user daemon-reload", "--user enable microclaw.service", "--user restart microclaw.service"]

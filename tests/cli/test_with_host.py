@@ -85,6 +85,10 @@ def test_a_report_of_a_device_has_its_answers_and_no_name(ask: Run, tmp_path: Pa
     assert re.search(r"\n  pasted         running  [0-9a-f]{64}\n", ran.out)
     assert not {"virtual-1", "127.0.0.1"} & set(re.split(r"[\s:]", ran.out))
     assert ask("doctor", "--report", "-d", "nobody").code == 1
+    assert ask("device", "add", "gone", "--board", "virtual", "--wasmachine", "127.0.0.1:9").code == 0
+    ran = ask("doctor", "--report", "-d", "gone")
+    assert (ran.code, "over the host  problem" in ran.out, "None" in ran.out) == (0, True, False), ran.out + ran.err
+    assert ask("device", "remove", "gone", "-y").code == 0
     assert ask("app", "uninstall", "pasted", "-d", "virtual-1", "-q").code == 0
 
 

@@ -11,6 +11,9 @@ from tests.cli.conftest import Ran, run_here, run_in
 from tests.flash.conftest import StartBoard
 from tests.flash.pty_board import MICROPYTHON, PtyBoard
 
+from microclaw.cli.flash_command import TerminalPerson
+from microclaw.cli.options import GlobalOptions
+
 pytestmark = pytest.mark.skipif(not MICROPYTHON.exists(), reason="scripts/micropython.sh was not run")
 
 
@@ -40,6 +43,13 @@ def test_from_an_empty_board_to_online_and_a_first_call(
     assert again.code == 0, again.err
     assert json.loads(again.out)["copied"] == 0
     assert json.loads(board.file("settings.json")) == settings, "a second run pairs nothing again"
+
+
+def test_off_a_terminal_progress_is_a_line_at_each_new_quarter(capsys: pytest.CaptureFixture[str]) -> None:
+    person = TerminalPerson(GlobalOptions())
+    for percent in (*range(0, 101, 5), 100):
+        person.progress("write", percent)
+    assert capsys.readouterr().err.split() == " ".join(f"write {n} %" for n in (0, 25, 50, 75, 100)).split()
 
 
 def test_nobody_at_a_terminal_is_told_which_option_to_give_before_flash_or_host_are_changed(

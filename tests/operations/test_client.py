@@ -172,6 +172,12 @@ def test_a_streams_error_steers_no_terminal_and_a_line_has_a_limit(form: Form) -
             form.do("call", fleet_operations.diff, programs=[], devices=[])
 
 
+def test_a_sentence_is_kept_when_the_host_ends_before_its_answer(form: Form) -> None:
+    form.serve(STREAM)
+    with pytest.raises(NoHost, match="what you said is kept"):
+        form.do("say", "hello")
+
+
 def test_a_file_is_taken_up_to_its_limit(form: Form) -> None:
     form.serve(FILE_OF_2000, FILE_OF_2000)
     assert b"".join(form.take(9, "download", "/x", method="GET", most_bytes=2000)) == b"a" * 2000

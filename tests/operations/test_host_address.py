@@ -36,7 +36,7 @@ def test_what_is_no_address_or_a_token_in_it_is_refused_and_http_is_for_loopback
     for text in (
         *("house.example", "localhost:8080", "nowhere", "ftp://x", "https://", "https://x:0", "https://x:99999"),
         *("https://x:y", "https://x?a=1", "https://x#a", "https://x/a b", "https://x/\r\nHost: y", "https://x\\y"),
-        "https://[::1",
+        *("https://[::1", "https://a b"),
     ):
         with pytest.raises(ConfigError) as caught:
             named_host(text, {})

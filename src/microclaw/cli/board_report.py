@@ -18,6 +18,7 @@ from microclaw.apps.device_operations import show_device
 from microclaw.apps.operations import list_apps
 from microclaw.boards.reader import board_ids
 from microclaw.cli.options import GlobalOptions
+from microclaw.devices.calls import DeviceInfo
 from microclaw.errors import MicroclawError
 from microclaw.findings import Finding
 from microclaw.firmware_folder import firmware_folder
@@ -28,7 +29,8 @@ from microclaw.operations.client import Client
 from microclaw.text import program_name
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
-_FACTS: Final = ("chip", "micropython", "cpu_freq_mhz", "flash_size_mb", "kinds", "uptime_ms", "free_heap", "idf_free")
+_FACTS: Final = ("chip", "micropython", "cpu_freq_mhz", "flash_size_mb", "kinds", "uptime_ms")
+_MEMORY: Final = ("free_heap", "idf_free", "idf_largest")
 
 
 def print_report(options: GlobalOptions, port: str | None, findings: Iterable[Finding]) -> None:
@@ -50,12 +52,12 @@ def print_report(options: GlobalOptions, port: str | None, findings: Iterable[Fi
         name = name or (found.name if all(note.ok for note in found.notes) else None)
     if name is not None:
         try:
-            _by_host(options.host(), name, board, programs)
-            checks["host"] = "ok"
+            _by_host(options.host(), name, board, programs, checks)
         except MicroclawError as exc:
             if options.device is not None:
                 raise
-            checks["host"] = f"problem ({plain_words(exc.code)})"
+            checks["over the host"] = f"problem ({plain_words(exc.code)})"
+    board = {about: value for about, value in board.items() if value is not None}
     report = {"machine": machine, "board": board, "programs": programs, "checks": checks}
     options.end_with_json("report", report)
     options.line("microclaw board report 1")
@@ -72,8 +74,8 @@ def look_by_cable(port: str) -> CableReport:
     return asyncio.run(report_by_cable(place, Esptool(place), firmware_folder()))
 
 
-def _by_host(host: Client, name: str, board: Facts, programs: Facts) -> None:
-    """Look at what the host knows, and at the answers of the board over its link or address."""
+def _by_host(host: Client, name: str, board: Facts, programs: Facts, checks: Facts) -> None:
+    """Look at what the host knows, and at what the board answers over its link or address, if it does."""
     device = host.call(show_device, device=name)
     board.setdefault("profile", device.board if device.board in board_ids() else "unknown")
     board["ways in"] = ", ".join(sorted({plain_words(way.partition(":")[0]) for way in device.transports}))
@@ -81,10 +83,21 @@ def _by_host(host: Client, name: str, board: Facts, programs: Facts) -> None:
         board |= {"link": "connected" if link.online else "not connected", "firmware": plain_words(link.firmware)}
         board |= {"connections": link.connections, "rssi, dBm": shown_number(link.rssi, -200)}
         board |= {"round trip, ms": shown_number(link.rtt_ms), "refused events": shown_number(link.refused_events)}
-    facts: dict[str, Any] = host.call(call_device, device=name, method="device.info", wait=False).result["values"]
-    for fact in (one for one in _FACTS if one in facts):
-        board.setdefault(fact, plain_words(facts[fact]))
-    board.setdefault("mac", masked_mac(facts.get("mac")))
-    for app in host.call(list_apps, device=name).apps:
-        known = app.sha256 if _SHA256.fullmatch(app.sha256 or "") else "not known to this host"
-        programs[program_name(app.name)] = f"{plain_words(app.condition)}  {known}"
+
+    def ask_facts() -> None:
+        facts: Any = host.call(call_device, device=name, method=DeviceInfo.method, wait=False).result["values"]
+        for fact in (one for one in (*_FACTS, *_MEMORY) if one in facts):
+            board.setdefault(fact, plain_words(facts[fact]))
+        board.setdefault("mac", masked_mac(facts["mac"]) if "mac" in facts else None)
+
+    def list_programs() -> None:
+        for app in host.call(list_apps, device=name).apps:
+            known = app.sha256 if _SHA256.fullmatch(app.sha256 or "") else "not known to this host"
+            programs[program_name(app.name)] = f"{plain_words(app.condition)}  {known}"
+
+    checks["over the host"] = "ok"
+    for look in (ask_facts, list_programs) if DeviceInfo.method in device.capabilities else (list_programs,):
+        try:
+            look()
+        except MicroclawError as exc:
+            checks["over the host"] = f"problem ({plain_words(exc.code)})"

@@ -20,16 +20,17 @@ config_group = click.Group(no_args_is_help=True)
 
 @config_group.command("get")
 @click.argument("key", required=False, metavar="[KEY]", help="One setting; all that are set without it.")
+@click.option("--all", "everything", is_flag=True, help="Defaults and what is not set, too.")
 @click.pass_obj
-def get(options: GlobalOptions, key: str | None) -> None:
-    """Show settings and where each comes from; secrets are masked. --all: defaults and what is not set, too."""
+def get(options: GlobalOptions, key: str | None, everything: bool) -> None:
+    """Show settings and where each comes from; secrets are masked."""
     found = read_views(private_home(os.environ, options.home), os.environ)
     if key is not None:
         read_key(key)
         found = [item for item in found if item.key == key and item.value is not None]
         if not found:
             raise ConfigError(f"{key} is not set", next_step=f"microclaw config set {key} VALUE")
-    elif not options.every:
+    elif not everything:
         found = [item for item in found if item.origin not in ("", DEFAULT)]
     if options.json:
         items = [{"key": i.key, "value": i.value, "from": i.origin or None, "about": i.about} for i in found]

@@ -94,7 +94,9 @@ class TerminalPerson:
 
     def __init__(self, options: GlobalOptions) -> None:
         self._options = options
-        self._page = Terminal(sys.stderr, look_for(sys.stderr, no_color=options.no_color))
+        self._look = look_for(sys.stderr, no_color=options.no_color)
+        self._page = Terminal(sys.stderr, self._look)
+        self._quarter: tuple[str, int] | None = None
         self.end_line = self._page.end_redraw
 
     def say(self, text: str) -> None:
@@ -102,14 +104,15 @@ class TerminalPerson:
             self._page.line(clean_text(text, one_line=True))
 
     def progress(self, what: str, percent: float) -> None:
-        """Redrawn on a terminal; elsewhere its end alone."""
-        text = f"{clean_text(what, one_line=True)} {percent:.0f} %"
+        """Redrawn on a terminal; elsewhere a line at each new quarter."""
+        text, quarter = f"{clean_text(what, one_line=True)} {percent:.0f} %", (what, int(percent) // 25)
         if self._options.quiet:
             return
-        if percent < 100:
+        if percent < 100 and self._look.live:
             self._page.passing("", text)
-        else:
+        elif quarter != self._quarter:
             self._page.line(text)
+        self._quarter = quarter
 
     def confirm(self, question: str, *, default: bool) -> bool:
         if self._options.yes:

@@ -97,14 +97,17 @@ def _read(options: GlobalOptions, file: Path) -> dict[str, Any]:
 
 
 def _write(folder: Path, files: dict[str, bytes]) -> None:
-    """Write those that are not there; ConfigError where one has another content: it is never replaced."""
+    """Write them all, or raise ConfigError: a file that is there with another content is never replaced."""
     if odd := [name for name in files if not _FILE.fullmatch(name)]:  # the host may be another one
         raise ProtocolError(f"the host named a file {odd[0][:60]!r}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            if not (folder / name).is_file() or (folder / name).read_bytes() != content:
-                write_given(folder / name, [content], next_step="give an empty folder with --out")
+        missing = [name for name in files if not (folder / name).exists() and not (folder / name).is_symlink()]
+        for name in files.keys() - missing:
+            if (at := folder / name).read_bytes() != files[name]:
+                raise ConfigError(f"{at} is there and is not the same", next_step="give an empty folder with --out")
+        for name in missing:
+            write_given(folder / name, [files[name]], next_step="give an empty folder with --out")
     except OSError as exc:
         raise ConfigError(f"cannot write into {folder}: {exc.strerror}", next_step="give another --out DIR") from exc
 

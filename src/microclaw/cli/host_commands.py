@@ -22,7 +22,7 @@ from microclaw.cli.operation_commands import show
 from microclaw.cli.options import FAILED, GlobalOptions
 from microclaw.cli.sign_in_commands import open_page
 from microclaw.cluster.operations import status as cluster_status
-from microclaw.config.load import VARIABLES, read_database, read_link
+from microclaw.config.load import VARIABLES, find_mistakes, read_database, read_link
 from microclaw.config.settings import GatewaySettings
 from microclaw.config.sources import KNOWN_VARIABLES, PREFIX
 from microclaw.durable import write_given
@@ -39,7 +39,7 @@ OPEN_GATEWAY: Final = "open: every program of this machine is the owner there"
 @click.option("--port", type=click.IntRange(0, 65535), help="The API's port, 8080 by default; 0 takes any.")
 @click.option("--link", metavar="HOST:PORT|off", help="Where devices connect; 127.0.0.1:8443 by default.")
 @click.option("--open-gateway", is_flag=True, help="The chat gateway asks programs of this machine for no token.")
-@click.option("--new-store", is_flag=True, help="Begin with an empty store where the old one is missing.")
+@click.option("--new-store", is_flag=True, help="Begin with an empty store where it is missing: devices pair again.")
 @click.option("--database", metavar="postgresql://…", help="Share that database with other hosts.")
 @click.option("--service", type=click.Choice(get_args(ServiceAct)), help="Instead: start it at each login, by systemd.")
 @click.option("--die-with-parent", is_flag=True, hidden=True)
@@ -235,7 +235,7 @@ def _install(options: GlobalOptions, path: Path, text: str) -> list[str]:
     else:
         lines.append("it runs, and starts at each login")
     lines.append("to start it at boot, before anybody logs in: loginctl enable-linger")
-    return [*lines, LOGS, *_unseen_variables()]
+    return [*lines, LOGS, *_unseen_variables(options)]
 
 
 def _report(options: GlobalOptions, lines: list[str]) -> None:
@@ -255,12 +255,16 @@ def systemctl(*words: str) -> str | None:
     return f"{' '.join(command[:3])}: {reason}"
 
 
-def _unseen_variables() -> list[str]:
-    """The settings that the present shell has as variables, which the service will not have."""
+def _unseen_variables(options: GlobalOptions) -> list[str]:
+    """The settings that config.toml or the present shell has as variables, which the service will not have."""
+    bare = {name: os.environ[name] for name in ("HOME", "PATH", "USER") if name in os.environ}
+    mistakes = find_mistakes(bare, options.settings().home)
+    missing = [f"note: {m.message} that the service gets" for m in mistakes if "environment has no" in m.message]
     known = [*KNOWN_VARIABLES, *(name for pair in VARIABLES.values() for name in pair)]
     here = [name for name in os.environ if name in known or (name.startswith(PREFIX) and "__" in name)]
     names = ", ".join(sorted(here))
-    return [f"note: {names}: set in this shell, not for the service; config set keeps a value"] if here else []
+    told = [f"note: {names}: set in this shell, not for the service; config set keeps a value"] if here else []
+    return missing + told
 
 
 def systemd_unit(command: Sequence[str], places: Sequence[Path]) -> str:

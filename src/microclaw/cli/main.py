@@ -188,7 +188,7 @@ def hoist_globals(arguments: Sequence[str]) -> list[str]:
         option = known.get(word.partition("=")[0])
         if word == "--":
             rest += [word, *words]
-        elif option is None:
+        elif option is None or (word == "--all" and rest[:1] == ["config"]):
             rest.append(word)
         elif option.is_flag or "=" in word:
             front.append(word)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import click
-import msgspec
 from msgspec import Struct
 
 from microclaw.cli.options import GlobalOptions, NobodyToAsk
@@ -180,7 +181,8 @@ def _probe_model(current: CurrentSettings, provider: str, key: str | None, url: 
     else:
         path, headers = "/models", {"Authorization": f"Bearer {key}"} if key else {}
     found = asyncio.run(_models_at(address.rstrip("/") + path, headers, current.proxy))
-    return ProbeResult(found.works, found.text.replace(key, "...") if key else found.text)  # a server may say it back
+    text = found.text.replace(key, "...") if key else found.text  # a server may say it back
+    return ProbeResult(found.works, clean_text(text, one_line=True, limit=200))
 
 
 def _probe_telegram(current: CurrentSettings, token: str) -> ProbeResult:
@@ -257,20 +259,17 @@ async def _models_at(url: str, headers: dict[str, str], proxy: str | None, limit
             answer = await client.get(url, headers=headers, timeout=limit_s)
     except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
         return ProbeResult(None, f"no answer from {shown_address(url)}: {exc or type(exc).__name__}")
+    found: Any = None
+    with suppress(ValueError, RecursionError):
+        found = json.loads(answer.content)
+    found = found if isinstance(found, dict) else {}
     if answer.status_code != 200:
+        error = found.get("error")
+        reason = error.get("message", "") if isinstance(error, dict) else ""
         works = False if answer.status_code in (401, 403) else None
-        reason = clean_text(answer.text, one_line=True, limit=120)
         return ProbeResult(works, f"{shown_address(url)} answered {answer.status_code} {reason}".rstrip())
-    try:
-        rows = msgspec.json.decode(answer.content, type=_Models).data
-        return ProbeResult(True, f"{count_text(len(rows), 'model')}, such as {rows[0].id[:60]}")
-    except (msgspec.MsgspecError, RecursionError, IndexError):
+    rows = found.get("data") if isinstance(found.get("data"), list) else []
+    names = [row["id"] for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)]
+    if not names:
         return ProbeResult(None, f"{shown_address(url)} answered without a list of models: is this its address?")
-
-
-class _Model(Struct):
-    id: str
-
-
-class _Models(Struct):
-    data: list[_Model]
+    return ProbeResult(True, f"{count_text(len(names), 'model')}, such as {names[0][:60]}")

@@ -67,7 +67,7 @@ def authority(options: GlobalOptions, file: str | None) -> None:
     """The host's own certificate authority, for browsers and `--host`: its fingerprint, never its key."""
     from microclaw.auth.authority import AUTHORITY_FILE
     from microclaw.authority_pem import pem_fingerprint
-    from microclaw.durable import read_private, write_given
+    from microclaw.durable import read_private
 
     options.only_here("its authority")
     path = options.settings().identity / AUTHORITY_FILE
@@ -82,7 +82,10 @@ def authority(options: GlobalOptions, file: str | None) -> None:
         text = f"SHA-256 {sha256}\nits certificate in a file: microclaw person ca FILE"
         options.report("ca", {"sha256": sha256, "file": str(path)}, text)
     else:
-        write_given(Path(file), [found[0]], replace=True, next_step="give another place")
+        try:
+            Path(file).write_bytes(found[0])
+        except OSError as exc:
+            raise ConfigError(f"cannot write {file}: {exc.strerror or exc}", next_step="give another place") from exc
         options.report("ca", {"file": file}, f"{file}: import it where the host's pages are opened")
 
 
@@ -188,8 +191,10 @@ def _report(report: ChainReport) -> dict[str, Any]:
         "lines": report.lines,
         "head": asdict(report.last),
         "rotated_away": report.anchor.n,
-        "torn": [{"file": file, "line": line} for file, line in report.torn[:MAX_NAMED]],
+        "torn": len(report.torn),
+        "torn_at": [{"file": file, "line": line} for file, line in report.torn[:MAX_NAMED]],
         "breaks": [asdict(one) for one in report.breaks[:MAX_NAMED]],
+        "break_count": len(report.breaks),
     }
 
 

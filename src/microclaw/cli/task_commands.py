@@ -37,7 +37,7 @@ task_group = click.Group(no_args_is_help=True)
 
 @task_group.command("run")
 @click.argument("file", type=Path, metavar="FILE", help="Python, shell or JavaScript; - is the input.")
-@click.option("--with", "given", multiple=True, metavar="[NAME=]FILE", help="A file that it reads; repeatable.")
+@click.option("--with", "given", multiple=True, metavar="[NAME=]FILE", help="A file it reads, as NAME; repeatable.")
 @click.option("--keep", multiple=True, metavar="NAME", help="A file that it writes and that is kept.")
 @click.option("--allow", metavar="NAME", help="It may ask what egress.yaml allows to NAME. [default: nothing]")
 @click.option("--language", type=click.Choice(get_args(TaskLanguage)), help="[default: by its suffix]")
@@ -130,7 +130,8 @@ def _code(file: Path) -> str:
     try:
         return sys.stdin.buffer.read().decode()
     except UnicodeDecodeError as exc:
-        raise ConfigError(f"the input is not UTF-8 (byte {exc.start})", next_step="save it as UTF-8") from exc
+        step = "save the code as UTF-8 (iconv -f LATIN1 -t UTF-8), without a coding line"
+        raise ConfigError(f"the input is not UTF-8 (byte {exc.start + 1:,})", next_step=step) from exc
 
 
 def _files(given: Sequence[str]) -> dict[str, bytes]:

@@ -28,6 +28,7 @@ from microclaw.link_client.identity import CREDENTIAL_FILE, named_device
 from microclaw.link_server.device_facts import ListedDevice
 from microclaw.link_server.operations import Provisioned, provision
 from microclaw.operations.client import Client
+from microclaw.operations.connection import HostError
 from microclaw.ota.manifest import MAX_KEYS
 from microclaw.ota.operations import list_keys
 from microclaw.wire import board_control as control
@@ -104,8 +105,16 @@ def _join(
 
 
 def _published_keys(client: Client, folder: Path) -> Path | None:
-    """The host's public keys for updates as a file for the board, as `flash` gives them to a real one; None: none."""
-    keys = client.call(list_keys).keys
+    """The host's public keys for updates as a file for the board, as `flash` gives them to a real one.
+
+    None where there are none, or where they are not for this person to see: the board takes no updates then.
+    """
+    try:
+        keys = client.call(list_keys).keys
+    except HostError as exc:
+        if exc.status not in (403, 404):
+            raise
+        return None
     if not keys:
         return None
     replace_file(folder / _KEYS_FILE, "".join(key.public for key in keys[:MAX_KEYS]).encode())

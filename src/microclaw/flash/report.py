@@ -40,7 +40,9 @@ gc.collect()
 r={'gc_free':gc.mem_free()}
 try:
     import esp32
-    r['idf_free']=sum([x[1] for x in esp32.idf_heap_info(esp32.HEAP_DATA)])
+    h=esp32.idf_heap_info(esp32.HEAP_DATA)
+    r['idf_free']=sum([x[1] for x in h])
+    r['idf_largest']=max([x[2] for x in h])
 except (ImportError,AttributeError):pass
 try:
     import machine
@@ -162,7 +164,7 @@ async def _note_facts(
         "profile": told.board_id or "unknown",
     }
     facts, *_ = await repl.rows(_MORE, Facts, "its memory") or [{}]
-    found.board |= {name: plain_words(facts[name]) for name in ("gc_free", "idf_free") if name in facts}
+    found.board |= {name: plain_words(facts[name]) for name in ("gc_free", "idf_free", "idf_largest") if name in facts}
     found.board["mac"] = masked_mac(facts.get("mac"))
 
 

@@ -75,19 +75,22 @@ def _wait(work: Callable[[], Coroutine[Any, Any, R]]) -> R:
             jobs.put(None)
 
     before = _JOBS.set(jobs)
-    made = asyncio.run_coroutine_threadsafe(ending(), _loop())
+    made = None
     try:
+        made = asyncio.run_coroutine_threadsafe(ending(), _loop())
         while (job := jobs.get()) is not None:
             job()
     except BaseException:
-        made.cancel()
-        with suppress(Empty):
-            while jobs.get(timeout=_CANCEL_S) is not None:
-                pass
+        if made is not None:
+            made.cancel()
+            with suppress(Empty):
+                while jobs.get(timeout=_CANCEL_S) is not None:
+                    pass
         raise
+    else:
+        return made.result()
     finally:
         _JOBS.reset(before)
-    return made.result()
 
 
 async def _next(values: AsyncGenerator[T, None]) -> T | None:

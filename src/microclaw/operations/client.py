@@ -250,6 +250,9 @@ class _Host:
                         raise ProtocolError(f"the host answered where its {of.__name__.lower()} was expected")
                     case _:
                         pass
+        if of is Answer:
+            step = "start the host again (microclaw up): it answers then, and the next microclaw chat shows it"
+            raise NoHost("the host ended before its answer came; what you said is kept", next_step=step)
         raise self._endpoint.gone()
 
     async def _tell(self, function: Callable[..., Any], *given: Any) -> None:

@@ -19,17 +19,20 @@ from urllib.parse import quote, urlencode
 import h11
 from msgspec import Struct, field
 
+from microclaw import __version__
 from microclaw.errors import ConfigError, MicroclawError, NoHost, ProtocolError, UnknownName
 from microclaw.operations.host_address import VARIABLE, HostAddress, HostToken, how_to_get_one
 from microclaw.text import clean_text
 from microclaw.wire.host_api import Failure, JsonObject, failure_from
 
 CONNECT_S: Final = 10.0
+VERSION_S: Final = 5.0
 MAX_REPLY_BYTES: Final = 64 << 20
 _MAX_HEAD_BYTES: Final = 64 << 10
 _READ_BYTES: Final = 256 << 10
 _DIAGNOSTIC_LEVELS: Final = 8
 _PREFER_WAIT: Final = "wait=300"  # RFC 7240: it waits for an approval itself (api.waiting)
+_UNKNOWN_HERE: Final = frozenset({"bad_request", "method_not_allowed", "not_found"})
 _AWAY: Final = frozenset({502, 503, 504})
 SAME_VERSION: Final = f"install the same version on both; this machine's own host: --host local, or without {VARIABLE}"
 
@@ -128,7 +131,7 @@ class Endpoint(Struct, frozen=True):
             body = self._pieces(http, reader, silent_s)
             if head.status_code >= 300:
                 location = dict(head.headers).get(b"location", b"another place").decode("latin-1")
-                raise self._refused(head.status_code, location, await self.whole(body))
+                raise await self._refused(request, head.status_code, location, await self.whole(body))
             yield body
         finally:
             writer.transport.abort()
@@ -235,7 +238,7 @@ class Endpoint(Struct, frozen=True):
         reason = "" if isinstance(error, TimeoutError) else f": {os.strerror(error.errno) if error.errno else error}"
         return NoHost(f"nobody answers at {self.address}{reason}", next_step=self._look())
 
-    def _refused(self, status: int, location: str, content: bytes) -> MicroclawError:
+    async def _refused(self, request: HostRequest, status: int, location: str, content: bytes) -> MicroclawError:
         """An answer that is no success, as an error; that of an address may be from a proxy, or another server."""
         failure = _failure_in(content)
         if self.address is None:
@@ -247,6 +250,10 @@ class Endpoint(Struct, frozen=True):
                 next_step=f"name the host's own address with {self.address.said_by}",
             )
         if failure is None:
+            if status in (401, 403, 407):
+                text = f"what stands before {self.address} lets nobody in ({status})"
+                step = "let it pass requests on to the host, which checks the token itself"
+                return ProtocolError(text, next_step=step)
             if status not in _AWAY:
                 return self._not_a_host()
             text = f"{self.address} answers {status}: the host behind it is away, or busy"
@@ -258,9 +265,22 @@ class Endpoint(Struct, frozen=True):
         elif failure.code == "forbidden" and text.startswith("foreign Host"):
             text = f"{self.address} passes its own name on to the host, which answers to localhost alone"
             next_step = "let the proxy there send the header Host: localhost"
+        elif failure.code in _UNKNOWN_HERE and (other := await self._other_version(request)) is not None:
+            text, next_step = f"{other}: it does not know {request.method} {request.path}", SAME_VERSION
         else:
             return HostError(failure, status)
         return HostError(Failure(failure.code, text, next_step), status)
+
+    async def _other_version(self, request: HostRequest) -> str | None:
+        """A line about versions that differ; None when they do not, or when the host does not tell."""
+        if request.path == "/healthz":
+            return None
+        try:
+            found = await self.document(HostRequest("GET", "/healthz"), VERSION_S)
+            version = clean_text(str(found["version"]), one_line=True, limit=40)
+        except (MicroclawError, KeyError):
+            return None  # it is asked only to explain another error, which is reported in any case
+        return None if version == __version__ else f"{self.address} runs microclaw {version}, and this is {__version__}"
 
     def _look(self) -> str:
         if self.address is None:

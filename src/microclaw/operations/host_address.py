@@ -121,7 +121,7 @@ def _read_address(text: str, said_by: str) -> HostAddress:
         name, port, prefix = parts.hostname, parts.port, parts.path.rstrip("/")
     except ValueError as exc:
         raise wrong from exc
-    is_plain = text.isprintable() and _IN_FILE.fullmatch(prefix) and not set(text) & set("?#\\")
+    is_plain = text.isprintable() and _IN_FILE.fullmatch(prefix) and not set(text) & set("?# \\")
     if not is_plain or parts.scheme not in _PORTS or not name or port == 0:
         raise wrong
     scheme = cast("Literal['http', 'https']", parts.scheme)
