@@ -207,7 +207,7 @@ class Inbox:
         """
         chat = self._chats.get((channel, chat_id), _Chat())
         meant = [turn for turn in chat.turns if message_id in (None, turn.number)]
-        for turn in meant[:1] if meant[:1] and meant[0] in self.running() else meant:
+        for turn in meant[:1] if chat.running in meant and chat.running not in self._ready else meant:
             turn.stop()
         return bool(meant)
 
