@@ -67,28 +67,29 @@ def _wait(work: Callable[[], Coroutine[Any, Any, R]]) -> R:
     What breaks the wait off, at any moment, cancels it, and waits until it has ended.
     """
     jobs: _Jobs = SimpleQueue()
+    tasks = list[asyncio.Task[R]]()
 
-    async def ending() -> R:
-        try:
-            return await work()
-        finally:
+    def begin() -> None:  # in the loop's thread: a wait that is broken off before leaves no coroutine behind
+        tasks.append(loop.create_task(work()))
+        tasks[0].add_done_callback(lambda _: jobs.put(None))
+
+    def cancel() -> None:
+        if not tasks or not tasks[0].cancel():
             jobs.put(None)
 
-    before = _JOBS.set(jobs)
-    made = None
+    before, loop = _JOBS.set(jobs), _loop()
     try:
-        made = asyncio.run_coroutine_threadsafe(ending(), _loop())
+        loop.call_soon_threadsafe(begin)
         while (job := jobs.get()) is not None:
             job()
     except BaseException:
-        if made is not None:
-            made.cancel()
-            with suppress(Empty):
-                while jobs.get(timeout=_CANCEL_S) is not None:
-                    pass
+        loop.call_soon_threadsafe(cancel)
+        with suppress(Empty):
+            while jobs.get(timeout=_CANCEL_S) is not None:
+                pass
         raise
     else:
-        return made.result()
+        return tasks[0].result()
     finally:
         _JOBS.reset(before)
 

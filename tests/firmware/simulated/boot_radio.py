@@ -1,5 +1,7 @@
-"""As boot.py, with a radio (radio/network.py) that joins within a second or not at all."""
+"""As boot.py, with a radio (radio/network.py) that joins within a second or not at all. A connection takes its time to
+end: a new network is often there before."""
 
+import asyncio
 import sys
 
 sys.path.insert(0, sys.argv[2])
@@ -11,7 +13,7 @@ import wifi
 
 wifi.JOIN_S = 1
 wifi.MAX_WAIT_S = 1
-_connect = websocket.connect
+_connect, _close = websocket.connect, websocket.WebSocket.close
 
 
 async def connect(*where):
@@ -20,5 +22,11 @@ async def connect(*where):
     return await _connect(*where)
 
 
+async def close(ws, *why):
+    await _close(ws, *why)
+    await asyncio.sleep_ms(700)
+
+
 websocket.connect = connect
+websocket.WebSocket.close = close
 start.main(sys.argv[1])
