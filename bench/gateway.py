@@ -1,4 +1,4 @@
-"""The time of a model's delta to a chat gateway client: through inbox, turn and WebSocket, alone and with others."""
+"""The time of a chat gateway client's turn: through WebSocket, inbox, turn and outbox, alone and with others."""
 
 # ruff: noqa: ARG002  what stands in for a part takes what the part takes
 
@@ -38,8 +38,6 @@ from microclaw.store.outbox import OutboxTable
 from microclaw.store.people import PersonTokenTable
 from microclaw.store.sessions import Sessions
 
-DELTAS = 300
-PAUSE_S = 0.005  # a fast service streams 200 pieces a second
 CLIENTS = 4
 TURNS = 50
 TOKEN = "mc_bench"
@@ -53,38 +51,23 @@ def measure() -> list[Metric]:
 
 async def _measure(home: Path) -> list[Metric]:
     async with _gateway(home) as address:
-        alone = await asyncio.to_thread(_read_deltas, address, "alone")
+        alone = await asyncio.to_thread(_turns, address, "alone")
         side_by_side = await asyncio.gather(
-            *(asyncio.to_thread(_read_deltas, address, f"client{number}") for number in range(CLIENTS))
+            *(asyncio.to_thread(_turns, address, f"client{number}") for number in range(CLIENTS))
         )
-        turns = await asyncio.to_thread(_turns, address)
-    together = [delay for delays in side_by_side for delay in delays]
+    together = [wall for walls in side_by_side for wall in walls]
     return [
-        Metric("model's delta to a client, p50", median(alone), "ms"),
-        Metric("model's delta to a client, p99", percentile(alone, 99), "ms", 10),
-        Metric(f"{CLIENTS} streams side by side, p99", percentile(together, 99), "ms", 10),
-        Metric("message to response, model that needs no time", median(turns), "ms"),
+        Metric("message to response, model that needs no time, p50", median(alone), "ms"),
+        Metric(f"{CLIENTS} clients side by side, p99", percentile(together, 99), "ms"),
     ]
 
 
-def _read_deltas(address: str, chat_id: str) -> list[float]:
-    """Each delta carries the time at which the model had it; the delays in ms."""
-    with connect(address, proxy=None, additional_headers=HEADERS) as client:
-        client.send(json.dumps({"type": "subscribe", "events": ["delta"]}))
-        client.send(json.dumps({"type": "message", "content": "stream", "chat_id": chat_id}))
-        delays: list[float] = []
-        while (message := json.loads(client.recv(30)))["type"] == "delta":
-            delays.append((time.perf_counter_ns() - int(message["content"])) / 1e6)
-        assert len(delays) == DELTAS, f"{len(delays)} deltas came"
-        return delays
-
-
-def _turns(address: str) -> list[float]:
+def _turns(address: str, chat_id: str) -> list[float]:
     with connect(address, proxy=None, additional_headers=HEADERS) as client:
         walls: list[float] = []
         for _ in range(TURNS):
             began = time.perf_counter()
-            client.send(json.dumps({"type": "message", "content": "answer", "chat_id": "turns"}))
+            client.send(json.dumps({"type": "message", "content": "answer", "chat_id": chat_id}))
             assert json.loads(client.recv(30))["content"] == "yes"
             walls.append((time.perf_counter() - began) * 1000)
         return walls
@@ -92,14 +75,14 @@ def _turns(address: str) -> list[float]:
 
 @asynccontextmanager
 async def _gateway(home: Path) -> AsyncIterator[str]:
-    """A gateway over the host's own inbox and agent, with a model that streams the clock."""
+    """A gateway over the host's own inbox and agent, with a model that needs no time."""
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database.open(home / "microclaw.db"))
         approvals = Approvals(timeout_s=1)
         inbox = Inbox(InboxTable(database, _now_ms), Outbox(OutboxTable(database, _now_ms)))
         agent = Conversations(
             inbox=inbox,
-            model=_ClockModel(),
+            model=_QuickModel(),
             tools=Toolbox((), Gate()),
             context=NoContext(),
             sessions=Sessions(database, _now_ms),
@@ -114,24 +97,17 @@ async def _gateway(home: Path) -> AsyncIterator[str]:
         yield await stack.enter_async_context(gateway.serving(listener))
 
 
-class _ClockModel:
-    """Asked to stream, it streams the time; else it answers at once."""
+class _QuickModel:
+    """Answers at once."""
 
-    name = "clock"
+    name = "quick"
 
     async def warm_up(self) -> None: ...
 
     async def aclose(self) -> None: ...
 
     async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
-        asked = request.messages[-1]
-        if getattr(asked, "text", "") != "stream":
-            return ModelReply("yes")
-        assert on_text is not None
-        for _ in range(DELTAS):
-            on_text(f"{time.perf_counter_ns()} ")
-            await asyncio.sleep(PAUSE_S)
-        return ModelReply("the end")
+        return ModelReply("yes")
 
 
 class NoContext(TurnContext):

@@ -360,7 +360,9 @@ class Link:
                         self._broke(exc)
                 if then is not None:  # programs and calls are over, or the way there is; what is kept is in flash
                     self._end(Leave(1001, then[0], 0))
-                    self.phase = "down"  # whatever comes next is no part of it: a new network may be there before its end
+                    self.phase = (
+                        "down"  # whatever comes next is no part of it: a new network may be there before its end
+                    )
                     then[1](self)
                 self._work.pop(0)
 

@@ -24,8 +24,7 @@ from microclaw.agent.inbox import Inbox
 from microclaw.api.caller import Caller
 from microclaw.api.credentials import Callers
 from microclaw.api.failures import Refused
-from microclaw.api.gateway_chats import CHANNEL, Client, GatewayChats
-from microclaw.api.gateway_messages import Approve, Message, read_message
+from microclaw.api.gateway_chats import CHANNEL, Approve, Client, GatewayChats, Message, read_message
 from microclaw.api.request_check import AllowedHosts, check_head
 from microclaw.api.server import HEAD_TIMEOUT_S
 from microclaw.auth.approvals import Approvals
@@ -158,8 +157,6 @@ class Gateway:
             self._chats.clients.add(client)
             ending = asyncio.create_task(_end_with_token(client, watch), name=f"gateway: end {client.chat_id}")
             try:
-                if watch.check():
-                    await self._chats.look(client)
                 while True:
                     text = await connection.recv()
                     if not watch.check():

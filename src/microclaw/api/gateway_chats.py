@@ -1,28 +1,88 @@
-"""The gateway's clients and chats: turns, subscribed events, pushed answers, approvals. It opens no socket."""
+"""The gateway's messages and chats: what clients say, answers, questions. It opens no socket.
+
+docs/protocols/chat-gateway.md has every field.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import logging
+import json
 import re
-from typing import Any, Final, Self, assert_never
+from typing import Annotated, Any, Final, Self, TypeAlias
 
+import msgspec
+from msgspec import Meta, Struct
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import AcceptedMessage
 from microclaw.api.caller import Caller
-from microclaw.api.gateway_messages import Approve, ClientMessage, Message, Ping, Subscribe, line
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.channels.delivery import ChannelTasks, Deliveries
-from microclaw.errors import UnknownName
-from microclaw.events import Answer, Delta, Inbound, ToolRun
-
-_log = logging.getLogger(__name__)
+from microclaw.errors import MicroclawError, UnknownName
+from microclaw.events import Answer, Inbound
 
 CHANNEL: Final = "ws"
+MAX_CHAT_ID_BYTES: Final = 31  # the device keeps it in 32 bytes with the final NUL
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._-]+")
+
+
+class BadMessage(MicroclawError):
+    """A client's message cannot be used; `code` goes into the `error` message."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Message(Struct, frozen=True):
+    content: Annotated[str, Meta(pattern=r"\S")]
+    chat_id: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.chat_id and not self.chat_id.isprintable():
+            raise ValueError('"chat_id" is a text of printable characters')
+
+
+class Ping(Struct, frozen=True):
+    ts: int | float | Annotated[str, Meta(max_length=64)] | None = None
+
+
+class Subscribe(Struct, frozen=True):
+    events: frozenset[str]
+
+
+class Approve(Struct, frozen=True):
+    approval_id: str
+    approved: bool
+
+
+class _Typed(Struct):
+    type: str
+
+
+ClientMessage: TypeAlias = Message | Ping | Subscribe | Approve
+_FORMS: Final[dict[str, type[ClientMessage]]] = {
+    "message": Message,
+    "ping": Ping,
+    "subscribe": Subscribe,
+    "approve": Approve,
+}
+
+
+def read_message(text: str) -> ClientMessage | None:
+    """None for a type of another version. Raises BadMessage."""
+    try:
+        form = _FORMS.get(msgspec.json.decode(text, type=_Typed).type)
+        message = None if form is None else msgspec.json.decode(text, type=form)
+    except msgspec.ValidationError as exc:
+        raise BadMessage("bad_message", str(exc)) from None
+    except (msgspec.DecodeError, RecursionError):
+        raise BadMessage("bad_json", "a message is one JSON object") from None
+    if isinstance(message, Message) and (size := len((message.chat_id or "").encode())) > MAX_CHAT_ID_BYTES:
+        raise BadMessage("chat_id_too_long", f'"chat_id" has {size} bytes, at most {MAX_CHAT_ID_BYTES} are allowed')
+    return message
 
 
 def conversation_id(token_id: str, chat_id: str) -> str:
@@ -37,20 +97,13 @@ def conversation_id(token_id: str, chat_id: str) -> str:
     return bare if bare != chat_id and _PLAIN.fullmatch(bare) else f"@{chat_id}"
 
 
-def visible(journaled: str) -> str:
-    """The chat id as its client knows it."""
-    _, at, chat_id = journaled.partition("@")
-    return chat_id if at else f"ws_{journaled}"
-
-
 class Client:
     """One client's connection. `chat_id` is the visible one; `journaled` the conversation's."""
 
     def __init__(self, connection: ServerConnection, chat_id: str, caller: Caller, send_s: float) -> None:
         self.chat_id = chat_id
         self.caller = caller
-        self.events: frozenset[str] = frozenset()
-        self.is_open = True
+        self.is_open, self.hears_approvals = True, False
         self._connection = connection
         self._send_s = send_s
 
@@ -59,11 +112,13 @@ class Client:
         return conversation_id(self.caller.source, self.chat_id)
 
     async def send(self, type_: str, **fields: object) -> bool:
-        """True if the message was written to the connection; one that takes nothing for too long is cut."""
+        """True if the message was written to the connection; one that takes nothing for too long is cut. A lone
+        surrogate, which JSON can carry and UTF-8 cannot, becomes "?"."""
+        text = json.dumps({"type": type_, **fields}, ensure_ascii=False, separators=(",", ":"))
         if self.is_open:
             try:
                 async with asyncio.timeout(self._send_s):
-                    await self._connection.send(line(type_, **fields))
+                    await self._connection.send(text.encode(errors="replace").decode())
             except TimeoutError:
                 self.is_open = False
                 self._connection.transport.abort()
@@ -78,7 +133,7 @@ class Client:
 
 
 class GatewayChats:
-    """Inside `async with`, the outbox's answers for this channel go to the `clients` with their chat id."""
+    """Inside `async with`, answers and questions for this channel go to the `clients` with their chat id."""
 
     def __init__(self, inbox: Inbox, approvals: Approvals) -> None:
         self.clients: set[Client] = set()
@@ -100,7 +155,8 @@ class GatewayChats:
     async def look(self, client: Client) -> None:
         """Send the client the answers and questions that wait in its conversation."""
         self._inbox.outbox.look_again(CHANNEL)
-        await self._show_pending(client)
+        for pending in self._pending(client) if client.hears_approvals else ():
+            await client.send(**_question(pending))
 
     async def take(self, client: Client, message: ClientMessage) -> None:
         """Raises the MicroclawError that the client is told."""
@@ -111,68 +167,48 @@ class GatewayChats:
                     await self.look(client)
                 inbound = Inbound(CHANNEL, client.journaled, content, person_id=client.caller.person_id)
                 accepted = await self._inbox.accept(inbound)
-                following = self._follow(client, client.journaled, accepted)
-                self._tasks.start(following, f"gateway: turn of {client.chat_id}")
+                self._tasks.start(self._answer(client.journaled, accepted), f"gateway: turn of {client.chat_id}")
             case Ping(ts):
                 await client.send("pong", **({} if ts is None else {"ts": ts}))
             case Subscribe(events):
-                client.events = events
-                await self._show_pending(client)
+                client.hears_approvals = "approval" in events
+                await self.look(client)
             case Approve(approval_id, approved):
                 if approval_id not in (one.approval_id for one in self._pending(client)):
                     text = "nothing waits under this approval_id: it was decided already, or its time is over"
                     raise UnknownName(text)
                 self._approvals.decide(approval_id, approved=approved, by=client.caller.person_id)
-            case _:
-                assert_never(message)
 
-    async def _follow(self, client: Client, journaled: str, accepted: AcceptedMessage) -> None:
-        """Send the turn's events to the client that asked, and the answer to whoever has the chat id by then."""
-        try:
-            async for event in accepted.events:
-                match event:
-                    case Answer():
-                        await self._answer(client, journaled, event)
-                    case Delta(text) if "delta" in client.events:
-                        await client.send("delta", content=text)
-                    case ToolRun(name, state) if "tool" in client.events:
-                        await client.send("tool", name=name, state=state)
-        except Exception:
-            _log.exception("gateway: an answer was not delivered")
-
-    async def _answer(self, client: Client, journaled: str, answer: Answer) -> None:
-        if not self._deliveries.claim(answer.outbound_id):
-            return
-        if await client.send("response", content=_text(answer), chat_id=visible(journaled)):
-            await self._deliveries.done(answer.outbound_id)
-        elif answer.outbound_id is not None:
-            await self._hand_over(journaled, answer.outbound_id, _text(answer))
+    async def _answer(self, journaled: str, accepted: AcceptedMessage) -> None:
+        if (answer := await accepted.answer()) is not None:
+            await self._hand_over(journaled, answer)
 
     async def _deliver(self) -> None:
         def here() -> tuple[str, ...]:
             return tuple({one.journaled for one in self.clients if one.is_open})
 
         async for outbound in self._inbox.outbox.outgoing(CHANNEL, chats=here):
-            if self._deliveries.claim(outbound.outbound_id):
-                handing = self._hand_over(outbound.chat_id, outbound.outbound_id, _text(outbound.answer))
-                self._tasks.start(handing, f"gateway: answer {outbound.outbound_id}")
+            handing = self._hand_over(outbound.chat_id, outbound.answer)
+            self._tasks.start(handing, f"gateway: answer {outbound.outbound_id}")
 
-    async def _hand_over(self, journaled: str, outbound_id: int, text: str) -> None:
+    async def _hand_over(self, journaled: str, answer: Answer) -> None:
         """Send it to everybody with this chat id; with nobody there it waits for somebody."""
+        text = answer.text if answer.next_step is None else f"{answer.text}\nnext: {answer.next_step}"
         clients = [one for one in self.clients if one.journaled == journaled]
-        if any(await asyncio.gather(*(one.send("response", content=text, chat_id=one.chat_id) for one in clients))):
-            await self._deliveries.done(outbound_id)
-            return
-        self._deliveries.release(outbound_id)
-        await self._inbox.outbox.give_back(outbound_id)
+        sent = await asyncio.gather(*(one.send("response", content=text, chat_id=one.chat_id) for one in clients))
+        if any(sent):
+            await self._deliveries.done(answer.outbound_id)
+        elif answer.outbound_id is not None:
+            await self._inbox.outbox.give_back(answer.outbound_id)
 
     def _hear(self, news: PendingApproval | ApprovalOutcome) -> None:
-        pending = news if isinstance(news, PendingApproval) else news.pending
-        told = _question(pending)
-        if not isinstance(news, PendingApproval):
+        if isinstance(news, PendingApproval):
+            pending, told = news, _question(news)
+        else:
+            pending = news.pending
             told = {"type_": "approval_settled", "approval_id": pending.approval_id, "outcome": news.outcome}
         for client in self.clients:
-            if "approval" in client.events and (pending.channel, pending.chat_id) == (CHANNEL, client.journaled):
+            if client.hears_approvals and (pending.channel, pending.chat_id) == (CHANNEL, client.journaled):
                 self._tasks.start(client.send(**told), f"gateway: question {pending.approval_id}")
 
     def _pending(self, client: Client) -> list[PendingApproval]:
@@ -180,20 +216,7 @@ class GatewayChats:
         here = (CHANNEL, client.journaled)
         return [one for one in self._approvals.pending() if (one.channel, one.chat_id) == here]
 
-    async def _show_pending(self, client: Client) -> None:
-        for pending in self._pending(client) if "approval" in client.events else ():
-            await client.send(**_question(pending))
-
 
 def _question(pending: PendingApproval) -> dict[str, Any]:
-    return {
-        "type_": "approval",
-        "approval_id": pending.approval_id,
-        "content": pending.action,
-        "detail": pending.detail,
-        "expires_s": pending.expires_s,
-    }
-
-
-def _text(answer: Answer) -> str:
-    return answer.text if answer.next_step is None else f"{answer.text}\nnext: {answer.next_step}"
+    told = {"type_": "approval", "approval_id": pending.approval_id, "content": pending.action}
+    return {**told, "detail": pending.detail, "expires_s": pending.expires_s}
