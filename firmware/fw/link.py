@@ -360,9 +360,7 @@ class Link:
                         self._broke(exc)
                 if then is not None:  # programs and calls are over, or the way there is; what is kept is in flash
                     self._end(Leave(1001, then[0], 0))
-                    self.phase = (
-                        "down"  # else a new network counts this one, before its end
-                    )
+                    self.phase = "down"  # else a new network counts this one, before its end
                     then[1](self)
                 self._work.pop(0)
 
