@@ -53,13 +53,13 @@ class Rollouts:
         self.table.follow(self.refresh)
 
     async def run(self) -> None:
-        """Carry the open rollouts on, with every news and once a second. Of a cluster's hosts one does so at a time."""
+        """Carry the open rollouts on, with every news and once a second. One host of a cluster does so at a time."""
         await self.load()
         while True:
             await self.step()
             self._news.clear()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(TICK_S):
+                async with asyncio.timeout(TICK_S if self._open else None):
                     await self._news.wait()
 
     async def load(self) -> None:
