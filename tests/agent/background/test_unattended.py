@@ -66,7 +66,7 @@ def heartbeat(agent: Agent, file: Path, text: str, clock: Clock | None = None) -
 
 
 async def said(agent: Agent, chat: str = "home") -> list[str]:
-    return [own_words(one.text).split("\n")[0] for one in await agent.outbox.undelivered("test", chat)]
+    return [own_words(one.answer.text).split("\n")[0] for one in await agent.outbox.undelivered("test", chat)]
 
 
 async def test_a_heartbeat_without_a_task_asks_no_model_and_one_without_news_says_nothing(
