@@ -242,7 +242,7 @@ class Inbox:
         self._slots += 1
         self._make_ready(turn.chat_key)
         self._news.set()
-        if answer.outbound_id is not None and not turn.listening:
+        if not turn.listening:
             await self.outbox.give_back(answer.outbound_id)
 
     def _check_readable(self, inbound: Inbound) -> None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
@@ -146,9 +146,11 @@ class Outbox:
         self.look_again(channel)
         return outbound_id
 
-    async def delivered(self, outbound_id: int, *, soon: bool = False) -> None:
+    async def delivered(self, outbound_id: int | None, *, soon: bool = False) -> None:
         """Note that its channel or its listener has sent it. `soon`: after a crash it may come once more, as it does no
-        harm there, and the note costs no write of its own."""
+        harm there, and the note costs no write of its own. None: it was never in the outbox."""
+        if outbound_id is None:
+            return
         if soon and not self._table.is_shared:
             self._table.delivered_soon(outbound_id)
         else:
@@ -190,11 +192,13 @@ class Outbox:
             unread = turn.answer if turn.waiting else None
             turn.listening, turn.left = False, True
             turn.waiting.clear()
-            if unread is not None and unread.outbound_id is not None:
+            if unread is not None:
                 await self.give_back(unread.outbound_id)
 
-    async def give_back(self, outbound_id: int) -> None:
+    async def give_back(self, outbound_id: int | None) -> None:
         """Nobody here will deliver it: its channel does, in a cluster at the host that has it."""
+        if outbound_id is None:
+            return
         self._leases.pop(outbound_id, None)
         if self._table.is_shared:
             try:
@@ -276,11 +280,3 @@ class Outbox:
     def _wake_all(self) -> None:
         for news in self._news.values():
             news.set()
-
-
-async def run_logged(work: Coroutine[Any, Any, object], name: str) -> None:
-    """Run a channel's task. Its failure is logged and does not end the task group, and with it the host."""
-    try:
-        await work
-    except Exception:
-        _log.exception("%s failed", name)

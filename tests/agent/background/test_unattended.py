@@ -193,12 +193,15 @@ class TurnThatAsks:
 
     def __init__(self) -> None:
         self.asked: list[Inbound] = []
+        self.outbox = self
 
     async def accept(self, inbound: Inbound) -> AcceptedMessage:
         self.asked.append(inbound)
         return AcceptedMessage(1, False, self.events())
 
     def cancel(self, channel: str, chat_id: str, *, message_id: int) -> None: ...
+
+    async def delivered(self, outbound_id: int | None, *, soon: bool) -> None: ...
 
     async def events(self) -> AsyncGenerator[TurnEvent]:
         yield Step("plan", "the lamp")
