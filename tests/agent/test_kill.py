@@ -152,7 +152,7 @@ async def test_a_message_is_answered_once_wherever_the_host_is_killed(
     if error is None:
         outcome = "read" if effect == "read" else "done"
         record = f"\n\nWhat the host did:\n- {outcome}: act (counted: the world says so)"
-        assert outbound.text == "it is done" + record
+        assert outbound.answer.text == "it is done" + record
         assert [e.text for e in outbound.answer.evidence] == ["the world says so"]
     assert isinstance(events[-1], Answer)
     assert events[-1].text.startswith("heard again after 2"), "the chat has the message and its answer once"

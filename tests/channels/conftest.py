@@ -90,9 +90,10 @@ class WatchedOutbox(Outbox):
         self.done: list[int] = []
         self.changed = asyncio.Condition()
 
-    async def delivered(self, outbound_id: int, *, soon: bool = False) -> None:
+    async def delivered(self, outbound_id: int | None, *, soon: bool = False) -> None:
         await super().delivered(outbound_id, soon=soon)
-        self.done.append(outbound_id)
+        if outbound_id is not None:
+            self.done.append(outbound_id)
         async with self.changed:
             self.changed.notify_all()
 

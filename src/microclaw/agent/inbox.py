@@ -31,7 +31,6 @@ from microclaw.store.journal import Work, in_order, no_work
 from microclaw.store.outbox import OutboxRow
 
 RETRY_S: Final = 1.0  # after the store failed
-PRUNE_EVERY: Final = 256  # answers
 MAX_ATTACHMENTS: Final = 8
 MAX_ATTACHMENT_BYTES: Final = 20 << 20  # of one message
 SHARE: Final = 4  # one person, or all devices together, may have a quarter of all waiting messages
@@ -49,27 +48,17 @@ STOPPING: Final = Answer(
 _log = logging.getLogger(__name__)
 
 _NUMBER: Final = attrgetter("number")
+_ARRIVING: Final = 2**62  # the number of a message that is being written to the disk: after all others
 
 
 @dataclass(slots=True)
 class _Chat:
-    """One chat's turns in order. `arriving` messages are being written to the disk; `running` is ready or runs; `held`:
+    """One chat's turns in order, those that are being written to the disk last. `running` is ready or runs; `held`:
     messages of the last run wait for `Inbox.resume`."""
 
-    waiting: list[RunningTurn] = field(default_factory=list)
+    turns: list[RunningTurn] = field(default_factory=list)
     running: RunningTurn | None = None
-    arriving: list[Inbound] = field(default_factory=list)
     held: bool = False
-
-    @property
-    def turns(self) -> list[RunningTurn]:
-        """The one that runs, and those that wait."""
-        return self.waiting if self.running is None else [self.running, *self.waiting]
-
-    @property
-    def inbounds(self) -> list[Inbound]:
-        """Their messages."""
-        return [turn.message.inbound for turn in self.turns]
 
 
 @dataclass(eq=False)
@@ -91,7 +80,6 @@ class Inbox:
     _open: bool = False
     _unclaimed: dict[ChatKey, _Chat] = field(default_factory=dict)
     _claim_due: bool = False
-    _answered: int = 0
 
     def __post_init__(self) -> None:
         self._slots = self.settings.parallel_turns
@@ -100,7 +88,7 @@ class Inbox:
     async def open(self) -> None:
         """Accept messages. What the last run left unanswered is loaded, and its chats wait for `resume`."""
         for row in await self.table.unanswered():
-            self._load(row).held = True
+            self._load(row, held=True)
         self._open = True
 
     async def take_up(self, *, at_start: bool = False) -> LeftMessages:
@@ -116,24 +104,26 @@ class Inbox:
         left = await self.table.take(dead) if dead else LeftMessages()
         here = [turn.number for chat in self._chats.values() for turn in chat.turns]
         for row in await self.table.unanswered(besides=here) if self._open else ():
-            chat = self._chats.get((row.inbound.channel, row.inbound.chat_id))
-            if chat is None or not (chat.arriving or row.message_id in [turn.number for turn in chat.turns]):
-                self._make_ready(self._load(row))
+            chat = self._chats.get((row.inbound.channel, row.inbound.chat_id), _Chat())
+            if not any(turn.number in (_ARRIVING, row.message_id) for turn in chat.turns):
+                self._load(row)
         return left
 
-    def _load(self, message: Message) -> _Chat:
+    def _load(self, message: Message, *, held: bool = False) -> None:
         """A message of before gets its place in its chat; nobody listens."""
-        chat = self._chats.setdefault((message.inbound.channel, message.inbound.chat_id), _Chat())
-        insort(chat.waiting, RunningTurn(message), key=_NUMBER)
-        return chat
+        turn = RunningTurn(message)
+        chat = self._chats.setdefault(turn.chat_key, _Chat())
+        chat.held = chat.held or held
+        insort(chat.turns, turn, key=_NUMBER)
+        self._make_ready(turn.chat_key)
 
     def resume(self) -> frozenset[int]:
         """Start what the last run left unanswered, once its devices can be asked; returns the message numbers."""
-        held = [chat for chat in self._chats.values() if chat.held]
-        for chat in held:
+        held = {chat_key: chat for chat_key, chat in self._chats.items() if chat.held}
+        for chat_key, chat in held.items():
             chat.held = False
-            self._make_ready(chat)
-        return frozenset(turn.number for chat in held for turn in chat.turns)
+            self._make_ready(chat_key)
+        return frozenset(turn.number for chat in held.values() for turn in chat.turns)
 
     def close(self) -> None:
         """Accept no more messages and give out no more turns."""
@@ -167,28 +157,26 @@ class Inbox:
         if not self._open:
             raise Overloaded("the host is stopping", next_step="microclaw up, then say it again")
         self._check_readable(inbound)
-        is_known = inbound.key is not None and await self.has(inbound.channel, inbound.key)
-        if not is_known and (answer := self.answer_at_once(inbound)) is not None:
+        if inbound.key is not None and await self.has(inbound.channel, inbound.key):
+            return AcceptedMessage(0, True, events_of())
+        if (answer := self.answer_at_once(inbound)) is not None:
             return AcceptedMessage(0, False, events_of(answer))  # neither of them is kept
-        chat_key = (inbound.channel, inbound.chat_id)
-        chat = self._chats.setdefault(chat_key, _Chat())
-        chat.arriving.append(inbound)
+        turn = RunningTurn(Message(_ARRIVING, inbound, 0))
+        chat = self._chats.setdefault(turn.chat_key, _Chat())
+        chat.turns.append(turn)
+        known = True
         try:
-            if (full := self._full(chat, inbound)) is not None:
-                if is_known:
-                    return AcceptedMessage(0, True, events_of())
-                raise full
-            begun = not (chat.turns or chat.held or len(chat.arriving) > 1)  # its turn is the next
+            self._check_room(chat, turn)
+            begun = len(chat.turns) == 1 and not chat.held  # its turn is the next
             message, known = await self.table.add(inbound, begun=begun)
-            if known:
-                return AcceptedMessage(message.message_id, True, events_of())
-            turn = RunningTurn(message)
-            insort(chat.waiting, turn, key=_NUMBER)
-            self._make_ready(chat)
         finally:
-            chat.arriving.remove(inbound)
-            self._forget_idle(chat_key, chat)
-        return AcceptedMessage(message.message_id, False, self.outbox.following(turn))
+            if known:
+                chat.turns.remove(turn)
+            else:
+                turn.message, turn.number = message, message.message_id
+                chat.turns.sort(key=_NUMBER)
+            self._make_ready(turn.chat_key)
+        return AcceptedMessage(message.message_id, known, events_of() if known else self.outbox.following(turn))
 
     async def has(self, channel: str, key: str) -> bool:
         """True if a message with this key was accepted before."""
@@ -196,9 +184,8 @@ class Inbox:
 
     async def cancel_anywhere(self, channel: str, chat_id: str) -> bool:
         """As `cancel`, at every host."""
-        if self.cancel(channel, chat_id):
-            return True
-        return self.stop_elsewhere is not None and await self.stop_elsewhere(channel, chat_id)
+        stopped = self.cancel(channel, chat_id)
+        return stopped or (self.stop_elsewhere is not None and await self.stop_elsewhere(channel, chat_id))
 
     def cancel(self, channel: str, chat_id: str, *, message_id: int | None = None) -> bool:
         """Stop the chat's running turn at the next safe point, or its waiting turns if none runs; False without any.
@@ -207,14 +194,16 @@ class Inbox:
         """
         chat = self._chats.get((channel, chat_id), _Chat())
         meant = [turn for turn in chat.turns if message_id in (None, turn.number)]
-        for turn in meant[:1] if chat.running in meant and chat.running not in self._ready else meant:
-            turn.stop()
+        runs = chat.running in meant and chat.running not in self._ready
+        for turn in meant:
+            if turn is chat.running or not runs:
+                turn.stop()
         return bool(meant)
 
     def waiting(self, channel: str, chat_id: str) -> tuple[str, ...]:
         """The chat's messages that have no answer yet, as far as this host answers them."""
         chat = self._chats.get((channel, chat_id), _Chat())
-        return tuple(inbound.text for inbound in chat.inbounds)
+        return tuple(turn.message.inbound.text for turn in chat.turns)
 
     def running(self) -> tuple[RunningTurn, ...]:
         """The turns that run now."""
@@ -248,20 +237,13 @@ class Inbox:
                 note = "(This answer could not be kept in the conversation: the store failed.)"
                 answer = structs.replace(answer, text=f"{answer.text}\n{note}")
             self.outbox.hand_out(turn, answer)
+        chat.turns.remove(turn)
         chat.running = None
         self._slots += 1
-        self._make_ready(chat)
-        self._forget_idle(turn.chat_key, chat)
+        self._make_ready(turn.chat_key)
         self._news.set()
-        if answer.outbound_id is not None:
-            await self.outbox.let_go(answer.outbound_id)
-        self._answered += 1
-        if self._answered % PRUNE_EVERY == 0:
-            try:
-                await self.table.prune()
-                await self.outbox.prune()
-            except MicroclawError as exc:
-                _log.warning("old messages could not be pruned: %s", exc.message)
+        if not turn.listening:
+            await self.outbox.give_back(answer.outbound_id)
 
     def _check_readable(self, inbound: Inbound) -> None:
         """Raise EmptyMessage or MessageTooLong, before anything of the message is stored."""
@@ -276,34 +258,37 @@ class Inbox:
             text = f"that message has {len(files)} attachments with {attached:,} bytes; at most {most} are read"
             raise MessageTooLong(text, next_step="send fewer or smaller ones")
 
-    def _full(self, chat: _Chat, inbound: Inbound) -> Overloaded | None:
-        """The error if there is no room for the message, or None."""
-        waiting = len(chat.waiting) + len(chat.arriving)
-        idle = chat.running is None and not chat.held  # of an idle chat the first one does not wait
-        every = [_whose(one) for each in self._chats.values() for one in (*each.arriving, *each.inbounds)]
-        others, theirs = len(every) - 1, every.count(_whose(inbound)) - 1  # without this one
-        share = max(1, self.unanswered // SHARE)
-        rooms = (
-            (waiting - 1 - idle, self.settings.queue, "of this chat"),
-            (others, self.unanswered, "of all"),
-            (theirs, share, "of devices" if inbound.origin == "device" else "of yours in all chats"),
+    def _check_room(self, chat: _Chat, turn: RunningTurn) -> None:
+        """Raise Overloaded if there is no room for a turn that is in its chat already."""
+        every = [one.whose for each in self._chats.values() for one in each.turns]
+        rooms = (  # the turn itself, and the one that runs or is to run next, do not wait
+            (len(chat.turns) - 2 + chat.held, self.settings.queue, "of this chat"),
+            (len(every) - 1, self.unanswered, "of all"),
+            (
+                every.count(turn.whose) - 1,
+                max(1, self.unanswered // SHARE),
+                "of devices" if turn.whose == "devices" else "of yours in all chats",
+            ),
         )
         for count, limit, whose in rooms:
             if count >= limit:
                 text = f"{count} messages {whose} wait for an answer, {limit} is the limit"
-                return Overloaded(text, next_step="wait for some answers, then say it again")
-        return None
+                raise Overloaded(text, next_step="wait for some answers, then say it again")
 
-    def _make_ready(self, chat: _Chat) -> None:
-        if not chat.waiting or chat.running is not None or chat.held:
+    def _make_ready(self, chat_key: ChatKey) -> None:
+        """The chat's next turn is ready, or is to be claimed, if it may begin; a chat without turns is forgotten."""
+        chat = self._chats[chat_key]
+        if not chat.turns:
+            del self._chats[chat_key]
+        elif chat.running is not None or chat.held or chat.turns[0].number == _ARRIVING:
             return
-        if self.table.is_shared and not chat.waiting[0].message.begun:
-            self._unclaimed[chat.waiting[0].chat_key] = chat
+        elif self.table.is_shared and not chat.turns[0].message.begun:
+            self._unclaimed[chat_key] = chat
             self._look_again()
-            return
-        chat.running = chat.waiting.pop(0)
-        self._ready.append(chat.running)
-        self._news.set()
+        else:
+            chat.running = chat.turns[0]
+            self._ready.append(chat.running)
+            self._news.set()
 
     def _look_again(self) -> None:
         """Another host answered a message, or a turn is to be claimed here."""
@@ -314,8 +299,7 @@ class Inbox:
     async def _claim(self) -> None:
         """Claim the next turn of each chat that waits; those that cannot have it wait for other hosts' changes."""
         self._claim_due = False
-        wanted = {chat.waiting[0].number: chat for chat in self._unclaimed.values() if chat.waiting}
-        self._unclaimed = {chat.waiting[0].chat_key: chat for chat in wanted.values()}
+        wanted = {chat.turns[0].number: chat for chat in self._unclaimed.values()}
         try:
             found = await self.table.claim(tuple(wanted))
         except MicroclawError as exc:
@@ -323,7 +307,7 @@ class Inbox:
             asyncio.get_running_loop().call_later(RETRY_S, self._look_again)
             return
         for number, chat in wanted.items():
-            turn = chat.waiting[0]
+            turn = chat.turns[0]
             if turn.number != number:  # an older message was taken up meanwhile
                 self._look_again()
                 continue
@@ -333,14 +317,5 @@ class Inbox:
             if found[number] == "begun":
                 turn.message = structs.replace(turn.message, begun=True)
             else:  # another host has this message by now
-                chat.waiting.pop(0).put(TAKEN)
-            self._make_ready(chat)
-            self._forget_idle(turn.chat_key, chat)
-
-    def _forget_idle(self, chat_key: ChatKey, chat: _Chat) -> None:
-        if not (chat.turns or chat.arriving or chat.held) and self._chats.get(chat_key) is chat:
-            del self._chats[chat_key]
-
-
-def _whose(inbound: Inbound) -> str:
-    return "devices" if inbound.origin == "device" else f"person {inbound.person_id}"
+                chat.turns.pop(0).put(TAKEN)
+            self._make_ready(turn.chat_key)

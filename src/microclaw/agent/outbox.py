@@ -7,16 +7,14 @@ back, is dead, or has not delivered it within the time of a lease.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias
+from typing import Final, TypeAlias
 
-from msgspec import Struct, convert
-from msgspec.structs import replace
+from msgspec import Struct
 
 from microclaw.agent.turn_journal import encode
 from microclaw.backoff import Backoff
@@ -65,19 +63,15 @@ class RunningTurn:
         self.message = message
         self.number = message.message_id
         self.chat_key: ChatKey = (message.inbound.channel, message.inbound.chat_id)
+        self.whose = "devices" if message.inbound.origin == "device" else f"person {message.inbound.person_id}"
         self.answer: Answer | None = None
         self.quiet = asyncio.Event()  # while no tool call runs
         self.quiet.set()
         self.carried: Callable[[], AbstractContextManager[Work]] = lambda: nullcontext(no_work)  # with its answer
-        self._waiting: deque[TurnEvent] = deque(maxlen=max_waiting)
-        self._news = asyncio.Event()
-        self.listening = self._left = self._stopped = False
+        self.waiting: deque[TurnEvent] = deque(maxlen=max_waiting)  # for its listener
+        self.news = asyncio.Event()
+        self.listening = self.left = self._stopped = False
         self._when_stopped: Callable[[], None] = lambda: None
-
-    def leave(self) -> None:
-        """The listener has gone: drop its events."""
-        self.listening, self._left = False, True
-        self._waiting.clear()
 
     def put(self, event: TurnEvent) -> None:
         """Add an event without waiting, in the event loop's thread. What comes after the answer is dropped."""
@@ -87,21 +81,9 @@ class RunningTurn:
             return
         if isinstance(event, Answer):
             self.answer = event
-        if not self._left:
-            self._waiting.append(event)
-            self._news.set()
-
-    async def events(self) -> AsyncGenerator[TurnEvent, None]:
-        """Every event; the answer is the last."""
-        self.listening = not self._left
-        while True:
-            while self._waiting:
-                event = self._waiting.popleft()
-                yield event
-                if isinstance(event, Answer):
-                    return
-            self._news.clear()
-            await self._news.wait()
+        if not self.left:
+            self.waiting.append(event)
+            self.news.set()
 
     def when_stopped(self, act: Callable[[], None]) -> None:
         """Call `act` when the turn is cancelled, or at once if it was."""
@@ -123,19 +105,6 @@ _BATCH: Final = 64
 _log = logging.getLogger(__name__)
 
 
-class Outbound(Struct, frozen=True):
-    """A message for a channel to send. `key` is the channel's own id of the message that `answer` answers."""
-
-    outbound_id: int
-    channel: str
-    chat_id: str
-    text: str
-    kind: Literal["answer", "push"]
-    person: str
-    answer: Answer
-    key: str | None = None
-
-
 @dataclass(slots=True)
 class _Lease:
     channel: str
@@ -155,7 +124,7 @@ class Outbox:
         fleet.listen(self._wake_all)
         self._text_bytes = text_bytes
         self._leases: dict[int, _Lease] = {}
-        self._delivered: dict[int, None] = {}  # the latest: rows that were read before still have them
+        self._delivered: dict[int, None] = {}  # the latest: their rows may not be so yet
         self._news: dict[str, asyncio.Event] = {}
         self._handing: set[tuple[str, str]] = set()  # chats whose answers `hand_out` is about to give away
 
@@ -177,9 +146,11 @@ class Outbox:
         self.look_again(channel)
         return outbound_id
 
-    async def delivered(self, outbound_id: int, *, soon: bool = False) -> None:
+    async def delivered(self, outbound_id: int | None, *, soon: bool = False) -> None:
         """Note that its channel or its listener has sent it. `soon`: after a crash it may come once more, as it does no
-        harm there, and the note costs no write of its own."""
+        harm there, and the note costs no write of its own. None: it was never in the outbox."""
+        if outbound_id is None:
+            return
         if soon and not self._table.is_shared:
             self._table.delivered_soon(outbound_id)
         else:
@@ -206,41 +177,45 @@ class Outbox:
         turn.put(answer)
 
     async def following(self, turn: RunningTurn) -> AsyncGenerator[TurnEvent, None]:
-        """A listener's events. If it leaves before the answer, the channel delivers the answer."""
-        answered = False
+        """A listener's events; the answer is the last. If it leaves before that, the channel delivers the answer."""
+        turn.listening = True
         try:
-            async for event in turn.events():
-                answered = isinstance(event, Answer)
-                yield event
+            while True:
+                while turn.waiting:
+                    event = turn.waiting.popleft()
+                    yield event
+                    if isinstance(event, Answer):
+                        return
+                turn.news.clear()
+                await turn.news.wait()
         finally:
-            turn.leave()
-            if not answered and (left := turn.answer) is not None and left.outbound_id is not None:
-                await self.give_back(left.outbound_id)
+            unread = turn.answer if turn.waiting else None
+            turn.listening, turn.left = False, True
+            turn.waiting.clear()
+            if unread is not None:
+                await self.give_back(unread.outbound_id)
 
-    async def give_back(self, outbound_id: int) -> None:
-        """Its listener will not deliver it: the channel does."""
-        if (lease := self._leases.pop(outbound_id, None)) is not None:
-            await self.let_go(outbound_id)
-            self.look_again(lease.channel)
-
-    async def let_go(self, outbound_id: int) -> None:
-        """Nobody here holds it: the host that has its channel delivers it. Nothing to do for a host that runs alone."""
-        if not self._table.is_shared or outbound_id in self._leases:
+    async def give_back(self, outbound_id: int | None) -> None:
+        """Nobody here will deliver it: its channel does, in a cluster at the host that has it."""
+        if outbound_id is None:
             return
-        try:
-            await self._table.hold(outbound_id, None, instead_of=self._table.host)
-        except MicroclawError as exc:
-            _log.info("another host delivers an answer late: %s", exc.message)
+        self._leases.pop(outbound_id, None)
+        if self._table.is_shared:
+            try:
+                await self._table.hold(outbound_id, None, instead_of=self._table.host)
+            except MicroclawError as exc:
+                _log.info("another host delivers an answer late: %s", exc.message)
+        self._wake_all()
 
-    async def undelivered(self, channel: str, chat_id: str) -> tuple[Outbound, ...]:
+    async def undelivered(self, channel: str, chat_id: str) -> tuple[OutboxRow, ...]:
         """The messages that wait for a chat, oldest first: for a channel that is not always there (the terminal)."""
         now = asyncio.get_running_loop().time()
         rows = await self._table.undelivered(channel, chats=(chat_id,))
-        return tuple(_outbound(row) for row in rows if not self._in_hand(row, now))
+        return tuple(row for row in rows if not self._in_hand(row, now))
 
     async def outgoing(
         self, channel: str, *, retry_s: float = RETRY_S, chats: Callable[[], Collection[str]] | None = None
-    ) -> AsyncGenerator[Outbound, None]:
+    ) -> AsyncGenerator[OutboxRow, None]:
         """Endless: pushes, and answers that no listener delivered, oldest first; each again until it is delivered.
 
         When the store cannot be read, it tries again after `retry_s`. `chats` are those that this host can deliver to,
@@ -255,13 +230,13 @@ class Outbox:
                 only = None if chats is None else tuple(chats())
                 rows = await self._table.undelivered(channel, chats=only, limit=_BATCH + len(self._leases))
                 for row in rows:
-                    if row.outbound_id in self._delivered or self._in_hand(row, loop.time()):
+                    if self._in_hand(row, loop.time()):
                         continue
                     own = self._table.host
                     if row.host != own and not await self._table.hold(row.outbound_id, own, instead_of=row.host):
                         continue
                     self._lease(channel, row.outbound_id)
-                    yield _outbound(row)
+                    yield row
             except MicroclawError as exc:
                 _log.warning("%s: the outbox cannot be read, trying again: %s", channel, exc.message)
                 await asyncio.sleep(retry_s)
@@ -279,10 +254,6 @@ class Outbox:
         if (news := self._news.get(channel)) is not None:
             news.set()
 
-    async def prune(self) -> None:
-        """Delete old rows."""
-        await self._table.prune()
-
     def _lease(self, channel: str, outbound_id: int, host: str | None = None) -> None:
         now = asyncio.get_running_loop().time()
         if len(self._leases) > MAX_LEASES:
@@ -292,6 +263,8 @@ class Outbox:
         self._leases[outbound_id] = _Lease(channel, now + backoff.next_wait_s(), backoff, host)
 
     def _in_hand(self, row: OutboxRow, now: float) -> bool:
+        if row.outbound_id in self._delivered:
+            return True
         lease, own = self._leases.get(row.outbound_id), self._table.host
         holder = row.host if row.host in (None, own) or self._fleet.is_live(row.host) else None
         if lease is not None and (lease.host or own) != holder:
@@ -307,16 +280,3 @@ class Outbox:
     def _wake_all(self) -> None:
         for news in self._news.values():
             news.set()
-
-
-async def run_logged(work: Coroutine[Any, Any, object], name: str) -> None:
-    """Run a channel's task. Its failure is logged and does not end the task group, and with it the host."""
-    try:
-        await work
-    except Exception:
-        _log.exception("%s failed", name)
-
-
-def _outbound(row: OutboxRow) -> Outbound:
-    answer = replace(convert(json.loads(row.body), Answer), outbound_id=row.outbound_id)
-    return Outbound(row.outbound_id, row.channel, row.chat_id, answer.text, row.kind, row.person, answer, row.key)

@@ -158,6 +158,5 @@ async def _delivered(accepted: AcceptedMessage, outbox: Outbox) -> AsyncGenerato
         async for event in events:
             yield event
             if isinstance(event, Answer):
-                if event.outbound_id is not None:
-                    await asyncio.shield(outbox.delivered(event.outbound_id, soon=True))  # its reader may leave
+                await asyncio.shield(outbox.delivered(event.outbound_id, soon=True))  # its reader may leave
                 return

@@ -142,7 +142,7 @@ async def _of_conversation(inbox: Inbox, accepted: AcceptedMessage) -> AsyncGene
     """An answer that nobody waited for is in the conversation."""
     async with aclosing(accepted.events) as events:
         async for event in events:
-            if isinstance(event, Answer) and event.outbound_id is not None:
+            if isinstance(event, Answer):
                 await inbox.outbox.delivered(event.outbound_id, soon=True)
             yield event
 

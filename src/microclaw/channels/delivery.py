@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, Self, TypeAlias
 
-from microclaw.agent.outbox import Outbox, run_logged
+from microclaw.agent.outbox import Outbox
 from microclaw.errors import MicroclawError
 from microclaw.events import ResultFile
 
@@ -37,9 +37,15 @@ class ChannelTasks:
         await self._group.__aexit__(None, None, None)
 
     def start(self, work: Coroutine[Any, Any, object], name: str) -> None:
-        task = self._group.create_task(run_logged(work, name), name=name)
+        task = self._group.create_task(self._run(work, name), name=name)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+
+    async def _run(self, work: Coroutine[Any, Any, object], name: str) -> None:
+        try:
+            await work
+        except Exception:
+            _log.exception("%s failed", name)
 
 
 class Deliveries:
@@ -68,8 +74,6 @@ class Deliveries:
 
     async def done(self, outbound_id: int | None) -> None:
         """Take it out of the outbox."""
-        if outbound_id is None:
-            return
         try:
             await self._outbox.delivered(outbound_id)
         except MicroclawError as exc:

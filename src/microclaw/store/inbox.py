@@ -17,9 +17,14 @@ from msgspec.structs import replace
 
 from microclaw.events import Attachment, Inbound
 from microclaw.store.journal import EffectRow, Work, check_host, no_work, take_effects
-from microclaw.store.outbox import DAY_MS, KEEP_DAYS, KEEP_ROWS, OutboxRow, insert_outbound
+from microclaw.store.outbox import OutboxRow
 from microclaw.store.rows import TimedTable, columns, delete, exists, insert, one_of, reads, scalar, select, writes
 from microclaw.store.sql import Sql
+
+KEEP_DAYS: Final = 30
+KEEP_ROWS: Final = 2_000
+_DAY_MS: Final = 86_400_000
+_PRUNE_EVERY: Final = 256  # messages
 
 Claim: TypeAlias = Literal["begun", "waits", "gone"]
 """What became of a message's claim: an older one of its chat waits at another host, or it is another host's itself."""
@@ -110,26 +115,36 @@ class InboxTable(TimedTable):
     @writes
     def answer(self, sql: Sql, message_id: int, outbound: OutboxRow, keeping: Work = no_work) -> int:
         """Put the answer into the outbox and forget the turn's rows, in one step; returns the outbound's number.
-        `keeping` adds it to its conversation in that step.
+        `keeping` adds it to its conversation in that step. Now and then what is old is forgotten.
 
         Raises TakenOver where another host has the message now.
         """
         check_host(sql, message_id, self.host)
         keeping(sql)
-        outbound_id = insert_outbound(sql, outbound, self._now_ms(), message_id=message_id, host=self.host)
+        now_ms = self._now_ms()
+        more: dict[str, Any] = {"created_ms": now_ms, "message_id": message_id, "host": self.host}
+        outbound_id = insert(sql, "outbox", outbound, number="outbound_id", **more)
         _keep(sql, "message_id = ?", (message_id,))
         delete(sql, "turn_rows", message_id=message_id)
+        if message_id % _PRUNE_EVERY == 0:
+            prune(sql, now_ms)
         return outbound_id
 
-    @writes
-    def prune(self, sql: Sql, *, days: int = KEEP_DAYS, rows: int = KEEP_ROWS) -> int:
-        """Forget finished messages that are older, or beyond the newest `rows`; returns how many."""
-        done = "state IN ('answered', 'kept')"
-        return sql.execute(
-            f"""DELETE FROM inbox WHERE {done} AND (received_ms < ?
-            OR message_id <= (SELECT max(message_id) FROM inbox) - ?)""",  # noqa: S608 - constants
-            (self._now_ms() - days * DAY_MS, rows),
-        ).rowcount
+
+def prune(sql: Sql, now_ms: int, *, rows: int = KEEP_ROWS) -> int:
+    """Forget what is older than KEEP_DAYS, but no unanswered message, and what is finished beyond the newest `rows`, of
+    messages and of answers; returns how many messages."""
+    limits = now_ms - KEEP_DAYS * _DAY_MS, rows
+    sql.execute(
+        """DELETE FROM outbox WHERE created_ms < ? OR (delivered_ms IS NOT NULL
+        AND outbound_id <= (SELECT max(outbound_id) FROM outbox) - ?)""",
+        limits,
+    )
+    return sql.execute(
+        """DELETE FROM inbox WHERE state IN ('answered', 'kept') AND (received_ms < ?
+        OR message_id <= (SELECT max(message_id) FROM inbox) - ?)""",
+        limits,
+    ).rowcount
 
 
 def end_unanswered(sql: Sql) -> int:

@@ -97,7 +97,7 @@ class Reply:
                 if isinstance(event, Delta):
                     streamed += event.text
                 self._follow(event, cutter, streamed)
-                if isinstance(event, Answer) and event.outbound_id is not None:
+                if isinstance(event, Answer):
                     await self._parts.inbox.outbox.delivered(event.outbound_id)
         except MicroclawError as exc:
             self.speak(exc.message)

@@ -8,12 +8,12 @@ from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
-from microclaw.agent.outbox import Outbound
 from microclaw.channels.delivery import ChannelTasks, Deliveries
 from microclaw.errors import MicroclawError
 from microclaw.events import VOICE_CHANNEL
 from microclaw.link_server.connection import Connection
 from microclaw.link_server.device_link import DeviceLink
+from microclaw.store.outbox import OutboxRow
 from microclaw.voice.engines.engine import failure_text
 from microclaw.voice.parts import VoiceParts, crash_text
 from microclaw.wire.link.messages import AudioFormat, Notify
@@ -117,7 +117,7 @@ class VoiceService:
             if self._deliveries.claim(outbound.outbound_id):
                 self._tasks.start(self._say(outbound), "voice: say")
 
-    async def _say(self, outbound: Outbound) -> None:
+    async def _say(self, outbound: OutboxRow) -> None:
         session = self._sessions.get(outbound.chat_id)
         if session is not None:
             await session.say(outbound.answer.text)

@@ -106,8 +106,7 @@ class WyomingTurns:
                         is_handled = event.error_code is None or event.waits_for_yes
                         words = for_one_breath(event.text) or (DONE if is_handled else NO_ANSWER)
                         turn.replies.put_nowait(SpokenReply(words, is_handled))
-                        if event.outbound_id is not None:
-                            await self._parts.inbox.outbox.delivered(event.outbound_id)
+                        await self._parts.inbox.outbox.delivered(event.outbound_id)
         except MicroclawError as exc:
             turn.replies.put_nowait(SpokenReply(for_one_breath(exc.message), False))
         except Exception:

@@ -55,7 +55,7 @@ class Crew:
         async with asyncio.timeout(60):
             while not (found := await self.agent.outbox.undelivered("test", "c1")):
                 pass
-        return [one.text for one in found]
+        return [one.answer.text for one in found]
 
 
 MakeCrew: TypeAlias = Callable[..., AbstractAsyncContextManager[Crew]]

@@ -66,7 +66,7 @@ def heartbeat(agent: Agent, file: Path, text: str, clock: Clock | None = None) -
 
 
 async def said(agent: Agent, chat: str = "home") -> list[str]:
-    return [own_words(one.text).split("\n")[0] for one in await agent.outbox.undelivered("test", chat)]
+    return [own_words(one.answer.text).split("\n")[0] for one in await agent.outbox.undelivered("test", chat)]
 
 
 async def test_a_heartbeat_without_a_task_asks_no_model_and_one_without_news_says_nothing(
@@ -193,12 +193,15 @@ class TurnThatAsks:
 
     def __init__(self) -> None:
         self.asked: list[Inbound] = []
+        self.outbox = self
 
     async def accept(self, inbound: Inbound) -> AcceptedMessage:
         self.asked.append(inbound)
         return AcceptedMessage(1, False, self.events())
 
     def cancel(self, channel: str, chat_id: str, *, message_id: int) -> None: ...
+
+    async def delivered(self, outbound_id: int | None, *, soon: bool) -> None: ...
 
     async def events(self) -> AsyncGenerator[TurnEvent]:
         yield Step("plan", "the lamp")

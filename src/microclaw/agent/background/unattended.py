@@ -47,8 +47,7 @@ class AgentTasks:
                 async for event in events:
                     match event:
                         case Answer():
-                            if event.outbound_id is not None:
-                                await self.inbox.outbox.delivered(event.outbound_id, soon=True)
+                            await self.inbox.outbox.delivered(event.outbound_id, soon=True)
                             if event.error_code is None:
                                 return TaskEnd(is_done=True, text=event.text)
                             text = failure_text(event.error_code, event.text, event.next_step)
@@ -116,7 +115,7 @@ class Heartbeat:
         key = f"heartbeat:{self.clock.now_ms()}"
         inbound = Inbound(*self.home, _PROMPT.format(tasks=tasks), OWNER.person_id, key=key, origin="heartbeat")
         answer = await (await self.inbox.accept(inbound)).answer()
-        if answer is not None and answer.outbound_id is not None:
+        if answer is not None:
             if _says_something(answer):
                 await self.inbox.outbox.give_back(answer.outbound_id)
             else:
@@ -177,8 +176,7 @@ class ScheduledWork:
         answer = await (await self.inbox.accept(inbound)).answer()
         if answer is None:
             return Outcome("done", "its turn was taken up before", woke=True, told=True)
-        if answer.outbound_id is not None:
-            await self.inbox.outbox.give_back(answer.outbound_id)
+        await self.inbox.outbox.give_back(answer.outbound_id)
         used = answer.usage.input_tokens + answer.usage.output_tokens
         return Outcome("failed" if answer.error_code else "done", answer.text, woke=used > 0, told=True)
 

@@ -12,7 +12,7 @@ from typing import Final
 from weakref import WeakValueDictionary
 
 from microclaw.agent.inbox import Inbox
-from microclaw.agent.outbox import AcceptedMessage, Outbound
+from microclaw.agent.outbox import AcceptedMessage
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import People, Person
 from microclaw.channels.delivery import ChannelTasks, Deliveries, ReadFile
@@ -24,6 +24,7 @@ from microclaw.channels.telegram.sender import Sender
 from microclaw.errors import MicroclawError, Overloaded, StoreError
 from microclaw.events import Answer, Inbound
 from microclaw.link_server.limits import RateLimit
+from microclaw.store.outbox import OutboxRow
 from microclaw.text import encodable
 
 _log = logging.getLogger(__name__)
@@ -208,7 +209,7 @@ class TelegramChannel:
                 await self._slots.acquire()
                 self._tasks.start(self._push(outbound, turn), f"telegram: deliver {outbound.outbound_id}")
 
-    async def _push(self, outbound: Outbound, turn: asyncio.Lock) -> None:
+    async def _push(self, outbound: OutboxRow, turn: asyncio.Lock) -> None:
         try:
             async with turn:
                 if (chat_id := chat_number(outbound.chat_id)) is not None:
