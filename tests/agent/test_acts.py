@@ -9,7 +9,7 @@ import pytest
 from microclaw.agent.acts import (
     HEADING,
     NOTHING,
-    RanCall,
+    action_of,
     answer_text,
     own_words,
     reads_of,
@@ -66,7 +66,7 @@ def test_each_act_is_listed_with_its_outcome_and_evidence() -> None:
 )
 def test_how_a_call_ended_is_one_of_four(code: str | None, effect: Effect, outcome: str) -> None:
     result = ToolResult("{}", ok=code is None, error_code=code)
-    assert RanCall(ToolCall("1", "t", "{}"), effect, result).outcome == outcome
+    assert action_of(ToolCall("1", "t", "{}"), effect, result).outcome == outcome
 
 
 def test_a_model_cannot_write_the_hosts_list() -> None:

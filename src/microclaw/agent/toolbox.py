@@ -81,8 +81,7 @@ class Toolbox:
 
     async def prepare(self, name: str, arguments: str, context: ToolContext) -> PlannedCall:
         """The needs of a call that is made later. Raises ToolRetry for wrong arguments, PermissionRefused."""
-        tool = self._find(name)
-        parameters = await _read(tool, arguments, context)
+        tool, parameters = await self._read(name, arguments, context)
         permission = await self._required_permission(tool, parameters, context)
         if await _of(tool.asks, parameters, context, False):
             raise ToolRetry(
@@ -113,8 +112,7 @@ class Toolbox:
         context = replace(context, begin=begin)
         with approved_act() as act, listening() as device_texts:
             try:
-                tool = self._find(name)
-                parameters = await _read(tool, arguments, context)
+                tool, parameters = await self._read(name, arguments, context)
                 context = await self._approved_context(tool, parameters, context, approved)
                 foreign = tool.foreign
                 result = result_of(await tool.run(parameters, context), device_texts)
@@ -203,16 +201,19 @@ class Toolbox:
             tool=name,
             asks=asks,
             program=program,
+            turn=context.turn,
         )
 
-    def _find(self, name: str) -> Tool[Any]:
+    async def _read(self, name: str, arguments: str, context: ToolContext) -> tuple[Tool[Any], Struct]:
+        """The tool and the call's arguments. Raises ToolRetry."""
         tool = self._named(name)
         if tool is None:
             names = [tool.name for tool in self.tools]
             near = difflib.get_close_matches(name, names, n=1)
             hint = f"did you mean {near[0]}? " if near else ""
             raise ToolRetry(f"there is no tool {name[:80]!r}", next_step=f"{hint}tools: {', '.join(names)}")
-        return tool
+        parameters = read_arguments(tool, arguments)
+        return tool, await _of(tool.complete, parameters, context, parameters)
 
     def _named(self, name: str) -> Tool[Any] | None:
         return self._tools.get(name) or next((tool for tool in self._coming() if tool.name == name), None)
@@ -281,12 +282,6 @@ def short_value(value: Any) -> str:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-
-
-async def _read(tool: Tool[Any], arguments: str, context: ToolContext) -> Struct:
-    parameters = read_arguments(tool, arguments)
-    completed: Struct = await _of(tool.complete, parameters, context, parameters)
-    return completed
 
 
 async def _of(
