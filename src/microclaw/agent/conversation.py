@@ -21,7 +21,7 @@ from typing import Final
 
 from microclaw.agent.asking import TurnLimits
 from microclaw.agent.context import TurnContext
-from microclaw.agent.history import compacted, conversation, tainted_from
+from microclaw.agent.history import compacted, conversation, tainted_from, with_tainted
 from microclaw.agent.inbox import STOPPING, Inbox
 from microclaw.agent.outbox import RunningTurn
 from microclaw.agent.toolbox import Toolbox
@@ -137,7 +137,14 @@ class Conversations:
     async def _work(self, turn: RunningTurn) -> None:
         """Run the turn, store its answer and hand it out. It never raises because of one message."""
         answer = await self._answer(turn)
-        await self.inbox.finish(turn, answer, self.sessions.appending(*turn.chat_key, self._exchange(turn, answer)))
+        inbound, at_s = turn.message.inbound, turn.message.received_ms // 1000
+        text = _user_text(inbound).text or "(no words: a picture or a recording)"
+        person_id, now_s = inbound.person_id, int(self.now_s())
+        exchange = [
+            SessionMessage("user", text, at_s, person_id, tainted_from(inbound, at_s)),
+            SessionMessage("assistant", answer.text, now_s, person_id, answer.tainted_s, answer.question),
+        ]
+        await self.inbox.finish(turn, answer, self.sessions.appending(*turn.chat_key, exchange))
 
     async def _answer(self, running: RunningTurn) -> Answer:
         number, starts = running.number, running.message.starts
@@ -169,12 +176,12 @@ class Conversations:
         at_s = message.received_ms // 1000
         most = OFFLINE_MESSAGES if self.context.window is None else HISTORY_MESSAGES
         history = await self.sessions.load(*running.chat_key, most)
-        kept = conversation(history, inbound, at_s, self.roles)
-        short: Sequence[Said] = kept.safe
+        safe, tainted = conversation(history, inbound, at_s, self.roles)
+        short: Sequence[Said] = safe
         if self.context.window is not None:
             budget, asked_by = prompt.history_tokens, AskedBy(person_behind(inbound.person_id), *running.chat_key)
-            short = await compacted(kept.safe, budget, asked_by, model=self.model, sessions=self.sessions)
-        shown, shown_s = kept.shown(short)
+            short = await compacted(safe, budget, asked_by, model=self.model, sessions=self.sessions)
+        shown, shown_s = with_tainted(short, safe, tainted)
         own_s = tainted_from(inbound, at_s)
         return TurnRequest(
             inbound,
@@ -198,16 +205,6 @@ class Conversations:
             window=self.context.window,
             approvals=self.approvals,
         )
-
-    def _exchange(self, turn: RunningTurn, answer: Answer) -> list[SessionMessage]:
-        """The turn's message and the answer, as the conversation stores them."""
-        inbound, at_s = turn.message.inbound, turn.message.received_ms // 1000
-        text = _user_text(inbound).text or "(no words: a picture or a recording)"
-        person_id, now_s = inbound.person_id, int(self.now_s())
-        return [
-            SessionMessage("user", text, at_s, person_id, tainted_from(inbound, at_s)),
-            SessionMessage("assistant", answer.text, now_s, person_id, answer.tainted_s, answer.question),
-        ]
 
 
 async def erase_conversation(name: str, *, sessions: Sessions, search: Search, history: Path) -> str:

@@ -241,10 +241,10 @@ class Turn:
                 raise EndedError(*_BROKEN)
             if call.name == DEPLOY_TOOL and result.error_code in _FIXABLE:
                 self._failed_deploys += 1
-            if call.name == DEPLOY_TOOL and self._failed_deploys >= self.limits.deploy_tries:
-                last = without_fences(json.loads(result.content)["message"])
-                text = f"no program passed in {self.limits.deploy_tries} tries; the last one: {last}"
-                raise EndedError(text, result.error_code or INTERNAL, result.next_step or _BY_HAND)
+                if self._failed_deploys >= self.limits.deploy_tries:
+                    last = without_fences(json.loads(result.content)["message"])
+                    text = f"no program passed in {self.limits.deploy_tries} tries; the last one: {last}"
+                    raise EndedError(text, result.error_code, result.next_step or _BY_HAND)
 
     async def _call(self, reply: ModelReply, call: ToolCall, key: EffectKey, effect: Effect) -> ToolResult:
         request, inbound = self.request, self.request.inbound

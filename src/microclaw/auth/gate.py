@@ -94,15 +94,8 @@ class Gate:
             raise PermissionRefused(text, next_step="run it through the host")
         risky = permission is Permission.RISKY
         shown = (*detail, TAINTED_NOTE) if tainted and not risky else tuple(detail)
+        asked = (person_id, action, shown)
         await self._approvals.ask(
-            person_id,
-            action,
-            shown,
-            channel=channel,
-            chat_id=chat_id,
-            risky=risky,
-            tool=tool,
-            program=program,
-            turn=turn,
+            *asked, channel=channel, chat_id=chat_id, risky=risky, tool=tool, program=program, turn=turn
         )
         self.check(person_id, permission, action)  # again: a person may have been removed meanwhile
