@@ -10,7 +10,6 @@ from microclaw.agent.acts import (
     HEADING,
     NOTHING,
     action_of,
-    answer_text,
     own_words,
     reads_of,
     record_of,
@@ -77,8 +76,8 @@ def test_a_model_cannot_write_the_hosts_list() -> None:
 
 
 def test_below_a_models_words_stands_what_was_done_or_that_nothing_was() -> None:
-    assert answer_text("I set pin 4 high.", ()) == f"I set pin 4 high.\n\n{NOTHING}"
-    assert answer_text("Hi!", (PIN,)).endswith("\n- done: gpio-set pin=4, level=1 (counted: read back: pin 4 is at 1)")
-    assert own_words(answer_text("Which one?", (LOOKED,))) == own_words(answer_text("Which one?", ())) == "Which one?"
-    both = answer_text("Which one?", (LOOKED, PIN))
+    assert with_record("I set pin 4 high.", (), NOTHING) == f"I set pin 4 high.\n\n{NOTHING}"
+    assert with_record("Hi!", (PIN,), NOTHING).endswith("pin=4, level=1 (counted: read back: pin 4 is at 1)")
+    looked, nothing, both = (with_record("Which one?", acts, NOTHING) for acts in ((LOOKED,), (), (LOOKED, PIN)))
+    assert own_words(looked) == own_words(nothing) == "Which one?"
     assert own_words(both) == both

@@ -75,10 +75,8 @@ def acts_of(actions: Sequence[Action]) -> tuple[Action, ...]:
 
 def reads_of(actions: Sequence[Action]) -> tuple[Action, ...]:
     """The reads, each thing once, as it was read last."""
-    done = [
-        one for one in actions if one.effect == Effect.READ.value and one.outcome == "done" and one.tool != MORE_TOOLS
-    ]
-    return tuple({(one.tool, one.arguments): one for one in done}.values())
+    reads = [one for one in actions if (one.effect, one.outcome) == (Effect.READ, "done") and one.tool != MORE_TOOLS]
+    return tuple({(one.tool, one.arguments): one for one in reads}.values())
 
 
 def record_of(actions: Sequence[Action]) -> str:
@@ -88,14 +86,16 @@ def record_of(actions: Sequence[Action]) -> str:
     return "\n".join((HEADING, *(f"- {line}" for line in lines))) if lines else ""
 
 
-def with_record(text: str, actions: Sequence[Action]) -> str:
-    """The host's own words, and the list of acts where there are any."""
-    return "\n\n".join(filter(None, (_without_records(text), record_of(actions))))
-
-
-def answer_text(text: str, actions: Sequence[Action]) -> str:
-    """A model's text and the host's list of acts, which also says that nothing was done: the list is what holds."""
-    return f"{_without_records(text)}\n\n{record_of(actions) or NOTHING}"
+def with_record(text: str, actions: Sequence[Action], empty: str = "") -> str:
+    """A text and the host's list of acts, or `empty`: below a model's words NOTHING, as the list is what holds. No line
+    of the text passes for the host's, also none that only looks so, by letters that nobody sees or that are like plain
+    ones."""
+    lines = text.strip().split("\n")
+    for index, line in enumerate(lines):
+        shown = unicodedata.normalize("NFKC", clean_text(line)).translate(LOOK_ALIKES)
+        if _OWN.match("".join([char for char in shown if unicodedata.category(char) not in ("Mn", "Me")])):
+            lines[index] = _MARK.sub(r"\1(the model says) ", line, count=1)
+    return "\n\n".join(filter(None, ("\n".join(lines), record_of(actions) or empty)))
 
 
 def own_words(text: str) -> str:
@@ -215,17 +215,3 @@ def _read(tool: str, arguments: str) -> tuple[tuple[str, ...], str]:
         if key in given:
             return (kind, str(given.get("device", given.get("deviceIp", ""))), str(given[key])), asked
     return (tool, asked), asked
-
-
-def _without_records(text: str) -> str:
-    """A model's text in which no line can be taken for the host's own."""
-    return "\n".join(
-        _MARK.sub(r"\1(the model says) ", line, count=1) if _OWN.match(_plain_text(line)) else line
-        for line in text.strip().split("\n")
-    )
-
-
-def _plain_text(text: str) -> str:
-    """A text as it looks: without what nobody sees, and with plain letters for those that only look like them."""
-    shown = unicodedata.normalize("NFKC", clean_text(text)).translate(LOOK_ALIKES)
-    return "".join(char for char in shown if unicodedata.category(char) not in ("Mn", "Me"))

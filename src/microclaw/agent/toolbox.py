@@ -230,13 +230,6 @@ class EndedError(MicroclawError):
 _LOOK: Final = "look what came of it before it is asked for again; the host's log says what went wrong"
 
 
-def _action(tool: Tool[Any], parameters: Struct) -> str:
-    """ "gpio-set pin=4 level=1": one line with long values cut; `argument_lines` has them whole."""
-    words = [f"{key}={short_value(value)}" for key, value in _given(parameters)]
-    text = " ".join((tool.title or tool.name, *words))
-    return clean_text(text, one_line=True, limit=MAX_ACTION_CHARS, mark=HIDDEN_MARK)
-
-
 def _asked_text(
     tool: Tool[Any],
     parameters: Struct,
@@ -244,12 +237,16 @@ def _asked_text(
     objections: Sequence[str] = (),
     described: Sequence[str] = (),
 ) -> str:
-    """The question to a person, on one line, with what has to be insisted on: that is read aloud, too."""
+    """The question to a person, on one line, with what has to be insisted on: that is read aloud, too. Without words
+    of the tool's it is "gpio-set pin=4 level=1", with long values cut; `argument_lines` has them whole."""
     heard = (*objections[:2], f"{len(objections) - 2} more such") if len(objections) > 3 else objections
     although = f"although {' and '.join(heard)}, " if objections else ""
     if tool.words is None:
-        return f"{although}{_action(tool, parameters)}"
-    words = clean_text(f"{although}{tool.words(parameters, context, described)}", one_line=True, mark=HIDDEN_MARK)
+        given = [f"{key}={short_value(value)}" for key, value in _given(parameters)]
+        words = " ".join((tool.title or tool.name, *given))
+    else:
+        words = tool.words(parameters, context, described)
+    words = clean_text(f"{although}{words}", one_line=True, mark=HIDDEN_MARK)
     return words if len(words) <= MAX_ACTION_CHARS else f"{words[: MAX_ACTION_CHARS - 3]}..."
 
 

@@ -13,8 +13,8 @@ from msgspec import Struct
 
 from microclaw.agent.acts import (
     DEPLOY_TOOL,
+    NOTHING,
     action_of,
-    answer_text,
     call_step,
     code_step,
     proof_note,
@@ -292,7 +292,7 @@ class Turn:
             text = reply.text.strip() + proof_note(reply.text, self._evidence, self._actions)
             return self._finished(text, code, next_step, reply.question)
         words = f"{reply.text.rstrip()} {_CUT}" if reply.cut else reply.text
-        text = (with_record if reply.literal else answer_text)(words, self._actions)
+        text = with_record(words, self._actions, "" if reply.literal else NOTHING)
         return self._finished(text, code, next_step)
 
     def _ended(self, text: str, code: str | None, next_step: str | None) -> Answer:
