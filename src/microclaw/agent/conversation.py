@@ -30,6 +30,7 @@ from microclaw.agent.turn_journal import TurnJournal, encode
 from microclaw.auth.approvals import ID_CHARS, Approvals, PendingApproval
 from microclaw.auth.gate import Effect
 from microclaw.auth.people import OWNER_ALONE, Roles, person_behind
+from microclaw.config.settings import ModelTask
 from microclaw.errors import MicroclawError, Overloaded, PermissionRefused, StoreError, UnknownName
 from microclaw.events import NOTHING_WAITS, Answer, Inbound
 from microclaw.knowledge.search import Search, source_name
@@ -164,7 +165,7 @@ class Conversations:
             running.when_stopped(turn.stop)
             return await turn.run(running.put)
         except MicroclawError as exc:
-            return _failed(exc)
+            return Answer(exc.message, error_code=exc.code, next_step=exc.next_step)
         except Exception:
             _log.exception("a turn failed (%s/%s)", *running.chat_key)
             return Answer("something went wrong inside the host", error_code="internal", next_step="see the host's log")
@@ -182,29 +183,15 @@ class Conversations:
             budget, asked_by = prompt.history_tokens, AskedBy(person_behind(inbound.person_id), *running.chat_key)
             short = await compacted(safe, budget, asked_by, model=self.model, sessions=self.sessions)
         shown, shown_s = with_tainted(short, safe, tainted)
-        own_s = tainted_from(inbound, at_s)
-        return TurnRequest(
-            inbound,
-            _user_text(inbound),
-            prompt,
-            shown,
-            resumes=message.starts > 0,
-            task="heartbeat" if inbound.origin == "heartbeat" else "chat",
-            at_s=at_s,
-            tainted_s=shown_s if own_s is None else own_s,
-        )
+        if (own_s := tainted_from(inbound, at_s)) is not None:
+            shown_s = own_s
+        task: ModelTask = "heartbeat" if inbound.origin == "heartbeat" else "chat"
+        given, resumes = (inbound, _user_text(inbound), prompt, shown), message.starts > 0
+        return TurnRequest(*given, resumes=resumes, task=task, at_s=at_s, tainted_s=shown_s)
 
     def turn(self, request: TurnRequest, journal: TurnJournal) -> Turn:
         """A turn with this agent's model, tools and limits, whose questions are put to its listener."""
-        return Turn(
-            request,
-            journal,
-            model=self.model,
-            tools=self.tools,
-            limits=self.limits,
-            window=self.context.window,
-            approvals=self.approvals,
-        )
+        return Turn(request, journal, self.model, self.tools, self.limits, self.context.window, self.approvals)
 
 
 async def erase_conversation(name: str, *, sessions: Sessions, search: Search, history: Path) -> str:
@@ -234,10 +221,6 @@ async def erase_conversation(name: str, *, sessions: Sessions, search: Search, h
         await search.scrub()
         await sessions.remove(full)  # last: until then it can be named again
     return full
-
-
-def _failed(error: MicroclawError) -> Answer:
-    return Answer(error.message, error_code=error.code, next_step=error.next_step)
 
 
 def _user_text(inbound: Inbound) -> UserText:
@@ -295,7 +278,7 @@ def answer_at_once(approvals: Approvals, inbound: Inbound) -> Answer | None:
         if word is None:
             refused = isinstance(exc, PermissionRefused)
             return _question(asked, approvals, inbound.person_id) if refused else None
-        return _failed(exc)
+        return Answer(exc.message, error_code=exc.code, next_step=exc.next_step)
     return None if word is None else Answer(f"{'Approved' if approved else 'Declined'}: {asked.action}.")
 
 

@@ -258,18 +258,11 @@ class Turn:
 
         async def run(begin: Begin) -> ToolResult:
             turn_id = request.part_of or self.journal.turn_id
-            context = ToolContext(
-                inbound.person_id,
-                self._put,
-                inbound.device,
-                inbound.channel,
-                inbound.chat_id,
-                foreign=self._tainted_s is not None and not (reply.literal and is_own),
-                begin=begin,
-                said=request.message.text,
-                takes_files=inbound.channel in FILE_CHANNELS and request.task != "subagent",
-                turn=turn_id,
-            )
+            of_call = (inbound.person_id, self._put, inbound.device, inbound.channel, inbound.chat_id)
+            foreign = self._tainted_s is not None and not (reply.literal and is_own)
+            files = inbound.channel in FILE_CHANNELS and request.task != "subagent"
+            said = request.message.text
+            context = ToolContext(*of_call, foreign=foreign, begin=begin, said=said, takes_files=files, turn=turn_id)
             conversation = request.conversation or conversation_of(inbound.channel, inbound.chat_id)
             with made_by(turn_id, inbound.person_id, conversation, ahead=self.journal.carried):
                 return await self.tools.call(call.name, call.arguments, context)
