@@ -182,11 +182,9 @@ Tainted: TypeAlias = Mapping[int, tuple[Said, int]]
 """By index from the end of a history: a message, and since when it is tainted."""
 
 
-def with_tainted(
-    compacted: Sequence[Said], safe: Sequence[Said], tainted: Tainted
-) -> tuple[tuple[Said, ...], int | None]:
-    """`compacted`, which was made of `safe`, with the tainted messages that it lacks; when the taint began, or None."""
-    messages, since_s, room = list(compacted), None, MAX_SHOWN_CHARS
+def with_tainted(short: Sequence[Said], safe: Sequence[Said], tainted: Tainted) -> tuple[tuple[Said, ...], int | None]:
+    """`short`, which was made of `safe`, with the tainted messages that it lacks; when the taint began, or None."""
+    messages, since_s, room = list(short), None, MAX_SHOWN_CHARS
     for back, (message, read_s) in sorted(tainted.items()):
         if back > len(messages) or messages[-back] != safe[-back] or len(message.text) > room:
             break
@@ -208,10 +206,8 @@ def conversation(
     """
     safe: list[Said] = []
     tainted: dict[int, tuple[Said, int]] = {}
-    own = [one for one in kept if one.role == "assistant" and one.person == inbound.person_id]
+    own = [one for one in kept if (one.role, one.person, inbound.origin) == ("assistant", inbound.person_id, "person")]
     question = own[-1] if own and own[-1].question is not None and own[-1].ts <= at_s else None
-    if inbound.origin != "person":
-        question = None
     for index, message in enumerate(kept):
         whole, read_s = _message(message, inbound.person_id, roles)
         if question is not None and index == len(kept) - 1 and isinstance(whole, AssistantReply):

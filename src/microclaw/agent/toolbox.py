@@ -146,16 +146,13 @@ class Toolbox:
         objections = tuple(await _of(tool.objections, parameters, context, ()))
         if objections:  # what was approved before was not approved in spite of these
             permission, approved = Permission.RISKY, None
-        action, lines, described = tool.title or tool.name, tuple[str, ...](), tuple[str, ...]()
         asks = await _of(tool.asks, parameters, context, False)
-        is_asked = asks or self._gate.needs_approval(permission, tainted=context.foreign)
-        if is_asked:
+        if asks or self._gate.needs_approval(permission, tainted=context.foreign):
             await _of(tool.check, parameters, context, None)
             described = tuple(await _of(tool.describe, parameters, context, ()))
             lines = (*objections, *argument_lines(parameters), *described)
             action = _asked_text(tool, parameters, context, objections, described)
-        await self._admit(tool.name, context, permission, approved, action, lines, asks=asks)
-        if is_asked:
+            await self._admit(tool.name, context, permission, approved, action, lines, asks=asks)
             needs = await self._required_permission(tool, parameters, context)
             now = tuple(await _of(tool.objections, parameters, context, ()))
             meant = tuple(await _of(tool.describe, parameters, context, ()))
