@@ -10,7 +10,6 @@ import json
 import logging
 import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -136,10 +135,9 @@ class Toolbox:
         """The context to run the tool in, once it may run. Raises PermissionRefused."""
         permission = await self._required_permission(tool, parameters, context)
         if tool.has_preview:
-            admit = partial(self._admit, tool.name, context, permission, approved)
 
             async def approve(*asked: Any) -> None:
-                await admit(*asked)
+                await self._admit(tool.name, context, permission, approved, *asked)
                 await context.begin()
 
             return replace(context, approve=approve)
