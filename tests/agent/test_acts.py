@@ -5,16 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from msgspec.structs import replace
 
-from microclaw.agent.acts import (
-    HEADING,
-    NOTHING,
-    action_of,
-    own_words,
-    reads_of,
-    record_of,
-    with_record,
-)
+from microclaw.agent.acts import HEADING, NOTHING, action_of, acts_of, own_words, reads_of, record_of, with_record
 from microclaw.auth.gate import Effect
 from microclaw.events import Action, Edge, Evidence
 from microclaw.models.protocol import ToolCall
@@ -49,6 +42,9 @@ def test_each_act_is_listed_with_its_outcome_and_evidence() -> None:
     )
     assert record_of((LOOKED, LOOKED)) == f"{HEADING}\n- read: gpio-get pin=4 (counted: pin 4 reads 1)"
     assert reads_of((PIN, LOOKED, LOOKED)) == (LOOKED,)
+    on_a, on_b = (refused("gpio-set", device=name, pin=5) for name in "ab")
+    assert acts_of((on_a, replace(on_b, outcome="done"))) == (on_a, replace(on_b, outcome="done"))
+    assert acts_of((on_a, replace(on_a, outcome="done"))) == (replace(on_a, outcome="done"),)
 
 
 @pytest.mark.parametrize(

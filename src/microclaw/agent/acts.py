@@ -201,10 +201,10 @@ def _what(action: Action) -> str:
     return f"{what} ({note})" if note else what
 
 
-def _subject(action: Action) -> tuple[str, str]:
-    """A tool, and the program or pin that the call was about."""
+def _subject(action: Action) -> tuple[str, str, str]:
+    """A tool, and the device and the program or pin that the call was about."""
     fields = fields_of(action.arguments)
-    return action.tool, str(fields.get("appName", fields.get("pin", "")))
+    return action.tool, str(fields.get("device", "")), str(fields.get("appName", fields.get("pin", "")))
 
 
 def _read(tool: str, arguments: str) -> tuple[tuple[str, ...], str]:
