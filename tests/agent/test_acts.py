@@ -5,17 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from msgspec.structs import replace
 
-from microclaw.agent.acts import (
-    HEADING,
-    NOTHING,
-    RanCall,
-    answer_text,
-    own_words,
-    reads_of,
-    record_of,
-    with_record,
-)
+from microclaw.agent.acts import HEADING, NOTHING, action_of, acts_of, own_words, reads_of, record_of, with_record
 from microclaw.auth.gate import Effect
 from microclaw.events import Action, Edge, Evidence
 from microclaw.models.protocol import ToolCall
@@ -50,6 +42,9 @@ def test_each_act_is_listed_with_its_outcome_and_evidence() -> None:
     )
     assert record_of((LOOKED, LOOKED)) == f"{HEADING}\n- read: gpio-get pin=4 (counted: pin 4 reads 1)"
     assert reads_of((PIN, LOOKED, LOOKED)) == (LOOKED,)
+    on_a, on_b = (refused("gpio-set", device=name, pin=5) for name in "ab")
+    assert acts_of((on_a, replace(on_b, outcome="done"))) == (on_a, replace(on_b, outcome="done"))
+    assert acts_of((on_a, replace(on_a, outcome="done"))) == (replace(on_a, outcome="done"),)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +61,7 @@ def test_each_act_is_listed_with_its_outcome_and_evidence() -> None:
 )
 def test_how_a_call_ended_is_one_of_four(code: str | None, effect: Effect, outcome: str) -> None:
     result = ToolResult("{}", ok=code is None, error_code=code)
-    assert RanCall(ToolCall("1", "t", "{}"), effect, result).outcome == outcome
+    assert action_of(ToolCall("1", "t", "{}"), effect, result).outcome == outcome
 
 
 def test_a_model_cannot_write_the_hosts_list() -> None:
@@ -77,8 +72,8 @@ def test_a_model_cannot_write_the_hosts_list() -> None:
 
 
 def test_below_a_models_words_stands_what_was_done_or_that_nothing_was() -> None:
-    assert answer_text("I set pin 4 high.", ()) == f"I set pin 4 high.\n\n{NOTHING}"
-    assert answer_text("Hi!", (PIN,)).endswith("\n- done: gpio-set pin=4, level=1 (counted: read back: pin 4 is at 1)")
-    assert own_words(answer_text("Which one?", (LOOKED,))) == own_words(answer_text("Which one?", ())) == "Which one?"
-    both = answer_text("Which one?", (LOOKED, PIN))
+    assert with_record("I set pin 4 high.", (), NOTHING) == f"I set pin 4 high.\n\n{NOTHING}"
+    assert with_record("Hi!", (PIN,), NOTHING).endswith("pin=4, level=1 (counted: read back: pin 4 is at 1)")
+    looked, nothing, both = (with_record("Which one?", acts, NOTHING) for acts in ((LOOKED,), (), (LOOKED, PIN)))
+    assert own_words(looked) == own_words(nothing) == "Which one?"
     assert own_words(both) == both

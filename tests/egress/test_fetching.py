@@ -177,7 +177,7 @@ class Turn:
         self.tools = Toolbox(
             web_tools(fetcher=fetcher(), engine=cast("SearchEngine", Engine())), Gate(approvals=self.approvals)
         )
-        self.context = ToolContext("owner", lambda step: None, foreign=True, said=lambda: words)
+        self.context = ToolContext("owner", lambda step: None, foreign=True, said=words)
 
     def hear(self, news: PendingApproval | ApprovalOutcome) -> None:
         if isinstance(news, PendingApproval):

@@ -8,8 +8,6 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Any, Final
 
-from msgspec import Struct
-
 from microclaw.agent.offer import MORE_TOOLS
 from microclaw.agent.toolbox import INTERNAL, short_value
 from microclaw.apps.verify import NO_READ_BACK
@@ -50,34 +48,18 @@ def fields_of(text: str | None) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
 
 
-class RanCall(Struct, frozen=True):
-    """A call that ran, and what came of it."""
-
-    call: ToolCall
-    effect: Effect
-    result: ToolResult
-
-    @property
-    def outcome(self) -> ActOutcome:
-        """refused: nothing was done; failed: it was tried; unknown: nobody can tell what the device did."""
-        code = self.result.error_code
-        if self.result.ok:
-            return "done"
+def action_of(call: ToolCall, effect: Effect, result: ToolResult) -> Action:
+    """A call that ran, what came of it, and on one line why it did not succeed."""
+    outcome: ActOutcome = "done" if result.ok else "refused"
+    reason, code = "", result.error_code
+    if not result.ok:
         if code in _UNKNOWN:
-            return "failed" if self.effect is Effect.READ else "unknown"
-        return "failed" if code in _FAILED else "refused"
-
-    @property
-    def action(self) -> Action:
-        call, result = self.call, self.result
-        reason = "" if result.ok else failure_text(result)
-        return Action(call.name, call.arguments, self.effect.value, self.outcome, result.evidence, reason)
-
-
-def failure_text(result: ToolResult) -> str:
-    """The reason why a call did not succeed, on one line."""
-    message = fields_of(result.content).get("message", result.error_code or "")
-    return " ".join(without_fences(str(message)).split())[:300]
+            outcome = "failed" if effect is Effect.READ else "unknown"
+        elif code in _FAILED:
+            outcome = "failed"
+        message = fields_of(result.content).get("message", code or "")
+        reason = " ".join(without_fences(str(message)).split())[:300]
+    return Action(call.name, call.arguments, effect.value, outcome, result.evidence, reason)
 
 
 def acts_of(actions: Sequence[Action]) -> tuple[Action, ...]:
@@ -93,10 +75,8 @@ def acts_of(actions: Sequence[Action]) -> tuple[Action, ...]:
 
 def reads_of(actions: Sequence[Action]) -> tuple[Action, ...]:
     """The reads, each thing once, as it was read last."""
-    done = [
-        one for one in actions if one.effect == Effect.READ.value and one.outcome == "done" and one.tool != MORE_TOOLS
-    ]
-    return tuple({(one.tool, one.arguments): one for one in done}.values())
+    reads = [one for one in actions if (one.effect, one.outcome) == (Effect.READ, "done") and one.tool != MORE_TOOLS]
+    return tuple({(one.tool, one.arguments): one for one in reads}.values())
 
 
 def record_of(actions: Sequence[Action]) -> str:
@@ -106,14 +86,16 @@ def record_of(actions: Sequence[Action]) -> str:
     return "\n".join((HEADING, *(f"- {line}" for line in lines))) if lines else ""
 
 
-def with_record(text: str, actions: Sequence[Action]) -> str:
-    """The host's own words, and the list of acts where there are any."""
-    return "\n\n".join(filter(None, (_without_records(text), record_of(actions))))
-
-
-def answer_text(text: str, actions: Sequence[Action]) -> str:
-    """A model's text and the host's list of acts, which also says that nothing was done: the list is what holds."""
-    return f"{_without_records(text)}\n\n{record_of(actions) or NOTHING}"
+def with_record(text: str, actions: Sequence[Action], empty: str = "") -> str:
+    """A text and the host's list of acts, or `empty`: below a model's words NOTHING, as the list is what holds. No line
+    of the text passes for the host's, also none that only looks so, by letters that nobody sees or that are like plain
+    ones."""
+    lines = text.strip().split("\n")
+    for index, line in enumerate(lines):
+        shown = unicodedata.normalize("NFKC", clean_text(line)).translate(LOOK_ALIKES)
+        if _OWN.match("".join([char for char in shown if unicodedata.category(char) not in ("Mn", "Me")])):
+            lines[index] = _MARK.sub(r"\1(the model says) ", line, count=1)
+    return "\n\n".join(filter(None, ("\n".join(lines), record_of(actions) or empty)))
 
 
 def own_words(text: str) -> str:
@@ -127,24 +109,26 @@ def arguments_text(arguments: str) -> str:
     return clean_text(", ".join([f"{k}={short_value(v)}" for k, v in given if k not in _LONG]), one_line=True)
 
 
-def repeated(call: ToolCall, ran: Sequence[RanCall]) -> str | None:
+def repeated(call: ToolCall, actions: Sequence[Action], results: Sequence[ToolResult]) -> str | None:
     """The answer to a call that the turn has done already, so that it is not done again; None for every other one.
 
     An act counts as the same while nothing came between that may have changed its effect: pin 4 high, low, high are
     three acts; high, high is one. One that failed may be tried again, unless it may have been done after all.
     """
-    subject, asked = _read(call)
-    for one in reversed(ran):
-        if one.effect is Effect.READ or one.outcome not in ("done", "unknown"):
+    if not actions:
+        return None
+    subject, asked = _read(call.name, call.arguments)
+    for one, result in zip(reversed(actions), reversed(results), strict=True):
+        if one.effect == Effect.READ or one.outcome not in ("done", "unknown"):
             continue
-        its_subject, its_asked = _read(one.call)
+        its_subject, its_asked = _read(one.tool, one.arguments)
         if its_subject == subject:
-            if its_asked != asked or (one.outcome == "unknown" and one.effect is not Effect.ONCE):
+            if its_asked != asked or (one.outcome == "unknown" and one.effect != Effect.ONCE):
                 return None
             message = "you did that already in this turn, so it was not done again; `result` is what came of it"
-            result = fields_of(one.result.content)
-            return bounded_json({"success": one.result.ok, "repeated": True, "message": message, "result": result})
-        if one.call.name == "undo" or (its_subject[0], subject[0]) == ("app", "pin"):  # a program may set any pin
+            given = fields_of(result.content)
+            return bounded_json({"success": result.ok, "repeated": True, "message": message, "result": given})
+        if one.tool == "undo" or (its_subject[0], subject[0]) == ("app", "pin"):  # a program may set any pin
             return None
     return None
 
@@ -155,7 +139,8 @@ def model_step(model: str, reply: ModelReply, took_ms: float) -> Step | None:
     if reply.intent is not None:
         return Step("intent", reply.intent + note)
     if reply.calls and reply.code_origin is None and note:
-        return Step("model", f"{model}: {', '.join(map(_name, reply.calls))}{note}", took_ms=took_ms)
+        names = ", ".join(clean_text(call.name, one_line=True, limit=60) for call in reply.calls)
+        return Step("model", f"{model}: {names}{note}", took_ms=took_ms)
     return None
 
 
@@ -181,16 +166,16 @@ def call_step(call: ToolCall, result: ToolResult, took_ms: float) -> Step | None
     if call.name in _OWN_STEPS and (result.ok or result.error_code != "tool_retry"):
         return None
     if result.ok:
-        proof = "; ".join(evidence.text for evidence in result.evidence)
-        return Step("tool", f"{shown_call(call)}: {proof}" if proof else shown_call(call), took_ms=took_ms)
-    message = without_fences(json.loads(result.content)["message"])
-    text = f"{shown_call(call)}: {message}"
-    return Step("tool", text, state="failed", took_ms=took_ms, next_step=result.next_step)
+        said = "; ".join([evidence.text for evidence in result.evidence])
+    else:
+        said = without_fences(json.loads(result.content)["message"])
+    text = f"{shown_call(call)}: {said}" if said else shown_call(call)
+    return Step("tool", text, "done" if result.ok else "failed", took_ms=took_ms, next_step=result.next_step)
 
 
 def shown_call(call: ToolCall) -> str:
     """A call on one short line, whatever a model made up."""
-    return f"{_name(call)}({arguments_text(call.arguments)})"
+    return f"{' '.join(call.name.split())[:60]}({arguments_text(call.arguments)})"
 
 
 def proof_note(text: str, evidence: Sequence[Evidence], actions: Sequence[Action]) -> str:
@@ -216,35 +201,17 @@ def _what(action: Action) -> str:
     return f"{what} ({note})" if note else what
 
 
-def _subject(action: Action) -> tuple[str, str]:
-    """A tool, and the program or pin that the call was about."""
+def _subject(action: Action) -> tuple[str, str, str]:
+    """A tool, and the device and the program or pin that the call was about."""
     fields = fields_of(action.arguments)
-    return action.tool, str(fields.get("appName", fields.get("pin", "")))
+    return action.tool, str(fields.get("device", "")), str(fields.get("appName", fields.get("pin", "")))
 
 
-def _read(call: ToolCall) -> tuple[tuple[str, ...], str]:
+def _read(tool: str, arguments: str) -> tuple[tuple[str, ...], str]:
     """The subject of a call, and the call in one written form."""
-    given = fields_of(call.arguments)
-    asked = f"{call.name} {json.dumps(given, sort_keys=True) if given else call.arguments}"
+    given = fields_of(arguments)
+    asked = f"{tool} {json.dumps(given, sort_keys=True) if given else arguments}"
     for kind, key in (("app", "appName"), ("pin", "pin")):
         if key in given:
             return (kind, str(given.get("device", given.get("deviceIp", ""))), str(given[key])), asked
-    return (call.name, asked), asked
-
-
-def _without_records(text: str) -> str:
-    """A model's text in which no line can be taken for the host's own."""
-    return "\n".join(
-        _MARK.sub(r"\1(the model says) ", line, count=1) if _OWN.match(_plain_text(line)) else line
-        for line in text.strip().split("\n")
-    )
-
-
-def _plain_text(text: str) -> str:
-    """A text as it looks: without what nobody sees, and with plain letters for those that only look like them."""
-    shown = unicodedata.normalize("NFKC", clean_text(text)).translate(LOOK_ALIKES)
-    return "".join(char for char in shown if unicodedata.category(char) not in ("Mn", "Me"))
-
-
-def _name(call: ToolCall) -> str:
-    return " ".join(call.name.split())[:60]
+    return (tool, asked), asked

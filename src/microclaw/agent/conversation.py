@@ -21,7 +21,7 @@ from typing import Final
 
 from microclaw.agent.asking import TurnLimits
 from microclaw.agent.context import TurnContext
-from microclaw.agent.history import compacted, conversation, tainted_from
+from microclaw.agent.history import compacted, conversation, tainted_from, with_tainted
 from microclaw.agent.inbox import STOPPING, Inbox
 from microclaw.agent.outbox import RunningTurn
 from microclaw.agent.toolbox import Toolbox
@@ -30,6 +30,7 @@ from microclaw.agent.turn_journal import TurnJournal, encode
 from microclaw.auth.approvals import ID_CHARS, Approvals, PendingApproval
 from microclaw.auth.gate import Effect
 from microclaw.auth.people import OWNER_ALONE, Roles, person_behind
+from microclaw.config.settings import ModelTask
 from microclaw.errors import MicroclawError, Overloaded, PermissionRefused, StoreError, UnknownName
 from microclaw.events import NOTHING_WAITS, Answer, Inbound
 from microclaw.knowledge.search import Search, source_name
@@ -137,7 +138,14 @@ class Conversations:
     async def _work(self, turn: RunningTurn) -> None:
         """Run the turn, store its answer and hand it out. It never raises because of one message."""
         answer = await self._answer(turn)
-        await self.inbox.finish(turn, answer, self.sessions.appending(*turn.chat_key, self._exchange(turn, answer)))
+        inbound, at_s = turn.message.inbound, turn.message.received_ms // 1000
+        text = _user_text(inbound).text or "(no words: a picture or a recording)"
+        person_id, now_s = inbound.person_id, int(self.now_s())
+        exchange = [
+            SessionMessage("user", text, at_s, person_id, tainted_from(inbound, at_s)),
+            SessionMessage("assistant", answer.text, now_s, person_id, answer.tainted_s, answer.question),
+        ]
+        await self.inbox.finish(turn, answer, self.sessions.appending(*turn.chat_key, exchange))
 
     async def _answer(self, running: RunningTurn) -> Answer:
         number, starts = running.number, running.message.starts
@@ -157,7 +165,7 @@ class Conversations:
             running.when_stopped(turn.stop)
             return await turn.run(running.put)
         except MicroclawError as exc:
-            return _failed(exc)
+            return Answer(exc.message, error_code=exc.code, next_step=exc.next_step)
         except Exception:
             _log.exception("a turn failed (%s/%s)", *running.chat_key)
             return Answer("something went wrong inside the host", error_code="internal", next_step="see the host's log")
@@ -169,45 +177,21 @@ class Conversations:
         at_s = message.received_ms // 1000
         most = OFFLINE_MESSAGES if self.context.window is None else HISTORY_MESSAGES
         history = await self.sessions.load(*running.chat_key, most)
-        kept = conversation(history, inbound, at_s, self.roles)
-        short: Sequence[Said] = kept.safe
+        safe, tainted = conversation(history, inbound, at_s, self.roles)
+        short: Sequence[Said] = safe
         if self.context.window is not None:
             budget, asked_by = prompt.history_tokens, AskedBy(person_behind(inbound.person_id), *running.chat_key)
-            short = await compacted(kept.safe, budget, asked_by, model=self.model, sessions=self.sessions)
-        shown, shown_s = kept.shown(short)
-        own_s = tainted_from(inbound, at_s)
-        return TurnRequest(
-            inbound,
-            _user_text(inbound),
-            prompt,
-            shown,
-            resumes=message.starts > 0,
-            task="heartbeat" if inbound.origin == "heartbeat" else "chat",
-            at_s=at_s,
-            tainted_s=shown_s if own_s is None else own_s,
-        )
+            short = await compacted(safe, budget, asked_by, model=self.model, sessions=self.sessions)
+        shown, shown_s = with_tainted(short, safe, tainted)
+        if (own_s := tainted_from(inbound, at_s)) is not None:
+            shown_s = own_s
+        task: ModelTask = "heartbeat" if inbound.origin == "heartbeat" else "chat"
+        given, resumes = (inbound, _user_text(inbound), prompt, shown), message.starts > 0
+        return TurnRequest(*given, resumes=resumes, task=task, at_s=at_s, tainted_s=shown_s)
 
     def turn(self, request: TurnRequest, journal: TurnJournal) -> Turn:
         """A turn with this agent's model, tools and limits, whose questions are put to its listener."""
-        return Turn(
-            request,
-            journal,
-            model=self.model,
-            tools=self.tools,
-            limits=self.limits,
-            window=self.context.window,
-            approvals=self.approvals,
-        )
-
-    def _exchange(self, turn: RunningTurn, answer: Answer) -> list[SessionMessage]:
-        """The turn's message and the answer, as the conversation stores them."""
-        inbound, at_s = turn.message.inbound, turn.message.received_ms // 1000
-        text = _user_text(inbound).text or "(no words: a picture or a recording)"
-        person_id, now_s = inbound.person_id, int(self.now_s())
-        return [
-            SessionMessage("user", text, at_s, person_id, tainted_from(inbound, at_s)),
-            SessionMessage("assistant", answer.text, now_s, person_id, answer.tainted_s, answer.question),
-        ]
+        return Turn(request, journal, self.model, self.tools, self.limits, self.context.window, self.approvals)
 
 
 async def erase_conversation(name: str, *, sessions: Sessions, search: Search, history: Path) -> str:
@@ -237,10 +221,6 @@ async def erase_conversation(name: str, *, sessions: Sessions, search: Search, h
         await search.scrub()
         await sessions.remove(full)  # last: until then it can be named again
     return full
-
-
-def _failed(error: MicroclawError) -> Answer:
-    return Answer(error.message, error_code=error.code, next_step=error.next_step)
 
 
 def _user_text(inbound: Inbound) -> UserText:
@@ -298,7 +278,7 @@ def answer_at_once(approvals: Approvals, inbound: Inbound) -> Answer | None:
         if word is None:
             refused = isinstance(exc, PermissionRefused)
             return _question(asked, approvals, inbound.person_id) if refused else None
-        return _failed(exc)
+        return Answer(exc.message, error_code=exc.code, next_step=exc.next_step)
     return None if word is None else Answer(f"{'Approved' if approved else 'Declined'}: {asked.action}.")
 
 

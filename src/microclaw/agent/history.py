@@ -15,10 +15,9 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.auth.people import MAY, Roles
@@ -177,65 +176,56 @@ QUESTION_S: Final = 900  # so long a yes answers a question
 SHOWN_S: Final = 900  # since the untrusted text was read; answers that followed from it count from there
 MAX_SHOWN_CHARS: Final = 12_000  # of one conversation: they come on top of its budget
 LEFT_OUT: Final = "(This drew on untrusted text and is left out now; the tool recall finds it.)"
-_UNTRUSTED_ORIGINS: Final = ("device", "forwarded")
 
 
-class Conversation(Struct, frozen=True):
-    """The history for a turn. `safe` is without the tainted messages, so it may be summarised and stored."""
-
-    safe: tuple[Said, ...]
-    _tainted: Mapping[int, tuple[Said, int]]  # by index from the end: the message, and since when it is tainted
-
-    def shown(self, compacted: Sequence[Said]) -> tuple[tuple[Said, ...], int | None]:
-        """`compacted` with the tainted messages that it lacks, and when the taint began, or None."""
-        messages, since_s, room = list(compacted), None, MAX_SHOWN_CHARS
-        for back, (message, read_s) in sorted(self._tainted.items()):
-            if back > len(messages) or messages[-back] != self.safe[-back] or len(message.text) > room:
-                break
-            messages[-back] = message
-            room -= len(message.text)
-            since_s = max(since_s or 0, read_s)
-        return tuple(messages), since_s
+Tainted: TypeAlias = Mapping[int, tuple[Said, int]]
+"""By index from the end of a history: a message, and since when it is tainted."""
 
 
-def conversation(kept: Sequence[SessionMessage], inbound: Inbound, at_s: int, roles: Roles) -> Conversation:
-    """The conversation for the turn of a message that came at `at_s`.
+def with_tainted(short: Sequence[Said], safe: Sequence[Said], tainted: Tainted) -> tuple[tuple[Said, ...], int | None]:
+    """`short`, which was made of `safe`, with the tainted messages that it lacks; when the taint began, or None."""
+    messages, since_s, room = list(short), None, MAX_SHOWN_CHARS
+    for back, (message, read_s) in sorted(tainted.items()):
+        if back > len(messages) or messages[-back] != safe[-back] or len(message.text) > room:
+            break
+        messages[-back] = message
+        room -= len(message.text)
+        since_s = max(since_s or 0, read_s)
+    return tuple(messages), since_s
 
-    A schedule or the heartbeat gets no tainted message at all: nobody is there to approve its actions.
+
+def conversation(
+    kept: Sequence[SessionMessage], inbound: Inbound, at_s: int, roles: Roles
+) -> tuple[tuple[Said, ...], Tainted]:
+    """The history for the turn of a message that came at `at_s`: without its tainted messages, so that it may be
+    summarised and stored, and those.
+
+    A schedule or the heartbeat gets no tainted message at all: nobody is there to approve its actions. A question that
+    waits is answered only by the person who was asked, and only later. What other people said since leaves it open, so
+    the model gets it with the last answer of the conversation.
     """
     safe: list[Said] = []
     tainted: dict[int, tuple[Said, int]] = {}
-    question = _open_question(kept, inbound, at_s)
+    own = [one for one in kept if (one.role, one.person, inbound.origin) == ("assistant", inbound.person_id, "person")]
+    question = own[-1] if own and own[-1].question is not None and own[-1].ts <= at_s else None
     for index, message in enumerate(kept):
         whole, read_s = _message(message, inbound.person_id, roles)
         if question is not None and index == len(kept) - 1 and isinstance(whole, AssistantReply):
             expired = at_s - question.ts >= QUESTION_S
             whole = replace(whole, question=question.question, question_expired=expired)
-            read_s = max((s for s in (read_s, question.tainted_s) if s is not None), default=None)
+            read_s = max(filter(None, (read_s, question.tainted_s)), default=None)
         if read_s is None:
             safe.append(whole)
             continue
         safe.append(UserText(LEFT_OUT) if message.role == "user" else AssistantReply(LEFT_OUT))
         if inbound.origin not in ("schedule", "heartbeat") and at_s - read_s < SHOWN_S:
             tainted[len(kept) - index] = (whole, read_s)
-    return Conversation(tuple(safe), tainted)
+    return tuple(safe), tainted
 
 
 def tainted_from(inbound: Inbound, at_s: int) -> int | None:
     """Since when this message is tainted; None for a person's own words."""
-    return at_s if inbound.origin in _UNTRUSTED_ORIGINS else None
-
-
-def _open_question(kept: Sequence[SessionMessage], inbound: Inbound, at_s: int) -> SessionMessage | None:
-    """The question that this message may answer. Only the person who was asked answers it, and only later.
-
-    What other people said since leaves it open, so the model gets it with the last answer of the conversation.
-    """
-    if inbound.origin != "person":
-        return None
-    own = (one for one in reversed(kept) if one.role == "assistant" and one.person == inbound.person_id)
-    last = next(own, None)
-    return last if last is not None and last.question is not None and last.ts <= at_s else None
+    return at_s if inbound.origin in ("device", "forwarded") else None
 
 
 def _message(message: SessionMessage, asker: str, roles: Roles) -> tuple[Said, int | None]:

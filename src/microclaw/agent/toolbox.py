@@ -10,7 +10,6 @@ import json
 import logging
 import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -81,8 +80,7 @@ class Toolbox:
 
     async def prepare(self, name: str, arguments: str, context: ToolContext) -> PlannedCall:
         """The needs of a call that is made later. Raises ToolRetry for wrong arguments, PermissionRefused."""
-        tool = self._find(name)
-        parameters = await _read(tool, arguments, context)
+        tool, parameters = await self._read(name, arguments, context)
         permission = await self._required_permission(tool, parameters, context)
         if await _of(tool.asks, parameters, context, False):
             raise ToolRetry(
@@ -113,8 +111,7 @@ class Toolbox:
         context = replace(context, begin=begin)
         with approved_act() as act, listening() as device_texts:
             try:
-                tool = self._find(name)
-                parameters = await _read(tool, arguments, context)
+                tool, parameters = await self._read(name, arguments, context)
                 context = await self._approved_context(tool, parameters, context, approved)
                 foreign = tool.foreign
                 result = result_of(await tool.run(parameters, context), device_texts)
@@ -138,26 +135,22 @@ class Toolbox:
         """The context to run the tool in, once it may run. Raises PermissionRefused."""
         permission = await self._required_permission(tool, parameters, context)
         if tool.has_preview:
-            admit = partial(self._admit, tool.name, context, permission, approved)
 
             async def approve(*asked: Any) -> None:
-                await admit(*asked)
+                await self._admit(tool.name, context, permission, approved, *asked)
                 await context.begin()
 
             return replace(context, approve=approve)
         objections = tuple(await _of(tool.objections, parameters, context, ()))
         if objections:  # what was approved before was not approved in spite of these
             permission, approved = Permission.RISKY, None
-        action, lines, described = tool.title or tool.name, tuple[str, ...](), tuple[str, ...]()
         asks = await _of(tool.asks, parameters, context, False)
-        is_asked = asks or self._gate.needs_approval(permission, tainted=context.foreign)
-        if is_asked:
+        if asks or self._gate.needs_approval(permission, tainted=context.foreign):
             await _of(tool.check, parameters, context, None)
             described = tuple(await _of(tool.describe, parameters, context, ()))
             lines = (*objections, *argument_lines(parameters), *described)
             action = _asked_text(tool, parameters, context, objections, described)
-        await self._admit(tool.name, context, permission, approved, action, lines, asks=asks)
-        if is_asked:
+            await self._admit(tool.name, context, permission, approved, action, lines, asks=asks)
             needs = await self._required_permission(tool, parameters, context)
             now = tuple(await _of(tool.objections, parameters, context, ()))
             meant = tuple(await _of(tool.describe, parameters, context, ()))
@@ -203,16 +196,19 @@ class Toolbox:
             tool=name,
             asks=asks,
             program=program,
+            turn=context.turn,
         )
 
-    def _find(self, name: str) -> Tool[Any]:
+    async def _read(self, name: str, arguments: str, context: ToolContext) -> tuple[Tool[Any], Struct]:
+        """The tool and the call's arguments. Raises ToolRetry."""
         tool = self._named(name)
         if tool is None:
             names = [tool.name for tool in self.tools]
             near = difflib.get_close_matches(name, names, n=1)
             hint = f"did you mean {near[0]}? " if near else ""
             raise ToolRetry(f"there is no tool {name[:80]!r}", next_step=f"{hint}tools: {', '.join(names)}")
-        return tool
+        parameters = read_arguments(tool, arguments)
+        return tool, await _of(tool.complete, parameters, context, parameters)
 
     def _named(self, name: str) -> Tool[Any] | None:
         return self._tools.get(name) or next((tool for tool in self._coming() if tool.name == name), None)
@@ -229,13 +225,6 @@ class EndedError(MicroclawError):
 _LOOK: Final = "look what came of it before it is asked for again; the host's log says what went wrong"
 
 
-def _action(tool: Tool[Any], parameters: Struct) -> str:
-    """ "gpio-set pin=4 level=1": one line with long values cut; `argument_lines` has them whole."""
-    words = [f"{key}={short_value(value)}" for key, value in _given(parameters)]
-    text = " ".join((tool.title or tool.name, *words))
-    return clean_text(text, one_line=True, limit=MAX_ACTION_CHARS, mark=HIDDEN_MARK)
-
-
 def _asked_text(
     tool: Tool[Any],
     parameters: Struct,
@@ -243,12 +232,16 @@ def _asked_text(
     objections: Sequence[str] = (),
     described: Sequence[str] = (),
 ) -> str:
-    """The question to a person, on one line, with what has to be insisted on: that is read aloud, too."""
+    """The question to a person, on one line, with what has to be insisted on: that is read aloud, too. Without words
+    of the tool's it is "gpio-set pin=4 level=1", with long values cut; `argument_lines` has them whole."""
     heard = (*objections[:2], f"{len(objections) - 2} more such") if len(objections) > 3 else objections
     although = f"although {' and '.join(heard)}, " if objections else ""
     if tool.words is None:
-        return f"{although}{_action(tool, parameters)}"
-    words = clean_text(f"{although}{tool.words(parameters, context, described)}", one_line=True, mark=HIDDEN_MARK)
+        given = [f"{key}={short_value(value)}" for key, value in _given(parameters)]
+        words = " ".join((tool.title or tool.name, *given))
+    else:
+        words = tool.words(parameters, context, described)
+    words = clean_text(f"{although}{words}", one_line=True, mark=HIDDEN_MARK)
     return words if len(words) <= MAX_ACTION_CHARS else f"{words[: MAX_ACTION_CHARS - 3]}..."
 
 
@@ -281,12 +274,6 @@ def short_value(value: Any) -> str:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-
-
-async def _read(tool: Tool[Any], arguments: str, context: ToolContext) -> Struct:
-    parameters = read_arguments(tool, arguments)
-    completed: Struct = await _of(tool.complete, parameters, context, parameters)
-    return completed
 
 
 async def _of(

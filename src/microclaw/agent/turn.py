@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from microclaw.agent.acts import (
     DEPLOY_TOOL,
-    RanCall,
-    answer_text,
+    NOTHING,
+    action_of,
     call_step,
     code_step,
     proof_note,
@@ -30,7 +29,7 @@ from microclaw.agent.offer import offered
 from microclaw.agent.toolbox import INTERNAL, EndedError, Toolbox
 from microclaw.agent.turn_journal import OUTCOME_UNKNOWN, ReplyRow, TurnCancelled, TurnJournal, outcome_unknown
 from microclaw.apps.change_log import conversation_of, made_by
-from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval, asking_turn
+from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Effect
 from microclaw.auth.people import person_behind
 from microclaw.config.settings import ModelTask
@@ -42,6 +41,7 @@ from microclaw.events import (
     ApprovalSettled,
     Evidence,
     Inbound,
+    ResultFile,
     Step,
     ToolRun,
     TurnEvent,
@@ -110,17 +110,17 @@ class Turn:
     _put: Callable[[TurnEvent], None] = field(default=lambda _event: None, init=False)
     _deadline: float = field(default=0.0, init=False)
     _asked_at: dict[str, float] = field(default_factory=dict, init=False)  # approvals that wait
-    _ran: list[RanCall] = field(default_factory=list, init=False)
+    _actions: list[Action] = field(default_factory=list, init=False)
+    _results: list[ToolResult] = field(default_factory=list, init=False)  # of the actions
+    _evidence: list[Evidence] = field(default_factory=list, init=False)  # of those that are done, as are the files
+    _files: list[ResultFile] = field(default_factory=list, init=False)
+    _last_act: ToolResult | None = field(default=None, init=False)
+    _failed_deploys: int = field(default=0, init=False)
     _usage: Usage = field(default=Usage(), init=False)
     _iterations: int = field(default=0, init=False)
     _asking: Asking = field(init=False)
     _messages: list[Message] = field(init=False)  # which go to the model next
     _tainted_s: int | None = field(init=False)  # when untrusted text in the messages was read
-
-    def __post_init__(self) -> None:
-        self._asking = Asking(self.model, self.window, self.limits)
-        self._messages = [*self.request.history, self.request.message]
-        self._tainted_s = self.request.tainted_s
 
     @property
     def tokens(self) -> int:
@@ -138,33 +138,32 @@ class Turn:
     async def run(self, put: Callable[[TurnEvent], None]) -> Answer:
         """Ask the model and run its calls until it answers. The deadline is checked before each request and call; the
         time that a person takes to decide does not count."""
-        self._put = put
+        request, self._put = self.request, put
+        self._asking, self._tainted_s = Asking(self.model, self.window, self.limits), request.tainted_s
+        self._messages = [*request.history, request.message]
         self._deadline = asyncio.get_running_loop().time() + self.limits.turn_s
         leave = None if self.approvals is None else self.approvals.listen(self._hear)
         try:
-            return await self._rounds()
+            for reply in await self.journal.read_back() if request.resumes else ():
+                self._usage += reply.usage
+                await self._act(reply)  # calls that have a result are not run again
+            while self._iterations < self.limits.iterations:
+                reply = await self._ask()
+                if not reply.calls:
+                    return self._answer(reply)
+                self.journal.add(ReplyRow(reply))
+                await self._act(reply)
+            text = f"I stopped after {self.limits.iterations} rounds of tool calls without coming to an end"
+            return self._ended(text, "turn_limit", "ask for one step at a time")
         except MicroclawError as exc:
             return self._ended(exc.message, exc.code, exc.next_step)
         except Exception:  # a fault of ours: what was done before it is told all the same
-            _log.exception("a turn failed (%s/%s)", self.request.inbound.channel, self.request.inbound.chat_id)
+            _log.exception("a turn failed (%s/%s)", request.inbound.channel, request.inbound.chat_id)
             return self._ended(*_BROKEN)
         finally:
             if leave is not None:
                 leave()
             self._messages.clear()
-
-    async def _rounds(self) -> Answer:
-        for reply in await self.journal.read_back() if self.request.resumes else ():
-            self._usage += reply.usage
-            await self._act(reply)  # calls that have a result are not run again
-        while self._iterations < self.limits.iterations:
-            reply = await self._ask()
-            if not reply.calls:
-                return self._answer(reply)
-            self.journal.add(ReplyRow(reply))
-            await self._act(reply)
-        text = f"I stopped after {self.limits.iterations} rounds of tool calls without coming to an end"
-        return self._ended(text, "turn_limit", "ask for one step at a time")
 
     def _hear(self, news: PendingApproval | ApprovalOutcome) -> None:
         pending = news if isinstance(news, PendingApproval) else news.pending
@@ -173,7 +172,7 @@ class Turn:
         now = asyncio.get_running_loop().time()
         if isinstance(news, PendingApproval):
             self._asked_at[pending.approval_id] = now
-            self._put(self.approvals.question(pending, actions=self._actions))
+            self._put(self.approvals.question(pending, actions=tuple(self._actions)))
         elif (asked_at := self._asked_at.pop(pending.approval_id, None)) is not None:
             self._deadline += now - asked_at
             self._put(ApprovalSettled(pending.approval_id, news.outcome, news.by))
@@ -213,7 +212,7 @@ class Turn:
         self._iterations += 1
         for index, call in enumerate(calls):
             key = EffectKey(self.journal.turn_id, self._iterations - 1, index)
-            if (known := repeated(call, self._ran)) is not None:
+            if (known := repeated(call, self._actions, self._results)) is not None:
                 self._messages.append(ToolReturn(call.call_id, call.name, known))
                 self._put(Step("tool", f"{shown_call(call)}: done already in this turn, not done again"))
                 continue
@@ -227,17 +226,25 @@ class Turn:
                     raise EndedError(text, "turn_limit", "ask for one step at a time")
                 result = await self._call(reply, call, key, effect)
             self._messages.append(ToolReturn(call.call_id, call.name, result.content, failed=not result.ok))
-            self._ran.append(RanCall(call, effect, result))
+            self._actions.append(action_of(call, effect, result))
+            self._results.append(result)
+            if effect is not Effect.READ:
+                self._last_act = result
+            if result.ok:
+                self._evidence += result.evidence
+                self._files += result.files
             if result.foreign:
                 self._tainted_s = self.request.at_s  # it counts as read when the message came
             if result.error_code == OUTCOME_UNKNOWN and result == outcome_unknown(call):
                 raise EndedError(_UNKNOWN.format(call=shown_call(call)), OUTCOME_UNKNOWN, result.next_step)
             if result.error_code == INTERNAL:
                 raise EndedError(*_BROKEN)
-            if call.name == DEPLOY_TOOL and self._failed_deploys >= self.limits.deploy_tries:
-                last = without_fences(json.loads(result.content)["message"])
-                text = f"no program passed in {self.limits.deploy_tries} tries; the last one: {last}"
-                raise EndedError(text, result.error_code or INTERNAL, result.next_step or _BY_HAND)
+            if call.name == DEPLOY_TOOL and result.error_code in _FIXABLE:
+                self._failed_deploys += 1
+                if self._failed_deploys >= self.limits.deploy_tries:
+                    last = without_fences(json.loads(result.content)["message"])
+                    text = f"no program passed in {self.limits.deploy_tries} tries; the last one: {last}"
+                    raise EndedError(text, result.error_code, result.next_step or _BY_HAND)
 
     async def _call(self, reply: ModelReply, call: ToolCall, key: EffectKey, effect: Effect) -> ToolResult:
         request, inbound = self.request, self.request.inbound
@@ -250,23 +257,14 @@ class Turn:
         is_own = tainted_from(inbound, request.at_s) is None
 
         async def run(begin: Begin) -> ToolResult:
-            context = ToolContext(
-                inbound.person_id,
-                self._put,
-                inbound.device,
-                inbound.channel,
-                inbound.chat_id,
-                foreign=self._tainted_s is not None and not (reply.literal and is_own),
-                begin=begin,
-                said=lambda: "\n".join(
-                    one.text for one in self._messages[len(request.history) :] if isinstance(one, UserText)
-                ),
-                takes_files=inbound.channel in FILE_CHANNELS and request.task != "subagent",
-            )
-            conversation = request.conversation or conversation_of(inbound.channel, inbound.chat_id)
             turn_id = request.part_of or self.journal.turn_id
-            ahead = self.journal.carried
-            with made_by(turn_id, inbound.person_id, conversation, ahead=ahead), asking_turn(turn_id):
+            of_call = (inbound.person_id, self._put, inbound.device, inbound.channel, inbound.chat_id)
+            foreign = self._tainted_s is not None and not (reply.literal and is_own)
+            files = inbound.channel in FILE_CHANNELS and request.task != "subagent"
+            said = request.message.text
+            context = ToolContext(*of_call, foreign=foreign, begin=begin, said=said, takes_files=files, turn=turn_id)
+            conversation = request.conversation or conversation_of(inbound.channel, inbound.chat_id)
+            with made_by(turn_id, inbound.person_id, conversation, ahead=self.journal.carried):
                 return await self.tools.call(call.name, call.arguments, context)
 
         result = await self.journal.call(key, call, effect, run)
@@ -281,33 +279,19 @@ class Turn:
             text = f"{reply.model or self.model.name} answered nothing"
             return self._ended(text, "model_error", "ask again, or choose another model with MICROCLAW_MODEL")
         code, next_step = reply.failed_code, reply.next_step
-        acts = [one.result for one in self._ran if one.effect is not Effect.READ]
-        if code is None and acts and not acts[-1].ok:
-            code, next_step = acts[-1].error_code, acts[-1].next_step
+        if code is None and (last := self._last_act) is not None and not last.ok:
+            code, next_step = last.error_code, last.next_step
         if reply.from_results:
             text = reply.text.strip() + proof_note(reply.text, self._evidence, self._actions)
-            return replace(self._finished(text, code, next_step), question=reply.question)
+            return self._finished(text, code, next_step, reply.question)
         words = f"{reply.text.rstrip()} {_CUT}" if reply.cut else reply.text
-        text = (with_record if reply.literal else answer_text)(words, self._actions)
+        text = with_record(words, self._actions, "" if reply.literal else NOTHING)
         return self._finished(text, code, next_step)
 
     def _ended(self, text: str, code: str | None, next_step: str | None) -> Answer:
         """A turn that broke: why, and what it had done until then."""
         return self._finished(with_record(text, self._actions), code, next_step)
 
-    def _finished(self, text: str, code: str | None, next_step: str | None) -> Answer:
-        files = tuple(file for one in self._ran if one.result.ok for file in one.result.files)
-        told = (text, self._actions, self._evidence, self._usage, code, next_step)
-        return Answer(*told, tainted_s=self._tainted_s, files=files)
-
-    @property
-    def _actions(self) -> tuple[Action, ...]:
-        return tuple([one.action for one in self._ran])
-
-    @property
-    def _evidence(self) -> tuple[Evidence, ...]:
-        return tuple([proof for one in self._ran if one.result.ok for proof in one.result.evidence])
-
-    @property
-    def _failed_deploys(self) -> int:
-        return sum(one.call.name == DEPLOY_TOOL and one.result.error_code in _FIXABLE for one in self._ran)
+    def _finished(self, text: str, code: str | None, next_step: str | None, question: str | None = None) -> Answer:
+        told = (text, tuple(self._actions), tuple(self._evidence), self._usage, code, next_step)
+        return Answer(*told, tainted_s=self._tainted_s, question=question, files=tuple(self._files))

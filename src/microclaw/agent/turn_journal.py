@@ -16,6 +16,8 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, TypeAlias, TypeVar
 
 import msgspec
@@ -57,26 +59,26 @@ class ReadRow(msgspec.Struct, frozen=True, tag_field="kind", tag="read"):
 Row: TypeAlias = ReplyRow | ReadRow
 
 
+@dataclass(eq=False, slots=True)
 class TurnJournal:
     """`message_id` None: the turn is never resumed, so only its effects are stored."""
 
-    def __init__(self, journal: Journal, turn_id: str, message_id: int | None = None) -> None:
-        self.turn_id = turn_id
-        self.stopped = False
-        self._harmless: asyncio.Timeout | None = None  # of a running call that has changed nothing yet
-        self._journal = journal
-        self._message_id = message_id
-        self._position = 0
-        self._waiting: list[Work] = []  # not on the disk yet
-        self._is_literal = False  # the reply whose calls run
-        self._has_ended = False  # an effect whose end waits
-        self.results: dict[EffectKey, ToolResult] = {}  # of calls from before a crash
-        self._open: set[EffectKey] = set()
+    journal: Journal
+    turn_id: str
+    message_id: int | None = None
+    stopped: bool = False
+    results: dict[EffectKey, ToolResult] = field(default_factory=dict)  # of calls from before a crash
+    _open: set[EffectKey] = field(default_factory=set)
+    _harmless: asyncio.Timeout | None = None  # of a running call that has changed nothing yet
+    _position: int = 0
+    _waiting: list[Work] = field(default_factory=list)  # not on the disk yet
+    _is_literal: bool = False  # the reply whose calls run
+    _has_ended: bool = False  # an effect whose end waits
 
     async def read_back(self) -> tuple[ModelReply, ...]:
         """The replies from before a crash, in order. Loads the results of their calls."""
-        assert self._message_id is not None
-        kept = await self._journal.rows(self._message_id)
+        assert self.message_id is not None
+        kept = await self.journal.rows(self.message_id)
         self._position = kept[-1].position + 1 if kept else 0
         replies: list[ModelReply] = []
         for one in kept:
@@ -85,7 +87,7 @@ class TurnJournal:
                 replies.append(row.reply)
             else:
                 self.results[EffectKey(self.turn_id, len(replies) - 1, row.index)] = row.result
-        for effect in await self._journal.of_turn(self.turn_id):
+        for effect in await self.journal.of_turn(self.turn_id):
             if effect.result is None:
                 self._open.add(effect.key)
             else:
@@ -96,13 +98,14 @@ class TurnJournal:
         """Add a row. It is written with the next effect that starts, or by `flush`."""
         if isinstance(row, ReplyRow):
             self._is_literal = row.reply.literal
-        if self._message_id is not None:
-            self._waiting.append(self._journal.adding(TurnRow(self._message_id, self._position, encode(row))))
+        if self.message_id is not None:
+            self._waiting.append(self.journal.adding(TurnRow(self.message_id, self._position, encode(row))))
             self._position += 1
 
     async def before_asking(self) -> None:
         """Write what a model's time would put at risk. Who answered by rule does it again after a crash."""
-        await self._check_running()
+        if self.stopped:
+            raise TurnCancelled()
         if not self._is_literal:
             await self.flush()
 
@@ -110,7 +113,7 @@ class TurnJournal:
         """Write all that waits to the disk."""
         if self._waiting:
             with self.carried() as work:
-                await self._journal.write([work])
+                await self.journal.write([work])
 
     @contextmanager
     def carried(self) -> Iterator[Work]:
@@ -137,52 +140,43 @@ class TurnJournal:
         """
         if self._has_ended or not (self._is_literal or effect is Effect.READ):
             await self.flush()
-        if effect is Effect.READ:
-            result = await self._run(run, self._check_running)
-            self.add(ReadRow(key.position, result))
-            return result
         begun, is_by_rule = key in self._open, self._is_literal and effect is Effect.IDEMPOTENT
         row = (key, call.name, call.arguments, effect.value)
-
-        async def start() -> None:
-            nonlocal begun
-            if not begun:
-                begun = True
-                self._waiting.append(self._journal.starting(*row, message_id=self._message_id))
-                if not is_by_rule:
-                    await self.flush()
+        starting = partial(self.journal.starting, *row, message_id=self.message_id)
 
         async def begin() -> None:
-            await self._check_running()
+            nonlocal begun
+            if self.stopped:
+                raise TurnCancelled()
+            if effect is Effect.READ:
+                return
             if self._harmless is not None:
                 self._harmless.reschedule(None)
                 self._harmless = None
-            await start()
+            if not begun:
+                begun = True
+                self._waiting.append(starting())
+                if not is_by_rule:
+                    await self.flush()
 
         if begun and effect is Effect.ONCE:
             result = outcome_unknown(call)
         else:
-            result = await self._run(run, begin)
-        if result.ok:
-            await start()
-        if begun:
-            self._waiting.append(self._journal.ending(key, encode(result), ok=result.ok))
-        else:
-            self._waiting.append(self._journal.starting(*row, message_id=self._message_id, dropped=encode(result)))
+            try:
+                result = await self.until_stopped(run(begin))
+            except TurnCancelled:
+                result = result_of_error(TurnCancelled("it had changed nothing yet"))
+        if effect is Effect.READ:
+            self.add(ReadRow(key.position, result))
+            return result
+        if not begun:
+            self._waiting.append(starting(dropped=None if result.ok else encode(result)))
+        if begun or result.ok:
+            self._waiting.append(self.journal.ending(key, encode(result), ok=result.ok))
         self._has_ended = True
-        if self._message_id is None or not is_by_rule:
+        if self.message_id is None or not is_by_rule:
             await self.flush()
         return result
-
-    async def _check_running(self) -> None:
-        if self.stopped:
-            raise TurnCancelled()
-
-    async def _run(self, run: Run, begin: Begin) -> ToolResult:
-        try:
-            return await self.until_stopped(run(begin))
-        except TurnCancelled:
-            return result_of_error(TurnCancelled("it had changed nothing yet"))
 
     async def until_stopped(self, work: Awaitable[T], deadline: float | None = None) -> T:
         """The result of `work`. TurnCancelled when `stop` ended it, TimeoutError at the loop's time `deadline`."""

@@ -216,7 +216,7 @@ def web_tools(*, fetcher: Fetcher, engine: SearchEngine | None = None) -> tuple[
 
     async def fetch_permission(asked: FetchParameters, context: ToolContext) -> Permission:
         met = ((context.channel, context.chat_id), asked.url) in known
-        free = not context.foreign or met or is_among(asked.url, context.said())
+        free = not context.foreign or met or is_among(asked.url, context.said)
         return Permission.READ if free else Permission.ACT
 
     async def fetch(asked: FetchParameters, context: ToolContext) -> ToolOutput:

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct, field
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from microclaw.agent.acts import RanCall
+from microclaw.agent.acts import action_of
 from microclaw.agent.conversation import Conversations
 from microclaw.agent.offer import MORE_TOOLS
 from microclaw.agent.turn_journal import TurnJournal
@@ -91,7 +91,7 @@ class ToolService(Struct, frozen=True):
                 result = await journal.call(EffectKey(request, 0, 0), call, effect, tool)
             if result.foreign:
                 self._taint(chat)
-            return Result(_result(result, RanCall(call, effect, result).action))
+            return Result(_result(result, action_of(call, effect, result)))
 
         return self.jobs.start(f"tool {name}", run, by=by)
 

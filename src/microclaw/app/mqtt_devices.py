@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 from msgspec import Struct, field
 
-from microclaw.agent.acts import RanCall
+from microclaw.agent.acts import action_of
 from microclaw.agent.toolbox import Toolbox
 from microclaw.app.devices import Devices
 from microclaw.apps.catalogue import AppListing
@@ -121,7 +121,7 @@ class CommandActor:
         with made_by(f"mqtt-{secrets.token_hex(8)}", MQTT.person_id):
             call = ToolCall("", name, json.dumps({"device": device.name, **arguments}))
             result = await self._tools.call(name, call.arguments, context)
-        action = RanCall(call, self._tools.effect_of(name), result).action
+        action = action_of(call, self._tools.effect_of(name), result)
         return CommandOutcome(action.outcome, action.reason, result.next_step, result.evidence)
 
 

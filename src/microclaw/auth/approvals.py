@@ -12,7 +12,9 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from functools import partial
+from operator import attrgetter
 from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
@@ -88,14 +90,14 @@ FAULT: Final = ActEnd("unknown", "a fault inside the host ended it", next_step="
 UNTOLD: Final = ActEnd("unknown", "what asked for it does not tell how it ended")
 
 
+@dataclass(slots=True)
 class ApprovedAct:
-    """One act; `yes` is to its last question, `end` is what is told when it is over."""
+    """One act; `yes` is to its last question, `end` is what each of `tell` is told when it is over."""
 
-    def __init__(self, yes: ApprovalOutcome | None) -> None:
-        self.end: ActEnd = DONE
-        self.is_over = False
-        self.yes = yes
-        self._tell: list[Callable[[ActEnd], None]] = []
+    yes: ApprovalOutcome | None
+    end: ActEnd = DONE
+    is_over: bool = False
+    tell: list[Callable[[ActEnd], None]] = field(default_factory=list)
 
     def failed(self, why: str, code: str | None = None, next_step: str | None = None) -> None:
         self.end = ActEnd("failed", clean_text(why, one_line=True, limit=MAX_WHY_CHARS), code, next_step)
@@ -106,16 +108,10 @@ class ApprovedAct:
             tell(UNTOLD)
         else:
             self.yes = yes
-            self._tell.append(tell)
-
-    def close(self) -> None:
-        self.is_over = True
-        for tell in self._tell:
-            tell(self.end)
+            self.tell.append(tell)
 
 
 _act: ContextVar[ApprovedAct | None] = ContextVar("approved act", default=None)
-_turn: ContextVar[str | None] = ContextVar("turn that asks", default=None)
 
 
 def yes_now() -> ApprovalOutcome | None:
@@ -125,7 +121,8 @@ def yes_now() -> ApprovalOutcome | None:
 
 def approval_now() -> str | None:
     """The number of the question that the act under way here had its yes to."""
-    return None if (yes := yes_now()) is None else yes.pending.approval_id
+    act = _act.get()
+    return None if act is None or act.yes is None else act.yes.pending.approval_id
 
 
 @contextmanager
@@ -147,17 +144,9 @@ def approved_act() -> Iterator[ApprovedAct]:
         raise
     finally:
         _act.reset(before)
-        act.close()
-
-
-@contextmanager
-def asking_turn(turn_id: str) -> Iterator[None]:
-    """Give this turn all approvals that are asked for inside this block, and in tasks started inside it."""
-    before = _turn.set(turn_id)
-    try:
-        yield
-    finally:
-        _turn.reset(before)
+        act.is_over = True
+        for tell in act.tell:
+            tell(act.end)
 
 
 class _Question(Struct, frozen=True):
@@ -199,10 +188,10 @@ class Approvals:
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Tell `listener` of each question and each decision, at once; call the result to stop."""
         self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener)
+        return partial(self._listeners.remove, listener)
 
     def pending(self) -> tuple[PendingApproval, ...]:
-        return tuple(waiting.pending for waiting in self._waiting.values())
+        return tuple(map(attrgetter("pending"), self._waiting.values()))
 
     def seconds_left(self, pending: PendingApproval) -> float:
         """Until its time is over; 0 when it waits no more."""
@@ -227,6 +216,7 @@ class Approvals:
         risky: bool = False,
         tool: str = "",
         program: AskedProgram | None = None,
+        turn: str | None = None,
     ) -> None:
         """Return when it was approved; PermissionRefused when declined or when nobody decided in time.
 
@@ -242,7 +232,7 @@ class Approvals:
         _check_length(action, lines)
         if program is not None:
             program = replace(program, diff=tuple(map(_shown, program.diff)))
-        of_call = (channel, chat_id, self._timeout_s, risky, tool, program, _turn.get())
+        of_call = (channel, chat_id, self._timeout_s, risky, tool, program, turn)
         pending = PendingApproval(self._new_id(), person_id, action, lines, *of_call)
         loop = asyncio.get_running_loop()
         asked = _Question(pending, loop.create_future(), loop.create_future(), loop.time() + self._timeout_s)

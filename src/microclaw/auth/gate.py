@@ -57,7 +57,7 @@ class Gate:
 
     def note(self, kind: AuditKind, text: str, person_id: str, *, about: str | None = None) -> None:
         """A line of the security log about what this person does, with the approval that it was given here."""
-        self._record(AuditEvent(kind, text, about=about, by=self.name_of(person_id), approval=approval_now()))
+        self._record(AuditEvent(kind, text, about=about, by=name_of(self._roles, person_id), approval=approval_now()))
 
     def name_of(self, person_id: str) -> str:
         """The person's name, as the security log has it; the id of somebody who is gone."""
@@ -80,10 +80,11 @@ class Gate:
         tool: str = "",
         asks: bool = False,
         program: AskedProgram | None = None,
+        turn: str | None = None,
     ) -> None:
         """Return when it may be done, after an approval where one is needed; else PermissionRefused.
 
-        `asks`: one is needed whatever the permission.
+        `asks`: one is needed whatever the permission. `turn`: whose call it is.
         """
         self.check(person_id, permission, action)
         if not asks and not self.needs_approval(permission, tainted=tainted):
@@ -93,7 +94,8 @@ class Gate:
             raise PermissionRefused(text, next_step="run it through the host")
         risky = permission is Permission.RISKY
         shown = (*detail, TAINTED_NOTE) if tainted and not risky else tuple(detail)
+        asked = (person_id, action, shown)
         await self._approvals.ask(
-            person_id, action, shown, channel=channel, chat_id=chat_id, risky=risky, tool=tool, program=program
+            *asked, channel=channel, chat_id=chat_id, risky=risky, tool=tool, program=program, turn=turn
         )
         self.check(person_id, permission, action)  # again: a person may have been removed meanwhile

@@ -55,8 +55,9 @@ class ToolContext(Struct, frozen=True):
     `approve(text, detail)` is for a tool with `has_preview`: it returns when the action may be done, at once when no
     approval is needed, and raises PermissionRefused when the answer is no. `channel` and `chat_id` are the person's
     chat. `foreign`: the turn has read untrusted text. The toolbox awaits `begin` after the approval and before
-    anything changes. `said` gives the person's own words in this turn. `insisted`: the objections of the tool's
-    `objections` that a person has heard and said yes to. `takes_files`: files of the result reach that chat.
+    anything changes. `said` are the person's own words in this turn. `insisted`: the objections of the tool's
+    `objections` that a person has heard and said yes to. `takes_files`: files of the result reach that chat. `turn`:
+    the turn that calls it; its approvals are that turn's.
     """
 
     person_id: str
@@ -67,9 +68,10 @@ class ToolContext(Struct, frozen=True):
     approve: Approve = approve_all
     foreign: bool = False
     begin: Begin = _no_journal
-    said: Callable[[], str] = str
+    said: str = ""
     insisted: tuple[str, ...] = ()
     takes_files: bool = False
+    turn: str | None = None
 
 
 class ToolOutput(Struct, frozen=True):
@@ -165,15 +167,13 @@ def read_arguments(tool: Tool[Any], arguments: str) -> msgspec.Struct:
     except ValueError as exc:
         wrong = "what was given is no JSON" if isinstance(exc, json.JSONDecodeError) else exc
         raise ToolRetry(f"wrong arguments for {tool.name}: {wrong}", next_step=_right_form(tool)) from exc
-    if not _fits(parameters):
+    if not _fits(msgspec.to_builtins(parameters)):
         raise ToolRetry(f"a number for {tool.name} is too large", next_step=_right_form(tool))
     return parameters
 
 
 def _fits(value: object) -> bool:
     """True if every number in it is one that the store can hold."""
-    if isinstance(value, msgspec.Struct):
-        return all(_fits(getattr(value, name)) for name in value.__struct_fields__)
     if isinstance(value, int | float):
         return -MAX_NUMBER - 1 <= value <= MAX_NUMBER
     inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
@@ -232,12 +232,13 @@ def result_of_error(error: MicroclawError, device_texts: Sequence[str] = ()) -> 
 
 def bounded_json(fields: Mapping[str, Any]) -> str:
     """Valid JSON text of at most MAX_RESULT_BYTES. Long texts and lists are cut, with a mark."""
-    text = _dump(fields)
-    room = MAX_RESULT_BYTES
-    while len(text.encode()) > MAX_RESULT_BYTES and room > 32:
+    room, shown = MAX_RESULT_BYTES, fields
+    while True:
+        text = escape_hidden(json.dumps(shown, ensure_ascii=False, separators=(",", ":")))
+        if len(text.encode()) <= MAX_RESULT_BYTES or room <= 32:
+            return text
         room //= 2
-        text = _dump({**{key: _cut(value, room) for key, value in fields.items()}, "cut": "result was longer"})
-    return text
+        shown = {**{key: _cut(value, room) for key, value in fields.items()}, "cut": "result was longer"}
 
 
 def _cut(value: Any, room: int) -> Any:
@@ -270,10 +271,6 @@ def _fenced(value: Any, beginnings: Sequence[str]) -> Any:
 def _beginning(text: str, chars: int = _COMPARED_CHARS) -> str:
     """The letters and digits that a text begins with, however it was quoted or cleaned since."""
     return "".join(char for char in text if char.isalnum())[:chars]
-
-
-def _dump(fields: Mapping[str, Any]) -> str:
-    return escape_hidden(json.dumps(fields, ensure_ascii=False, separators=(",", ":")))
 
 
 def declared_tools(services: Mapping[str, Any]) -> tuple[Tool[Any], ...]:

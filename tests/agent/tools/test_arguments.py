@@ -7,7 +7,7 @@ import json
 import pytest
 from tests.agent.conftest import Workshop
 
-from microclaw.agent.acts import RanCall
+from microclaw.agent.acts import action_of
 from microclaw.models.protocol import ToolCall
 from microclaw.operations.tool import (
     MAX_RESULT_BYTES,
@@ -21,7 +21,7 @@ async def called(tool: str, arguments: str) -> tuple[ToolResult, str]:
     """The result and the outcome."""
     tools = Workshop().toolbox()
     result = await tools.call(tool, arguments, ToolContext("owner", lambda _step: None))
-    return result, RanCall(ToolCall("1", tool, arguments), tools.effect_of(tool), result).outcome
+    return result, action_of(ToolCall("1", tool, arguments), tools.effect_of(tool), result).outcome
 
 
 @pytest.mark.parametrize(

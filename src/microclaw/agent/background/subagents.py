@@ -99,14 +99,9 @@ class Subagents:
             tainted_s=int(now_s) if context.foreign else None,
             part_of=maker_now().turn,
         )
-        turn = self._turns[subagent_id] = Turn(
-            request,
-            TurnJournal(self.journal, f"subagent-{began_ms}-{subagent_id}"),
-            model=self.model,
-            tools=self.tools.only(chosen),
-            limits=self.limits,
-            window=self.context.window,
-        )
+        journal, tools = TurnJournal(self.journal, f"subagent-{began_ms}-{subagent_id}"), self.tools.only(chosen)
+        turn = Turn(request, journal, self.model, tools, self.limits, self.context.window)
+        self._turns[subagent_id] = turn
         made = self._known[subagent_id] = Subagent(
             subagent=subagent_id,
             task=task,
