@@ -77,6 +77,8 @@ class _Bridge:
 
     def run(self) -> None:
         for line in sys.stdin.buffer:
+            if self._host is not None and _has_ended(self._host):
+                self._reading.join()  # it answers what was said to that host, which this line was not
             message = _parsed(line)
             if "method" in message and "id" in message:
                 self._unanswered[json.dumps(message["id"])] = message["id"]
@@ -170,6 +172,15 @@ class _Bridge:
                 sys.stdout.buffer.flush()
             except BrokenPipeError:  # the client has gone
                 os._exit(0)
+
+
+def _has_ended(host: socket.socket) -> bool:
+    try:
+        return host.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 def _started_host(home: Path, port: tuple[str, ...]) -> subprocess.Popen[bytes]:
