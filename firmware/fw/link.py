@@ -85,6 +85,10 @@ class Link:
             self._work.append((id, self.outbox.calls[id], True, True, None))
         self._busy.set()
         while True:
+            for _ in range(50):  # not over the network that a call is about to leave
+                if self._calls.then is None:
+                    break
+                await asyncio.sleep_ms(100)
             await up.wait()
             wait_s, is_ours = None, False
             paired = self._settings.token is not None
@@ -348,7 +352,7 @@ class Link:
                     result = refusal("outcome_unknown", "the board lost its power while it ran " + method[:40])
                 else:
                     result = await self._calls.answer(id, method, params, idempotent, until)
-                then, self._calls.then = self._calls.then, None
+                then = self._calls.then
                 try:
                     await self._answer(id, result, durable)
                     if then is not None and self.phase == "ready":
@@ -362,6 +366,7 @@ class Link:
                     self._end(Leave(1001, then[0], 0))
                     self.phase = "down"  # else a new network counts this one, before its end
                     then[1](self)
+                    self._calls.then = None
                 self._work.pop(0)
 
     async def _answer(self, id, result, durable):
