@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from typing import Annotated, Any, Final, Self, TypeAlias
+from typing import Annotated, Any, Final, Self, TypeAlias, assert_never
 
 import msgspec
 from msgspec import Meta, Struct
@@ -178,6 +178,8 @@ class GatewayChats:
                     text = "nothing waits under this approval_id: it was decided already, or its time is over"
                     raise UnknownName(text)
                 self._approvals.decide(approval_id, approved=approved, by=client.caller.person_id)
+            case _:
+                assert_never(message)
 
     async def _answer(self, journaled: str, accepted: AcceptedMessage) -> None:
         if (answer := await accepted.answer()) is not None:
@@ -198,7 +200,7 @@ class GatewayChats:
         sent = await asyncio.gather(*(one.send("response", content=text, chat_id=one.chat_id) for one in clients))
         if any(sent):
             await self._deliveries.done(answer.outbound_id)
-        elif answer.outbound_id is not None:
+        else:
             await self._inbox.outbox.give_back(answer.outbound_id)
 
     def _hear(self, news: PendingApproval | ApprovalOutcome) -> None:

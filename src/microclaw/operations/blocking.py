@@ -77,7 +77,7 @@ def _wait(work: Callable[[], Coroutine[Any, Any, R]]) -> R:
         if not tasks or not tasks[0].cancel():
             jobs.put(None)
 
-    before, loop = _JOBS.set(jobs), _loop()
+    loop, before = _loop(), _JOBS.set(jobs)
     try:
         loop.call_soon_threadsafe(begin)
         while (job := jobs.get()) is not None:
