@@ -199,7 +199,7 @@ memory_group = click.Group(no_args_is_help=True)
 @click.argument("name", default=MEMORY, help="USER.md, SOUL.md, HEARTBEAT.md or a day's note as 2026-11-20.md.")
 @click.pass_obj
 def edit_memory(options: GlobalOptions, name: str) -> None:
-    """Edit MEMORY.md, or the text of that name, with $EDITOR; the old version is kept."""
+    """Edit MEMORY.md, or the text of that name, with $EDITOR."""
     host = options.host()
     found = host.call(knowledge.show_memory, name=name)
     try:
@@ -216,5 +216,5 @@ def edit_memory(options: GlobalOptions, name: str) -> None:
                 file.write(edited)
             options.terminal().row("memory", f"what you wrote is in {path}")
             raise
-    said = f"changed: {found.file}; the old version is kept" if text != found.text else "nothing was changed"
+    said = f"changed: {found.file}" if text != found.text else "nothing was changed"
     options.report("memory_edit", {"changed": text != found.text, "file": found.file}, said)

@@ -132,7 +132,7 @@ async def edit_memory(
     was: Annotated[str, Meta(max_length=64, description="The `digest` of the text that was edited.")],
     name: TextName = MEMORY,
 ) -> EditedMemory:
-    """Put an edited text in place; the old version is kept."""
+    """Put an edited text in place."""
     memory, chosen = service.knowledge.memory, _chosen(service.gate, call, name)
     await memory.write(chosen, text, was=was)
     kept = digest(await asyncio.to_thread(memory.texts.read, chosen))

@@ -71,7 +71,7 @@ def remembering_tools(*, memory: Memory, search: Search, devices: Registry) -> t
         if not removed:
             return ToolOutput({**fields, "message": "nothing that is remembered says that"})
         text = "; ".join(f"{one.name}: {one.line.removeprefix('- ')}" for one in removed)
-        return ToolOutput(fields, (Evidence("written", f"removed from {text} (the old version is kept)"),))
+        return ToolOutput(fields, (Evidence("written", f"removed from {text}"),))
 
     async def recall(asked: RecallParameters, context: ToolContext) -> ToolOutput:
         if asked.text is None:
@@ -96,7 +96,7 @@ def remembering_tools(*, memory: Memory, search: Search, devices: Registry) -> t
         ),
         Tool(
             "forget",
-            "Remove what is remembered; the old version is kept. Says which lines went.",
+            "Remove what is remembered. Says which lines went.",
             ForgetParameters,
             Permission.ACT,
             Effect.IDEMPOTENT,
