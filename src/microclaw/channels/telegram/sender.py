@@ -90,7 +90,7 @@ class Sender:
                 if not exc.will_pass:
                     raise
                 _log.info("telegram: %s; trying again", exc.message)
-                await asyncio.sleep(exc.retry_after_s if exc.status == 429 else backoff.next_wait_s())
+                await asyncio.sleep(backoff.next_wait_s(exc.retry_after_s or None))
 
     async def _write(self, method: str, chat_id: int, kind: type[T], markdown: str, **more: object) -> T:
         """A text with markup, or without where Telegram refuses the markup."""
