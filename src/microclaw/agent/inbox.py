@@ -157,7 +157,7 @@ class Inbox:
         if not self._open:
             raise Overloaded("the host is stopping", next_step="microclaw up, then say it again")
         self._check_readable(inbound)
-        if inbound.key is not None and await self.has(inbound.channel, inbound.key):
+        if inbound.key is not None and await self.table.has(inbound.channel, inbound.key):
             return AcceptedMessage(0, True, events_of())
         if (answer := self.answer_at_once(inbound)) is not None:
             return AcceptedMessage(0, False, events_of(answer))  # neither of them is kept
@@ -177,10 +177,6 @@ class Inbox:
                 chat.turns.sort(key=_NUMBER)
             self._make_ready(turn.chat_key)
         return AcceptedMessage(message.message_id, known, events_of() if known else self.outbox.following(turn))
-
-    async def has(self, channel: str, key: str) -> bool:
-        """True if a message with this key was accepted before."""
-        return await self.table.has(channel, key)
 
     async def cancel_anywhere(self, channel: str, chat_id: str) -> bool:
         """As `cancel`, at every host."""

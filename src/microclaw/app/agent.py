@@ -54,7 +54,7 @@ from microclaw.store.database import Database
 from microclaw.store.inbox import InboxTable
 from microclaw.store.journal import Journal
 from microclaw.store.outbox import OutboxTable
-from microclaw.store.schedules import ScheduleTable
+from microclaw.store.schedules import Every, ScheduleTable
 from microclaw.store.tasks import TaskTable
 from microclaw.store.usage import UsageTable
 from microclaw.supervision import SupervisedTasks
@@ -164,12 +164,11 @@ class Agent:
     def _scheduling(self, tools: Toolbox, devices: Registry) -> Scheduling:
         """The schedules; what runs them, and the work of fixed times, is added to `background`."""
         base, settings, gate = self._base, self._base.settings, self._base.admission.gate
-        clock, table = Clock(base.now_ms), ScheduleTable(base.database)
-        zone = settings.agent.timezone or ""
-        book = ScheduleBook(table, base.admission.people, clock.now_ms, devices=devices, zone=zone)
+        clock, zone = Clock(base.now_ms), settings.agent.timezone or ""
+        table, people = ScheduleTable(base.database), base.admission.people
+        book = ScheduleBook(table, people, clock.now_ms, devices=devices, zone=zone)
         runner = Runner(
             book=book,
-            table=table,
             perform=ScheduledWork(inbox=self._inbox, tools=tools, gate=gate),
             clock=clock,
             wakes_an_hour=settings.schedules.wakes_an_hour,
@@ -180,17 +179,18 @@ class Agent:
         if self._model is not None:
             nightly = check_cron(settings.schedules.consolidate_at, book.zone)
             work = partial(consolidate, self.knowledge.memory, self._model)
-            self.background["consolidation"] = base.duty("consolidation", partial(run_at, nightly, work, clock))
+            self.background["consolidation"] = base.duty(
+                "consolidation", partial(run_at, nightly, work, clock, at_start=True)
+            )
         if self._model is not None and settings.schedules.heartbeat_minutes:  # a model reads the tasks
             channel, _, chat_id = settings.schedules.heartbeat_chat.partition(":")
+            beats = Every(settings.schedules.heartbeat_minutes * 60_000, clock.now_ms())
             heartbeat = Heartbeat(
                 inbox=self._inbox,
                 read=partial(self.knowledge.memory.texts.read, f"{CONFIG}/{HEARTBEAT}", MAX_BYTES),
-                minutes=settings.schedules.heartbeat_minutes,
-                clock=clock,
                 home=(channel, chat_id or channel),
             )
-            self.background["heartbeat"] = base.duty("heartbeat", heartbeat.run)
+            self.background["heartbeat"] = base.duty("heartbeat", partial(run_at, beats, heartbeat.beat, clock))
         return Scheduling(
             book=book,
             runner=runner,

@@ -27,7 +27,7 @@ from microclaw.link_server.tasks import TaskEnd
 from microclaw.models.protocol import ModelReply, UserText
 from microclaw.models.scripted import call
 from microclaw.schedules import runner
-from microclaw.store.schedules import Deed, Once, Prompt, Schedule, ToolAct
+from microclaw.store.schedules import Deed, Every, Once, Prompt, Schedule, ToolAct
 
 START_MS, HALF_HOUR_MS, YEAR_MS = 1_700_000_000_000, 30 * 60_000, 366 * 86_400_000
 DUE = 1_700_000_100_000
@@ -59,10 +59,10 @@ class Clock(runner.Clock):
         self.at_ms, self.back_ms = (self.at_ms - self.back_ms if self.back_ms else until_ms), 0
 
 
-def heartbeat(agent: Agent, file: Path, text: str, clock: Clock | None = None) -> Heartbeat:
+def heartbeat(agent: Agent, file: Path, text: str) -> Heartbeat:
     file.write_text(text)
     read = partial(TextFiles(file.parent, now=lambda: datetime.now(UTC)).read, file.name)
-    return Heartbeat(inbox=agent.inbox, read=read, minutes=30, clock=clock or Clock(), home=("test", "home"))
+    return Heartbeat(inbox=agent.inbox, read=read, home=("test", "home"))
 
 
 async def said(agent: Agent, chat: str = "home") -> list[str]:
@@ -80,11 +80,9 @@ async def test_a_heartbeat_without_a_task_asks_no_model_and_one_without_news_say
         file.unlink()
         assert await missing.beat() is None
         assert agent.script.requests == []
-        clock = Clock()
-        beats = heartbeat(agent, file, "# Tasks\n- look at the greenhouse\n- [x] done\n- [ ] open\n", clock)
+        beats = heartbeat(agent, file, "# Tasks\n- look at the greenhouse\n- [x] done\n- [ ] open\n")
         for count in range(len(nothing) + 1):
             assert await said(agent) == [], count
-            clock.at_ms += HALF_HOUR_MS
             await beats.beat()
         assert await said(agent) == ["It is 31 degrees in there."]
         request = agent.script.requests[-1]
@@ -98,7 +96,8 @@ async def test_a_heartbeat_beats_at_its_interval_and_outlives_a_failure_and_a_cl
     make_agent: MakeAgent, tmp_path: Path
 ) -> None:
     async def run(agent: Agent, clock: Clock) -> None:
-        running = asyncio.create_task(heartbeat(agent, tmp_path / "HEARTBEAT.md", "- look\n", clock).run())
+        beats = heartbeat(agent, tmp_path / "HEARTBEAT.md", "- look\n")
+        running = asyncio.create_task(runner.run_at(Every(HALF_HOUR_MS, START_MS), beats.beat, clock))
         async with asyncio.timeout(60):
             await clock.over.wait()
         running.cancel()
@@ -173,8 +172,8 @@ async def test_making_a_scheduled_call_was_the_yes_also_after_approvals_became_a
         assert asked == []
         assert (await work.run(replace(made, approved=Permission.READ), DUE, started, "")).state == "failed"
         assert len(asked) == 1  # it needs more than was shown
-        repeats = [work.may_repeat(replace(made, deed=one)) for one in (made.deed, ToolAct("undo", "{}"), Prompt("u"))]
-        assert repeats == [True, False, True]
+        repeats = [work.may_repeat(one) for one in (ToolAct("gpio-set", "{}"), ToolAct("undo", "{}"))]
+        assert repeats == [True, False]
 
 
 async def test_a_schedule_of_who_may_not_act_or_of_a_lost_device_does_nothing(make_agent: MakeAgent) -> None:
