@@ -9,7 +9,7 @@ from typing import Any, Final
 from microclaw.agent.asking import TurnLimits
 from microclaw.agent.background.operations import start_tool
 from microclaw.agent.background.subagents import SubagentLimits, Subagents
-from microclaw.agent.background.unattended import MAX_BYTES, Heartbeat, ScheduledWork
+from microclaw.agent.background.unattended import MAX_BYTES, ScheduledWork, look_at_tasks
 from microclaw.agent.context import TurnContext
 from microclaw.agent.conversation import Conversations, erase_conversation
 from microclaw.agent.history import Window
@@ -18,7 +18,7 @@ from microclaw.agent.offer import more_tools
 from microclaw.agent.outbox import Outbox
 from microclaw.agent.toolbox import Toolbox
 from microclaw.agent.tools import clock_tool, say_tool
-from microclaw.agent.web import SearchEngine, web_tools
+from microclaw.agent.web import search_brave, web_tools
 from microclaw.agent.workspace import CodeTool, Workspace, workspace_tools
 from microclaw.app.devices import Base
 from microclaw.apps.parts import Apps
@@ -185,12 +185,9 @@ class Agent:
         if self._model is not None and settings.schedules.heartbeat_minutes:  # a model reads the tasks
             channel, _, chat_id = settings.schedules.heartbeat_chat.partition(":")
             beats = Every(settings.schedules.heartbeat_minutes * 60_000, clock.now_ms())
-            heartbeat = Heartbeat(
-                inbox=self._inbox,
-                read=partial(self.knowledge.memory.texts.read, f"{CONFIG}/{HEARTBEAT}", MAX_BYTES),
-                home=(channel, chat_id or channel),
-            )
-            self.background["heartbeat"] = base.duty("heartbeat", partial(run_at, beats, heartbeat.beat, clock))
+            read = partial(self.knowledge.memory.texts.read, f"{CONFIG}/{HEARTBEAT}", MAX_BYTES)
+            beat = partial(look_at_tasks, self._inbox, read, (channel, chat_id or channel))
+            self.background["heartbeat"] = base.duty("heartbeat", partial(run_at, beats, beat, clock))
         return Scheduling(
             book=book,
             runner=runner,
@@ -247,7 +244,7 @@ def outward_tools(
 ) -> tuple[Tool[Any], ...]:
     """Tools beyond acts on boards. Without a search engine in the settings there is no web-search."""
     settings, proxy, people = base.settings, base.settings.proxy, base.admission.people
-    engine = None if settings.search is None else SearchEngine(settings.search, proxy=proxy)
+    engine = None if settings.search is None else partial(search_brave, settings.search, proxy)
     workspace = Workspace(settings.workspace)
     return (
         *web_tools(fetcher=Fetcher(egress, proxy=proxy), engine=engine),

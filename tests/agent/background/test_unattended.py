@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from tests.agent.conftest import Agent, MakeAgent
 
 from microclaw.agent.acts import own_words
-from microclaw.agent.background.unattended import AgentTasks, Heartbeat, ScheduledWork
+from microclaw.agent.background.unattended import AgentTasks, ScheduledWork, look_at_tasks
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import AcceptedMessage
 from microclaw.agent.toolbox import Toolbox
@@ -34,8 +34,8 @@ DUE = 1_700_000_100_000
 IDLE = [
     "",
     "\n\n",
-    "# Heartbeat\n\n",
-    "# Heartbeat\n<!-- write your tasks below,\n- like this one -->\n",
+    "# look_at_tasks\n\n",
+    "# look_at_tasks\n<!-- write your tasks below,\n- like this one -->\n",
     "## Done\n- [x] water the plants\n* [X] call mum\n",
     "- \n- [ ]\n---\n",
     "<!-- never closed\n- a task",
@@ -59,10 +59,10 @@ class Clock(runner.Clock):
         self.at_ms, self.back_ms = (self.at_ms - self.back_ms if self.back_ms else until_ms), 0
 
 
-def heartbeat(agent: Agent, file: Path, text: str) -> Heartbeat:
+def heartbeat(agent: Agent, file: Path, text: str) -> Callable[[], Awaitable[Answer | None]]:
     file.write_text(text)
     read = partial(TextFiles(file.parent, now=lambda: datetime.now(UTC)).read, file.name)
-    return Heartbeat(inbox=agent.inbox, read=read, home=("test", "home"))
+    return partial(look_at_tasks, agent.inbox, read, ("test", "home"))
 
 
 async def said(agent: Agent, chat: str = "home") -> list[str]:
@@ -75,15 +75,15 @@ async def test_a_heartbeat_without_a_task_asks_no_model_and_one_without_news_say
     file, nothing = tmp_path / "HEARTBEAT.md", ["NOTHING", "Nothing.", "nothing to report", "HEARTBEAT_OK"]
     async with make_agent([*map(ModelReply, nothing), ModelReply("It is 31 degrees in there.")]) as agent:
         for text in IDLE:
-            assert await heartbeat(agent, file, text).beat() is None, text
+            assert await heartbeat(agent, file, text)() is None, text
         missing = heartbeat(agent, file, "")
         file.unlink()
-        assert await missing.beat() is None
+        assert await missing() is None
         assert agent.script.requests == []
         beats = heartbeat(agent, file, "# Tasks\n- look at the greenhouse\n- [x] done\n- [ ] open\n")
         for count in range(len(nothing) + 1):
             assert await said(agent) == [], count
-            await beats.beat()
+            await beats()
         assert await said(agent) == ["It is 31 degrees in there."]
         request = agent.script.requests[-1]
         assert request.task == "heartbeat"
@@ -97,7 +97,7 @@ async def test_a_heartbeat_beats_at_its_interval_and_outlives_a_failure_and_a_cl
 ) -> None:
     async def run(agent: Agent, clock: Clock) -> None:
         beats = heartbeat(agent, tmp_path / "HEARTBEAT.md", "- look\n")
-        running = asyncio.create_task(runner.run_at(Every(HALF_HOUR_MS, START_MS), beats.beat, clock))
+        running = asyncio.create_task(runner.run_at(Every(HALF_HOUR_MS, START_MS), beats, clock))
         async with asyncio.timeout(60):
             await clock.over.wait()
         running.cancel()

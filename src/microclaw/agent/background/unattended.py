@@ -86,27 +86,19 @@ def tasks_in(text: str) -> str:
     return "\n".join(line.rstrip() for line in lines if not _IDLE_LINE.fullmatch(line))
 
 
-@dataclass(frozen=True, slots=True)
-class Heartbeat:
-    """`read` gives HEARTBEAT.md, `home` is the owner's chat."""
-
-    inbox: Inbox
-    read: Callable[[], str]
-    home: ChatKey
-
-    async def beat(self) -> Answer | None:
-        """One look at the file; None when it has no task."""
-        tasks = tasks_in(await asyncio.to_thread(self.read))
-        if not tasks:
-            return None
-        inbound = Inbound(*self.home, _PROMPT.format(tasks=tasks), OWNER.person_id, origin="heartbeat")
-        answer = await (await self.inbox.accept(inbound)).answer()
-        if answer is not None:
-            if _says_something(answer):
-                await self.inbox.outbox.give_back(answer.outbound_id)
-            else:
-                await self.inbox.outbox.delivered(answer.outbound_id)
-        return answer
+async def look_at_tasks(inbox: Inbox, read: Callable[[], str], home: ChatKey) -> Answer | None:
+    """One look at HEARTBEAT.md, which `read` gives; None when it has no task. `home` is the owner's chat."""
+    tasks = tasks_in(await asyncio.to_thread(read))
+    if not tasks:
+        return None
+    inbound = Inbound(*home, _PROMPT.format(tasks=tasks), OWNER.person_id, origin="heartbeat")
+    answer = await (await inbox.accept(inbound)).answer()
+    if answer is not None:
+        if _says_something(answer):
+            await inbox.outbox.give_back(answer.outbound_id)
+        else:
+            await inbox.outbox.delivered(answer.outbound_id)
+    return answer
 
 
 def _says_something(answer: Answer) -> bool:
