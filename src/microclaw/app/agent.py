@@ -38,7 +38,7 @@ from microclaw.knowledge.consolidate import consolidate
 from microclaw.knowledge.knowledge_base import open_knowledge
 from microclaw.knowledge.memory import CONFIG, HEARTBEAT
 from microclaw.knowledge.operations import KnowledgeService
-from microclaw.knowledge.tools import remembering_tools, skill_tools
+from microclaw.knowledge.tools import remembering_tools, skill_tool
 from microclaw.link_server.server import LinkServer
 from microclaw.models.protocol import Model
 from microclaw.models.router import choose_model
@@ -129,7 +129,7 @@ class Agent:
         )
         more = (
             *remembering_tools(memory=knowledge.memory, search=knowledge.search, devices=devices),
-            *skill_tools(skills=knowledge.skills),
+            skill_tool(knowledge.skills),
             *own_tools,
         )
         tools, journal = build_toolbox(apps, admission.gate, link, more, server_tools), Journal(base.database, now_ms)
