@@ -146,7 +146,7 @@ async def test_no_more_turns_run_at_once_than_the_settings_say_and_a_cancelled_o
         first, second, third, fourth = await accepted(agent, (inbound(chat_id=chat) for chat in chats))
         await model.asked.acquire()
         assert agent.inbox.cancel("test", "c3")
-        assert [turn.number for turn in agent.inbox.running()] == [first.message_id]
+        assert model.asked.locked()
         model.go.release()
         assert own_words((await end(first)).text) == "a"
         await model.asked.acquire()
@@ -214,7 +214,7 @@ async def test_what_was_passed_over_for_an_answer_on_its_way_is_given_out_after_
         outbox = Outbox(table)
         await table.add(OutboxRow("test", "c1", "answer", "owner", None, encode(Answer("an answer"))))
         outgoing = outbox.outgoing("test")
-        with outbox.handing_out("test", "c1"):
+        with outbox.handing_out(RunningTurn(Message(1, inbound(chat_id="c1"), 0))):
             await outbox.push("test", "c2", "a push")
             assert (await anext(outgoing)).answer.text == "a push"
         assert own_words((await anext(outgoing)).answer.text) == "an answer"

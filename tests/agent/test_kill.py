@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +30,7 @@ from microclaw.models.scripted import ScriptedModel, call, say
 from microclaw.operations.tool import Tool, ToolContext, ToolOutput
 from microclaw.store.database import Database
 from microclaw.store.inbox import InboxTable
-from microclaw.store.journal import Journal, Work, no_work
+from microclaw.store.journal import Journal, Work
 from microclaw.store.outbox import OutboxRow, OutboxTable
 from microclaw.store.sessions import Sessions
 
@@ -110,7 +110,7 @@ class Messages(InboxTable):
         super().__init__(database, now_ms)
         self._at = host.at
 
-    async def answer(self, message_id: int, outbound: OutboxRow, keeping: Work = no_work) -> int:
+    async def answer(self, message_id: int, outbound: OutboxRow, keeping: Sequence[Work] = ()) -> int:
         await self._at("keeping the answer")
         number = await super().answer(message_id, outbound, keeping)
         await self._at("answer kept")

@@ -51,7 +51,8 @@ class ScriptedAgent:
         self._inbox.close()
         for task in self._working:
             task.cancel()
-        self._inbox.end_streams(Answer("the host is stopping", error_code="cancelled"))
+        for turn in self._inbox.unanswered_turns():
+            turn.put(Answer("the host is stopping", error_code="cancelled"))
         await self._group.__aexit__(*raised)
 
     async def _serve(self) -> None:

@@ -8,13 +8,13 @@ import itertools
 import json
 import logging
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from tests.egress.proxying import Names, client_tls, connect_proxy, loopback_is_public, moved, page, server_tls, site
 
 from microclaw.agent.toolbox import Toolbox
-from microclaw.agent.web import MAX_ADDRESSES, Hit, KnownAddresses, SearchEngine, web_tools
+from microclaw.agent.web import MAX_ADDRESSES, Hit, KnownAddresses, web_tools
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Gate
 from microclaw.egress.destinations import Egress
@@ -174,9 +174,7 @@ class Turn:
         self.asked: list[PendingApproval] = []
         self.approvals = Approvals(timeout_s=5)
         self.approvals.listen(self.hear)
-        self.tools = Toolbox(
-            web_tools(fetcher=fetcher(), engine=cast("SearchEngine", Engine())), Gate(approvals=self.approvals)
-        )
+        self.tools = Toolbox(web_tools(fetcher=fetcher(), engine=Engine()), Gate(approvals=self.approvals))
         self.context = ToolContext("owner", lambda step: None, foreign=True, said=words)
 
     def hear(self, news: PendingApproval | ApprovalOutcome) -> None:
@@ -193,7 +191,7 @@ class Turn:
 class Engine:
     port = 0
 
-    async def search(self, query: str, count: int) -> tuple[Hit, ...]:
+    async def __call__(self, query: str, count: int) -> tuple[Hit, ...]:
         return (Hit("A hit", f"http://hit.example:{self.port}/found?a=1", "text"),)
 
 

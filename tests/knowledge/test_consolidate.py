@@ -26,7 +26,7 @@ def told(shelf: Shelf) -> Shelf:
 async def run(shelf: Shelf, *replies: str | Exception) -> list[ModelRequest]:
     """The requests to a model that answers so."""
     model = ScriptedModel([one if isinstance(one, Exception) else ModelReply(one) for one in replies])
-    await consolidate(shelf.memory, model, shelf.clock.now())
+    await consolidate(shelf.memory, model)
     return model.requests
 
 

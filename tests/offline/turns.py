@@ -255,7 +255,7 @@ class Chat:
             case "schedule-list":
                 fields["schedules"] = list(self._schedules.values())
             case "schedule-remove":
-                fields |= {"schedule": arguments["schedule"], "state": "removed"}
+                fields |= {"removed": arguments["schedule"]}
                 self._schedules.pop(arguments["schedule"], None)
             case "remember":
                 fields |= {"new": True, "line": f"- {arguments['text']}", "file": "memory/MEMORY.md"}

@@ -31,7 +31,7 @@ def test_an_act_can_be_called_and_says_what_it_does_and_takes(act: Operation[...
 
 
 def test_values_go_into_path_query_and_body() -> None:
-    assert schedules.pause.request({"number": 3}) == ("/v1/schedules/3/pause", {}, {})
+    assert schedules.pause.request({"schedule": 3}) == ("/v1/schedules/3/pause", {}, {})
     act = {"when": "at 7", "do": "x"}
     assert schedules.add.request({**act, "tool": None}) == ("/v1/schedules", {}, act)
 
@@ -41,7 +41,7 @@ def test_what_is_no_name_stands_in_no_path_and_what_does_not_fit_is_said_in_a_li
         for values in ({"name": name}, {"nmae": "x"}, {}):
             with pytest.raises(ConfigError):
                 knowledge.show_session.request(values)
-    for wrong in ({}, {"number": 0}, {"number": True}, {"number": 1, "more": 2}, {"number": 2**70}):
+    for wrong in ({}, {"schedule": 0}, {"schedule": True}, {"schedule": 1, "more": 2}, {"schedule": 2**70}):
         assert "\n" not in (schedules.pause.check(wrong) or "\n")
 
 

@@ -93,8 +93,8 @@ class Hands:
         prompt = isinstance(schedule.deed, Prompt)
         return Outcome("done", "it was done", woke=prompt and self.costs, told=prompt)
 
-    def may_repeat(self, schedule: Schedule) -> bool:
-        return not (isinstance(schedule.deed, ToolAct) and schedule.deed.tool == "undo")
+    def may_repeat(self, act: ToolAct) -> bool:
+        return act.tool != "undo"
 
     async def tell(self, schedule: Schedule, text: str) -> None:
         self.told.put_nowait(text)
@@ -217,7 +217,6 @@ def world_of(tmp_path: Path) -> MakeWorld:
             book = ScheduleBook(table, people, used.now_ms, devices=known.registry, zone=ZONE.key)
             works = Runner(
                 book=book,
-                table=table,
                 perform=doing,
                 clock=used,
                 wakes_an_hour=LIMIT,

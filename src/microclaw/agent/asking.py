@@ -10,13 +10,11 @@ import asyncio
 import random
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from microclaw.agent.acts import model_step
 from microclaw.agent.history import Window, fitted
 from microclaw.backoff import Backoff
 from microclaw.errors import ModelError, ModelFault
@@ -48,57 +46,46 @@ class TurnLimits(Struct, frozen=True):
     pause_s: float = 0.5
 
 
-@dataclass(slots=True)
-class Asking:
-    """The requests of one turn."""
+async def ask(
+    model: Model, request: ModelRequest, put: Put, limits: TurnLimits, window: Window | None, older: int, until: float
+) -> ModelReply:
+    """The reply to what fits the window: less of it when the server says that its window is smaller, and again
+    after a failure that may pass, within the limits and before the event loop's time `until`.
 
-    model: Model
-    window: Window | None
-    limits: TurnLimits
-    _stand_in: str = ""  # the stand-in model that was announced last
-
-    async def ask(self, request: ModelRequest, put: Put, *, older: int, deadline: float) -> ModelReply:
-        """The reply to what fits the window: less of it when the server says that its window is smaller, and again
-        after a failure that may pass, within the limits and before the event loop's time `deadline`.
-
-        The first `older` messages are of earlier turns. Raises ModelError when the service fails for good.
-        """
-        now, limits, window = asyncio.get_running_loop().time, self.limits, self.window
-        backoff = Backoff(random.random, min_s=limits.pause_s, max_s=limits.waits_s)
-        began, left_s = now(), limits.waits_s
-        began_tokens = 0 if window is None else window.tokens
-        sent = request if window is None else fitted(request, older, window.tokens)
-        while True:
-            shown = _CleanPieces(put)
-            try:
-                reply = await self.model.respond(sent, shown.add)
-                break
-            except ModelError as exc:
-                if exc.fault == "too_long" and window is not None:
-                    window.refused(sent)
-                    before, sent = sent, fitted(request, older, window.tokens)
-                    if sent == before:
-                        window.tokens = began_tokens  # no window is small enough: that is this message's fault
-                        raise
-                    wait_s, then = 0.0, f"sent again for a window of {window.tokens:,} tokens"
-                else:
-                    wait_s = backoff.next_wait_s(exc.retry_after_s)
-                    is_last = backoff.failures >= limits.tries or wait_s > left_s or now() + wait_s >= deadline
-                    if exc.fault not in _PASSING or is_last:
-                        raise
-                    then = f"asked again in {wait_s:.1f} s   try {backoff.failures + 1} of {limits.tries}"
-                put(Step("model", f"{exc.message}; {then}", state="running"))
-            left_s -= wait_s
-            await asyncio.sleep(wait_s)
-            if shown.has_begun:
-                put(Delta(f"\n({self.model.name} broke off; it begins again)\n"))
-        shown.add("", is_end=True)
-        if reply.instead and reply.model != self._stand_in:  # said once, not with each of its replies
-            put(Step("model", reply.instead))
-        self._stand_in = reply.model if reply.instead else ""
-        if step := model_step(reply.model or self.model.name, reply, (now() - began) * 1000):
-            put(step)
-        return replace(reply, text=clean_text(reply.text))
+    The first `older` messages are of earlier turns. Without a window all is sent. Raises ModelError when the service
+    fails for good.
+    """
+    now = asyncio.get_running_loop().time
+    backoff = Backoff(random.random, min_s=limits.pause_s, max_s=limits.waits_s)
+    left_s = limits.waits_s
+    began_tokens = 0 if window is None else window.tokens
+    sent = request if window is None else fitted(request, older, window.tokens)
+    while True:
+        shown = _CleanPieces(put)
+        try:
+            reply = await model.respond(sent, shown.add)
+            break
+        except ModelError as exc:
+            if exc.fault == "too_long" and window is not None:
+                window.refused(sent)
+                before, sent = sent, fitted(request, older, window.tokens)
+                if sent == before:
+                    window.tokens = began_tokens  # no window is small enough: that is this message's fault
+                    raise
+                wait_s, then = 0.0, f"sent again for a window of {window.tokens:,} tokens"
+            else:
+                wait_s = backoff.next_wait_s(exc.retry_after_s)
+                is_last = backoff.failures >= limits.tries or wait_s > left_s or now() + wait_s >= until
+                if exc.fault not in _PASSING or is_last:
+                    raise
+                then = f"asked again in {wait_s:.1f} s   try {backoff.failures + 1} of {limits.tries}"
+            put(Step("model", f"{exc.message}; {then}", state="running"))
+        left_s -= wait_s
+        await asyncio.sleep(wait_s)
+        if shown.has_begun:
+            put(Delta(f"\n({model.name} broke off; it begins again)\n"))
+    shown.add("", is_end=True)
+    return replace(reply, text=clean_text(reply.text))
 
 
 class _CleanPieces:

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from microclaw.agent.acts import own_words
 from microclaw.agent.conversation import Conversations
-from microclaw.agent.turn import TurnRequest
+from microclaw.agent.turn import Turn, TurnRequest
 from microclaw.agent.turn_journal import TurnJournal
 from microclaw.apps.change_log import conversation_of
 from microclaw.events import Answer, Inbound, TurnEvent
@@ -50,7 +50,10 @@ class ClientTurns:
             at_s=int(self.now_s()),
             tainted_s=tainted_s,
         )
-        return ClientTurn(self, request, f"client-{int(self.now_s() * 1000)}-{secrets.token_hex(4)}")
+        agent, number = self.agent, f"client-{int(self.now_s() * 1000)}-{secrets.token_hex(4)}"
+        journal, window = TurnJournal(agent.journal, number), agent.context.window
+        turn = Turn(request, journal, agent.model, agent.tools, agent.limits, window, agent.approvals)
+        return ClientTurn(self, turn)
 
     def remember(self, person_id: str, text: str, tainted_s: int | None, later: str = "") -> None:
         """The client got `text`. `later`: what came of the act that it said was waiting. In memory only."""
@@ -70,22 +73,20 @@ class ClientTurns:
         return tuple(found), since_s
 
 
+@dataclass(slots=True)
 class ClientTurn:
-    """One turn. Its reader says with `shown` what the client got, or `stop`."""
+    """One turn. Its reader says with `shown` what the client got, or stops `turn`."""
 
-    def __init__(self, turns: ClientTurns, request: TurnRequest, turn_id: str) -> None:
-        self._turns = turns
-        self._person_id = request.inbound.person_id
-        self._answer: Answer | None = None
-        self._instead: str | None = None
-        self._turn = turns.agent.turn(request, TurnJournal(turns.agent.journal, turn_id))
-        self.stop = self._turn.stop
+    turns: ClientTurns
+    turn: Turn
+    _answer: Answer | None = None
+    _instead: str | None = None
 
     async def run(self, put: Callable[[TurnEvent], None]) -> Answer:
         """Run it to its end, whether or not anybody listens to `put`."""
-        answer = self._answer = await self._turn.run(put)
+        answer = self._answer = await self.turn.run(put)
         if self._instead is not None:
-            self._turns.remember(self._person_id, self._instead, answer.tainted_s, answer.text)
+            self.turns.remember(self.turn.request.inbound.person_id, self._instead, answer.tainted_s, answer.text)
         return answer
 
     def shown(self, text: str) -> None:
@@ -94,7 +95,7 @@ class ClientTurn:
         if self._answer is None:
             self._instead = text
         elif self._answer.tainted_s is not None:
-            self._turns.remember(self._person_id, text, self._answer.tainted_s)
+            self.turns.remember(self.turn.request.inbound.person_id, text, self._answer.tainted_s)
 
 
 def _key(person_id: str, text: str) -> bytes:

@@ -118,7 +118,7 @@ class Conversations:
         self.inbox.close()
         try:
             async with asyncio.timeout(DRAIN_S):
-                for turn in self.inbox.running():
+                for turn in self.inbox.unanswered_turns():
                     await turn.quiet.wait()
         except TimeoutError:
             _log.warning("a tool call was cut off by the host's end; it is checked at the next start")
@@ -127,7 +127,8 @@ class Conversations:
             task.cancel()
         if cut_off:
             await asyncio.wait(cut_off)
-        self.inbox.end_streams(STOPPING)
+        for turn in self.inbox.unanswered_turns():
+            turn.put(STOPPING)
 
     async def _serve(self, group: asyncio.TaskGroup) -> None:
         async for turn in self.inbox:
@@ -150,7 +151,8 @@ class Conversations:
     async def _answer(self, running: RunningTurn) -> Answer:
         number, starts = running.number, running.message.starts
         try:
-            await self.inbox.begin(running)
+            if not running.message.begun:
+                await self.inbox.table.claim((number,))
             if starts >= MAX_STARTS:
                 return Answer(
                     f"the host stopped {starts} times while it worked on this message; it is not tried again",
@@ -161,7 +163,8 @@ class Conversations:
             running.carried = journal.carried
             if _user_text(running.message.inbound) == UserText(""):
                 return _UNREADABLE
-            turn = self.turn(await self._request(running), journal)
+            request, window = await self._request(running), self.context.window
+            turn = Turn(request, journal, self.model, self.tools, self.limits, window, self.approvals)
             running.when_stopped(turn.stop)
             return await turn.run(running.put)
         except MicroclawError as exc:
@@ -188,10 +191,6 @@ class Conversations:
         task: ModelTask = "heartbeat" if inbound.origin == "heartbeat" else "chat"
         given, resumes = (inbound, _user_text(inbound), prompt, shown), message.starts > 0
         return TurnRequest(*given, resumes=resumes, task=task, at_s=at_s, tainted_s=shown_s)
-
-    def turn(self, request: TurnRequest, journal: TurnJournal) -> Turn:
-        """A turn with this agent's model, tools and limits, whose questions are put to its listener."""
-        return Turn(request, journal, self.model, self.tools, self.limits, self.context.window, self.approvals)
 
 
 async def erase_conversation(name: str, *, sessions: Sessions, search: Search, history: Path) -> str:

@@ -27,7 +27,7 @@ from microclaw.errors import EmptyMessage, MessageTooLong, MicroclawError, Overl
 from microclaw.events import Answer, Inbound
 from microclaw.live_hosts import ALONE, Fleet, dead_among
 from microclaw.store.inbox import InboxTable, LeftMessages, Message
-from microclaw.store.journal import Work, in_order, no_work
+from microclaw.store.journal import Work
 from microclaw.store.outbox import OutboxRow
 
 RETRY_S: Final = 1.0  # after the store failed
@@ -102,7 +102,7 @@ class Inbox:
             return LeftMessages()
         dead = dead_among(self.fleet, await self.table.hosts(), at_start=at_start)
         left = await self.table.take(dead) if dead else LeftMessages()
-        here = [turn.number for chat in self._chats.values() for turn in chat.turns]
+        here = [turn.number for turn in self.unanswered_turns()]
         for row in await self.table.unanswered(besides=here) if self._open else ():
             chat = self._chats.get((row.inbound.channel, row.inbound.chat_id), _Chat())
             if not any(turn.number in (_ARRIVING, row.message_id) for turn in chat.turns):
@@ -130,11 +130,9 @@ class Inbox:
         self._open = False
         self._news.set()
 
-    def end_streams(self, answer: Answer) -> None:
-        """Send `answer` to every listener of an unanswered turn. The messages stay on the disk."""
-        for chat in self._chats.values():
-            for turn in chat.turns:
-                turn.put(answer)
+    def unanswered_turns(self) -> list[RunningTurn]:
+        """Those that run or wait here."""
+        return [turn for chat in self._chats.values() for turn in chat.turns]
 
     def __aiter__(self) -> Self:
         return self
@@ -157,7 +155,7 @@ class Inbox:
         if not self._open:
             raise Overloaded("the host is stopping", next_step="microclaw up, then say it again")
         self._check_readable(inbound)
-        if inbound.key is not None and await self.has(inbound.channel, inbound.key):
+        if inbound.key is not None and await self.table.has(inbound.channel, inbound.key):
             return AcceptedMessage(0, True, events_of())
         if (answer := self.answer_at_once(inbound)) is not None:
             return AcceptedMessage(0, False, events_of(answer))  # neither of them is kept
@@ -177,10 +175,6 @@ class Inbox:
                 chat.turns.sort(key=_NUMBER)
             self._make_ready(turn.chat_key)
         return AcceptedMessage(message.message_id, known, events_of() if known else self.outbox.following(turn))
-
-    async def has(self, channel: str, key: str) -> bool:
-        """True if a message with this key was accepted before."""
-        return await self.table.has(channel, key)
 
     async def cancel_anywhere(self, channel: str, chat_id: str) -> bool:
         """As `cancel`, at every host."""
@@ -205,17 +199,7 @@ class Inbox:
         chat = self._chats.get((channel, chat_id), _Chat())
         return tuple(turn.message.inbound.text for turn in chat.turns)
 
-    def running(self) -> tuple[RunningTurn, ...]:
-        """The turns that run now."""
-        begun = (chat.running for chat in self._chats.values())
-        return tuple(turn for turn in begun if turn is not None and turn not in self._ready)
-
-    async def begin(self, turn: RunningTurn) -> None:
-        """Count a start of the turn, on the disk."""
-        if not turn.message.begun:
-            await self.table.claim((turn.number,))
-
-    async def finish(self, turn: RunningTurn, answer: Answer, keeping: Work = no_work) -> None:
+    async def finish(self, turn: RunningTurn, answer: Answer, *keeping: Work) -> None:
         """Put the answer on the disk with what its turn left to be written, and hand it out: the chat's next turn may
         begin. `keeping` adds it to its conversation in the same step.
 
@@ -224,10 +208,10 @@ class Inbox:
         """
         chat, inbound = self._chats[turn.chat_key], turn.message.inbound
         outbound = OutboxRow(inbound.channel, inbound.chat_id, "answer", inbound.person_id, inbound.key, encode(answer))
-        with self.outbox.handing_out(*turn.chat_key):
+        with self.outbox.handing_out(turn):
             try:
                 with turn.carried() as left:
-                    number = await self.table.answer(turn.number, outbound, in_order((left, keeping)))
+                    number = await self.table.answer(turn.number, outbound, (*left, *keeping))
                 answer = structs.replace(answer, outbound_id=number)
             except TakenOver as exc:
                 _log.warning("a turn ends here: %s", exc.message)
@@ -236,7 +220,7 @@ class Inbox:
                 _log.warning("an answer could not be kept: %s", exc.message)
                 note = "(This answer could not be kept in the conversation: the store failed.)"
                 answer = structs.replace(answer, text=f"{answer.text}\n{note}")
-            self.outbox.hand_out(turn, answer)
+            turn.put(answer)
         chat.turns.remove(turn)
         chat.running = None
         self._slots += 1
@@ -260,7 +244,7 @@ class Inbox:
 
     def _check_room(self, chat: _Chat, turn: RunningTurn) -> None:
         """Raise Overloaded if there is no room for a turn that is in its chat already."""
-        every = [one.whose for each in self._chats.values() for one in each.turns]
+        every = [one.whose for one in self.unanswered_turns()]
         rooms = (  # the turn itself, and the one that runs or is to run next, do not wait
             (len(chat.turns) - 2 + chat.held, self.settings.queue, "of this chat"),
             (len(every) - 1, self.unanswered, "of all"),

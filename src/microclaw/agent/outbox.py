@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Collection, Iterator
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -22,7 +22,7 @@ from microclaw.errors import MessageTooLong, MicroclawError, Overloaded
 from microclaw.events import Answer, ToolRun, TurnEvent
 from microclaw.live_hosts import ALONE, Fleet
 from microclaw.store.inbox import Message
-from microclaw.store.journal import Work, no_work
+from microclaw.store.journal import Work
 from microclaw.store.outbox import OutboxRow, OutboxTable
 
 ChatKey: TypeAlias = tuple[str, str]  # channel and chat id
@@ -67,7 +67,7 @@ class RunningTurn:
         self.answer: Answer | None = None
         self.quiet = asyncio.Event()  # while no tool call runs
         self.quiet.set()
-        self.carried: Callable[[], AbstractContextManager[Work]] = lambda: nullcontext(no_work)  # with its answer
+        self.carried: Callable[[], AbstractContextManager[Sequence[Work]]] = lambda: nullcontext(())  # with its answer
         self.waiting: deque[TurnEvent] = deque(maxlen=max_waiting)  # for its listener
         self.news = asyncio.Event()
         self.listening = self.left = self._stopped = False
@@ -126,7 +126,7 @@ class Outbox:
         self._leases: dict[int, _Lease] = {}
         self._delivered: dict[int, None] = {}  # the latest: their rows may not be so yet
         self._news: dict[str, asyncio.Event] = {}
-        self._handing: set[tuple[str, str]] = set()  # chats whose answers `hand_out` is about to give away
+        self._handing: set[tuple[str, str]] = set()  # chats whose answers are being handed out
 
     async def push(self, channel: str, chat_id: str, text: str, *, person: str = "owner") -> int:
         """Send a text of the host itself to a chat; returns its number. Raises MessageTooLong, Overloaded."""
@@ -161,20 +161,18 @@ class Outbox:
             del self._delivered[next(iter(self._delivered))]
 
     @contextmanager
-    def handing_out(self, channel: str, chat_id: str) -> Iterator[None]:
-        """Inside, an answer of this chat is stored and `hand_out` says who holds it; no channel gets it earlier."""
-        self._handing.add((channel, chat_id))
+    def handing_out(self, turn: RunningTurn) -> Iterator[None]:
+        """Inside, the turn's answer is stored and put; its listener has it then. Without one, the channel gets it from
+        `outgoing`, and not earlier."""
+        channel = turn.chat_key[0]
+        self._handing.add(turn.chat_key)
         try:
             yield
+            if turn.listening and turn.answer is not None and turn.answer.outbound_id is not None:
+                self._lease(channel, turn.answer.outbound_id)
         finally:
-            self._handing.discard((channel, chat_id))
+            self._handing.discard(turn.chat_key)
             self.look_again(channel)  # it may have been passed over
-
-    def hand_out(self, turn: RunningTurn, answer: Answer) -> None:
-        """Give an answer to the turn's listener; without one, the channel gets it from `outgoing`."""
-        if answer.outbound_id is not None and turn.listening:
-            self._lease(turn.chat_key[0], answer.outbound_id)
-        turn.put(answer)
 
     async def following(self, turn: RunningTurn) -> AsyncGenerator[TurnEvent, None]:
         """A listener's events; the answer is the last. If it leaves before that, the channel delivers the answer."""

@@ -17,12 +17,13 @@ from microclaw.agent.acts import (
     action_of,
     call_step,
     code_step,
+    model_step,
     proof_note,
     repeated,
     shown_call,
     with_record,
 )
-from microclaw.agent.asking import Asking, TurnLimits
+from microclaw.agent.asking import TurnLimits, ask
 from microclaw.agent.context import Prompt
 from microclaw.agent.history import Window, tainted_from
 from microclaw.agent.offer import offered
@@ -118,7 +119,7 @@ class Turn:
     _failed_deploys: int = field(default=0, init=False)
     _usage: Usage = field(default=Usage(), init=False)
     _iterations: int = field(default=0, init=False)
-    _asking: Asking = field(init=False)
+    _stand_in: str = field(default="", init=False)  # the stand-in model that was announced last
     _messages: list[Message] = field(init=False)  # which go to the model next
     _tainted_s: int | None = field(init=False)  # when untrusted text in the messages was read
 
@@ -139,7 +140,7 @@ class Turn:
         """Ask the model and run its calls until it answers. The deadline is checked before each request and call; the
         time that a person takes to decide does not count."""
         request, self._put = self.request, put
-        self._asking, self._tainted_s = Asking(self.model, self.window, self.limits), request.tainted_s
+        self._tainted_s = request.tainted_s
         self._messages = [*request.history, request.message]
         self._deadline = asyncio.get_running_loop().time() + self.limits.turn_s
         leave = None if self.approvals is None else self.approvals.listen(self._hear)
@@ -154,16 +155,17 @@ class Turn:
                 self.journal.add(ReplyRow(reply))
                 await self._act(reply)
             text = f"I stopped after {self.limits.iterations} rounds of tool calls without coming to an end"
-            return self._ended(text, "turn_limit", "ask for one step at a time")
+            raise EndedError(text, "turn_limit", "ask for one step at a time")
         except MicroclawError as exc:
-            return self._ended(exc.message, exc.code, exc.next_step)
+            end = exc
         except Exception:  # a fault of ours: what was done before it is told all the same
             _log.exception("a turn failed (%s/%s)", request.inbound.channel, request.inbound.chat_id)
-            return self._ended(*_BROKEN)
+            end = EndedError(*_BROKEN)
         finally:
             if leave is not None:
                 leave()
             self._messages.clear()
+        return self._finished(with_record(end.message, self._actions), end.code, end.next_step)
 
     def _hear(self, news: PendingApproval | ApprovalOutcome) -> None:
         pending = news if isinstance(news, PendingApproval) else news.pending
@@ -193,8 +195,8 @@ class Turn:
             task=self.request.task,
             asked_by=AskedBy(person_behind(inbound.person_id), inbound.channel, inbound.chat_id),
         )
-        older, deadline = len(self.request.history), self._deadline
-        asking = self._asking.ask(model_request, self._put, older=older, deadline=deadline)
+        older, deadline, began = len(self.request.history), self._deadline, asyncio.get_running_loop().time()
+        asking = ask(self.model, model_request, self._put, self.limits, self.window, older, deadline)
         try:
             reply = await self.journal.until_stopped(asking, deadline)
         except TimeoutError as exc:
@@ -202,6 +204,12 @@ class Turn:
                 f"{self.model.name} did not answer before the turn's {self.limits.turn_s:g} s were over",
                 next_step="ask again; if it stays slow, choose another model with MICROCLAW_MODEL",
             ) from exc
+        if reply.instead and reply.model != self._stand_in:  # said once, not with each of its replies
+            self._put(Step("model", reply.instead))
+        self._stand_in = reply.model if reply.instead else ""
+        took_ms = (asyncio.get_running_loop().time() - began) * 1000
+        if step := model_step(reply.model or self.model.name, reply, took_ms):
+            self._put(step)
         self._usage += reply.usage
         return reply
 
@@ -277,7 +285,7 @@ class Turn:
     def _answer(self, reply: ModelReply) -> Answer:
         if not reply.text.strip():
             text = f"{reply.model or self.model.name} answered nothing"
-            return self._ended(text, "model_error", "ask again, or choose another model with MICROCLAW_MODEL")
+            raise EndedError(text, "model_error", "ask again, or choose another model with MICROCLAW_MODEL")
         code, next_step = reply.failed_code, reply.next_step
         if code is None and (last := self._last_act) is not None and not last.ok:
             code, next_step = last.error_code, last.next_step
@@ -287,10 +295,6 @@ class Turn:
         words = f"{reply.text.rstrip()} {_CUT}" if reply.cut else reply.text
         text = with_record(words, self._actions, "" if reply.literal else NOTHING)
         return self._finished(text, code, next_step)
-
-    def _ended(self, text: str, code: str | None, next_step: str | None) -> Answer:
-        """A turn that broke: why, and what it had done until then."""
-        return self._finished(with_record(text, self._actions), code, next_step)
 
     def _finished(self, text: str, code: str | None, next_step: str | None, question: str | None = None) -> Answer:
         told = (text, tuple(self._actions), tuple(self._evidence), self._usage, code, next_step)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,7 +28,7 @@ from microclaw.errors import MicroclawError
 from microclaw.events import Answer
 from microclaw.models.protocol import ModelReply, ToolCall
 from microclaw.operations.tool import Begin, ToolResult, result_of_error
-from microclaw.store.journal import EffectKey, Journal, TurnRow, Work, in_order
+from microclaw.store.journal import EffectKey, Journal, TurnRow, Work
 
 OUTCOME_UNKNOWN: Final = "outcome_unknown"
 
@@ -112,15 +112,15 @@ class TurnJournal:
     async def flush(self) -> None:
         """Write all that waits to the disk."""
         if self._waiting:
-            with self.carried() as work:
-                await self.journal.write([work])
+            with self.carried() as works:
+                await self.journal.write(works)
 
     @contextmanager
-    def carried(self) -> Iterator[Work]:
+    def carried(self) -> Iterator[Sequence[Work]]:
         """All that waits, for a transaction that is committed inside; when that fails it waits on."""
         works, self._waiting = self._waiting, []
         try:
-            yield in_order(works)
+            yield works
         except Exception:
             self._waiting = [*works, *self._waiting]
             raise

@@ -11,7 +11,7 @@ import html
 import logging
 import re
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Annotated, Any, Final, TypeAlias
 from urllib.parse import urljoin, urlsplit
 
@@ -149,6 +149,9 @@ class Hit(Struct, frozen=True):
     text: str | None = msgspec.field(default=None, name="description")
 
 
+SearchEngine: TypeAlias = Callable[[str, int], Awaitable[tuple[Hit, ...]]]
+
+
 class _Hits(Struct, frozen=True):
     results: list[Hit] = []
 
@@ -157,38 +160,33 @@ class _Found(Struct, frozen=True):
     web: _Hits | None = None
 
 
-class SearchEngine(Struct, frozen=True):
-    """GET /res/v1/web/search of api.search.brave.com; the address is the operator's."""
+async def search_brave(settings: SearchSettings, proxy: str | None, query: str, count: int) -> tuple[Hit, ...]:
+    """The best hits first, of GET /res/v1/web/search as api.search.brave.com has it; the address is the operator's.
+    Raises ToolFailed."""
+    import httpx2
 
-    settings: SearchSettings
-    proxy: str | None = None
+    from microclaw.models.bounded_http import bounded_client
 
-    async def search(self, query: str, count: int) -> tuple[Hit, ...]:
-        """The best hits first. Raises ToolFailed."""
-        import httpx2
-
-        from microclaw.models.bounded_http import bounded_client
-
-        logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs addresses, with a person's words in them
-        url = f"{self.settings.base_url.rstrip('/')}/res/v1/web/search"
-        asked = {"q": query, "count": str(count), "text_decorations": "false"}
-        headers = {"Accept": "application/json", "X-Subscription-Token": self.settings.api_key or ""}
-        try:
-            async with bounded_client(MAX_ANSWER_BYTES, proxy=self.proxy, base_url=url) as client:
-                answer = await client.get(url, params=asked, headers=headers, timeout=SEARCH_S)
-        except httpx2.HTTPError as exc:
-            raise ToolFailed(f"Brave did not answer: {exc or type(exc).__name__}", next_step="try again later") from exc
-        if answer.status_code != 200:
-            is_theirs = answer.status_code == 429 or answer.status_code >= 500
-            step = "try again later" if is_theirs else "check search.api_key in the settings"
-            raise ToolFailed(f"Brave answered {answer.status_code}", next_step=step)
-        try:
-            web = msgspec.json.decode(answer.content, type=_Found).web or _Hits()
-        except (msgspec.MsgspecError, RecursionError) as exc:
-            raise ToolFailed("Brave did not answer with JSON") from exc
-        return tuple(
-            Hit(_plain(one.title)[:200], _plain(one.url)[:500], _plain(one.text)[:500]) for one in web.results[:count]
-        )
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs addresses, with a person's words in them
+    url = f"{settings.base_url.rstrip('/')}/res/v1/web/search"
+    asked = {"q": query, "count": str(count), "text_decorations": "false"}
+    headers = {"Accept": "application/json", "X-Subscription-Token": settings.api_key or ""}
+    try:
+        async with bounded_client(MAX_ANSWER_BYTES, proxy=proxy, base_url=url) as client:
+            answer = await client.get(url, params=asked, headers=headers, timeout=SEARCH_S)
+    except httpx2.HTTPError as exc:
+        raise ToolFailed(f"Brave did not answer: {exc or type(exc).__name__}", next_step="try again later") from exc
+    if answer.status_code != 200:
+        is_theirs = answer.status_code == 429 or answer.status_code >= 500
+        step = "try again later" if is_theirs else "check search.api_key in the settings"
+        raise ToolFailed(f"Brave answered {answer.status_code}", next_step=step)
+    try:
+        web = msgspec.json.decode(answer.content, type=_Found).web or _Hits()
+    except (msgspec.MsgspecError, RecursionError) as exc:
+        raise ToolFailed("Brave did not answer with JSON") from exc
+    return tuple(
+        Hit(_plain(one.title)[:200], _plain(one.url)[:500], _plain(one.text)[:500]) for one in web.results[:count]
+    )
 
 
 def _plain(text: str | None) -> str:
@@ -246,7 +244,7 @@ def web_tools(*, fetcher: Fetcher, engine: SearchEngine | None = None) -> tuple[
 
     async def search(asked: SearchParameters, context: ToolContext) -> ToolOutput:
         assert engine is not None
-        hits = await engine.search(asked.query, asked.count)
+        hits = await engine(asked.query, asked.count)
         known.note((context.channel, context.chat_id), (hit.url or "" for hit in hits))
         shown = "\n\n".join(f"{number}. {hit.title}\n{hit.url}\n{hit.text}" for number, hit in enumerate(hits, 1))
         return ToolOutput({"success": True, "count": len(hits), "results": fence_text(shown, "search results")})

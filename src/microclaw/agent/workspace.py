@@ -48,16 +48,12 @@ _PART: Final = re.compile(r"[\w][\w .()+@=-]{0,99}")
 class Workspace:
     """One person's folder, made at the first write. Its methods block: call them in a thread."""
 
-    def __init__(self, folder: Path, above: tuple[Path, ...] = ()) -> None:
-        self._folder = folder
-        self._above = above
+    def __init__(self, root: Path, *person: str) -> None:
+        self._root, self._person, self._folder = root, person, root.joinpath(*person)
 
     def of(self, person: str) -> Workspace:
         """That person's own, given the owner's: the folder itself is the owner's."""
-        if person == OWNER_ID:
-            return self
-        people = self._folder / _PEOPLE
-        return Workspace(people / file_stem(person), (self._folder, people))
+        return self if person == OWNER_ID else Workspace(self._root, _PEOPLE, file_stem(person))
 
     def listing(self, path: str) -> list[dict[str, Any]]:
         """Name, size and kind of the files and folders in a folder, by name; only those that the other methods take."""
@@ -71,10 +67,7 @@ class Workspace:
                     found.append({"name": place.name, "bytes": known.st_size})
         return found
 
-    def read(self, path: str) -> str:
-        return self.read_bytes(path).decode(errors="replace")
-
-    def read_bytes(self, path: str) -> bytes:
+    def read(self, path: str) -> bytes:
         with _explained(path):
             data = read_limited(self._file_at(path), MAX_FILE_BYTES)
         if data is None:
@@ -117,8 +110,7 @@ class Workspace:
 
     def _folder_at(self, parts: list[str]) -> Path:
         """ToolFailed where a link is on the way: nobody but the host makes one there meanwhile."""
-        inner = accumulate(parts, Path.joinpath, initial=self._folder)
-        for folder in (*self._above, *inner):
+        for folder in accumulate((*self._person, *parts), Path.joinpath, initial=self._root):
             if folder.is_symlink():
                 raise ToolFailed(f"{'/'.join(parts) or 'the workspace'} cannot be used: {folder.name} is a link")
         return folder
@@ -152,7 +144,7 @@ def workspace_tools(workspace: Workspace) -> tuple[Tool[Any], ...]:
         return ToolOutput({"success": True, "files": found, "count": len(found)}, foreign=foreign)
 
     async def read_file(asked: ReadParameters, context: ToolContext) -> ToolOutput:
-        text = await asyncio.to_thread(workspace.of(context.person_id).read, asked.path)
+        text = (await asyncio.to_thread(workspace.of(context.person_id).read, asked.path)).decode(errors="replace")
         piece = text[asked.start : asked.start + READ_CHARS]
         end = asked.start + len(piece)
         fields: dict[str, Any] = {"success": True, "length": len(text), "text": fence_text(piece, f"file {asked.path}")}
@@ -307,7 +299,7 @@ class CodeTool:
 
     async def _inputs(self, asked: CodeParameters, context: ToolContext) -> dict[str, bytes]:
         """The files for the code, by name. Raises ToolRetry where two have one name."""
-        read = self.workspace.of(context.person_id).read_bytes
+        read = self.workspace.of(context.person_id).read
         given = [(path, await asyncio.to_thread(read, path)) for path in asked.files]
         given += [(series.file, await self._telemetry(series, context)) for series in asked.telemetry]
         files = dict(given)

@@ -126,7 +126,7 @@ async def _begun(service: OpenAiService, by: Caller, body: CompletionBody) -> Co
         return await turn.run(feed.put)
 
     feed = service.jobs.start("chat completion", run, by=by)
-    return CompletionTurn(paced(_of_job(feed), keepalive_s), turn.stop, turn.shown)
+    return CompletionTurn(paced(_of_job(feed), keepalive_s), turn.turn.stop, turn.shown)
 
 
 async def _of_job(feed: Feed) -> AsyncGenerator[TurnEvent, None]:

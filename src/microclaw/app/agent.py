@@ -9,7 +9,7 @@ from typing import Any, Final
 from microclaw.agent.asking import TurnLimits
 from microclaw.agent.background.operations import start_tool
 from microclaw.agent.background.subagents import SubagentLimits, Subagents
-from microclaw.agent.background.unattended import MAX_BYTES, Heartbeat, ScheduledWork
+from microclaw.agent.background.unattended import MAX_BYTES, ScheduledWork, look_at_tasks
 from microclaw.agent.context import TurnContext
 from microclaw.agent.conversation import Conversations, erase_conversation
 from microclaw.agent.history import Window
@@ -18,7 +18,7 @@ from microclaw.agent.offer import more_tools
 from microclaw.agent.outbox import Outbox
 from microclaw.agent.toolbox import Toolbox
 from microclaw.agent.tools import clock_tool, say_tool
-from microclaw.agent.web import SearchEngine, web_tools
+from microclaw.agent.web import search_brave, web_tools
 from microclaw.agent.workspace import CodeTool, Workspace, workspace_tools
 from microclaw.app.devices import Base
 from microclaw.apps.parts import Apps
@@ -38,7 +38,7 @@ from microclaw.knowledge.consolidate import consolidate
 from microclaw.knowledge.knowledge_base import open_knowledge
 from microclaw.knowledge.memory import CONFIG, HEARTBEAT
 from microclaw.knowledge.operations import KnowledgeService
-from microclaw.knowledge.tools import remembering_tools, skill_tools
+from microclaw.knowledge.tools import remembering_tools, skill_tool
 from microclaw.link_server.server import LinkServer
 from microclaw.models.protocol import Model
 from microclaw.models.router import choose_model
@@ -54,7 +54,7 @@ from microclaw.store.database import Database
 from microclaw.store.inbox import InboxTable
 from microclaw.store.journal import Journal
 from microclaw.store.outbox import OutboxTable
-from microclaw.store.schedules import ScheduleTable
+from microclaw.store.schedules import Every, ScheduleTable
 from microclaw.store.tasks import TaskTable
 from microclaw.store.usage import UsageTable
 from microclaw.supervision import SupervisedTasks
@@ -129,7 +129,7 @@ class Agent:
         )
         more = (
             *remembering_tools(memory=knowledge.memory, search=knowledge.search, devices=devices),
-            *skill_tools(skills=knowledge.skills),
+            skill_tool(knowledge.skills),
             *own_tools,
         )
         tools, journal = build_toolbox(apps, admission.gate, link, more, server_tools), Journal(base.database, now_ms)
@@ -164,12 +164,11 @@ class Agent:
     def _scheduling(self, tools: Toolbox, devices: Registry) -> Scheduling:
         """The schedules; what runs them, and the work of fixed times, is added to `background`."""
         base, settings, gate = self._base, self._base.settings, self._base.admission.gate
-        clock, table = Clock(base.now_ms), ScheduleTable(base.database)
-        zone = settings.agent.timezone or ""
-        book = ScheduleBook(table, base.admission.people, clock.now_ms, devices=devices, zone=zone)
+        clock, zone = Clock(base.now_ms), settings.agent.timezone or ""
+        table, people = ScheduleTable(base.database), base.admission.people
+        book = ScheduleBook(table, people, clock.now_ms, devices=devices, zone=zone)
         runner = Runner(
             book=book,
-            table=table,
             perform=ScheduledWork(inbox=self._inbox, tools=tools, gate=gate),
             clock=clock,
             wakes_an_hour=settings.schedules.wakes_an_hour,
@@ -180,17 +179,15 @@ class Agent:
         if self._model is not None:
             nightly = check_cron(settings.schedules.consolidate_at, book.zone)
             work = partial(consolidate, self.knowledge.memory, self._model)
-            self.background["consolidation"] = base.duty("consolidation", partial(run_at, nightly, work, clock))
+            self.background["consolidation"] = base.duty(
+                "consolidation", partial(run_at, nightly, work, clock, at_start=True)
+            )
         if self._model is not None and settings.schedules.heartbeat_minutes:  # a model reads the tasks
             channel, _, chat_id = settings.schedules.heartbeat_chat.partition(":")
-            heartbeat = Heartbeat(
-                inbox=self._inbox,
-                read=partial(self.knowledge.memory.texts.read, f"{CONFIG}/{HEARTBEAT}", MAX_BYTES),
-                minutes=settings.schedules.heartbeat_minutes,
-                clock=clock,
-                home=(channel, chat_id or channel),
-            )
-            self.background["heartbeat"] = base.duty("heartbeat", heartbeat.run)
+            beats = Every(settings.schedules.heartbeat_minutes * 60_000, clock.now_ms())
+            read = partial(self.knowledge.memory.texts.read, f"{CONFIG}/{HEARTBEAT}", MAX_BYTES)
+            beat = partial(look_at_tasks, self._inbox, read, (channel, chat_id or channel))
+            self.background["heartbeat"] = base.duty("heartbeat", partial(run_at, beats, beat, clock))
         return Scheduling(
             book=book,
             runner=runner,
@@ -247,7 +244,7 @@ def outward_tools(
 ) -> tuple[Tool[Any], ...]:
     """Tools beyond acts on boards. Without a search engine in the settings there is no web-search."""
     settings, proxy, people = base.settings, base.settings.proxy, base.admission.people
-    engine = None if settings.search is None else SearchEngine(settings.search, proxy=proxy)
+    engine = None if settings.search is None else partial(search_brave, settings.search, proxy)
     workspace = Workspace(settings.workspace)
     return (
         *web_tools(fetcher=Fetcher(egress, proxy=proxy), engine=engine),

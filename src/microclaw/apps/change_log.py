@@ -31,14 +31,14 @@ from microclaw.events import ProgramKind
 from microclaw.live_hosts import ALONE, Fleet, dead_among
 from microclaw.store.apps import MAX_NUMBER, AppTable, ChangeRow, ChangeState, ImageRow
 from microclaw.store.database import Database
-from microclaw.store.journal import Work, no_work
+from microclaw.store.journal import Work
 
-Ahead: TypeAlias = Callable[[], AbstractContextManager[Work]]
-"""What is to be written before the next change begins: a function for its transaction, which is committed inside."""
+Ahead: TypeAlias = Callable[[], AbstractContextManager[Sequence[Work]]]
+"""What is to be written before the next change begins, in its transaction, which is committed inside."""
 
 
-def _nothing_ahead() -> AbstractContextManager[Work]:
-    return nullcontext(no_work)
+def _nothing_ahead() -> AbstractContextManager[Sequence[Work]]:
+    return nullcontext(())
 
 
 class Maker(Struct, frozen=True):

@@ -205,12 +205,12 @@ def _probe_telegram(current: CurrentSettings, token: str) -> ProbeResult:
 
 
 def _probe_search(current: CurrentSettings, key: str) -> ProbeResult:
-    from microclaw.agent.web import SearchEngine
+    from microclaw.agent.web import search_brave
 
     address = current.values.get("search.base_url")
     settings = SearchSettings(api_key=key, base_url=address) if address else SearchSettings(api_key=key)
     try:
-        hits = asyncio.run(SearchEngine(settings, proxy=current.proxy).search("ESP32", 1))
+        hits = asyncio.run(search_brave(settings, current.proxy, "ESP32", 1))
     except MicroclawError as exc:
         refused = isinstance(exc, ToolFailed) and any(f"answered {n}" in exc.message for n in (401, 403, 422))
         return ProbeResult(False if refused else None, exc.message)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
-from functools import cache, partial
+from functools import cache
 from importlib import resources
 from typing import Final
 from urllib.parse import quote, unquote
@@ -110,11 +110,11 @@ class Memory(Struct, frozen=True):
 
     def soul(self) -> str:
         """SOUL.md; the shipped one where it is missing or empty. Blocking."""
-        return self._persona(f"{CONFIG}/{SOUL}") or default_soul()
+        return self.texts.read(f"{CONFIG}/{SOUL}", MAX_PERSONA_BYTES).strip() or default_soul()
 
     def user(self, person: str) -> str:
         """The person's own text about themselves; "" when there is nothing. Blocking."""
-        return self._persona(user_name(person))
+        return self.texts.read(user_name(person), MAX_PERSONA_BYTES).strip()
 
     def recent_notes(self, person: str, days: int = RECENT_DAYS) -> tuple[tuple[date, str], ...]:
         """The daily notes of today and the days before that have one, newest first. Blocking."""
@@ -154,7 +154,11 @@ class Memory(Struct, frozen=True):
         found = await asyncio.to_thread(self._to_forget, person, words, every)
         for name in dict.fromkeys(one.name for one in found):
             gone = {one.line for one in found if one.name == name}
-            await self.texts.change(name, partial(_without, gone))
+
+            def left(there: str, gone: set[str] = gone) -> tuple[str, None]:
+                return "\n".join(line for line in there.splitlines() if line.strip() not in gone) + "\n", None
+
+            await self.texts.change(name, left)
             self.changed()
         return found
 
@@ -193,9 +197,10 @@ class Memory(Struct, frozen=True):
         key, wanted = same_fact(words), {same_fact(word) for word in significant(words)}
         if not key:
             raise ToolRetry("name what is to be forgotten", next_step="give words that stand in that line")
+        names = [memory_name(person), *(note_name(person, day) for day in reversed(self.days(person)))]
         lines = [
             (MemoryLine(name, line.strip()), same_fact(line))
-            for name in self._forgettable(person)
+            for name in (*names, *sorted(self.texts.stamps(f"{ROOT}/{DEVICES}") if person == OWNER_ID else ()))
             for line in self.texts.read(name).splitlines()
             if line.strip() and not line.lstrip().startswith("#")
         ]
@@ -209,16 +214,6 @@ class Memory(Struct, frozen=True):
             )
         return tuple(found)
 
-    def _forgettable(self, person: str) -> Iterator[str]:
-        yield memory_name(person)
-        for day in reversed(self.days(person)):
-            yield note_name(person, day)
-        if person == OWNER_ID:
-            yield from sorted(self.texts.stamps(f"{ROOT}/{DEVICES}"))
-
-    def _persona(self, name: str) -> str:
-        return self.texts.read(name, MAX_PERSONA_BYTES).strip()
-
 
 def digest(text: str) -> str:
     """Identifies a text while somebody edits it."""
@@ -227,7 +222,3 @@ def digest(text: str) -> str:
 
 def _device_name(device: str) -> str:
     return f"{ROOT}/{DEVICES}/{file_stem(device)}.md"
-
-
-def _without(gone: set[str], text: str) -> tuple[str, None]:
-    return "\n".join(line for line in text.splitlines() if line.strip() not in gone) + "\n", None

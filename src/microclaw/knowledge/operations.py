@@ -24,6 +24,7 @@ from microclaw.knowledge.memory import (
 from microclaw.knowledge.texts import MAX_TEXT_BYTES
 from microclaw.operations.operation import NAME, Access, Call, Effect, Option, Permission, operation
 from microclaw.operations.result import Finding, Listing, Result, filled, findings
+from microclaw.store.notes import NoteHit
 from microclaw.store.sessions import SessionEntry
 from microclaw.text import moment_text
 
@@ -75,18 +76,10 @@ class EditedMemory(Result, frozen=True, kw_only=True):
     digest: str
 
 
-class MemoryMatch(Struct, frozen=True, kw_only=True):
-    source: str
-    kind: str
-    day: str
-    text: str
-    score: float
-
-
 class MemoryMatches(Result, frozen=True, kw_only=True):
     document: ClassVar = "memory_search"
 
-    found: list[MemoryMatch]
+    found: list[NoteHit]
 
     def lines(self) -> Iterable[str]:
         for one in self.found:
@@ -112,7 +105,7 @@ async def show_memory(service: KnowledgeService, call: Call, name: TextName = ME
     return MemoryText(
         text=text,
         digest=digest(text),
-        file=_text_place(service, chosen, call),
+        file=_place(memory.texts.place(chosen), call),
         notes=[MemoryNote(day=day.isoformat(), text=note) for day, note in notes],
     )
 
@@ -136,7 +129,7 @@ async def edit_memory(
     memory, chosen = service.knowledge.memory, _chosen(service.gate, call, name)
     await memory.write(chosen, text, was=was)
     kept = digest(await asyncio.to_thread(memory.texts.read, chosen))
-    return EditedMemory(file=_text_place(service, chosen, call), digest=kept)
+    return EditedMemory(file=_place(memory.texts.place(chosen), call), digest=kept)
 
 
 @operation("memory.search", http="GET /v1/memory/search")
@@ -149,8 +142,7 @@ async def search_memory(
     limit: Annotated[int, Meta(ge=1, le=50, description="At most N.")] = 10,
 ) -> MemoryMatches:
     """Find notes, memories and what was said, best first."""
-    found = await service.knowledge.search.find(call.person_id, q, limit=limit)
-    return MemoryMatches(found=[filled(MemoryMatch, one) for one in found])
+    return MemoryMatches(found=list(await service.knowledge.search.find(call.person_id, q, limit=limit)))
 
 
 def _chosen(gate: Gate, call: Call, name: str) -> str:
@@ -166,11 +158,6 @@ def _chosen(gate: Gate, call: Call, name: str) -> str:
         return note_name(call.person_id, day)
     step = f"name one of {', '.join((MEMORY, USER, *_OWNERS))}, or a day's note as 2026-11-20.md"
     raise UnknownName(f"there is no text {name[:80]!r}", next_step=step)
-
-
-def _text_place(service: KnowledgeService, name: str, call: Call) -> str:
-    """The place for somebody at this machine; to others its name says enough."""
-    return service.knowledge.memory.texts.place(name) if call.direct else name.rpartition("/")[2]
 
 
 class SessionList(Listing, frozen=True, kw_only=True):
@@ -365,6 +352,6 @@ def _checked(name: str, mistake: Diagnostic | None) -> CheckedSkill:
     return CheckedSkill(name=name, ok=mistake is None, mistakes=findings([] if mistake is None else [mistake]))
 
 
-def _place(path: Path, call: Call) -> str:
+def _place(path: Path | str, call: Call) -> str:
     """The place on this machine, for somebody at it; to others its name says enough."""
-    return str(path) if call.direct else path.name
+    return str(path) if call.direct else str(path).rpartition("/")[2]

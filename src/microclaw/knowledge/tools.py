@@ -140,7 +140,7 @@ class SkillParameters(Parameters, kw_only=True):
     offset: Annotated[int, Meta(ge=0, description="Where to go on, from next_offset of the last answer.")] = 0
 
 
-def skill_tools(*, skills: Skills) -> tuple[Tool[Any], ...]:
+def skill_tool(skills: Skills) -> Tool[Any]:
     """skill."""
 
     async def skill(asked: SkillParameters, _: ToolContext) -> ToolOutput:
@@ -156,4 +156,4 @@ def skill_tools(*, skills: Skills) -> tuple[Tool[Any], ...]:
         return fields
 
     text = "Load a skill: how to do something well, step by step."
-    return (Tool("skill", text, SkillParameters, Permission.READ, Effect.READ, skill),)
+    return Tool("skill", text, SkillParameters, Permission.READ, Effect.READ, skill)

@@ -75,7 +75,7 @@ def _cancel(at: Context) -> Decision:
         return Act(_LISTING, {})
     listed, number = _schedules(at.results[0].fields), at.parse.number("number")
     meant = [one for one in listed if number in (None, one["schedule"])]
-    removed = [found.fields.get("schedule") for found in at.results if found.tool == _REMOVING]
+    removed = [found.fields.get("removed") for found in at.results if found.tool == _REMOVING]
     if removed and not (at.parse.confirmed and len(removed) < len(meant)):
         return Say(f"Cancelled: {'; '.join(_line(one) for one in meant if one['schedule'] in removed)}.")
     if not meant:

@@ -104,7 +104,7 @@ class _Host:
         return other
 
     async def _call(self, act: Operation[P, R], /, *_: P.args, **values: P.kwargs) -> R:
-        """Do a declared act: `client.call(schedules.pause, number=3)`."""
+        """Do a declared act: `client.call(schedules.pause, schedule=3)`."""
         result: R = await self._done(act, values)
         return result
 

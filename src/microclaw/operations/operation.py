@@ -1,7 +1,7 @@
 """The declaration of an act, from which its route, command, tool and call by a client are derived. It runs nothing.
 
-    @operation("schedule.rm", http="DELETE /v1/schedules/{number}", permission=Permission.ACT)
-    async def remove(schedules: Schedules, call: Call, number: Annotated[int, Meta(description="...")]) -> Removed:
+    @operation("schedule.rm", http="DELETE /v1/schedules/{schedule}", permission=Permission.ACT)
+    async def remove(schedules: Schedules, call: Call, schedule: Annotated[int, Meta(description="...")]) -> Removed:
 
 The first parameter is the room's own service, the second who asks; the others are what a caller gives. Their types are
 msgspec's, their `Meta` is the help of the command and the schema of route and tool alike.

@@ -24,7 +24,6 @@ from microclaw.text import role_words
 MAX_SCHEDULES: Final = 200
 MAX_PROMPT_CHARS: Final = 4000
 KEPT_OVER: Final = 20  # so many of the schedules that are over stay listed, the newest
-_MAX_NUMBER: Final = 2**63  # of SQLite's integers
 
 
 @dataclass(eq=False)
@@ -90,7 +89,7 @@ class ScheduleBook:
         return tuple(one for one in await self.all() if self._is_of(one, person_id))
 
     async def get(self, schedule_id: int) -> Schedule:
-        row = await self.table.get(schedule_id) if 0 < schedule_id < _MAX_NUMBER else None
+        row = await self.table.get(schedule_id)
         if row is None:
             raise _unknown(schedule_id)
         return with_current_names(row, self.devices)
@@ -155,4 +154,4 @@ class ScheduleBook:
 
 
 def _unknown(schedule_id: int) -> UnknownName:
-    return UnknownName(f"there is no schedule {str(schedule_id)[:20]}", next_step="see them: microclaw schedule list")
+    return UnknownName(f"there is no schedule {schedule_id}", next_step="see them: microclaw schedule list")

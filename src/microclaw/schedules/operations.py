@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from microclaw.language.times import When
 from microclaw.operations.operation import Call, Effect, Option, Permission, operation
-from microclaw.operations.result import Listing, Result, filled
+from microclaw.operations.result import Listing, Result
 from microclaw.store.schedules import Missed, RunState, ScheduleState
 
 if TYPE_CHECKING:
@@ -91,14 +91,6 @@ class RemovedSchedule(Result, frozen=True, kw_only=True):
     what: str
 
 
-class ScheduleEnd(Result, frozen=True, kw_only=True):
-    schedule: int
-    state: ScheduleState | Literal["removed"]
-    next: str | None
-    when: str
-    what: str
-
-
 Number: TypeAlias = Annotated[int, Meta(ge=1, le=2**63 - 1, description="Its number, as `schedule list` shows it.")]
 
 
@@ -170,11 +162,11 @@ async def add(
     return scheduling.facts(made, NewSchedule, warning=plan.warning)
 
 
-@operation("schedule.show", http="GET /v1/schedules/{number}", command="list")
-async def show(scheduling: Scheduling, call: Call, number: Number) -> OneSchedule:
+@operation("schedule.show", http="GET /v1/schedules/{schedule}", command="list")
+async def show(scheduling: Scheduling, call: Call, schedule: Number) -> OneSchedule:
     """A schedule and how its latest runs ended."""
     book = scheduling.book
-    found = await book.of(number, call.person_id)
+    found = await book.of(schedule, call.person_id)
     runs = [
         ScheduleRun(
             due=datetime.fromtimestamp(row.due_ms / 1000, UTC).isoformat(timespec="seconds"),
@@ -182,86 +174,69 @@ async def show(scheduling: Scheduling, call: Call, number: Number) -> OneSchedul
             asked_model=row.woke,
             result=row.result,
         )
-        for row in await book.table.runs(number)
+        for row in await book.table.runs(schedule)
     ]
     return scheduling.facts(found, OneSchedule, runs=runs)
 
 
 @operation(
     "schedule.run",
-    http="POST /v1/schedules/{number}/run",
+    http="POST /v1/schedules/{schedule}/run",
     permission=Permission.ACT,
     status=202,
     said="schedule {schedule} runs now; how it ended: microclaw schedule list {schedule}",
 )
-async def run(scheduling: Scheduling, call: Call, number: Number) -> ScheduleFacts:
+async def run(scheduling: Scheduling, call: Call, schedule: Number) -> ScheduleFacts:
     """Run it now; its own times stay."""
-    found = await scheduling.runner.run_now(number, call.person_id)
+    found = await scheduling.runner.run_now(schedule, call.person_id)
     return scheduling.facts(found, ScheduleFacts)
 
 
-@operation(
-    "schedule.pause",
-    http="POST /v1/schedules/{number}/pause",
-    permission=Permission.ACT,
-    effect=Effect.IDEMPOTENT,
-    said="schedule {schedule} is {condition}; again: microclaw schedule resume {schedule}",
-)
-async def pause(scheduling: Scheduling, call: Call, number: Number) -> ScheduleFacts:
-    """Keep it, and run it no more until it is resumed; what is missed is not made up for."""
-    return scheduling.facts(await scheduling.book.pause(number, call.person_id), ScheduleFacts)
-
-
-@operation(
-    "schedule.resume",
-    http="POST /v1/schedules/{number}/resume",
-    permission=Permission.ACT,
-    effect=Effect.IDEMPOTENT,
-    said="schedule {schedule} is due again, next {next}",
-)
-async def resume(scheduling: Scheduling, call: Call, number: Number) -> ScheduleFacts:
-    """Make a paused one due again; what it missed is not made up for."""
-    return scheduling.facts(await scheduling.book.resume(number, call.person_id), ScheduleFacts)
-
-
-@operation(
-    "schedule.rm",
-    http="DELETE /v1/schedules/{number}",
-    permission=Permission.ACT,
-    effect=Effect.IDEMPOTENT,
-    said="removed: {when}: {what}",
-)
-async def remove(scheduling: Scheduling, call: Call, number: Number) -> RemovedSchedule:
-    """Remove a schedule."""
-    gone = await scheduling.book.remove(number, call.person_id)
-    return RemovedSchedule(removed=number, when=gone.said, what=gone.what)
-
-
-async def _known(scheduling: Scheduling, call: Call, *, schedule: int, **_: str) -> None:
+async def _known(scheduling: Scheduling, call: Call, schedule: int) -> None:
     await scheduling.book.of(schedule, call.person_id)
 
 
 @operation(
-    "schedule.end",
+    "schedule.pause",
+    http="POST /v1/schedules/{schedule}/pause",
+    permission=Permission.ACT,
+    effect=Effect.IDEMPOTENT,
+    tool="schedule-pause",
+    said="schedule {schedule} is {condition}; again: microclaw schedule resume {schedule}",
+    before=_known,
+    words="pause schedule {schedule}",
+)
+async def pause(scheduling: Scheduling, call: Call, schedule: Number) -> ScheduleFacts:
+    """Keep it, and run it no more until it is resumed; what is missed is not made up for."""
+    return scheduling.facts(await scheduling.book.pause(schedule, call.person_id), ScheduleFacts)
+
+
+@operation(
+    "schedule.resume",
+    http="POST /v1/schedules/{schedule}/resume",
+    permission=Permission.ACT,
+    effect=Effect.IDEMPOTENT,
+    tool="schedule-resume",
+    said="schedule {schedule} is due again, next {next}",
+    before=_known,
+    words="resume schedule {schedule}",
+)
+async def resume(scheduling: Scheduling, call: Call, schedule: Number) -> ScheduleFacts:
+    """Make a paused one due again; what it missed is not made up for."""
+    return scheduling.facts(await scheduling.book.resume(schedule, call.person_id), ScheduleFacts)
+
+
+@operation(
+    "schedule.rm",
+    http="DELETE /v1/schedules/{schedule}",
     permission=Permission.ACT,
     effect=Effect.IDEMPOTENT,
     tool="schedule-remove",
-    is_command=False,
-    said="schedule {schedule} is {state} ({when}: {what})",
+    said="removed: {when}: {what}",
     before=_known,
-    destroys=True,
-    words="{how} schedule {schedule}",
+    words="remove schedule {schedule}",
 )
-async def end(
-    scheduling: Scheduling,
-    call: Call,
-    schedule: Annotated[int, Meta(ge=1, description="Its number, as schedule-list tells it.")],
-    how: Annotated[
-        Literal["remove", "pause", "resume"], Meta(description="A paused one is kept and not due.")
-    ] = "remove",
-) -> ScheduleEnd:
-    """Remove, pause or resume a schedule."""
-    book = scheduling.book
-    change = {"remove": book.remove, "pause": book.pause, "resume": book.resume}[how]
-    facts = scheduling.facts(await change(schedule, call.person_id), ScheduleFacts)
-    return filled(ScheduleEnd, facts, **({"state": "removed", "next": None} if how == "remove" else {}))
+async def remove(scheduling: Scheduling, call: Call, schedule: Number) -> RemovedSchedule:
+    """Remove a schedule."""
+    gone = await scheduling.book.remove(schedule, call.person_id)
+    return RemovedSchedule(removed=schedule, when=gone.said, what=gone.what)

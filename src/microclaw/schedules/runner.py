@@ -13,7 +13,6 @@ import math
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import partial
 from typing import Final, Literal, Protocol, TypeAlias, TypeVar
 
@@ -23,8 +22,8 @@ from microclaw.clock import now_ms
 from microclaw.errors import MicroclawError, Overloaded
 from microclaw.live_hosts import ALONE, Fleet, dead_among
 from microclaw.schedules.book import ScheduleBook
-from microclaw.schedules.due import HOUR_MS, next_due, zone_of
-from microclaw.store.schedules import KEPT_RUNS, Cron, Once, Prompt, RunRow, Schedule, ScheduleTable, ToolAct
+from microclaw.schedules.due import HOUR_MS, next_due
+from microclaw.store.schedules import KEPT_RUNS, Once, Prompt, RunRow, Schedule, Timing, ToolAct
 
 LATE_MS: Final = 90_000  # a run that begins later than this was missed
 MAX_RUNNING: Final = 16
@@ -43,11 +42,7 @@ class Clock:
     """The machine's clock, or another that tells Unix time."""
 
     def __init__(self, now_ms: Callable[[], int] = now_ms) -> None:
-        self._now_ms = now_ms
-
-    def now_ms(self) -> int:
-        """Unix time."""
-        return self._now_ms()
+        self.now_ms = now_ms
 
     async def wait(self, news: asyncio.Event, until_ms: int | None) -> None:
         """Return at `until_ms`, when `news` is set, or after a minute, as somebody may set the clock."""
@@ -74,7 +69,7 @@ class Executor(Protocol):
     async def run(self, schedule: Schedule, due_ms: int, started: Started, note: str) -> Outcome:
         """Raises MicroclawError for a failure. Awaits `started` right before something changes."""
 
-    def may_repeat(self, schedule: Schedule) -> bool:
+    def may_repeat(self, act: ToolAct) -> bool:
         """True if a second run does no harm."""
 
     async def tell(self, schedule: Schedule, text: str) -> None:
@@ -90,7 +85,6 @@ class Runner:
     """
 
     book: ScheduleBook
-    table: ScheduleTable
     perform: Executor
     clock: Clock
     wakes_an_hour: int
@@ -104,7 +98,7 @@ class Runner:
     _group: asyncio.TaskGroup | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        self.table.listen(self._news.set)
+        self.book.table.listen(self._news.set)
 
     async def run(self) -> None:
         """Finish the runs that a crash cut off, then run what is due."""
@@ -140,7 +134,7 @@ class Runner:
         """Close or continue the runs that were cut off when a host ended: this one before its start, or a dead one."""
         if self._group is None:
             return
-        open_runs = await self.table.open_runs()
+        open_runs = await self.book.table.open_runs()
         dead = dead_among(self.fleet, {run.host for run in open_runs}, at_start=at_start)
         for run in open_runs:
             if run.host in dead:
@@ -172,7 +166,7 @@ class Runner:
         """After the clock was set back, give a schedule that is far ahead its next time again."""
         nearer_ms = None if isinstance(schedule.timing, Once) else next_due(schedule.timing, now_ms)
         if nearer_ms is not None and due_ms > nearer_ms + HOUR_MS:  # less may be a wait for a model
-            await self.table.set_next(schedule.schedule_id, nearer_ms, instead_of=due_ms)
+            await self.book.table.set_next(schedule.schedule_id, nearer_ms, instead_of=due_ms)
 
     async def _due(self, schedule: Schedule, due_ms: int, now_ms: int) -> None:
         """Run, skip, pause or put off a schedule whose time has come."""
@@ -190,25 +184,25 @@ class Runner:
         elif isinstance(schedule.deed, Prompt) and not await self._may_wake(schedule, due_ms, now_ms):
             return
         elif len(self.running) >= MAX_RUNNING:
-            await self.table.set_next(schedule.schedule_id, now_ms + 1000, instead_of=due_ms)
+            await self.book.table.set_next(schedule.schedule_id, now_ms + 1000, instead_of=due_ms)
         else:
             await self._begin(schedule, due_ms, next_ms, note)
 
     async def _skip(self, schedule: Schedule, due_ms: int, next_ms: int | None, why: str) -> None:
         now_ms = self.clock.now_ms()
-        await self.table.skipped(schedule.schedule_id, due_ms, next_ms=next_ms, why=why, now_ms=now_ms)
+        await self.book.table.skipped(schedule.schedule_id, due_ms, next_ms=next_ms, why=why, now_ms=now_ms)
         if isinstance(schedule.timing, Once):
             await self._say(schedule, f"{_name(schedule)} was missed and is over: {why}")
 
     async def _is_running(self, schedule_id: int) -> bool:
-        return schedule_id in self.running or await self.table.runs_elsewhere(schedule_id)
+        return schedule_id in self.running or await self.book.table.runs_elsewhere(schedule_id)
 
     async def _may_wake(self, schedule: Schedule, due_ms: int, now_ms: int) -> bool:
         """True if schedules may ask a model once more this hour.
 
         If not, the one that asks most often is paused, and another one waits until the hour has room.
         """
-        wakes = await self.table.wakes(now_ms - HOUR_MS + JITTER_MS, now_ms)
+        wakes = await self.book.table.wakes(now_ms - HOUR_MS + JITTER_MS, now_ms)
         if len(wakes) < self.wakes_an_hour:
             return True
         counts = Counter(run.schedule_id for run in wakes)
@@ -220,14 +214,14 @@ class Runner:
             await self._pause(frequent, f"{asked}, {self.wakes_an_hour} are allowed (schedules.wakes_an_hour)")
         if most != schedule.schedule_id or isinstance(schedule.timing, Once):
             room_ms = wakes[0].claimed_ms + HOUR_MS if wakes else now_ms + HOUR_MS
-            await self.table.set_next(schedule.schedule_id, max(room_ms, now_ms + 1000), instead_of=due_ms)
+            await self.book.table.set_next(schedule.schedule_id, max(room_ms, now_ms + 1000), instead_of=due_ms)
         return False
 
     async def _begin(
         self, schedule: Schedule, due_ms: int, next_ms: int | None, note: str = "", *, paused_too: bool = False
     ) -> None:
-        number, woke, now_ms = schedule.schedule_id, isinstance(schedule.deed, Prompt), self.clock.now_ms()
-        if await self.table.claim(number, due_ms, next_ms=next_ms, woke=woke, now_ms=now_ms, paused_too=paused_too):
+        one, woke, now_ms = (schedule.schedule_id, due_ms), isinstance(schedule.deed, Prompt), self.clock.now_ms()
+        if await self.book.table.claim(*one, next_ms=next_ms, woke=woke, now_ms=now_ms, paused_too=paused_too):
             self._start(schedule, due_ms, note)
 
     def _start(self, schedule: Schedule, due_ms: int, note: str = "") -> None:
@@ -242,7 +236,7 @@ class Runner:
     async def _one(self, schedule: Schedule, due_ms: int, note: str) -> None:
         number = schedule.schedule_id
         try:
-            started = partial(self.table.started, number, due_ms)
+            started = partial(self.book.table.started, number, due_ms)
             outcome = await self.perform.run(schedule, due_ms, started, note)
         except MicroclawError as exc:
             then = f" (next: {exc.next_step})" if exc.next_step else ""
@@ -253,7 +247,7 @@ class Runner:
         finally:  # its end is still to be kept and told: who reads of it there may run it again
             self.running.discard(number)
         text, now_ms = outcome.text[:_MAX_RESULT_CHARS], self.clock.now_ms()
-        ended = self.table.ended(number, due_ms, outcome.state, text, woke=outcome.woke, now_ms=now_ms)
+        ended = self.book.table.ended(number, due_ms, outcome.state, text, woke=outcome.woke, now_ms=now_ms)
         await _log_failure(ended, f"the end of {_name(schedule)}")
         if not outcome.told:
             failed, late = "failed: " if outcome.state == "failed" else "", f"; {note}" if note else ""
@@ -262,7 +256,7 @@ class Runner:
             await _log_failure(self._pause_failing(schedule), _name(schedule))
 
     async def _pause_failing(self, schedule: Schedule) -> None:
-        runs = await self.table.runs(schedule.schedule_id, KEPT_RUNS)
+        runs = await self.book.table.runs(schedule.schedule_id, KEPT_RUNS)
         failed = [run.state == "failed" for run in runs if run.state in ("done", "failed", "unknown")]
         in_a_row = [*failed, False].index(False)
         if in_a_row and in_a_row % FAILURES == 0 and not isinstance(schedule.timing, Once):
@@ -275,9 +269,10 @@ class Runner:
 
     async def _continue_or_close(self, run: RunRow) -> None:
         schedule = await self.book.get(run.schedule_id)
-        if not await self.table.take(run):
+        if not await self.book.table.take(run):
             return
-        may_repeat = run.state == "claimed" or isinstance(schedule.deed, Prompt) or self.perform.may_repeat(schedule)
+        deed = schedule.deed
+        may_repeat = run.state == "claimed" or isinstance(deed, Prompt) or self.perform.may_repeat(deed)
         if may_repeat and schedule.state != "paused":
             self._start(schedule, run.due_ms)
             return
@@ -285,7 +280,7 @@ class Runner:
         if may_repeat:
             why = "the host stopped while it ran, and it is paused"
         now_ms = self.clock.now_ms()
-        await self.table.ended(run.schedule_id, run.due_ms, "unknown", why, woke=run.woke, now_ms=now_ms)
+        await self.book.table.ended(run.schedule_id, run.due_ms, "unknown", why, woke=run.woke, now_ms=now_ms)
         again = f"look first; again: microclaw schedule run {run.schedule_id}"
         await self._say(schedule, f"{_name(schedule)}: {why}. It is not run again by itself ({again})")
 
@@ -308,14 +303,13 @@ def _name(schedule: Schedule) -> str:
     return f"schedule {schedule.schedule_id} ({schedule.said}: {schedule.what[:80]})"
 
 
-async def run_at(cron: Cron, work: Callable[[datetime], Awaitable[object]], clock: Clock) -> None:
-    """Do `work` at the start and at each time of `cron`, with the local time, until it fails or is cancelled."""
-    never = asyncio.Event()
+async def run_at(
+    timing: Timing, work: Callable[[], Awaitable[object]], clock: Clock, *, at_start: bool = False
+) -> None:
+    """Do `work` at each of these times, and at the start if it is told to, until it fails or is cancelled."""
+    never, due_ms = asyncio.Event(), 0 if at_start else None
     while True:
-        await work(datetime.fromtimestamp(clock.now_ms() / 1000, zone_of(cron.zone)))
-        now_ms = clock.now_ms()
-        due_ms = next_due(cron, now_ms)
-        while due_ms is None or now_ms < due_ms:
-            due_ms = next_due(cron, now_ms)  # nearer, where the clock was set back
-            await clock.wait(never, due_ms)
-            now_ms = clock.now_ms()
+        if due_ms is not None and clock.now_ms() >= due_ms:
+            await work()
+        due_ms = next_due(timing, clock.now_ms())  # nearer than before, where the clock was set back
+        await clock.wait(never, due_ms)

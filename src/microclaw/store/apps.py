@@ -6,13 +6,13 @@ The classes of a change, a desired app and a deferred act are their users': apps
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Generic, Literal, TypeAlias, TypeVar
 
 from msgspec import Struct
 
 from microclaw.errors import DeployRejected, DeviceBusy, Overloaded, UnknownName
-from microclaw.store.journal import Work, no_work
+from microclaw.store.journal import Work
 from microclaw.store.rows import TimedTable, delete, exists, first, insert, reads, scalar, select, update, writes
 from microclaw.store.sql import Sql
 
@@ -133,7 +133,7 @@ class AppTable(TimedTable, Generic[C, D]):
         *,
         is_live: Callable[[str], bool] = lambda _host: False,
         seen: int | None = None,
-        first: Work = no_work,
+        first: Sequence[Work] = (),
     ) -> int:
         """Write a change down before it is made, with what goes `first`; returns its change_id, which grows.
 
@@ -147,7 +147,8 @@ class AppTable(TimedTable, Generic[C, D]):
             query = "SELECT summary, undone_by FROM changes WHERE change_id = ? AND undone_by IS NOT NULL"
             for undone in sql.execute(query, (change.undoes,)):
                 raise undone_already(change.undoes, *undone)
-        first(sql)
+        for work in first:
+            work(sql)
         change_id = insert(sql, "changes", change, number="change_id", host=self.host)
         if deferred_id is not None:
             query = """UPDATE deferred_acts SET state = 'started', change_id = ?, tries = tries + 1

@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.events import Attachment, Inbound
-from microclaw.store.journal import EffectRow, Work, check_host, no_work, take_effects
+from microclaw.store.journal import EffectRow, Work, check_host, take_effects
 from microclaw.store.outbox import OutboxRow
 from microclaw.store.rows import TimedTable, columns, delete, exists, insert, one_of, reads, scalar, select, writes
 from microclaw.store.sql import Sql
@@ -113,14 +113,15 @@ class InboxTable(TimedTable):
         return _rows(sql, others, (self.host, self.host, *besides))
 
     @writes
-    def answer(self, sql: Sql, message_id: int, outbound: OutboxRow, keeping: Work = no_work) -> int:
+    def answer(self, sql: Sql, message_id: int, outbound: OutboxRow, keeping: Sequence[Work] = ()) -> int:
         """Put the answer into the outbox and forget the turn's rows, in one step; returns the outbound's number.
         `keeping` adds it to its conversation in that step. Now and then what is old is forgotten.
 
         Raises TakenOver where another host has the message now.
         """
         check_host(sql, message_id, self.host)
-        keeping(sql)
+        for work in keeping:
+            work(sql)
         now_ms = self._now_ms()
         more: dict[str, Any] = {"created_ms": now_ms, "message_id": message_id, "host": self.host}
         outbound_id = insert(sql, "outbox", outbound, number="outbound_id", **more)

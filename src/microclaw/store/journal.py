@@ -5,7 +5,7 @@ The rows of a turn go with its answer (store/inbox.py); its effects stay for a w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from msgspec import Struct, field
@@ -70,9 +70,14 @@ class Journal(TimedTable):
 
     _begun = 0
 
-    async def write(self, works: Iterable[Work]) -> None:
+    async def write(self, works: Sequence[Work]) -> None:
         """Do them in one step."""
-        await self.database.write(in_order(works))
+
+        def do(sql: Sql) -> None:
+            for work in works:
+                work(sql)
+
+        await self.database.write(do)
 
     def adding(self, row: TurnRow) -> Work:
         """Keep a row of a turn."""
@@ -147,21 +152,6 @@ class Journal(TimedTable):
         """This host's effects without an end, in order; right after a start, those of the crash before."""
         where = f"effects WHERE {_OPEN} AND (?1 IS NULL OR host = ?1) {_ORDER}"
         return select(sql, EffectRow, where, (self.host,))
-
-
-def in_order(works: Iterable[Work]) -> Work:
-    """One function that does them all."""
-    all_of_them = tuple(works)
-
-    def do(sql: Sql) -> None:
-        for work in all_of_them:
-            work(sql)
-
-    return do
-
-
-def no_work(_sql: Sql) -> None:
-    """Nothing to write."""
 
 
 def take_effects(sql: Sql, host: str | None, taker: str) -> tuple[EffectRow, ...]:

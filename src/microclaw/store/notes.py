@@ -55,8 +55,8 @@ class NewNote(Struct, frozen=True):
 
 
 class NoteHit(Struct, frozen=True):
-    """A match: its file below the home folder, its text, and when it was written. `score`: the more the better; of the
-    table's own hits it is bm25's rank, negated.
+    """A match: its file below the home folder, its text, and when it was written, `day` in UTC. `score`: the more the
+    better; of the table's own hits it is bm25's rank, negated.
     """
 
     source: str
@@ -64,11 +64,7 @@ class NoteHit(Struct, frozen=True):
     at_s: int
     text: str
     score: float
-
-    @property
-    def day(self) -> str:
-        """Of UTC."""
-        return datetime.fromtimestamp(self.at_s, UTC).date().isoformat()
+    day: str
 
 
 class NoteTable(Table):
@@ -144,7 +140,8 @@ class NoteTable(Table):
         for note_id, rank in sorted(ranks.items(), key=lambda item: item[1], reverse=True)[:limit]:
             query = "SELECT path, kind, text FROM notes WHERE note_id = ?"
             path, kind, text = sql.execute(query, (note_id,)).fetchone()
-            hits.append(NoteHit(path, kind, note_id >> _TIME_SHIFT & _MAX_S, text, rank))
+            at_s = note_id >> _TIME_SHIFT & _MAX_S
+            hits.append(NoteHit(path, kind, at_s, text, rank, f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%d}"))
         return tuple(hits)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from tests.agent.conftest import Agent, MakeAgent
 
 from microclaw.agent.acts import own_words
-from microclaw.agent.background.unattended import AgentTasks, Heartbeat, ScheduledWork
+from microclaw.agent.background.unattended import AgentTasks, ScheduledWork, look_at_tasks
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import AcceptedMessage
 from microclaw.agent.toolbox import Toolbox
@@ -27,15 +27,15 @@ from microclaw.link_server.tasks import TaskEnd
 from microclaw.models.protocol import ModelReply, UserText
 from microclaw.models.scripted import call
 from microclaw.schedules import runner
-from microclaw.store.schedules import Deed, Once, Prompt, Schedule, ToolAct
+from microclaw.store.schedules import Deed, Every, Once, Prompt, Schedule, ToolAct
 
 START_MS, HALF_HOUR_MS, YEAR_MS = 1_700_000_000_000, 30 * 60_000, 366 * 86_400_000
 DUE = 1_700_000_100_000
 IDLE = [
     "",
     "\n\n",
-    "# Heartbeat\n\n",
-    "# Heartbeat\n<!-- write your tasks below,\n- like this one -->\n",
+    "# look_at_tasks\n\n",
+    "# look_at_tasks\n<!-- write your tasks below,\n- like this one -->\n",
     "## Done\n- [x] water the plants\n* [X] call mum\n",
     "- \n- [ ]\n---\n",
     "<!-- never closed\n- a task",
@@ -59,10 +59,10 @@ class Clock(runner.Clock):
         self.at_ms, self.back_ms = (self.at_ms - self.back_ms if self.back_ms else until_ms), 0
 
 
-def heartbeat(agent: Agent, file: Path, text: str, clock: Clock | None = None) -> Heartbeat:
+def heartbeat(agent: Agent, file: Path, text: str) -> Callable[[], Awaitable[Answer | None]]:
     file.write_text(text)
     read = partial(TextFiles(file.parent, now=lambda: datetime.now(UTC)).read, file.name)
-    return Heartbeat(inbox=agent.inbox, read=read, minutes=30, clock=clock or Clock(), home=("test", "home"))
+    return partial(look_at_tasks, agent.inbox, read, ("test", "home"))
 
 
 async def said(agent: Agent, chat: str = "home") -> list[str]:
@@ -75,17 +75,15 @@ async def test_a_heartbeat_without_a_task_asks_no_model_and_one_without_news_say
     file, nothing = tmp_path / "HEARTBEAT.md", ["NOTHING", "Nothing.", "nothing to report", "HEARTBEAT_OK"]
     async with make_agent([*map(ModelReply, nothing), ModelReply("It is 31 degrees in there.")]) as agent:
         for text in IDLE:
-            assert await heartbeat(agent, file, text).beat() is None, text
+            assert await heartbeat(agent, file, text)() is None, text
         missing = heartbeat(agent, file, "")
         file.unlink()
-        assert await missing.beat() is None
+        assert await missing() is None
         assert agent.script.requests == []
-        clock = Clock()
-        beats = heartbeat(agent, file, "# Tasks\n- look at the greenhouse\n- [x] done\n- [ ] open\n", clock)
+        beats = heartbeat(agent, file, "# Tasks\n- look at the greenhouse\n- [x] done\n- [ ] open\n")
         for count in range(len(nothing) + 1):
             assert await said(agent) == [], count
-            clock.at_ms += HALF_HOUR_MS
-            await beats.beat()
+            await beats()
         assert await said(agent) == ["It is 31 degrees in there."]
         request = agent.script.requests[-1]
         assert request.task == "heartbeat"
@@ -98,7 +96,8 @@ async def test_a_heartbeat_beats_at_its_interval_and_outlives_a_failure_and_a_cl
     make_agent: MakeAgent, tmp_path: Path
 ) -> None:
     async def run(agent: Agent, clock: Clock) -> None:
-        running = asyncio.create_task(heartbeat(agent, tmp_path / "HEARTBEAT.md", "- look\n", clock).run())
+        beats = heartbeat(agent, tmp_path / "HEARTBEAT.md", "- look\n")
+        running = asyncio.create_task(runner.run_at(Every(HALF_HOUR_MS, START_MS), beats, clock))
         async with asyncio.timeout(60):
             await clock.over.wait()
         running.cancel()
@@ -173,8 +172,8 @@ async def test_making_a_scheduled_call_was_the_yes_also_after_approvals_became_a
         assert asked == []
         assert (await work.run(replace(made, approved=Permission.READ), DUE, started, "")).state == "failed"
         assert len(asked) == 1  # it needs more than was shown
-        repeats = [work.may_repeat(replace(made, deed=one)) for one in (made.deed, ToolAct("undo", "{}"), Prompt("u"))]
-        assert repeats == [True, False, True]
+        repeats = [work.may_repeat(one) for one in (ToolAct("gpio-set", "{}"), ToolAct("undo", "{}"))]
+        assert repeats == [True, False]
 
 
 async def test_a_schedule_of_who_may_not_act_or_of_a_lost_device_does_nothing(make_agent: MakeAgent) -> None:

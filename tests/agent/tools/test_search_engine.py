@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -10,7 +11,7 @@ from tests.egress.proxying import page, site
 from tests.egress.test_fetching import fetcher
 
 from microclaw.agent.toolbox import Toolbox
-from microclaw.agent.web import SearchEngine, web_tools
+from microclaw.agent.web import SearchEngine, search_brave, web_tools
 from microclaw.auth.gate import Gate
 from microclaw.config.settings import SearchSettings
 from microclaw.operations.tool import ToolContext
@@ -26,12 +27,12 @@ def answers(value: Any, status: str = "200 OK") -> bytes:
 
 
 def brave(port: int) -> SearchEngine:
-    return SearchEngine(SearchSettings("secret-key", f"http://127.0.0.1:{port}"))
+    return partial(search_brave, SearchSettings("secret-key", f"http://127.0.0.1:{port}"), None)
 
 
 async def test_brave_is_asked_as_its_reference_says_and_the_tool_gives_fenced_foreign_results() -> None:
     async with site(lambda _: answers(BRAVE)) as web:
-        hits = await brave(web.port).search("blink an LED", 5)
+        hits = await brave(web.port)("blink an LED", 5)
         tools = Toolbox(web_tools(fetcher=fetcher(), engine=brave(web.port)), Gate())
         result = await tools.call("web-search", '{"query":"blink"}', ToolContext("owner", lambda step: None))
     asked = urlsplit(web.targets[0])

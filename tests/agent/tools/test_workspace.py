@@ -39,7 +39,7 @@ def test_what_was_written_is_read_and_listed_and_what_is_not_there_is_a_failure(
     fails(workspace.read, "nothing")
     assert workspace.write("notes/plants.md", "water") is False
     assert workspace.write("notes/plants.md", "more water") is True
-    assert workspace.read("notes/plants.md") == "more water"
+    assert workspace.read("notes/plants.md") == b"more water"
     assert workspace.listing("") == [{"name": "notes", "folder": True}]
     assert workspace.listing("notes/") == [{"name": "plants.md", "bytes": 10}]
     for path in ("nothing", "no/where", "漢" * 100, "漢" * 100 + "/x", "notes/" + "漢" * 100):
@@ -117,7 +117,7 @@ def test_each_person_has_a_workspace_that_counts_alone(
     ada.write("x", "ada's")
     other.write("x", "other")
     assert workspace.of("owner").listing("") == []
-    assert (ada.read("x"), other.read("x")) == ("ada's", "other")
+    assert (ada.read("x"), other.read("x")) == (b"ada's", b"other")
     assert {place.stat().st_mode & 0o777 for place in (tmp_path / "work").rglob("*") if place.is_dir()} == {0o700}
     monkeypatch.setattr(module, "MAX_FILES", 1)
     workspace.write("own", "")

@@ -23,7 +23,7 @@ from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Inbound, St
 from microclaw.link_server.tasks import TaskEnd, failure_text
 from microclaw.operations.tool import ToolContext, ToolResult
 from microclaw.schedules.devices import lost_device
-from microclaw.schedules.runner import Clock, Outcome, Started
+from microclaw.schedules.runner import Outcome, Started
 from microclaw.store.schedules import Prompt, Schedule, ToolAct
 from microclaw.text import without_fences
 
@@ -86,41 +86,19 @@ def tasks_in(text: str) -> str:
     return "\n".join(line.rstrip() for line in lines if not _IDLE_LINE.fullmatch(line))
 
 
-@dataclass(frozen=True, slots=True)
-class Heartbeat:
-    """`await heartbeat.run()` until it is cancelled or a beat fails. `read` gives HEARTBEAT.md, `home` is the owner's
-    chat."""
-
-    inbox: Inbox
-    read: Callable[[], str]
-    minutes: int
-    clock: Clock
-    home: ChatKey
-
-    async def run(self) -> None:
-        never, every_ms = asyncio.Event(), self.minutes * 60_000
-        due_ms = self.clock.now_ms() + every_ms
-        while True:
-            while (now_ms := self.clock.now_ms()) < due_ms:
-                due_ms = min(due_ms, now_ms + every_ms)  # nearer, where the clock was set back
-                await self.clock.wait(never, due_ms)
-            due_ms = self.clock.now_ms() + every_ms
-            await self.beat()
-
-    async def beat(self) -> Answer | None:
-        """One look at the file; None when it has no task."""
-        tasks = tasks_in(await asyncio.to_thread(self.read))
-        if not tasks:
-            return None
-        key = f"heartbeat:{self.clock.now_ms()}"
-        inbound = Inbound(*self.home, _PROMPT.format(tasks=tasks), OWNER.person_id, key=key, origin="heartbeat")
-        answer = await (await self.inbox.accept(inbound)).answer()
-        if answer is not None:
-            if _says_something(answer):
-                await self.inbox.outbox.give_back(answer.outbound_id)
-            else:
-                await self.inbox.outbox.delivered(answer.outbound_id)
-        return answer
+async def look_at_tasks(inbox: Inbox, read: Callable[[], str], home: ChatKey) -> Answer | None:
+    """One look at HEARTBEAT.md, which `read` gives; None when it has no task. `home` is the owner's chat."""
+    tasks = tasks_in(await asyncio.to_thread(read))
+    if not tasks:
+        return None
+    inbound = Inbound(*home, _PROMPT.format(tasks=tasks), OWNER.person_id, origin="heartbeat")
+    answer = await (await inbox.accept(inbound)).answer()
+    if answer is not None:
+        if _says_something(answer):
+            await inbox.outbox.give_back(answer.outbound_id)
+        else:
+            await inbox.outbox.delivered(answer.outbound_id)
+    return answer
 
 
 def _says_something(answer: Answer) -> bool:
@@ -150,9 +128,8 @@ class ScheduledWork:
             return await self._turn(schedule, deed.text, due_ms, note)
         return await self._call(schedule, deed, started)
 
-    def may_repeat(self, schedule: Schedule) -> bool:
-        deed = schedule.deed
-        return isinstance(deed, Prompt) or self.tools.effect_of(deed.tool) is not Effect.ONCE
+    def may_repeat(self, act: ToolAct) -> bool:
+        return self.tools.effect_of(act.tool) is not Effect.ONCE
 
     async def tell(self, schedule: Schedule, text: str) -> None:
         await self.inbox.outbox.push(schedule.channel, schedule.chat_id, text, person=schedule.person_id)
@@ -171,7 +148,7 @@ class ScheduledWork:
         key = f"schedule:{schedule.schedule_id}:{due_ms}"
         chat = schedule.channel, schedule.chat_id
         inbound = Inbound(*chat, text, schedule.person_id, schedule.device, key=key, origin="schedule")
-        if note and not await self.inbox.has(schedule.channel, key):
+        if note and not await self.inbox.table.has(schedule.channel, key):
             await self.tell(schedule, f"schedule {schedule.schedule_id}: {note}")
         answer = await (await self.inbox.accept(inbound)).answer()
         if answer is None:
