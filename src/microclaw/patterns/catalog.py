@@ -32,7 +32,7 @@ from microclaw.patterns.entry_form import (
     parsed,
 )
 from microclaw.patterns.expected import Value
-from microclaw.patterns.library import Parameter, Program, can_block, fill_pattern, pattern_of
+from microclaw.patterns.library import LANGUAGES, Parameter, Pattern, can_block, fill_pattern, pattern_of
 from microclaw.patterns.wiring import Part, draw, read_wiring
 from microclaw.text import MAX_PROGRAM_CHARS, clean_text
 
@@ -43,7 +43,6 @@ MAX_ENTRIES: Final = 1000
 MAX_VERSIONS: Final = 100
 MAX_MISTAKES: Final = 50
 _NO_ENTRY: Final = "no entry is in it; an entry is NAME/VERSION/NAME.toml, and no link"
-LANGUAGES: Final[Mapping[ProgramKind, str]] = {"wasm": "C", "py": "Python"}
 KIND_OF: Final[Mapping[str, ProgramKind]] = {"c": "wasm", "py": "py"}
 
 
@@ -95,17 +94,14 @@ class Entry(Struct, frozen=True):
                 raise ConfigError(f"{text[:40]!r} is no whole number", next_step=f"write --set {example}") from exc
         return found
 
-    def fill(self, params: Mapping[str, Value], kind: ProgramKind, *, blocking: bool | None = None) -> Program:
-        """The program with these values and the defaults; `blocking` as of patterns.library.load_pattern.
+    def fill(self, params: Mapping[str, Value], kind: ProgramKind, *, blocking: bool | None = None) -> Pattern:
+        """The program with these values and the defaults; `blocking` as of patterns.library.fill.
 
         Raises ConfigError for a kind that there is not, and for a wrong value.
         """
-        if kind not in self.kinds:
-            raise ConfigError(f"{self.name} has no program in {LANGUAGES[kind]}: {self.missing}")
-        form = can_block() if blocking is None else blocking
-        description = self.files[f"{self.name}.toml"].decode()
+        form, description = can_block() if blocking is None else blocking, self.files[f"{self.name}.toml"].decode()
         pattern = pattern_of(self.name, description, lambda file: self.files[file].decode(), blocking=form, kind=kind)
-        return fill_pattern(pattern, params, kind=kind)
+        return fill_pattern(pattern, params)
 
     def diagram(self, params: Mapping[str, Value]) -> str:
         """The wiring, with the pins of these values and of the defaults."""
