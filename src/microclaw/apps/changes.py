@@ -324,13 +324,13 @@ class ProgramChanges:
                 sleep=self._sleep,
             )
         except asyncio.CancelledError:
-            await self._change_log.complete(installation.change_id)  # the device accepted it
+            await self._change_log.end(installation.change_id, "done")  # the device accepted it
             raise
         dead = found.dead
         if dead is None and not found.agrees and prepared.request.only_verified:
             dead = f"it was not verified: {found.evidence.text}", found.next_step or _DIFFERS
         if dead is None:
-            await self._change_log.complete(installation.change_id)
+            await self._change_log.end(installation.change_id, "done")
             return found
         error, next_step = dead
         try:

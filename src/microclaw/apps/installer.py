@@ -54,7 +54,7 @@ async def recover_changes(device: Device, change_log: ChangeLog) -> tuple[str, .
     lines: list[str] = []
     for change in await change_log.unfinished(device.device_id):
         happened, text = await _outcome(device, change)
-        await (change_log.complete(change.change_id) if happened else change_log.end(change.change_id, "failed"))
+        await change_log.end(change.change_id, "done" if happened else "failed")
         lines.append(f"change {change.change_id} ({change.summary}) was cut short: {text}")
     return tuple(lines)
 

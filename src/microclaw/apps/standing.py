@@ -87,7 +87,7 @@ async def standing(log: ChangeLog, device: Device, name: str, *, asks: bool = Tr
     listed: Sequence[AppEntry] | None = None
     if asks:
         listed = await device.call(AppList())
-    wanted, stopped = await log.desired(device.device_id), await log.stopped(device.device_id)
+    wanted, stopped = await log.desired(device.device_id), await log.desired(device.device_id, stopped=True)
     return Standing(device, name, listed, wanted, version_of(name, stopped))
 
 

@@ -206,7 +206,7 @@ class Undo:
         assert back is not None
         made: Made | PinChange
         if isinstance(back, SetLevel | SetPwm):
-            made = await self._direct_io.act(device, back.call, undoes=undoes)
+            made = await self._direct_io.act(device, back, undoes=undoes)
         else:
             request = ChangeRequest(device, back.name, back.act, version=back.version, undoes=undoes)
             made = await self._changes.apply(request, report)
@@ -235,7 +235,7 @@ class Undo:
         back = undone.inverse
         if not isinstance(back, SetLevel | SetPwm):
             return change_text(undone)
-        now = call_words(back.call, self._devices.get(undone.device_id).name).removeprefix("set ")
+        now = call_words(back, self._devices.get(undone.device_id).name).removeprefix("set ")
         again = "already" if undone.forward == back else "again"  # it had changed nothing
         return f"{now} {again} (change {undone.change_id})"
 

@@ -7,11 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any, Final, Literal, get_args
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, Struct, convert, field
 from msgspec.structs import replace
 
 from microclaw.apps.queues import BoardOutcome, SharedStages, on_each
-from microclaw.apps.tools.devices import call_of
 from microclaw.auth.gate import Effect, Permission
 from microclaw.devices.call_text import call_words
 from microclaw.devices.calls import AdcRead, AppInstall, AppUninstall, Call, GpioGet, GpioSet, PwmSet
@@ -203,7 +202,7 @@ def _act_words(tool: BoardTool, call: Any) -> str:
         case "switch-program":
             return f"{call.switch} {call.app_name}"
         case _:
-            return call_words(call_of(_CALLS[tool], call))
+            return call_words(convert(call, _CALLS[tool], from_attributes=True))
 
 
 class _Told(Struct, frozen=True):
