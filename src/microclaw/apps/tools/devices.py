@@ -11,7 +11,6 @@ from msgspec import Meta, convert, defstruct, structs
 from microclaw.apps.change_log import maker_now
 from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.parts import Apps
-from microclaw.apps.reconciler import check_device as examined
 from microclaw.apps.undo import UndoChoice, change_text
 from microclaw.auth.gate import Effect, Permission
 from microclaw.boards.firmware import firmware_object
@@ -188,7 +187,7 @@ def inventory_tools(apps: Apps, link: LinkServer | None) -> tuple[Tool[Any], ...
         return ToolOutput({"success": True, "devices": known, "count": len(known)})
 
     async def check_device(device: Device, _: OnDevice, __: ToolContext) -> ToolOutput:
-        found = await examined(device, link, apps.reconciler.status())
+        found = await apps.reconciler.examine(device, link)
         lines = [structs.asdict(line) for line in found.findings]
         evidence = Evidence("reported", f"{device.name} {'answered' if found.reached else 'did not answer'} just now")
         return ToolOutput({"reached": found.reached, "ok": found.ok, "lines": lines}, (evidence,))
