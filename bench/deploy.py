@@ -103,7 +103,7 @@ async def _claims_check() -> float:
             for n in range(3):
                 pins = tuple(range(100 + 20 * n, 120 + 20 * n))
                 version = AppVersion("00" * 32, 8192, 20, 180_000, pins)
-                await log.complete(await log.plan("d", "app.deploy", "", PutApp(f"app-{n}", version), None))
+                await log.end(await log.plan("d", "app.deploy", "", PutApp(f"app-{n}", version), None), "done")
             board = load_board("virtual")
             device = Device(DeviceRow("d", "d", board.board_id), board, ())
             for _ in range(200):

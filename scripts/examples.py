@@ -17,8 +17,8 @@ _MADE: Final = "<!-- made from src/microclaw/patterns by `make docs`: change it 
 
 def files() -> dict[str, str]:
     """The text of each file, by its path in examples/."""
-    made = {"README.md": _index(shipped().entries)}
-    for entry in shipped().entries:
+    made = {"README.md": _index(shipped())}
+    for entry in shipped():
         for kind in entry.kinds:
             program = entry.fill({}, kind, blocking=True)
             made[f"{entry.name}/{program.file}"] = program.source

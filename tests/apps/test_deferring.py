@@ -10,7 +10,7 @@ from tests.apps.conftest import make_trial
 
 from microclaw.apps.acting import away
 from microclaw.apps.change_log import made_by
-from microclaw.apps.deferring import MAX_TRIES, Deferral, Order
+from microclaw.apps.deferring import MAX_TRIES, DeferredAct, Order
 from microclaw.apps.deployment import Place
 from microclaw.apps.standing import Act
 from microclaw.errors import (
@@ -54,11 +54,12 @@ def notes(lab: Any) -> Notes:
 
 async def order(
     lab: Any, name: str = "blink", act: Act = "install", source: str | None = "v1", **more: Any
-) -> Deferral:
+) -> DeferredAct:
     request = lab.request(name, act, source=source if act in ("install", "upgrade") else None, place=PLACE, **more)
     with made_by("turn-1", "owner"):
-        made: Deferral = await lab.deferrals.keep(request, "nobody there", lab.steps.append)
-    return made
+        kept, _ = await lab.deferrals.keep(request, "nobody there", lab.steps.append)
+    assert isinstance(kept, DeferredAct)
+    return kept
 
 
 async def back(lab: Any, name: str = "blink", pin: int = 2) -> None:
@@ -79,9 +80,9 @@ async def meanwhile(lab: Any, act: Act = "install", name: str = "blink", source:
 
 async def test_an_installation_is_tried_now_and_done_and_told_when_the_board_is_back(lab: Any, notes: Notes) -> None:
     assert await away(lab.registry.get("paper")) == "nobody there"
-    made = await order(lab)
+    act = await order(lab)
     assert lab.tried == ["blink"]
-    assert made.act.order.version is not None
+    assert act.order.version is not None
     assert (await lab.conditions(), await lab.states()) == ({"blink": "deferred"}, [])
     await lab.reconciler.check_due()
     assert notes.told == []

@@ -7,7 +7,6 @@ import pytest
 from microclaw.apps.checks import Finding
 from microclaw.apps.colors import Rgb, colors_of
 from microclaw.apps.expectation_text import parse_expectations
-from microclaw.apps.reaction import judge
 from microclaw.apps.record import Record
 from microclaw.devices.calls import LedChange, LogLine, PwmChange
 from microclaw.events import Edge
@@ -16,7 +15,7 @@ from microclaw.events import Edge
 def found(line: str, seen: Record) -> Finding:
     """The worst of a line's checks."""
     checks = parse_expectations(line).checks
-    findings = [judge(one, seen, checks) for one in checks]
+    findings = [one.judge(seen, checks) for one in checks]
     return next((f for state in ("not met", "untried") for f in findings if f.state == state), findings[0])
 
 
@@ -168,7 +167,7 @@ def test_a_light_answers_a_button(color: Rgb) -> None:
     )
     lines = "when pin 4 falls: led 48 -> green within 50 ms\nwhen pin 4 rises: led 48 -> off within 50 ms"
     asked = parse_expectations(lines).checks
-    assert [judge(one, seen, asked).state for one in asked] == ["met" if color == GREEN else "not met", "met"]
+    assert [one.judge(seen, asked).state for one in asked] == ["met" if color == GREEN else "not met", "met"]
 
 
 def test_a_chain_is_sent_green_first() -> None:

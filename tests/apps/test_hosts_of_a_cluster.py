@@ -70,7 +70,7 @@ async def test_a_pin_waits_for_another_hosts_change_of_the_device(
     busy = await here.change_log.plan("d1", "gpio.set", "set pin 4 high", SetLevel(4, 1), SetLevel(4, 0))
     setting = asyncio.create_task(there.direct_io.act("paper", GpioSet(4, 0)))
     here.transport.levels[4] = 1
-    await here.change_log.complete(busy)
+    await here.change_log.end(busy, "done")
     change = await there.change_log.change((await setting).change_id)
     assert change.inverse == SetLevel(4, 1), "what was there after the other host's change"
 
@@ -78,7 +78,7 @@ async def test_a_pin_waits_for_another_hosts_change_of_the_device(
 async def test_a_level_that_another_host_set_meanwhile_is_looked_at_anew(labs: tuple[Lab, Lab]) -> None:
     here, there = labs
     seen = await here.change_log.plan("d1", "gpio.set", "set pin 5 high", SetLevel(5, 1), SetLevel(5, 0))
-    await here.change_log.complete(seen)
+    await here.change_log.end(seen, "done")
     with pytest.raises(DeviceBusy):
         await there.change_log.plan("d1", "gpio.set", "set pin 5 low", SetLevel(5, 0), SetLevel(5, 0), seen=seen - 1)
     assert await there.change_log.plan("d1", "gpio.set", "set pin 5 low", SetLevel(5, 0), SetLevel(5, 1), seen=seen)

@@ -32,8 +32,8 @@ async def test_one_persons_work_makes_neither_the_owner_nor_another_person_wait_
             group.create_task(one("gus"))
             await asyncio.sleep(0)
         for person_id in ("gus", "gus~read-only"):
-            with pytest.raises(Overloaded):
-                turns.check(person_id)
+            with pytest.raises(Overloaded), turns.place(person_id):
+                pass
         group.create_task(one("mem"))
         await asyncio.sleep(0)
         group.create_task(one("owner"))
@@ -41,7 +41,8 @@ async def test_one_persons_work_makes_neither_the_owner_nor_another_person_wait_
         assert began == ["gus", "owner"]
         free.set()
     assert began[2] == "mem"  # before the others of gus
-    turns.check("gus")
+    with turns.place("gus"):
+        pass
 
 
 @pytest.mark.parametrize("nameless", [True, False])
@@ -55,13 +56,15 @@ async def test_places_are_bounded_and_a_cancelled_one_gives_its_own_back(nameles
 
     tasks = [asyncio.create_task(waiting(name)) for name in names]
     await asyncio.sleep(0)
-    with pytest.raises(Overloaded):
-        turns.check(names[0] if nameless else "mem")
-    turns.check("owner")
+    with pytest.raises(Overloaded), turns.place(names[0] if nameless else "mem"):
+        pass
+    with turns.place("owner"):
+        pass
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    turns.check("mem")
+    with turns.place("mem"):
+        pass
 
 
 async def test_an_act_on_many_runs_on_so_many_at_once_and_ends_when_it_is_cancelled() -> None:

@@ -44,7 +44,7 @@ async def put(change_log: ChangeLog, device_id: str, image: PyImage, *, fails: b
     await change_log.keep_image(image)
     version = AppVersion(image.sha256, 8192, 20, 180_000, (), kind="py")
     planned = await change_log.plan(device_id, "app.deploy", "deploy blink", PutApp("blink", version), None)
-    await (change_log.end(planned, "failed") if fails else change_log.complete(planned))
+    await (change_log.end(planned, "failed") if fails else change_log.end(planned, "done"))
 
 
 async def printed(lab: Any, *lines: LogLine) -> list[str]:

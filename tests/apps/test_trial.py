@@ -144,7 +144,7 @@ async def test_inputs_come_in_at_their_time(build_cache: Path) -> None:
     assert [(edge.pin, edge.level) for edge in trial.edges] == [(2, 1), (2, 0)]
     assert trial.edges[0].t_ms == pytest.approx(2_005, abs=10)
     assert trial.edges[1].t_ms == pytest.approx(3_005, abs=10)
-    assert trial.free_edges() == ()
+    assert trial.free(trial.edges) == ()
     assert trial.pins == (1, 2)
     assert trial.driven == (2,)
 

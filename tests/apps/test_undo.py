@@ -41,7 +41,7 @@ async def on_a_shelf(lab: Any, turn: str) -> int:
     with made_by(turn):
         text = "set pin 4 of shelf high"
         change_id: int = await lab.change_log.plan("d2", "gpio.set", text, SetLevel(4, 1), SetLevel(4, 0))
-        await lab.change_log.complete(change_id)
+        await lab.change_log.end(change_id, "done")
     return change_id
 
 
@@ -225,7 +225,7 @@ async def test_an_undo_that_is_cut_short_is_finished_by_the_next(lab: Any) -> No
     act = lab.transport._do
 
     def cancelled_at_pin_4(call: Any) -> Any:
-        if call == GpioSet(4, 0):
+        if call == SetLevel(4, 0):
             lab.transport._do = act
             raise asyncio.CancelledError
         return act(call)

@@ -8,12 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from microclaw.boards.firmware import (
-    FirmwareDescription,
-    NameChange,
-    parse_firmware,
-    words_of_toml,
-)
+from microclaw.boards.firmware import FirmwareDescription, parse_firmware, words_of_toml
 from microclaw.boards.micropython import MAX_PROGRAM_BYTES, MAX_PROGRAMS, with_micropython
 from microclaw.boards.profile import Firmware
 from microclaw.boards.reader import board_ids, load_board
@@ -71,7 +66,7 @@ def test_a_file_has_the_same_keys_and_a_wrong_one_is_refused() -> None:
     text = 'plain = true\nnodes = ["+gpio"]\nmax_apps = 2\nheap = "4k"\nfiles = false\n'
     words = words_of_toml(text, "board.toml")
     assert parse_firmware(words) == parse_firmware(["plain", "nodes=+gpio", "max_apps=2", "heap=4k", "files=no"])
-    assert parse_firmware(words_of_toml("nodes = []", "a")).nodes == NameChange(only=frozenset())
+    assert parse_firmware(words_of_toml("nodes = []", "a")).nodes == ("none",)
     for wrong in ("nodes = [1]", "nodes = [", "heap = 1.5", 'nose = "x"'):
         with pytest.raises(ConfigError):
             parse_firmware(words_of_toml(wrong, "board.toml"))

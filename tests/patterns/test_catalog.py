@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from microclaw.errors import ConfigError, UnknownName
-from microclaw.patterns.catalog import MAX_DESCRIPTION_BYTES, SHIPPED, Catalog, read_shelf, shipped
+from microclaw.patterns.catalog import MAX_DESCRIPTION_BYTES, SHIPPED, Catalog, shipped
 
 ROOT = Path(__file__).parents[2]
 TOML = """title = "a knock"
@@ -50,8 +50,7 @@ def put(tmp_path: Path) -> Callable[..., Path]:
 
 
 def test_each_that_is_shipped_comes_with_all_that_belongs_to_an_entry() -> None:
-    assert shipped().mistakes == ()
-    for entry in shipped().entries:
+    for entry in shipped():
         assert set(entry.kinds) == {"wasm", "py"} or entry.missing
         assert all(one.title for one in entry.parameters.values())
         for kind in entry.kinds:
@@ -73,7 +72,7 @@ def test_the_newest_version_counts_by_its_numbers(put: Callable[..., Path], tmp_
     for version in ("1.2.0", "1.10.0", "1.9.3"):
         put(version=version, text=TOML.replace("1.2.0", version))
     put(version="notes")
-    (found,) = read_shelf(tmp_path / "shelf").entries
+    (found,) = Catalog(only=str(tmp_path / "shelf")).entries
     assert found.version == (1, 10, 0)
     assert "PIN = 7\n" in found.fill({"PIN": 7}, "py").source
     with pytest.raises(ConfigError):
@@ -116,7 +115,7 @@ def test_a_wrong_entry_is_told_with_its_line_and_the_others_are_there(
     put("right")
     file = put() / "knock.toml"
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
-    shelf = read_shelf(tmp_path / "shelf")
+    shelf = Catalog(only=str(tmp_path / "shelf"))
     assert [entry.name for entry in shelf.entries] == ["right"]
     assert said in shelf.mistakes[0].message
 
@@ -130,8 +129,8 @@ def test_nothing_outside_of_the_folder_is_read(put: Callable[..., Path], tmp_pat
     shutil.copytree(folder.parent, tmp_path / "elsewhere" / "knock")
     (tmp_path / "shelf" / "knock").symlink_to(tmp_path / "elsewhere" / "knock")
     (tmp_path / "shelf" / "links" / "2.0.0").symlink_to(folder)
-    shelf = read_shelf(tmp_path / "shelf")
-    assert shelf.entries == ()
+    shelf = Catalog(only=str(tmp_path / "shelf"))
+    assert shelf.entries == []
     said = [mistake.message.removeprefix(f"{tmp_path}/shelf/") for mistake in shelf.mistakes]
     assert sorted(said) == [
         "knock: no entry is in it; an entry is NAME/VERSION/NAME.toml, and no link",
@@ -145,11 +144,11 @@ def test_the_entry_of_the_documentation_is_one(put: Callable[..., Path], tmp_pat
     text = page.partition("```toml\n")[2].partition("```")[0]
     folder = put("lamp", "1.0.0", text, "PIN = 4\nHOLD_MS = 1000\n")
     (folder / "lamp.c").write_text("#define PIN 4\n#define HOLD_MS 1000\n")
-    (entry,) = read_shelf(tmp_path / "shelf").entries
+    (entry,) = Catalog(only=str(tmp_path / "shelf")).entries
     assert entry.fill({"PIN": 7}, "py").expect == "pin 7: high at 1 s\n"
 
 
 def test_the_text_of_an_entry_steers_no_terminal(put: Callable[..., Path], tmp_path: Path) -> None:
     put(text=TOML.replace("It knocks.", "It \\u001b[2J knocks."))
-    (entry,) = read_shelf(tmp_path / "shelf").entries
+    (entry,) = Catalog(only=str(tmp_path / "shelf")).entries
     assert "\x1b" not in entry.about

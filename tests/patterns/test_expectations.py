@@ -24,7 +24,7 @@ def forms() -> list[tuple[str, ProgramKind, bool]]:
     both: list[tuple[str, ProgramKind, bool]] = [
         (name, "wasm", blocking) for name in pattern_names("wasm") for blocking in (True, False)
     ]
-    in_c = [row for row in both if row[2] or load_pattern(row[0], blocking=False).note]
+    in_c = [row for row in both if row[2] or load_pattern(row[0], False, "wasm").note]
     return in_c + [(name, "py", True) for name in pattern_names()]
 
 

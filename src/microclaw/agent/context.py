@@ -98,7 +98,7 @@ class TurnContext:
         apps, stopped = defaultdict[str, list[KnownApp]](list), defaultdict[str, list[str]](list)
         for app in await self._apps.desired():
             apps[app.device_id].append(KnownApp(app.name, app.pins, app.claims.reads, app.claims.uses))
-        for app in await self._apps.stopped():
+        for app in await self._apps.desired(stopped=True):
             stopped[app.device_id].append(app.name)
         for one in self._devices.list():
             own, off, kinds = tuple(apps[one.device_id]), tuple(stopped[one.device_id]), one.kinds or ("wasm",)

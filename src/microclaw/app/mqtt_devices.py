@@ -90,7 +90,7 @@ class HostDevices:
         self, device: Device, wanted: Sequence[DesiredApp], *, is_online: bool
     ) -> tuple[ProgramState, ...]:
         """The programs of this host on it; where it is away or does not answer, as the host wants them."""
-        stopped = await self._apps.change_log.stopped(device.device_id)
+        stopped = await self._apps.change_log.desired(device.device_id, stopped=True)
         if is_online and (wanted or stopped):
             with suppress(MicroclawError, TimeoutError):  # as the host wants them, then
                 async with asyncio.timeout(2 * ASK_S):

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from microclaw.apps.catalogue import AppListing
     from microclaw.apps.deployment import ChangeRequest
     from microclaw.apps.parts import Apps
+    from microclaw.apps.standing import Act
     from microclaw.devices.device import Device
 
 M = TypeVar("M", bound=AppAct)
@@ -86,6 +87,13 @@ def removal_permission(name: str, listed: Sequence[AppListing]) -> Permission:
     return Permission.RISKY if any(app.name == name and app.foreign for app in listed) else Permission.ACT
 
 
+def change_request(device: str, name: str, act: Act = "install", **terms: Any) -> ChangeRequest:
+    """The request, whose class is loaded with the first."""
+    from microclaw.apps.deployment import ChangeRequest
+
+    return ChangeRequest(device, name, act, **terms)
+
+
 def program_request(
     device: str,
     name: str,
@@ -99,7 +107,6 @@ def program_request(
 ) -> ChangeRequest:
     """Raises ConfigError."""
     from microclaw.apps.change_log import Origin
-    from microclaw.apps.deployment import ChangeRequest
     from microclaw.apps.expectation_text import parse_expectations
 
     if (source is None) == (wasm is None):
@@ -107,9 +114,9 @@ def program_request(
     entry = None
     if origin is not None:
         entry = Origin(origin.entry, origin.version, origin.catalog, tuple(sorted(origin.params.items())))
-    return ChangeRequest(
-        device=device,
-        name=name,
+    return change_request(
+        device,
+        name,
         source=source,
         wasm=wasm,
         expectations=None if expect is None else parse_expectations(expect),
@@ -154,7 +161,7 @@ async def perform(apps: Apps, call: Call, request: ChangeRequest, made: type[M],
     place = Place(call.person_id, call.channel, call.chat_id) if call.channel != "api" else None
     request = replace(request, device=device.device_id, place=place, begin=call.begin)
     if when_back and (why := await away(device)) is not None:
-        return made.later(await apps.deferrals.keep(request, why, call.report))
+        return made.later(device.name, why, *await apps.deferrals.keep(request, why, call.report))
     try:
         return made.of(await apps.changes.apply(request, call.report))
     except MicroclawError as exc:

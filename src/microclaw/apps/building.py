@@ -105,19 +105,18 @@ def fit_limits(board: BoardProfile, heap_bytes: int, timers: int) -> tuple[int, 
 
     The defaults, which nobody asked for, shrink to that.
     """
-    heap = _fitting(board, "bytes of heap", heap_bytes, DEFAULT_HEAP_BYTES, board.firmware.max_heap_bytes)
-    return heap, _fitting(board, "timers", timers, DEFAULT_TIMERS, board.firmware.max_timers)
-
-
-def _fitting(board: BoardProfile, what: str, asked: int, default: int, limit: int | None) -> int:
-    if limit is None or asked <= limit:
-        return asked
-    if asked == default:
-        return limit
-    raise DeployRejected(
-        f"it asks for {asked} {what}; the firmware of {board.title} gives {limit}, as it was described",
-        next_step=f"ask for {limit}, or describe it again: microclaw device add NAME --firmware ...",
-    )
+    limits, fitting = board.firmware, list[int]()
+    for what, asked, default, limit in (
+        ("bytes of heap", heap_bytes, DEFAULT_HEAP_BYTES, limits.max_heap_bytes),
+        ("timers", timers, DEFAULT_TIMERS, limits.max_timers),
+    ):
+        if limit is not None and asked > limit and asked != default:
+            raise DeployRejected(
+                f"it asks for {asked} {what}; the firmware of {board.title} gives {limit}, as it was described",
+                next_step=f"ask for {limit}, or describe it again: microclaw device add NAME --firmware ...",
+            )
+        fitting.append(asked if limit is None else min(asked, limit))
+    return fitting[0], fitting[1]
 
 
 def fit_claim(image: ProgramImage, heap_bytes: int) -> int:

@@ -104,7 +104,7 @@ class Catalogue:
 
     async def _of(self, device: Device, *, named: bool) -> tuple[AppListing, ...]:
         wanted = {app.name: app for app in await self._change_log.desired(device.device_id)}
-        stopped = await self._change_log.stopped(device.device_id)
+        stopped = await self._change_log.desired(device.device_id, stopped=True)
         deferred = await self._deferred.waiting(device.device_id)
         absent: AppCondition = "missing"
         silence: str | None = None

@@ -6,7 +6,6 @@ The change log keeps them in the store: written before the action, closed after 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from contextvars import ContextVar
@@ -18,6 +17,7 @@ from msgspec.structs import asdict, replace
 from microclaw.apps.building import ProgramImage, stored_facts
 from microclaw.apps.run_times import RunTimes
 from microclaw.auth.people import OWNER
+from microclaw.clock import now_ms
 from microclaw.devices.calls import GpioSet, PwmSet
 from microclaw.errors import (
     DeviceLied,
@@ -177,25 +177,12 @@ class StartApp(_Stored, frozen=True, tag="app.start"):
     version: AppVersion
 
 
-class SetLevel(_Stored, frozen=True, tag="gpio.set"):
-    pin: int
-    level: int
-
-    @property
-    def call(self) -> GpioSet:
-        return GpioSet(self.pin, self.level)
+class SetLevel(GpioSet, frozen=True, forbid_unknown_fields=True, tag_field="do", tag="gpio.set"):
+    """The call itself, as it is stored."""
 
 
-class SetPwm(_Stored, frozen=True, tag="pwm.set"):
-    """`duty` is 0-255."""
-
-    pin: int
-    duty: int
-    frequency_hz: int
-
-    @property
-    def call(self) -> PwmSet:
-        return PwmSet(self.pin, self.duty, self.frequency_hz)
+class SetPwm(PwmSet, frozen=True, forbid_unknown_fields=True, tag_field="do", tag="pwm.set"):
+    """The call itself, as it is stored."""
 
 
 DeviceAction: TypeAlias = PutApp | RemoveApp | StopApp | StartApp | SetLevel | SetPwm
@@ -294,7 +281,7 @@ class ChangeLog(AppTable[Change, DesiredApp]):
         self,
         database: Database,
         *,
-        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        now_ms: Callable[[], int] = now_ms,
         fleet: Fleet = ALONE,
     ) -> None:
         super().__init__(database, now_ms)
@@ -306,10 +293,6 @@ class ChangeLog(AppTable[Change, DesiredApp]):
     def report_to(self, on_end: OnEnd) -> None:
         """Call it with every change that ends here from now on."""
         self._listeners.append(on_end)
-
-    def _tell(self, change: Change, state: ChangeState) -> None:
-        for on_end in self._listeners:
-            on_end(change, state, change.by)
 
     async def _wake(self) -> None:
         self.news.set()
@@ -329,19 +312,22 @@ class ChangeLog(AppTable[Change, DesiredApp]):
         seen: int | None = None,
     ) -> int:
         """Write the change down before the action. Returns its number. Raises as AppTable.add_change."""
-        made = maker_now()
+        made = _MAKER.get()
         change = Change(0, self._now_ms(), device_id, kind, summary, undoes, forward, inverse)
         change = replace(change, turn=made.turn, by=made.person_id, conversation=made.conversation)
         with made.ahead() as first:
             return await self.add_change(change, made.deferred, is_live=self._fleet.is_live, seen=seen, first=first)
 
-    async def complete(self, change_id: int) -> None:
-        """The device did it. One write closes the change, updates the desired apps and marks what it undoes."""
+    async def end(self, change_id: int, state: Literal["done", "failed", "unknown"]) -> None:
+        """Close it: the device did it; did not, or it was reverted at once; or nobody knows, and `unfinished` lists it.
+
+        One write closes the change. Done, it also updates the desired apps and marks what it undoes.
+        """
         change = await self.change(change_id)
         forward, put, without = change.forward, None, None
-        if isinstance(forward, RemoveApp):
+        if state == "done" and isinstance(forward, RemoveApp):
             without = (change.device_id, forward.name)
-        elif isinstance(forward, StartApp | StopApp) or (isinstance(forward, PutApp) and change.kind != "app.restore"):
+        elif state == "done" and isinstance(forward, PutApp | StartApp | StopApp) and change.kind != "app.restore":
             put = DesiredApp(
                 device_id=change.device_id,
                 name=forward.name,
@@ -349,17 +335,11 @@ class ChangeLog(AppTable[Change, DesiredApp]):
                 stopped_ms=self._now_ms() if isinstance(forward, StopApp) else None,
                 **asdict(forward.version),
             )
-        await self.settle_change(change_id, "done", put=put, without=without)
-        self.news.set()
-        self._tell(change, "done")
-
-    async def end(self, change_id: int, state: Literal["failed", "unknown"]) -> None:
-        """The device did not do it, or it was reverted at once; or nobody knows, and `unfinished` lists it on. The
-        desired apps stay as they were.
-        """
-        await self.settle_change(change_id, state)
-        change = await self.change(change_id)
-        self._tell(change, state)
+        await self.settle_change(change_id, state, put=put, without=without)
+        if state == "done":
+            self.news.set()
+        for on_end in self._listeners:
+            on_end(change, state, change.by)
 
     @asynccontextmanager
     async def closing(self, change_id: int) -> AsyncIterator[None]:
@@ -370,7 +350,7 @@ class ChangeLog(AppTable[Change, DesiredApp]):
             is_unknown = isinstance(exc, DeviceLied | ProtocolError) or no_answer_tells(exc)
             await self.end(change_id, "unknown" if is_unknown else "failed")
             raise
-        await self.complete(change_id)
+        await self.end(change_id, "done")
 
     async def unfinished(self, device_id: str | None = None) -> Sequence[Change]:
         """Changes that are planned or whose outcome is unknown, oldest first, without those that another host of the
@@ -387,10 +367,6 @@ class ChangeLog(AppTable[Change, DesiredApp]):
     def now_ms(self) -> int:
         """Unix time, by the clock that `Change.at_ms` uses."""
         return self._now_ms()
-
-    async def stopped(self, device_id: str | None = None) -> Sequence[DesiredApp]:
-        """The apps that are off one device, or any, and kept for a start; sorted by device and name."""
-        return await self.desired(device_id, stopped=True)
 
     async def last_put(self, device_id: str, name: str, *, but: str) -> tuple[Change, AppVersion] | None:
         """The newest change that put another image than `but` on the device under this name; None where none did."""

@@ -54,7 +54,7 @@ from microclaw.apps.stage_text import (
     trial_detail,
     verification_step,
 )
-from microclaw.apps.standing import Standing, removal_text, standing
+from microclaw.apps.standing import removal_text, standing
 from microclaw.apps.trial import Trial, TrialOptions, Try
 from microclaw.apps.verify import state_of, verify
 from microclaw.boards.pins import check_pin
@@ -141,11 +141,16 @@ class ProgramChanges:
 
         The second is no change that undo reverts. An undo gives the version.
         """
+        name = request.name
         try:
-            there = await standing(self._change_log, device, request.name)
+            there = await standing(self._change_log, device, name)
             if there.running is not None and request.version is None:
-                if request.act == "start":
-                    await _check_ended(there)
+                if request.act == "start" and there.is_listed:  # else the board has lost it
+                    state = await state_of(device, name)
+                    if state is None or state.state == "running":
+                        text = f"{device.name} lists {name}, and tells no more"
+                        text = f"{name} runs on {device.name} already" if state else text
+                        raise DeployRejected(text, next_step=f"microclaw app restart {name} -d {device.name}")
                 return replace(request, act="restart", version=there.running)
             version = request.version or there.stopped
             if version is None or request.act == "restart":
@@ -324,13 +329,13 @@ class ProgramChanges:
                 sleep=self._sleep,
             )
         except asyncio.CancelledError:
-            await self._change_log.complete(installation.change_id)  # the device accepted it
+            await self._change_log.end(installation.change_id, "done")  # the device accepted it
             raise
         dead = found.dead
         if dead is None and not found.agrees and prepared.request.only_verified:
             dead = f"it was not verified: {found.evidence.text}", found.next_step or _DIFFERS
         if dead is None:
-            await self._change_log.complete(installation.change_id)
+            await self._change_log.end(installation.change_id, "done")
             return found
         error, next_step = dead
         try:
@@ -344,14 +349,3 @@ class ProgramChanges:
 def upgrade_request(request: ChangeRequest, former: AppVersion) -> ChangeRequest:
     """The request on the terms of the version that is there; one that is not verified gives way to it."""
     return with_terms(replace(request, only_verified=True), former)
-
-
-async def _check_ended(there: Standing) -> None:
-    """Raise DeployRejected when the program runs, as far as the board tells."""
-    if not there.is_listed:
-        return  # the board has lost it
-    name, device = there.name, there.device
-    state = await state_of(device, name)
-    if state is None or state.state == "running":
-        text = f"{name} runs on {device.name} already" if state else f"{device.name} lists {name}, and tells no more"
-        raise DeployRejected(text, next_step=f"microclaw app restart {name} -d {device.name}")

@@ -52,7 +52,8 @@ class Check(Struct, frozen=True):
         """The time from which it needs a known level; None: whenever the pin is opened."""
         return None
 
-    def judge(self, seen: Record) -> Finding:
+    def judge(self, seen: Record, _program: Sequence[Check]) -> Finding:
+        """The finding; `_program` are all of the program's checks."""
         if (fault := self._unknown_level(seen)) is not None:
             return Finding("not met", fault)
         if self.moment_ms > seen.board_ms:

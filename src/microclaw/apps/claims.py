@@ -17,7 +17,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.apps.building import ProgramImage
-from microclaw.apps.change_log import AppVersion, Claims, DesiredApp
+from microclaw.apps.change_log import AppVersion, Claims, DesiredApp, version_of
 from microclaw.apps.standing import app_states
 from microclaw.apps.trial import Trial
 from microclaw.devices.calls import AppStates, GpioSet
@@ -44,6 +44,12 @@ class PinConflict(Struct, frozen=True):
     next_step: str
     is_final: bool = False
     can_stop: bool = False
+
+    @property
+    def warning(self) -> str:
+        """Tells the person who insists on the act."""
+        again = " and will change it again" if self.role == "drives" else ""
+        return f"{self.app} {self.role} pin {self.pin} too{again}"
 
     def offer(self) -> str:
         """The question to a person. Raises PinClaimed where nobody can insist."""
@@ -106,9 +112,10 @@ async def live_conflict(
             if not opens or role != "drives" or has_pwm:
                 return found
             return replace(found, text=f"{found.text}, and its firmware lets nobody else set it", is_final=True)
-    others = (await claiming(device, wanted))[len(wanted) :]
-    role, other = next(((role, app.name) for app in others if (role := pin_roles(app.version).get(pin))), (None, ""))
-    return None if role is None else _conflict(device, other, pin, role, ours=False)
+    for app in (await claiming(device, wanted))[len(wanted) :]:
+        if (role := pin_roles(app.version).get(pin)) is not None:
+            return _conflict(device, app.name, pin, role, ours=False)
+    return None
 
 
 async def claiming(device: Device, wanted: Sequence[DesiredApp]) -> tuple[DesiredApp, ...]:
@@ -120,13 +127,12 @@ async def claiming(device: Device, wanted: Sequence[DesiredApp]) -> tuple[Desire
         states = await app_states(device, wait=False)
     except DeviceError:
         return tuple(wanted)
-    ours = {app.name for app in wanted} | device.pin_programs
-    others = (
-        DesiredApp(device.device_id, one.name, "", one.heap_bytes, 0, 0, (), 0, Claims(uses=one.pins))
-        for one in states
-        if one.name not in ours and one.pins and one.state not in _ENDED
-    )
-    return (*wanted, *others)
+    found = list(wanted)
+    for one in states:
+        is_ours = version_of(one.name, wanted) is not None or one.name in device.pin_programs
+        if one.pins and one.state not in _ENDED and not is_ours:
+            found.append(DesiredApp(device.device_id, one.name, "", one.heap_bytes, 0, 0, (), 0, Claims(uses=one.pins)))
+    return tuple(found)
 
 
 async def has_ended(device: Device, app: DesiredApp) -> bool:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from msgspec import Meta, Struct, structs
+from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from microclaw.apps.traps import EXCEPTION, trap_words
 from microclaw.operations.operation import Access, Call, Option, Permission, operation
-from microclaw.operations.result import Listing, Result
+from microclaw.operations.result import Listing, Result, filled
 from microclaw.store.crashes import CrashGroup, CrashReport, CrashTable
 from microclaw.text import moment_text, since_ms
 
@@ -53,7 +53,7 @@ class CrashTrace(Struct, frozen=True, kw_only=True):
     at_ms: int
     firmware: str | None
     trace: str
-    log: list[str]
+    log: tuple[str, ...]
 
 
 class OneCrash(CrashGroup, frozen=True, kw_only=True, rename={"crash_id": "id", "next_step": "next"}):
@@ -108,13 +108,9 @@ async def show_crash(service: CrashService, _call: Call, crash_id: CrashId) -> O
     """One kind of crash, with its newest reports."""
     group, reports = await service.crashes.reports(crash_id)
     text, step = _meaning(group, reports)
-    traces = [
-        CrashTrace(device=device, at_ms=one.at_ms, firmware=one.firmware, trace=one.trace, log=list(one.log))
-        for one in reports
-        for device in _names(service, [one.device_id])
-    ]
-    known = structs.asdict(group) | {"devices": _names(service, group.devices)}
-    return OneCrash(**known, text=text, next_step=step, reports=traces)
+    traces = [filled(CrashTrace, one, device=_names(service, [one.device_id])[0]) for one in reports]
+    names = _names(service, group.devices)
+    return filled(OneCrash, group, devices=names, text=text, next_step=step, reports=traces)
 
 
 @operation(

@@ -114,15 +114,6 @@ class DeferredLog(DeferredTable[DeferredAct]):
         return [wanted[name] for name in sorted(wanted)]
 
 
-class Deferral(Struct, frozen=True):
-    """An act that was just deferred, and `why`; `trial` is that of an installation."""
-
-    act: DeferredAct
-    device_name: str
-    why: str
-    trial: Trial | None = None
-
-
 class Deferrals:
     """`tell` gets every outcome, at least once. A person's act is done at most once: the change that does it is
     planned, and closed, in one write with it.
@@ -136,8 +127,8 @@ class Deferrals:
         self._note = tell
         self._one_at_a_time: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def keep(self, request: ChangeRequest, why: str, report: Report) -> Deferral:
-        """Keep an act for later. A program is built, checked, tried and approved now.
+    async def keep(self, request: ChangeRequest, why: str, report: Report) -> tuple[DeferredAct, Trial | None]:
+        """Keep an act for later. A program is built, checked, tried and approved now; its trial comes with it.
 
         Raises as ProgramChanges.deploy; AppNotFound for a program that this host does not have there, DeployRejected
         for one in another state.
@@ -159,7 +150,7 @@ class Deferrals:
             trial, order = prepared.trial, Order(act, prepared.version, request.replace, request.force, expect)
         kept = await self.log.keep(device.device_id, name, order, request.place)
         report(Step("deploy", f"deferred: {kept.text(device.name)}, when it is back", detail=(why,)))
-        return Deferral(kept, device.name, why, trial)
+        return kept, trial
 
     async def cancel(self, device: str, name: str) -> DeferredAct:
         """Drop what waits. Raises AppNotFound when nothing does, DeployRejected when it is being done."""

@@ -46,9 +46,7 @@ class DeviceService(LinkService, frozen=True, kw_only=True):
         return device_facts(device, self.link, DeviceFacts)
 
     async def check(self, device: Device) -> Examination:
-        from microclaw.apps.reconciler import check_device
-
-        return await check_device(device, self.link, self.apps.reconciler.status())
+        return await self.apps.reconciler.examine(device, self.link)
 
 
 Transports: TypeAlias = Annotated[

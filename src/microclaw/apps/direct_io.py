@@ -141,39 +141,31 @@ class DirectIo:
             assert isinstance(state, PwmState)
             text = f"{target.name} answers: pin {state.pin} at duty {state.duty} of 255, {state.frequency_hz:,} Hz"
             evidence = Evidence("reported", text)
-        return PinChange(target.name, state, evidence, change_id, _warning(rival))
+        return PinChange(target.name, state, evidence, change_id, None if rival is None else rival.warning)
 
     async def _last(self, device: Device, pin: int) -> tuple[DeviceAction | None, int]:
         """The last action on the pin, None where a program that drives it came since, or the board restarted; and the
         number of the device's last change. A level that can be read needs no such care."""
-        subject = f"pin {pin}"
         history = await self._change_log.changes(device.device_id, _LOOK_BACK)
         seen = history[0].change_id if history else 0
-        done = (c for c in history if c.state == "done")
-        last = next((c for c in done if c.subject == subject or pin in _driven(c.forward)), None)
-        if last is None or last.subject != subject:
-            return None, seen
-        if isinstance(last.forward, SetLevel) and sees_pins(device):
-            return last.forward, seen
-        boot_ms = await booted_ms(device, self._change_log.now_ms)
-        return last.forward if boot_ms is None or boot_ms <= last.at_ms else None, seen
-
-
-def _driven(action: DeviceAction) -> tuple[int, ...]:
-    return action.version.pins if isinstance(action, PutApp | StartApp | StopApp) else ()
+        for change in history:
+            if change.state != "done":
+                continue
+            match change.forward:
+                case SetLevel(pin=own) | SetPwm(pin=own) as action if own == pin:
+                    if isinstance(action, SetLevel) and sees_pins(device):
+                        return action, seen
+                    boot_ms = await booted_ms(device, self._change_log.now_ms)
+                    return action if boot_ms is None or boot_ms <= change.at_ms else None, seen
+                case PutApp(version=version) | StartApp(version=version) | StopApp(version=version):
+                    if pin in version.pins:
+                        break
+        return None, seen
 
 
 def sees_pins(device: Device) -> bool:
     """True if a driven pin may be read. With stock firmware reading turns the pin into an input."""
     return device.evidence_of(GpioGet.method) == "counted"
-
-
-def _warning(rival: PinConflict | None) -> str | None:
-    if rival is None:
-        return None
-    return (
-        f"{rival.app} {rival.role} pin {rival.pin} too{' and will change it again' if rival.role == 'drives' else ''}"
-    )
 
 
 async def _read_back(device: Device, pin: int, level: int, rival: PinConflict | None) -> Evidence:

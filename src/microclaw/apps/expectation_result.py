@@ -9,7 +9,6 @@ from msgspec import Struct, structs
 
 from microclaw.apps.checks import Answer, Check, Duty, Period, Phase
 from microclaw.apps.expectations import Edges, ExpectationLine, Expectations, Level
-from microclaw.apps.reaction import judge
 from microclaw.apps.record import Record
 from microclaw.events import Edge, Evidence
 
@@ -71,7 +70,7 @@ def evaluate(expectations: Expectations, record: Record) -> tuple[ExpectationRes
 
 
 def _line_result(line: ExpectationLine, program: Sequence[Check], seen: Record) -> ExpectationResult:
-    findings = [judge(asked, seen, program) for asked in line.checks]
+    findings = [asked.judge(seen, program) for asked in line.checks]
     for state in ("not met", "untried"):
         worst = next((found for found in findings if found.state == state), None)
         if worst is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from msgspec import Struct, json, structs
 
@@ -94,9 +94,6 @@ class FleetRow(Struct, frozen=True):
     def name(self) -> str:
         return self.difference.name
 
-    def changed(self, **fields: object) -> FleetRow:
-        return structs.replace(self, difference=structs.replace(self.difference, **fields))
-
 
 async def compare(apps: Apps, programs: Sequence[_Asked], devices: Sequence[Device], *, prune: bool) -> list[FleetRow]:
     """A row for each program on each of the devices: those of the fleet in their order, then the others.
@@ -116,14 +113,12 @@ async def compare(apps: Apps, programs: Sequence[_Asked], devices: Sequence[Devi
 
     async def on_device(device: Device) -> list[FleetRow]:
         try:
-            listings, is_away = await apps.catalogue.list_apps(device.device_id), False
+            there = {one.name: one for one in await apps.catalogue.list_apps(device.device_id)}
+            absent: Literal["unreachable"] | None = None
         except DeviceError:  # it does not answer, and nothing is wanted there
-            listings, is_away = (), True
-        there = {one.name: one for one in listings}
+            there, absent = {}, "unreachable"
         meant = [request for request, ids in programs if device.device_id in ids]
-        rows = [_row(device, one, there.get(one.name), images[id(one), device.device_id]) for one in meant]
-        if is_away:
-            rows = [row.changed(condition="unreachable") for row in rows]
+        rows = [_row(device, one, there.get(one.name, absent), images[id(one), device.device_id]) for one in meant]
         others = there.keys() - {row.name for row in rows} - device.pin_programs  # those come and go with exec
         return [*rows, *(_extra(device, there[name], prune=prune) for name in sorted(others))]
 
@@ -201,29 +196,33 @@ def digest_of(rows: Sequence[FleetRow]) -> str:
 
 
 def _row(
-    device: Device, request: ChangeRequest, there: AppListing | None, image: ProgramImage | MicroclawError
+    device: Device,
+    request: ChangeRequest,
+    there: AppListing | Literal["unreachable"] | None,
+    image: ProgramImage | MicroclawError,
 ) -> FleetRow:
-    found = FleetDifference(
-        device=device.name, name=request.name, act="install", condition=None if there is None else there.condition
-    )
+    listing = there if isinstance(there, AppListing) else None
+    fields: dict[str, Any] = {"device": device.name, "name": request.name}
+    fields["condition"] = there if listing is None else listing.condition
     try:
         device.transport_for(AppInstall.method)
-        if there is not None and there.foreign:
+        if listing is not None and listing.foreign:
             raise name_taken(device, request.name)
         if isinstance(image, MicroclawError):
             raise image
         check_times(request.times, image.kind)
         limits = fit_limits(device.board, fit_claim(image, request.heap_bytes), request.timers)
     except MicroclawError as exc:
-        return FleetRow(device, structs.replace(found, act="refused", error=failure_of(exc)))
-    request = structs.replace(request, device=device.device_id)
-    row = FleetRow(device, found, request).changed(sha256=image.sha256)
-    if there is None or there.version is None:
-        return row
-    differs = _differences(there.version, image, limits, request)
-    if not differs and there.condition == "missing" and there.error is not None:
-        differs = (f"it is not there: {there.error}",)  # the host no longer puts it back by itself
-    return row.changed(act="replace" if differs else "unchanged", differs=differs)
+        return FleetRow(device, FleetDifference(act="refused", error=failure_of(exc), **fields))
+    act: Literal["install", "replace", "unchanged"] = "install"
+    differs = tuple[str, ...]()
+    if listing is not None and listing.version is not None:
+        differs = _differences(listing.version, image, limits, request)
+        if not differs and listing.condition == "missing" and listing.error is not None:
+            differs = (f"it is not there: {listing.error}",)  # the host no longer puts it back by itself
+        act = "replace" if differs else "unchanged"
+    found = FleetDifference(act=act, differs=differs, sha256=image.sha256, **fields)
+    return FleetRow(device, found, structs.replace(request, device=device.device_id))
 
 
 def _differences(

@@ -167,7 +167,7 @@ async def export(
     devices: Annotated[list[str] | None, Meta(max_length=_MOST, description="Of these alone.")] = None,
 ) -> FleetExport:
     """Export the desired state of the devices, as a fleet file with the programs beside it."""
-    return await exported(apps, None if devices is None else [apps.registry.get(name) for name in devices])
+    return await exported(apps, apps.registry.list() if devices is None else map(apps.registry.get, devices))
 
 
 def _read(
@@ -206,9 +206,9 @@ def _act_texts(rows: Sequence[FleetRow]) -> list[str]:
     return [f"{act} {name}: {names_text(names)}" for (act, name), names in devices.items()]
 
 
-async def exported(apps: Apps, chosen: Sequence[Device] | None) -> FleetExport:
-    """Of these devices, or of all."""
-    known = {one.device_id: one for one in (apps.registry.list() if chosen is None else chosen)}
+async def exported(apps: Apps, chosen: Iterable[Device]) -> FleetExport:
+    """Of these devices."""
+    known = {one.device_id: one for one in chosen}
     built: dict[tuple[str, ...], tuple[str, bytes, int, str]] = {}
     alike: dict[tuple[str, str, bytes, str], tuple[dict[str, Any], list[str]]] = {}
     for app in await apps.change_log.desired():

@@ -14,6 +14,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from microclaw.apps.building import read_image
 from microclaw.apps.change_log import (
     AppVersion,
     Change,
@@ -54,7 +55,7 @@ async def recover_changes(device: Device, change_log: ChangeLog) -> tuple[str, .
     lines: list[str] = []
     for change in await change_log.unfinished(device.device_id):
         happened, text = await _outcome(device, change)
-        await (change_log.complete(change.change_id) if happened else change_log.end(change.change_id, "failed"))
+        await change_log.end(change.change_id, "done" if happened else "failed")
         lines.append(f"change {change.change_id} ({change.summary}) was cut short: {text}")
     return tuple(lines)
 
@@ -260,9 +261,7 @@ def install_call(name: str, code: bytes, version: AppVersion) -> AppInstall:
 def stored_call(device: Device, name: str, code: bytes, version: AppVersion) -> AppInstall:
     """The call that installs a kept image. Raises BuildError when the firmware, as described now, lacks something."""
     if version.kind == "wasm" and device.board.firmware.described:
-        from microclaw.wasm.compile import read_module
-
-        read_module(code, device.board, name=name)
+        read_image(code, device.board, name, None)
     return install_call(name, code, version)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -14,7 +14,6 @@ from microclaw.apps.acting import (
     Heap,
     Language,
     Limit,
-    M,
     OfDevice,
     Optimization,
     Origin,
@@ -24,6 +23,7 @@ from microclaw.apps.acting import (
     Watchdog,
     WhenBack,
     approve_with,
+    change_request,
     having,
     offer_when_back,
     perform,
@@ -208,7 +208,8 @@ async def uninstall(
     programs: Programs, call: Call, device: DeviceName, name: AppName, when_back: WhenBack = False
 ) -> Removed:
     """Take a program off a device."""
-    return await _change(programs, call, device, name, "uninstall", Removed, when_back=when_back)
+    request = change_request(device, name, "uninstall")
+    return await perform(programs.apps, call, request, Removed, when_back=when_back)
 
 
 def _switch(verb: str, done: str, *, stopped: bool) -> operation:
@@ -228,7 +229,8 @@ async def stop(
     programs: Programs, call: Call, device: DeviceName, name: AppName, when_back: WhenBack = False
 ) -> Switched:
     """Stop a program: it is off the device, stays off after a reset, and its image is kept for a start."""
-    return await _change(programs, call, device, name, "stop", Switched, when_back=when_back)
+    request = change_request(device, name, "stop")
+    return await perform(programs.apps, call, request, Switched, when_back=when_back)
 
 
 @_switch("start", "started", stopped=True)
@@ -236,30 +238,14 @@ async def start(
     programs: Programs, call: Call, device: DeviceName, name: AppName, when_back: WhenBack = False
 ) -> Switched:
     """Start a program that was stopped, or that has ended, from its kept image."""
-    return await _change(programs, call, device, name, "start", Switched, when_back=when_back)
+    request = change_request(device, name, "start")
+    return await perform(programs.apps, call, request, Switched, when_back=when_back)
 
 
 @_switch("restart", "restarted", stopped=False)
 async def restart(programs: Programs, call: Call, device: DeviceName, name: AppName) -> Switched:
     """Take a program off and put the same image there again."""
-    from microclaw.apps.deployment import ChangeRequest
-
-    return Switched.of(await programs.apps.changes.apply(ChangeRequest(device, name, "restart"), call.report))
-
-
-async def _change(
-    programs: Programs,
-    call: Call,
-    device: str,
-    name: str,
-    act: Literal["uninstall", "stop", "start"],
-    made: type[M],
-    *,
-    when_back: bool,
-) -> M:
-    from microclaw.apps.deployment import ChangeRequest
-
-    return await perform(programs.apps, call, ChangeRequest(device, name, act), made, when_back=when_back)
+    return Switched.of(await programs.apps.changes.apply(change_request(device, name, "restart"), call.report))
 
 
 @_on_boards(
@@ -289,9 +275,7 @@ async def set_times(
     """Change when a program runs; a time that is not given stays, null drops it. It is tried with them."""
     if every_ms is UNSET and stop_after_ms is UNSET:
         raise ConfigError("nothing to set", next_step="give --every TIME or --stop-after TIME, or off for one")
-    from microclaw.apps.deployment import ChangeRequest
-
-    request = ChangeRequest(device, name, approve=approve_with(call, Permission.ACT))
+    request = change_request(device, name, approve=approve_with(call, Permission.ACT))
     return Deployed.of(await programs.apps.changes.set_times(request, call.report, every_ms, stop_after_ms))
 
 

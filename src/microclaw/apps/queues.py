@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import PurePath
 from typing import Final, Generic, TypeVar
 from weakref import WeakValueDictionary
@@ -45,17 +45,13 @@ class Places:
         self._everybody = everybody
         self._held: Counter[str] = Counter()
 
-    def check(self, name: str, what: str = "requests are under way") -> None:
-        """Raise Overloaded when there is none."""
+    @contextmanager
+    def one(self, name: str, what: str = "requests are under way") -> Iterator[None]:
+        """Hold a place; Overloaded when there is none."""
         theirs, others = self._held[name], self._held.total()
         if theirs >= self._each or others >= self._everybody:
             text = f"{others} {what} already, {theirs} of them from you"
             raise Overloaded(text, next_step="wait until one of them is done, then send it again")
-
-    @contextmanager
-    def one(self, name: str, what: str = "requests are under way") -> Iterator[None]:
-        """Hold a place; Overloaded when there is none."""
-        self.check(name, what)
         self._held[name] += 1
         try:
             yield
@@ -79,14 +75,11 @@ class Turns:
         self._others = asyncio.Semaphore(PARALLEL - 1)
         self._of_person: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    def check(self, person_id: str | None) -> None:
-        """Raise Overloaded when the person has no place."""
-        self._line(person_id).check(person_behind(person_id or ""), self._what)
-
-    @contextmanager
-    def place(self, person_id: str | None) -> Iterator[None]:
-        with self._line(person_id).one(person_behind(person_id or ""), self._what):
-            yield
+    def place(self, person_id: str | None) -> AbstractContextManager[None]:
+        """Hold a place; Overloaded when the person has none."""
+        line = self._owners if person_id == OWNER.person_id else self._persons
+        line = self._nameless if person_id is None else line
+        return line.one(person_behind(person_id or ""), self._what)
 
     @asynccontextmanager
     async def turn(self, person_id: str | None) -> AsyncIterator[None]:
@@ -99,11 +92,6 @@ class Turns:
                 await turn.enter_async_context(self._others)
             await turn.enter_async_context(self._running)
             yield
-
-    def _line(self, person_id: str | None) -> Places:
-        if person_id is None:
-            return self._nameless
-        return self._owners if person_id == OWNER.person_id else self._persons
 
 
 def trial_turns() -> Turns:

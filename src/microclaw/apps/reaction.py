@@ -37,13 +37,17 @@ class Reaction(Check, frozen=True):
     def _name(self) -> str:
         return f"pin {self.trigger.pin} {'rises' if self.trigger.level else 'falls'}"
 
+    def judge(self, seen: Record, program: Sequence[Check]) -> Finding:
+        found = super().judge(seen, program)
+        return (self._stray(seen, program) if found.state == "met" else None) or found
+
     def compare(self, seen: Record) -> Finding:
         triggers = self.triggers(seen, self.within_ms)
         if not triggers:
             return Finding("untried", f"the trial has no moment when {self._name}")
         return self.unsure_of_lines(self._effects(seen, triggers), Window(triggers[0][0]), seen)
 
-    def stray(self, seen: Record, program: Sequence[Check]) -> Finding | None:
+    def _stray(self, seen: Record, program: Sequence[Check]) -> Finding | None:
         """A reaction without a trigger, which no other check of the program speaks of."""
         match self.subject:
             case Level(pin=pin, level=level):
@@ -139,10 +143,3 @@ def _input_before(t_ms: float, seen: Record) -> str:
     first, last, pin, level = near
     bounced = f", which bounced for {time_text(last - first)}" if last > first else ""
     return f"; {time_text(t_ms - first)} after pin {pin} {'rose' if level else 'fell'}{bounced}"
-
-
-def judge(asked: Check, seen: Record, program: Sequence[Check]) -> Finding:
-    """The finding for one check. `program`: all its checks, whose effects count as wanted."""
-    found = asked.judge(seen)
-    stray = asked.stray(seen, program) if isinstance(asked, Reaction) and found.state == "met" else None
-    return stray or found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -44,19 +44,6 @@ class DeviceCheck(Struct, frozen=True):
     unreachable_since_ms: int | None = None
     put_back: tuple[str, ...] = ()
     problem: str | None = None
-
-
-async def check_device(device: Device, link: LinkServer | None, checks: Iterable[DeviceCheck]) -> Examination:
-    """Reach the device now, with what the host knows of it: its credential, and why programs are not redeployed.
-
-    `checks` are the reconciler's last ones.
-    """
-    paired = None if link is None else await link.credential_line(device)
-    found = next((one for one in checks if one.device_id == device.device_id), None)
-    kept = None
-    if found is not None and found.problem is not None and found.unreachable_since_ms is None:  # its reach is asked now
-        kept = CheckLine("kept", False, found.problem, f"microclaw app list -d {device.name}")
-    return await examine(device, also=[line for line in (paired, kept) if line is not None])
 
 
 class Reconciler:
@@ -110,6 +97,14 @@ class Reconciler:
         check = DeviceCheck(device_id, device.name, unreachable_since, tuple(put_back), problem)
         self._checks[device_id] = check
         return check
+
+    async def examine(self, device: Device, link: LinkServer | None) -> Examination:
+        """Reach the device now, with what the host knows of it: its credential, and why programs are not redeployed."""
+        paired = None if link is None else await link.credential_line(device)
+        found, kept = self._checks.get(device.device_id), None
+        if found is not None and found.problem is not None and found.unreachable_since_ms is None:  # that is asked now
+            kept = CheckLine("kept", False, found.problem, f"microclaw app list -d {device.name}")
+        return await examine(device, also=[line for line in (paired, kept) if line is not None])
 
     def status(self) -> tuple[DeviceCheck, ...]:
         """The last check of each device with desired apps, by name."""

@@ -21,8 +21,9 @@ from microclaw.transports.pin_program import PIN_PROGRAM
 from microclaw.wire.host_api import EvidenceObject
 
 if TYPE_CHECKING:
-    from microclaw.apps.deferring import Deferral, DeferredAct
+    from microclaw.apps.deferring import DeferredAct
     from microclaw.apps.deployment import Made
+    from microclaw.apps.trial import Trial
     from microclaw.apps.undo import UndoReport
 
 AppCondition: TypeAlias = Literal[
@@ -284,19 +285,17 @@ class AppAct(Result, frozen=True, kw_only=True):
         return cls(device=made.device_name, name=made.name, evidence=evidence, **facts | more)
 
     @classmethod
-    def later(cls, made: Deferral) -> Self:
-        act, version = made.act, made.act.order.version
-        trial: dict[str, Any] = {} if made.trial is None else {"trial": made.trial.to_json()}
+    def later(cls, device: str, why: str, act: DeferredAct, trial: Trial | None) -> Self:
+        version, more = act.order.version, dict[str, Any]() if trial is None else {"trial": trial.to_json()}
         times = "" if version is None or version.times is None else f". {kept_text(version.times)}"
         return cls(
-            device=made.device_name,
+            device=device,
             name=act.name,
             deferred=DeferredFacts.of(act),
-            why=made.why,
+            why=why,
             sha256=None if version is None else version.sha256,
-            text=f"deferred: {act.text(made.device_name)}. It is done when {made.device_name} answers again, "
-            f"and told then{times}",
-            **trial,
+            text=f"deferred: {act.text(device)}. It is done when {device} answers again, and told then{times}",
+            **more,
         )
 
 

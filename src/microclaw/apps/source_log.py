@@ -34,20 +34,17 @@ class SourceLog:
         A line stays as it is where it is not known which version printed it.
         """
         page: LogPage = await device.call(LogsRead(cursor=cursor))
-        framed = {line.app for line in page.lines if line.app is not None and _names_a_line(line.text)}
-        if not framed:
-            return page
-        history = await self._change_log.changes(device.device_id, _LOOK_BACK)
-        puts = {name: _puts(history, name) for name in framed if name is not None}
-        words: dict[str, Callable[[str], str | None] | None] = {}
+        history: Sequence[Change] | None = None
+        words: dict[str | None, Callable[[str], str | None] | None] = {None: None}
         told: list[LogLine] = []
         for line in page.lines:
             text: str | None = line.text
-            if line.app in puts and _names_a_line(line.text):
-                sha256 = _version_at(puts[line.app], line.at_ms)
+            if line.app is not None and _names_a_line(line.text):
+                history = history or await self._change_log.changes(device.device_id, _LOOK_BACK)
+                sha256 = _version_at(history, line.app, line.at_ms)
                 if sha256 is not None and sha256 not in words:
                     words[sha256] = await self.words(sha256)
-                in_source = words[sha256] if sha256 is not None else None
+                in_source = words[sha256]
                 text = in_source(line.text) if in_source is not None else line.text
             if text or not line.text:
                 told.append(replace(line, text=text or ""))
@@ -66,7 +63,7 @@ class SourceLog:
 
         None, and the text as it is, where that is not known.
         """
-        sha256 = _version_at(_puts(await self._change_log.changes(device_id, _LOOK_BACK), app), at_ms)
+        sha256 = _version_at(await self._change_log.changes(device_id, _LOOK_BACK), app, at_ms)
         words = None if sha256 is None else await self.words(sha256)
         return sha256, text if words is None else words(text) or text
 
@@ -85,17 +82,13 @@ def _names_a_line(text: str) -> bool:
     return _FRAME.fullmatch(text) is not None or LINE_SAID.fullmatch(text) is not None
 
 
-def _puts(history: Sequence[Change], name: str) -> list[tuple[Change, str]]:
-    """The installations of one program, newest first, with the hashes of what was installed."""
-    return [
+def _version_at(history: Sequence[Change], name: str, at_ms: int | None) -> str | None:
+    """The hash of the version of a program that was there at a moment; None where that is not known."""
+    puts = [
         (change, change.forward.version.sha256)
         for change in history
         if isinstance(change.forward, PutApp) and change.forward.name == name
     ]
-
-
-def _version_at(puts: Sequence[tuple[Change, str]], at_ms: int | None) -> str | None:
-    """The version that was there at a moment; None where that is not known."""
     if at_ms is None:
         only = {sha256 for _, sha256 in puts}
         return only.pop() if len(only) == 1 else None

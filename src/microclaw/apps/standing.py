@@ -87,7 +87,7 @@ async def standing(log: ChangeLog, device: Device, name: str, *, asks: bool = Tr
     listed: Sequence[AppEntry] | None = None
     if asks:
         listed = await device.call(AppList())
-    wanted, stopped = await log.desired(device.device_id), await log.stopped(device.device_id)
+    wanted, stopped = await log.desired(device.device_id), await log.desired(device.device_id, stopped=True)
     return Standing(device, name, listed, wanted, version_of(name, stopped))
 
 
@@ -115,15 +115,13 @@ async def names_after_change(
     device: Device, name: str, *, there: bool, sleep: Callable[[float], Awaitable[None]]
 ) -> tuple[str, ...]:
     """The listed names, sorted; asked twice unless `name` is among them just as `there` says."""
-    names = await _names(device)
-    if (name in names) is not there:
+    is_second = False
+    while True:
+        names = tuple(sorted(app.name for app in await device.call(AppList())))
+        if is_second or (name in names) is there:
+            return names
         await sleep(_AGAIN_S)
-        names = await _names(device)
-    return names
-
-
-async def _names(device: Device) -> tuple[str, ...]:
-    return tuple(sorted(app.name for app in await device.call(AppList())))
+        is_second = True
 
 
 async def removal_text(device: Device, name: str, sleep: Callable[[float], Awaitable[None]], *, next_step: str) -> str:

@@ -111,21 +111,16 @@ class Trial(Record, frozen=True, kw_only=True):
         """The pins that it opened and does not drive."""
         return tuple(pin for pin in self.pins if pin not in self.driven)
 
-    def free_edges(self) -> tuple[Edge, ...]:
-        """The edges before the first input from outside."""
-        return self._free(self.edges)
-
-    def free_pwm(self) -> tuple[PwmChange, ...]:
-        return self._free(self.pwm)
-
-    def _free(self, changes: tuple[E, ...]) -> tuple[E, ...]:
+    def free(self, changes: tuple[E, ...]) -> tuple[E, ...]:
+        """Those before the first input from outside."""
         until_ms = math.inf if self.first_input_ms is None else self.first_input_ms
         return tuple(one for one in changes if one.t_ms < until_ms)
 
     @property
     def waits_for_input(self) -> bool:
         """It reads pins, and moved nothing before one of them changed."""
-        return bool(self.inputs) and not (self.free_edges() or self.free_pwm() or self._free(self.leds))
+        moved = self.free(self.edges), self.free(self.pwm), self.free(self.leds)
+        return bool(self.inputs) and not any(moved)
 
     def summary(self) -> str:
         """One line: "10 s of board time in 0.2 s: 20 edges on pin 2, 0.500 s apart"."""

@@ -247,20 +247,20 @@ class BoardRun:
 
         A program that gets stuck or traps over it is judged by that.
         """
-        control, row = self._control, await self._row()
+        control, events, row = self._control, self._events, await self._row()
         given = {one.pin for one in self._run.stimuli if isinstance(one, PinStimulus)}
         own = set(row.pins) if row and row.state == "running" else set()
         for pin in [pin for pin in await control.pins() if pin.role == "input" and pin.pin in own - given]:
-            edges, lines = (await control.edges(NEWEST)).cursor, (await control.log(NEWEST)).cursor
-            pwm, led = (await control.pwm_changes(NEWEST))[1], (await control.led_changes(NEWEST))[1]
+            await events.read()
+            edges, lines, pwm, leds = len(events.edges), len(events.lines), len(events.pwm), len(events.leds)
             for after_ms, flip in _PROBE:
                 await control.set_input(pin.pin, pin.level ^ flip)
                 if not await self._advance(after_ms):
                     return
-            moved = [e for e in (await control.edges(edges)).edges if e.pin != pin.pin]
-            printed = [line for line in (await control.log(lines)).lines if line.app == self._name]
-            changes = [PwmChange(*one) for one in (await control.pwm_changes(pwm))[0]]
-            shown = led_changes((await control.led_changes(led))[0], 0.0)
+            await events.read()
+            moved = [edge for edge in events.edges[edges:] if edge.pin != pin.pin]
+            printed = [line for line in events.lines[lines:] if line.app == self._name]
+            changes, shown = [PwmChange(*one) for one in events.pwm[pwm:]], led_changes(events.leds[leds:], 0.0)
             seen = [describe(moved, changes, shown)] if moved or changes or shown else []
             seen += [count_text(len(printed), "line") + " printed"] if printed else []
             what = "; ".join(seen) or "nothing happened, so what it does with it is untried"

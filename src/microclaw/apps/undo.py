@@ -145,7 +145,6 @@ class Undo:
             if change.device_id not in names:
                 text = f"{change_text(change)} cannot be undone: its device was removed"
                 raise DeployRejected(text, next_step=_LIST)
-            check_undoable(change, await self._change_log.changes(change.device_id, _LOOK_BACK))
             return (change,)
         history = await self._change_log.changes(choice.device_id, _LOOK_BACK)
         last = await self._newest(choice, history, names)
@@ -206,7 +205,7 @@ class Undo:
         assert back is not None
         made: Made | PinChange
         if isinstance(back, SetLevel | SetPwm):
-            made = await self._direct_io.act(device, back.call, undoes=undoes)
+            made = await self._direct_io.act(device, back, undoes=undoes)
         else:
             request = ChangeRequest(device, back.name, back.act, version=back.version, undoes=undoes)
             made = await self._changes.apply(request, report)
@@ -215,8 +214,16 @@ class Undo:
         return taken
 
     async def _check(self, change: Change) -> None:
-        """Raise what keeps it from being reverted, before anything is done."""
-        check_undoable(change, await self._change_log.changes(change.device_id, _LOOK_BACK))
+        """Raise what keeps it from being reverted: it is not in force, or a newer change of its app or pin is."""
+        if change.undone_by is not None:
+            raise undone_already(change.change_id, change.summary, change.undone_by)
+        if not in_force(change):
+            text = f"change {change.change_id} ({change.summary}) is {change.state}: there is nothing to undo"
+            raise DeployRejected(text, next_step=_LIST)
+        for newer in to_take_back(await self._change_log.changes(change.device_id, _LOOK_BACK)):
+            if newer.change_id > change.change_id and newer.subject == change.subject:
+                text = f"change {newer.change_id} ({newer.summary}) came after it"
+                raise DeployRejected(text, next_step=f"undo that first: microclaw app undo {newer.change_id}")
         if change.inverse is None:
             text = f"change {change.change_id} ({change.summary}) cannot be undone: what was before it is not known"
             raise DeployRejected(text, next_step=f"microclaw app undo NUMBER reverts an older one; {_LIST}")
@@ -235,7 +242,7 @@ class Undo:
         back = undone.inverse
         if not isinstance(back, SetLevel | SetPwm):
             return change_text(undone)
-        now = call_words(back.call, self._devices.get(undone.device_id).name).removeprefix("set ")
+        now = call_words(back, self._devices.get(undone.device_id).name).removeprefix("set ")
         again = "already" if undone.forward == back else "again"  # it had changed nothing
         return f"{now} {again} (change {undone.change_id})"
 
@@ -254,22 +261,6 @@ def to_take_back(history: Sequence[Change]) -> tuple[Change, ...]:
 def change_text(change: Change) -> str:
     """The change in words, with its number."""
     return f"{change.summary} (change {change.change_id})"
-
-
-def check_undoable(change: Change, history: Sequence[Change]) -> None:
-    """Raise DeployRejected when it is not in force, or when a newer change of the same app or pin is."""
-    if change.undone_by is not None:
-        raise undone_already(change.change_id, change.summary, change.undone_by)
-    if not in_force(change):
-        text = f"change {change.change_id} ({change.summary}) is {change.state}: there is nothing to undo"
-        raise DeployRejected(text, next_step=_LIST)
-    for newer in to_take_back(history):
-        is_same = (newer.device_id, newer.subject) == (change.device_id, change.subject)
-        if newer.change_id > change.change_id and is_same:
-            raise DeployRejected(
-                f"change {newer.change_id} ({newer.summary}) came after it",
-                next_step=f"undo that first: microclaw app undo {newer.change_id}",
-            )
 
 
 def _not_meant(newest: str, last: Change | None, *steps: str) -> DeployRejected:

@@ -151,12 +151,12 @@ class _Watch(Struct, frozen=True):
 
     async def evidence(self) -> Verification:
         """The edges and the PWM that the board counted, else the program's line, its state, or nothing."""
-        expected = self.trial.free_edges()
+        expected = self.trial.free(self.trial.edges)
         edges = pwm = None
         if self.before.edge_cursor is not None and expected and expected[0].t_ms <= PATIENCE_MS:
             edges = await self._count_edges(expected, self.before.edge_cursor)
         if self.before.pwm_cursor is not None and (edges is None or edges.agrees):
-            for changes in _by_pin(self.trial.free_pwm()).values():
+            for changes in _by_pin(self.trial.free(self.trial.pwm)).values():
                 if pwm is None or pwm.agrees:
                     pwm = await self._count_pwm(changes, self.before.pwm_cursor)
         if edges is not None and pwm is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
@@ -29,43 +29,23 @@ PLAIN: Final = "plain"
 MAX_WORDS: Final = 64
 MAX_WORD_CHARS: Final = 2_000
 _GROUPS: Final = frozenset(group.value for group in NativeGroup)
+_FUNCTIONS: Final = frozenset(NATIVES) - _GROUPS
 _SIZE: Final = re.compile(r"(\d{1,9})\s*(|b|k|kb|m|mb)", re.IGNORECASE)
 _TRIAL_IMAGE_BYTES: Final = 256 << 10
-
-
-class NameChange(Struct, frozen=True):
-    """A change of a set of names: exactly `only` if that is not None, then with `added` and without `removed`."""
-
-    only: frozenset[str] | None = None
-    added: frozenset[str] = frozenset()
-    removed: frozenset[str] = frozenset()
-
-    def applied(self, names: frozenset[str]) -> frozenset[str]:
-        return ((names if self.only is None else self.only) | self.added) - self.removed
-
-    def part(self, wanted: Callable[[str], bool]) -> NameChange:
-        """The same change of some of the names."""
-        only = None if self.only is None else frozenset(filter(wanted, self.only))
-        return NameChange(only, frozenset(filter(wanted, self.added)), frozenset(filter(wanted, self.removed)))
-
-    def text(self) -> str:
-        """As it is written, sorted: "gpio,ledc" or "-i2c,+uart"; "" is no change, "none" no name at all."""
-        items = [] if self.only is None else sorted(self.only) or ["none"]
-        return ",".join(
-            (*items, *(f"+{name}" for name in sorted(self.added)), *(f"-{n}" for n in sorted(self.removed)))
-        )
 
 
 class FirmwareDescription(Struct, frozen=True):
     """The difference of a board's firmware from its profile's build; all defaults: none.
 
-    `natives` names functions and groups of functions. `heap`, `memory` and `image` are bytes: an app's heap at most,
-    its linear memory, its module. `timers` are those of one app. `plain` is WAMR without Espressif's extensions.
+    `nodes` and `natives` are as they are written, sorted: "gpio" (exactly those that are so named; "none": no name),
+    "+gpio", "-gpio". `natives` names functions and groups of functions. `heap`, `memory` and `image` are bytes: an
+    app's heap at most, its linear memory, its module. `timers` are those of one app. `plain` is WAMR without
+    Espressif's extensions.
     """
 
     plain: bool = False
-    nodes: NameChange = NameChange()
-    natives: NameChange = NameChange()
+    nodes: tuple[str, ...] = ()
+    natives: tuple[str, ...] = ()
     max_apps: int | None = None
     heap: int | None = None
     memory: int | None = None
@@ -80,9 +60,9 @@ class FirmwareDescription(Struct, frozen=True):
         found = [PLAIN] if self.plain else []
         for key in _KEYS:
             value = getattr(self, key)
-            text = value.text() if isinstance(value, NameChange) else _word(value)
-            if text:
-                found.append(f"{key}={text}")
+            text = {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+            text = ",".join(value) if isinstance(value, tuple) else text
+            found += [f"{key}={text}"] if text and value is not None else []
         return tuple(found)
 
     def applied(self, board: BoardProfile) -> BoardProfile:
@@ -93,17 +73,13 @@ class FirmwareDescription(Struct, frozen=True):
         if self.plain:
             firmware = replace(firmware, native_groups=PLAIN_GROUPS, device_nodes=frozenset(), has_files=False)
         groups = frozenset(group.replace("-", "_") for group in firmware.native_groups)
-        named = self.natives.part(lambda name: name not in _GROUPS)
-        grouped = self.natives.part(lambda name: name in _GROUPS)
-        lacking = named.removed
-        if named.only:  # single functions stand for themselves, beside the groups that are named whole
-            named = replace(named, added=named.added | named.only)
         firmware = replace(
             firmware,
-            native_groups=grouped.applied(groups),
-            natives_added=named.added,
-            natives_lacking=lacking,
-            device_nodes=self.nodes.applied(firmware.device_nodes),
+            native_groups=_changed(groups, self.natives, _GROUPS),
+            # single functions stand for themselves, beside the groups that are named whole
+            natives_added=_changed(frozenset(), self.natives, _FUNCTIONS),
+            natives_lacking=frozenset(one[1:] for one in self.natives if one[0] == "-") & _FUNCTIONS,
+            device_nodes=_changed(firmware.device_nodes, self.nodes, NODES),
             max_apps=firmware.max_apps if self.max_apps is None else self.max_apps,
             max_heap_bytes=self.heap,
             max_memory_bytes=firmware.max_memory_bytes if self.memory is None else self.memory,
@@ -164,29 +140,27 @@ def firmware_help() -> str:
     return "; ".join((*(f"{key}={values}" for key, (_, values) in _KEYS.items()), PLAIN, f"or {STOCK} alone"))
 
 
-def _word(value: object) -> str:
-    if value is None:
-        return ""
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+def _changed(names: frozenset[str], items: Sequence[str], among: frozenset[str]) -> frozenset[str]:
+    """The names as these items change them; items that are not `among` those are left out."""
+    only = frozenset(one for one in items if one[0] not in "+-")
+    added, removed = (frozenset(one[1:] for one in items if one[0] == sign) & among for sign in "+-")
+    return ((only & among if only else names) | added) - removed
 
 
 def _names(valid: frozenset[str]) -> _Reader:
-    def read(key: str, text: str, before: NameChange) -> NameChange:
-        only, added, removed = before.only, set(before.added), set(before.removed)
+    def read(key: str, text: str, before: tuple[str, ...]) -> tuple[str, ...]:
+        found = set(before)
         for item in (part.strip() for part in text.split(",")):
             sign, name = (item[0], item[1:]) if item[:1] in ("+", "-") else ("", item)
             name = name.replace("-", "_")
-            if not sign and name == "none":
-                only = only or frozenset()
-            elif name not in valid:
+            if name not in valid and item != "none":
                 raise _wrong(key, f"{item!r} is unknown{_meant(name, valid)}")
-            elif sign:
-                (added if sign == "+" else removed).add(name)
-            else:
-                only = (only or frozenset()) | {name}
-        if both := removed & (added | (only or frozenset())):
+            found.add(sign + name)
+        if both := {one[1:] for one in found if one[0] == "-"} & {one.removeprefix("+") for one in found}:
             raise _wrong(key, f"{min(both)} is there and not there")
-        return NameChange(only, frozenset(added), frozenset(removed))
+        if any(one[0] not in "+-" for one in found - {"none"}):
+            found.discard("none")
+        return tuple(sorted(found, key=lambda one: ("+-".find(one[0]), one)))
 
     return read
 
@@ -226,7 +200,7 @@ _Reader: TypeAlias = Callable[[str, str, Any], Any]
 _KEYS: Final[Mapping[str, tuple[_Reader, str]]] = {
     "nodes": (_names(NODES), f"NAMES or -NAME,+NAME of {', '.join(sorted(NODES))}"),
     "natives": (
-        _names(_GROUPS | NATIVES.keys()),
+        _names(_GROUPS | _FUNCTIONS),
         f"NAMES or -NAME,+NAME of functions and of the groups {', '.join(sorted(_GROUPS))}",
     ),
     "max_apps": (_number(1, 64), "1 to 64"),

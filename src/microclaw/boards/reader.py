@@ -94,17 +94,16 @@ def _pins(rows: Sequence[_Row]) -> Mapping[int, Pin]:
     for row in rows:
         for number in _numbers(row.gpio):
             by_number.setdefault(number, []).append(row)
-    return {number: _pin(number, by_number[number]) for number in sorted(by_number)}
-
-
-def _pin(number: int, rows: Sequence[_Row]) -> Pin:
-    return Pin(
-        number=number,
-        uses=frozenset[PinUse]().union(*(row.uses for row in rows)),
-        reserved="; ".join(row.reserved for row in rows if row.reserved) or None,
-        caution="; ".join(row.caution for row in rows if row.caution) or None,
-        source="; ".join(dict.fromkeys(row.source for row in rows)),
-    )
+    return {
+        number: Pin(
+            number=number,
+            uses=frozenset[PinUse]().union(*(row.uses for row in found)),
+            reserved="; ".join(row.reserved for row in found if row.reserved) or None,
+            caution="; ".join(row.caution for row in found if row.caution) or None,
+            source="; ".join(dict.fromkeys(row.source for row in found)),
+        )
+        for number, found in sorted(by_number.items())
+    }
 
 
 def _numbers(spans: Sequence[str]) -> list[int]:

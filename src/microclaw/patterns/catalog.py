@@ -32,7 +32,7 @@ from microclaw.patterns.entry_form import (
     parsed,
 )
 from microclaw.patterns.expected import Value
-from microclaw.patterns.library import Parameter, Program, can_block, fill_pattern, pattern_of
+from microclaw.patterns.library import LANGUAGES, Parameter, Pattern, can_block, fill_pattern, pattern_of
 from microclaw.patterns.wiring import Part, draw, read_wiring
 from microclaw.text import MAX_PROGRAM_CHARS, clean_text
 
@@ -43,7 +43,6 @@ MAX_ENTRIES: Final = 1000
 MAX_VERSIONS: Final = 100
 MAX_MISTAKES: Final = 50
 _NO_ENTRY: Final = "no entry is in it; an entry is NAME/VERSION/NAME.toml, and no link"
-LANGUAGES: Final[Mapping[ProgramKind, str]] = {"wasm": "C", "py": "Python"}
 KIND_OF: Final[Mapping[str, ProgramKind]] = {"c": "wasm", "py": "py"}
 
 
@@ -95,17 +94,14 @@ class Entry(Struct, frozen=True):
                 raise ConfigError(f"{text[:40]!r} is no whole number", next_step=f"write --set {example}") from exc
         return found
 
-    def fill(self, params: Mapping[str, Value], kind: ProgramKind, *, blocking: bool | None = None) -> Program:
-        """The program with these values and the defaults; `blocking` as of patterns.library.load_pattern.
+    def fill(self, params: Mapping[str, Value], kind: ProgramKind, *, blocking: bool | None = None) -> Pattern:
+        """The program with these values and the defaults; `blocking` as of patterns.library.fill.
 
         Raises ConfigError for a kind that there is not, and for a wrong value.
         """
-        if kind not in self.kinds:
-            raise ConfigError(f"{self.name} has no program in {LANGUAGES[kind]}: {self.missing}")
-        form = can_block() if blocking is None else blocking
-        description = self.files[f"{self.name}.toml"].decode()
+        form, description = can_block() if blocking is None else blocking, self.files[f"{self.name}.toml"].decode()
         pattern = pattern_of(self.name, description, lambda file: self.files[file].decode(), blocking=form, kind=kind)
-        return fill_pattern(pattern, params, kind=kind)
+        return fill_pattern(pattern, params)
 
     def diagram(self, params: Mapping[str, Value]) -> str:
         """The wiring, with the pins of these values and of the defaults."""
@@ -113,42 +109,56 @@ class Entry(Struct, frozen=True):
         return draw(self.wiring, {**defaults, **{key: params[key] for key in defaults if key in params}})
 
 
-class Shelf(Struct, frozen=True):
-    """The newest version of each entry of one folder, by name, and what could not be read."""
-
-    folder: str
-    entries: tuple[Entry, ...]
-    mistakes: tuple[ConfigError, ...] = ()
-
-
 class Catalog:
-    """The shipped catalogue and those of `folders`; `only` one of them is looked at where it is given."""
+    """The shipped catalogue and those of `folders`; `only` one of them is looked at where it is given.
+
+    It has the newest version of each entry, and what could not be read.
+    """
 
     def __init__(self, folders: Sequence[Path] = (), *, only: str | None = None) -> None:
-        alone = only if only in (None, SHIPPED) else str(Path(only).expanduser().absolute())
-        places = [SHIPPED, *(str(folder) for folder in folders)] if alone is None else [alone]
-        self.shelves = tuple(_shelf(place, must_be=only is not None) for place in places)
+        self.entries = list(shipped()) if only in (None, SHIPPED) else []
+        self.mistakes: list[ConfigError] = []
+        for folder in folders if only is None else [Path(only)] if only != SHIPPED else []:
+            try:
+                self._read(folder.expanduser().absolute())
+            except ConfigError as exc:
+                if only is not None:
+                    raise
+                self.mistakes.append(exc)
 
-    @property
-    def mistakes(self) -> tuple[ConfigError, ...]:
-        return tuple(mistake for shelf in self.shelves for mistake in shelf.mistakes)
+    def _read(self, folder: Path) -> None:
+        """Read a folder, or the work tree of a git checkout, as it is now. Raises ConfigError where it cannot be read.
+
+        Every folder in it that is no entry is a mistake with its reason, hidden ones apart.
+        """
+        rows, mistakes = _rows_in(folder, MAX_ENTRIES), list[ConfigError]()
+        for row in rows:
+            try:
+                if not (row.is_dir(follow_symlinks=False) and NAME.fullmatch(row.name)):
+                    raise EntryMistake(row.path, _NO_ENTRY)
+                self.entries.append(_newest(Path(row.path), str(folder)))
+            except ConfigError as exc:
+                mistakes.append(exc)
+        if not rows:
+            mistakes.append(EntryMistake(str(folder), _NO_ENTRY))
+        if len(mistakes) > MAX_MISTAKES:
+            mistakes[MAX_MISTAKES:] = [EntryMistake(str(folder), f"{len(mistakes) - MAX_MISTAKES:,} more mistakes")]
+        self.mistakes += mistakes
 
     def search(self, words: Sequence[str]) -> tuple[Entry, ...]:
         """Entries with all of the words in their name, title, description or parts, sorted by name."""
         wanted = [word.lower() for word in words]
-        found = [
-            one for shelf in self.shelves for one in shelf.entries if all(word in _text_of(one) for word in wanted)
-        ]
+        found = [one for one in self.entries if all(word in _text_of(one) for word in wanted)]
         return tuple(sorted(found, key=lambda one: (one.name, one.folder)))
 
     def find(self, name: str) -> Entry:
         """The one entry of that name. UnknownName says which there are; ConfigError: several catalogues have it."""
-        found = [one for shelf in self.shelves for one in shelf.entries if one.name == name]
+        found = [one for one in self.entries if one.name == name]
         if not found:
             broken = [one for one in self.mistakes if f"/{name}/" in one.message or f"/{name}:" in one.message]
             if broken:
                 raise broken[0]
-            names = sorted({one.name for shelf in self.shelves for one in shelf.entries})
+            names = sorted({one.name for one in self.entries})
             known = ", ".join(names[:30]) or "none"
             raise UnknownName(f"no entry of the catalogue is named {name[:63]!r}", next_step=f"entries: {known}")
         if len(found) > 1:
@@ -158,24 +168,11 @@ class Catalog:
 
     def newest(self, name: str, folder: str) -> Entry | None:
         """The entry in the catalogue that it came from; None where that has it no more, or is not looked at."""
-        entries = (one for shelf in self.shelves if shelf.folder == folder for one in shelf.entries)
-        return next((one for one in entries if one.name == name), None)
-
-
-def _shelf(place: str, *, must_be: bool) -> Shelf:
-    """One catalogue; a folder that cannot be read is a mistake beside the others, unless it `must_be` there."""
-    if place == SHIPPED:
-        return shipped()
-    try:
-        return read_shelf(Path(place))
-    except ConfigError as exc:
-        if must_be:
-            raise
-        return Shelf(place, (), (exc,))
+        return next((one for one in self.entries if (one.name, one.folder) == (name, folder)), None)
 
 
 @cache
-def shipped() -> Shelf:
+def shipped() -> tuple[Entry, ...]:
     """The catalogue that comes with microclaw."""
     folder = resources.files(__package__)
 
@@ -184,30 +181,7 @@ def shipped() -> Shelf:
 
     names = sorted(one.name.removesuffix(".toml") for one in folder.iterdir() if one.name.endswith(".toml"))
     entries = [name for name in names if "version" in tomllib.loads(read(f"{name}.toml").decode())]
-    return Shelf(SHIPPED, tuple(_entry(name, read, f"patterns/{name}.toml", SHIPPED) for name in entries))
-
-
-def read_shelf(folder: Path) -> Shelf:
-    """A folder, or the work tree of a git checkout, as it is now. Raises ConfigError where it cannot be read.
-
-    Every folder in it that is no entry is a mistake with its reason, hidden ones apart.
-    """
-    folder = folder.expanduser().absolute()
-    entries: list[Entry] = []
-    mistakes: list[ConfigError] = []
-    for row in _rows_in(folder, MAX_ENTRIES):
-        try:
-            if not (row.is_dir(follow_symlinks=False) and NAME.fullmatch(row.name)):
-                raise EntryMistake(row.path, _NO_ENTRY)
-            entries.append(_newest(Path(row.path), str(folder)))
-        except ConfigError as exc:
-            mistakes.append(exc)
-    if not entries and not mistakes:
-        mistakes.append(EntryMistake(str(folder), _NO_ENTRY))
-    if len(mistakes) > MAX_MISTAKES:
-        more = EntryMistake(str(folder), f"{len(mistakes) - MAX_MISTAKES:,} more mistakes")
-        mistakes = [*mistakes[:MAX_MISTAKES], more]
-    return Shelf(str(folder), tuple(entries), tuple(mistakes))
+    return tuple(_entry(name, read, f"patterns/{name}.toml", SHIPPED) for name in entries)
 
 
 def _newest(folder: Path, shelf: str) -> Entry:

@@ -26,8 +26,6 @@ from fractions import Fraction
 from math import prod
 from typing import Final, TypeAlias
 
-from msgspec import Struct
-
 from microclaw.errors import ConfigError
 
 Value: TypeAlias = int | str
@@ -43,22 +41,14 @@ _TIME = re.compile(r"(\d+(?:\.\d+)?) ms\b")
 _STIMULUS = re.compile(r"i2c\.")
 
 
-class _Measured(Struct, frozen=True):
-    """A sensor of the virtual board: its range in the quantity's unit, a value for a trial."""
-
-    sensor: str
-    least: int
-    most: int
-    sample: int
-
-
-_MEASURED: Final[Mapping[str, _Measured]] = {
-    "temperature": _Measured("bme280", -40, 85, 31),
-    "humidity": _Measured("bme280", 0, 100, 63),
-    "pressure": _Measured("bme280", 300, 1100, 870),
-    "voltage": _Measured("ina219", 0, 26, 12),
-    "current": _Measured("ina219", -3200, 3200, 470),
+_MEASURED: Final[Mapping[str, tuple[str, int, int, int]]] = {
+    "temperature": ("bme280", -40, 85, 31),
+    "humidity": ("bme280", 0, 100, 63),
+    "pressure": ("bme280", 300, 1100, 870),
+    "voltage": ("ina219", 0, 26, 12),
+    "current": ("ina219", -3200, 3200, 470),
 }
+"""A sensor of the virtual board for each quantity: its range in the quantity's unit, a value for a trial."""
 
 
 def expected_text(pattern: str, text: str, values: Mapping[str, Value | Fraction], start_ms: Fraction | int = 0) -> str:
@@ -72,7 +62,7 @@ def expected_text(pattern: str, text: str, values: Mapping[str, Value | Fraction
         if not hole[1] and isinstance(word := words.get(hole[2]), str):
             return word
         total = Fraction(sum(prod(map(number, term.split("*"))) for term in hole[2].split("+")))
-        return _decimal(total / 1000 if hole[1] else total)
+        return f"{float(total / 1000 if hole[1] else total):.3f}".rstrip("0").rstrip(".")
 
     lines = []
     try:
@@ -85,11 +75,6 @@ def expected_text(pattern: str, text: str, values: Mapping[str, Value | Fraction
     except (KeyError, ValueError, OverflowError) as exc:
         raise ConfigError(f"pattern {pattern}: its expectations name {exc}, which is no parameter") from exc
     return "".join(lines) if any(not _STIMULUS.match(line) for line in lines) else ""
-
-
-def _decimal(number: Fraction) -> str:
-    text = f"{float(number):.3f}"
-    return text.rstrip("0").rstrip(".")
 
 
 def _light_words(values: Mapping[str, Value | Fraction]) -> dict[str, Value | Fraction]:
@@ -116,14 +101,15 @@ def _sensor_words(values: Mapping[str, Value | Fraction]) -> dict[str, Value | F
     measured = _MEASURED.get(str(values.get("QUANTITY")))
     if measured is None:
         return {"MEASURED": 0, "REACHED": 0, "HELD": 0}
-    words: dict[str, Value | Fraction] = {"MEASURED": 1, "SENSOR": measured.sensor, "SAMPLE": measured.sample}
+    sensor, least, most, sample = measured
+    words: dict[str, Value | Fraction] = {"MEASURED": 1, "SENSOR": sensor, "SAMPLE": sample}
     limit = int(values.get("LIMIT_MILLI", values.get("SETPOINT_MILLI", 0)))
     swing = int(values.get("HYSTERESIS_MILLI", 0))
     both_ways = "SETPOINT_MILLI" in values  # a thermostat switches at both ends of its swing
     side = 1 if values.get("ABOVE", 1 - int(values.get("HEATS", 0))) else -1
 
     def told(milli: int) -> int:
-        return min(max(milli, measured.least * 1000), measured.most * 1000)
+        return min(max(milli, least * 1000), most * 1000)
 
     beyond = told(limit + side * (swing * both_ways + _MARGIN_MILLI))
     within = told(limit - side * (swing + _MARGIN_MILLI))

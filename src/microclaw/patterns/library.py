@@ -21,12 +21,15 @@ from msgspec import Meta, Struct, ValidationError, convert
 from msgspec.structs import replace
 
 from microclaw.errors import ConfigError, UnknownName
-from microclaw.events import ProgramKind
+from microclaw.events import PROGRAM_KINDS, ProgramKind
 from microclaw.patterns.expected import Value, expected_text
 from microclaw.wire.board_control import MAX_PIN
 
-_DEFINE = re.compile(r"^(#define[ \t]+)(\w+)([ \t]+)([^\n]*?)([ \t]*(?:/\*[^\n]*)?)$", re.MULTILINE)
-_ASSIGNED = re.compile(r"^()(\w+)( = )([^\n#]*?)([ \t]*(?:#[^\n]*)?)$", re.MULTILINE)
+LANGUAGES: Final[Mapping[ProgramKind, str]] = {"wasm": "C", "py": "Python"}
+_LINES: Final[Mapping[ProgramKind, re.Pattern[str]]] = {
+    "wasm": re.compile(r"^(#define[ \t]+)(\w+)([ \t]+)([^\n]*?)([ \t]*(?:/\*[^\n]*)?)$", re.MULTILINE),
+    "py": re.compile(r"^()(\w+)( = )([^\n#]*?)([ \t]*(?:#[^\n]*)?)$", re.MULTILINE),
+}
 _PY_START_MS: Final = Fraction(53, 10)  # 5.1 to 5.6, and a wait of 1 ms ends with the board's next one
 """The virtual board's interpreter begins a program so long after its installation."""
 _Words: TypeAlias = Annotated[str, Meta(pattern=r"^[ -~]{1,60}\Z")]
@@ -48,14 +51,6 @@ class Parameter(Struct, frozen=True, forbid_unknown_fields=True):
     pin_use: Literal["output", "input", "pwm"] | None = None
 
 
-def _out_of_range(parameter: Parameter, value: int) -> ConfigError:
-    unit = parameter.unit
-    bounds = f"between {_with_unit(parameter.min, unit)} and {_with_unit(parameter.max, unit)}"
-    step = bounds if parameter.pin_use is None else "a pin of the board: microclaw device show NAME"
-    title = parameter.title.removesuffix(f" {unit}")
-    return ConfigError(f"{title} cannot be {_with_unit(value, unit)}", next_step=step)
-
-
 def _with_unit(value: float | None, unit: str | None) -> str:
     """3_600_000 ms -> "1 h", 500 ms -> "500 ms", 3 -> "3"."""
     if value is None or unit != "ms" or value < 1000:
@@ -64,30 +59,25 @@ def _with_unit(value: float | None, unit: str | None) -> str:
 
 
 class Pattern(Struct, frozen=True):
-    """A program with parameters. `expect`: its expectations, with {NAME} for a value; `file` holds `source`."""
+    """A program with parameters, or filled in: complete source, and expectations in the language of docs/proof.md.
+
+    Before, `expect` has {NAME} for a value. `note`: why it is this form of the source, where another is usual.
+    """
 
     name: str
-    title: str
     app_name: str
+    kind: ProgramKind
     parameters: Mapping[str, Parameter]
     expect: str
     source: str
-    file: str = ""
-    note: str = ""  # why this form, where the other is the usual one
+    file: str
+    note: str
+    pins: tuple[int, ...] = ()
 
-
-class Program(Struct, frozen=True):
-    """A pattern with its values: complete source, pins, and expectations in the language of docs/proof.md."""
-
-    pattern: str
-    title: str
-    app_name: str
-    source: str
-    params: Mapping[str, Value]
-    pins: tuple[int, ...]
-    expect: str
-    origin: str = ""  # which file it is, in words
-    file: str = ""
+    @property
+    def origin(self) -> str:
+        """The file that it is, in words."""
+        return f"patterns/{self.file}, filled in" + (f" ({self.note})" if self.note else "")
 
 
 @cache
@@ -101,19 +91,7 @@ def pattern_names(kind: ProgramKind = "py") -> tuple[str, ...]:
 @cache
 def pattern_kinds(name: str) -> tuple[ProgramKind, ...]:
     """The kinds of a pattern's programs: all kinds, but where the firmware for one cannot do it."""
-    return tuple(_description(name).get("kinds", ("wasm", "py")))
-
-
-def _description(name: str) -> Mapping[str, Any]:
-    return tomllib.loads((resources.files(__package__) / f"{name}.toml").read_text(encoding="utf-8"))
-
-
-def load_pattern(name: str, *, blocking: bool | None = None, kind: ProgramKind = "wasm") -> Pattern:
-    """A pattern by name; UnknownName lists what there is.
-
-    `blocking` chooses the form in C; None: what this host builds.
-    """
-    return _load_pattern(name, can_block() if blocking is None else blocking, kind)
+    return tuple(tomllib.loads((resources.files(__package__) / f"{name}.toml").read_text()).get("kinds", PROGRAM_KINDS))
 
 
 def can_block() -> bool:
@@ -122,14 +100,10 @@ def can_block() -> bool:
 
 
 @cache
-def _load_pattern(name: str, blocking: bool, kind: ProgramKind) -> Pattern:
+def load_pattern(name: str, blocking: bool, kind: ProgramKind) -> Pattern:
+    """A pattern by name, in the form that is wanted; UnknownName lists what there is."""
     if name not in pattern_names():
         raise UnknownName(f"no pattern named {name!r}", next_step=f"patterns: {', '.join(pattern_names())}")
-    if kind not in pattern_kinds(name):
-        raise ConfigError(
-            f"the pattern {name} is for boards that take Python programs",
-            next_step="give a board our firmware: microclaw flash",
-        )
     folder = resources.files(__package__)
 
     def read(file: str) -> str:
@@ -148,18 +122,21 @@ def pattern_of(
 ) -> Pattern:
     """The form of a pattern that is wanted; `read` gives the text of a source file by its name.
 
-    ConfigError when the description is wrong, or its program has not all parameters.
+    ConfigError when there is none of this kind, when the description is wrong, or its program has not all parameters.
     """
     try:
         data = tomllib.loads(description)
+        if kind not in data.get("kinds", PROGRAM_KINDS):
+            why = f"{name} has no program in {LANGUAGES[kind]}: {data.get('missing', 'these boards cannot do it')}"
+            raise ConfigError(why, next_step="give a board our firmware: microclaw flash" if kind == "wasm" else None)
         main = f"{name}.py" if kind == "py" else data.get("source", f"{name}.c")
         file = main if kind == "py" or blocking else data.get("events", main)
         note = "" if file == main else "event-driven: no Binaryen here"
         parameters = {key: _parameter(key, row) for key, row in data.get("parameters", {}).items()}
-        pattern = Pattern(name, data["title"], data["app"], parameters, data.get("expect", ""), read(file), file, note)
+        pattern = Pattern(name, data["app"], kind, parameters, data.get("expect", ""), read(file), file, note)
     except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as exc:
         raise ConfigError(f"pattern {name}: {type(exc).__name__}: {exc}") from exc
-    defined = {match[2] for match in (_ASSIGNED if kind == "py" else _DEFINE).finditer(pattern.source)}
+    defined = {match[2] for match in _LINES[kind].finditer(pattern.source)}
     if missing := sorted(set(parameters) - defined):
         raise ConfigError(f"pattern {name}: its program has no line for {', '.join(missing)}")
     return pattern
@@ -172,43 +149,29 @@ def fill(
     blocking: bool | None = None,
     kind: ProgramKind = "wasm",
     asked: Mapping[str, Fraction] | None = None,
-) -> Program:
-    """The pattern's program with these values, defaults for the rest; ConfigError says what is wrong with a value.
+) -> Pattern:
+    """As `fill_pattern`, of a shipped one. `blocking` chooses the form in C; None: what this host builds."""
+    return fill_pattern(load_pattern(name, can_block() if blocking is None else blocking, kind), params, asked)
+
+
+def fill_pattern(pattern: Pattern, params: Mapping[str, Value], asked: Mapping[str, Fraction] | None = None) -> Pattern:
+    """The pattern with these values, defaults for the rest; ConfigError says what is wrong with a value.
 
     `asked`: what a value was before it was rounded; the expectations are held against that.
     """
-    return fill_pattern(load_pattern(name, blocking=blocking, kind=kind), params, kind=kind, asked=asked)
-
-
-def fill_pattern(
-    pattern: Pattern,
-    params: Mapping[str, Value],
-    *,
-    kind: ProgramKind,
-    asked: Mapping[str, Fraction] | None = None,
-) -> Program:
-    """As `fill`, of a pattern that was read; `kind` is that of its source."""
-    if unknown := sorted(set(params) - set(pattern.parameters)):
-        known = ", ".join(pattern.parameters)
-        raise ConfigError(f"{pattern.name} has no parameter {', '.join(unknown)}", next_step=f"its parameters: {known}")
-    values = {key: _checked(p, params.get(key, p.default)) for key, p in pattern.parameters.items()}
-    source = (_ASSIGNED if kind == "py" else _DEFINE).sub(lambda m: _define(m, values), pattern.source)
-    rows = pattern.parameters.items()
-    chosen = {f"{key}_{one.upper()}": int(values[key] == one) for key, row in rows for one in row.choices}
-    pins = tuple(v for key, v in values.items() if pattern.parameters[key].pin_use and isinstance(v, int))
-    wanted: dict[str, int | Fraction | str] = {**chosen, **values, **(asked or {})}
-    origin = f"patterns/{pattern.file}, filled in"
-    origin = f"{origin} ({pattern.note})" if pattern.note else origin
-    return Program(
-        pattern.name,
-        pattern.title,
-        pattern.app_name,
-        source,
-        values,
-        pins,
-        expected_text(pattern.name, pattern.expect, wanted, _PY_START_MS if kind == "py" else 0),
-        origin,
-        pattern.file,
+    name, rows = pattern.name, pattern.parameters
+    if unknown := sorted(set(params) - set(rows)):
+        raise ConfigError(
+            f"{name} has no parameter {', '.join(unknown)}", next_step=f"its parameters: {', '.join(rows)}"
+        )
+    values = {key: _checked(row, params.get(key, row.default)) for key, row in rows.items()}
+    chosen = {f"{key}_{one.upper()}": int(values[key] == one) for key, row in rows.items() for one in row.choices}
+    wanted: dict[str, Value | Fraction] = {**chosen, **values, **(asked or {})}
+    return replace(
+        pattern,
+        source=_LINES[pattern.kind].sub(lambda line: _define(line, values), pattern.source),
+        expect=expected_text(name, pattern.expect, wanted, _PY_START_MS if pattern.kind == "py" else 0),
+        pins=tuple(int(value) for key, value in values.items() if rows[key].pin_use),
     )
 
 
@@ -251,5 +214,8 @@ def _checked(parameter: Parameter, value: Value) -> Value:
         raise ConfigError(f"{title} must be a whole number, not {value!r}")
     low, high = parameter.min, parameter.max
     if (low is not None and value < low) or (high is not None and value > high):
-        raise _out_of_range(parameter, value)
+        unit, step = parameter.unit, "a pin of the board: microclaw device show NAME"
+        if parameter.pin_use is None:
+            step = f"between {_with_unit(low, unit)} and {_with_unit(high, unit)}"
+        raise ConfigError(f"{title.removesuffix(f' {unit}')} cannot be {_with_unit(value, unit)}", next_step=step)
     return value

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, TypeAlias
 
-from msgspec import Meta, convert, structs
+from msgspec import Meta
 
 from microclaw.events import ProgramKind
 from microclaw.operations.operation import Call, Option, operation
-from microclaw.operations.result import Listing, Result
+from microclaw.operations.result import Listing, Result, filled
 from microclaw.patterns.catalog import KIND_OF, SHIPPED, Catalog, Entry
 from microclaw.patterns.library import Parameter
 from microclaw.patterns.wiring import Part
@@ -120,7 +120,7 @@ async def search(
 ) -> EntryList:
     """Find entries by words of their names, titles, descriptions and parts."""
     found = Catalog(folders, only=catalog)
-    entries = convert(found.search(words.split()), list[EntryFacts], from_attributes=True)
+    entries = [filled(EntryFacts, one) for one in found.search(words.split())]
     return EntryList(entries=entries, mistakes=[one.message for one in found.mistakes])
 
 
@@ -171,13 +171,9 @@ async def look(
 def _shown(entry: Entry, sets: Sequence[str], kinds: Sequence[ProgramKind], *, blocking: bool | None) -> OneEntry:
     values = entry.values(sets)
     programs = [entry.fill(values, kind, blocking=blocking) for kind in kinds or entry.kinds[:1]]
-    return OneEntry(
-        **structs.asdict(convert(entry, EntryFacts, from_attributes=True)),
-        values=values,
-        diagram=entry.diagram(values),
-        expect=programs[0].expect,
-        sources={one.file: one.source for one in programs if kinds},
-    )
+    sources = {one.file: one.source for one in programs if kinds}
+    diagram, expect = entry.diagram(values), programs[0].expect
+    return filled(OneEntry, entry, values=values, diagram=diagram, expect=expect, sources=sources)
 
 
 def parameter_rows(

@@ -77,7 +77,7 @@ async def test_answers_are_recalled_only_when_asked_for_and_as_strangers_words(k
 async def test_what_a_folder_of_programs_says_is_a_strangers_text(tmp_path: Path) -> None:
     place = tmp_path / "blink2" / "1.0.0"
     place.mkdir(parents=True)
-    entry = next(one for one in shipped().entries if one.name == "blink")
+    entry = next(one for one in shipped() if one.name == "blink")
     for name, content in entry.files.items():
         text = content.decode().replace(f'"{entry.version_text}"', '"1.0.0"').replace('"blink.c"', '"blink2.c"')
         (place / name.replace("blink.", "blink2.")).write_text(text)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-from msgspec import Meta, defstruct, structs
+from msgspec import Meta, convert, defstruct, structs
 
 from microclaw.apps.change_log import maker_now
 from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.parts import Apps
-from microclaw.apps.reconciler import check_device as examined
 from microclaw.apps.undo import UndoChoice, change_text
 from microclaw.auth.gate import Effect, Permission
 from microclaw.boards.firmware import firmware_object
@@ -90,12 +90,14 @@ def direct_io_tools(apps: Apps) -> tuple[Tool[Any], ...]:
     def tool(
         name: str, text: str, makes: type[Call[Any]], run: Any, *needs: Any, words: Any = None, **hooks: Any
     ) -> Any:
+        to_call = partial(convert, type=makes, from_attributes=True)
+
         def with_call(hook: Any) -> Any:
-            return lambda device, asked, context: hook(device, call_of(makes, asked), context)
+            return lambda device, asked, context: hook(device, to_call(asked), context)
 
         given = [(one.name, _ARGUMENTS[one.name], one.default) for one in structs.fields(makes)]
         parameters = defstruct(f"{makes.__name__}Parameters", given, bases=(OnDevice,), kw_only=True)
-        said = None if words is None else lambda device, asked: words(call_of(makes, asked), device.name)
+        said = None if words is None else lambda device, asked: words(to_call(asked), device.name)
         hooks = {key: with_call(hook) for key, hook in hooks.items()}
         return device_tool(apps.registry, name, text, parameters, with_call(run), *needs, words=said, **hooks)
 
@@ -114,11 +116,6 @@ def direct_io_tools(apps: Apps) -> tuple[Tool[Any], ...]:
         tool("device-status", "How a device is: uptime, memory, network.", DeviceStatus, _facts),
         tool("restart-device", restart, DeviceRestart, read, *once, words=call_words, check=check),
     )
-
-
-def call_of(makes: type[Call[Any]], asked: OnDevice) -> Call[Any]:
-    """The call of these arguments."""
-    return makes(**{name: getattr(asked, name) for name in makes.__struct_fields__})
 
 
 def _told(device: Device, got: Any) -> tuple[str, dict[str, Any]]:
@@ -190,7 +187,7 @@ def inventory_tools(apps: Apps, link: LinkServer | None) -> tuple[Tool[Any], ...
         return ToolOutput({"success": True, "devices": known, "count": len(known)})
 
     async def check_device(device: Device, _: OnDevice, __: ToolContext) -> ToolOutput:
-        found = await examined(device, link, apps.reconciler.status())
+        found = await apps.reconciler.examine(device, link)
         lines = [structs.asdict(line) for line in found.findings]
         evidence = Evidence("reported", f"{device.name} {'answered' if found.reached else 'did not answer'} just now")
         return ToolOutput({"reached": found.reached, "ok": found.ok, "lines": lines}, (evidence,))

@@ -7,11 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any, Final, Literal, get_args
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, convert, field
 from msgspec.structs import replace
 
 from microclaw.apps.queues import BoardOutcome, SharedStages, on_each
-from microclaw.apps.tools.devices import call_of
 from microclaw.auth.gate import Effect, Permission
 from microclaw.devices.call_text import call_words
 from microclaw.devices.calls import AdcRead, AppInstall, AppUninstall, Call, GpioGet, GpioSet, PwmSet
@@ -168,10 +167,10 @@ def many_tool(tools: Iterable[Tool[Any]], *, devices: Registry) -> Tool[ManyPara
             return made
 
         def ended(outcome: BoardOutcome[list[ToolOutput]]) -> None:
-            told = _told(asked.tool, outcome)
+            text, kind = _told(asked.tool, outcome)
             step = outcome.error.next_step if outcome.error is not None else None
-            state: Literal["done", "failed"] = "done" if told.kind is not None else "failed"
-            context.report(Step("tool", f"{told.device}: {told.text}", state, next_step=step))
+            state: Literal["done", "failed"] = "done" if kind is not None else "failed"
+            context.report(Step("tool", f"{outcome.device_name}: {text}", state, next_step=step))
 
         outcomes = await on_each(list(boards), on_one, ended)
         if not asked.devices and not asked.each:  # of boards that nobody named, those that have the program
@@ -203,32 +202,22 @@ def _act_words(tool: BoardTool, call: Any) -> str:
         case "switch-program":
             return f"{call.switch} {call.app_name}"
         case _:
-            return call_words(call_of(_CALLS[tool], call))
+            return call_words(convert(call, _CALLS[tool], from_attributes=True))
 
 
-class _Told(Struct, frozen=True):
-    """The outcome on a board, in words; `kind` is how that is known, None where it is not done."""
-
-    device: str
-    text: str
-    kind: EvidenceKind | None = None
-    changes: tuple[int, ...] = ()
-
-
-def _told(tool: BoardTool, outcome: BoardOutcome[list[ToolOutput]]) -> _Told:
+def _told(tool: BoardTool, outcome: BoardOutcome[list[ToolOutput]]) -> tuple[str, EvidenceKind | None]:
+    """The outcome on a board in words, and how that is known; None where it is not done."""
     if outcome.value is None:
         message = outcome.error.message if outcome.error is not None else "it failed"
         text = message if len(message) <= _MAX_ERROR_CHARS else f"{message[:_MAX_ERROR_CHARS]}..."
-        return _Told(outcome.device_name, text.rstrip("."))
+        return text.rstrip("."), None
     proofs = [proof for one in outcome.value for proof in one.evidence]
     proof = "; ".join(one.text for one in proofs)
     if any(one.fields.get("verified") is False for one in outcome.value):
-        return _Told(outcome.device_name, f"not verified: {proof}")
+        return f"not verified: {proof}", None
     kind = _worst(proof.kind for proof in proofs)
     warnings = [f"careful: {w}" for one in outcome.value if isinstance(w := one.fields.get("warning"), str)]
-    text = ", ".join((proof if tool in _READS else _DONE[kind], *warnings))
-    changes = tuple(number for one in outcome.value if isinstance(number := one.fields.get("change"), int))
-    return _Told(outcome.device_name, text, kind, changes)
+    return ", ".join((proof if tool in _READS else _DONE[kind], *warnings)), kind
 
 
 def _worst(kinds: Iterable[EvidenceKind]) -> EvidenceKind:
@@ -238,23 +227,25 @@ def _worst(kinds: Iterable[EvidenceKind]) -> EvidenceKind:
 
 def _output(tool: BoardTool, outcomes: Sequence[BoardOutcome[list[ToolOutput]]]) -> ToolOutput:
     """One result a board. Raises BoardsFailed where one of them failed, BoardsUnknown where nobody knows of one."""
-    each = [_told(tool, one) for one in outcomes]
     groups: dict[str, list[str]] = {}
-    for told in each:
-        groups.setdefault(told.text, []).append(told.device)
+    good: list[EvidenceKind] = []
+    for one in outcomes:
+        text, kind = _told(tool, one)
+        groups.setdefault(text, []).append(one.device_name)
+        good += [] if kind is None else [kind]
     listed = "; ".join(f"{names_text(names)}: {text}" for text, names in groups.items())
-    good = [told.kind for told in each if told.kind is not None]
-    if len(good) < len(each):
+    if len(good) < len(outcomes):
         errors = [one.error for one in outcomes if one.error is not None]
         unknown = (DeviceTimeout, DeviceLied, ProtocolError, InstallInterrupted)
         failed = BoardsUnknown if any(isinstance(error, unknown) for error in errors) else BoardsFailed
         steps = list(dict.fromkeys(error.next_step for error in errors if error.next_step))[:2]
         steps += ["undo reverts what was done"] if good and tool not in _READS else []
         raise failed(
-            f"done on {len(good)} of {count_text(len(each), 'board')}; {listed}",
+            f"done on {len(good)} of {count_text(len(outcomes), 'board')}; {listed}",
             next_step="; ".join(steps) or "look at the boards: microclaw device list",
             foreign=any(error.foreign for error in errors),
         )
-    changes = [number for told in each for number in told.changes]
-    fields = {"success": True, "message": listed, "count": len(each), "changes": changes}
+    made = [one.fields.get("change") for outcome in outcomes for one in outcome.value or ()]
+    changes = [number for number in made if number is not None]
+    fields = {"success": True, "message": listed, "count": len(outcomes), "changes": changes}
     return ToolOutput(fields, (Evidence(_worst(good), listed),))
