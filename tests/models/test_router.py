@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 from tests.models.asking import request
@@ -162,7 +163,7 @@ UNSURE = ["turn on the garden light",  # which pin? it would ask back
           "set pin 99 high", "do not blink the led", "who won the football match yesterday", "what can you do",
           "thanks", "stop the music",  # no program of that name
           "erase the flash", "flash the board", "", "x" * 5000, "yes"]  # fmt: skip
-ASKS = DialogueState(Question("confirmed", Parse("remove_all"), "stop everything")).to_json()
+ASKS = msgspec.json.encode(DialogueState(Question("confirmed", Parse("remove_all"), "stop everything"))).decode()
 ON = UserText("set pin 4 on")
 BEGUN_BY_A_MODEL = (
     AssistantReply("", (ToolCall("toolu_1", "gpio-set", '{"pin": 4, "level": 1}'),)),

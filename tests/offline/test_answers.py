@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from tests.offline.turns import WORLDS, Chat, one
 
@@ -115,6 +116,6 @@ def test_a_question_that_an_older_version_wrote_is_none() -> None:
     question = Question("pin", Parse("set_pin", {"level": 1}), "light it", "desk")
     act = LastAct(Parse("blink", {"pin": 4}), "blink pin 4", "desk", changes=(7,), app="blink")
     state = DialogueState(question, act)
-    assert state_after(AssistantReply("Which pin?", question=state.to_json())) == state
+    assert state_after(AssistantReply("Which pin?", question=msgspec.json.encode(state).decode())) == state
     for old in ('{"question":{"slot":"colour"}}', '{"slot":"pin","said":"x"}', "yes"):
         assert state_after(AssistantReply("Which pin?", question=old)) == DialogueState()

@@ -9,6 +9,7 @@ one form each. hassil reads number words too, but only as whole numbers of a fix
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from fractions import Fraction
 from functools import lru_cache
 
@@ -20,82 +21,32 @@ ONES = {
 TENS = {
     "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90,
 }  # fmt: skip
+# In the singular; those of three letters and more have a plural, too.
 _TIME_MS = {
-    "ms": 1, "msec": 1, "msecs": 1, "millis": 1, "millisecond": 1, "milliseconds": 1,
-    "s": 1000, "sec": 1000, "secs": 1000, "second": 1000, "seconds": 1000,
-    "min": 60_000, "mins": 60_000, "minute": 60_000, "minutes": 60_000,
-    "h": 3_600_000, "hr": 3_600_000, "hour": 3_600_000, "hours": 3_600_000,
+    "ms": 1, "msec": 1, "millis": 1, "millisecond": 1, "s": 1000, "sec": 1000, "second": 1000,
+    "min": 60_000, "minute": 60_000, "h": 3_600_000, "hr": 3_600_000, "hour": 3_600_000,
 }  # fmt: skip
 _UNITS = {
-    "%": ("percent", 1000), "percent": ("percent", 1000),
-    "v": ("volts", 1000), "volt": ("volts", 1000), "volts": ("volts", 1000),
-    "mv": ("volts", 1), "millivolt": ("volts", 1), "millivolts": ("volts", 1),
-    "a": ("amps", 1000), "amp": ("amps", 1000), "amps": ("amps", 1000),
-    "ma": ("amps", 1), "milliamp": ("amps", 1), "milliamps": ("amps", 1),
-    "hpa": ("hpa", 1000), "hectopascal": ("hpa", 1000), "hectopascals": ("hpa", 1000), "mbar": ("hpa", 1000),
-    "kpa": ("hpa", 10_000), "bar": ("hpa", 1_000_000), "kw": ("watts", 1_000_000), "kilowatts": ("watts", 1_000_000),
-    "w": ("watts", 1000), "watt": ("watts", 1000), "watts": ("watts", 1000), "mw": ("watts", 1),
+    "%": ("percent", 1000), "percent": ("percent", 1000), "v": ("volts", 1000), "volt": ("volts", 1000),
+    "mv": ("volts", 1), "millivolt": ("volts", 1), "a": ("amps", 1000), "amp": ("amps", 1000), "ma": ("amps", 1),
+    "milliamp": ("amps", 1), "hpa": ("hpa", 1000), "hectopascal": ("hpa", 1000), "mbar": ("hpa", 1000),
+    "kpa": ("hpa", 10_000), "bar": ("hpa", 1_000_000), "kw": ("watts", 1_000_000), "kilowatt": ("watts", 1_000_000),
+    "w": ("watts", 1000), "watt": ("watts", 1000), "mw": ("watts", 1),
 }  # fmt: skip
-
+_TIME, _UNIT = (
+    "|".join(re.escape(unit) + "s?" * (len(unit) > 2) for unit in sorted(units, key=len, reverse=True))
+    for units in (_TIME_MS, _UNITS)
+)
+_PLUS_MINUS = r"(?:\+ ?/? ?-|±|plus[ -]?(?:or )?[ /-]?minus)"
+_FAHRENHEIT = r"° ?f|degrees? (?:f|fahrenheit)|fahrenheit"
+_CELSIUS = r"° ?c?|degrees?(?: (?:c|celsius|centigrade))?|celsius"
 NUMBER_WORDS = frozenset({*ONES, *TENS, "hundred", "thousand", "half", "quarter", "once", "twice"})
 _NUMBER = r"(?<![\w.])(?<!pin )-?\d+(?:\.\d+)?"
-_TIME_NAMES = "|".join(sorted(_TIME_MS, key=len, reverse=True))
-_UNIT_NAMES = "|".join(re.escape(u) for u in sorted(_UNITS, key=len, reverse=True))
 _OF = r"(?: ?/ ?(\d+(?:\.\d+)?))?"  # 1/2
-_TIME = re.compile(rf"(?<![\w./])(\d+(?:\.\d+)?){_OF} ?({_TIME_NAMES})(?!\w)")
-_TIME_SUM = re.compile(r"(\d+) ms(?:,| and)? (\d+) ms")
-_ONE_UNIT = re.compile(r"\b(?:an? |((?:each|every|per) ))(second|sec|minute|min|hour|millisecond|ms)\b")
-_OTHER = re.compile(rf"\b(?:each|every) other ({_TIME_NAMES})\b")
-_HALVES = (
-    (re.compile(r"\ban? (second|sec|minute|min|hour) and a half\b"), r"1.5 \1"),
-    (re.compile(r"(\d+) and (?:a )?half\b(?: an?\b)?"), r"\1.5"),
-    (re.compile(rf"(\d+) ({_TIME_NAMES}) and (?:a )?half\b"), r"\1.5 \2"),
-    (re.compile(r"\b(?:a )?half(?:[ -](?:of )?(?:a|an))?[ -](?=second|sec|minute|min|hour|s\b|hertz|hz)"), "0.5 "),
-    (re.compile(r"\b(?:a )?quarter(?:[ -](?:of )?(?:a|an))?[ -](?=second|sec|minute|min|hour)"), "0.25 "),
-)
 _COUNT = r"(?<![\d./])(\d+(?:\.\d+)?)(?:/(\d+(?:\.\d+)?))? ?(?:times?|x)"
-_TIMES = re.compile(rf"\b(once|twice|thrice|{_COUNT}) (?:a|an|per|each|in a) (second|sec|s|minute|min|hour)\b")
-_HERTZ = re.compile(rf"(?<!/)(?<!/ )({_NUMBER}){_OF} ?(?:(k?)(?:hz|hertz|herz)|(?:/ ?|per |a )(?:s|sec|second))\b")
-_FAHRENHEIT = re.compile(rf"({_NUMBER}) ?(?:° ?f|degrees? (?:f|fahrenheit)|fahrenheit)(?!\w)")
-_CELSIUS = re.compile(rf"({_NUMBER}) ?(?:° ?c?|degrees?(?: (?:c|celsius|centigrade))?|celsius|c)(?!\w)")
-_SWING = re.compile(
-    r"(?:\+ ?/? ?-|±|plus[ -]?(?:or )?[ /-]?minus) ?(\d+(?:\.\d+)?)(?: ?(?:° ?c?|degrees?(?: c)?|k|%|percent))?(?!\w)"
-)
-_UNIT = re.compile(rf"({_NUMBER}) ?({_UNIT_NAMES})(?!\w)")
-# No count, but a pace.
-_ONE_EVERY = re.compile(r"\b(?:once|1 times?|(?:1|a) (?:cycle|flash|blink)) (?:every|each|per) (?=\d+ ms\b)")
-_FLASHES = re.compile(r"\b(?:blink|flash|flicker|wink|strobe)")
-_BARE_LIMIT = re.compile(
-    rf"\b(setpoint(?: of| to| at)?|target(?: of)?|above|below|over|under|than|exceeds|reaches|below"
-    rf"|past|at) ({_NUMBER})"
-    r"(?! ?(?:milli|ms|hz|\d|quarter))(?=$| |,)"
-)
-_PIN_NAME = r"(?:gpio pins?|gpios?|ios?|pin numbers?|pin no\.?|pins?)"
-_PIN = re.compile(rf"\b{_PIN_NAME}(?:[ _]*#?|-)(\d{{1,4}})\b|(?<!\w)#(\d{{1,4}})\b")
-_LISTED = rf"(?:{_PIN_NAME}[ _]*)?#?(?<![.:])\d{{1,3}}(?![\d.:%])"
-_PINS_LISTED = re.compile(
-    # Bare numbers are pins only after a word that pins follow: "leds 1 and 2" are not pins 1 and 2.
-    rf"(?:\b{_PIN_NAME}[ _]?#?|(?<!\w)#|^|(?<=\bon )|(?<=\boff )|(?<=\bat )|(?<=\bof )|(?<=\bset )|(?<=\bturn )"
-    rf"|(?<=\bswitch )|(?<=\bdrive )|(?<=\bpull )|(?<=\busing )|(?<=\bwith ))"
-    rf"{_LISTED}(?:(?:,? and |, ?| ?& ?| ?\+ ?|, ?and){_LISTED})+"
-    rf"(?! ?(?:{_TIME_NAMES}|{_UNIT_NAMES}|times?|x|degrees?|°|c|f|k?hz|milli)(?!\w))"
-)
-_PINS_IN_A_ROW = re.compile(r"\b(?:pins|gpios|ios|gpio pins)((?: \d{1,3}){2,}(?:,? (?:and|&) \d{1,3})?)(?![\w.%])")
+_PIN = r"(?:gpio pins?|gpios?|ios?|pin numbers?|pin no\.?|pins?)"
+_LISTED = rf"(?:{_PIN}[ _]*)?#?(?<![.:])\d{{1,3}}(?![\d.:%])"
 _BELOW_100 = rf"(?:(?:{'|'.join(TENS)})(?:[ -](?:{'|'.join(list(ONES)[1:10])}))?|(?:{'|'.join(ONES)}))"
-_WORD_NUMBER = re.compile(rf"\b(?:(?:{'|'.join(ONES)}) hundred(?:(?: and)? {_BELOW_100})?|{_BELOW_100})\b")
-_MINUS = re.compile(r"(?<!\bplus )(?<!\bor )(?<!\d )(?:\b(?:minus|negative) |(?<= )- )(?=\d)")
-_HYPHENED = re.compile(r"(?<=\d)-(?=(?:milli)?(?:second|sec|minute|min|hour|hr)s?\b)")  # "30-second intervals"
-_HOURLY = re.compile(r"(?<!half[ -])(?<!quarter[ -])\b(?:hourly|on the hour)\b")
-_JOINED = (  # "1h30m", "2m30s": an "m" alone is no unit
-    (re.compile(r"(?<![\w.:/-])(\d+) ?h(?:rs?)? ?([0-5]?\d) ?m(?:ins?)?(?!\w)"), r"\1 h \2 min"),
-    (re.compile(r"(?<![\w.:/-])(\d+) ?m(?:ins?)? ?([0-5]?\d) ?s(?:ecs?)?(?!\w)"), r"\1 min \2 s"),
-)
-_ROUND = re.compile(r"(?<!\d )\b(?:a )?(hundred|thousand)\b")
-_ABOVE, _BELOW = re.compile(r">=?|≥"), re.compile(r"<=?|≤")
-_CLOCK = re.compile(
-    r"\b(\d{1,2})[:.h](\d\d)(?: ?([ap])\.?m\b\.?)?(?![\w.])|\b(\d{1,2}) ?(?:([ap])\.?m\b\.?|o'clock)(?!\w)"
-)
-_NOON = re.compile(r"(?<![\w-])(?:noon|midday|midnight)(?![\w-])")
 _MARKS = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "µ": "u", "，": ","})
 
 
@@ -103,57 +54,17 @@ _MARKS = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "µ": "u
 def normalize_quantities(text: str) -> str:
     """The sentence in lower case, one space between words, every quantity in its one form."""
     said = text.translate(_MARKS).lower()
-    for pattern, written in _JOINED:
+    for pattern, written in _STEPS:
         said = pattern.sub(written, said)
-    said = re.sub(r"-+>", " to ", said)
-    said = _ABOVE.sub(" above ", _BELOW.sub(" below ", said))
-    said = re.sub(r"\s+", " ", said).strip()
-    said = re.sub(r"[\s.!?,;:]+$", "", said)
-    said = re.sub(r"(\d) point (\d)(?! \d)", r"\1.\2", _WORD_NUMBER.sub(_digits, said))
-    said = _MINUS.sub("-", said)
-    said = re.sub(r"\b(\d+) ?x\b", r"\1 times", said)
-    said = re.sub(r"\b1 (?=half\b|quarter\b)", "a ", said)
-    said = re.sub(r"\b(pin|output|gpio|relay|channel|input) (?:number|no\.?|nr\.?) (?=\d)", r"\1 ", said)
-    said = _PINS_LISTED.sub(_pin_list, said)
-    said = _PINS_IN_A_ROW.sub(_pin_list, said)
-    said = re.sub(r"(?<=\w)[,;:](?= )", "", said)
-    said = _ROUND.sub(lambda m: "100" if m[1] == "hundred" else "1000", said)
-    said = _PIN.sub(lambda m: f"pin {int(m[1] or m[2])}", said)
-    said = _NOON.sub(lambda m: f"clock {'0000' if m[0] == 'midnight' else '1200'}", said)
-    return _limits(_times(_CLOCK.sub(_clock, said)))
+    return said
 
 
-def _times(said: str) -> str:
-    said = _HOURLY.sub("every 1 hour", _HYPHENED.sub(" ", said))
-    said = _TIMES.sub(lambda m: _period(_hertz(m)), said)
-    said = _OTHER.sub(lambda m: f"every 2 {m[1]}", said)
-    for pattern, written in _HALVES:
-        said = pattern.sub(written, said)
-    said = _ONE_UNIT.sub(lambda m: f"{m[1] or ''}1 {m[2]}", said)  # "every second", "a minute"
-    said = _HERTZ.sub(lambda m: _period(_ratio(m[1], m[2]) * (1000 if m[3] else 1)), said)
-    said = _TIME.sub(lambda m: _whole_ms(_ratio(m[1], m[2]) * _TIME_MS[m[3]]), said)
-    said = _TIME_SUM.sub(lambda m: f"{int(m[1]) + int(m[2])} ms", said)
-    # "Every 5 seconds" may be the time between two changes of a light; one flash every 5 seconds is not.
-    return _ONE_EVERY.sub("period " if _FLASHES.search(said) else "every ", said)
-
-
-def _period(hertz: Fraction) -> str:
-    """The period of a rate, in whole milliseconds or else in nanoseconds."""
-    time_ms = 1000 / hertz if hertz > 0 else Fraction(0)
-    return f"period {time_ms} ms" if time_ms.denominator == 1 else f"period {round(time_ms * 1_000_000)} ns"
-
-
-def _whole_ms(time_ms: Fraction) -> str:
-    """A time in milliseconds; one that is not whole fits no template."""
-    return f"{time_ms} ms" if time_ms.denominator == 1 else "uneven ms"
-
-
-def _limits(said: str) -> str:
-    said = _SWING.sub(lambda m: f"plusminus {round(Fraction(m[1]) * 1000)} milli", said)
-    said = _FAHRENHEIT.sub(lambda m: f"{round((Fraction(m[1]) - 32) * 5000 / 9)} milli degrees", said)
-    said = _CELSIUS.sub(lambda m: f"{round(Fraction(m[1]) * 1000)} milli degrees", said)
-    said = _UNIT.sub(lambda m: f"{round(Fraction(m[1]) * _UNITS[m[2]][1])} milli {_UNITS[m[2]][0]}", said)
-    return _BARE_LIMIT.sub(lambda m: f"{m[1]} {round(Fraction(m[2]) * 1000)} milli", said)
+def _digits(match: re.Match[str]) -> str:
+    """ "two hundred and fifty" -> "250"."""
+    number = 0
+    for word in re.split(r"[ -]", match[0]):
+        number = number * 100 if word == "hundred" else number + ONES.get(word, TENS.get(word, 0))
+    return str(number)
 
 
 def _pin_list(match: re.Match[str]) -> str:
@@ -172,11 +83,23 @@ def _clock(match: re.Match[str]) -> str:
     return f"clock {hour:02d}{minute:02d}"
 
 
-def _hertz(match: re.Match[str]) -> Fraction:
+def _rate(match: re.Match[str]) -> str:
+    """ "twice a minute" or "1/2 times a second" as a period."""
     word, number, below, unit = match.groups()
-    return (_ratio(number, below) if number else {"once": 1, "twice": 2, "thrice": 3}[word]) * Fraction(
-        1000, _TIME_MS[unit]
-    )
+    count = _ratio(number, below) if number else Fraction({"once": 1, "twice": 2, "thrice": 3}[word])
+    return _period(count * Fraction(1000, _TIME_MS[unit]))
+
+
+def _period(hertz: Fraction) -> str:
+    """The period of a rate, in whole milliseconds or else in nanoseconds."""
+    time_ms = 1000 / hertz if hertz > 0 else Fraction(0)
+    return f"period {time_ms} ms" if time_ms.denominator == 1 else f"period {round(time_ms * 1_000_000)} ns"
+
+
+def _whole_ms(match: re.Match[str]) -> str:
+    """A time in milliseconds; one that is not whole fits no template."""
+    time_ms = _ratio(match[1], match[2]) * (_TIME_MS.get(match[3]) or _TIME_MS[match[3][:-1]])
+    return f"{time_ms} ms" if time_ms.denominator == 1 else "uneven ms"
 
 
 def _ratio(number: str, below: str | None) -> Fraction:
@@ -185,9 +108,79 @@ def _ratio(number: str, below: str | None) -> Fraction:
     return Fraction(number) / divisor if divisor else Fraction(0)
 
 
-def _digits(match: re.Match[str]) -> str:
-    """ "two hundred and fifty" -> "250"."""
-    number = 0
-    for word in re.split(r"[ -]", match[0]):
-        number = number * 100 if word == "hundred" else number + ONES.get(word, TENS.get(word, 0))
-    return str(number)
+def _milli(number: str) -> str:
+    return f"{round(Fraction(number) * 1000)} milli"
+
+
+def _amount(match: re.Match[str]) -> str:
+    number, name = Fraction(match[1]), match[2]
+    if re.fullmatch(_FAHRENHEIT, name):
+        number = (number - 32) * 5 / 9
+    unit, milli = _UNITS.get(name) or _UNITS.get(name[:-1]) or ("degrees", 1000)
+    return f"{round(number * milli)} milli {unit}"
+
+
+_FORMS: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
+    (r"(?<![\w.:/-])(\d+) ?h(?:rs?)? ?([0-5]?\d) ?m(?:ins?)?(?!\w)", r"\1 h \2 min"),  # an "m" alone is no unit
+    (r"(?<![\w.:/-])(\d+) ?m(?:ins?)? ?([0-5]?\d) ?s(?:ecs?)?(?!\w)", r"\1 min \2 s"),
+    (r"-+>", " to "),
+    (r"<=?|≤", " below "),
+    (r">=?|≥", " above "),
+    (r"\s+", " "),
+    (r"^ |[\s.!?,;:]+$", ""),
+    (rf"\b(?:(?:{'|'.join(ONES)}) hundred(?:(?: and)? {_BELOW_100})?|{_BELOW_100})\b", _digits),
+    (r"(\d) point (\d)(?! \d)", r"\1.\2"),
+    (r"(?<!\bplus )(?<!\bor )(?<!\d )(?:\b(?:minus|negative) |(?<= )- )(?=\d)", "-"),
+    (r"\b(\d+) ?x\b", r"\1 times"),
+    (r"\b1 (?=half\b|quarter\b)", "a "),
+    (r"\b(pin|output|gpio|relay|channel|input) (?:number|no\.?|nr\.?) (?=\d)", r"\1 "),
+    (
+        # Bare numbers are pins only after a word that pins follow: "leds 1 and 2" are not pins 1 and 2.
+        rf"(?:\b{_PIN}[ _]?#?|(?<!\w)#|^|(?<=\bon )|(?<=\boff )|(?<=\bat )|(?<=\bof )|(?<=\bset )|(?<=\bturn )"
+        rf"|(?<=\bswitch )|(?<=\bdrive )|(?<=\bpull )|(?<=\busing )|(?<=\bwith ))"
+        rf"{_LISTED}(?:(?:,? and |, ?| ?& ?| ?\+ ?|, ?and){_LISTED})+"
+        rf"(?! ?(?:{_TIME}|{_UNIT}|times?|x|degrees?|°|c|f|k?hz|milli)(?!\w))",
+        _pin_list,
+    ),
+    (r"\b(?:pins|gpios|ios|gpio pins)((?: \d{1,3}){2,}(?:,? (?:and|&) \d{1,3})?)(?![\w.%])", _pin_list),
+    (r"(?<=\w)[,;:](?= )", ""),
+    (r"(?<!\d )\b(?:a )?hundred\b", "100"),
+    (r"(?<!\d )\b(?:a )?thousand\b", "1000"),
+    (rf"\b{_PIN}(?:[ _]*#?|-)(\d{{1,4}})\b|(?<!\w)#(\d{{1,4}})\b", lambda m: f"pin {int(m[1] or m[2])}"),
+    (r"(?<![\w-])(?:noon|midday)(?![\w-])", "clock 1200"),
+    (r"(?<![\w-])midnight(?![\w-])", "clock 0000"),
+    (
+        r"\b(\d{1,2})[:.h](\d\d)(?: ?([ap])\.?m\b\.?)?(?![\w.])|\b(\d{1,2}) ?(?:([ap])\.?m\b\.?|o'clock)(?!\w)",
+        _clock,
+    ),
+    (r"(?<=\d)-(?=(?:milli)?(?:second|sec|minute|min|hour|hr)s?\b)", " "),  # "30-second intervals"
+    (r"(?<!half[ -])(?<!quarter[ -])\b(?:hourly|on the hour)\b", "every 1 hour"),
+    (rf"\b(once|twice|thrice|{_COUNT}) (?:a|an|per|each|in a) (second|sec|s|minute|min|hour)\b", _rate),
+    (rf"\b(?:each|every) other ({_TIME})\b", r"every 2 \1"),
+    (r"\ban? (second|sec|minute|min|hour) and a half\b", r"1.5 \1"),
+    (r"(\d+) and (?:a )?half\b(?: an?\b)?", r"\1.5"),
+    (rf"(\d+) ({_TIME}) and (?:a )?half\b", r"\1.5 \2"),
+    (r"\b(?:a )?half(?:[ -](?:of )?(?:a|an))?[ -](?=second|sec|minute|min|hour|s\b|hertz|hz)", "0.5 "),
+    (r"\b(?:a )?quarter(?:[ -](?:of )?(?:a|an))?[ -](?=second|sec|minute|min|hour)", "0.25 "),
+    (r"\b(?:an? |((?:each|every|per) ))(second|sec|minute|min|hour|millisecond|ms)\b", r"\g<1>1 \2"),
+    (
+        rf"(?<!/)(?<!/ )({_NUMBER}){_OF} ?(?:(k?)(?:hz|hertz|herz)|(?:/ ?|per |a )(?:s|sec|second))\b",
+        lambda m: _period(_ratio(m[1], m[2]) * (1000 if m[3] else 1)),
+    ),
+    (rf"(?<![\w./])(\d+(?:\.\d+)?){_OF} ?({_TIME})(?!\w)", _whole_ms),
+    (r"\d+ ms(?:(?: and)? \d+ ms)+", lambda m: f"{sum(int(n) for n in m[0].split() if n.isdigit())} ms"),
+    # "Every 5 seconds" may be the time between two changes of a light; one flash every 5 seconds is not.
+    (
+        r"\b(?:once|1 times?|(?:1|a) (?:cycle|flash|blink)) (?:every|each|per) (?=\d+ ms\b)",
+        lambda m: "period " if re.search(r"\b(?:blink|flash|flicker|wink|strobe)", m.string) else "every ",
+    ),
+    (rf"{_PLUS_MINUS} ?({_NUMBER})(?: ?(?:{_CELSIUS}|k|%|percent))?(?!\w)", lambda m: f"plusminus {_milli(m[1])}"),
+    (rf"({_NUMBER}) ?({_FAHRENHEIT}|{_CELSIUS}|c|{_UNIT})(?!\w)", _amount),
+    (
+        rf"\b(setpoint(?: of| to| at)?|target(?: of)?|above|below|over|under|than|exceeds|reaches|past|at) ({_NUMBER})"
+        r"(?! ?(?:milli|ms|hz|\d|quarter))(?=$| |,)",
+        lambda m: f"{m[1]} {_milli(m[2])}",
+    ),
+)
+"""Each pattern of a quantity and how it is written, in the order in which they are applied."""
+_STEPS = tuple((re.compile(pattern), written) for pattern, written in _FORMS)

@@ -13,6 +13,7 @@ from microclaw.offline.decision import CORRECT, PIN_SLOTS, Act, Context, Decisio
 from microclaw.offline.pins import NO_DEVICE, PinTarget, board_of, pin_target, sensor_of
 from microclaw.text import count_text
 
+_ON: Final = ("off", "on")
 _MAX_FACTS: Final = 11
 _NO_FACT: Final = frozenset({"success", "device", "message"})
 _OVER: Final = frozenset({"ended", "trapped", "dead"})  # states of a program that does nothing any more
@@ -20,30 +21,36 @@ _OVER: Final = frozenset({"ended", "trapped", "dead"})  # states of a program th
 
 def _set_pin(at: Context) -> Decision:
     """Set one pin or several in order, two of them each to its level. All are checked before the first is set."""
-    slots = [slot for slot in PIN_SLOTS if at.parse.number(slot) is not None] or ["pin"]
-    targets = [pin_target(at, slot) for slot in slots]
-    if len({target.pin for target in targets}) < len(targets):
-        raise ask("One of these pins is named twice, so I did nothing.", "name each once, as in: turn on pins 4 and 5")
-    wanted = [at.parse.number("level") or 0] * len(targets)
-    if (second := at.parse.number("level_2")) is not None:
-        wanted[1] = second
-    levels = [one if target.active_level else 1 - one for target, one in zip(targets, wanted, strict=True)]
-    each = [f"{target.words} {_on(one)}" for target, one in zip(targets, wanted, strict=True)]
-    pins = " and ".join(target.words for target in targets)
-    words = f"turn {_on(wanted[0])} {pins}" if len(set(wanted)) == 1 else f"turn {' and '.join(each)}"
-    sets = [{"pin": target.pin, "level": level} for target, level in zip(targets, levels, strict=True)]
-    if (call := _next_set(at, "gpio-set", sets, words)) is not None:
+    number, pins, each, sets = at.parse.number, list[str](), list[str](), dict[int, int]()
+    first = level = number("level") or 0
+    for slot in PIN_SLOTS:
+        if slot != "pin" and number(slot) is None:
+            continue
+        target = pin_target(at, slot)
+        if target.pin in sets:
+            raise ask("One of these pins is named twice, so I did nothing.", "name each once: turn on pins 4 and 5")
+        if slot == "pin_2" and (second := number("level_2")) is not None:
+            level = second
+        sets[target.pin] = level if target.active_level else 1 - level
+        pins.append(target.words)
+        each.append(f"{target.words} {_ON[level]}")
+    words = " and ".join(each) if level != first else f"{_ON[level]} {' and '.join(pins)}"
+    calls = [{"pin": pin, "level": level} for pin, level in sets.items()]
+    if (call := _next_set(at, "gpio-set", calls, f"turn {words}")) is not None:
         return call
-    if len(targets) == 1:
-        return Say(f"{_state(at, targets[0], levels[0])}{_proof(at.results[-1])}.")
+    if len(pins) == 1:
+        return Say(f"{_state(at, target, sets[target.pin])}{_proof(at.results[-1])}.")
     proofs = "; ".join(dict.fromkeys(f.proof[1] for f in at.results if f.proof[0] != "accepted" and f.proof[1]))
     proof = f" ({proofs})" if proofs else _proof(at.results[-1])
     return Say(f"Now on {at.results[-1].device}: {', '.join(each)}{proof}.")
 
 
-def _next_set(at: Context, tool: str, sets: Sequence[Mapping[str, int]], words: str) -> Act | None:
-    """The next call that sets these pins, None after the last. A correction is one, with what it reverts before."""
-    done = sum(result.tool == tool for result in at.results)
+def _next_set(at: Context, tool: str, sets: Sequence[Mapping[str, int]], words: str, before: int = 0) -> Act | None:
+    """The next call that sets these pins, None after the last. A correction is one, with what it reverts before.
+
+    `before`: the calls that the sentence made before it set a pin.
+    """
+    done = len(at.results) - before
     if not at.parse.undoes or done:
         return Act(tool, at.on_device(**sets[done]), "" if done else words) if done < len(sets) else None
     for one in sets:
@@ -60,7 +67,7 @@ def _toggle_pin(at: Context) -> Decision:
     if not at.results:
         return Act("gpio-get", at.on_device(pin=target.pin), words)
     level = int(at.results[-1].fields["level"])
-    if (call := _next_set(at, "gpio-set", [{"pin": target.pin, "level": 1 - level}], words)) is not None:
+    if (call := _next_set(at, "gpio-set", [{"pin": target.pin, "level": 1 - level}], words, before=1)) is not None:
         return call
     return Say(f"{_state(at, target, level)} now{_proof(at.results[-1])}.")
 
@@ -83,63 +90,56 @@ def _dim_pin(at: Context) -> Decision:
     return Say(f"Pin {target.pin} of {last.device} is at {percent} (duty {duty}/255){_proof(last)}.")
 
 
-_CALLS: Final[Mapping[str, tuple[str, str]]] = {
-    "read_pin": ("gpio-get", "pin"),
-    "read_adc": ("adc-read", "pin"),
-    "read_sensor": ("i2c-read", "sensor"),
-    "scan_i2c": ("i2c-scan", "board"),
-    "list_devices": ("list-devices", ""),
-    "clock": ("time", ""),
-    "restart_device": ("restart-device", "board"),
-}
-"""By kind: the one tool, and what the sentence must name, or is asked for."""
+def _read(at: Context) -> Decision:
+    """One reading of a pin, a sensor or the bus, then its answer."""
+    board_of(at)  # asks which device
+    found, kind = at.results[-1] if at.results else None, at.parse.kind
+    if kind == "scan_i2c":
+        if found is None:
+            return Act("i2c-scan", at.on_device())
+        addresses = found.fields.get("addresses", [])
+        shown = ", ".join(a["address"] + (f" ({a['sensor']})" if a.get("sensor") else "") for a in addresses)
+        return Say(f"On the I2C bus of {found.device}: {shown or 'no device answers'}.")
+    if kind == "read_sensor":
+        name, quantity, _ = sensor_of(at)
+        if found is None:
+            return Act("i2c-read", at.on_device(sensor=quantity.sensor))
+        sensor, value = quantity.sensor.upper(), found.fields.get("values", {}).get(quantity.field)
+        if value is None:
+            return Say(f"The {sensor} of {found.device} reports no {name}.", "tool_failed")
+        shown = f"{float(value):.{quantity.decimals}f} {quantity.shown_unit}".replace(" %", "%")
+        return Say(f"{name.capitalize()}: {shown}, read from the {sensor} of {found.device}.")
+    target = pin_target(at)
+    if found is None:
+        return Act("gpio-get" if kind == "read_pin" else "adc-read", at.on_device(pin=target.pin))
+    if kind == "read_pin":
+        return Say(f"{_state(at, target, int(found.fields['level']))}.")
+    volts = f"{float(found.fields['volts']):.3f} V (raw {found.fields['raw']})"
+    return Say(f"ADC pin {target.pin} of {found.device} is at {volts}.")
 
 
-def _one_call(at: Context) -> Decision:
-    """One call, then its answer."""
-    if at.results:
-        return _told(at, at.results[-1])
-    tool, needs = _CALLS[at.parse.kind]
-    arguments: dict[str, Any] = {}
-    match needs:
-        case "board":
-            board_of(at)
-        case "pin":
-            arguments["pin"] = pin_target(at).pin
-        case "sensor":
-            arguments["sensor"] = sensor_of(at)[1].sensor
-    return Act(tool, at.on_device(**arguments), "restart the board" if tool == "restart-device" else "")
+def _restart_device(at: Context) -> Decision:
+    board_of(at)  # asks which device
+    if not at.results:
+        return Act("restart-device", at.on_device(), "restart the board")
+    return Say(f"{at.results[-1].device} restarted{_proof(at.results[-1])}.")
 
 
-def _told(at: Context, found: Result) -> Say:
-    """The answer after the one call of a sentence."""
-    fields, device = found.fields, found.device
-    match found.tool:
-        case "gpio-get":
-            return Say(f"{_state(at, pin_target(at), int(fields['level']))}.")
-        case "adc-read":
-            volts = f"{float(fields['volts']):.3f} V (raw {fields['raw']})"
-            return Say(f"ADC pin {pin_target(at).pin} of {device} is at {volts}.")
-        case "i2c-read":
-            name, quantity, _ = sensor_of(at)
-            sensor, value = quantity.sensor.upper(), fields.get("values", {}).get(quantity.field)
-            if value is None:
-                return Say(f"The {sensor} of {device} reports no {name}.", "tool_failed")
-            shown = f"{float(value):.{quantity.decimals}f} {quantity.shown_unit}".replace(" %", "%")
-            return Say(f"{name.capitalize()}: {shown}, read from the {sensor} of {device}.")
-        case "i2c-scan":
-            addresses = fields.get("addresses", [])
-            shown = ", ".join(a["address"] + (f" ({a['sensor']})" if a.get("sensor") else "") for a in addresses)
-            return Say(f"On the I2C bus of {device}: {shown or 'no device answers'}.")
-        case "list-devices":
-            known = fields.get("devices", [])
-            each = (f"{d['name']} ({d['board']}; {', '.join(d['transports']) or 'no transport'})" for d in known)
-            shown = f"{count_text(len(known), 'device')}: {'; '.join(each)}."
-            return Say(shown) if known else Say(NO_DEVICE.text, next_step=NO_DEVICE.next_step)
-        case "time":
-            now = datetime.fromisoformat(str(fields.get("now")))
-            return Say(f"It is {now:%H:%M} on {fields.get('weekday')}, {now:%Y-%m-%d} ({fields.get('zone')}).")
-    return Say(f"{device} restarted{_proof(found)}.")
+def _list_devices(at: Context) -> Decision:
+    if not at.results:
+        return Act("list-devices", at.on_device())
+    known = at.results[-1].fields.get("devices", [])
+    each = (f"{d['name']} ({d['board']}; {', '.join(d['transports']) or 'no transport'})" for d in known)
+    shown = f"{count_text(len(known), 'device')}: {'; '.join(each)}."
+    return Say(shown) if known else Say(NO_DEVICE.text, next_step=NO_DEVICE.next_step)
+
+
+def _clock(at: Context) -> Decision:
+    if not at.results:
+        return Act("time", at.on_device())
+    fields = at.results[-1].fields
+    now = datetime.fromisoformat(str(fields.get("now")))
+    return Say(f"It is {now:%H:%M} on {fields.get('weekday')}, {now:%Y-%m-%d} ({fields.get('zone')}).")
 
 
 def _device_fact(at: Context) -> Decision:
@@ -214,15 +214,14 @@ ACTIONS: Final[Mapping[str, Callable[[Context], Decision]]] = {
     "set_pin": _set_pin,
     "toggle_pin": _toggle_pin,
     "dim_pin": _dim_pin,
-    **dict.fromkeys(_CALLS, _one_call),
+    **dict.fromkeys(("read_pin", "read_adc", "read_sensor", "scan_i2c"), _read),
+    "list_devices": _list_devices,
+    "clock": _clock,
+    "restart_device": _restart_device,
     **dict.fromkeys(("device_info", "device_status"), _device_fact),
     "undo": _undo,
     "pin_facts": _pin_facts,
 }
-
-
-def _on(level: int) -> str:
-    return "on" if level else "off"
 
 
 def _state(at: Context, target: PinTarget, level: int) -> str:
@@ -230,11 +229,11 @@ def _state(at: Context, target: PinTarget, level: int) -> str:
     device = at.results[-1].device
     low = "low" if level == 0 else "high"
     if target.is_led and not target.active_level:
-        return f"The LED of {device} is {_on(1 - level)}: its pin {target.pin} is {low}"
+        return f"The LED of {device} is {_ON[1 - level]}: its pin {target.pin} is {low}"
     led = board_of(at).led
-    said = f"Pin {target.pin} of {device} is {_on(level)}"
+    said = f"Pin {target.pin} of {device} is {_ON[level]}"
     if led is not None and led.pin == target.pin and not led.active_level:
-        return f"{said} ({low}; the LED there is lit by low, so it is {_on(1 - level)})"
+        return f"{said} ({low}; the LED there is lit by low, so it is {_ON[1 - level]})"
     return said
 
 

@@ -11,10 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from msgspec import Struct, convert, field
-from msgspec.structs import replace
 
 from microclaw.language.times import When
-from microclaw.language.yes_no import plain, said_yes
 from microclaw.models.protocol import DeviceContext, KnownDevice, Message, ToolReturn, UserText
 from microclaw.text import without_fences
 
@@ -23,8 +21,7 @@ PinSlot: TypeAlias = Literal["pin", "pin_2", "pin_3", "pin_4", "pin_5", "pin_6",
 Slot: TypeAlias = PinSlot | Literal["pins", "button_pin", "milli", "device", "confirmed"]
 PIN_SLOTS: Final[tuple[PinSlot, ...]] = get_args(PinSlot)
 
-_PINS: Final = re.compile(r"(?:(?:on|at|the|its?|it is|it's) )*(?:pin )?\d{1,3}(?: also pin \d{1,3})*")
-_PERCENT: Final = re.compile(r"(?:(?:at|to|make it) )*(-?\d+) milli percent")
+_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.S)
 
 
 class Parse(Struct, frozen=True):
@@ -63,26 +60,6 @@ class Question(Struct, frozen=True):
     said: str
     device: str | None = None  # where the sentence named one
     reading: str = ""  # the sentence that a yes stands for
-
-    def completed(self, answer: str) -> Parse | None:
-        """The parse with the value that was asked for; None if the answer is a sentence of its own."""
-        text = plain(answer)
-        percent, numbers = _PERCENT.fullmatch(text), re.findall(r"\d+", text) if _PINS.fullmatch(text) else []
-        match self.slot:
-            case "confirmed":
-                is_meant = said_yes(answer) or text == plain(f"yes {self.reading}")
-                return replace(self.parse, confirmed=True) if is_meant else None
-            case "milli" if percent:
-                values: Values = {"milli": int(percent[1])}
-            case "pins" if numbers:
-                values = dict.fromkeys(PIN_SLOTS, "") | dict(zip(PIN_SLOTS, map(int, numbers), strict=False))
-            case "device" | "milli" | "pins":
-                return None  # the dialogue knows the devices' names
-            case slot if len(numbers) == 1:
-                values = {slot: int(numbers[0])}
-            case _:
-                return None
-        return replace(self.parse, values={**self.parse.values, **values})
 
 
 CORRECT: Final = "correct"
@@ -155,7 +132,10 @@ class Context(Struct, frozen=True):
 
 
 class CannotDo(Exception):
-    """Raised when a sentence cannot be done; its one argument is the answer, a Say."""
+    """Raised when a sentence cannot be done; `say` is the answer."""
+
+    def __init__(self, say: Say) -> None:
+        self.say = say
 
 
 def ask(text: str, next_step: str | None = None, slot: Slot | None = None, *, code: str = "ambiguous") -> CannotDo:
@@ -164,45 +144,30 @@ def ask(text: str, next_step: str | None = None, slot: Slot | None = None, *, co
 
 
 def turn_of(messages: Sequence[Message]) -> tuple[str, tuple[Result, ...], tuple[Message, ...]]:
-    """The person's latest text, the tool results since, and the messages before it."""
-    start = max((i for i, m in enumerate(messages) if isinstance(m, UserText)), default=-1)
-    if start < 0:
-        return "", (), ()
-    first = messages[start]
-    assert isinstance(first, UserText)
-    returns = [read_return(m) for m in messages[start:] if isinstance(m, ToolReturn)]
-    return first.text, tuple(part for one in returns for part in _parts(one)), tuple(messages[:start])
+    """The person's latest text, the tool results since, and the messages before it.
 
-
-def _parts(result: Result) -> tuple[Result, ...]:
-    """A correction that was made, as the results of what it is made of; any other result as it is."""
-    if result.tool != CORRECT or not result.ok:
-        return (result,)
-    undone = (Result("undo", True, fields) for fields in result.fields.get("undone", ()))
-    pins = (Result("pwm-set" if "duty" in one else "gpio-set", True, one) for one in result.fields.get("pins", ()))
-    return (*undone, *pins)
-
-
-def read_return(returned: ToolReturn) -> Result:
-    """A tool's JSON result as fields; text that is not a JSON object becomes the message."""
-    try:
-        fields = convert(json.loads(returned.content), dict[str, Any])
-    except (ValueError, RecursionError):
-        fields = {"message": returned.content}
-    return Result(returned.name, not returned.failed, _unfenced(fields))
-
-
-def _unfenced(value: Any) -> Any:
-    """A tool's result as the answer shows it to a person: rules read it, no model."""
-    match value:
-        case str():
-            return without_fences(value)
-        case list():
-            return [_unfenced(item) for item in value]
-        case dict():
-            return {_unfenced(key): _unfenced(item) for key, item in value.items()}
-        case _:
-            return value
+    A result is shown to a person and read by rules, so it has no fences. A correction is the results of what it did.
+    """
+    said, results, start = "", list[Result](), 0
+    for place, message in enumerate(messages):
+        if isinstance(message, UserText):
+            said, results, start = message.text, [], place
+        if not isinstance(message, ToolReturn):
+            continue
+        tool, content, ok = message.name, message.content, not message.failed
+        try:
+            if "<untrusted-" in content:
+                content = _STRING.sub(lambda string: json.dumps(without_fences(json.loads(string[0]))), content)
+            fields = convert(json.loads(content), dict[str, Any])
+        except (ValueError, RecursionError):  # no JSON object
+            fields = {"message": without_fences(message.content)}
+        if tool == CORRECT and ok:
+            results += [Result("undo", True, one) for one in fields.get("undone", ())]
+            pins = fields.get("pins", ())
+            results += [Result("pwm-set" if "duty" in one else "gpio-set", True, one) for one in pins]
+        else:
+            results.append(Result(tool, ok, fields))
+    return said, tuple(results), tuple(messages[:start])
 
 
 def capital(text: str) -> str:

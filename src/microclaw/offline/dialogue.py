@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
 from microclaw.events import NOTHING_WAITS
 from microclaw.language.yes_no import plain, said_no, said_yes
-from microclaw.models.protocol import AssistantReply, DeviceContext, KnownDevice, ModelRequest, UserText
+from microclaw.models.protocol import DeviceContext, KnownDevice, ModelRequest, UserText
 from microclaw.offline import boards, schedules
 from microclaw.offline.actions import ACTIONS
 from microclaw.offline.apps import APPS
 from microclaw.offline.decision import (
+    PIN_SLOTS,
     Act,
     CannotDo,
     Context,
@@ -46,6 +47,8 @@ _NOTHING: Final = "Nothing was done in this chat just now that this can be about
 _OF_PINS: Final = frozenset({"set_pin", "toggle_pin", "dim_pin", "read_pin", "read_adc"})  # with a pin: nothing else
 _NO_FACT: Final = ("read_sensor_every", "cancel_schedule")  # "note the humidity every minute", "forget the alarm"
 _ONE_CALL: Final = frozenset({"set_pin", "dim_pin", "read_pin", "read_adc", "read_sensor", "scan_i2c", "list_devices"})
+_PINS: Final = re.compile(r"(?:(?:on|at|the|its?|it is|it's) )*(?:pin )?\d{1,3}(?: also pin \d{1,3})*")
+_PERCENT: Final = re.compile(r"(?:(?:at|to|make it) )*(-?\d+) milli percent")
 _REMIND: Final = re.compile(
     r"(?:please )?(?:remind|tell|alert|notify|warn) me(?: to| that| about|:)? (.+)", re.I | re.S
 )
@@ -66,8 +69,6 @@ def understand(request: ModelRequest) -> Understanding:
     said, results, before = turn_of(request.messages)
     last = before[-1] if before else None
     state = state_after(last)
-    if isinstance(last, AssistantReply) and last.question_expired:
-        state = DialogueState(undoable=state.undoable)
     if (state.question is not None or state.suggested) and said_no(said):
         done = state.act if state.act is not None and state.act.done else None  # it can still be corrected
         kept = DialogueState(act=done, undoable=state.undoable)
@@ -86,17 +87,33 @@ def understand(request: ModelRequest) -> Understanding:
         # A question about the last act, and what is about nothing, leave it the last act.
         act = state.act if found.refers and at is None else act_after(at, decision, state.act)
         undoable = undoable_after(at, results, state.undoable)
-        kept = DialogueState(_question(at, decision), act, undoable, decision.suggested)
+        question = None
+        if at is not None and decision.asks is not None:
+            device, reading = at.named.name if at.named else None, (decision.next_step or "").removeprefix("yes, ")
+            question = Question(decision.asks, at.parse, at.said, device, reading)
+        kept = DialogueState(question, act, undoable, decision.suggested)
     confirms = chosen is not None or (completed is not None and completed.parse.confirmed)
     return Understanding(at.parse if at is not None else None, decision, confirms, found.refers, kept)
 
 
 def _completed(said: str, question: Question, known: DeviceContext) -> Context | None:
     """The sentence of the open question with the value that was asked for; None if this does not answer it."""
-    device = boards.answered_device(said, known) if question.slot == "device" else None
-    parse = question.parse if device is not None else question.completed(said)
-    named = device or _device(known, question.device)
-    return Context(parse, question.said, known, named) if parse else None
+    parse, named, text, values = question.parse, _device(known, question.device), plain(said), dict[str, Any]()
+    percent, numbers = _PERCENT.fullmatch(text), re.findall(r"\d+", text) if _PINS.fullmatch(text) else []
+    match question.slot:
+        case "device" if device := boards.answered_device(said, known):
+            named = device
+        case "confirmed" if said_yes(said) or text == plain(f"yes {question.reading}"):
+            parse = replace(parse, confirmed=True)
+        case "milli" if percent:
+            values = {"milli": int(percent[1])}
+        case "pins" if numbers:
+            values = dict.fromkeys(PIN_SLOTS, "") | dict(zip(PIN_SLOTS, map(int, numbers), strict=False))
+        case slot if len(numbers) == 1 and slot in (*PIN_SLOTS, "button_pin"):
+            values = {slot: int(numbers[0])}
+        case _:
+            return None
+    return Context(replace(parse, values=parse.values | values), question.said, known, named)
 
 
 def _chosen(said: str, suggested: tuple[str, ...]) -> str | Say | None:
@@ -107,14 +124,6 @@ def _chosen(said: str, suggested: tuple[str, ...]) -> str | Say | None:
     if not said_yes(said):
         return None
     return suggested[0] if len(suggested) == 1 else Say(f"Which one: {numbered(suggested)}?", "ambiguous", "its number")
-
-
-def _question(at: Context | None, decision: Say) -> Question | None:
-    """The question of the answer, to be kept with it."""
-    if at is None or decision.asks is None:
-        return None
-    device = at.named.name if at.named else None
-    return Question(decision.asks, at.parse, at.said, device, (decision.next_step or "").removeprefix("yes, "))
 
 
 def count_kinds() -> int:
@@ -141,7 +150,10 @@ def one_call(text: str, device_context: DeviceContext) -> Decision | None:
 
 
 def _decide(at: Context) -> Decision:
-    """The next step; a tool that failed ends it, with its own message."""
+    """The next step: the decision of the sentence's kind, after a yes to the question that it asks before.
+
+    A tool that failed ends it, with its own message. The answer to a correction begins with what was reverted.
+    """
     last = at.results[-1] if at.results else None
     # Of a board that is away: what this host knows. Finding nothing to forget is an answer too.
     if last is not None and not last.ok and "removed" not in last.fields and at.parse.kind != "pin_facts":
@@ -149,27 +161,18 @@ def _decide(at: Context) -> Decision:
         if done := ", ".join(str(one.fields.get("pin")) for one in at.results[:-1] if one.tool == "gpio-set"):
             text = f"{text}. Set before that: pin {done}"
         return Say(text, code, last.fields.get("next"))
-    try:
-        return _act(at)
-    except CannotDo as exc:
-        answer: Say = exc.args[0]
-        return answer
-
-
-def _act(at: Context) -> Decision:
-    """The decision of the sentence's kind, after a yes to the question that it asks before.
-
-    The answer to a correction begins with what was reverted.
-    """
     if (question := at.parse.word("asks")) is not None and not at.parse.confirmed:
         return Say(question, "confirm", "yes, undo it", "confirmed")
-    parse = as_light(at.parse, at)
-    if (answer := english().answers.get(parse.word("reason") or parse.kind)) is not None:
-        return answer  # it is understood, and not done
-    is_correction = bool(parse.undoes) and parse.kind != "undo"
-    if is_correction and parse.kind not in ("set_pin", "toggle_pin", "dim_pin"):
-        return Say("I do not undo the last act by that.", "ambiguous", "undo, then say the whole sentence")
-    decision = _DECIDERS[parse.kind](replace(at, parse=parse))
+    try:
+        parse = as_light(at.parse, at)
+        if (answer := english().answers.get(parse.word("reason") or parse.kind)) is not None:
+            return answer  # it is understood, and not done
+        is_correction = bool(parse.undoes) and parse.kind != "undo"
+        if is_correction and parse.kind not in ("set_pin", "toggle_pin", "dim_pin"):
+            return Say("I do not undo the last act by that.", "ambiguous", "undo, then say the whole sentence")
+        decision = _DECIDERS[parse.kind](replace(at, parse=parse))
+    except CannotDo as exc:
+        return exc.say
     if isinstance(decision, Act) or not is_correction:
         return decision
     told = "".join(f"{capital(str(r.fields.get('message', 'done')))}. " for r in at.results if r.tool == "undo")
@@ -189,7 +192,7 @@ _DECIDERS: Final[Mapping[str, Callable[[Context], Decision]]] = {
     **PROGRAMS,
     **MEMORY,
     **schedules.SCHEDULES,
-    "schedule": lambda at: schedules.decide_schedule(at, _act),
+    "schedule": lambda at: schedules.decide_schedule(at, _decide),
     "help": _help,
 }
 

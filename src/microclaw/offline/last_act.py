@@ -28,6 +28,8 @@ Referred: TypeAlias = tuple[Parse, str] | Say | None
 PROGRAMS_ON_PINS: Final = frozenset(PROGRAMS) - {"read_sensor_every"}
 _BOARD_TOOLS: Final = {"gpio-set", "pwm-set", "deploy-wasm-app", "uninstall-wasm-app", "switch-program", "undo"}
 """Tools that change boards; the change log has what they did."""
+_MAKING: Final = _BOARD_TOOLS | {"schedule-add", "schedule-remove"}
+_NO_UNDO: Final = "Undo does not take that back. Undo the last change of a board instead?"
 _MAX_UNDOABLE: Final = 32
 _READS: Final = frozenset({"read_pin", "read_adc", "read_sensor"})
 _PINS_ALONE: Final = frozenset({"set_pin", "toggle_pin", "read_pin", "read_adc"})
@@ -67,25 +69,9 @@ class LastAct(Struct, frozen=True):
     schedule: int | None = None
 
     @property
-    def kind(self) -> str:
-        return self.parse.kind
-
-    @property
-    def pins(self) -> tuple[int, ...]:
-        """The pins that its sentence named; empty for the board's LED and for what has no pin."""
-        return self.parse.pins
-
-    @property
     def runs(self) -> bool:
         """True if its program was left on the device."""
         return self.app is not None and not self.stopped
-
-    @property
-    def target_values(self) -> Values:
-        """Its pins, or its LED, as values of a parse; empty where it has none."""
-        if not self.pins and self.parse.word("thing") == "led":
-            return {"thing": "led"}
-        return dict(zip(PIN_SLOTS, self.pins, strict=False))
 
     @property
     def named(self) -> str:
@@ -94,10 +80,10 @@ class LastAct(Struct, frozen=True):
 
     @property
     def target(self) -> str:
-        """Its pins in words that a template reads; "it" where there are none."""
-        if "thing" in self.target_values:
+        """Its pins, or its LED, in words that a template reads; "it" where there are none."""
+        if not self.parse.pins and self.parse.word("thing") == "led":
             return "the led"
-        return " and ".join(f"pin {pin}" for pin in self.pins) or "it"
+        return " and ".join(f"pin {pin}" for pin in self.parse.pins) or "it"
 
 
 Undoable: TypeAlias = tuple[Parse | None, ...]
@@ -116,19 +102,16 @@ class DialogueState(Struct, frozen=True):
     undoable: Undoable = ()
     suggested: tuple[str, ...] = ()
 
-    def to_json(self) -> str | None:
-        """None where there is nothing to keep."""
-        return None if self == DialogueState() else msgspec.json.encode(self).decode()
-
 
 def state_after(message: Message | None) -> DialogueState:
     """The state that an answer left open; nothing for any other message, or where another version wrote it."""
     if not isinstance(message, AssistantReply) or message.question is None:
         return DialogueState()
     try:
-        return msgspec.json.decode(message.question, type=DialogueState)
+        state = msgspec.json.decode(message.question, type=DialogueState)
     except msgspec.MsgspecError:
         return DialogueState()
+    return DialogueState(undoable=state.undoable) if message.question_expired else state
 
 
 def act_after(at: Context | None, decision: Say, before: LastAct | None) -> LastAct | None:
@@ -136,9 +119,15 @@ def act_after(at: Context | None, decision: Say, before: LastAct | None) -> Last
     if at is None:
         return None
     parse, results, kind = at.parse, at.results, at.parse.kind
-    deployed, made = _last(results, "deploy-wasm-app"), _last(results, "schedule-add")
+    made, changes = dict[str, Result](), list[int]()
+    for result in results:
+        if result.ok:
+            made[result.tool] = result
+        if result.tool != "undo" and isinstance(change := result.fields.get("change"), int):
+            changes.append(change)
+    deployed = made.get("deploy-wasm-app")
     done = decision.code is None or (decision.code == "not_verified" and deployed is not None)
-    if not done and any(one.ok and one.tool in _BOARD_TOOLS | {"schedule-add", "schedule-remove"} for one in results):
+    if not done and made.keys() & _MAKING:
         return None  # half of it: neither done nor not done
     is_of_it = kind == "app_status" and before is not None and before.app == parse.word("app")
     if is_of_it or kind == "help" or ("asks" in parse.values and not results):
@@ -147,51 +136,44 @@ def act_after(at: Context | None, decision: Say, before: LastAct | None) -> Last
         return None
     here = at.device.name if at.device else None
     device = results[-1].fields.get("device") if results else here
-    changes = tuple(c for r in results if r.tool != "undo" and isinstance(c := r.fields.get("change"), int))
-    act = LastAct(replace(parse, confirmed=False, undoes=(), replaces=None), at.said, device, done, changes)
+    act = LastAct(replace(parse, confirmed=False, undoes=(), replaces=None), at.said, device, done, tuple(changes))
     if kind == "remove_app":
-        removed = _last(results, "uninstall-wasm-app", "switch-program")
+        removed = made.get("uninstall-wasm-app") or made.get("switch-program")
         name = str(removed.fields.get("appName")) if removed is not None else None
         own = before if before is not None and name is not None and before.app == name else act
-        return replace(own, app=name, stopped=True, changes=changes)
+        return replace(own, app=name, stopped=True, changes=act.changes)
     if deployed is not None:
         old = before if before is not None and parse.replaces is not None and before.app == parse.replaces else None
         replaced = old.replaced if old is not None else bool(deployed.fields.get("replaced"))
         return replace(act, app=str(deployed.fields.get("appName")), replaced=replaced)
-    return replace(act, schedule=made.fields.get("schedule")) if made is not None else act
+    added = made.get("schedule-add")
+    return replace(act, schedule=added.fields.get("schedule")) if added is not None else act
 
 
 def undoable_after(at: Context | None, results: Sequence[Result], before: Undoable) -> Undoable:
-    """The acts after an answer, without the one that "undo" reverted, or asked about."""
-    failed = any(not result.ok and "removed" not in result.fields for result in results)
+    """The acts after an answer, without the one that "undo" reverted, or asked about.
+
+    Where nothing reverts an act, that is an undo that asks whether a board's change is meant.
+    """
+    changed, made, failed = set[str](), list[Parse | None](), False
+    for result in results:
+        fields = result.fields
+        match result.tool if result.ok else None:
+            case None:
+                failed = failed or "removed" not in fields
+            case "schedule-add":
+                made = [Parse("cancel_schedule", {"number": fields["schedule"]})]
+            case "remember" if fields.get("new"):
+                made = [Parse("forget", {"text": plain_line(fields.get("line"))})]
+            case "forget" | "schedule-remove":
+                made = [Parse("undo", {"asks": _NO_UNDO})]
+            case tool if tool in _BOARD_TOOLS and fields.get("change") and fields.get("switch") != "restart":
+                changed.add(tool)
     if at is not None and at.parse.values.get("undo") and not at.parse.confirmed and not failed:
         return before[:-1]
-    changes = (r for r in results if r.ok and r.tool in _BOARD_TOOLS and r.fields.get("change"))
-    changed = {result.tool for result in changes if result.fields.get("switch") != "restart"}
     if "undo" in changed:
         return before if changed != {"undo"} or before[-1:] != (None,) else before[:-1]
-    made = [None] if changed else [parse for parse in map(_reverting, results) if parse is not None][-1:]
-    return (*before, *made)[-_MAX_UNDOABLE:]
-
-
-def _reverting(result: Result) -> Parse | None:
-    """The sentence that reverts this result of a schedule or of memory; None if the result made nothing.
-
-    Where nothing reverts it, that is an undo that asks whether a board's change is meant.
-    """
-    fields = result.fields
-    match result.tool if result.ok else None:
-        case "schedule-add":
-            return Parse("cancel_schedule", {"number": fields["schedule"]})
-        case "remember" if fields.get("new"):
-            return Parse("forget", {"text": plain_line(fields.get("line"))})
-        case "forget" | "schedule-remove":
-            return Parse("undo", {"asks": "Undo does not take that back. Undo the last change of a board instead?"})
-    return None
-
-
-def _last(results: Sequence[Result], *tools: str) -> Result | None:
-    return next((result for result in reversed(results) if result.tool in tools and result.ok), None)
+    return (*before, *([None] if changed else made))[-_MAX_UNDOABLE:]
 
 
 def about_last_act(text: str, act: LastAct, *, elsewhere: bool) -> Referred:
@@ -201,22 +183,22 @@ def about_last_act(text: str, act: LastAct, *, elsewhere: bool) -> Referred:
 
 
 def _referred(text: str, act: LastAct, *, elsewhere: bool) -> Parse | Say | None:
-    said = plain(text)
+    said, parse, kind = plain(text), act.parse, act.parse.kind
     found = english().reference(said)
-    if found is None and len(act.pins) < 2:  # "blink pin 2 faster" of what blinks there
+    if found is None and len(parse.pins) < 2:  # "blink pin 2 faster" of what blinks there
         found = english().reference(re.sub(rf"\b{act.target}\b", "it", said))
         found = found if found is not None and found.kind in ("pace", "light") else None
     if found is None:
         return None
     match found.kind:
         case "no" if elsewhere:
-            return _instead(act, act.parse, elsewhere=True)
+            return _instead(act, parse, elsewhere=True)
         case "no":
-            return _offered(act) if act.done and act.kind not in _READS else None
+            return _offered(act) if act.done and kind not in _READS else None
         case "same":
-            return act.parse if elsewhere else None
+            return parse if elsewhere else None
         case "correct":
-            is_of_it = found.number("wrong") in (None, *act.pins)
+            is_of_it = found.number("wrong") in (None, *parse.pins)
             return _instead(act, _changed(act, found), elsewhere=elsewhere) if is_of_it else None
         case "remove" if act.app is None and act.schedule is None:
             return _unclear(act)  # "delete it" of a pin
@@ -225,28 +207,26 @@ def _referred(text: str, act: LastAct, *, elsewhere: bool) -> Parse | Say | None
         case "remove" | "stop":
             words = _stop_words(act)
             return _unclear(act, "what is running") if words is None else english().parse(words)
-        case "again" if act.schedule is not None or act.kind == "remove_app":
+        case "again" if act.schedule is not None or kind == "remove_app":
             return _unclear(act)
         case "again":
-            return replace(act.parse, replaces=act.app)
+            return replace(parse, replaces=act.app)
         case "also":
             return _also(act, found, asks=text.rstrip().endswith("?") or "asks" in found.values)
         case "state" if act.runs or (act.stopped and "level" not in found.values):
             return Parse("app_status", {"app": act.app or ""})
-        case "state" if act.kind == "dim_pin" and act.done:
+        case "state" if kind == "dim_pin" and act.done:
             return Say(f"I did {act.named}; how bright it is I cannot read back.")
         case "state":
             return None  # "is it on" of a pin is read like any other sentence with its target
-        case "pace" | "light" if (found.word("verb") or act.kind) not in act.kind:
+        case "pace" | "light" if (found.word("verb") or kind) not in kind:
             return None  # "fade it twice as fast" of what blinks
-        case "pace":
-            return _renewed(act, _paced(act, found))
-        case "light":
-            return _renewed(act, _lighter(act, found))
-    if act.kind == "set_pin" and found.number("number") is not None and not said.startswith("make"):
+        case "pace" | "light":
+            return _renewed(act, _adjusted(act, found))
+    if kind == "set_pin" and found.number("number") is not None and not said.startswith("make"):
         return None  # "set it to 1" is a level
     meant = _changed(act, found)
-    is_moved = isinstance(meant, Parse) and meant.kind == act.kind and meant.pins != act.pins
+    is_moved = isinstance(meant, Parse) and meant.kind == kind and meant.pins != parse.pins
     return _instead(act, meant) if is_moved else _renewed(act, meant)  # "make that 25" of a pin
 
 
@@ -258,19 +238,19 @@ def _with_target(text: str, act: LastAct) -> Referred:
         return None if stopped is None else (stopped, said)
     said = _EXTRA.sub("", text)
     it = _IT.search(said)
-    has_none = not act.target_values or act.kind == "traffic_light" or act.schedule is not None
+    has_none = act.target == "it" or act.parse.kind == "traffic_light" or act.schedule is not None
     if it is None or has_none or REMINDER.match(said.lower()):
         return None
     said = f"{said[: it.start()]}{act.target}{said[it.end() :]}"
     parse = english().parse(said)
     if parse is None or ((own := english().parse(text)) is not None and own.kind == "remove_all"):
         return None  # "stop all of them" is of all programs
-    if it["all"] and len(act.pins) < 2:
+    if it["all"] and len(act.parse.pins) < 2:
         return Say("Which pins?", "ambiguous", "as in: turn off pins 4 and 5")
-    if act.stopped and act.kind in PROGRAMS_ON_PINS and parse.kind not in _READS:
+    if act.stopped and act.parse.kind in PROGRAMS_ON_PINS and parse.kind not in _READS:
         return Say(f"Do you mean {act.app}, or only {act.target}?", "ambiguous", "start it again")
     if act.runs and parse.kind in PROGRAMS_ON_PINS | {"schedule"}:
-        if parse.kind != act.kind:
+        if parse.kind != act.parse.kind:
             return Say(f"{act.app} drives {act.target} now, so nothing was done.", "ambiguous", f"stop {act.app}")
         parse = replace(parse, replaces=act.app)
     return parse, said
@@ -290,7 +270,7 @@ def _offered(act: LastAct) -> Parse | Say:
 
 def _changed(act: LastAct, found: Parse) -> Parse | Say:
     """The act's parse with the pin, level or number that the person says."""
-    said, pins, kind = dict(found.values), found.pins, act.kind
+    said, pins, kind = dict(found.values), found.pins, act.parse.kind
     number, unit = found.number("number"), found.word("unit")
     if number is not None:
         is_amount = kind in _WITH_AMOUNT
@@ -301,9 +281,9 @@ def _changed(act: LastAct, found: Parse) -> Parse | Say:
         elif kind in _PINS_ALONE or (found.kind == "correct" and number > 1):
             pins = (number,)
     if pins or found.word("thing") == "led":
-        return _moved(act, dict(zip(PIN_SLOTS, pins, strict=False)) or {"thing": "led"})
-    if unit == "percent" and kind == "set_pin" and len(act.pins) < 2:
-        return Parse("dim_pin", act.target_values | {"milli": said["milli"]})
+        return _moved(act, pins)
+    if unit == "percent" and kind == "set_pin" and len(act.parse.pins) < 2:
+        return replace(act.parse, kind="dim_pin", values=act.parse.values | {"milli": said["milli"]})
     words = [word for word in _SLOTS.get(kind, ()) if word in said]
     change: Values = {re.sub("^(every|for)_", "", word): said[word] for word in words}
     is_of_it = kind != "dim_pin" or unit in (None, "percent")
@@ -314,30 +294,25 @@ def _changed(act: LastAct, found: Parse) -> Parse | Say:
     return replace(act.parse, values={n: v for n, v in kept.items() if n not in map(gone.get, change)} | change)
 
 
-def _paced(act: LastAct, found: Parse) -> Parse | Say:
-    """ "Faster" is twice as fast, "a bit" half of that."""
-    if act.kind not in PACES:
-        return _unclear(act, "as in: blink pin NUMBER every second")
-    times = found.number("times")
-    milli = found.number("many") or found.number("amount") or (2000 if times is None else 1000 * max(times, 1))
-    factor = Fraction(1000, milli) if found.word("way") == "less" else Fraction(milli, 1000)
-    now_ms = pace_ms(act.parse, act.kind)
-    return replace(act.parse, values=with_pace(act.parse.values, now_ms / factor))
-
-
-def _lighter(act: LastAct, found: Parse) -> Parse | Say:
-    """ "Brighter" is 20 % of full brightness more, "a bit" 10 %."""
-    milli = act.parse.number("milli")
-    if act.kind != "dim_pin" or milli is None:
-        return _unclear(act, "as in: dim pin NUMBER to 30%")
-    step = found.number("milli") or found.number("step") or _STEP_MILLI
-    wanted = milli + (step if found.word("way") == "more" else -step)
-    return replace(act.parse, values=act.parse.values | {"milli": min(100_000, max(0, wanted))})
+def _adjusted(act: LastAct, found: Parse) -> Parse | Say:
+    """ "Faster" is twice as fast, "brighter" is 20 % of full brightness more; "a bit" is half of that."""
+    parse, milli, is_more = act.parse, act.parse.number("milli"), found.word("way") != "less"
+    if found.kind == "pace" and parse.kind in PACES:
+        times = found.number("times")
+        many = found.number("many") or found.number("amount") or (2000 if times is None else 1000 * max(times, 1))
+        factor = Fraction(1000, many) if is_more else Fraction(many, 1000)
+        return replace(parse, values=with_pace(parse.values, pace_ms(parse, parse.kind) * factor))
+    if found.kind == "light" and parse.kind == "dim_pin" and milli is not None:
+        step = found.number("milli") or found.number("step") or _STEP_MILLI
+        wanted = milli + (step if is_more else -step)
+        return replace(parse, values=parse.values | {"milli": min(100_000, max(0, wanted))})
+    example = "blink pin NUMBER every second" if found.kind == "pace" else "dim pin NUMBER to 30%"
+    return _unclear(act, f"as in: {example}")
 
 
 def _instead(act: LastAct, meant: Parse | Say, *, elsewhere: bool = False) -> Parse | Say:
     """The act that was meant, in the place of the wrong one."""
-    if isinstance(meant, Say) or not act.done or act.kind in _READS:
+    if isinstance(meant, Say) or not act.done or act.parse.kind in _READS:
         return meant
     if act.app is not None and not (act.stopped or act.replaced or elsewhere):
         return replace(meant, replaces=act.app)
@@ -355,13 +330,13 @@ def _renewed(act: LastAct, meant: Parse | Say) -> Parse | Say:
     return replace(meant, replaces=act.app) if act.runs else meant
 
 
-def _moved(act: LastAct, target: Values) -> Parse | Say:
+def _moved(act: LastAct, pins: tuple[int, ...]) -> Parse | Say:
     """The same on these pins instead, or on the LED."""
-    is_several = max(len(target), len(act.pins)) > 1
-    if act.kind not in _WITH_PIN or (is_several and act.kind != "set_pin") or "level_2" in act.parse.values:
+    values, is_several = act.parse.values, max(len(pins), len(act.parse.pins)) > 1
+    if act.parse.kind not in _WITH_PIN or (is_several and act.parse.kind != "set_pin") or "level_2" in values:
         return _unclear(act, "say it once for each pin")
-    gone = (*PIN_SLOTS, "thing", "level_2")
-    return replace(act.parse, values={n: v for n, v in act.parse.values.items() if n not in gone} | target)
+    target: Values = dict(zip(PIN_SLOTS, pins, strict=False)) or {"thing": "led"}
+    return replace(act.parse, values={n: v for n, v in values.items() if n not in (*PIN_SLOTS, "thing")} | target)
 
 
 def _also(act: LastAct, found: Parse, *, asks: bool) -> Parse | Say:
@@ -370,11 +345,11 @@ def _also(act: LastAct, found: Parse, *, asks: bool) -> Parse | Say:
     pins = found.pins if number is None else (number,)
     if act.stopped or act.schedule is not None:
         return _unclear(act)
-    if act.kind == "dim_pin" and number is not None:  # or a brightness
+    if act.parse.kind == "dim_pin" and number is not None:  # or a brightness
         return _unclear(act, f"same on pin {number}")
-    if asks and act.kind not in _READS:
+    if asks and act.parse.kind not in _READS:
         return Parse("read_pin", {"pin": pins[0]})
-    return _moved(act, dict(zip(PIN_SLOTS, pins, strict=False)))
+    return _moved(act, pins)
 
 
 def _stop_words(act: LastAct) -> str | None:
@@ -383,6 +358,7 @@ def _stop_words(act: LastAct) -> str | None:
         return f"stop {act.app}"
     if act.schedule is not None:
         return f"cancel schedule {act.schedule}"
-    if act.done and act.kind == "set_pin" and act.parse.number("level") == 1 and "level_2" not in act.parse.values:
-        return f"turn off {act.target}"
-    return f"dim {act.target} to 0%" if act.done and act.kind == "dim_pin" else None
+    if act.done and act.parse.kind == "dim_pin":
+        return f"dim {act.target} to 0%"
+    is_on = act.done and act.parse.kind == "set_pin" and act.parse.number("level") == 1
+    return f"turn off {act.target}" if is_on and "level_2" not in act.parse.values else None

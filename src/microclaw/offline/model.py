@@ -6,6 +6,8 @@ import json
 import re
 import time
 
+import msgspec
+
 from microclaw.models.protocol import AssistantReply, ModelReply, ModelRequest, OnText, ToolCall, UserText
 from microclaw.offline.decision import Act, Say, turn_of
 
@@ -30,20 +32,37 @@ class OfflineModel:
         The sentence must be complete: it refers to nothing before it and needs no question. A turn that began offline
         also ends offline.
         """
-        _, _, before = turn_of(request.messages)
-        turn = request.messages[len(before) :]
+        from microclaw.offline.apps import known_apps, matching
+        from microclaw.offline.dialogue import understand
+        from microclaw.offline.memory import MEMORY
+
+        text, _, before = turn_of(request.messages)
+        last, turn = before[-1] if before else AssistantReply(""), request.messages[len(before) :]
         if request.task != "chat" or not turn or not isinstance(asked := turn[0], UserText):
             return False
         if calls := [call for m in turn if isinstance(m, AssistantReply) for call in m.calls]:
             return all(call.call_id.startswith(_CALL) for call in calls)
-        last = before[-1] if before else AssistantReply("")
         if asked.images or not isinstance(last, AssistantReply) or last.calls:
             return False  # a picture, or a call of this chat that has no answer yet
-        return _is_sure(request, asked.text, last.text if before else None)
+        found = understand(request)
+        parse, decision = found.parse, found.decision
+        if parse is None or parse.kind in ("help", "greeting", *MEMORY):
+            return False  # or a model has more to say
+        if isinstance(decision, Say) and decision.code is not None:
+            return False
+        if found.confirms:
+            return True
+        goes_on = before and parse.kind != "undo" and _REFERS.search(text)
+        if found.refers or goes_on or last.text.rstrip().endswith("?"):
+            return False
+        devices = request.device_context.devices if request.device_context else ()
+        is_known = any(matching(known_apps(one), parse.word("app") or "") for one in devices)
+        return is_known or parse.kind not in ("remove_app", "app_status", "switch_app")  # "stop the music" may be other
 
     async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
         """The next step of the turn: a tool call, or the answer in one piece."""
         from microclaw.offline.dialogue import understand
+        from microclaw.offline.last_act import DialogueState
 
         began = time.perf_counter()
         found = understand(request)
@@ -55,29 +74,8 @@ class OfflineModel:
             said = last.text if isinstance(last, UserText) else None
             intent, origin = said and (decision.words or said), decision.code_origin
             return ModelReply("", (call,), note=note if said else "", intent=intent, code_origin=origin, literal=True)
-        text, code, step, kept = decision.text, decision.code, decision.next_step, found.state.to_json()
+        text, code, step = decision.text, decision.code, decision.next_step
+        kept = None if found.state == DialogueState() else msgspec.json.encode(found.state).decode()
         if on_text is not None:
             on_text(text)
         return ModelReply(text, note=note, failed_code=code, next_step=step, question=kept, from_results=True)
-
-
-def _is_sure(request: ModelRequest, text: str, before: str | None) -> bool:
-    """True if the first message of a turn, after the answer `before`, can be acted on without more context."""
-    from microclaw.offline.apps import known_apps, matching
-    from microclaw.offline.dialogue import understand
-    from microclaw.offline.memory import MEMORY
-
-    found = understand(request)
-    parse, decision = found.parse, found.decision
-    if parse is None or parse.kind in ("help", "greeting", *MEMORY):
-        return False  # or a model has more to say
-    if isinstance(decision, Say) and decision.code is not None:
-        return False
-    if found.confirms:
-        return True
-    goes_on = before is not None and parse.kind != "undo" and _REFERS.search(text)
-    if found.refers or goes_on or (before or "").rstrip().endswith("?"):
-        return False
-    devices = request.device_context.devices if request.device_context else ()
-    is_known = any(matching(known_apps(one), parse.word("app") or "") for one in devices)
-    return is_known or parse.kind not in ("remove_app", "app_status", "switch_app")  # "stop the music" may be other
