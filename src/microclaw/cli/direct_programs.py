@@ -72,7 +72,7 @@ async def _deploy(options: GlobalOptions, board: BoardProfile, request: ChangeRe
     stages = Stages(options, options.terminal())
     async with _changes(options, request.device, board) as changes:
         try:
-            return await changes.deploy(request, stages.show)
+            return await changes.deploy(request, stages.event)
         except MicroclawError as exc:
             stages.failed(failure_of(exc))
             raise
