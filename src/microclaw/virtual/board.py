@@ -78,7 +78,8 @@ class Board:
         self._claims: dict[int | str, str] = {}
         self._edge_watchers: list[Callable[[EdgeRow], None]] = []
         self._log_watchers: list[Callable[[LogRow], None]] = []
-        self._power_listeners: list[Callable[[PowerEvent], None]] = []
+        self.on_power: Callable[[PowerEvent], None] = lambda _: None
+        """Called with "cut" before the pins fall, and with "on" after the new boot began."""
 
     def set_calendar(self, epoch_ms: float) -> None:
         """Someone told the firmware what time it is: the link's host does."""
@@ -326,22 +327,17 @@ class Board:
             self._log_watchers.append(note)
 
     # Power.
-    def on_power(self, listener: Callable[[PowerEvent], None]) -> None:
-        """Called with "cut" before the pins fall and with "on" after the new boot began, in order of registration."""
-        self._power_listeners.append(listener)
-
     def power_cut(self) -> None:
         """Everything stops at once: apps die without on_destroy, pins float, RAM is gone; /storage stays.
 
-        The power is switched, and the listeners are called, by one thread at a time; others wait.
+        The power is switched, and `on_power` is called, by one thread at a time; others wait.
         """
         with self.switching:
             with self._lock:
                 if not self.powered:
                     return
                 self.powered = False
-            for listener in list(self._power_listeners):
-                listener("cut")
+            self.on_power("cut")
             with self._lock:
                 self._let_go()
 
@@ -357,8 +353,7 @@ class Board:
                 self.boot += 1
                 self.boot_id = secrets.token_hex(8)
                 self.powered = True
-            for listener in list(self._power_listeners):
-                listener("on")
+            self.on_power("on")
             self.is_after_panic = False
 
     def reset(self) -> None:

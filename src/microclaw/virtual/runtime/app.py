@@ -78,7 +78,6 @@ class App:
         self._instance: Instance | None = None
         self._longest_ms = {True: 0.0, False: 0.0}  # of main's calls, of callbacks'
         self._called: tuple[bool, float] | None = None  # whether the present call is main's, and when it began
-        self._is_stopping = False
 
     def row(self) -> AppRow:
         """Its row on the control socket."""
@@ -133,8 +132,8 @@ class App:
         """Queue the end: on_destroy, then the thread ends. False when it is still busy after `timeout_s`."""
         if self._thread is None or not self._thread.is_alive():
             return True
-        if not self._is_stopping:
-            self._is_stopping = self.task.is_ending = True
+        if not self.task.is_ending:
+            self.task.is_ending = True
             self._queue.append(None)
             self.clock.wake(self.task)
         self._thread.join(timeout_s)
