@@ -16,7 +16,7 @@ from microclaw.boards.profile import BoardProfile
 from microclaw.errors import PinRefused, UnknownName
 from microclaw.fair_ring import FairPage, FairRing
 from microclaw.virtual.clock import Clock
-from microclaw.virtual.sensors import I2cSensor, attach_sensors, usual_sensor
+from microclaw.virtual.sensors import MODELS, USUAL, I2cSensor
 from microclaw.virtual.unfinished_lines import LineBuffer
 from microclaw.virtual.wiring import Pin, spi_hosts
 from microclaw.wire.board_replies import EdgeRow, LedRow, LogRow, PinRow, PwmRow
@@ -60,7 +60,8 @@ class Board:
         self.boot_id = secrets.token_hex(8)
         self.powered = True
         self.is_after_panic = False  # while a boot that follows a panic begins
-        self.sensors: dict[str, I2cSensor] = attach_sensors(profile.i2c.sensors if profile.i2c else {})
+        wired = profile.i2c.sensors if profile.i2c else {}  # the address of one without a model here does not answer
+        self.sensors = {name: MODELS[name](address) for name, address in wired.items() if name in MODELS}
         self.spi_hosts = spi_hosts(profile.chip)
         self._epoch_at_boot_ms = 0.0  # where the calendar began with this boot; a power cut loses it
         self._lock = threading.RLock()
@@ -239,9 +240,8 @@ class Board:
     def wired_sensor(self, name: str) -> I2cSensor:
         """The sensor; one that the profile has not is wired now: a profile does not know what hangs on a real bus."""
         with self._lock:
-            wired = usual_sensor(name) if name not in self.sensors else None
-            if wired is not None and self._i2c_device(wired.address) is None:
-                self.sensors = {**self.sensors, name: wired}
+            if name in MODELS and name not in self.sensors and self._i2c_device(USUAL[name]) is None:
+                self.sensors = {**self.sensors, name: MODELS[name](USUAL[name])}
         return self.sensor(name)
 
     def sensor_values(self, sensor: str) -> dict[str, float]:
