@@ -50,12 +50,7 @@ _POLL_S: Final = 1.0
 @click.option("--revision", help="Of the board: updates may be for some alone. Without it: the chip's.")
 @click.pass_obj
 def flash(
-    options: GlobalOptions,
-    /,
-    port: str | None,
-    wifi_password: str | None,
-    update_key: tuple[Path, ...],
-    **wanted: Any,
+    options: GlobalOptions, /, port: str | None, wifi_password: str | None, update_key: tuple[Path, ...], **wanted: Any
 ) -> None:
     """Put our firmware on a board, pair it, give it Wi-Fi. Run again, it does what is missing."""
     for is_wrong, text in (

@@ -79,11 +79,7 @@ _WAYS: Final = {
 @click.option("--try", "tries", is_flag=True, help="Only try it, on a virtual board, without a host.")
 @click.option("--for", "duration", default="10s", metavar="TIME", help="With --try: board time, as 10s, 500ms, 2min.")
 @click.option(
-    "--set",
-    "inputs",
-    multiple=True,
-    metavar="PIN=LEVEL[@TIME]",
-    help="--try input: 14=1@2s, ADC 1=3V@2s; repeatable.",
+    "--set", "inputs", multiple=True, metavar="PIN=LEVEL[@TIME]", help="--try input: 14=1@2s, ADC 1=3V@2s; repeatable."
 )
 @board_option
 @firmware_option

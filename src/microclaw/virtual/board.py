@@ -45,12 +45,7 @@ class Board:
     """One virtual board."""
 
     def __init__(
-        self,
-        profile: BoardProfile,
-        clock: Clock,
-        *,
-        name: str = UNNAMED,
-        storage_dir: Path | None = None,
+        self, profile: BoardProfile, clock: Clock, *, name: str = UNNAMED, storage_dir: Path | None = None
     ) -> None:
         self.profile = profile
         self.clock = clock
@@ -134,14 +129,7 @@ class Board:
 
     # Pins, as the chip drives them.
     def configure_pin(
-        self,
-        pin: int,
-        *,
-        reads: bool,
-        drives: bool,
-        pull: int = 0,
-        open_drain: bool = False,
-        app: str | None = None,
+        self, pin: int, *, reads: bool, drives: bool, pull: int = 0, open_drain: bool = False, app: str | None = None
     ) -> None:
         """gpio_config: `pull` 1 is the pull-up, 0 the pull-down or none (a floating pin reads 0)."""
         with self._lock:
