@@ -8,13 +8,7 @@ import pytest
 from tests.cli.conftest import Run
 
 from microclaw.apps.results import Deployed
-from microclaw.cli.program_files import (
-    MAX_FILE_BYTES,
-    files_beside,
-    optimization_level,
-    read_program,
-    source_text,
-)
+from microclaw.cli.program_files import MAX_FILE_BYTES, files_beside, optimization_level, read_program, source_text
 from microclaw.errors import ConfigError
 from microclaw.text import MAX_PROGRAM_CHARS
 from microclaw.wire.host_api import EvidenceObject

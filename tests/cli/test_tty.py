@@ -10,10 +10,9 @@ from typing import Any, cast
 import pytest
 from tests.cli.screen import TIMEOUT_S, Screen
 
-from microclaw.cli.options import ApprovalPrompt
+from microclaw.cli.options import GlobalOptions
 from microclaw.events import ApprovalAsked
 from microclaw.operations.client import Client
-from microclaw.terminal.page import Look, Terminal
 
 
 def test_conversation_keeps_a_private_history_and_leaves_on_ctrl_d(host: dict[str, Any]) -> None:
@@ -46,9 +45,8 @@ def test_a_chat_asks_at_a_terminal_alone_and_its_end_withdraws_the_question(
     keyboard = StringIO(typed)
     monkeypatch.setattr(keyboard, "isatty", lambda: typed is not None)
     monkeypatch.setattr("sys.stdin", keyboard)
-    terminal = Terminal(StringIO(), Look(colour=False, live=False))
-    prompt = ApprovalPrompt(cast(Client, Host()), terminal, False, lambda: found.append("cancelled"))
-    prompt.ask(ApprovalAsked("a1", "undo", (), 300.0))
+    asked = ApprovalAsked("a1", "undo", (), 300.0)
+    GlobalOptions().decide(lambda: found.append("cancelled"), cast(Client, Host()), asked)
     assert found == ends
 
 

@@ -76,7 +76,7 @@ def test_histories_are_bounded_and_count_what_they_dropped(board: Board) -> None
 
 def test_power_cut_floats_pins_and_power_on_is_a_new_boot(board: Board, clock: VirtualClock) -> None:
     seen: list[str] = []
-    board.on_power(seen.append)
+    board.on_power = seen.append
     board.set_output(2, 1)
     board.set_input(4, 1)
     board.set_pwm(5, 200, 1000)
@@ -112,7 +112,7 @@ def test_power_is_switched_by_one_at_a_time(board: Board) -> None:
         entered.set()
         assert go_on.wait(TIMEOUT_S)
 
-    board.on_power(listener)
+    board.on_power = listener
     first = threading.Thread(target=board.reset, name="first")
     second = threading.Thread(target=board.reset, name="second")
     first.start()

@@ -81,12 +81,6 @@ async def board_at(target: str, board_id: str = "virtual") -> AsyncIterator[Devi
         await device.close()
 
 
-async def _call_at(target: str, board_id: str, call: Call[Any]) -> Any:
-    async with board_at(target, board_id) as device:
-        check_offered(device, call)
-        return await device.call(call, CALL_TIMEOUT_S, wait=False)
-
-
 def check_offered(device: Device, call: Call[Any]) -> None:
     """Raise NotSupported in words that help where there is no host, and no name to add a transport to."""
     if not device.supports(call.method):
@@ -101,7 +95,13 @@ def _values(words: Sequence[str]) -> dict[str, Any]:
 def _call(options: GlobalOptions, target: str, board: str, values: dict[str, Any]) -> None:
     if is_address(target):
         call = call_from(values["method"], values["arguments"])
-        made = CallAnswer(method=call.method, result=result_value(asyncio.run(_call_at(target, board, call))))
+
+        async def answer() -> Any:
+            async with board_at(target, board) as device:
+                check_offered(device, call)
+                return await device.call(call, CALL_TIMEOUT_S, wait=False)
+
+        made = CallAnswer(method=call.method, result=result_value(asyncio.run(answer())))
     else:
         made = options.host().call(call_device, device=target, **values)
     show(options, call_device, made)

@@ -6,8 +6,8 @@ import json
 import os
 import shlex
 import tempfile
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import click
 from click.exceptions import Exit
@@ -33,73 +33,56 @@ from microclaw.wire.host_api import StreamEvent, answer_from, answer_object
 @click.pass_obj
 def chat(options: GlobalOptions, message: tuple[str, ...], session: str) -> None:
     """Talk to the agent."""
-    text = " ".join(message or []).strip()
-    if text:
-        _one_message(options, text, session)
-    elif message:
+    text = " ".join(message).strip()
+    if message and not text:
         raise click.BadParameter("the message has no words; leave it out for a conversation", param_hint="MESSAGE")
-    elif options.json:
+    if options.json and not message:
         raise click.BadParameter("--json needs a message", param_hint="MESSAGE")
-    else:
-        _converse(options, session)
+    host: Client = options.host(lambda: cancel(host, session))
+    saved = options.settings().tasks_folder if options.address() is None else None
+    shows = not message or not (options.json or options.quiet)
+    conversation = Conversation(host, options.terminal(), session, options.device, options.yes, saved, shows)
+    if message:
+        _one_message(options, conversation, text)
+        return
+    status = host.call(read_status)
+    if not options.quiet:
+        conversation.terminal.row("model", status.model)
+        conversation.terminal.row("", "exit or Ctrl-D leaves, Ctrl-C cancels what is going on")
+    conversation.show_undelivered()
+    conversation.converse(options.settings().chat_history)
 
 
-def _one_message(options: GlobalOptions, text: str, session: str) -> None:
-    terminal = None if options.json or options.quiet else options.terminal()
-    conversation = _conversation(options, terminal, session)
-    if terminal is not None:
-        conversation.show_undelivered(terminal)
+def _one_message(options: GlobalOptions, conversation: Conversation, text: str) -> None:
+    conversation.show_undelivered()
     answer = conversation.say(text)
     if options.json:
         value = answer_object(answer)
         value["answer"] = value.pop("text")
         for action in value["actions"]:
-            action["args"] = _arguments(action["args"])
+            with suppress(ValueError, RecursionError):  # a model may have written something else than JSON
+                action["args"] = json.loads(action["args"])
         options.document("chat", value)
     elif options.quiet:
-        options.terminal().answer(answer)
-        conversation.tell_files(options.terminal(), answer)
+        conversation.terminal.answer(answer)
+        conversation.tell_files(answer)
     if answer.error_code:
         raise Exit(INTERRUPTED if answer.error_code == "cancelled" else exit_code_of(answer.error_code))
 
 
-def _conversation(options: GlobalOptions, terminal: Terminal | None, session: str) -> Conversation:
-    host: Client = options.host(lambda: cancel(host, session))
-    saved = options.settings().tasks_folder if options.address() is None else None
-    return Conversation(host, terminal, session, options.device, options.yes, saved)
-
-
-def _arguments(text: str) -> Any:
-    """A tool's arguments as the JSON they are; a model may have written something else."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-
-
-def _converse(options: GlobalOptions, session: str) -> None:
-    terminal = options.terminal()
-    conversation = _conversation(options, terminal, session)
-    status = conversation.host.call(read_status)
-    if not options.quiet:
-        terminal.row("model", status.model)
-        terminal.row("", "exit or Ctrl-D leaves, Ctrl-C cancels what is going on")
-    conversation.show_undelivered(terminal)
-    conversation.converse(terminal, options.settings().chat_history)
-
-
 class Conversation(Struct, frozen=True):
-    """A chat with the agent. `terminal` shows what comes, if there is one; `yes` is that of --yes.
+    """A chat with the agent, which `shows` what comes or only answers; `yes` is that of --yes.
 
     `saved` is where the host keeps files of tasks, None for a host on another machine.
     """
 
     host: Client
-    terminal: Terminal | None
+    terminal: Terminal
     chat_id: str
     device: str | None = None
     yes: bool = False
     saved: Path | None = None
+    shows: bool = True
 
     def say(self, text: str) -> Answer:
         """Send one message and show what comes; Ctrl-C cancels the turn, a second one stops listening.
@@ -120,29 +103,31 @@ class Conversation(Struct, frozen=True):
     def listen(self, text: str) -> Answer:
         """Send one message and show what comes; Ctrl-C stops listening, and the turn goes on."""
         answer = self.host.watching(self._show).say(text, chat_id=self.chat_id, device=self.device)
-        if self.terminal is not None:
-            self.tell_files(self.terminal, answer)
+        if self.shows:
+            self.tell_files(answer)
         return answer
 
     def _show(self, event: StreamEvent) -> None:
-        if self.terminal is not None and isinstance(event, Step | Delta | ToolRun | ApprovalSettled | Answer):
+        if self.shows and isinstance(event, Step | Delta | ToolRun | ApprovalSettled | Answer):
             self.terminal.event(event)
 
-    def show_undelivered(self, terminal: Terminal) -> None:
+    def show_undelivered(self) -> None:
         """Show this chat what it has not seen yet: answers that came when nobody listened, and notes."""
+        if not self.shows:
+            return
         shown = []
         for message in self.host.get(f"/v1/chat/{segment(self.chat_id)}/undelivered")["messages"]:
             answer = answer_from(message["answer"])
-            terminal.row("earlier" if message["kind"] == "answer" else "note", answer.text)
-            self.tell_files(terminal, answer)
+            self.terminal.row("earlier" if message["kind"] == "answer" else "note", answer.text)
+            self.tell_files(answer)
             if answer.next_step:
-                terminal.row("next", answer.next_step)
+                self.terminal.row("next", answer.next_step)
             if answer.outbound_id is not None:
                 shown.append(answer.outbound_id)
         if shown:
             self.host.post(f"/v1/chat/{segment(self.chat_id)}/delivered", {"outbound_ids": shown})
 
-    def tell_files(self, terminal: Terminal, answer: Answer) -> None:
+    def tell_files(self, answer: Answer) -> None:
         """Print where the files of an answer are, or how to get them."""
         if answer.files:
             from microclaw.tasks.folders import kept_file  # brings the store; few answers have files
@@ -154,9 +139,9 @@ class Conversation(Struct, frozen=True):
             else:
                 words = ("microclaw", "task", "get", str(file.task), name, "-o", name.rpartition("/")[2])
                 place = shlex.join(words)
-            terminal.row("file", place)
+            self.terminal.row("file", place)
 
-    def converse(self, terminal: Terminal, history: Path | None) -> None:
+    def converse(self, history: Path | None) -> None:
         """Read, send and show until the person leaves. An error is shown and the conversation goes on.
 
         Enter alone is a yes where the answer asks whether a sentence was read rightly.
@@ -168,15 +153,15 @@ class Conversation(Struct, frozen=True):
             if not text:
                 continue
             try:
-                self.show_undelivered(terminal)
+                self.show_undelivered()
                 answer = self.say(text)
                 enter = _confirmation(answer) if answer.error_code == "confirm_reading" else ""
             except KeyboardInterrupt:
-                terminal.line("interrupted")
+                self.terminal.line("interrupted")
             except NoHost:
                 raise
             except MicroclawError as exc:
-                terminal.error(exc)
+                self.terminal.error(exc)
 
 
 def _confirmation(answer: Answer) -> str:

@@ -220,5 +220,5 @@ def blink(stage: Stage, *, once: bool) -> Rows:
     yield "", ""
     yield "", "That was a virtual board."
     yield "", "Try:  set pin 4 on | what is the temperature | fade pin 5 | stop blink"
-    conversation.converse(stage.terminal, history=None)
+    conversation.converse(history=None)
     yield "host", "stopping, and the board with it: the demo leaves nothing behind"

@@ -72,7 +72,7 @@ async def _deploy(options: GlobalOptions, board: BoardProfile, request: ChangeRe
     stages = Stages(options, options.terminal())
     async with _changes(options, request.device, board) as changes:
         try:
-            return await changes.deploy(request, stages.show)
+            return await changes.deploy(request, stages.event)
         except MicroclawError as exc:
             stages.failed(failure_of(exc))
             raise
@@ -123,11 +123,7 @@ def uninstall_directly(options: GlobalOptions, target: str, name: str) -> None:
 
 
 def try_program(
-    options: GlobalOptions,
-    values: Mapping[str, Any],
-    board: BoardProfile,
-    duration: str,
-    inputs: Sequence[str],
+    options: GlobalOptions, values: Mapping[str, Any], board: BoardProfile, duration: str, inputs: Sequence[str]
 ) -> None:
     """Build it and try it. Exit code 1 when the trial failed."""
     times = run_times(values.get("every_ms"), values.get("stop_after_ms"))

@@ -14,7 +14,7 @@ import click
 from msgspec import Struct
 
 from microclaw.apps.device_operations import list_devices
-from microclaw.cli.options import GIVE_YES, GlobalOptions, needs_terminal, secret_value
+from microclaw.cli.options import GlobalOptions, needs_terminal, secret_value
 from microclaw.config.edit import LAN, open_link
 from microclaw.config.load import private_home
 from microclaw.config.places import cache_folder
@@ -50,12 +50,7 @@ _POLL_S: Final = 1.0
 @click.option("--revision", help="Of the board: updates may be for some alone. Without it: the chip's.")
 @click.pass_obj
 def flash(
-    options: GlobalOptions,
-    /,
-    port: str | None,
-    wifi_password: str | None,
-    update_key: tuple[Path, ...],
-    **wanted: Any,
+    options: GlobalOptions, /, port: str | None, wifi_password: str | None, update_key: tuple[Path, ...], **wanted: Any
 ) -> None:
     """Put our firmware on a board, pair it, give it Wi-Fi. Run again, it does what is missing."""
     for is_wrong, text in (
@@ -115,17 +110,16 @@ class TerminalPerson:
         self._quarter = quarter
 
     def confirm(self, question: str, *, default: bool) -> bool:
-        if self._options.yes:
-            return True
-        self._needs_terminal(question, GIVE_YES)
-        return click.confirm(clean_text(question, one_line=True), default=default, err=True)
+        self.end_line()
+        return self._options.confirm(question, default=default)
 
     def choose(self, question: str, choices: tuple[str, ...], default: str) -> str:
         """By number; with --yes the default."""
         if self._options.yes:
             self.say(f"{question} {default}, as nobody is asked")
             return default
-        self._needs_terminal(question, "name it with its option (microclaw flash --help)")
+        self.end_line()
+        needs_terminal(question, "name it with its option (microclaw flash --help)")
         for number, choice in enumerate(choices, 1):
             self._page.line(f"  {number}  {clean_text(choice, one_line=True)}")
         numbers = click.IntRange(1, len(choices))
@@ -139,10 +133,6 @@ class TerminalPerson:
     @property
     def asks_nothing(self) -> bool:
         return self._options.yes or not sys.stdin.isatty()
-
-    def _needs_terminal(self, question: str, remedy: str) -> None:
-        self.end_line()
-        needs_terminal(question, remedy)
 
 
 class RunningHost(Struct, frozen=True):

@@ -177,14 +177,16 @@ def manage_service(options: GlobalOptions, act: ServiceAct) -> None:
             text = service_unit(options)
             options.say(f"# {path}\n{text}")
             options.agree("Write and start it?", default=True, hint=f", or {SHOW_FILE}")
-            _report(options, _install(options, path, text))
+            notes = _install(options, path, text)
+            options.report("service", {"notes": notes}, "\n".join(notes))
         case "remove":
             if not path.exists():
                 raise UnknownName(f"no service is installed ({path})", next_step="microclaw up --service install")
             stopped = systemctl("disable", "--now", UNIT_NAME)
             path.unlink(missing_ok=True)
             notes = [f"note: {line}" for line in (stopped, systemctl("daemon-reload")) if line is not None]
-            _report(options, [f"removed {path}; the data in {options.settings().home} stays", *notes])
+            notes.insert(0, f"removed {path}; the data in {options.settings().home} stays")
+            options.report("service", {"notes": notes}, "\n".join(notes))
         case "status":
             installed = path.exists()
             problem = (
@@ -236,10 +238,6 @@ def _install(options: GlobalOptions, path: Path, text: str) -> list[str]:
         lines.append("it runs, and starts at each login")
     lines.append("to start it at boot, before anybody logs in: loginctl enable-linger")
     return [*lines, LOGS, *_unseen_variables(options)]
-
-
-def _report(options: GlobalOptions, lines: list[str]) -> None:
-    options.report("service", {"notes": lines}, "\n".join(lines))
 
 
 def systemctl(*words: str) -> str | None:

@@ -248,10 +248,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "mcp": ("mcp --all-tools",),
     "config": ("config get", "config set mqtt.url mqtt://192.168.1.5", "config set mqtt.url --default"),
     "backup": ("backup make host.age", "backup restore host.age --list", "backup restore host.age"),
-    "backup migrate": (
-        "backup migrate --to postgresql://microclaw@db/microclaw --dry-run",
-        "backup migrate --back",
-    ),
+    "backup migrate": ("backup migrate --to postgresql://microclaw@db/microclaw --dry-run", "backup migrate --back"),
     "person": ("person add ada --role member", "person password ada", "person list"),
     "person log": ("person log --since 7d", "person log --kind token -f", "person log --verify"),
     "person tokens": ("person tokens", "person tokens --add laptop --days 90"),

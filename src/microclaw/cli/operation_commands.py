@@ -102,14 +102,12 @@ def _is_flag(one: Parameter) -> bool:
 def perform(options: GlobalOptions, act: Operation[..., Any], values: dict[str, Any]) -> None:
     """Do an act as a command does: on the devices of -d, -l or --all, with its steps and its question shown."""
     host = options.host()
-    if act.many is not None and not options.chooses_many and options.device and is_address(options.device):
-        raise ConfigError(
-            f"to {act.verb} it needs the host that installed it: it has the image",
-            next_step="microclaw up, then the device's name with -d",
-        )
     if act.many is not None and options.chooses_many:
         _on_many(options, host, act, values)
         return
+    if act.many is not None and options.device and is_address(options.device):
+        text = f"to {act.verb} it needs the host that installed it: it has the image"
+        raise ConfigError(text, next_step="microclaw up, then the device's name with -d")
     names, has_flag = None, any(map(_is_flag, act.parameters))
     if getattr(act.result, "row_device", "") and (options.chooses_many or (options.devices and not has_flag)):
         names = None if choice_body(options)["all"] else chosen_names(options, host)
@@ -154,11 +152,6 @@ def _on_many(options: GlobalOptions, host: Client, act: Operation[..., Any], val
             told = row.made.told if row.error is UNSET else row.error["message"]
             options.line(f"{row.device}: {told}")
     end_many(options, act.result.documents or f"{act.result.document or act.noun}s", msgspec.to_builtins(made))
-
-
-def done(options: GlobalOptions, host: Client, act: Operation[..., Any], values: Mapping[str, Any]) -> Any:
-    """The result of an act; its steps are shown."""
-    return follow(options, host, act, values) if act.steps else host.call(act, **values)
 
 
 def _parameter(name: str, one: Parameter, *, is_needed: bool) -> click.Parameter:
@@ -220,11 +213,13 @@ _STOPPED_LISTENING = Failure(
 )
 
 
-def follow(options: GlobalOptions, host: Client, act: Operation[..., Any], values: Mapping[str, Any]) -> Any:
-    """Start an act, show its steps, return its result. Raises HostError if it failed.
+def done(options: GlobalOptions, host: Client, act: Operation[..., Any], values: Mapping[str, Any]) -> Any:
+    """The result of an act; its steps are shown. Raises HostError if it failed.
 
-    The first Ctrl-C cancels what has changed nothing yet; the next one stops listening.
+    With steps the first Ctrl-C cancels what has changed nothing yet; the next one stops listening.
     """
+    if not act.steps:
+        return host.call(act, **values)
     terminal, number = options.terminal(), request_number()
     stages = Stages(options, terminal)
 
@@ -261,21 +256,16 @@ class Stages:
         self._failed: Step | None = None
 
     def event(self, event: StreamEvent) -> None:
-        if isinstance(event, Step):
-            self.show(event)
-        elif not isinstance(event, Failure):
-            self.flush()
-        if isinstance(event, ApprovalSettled):
-            self._terminal.event(event)
-
-    def show(self, step: Step) -> None:
-        if self._is_silent:
+        if isinstance(event, Failure):
             return
         self.flush()
-        if step.state == "failed":
-            self._failed = step
-        else:
-            self._terminal.step(step)
+        if isinstance(event, Step) and not self._is_silent:
+            if event.state == "failed":
+                self._failed = event
+            else:
+                self._terminal.step(event)
+        elif isinstance(event, ApprovalSettled):
+            self._terminal.event(event)
 
     def failed(self, failure: Failure) -> None:
         """The command ends with this error: of a stage that says the same only the reason is shown."""
@@ -286,16 +276,12 @@ class Stages:
         told = {line.strip() for text in texts for line in text.splitlines()}
         wanted = {line.strip() for text in (step.text, *step.detail) for line in text.splitlines()}
         if wanted <= told and (failure.next_step or "").startswith(step.next_step or ""):
-            step = structs.replace(step, text=_short(step.text), detail=(), next_step=None)
+            line = step.text.strip().partition("\n")[0]  # who sees stdout alone must not guess
+            line = line if len(line) <= MAX_REASON_CHARS else f"{line[: MAX_REASON_CHARS - 1]}…"
+            step = structs.replace(step, text=line, detail=(), next_step=None)
         self._terminal.step(step)
 
     def flush(self) -> None:
         if self._failed is not None:
             self._terminal.step(self._failed)
             self._failed = None
-
-
-def _short(text: str) -> str:
-    """The first line of a reason, on one line of the terminal: who sees stdout alone must not guess."""
-    line = text.strip().partition("\n")[0]
-    return line if len(line) <= MAX_REASON_CHARS else f"{line[: MAX_REASON_CHARS - 1]}…"

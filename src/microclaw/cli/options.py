@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 FAILED: Final = 1  # errors.py has the others: 3 no host, 4 device unreachable
 SOME_FAILED: Final = 5  # of many devices
 INTERRUPTED: Final = 130
+GIVE_YES: Final = "give --yes with the same command, or run it at a terminal and answer there"
 
 
 class NobodyToAsk(click.BadParameter):
@@ -82,11 +84,32 @@ class GlobalOptions(Struct, frozen=True):
 
         `cancel` is what Ctrl-C at a question does; without it that is a no.
         """
+        return Client(endpoint_of(self.host_url, self.home, said_by=OPTION), ask=partial(self.decide, cancel))
 
-        def ask(host: Client, asked: ApprovalAsked) -> None:
-            ApprovalPrompt(host, self.terminal(), self.yes, cancel).ask(asked)
+    def decide(self, cancel: Callable[[], object] | None, host: Client, asked: ApprovalAsked) -> None:
+        """Show exactly what would happen, then decide: --yes approves without asking, Enter alone is a no.
 
-        return Client(endpoint_of(self.host_url, self.home, said_by=OPTION), ask=ask)
+        Without a keyboard a chat's question that is this person's own is declined at once; for another one it prints
+        the command that decides.
+        """
+        terminal, approved = self.terminal(), self.yes
+        terminal.approval(asked)
+        if not self.yes and sys.stdin.isatty():
+            answer = _typed_line(terminal)
+            if answer is None and cancel is not None:
+                cancel()
+                return
+            approved = answer is not None and answer.strip().lower() in ("y", "yes")
+        elif not self.yes and cancel is not None and asked.may_decide:
+            terminal.row("next", f"nobody is at a terminal to say yes: {GIVE_YES}")
+        elif not self.yes:
+            decide = f"microclaw approval decide {asked.approval_id} yes (or no), in another terminal"
+            terminal.row("next", f"{decide}; no answer in {format_duration(asked.expires_s * 1000)} is a no")
+            return
+        try:
+            host.decide(asked.approval_id, approved=approved)
+        except HostError as exc:  # somebody else was first, or the time was over: the turn goes on all the same
+            terminal.error(exc)
 
     def address(self) -> HostAddress | None:
         """The host's address; None for this machine's own. Raises ConfigError."""
@@ -118,13 +141,15 @@ class GlobalOptions(Struct, frozen=True):
             self.document(schema, value)
         return self.json
 
+    def confirm(self, question: str, *, default: bool = False, hint: str = "") -> bool:
+        """True if the person says yes, or said --yes. Without a terminal: wrong usage."""
+        if not self.yes:
+            needs_terminal(f"{question}{hint}", GIVE_YES)
+        return self.yes or click.confirm(clean_text(question, one_line=True), default=default, err=True)
+
     def agree(self, question: str, *, default: bool = False, hint: str = "") -> None:
-        """Return when the person says yes, or said --yes; a no ends the command. Without a terminal: wrong usage."""
-        if self.yes:
-            return
-        if not sys.stdin.isatty():
-            raise NobodyToAsk(f"this needs a yes, and nobody is at a terminal: {question}{hint}", GIVE_YES)
-        if not click.confirm(question, default=default):
+        """As `confirm`; a no ends the command."""
+        if not self.confirm(question, default=default, hint=hint):
             self.say("nothing was changed")
             raise Exit(FAILED)
 
@@ -217,53 +242,15 @@ def secret_value(
     return secret
 
 
-GIVE_YES = "give --yes with the same command, or run it at a terminal and answer there"
-_YES = frozenset({"y", "yes"})
-
-
-class ApprovalPrompt(Struct, frozen=True):
-    """`yes` approves without asking (--yes). Without a keyboard a chat's question that is this person's own is declined
-    at once; for another one it prints the command that decides.
-    """
-
-    host: Client
-    terminal: Terminal
-    yes: bool
-    cancel: Callable[[], object] | None = None  # of a chat: Ctrl-C; without it that is a no
-
-    def ask(self, asked: ApprovalAsked) -> None:
-        """Show exactly what would happen, then decide; Enter alone is a no."""
-        self.terminal.approval(asked)
-        if self.yes:
-            self.decide(asked, approved=True)
-        elif sys.stdin.isatty():
-            answer = self._typed()
-            if answer is None and self.cancel is not None:
-                self.cancel()
-            else:
-                self.decide(asked, approved=answer is not None and answer.strip().lower() in _YES)
-        elif self.cancel is not None and asked.may_decide:
-            self.terminal.row("next", f"nobody is at a terminal to say yes: {GIVE_YES}")
-            self.decide(asked, approved=False)
-        else:
-            decide = f"microclaw approval decide {asked.approval_id} yes (or no), in another terminal"
-            self.terminal.row("next", f"{decide}; no answer in {format_duration(asked.expires_s * 1000)} is a no")
-
-    def _typed(self) -> str | None:
-        """A line, or None for Ctrl-C and the end of the input."""
-        try:
-            with on_interrupt(break_off):
-                self.terminal.prompt("do it? [y/N] ")
-                return sys.stdin.readline(256) or None
-        except KeyboardInterrupt:
-            self.terminal.line()
-            return None
-
-    def decide(self, asked: ApprovalAsked, *, approved: bool) -> None:
-        try:
-            self.host.decide(asked.approval_id, approved=approved)
-        except HostError as exc:  # somebody else was first, or the time was over: the turn goes on all the same
-            self.terminal.error(exc)
+def _typed_line(terminal: Terminal) -> str | None:
+    """A line, or None for Ctrl-C and the end of the input."""
+    try:
+        with on_interrupt(lambda: signal.default_int_handler(signal.SIGINT, None)):
+            terminal.prompt("do it? [y/N] ")
+            return sys.stdin.readline(256) or None
+    except KeyboardInterrupt:
+        terminal.line()
+        return None
 
 
 @contextmanager
@@ -283,7 +270,3 @@ def on_interrupt(act: Callable[[], object], *, once: bool = False) -> Iterator[N
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def break_off() -> None:
-    raise KeyboardInterrupt

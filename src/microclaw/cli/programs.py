@@ -52,7 +52,7 @@ board_option = click.option("--board", default="virtual", help="Without a host: 
 _LOOK_S: Final = 0.3
 _SETTLED_S: Final = 0.2
 """Editors write in several steps: a file counts as saved once it rests that long."""
-_State: TypeAlias = tuple[tuple[int, int] | None, ...]
+_State: TypeAlias = tuple[tuple[int, int], ...]
 _TRIAL, _ADDRESS, _HOST = "--try", "-d HOST:PORT", "a host"
 _WAYS: Final = {
     **dict.fromkeys(("duration", "inputs"), (_TRIAL,)),
@@ -79,11 +79,7 @@ _WAYS: Final = {
 @click.option("--try", "tries", is_flag=True, help="Only try it, on a virtual board, without a host.")
 @click.option("--for", "duration", default="10s", metavar="TIME", help="With --try: board time, as 10s, 500ms, 2min.")
 @click.option(
-    "--set",
-    "inputs",
-    multiple=True,
-    metavar="PIN=LEVEL[@TIME]",
-    help="--try input: 14=1@2s, ADC 1=3V@2s; repeatable.",
+    "--set", "inputs", multiple=True, metavar="PIN=LEVEL[@TIME]", help="--try input: 14=1@2s, ADC 1=3V@2s; repeatable."
 )
 @board_option
 @firmware_option
@@ -160,31 +156,23 @@ def _next_save(files: tuple[Path, ...], seen: _State | None) -> _State:
     """Wait until the files are others than `seen`, and rest; None: as they are now."""
     while True:
         now = _state(files)
-        if now != seen and now[0] is not None:
+        if now and now != seen:
             time.sleep(_SETTLED_S)
             if _state(files) == now:
                 return now
         elif seen is None:
-            return now  # there is no such file: the run says so
+            return now  # a file is not there: the run says so
         time.sleep(_LOOK_S)
 
 
 def _state(files: tuple[Path, ...]) -> _State:
-    """The times and sizes of the files, and of those that the first one includes."""
-    included: list[Path] = []
+    """The times and sizes of the files, and of those that the first one includes; () while one is not there."""
     with suppress(OSError, MicroclawError):  # while an editor replaces one; a run says what is wrong
         text = files[0].read_text(encoding="utf-8", errors="replace")
-        included = [files[0].parent / name for name in sorted(files_beside(files[0], text))]
-    return tuple(_facts(file) for file in (*files, *included))
-
-
-def _facts(file: Path) -> tuple[int, int] | None:
-    """None while an editor replaces it."""
-    try:
-        found = file.stat()
-    except FileNotFoundError:
-        return None
-    return found.st_mtime_ns, found.st_size
+        files += tuple(files[0].parent / name for name in sorted(files_beside(files[0], text)))
+    with suppress(FileNotFoundError):
+        return tuple((found.st_mtime_ns, found.st_size) for found in map(Path.stat, files))
+    return ()
 
 
 app_group = click.Group(no_args_is_help=True)

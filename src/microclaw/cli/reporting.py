@@ -31,17 +31,14 @@ def exit_code_for(error: BaseException, words: list[str]) -> int:
         _drop_output()
         return 0
     except OSError as exc:
-        if _output_is_refused(exc):
-            return _output_refused(exc)
-        return _tell(exc, _options_in(words))
-
-
-def wrong_usage(error: click.ClickException) -> tuple[str, str]:
-    """A parser error of click, with the next step."""
-    context = getattr(error, "ctx", None)
-    command = "microclaw" if context is None else str(context.command_path)
-    next_step = error.next_step if isinstance(error, NobodyToAsk) else f"{command} --help"
-    return " ".join(error.format_message().split()), next_step
+        if not _output_is_refused(exc):
+            return _tell(exc, _options_in(words))
+        _drop_output()  # even the error's document cannot be printed
+        sys.stderr.write(
+            f"error: standard output cannot be written: {exc.strerror or exc}\n"
+            "next: free space there, or send the output elsewhere\n"
+        )
+        return FAILED
 
 
 def _tell(error: BaseException, options: GlobalOptions) -> int:
@@ -52,7 +49,9 @@ def _tell(error: BaseException, options: GlobalOptions) -> int:
         sys.stderr.write(error.format_message() + "\n")
         return USAGE
     if isinstance(error, click.ClickException):
-        return _show(options, Failure("usage", *wrong_usage(error), exit_code=USAGE))
+        command = getattr(getattr(error, "ctx", None), "command_path", "microclaw")
+        step = error.next_step if isinstance(error, NobodyToAsk) else f"{command} --help"
+        return _show(options, Failure("usage", " ".join(error.format_message().split()), step, exit_code=USAGE))
     if isinstance(error, MicroclawError):
         failure = getattr(error, "failure", None) or failure_of(error)
     else:  # a fault of ours: one line, and the traceback in the log or, with -v, here
@@ -110,16 +109,6 @@ def _output_is_refused(error: OSError) -> bool:
     except OSError:
         return True
     return False
-
-
-def _output_refused(error: OSError) -> int:
-    """Even the error's document cannot be printed."""
-    _drop_output()
-    sys.stderr.write(
-        f"error: standard output cannot be written: {error.strerror or error}\n"
-        "next: free space there, or send the output elsewhere\n"
-    )
-    return FAILED
 
 
 def _drop_output() -> None:

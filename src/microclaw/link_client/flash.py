@@ -11,7 +11,8 @@ import secrets
 import shutil
 import sqlite3
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -75,13 +76,11 @@ class Flash:
 
     def commit(self, changes: Mapping[str, Any]) -> None:
         """All changes or none; on the disk when this returns. StoreError if the disk does not take them."""
-        with self._lock:
-            if self._database is None:
-                raise PowerGone("the board has no power")
+        with self.writing() as database:
             gone = [(name,) for name, value in changes.items() if value is None]
             kept = {name: value for name, value in changes.items() if value is not None}
             try:
-                with self._database as database:
+                with database:
                     database.executemany("DELETE FROM flash WHERE name = ?", gone)
                     database.executemany(_PUT, [(name, cbor2.dumps(value)) for name, value in kept.items()])
             except sqlite3.Error as exc:
@@ -89,6 +88,14 @@ class Flash:
             for (name,) in gone:
                 self._values.pop(name, None)
             self._values |= kept
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """The power does not go while something is written. PowerGone once it is gone."""
+        with self._lock:
+            if self._database is None:
+                raise PowerGone("the board has no power")
+            yield self._database
 
     def close(self) -> None:
         """The power is gone: nothing is written any more."""

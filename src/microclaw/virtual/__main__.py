@@ -89,12 +89,7 @@ class BoardProcess:
         flash = options.flash or self._temporary_dir()
 
         clock = VirtualClock() if options.clock == "virtual" else RealClock()
-        board = Board(
-            profile,
-            clock,
-            name=options.name,
-            storage_dir=flash / "storage",
-        )
+        board = Board(profile, clock, name=options.name, storage_dir=flash / "storage")
         programs = Programs(board, flash / "py", options.cache)
         self.machine = Machine(board, programs, has_network=options.network, has_link=options.link is not None)
         machine, addresses = self.machine, self.machine.addresses
@@ -204,52 +199,28 @@ def parse_options(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="microclaw.virtual", description="A virtual ESP32-S3 with ESP-WASMachine.", allow_abbrev=False
     )
-    parser.add_argument("--name", default="virtual-1", type=_name)
-    parser.add_argument("--board", default="virtual", help="board profile (default: %(default)s)")
-    parser.add_argument(
-        "--wasmachine", type=_port, default=DEFAULT_WASMACHINE_PORT, metavar="PORT", help="0 for any free one"
-    )
-    parser.add_argument("--serial", type=_serial, default="0", metavar="PORT|pty|none", help="0 for any free port")
-    parser.add_argument("--control", type=Path, metavar="PATH", help="control socket (default: in a new folder)")
-    parser.add_argument("--clock", choices=("real", "virtual"), default="real")
-    parser.add_argument(
-        "--firmware",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="differs from the profile's: nodes=+uart,-i2c",
-    )
-    parser.add_argument("--flash", type=Path, metavar="DIR", help="keep /storage and kept apps there between runs")
-    parser.add_argument(
-        "--cache",
-        type=Path,
-        default=None,
-        metavar="DIR",
-        help="keep the compiled MicroPython there (default: the user's)",
-    )
-    parser.add_argument("--link", metavar="wss://HOST:PORT/link", help="connect to a microclaw host")
-    parser.add_argument(
-        "--link-ca-sha256", type=str.lower, metavar="HEX", help="fingerprint of the host's authority, as provisioned"
-    )
-    parser.add_argument(
-        "--link-secret-file",
-        type=_secret,
-        dest="link_secret",
-        metavar="FILE|-",
-        help="pair with the one-time secret in this file (also as `device provision --file` writes it), or on stdin",
-    )
-    parser.add_argument("--link-credential", choices=("certificate", "token"), default="certificate")
-    parser.add_argument(
-        "--update-keys",
-        type=Path,
-        metavar="FILE",
-        help="public keys (PEM) whose updates a board without keys will trust",
-    )
-    parser.add_argument("--update-channel", default="stable", metavar="NAME", help="of these updates")
-    parser.add_argument(
-        "--network", action="store_true", help="programs' MQTT and HTTP clients reach real servers (real clock only)"
-    )
-    parser.add_argument("--die-with-parent", action="store_true", help="end when the starting process ends (Linux)")
+    add = parser.add_argument
+    add("--name", default="virtual-1", type=_name)
+    add("--board", default="virtual", help="board profile (default: %(default)s)")
+    add("--wasmachine", type=_port, default=DEFAULT_WASMACHINE_PORT, metavar="PORT", help="0 for any free one")
+    add("--serial", type=_serial, default="0", metavar="PORT|pty|none", help="0 for any free port")
+    add("--control", type=Path, metavar="PATH", help="control socket (default: in a new folder)")
+    add("--clock", choices=("real", "virtual"), default="real")
+    differs = "differs from the profile's: nodes=+uart,-i2c"
+    add("--firmware", action="append", default=[], metavar="KEY=VALUE", help=differs)
+    add("--flash", type=Path, metavar="DIR", help="keep /storage and kept apps there between runs")
+    add("--cache", type=Path, metavar="DIR", help="keep the compiled MicroPython there (default: the user's)")
+    add("--link", metavar="wss://HOST:PORT/link", help="connect to a microclaw host")
+    authority = "fingerprint of the host's authority, as provisioned"
+    add("--link-ca-sha256", type=str.lower, metavar="HEX", help=authority)
+    secret = "pair with the one-time secret in this file (also of `device provision --file`), or on stdin"  # noqa: S105
+    add("--link-secret-file", type=_secret, dest="link_secret", metavar="FILE|-", help=secret)
+    add("--link-credential", choices=("certificate", "token"), default="certificate")
+    trusted = "public keys (PEM) whose updates a board without keys will trust"
+    add("--update-keys", type=Path, metavar="FILE", help=trusted)
+    add("--update-channel", default="stable", metavar="NAME", help="of these updates")
+    add("--network", action="store_true", help="programs' MQTT and HTTP clients reach real servers (real clock only)")
+    add("--die-with-parent", action="store_true", help="end when the starting process ends (Linux)")
     return parser.parse_args(argv)
 
 

@@ -16,7 +16,7 @@ from microclaw.boards.profile import BoardProfile
 from microclaw.errors import PinRefused, UnknownName
 from microclaw.fair_ring import FairPage, FairRing
 from microclaw.virtual.clock import Clock
-from microclaw.virtual.sensors import I2cSensor, attach_sensors, usual_sensor
+from microclaw.virtual.sensors import MODELS, USUAL, I2cSensor
 from microclaw.virtual.unfinished_lines import LineBuffer
 from microclaw.virtual.wiring import Pin, spi_hosts
 from microclaw.wire.board_replies import EdgeRow, LedRow, LogRow, PinRow, PwmRow
@@ -45,12 +45,7 @@ class Board:
     """One virtual board."""
 
     def __init__(
-        self,
-        profile: BoardProfile,
-        clock: Clock,
-        *,
-        name: str = UNNAMED,
-        storage_dir: Path | None = None,
+        self, profile: BoardProfile, clock: Clock, *, name: str = UNNAMED, storage_dir: Path | None = None
     ) -> None:
         self.profile = profile
         self.clock = clock
@@ -60,7 +55,8 @@ class Board:
         self.boot_id = secrets.token_hex(8)
         self.powered = True
         self.is_after_panic = False  # while a boot that follows a panic begins
-        self.sensors: dict[str, I2cSensor] = attach_sensors(profile.i2c.sensors if profile.i2c else {})
+        wired = profile.i2c.sensors if profile.i2c else {}  # the address of one without a model here does not answer
+        self.sensors = {name: MODELS[name](address) for name, address in wired.items() if name in MODELS}
         self.spi_hosts = spi_hosts(profile.chip)
         self._epoch_at_boot_ms = 0.0  # where the calendar began with this boot; a power cut loses it
         self._lock = threading.RLock()
@@ -78,7 +74,8 @@ class Board:
         self._claims: dict[int | str, str] = {}
         self._edge_watchers: list[Callable[[EdgeRow], None]] = []
         self._log_watchers: list[Callable[[LogRow], None]] = []
-        self._power_listeners: list[Callable[[PowerEvent], None]] = []
+        self.on_power: Callable[[PowerEvent], None] = lambda _: None
+        """Called with "cut" before the pins fall, and with "on" after the new boot began."""
 
     def set_calendar(self, epoch_ms: float) -> None:
         """Someone told the firmware what time it is: the link's host does."""
@@ -132,14 +129,7 @@ class Board:
 
     # Pins, as the chip drives them.
     def configure_pin(
-        self,
-        pin: int,
-        *,
-        reads: bool,
-        drives: bool,
-        pull: int = 0,
-        open_drain: bool = False,
-        app: str | None = None,
+        self, pin: int, *, reads: bool, drives: bool, pull: int = 0, open_drain: bool = False, app: str | None = None
     ) -> None:
         """gpio_config: `pull` 1 is the pull-up, 0 the pull-down or none (a floating pin reads 0)."""
         with self._lock:
@@ -238,9 +228,8 @@ class Board:
     def wired_sensor(self, name: str) -> I2cSensor:
         """The sensor; one that the profile has not is wired now: a profile does not know what hangs on a real bus."""
         with self._lock:
-            wired = usual_sensor(name) if name not in self.sensors else None
-            if wired is not None and self._i2c_device(wired.address) is None:
-                self.sensors = {**self.sensors, name: wired}
+            if name in MODELS and name not in self.sensors and self._i2c_device(USUAL[name]) is None:
+                self.sensors = {**self.sensors, name: MODELS[name](USUAL[name])}
         return self.sensor(name)
 
     def sensor_values(self, sensor: str) -> dict[str, float]:
@@ -326,22 +315,17 @@ class Board:
             self._log_watchers.append(note)
 
     # Power.
-    def on_power(self, listener: Callable[[PowerEvent], None]) -> None:
-        """Called with "cut" before the pins fall and with "on" after the new boot began, in order of registration."""
-        self._power_listeners.append(listener)
-
     def power_cut(self) -> None:
         """Everything stops at once: apps die without on_destroy, pins float, RAM is gone; /storage stays.
 
-        The power is switched, and the listeners are called, by one thread at a time; others wait.
+        The power is switched, and `on_power` is called, by one thread at a time; others wait.
         """
         with self.switching:
             with self._lock:
                 if not self.powered:
                     return
                 self.powered = False
-            for listener in list(self._power_listeners):
-                listener("cut")
+            self.on_power("cut")
             with self._lock:
                 self._let_go()
 
@@ -357,8 +341,7 @@ class Board:
                 self.boot += 1
                 self.boot_id = secrets.token_hex(8)
                 self.powered = True
-            for listener in list(self._power_listeners):
-                listener("on")
+            self.on_power("on")
             self.is_after_panic = False
 
     def reset(self) -> None:

@@ -67,12 +67,10 @@ class Alarms:
 
 
 class TaskState(Enum):
-    READY = auto()
-    RUNNING = auto()
+    ACTIVE = auto()  # it runs, or waits for its turn
     IDLE = auto()
     SLEEPING = auto()
     PAUSED = auto()
-    ENDED = auto()
 
 
 class Task:
@@ -81,7 +79,7 @@ class Task:
     def __init__(self, name: str) -> None:
         self.name = name
         self.interrupted = False
-        self.state = TaskState.READY
+        self.state = TaskState.ACTIVE
         self.pending = False
         self.is_ending = False  # it is to return from what it does; on the virtual clock its readings cost time then
         self.alarm: Alarm | None = None  # of its sleep
@@ -167,9 +165,8 @@ class Clock(ABC):
     def interrupt(self, task: Task) -> None:
         """End every present and coming wait of the task."""
 
-    def end(self, task: Task) -> None:
+    def end(self, task: Task) -> None:  # noqa: B027
         """Called by the task's thread as its last act."""
-        task.state = TaskState.ENDED
 
 
 class RealClock(Clock):

@@ -130,8 +130,7 @@ class File(OpenFile):
         if self._fd is not None:
             os.close(self._fd)
 
-    def abandon(self) -> None:
-        self.close()
+    abandon = close
 
     def _regular(self, errno: Errno) -> int:
         if self._fd is None:

@@ -54,7 +54,7 @@ class Machine:
         self._boots_in_a_row = 0
         self._set_ahead: list[Alarm] = []
         self.manager = self._new_manager()
-        board.on_power(self._on_power)
+        board.on_power = self._on_power
         if not has_link:  # else the first boot begins with `open_link`
             with board.switching:  # a kept app that crashes the board at once waits until all of them are started
                 self._start_manager()

@@ -14,16 +14,6 @@ from microclaw.errors import CallRejected
 _Range = tuple[float, float, float]
 
 
-def attach_sensors(addresses: Mapping[str, int]) -> dict[str, I2cSensor]:
-    """The sensors of a board profile, by name. One without a model here is left out: its address does not answer."""
-    return {name: _MODELS[name](address) for name, address in addresses.items() if name in _MODELS}
-
-
-def usual_sensor(name: str) -> I2cSensor | None:
-    """A sensor at the address that its maker gives it; None where there is no model of it here."""
-    return _MODELS[name](_USUAL[name]) if name in _MODELS else None
-
-
 class I2cSensor(ABC):
     """A device with a register pointer: the first byte written chooses the register. Its values come from outside."""
 
@@ -195,9 +185,10 @@ class Ina219(I2cSensor):
         )
 
 
-_MODELS: dict[str, Callable[[int], I2cSensor]] = {"bme280": Bme280, "ina219": Ina219}
+MODELS: dict[str, Callable[[int], I2cSensor]] = {"bme280": Bme280, "ina219": Ina219}
 _RAW_20, _RAW_16 = range((1 << 20) - 1), range((1 << 16) - 1)
-_USUAL: Final = {"bme280": 0x76, "ina219": 0x40}
+USUAL: Final = {"bme280": 0x76, "ina219": 0x40}
+"""The addresses that their makers give them."""
 
 
 def _divide(a: int, b: int) -> int:

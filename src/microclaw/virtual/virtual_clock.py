@@ -202,7 +202,6 @@ class VirtualClock(Clock):
 
     def end(self, task: Task) -> None:
         with self._lock:
-            super().end(task)
             self._tasks.discard(task)
             self._hand_on()
 
@@ -234,7 +233,7 @@ class VirtualClock(Clock):
                 self._make_ready(task)
 
     def _make_ready(self, task: Task) -> None:
-        task.state = TaskState.READY
+        task.state = TaskState.ACTIVE
         self._ready.append(task)
         if self._running is None:
             self._dispatch()
@@ -246,7 +245,6 @@ class VirtualClock(Clock):
     def _dispatch(self) -> None:
         if self._ready:
             task = self._running = self._ready.popleft()
-            task.state = TaskState.RUNNING
             task.cpu_mark_s = 0.0
             task.wake.release()
         elif self._awaiting_quiet:

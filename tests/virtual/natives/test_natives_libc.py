@@ -34,12 +34,7 @@ def test_strings_numbers_and_characters_follow_libc(bench: CBench) -> None:
 
 
 @pytest.mark.parametrize(
-    "call",
-    [
-        'strcpy((char *)0x00ffffff, "x")',
-        "memcpy(b, (void *)0x00fffff0, 32)",
-        "memcmp(b, (void *)-4, 8)",
-    ],
+    "call", ['strcpy((char *)0x00ffffff, "x")', "memcpy(b, (void *)0x00fffff0, 32)", "memcmp(b, (void *)-4, 8)"]
 )
 def test_pointer_outside_of_memory_traps(bench: CBench, call: str) -> None:
     app = bench.run(f"{STRINGS} void on_init(void) {{ char b[4]; {call}; }}")

@@ -31,11 +31,7 @@ def test_snprintf_cuts_and_answers_the_full_length(bench: CBench) -> None:
 
 
 @pytest.mark.parametrize(
-    "body",
-    [
-        'printf("%s", (char *)0x7fffffff)',
-        'vprintf("%d%d", (char *)(__builtin_wasm_memory_size(0) * 65536 - 4))',
-    ],
+    "body", ['printf("%s", (char *)0x7fffffff)', 'vprintf("%d%d", (char *)(__builtin_wasm_memory_size(0) * 65536 - 4))']
 )
 def test_strings_and_arguments_outside_of_memory_trap(bench: CBench, body: str) -> None:
     app = bench.run(f"int vprintf(const char *, char *); void on_init(void) {{ {body}; }}")

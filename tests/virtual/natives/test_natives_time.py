@@ -25,9 +25,7 @@ RESTARTER = """static int t; void on_init(void) { t = wasm_create_timer(20, 0, 1
 void on_timer_callback(int id) { wasm_timer_restart(t, 20); }"""
 
 
-def test_stock_firmware_loses_a_restart_from_the_own_callback_sooner_or_later(
-    make_bench: MakeBench,
-) -> None:
+def test_stock_firmware_loses_a_restart_from_the_own_callback_sooner_or_later(make_bench: MakeBench) -> None:
     """The same name loses the same one."""
     counts = []
     for name in ("a", "a", "b"):

@@ -31,6 +31,7 @@ from microclaw.virtual.firmware.receiver import (
 )
 from microclaw.virtual.nodes.ledc import Ledc
 from microclaw.virtual.runtime.app import App
+from microclaw.virtual.runtime.memory import Heap
 from microclaw.virtual.runtime.module import prepare
 from microclaw.wire.wasm_binary import HEADER
 from microclaw.wire.wasmachine import answers
@@ -150,8 +151,9 @@ class AppManager:
         app = App(self, name, heap_bytes=max(heap_bytes, MIN_HEAP_BYTES), timers=timers)
         try:
             prepared = prepare(wasm, app.heap_bytes)
-            app.place_heap(prepared.heap_start)
-            app.attach(Instance(prepared, app))
+            if prepared.heap_start is not None:
+                app.heap = Heap(prepared.heap_start, app.heap_bytes)
+            app.instance = Instance(prepared, app)
         except (ProtocolError, LoadFailed) as exc:
             self.board.print_line(f"error: WASM module load failed: {exc}".splitlines()[0])
             raise InvalidModule("Install WASM app failed: load WASM file failed.") from exc

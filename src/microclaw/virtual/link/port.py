@@ -49,7 +49,7 @@ class LinkPort:
         self._slots = self._open_slots()
         if trust is not None and self._slots.flash.get("trust") is None:  # as `flash` does to a new board
             self._slots.flash.commit({"trust": trust})
-        self._slots.close()
+        self._slots.flash.close()
 
     def load(self) -> Path | None:
         """The bootloader's part of a boot: it chooses. The folder of an update's modules, None: those built in.
@@ -192,7 +192,7 @@ class _Boot:
         self.audio.end_boot()
         self.updates.end()
         self.flash.close()
-        self._slots.close()
+        self._slots.flash.close()
         self.client.end()
         self._calls.end()
 

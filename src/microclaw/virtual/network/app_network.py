@@ -43,7 +43,7 @@ class AppNetwork:
         """None for a null handle; the firmware follows any other number."""
         client = clients.get(handle)
         if client is None and handle:
-            raise BoardCrash(f"Guru Meditation Error: Core 0 panic'ed (LoadProhibited). EXCVADDR: {handle:#010x}")
+            raise BoardCrash(handle)
         return client
 
     def refuse(self, protocol: str, host: str) -> None:

@@ -102,9 +102,7 @@ class MqttClient:
         if not self.is_started:
             return FAIL
         self.is_started = False
-        self._cancel_alarm()
-        self._end_session()
-        return OK
+        return self.disconnect()
 
     def reconnect(self) -> int:
         """Connect now instead of later; FAIL while it is connected, or not started."""
@@ -226,10 +224,8 @@ class MqttClient:
         self._client.loop_start()
 
     def _end_session(self) -> None:
-        client = self._client
-        if client is not None:
-            client.disconnect()
-            _reap(client)
+        if self._client is not None:
+            _reap(self._client)
 
     def _ask(self, method: str, *arguments: Any) -> int:
         if self._client is None or not self.is_connected:

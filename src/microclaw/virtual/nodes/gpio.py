@@ -31,8 +31,7 @@ class GpioFile(OpenFile):
         self._reads = bool(flags & OpenFlag.O_RDONLY) or not flags & OpenFlag.O_WRONLY
         self._drives = bool(flags & OpenFlag.O_WRONLY)
         # The driver marks a pin as taken by its flags, which are 0 for a read-only one (newlib's O_RDONLY).
-        self._is_claimed = self._drives
-        if self._is_claimed and not board.claim(pin, app):
+        if self._drives and not board.claim(pin, app):
             raise PosixError(Errno.EBUSY)
         known = board.profile.pins[pin]
         if known.reserved:
@@ -67,7 +66,7 @@ class GpioFile(OpenFile):
         self.abandon()
 
     def abandon(self) -> None:
-        if self._is_claimed:
+        if self._drives:
             self._board.release(self.pin)
 
     def _configure(self, flags: GpioFlag) -> None:

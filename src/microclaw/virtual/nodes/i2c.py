@@ -20,8 +20,7 @@ class I2cFile(OpenFile):
 
     def __init__(self, board: Board) -> None:
         self._board = board
-        self._configured = False
-        self._wired = False
+        self._wired: bool | None = None  # None: not configured
 
     def ioctl(self, app: App, command: int, va: int) -> None:
         values = take_data_seq(app.memory, va)
@@ -45,7 +44,6 @@ class I2cFile(OpenFile):
             raise PosixError(Errno.EINVAL)
         bus = self._board.profile.i2c
         self._wired = bus is not None and (bus.sda, bus.scl) == (sda, scl)
-        self._configured = True
         app.pins.update((sda, scl))
 
     def _message(self, app: App, values: DataSeq) -> None:
@@ -87,5 +85,5 @@ class I2cFile(OpenFile):
         return data
 
     def _ready(self) -> None:
-        if not self._configured:
+        if self._wired is None:
             raise PosixError(Errno.EINVAL)

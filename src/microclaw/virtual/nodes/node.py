@@ -41,9 +41,7 @@ def take_data_seq(memory: LinearMemory, va: int) -> DataSeq:
         try:
             values.setdefault((kind, size), int.from_bytes(memory.read(pointer, size), "little"))
         except OutOfBounds:
-            raise BoardCrash(
-                f"Guru Meditation Error: Core 0 panic'ed (LoadProhibited). EXCVADDR: {pointer:#010x}"
-            ) from None
+            raise BoardCrash(pointer) from None
         memory.write(place + 4, _U32.pack((NATIVE_BASE + pointer) & 0xFFFFFFFF))
     return values
 

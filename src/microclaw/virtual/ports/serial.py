@@ -8,6 +8,7 @@ from typing import Final
 from microclaw import __version__
 from microclaw.errors import MicroclawError, PinRefused, ProtocolError
 from microclaw.virtual.board import Board
+from microclaw.virtual.sensors import MODELS
 from microclaw.wire.jsonline import LineDecoder, encode_line, parse_object
 
 MAX_LINE_BYTES: Final = 1_024
@@ -118,7 +119,7 @@ class SerialConsole:
 
     def _read_i2c(self, request: Reply) -> Reply:
         sensor = request.get("sensor")
-        if not isinstance(sensor, str) or sensor not in DRIVERS:
+        if not isinstance(sensor, str) or sensor not in MODELS:
             return _error(f"Unknown sensor: {sensor}"[:80])
         if sensor not in self._board.sensors:
             return _error(f"Sensor not found: {sensor}")
@@ -168,9 +169,6 @@ class SerialLines:
     @property
     def waiting(self) -> bool:
         return self._decoder.buffered_bytes > 0
-
-
-DRIVERS: Final = ("bme280", "ina219")
 
 
 def _error(text: str) -> Reply:

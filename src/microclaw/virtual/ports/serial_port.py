@@ -30,8 +30,7 @@ class SerialTcp(ClientServer):
         self.is_open = lambda: board.powered
         self._console = console
 
-    def power_cut(self) -> None:
-        self.drop_clients()
+    power_cut = ClientServer.drop_clients
 
     def power_on(self) -> None:
         pass

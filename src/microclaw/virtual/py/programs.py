@@ -66,7 +66,6 @@ class Programs:
         self._last = 0
         self._rows: list[Mapping[str, Json]] = []
         self._restarts = 0
-        self._listening = threading.Event()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     @property
@@ -109,7 +108,7 @@ class Programs:
             number = self._last
             self._calls[number] = call
         # Before the runner listens an event would be lost.
-        if self._listening.wait(timeout_s):
+        if vm.listening.wait(timeout_s):
             vm.ask(["call", 0, number, method, dict(params)])
         if not self._let_run(call, timeout_s):
             self._calls.pop(number, None)
@@ -131,8 +130,9 @@ class Programs:
 
     def rows(self) -> list[Mapping[str, Json]]:
         """The rows of apps.list; the last ones when a program keeps the interpreter busy."""
+        is_booting = self._vm is None or not self._vm.listening.is_set()  # it knows none yet
         try:
-            rows = self.call("list", {}, LIST_S if self._listening.is_set() else CALL_S)  # at boot it knows none yet
+            rows = self.call("list", {}, CALL_S if is_booting else LIST_S)
         except DeviceTimeout:
             return self._rows
         self._rows = cast("list[Mapping[str, Json]]", rows)
@@ -178,8 +178,6 @@ class Programs:
                 lambda ending: self._vm_ended(vm, ending),
                 self._hang_s,
             )
-            self._listening.clear()
-            vm.chip.add("listening", lambda: self._listens(vm))
             vm.chip.add("emit", self._emitted)
             vm.chip.add("answer", self._answered)
             vm.chip.add("claim", lambda pin, owner: self._claim(vm, pin, owner))
@@ -211,7 +209,6 @@ class Programs:
         if self._vm is not vm:
             return  # the power was cut
         owners = sorted(set(vm.chip.owners.values()))
-        self._listening.clear()  # a call that comes before the next one is ready would be lost
         self._vm = None
         self._give_up_calls()
         self._board.print_line(f"MicroPython {ending}; its programs are stopped")
@@ -235,10 +232,6 @@ class Programs:
             call.set_exception(CallRefused(str(error[0]), str(error[1])))
         elif call is not None:
             call.set_result(value)
-
-    def _listens(self, vm: Vm) -> None:
-        vm.is_listening = True
-        self._listening.set()
 
     def _reset(self) -> None:
         """For a program that does not stop. The board ends this interpreter: not from within."""

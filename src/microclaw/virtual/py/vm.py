@@ -80,8 +80,8 @@ class Vm:
         self._over = threading.Event()
         self.chip = Chip(board, lambda: self._clock.wake(self._task), self._sleep)
         self.chip.add("wait", self._wait)
-        self.chip.add("pause", lambda: self._pause(True))
-        self.chip.add("resume", lambda: self._pause(False))
+        self.chip.add("pause", lambda: setattr(self, "_is_paused", True))
+        self.chip.add("resume", lambda: setattr(self, "_is_paused", False))
         self.chip.add("installed", self._let_install)
         self.files = FileSystem(folder / "files", FLASH_BYTES, mounts, f"{board.boot}/py".encode())
         self._wasi = Wasi(
@@ -96,9 +96,10 @@ class Vm:
         self._module = load_image(engine, cache)
         self._wasm = WasmRun(engine, memory_size=MAX_MEMORY_BYTES, tables=8, table_elements=10_000)
         self._uncharged = 0
-        self._is_paused = False
-        self.is_listening = False
-        """Whether it has started; that takes no board time."""
+        self._is_paused = False  # what is computed is the simulation's own, and costs no board time
+        self.listening = threading.Event()
+        """Set once it has started; that takes no board time."""
+        self.chip.add("listening", self.listening.set)
         arguments = wasmtime.WasiConfig()
         arguments.argv = ["micropython", "-X", f"heapsize={HEAP_KB}K", "/vm/main.py"]
         self._wasm.store.set_wasi(arguments)
@@ -198,15 +199,11 @@ class Vm:
         """Let board time pass for what was computed since it was last called."""
         used, self._uncharged = self._uncharged, 0
         ms = round(used / FUEL_PER_MS, 1)  # the least differences must not show
-        if ms >= LITTLE_MS and self._clock.is_virtual and self.is_listening and not self._is_paused:
+        if ms >= LITTLE_MS and self._clock.is_virtual and self.listening.is_set() and not self._is_paused:
             self._clock.compute(ms)
 
-    def _pause(self, on: bool) -> None:
-        """Stop the clock: what is computed meanwhile is the simulation's own and costs no board time."""
-        self._is_paused = on
-
     def _let_install(self) -> None:
-        if self._clock.is_virtual and self.is_listening:
+        if self._clock.is_virtual and self.listening.is_set():
             self._clock.compute(INSTALL_MS)
 
     def _read_clock(self) -> float:
@@ -243,7 +240,7 @@ class Vm:
         """A loop inside of one native function (sum of a huge range) meets no guard of the firmware's."""
         while not self._over.wait(self._hang_s / 8):
             since_s = self._busy_since_s
-            longest_s = self._hang_s if self.is_listening else _STARTS_LONGER * self._hang_s
+            longest_s = self._hang_s if self.listening.is_set() else _STARTS_LONGER * self._hang_s
             if since_s is not None and time.monotonic() - since_s > longest_s:
                 self._is_hung = True
                 self.interrupt()

@@ -56,7 +56,7 @@ class App:
         # What its natives use.
         self.task = Task(name)
         self.memory = LinearMemory()
-        self.heap = Heap(0, 0)  # until `place_heap`
+        self.heap = Heap(0, 0)  # no memory: malloc fails
         self.timers = Timers(self.clock, timers, self._fire, name)
         self.files = FileTable(board, manager.ledc, name)
         self.network = AppNetwork(self)
@@ -75,10 +75,9 @@ class App:
         self._boot = board.boot
         self._thread: threading.Thread | None = None
         self._over = threading.Event()
-        self._instance: Instance | None = None
+        self.instance: Instance | None = None  # its module, from before `start` to its end
         self._longest_ms = {True: 0.0, False: 0.0}  # of main's calls, of callbacks'
         self._called: tuple[bool, float] | None = None  # whether the present call is main's, and when it began
-        self._is_stopping = False
 
     def row(self) -> AppRow:
         """Its row on the control socket."""
@@ -113,13 +112,9 @@ class App:
 
     # Its life.
 
-    def attach(self, instance: Instance) -> None:
-        """Give the app its module; once, before `start`."""
-        self._instance = instance
-
     def start(self) -> None:
         """Run on_init, and what follows, in the app's own thread."""
-        if self._instance is not None and self._instance.has("on_init"):
+        if self.instance is not None and self.instance.has("on_init"):
             self.state = "running"
         self._thread = threading.Thread(target=self._run, name=f"app-{self.name}", daemon=True)
         self.clock.add(self.task)
@@ -133,8 +128,8 @@ class App:
         """Queue the end: on_destroy, then the thread ends. False when it is still busy after `timeout_s`."""
         if self._thread is None or not self._thread.is_alive():
             return True
-        if not self._is_stopping:
-            self._is_stopping = self.task.is_ending = True
+        if not self.task.is_ending:
+            self.task.is_ending = True
             self._queue.append(None)
             self.clock.wake(self.task)
         self._thread.join(timeout_s)
@@ -149,7 +144,7 @@ class App:
         """Begin to kill it; does not wait."""
         self.clock.interrupt(self.task)
         self.network.interrupt()
-        instance = self._instance
+        instance = self.instance
         if instance is not None:
             instance.interrupt()
 
@@ -184,10 +179,6 @@ class App:
         self._freed_ms = now_ms
         if self._free_calls < 0:
             self.clock.work(self.task, CALL_MS)
-
-    def place_heap(self, start: int | None) -> None:
-        """Place its heap; None: no memory, and malloc fails."""
-        self.heap = Heap(start or 0, self.heap_bytes if start is not None else 0)
 
     def print(self, data: bytes) -> None:
         self.board.print(data, self.name)
@@ -239,7 +230,7 @@ class App:
             self.clock.end(self.task)
 
     def _live(self) -> None:
-        instance = self._instance
+        instance = self.instance
         assert instance is not None
         if self.task.interrupted:
             return
@@ -273,17 +264,17 @@ class App:
         raise Interrupted(self.name)
 
     def _on_timer(self, number: int) -> None:
-        assert self._instance is not None
+        assert self.instance is not None
         try:
-            if self._instance.has("on_timer_callback", "i32"):
+            if self.instance.has("on_timer_callback", "i32"):
                 self._call("on_timer_callback", number, in_main=self.timers.is_one_shot(number))
         finally:
             self.timers.callback_returned(number)
 
     def _deliver(self, export: str, data: bytes, *before: int) -> None:
         """Call it with a copy of the data; without room in the heap the firmware loses it as well."""
-        assert self._instance is not None
-        if not self._instance.has(export, *["i32"] * (len(before) + 2)):
+        assert self.instance is not None
+        if not self.instance.has(export, *["i32"] * (len(before) + 2)):
             return
         buffer = self.allocate_copy(data)
         if buffer:
@@ -297,12 +288,12 @@ class App:
 
         Main begins in on_init, and goes on in the callback of a one-shot timer (wasm/headers/shim).
         """
-        assert self._instance is not None
+        assert self.instance is not None
         self._called = in_main, self.clock.now_ms()
         try:
             if begins:
-                self._instance.begin()
-            self._instance.call(export, *arguments)
+                self.instance.begin()
+            self.instance.call(export, *arguments)
             return True
         except WasmTrap as trap:
             self.error = f"Exception: {trap}" + (f" ({trap.where})" if trap.where else "")
@@ -313,7 +304,7 @@ class App:
         finally:
             self._longest_ms[in_main] = self._longest_call_ms(in_main)
             self._called = None
-            self._instance.measure_stack()
+            self.instance.measure_stack()
 
     def _longest_call_ms(self, in_main: bool) -> float:
         """The board time that one call of its entry functions took at most: as long the firmware cannot remove it."""
@@ -326,7 +317,7 @@ class App:
         self.network.abandon()
         self.files.abandon()
         self._queue.clear()
-        instance, self._instance = self._instance, None
+        instance, self.instance = self.instance, None
         if instance is not None:
             instance.close()
         self.board.end_line(self.name)

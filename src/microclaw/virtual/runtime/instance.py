@@ -110,11 +110,6 @@ class Instance(WasmRun):
         if self.has(_BEFORE_ON_INIT):
             self.call(_BEFORE_ON_INIT)
 
-    def _number(self, export: str) -> int | None:
-        """The number that an export without arguments returns, unsigned."""
-        function = self._exports.get(export) if export in self._names else None
-        return int(function(self.store)) & 0xFFFFFFFF if isinstance(function, wasmtime.Func) else None
-
     def _here(self) -> tuple[Frame, ...]:
         """The calls under way, from within a native: wasmtime tells them in the text of a trap."""
         function = self._exports["microclaw_here"]
@@ -281,5 +276,5 @@ class Instance(WasmRun):
 
     def _stack_is_full(self) -> bool:
         """True if the stack's pointer, which goes down to 0, is beyond it. Only a build for trials tells."""
-        pointer = self._number("microclaw_stack")
-        return pointer is not None and pointer > _BELOW_ZERO
+        pointer = self._exports.get("microclaw_stack") if "microclaw_stack" in self._names else None
+        return isinstance(pointer, wasmtime.Func) and int(pointer(self.store)) & 0xFFFFFFFF > _BELOW_ZERO

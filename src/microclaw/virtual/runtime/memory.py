@@ -45,6 +45,9 @@ class OutOfBounds(WasmTrap):
 class BoardCrash(Exception):
     """The firmware itself crashed, as the app made it follow a bad pointer: the board resets."""
 
+    def __init__(self, pointer: int) -> None:
+        super().__init__(f"Guru Meditation Error: Core 0 panic'ed (LoadProhibited). EXCVADDR: {pointer:#010x}")
+
 
 class LinearMemory:
     """Addresses are unsigned. The memory never moves (`memory_may_move` is off), it only grows.

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from microclaw.firmware_modules import ota_bad, ota_payload
-from microclaw.link_client.flash import Flash, PowerGone
+from microclaw.link_client.flash import Flash
 
 FACTORY: Final = "factory"
 FOLDERS: Final = ("fw_a", "fw_b")
@@ -65,14 +64,6 @@ class Slots:
         self.board = board
         self._root = root
         self._factory = factory
-        self._lock = threading.Lock()
-        self._is_over = False
-
-    def close(self) -> None:
-        """The power is gone: what still runs of this boot changes nothing any more."""
-        with self._lock:
-            self._is_over = True
-        self.flash.close()
 
     # Starts
 
@@ -160,8 +151,7 @@ class Slots:
         return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
     def _write(self, path: Path, at: int, data: bytes) -> None:
-        with self._lock:
-            self._check_power()
+        with self.flash.writing():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with path.open("r+b" if path.exists() else "x+b") as file:
                 file.truncate(at)
@@ -169,13 +159,8 @@ class Slots:
                 file.write(data)
 
     def _remove(self, path: Path) -> None:
-        with self._lock:
-            self._check_power()
+        with self.flash.writing():
             path.unlink()
-
-    def _check_power(self) -> None:
-        if self._is_over:
-            raise PowerGone("the board has no power")
 
 
 def read_bundle(bundle: bytes) -> dict[str, bytes]:
