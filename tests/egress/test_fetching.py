@@ -14,7 +14,7 @@ import pytest
 from tests.egress.proxying import Names, client_tls, connect_proxy, loopback_is_public, moved, page, server_tls, site
 
 from microclaw.agent.toolbox import Toolbox
-from microclaw.agent.web import MAX_ADDRESSES, Hit, KnownAddresses, web_tools
+from microclaw.agent.web import MAX_ADDRESSES, Hit, address_key, note_addresses, web_tools
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Gate
 from microclaw.egress.destinations import Egress
@@ -224,8 +224,8 @@ async def test_a_tainted_turn_reads_on_where_search_links_and_the_person_lead(mo
 
 
 def test_addresses_of_many_chats_are_bounded() -> None:
-    known = KnownAddresses()
+    known: dict[Any, None] = {}
     for chat in range(2):
-        known.note(("t", str(chat)), (f"https://page.example/{number}" for number in range(MAX_ADDRESSES)))
-    assert (("t", "0"), f"https://page.example/{MAX_ADDRESSES - 1}") not in known
-    assert (("t", "1"), f"http://www.page.example/{MAX_ADDRESSES - 1}/") in known
+        note_addresses(known, ("t", str(chat)), (f"https://page.example/{number}" for number in range(MAX_ADDRESSES)))
+    assert (("t", "0"), address_key(f"https://page.example/{MAX_ADDRESSES - 1}")) not in known
+    assert (("t", "1"), address_key(f"http://www.page.example/{MAX_ADDRESSES - 1}/")) in known

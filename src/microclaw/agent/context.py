@@ -24,7 +24,6 @@ from microclaw.events import VOICE_CHANNEL, Inbound, ProgramKind
 from microclaw.knowledge.knowledge_base import Knowledge
 from microclaw.knowledge.memory import OWNER_ID
 from microclaw.knowledge.search import source_name
-from microclaw.knowledge.skills import Skill
 from microclaw.models.budget import CHARS_A_TOKEN, tokens
 from microclaw.models.protocol import DeviceContext, KnownApp, KnownDevice, NamedPin
 from microclaw.offline.names import named_pins
@@ -81,7 +80,9 @@ class TurnContext:
             return Prompt(devices)
         fits = (d.board.firmware.max_apps for d in devices.devices)  # 0: a device that takes no programs
         max_apps, soul = min(filter(None, fits), default=3), self._knowledge.memory.soul()
-        system = system_prompt(soul=soul, max_apps=max_apps, can_wait_in_main=can_block(), kind=_kind_of(devices))
+        told = devices.devices if devices.meant is None else (devices.meant,)
+        kind = Counter(one.kinds[0] for one in told).most_common(1)[0][0] if told else "wasm"
+        system = system_prompt(soul=soul, max_apps=max_apps, can_wait_in_main=can_block(), kind=kind)
         left = self.window.tokens - tokens(system) - _TOOLS_TOKENS - answer_tokens(self.window.tokens)
         search = self._knowledge.search
         matches = await search.find(inbound.person_id, inbound.text, limit=4 * HITS, fresh=False)
@@ -126,7 +127,9 @@ class TurnContext:
             "Devices": self._devices_text(told),
             "MEMORY.md, what is remembered": memory[-_WHOLE_MEMORY_CHARS:],
             "USER.md, what the person says of themselves": knowledge.memory.user(person),
-            "Skills (load one with the tool skill)": "\n".join(map(_one_liner, knowledge.skills.all())),
+            "Skills (load one with the tool skill)": "\n".join(
+                f"- {one.name}: {one.description.split('. ')[0].rstrip('.')}." for one in knowledge.skills.all()
+            ),
             "Found in earlier notes and conversations": "\n".join(
                 fence_text(hit.text[:_HIT_CHARS], f"{hit.source}, {hit.day}") for hit in hits
             ),
@@ -176,14 +179,6 @@ class TurnContext:
         return "\n".join(lines) + "\n"
 
 
-def _kind_of(device_context: DeviceContext) -> ProgramKind:
-    """The kind of programs that the prompt teaches: of the device that is meant, else of most."""
-    if device_context.meant is not None:
-        return device_context.meant.kinds[0]
-    first = Counter(device.kinds[0] for device in device_context.devices)
-    return first.most_common(1)[0][0] if first else "wasm"
-
-
 def _is_news(hit: NoteHit, inbound: Inbound, shown: str, now: datetime) -> bool:
     """True if a match is new: not from a shown file, the newest part of this chat, or an answer.
 
@@ -193,11 +188,6 @@ def _is_news(hit: NoteHit, inbound: Inbound, shown: str, now: datetime) -> bool:
         return False
     here = source_name(f"{inbound.channel}_{inbound.chat_id}")
     return not (hit.source == here and now.timestamp() - hit.at_s < _ANSWERED_HERE_S)
-
-
-def _one_liner(skill: Skill) -> str:
-    """Its name and the first sentence of its description."""
-    return f"- {skill.name}: {skill.description.split('. ')[0].rstrip('.')}."
 
 
 def _now_text(now: datetime, inbound: Inbound) -> str:

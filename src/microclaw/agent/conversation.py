@@ -154,11 +154,9 @@ class Conversations:
             if not running.message.begun:
                 await self.inbox.table.claim((number,))
             if starts >= MAX_STARTS:
-                return Answer(
-                    f"the host stopped {starts} times while it worked on this message; it is not tried again",
-                    error_code="interrupted",
-                    next_step="say it in other words; the host's log may tell why",
-                )
+                text = f"the host stopped {starts} times while it worked on this message; it is not tried again"
+                step = "say it in other words; the host's log may tell why"
+                return Answer(text, error_code="interrupted", next_step=step)
             journal = TurnJournal(self.journal, f"m{number}", number)
             running.carried = journal.carried
             if _user_text(running.message.inbound) == UserText(""):

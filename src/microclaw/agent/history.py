@@ -112,7 +112,9 @@ async def compacted(
         earlier = msgspec.json.decode(await sessions.summary(*chat) or "{}", type=_Summary)
     except msgspec.MsgspecError:
         earlier = _Summary()  # damaged or edited: it is made again
-    fresh = messages[_covered(messages, earlier.through) :]
+    ends = range(len(messages), 0, -1) if earlier.through else ()
+    covered = next((end for end in ends if _mark(messages[:end]) == earlier.through), 0)
+    fresh = messages[covered:]  # all of them where the last message of the summary is not loaded any more
     room = budget_tokens * CHARS_A_TOKEN - len(earlier.text)
     is_over = _chars(fresh) > room or len(fresh) > MAX_FRESH
     split = _split(fresh, room // 2 if is_over else room)  # to half, so that the next turns need no summary each
@@ -145,12 +147,6 @@ async def _summary(before: str, old: Sequence[Said], bound: int, asked_by: Asked
     except (MicroclawError, TimeoutError) as exc:
         _log.warning("%s gave no summary: %s", model.name, exc)
     return text or "\n".join((before, *(line[:_MAX_LINE_CHARS] for line in lines)))[-bound:]
-
-
-def _covered(messages: tuple[Said, ...], through: str) -> int:
-    """The number of messages that are in the summary; none when its last one is older than all of them."""
-    ends = range(len(messages), 0, -1) if through else ()
-    return next((end for end in ends if _mark(messages[:end]) == through), 0)
 
 
 def _mark(messages: tuple[Said, ...]) -> str:

@@ -176,11 +176,6 @@ class Inbox:
             self._make_ready(turn.chat_key)
         return AcceptedMessage(message.message_id, known, events_of() if known else self.outbox.following(turn))
 
-    async def cancel_anywhere(self, channel: str, chat_id: str) -> bool:
-        """As `cancel`, at every host."""
-        stopped = self.cancel(channel, chat_id)
-        return stopped or (self.stop_elsewhere is not None and await self.stop_elsewhere(channel, chat_id))
-
     def cancel(self, channel: str, chat_id: str, *, message_id: int | None = None) -> bool:
         """Stop the chat's running turn at the next safe point, or its waiting turns if none runs; False without any.
 
@@ -244,15 +239,12 @@ class Inbox:
 
     def _check_room(self, chat: _Chat, turn: RunningTurn) -> None:
         """Raise Overloaded if there is no room for a turn that is in its chat already."""
-        every = [one.whose for one in self.unanswered_turns()]
+        every = [one.whose for each in self._chats.values() for one in each.turns]
+        own = "of devices" if turn.whose == "devices" else "of yours in all chats"
         rooms = (  # the turn itself, and the one that runs or is to run next, do not wait
             (len(chat.turns) - 2 + chat.held, self.settings.queue, "of this chat"),
             (len(every) - 1, self.unanswered, "of all"),
-            (
-                every.count(turn.whose) - 1,
-                max(1, self.unanswered // SHARE),
-                "of devices" if turn.whose == "devices" else "of yours in all chats",
-            ),
+            (every.count(turn.whose) - 1, max(1, self.unanswered // SHARE), own),
         )
         for count, limit, whose in rooms:
             if count >= limit:

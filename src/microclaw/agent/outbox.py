@@ -132,16 +132,12 @@ class Outbox:
         """Send a text of the host itself to a chat; returns its number. Raises MessageTooLong, Overloaded."""
         size = len(text.encode(errors="replace"))
         if size > self._text_bytes:
-            raise MessageTooLong(
-                f"that text has {size:,} bytes, at most {self._text_bytes:,} go out",
-                next_step="say it shorter",
-            )
+            why = f"that text has {size:,} bytes, at most {self._text_bytes:,} go out"
+            raise MessageTooLong(why, next_step="say it shorter")
         waiting = await self._table.count(channel)
         if waiting >= MAX_PUSHES:
-            raise Overloaded(
-                f"{waiting} messages wait for the channel {channel} already",
-                next_step=f"see why {channel} does not deliver: microclaw status",
-            )
+            why = f"{waiting} messages wait for the channel {channel} already"
+            raise Overloaded(why, next_step=f"see why {channel} does not deliver: microclaw status")
         outbound_id = await self._table.add(OutboxRow(channel, chat_id, "push", person, None, encode(Answer(text))))
         self.look_again(channel)
         return outbound_id

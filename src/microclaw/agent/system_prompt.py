@@ -147,11 +147,7 @@ def system_prompt(*, soul: str, max_apps: int, can_wait_in_main: bool, kind: Pro
     if kind == "py":
         programs = _PYTHON_PROGRAMS.format(button=PYTHON_BUTTON, sensor=PYTHON_SENSOR)
     else:
-        programs = _PROGRAMS.format(
-            forms=_EITHER_FORM if can_wait_in_main else _EVENTS_ONLY,
-            api=NATIVE_API,
-            button=BUTTON_EXAMPLE,
-            sensor=SENSOR_EXAMPLE,
-        )
+        forms = _EITHER_FORM if can_wait_in_main else _EVENTS_ONLY
+        programs = _PROGRAMS.format(forms=forms, api=NATIVE_API, button=BUTTON_EXAMPLE, sensor=SENSOR_EXAMPLE)
     language = "Python" if kind == "py" else "C"
     return _WHO.format(max_apps=max_apps, soul=soul, language=language) + "\n" + programs

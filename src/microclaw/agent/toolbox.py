@@ -83,10 +83,8 @@ class Toolbox:
         tool, parameters = await self._read(name, arguments, context)
         permission = await self._required_permission(tool, parameters, context)
         if await _of(tool.asks, parameters, context, False):
-            raise ToolRetry(
-                f"{_asked_text(tool, parameters, context)} asks each time, so it is not planned for later",
-                next_step="plan it for each board: one schedule a board",
-            )
+            text = f"{_asked_text(tool, parameters, context)} asks each time, so it is not planned for later"
+            raise ToolRetry(text, next_step="plan it for each board: one schedule a board")
         # what stands in its way now may be gone by then
         objections = tuple(await _of(tool.objections, parameters, context, ()))
         action = _asked_text(tool, parameters, context, objections)

@@ -10,7 +10,6 @@ import asyncio
 import html
 import logging
 import re
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Annotated, Any, Final, TypeAlias
 from urllib.parse import urljoin, urlsplit
@@ -33,32 +32,23 @@ Chat: TypeAlias = tuple[str, str]
 _Key: TypeAlias = tuple[str, int | None, str, str]
 
 
-class KnownAddresses:
-    """The latest addresses of all chats; a chat is a channel and a chat id."""
-
-    def __init__(self) -> None:
-        self._met: OrderedDict[tuple[Chat, _Key], None] = OrderedDict()
-
-    def note(self, chat: Chat, urls: Iterable[str]) -> None:
-        for key in filter(None, map(_key, urls)):
-            self._met[chat, key] = None
-            self._met.move_to_end((chat, key))
-        while len(self._met) > MAX_ADDRESSES:
-            self._met.popitem(last=False)
-
-    def __contains__(self, asked: tuple[Chat, str]) -> bool:
-        chat, url = asked
-        return (chat, _key(url)) in self._met
+def note_addresses(known: dict[tuple[Chat, _Key], None], chat: Chat, urls: Iterable[str]) -> None:
+    """`known` are the latest addresses of all chats; a chat is a channel and a chat id."""
+    for key in filter(None, map(address_key, urls)):
+        known.pop((chat, key), None)
+        known[chat, key] = None
+        if len(known) > MAX_ADDRESSES:
+            del known[next(iter(known))]
 
 
 def is_among(url: str, words: str) -> bool:
     """True if the address is in these words, with or without its scheme and `www.`."""
-    key = _key(url)
+    key = address_key(url)
     candidates = (word.strip(_AROUND) for word in words[:MAX_WORDS_CHARS].split() if "." in word)
-    return key is not None and any(_key(word) == key for word in candidates)
+    return key is not None and any(address_key(word) == key for word in candidates)
 
 
-def _key(url: str) -> _Key | None:
+def address_key(url: str) -> _Key | None:
     """The parts of an address that reach the server; None for text that is not an address."""
     try:
         parts = urlsplit(url if "://" in url else f"https://{url}")
@@ -210,10 +200,10 @@ class FetchParameters(Parameters, kw_only=True):
 
 def web_tools(*, fetcher: Fetcher, engine: SearchEngine | None = None) -> tuple[Tool[Any], ...]:
     """web-fetch, and web-search when there is an engine."""
-    known = KnownAddresses()
+    known: dict[tuple[Chat, _Key], None] = {}
 
     async def fetch_permission(asked: FetchParameters, context: ToolContext) -> Permission:
-        met = ((context.channel, context.chat_id), asked.url) in known
+        met = ((context.channel, context.chat_id), address_key(asked.url)) in known
         free = not context.foreign or met or is_among(asked.url, context.said)
         return Permission.READ if free else Permission.ACT
 
@@ -236,7 +226,7 @@ def web_tools(*, fetcher: Fetcher, engine: SearchEngine | None = None) -> tuple[
         if page.cut:
             fields["cut"] = "the page was longer than is read"
         links = found.links[:LINKS_SHOWN] if asked.start == 0 else ()
-        known.note((context.channel, context.chat_id), (asked.url, page.url, *(url for _, url in links)))
+        note_addresses(known, (context.channel, context.chat_id), (asked.url, page.url, *(url for _, url in links)))
         if links:
             shown = "\n".join(f"{words}: {url}" for words, url in links)
             fields["links"] = fence_text(shown[:1500], page.url)
@@ -245,7 +235,7 @@ def web_tools(*, fetcher: Fetcher, engine: SearchEngine | None = None) -> tuple[
     async def search(asked: SearchParameters, context: ToolContext) -> ToolOutput:
         assert engine is not None
         hits = await engine(asked.query, asked.count)
-        known.note((context.channel, context.chat_id), (hit.url or "" for hit in hits))
+        note_addresses(known, (context.channel, context.chat_id), (hit.url or "" for hit in hits))
         shown = "\n\n".join(f"{number}. {hit.title}\n{hit.url}\n{hit.text}" for number, hit in enumerate(hits, 1))
         return ToolOutput({"success": True, "count": len(hits), "results": fence_text(shown, "search results")})
 

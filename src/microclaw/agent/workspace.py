@@ -60,10 +60,10 @@ class Workspace:
         found: list[dict[str, Any]] = []
         with _explained(path or "file in the workspace yet"):
             for place in sorted(self._folder_at(_parts(path)).iterdir()):
-                known = place.lstat()
-                if _PART.fullmatch(place.name) and stat.S_ISDIR(known.st_mode):
+                known, is_named = place.lstat(), _PART.fullmatch(place.name)
+                if is_named and stat.S_ISDIR(known.st_mode):
                     found.append({"name": place.name, "folder": True})
-                elif _PART.fullmatch(place.name) and stat.S_ISREG(known.st_mode):
+                elif is_named and stat.S_ISREG(known.st_mode):
                     found.append({"name": place.name, "bytes": known.st_size})
         return found
 
@@ -88,10 +88,8 @@ class Workspace:
                 folders[:] = [name for name in folders if name != _PEOPLE]
                 sizes += [Path(folder, name).lstat().st_size for name in names]
             if len(sizes) >= MAX_FILES or sum(sizes) + len(data) > MAX_TOTAL_BYTES:
-                raise ToolFailed(
-                    f"the workspace has {len(sizes)} files with {sum(sizes):,} bytes: no room for {len(data):,} more",
-                    next_step="delete what is not needed",
-                )
+                why = f"the workspace has {len(sizes)} files with {sum(sizes):,} bytes: no room for {len(data):,} more"
+                raise ToolFailed(why, next_step="delete what is not needed")
             make_folders(place.parent)
             replace_file(place, data)
         return is_there

@@ -60,6 +60,12 @@ def name_of(people: Roles, person_id: str) -> str:
     return person_id if person is None else person.name
 
 
+def may_see(people: Roles, whose: str, person_id: str) -> bool:
+    """True for that person's own, and for an owner."""
+    person = people.get(person_id)
+    return whose == person_id or (person is not None and person.role == "owner")
+
+
 OWNER_ALONE: Final = {OWNER.person_id: OWNER}
 """The roles of a host that knows its owner alone."""
 MQTT: Final = Person("mqtt", "MQTT", "automation")

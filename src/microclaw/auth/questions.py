@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from microclaw.auth.approvals import ActEnd
-from microclaw.auth.people import name_of
+from microclaw.auth.people import may_see, name_of
 from microclaw.errors import UnknownName
 from microclaw.events import AskedProgram
 from microclaw.operations.operation import NAME, Call, Option, Permission, operation
@@ -126,7 +126,9 @@ WaitS: TypeAlias = Annotated[
 @operation("approval.list", http="GET /v1/approvals")
 async def list_approvals(questions: Questions, call: Call) -> WaitingApprovals:
     """List the pending approvals, and exactly what would happen; a member sees the own questions."""
-    seen = [one for one in await questions.pending() if _may_see(questions, call, one)]
+    seen = [
+        one for one in await questions.pending() if may_see(questions.people, one.pending.person_id, call.person_id)
+    ]
     return WaitingApprovals(approvals=[_filled(WaitingApproval, questions, call, one) for one in seen])
 
 
@@ -134,7 +136,7 @@ async def list_approvals(questions: Questions, call: Call) -> WaitingApprovals:
 async def show_approval(questions: Questions, call: Call, approval_id: Number, wait_s: WaitS = 0.0) -> Approval:
     """One question with its program; whether it waits, or how the act ended that was said yes to."""
     found = await questions.find(approval_id)
-    if found is None or not _may_see(questions, call, found):
+    if found is None or not may_see(questions.people, found.pending.person_id, call.person_id):
         text = f"there is no approval {approval_id[:40]!r}: it was declined, or its time is over"
         raise UnknownName(text, next_step="microclaw approval list")
     if found.left_s:
@@ -160,11 +162,6 @@ async def decide(
     end = await _end(questions, settled, wait_s) if approved else None
     outcome = "approved" if approved else "declined"
     return _filled(Approval, questions, call, settled, outcome=outcome, end=end)
-
-
-def _may_see(questions: Questions, call: Call, one: Question) -> bool:
-    by = questions.people.get(call.person_id)
-    return one.pending.person_id == call.person_id or (by is not None and by.role == "owner")
 
 
 async def _end(questions: Questions, question: Question, wait_s: float) -> ActEnd:

@@ -168,10 +168,8 @@ class Memory(Struct, frozen=True):
 
         def replaced(there: str) -> tuple[str, None]:
             if was is not None and was != digest(there):
-                raise ConfigError(
-                    f"{name.rpartition('/')[2]} was changed meanwhile, so yours was not put in its place",
-                    next_step="look at it again (microclaw memory show), then edit once more",
-                )
+                text = f"{name.rpartition('/')[2]} was changed meanwhile, so yours was not put in its place"
+                raise ConfigError(text, next_step="look at it again (microclaw memory show), then edit once more")
             return whole, None
 
         await self.texts.change(name, replaced)

@@ -75,10 +75,8 @@ class Texts(ABC):
         text, result = work(_decoded(old))
         new = text.encode(errors="replace")
         if max(len(old), len(new)) > max_bytes:
-            raise ConfigError(
-                f"{name.rpartition('/')[2]} is full: it has more than {max_bytes:,} bytes, or would have",
-                next_step="remove what is no longer true: microclaw memory edit, or forget",
-            )
+            why = f"{name.rpartition('/')[2]} is full: it has more than {max_bytes:,} bytes, or would have"
+            raise ConfigError(why, next_step="remove what is no longer true: microclaw memory edit, or forget")
         return None if new.decode() == _decoded(old) else new, result
 
 

@@ -10,7 +10,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from microclaw.auth.gate import Permission
-from microclaw.auth.people import MAY, Roles
+from microclaw.auth.people import MAY, Roles, may_see
 from microclaw.clock import machine_zone
 from microclaw.devices.registry import Registry
 from microclaw.errors import Overloaded, PermissionRefused, ScheduleRefused, UnknownName
@@ -63,10 +63,8 @@ class ScheduleBook:
         ScheduleRefused for its time or words, UnknownName for its device, Overloaded for too many.
         """
         if not new.what.strip() or (isinstance(new.deed, Prompt) and len(new.deed.text) > MAX_PROMPT_CHARS):
-            raise ScheduleRefused(
-                f"a schedule does something, in at most {MAX_PROMPT_CHARS} characters",
-                next_step='microclaw schedule add "every weekday at 7" "turn on pin 4"',
-            )
+            text = f"a schedule does something, in at most {MAX_PROMPT_CHARS} characters"
+            raise ScheduleRefused(text, next_step='microclaw schedule add "every weekday at 7" "turn on pin 4"')
         await self.check_room()
         now_ms = self.now_ms()
         due_ms = next_due(new.timing, now_ms)
@@ -86,7 +84,7 @@ class ScheduleBook:
 
     async def visible(self, person_id: str) -> tuple[Schedule, ...]:
         """All schedules for an owner, else the person's own."""
-        return tuple(one for one in await self.all() if self._is_of(one, person_id))
+        return tuple(one for one in await self.all() if may_see(self.roles, one.person_id, person_id))
 
     async def get(self, schedule_id: int) -> Schedule:
         row = await self.table.get(schedule_id)
@@ -97,7 +95,7 @@ class ScheduleBook:
     async def of(self, schedule_id: int, person_id: str) -> Schedule:
         """The schedule, if the person may change it; else PermissionRefused."""
         found = await self.get(schedule_id)
-        if not self._is_of(found, person_id):
+        if not may_see(self.roles, found.person_id, person_id):
             raise PermissionRefused(f"schedule {schedule_id} is somebody else's", next_step="ask the owner")
         return found
 
@@ -119,10 +117,8 @@ class ScheduleBook:
         if found.state == "paused":
             return found
         if found.state == "over":
-            raise ScheduleRefused(
-                f"schedule {schedule_id} is over, so there is nothing to pause",
-                next_step=f"microclaw schedule rm {schedule_id}",
-            )
+            text = f"schedule {schedule_id} is over, so there is nothing to pause"
+            raise ScheduleRefused(text, next_step=f"microclaw schedule rm {schedule_id}")
         person = self.roles.get(person_id)
         await self.hold(schedule_id, f"by {person.name if person is not None else person_id}")
         return await self.get(schedule_id)
@@ -147,10 +143,6 @@ class ScheduleBook:
         if person is None:
             return "whoever made it is nobody this host knows"
         return None if Permission.ACT in MAY[person.role] else f"{person.name} is {role_words(person.role)} now"
-
-    def _is_of(self, schedule: Schedule, person_id: str) -> bool:
-        person = self.roles.get(person_id)
-        return schedule.person_id == person_id or (person is not None and person.role == "owner")
 
 
 def _unknown(schedule_id: int) -> UnknownName:

@@ -161,8 +161,6 @@ def _once(at_ms: int, now: datetime, text: str) -> Once:
         raise ScheduleRefused(f"{text!r} is more than ten years away", next_step=FORMS)
     if away_ms <= 0:
         moment = datetime.fromtimestamp(at_ms / 1000, now.tzinfo)
-        raise ScheduleRefused(
-            f"{text!r} is in the past: {moment:%Y-%m-%d %H:%M} was before now, {now:%Y-%m-%d %H:%M}",
-            next_step='say a time that comes, as in "tomorrow at 8:00" or "in 20 minutes"',
-        )
+        why = f"{text!r} is in the past: {moment:%Y-%m-%d %H:%M} was before now, {now:%Y-%m-%d %H:%M}"
+        raise ScheduleRefused(why, next_step='say a time that comes, as in "tomorrow at 8:00" or "in 20 minutes"')
     return Once(at_ms)

@@ -24,7 +24,7 @@ from microclaw.agent.turn import Turn, TurnRequest
 from microclaw.agent.turn_journal import TurnJournal
 from microclaw.apps.change_log import maker_now
 from microclaw.auth.gate import Permission
-from microclaw.auth.people import Roles
+from microclaw.auth.people import Roles, may_see
 from microclaw.errors import MicroclawError, Overloaded, PermissionRefused, ToolRetry, UnknownName
 from microclaw.events import Inbound
 from microclaw.models.protocol import Model, UserText
@@ -83,10 +83,8 @@ class Subagents:
         inbound = Inbound(context.channel, context.chat_id, task, context.person_id, context.device)
         prompt = await self.context.prompt(inbound)
         if self._group is None or len(self._turns) >= self.limits.count:
-            raise Overloaded(
-                f"{len(self._turns)} subagents work already, {self.limits.count} is the limit",
-                next_step="wait for one, or cancel it: microclaw task subagents",
-            )
+            text = f"{len(self._turns)} subagents work already, {self.limits.count} is the limit"
+            raise Overloaded(text, next_step="wait for one, or cancel it: microclaw task subagents")
         chosen = self._chosen(names)
         subagent_id, now_s = secrets.token_hex(3), self.now_s()
         began_ms = int(now_s * 1000)
@@ -102,13 +100,9 @@ class Subagents:
         journal, tools = TurnJournal(self.journal, f"subagent-{began_ms}-{subagent_id}"), self.tools.only(chosen)
         turn = Turn(request, journal, self.model, tools, self.limits, self.context.window)
         self._turns[subagent_id] = turn
+        whose, foreign = context.person_id, context.foreign
         made = self._known[subagent_id] = Subagent(
-            subagent=subagent_id,
-            task=task,
-            tools=chosen,
-            person=context.person_id,
-            began_ms=began_ms,
-            foreign=context.foreign,
+            subagent=subagent_id, task=task, tools=chosen, person=whose, began_ms=began_ms, foreign=foreign
         )
         for old in [name for name in self._known if name not in self._turns][:-KEPT]:
             del self._known[old]
@@ -131,21 +125,17 @@ class Subagents:
         """All of them for an owner, else the person's own; the latest last."""
         for name, turn in self._turns.items():
             self._known[name].tokens = turn.tokens
-        return [one for one in self._known.values() if self._is_of(one, person_id)]
+        return [one for one in self._known.values() if may_see(self.roles, one.person, person_id)]
 
     def cancel(self, subagent_id: str, person_id: str) -> None:
         """Stop it at the next safe point; a running tool call is finished. Raises UnknownName, PermissionRefused."""
         found = self._known.get(subagent_id)
         if found is None:
             raise UnknownName(f"there is no subagent {subagent_id[:40]!r}", next_step="microclaw task subagents")
-        if not self._is_of(found, person_id):
+        if not may_see(self.roles, found.person, person_id):
             raise PermissionRefused(f"subagent {subagent_id} is somebody else's", next_step="ask the owner")
         if subagent_id in self._turns:
             self._turns[subagent_id].stop()
-
-    def _is_of(self, subagent: Subagent, person_id: str) -> bool:
-        person = self.roles.get(person_id)
-        return subagent.person == person_id or (person is not None and person.role == "owner")
 
     async def _work(self, subagent: Subagent, turn: Turn, to: Inbound) -> None:
         try:

@@ -48,10 +48,9 @@ class AgentTasks:
                     match event:
                         case Answer():
                             await self.inbox.outbox.delivered(event.outbound_id, soon=True)
-                            if event.error_code is None:
-                                return TaskEnd(is_done=True, text=event.text)
-                            text = failure_text(event.error_code, event.text, event.next_step)
-                            return TaskEnd(is_done=False, text=text)
+                            code, text = event.error_code, event.text
+                            why = None if code is None else failure_text(code, text, event.next_step)
+                            return TaskEnd(is_done=code is None, text=why or text)
                         case ApprovalAsked():
                             waits(f"a yes of {self.gate.name_of(OWNER.person_id)}")
                         case ApprovalSettled():
@@ -126,21 +125,17 @@ class ScheduledWork:
             raise lost_device(schedule)
         if isinstance(deed, Prompt):
             return await self._turn(schedule, deed.text, due_ms, note)
-        return await self._call(schedule, deed, started)
+        where = (schedule.device, schedule.channel, schedule.chat_id)
+        context = ToolContext(schedule.person_id, lambda _step: None, *where, begin=started)  # nobody follows it
+        with made_by(None, context.person_id, conversation_of(context.channel, context.chat_id)):
+            result = await self.tools.call(deed.tool, deed.arguments, context, approved=schedule.approved)
+        return Outcome("done" if result.ok else "failed", _result_text(result), told=result.ok and deed.tool in _SPEAKS)
 
     def may_repeat(self, act: ToolAct) -> bool:
         return self.tools.effect_of(act.tool) is not Effect.ONCE
 
     async def tell(self, schedule: Schedule, text: str) -> None:
         await self.inbox.outbox.push(schedule.channel, schedule.chat_id, text, person=schedule.person_id)
-
-    async def _call(self, schedule: Schedule, act: ToolAct, started: Started) -> Outcome:
-        where = (schedule.device, schedule.channel, schedule.chat_id)
-        context = ToolContext(schedule.person_id, lambda _step: None, *where, begin=started)  # nobody follows it
-        with made_by(None, context.person_id, conversation_of(context.channel, context.chat_id)):
-            result = await self.tools.call(act.tool, act.arguments, context, approved=schedule.approved)
-        text = _result_text(result)
-        return Outcome("done" if result.ok else "failed", text, told=result.ok and act.tool in _SPEAKS)
 
     async def _turn(self, schedule: Schedule, text: str, due_ms: int, note: str) -> Outcome:
         """The inbox keeps the turn through a crash, and accepts the message of one run only once."""
