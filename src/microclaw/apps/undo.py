@@ -241,7 +241,7 @@ class Undo:
             text, back = undone.summary, undone.inverse
             if isinstance(back, SetLevel | SetPwm):
                 now = call_words(back, self._devices.get(undone.device_id).name).removeprefix("set ")
-                text = f"{now} {'already' if undone.forward == back else 'again'}"  # or it had changed nothing
+                text = f"{now} {'already' if undone.forward == back else 'again'}"  # already: it had changed nothing
             said.append(f"{text} (change {undone.change_id})")
         return f"undone: {', '.join(said)}"
 
