@@ -6,8 +6,7 @@ from typing import Any, get_args
 
 import pytest
 
-from microclaw.apps.change_audit import _KINDS, change_event
-from microclaw.apps.change_log import Change, ChangeKind, SetLevel, made_by
+from microclaw.apps.change_log import _KINDS, Change, ChangeKind, SetLevel, change_event, made_by
 from microclaw.audit.event import BUSY, AuditEvent
 from microclaw.errors import DeviceTimeout
 from microclaw.store.apps import ChangeState

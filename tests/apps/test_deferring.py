@@ -57,9 +57,8 @@ async def order(
 ) -> DeferredAct:
     request = lab.request(name, act, source=source if act in ("install", "upgrade") else None, place=PLACE, **more)
     with made_by("turn-1", "owner"):
-        kept, _ = await lab.deferrals.keep(request, "nobody there", lab.steps.append)
-    assert isinstance(kept, DeferredAct)
-    return kept
+        kept: tuple[DeferredAct, Any] = await lab.deferrals.keep(request, "nobody there", lab.steps.append)
+    return kept[0]
 
 
 async def back(lab: Any, name: str = "blink", pin: int = 2) -> None:

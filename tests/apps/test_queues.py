@@ -41,8 +41,6 @@ async def test_one_persons_work_makes_neither_the_owner_nor_another_person_wait_
         assert began == ["gus", "owner"]
         free.set()
     assert began[2] == "mem"  # before the others of gus
-    with turns.place("gus"):
-        pass
 
 
 @pytest.mark.parametrize("nameless", [True, False])

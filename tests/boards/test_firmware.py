@@ -8,8 +8,14 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from microclaw.boards.firmware import FirmwareDescription, parse_firmware, words_of_toml
-from microclaw.boards.micropython import MAX_PROGRAM_BYTES, MAX_PROGRAMS, with_micropython
+from microclaw.boards.firmware import (
+    MAX_PROGRAM_BYTES,
+    MAX_PROGRAMS,
+    FirmwareDescription,
+    parse_firmware,
+    with_micropython,
+    words_of_toml,
+)
 from microclaw.boards.profile import Firmware
 from microclaw.boards.reader import board_ids, load_board
 from microclaw.errors import ConfigError

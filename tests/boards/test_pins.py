@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from microclaw.boards import PinUse, load_board
+from microclaw.boards import load_board
 from microclaw.boards.pins import check_pin, nearest_free_pins, refusal
+from microclaw.boards.profile import PinUse
 from microclaw.errors import PinRefused
 
 BOARD = load_board("virtual")

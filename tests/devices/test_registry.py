@@ -12,7 +12,8 @@ from typing import Any, TypeVar, cast
 import pytest
 from tests.stores import new_store
 
-from microclaw.boards import BoardProfile, parse_firmware
+from microclaw.boards.firmware import parse_firmware
+from microclaw.boards.profile import BoardProfile
 from microclaw.devices.calls import (
     AdcRead,
     AppInstall,

@@ -16,8 +16,7 @@ import pytest
 from microclaw.apps.building import Compile, cached_compiler, program_language
 from microclaw.apps.expectation_text import parse_expectations
 from microclaw.apps.trial import TrialOptions, try_image
-from microclaw.boards.firmware import parse_firmware
-from microclaw.boards.micropython import with_micropython
+from microclaw.boards.firmware import parse_firmware, with_micropython
 from microclaw.boards.profile import BoardProfile
 from microclaw.boards.reader import load_board
 from microclaw.builds.cache import BuildCache

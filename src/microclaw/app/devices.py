@@ -16,8 +16,7 @@ from msgspec import Struct
 from microclaw import __version__
 from microclaw.agent.outbox import Outbox
 from microclaw.api.server import tcp_listener
-from microclaw.apps.change_audit import change_event
-from microclaw.apps.change_log import Change, OnEnd, PutApp, RemoveApp, StartApp, StopApp
+from microclaw.apps.change_log import Change, OnEnd, PutApp, RemoveApp, StartApp, StopApp, change_event
 from microclaw.apps.deferring import Tell
 from microclaw.apps.deployment import Place
 from microclaw.apps.parts import local_zone

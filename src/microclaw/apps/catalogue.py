@@ -9,7 +9,7 @@ from typing import Any, Final
 from msgspec import convert
 from msgspec.structs import asdict, replace
 
-from microclaw.apps.change_log import AppVersion, ChangeLog, DesiredApp
+from microclaw.apps.change_log import AppVersion, ChangeLog, DesiredApp, PutApp
 from microclaw.apps.deferring import DeferredAct, DeferredLog
 from microclaw.apps.deployment import kept_proof, source_diff
 from microclaw.apps.reconciler import left_off
@@ -30,7 +30,7 @@ from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import DeviceError, DeviceSilent
 from microclaw.operations.result import filled
-from microclaw.store.apps import ImageRow
+from microclaw.store.apps import MAX_NUMBER, ImageRow
 
 _CONDITIONS: Final[Mapping[str, AppCondition]] = {
     "running": "running",
@@ -94,13 +94,13 @@ class Catalogue:
 
     async def _before(self, device: Device, name: str, now: ImageRow) -> FormerVersion | None:
         """The version that was there before this one; None where this host put no other one there."""
-        put = await self._change_log.last_put(device.device_id, name, but=now.sha256)
-        if put is None:
-            return None
-        change, version = put
-        image = await self._change_log.image(version.sha256)
-        diff = await source_diff(image.source, now.source)
-        return FormerVersion(change_id=change.change_id, at_ms=change.at_ms, sha256=image.sha256, diff=list(diff))
+        for change in await self._change_log.changes(device.device_id, MAX_NUMBER, state="done", kind="app.%"):
+            match change.forward:
+                case PutApp(name=there, version=version) if there == name and version.sha256 != now.sha256:
+                    image = await self._change_log.image(version.sha256)
+                    diff = list(await source_diff(image.source, now.source))
+                    return filled(FormerVersion, change, sha256=image.sha256, diff=diff)
+        return None
 
     async def _of(self, device: Device, *, named: bool) -> tuple[AppListing, ...]:
         wanted = {app.name: app for app in await self._change_log.desired(device.device_id)}

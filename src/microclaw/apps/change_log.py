@@ -6,16 +6,17 @@ The change log keeps them in the store: written before the action, closed after 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from contextvars import ContextVar
-from typing import ClassVar, Literal, TypeAlias
+from typing import ClassVar, Final, Literal, TypeAlias
 
 from msgspec import Struct, field
 from msgspec.structs import asdict, replace
 
 from microclaw.apps.building import ProgramImage, stored_facts
 from microclaw.apps.run_times import RunTimes
+from microclaw.audit.event import AuditEvent, AuditKind
 from microclaw.auth.people import OWNER
 from microclaw.clock import now_ms
 from microclaw.devices.calls import GpioSet, PwmSet
@@ -29,7 +30,7 @@ from microclaw.errors import (
 )
 from microclaw.events import ProgramKind
 from microclaw.live_hosts import ALONE, Fleet, dead_among
-from microclaw.store.apps import MAX_NUMBER, AppTable, ChangeRow, ChangeState, ImageRow
+from microclaw.store.apps import AppTable, ChangeRow, ChangeState, ImageRow
 from microclaw.store.database import Database
 from microclaw.store.journal import Work
 
@@ -368,10 +369,29 @@ class ChangeLog(AppTable[Change, DesiredApp]):
         """Unix time, by the clock that `Change.at_ms` uses."""
         return self._now_ms()
 
-    async def last_put(self, device_id: str, name: str, *, but: str) -> tuple[Change, AppVersion] | None:
-        """The newest change that put another image than `but` on the device under this name; None where none did."""
-        for change in await self.changes(device_id, MAX_NUMBER, state="done", kind="app.%"):
-            match change.forward:
-                case PutApp(name=there, version=version) if there == name and version.sha256 != but:
-                    return change, version
-        return None
+
+HASH_CHARS: Final = 12  # of a SHA-256: as `app list` shows it
+_KINDS: Final[Mapping[ChangeKind, AuditKind]] = {
+    "app.deploy": AuditKind.PROGRAM_INSTALLED,
+    "app.upgrade": AuditKind.PROGRAM_INSTALLED,
+    "app.remove": AuditKind.PROGRAM_REMOVED,
+    "app.stop": AuditKind.PROGRAM_STOPPED,
+    "app.start": AuditKind.PROGRAM_STARTED,
+    "app.restart": AuditKind.PROGRAM_STARTED,
+    "app.restore": AuditKind.PROGRAM_RESTORED,
+    "gpio.set": AuditKind.CALL_ACTED,
+    "pwm.set": AuditKind.CALL_ACTED,
+}
+
+
+def change_event(change: Change, state: ChangeState, device: str, by: str | None, approval: str | None) -> AuditEvent:
+    """The security log's line: no source and no sentence. `device` and `by` are names; `by` None is the host itself."""
+    kind = _KINDS[change.kind] if change.undoes is None else AuditKind.CHANGE_UNDONE
+    told = f"change {change.change_id}: {change.summary}"
+    if isinstance(change.forward, PutApp | StartApp | StopApp):
+        told += f" {change.forward.version.sha256[:HASH_CHARS]}"
+    if change.undoes is not None:
+        told += f", reverts change {change.undoes}"
+    if state != "done":
+        told += ", failed" if state == "failed" else ", and whether it was done is unknown"
+    return AuditEvent(kind, told, about=device, by=by or "the host", approval=approval)

@@ -42,7 +42,7 @@ from microclaw.apps.deployment import (
 from microclaw.apps.edge_comparison import Verification
 from microclaw.apps.expectation_result import seen_on_board
 from microclaw.apps.installer import Installation, Installer
-from microclaw.apps.run_times import RunTimes, check_times, first_only_text, run_times, times_differ_text
+from microclaw.apps.run_times import RunTimes, check_times, kept_text, run_times, times_differ_text
 from microclaw.apps.stage_text import (
     RUNS_AGAIN,
     accept_text,
@@ -179,26 +179,24 @@ class ProgramChanges:
         return Made(device.device_id, device.name, name, evidence, change_id, sha256=sha256, undoable=undoable)
 
     async def _build(self, device: Device, request: ChangeRequest, report: Report) -> ProgramImage:
-        if (version := request.version) is not None:
+        wasm, source, version = request.wasm, None, request.version
+        if version is not None:
             stored = await self._change_log.image(version.sha256)
             check_kind(version.kind, device.kinds)
             if version.kind == "py":
                 return stored_program(stored.code, stored.source, stored.meta)
-            return self._read(device, stored.code, request.name, stored.source, report)
-        if request.wasm is not None:
+            wasm, source = stored.code, stored.source
+        if wasm is not None:
             check_kind("wasm", device.kinds)
-            return self._read(device, request.wasm, request.name, None, report)
+            try:
+                return self._read_module(wasm, device.board, request.name, source)
+            except MicroclawError as exc:
+                fail(report, "check", exc)
         assert request.source is not None
         board, kinds, level = device.board, device.kinds, request.optimization
         return await built(
             self._compile(request.source, board, request.name, level, request.language, kinds), level, report
         )
-
-    def _read(self, device: Device, wasm: bytes, name: str, source: str | None, report: Report) -> ProgramImage:
-        try:
-            return self._read_module(wasm, device.board, name, source)
-        except MicroclawError as exc:
-            fail(report, "check", exc)
 
     async def prepare(
         self, request: ChangeRequest, report: Report, *, later: Sequence[DesiredApp] | None = None
@@ -279,7 +277,8 @@ class ProgramChanges:
         expected = seen_on_board(prepared.trial.expected, prepared.trial.expectations, found.evidence, found.pins)
         report(verification_step(found, device, request.name, expected))
         if request.times is not None:
-            report(Step("verify", first_only_text(request.times)))
+            first = "" if request.times.every_ms is None else "; seen so far: the first run, no later one"
+            report(Step("verify", f"{kept_text(request.times)}{first}"))
         if prepared.version.claims.ended:
             report(Step("verify", RUNS_AGAIN))
         made = Deployment(

@@ -75,13 +75,8 @@ class ChangeRequest(Struct, frozen=True):
 
 def with_terms(request: ChangeRequest, version: AppVersion) -> ChangeRequest:
     """The request with the heap, timers, watchdog and times of a version."""
-    return structs.replace(
-        request,
-        heap_bytes=version.heap_bytes,
-        timers=version.timers,
-        watchdog_ms=version.watchdog_ms,
-        times=version.times,
-    )
+    terms = ("heap_bytes", "timers", "watchdog_ms", "times")
+    return structs.replace(request, **{name: getattr(version, name) for name in terms})
 
 
 class PreparedChange(Struct, frozen=True):

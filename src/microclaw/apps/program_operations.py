@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from microclaw.apps.parts import Apps
     from microclaw.apps.queues import CompileQueue, Turns
     from microclaw.apps.trial import Trial
-    from microclaw.boards import BoardProfile
+    from microclaw.boards.profile import BoardProfile
 
 MAX_LOG_LINES = 200
 VIRTUAL = "virtual"

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from microclaw.apps.building import Compile, ProgramImage, ProgramLanguage
 from microclaw.apps.deployment import INSTALLED_ALL_THE_SAME
 from microclaw.auth.people import OWNER, person_behind
-from microclaw.boards import BoardProfile
+from microclaw.boards.profile import BoardProfile
 from microclaw.devices.device import Device
 from microclaw.errors import MicroclawError, Overloaded
 from microclaw.events import ProgramKind, Report, Stage, Step

@@ -106,11 +106,6 @@ def kept_text(times: RunTimes) -> str:
     return f"{times.text()}{again}: the board keeps it, also when this host is off"
 
 
-def first_only_text(times: RunTimes) -> str:
-    """With what the evidence of an installation is of."""
-    return kept_text(times) + ("" if times.every_ms is None else "; seen so far: the first run, no later one")
-
-
 def first_run_ms(times: RunTimes, asked_ms: float) -> float:
     """The time to try it for: until just before the run is stopped, or the next one begins. A long run's beginning."""
     if times.stop_after_ms is None:

@@ -73,18 +73,11 @@ def check_text(image: ProgramImage, heap_bytes: int) -> str:
 
 def accept_text(name: str, device: Device, *, replaced: bool) -> str:
     """ "blink -> virtual-1 (WASMachine, tcp :18080), accepted", or "... replaces the old one"."""
-    text = f"{name} -> {device.name} ({_transport_text(device)}), accepted"
-    return f"{text}, replaces the old one" if replaced else text
-
-
-def _transport_text(device: Device) -> str:
-    """The transport that installs, for a person; of a loopback address only the port."""
-    address = device.transport_for("apps.install").endpoint
-    parts = urlsplit(address)
-    if parts.scheme != "wasmachine":
-        return address
-    host = "" if parts.hostname in _LOOPBACK else parts.hostname
-    return f"WASMachine, tcp {host}:{parts.port}"
+    way = device.transport_for("apps.install").endpoint
+    parts = urlsplit(way)
+    if parts.scheme == "wasmachine":  # of a loopback address only the port
+        way = f"WASMachine, tcp {'' if parts.hostname in _LOOPBACK else parts.hostname}:{parts.port}"
+    return f"{name} -> {device.name} ({way}), accepted{', replaces the old one' if replaced else ''}"
 
 
 def trial_detail(trial: Trial) -> tuple[str, ...]:

@@ -235,16 +235,15 @@ class Undo:
                 raise DeployRejected(text, next_step="set it as it is to be now")
 
     def _text(self, taken: Sequence[UndoneChange]) -> str:
-        return f"undone: {', '.join(self._undone_text(one.undone) for one in taken)}"
-
-    def _undone_text(self, undone: Change) -> str:
-        """A pin as it is now: heard aloud, "undone: set pin 4 high" is a pin that is high."""
-        back = undone.inverse
-        if not isinstance(back, SetLevel | SetPwm):
-            return change_text(undone)
-        now = call_words(back, self._devices.get(undone.device_id).name).removeprefix("set ")
-        again = "already" if undone.forward == back else "again"  # it had changed nothing
-        return f"{now} {again} (change {undone.change_id})"
+        """A pin is told as it is now: heard aloud, "undone: set pin 4 high" is a pin that is high."""
+        said = []
+        for undone in (one.undone for one in taken):
+            text, back = undone.summary, undone.inverse
+            if isinstance(back, SetLevel | SetPwm):
+                now = call_words(back, self._devices.get(undone.device_id).name).removeprefix("set ")
+                text = f"{now} {'already' if undone.forward == back else 'again'}"  # already: it had changed nothing
+            said.append(f"{text} (change {undone.change_id})")
+        return f"undone: {', '.join(said)}"
 
 
 def in_force(change: Change) -> bool:

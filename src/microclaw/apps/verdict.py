@@ -18,7 +18,7 @@ from microclaw.boards.profile import BoardProfile, PinUse
 from microclaw.devices.calls import LedChange, PwmChange
 from microclaw.errors import PinRefused
 from microclaw.events import Edge
-from microclaw.pin_track import Rhythm, rhythms
+from microclaw.pin_track import rhythms
 from microclaw.text import count_text, format_duration
 from microclaw.wire.board_replies import NO_NETWORK
 
@@ -27,7 +27,12 @@ _COLORS_SHOWN = 4
 
 def describe(edges: Sequence[Edge], pwm: Sequence[PwmChange] = (), leds: Sequence[LedChange] = ()) -> str:
     """ "20 edges on pin 2, 0.500 s apart"; empty when nothing moved."""
-    parts = [_describe_rhythm(r) for r in rhythms(edges)]
+    parts: list[str] = []
+    for rhythm in rhythms(edges):
+        text = f"{count_text(rhythm.count, 'edge')} on pin {rhythm.pin}"
+        start = f"{'at' if rhythm.count == 1 else 'the first at'} {seconds(rhythm.first_ms)}"
+        apart = f"{' and '.join(seconds(gap) for gap in rhythm.spacing_ms)} apart"
+        parts.append(f"{text}, {apart if rhythm.spacing_ms else start}")
     duties: dict[int, list[int]] = {}
     for change in pwm:
         duties.setdefault(change.pin, []).append(change.duty)
@@ -48,13 +53,6 @@ def describe(edges: Sequence[Edge], pwm: Sequence[PwmChange] = (), leds: Sequenc
 def seconds(ms: float) -> str:
     """ "0.500 s" below ten seconds, "12.0 s" below two minutes, then "10 min", "2 h 30 min"; "50 µs", "1.08 ms"."""
     return format_duration(ms, decimals=3, fixed=True)
-
-
-def _describe_rhythm(rhythm: Rhythm) -> str:
-    text = f"{count_text(rhythm.count, 'edge')} on pin {rhythm.pin}"
-    if not rhythm.spacing_ms:
-        return f"{text}, {'at' if rhythm.count == 1 else 'the first at'} {seconds(rhythm.first_ms)}"
-    return f"{text}, {' and '.join(seconds(gap) for gap in rhythm.spacing_ms)} apart"
 
 
 SHIM_SAYS: Final = "microclaw: ended: "

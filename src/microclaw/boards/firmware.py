@@ -1,4 +1,4 @@
-"""A person's description of the firmware on a board, where it differs from the profile's build. It asks no board.
+"""The firmware on a board where it differs from the profile's build: as a person describes it; ours. It asks no board.
 
 A description is a few words: `nodes=-i2c`, `natives=-usleep,-libm`, `max_apps=2`, `plain`. It is kept as these words
 and applied to the profile of the board, so that compiler, checks, trial and installation all see one firmware.
@@ -221,6 +221,39 @@ def for_trial(board: BoardProfile) -> BoardProfile:
     words = replace(parse_firmware(firmware.described), image=None, max_apps=None).words
     room = max(firmware.max_module_bytes, _TRIAL_IMAGE_BYTES)
     return replace(board, firmware=replace(firmware, described=words, max_module_bytes=room))
+
+
+MAX_PROGRAMS: Final = 8
+"""That run at once: firmware/fw/board.py. They share the memory, so on a board without PSRAM fewer may fit."""
+MAX_PROGRAM_BYTES: Final = 32_768
+"""Of .mpy: py/compile.py refuses larger ones."""
+POWER_CUT: Final = "Programs are in its flash: after a power cut or reset they start again by themselves."
+SOURCE: Final = "firmware/fw/board.py, storage.py and runner.py; docs/decisions/0036-micropython-firmware.md"
+
+
+def with_micropython(board: BoardProfile) -> BoardProfile:
+    """The board with our MicroPython firmware (firmware/): its pins stay, and a described limit of programs."""
+    firmware = board.firmware
+    is_limited = any(word.startswith("max_apps=") for word in firmware.described)
+    return replace(
+        board,
+        power_cut=POWER_CUT,
+        firmware=replace(
+            firmware,
+            native_groups=frozenset(),
+            natives_added=frozenset(),
+            natives_lacking=frozenset(),
+            device_nodes=frozenset(),
+            max_apps=firmware.max_apps if is_limited else MAX_PROGRAMS,
+            max_module_bytes=MAX_PROGRAM_BYTES,
+            max_memory_bytes=0,
+            max_heap_bytes=None,
+            max_timers=None,
+            apps_survive_reset=True,
+            no_stock_build=None,
+            source=SOURCE,
+        ),
+    )
 
 
 def firmware_object(firmware: Firmware) -> dict[str, Any]:

@@ -67,7 +67,11 @@ def families() -> Mapping[str, Family]:
             family_id,
             title,
             tuple(data["hardware"].get(family_id, ())),
-            tuple(_finding(row, family_id) for row in data["features"]),
+            tuple(
+                Finding(row["name"], state, tuple(evidence), row.get("needs", ""))
+                for row in data["features"]
+                for state, *evidence in [row.get(family_id) or row[_ALL_CHIPS]]
+            ),
         )
         for family_id, title in data["families"].items()
     }
@@ -95,8 +99,3 @@ def today_object(family: Family, capabilities: Collection[str]) -> dict[str, Any
         for f in (finding.on(capabilities) for finding in family.findings)
     ]
     return {"family": family.title, "hardware": list(family.hardware), "findings": findings}
-
-
-def _finding(row: Mapping[str, Any], family_id: str) -> Finding:
-    state, *evidence = row.get(family_id) or row[_ALL_CHIPS]
-    return Finding(row["name"], state, tuple(evidence), row.get("needs", ""))

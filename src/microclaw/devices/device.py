@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, TypeVar, cast
 
 from msgspec.structs import replace
 
-from microclaw.boards.micropython import with_micropython
+from microclaw.boards.firmware import with_micropython
 from microclaw.boards.pins import check_pin
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.answer_check import check_answer

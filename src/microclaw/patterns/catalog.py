@@ -247,13 +247,9 @@ def _entry(name: str, read: Callable[[str], bytes], shown: str, shelf: str) -> E
     except (ConfigError, ValueError, ValidationError) as exc:
         why = exc.message if isinstance(exc, ConfigError) else str(exc)
         raise EntryMistake(shown, why, line_of(text, why)) from exc
-    title, about, missing = (_in_a_line(one) for one in (form.title, form.about, form.missing or ""))
-    version = parse_version(form.version)
+    version, texts = parse_version(form.version), (form.title, form.about, form.missing or "")
+    title, about, missing = (clean_text(" ".join(one.split()), one_line=True) for one in texts)
     return Entry(name, version, title, about, form.app, form.kinds, missing, parameters, wiring, files, shelf)
-
-
-def _in_a_line(text: str) -> str:
-    return clean_text(" ".join(text.split()), one_line=True)
 
 
 def _text_of(entry: Entry) -> str:
