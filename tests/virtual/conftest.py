@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -217,27 +217,18 @@ class BoardUnderTest:
 
     def __init__(self, ready: Mapping[str, Any], end: Callable[[], None]) -> None:
         self.ready = ready
-        self._end = end
-        self._open: list[Link | Control] = []
+        self._open = ExitStack()
+        self._open.callback(end)
+        self.stop = self._open.close
 
     def link(self) -> Link:
-        link = Link(self.ready["wasmachine"])
-        self._open.append(link)
-        return link
+        return self._open.enter_context(Link(self.ready["wasmachine"]))
 
     def control(self) -> Control:
-        connection = Control(self.ready["control"])
-        self._open.append(connection)
-        return connection
+        return self._open.enter_context(closing(Control(self.ready["control"])))
 
     def serial(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.ready["serial"]), TIMEOUT_S)
-
-    def stop(self) -> None:
-        for connection in self._open:
-            connection.close()
-        end, self._end = self._end, lambda: None
-        end()
 
 
 class BoardProcessUnderTest(BoardUnderTest):

@@ -192,10 +192,8 @@ def _came_ms(line: dict[str, Any], device: str) -> int:
     """The time when a line reached the host. ConfigError where that is not known: its board's time has no date."""
     if isinstance(line["at_ms"], int):
         return line["at_ms"]
-    raise ConfigError(
-        f"when the lines of {device} came is not known: its way in tells the board's own time, which has no date",
-        next_step=f"leave --since out; the newest lines: microclaw logs {device} --tail 20",
-    )
+    text = f"when the lines of {device} came is not known: its way in tells the board's own time, which has no date"
+    raise ConfigError(text, next_step=f"leave --since out; the newest lines: microclaw logs {device} --tail 20")
 
 
 def _log_line(options: GlobalOptions, line: dict[str, Any], *, is_console: bool) -> None:

@@ -1,17 +1,12 @@
-"""Targets: a name of a device, or an address of a board without a host; the devices of a host; acts on several: asked
-before the first one, then a line for each and the exit code of all.
-"""
+"""Targets: a name of a device, or an address of a board without a host; the devices of a host, and those meant."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
-from click.exceptions import Exit
-
 from microclaw.apps.device_operations import list_devices
-from microclaw.cli.options import FAILED, SOME_FAILED, GlobalOptions
+from microclaw.cli.options import GlobalOptions
 from microclaw.devices.selection import Selection, names_text
 from microclaw.errors import ConfigError
 from microclaw.link_server.device_facts import ListedDevice
@@ -54,22 +49,6 @@ def ask_once(options: GlobalOptions, host: Client, act: str) -> None:
     names = chosen_names(options, host)
     if len(names) > 1:
         options.agree(f"{act} {len(names)} devices: {names_text(names)}?")
-
-
-def end_many(options: GlobalOptions, schema: str, made: Mapping[str, Any]) -> None:
-    """One document with --json, else how many it is done on. Exit code 5 when some failed, 1 when all did.
-
-    A program that was not verified counts as failed.
-    """
-    results = made["results"]
-    failed = [one for one in results if "error" in one or not one["made"].get("verified", True)]
-    if not options.wrote_json(schema, made):
-        left_out = f"; left out: {names_text(made['left_out'])}" if made["left_out"] else ""
-        waiting = sum(1 for one in results if "made" in one and one["made"].get("deferred"))
-        later = f", {waiting} of them deferred until they are back" if waiting else ""
-        options.say(f"{len(results) - len(failed)} of {len(results)} devices{later}{left_out}")
-    if failed:
-        raise Exit(FAILED if len(failed) == len(results) else SOME_FAILED)
 
 
 def chosen_device(options: GlobalOptions, host: Client, program: str | None = None) -> str:

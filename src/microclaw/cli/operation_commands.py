@@ -15,8 +15,9 @@ from click.core import ParameterSource
 from click.exceptions import Exit
 from msgspec import UNSET, structs
 
-from microclaw.cli.many_devices import ask_once, choice_body, chosen_device, chosen_names, end_many, is_address
-from microclaw.cli.options import INTERRUPTED, GlobalOptions, on_interrupt
+from microclaw.cli.many_devices import ask_once, choice_body, chosen_device, chosen_names, is_address
+from microclaw.cli.options import FAILED, INTERRUPTED, SOME_FAILED, GlobalOptions, on_interrupt
+from microclaw.devices.selection import names_text
 from microclaw.errors import ConfigError, MicroclawError
 from microclaw.events import ApprovalSettled, Step
 from microclaw.operations.client import Client, request_number
@@ -139,6 +140,10 @@ def _device(options: GlobalOptions, host: Client, act: Operation[..., Any], valu
 
 
 def _on_many(options: GlobalOptions, host: Client, act: Operation[..., Any], values: Mapping[str, Any]) -> None:
+    """Ask once, then print a line for each device, or one document. Exit code 5 when some failed, 1 when all did.
+
+    A program that was not verified counts as failed.
+    """
     many = act.of_many
     values = {**values, **choice_body(options)}
     if (wrong := many.check(values)) is not None:
@@ -151,7 +156,15 @@ def _on_many(options: GlobalOptions, host: Client, act: Operation[..., Any], val
         for row in made.results:
             told = row.made.told if row.error is UNSET else row.error["message"]
             options.line(f"{row.device}: {told}")
-    end_many(options, act.result.documents or f"{act.result.document or act.noun}s", msgspec.to_builtins(made))
+    failed = sum(one.error is not UNSET or getattr(one.made, "verified", None) is False for one in made.results)
+    schema = act.result.documents or f"{act.result.document or act.noun}s"
+    if not options.wrote_json(schema, msgspec.to_builtins(made)):
+        left_out = f"; left out: {names_text(made.left_out)}" if made.left_out else ""
+        waiting = sum(bool(getattr(one.made, "deferred", None)) for one in made.results)
+        later = f", {waiting} of them deferred until they are back" if waiting else ""
+        options.say(f"{len(made.results) - failed} of {len(made.results)} devices{later}{left_out}")
+    if failed:
+        raise Exit(FAILED if failed == len(made.results) else SOME_FAILED)
 
 
 def _parameter(name: str, one: Parameter, *, is_needed: bool) -> click.Parameter:

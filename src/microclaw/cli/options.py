@@ -63,10 +63,9 @@ class GlobalOptions(Struct, frozen=True):
     def device(self) -> str | None:
         """The device of -d. Raises ConfigError for any other choice, for what is about one."""
         if self.chooses_many:
-            raise ConfigError(
-                "this is about one device, given as -d NAME",
-                next_step="give one -d NAME; several take exec, run, fleet, device list, app list, most acts of app",
-            )
+            text = "this is about one device, given as -d NAME"
+            step = "give one -d NAME; several take exec, run, fleet, device list, app list, most acts of app"
+            raise ConfigError(text, next_step=step)
         return self.devices[0] if self.devices else None
 
     @property
@@ -118,10 +117,8 @@ class GlobalOptions(Struct, frozen=True):
     def only_here(self, what: str) -> None:
         """Raise ConfigError when another host is named; `what` is about this machine only."""
         if (address := self.address()) is not None:
-            raise ConfigError(
-                f"{what} is about this machine, and {address.said_by} names {address}",
-                next_step="do it on that machine; or for this one, the same with --host local",
-            )
+            text = f"{what} is about this machine, and {address.said_by} names {address}"
+            raise ConfigError(text, next_step="do it on that machine; or for this one, the same with --host local")
 
     def terminal(self) -> Terminal:
         """The terminal page: stdout, or stderr when stdout carries a JSON document."""

@@ -61,10 +61,8 @@ def read_program(file: Path) -> bytes:
     if not content:
         raise ConfigError(f"{file} is empty", next_step="give the path of a .c, .cpp, .ino, .py or .wasm file")
     if file.suffix == ".wasm" and not content.startswith(WASM_MAGIC):
-        raise ConfigError(
-            f"{file} is no wasm module: it does not begin with 00 61 73 6d",
-            next_step="build one with microclaw app build FILE.c, or name a C source .c",
-        )
+        text = f"{file} is no wasm module: it does not begin with 00 61 73 6d"
+        raise ConfigError(text, next_step="build one with microclaw app build FILE.c, or name a C source .c")
     return content
 
 
@@ -73,9 +71,8 @@ def source_text(content: bytes, file: Path) -> str:
     try:
         text = content.decode("utf-8-sig")  # without the mark that some editors put before it
     except UnicodeDecodeError as exc:
-        raise ConfigError(
-            f"{file} is neither wasm nor UTF-8 text (byte {exc.start})", next_step="save the source as UTF-8"
-        ) from exc
+        text = f"{file} is neither wasm nor UTF-8 text (byte {exc.start})"
+        raise ConfigError(text, next_step="save the source as UTF-8") from exc
     if program_language(file.name) != "python" and ("include" in text or file.suffix in (".ino", ".pde")):
         beside = files_beside(file, text)
         if beside:
@@ -83,10 +80,8 @@ def source_text(content: bytes, file: Path) -> str:
 
             text = join_files(file.name, text, beside)
     if len(text) > MAX_PROGRAM_CHARS:
-        raise ConfigError(
-            f"{file} has {len(text):,} characters, a program's source at most {MAX_PROGRAM_CHARS:,}",
-            next_step="leave large tables out, or compute them",
-        )
+        text = f"{file} has {len(text):,} characters, a program's source at most {MAX_PROGRAM_CHARS:,}"
+        raise ConfigError(text, next_step="leave large tables out, or compute them")
     return text
 
 

@@ -154,9 +154,8 @@ def _verify(options: GlobalOptions, home: Path, noted: list[re.Match[str]]) -> N
 def _noted(text: str) -> re.Match[str]:
     """A head as somebody noted it: whole, or its hash alone."""
     if (found := _HEAD.fullmatch(text.strip().lower())) is None:
-        raise click.BadParameter(
-            f"--head {text[:80]!r}: give a head of `microclaw person log --verify`, or its 64 hex digits"
-        )
+        text = f"--head {text[:80]!r}: give a head of `microclaw person log --verify`, or its 64 hex digits"
+        raise click.BadParameter(text)
     return found
 
 

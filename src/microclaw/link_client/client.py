@@ -152,12 +152,7 @@ class LinkClient:
     # What the link's thread does; also for handler.py
 
     def send(
-        self,
-        body: AnyMessage,
-        *,
-        re: Id | None = None,
-        durable: bool = False,
-        also: Mapping[str, Any] | None = None,
+        self, body: AnyMessage, *, re: Id | None = None, durable: bool = False, also: Mapping[str, Any] | None = None
     ) -> None:
         """Send a message. A durable one is kept (`also` is committed with it), others are lost without a connection."""
         try:

@@ -60,10 +60,9 @@ class Flash:
                 self._values[name] = cbor2.loads(value)
         except (OSError, sqlite3.Error, cbor2.CBORError) as exc:
             self.close()
-            raise ConfigError(
-                f"the link's flash in {folder} cannot be used: {exc}",
-                next_step="mend it, or remove that folder: the board must be paired again then",
-            ) from exc
+            text = f"the link's flash in {folder} cannot be used: {exc}"
+            step = "mend it, or remove that folder: the board must be paired again then"
+            raise ConfigError(text, next_step=step) from exc
 
     def get(self, name: str, default: Any = None) -> Any:
         with self._lock:

@@ -51,10 +51,8 @@ class LinkAddress:
         if parts.scheme != "wss" or not parts.hostname or parts.username is not None:
             raise ConfigError(f"{self.url!r} is no link address", next_step="write it as wss://HOST:8443/link")
         if self.ca_sha256 is None:
-            raise ConfigError(
-                "a wss:// link needs the fingerprint of the host's authority",
-                next_step="add --link-ca-sha256 as `microclaw device provision` prints it",
-            )
+            text = "a wss:// link needs the fingerprint of the host's authority"
+            raise ConfigError(text, next_step="add --link-ca-sha256 as `microclaw device provision` prints it")
         if not re.fullmatch("[0-9a-f]{64}", self.ca_sha256):
             raise ConfigError("--link-ca-sha256 must be 64 hexadecimal digits", next_step="copy it again")
 
@@ -116,9 +114,8 @@ class LinkIdentity:
             if self._credential.exists():
                 context.load_cert_chain(self._credential)
         except ssl.SSLError as exc:
-            raise ConfigError(
-                f"the credential in {self._folder} is damaged: {exc.reason}", next_step="do a factory reset"
-            ) from exc
+            text = f"the credential in {self._folder} is damaged: {exc.reason}"
+            raise ConfigError(text, next_step="do a factory reset") from exc
         return context
 
     def pair_request(self, board_id: str) -> PairRequest:
@@ -199,8 +196,7 @@ def fetch_authority(address: LinkAddress) -> bytes:
         raise DeviceUnreachable(f"{address.host}:{address.port} has no /ca.pem: status {response.status}")
     found = pem_fingerprint(body)
     if found != address.ca_sha256:
-        raise ConfigError(
-            f"the host's authority has the fingerprint {found or 'of no certificate'}, expected {address.ca_sha256}",
-            next_step="provision the board again; if the host was not changed, another computer answers in its place",
-        )
+        text = f"the host's authority has the fingerprint {found or 'of no certificate'}, expected {address.ca_sha256}"
+        step = "provision the board again; if the host was not changed, another computer answers in its place"
+        raise ConfigError(text, next_step=step)
     return body

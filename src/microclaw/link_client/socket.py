@@ -216,9 +216,8 @@ def open_link(address: LinkAddress, tls: ssl.SSLContext, token: str | None) -> L
         raise DeviceUnreachable(f"the host's certificate is refused: {exc.verify_message}") from exc
     except (OSError, WebSocketException, EOFError) as exc:
         connection.close()
-        raise DeviceUnreachable(
-            f"{address.host}:{address.port} did not take the link: {str(exc) or type(exc).__name__}"
-        ) from exc
+        text = f"{address.host}:{address.port} did not take the link: {str(exc) or type(exc).__name__}"
+        raise DeviceUnreachable(text) from exc
     except BaseException:
         connection.close()
         raise

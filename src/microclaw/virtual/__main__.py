@@ -164,9 +164,8 @@ def _hold_flash(folder: Path) -> int:
         lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as exc:
-        raise ConfigError(
-            f"another virtual board uses {folder} as its flash", next_step="choose another --flash, or end that board"
-        ) from exc
+        text = f"another virtual board uses {folder} as its flash"
+        raise ConfigError(text, next_step="choose another --flash, or end that board") from exc
     except OSError as exc:
         raise ConfigError(f"cannot use {folder} as flash: {exc.strerror}", next_step="choose another --flash") from exc
     return lock

@@ -106,12 +106,7 @@ class Board:
     def pins(self) -> list[PinRow]:
         """Every pin of the profile, in order."""
         with self._lock:
-            return [
-                PinRow(
-                    p.number, p.level, p.role, p.duty, p.frequency_hz, p.app, p.driver, p.mover, p.opener, p.opened_ms
-                )
-                for p in self._pins.values()
-            ]
+            return [PinRow(*(getattr(one, name) for name in PinRow.__struct_fields__)) for one in self._pins.values()]
 
     def level(self, pin: int) -> int:
         with self._lock:
@@ -365,7 +360,7 @@ class Board:
             self.end_line(app)
         for state in self._pins.values():
             self._stop_pwm(state)
-            self._pins[state.number] = state = Pin(state.number, state.external, state.level)
+            self._pins[state.pin] = state = Pin(state.pin, state.external, state.level)
             self._update(state)
         for sensor in self.sensors.values():
             sensor.reset()
@@ -393,7 +388,7 @@ class Board:
 
     def _stop_pwm(self, state: Pin) -> None:
         if state.role == "pwm" and state.duty:
-            self._pwm.append(PwmRow(self.clock.now_ms(), state.number, 0, state.frequency_hz, 0.0))
+            self._pwm.append(PwmRow(self.clock.now_ms(), state.pin, 0, state.frequency_hz, 0.0))
         state.duty = state.frequency_hz = 0
         state.pulse_us = 0.0
         if state.role == "pwm":
@@ -409,7 +404,7 @@ class Board:
             return
         if state.role == "output" and state.app is not None:
             state.mover = state.app
-        record = EdgeRow(self.clock.now_ms(), state.number, level)
+        record = EdgeRow(self.clock.now_ms(), state.pin, level)
         self._edges.append(record)
         for note in self._edge_watchers:
             note(record)

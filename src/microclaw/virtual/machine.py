@@ -212,20 +212,16 @@ class Machine:
         now_ms = self.board.clock.now_ms()
         late_ms = 0.0 if self.board.clock.is_virtual else MAX_LATE_MS  # a request takes a while to come
         if at_ms < 0 or at_ms < now_ms - late_ms:
-            raise CallRejected(
-                f"at_ms {at_ms:g} is past: the board's time is {now_ms:.3f} ms",
-                next_step="give a time from now on, or none for at once",
-            )
+            text = f"at_ms {at_ms:g} is past: the board's time is {now_ms:.3f} ms"
+            raise CallRejected(text, next_step="give a time from now on, or none for at once")
         if at_ms > MAX_AT_MS:
-            raise CallRejected(
-                f"at_ms {at_ms:g} is too far ahead: at most {MAX_AT_MS:g}", next_step="give a nearer time"
-            )
+            text = f"at_ms {at_ms:g} is too far ahead: at most {MAX_AT_MS:g}"
+            raise CallRejected(text, next_step="give a nearer time")
         if len(self._set_ahead) >= MAX_SET_AHEAD:
             self._set_ahead = [alarm for alarm in self._set_ahead if not alarm.cancelled and alarm.t_ms > now_ms]
         if len(self._set_ahead) >= MAX_SET_AHEAD:
-            raise Overloaded(
-                f"{MAX_SET_AHEAD:,} inputs wait for their time already", next_step="advance the clock, then set more"
-            )
+            text = f"{MAX_SET_AHEAD:,} inputs wait for their time already"
+            raise Overloaded(text, next_step="advance the clock, then set more")
 
     def _use_link(self, request: wire.Link | wire.LinkReset | wire.LinkTask | wire.Mic | wire.Speaker) -> object:
         link = self.link

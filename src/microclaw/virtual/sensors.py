@@ -180,9 +180,8 @@ class Ina219(I2cSensor):
         bus = min(round(self._values["voltage_v"] / 0.004), 0x1FFF)
         current = _clamp16(_divide(shunt * self._calibration, 4096))
         power = min(_divide(abs(current) * bus, 5000), 0xFFFF)
-        return {0: self._config, 1: shunt, 2: bus << 3 | 2, 3: power, 4: current, 5: self._calibration}.get(
-            self._pointer, 0
-        )
+        values = (self._config, shunt, bus << 3 | 2, power, current, self._calibration)
+        return values[self._pointer] if self._pointer < len(values) else 0
 
 
 MODELS: dict[str, Callable[[int], I2cSensor]] = {"bme280": Bme280, "ina219": Ina219}

@@ -12,7 +12,7 @@ PinRole: TypeAlias = Literal["idle", "input", "output", "pwm"]
 class Pin(Struct):
     """One pin's configuration and what drives it. The board's lock guards it. A new one is as at power on."""
 
-    number: int
+    pin: int
     external: int | None = None
     level: int = 0
     role: PinRole = "idle"

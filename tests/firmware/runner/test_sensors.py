@@ -7,7 +7,7 @@ from tests.firmware.runner.conftest import MicroPython
 
 from microclaw.boards.reader import load_board
 from microclaw.py.compile import build
-from microclaw.virtual.sensors import usual_sensor
+from microclaw.virtual.sensors import MODELS, USUAL
 
 PROGRAM = """
 from microclaw import sensor
@@ -32,8 +32,7 @@ def registers() -> dict[int, dict[int, str]]:
     """Address to register to the bytes from there on."""
     found: dict[int, dict[int, str]] = {}
     for name, values in MEASURED.items():
-        sensor = usual_sensor(name)
-        assert sensor is not None
+        sensor = MODELS[name](USUAL[name])
         sensor.set_values({key: value for key, value in values.items() if key != "power_mw"})
         found[sensor.address] = rows = {}
         for register in ASKED[name]:

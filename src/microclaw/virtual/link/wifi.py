@@ -71,11 +71,8 @@ class VirtualWifi:
         return value
 
     def _set(self, params: ValueMap) -> Value:
-        ssid, password, later = (
-            text(params, "ssid", _MAX_SSID_BYTES),
-            params.get("password"),
-            params.get("later", False),
-        )
+        ssid = text(params, "ssid", _MAX_SSID_BYTES)
+        password, later = params.get("password"), params.get("later", False)
         if not _is_plain(ssid):
             raise CallRefused("bad_params", "a Wi-Fi name has 1 to 32 bytes, without control characters")
         if password is not None and not (

@@ -63,8 +63,5 @@ class ControlServer(ClientServer):
         except Exception:
             # A request that the board cannot perform must not take the bench down with it.
             _log.exception("control request %s failed", request.op)
-            return wire.encode_failure(
-                wire.Failure(
-                    request_id, "internal_error", f"{request.op} failed inside the virtual board", "see its log"
-                )
-            )
+            text = f"{request.op} failed inside the virtual board"
+            return wire.encode_failure(wire.Failure(request_id, "internal_error", text, "see its log"))

@@ -67,9 +67,8 @@ class SerialPty:
         try:
             path.symlink_to(os.ttyname(self._slave))
         except OSError as exc:
-            raise ConfigError(
-                f"cannot name the terminal {path}: {exc.strerror}", next_step="choose another --name or --control"
-            ) from exc
+            text = f"cannot name the terminal {path}: {exc.strerror}"
+            raise ConfigError(text, next_step="choose another --name or --control") from exc
 
     def start(self) -> None:
         self._greet()

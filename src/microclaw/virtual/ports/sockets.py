@@ -26,10 +26,8 @@ def listen_tcp(port: int, option: str) -> socket.socket:
         listener.listen(5)
     except OSError as exc:
         listener.close()
-        raise ConfigError(
-            f"cannot listen on port {port}: {exc.strerror}",
-            next_step=f"choose another with {option} PORT, or {option} 0 for any",
-        ) from exc
+        text = f"cannot listen on port {port}: {exc.strerror}"
+        raise ConfigError(text, next_step=f"choose another with {option} PORT, or {option} 0 for any") from exc
     return listener
 
 
@@ -47,9 +45,8 @@ def listen_unix(path: Path) -> socket.socket:
         listener.listen(64)  # a unix socket refuses at once when this is full
     except OSError as exc:
         listener.close()
-        raise ConfigError(
-            f"cannot listen on {path}: {exc.strerror or exc}", next_step="choose another path with --control PATH"
-        ) from exc
+        text = f"cannot listen on {path}: {exc.strerror or exc}"
+        raise ConfigError(text, next_step="choose another path with --control PATH") from exc
     return listener
 
 
@@ -143,6 +140,5 @@ def _remove_dead(path: Path) -> None:
         except (ConnectionRefusedError, FileNotFoundError):
             path.unlink(missing_ok=True)
         else:
-            raise ConfigError(
-                f"another virtual board listens on {path}", next_step="choose another path with --control PATH"
-            )
+            text = f"another virtual board listens on {path}"
+            raise ConfigError(text, next_step="choose another path with --control PATH")

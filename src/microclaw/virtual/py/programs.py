@@ -112,9 +112,8 @@ class Programs:
             vm.ask(["call", 0, number, method, dict(params)])
         if not self._let_run(call, timeout_s):
             self._calls.pop(number, None)
-            raise DeviceTimeout(
-                f"MicroPython did not answer {method} within {timeout_s:g} s", next_step="restart the board"
-            )
+            text = f"MicroPython did not answer {method} within {timeout_s:g} s"
+            raise DeviceTimeout(text, next_step="restart the board")
         return call.result()
 
     def _let_run(self, call: Future[Json], timeout_s: float) -> bool:

@@ -55,10 +55,8 @@ class Wasi:
 
     @property
     def functions(self) -> Mapping[str, Callable[..., int]]:
-        names = [name for name in dir(self) if name.startswith("call_")]
-        calls: dict[str, Callable[..., int | None]] = {
-            name.removeprefix("call_"): getattr(self, name) for name in names
-        }
+        names = [name.removeprefix("call_") for name in dir(self) if name.startswith("call_")]
+        calls: dict[str, Callable[..., int | None]] = {name: getattr(self, f"call_{name}") for name in names}
         for name, act in (
             ("path_create_directory", self._files.make_folder),
             ("path_remove_directory", self._files.remove_folder),

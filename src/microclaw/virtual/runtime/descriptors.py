@@ -18,10 +18,7 @@ FIRST_FD: Final = 3
 MAX_FILES: Final = 16
 """Fewer than ESP-IDF's VFS allows; an app that needs more forgets to close."""
 _CONSOLE: Final = (1, 2)
-_HOST_FLAGS: Final = {
-    **{OpenFlag.O_CREAT: os.O_CREAT, OpenFlag.O_EXCL: os.O_EXCL},
-    **{OpenFlag.O_TRUNC: os.O_TRUNC, OpenFlag.O_APPEND: os.O_APPEND},
-}
+_HOST_FLAGS: Final = {OpenFlag[name]: getattr(os, name) for name in ("O_CREAT", "O_EXCL", "O_TRUNC", "O_APPEND")}
 STORAGE_BYTES: Final = 1_048_576
 NAME_BYTES: Final = 64
 """esp_littlefs: LITTLEFS_OBJ_NAME_LEN, unless a build sets another one."""

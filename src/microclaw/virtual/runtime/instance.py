@@ -10,7 +10,6 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 import wasmtime
@@ -31,9 +30,7 @@ from microclaw.wire.wasm_binary import PAGE_BYTES
 from microclaw.wire.wasmachine.natives import NATIVE_MODULE, NATIVES
 
 _GROUPS: Final = (printf, libc, libc_files, time, requests, mqtt, http)
-HANDLERS: Final[Mapping[str, Handler]] = MappingProxyType(
-    {k: v for group in _GROUPS for k, v in group.HANDLERS.items()}
-)
+HANDLERS: Final[Mapping[str, Handler]] = {k: v for group in _GROUPS for k, v in group.HANDLERS.items()}
 """Every native that the virtual board can run. The board's profile says which of them its firmware has."""
 TRAP_TEXTS: Final[Mapping[TrapCode, str]] = {
     TrapCode.STACK_OVERFLOW: "wasm operand stack overflow",
