@@ -33,7 +33,7 @@ def read_json(text: str) -> Any:
         depth += 1 if bracket in "[{" else -1
         if depth > MAX_DEPTH:
             raise ValueError(f"objects and lists are nested deeper than {MAX_DEPTH}")
-    return json.loads(text, object_pairs_hook=_once_each, parse_float=_finite, parse_constant=_finite)
+    return json.loads(text, object_pairs_hook=_once_each, parse_float=_number, parse_constant=_number)
 
 
 def check_letters(value: Any, text: str) -> None:
@@ -42,11 +42,12 @@ def check_letters(value: Any, text: str) -> None:
         msgspec.json.encode(value)
 
 
-def _finite(text: str) -> float:
+def _number(text: str) -> float | int:
+    """5.0 is 5 in JSON (RFC 8259, 6)."""
     number = float(text)
     if not math.isfinite(number):
         raise ValueError(f"{text[:_SHOWN_CHARS]} is no number in JSON, or too large")
-    return number
+    return int(number) if number.is_integer() and abs(number) < 2**53 else number
 
 
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

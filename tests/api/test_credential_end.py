@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
+from typing import cast
 
 import pytest
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from microclaw.api.caller import CALLER_KEY, CHANNEL, Caller
-from microclaw.api.credential_end import EndsWithCredential, has_ended
+from microclaw.api.credential_end import ENDED_KEY, ends_with_credential
+from microclaw.auth.admission import Admission
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import Person, Role
 from microclaw.auth.tokens import TokenWatch
@@ -28,7 +30,7 @@ class Door:
         self.unreachable = unreachable
         self.watches: list[TokenWatch] = []
         self.watched, self.cut = asyncio.Event(), asyncio.Event()
-        self.approvals = Approvals(timeout_s=60)
+        self.approvals, self.people = Approvals(timeout_s=60), self
         self.ended = False
 
     @asynccontextmanager
@@ -49,7 +51,7 @@ class Door:
 
         async def waits(scope: Scope, _receive: Receive, _send: Send) -> None:
             await self.cut.wait()
-            self.ended = has_ended(scope)
+            self.ended = scope[ENDED_KEY].is_set()
 
         async def receive() -> Message:
             return {"type": "http.disconnect"}
@@ -58,7 +60,7 @@ class Door:
 
         caller = Caller("p-gus", direct=False, source=TOKEN)
         scope = {"type": "http", "method": "POST", "path": "/v1/x", "state": {"abort": self.cut.set}}
-        door = EndsWithCredential(app or waits, self.watching, self, self.approvals)
+        door = ends_with_credential(app or waits, cast("Admission", self))
         await door({**scope, CALLER_KEY: caller}, receive, send)
 
 

@@ -54,11 +54,11 @@ class Caller:
         """The token's or session's id; None on the control socket."""
         return None if self.direct else self.source
 
-    def scoped(self, chat_id: str) -> str:
-        """A chat of this token alone; a browser's is the person's, in each browser; on the socket the chat itself."""
+    def chat(self, chat_id: str) -> tuple[str, str]:
+        """The channel and id of a chat of this token alone; a browser's is the person's, in each browser."""
         if self.direct:
-            return chat_id
-        return f"{SESSION_PREFIX}{self.person_id}.{chat_id}" if self.csrf else f"{self.source}.{chat_id}"
+            return "terminal", chat_id
+        return CHANNEL, f"{SESSION_PREFIX}{self.person_id}.{chat_id}" if self.csrf else f"{self.source}.{chat_id}"
 
     @property
     def job(self) -> str:

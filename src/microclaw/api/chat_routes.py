@@ -16,9 +16,7 @@ from starlette.responses import Response
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import AcceptedMessage, Outbox
 from microclaw.api.by_hand import Asked, by_hand
-from microclaw.api.caller import CHANNEL as API
-from microclaw.api.caller import Caller
-from microclaw.api.credential_end import has_ended
+from microclaw.api.credential_end import ENDED_KEY
 from microclaw.api.jobs import MEDIA_TYPE, stream
 from microclaw.devices.registry import Registry
 from microclaw.events import Answer, Inbound, TurnEvent
@@ -27,7 +25,6 @@ from microclaw.operations.operation import Access
 from microclaw.store.sessions import Sessions, session_name
 from microclaw.wire.host_api import answer_object, encode_event
 
-CHANNEL = "terminal"
 MAX_CHATS = 20
 MAX_MESSAGES = 100
 _MAX_TEXT_CHARS = 80
@@ -87,11 +84,12 @@ async def say(
     """One message; the turn's events as JSON lines."""
     if device is not None:
         chats.devices.get(device)
-    channel, own_id = _chat_address(asked.by, chat_id)
+    channel, own_id = asked.by.chat(chat_id)
     accepted = await chats.inbox.accept(Inbound(channel, own_id, text, asked.by.person_id, device))
 
     def leave() -> None:
-        if has_ended(asked.request.scope):  # nobody may read the answer any more
+        ended = asked.request.scope.get(ENDED_KEY)
+        if ended is not None and ended.is_set():  # nobody may read the answer any more
             chats.inbox.cancel(channel, own_id, message_id=accepted.message_id)
 
     events = _delivered(accepted, chats.inbox.outbox)
@@ -101,7 +99,7 @@ async def say(
 @by_hand("chat.list", http="GET /v1/chat", access=Access.ASK)
 async def list_chats(chats: ChatService, asked: Asked) -> Chats:
     """The caller's newest conversations."""
-    start = session_name(*_chat_address(asked.by, ""))
+    start = session_name(*asked.by.chat(""))
     found = [one for one in await chats.sessions.list() if one.name.startswith(start)][:MAX_CHATS]
     shown = []
     for one in found:
@@ -114,7 +112,7 @@ async def list_chats(chats: ChatService, asked: Asked) -> Chats:
 @by_hand("chat.show", http="GET /v1/chat/{chat_id}/messages", access=Access.ASK)
 async def show_chat(chats: ChatService, asked: Asked, chat_id: ChatId) -> ChatMessages:
     """A conversation's newest messages."""
-    address = _chat_address(asked.by, chat_id)
+    address = asked.by.chat(chat_id)
     waiting = chats.inbox.waiting(*address)
     messages = await chats.sessions.load(*address, MAX_MESSAGES)
     return ChatMessages(messages=convert(messages, list[SessionLine], from_attributes=True), waiting=list(waiting))
@@ -123,7 +121,7 @@ async def show_chat(chats: ChatService, asked: Asked, chat_id: ChatId) -> ChatMe
 @by_hand("chat.cancel", http="POST /v1/chat/{chat_id}/cancel", access=Access.ASK)
 async def cancel(chats: ChatService, asked: Asked, chat_id: str) -> CancelledTurns:
     """End a chat's running turn at the next safe point."""
-    inbox, address = chats.inbox, _chat_address(asked.by, chat_id)
+    inbox, address = chats.inbox, asked.by.chat(chat_id)
     stopped = inbox.cancel(*address) or (inbox.stop_elsewhere is not None and await inbox.stop_elsewhere(*address))
     return CancelledTurns(cancelled=int(stopped))
 
@@ -131,7 +129,7 @@ async def cancel(chats: ChatService, asked: Asked, chat_id: str) -> CancelledTur
 @by_hand("chat.undelivered", http="GET /v1/chat/{chat_id}/undelivered", access=Access.ASK)
 async def undelivered(chats: ChatService, asked: Asked, chat_id: str) -> UndeliveredMessages:
     """Answers and notes that nobody has read yet."""
-    waiting = await chats.inbox.outbox.undelivered(*_chat_address(asked.by, chat_id))
+    waiting = await chats.inbox.outbox.undelivered(*asked.by.chat(chat_id))
     return UndeliveredMessages(
         messages=[UndeliveredMessage(kind=one.kind, answer=answer_object(one.answer)) for one in waiting]
     )
@@ -142,16 +140,11 @@ async def delivered(
     chats: ChatService, asked: Asked, chat_id: str, outbound_ids: Annotated[list[int], Meta(max_length=256)]
 ) -> DeliveredMessages:
     """These answers and notes of the chat were read."""
-    waiting = {one.outbound_id for one in await chats.inbox.outbox.undelivered(*_chat_address(asked.by, chat_id))}
+    waiting = {one.outbound_id for one in await chats.inbox.outbox.undelivered(*asked.by.chat(chat_id))}
     read = [outbound_id for outbound_id in outbound_ids if outbound_id in waiting]
     for outbound_id in read:
         await chats.inbox.outbox.delivered(outbound_id)
     return DeliveredMessages(delivered=read)
-
-
-def _chat_address(by: Caller, chat_id: str) -> tuple[str, str]:
-    """The channel and chat id."""
-    return (CHANNEL if by.direct else API), by.scoped(chat_id)
 
 
 async def _delivered(accepted: AcceptedMessage, outbox: Outbox) -> AsyncGenerator[TurnEvent, None]:

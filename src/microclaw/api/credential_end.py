@@ -7,43 +7,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from typing import Final, TypeAlias
+from contextlib import asynccontextmanager, suppress
+from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from microclaw.api.caller import CALLER_KEY, Caller
-from microclaw.auth.approvals import Approvals
-from microclaw.auth.people import Roles
-from microclaw.auth.tokens import RECHECK_S, TokenWatch
+from microclaw.auth.admission import Admission
+from microclaw.auth.tokens import RECHECK_S
 from microclaw.errors import StoreError
 
-Watching: TypeAlias = Callable[[str | None], AbstractAsyncContextManager[TokenWatch]]
-"""The watch of a connection, by the id of its token or session (auth.admission)."""
 ENDED_KEY: Final = "microclaw.ended"
+"""Of a request's scope: an event that is set where what it came in with ended meanwhile."""
 
 
-def has_ended(scope: Scope) -> bool:
-    """True if what the request came in with ended meanwhile."""
-    ended = scope.get(ENDED_KEY)
-    return isinstance(ended, asyncio.Event) and ended.is_set()
+def ends_with_credential(app: ASGIApp, admission: Admission) -> ASGIApp:
+    """The app, whose requests are there for as long as what they came in with; their questions wait so long."""
 
-
-class EndsWithCredential:
-    """ASGI: a request's connection is there for as long as what it came in with; its questions wait so long."""
-
-    def __init__(self, app: ASGIApp, watching: Watching, roles: Roles, approvals: Approvals) -> None:
-        self._app = app
-        self._watching = watching
-        self._roles = roles
-        self._approvals = approvals
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        caller = scope.get(CALLER_KEY)
-        if scope["type"] != "http" or not isinstance(caller, Caller) or caller.token is None:
-            await self._app(scope, receive, send)
-            return
-        scope, is_answered = {**scope, ENDED_KEY: asyncio.Event()}, False
+    async def ending(scope: Scope, receive: Receive, send: Send) -> None:
+        caller, is_answered = scope[CALLER_KEY], False
+        scope = {**scope, ENDED_KEY: asyncio.Event()}
 
         async def sending(message: Message) -> None:
             nonlocal is_answered
@@ -52,30 +35,30 @@ class EndsWithCredential:
 
         def cut() -> None:
             scope[ENDED_KEY].set()
-            for pending in self._approvals.pending():
+            for pending in admission.approvals.pending():
                 if pending.chat_id.partition(".")[0] == caller.source:
-                    self._approvals.withdraw(pending.approval_id)
+                    admission.approvals.withdraw(pending.approval_id)
             if not is_answered:  # else the connection may have another request by now
                 scope["state"]["abort"]()
 
-        async with when_credential_ends(self._watching, self._roles, caller, cut):
-            await self._app(scope, receive, sending)
+        async with when_credential_ends(admission, caller, cut):
+            await app(scope, receive, sending)
+
+    return ending
 
 
 @asynccontextmanager
-async def when_credential_ends(
-    watching: Watching, roles: Roles, caller: Caller, act: Callable[[], object]
-) -> AsyncGenerator[None]:
+async def when_credential_ends(admission: Admission, caller: Caller, act: Callable[[], object]) -> AsyncGenerator[None]:
     """Inside, `act` is done once what the caller came in with has ended; on the control socket that is nothing."""
 
     def role() -> str | None:
-        person = roles.get(caller.person_id)
+        person = admission.people.get(caller.person_id)
         return None if person is None else person.role
 
     async def watch(before: str | None) -> None:
         await asyncio.sleep(RECHECK_S)  # most are done by then, and need no watch
         with suppress(StoreError):  # nobody knows whether it is still there
-            async with watching(caller.token) as credential:
+            async with admission.watching(caller.token) as credential:
                 if role() == before:  # else it changed before the watch began
                     await credential.until_ended()
         act()

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 from msgspec import Struct
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -108,12 +109,12 @@ class Refused(Exception):
 
 # On every answer: it is what it says it is, no page of others frames it, and it tells no other site where it was.
 ANSWER_HEADERS: Final = {
-    b"x-content-type-options": b"nosniff",
-    b"referrer-policy": b"no-referrer",
-    b"cross-origin-resource-policy": b"same-origin",
-    b"x-frame-options": b"DENY",
-    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",  # these two where it has none of its own
-    b"cache-control": b"no-store",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "x-frame-options": "DENY",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",  # these two where it has none of its own
+    "cache-control": "no-store",
 }
 
 
@@ -121,9 +122,8 @@ class AnswersInForm:
     """ASGI, the outermost: what fails behind it is answered in the one form of errors, and so is a request that still
     waits when the host's end cuts it off. Every answer has ANSWER_HEADERS."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-        self.is_stopping: Callable[[], bool] = lambda: False
+    def __init__(self, app: ASGIApp, is_stopping: Callable[[], bool] = lambda: False) -> None:
+        self._app, self._is_stopping = app, is_stopping
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -134,15 +134,16 @@ class AnswersInForm:
             nonlocal has_begun
             has_begun = True
             if message["type"] == "http.response.start":
-                own = {bytes(key).lower() for key, _ in message.get("headers", ())}
-                more = [(key, value) for key, value in ANSWER_HEADERS.items() if key not in own]
-                message = {**message, "headers": [*message.get("headers", ()), *more]}
+                headers = MutableHeaders(raw=[*message.get("headers", ())])
+                for name, value in ANSWER_HEADERS.items():
+                    headers.setdefault(name, value)
+                message = {**message, "headers": headers.raw}
             await send(message)
 
         try:
             await self._app({**scope, "app": self}, receive, sending)  # with an app Starlette's router raises its 404
         except asyncio.CancelledError:
-            if has_begun or not self.is_stopping():
+            if has_begun or not self._is_stopping():
                 raise
             stopping = Overloaded("the host is stopping", next_step="ask again when it is back: microclaw up")
             await error_response(stopping, scope)(scope, receive, sending)

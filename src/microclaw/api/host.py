@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
-from msgspec import field as struct_field
 
 from microclaw.agent.conversation import Conversations
 from microclaw.api.server import PeoplePlane
@@ -55,7 +54,7 @@ class Host(Struct, frozen=True, kw_only=True):
     voice: VoiceState
     channels: ChannelStates
     more_problems: Callable[[], list[str | None]]
-    began_s: float = struct_field(default_factory=time.monotonic)
+    began_s: float = field(default_factory=time.monotonic)
 
     @property
     def http(self) -> str | None:

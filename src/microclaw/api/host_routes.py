@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -19,12 +18,12 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.staticfiles import NotModifiedResponse, StaticFiles
 
 from microclaw import __version__
-from microclaw.api.by_hand import Asked, by_hand
+from microclaw.api.by_hand import Asked, by_hand, load_by_hand
 from microclaw.api.openapi_document import openapi_of
 from microclaw.backup.scheduled import ScheduledBackups
 from microclaw.errors import UnknownName
 from microclaw.flash.operations import InstallParts
-from microclaw.operations.operation import Access, Operation
+from microclaw.operations.operation import Access, load
 from microclaw.page.static_files import FILES, VIEWS, document_at, page_files
 from microclaw.store.database import Database
 from microclaw.supervision import SupervisedTasks
@@ -68,21 +67,15 @@ def read_metrics(*parts: Any) -> bytes:
     return metrics_page(host_metrics(*parts))
 
 
-@dataclass(frozen=True)
-class Document:
-    """The OpenAPI document of these acts, made when somebody first asks."""
-
-    acts: list[Operation[..., Any]]
-
-    @cached_property
-    def content(self) -> bytes:
-        return msgspec.json.encode(openapi_of(self.acts))
-
-
 @by_hand("document.read", http="GET /api/openapi.json", access=Access.OPEN)
-async def document(found: Document, _: Asked) -> dict[str, Any]:
+async def document(_service: Any, _: Asked) -> dict[str, Any]:
     """The API's document in OpenAPI 3.1."""
-    return Response(found.content, media_type="application/json")  # type: ignore[return-value]  # with that
+    return Response(_document(), media_type="application/json")  # type: ignore[return-value]  # with that
+
+
+@cache
+def _document() -> bytes:
+    return msgspec.json.encode(openapi_of((*load(), *load_by_hand())))
 
 
 @by_hand("install.part", http="GET /v1/firmware/parts/{name}", access=Access.OWN, media="application/octet-stream")

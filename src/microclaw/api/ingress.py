@@ -33,31 +33,24 @@ class AnyHost(Container[str]):
         return isinstance(name, str) and bool(name)
 
 
-class Ingress:
+def ingress_app(app: ASGIApp, proxy: str = SUPERVISOR) -> ASGIApp:
     """Gives `app`, which takes AnyHost, the request as the browser sent it; `proxy` is the one address that may call.
 
     Every add-on of one Home Assistant has its origin in the browser, so the session's cookie is sent to this path
     alone (api.credentials).
     """
 
-    def __init__(self, app: ASGIApp, *, proxy: str = SUPERVISOR) -> None:
-        self._app = app
-        self._proxy = proxy
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = self._path(scope)
-        await self._app(_as_sent(scope, path), receive, _framed(send, path))
-
-    def _path(self, scope: Scope) -> str:
-        if (peer := client_address(scope)) != self._proxy:
-            text = f"only Home Assistant's Supervisor ({self._proxy}) calls here, not {peer}"
+    async def passed_on(scope: Scope, receive: Receive, send: Send) -> None:
+        if (peer := client_address(scope)) != proxy:
+            text = f"only Home Assistant's Supervisor ({proxy}) calls here, not {peer}"
             raise Refused(403, "forbidden", text, "call the host by its own address: microclaw status")
         path = _one(scope, "x-ingress-path") or ""
         if scope["path"] != HEALTH and not _PATH.fullmatch(path):
-            raise Refused(
-                400, "bad_request", "there is no X-Ingress-Path of Home Assistant", "open it in Home Assistant"
-            )
-        return path
+            text = "there is no X-Ingress-Path of Home Assistant"
+            raise Refused(400, "bad_request", text, "open it in Home Assistant")
+        await app(_as_sent(scope, path), receive, _framed(send, path))
+
+    return passed_on
 
 
 def _as_sent(scope: Scope, path: str) -> Scope:

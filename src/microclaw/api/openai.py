@@ -24,14 +24,14 @@ from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import AcceptedMessage, events_of
 from microclaw.api.by_hand import Asked, by_hand, unless_left
 from microclaw.api.caller import Caller
-from microclaw.api.failures import STATUS_BY_CODE, openai_error
+from microclaw.api.failures import failure_response, openai_error
 from microclaw.api.jobs import Feed, Jobs, paced
 from microclaw.api.openai_answer import REFUSED, CompletionTurn, Head, stream, whole
 from microclaw.api.openai_request import MODEL, BadRequest, CompletionBody, completion_body
 from microclaw.errors import MicroclawError
 from microclaw.events import Answer, Inbound, TurnEvent
 from microclaw.operations.operation import Access
-from microclaw.wire.host_api import Failure, Keepalive, Result
+from microclaw.wire.host_api import Failure, Keepalive, Result, failure_of
 
 CHANNEL: Final = "openai"
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.-]{1,32}")
@@ -96,10 +96,10 @@ async def _complete(service: OpenAiService, asked: Asked) -> Response:
         body = completion_body(await asked.request.body())
         turn = await _begun(service, asked.by, body)
     except BadRequest as exc:
-        return openai_error(400, _with_next_step(exc), code="unsupported_or_invalid", param=exc.param)
+        text = f"{exc.message} (next: {exc.next_step})"
+        return openai_error(400, text, code="unsupported_or_invalid", param=exc.param)
     except MicroclawError as exc:
-        status = REFUSED.get(exc.code) or STATUS_BY_CODE.get(exc.code, 500)
-        return openai_error(status, _with_next_step(exc), code=exc.code)
+        return failure_response(failure_of(exc), REFUSED.get(exc.code), path=asked.request.url.path)
     head = Head(body.with_usage)
     if body.stream:
         lines = stream(turn, head)
@@ -153,7 +153,3 @@ def conversation_of(name: str) -> str:
     No two names share one: the hash has 64 characters, a plain one at most 32.
     """
     return name if _PLAIN.fullmatch(name) else hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()
-
-
-def _with_next_step(error: MicroclawError) -> str:
-    return error.message if error.next_step is None else f"{error.message} (next: {error.next_step})"

@@ -5,6 +5,7 @@ On many devices an act has one question for all, and an outcome for each: what f
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -13,7 +14,7 @@ from typing import Any, Final, cast
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -30,7 +31,6 @@ from microclaw.api.caller import (
     check_local_owner,
     questions_in,
 )
-from microclaw.api.failures import is_openai
 from microclaw.api.jobs import Feed, Jobs
 from microclaw.api.waiting import WaitingRequests, numbered
 from microclaw.apps.change_log import made_by
@@ -47,6 +47,7 @@ from microclaw.validation import check_letters, read_object
 from microclaw.wire.host_api import Result, failure_object, failure_of
 
 _JSON: Final = "application/json"
+_JSON_KIND: Final = re.compile(r"application/(json|.*\+json)")
 
 
 class RouteParts(Struct, frozen=True):
@@ -76,7 +77,6 @@ def by_hand_routes(services: Mapping[str, Any]) -> list[Route]:
 
 async def _answer_by_hand(service: Any, act: Operation[..., Any], request: Request) -> Response:
     by = NOBODY if act.least is Access.OPEN and CALLER_KEY not in request.scope else caller_of(request)
-    await _check_form(request)
     run: Callable[..., Awaitable[Any]] = act.run
     made = await run(service, Asked(request, by), **await _values(act, request))
     return made if isinstance(made, Response) else Response(msgspec.json.encode(made), act.status, media_type=_JSON)
@@ -84,7 +84,6 @@ async def _answer_by_hand(service: Any, act: Operation[..., Any], request: Reque
 
 async def _answer(parts: RouteParts, act: Operation[..., Any], request: Request) -> Response:
     by = numbered(request)
-    await _check_form(request)
     values = await _values(act, request)
     chosen: Sequence[Device] = ()
     left_out: list[str] = []
@@ -240,11 +239,15 @@ def _devices_text(devices: Sequence[Device]) -> str:
 
 
 async def _values(act: Operation[..., Any], request: Request) -> dict[str, Any]:
-    """The act's values, from path, query and body. HTTPException 422 names the first that is wrong."""
+    """The act's values, from path, query and body. HTTPException 415 refuses a body that does not say that it is JSON,
+    422 names the first value that is wrong."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not _JSON_KIND.fullmatch(kind) and await request.body():
+        text = f"is {kind[:60]}, and JSON is read here" if kind else "does not say what it is"
+        raise HTTPException(415, f"the body {text}")
     texts: dict[str, Any] = dict(request.path_params)
-    path = request.url.path
     # OpenAI's clients send some of other services, and browsers and probes any to a page
-    query = request.query_params if path.startswith("/v1/") and not is_openai(path) else {}
+    query = request.query_params if act.path.startswith("/v1/") and act.noun != "openai" else {}
     for name in query:
         given = request.query_params.getlist(name)
         if name in texts or (len(given) > 1 and name not in act.lists):
@@ -255,7 +258,7 @@ async def _values(act: Operation[..., Any], request: Request) -> dict[str, Any]:
     if act.has_body and act.reads is None and (raw := await request.body()):
         try:
             content = raw.decode()
-            body = _with_whole(read_object(content), 3)
+            body = read_object(content)
         except (ValueError, RecursionError) as exc:
             raise HTTPException(422, f"the body is no JSON: {exc}") from exc
     try:
@@ -266,26 +269,4 @@ async def _values(act: Operation[..., Any], request: Request) -> dict[str, Any]:
         raise HTTPException(422, fault(exc)) from exc
     except UnicodeEncodeError as exc:  # half of a surrogate pair, which JSON can carry
         raise HTTPException(422, f"a text is no Unicode: {exc.reason}") from exc
-    return {name: getattr(part, name) for part in found for name in part.__struct_fields__}
-
-
-def _with_whole(value: Any, depth: int) -> Any:
-    """5.0 is 5 in JSON (RFC 8259, 6): in a body's fields, and in the lists and objects that they are."""
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
-        return int(value)
-    if isinstance(value, list) and depth > 0:
-        return [_with_whole(one, depth - 1) for one in value]
-    if isinstance(value, dict) and depth > 0:
-        return {key: _with_whole(one, depth - 1) for key, one in value.items()}
-    return value
-
-
-async def _check_form(request: Request) -> None:
-    """Refuse a body that does not say that it is JSON. Of every route."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    is_json = kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
-    if not is_json and await request.body():
-        text = (
-            f"the body is {kind[:60]}, and JSON is read here" if kind else "the request does not say what its body is"
-        )
-        raise HTTPException(415, text)
+    return asdict(found[0]) | asdict(found[1])

@@ -52,10 +52,10 @@ def check_head(scope: Scope, allowed_hosts: Container[str] | None = None) -> Non
         # A proxy in front may believe the other one (RFC 9112, 6.1), and take the rest for somebody else's request.
         text = "both Transfer-Encoding and Content-Length: where the request ends is not clear"
         raise Refused(400, "bad_request", text, "send one of them")
-    codings = [coding for coding in headers.getlist("content-encoding") if coding.lower() != "identity"]
-    if codings:
-        text = f"the body is compressed ({codings[0][:20]}), and bodies are taken as they are"
-        raise Refused(415, UNSUPPORTED, text, "send it without Content-Encoding")
+    for coding in headers.getlist("content-encoding"):
+        if coding.lower() != "identity":
+            text = f"the body is compressed ({coding[:20]}), and bodies are taken as they are"
+            raise Refused(415, UNSUPPORTED, text, "send it without Content-Encoding")
     if allowed_hosts is None:
         return
     hosts, scheme = headers.getlist("host"), scope["scheme"]

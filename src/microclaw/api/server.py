@@ -26,6 +26,9 @@ from microclaw.errors import ConfigError
 
 HEAD_TIMEOUT_S = 10.0
 UNREAD_TIMEOUT_S = 30.0
+MAX_CONNECTIONS = 64
+GRACE_S = 1
+START_TIMEOUT_S = 10.0
 
 
 class PeoplePlane(Struct, frozen=True):
@@ -44,12 +47,10 @@ class PeoplePlane(Struct, frozen=True):
 
 
 class TimeoutConfig(uvicorn.Config):
-    """uvicorn's settings, how long a connection may take over a request's head, how long it may read nothing, and how
-    many connections there are."""
+    """uvicorn's settings, how long a connection may take over a request's head, and how long it may read nothing."""
 
-    head_timeout_s: float = HEAD_TIMEOUT_S
-    unread_timeout_s: float = UNREAD_TIMEOUT_S
-    max_connections: int = 512
+    head_timeout_s: float
+    unread_timeout_s: float
 
 
 class HeadTimeout(H11Protocol):
@@ -71,7 +72,7 @@ class HeadTimeout(H11Protocol):
         self._opened_s = self.loop.time()
         self.app_state = {**self.app_state, "abort": transport.abort}  # for its scope: ASGI has no word for it
         self._start("head", self.config.head_timeout_s, transport.close)
-        if len(self.connections) > self.config.max_connections:
+        if len(self.connections) > 2 * MAX_CONNECTIONS:  # as most have said nothing
             victim = self._who_gives_way()
             self.connections.discard(victim)
             victim.transport.abort()
@@ -125,11 +126,6 @@ class HeadTimeout(H11Protocol):
             self._timers.pop(name).cancel()
 
 
-MAX_CONNECTIONS = 64
-GRACE_S = 1
-START_TIMEOUT_S = 10.0
-
-
 class Listener(Struct, frozen=True):
     """An app and the listening socket it answers on."""
 
@@ -148,7 +144,7 @@ async def serving(
     unread_timeout_s: float = UNREAD_TIMEOUT_S,
 ) -> AsyncGenerator[None]:
     """Inside, every listener answers. Leaving stops them together; open answers get GRACE_S to end."""
-    servers = [_server(listener, head_timeout_s, unread_timeout_s) for listener in listeners]
+    servers = [_Server(listener, head_timeout_s, unread_timeout_s) for listener in listeners]
     tasks = [
         group.create_task(server.serve(sockets=[listener.socket]), name=f"api:{listener.name}")
         for server, listener in zip(servers, listeners, strict=True)
@@ -201,36 +197,27 @@ def _listen(listener: socket.socket, address: str | tuple[str, int], shown: str,
         raise ConfigError(f"cannot listen on {shown}: {why}", next_step=next_step) from exc
 
 
-def _server(listener: Listener, head_timeout_s: float, unread_timeout_s: float) -> _Server:
-    app = AnswersInForm(listener.app)
-    tls = listener.tls
-    config = TimeoutConfig(
-        app,
-        lifespan="off",
-        ws="none",
-        http=HeadTimeout,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=5,
-        timeout_graceful_shutdown=GRACE_S,
-        ssl_context_factory=None if tls is None else lambda *_: tls,
-    )
-    config.max_connections = 2 * MAX_CONNECTIONS  # as most have said nothing
-    config.head_timeout_s = head_timeout_s
-    config.unread_timeout_s = unread_timeout_s
-    server = _Server(config)
-    app.is_stopping = lambda: server.should_exit
-    return server
-
-
 class _Server(uvicorn.Server):
     """uvicorn without its signal handlers (the host has its own), and without its minute for a TLS handshake."""
 
     config: TimeoutConfig
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, listener: Listener, head_timeout_s: float, unread_timeout_s: float) -> None:
+        tls = listener.tls
+        config = TimeoutConfig(
+            AnswersInForm(listener.app, lambda: self.should_exit),
+            lifespan="off",
+            ws="none",
+            http=HeadTimeout,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=5,
+            timeout_graceful_shutdown=GRACE_S,
+            ssl_context_factory=None if tls is None else lambda *_: tls,
+        )
+        config.head_timeout_s, config.unread_timeout_s = head_timeout_s, unread_timeout_s
         super().__init__(config)
         self.ready = asyncio.Event()
 

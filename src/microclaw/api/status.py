@@ -52,7 +52,6 @@ _DAY_MS: Final = 86_400_000
 SHOWN: Final = 5  # of the schedules that are due next, of the approvals, and of deferred acts that ended
 OFFLINE: Final = "offline"
 AT_ONCE: Final = 200  # devices that are told before the event loop does something else
-_PAIR: Final = "microclaw device pair CODE"
 _SWITCH: Final = {"telegram": "telegram.token", "the chat gateway": "gateway.enabled true"}
 
 
@@ -180,7 +179,7 @@ def _screen(host: Host, made: Status) -> Iterator[tuple[str, str]]:
     link = made.link
     yield "link", "off: no device can connect here" if link is None else link.text
     for one in () if link is None else link.waiting:
-        yield "pairing", f"{one.board} at {one.address} shows a code, good for {one.seconds_left} s: {_PAIR}"
+        yield "pairing", one.text
     yield "model", made.model
     window = host.conversations.context.window
     if window is not None and window.tokens < window.configured_tokens:

@@ -86,7 +86,7 @@ class ToolService(Struct, frozen=True):
                 with made_by(request, by.person_id, conversation), asked:
                     return await tools.call(name, given, context)
 
-            async with when_credential_ends(admission.watching, admission.people, by, feed.leave):
+            async with when_credential_ends(admission, by, feed.leave):
                 call = ToolCall(request, name, given)
                 result = await journal.call(EffectKey(request, 0, 0), call, effect, tool)
             if result.foreign:

@@ -21,7 +21,7 @@ from microclaw.api.compile_routes import CompileService
 from microclaw.api.event_routes import EventService, LiveFeed
 from microclaw.api.host import Host
 from microclaw.api.host_routes import HealthService, read_metrics
-from microclaw.api.ingress import SUPERVISOR, AnyHost, Ingress
+from microclaw.api.ingress import SUPERVISOR, AnyHost, ingress_app
 from microclaw.api.job_routes import JobService
 from microclaw.api.jobs import Jobs
 from microclaw.api.live_pins import LivePins
@@ -198,19 +198,16 @@ async def running_host(
         status = StatusReader(host, tasks, audit, database, history, mqtt, plans)
         workshop, limits = Workshop(apps, CompileQueue(apps.compile), trial_turns()), settings.limits
         view = None if cluster is None else cluster.view
-        strangers: dict[str, Any] = {  # for who shows no token
-            "page": None,
-            "health": HealthService(database, tasks),
-            "signin": admission.sign_ins,
-            "compile": CompileService(CompileQueue(apps.compile)),
-            "metrics": partial(read_metrics, host, live, history, code, mqtt, view),
-        }
         tool_service = ToolService(conversations, admission, registry, jobs, limits.keepalive_s)
         device_service = DeviceService(registry=registry, gate=admission.gate, link=link, apps=apps, last=history.last)
         mcp = McpService(tool_service, device_service, control_socket=settings.control_socket, when_unused=when_unused)
         services: dict[str, Any] = {  # of the acts and the other routes, by noun
-            **strangers,
             **agent.services,
+            "page": None,
+            "document": None,
+            "health": HealthService(database, tasks),
+            "signin": admission.sign_ins,
+            "metrics": partial(read_metrics, host, live, history, code, mqtt, view),
             "host": HostService(status.read, admission.people),
             "crash": CrashService(registry, CrashTable(database)),
             "device": device_service,
@@ -237,13 +234,13 @@ async def running_host(
             "mcp": mcp,
         }
         api = host_api(RouteParts(services, admission, registry, jobs, waiting))
-        people_app = partial(api_app, api, strangers, admission, limits)
+        people_app = partial(api_app, api, admission, limits)
         listeners = [Listener("control", control_socket_app(api, limits), control)]
         if plane is not None:
             app = people_app(plane.allowed_hosts, on_network=plane.on_network)
             listeners.append(Listener("api", app, plane.socket, tls=plane.tls))
         if ingress is not None:
-            app = Ingress(people_app(AnyHost(), on_network=True), proxy=ingress_from)
+            app = ingress_app(people_app(AnyHost(), on_network=True), ingress_from)
             listeners.append(Listener("ingress", app, ingress))
         await enter(serving(listeners, group))
         stack.callback(live.end)  # after the listeners: its readers end before those do

@@ -70,7 +70,7 @@ SETTLED_BY: Final = frozenset({AuditKind.CREDENTIAL_REVOKED, AuditKind.PAIRING_D
 # Changes between capitals, small letters and digits: 0.6 in base64, 0.45 in hex, below 0.1 in words.
 _MIXED: Final = 0.2
 _MIXED_CHARS: Final = "A-Za-z0-9_+/=-"
-_SECRET: Final = re.compile(rf"(?=[{_MIXED_CHARS}]*[0-9])(?=[0-9_+/=-]*[A-Za-z])[{_MIXED_CHARS}]{{20,}}")
+_SECRET: Final = rf"(?=[{_MIXED_CHARS}]*[0-9])(?=[0-9_+/=-]*[A-Za-z])[{_MIXED_CHARS}]{{20,}}"
 
 
 class AuditEvent(Struct, frozen=True):
@@ -126,7 +126,9 @@ def line_of(event: AuditEvent, at_ms: int) -> bytes:
         "text": _safe(event.text, MAX_TEXT_CHARS, event.known),
     }
     facts = (("about", event.about), ("address", event.address), ("by", event.by), ("approval", event.approval))
-    fields |= {name: _safe(value, MAX_NAME_CHARS) for name, value in facts if value is not None}
+    for name, value in facts:
+        if value is not None:
+            fields[name] = _safe(value, MAX_NAME_CHARS)
     if event.count != 1:
         fields["count"] = event.count
     return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
@@ -154,13 +156,14 @@ def parse_line(line: bytes) -> RecordedEvent | None:
 def _safe(text: str, limit: int, known: tuple[str, ...] = ()) -> str:
     """Without what steers a terminal or hides, and without what looks like a token, `known` words apart."""
     cleaned = clean_text(text[: 8 * limit], one_line=True, mark="?")
-    words = "|".join(re.escape(word) for word in sorted(known, key=len, reverse=True)) or "(?!)"
-    parts = re.split(rf"(?<![{_MIXED_CHARS}])({words})(?![{_MIXED_CHARS}])", cleaned)  # the known ones are the odd ones
-    return "".join(part if number % 2 else _SECRET.sub(_masked, part) for number, part in enumerate(parts))[:limit]
+    words = "|".join(map(re.escape, sorted(known, key=len, reverse=True))) or "(?!)"
+    return re.sub(rf"(?<![{_MIXED_CHARS}])({words})(?![{_MIXED_CHARS}])|{_SECRET}", _masked, cleaned)[:limit]
 
 
 def _masked(found: re.Match[str]) -> str:
     """The mask for what is as mixed as random text is; names and paths of words and a number stay readable."""
+    if found[1] is not None:
+        return found[0]
     chars = [(char.isdigit(), char.isupper()) for char in found[0] if char.isalnum()]
     changes = sum(before != after for before, after in pairwise(chars))
     return "[masked]" if changes >= _MIXED * len(chars) or found[0].isupper() else found[0]

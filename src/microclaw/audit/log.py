@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from microclaw.addresses import address_range
 from microclaw.audit.event import ALARMS, BUSY, SETTLED_BY, AuditEvent, AuditKind, RecordedEvent, line_of
 from microclaw.audit.log_files import FOLDER, STEMS, append_lines, read_events
+from microclaw.clock import now_ms
 from microclaw.errors import StoreError
 
 WINDOW_S: Final = 3600.0
@@ -57,7 +58,7 @@ class AuditLog:
         home: Path,
         *,
         clock_s: Callable[[], float] = time.monotonic,
-        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        now_ms: Callable[[], int] = now_ms,
         mask: Callable[[str], str] = str,
     ) -> None:
         self._home = home
@@ -119,7 +120,10 @@ class AuditLog:
     def _limited(self, event: AuditEvent) -> list[AuditEvent]:
         """The event; or that no more of its kind are written; or nothing."""
         room = _room(event)
-        if all(self._written[key] < limit for key, limit in room.items()):
+        for key, limit in room.items():
+            if self._written[key] >= limit:
+                break
+        else:
             self._written.update(list(room))
             return [event]
         if (left_out := self._left_out.get(event.kind)) is None:

@@ -119,12 +119,6 @@ def yes_now() -> ApprovalOutcome | None:
     return None if (act := _act.get()) is None else act.yes
 
 
-def approval_now() -> str | None:
-    """The number of the question that the act under way here had its yes to."""
-    act = _act.get()
-    return None if act is None or act.yes is None else act.yes.pending.approval_id
-
-
 @contextmanager
 def approved_act() -> Iterator[ApprovedAct]:
     """Inside, each yes belongs to this act, which until it asks itself is done with the yes of the act around it.

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from microclaw.audit.event import AuditEvent, AuditKind, Record, no_record
-from microclaw.auth.approvals import Approvals, approval_now
+from microclaw.auth.approvals import Approvals, yes_now
 from microclaw.auth.people import MAY, OWNER_ALONE, Roles, name_of
 from microclaw.errors import PermissionRefused
 from microclaw.events import AskedProgram
@@ -57,7 +57,8 @@ class Gate:
 
     def note(self, kind: AuditKind, text: str, person_id: str, *, about: str | None = None) -> None:
         """A line of the security log about what this person does, with the approval that it was given here."""
-        self._record(AuditEvent(kind, text, about=about, by=name_of(self._roles, person_id), approval=approval_now()))
+        approval = None if (yes := yes_now()) is None else yes.pending.approval_id
+        self._record(AuditEvent(kind, text, about=about, by=name_of(self._roles, person_id), approval=approval))
 
     def name_of(self, person_id: str) -> str:
         """The person's name, as the security log has it; the id of somebody who is gone."""

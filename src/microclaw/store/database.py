@@ -79,6 +79,9 @@ class Database:
         self._writer = Worker(writer, loop, name="store writer", group=MAX_GROUP)
         self._reader = Worker(reader, loop, name="store reader", group=1)
         self._release = release
+        self.read = self._reader.run
+        """Run `work` on one consistent snapshot that holds every write acknowledged before."""
+        self.write_later = self._writer.run_later
 
     @classmethod
     @asynccontextmanager
@@ -114,15 +117,6 @@ class Database:
                 await self.write(_write_something)
                 self._refusal = None
         return self._refusal
-
-    def write_later(self, work: Callable[[Sql], object]) -> None:
-        """Run `work` at the start of the next transaction, or when the store is closed: for a note that costs no commit
-        of its own. A crash before that loses it; a failure is logged."""
-        self._writer.run_later(work)
-
-    async def read(self, work: Callable[[Sql], T]) -> T:
-        """Run `work` on one consistent snapshot that holds every write acknowledged before."""
-        return await self._reader.run(work)
 
     def listen(self, changed: Callable[[frozenset[str]], None]) -> None:
         """`changed` is called with the names of tables that another host changed. Nobody else writes to this store."""
@@ -194,6 +188,8 @@ class Worker:
         return await answer
 
     def run_later(self, work: Callable[[Sql], object]) -> None:
+        """Run `work` at the start of the next transaction, or when the store is closed: for a note that costs no commit
+        of its own. A crash before that loses it; a failure is logged."""
         answer: asyncio.Future[object] = self._loop.create_future()
         answer.add_done_callback(_log_failure)
         self._late.append(Job(work, answer))

@@ -35,16 +35,9 @@ class Table:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-
-    @property
-    def host(self) -> str | None:
+        self.host = database.host
         """This host; None for one that runs alone."""
-        return self.database.host
-
-    @property
-    def is_shared(self) -> bool:
-        """True if other hosts read and write it, too."""
-        return self.host is not None
+        self.is_shared = self.host is not None  # other hosts read and write it, too
 
     def follow(self, refresh: Refresh) -> None:
         """As Database.follow."""
