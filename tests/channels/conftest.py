@@ -68,7 +68,9 @@ class ScriptedAgent:
         def stop() -> None:
             script.cancel()
 
-        turn.when_stopped(stop)
+        turn.on_stop = stop
+        if turn.stopped:
+            stop()
         try:
             await asyncio.wait((script,))
         finally:

@@ -6,6 +6,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any, Final
 
 from microclaw.agent.offer import MORE_TOOLS
@@ -166,7 +167,7 @@ def call_step(call: ToolCall, result: ToolResult, took_ms: float) -> Step | None
     if call.name in _OWN_STEPS and (result.ok or result.error_code != "tool_retry"):
         return None
     if result.ok:
-        said = "; ".join([evidence.text for evidence in result.evidence])
+        said = "; ".join(map(attrgetter("text"), result.evidence))
     else:
         said = without_fences(json.loads(result.content)["message"])
     text = f"{shown_call(call)}: {said}" if said else shown_call(call)

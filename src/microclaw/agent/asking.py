@@ -10,6 +10,7 @@ import asyncio
 import random
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from msgspec import Struct
@@ -88,13 +89,13 @@ async def ask(
     return replace(reply, text=clean_text(reply.text))
 
 
+@dataclass(slots=True)
 class _CleanPieces:
     """Cleans a text that comes in pieces: what may go on in the next one (an escape, an emoji) waits for it."""
 
-    def __init__(self, put: Put) -> None:
-        self._put = put
-        self._held = ""
-        self.has_begun = False
+    put: Put
+    has_begun: bool = False
+    _held: str = ""
 
     def add(self, text: str, *, is_end: bool = False) -> None:
         self.has_begun = self.has_begun or bool(text)
@@ -103,4 +104,4 @@ class _CleanPieces:
         cut = len(text) if open_end is None else len(text) - len(open_end[0])
         self._held = text[cut:]
         if shown := clean_text(text[:cut]):
-            self._put(Delta(shown))
+            self.put(Delta(shown))

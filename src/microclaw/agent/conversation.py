@@ -163,7 +163,9 @@ class Conversations:
                 return _UNREADABLE
             request, window = await self._request(running), self.context.window
             turn = Turn(request, journal, self.model, self.tools, self.limits, window, self.approvals)
-            running.when_stopped(turn.stop)
+            running.on_stop = turn.stop
+            if running.stopped:
+                turn.stop()
             return await turn.run(running.put)
         except MicroclawError as exc:
             return Answer(exc.message, error_code=exc.code, next_step=exc.next_step)

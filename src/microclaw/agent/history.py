@@ -205,10 +205,16 @@ def conversation(
     own = [one for one in kept if (one.role, one.person, inbound.origin) == ("assistant", inbound.person_id, "person")]
     question = own[-1] if own and own[-1].question is not None and own[-1].ts <= at_s else None
     for index, message in enumerate(kept):
-        whole, read_s = _message(message, inbound.person_id, roles)
-        if question is not None and index == len(kept) - 1 and isinstance(whole, AssistantReply):
-            expired = at_s - question.ts >= QUESTION_S
-            whole = replace(whole, question=question.question, question_expired=expired)
+        is_own, read_s = message.person == inbound.person_id, message.tainted_s
+        person = None if is_own else roles.get(message.person)
+        if read_s is None and not is_own and (person is None or Permission.ACT not in MAY[person.role]):
+            read_s = message.ts
+        whole: Said = AssistantReply(message.content)
+        if message.role == "user":
+            who = "" if is_own else f"[{person.name if person else message.person}, not the one who asks now:] "
+            whole = UserText(f"{who}{message.content}")
+        elif question is not None and index == len(kept) - 1:
+            whole = replace(whole, question=question.question, question_expired=at_s - question.ts >= QUESTION_S)
             read_s = max(filter(None, (read_s, question.tainted_s)), default=None)
         if read_s is None:
             safe.append(whole)
@@ -222,15 +228,3 @@ def conversation(
 def tainted_from(inbound: Inbound, at_s: int) -> int | None:
     """Since when this message is tainted; None for a person's own words."""
     return at_s if inbound.origin in ("device", "forwarded") else None
-
-
-def _message(message: SessionMessage, asker: str, roles: Roles) -> tuple[Said, int | None]:
-    """A message as this person's turn gets it, and since when it is tainted."""
-    is_own, read_s = message.person == asker, message.tainted_s
-    person = None if is_own else roles.get(message.person)
-    if read_s is None and not is_own and (person is None or Permission.ACT not in MAY[person.role]):
-        read_s = message.ts
-    if message.role == "assistant":
-        return AssistantReply(message.content), read_s
-    who = "" if is_own else f"[{person.name if person else message.person}, not the one who asks now:] "
-    return UserText(f"{who}{message.content}"), read_s

@@ -154,7 +154,16 @@ class Inbox:
         inbox has too many waiting."""
         if not self._open:
             raise Overloaded("the host is stopping", next_step="microclaw up, then say it again")
-        self._check_readable(inbound)
+        files, size = inbound.attachments, len(inbound.text.encode(errors="replace"))
+        if not inbound.text.strip() and not files:
+            raise EmptyMessage("that message is empty", next_step="try: what can you do")
+        if size > self.message_bytes:
+            text = f"that message has {size:,} bytes, at most {self.message_bytes:,} are read"
+            raise MessageTooLong(text, next_step="say it shorter")
+        attached, most = sum(len(one.data) for one in files), f"{MAX_ATTACHMENTS} with {MAX_ATTACHMENT_BYTES:,}"
+        if len(files) > MAX_ATTACHMENTS or attached > MAX_ATTACHMENT_BYTES:
+            text = f"that message has {len(files)} attachments with {attached:,} bytes; at most {most} are read"
+            raise MessageTooLong(text, next_step="send fewer or smaller ones")
         if inbound.key is not None and await self.table.has(inbound.channel, inbound.key):
             return AcceptedMessage(0, True, events_of())
         if (answer := self.answer_at_once(inbound)) is not None:
@@ -223,19 +232,6 @@ class Inbox:
         self._news.set()
         if not turn.listening:
             await self.outbox.give_back(answer.outbound_id)
-
-    def _check_readable(self, inbound: Inbound) -> None:
-        """Raise EmptyMessage or MessageTooLong, before anything of the message is stored."""
-        files, size = inbound.attachments, len(inbound.text.encode(errors="replace"))
-        if not inbound.text.strip() and not files:
-            raise EmptyMessage("that message is empty", next_step="try: what can you do")
-        if size > self.message_bytes:
-            text = f"that message has {size:,} bytes, at most {self.message_bytes:,} are read"
-            raise MessageTooLong(text, next_step="say it shorter")
-        attached, most = sum(len(one.data) for one in files), f"{MAX_ATTACHMENTS} with {MAX_ATTACHMENT_BYTES:,}"
-        if len(files) > MAX_ATTACHMENTS or attached > MAX_ATTACHMENT_BYTES:
-            text = f"that message has {len(files)} attachments with {attached:,} bytes; at most {most} are read"
-            raise MessageTooLong(text, next_step="send fewer or smaller ones")
 
     def _check_room(self, chat: _Chat, turn: RunningTurn) -> None:
         """Raise Overloaded if there is no room for a turn that is in its chat already."""

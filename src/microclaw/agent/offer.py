@@ -61,18 +61,13 @@ def offered(tools: Iterable[Tool[Any]], messages: Sequence[Message]) -> tuple[To
     more = known.pop(MORE_TOOLS, None)
     if more is None:
         return tuple(map(brief, known.values()))
-    picked = {*_FIRST, *_called(messages)}
+    calls = [call for message in messages if isinstance(message, AssistantReply) for call in message.calls]
+    asked = [name for call in calls if call.name == MORE_TOOLS for name in _QUOTED.findall(call.arguments)]
+    picked = {*_FIRST, *asked, *(call.name for call in calls)}
     rest = [name for name in known if name not in picked]
     left = f" and {len(rest) - _MAX_NAMED} more: call it without names" if len(rest) > _MAX_NAMED else ""
     words = f"Offers more: {', '.join(rest[:_MAX_NAMED])}{left}."
     return (*(brief(known[name]) for name in known if name in picked), replace(brief(more), description=words))
-
-
-def _called(messages: Sequence[Message]) -> set[str]:
-    """The tools that were called, and those that more-tools was asked for."""
-    calls = [call for message in messages if isinstance(message, AssistantReply) for call in message.calls]
-    asked = [name for call in calls if call.name == MORE_TOOLS for name in _QUOTED.findall(call.arguments)]
-    return {*asked, *(call.name for call in calls)}
 
 
 def brief(tool: Tool[Any]) -> ToolSpec:

@@ -70,8 +70,8 @@ class RunningTurn:
         self.carried: Callable[[], AbstractContextManager[Sequence[Work]]] = lambda: nullcontext(())  # with its answer
         self.waiting: deque[TurnEvent] = deque(maxlen=max_waiting)  # for its listener
         self.news = asyncio.Event()
-        self.listening = self.left = self._stopped = False
-        self._when_stopped: Callable[[], None] = lambda: None
+        self.listening = self.left = self.stopped = False
+        self.on_stop: Callable[[], None] = lambda: None
 
     def put(self, event: TurnEvent) -> None:
         """Add an event without waiting, in the event loop's thread. What comes after the answer is dropped."""
@@ -85,15 +85,9 @@ class RunningTurn:
             self.waiting.append(event)
             self.news.set()
 
-    def when_stopped(self, act: Callable[[], None]) -> None:
-        """Call `act` when the turn is cancelled, or at once if it was."""
-        self._when_stopped = act
-        if self._stopped:
-            act()
-
     def stop(self) -> None:
-        self._stopped = True
-        self._when_stopped()
+        self.stopped = True
+        self.on_stop()
 
 
 RETRY_S: Final = 1.0  # after the store failed

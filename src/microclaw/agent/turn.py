@@ -183,7 +183,10 @@ class Turn:
         if self.limits.tokens is not None and self.tokens >= self.limits.tokens:
             text = f"it used {self.tokens:,} tokens, {self.limits.tokens:,} are allowed"
             raise BudgetSpent(text, next_step="give it a smaller task")
-        await self.journal.before_asking()
+        if self.journal.stopped:
+            raise TurnCancelled()
+        if not self.journal.is_literal:  # who answered by rule does it again after a crash
+            await self.journal.flush()
         await asyncio.sleep(0)  # a stopping host cuts the turn off here, between two calls
         inbound, prompt = self.request.inbound, self.request.prompt
         model_request = ModelRequest(

@@ -67,12 +67,12 @@ class TurnJournal:
     turn_id: str
     message_id: int | None = None
     stopped: bool = False
+    is_literal: bool = False  # the reply whose calls run
     results: dict[EffectKey, ToolResult] = field(default_factory=dict)  # of calls from before a crash
     _open: set[EffectKey] = field(default_factory=set)
     _harmless: asyncio.Timeout | None = None  # of a running call that has changed nothing yet
     _position: int = 0
     _waiting: list[Work] = field(default_factory=list)  # not on the disk yet
-    _is_literal: bool = False  # the reply whose calls run
     _has_ended: bool = False  # an effect whose end waits
 
     async def read_back(self) -> tuple[ModelReply, ...]:
@@ -97,17 +97,10 @@ class TurnJournal:
     def add(self, row: Row) -> None:
         """Add a row. It is written with the next effect that starts, or by `flush`."""
         if isinstance(row, ReplyRow):
-            self._is_literal = row.reply.literal
+            self.is_literal = row.reply.literal
         if self.message_id is not None:
             self._waiting.append(self.journal.adding(TurnRow(self.message_id, self._position, encode(row))))
             self._position += 1
-
-    async def before_asking(self) -> None:
-        """Write what a model's time would put at risk. Who answered by rule does it again after a crash."""
-        if self.stopped:
-            raise TurnCancelled()
-        if not self._is_literal:
-            await self.flush()
 
     async def flush(self) -> None:
         """Write all that waits to the disk."""
@@ -138,9 +131,9 @@ class TurnJournal:
         A call that had started before a crash and may happen only once is not run: its result is `outcome_unknown`.
         The result of one that `stop` ended says `cancelled`.
         """
-        if self._has_ended or not (self._is_literal or effect is Effect.READ):
+        if self._has_ended or not (self.is_literal or effect is Effect.READ):
             await self.flush()
-        begun, is_by_rule = key in self._open, self._is_literal and effect is Effect.IDEMPOTENT
+        begun, is_by_rule = key in self._open, self.is_literal and effect is Effect.IDEMPOTENT
         row = (key, call.name, call.arguments, effect.value)
         starting = partial(self.journal.starting, *row, message_id=self.message_id)
 

@@ -63,8 +63,7 @@ class Subagents:
     limits: SubagentLimits
     now_s: Callable[[], float] = time.time
     _known: dict[str, Subagent] = field(default_factory=dict)
-    _turns: dict[str, Turn] = field(default_factory=dict)  # of those that run
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _turns: dict[str, tuple[Turn, asyncio.Task[None]]] = field(default_factory=dict)  # of those that run
     _group: asyncio.TaskGroup | None = None
 
     @asynccontextmanager
@@ -75,7 +74,7 @@ class Subagents:
                 yield
             finally:
                 self._group = None
-                for task in self._tasks:
+                for _, task in self._turns.values():
                     task.cancel()
 
     async def start(self, task: str, names: Collection[str] | None, context: ToolContext) -> Subagent:
@@ -99,16 +98,14 @@ class Subagents:
         )
         journal, tools = TurnJournal(self.journal, f"subagent-{began_ms}-{subagent_id}"), self.tools.only(chosen)
         turn = Turn(request, journal, self.model, tools, self.limits, self.context.window)
-        self._turns[subagent_id] = turn
         whose, foreign = context.person_id, context.foreign
         made = self._known[subagent_id] = Subagent(
             subagent=subagent_id, task=task, tools=chosen, person=whose, began_ms=began_ms, foreign=foreign
         )
+        work = self._group.create_task(self._work(made, turn, inbound), name=f"subagent {subagent_id}")
+        self._turns[subagent_id] = turn, work
         for old in [name for name in self._known if name not in self._turns][:-KEPT]:
             del self._known[old]
-        work = self._group.create_task(self._work(made, turn, inbound), name=f"subagent {subagent_id}")
-        self._tasks.add(work)
-        work.add_done_callback(self._tasks.discard)
         return made
 
     def _chosen(self, names: Collection[str] | None) -> list[str]:
@@ -123,7 +120,7 @@ class Subagents:
 
     def of_person(self, person_id: str) -> list[Subagent]:
         """All of them for an owner, else the person's own; the latest last."""
-        for name, turn in self._turns.items():
+        for name, (turn, _) in self._turns.items():
             self._known[name].tokens = turn.tokens
         return [one for one in self._known.values() if may_see(self.roles, one.person, person_id)]
 
@@ -135,7 +132,7 @@ class Subagents:
         if not may_see(self.roles, found.person, person_id):
             raise PermissionRefused(f"subagent {subagent_id} is somebody else's", next_step="ask the owner")
         if subagent_id in self._turns:
-            self._turns[subagent_id].stop()
+            self._turns[subagent_id][0].stop()
 
     async def _work(self, subagent: Subagent, turn: Turn, to: Inbound) -> None:
         try:
@@ -149,7 +146,8 @@ class Subagents:
             subagent.state, subagent.result = "cancelled", "the host ended; what had begun may have been done"
             raise
         finally:
-            subagent.tokens = self._turns.pop(subagent.subagent).tokens
+            subagent.tokens = turn.tokens
+            del self._turns[subagent.subagent]
         text = f"subagent {subagent.subagent} ({to.text[:80]}) {subagent.state}: {subagent.result}"
         try:
             await self.outbox.push(to.channel, to.chat_id, text[:_MAX_PUSH_CHARS], person=to.person_id)

@@ -79,15 +79,10 @@ person should hear. When nothing is due and there is nothing to tell, answer wit
 _log = logging.getLogger(__name__)
 
 
-def tasks_in(text: str) -> str:
-    """The open tasks, without headings, comments, empty points and checked boxes; "" when there are none."""
-    lines = _COMMENT.sub("", text).splitlines()
-    return "\n".join(line.rstrip() for line in lines if not _IDLE_LINE.fullmatch(line))
-
-
 async def look_at_tasks(inbox: Inbox, read: Callable[[], str], home: ChatKey) -> Answer | None:
     """One look at HEARTBEAT.md, which `read` gives; None when it has no task. `home` is the owner's chat."""
-    tasks = tasks_in(await asyncio.to_thread(read))
+    lines = _COMMENT.sub("", await asyncio.to_thread(read)).splitlines()
+    tasks = "\n".join(line.rstrip() for line in lines if not _IDLE_LINE.fullmatch(line))
     if not tasks:
         return None
     inbound = Inbound(*home, _PROMPT.format(tasks=tasks), OWNER.person_id, origin="heartbeat")
