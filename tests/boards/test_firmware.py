@@ -91,11 +91,9 @@ def test_document_lists_the_keys_and_its_example_is_read() -> None:
         assert parse_firmware([word]) != FirmwareDescription()
 
 
-MICROPYTHON = Path(__file__).parents[2] / "firmware/fw/board.py"
-
-
 def test_a_board_with_our_micropython_has_other_limits_and_the_same_pins() -> None:
-    found = re.search(r'facts\.get\("max_programs", (\d+)\)', MICROPYTHON.read_text(encoding="utf-8"))
+    ours_there = (Path(__file__).parents[2] / "firmware/fw/board.py").read_text(encoding="utf-8")
+    found = re.search(r'facts\.get\("max_programs", (\d+)\)', ours_there)
     assert found is not None
     assert int(found[1]) == MAX_PROGRAMS
     assert MAX_PROGRAM_BYTES == MAX_MPY_BYTES

@@ -20,7 +20,6 @@ from microclaw.errors import (
     MicroclawError,
     OutcomeUnknown,
 )
-from microclaw.events import AskedProgram
 from microclaw.operations.operation import Approve, Call, Permission
 from microclaw.text import MAX_PROGRAM_CHARS
 
@@ -129,11 +128,7 @@ def program_request(
 def approve_with(call: Call, needs: Permission) -> Approve | None:
     if not call.asks:
         return None
-
-    async def approve(text: str, detail: Sequence[str], program: AskedProgram | None = None, *_: object) -> None:
-        await call.approve(text, detail, program, needs)
-
-    return approve
+    return lambda text, detail, program=None, *_: call.approve(text, detail, program, needs)
 
 
 async def away(device: Device) -> str | None:

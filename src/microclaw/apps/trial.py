@@ -90,10 +90,6 @@ class Trial(Record, frozen=True, kw_only=True):
         return tuple(line.text for line in self.lines if line.app is not None)
 
     @property
-    def first_line_ms(self) -> float | None:
-        return next((line.t_ms for line in self.lines if line.app is not None), None)
-
-    @property
     def pins(self) -> tuple[int, ...]:
         """The pins that it opened."""
         return tuple(sorted(self.roles))

@@ -214,7 +214,8 @@ class _Watch(Struct, frozen=True):
 
     async def _read_lines(self) -> Verification:
         """For a program without edges to wait for: its first line, else its state, else only that it was accepted."""
-        trial, first_ms, nothing_seen, waited_ms = self.trial, self.trial.first_line_ms, NO_READ_BACK, 0.0
+        trial, nothing_seen, waited_ms = self.trial, NO_READ_BACK, 0.0
+        first_ms = next((line.t_ms for line in trial.lines if line.app is not None), None)
         if self.before.log_cursor is not None and first_ms is not None and first_ms <= PATIENCE_MS:
             nothing_seen = (
                 "accepted only: the board lists it, and no line of it came; in the trial the first one was there after "

@@ -91,7 +91,8 @@ def pattern_names(kind: ProgramKind = "py") -> tuple[str, ...]:
 @cache
 def pattern_kinds(name: str) -> tuple[ProgramKind, ...]:
     """The kinds of a pattern's programs: all kinds, but where the firmware for one cannot do it."""
-    return tuple(tomllib.loads((resources.files(__package__) / f"{name}.toml").read_text()).get("kinds", PROGRAM_KINDS))
+    text = (resources.files(__package__) / f"{name}.toml").read_text(encoding="utf-8")
+    return tuple(tomllib.loads(text).get("kinds", PROGRAM_KINDS))
 
 
 def can_block() -> bool:

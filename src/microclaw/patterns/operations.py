@@ -106,7 +106,6 @@ From: TypeAlias = Annotated[
     Meta(description=f"This catalogue alone: a folder, a git checkout, or {SHIPPED}."),
     Option("--from", metavar="DIR"),
 ]
-EntryName: TypeAlias = Annotated[str, Meta(max_length=64, description="The entry's name.")]
 
 
 @operation("catalog.search", here=folders_of)
@@ -128,7 +127,7 @@ async def search(
 async def show(
     folders: Sequence[Path],
     _: Call,
-    name: Annotated[EntryName, Option("--show", metavar="NAME")],
+    name: Annotated[str, Meta(max_length=64, description="The entry's name."), Option("--show", metavar="NAME")],
     sets: Annotated[
         list[str] | None,
         Meta(description="A parameter, as pin=4; may repeat."),

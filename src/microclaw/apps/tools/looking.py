@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from functools import partial
@@ -16,7 +17,7 @@ from microclaw.apps.parts import Apps
 from microclaw.apps.tools.programs import EXPECT, SourceCode, expectations_of, on_its_holder, proof_fields, warnings_of
 from microclaw.apps.trial import TrialOptions
 from microclaw.auth.gate import Effect, Permission
-from microclaw.boards.profile import BoardProfile, PinUse
+from microclaw.boards.profile import PinUse
 from microclaw.devices.calls import AppList, AppStates, EdgeLog, EdgesRead, LogLine, LogPage
 from microclaw.devices.device import Device
 from microclaw.devices.target import OnDevice, device_tool, find_device
@@ -175,14 +176,20 @@ def pins_tool(apps: Apps) -> Tool[PinsParameters]:
         board = device.board
         wanted = await apps.change_log.desired(device.device_id)
         taken = {pin: app.name for app in await claiming(device, wanted) for pin in pin_roles(app.version)}
+        caution, reserved = defaultdict[str, list[int]](list), defaultdict[str, list[int]](list)
+        for pin in sorted(board.pins.values(), key=lambda one: one.number):
+            if pin.reserved:
+                reserved[pin.reserved].append(pin.number)
+            elif pin.caution:
+                caution[pin.caution].append(pin.number)
         free = {use: [pin for pin in board.free_pins(use) if pin not in taken] for use in _USES}
         fields: dict[str, Any] = {
             "board": board.title,
             "chip": board.chip,
             "free": {use: pins for use, pins in free.items() if asked.use in (None, use)},
             "taken": {str(pin): name for pin, name in sorted(taken.items())},
-            "caution": _notes(board, "caution"),
-            "reserved": _notes(board, "reserved"),
+            "caution": caution,
+            "reserved": reserved,
             "led": board.no_led or "none that a program can switch",
             "maxApps": board.firmware.max_apps,
         }
@@ -202,13 +209,3 @@ def pins_tool(apps: Apps) -> Tool[PinsParameters]:
         "I2C pins. Look here before you choose a pin."
     )
     return device_tool(apps.registry, "free-pins", text, PinsParameters, free_pins)
-
-
-def _notes(board: BoardProfile, kind: str) -> dict[str, list[int]]:
-    """Pins by the reason why they are not free."""
-    found: dict[str, list[int]] = {}
-    for pin in sorted(board.pins.values(), key=lambda one: one.number):
-        reason = pin.reserved if kind == "reserved" else (pin.caution if pin.reserved is None else None)
-        if reason:
-            found.setdefault(reason, []).append(pin.number)
-    return found
