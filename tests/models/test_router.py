@@ -32,8 +32,8 @@ from microclaw.models.protocol import (
 )
 from microclaw.models.router import Chain, Outage, Router, choose_model
 from microclaw.models.scripted import Scripted, ScriptedModel, say
-from microclaw.offline.decision import Parse, Question
-from microclaw.offline.last_act import DialogueState
+from microclaw.offline.decision import Parse
+from microclaw.offline.last_act import DialogueState, Question
 from microclaw.offline.model import OfflineModel
 
 LOVE = UserText("tell me of love")

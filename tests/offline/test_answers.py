@@ -9,8 +9,8 @@ import pytest
 from tests.offline.turns import WORLDS, Chat, one
 
 from microclaw.models.protocol import AssistantReply, KnownApp
-from microclaw.offline.decision import Parse, Question
-from microclaw.offline.last_act import DialogueState, LastAct, state_after
+from microclaw.offline.decision import Parse
+from microclaw.offline.last_act import DialogueState, LastAct, Question, state_after
 
 ONE_BOARD = WORLDS["one board"]
 

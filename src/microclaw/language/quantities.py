@@ -18,9 +18,7 @@ ONES = {
     "ten": 10, "eleven": 11, "twelve": 12, "thirteen": 13, "fourteen": 14, "fifteen": 15, "sixteen": 16,
     "seventeen": 17, "eighteen": 18, "nineteen": 19,
 }  # fmt: skip
-TENS = {
-    "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90,
-}  # fmt: skip
+TENS = {"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90}
 # In the singular; those of three letters and more have a plural, too.
 _TIME_MS = {
     "ms": 1, "msec": 1, "millis": 1, "millisecond": 1, "s": 1000, "sec": 1000, "second": 1000,
@@ -37,6 +35,8 @@ _TIME, _UNIT = (
     "|".join(re.escape(unit) + "s?" * (len(unit) > 2) for unit in sorted(units, key=len, reverse=True))
     for units in (_TIME_MS, _UNITS)
 )
+_ONCE = r"\b(?:once|1 times?|(?:1|a) (?:cycle|flash|blink)) (?:every|each|per) (?=\d+ ms\b)"
+_LIMIT = r"setpoint(?: of| to| at)?|target(?: of)?|above|below|over|under|than|exceeds|reaches|past|at"
 _PLUS_MINUS = r"(?:\+ ?/? ?-|±|plus[ -]?(?:or )?[ /-]?minus)"
 _FAHRENHEIT = r"° ?f|degrees? (?:f|fahrenheit)|fahrenheit"
 _CELSIUS = r"° ?c?|degrees?(?: (?:c|celsius|centigrade))?|celsius"
@@ -149,10 +149,7 @@ _FORMS: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (rf"\b{_PIN}(?:[ _]*#?|-)(\d{{1,4}})\b|(?<!\w)#(\d{{1,4}})\b", lambda m: f"pin {int(m[1] or m[2])}"),
     (r"(?<![\w-])(?:noon|midday)(?![\w-])", "clock 1200"),
     (r"(?<![\w-])midnight(?![\w-])", "clock 0000"),
-    (
-        r"\b(\d{1,2})[:.h](\d\d)(?: ?([ap])\.?m\b\.?)?(?![\w.])|\b(\d{1,2}) ?(?:([ap])\.?m\b\.?|o'clock)(?!\w)",
-        _clock,
-    ),
+    (r"\b(\d{1,2})[:.h](\d\d)(?: ?([ap])\.?m\b\.?)?(?![\w.])|\b(\d{1,2}) ?(?:([ap])\.?m\b\.?|o'clock)(?!\w)", _clock),
     (r"(?<=\d)-(?=(?:milli)?(?:second|sec|minute|min|hour|hr)s?\b)", " "),  # "30-second intervals"
     (r"(?<!half[ -])(?<!quarter[ -])\b(?:hourly|on the hour)\b", "every 1 hour"),
     (rf"\b(once|twice|thrice|{_COUNT}) (?:a|an|per|each|in a) (second|sec|s|minute|min|hour)\b", _rate),
@@ -170,17 +167,11 @@ _FORMS: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (rf"(?<![\w./])(\d+(?:\.\d+)?){_OF} ?({_TIME})(?!\w)", _whole_ms),
     (r"\d+ ms(?:(?: and)? \d+ ms)+", lambda m: f"{sum(int(n) for n in m[0].split() if n.isdigit())} ms"),
     # "Every 5 seconds" may be the time between two changes of a light; one flash every 5 seconds is not.
-    (
-        r"\b(?:once|1 times?|(?:1|a) (?:cycle|flash|blink)) (?:every|each|per) (?=\d+ ms\b)",
-        lambda m: "period " if re.search(r"\b(?:blink|flash|flicker|wink|strobe)", m.string) else "every ",
-    ),
+    (rf"^(?=.*\b(?:blink|flash|flicker|wink|strobe))(.*?){_ONCE}", r"\1period "),
+    (_ONCE, "every "),
     (rf"{_PLUS_MINUS} ?({_NUMBER})(?: ?(?:{_CELSIUS}|k|%|percent))?(?!\w)", lambda m: f"plusminus {_milli(m[1])}"),
     (rf"({_NUMBER}) ?({_FAHRENHEIT}|{_CELSIUS}|c|{_UNIT})(?!\w)", _amount),
-    (
-        rf"\b(setpoint(?: of| to| at)?|target(?: of)?|above|below|over|under|than|exceeds|reaches|past|at) ({_NUMBER})"
-        r"(?! ?(?:milli|ms|hz|\d|quarter))(?=$| |,)",
-        lambda m: f"{m[1]} {_milli(m[2])}",
-    ),
+    (rf"\b({_LIMIT}) ({_NUMBER})(?! ?(?:milli|ms|hz|\d|quarter))(?=$| |,)", lambda m: f"{m[1]} {_milli(m[2])}"),
 )
 """Each pattern of a quantity and how it is written, in the order in which they are applied."""
 _STEPS = tuple((re.compile(pattern), written) for pattern, written in _FORMS)

@@ -18,10 +18,7 @@ SUN: Final = frozenset({"sunrise", "sunset", "dawn", "dusk"})
 _DAYS = "|".join(DAYS)
 _PARTS = "morning|afternoon|evening|night"
 _MONTH = "|".join((*MONTHS, *(month[:3] for month in MONTHS), "sept"))
-_REPEATS = dict.fromkeys(("day", "morning", "evening", "night", "afternoon"), "daily") | {
-    "weekday": "weekdays",
-    "weekend": "weekends",
-}
+_REPEATS = dict.fromkeys(("day", *_PARTS.split("|")), "daily") | {"weekday": "weekdays", "weekend": "weekends"}
 _CLOCK = re.compile(r"(?<![\w-])(?:at |by |around )?(clock \d{4}|sunrise|sunset|dawn|dusk)(?![\w-])")
 _SPOKEN_HOUR = re.compile(  # "half past 6": what is done then is read, the time is asked for
     r"\b(?:(?:at|by) )?(?:half past|(?:a )?quarter (?:past|to)|\d+(?: ms| milli)? past) "
@@ -67,8 +64,7 @@ def split_when(said: str, *, bare_hour: bool = False) -> tuple[str, When] | None
 
     `bare_hour`: "at 7" alone is a time too.
     """
-    found_part = _PART.search(said)
-    part = next(filter(None, found_part.groups())) if found_part else None
+    _, part = _taken(_PART, said)
     rest, spoken = _SPOKEN_HOUR.subn(" ", said)
     rest, clock = _taken(_CLOCK, rest)
     clock = re.sub(r"clock (\d\d)", r"\1:", clock) if clock else None
@@ -89,9 +85,11 @@ def split_when(said: str, *, bare_hour: bool = False) -> tuple[str, When] | None
         date = "today" if today and date is None and repeat is None else date
     if not spoken and all(found is None for found in (clock, repeat, date, delay, hour)):
         return None
+    if repeat is not None:
+        repeat = _REPEATS.get(repeat) or " and ".join(re.findall(_DAYS, repeat)) or repeat
     rest = re.sub(r"\s+", " ", _NOTIFY.sub(" ", rest)).strip(" ,")  # its answer is sent anyway
     rest = re.sub(r"^(?:(?:at|on|and|then) )+|(?: (?:at|and))+$|^(?:at|on|and)$", "", rest)
-    return rest, When(_in_part(clock, part), _repeated(repeat), _dated(date), int(delay) if delay else None, hour)
+    return rest, When(_in_part(clock, part), repeat, _dated(date), int(delay) if delay else None, hour)
 
 
 def _in_part(clock: str | None, part: str | None) -> str | None:
@@ -104,17 +102,10 @@ def _in_part(clock: str | None, part: str | None) -> str | None:
 
 def _taken(pattern: re.Pattern[str], text: str) -> tuple[str, str | None]:
     """The text without the first match of the pattern, and the word or number in the match."""
-    found = pattern.search(text)
-    if found is None:
+    if (found := pattern.search(text)) is None:
         return text, None
     word = next(group for group in found.groups() if group is not None)
     return f"{text[: found.start()]} {text[found.end() :]}".strip(), word
-
-
-def _repeated(word: str | None) -> str | None:
-    if word is None or word in ("daily", "weekdays", "weekends"):
-        return word
-    return _REPEATS.get(word) or " and ".join(re.findall(_DAYS, word)) or word.removesuffix("s")
 
 
 def _dated(word: str | None) -> str | None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from fractions import Fraction
 from typing import Any, Final
 
 from microclaw.boards.pins import check_pin
 from microclaw.errors import PinRefused
-from microclaw.offline.decision import CORRECT, PIN_SLOTS, Act, Context, Decision, Result, Say, ask, capital
+from microclaw.offline.decision import CORRECT, PIN_SLOTS, Act, Context, Decider, Decision, Result, Say, ask, capital
 from microclaw.offline.pins import NO_DEVICE, PinTarget, board_of, pin_target, sensor_of
 from microclaw.text import count_text
 
@@ -165,8 +165,7 @@ def _device_fact(at: Context) -> Decision:
 
 def _undo(at: Context) -> Decision:
     """Undo the last change, or those that the parse names."""
-    undone = [one for one in at.results if one.tool == "undo"]
-    if not undone:
+    if not (undone := [one for one in at.results if one.tool == "undo"]):
         undoes = list(at.parse.undoes)
         return Act(CORRECT, {"undo": undoes}, "undo") if undoes else Act("undo", at.on_device(), "undo")
     told = "; ".join(str(one.fields.get("message", "undone")) for one in undone)
@@ -210,7 +209,7 @@ def _pin_users(at: Context) -> dict[int, str]:
     return users
 
 
-ACTIONS: Final[Mapping[str, Callable[[Context], Decision]]] = {
+ACTIONS: Final[Mapping[str, Decider]] = {
     "set_pin": _set_pin,
     "toggle_pin": _toggle_pin,
     "dim_pin": _dim_pin,

@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.models.protocol import KnownDevice
-from microclaw.offline.decision import Act, Context, Decision, Result, Say
+from microclaw.offline.decision import Act, Context, Decider, Decision, Result, Say
 from microclaw.offline.pins import board_of, pin_target
 
 App: TypeAlias = Mapping[str, Any]
@@ -21,9 +21,7 @@ _SWITCH: Final = "switch-program"
 IT: Final = frozenset({None, "", "it", "that", "this", "them"})
 """Names that name no program."""
 
-_NO_NAME = re.compile(
-    r"\b(?:my|the|that|this|our|little|thing|thingy|stuff|program|programme|app|one|light|led|effect)\b"
-)
+_NO_NAME = re.compile(r"\b(?:my|the|that|this|our|little|thingy?|stuff|program|programme|app|one|light|led|effect)\b")
 _TAKES_OFF = re.compile(r"(?i)\b(?:remov|delet|uninstall|get(?:ting)? rid|clear|eras|wip|free|releas|take .* off)")
 
 
@@ -53,13 +51,9 @@ def _shown(app: App) -> str:
     return f"{app['name']} ({', '.join(facts)})" if facts else str(app["name"])
 
 
-def _list_apps(_at: Context, there: Listing) -> Decision:
-    return Say(f"{there}.")
-
-
 def _app_status(at: Context, there: Listing) -> Say:
     named, device = _meant(at, there.apps), there.device
-    if at.parse.word("app") in IT and len(there.apps) != 1:
+    if at.parse.kind == "list_apps" or (at.parse.word("app") in IT and len(there.apps) != 1):
         return Say(f"{there}.")
     if not named:
         return Say(f"No program of that name runs. {there}.")
@@ -76,7 +70,7 @@ def _app_status(at: Context, there: Listing) -> Say:
 def _remove_app(at: Context, there: Listing) -> Decision:
     said = at.parse.word("app")
     kept = () if said in IT else there.stopped
-    named = _meant(at, [*there.apps, *there.missing, *(() if _keeps(at) else kept)])
+    named = _meant(at, [*there.apps, *there.missing, *(kept if _TAKES_OFF.search(at.said) else ())])
     if not named and said is not None and (stopped := matching(kept, said)):
         name = stopped[0]["name"]
         return Say(f"{name} is stopped already on {there.device}.", next_step=f"start {name}; or: remove {name}")
@@ -95,8 +89,7 @@ def _switch_app(at: Context, there: Listing) -> Decision:
     said, switch = at.parse.word("app") or "", at.parse.word("switch") or "restart"
     if last.tool == _SWITCH:
         return Say(f"{last.fields.get('appName')} {switch}ed on {last.device} ({_proof(last)}).")
-    named = matching([*there.apps, *there.stopped, *there.missing], said)
-    if not named:
+    if not (named := matching([*there.apps, *there.stopped, *there.missing], said)):
         return Say(f"There is no program {said!r}. {there}.", "app_not_found", "what is running")
     name = str(named[0]["name"])
     if named[0] in there.stopped:
@@ -116,9 +109,9 @@ def _remove_on_pin(at: Context, there: Listing) -> Decision:
 
 
 def _remove_all(at: Context, there: Listing) -> Decision:
-    stops, listed = _keeps(at), (*there.apps, *there.missing)  # undo would begin what has ended once more
-    meant = [app for app in listed if not (stops and app.get("state") == "ended")]
-    if not meant:
+    stops, listed = _TAKES_OFF.search(at.said) is None, (*there.apps, *there.missing)
+    # What has ended is not stopped: undo would begin it once more.
+    if not (meant := [app for app in listed if not (stops and app.get("state") == "ended")]):
         return Say(f"{there}: there is nothing to {'stop' if stops else 'remove'}.")
     if at.parse.confirmed:
         return _remove_each(at, meant)
@@ -129,10 +122,9 @@ def _remove_all(at: Context, there: Listing) -> Decision:
 def _remove_each(at: Context, meant: Sequence[App]) -> Decision:
     """Take these programs off one after the other, then tell of it; "stop" keeps them for a start."""
     gone = [str(f.fields.get("appName")) for f in at.results if f.tool in (_REMOVE, _SWITCH)]
-    left = [app for app in meant if app["name"] not in gone]
-    if left:
+    if left := [app for app in meant if app["name"] not in gone]:
         name = str(left[0]["name"])
-        if not _keeps(at) or left[0].get("foreign"):  # what is not this host's cannot be kept
+        if _TAKES_OFF.search(at.said) or left[0].get("foreign"):  # what is not this host's cannot be kept
             return Act(_REMOVE, at.on_device(appName=name), f"remove {name}")
         return Act(_SWITCH, at.on_device(appName=name, switch="stop"), f"stop {name}")
     last, names = at.results[-1], ", ".join(gone)
@@ -144,7 +136,7 @@ def _remove_each(at: Context, meant: Sequence[App]) -> Decision:
 
 
 _KINDS: Mapping[str, Callable[[Context, Listing], Decision]] = {
-    "list_apps": _list_apps,
+    "list_apps": _app_status,
     "app_status": _app_status,
     "remove_app": _remove_app,
     "switch_app": _switch_app,
@@ -179,7 +171,7 @@ def _decide(at: Context) -> Decision:
     return Act(_QUERY, at.on_device())
 
 
-APPS: Mapping[str, Callable[[Context], Decision]] = dict.fromkeys(_KINDS, _decide)
+APPS: Mapping[str, Decider] = dict.fromkeys(_KINDS, _decide)
 
 
 def known_apps(board: KnownDevice) -> list[App]:
@@ -213,10 +205,6 @@ def _plain(name: str) -> str:
 def _stem(name: str) -> str:
     """ "blinker", "blinking" and "blink" are one word, "fader" and "fade" too."""
     return re.sub(r"(?:ing|er|ed|e|r|y)$", "", _plain(name))
-
-
-def _keeps(at: Context) -> bool:
-    return _TAKES_OFF.search(at.said) is None
 
 
 def _proof(found: Result) -> str:

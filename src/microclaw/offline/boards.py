@@ -91,8 +91,7 @@ def answered_device(said: str, known: DeviceContext) -> KnownDevice | None:
 
 def unknown_device(said: str, known: DeviceContext) -> Say | None:
     """The answer to "turn on pin 2 on kitchen" where no device is called so: understood without its end."""
-    found = _AT_NAME.search(said)
-    if found is None or not known.devices or english().parse(_without(said, found)) is None:
+    if (found := _AT_NAME.search(said)) is None or not known.devices or english().parse(_without(said, found)) is None:
         return None
     names = [device.name for device in known.devices]
     text = f"There is no device {found['name']}, so I did nothing. There is: {', '.join(names[:_MAX_SHOWN])}."

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from msgspec import Struct, convert, field
+from msgspec.structs import replace
 
 from microclaw.language.times import When
 from microclaw.models.protocol import DeviceContext, KnownDevice, Message, ToolReturn, UserText
@@ -43,6 +44,12 @@ class Parse(Struct, frozen=True):
         """The pins that are named, in order; not that of a button."""
         return tuple(pin for slot in PIN_SLOTS if (pin := self.number(slot)) is not None)
 
+    def on_pins(self, pins: Sequence[int]) -> Parse:
+        """The same on these pins instead, or on the LED if there are none."""
+        target: Values = dict(zip(PIN_SLOTS, pins, strict=False)) or {"thing": "led"}
+        kept = {name: value for name, value in self.values.items() if name not in (*PIN_SLOTS, "thing")}
+        return replace(self, values=kept | target)
+
     def number(self, name: str) -> int | None:
         value = self.values.get(name)
         return value if isinstance(value, int) and not isinstance(value, bool) else None
@@ -50,16 +57,6 @@ class Parse(Struct, frozen=True):
     def word(self, name: str) -> str | None:
         value = self.values.get(name)
         return value if isinstance(value, str) else None
-
-
-class Question(Struct, frozen=True):
-    """The question of the last answer: a slot of the parse of `said`. It is stored with that answer."""
-
-    slot: Slot
-    parse: Parse
-    said: str
-    device: str | None = None  # where the sentence named one
-    reading: str = ""  # the sentence that a yes stands for
 
 
 CORRECT: Final = "correct"
@@ -131,11 +128,13 @@ class Context(Struct, frozen=True):
         return {**arguments, "device": self.named.name} if self.named else arguments
 
 
-class CannotDo(Exception):
-    """Raised when a sentence cannot be done; `say` is the answer."""
+Decider: TypeAlias = Callable[[Context], Decision]
 
-    def __init__(self, say: Say) -> None:
-        self.say = say
+
+class CannotDo(Exception):
+    """Raised when a sentence cannot be done; its one argument is the answer."""
+
+    args: tuple[Say]
 
 
 def ask(text: str, next_step: str | None = None, slot: Slot | None = None, *, code: str = "ambiguous") -> CannotDo:

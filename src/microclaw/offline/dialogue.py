@@ -7,7 +7,7 @@ else the nearest ones are asked about. This module calls no tool.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from msgspec import Struct, field
@@ -19,20 +19,8 @@ from microclaw.models.protocol import DeviceContext, KnownDevice, ModelRequest, 
 from microclaw.offline import boards, schedules
 from microclaw.offline.actions import ACTIONS
 from microclaw.offline.apps import APPS
-from microclaw.offline.decision import (
-    PIN_SLOTS,
-    Act,
-    CannotDo,
-    Context,
-    Decision,
-    Parse,
-    Question,
-    Say,
-    capital,
-    numbered,
-    turn_of,
-)
-from microclaw.offline.last_act import DialogueState, about_last_act, act_after, state_after, undoable_after
+from microclaw.offline.decision import Act, CannotDo, Context, Decider, Decision, Parse, Say, capital, numbered, turn_of
+from microclaw.offline.last_act import DialogueState, Question, about_last_act, act_after, state_after, undoable_after
 from microclaw.offline.memory import MEMORY, parse_memory
 from microclaw.offline.names import names_to_pins
 from microclaw.offline.pins import pads_to_pins
@@ -49,9 +37,7 @@ _NO_FACT: Final = ("read_sensor_every", "cancel_schedule")  # "note the humidity
 _ONE_CALL: Final = frozenset({"set_pin", "dim_pin", "read_pin", "read_adc", "read_sensor", "scan_i2c", "list_devices"})
 _PINS: Final = re.compile(r"(?:(?:on|at|the|its?|it is|it's) )*(?:pin )?\d{1,3}(?: also pin \d{1,3})*")
 _PERCENT: Final = re.compile(r"(?:(?:at|to|make it) )*(-?\d+) milli percent")
-_REMIND: Final = re.compile(
-    r"(?:please )?(?:remind|tell|alert|notify|warn) me(?: to| that| about|:)? (.+)", re.I | re.S
-)
+_REMIND: Final = re.compile(r"(?is)(?:please )?(?:remind|tell|alert|notify|warn) me(?: to| that| about|:)? (.+)")
 
 
 class Understanding(Struct, frozen=True):
@@ -73,8 +59,7 @@ def understand(request: ModelRequest) -> Understanding:
         done = state.act if state.act is not None and state.act.done else None  # it can still be corrected
         kept = DialogueState(act=done, undoable=state.undoable)
         return Understanding(None, Say("Then it stays as it is."), state=kept)
-    chosen = _chosen(said, state.suggested) if state.suggested else None
-    if isinstance(chosen, Say):
+    if isinstance(chosen := _chosen(said, state.suggested) if state.suggested else None, Say):
         return Understanding(None, chosen, state=state)
     known = request.device_context or DeviceContext()
     question = state.question if len(said) <= MAX_SENTENCE_CHARS else None
@@ -108,8 +93,8 @@ def _completed(said: str, question: Question, known: DeviceContext) -> Context |
         case "milli" if percent:
             values = {"milli": int(percent[1])}
         case "pins" if numbers:
-            values = dict.fromkeys(PIN_SLOTS, "") | dict(zip(PIN_SLOTS, map(int, numbers), strict=False))
-        case slot if len(numbers) == 1 and slot in (*PIN_SLOTS, "button_pin"):
+            parse = parse.on_pins([int(number) for number in numbers])
+        case slot if len(numbers) == 1 and "pin" in slot:
             values = {slot: int(numbers[0])}
         case _:
             return None
@@ -136,8 +121,7 @@ def one_call(text: str, device_context: DeviceContext) -> Decision | None:
 
     Say, with a question or the reason, if the sentence cannot be done.
     """
-    reminder = _REMIND.fullmatch(text.strip())
-    if reminder is not None:
+    if (reminder := _REMIND.fullmatch(text.strip())) is not None:
         return Act("say", {"text": f"Reminder: {reminder[1].strip()}"})
     found = understand(ModelRequest("", (UserText(text),), (), device_context=device_context))
     parse, decision = found.parse, found.decision
@@ -172,7 +156,7 @@ def _decide(at: Context) -> Decision:
             return Say("I do not undo the last act by that.", "ambiguous", "undo, then say the whole sentence")
         decision = _DECIDERS[parse.kind](replace(at, parse=parse))
     except CannotDo as exc:
-        return exc.say
+        return exc.args[0]
     if isinstance(decision, Act) or not is_correction:
         return decision
     told = "".join(f"{capital(str(r.fields.get('message', 'done')))}. " for r in at.results if r.tool == "undo")
@@ -186,7 +170,7 @@ def _help(_at: Context) -> Decision:
     return Say(text, next_step="after an act also: no, pin 5; same on pin 6; faster; is it on; stop it")
 
 
-_DECIDERS: Final[Mapping[str, Callable[[Context], Decision]]] = {
+_DECIDERS: Final[Mapping[str, Decider]] = {
     **ACTIONS,
     **APPS,
     **PROGRAMS,
@@ -207,8 +191,7 @@ def _read(said: str, known: DeviceContext, state: DialogueState) -> Context | Sa
     if memory is not None and (parse is None or parse.kind not in _NO_FACT):
         return Context(memory, said, known)
     text = boards.with_written_names(said, known)
-    chosen = boards.chosen_board(text, known)
-    if isinstance(chosen, Say):
+    if isinstance(chosen := boards.chosen_board(text, known), Say):
         return chosen
     text, named = chosen or (text, None)
     device = named or known.meant
@@ -217,9 +200,10 @@ def _read(said: str, known: DeviceContext, state: DialogueState) -> Context | Sa
     # "It" is nothing on a device that is gone.
     act = state.act if state.act is not None and (there is not None or state.act.device is None) else None
     if act is not None:
-        found = about_last_act(text, act, elsewhere=named is not None and named.name != act.device)
-        if isinstance(found, Say):
-            return replace(found, refers=True)
+        try:
+            found = about_last_act(text, act, elsewhere=named is not None and named.name != act.device)
+        except CannotDo as exc:
+            return replace(exc.args[0], refers=True)
         if found is not None:
             return Context(*found, known, named or there or known.meant, refers=True)
     if (is_yes := said_yes(said)) or said_no(said):

@@ -18,18 +18,13 @@ from msgspec.structs import replace
 
 from microclaw.language.yes_no import plain
 from microclaw.models.protocol import AssistantReply, Message
-from microclaw.offline.decision import PIN_SLOTS, Context, Parse, Question, Result, Say, Values, plain_line
-from microclaw.offline.programs import PACES, PROGRAMS, pace_ms, with_pace, without_pace
+from microclaw.offline.decision import CannotDo, Context, Parse, Result, Say, Slot, Values, ask, plain_line
+from microclaw.offline.programs import NS, PACES, PROGRAMS, pace_ms, without_pace
 from microclaw.offline.sentences import REMINDER, english
-
-Referred: TypeAlias = tuple[Parse, str] | Say | None
-"""The parse and the text of a sentence about the last act, a question about it, or None: it says nothing of it."""
 
 PROGRAMS_ON_PINS: Final = frozenset(PROGRAMS) - {"read_sensor_every"}
 _BOARD_TOOLS: Final = {"gpio-set", "pwm-set", "deploy-wasm-app", "uninstall-wasm-app", "switch-program", "undo"}
 """Tools that change boards; the change log has what they did."""
-_MAKING: Final = _BOARD_TOOLS | {"schedule-add", "schedule-remove"}
-_NO_UNDO: Final = "Undo does not take that back. Undo the last change of a board instead?"
 _MAX_UNDOABLE: Final = 32
 _READS: Final = frozenset({"read_pin", "read_adc", "read_sensor"})
 _PINS_ALONE: Final = frozenset({"set_pin", "toggle_pin", "read_pin", "read_adc"})
@@ -48,6 +43,16 @@ _EXTRA: Final = re.compile(r"(?i)^(?:(?:and|now|then|but|ok|okay) )+| (?:back|ag
 _IT: Final = re.compile(r"(?i)\b(?:it|that|this|(?P<all>(?:all of )?(?:them|those)|both))\b")
 _STOP: Final = re.compile(r"(?i)\b(?:stop|end|kill|quit|delete|remove) (?:it|that|this)\b")
 _STEP_MILLI: Final = 20_000
+
+
+class Question(Struct, frozen=True):
+    """The question of the last answer: a slot of the parse of `said`. It is stored with that answer."""
+
+    slot: Slot
+    parse: Parse
+    said: str
+    device: str | None = None  # where the sentence named one
+    reading: str = ""  # the sentence that a yes stands for
 
 
 class LastAct(Struct, frozen=True):
@@ -119,15 +124,11 @@ def act_after(at: Context | None, decision: Say, before: LastAct | None) -> Last
     if at is None:
         return None
     parse, results, kind = at.parse, at.results, at.parse.kind
-    made, changes = dict[str, Result](), list[int]()
-    for result in results:
-        if result.ok:
-            made[result.tool] = result
-        if result.tool != "undo" and isinstance(change := result.fields.get("change"), int):
-            changes.append(change)
+    made = {result.tool: result for result in results if result.ok}
+    changes = tuple(c for r in results if r.tool != "undo" and isinstance(c := r.fields.get("change"), int))
     deployed = made.get("deploy-wasm-app")
     done = decision.code is None or (decision.code == "not_verified" and deployed is not None)
-    if not done and made.keys() & _MAKING:
+    if not done and made.keys() & (_BOARD_TOOLS | {"schedule-add", "schedule-remove"}):
         return None  # half of it: neither done nor not done
     is_of_it = kind == "app_status" and before is not None and before.app == parse.word("app")
     if is_of_it or kind == "help" or ("asks" in parse.values and not results):
@@ -136,12 +137,12 @@ def act_after(at: Context | None, decision: Say, before: LastAct | None) -> Last
         return None
     here = at.device.name if at.device else None
     device = results[-1].fields.get("device") if results else here
-    act = LastAct(replace(parse, confirmed=False, undoes=(), replaces=None), at.said, device, done, tuple(changes))
+    act = LastAct(replace(parse, confirmed=False, undoes=(), replaces=None), at.said, device, done, changes)
     if kind == "remove_app":
         removed = made.get("uninstall-wasm-app") or made.get("switch-program")
         name = str(removed.fields.get("appName")) if removed is not None else None
         own = before if before is not None and name is not None and before.app == name else act
-        return replace(own, app=name, stopped=True, changes=act.changes)
+        return replace(own, app=name, stopped=True, changes=changes)
     if deployed is not None:
         old = before if before is not None and parse.replaces is not None and before.app == parse.replaces else None
         replaced = old.replaced if old is not None else bool(deployed.fields.get("replaced"))
@@ -155,34 +156,35 @@ def undoable_after(at: Context | None, results: Sequence[Result], before: Undoab
 
     Where nothing reverts an act, that is an undo that asks whether a board's change is meant.
     """
-    changed, made, failed = set[str](), list[Parse | None](), False
-    for result in results:
-        fields = result.fields
-        match result.tool if result.ok else None:
-            case None:
-                failed = failed or "removed" not in fields
-            case "schedule-add":
-                made = [Parse("cancel_schedule", {"number": fields["schedule"]})]
-            case "remember" if fields.get("new"):
-                made = [Parse("forget", {"text": plain_line(fields.get("line"))})]
-            case "forget" | "schedule-remove":
-                made = [Parse("undo", {"asks": _NO_UNDO})]
-            case tool if tool in _BOARD_TOOLS and fields.get("change") and fields.get("switch") != "restart":
-                changed.add(tool)
+    done = {result.tool: result.fields for result in results if result.ok}
+    failed = any(not result.ok and "removed" not in result.fields for result in results)
     if at is not None and at.parse.values.get("undo") and not at.parse.confirmed and not failed:
         return before[:-1]
+    changed = {t for t, f in done.items() if t in _BOARD_TOOLS and f.get("change") and f.get("switch") != "restart"}
     if "undo" in changed:
         return before if changed != {"undo"} or before[-1:] != (None,) else before[:-1]
-    return (*before, *([None] if changed else made))[-_MAX_UNDOABLE:]
+    made: Parse | None = None
+    if "schedule-add" in done:
+        made = Parse("cancel_schedule", {"number": done["schedule-add"]["schedule"]})
+    elif done.get("remember", {}).get("new"):
+        made = Parse("forget", {"text": plain_line(done["remember"].get("line"))})
+    elif done.keys() & {"forget", "schedule-remove"}:
+        made = Parse("undo", {"asks": "Undo does not take that back. Undo the last change of a board instead?"})
+    elif not changed:
+        return before
+    return (*before, None if changed else made)[-_MAX_UNDOABLE:]
 
 
-def about_last_act(text: str, act: LastAct, *, elsewhere: bool) -> Referred:
-    """Read a sentence about the last act, or with its target for "it". `elsewhere`: it names another device."""
+def about_last_act(text: str, act: LastAct, *, elsewhere: bool) -> tuple[Parse, str] | None:
+    """Read a sentence about the last act, or with its target for "it"; None where it says nothing of it.
+
+    Raises CannotDo with a question about it. `elsewhere`: it names another device.
+    """
     meant = _referred(text, act, elsewhere=elsewhere)
-    return (meant, text) if isinstance(meant, Parse) else meant or _with_target(text, act)
+    return (meant, text) if meant is not None else _with_target(text, act)
 
 
-def _referred(text: str, act: LastAct, *, elsewhere: bool) -> Parse | Say | None:
+def _referred(text: str, act: LastAct, *, elsewhere: bool) -> Parse | None:
     said, parse, kind = plain(text), act.parse, act.parse.kind
     found = english().reference(said)
     if found is None and len(parse.pins) < 2:  # "blink pin 2 faster" of what blinks there
@@ -200,23 +202,23 @@ def _referred(text: str, act: LastAct, *, elsewhere: bool) -> Parse | Say | None
         case "correct":
             is_of_it = found.number("wrong") in (None, *parse.pins)
             return _instead(act, _changed(act, found), elsewhere=elsewhere) if is_of_it else None
-        case "remove" if act.app is None and act.schedule is None:
-            return _unclear(act)  # "delete it" of a pin
         case "remove" | "stop" if act.app is not None:
             return Parse("remove_app", {"app": act.app})
         case "remove" | "stop":
             words = _stop_words(act)
-            return _unclear(act, "what is running") if words is None else english().parse(words)
-        case "again" if act.schedule is not None or kind == "remove_app":
-            return _unclear(act)
+            if words is None or (found.kind == "remove" and act.schedule is None):  # "delete it" of a pin
+                raise _unclear(act, "what is running")
+            return english().parse(words)
         case "again":
+            if act.schedule is not None or kind == "remove_app":
+                raise _unclear(act)
             return replace(parse, replaces=act.app)
         case "also":
             return _also(act, found, asks=text.rstrip().endswith("?") or "asks" in found.values)
         case "state" if act.runs or (act.stopped and "level" not in found.values):
             return Parse("app_status", {"app": act.app or ""})
         case "state" if kind == "dim_pin" and act.done:
-            return Say(f"I did {act.named}; how bright it is I cannot read back.")
+            raise CannotDo(Say(f"I did {act.named}; how bright it is I cannot read back."))
         case "state":
             return None  # "is it on" of a pin is read like any other sentence with its target
         case "pace" | "light" if (found.word("verb") or kind) not in kind:
@@ -226,11 +228,11 @@ def _referred(text: str, act: LastAct, *, elsewhere: bool) -> Parse | Say | None
     if kind == "set_pin" and found.number("number") is not None and not said.startswith("make"):
         return None  # "set it to 1" is a level
     meant = _changed(act, found)
-    is_moved = isinstance(meant, Parse) and meant.kind == kind and meant.pins != parse.pins
+    is_moved = meant.kind == kind and meant.pins != parse.pins
     return _instead(act, meant) if is_moved else _renewed(act, meant)  # "make that 25" of a pin
 
 
-def _with_target(text: str, act: LastAct) -> Referred:
+def _with_target(text: str, act: LastAct) -> tuple[Parse, str] | None:
     """The sentence with the last act's pin or program in the place of "it"; a program there is changed, or kept."""
     if _STOP.search(text):
         said = _STOP.sub(_stop_words(act) or "", text, count=1)
@@ -246,36 +248,38 @@ def _with_target(text: str, act: LastAct) -> Referred:
     if parse is None or ((own := english().parse(text)) is not None and own.kind == "remove_all"):
         return None  # "stop all of them" is of all programs
     if it["all"] and len(act.parse.pins) < 2:
-        return Say("Which pins?", "ambiguous", "as in: turn off pins 4 and 5")
+        raise ask("Which pins?", "as in: turn off pins 4 and 5")
     if act.stopped and act.parse.kind in PROGRAMS_ON_PINS and parse.kind not in _READS:
-        return Say(f"Do you mean {act.app}, or only {act.target}?", "ambiguous", "start it again")
+        raise ask(f"Do you mean {act.app}, or only {act.target}?", "start it again")
     if act.runs and parse.kind in PROGRAMS_ON_PINS | {"schedule"}:
         if parse.kind != act.parse.kind:
-            return Say(f"{act.app} drives {act.target} now, so nothing was done.", "ambiguous", f"stop {act.app}")
+            raise ask(f"{act.app} drives {act.target} now, so nothing was done.", f"stop {act.app}")
         parse = replace(parse, replaces=act.app)
     return parse, said
 
 
-def _unclear(act: LastAct, step: str = "say the whole sentence") -> Say:
-    return Say(f"I do not know what that means for {act.named}, so nothing was done.", "ambiguous", step)
+def _unclear(act: LastAct, step: str = "say the whole sentence") -> CannotDo:
+    return ask(f"I do not know what that means for {act.named}, so nothing was done.", step)
 
 
-def _offered(act: LastAct) -> Parse | Say:
+def _offered(act: LastAct) -> Parse:
     """The question whether an act that is done shall be reverted, after a "no" and nothing else."""
     question = f"I did {act.named}. Shall I undo it?"
     if act.schedule is not None:
         return Parse("cancel_schedule", {"asks": question, "number": act.schedule})
-    return Parse("undo", {"asks": question}, undoes=act.changes[::-1]) if act.changes else _unclear(act)
+    if not act.changes:
+        raise _unclear(act)
+    return Parse("undo", {"asks": question}, undoes=act.changes[::-1])
 
 
-def _changed(act: LastAct, found: Parse) -> Parse | Say:
+def _changed(act: LastAct, found: Parse) -> Parse:
     """The act's parse with the pin, level or number that the person says."""
     said, pins, kind = dict(found.values), found.pins, act.parse.kind
     number, unit = found.number("number"), found.word("unit")
     if number is not None:
         is_amount = kind in _WITH_AMOUNT
         if (is_amount and found.kind == "correct") or (kind == "set_pin" and number in (0, 1)):
-            return _unclear(act, f"as in: no, pin {number}")
+            raise _unclear(act, f"as in: no, pin {number}")
         if is_amount:
             said["milli"] = number * 1000
         elif kind in _PINS_ALONE or (found.kind == "correct" and number > 1):
@@ -288,65 +292,64 @@ def _changed(act: LastAct, found: Parse) -> Parse | Say:
     change: Values = {re.sub("^(every|for)_", "", word): said[word] for word in words}
     is_of_it = kind != "dim_pin" or unit in (None, "percent")
     if not change or not is_of_it or "level_2" in act.parse.values:
-        return _unclear(act, "as in: make it every 2 seconds, or: no, pin 5")
+        raise _unclear(act, "as in: make it every 2 seconds, or: no, pin 5")
     kept = without_pace(act.parse.values) if change.keys() & {"ms", "period_ms"} else act.parse.values
     gone = {"milli": "angle", "times": "for_ms"}  # two ways to say the same
     return replace(act.parse, values={n: v for n, v in kept.items() if n not in map(gone.get, change)} | change)
 
 
-def _adjusted(act: LastAct, found: Parse) -> Parse | Say:
+def _adjusted(act: LastAct, found: Parse) -> Parse:
     """ "Faster" is twice as fast, "brighter" is 20 % of full brightness more; "a bit" is half of that."""
     parse, milli, is_more = act.parse, act.parse.number("milli"), found.word("way") != "less"
     if found.kind == "pace" and parse.kind in PACES:
         times = found.number("times")
         many = found.number("many") or found.number("amount") or (2000 if times is None else 1000 * max(times, 1))
         factor = Fraction(1000, many) if is_more else Fraction(many, 1000)
-        return replace(parse, values=with_pace(parse.values, pace_ms(parse, parse.kind) * factor))
+        time_ms = pace_ms(parse, parse.kind) * factor
+        exact = {"ms": round(time_ms)} if time_ms.denominator == 1 else {"ms_ns": round(time_ms * NS)}
+        return replace(parse, values=without_pace(parse.values) | exact)
     if found.kind == "light" and parse.kind == "dim_pin" and milli is not None:
         step = found.number("milli") or found.number("step") or _STEP_MILLI
         wanted = milli + (step if is_more else -step)
         return replace(parse, values=parse.values | {"milli": min(100_000, max(0, wanted))})
     example = "blink pin NUMBER every second" if found.kind == "pace" else "dim pin NUMBER to 30%"
-    return _unclear(act, f"as in: {example}")
+    raise _unclear(act, f"as in: {example}")
 
 
-def _instead(act: LastAct, meant: Parse | Say, *, elsewhere: bool = False) -> Parse | Say:
+def _instead(act: LastAct, meant: Parse, *, elsewhere: bool = False) -> Parse:
     """The act that was meant, in the place of the wrong one."""
-    if isinstance(meant, Say) or not act.done or act.parse.kind in _READS:
+    if not act.done or act.parse.kind in _READS:
         return meant
     if act.app is not None and not (act.stopped or act.replaced or elsewhere):
         return replace(meant, replaces=act.app)
     if act.app is not None or act.schedule is not None or not act.changes:
-        return Say(f"I do not undo {act.named} by that.", "ambiguous", "undo, then say the whole sentence")
+        raise ask(f"I do not undo {act.named} by that.", "undo, then say the whole sentence")
     return replace(meant, undoes=act.changes[::-1])
 
 
-def _renewed(act: LastAct, meant: Parse | Say) -> Parse | Say:
+def _renewed(act: LastAct, meant: Parse) -> Parse:
     """The same act with another number: its program takes the place of the old one."""
-    if isinstance(meant, Say):
-        return meant
     if act.stopped:
-        return Say(f"{act.named} was stopped.", "ambiguous", "start it again, or say the whole sentence")
+        raise ask(f"{act.named} was stopped.", "start it again, or say the whole sentence")
     return replace(meant, replaces=act.app) if act.runs else meant
 
 
-def _moved(act: LastAct, pins: tuple[int, ...]) -> Parse | Say:
+def _moved(act: LastAct, pins: tuple[int, ...]) -> Parse:
     """The same on these pins instead, or on the LED."""
-    values, is_several = act.parse.values, max(len(pins), len(act.parse.pins)) > 1
-    if act.parse.kind not in _WITH_PIN or (is_several and act.parse.kind != "set_pin") or "level_2" in values:
-        return _unclear(act, "say it once for each pin")
-    target: Values = dict(zip(PIN_SLOTS, pins, strict=False)) or {"thing": "led"}
-    return replace(act.parse, values={n: v for n, v in values.items() if n not in (*PIN_SLOTS, "thing")} | target)
+    is_several = max(len(pins), len(act.parse.pins)) > 1 and act.parse.kind != "set_pin"
+    if act.parse.kind not in _WITH_PIN or is_several or "level_2" in act.parse.values:
+        raise _unclear(act, "say it once for each pin")
+    return act.parse.on_pins(pins)
 
 
-def _also(act: LastAct, found: Parse, *, asks: bool) -> Parse | Say:
+def _also(act: LastAct, found: Parse, *, asks: bool) -> Parse:
     """The same on other pins, in addition."""
     number = found.number("number")
     pins = found.pins if number is None else (number,)
     if act.stopped or act.schedule is not None:
-        return _unclear(act)
+        raise _unclear(act)
     if act.parse.kind == "dim_pin" and number is not None:  # or a brightness
-        return _unclear(act, f"same on pin {number}")
+        raise _unclear(act, f"same on pin {number}")
     if asks and act.parse.kind not in _READS:
         return Parse("read_pin", {"pin": pins[0]})
     return _moved(act, pins)

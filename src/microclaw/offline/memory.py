@@ -6,26 +6,24 @@ They are parsed first, before a device's name or a "not" inside the fact could b
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from microclaw.offline.decision import Act, Context, Decision, Parse, Say, plain_line
+from microclaw.offline.decision import Act, Context, Decider, Decision, Parse, Say, plain_line
 from microclaw.offline.names import told_name
 
 _SHOWN: Final = 30
 
 _PLEASE: Final = r"(?:please |can you |could you |hey |ok |okay )*"
 _KEEP: Final = re.compile(
-    rf"{_PLEASE}(?:remember|keep in mind|(?:make|take) a note|note(?: down)?|(?:don't|do not|dont|never) forget)"
+    rf"(?is){_PLEASE}(?:remember|keep in mind|(?:make|take) a note|note(?: down)?|(?:don't|do not|dont|never) forget)"
     r"(?:(?: for me)?(?: that)?:? )(.+)",
-    re.I | re.S,
 )
 _TELL: Final = re.compile(
-    rf"{_PLEASE}(?:(?:tell me |show me |show )?what(?:'s| is|s)?(?: all)? (?:(?:do |did |can )?you (?:still )?"
+    rf"(?is){_PLEASE}(?:(?:tell me |show me |show )?what(?:'s| is|s)?(?: all)? (?:(?:do |did |can )?you (?:still )?"
     r"(?:remember|know)|(?:in )?(?:your|the|my) memory|(?:is )?remembered)|do you (?:still )?(?:remember|know)"
     r"|(?:show|list|tell)(?: me)?(?: all)? (?:your|my|the) (?:memory|memories|notes)|recall)"
     r"(?: (?:about|of|on|from|what|that|where)?(.*))?",
-    re.I | re.S,
 )
 _LOSE: Final = re.compile(rf"{_PLEASE}forget(?: about)?(?: that)?(?: ([^,]+))?", re.I | re.S)
 _NO: Final = re.compile(r"(?i)^\s*(?:no|sorry|i meant?)\b[\s,]*")
@@ -39,20 +37,17 @@ _ARTICLE: Final = re.compile(r"(?:the|a|an|my|our|about|what i said about) ", re
 def parse_memory(said: str) -> Parse | None:
     """The parse of a sentence about memory, or None; "remember to ..." is not one."""
     text = " ".join(said.split()).replace("’", "'").rstrip("?!").strip()
-    keep = _KEEP.fullmatch(text)
-    if keep is not None:
+    if (keep := _KEEP.fullmatch(text)) is not None:
         fact = keep[1].strip(" .:,")
         is_none = fact.lower() in _NOTHING
         return Parse("remember", {} if is_none else {"text": fact}) if fact and not _TODO.match(fact) else None
     if told_name(told := _NO.sub("", said).strip().rstrip(".!")) is not None:
         return Parse("remember", {"text": told})
     text = text.rstrip(". ")
-    tell = _TELL.fullmatch(text)
-    if tell is not None:
+    if (tell := _TELL.fullmatch(text)) is not None:
         about = (tell[1] or "").strip().lower()
         return None if _ABLE.match(about) else Parse("recall", {} if about in _ALL | {""} else {"about": about})
-    lose = _LOSE.fullmatch(text)
-    if lose is None:
+    if (lose := _LOSE.fullmatch(text)) is None:
         return None
     words = (lose[1] or "").strip()
     if words.lower() in _ALL:
@@ -66,9 +61,8 @@ def _remember(at: Context) -> Decision:
     if not at.results:
         return Act("remember", {"text": at.parse.word("text")})
     kept, line = at.results[-1].fields, plain_line(at.results[-1].fields.get("line"))
-    return Say(
-        f"Remembered: {line} ({kept.get('file')})." if kept.get("new", True) else f"I knew that already: {line}."
-    )
+    told = f"Remembered: {line} ({kept.get('file')})." if kept.get("new", True) else f"I knew that already: {line}."
+    return Say(told)
 
 
 def _recall(at: Context) -> Decision:
@@ -93,8 +87,7 @@ def _forget(at: Context) -> Decision:
     if not at.results:
         return Act("forget", {"text": words})
     found = at.results[-1].fields
-    removed = found.get("removed") or ()
-    if not removed:
+    if not (removed := found.get("removed") or ()):
         return Say(f"Nothing that is remembered says {words!r}.", "unknown_name", "see all of it: what do you remember")
     gone = "; ".join(plain_line(one.get("line")) for one in removed)
     spoken = found.get("still_in_conversations")
@@ -103,8 +96,4 @@ def _forget(at: Context) -> Decision:
     return Say(f"Forgotten: {gone}.{still}", next_step=step)
 
 
-MEMORY: Final[Mapping[str, Callable[[Context], Decision]]] = {
-    "remember": _remember,
-    "recall": _recall,
-    "forget": _forget,
-}
+MEMORY: Final[Mapping[str, Decider]] = {"remember": _remember, "recall": _recall, "forget": _forget}

@@ -51,17 +51,15 @@ def named_pins(lines: Iterable[str], device: str | None = None) -> tuple[NamedPi
     return tuple(NamedPin(one.name, one.pin, one.device or device) for one in told if one is not None)
 
 
-def names_to_pins(
-    text: str, device_context: DeviceContext, named: KnownDevice | None
-) -> tuple[str, KnownDevice | None]:
+def names_to_pins(text: str, known: DeviceContext, named: KnownDevice | None) -> tuple[str, KnownDevice | None]:
     """The sentence with the pins of its names, and the device that they are on if a name says it."""
-    device = named or device_context.meant
+    device = named or known.meant
     # Of one name what was told last; rather of this device, and rather of none than of another.
     here = device.name.lower() if device is not None else ""
     rank = {here: 2, None: 1}
-    meant = {one.name: one for one in sorted(device_context.names, key=lambda one: rank.get(one.device, 0))}
+    meant = {one.name: one for one in sorted(known.names, key=lambda one: rank.get(one.device, 0))}
     for one in sorted(meant.values(), key=lambda one: -len(one.name)):
-        there = next((d for d in device_context.devices if d.name.lower() == one.device), device)
+        there = next((d for d in known.devices if d.name.lower() == one.device), device)
         if there is None or any(app.name.lower() == one.name for app in there.apps):
             continue
         pattern = re.compile(rf"(?i)(?<![\w-])((?:the|my|our) )?{re.escape(one.name)}(?![\w-]){_HAS_PIN}")

@@ -25,12 +25,8 @@ class Quantity(Struct, frozen=True):
     most: float
 
 
-NO_DEVICE = Say(
-    "There is no device yet.",
-    "ambiguous",
-    "start a virtual one: microclaw up --virtual 1, or add yours: microclaw device add",
-)
-
+_ADD_DEVICE = "start a virtual one: microclaw up --virtual 1, or add yours: microclaw device add"
+NO_DEVICE = Say("There is no device yet.", "ambiguous", _ADD_DEVICE)
 QUANTITIES = {
     "temperature": Quantity("bme280", "temperature_c", "°C", "degrees", 1, -40, 85),
     "humidity": Quantity("bme280", "humidity_pct", "%", "percent", 0, 0, 100),
@@ -79,19 +75,16 @@ def board_of(at: Context) -> BoardProfile:
 
 def pin_target(at: Context, slot: Slot = "pin") -> PinTarget:
     """The pin a sentence names, or the board's LED when it says so; asks "which pin?" otherwise."""
-    board = board_of(at)
-    pin = at.parse.number(slot)
-    says_led = slot == "pin" and at.parse.word("thing") == "led"
-    if pin is not None:
-        if says_led and board.led is not None and board.led.pin == pin:
-            return _led(at)
-        if pin not in board.pins:
-            raise ask(f"The {board.chip} has no pin {pin}. Which pin do you mean?", "which pins are free", slot)
-        return PinTarget(pin)
-    if says_led:
+    board, pin = board_of(at), at.parse.number(slot)
+    is_led = pin is None or (board.led is not None and board.led.pin == pin)
+    if is_led and slot == "pin" and at.parse.word("thing") == "led":
         return _led(at)
-    question = "Which pin is the button on?" if slot == "button_pin" else "Which pin?"
-    raise ask(question, "name it, as in: pin 4", slot)
+    if pin is None:
+        question = "Which pin is the button on?" if slot == "button_pin" else "Which pin?"
+        raise ask(question, "name it, as in: pin 4", slot)
+    if pin not in board.pins:
+        raise ask(f"The {board.chip} has no pin {pin}. Which pin do you mean?", "which pins are free", slot)
+    return PinTarget(pin)
 
 
 def sensor_of(at: Context) -> tuple[str, Quantity, int]:
@@ -109,10 +102,10 @@ def sensor_of(at: Context) -> tuple[str, Quantity, int]:
 
 def addressable_led(at: Context) -> int | None:
     """The pin of the board's addressable LED, where the sentence means that and the board takes programs for it."""
-    board, pin, thing = board_of(at), at.parse.number("pin"), at.parse.word("thing") or "led"
-    if board.led is None or board.led.kind != "addressable" or pin not in (None, board.led.pin) or thing != "led":
-        return None
-    return board.led.pin if at.device is not None and "py" in at.device.kinds else None
+    device, pin, thing = at.device, at.parse.number("pin"), at.parse.word("thing") or "led"
+    led = device.board.led if device is not None and "py" in device.kinds else None
+    is_meant = led is not None and led.kind == "addressable" and pin in (None, led.pin) and thing == "led"
+    return led.pin if led is not None and is_meant else None
 
 
 def _led(at: Context) -> PinTarget:

@@ -39,7 +39,7 @@ _FASTEST_LOOP_MS: Final = 10
 _LEAST_PWM_HZ: Final = 10
 _MOST_PWM_HZ: Final = 9_000
 """Of both kinds of programs: boards/ and docs/wasmachine.md have the limits of each."""
-_NS: Final = 1_000_000
+NS: Final = 1_000_000
 _BLINKS: Final = ("blink", "blink_times", "led_blink")
 PACES: Final[Mapping[str, tuple[int, int, int]]] = {
     **dict.fromkeys(_BLINKS, (500, 1000, 100)),
@@ -64,12 +64,6 @@ def without_pace(values: Values) -> Values:
     return {name: value for name, value in values.items() if not re.fullmatch(r"(?:period_)?ms(?:_ns)?|speed", name)}
 
 
-def with_pace(values: Values, time_ms: Fraction) -> Values:
-    """The values with this time instead: in whole milliseconds, or in nanoseconds if need be."""
-    exact = {"ms": round(time_ms)} if time_ms.denominator == 1 else {"ms_ns": round(time_ms * _NS)}
-    return without_pace(values) | exact
-
-
 def pace_ms(parse: Parse, kind: str) -> Fraction:
     """The time in the sentence, also 0 (which is refused later); else what "slowly", "fast" or nothing means.
 
@@ -78,7 +72,7 @@ def pace_ms(parse: Parse, kind: str) -> Fraction:
     for slot in ("ms", "period_ms"):
         whole, exact_ns = parse.number(slot), parse.number(f"{slot}_ns")
         if whole is not None or exact_ns is not None:
-            time_ms = Fraction(whole or 0) if exact_ns is None else Fraction(exact_ns, _NS)
+            time_ms = Fraction(whole or 0) if exact_ns is None else Fraction(exact_ns, NS)
             return time_ms / 2 if slot == "period_ms" and kind in _BLINKS else time_ms
     plain, slow, fast = PACES.get(kind, (_PULSE_MS,) * 3)
     return Fraction({"slow": slow, "fast": fast}.get(parse.word("speed") or "", plain))
@@ -211,7 +205,7 @@ def _rule(at: Context) -> Filled:
 def as_light(parse: Parse, at: Context) -> Parse:
     """The parse about a color, for a sentence about "the LED" that is addressable and that a program can light."""
     is_light = parse.kind in ("set_pin", "blink") and "pin_2" not in parse.values
-    if not is_light or at.device is None or addressable_led(at) is None:
+    if not is_light or addressable_led(at) is None:
         return parse
     color = "white" if parse.kind == "blink" or parse.number("level") else "off"
     kind = "led_blink" if parse.kind == "blink" else "led_color"
@@ -287,7 +281,7 @@ def _decide(at: Context) -> Decision:
     return Act("deploy-wasm-app", arguments, words, f"{program.origin}   (a pattern: no model wrote this)")
 
 
-PROGRAMS: Final[Mapping[str, Callable[[Context], Decision]]] = dict.fromkeys(_FILLED, _decide)
+PROGRAMS: Final = dict.fromkeys(_FILLED, _decide)
 
 
 def _deployed(result: Result, *, once: bool) -> Say:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from msgspec import structs
@@ -11,7 +11,7 @@ from msgspec import structs
 from microclaw.language.quantities import normalize_quantities
 from microclaw.language.times import SUN, When, open_question, spoken, when_text
 from microclaw.offline.apps import IT
-from microclaw.offline.decision import Act, Context, Decision, Say
+from microclaw.offline.decision import Act, Context, Decider, Decision, Say
 from microclaw.offline.sentences import REMINDER, english
 
 _ENDLESS: Final = frozenset({"blink", "fade", "rainbow", "servo_sweep", "led_blink"})
@@ -20,7 +20,7 @@ _AT_THE_END: Final = re.compile(r"\S in \d+ ms\b(?! from)")
 _LISTING, _REMOVING = "schedule-list", "schedule-remove"
 
 
-def decide_schedule(at: Context, inner: Callable[[Context], Decision]) -> Decision:
+def decide_schedule(at: Context, inner: Decider) -> Decision:
     """Add the schedule. `inner` decides whether its sentence can be done."""
     if at.results and at.results[-1].tool == "schedule-add":
         made = at.results[-1].fields
@@ -38,8 +38,7 @@ def decide_schedule(at: Context, inner: Callable[[Context], Decision]) -> Decisi
     if (reminder := REMINDER.match(what)) is not None:
         doing = doing if what != reminder[0] else "remind me: it is time"
     else:
-        meant = english().parse(what)
-        if meant is None:
+        if (meant := english().parse(what)) is None:
             return Say("I do not understand what is to be done then.", "not_understood", "turn on pin 4 at 22:00")
         meant = structs.replace(meant, values=meant.values | {n: v for n, v in at.parse.values.items() if n == "pin"})
         is_paced = meant.kind in _ENDLESS | {"blink_times", "pulse"} or what.startswith("fade ")
@@ -64,8 +63,7 @@ def decide_schedule(at: Context, inner: Callable[[Context], Decision]) -> Decisi
 def _list(at: Context) -> Decision:
     if not at.results:
         return Act(_LISTING, {})
-    listed = _schedules(at.results[-1].fields)
-    if not listed:
+    if not (listed := _schedules(at.results[-1].fields)):
         return Say("Nothing is scheduled.", next_step="as in: every weekday at 7 turn on pin 4")
     return Say("\n".join((f"{len(listed)} scheduled:", *(f"  {_line(one)}" for one in listed))))
 
@@ -92,7 +90,7 @@ def _cancel(at: Context) -> Decision:
     return Act(_REMOVING, {"schedule": number}, f"cancel schedule {number}")
 
 
-SCHEDULES: Final[Mapping[str, Callable[[Context], Decision]]] = {"list_schedules": _list, "cancel_schedule": _cancel}
+SCHEDULES: Final[Mapping[str, Decider]] = {"list_schedules": _list, "cancel_schedule": _cancel}
 
 
 def _schedules(fields: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:

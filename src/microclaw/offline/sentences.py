@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from microclaw.language.quantities import normalize_quantities
 from microclaw.language.times import split_when
-from microclaw.offline.decision import Parse, Say, Values
+from microclaw.offline.decision import Parse, Say
 
 if TYPE_CHECKING:
     from hassil import Intents
@@ -88,8 +88,7 @@ class Sentences:
         said = normalize_quantities(text) if len(text) <= MAX_SENTENCE_CHARS else ""
         if not said:
             return None
-        found = self._timed(said)
-        if found is not None and found.kind not in _WITH_ANY_NAME:
+        if (found := self._timed(said)) is not None and found.kind not in _WITH_ANY_NAME:
             return found
         for reason, phrases in self._refused.items():
             if phrases.search(text.lower()) or phrases.search(said):
@@ -110,8 +109,10 @@ class Sentences:
         if REMINDER.match(what):
             return schedule
         meant = self._recognize(what)
-        if meant is None or _of_a_part(meant, said, what):
-            return None
+        if meant is None or ("level_2" in meant.values and said.split()[0] == what.split()[0]):
+            return None  # it may be of a part alone: "turn on pin 4 and pin 5 off in 3 s"
+        if meant.kind == "remove_app" and what not in said:
+            return None  # "stop the 7 o'clock alarm"
         if meant.kind in _NEVER_LATER:
             return replace(meant, when=when) if when.hour is None else None
         return None if meant.kind in _WITH_ANY_NAME and _NOT.search(what) else schedule
@@ -130,8 +131,8 @@ class Sentences:
             found = recognize_best(said, intents or self._intents)
         if found is None:
             return None
-        values: Values = {e.name: _plain(e.value) for e in found.entities_list if not e.name.startswith("_")}
-        return Parse(found.intent.name, values)
+        given = {e.name: e.value for e in found.entities_list if not e.name.startswith("_")}  # each number a float
+        return Parse(found.intent.name, {n: v.strip() if isinstance(v, str) else int(v) for n, v in given.items()})
 
     def nearest(self, text: str) -> Nearest:
         """The known sentences that look most like this text; none for one with a "not"."""
@@ -203,13 +204,6 @@ def _readable(normal: str) -> str:
     return said.replace(" percent", "%")
 
 
-def _of_a_part(meant: Parse, said: str, what: str) -> bool:
-    """True if the time may be of a part alone: "turn on pin 4 and pin 5 off in 3 s", "stop the 7 o'clock alarm"."""
-    if meant.kind == "remove_app":
-        return what not in said
-    return "level_2" in meant.values and said.split()[0] == what.split()[0]
-
-
 @cache
 def english() -> Sentences:
     return Sentences()
@@ -230,12 +224,3 @@ def _one_of(patterns: Iterable[str]) -> re.Pattern[str]:
 
 def _telling(shape: str) -> frozenset[str]:
     return frozenset(_TELLING.findall(shape.replace(" on PIN", " PIN")))
-
-
-def _plain(value: object) -> int | str | bool:
-    """hassil gives every number as a float."""
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, int | float):
-        return int(value)
-    return str(value).strip()
