@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,13 +15,11 @@ from starlette.types import Scope
 
 from microclaw.api.jobs import Feed
 from microclaw.apps.change_log import conversation_of, maker_now
-from microclaw.audit.event import AuditKind
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
-from microclaw.auth.gate import Gate, Permission
 from microclaw.auth.people import OWNER
 from microclaw.auth.tokens import SESSION_PREFIX
 from microclaw.errors import PermissionRefused
-from microclaw.events import ApprovalSettled, AskedProgram
+from microclaw.events import ApprovalSettled
 from microclaw.wire.host_api import REQUEST_HEADER
 
 CHANNEL: Final = "api"  # the channel of approvals that programs wait for
@@ -69,11 +67,10 @@ class Caller:
         """A request's number, of this token alone."""
         return f"{self.source}.{number}"
 
-    def asks_in(self, chat_id: str = "") -> str:
-        """The chat id of an approval: this chat, else the request's number where it has one."""
-        if chat_id not in ("", self.source):
-            return chat_id
-        return f"{self.source}.{self.request}" if self.request else self.source
+    @property
+    def asks_in(self) -> str:
+        """The chat id of an approval outside of a stream: with the request's number, where it has one."""
+        return self.job or self.source
 
 
 NOBODY: Final = Caller("", direct=False, source="")
@@ -89,41 +86,6 @@ def caller_of(request: Request) -> Caller:
             "this request has no caller", next_step="send a token: microclaw person tokens --add NAME"
         )
     return caller if caller.request else replace(caller, request=request_number(request.scope))
-
-
-async def admit(
-    gate: Gate,
-    caller: Caller,
-    permission: Permission,
-    action: str,
-    *,
-    detail: Sequence[str] = (),
-    chat_id: str = "",
-    tool: str = "",
-    program: AskedProgram | None = None,
-) -> None:
-    """Return when `caller` may do it. A command on this machine is its own approval; a program's action asks first.
-
-    `tool` is what the security log names: the method that is called; else the action's first word.
-    """
-    if caller.direct:
-        gate.check(caller.person_id, permission, action)
-        return
-    place = caller.asks_in(chat_id)
-    await gate.admit(
-        caller.person_id, permission, action, detail=detail, channel=CHANNEL, chat_id=place, tool=tool, program=program
-    )
-
-
-def check_local_owner(gate: Gate, caller: Caller, action: str) -> None:
-    """Raise PermissionRefused unless an owner does it on the control socket.
-
-    For actions whose result outlives a token (tokens, people, a device's secret) or that reach any file here.
-    """
-    gate.check_owner(caller.person_id, action)
-    if not caller.direct:
-        gate.note(AuditKind.TOKEN_MISUSED, f"no token may {action}", caller.person_id, about=caller.source)
-        raise PermissionRefused(f"no token may {action}", next_step="do it on the host's own command line")
 
 
 @contextmanager

@@ -72,13 +72,9 @@ class CompiledModule(Struct, frozen=True, kw_only=True, rename="camel"):
     warnings: list[Finding]
 
 
-class CompileService(Struct, frozen=True):
-    queue: CompileQueue
-
-
 @by_hand("compile.wasm", http="POST /api/compile-wasm", access=Access.OPEN)
 async def compile_wasm(
-    service: CompileService,
+    queue: CompileQueue,
     asked: Asked,
     source: Annotated[str, Meta(min_length=1, max_length=MAX_PROGRAM_CHARS)],
     name: Annotated[
@@ -106,7 +102,7 @@ async def compile_wasm(
     joined = join_files(name, source, files)
     person_id = asked.by.person_id or None  # without a token there is none
     with compiler_chosen(compiler):
-        image = await service.queue.compile(joined, profile, name=name, optimization=level, person_id=person_id)
+        image = await queue.compile(joined, profile, name=name, optimization=level, person_id=person_id)
         assert isinstance(image, Image)  # no other kind was asked for
         shown = f"main{SUFFIX[image.language]}"
         flags = find_toolchain().shown_flags(shown, level)
@@ -125,7 +121,7 @@ async def compile_wasm(
 
 
 @by_hand("compile.compilers", http="GET /api/compile-wasm", access=Access.OPEN)
-async def compilers(_service: CompileService, _asked: Asked) -> Compilers:
+async def compilers(_queue: CompileQueue, _asked: Asked) -> Compilers:
     """List the compilers that are here, and how to get the others."""
     listed = [
         filled(CompilerFacts, one, available=one.version is not None, message=one.problem)

@@ -21,24 +21,18 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from microclaw.api.by_hand import Asked, load_by_hand, unless_left
-from microclaw.api.caller import (
-    CALLER_KEY,
-    CHANNEL,
-    NOBODY,
-    Caller,
-    admit,
-    caller_of,
-    check_local_owner,
-    questions_in,
-)
+from microclaw.api.caller import CALLER_KEY, CHANNEL, NOBODY, Caller, caller_of, questions_in
 from microclaw.api.jobs import Feed, Jobs
 from microclaw.api.waiting import WaitingRequests, numbered
 from microclaw.apps.change_log import made_by
 from microclaw.apps.queues import BoardOutcome, SharedStages, on_each
+from microclaw.audit.event import AuditKind
 from microclaw.auth.admission import Admission
+from microclaw.auth.gate import Gate
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.devices.selection import Selection, names_text, select
+from microclaw.errors import PermissionRefused
 from microclaw.events import AskedProgram, Step
 from microclaw.operations.operation import Access, Approve, Call, Effect, Operation, Permission, fault, load
 from microclaw.operations.result import OnDevice, OnMany
@@ -100,11 +94,7 @@ async def _answer(parts: RouteParts, act: Operation[..., Any], request: Request)
         device = parts.devices.get(values["device"])
         shown, values["device"] = values | {"device": device.name}, device.device_id
     action = act.asked(shown)
-    parts.admission.gate.check(by.person_id, act.permission, action)
-    if act.least is Access.SOCKET:
-        check_local_owner(parts.admission.gate, by, action)
-    elif act.least is Access.OWN:
-        parts.admission.gate.check_owner(by.person_id, action)
+    _check_rights(parts.admission.gate, act, by, action)
 
     async def work(feed: Feed | None) -> Any:
         with ExitStack() as stack:
@@ -136,6 +126,16 @@ async def _answer(parts: RouteParts, act: Operation[..., Any], request: Request)
     return await parts.requests.answer(request, by, parts.admission.approvals, answer())
 
 
+def _check_rights(gate: Gate, act: Operation[..., Any], by: Caller, action: str) -> None:
+    """Raise PermissionRefused. What outlives a token, or reaches any file here, is an owner's on the control socket."""
+    gate.check(by.person_id, act.permission, action)
+    if act.least in (Access.OWN, Access.SOCKET):
+        gate.check_owner(by.person_id, action)
+    if act.least is Access.SOCKET and not by.direct:
+        gate.note(AuditKind.TOKEN_MISUSED, f"no token may {action}", by.person_id, about=by.source)
+        raise PermissionRefused(f"no token may {action}", next_step="do it on the host's own command line")
+
+
 def _call(
     parts: RouteParts,
     act: Operation[..., Any],
@@ -148,14 +148,19 @@ def _call(
     # what the command line starts reports to the terminal's chat
     channel, chat_id = ("terminal", "terminal") if by.direct else (CHANNEL, by.source)
     place = f"{by.source}.{secrets.token_hex(4)}"  # this one request's
-    asks_in = chat_id if feed is None else place
+    asks_in = by.asks_in if feed is None else place
     device, tool = values.get("device"), values.get("method", "")  # of a call the security log names the method
 
     async def approve(
         text: str, detail: Sequence[str], program: AskedProgram | None = None, needs: Permission | None = None
     ) -> None:
         gate, needs = parts.admission.gate, needs or act.permission
-        await admit(gate, by, needs, text, detail=detail, chat_id=asks_in, tool=tool, program=program)
+        if by.direct:  # a command on this machine is its own approval
+            gate.check(by.person_id, needs, text)
+        else:
+            await gate.admit(
+                by.person_id, needs, text, detail=detail, channel=CHANNEL, chat_id=asks_in, tool=tool, program=program
+            )
 
     stack.enter_context(made_by(place, by.person_id, by.conversation))
     if feed is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from msgspec import Struct
@@ -13,14 +13,7 @@ from microclaw.operations.result import Result
 from microclaw.text import moment_text
 
 if TYPE_CHECKING:
-    from microclaw.auth.people import Roles
-
-
-class HostService(Struct, frozen=True):
-    """The parts that the acts work with. `read`: the status, for an owner or for somebody else."""
-
-    read: Callable[[bool], Awaitable[Status]]
-    people: Roles
+    from microclaw.api.status import StatusReader
 
 
 class StatusRow(Struct, frozen=True):
@@ -143,7 +136,6 @@ class Status(Result, frozen=True, kw_only=True):
 
 
 @operation("host.status", http="GET /v1/status", access=Access.LOOK, is_command=False)
-async def read_status(service: HostService, call: Call) -> Status:
+async def read_status(reader: StatusReader, call: Call) -> Status:
     """Model, devices, programs."""
-    person = service.people.get(call.person_id)
-    return await service.read(person is not None and person.role == "owner")
+    return await reader.read(call.person_id)

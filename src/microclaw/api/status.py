@@ -66,9 +66,10 @@ class StatusReader(Struct, frozen=True):
     mqtt: Callable[[], Mapping[str, Any]]
     plans: Callable[[], AsyncIterator[tuple[str, str]]]
 
-    async def read(self, is_owner: bool) -> Status:
-        """The document of GET /v1/status."""
-        host, at = self.host, self.host.plane
+    async def read(self, person_id: str) -> Status:
+        """The document of GET /v1/status, for an owner or for somebody else."""
+        host, at, person = self.host, self.host.plane, self.host.admission.people.get(person_id)
+        is_owner = person is not None and person.role == "owner"
         model, hint = await describe_model(host.conversations.model)
         link = None
         if (server := host.link) is not None:

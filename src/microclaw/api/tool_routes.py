@@ -121,7 +121,11 @@ class Tools(Struct, frozen=True, kw_only=True):
 @by_hand("tool.list", http="GET /v1/tools", access=Access.ASK)
 async def list_tools(service: ToolService, _: Asked) -> Tools:
     """Every tool: name, description, schema, permission, effect."""
-    return Tools(tools=[_facts(tool) for tool in service.offered])
+    facts = [
+        filled(ToolFacts, tool, schema=dict(schema_of(tool)), max_argument_bytes=MAX_ARGUMENT_BYTES)
+        for tool in service.offered
+    ]
+    return Tools(tools=facts)
 
 
 @by_hand("tool.call", http="POST /v1/tools/{name}", access=Access.ASK, media=MEDIA_TYPE)
@@ -179,10 +183,6 @@ async def listen_mcp(app: ASGIApp, asked: Asked) -> Response:
 async def end_mcp(app: ASGIApp, asked: Asked) -> Response:
     """End an MCP session."""
     return _Passed(app, await asked.request.body())
-
-
-def _facts(tool: Tool[Any]) -> ToolFacts:
-    return filled(ToolFacts, tool, schema=dict(schema_of(tool)), max_argument_bytes=MAX_ARGUMENT_BYTES)
 
 
 def _result(result: ToolResult, act: Action) -> dict[str, Any]:

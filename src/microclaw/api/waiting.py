@@ -76,7 +76,7 @@ class WaitingRequests:
         asked: asyncio.Queue[PendingApproval] = asyncio.Queue()  # no more than the approvals that there may be
 
         def hear(news: PendingApproval | ApprovalOutcome) -> None:
-            if isinstance(news, PendingApproval) and (news.channel, news.chat_id) == (CHANNEL, by.asks_in()):
+            if isinstance(news, PendingApproval) and (news.channel, news.chat_id) == (CHANNEL, by.asks_in):
                 asked.put_nowait(news)
 
         async def withdraw_when_left() -> Never:

@@ -17,7 +17,6 @@ from microclaw.agent.background.unattended import AgentTasks
 from microclaw.agent.conversation import Conversations
 from microclaw.api.asgi_apps import api_app, control_socket_app, host_api
 from microclaw.api.chat_routes import ChatService
-from microclaw.api.compile_routes import CompileService
 from microclaw.api.event_routes import EventService, LiveFeed
 from microclaw.api.host import Host
 from microclaw.api.host_routes import HealthService, read_metrics
@@ -27,7 +26,6 @@ from microclaw.api.jobs import Jobs
 from microclaw.api.live_pins import LivePins
 from microclaw.api.openai import OpenAiService
 from microclaw.api.operation_routes import RouteParts
-from microclaw.api.operations import HostService
 from microclaw.api.server import Listener, serving, unix_listener
 from microclaw.api.status import StatusReader, costs_and_plans
 from microclaw.api.tool_routes import ToolService
@@ -195,7 +193,6 @@ async def running_host(
         plans = partial(
             costs_and_plans, usage, settings.budget, servers.states, backups, code, rollouts, book, admission
         )
-        status = StatusReader(host, tasks, audit, database, history, mqtt, plans)
         workshop, limits = Workshop(apps, CompileQueue(apps.compile), trial_turns()), settings.limits
         view = None if cluster is None else cluster.view
         tool_service = ToolService(conversations, admission, registry, jobs, limits.keepalive_s)
@@ -208,7 +205,7 @@ async def running_host(
             "health": HealthService(database, tasks),
             "signin": admission.sign_ins,
             "metrics": partial(read_metrics, host, live, history, code, mqtt, view),
-            "host": HostService(status.read, admission.people),
+            "host": StatusReader(host, tasks, audit, database, history, mqtt, plans),
             "crash": CrashService(registry, CrashTable(database)),
             "device": device_service,
             "fleet": apps,
@@ -226,7 +223,7 @@ async def running_host(
             "backup": backups,
             "caller": admission,
             "chat": ChatService(inbox, agent.knowledge.sessions, registry, limits.keepalive_s),
-            "compile": CompileService(workshop.compiling),
+            "compile": workshop.compiling,
             "event": EventService(live, admission.people, LivePins(group, registry), limits.keepalive_s),
             "job": job_service,
             "openai": OpenAiService(conversations, jobs, limits.keepalive_s),
