@@ -14,6 +14,7 @@ from tests.cluster.hosts import WholeHost, paired, whole_host
 from tests.link_server.scripted import ScriptedDevice
 from tests.store.two_hosts import until
 
+from microclaw.apps.change_log import SetLevel
 from microclaw.devices.calls import AppInstall, AppUninstall, DeviceRestart, GpioGet, GpioSet, PinLevel
 from microclaw.errors import AppNotFound, ConfigError, DeviceUnreachable, OutcomeUnknown
 from microclaw.operations.connection import HostError
@@ -57,7 +58,7 @@ async def test_a_device_of_another_host_is_called(east: WholeHost, west: WholeHo
     await until(lambda: not west.online())
     with pytest.raises(DeviceUnreachable):
         await device.call(GpioGet(4), wait=False)
-    waiting = asyncio.create_task(device.call(GpioSet(4, 1), timeout_s=60))
+    waiting = asyncio.create_task(device.call(SetLevel(4, 1), timeout_s=60))  # as an undo calls it
     async with lamp.connected():
         assert await waiting == PinLevel(4, 1), "it came back, to the other host"
 

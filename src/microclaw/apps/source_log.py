@@ -40,7 +40,8 @@ class SourceLog:
         for line in page.lines:
             text: str | None = line.text
             if line.app is not None and _names_a_line(line.text):
-                history = history or await self._change_log.changes(device.device_id, _LOOK_BACK)
+                if history is None:
+                    history = await self._change_log.changes(device.device_id, _LOOK_BACK)
                 sha256 = _version_at(history, line.app, line.at_ms)
                 if sha256 is not None and sha256 not in words:
                     words[sha256] = await self.words(sha256)

@@ -67,7 +67,7 @@ class RemoteCalls:
             if timeout_s <= 0:
                 raise HostGone(f"no time was left to ask the host {host_called(host)}", unsent=True)
             left_s = min(timeout_s - min(_SOONER_S, timeout_s / 10), MAX_LEFT_S)
-            request = (endpoint, call.method, left_s, call)
+            request = (endpoint, call.method, left_s, msgspec.structs.asdict(call))
             kind = _Reply if isinstance(call, AppRequest) else call.answer_type()
             async with (
                 asyncio.timeout(timeout_s),
