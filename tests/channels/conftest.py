@@ -64,13 +64,9 @@ class ScriptedAgent:
 
     async def _answer(self, turn: RunningTurn) -> Answer:
         script = asyncio.ensure_future(self._play(turn))
-
-        def stop() -> None:
-            script.cancel()
-
-        turn.on_stop = stop
+        turn.on_stop = script.cancel
         if turn.stopped:
-            stop()
+            script.cancel()
         try:
             await asyncio.wait((script,))
         finally:

@@ -19,9 +19,8 @@ from mcp import Client, StdioServerParameters
 TOOLS = {
     *("list-devices", "device-info", "device-status", "check-device", "free-pins", "catalog", "query-wasm-apps"),
     *("read-edges", "read-logs", "gpio-get", "adc-read", "i2c-scan", "i2c-read", "gpio-set", "pwm-set", "try-program"),
-    *("deploy-wasm-app", "switch-program", "set-program-times", "act-on-boards", "restart-device"),
-    *("uninstall-wasm-app", "undo", "correct", "notify"),
-    *("schedule-add", "schedule-list", "schedule-pause", "schedule-resume", "schedule-remove"),
+    *("deploy-wasm-app", "switch-program", "set-program-times", "act-on-boards", "uninstall-wasm-app", "correct"),
+    *("restart-device", "undo", "notify", *(f"schedule-{one}" for one in ("add", "list", "pause", "resume", "remove"))),
 }
 
 

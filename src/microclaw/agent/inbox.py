@@ -185,6 +185,11 @@ class Inbox:
             self._make_ready(turn.chat_key)
         return AcceptedMessage(message.message_id, known, events_of() if known else self.outbox.following(turn))
 
+    async def cancel_anywhere(self, channel: str, chat_id: str) -> bool:
+        """As `cancel`, at every host."""
+        stopped = self.cancel(channel, chat_id)
+        return stopped or (self.stop_elsewhere is not None and await self.stop_elsewhere(channel, chat_id))
+
     def cancel(self, channel: str, chat_id: str, *, message_id: int | None = None) -> bool:
         """Stop the chat's running turn at the next safe point, or its waiting turns if none runs; False without any.
 

@@ -71,7 +71,7 @@ class RunningTurn:
         self.waiting: deque[TurnEvent] = deque(maxlen=max_waiting)  # for its listener
         self.news = asyncio.Event()
         self.listening = self.left = self.stopped = False
-        self.on_stop: Callable[[], None] = lambda: None
+        self.on_stop: Callable[[], object] = lambda: None
 
     def put(self, event: TurnEvent) -> None:
         """Add an event without waiting, in the event loop's thread. What comes after the answer is dropped."""

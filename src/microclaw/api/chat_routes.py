@@ -121,9 +121,7 @@ async def show_chat(chats: ChatService, asked: Asked, chat_id: ChatId) -> ChatMe
 @by_hand("chat.cancel", http="POST /v1/chat/{chat_id}/cancel", access=Access.ASK)
 async def cancel(chats: ChatService, asked: Asked, chat_id: str) -> CancelledTurns:
     """End a chat's running turn at the next safe point."""
-    inbox, address = chats.inbox, asked.by.chat(chat_id)
-    stopped = inbox.cancel(*address) or (inbox.stop_elsewhere is not None and await inbox.stop_elsewhere(*address))
-    return CancelledTurns(cancelled=int(stopped))
+    return CancelledTurns(cancelled=int(await chats.inbox.cancel_anywhere(*asked.by.chat(chat_id))))
 
 
 @by_hand("chat.undelivered", http="GET /v1/chat/{chat_id}/undelivered", access=Access.ASK)

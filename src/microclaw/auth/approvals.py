@@ -264,19 +264,15 @@ class Approvals:
         """
         asked = self._waiting.get(approval_id)
         if asked is None or asked.decision.done():
-            raise UnknownName(
-                f"nothing waits under {approval_id[:40]!r}: it was decided already, or its time is over",
-                next_step="microclaw approval list",
-            )
+            text = f"nothing waits under {approval_id[:40]!r}: it was decided already, or its time is over"
+            raise UnknownName(text, next_step="microclaw approval list")
         pending, name = asked.pending, name_of(self._roles, by)
         taken_back = by == pending.person_id and not approved  # a person may always withdraw an own request
         if not taken_back and not self.may_decide(pending, by):
             self._note(AuditKind.APPROVAL_REFUSED, pending, f"{'yes' if approved else 'no'} does not count: ", name)
             why = "it is risky" if by == pending.person_id else "it is not theirs"
-            raise PermissionRefused(
-                f"{name[:80]} may not decide this, as {why}: {pending.action}",
-                next_step="an owner can: microclaw approval list",
-            )
+            text = f"{name[:80]} may not decide this, as {why}: {pending.action}"
+            raise PermissionRefused(text, next_step="an owner can: microclaw approval list")
         if approved:
             while len(self._approved) >= MAX_APPROVED:
                 del self._approved[next(iter(self._approved))]

@@ -126,9 +126,8 @@ WaitS: TypeAlias = Annotated[
 @operation("approval.list", http="GET /v1/approvals")
 async def list_approvals(questions: Questions, call: Call) -> WaitingApprovals:
     """List the pending approvals, and exactly what would happen; a member sees the own questions."""
-    seen = [
-        one for one in await questions.pending() if may_see(questions.people, one.pending.person_id, call.person_id)
-    ]
+    found = await questions.pending()
+    seen = [one for one in found if may_see(questions.people, one.pending.person_id, call.person_id)]
     return WaitingApprovals(approvals=[_filled(WaitingApproval, questions, call, one) for one in seen])
 
 

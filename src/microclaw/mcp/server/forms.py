@@ -36,9 +36,8 @@ OUTPUT: Final[dict[str, Any]] = {
 TOOLS: Final[tuple[str, ...]] = (
     *("list-devices", "device-info", "device-status", "check-device", "free-pins", "catalog", "query-wasm-apps"),
     *("read-edges", "read-logs", "gpio-get", "adc-read", "i2c-scan", "i2c-read", "gpio-set", "pwm-set", "try-program"),
-    *("deploy-wasm-app", "switch-program", "set-program-times", "uninstall-wasm-app", "act-on-boards"),
-    *("restart-device", "correct", "undo", "notify"),
-    *("schedule-add", "schedule-list", "schedule-pause", "schedule-resume", "schedule-remove"),
+    *("deploy-wasm-app", "switch-program", "set-program-times", "uninstall-wasm-app", "act-on-boards", "correct"),
+    *("restart-device", "undo", "notify", *(f"schedule-{one}" for one in ("add", "list", "pause", "resume", "remove"))),
 )
 """The tools of a developer's assistant, in the order in which they are listed; it has its own web, files and memory."""
 DESTRUCTIVE: Final = frozenset(
