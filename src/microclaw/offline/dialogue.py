@@ -53,8 +53,7 @@ class Understanding(Struct, frozen=True):
 def understand(request: ModelRequest) -> Understanding:
     """The next step of the turn that the messages end with."""
     said, results, before = turn_of(request.messages)
-    last = before[-1] if before else None
-    state = state_after(last)
+    state = state_after(before[-1] if before else None)
     if (state.question is not None or state.suggested) and said_no(said):
         done = state.act if state.act is not None and state.act.done else None  # it can still be corrected
         kept = DialogueState(act=done, undoable=state.undoable)
