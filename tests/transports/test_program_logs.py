@@ -88,14 +88,14 @@ def _log(began_ms: int, now_ms: int, first: int, *texts: str) -> ProgramLog:
 
 
 async def _heard(logs: ProgramLogs, answers: dict[int, ProgramLog | None]) -> tuple[list[int], list[str]]:
-    cursor, asked = logs.end().cursor, []
+    cursor, asked = logs.ring.end().cursor, []
 
     async def ask(_name: str, first: int) -> ProgramLog | None:
         asked.append(first)
         return answers[first]
 
     await logs.refresh(("app",), ask)
-    return asked, [line.text for line in logs.page(cursor).lines]
+    return asked, [line.text for line in logs.ring.page(cursor).lines]
 
 
 async def test_a_board_that_restarted_is_asked_from_the_start() -> None:

@@ -68,7 +68,7 @@ async def test_captured_list_is_asked_and_read_byte_for_byte(
     assert bytes(seen) == asked
 
 
-async def test_other_answers_are_counted_and_never_ours_and_events_do_no_harm(
+async def test_other_answers_are_never_ours_and_events_do_no_harm(
     start_peer: StartPeer, open_wasmachine: OpenTransport
 ) -> None:
     body = AttributeContainer.of("", {"text": "hello", "n": 3}).encode(Generation.NEW)
@@ -83,7 +83,6 @@ async def test_other_answers_are_counted_and_never_ours_and_events_do_no_harm(
 
     transport = open_wasmachine(await start_peer(answering(respond)))
     assert [app.name for app in await transport.call(AppList(), LIMIT_S)] == ["real"]
-    assert transport.other_answers == 2
 
 
 @pytest.mark.parametrize(

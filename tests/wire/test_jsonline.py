@@ -68,19 +68,19 @@ def test_a_line_that_is_no_object_is_refused_and_encoded_ones_are_compact() -> N
         encode_line({"value": float("nan")})
 
 
-REQUESTS = {
-    "get_info": jsonline.request("get_info"),
-    "set_gpio": jsonline.request("set_gpio", pin=2, state=1),
-    "read_gpio": jsonline.request("read_gpio", pin=4),
-    "read_adc": jsonline.request("read_adc", pin=1),
-    "set_pwm": jsonline.set_pwm(5, 128, 5000),
-    "read_i2c": jsonline.request("read_i2c", sensor="ina219"),
-    "read_i2c-c": jsonline.request("read_i2c", sensor="ina219"),
-    "read_sensors": jsonline.request("read_sensors"),
-    "get_status": jsonline.request("get_status"),
-    "set_gpio-c": jsonline.request("set_gpio", pin=2, state=1),
-    "unknown": jsonline.request("custom_i2c_scan"),
-    "refused": jsonline.request("read_gpio", pin=99),
+REQUESTS: dict[str, dict[str, object]] = {
+    "get_info": {"action": "get_info"},
+    "set_gpio": {"action": "set_gpio", "pin": 2, "state": 1},
+    "read_gpio": {"action": "read_gpio", "pin": 4},
+    "read_adc": {"action": "read_adc", "pin": 1},
+    "set_pwm": {"action": "set_pwm", **jsonline.pwm_fields(5, 128, 5000)},
+    "read_i2c": {"action": "read_i2c", "sensor": "ina219"},
+    "read_i2c-c": {"action": "read_i2c", "sensor": "ina219"},
+    "read_sensors": {"action": "read_sensors"},
+    "get_status": {"action": "get_status"},
+    "set_gpio-c": {"action": "set_gpio", "pin": 2, "state": 1},
+    "unknown": {"action": "custom_i2c_scan"},
+    "refused": {"action": "read_gpio", "pin": 99},
 }
 
 

@@ -71,9 +71,9 @@ class DirectIo:
         """
         target = self._devices.get(device)
         check_call(target.board, call)
-        target.transport_for(call.method)
+        program = target.transport_for(call.method).pin_program
         wanted = await self._change_log.desired(target.device_id)
-        if (program := target.pin_program(call.method)) is not None:
+        if program is not None:
             check_room(
                 target, program, (), wanted, need=f"; {program} of microclaw's sets pins there and needs a place"
             )

@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from msgspec.structs import asdict
+
 from microclaw.devices.calls import (
     AdcRead,
     AdcReading,
@@ -61,7 +63,9 @@ def check_answer(name: str, call: Call[Any], answer: object) -> None:
     """Raise DeviceLied, in words with what was asked and what came, for an answer about something else."""
     fault = _fault(call, answer)
     if fault is not None:
-        raise lied(name, _asked(call), fault)
+        shown = asdict(call) if isinstance(call, GpioSet | GpioGet | AdcRead | PwmSet | I2cRead) else {}
+        asked = " ".join((call.method, *(f"{word} {value}" for word, value in shown.items())))
+        raise lied(name, asked, fault)
 
 
 def lied(name: str, asked: str, fault: str) -> DeviceLied:
@@ -70,20 +74,6 @@ def lied(name: str, asked: str, fault: str) -> DeviceLied:
         f"{name} was asked for {asked} and answered {fault}: no proof, and what it did is unknown",
         next_step=f"look at the board itself; is it the firmware that you think? microclaw device show {name}",
     )
-
-
-def _asked(call: Call[Any]) -> str:
-    match call:
-        case GpioSet(pin=pin, level=level):
-            return f"{call.method} pin {pin} level {level}"
-        case PwmSet(pin=pin, duty=duty, frequency_hz=frequency_hz):
-            return f"{call.method} pin {pin} duty {duty} at {frequency_hz} Hz"
-        case GpioGet(pin=pin) | AdcRead(pin=pin):
-            return f"{call.method} pin {pin}"
-        case I2cRead(sensor=sensor):
-            return f"{call.method} {sensor}"
-        case _:
-            return call.method
 
 
 def _fault(call: Call[Any], answer: object) -> str | None:

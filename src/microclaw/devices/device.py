@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
+from operator import attrgetter
 from typing import Any, TypeAlias, TypeVar, cast
 
 from msgspec.structs import replace
@@ -100,10 +102,7 @@ class Device:
         note_reached: Callable[[Device], Awaitable[None]] | None = None,
     ) -> None:
         """`note_reached` is called at its first answer, where the row says that it was never reached."""
-        self.row = row
-        self.transports: tuple[Transport, ...] = tuple(transports)
-        self._board = board
-        self._with_micropython = with_micropython(board)
+        self.become(row, board, transports)
         self._explain = explain
         self._reached, self._note_reached = row.reached, note_reached
         self._queue = RequestQueue(row.device_id)
@@ -113,33 +112,18 @@ class Device:
     def __repr__(self) -> str:
         return f"<Device {self.name} ({self.board.title})>"
 
-    @property
-    def device_id(self) -> str:
-        return self.row.device_id
-
-    @property
-    def name(self) -> str:
-        return self.row.name
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        return self.row.labels
-
-    @property
-    def host(self) -> str | None:
-        """The name of the cluster's host whose machine has its ports."""
-        return self.row.host
+    def become(self, row: DeviceRow, board: BoardProfile, transports: Iterable[Transport]) -> None:
+        """Take over its row, profile and transports. `host`: of the cluster, whose machine has its ports."""
+        self.row, self._board, self._with_micropython = row, board, with_micropython(board)
+        self.device_id, self.name, self.labels, self.host = row.device_id, row.name, row.labels, row.host
+        self.transports: tuple[Transport, ...] = tuple(transports)
+        for transport in self.transports:
+            transport.describe(board)
 
     @property
     def board(self) -> BoardProfile:
         """Its profile, with the firmware that it has: one that takes only Python programs is ours on MicroPython."""
         return self._with_micropython if self.kinds == ("py",) else self._board
-
-    @board.setter
-    def board(self, board: BoardProfile) -> None:
-        self._board, self._with_micropython = board, with_micropython(board)
-        for transport in self.transports:
-            transport.describe(board)
 
     @property
     def endpoints(self) -> tuple[str, ...]:
@@ -184,7 +168,7 @@ class Device:
         self._answered = reached
 
     def supports(self, method: str) -> bool:
-        return method in self.capabilities
+        return bool(self._transports_for(method))
 
     @property
     def kinds(self) -> tuple[ProgramKind, ...]:
@@ -211,13 +195,12 @@ class Device:
 
     def pin_program(self, method: str) -> str | None:
         """The program on the board that does this method; None where the firmware does it, or nothing."""
-        transports = self._transports_for(method)
-        return transports[0].pin_program if transports else None
+        return next((one.pin_program for one in self._transports_for(method)), None)
 
     @property
     def pin_programs(self) -> frozenset[str]:
         """The names of such programs: they come and go with this host's acts."""
-        return frozenset(one.pin_program for one in self.transports if one.pin_program is not None)
+        return frozenset(map(attrgetter("pin_program"), self.transports)) - {None}
 
     @property
     def held_pins(self) -> Mapping[int, HeldAs]:
@@ -231,11 +214,13 @@ class Device:
         """
         check_call(self.board, call)
         self.transport_for(call.method)
-        limit_s = default_timeout_s(call) if timeout_s is None else timeout_s
+        if timeout_s is None:
+            install_s = len(call.code) / _INSTALL_BYTES_A_SECOND if isinstance(call, AppInstall) else 0.0
+            timeout_s = RESTART_S if isinstance(call, DeviceRestart) else CALL_TIMEOUT_S + install_s
         if not wait:
             self.check_present(call)  # not behind the calls that do wait
         try:
-            answer: R = await self._request(call, limit_s, wait=wait)
+            answer: R = await self._request(call, timeout_s, wait=wait)
         except MicroclawError as exc:
             if self._explain is None or not isinstance(exc, DeviceTimeout | DeviceUnreachable):
                 raise
@@ -259,7 +244,7 @@ class Device:
         queue = self._console_queue if isinstance(call, ConsoleRead) else self._queue
         deadline = asyncio.get_running_loop().time() + limit_s
         try:  # the half second lets the transport's own, better informed time-out come before the queue's
-            answer = await queue.run(lambda: self._answer(call, deadline, wait, endpoint, here), limit_s + 0.5)
+            answer = await queue.run(partial(self._answer, call, deadline, wait, endpoint, here), limit_s + 0.5)
         except MicroclawError as exc:
             note_error(exc)
             raise
@@ -279,9 +264,13 @@ class Device:
             raise self._not_supported(call.method)
         if here:
             transports = [each.here for each in transports]
-            self._check_here(transports[0], call)
+            if not transports[0].online:
+                raise DeviceMoved(
+                    f"{self.name} is not connected to this host; {call.method} was not sent",
+                    next_step=f"see where it is: microclaw device show {self.name}",
+                )
         if not wait:
-            self._check_present(transports, call)
+            self.check_present(call, transports)
         if isinstance(call, ConsoleRead):  # an open port says nothing of whether the board is reached
             return await transports[0].call(call, deadline - asyncio.get_running_loop().time())
         if isinstance(call, DeviceInfo | DeviceStatus):
@@ -348,24 +337,15 @@ class Device:
         offering = [transport for transport in self.transports if method in transport.capabilities]
         return sorted(offering, key=lambda one: (not one.online, _BEST_EVIDENCE_FIRST.index(one.evidence)))
 
-    def check_present(self, call: Call[Any]) -> None:
-        """DeviceUnreachable when the device is not connected."""
-        self._check_present(self._transports_for(call.method), call)
-
-    def _check_present(self, transports: Sequence[Transport], call: Call[Any]) -> None:
+    def check_present(self, call: Call[Any], transports: Sequence[Transport] | None = None) -> None:
+        """DeviceUnreachable when the device is not connected by these transports, or by those of the call."""
+        transports = self._transports_for(call.method) if transports is None else transports
         if transports and not transports[0].online:
             if transports[0].revoked:
                 raise revoked_error(self.name)
             raise DeviceUnreachable(
                 f"{self.name} is not connected; {call.method} was not sent",
                 next_step=f"switch it on, or see when it was last here: microclaw device show {self.name}",
-            )
-
-    def _check_here(self, transport: Transport, call: Call[Any]) -> None:
-        if not transport.online:
-            raise DeviceMoved(
-                f"{self.name} is not connected to this host; {call.method} was not sent",
-                next_step=f"see where it is: microclaw device show {self.name}",
             )
 
     def _not_supported(self, method: str) -> NotSupported:
@@ -403,10 +383,3 @@ def revoked_text(name: str) -> tuple[str, str]:
 def revoked_error(name: str) -> DeviceUnreachable:
     text, step = revoked_text(name)
     return DeviceUnreachable(text, next_step=step)
-
-
-def default_timeout_s(call: Call[Any]) -> float:
-    if isinstance(call, DeviceRestart):
-        return RESTART_S
-    extra = len(call.code) / _INSTALL_BYTES_A_SECOND if isinstance(call, AppInstall) else 0.0
-    return CALL_TIMEOUT_S + extra

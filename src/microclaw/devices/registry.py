@@ -7,6 +7,7 @@ import logging
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
+from operator import attrgetter
 from typing import Any, Self
 
 from msgspec.structs import replace
@@ -79,7 +80,7 @@ class Registry:
 
     def list(self) -> tuple[Device, ...]:
         """Every device, by name."""
-        return tuple(sorted(self._devices.values(), key=lambda device: device.name))
+        return tuple(sorted(self._devices.values(), key=attrgetter("name")))
 
     def get(self, reference: str) -> Device:
         """The device of this name or id; UnknownName lists the near ones."""
@@ -323,7 +324,7 @@ class Registry:
         for endpoint in row.transports:
             stays = row.host == device.host or not is_of_one_machine(endpoint)
             now[endpoint] = (before.get(endpoint) if stays else None) or self._opened(row, endpoint, board)
-        device.row, device.transports, device.board = row, tuple(now.values()), board
+        device.become(row, board, now.values())
         for endpoint, transport in before.items():
             if now.get(endpoint) is not transport:
                 await transport.close()

@@ -41,7 +41,14 @@ class RequestQueue:
         task: asyncio.Task[T] | None = None
         try:
             async with asyncio.timeout(timeout_s):
-                await self._wait_for_turn()
+                self._waiting += 1
+                try:
+                    await self._turn.acquire()
+                finally:
+                    self._waiting -= 1
+                if self._is_closed:
+                    self._turn.release()
+                    raise self._not_served()
                 task = self._running = asyncio.create_task(work(), name=f"request to device.{self._name}")
                 task.add_done_callback(self._ended)
                 await asyncio.wait([task])
@@ -60,16 +67,6 @@ class RequestQueue:
         if self._running is not None:
             self._running.cancel()
             await asyncio.wait([self._running])
-
-    async def _wait_for_turn(self) -> None:
-        self._waiting += 1
-        try:
-            await self._turn.acquire()
-        finally:
-            self._waiting -= 1
-        if self._is_closed:
-            self._turn.release()
-            raise self._not_served()
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._running = None

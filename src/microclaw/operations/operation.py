@@ -226,11 +226,11 @@ class Operation(operation, Generic[P, R]):
     def does(self) -> Effect:
         return self.effect or (Effect.READ if self.permission is Permission.READ else Effect.ONCE)
 
-    @property
+    @cached_property
     def least(self) -> Access:
         return _ACCESS[self.permission] if self.access is None else self.access
 
-    @property
+    @cached_property
     def noun(self) -> str:
         return self.name.partition(".")[0]
 
@@ -246,7 +246,7 @@ class Operation(operation, Generic[P, R]):
     def summary(self) -> str:
         return self.help.partition("\n")[0]
 
-    @property
+    @cached_property
     def method(self) -> str:
         return (self.http or "").partition(" ")[0]
 
@@ -282,7 +282,7 @@ class Operation(operation, Generic[P, R]):
     def in_path(self) -> frozenset[str]:
         return frozenset(name for _, name, _, _ in Formatter().parse(self.path) if name)
 
-    @property
+    @cached_property
     def has_body(self) -> bool:
         return self.method in ("POST", "PUT", "PATCH")
 

@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
-from microclaw.devices.calls import LogLine, LogPage
+from microclaw.devices.calls import LogLine
 from microclaw.devices.log_ring import LogRing
 from microclaw.errors import ProtocolError
 from microclaw.wire.wasmachine.program_log import MAX_MS, ProgramLog, carries_log
@@ -32,10 +32,10 @@ class _Heard(Struct):
 
 
 class ProgramLogs:
-    """One board's. `refresh` asks each program for what is new; `page` is for LogsRead."""
+    """One board's. `refresh` asks each program for what is new, and puts it into `ring`."""
 
     def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
-        self._ring = LogRing()
+        self.ring = LogRing()
         self._now_s = now_s
         self._heard: dict[str, _Heard] = {}
         self._ask_after_s: dict[str, float] = {}
@@ -82,13 +82,7 @@ class ProgramLogs:
         if name not in self._unread:
             self._unread.add(name)
             text = f"what {name} printed cannot be read: {why.message[:200]}"
-            self._ring.add(LogLine(0.0, None, text, round(time.time() * 1000)))
-
-    def page(self, cursor: int) -> LogPage:
-        return self._ring.page(cursor)
-
-    def end(self) -> LogPage:
-        return self._ring.end()
+            self.ring.add(LogLine(0.0, None, text, round(time.time() * 1000)))
 
     async def _new_lines(self, name: str, ask: AskLog) -> ProgramLog | None:
         heard = self._heard.get(name)
@@ -100,9 +94,9 @@ class ProgramLogs:
         missing = log.first - (heard.next if heard is not None else 0)
         if missing > 0 and log.lines:
             text = f"({missing} {'line was' if missing == 1 else 'lines were'} left out)"
-            self._ring.add(self._line(name, log, log.lines[0].t_ms, text))
+            self.ring.add(self._line(name, log, log.lines[0].t_ms, text))
         for line in log.lines:
-            self._ring.add(self._line(name, log, line.t_ms, f"{line.text}…" if line.is_cut else line.text))
+            self.ring.add(self._line(name, log, line.t_ms, f"{line.text}…" if line.is_cut else line.text))
         self._heard[name] = _Heard(log.next, self._started_ms(log))
         return log
 

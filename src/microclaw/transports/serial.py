@@ -83,11 +83,16 @@ class SerialTransport(Transport):
         self._in_step = False
 
     async def call(self, call: Call[R], timeout_s: float) -> R:
+        """An answer about something else than was asked means that we are out of step."""
         try:
             async with asyncio.timeout(timeout_s), self._queue:
                 return cast("R", await self._do(call))
         except TimeoutError as exc:
             raise self._timed_out(call.method, timeout_s) from exc
+        except (ProtocolError, DeviceLied) as exc:
+            self._in_step = False
+            step = "try again; is this the board's JSON line port?"
+            raise type(exc)(f"{self.endpoint}: {exc.message}", next_step=step) from exc
 
     async def close(self) -> None:
         port, self._port = self._port, None
@@ -98,26 +103,22 @@ class SerialTransport(Transport):
     async def _do(self, call: Call[Any]) -> Any:
         match call:
             case GpioSet(pin=pin, level=level):
-                reply = await self._ask(call, jsonline.request("set_gpio", pin=pin, state=level))
-                return PinLevel(*self._read(lambda: jsonline.gpio_reply(reply, pin, level)))
+                reply = await self._ask(call, "set_gpio", pin=pin, state=level)
+                return PinLevel(*jsonline.gpio_reply(reply, pin, level))
             case GpioGet(pin=pin):
-                reply = await self._ask(call, jsonline.request("read_gpio", pin=pin))
-                return PinLevel(*self._read(lambda: jsonline.gpio_reply(reply, pin)))
+                return PinLevel(*jsonline.gpio_reply(await self._ask(call, "read_gpio", pin=pin), pin))
             case AdcRead(pin=pin):
-                reply = await self._ask(call, jsonline.request("read_adc", pin=pin))
-                return AdcReading(*self._read(lambda: jsonline.adc_reply(reply, pin)))
-            case PwmSet(pin=pin, duty=duty, frequency_hz=frequency_hz):
-                reply = await self._ask(call, jsonline.set_pwm(pin, duty, frequency_hz))
-                return PwmState(*self._read(lambda: jsonline.pwm_reply(reply, pin, duty, frequency_hz)))
+                return AdcReading(*jsonline.adc_reply(await self._ask(call, "read_adc", pin=pin), pin))
+            case PwmSet(pin=pin, duty=duty, frequency_hz=hz):
+                reply = await self._ask(call, "set_pwm", **jsonline.pwm_fields(pin, duty, hz))
+                return PwmState(*jsonline.pwm_reply(reply, pin, duty, hz))
             case I2cRead(sensor=sensor):
-                reply = await self._ask(call, jsonline.request("read_i2c", sensor=sensor))
-                return SensorReading(*self._read(lambda: jsonline.sensor_reply(reply, sensor)))
+                reply = await self._ask(call, "read_i2c", sensor=sensor)
+                return SensorReading(*jsonline.sensor_reply(reply, sensor))
             case I2cScan():
-                reply = await self._ask(call, jsonline.request("custom_i2c_scan"))
-                return self._read(lambda: _addresses(reply))
+                return _addresses(await self._ask(call, "custom_i2c_scan"))
             case DeviceInfo():
-                reply = await self._ask(call, jsonline.request("get_info"))
-                return DeviceFacts(self._read(lambda: jsonline.info_reply(reply)))
+                return DeviceFacts(jsonline.info_reply(await self._ask(call, "get_info")))
             case DeviceStatus():
                 return await self._status(call)
             case _:
@@ -126,27 +127,28 @@ class SerialTransport(Transport):
     async def _status(self, call: DeviceStatus) -> DeviceFacts:
         """Only dialect C knows get_status; of the others the sensors' `system` entry says as much."""
         try:
-            reply = await self._ask(call, jsonline.request("get_status"))
-            return DeviceFacts(self._read(lambda: jsonline.info_reply(reply)))
+            return DeviceFacts(jsonline.info_reply(await self._ask(call, "get_status")))
         except NotSupported:
-            sensors = await self._ask(call, jsonline.request("read_sensors"))
-        readings = self._read(lambda: jsonline.sensors_reply(sensors))
+            readings = jsonline.sensors_reply(await self._ask(call, "read_sensors"))
         system: Mapping[str, float] = next((reading.values for reading in readings if reading.sensor == "system"), {})
         active = ", ".join(reading.sensor for reading in readings if reading.sensor != "system")
         return DeviceFacts({**system, "sensors_active": active})
 
-    async def _ask(self, call: Call[Any], request: Mapping[str, object]) -> Mapping[str, object]:
+    async def _ask(self, call: Call[Any], action: str, **fields: int | str) -> Mapping[str, object]:
         """Send one line and take the one reply. Whatever goes wrong, the next request gets back in step first."""
         self._boot = BootWatch()
         try:
-            await self._get_in_step()
+            port = await self._get_in_step()
             self._in_step = False
-            reply = await self._exchange(request)
+            async with asyncio.timeout(self.timeouts.reply_s):
+                await port.write(jsonline.encode_line({"action": action, **fields}))
+                while not is_answer(reply := await self._next_reply(port, may_restart=False), action):
+                    pass
         except TimeoutError as exc:
             raise self._timed_out(call.method, self.timeouts.reply_s) from exc
         except BoardRestarted as exc:
             raise DeviceUnreachable(
-                f"{self._where} restarted during {call.method}{self._boot.why()}",
+                f"{self._opener.where} restarted during {call.method}{self._boot.why()}",
                 next_step="try again: it is asked again once it is up",
                 foreign=self._boot.quotes,
             ) from exc
@@ -154,46 +156,39 @@ class SerialTransport(Transport):
             await self.close()
             why = (isinstance(exc, OSError) and exc.strerror) or str(exc)
             raise DeviceUnreachable(
-                f"{self._where} went away during {call.method}: {why}",
+                f"{self._opener.where} went away during {call.method}: {why}",
                 next_step="is the cable in and the board powered? It is found again when it is back",
             ) from exc
         self._in_step = True
         return reply
 
-    async def _get_in_step(self) -> None:
+    async def _get_in_step(self) -> BytePort:
         """Open the port and let boot lines pass; after a lost answer, ask until the device answers what was asked."""
-        if self._in_step:
-            return
-        opened = self._port is None
-        if opened:
-            await self._open()
-        await self._drain()
+        port, opened = self._port, self._port is None
+        if port is not None and self._in_step:
+            return port
+        if port is None:
+            self._port = port = await self._opener.open(self.timeouts.open_s)
+            self._lines = jsonline.LineDecoder()
+        await self._drain(port)
         if opened and isinstance(self._address, HostPort):
-            return
+            return port
         try:
-            await self._until_info()
+            await self._until_info(port)
         except TimeoutError:
             await self.close()  # a board that came back may need a fresh connection
             raise
+        return port
 
-    async def _open(self) -> None:
-        self._port = await self._opener.open(self.timeouts.open_s)
-        self._lines = jsonline.LineDecoder()
-
-    @property
-    def _where(self) -> str:
-        return self._opener.where
-
-    async def _drain(self) -> None:
+    async def _drain(self, port: BytePort) -> None:
         """Throw away what comes until the line is quiet, or brings only what programs print."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.timeouts.drain_s
         only_prints = loop.time() + self.timeouts.prints_s
-        assert self._port is not None
         while loop.time() < min(deadline, only_prints):
             try:
                 async with asyncio.timeout(self.timeouts.quiet_s):
-                    self._lines.receive(await self._port.read())
+                    self._lines.receive(await port.read())
             except TimeoutError:
                 break
             while (line := self._next_line()) is not None:
@@ -201,37 +196,25 @@ class SerialTransport(Transport):
                     only_prints = loop.time() + self.timeouts.prints_s
         self._lines = jsonline.LineDecoder()
 
-    async def _until_info(self) -> None:
+    async def _until_info(self, port: BytePort) -> None:
         """Only an answer to get_info has both a firmware and an uptime: older answers before it are dropped.
 
         Asked more than once: opening a tty can reset the board, which hears nothing while it boots.
         """
-        assert self._port is not None
-        ask = jsonline.encode_line(jsonline.request("get_info"))
         async with asyncio.timeout(self.timeouts.reply_s):
             while True:
                 try:
                     async with asyncio.timeout(self.timeouts.ask_again_s):
-                        await self._port.write(ask)
-                        while not (await self._next_reply(may_restart=True)).keys() >= _INFO_FIELDS:
+                        await port.write(jsonline.GET_INFO)
+                        while not (await self._next_reply(port, may_restart=True)).keys() >= _INFO_FIELDS:
                             pass
                         break
                 except TimeoutError:
                     continue
-        await self._drain()  # a late answer could have been one to get_info itself
+        await self._drain(port)  # a late answer could have been one to get_info itself
 
-    async def _exchange(self, request: Mapping[str, object]) -> Mapping[str, object]:
-        """The one answer to the request; raises BoardRestarted when the board restarts instead."""
-        assert self._port is not None
-        async with asyncio.timeout(self.timeouts.reply_s):
-            await self._port.write(jsonline.encode_line(request))
-            while not is_answer(reply := await self._next_reply(may_restart=False), str(request["action"])):
-                pass
-        return reply
-
-    async def _next_reply(self, *, may_restart: bool) -> Mapping[str, object]:
+    async def _next_reply(self, port: BytePort, *, may_restart: bool) -> Mapping[str, object]:
         """The next object with a status; console lines and other noise in between are not replies."""
-        assert self._port is not None
         while True:
             while (line := self._next_line()) is not None:
                 reply = reply_in(line)
@@ -239,25 +222,16 @@ class SerialTransport(Transport):
                     return reply
                 if self._boot.hear(line) and not may_restart:
                     raise BoardRestarted
-            self._lines.receive(await self._port.read())
+            self._lines.receive(await port.read())
 
     def _next_line(self) -> bytes | None:
         while True:
             with contextlib.suppress(ProtocolError):  # a line over the limit was thrown away; those after it are good
                 return self._lines.next_line()
 
-    def _read(self, read: Any) -> Any:
-        """Interpret a reply; one that answers something else means that we are out of step."""
-        try:
-            return read()
-        except (ProtocolError, DeviceLied) as exc:
-            self._in_step = False
-            step = "try again; is this the board's JSON line port?"
-            raise type(exc)(f"{self.endpoint}: {exc.message}", next_step=step) from exc
-
     def _timed_out(self, method: str, timeout_s: float) -> DeviceTimeout:
         self._in_step = False
-        what = f"{self._where} did not answer {method} within {timeout_s:g} s"
+        what = f"{self._opener.where} did not answer {method} within {timeout_s:g} s"
         if self._boot.in_download_mode:
             return DeviceTimeout(
                 f"{what}: it is in download mode and runs no firmware",

@@ -95,7 +95,7 @@ async def _who(port: BytePort) -> str:
         return "MicroPython (its prompt)"
     if prompt := _PROMPT.search(heard.rstrip()):
         return f"a console with the prompt {prompt[1].decode()!r}"
-    await port.write(jsonline.encode_line(jsonline.request("get_info")))
+    await port.write(jsonline.GET_INFO)
     for line in (await _listen(port, _ANSWER_S)).split(b"\n"):
         reply = reply_in(line)
         if reply is not None and isinstance(reply.get("firmware"), str):

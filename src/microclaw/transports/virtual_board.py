@@ -60,8 +60,7 @@ class VirtualBoardTransport(Transport):
         self.path = Path(str(address).removeprefix(SCHEME))
         self.endpoint = f"{SCHEME}{self.path}"
         self._queue = asyncio.Lock()
-        self._reader: asyncio.StreamReader | None = None
-        self._writer: asyncio.StreamWriter | None = None
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._last_id = 0
 
     async def call(self, call: Call[R], timeout_s: float) -> R:
@@ -78,7 +77,6 @@ class VirtualBoardTransport(Transport):
         async with self._queue:
             try:
                 async with asyncio.timeout(timeout_s):
-                    await self._connect()
                     return await self._exchange(request)
             except TimeoutError as exc:
                 await self.close()
@@ -168,9 +166,9 @@ class VirtualBoardTransport(Transport):
         return await self.request(wire.Advance(ms), timeout_s)
 
     async def close(self) -> None:
-        writer, self._reader, self._writer = self._writer, None, None
-        if writer is not None:
-            await close_stream(writer)
+        streams, self._streams = self._streams, None
+        if streams is not None:
+            await close_stream(streams[1])
 
     async def _do(self, call: Call[Any]) -> Any:
         match call:
@@ -182,9 +180,12 @@ class VirtualBoardTransport(Transport):
             case LogsRead(cursor=cursor):
                 return await self.log(cursor)
             case AppStates():
-                return tuple(_app_state(row) for row in await self.app_rows())
+                return tuple(map(_app_state, await self.app_rows()))
             case GpioGet(pin=pin):
-                return await self._level(pin)
+                levels = {row.pin: row.level for row in await self.pins()}
+                if pin not in levels:
+                    raise CallRejected(f"the board has no pin {pin}", next_step="microclaw device show")
+                return PinLevel(pin, levels[pin])
             case DeviceInfo():
                 return _facts(await self.info())
             case DeviceStatus():
@@ -192,25 +193,11 @@ class VirtualBoardTransport(Transport):
             case _:
                 raise self.not_offered(call)
 
-    async def _level(self, pin: int) -> PinLevel:
-        row = next((row for row in await self.pins() if row.pin == pin), None)
-        if row is None:
-            raise CallRejected(f"the board has no pin {pin}", next_step="microclaw device show")
-        return PinLevel(pin, row.level)
-
     async def _status(self) -> DeviceFacts:
         info = await self.info()
         used = {f"gpio{row.pin}": _pin_text(row) for row in await self.pins() if row.role != "idle"}
         apps = {f"app {row.name}": row.state for row in await self.app_rows()}
         return DeviceFacts({"powered": info.powered, "uptime_s": round(info.now_ms / 1000, 3), **apps, **used})
-
-    async def _connect(self) -> None:
-        if self._writer is not None and not self._writer.is_closing():
-            return
-        try:
-            self._reader, self._writer = await asyncio.open_unix_connection(self.path, limit=2 * wire.MAX_LINE_BYTES)
-        except OSError as exc:
-            raise self._unreachable(exc) from exc
 
     async def _pages(self, ask: Callable[[int], wire.Request[P]], since: int) -> list[P]:
         pages: list[P] = []
@@ -223,40 +210,31 @@ class VirtualBoardTransport(Transport):
         return pages
 
     async def _exchange(self, request: wire.Request[T]) -> T:
-        assert self._reader is not None
-        assert self._writer is not None
+        if self._streams is None or self._streams[1].is_closing():
+            try:
+                self._streams = await asyncio.open_unix_connection(self.path, limit=2 * wire.MAX_LINE_BYTES)
+            except OSError as exc:
+                why = exc.strerror or str(exc) or "no answer"
+                raise DeviceUnreachable(f"no virtual board at {self.path}: {why}", next_step=_GONE) from exc
+        reader, writer = self._streams
         self._last_id += 1
-        self._writer.write(wire.encode_request(self._last_id, request))
-        await self._writer.drain()
-        while (reply := wire.read_reply(await _line(self._reader), self._last_id, request)) is None:
-            pass
-        return reply
-
-    def _unreachable(self, exc: OSError | TimeoutError) -> DeviceUnreachable:
-        why = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc) or "no answer"
-        return DeviceUnreachable(f"no virtual board at {self.path}: {why}", next_step=_GONE)
-
-
-async def _line(reader: asyncio.StreamReader) -> bytes:
-    try:
-        return await reader.readuntil(b"\n")
-    except asyncio.IncompleteReadError as exc:
-        raise EOFError("it closed the control socket") from exc
-    except asyncio.LimitOverrunError as exc:
-        raise ProtocolError(f"a control line over {2 * wire.MAX_LINE_BYTES} bytes") from exc
+        writer.write(wire.encode_request(self._last_id, request))
+        await writer.drain()
+        while True:
+            try:
+                line = await reader.readuntil(b"\n")
+            except asyncio.IncompleteReadError as exc:
+                raise EOFError("it closed the control socket") from exc
+            except asyncio.LimitOverrunError as exc:
+                raise ProtocolError(f"a control line over {2 * wire.MAX_LINE_BYTES} bytes") from exc
+            if (reply := wire.read_reply(line, self._last_id, request)) is not None:
+                return reply
 
 
 def _app_state(row: replies.AppRow) -> AppState:
     state = "returned" if row.state == "running" and row.kind_of_end == "returned" else row.state
-    return AppState(
-        row.name,
-        state,
-        row.error,
-        row.heap_bytes,
-        row.peak_heap_bytes,
-        row.peak_stack_bytes,
-        tuple(row.pins),
-    )
+    peaks = row.peak_heap_bytes, row.peak_stack_bytes
+    return AppState(row.name, state, row.error, row.heap_bytes, *peaks, row.pins)
 
 
 def _facts(info: replies.BoardInfo) -> DeviceFacts:

@@ -126,11 +126,6 @@ class WasmachineTransport(Transport):
     def describe(self, board: BoardProfile) -> None:
         self.board, self._capabilities = board, _APPS | pin_methods(board)
 
-    @property
-    def other_answers(self) -> int:
-        """Answers that belonged to none of our requests."""
-        return self._connection.other_answers
-
     async def call(self, call: Call[R], timeout_s: float) -> R:
         try:
             async with asyncio.timeout(timeout_s), self._queue:
@@ -309,10 +304,10 @@ class WasmachineTransport(Transport):
     async def _log_page(self, cursor: int) -> LogPage:
         """The programs' lines, asked of each: firmware itself only has a console (headers/glue/printed.c)."""
         if cursor > MAX_CURSOR:
-            return self._logs.end()
+            return self._logs.ring.end()
         if self._logs.is_due:
             await self._logs.refresh(tuple(entry.name for entry in await self._list()), self._ask_log)
-        return self._logs.page(cursor)
+        return self._logs.ring.page(cursor)
 
     async def _ask_log(self, name: str, first: int) -> ProgramLog | None:
         try:

@@ -58,7 +58,6 @@ class WasmachineConnection:
     def __init__(self, address: HostPort, lock: AddressLock, timeouts: Timeouts) -> None:
         self.address = address
         self.timeouts = timeouts
-        self.other_answers = 0
         self._lock = lock
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
@@ -160,7 +159,6 @@ class WasmachineConnection:
                 response = Response.decode(frame.payload)
                 if response.mid == mid:
                     return response
-                self.other_answers += 1
             self._decoder.receive(await self._read())
 
     async def _read(self) -> bytes:

@@ -93,14 +93,12 @@ def parse_object(line: bytes) -> dict[str, object]:
     return value
 
 
-def request(action: str, **fields: int | str) -> dict[str, object]:
-    """An action of the firmware. Only dialect C knows get_status; others answer that they do not."""
-    return {"action": action, **fields}
+GET_INFO: Final = encode_line({"action": "get_info"})
 
 
-def set_pwm(pin: int, duty: int, frequency_hz: int) -> dict[str, object]:
-    """`duty` and `freq` are dialect C's names for the same two values."""
-    return request("set_pwm", pin=pin, duty_cycle=duty, frequency=frequency_hz, duty=duty, freq=frequency_hz)
+def pwm_fields(pin: int, duty: int, frequency_hz: int) -> dict[str, int | str]:
+    """Of set_pwm: `duty` and `freq` are dialect C's names for the same two values."""
+    return {"pin": pin, "duty_cycle": duty, "frequency": frequency_hz, "duty": duty, "freq": frequency_hz}
 
 
 def raise_for_error(reply: Mapping[str, object]) -> None:
