@@ -16,7 +16,7 @@ from microclaw.errors import NoSandbox, Overloaded, TaskRefused, ToolFailed, Unk
 from microclaw.events import TaskChanged
 from microclaw.store.database import Database
 from microclaw.store.tasks import TaskLanguage, TaskRow
-from microclaw.tasks.access import may_still_run
+from microclaw.tasks.operations import may_still_run
 
 SLOW = "import time\nprint('begun', end='', flush=True)\ntime.sleep(600)"
 

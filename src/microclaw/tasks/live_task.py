@@ -19,9 +19,9 @@ from microclaw.errors import Overloaded
 from microclaw.events import TaskChanged
 from microclaw.sandbox.job import SandboxEnd, SandboxJob, SandboxLimits
 from microclaw.store.tasks import TaskEnding, TaskRow
+from microclaw.tasks.operations import DEVICE
 from microclaw.tasks.order import TaskOrder
 
-DEVICE: Final = "device:"  # how the id of an asker begins that is a device
 PAGE_BYTES: Final = 64 * 1024  # of a task's output, in one look
 
 
