@@ -137,10 +137,8 @@ def in_session(
     words: Sequence[str], environment: Mapping[str, str], output: int = subprocess.PIPE, **more: Any
 ) -> subprocess.Popen[bytes]:
     """A process in a session of its own, without an input; its errors go where its output goes. `more` is Popen's."""
-    quiet, errors = subprocess.DEVNULL, subprocess.STDOUT
-    return subprocess.Popen(
-        words, env=environment, stdin=quiet, stdout=output, stderr=errors, start_new_session=True, **more
-    )
+    more |= {"env": environment, "stdout": output, "stderr": subprocess.STDOUT, "start_new_session": True}
+    return subprocess.Popen(words, stdin=subprocess.DEVNULL, **more)
 
 
 def read_number(told: int) -> int | None:

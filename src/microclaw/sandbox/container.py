@@ -21,7 +21,7 @@ from typing import ClassVar, Final
 from microclaw.errors import NoSandbox
 from microclaw.sandbox.bubblewrap import in_session
 from microclaw.sandbox.identity import job_user
-from microclaw.sandbox.job import HOME, RELAY_SOURCE, DiskUse, SandboxJob, SandboxLimits, environment_of, with_relay
+from microclaw.sandbox.job import HOME, RELAY_SOURCE, DiskUse, SandboxJob, environment_of, with_relay
 from microclaw.sandbox.job_files import put_files
 
 ENGINES: Final = ("podman", "docker")
@@ -124,7 +124,13 @@ def engine_words(engine: str, image: str, name: str, job: SandboxJob, place: Pat
     if job.proxy_socket is not None:
         mounts += [mount(job.proxy_socket, _PROXY), mount(RELAY_SOURCE, _RELAY, read_only=True)]
         command = with_relay(job, _RELAY, _PROXY)
-    limits = [*_limits(job.limits), "--ipc", "private", "--hostname", "job"]
+    most, seconds = job.limits, int(job.limits.cpu_s) + 1
+    limits = ["--ipc", "private", "--hostname", "job", "--pids-limit", str(most.processes), "--cpus", "1"]
+    limits += ["--memory", str(most.memory_bytes), "--memory-swap", str(most.memory_bytes)]
+    limits += ["--shm-size", str(most.disk_bytes)]
+    limits += [word for place in _TMPFS for word in ("--tmpfs", f"{place}:rw,nosuid,nodev,size={most.disk_bytes}")]
+    for kind, value in (("cpu", seconds), ("fsize", most.disk_bytes), ("nofile", 256), ("core", 0)):
+        limits += ["--ulimit", f"{kind}={value}:{value}"]
     return run_words(engine, image, name, command, HOME, mounts, environment_of(job), limits, job_user())
 
 
@@ -149,16 +155,6 @@ def run_words(
     words += [word for one in mounts for word in ("--mount", one)]
     words += [word for variable, value in environment.items() for word in ("--env", f"{variable}={value}")]
     return [*words, "--entrypoint", command[0], image, *command[1:]]
-
-
-def _limits(limits: SandboxLimits) -> list[str]:
-    seconds = int(limits.cpu_s) + 1
-    words = ["--memory", str(limits.memory_bytes), "--memory-swap", str(limits.memory_bytes), "--cpus", "1"]
-    words += ["--pids-limit", str(limits.processes), "--shm-size", str(limits.disk_bytes)]
-    words += [word for place in _TMPFS for word in ("--tmpfs", f"{place}:rw,nosuid,nodev,size={limits.disk_bytes}")]
-    for kind, most in (("cpu", seconds), ("fsize", limits.disk_bytes), ("nofile", 256), ("core", 0)):
-        words += ["--ulimit", f"{kind}={most}:{most}"]
-    return words
 
 
 def mount(source: Path, target: str, *, read_only: bool = False) -> str:

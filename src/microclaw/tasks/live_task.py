@@ -39,10 +39,6 @@ class LiveTask:
     running: asyncio.Future[SandboxEnd] | None = None
     stop: TaskEnding = ""  # why it is to end early: cancelled, interrupted
 
-    @property
-    def asker(self) -> str:
-        return person_behind(self.row.person_id)
-
     def printed(self, data: bytes) -> None:
         self.output += data
         self.wake()
@@ -78,7 +74,7 @@ def check_room(waiting: Collection[LiveTask], places: int, person_id: str) -> No
 
     One asker has at most half of the places and all devices together three quarters, so that somebody else can come in.
     """
-    asker, taken = person_behind(person_id), Counter(live.asker for live in waiting)
+    asker, taken = person_behind(person_id), Counter(person_behind(live.row.person_id) for live in waiting)
     of_devices = sum(count for one, count in taken.items() if one.startswith(DEVICE))
     for count, most, whose in (
         (len(waiting), places, "tasks"),
