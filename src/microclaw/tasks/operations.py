@@ -159,7 +159,7 @@ async def list_tasks(
     tasks: Tasks, call: Call, limit: Annotated[int, Meta(ge=1, le=1_000, description="At most N.")] = 50
 ) -> TaskList:
     """Tasks, the newest first."""
-    found = await tasks.service.list(limit, seen_by(tasks.roles, call.person_id))
+    found = await tasks.service.table.newest(limit, seen_by(tasks.roles, call.person_id))
     return TaskList(tasks=[facts(TaskFacts, row) for row in found])
 
 
