@@ -292,7 +292,7 @@ SANDBOX = (
         "shared memory counts once",
         "counts_once",
         JOB,
-        "memory = _exact_memory(processes)",
+        "memory = _exact_memory(self.processes)",
         "pass",
     ),
     without("watch of processes", "test_fork_bomb", RUN, "used.processes > limits.processes", "False"),

@@ -23,7 +23,7 @@ from microclaw.builds.cache import BuildCache
 from microclaw.errors import BuildError
 from microclaw.events import ProgramKind
 from microclaw.knowledge.skills import shipped_skills
-from microclaw.py.stock import stock_names
+from microclaw.py.stock import stock_image
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -112,6 +112,6 @@ async def test_the_page_has_a_program_with_each_call_and_an_expectation_for_each
     assert len(calls) > 20
     assert {name for name in calls if not re.search(rf"\b{name}\(", c)} == set()
     python = "\n".join(one.source for one in programs if one.language == "python")
-    words = set(stock_names("microclaw") or ())
+    words = stock_image().modules["microclaw"]
     assert len(words) > 10
     assert {word for word in words if not re.search(rf"\b{word}\b[.(]", python)} == set()

@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 from tests.py.conftest import Build
 
-from microclaw.py.stock import stock_names
+from microclaw.py.stock import stock_image
 
 ROOT: Final = Path(__file__).parents[2]
 PAGE: Final = (ROOT / "docs/python-programs.md").read_text(encoding="utf-8")
@@ -27,4 +27,4 @@ def test_page_firmware_and_check_have_the_same_words() -> None:
     firmware = (ROOT / "firmware/fw/microclaw.py").read_text(encoding="utf-8")
     made = firmware.partition("class Api:")[2].partition("\nasync def")[0]
     defined = {*re.findall(r"^    def ([a-z]\w*)", made, re.MULTILINE), *re.findall(r"self\.([a-z]\w*) = ", made)}
-    assert words == defined == set(stock_names("microclaw") or ())
+    assert words == defined == stock_image().modules["microclaw"]

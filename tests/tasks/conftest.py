@@ -16,7 +16,7 @@ from microclaw.config.settings import SandboxSettings, TaskSettings
 from microclaw.events import LiveEvent
 from microclaw.store.database import Database
 from microclaw.store.tasks import TaskLanguage, TaskRow, TaskTable
-from microclaw.tasks.folders import TaskFolders, free_bytes
+from microclaw.tasks.folders import TaskFolders
 from microclaw.tasks.order import TaskOrder
 from microclaw.tasks.service import TaskService
 
@@ -53,7 +53,7 @@ def serve(tmp_path: Path) -> Serve:
     @asynccontextmanager
     async def serving(
         *,
-        free: Callable[[Path], int] = free_bytes,
+        free: Callable[[Path], int] | None = None,
         backend: Literal["auto", "off"] = "auto",
         may_run: Callable[[str], bool] = lambda _person_id: True,
         **settings: Any,
@@ -64,7 +64,7 @@ def serve(tmp_path: Path) -> Serve:
             events: list[LiveEvent] = []
             service = TaskService(
                 table,
-                TaskFolders(folder, free=free),
+                TaskFolders(folder) if free is None else TaskFolders(folder, free=free),
                 TaskSettings(**settings),
                 record=audit.append,
                 publish=events.append,

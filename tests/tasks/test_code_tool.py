@@ -59,7 +59,7 @@ async def test_a_member_runs_code_without_being_asked_and_a_guest_an_automation_
 ) -> None:
     for who in (GUEST.person_id, MQTT.person_id, "nobody"):
         assert (await tools.call(who, code="print(1)")).error_code == "permission_refused"
-    assert await place.service.list(1) == ()
+    assert await place.service.table.newest(1) == ()
     result = await tools.call(MEMBER.person_id, code="print(6 * 7)")
     fields = json.loads(result.content)
     assert (fields["success"], fields["exit_code"], result.foreign) == (True, 0, True)
@@ -71,7 +71,7 @@ async def test_after_words_from_outside_it_asks_with_the_whole_code(tools: Tools
     (question,) = await asked(tools.approvals)
     assert question.action == "run 2 lines of python in the sandbox, without a network"
     assert "    print(2)" in question.detail
-    assert await place.service.list(1) == ()
+    assert await place.service.table.newest(1) == ()
     tools.approvals.decide(question.approval_id, approved=True, by="owner")
     assert (await calling).ok
     started = next(event for event in place.audit if event.kind == "task.started")
@@ -126,7 +126,7 @@ async def test_a_picture_goes_to_the_chat_and_data_only_when_it_is_sent_or_where
 async def test_a_turn_that_is_stopped_ends_its_task(tools: Tools, place: Place) -> None:
     calling = asyncio.ensure_future(tools.call(code="import time\nprint(1)\ntime.sleep(600)"))
     async with asyncio.timeout(60):
-        while not (rows := await place.service.list(1)):  # noqa: ASYNC110
+        while not (rows := await place.service.table.newest(1)):  # noqa: ASYNC110
             await asyncio.sleep(0)  # nobody else wants to be told
         while not (await place.service.view(rows[0].number, wait_s=20)).output:
             pass

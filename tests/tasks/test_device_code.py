@@ -61,14 +61,14 @@ async def test_a_device_gets_what_its_code_printed_sees_progress_and_ends_it(tmp
         await device.send(RunTask("t2", "sandbox", json.dumps(document), 60))
         end, _ = await until_end(device)
         assert (end.state, end.text) == ("done", "abab")
-        (first, *_) = await place.service.list(1)
+        (first, *_) = await place.service.table.newest(1)
         assert (first.asked_by, first.person_id.partition(":")[0]) == ("lamp", "device")
         await device.send(RunTask("t3", "sandbox", slow, 60))
         while (await device.next(TaskStatus)).progress != 0.25:
             pass
         await device.send(CancelTask("t3"))
         end, _ = await until_end(device)
-        assert (end.state, (await place.service.list(1))[0].state) == ("cancelled", "cancelled")
+        assert (end.state, (await place.service.table.newest(1))[0].state) == ("cancelled", "cancelled")
 
 
 FAILING = {
@@ -103,4 +103,4 @@ async def test_only_a_device_with_the_label_is_let_in(tmp_path: Path, serve: Ser
         await devices.label("lamp", ["greenhouse"])
         await device.send(RunTask("t1", "sandbox", "print(1)", 60))
         assert (await until_end(device))[0].state == "done"
-        assert len(await place.service.list(9)) == 1
+        assert len(await place.service.table.newest(9)) == 1

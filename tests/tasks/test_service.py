@@ -16,7 +16,7 @@ from microclaw.errors import NoSandbox, Overloaded, TaskRefused, ToolFailed, Unk
 from microclaw.events import TaskChanged
 from microclaw.store.database import Database
 from microclaw.store.tasks import TaskLanguage, TaskRow
-from microclaw.tasks.access import may_still_run
+from microclaw.tasks.operations import may_still_run
 
 SLOW = "import time\nprint('begun', end='', flush=True)\ntime.sleep(600)"
 
@@ -83,7 +83,7 @@ async def test_an_order_that_breaks_a_rule_is_refused_with_words(place: Place) -
             await place.service.submit(structs.replace(order("print(1)"), **wrong))
         assert refused.value.next_step
         assert [event.kind for event in place.audit] == ["task.refused"] * count
-    assert await place.service.list(10) == ()
+    assert await place.service.table.newest(10) == ()
     row = await ran(place, "print(1)")
     for name in ("../x", "a/../../x", "x"):  # files that it did not leave
         with pytest.raises((TaskRefused, UnknownName)):
@@ -97,7 +97,7 @@ async def test_nothing_runs_without_a_sandbox_or_room_on_the_disk(serve: Serve) 
     async with serve(free=lambda _: 1 << 20) as place:
         with pytest.raises(ToolFailed, match="disk"):
             await place.service.submit(order("print(1)"))
-        assert await place.service.list(10) == ()
+        assert await place.service.table.newest(10) == ()
 
 
 async def test_a_task_is_cancelled_at_any_moment_of_its_start(place: Place) -> None:
@@ -164,9 +164,9 @@ async def test_the_end_of_the_host_interrupts_what_runs_and_waits_and_a_kill_lea
 async def test_old_results_go_by_count_and_by_size(serve: Serve) -> None:
     async with serve(keep_count=2, keep_mb=1) as place:
         numbers = [(await ran(place, "print(1)")).number for _ in range(3)]
-        assert [row.number for row in await place.service.list(10)] == [numbers[2], numbers[1]]
+        assert [row.number for row in await place.service.table.newest(10)] == [numbers[2], numbers[1]]
         big = [(await ran(place, "open('x', 'wb').write(bytes(700_000))", keep=("x",))).number for _ in range(2)]
-        assert [row.number for row in await place.service.list(10)] == [big[1]]
+        assert [row.number for row in await place.service.table.newest(10)] == [big[1]]
         assert [path.name for path in place.folder.iterdir()] == [str(big[1])]
 
 
@@ -211,7 +211,7 @@ async def test_who_may_no_longer_run_code_loses_what_runs_and_waits(serve: Serve
             running, of_bob, waiting = [(await place.service.submit(one)).number for one in orders]
             await until_printed(place, running)
             await people.change_role("ada", "guest")
-            states = {row.number: row.state for row in await place.service.list(10)}
+            states = {row.number: row.state for row in await place.service.table.newest(10)}
             assert (states[running], states[waiting]) == ("cancelled", "cancelled")
             await until_printed(place, of_bob)
             await people.remove("bob")

@@ -11,7 +11,7 @@ import pytest
 from microclaw.builds.process import in_worker
 from microclaw.errors import BuildError
 from microclaw.wasm.diagnostics import declared_names
-from microclaw.wasm.refusals import refused_header, refused_name
+from microclaw.wasm.refusals import refused_name
 from microclaw.wasm.source_scanner import header_names
 from microclaw.wasm.toolchain import find_toolchain
 
@@ -56,7 +56,7 @@ async def test_macro_bomb_is_stopped_by_the_clock(tmp_path: Path) -> None:
 
 def test_nothing_of_ours_is_refused() -> None:
     """Its headers, and what they declare but where the header that has it is offered."""
-    headers = [refusal for name in header_names() if (refusal := refused_header(name)) is not None]
+    headers = [refusal for name in header_names() if (refusal := refused_name(name, headers=True)) is not None]
     assert [refusal for refusal in headers if not refusal.by_pattern] == []
     both = {name: header for name, header in declared_names().items() if (r := refused_name(name)) and not r.by_pattern}
     assert set(both.values()) <= {"Arduino.h", "esp_log.h", "microclaw.h"}

@@ -29,7 +29,7 @@ from microclaw.events import Evidence, ResultFile
 from microclaw.knowledge.memory import OWNER_ID, file_stem
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.store.tasks import TaskLanguage, TaskRow
-from microclaw.tasks.access import check_may_run
+from microclaw.tasks.operations import check_may_run
 from microclaw.tasks.order import MAX_CODE_BYTES, TaskOrder, available, file_lines, reach_lines
 from microclaw.tasks.service import TaskService
 from microclaw.telemetry.history import CSV_HEAD, MAX_POINTS, TelemetryHistory, csv_lines

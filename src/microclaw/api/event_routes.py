@@ -23,7 +23,7 @@ from microclaw.auth.people import Roles, person_behind
 from microclaw.errors import ConfigError, Overloaded
 from microclaw.events import LIVE_EVENTS, Alarm, ApprovalChanged, DeviceLog, LiveEvent, Published, TaskChanged
 from microclaw.operations.operation import Access
-from microclaw.tasks.access import seen_by
+from microclaw.tasks.operations import seen_by
 
 RING_EVENTS = 1_024
 MAX_LISTENERS = 16  # a quarter of the connections that the listener takes

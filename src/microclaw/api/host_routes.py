@@ -27,8 +27,7 @@ from microclaw.operations.operation import Access, load
 from microclaw.page.static_files import FILES, VIEWS, document_at, page_files
 from microclaw.store.database import Database
 from microclaw.supervision import SupervisedTasks
-from microclaw.tasks.access import check_sees
-from microclaw.tasks.operations import Number, Tasks
+from microclaw.tasks.operations import Number, Tasks, check_sees
 
 ARCHIVE: Final = "application/x-tar"
 _PROMETHEUS_TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -135,7 +134,7 @@ _HEADERS = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "san
 )
 async def file(tasks: Tasks, asked: Asked, number: Number, name: str) -> Response:
     """A file that it left."""
-    row = await check_sees(tasks.service, tasks.roles, asked.by.person_id, number)
+    row = await check_sees(tasks, asked.by.person_id, number)
     found = await tasks.service.file(number, name)
     kind = next((one.media_type for one in row.files if one.name == name), "application/octet-stream")
     shown = f"attachment; filename*=UTF-8''{quote(name.rpartition('/')[2])}"

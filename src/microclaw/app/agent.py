@@ -58,8 +58,8 @@ from microclaw.store.schedules import Every, ScheduleTable
 from microclaw.store.tasks import TaskTable
 from microclaw.store.usage import UsageTable
 from microclaw.supervision import SupervisedTasks
-from microclaw.tasks.access import may_still_run
 from microclaw.tasks.folders import TaskFolders
+from microclaw.tasks.operations import may_still_run
 from microclaw.tasks.service import TaskService
 from microclaw.telemetry.history import TelemetryHistory
 

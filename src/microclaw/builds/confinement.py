@@ -12,6 +12,7 @@ import functools
 import os
 import platform
 import resource
+import secrets
 import signal
 import subprocess
 import tempfile
@@ -22,10 +23,18 @@ from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 
-from microclaw.builds.container import ContainerCommand, container_command, is_container
 from microclaw.errors import NoSandbox
 from microclaw.findings import Finding, problem, warning
-from microclaw.sandbox.bubblewrap import READ_BESIDES, SYSTEM, Descriptors, bubblewrap, common_words, start_waiting
+from microclaw.sandbox.bubblewrap import (
+    READ_BESIDES,
+    SYSTEM,
+    Descriptors,
+    bubblewrap,
+    common_words,
+    in_session,
+    start_waiting,
+)
+from microclaw.sandbox.container import engine_does, engine_environment, mount, run_words
 from microclaw.sandbox.landlock import landlock_version, landlock_words
 from microclaw.sandbox.seccomp import program_filter
 
@@ -34,6 +43,10 @@ CPU_LIMIT_S: Final = 20
 ADDRESS_LIMIT_BYTES: Final = 4 << 30  # LLVM maps far more than it uses
 MEMORY_LIMIT_BYTES: Final = 512 << 20  # private and writable; ordinary programs need up to 60 MB, also in C++
 FILE_LIMIT_BYTES: Final = 16 << 20
+IN_IMAGE: Final = "microclaw-in-image"
+"""The second word of a compiler in an image: engine, this, image, the compiler in it, its options."""
+CONTAINER_MEMORY: Final = "2g"
+CONTAINER_PROCESSES: Final = 64
 _NEXT_STEP: Final = "apt-get install bubblewrap"
 PROBE_S: Final = 10.0
 _SHARED: Final = tuple(Path(path) for path in ("/tmp", "/var/tmp", "/dev/shm"))  # noqa: S108 - never read whole
@@ -43,16 +56,13 @@ class ConfinedProcess(Struct, frozen=True):
     """A compiler, which leads a process group that its children cannot leave."""
 
     process: subprocess.Popen[bytes]
-    container: ContainerCommand | None = None
+    container: Sequence[str] = ()
+    """The command that ends its container, which killing the engine's client does not."""
 
     def kill(self) -> None:
         """Kill the compiler and every child; `end` must not have been called, or the number might be another's."""
-        if self.container is not None and self.process.poll() is None:
-            with suppress(OSError, subprocess.TimeoutExpired):  # what is left of it ends by its limit of time
-                environment, quiet = self.container.environment, subprocess.DEVNULL
-                subprocess.run(
-                    self.container.kill, env=environment, stdout=quiet, stderr=quiet, timeout=PROBE_S, check=False
-                )
+        if self.container and self.process.poll() is None:
+            engine_does(*self.container)  # what is left of it ends by its limit of time
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
 
@@ -89,10 +99,9 @@ def start_confined(command: Sequence[str], directory: Path) -> ConfinedProcess:
     Its limits are set before the compiler runs where bubblewrap starts it, else at once after its start. One in an
     image has the engine's limits. It has nothing of the host's environment; its caches stay in the directory.
     """
-    if is_container(command):
-        there = container_command(command, directory)
-        client = _popen(there.words, directory, there.environment)
-        return ConfinedProcess(client, there)
+    if len(command) > 3 and command[1] == IN_IMAGE:
+        words, kill = container_command(command, directory)
+        return ConfinedProcess(in_session(words, engine_environment(), cwd=directory), kill)
     places = ("HOME", "TMPDIR", "ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR")
     fixed = {"PATH": "", "LC_ALL": "C", "SOURCE_DATE_EPOCH": "0", "BINARYEN_CORES": "1"}
     environment = {**dict.fromkeys(places, str(directory)), **fixed}
@@ -103,9 +112,33 @@ def start_confined(command: Sequence[str], directory: Path) -> ConfinedProcess:
         if how == "landlock":
             reads = [*SYSTEM, *READ_BESIDES, *readable(command, directory)]
             command = landlock_words(command, reads, directory, program_filter(platform.machine()), opened)
-        process = _popen(command, directory, environment, opened.passed)
+        process = in_session(command, environment, cwd=directory, pass_fds=opened.passed)
     _limit(process.pid)
     return ConfinedProcess(process)
+
+
+def container_command(command: Sequence[str], directory: Path) -> tuple[list[str], tuple[str, ...]]:
+    """The words that run it in its image, and those that end it. Raises NoSandbox for a path that no engine takes.
+
+    It sees the image, read-only, the directory, and what the command names by absolute path.
+    """
+    engine, _, image, *inside = command
+    name = f"microclaw-{secrets.token_hex(8)}"
+    named = (mount(path, str(path), read_only=True) for path in _named(inside[1:], directory))
+    environment = {"LC_ALL": "C", "HOME": str(directory), "TMPDIR": str(directory)}
+    limits = ["--rm", "--pids-limit", str(CONTAINER_PROCESSES), "--memory", CONTAINER_MEMORY]
+    for kind, most in (("cpu", CPU_LIMIT_S), ("fsize", FILE_LIMIT_BYTES), ("core", 0)):
+        limits += ["--ulimit", f"{kind}={most}:{most}"]
+    mounts = [mount(directory, str(directory)), *named]
+    words = run_words(engine, image, name, inside, str(directory), mounts, environment, limits)
+    return words, (engine, "kill", name)
+
+
+def _named(arguments: Sequence[str], directory: Path) -> Iterator[Path]:
+    """The files and folders that the options name by absolute path, those inside of another one left out."""
+    paths = {Path(word) for word in arguments if word.startswith("/")}
+    found = sorted(path for path in paths if path.exists() and not path.is_relative_to(directory))
+    return (path for path in found if not any(one in path.parents for one in found))
 
 
 def readable(command: Sequence[str], directory: Path) -> Iterator[Path]:
@@ -144,22 +177,6 @@ def _limit(pid: int) -> None:
             (resource.RLIMIT_CORE, 0),
         ):
             resource.prlimit(pid, kind, (limit, limit))
-
-
-def _popen(
-    command: Sequence[str], directory: Path, environment: Mapping[str, str], pass_fds: Sequence[int] = ()
-) -> subprocess.Popen[bytes]:
-    """In a session of its own."""
-    return subprocess.Popen(
-        command,
-        cwd=directory,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        pass_fds=pass_fds,
-    )
 
 
 def _start_in_bubblewrap(

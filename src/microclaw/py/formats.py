@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from microclaw.py.scopes import canonical
-from microclaw.py.stock import stock_names
+from microclaw.py.stock import stock_image
 
 _CONVERSIONS = {115: "!s", 114: "!r", 97: "!r"}  # MicroPython has no !a; its repr is ASCII but for printable characters
 
@@ -33,7 +33,7 @@ class Simplifier(ast.NodeTransformer):
         return self.generic_visit(ast.copy_location(ast.Assign([node.target], node.value), node))
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
-        known = stock_names(canonical(node.module or "")) if node.names[0].name == "*" else None
+        known = stock_image().modules.get(canonical(node.module or "")) if node.names[0].name == "*" else None
         if known is not None:
             node.names = [ast.copy_location(ast.alias(n), node.names[0]) for n in sorted(known & self._used)]
             return node if node.names else ast.copy_location(ast.Pass(), node)

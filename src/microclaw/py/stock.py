@@ -18,7 +18,7 @@ class Refusal(Struct, frozen=True):
 
 
 class StockImage(Struct, frozen=True):
-    modules: dict[str, frozenset[str]]
+    modules: dict[str, frozenset[str]]  # their names
     builtins: frozenset[str]
     with_u: frozenset[str]  # modules that older programs call with a `u` before the name
     computing: frozenset[str]  # builtins that only compute
@@ -46,8 +46,3 @@ def stock_image() -> StockImage:
     }
     refused = {name: Refusal(row["why"], row["instead"]) for row in data["refusals"] for name in row["names"]}
     return StockImage(**words, **tables, refused=refused, default_pins=data["default_pins"])  # type: ignore[arg-type]
-
-
-def stock_names(module: str) -> frozenset[str] | None:
-    """The names of a module; None if the image does not have it."""
-    return stock_image().modules.get(module)

@@ -126,20 +126,19 @@ def start_waiting(
     Raises NoSandbox.
     """
     words, told, goes_on = waiting_command(words, command, filtered, opened)
-    process = subprocess.Popen(
-        [*before, *words],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        pass_fds=opened.passed,
-        **more,
-    )
+    process = in_session([*before, *words], environment, pass_fds=opened.passed, **more)
     opened.were_passed()
     if (pid := read_number(told)) is None:
         raise why_it_ended(process)
     return Waiting(process, pid, goes_on)
+
+
+def in_session(
+    words: Sequence[str], environment: Mapping[str, str], output: int = subprocess.PIPE, **more: Any
+) -> subprocess.Popen[bytes]:
+    """A process in a session of its own, without an input; its errors go where its output goes. `more` is Popen's."""
+    more |= {"env": environment, "stdout": output, "stderr": subprocess.STDOUT, "start_new_session": True}
+    return subprocess.Popen(words, stdin=subprocess.DEVNULL, **more)
 
 
 def read_number(told: int) -> int | None:

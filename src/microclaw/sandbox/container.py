@@ -12,15 +12,16 @@ import secrets
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Final
 
 from microclaw.errors import NoSandbox
+from microclaw.sandbox.bubblewrap import in_session
 from microclaw.sandbox.identity import job_user
-from microclaw.sandbox.job import HOME, RELAY_SOURCE, DiskUse, SandboxJob, SandboxLimits, environment_of, with_relay
+from microclaw.sandbox.job import HOME, RELAY_SOURCE, DiskUse, SandboxJob, environment_of, with_relay
 from microclaw.sandbox.job_files import put_files
 
 ENGINES: Final = ("podman", "docker")
@@ -67,14 +68,14 @@ class Container:
     def kill(self) -> None:
         """Does not wait. Killing the engine's client would not kill the container."""
         if self._kill is None and not self.is_dead():
-            self._kill = _client([self.engine, "kill", self.name], subprocess.DEVNULL)
+            self._kill = in_session([self.engine, "kill", self.name], engine_environment(), subprocess.DEVNULL)
 
     def close(self) -> None:
         """Kill it if it lives, and remove what it had. Blocks."""
         self.kill()
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(KILL_S)
-        _does(self.engine, "rm", "--force", self.name)
+        engine_does(self.engine, "rm", "--force", self.name)
         for client in filter(None, (self._kill, self.process)):
             client.kill()
             client.wait()
@@ -89,7 +90,7 @@ def container_engine(image: str) -> str:
     """The path of the first engine that runs and has the image. Raises NoSandbox."""
     found = [path for name in ENGINES if (path := shutil.which(name)) is not None]
     for path in found:
-        if _does(path, "image", "inspect", image):
+        if engine_does(path, "image", "inspect", image):
             return path
     if not found:
         raise NoSandbox("neither podman nor docker is installed", next_step="install podman or docker")
@@ -110,7 +111,7 @@ def start_container(engine: str, image: str, job: SandboxJob, folder: Path) -> C
     try:
         put_files(job.files, opened, job.limits.disk_bytes)
         name = f"microclaw-job-{secrets.token_hex(8)}"
-        process = _client(engine_words(engine, image, name, job, place), subprocess.PIPE)
+        process = in_session(engine_words(engine, image, name, job, place), engine_environment())
     except BaseException:
         os.close(opened)
         raise
@@ -119,31 +120,41 @@ def start_container(engine: str, image: str, job: SandboxJob, folder: Path) -> C
 
 def engine_words(engine: str, image: str, name: str, job: SandboxJob, place: Path) -> list[str]:
     """The command that starts the container and stays until it ends. NoSandbox for a path that no engine takes."""
-    user = job_user()
+    command, mounts = job.command, [mount(place, HOME)]
+    if job.proxy_socket is not None:
+        mounts += [mount(job.proxy_socket, _PROXY), mount(RELAY_SOURCE, _RELAY, read_only=True)]
+        command = with_relay(job, _RELAY, _PROXY)
+    most, seconds = job.limits, int(job.limits.cpu_s) + 1
+    limits = ["--ipc", "private", "--hostname", "job", "--pids-limit", str(most.processes), "--cpus", "1"]
+    limits += ["--memory", str(most.memory_bytes), "--memory-swap", str(most.memory_bytes)]
+    limits += ["--shm-size", str(most.disk_bytes)]
+    limits += [word for place in _TMPFS for word in ("--tmpfs", f"{place}:rw,nosuid,nodev,size={most.disk_bytes}")]
+    for kind, value in (("cpu", seconds), ("fsize", most.disk_bytes), ("nofile", 256), ("core", 0)):
+        limits += ["--ulimit", f"{kind}={value}:{value}"]
+    return run_words(engine, image, name, command, HOME, mounts, environment_of(job), limits, job_user())
+
+
+def run_words(
+    engine: str,
+    image: str,
+    name: str,
+    command: Sequence[str],
+    folder: str,
+    mounts: Iterable[str],
+    environment: Mapping[str, str],
+    limits: Iterable[str],
+    user: int | None = None,
+) -> list[str]:
+    """The words of every container here: no network, a read-only image, no rights, and never root's user unless this
+    host is; None is the host's own."""
     ids = f"{os.getuid()}:{os.getgid()}" if user is None else f"{user}:{user}"
-    words = [engine, "run", "--name", name, "--network", "none", "--read-only", "--cap-drop", "ALL", "--user", ids]
-    words += ["--workdir", HOME, "--mount", mount(place, HOME)]
-    words += [*_limits(job.limits), "--pull", "never", "--security-opt", "no-new-privileges"]
-    words += ["--ipc", "private", "--hostname", "job"]
+    words = [engine, "run", "--name", name, "--pull", "never", "--network", "none", "--read-only", "--cap-drop", "ALL"]
+    words += ["--security-opt", "no-new-privileges", "--user", ids, "--workdir", folder, *limits]
     if user is None and Path(engine).name == "podman":
         words += ["--userns=keep-id"]
-    command = list(job.command)
-    if job.proxy_socket is not None:
-        words += ["--mount", mount(job.proxy_socket, _PROXY), "--mount", mount(RELAY_SOURCE, _RELAY, read_only=True)]
-        command = with_relay(job, _RELAY, _PROXY)
-    for variable, value in environment_of(job).items():
-        words += ["--env", f"{variable}={value}"]
+    words += [word for one in mounts for word in ("--mount", one)]
+    words += [word for variable, value in environment.items() for word in ("--env", f"{variable}={value}")]
     return [*words, "--entrypoint", command[0], image, *command[1:]]
-
-
-def _limits(limits: SandboxLimits) -> list[str]:
-    seconds = int(limits.cpu_s) + 1
-    words = ["--memory", str(limits.memory_bytes), "--memory-swap", str(limits.memory_bytes), "--cpus", "1"]
-    words += ["--pids-limit", str(limits.processes), "--shm-size", str(limits.disk_bytes)]
-    words += [word for place in _TMPFS for word in ("--tmpfs", f"{place}:rw,nosuid,nodev,size={limits.disk_bytes}")]
-    for kind, most in (("cpu", seconds), ("fsize", limits.disk_bytes), ("nofile", 256), ("core", 0)):
-        words += ["--ulimit", f"{kind}={most}:{most}"]
-    return words
 
 
 def mount(source: Path, target: str, *, read_only: bool = False) -> str:
@@ -160,18 +171,7 @@ def engine_environment() -> dict[str, str]:
     return {key: os.environ[key] for key in _OF_ENGINE if key in os.environ}
 
 
-def _client(words: Sequence[str], output: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        words,
-        env=engine_environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-
-
-def _does(*command: str) -> bool:
+def engine_does(*command: str) -> bool:
     """False where it fails, or does not answer in time."""
     with suppress(OSError, subprocess.TimeoutExpired):
         quiet, environment = subprocess.DEVNULL, engine_environment()

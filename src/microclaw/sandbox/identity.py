@@ -6,14 +6,13 @@ processes of root's against a limit, and lets root's own write its settings in /
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from microclaw.sandbox.landlock import libc
+from microclaw.sandbox.landlock import called, libc
 
 JOB_USER: Final = 60666
 """Of the numbers that neither Debian nor systemd gives away."""
@@ -39,18 +38,13 @@ def acting_as_job() -> Iterator[None]:
     calls = libc()
     owner, group = os.getuid(), os.getgid()
     try:
-        _done(calls.syscall(set_group, user, -1, -1))
-        _done(calls.syscall(set_user, user, -1, -1))
+        called(calls.syscall(set_group, user, -1, -1))
+        called(calls.syscall(set_user, user, -1, -1))
         calls.setfsgid(user)
         calls.setfsuid(user)
         yield
     finally:
         calls.setfsuid(os.geteuid())
         calls.setfsgid(os.getegid())
-        _done(calls.syscall(set_user, owner, -1, -1))
-        _done(calls.syscall(set_group, group, -1, -1))
-
-
-def _done(result: int) -> None:
-    if result < 0:
-        raise OSError(ctypes.get_errno(), "cannot act as the job's user")
+        called(calls.syscall(set_user, owner, -1, -1))
+        called(calls.syscall(set_group, group, -1, -1))

@@ -84,22 +84,23 @@ def _restrict(readable: Sequence[str], directory: str | None, filtered: bytes | 
     fields = struct.pack("=Q", every)
     fields += struct.pack("=Q", _NETWORK) if version >= 4 else b""
     fields += struct.pack("=Q", _SCOPES) if version >= 6 else b""
-    ruleset = _called(libc().syscall(_CREATE, fields, len(fields), 0))
+    ruleset = called(libc().syscall(_CREATE, fields, len(fields), 0))
     for path, allowed in rules:
         if os.access(path, os.F_OK):
             place = os.open(path, os.O_PATH | os.O_CLOEXEC)
             possible = allowed if stat.S_ISDIR(os.fstat(place).st_mode) else allowed & _OF_FILES
-            _called(libc().syscall(_ADD, ruleset, _PATH_BENEATH, struct.pack("=Qi", possible, place), 0))
+            called(libc().syscall(_ADD, ruleset, _PATH_BENEATH, struct.pack("=Qi", possible, place), 0))
             os.close(place)
-    _called(libc().prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-    _called(libc().syscall(_RESTRICT, ruleset, 0))
+    called(libc().prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+    called(libc().syscall(_RESTRICT, ruleset, 0))
     os.close(ruleset)
     if filtered is not None:
         program = _Program(len(filtered) // 8, filtered)
-        _called(libc().prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0))
+        called(libc().prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0))
 
 
-def _called(result: int) -> int:
+def called(result: int) -> int:
+    """The result of a system call. Raises OSError."""
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))

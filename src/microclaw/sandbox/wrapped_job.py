@@ -98,10 +98,26 @@ class Wrapped(Struct, frozen=True):
         return is_readable(self.first, 0)
 
     def usage(self, memory_limit: int) -> Usage:
-        return usage_of(self.processes, memory_limit)
+        """Of every process that its /proc lists. One that ends meanwhile is not counted.
+
+        A page that processes share counts for each of them until `memory_limit` is passed, and then once.
+        """
+        number = memory = ticks = 0
+        for name in _numbers(self.processes):
+            fields = _read(f"{name}/stat", self.processes).rpartition(b")")[2].split()
+            if len(fields) >= 22:
+                number += 1
+                ticks += sum(int(field) for field in fields[11:15])  # utime, stime, and those of children that ended
+                memory += int(fields[21]) * _PAGE + _kib_of(f"{name}/status", _NOT_RESIDENT, self.processes)
+        if memory > memory_limit:
+            memory = _exact_memory(self.processes)
+        return Usage(number - 1, memory, ticks / _TICKS)  # process 1 is bubblewrap's own
 
     def disk(self) -> DiskUse:
-        return disk_use((self.folder, self.temporary, self.shared))
+        """Each place is a file system of its own. Empty files take no room there, but the kernel's memory."""
+        found = [os.fstatvfs(place) for place in (self.folder, self.temporary, self.shared)]
+        files = sum(place.f_files - place.f_ffree for place in found)
+        return DiskUse(any(place.f_bfree == 0 for place in found), files)
 
     def kill(self) -> None:
         """The kernel kills all of the job's processes with the first one, before that one counts as dead."""
@@ -256,23 +272,6 @@ def _memory(limits: SandboxLimits) -> int:
     return limits.memory_bytes + PLACES * limits.disk_bytes + KERNEL_BYTES
 
 
-def usage_of(processes: int, memory_limit: int) -> Usage:
-    """Of every process that the open folder (a /proc) lists. One that ends meanwhile is not counted.
-
-    A page that processes share counts for each of them until `memory_limit` is passed, and then once.
-    """
-    number = memory = ticks = 0
-    for name in _numbers(processes):
-        fields = _read(f"{name}/stat", processes).rpartition(b")")[2].split()
-        if len(fields) >= 22:
-            number += 1
-            ticks += sum(int(field) for field in fields[11:15])  # utime, stime, and those of children that ended
-            memory += int(fields[21]) * _PAGE + _kib_of(f"{name}/status", _NOT_RESIDENT, processes)
-    if memory > memory_limit:
-        memory = _exact_memory(processes)
-    return Usage(number - 1, memory, ticks / _TICKS)  # process 1 is bubblewrap's own
-
-
 def _exact_memory(processes: int) -> int:
     """Slower: the kernel walks every page. Of a program that nobody may read, as the relay, all pages count in full."""
     total = 0
@@ -283,12 +282,6 @@ def _exact_memory(processes: int) -> int:
         except PermissionError:
             total += _kib_of(f"{name}/status", (b"VmRSS:",), processes)
     return total
-
-
-def disk_use(places: Sequence[int]) -> DiskUse:
-    """Of open folders, each a file system of its own. Empty files take no room there, but the kernel's memory."""
-    found = [os.fstatvfs(place) for place in places]
-    return DiskUse(any(place.f_bfree == 0 for place in found), sum(place.f_files - place.f_ffree for place in found))
 
 
 def _numbers(processes: int) -> Iterator[str]:

@@ -33,10 +33,6 @@ def kept_file(root: Path, number: int, name: str) -> Path:
     return root / str(number) / _KEPT / name
 
 
-def free_bytes(folder: Path) -> int:
-    return shutil.disk_usage(folder).free
-
-
 def too_many(results: Sequence[TaskResult], *, before_ms: int, count: int, size_bytes: int) -> list[int]:
     """Tasks whose results go, of those given from the oldest to the newest: what is too old, or one too many, or does
     not fit beside all that is newer."""
@@ -53,7 +49,7 @@ class TaskFolders(Struct, frozen=True):
     """Each task's folder has `in` before it starts, `job` and `files` of the sandbox, and long `output` afterwards."""
 
     root: Path
-    free: Callable[[Path], int] = free_bytes
+    free: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free
 
     def of(self, number: int) -> Path:
         """The folder of a task, in which the sandbox works."""

@@ -19,9 +19,9 @@ from microclaw.errors import Overloaded
 from microclaw.events import TaskChanged
 from microclaw.sandbox.job import SandboxEnd, SandboxJob, SandboxLimits
 from microclaw.store.tasks import TaskEnding, TaskRow
+from microclaw.tasks.operations import DEVICE
 from microclaw.tasks.order import TaskOrder
 
-DEVICE: Final = "device:"  # how the id of an asker begins that is a device
 PAGE_BYTES: Final = 64 * 1024  # of a task's output, in one look
 
 
@@ -38,10 +38,6 @@ class LiveTask:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     running: asyncio.Future[SandboxEnd] | None = None
     stop: TaskEnding = ""  # why it is to end early: cancelled, interrupted
-
-    @property
-    def asker(self) -> str:
-        return person_behind(self.row.person_id)
 
     def printed(self, data: bytes) -> None:
         self.output += data
@@ -78,7 +74,7 @@ def check_room(waiting: Collection[LiveTask], places: int, person_id: str) -> No
 
     One asker has at most half of the places and all devices together three quarters, so that somebody else can come in.
     """
-    asker, taken = person_behind(person_id), Counter(live.asker for live in waiting)
+    asker, taken = person_behind(person_id), Counter(person_behind(live.row.person_id) for live in waiting)
     of_devices = sum(count for one, count in taken.items() if one.startswith(DEVICE))
     for count, most, whose in (
         (len(waiting), places, "tasks"),

@@ -1,24 +1,29 @@
-"""The acts of tasks: code in the sandbox. Owners see every task, others their own."""
+"""The acts of tasks, code in the sandbox, and who may run and see them: owners see every task, others their own."""
 
 from __future__ import annotations
 
 import codecs
 import json
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeAlias, TypeVar
 
 from msgspec import Meta, Struct, structs
 
-from microclaw.errors import PermissionRefused
+from microclaw.errors import PermissionRefused, UnknownName
 from microclaw.operations.operation import Call, Effect, Option, Permission, operation
 from microclaw.operations.result import Listing, Result, filled
 from microclaw.store.tasks import OPEN, FileRow, TaskEnding, TaskLanguage, TaskState
 from microclaw.text import format_duration
 
 if TYPE_CHECKING:
-    from microclaw.auth.people import Roles
+    from microclaw.auth.people import Person, Roles
     from microclaw.store.tasks import TaskRow
     from microclaw.tasks.service import TaskService
+
+
+DEVICE: Final = "device:"  # how the id of an asker begins that is a device
+MAY_RUN: Final = frozenset({"owner", "member"})
+"""Guests look, and behind an automation stands nobody who could be asked what the code is for."""
 
 
 class Tasks(Struct, frozen=True):
@@ -26,6 +31,35 @@ class Tasks(Struct, frozen=True):
 
     service: TaskService
     roles: Roles
+
+
+def check_may_run(roles: Roles, person_id: str) -> Person:
+    """The person. Raises PermissionRefused."""
+    person = roles.get(person_id)
+    if person is None or person.role not in MAY_RUN:
+        who = "this person" if person is None else f"{person.name} ({person.role})"
+        raise PermissionRefused(f"{who} may not run code on this host", next_step="ask the owner of this host")
+    return person
+
+
+def may_still_run(roles: Roles, person_id: str) -> bool:
+    """True if a task of this asker goes on: its person may have been removed or have another role since."""
+    person = roles.get(person_id)
+    return person_id.startswith(DEVICE) or (person is not None and person.role in MAY_RUN)
+
+
+def seen_by(roles: Roles, person_id: str) -> str | None:
+    """The person whose tasks this one sees: themselves, or None (everybody) for an owner."""
+    person = roles.get(person_id)
+    return None if person is not None and person.role == "owner" else person_id
+
+
+async def check_sees(tasks: Tasks, person_id: str, number: int) -> TaskRow:
+    """Its row. Raises UnknownName, also for a task of somebody else."""
+    row = await tasks.service.row(number)
+    if seen_by(tasks.roles, person_id) not in (None, row.person_id):
+        raise UnknownName(f"there is no task {number}", next_step="see yours: microclaw task list")
+    return row
 
 
 class TaskFile(FileRow, frozen=True, array_like=False):
@@ -125,9 +159,7 @@ async def list_tasks(
     tasks: Tasks, call: Call, limit: Annotated[int, Meta(ge=1, le=1_000, description="At most N.")] = 50
 ) -> TaskList:
     """Tasks, the newest first."""
-    from microclaw.tasks.access import seen_by  # brings the sandbox, which a command needs not; likewise below
-
-    found = await tasks.service.list(limit, seen_by(tasks.roles, call.person_id))
+    found = await tasks.service.table.newest(limit, seen_by(tasks.roles, call.person_id))
     return TaskList(tasks=[facts(TaskFacts, row) for row in found])
 
 
@@ -153,8 +185,7 @@ async def run(
     allow: Annotated[str | None, Meta(description="Its name in the allowlist: a network, for a yes.")] = None,
 ) -> TaskFacts:
     """Run code in the sandbox: it is taken, and `show` has its end."""
-    from microclaw.tasks.access import check_may_run
-    from microclaw.tasks.order import TaskOrder
+    from microclaw.tasks.order import TaskOrder  # brings the sandbox, which a command needs not
 
     person = check_may_run(tasks.roles, call.person_id)
     order = TaskOrder(
@@ -195,7 +226,7 @@ async def show(
     ] = 0.0,
 ) -> TaskWithOutput:
     """A task: who asked, how it ended, its files."""
-    await _check_sees(tasks, call, number)
+    await check_sees(tasks, call.person_id, number)
     view = await tasks.service.view(number, after=after, wait_s=wait_s)
     decoder = codecs.getincrementaldecoder("utf-8")("replace")  # the next page never begins within a letter
     text = decoder.decode(view.output, final=not (view.row.is_open or view.more))
@@ -221,14 +252,8 @@ async def cancel(
     tasks: Tasks, call: Call, number: Annotated[Number, Option("--cancel", metavar="NUMBER")]
 ) -> CancelledTask:
     """End a task; all of its processes are dead afterwards. Exit code 1 when it came to an end of its own."""
-    await _check_sees(tasks, call, number)
+    await check_sees(tasks, call.person_id, number)
     return facts(CancelledTask, await tasks.service.cancel(number))
-
-
-async def _check_sees(tasks: Tasks, call: Call, number: int) -> None:
-    from microclaw.tasks.access import check_sees
-
-    await check_sees(tasks.service, tasks.roles, call.person_id, number)
 
 
 def facts(kind: type[_Facts], row: TaskRow, **more: Any) -> _Facts:

@@ -331,10 +331,6 @@ class TaskService:
             return page(row, found[0], after, first=after, size=found[1])
         return page(row, row.output, after, first=row.output_bytes - len(row.output))  # only the end is kept
 
-    async def list(self, limit: int, person_id: str | None = None) -> tuple[TaskRow, ...]:
-        """The newest first, of everybody or of one person."""
-        return await self.table.newest(limit, person_id)
-
     async def file(self, number: int, name: str) -> Path:
         """A file that it left on this host. Raises UnknownName, TaskRefused."""
         if all(kept.name != name for kept in (await self.row(number)).files):  # what is there may be half of one

@@ -14,9 +14,9 @@ from microclaw.wasm.refusals import refused_reasons
 from microclaw.wasm.source_text import SourceText
 
 _NAMED: Final = re.compile(r"(?:there is no header|[^']*) '([\w./*+-]+)'")
-_UNKNOWN: Final = re.compile(
+UNKNOWN: Final = re.compile(
     r"implicit declaration of|implicitly declaring|call to undeclared|use of undeclared|unknown type name"
-    r"|no template named"
+    r"|no template named|no type named"
 )
 _UNUSED: Final = re.compile(r"unused (?:variable|parameter)|variable '[^']*' set but not used")
 _NESTED: Final = "function definition is not allowed here"
@@ -31,7 +31,7 @@ def folded(missing: Sequence[Diagnostic], found: Iterable[Diagnostic], source: S
     """
     errors = list(_without_followers(found, source))
     if missing:
-        errors = [d for d in errors if _UNKNOWN.match(d.message) and d.explanation in refused_reasons()]
+        errors = [d for d in errors if UNKNOWN.match(d.message) and d.explanation in refused_reasons()]
     foreign = next((d for d in errors if (d.explanation or "").startswith(_FOREIGN)), None)
     if foreign is not None and not missing:
         return (foreign,)
@@ -85,7 +85,7 @@ def _each_reason_once(found: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
 def _name(diagnostic: Diagnostic, *, headers: bool = False) -> str | None:
     """The name that a finding says is not known."""
     is_header = headers and diagnostic.message.startswith("there is no header")
-    if not is_header and not _UNKNOWN.match(diagnostic.message):
+    if not is_header and not UNKNOWN.match(diagnostic.message):
         return None
     match = _NAMED.match(diagnostic.message)
     return match[1] if match is not None else None

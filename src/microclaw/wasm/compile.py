@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from microclaw.boards.profile import BoardProfile
 from microclaw.builds.cache import BuildCache, default_cache
 from microclaw.builds.outputs import read_output
-from microclaw.builds.process import OUTPUT_LIMIT_BYTES, Processes, build_failure, in_worker
+from microclaw.builds.process import OUTPUT_LIMIT_BYTES, Processes, build_failure, check_name, in_worker
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.wasm.cascades import folded
 from microclaw.wasm.checks import (
@@ -62,7 +62,6 @@ from microclaw.wire.wasmachine.natives import NATIVES
 
 MIN_STACK_BYTES: Final = 1024
 MAX_STACK_BYTES: Final = 32768
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _CACHE_VERSION: Final = 19
 _MAX_DEPENDENCIES_BYTES: Final = 1 << 20
 _NO_USLEEP: Final = "MICROCLAW_NO_USLEEP"
@@ -173,16 +172,14 @@ def _check_standard_headers(text: SourceText, toolchain: Toolchain) -> None:
 
 
 def _check_options(name: str, optimization: str, stack_bytes: int) -> None:
-    problem = hint = None
-    if not _NAME.fullmatch(name):
-        problem = f"{name!r} is no name for a program: letters, digits, _ . - only, at most 64"
-        hint = "give it another name, or rename the file"
-    elif optimization not in OPTIMIZATIONS:
+    check_name(name)
+    problem = None
+    if optimization not in OPTIMIZATIONS:
         problem = f"unknown optimization {optimization!r}: there are {', '.join(OPTIMIZATIONS)}"
     elif not MIN_STACK_BYTES <= stack_bytes <= MAX_STACK_BYTES or stack_bytes % 16:
         problem = f"a stack of {stack_bytes} bytes: {MIN_STACK_BYTES} to {MAX_STACK_BYTES}, a multiple of 16"
     if problem is not None:
-        raise BuildError((Diagnostic("error", problem, "name" if hint else "options", hint=hint),), stage="options")
+        raise BuildError((Diagnostic("error", problem, "options"),), stage="options")
 
 
 def _build(

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from microclaw.boards.profile import BoardProfile
 from microclaw.errors import Diagnostic
 from microclaw.text import code_lines
-from microclaw.wasm.cascades import folded
+from microclaw.wasm.cascades import UNKNOWN, folded
 from microclaw.wasm.refusals import Advice, read_rows, refused_name
 from microclaw.wasm.source_language import CPLUSPLUS_HEADERS
 from microclaw.wasm.source_scanner import header_names
@@ -106,15 +106,6 @@ _OPENING: Final = {
     "pwm": ("pwm_open", "analogWrite", "tone", "attach"),
 }
 _QUOTED: Final = re.compile(r"'([A-Za-z_]\w*)'")
-_UNKNOWN: Final = (
-    "implicit declaration of",
-    "implicitly declaring library",
-    "call to undeclared",
-    "use of undeclared",
-    "unknown type name",
-    "no template named",
-    "no type named",
-)
 _METHOD: Final = re.compile(r"\b([a-z]\w+)\(")
 _PRIVATE: Final = re.compile(r"private:.*?^\s*};", re.DOTALL | re.MULTILINE)
 _MACROS: Final = re.compile(r" (?:__attribute__|PIN_MARKS_|MARK_|HANDLE_)")
@@ -293,7 +284,7 @@ def _finding(
     file = f"<{file}>" if _is_standard(match["file"]) else file
     found = Diagnostic(severity, text, file, *place, source.line(place[0]) if own else None)
     quoted = _QUOTED.search(text)
-    if quoted is None or not (text.startswith(_UNKNOWN) or _IN_STD.match(text)):
+    if quoted is None or not (UNKNOWN.match(text) or _IN_STD.match(text)):
         return found
     if source.find_definition(quoted[1]) is not None and source.language == "c":
         return with_advice(found, Advice(f"put {quoted[1]} above its first use, or its prototype", _BELOW))

@@ -91,7 +91,10 @@ class Linker(Struct, frozen=True):
         if "on_timer_callback" not in self.symbols.functions:
             return self._make_event_driven(plain, blocking, pauses=ends or polls)
         if waits or polls:
-            raise BuildError((self._callback_is_taken(),), stage="check")
+            place = self.text.find_name("on_timer_callback")
+            message = "main waits, and on_timer_callback is defined as well: a main that waits needs it for itself"
+            hint = "use every(ms, task) of microclaw.h beside main, or on_init instead of main"
+            raise BuildError((at(self.text, place, message, hint),), stage="check")
         return plain
 
     def _run(self, *entries: Entry) -> list[ProcessResult]:
@@ -195,12 +198,6 @@ class Linker(Struct, frozen=True):
         ours = () if self.traced else (RESERVED,)
         wasm = without_exports(read_output(self.directory / "program.wasm", stage="link"), _UNWINDERS, *ours)
         return LinkedProgram(wasm, max(plain.took_ms, linked.took_ms) + done.took_ms, len(plain.wasm))
-
-    def _callback_is_taken(self) -> Diagnostic:
-        place = self.text.find_name("on_timer_callback")
-        message = "main waits, and on_timer_callback is defined as well: a main that waits needs it for itself"
-        hint = "use every(ms, task) of microclaw.h beside main, or on_init instead of main"
-        return at(self.text, place, message, hint)
 
     def _constructors_before_on_init(self) -> Diagnostic:
         place = self.text.find_definition("on_init")

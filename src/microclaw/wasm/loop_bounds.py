@@ -36,12 +36,8 @@ class Loop(Struct):
     changes: bool = False  # something besides what it calls: a variable, or a value that the next turn sees
 
     @property
-    def goes_round(self) -> bool:
-        return self.rounds > 0
-
-    @property
     def is_endless(self) -> bool:
-        return self.goes_round and not self.is_left
+        return self.rounds > 0 and not self.is_left
 
 
 def count_turns(code: Code, loop: Loop) -> None:

@@ -86,7 +86,7 @@ class _Plan:
                 yield loop.number, Guard(CHECKED_AFTER, 1, self._told(index, loop.number, points[loop.number]))
                 continue
             is_left_alone = gives_way and not loop.goes_round_awake
-            if not loop.goes_round or is_left_alone or not self._is_long(loop, loops):
+            if not loop.rounds or is_left_alone or not self._is_long(loop, loops):
                 continue
             turn = self._turn(loop, loops)
             is_tight = not any(other.parent == loop.number for other in loops)

@@ -115,7 +115,7 @@ class _Walk:
         loop.end = self._at
         loop.is_left |= self._reachable
         loop.changes |= bool(block.written & block.read_first)
-        loop.waits |= loop.goes_round and loop.is_left and not (loop.calls or loop.changes)
+        loop.waits |= loop.rounds > 0 and loop.is_left and not (loop.calls or loop.changes)
         for outer in (loop, *self._open):
             outer.holds_waiting |= loop.waits
         self._awake &= ~(2 << loop.number)

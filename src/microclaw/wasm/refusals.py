@@ -32,14 +32,13 @@ class Advice(Struct, frozen=True):
     by_pattern: bool = False  # `esp_*` is less certain than a full name
 
 
-def refused_name(name: str, board: BoardProfile | None = None) -> Advice | None:
-    """About a function, type, constant or object that nothing declares."""
-    return _first(name, board, headers=False)
-
-
-def refused_header(header: str, board: BoardProfile | None = None) -> Advice | None:
-    """About a header that is not ours."""
-    return _first(header, board, headers=True)
+def refused_name(wanted: str, board: BoardProfile | None = None, *, headers: bool = False) -> Advice | None:
+    """About a function, type, constant or object that nothing declares; with `headers` about a header not ours."""
+    exact, patterns = _table(headers)
+    advice = exact.get(wanted) or next((r for pattern, r in patterns if fnmatchcase(wanted, pattern)), None)
+    if advice is None or "{" not in advice.hint:
+        return advice
+    return replace(advice, hint=advice.hint.replace("{network}", _network(board)).replace("{name}", wanted))
 
 
 @functools.cache
@@ -54,14 +53,6 @@ def read_rows(kind: str) -> list[dict[str, Any]]:
     with Path(__file__).with_name(f"{kind}s.toml").open("rb") as file:
         rows: list[dict[str, Any]] = tomllib.load(file)[kind]
     return rows
-
-
-def _first(wanted: str, board: BoardProfile | None, *, headers: bool) -> Advice | None:
-    exact, patterns = _table(headers)
-    advice = exact.get(wanted) or next((r for pattern, r in patterns if fnmatchcase(wanted, pattern)), None)
-    if advice is None or "{" not in advice.hint:
-        return advice
-    return replace(advice, hint=advice.hint.replace("{network}", _network(board)).replace("{name}", wanted))
 
 
 def _network(board: BoardProfile | None) -> str:

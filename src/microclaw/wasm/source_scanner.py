@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.errors import BuildError, Diagnostic
-from microclaw.wasm.refusals import refused_header
+from microclaw.wasm.refusals import refused_name
 from microclaw.wasm.source_language import CPLUSPLUS_HEADERS, STANDARD_HEADERS, Language
 from microclaw.wasm.tokens import Token
 from microclaw.wasm.toolchain import HEADERS
@@ -188,7 +188,7 @@ class Scanner(Struct):
 
     def _note_missing(self, keyword: Token, name: str) -> None:
         message = f"there is no header {name!r} for programs"
-        refusal = None if ".." in name else refused_header(name, self.board)
+        refusal = None if ".." in name else refused_name(name, self.board, headers=True)
         if refusal is not None:
             found = replace(self._at(keyword, message, refusal.hint), explanation=refusal.explanation)
         else:

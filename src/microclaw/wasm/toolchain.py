@@ -22,8 +22,9 @@ from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 
-from microclaw.builds.container import IN_IMAGE, container_command
+from microclaw.builds.confinement import IN_IMAGE, container_command
 from microclaw.errors import ConfigError
+from microclaw.sandbox.container import engine_environment
 
 HEADERS: Final = Path(__file__).parent / "headers"
 NAME_HEADER: Final = HEADERS / "name.h"
@@ -321,10 +322,9 @@ def _in_image(engine: str, path: str | None, image: str | None) -> Toolchain:
     identity = found.stdout.strip()
     begin = (path, IN_IMAGE, identity if _DIGEST.fullmatch(identity) else image)
     with tempfile.TemporaryDirectory() as folder:
-        asking = container_command((*begin, f"{_WASI_SDK}/bin/clang", "--version"), Path(folder))
-        done = subprocess.run(
-            asking.words, env=asking.environment, capture_output=True, text=True, timeout=60, check=False
-        )
+        asking, _ = container_command((*begin, f"{_WASI_SDK}/bin/clang", "--version"), Path(folder))
+        environment = engine_environment()
+        done = subprocess.run(asking, env=environment, capture_output=True, text=True, timeout=60, check=False)
     version = re.search(r"version (\d\S*)", done.stdout)
     if done.returncode != 0 or version is None:
         why = " ".join((done.stderr or done.stdout).split())[:200]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -79,32 +79,26 @@ class UnitCompiler(Struct, frozen=True):
         return tuple(self.directory / f"unit{n}" for n in range(units + 1)) if units else (self.directory,)
 
     def _run(self, more: Sequence[Sequence[str]]) -> ProcessResult:
+        *begin, file = self.command
         numbered = enumerate(zip(more, self._folders, strict=True))
-        commands = [(self._command(number, options), folder) for number, (options, folder) in numbered]
+        commands = [
+            ([*begin, *([_NOT_FIRST] if number else []), *options, file], folder)
+            for number, (options, folder) in numbered
+        ]
         results = self.processes.run_together(commands, stop_at=ERROR_LIMIT_MESSAGE)
         worst = next((one for one in results if one.returncode != 0), results[-1])
         return replace(worst, output=UNIT_NUMBER.sub("", "\n".join(one.output for one in results)))
 
-    def _command(self, number: int, options: Sequence[str] = ()) -> list[str]:
-        *begin, file = self.command
-        return [*begin, *([_NOT_FIRST] if number else []), *options, file]
-
     def _symbols(self) -> list[Symbols]:
         return [read_symbols(read_output(folder / "program.o", stage="compile")) for folder in self._folders]
 
-    def _lines(self, name: str, number: int) -> Iterator[int]:
-        begin, end = (0, *self.text.units, len(self.text.lines))[number : number + 2]
-        return (one.line for one in self.text.tokens if begin < one.line <= end and one.text == name)
-
-    def _file(self, number: int) -> str:
-        place = without_marks(self.text.source)[1].place((0, *self.text.units)[number] + 2)
-        return place[0] if place is not None else self.text.file
-
     def _refused(self, message: str, name: str, number: int) -> BuildError:
         """An error in the source with this number, of those behind the first one."""
-        file, marks = self._file(number), without_marks(self.text.source)[1]
-        own = (line for line in self._lines(name, number) if (marks.place(line) or ("",))[0] == file)
-        line = next(own, None)
+        marks = without_marks(self.text.source)[1]
+        begin, end = (0, *self.text.units, len(self.text.lines))[number : number + 2]
+        file = (marks.place(begin + 2) or (self.text.file,))[0]
+        named = (one.line for one in self.text.tokens if begin < one.line <= end and one.text == name)
+        line = next((line for line in named if (marks.place(line) or ("",))[0] == file), None)
         found = Diagnostic("error", message, self.text.file if line else file, line, hint=_RENAME)
         return BuildError((found,), stage="check")
 
