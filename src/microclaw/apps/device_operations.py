@@ -181,7 +181,6 @@ class RemovedDevice(Result, frozen=True, kw_only=True):
     effect=Effect.IDEMPOTENT,
     said="{removed} is forgotten",
     words="forget the device {device}",
-    destroys=True,
 )
 async def remove(service: DeviceService, call: Call, device: DeviceName) -> RemovedDevice:
     """Forget a device and cut it off; what runs on it goes on."""
@@ -199,7 +198,6 @@ async def remove(service: DeviceService, call: Call, device: DeviceName) -> Remo
     access=Access.ACT,
     previews=True,
     said="one device now, {name}: {transports_text}",
-    destroys=True,
 )
 async def merge(
     service: DeviceService,

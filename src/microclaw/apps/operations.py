@@ -202,7 +202,6 @@ async def upgrade(
     before=removal_needs,
     words="remove {name} from {device}",
     said="{name} is off {device} ({evidence.text})",
-    destroys=True,
 )
 async def uninstall(
     programs: Programs, call: Call, device: DeviceName, name: AppName, when_back: WhenBack = False

@@ -172,7 +172,7 @@ class operation:
     `before` is awaited before a model's call is asked about: it raises what `run` would refuse, or returns the
     permission that these values need. An act that `previews` awaits `call.approve` itself, when it can show what would
     happen.
-    `destroys`: it takes away what is there. `place` is the path of what it made, with the result's fields in braces.
+    `place` is the path of what it made, with the result's fields in braces.
     `asks`: a person is asked where the settings say so of an ACT; of a RISKY act somebody always is.
     `steps`: its route answers with its steps as JSON lines; a `cancellable` one calls `call.begin`.
     `many` is the route that does it on many devices; `offers` is the method that a device needs for it. `among` gives,
@@ -198,7 +198,6 @@ class operation:
     shows: str | None = None
     before: Callable[..., Awaitable[Permission | None]] | None = None
     previews: bool = False
-    destroys: bool = False
     here: Callable[[Any], Any] | None = None
     asks: bool = False
     steps: bool = False
