@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +218,20 @@ async def test_what_was_passed_over_for_an_answer_on_its_way_is_given_out_after_
             await outbox.push("test", "c2", "a push")
             assert (await anext(outgoing)).answer.text == "a push"
         assert own_words((await anext(outgoing)).answer.text) == "an answer"
+
+
+async def test_what_is_being_sent_goes_to_nobody_else_and_after_an_error_comes_again(tmp_path: Path) -> None:
+    async with Database.open(tmp_path / "m.db") as database:
+        outbox = Outbox(OutboxTable(database, lambda: 0))
+        number = await outbox.push("test", "c1", "a push")
+        with suppress(ConnectionError):
+            async with outbox.delivering("test", number):
+                assert await outbox.undelivered("test", "c1") == ()
+                raise ConnectionError
+        assert [one.outbound_id for one in await outbox.undelivered("test", "c1")] == [number]
+        async with outbox.delivering("test", number):
+            pass
+        assert await outbox.undelivered("test", "c1") == ()
 
 
 # Restarts.

@@ -19,8 +19,7 @@ from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import OWNER, People, Person
 from microclaw.channels.delivery import ReadFile
 from microclaw.channels.telegram.api import BotApi, Timing
-from microclaw.channels.telegram.channel import TelegramChannel
-from microclaw.channels.telegram.poller import TelegramState
+from microclaw.channels.telegram.channel import TelegramChannel, TelegramState
 from microclaw.config.settings import AgentSettings, TelegramSettings
 from microclaw.errors import MicroclawError, Overloaded, UnknownName
 from microclaw.events import Answer, Inbound, ResultFile, TurnEvent

@@ -13,6 +13,7 @@ from tests.channels.conftest import Telegram
 from tests.channels.conftest import telegram as telegram_of
 from tests.channels.telegram_server import BOT_ID, TOKEN, USERNAME, TelegramServer
 
+from microclaw.channels.telegram.api import Timing
 from microclaw.channels.telegram.channel import UNKNOWN_AT_ONCE
 from microclaw.config.settings import AgentSettings
 from microclaw.errors import StoreError, UnknownName
@@ -204,6 +205,16 @@ async def test_broken_connections_and_answers_that_are_none_are_survived(
         assert waits not in bot.inbox.done
     secret = TOKEN.split(":")[1]
     assert not [one for one in caplog.records if secret in one.getMessage() or secret in (one.exc_text or "")]
+
+
+async def test_a_429_that_names_no_time_is_not_asked_again_at_once(server: TelegramServer, tmp_path: Path) -> None:
+    async with telegram_of(server, tmp_path, timing=Timing(backoff_s=60)) as bot:
+        server.fail("sendMessage", 429, "Too Many Requests")
+        waits = await bot.inbox.outbox.push("tg", "100", "later")
+        await server.until(lambda: len(server.called("sendMessage")) == 1)
+        await server.say("hello", user=200)
+        assert (await server.message(200)).text == "you said: hello"
+        assert waits not in bot.inbox.done
 
 
 async def test_what_a_revoked_token_could_not_send_waits_for_the_next(server: TelegramServer, tmp_path: Path) -> None:

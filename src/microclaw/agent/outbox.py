@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -119,6 +119,7 @@ class Outbox:
         self._text_bytes = text_bytes
         self._leases: dict[int, _Lease] = {}
         self._delivered: dict[int, None] = {}  # the latest: their rows may not be so yet
+        self._sending: set[int | None] = set()
         self._news: dict[str, asyncio.Event] = {}
         self._handing: set[tuple[str, str]] = set()  # chats whose answers are being handed out
 
@@ -149,6 +150,20 @@ class Outbox:
         self._delivered[outbound_id] = None
         if len(self._delivered) > MAX_LEASES:
             del self._delivered[next(iter(self._delivered))]
+
+    @asynccontextmanager
+    async def delivering(self, channel: str, outbound_id: int | None) -> AsyncGenerator[None]:
+        """Inside, its channel sends it, however long that takes; then it is noted, and comes no more here even if that
+        fails. After an error of the sending it is given out again when its lease is over."""
+        self._sending.add(outbound_id)
+        try:
+            yield
+        except BaseException:
+            self._sending.discard(outbound_id)
+            self.look_again(channel)
+            raise
+        await self.delivered(outbound_id)
+        self._sending.discard(outbound_id)
 
     @contextmanager
     def handing_out(self, turn: RunningTurn) -> Iterator[None]:
@@ -251,7 +266,7 @@ class Outbox:
         self._leases[outbound_id] = _Lease(channel, now + backoff.next_wait_s(), backoff, host)
 
     def _in_hand(self, row: OutboxRow, now: float) -> bool:
-        if row.outbound_id in self._delivered:
+        if row.outbound_id in self._delivered or row.outbound_id in self._sending:
             return True
         lease, own = self._leases.get(row.outbound_id), self._table.host
         holder = row.host if row.host in (None, own) or self._fleet.is_live(row.host) else None

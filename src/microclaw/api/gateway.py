@@ -47,7 +47,6 @@ SEND_S: Final = 10.0  # one message may wait this long for its reader
 CLOSE_S: Final = 2.0
 PING_S: Final = 30.0
 PONG_S: Final = 15.0
-GOING_AWAY: Final = 1001
 POLICY_VIOLATION: Final = 1008
 TRY_AGAIN_LATER: Final = 1013
 _OFFERED: Final = "bearer."
@@ -86,14 +85,10 @@ class Gateway:
         self._head_s = head_s
         self._limit = settings.clients
         self._tokens = tokens
-        self._chats = GatewayChats(inbox, approvals)
+        self.chats = GatewayChats(inbox, approvals)
         self._opening: dict[ServerConnection, None] = {}
         # An assigned id is never one of an earlier run, whose conversation would be taken over with it.
         self._number = int(now_s() * 10)
-
-    @property
-    def clients(self) -> int:
-        return len(self._chats.clients)
 
     @asynccontextmanager
     async def serving(self, listener: socket.socket) -> AsyncGenerator[str]:
@@ -115,11 +110,8 @@ class Gateway:
             max_queue=1,
             logger=_protocol_log,
         )
-        async with self._chats, server:
-            try:
-                yield f"ws://{bracketed(host)}:{port}"
-            finally:
-                await asyncio.gather(*(one.close(GOING_AWAY, "the host is stopping") for one in self._chats.clients))
+        async with self.chats, server:  # whose end closes each with 1001
+            yield f"ws://{bracketed(host)}:{port}"
 
     async def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         """The same checks as the API. On a network neither `settings.open` nor the local token counts."""
@@ -150,11 +142,11 @@ class Gateway:
         async with self._tokens.watching(caller.source) as watch:
             self._number += 1
             client = Client(connection, f"{CHANNEL}_{self._number}", caller, self._send_s)
-            if len(self._chats.clients) >= self._limit:
+            if len(self.chats.clients) >= self._limit:
                 _log.warning("gateway: %s is refused: %d are connected", connection.remote_address, self._limit)
                 await client.close(TRY_AGAIN_LATER, "too many clients")
                 return
-            self._chats.clients.add(client)
+            self.chats.clients.add(client)
             ending = asyncio.create_task(_end_with_token(client, watch), name=f"gateway: end {client.chat_id}")
             try:
                 while True:
@@ -166,7 +158,7 @@ class Gateway:
                 pass
             finally:
                 client.is_open = False
-                self._chats.clients.discard(client)
+                self.chats.clients.discard(client)
                 ending.cancel()
                 await asyncio.wait((ending,))
 
@@ -181,7 +173,7 @@ class Gateway:
                 if not watch.check():
                     return  # it ends the connection
             if message is not None:
-                await self._chats.take(client, message)
+                await self.chats.take(client, message)
         except MicroclawError as exc:
             await client.send("error", code=exc.code, message=exc.message)
         except Exception:  # a fault of ours with one message must not end the connection

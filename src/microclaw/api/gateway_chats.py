@@ -19,7 +19,7 @@ from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import AcceptedMessage
 from microclaw.api.caller import Caller
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
-from microclaw.channels.delivery import ChannelTasks, Deliveries
+from microclaw.channels.delivery import ChannelTasks
 from microclaw.errors import MicroclawError, UnknownName
 from microclaw.events import Answer, Inbound
 
@@ -41,8 +41,11 @@ class Message(Struct, frozen=True):
     chat_id: str | None = None
 
     def __post_init__(self) -> None:
-        if self.chat_id and not self.chat_id.isprintable():
+        chat_id = self.chat_id or ""
+        if not chat_id.isprintable():
             raise ValueError('"chat_id" is a text of printable characters')
+        if (size := len(chat_id.encode())) > MAX_CHAT_ID_BYTES:
+            raise BadMessage("chat_id_too_long", f'"chat_id" has {size} bytes, at most {MAX_CHAT_ID_BYTES} are allowed')
 
 
 class Ping(Struct, frozen=True):
@@ -64,10 +67,7 @@ class _Typed(Struct):
 
 ClientMessage: TypeAlias = Message | Ping | Subscribe | Approve
 _FORMS: Final[dict[str, type[ClientMessage]]] = {
-    "message": Message,
-    "ping": Ping,
-    "subscribe": Subscribe,
-    "approve": Approve,
+    form.__name__.lower(): form for form in (Message, Ping, Subscribe, Approve)
 }
 
 
@@ -75,14 +75,11 @@ def read_message(text: str) -> ClientMessage | None:
     """None for a type of another version. Raises BadMessage."""
     try:
         form = _FORMS.get(msgspec.json.decode(text, type=_Typed).type)
-        message = None if form is None else msgspec.json.decode(text, type=form)
+        return None if form is None else msgspec.json.decode(text, type=form)
     except msgspec.ValidationError as exc:
         raise BadMessage("bad_message", str(exc)) from None
     except (msgspec.DecodeError, RecursionError):
         raise BadMessage("bad_json", "a message is one JSON object") from None
-    if isinstance(message, Message) and (size := len((message.chat_id or "").encode())) > MAX_CHAT_ID_BYTES:
-        raise BadMessage("chat_id_too_long", f'"chat_id" has {size} bytes, at most {MAX_CHAT_ID_BYTES} are allowed')
-    return message
 
 
 def conversation_id(token_id: str, chat_id: str) -> str:
@@ -139,7 +136,6 @@ class GatewayChats:
         self.clients: set[Client] = set()
         self._inbox = inbox
         self._approvals = approvals
-        self._deliveries = Deliveries(inbox.outbox, "gateway")
         self._tasks = ChannelTasks()
 
     async def __aenter__(self) -> Self:
@@ -199,7 +195,7 @@ class GatewayChats:
         clients = [one for one in self.clients if one.journaled == journaled]
         sent = await asyncio.gather(*(one.send("response", content=text, chat_id=one.chat_id) for one in clients))
         if any(sent):
-            await self._deliveries.done(answer.outbound_id)
+            await self._inbox.outbox.delivered(answer.outbound_id)
         else:
             await self._inbox.outbox.give_back(answer.outbound_id)
 

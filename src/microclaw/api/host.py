@@ -19,7 +19,7 @@ from microclaw.link_server.server import LinkServer
 from microclaw.virtual_boards.host_boards import VirtualBoards
 
 if TYPE_CHECKING:
-    from microclaw.channels.telegram.poller import TelegramState
+    from microclaw.channels.telegram.channel import TelegramState
     from microclaw.voice.operations import VoiceState
 
 

@@ -23,7 +23,7 @@ from microclaw.errors import ConfigError, StoreError
 from microclaw.supervision import SupervisedTasks
 
 if TYPE_CHECKING:
-    from microclaw.channels.telegram.poller import TelegramState
+    from microclaw.channels.telegram.channel import TelegramState
 
 FIRST_PAUSE_S: Final = 15.0
 _TOKEN: Final = re.compile(r"mc_[A-Za-z0-9_-]{43}")
@@ -42,7 +42,7 @@ async def open_channels(
             states.problems.append(f"the chat gateway is off: {exc.message} (next: {exc.next_step})")
             _log.warning("%s", states.problems[0])
     if settings.telegram is not None:
-        from microclaw.channels.telegram.poller import TelegramState  # only who has a bot needs it
+        from microclaw.channels.telegram.channel import TelegramState  # only who has a bot needs it
 
         states.telegram = TelegramState()
         poll = partial(_telegram, settings.telegram, inbox, base, states.telegram, read_file)
@@ -62,7 +62,7 @@ async def _open_gateway(
     tokens, approvals = base.admission.tokens, base.admission.approvals
     gateway = Gateway(wanted, inbox=inbox, tokens=tokens, approvals=approvals, local_token=token)
     states.gateway = await stack.enter_async_context(gateway.serving(listener))
-    states.clients = lambda: gateway.clients
+    states.clients = lambda: len(gateway.chats.clients)
     states.gateway_open, states.gateway_token = wanted.open and is_here, path if token else None
     if states.gateway_open:
         _log.warning("the chat gateway is open: every program of this machine is the owner there")

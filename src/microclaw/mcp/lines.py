@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 import anyio
 import mcp_types as types
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-from mcp.shared.message import MessageMetadata, SessionMessage
+from mcp.shared.message import SessionMessage
 
 from microclaw.errors import ProtocolError
 
@@ -22,10 +22,8 @@ Streams: TypeAlias = tuple[Received, Any]
 
 
 @asynccontextmanager
-async def message_lines(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, metadata: MessageMetadata = None
-) -> AsyncIterator[Streams]:
-    """The messages both ways; each that is read has the `metadata`.
+async def message_lines(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> AsyncIterator[Streams]:
+    """The messages both ways.
 
     A line that is no message comes as its error. The limit of `reader` bounds a line: a longer one is the last, as a
     ProtocolError.
@@ -33,7 +31,7 @@ async def message_lines(
     sending, received = anyio.create_memory_object_stream["SessionMessage | Exception"](16)
     send, outgoing = anyio.create_memory_object_stream["SessionMessage"](16)
     async with asyncio.TaskGroup() as group:
-        reading = group.create_task(_read(reader, sending, metadata), name="MCP: read")
+        reading = group.create_task(_read(reader, sending), name="MCP: read")
         writing = group.create_task(_write(writer, outgoing), name="MCP: write")
         try:
             yield received, send
@@ -46,21 +44,19 @@ async def message_lines(
                 stream.close()
 
 
-async def _read(
-    reader: asyncio.StreamReader, sending: MemoryObjectSendStream[SessionMessage | Exception], metadata: MessageMetadata
-) -> None:
+async def _read(reader: asyncio.StreamReader, sending: MemoryObjectSendStream[SessionMessage | Exception]) -> None:
     with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, ConnectionError):
         async with sending:
             try:
                 while line := await reader.readline():
-                    await sending.send(_parsed(line, metadata))
+                    await sending.send(_parsed(line))
             except ValueError:
                 await sending.send(ProtocolError(f"it sent a line of more than {MAX_MESSAGE_BYTES:,} bytes"))
 
 
-def _parsed(line: bytes, metadata: MessageMetadata) -> SessionMessage | ValueError:
+def _parsed(line: bytes) -> SessionMessage | ValueError:
     try:
-        return SessionMessage(types.jsonrpc_message_adapter.validate_json(line, by_name=False), metadata)
+        return SessionMessage(types.jsonrpc_message_adapter.validate_json(line, by_name=False))
     except ValueError as exc:  # servers print to stdout by mistake
         return exc
 

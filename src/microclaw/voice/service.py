@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
-from microclaw.channels.delivery import ChannelTasks, Deliveries
+from microclaw.channels.delivery import ChannelTasks
 from microclaw.errors import MicroclawError
 from microclaw.events import VOICE_CHANNEL
 from microclaw.link_server.connection import Connection
@@ -47,7 +47,6 @@ class VoiceService:
         self._note_taker = note_taker
         self._devices = devices
         self._sessions: dict[str, VoiceSession] = {}
-        self._deliveries = Deliveries(parts.inbox.outbox, VOICE_CHANNEL)
         self._tasks = ChannelTasks()
         self._is_serving = False
 
@@ -114,13 +113,12 @@ class VoiceService:
         devices = self._devices
         chats = None if devices is None else lambda: {*self._sessions, *devices()}
         async for outbound in self.parts.inbox.outbox.outgoing(VOICE_CHANNEL, chats=chats):
-            if self._deliveries.claim(outbound.outbound_id):
-                self._tasks.start(self._say(outbound), "voice: say")
+            self._tasks.start(self._say(outbound), "voice: say")
 
     async def _say(self, outbound: OutboxRow) -> None:
-        session = self._sessions.get(outbound.chat_id)
-        if session is not None:
-            await session.say(outbound.answer.text)
-        elif (taker := self._note_taker(outbound.chat_id)) is not None:
-            await taker.send(Notify(outbound.answer.text, speak=True, expires_ms=self._now_ms() + NOTE_MS))
-        await self._deliveries.done(outbound.outbound_id)
+        async with self.parts.inbox.outbox.delivering(VOICE_CHANNEL, outbound.outbound_id):
+            session = self._sessions.get(outbound.chat_id)
+            if session is not None:
+                await session.say(outbound.answer.text)
+            elif (taker := self._note_taker(outbound.chat_id)) is not None:
+                await taker.send(Notify(outbound.answer.text, speak=True, expires_ms=self._now_ms() + NOTE_MS))

@@ -32,7 +32,6 @@ ANSWER_S: Final = 20.0  # beyond what a long poll waits
 FILE_S: Final = 60.0
 MAX_ANSWER_BYTES: Final = 8 << 20
 MAX_RETRY_AFTER_S: Final = 300.0
-ALLOWED_UPDATES: Final = ("message", "callback_query")
 MAX_IMAGE_BYTES: Final = 4 << 20  # models take at most 5 MB a picture
 
 
@@ -93,13 +92,6 @@ class _File(Struct, frozen=True):
     file_path: str
 
 
-class Bot(Struct, frozen=True):
-    """The bot itself (getMe)."""
-
-    id: int
-    username: str
-
-
 class User(Struct, frozen=True):
     id: int
     is_bot: bool = False
@@ -119,7 +111,10 @@ class PhotoSize(Struct, frozen=True):
     file_size: int = 0
 
 
-class _Replied(Struct, frozen=True, rename={"sender": "from"}):
+class _Other(Struct, frozen=True, rename={"sender": "from"}):
+    """The message that is answered, or that has the button; Telegram may leave out who sent it, or all of it."""
+
+    chat: Chat = Chat(0, "")
     sender: User | None = None
 
 
@@ -131,7 +126,7 @@ class Message(Struct, frozen=True, rename={"sender": "from"}):
     text: str = ""
     caption: str = ""
     photo: tuple[PhotoSize, ...] = ()
-    reply_to_message: _Replied = _Replied()
+    reply_to_message: _Other = _Other()
     forward_origin: Any = None
     forward_date: Any = None  # before Bot API 7.0
 
@@ -140,28 +135,22 @@ class Message(Struct, frozen=True, rename={"sender": "from"}):
         """The words are somebody else's."""
         return self.forward_origin is not None or self.forward_date is not None
 
-    def words(self, me: Bot) -> str:
+    def words(self, me: User) -> str:
         """The text without the bot's @name; empty for what is neither text nor a picture with a caption."""
         said = self.text or (self.caption if self.photo else "")
         return encodable(_name(me).sub("", said)).strip()
 
-    def is_for(self, me: Bot) -> bool:
+    def is_for(self, me: User) -> bool:
         """True if it is meant for the bot: private, or in a group named, answered, or a command for it."""
         replied = self.reply_to_message.sender
         named = _name(me).search(self.text or self.caption) is not None
         return self.chat.type == "private" or named or (replied is not None and replied.id == me.id)
 
 
-class _Pressed(Struct, frozen=True):
-    chat: Chat
-
-
 class ButtonPress(Struct, frozen=True, rename={"sender": "from", "query_id": "id"}):
-    """`message` is the one with the button; Telegram leaves it out when it is old."""
-
     query_id: str
     sender: User
-    message: _Pressed | None = None
+    message: _Other = _Other()
     data: str = ""
 
 
@@ -169,11 +158,6 @@ class Update(Struct, frozen=True):
     update_id: int
     message: Message | None = None
     callback_query: ButtonPress | None = None
-
-    @property
-    def chat_id(self) -> int | None:
-        said = self.message or (self.callback_query and self.callback_query.message)
-        return said.chat.id if said else None
 
 
 class BotApi:
@@ -262,5 +246,5 @@ class BotApi:
         return response.status_code, response.content
 
 
-def _name(me: Bot) -> re.Pattern[str]:
+def _name(me: User) -> re.Pattern[str]:
     return re.compile(rf"@{re.escape(me.username)}(?!\w)", re.IGNORECASE)

@@ -64,7 +64,7 @@ class ApprovalQuestions:
         asked = self._asked.get(approval_id)
         if asked is None:
             return "This was decided already, or its time is over."
-        if press.message is None or press.message.chat.id not in asked.chats:
+        if press.message.chat.id not in asked.chats:
             return "This is not decided in this chat."
         try:
             self.approvals.decide(approval_id, approved=verdict == "yes", by=person.person_id)
@@ -89,15 +89,15 @@ class ApprovalQuestions:
             del buttons[0]  # below zero it is a group: an owner may be in it
             question += "\nAn owner decides this; you may take it back."
         keyboard = {"inline_keyboard": [[{"text": label, "callback_data": data} for label, data in buttons]]}
-        insist, sender, end = self.sender.insist, self.sender, None
+        end = None
         try:
-            message_id = await insist(sender.send, chat_id, question, keyboard)
+            message_id = await self.sender.send(chat_id, question, keyboard)
             settled = await asyncio.shield(asked.outcome)
-            await insist(sender.edit, chat_id, message_id, outcome_markdown(settled))
+            await self.sender.edit(chat_id, message_id, outcome_markdown(settled))
             if settled.outcome == "approved":
                 end = await self.approvals.end(approval_id, MAX_ACT_S)
             if end not in (None, UNTOLD):
-                await insist(sender.edit, chat_id, message_id, outcome_markdown(settled, end))
+                await self.sender.edit(chat_id, message_id, outcome_markdown(settled, end))
         except TelegramError as exc:
             _log.info("telegram: a question could not be shown to its end: %s", exc.message)
 

@@ -1,25 +1,30 @@
-"""The Telegram channel: admits people, hands their messages to the inbox, delivers answers. It reads no wire format."""
+"""The Telegram channel: long polling, admits people, hands their messages to the inbox, delivers answers.
+
+It reads no wire format.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final, Literal
 from weakref import WeakValueDictionary
+
+import msgspec
 
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import AcceptedMessage
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import People, Person
-from microclaw.channels.delivery import ChannelTasks, Deliveries, ReadFile
-from microclaw.channels.telegram.api import Bot, BotApi, ButtonPress, Message, TelegramError, Timing, Update, User
+from microclaw.channels.delivery import ChannelTasks, ReadFile
+from microclaw.channels.telegram.api import BotApi, ButtonPress, Message, TelegramError, Timing, Update, User
 from microclaw.channels.telegram.approvals import CHANNEL, ApprovalQuestions, chat_number
 from microclaw.channels.telegram.markup import answer_markdown
-from microclaw.channels.telegram.poller import Poller, TelegramState
 from microclaw.channels.telegram.sender import Sender
 from microclaw.errors import MicroclawError, Overloaded, StoreError
 from microclaw.events import Answer, Inbound
@@ -29,6 +34,10 @@ from microclaw.text import encodable
 
 _log = logging.getLogger(__name__)
 
+BATCH: Final = 100
+REMEMBERED: Final = 4 * BATCH  # updates that came and may come again
+SIDE_BY_SIDE: Final = 8  # chats of a batch; the messages of one are taken in their order
+ALLOWED_UPDATES: Final = ("message", "callback_query")
 MAX_TURNS: Final = 256  # at once
 TYPING_S: Final = 4.5  # Telegram shows "typing" for 5 s
 YES_OR_NO: Final[Mapping[str, object]] = {
@@ -44,6 +53,15 @@ HELP: Final = (
 _UNREADABLE: Final = "I take text and pictures, no voice notes and no other files."
 _LOOKS_ONLY: Final = "You may look at the boards in a browser (microclaw status --open on the host), and not chat here."
 _BUSY: Final = "Too much is going on here at the moment. Please send it again in a minute."
+
+
+@dataclass(slots=True)
+class TelegramState:
+    """The channel's state, for a status screen."""
+
+    phase: Literal["connecting", "listening", "disturbed", "off"] = "connecting"
+    bot: str | None = None
+    reason: str | None = None  # of being disturbed or off
 
 
 @dataclass(eq=False)
@@ -63,28 +81,91 @@ class TelegramChannel:
         self._tasks, self._asking = ChannelTasks(), ChannelTasks()
         self._slots = asyncio.Semaphore(MAX_DELIVERIES)
         self._questions = ApprovalQuestions(self._sender, self.approvals, self.people, self._asking)
-        self._deliveries = Deliveries(self.inbox.outbox, "telegram")
-        self._me = Bot(0, "")
+        self._me = User(0)
+        self._backoff = self.timing.backoff()
+        self._done: deque[int] = deque(maxlen=REMEMBERED)
+        self._side_by_side = asyncio.Semaphore(SIDE_BY_SIDE)
         self._unknown: dict[int, float] = {}  # when each was answered
         self._unknown_rate = RateLimit(0.4, UNKNOWN_AT_ONCE, time.monotonic())
 
     async def run(self) -> None:
         """Runs until it is cancelled; returns when Telegram does not know the bot, after one warning."""
-        poller = Poller(self.api, self.timing, self.state)
         stop_listening = self.approvals.listen(self._questions.on_approval)
         try:
             async with self._tasks, self._asking:
                 for pending in self.approvals.pending():
                     self._questions.on_approval(pending)
-                me = self._me = await poller.ask("getMe", Bot)
-                self.state.phase, self.state.reason, self.state.bot = "listening", None, me.username
-                self._tasks.start(self._deliver(), "telegram: deliver")
-                await poller.run(self._take)
+                await self._poll()
         except TelegramError:
             self.state.phase, self.state.reason = "off", "its token is refused"
             _log.warning("telegram is off: its token is refused (next: get one from @BotFather, then setup)")
         finally:
             stop_listening()
+
+    async def _poll(self) -> None:
+        """Ask for updates, and acknowledge a batch when all of it is safe. Raises the TelegramError about the bot."""
+        poll_s = self.timing.poll_s
+        asked: dict[str, Any] = {"limit": BATCH, "timeout": int(poll_s), "allowed_updates": ALLOWED_UPDATES}
+        offset: int | None = None
+        while True:
+            try:
+                if not self._me.id:
+                    self._me = await self.api.call("getMe", User)
+                    self.state.phase, self.state.reason, self.state.bot = "listening", None, self._me.username
+                    self._tasks.start(self._deliver(), "telegram: deliver")
+                updates = await self.api.call("getUpdates", list[Any], wait_s=poll_s, offset=offset, **asked)
+            except TelegramError as exc:
+                if exc.is_of_the_bot:
+                    raise
+                other = "another program reads this bot's messages (next: stop it, or call deleteWebhook)"
+                self._disturbed(other if exc.status == 409 else f"{exc.message}; trying again")
+                await asyncio.sleep(self._backoff.next_wait_s(exc.retry_after_s or None))
+                continue
+            numbers = [number for one in updates if (number := _number(one)) is not None]
+            if bool(updates) != bool(numbers) or not await self._take_all(updates):
+                await asyncio.sleep(self._backoff.next_wait_s())  # not acknowledged: Telegram sends it again
+                continue
+            offset = max(numbers, default=-1) + 1 or offset
+            self._backoff.succeeded()
+            self.state.phase, self.state.reason = "listening", None
+
+    async def _take_all(self, updates: list[Any]) -> bool:
+        """Take a batch in, chat by chat; True when all of it is safe."""
+        chats: dict[int, list[Update]] = {}
+        for one in updates:
+            try:
+                update = msgspec.convert(one, Update)
+            except (ValueError, RecursionError) as exc:
+                _log.warning("telegram: an update is skipped: %s", exc)
+                continue
+            press = update.callback_query
+            if (said := update.message or (press.message if press else None)) is not None:
+                chats.setdefault(said.chat.id, []).append(update)
+        async with asyncio.TaskGroup() as tasks:
+            taking = [tasks.create_task(self._take_chat(of_chat)) for of_chat in chats.values()]
+        return all(task.result() for task in taking)
+
+    async def _take_chat(self, updates: list[Update]) -> bool:
+        async with self._side_by_side:
+            for update in updates:
+                if update.update_id in self._done:
+                    continue
+                try:
+                    await self._take(update)
+                except StoreError as exc:
+                    self._disturbed(f"a message waits at Telegram: {exc.message}")
+                    return False
+                except Exception:  # this update must not keep those behind it from coming
+                    _log.exception("telegram: update %d failed and is skipped", update.update_id)
+                self._done.append(update.update_id)
+            return True
+
+    def _disturbed(self, reason: str) -> None:
+        """Log the first failure as a warning, later ones as debug lines, until polling works again."""
+        _log.log(logging.DEBUG if self.state.reason else logging.WARNING, "telegram: %s", reason)
+        self.state.reason = reason
+        if self.state.phase == "listening":
+            self.state.phase = "disturbed"
 
     async def _take(self, update: Update) -> None:
         """Returns when the update is safe: stored, answered or ignored."""
@@ -176,7 +257,7 @@ class TelegramChannel:
     def _say(self, chat_id: int, text: str) -> None:
         """Send a message that is no answer of the agent; nothing when too many tasks run."""
         if len(self._tasks) < 2 * MAX_TURNS:
-            self._tasks.start(self._deliver_one(chat_id, Answer(text)), f"telegram: say to {chat_id}")
+            self._tasks.start(self._send(chat_id, Answer(text)), f"telegram: say to {chat_id}")
 
     async def _follow(self, chat_id: int, accepted: AcceptedMessage) -> None:
         """Show "typing" while a turn runs, then deliver its answer. Approvals come to the chat by themselves."""
@@ -187,8 +268,9 @@ class TelegramChannel:
                 answer = await accepted.answer()
             finally:
                 over.set()
-            if answer is not None and self._deliveries.claim(answer.outbound_id):
-                await self._deliver_one(chat_id, answer)
+            if answer is not None:
+                async with self.inbox.outbox.delivering(CHANNEL, answer.outbound_id):
+                    await self._send(chat_id, answer)
 
     async def _show_typing(self, chat_id: int, over: asyncio.Event) -> None:
         wait_s = self.timing.first_s
@@ -204,33 +286,33 @@ class TelegramChannel:
         """Deliver answers that were left over, and pushed messages: those of one chat in their order."""
         chats: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         async for outbound in self.inbox.outbox.outgoing(CHANNEL, retry_s=self.timing.backoff_s):
-            if self._deliveries.claim(outbound.outbound_id):
-                turn = chats.setdefault(outbound.chat_id, asyncio.Lock())
-                await self._slots.acquire()
-                self._tasks.start(self._push(outbound, turn), f"telegram: deliver {outbound.outbound_id}")
+            turn = chats.setdefault(outbound.chat_id, asyncio.Lock())
+            await self._slots.acquire()
+            self._tasks.start(self._push(outbound, turn), f"telegram: deliver {outbound.outbound_id}")
 
     async def _push(self, outbound: OutboxRow, turn: asyncio.Lock) -> None:
         try:
-            async with turn:
+            async with self.inbox.outbox.delivering(CHANNEL, outbound.outbound_id), turn:
                 if (chat_id := chat_number(outbound.chat_id)) is not None:
-                    await self._deliver_one(chat_id, outbound.answer)
+                    await self._send(chat_id, outbound.answer)
                 else:
                     _log.warning("telegram: %r is no chat of Telegram: its message is dropped", outbound.chat_id[:40])
-                    await self._deliveries.done(outbound.outbound_id)
         finally:
             self._slots.release()
 
-    async def _deliver_one(self, chat_id: int, answer: Answer) -> None:
-        """Deliver an answer and its files, and note it. The outbox gives it out again after a fault of ours."""
+    async def _send(self, chat_id: int, answer: Answer) -> None:
+        """Send an answer and its files; a chat that cannot be written to gets neither."""
+        is_yes_or_no = answer.waits_for_yes and chat_id > 0  # in a group the word would not be addressed to the bot
         try:
-            is_yes_or_no = answer.waits_for_yes and chat_id > 0  # in a group the word would not be addressed to the bot
             await self._sender.send_all(chat_id, answer_markdown(answer), YES_OR_NO if is_yes_or_no else None)
             await self._sender.send_files(chat_id, answer.files, self.read_file)
         except TelegramError as exc:
-            _log.warning("telegram: a message cannot be delivered: %s", exc.message)
             if exc.is_of_the_bot:
-                return  # it waits for a bot that may send it
-        except Exception:
-            self._deliveries.release(answer.outbound_id)
-            raise
-        await self._deliveries.done(answer.outbound_id)
+                raise  # it waits for a bot that may send it
+            _log.warning("telegram: a message cannot be delivered: %s", exc.message)
+
+
+def _number(update: Any) -> int | None:
+    """The update's number; None for one that cannot be acknowledged."""
+    number = update.get("update_id") if isinstance(update, dict) else None
+    return number if isinstance(number, int) else None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final, ParamSpec, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 from msgspec import Struct
 
@@ -16,7 +16,6 @@ from microclaw.errors import MicroclawError
 from microclaw.events import ResultFile
 from microclaw.text import clean_text
 
-P = ParamSpec("P")
 T = TypeVar("T")
 MAX_MIGRATIONS: Final = 1024
 _PHOTOS: Final = frozenset({"image/png", "image/jpeg", "image/webp"})
@@ -28,6 +27,8 @@ class _Sent(Struct, frozen=True):
 
 
 class Sender:
+    """Each method but `typing` tries until Telegram accepts it, and raises TelegramError for a refusal that stays."""
+
     def __init__(self, api: BotApi, timing: Timing) -> None:
         self._api = api
         self._timing = timing
@@ -48,17 +49,19 @@ class Sender:
     async def typing(self, chat_id: int) -> None:
         """Show "typing". A failure is ignored."""
         try:
-            await self._call("sendChatAction", chat_id, object, action="typing")
+            await self._api.call(
+                "sendChatAction", object, chat_id=self._migrated.get(chat_id, chat_id), action="typing"
+            )
         except TelegramError as exc:
             _log.debug("telegram: %s", exc.message)
 
     async def send_all(self, chat_id: int, markdown: str, keyboard: Mapping[str, object] | None = None) -> None:
-        """A whole text in as many messages as it needs; returns when Telegram has taken all of them."""
+        """A whole text in as many messages as it needs."""
         for piece in split(markdown) or ["(no words)"]:
-            await self.insist(self.send, chat_id, piece, keyboard)
+            await self.send(chat_id, piece, keyboard)
 
     async def send_files(self, chat_id: int, files: Sequence[ResultFile], read: ReadFile) -> None:
-        """Files of an answer: pictures as photos, others as documents; returns when Telegram has taken all of them."""
+        """Files of an answer: pictures as photos, others as documents."""
         for file in files:
             name = clean_text(file.name.rpartition("/")[2], one_line=True, limit=100)
             try:
@@ -67,7 +70,7 @@ class Sender:
                 _log.info("telegram: a file is not sent: %s", exc.message)
                 await self.send_all(chat_id, f"The file {name} is no longer there.")
             else:
-                await self.insist(self._send_file, chat_id, (name, content, file.media_type))
+                await self._send_file(chat_id, (name, content, file.media_type))
 
     async def _send_file(self, chat_id: int, file: tuple[str, bytes, str]) -> None:
         if file[2] in _PHOTOS:
@@ -79,18 +82,6 @@ class Sender:
                     raise
                 _log.info("telegram: %s; the picture goes as a document", exc.message)  # too wide, too many pixels
         await self._call("sendDocument", chat_id, object, files={"document": file})
-
-    async def insist(self, act: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Try until Telegram accepts it. Raises TelegramError for a refusal that will not change."""
-        backoff = self._timing.backoff()
-        while True:
-            try:
-                return await act(*args, **kwargs)
-            except TelegramError as exc:
-                if not exc.will_pass:
-                    raise
-                _log.info("telegram: %s; trying again", exc.message)
-                await asyncio.sleep(backoff.next_wait_s(exc.retry_after_s or None))
 
     async def _write(self, method: str, chat_id: int, kind: type[T], markdown: str, **more: object) -> T:
         """A text with markup, or without where Telegram refuses the markup."""
@@ -105,10 +96,16 @@ class Sender:
 
     async def _call(self, method: str, chat_id: int, kind: type[T], **more: Any) -> T:
         """A call of a chat: of its new id where a group became a supergroup."""
-        try:
-            return await self._api.call(method, kind, chat_id=self._migrated.get(chat_id, chat_id), **more)
-        except TelegramError as exc:
-            if exc.migrated_to is None or len(self._migrated) >= MAX_MIGRATIONS:
-                raise
-            self._migrated[chat_id] = exc.migrated_to
-            return await self._api.call(method, kind, chat_id=exc.migrated_to, **more)
+        backoff = self._timing.backoff()
+        while True:
+            try:
+                return await self._api.call(method, kind, chat_id=self._migrated.get(chat_id, chat_id), **more)
+            except TelegramError as exc:
+                is_known = chat_id in self._migrated or len(self._migrated) >= MAX_MIGRATIONS
+                if exc.migrated_to is not None and not is_known:
+                    self._migrated[chat_id] = exc.migrated_to
+                    continue
+                if not exc.will_pass:
+                    raise
+                _log.info("telegram: %s; trying again", exc.message)
+                await asyncio.sleep(backoff.next_wait_s(exc.retry_after_s or None))

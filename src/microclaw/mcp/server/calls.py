@@ -60,13 +60,11 @@ class Calls:
         self._resources = resources
         self._kept: dict[str, HostCall] = {}
 
-    def offered(self) -> list[Tool[Any]]:
+    def offered(self) -> dict[str, Tool[Any]]:
         """Those for MCP's clients, in their order, and for a session with `every_tool` the agent's own after them."""
         known = {tool.name: tool for tool in self._tools.offered}
-        names = [name for name in TOOLS if name in known]
-        if SESSION.get().every_tool:
-            names += [name for name in known if name not in TOOLS]
-        return [known[name] for name in names]
+        more = known if SESSION.get().every_tool else ()
+        return {name: known[name] for name in (*TOOLS, *more) if name in known}
 
     def end_session(self, session: Session) -> None:
         """Nobody waits for its calls any more."""
@@ -82,7 +80,7 @@ class Calls:
 
         Cancelling it ends the call, unless that has begun to change something.
         """
-        tool = next((one for one in self.offered() if one.name == name), None)
+        tool = self.offered().get(name)
         if tool is None:
             raise MCPError(types.INVALID_PARAMS, f"there is no tool {name[:80]!r}; tools/list has them")
         numbers = count(1)

@@ -15,7 +15,6 @@ from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ResourceError
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp.shared.exceptions import MCPError
-from mcp.shared.message import ServerMessageMetadata
 from pydantic import Field
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
@@ -75,7 +74,7 @@ class HostServer(MCPServer[Any]):
         )
 
     async def list_tools(self) -> list[types.Tool]:
-        return [tool_from(tool) for tool in self._calls.offered()]
+        return [tool_from(tool) for tool in self._calls.offered().values()]
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
@@ -93,14 +92,6 @@ class HostServer(MCPServer[Any]):
                 raise MCPError(types.INVALID_PARAMS, error_text(exc.__cause__)) from exc
             raise
 
-    async def get_prompt(
-        self, name: str, arguments: dict[str, Any] | None = None, context: Context[Any, Any] | None = None
-    ) -> types.GetPromptResult | types.InputRequiredResult:
-        try:
-            return await super().get_prompt(name, arguments, context)
-        except ValueError as exc:  # there is none of this name, or an argument of it is missing
-            raise MCPError(types.INVALID_PARAMS, str(exc)[:200]) from exc
-
     async def over_http(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A request, while the session manager runs. A session is its token's alone: another one gets a 404."""
         session, asked_for = session_of(scope), Headers(scope=scope).get(SESSION_HEADER, "")
@@ -115,8 +106,9 @@ class HostServer(MCPServer[Any]):
 
     async def over_lines(self, session: Session, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """A whole session."""
+        SESSION.set(session)
         server = self._lowlevel_server  # MCPServer itself runs on this process's own stdin alone
-        async with message_lines(reader, writer, metadata=ServerMessageMetadata(request_context=session)) as streams:
+        async with message_lines(reader, writer) as streams:
             try:
                 await server.run(*streams, server.create_initialization_options())
             finally:
@@ -124,13 +116,15 @@ class HostServer(MCPServer[Any]):
 
 
 async def _in_session(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-    """Set the session of a message: of a request over HTTP, or that of the lines."""
-    found: Any = ctx.request
-    before = SESSION.set(found if isinstance(found, Session) else session_of(found.scope))
+    """Set the session of a request over HTTP; a message of the lines has that of its task."""
+    if ctx.request is not None:
+        SESSION.set(session_of(ctx.request.scope))
     try:
         return await call_next(ctx)
-    finally:
-        SESSION.reset(before)
+    except ValueError as exc:  # there is no prompt of this name, or an argument of it is missing
+        if ctx.method != "prompts/get":
+            raise
+        raise MCPError(types.INVALID_PARAMS, str(exc)[:200]) from exc
 
 
 def write_program(
