@@ -186,14 +186,14 @@ def _probe_model(current: CurrentSettings, provider: str, key: str | None, url: 
 
 
 def _probe_telegram(current: CurrentSettings, token: str) -> ProbeResult:
-    from microclaw.channels.telegram.api import Bot, BotApi, TelegramError
+    from microclaw.channels.telegram.api import BotApi, TelegramError, User
 
     address = current.values.get("telegram.base_url")
     settings = TelegramSettings(token, address) if address else TelegramSettings(token)
 
-    async def bot() -> Bot:
+    async def bot() -> User:
         async with BotApi.opened(settings, proxy=current.proxy) as api:
-            return await api.call("getMe", Bot)
+            return await api.call("getMe", User)
 
     try:
         me = asyncio.run(bot())
