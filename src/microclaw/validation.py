@@ -43,11 +43,10 @@ def check_letters(value: Any, text: str) -> None:
 
 
 def _number(text: str) -> float | int:
-    """5.0 is 5 in JSON (RFC 8259, 6)."""
     number = float(text)
     if not math.isfinite(number):
         raise ValueError(f"{text[:_SHOWN_CHARS]} is no number in JSON, or too large")
-    return int(number) if number.is_integer() and abs(number) < 2**53 else number
+    return int(number) if number.is_integer() and abs(number) < 2**53 else number  # 5.0 is 5 (RFC 8259, 6)
 
 
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

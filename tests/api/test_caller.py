@@ -59,11 +59,9 @@ async def test_a_request_is_known_by_its_number_where_that_is_one(bench: Bench) 
     for numbers in ((), (number,), (number, number), (b"owner",), (b"A" * 16,), (b"a" * 33,), (b"a.b" * 6,)):
         bench.numbers = numbers
         assert (await bench.ask(f"Bearer {bench.secrets['owner']}"))[0] == 200
-    first = bench.let_in[0]
+    first, numbered = bench.let_in[:2]
     assert [caller.request for caller in bench.let_in] == ["", number.decode(), "", "", "", "", ""]
-    assert first.asks_in == first.source
-    numbered = bench.let_in[1]
-    assert numbered.asks_in == f"{numbered.source}.{number.decode()}"
+    assert (first.asks_in, numbered.asks_in) == (first.source, f"{first.source}.{number.decode()}")
 
 
 async def test_what_is_not_for_every_role_is_the_owners(bench: Bench) -> None:

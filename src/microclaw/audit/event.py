@@ -125,9 +125,8 @@ def line_of(event: AuditEvent, at_ms: int) -> bytes:
         "kind": event.kind.value,
         "text": _safe(event.text, MAX_TEXT_CHARS, event.known),
     }
-    facts = (("about", event.about), ("address", event.address), ("by", event.by), ("approval", event.approval))
-    for name, value in facts:
-        if value is not None:
+    for name in ("about", "address", "by", "approval"):
+        if (value := getattr(event, name)) is not None:
             fields[name] = _safe(value, MAX_NAME_CHARS)
     if event.count != 1:
         fields["count"] = event.count
@@ -162,8 +161,6 @@ def _safe(text: str, limit: int, known: tuple[str, ...] = ()) -> str:
 
 def _masked(found: re.Match[str]) -> str:
     """The mask for what is as mixed as random text is; names and paths of words and a number stay readable."""
-    if found[1] is not None:
-        return found[0]
     chars = [(char.isdigit(), char.isupper()) for char in found[0] if char.isalnum()]
     changes = sum(before != after for before, after in pairwise(chars))
-    return "[masked]" if changes >= _MIXED * len(chars) or found[0].isupper() else found[0]
+    return "[masked]" if found[1] is None and (changes >= _MIXED * len(chars) or found[0].isupper()) else found[0]

@@ -18,7 +18,6 @@ from msgspec.structs import replace
 from microclaw.addresses import address_range
 from microclaw.audit.event import ALARMS, BUSY, SETTLED_BY, AuditEvent, AuditKind, RecordedEvent, line_of
 from microclaw.audit.log_files import FOLDER, STEMS, append_lines, read_events
-from microclaw.clock import now_ms
 from microclaw.errors import StoreError
 
 WINDOW_S: Final = 3600.0
@@ -58,7 +57,7 @@ class AuditLog:
         home: Path,
         *,
         clock_s: Callable[[], float] = time.monotonic,
-        now_ms: Callable[[], int] = now_ms,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         mask: Callable[[str], str] = str,
     ) -> None:
         self._home = home
@@ -104,7 +103,7 @@ class AuditLog:
         with self._lock:
             if event.kind in ALARMS | SETTLED_BY:
                 self._alarms = open_alarms([*self._alarms, RecordedEvent(at_ms, event)], at_ms)
-            self._put([*self._hour_ended(), *self._limited(event)], at_ms)
+            self._put(self._hour_ended() + self._limited(event), at_ms)
 
     def alarms(self) -> list[RecordedEvent]:
         """Those that a person should look at."""
@@ -120,10 +119,7 @@ class AuditLog:
     def _limited(self, event: AuditEvent) -> list[AuditEvent]:
         """The event; or that no more of its kind are written; or nothing."""
         room = _room(event)
-        for key, limit in room.items():
-            if self._written[key] >= limit:
-                break
-        else:
+        if all(self._written[key] < limit for key, limit in room.items()):
             self._written.update(list(room))
             return [event]
         if (left_out := self._left_out.get(event.kind)) is None:
