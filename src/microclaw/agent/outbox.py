@@ -142,14 +142,14 @@ class Outbox:
         harm there, and the note costs no write of its own. None: it was never in the outbox."""
         if outbound_id is None:
             return
-        if soon and not self._table.is_shared:
-            self._table.delivered_soon(outbound_id)
-        else:
-            await self._table.delivered(outbound_id)
         self._leases.pop(outbound_id, None)
         self._delivered[outbound_id] = None
         if len(self._delivered) > MAX_LEASES:
             del self._delivered[next(iter(self._delivered))]
+        if soon and not self._table.is_shared:
+            self._table.delivered_soon(outbound_id)
+        else:
+            await self._table.delivered(outbound_id)
 
     @asynccontextmanager
     async def delivering(self, channel: str, outbound_id: int | None) -> AsyncGenerator[None]:
@@ -158,12 +158,10 @@ class Outbox:
         self._sending.add(outbound_id)
         try:
             yield
-        except BaseException:
+            await self.delivered(outbound_id)
+        finally:
             self._sending.discard(outbound_id)
             self.look_again(channel)
-            raise
-        await self.delivered(outbound_id)
-        self._sending.discard(outbound_id)
 
     @contextmanager
     def handing_out(self, turn: RunningTurn) -> Iterator[None]:

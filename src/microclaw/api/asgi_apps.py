@@ -43,8 +43,8 @@ def api_app(
     *,
     on_network: bool = False,
 ) -> ASGIApp:
-    """With a token or a session: the whole API, as far as the person's role allows. Without one: what is open,
-    `on_network` less. `allowed_hosts`: the names by which it may be called."""
+    """With a token or a session: the whole API, as far as the person's role allows. Without one: the open
+    routes, fewer `on_network`. `allowed_hosts`: the names by which it may be called."""
     access = access_from_network if on_network else access_of
     callers, shares = Callers(admission.tokens, admission.sign_ins, access=access), Shares(admission.people)
     whole = with_body(api, limits.control_body_bytes, limits.body_s)

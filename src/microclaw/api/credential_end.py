@@ -18,11 +18,11 @@ from microclaw.auth.tokens import RECHECK_S
 from microclaw.errors import StoreError
 
 ENDED_KEY: Final = "microclaw.ended"
-"""Of a request's scope: an event that is set where what it came in with ended meanwhile."""
+"""Event in a request's scope: set when its token or session has ended."""
 
 
 def ends_with_credential(app: ASGIApp, admission: Admission) -> ASGIApp:
-    """The app, whose requests are there for as long as what they came in with; their questions wait so long."""
+    """Ends a request, and withdraws its approvals, when its token or session ends."""
 
     async def ending(scope: Scope, receive: Receive, send: Send) -> None:
         caller, is_answered = scope[CALLER_KEY], False

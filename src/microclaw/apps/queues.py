@@ -63,14 +63,14 @@ class Places:
 class Turns:
     """PARALLEL at once, and a few that wait. One place is the owner's alone; the others run one each, in turns.
 
-    Who has no name (person_id None) has no share, and waits in a line of those.
+    Who has no name (person_id None) shares the places of one person with all of those.
     """
 
     def __init__(self, each: int, everybody: int, what: str) -> None:
         self._what = what
         self._owners = Places(everybody, everybody)
         self._persons = Places(each, everybody)
-        self._nameless = Places(everybody, everybody)
+        self._nameless = Places(each, everybody)
         self._running = asyncio.Semaphore(PARALLEL)
         self._others = asyncio.Semaphore(PARALLEL - 1)
         self._of_person: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()

@@ -85,16 +85,12 @@ def _names_a_line(text: str) -> bool:
 
 def _version_at(history: Sequence[Change], name: str, at_ms: int | None) -> str | None:
     """The hash of the version of a program that was there at a moment; None where that is not known."""
-    puts = [
-        (change, change.forward.version.sha256)
-        for change in history
-        if isinstance(change.forward, PutApp) and change.forward.name == name
-    ]
-    if at_ms is None:
-        only = {sha256 for _, sha256 in puts}
-        return only.pop() if len(only) == 1 else None
-    for change, sha256 in puts:
-        is_gone = change.state == "failed" and at_ms > change.at_ms + _WATCHED_MS
-        if change.at_ms <= at_ms and not is_gone:
-            return sha256
-    return None
+    only = set[str]()
+    for change in history:
+        match change.forward:
+            case PutApp(name=there, version=version) if there == name:
+                is_gone = at_ms is not None and change.state == "failed" and at_ms > change.at_ms + _WATCHED_MS
+                if at_ms is not None and change.at_ms <= at_ms and not is_gone:
+                    return version.sha256
+                only.add(version.sha256)
+    return only.pop() if at_ms is None and len(only) == 1 else None

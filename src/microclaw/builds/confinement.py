@@ -48,7 +48,7 @@ IN_IMAGE: Final = "microclaw-in-image"
 CONTAINER_MEMORY: Final = "2g"
 CONTAINER_PROCESSES: Final = 64
 _NEXT_STEP: Final = "apt-get install bubblewrap"
-PROBE_S: Final = 10.0
+BUBBLEWRAP_S: Final = 10.0
 _SHARED: Final = tuple(Path(path) for path in ("/tmp", "/var/tmp", "/dev/shm"))  # noqa: S108 - never read whole
 
 
@@ -56,13 +56,13 @@ class ConfinedProcess(Struct, frozen=True):
     """A compiler, which leads a process group that its children cannot leave."""
 
     process: subprocess.Popen[bytes]
-    container: Sequence[str] = ()
-    """The command that ends its container, which killing the engine's client does not."""
+    kill_container: Sequence[str] = ()
+    """The command that does; killing the engine's client does not."""
 
     def kill(self) -> None:
         """Kill the compiler and every child; `end` must not have been called, or the number might be another's."""
-        if self.container and self.process.poll() is None:
-            engine_does(*self.container)  # what is left of it ends by its limit of time
+        if self.kill_container and self.process.poll() is None:
+            engine_does(*self.kill_container)  # what is left of it ends by its limit of time
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
 
@@ -202,6 +202,6 @@ def _bubblewrap_works() -> bool:
     try:
         process = _start_in_bubblewrap(["/usr/bin/true"], here, {})
         with process:
-            return process.wait(PROBE_S) == 0
+            return process.wait(BUBBLEWRAP_S) == 0
     except (OSError, NoSandbox, subprocess.TimeoutExpired):
         return False

@@ -117,8 +117,8 @@ async def in_worker(build: Callable[[Processes], T]) -> T:
     processes = Processes()
     try:
         return await asyncio.to_thread(build, processes)
-    finally:
-        processes.stop()
+    finally:  # an engine may take its time to end a container
+        await asyncio.shield(asyncio.to_thread(processes.stop))
 
 
 def _wait(confined: ConfinedProcess, deadline: float, stop_at: bytes | None) -> tuple[bytes, _End]:

@@ -113,7 +113,7 @@ class Device:
         return f"<Device {self.name} ({self.board.title})>"
 
     def become(self, row: DeviceRow, board: BoardProfile, transports: Iterable[Transport]) -> None:
-        """Take over its row, profile and transports. `host`: of the cluster, whose machine has its ports."""
+        """Take over its row, profile and transports; no other way changes them."""
         self.row, self._board, self._with_micropython = row, board, with_micropython(board)
         self.device_id, self.name, self.labels, self.host = row.device_id, row.name, row.labels, row.host
         self.transports: tuple[Transport, ...] = tuple(transports)

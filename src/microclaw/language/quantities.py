@@ -169,7 +169,7 @@ _FORMS: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     # "Every 5 seconds" may be the time between two changes of a light; one flash every 5 seconds is not.
     (rf"^(?=.*\b(?:blink|flash|flicker|wink|strobe))(.*?){_ONCE}", r"\1period "),
     (_ONCE, "every "),
-    (rf"{_PLUS_MINUS} ?({_NUMBER})(?: ?(?:{_CELSIUS}|k|%|percent))?(?!\w)", lambda m: f"plusminus {_milli(m[1])}"),
+    (rf"{_PLUS_MINUS} ?(\d+(?:\.\d+)?)(?: ?(?:{_CELSIUS}|k|%|percent))?(?!\w)", lambda m: f"plusminus {_milli(m[1])}"),
     (rf"({_NUMBER}) ?({_FAHRENHEIT}|{_CELSIUS}|c|{_UNIT})(?!\w)", _amount),
     (rf"\b({_LIMIT}) ({_NUMBER})(?! ?(?:milli|ms|hz|\d|quarter))(?=$| |,)", lambda m: f"{m[1]} {_milli(m[2])}"),
 )

@@ -139,7 +139,9 @@ def act_after(at: Context | None, decision: Say, before: LastAct | None) -> Last
     device = results[-1].fields.get("device") if results else here
     act = LastAct(replace(parse, confirmed=False, undoes=(), replaces=None), at.said, device, done, changes)
     if kind == "remove_app":
-        removed = made.get("uninstall-wasm-app") or made.get("switch-program")
+        removed = next(
+            (r for r in reversed(results) if r.ok and r.tool in ("uninstall-wasm-app", "switch-program")), None
+        )
         name = str(removed.fields.get("appName")) if removed is not None else None
         own = before if before is not None and name is not None and before.app == name else act
         return replace(own, app=name, stopped=True, changes=changes)
@@ -160,7 +162,8 @@ def undoable_after(at: Context | None, results: Sequence[Result], before: Undoab
     failed = any(not result.ok and "removed" not in result.fields for result in results)
     if at is not None and at.parse.values.get("undo") and not at.parse.confirmed and not failed:
         return before[:-1]
-    changed = {t for t, f in done.items() if t in _BOARD_TOOLS and f.get("change") and f.get("switch") != "restart"}
+    changes = (r for r in results if r.ok and r.tool in _BOARD_TOOLS and r.fields.get("change"))
+    changed = {result.tool for result in changes if result.fields.get("switch") != "restart"}
     if "undo" in changed:
         return before if changed != {"undo"} or before[-1:] != (None,) else before[:-1]
     made: Parse | None = None

@@ -131,8 +131,8 @@ class Sentences:
             found = recognize_best(said, intents or self._intents)
         if found is None:
             return None
-        given = {e.name: e.value for e in found.entities_list if not e.name.startswith("_")}  # each number a float
-        return Parse(found.intent.name, {n: v.strip() if isinstance(v, str) else int(v) for n, v in given.items()})
+        given = {e.name: e.value for e in found.entities_list if not e.name.startswith("_")}
+        return Parse(found.intent.name, {name: _plain(value) for name, value in given.items()})
 
     def nearest(self, text: str) -> Nearest:
         """The known sentences that look most like this text; none for one with a "not"."""
@@ -224,3 +224,8 @@ def _one_of(patterns: Iterable[str]) -> re.Pattern[str]:
 
 def _telling(shape: str) -> frozenset[str]:
     return frozenset(_TELLING.findall(shape.replace(" on PIN", " PIN")))
+
+
+def _plain(value: Any) -> Any:
+    """A slot's value without the space around it; hassil's numbers are floats."""
+    return int(value) if isinstance(value, float) else value.strip() if isinstance(value, str) else value

@@ -23,6 +23,7 @@ from msgspec.structs import replace
 from microclaw.errors import ConfigError, UnknownName
 from microclaw.events import PROGRAM_KINDS, ProgramKind
 from microclaw.patterns.expected import Value, expected_text
+from microclaw.text import clean_text
 from microclaw.wire.board_control import MAX_PIN
 
 LANGUAGES: Final[Mapping[ProgramKind, str]] = {"wasm": "C", "py": "Python"}
@@ -128,7 +129,8 @@ def pattern_of(
     try:
         data = tomllib.loads(description)
         if kind not in data.get("kinds", PROGRAM_KINDS):
-            why = f"{name} has no program in {LANGUAGES[kind]}: {data.get('missing', 'these boards cannot do it')}"
+            reason = clean_text(data.get("missing", "these boards cannot do it"), one_line=True)
+            why = f"{name} has no program in {LANGUAGES[kind]}: {reason}"
             raise ConfigError(why, next_step="give a board our firmware: microclaw flash" if kind == "wasm" else None)
         main = f"{name}.py" if kind == "py" else data.get("source", f"{name}.c")
         file = main if kind == "py" or blocking else data.get("events", main)
@@ -189,7 +191,8 @@ def _define(line: re.Match[str], values: Mapping[str, Value]) -> str:
 
 def _parameter(name: str, row: Mapping[str, Any]) -> Parameter:
     """A parameter from its table. Raises ValueError, and ConfigError for a default that it may not have."""
-    kind, use, fields = row.get("type"), row.get("use"), {k: v for k, v in row.items() if k not in ("type", "use")}
+    kind, use = row.get("type"), row.get("use")
+    fields = {key: value for key, value in row.items() if key not in ("type", "use", "pin_use")}
     if kind == "pin":
         fields = {"min": 0, "max": MAX_PIN, **fields, "pin_use": use}
     try:

@@ -220,8 +220,9 @@ class Runner:
     async def _begin(
         self, schedule: Schedule, due_ms: int, next_ms: int | None, note: str = "", *, paused_too: bool = False
     ) -> None:
-        one, woke, now_ms = (schedule.schedule_id, due_ms), isinstance(schedule.deed, Prompt), self.clock.now_ms()
-        if await self.book.table.claim(*one, next_ms=next_ms, woke=woke, now_ms=now_ms, paused_too=paused_too):
+        number, woke, now_ms = schedule.schedule_id, isinstance(schedule.deed, Prompt), self.clock.now_ms()
+        claim = self.book.table.claim(number, due_ms, next_ms=next_ms, woke=woke, now_ms=now_ms, paused_too=paused_too)
+        if await claim:
             self._start(schedule, due_ms, note)
 
     def _start(self, schedule: Schedule, due_ms: int, note: str = "") -> None:

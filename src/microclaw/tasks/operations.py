@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeAlias, Ty
 
 from msgspec import Meta, Struct, structs
 
+from microclaw.auth.people import may_see
 from microclaw.errors import PermissionRefused, UnknownName
 from microclaw.operations.operation import Call, Effect, Option, Permission, operation
 from microclaw.operations.result import Listing, Result, filled
@@ -48,16 +49,10 @@ def may_still_run(roles: Roles, person_id: str) -> bool:
     return person_id.startswith(DEVICE) or (person is not None and person.role in MAY_RUN)
 
 
-def seen_by(roles: Roles, person_id: str) -> str | None:
-    """The person whose tasks this one sees: themselves, or None (everybody) for an owner."""
-    person = roles.get(person_id)
-    return None if person is not None and person.role == "owner" else person_id
-
-
 async def check_sees(tasks: Tasks, person_id: str, number: int) -> TaskRow:
     """Its row. Raises UnknownName, also for a task of somebody else."""
     row = await tasks.service.row(number)
-    if seen_by(tasks.roles, person_id) not in (None, row.person_id):
+    if not may_see(tasks.roles, row.person_id, person_id):
         raise UnknownName(f"there is no task {number}", next_step="see yours: microclaw task list")
     return row
 
@@ -159,7 +154,9 @@ async def list_tasks(
     tasks: Tasks, call: Call, limit: Annotated[int, Meta(ge=1, le=1_000, description="At most N.")] = 50
 ) -> TaskList:
     """Tasks, the newest first."""
-    found = await tasks.service.table.newest(limit, seen_by(tasks.roles, call.person_id))
+    person = tasks.roles.get(call.person_id)
+    whose = None if person is not None and person.role == "owner" else call.person_id
+    found = await tasks.service.table.newest(limit, whose)
     return TaskList(tasks=[facts(TaskFacts, row) for row in found])
 
 

@@ -34,8 +34,8 @@ DUE = 1_700_000_100_000
 IDLE = [
     "",
     "\n\n",
-    "# look_at_tasks\n\n",
-    "# look_at_tasks\n<!-- write your tasks below,\n- like this one -->\n",
+    "# Heartbeat\n\n",
+    "# Heartbeat\n<!-- write your tasks below,\n- like this one -->\n",
     "## Done\n- [x] water the plants\n* [X] call mum\n",
     "- \n- [ ]\n---\n",
     "<!-- never closed\n- a task",
