@@ -33,7 +33,7 @@ _MAX_WRITE: Final = 65_536
 
 
 class Wasi:
-    """`functions` by name (`call_NAME`), each called with integers, answering an errno. Times: ms of the board."""
+    """`functions` by name, each called with integers, answering an errno. Times: ms of the board."""
 
     def __init__(
         self,
@@ -55,8 +55,12 @@ class Wasi:
 
     @property
     def functions(self) -> Mapping[str, Callable[..., int]]:
-        names = [name.removeprefix("call_") for name in dir(self) if name.startswith("call_")]
-        calls: dict[str, Callable[..., int | None]] = {name: getattr(self, f"call_{name}") for name in names}
+        names = (
+            "clock_time_get poll_oneoff "
+            "fd_close fd_fdstat_get fd_prestat_get fd_prestat_dir_name fd_read fd_readdir fd_seek fd_sync fd_write "
+            "path_filestat_get path_open path_readlink path_rename"
+        )
+        calls: dict[str, Callable[..., int | None]] = {name: getattr(self, f"_{name}") for name in names.split()}
         for name, act in (
             ("path_create_directory", self._files.make_folder),
             ("path_remove_directory", self._files.remove_folder),
@@ -76,11 +80,11 @@ class Wasi:
 
     # Time
 
-    def call_clock_time_get(self, clock: int, _precision: int, out: int) -> None:
+    def _clock_time_get(self, clock: int, _precision: int, out: int) -> None:
         ms = self._calendar_ms() if clock == _REALTIME else self._monotonic_ms()
         self._memory.write(_at(out), pack("<Q", round(ms * 1000) * 1000))
 
-    def call_poll_oneoff(self, subscriptions: int, events: int, count: int, out: int) -> None:
+    def _poll_oneoff(self, subscriptions: int, events: int, count: int, out: int) -> None:
         """Only clocks ever come true here: there is no input to wait for."""
         if not 0 < count <= _MAX_SUBSCRIPTIONS:
             raise PosixError(Errno.EINVAL)
@@ -101,24 +105,24 @@ class Wasi:
 
     # Files
 
-    def call_fd_prestat_get(self, fd: int, out: int) -> None:
+    def _fd_prestat_get(self, fd: int, out: int) -> None:
         if fd != ROOT_FD:
             raise PosixError(Errno.EBADF)
         self._memory.write(_at(out), pack("<II", 0, 1))
 
-    def call_fd_prestat_dir_name(self, fd: int, out: int, size: int) -> None:
+    def _fd_prestat_dir_name(self, fd: int, out: int, size: int) -> None:
         if fd != ROOT_FD or size < 1:
             raise PosixError(Errno.EBADF)
         self._memory.write(_at(out), b"/")
 
-    def call_fd_fdstat_get(self, fd: int, out: int) -> None:
+    def _fd_fdstat_get(self, fd: int, out: int) -> None:
         if fd in (_STDIN, *_OUTPUTS):
             kind = _CHARACTER
         else:
             kind = _FOLDER if fd == ROOT_FD or self._file(fd).names is not None else _FILE
         self._memory.write(_at(out), pack("<BxHxxxxQQ", kind, 0, _ALL_RIGHTS, _ALL_RIGHTS))
 
-    def call_path_open(
+    def _path_open(
         self, fd: int, _look: int, path: int, size: int, how: int, rights: int, _inherit: int, flags: int, out: int
     ) -> None:
         number = next((n for n in range(ROOT_FD + 1, ROOT_FD + 1 + MAX_OPEN) if n not in self._open), None)
@@ -140,12 +144,12 @@ class Wasi:
         for file in self._open.values():
             file.close()
 
-    def call_fd_close(self, fd: int) -> None:
+    def _fd_close(self, fd: int) -> None:
         if fd > ROOT_FD:
             self._file(fd).close()
             del self._open[fd]
 
-    def call_fd_read(self, fd: int, vectors: int, count: int, out: int) -> None:
+    def _fd_read(self, fd: int, vectors: int, count: int, out: int) -> None:
         total = 0
         for address, size in self._vectors(vectors, count):
             data = b"" if fd == _STDIN else self._file(fd).read(size)
@@ -155,7 +159,7 @@ class Wasi:
                 break
         self._put(out, total)
 
-    def call_fd_write(self, fd: int, vectors: int, count: int, out: int) -> None:
+    def _fd_write(self, fd: int, vectors: int, count: int, out: int) -> None:
         rows = self._vectors(vectors, count)
         if sum(size for _, size in rows) > _MAX_WRITE:
             rows = [(address, min(size, _MAX_WRITE)) for address, size in rows[:1]]
@@ -167,13 +171,13 @@ class Wasi:
             written = self._file(fd).write(data)
         self._put(out, written)
 
-    def call_fd_seek(self, fd: int, offset: int, whence: int, out: int) -> None:
+    def _fd_seek(self, fd: int, offset: int, whence: int, out: int) -> None:
         self._memory.write(_at(out), pack("<Q", self._file(fd).seek(offset, whence)))
 
-    def call_fd_sync(self, fd: int) -> None:
+    def _fd_sync(self, fd: int) -> None:
         self._file(fd).sync()
 
-    def call_fd_readdir(self, fd: int, buffer: int, size: int, cookie: int, used: int) -> None:
+    def _fd_readdir(self, fd: int, buffer: int, size: int, cookie: int, used: int) -> None:
         data, names = b"", self._file(fd).names
         if names is None:
             raise PosixError(Errno.ENOTDIR)
@@ -187,15 +191,15 @@ class Wasi:
         self._memory.write(_at(buffer), data)
         self._put(used, len(data))
 
-    def call_path_filestat_get(self, fd: int, _look: int, path: int, size: int, out: int) -> None:
+    def _path_filestat_get(self, fd: int, _look: int, path: int, size: int, out: int) -> None:
         facts = self._files.stat(self._path(fd, path, size))
         kind, time_ns = _FOLDER if S_ISDIR(facts.st_mode) else _FILE, facts.st_mtime_ns
         self._memory.write(_at(out), pack("<QQBxxxxxxxQQQQQ", 1, 1, kind, 1, facts.st_size, time_ns, time_ns, time_ns))
 
-    def call_path_rename(self, fd: int, path: int, size: int, to_fd: int, to: int, to_size: int) -> None:
+    def _path_rename(self, fd: int, path: int, size: int, to_fd: int, to: int, to_size: int) -> None:
         self._files.rename(self._path(fd, path, size), self._path(to_fd, to, to_size))
 
-    def call_path_readlink(self, fd: int, path: int, size: int, *_rest: int) -> None:
+    def _path_readlink(self, fd: int, path: int, size: int, *_rest: int) -> None:
         self._files.stat(self._path(fd, path, size))
         raise PosixError(Errno.EINVAL)
 
