@@ -159,9 +159,11 @@ class Outbox:
         try:
             yield
             await self.delivered(outbound_id)
+        except BaseException:
+            self.look_again(channel)
+            raise
         finally:
             self._sending.discard(outbound_id)
-            self.look_again(channel)
 
     @contextmanager
     def handing_out(self, turn: RunningTurn) -> Iterator[None]:

@@ -19,7 +19,7 @@ from starlette.responses import Response
 from microclaw.api.by_hand import Asked, by_hand
 from microclaw.api.jobs import stream
 from microclaw.api.live_pins import MAX_BOARDS, LivePins
-from microclaw.auth.people import Roles, person_behind
+from microclaw.auth.people import Roles, is_owner, person_behind
 from microclaw.errors import ConfigError, Overloaded
 from microclaw.events import LIVE_EVENTS, Alarm, ApprovalChanged, DeviceLog, LiveEvent, Published, TaskChanged
 from microclaw.operations.operation import Access
@@ -186,8 +186,8 @@ async def events(
             f"there is no kind of event {unknown[0]!r}", next_step=f"ask for any of {', '.join(sorted(KINDS))}"
         )
     feed, roles, by = service.live, service.people, asked.by
-    person, wanted = roles.get(by.person_id), frozenset(kind or KINDS)
-    feed.check_room(by.person_id, is_owner=person is not None and person.role == "owner")
+    wanted = frozenset(kind or KINDS)
+    feed.check_room(by.person_id, is_owner=is_owner(roles, by.person_id))
     boards = service.pins.check(list(dict.fromkeys(edges)))
     if asked.request.method == "HEAD":
         return Response(media_type=MEDIA_TYPE)

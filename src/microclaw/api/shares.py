@@ -16,7 +16,7 @@ from microclaw.addresses import single_address
 from microclaw.api.caller import CALLER_KEY, Caller, client_address
 from microclaw.api.failures import Refused
 from microclaw.apps.queues import Places
-from microclaw.auth.people import Roles, person_behind
+from microclaw.auth.people import Roles, is_owner, person_behind
 from microclaw.errors import Overloaded
 
 OWNERS_REQUESTS: Final = 48
@@ -57,8 +57,7 @@ class Shares:
     def _place(self, scope: Scope) -> AbstractContextManager[None]:
         caller = scope.get(CALLER_KEY)
         if isinstance(caller, Caller):
-            person = self._roles.get(caller.person_id)
-            places = self._owners if person is not None and person.role == "owner" else self._people
+            places = self._owners if is_owner(self._roles, caller.person_id) else self._people
             return places.one(person_behind(caller.person_id))
         return self._addresses.one(single_address(client_address(scope))) if _has_body(scope) else nullcontext()
 

@@ -29,6 +29,7 @@ from microclaw.api.operations import (
 )
 from microclaw.audit.log import AuditLog, alarm_text
 from microclaw.auth.admission import Admission
+from microclaw.auth.people import is_owner
 from microclaw.backup.scheduled import ScheduledBackups
 from microclaw.clock import now_ms
 from microclaw.config.settings import BudgetSettings
@@ -68,8 +69,7 @@ class StatusReader(Struct, frozen=True):
 
     async def read(self, person_id: str) -> Status:
         """The document of GET /v1/status, for an owner or for somebody else."""
-        host, at, person = self.host, self.host.plane, self.host.admission.people.get(person_id)
-        is_owner = person is not None and person.role == "owner"
+        host, at, by_owner = self.host, self.host.plane, is_owner(self.host.admission.people, person_id)
         model, hint = await describe_model(host.conversations.model)
         link = None
         if (server := host.link) is not None:
@@ -90,7 +90,7 @@ class StatusReader(Struct, frozen=True):
             deferred=await _deferred(host),
             devices=await _devices(host),
         )
-        if is_owner:
+        if by_owner:
             outages = outages_of(host.conversations.model)
             made = replace(
                 made,
@@ -104,7 +104,7 @@ class StatusReader(Struct, frozen=True):
                 model_outages=[convert(one, ModelOutage, from_attributes=True) for one in outages],
             )
         screen = [*_screen(host, made)]
-        if is_owner:
+        if by_owner:
             screen += [*_screen_of_owners(host, made), *[row async for row in self.plans()]]
         screen += await self._events(made)
         return replace(made, screen=[StatusRow(about, text) for about, text in screen])

@@ -23,7 +23,7 @@ from microclaw.apps.parts import local_zone
 from microclaw.apps.source_log import SourceLog
 from microclaw.audit.log import AuditLog
 from microclaw.auth.admission import Admission
-from microclaw.auth.approvals import yes_now
+from microclaw.auth.approvals import approval_now
 from microclaw.auth.authority import RENEWAL_CHECK_S, Authority
 from microclaw.auth.certificates import lan_names
 from microclaw.clock import now_ms
@@ -119,8 +119,7 @@ def news_of_changes(base: Base, devices: Registry) -> OnEnd:
             device = change.device_id
         person = None if person_id is None else people.get(person_id)
         by = person_id if person is None else person.name
-        approval = None if (yes := yes_now()) is None else yes.pending.approval_id
-        base.audit.record(change_event(change, state, device, by, approval))
+        base.audit.record(change_event(change, state, device, by, approval_now()))
         match change.forward:
             case _ if state != "done":
                 return

@@ -119,6 +119,12 @@ def yes_now() -> ApprovalOutcome | None:
     return None if (act := _act.get()) is None else act.yes
 
 
+def approval_now() -> str | None:
+    """The number of the question that the act under way here had its yes to."""
+    yes = yes_now()
+    return None if yes is None else yes.pending.approval_id
+
+
 @contextmanager
 def approved_act() -> Iterator[ApprovedAct]:
     """Inside, each yes belongs to this act, which until it asks itself is done with the yes of the act around it.

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from microclaw.audit.event import AuditEvent, AuditKind, Record, no_record
-from microclaw.auth.approvals import Approvals, yes_now
-from microclaw.auth.people import MAY, OWNER_ALONE, Roles, name_of
+from microclaw.auth.approvals import Approvals, approval_now
+from microclaw.auth.people import MAY, OWNER_ALONE, Roles, is_owner, name_of
 from microclaw.errors import PermissionRefused
 from microclaw.events import AskedProgram
 from microclaw.operations.operation import Effect, Permission
@@ -49,16 +49,14 @@ class Gate:
 
     def check_owner(self, person_id: str, action: str) -> None:
         """Raise PermissionRefused unless `person_id` is an owner: people, tokens and settings are theirs alone."""
-        person = self._roles.get(person_id)
-        if person is None or person.role != "owner":
+        if not is_owner(self._roles, person_id):
             self.note(AuditKind.TOKEN_MISUSED, f"tried to {action}: that is the owner's", person_id)
             text = f"{self.name_of(person_id)[:80]} may not {action}: that is the owner's"
             raise PermissionRefused(text, next_step="ask the owner of this host")
 
     def note(self, kind: AuditKind, text: str, person_id: str, *, about: str | None = None) -> None:
         """A line of the security log about what this person does, with the approval that it was given here."""
-        approval = None if (yes := yes_now()) is None else yes.pending.approval_id
-        self._record(AuditEvent(kind, text, about=about, by=name_of(self._roles, person_id), approval=approval))
+        self._record(AuditEvent(kind, text, about=about, by=name_of(self._roles, person_id), approval=approval_now()))
 
     def name_of(self, person_id: str) -> str:
         """The person's name, as the security log has it; the id of somebody who is gone."""

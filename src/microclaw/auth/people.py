@@ -60,10 +60,15 @@ def name_of(people: Roles, person_id: str) -> str:
     return person_id if person is None else person.name
 
 
+def is_owner(people: Roles, person_id: str) -> bool:
+    """False also for somebody who is gone."""
+    person = people.get(person_id)
+    return person is not None and person.role == "owner"
+
+
 def may_see(people: Roles, whose: str, person_id: str) -> bool:
     """True for that person's own, and for an owner."""
-    person = people.get(person_id)
-    return whose == person_id or (person is not None and person.role == "owner")
+    return whose == person_id or is_owner(people, person_id)
 
 
 OWNER_ALONE: Final = {OWNER.person_id: OWNER}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeAlias, Ty
 
 from msgspec import Meta, Struct, structs
 
-from microclaw.auth.people import may_see
+from microclaw.auth.people import is_owner, may_see
 from microclaw.errors import PermissionRefused, UnknownName
 from microclaw.operations.operation import Call, Effect, Option, Permission, operation
 from microclaw.operations.result import Listing, Result, filled
@@ -154,8 +154,7 @@ async def list_tasks(
     tasks: Tasks, call: Call, limit: Annotated[int, Meta(ge=1, le=1_000, description="At most N.")] = 50
 ) -> TaskList:
     """Tasks, the newest first."""
-    person = tasks.roles.get(call.person_id)
-    whose = None if person is not None and person.role == "owner" else call.person_id
+    whose = None if is_owner(tasks.roles, call.person_id) else call.person_id
     found = await tasks.service.table.newest(limit, whose)
     return TaskList(tasks=[facts(TaskFacts, row) for row in found])
 

@@ -80,8 +80,8 @@ class Vm:
         self._over = threading.Event()
         self.chip = Chip(board, lambda: self._clock.wake(self._task), self._sleep)
         self.chip.add("wait", self._wait)
-        self.chip.add("pause", lambda: setattr(self, "_is_paused", True))
-        self.chip.add("resume", lambda: setattr(self, "_is_paused", False))
+        self.chip.add("pause", lambda: self._pause(True))
+        self.chip.add("resume", lambda: self._pause(False))
         self.chip.add("installed", self._let_install)
         self.files = FileSystem(folder / "files", FLASH_BYTES, mounts, f"{board.boot}/py".encode())
         self._wasi = Wasi(
@@ -96,7 +96,7 @@ class Vm:
         self._module = load_image(engine, cache)
         self._wasm = WasmRun(engine, memory_size=MAX_MEMORY_BYTES, tables=8, table_elements=10_000)
         self._uncharged = 0
-        self._is_paused = False  # what is computed is the simulation's own, and costs no board time
+        self._is_paused = False
         self.listening = threading.Event()
         """Set once it has started; that takes no board time."""
         self.chip.add("listening", self.listening.set)
@@ -201,6 +201,10 @@ class Vm:
         ms = round(used / FUEL_PER_MS, 1)  # the least differences must not show
         if ms >= LITTLE_MS and self._clock.is_virtual and self.listening.is_set() and not self._is_paused:
             self._clock.compute(ms)
+
+    def _pause(self, on: bool) -> None:
+        """Stop the clock: what is computed meanwhile is the simulation's own and costs no board time."""
+        self._is_paused = on
 
     def _let_install(self) -> None:
         if self._clock.is_virtual and self.listening.is_set():
