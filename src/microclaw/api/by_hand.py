@@ -6,16 +6,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from msgspec import Struct
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from microclaw.api.caller import Caller
 from microclaw.operations.operation import Operation, operation
-
-if TYPE_CHECKING:
-    from microclaw.api.caller import Caller
 
 P = ParamSpec("P")
 R = TypeVar("R")

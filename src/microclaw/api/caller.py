@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Final
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import Scope
 
-from microclaw.api.jobs import Feed
-from microclaw.apps.change_log import conversation_of, maker_now
-from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
+from microclaw.apps.change_log import conversation_of
 from microclaw.auth.people import OWNER
 from microclaw.auth.tokens import SESSION_PREFIX
 from microclaw.errors import PermissionRefused
-from microclaw.events import ApprovalSettled
 from microclaw.wire.host_api import REQUEST_HEADER
 
 CHANNEL: Final = "api"  # the channel of approvals that programs wait for
@@ -86,33 +80,6 @@ def caller_of(request: Request) -> Caller:
             "this request has no caller", next_step="send a token: microclaw person tokens --add NAME"
         )
     return caller if caller.request else replace(caller, request=request_number(request.scope))
-
-
-@contextmanager
-def questions_in(
-    feed: Feed, approvals: Approvals, *, channel: str, chat_id: str, request: str | None = None
-) -> Iterator[None]:
-    """Inside, the feed also gets the approvals that wait in this chat, or those of a `request` in it, and how they end.
-
-    They are withdrawn when the feed's reader goes: nobody would learn what became of the act.
-    """
-
-    def tell(news: PendingApproval | ApprovalOutcome) -> None:
-        pending = news if isinstance(news, PendingApproval) else news.pending
-        if (pending.channel, pending.chat_id) != (channel, chat_id) or request not in (None, maker_now().turn):
-            return  # listeners are called in the asker's own task
-        if isinstance(news, PendingApproval):
-            feed.put(approvals.question(news))
-            feed.when_left(news.approval_id, partial(approvals.withdraw, news.approval_id))
-        else:
-            feed.when_left(pending.approval_id, None)
-            feed.put(ApprovalSettled(pending.approval_id, news.outcome, news.by))
-
-    stop = approvals.listen(tell)
-    try:
-        yield
-    finally:
-        stop()
 
 
 def client_address(scope: Scope) -> str:

@@ -5,21 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager
+from functools import partial
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 from starlette.responses import StreamingResponse
 
+from microclaw.api.caller import Caller
 from microclaw.api.failures import unexpected
-from microclaw.auth.approvals import approved_act
+from microclaw.apps.change_log import maker_now
+from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval, approved_act
 from microclaw.auth.people import person_behind
 from microclaw.config.settings import Limits
 from microclaw.errors import MicroclawError, Overloaded
+from microclaw.events import ApprovalSettled
 from microclaw.wire.host_api import Failure, Keepalive, Result, StreamEvent, encode_event, failure_of
-
-if TYPE_CHECKING:
-    from microclaw.api.caller import Caller
 
 MEDIA_TYPE = "application/x-ndjson"
 T = TypeVar("T")
@@ -133,6 +134,33 @@ class Feed:
                 return
             self._news.clear()
             await self._news.wait()
+
+
+@contextmanager
+def questions_in(
+    feed: Feed, approvals: Approvals, *, channel: str, chat_id: str, request: str | None = None
+) -> Iterator[None]:
+    """Inside, the feed also gets the approvals that wait in this chat, or those of a `request` in it, and how they end.
+
+    They are withdrawn when the feed's reader goes: nobody would learn what became of the act.
+    """
+
+    def tell(news: PendingApproval | ApprovalOutcome) -> None:
+        pending = news if isinstance(news, PendingApproval) else news.pending
+        if (pending.channel, pending.chat_id) != (channel, chat_id) or request not in (None, maker_now().turn):
+            return  # listeners are called in the asker's own task
+        if isinstance(news, PendingApproval):
+            feed.put(approvals.question(news))
+            feed.when_left(news.approval_id, partial(approvals.withdraw, news.approval_id))
+        else:
+            feed.when_left(pending.approval_id, None)
+            feed.put(ApprovalSettled(pending.approval_id, news.outcome, news.by))
+
+    stop = approvals.listen(tell)
+    try:
+        yield
+    finally:
+        stop()
 
 
 Work: TypeAlias = Callable[[Feed], Awaitable[StreamEvent]]

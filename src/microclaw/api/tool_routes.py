@@ -16,9 +16,9 @@ from microclaw.agent.conversation import Conversations
 from microclaw.agent.offer import MORE_TOOLS
 from microclaw.agent.turn_journal import TurnJournal
 from microclaw.api.by_hand import Asked, by_hand
-from microclaw.api.caller import Caller, questions_in
+from microclaw.api.caller import Caller
 from microclaw.api.credential_end import when_credential_ends
-from microclaw.api.jobs import MEDIA_TYPE, Feed, Jobs, stream
+from microclaw.api.jobs import MEDIA_TYPE, Feed, Jobs, questions_in, stream
 from microclaw.api.request_check import replaying
 from microclaw.apps.change_log import conversation_of, made_by
 from microclaw.auth.admission import Admission

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
@@ -20,6 +20,7 @@ from microclaw.operations.result import Result
 from microclaw.voice.engines.engine import RATE_HZ, Recognizer, Synthesizer
 from microclaw.voice.fallback import common_fault, engines_in
 from microclaw.voice.resampling import Resampler
+from microclaw.voice.trace import VoiceTurn
 
 if TYPE_CHECKING:
     from microclaw.config.settings import Settings
@@ -56,16 +57,6 @@ class EngineState(Struct, frozen=True):
     role: str
     name: str
     problem: str | None
-
-
-class VoiceTurn(Struct, frozen=True):
-    """`steps`: each its name and its time in ms since the first."""
-
-    device: str
-    trigger: str
-    outcome: str
-    late_frames: int
-    steps: Sequence[tuple[str, float]]
 
 
 class VoiceFacts(Result, frozen=True, kw_only=True):

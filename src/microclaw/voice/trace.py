@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
-from microclaw.voice.operations import VoiceTurn
+from msgspec import Struct
 
 Step: TypeAlias = Literal[
     "wake", "first audio", "speech end", "end heard", "first partial", "final", "first token", "first sentence",
@@ -18,6 +18,16 @@ heard` when the silence after it was long enough. `first audible` is when the fi
 at once.
 """
 KEPT_TURNS: Final = 100
+
+
+class VoiceTurn(Struct, frozen=True):
+    """`steps`: each its name and its time in ms since the first."""
+
+    device: str
+    trigger: str
+    outcome: str
+    late_frames: int
+    steps: Sequence[tuple[str, float]]
 
 
 @dataclass(slots=True)
