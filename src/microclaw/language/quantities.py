@@ -1,4 +1,4 @@
-"""Rewrites numbers with units in one normal form. It knows no sentences.
+"""Rewrites numbers with units in one normal form. It knows no sentences, but a yes and a no.
 
 Times become whole milliseconds ("every half second" -> "every 500 ms"), rates a period ("twice a second" ->
 "period 500 ms", "3 Hz" -> "period 333333333 ns"), other quantities whole thousandths ("28.5 °C" -> "28500 milli
@@ -47,6 +47,13 @@ _COUNT = r"(?<![\d./])(\d+(?:\.\d+)?)(?:/(\d+(?:\.\d+)?))? ?(?:times?|x)"
 _PIN = r"(?:gpio pins?|gpios?|ios?|pin numbers?|pin no\.?|pins?)"
 _LISTED = rf"(?:{_PIN}[ _]*)?#?(?<![.:])\d{{1,3}}(?![\d.:%])"
 _BELOW_100 = rf"(?:(?:{'|'.join(TENS)})(?:[ -](?:{'|'.join(list(ONES)[1:10])}))?|(?:{'|'.join(ONES)}))"
+YES = frozenset(
+    {"yes", "y", "yep", "yup", "ok", "okay", "sure", "go ahead", "do it", "please do", "yes do it", "yes please"}
+)
+NO = frozenset(
+    {"no", "n", "nope", "no thanks", "don't", "dont", "do not", "leave it", "cancel", "never mind", "forget it"}
+    | {"not that one", "neither", "none of them"}
+)
 _MARKS = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "µ": "u", "，": ","})
 
 
@@ -57,6 +64,19 @@ def normalize_quantities(text: str) -> str:
     for pattern, written in _STEPS:
         said = pattern.sub(written, said)
     return said
+
+
+def plain(said: str) -> str:
+    """The sentence without commas, as the sets of a yes and a no have it."""
+    return normalize_quantities(said).replace(",", "")
+
+
+def said_yes(said: str) -> bool:
+    return plain(said) in YES
+
+
+def said_no(said: str) -> bool:
+    return plain(said) in NO
 
 
 def _digits(match: re.Match[str]) -> str:

@@ -14,7 +14,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from microclaw.events import NOTHING_WAITS
-from microclaw.language.yes_no import plain, said_no, said_yes
+from microclaw.language.quantities import plain, said_no, said_yes
 from microclaw.models.protocol import DeviceContext, KnownDevice, ModelRequest, UserText
 from microclaw.offline import boards, schedules
 from microclaw.offline.actions import ACTIONS

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from microclaw.language.yes_no import plain
+from microclaw.language.quantities import plain
 from microclaw.models.protocol import AssistantReply, Message
 from microclaw.offline.decision import CannotDo, Context, Parse, Result, Say, Slot, Values, ask, plain_line
 from microclaw.offline.programs import NS, PACES, PROGRAMS, pace_ms, without_pace
