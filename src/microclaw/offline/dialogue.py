@@ -110,11 +110,6 @@ def _chosen(said: str, suggested: tuple[str, ...]) -> str | Say | None:
     return suggested[0] if len(suggested) == 1 else Say(f"Which one: {numbered(suggested)}?", "ambiguous", "its number")
 
 
-def count_kinds() -> int:
-    """The number of kinds of sentence; loads them (about 150 ms the first time)."""
-    return len(english().examples)
-
-
 def one_call(text: str, device_context: DeviceContext) -> Decision | None:
     """The one tool call of a sentence, for a schedule that then needs no model; None if it takes a whole turn.
 

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from microclaw.language.quantities import plain
 from microclaw.models.protocol import AssistantReply, Message
 from microclaw.offline.decision import CannotDo, Context, Parse, Result, Say, Slot, Values, ask, plain_line
-from microclaw.offline.programs import NS, PACES, PROGRAMS, pace_ms, without_pace
+from microclaw.offline.programs import NS, PROGRAMS, pace_ms, without_pace
 from microclaw.offline.sentences import REMINDER, english
 
 PROGRAMS_ON_PINS: Final = frozenset(PROGRAMS) - {"read_sensor_every"}
@@ -34,7 +34,6 @@ _KINDS: Final = _PINS_ALONE | {*PROGRAMS, "dim_pin", "read_sensor", "remove_app"
 _SLOTS: Final[Mapping[str, tuple[str, ...]]] = {
     "set_pin": ("level",),
     **dict.fromkeys(_WITH_AMOUNT, ("milli", "unit")),
-    **dict.fromkeys(PACES, ("every_ms", "for_ms", "period_ms")),
     "blink_times": ("every_ms", "period_ms", "times"),
     "pulse": ("for_ms",),
 }
@@ -291,7 +290,8 @@ def _changed(act: LastAct, found: Parse) -> Parse:
         return _moved(act, pins)
     if unit == "percent" and kind == "set_pin" and len(act.parse.pins) < 2:
         return replace(act.parse, kind="dim_pin", values=act.parse.values | {"milli": said["milli"]})
-    words = [word for word in _SLOTS.get(kind, ()) if word in said]
+    slots = _SLOTS.get(kind, ("every_ms", "for_ms", "period_ms") if kind in english().paces else ())
+    words = [word for word in slots if word in said]
     change: Values = {re.sub("^(every|for)_", "", word): said[word] for word in words}
     is_of_it = kind != "dim_pin" or unit in (None, "percent")
     if not change or not is_of_it or "level_2" in act.parse.values:
@@ -304,11 +304,11 @@ def _changed(act: LastAct, found: Parse) -> Parse:
 def _adjusted(act: LastAct, found: Parse) -> Parse:
     """ "Faster" is twice as fast, "brighter" is 20 % of full brightness more; "a bit" is half of that."""
     parse, milli, is_more = act.parse, act.parse.number("milli"), found.word("way") != "less"
-    if found.kind == "pace" and parse.kind in PACES:
+    if found.kind == "pace" and parse.kind in english().paces:
         times = found.number("times")
         many = found.number("many") or found.number("amount") or (2000 if times is None else 1000 * max(times, 1))
         factor = Fraction(1000, many) if is_more else Fraction(many, 1000)
-        time_ms = pace_ms(parse, parse.kind) * factor
+        time_ms = pace_ms(parse) * factor
         exact = {"ms": round(time_ms)} if time_ms.denominator == 1 else {"ms_ns": round(time_ms * NS)}
         return replace(parse, values=without_pace(parse.values) | exact)
     if found.kind == "light" and parse.kind == "dim_pin" and milli is not None:

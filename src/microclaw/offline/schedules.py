@@ -14,8 +14,6 @@ from microclaw.offline.apps import IT
 from microclaw.offline.decision import Act, Context, Decider, Decision, Say
 from microclaw.offline.sentences import REMINDER, english
 
-_ENDLESS: Final = frozenset({"blink", "fade", "rainbow", "servo_sweep", "led_blink"})
-"""The kinds that go on until they are stopped, each with a pace."""
 _AT_THE_END: Final = re.compile(r"\S in \d+ ms\b(?! from)")
 _LISTING, _REMOVING = "schedule-list", "schedule-remove"
 
@@ -41,7 +39,7 @@ def decide_schedule(at: Context, inner: Decider) -> Decision:
         if (meant := english().parse(what)) is None:
             return Say("I do not understand what is to be done then.", "not_understood", "turn on pin 4 at 22:00")
         meant = structs.replace(meant, values=meant.values | {n: v for n, v in at.parse.values.items() if n == "pin"})
-        is_paced = meant.kind in _ENDLESS | {"blink_times", "pulse"} or what.startswith("fade ")
+        is_paced = meant.kind in english().paces.keys() - {"read_sensor_every"} | {"pulse"} or what.startswith("fade ")
         if when.delay_ms and is_paced and _AT_THE_END.search(normalize_quantities(at.said)):
             time = spoken(when.delay_ms or 0)
             text = f'"In {time}" can be how long it takes, or a wait before it begins, so I did nothing.'

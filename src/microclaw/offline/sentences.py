@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -32,14 +32,6 @@ _NEVER_SUGGESTED = frozenset({"schedule", "cancel_schedule", "remember", "recall
 _NEVER_LATER = frozenset({"clock", "list_schedules", "cancel_schedule"})  # the time in them is not when to do them
 _POLITE = re.compile(r"^(?:(?:please|can you|could you|would you) )+")
 REMINDER = re.compile(r"^remind (?:me|us)\b")
-# Words that make another sentence: both have them, or neither has.
-_TELLING = re.compile(
-    r"\b(?:on|off|high|low|no|not|never|\w+n[’']?t|cannot|without|unless|except|but|or|and|if|when|while|until|before|"
-    r"uneven|after|again|then|was|were|did|would|should|led|light|humid\w*|damp|temperature|warm|hot|cold|pressure|voltage|"
-    r"current|power|pins?|stop|start|restart|toggle|blink|above|below|fade|undo|boards?|programs?|memory|firmware|"
-    r"thirds?|fire|tone|note|sound|servo|sweep|move|"
-    r"(?<!be )(?<!get )(?<!is )\w+ed)\b"
-)
 _NUMBER = re.compile(
     r"\b(?:once|twice|thrice)\b|(?:\b(?P<before>pin|clock|plusminus|period|every|each) (?!-))?(?<![\w.])-?\d+(?:\.\d+)?"
     r"(?: (?P<after>ms|ns|milli(?: (?:degrees|percent|volts|amps|hpa|watts))?|times?|quarters?)\b)?(?!\w|\.\d)"
@@ -71,10 +63,12 @@ class Sentences:
         answers = {name: kind["answer"] for name, kind in intents.items() if "answer" in kind} | merged["answers"]
         self.answers = {name: Say(**answer) for name, answer in answers.items()}
         self.examples = {name: kind["example"] for name, kind in intents.items() if "example" in kind}
+        self.paces: Mapping[str, Sequence[int]] = {n: k["paces_ms"] for n, k in intents.items() if "paces_ms" in k}
         self.colors: Mapping[str, tuple[int, int, int]] = merged["colors"]
         self._intents, self._references = Intents.from_dict(merged), Intents.from_dict(about_last_act)
         self._refused = {reason: _one_of(phrases) for reason, phrases in merged["dangers"].items()}
         self._filler = _one_of(map(re.escape, sorted(merged["filler"], key=len, reverse=True)))
+        self._telling = _one_of(merged["telling"])
         known = {one: meant for meant, said in merged["near"].items() for one in (meant, *said)}
         known |= {one: one for kind, one in self.examples.items() if kind not in _NEVER_SUGGESTED}
         self._known = [(_tag_numbers(text), _tag_numbers(meant)) for text, meant in known.items()]
@@ -146,13 +140,16 @@ class Sentences:
             return Nearest(is_remote=not found)
         is_clear = not said.stray and split_when(normalize_quantities(text)) is None
         for score, known, meant in alike:
-            is_same = known.units == said.units and _telling(known.shape) == _telling(said.shape)
+            is_same = known.units == said.units and self._told(known) == self._told(said)
             sentence = _readable(meant.with_numbers(said))
             if score >= _SURE and is_same and is_clear and self.parse(sentence) is not None:
                 return Nearest((sentence,), is_same=True, is_remote=False)
         meanings = sorted((meant for *_, meant in alike[:9]), key=lambda meant: not set(meant.units) <= set(said.units))
         sentences = dict.fromkeys(_readable(meant.with_numbers(said)) for meant in meanings)
         return Nearest(tuple(sentences)[:3], is_remote=not found)
+
+    def _told(self, text: _TaggedText) -> frozenset[str]:
+        return frozenset(self._telling.findall(text.shape.replace(" on PIN", " PIN")))
 
 
 class _TaggedText(Struct, frozen=True):
@@ -220,10 +217,6 @@ def _data(names: Iterable[str]) -> dict[str, Any]:
 
 def _one_of(patterns: Iterable[str]) -> re.Pattern[str]:
     return re.compile(rf"(?<![\w'-])(?:{'|'.join(patterns)})(?![\w'-])")
-
-
-def _telling(shape: str) -> frozenset[str]:
-    return frozenset(_TELLING.findall(shape.replace(" on PIN", " PIN")))
 
 
 def _plain(value: Any) -> Any:
