@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from microclaw.boards.pins import check_pin
 from microclaw.errors import PinRefused
+from microclaw.offline.boards import NO_DEVICE, PinTarget, board_of, pin_target, sensor_of
 from microclaw.offline.decision import CORRECT, PIN_SLOTS, Act, Context, Decider, Decision, Result, Say, ask, capital
-from microclaw.offline.pins import NO_DEVICE, PinTarget, board_of, pin_target, sensor_of
 from microclaw.text import count_text
 
 _ON: Final = ("off", "on")

@@ -10,8 +10,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.models.protocol import KnownDevice
+from microclaw.offline.boards import board_of, pin_target
 from microclaw.offline.decision import Act, Context, Decider, Decision, Result, Say
-from microclaw.offline.pins import board_of, pin_target
 
 App: TypeAlias = Mapping[str, Any]
 

@@ -21,9 +21,7 @@ from microclaw.offline.actions import ACTIONS
 from microclaw.offline.apps import APPS
 from microclaw.offline.decision import Act, CannotDo, Context, Decider, Decision, Parse, Say, capital, numbered, turn_of
 from microclaw.offline.last_act import DialogueState, Question, about_last_act, act_after, state_after, undoable_after
-from microclaw.offline.memory import MEMORY, parse_memory
-from microclaw.offline.names import names_to_pins
-from microclaw.offline.pins import pads_to_pins
+from microclaw.offline.memory import MEMORY, names_to_pins, parse_memory
 from microclaw.offline.programs import PROGRAMS, as_light
 from microclaw.offline.sentences import MAX_SENTENCE_CHARS, english
 
@@ -157,13 +155,6 @@ def _decide(at: Context) -> Decision:
     return replace(decision, text=f"{told}{decision.text}")
 
 
-def _help(_at: Context) -> Decision:
-    examples = english().examples.values()
-    lines = "\n".join(f"  {example}" for example in examples)
-    text = f"Without a model I know {len(examples)} kinds of sentence, in many wordings:\n{lines}"
-    return Say(text, next_step="after an act also: no, pin 5; same on pin 6; faster; is it on; stop it")
-
-
 _DECIDERS: Final[Mapping[str, Decider]] = {
     **ACTIONS,
     **APPS,
@@ -171,7 +162,6 @@ _DECIDERS: Final[Mapping[str, Decider]] = {
     **MEMORY,
     **schedules.SCHEDULES,
     "schedule": lambda at: schedules.decide_schedule(at, _decide),
-    "help": _help,
 }
 
 
@@ -189,7 +179,7 @@ def _read(said: str, known: DeviceContext, state: DialogueState) -> Context | Sa
         return chosen
     text, named = chosen or (text, None)
     device = named or known.meant
-    text, named = names_to_pins(pads_to_pins(text, device.board if device else None), known, named)
+    text, named = names_to_pins(boards.pads_to_pins(text, device.board if device else None), known, named)
     there = _device(known, state.act.device) if state.act is not None else None
     # "It" is nothing on a device that is gone.
     act = state.act if state.act is not None and (there is not None or state.act.device is None) else None

@@ -16,8 +16,8 @@ from msgspec.structs import replace
 
 from microclaw.errors import ConfigError
 from microclaw.language.times import spoken
+from microclaw.offline.boards import PinTarget, addressable_led, board_of, pin_target, sensor_of
 from microclaw.offline.decision import PIN_SLOTS, Act, Context, Decision, Parse, Result, Say, Values, ask, capital
-from microclaw.offline.pins import PinTarget, addressable_led, board_of, pin_target, sensor_of
 from microclaw.offline.sentences import english
 from microclaw.patterns.expected import Value
 from microclaw.patterns.library import fill, pattern_kinds

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from msgspec import structs
@@ -58,18 +58,16 @@ def decide_schedule(at: Context, inner: Decider) -> Decision:
     return Act("schedule-add", at.on_device(when=values, do=doing), words)
 
 
-def _list(at: Context) -> Decision:
+def _of_schedules(at: Context) -> Decision:
+    """List those that are not over, or cancel one or all of them."""
     if not at.results:
         return Act(_LISTING, {})
-    if not (listed := _schedules(at.results[-1].fields)):
+    listed = [one for one in at.results[0].fields.get("schedules", ()) if one.get("state") != "over"]
+    if at.parse.kind == "list_schedules" and listed:
+        return Say("\n".join((f"{len(listed)} scheduled:", *(f"  {_line(one)}" for one in listed))))
+    if at.parse.kind == "list_schedules":
         return Say("Nothing is scheduled.", next_step="as in: every weekday at 7 turn on pin 4")
-    return Say("\n".join((f"{len(listed)} scheduled:", *(f"  {_line(one)}" for one in listed))))
-
-
-def _cancel(at: Context) -> Decision:
-    if not at.results:
-        return Act(_LISTING, {})
-    listed, number = _schedules(at.results[0].fields), at.parse.number("number")
+    number = at.parse.number("number")
     meant = [one for one in listed if number in (None, one["schedule"])]
     removed = [found.fields.get("removed") for found in at.results if found.tool == _REMOVING]
     if removed and not (at.parse.confirmed and len(removed) < len(meant)):
@@ -88,12 +86,7 @@ def _cancel(at: Context) -> Decision:
     return Act(_REMOVING, {"schedule": number}, f"cancel schedule {number}")
 
 
-SCHEDULES: Final[Mapping[str, Decider]] = {"list_schedules": _list, "cancel_schedule": _cancel}
-
-
-def _schedules(fields: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    """The schedules that are not over."""
-    return [one for one in fields.get("schedules", ()) if one.get("state") != "over"]
+SCHEDULES: Final = dict.fromkeys(("list_schedules", "cancel_schedule"), _of_schedules)
 
 
 def _line(one: Mapping[str, Any]) -> str:

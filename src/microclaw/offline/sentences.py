@@ -13,12 +13,12 @@ from functools import cache, lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from msgspec import Struct
+from msgspec import Struct, convert
 from msgspec.structs import replace
 
 from microclaw.language.quantities import normalize_quantities
 from microclaw.language.times import split_when
-from microclaw.offline.decision import Parse, Say
+from microclaw.offline.decision import Parse, Quantity, Say
 
 if TYPE_CHECKING:
     from hassil import Intents
@@ -63,7 +63,11 @@ class Sentences:
         answers = {name: kind["answer"] for name, kind in intents.items() if "answer" in kind} | merged["answers"]
         self.answers = {name: Say(**answer) for name, answer in answers.items()}
         self.examples = {name: kind["example"] for name, kind in intents.items() if "example" in kind}
+        told = "".join(f"\n  {example}" for example in self.examples.values())
+        text = f"Without a model I know {len(self.examples)} kinds of sentence, in many wordings:{told}"
+        self.answers["help"] = Say(text, next_step=merged["after_an_act"])
         self.paces: Mapping[str, Sequence[int]] = {n: k["paces_ms"] for n, k in intents.items() if "paces_ms" in k}
+        self.quantities = convert(merged["quantities"], dict[str, Quantity])
         self.colors: Mapping[str, tuple[int, int, int]] = merged["colors"]
         self._intents, self._references = Intents.from_dict(merged), Intents.from_dict(about_last_act)
         self._refused = {reason: _one_of(phrases) for reason, phrases in merged["dangers"].items()}
