@@ -201,6 +201,34 @@ def _pin_users(at: Context) -> dict[int, str]:
     return users
 
 
+def _of_schedules(at: Context) -> Decision:
+    """List those that are not over, or cancel one or all of them."""
+    if not at.results:
+        return Act("schedule-list", {})
+    listed = [one for one in at.results[0].fields.get("schedules", ()) if one.get("state") != "over"]
+    if at.parse.kind == "list_schedules" and listed:
+        return Say("\n".join((f"{len(listed)} scheduled:", *(f"  {_line(one)}" for one in listed))))
+    if at.parse.kind == "list_schedules":
+        return Say("Nothing is scheduled.", next_step="as in: every weekday at 7 turn on pin 4")
+    number = at.parse.number("number")
+    meant = [one for one in listed if number in (None, one["schedule"])]
+    removed = [found.fields.get("removed") for found in at.results if found.tool == "schedule-remove"]
+    if removed and not (at.parse.confirmed and len(removed) < len(meant)):
+        return Say(f"Cancelled: {'; '.join(_line(one) for one in meant if one['schedule'] in removed)}.")
+    if not meant:
+        there = f"There is: {'; '.join(map(_line, listed))}" if listed else "Nothing is scheduled"
+        step = f"cancel schedule {listed[0]['schedule']}" if listed else "undo reverts the last change of a board"
+        return Say(f"{there}, so nothing was cancelled.", "unknown_name", step)
+    shown = "; ".join(map(_line, meant))
+    if not at.parse.values.get("all") and (number is None or at.parse.when):
+        return Say(f"Which one is to go now: {shown}?", "ambiguous", f"cancel schedule {meant[0]['schedule']}")
+    if number is None and not at.parse.confirmed:
+        numbers = ", ".join(str(one["schedule"]) for one in meant)
+        return Say(f"That cancels now {shown}. Say yes to do it.", "confirm", f"yes, cancel {numbers}", "confirmed")
+    number = meant[len(removed)]["schedule"]
+    return Act("schedule-remove", {"schedule": number}, f"cancel schedule {number}")
+
+
 ACTIONS: Final[Mapping[str, Decider]] = {
     "set_pin": _set_pin,
     "toggle_pin": _toggle_pin,
@@ -209,6 +237,7 @@ ACTIONS: Final[Mapping[str, Decider]] = {
     **dict.fromkeys(("device_info", "device_status"), _device_fact),
     "undo": _undo,
     "pin_facts": _pin_facts,
+    **dict.fromkeys(("list_schedules", "cancel_schedule"), _of_schedules),
 }
 
 
@@ -232,3 +261,8 @@ def _proof(found: Result) -> str:
         return ", as far as the board accepted it: it offers no read-back"
     stopped = f", and {found.fields['stopped']} is stopped" if found.fields.get("stopped") else ""
     return f" ({text}){stopped}" if text else stopped
+
+
+def _line(one: Mapping[str, Any]) -> str:
+    then = f"next {one['next']}" if one.get("next") else str(one.get("state"))
+    return f"{one['schedule']}: {one.get('when')}: {one.get('what')} ({then})"

@@ -64,20 +64,36 @@ def _app_status(at: Context, there: Listing) -> Say:
     return Say(f"{named[0]} {told.get(state, f'is on {device} but {state}{error}')}.")
 
 
-def _remove_app(at: Context, there: Listing) -> Decision:
-    said = at.parse.word("app")
-    kept = () if said in IT else there.stopped
-    named = _meant(at, [*there.apps, *there.missing, *(kept if _TAKES_OFF.search(at.said) else ())])
-    if not named and said is not None and (stopped := matching(kept, said)):
-        name = stopped[0]
-        return Say(f"{name} is stopped already on {there.device}.", next_step=f"start {name}; or: remove {name}")
-    if not named:
-        missing = "There is nothing to stop" if said in IT else f"There is no program {said!r}"
-        step = f"name one that is there: {next(iter(there.apps))}" if there.apps else "make one, as in: blink pin 2"
-        return Say(f"{missing}. {there}.", "app_not_found", step)
-    if len(named) > 1:
-        return Say(f"Which one: {', '.join(named)}?", "ambiguous", f"stop {named[0]}")
-    return _remove_each(at, there, named)
+def _remove(at: Context, there: Listing) -> Decision:
+    """Stop or remove the program of a name, those on a pin, or all of them after a yes."""
+    kind, said, listed = at.parse.kind, at.parse.word("app"), [*there.apps, *there.missing]
+    verb = "remove" if _TAKES_OFF.search(at.said) else "stop"
+    step = "what is running"
+    if kind == "remove_on_pin":
+        pin = pin_target(at).pin
+        meant = [name for name, app in there.apps.items() if pin in app.get("pins", ())]
+        none = f"No program of this host uses pin {pin}"
+    elif kind == "remove_all":
+        # What has ended is not stopped: undo would begin it once more.
+        over = [name for name, app in there.apps.items() if verb == "stop" and app.get("state") == "ended"]
+        if not (meant := [name for name in listed if name not in over]):
+            return Say(f"{there}: there is nothing to {verb}.")
+    else:
+        kept = () if said in IT else there.stopped
+        meant = _meant(at, [*listed, *(kept if verb == "remove" else ())])
+        if not meant and said is not None and (stopped := matching(kept, said)):
+            step = f"start {stopped[0]}; or: remove {stopped[0]}"
+            return Say(f"{stopped[0]} is stopped already on {there.device}.", next_step=step)
+        none = "There is nothing to stop" if said in IT else f"There is no program {said!r}"
+        step = f"name one that is there: {listed[0]}" if there.apps else "make one, as in: blink pin 2"
+        if len(meant) > 1:
+            return Say(f"Which one: {', '.join(meant)}?", "ambiguous", f"stop {meant[0]}")
+    if not meant:
+        return Say(f"{none}. {there}.", "app_not_found", step)
+    if kind == "remove_all" and not at.parse.confirmed:
+        words = f"{', '.join(meant)} {'on' if verb == 'stop' else 'from'} {there.device}"
+        return Say(f"That {verb}s {words}. Say yes to do it.", "confirm", f"yes, {verb} {words}", "confirmed")
+    return _remove_each(at, there, meant)
 
 
 def _switch_app(at: Context, there: Listing) -> Decision:
@@ -97,26 +113,6 @@ def _switch_app(at: Context, there: Listing) -> Decision:
     return Act(_SWITCH, at.on_device(appName=name, switch=switch), f"{switch} {name}")
 
 
-def _remove_on_pin(at: Context, there: Listing) -> Decision:
-    pin = pin_target(at).pin
-    if meant := [name for name, app in there.apps.items() if pin in app.get("pins", ())]:
-        return _remove_each(at, there, meant)
-    return Say(f"No program of this host uses pin {pin}. {there}.", "app_not_found", "what is running")
-
-
-def _remove_all(at: Context, there: Listing) -> Decision:
-    stops = _TAKES_OFF.search(at.said) is None
-    # What has ended is not stopped: undo would begin it once more.
-    meant = [name for name, app in there.apps.items() if not (stops and app.get("state") == "ended")]
-    if not (meant := [*meant, *there.missing]):
-        return Say(f"{there}: there is nothing to {'stop' if stops else 'remove'}.")
-    if at.parse.confirmed:
-        return _remove_each(at, there, meant)
-    names = ", ".join(meant)
-    words = f"stop {names} on {there.device}" if stops else f"remove {names} from {there.device}"
-    return Say(f"That {words.replace(' ', 's ', 1)}. Say yes to do it.", "confirm", f"yes, {words}", "confirmed")
-
-
 def _remove_each(at: Context, there: Listing, meant: Sequence[str]) -> Decision:
     """Take these programs off one after the other, then tell of it; "stop" keeps them for a start."""
     gone = [str(f.fields.get("appName")) for f in at.results if f.tool in (_REMOVE, _SWITCH)]
@@ -134,12 +130,9 @@ def _remove_each(at: Context, there: Listing, meant: Sequence[str]) -> Decision:
 
 
 _KINDS: Mapping[str, Callable[[Context, Listing], Decision]] = {
-    "list_apps": _app_status,
-    "app_status": _app_status,
-    "remove_app": _remove_app,
+    **dict.fromkeys(("list_apps", "app_status"), _app_status),
+    **dict.fromkeys(("remove_app", "remove_on_pin", "remove_all"), _remove),
     "switch_app": _switch_app,
-    "remove_on_pin": _remove_on_pin,
-    "remove_all": _remove_all,
 }
 
 
@@ -177,7 +170,7 @@ def known_apps(board: KnownDevice) -> list[str]:
     return [*(app.name for app in board.apps), *board.stopped]
 
 
-def _meant(at: Context, names: Iterable[str]) -> Sequence[str]:
+def _meant(at: Context, names: Iterable[str]) -> list[str]:
     """The apps with the name in the sentence; without a name ("stop it") those with a word of it, or all."""
     said = at.parse.word("app") or ""
     if said not in IT:

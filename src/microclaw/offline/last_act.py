@@ -123,7 +123,7 @@ def act_after(at: Context | None, decision: Say, before: LastAct | None) -> Last
     if at is None:
         return None
     parse, results, kind = at.parse, at.results, at.parse.kind
-    made = {result.tool: result for result in results if result.ok}
+    made = {result.tool: result.fields for result in results if result.ok}
     changes = tuple(c for r in results if r.tool != "undo" and isinstance(c := r.fields.get("change"), int))
     deployed = made.get("deploy-wasm-app")
     done = decision.code is None or (decision.code == "not_verified" and deployed is not None)
@@ -138,18 +138,14 @@ def act_after(at: Context | None, decision: Say, before: LastAct | None) -> Last
     device = results[-1].fields.get("device") if results else here
     act = LastAct(replace(parse, confirmed=False, undoes=(), replaces=None), at.said, device, done, changes)
     if kind == "remove_app":
-        removed = next(
-            (r for r in reversed(results) if r.ok and r.tool in ("uninstall-wasm-app", "switch-program")), None
-        )
-        name = str(removed.fields.get("appName")) if removed is not None else None
+        name = made.get("switch-program", made.get("uninstall-wasm-app", {})).get("appName")
         own = before if before is not None and name is not None and before.app == name else act
         return replace(own, app=name, stopped=True, changes=changes)
     if deployed is not None:
         old = before if before is not None and parse.replaces is not None and before.app == parse.replaces else None
-        replaced = old.replaced if old is not None else bool(deployed.fields.get("replaced"))
-        return replace(act, app=str(deployed.fields.get("appName")), replaced=replaced)
-    added = made.get("schedule-add")
-    return replace(act, schedule=added.fields.get("schedule")) if added is not None else act
+        replaced = old.replaced if old is not None else bool(deployed.get("replaced"))
+        return replace(act, app=str(deployed.get("appName")), replaced=replaced)
+    return replace(act, schedule=made.get("schedule-add", {}).get("schedule"))
 
 
 def undoable_after(at: Context | None, results: Sequence[Result], before: Undoable) -> Undoable:
@@ -177,16 +173,11 @@ def undoable_after(at: Context | None, results: Sequence[Result], before: Undoab
     return (*before, None if changed else made)[-_MAX_UNDOABLE:]
 
 
-def about_last_act(text: str, act: LastAct, *, elsewhere: bool) -> tuple[Parse, str] | None:
-    """Read a sentence about the last act, or with its target for "it"; None where it says nothing of it.
+def about_last_act(text: str, act: LastAct, *, elsewhere: bool) -> Parse | None:
+    """Read a sentence about the last act; None where it says nothing of it. Raises CannotDo with a question about it.
 
-    Raises CannotDo with a question about it. `elsewhere`: it names another device.
+    `elsewhere`: it names another device.
     """
-    meant = _referred(text, act, elsewhere=elsewhere)
-    return (meant, text) if meant is not None else _with_target(text, act)
-
-
-def _referred(text: str, act: LastAct, *, elsewhere: bool) -> Parse | None:
     said, parse, kind = plain(text), act.parse, act.parse.kind
     found = english().reference(said)
     if found is None and len(parse.pins) < 2:  # "blink pin 2 faster" of what blinks there
@@ -234,7 +225,7 @@ def _referred(text: str, act: LastAct, *, elsewhere: bool) -> Parse | None:
     return _instead(act, meant) if is_moved else _renewed(act, meant)  # "make that 25" of a pin
 
 
-def _with_target(text: str, act: LastAct) -> tuple[Parse, str] | None:
+def with_target(text: str, act: LastAct) -> tuple[Parse, str] | None:
     """The sentence with the last act's pin or program in the place of "it"; a program there is changed, or kept."""
     if _STOP.search(text):
         said = _STOP.sub(_stop_words(act) or "", text, count=1)

@@ -129,8 +129,10 @@ class Sentences:
             found = recognize_best(said, intents or self._intents)
         if found is None:
             return None
-        given = {e.name: e.value for e in found.entities_list if not e.name.startswith("_")}
-        return Parse(found.intent.name, {name: _plain(value) for name, value in given.items()})
+        given = ((slot.name, slot.value) for slot in found.entities_list if not slot.name.startswith("_"))
+        # hassil's numbers are floats, and its words have spaces around them.
+        values = {name: value.strip() if isinstance(value, str) else int(value) for name, value in given}
+        return Parse(found.intent.name, values)
 
     def nearest(self, text: str) -> Nearest:
         """The known sentences that look most like this text; none for one with a "not"."""
@@ -142,7 +144,8 @@ class Sentences:
         alike = [(score, *self._known[at]) for _, score, at in found if score >= _ALIKE]
         if _NOT.search(text.lower()):
             return Nearest(is_remote=not found)
-        is_clear = not said.stray and split_when(normalize_quantities(text)) is None
+        has_stray_digits = re.search(r"\d", _NAMES.sub("", said.shape)) is not None  # "4x4"
+        is_clear = not has_stray_digits and split_when(normalize_quantities(text)) is None
         for score, known, meant in alike:
             is_same = known.units == said.units and self._told(known) == self._told(said)
             sentence = _readable(meant.with_numbers(said))
@@ -160,12 +163,10 @@ class _TaggedText(Struct, frozen=True):
     """A sentence in its normal form with each number's unit in capitals in its place, and the numbers in order.
 
     A unit is the word before or after the number: PIN, EVERY, MS, DEGREES; NUMBER where there is none.
-    `stray`: it has digits that are neither a number nor a name ("4x4").
     """
 
     shape: str
     numbers: tuple[tuple[str, str], ...]
-    stray: bool
 
     @property
     def units(self) -> list[str]:
@@ -195,7 +196,7 @@ def _tag_numbers(text: str) -> _TaggedText:
         return found[-1][0]
 
     shape = _NUMBER.sub(tagged, normalize_quantities(text))
-    return _TaggedText(shape, tuple(found), re.search(r"\d", _NAMES.sub("", shape)) is not None)
+    return _TaggedText(shape, tuple(found))
 
 
 def _readable(normal: str) -> str:
@@ -221,8 +222,3 @@ def _data(names: Iterable[str]) -> dict[str, Any]:
 
 def _one_of(patterns: Iterable[str]) -> re.Pattern[str]:
     return re.compile(rf"(?<![\w'-])(?:{'|'.join(patterns)})(?![\w'-])")
-
-
-def _plain(value: Any) -> Any:
-    """A slot's value without the space around it; hassil's numbers are floats."""
-    return int(value) if isinstance(value, float) else value.strip() if isinstance(value, str) else value
