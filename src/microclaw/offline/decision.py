@@ -162,10 +162,10 @@ def turn_of(messages: Sequence[Message]) -> tuple[str, tuple[Result, ...], tuple
 
     A result is shown to a person and read by rules, so it has no fences. A correction is the results of what it did.
     """
-    said, results, start = "", list[Result](), 0
-    for place, message in enumerate(messages):
-        if isinstance(message, UserText):
-            said, results, start = message.text, [], place
+    start = max((place for place, message in enumerate(messages) if isinstance(message, UserText)), default=0)
+    said = next((message.text for message in messages[start:] if isinstance(message, UserText)), "")
+    results = list[Result]()
+    for message in messages[start:]:
         if not isinstance(message, ToolReturn):
             continue
         tool, content, ok = message.name, message.content, not message.failed
