@@ -136,9 +136,8 @@ def _look(at: Context) -> Decision:
 
 def _device_fact(at: Context) -> Decision:
     """Read one tool's facts of the device; a single fact that it lacks is looked for with the other."""
-    tools, wanted = ["device-info", "device-status"], (at.parse.word("fields") or "").split()
-    if at.parse.kind == "device_status":
-        tools.reverse()
+    tools = ["device-info", "device-status"][:: 1 if at.parse.kind == "device_info" else -1]
+    wanted = (at.parse.word("fields") or "").split()
     if not at.results:
         if at.device is None:
             board_of(at)  # asks which device

@@ -282,8 +282,7 @@ def _changed(act: LastAct, found: Parse) -> Parse:
     if unit == "percent" and kind == "set_pin" and len(act.parse.pins) < 2:
         return replace(act.parse, kind="dim_pin", values=act.parse.values | {"milli": said["milli"]})
     slots = _SLOTS.get(kind, ("every_ms", "for_ms", "period_ms") if kind in english().paces else ())
-    words = [word for word in slots if word in said]
-    change: Values = {re.sub("^(every|for)_", "", word): said[word] for word in words}
+    change: Values = {re.sub("^(every|for)_", "", word): said[word] for word in slots if word in said}
     is_of_it = kind != "dim_pin" or unit in (None, "percent")
     if not change or not is_of_it or "level_2" in act.parse.values:
         raise _unclear(act, "as in: make it every 2 seconds, or: no, pin 5")
