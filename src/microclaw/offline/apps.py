@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
@@ -15,7 +15,6 @@ from microclaw.offline.decision import Act, Context, Decider, Decision, Result, 
 
 App: TypeAlias = Mapping[str, Any]
 
-_QUERY: Final = "query-wasm-apps"
 _REMOVE: Final = "uninstall-wasm-app"
 _SWITCH: Final = "switch-program"
 IT: Final = frozenset({None, "", "it", "that", "this", "them"})
@@ -159,7 +158,7 @@ def _decide(at: Context) -> Decision:
     board_of(at)  # asks which device
     if at.parse.kind == "remove_on_pin":
         pin_target(at)  # asks which pin, before the board is asked
-    return Act(_QUERY, at.on_device())
+    return Act("query-wasm-apps", at.on_device())
 
 
 APPS: Mapping[str, Decider] = dict.fromkeys(_KINDS, _decide)
@@ -170,7 +169,7 @@ def known_apps(board: KnownDevice) -> list[str]:
     return [*(app.name for app in board.apps), *board.stopped]
 
 
-def _meant(at: Context, names: Iterable[str]) -> list[str]:
+def _meant(at: Context, names: Collection[str]) -> list[str]:
     """The apps with the name in the sentence; without a name ("stop it") those with a word of it, or all."""
     said = at.parse.word("app") or ""
     if said not in IT:
@@ -179,7 +178,7 @@ def _meant(at: Context, names: Iterable[str]) -> list[str]:
     return [name for name in names if _stem(name) in words] or list(names)
 
 
-def matching(names: Iterable[str], said: str) -> list[str]:
+def matching(names: Collection[str], said: str) -> list[str]:
     """Those that are exactly this, else its bare word ("the blinker", "traffic light" for "traffic-light")."""
     bare = _NO_NAME.sub(" ", said).strip()  # "my blinky thing" is named "blinky"
     for form in (str, _plain, _stem):

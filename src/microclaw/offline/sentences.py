@@ -72,7 +72,7 @@ class Sentences:
         self._intents, self._references = Intents.from_dict(merged), Intents.from_dict(about_last_act)
         self._refused = {reason: _one_of(phrases) for reason, phrases in merged["dangers"].items()}
         self._filler = _one_of(map(re.escape, sorted(merged["filler"], key=len, reverse=True)))
-        self._telling = _one_of(merged["telling"])
+        self._telling = re.compile(rf"\b(?:{'|'.join(merged['telling'])})\b")  # also in "turned-off"
         known = {one: meant for meant, said in merged["near"].items() for one in (meant, *said)}
         known |= {one: one for kind, one in self.examples.items() if kind not in _NEVER_SUGGESTED}
         self._known = [(_tag_numbers(text), _tag_numbers(meant)) for text, meant in known.items()]
