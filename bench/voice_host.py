@@ -35,8 +35,8 @@ from microclaw.link_server.audio import DeviceAudio
 from microclaw.link_server.links import LinkRegistry
 from microclaw.link_server.listener import Listener
 from microclaw.link_server.meter import LinkMeter
-from microclaw.offline.dialogue import count_kinds
 from microclaw.offline.model import OfflineModel
+from microclaw.offline.sentences import english
 from microclaw.store.database import Database
 from microclaw.store.inbox import InboxTable
 from microclaw.store.journal import Journal
@@ -87,7 +87,7 @@ class StubSynthesizer(Synthesizer):
 @asynccontextmanager
 async def _voice(database: Database) -> AsyncGenerator[VoiceService]:
     approvals, model = Approvals(timeout_s=1), OfflineModel()
-    count_kinds()  # loads the sentences, which a turn would otherwise pay for
+    english()  # loads the sentences, which a turn would otherwise pay for
     inbox = Inbox(InboxTable(database, now_ms), Outbox(OutboxTable(database, now_ms)))
     agent = Conversations(
         inbox=inbox,

@@ -33,8 +33,8 @@ from microclaw.models.protocol import (
     ToolReturn,
     UserText,
 )
+from microclaw.offline.memory import named_pins
 from microclaw.offline.model import OfflineModel
-from microclaw.offline.names import named_pins
 
 TURNS = Path(__file__).parents[1] / "vectors" / "turns.txt"
 CHANGING = frozenset(

@@ -26,7 +26,7 @@ from microclaw.knowledge.memory import OWNER_ID
 from microclaw.knowledge.search import source_name
 from microclaw.models.budget import CHARS_A_TOKEN, tokens
 from microclaw.models.protocol import DeviceContext, KnownApp, KnownDevice, NamedPin
-from microclaw.offline.names import named_pins
+from microclaw.offline.memory import named_pins
 from microclaw.patterns.library import can_block
 from microclaw.store.notes import NoteHit
 from microclaw.text import fence_text

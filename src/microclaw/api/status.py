@@ -274,9 +274,9 @@ async def describe_model(model: Model) -> tuple[str, str | None]:
             return f"{model.name} answers", None
         who = f"{out.instead} answers instead of {out.model}" if out.instead else f"{out.model} does not answer"
         return f"{who} ({out.why}; {out.again})", None
-    from microclaw.offline.dialogue import count_kinds  # loaded after the host's start
+    from microclaw.offline.sentences import english  # loaded after the host's start
 
-    kinds = await asyncio.to_thread(count_kinds)
+    kinds = len((await asyncio.to_thread(english)).examples)
     return (
         f"none: no API key set. Offline intents answer ({kinds} kinds of sentence).",
         "any sentence: microclaw setup, or set ANTHROPIC_API_KEY or OPENAI_BASE_URL, then run again",

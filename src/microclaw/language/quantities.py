@@ -1,4 +1,4 @@
-"""Rewrites numbers with units in one normal form. It knows no sentences.
+"""Rewrites numbers with units in one normal form. It knows no sentences, but a yes and a no.
 
 Times become whole milliseconds ("every half second" -> "every 500 ms"), rates a period ("twice a second" ->
 "period 500 ms", "3 Hz" -> "period 333333333 ns"), other quantities whole thousandths ("28.5 °C" -> "28500 milli
@@ -47,6 +47,13 @@ _COUNT = r"(?<![\d./])(\d+(?:\.\d+)?)(?:/(\d+(?:\.\d+)?))? ?(?:times?|x)"
 _PIN = r"(?:gpio pins?|gpios?|ios?|pin numbers?|pin no\.?|pins?)"
 _LISTED = rf"(?:{_PIN}[ _]*)?#?(?<![.:])\d{{1,3}}(?![\d.:%])"
 _BELOW_100 = rf"(?:(?:{'|'.join(TENS)})(?:[ -](?:{'|'.join(list(ONES)[1:10])}))?|(?:{'|'.join(ONES)}))"
+YES = frozenset(
+    {"yes", "y", "yep", "yup", "ok", "okay", "sure", "go ahead", "do it", "please do", "yes do it", "yes please"}
+)
+NO = frozenset(
+    {"no", "n", "nope", "no thanks", "don't", "dont", "do not", "leave it", "cancel", "never mind", "forget it"}
+    | {"not that one", "neither", "none of them"}
+)
 _MARKS = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "µ": "u", "，": ","})
 
 
@@ -57,6 +64,19 @@ def normalize_quantities(text: str) -> str:
     for pattern, written in _STEPS:
         said = pattern.sub(written, said)
     return said
+
+
+def plain(said: str) -> str:
+    """The sentence without commas, as the sets of a yes and a no have it."""
+    return normalize_quantities(said).replace(",", "")
+
+
+def said_yes(said: str) -> bool:
+    return plain(said) in YES
+
+
+def said_no(said: str) -> bool:
+    return plain(said) in NO
 
 
 def _digits(match: re.Match[str]) -> str:
@@ -123,9 +143,7 @@ def _amount(match: re.Match[str]) -> str:
 _FORMS: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r"(?<![\w.:/-])(\d+) ?h(?:rs?)? ?([0-5]?\d) ?m(?:ins?)?(?!\w)", r"\1 h \2 min"),  # an "m" alone is no unit
     (r"(?<![\w.:/-])(\d+) ?m(?:ins?)? ?([0-5]?\d) ?s(?:ecs?)?(?!\w)", r"\1 min \2 s"),
-    (r"-+>", " to "),
-    (r"<=?|≤", " below "),
-    (r">=?|≥", " above "),
+    (r"(-+>)|(<=?|≤)|>=?|≥", lambda m: " to " if m[1] else " below " if m[2] else " above "),
     (r"\s+", " "),
     (r"^ |[\s.!?,;:]+$", ""),
     (rf"\b(?:(?:{'|'.join(ONES)}) hundred(?:(?: and)? {_BELOW_100})?|{_BELOW_100})\b", _digits),
@@ -144,21 +162,20 @@ _FORMS: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     ),
     (r"\b(?:pins|gpios|ios|gpio pins)((?: \d{1,3}){2,}(?:,? (?:and|&) \d{1,3})?)(?![\w.%])", _pin_list),
     (r"(?<=\w)[,;:](?= )", ""),
-    (r"(?<!\d )\b(?:a )?hundred\b", "100"),
-    (r"(?<!\d )\b(?:a )?thousand\b", "1000"),
+    (r"(?<!\d )\b(?:a )?(hundred|thousand)\b", lambda m: "100" if m[1] == "hundred" else "1000"),
     (rf"\b{_PIN}(?:[ _]*#?|-)(\d{{1,4}})\b|(?<!\w)#(\d{{1,4}})\b", lambda m: f"pin {int(m[1] or m[2])}"),
-    (r"(?<![\w-])(?:noon|midday)(?![\w-])", "clock 1200"),
-    (r"(?<![\w-])midnight(?![\w-])", "clock 0000"),
+    (r"(?<![\w-])(?:noon|midday|(midnight))(?![\w-])", lambda m: "clock 0000" if m[1] else "clock 1200"),
     (r"\b(\d{1,2})[:.h](\d\d)(?: ?([ap])\.?m\b\.?)?(?![\w.])|\b(\d{1,2}) ?(?:([ap])\.?m\b\.?|o'clock)(?!\w)", _clock),
     (r"(?<=\d)-(?=(?:milli)?(?:second|sec|minute|min|hour|hr)s?\b)", " "),  # "30-second intervals"
     (r"(?<!half[ -])(?<!quarter[ -])\b(?:hourly|on the hour)\b", "every 1 hour"),
     (rf"\b(once|twice|thrice|{_COUNT}) (?:a|an|per|each|in a) (second|sec|s|minute|min|hour)\b", _rate),
     (rf"\b(?:each|every) other ({_TIME})\b", r"every 2 \1"),
     (r"\ban? (second|sec|minute|min|hour) and a half\b", r"1.5 \1"),
-    (r"(\d+) and (?:a )?half\b(?: an?\b)?", r"\1.5"),
-    (rf"(\d+) ({_TIME}) and (?:a )?half\b", r"\1.5 \2"),
-    (r"\b(?:a )?half(?:[ -](?:of )?(?:a|an))?[ -](?=second|sec|minute|min|hour|s\b|hertz|hz)", "0.5 "),
-    (r"\b(?:a )?quarter(?:[ -](?:of )?(?:a|an))?[ -](?=second|sec|minute|min|hour)", "0.25 "),
+    (rf"(\d+)( (?:{_TIME}))? and (?:a )?half\b(?: an?\b)?", r"\1.5\2"),
+    (
+        r"\b(?:a )?(half|quarter)(?:[ -](?:of )?(?:a|an))?[ -](?=second|sec|minute|min|hour|s\b|hertz|hz)",
+        lambda m: "0.5 " if m[1] == "half" else "0.25 ",
+    ),
     (r"\b(?:an? |((?:each|every|per) ))(second|sec|minute|min|hour|millisecond|ms)\b", r"\g<1>1 \2"),
     (
         rf"(?<!/)(?<!/ )({_NUMBER}){_OF} ?(?:(k?)(?:hz|hertz|herz)|(?:/ ?|per |a )(?:s|sec|second))\b",

@@ -89,15 +89,10 @@ def split_when(said: str, *, bare_hour: bool = False) -> tuple[str, When] | None
         repeat = _REPEATS.get(repeat) or " and ".join(re.findall(_DAYS, repeat)) or repeat
     rest = re.sub(r"\s+", " ", _NOTIFY.sub(" ", rest)).strip(" ,")  # its answer is sent anyway
     rest = re.sub(r"^(?:(?:at|on|and|then) )+|(?: (?:at|and))+$|^(?:at|on|and)$", "", rest)
-    return rest, When(_in_part(clock, part), repeat, _dated(date), int(delay) if delay else None, hour)
-
-
-def _in_part(clock: str | None, part: str | None) -> str | None:
-    """ "every evening at 7" is 19:00, "tonight at 12" is midnight."""
-    early = {"evening": range(1, 12), "afternoon": range(1, 12), "night": range(6, 13)}.get(part or "", range(0))
-    if clock is None or ":" not in clock or int(clock[:2]) not in early:
-        return clock
-    return f"{(int(clock[:2]) + 12) % 24:02d}{clock[2:]}"
+    late = {"evening": range(1, 12), "afternoon": range(1, 12), "night": range(6, 13)}.get(part or "", range(0))
+    if clock is not None and ":" in clock and int(clock[:2]) in late:  # "every evening at 7", "tonight at 12"
+        clock = f"{(int(clock[:2]) + 12) % 24:02d}{clock[2:]}"
+    return rest, When(clock, repeat, _dated(date), int(delay) if delay else None, hour)
 
 
 def _taken(pattern: re.Pattern[str], text: str) -> tuple[str, str | None]:

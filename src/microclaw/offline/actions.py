@@ -7,15 +7,21 @@ from datetime import datetime
 from fractions import Fraction
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from microclaw.boards.pins import check_pin
 from microclaw.errors import PinRefused
+from microclaw.offline.boards import NO_DEVICE, PinTarget, board_of, pin_target, sensor_of
 from microclaw.offline.decision import CORRECT, PIN_SLOTS, Act, Context, Decider, Decision, Result, Say, ask, capital
-from microclaw.offline.pins import NO_DEVICE, PinTarget, board_of, pin_target, sensor_of
 from microclaw.text import count_text
 
 _ON: Final = ("off", "on")
 _MAX_FACTS: Final = 11
 _NO_FACT: Final = frozenset({"success", "device", "message"})
+_LOOKS: Final = {
+    "read_pin": "gpio-get", "read_adc": "adc-read", "read_sensor": "i2c-read", "scan_i2c": "i2c-scan",
+    "list_devices": "list-devices", "clock": "time", "restart_device": "restart-device",
+}  # fmt: skip
 _OVER: Final = frozenset({"ended", "trapped", "dead"})  # states of a program that does nothing any more
 
 
@@ -45,12 +51,9 @@ def _set_pin(at: Context) -> Decision:
     return Say(f"Now on {at.results[-1].device}: {', '.join(each)}{proof}.")
 
 
-def _next_set(at: Context, tool: str, sets: Sequence[Mapping[str, int]], words: str, before: int = 0) -> Act | None:
-    """The next call that sets these pins, None after the last. A correction is one, with what it reverts before.
-
-    `before`: the calls that the sentence made before it set a pin.
-    """
-    done = len(at.results) - before
+def _next_set(at: Context, tool: str, sets: Sequence[Mapping[str, int]], words: str) -> Act | None:
+    """The next call that sets these pins, None after the last. A correction is one, with what it reverts before."""
+    done = len(at.results)
     if not at.parse.undoes or done:
         return Act(tool, at.on_device(**sets[done]), "" if done else words) if done < len(sets) else None
     for one in sets:
@@ -62,14 +65,13 @@ def _next_set(at: Context, tool: str, sets: Sequence[Mapping[str, int]], words: 
 
 
 def _toggle_pin(at: Context) -> Decision:
+    """Set the pin to the other level than it has."""
     target = pin_target(at)
-    words = f"toggle {target.words}"
     if not at.results:
-        return Act("gpio-get", at.on_device(pin=target.pin), words)
-    level = int(at.results[-1].fields["level"])
-    if (call := _next_set(at, "gpio-set", [{"pin": target.pin, "level": 1 - level}], words, before=1)) is not None:
-        return call
-    return Say(f"{_state(at, target, level)} now{_proof(at.results[-1])}.")
+        return Act("gpio-get", at.on_device(pin=target.pin), f"toggle {target.words}")
+    level = int(at.results[0].fields["level"] != target.active_level)
+    parse = replace(at.parse, values=at.parse.values | {"level": level})
+    return _set_pin(replace(at, parse=parse, results=at.results[1:]))
 
 
 def _dim_pin(at: Context) -> Decision:
@@ -90,63 +92,52 @@ def _dim_pin(at: Context) -> Decision:
     return Say(f"Pin {target.pin} of {last.device} is at {percent} (duty {duty}/255){_proof(last)}.")
 
 
-def _read(at: Context) -> Decision:
-    """One reading of a pin, a sensor or the bus, then its answer."""
-    board_of(at)  # asks which device
-    found, kind = at.results[-1] if at.results else None, at.parse.kind
-    if kind == "scan_i2c":
-        if found is None:
-            return Act("i2c-scan", at.on_device())
-        addresses = found.fields.get("addresses", [])
-        shown = ", ".join(a["address"] + (f" ({a['sensor']})" if a.get("sensor") else "") for a in addresses)
-        return Say(f"On the I2C bus of {found.device}: {shown or 'no device answers'}.")
-    if kind == "read_sensor":
+def _look(at: Context) -> Decision:
+    """One call that looks, or restarts the board, then its answer."""
+    kind, arguments = at.parse.kind, dict[str, Any]()
+    if kind not in ("list_devices", "clock"):
+        board_of(at)  # asks which device
+    if kind in ("read_pin", "read_adc"):
+        target = pin_target(at)
+        arguments["pin"] = target.pin
+    elif kind == "read_sensor":
         name, quantity, _ = sensor_of(at)
-        if found is None:
-            return Act("i2c-read", at.on_device(sensor=quantity.sensor))
-        sensor, value = quantity.sensor.upper(), found.fields.get("values", {}).get(quantity.field)
-        if value is None:
-            return Say(f"The {sensor} of {found.device} reports no {name}.", "tool_failed")
-        shown = f"{float(value):.{quantity.decimals}f} {quantity.shown_unit}".replace(" %", "%")
-        return Say(f"{name.capitalize()}: {shown}, read from the {sensor} of {found.device}.")
-    target = pin_target(at)
-    if found is None:
-        return Act("gpio-get" if kind == "read_pin" else "adc-read", at.on_device(pin=target.pin))
-    if kind == "read_pin":
-        return Say(f"{_state(at, target, int(found.fields['level']))}.")
-    volts = f"{float(found.fields['volts']):.3f} V (raw {found.fields['raw']})"
-    return Say(f"ADC pin {target.pin} of {found.device} is at {volts}.")
-
-
-def _restart_device(at: Context) -> Decision:
-    board_of(at)  # asks which device
+        arguments["sensor"] = quantity.sensor
     if not at.results:
-        return Act("restart-device", at.on_device(), "restart the board")
-    return Say(f"{at.results[-1].device} restarted{_proof(at.results[-1])}.")
-
-
-def _list_devices(at: Context) -> Decision:
-    if not at.results:
-        return Act("list-devices", at.on_device())
-    known = at.results[-1].fields.get("devices", [])
-    each = (f"{d['name']} ({d['board']}; {', '.join(d['transports']) or 'no transport'})" for d in known)
-    shown = f"{count_text(len(known), 'device')}: {'; '.join(each)}."
-    return Say(shown) if known else Say(NO_DEVICE.text, next_step=NO_DEVICE.next_step)
-
-
-def _clock(at: Context) -> Decision:
-    if not at.results:
-        return Act("time", at.on_device())
-    fields = at.results[-1].fields
-    now = datetime.fromisoformat(str(fields.get("now")))
-    return Say(f"It is {now:%H:%M} on {fields.get('weekday')}, {now:%Y-%m-%d} ({fields.get('zone')}).")
+        return Act(_LOOKS[kind], at.on_device(**arguments), "restart the board" if kind == "restart_device" else "")
+    found, fields = at.results[-1], at.results[-1].fields
+    match kind:
+        case "scan_i2c":
+            each = [
+                a["address"] + (f" ({a['sensor']})" if a.get("sensor") else "") for a in fields.get("addresses", [])
+            ]
+            return Say(f"On the I2C bus of {found.device}: {', '.join(each) or 'no device answers'}.")
+        case "read_sensor":
+            sensor, value = quantity.sensor.upper(), fields.get("values", {}).get(quantity.field)
+            if value is None:
+                return Say(f"The {sensor} of {found.device} reports no {name}.", "tool_failed")
+            shown = f"{float(value):.{quantity.decimals}f} {quantity.shown_unit}".replace(" %", "%")
+            return Say(f"{name.capitalize()}: {shown}, read from the {sensor} of {found.device}.")
+        case "read_pin":
+            return Say(f"{_state(at, target, int(fields['level']))}.")
+        case "read_adc":
+            volts = f"{float(fields['volts']):.3f} V (raw {fields['raw']})"
+            return Say(f"ADC pin {target.pin} of {found.device} is at {volts}.")
+        case "restart_device":
+            return Say(f"{found.device} restarted{_proof(found)}.")
+        case "clock":
+            now = datetime.fromisoformat(str(fields.get("now")))
+            return Say(f"It is {now:%H:%M} on {fields.get('weekday')}, {now:%Y-%m-%d} ({fields.get('zone')}).")
+    known = fields.get("devices", [])
+    devices = (f"{d['name']} ({d['board']}; {', '.join(d['transports']) or 'no transport'})" for d in known)
+    shown = f"{count_text(len(known), 'device')}: {'; '.join(devices)}."
+    return Say(shown) if known else replace(NO_DEVICE, code=None)
 
 
 def _device_fact(at: Context) -> Decision:
     """Read one tool's facts of the device; a single fact that it lacks is looked for with the other."""
-    tools, wanted = ["device-info", "device-status"], (at.parse.word("fields") or "").split()
-    if at.parse.kind == "device_status":
-        tools.reverse()
+    tools = ["device-info", "device-status"][:: 1 if at.parse.kind == "device_info" else -1]
+    wanted = (at.parse.word("fields") or "").split()
     if not at.results:
         if at.device is None:
             board_of(at)  # asks which device
@@ -209,17 +200,43 @@ def _pin_users(at: Context) -> dict[int, str]:
     return users
 
 
+def _of_schedules(at: Context) -> Decision:
+    """List those that are not over, or cancel one or all of them."""
+    if not at.results:
+        return Act("schedule-list", {})
+    listed = [one for one in at.results[0].fields.get("schedules", ()) if one.get("state") != "over"]
+    if at.parse.kind == "list_schedules" and listed:
+        return Say("\n".join((f"{len(listed)} scheduled:", *(f"  {_line(one)}" for one in listed))))
+    if at.parse.kind == "list_schedules":
+        return Say("Nothing is scheduled.", next_step="as in: every weekday at 7 turn on pin 4")
+    number = at.parse.number("number")
+    meant = [one for one in listed if number in (None, one["schedule"])]
+    removed = [found.fields.get("removed") for found in at.results if found.tool == "schedule-remove"]
+    if removed and not (at.parse.confirmed and len(removed) < len(meant)):
+        return Say(f"Cancelled: {'; '.join(_line(one) for one in meant if one['schedule'] in removed)}.")
+    if not meant:
+        there = f"There is: {'; '.join(map(_line, listed))}" if listed else "Nothing is scheduled"
+        step = f"cancel schedule {listed[0]['schedule']}" if listed else "undo reverts the last change of a board"
+        return Say(f"{there}, so nothing was cancelled.", "unknown_name", step)
+    shown = "; ".join(map(_line, meant))
+    if not at.parse.values.get("all") and (number is None or at.parse.when):
+        return Say(f"Which one is to go now: {shown}?", "ambiguous", f"cancel schedule {meant[0]['schedule']}")
+    if number is None and not at.parse.confirmed:
+        numbers = ", ".join(str(one["schedule"]) for one in meant)
+        return Say(f"That cancels now {shown}. Say yes to do it.", "confirm", f"yes, cancel {numbers}", "confirmed")
+    number = meant[len(removed)]["schedule"]
+    return Act("schedule-remove", {"schedule": number}, f"cancel schedule {number}")
+
+
 ACTIONS: Final[Mapping[str, Decider]] = {
     "set_pin": _set_pin,
     "toggle_pin": _toggle_pin,
     "dim_pin": _dim_pin,
-    **dict.fromkeys(("read_pin", "read_adc", "read_sensor", "scan_i2c"), _read),
-    "list_devices": _list_devices,
-    "clock": _clock,
-    "restart_device": _restart_device,
+    **dict.fromkeys(_LOOKS, _look),
     **dict.fromkeys(("device_info", "device_status"), _device_fact),
     "undo": _undo,
     "pin_facts": _pin_facts,
+    **dict.fromkeys(("list_schedules", "cancel_schedule"), _of_schedules),
 }
 
 
@@ -243,3 +260,8 @@ def _proof(found: Result) -> str:
         return ", as far as the board accepted it: it offers no read-back"
     stopped = f", and {found.fields['stopped']} is stopped" if found.fields.get("stopped") else ""
     return f" ({text}){stopped}" if text else stopped
+
+
+def _line(one: Mapping[str, Any]) -> str:
+    then = f"next {one['next']}" if one.get("next") else str(one.get("state"))
+    return f"{one['schedule']}: {one.get('when')}: {one.get('what')} ({then})"

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.models.protocol import KnownDevice
+from microclaw.offline.boards import board_of, pin_target
 from microclaw.offline.decision import Act, Context, Decider, Decision, Result, Say
-from microclaw.offline.pins import board_of, pin_target
 
 App: TypeAlias = Mapping[str, Any]
 
-_QUERY: Final = "query-wasm-apps"
 _REMOVE: Final = "uninstall-wasm-app"
 _SWITCH: Final = "switch-program"
 IT: Final = frozenset({None, "", "it", "that", "this", "them"})
@@ -29,19 +28,15 @@ class Listing(Struct, frozen=True):
     """The programs of a device: as it lists them, lost there and to be redeployed, and stopped, kept for a start."""
 
     device: str
-    apps: Sequence[App]
-    missing: Sequence[App]
-    stopped: Sequence[App]
+    apps: Mapping[str, App]
+    missing: Sequence[str]
+    stopped: Sequence[str]
 
     def __str__(self) -> str:
         """The programs as one clause."""
-        shown = f"On {self.device}: {', '.join(map(_shown, self.apps)) or 'no program'}"
-        shown += f"; missing there, to be redeployed: {_names(self.missing)}" if self.missing else ""
-        return shown + (f"; stopped: {_names(self.stopped)}" if self.stopped else "")
-
-
-def _names(apps: Iterable[App]) -> str:
-    return ", ".join(str(app["name"]) for app in apps)
+        shown = f"On {self.device}: {', '.join(map(_shown, self.apps.values())) or 'no program'}"
+        shown += f"; missing there, to be redeployed: {', '.join(self.missing)}" if self.missing else ""
+        return shown + (f"; stopped: {', '.join(self.stopped)}" if self.stopped else "")
 
 
 def _shown(app: App) -> str:
@@ -57,74 +52,72 @@ def _app_status(at: Context, there: Listing) -> Say:
         return Say(f"{there}.")
     if not named:
         return Say(f"No program of that name runs. {there}.")
-    name, state = named[0]["name"], named[0].get("state") or "listed"
+    app = there.apps[named[0]]
+    state = app.get("state") or "listed"
     told = {
         "running": f"runs on {device} ({_proof(at.results[0])})",
         "listed": f"is listed by {device}; whether it still does its work, its firmware does not tell",
-        "waiting": f"waits for its next run on {device} ({named[0].get('runs') or 'it runs at times'})",
+        "waiting": f"waits for its next run on {device} ({app.get('runs') or 'it runs at times'})",
     }
-    error = f": {named[0]['error']}" if named[0].get("error") else ""
-    return Say(f"{name} {told.get(state, f'is on {device} but {state}{error}')}.")
+    error = f": {app['error']}" if app.get("error") else ""
+    return Say(f"{named[0]} {told.get(state, f'is on {device} but {state}{error}')}.")
 
 
-def _remove_app(at: Context, there: Listing) -> Decision:
-    said = at.parse.word("app")
-    kept = () if said in IT else there.stopped
-    named = _meant(at, [*there.apps, *there.missing, *(kept if _TAKES_OFF.search(at.said) else ())])
-    if not named and said is not None and (stopped := matching(kept, said)):
-        name = stopped[0]["name"]
-        return Say(f"{name} is stopped already on {there.device}.", next_step=f"start {name}; or: remove {name}")
-    if not named:
-        missing = "There is nothing to stop" if said in IT else f"There is no program {said!r}"
-        step = f"name one that is there: {there.apps[0]['name']}" if there.apps else "make one, as in: blink pin 2"
-        return Say(f"{missing}. {there}.", "app_not_found", step)
-    if len(named) > 1:
-        return Say(f"Which one: {_names(named)}?", "ambiguous", f"stop {named[0]['name']}")
-    return _remove_each(at, named)
+def _remove(at: Context, there: Listing) -> Decision:
+    """Stop or remove the program of a name, those on a pin, or all of them after a yes."""
+    kind, said, listed = at.parse.kind, at.parse.word("app"), [*there.apps, *there.missing]
+    verb = "remove" if _TAKES_OFF.search(at.said) else "stop"
+    step = "what is running"
+    if kind == "remove_on_pin":
+        pin = pin_target(at).pin
+        meant = [name for name, app in there.apps.items() if pin in app.get("pins", ())]
+        none = f"No program of this host uses pin {pin}"
+    elif kind == "remove_all":
+        # What has ended is not stopped: undo would begin it once more.
+        over = [name for name, app in there.apps.items() if verb == "stop" and app.get("state") == "ended"]
+        if not (meant := [name for name in listed if name not in over]):
+            return Say(f"{there}: there is nothing to {verb}.")
+    else:
+        kept = () if said in IT else there.stopped
+        meant = _meant(at, [*listed, *(kept if verb == "remove" else ())])
+        if not meant and said is not None and (stopped := matching(kept, said)):
+            step = f"start {stopped[0]}; or: remove {stopped[0]}"
+            return Say(f"{stopped[0]} is stopped already on {there.device}.", next_step=step)
+        none = "There is nothing to stop" if said in IT else f"There is no program {said!r}"
+        step = f"name one that is there: {listed[0]}" if there.apps else "make one, as in: blink pin 2"
+        if len(meant) > 1:
+            return Say(f"Which one: {', '.join(meant)}?", "ambiguous", f"stop {meant[0]}")
+    if not meant:
+        return Say(f"{none}. {there}.", "app_not_found", step)
+    if kind == "remove_all" and not at.parse.confirmed:
+        words = f"{', '.join(meant)} {'on' if verb == 'stop' else 'from'} {there.device}"
+        return Say(f"That {verb}s {words}. Say yes to do it.", "confirm", f"yes, {verb} {words}", "confirmed")
+    return _remove_each(at, there, meant)
 
 
 def _switch_app(at: Context, there: Listing) -> Decision:
     """Start or restart a program by its name. One that was removed is no program here: undo brings it back."""
-    last, device = at.results[-1], there.device
-    said, switch = at.parse.word("app") or "", at.parse.word("switch") or "restart"
+    last, said, switch = at.results[-1], at.parse.word("app") or "", at.parse.word("switch") or "restart"
     if last.tool == _SWITCH:
         return Say(f"{last.fields.get('appName')} {switch}ed on {last.device} ({_proof(last)}).")
     if not (named := matching([*there.apps, *there.stopped, *there.missing], said)):
         return Say(f"There is no program {said!r}. {there}.", "app_not_found", "what is running")
-    name = str(named[0]["name"])
-    if named[0] in there.stopped:
+    name = named[0]
+    if name not in there.apps and name in there.stopped:
         switch = "start"
-    elif switch == "start" and named[0].get("state") in ("running", "waiting", "listed", None):
-        return Say(f"{name} is on {device} and was not stopped.", next_step=f"restart {name} on {device}")
+    elif switch == "start" and there.apps.get(name, {}).get("state") in ("running", "waiting", "listed", None):
+        return Say(f"{name} is on {there.device} and was not stopped.", next_step=f"restart {name} on {there.device}")
     elif switch == "start":
         switch = "restart"  # it ended by itself
     return Act(_SWITCH, at.on_device(appName=name, switch=switch), f"{switch} {name}")
 
 
-def _remove_on_pin(at: Context, there: Listing) -> Decision:
-    pin = pin_target(at).pin
-    if meant := [app for app in there.apps if pin in app.get("pins", ())]:
-        return _remove_each(at, meant)
-    return Say(f"No program of this host uses pin {pin}. {there}.", "app_not_found", "what is running")
-
-
-def _remove_all(at: Context, there: Listing) -> Decision:
-    stops, listed = _TAKES_OFF.search(at.said) is None, (*there.apps, *there.missing)
-    # What has ended is not stopped: undo would begin it once more.
-    if not (meant := [app for app in listed if not (stops and app.get("state") == "ended")]):
-        return Say(f"{there}: there is nothing to {'stop' if stops else 'remove'}.")
-    if at.parse.confirmed:
-        return _remove_each(at, meant)
-    words = f"stop {_names(meant)} on {there.device}" if stops else f"remove {_names(meant)} from {there.device}"
-    return Say(f"That {words.replace(' ', 's ', 1)}. Say yes to do it.", "confirm", f"yes, {words}", "confirmed")
-
-
-def _remove_each(at: Context, meant: Sequence[App]) -> Decision:
+def _remove_each(at: Context, there: Listing, meant: Sequence[str]) -> Decision:
     """Take these programs off one after the other, then tell of it; "stop" keeps them for a start."""
     gone = [str(f.fields.get("appName")) for f in at.results if f.tool in (_REMOVE, _SWITCH)]
-    if left := [app for app in meant if app["name"] not in gone]:
-        name = str(left[0]["name"])
-        if _TAKES_OFF.search(at.said) or left[0].get("foreign"):  # what is not this host's cannot be kept
+    if name := next((one for one in meant if one not in gone), None):
+        # What is not this host's cannot be kept.
+        if _TAKES_OFF.search(at.said) or there.apps.get(name, {}).get("foreign"):
             return Act(_REMOVE, at.on_device(appName=name), f"remove {name}")
         return Act(_SWITCH, at.on_device(appName=name, switch="stop"), f"stop {name}")
     last, names = at.results[-1], ", ".join(gone)
@@ -136,12 +129,9 @@ def _remove_each(at: Context, meant: Sequence[App]) -> Decision:
 
 
 _KINDS: Mapping[str, Callable[[Context, Listing], Decision]] = {
-    "list_apps": _app_status,
-    "app_status": _app_status,
-    "remove_app": _remove_app,
+    **dict.fromkeys(("list_apps", "app_status"), _app_status),
+    **dict.fromkeys(("remove_app", "remove_on_pin", "remove_all"), _remove),
     "switch_app": _switch_app,
-    "remove_on_pin": _remove_on_pin,
-    "remove_all": _remove_all,
 }
 
 
@@ -161,39 +151,39 @@ def _decide(at: Context) -> Decision:
     if at.device is None and len(having) == 1:
         at = replace(at, named=having[0])
     if at.results:
-        found = at.results[0]
-        listed = [app for app in found.fields.get("apps", ()) if "name" in app]
-        missing, stopped = ([{"name": one} for one in found.fields.get(key) or ()] for key in ("missing", "stopped"))
-        return _KINDS[at.parse.kind](at, Listing(found.device, listed, missing, stopped))
+        fields = at.results[0].fields
+        listed = {str(app["name"]): app for app in fields.get("apps", ()) if "name" in app}
+        there = Listing(at.results[0].device, listed, fields.get("missing") or (), fields.get("stopped") or ())
+        return _KINDS[at.parse.kind](at, there)
     board_of(at)  # asks which device
     if at.parse.kind == "remove_on_pin":
         pin_target(at)  # asks which pin, before the board is asked
-    return Act(_QUERY, at.on_device())
+    return Act("query-wasm-apps", at.on_device())
 
 
 APPS: Mapping[str, Decider] = dict.fromkeys(_KINDS, _decide)
 
 
-def known_apps(board: KnownDevice) -> list[App]:
+def known_apps(board: KnownDevice) -> list[str]:
     """The programs that this host put on the board, stopped ones too."""
-    return [{"name": name} for name in (*(app.name for app in board.apps), *board.stopped)]
+    return [*(app.name for app in board.apps), *board.stopped]
 
 
-def _meant(at: Context, apps: Sequence[App]) -> Sequence[App]:
+def _meant(at: Context, names: Collection[str]) -> list[str]:
     """The apps with the name in the sentence; without a name ("stop it") those with a word of it, or all."""
     said = at.parse.word("app") or ""
     if said not in IT:
-        return matching(apps, said)
+        return matching(names, said)
     words = {_stem(word) for word in re.findall(r"[\w-]+", at.said.lower())}
-    return [app for app in apps if _stem(str(app["name"])) in words] or apps
+    return [name for name in names if _stem(name) in words] or list(names)
 
 
-def matching(apps: Sequence[App], said: str) -> list[App]:
-    """Apps of exactly this name, else of its bare word ("the blinker", "traffic light" for "traffic-light")."""
+def matching(names: Collection[str], said: str) -> list[str]:
+    """Those that are exactly this, else its bare word ("the blinker", "traffic light" for "traffic-light")."""
     bare = _NO_NAME.sub(" ", said).strip()  # "my blinky thing" is named "blinky"
     for form in (str, _plain, _stem):
         wanted = {form(said), form(bare)} if form is _stem else {form(said)}
-        if found := [app for app in apps if form(str(app["name"])) in wanted]:
+        if found := [name for name in names if form(name) in wanted]:
             return found
     return []
 

@@ -25,6 +25,21 @@ PIN_SLOTS: Final[tuple[PinSlot, ...]] = get_args(PinSlot)
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.S)
 
 
+class Quantity(Struct, frozen=True):
+    """Something a sensor measures: its sensor, the field of its reading, the unit as shown and as said, its range.
+
+    `least` and `most` are in the shown unit: BME280 datasheet, table 1 to 4; INA219 datasheet, 8.6.3 with 0.1 ohm.
+    """
+
+    sensor: str
+    field: str
+    shown_unit: str
+    said_unit: str
+    decimals: int
+    least: float
+    most: float
+
+
 class Parse(Struct, frozen=True):
     """`values`: whole numbers and words; `when`: the time of a schedule.
 
@@ -147,10 +162,10 @@ def turn_of(messages: Sequence[Message]) -> tuple[str, tuple[Result, ...], tuple
 
     A result is shown to a person and read by rules, so it has no fences. A correction is the results of what it did.
     """
-    said, results, start = "", list[Result](), 0
-    for place, message in enumerate(messages):
-        if isinstance(message, UserText):
-            said, results, start = message.text, [], place
+    start = max((place for place, message in enumerate(messages) if isinstance(message, UserText)), default=0)
+    said = next((message.text for message in messages[start:] if isinstance(message, UserText)), "")
+    results = list[Result]()
+    for message in messages[start:]:
         if not isinstance(message, ToolReturn):
             continue
         tool, content, ok = message.name, message.content, not message.failed

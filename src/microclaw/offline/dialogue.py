@@ -11,21 +11,20 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from msgspec import Struct, field
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from microclaw.events import NOTHING_WAITS
-from microclaw.language.yes_no import plain, said_no, said_yes
+from microclaw.language.quantities import normalize_quantities, plain, said_no, said_yes
+from microclaw.language.times import SUN, When, open_question, spoken, when_text
 from microclaw.models.protocol import DeviceContext, KnownDevice, ModelRequest, UserText
-from microclaw.offline import boards, schedules
+from microclaw.offline import boards, last_act
 from microclaw.offline.actions import ACTIONS
-from microclaw.offline.apps import APPS
+from microclaw.offline.apps import APPS, IT
 from microclaw.offline.decision import Act, CannotDo, Context, Decider, Decision, Parse, Say, capital, numbered, turn_of
-from microclaw.offline.last_act import DialogueState, Question, about_last_act, act_after, state_after, undoable_after
-from microclaw.offline.memory import MEMORY, parse_memory
-from microclaw.offline.names import names_to_pins
-from microclaw.offline.pins import pads_to_pins
+from microclaw.offline.last_act import DialogueState, Question, act_after, state_after, undoable_after
+from microclaw.offline.memory import MEMORY, names_to_pins, parse_memory
 from microclaw.offline.programs import PROGRAMS, as_light
-from microclaw.offline.sentences import MAX_SENTENCE_CHARS, english
+from microclaw.offline.sentences import MAX_SENTENCE_CHARS, REMINDER, english
 
 ADD_A_MODEL: Final = (
     "for any sentence set ANTHROPIC_API_KEY, OPENAI_API_KEY, or OPENAI_BASE_URL for a free local model "
@@ -37,6 +36,7 @@ _NO_FACT: Final = ("read_sensor_every", "cancel_schedule")  # "note the humidity
 _ONE_CALL: Final = frozenset({"set_pin", "dim_pin", "read_pin", "read_adc", "read_sensor", "scan_i2c", "list_devices"})
 _PINS: Final = re.compile(r"(?:(?:on|at|the|its?|it is|it's) )*(?:pin )?\d{1,3}(?: also pin \d{1,3})*")
 _PERCENT: Final = re.compile(r"(?:(?:at|to|make it) )*(-?\d+) milli percent")
+_AT_THE_END: Final = re.compile(r"\S in \d+ ms\b(?! from)")
 _REMIND: Final = re.compile(r"(?is)(?:please )?(?:remind|tell|alert|notify|warn) me(?: to| that| about|:)? (.+)")
 
 
@@ -110,11 +110,6 @@ def _chosen(said: str, suggested: tuple[str, ...]) -> str | Say | None:
     return suggested[0] if len(suggested) == 1 else Say(f"Which one: {numbered(suggested)}?", "ambiguous", "its number")
 
 
-def count_kinds() -> int:
-    """The number of kinds of sentence; loads them (about 150 ms the first time)."""
-    return len(english().examples)
-
-
 def one_call(text: str, device_context: DeviceContext) -> Decision | None:
     """The one tool call of a sentence, for a schedule that then needs no model; None if it takes a whole turn.
 
@@ -162,11 +157,44 @@ def _decide(at: Context) -> Decision:
     return replace(decision, text=f"{told}{decision.text}")
 
 
-def _help(_at: Context) -> Decision:
-    examples = english().examples.values()
-    lines = "\n".join(f"  {example}" for example in examples)
-    text = f"Without a model I know {len(examples)} kinds of sentence, in many wordings:\n{lines}"
-    return Say(text, next_step="after an act also: no, pin 5; same on pin 6; faster; is it on; stop it")
+def _schedule(at: Context) -> Decision:
+    """Add the schedule, if its sentence can be done."""
+    if at.results and at.results[-1].tool == "schedule-add":
+        made = at.results[-1].fields
+        told = f"Schedule {made.get('schedule')}: {made.get('what')}; next {made.get('next')}."
+        return Say(told + (f" Careful: {made['warning']}." if made.get("warning") else ""))
+    when, what = at.parse.when or When(), at.parse.word("what") or ""
+    if when.delay_ms is not None and when.delay_ms <= 0:
+        step = f"leave the time out to do it now, or say: {what} in 10 seconds"
+        return Say("That time is not ahead, so I did nothing.", "ambiguous", step)
+    typed = {word.lower(): word for word in at.said.split()}
+    doing = " ".join(typed.get(word, word) for word in what.split())  # a reminder's names keep their capitals
+    if (question := open_question(when)) is not None:
+        code = "not_possible" if when.clock in SUN else "ambiguous"
+        return Say(question[0], code, f"{doing} {question[1]}")
+    if (reminder := REMINDER.match(what)) is not None:
+        doing = doing if what != reminder[0] else "remind me: it is time"
+    else:
+        if (meant := english().parse(what)) is None:
+            return Say("I do not understand what is to be done then.", "not_understood", "turn on pin 4 at 22:00")
+        meant = replace(meant, values=meant.values | {n: v for n, v in at.parse.values.items() if n == "pin"})
+        is_paced = meant.kind in english().paces.keys() - {"read_sensor_every"} | {"pulse"} or what.startswith("fade ")
+        if when.delay_ms and is_paced and _AT_THE_END.search(normalize_quantities(at.said)):
+            time = spoken(when.delay_ms or 0)
+            text = f'"In {time}" can be how long it takes, or a wait before it begins, so I did nothing.'
+            return Say(text, "ambiguous", f"to wait say: in {time} {doing}")
+        decision = _decide(replace(at, parse=meant))
+        if isinstance(decision, Say) and decision.code is not None:
+            return decision
+        is_it = meant.kind == "remove_app" and meant.word("app") in IT  # resolved now, not when it is due
+        if is_it and isinstance(decision, Act) and not decision.words:
+            return decision
+        if isinstance(decision, Act) and decision.words and meant.kind != "remove_on_pin":
+            doing = decision.words
+    values = {name: value for name, value in asdict(when).items() if value}
+    shown = when_text(when)
+    words = f"{doing} {shown}" if when.delay_ms is None else f"{shown} {doing}"  # "fade in 3 s" has two readings
+    return Act("schedule-add", at.on_device(when=values, do=doing), words)
 
 
 _DECIDERS: Final[Mapping[str, Decider]] = {
@@ -174,9 +202,7 @@ _DECIDERS: Final[Mapping[str, Decider]] = {
     **APPS,
     **PROGRAMS,
     **MEMORY,
-    **schedules.SCHEDULES,
-    "schedule": lambda at: schedules.decide_schedule(at, _decide),
-    "help": _help,
+    "schedule": _schedule,
 }
 
 
@@ -194,13 +220,14 @@ def _read(said: str, known: DeviceContext, state: DialogueState) -> Context | Sa
         return chosen
     text, named = chosen or (text, None)
     device = named or known.meant
-    text, named = names_to_pins(pads_to_pins(text, device.board if device else None), known, named)
+    text, named = names_to_pins(boards.pads_to_pins(text, device.board if device else None), known, named)
     there = _device(known, state.act.device) if state.act is not None else None
     # "It" is nothing on a device that is gone.
     act = state.act if state.act is not None and (there is not None or state.act.device is None) else None
     if act is not None:
         try:
-            found = about_last_act(text, act, elsewhere=named is not None and named.name != act.device)
+            meant = last_act.about_last_act(text, act, elsewhere=named is not None and named.name != act.device)
+            found = last_act.with_target(text, act) if meant is None else (meant, text)
         except CannotDo as exc:
             return replace(exc.args[0], refers=True)
         if found is not None:

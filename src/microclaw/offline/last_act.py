@@ -16,10 +16,10 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from microclaw.language.yes_no import plain
+from microclaw.language.quantities import plain
 from microclaw.models.protocol import AssistantReply, Message
 from microclaw.offline.decision import CannotDo, Context, Parse, Result, Say, Slot, Values, ask, plain_line
-from microclaw.offline.programs import NS, PACES, PROGRAMS, pace_ms, without_pace
+from microclaw.offline.programs import NS, PROGRAMS, pace_ms, without_pace
 from microclaw.offline.sentences import REMINDER, english
 
 PROGRAMS_ON_PINS: Final = frozenset(PROGRAMS) - {"read_sensor_every"}
@@ -34,7 +34,6 @@ _KINDS: Final = _PINS_ALONE | {*PROGRAMS, "dim_pin", "read_sensor", "remove_app"
 _SLOTS: Final[Mapping[str, tuple[str, ...]]] = {
     "set_pin": ("level",),
     **dict.fromkeys(_WITH_AMOUNT, ("milli", "unit")),
-    **dict.fromkeys(PACES, ("every_ms", "for_ms", "period_ms")),
     "blink_times": ("every_ms", "period_ms", "times"),
     "pulse": ("for_ms",),
 }
@@ -124,7 +123,7 @@ def act_after(at: Context | None, decision: Say, before: LastAct | None) -> Last
     if at is None:
         return None
     parse, results, kind = at.parse, at.results, at.parse.kind
-    made = {result.tool: result for result in results if result.ok}
+    made = {result.tool: result.fields for result in results if result.ok}
     changes = tuple(c for r in results if r.tool != "undo" and isinstance(c := r.fields.get("change"), int))
     deployed = made.get("deploy-wasm-app")
     done = decision.code is None or (decision.code == "not_verified" and deployed is not None)
@@ -139,18 +138,14 @@ def act_after(at: Context | None, decision: Say, before: LastAct | None) -> Last
     device = results[-1].fields.get("device") if results else here
     act = LastAct(replace(parse, confirmed=False, undoes=(), replaces=None), at.said, device, done, changes)
     if kind == "remove_app":
-        removed = next(
-            (r for r in reversed(results) if r.ok and r.tool in ("uninstall-wasm-app", "switch-program")), None
-        )
-        name = str(removed.fields.get("appName")) if removed is not None else None
+        name = made.get("switch-program", made.get("uninstall-wasm-app", {})).get("appName")
         own = before if before is not None and name is not None and before.app == name else act
         return replace(own, app=name, stopped=True, changes=changes)
     if deployed is not None:
         old = before if before is not None and parse.replaces is not None and before.app == parse.replaces else None
-        replaced = old.replaced if old is not None else bool(deployed.fields.get("replaced"))
-        return replace(act, app=str(deployed.fields.get("appName")), replaced=replaced)
-    added = made.get("schedule-add")
-    return replace(act, schedule=added.fields.get("schedule")) if added is not None else act
+        replaced = old.replaced if old is not None else bool(deployed.get("replaced"))
+        return replace(act, app=str(deployed.get("appName")), replaced=replaced)
+    return replace(act, schedule=made.get("schedule-add", {}).get("schedule"))
 
 
 def undoable_after(at: Context | None, results: Sequence[Result], before: Undoable) -> Undoable:
@@ -178,16 +173,11 @@ def undoable_after(at: Context | None, results: Sequence[Result], before: Undoab
     return (*before, None if changed else made)[-_MAX_UNDOABLE:]
 
 
-def about_last_act(text: str, act: LastAct, *, elsewhere: bool) -> tuple[Parse, str] | None:
-    """Read a sentence about the last act, or with its target for "it"; None where it says nothing of it.
+def about_last_act(text: str, act: LastAct, *, elsewhere: bool) -> Parse | None:
+    """Read a sentence about the last act; None where it says nothing of it. Raises CannotDo with a question about it.
 
-    Raises CannotDo with a question about it. `elsewhere`: it names another device.
+    `elsewhere`: it names another device.
     """
-    meant = _referred(text, act, elsewhere=elsewhere)
-    return (meant, text) if meant is not None else _with_target(text, act)
-
-
-def _referred(text: str, act: LastAct, *, elsewhere: bool) -> Parse | None:
     said, parse, kind = plain(text), act.parse, act.parse.kind
     found = english().reference(said)
     if found is None and len(parse.pins) < 2:  # "blink pin 2 faster" of what blinks there
@@ -235,7 +225,7 @@ def _referred(text: str, act: LastAct, *, elsewhere: bool) -> Parse | None:
     return _instead(act, meant) if is_moved else _renewed(act, meant)  # "make that 25" of a pin
 
 
-def _with_target(text: str, act: LastAct) -> tuple[Parse, str] | None:
+def with_target(text: str, act: LastAct) -> tuple[Parse, str] | None:
     """The sentence with the last act's pin or program in the place of "it"; a program there is changed, or kept."""
     if _STOP.search(text):
         said = _STOP.sub(_stop_words(act) or "", text, count=1)
@@ -291,8 +281,8 @@ def _changed(act: LastAct, found: Parse) -> Parse:
         return _moved(act, pins)
     if unit == "percent" and kind == "set_pin" and len(act.parse.pins) < 2:
         return replace(act.parse, kind="dim_pin", values=act.parse.values | {"milli": said["milli"]})
-    words = [word for word in _SLOTS.get(kind, ()) if word in said]
-    change: Values = {re.sub("^(every|for)_", "", word): said[word] for word in words}
+    slots = _SLOTS.get(kind, ("every_ms", "for_ms", "period_ms") if kind in english().paces else ())
+    change: Values = {re.sub("^(every|for)_", "", word): said[word] for word in slots if word in said}
     is_of_it = kind != "dim_pin" or unit in (None, "percent")
     if not change or not is_of_it or "level_2" in act.parse.values:
         raise _unclear(act, "as in: make it every 2 seconds, or: no, pin 5")
@@ -304,11 +294,11 @@ def _changed(act: LastAct, found: Parse) -> Parse:
 def _adjusted(act: LastAct, found: Parse) -> Parse:
     """ "Faster" is twice as fast, "brighter" is 20 % of full brightness more; "a bit" is half of that."""
     parse, milli, is_more = act.parse, act.parse.number("milli"), found.word("way") != "less"
-    if found.kind == "pace" and parse.kind in PACES:
+    if found.kind == "pace" and parse.kind in english().paces:
         times = found.number("times")
         many = found.number("many") or found.number("amount") or (2000 if times is None else 1000 * max(times, 1))
         factor = Fraction(1000, many) if is_more else Fraction(many, 1000)
-        time_ms = pace_ms(parse, parse.kind) * factor
+        time_ms = pace_ms(parse) * factor
         exact = {"ms": round(time_ms)} if time_ms.denominator == 1 else {"ms_ns": round(time_ms * NS)}
         return replace(parse, values=without_pace(parse.values) | exact)
     if found.kind == "light" and parse.kind == "dim_pin" and milli is not None:

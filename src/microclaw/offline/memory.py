@@ -1,23 +1,25 @@
-"""Sentences about memory: remember a fact, recall, forget. It calls no tool itself.
+"""Sentences about memory: remember a fact, recall, forget; and the names of pins in what is remembered.
 
-They are parsed first, before a device's name or a "not" inside the fact could be misread.
+They are parsed first, before a device's name or a "not" inside the fact could be misread. "The fan is on pin 11" names
+a pin: sentences then have the pin in the name's place. It calls no tool itself.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from microclaw.language.quantities import normalize_quantities
+from microclaw.models.protocol import DeviceContext, KnownDevice, NamedPin
 from microclaw.offline.decision import Act, Context, Decider, Decision, Parse, Say, plain_line
-from microclaw.offline.names import told_name
 
 _SHOWN: Final = 30
 
 _PLEASE: Final = r"(?:please |can you |could you |hey |ok |okay )*"
 _KEEP: Final = re.compile(
     rf"(?is){_PLEASE}(?:remember|keep in mind|(?:make|take) a note|note(?: down)?|(?:don't|do not|dont|never) forget)"
-    r"(?:(?: for me)?(?: that)?:? )(.+)",
+    r"(?>(?: for me)?(?: that)?:? )(?!(?:me )?to )(.+)",
 )
 _TELL: Final = re.compile(
     rf"(?is){_PLEASE}(?:(?:tell me |show me |show )?what(?:'s| is|s)?(?: all)? (?:(?:do |did |can )?you (?:still )?"
@@ -25,22 +27,42 @@ _TELL: Final = re.compile(
     r"|(?:show|list|tell)(?: me)?(?: all)? (?:your|my|the) (?:memory|memories|notes)|recall)"
     r"(?: (?:about|of|on|from|what|that|where)?(.*))?",
 )
-_LOSE: Final = re.compile(rf"{_PLEASE}forget(?: about)?(?: that)?(?: ([^,]+))?", re.I | re.S)
+_LOSE: Final = re.compile(
+    rf"(?is){_PLEASE}forget(?: about)?(?: that)?(?: (?:(?:the|a|an|my|our|about|what i said about) )?([^,]+))?"
+)
 _NO: Final = re.compile(r"(?i)^\s*(?:no|sorry|i meant?)\b[\s,]*")
-_TODO: Final = re.compile(r"(?:me )?to ", re.I)
 _ABLE: Final = re.compile(r"how\b|the (?:time|date|day|weather)\b")
 _ALL: Final = frozenset({"everything", "all", "anything", "all of it", "all of that", "me", "us"})
 _NOTHING: Final = frozenset({"", "it", "that", "this", "that again", "them", "about it"})
-_ARTICLE: Final = re.compile(r"(?:the|a|an|my|our|about|what i said about) ", re.I)
+_WORDS: Final = r"(?P<name>[a-z][a-z0-9'-]*(?: [a-z0-9'-]+){0,3}?)"
+_WORD: Final = r"(?P<word>[a-z][a-z0-9'-]*)"  # without an article: "stop whatever is on pin 5" names nothing
+_PIN: Final = r"pin (?P<pin>\d{1,3})(?: (?:of|on) (?:the )?(?:device |board )?(?P<device>[\w-]+))?"
+_TOLD: Final = tuple(
+    re.compile(pattern)
+    for pattern in (
+        rf"(?:(?:the|my|our|a|an) {_WORDS}|{_WORD}) (?:is|are|sits|hangs) (?:now )?"
+        rf"(?:(?:connected|attached|wired|hooked up|plugged) )?(?:on|at|to|in|into) (?:the )?{_PIN}",
+        rf"{_PIN} is (?:the|my|our) {_WORDS}",
+        rf"call {_PIN} (?:the |my |our )?{_WORDS}",
+    )
+)
+_NO_NAME: Final = frozenset(
+    re.findall(
+        r"\w+",
+        "it that this these those there he she they what which where who how when whenever if nothing something "
+        "everything anything whatever whoever one pin pins free is are not and or but no i you we on off turn switch",
+    )
+)
+_APPENDED: Final = re.compile(r"\b(?:button|switch|key|sensor)$")  # what they are matters beside their pin
+_WITH: Final = re.compile(r"\b(?:with|using|by|via|through|and) (?:the |my |our )?$")
+_HAS_PIN: Final = r"(?! (?:(?:is|are) )?(?:on|at) (?:the )?(?:gpio |io )?(?:pin )?#?\d| (?:pin|gpio) ?\d)"
 
 
 def parse_memory(said: str) -> Parse | None:
     """The parse of a sentence about memory, or None; "remember to ..." is not one."""
     text = " ".join(said.split()).replace("’", "'").rstrip("?!").strip()
-    if (keep := _KEEP.fullmatch(text)) is not None:
-        fact = keep[1].strip(" .:,")
-        is_none = fact.lower() in _NOTHING
-        return Parse("remember", {} if is_none else {"text": fact}) if fact and not _TODO.match(fact) else None
+    if (keep := _KEEP.fullmatch(text)) is not None and (fact := keep[1].strip(" .:,")):
+        return Parse("remember", {"reason": "no_fact"} if fact.lower() in _NOTHING else {"text": fact})
     if told_name(told := _NO.sub("", said).strip().rstrip(".!")) is not None:
         return Parse("remember", {"text": told})
     text = text.rstrip(". ")
@@ -50,19 +72,17 @@ def parse_memory(said: str) -> Parse | None:
     if (lose := _LOSE.fullmatch(text)) is None:
         return None
     words = (lose[1] or "").strip()
-    if words.lower() in _ALL:
-        return Parse("forget", {"all": True})
-    return Parse("forget", {} if words.lower() in _NOTHING else {"text": _ARTICLE.sub("", words, count=1)})
+    if words.lower() in _ALL | _NOTHING:
+        return Parse("forget", {"reason": "forget_all" if words.lower() in _ALL else "forget_nothing"})
+    return Parse("forget", {"text": words})
 
 
 def _remember(at: Context) -> Decision:
-    if at.parse.word("text") is None:
-        return Say("What shall I remember?", "ambiguous", "say it, as in: remember that the relay is on pin 4")
     if not at.results:
         return Act("remember", {"text": at.parse.word("text")})
     kept, line = at.results[-1].fields, plain_line(at.results[-1].fields.get("line"))
-    told = f"Remembered: {line} ({kept.get('file')})." if kept.get("new", True) else f"I knew that already: {line}."
-    return Say(told)
+    is_new = kept.get("new", True)
+    return Say(f"Remembered: {line} ({kept.get('file')})." if is_new else f"I knew that already: {line}.")
 
 
 def _recall(at: Context) -> Decision:
@@ -80,10 +100,6 @@ def _recall(at: Context) -> Decision:
 
 def _forget(at: Context) -> Decision:
     words = at.parse.word("text")
-    if at.parse.values.get("all"):
-        return Say("Nothing was forgotten: all at once I do not.", "refused", "line by line: microclaw memory edit")
-    if words is None:
-        return Say("What shall I forget?", "ambiguous", "name it, as in: forget the relay")
     if not at.results:
         return Act("forget", {"text": words})
     found = at.results[-1].fields
@@ -97,3 +113,45 @@ def _forget(at: Context) -> Decision:
 
 
 MEMORY: Final[Mapping[str, Decider]] = {"remember": _remember, "recall": _recall, "forget": _forget}
+
+
+def told_name(said: str) -> NamedPin | None:
+    """The name and pin that a sentence tells; None for a question and every other sentence."""
+    if said.rstrip().endswith("?"):
+        return None
+    text = normalize_quantities(said.lstrip("- "))
+    found = next((match for pattern in _TOLD if (match := pattern.fullmatch(text)) is not None), None)
+    name = (found.groupdict().get("name") or found["word"]) if found is not None else ""
+    if found is None or not _NO_NAME.isdisjoint(name.split()):
+        return None
+    return NamedPin(name, int(found["pin"]), found["device"])
+
+
+def named_pins(lines: Iterable[str], device: str | None = None) -> tuple[NamedPin, ...]:
+    """The names in remembered lines, the newest last; `device` is the one that the lines are about, if they are."""
+    told = (told_name(line) for line in lines)
+    return tuple(NamedPin(one.name, one.pin, one.device or device) for one in told if one is not None)
+
+
+def names_to_pins(text: str, known: DeviceContext, named: KnownDevice | None) -> tuple[str, KnownDevice | None]:
+    """The sentence with the pins of its names, and the device that they are on if a name says it."""
+    device = named or known.meant
+    # Of one name what was told last; rather of this device, and rather of none than of another.
+    here = device.name.lower() if device is not None else ""
+    rank = {here: 2, None: 1}
+    meant = {one.name: one for one in sorted(known.names, key=lambda one: rank.get(one.device, 0))}
+    for one in sorted(meant.values(), key=lambda one: -len(one.name)):
+        there = next((d for d in known.devices if d.name.lower() == one.device), device)
+        if there is None or any(app.name.lower() == one.name for app in there.apps):
+            continue
+        pattern = re.compile(rf"(?i)(?<![\w-])((?:the|my|our) )?{re.escape(one.name)}(?![\w-]){_HAS_PIN}")
+        pinned = pattern.sub(lambda match, one=one: _pinned(match, one), text)  # type: ignore[misc]
+        if pinned != text:
+            text, named, device = pinned, there if one.device else named, there
+    return text, named
+
+
+def _pinned(match: re.Match[str], one: NamedPin) -> str:
+    before = match.string[: match.start()]
+    keeps = _APPENDED.search(one.name) or (_WITH.search(before) and not before.rstrip().lower().endswith("and"))
+    return f"{match[0]} on pin {one.pin}" if keeps else f"pin {one.pin}"

@@ -16,8 +16,8 @@ from msgspec.structs import replace
 
 from microclaw.errors import ConfigError
 from microclaw.language.times import spoken
+from microclaw.offline.boards import PinTarget, addressable_led, board_of, pin_target, sensor_of
 from microclaw.offline.decision import PIN_SLOTS, Act, Context, Decision, Parse, Result, Say, Values, ask, capital
-from microclaw.offline.pins import PinTarget, addressable_led, board_of, pin_target, sensor_of
 from microclaw.offline.sentences import english
 from microclaw.patterns.expected import Value
 from microclaw.patterns.library import fill, pattern_kinds
@@ -27,7 +27,7 @@ PatternValues: TypeAlias = dict[str, Value | Fraction]
 _TRIED_BEFORE: Final = "soak 0 s\nuptime 1 min\n"
 """A pattern itself was tried for minutes and across the wrap of millis() (tests/patterns): a sentence need not wait."""
 _ENDING: Final = frozenset({"led_color", "blink_times", "pulse"})  # programs that end by themselves
-_PULSE_MS: Final = 200
+_PULSE_MS: Final = (200, 200, 200)
 _SWING_MILLI: Final = 500
 _EACH: Final = re.compile(r"(?i)\b(?:every|each)\b")
 _RAISES: Final = {"heater": "temperature", "humidifier": "humidity"}
@@ -41,14 +41,6 @@ _MOST_PWM_HZ: Final = 9_000
 """Of both kinds of programs: boards/ and docs/wasmachine.md have the limits of each."""
 NS: Final = 1_000_000
 _BLINKS: Final = ("blink", "blink_times", "led_blink")
-PACES: Final[Mapping[str, tuple[int, int, int]]] = {
-    **dict.fromkeys(_BLINKS, (500, 1000, 100)),
-    "fade": (2000, 5000, 500),
-    "read_sensor_every": (10_000, 60_000, 1000),
-    "rainbow": (5_000, 10_000, 2_500),
-    "servo_sweep": (4_000, 8_000, 2_000),
-}
-"""By kind: milliseconds when no pace is said, for "slowly", for "fast"."""
 
 
 Filled: TypeAlias = tuple[str, PatternValues, str]
@@ -64,7 +56,7 @@ def without_pace(values: Values) -> Values:
     return {name: value for name, value in values.items() if not re.fullmatch(r"(?:period_)?ms(?:_ns)?|speed", name)}
 
 
-def pace_ms(parse: Parse, kind: str) -> Fraction:
+def pace_ms(parse: Parse) -> Fraction:
     """The time in the sentence, also 0 (which is refused later); else what "slowly", "fast" or nothing means.
 
     Of a blink it is half a period: "every half second" toggles each half second, "2 Hz" are whole periods.
@@ -73,9 +65,8 @@ def pace_ms(parse: Parse, kind: str) -> Fraction:
         whole, exact_ns = parse.number(slot), parse.number(f"{slot}_ns")
         if whole is not None or exact_ns is not None:
             time_ms = Fraction(whole or 0) if exact_ns is None else Fraction(exact_ns, NS)
-            return time_ms / 2 if slot == "period_ms" and kind in _BLINKS else time_ms
-    plain, slow, fast = PACES.get(kind, (_PULSE_MS,) * 3)
-    return Fraction({"slow": slow, "fast": fast}.get(parse.word("speed") or "", plain))
+            return time_ms / 2 if slot == "period_ms" and parse.kind in _BLINKS else time_ms
+    return Fraction(english().paces.get(parse.kind, _PULSE_MS)[("", "slow", "fast").index(parse.word("speed") or "")])
 
 
 def _blink(at: Context) -> Filled:
@@ -107,7 +98,7 @@ def _square_wave(at: Context, *, pwm: bool = True) -> tuple[Fraction, bool]:
 
     `pwm`: whether PWM will do. A pace of 0 is left to the pattern of a loop, which refuses it.
     """
-    half = pace_ms(at.parse, "blink")
+    half = pace_ms(at.parse)
     if half <= 0 or (round(half) >= _FASTEST_LOOP_MS and _is_kept(half)):
         return half, False
     hz = 500 / half
@@ -128,7 +119,7 @@ def _is_kept(wanted: Fraction) -> bool:
 
 def _on_pin(at: Context) -> Filled:
     """A program for one pin: its light, its servo, or a pulse."""
-    target, kind, time_ms = pin_target(at), at.parse.kind, pace_ms(at.parse, at.parse.kind)
+    target, kind, time_ms = pin_target(at), at.parse.kind, pace_ms(at.parse)
     servo, span = f"the servo on pin {target.pin}", spoken(time_ms)
     match kind:
         case "fade":
@@ -154,7 +145,7 @@ def _button(at: Context) -> Filled:
 
 
 def _read_every(at: Context) -> Filled:
-    (name, _, address), every_ms = sensor_of(at), pace_ms(at.parse, at.parse.kind)
+    (name, _, address), every_ms = sensor_of(at), pace_ms(at.parse)
     values: PatternValues = {"QUANTITY": name, "ADDRESS": address, "EVERY_MS": every_ms}
     return "read_sensor", values, f"read the {name} every {spoken(every_ms)}"
 
@@ -216,7 +207,7 @@ def _led(at: Context) -> Filled:
     """Colors on addressable LEDs: steady, blinking, or all of them."""
     target, kind, color = _chain(at), at.parse.kind, at.parse.word("color") or "white"
     light = target.words if target.is_led else f"the LED on pin {target.pin}"
-    time_ms = pace_ms(at.parse, kind)
+    time_ms = pace_ms(at.parse)
     values: PatternValues = {"PIN": target.pin}
     if kind == "rainbow":
         return kind, values | {"PERIOD_MS": time_ms}, f"show a rainbow on {light} every {spoken(time_ms)}"

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from msgspec import Struct
+from msgspec import Struct, convert
 from msgspec.structs import replace
 
 from microclaw.language.quantities import normalize_quantities
 from microclaw.language.times import split_when
-from microclaw.offline.decision import Parse, Say
+from microclaw.offline.decision import Parse, Quantity, Say
 
 if TYPE_CHECKING:
     from hassil import Intents
@@ -32,14 +32,6 @@ _NEVER_SUGGESTED = frozenset({"schedule", "cancel_schedule", "remember", "recall
 _NEVER_LATER = frozenset({"clock", "list_schedules", "cancel_schedule"})  # the time in them is not when to do them
 _POLITE = re.compile(r"^(?:(?:please|can you|could you|would you) )+")
 REMINDER = re.compile(r"^remind (?:me|us)\b")
-# Words that make another sentence: both have them, or neither has.
-_TELLING = re.compile(
-    r"\b(?:on|off|high|low|no|not|never|\w+n[’']?t|cannot|without|unless|except|but|or|and|if|when|while|until|before|"
-    r"uneven|after|again|then|was|were|did|would|should|led|light|humid\w*|damp|temperature|warm|hot|cold|pressure|voltage|"
-    r"current|power|pins?|stop|start|restart|toggle|blink|above|below|fade|undo|boards?|programs?|memory|firmware|"
-    r"thirds?|fire|tone|note|sound|servo|sweep|move|"
-    r"(?<!be )(?<!get )(?<!is )\w+ed)\b"
-)
 _NUMBER = re.compile(
     r"\b(?:once|twice|thrice)\b|(?:\b(?P<before>pin|clock|plusminus|period|every|each) (?!-))?(?<![\w.])-?\d+(?:\.\d+)?"
     r"(?: (?P<after>ms|ns|milli(?: (?:degrees|percent|volts|amps|hpa|watts))?|times?|quarters?)\b)?(?!\w|\.\d)"
@@ -71,10 +63,16 @@ class Sentences:
         answers = {name: kind["answer"] for name, kind in intents.items() if "answer" in kind} | merged["answers"]
         self.answers = {name: Say(**answer) for name, answer in answers.items()}
         self.examples = {name: kind["example"] for name, kind in intents.items() if "example" in kind}
+        told = "".join(f"\n  {example}" for example in self.examples.values())
+        text = f"Without a model I know {len(self.examples)} kinds of sentence, in many wordings:{told}"
+        self.answers["help"] = Say(text, next_step=merged["after_an_act"])
+        self.paces: Mapping[str, Sequence[int]] = {n: k["paces_ms"] for n, k in intents.items() if "paces_ms" in k}
+        self.quantities = convert(merged["quantities"], dict[str, Quantity])
         self.colors: Mapping[str, tuple[int, int, int]] = merged["colors"]
         self._intents, self._references = Intents.from_dict(merged), Intents.from_dict(about_last_act)
         self._refused = {reason: _one_of(phrases) for reason, phrases in merged["dangers"].items()}
         self._filler = _one_of(map(re.escape, sorted(merged["filler"], key=len, reverse=True)))
+        self._telling = re.compile(rf"\b(?:{'|'.join(merged['telling'])})\b")  # also in "turned-off"
         known = {one: meant for meant, said in merged["near"].items() for one in (meant, *said)}
         known |= {one: one for kind, one in self.examples.items() if kind not in _NEVER_SUGGESTED}
         self._known = [(_tag_numbers(text), _tag_numbers(meant)) for text, meant in known.items()]
@@ -131,8 +129,10 @@ class Sentences:
             found = recognize_best(said, intents or self._intents)
         if found is None:
             return None
-        given = {e.name: e.value for e in found.entities_list if not e.name.startswith("_")}
-        return Parse(found.intent.name, {name: _plain(value) for name, value in given.items()})
+        given = ((slot.name, slot.value) for slot in found.entities_list if not slot.name.startswith("_"))
+        # hassil's numbers are floats, and its words have spaces around them.
+        values = {name: value.strip() if isinstance(value, str) else int(value) for name, value in given}
+        return Parse(found.intent.name, values)
 
     def nearest(self, text: str) -> Nearest:
         """The known sentences that look most like this text; none for one with a "not"."""
@@ -144,9 +144,10 @@ class Sentences:
         alike = [(score, *self._known[at]) for _, score, at in found if score >= _ALIKE]
         if _NOT.search(text.lower()):
             return Nearest(is_remote=not found)
-        is_clear = not said.stray and split_when(normalize_quantities(text)) is None
+        has_stray_digits = re.search(r"\d", _NAMES.sub("", said.shape)) is not None  # "4x4"
+        is_clear = not has_stray_digits and split_when(normalize_quantities(text)) is None
         for score, known, meant in alike:
-            is_same = known.units == said.units and _telling(known.shape) == _telling(said.shape)
+            is_same = known.units == said.units and self._told(known) == self._told(said)
             sentence = _readable(meant.with_numbers(said))
             if score >= _SURE and is_same and is_clear and self.parse(sentence) is not None:
                 return Nearest((sentence,), is_same=True, is_remote=False)
@@ -154,17 +155,18 @@ class Sentences:
         sentences = dict.fromkeys(_readable(meant.with_numbers(said)) for meant in meanings)
         return Nearest(tuple(sentences)[:3], is_remote=not found)
 
+    def _told(self, text: _TaggedText) -> frozenset[str]:
+        return frozenset(self._telling.findall(text.shape.replace(" on PIN", " PIN")))
+
 
 class _TaggedText(Struct, frozen=True):
     """A sentence in its normal form with each number's unit in capitals in its place, and the numbers in order.
 
     A unit is the word before or after the number: PIN, EVERY, MS, DEGREES; NUMBER where there is none.
-    `stray`: it has digits that are neither a number nor a name ("4x4").
     """
 
     shape: str
     numbers: tuple[tuple[str, str], ...]
-    stray: bool
 
     @property
     def units(self) -> list[str]:
@@ -194,7 +196,7 @@ def _tag_numbers(text: str) -> _TaggedText:
         return found[-1][0]
 
     shape = _NUMBER.sub(tagged, normalize_quantities(text))
-    return _TaggedText(shape, tuple(found), re.search(r"\d", _NAMES.sub("", shape)) is not None)
+    return _TaggedText(shape, tuple(found))
 
 
 def _readable(normal: str) -> str:
@@ -220,12 +222,3 @@ def _data(names: Iterable[str]) -> dict[str, Any]:
 
 def _one_of(patterns: Iterable[str]) -> re.Pattern[str]:
     return re.compile(rf"(?<![\w'-])(?:{'|'.join(patterns)})(?![\w'-])")
-
-
-def _telling(shape: str) -> frozenset[str]:
-    return frozenset(_TELLING.findall(shape.replace(" on PIN", " PIN")))
-
-
-def _plain(value: Any) -> Any:
-    """A slot's value without the space around it; hassil's numbers are floats."""
-    return int(value) if isinstance(value, float) else value.strip() if isinstance(value, str) else value

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 from microclaw.auth.approvals import PendingApproval
 from microclaw.errors import PermissionRefused, UnknownName
 from microclaw.events import VOICE_CHANNEL
-from microclaw.language.yes_no import said_no, said_yes
+from microclaw.language.quantities import said_no, said_yes
 from microclaw.voice.device import Activity, VoiceDevice
 from microclaw.voice.engines.engine import failure_text
 from microclaw.voice.listening import MAX_STREAMS, NOTHING_SAID, Listener, Utterance

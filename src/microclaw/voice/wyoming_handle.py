@@ -17,7 +17,7 @@ from microclaw.addresses import single_address
 from microclaw.agent.outbox import AcceptedMessage
 from microclaw.errors import MicroclawError
 from microclaw.events import VOICE_CHANNEL, Answer, ApprovalAsked, ApprovalSettled, Inbound
-from microclaw.language.yes_no import said_no, said_yes
+from microclaw.language.quantities import said_no, said_yes
 from microclaw.voice.parts import NO_ANSWER, TOO_MANY, AgentParts
 from microclaw.voice.spoken_text import MAX_SPOKEN_CHARS, MORE, sentences_of, spoken_question
 
