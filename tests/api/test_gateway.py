@@ -20,8 +20,7 @@ from tests.channels.conftest import MEMBER, MemoryPeople, ScriptedTurn, WatchedI
 from tests.stores import new_store
 from websockets.asyncio.client import ClientConnection, connect
 
-from microclaw.api.gateway import Gateway
-from microclaw.api.gateway_chats import conversation_id
+from microclaw.api.gateway import Gateway, conversation_id
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import OWNER, Person
 from microclaw.auth.tokens import PersonTokens, Token
