@@ -176,7 +176,7 @@ class Gateway:
             yield f"ws://{bracketed(host)}:{port}"
 
     def _connection(self, *args: Any, **options: Any) -> Client:
-        """Where MAX_OPENING newer ones came before it was accepted, the oldest gives way."""
+        """One that is not accepted gives way when MAX_OPENING newer ones have come."""
         if len(self._newest) == MAX_OPENING and (oldest := self._newest[0]).state is State.CONNECTING:
             oldest.loop.call_soon(lambda: oldest.transport.abort())  # it may get its transport just now
         self._newest.append(client := Client(*args, **options))
