@@ -20,8 +20,7 @@ from tests.channels.conftest import MEMBER, MemoryPeople, ScriptedTurn, WatchedI
 from tests.stores import new_store
 from websockets.asyncio.client import ClientConnection, connect
 
-from microclaw.api.gateway import Gateway
-from microclaw.api.gateway_chats import conversation_id
+from microclaw.api.gateway import MAX_OPENING, Gateway, conversation_id
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import OWNER, Person
 from microclaw.auth.tokens import PersonTokens, Token
@@ -53,10 +52,6 @@ PAGE = Path(__file__).parents[2] / "docs/protocols/chat-gateway.md"
 EXCHANGES = dict(re.findall(r"^```exchange (.+)\n((?:.*\n)+?)```$", PAGE.read_text(), re.MULTILINE))
 LOCAL_TOKEN = "mc_" + "l" * 43
 AS_LOCAL = {"Authorization": f"Bearer {LOCAL_TOKEN}"}
-
-
-def free_listener() -> socket.socket:
-    return socket.create_server(("127.0.0.1", 0))
 
 
 @dataclass
@@ -103,7 +98,7 @@ async def gateway(
             send_s=send_s,
             head_s=head_s,
         )
-        async with door.serving(free_listener()) as address:
+        async with door.serving(socket.create_server(("127.0.0.1", 0))) as address:
             yield Listener(address, inbox, approvals, tokens)
 
 
@@ -243,10 +238,9 @@ async def test_a_client_that_takes_nothing_of_a_message_for_a_while_is_cut_off(t
 
     async with gateway(tmp_path, long, send_s=0.2) as door:
         reader, writer = await _raw_client(door.address)
-        writer.write(_frame({"type": "message", "content": "go"}))
-        await _until_cut_off(
-            writer, (bytes([0x8A, 0x80 | 125]) + bytes(4) + bytes(125)) * 1000
-        )  # pongs, which nobody answers
+        said = b'{"type":"message","content":"go"}'
+        writer.write(bytes([0x81, 0x80 | len(said)]) + bytes(4) + said)  # masked with zeros
+        await _until_cut_off(writer, bytes([0x8A, 0x80 | 125, *bytes(4), *bytes(125)]) * 1000)  # pongs: no answer
         async with asyncio.timeout(60):
             while not await door.inbox.outbox.undelivered("ws", "10001"):  # noqa: ASYNC110  nothing tells of it
                 await asyncio.sleep(0.05)
@@ -257,7 +251,7 @@ async def test_a_client_that_takes_nothing_of_a_message_for_a_while_is_cut_off(t
 async def test_a_client_that_pings_and_does_not_read_is_cut_off(tmp_path: Path) -> None:
     async with gateway(tmp_path) as door:
         reader, writer = await _raw_client(door.address)
-        await _until_cut_off(writer, (bytes([0x89, 0x80 | 125]) + bytes(4) + bytes(125)) * 1000)
+        await _until_cut_off(writer, bytes([0x89, 0x80 | 125, *bytes(4), *bytes(125)]) * 1000)
         del reader
 
 
@@ -302,6 +296,17 @@ async def test_a_handshake_that_is_not_decided_in_time_is_cut(tmp_path: Path) ->
         writer.close()
         await tell(client, type="ping")  # one that was accepted is not
         assert await hear(client) == {"type": "pong"}
+
+
+async def test_of_connections_that_say_nothing_the_oldest_gives_way(tmp_path: Path) -> None:
+    async with gateway(tmp_path, head_s=600) as door:
+        at = ("127.0.0.1", int(door.address.rpartition(":")[2]))
+        opened = [await asyncio.open_connection(*at) for _ in range(MAX_OPENING + 1)]
+        async with asyncio.timeout(60):
+            with suppress(ConnectionResetError):
+                assert await opened[0][0].read() == b""
+        for _, writer in opened:
+            writer.close()
 
 
 # Who comes in
@@ -502,10 +507,3 @@ def _upgrade(host: str, headers: Mapping[str, str], *, path: str = "/") -> bytes
     }
     lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
-
-
-def _frame(value: object) -> bytes:
-    """A masked text frame of less than 126 bytes (RFC 6455, 5.2); the mask is zero."""
-    payload = json.dumps(value).encode()
-    assert len(payload) < 126
-    return bytes([0x81, 0x80 | len(payload)]) + bytes(4) + payload

@@ -1,215 +1,300 @@
-"""The chat gateway's server: accepts WebSockets and holds each to its limits. It keeps no conversation.
-
-docs/protocols/chat-gateway.md is the contract.
-"""
+"""The chat gateway, as docs/protocols/chat-gateway.md has it: conversations over WebSockets. It keeps none itself."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
+import json
 import logging
+import re
 import socket
 import time
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
-from functools import partial
-from typing import Any, Final
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
 
+import msgspec
+from msgspec import Meta, Struct
+from websockets import CloseCode, ConnectionClosed, Headers, Request, Response, State
 from websockets.asyncio.server import ServerConnection, serve
-from websockets.datastructures import Headers
-from websockets.exceptions import ConnectionClosed
-from websockets.http11 import Request, Response
 
 from microclaw.addresses import bracketed, is_loopback
 from microclaw.agent.inbox import Inbox
+from microclaw.agent.outbox import events_of
 from microclaw.api.caller import Caller
 from microclaw.api.credentials import Callers
 from microclaw.api.failures import Refused
-from microclaw.api.gateway_chats import CHANNEL, Approve, Client, GatewayChats, Message, read_message
 from microclaw.api.request_check import AllowedHosts, check_head
 from microclaw.api.server import HEAD_TIMEOUT_S
-from microclaw.auth.approvals import Approvals
+from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.people import OWNER
-from microclaw.auth.tokens import PersonTokens, TokenWatch
+from microclaw.auth.tokens import RECHECK_S, PersonTokens, TokenWatch
+from microclaw.channels.delivery import ChannelTasks
 from microclaw.config.settings import GatewaySettings
-from microclaw.errors import MicroclawError
+from microclaw.errors import MicroclawError, UnknownName
+from microclaw.events import Answer, Inbound, TurnEvent
 from microclaw.operations.operation import Access
 
 _log = logging.getLogger(__name__)
-_protocol_log = logging.getLogger(f"{__name__}.protocol")  # any peer can fill it
-_protocol_log.disabled = True
 
-PATHS: Final = ("/", "/ws")
-SUBPROTOCOL: Final = "microclaw.chat"
-MAX_MESSAGE_BYTES: Final = 64 << 10
+CHANNEL: Final = "ws"
+MAX_CHAT_ID_BYTES: Final = 31  # the device keeps it in 32 bytes with the final NUL
 MAX_OPENING: Final = 128  # connections that are not accepted yet
-MAX_UNREAD_BYTES: Final = 4 << 20  # answers to pings are written, whether they are read or not
-SEND_S: Final = 10.0  # one message may wait this long for its reader
-CLOSE_S: Final = 2.0
-PING_S: Final = 30.0
-PONG_S: Final = 15.0
-POLICY_VIOLATION: Final = 1008
-TRY_AGAIN_LATER: Final = 1013
-_OFFERED: Final = "bearer."
+_OFFERED: Final = re.compile(r"(?:^|[ ,])bearer\.([^ ,]*)")
 _LOCAL: Final = Caller(OWNER.person_id, direct=False, source="")  # who has the local token, or needs none
 _HOW_TO_COME_IN: Final = "send the token in gateway.token of the data folder, or: microclaw person tokens --add NAME"
 
 
-class Gateway:
-    """`async with gateway.serving(listener)`: inside, clients are let in; leaving says 1001 to each.
+class ChatIdTooLong(MicroclawError):
+    code = "chat_id_too_long"
 
-    `local_token` opens it on loopback, besides people's tokens; `settings.open` needs none there.
+
+class Message(Struct, frozen=True):
+    content: Annotated[str, Meta(pattern=r"\S")]
+    chat_id: str | None = None
+
+
+class Ping(Struct, frozen=True, omit_defaults=True):
+    ts: int | float | Annotated[str, Meta(max_length=64)] | None = None
+
+
+class Subscribe(Struct, frozen=True):
+    events: frozenset[str]
+
+
+class Approve(Struct, frozen=True):
+    approval_id: str
+    approved: bool
+
+
+class _Typed(Struct):
+    type: str
+
+
+_FORMS: Final = {"message": Message, "ping": Ping, "subscribe": Subscribe, "approve": Approve}
+
+
+def conversation_id(token_id: str, chat_id: str) -> str:
+    """The conversation's id in the journal, different for every pair of token and chat id; no token is "".
+
+    Without a token `ws_client1` becomes `client1`, so that its name is MimiClaw's `ws_client1`. An "@" is in no
+    such name: the other ids without a token begin with it, and before it stands the token of those of a token.
     """
+    if token_id:
+        return f"{token_id}@{chat_id}"
+    bare = chat_id.removeprefix("ws_")
+    return bare if bare != chat_id and re.fullmatch(r"[A-Za-z0-9._-]+", bare) else f"@{chat_id}"
 
-    def __init__(
-        self,
-        settings: GatewaySettings,
-        *,
-        inbox: Inbox,
-        tokens: PersonTokens,
-        approvals: Approvals,
-        local_token: str | None = None,
-        now_s: Callable[[], float] = time.time,
-        send_s: float = SEND_S,
-        head_s: float = HEAD_TIMEOUT_S,
-    ) -> None:
-        here = is_loopback(settings.host)
-        least = Access.OPEN if here and settings.open else Access.ASK
-        self._callers = Callers(
-            tokens,
-            access=lambda _method, _path: least,
-            local=(local_token, _LOCAL) if here and local_token else None,
-            next_step=_HOW_TO_COME_IN,
-        )
-        self._allowed_hosts = AllowedHosts(settings.host)
-        self._send_s = send_s
-        self._head_s = head_s
-        self._limit = settings.clients
-        self._tokens = tokens
-        self.chats = GatewayChats(inbox, approvals)
-        self._opening: dict[ServerConnection, None] = {}
+
+class Client(ServerConnection):
+    """One client's connection. `chat_id` is the visible one; `journaled` the conversation's."""
+
+    caller: Caller
+    watch: TokenWatch
+    chat_id: str
+    hears_approvals = False
+
+    @property
+    def is_open(self) -> bool:
+        return self.state is State.OPEN and not self.transport.is_closing() and self.watch.check()
+
+    @property
+    def journaled(self) -> str:
+        return conversation_id(self.caller.source, self.chat_id)
+
+    def is_asked(self, pending: PendingApproval) -> bool:
+        """Another conversation's questions are not this client's to know of."""
+        return (pending.channel, pending.chat_id) == (CHANNEL, self.journaled)
+
+    async def tell(self, within_s: float, type_: str, **fields: object) -> bool:
+        """True if the message was written to the connection; one that takes nothing for too long is cut. A lone
+        surrogate, which JSON can carry and UTF-8 cannot, becomes "?"."""
+        text = json.dumps({"type": type_, **fields}, ensure_ascii=False, separators=(",", ":"))
+        try:
+            async with asyncio.timeout(within_s):
+                if self.is_open:
+                    await self.send(text.encode(errors="replace").decode())
+        except (TimeoutError, ConnectionClosed):
+            self.transport.abort()
+        return self.is_open
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.transport.get_write_buffer_size() > 4 << 20:  # answers to pings are written, read or not
+            self.transport.abort()
+
+
+@dataclass(eq=False)
+class Gateway:
+    """`async with gateway.serving(listener)`: inside, clients are let in; leaving says 1001 to each. On loopback
+    `local_token` opens it besides people's tokens, and `settings.open` needs none."""
+
+    settings: GatewaySettings
+    inbox: Inbox
+    tokens: PersonTokens
+    approvals: Approvals
+    local_token: str | None = None
+    now_s: Callable[[], float] = time.time
+    send_s: float = 10.0  # one message may wait this long for its reader
+    head_s: float = HEAD_TIMEOUT_S
+
+    def __post_init__(self) -> None:
+        here = is_loopback(self.settings.host)
+        least = Access.OPEN if here and self.settings.open else Access.ASK
+        local = (self.local_token, _LOCAL) if here and self.local_token else None
+        self._callers = Callers(self.tokens, access=lambda *_: least, local=local, next_step=_HOW_TO_COME_IN)
+        self._tasks = ChannelTasks()
+        self._newest: deque[Client] = deque(maxlen=MAX_OPENING)
+        self.clients: set[Client] = set()
         # An assigned id is never one of an earlier run, whose conversation would be taken over with it.
-        self._number = int(now_s() * 10)
+        self._numbers = itertools.count(int(self.now_s() * 10) + 1)
+        self.approvals.listen(lambda news: self._tell_of(news, self.clients))
 
     @asynccontextmanager
     async def serving(self, listener: socket.socket) -> AsyncGenerator[str]:
         """Gives its address, `ws://host:port`."""
         host, port = listener.getsockname()[:2]
         server = serve(
-            self._handle,
+            self._serve,  # type: ignore[arg-type]  # each is a Client
             sock=listener,
-            process_request=self._admit,
-            select_subprotocol=lambda _, offered: next((one for one in offered if one == SUBPROTOCOL), None),
-            create_connection=partial(_Connection, self._opening),  # type: ignore[arg-type]  # it makes one
+            process_request=self._admit,  # type: ignore[arg-type]
+            select_subprotocol=lambda _, offered: next((one for one in offered if one == "microclaw.chat"), None),
+            create_connection=self._connection,  # type: ignore[arg-type]
             compression=None,
             server_header=None,
-            open_timeout=self._head_s,
-            close_timeout=CLOSE_S,
-            ping_interval=PING_S,
-            ping_timeout=PONG_S,
-            max_size=MAX_MESSAGE_BYTES,
-            max_queue=1,
-            logger=_protocol_log,
+            open_timeout=self.head_s,
+            close_timeout=2,
+            ping_interval=30,
+            ping_timeout=15,
+            max_size=64 << 10,
+            logger=logging.Logger(__name__, logging.CRITICAL + 1),  # any peer can fill it
         )
-        async with self.chats, server:  # whose end closes each with 1001
+        async with self._tasks, server:  # whose end closes each with 1001
+            self._tasks.start(self._deliver(), "gateway: deliver")
             yield f"ws://{bracketed(host)}:{port}"
 
-    async def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
+    def _connection(self, *args: Any, **options: Any) -> Client:
+        """One that is not accepted gives way when MAX_OPENING newer ones have come."""
+        if len(self._newest) == MAX_OPENING and (oldest := self._newest[0]).state is State.CONNECTING:
+            oldest.loop.call_soon(lambda: oldest.transport.abort())  # it may get its transport just now
+        self._newest.append(client := Client(*args, **options))
+        return client
+
+    async def _admit(self, client: Client, request: Request) -> Response | None:
         """The same checks as the API. On a network neither `settings.open` nor the local token counts."""
-        sent = list(request.headers.raw_items())
+        sent = [*request.headers.raw_items()]
         if "Authorization" not in request.headers:  # a browser can set no header: it offers bearer.TOKEN besides
-            offered = ",".join(request.headers.get_all("Sec-WebSocket-Protocol")).replace(" ", "").split(",")
-            secrets = [one.removeprefix(_OFFERED) for one in offered if one.startswith(_OFFERED)]
-            sent += [("Authorization", f"Bearer {one}") for one in secrets]
+            offered = ",".join(request.headers.get_all("Sec-WebSocket-Protocol"))
+            sent += [("Authorization", f"Bearer {one}") for one in _OFFERED.findall(offered)]
         headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in sent]
         path = request.path.partition("?")[0]
-        scope = {"type": "websocket", "scheme": "http", "method": "GET", "path": path, "headers": headers}
+        scope = {"scheme": "http", "method": "GET", "path": path, "headers": headers, "client": client.remote_address}
         try:
-            check_head(scope, self._allowed_hosts)
-            found = await self._callers.caller({**scope, "client": connection.remote_address})
-            if path not in PATHS:
+            check_head(scope, AllowedHosts(self.settings.host))
+            client.caller = await self._callers.caller(scope) or _LOCAL
+            if path not in ("/", "/ws"):
                 raise Refused(404, "not_found", "the chat gateway is a WebSocket at / and /ws")
         except Refused as exc:
             answer = exc.response(path)
             return Response(answer.status_code, "Refused", Headers(answer.headers.items()), bytes(answer.body))
-        assert isinstance(connection, _Connection)
-        connection.caller = found or _LOCAL
         return None
 
-    async def _handle(self, connection: ServerConnection) -> None:
-        assert isinstance(connection, _Connection)
-        self._opening.pop(connection, None)
-        caller = connection.caller
-        async with self._tokens.watching(caller.source) as watch:
-            self._number += 1
-            client = Client(connection, f"{CHANNEL}_{self._number}", caller, self._send_s)
-            if len(self.chats.clients) >= self._limit:
-                _log.warning("gateway: %s is refused: %d are connected", connection.remote_address, self._limit)
-                await client.close(TRY_AGAIN_LATER, "too many clients")
+    async def _serve(self, client: Client) -> None:
+        async with self.tokens.watching(client.caller.source) as client.watch:
+            if len(self.clients) >= self.settings.clients:
+                await client.close(CloseCode.TRY_AGAIN_LATER, "too many clients")
                 return
-            self.chats.clients.add(client)
-            ending = asyncio.create_task(_end_with_token(client, watch), name=f"gateway: end {client.chat_id}")
+            client.chat_id = f"{CHANNEL}_{next(self._numbers)}"
+            self.clients.add(client)
             try:
-                while True:
-                    text = await connection.recv()
-                    if not watch.check():
-                        await ending
-                    await self._take(client, text, watch)
-            except ConnectionClosed:
-                pass
+                while client.watch.check():
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(RECHECK_S):
+                            text = await client.recv()
+                        await self._take(client, text)
+                _log.info("gateway: client %s is closed: its token ended", client.chat_id)
+                await client.close(CloseCode.POLICY_VIOLATION, "the token is no longer valid")
             finally:
-                client.is_open = False
-                self.chats.clients.discard(client)
-                ending.cancel()
-                await asyncio.wait((ending,))
+                self.clients.discard(client)
 
-    async def _take(self, client: Client, text: str | bytes, watch: TokenWatch) -> None:
-        if isinstance(text, bytes):
-            await client.send("error", code="bad_message", message="messages are JSON in text frames")
-            return
+    async def _take(self, client: Client, text: str | bytes) -> None:
+        """Do what a client says, or tell it why not. An unknown type is of another version."""
         try:
-            message = read_message(text)
-            if watch.token_id is not None and isinstance(message, Message | Approve):
-                await self._tokens.fresh()
-                if not watch.check():
-                    return  # it ends the connection
-            if message is not None:
-                await self.chats.take(client, message)
+            if isinstance(text, bytes):
+                raise msgspec.ValidationError("messages are JSON in text frames")
+            if (form := _FORMS.get(msgspec.json.decode(text, type=_Typed).type)) is not None:
+                await self._act(client, msgspec.json.decode(text, type=form))
+            return
+        except msgspec.ValidationError as exc:
+            code, why = "bad_message", str(exc)
+        except (msgspec.DecodeError, RecursionError):
+            code, why = "bad_json", "a message is one JSON object"
         except MicroclawError as exc:
-            await client.send("error", code=exc.code, message=exc.message)
+            code, why = exc.code, exc.message
         except Exception:  # a fault of ours with one message must not end the connection
             _log.exception("gateway: a message of %s failed", client.chat_id)
-            text = "something went wrong inside the host; its log says what"
-            await client.send("error", code="internal", message=text)
+            code, why = "internal", "something went wrong inside the host; its log says what"
+        await client.tell(self.send_s, "error", code=code, message=why)
 
+    async def _act(self, client: Client, message: Message | Ping | Subscribe | Approve) -> None:
+        if client.caller.source and isinstance(message, Message | Approve):
+            await self.tokens.fresh()
+        if not client.watch.check():
+            return
+        match message:
+            case Message(content, chat_id):
+                if chat_id and chat_id != client.chat_id:
+                    if (size := len(chat_id.encode())) > MAX_CHAT_ID_BYTES:
+                        text = f'"chat_id" has {size} bytes, at most {MAX_CHAT_ID_BYTES} are allowed'
+                        raise ChatIdTooLong(text)
+                    if not chat_id.isprintable():
+                        raise msgspec.ValidationError('"chat_id" is a text of printable characters')
+                    client.chat_id = chat_id
+                    self._tell_what_waits(client)
+                inbound = Inbound(CHANNEL, client.journaled, content, person_id=client.caller.person_id)
+                accepted = await self.inbox.accept(inbound)
+                self._tasks.start(self._hand_over(client.journaled, accepted.events), f"gateway: {client.chat_id}")
+            case Ping():
+                await client.tell(self.send_s, "pong", **msgspec.to_builtins(message))
+            case Subscribe(events):
+                client.hears_approvals = "approval" in events
+                self._tell_what_waits(client)
+            case Approve(approval_id, approved):
+                if approval_id not in (one.approval_id for one in self.approvals.pending() if client.is_asked(one)):
+                    text = "nothing waits under this approval_id: it was decided already, or its time is over"
+                    raise UnknownName(text)
+                self.approvals.decide(approval_id, approved=approved, by=client.caller.person_id)
 
-class _Connection(ServerConnection):
-    """Of those that are `opening` the oldest gives way where there are too many."""
+    def _tell_what_waits(self, client: Client) -> None:
+        self.inbox.outbox.look_again(CHANNEL)
+        for pending in self.approvals.pending():
+            self._tell_of(pending, (client,))
 
-    caller: Caller
+    def _tell_of(self, news: PendingApproval | ApprovalOutcome, clients: Iterable[Client]) -> None:
+        if isinstance(news, PendingApproval):
+            pending, told = news, {"content": news.action, "detail": news.detail, "expires_s": news.expires_s}
+        else:
+            pending, told = news.pending, {"outcome": news.outcome}
+        type_ = "approval" if pending is news else "approval_settled"
+        for client in clients:
+            if client.hears_approvals and client.is_asked(pending):
+                telling = client.tell(self.send_s, type_, approval_id=pending.approval_id, **told)
+                self._tasks.start(telling, f"gateway: question {pending.approval_id}")
 
-    def __init__(self, opening: dict[ServerConnection, None], *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._opening = opening
+    async def _deliver(self) -> None:
+        outbox, clients = self.inbox.outbox, self.clients
+        async for outbound in outbox.outgoing(CHANNEL, chats=lambda: {c.journaled for c in clients if c.is_open}):
+            handing = self._hand_over(outbound.chat_id, events_of(outbound.answer))
+            self._tasks.start(handing, f"gateway: answer {outbound.outbound_id}")
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self._opening[self] = None
-        if len(self._opening) > MAX_OPENING:
-            oldest = next(iter(self._opening))
-            del self._opening[oldest]
-            oldest.transport.abort()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._opening.pop(self, None)
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self.transport.get_write_buffer_size() > MAX_UNREAD_BYTES:
-            self.transport.abort()
-
-
-async def _end_with_token(client: Client, watch: TokenWatch) -> None:
-    await watch.until_ended()
-    _log.info("gateway: client %s is closed: its token ended", client.chat_id)
-    await client.close(POLICY_VIOLATION, "the token is no longer valid")
+    async def _hand_over(self, journaled: str, events: AsyncGenerator[TurnEvent, None]) -> None:
+        """Send the answer to everybody with this chat id; with nobody there it waits for somebody."""
+        async for answer in events:
+            if isinstance(answer, Answer):
+                text = answer.text if answer.next_step is None else f"{answer.text}\nnext: {answer.next_step}"
+                clients = [one for one in self.clients if one.journaled == journaled]
+                told = (one.tell(self.send_s, "response", content=text, chat_id=one.chat_id) for one in clients)
+                outbox, is_sent = self.inbox.outbox, any(await asyncio.gather(*told))
+                await (outbox.delivered if is_sent else outbox.give_back)(answer.outbound_id)

@@ -62,7 +62,7 @@ async def _open_gateway(
     tokens, approvals = base.admission.tokens, base.admission.approvals
     gateway = Gateway(wanted, inbox=inbox, tokens=tokens, approvals=approvals, local_token=token)
     states.gateway = await stack.enter_async_context(gateway.serving(listener))
-    states.clients = lambda: len(gateway.chats.clients)
+    states.clients = lambda: len(gateway.clients)
     states.gateway_open, states.gateway_token = wanted.open and is_here, path if token else None
     if states.gateway_open:
         _log.warning("the chat gateway is open: every program of this machine is the owner there")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import httpx2
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 CONNECT_S: Final = 10.0
 ANSWER_S: Final = 20.0  # beyond what a long poll waits
 FILE_S: Final = 60.0
@@ -197,7 +198,7 @@ class BotApi:
         status, answer = await self._fetch(method, "POST", url, answer_s + wait_s, **body)
         try:
             reply = msgspec.convert(json.loads(answer), _Reply)
-            if reply.ok:
+            if reply.ok or "message is not modified" in reply.description:  # an edit whose answer was lost
                 return msgspec.convert(reply.result, kind)
         except (ValueError, RecursionError):
             reply = _Reply(ok=False)
@@ -206,6 +207,13 @@ class BotApi:
         more = reply.parameters
         why, wait_s, new_id = reply.description[:300], more.retry_after, more.migrate_to_chat_id
         raise TelegramError(method, why, reply.error_code, retry_after_s=wait_s, migrated_to=new_id)
+
+    async def attempt(self, method: str, **arguments: Any) -> None:
+        """A call that may fail."""
+        try:
+            await self.call(method, object, **arguments)
+        except TelegramError as exc:
+            _log.debug("telegram: %s", exc.message)
 
     async def picture(self, sizes: Sequence[PhotoSize]) -> Attachment:
         """A picture in its largest size that fits; one whose size Telegram does not say is tried last."""

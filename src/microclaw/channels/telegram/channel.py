@@ -10,7 +10,6 @@ import logging
 import time
 from collections import deque
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 from weakref import WeakValueDictionary
@@ -22,7 +21,7 @@ from microclaw.agent.outbox import AcceptedMessage
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import People, Person
 from microclaw.channels.delivery import ChannelTasks, ReadFile
-from microclaw.channels.telegram.api import BotApi, ButtonPress, Message, TelegramError, Timing, Update, User
+from microclaw.channels.telegram.api import BotApi, Message, TelegramError, Timing, Update, User
 from microclaw.channels.telegram.approvals import CHANNEL, ApprovalQuestions, chat_number
 from microclaw.channels.telegram.markup import answer_markdown
 from microclaw.channels.telegram.sender import Sender
@@ -121,7 +120,8 @@ class TelegramChannel:
                 self._disturbed(other if exc.status == 409 else f"{exc.message}; trying again")
                 await asyncio.sleep(self._backoff.next_wait_s(exc.retry_after_s or None))
                 continue
-            numbers = [number for one in updates if (number := _number(one)) is not None]
+            whole = (one for one in updates if isinstance(one, dict))  # others cannot be acknowledged
+            numbers = [one["update_id"] for one in whole if isinstance(one.get("update_id"), int)]
             if bool(updates) != bool(numbers) or not await self._take_all(updates):
                 await asyncio.sleep(self._backoff.next_wait_s())  # not acknowledged: Telegram sends it again
                 continue
@@ -172,7 +172,8 @@ class TelegramChannel:
         if (press := update.callback_query) is not None:
             person = await self.people.find(CHANNEL, str(press.sender.id))
             text = "You are not admitted here." if person is None else self._questions.decide(press, person)
-            self._tasks.start(self._answer_press(press, text), "telegram: button")
+            answering = self.api.attempt("answerCallbackQuery", callback_query_id=press.query_id, text=text)
+            self._tasks.start(answering, "telegram: button")  # the message's own outcome says it, too
         elif (message := update.message) is not None and (
             reply := await self._reply_at_once(update.update_id, message)
         ) is not None:
@@ -248,12 +249,6 @@ class TelegramChannel:
             self._tasks.start(self._follow(message.chat.id, accepted), f"telegram: turn in {message.chat.id}")
         return None
 
-    async def _answer_press(self, press: ButtonPress, text: str | None) -> None:
-        try:
-            await self.api.call("answerCallbackQuery", object, callback_query_id=press.query_id, text=text)
-        except TelegramError as exc:  # the message's own outcome says it, too
-            _log.debug("telegram: %s", exc.message)
-
     def _say(self, chat_id: int, text: str) -> None:
         """Send a message that is no answer of the agent; nothing when too many tasks run."""
         if len(self._tasks) < 2 * MAX_TURNS:
@@ -261,26 +256,18 @@ class TelegramChannel:
 
     async def _follow(self, chat_id: int, accepted: AcceptedMessage) -> None:
         """Show "typing" while a turn runs, then deliver its answer. Approvals come to the chat by themselves."""
-        over = asyncio.Event()  # a call to Telegram is not cut off: that would cost its connection
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._show_typing(chat_id, over), name=f"telegram: typing in {chat_id}")
-            try:
-                answer = await accepted.answer()
-            finally:
-                over.set()
-            if answer is not None:
-                async with self.inbox.outbox.delivering(CHANNEL, answer.outbound_id):
-                    await self._send(chat_id, answer)
+        async with ChannelTasks() as typing:
+            typing.start(self._show_typing(chat_id), f"telegram: typing in {chat_id}")
+            answer = await accepted.answer()
+        if answer is not None:
+            async with self.inbox.outbox.delivering(CHANNEL, answer.outbound_id):
+                await self._send(chat_id, answer)
 
-    async def _show_typing(self, chat_id: int, over: asyncio.Event) -> None:
-        wait_s = self.timing.first_s
+    async def _show_typing(self, chat_id: int) -> None:
+        await asyncio.sleep(self.timing.first_s)
         while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(wait_s):
-                    await over.wait()
-                    return
-            await self._sender.typing(chat_id)
-            wait_s = TYPING_S
+            await self.api.attempt("sendChatAction", chat_id=chat_id, action="typing")
+            await asyncio.sleep(TYPING_S)
 
     async def _deliver(self) -> None:
         """Deliver answers that were left over, and pushed messages: those of one chat in their order."""
@@ -310,9 +297,3 @@ class TelegramChannel:
             if exc.is_of_the_bot:
                 raise  # it waits for a bot that may send it
             _log.warning("telegram: a message cannot be delivered: %s", exc.message)
-
-
-def _number(update: Any) -> int | None:
-    """The update's number; None for one that cannot be acknowledged."""
-    number = update.get("update_id") if isinstance(update, dict) else None
-    return number if isinstance(number, int) else None

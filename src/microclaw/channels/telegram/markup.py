@@ -4,37 +4,31 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable
-from functools import partial
 from typing import Final
 
 from microclaw.events import Answer
 from microclaw.text import clean_text
 
 LIMIT: Final = 4096  # UTF-16 code units of a message, without its tags
-_BLOCK: Final = re.compile(
-    r"^ {0,3}(?P<ticks>```+) *(?P<language>[\w+#.-]{0,32})[^`\n]*$(?:\n(?P<code>(?s:.*?)))??(?:\n *(?P=ticks) *$|\Z)"
-    r"|(?P<table>^ {0,3}\|.*\| *$(?:\n {0,3}\|.*\| *$)*)",
-    re.MULTILINE,
-)
-_HEADING: Final = re.compile(r"^ {0,3}#{1,6} +(?=\S)(.*?)(?: +#+)? *$", re.MULTILINE)
-_BULLET: Final = re.compile(r"^( *)[-*+] +(?=\S)", re.MULTILINE)
 _TABLE_RULE: Final = re.compile(r"^ {0,3}\|[ :|-]+\| *\n?", re.MULTILINE)
-_SPAN: Final = re.compile(
-    r"`(?=[^`\n]*[^`\s])(?P<code>[^`\n]+)`|\*\*(?P<bold>[^*`\s](?:[^*`\n]*[^*`\s])?)\*\*"
-    r"|\[(?P<label>[^\[\]\n]{1,500})\]\((?P<url>https?://[^\s()<>\"]{1,1000})\)"
+_MARKUP: Final = re.compile(  # of text that is escaped
+    r"^ {0,3}(?P<ticks>```+) *(?P<language>[\w+#.-]{0,32})[^`\n]*$(?:\n(?P<block>(?s:.*?)))??(?:\n *(?P=ticks) *$|\Z)"
+    r"|(?P<table>^ {0,3}\|.*\| *$(?:\n {0,3}\|.*\| *$)*)"
+    r"|^ {0,3}#{1,6} +(?=\S)(?P<heading>.*?)(?: +#+)? *$"
+    r"|^(?P<indent> *)[-*+] +(?=\S)"
+    r"|`(?=[^`\n]*[^`\s])(?P<code>[^`\n]+)`|\*\*(?P<bold>[^*`\s](?:[^*`\n]*[^*`\s])?)\*\*"
+    r"|\[(?P<label>[^\[\]\n]{1,500})\]\((?P<url>https?://[^\s()<>\"]{1,1000})\)",
+    re.MULTILINE,
 )
 _FENCE_LINE: Final = re.compile(r"^ {0,3}```+([^`\n]*)$", re.MULTILINE)
 _MAX_INFO: Final = 32  # a longer word after ``` is no language and is not repeated
 _CLOSING: Final = "\n```"
 _BORDERS: Final = tuple(map(re.compile, (r"(?=\n\n)", r"(?=\n)", r"(?= )")))
 
-escape = partial(html.escape, quote=False)
-
 
 def telegram_html(markdown: str) -> str:
     """Balanced tags, every other `<`, `>` and `&` escaped, no character that Telegram refuses."""
-    return _replace(_BLOCK, clean_text(markdown), _block, _lines)
+    return _MARKUP.sub(_tagged, html.escape(clean_text(markdown), quote=False))
 
 
 def units(text: str) -> int:
@@ -74,38 +68,21 @@ def open_fence(text: str) -> str | None:
     return opened
 
 
-def _replace(
-    pattern: re.Pattern[str], text: str, matched: Callable[[re.Match[str]], str], between: Callable[[str], str]
-) -> str:
-    """The text with its matches and what stands between them made into something else."""
-    parts: list[str] = []
-    at = 0
-    for found in pattern.finditer(text):
-        parts += between(text[at : found.start()]), matched(found)
-        at = found.end()
-    return "".join([*parts, between(text[at:])])
-
-
-def _block(found: re.Match[str]) -> str:
+def _tagged(found: re.Match[str]) -> str:
     if found["ticks"]:
-        code, language = escape(found["code"] or ""), escape(found["language"])
+        code, language = found["block"] or "", found["language"]
         tagged = f'<code class="language-{language}">{code}</code>' if language else code
         return f"<pre>{tagged}</pre>" if code.strip() else ""
-    return f"<pre>{escape(_TABLE_RULE.sub('', found['table']).rstrip() or found['table'])}</pre>"
-
-
-def _lines(text: str) -> str:
-    """Bold headings, dots for bullets, and spans."""
-    shown = _HEADING.sub(lambda found: f"**{found[1].replace('*', '').replace('`', '')}**", text)
-    return _replace(_SPAN, _BULLET.sub(r"\1• ", shown), _span, escape)
-
-
-def _span(found: re.Match[str]) -> str:
-    if found["code"]:
-        return f"<code>{escape(found['code'])}</code>"
-    if found["bold"]:
-        return f"<b>{escape(found['bold'])}</b>"
-    return f'<a href="{escape(found["url"])}">{escape(found["label"])}</a>'
+    if table := found["table"]:
+        return f"<pre>{_TABLE_RULE.sub('', table).rstrip() or table}</pre>"
+    if code := found["code"]:
+        return f"<code>{code}</code>"
+    if label := found["label"]:
+        return f'<a href="{found["url"]}">{label}</a>'
+    if found["indent"] is not None:
+        return f"{found['indent']}• "
+    bold = found["bold"] or re.sub("[*`]", "", found["heading"])
+    return f"<b>{bold}</b>" if bold.strip() else found[0]
 
 
 def answer_markdown(answer: Answer) -> str:

@@ -27,7 +27,7 @@ class _Sent(Struct, frozen=True):
 
 
 class Sender:
-    """Each method but `typing` tries until Telegram accepts it, and raises TelegramError for a refusal that stays."""
+    """Each method tries until Telegram accepts it, and raises TelegramError for a refusal that stays."""
 
     def __init__(self, api: BotApi, timing: Timing) -> None:
         self._api = api
@@ -40,20 +40,7 @@ class Sender:
 
     async def edit(self, chat_id: int, message_id: int, markdown: str) -> None:
         """The message has no buttons then."""
-        try:
-            await self._write("editMessageText", chat_id, object, markdown, message_id=message_id)
-        except TelegramError as exc:
-            if "message is not modified" not in exc.why:
-                raise
-
-    async def typing(self, chat_id: int) -> None:
-        """Show "typing". A failure is ignored."""
-        try:
-            await self._api.call(
-                "sendChatAction", object, chat_id=self._migrated.get(chat_id, chat_id), action="typing"
-            )
-        except TelegramError as exc:
-            _log.debug("telegram: %s", exc.message)
+        await self._write("editMessageText", chat_id, object, markdown, message_id=message_id)
 
     async def send_all(self, chat_id: int, markdown: str, keyboard: Mapping[str, object] | None = None) -> None:
         """A whole text in as many messages as it needs."""
@@ -89,7 +76,7 @@ class Sender:
         try:
             return await self._call(method, chat_id, kind, text=telegram_html(markdown), parse_mode="HTML", **more)
         except TelegramError as exc:
-            if exc.status != 400 or "not modified" in exc.why:
+            if exc.status != 400:
                 raise
             _log.info("telegram: %s; the text goes without markup", exc.message)
             return await self._call(method, chat_id, kind, text=clean_text(markdown), **more)
