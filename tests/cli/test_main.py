@@ -85,6 +85,7 @@ voice fetch moon
 memory sessions --rm x -n 3
 device telemetry lamp --since soon
 device crashes nope
+exec kitchen
 run x.c --for 5s
 run x.c --try --force"""
 

@@ -221,7 +221,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "device crashes": ("device crashes --since 7d", "device crashes 3"),
     "device telemetry": ("device telemetry kitchen temperature --since 7d",),
     "device wifi": ('device wifi kitchen "new home"', "device wifi kitchen"),
-    "exec": ("exec kitchen gpio.set pin=2 level=1", "exec kitchen gpio.get 4", "exec kitchen"),
+    "exec": ("exec kitchen gpio.set pin=2 level=1", "exec kitchen gpio.get 4"),
     "logs": ("logs kitchen -f", "logs kitchen/blink --tail 20"),
     "virtual": ("virtual --join", "virtual --wasmachine 18080"),
     "fleet": ("fleet apply -f fleet.yaml", "fleet apply --dry-run", "fleet export --out fleet"),

@@ -1,8 +1,7 @@
-"""Targets: a name of a device, or an address of a board without a host; the devices of a host, and those meant."""
+"""The devices of a host, and those that are meant."""
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from microclaw.apps.device_operations import list_devices
@@ -77,17 +76,3 @@ def chosen_device(options: GlobalOptions, host: Client, program: str | None = No
         raise ConfigError("this host knows no device", next_step="microclaw device add NAME --wasmachine HOST:PORT")
     which = f"{program} is on {len(names)}: {', '.join(names[:5])}" if having else f"there are {len(names)}"
     raise ConfigError(f"which device? {which}", next_step=f"give -d {' or -d '.join(names[:5])}")
-
-
-_HOST_PORT = re.compile(r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):(\d{1,5})$")
-_PREFIXES = ("wasmachine://", "serial:", "virtual:")
-
-
-def is_address(target: str) -> bool:
-    """True if a target names an address instead of a device: HOST:PORT or a transport's full form."""
-    return target.startswith(_PREFIXES) or _HOST_PORT.match(target) is not None
-
-
-def endpoint_of(target: str) -> str:
-    """The transport's full address of such a target."""
-    return target if target.startswith(_PREFIXES) else f"wasmachine://{target}"

@@ -16,7 +16,7 @@ from microclaw.apps import operations as programs
 from microclaw.apps.building import check_app_name, program_language
 from microclaw.apps.results import AppOrigin
 from microclaw.apps.run_times import times_body
-from microclaw.cli.many_devices import chosen_device, chosen_names, is_address, known_devices
+from microclaw.cli.many_devices import chosen_device, chosen_names, known_devices
 from microclaw.cli.operation_commands import perform
 from microclaw.cli.options import INTERRUPTED, GlobalOptions
 from microclaw.cli.program_files import (
@@ -53,15 +53,9 @@ _LOOK_S: Final = 0.3
 _SETTLED_S: Final = 0.2
 """Editors write in several steps: a file counts as saved once it rests that long."""
 _State: TypeAlias = tuple[tuple[int, int], ...]
-_TRIAL, _ADDRESS, _HOST = "--try", "-d HOST:PORT", "a host"
-_WAYS: Final = {
-    **dict.fromkeys(("duration", "inputs"), (_TRIAL,)),
-    **dict.fromkeys(("board", "firmware"), (_TRIAL, _ADDRESS)),
-    **dict.fromkeys(("every", "stop_after"), (_TRIAL, _HOST)),
-    **dict.fromkeys(("replace", "force"), (_ADDRESS, _HOST)),
-    "when_back": (_HOST,),
-}
-"""Options that have an effect in some ways to run a program alone."""
+_TRIAL_ONLY: Final = ("duration", "inputs", "board", "firmware")
+_HOST_ONLY: Final = ("replace", "force", "when_back")
+"""Parameters of `run` that mean something with --try alone, and without it alone."""
 
 
 @click.command()
@@ -100,38 +94,26 @@ def run(
     firmware: tuple[str, ...],
     **terms: Any,
 ) -> None:
-    """Build, check, try, install and verify a program. With -d HOST:PORT, no host is needed."""
-    is_direct = not options.chooses_many and options.device is not None and is_address(options.device)
-    way = _TRIAL if tries else _ADDRESS if is_direct else _HOST
-    check_way(way)
+    """Build, check, try, install and verify a program."""
+    ctx, without = click.get_current_context(), _HOST_ONLY if tries else _TRIAL_ONLY
+    for one in ctx.command.params:
+        if one.name in without and ctx.get_parameter_source(one.name) is ParameterSource.COMMANDLINE:
+            raise click.BadParameter(f"{one.opts[0]} has no effect {'with' if tries else 'without'} --try")
     check_app_name(name := name_of_file(file) if name is None else name)
 
     def once() -> None:
         values = {"name": name, **terms, **times_body(every, stop_after), **program_values(file, expect)}
-        if way == _HOST:
+        if not tries:
             perform(options, programs.install, values)
-        elif way == _ADDRESS:
-            from microclaw.cli.direct_programs import run_directly
+            return
+        from microclaw.cli.direct_programs import try_program  # with the compiler, which the host has otherwise
 
-            run_directly(options, str(options.device), values, described_board(board, firmware))
-        else:
-            from microclaw.cli.direct_programs import try_program  # with the compiler, which the host has otherwise
-
-            try_program(options, values, described_board(board, firmware), duration, inputs)
+        try_program(options, values, described_board(board, firmware), duration, inputs)
 
     if watches:
         run_at_each_save(options, file, expect, once)
     else:
         once()
-
-
-def check_way(way: str = _ADDRESS) -> None:
-    """Raise BadParameter for an option that has no effect in this way to run a program."""
-    ctx = click.get_current_context()
-    for one in ctx.command.params:
-        is_given = ctx.get_parameter_source(str(one.name)) is ParameterSource.COMMANDLINE
-        if is_given and way not in _WAYS.get(str(one.name), (way,)):
-            raise click.BadParameter(f"{one.opts[0]} has no effect with {way}")
 
 
 def run_at_each_save(options: GlobalOptions, file: Path, expect: Path | None, run: Callable[[], None]) -> None:
@@ -237,21 +219,6 @@ def install(
     values = {"name": app or entry.app_name, **terms, **_entry_values(options, entry, params, kinds)}
     options.say(entry.diagram(params))
     perform(options, programs.install, values)
-
-
-@app_group.command()
-@click.argument("name")
-@when_back_option
-@click.pass_obj
-def uninstall(options: GlobalOptions, name: str, when_back: bool) -> None:
-    """Take a program off a device; with -d HOST:PORT, without a host."""
-    if not options.chooses_many and options.device and is_address(options.device):
-        from microclaw.cli.direct_programs import uninstall_directly
-
-        check_way()
-        uninstall_directly(options, options.device, name)
-    else:
-        perform(options, programs.uninstall, {"name": name, "when_back": when_back})
 
 
 @app_group.command()
