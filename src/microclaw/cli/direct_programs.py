@@ -8,21 +8,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from click.exceptions import Exit
-from msgspec.structs import replace
 
 from microclaw.apps.building import ProgramImage, cached_compiler, fit_limits
 from microclaw.apps.expectation_result import NO_EXPECTATION
 from microclaw.apps.expectation_text import parse_expectations
+from microclaw.apps.program_operations import trial_step
 from microclaw.apps.run_times import check_times, run_times
-from microclaw.apps.stage_text import check_text, compile_text, trial_detail
+from microclaw.apps.stage_text import built, check_text
 from microclaw.apps.trial import Trial, TrialOptions, try_image
 from microclaw.apps.trial_plan import parse_duration_ms, parse_input
 from microclaw.boards.profile import BoardProfile
 from microclaw.builds.cache import BuildCache
-from microclaw.cli.options import GlobalOptions
+from microclaw.cli.operation_commands import stages
+from microclaw.cli.options import FAILED, GlobalOptions
 from microclaw.events import PROGRAM_KINDS, Step
 from microclaw.terminal.page import Terminal
-from microclaw.text import code_lines, count_text
+from microclaw.text import count_text
 from microclaw.wasm.compile import read_module
 from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS
 
@@ -49,30 +50,24 @@ def try_program(
     if not options.wrote_json("try", {**trial.to_json(), "diagnostics": [one.to_json() for one in image.warnings]}):
         _show_trial(options.terminal(), trial)
     if not trial.ok:
-        raise Exit(1)
+        raise Exit(FAILED)
 
 
 def build_program(options: GlobalOptions, values: Mapping[str, Any], board: BoardProfile) -> ProgramImage:
     """Compile what `program_values` has, or check its wasm, and show that. Raises BuildError, ConfigError."""
-    name, level = values["name"], values.get("optimization", "O3")
+    name, level, report = values["name"], values.get("optimization", "O3"), stages(options, options.terminal())
     if "wasm" in values:
         image: ProgramImage = read_module(base64.b64decode(values["wasm"]), board, name=name)
     else:
         build = cached_compiler(BuildCache(options.settings().cache))
-        image = asyncio.run(build(values["source"], board, name, level, values["language"], PROGRAM_KINDS))
-    if not options.json and not options.quiet:
-        detail = tuple(line for found in image.warnings for line in code_lines(found.render()))
-        took_ms = None if image.cached or not image.compile_ms else image.compile_ms
-        options.terminal().step(Step("compile", compile_text(image, level), detail=detail, took_ms=took_ms))
-        options.terminal().row("check", check_text(image, values.get("heap_bytes", DEFAULT_HEAP_BYTES)))
+        program = build(values["source"], board, name, level, values["language"], PROGRAM_KINDS)
+        image = asyncio.run(built(program, level, report))
+    report(Step("check", check_text(image, values.get("heap_bytes", DEFAULT_HEAP_BYTES))))
     return image
 
 
 def _show_trial(terminal: Terminal, trial: Trial) -> None:
-    done, detail = Step("try", trial.summary()), trial_detail(trial)
-    if not trial.ok:
-        done = Step("try", trial.error or trial.summary(), "failed", next_step=trial.next_step)
-    terminal.step(replace(done, detail=detail))
+    terminal.step(trial_step(trial))
     for pin in trial.pins:
         if edges := [edge for edge in trial.edges if edge.pin == pin]:
             note = f"{trial.board_ms / 1000:g} s, {count_text(len(edges), 'edge')}"

@@ -89,7 +89,7 @@ class TerminalPerson:
 
     def __init__(self, options: GlobalOptions) -> None:
         self._options = options
-        self._look = look_for(sys.stderr, no_color=options.no_color)
+        self._look = look_for(sys.stderr)
         self._page = Terminal(sys.stderr, self._look)
         self._quarter: tuple[str, int] | None = None
         self.end_line = self._page.end_redraw

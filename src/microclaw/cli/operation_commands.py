@@ -5,7 +5,7 @@ come, its questions asked, its print.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -231,7 +231,6 @@ def done(options: GlobalOptions, host: Client, act: Operation[..., Any], values:
     if not act.steps:
         return host.call(act, **values)
     terminal, number = options.terminal(), request_number()
-    stages = Stages(options, terminal)
 
     def stop() -> None:
         try:
@@ -246,10 +245,7 @@ def done(options: GlobalOptions, host: Client, act: Operation[..., Any], values:
 
     try:
         with on_interrupt(stop, once=True):
-            return host.watching(stages.event, number=number).call(act, **values)
-    except HostError as exc:
-        stages.failed(exc.failure)
-        raise
+            return host.watching(stages(options, terminal), number=number).call(act, **values)
     except KeyboardInterrupt as exc:
         raise HostError(_STOPPED_LISTENING) from exc
 
@@ -257,41 +253,31 @@ def done(options: GlobalOptions, host: Client, act: Operation[..., Any], values:
 MAX_REASON_CHARS = 60
 
 
-class Stages:
-    """Shows the stages of work, with -q and --json none. One that failed waits: the error that ends the command may say
-    the same."""
+def stages(options: GlobalOptions, terminal: Terminal) -> Callable[[StreamEvent], None]:
+    """Shows the stages of work, with -q and --json none. One that failed waits for the next event: of what the error
+    that ends the command says, too, only the reason is shown."""
+    failed: list[Step] = []
 
-    def __init__(self, options: GlobalOptions, terminal: Terminal) -> None:
-        self._terminal, self._is_silent = terminal, options.quiet or options.json
-        self._failed: Step | None = None
-
-    def event(self, event: StreamEvent) -> None:
-        if isinstance(event, Failure):
-            return
-        self.flush()
-        if isinstance(event, Step) and not self._is_silent:
-            if event.state == "failed":
-                self._failed = event
-            else:
-                self._terminal.step(event)
+    def show_event(event: StreamEvent) -> None:
+        for step in failed:
+            terminal.step(_told_by(event, step) if isinstance(event, Failure) else step)
+        failed.clear()
+        if isinstance(event, Step) and not (options.quiet or options.json):
+            failed.extend([event] if event.state == "failed" else [])
+            if not failed:
+                terminal.step(event)
         elif isinstance(event, ApprovalSettled):
-            self._terminal.event(event)
+            terminal.event(event)
 
-    def failed(self, failure: Failure) -> None:
-        """The command ends with this error: of a stage that says the same only the reason is shown."""
-        step, self._failed = self._failed, None
-        if step is None:
-            return
-        texts = (failure.message, *(str(diagnostic["text"]) for diagnostic in failure.diagnostics))
-        told = {line.strip() for text in texts for line in text.splitlines()}
-        wanted = {line.strip() for text in (step.text, *step.detail) for line in text.splitlines()}
-        if wanted <= told and (failure.next_step or "").startswith(step.next_step or ""):
-            line = step.text.strip().partition("\n")[0]  # who sees stdout alone must not guess
-            line = line if len(line) <= MAX_REASON_CHARS else f"{line[: MAX_REASON_CHARS - 1]}…"
-            step = structs.replace(step, text=line, detail=(), next_step=None)
-        self._terminal.step(step)
+    return show_event
 
-    def flush(self) -> None:
-        if self._failed is not None:
-            self._terminal.step(self._failed)
-            self._failed = None
+
+def _told_by(failure: Failure, step: Step) -> Step:
+    texts = (failure.message, *(str(diagnostic["text"]) for diagnostic in failure.diagnostics))
+    told = {line.strip() for text in texts for line in text.splitlines()}
+    wanted = {line.strip() for text in (step.text, *step.detail) for line in text.splitlines()}
+    if not (wanted <= told and (failure.next_step or "").startswith(step.next_step or "")):
+        return step
+    line = step.text.strip().partition("\n")[0]  # who sees stdout alone must not guess
+    line = line if len(line) <= MAX_REASON_CHARS else f"{line[: MAX_REASON_CHARS - 1]}…"
+    return structs.replace(step, text=line, detail=(), next_step=None)

@@ -54,7 +54,6 @@ class GlobalOptions(Struct, frozen=True):
     quiet: bool = False
     verbose: bool = False
     yes: bool = False
-    no_color: bool = False
     host_url: str | None = None
     labels: tuple[str, ...] = ()
     every: bool = False
@@ -123,7 +122,7 @@ class GlobalOptions(Struct, frozen=True):
     def terminal(self) -> Terminal:
         """The terminal page: stdout, or stderr when stdout carries a JSON document."""
         out = sys.stderr if self.json else sys.stdout
-        return Terminal(out, look_for(out, no_color=self.no_color))
+        return Terminal(out, look_for(out))
 
     def document(self, schema: str, value: Mapping[str, Any]) -> None:
         """The one JSON document of a `--json` command."""
