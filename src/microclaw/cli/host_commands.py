@@ -15,11 +15,10 @@ from urllib.parse import urlsplit
 
 import click
 import msgspec
-from click.exceptions import Exit
 
 from microclaw.api.operations import read_status
 from microclaw.cli.operation_commands import show
-from microclaw.cli.options import FAILED, GlobalOptions
+from microclaw.cli.options import GlobalOptions
 from microclaw.cli.sign_in_commands import open_page
 from microclaw.cluster.operations import status as cluster_status
 from microclaw.config.load import VARIABLES, find_mistakes, read_database, read_link
@@ -30,7 +29,7 @@ from microclaw.errors import ConfigError, MicroclawError, NotSupported, UnknownN
 from microclaw.models.operations import usage
 from microclaw.store.usage import KEPT_DAYS, UsageGroup
 
-ServiceAct: TypeAlias = Literal["install", "remove", "status", "file"]
+ServiceAct: TypeAlias = Literal["install", "remove", "file"]
 OPEN_GATEWAY: Final = "open: every program of this machine is the owner there"
 
 
@@ -158,7 +157,7 @@ def mcp(options: GlobalOptions, all_tools: bool) -> None:
 
 
 SHOW_FILE: Final = "microclaw up --service file"
-LOGS: Final = "its log: journalctl --user -u microclaw -f"
+LOGS: Final = "how it is: systemctl --user status microclaw; its log: journalctl --user -u microclaw -f"
 COMMAND_S: Final = 30.0
 _TMP: Final = "/tmp"  # noqa: S108  where homes with long names may have their control socket
 UNIT_NAME: Final = "microclaw.service"
@@ -166,38 +165,26 @@ STOP_S: Final = 20
 
 
 def manage_service(options: GlobalOptions, act: ServiceAct) -> None:
-    """Write the service's file and start it, remove it, say whether it runs (exit code 1 when not), or print it."""
+    """Write the service's file and start it, remove it, or print it."""
     if sys.platform != "linux":
         raise NotSupported(f"no service for {sys.platform} from here", next_step="docs/install.md")
     path = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "systemd" / "user" / UNIT_NAME
-    match act:
-        case "file":
-            options.line(service_unit(options).rstrip("\n"))
-        case "install":
-            text = service_unit(options)
-            options.say(f"# {path}\n{text}")
-            options.agree("Write and start it?", default=True, hint=f", or {SHOW_FILE}")
-            notes = _install(options, path, text)
-            options.report("service", {"notes": notes}, "\n".join(notes))
-        case "remove":
-            if not path.exists():
-                raise UnknownName(f"no service is installed ({path})", next_step="microclaw up --service install")
-            stopped = systemctl("disable", "--now", UNIT_NAME)
-            path.unlink(missing_ok=True)
-            notes = [f"note: {line}" for line in (stopped, systemctl("daemon-reload")) if line is not None]
-            notes.insert(0, f"removed {path}; the data in {options.settings().home} stays")
-            options.report("service", {"notes": notes}, "\n".join(notes))
-        case "status":
-            installed = path.exists()
-            problem = (
-                systemctl("is-active", UNIT_NAME) if installed else "not installed: microclaw up --service install"
-            )
-            facts = {"installed": installed, "running": problem is None, "file": str(path)}
-            if not options.wrote_json("service", facts):
-                options.line(problem or "runs")
-                options.say(LOGS)
-            if problem is not None:
-                raise Exit(FAILED)
+    if act == "file":
+        options.line(service_unit(options).rstrip("\n"))
+        return
+    if act == "install":
+        text = service_unit(options)
+        options.say(f"# {path}\n{text}")
+        options.agree("Write and start it?", default=True, hint=f", or {SHOW_FILE}")
+        notes = _install(options, path, text)
+    elif path.exists():
+        stopped = systemctl("disable", "--now", UNIT_NAME)
+        path.unlink(missing_ok=True)
+        notes = [f"note: {line}" for line in (stopped, systemctl("daemon-reload")) if line is not None]
+        notes.insert(0, f"removed {path}; the data in {options.settings().home} stays")
+    else:
+        raise UnknownName(f"no service is installed ({path})", next_step="microclaw up --service install")
+    options.report("service", {"notes": notes}, "\n".join(notes))
 
 
 def service_unit(options: GlobalOptions) -> str:
@@ -266,7 +253,7 @@ def _unseen_variables(options: GlobalOptions) -> list[str]:
 
 
 def systemd_unit(command: Sequence[str], places: Sequence[Path]) -> str:
-    """For `systemctl --user`; the host writes to `places`. In /tmp, a private one would hide them.
+    """For `systemctl --user`; the host writes to `places`, not all of which are there yet. /tmp is no private one then.
 
     Not in it, as the host needs what they forbid: MemoryDenyWriteExecute (wasm is compiled to machine code),
     RestrictNamespaces and ProtectKernelTunables (the sandbox makes namespaces and mounts /proc), PrivateDevices (boards
@@ -281,7 +268,7 @@ StartLimitBurst=5
 
 [Service]
 Type=exec
-ExecStart={" ".join(_quoted(word) for word in command)}
+ExecStart={" ".join(_quoted(word).replace("$", "$$") for word in command)}
 Restart=on-failure
 RestartSec=2
 KillMode=mixed
@@ -289,7 +276,7 @@ TimeoutStopSec={STOP_S}
 UMask=0077
 NoNewPrivileges=yes
 ProtectSystem=strict
-ReadWritePaths={" ".join(_path(place) for place in (*places, *([Path(_TMP)] if in_tmp else [])))}
+ReadWritePaths={" ".join(_quoted(f"-{place}") for place in (*places, *([_TMP] if in_tmp else [])))}
 PrivateTmp={"no" if in_tmp else "yes"}
 LockPersonality=yes
 RestrictRealtime=yes
@@ -302,12 +289,5 @@ WantedBy=default.target
 
 
 def _quoted(word: str) -> str:
-    """A word of ExecStart= (systemd.service(5)): quoted, with `%` and `$` doubled."""
-    text = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
-    return f'"{text}"'
-
-
-def _path(place: Path) -> str:
-    """A path of ReadWritePaths=; `-`: one that is not there yet is no error."""
-    text = str(place).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
-    return f'"-{text}"'
+    """A word of systemd.service(5), quoted, with `%` doubled; `$` is doubled in ExecStart= alone."""
+    return '"' + word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%") + '"'

@@ -14,13 +14,10 @@ from microclaw.operations.client import Client
 
 def known_devices(host: Client) -> list[ListedDevice]:
     """All of them, by name; the host tells them in pages."""
-    found: list[ListedDevice] = []
-    after: str | None = ""
-    while after is not None:
-        page = host.call(list_devices, after=after)
-        found += page.devices
-        after = page.next
-    return found
+    found = host.call(list_devices)
+    while found.next is not None:
+        found = found.joined(host.call(list_devices, after=found.next))
+    return found.devices
 
 
 def _selection(options: GlobalOptions) -> Selection:

@@ -122,10 +122,9 @@ def perform(options: GlobalOptions, act: Operation[..., Any], values: dict[str, 
         ask_once(options, host, f"{act.asked(values)} on")
     made = done(options, host, act, values)
     if names is not None:
-        page, made = made, made.of_devices(names)
-        while after := getattr(page, "next", None):
-            page = done(options, host, act, values | {"after": after})
-            made = made.joined(page.of_devices(names))
+        while after := getattr(made, "next", None):
+            made = made.joined(done(options, host, act, values | {"after": after}))
+        made = made.of_devices(names)
     show(options, act, made)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, get_args
 from unicodedata import normalize
@@ -17,10 +17,9 @@ from click.exceptions import Exit
 from microclaw.cli.options import FAILED, GlobalOptions, on_interrupt, secret_value
 from microclaw.config.load import private_home
 from microclaw.durable import read_given, read_given_text, write_given
-from microclaw.egress.allowlist import FILE_NAME, Allowlist, read_allowlist
+from microclaw.egress.allowlist import FILE_NAME, AllowEntry, read_allowlist
 from microclaw.egress.secret_values import SecretValues, missing_secrets
 from microclaw.errors import ConfigError
-from microclaw.findings import Finding
 from microclaw.operations.client import Client
 from microclaw.operations.connection import segment
 from microclaw.store.tasks import TaskLanguage
@@ -155,44 +154,31 @@ def _print(text: str) -> None:
 
 
 @task_group.command()
-@click.option("--file", type=Path, metavar="FILE", help="Instead of the home's egress.yaml.")
 @click.pass_obj
-def egress(options: GlobalOptions, file: Path | None) -> None:
+def egress(options: GlobalOptions) -> None:
     """The allowlist, its mistakes and its missing secrets. Exit 1 for a mistake or a missing secret."""
     options.only_here("the allowlist")
     home = private_home(os.environ, options.home)
-    path = file or home / FILE_NAME
-    if file is not None and not file.exists():
-        raise ConfigError(f"there is no {file}", next_step="name an allowlist: --file FILE")
+    path = home / FILE_NAME
     allowlist = read_allowlist(path)
     missing = missing_secrets(home, os.environ, allowlist)
-    _show(options, path, allowlist, missing)
+    found: dict[str, Any] = msgspec.to_builtins(allowlist, order="deterministic")
+    value = {"ok": not missing, "file": str(path), "exists": path.exists(), **found}
+    if not options.wrote_json("egress", {**value, "secrets_missing": list(missing)}):
+        rows, none = [_row(one) for one in allowlist.entries], f"nothing is allowed: tasks have no network ({path})"
+        options.table(rows, head=("HOST", "PORTS", "METHODS", "TASKS", "TLS", "SECRET"), empty=none)
+        for one in missing.values():
+            options.line(f"{one.text}\n  next: {one.next_step}")
     if missing:
         raise Exit(FAILED)
 
 
-def _show(options: GlobalOptions, path: Path, allowlist: Allowlist, missing: dict[str, Finding]) -> None:
-    found: dict[str, Any] = msgspec.to_builtins(allowlist, order="deterministic")
-    value = {"ok": not missing, "file": str(path), "exists": path.exists(), **found}
-    if options.wrote_json("egress", {**value, "secrets_missing": list(missing)}):
-        return
-    options.table(
-        [
-            (
-                entry.host,
-                " ".join(map(str, sorted(entry.ports))),
-                "any" if entry.methods is None else " ".join(sorted(entry.methods)),
-                "all" if entry.tasks is None else " ".join(sorted(entry.tasks)),
-                "the proxy's" if entry.tls else "the task's own",
-                entry.secret or "",
-            )
-            for entry in allowlist.entries
-        ],
-        head=("HOST", "PORTS", "METHODS", "TASKS", "TLS", "SECRET"),
-        empty=f"nothing is allowed: tasks have no network ({path})",
-    )
-    for one in missing.values():
-        options.line(f"{one.text}\n  next: {one.next_step}")
+def _row(entry: AllowEntry) -> tuple[str, ...]:
+    def words(values: Iterable[object] | None, every: str = "") -> str:
+        return every if values is None else " ".join(sorted(map(str, values)))
+
+    tls, secret = "the proxy's" if entry.tls else "the task's own", entry.secret or ""
+    return entry.host, words(entry.ports), words(entry.methods, "any"), words(entry.tasks, "all"), tls, secret
 
 
 @task_group.command()
