@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from microclaw.boards.today import OUR_FIRMWARE
 from microclaw.cli.many_devices import ask_once, choice_body, chosen_names
 from microclaw.cli.operation_commands import perform, show
-from microclaw.cli.options import FAILED, SECRET_METAVAR, GlobalOptions, secret_value
+from microclaw.cli.options import FAILED, SECRET_METAVAR, GlobalOptions, Texts, secret_value
 from microclaw.durable import read_given
 from microclaw.errors import ConfigError, MicroclawError
 from microclaw.operations.client import Client
@@ -54,6 +54,7 @@ follow_option = click.option("--follow/--no-follow", default=True, help="Wait fo
 SIGN_S: Final = 120.0
 """A person may have to touch a token, or type its PIN."""
 Signer: TypeAlias = tuple[PublicKey, Callable[[bytes], bytes]]
+MakeSigner: TypeAlias = Callable[[], Signer]
 
 
 def signing_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -160,7 +161,7 @@ def publish(
     revision: tuple[str, ...],
     name: str | None,
     security_version: int | None,
-    make_signer: Callable[[], Signer],
+    make_signer: MakeSigner,
     **facts: Any,
 ) -> None:
     """Sign a release of this installation's files for boards, or of an image, and give it to the host."""
@@ -208,11 +209,7 @@ def publish(
 @follow_option
 @click.pass_obj
 def change_keys(
-    options: GlobalOptions,
-    add: tuple[Path, ...],
-    remove: tuple[str, ...],
-    follow: bool,
-    make_signer: Callable[[], Signer],
+    options: GlobalOptions, add: tuple[Path, ...], remove: Texts, follow: bool, make_signer: MakeSigner
 ) -> None:
     """Devices (-d, -l, --all) trust other keys from then on, by a change that a key of theirs signed."""
     host = options.host()

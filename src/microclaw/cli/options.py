@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import click
 from click.exceptions import Exit
@@ -31,6 +31,7 @@ from microclaw.text import clean_text, escape_hidden, format_duration
 if TYPE_CHECKING:
     from microclaw.config.settings import Settings
 
+Texts: TypeAlias = tuple[str, ...]
 FAILED: Final = 1  # errors.py has the others: 3 no host, 4 device unreachable
 SOME_FAILED: Final = 5  # of many devices
 INTERRUPTED: Final = 130

@@ -23,7 +23,7 @@ from microclaw.audit.event import AuditKind, RecordedEvent
 from microclaw.audit.log_files import FOLDER, ChainReport, followed_events, verify_chains
 from microclaw.auth import operations as people
 from microclaw.cli.operation_commands import perform
-from microclaw.cli.options import FAILED, GlobalOptions, secret_value
+from microclaw.cli.options import FAILED, GlobalOptions, Texts, secret_value
 from microclaw.errors import ConfigError, NoHost, StoreError
 from microclaw.text import count_text, since_ms
 
@@ -109,13 +109,7 @@ _HEAD: Final = re.compile(r"(?:(?P<stem>acts|attempts):(?P<n>[0-9]{1,15}):)?(?P<
 @click.option("--head", multiple=True, metavar="HEAD", help="--verify: a head that was noted elsewhere; repeatable.")
 @click.pass_obj
 def audit(
-    options: GlobalOptions,
-    since: int | None,
-    kind: tuple[str, ...],
-    tail: int | None,
-    follow: bool,
-    verify: bool,
-    head: tuple[str, ...],
+    options: GlobalOptions, since: int | None, kind: Texts, tail: int | None, follow: bool, verify: bool, head: Texts
 ) -> None:
     """The security log: who came in, what was decided. Exit code 1 when --verify finds that it is not whole."""
     options.only_here("the security log")
