@@ -28,7 +28,7 @@ from microclaw.backup.age import (
 from microclaw.backup.archive import STORE, Contents, home_archive
 from microclaw.backup.restore import check_home, read_archive, restore_home, whole_archive
 from microclaw.backup.scheduled import folder_of
-from microclaw.cli.options import GlobalOptions, secret_value
+from microclaw.cli.options import GlobalOptions, command, secret_value
 from microclaw.clock import now_ms
 from microclaw.config.load import read_database
 from microclaw.config.places import home_folder
@@ -46,13 +46,12 @@ password_file_option = click.option("--password-file", metavar="FILE|-", help="T
 backup_group = click.Group(no_args_is_help=True)
 
 
-@backup_group.command("make")
+@command(backup_group, "make")
 @click.argument("file", required=False, type=Path, metavar="[FILE]", help="As microclaw.age.")
 @password_file_option
 @click.option("--recipient", metavar="age1...", help="Lock it with a public key, not a password.")
 @click.option("--force", is_flag=True, help="Replace FILE.")
 @click.option("--new-key", type=Path, metavar="KEYFILE", help="Make a key for --recipient, and end.")
-@click.pass_obj
 def make(
     options: GlobalOptions,
     file: Path | None,
@@ -82,13 +81,12 @@ def make(
     options.report("backup", document, text)
 
 
-@backup_group.command("restore")
+@command(backup_group, "restore")
 @click.argument("file", type=Path, metavar="FILE", help="A file that `microclaw backup make` made.")
 @password_file_option
 @click.option("--identity", type=Path, metavar="KEYFILE", help="The key of a backup for a public key.")
 @click.option("--list", "show", is_flag=True, help="Check it, show what is in it, and change nothing.")
 @click.option("--replace", is_flag=True, help="Also where there is a home already; it is kept beside the new one.")
-@click.pass_obj
 def restore(
     options: GlobalOptions, file: Path, password_file: str | None, identity: Path | None, show: bool, replace: bool
 ) -> None:
@@ -122,13 +120,12 @@ def restore(
     options.report("restore", {**facts, "contents": msgspec.to_builtins(contents)}, text)
 
 
-@backup_group.command("migrate")
+@command(backup_group, "migrate")
 @click.option("--to", metavar="postgresql://…", help="Copy this home's store into that empty database.")
 @click.option("--back", is_flag=True, help="Write what the shared database has into this home's own store.")
 @click.option("--database", metavar="postgresql://…", help="With --back; else cluster.database.")
 @click.option("--dry-run", is_flag=True, help="Check it, show the rows, and change nothing.")
 @click.option("--replace", is_flag=True, help="Also over what is there.")
-@click.pass_obj
 def migrate(
     options: GlobalOptions, to: str | None, back: bool, database: str | None, dry_run: bool, replace: bool
 ) -> None:

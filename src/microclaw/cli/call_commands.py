@@ -13,7 +13,7 @@ from microclaw.apps.device_calls import call_device, call_permission, read_logs
 from microclaw.apps.operations import list_apps
 from microclaw.cli.many_devices import ask_once
 from microclaw.cli.operation_commands import perform, show
-from microclaw.cli.options import GlobalOptions
+from microclaw.cli.options import GlobalOptions, command
 from microclaw.cli.sign_in_commands import MAX_TAIL
 from microclaw.devices.call_text import arguments_from_words
 from microclaw.errors import AppNotFound, ConfigError, DeviceUnreachable
@@ -21,7 +21,7 @@ from microclaw.operations.operation import Permission
 from microclaw.text import one_line, since_ms
 
 
-@click.command()
+@command()
 @click.argument(
     "words",
     required=True,
@@ -31,8 +31,7 @@ from microclaw.text import one_line, since_ms
 )
 @click.option("--wait/--no-wait", default=True, help="For a device that is away, up to 15 s.")
 @click.option("--force", is_flag=True, help="Also on a pin that a program has.")
-@click.pass_obj
-def execute(options: GlobalOptions, /, words: tuple[str, ...], **how: Any) -> None:
+def execute(options: GlobalOptions, words: tuple[str, ...], **how: Any) -> None:
     """Call one method of a device, or of several."""
     is_named = options.chooses_many or options.device is not None
     if len(words) < 2 - is_named:
@@ -52,13 +51,12 @@ LISTEN_MS: Final = 1_500
 """Without --follow a console that has just been opened is listened to for so long."""
 
 
-@click.command()
+@command()
 @click.argument("target", required=False, metavar="[DEVICE[/APP]]")
 @click.option("-f", "--follow", is_flag=True, help="Go on as lines come, until Ctrl-C.")
 @click.option("--tail", type=click.IntRange(0, MAX_TAIL), metavar="N", help="Only the newest N lines.")
 @click.option("--since", "from_ms", type=since_ms, metavar="WHEN", help="Only what came since: 30s, 10m, 7d, a day.")
 @click.option("--console", is_flag=True, help="Its serial console instead, with the firmware's own lines.")
-@click.pass_obj
 def logs(
     options: GlobalOptions, target: str | None, follow: bool, tail: int | None, from_ms: int | None, console: bool
 ) -> None:

@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from microclaw.boards.today import OUR_FIRMWARE
 from microclaw.cli.many_devices import ask_once, choice_body, chosen_names
 from microclaw.cli.operation_commands import perform, show
-from microclaw.cli.options import FAILED, SECRET_METAVAR, GlobalOptions, Texts, secret_value
+from microclaw.cli.options import FAILED, SECRET_METAVAR, GlobalOptions, Texts, command, secret_value
 from microclaw.durable import read_given
 from microclaw.errors import ConfigError, MicroclawError
 from microclaw.operations.client import Client
@@ -111,11 +111,10 @@ def run_sign_command(command: str, manifest: bytes, limit_s: float = SIGN_S) -> 
     return done.stdout
 
 
-@firmware_group.command("keygen")
+@command(firmware_group, "keygen")
 @click.option("--out", default=Path("firmware-key.pem"), type=Path, metavar="FILE", help="The private key's file.")
 @click.option("--password", metavar=SECRET_METAVAR, help="Lock the key with it; - asks for it.")
 @click.option("--name", help="What people call it; its file's name otherwise.")
-@click.pass_obj
 def keygen(options: GlobalOptions, out: Path, password: str | None, name: str | None) -> None:
     """Make the key that signs updates: FILE is secret, FILE.pub.pem is for hosts and boards."""
     secret = None if password is None else secret_value("--password", password, is_new=True)
@@ -139,7 +138,7 @@ def keygen(options: GlobalOptions, out: Path, password: str | None, name: str | 
     options.say("boards trust it once it is on them: microclaw flash; if they have a key: firmware change-keys")
 
 
-@firmware_group.command("publish")
+@command(firmware_group, "publish")
 @click.option("--board", required=True, metavar="CHIP", help="esp32s3, esp32c3, ...; CHIP-small without PSRAM.")
 @click.option("--version", metavar="X.Y.Z", help="Of the release.")
 @click.option("--image", type=Path, metavar="FILE", help="An application of your own.")
@@ -151,10 +150,8 @@ def keygen(options: GlobalOptions, out: Path, password: str | None, name: str | 
 @click.option("--allow-downgrade", is_flag=True, help="Boards with a newer one take it.")
 @click.option("--valid-days", default=90, type=click.IntRange(1, 3_650), help="Boards take it for so long.")
 @signing_options
-@click.pass_obj
 def publish(
     options: GlobalOptions,
-    /,
     board: str,
     version: str | None,
     image: Path | None,
@@ -202,12 +199,11 @@ def publish(
     options.say(f"offer it: microclaw firmware update {made.version} -d DEVICE")
 
 
-@firmware_group.command("change-keys")
+@command(firmware_group, "change-keys")
 @click.option("--add", multiple=True, type=Path, metavar="FILE.pub.pem", help="The host knows it from then on, too.")
 @click.option("--remove", multiple=True, metavar="KEY", help="What it signed is refused there forever.")
 @signing_options
 @follow_option
-@click.pass_obj
 def change_keys(
     options: GlobalOptions, add: tuple[Path, ...], remove: Texts, follow: bool, make_signer: MakeSigner
 ) -> None:
@@ -245,10 +241,9 @@ def change_keys(
     _end_offers(options, host, Offers(version=offers.version, results=results), follow=follow)
 
 
-@firmware_group.command("update")
+@command(firmware_group, "update")
 @click.argument("release", metavar="VERSION", help="Or its number: firmware list.")
 @follow_option
-@click.pass_obj
 def update(options: GlobalOptions, release: str, follow: bool) -> None:
     """Offer a release to devices (-d, -l, --all), and follow it; one that is away gets it when it is back."""
     host = options.host()
@@ -256,7 +251,7 @@ def update(options: GlobalOptions, release: str, follow: bool) -> None:
     _end_offers(options, host, host.call(firmware.update, release=release, **choice_body(options)), follow=follow)
 
 
-@firmware_group.command("rollouts")
+@command(firmware_group, "rollouts")
 @click.argument("number", required=False, type=click.IntRange(min=1), metavar="[NUMBER]", help="How this one stands.")
 @click.option("-f", "--follow", is_flag=True, help="Show how it goes on, until its end.")
 @click.option(
@@ -264,7 +259,6 @@ def update(options: GlobalOptions, release: str, follow: bool) -> None:
     type=click.Choice(["pause", "resume", "stop", "undo"]),
     help="No more offers; go on; end it for good; take its boards back to what they ran.",
 )
-@click.pass_obj
 def rollouts(options: GlobalOptions, number: int | None, follow: bool, do: str | None) -> None:
     """Rollouts, the newest first, or how one of them stands. Exit code 1 with -f when it stopped by itself."""
     host = options.host()

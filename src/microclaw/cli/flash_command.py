@@ -14,7 +14,7 @@ import click
 from msgspec import Struct
 
 from microclaw.apps.device_operations import list_devices
-from microclaw.cli.options import GlobalOptions, needs_terminal, secret_value
+from microclaw.cli.options import GlobalOptions, command, needs_terminal, secret_value
 from microclaw.config.edit import LAN, open_link
 from microclaw.config.load import private_home
 from microclaw.config.places import cache_folder
@@ -33,7 +33,7 @@ _RESTART_S: Final = 300.0
 _POLL_S: Final = 1.0
 
 
-@click.command()
+@command()
 @click.option("-p", "--port", metavar="PORT", help="/dev/ttyUSB0, socket://HOST:PORT; none: found on USB.")
 @click.option("--image", type=Path, metavar="FILE", help="The image to write; none: the stock MicroPython.")
 @click.option("--adopt", is_flag=True, help="The board runs MicroPython already: erase nothing, keep its files.")
@@ -48,9 +48,8 @@ _POLL_S: Final = 1.0
 @click.option("--update-key", multiple=True, type=Path, metavar="FILE", help="Public key of updates; none: the host's.")
 @click.option("--channel", help="Whose updates it takes; without it: stable, or what it has.")
 @click.option("--revision", help="Of the board: updates may be for some alone. Without it: the chip's.")
-@click.pass_obj
 def flash(
-    options: GlobalOptions, /, port: str | None, wifi_password: str | None, update_key: tuple[Path, ...], **wanted: Any
+    options: GlobalOptions, port: str | None, wifi_password: str | None, update_key: tuple[Path, ...], **wanted: Any
 ) -> None:
     """Put our firmware on a board, pair it, give it Wi-Fi. Run again, it does what is missing."""
     for is_wrong, text in (

@@ -18,7 +18,7 @@ import msgspec
 
 from microclaw.api.operations import read_status
 from microclaw.cli.operation_commands import show
-from microclaw.cli.options import GlobalOptions
+from microclaw.cli.options import GlobalOptions, command
 from microclaw.cli.sign_in_commands import open_page
 from microclaw.cluster.operations import status as cluster_status
 from microclaw.config.load import VARIABLES, find_mistakes, read_database, read_link
@@ -33,7 +33,7 @@ ServiceAct: TypeAlias = Literal["install", "remove", "file"]
 OPEN_GATEWAY: Final = "open: every program of this machine is the owner there"
 
 
-@click.command()
+@command()
 @click.option("--virtual", "virtual_boards", default=0, type=click.IntRange(0, 16), help="Start N virtual boards.")
 @click.option("--port", type=click.IntRange(0, 65535), help="The API's port, 8080 by default; 0 takes any.")
 @click.option("--link", metavar="HOST:PORT|off", help="Where devices connect; 127.0.0.1:8443 by default.")
@@ -43,10 +43,8 @@ OPEN_GATEWAY: Final = "open: every program of this machine is the owner there"
 @click.option("--service", type=click.Choice(get_args(ServiceAct)), help="Instead: start it at each login, by systemd.")
 @click.option("--die-with-parent", is_flag=True, hidden=True)
 @click.option("--while-used", is_flag=True, hidden=True)
-@click.pass_obj
 def up(
     options: GlobalOptions,
-    /,
     port: int | None,
     link: str | None,
     open_gateway: bool,
@@ -104,14 +102,13 @@ def up(
         gc.enable()
 
 
-@click.command()
+@command()
 @click.option("--cluster", is_flag=True, help="The hosts that share a database with this one.")
 @click.option("--usage", "costs", is_flag=True, help="What models cost: requests, tokens and money.")
 @click.option("--by", default="day", type=click.Choice(get_args(UsageGroup)), help="With --usage: a line for each.")
 @click.option("--days", default=30, type=click.IntRange(1, KEPT_DAYS), help="With --usage: today and the days before.")
 @click.option("--open", "link", is_flag=True, help="Print a link that signs a browser in, once.")
 @click.option("--person", default="owner", help="With --open: who signs in with it.")
-@click.pass_obj
 def status(
     options: GlobalOptions, cluster: bool, costs: bool, by: UsageGroup, days: int, link: bool, person: str
 ) -> None:
@@ -141,9 +138,8 @@ def link_text(address: str | None) -> str:
     return f"   link {parts.scheme} {place}"
 
 
-@click.command()
+@command()
 @click.option("--all-tools", is_flag=True, help="Offer the agent's own tools too: web, files, memory.")
-@click.pass_obj
 def mcp(options: GlobalOptions, all_tools: bool) -> None:
     """Drive the boards from an assistant over MCP.
 

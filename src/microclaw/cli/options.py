@@ -189,6 +189,12 @@ class GlobalOptions(Struct, frozen=True):
             self.line(line)
 
 
+def command(group: click.Group | None = None, name: str | None = None) -> Callable[[Callable[..., None]], Any]:
+    """Makes a command of a function that gets the global options first."""
+    made = click.command(name) if group is None else group.command(name)
+    return lambda run: made(click.pass_obj(run))
+
+
 MAX_SECRET_BYTES: Final = 4096
 SECRET_METAVAR: Final = "@FILE|-"  # noqa: S105 - what help shows
 

@@ -18,7 +18,7 @@ from microclaw.apps.results import AppOrigin
 from microclaw.apps.run_times import times_body
 from microclaw.cli.many_devices import chosen_device, chosen_names, known_devices
 from microclaw.cli.operation_commands import perform
-from microclaw.cli.options import INTERRUPTED, GlobalOptions
+from microclaw.cli.options import INTERRUPTED, GlobalOptions, command
 from microclaw.cli.program_files import (
     described_board,
     files_beside,
@@ -58,7 +58,7 @@ _HOST_ONLY: Final = ("replace", "force", "when_back")
 """Parameters of `run` that mean something with --try alone, and without it alone."""
 
 
-@click.command()
+@command()
 @click.argument("file", type=Path, help="C, C++ or Python source, a sketch (.ino) or a .wasm file.")
 @click.option("--name", help="The app's name; the file's without its ending otherwise.")
 @heap_option
@@ -77,10 +77,8 @@ _HOST_ONLY: Final = ("replace", "force", "when_back")
 )
 @board_option
 @firmware_option
-@click.pass_obj
 def run(
     options: GlobalOptions,
-    /,
     file: Path,
     name: str | None,
     expect: Path | None,
@@ -161,13 +159,12 @@ app_group = click.Group(no_args_is_help=True)
 _sets_option = click.option("--set", "sets", multiple=True, metavar="NAME=VALUE", help="A parameter: pin=4.")
 
 
-@app_group.command()
+@command(app_group)
 @click.argument("file", type=Path, help="C, C++ or Python source, or a sketch (.ino).")
 @click.option("-o", "--output", type=Path, help="Where the program goes; FILE.wasm, or FILE.mpy of Python.")
 @board_option
 @optimization_option
 @firmware_option
-@click.pass_obj
 def build(
     options: GlobalOptions, file: Path, output: Path | None, board: str, optimization: str, firmware: tuple[str, ...]
 ) -> None:
@@ -185,7 +182,7 @@ def build(
         options.terminal().row("file", str(target))
 
 
-@app_group.command()
+@command(app_group)
 @click.argument("name", help="Of a catalogue's entry (app search); a file: microclaw run FILE.")
 @_sets_option
 @click.option("--from", "only", metavar="DIR", help=f"This catalogue alone: a folder, or {SHIPPED}.")
@@ -195,10 +192,8 @@ def build(
 @replace_option
 @force_option
 @when_back_option
-@click.pass_obj
 def install(
     options: GlobalOptions,
-    /,
     name: str,
     sets: tuple[str, ...],
     only: str | None,
@@ -221,16 +216,15 @@ def install(
     perform(options, programs.install, values)
 
 
-@app_group.command()
+@command(app_group)
 @click.argument("name")
 @click.argument("file", required=False, type=Path, help="Source or a .wasm file; else its catalogue's newer version.")
 @optimization_option
 @expect_option
 @when_back_option
 @_sets_option
-@click.pass_obj
 def upgrade(
-    options: GlobalOptions, /, name: str, file: Path | None, expect: Path | None, sets: tuple[str, ...], **terms: Any
+    options: GlobalOptions, name: str, file: Path | None, expect: Path | None, sets: tuple[str, ...], **terms: Any
 ) -> None:
     """Put a new version of a program where it is; the old one comes back where the new one is not verified."""
     if (file is None and expect) or (file is not None and sets):

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias
 import click
 from msgspec import Struct
 
-from microclaw.cli.options import GlobalOptions, NobodyToAsk
+from microclaw.cli.options import GlobalOptions, NobodyToAsk, command
 from microclaw.config.edit import write_changes
 from microclaw.config.forms import Url, form_of
 from microclaw.config.load import VARIABLES, private_home
@@ -45,8 +45,7 @@ KEYS: Final = (
 Changes: TypeAlias = dict[str, str | None]
 
 
-@click.command()
-@click.pass_obj
+@command()
 def setup(options: GlobalOptions) -> None:
     """Set up models, Telegram and search.
 

@@ -14,7 +14,7 @@ import click
 import msgspec
 from click.exceptions import Exit
 
-from microclaw.cli.options import FAILED, GlobalOptions, on_interrupt, secret_value
+from microclaw.cli.options import FAILED, GlobalOptions, command, on_interrupt, secret_value
 from microclaw.config.load import private_home
 from microclaw.durable import read_given, read_given_text, write_given
 from microclaw.egress.allowlist import FILE_NAME, AllowEntry, read_allowlist
@@ -34,16 +34,15 @@ _BY_SUFFIX: Final[dict[str, TaskLanguage]] = {
 task_group = click.Group(no_args_is_help=True)
 
 
-@task_group.command("run")
+@command(task_group, "run")
 @click.argument("file", type=Path, metavar="FILE", help="Python, shell or JavaScript; - is the input.")
 @click.option("--with", "given", multiple=True, metavar="[NAME=]FILE", help="A file it reads, as NAME; repeatable.")
 @click.option("--keep", multiple=True, metavar="NAME", help="A file that it writes and that is kept.")
 @click.option("--allow", metavar="NAME", help="It may ask what egress.yaml allows to NAME. [default: nothing]")
 @click.option("--language", type=click.Choice(get_args(TaskLanguage)), help="[default: by its suffix]")
 @click.option("--seconds", type=float, metavar="S", help="How long it may take.")
-@click.pass_obj
 def run(
-    options: GlobalOptions, /, file: Path, given: tuple[str, ...], language: TaskLanguage | None, **terms: Any
+    options: GlobalOptions, file: Path, given: tuple[str, ...], language: TaskLanguage | None, **terms: Any
 ) -> None:
     """Run code in the sandbox and show what it prints; Ctrl-C ends it."""
     code, language, files = _code(file), language or code_language(file), _files(given)
@@ -66,11 +65,10 @@ def run(
         raise Exit(1)
 
 
-@task_group.command("get")
+@command(task_group, "get")
 @click.argument("number", type=int, metavar="NUMBER", help="As `task list` shows it.")
 @click.argument("name", required=False, metavar="[NAME]", help="A file that it left.")
 @click.option("-o", "--out", type=Path, metavar="FILE", help="Where it goes. [default: its own name, here]")
-@click.pass_obj
 def get(options: GlobalOptions, number: int, name: str | None, out: Path | None) -> None:
     """Fetch a file that a task left (-o - is the output), or show what it printed."""
     host = options.host()
@@ -153,8 +151,7 @@ def _print(text: str) -> None:
     sys.stdout.flush()
 
 
-@task_group.command()
-@click.pass_obj
+@command(task_group)
 def egress(options: GlobalOptions) -> None:
     """The allowlist, its mistakes and its missing secrets. Exit 1 for a mistake or a missing secret."""
     options.only_here("the allowlist")
@@ -181,11 +178,10 @@ def _row(entry: AllowEntry) -> tuple[str, ...]:
     return entry.host, words(entry.ports), words(entry.methods, "any"), words(entry.tasks, "all"), tls, secret
 
 
-@task_group.command()
+@command(task_group)
 @click.argument("name", required=False, metavar="[NAME]", help="Small letters, digits, - and _.")
 @click.argument("value", default="-", metavar="[@FILE|-]", help="Where the value is; - is stdin.")
 @click.option("--rm", "remove", metavar="NAME", help="What needs it is refused then.")
-@click.pass_obj
 def secrets(options: GlobalOptions, name: str | None, value: str, remove: str | None) -> None:
     """The secrets that tasks use through the proxy and never see; with NAME: keep one. It is never shown again."""
     options.only_here("tasks' secrets")

@@ -18,7 +18,7 @@ from click.exceptions import Exit
 
 from microclaw.cli.child import BoardControl
 from microclaw.cli.many_devices import known_devices
-from microclaw.cli.options import GlobalOptions
+from microclaw.cli.options import GlobalOptions, command
 from microclaw.cli.program_files import firmware_option, firmware_words
 from microclaw.devices.entry import check_name
 from microclaw.devices.transport import LINK_SCHEME
@@ -38,7 +38,7 @@ LOOK_EVERY_S: Final = 0.1
 _KEYS_FILE: Final = "update-keys.pem"
 
 
-@click.command()
+@command()
 @click.option("--name", help="The board's name; virtual-1, with --join board-1.")
 @click.option("--join", is_flag=True, help="Join the host that runs here, over its link: takes Python programs too.")
 @click.option("--board", default="virtual", help="The board's profile.")
@@ -48,8 +48,7 @@ _KEYS_FILE: Final = "update-keys.pem"
 @click.option("--network", is_flag=True, help="Let programs' MQTT and HTTP clients reach real servers (--clock real).")
 @click.option("--flash", type=Path, help="Folder that keeps its flash between runs.")
 @firmware_option
-@click.pass_obj
-def virtual(options: GlobalOptions, /, name: str | None, join: bool, flash: Path | None, **passed: Any) -> None:
+def virtual(options: GlobalOptions, name: str | None, join: bool, flash: Path | None, **passed: Any) -> None:
     """Run a virtual ESP32-S3; Ctrl-C ends it. It prints its addresses."""
     name = name or ("board-1" if join else "virtual-1")
     words = [f"--{one}={passed[one]}" for one in ("board", "serial", "clock")]
