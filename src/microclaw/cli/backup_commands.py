@@ -221,7 +221,7 @@ def _opened(file: Path) -> BinaryIO:
 def _password(file: str | None, *, is_new: bool) -> Password:
     """Of a file, or typed: twice for a new backup. That of an old one may be another program's, and short."""
     given, step = f"@{file}" if file not in (None, "-") else file, "give --password-file FILE, or - for stdin"
-    text = secret_value("Password of the backup", given, is_new=is_new, strictly=True, remedy=step)
+    text = secret_value("Password of the backup", given, is_new=is_new, remedy=step)
     return Password.parse(text.encode(), file or "what was typed", least_chars=MIN_PASSWORD_CHARS if is_new else 1)
 
 

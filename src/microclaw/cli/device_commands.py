@@ -100,7 +100,7 @@ def wifi(
     secret = None
     if not (is_open or forget):
         question, remedy = f"Password of {ssid}", "give --password @FILE, or --open"
-        secret = secret_value("--password" if password else question, password, strictly=True, remedy=remedy)
+        secret = secret_value("--password" if password else question, password, remedy=remedy)
     values = {"device": name, "ssid": ssid, "password": secret, "later": later, "forget": forget}
     perform(options, links.set_wifi, values)
 

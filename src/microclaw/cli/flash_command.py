@@ -70,7 +70,7 @@ def flash(
     from microclaw.ota.keys import read_public_key
 
     trusted = [read_public_key(path).trusted for path in update_key]
-    password = None if wifi_password is None else secret_value("--wifi-password", wifi_password, strictly=True)
+    password = None if wifi_password is None else secret_value("--wifi-password", wifi_password)
     person = TerminalPerson(options)
     chosen = find_port(person, port)
     client = options.host()
@@ -127,7 +127,7 @@ class TerminalPerson:
 
     def password(self, question: str) -> str:
         self.end_line()
-        return secret_value(question, None, strictly=True, remedy="give --wifi-password @FILE")
+        return secret_value(question, None, remedy="give --wifi-password @FILE")
 
     @property
     def asks_nothing(self) -> bool:

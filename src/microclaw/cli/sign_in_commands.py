@@ -55,7 +55,7 @@ def open_page(options: GlobalOptions, person: str) -> None:
 def password(options: GlobalOptions, name: str, remove: bool) -> None:
     """Set a password, typed twice or on stdin; every session of the person ends."""
     question = f"A password for {name}, at least 12 characters"
-    text = None if remove else secret_value(question, "-", is_new=True, strictly=True)
+    text = None if remove else secret_value(question, "-", is_new=True)
     perform(options, people.set_password, {"name": name, "password": text})
 
 

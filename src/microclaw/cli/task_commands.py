@@ -191,7 +191,7 @@ def secrets(options: GlobalOptions, name: str | None, value: str, remove: str | 
         values.remove(remove)
         options.report("secret_removed", {"name": remove}, f"{remove} is removed")
     elif name is not None:
-        values.set(name, secret_value(name, value, strictly=True).strip())
+        values.set(name, secret_value(name, value).strip())
         options.report("secret_set", {"name": name}, f"{name} is kept in secrets.toml")
     elif not options.wrote_json("secrets", {"secrets": [{"name": one} for one in values.names()]}):
         rows = [(one,) for one in values.names()]
