@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,14 +9,10 @@ from typing import Any
 
 import pytest
 from tests.cli.conftest import Run, run_here
-from tests.stories.conftest import BLINK, Host, running_host
+from tests.stories.conftest import BLINK, Host, running_host, until
 
 from microclaw.apps import operations as programs
-from microclaw.apps.device_operations import show_device
-from microclaw.boards import load_board
 from microclaw.cli.fleet_commands import FleetFile
-from microclaw.devices.calls import AppInstall, AppUninstall, Call
-from microclaw.transports.open import open_transport
 
 PROGRAM = BLINK.replace("HALF_MS", "100").replace("PIN", "10")
 COUNT = PROGRAM.replace("gpio_open(10", "gpio_open(4")
@@ -76,19 +71,14 @@ def installed(ask: Run) -> list[tuple[str, str]]:
     return sorted((app["device"], app["name"]) for app in ask("app", "list", "--json").json["apps"])
 
 
-async def as_another_host(address: str, call: Call[None]) -> None:
-    transport = open_transport(address, load_board("virtual"))
-    try:
-        await transport.call(call, 30.0)
-    finally:
-        await transport.close()
-
-
 def test_another_hosts_program_is_neither_pruned_nor_replaced(boards: Host, ask: Run, work: Path) -> None:
-    transports = boards.client.call(show_device, device="virtual-1").transports
-    address = next(one for one in transports if one.startswith("wasmachine://"))
-    assert ask("app", "build", str(work / "count.c"), "-o", str(work / "made.wasm")).code == 0
-    asyncio.run(as_another_host(address, AppInstall("theirs", (work / "made.wasm").read_bytes())))
+    address = next(
+        one.removeprefix("wasmachine://")
+        for device in boards.client.get("/v1/devices")["devices"]
+        for one in device["transports"]
+        if device["name"] == "virtual-1" and one.startswith("wasmachine://")
+    )
+    assert ask("run", str(work / "count.c"), "-d", address, "--name", "theirs").code == 0
     try:
         file = work / "fleet.yaml"
         file.write_text("programs:\n  - {file: blink.c, devices: [virtual-1]}\n")
@@ -97,7 +87,7 @@ def test_another_hosts_program_is_neither_pruned_nor_replaced(boards: Host, ask:
         file.write_text("programs:\n  - {file: blink.c, name: theirs, devices: [virtual-1]}\n")
         assert ask("fleet", "apply", "-f", str(file), "-y").code == 1
     finally:
-        asyncio.run(as_another_host(address, AppUninstall("theirs")))
+        until(lambda: ask("app", "uninstall", "theirs", "-d", address).code == 0)  # the host may be talking to it
 
 
 def test_an_export_applied_again_is_no_difference(ask: Run, work: Path) -> None:

@@ -54,6 +54,7 @@ def test_what_the_control_socket_does_is_done_at_an_address(elsewhere: Run, ask:
         assert elsewhere(*words.split()).code == 0
     assert "laptop" in elsewhere("person", "tokens").out
     assert elsewhere("doctor").code == ask("doctor").code
+    assert elsewhere("exec", "127.0.0.1:9", "gpio.set", "4", "1").code == 1  # not through another host
 
 
 def test_the_option_stands_anywhere_and_local_is_this_machine(

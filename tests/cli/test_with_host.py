@@ -151,7 +151,7 @@ def described(ask: Run) -> Iterator[Callable[..., None]]:
 def test_a_described_firmware_is_held_to_without_a_host(run: Run, ask: Run, sensor: Path, tmp_path: Path) -> None:
     file = tmp_path / "board.toml"
     file.write_text('nodes = ["-i2c"]\n')
-    for words in (("run", "--try", sensor), ("app", "build", sensor)):
+    for words in (("run", "--try", sensor), ("app", "build", sensor), ("run", sensor, "-d", "127.0.0.1:1")):
         for given in ("nodes=-i2c", file):
             ran = run(*words, "--firmware", given)
             assert (ran.code, "sensor.c:5:11: error: " in ran.err) == (1, True)

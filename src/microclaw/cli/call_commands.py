@@ -1,24 +1,34 @@
-"""`microclaw exec` and `logs`: a device's methods; what its programs and its console print."""
+"""`microclaw exec` and `logs`: a device's methods, through the host or by an address without one; what it prints."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from microclaw.apps.device_calls import call_device, call_permission, read_logs
+from microclaw.apps.device_calls import CallAnswer, call_device, call_permission, read_logs
 from microclaw.apps.operations import list_apps
-from microclaw.cli.many_devices import ask_once
+from microclaw.boards import load_board
+from microclaw.cli.many_devices import ask_once, is_address
 from microclaw.cli.operation_commands import perform, show
-from microclaw.cli.options import GlobalOptions, command
+from microclaw.cli.options import GlobalOptions, Texts, command
 from microclaw.cli.sign_in_commands import MAX_TAIL
-from microclaw.devices.call_text import arguments_from_words
+from microclaw.devices.call_text import arguments_from_words, call_from, result_value
+from microclaw.devices.calls import Call
 from microclaw.errors import AppNotFound, ConfigError, DeviceUnreachable
 from microclaw.operations.operation import Permission
 from microclaw.text import one_line, since_ms
+
+if TYPE_CHECKING:
+    from microclaw.devices.device import Device
+
+CALL_TIMEOUT_S: Final = 15.0
 
 
 @command()
@@ -27,23 +37,51 @@ from microclaw.text import one_line, since_ms
     required=True,
     nargs=-1,
     metavar="DEVICE METHOD [ARG]...",
-    help="A device's name (with -d, -l or --all: none), gpio.set, gpio.get, adc.read, ..., and pin=2 level=1, or 2 1.",
+    help="A device's name, or HOST:PORT without a host (with -d, -l or --all: none), gpio.set, gpio.get, adc.read, "
+    "apps.list, ..., and pin=2 level=1, or 2 1.",
 )
+@click.option("--board", default="virtual", help="With an address: the board's profile.")
 @click.option("--wait/--no-wait", default=True, help="For a device that is away, up to 15 s.")
 @click.option("--force", is_flag=True, help="Also on a pin that a program has.")
-def execute(options: GlobalOptions, words: tuple[str, ...], **how: Any) -> None:
+def execute(options: GlobalOptions, words: Texts, board: str, **how: Any) -> None:
     """Call one method of a device, or of several."""
     is_named = options.chooses_many or options.device is not None
     if len(words) < 2 - is_named:
         raise click.BadParameter("name the METHOD; microclaw device show NAME lists them")
     method, *given = words if is_named else words[1:]
     values: dict[str, Any] = {"method": method, "arguments": arguments_from_words(method, given), **how}
-    if not options.chooses_many:
-        show(options, call_device, options.host().call(call_device, device=options.device or words[0], **values))
-        return
-    if call_permission(method) is not Permission.READ:
-        ask_once(options, options.host(), f"Call {method} on")
-    perform(options, call_device, values)
+    if options.chooses_many:
+        if call_permission(method) is not Permission.READ:
+            ask_once(options, options.host(), f"Call {method} on")
+        perform(options, call_device, values)
+    elif is_address(target := options.device or words[0]):
+        options.only_here(f"a call of {target}")
+        call = call_from(method, values["arguments"])
+
+        async def answer() -> Any:
+            async with board_at(target, call, board) as device:
+                return await device.call(call, CALL_TIMEOUT_S, wait=False)
+
+        show(options, call_device, CallAnswer(method=method, result=result_value(asyncio.run(answer()))))
+    else:
+        show(options, call_device, options.host().call(call_device, device=target, **values))
+
+
+@asynccontextmanager
+async def board_at(target: str, call: Call[Any], board_id: str = "virtual") -> AsyncIterator[Device]:
+    """The board at an address as a device, without a host. NotSupported where it takes no such call."""
+    from microclaw.devices.device import Device
+    from microclaw.store.devices import DeviceRow
+    from microclaw.transports.open import open_transport
+
+    board = load_board(board_id)
+    device = Device(DeviceRow("d-direct", target, board_id), board, [open_transport(target, board)])
+    try:
+        if not device.supports(call.method):  # no name to add a transport to
+            raise device.transports[0].not_offered(call)
+        yield device
+    finally:
+        await device.close()
 
 
 FOLLOW_S: Final = 0.2

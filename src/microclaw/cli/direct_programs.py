@@ -1,33 +1,115 @@
-"""Programs without a host: built, and tried on a throw-away virtual board."""
+"""Programs without a host: tried on a throw-away virtual board, or on a board at an address, by the host's own stages
+over a store that is thrown away.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from click.exceptions import Exit
+from msgspec import UNSET, convert
+from msgspec.structs import replace
 
+from microclaw.apps import operations as programs
 from microclaw.apps.building import ProgramImage, cached_compiler, fit_limits
+from microclaw.apps.change_log import ChangeLog
+from microclaw.apps.changes import ProgramChanges
+from microclaw.apps.deployment import ChangeRequest, Deployment
 from microclaw.apps.expectation_result import NO_EXPECTATION
 from microclaw.apps.expectation_text import parse_expectations
+from microclaw.apps.fleet_operations import FleetProgram
+from microclaw.apps.installer import Installer
 from microclaw.apps.program_operations import trial_step
+from microclaw.apps.results import Deployed
 from microclaw.apps.run_times import check_times, run_times
+from microclaw.apps.silence import explain_silence
 from microclaw.apps.stage_text import built, check_text
+from microclaw.apps.standing import removal_text
 from microclaw.apps.trial import Trial, TrialOptions, try_image
 from microclaw.apps.trial_plan import parse_duration_ms, parse_input
 from microclaw.boards.profile import BoardProfile
 from microclaw.builds.cache import BuildCache
-from microclaw.cli.operation_commands import stages
+from microclaw.cli.call_commands import board_at
+from microclaw.cli.operation_commands import show, stages
 from microclaw.cli.options import FAILED, GlobalOptions
+from microclaw.clock import now_ms
+from microclaw.devices.calls import AppUninstall
+from microclaw.devices.registry import Registry
+from microclaw.errors import AppNotFound, MicroclawError
 from microclaw.events import PROGRAM_KINDS, Step
+from microclaw.store.database import Database
+from microclaw.store.devices import DeviceRow, DeviceTable
 from microclaw.terminal.page import Terminal
 from microclaw.text import count_text
+from microclaw.transports.open import open_transport
 from microclaw.wasm.compile import read_module
+from microclaw.wire.host_api import Result, failure_of
 from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS
 
 MAX_LOG_LINES: Final = 20
+
+
+def run_directly(options: GlobalOptions, target: str, values: Mapping[str, Any], board: BoardProfile) -> None:
+    """Build, check, try, install and verify, as a host does. Every program that is there counts as somebody else's.
+
+    Exit code 1 when the board's evidence contradicts the trial.
+    """
+    options.only_here(f"a program for {target}")
+    fields = {name: values[name] for name in FleetProgram.__struct_fields__ if name in values}
+    request = convert({**fields, "devices": []}, FleetProgram).request()
+    request = replace(request, device=target, replace=values["replace"], force=values["force"])
+    deployment = asyncio.run(_deploy(options, board, request))
+    show(options, programs.install, Deployed.of(deployment, change_id=UNSET))  # nobody keeps the change
+
+
+async def _deploy(options: GlobalOptions, board: BoardProfile, request: ChangeRequest) -> Deployment:
+    settings, report = options.settings(), stages(options, options.terminal())
+    with TemporaryDirectory(prefix="microclaw-") as folder:
+        async with Database.open(Path(folder) / "store.db") as database:
+            table, target, change_log = DeviceTable(database), request.device, ChangeLog(database)
+            await table.put(DeviceRow("d-direct", target, board.board_id, transports=(target,), created_ms=now_ms()))
+            registry = Registry(
+                store=table,
+                open_transport=partial(open_transport, lock_folder=settings.cache / "locks"),
+                load_board=lambda *_: board,
+                mint_id=lambda: "d-direct",
+                now_ms=now_ms,
+            )
+            registry.explain_silence, cache = partial(explain_silence, change_log), BuildCache(settings.cache)
+            try_it = partial(try_image, cache=cache)
+            async with registry:
+                changes = ProgramChanges(
+                    Installer(registry, change_log), compile=cached_compiler(cache), try_image=try_it
+                )
+                try:
+                    deployment = await changes.deploy(request, report)
+                except MicroclawError as exc:
+                    report(failure_of(exc))
+                    raise
+    report(Result({}))  # shows a stage that failed and did not end it
+    return deployment
+
+
+def uninstall_directly(options: GlobalOptions, target: str, name: str) -> None:
+    """Take a program off a board. AppNotFound, or DeployRejected when it is still listed."""
+    options.only_here(f"a removal from {target}")
+    look, call = f"microclaw exec {target} apps.list", AppUninstall(name)
+
+    async def take_off() -> str:
+        async with board_at(target, call) as device:
+            try:
+                await device.call(call, wait=False)
+            except AppNotFound as exc:
+                raise AppNotFound(exc.message, next_step=look) from exc
+            return await removal_text(device, name, asyncio.sleep, next_step=f"restart the board, then {look}")
+
+    options.report("removal", {"name": name, "device": target}, asyncio.run(take_off()))
 
 
 def try_program(

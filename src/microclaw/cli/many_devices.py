@@ -1,8 +1,9 @@
-"""The devices of a host, and those that are meant."""
+"""Targets: a name of a device, or an address of a board without a host; the devices of a host, and those meant."""
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, Final
 
 from microclaw.apps.device_operations import list_devices
 from microclaw.cli.options import GlobalOptions
@@ -73,3 +74,15 @@ def chosen_device(options: GlobalOptions, host: Client, program: str | None = No
         raise ConfigError("this host knows no device", next_step="microclaw device add NAME --wasmachine HOST:PORT")
     which = f"{program} is on {len(names)}: {', '.join(names[:5])}" if having else f"there are {len(names)}"
     raise ConfigError(f"which device? {which}", next_step=f"give -d {' or -d '.join(names[:5])}")
+
+
+_ADDRESS: Final = re.compile(r"(wasmachine://|serial:|virtual:).*|(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):\d{1,5}")
+
+
+def board_address(options: GlobalOptions) -> str | None:
+    """The -d that names an address instead of a device: HOST:PORT or a transport's full form."""
+    return options.device if not options.chooses_many and is_address(options.device or "") else None
+
+
+def is_address(target: str) -> bool:
+    return _ADDRESS.fullmatch(target) is not None

@@ -16,7 +16,7 @@ from microclaw.apps import operations as programs
 from microclaw.apps.building import check_app_name, program_language
 from microclaw.apps.results import AppOrigin
 from microclaw.apps.run_times import times_body
-from microclaw.cli.many_devices import chosen_device, chosen_names, known_devices
+from microclaw.cli.many_devices import board_address, chosen_device, chosen_names, known_devices
 from microclaw.cli.operation_commands import perform
 from microclaw.cli.options import INTERRUPTED, GlobalOptions, command
 from microclaw.cli.program_files import (
@@ -53,9 +53,12 @@ _LOOK_S: Final = 0.3
 _SETTLED_S: Final = 0.2
 """Editors write in several steps: a file counts as saved once it rests that long."""
 _State: TypeAlias = tuple[tuple[int, int], ...]
-_TRIAL_ONLY: Final = ("duration", "inputs", "board", "firmware")
-_HOST_ONLY: Final = ("replace", "force", "when_back")
-"""Parameters of `run` that mean something with --try alone, and without it alone."""
+_MEANINGLESS: Final = {
+    "--try": ("replace", "force", "when_back"),
+    "-d HOST:PORT": ("duration", "inputs", "every", "stop_after", "when_back"),
+    "a host": ("duration", "inputs", "board", "firmware"),
+}
+"""Parameters of `run` without an effect in each way to run a program."""
 
 
 @command()
@@ -92,21 +95,25 @@ def run(
     firmware: tuple[str, ...],
     **terms: Any,
 ) -> None:
-    """Build, check, try, install and verify a program."""
-    ctx, without = click.get_current_context(), _HOST_ONLY if tries else _TRIAL_ONLY
+    """Build, check, try, install and verify a program. With -d HOST:PORT, no host is needed."""
+    ctx, address = click.get_current_context(), board_address(options)
+    way = "--try" if tries else "-d HOST:PORT" if address else "a host"
     for one in ctx.command.params:
-        if one.name in without and ctx.get_parameter_source(one.name) is ParameterSource.COMMANDLINE:
-            raise click.BadParameter(f"{one.opts[0]} has no effect {'with' if tries else 'without'} --try")
+        if one.name in _MEANINGLESS[way] and ctx.get_parameter_source(one.name) is ParameterSource.COMMANDLINE:
+            raise click.BadParameter(f"{one.opts[0]} has no effect with {way}")
     check_app_name(name := name_of_file(file) if name is None else name)
 
     def once() -> None:
         values = {"name": name, **terms, **times_body(every, stop_after), **program_values(file, expect)}
-        if not tries:
+        if way == "a host":
             perform(options, programs.install, values)
             return
-        from microclaw.cli.direct_programs import try_program  # with the compiler, which the host has otherwise
+        from microclaw.cli import direct_programs as direct  # with the compiler, which the host has otherwise
 
-        try_program(options, values, described_board(board, firmware), duration, inputs)
+        if tries:
+            direct.try_program(options, values, described_board(board, firmware), duration, inputs)
+        else:
+            direct.run_directly(options, address or "", values, described_board(board, firmware))
 
     if watches:
         run_at_each_save(options, file, expect, once)
@@ -214,6 +221,19 @@ def install(
     values = {"name": app or entry.app_name, **terms, **_entry_values(options, entry, params, kinds)}
     options.say(entry.diagram(params))
     perform(options, programs.install, values)
+
+
+@command(app_group)
+@click.argument("name")
+@when_back_option
+def uninstall(options: GlobalOptions, name: str, when_back: bool) -> None:
+    """Take a program off a device; with -d HOST:PORT, without a host."""
+    if (address := board_address(options)) is None:
+        perform(options, programs.uninstall, {"name": name, "when_back": when_back})
+    else:
+        from microclaw.cli.direct_programs import uninstall_directly
+
+        uninstall_directly(options, address, name)
 
 
 @command(app_group)
