@@ -174,7 +174,7 @@ def _building(
 
 
 def trial_step(trial: Trial) -> Step:
-    """What a trial showed."""
+    """A trial's result as a stage."""
     from microclaw.apps.stage_text import trial_detail
 
     if trial.ok:

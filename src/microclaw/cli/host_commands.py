@@ -67,12 +67,11 @@ def up(
     if database is not None:
         cluster = replace(cluster, database=read_database(database))
     settings = replace(settings, http_port=http_port, link=link_settings, gateway=gateway, cluster=cluster)
-    from microclaw.cli.hosting import SIGN_IN, run_host
+    from microclaw.cli.hosting import run_host
 
-    def ready(facts: dict[str, Any]) -> None:
+    def ready(facts: dict[str, Any], sign_in: str | None) -> None:
         gc.freeze()
         gc.enable()
-        sign_in = facts.pop(SIGN_IN)
         if options.wrote_json("up", {"ready": True, **facts}):
             return
         terminal = options.terminal()
