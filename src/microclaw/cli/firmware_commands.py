@@ -151,15 +151,7 @@ def keygen(options: GlobalOptions, out: Path, password: str | None, name: str | 
 @click.option("--valid-days", default=90, type=click.IntRange(1, 3_650), help="Boards take it for so long.")
 @signing_options
 def publish(
-    options: GlobalOptions,
-    board: str,
-    version: str | None,
-    image: Path | None,
-    revision: tuple[str, ...],
-    name: str | None,
-    security_version: int | None,
-    make_signer: MakeSigner,
-    **facts: Any,
+    options: GlobalOptions, board: str, version: str | None, image: Path | None, make_signer: MakeSigner, **facts: Any
 ) -> None:
     """Sign a release of this installation's files for boards, or of an image, and give it to the host."""
     host = options.host()
@@ -169,6 +161,7 @@ def publish(
     if image is None and version is None:
         raise click.BadParameter("a release of our files needs its number: --version 1.4.0")
     public, sign = make_signer()
+    name, revisions, security_version = (facts.pop(one) for one in ("name", "revision", "security_version"))
     if security_version is None:
         rows = host.call(firmware.list_releases).releases
         security_version = max((row.security_version for row in rows if row.board == board), default=0)
@@ -187,7 +180,7 @@ def publish(
         kind="files" if image is None else "image",
         name=name,
         board=board,
-        revisions=tuple(sorted(set(revision))) if revision else None,
+        revisions=tuple(sorted(set(revisions))) or None,
         version=version,
         security_version=security_version,
         key_id=public.key_id,

@@ -44,16 +44,10 @@ OPEN_GATEWAY: Final = "open: every program of this machine is the owner there"
 @click.option("--die-with-parent", is_flag=True, hidden=True)
 @click.option("--while-used", is_flag=True, hidden=True)
 def up(
-    options: GlobalOptions,
-    port: int | None,
-    link: str | None,
-    open_gateway: bool,
-    database: str | None,
-    service: ServiceAct | None,
-    **how: Any,
+    options: GlobalOptions, port: int | None, link: str | None, open_gateway: bool, database: str | None, **how: Any
 ) -> None:
     """Run the host in the foreground; Ctrl-C stops it."""
-    if service is not None:
+    if (service := how.pop("service")) is not None:
         manage_service(options, service)
         return
     gc.disable()  # what is made until the host is ready stays: to look through it again and again finds nothing

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import click
 from click.core import ParameterSource
@@ -18,7 +18,7 @@ from microclaw.apps.results import AppOrigin
 from microclaw.apps.run_times import times_body
 from microclaw.cli.many_devices import board_address, chosen_device, chosen_names, known_devices
 from microclaw.cli.operation_commands import perform
-from microclaw.cli.options import INTERRUPTED, GlobalOptions, command
+from microclaw.cli.options import INTERRUPTED, GlobalOptions, Texts, command
 from microclaw.cli.program_files import (
     described_board,
     files_beside,
@@ -81,19 +81,7 @@ _MEANINGLESS: Final = {
 @board_option
 @firmware_option
 def run(
-    options: GlobalOptions,
-    file: Path,
-    name: str | None,
-    expect: Path | None,
-    every: str | None,
-    stop_after: str | None,
-    watches: bool,
-    tries: bool,
-    duration: str,
-    inputs: tuple[str, ...],
-    board: str,
-    firmware: tuple[str, ...],
-    **terms: Any,
+    options: GlobalOptions, file: Path, name: str | None, expect: Path | None, watches: bool, tries: bool, **terms: Any
 ) -> None:
     """Build, check, try, install and verify a program. With -d HOST:PORT, no host is needed."""
     ctx, address = click.get_current_context(), board_address(options)
@@ -102,18 +90,21 @@ def run(
         if one.name in _MEANINGLESS[way] and ctx.get_parameter_source(one.name) is ParameterSource.COMMANDLINE:
             raise click.BadParameter(f"{one.opts[0]} has no effect with {way}")
     check_app_name(name := name_of_file(file) if name is None else name)
+    times = times_body(terms.pop("every"), terms.pop("stop_after"))
+    duration, inputs = terms.pop("duration"), terms.pop("inputs")
+    board = described_board(terms.pop("board"), terms.pop("firmware"))
 
     def once() -> None:
-        values = {"name": name, **terms, **times_body(every, stop_after), **program_values(file, expect)}
+        values = {"name": name, **terms, **times, **program_values(file, expect)}
         if way == "a host":
             perform(options, programs.install, values)
             return
         from microclaw.cli import direct_programs as direct  # with the compiler, which the host has otherwise
 
         if tries:
-            direct.try_program(options, values, described_board(board, firmware), duration, inputs)
+            direct.try_program(options, values, board, duration, inputs)
         else:
-            direct.run_directly(options, address or "", values, described_board(board, firmware))
+            direct.run_directly(options, address or "", values, board)
 
     if watches:
         run_at_each_save(options, file, expect, once)
@@ -200,13 +191,7 @@ def build(
 @force_option
 @when_back_option
 def install(
-    options: GlobalOptions,
-    name: str,
-    sets: tuple[str, ...],
-    only: str | None,
-    app: str | None,
-    language: Literal["c", "py"] | None,
-    **terms: Any,
+    options: GlobalOptions, name: str, sets: Texts, only: str | None, app: str | None, language: Any, **terms: Any
 ) -> None:
     """Build, check, try, install and verify a ready program, as `run` does with a file."""
     if Path(name).suffix:
