@@ -173,20 +173,9 @@ def publish(
         payload = read_given(image, MAX_PAYLOAD_BYTES)
         found = read_application(payload, chip=board)
         version, name = check_version(version or found.version), name or found.project
-    manifest = new_manifest(
-        Release,
-        sha256=hashlib.sha256(payload).hexdigest(),
-        size=len(payload),
-        kind="files" if image is None else "image",
-        name=name,
-        board=board,
-        revisions=tuple(sorted(set(revisions))) or None,
-        version=version,
-        security_version=security_version,
-        key_id=public.key_id,
-        **facts,
-    )
-    made = send_release(host, manifest, sign(manifest), payload, options.say)
+    facts |= {"name": name, "board": board, "version": version, "security_version": security_version}
+    facts |= {"kind": "files" if image is None else "image", "revisions": tuple(sorted(set(revisions))) or None}
+    made = send_release(host, payload, public.key_id, sign, options.say, **facts)
     text = f"release {made.release_id}: {made.name} {made.version} for {made.board}, {made.size_bytes} bytes"
     options.report("firmware-release", {"release": msgspec.to_builtins(made)}, text)
     options.say(f"offer it: microclaw firmware update {made.version} -d DEVICE")
@@ -274,9 +263,14 @@ def rollouts(options: GlobalOptions, number: int | None, follow: bool, do: str |
 
 
 def send_release(
-    host: Client, manifest: bytes, signature: bytes, payload: bytes, say: Callable[[str], None]
+    host: Client, payload: bytes, key_id: str, sign: Callable[[bytes], bytes], say: Callable[[str], None], **facts: Any
 ) -> ReleaseRow:
-    """The release as the host keeps it; the payload goes in pieces, and only where the host has it not."""
+    """Sign a release of these bytes. They go in pieces, and only where the host has them not; the release as it is
+    kept there.
+    """
+    digest = hashlib.sha256(payload).hexdigest()
+    manifest = new_manifest(Release, sha256=digest, size=len(payload), key_id=key_id, **facts)
+    signature = sign(manifest)
     made = host.call(firmware.publish, manifest=manifest, signature=signature)
     if (wanted := made.wanted) is not None:
         offset = wanted.offset
