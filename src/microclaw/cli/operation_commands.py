@@ -110,7 +110,9 @@ def perform(options: GlobalOptions, act: Operation[..., Any], values: dict[str, 
     if getattr(act.result, "row_device", "") and (options.chooses_many or (options.devices and not has_flag)):
         names = None if choice_body(options)["all"] else chosen_names(options, host)
     elif has_flag:
-        values = values | {"device": _device(options, host, act, values)}
+        is_meant = not options.device and "device" in act.in_path
+        name = values["name"] if "name" in act.in_path else None
+        values = values | {"device": chosen_device(options, host, name) if is_meant else options.device}
     chooses = {"devices", "labels"} <= {one.name for one in act.parameters}
     if chooses:
         values = values | choice_body(options)
@@ -126,13 +128,6 @@ def perform(options: GlobalOptions, act: Operation[..., Any], values: dict[str, 
             made = made.joined(done(options, host, act, values | {"after": after}))
         made = made.of_devices(names)
     show(options, act, made)
-
-
-def _device(options: GlobalOptions, host: Client, act: Operation[..., Any], values: Mapping[str, Any]) -> str | None:
-    """The device that is meant, where one has to be."""
-    if "device" not in act.in_path or options.device:
-        return options.device
-    return chosen_device(options, host, values["name"] if "name" in act.in_path else None)
 
 
 def _on_many(options: GlobalOptions, host: Client, act: Operation[..., Any], values: Mapping[str, Any]) -> None:
