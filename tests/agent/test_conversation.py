@@ -102,7 +102,6 @@ async def test_effects_answers_and_an_index_of_its_own_go_and_the_message_stays_
         await end(await agent.inbox.accept(inbound(WORD, key="7")))
         await end(await agent.inbox.accept(inbound("hi", "c2")))
         assert await searching(agent, tmp_path, index).find("owner", WORD) != ()
-        (tmp_path / "chat_history").write_text(f"\n# 2026-11-20\n+{WORD}\n")
         assert "index.db-wal" in holding(tmp_path)
         assert await erase(agent, tmp_path, index) == "test_c1"
         assert holding(tmp_path) == []

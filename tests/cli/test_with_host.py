@@ -99,6 +99,28 @@ def test_ctrl_c_before_the_installation_began_changes_nothing(ask: Run, home: Pa
     assert "spin" not in ask("app", "list").out + ask("app", "changes").out
 
 
+GONE = ("quizzaclefoo", "vexolumbar")  # in no dictionary, and the same after stemming
+
+
+def test_a_removed_conversation_leaves_no_word(ask: Run, home: Path) -> None:
+    def found_in(word: str) -> set[str]:
+        """The files that hold the word, or all but its first letters: an index stores those once."""
+        parts = (word.encode(), word.encode("utf-16-le"), word[2:].encode())
+        files = (path for path in home.rglob("*") if path.is_file())
+        return {str(path.relative_to(home)) for path in files if any(part in path.read_bytes() for part in parts)}
+
+    for word in GONE:
+        ask("chat", f"set pin 4 of virtual-1 to 1, {word}", "--yes")
+        ask("chat", word)
+    ask("memory", "search", GONE[0])  # the index reads it
+    (home / "chat_history").write_text(f"\n# 2026-11-20\n+{GONE[0]}\n")
+    assert any(name.startswith("microclaw.db") for name in found_in(GONE[0]))
+    removed = ask("memory", "sessions", "--rm", "terminal", "--yes")
+    assert (removed.code, removed.err) == (0, "")
+    assert [found_in(word) for word in GONE] == [set(), set()]
+    assert ask("memory", "sessions", "terminal").code != 0
+
+
 def test_an_editor_that_fails_or_is_late_changes_nothing(ask: Run, home: Path, tmp_path: Path) -> None:
     memory, editor = home / "memory" / "MEMORY.md", tmp_path / "editor"
 
