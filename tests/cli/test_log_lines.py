@@ -93,4 +93,4 @@ def test_a_log_that_is_no_file_is_refused_at_once(tmp_path: Path, make: Callable
     settings = load_settings({}, home=tmp_path, http_port=None)
     make(settings.log)
     with pytest.raises(ConfigError):
-        run_host(settings, virtual_boards=0, ready=lambda _: None, verbose=False)
+        run_host(settings, virtual_boards=0, ready=lambda *_: None, verbose=False)

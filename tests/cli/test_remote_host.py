@@ -128,7 +128,7 @@ def lines(ran: Ran) -> list[str]:
 
 
 def test_a_command_about_this_machine_says_so(elsewhere: Run) -> None:
-    for command in ("up", "up --service status", "config get", "mcp", "person log"):
+    for command in ("up", "up --service file", "config get", "mcp", "person log"):
         ran = elsewhere(*command.split())
         assert (ran.code, ran.out, "--host local" in lines(ran)[1]) == (1, "", True), command
     token = elsewhere("--token", "mc_x", "status")

@@ -46,6 +46,9 @@ class Services(BaseHTTPRequestHandler):
         elif self.headers["X-Subscription-Token"] == BRAVE_KEY:
             result = {"title": "ESP32", "url": "https://a.example", "description": "a chip"}
             self._reply(200, {"web": {"results": [result]}})
+        elif path == f"/telegram/bot{TELEGRAM_TOKEN}/getMe":
+            bot = {"id": 1, "is_bot": True, "first_name": "C", "username": "claw_bot"}
+            self._reply(200, {"ok": True, "result": bot})
         else:
             self._reply(404, {})
 
@@ -59,11 +62,6 @@ class Services(BaseHTTPRequestHandler):
             choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", **said}}
             whole = {"id": "1", "object": "chat.completion", "created": 1, "model": name, "choices": [choice]}
             self._reply(200, whole)
-        elif self.path == f"/telegram/bot{TELEGRAM_TOKEN}/getMe":
-            bot = {"id": 1, "is_bot": True, "first_name": "C", "username": "claw_bot"}
-            self._reply(200, {"ok": True, "result": bot})
-        else:
-            self._reply(401, {"ok": False, "error_code": 401, "description": "Unauthorized"})
 
     def _reply(self, status: int, body: dict[str, Any]) -> None:
         data = json.dumps(body).encode()

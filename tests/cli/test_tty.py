@@ -50,13 +50,11 @@ def test_a_chat_asks_at_a_terminal_alone_and_its_end_withdraws_the_question(
     assert found == ends
 
 
-@pytest.mark.parametrize(("words", "shown"), [((), "\x1b[32mok"), (("--no-color",), " ok")])
-def test_colour_marks_what_is_proven_on_a_terminal_only_when_wanted(
-    tmp_path: Path, words: tuple[str, ...], shown: str
-) -> None:
+@pytest.mark.parametrize(("no_color", "shown"), [("", "\x1b[32mok"), ("1", " ok")])
+def test_colour_marks_what_is_proven_on_a_terminal_only_when_wanted(tmp_path: Path, no_color: str, shown: str) -> None:
     source = tmp_path / "lamp.c"
     source.write_text('#include "microclaw.h"\nvoid on_init(void) { gpio_set(gpio_open(2, GPIO_OUT), 1); }\n')
-    with Screen(tmp_path / "home", "run", "--try", str(source), *words, NO_COLOR="") as trial:
+    with Screen(tmp_path / "home", "run", "--try", str(source), NO_COLOR=no_color) as trial:
         trial.wait_for("try      ")
         trial.wait_for(shown)
         assert trial.process.wait(TIMEOUT_S) == 0

@@ -15,7 +15,7 @@ from tests.forked import Forked
 from tests.stories.conftest import blink, until
 
 from microclaw.apps.device_calls import call_permission
-from microclaw.devices.call_text import CALLS, METHOD_HELP
+from microclaw.devices.call_text import CALLS
 from microclaw.operations.operation import Permission
 
 
@@ -60,21 +60,11 @@ def test_devices_are_labelled_checked_and_looked_for(host: dict[str, Any], ask: 
         assert (ran.code, "next: " in ran.err) == (code, True)
 
 
-def test_every_method_has_help_and_one_that_nobody_named_acts() -> None:
-    assert sorted(METHOD_HELP) == sorted(CALLS)
+def test_a_method_that_nobody_named_acts() -> None:
     acting = {method for method in CALLS if call_permission(method) is Permission.ACT}
     assert acting == {"gpio.set", "pwm.set", "apps.request", "apps.start", "apps.stop", "apps.undo"}
     assert call_permission("device.restart") is Permission.RISKY
     assert call_permission("dac.write") is Permission.ACT
-
-
-def test_methods_are_called_line_by_line_and_a_refusal_ends_nothing(ask: Run) -> None:
-    lines = "help\ngpio.set 12 1\ngpio.set pin=27 level=1\nfrobnicate\ngpio.get 'pin\ngpio.get pin=12\nexit\n"
-    ran = ask("exec", "virtual-1", stdin=lines)
-    assert ran.code == 1  # a line was refused, and nobody saw it
-    assert ran.out.rstrip().endswith("virtual-1> exit")
-    assert ran.out.count("level            1") == 2
-    assert ask("exec", "nowhere", stdin="").code == 1
 
 
 def test_a_report_of_a_device_has_its_answers_and_no_name(ask: Run, tmp_path: Path) -> None:

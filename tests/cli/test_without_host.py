@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from tests.cli.conftest import Run, run_in
-from tests.stories.conftest import blink, running_board
+from tests.stories.conftest import blink
 
 
 def test_build_writes_a_wasm_file_and_tells_of_it(run: Run, tmp_path: Path) -> None:
@@ -125,12 +125,3 @@ def test_an_entry_is_shown_with_its_values_and_its_source(run: Run) -> None:
 def test_port_that_is_taken_is_said(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert run_in(tmp_path / "home", "up", "--port", str(taken.getsockname()[1])).code == 1
-
-
-def test_no_force_puts_a_program_on_a_pin_that_the_board_forbids(run: Run, tmp_path: Path) -> None:
-    path = Path(blink(tmp_path, 2, name="flash"))
-    path.write_text(path.read_text().replace("gpio_open(2", "gpio_open(2 + (millis() >= 0) * 25"))
-    with running_board(tmp_path / "home", "--wasmachine", "0") as board:
-        refused = run("-d", f"127.0.0.1:{board['wasmachine']}", "run", str(path), "--force")
-        assert refused.code == 1
-        assert "pin 27" in refused.err

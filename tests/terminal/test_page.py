@@ -100,9 +100,9 @@ def test_streamed_text_is_wrapped_as_it_comes() -> None:
     assert " ".join(out.getvalue().split()) == f"answer {text.strip()}"
 
 
-def test_a_question_shows_what_would_happen_and_where_to_decide() -> None:
+def test_a_question_shows_what_would_happen_and_how_it_ended() -> None:
     terminal, out = page()
-    terminal.event(ApprovalAsked("a1", "undo on virtual-1", ("stops blink", "pin 2 goes low"), 300.0))
+    terminal.approval(ApprovalAsked("a1", "undo on virtual-1", ("stops blink", "pin 2 goes low"), 300.0))
     terminal.event(ApprovalSettled("a1", "expired"))
     terminal.event(ApprovalSettled("a1", "withdrawn"))
     terminal.event(ApprovalSettled("a1", "withdrawn", "ada"))
@@ -110,7 +110,6 @@ def test_a_question_shows_what_would_happen_and_where_to_decide() -> None:
         "approve  undo on virtual-1",
         "         stops blink",
         "         pin 2 goes low",
-        "next     microclaw approval decide a1 yes, or no",
         "approve  nobody decided in time: it is not done",
         "approve  the question was withdrawn: who asked has left",
         "approve  withdrawn by ada",
@@ -158,16 +157,13 @@ def test_live_page_redraws_one_line_and_ends_it_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("environ", "no_color", "look"),
+    ("environ", "look"),
     [
-        ({}, False, Look(colour=True, live=True)),
-        ({"NO_COLOR": "1"}, False, Look(colour=False, live=True)),
-        ({}, True, Look(colour=False, live=True)),
-        ({"TERM": "dumb"}, False, Look(colour=False, live=False)),
+        ({}, Look(colour=True, live=True)),
+        ({"NO_COLOR": "1"}, Look(colour=False, live=True)),
+        ({"TERM": "dumb"}, Look(colour=False, live=False)),
     ],
 )
-def test_colour_and_redraws_follow_terminal_and_environment(
-    environ: dict[str, str], no_color: bool, look: Look
-) -> None:
-    assert look_for(Tty(), environ, no_color=no_color) == look
+def test_colour_and_redraws_follow_terminal_and_environment(environ: dict[str, str], look: Look) -> None:
+    assert look_for(Tty(), environ) == look
     assert look_for(io.StringIO(), environ) == PLAIN

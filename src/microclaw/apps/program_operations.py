@@ -153,7 +153,7 @@ async def try_out(
                 trial = await workshop.apps.try_image(image, profile, options)
         except MicroclawError as exc:
             fail(call.report, "try", exc)
-    call.report(_step(trial))
+    call.report(trial_step(trial))
     return _shown(trial, image)
 
 
@@ -173,7 +173,8 @@ def _building(
     return profile, partial(workshop.compiling.compile, board=profile, kinds=kinds, person_id=call.person_id)
 
 
-def _step(trial: Trial) -> Step:
+def trial_step(trial: Trial) -> Step:
+    """A trial's result as a stage."""
     from microclaw.apps.stage_text import trial_detail
 
     if trial.ok:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -29,11 +28,11 @@ from microclaw.backup.age import (
 from microclaw.backup.archive import STORE, Contents, home_archive
 from microclaw.backup.restore import check_home, read_archive, restore_home, whole_archive
 from microclaw.backup.scheduled import folder_of
-from microclaw.cli.options import GlobalOptions, secret_value
+from microclaw.cli.options import GlobalOptions, command, secret_value
 from microclaw.clock import now_ms
 from microclaw.config.load import read_database
 from microclaw.config.places import home_folder
-from microclaw.durable import open_regular, read_given, read_given_text, write_given
+from microclaw.durable import open_regular, read_given_text, write_given
 from microclaw.errors import ConfigError, StoreError, StoreOwned
 from microclaw.store.sqlite_file import take_lock
 from microclaw.text import count_text, moment_text, one_line
@@ -47,13 +46,12 @@ password_file_option = click.option("--password-file", metavar="FILE|-", help="T
 backup_group = click.Group(no_args_is_help=True)
 
 
-@backup_group.command("make")
+@command(backup_group, "make")
 @click.argument("file", required=False, type=Path, metavar="[FILE]", help="As microclaw.age.")
 @password_file_option
 @click.option("--recipient", metavar="age1...", help="Lock it with a public key, not a password.")
 @click.option("--force", is_flag=True, help="Replace FILE.")
 @click.option("--new-key", type=Path, metavar="KEYFILE", help="Make a key for --recipient, and end.")
-@click.pass_obj
 def make(
     options: GlobalOptions,
     file: Path | None,
@@ -83,13 +81,12 @@ def make(
     options.report("backup", document, text)
 
 
-@backup_group.command("restore")
+@command(backup_group, "restore")
 @click.argument("file", type=Path, metavar="FILE", help="A file that `microclaw backup make` made.")
 @password_file_option
 @click.option("--identity", type=Path, metavar="KEYFILE", help="The key of a backup for a public key.")
 @click.option("--list", "show", is_flag=True, help="Check it, show what is in it, and change nothing.")
 @click.option("--replace", is_flag=True, help="Also where there is a home already; it is kept beside the new one.")
-@click.pass_obj
 def restore(
     options: GlobalOptions, file: Path, password_file: str | None, identity: Path | None, show: bool, replace: bool
 ) -> None:
@@ -123,13 +120,12 @@ def restore(
     options.report("restore", {**facts, "contents": msgspec.to_builtins(contents)}, text)
 
 
-@backup_group.command("migrate")
+@command(backup_group, "migrate")
 @click.option("--to", metavar="postgresql://…", help="Copy this home's store into that empty database.")
 @click.option("--back", is_flag=True, help="Write what the shared database has into this home's own store.")
 @click.option("--database", metavar="postgresql://…", help="With --back; else cluster.database.")
 @click.option("--dry-run", is_flag=True, help="Check it, show the rows, and change nothing.")
 @click.option("--replace", is_flag=True, help="Also over what is there.")
-@click.pass_obj
 def migrate(
     options: GlobalOptions, to: str | None, back: bool, database: str | None, dry_run: bool, replace: bool
 ) -> None:
@@ -224,14 +220,9 @@ def _opened(file: Path) -> BinaryIO:
 
 def _password(file: str | None, *, is_new: bool) -> Password:
     """Of a file, or typed: twice for a new backup. That of an old one may be another program's, and short."""
-    if file == "-":
-        content = sys.stdin.buffer.readline(MAX_KEY_FILE_BYTES)
-    elif file is not None:
-        content = read_given(Path(file), MAX_KEY_FILE_BYTES)
-    else:
-        step = "give --password-file FILE, or - for stdin"
-        content = secret_value("Password of the backup", None, is_new=is_new, strictly=True, remedy=step).encode()
-    return Password.parse(content, file or "what was typed", least_chars=MIN_PASSWORD_CHARS if is_new else 1)
+    given, step = f"@{file}" if file not in (None, "-") else file, "give --password-file FILE, or - for stdin"
+    text = secret_value("Password of the backup", given, is_new=is_new, remedy=step)
+    return Password.parse(text.encode(), file or "what was typed", least_chars=MIN_PASSWORD_CHARS if is_new else 1)
 
 
 def _left_out(contents: Contents) -> str:

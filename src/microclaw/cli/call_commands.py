@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import shlex
-import sys
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-from click.exceptions import Exit
 
 from microclaw.apps.device_calls import CallAnswer, call_device, call_permission, read_logs
-from microclaw.apps.device_operations import show_device
 from microclaw.apps.operations import list_apps
 from microclaw.boards import load_board
-from microclaw.cli.many_devices import ask_once, endpoint_of, is_address
+from microclaw.cli.many_devices import ask_once, is_address
 from microclaw.cli.operation_commands import perform, show
-from microclaw.cli.options import FAILED, GlobalOptions
+from microclaw.cli.options import GlobalOptions, Texts, command
 from microclaw.cli.sign_in_commands import MAX_TAIL
-from microclaw.devices.call_text import CALLS, METHOD_HELP, arguments_from_words, call_from, method_form, result_value
+from microclaw.devices.call_text import arguments_from_words, call_from, result_value
 from microclaw.devices.calls import Call
-from microclaw.errors import AppNotFound, ConfigError, DeviceUnreachable, MicroclawError, NoHost
+from microclaw.errors import AppNotFound, ConfigError, DeviceUnreachable
 from microclaw.operations.operation import Permission
-from microclaw.terminal.prompt import line_reader
 from microclaw.text import one_line, since_ms
 
 if TYPE_CHECKING:
@@ -36,100 +31,57 @@ if TYPE_CHECKING:
 CALL_TIMEOUT_S: Final = 15.0
 
 
-@click.command()
+@command()
 @click.argument(
     "words",
     required=True,
     nargs=-1,
-    metavar="DEVICE [METHOD [ARG]...]",
-    help="A device's name, or HOST:PORT without a host (with -d, -l or --all: none), gpio.set, gpio.get, "
-    "adc.read, apps.list, ..., and pin=2 level=1, or 2 1; no method: they are typed line by line.",
+    metavar="DEVICE METHOD [ARG]...",
+    help="A device's name, or HOST:PORT without a host (with -d, -l or --all: none), gpio.set, gpio.get, adc.read, "
+    "apps.list, ..., and pin=2 level=1, or 2 1.",
 )
 @click.option("--board", default="virtual", help="With an address: the board's profile.")
 @click.option("--wait/--no-wait", default=True, help="For a device that is away, up to 15 s.")
 @click.option("--force", is_flag=True, help="Also on a pin that a program has.")
-@click.pass_obj
-def execute(options: GlobalOptions, words: tuple[str, ...], board: str, wait: bool, force: bool) -> None:
+def execute(options: GlobalOptions, words: Texts, board: str, **how: Any) -> None:
     """Call one method of a device, or of several."""
-    how = {"wait": wait, "force": force}
+    is_named = options.chooses_many or options.device is not None
+    if len(words) < 2 - is_named:
+        raise click.BadParameter("name the METHOD; microclaw device show NAME lists them")
+    method, *given = words if is_named else words[1:]
+    values: dict[str, Any] = {"method": method, "arguments": arguments_from_words(method, given), **how}
     if options.chooses_many:
-        if call_permission(words[0]) is not Permission.READ:
-            ask_once(options, options.host(), f"Call {words[0]} on")
-        perform(options, call_device, {**_values(words), **how})
-        return
-    target, *rest = words if options.device is None else (options.device, *words)
-    if is_address(target):
+        if call_permission(method) is not Permission.READ:
+            ask_once(options, options.host(), f"Call {method} on")
+        perform(options, call_device, values)
+    elif is_address(target := options.device or words[0]):
         options.only_here(f"a call of {target}")
-    if rest:
-        _call(options, target, board, {**_values(rest), **how})
+        call = call_from(method, values["arguments"])
+
+        async def answer() -> Any:
+            async with board_at(target, call, board) as device:
+                return await device.call(call, CALL_TIMEOUT_S, wait=False)
+
+        show(options, call_device, CallAnswer(method=method, result=result_value(asyncio.run(answer()))))
     else:
-        _line_by_line(options, target, board)
+        show(options, call_device, options.host().call(call_device, device=target, **values))
 
 
 @asynccontextmanager
-async def board_at(target: str, board_id: str = "virtual") -> AsyncIterator[Device]:
-    """The board at an address as a device, without a host."""
+async def board_at(target: str, call: Call[Any], board_id: str = "virtual") -> AsyncIterator[Device]:
+    """The board at an address as a device, without a host. NotSupported where it takes no such call."""
     from microclaw.devices.device import Device
     from microclaw.store.devices import DeviceRow
     from microclaw.transports.open import open_transport
 
     board = load_board(board_id)
-    device = Device(DeviceRow("d-direct", target, board_id), board, [open_transport(endpoint_of(target), board)])
+    device = Device(DeviceRow("d-direct", target, board_id), board, [open_transport(target, board)])
     try:
+        if not device.supports(call.method):  # no name to add a transport to
+            raise device.transports[0].not_offered(call)
         yield device
     finally:
         await device.close()
-
-
-def check_offered(device: Device, call: Call[Any]) -> None:
-    """Raise NotSupported in words that help where there is no host, and no name to add a transport to."""
-    if not device.supports(call.method):
-        raise device.transports[0].not_offered(call)
-
-
-def _values(words: Sequence[str]) -> dict[str, Any]:
-    method, *given = words
-    return {"method": method, "arguments": arguments_from_words(method, given)}
-
-
-def _call(options: GlobalOptions, target: str, board: str, values: dict[str, Any]) -> None:
-    if is_address(target):
-        call = call_from(values["method"], values["arguments"])
-
-        async def answer() -> Any:
-            async with board_at(target, board) as device:
-                check_offered(device, call)
-                return await device.call(call, CALL_TIMEOUT_S, wait=False)
-
-        made = CallAnswer(method=call.method, result=result_value(asyncio.run(answer())))
-    else:
-        made = options.host().call(call_device, device=target, **values)
-    show(options, call_device, made)
-
-
-def _line_by_line(options: GlobalOptions, target: str, board: str) -> None:
-    """Call what is typed, a method a line; `help` lists those that the device has."""
-    offered = CALLS if is_address(target) else options.host().call(show_device, device=target).capabilities
-    home, failed = options.settings().home, False
-    read_line = line_reader(home / "repl_history" if home.is_dir() else None, prompt=f"{target}> ")
-    while (line := read_line()) is not None:
-        try:
-            words = shlex.split(line)
-            if words == ["help"]:
-                rows = [(method_form(one), METHOD_HELP[one]) for one in offered if one in CALLS]
-                options.table(rows, head=("METHOD", "WHAT IT DOES"))
-            elif words:
-                _call(options, target, board, _values(words))
-        except NoHost:
-            raise
-        except MicroclawError as exc:
-            failed = True
-            options.terminal().error(exc)
-        except ValueError as exc:  # an open quotation mark
-            failed = True
-            options.line(f"{exc}: {line}")
-    if failed and not sys.stdin.isatty():  # nobody has seen it
-        raise Exit(FAILED)
 
 
 FOLLOW_S: Final = 0.2
@@ -137,13 +89,12 @@ LISTEN_MS: Final = 1_500
 """Without --follow a console that has just been opened is listened to for so long."""
 
 
-@click.command()
+@command()
 @click.argument("target", required=False, metavar="[DEVICE[/APP]]")
 @click.option("-f", "--follow", is_flag=True, help="Go on as lines come, until Ctrl-C.")
 @click.option("--tail", type=click.IntRange(0, MAX_TAIL), metavar="N", help="Only the newest N lines.")
 @click.option("--since", "from_ms", type=since_ms, metavar="WHEN", help="Only what came since: 30s, 10m, 7d, a day.")
 @click.option("--console", is_flag=True, help="Its serial console instead, with the firmware's own lines.")
-@click.pass_obj
 def logs(
     options: GlobalOptions, target: str | None, follow: bool, tail: int | None, from_ms: int | None, console: bool
 ) -> None:
@@ -159,24 +110,26 @@ def logs(
         if page.console and app:
             text = f"the lines of {device}'s console do not say which program printed them"
             raise ConfigError(text, next_step=f"leave the program out: microclaw logs {device} --console")
-        is_still, cursor = page.cursor == cursor, page.cursor
-        has_just_opened = page.console and not page.problem and (page.open_ms or 0) < LISTEN_MS
         if page.dropped and (is_new or (tail is None and from_ms is None)):
             options.say(f"({page.dropped:,} lines were lost)")
         own = [line for line in page.lines if not app or line["app"] == app]
         has_printed = has_printed or bool(own)
         kept.extend(line for line in own if is_new or from_ms is None or _came_ms(line, device) >= from_ms)
-        is_end = is_still and (follow or not has_just_opened)
-        if is_new or tail is None or is_end:
+        is_still, cursor = page.cursor == cursor, page.cursor
+        has_just_opened = page.console and not page.problem and (page.open_ms or 0) < LISTEN_MS
+        is_whole = is_new or (is_still and (follow or not has_just_opened))
+        if is_whole:
+            if (
+                app
+                and not (has_printed or is_new)
+                and all(one.name != app for one in host.call(list_apps, device=device).apps)
+            ):
+                raise AppNotFound(f"no app {app!r} on {device}", next_step=f"microclaw app list -d {device}")
             for line in kept:
                 _log_line(options, line, is_console=page.console)
-            kept.clear()
-        if is_end and not is_new:
-            if app and not has_printed and all(one.name != app for one in host.call(list_apps, device=device).apps):
-                raise AppNotFound(f"no app {app!r} on {device}", next_step=f"microclaw app list -d {device}")
             if not follow:
                 break
-            kept, is_new = deque(), True
+            kept, is_new, has_printed = deque(), True, True
         if follow and page.problem != problem:
             problem = page.problem
             options.say(f"{problem}; waiting for it" if problem else "the console is back")

@@ -14,7 +14,7 @@ from click.exceptions import Exit
 from msgspec import Struct
 
 from microclaw.api.operations import read_status
-from microclaw.cli.options import INTERRUPTED, GlobalOptions, on_interrupt
+from microclaw.cli.options import INTERRUPTED, GlobalOptions, command, on_interrupt
 from microclaw.errors import ConfigError, MicroclawError, NoHost, exit_code_of
 from microclaw.events import Answer, ApprovalSettled, Delta, Step, ToolRun
 from microclaw.knowledge import operations as knowledge
@@ -27,10 +27,9 @@ from microclaw.text import clean_text
 from microclaw.wire.host_api import StreamEvent, answer_from, answer_object
 
 
-@click.command()
+@command()
 @click.argument("message", nargs=-1, help="One message; without it a conversation.")
 @click.option("--session", default="terminal", help="The conversation's name.")
-@click.pass_obj
 def chat(options: GlobalOptions, message: tuple[str, ...], session: str) -> None:
     """Talk to the agent."""
     text = " ".join(message).strip()
@@ -180,9 +179,8 @@ def cancel(host: Client, chat_id: str) -> bool:
 memory_group = click.Group(no_args_is_help=True)
 
 
-@memory_group.command("edit")
+@command(memory_group, "edit")
 @click.argument("name", default=MEMORY, help="USER.md, SOUL.md, HEARTBEAT.md or a day's note as 2026-11-20.md.")
-@click.pass_obj
 def edit_memory(options: GlobalOptions, name: str) -> None:
     """Edit MEMORY.md, or the text of that name, with $EDITOR."""
     host = options.host()

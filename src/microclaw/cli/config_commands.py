@@ -9,7 +9,7 @@ import click
 import msgspec
 from click.exceptions import Exit
 
-from microclaw.cli.options import FAILED, GlobalOptions, secret_value
+from microclaw.cli.options import FAILED, GlobalOptions, command, secret_value
 from microclaw.config.edit import read_key, write_changes
 from microclaw.config.load import Assembly, private_home
 from microclaw.config.show import DEFAULT, read_views, value_text
@@ -18,10 +18,9 @@ from microclaw.errors import ConfigError
 config_group = click.Group(no_args_is_help=True)
 
 
-@config_group.command("get")
+@command(config_group, "get")
 @click.argument("key", required=False, metavar="[KEY]", help="One setting; all that are set without it.")
 @click.option("--all", "everything", is_flag=True, help="Defaults and what is not set, too.")
-@click.pass_obj
 def get(options: GlobalOptions, key: str | None, everything: bool) -> None:
     """Show settings and where each comes from; secrets are masked."""
     found = read_views(private_home(os.environ, options.home), os.environ)
@@ -43,18 +42,21 @@ def get(options: GlobalOptions, key: str | None, everything: bool) -> None:
         options.table(rows, head=("SETTING", "VALUE", "FROM"), empty=none)
 
 
-@config_group.command("set")
+@command(config_group, "set")
 @click.argument("key", help="Such as agent.turn_s or telegram.token.")
 @click.argument("value", required=False, metavar="[VALUE]", help="-: stdin. A secret: @FILE, or asked for without it.")
 @click.option("--default", is_flag=True, help="Remove it: its default holds again.")
-@click.pass_obj
 def set_value(options: GlobalOptions, key: str, value: str | None, default: bool) -> None:
     """Change one setting; comments stay. Secrets go to secrets.toml, or write '${ENV}' for a variable's value."""
     _, known = read_key(key)
     if default:
         value = None
     elif known.secret and (value is not None or sys.stdin.isatty()):
-        value = secret_value(key, "-" if value is None else value)
+        if value is None or value[:1] in ("-", "@"):
+            value = secret_value(key, value or "-").strip()
+        elif "${" not in value:  # a variable's name is no secret
+            text = f"warning: a value of {key} on the command line can be seen by other accounts of this machine (ps)"
+            sys.stderr.write(f"{text} and stays in the shell's history: {key} @FILE, or {key} - for stdin\n")
     elif value == "-":
         value = sys.stdin.readline().strip()
     elif value is None:
@@ -69,8 +71,7 @@ def set_value(options: GlobalOptions, key: str, value: str | None, default: bool
         sys.stderr.write(f"note: {mistake.message}{step}\n")
 
 
-@config_group.command("check")
-@click.pass_obj
+@command(config_group, "check")
 def check(options: GlobalOptions) -> None:
     """Name every mistake in the files and the environment with its line; exit 1 when there is one."""
     home = private_home(os.environ, options.home)

@@ -25,7 +25,7 @@ from microclaw.boards import load_board
 from microclaw.cli.chat_commands import Conversation
 from microclaw.cli.child import BoardControl, Child
 from microclaw.cli.host_commands import link_text
-from microclaw.cli.options import GlobalOptions
+from microclaw.cli.options import GlobalOptions, command
 from microclaw.config.load import load_settings
 from microclaw.durable import write_private
 from microclaw.errors import MicroclawError
@@ -46,12 +46,11 @@ Rows: TypeAlias = Iterator[tuple[str, ...]]
 """(stage, text) or (stage, text, "ok"); ("", "") is an empty line, the text of "passed" the last one."""
 
 
-@click.command()
+@command()
 @click.option("--once", is_flag=True, help="No questions; the exit code says whether it worked.")
 @click.option("--voice", is_flag=True, help="Say the sentence into the board's microphone.")
 @click.option("--fleet", is_flag=True, help="Update many virtual boards in stages instead.")
 @click.option("--boards", default=20, type=click.IntRange(MIN_FLEET, 300), help="So many, with --fleet.")
-@click.pass_obj
 def demo(options: GlobalOptions, once: bool, voice: bool, fleet: bool, boards: int) -> None:
     """See it work on a virtual board. One sentence becomes a program that goes on without the host."""
     terminal = options.terminal()

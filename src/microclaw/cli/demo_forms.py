@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import random
 import time
@@ -15,12 +14,11 @@ from microclaw.api.operations import read_status
 from microclaw.apps.device_operations import add_device
 from microclaw.boards import load_board
 from microclaw.cli.demo import BOARD, EDGES, PIN, DemoFailed, Rows, Stage
-from microclaw.cli.firmware_commands import new_manifest, send_release
+from microclaw.cli.firmware_commands import send_release
 from microclaw.durable import replace_file
 from microclaw.ota import operations as firmware
 from microclaw.ota.bundle import ABOUT, own_files, pack
 from microclaw.ota.keys import SigningKey
-from microclaw.ota.manifest import Release
 from microclaw.text import count_text
 from microclaw.voice.engines.engine import RATE_HZ
 from microclaw.wire import board_control as control
@@ -129,12 +127,10 @@ def _publish(stage: Stage, key: SigningKey, version: str, fault: str = "") -> tu
     about = {**json.loads(files[ABOUT]), "fault": fault}
     data = random.Random(version).randbytes(DATA_BYTES)  # noqa: S311 - the same release is the same bytes
     payload = pack({**files, ABOUT: json.dumps(about).encode(), "data.bin": data})
-    manifest = new_manifest(
-        Release, sha256=hashlib.sha256(payload).hexdigest(), size=len(payload), kind="files", name="microclaw-virtual",
-        board=chip, channel="stable", version=version, security_version=0, key_id=key.public.key_id,
-        allow_downgrade=version == __version__,
+    release = send_release(
+        stage.client(), payload, key.public.key_id, key.sign, lambda _: None, kind="files", name="microclaw-virtual",
+        board=chip, channel="stable", version=version, security_version=0, allow_downgrade=version == __version__,
     )  # fmt: skip
-    release = send_release(stage.client(), manifest, key.sign(manifest), payload, lambda _: None)
     note = ", made to crash when it starts" if fault else ""
     return "publish", f"{version}{note}: {release.size_bytes / 1000:,.0f} KB, signed"
 

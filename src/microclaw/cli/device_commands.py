@@ -13,7 +13,7 @@ import click
 from microclaw.apps import device_operations as devices
 from microclaw.cli.many_devices import known_devices
 from microclaw.cli.operation_commands import perform, show
-from microclaw.cli.options import GlobalOptions, secret_value
+from microclaw.cli.options import GlobalOptions, command, secret_value
 from microclaw.cli.program_files import firmware_option, firmware_words
 from microclaw.config.places import cache_folder
 from microclaw.durable import write_private
@@ -30,12 +30,11 @@ device_group = click.Group(no_args_is_help=True)
 SHOWN_FACT_CHARS = 24
 
 
-@device_group.command("discover")
+@command(device_group, "discover")
 @click.option("--subnet", metavar="192.168.1.0/24", help="Also ask each address for WASMachine.")
 @click.option("--for", "for_s", default=3.0, type=click.FloatRange(0.1, 60.0), metavar="SECONDS", help="How long.")
 @click.option("--interface", multiple=True, metavar="ADDRESS", help="Only there; an address of this machine.")
 @click.option("--ask", is_flag=True, help="Also open each serial port and ask; that may restart a board.")
-@click.pass_obj
 def discover(options: GlobalOptions, subnet: str | None, for_s: float, interface: tuple[str, ...], ask: bool) -> None:
     """Find boards on the network and on serial ports.
 
@@ -61,7 +60,7 @@ def discover(options: GlobalOptions, subnet: str | None, for_s: float, interface
         options.say(f"no WASMachine board {asked}")
 
 
-@device_group.command("add")
+@command(device_group, "add")
 @click.argument("name", help="What it is called.")
 @click.option("--board", help="The board's profile; a virtual board's is virtual.")
 @click.option("--wasmachine", metavar="HOST:PORT", help="Where its WASMachine listens.")
@@ -69,10 +68,7 @@ def discover(options: GlobalOptions, subnet: str | None, for_s: float, interface
 @click.option("--console", metavar="auto|PATH|usb-VID:PID:SERIAL", help="Its serial console: logs NAME --console.")
 @click.option("--virtual", metavar="SOCKET", help="A virtual board's control.")
 @firmware_option
-@click.pass_obj
-def add(
-    options: GlobalOptions, /, name: str, board: str | None, firmware: tuple[str, ...], **given: str | None
-) -> None:
+def add(options: GlobalOptions, name: str, board: str | None, firmware: tuple[str, ...], **given: str | None) -> None:
     """Add a device by its addresses, or more addresses, or what its firmware has, to a device that is there."""
     schemes = {"wasmachine": "wasmachine://", "serial": "serial:", "console": "console:", "virtual": "virtual:"}
     transports = [scheme + address for way, scheme in schemes.items() if (address := given[way])]
@@ -83,14 +79,13 @@ def add(
     perform(options, devices.add_device, values)
 
 
-@device_group.command("wifi")
+@command(device_group, "wifi")
 @click.argument("name", help="The device.")
 @click.argument("ssid", required=False, help="The network; none: list those that it knows.")
 @click.option("--password", metavar="@FILE|-", help="From a file or stdin; none: asked.")
 @click.option("--open", "is_open", is_flag=True, help="The network has no password.")
 @click.option("--later", is_flag=True, help="Only note it: a network that is not there yet.")
 @click.option("--forget", is_flag=True, help="The device is to forget this network.")
-@click.pass_obj
 def wifi(
     options: GlobalOptions, name: str, ssid: str | None, password: str | None, is_open: bool, later: bool, forget: bool
 ) -> None:
@@ -105,19 +100,18 @@ def wifi(
     secret = None
     if not (is_open or forget):
         question, remedy = f"Password of {ssid}", "give --password @FILE, or --open"
-        secret = secret_value("--password" if password else question, password, strictly=True, remedy=remedy)
+        secret = secret_value("--password" if password else question, password, remedy=remedy)
     values = {"device": name, "ssid": ssid, "password": secret, "later": later, "forget": forget}
     perform(options, links.set_wifi, values)
 
 
-@device_group.command("provision")
+@command(device_group, "provision")
 @click.argument("name", help="What the device is to be called, or a known device.")
 @click.option("--board", help="The board's profile; a board of another profile is refused.")
 @click.option("--file", type=Path, metavar="PATH", help="Write it there, 0600.")
 @click.option("--qr", is_flag=True, help="Show it as a QR code.")
 @click.option("--no-secret", is_flag=True, help="For a device that shows a pairing code.")
 @click.option("--address", "host", metavar="HOST", help="How the device reaches this host.")
-@click.pass_obj
 def provision(
     options: GlobalOptions, name: str, board: str | None, file: Path | None, qr: bool, no_secret: bool, host: str | None
 ) -> None:

@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,18 +25,19 @@ from microclaw.apps.expectation_result import NO_EXPECTATION
 from microclaw.apps.expectation_text import parse_expectations
 from microclaw.apps.fleet_operations import FleetProgram
 from microclaw.apps.installer import Installer
+from microclaw.apps.program_operations import trial_step
 from microclaw.apps.results import Deployed
 from microclaw.apps.run_times import check_times, run_times
 from microclaw.apps.silence import explain_silence
-from microclaw.apps.stage_text import check_text, compile_text, trial_detail
+from microclaw.apps.stage_text import built, check_text
 from microclaw.apps.standing import removal_text
 from microclaw.apps.trial import Trial, TrialOptions, try_image
 from microclaw.apps.trial_plan import parse_duration_ms, parse_input
 from microclaw.boards.profile import BoardProfile
 from microclaw.builds.cache import BuildCache
-from microclaw.cli.call_commands import board_at, check_offered
-from microclaw.cli.operation_commands import Stages, show
-from microclaw.cli.options import GlobalOptions
+from microclaw.cli.call_commands import board_at
+from microclaw.cli.operation_commands import show, stages
+from microclaw.cli.options import FAILED, GlobalOptions
 from microclaw.clock import now_ms
 from microclaw.devices.calls import AppUninstall
 from microclaw.devices.registry import Registry
@@ -46,10 +46,10 @@ from microclaw.events import PROGRAM_KINDS, Step
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceRow, DeviceTable
 from microclaw.terminal.page import Terminal
-from microclaw.text import code_lines, count_text
+from microclaw.text import count_text
 from microclaw.transports.open import open_transport
 from microclaw.wasm.compile import read_module
-from microclaw.wire.host_api import failure_of
+from microclaw.wire.host_api import Result, failure_of
 from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS
 
 MAX_LOG_LINES: Final = 20
@@ -69,24 +69,10 @@ def run_directly(options: GlobalOptions, target: str, values: Mapping[str, Any],
 
 
 async def _deploy(options: GlobalOptions, board: BoardProfile, request: ChangeRequest) -> Deployment:
-    stages = Stages(options, options.terminal())
-    async with _changes(options, request.device, board) as changes:
-        try:
-            return await changes.deploy(request, stages.event)
-        except MicroclawError as exc:
-            stages.failed(failure_of(exc))
-            raise
-        finally:
-            stages.flush()
-
-
-@asynccontextmanager
-async def _changes(options: GlobalOptions, target: str, board: BoardProfile) -> AsyncIterator[ProgramChanges]:
-    """A host's changes for one board; what it writes down is gone afterwards."""
-    settings = options.settings()
+    settings, report = options.settings(), stages(options, options.terminal())
     with TemporaryDirectory(prefix="microclaw-") as folder:
         async with Database.open(Path(folder) / "store.db") as database:
-            table = DeviceTable(database)
+            table, target, change_log = DeviceTable(database), request.device, ChangeLog(database)
             await table.put(DeviceRow("d-direct", target, board.board_id, transports=(target,), created_ms=now_ms()))
             registry = Registry(
                 store=table,
@@ -95,26 +81,30 @@ async def _changes(options: GlobalOptions, target: str, board: BoardProfile) -> 
                 mint_id=lambda: "d-direct",
                 now_ms=now_ms,
             )
-            change_log, cache = ChangeLog(database), BuildCache(settings.cache)
-            registry.explain_silence = partial(explain_silence, change_log)
+            registry.explain_silence, cache = partial(explain_silence, change_log), BuildCache(settings.cache)
+            try_it = partial(try_image, cache=cache)
             async with registry:
-                yield ProgramChanges(
-                    Installer(registry, change_log),
-                    compile=cached_compiler(cache),
-                    try_image=partial(try_image, cache=cache),
+                changes = ProgramChanges(
+                    Installer(registry, change_log), compile=cached_compiler(cache), try_image=try_it
                 )
+                try:
+                    deployment = await changes.deploy(request, report)
+                except MicroclawError as exc:
+                    report(failure_of(exc))
+                    raise
+    report(Result({}))  # shows a stage that failed and did not end it
+    return deployment
 
 
 def uninstall_directly(options: GlobalOptions, target: str, name: str) -> None:
     """Take a program off a board. AppNotFound, or DeployRejected when it is still listed."""
     options.only_here(f"a removal from {target}")
-    look = f"microclaw exec {target} apps.list"
+    look, call = f"microclaw exec {target} apps.list", AppUninstall(name)
 
     async def take_off() -> str:
-        async with board_at(target) as device:
-            check_offered(device, AppUninstall(name))
+        async with board_at(target, call) as device:
             try:
-                await device.call(AppUninstall(name), wait=False)
+                await device.call(call, wait=False)
             except AppNotFound as exc:
                 raise AppNotFound(exc.message, next_step=look) from exc
             return await removal_text(device, name, asyncio.sleep, next_step=f"restart the board, then {look}")
@@ -142,30 +132,24 @@ def try_program(
     if not options.wrote_json("try", {**trial.to_json(), "diagnostics": [one.to_json() for one in image.warnings]}):
         _show_trial(options.terminal(), trial)
     if not trial.ok:
-        raise Exit(1)
+        raise Exit(FAILED)
 
 
 def build_program(options: GlobalOptions, values: Mapping[str, Any], board: BoardProfile) -> ProgramImage:
     """Compile what `program_values` has, or check its wasm, and show that. Raises BuildError, ConfigError."""
-    name, level = values["name"], values.get("optimization", "O3")
+    name, level, report = values["name"], values.get("optimization", "O3"), stages(options, options.terminal())
     if "wasm" in values:
         image: ProgramImage = read_module(base64.b64decode(values["wasm"]), board, name=name)
     else:
         build = cached_compiler(BuildCache(options.settings().cache))
-        image = asyncio.run(build(values["source"], board, name, level, values["language"], PROGRAM_KINDS))
-    if not options.json and not options.quiet:
-        detail = tuple(line for found in image.warnings for line in code_lines(found.render()))
-        took_ms = None if image.cached or not image.compile_ms else image.compile_ms
-        options.terminal().step(Step("compile", compile_text(image, level), detail=detail, took_ms=took_ms))
-        options.terminal().row("check", check_text(image, values.get("heap_bytes", DEFAULT_HEAP_BYTES)))
+        program = build(values["source"], board, name, level, values["language"], PROGRAM_KINDS)
+        image = asyncio.run(built(program, level, report))
+    report(Step("check", check_text(image, values.get("heap_bytes", DEFAULT_HEAP_BYTES))))
     return image
 
 
 def _show_trial(terminal: Terminal, trial: Trial) -> None:
-    done, detail = Step("try", trial.summary()), trial_detail(trial)
-    if not trial.ok:
-        done = Step("try", trial.error or trial.summary(), "failed", next_step=trial.next_step)
-    terminal.step(replace(done, detail=detail))
+    terminal.step(trial_step(trial))
     for pin in trial.pins:
         if edges := [edge for edge in trial.edges if edge.pin == pin]:
             note = f"{trial.board_ms / 1000:g} s, {count_text(len(edges), 'edge')}"

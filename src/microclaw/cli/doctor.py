@@ -25,7 +25,7 @@ from microclaw.audit.log import alarm_text, open_alarms
 from microclaw.audit.log_files import read_events, verify_chains
 from microclaw.auth.authority import AUTHORITY_FILE
 from microclaw.builds.confinement import confinement_findings
-from microclaw.cli.options import FAILED, GlobalOptions
+from microclaw.cli.options import FAILED, GlobalOptions, command
 from microclaw.cli.sign_in_commands import BROKEN_STEP, chain_text
 from microclaw.clock import now_ms
 from microclaw.config.forms import seconds_in
@@ -50,10 +50,9 @@ LATE_DAYS: Final = 14
 MAX_LOOKED: Final = 5_000  # files and folders of the home that are looked at
 
 
-@click.command()
+@command()
 @click.option("-p", "--port", metavar="PORT", help="Look at the board on this port instead.")
 @click.option("--report", is_flag=True, help="Print one block to paste for others: a board's facts and no secrets.")
-@click.pass_obj
 def doctor(options: GlobalOptions, port: str | None, report: bool) -> None:
     """Check what microclaw needs here. Each problem comes with its next step."""
     if port is None and not report:

@@ -8,13 +8,11 @@ import asyncio
 import hashlib
 import shlex
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from functools import partial, wraps
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import click
 import msgspec
@@ -24,13 +22,13 @@ from msgspec.structs import replace
 from microclaw.boards.today import OUR_FIRMWARE
 from microclaw.cli.many_devices import ask_once, choice_body, chosen_names
 from microclaw.cli.operation_commands import perform, show
-from microclaw.cli.options import FAILED, SECRET_METAVAR, GlobalOptions, secret_value
+from microclaw.cli.options import FAILED, SECRET_METAVAR, GlobalOptions, Texts, command, secret_value
 from microclaw.durable import read_given
 from microclaw.errors import ConfigError, MicroclawError
 from microclaw.operations.client import Client
 from microclaw.ota import operations as firmware
 from microclaw.ota.bundle import own_files, pack, read_application
-from microclaw.ota.keys import SIGNATURE_BYTES, SigningKey, read_public_key, read_signing_key
+from microclaw.ota.keys import SIGNATURE_BYTES, PublicKey, SigningKey, read_public_key, read_signing_key
 from microclaw.ota.manifest import (
     ALG,
     CHIPS,
@@ -55,31 +53,12 @@ _POLL_S: Final = 0.5
 follow_option = click.option("--follow/--no-follow", default=True, help="Wait for the end.")
 SIGN_S: Final = 120.0
 """A person may have to touch a token, or type its PIN."""
-
-
-class Signer:
-    """Signs with one key, whose public part is `public`; each signature is verified here."""
-
-    def __init__(self, key: Path | None, password: str | None, command: str | None, public: Path | None) -> None:
-        self._sign: Callable[[bytes], bytes]
-        if key is not None:
-            remedy = "the key has a password: --password @FILE"
-            private = read_signing_key(key, lambda: secret_value("--password", password, remedy=remedy))
-            self.public, self._sign = private.public, private.sign
-        elif command is not None and public is not None:
-            self.public, self._sign = read_public_key(public), partial(run_sign_command, command)
-        else:
-            raise click.BadParameter("say who signs: --key FILE, or --sign-command CMD and --public-key FILE.pub.pem")
-
-    def sign(self, manifest: bytes) -> bytes:
-        """Raises ConfigError, and BadSignature where the command signed with another key."""
-        signature = self._sign(manifest)
-        self.public.verify(manifest, signature)
-        return signature
+Signer: TypeAlias = tuple[PublicKey, Callable[[bytes], bytes]]
+MakeSigner: TypeAlias = Callable[[], Signer]
 
 
 def signing_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The options of who signs. The command gets them as `make_signer`."""
+    """The options of who signs. The command gets them as `make_signer`: the public key, and what signs with it."""
 
     @click.option("--key", type=Path, metavar="FILE", help="The private key, on this machine alone.")
     @click.option("--password", metavar=SECRET_METAVAR, help="Of a key that has one; asked for otherwise.")
@@ -87,9 +66,27 @@ def signing_options(command: Callable[..., None]) -> Callable[..., None]:
     @click.option("--public-key", type=Path, metavar="FILE.pub.pem", help="Of what --sign-command signs with.")
     @wraps(command)
     def run(*given: Any, key: Any, password: Any, sign_command: Any, public_key: Any, **more: Any) -> None:
-        command(*given, make_signer=partial(Signer, key, password, sign_command, public_key), **more)
+        command(*given, make_signer=partial(_signer, key, password, sign_command, public_key), **more)
 
     return run
+
+
+def _signer(key: Path | None, password: str | None, command: str | None, public_key: Path | None) -> Signer:
+    if key is not None:
+        remedy = "the key has a password: --password @FILE"
+        private = read_signing_key(key, lambda: secret_value("--password", password, remedy=remedy))
+        return private.public, private.sign
+    if command is None or public_key is None:
+        raise click.BadParameter("say who signs: --key FILE, or --sign-command CMD and --public-key FILE.pub.pem")
+    public = read_public_key(public_key)
+
+    def sign(manifest: bytes) -> bytes:
+        """Raises ConfigError, and BadSignature where the command signed with another key."""
+        signature = run_sign_command(command, manifest)
+        public.verify(manifest, signature)
+        return signature
+
+    return public, sign
 
 
 def new_manifest(form: type[Release | KeyChange], *, valid_days: int = 90, **facts: Any) -> bytes:
@@ -102,32 +99,22 @@ def new_manifest(form: type[Release | KeyChange], *, valid_days: int = 90, **fac
 def run_sign_command(command: str, manifest: bytes, limit_s: float = SIGN_S) -> bytes:
     """Return the command's answer, within its time; it may ask a person on the terminal. ConfigError otherwise."""
     try:
-        process = subprocess.Popen(shlex.split(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    except (OSError, ValueError, IndexError) as exc:
-        raise ConfigError(f"cannot start {command[:80]!r}: {exc}", next_step="check --sign-command") from exc
-    end = threading.Timer(limit_s, process.kill)
-    end.start()
-    try:
-        with process:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            with suppress(BrokenPipeError), process.stdin as stdin:  # one that reads nothing signs nothing
-                stdin.write(manifest)  # smaller than any pipe
-            signature = process.stdout.read(SIGNATURE_BYTES + 1)
-    finally:
-        end.cancel()
-    if process.returncode != 0 or len(signature) != SIGNATURE_BYTES:
-        text = f"the command that signs ended with {process.returncode} and gave {len(signature)} bytes"
+        done = subprocess.run(
+            shlex.split(command), input=manifest, stdout=subprocess.PIPE, timeout=limit_s, check=False
+        )
+    except (OSError, ValueError, IndexError, subprocess.TimeoutExpired) as exc:
+        raise ConfigError(f"{command[:80]!r} does not sign: {exc}", next_step="check --sign-command") from exc
+    if done.returncode != 0 or len(done.stdout) != SIGNATURE_BYTES:
+        text = f"the command that signs ended with {done.returncode} and gave {len(done.stdout)} bytes"
         step = f"it has {limit_s:g} s to write the raw signature, {SIGNATURE_BYTES} bytes, to stdout and nothing else"
         raise ConfigError(text, next_step=step)
-    return signature
+    return done.stdout
 
 
-@firmware_group.command("keygen")
+@command(firmware_group, "keygen")
 @click.option("--out", default=Path("firmware-key.pem"), type=Path, metavar="FILE", help="The private key's file.")
 @click.option("--password", metavar=SECRET_METAVAR, help="Lock the key with it; - asks for it.")
 @click.option("--name", help="What people call it; its file's name otherwise.")
-@click.pass_obj
 def keygen(options: GlobalOptions, out: Path, password: str | None, name: str | None) -> None:
     """Make the key that signs updates: FILE is secret, FILE.pub.pem is for hosts and boards."""
     secret = None if password is None else secret_value("--password", password, is_new=True)
@@ -151,7 +138,7 @@ def keygen(options: GlobalOptions, out: Path, password: str | None, name: str | 
     options.say("boards trust it once it is on them: microclaw flash; if they have a key: firmware change-keys")
 
 
-@firmware_group.command("publish")
+@command(firmware_group, "publish")
 @click.option("--board", required=True, metavar="CHIP", help="esp32s3, esp32c3, ...; CHIP-small without PSRAM.")
 @click.option("--version", metavar="X.Y.Z", help="Of the release.")
 @click.option("--image", type=Path, metavar="FILE", help="An application of your own.")
@@ -163,18 +150,8 @@ def keygen(options: GlobalOptions, out: Path, password: str | None, name: str | 
 @click.option("--allow-downgrade", is_flag=True, help="Boards with a newer one take it.")
 @click.option("--valid-days", default=90, type=click.IntRange(1, 3_650), help="Boards take it for so long.")
 @signing_options
-@click.pass_obj
 def publish(
-    options: GlobalOptions,
-    /,
-    board: str,
-    version: str | None,
-    image: Path | None,
-    revision: tuple[str, ...],
-    name: str | None,
-    security_version: int | None,
-    make_signer: Callable[[], Signer],
-    **facts: Any,
+    options: GlobalOptions, board: str, version: str | None, image: Path | None, make_signer: MakeSigner, **facts: Any
 ) -> None:
     """Sign a release of this installation's files for boards, or of an image, and give it to the host."""
     host = options.host()
@@ -183,7 +160,8 @@ def publish(
         raise ConfigError(f"no board {board[:40]!r} takes updates", next_step=f"--board is one of {', '.join(known)}")
     if image is None and version is None:
         raise click.BadParameter("a release of our files needs its number: --version 1.4.0")
-    signer = make_signer()
+    public, sign = make_signer()
+    name, revisions, security_version = (facts.pop(one) for one in ("name", "revision", "security_version"))
     if security_version is None:
         rows = host.call(firmware.list_releases).releases
         security_version = max((row.security_version for row in rows if row.board == board), default=0)
@@ -195,47 +173,30 @@ def publish(
         payload = read_given(image, MAX_PAYLOAD_BYTES)
         found = read_application(payload, chip=board)
         version, name = check_version(version or found.version), name or found.project
-    manifest = new_manifest(
-        Release,
-        sha256=hashlib.sha256(payload).hexdigest(),
-        size=len(payload),
-        kind="files" if image is None else "image",
-        name=name,
-        board=board,
-        revisions=tuple(sorted(set(revision))) if revision else None,
-        version=version,
-        security_version=security_version,
-        key_id=signer.public.key_id,
-        **facts,
-    )
-    made = send_release(host, manifest, signer.sign(manifest), payload, options.say)
+    facts |= {"name": name, "board": board, "version": version, "security_version": security_version}
+    facts |= {"kind": "files" if image is None else "image", "revisions": tuple(sorted(set(revisions))) or None}
+    made = send_release(host, payload, public.key_id, sign, options.say, **facts)
     text = f"release {made.release_id}: {made.name} {made.version} for {made.board}, {made.size_bytes} bytes"
     options.report("firmware-release", {"release": msgspec.to_builtins(made)}, text)
     options.say(f"offer it: microclaw firmware update {made.version} -d DEVICE")
 
 
-@firmware_group.command("change-keys")
+@command(firmware_group, "change-keys")
 @click.option("--add", multiple=True, type=Path, metavar="FILE.pub.pem", help="The host knows it from then on, too.")
 @click.option("--remove", multiple=True, metavar="KEY", help="What it signed is refused there forever.")
 @signing_options
 @follow_option
-@click.pass_obj
 def change_keys(
-    options: GlobalOptions,
-    add: tuple[Path, ...],
-    remove: tuple[str, ...],
-    follow: bool,
-    make_signer: Callable[[], Signer],
+    options: GlobalOptions, add: tuple[Path, ...], remove: Texts, follow: bool, make_signer: MakeSigner
 ) -> None:
     """Devices (-d, -l, --all) trust other keys from then on, by a change that a key of theirs signed."""
     host = options.host()
     new, gone = [read_public_key(file) for file in add or ()], tuple(remove or ())
     if not new and not gone:
         raise click.BadParameter("say which key: --add FILE.pub.pem, or --remove KEY")
-    signer = make_signer()
-    signed_by = signer.public.key_id
-    if signed_by in gone:
-        raise ConfigError(f"{signed_by} cannot sign its own removal", next_step="sign with the key that stays")
+    public, sign = make_signer()
+    if public.key_id in gone:
+        raise ConfigError(f"{public.key_id} cannot sign its own removal", next_step="sign with the key that stays")
     names = chosen_names(options, host)
     what = [*(f"trust {one.key_id}" for one in new), *(f"trust {one} no more" for one in gone)]
     options.agree(f"{count_text(len(names), 'device')}: {' and '.join(what)}?")
@@ -254,18 +215,17 @@ def change_keys(
     change: dict[str, Any] = {"serial": serial, "add": tuple(one.trusted for one in new), "remove": gone}
     results: list[OfferOutcome] = []
     for kind, devices in sorted(kinds.items()):
-        manifest = new_manifest(KeyChange, kind="keys", name=kind, key_id=signed_by, **change)
-        release = host.call(firmware.publish, manifest=manifest, signature=signer.sign(manifest)).release
+        manifest = new_manifest(KeyChange, kind="keys", name=kind, key_id=public.key_id, **change)
+        release = host.call(firmware.publish, manifest=manifest, signature=sign(manifest)).release
         assert release is not None
         offers = host.call(firmware.update, release=str(release.release_id), devices=tuple(devices))
         results += offers.results
     _end_offers(options, host, Offers(version=offers.version, results=results), follow=follow)
 
 
-@firmware_group.command("update")
+@command(firmware_group, "update")
 @click.argument("release", metavar="VERSION", help="Or its number: firmware list.")
 @follow_option
-@click.pass_obj
 def update(options: GlobalOptions, release: str, follow: bool) -> None:
     """Offer a release to devices (-d, -l, --all), and follow it; one that is away gets it when it is back."""
     host = options.host()
@@ -273,7 +233,7 @@ def update(options: GlobalOptions, release: str, follow: bool) -> None:
     _end_offers(options, host, host.call(firmware.update, release=release, **choice_body(options)), follow=follow)
 
 
-@firmware_group.command("rollouts")
+@command(firmware_group, "rollouts")
 @click.argument("number", required=False, type=click.IntRange(min=1), metavar="[NUMBER]", help="How this one stands.")
 @click.option("-f", "--follow", is_flag=True, help="Show how it goes on, until its end.")
 @click.option(
@@ -281,7 +241,6 @@ def update(options: GlobalOptions, release: str, follow: bool) -> None:
     type=click.Choice(["pause", "resume", "stop", "undo"]),
     help="No more offers; go on; end it for good; take its boards back to what they ran.",
 )
-@click.pass_obj
 def rollouts(options: GlobalOptions, number: int | None, follow: bool, do: str | None) -> None:
     """Rollouts, the newest first, or how one of them stands. Exit code 1 with -f when it stopped by itself."""
     host = options.host()
@@ -304,9 +263,14 @@ def rollouts(options: GlobalOptions, number: int | None, follow: bool, do: str |
 
 
 def send_release(
-    host: Client, manifest: bytes, signature: bytes, payload: bytes, say: Callable[[str], None]
+    host: Client, payload: bytes, key_id: str, sign: Callable[[bytes], bytes], say: Callable[[str], None], **facts: Any
 ) -> ReleaseRow:
-    """The release as the host keeps it; the payload goes in pieces, and only where the host has it not."""
+    """Sign a release of these bytes. They go in pieces, and only where the host has them not; the release as it is
+    kept there.
+    """
+    digest = hashlib.sha256(payload).hexdigest()
+    manifest = new_manifest(Release, sha256=digest, size=len(payload), key_id=key_id, **facts)
+    signature = sign(manifest)
     made = host.call(firmware.publish, manifest=manifest, signature=signature)
     if (wanted := made.wanted) is not None:
         offset = wanted.offset

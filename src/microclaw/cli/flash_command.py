@@ -14,7 +14,7 @@ import click
 from msgspec import Struct
 
 from microclaw.apps.device_operations import list_devices
-from microclaw.cli.options import GlobalOptions, needs_terminal, secret_value
+from microclaw.cli.options import GlobalOptions, command, needs_terminal, secret_value
 from microclaw.config.edit import LAN, open_link
 from microclaw.config.load import private_home
 from microclaw.config.places import cache_folder
@@ -33,7 +33,7 @@ _RESTART_S: Final = 300.0
 _POLL_S: Final = 1.0
 
 
-@click.command()
+@command()
 @click.option("-p", "--port", metavar="PORT", help="/dev/ttyUSB0, socket://HOST:PORT; none: found on USB.")
 @click.option("--image", type=Path, metavar="FILE", help="The image to write; none: the stock MicroPython.")
 @click.option("--adopt", is_flag=True, help="The board runs MicroPython already: erase nothing, keep its files.")
@@ -48,9 +48,8 @@ _POLL_S: Final = 1.0
 @click.option("--update-key", multiple=True, type=Path, metavar="FILE", help="Public key of updates; none: the host's.")
 @click.option("--channel", help="Whose updates it takes; without it: stable, or what it has.")
 @click.option("--revision", help="Of the board: updates may be for some alone. Without it: the chip's.")
-@click.pass_obj
 def flash(
-    options: GlobalOptions, /, port: str | None, wifi_password: str | None, update_key: tuple[Path, ...], **wanted: Any
+    options: GlobalOptions, port: str | None, wifi_password: str | None, update_key: tuple[Path, ...], **wanted: Any
 ) -> None:
     """Put our firmware on a board, pair it, give it Wi-Fi. Run again, it does what is missing."""
     for is_wrong, text in (
@@ -71,7 +70,7 @@ def flash(
     from microclaw.ota.keys import read_public_key
 
     trusted = [read_public_key(path).trusted for path in update_key]
-    password = None if wifi_password is None else secret_value("--wifi-password", wifi_password, strictly=True)
+    password = None if wifi_password is None else secret_value("--wifi-password", wifi_password)
     person = TerminalPerson(options)
     chosen = find_port(person, port)
     client = options.host()
@@ -89,7 +88,7 @@ class TerminalPerson:
 
     def __init__(self, options: GlobalOptions) -> None:
         self._options = options
-        self._look = look_for(sys.stderr, no_color=options.no_color)
+        self._look = look_for(sys.stderr)
         self._page = Terminal(sys.stderr, self._look)
         self._quarter: tuple[str, int] | None = None
         self.end_line = self._page.end_redraw
@@ -128,7 +127,7 @@ class TerminalPerson:
 
     def password(self, question: str) -> str:
         self.end_line()
-        return secret_value(question, None, strictly=True, remedy="give --wifi-password @FILE")
+        return secret_value(question, None, remedy="give --wifi-password @FILE")
 
     @property
     def asks_nothing(self) -> bool:

@@ -21,7 +21,7 @@ from microclaw.apps.fleet_operations import FLEET, FleetProgram
 from microclaw.apps.run_times import times_body
 from microclaw.cli.many_devices import chosen_names, known_devices
 from microclaw.cli.operation_commands import done, show
-from microclaw.cli.options import GlobalOptions
+from microclaw.cli.options import GlobalOptions, command
 from microclaw.cli.program_files import expectations_text, name_of_file, program_values
 from microclaw.config.schema import did_you_mean
 from microclaw.config.yaml_file import YamlFile
@@ -36,11 +36,10 @@ fleet_group = click.Group(no_args_is_help=True)
 _FILE: Final = re.compile(r"[A-Za-z0-9][\w.-]*\.(c|cpp|ino|py|wasm|yaml)")
 
 
-@fleet_group.command()
+@command(fleet_group)
 @click.option("-f", "--file", default=Path(FLEET), type=Path, metavar="FILE", help="What shall run where.")
 @click.option("--prune", is_flag=True, help="Also take off what is not in it and this host installed.")
 @click.option("--dry-run", is_flag=True, help="Show what it would change, and change nothing; exit code 1: something.")
-@click.pass_obj
 def apply(options: GlobalOptions, file: Path, prune: bool, dry_run: bool) -> None:
     """Make the devices run what a file says. A second time it does nothing."""
     host, asked = options.host(), {**_read(options, file), "prune": prune}
@@ -56,9 +55,8 @@ def apply(options: GlobalOptions, file: Path, prune: bool, dry_run: bool) -> Non
     show(options, fleet.apply, done(options, host, fleet.apply, asked))
 
 
-@fleet_group.command()
+@command(fleet_group)
 @click.option("--out", type=Path, metavar="DIR", help="Write file and programs there; else the file is printed.")
-@click.pass_obj
 def export(options: GlobalOptions, out: Path | None) -> None:
     """Export the desired state of the devices, as a file for `apply`."""
     host, many = options.host(), options.devices or options.labels or options.every

@@ -15,11 +15,10 @@ from urllib.parse import urlsplit
 
 import click
 import msgspec
-from click.exceptions import Exit
 
 from microclaw.api.operations import read_status
 from microclaw.cli.operation_commands import show
-from microclaw.cli.options import FAILED, GlobalOptions
+from microclaw.cli.options import GlobalOptions, command
 from microclaw.cli.sign_in_commands import open_page
 from microclaw.cluster.operations import status as cluster_status
 from microclaw.config.load import VARIABLES, find_mistakes, read_database, read_link
@@ -30,11 +29,11 @@ from microclaw.errors import ConfigError, MicroclawError, NotSupported, UnknownN
 from microclaw.models.operations import usage
 from microclaw.store.usage import KEPT_DAYS, UsageGroup
 
-ServiceAct: TypeAlias = Literal["install", "remove", "status", "file"]
+ServiceAct: TypeAlias = Literal["install", "remove", "file"]
 OPEN_GATEWAY: Final = "open: every program of this machine is the owner there"
 
 
-@click.command()
+@command()
 @click.option("--virtual", "virtual_boards", default=0, type=click.IntRange(0, 16), help="Start N virtual boards.")
 @click.option("--port", type=click.IntRange(0, 65535), help="The API's port, 8080 by default; 0 takes any.")
 @click.option("--link", metavar="HOST:PORT|off", help="Where devices connect; 127.0.0.1:8443 by default.")
@@ -44,19 +43,11 @@ OPEN_GATEWAY: Final = "open: every program of this machine is the owner there"
 @click.option("--service", type=click.Choice(get_args(ServiceAct)), help="Instead: start it at each login, by systemd.")
 @click.option("--die-with-parent", is_flag=True, hidden=True)
 @click.option("--while-used", is_flag=True, hidden=True)
-@click.pass_obj
 def up(
-    options: GlobalOptions,
-    /,
-    port: int | None,
-    link: str | None,
-    open_gateway: bool,
-    database: str | None,
-    service: ServiceAct | None,
-    **how: Any,
+    options: GlobalOptions, port: int | None, link: str | None, open_gateway: bool, database: str | None, **how: Any
 ) -> None:
     """Run the host in the foreground; Ctrl-C stops it."""
-    if service is not None:
+    if (service := how.pop("service")) is not None:
         manage_service(options, service)
         return
     gc.disable()  # what is made until the host is ready stays: to look through it again and again finds nothing
@@ -70,12 +61,11 @@ def up(
     if database is not None:
         cluster = replace(cluster, database=read_database(database))
     settings = replace(settings, http_port=http_port, link=link_settings, gateway=gateway, cluster=cluster)
-    from microclaw.cli.hosting import SIGN_IN, run_host
+    from microclaw.cli.hosting import run_host
 
-    def ready(facts: dict[str, Any]) -> None:
+    def ready(facts: dict[str, Any], sign_in: str | None) -> None:
         gc.freeze()
         gc.enable()
-        sign_in = facts.pop(SIGN_IN)
         if options.wrote_json("up", {"ready": True, **facts}):
             return
         terminal = options.terminal()
@@ -105,14 +95,13 @@ def up(
         gc.enable()
 
 
-@click.command()
+@command()
 @click.option("--cluster", is_flag=True, help="The hosts that share a database with this one.")
 @click.option("--usage", "costs", is_flag=True, help="What models cost: requests, tokens and money.")
 @click.option("--by", default="day", type=click.Choice(get_args(UsageGroup)), help="With --usage: a line for each.")
 @click.option("--days", default=30, type=click.IntRange(1, KEPT_DAYS), help="With --usage: today and the days before.")
 @click.option("--open", "link", is_flag=True, help="Print a link that signs a browser in, once.")
 @click.option("--person", default="owner", help="With --open: who signs in with it.")
-@click.pass_obj
 def status(
     options: GlobalOptions, cluster: bool, costs: bool, by: UsageGroup, days: int, link: bool, person: str
 ) -> None:
@@ -142,9 +131,8 @@ def link_text(address: str | None) -> str:
     return f"   link {parts.scheme} {place}"
 
 
-@click.command()
+@command()
 @click.option("--all-tools", is_flag=True, help="Offer the agent's own tools too: web, files, memory.")
-@click.pass_obj
 def mcp(options: GlobalOptions, all_tools: bool) -> None:
     """Drive the boards from an assistant over MCP.
 
@@ -158,7 +146,7 @@ def mcp(options: GlobalOptions, all_tools: bool) -> None:
 
 
 SHOW_FILE: Final = "microclaw up --service file"
-LOGS: Final = "its log: journalctl --user -u microclaw -f"
+LOGS: Final = "how it is: systemctl --user status microclaw; its log: journalctl --user -u microclaw -f"
 COMMAND_S: Final = 30.0
 _TMP: Final = "/tmp"  # noqa: S108  where homes with long names may have their control socket
 UNIT_NAME: Final = "microclaw.service"
@@ -166,38 +154,26 @@ STOP_S: Final = 20
 
 
 def manage_service(options: GlobalOptions, act: ServiceAct) -> None:
-    """Write the service's file and start it, remove it, say whether it runs (exit code 1 when not), or print it."""
+    """Write the service's file and start it, remove it, or print it."""
     if sys.platform != "linux":
         raise NotSupported(f"no service for {sys.platform} from here", next_step="docs/install.md")
     path = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "systemd" / "user" / UNIT_NAME
-    match act:
-        case "file":
-            options.line(service_unit(options).rstrip("\n"))
-        case "install":
-            text = service_unit(options)
-            options.say(f"# {path}\n{text}")
-            options.agree("Write and start it?", default=True, hint=f", or {SHOW_FILE}")
-            notes = _install(options, path, text)
-            options.report("service", {"notes": notes}, "\n".join(notes))
-        case "remove":
-            if not path.exists():
-                raise UnknownName(f"no service is installed ({path})", next_step="microclaw up --service install")
-            stopped = systemctl("disable", "--now", UNIT_NAME)
-            path.unlink(missing_ok=True)
-            notes = [f"note: {line}" for line in (stopped, systemctl("daemon-reload")) if line is not None]
-            notes.insert(0, f"removed {path}; the data in {options.settings().home} stays")
-            options.report("service", {"notes": notes}, "\n".join(notes))
-        case "status":
-            installed = path.exists()
-            problem = (
-                systemctl("is-active", UNIT_NAME) if installed else "not installed: microclaw up --service install"
-            )
-            facts = {"installed": installed, "running": problem is None, "file": str(path)}
-            if not options.wrote_json("service", facts):
-                options.line(problem or "runs")
-                options.say(LOGS)
-            if problem is not None:
-                raise Exit(FAILED)
+    if act == "file":
+        options.line(service_unit(options).rstrip("\n"))
+        return
+    if act == "install":
+        text = service_unit(options)
+        options.say(f"# {path}\n{text}")
+        options.agree("Write and start it?", default=True, hint=f", or {SHOW_FILE}")
+        notes = _install(options, path, text)
+    elif path.exists():
+        stopped = systemctl("disable", "--now", UNIT_NAME)
+        path.unlink(missing_ok=True)
+        notes = [f"note: {line}" for line in (stopped, systemctl("daemon-reload")) if line is not None]
+        notes.insert(0, f"removed {path}; the data in {options.settings().home} stays")
+    else:
+        raise UnknownName(f"no service is installed ({path})", next_step="microclaw up --service install")
+    options.report("service", {"notes": notes}, "\n".join(notes))
 
 
 def service_unit(options: GlobalOptions) -> str:
@@ -266,7 +242,7 @@ def _unseen_variables(options: GlobalOptions) -> list[str]:
 
 
 def systemd_unit(command: Sequence[str], places: Sequence[Path]) -> str:
-    """For `systemctl --user`; the host writes to `places`. In /tmp, a private one would hide them.
+    """For `systemctl --user`; the host writes to `places`, not all of which are there yet. /tmp is no private one then.
 
     Not in it, as the host needs what they forbid: MemoryDenyWriteExecute (wasm is compiled to machine code),
     RestrictNamespaces and ProtectKernelTunables (the sandbox makes namespaces and mounts /proc), PrivateDevices (boards
@@ -281,7 +257,7 @@ StartLimitBurst=5
 
 [Service]
 Type=exec
-ExecStart={" ".join(_quoted(word) for word in command)}
+ExecStart={" ".join(_quoted(word).replace("$", "$$") for word in command)}
 Restart=on-failure
 RestartSec=2
 KillMode=mixed
@@ -289,7 +265,7 @@ TimeoutStopSec={STOP_S}
 UMask=0077
 NoNewPrivileges=yes
 ProtectSystem=strict
-ReadWritePaths={" ".join(_path(place) for place in (*places, *([Path(_TMP)] if in_tmp else [])))}
+ReadWritePaths={" ".join(_quoted(f"-{place}") for place in (*places, *([_TMP] if in_tmp else [])))}
 PrivateTmp={"no" if in_tmp else "yes"}
 LockPersonality=yes
 RestrictRealtime=yes
@@ -302,12 +278,5 @@ WantedBy=default.target
 
 
 def _quoted(word: str) -> str:
-    """A word of ExecStart= (systemd.service(5)): quoted, with `%` and `$` doubled."""
-    text = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
-    return f'"{text}"'
-
-
-def _path(place: Path) -> str:
-    """A path of ReadWritePaths=; `-`: one that is not there yet is no error."""
-    text = str(place).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
-    return f'"-{text}"'
+    """A word of systemd.service(5), quoted, with `%` doubled; `$` is doubled in ExecStart= alone."""
+    return '"' + word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%") + '"'

@@ -32,10 +32,9 @@ from microclaw.masking import SecretMask
 from microclaw.text import clean_text, escape_hidden
 from microclaw.virtual_boards.host_boards import BOARD
 
-Ready: TypeAlias = Callable[[dict[str, Any]], None]
+Ready: TypeAlias = Callable[[dict[str, Any], str | None], None]
 
 LOG_BYTES = 2 << 20
-SIGN_IN = "sign_in"  # of the facts: a secret, which is taken out before they are shown as a document
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 # What `extra={"device": name, ...}` may add to a line of the log: only these, so that no payload gets in by them.
 FACTS = ("device", "transport", "app", "what", "address", "code", "reason", "why", "method", "lane", "count", "took_ms")
@@ -63,7 +62,7 @@ def run_host(
     new_store: bool = False,
 ) -> None:
     """Run until SIGINT or SIGTERM, or only `while_used` by `microclaw mcp`. `ready` is called once, when the host
-    answers; `new_store` as `running_host`."""
+    answers, with its facts and a link for the terminal alone; `new_store` as `running_host`."""
     if die_with_parent:
         _die_with_parent()
     mask = SecretMask(secret_texts(settings))
@@ -77,7 +76,7 @@ def run_host(
         async with running_host(
             settings, virtual_boards=virtual_boards, new_store=new_store, mask=mask, when_unused=unused
         ) as host:
-            ready({**_facts(host), SIGN_IN: await _first_link(host)})
+            ready(_facts(host), await _first_link(host))
             await stop.wait()
 
     import uvloop

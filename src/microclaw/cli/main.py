@@ -106,16 +106,6 @@ def load_command(name: str) -> click.Command:
     return command  # type: ignore[no-any-return]  # it is imported by its name
 
 
-def _show_completion(_ctx: Any, _option: Any, shell: str | None) -> None:
-    if shell is not None:
-        from click import shell_completion  # only when it is asked for
-
-        kind = shell_completion.get_completion_class(shell)
-        assert kind is not None
-        click.echo(kind(app, {}, "microclaw", _COMPLETE_VARIABLE).source())
-        raise Exit(0)
-
-
 @click.group(
     "microclaw",
     cls=LazyGroup,
@@ -123,30 +113,22 @@ def _show_completion(_ctx: Any, _option: Any, shell: str | None) -> None:
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@click.option("-d", "--device", multiple=True, metavar="NAME", help="The device to act on; again for more.")
-@click.option("-l", "--label", multiple=True, metavar="LABEL", help="The devices with this label.")
+@click.option("--json", is_flag=True, help="Print one JSON document.")
+@click.option("-d", "--device", "devices", multiple=True, metavar="NAME", help="The device to act on; again for more.")
+@click.option("-l", "--label", "labels", multiple=True, metavar="LABEL", help="The devices with this label.")
 @click.option("--all", "every", is_flag=True, help="All devices.")
 @click.option("--home", type=Path, metavar="DIR", help="The host's data folder.")
 @click.option("--host", metavar="URL", help="A host elsewhere, by https, with the token in MICROCLAW_TOKEN.")
 @click.option("-q", "--quiet", is_flag=True, help="Print answers only.")
 @click.option("-v", "--verbose", is_flag=True, help="Show tracebacks and more lines.")
 @click.option("-y", "--yes", is_flag=True, help="Answer yes to all questions.")
-@click.option("--no-color", is_flag=True, help="No colour.")
-@click.option(
-    "--completion", type=click.Choice(["bash", "zsh", "fish"]), expose_value=False, is_eager=True,
-    callback=_show_completion, help="Print a shell's completion.",
-)  # fmt: skip
 @click.version_option(__version__, message="microclaw %(version)s", help="Show the version and end.")
 @click.pass_context
-def app(
-    ctx: click.Context, as_json: bool, device: tuple[str, ...], label: tuple[str, ...], every: bool, home: Path | None,
-    host: str | None, quiet: bool, verbose: bool, yes: bool, no_color: bool,
-) -> None:  # fmt: skip
+def app(ctx: click.Context, /, host: str | None, **given: Any) -> None:
     from microclaw.cli.options import GlobalOptions  # `--help` does not come here, and is quick without it
 
     words = ctx.obj or ()
-    ctx.obj = GlobalOptions(as_json, device, home, quiet, verbose, yes, no_color, host, label, every)
+    ctx.obj = GlobalOptions(host_url=host, **given)
     if host == "local":
         os.environ.pop("MICROCLAW_HOST", None)  # for the processes that this one starts, too
     if ctx.invoked_subcommand in _ONLY_HERE and "--help" not in words and "-h" not in words:
@@ -167,7 +149,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(words: list[str]) -> int:
     if _COMPLETE_VARIABLE in os.environ:
-        app.main(words, "microclaw", _COMPLETE_VARIABLE)  # it answers the shell, and ends
+        app.main(words, "microclaw", _COMPLETE_VARIABLE)  # it answers the shell, or prints its completion, and ends
     try:
         with app.make_context("microclaw", list(words), obj=tuple(words)) as ctx:
             code = app.invoke(ctx)
@@ -221,7 +203,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "device crashes": ("device crashes --since 7d", "device crashes 3"),
     "device telemetry": ("device telemetry kitchen temperature --since 7d",),
     "device wifi": ('device wifi kitchen "new home"', "device wifi kitchen"),
-    "exec": ("exec kitchen gpio.set pin=2 level=1", "exec kitchen gpio.get 4", "exec kitchen"),
+    "exec": ("exec kitchen gpio.set pin=2 level=1", "exec kitchen gpio.get 4"),
     "logs": ("logs kitchen -f", "logs kitchen/blink --tail 20"),
     "virtual": ("virtual --join", "virtual --wasmachine 18080"),
     "fleet": ("fleet apply -f fleet.yaml", "fleet apply --dry-run", "fleet export --out fleet"),

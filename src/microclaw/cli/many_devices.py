@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Final
 
 from microclaw.apps.device_operations import list_devices
 from microclaw.cli.options import GlobalOptions
@@ -15,13 +15,10 @@ from microclaw.operations.client import Client
 
 def known_devices(host: Client) -> list[ListedDevice]:
     """All of them, by name; the host tells them in pages."""
-    found: list[ListedDevice] = []
-    after: str | None = ""
-    while after is not None:
-        page = host.call(list_devices, after=after)
-        found += page.devices
-        after = page.next
-    return found
+    found = host.call(list_devices)
+    while found.next is not None:
+        found = found.joined(host.call(list_devices, after=found.next))
+    return found.devices
 
 
 def _selection(options: GlobalOptions) -> Selection:
@@ -79,15 +76,13 @@ def chosen_device(options: GlobalOptions, host: Client, program: str | None = No
     raise ConfigError(f"which device? {which}", next_step=f"give -d {' or -d '.join(names[:5])}")
 
 
-_HOST_PORT = re.compile(r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):(\d{1,5})$")
-_PREFIXES = ("wasmachine://", "serial:", "virtual:")
+_ADDRESS: Final = re.compile(r"(wasmachine://|serial:|virtual:).*|(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):\d{1,5}")
+
+
+def board_address(options: GlobalOptions) -> str | None:
+    """The -d that names an address instead of a device: HOST:PORT or a transport's full form."""
+    return options.device if not options.chooses_many and is_address(options.device or "") else None
 
 
 def is_address(target: str) -> bool:
-    """True if a target names an address instead of a device: HOST:PORT or a transport's full form."""
-    return target.startswith(_PREFIXES) or _HOST_PORT.match(target) is not None
-
-
-def endpoint_of(target: str) -> str:
-    """The transport's full address of such a target."""
-    return target if target.startswith(_PREFIXES) else f"wasmachine://{target}"
+    return _ADDRESS.fullmatch(target) is not None

@@ -5,7 +5,7 @@ come, its questions asked, its print.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -15,10 +15,10 @@ from click.core import ParameterSource
 from click.exceptions import Exit
 from msgspec import UNSET, structs
 
-from microclaw.cli.many_devices import ask_once, choice_body, chosen_device, chosen_names, is_address
+from microclaw.cli.many_devices import ask_once, choice_body, chosen_device, chosen_names
 from microclaw.cli.options import FAILED, INTERRUPTED, SOME_FAILED, GlobalOptions, on_interrupt
 from microclaw.devices.selection import names_text
-from microclaw.errors import ConfigError, MicroclawError
+from microclaw.errors import MicroclawError
 from microclaw.events import ApprovalSettled, Step
 from microclaw.operations.client import Client, request_number
 from microclaw.operations.connection import HostError
@@ -106,14 +106,13 @@ def perform(options: GlobalOptions, act: Operation[..., Any], values: dict[str, 
     if act.many is not None and options.chooses_many:
         _on_many(options, host, act, values)
         return
-    if act.many is not None and options.device and is_address(options.device):
-        text = f"to {act.verb} it needs the host that installed it: it has the image"
-        raise ConfigError(text, next_step="microclaw up, then the device's name with -d")
     names, has_flag = None, any(map(_is_flag, act.parameters))
     if getattr(act.result, "row_device", "") and (options.chooses_many or (options.devices and not has_flag)):
         names = None if choice_body(options)["all"] else chosen_names(options, host)
     elif has_flag:
-        values = values | {"device": _device(options, host, act, values)}
+        is_meant = not options.device and "device" in act.in_path
+        name = values["name"] if "name" in act.in_path else None
+        values = values | {"device": chosen_device(options, host, name) if is_meant else options.device}
     chooses = {"devices", "labels"} <= {one.name for one in act.parameters}
     if chooses:
         values = values | choice_body(options)
@@ -125,18 +124,10 @@ def perform(options: GlobalOptions, act: Operation[..., Any], values: dict[str, 
         ask_once(options, host, f"{act.asked(values)} on")
     made = done(options, host, act, values)
     if names is not None:
-        page, made = made, made.of_devices(names)
-        while after := getattr(page, "next", None):
-            page = done(options, host, act, values | {"after": after})
-            made = made.joined(page.of_devices(names))
+        while after := getattr(made, "next", None):
+            made = made.joined(done(options, host, act, values | {"after": after}))
+        made = made.of_devices(names)
     show(options, act, made)
-
-
-def _device(options: GlobalOptions, host: Client, act: Operation[..., Any], values: Mapping[str, Any]) -> str | None:
-    """The device that is meant, where one has to be."""
-    if "device" not in act.in_path or options.device:
-        return options.device
-    return chosen_device(options, host, values["name"] if "name" in act.in_path else None)
 
 
 def _on_many(options: GlobalOptions, host: Client, act: Operation[..., Any], values: Mapping[str, Any]) -> None:
@@ -234,7 +225,6 @@ def done(options: GlobalOptions, host: Client, act: Operation[..., Any], values:
     if not act.steps:
         return host.call(act, **values)
     terminal, number = options.terminal(), request_number()
-    stages = Stages(options, terminal)
 
     def stop() -> None:
         try:
@@ -249,10 +239,7 @@ def done(options: GlobalOptions, host: Client, act: Operation[..., Any], values:
 
     try:
         with on_interrupt(stop, once=True):
-            return host.watching(stages.event, number=number).call(act, **values)
-    except HostError as exc:
-        stages.failed(exc.failure)
-        raise
+            return host.watching(stages(options, terminal), number=number).call(act, **values)
     except KeyboardInterrupt as exc:
         raise HostError(_STOPPED_LISTENING) from exc
 
@@ -260,41 +247,31 @@ def done(options: GlobalOptions, host: Client, act: Operation[..., Any], values:
 MAX_REASON_CHARS = 60
 
 
-class Stages:
-    """Shows the stages of work, with -q and --json none. One that failed waits: the error that ends the command may say
-    the same."""
+def stages(options: GlobalOptions, terminal: Terminal) -> Callable[[StreamEvent], None]:
+    """Shows the stages of work, with -q and --json none. One that failed waits for the next event: of what the error
+    that ends the command says, too, only the reason is shown."""
+    failed: list[Step] = []
 
-    def __init__(self, options: GlobalOptions, terminal: Terminal) -> None:
-        self._terminal, self._is_silent = terminal, options.quiet or options.json
-        self._failed: Step | None = None
-
-    def event(self, event: StreamEvent) -> None:
-        if isinstance(event, Failure):
-            return
-        self.flush()
-        if isinstance(event, Step) and not self._is_silent:
-            if event.state == "failed":
-                self._failed = event
-            else:
-                self._terminal.step(event)
+    def show_event(event: StreamEvent) -> None:
+        for step in failed:
+            terminal.step(_told_by(event, step) if isinstance(event, Failure) else step)
+        failed.clear()
+        if isinstance(event, Step) and not (options.quiet or options.json):
+            failed.extend([event] if event.state == "failed" else [])
+            if not failed:
+                terminal.step(event)
         elif isinstance(event, ApprovalSettled):
-            self._terminal.event(event)
+            terminal.event(event)
 
-    def failed(self, failure: Failure) -> None:
-        """The command ends with this error: of a stage that says the same only the reason is shown."""
-        step, self._failed = self._failed, None
-        if step is None:
-            return
-        texts = (failure.message, *(str(diagnostic["text"]) for diagnostic in failure.diagnostics))
-        told = {line.strip() for text in texts for line in text.splitlines()}
-        wanted = {line.strip() for text in (step.text, *step.detail) for line in text.splitlines()}
-        if wanted <= told and (failure.next_step or "").startswith(step.next_step or ""):
-            line = step.text.strip().partition("\n")[0]  # who sees stdout alone must not guess
-            line = line if len(line) <= MAX_REASON_CHARS else f"{line[: MAX_REASON_CHARS - 1]}…"
-            step = structs.replace(step, text=line, detail=(), next_step=None)
-        self._terminal.step(step)
+    return show_event
 
-    def flush(self) -> None:
-        if self._failed is not None:
-            self._terminal.step(self._failed)
-            self._failed = None
+
+def _told_by(failure: Failure, step: Step) -> Step:
+    texts = (failure.message, *(str(diagnostic["text"]) for diagnostic in failure.diagnostics))
+    told = {line.strip() for text in texts for line in text.splitlines()}
+    wanted = {line.strip() for text in (step.text, *step.detail) for line in text.splitlines()}
+    if not (wanted <= told and (failure.next_step or "").startswith(step.next_step or "")):
+        return step
+    line = step.text.strip().partition("\n")[0]  # who sees stdout alone must not guess
+    line = line if len(line) <= MAX_REASON_CHARS else f"{line[: MAX_REASON_CHARS - 1]}…"
+    return structs.replace(step, text=line, detail=(), next_step=None)

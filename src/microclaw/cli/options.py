@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import click
 from click.exceptions import Exit
@@ -31,6 +31,7 @@ from microclaw.text import clean_text, escape_hidden, format_duration
 if TYPE_CHECKING:
     from microclaw.config.settings import Settings
 
+Texts: TypeAlias = tuple[str, ...]
 FAILED: Final = 1  # errors.py has the others: 3 no host, 4 device unreachable
 SOME_FAILED: Final = 5  # of many devices
 INTERRUPTED: Final = 130
@@ -54,7 +55,6 @@ class GlobalOptions(Struct, frozen=True):
     quiet: bool = False
     verbose: bool = False
     yes: bool = False
-    no_color: bool = False
     host_url: str | None = None
     labels: tuple[str, ...] = ()
     every: bool = False
@@ -123,7 +123,7 @@ class GlobalOptions(Struct, frozen=True):
     def terminal(self) -> Terminal:
         """The terminal page: stdout, or stderr when stdout carries a JSON document."""
         out = sys.stderr if self.json else sys.stdout
-        return Terminal(out, look_for(out, no_color=self.no_color))
+        return Terminal(out, look_for(out))
 
     def document(self, schema: str, value: Mapping[str, Any]) -> None:
         """The one JSON document of a `--json` command."""
@@ -189,6 +189,12 @@ class GlobalOptions(Struct, frozen=True):
             self.line(line)
 
 
+def command(group: click.Group | None = None, name: str | None = None) -> Callable[[Callable[..., None]], Any]:
+    """Makes a command of a function that gets the global options first."""
+    made = click.command(name) if group is None else group.command(name)
+    return lambda run: made(click.pass_obj(run))
+
+
 MAX_SECRET_BYTES: Final = 4096
 SECRET_METAVAR: Final = "@FILE|-"  # noqa: S105 - what help shows
 
@@ -199,41 +205,30 @@ def needs_terminal(question: str, remedy: str) -> None:
         raise NobodyToAsk(f"nobody is at a terminal to be asked: {question}", remedy)
 
 
-def secret_value(
-    name: str, given: str | None, *, is_new: bool = False, strictly: bool = False, remedy: str = ""
-) -> str:
+def secret_value(name: str, given: str | None, *, is_new: bool = False, remedy: str = "") -> str:
     """The text that `@FILE` or `-` (stdin; a terminal is asked, for a new one twice) stands for, else ConfigError.
+    Spaces around it are part of it.
 
-    None: a terminal is asked, without one it is wrong usage with the `remedy`. A value itself is taken with a warning;
-    `strictly` it is wrong usage, and spaces around the secret are part of it.
+    None: a terminal is asked, without one it is wrong usage with the `remedy`. So is a value itself.
     """
     if given is None:
         needs_terminal(name, remedy)
     if given is None or (given == "-" and sys.stdin.isatty()):
         question = clean_text(name, one_line=True)
-        typed = str(click.prompt(question, hide_input=True, confirmation_prompt=is_new, err=True))
-        return typed if strictly else typed.strip()
+        return str(click.prompt(question, hide_input=True, confirmation_prompt=is_new, err=True))
     if given != "-" and not given.startswith("@"):
-        if strictly:
-            text = f"{name} on the command line is seen by every program: write @FILE, or - for stdin"
-            raise click.BadParameter(text)
-        if given and "${" not in given:
-            sys.stderr.write(
-                f"warning: a value of {name} on the command line can be seen by other accounts of this machine (ps) "
-                f"and stays in the shell's history: {name} @FILE, or {name} - for stdin\n"
-            )
-        return given
+        text = f"{name} on the command line is seen by every program: write @FILE, or - for stdin"
+        raise click.BadParameter(text)
     content = (
         sys.stdin.readline(MAX_SECRET_BYTES + 1).encode(errors="surrogateescape")
         if given == "-"
         else read_given(Path(given[1:]), MAX_SECRET_BYTES)
     )
     try:
-        text = content.decode("utf-8-sig")  # an editor's mark is no part of it
+        secret = content.decode("utf-8-sig").rstrip("\r\n")  # an editor's mark is no part of it
     except UnicodeDecodeError as exc:
         raise ConfigError(f"{name}: {given} is not UTF-8 text", next_step="save it as UTF-8") from exc
-    secret = text.rstrip("\r\n") if strictly else text.strip()
-    if not secret or "\n" in secret or len(content) > MAX_SECRET_BYTES:
+    if not secret.strip() or "\n" in secret or len(content) > MAX_SECRET_BYTES:
         text = f"{name}: {given} is not one line with a secret"
         raise ConfigError(text, next_step="give the secret alone, as one line of a file (@FILE) or of stdin (-)")
     return secret

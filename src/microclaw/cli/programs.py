@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import click
 from click.core import ParameterSource
@@ -16,9 +16,9 @@ from microclaw.apps import operations as programs
 from microclaw.apps.building import check_app_name, program_language
 from microclaw.apps.results import AppOrigin
 from microclaw.apps.run_times import times_body
-from microclaw.cli.many_devices import chosen_device, chosen_names, is_address, known_devices
+from microclaw.cli.many_devices import board_address, chosen_device, chosen_names, known_devices
 from microclaw.cli.operation_commands import perform
-from microclaw.cli.options import INTERRUPTED, GlobalOptions
+from microclaw.cli.options import INTERRUPTED, GlobalOptions, Texts, command
 from microclaw.cli.program_files import (
     described_board,
     files_beside,
@@ -53,18 +53,15 @@ _LOOK_S: Final = 0.3
 _SETTLED_S: Final = 0.2
 """Editors write in several steps: a file counts as saved once it rests that long."""
 _State: TypeAlias = tuple[tuple[int, int], ...]
-_TRIAL, _ADDRESS, _HOST = "--try", "-d HOST:PORT", "a host"
-_WAYS: Final = {
-    **dict.fromkeys(("duration", "inputs"), (_TRIAL,)),
-    **dict.fromkeys(("board", "firmware"), (_TRIAL, _ADDRESS)),
-    **dict.fromkeys(("every", "stop_after"), (_TRIAL, _HOST)),
-    **dict.fromkeys(("replace", "force"), (_ADDRESS, _HOST)),
-    "when_back": (_HOST,),
+_MEANINGLESS: Final = {
+    "--try": ("replace", "force", "when_back"),
+    "-d HOST:PORT": ("duration", "inputs", "every", "stop_after", "when_back"),
+    "a host": ("duration", "inputs", "board", "firmware"),
 }
-"""Options that have an effect in some ways to run a program alone."""
+"""Parameters of `run` without an effect in each way to run a program."""
 
 
-@click.command()
+@command()
 @click.argument("file", type=Path, help="C, C++ or Python source, a sketch (.ino) or a .wasm file.")
 @click.option("--name", help="The app's name; the file's without its ending otherwise.")
 @heap_option
@@ -83,55 +80,36 @@ _WAYS: Final = {
 )
 @board_option
 @firmware_option
-@click.pass_obj
 def run(
-    options: GlobalOptions,
-    /,
-    file: Path,
-    name: str | None,
-    expect: Path | None,
-    every: str | None,
-    stop_after: str | None,
-    watches: bool,
-    tries: bool,
-    duration: str,
-    inputs: tuple[str, ...],
-    board: str,
-    firmware: tuple[str, ...],
-    **terms: Any,
+    options: GlobalOptions, file: Path, name: str | None, expect: Path | None, watches: bool, tries: bool, **terms: Any
 ) -> None:
     """Build, check, try, install and verify a program. With -d HOST:PORT, no host is needed."""
-    is_direct = not options.chooses_many and options.device is not None and is_address(options.device)
-    way = _TRIAL if tries else _ADDRESS if is_direct else _HOST
-    check_way(way)
+    ctx, address = click.get_current_context(), board_address(options)
+    way = "--try" if tries else "-d HOST:PORT" if address else "a host"
+    for one in ctx.command.params:
+        if one.name in _MEANINGLESS[way] and ctx.get_parameter_source(one.name) is ParameterSource.COMMANDLINE:
+            raise click.BadParameter(f"{one.opts[0]} has no effect with {way}")
     check_app_name(name := name_of_file(file) if name is None else name)
+    times = times_body(terms.pop("every"), terms.pop("stop_after"))
+    duration, inputs = terms.pop("duration"), terms.pop("inputs")
+    board = described_board(terms.pop("board"), terms.pop("firmware"))
 
     def once() -> None:
-        values = {"name": name, **terms, **times_body(every, stop_after), **program_values(file, expect)}
-        if way == _HOST:
+        values = {"name": name, **terms, **times, **program_values(file, expect)}
+        if way == "a host":
             perform(options, programs.install, values)
-        elif way == _ADDRESS:
-            from microclaw.cli.direct_programs import run_directly
+            return
+        from microclaw.cli import direct_programs as direct  # with the compiler, which the host has otherwise
 
-            run_directly(options, str(options.device), values, described_board(board, firmware))
+        if tries:
+            direct.try_program(options, values, board, duration, inputs)
         else:
-            from microclaw.cli.direct_programs import try_program  # with the compiler, which the host has otherwise
-
-            try_program(options, values, described_board(board, firmware), duration, inputs)
+            direct.run_directly(options, address or "", values, board)
 
     if watches:
         run_at_each_save(options, file, expect, once)
     else:
         once()
-
-
-def check_way(way: str = _ADDRESS) -> None:
-    """Raise BadParameter for an option that has no effect in this way to run a program."""
-    ctx = click.get_current_context()
-    for one in ctx.command.params:
-        is_given = ctx.get_parameter_source(str(one.name)) is ParameterSource.COMMANDLINE
-        if is_given and way not in _WAYS.get(str(one.name), (way,)):
-            raise click.BadParameter(f"{one.opts[0]} has no effect with {way}")
 
 
 def run_at_each_save(options: GlobalOptions, file: Path, expect: Path | None, run: Callable[[], None]) -> None:
@@ -179,13 +157,12 @@ app_group = click.Group(no_args_is_help=True)
 _sets_option = click.option("--set", "sets", multiple=True, metavar="NAME=VALUE", help="A parameter: pin=4.")
 
 
-@app_group.command()
+@command(app_group)
 @click.argument("file", type=Path, help="C, C++ or Python source, or a sketch (.ino).")
 @click.option("-o", "--output", type=Path, help="Where the program goes; FILE.wasm, or FILE.mpy of Python.")
 @board_option
 @optimization_option
 @firmware_option
-@click.pass_obj
 def build(
     options: GlobalOptions, file: Path, output: Path | None, board: str, optimization: str, firmware: tuple[str, ...]
 ) -> None:
@@ -203,7 +180,7 @@ def build(
         options.terminal().row("file", str(target))
 
 
-@app_group.command()
+@command(app_group)
 @click.argument("name", help="Of a catalogue's entry (app search); a file: microclaw run FILE.")
 @_sets_option
 @click.option("--from", "only", metavar="DIR", help=f"This catalogue alone: a folder, or {SHIPPED}.")
@@ -213,16 +190,8 @@ def build(
 @replace_option
 @force_option
 @when_back_option
-@click.pass_obj
 def install(
-    options: GlobalOptions,
-    /,
-    name: str,
-    sets: tuple[str, ...],
-    only: str | None,
-    app: str | None,
-    language: Literal["c", "py"] | None,
-    **terms: Any,
+    options: GlobalOptions, name: str, sets: Texts, only: str | None, app: str | None, language: Any, **terms: Any
 ) -> None:
     """Build, check, try, install and verify a ready program, as `run` does with a file."""
     if Path(name).suffix:
@@ -239,31 +208,28 @@ def install(
     perform(options, programs.install, values)
 
 
-@app_group.command()
+@command(app_group)
 @click.argument("name")
 @when_back_option
-@click.pass_obj
 def uninstall(options: GlobalOptions, name: str, when_back: bool) -> None:
     """Take a program off a device; with -d HOST:PORT, without a host."""
-    if not options.chooses_many and options.device and is_address(options.device):
+    if (address := board_address(options)) is None:
+        perform(options, programs.uninstall, {"name": name, "when_back": when_back})
+    else:
         from microclaw.cli.direct_programs import uninstall_directly
 
-        check_way()
-        uninstall_directly(options, options.device, name)
-    else:
-        perform(options, programs.uninstall, {"name": name, "when_back": when_back})
+        uninstall_directly(options, address, name)
 
 
-@app_group.command()
+@command(app_group)
 @click.argument("name")
 @click.argument("file", required=False, type=Path, help="Source or a .wasm file; else its catalogue's newer version.")
 @optimization_option
 @expect_option
 @when_back_option
 @_sets_option
-@click.pass_obj
 def upgrade(
-    options: GlobalOptions, /, name: str, file: Path | None, expect: Path | None, sets: tuple[str, ...], **terms: Any
+    options: GlobalOptions, name: str, file: Path | None, expect: Path | None, sets: tuple[str, ...], **terms: Any
 ) -> None:
     """Put a new version of a program where it is; the old one comes back where the new one is not verified."""
     if (file is None and expect) or (file is not None and sets):

@@ -31,13 +31,11 @@ def exit_code_for(error: BaseException, words: list[str]) -> int:
         _drop_output()
         return 0
     except OSError as exc:
-        if not _output_is_refused(exc):
+        if exc.errno not in _FULL or exc.filename is not None:
             return _tell(exc, _options_in(words))
         _drop_output()  # even the error's document cannot be printed
-        sys.stderr.write(
-            f"error: standard output cannot be written: {exc.strerror or exc}\n"
-            "next: free space there, or send the output elsewhere\n"
-        )
+        sys.stderr.write(f"error: the output cannot be written: {exc.strerror or exc}\n")
+        sys.stderr.write("next: free space there, or send the output elsewhere\n")
         return FAILED
 
 
@@ -54,12 +52,11 @@ def _tell(error: BaseException, options: GlobalOptions) -> int:
         return _show(options, Failure("usage", " ".join(error.format_message().split()), step, exit_code=USAGE))
     if isinstance(error, MicroclawError):
         failure = getattr(error, "failure", None) or failure_of(error)
-    else:  # a fault of ours: one line, and the traceback in the log or, with -v, here
-        next_step = None if options.verbose else _logged(error, options)
+    else:  # a fault of ours
         message = clean_text(f"unexpected {type(error).__name__}: {error}", one_line=True)
-        failure = Failure("internal_error", message, next_step, exit_code=FAILED)
+        failure = Failure("internal_error", message, "report it with the lines below", exit_code=FAILED)
     code = _show(options, failure)
-    if options.verbose:
+    if options.verbose or not isinstance(error, MicroclawError):
         sys.stderr.write(clean_text("".join(traceback.format_exception(error)), mark="?"))
     return code
 
@@ -78,37 +75,10 @@ def _show(options: GlobalOptions, failure: Failure) -> int:
     return failure.exit_code or FAILED
 
 
-def _logged(error: BaseException, options: GlobalOptions) -> str:
-    """Write the traceback into the home's log; where it is, or what to do when there is no log."""
-    try:
-        path = options.settings().log
-        with os.fdopen(os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600), "a") as log:
-            traceback.print_exception(error, file=log)
-    except (MicroclawError, OSError):
-        return "run it again with -v and report the traceback"
-    return f"the traceback is in {path}; report it"
-
-
 def _options_in(words: list[str]) -> GlobalOptions:
     """The options that matter when the command itself failed, known even where parsing did not get that far."""
     found = app.make_context("microclaw", list(words), resilient_parsing=True).params
-    return GlobalOptions(found["as_json"], home=found["home"], verbose=found["verbose"], host_url=found["host"])
-
-
-def _output_is_refused(error: OSError) -> bool:
-    """True if it was our own output that could not be written (a full disk, a device that is gone).
-
-    Python keeps nothing of what an unbuffered stream refused, so only writing again tells: an empty line, which no
-    reader of text or JSON minds.
-    """
-    if error.errno not in _FULL or error.filename is not None:
-        return False
-    try:
-        sys.stdout.write("\n")
-        sys.stdout.flush()
-    except OSError:
-        return True
-    return False
+    return GlobalOptions(found["json"], home=found["home"], verbose=found["verbose"], host_url=found["host"])
 
 
 def _drop_output() -> None:

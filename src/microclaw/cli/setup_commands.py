@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -15,14 +15,13 @@ from typing import Any, Final, TypeAlias
 import click
 from msgspec import Struct
 
-from microclaw.cli.options import GlobalOptions, NobodyToAsk
+from microclaw.cli.options import GlobalOptions, NobodyToAsk, command
 from microclaw.config.edit import write_changes
 from microclaw.config.forms import Url, form_of
 from microclaw.config.load import VARIABLES, private_home
-from microclaw.config.settings import SearchSettings, TelegramSettings
 from microclaw.config.show import DEFAULT, read_views
 from microclaw.config.sources import Sources
-from microclaw.errors import MicroclawError, ToolFailed
+from microclaw.errors import MicroclawError
 from microclaw.text import clean_text, count_text
 
 TRIES: Final = 3
@@ -38,13 +37,15 @@ PROBE_S: Final = 15.0
 LOCAL_PROBE_S: Final = 2.0
 SET_PIN: Final = """{"type": "object", "required": ["pin", "level"], "properties": {"pin": {"type": "integer"},
 "level": {"type": "integer", "enum": [0, 1]}}}"""
-ANTHROPIC_VERSION: Final = "2023-06-01"  # docs.claude.com: the header every request carries
-ADDRESSES: Final = {"anthropic": "https://api.anthropic.com", "openai": "https://api.openai.com/v1"}
+# Keys besides a model's: the setting, the service, where a key comes from.
+KEYS: Final = (
+    ("telegram.token", "Telegram", "@BotFather gives a bot and its token."),
+    ("search.api_key", "web search", "Brave Search gives a key."),
+)
 Changes: TypeAlias = dict[str, str | None]
 
 
-@click.command()
-@click.pass_obj
+@command()
 def setup(options: GlobalOptions) -> None:
     """Set up models, Telegram and search.
 
@@ -67,10 +68,6 @@ class CurrentSettings(Struct, frozen=True):
     shown: Mapping[str, str]
     values: Mapping[str, str]
 
-    @property
-    def proxy(self) -> str | None:
-        return self.values.get("proxy.url")
-
 
 def read_current(home: Path) -> CurrentSettings:
     """The present settings, for the questions and for the tests of keys."""
@@ -87,9 +84,9 @@ def ask_all(options: GlobalOptions, current: CurrentSettings) -> Changes:
     """Every question, each with its default."""
     options.say("Enter keeps what is set, takes what is found or skips the question; Ctrl-C changes nothing.")
     changes = _ask_model(options, current)
-    for setting, name, hint, probe in SERVICES:
+    for setting, name, hint in KEYS:
         options.say(f"{name}: {current.shown.get(setting, hint)}")
-        key = _ask_key(options, f"The key of {name}", partial(probe, current))
+        key = _ask_key(options, f"The key of {name}", partial(_probe, current, setting))
         if key is not None:
             changes[setting] = key
     return changes
@@ -110,12 +107,12 @@ def _ask_model(options: GlobalOptions, current: CurrentSettings) -> Changes:
         return dict.fromkeys(MODEL) if provider_now else {}
     if choice == "keep":
         key, url = current.values.get("model.api_key"), current.values.get("model.base_url")
-        options.say(f"  {_probe_model(current, provider_now or '', key, url).line}")
+        options.say(f"  {_probe(current, provider_now or '', key, url).line}")
         return {}
     provider = "anthropic" if choice == "anthropic" else "openai"
     url = _ask_url(current, local) if choice == "compatible" else None
     prompt = "The key" if url is None else "The key, if it needs one"
-    key = _ask_key(options, prompt, lambda text: _probe_model(current, provider, text or None, url), url is not None)
+    key = _ask_key(options, prompt, lambda text: _probe(current, provider, text, url), url is not None)
     if key is None and url is None:
         return {}
     for _ in range(TRIES):
@@ -173,60 +170,57 @@ class ProbeResult(Struct, frozen=True):
         return f"{ {True: 'it works', False: 'it does not work', None: 'not tested'}[self.works] }: {self.text}"
 
 
-def _probe_model(current: CurrentSettings, provider: str, key: str | None, url: str | None) -> ProbeResult:
-    """Ask a provider which models there are: it costs nothing, and needs the key."""
-    address = url or current.values.get(f"address.{provider}") or ADDRESSES[provider]  # ANTHROPIC_BASE_URL
-    if provider == "anthropic":
-        path, headers = "/v1/models", {"x-api-key": key or "", "anthropic-version": ANTHROPIC_VERSION}
-    else:
-        path, headers = "/models", {"Authorization": f"Bearer {key}"} if key else {}
-    found = asyncio.run(_models_at(address.rstrip("/") + path, headers, current.proxy))
-    text = found.text.replace(key, "...") if key else found.text  # a server may say it back
+class Service(Struct, frozen=True):
+    """A service that takes a key (`{}`): the setting of its address, else that; a request that costs nothing and needs
+    the key. `read` is what its right answer says.
+    """
+
+    setting: str
+    address: str
+    path: str
+    read: Callable[[Any], str]
+    headers: Mapping[str, str] = {}
+    refusals: Collection[int] = (401, 403)
+
+
+def _models(found: Any) -> str:
+    names = [row["id"] for row in found["data"] if isinstance(row["id"], str)]
+    return f"{count_text(len(names), 'model')}, such as {names[0][:60]}"
+
+
+SERVICES: Final = {
+    "anthropic": Service(
+        "address.anthropic", "https://api.anthropic.com", "/v1/models", _models,
+        {"x-api-key": "{}", "anthropic-version": "2023-06-01"},  # docs.claude.com: every request carries it
+    ),
+    "openai": Service(
+        "address.openai", "https://api.openai.com/v1", "/models", _models, {"Authorization": "Bearer {}"}
+    ),
+    "telegram.token": Service(
+        "telegram.base_url", "https://api.telegram.org", "/bot{}/getMe",
+        lambda found: f"it is the bot @{found['result']['username']}", refusals=(401, 404),
+    ),
+    "search.api_key": Service(
+        "search.base_url", "https://api.search.brave.com", "/res/v1/web/search?q=ESP32&count=1",
+        lambda found: f"it found {count_text(len(found['web']['results']), 'page')}",
+        {"X-Subscription-Token": "{}"}, (401, 403, 422),
+    ),
+}  # fmt: skip
+
+
+def _probe(current: CurrentSettings, name: str, key: str | None, url: str | None = None) -> ProbeResult:
+    one = SERVICES[name]
+    url = (url or current.values.get(one.setting) or one.address).rstrip("/") + one.path.format(key)
+    headers = {header: text.format(key) for header, text in one.headers.items()} if key else {}
+    found = asyncio.run(_ask(one, url, headers, current.values.get("proxy.url")))
+    text = found.text.replace(key, "...") if key else found.text  # a server may say it back, an address may have it
     return ProbeResult(found.works, clean_text(text, one_line=True, limit=200))
-
-
-def _probe_telegram(current: CurrentSettings, token: str) -> ProbeResult:
-    from microclaw.channels.telegram.api import BotApi, TelegramError, User
-
-    address = current.values.get("telegram.base_url")
-    settings = TelegramSettings(token, address) if address else TelegramSettings(token)
-
-    async def bot() -> User:
-        async with BotApi.opened(settings, proxy=current.proxy) as api:
-            return await api.call("getMe", User)
-
-    try:
-        me = asyncio.run(bot())
-    except TelegramError as exc:
-        if not exc.status:
-            return ProbeResult(None, f"Telegram cannot be reached: {exc.message}")
-        return ProbeResult(False if exc.is_of_the_bot else None, f"Telegram: {exc.status} {exc.why}")
-    return ProbeResult(True, f"it is the bot @{me.username}")
-
-
-def _probe_search(current: CurrentSettings, key: str) -> ProbeResult:
-    from microclaw.agent.web import search_brave
-
-    address = current.values.get("search.base_url")
-    settings = SearchSettings(api_key=key, base_url=address) if address else SearchSettings(api_key=key)
-    try:
-        hits = asyncio.run(search_brave(settings, current.proxy, "ESP32", 1))
-    except MicroclawError as exc:
-        refused = isinstance(exc, ToolFailed) and any(f"answered {n}" in exc.message for n in (401, 403, 422))
-        return ProbeResult(False if refused else None, exc.message)
-    return ProbeResult(True, f"it found {len(hits)} page" if hits else "it answers, and found nothing")
-
-
-# Services with one key: its setting, the name, where a key comes from, the test.
-SERVICES: Final = (
-    ("telegram.token", "Telegram", "@BotFather gives a bot and its token.", _probe_telegram),
-    ("search.api_key", "web search", "Brave Search gives a key.", _probe_search),
-)
 
 
 async def _local_model() -> str | None:
     """The address of a model server on this machine: the first of LOCAL_MODELS that lists its models to anybody."""
-    found = await asyncio.gather(*(_models_at(f"{url}/models", {}, None, LOCAL_PROBE_S) for url in LOCAL_MODELS))
+    one = SERVICES["openai"]
+    found = await asyncio.gather(*(_ask(one, f"{url}{one.path}", {}, None, LOCAL_PROBE_S) for url in LOCAL_MODELS))
     return next((url for url, one in zip(LOCAL_MODELS, found, strict=True) if one.works), None)
 
 
@@ -235,7 +229,7 @@ async def _try_sentence(current: CurrentSettings, url: str, key: str | None, nam
     from microclaw.models.protocol import ModelRequest, ToolSpec, UserText
     from microclaw.models.providers import OpenAIProviderModel
 
-    model = OpenAIProviderModel(name, api_key=key, base_url=url, proxy=current.proxy)
+    model = OpenAIProviderModel(name, api_key=key, base_url=url, proxy=current.values.get("proxy.url"))
     tool = ToolSpec("gpio-set", "Set a pin of the board high (1) or low (0).", SET_PIN)
     try:
         reply = await model.respond(ModelRequest("You control a board.", (UserText("turn on pin 4"),), (tool,)))
@@ -248,7 +242,9 @@ async def _try_sentence(current: CurrentSettings, url: str, key: str | None, nam
     return ProbeResult(False, "it called no tool: it can talk, and do nothing on a board (docs/models.md)")
 
 
-async def _models_at(url: str, headers: dict[str, str], proxy: str | None, limit_s: float = PROBE_S) -> ProbeResult:
+async def _ask(
+    one: Service, url: str, headers: Mapping[str, str], proxy: str | None, limit_s: float = PROBE_S
+) -> ProbeResult:
     import httpx2
 
     from microclaw.models.bounded_http import bounded_client
@@ -259,17 +255,11 @@ async def _models_at(url: str, headers: dict[str, str], proxy: str | None, limit
             answer = await client.get(url, headers=headers, timeout=limit_s)
     except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
         return ProbeResult(None, f"no answer from {shown_address(url)}: {exc or type(exc).__name__}")
-    found: Any = None
-    with suppress(ValueError, RecursionError):
+    told = "without what it should have: is this its address?"
+    with suppress(ValueError, RecursionError, LookupError, TypeError):
         found = json.loads(answer.content)
-    found = found if isinstance(found, dict) else {}
-    if answer.status_code != 200:
-        error = found.get("error")
-        reason = error.get("message", "") if isinstance(error, dict) else ""
-        works = False if answer.status_code in (401, 403) else None
-        return ProbeResult(works, f"{shown_address(url)} answered {answer.status_code} {reason}".rstrip())
-    rows = found.get("data") if isinstance(found.get("data"), list) else []
-    names = [row["id"] for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)]
-    if not names:
-        return ProbeResult(None, f"{shown_address(url)} answered without a list of models: is this its address?")
-    return ProbeResult(True, f"{count_text(len(names), 'model')}, such as {names[0][:60]}")
+        if answer.status_code == 200:
+            return ProbeResult(True, one.read(found))
+        told = found["error"]["message"]
+    works = False if answer.status_code in one.refusals else None
+    return ProbeResult(works, f"{shown_address(url)} answered {answer.status_code} {told}")

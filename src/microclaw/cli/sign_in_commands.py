@@ -23,7 +23,7 @@ from microclaw.audit.event import AuditKind, RecordedEvent
 from microclaw.audit.log_files import FOLDER, ChainReport, followed_events, verify_chains
 from microclaw.auth import operations as people
 from microclaw.cli.operation_commands import perform
-from microclaw.cli.options import FAILED, GlobalOptions, secret_value
+from microclaw.cli.options import FAILED, GlobalOptions, Texts, command, secret_value
 from microclaw.errors import ConfigError, NoHost, StoreError
 from microclaw.text import count_text, since_ms
 
@@ -49,20 +49,18 @@ def open_page(options: GlobalOptions, person: str) -> None:
             options.say(f"the host's own authority, SHA-256 {ca_sha256}: microclaw person ca FILE")
 
 
-@person_group.command("password")
+@command(person_group, "password")
 @click.argument("name")
 @click.option("--remove", is_flag=True, help="No password any more.")
-@click.pass_obj
 def password(options: GlobalOptions, name: str, remove: bool) -> None:
     """Set a password, typed twice or on stdin; every session of the person ends."""
     question = f"A password for {name}, at least 12 characters"
-    text = None if remove else secret_value(question, "-", is_new=True, strictly=True)
+    text = None if remove else secret_value(question, "-", is_new=True)
     perform(options, people.set_password, {"name": name, "password": text})
 
 
-@person_group.command("ca")
+@command(person_group, "ca")
 @click.argument("file", required=False, help="Write the certificate (PEM) there; - prints it.")
-@click.pass_obj
 def authority(options: GlobalOptions, file: str | None) -> None:
     """The host's own certificate authority, for browsers and `--host`: its fingerprint, never its key."""
     from microclaw.auth.authority import AUTHORITY_FILE
@@ -100,22 +98,15 @@ _Choice: TypeAlias = tuple[int, frozenset[str]]  # since when, in Unix ms, and w
 _HEAD: Final = re.compile(r"(?:(?P<stem>acts|attempts):(?P<n>[0-9]{1,15}):)?(?P<hash>[0-9a-f]{64})")
 
 
-@person_group.command("log")
+@command(person_group, "log")
 @click.option("--since", type=since_ms, metavar="WHEN", help="As 30m, 12h, 7d, or a day: 2026-11-20.")
 @click.option("--kind", multiple=True, metavar="KIND", help="As token.wrong, or all of token; repeatable.")
 @click.option("--tail", type=click.IntRange(0, MAX_TAIL), metavar="N", help="Only the newest N of the events.")
 @click.option("-f", "--follow", is_flag=True, help="Go on as events come, until Ctrl-C.")
 @click.option("--verify", is_flag=True, help="Whether a line was changed, removed or inserted; and each chain's head.")
 @click.option("--head", multiple=True, metavar="HEAD", help="--verify: a head that was noted elsewhere; repeatable.")
-@click.pass_obj
 def audit(
-    options: GlobalOptions,
-    since: int | None,
-    kind: tuple[str, ...],
-    tail: int | None,
-    follow: bool,
-    verify: bool,
-    head: tuple[str, ...],
+    options: GlobalOptions, since: int | None, kind: Texts, tail: int | None, follow: bool, verify: bool, head: Texts
 ) -> None:
     """The security log: who came in, what was decided. Exit code 1 when --verify finds that it is not whole."""
     options.only_here("the security log")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, get_args
 from unicodedata import normalize
@@ -14,13 +14,12 @@ import click
 import msgspec
 from click.exceptions import Exit
 
-from microclaw.cli.options import FAILED, GlobalOptions, on_interrupt, secret_value
+from microclaw.cli.options import FAILED, GlobalOptions, command, on_interrupt, secret_value
 from microclaw.config.load import private_home
 from microclaw.durable import read_given, read_given_text, write_given
-from microclaw.egress.allowlist import FILE_NAME, Allowlist, read_allowlist
+from microclaw.egress.allowlist import FILE_NAME, AllowEntry, read_allowlist
 from microclaw.egress.secret_values import SecretValues, missing_secrets
 from microclaw.errors import ConfigError
-from microclaw.findings import Finding
 from microclaw.operations.client import Client
 from microclaw.operations.connection import segment
 from microclaw.store.tasks import TaskLanguage
@@ -35,16 +34,15 @@ _BY_SUFFIX: Final[dict[str, TaskLanguage]] = {
 task_group = click.Group(no_args_is_help=True)
 
 
-@task_group.command("run")
+@command(task_group, "run")
 @click.argument("file", type=Path, metavar="FILE", help="Python, shell or JavaScript; - is the input.")
 @click.option("--with", "given", multiple=True, metavar="[NAME=]FILE", help="A file it reads, as NAME; repeatable.")
 @click.option("--keep", multiple=True, metavar="NAME", help="A file that it writes and that is kept.")
 @click.option("--allow", metavar="NAME", help="It may ask what egress.yaml allows to NAME. [default: nothing]")
 @click.option("--language", type=click.Choice(get_args(TaskLanguage)), help="[default: by its suffix]")
 @click.option("--seconds", type=float, metavar="S", help="How long it may take.")
-@click.pass_obj
 def run(
-    options: GlobalOptions, /, file: Path, given: tuple[str, ...], language: TaskLanguage | None, **terms: Any
+    options: GlobalOptions, file: Path, given: tuple[str, ...], language: TaskLanguage | None, **terms: Any
 ) -> None:
     """Run code in the sandbox and show what it prints; Ctrl-C ends it."""
     code, language, files = _code(file), language or code_language(file), _files(given)
@@ -67,11 +65,10 @@ def run(
         raise Exit(1)
 
 
-@task_group.command("get")
+@command(task_group, "get")
 @click.argument("number", type=int, metavar="NUMBER", help="As `task list` shows it.")
 @click.argument("name", required=False, metavar="[NAME]", help="A file that it left.")
 @click.option("-o", "--out", type=Path, metavar="FILE", help="Where it goes. [default: its own name, here]")
-@click.pass_obj
 def get(options: GlobalOptions, number: int, name: str | None, out: Path | None) -> None:
     """Fetch a file that a task left (-o - is the output), or show what it printed."""
     host = options.host()
@@ -154,52 +151,37 @@ def _print(text: str) -> None:
     sys.stdout.flush()
 
 
-@task_group.command()
-@click.option("--file", type=Path, metavar="FILE", help="Instead of the home's egress.yaml.")
-@click.pass_obj
-def egress(options: GlobalOptions, file: Path | None) -> None:
+@command(task_group)
+def egress(options: GlobalOptions) -> None:
     """The allowlist, its mistakes and its missing secrets. Exit 1 for a mistake or a missing secret."""
     options.only_here("the allowlist")
     home = private_home(os.environ, options.home)
-    path = file or home / FILE_NAME
-    if file is not None and not file.exists():
-        raise ConfigError(f"there is no {file}", next_step="name an allowlist: --file FILE")
+    path = home / FILE_NAME
     allowlist = read_allowlist(path)
     missing = missing_secrets(home, os.environ, allowlist)
-    _show(options, path, allowlist, missing)
+    found: dict[str, Any] = msgspec.to_builtins(allowlist, order="deterministic")
+    value = {"ok": not missing, "file": str(path), "exists": path.exists(), **found}
+    if not options.wrote_json("egress", {**value, "secrets_missing": list(missing)}):
+        rows, none = [_row(one) for one in allowlist.entries], f"nothing is allowed: tasks have no network ({path})"
+        options.table(rows, head=("HOST", "PORTS", "METHODS", "TASKS", "TLS", "SECRET"), empty=none)
+        for one in missing.values():
+            options.line(f"{one.text}\n  next: {one.next_step}")
     if missing:
         raise Exit(FAILED)
 
 
-def _show(options: GlobalOptions, path: Path, allowlist: Allowlist, missing: dict[str, Finding]) -> None:
-    found: dict[str, Any] = msgspec.to_builtins(allowlist, order="deterministic")
-    value = {"ok": not missing, "file": str(path), "exists": path.exists(), **found}
-    if options.wrote_json("egress", {**value, "secrets_missing": list(missing)}):
-        return
-    options.table(
-        [
-            (
-                entry.host,
-                " ".join(map(str, sorted(entry.ports))),
-                "any" if entry.methods is None else " ".join(sorted(entry.methods)),
-                "all" if entry.tasks is None else " ".join(sorted(entry.tasks)),
-                "the proxy's" if entry.tls else "the task's own",
-                entry.secret or "",
-            )
-            for entry in allowlist.entries
-        ],
-        head=("HOST", "PORTS", "METHODS", "TASKS", "TLS", "SECRET"),
-        empty=f"nothing is allowed: tasks have no network ({path})",
-    )
-    for one in missing.values():
-        options.line(f"{one.text}\n  next: {one.next_step}")
+def _row(entry: AllowEntry) -> tuple[str, ...]:
+    def words(values: Iterable[object] | None, every: str = "") -> str:
+        return every if values is None else " ".join(sorted(map(str, values)))
+
+    tls, secret = "the proxy's" if entry.tls else "the task's own", entry.secret or ""
+    return entry.host, words(entry.ports), words(entry.methods, "any"), words(entry.tasks, "all"), tls, secret
 
 
-@task_group.command()
+@command(task_group)
 @click.argument("name", required=False, metavar="[NAME]", help="Small letters, digits, - and _.")
 @click.argument("value", default="-", metavar="[@FILE|-]", help="Where the value is; - is stdin.")
 @click.option("--rm", "remove", metavar="NAME", help="What needs it is refused then.")
-@click.pass_obj
 def secrets(options: GlobalOptions, name: str | None, value: str, remove: str | None) -> None:
     """The secrets that tasks use through the proxy and never see; with NAME: keep one. It is never shown again."""
     options.only_here("tasks' secrets")
@@ -209,7 +191,7 @@ def secrets(options: GlobalOptions, name: str | None, value: str, remove: str | 
         values.remove(remove)
         options.report("secret_removed", {"name": remove}, f"{remove} is removed")
     elif name is not None:
-        values.set(name, secret_value(name, value, strictly=True).strip())
+        values.set(name, secret_value(name, value).strip())
         options.report("secret_set", {"name": name}, f"{name} is kept in secrets.toml")
     elif not options.wrote_json("secrets", {"secrets": [{"name": one} for one in values.names()]}):
         rows = [(one,) for one in values.names()]

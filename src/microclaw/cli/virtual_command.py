@@ -10,7 +10,6 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 from typing import Any, Final
 
 import click
@@ -18,7 +17,7 @@ from click.exceptions import Exit
 
 from microclaw.cli.child import BoardControl
 from microclaw.cli.many_devices import known_devices
-from microclaw.cli.options import GlobalOptions
+from microclaw.cli.options import GlobalOptions, command
 from microclaw.cli.program_files import firmware_option, firmware_words
 from microclaw.devices.entry import check_name
 from microclaw.devices.transport import LINK_SCHEME
@@ -35,10 +34,9 @@ from microclaw.wire import board_control as control
 
 LINK_S: Final = 15.0
 LOOK_EVERY_S: Final = 0.1
-_KEYS_FILE: Final = "update-keys.pem"
 
 
-@click.command()
+@command()
 @click.option("--name", help="The board's name; virtual-1, with --join board-1.")
 @click.option("--join", is_flag=True, help="Join the host that runs here, over its link: takes Python programs too.")
 @click.option("--board", default="virtual", help="The board's profile.")
@@ -48,8 +46,7 @@ _KEYS_FILE: Final = "update-keys.pem"
 @click.option("--network", is_flag=True, help="Let programs' MQTT and HTTP clients reach real servers (--clock real).")
 @click.option("--flash", type=Path, help="Folder that keeps its flash between runs.")
 @firmware_option
-@click.pass_obj
-def virtual(options: GlobalOptions, /, name: str | None, join: bool, flash: Path | None, **passed: Any) -> None:
+def virtual(options: GlobalOptions, name: str | None, join: bool, flash: Path | None, **passed: Any) -> None:
     """Run a virtual ESP32-S3; Ctrl-C ends it. It prints its addresses."""
     name = name or ("board-1" if join else "virtual-1")
     words = [f"--{one}={passed[one]}" for one in ("board", "serial", "clock")]
@@ -66,8 +63,7 @@ def virtual(options: GlobalOptions, /, name: str | None, join: bool, flash: Path
         made = _join(options, known, name, passed["board"], flash, is_ours=is_ours)
         link, secret = f"wss://{made.host}:{made.port}/link", made.secret or ""
         words += ["--link", link, "--link-ca-sha256", made.ca_sha256, *(["--link-secret-file", "-"] if secret else [])]
-        if (keys := _published_keys(options.host(), flash)) is not None:
-            words += ["--update-keys", str(keys.absolute())]
+        words += _published_keys(options.host(), flash)
     if passed["wasmachine"] is not None or join:  # the host has it over the link: no port of its own is needed
         words += ["--wasmachine", str(passed["wasmachine"] or 0)]
     if passed["network"]:
@@ -104,8 +100,8 @@ def _join(
     return made
 
 
-def _published_keys(client: Client, folder: Path) -> Path | None:
-    """The host's public keys for updates as a file for the board, as `flash` gives them to a real one.
+def _published_keys(client: Client, folder: Path) -> list[str]:
+    """The option with the host's public keys for updates, as `flash` gives them to a real board.
 
     None where there are none, or where they are not for this person to see: the board takes no updates then.
     """
@@ -114,11 +110,12 @@ def _published_keys(client: Client, folder: Path) -> Path | None:
     except HostError as exc:
         if exc.status not in (403, 404):
             raise
-        return None
+        keys = []
     if not keys:
-        return None
-    replace_file(folder / _KEYS_FILE, "".join(key.public for key in keys[:MAX_KEYS]).encode())
-    return folder / _KEYS_FILE
+        return []
+    file = (folder / "update-keys.pem").absolute()
+    replace_file(file, "".join(key.public for key in keys[:MAX_KEYS]).encode())
+    return ["--update-keys", str(file)]
 
 
 def _run_board(options: GlobalOptions, words: list[str], link: str | None, secret: str) -> int:
@@ -133,11 +130,10 @@ def _run_board(options: GlobalOptions, words: list[str], link: str | None, secre
     if process.stdin is not None:
         with suppress(BrokenPipeError), process.stdin:  # one that does not start says why itself
             process.stdin.write(secret)
-    stopped = False
+    stopped: list[int] = []
 
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        nonlocal stopped
-        stopped = True
+    def stop(number: int, _: object) -> None:
+        stopped.append(number)
         process.terminate()
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -159,19 +155,12 @@ def _show_board(options: GlobalOptions, facts: dict[str, Any], link: str | None)
     if serial:
         terminal.row("serial", str(serial))
     terminal.row("control", str(facts["control"]))
-    if link is not None:
-        _show_link(options, facts, link)
+    if link is None:
+        ways = f"--wasmachine 127.0.0.1:{facts['wasmachine']} --virtual {facts['control']}"
+        ways += f" --serial {serial}" if serial else ""
+        terminal.line(f"next     microclaw device add {facts['name']} --board {facts['board']} {ways}")
         return
-    parts = [f"--wasmachine 127.0.0.1:{facts['wasmachine']}", f"--virtual {facts['control']}"]
-    if serial:
-        parts.append(f"--serial {serial}")
-    terminal.line("next     microclaw device add " + f"{facts['name']} --board {facts['board']} " + " ".join(parts))
-
-
-def _show_link(options: GlobalOptions, facts: dict[str, Any], link: str) -> None:
-    """Show its connection to its host; a code that somebody has to type is on the board's own console too."""
-    terminal = options.terminal()
-    with BoardControl(Path(facts["control"])) as board:
+    with BoardControl(Path(facts["control"])) as board:  # a code that somebody has to type is on its console, too
         give_up = time.monotonic() + LINK_S
         while (state := board.ask(control.Link())).state != "connected" and state.code is None:
             if time.monotonic() > give_up:

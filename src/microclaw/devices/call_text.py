@@ -38,30 +38,6 @@ CALLS: Mapping[str, type[Call[Any]]] = {
 }
 
 
-# What each method is for.
-METHOD_HELP: Mapping[str, str] = {
-    "adc.read": "measure the voltage at a pin",
-    "apps.list": "the programs on the device",
-    "apps.request": 'ask a program: apps.request name=blink url=/pins values={"period": 200}',
-    "apps.start": "start a program that is on the device",
-    "apps.states": "what each program does now, and its pins",
-    "apps.stop": "stop a program; it stays on the device",
-    "apps.undo": "go back to the version that the device kept of a program",
-    "console.read": "the board's serial console; better: microclaw logs DEVICE --console",
-    "device.info": "chip, board and firmware",
-    "device.restart": "restart it, and wait until it is back",
-    "device.status": "memory, uptime, Wi-Fi",
-    "edges.read": "changes of levels that the board counted",
-    "gpio.get": "read a pin's level",
-    "gpio.set": "set a pin high (1) or low (0); undo it: microclaw app undo",
-    "i2c.read": "read a sensor: bme280, ina219",
-    "i2c.scan": "who answers on the I2C bus",
-    "logs.read": "what programs printed; better: microclaw logs DEVICE",
-    "pwm.read": "changes of PWM that the board noted",
-    "pwm.set": f"PWM of a duty of 0 to {MAX_DUTY}, at {DEFAULT_PWM_HZ:,} Hz where no other is given",
-}
-
-
 def call_words(call: Call[Any], device: str = "") -> str:
     """The words for a call, as a person would say it: "set pin 2 of lamp high"; of a pin's also without the device."""
     of = device and f" of {device}"
@@ -139,17 +115,13 @@ def _call_type(method: str) -> type[Call[Any]]:
     return CALLS[method]
 
 
-def method_form(method: str) -> str:
+def _form(method: str) -> str:
     """ "gpio.set pin=... level=...", with what may be left out in brackets."""
     words = [method]
     for field in msgspec.structs.fields(CALLS[method]):
         word = f"{field.name}=..."
         words.append(word if field.required else f"[{word}]")
-    return " ".join(words)
-
-
-def _form(method: str) -> str:
-    return f"the form is: {method_form(method)}"
+    return f"the form is: {' '.join(words)}"
 
 
 def _typed(method: str, name: str, text: str, hint: Any) -> Any:

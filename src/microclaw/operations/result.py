@@ -85,8 +85,8 @@ class Listing(Result, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, **{self.__struct_fields__[0]: kept})
 
     def joined(self, more: Self) -> Self:
-        """It with the rows of a later page, too."""
-        return msgspec.structs.replace(self, **{self.__struct_fields__[0]: [*self.rows, *more.rows]})
+        """It with a later page, which says whether there is another one."""
+        return msgspec.structs.replace(more, **{self.__struct_fields__[0]: [*self.rows, *more.rows]})
 
     @property
     def note(self) -> str:

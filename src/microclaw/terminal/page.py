@@ -33,11 +33,11 @@ class Look(Struct, frozen=True):
     columns: int = WIDTH
 
 
-def look_for(out: TextIO, environ: Mapping[str, str] = os.environ, *, no_color: bool = False) -> Look:
+def look_for(out: TextIO, environ: Mapping[str, str] = os.environ) -> Look:
     """Colour and redraws only on a real terminal; NO_COLOR (no-color.org) and TERM=dumb turn colour off."""
     tty = out.isatty() and environ.get("TERM") != "dumb"
     columns = min(columns_of(out, environ) or WIDTH, WIDTH)
-    return Look(colour=tty and not no_color and not environ.get("NO_COLOR"), live=tty, columns=columns)
+    return Look(colour=tty and not environ.get("NO_COLOR"), live=tty, columns=columns)
 
 
 def columns_of(out: TextIO, environ: Mapping[str, str] = os.environ) -> int | None:
@@ -74,9 +74,6 @@ class Terminal:
                 self._stream(text)
             case ToolRun() if self._streamed:
                 self.end_redraw()
-            case ApprovalAsked():
-                self.approval(event)
-                self.row("next", f"microclaw approval decide {event.approval_id} yes, or no")
             case ApprovalSettled(_, "expired"):
                 self.row("approve", "nobody decided in time: it is not done", bad=True)
             case ApprovalSettled(_, "withdrawn", None):

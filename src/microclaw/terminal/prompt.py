@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -19,16 +18,16 @@ ReadLine: TypeAlias = Callable[..., str | None]
 """`read_line(enter="")`: `enter` is what Enter alone says, where a person sits at a terminal."""
 
 
-def line_reader(history: Path | None, *, prompt: str = PROMPT) -> ReadLine:
+def line_reader(history: Path | None) -> ReadLine:
     """A function that asks for one line: None when the person wants to leave, "" after Ctrl-C at the prompt."""
     if sys.stdin.isatty() and sys.stdout.isatty():
-        return _editor(history, prompt)
-    return partial(_plain, prompt)
+        return _editor(history)
+    return _plain
 
 
-def _plain(prompt: str, *, enter: str = "") -> str | None:
+def _plain(*, enter: str = "") -> str | None:
     del enter  # an empty line of a file says nothing
-    sys.stdout.write(prompt)
+    sys.stdout.write(PROMPT)
     sys.stdout.flush()
     line = sys.stdin.readline(MAX_LINE_CHARS + 1)
     if not line:
@@ -42,7 +41,7 @@ def _plain(prompt: str, *, enter: str = "") -> str | None:
     return _meaning(line)
 
 
-def _editor(history: Path | None, prompt: str) -> ReadLine:
+def _editor(history: Path | None) -> ReadLine:
     from prompt_toolkit import PromptSession
     from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 
@@ -56,7 +55,7 @@ def _editor(history: Path | None, prompt: str) -> ReadLine:
 
     def ask(*, enter: str = "") -> str | None:
         try:
-            text = _meaning(session.prompt(f"[Y/n] {prompt}" if enter else prompt))
+            text = _meaning(session.prompt(f"[Y/n] {PROMPT}" if enter else PROMPT))
             return enter if text == "" else text
         except KeyboardInterrupt:
             return ""

@@ -24,7 +24,10 @@ def table_lines(rows: Sequence[Sequence[str]], columns: int | None) -> list[str]
         widths = _narrowed(widths, columns)
     lines: list[str] = []
     for row in rows:
-        cells = [_pieces(cell, width) for cell, width in zip(row, widths, strict=True)]
+        cells = [
+            [cell] if len(cell) <= width else textwrap.wrap(cell, width, break_on_hyphens=False) or [""]
+            for cell, width in zip(row, widths, strict=True)
+        ]
         for pieces in zip_longest(*cells, fillvalue=""):
             line = GAP.join(f"{piece:<{width}}" for piece, width in zip(pieces, widths, strict=True))
             lines.append(line.rstrip())
@@ -39,9 +42,3 @@ def _narrowed(widths: list[int], columns: int) -> list[int]:
         widths[widths.index(max(widths))] -= 1
         over -= 1
     return widths
-
-
-def _pieces(cell: str, width: int) -> list[str]:
-    if len(cell) <= width:
-        return [cell]
-    return textwrap.wrap(cell, width, break_on_hyphens=False) or [""]
