@@ -20,8 +20,7 @@ import pytest
 from microclaw.config.settings import SandboxSettings
 from microclaw.errors import NoSandbox
 from microclaw.sandbox import bubblewrap, container, run
-from microclaw.sandbox.identity import job_user
-from microclaw.sandbox.job import SandboxEnd, SandboxJob, SandboxLimits
+from microclaw.sandbox.job import SandboxEnd, SandboxJob, SandboxLimits, job_user
 
 ENGINE = """#!{python}
 import json, os, signal, subprocess, sys

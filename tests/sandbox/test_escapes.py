@@ -103,7 +103,7 @@ def ends(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         host = {**facts(tmp, opened), "network": network, "environment": known}
         job = SandboxJob(
             command=["python3", "attempts.py"],
-            files={"attempts.py": ATTEMPTS, "facts.json": json.dumps(host).encode()},
+            files={"attempts.py": ATTEMPTS.read_bytes(), "facts.json": json.dumps(host).encode()},
             proxy_socket=proxy,
         )
         end = asyncio.run(_beside_another(job, tmp))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
@@ -20,6 +21,9 @@ HOME: Final = "/job"
 RELAY_PORT: Final = 8118
 RELAY_SOURCE: Final = Path(__file__).with_name("relay.py")
 SYSTEM_PATH: Final = "/usr/local/bin:/usr/bin:/bin"  # what a job sees of this machine
+MOST_FILES: Final = 20_000
+JOB_USER: Final = 60666
+"""Of the numbers that neither Debian nor systemd gives away."""
 
 
 class SandboxLimits(Struct, frozen=True, kw_only=True):
@@ -41,7 +45,7 @@ class SandboxJob(Struct, frozen=True, kw_only=True):
     """
 
     command: Sequence[str]
-    files: Mapping[str, bytes | Path] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)
     keep: Sequence[str] = ()
     limits: SandboxLimits = field(default_factory=SandboxLimits)
     proxy_socket: Path | None = None
@@ -64,16 +68,23 @@ class SandboxEnd(Struct, frozen=True, kw_only=True):
 
 
 class Usage(Struct, frozen=True):
-    """Of all processes of a job together."""
+    """Of all processes of a job together; zeros where only an engine knows. `is_full`: its disk has no room left, and
+    `is_over`: it has to be ended for what it took of it."""
 
-    processes: int
-    memory_bytes: int
-    cpu_s: float
+    is_full: bool = False
+    is_over: bool = False
+    processes: int = 0
+    memory_bytes: int = 0
+    cpu_s: float = 0.0
 
 
-class DiskUse(Struct, frozen=True):
-    is_full: bool
-    files: int
+def job_user() -> int | None:
+    """The user of a job outside of its sandbox; None is the host's own.
+
+    A job of a host of root's is a user that owns nothing: the kernel counts no processes of root's against a limit, and
+    lets root's own write its settings in /proc, whatever rights they gave up.
+    """
+    return JOB_USER if os.geteuid() == 0 else None
 
 
 def environment_of(job: SandboxJob) -> dict[str, str]:

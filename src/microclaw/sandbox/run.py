@@ -22,12 +22,11 @@ from microclaw.sandbox import wrapped_job
 from microclaw.sandbox.bubblewrap import NEXT_STEP, START_S, bubblewrap
 from microclaw.sandbox.container import Container, container_engine, start_container
 from microclaw.sandbox.job import Ending, SandboxEnd, SandboxJob
-from microclaw.sandbox.job_files import checked_parts, take_files
+from microclaw.sandbox.job_files import check_job, take_files
 
 AUTO: Final = SandboxSettings()
 TAIL_BYTES: Final = 64 << 10
 LOOK_S: Final = 0.02
-MOST_FILES: Final = 20_000
 _BLOCK: Final = 64 << 10
 
 
@@ -101,8 +100,7 @@ async def run_sandboxed(
     `on_output` is called with what it prints, in order, up to the limit. Cancelling kills every process of the job and
     returns when they are dead. Raises NoSandbox where nothing shuts it off, TaskRefused for a job that cannot be run.
     """
-    for name in (*job.files, *job.keep):
-        checked_parts(name)
+    check_job(job)
     starting = asyncio.ensure_future(asyncio.to_thread(_start, job, folder, settings))
     try:
         started = await asyncio.shield(starting)
@@ -131,8 +129,8 @@ class _Run:
     reason: str = ""
     printed: int = 0
     tail: bytearray = field(default_factory=bytearray)
-    cpu_s: float | None = None
-    memory_peak: int | None = None
+    cpu_s: float = 0.0
+    memory_peak: int = 0
     is_full: bool = False
     _closed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -169,8 +167,8 @@ class _Run:
             kept=kept,
             refused=refused,
             reason=self.reason,
-            cpu_s=self.cpu_s,
-            memory_peak_bytes=self.memory_peak,
+            cpu_s=self.cpu_s or None,
+            memory_peak_bytes=self.memory_peak or None,
         )
 
     def _ending(self, code: int) -> tuple[Ending, int]:
@@ -180,7 +178,7 @@ class _Run:
             return self.why, -(number or signal.SIGKILL)
         if number == signal.SIGXCPU:
             return "timed_out", -number
-        if number == signal.SIGXFSZ or (code != 0 and (self.is_full or self.started.disk().is_full)):
+        if number == signal.SIGXFSZ or (code != 0 and (self.is_full or self.started.usage(self.job.limits).is_full)):
             return "disk_full", -number if number else code
         if number == signal.SIGKILL:
             self.reason = "by its own signal, or by the kernel for its memory (tasks.memory_mb)"
@@ -205,19 +203,16 @@ class _Run:
             self.on_output(data[:left])
 
     def _look(self) -> None:
-        limits = self.job.limits
-        used, disk = self.started.usage(limits.memory_bytes), self.started.disk()
-        if used is not None:
-            self.cpu_s = max(self.cpu_s or 0.0, used.cpu_s)
-            self.memory_peak = max(self.memory_peak or 0, used.memory_bytes)
-        self.is_full = self.is_full or disk.is_full
-        if time.monotonic() - self.began > limits.wall_s or (used is not None and used.cpu_s > limits.cpu_s):
+        limits, used = self.job.limits, self.started.usage(self.job.limits)
+        self.cpu_s, self.memory_peak = max(self.cpu_s, used.cpu_s), max(self.memory_peak, used.memory_bytes)
+        self.is_full = self.is_full or used.is_full
+        if time.monotonic() - self.began > limits.wall_s or used.cpu_s > limits.cpu_s:
             self._stop("timed_out")
-        elif used is not None and used.memory_bytes > limits.memory_bytes:
+        elif used.memory_bytes > limits.memory_bytes:
             self._stop("out_of_memory")
-        elif disk.files > MOST_FILES or (disk.is_full and self.started.must_not_be_full):
+        elif used.is_over:
             self._stop("disk_full")
-        elif used is not None and used.processes > limits.processes:
+        elif used.processes > limits.processes:
             self._stop("killed", f"more than {limits.processes} processes and threads (tasks.processes)")
 
     def _stop(self, why: Ending, reason: str = "") -> None:

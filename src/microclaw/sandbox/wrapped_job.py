@@ -1,7 +1,7 @@
 """A job in bubblewrap: what it sees, its folder, and how it is held to its limits.
 
-The folder of the job is a tmpfs that only exists inside; this host holds it by a descriptor (/proc/PID/root), puts the
-files in before the job begins, and takes files out when no process lives any more. What all of its processes use is
+The folder of the job is a tmpfs that only exists inside; this host holds it by a descriptor (/proc/PID/root), and takes
+files out when no process lives any more. What all of its processes use is
 watched; where systemd makes a scope for it, the kernel has a bound besides that no moment between two looks can pass,
 and counts buffers of pipes and sockets, too.
 """
@@ -12,7 +12,6 @@ import functools
 import os
 import platform
 import re
-import resource
 import secrets
 import signal
 import subprocess
@@ -20,7 +19,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Final
 
 from msgspec import Struct
 
@@ -35,18 +34,17 @@ from microclaw.sandbox.bubblewrap import (
     start_waiting,
     why_it_ended,
 )
-from microclaw.sandbox.identity import acting_as_job, job_user
 from microclaw.sandbox.job import (
     HOME,
+    MOST_FILES,
     RELAY_SOURCE,
-    DiskUse,
     SandboxJob,
     SandboxLimits,
     Usage,
     environment_of,
+    job_user,
     with_relay,
 )
-from microclaw.sandbox.job_files import put_files
 from microclaw.sandbox.seccomp import job_filter
 
 CERTIFICATES: Final = (Path("/etc/ssl/certs"), Path("/etc/ssl/openssl.cnf"), Path("/etc/pki/tls/certs"))
@@ -83,7 +81,6 @@ _ETC: Final = {
 class Wrapped(Struct, frozen=True):
     """A job that runs: bubblewrap, and descriptors of what it made."""
 
-    must_not_be_full: ClassVar[bool] = False
     process: subprocess.Popen[bytes]
     first: int
     """A pidfd of process 1 of the job's processes: with it all of them end."""
@@ -97,10 +94,11 @@ class Wrapped(Struct, frozen=True):
         """True if no process of it lives."""
         return is_readable(self.first, 0)
 
-    def usage(self, memory_limit: int) -> Usage:
+    def usage(self, limits: SandboxLimits) -> Usage:
         """Of every process that its /proc lists. One that ends meanwhile is not counted.
 
-        A page that processes share counts for each of them until `memory_limit` is passed, and then once.
+        A page that processes share counts for each of them until their limit is passed, and then once. Each place is a
+        file system of its own. Empty files take no room there, but the kernel's memory.
         """
         number = memory = ticks = 0
         for name in _numbers(self.processes):
@@ -109,15 +107,14 @@ class Wrapped(Struct, frozen=True):
                 number += 1
                 ticks += sum(int(field) for field in fields[11:15])  # utime, stime, and those of children that ended
                 memory += int(fields[21]) * _PAGE + _kib_of(f"{name}/status", _NOT_RESIDENT, self.processes)
-        if memory > memory_limit:
+        if memory > limits.memory_bytes:
             memory = _exact_memory(self.processes)
-        return Usage(number - 1, memory, ticks / _TICKS)  # process 1 is bubblewrap's own
-
-    def disk(self) -> DiskUse:
-        """Each place is a file system of its own. Empty files take no room there, but the kernel's memory."""
         found = [os.fstatvfs(place) for place in (self.folder, self.temporary, self.shared)]
-        files = sum(place.f_files - place.f_ffree for place in found)
-        return DiskUse(any(place.f_bfree == 0 for place in found), files)
+        is_full, files = (
+            any(place.f_bfree == 0 for place in found),
+            sum(place.f_files - place.f_ffree for place in found),
+        )
+        return Usage(is_full, files > MOST_FILES, number - 1, memory, ticks / _TICKS)  # process 1 is bubblewrap's own
 
     def kill(self) -> None:
         """The kernel kills all of the job's processes with the first one, before that one counts as dead."""
@@ -156,14 +153,7 @@ def start(job: SandboxJob) -> Wrapped:
             words, command, filtered, opened, before=before, environment=environment, cwd="/", **more
         )
         started = _reached(waiting, mark)
-        try:
-            put_files(job.files, started.folder, job.limits.disk_bytes)
-            with acting_as_job():
-                set_limits(waiting.pid, job.limits)
-            waiting.go_on()
-        except BaseException:
-            started.close()
-            raise
+        waiting.go_on()
         return started
 
 
@@ -192,6 +182,8 @@ def _words(job: SandboxJob, opened: Descriptors) -> tuple[list[str], list[str]]:
     words = [*common_words(), "--uid", str(USER), "--gid", str(USER), "--hostname", "job"]
     words += ["--size", size, "--tmpfs", "/dev/shm", "--size", size, "--tmpfs", "/tmp"]  # noqa: S108 - its own, and empty
     words += ["--size", size, "--tmpfs", HOME, "--chdir", HOME]
+    for name, content in job.files.items():
+        words += ["--perms", "0644", "--file", str(opened.hold(content)), f"{HOME}/{name}"]
     words += ["--tmpfs", "/dev/pts", "--remount-ro", "/dev/pts"]  # pseudo terminals are the whole machine's
     words += ["--perms", "0000", "--ro-bind-data", str(opened.hold(b"")), UNREADABLE]
     for path in SETTINGS:
@@ -206,29 +198,25 @@ def _words(job: SandboxJob, opened: Descriptors) -> tuple[list[str], list[str]]:
         command = with_relay(job, RELAY, str(opened.pass_on(os.open(job.proxy_socket, os.O_PATH | os.O_CLOEXEC))))
     for name, value in environment_of(job).items():
         words += ["--setenv", name, value]
-    return words, command
+    return words, [*limit_words(job.limits), *command]
 
 
 def threads_of(limits: SandboxLimits) -> int:
     return THREADS + THREADS_OF_ONE * limits.processes
 
 
-def set_limits(pid: int, limits: SandboxLimits) -> None:
-    """Of each process by itself; what all of them take together is watched."""
-    seconds = int(limits.cpu_s) + 1
-    threads = threads_of(limits)
-    for kind, soft, hard in (
-        (resource.RLIMIT_CPU, seconds, seconds + 1),
-        # what is private and writable; the sum of what is really used is watched, and reached first
-        (resource.RLIMIT_DATA, 2 * limits.memory_bytes + (64 << 20), 2 * limits.memory_bytes + (64 << 20)),
-        (resource.RLIMIT_FSIZE, limits.disk_bytes, limits.disk_bytes),
-        (resource.RLIMIT_CORE, 0, 0),
-        (resource.RLIMIT_MEMLOCK, 0, 0),
-        (resource.RLIMIT_MSGQUEUE, 0, 0),
-        (resource.RLIMIT_NOFILE, 256, 256),
-        *(((resource.RLIMIT_NPROC, threads, threads),) if _counts_per_namespace() else ()),
-    ):
-        resource.prlimit(pid, kind, (soft, hard))
+def limit_words(limits: SandboxLimits) -> Iterator[str]:
+    """The words before a command, of util-linux: of each process by itself; what all of them take together is watched.
+
+    Of memory what is private and writable: the sum of what is really used is reached first.
+    """
+    yield "prlimit"
+    seconds, data = int(limits.cpu_s) + 1, 2 * limits.memory_bytes + (64 << 20)
+    yield from (f"--cpu={seconds}:{seconds + 1}", f"--data={data}", f"--fsize={limits.disk_bytes}", "--core=0")
+    yield from ("--memlock=0", "--msgqueue=0", "--nofile=256")
+    if _counts_per_namespace():
+        yield f"--nproc={threads_of(limits)}"
+    yield "--"
 
 
 @functools.cache
