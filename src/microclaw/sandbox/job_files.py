@@ -50,7 +50,7 @@ def check_job(job: SandboxJob) -> None:
     for name in (*job.files, *job.keep):
         checked_parts(name)
     if sum(len(content) + PAGE for content in job.files.values()) > job.limits.disk_bytes:
-        raise TaskRefused("the job's files are larger than its disk", next_step="give it fewer files")
+        raise TaskRefused("code and files are larger than its disk", next_step="give it less, or raise tasks.disk_mb")
 
 
 def take_files(

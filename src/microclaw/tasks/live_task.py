@@ -17,7 +17,7 @@ from microclaw.auth.approvals import ApprovalOutcome
 from microclaw.auth.people import person_behind
 from microclaw.errors import Overloaded
 from microclaw.events import TaskChanged
-from microclaw.sandbox.job import SandboxEnd, SandboxJob, SandboxLimits
+from microclaw.sandbox.job import SandboxJob, SandboxLimits
 from microclaw.store.tasks import TaskEnding, TaskRow
 from microclaw.tasks.operations import DEVICE
 from microclaw.tasks.order import TaskOrder
@@ -35,8 +35,8 @@ class LiveTask:
     yes: ApprovalOutcome | None  # that somebody said to the question for it
     output: bytearray = field(default_factory=bytearray)
     news: asyncio.Event = field(default_factory=asyncio.Event)
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-    running: asyncio.Future[SandboxEnd] | None = None
+    outcome: asyncio.Task[TaskRow] = field(init=False)  # its wait and its run
+    whole: asyncio.Task[None] = field(init=False)  # the same, until its end is kept
     stop: TaskEnding = ""  # why it is to end early: cancelled, interrupted
 
     def printed(self, data: bytes) -> None:
@@ -69,8 +69,8 @@ def page(row: TaskRow, kept: bytes | bytearray, after: int, *, first: int = 0, s
     return TaskView(row, output, begins, ends, ends < (first + len(kept) if size is None else size))
 
 
-def check_room(waiting: Collection[LiveTask], places: int, person_id: str) -> None:
-    """Raises Overloaded when all places of the queue, or all that this asker may have, are taken.
+def check_room(waiting: Collection[LiveTask], places: int, held_mb: int, person_id: str) -> None:
+    """Raises Overloaded when all places of the queue, or all that this asker may have, are taken, or its memory.
 
     One asker has at most half of the places and all devices together three quarters, so that somebody else can come in.
     """
@@ -80,6 +80,7 @@ def check_room(waiting: Collection[LiveTask], places: int, person_id: str) -> No
         (len(waiting), places, "tasks"),
         (taken[asker], (places + 1) // 2, "tasks of the same asker"),
         (of_devices if asker.startswith(DEVICE) else 0, (3 * places + 3) // 4, "tasks of devices"),
+        (sum(len(data) for live in waiting for data in live.job.files.values()) >> 20, held_mb, "MB of tasks' files"),
     ):
         if count >= most:
             step = "wait for some to end, or cancel one: microclaw task list"

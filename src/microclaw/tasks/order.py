@@ -13,7 +13,7 @@ from msgspec import Struct, field
 from microclaw.config.settings import TaskSettings
 from microclaw.errors import TaskRefused, over_limit
 from microclaw.sandbox.job import SYSTEM_PATH, SandboxJob, SandboxLimits
-from microclaw.sandbox.job_files import checked_parts
+from microclaw.sandbox.job_files import check_job
 from microclaw.store.tasks import TaskLanguage
 from microclaw.text import code_lines, count_text
 
@@ -65,31 +65,29 @@ class TaskOrder(Struct, frozen=True, kw_only=True):
 
 def checked_job(order: TaskOrder, settings: TaskSettings) -> SandboxJob:
     """The way it runs. Raises TaskRefused, which says what is wrong with it."""
-    command, code, disk = COMMANDS[order.language], order.code_bytes, settings.disk_mb << 20
-    given, names = len(code) + sum(map(len, order.files.values())), max(len(order.files), len(order.keep))
+    command, code, names = COMMANDS[order.language], order.code_bytes, max(len(order.files), len(order.keep))
     others = f"install it, or use another language: {', '.join(available())}"
     for is_wrong, text, step in (
         (order.language not in available(), f"this machine has no {command[0]} in {SYSTEM_PATH}", others),
         (not order.code.strip() or "\0" in order.code, "the code is empty, or has a NUL character", "send text"),
         (len(code) > MAX_CODE_BYTES, over_limit("the code", MAX_CODE_BYTES, "byte", len(code)), "give data as a file"),
-        (given > disk, over_limit("code with files", disk, "byte", given), "give it less, or raise tasks.disk_mb"),
         (names > MAX_FILES, over_limit("the task", MAX_FILES, "file", names), "name fewer"),
     ):
         if is_wrong:
             raise TaskRefused(text, next_step=step)
-    _check_names(order, command[-1])
-    return SandboxJob(
+    job = SandboxJob(
         command=command,  # found there by its PATH
         files={command[-1]: code, **order.files},
         keep=tuple(dict.fromkeys(order.keep)),
         limits=_limits(order, settings),
     )
+    check_job(job)
+    _check_names(order, command[-1])
+    return job
 
 
 def _check_names(order: TaskOrder, own: str) -> None:
-    """Raise TaskRefused for what is no name, and for files that would take another one's place."""
-    for name in (*order.files, *order.keep):
-        checked_parts(name)
+    """Raise TaskRefused for files that would take another one's place."""
     another = "give the file another name"
     all_names = (*order.files, own)
     for name in order.files:
