@@ -115,8 +115,6 @@ def start_container(engine: str, image: str, job: SandboxJob, folder: Path) -> C
         if (user := job_user()) is not None:
             for path in (place, *place.rglob("*")):
                 os.chown(path, user, user)
-            if job.proxy_socket is not None:
-                os.chown(job.proxy_socket, user, -1)
         process = in_session(words, engine_environment())
         return Container(process, os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), engine, name, place)
     except OSError as exc:

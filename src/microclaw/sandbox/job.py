@@ -41,7 +41,8 @@ class SandboxJob(Struct, frozen=True, kw_only=True):
     """One command and what it sees.
 
     `files` are put into its folder before it starts, `keep` are the names taken out of it afterwards: both relative,
-    without `..`, and no links. `proxy_socket` is the unix socket of the egress proxy; without it there is no network.
+    without `..`, and no links. `proxy_socket` is where relay.py sends a socket for the
+    egress proxy; without it there is no network.
     """
 
     command: Sequence[str]
@@ -99,5 +100,5 @@ def environment_of(job: SandboxJob) -> dict[str, str]:
 
 
 def with_relay(job: SandboxJob, relay: str, socket: str) -> list[str]:
-    """The command behind the relay, which starts first and becomes it."""
+    """The command behind relay.py, which starts first and becomes it."""
     return ["python3", "-I", "-S", relay, str(RELAY_PORT), socket, *job.command]

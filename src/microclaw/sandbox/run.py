@@ -7,23 +7,27 @@ import functools
 import os
 import platform
 import signal
+import socket
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from tempfile import TemporaryDirectory
+from typing import Final, Literal, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from microclaw.config.settings import SandboxSettings
 from microclaw.errors import NoSandbox
 from microclaw.sandbox import wrapped_job
 from microclaw.sandbox.bubblewrap import NEXT_STEP, START_S, bubblewrap
 from microclaw.sandbox.container import Container, container_engine, start_container
-from microclaw.sandbox.job import Ending, SandboxEnd, SandboxJob
+from microclaw.sandbox.job import Ending, SandboxEnd, SandboxJob, job_user
 from microclaw.sandbox.job_files import check_job, take_files
 
+Listen: TypeAlias = Callable[[socket.socket], Awaitable[None]]
+"""Begins to serve at a socket that listens."""
 AUTO: Final = SandboxSettings()
 TAIL_BYTES: Final = 64 << 10
 LOOK_S: Final = 0.02
@@ -93,14 +97,27 @@ def _start(job: SandboxJob, folder: Path, settings: SandboxSettings) -> wrapped_
 
 
 async def run_sandboxed(
-    job: SandboxJob, folder: Path, on_output: Callable[[bytes], None], settings: SandboxSettings = AUTO
+    job: SandboxJob,
+    folder: Path,
+    on_output: Callable[[bytes], None],
+    settings: SandboxSettings = AUTO,
+    proxy: Listen | None = None,
 ) -> SandboxEnd:
     """Run it to its end. `folder` is private to this job; kept files end up in `folder/"files"`.
 
-    `on_output` is called with what it prints, in order, up to the limit. Cancelling kills every process of the job and
-    returns when they are dead. Raises NoSandbox where nothing shuts it off, TaskRefused for a job that cannot be run.
+    `on_output` is called with what it prints, in order, up to the limit. `proxy` is the egress proxy, which then
+    listens in the job's network; without it there is no network. Cancelling kills every process of the job and returns
+    when they are dead. Raises NoSandbox where nothing shuts it off, TaskRefused for a job that cannot be run.
     """
     check_job(job)
+    if proxy is not None:
+        with _proxy_door() as (door, path):
+            serving = asyncio.create_task(_serve(door, proxy), name="proxy of a job")
+            try:
+                return await run_sandboxed(structs.replace(job, proxy_socket=path), folder, on_output, settings)
+            finally:
+                serving.cancel()
+                await asyncio.gather(serving, return_exceptions=True)
     starting = asyncio.ensure_future(asyncio.to_thread(_start, job, folder, settings))
     try:
         started = await asyncio.shield(starting)
@@ -116,6 +133,30 @@ async def run_sandboxed(
         asyncio.get_running_loop().remove_reader(run.pipe)  # its number is soon another job's
         started.kill()
         await asyncio.shield(asyncio.to_thread(started.close))
+
+
+@contextmanager
+def _proxy_door() -> Iterator[tuple[socket.socket, Path]]:
+    """A unix socket of the job's user in a private folder, its path as short as the kernel wants it."""
+    with TemporaryDirectory(prefix="microclaw-") as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as door:
+        path = Path(folder, "proxy.sock")
+        door.bind(str(path))
+        if (user := job_user()) is not None:
+            os.chown(path, user, -1)
+        yield door, path
+
+
+async def _serve(door: socket.socket, proxy: Listen) -> None:
+    """Take the first thing that comes, which relay.py sent before the job began; nothing else is read."""
+    loop, came = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(door, came.set)
+    try:
+        await came.wait()
+    finally:
+        loop.remove_reader(door)
+    _, found, _, _ = socket.recv_fds(door, 64, 1, socket.MSG_DONTWAIT)
+    door.close()
+    await proxy(socket.socket(fileno=found[0]))
 
 
 @dataclass(slots=True)

@@ -120,8 +120,6 @@ _UNCOUNTED: Final[Mapping[str, Sequence[_Check]]] = {
     "fcntl": [_Check(_EPERM, 1, _WHOLE, [1031], denies=True)],  # F_SETPIPE_SZ
 }
 """Memory that a job would hold and that its processes' sizes do not show."""
-_HIDES_MEMORY: Final = 4
-"""PR_SET_DUMPABLE, with which the relay takes its descriptors out of the job's reach."""
 _NO: Final = (_Check(_EPERM),)
 _OWN_NETWORK: Final = (
     _Check(_EAFNOSUPPORT, 0, _WHOLE, [1, 2, 10]),
@@ -136,10 +134,8 @@ _ATTRIBUTES: Final = ("chmod", "fchmod", "fchmodat", "fchmodat2", "utime", "utim
 
 def job_filter(machine: str, *, network: bool) -> bytes | None:
     """The filter (struct sock_filter) of a job for `platform.machine()`; None for one that is not known here."""
-    if not network:
-        return _filter(machine, _NETWORK, {**_RULES, **_UNCOUNTED, "socket": _NO})
-    prctl = [_Check(_EPERM, 0, _WHOLE, [*_PRCTL, _HIDES_MEMORY])]
-    return _filter(machine, (), {**_RULES, **_UNCOUNTED, "socket": _OWN_NETWORK, "prctl": prctl})
+    rules = {**_RULES, **_UNCOUNTED, "socket": _OWN_NETWORK if network else _NO}
+    return _filter(machine, () if network else _NETWORK, rules)
 
 
 def program_filter(machine: str) -> bytes | None:

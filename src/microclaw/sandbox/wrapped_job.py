@@ -133,8 +133,6 @@ class Wrapped(Struct, frozen=True):
 def start(job: SandboxJob) -> Wrapped:
     """Start it, with its files in its folder. Output and errors are one pipe. Blocks for some milliseconds."""
     user = job_user()
-    if user is not None and job.proxy_socket is not None:
-        os.chown(job.proxy_socket, user, -1)  # nobody else gets to it: its folder is the host's
     filtered = job_filter(platform.machine(), network=job.proxy_socket is not None)
     if filtered is None:
         raise NoSandbox(
@@ -261,7 +259,7 @@ def _memory(limits: SandboxLimits) -> int:
 
 
 def _exact_memory(processes: int) -> int:
-    """Slower: the kernel walks every page. Of a program that nobody may read, as the relay, all pages count in full."""
+    """Slower: the kernel walks every page. Of a program that nobody may read all pages count in full."""
     total = 0
     for name in _numbers(processes):
         total += _kib_of(f"{name}/status", _NOT_RESIDENT, processes)

@@ -203,9 +203,8 @@ class TaskService:
         row, folder = live.row, self.folders.of(live.row.number)
         if self.proxy is None or row.allow is None:
             return await run_sandboxed(live.job, folder, live.printed, self.sandbox)
-        async with self.proxy.serving(f"task {row.number}", name=row.allow, by=row.asked_by) as socket:
-            job = structs.replace(live.job, proxy_socket=socket)
-            return await run_sandboxed(job, folder, live.printed, self.sandbox)
+        async with self.proxy.serving(f"task {row.number}", name=row.allow, by=row.asked_by) as listen:
+            return await run_sandboxed(live.job, folder, live.printed, self.sandbox, listen)
 
     async def _end(self, live: LiveTask, ended: TaskRow) -> None:
         """Keep its end. What the store does not take now is tried again by `prune`."""
