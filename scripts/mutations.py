@@ -179,7 +179,7 @@ SANDBOX = (
         "limit of threads",
         "number_of_threads",
         (
-            (JOB, "    if _counts_per_namespace():", "    if False:"),
+            (JOB, 'f"--nproc={threads_of(limits)}", ', ""),
             UNSCOPED,
         ),
     ),
@@ -248,7 +248,7 @@ SANDBOX = (
     without("size of its folder", "disk_job", JOB, '"--size", size, "--tmpfs", HOME', '"--tmpfs", HOME'),
     without("size of /tmp", "disk_tmp", JOB, '"--size", size, "--tmpfs", "/tmp"', '"--tmpfs", "/tmp"'),
     without("size of /dev/shm", "disk_shm", JOB, '"--size", size, "--tmpfs", "/dev/shm"', '"--tmpfs", "/dev/shm"'),
-    without("number of files", "empty_files", JOB, "files > MOST_FILES", "False"),
+    without("number of files", "empty_files", JOB, " > MOST_FILES", " < 0"),
     Mutation(
         "watch of memory",
         "memory_of_",
@@ -258,8 +258,8 @@ SANDBOX = (
         "shared memory counts once",
         "counts_once",
         JOB,
-        "memory = _exact_memory(self.processes)",
-        "pass",
+        "exact=True",
+        "exact=False",
     ),
     without("watch of processes", "test_fork_bomb", RUN, "used.processes > limits.processes", "False"),
     without("watch of time", "closes_its_output", RUN, "time.monotonic() - self.began > limits.wall_s or ", ""),

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from microclaw.sandbox.bubblewrap import Descriptors
-
 DEVICES: Final = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
 # linux/landlock.h; the calls have the same numbers on every architecture
 _CREATE, _ADD, _RESTRICT = 444, 445, 446
@@ -45,21 +43,16 @@ def landlock_version() -> int:
 
 
 def landlock_words(
-    command: Sequence[str],
-    readable: Iterable[Path],
-    directory: Path | None,
-    filtered: bytes | None,
-    opened: Descriptors,
+    command: Sequence[str], readable: Iterable[Path], directory: Path | None, filtered: bytes | None
 ) -> list[str]:
     """The words of a process that restricts itself and becomes the command: it reads what is `readable`, and has all
-    rights in `directory`. It has to inherit `opened.passed`, and to be the leader of its process group."""
+    rights in `directory`. It has to be the leader of its process group."""
     plan = {
         "readable": [str(path) for path in readable],  # not /proc: others' environments are in it
         "directory": None if directory is None else str(directory),
-        "filter": None if filtered is None else filtered.hex(),
+        "filtered": None if filtered is None else filtered.hex(),
     }
-    held = opened.hold(json.dumps(plan).encode())
-    return [sys.executable, "-I", "-S", __file__, str(held), *command]
+    return [sys.executable, "-I", "-S", __file__, json.dumps(plan), *command]
 
 
 @functools.cache
@@ -73,7 +66,7 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
 
-def _restrict(readable: Sequence[str], directory: str | None, filtered: bytes | None) -> None:
+def _restrict(readable: Sequence[str], directory: str | None, filtered: str | None) -> None:
     """Forever, for this thread and what it starts."""
     version, every = landlock_version(), _ALL_FILES
     for since, bit in _SINCE:
@@ -95,7 +88,8 @@ def _restrict(readable: Sequence[str], directory: str | None, filtered: bytes | 
     called(libc().syscall(_RESTRICT, ruleset, 0))
     os.close(ruleset)
     if filtered is not None:
-        program = _Program(len(filtered) // 8, filtered)
+        code = bytes.fromhex(filtered)
+        program = _Program(len(code) // 8, code)
         called(libc().prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0))
 
 
@@ -107,13 +101,6 @@ def called(result: int) -> int:
     return result
 
 
-def _become(plan: int, command: list[str]) -> None:
-    with os.fdopen(plan, "rb") as file:
-        found = json.load(file)
-    filtered = None if found["filter"] is None else bytes.fromhex(found["filter"])
-    _restrict(found["readable"], found["directory"], filtered)
-    os.execve(command[0], command, os.environ)  # noqa: S606 - the command is the settings', as a list
-
-
 if __name__ == "__main__":
-    _become(int(sys.argv[1]), sys.argv[2:])
+    _restrict(**json.loads(sys.argv[1]))
+    os.execve(sys.argv[2], sys.argv[2:], os.environ)  # noqa: S606 - the command is the settings', as a list

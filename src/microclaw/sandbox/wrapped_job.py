@@ -11,13 +11,13 @@ from __future__ import annotations
 import functools
 import os
 import platform
-import re
 import secrets
 import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -67,7 +67,6 @@ SCOPE_S: Final = 10.0
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 _OF_SYSTEMD: Final = ("PATH", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS")
 _LIMITS_OF_IT: Final = f"cd {_CGROUPS}$(cut -d: -f3 /proc/self/cgroup) && cat memory.max pids.max"
-_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _NOT_RESIDENT: Final = (b"VmPTE:", b"VmSwap:", b"HugetlbPages:")
 """Of /proc/PID/status: what a process holds and its resident size leaves out. Page tables can be of any size."""
@@ -100,21 +99,17 @@ class Wrapped(Struct, frozen=True):
         A page that processes share counts for each of them until their limit is passed, and then once. Each place is a
         file system of its own. Empty files take no room there, but the kernel's memory.
         """
-        number = memory = ticks = 0
-        for name in _numbers(self.processes):
-            fields = _read(f"{name}/stat", self.processes).rpartition(b")")[2].split()
-            if len(fields) >= 22:
-                number += 1
-                ticks += sum(int(field) for field in fields[11:15])  # utime, stime, and those of children that ended
-                memory += int(fields[21]) * _PAGE + _kib_of(f"{name}/status", _NOT_RESIDENT, self.processes)
+        pids, ticks = [name for name in os.listdir(self.processes) if name.isdigit()], 0  # noqa: PTH208 - a descriptor
+        for pid in pids:
+            fields = _read(f"{pid}/stat", self.processes).rpartition(b")")[2].split()
+            ticks += sum(int(field) for field in fields[11:15])  # utime, stime, and those of children that ended
+        memory = sum(_memory_of(pid, self.processes, exact=False) for pid in pids)
         if memory > limits.memory_bytes:
-            memory = _exact_memory(self.processes)
+            memory = sum(_memory_of(pid, self.processes, exact=True) for pid in pids)
         found = [os.fstatvfs(place) for place in (self.folder, self.temporary, self.shared)]
-        is_full, files = (
-            any(place.f_bfree == 0 for place in found),
-            sum(place.f_files - place.f_ffree for place in found),
-        )
-        return Usage(is_full, files > MOST_FILES, number - 1, memory, ticks / _TICKS)  # process 1 is bubblewrap's own
+        is_full = any(place.f_bfree == 0 for place in found)
+        is_over = sum(place.f_files - place.f_ffree for place in found) > MOST_FILES
+        return Usage(is_full, is_over, len(pids) - 1, memory, ticks / _TICKS)  # process 1 is bubblewrap's own
 
     def kill(self) -> None:
         """The kernel kills all of the job's processes with the first one, before that one counts as dead."""
@@ -159,15 +154,20 @@ def _reached(waiting: Waiting, mark: str) -> Wrapped:
     """Wait until it has made its view of the files (the mark is the last thing in it), and open what is in there."""
     deadline = time.monotonic() + START_S
     process, root = waiting.process, Path(f"/proc/{waiting.pid}/root")
-    with Descriptors() as opened:
+    with ExitStack() as opened:
+
+        def kept(descriptor: int) -> int:
+            opened.callback(os.close, descriptor)
+            return descriptor
+
         try:
-            first = opened.keep(os.pidfd_open(waiting.pid))
+            first = kept(os.pidfd_open(waiting.pid))
             while not (root / mark[1:]).is_dir():
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise why_it_ended(process)
                 time.sleep(LOOK_S)
             flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-            places = [opened.keep(os.open(root / name, flags)) for name in (HOME[1:], "tmp", "dev/shm", "proc")]
+            places = [kept(os.open(root / name, flags)) for name in (HOME[1:], "tmp", "dev/shm", "proc")]
         except OSError as problem:
             raise why_it_ended(process) from problem
         opened.pop_all()
@@ -212,16 +212,7 @@ def limit_words(limits: SandboxLimits) -> Iterator[str]:
     seconds, data = int(limits.cpu_s) + 1, 2 * limits.memory_bytes + (64 << 20)
     yield from (f"--cpu={seconds}:{seconds + 1}", f"--data={data}", f"--fsize={limits.disk_bytes}", "--core=0")
     yield from ("--memlock=0", "--msgqueue=0", "--nofile=256")
-    if _counts_per_namespace():
-        yield f"--nproc={threads_of(limits)}"
-    yield "--"
-
-
-@functools.cache
-def _counts_per_namespace() -> bool:
-    """Since Linux 5.14 a user's processes outside of the sandbox do not count inside."""
-    version = re.match(r"(\d+)\.(\d+)", platform.release())
-    return version is not None and (int(version[1]), int(version[2])) >= (5, 14)
+    yield from (f"--nproc={threads_of(limits)}", "--")
 
 
 def scope_words(limits: SandboxLimits, threads: int) -> list[str]:
@@ -258,20 +249,13 @@ def _memory(limits: SandboxLimits) -> int:
     return limits.memory_bytes + PLACES * limits.disk_bytes + KERNEL_BYTES
 
 
-def _exact_memory(processes: int) -> int:
-    """Slower: the kernel walks every page. Of a program that nobody may read all pages count in full."""
-    total = 0
-    for name in _numbers(processes):
-        total += _kib_of(f"{name}/status", _NOT_RESIDENT, processes)
-        try:
-            total += _kib_of(f"{name}/smaps_rollup", (b"Pss:",), processes)
-        except PermissionError:
-            total += _kib_of(f"{name}/status", (b"VmRSS:",), processes)
-    return total
-
-
-def _numbers(processes: int) -> Iterator[str]:
-    return filter(str.isdigit, os.listdir(processes))
+def _memory_of(pid: str, processes: int, *, exact: bool) -> int:
+    """`exact` is slower: the kernel walks every page. Of a program that nobody may read all pages count in full."""
+    total, resident = 0, b"VmRSS:"
+    if exact:
+        with suppress(PermissionError):
+            total, resident = _kib_of(f"{pid}/smaps_rollup", (b"Pss:",), processes), b""
+    return total + _kib_of(f"{pid}/status", (resident, *_NOT_RESIDENT), processes)
 
 
 def _kib_of(name: str, fields: Sequence[bytes], folder: int) -> int:
@@ -281,11 +265,9 @@ def _kib_of(name: str, fields: Sequence[bytes], folder: int) -> int:
 
 
 def _read(name: str, folder: int) -> bytes:
-    try:
-        descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
-        try:
-            return os.read(descriptor, 4096)
-        finally:
-            os.close(descriptor)
-    except (FileNotFoundError, ProcessLookupError):
-        return b""
+    with (
+        suppress(FileNotFoundError, ProcessLookupError),
+        open(name, "rb", buffering=0, opener=partial(os.open, dir_fd=folder)) as file,
+    ):
+        return file.read(4096)
+    return b""
