@@ -87,7 +87,7 @@ CALLS = (
 BWRAP, JOB, SECCOMP = "sandbox/bubblewrap.py", "sandbox/wrapped_job.py", "sandbox/seccomp.py"
 FILES, RUN = "sandbox/job_files.py", "sandbox/run.py"
 PTS = (JOB, 'words += ["--tmpfs", "/dev/pts", "--remount-ro", "/dev/pts"]', "pass")
-UNSCOPED = (JOB, "    if not Path", "    if True or not Path")
+UNSCOPED = (JOB, "    scoped = has_scope()", "    scoped = False")
 ALL = '("--unshare-all", "--unshare-user", '
 EVERY = ("user", "pid", "net", "ipc", "uts", "cgroup")
 

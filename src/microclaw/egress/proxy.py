@@ -12,11 +12,11 @@ import socket
 import ssl
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import KW_ONLY, dataclass, field
 from functools import cache, partial
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import h11
 from msgspec import Struct
@@ -33,7 +33,7 @@ from microclaw.errors import ConfigError, MicroclawError, PermissionRefused, Tas
 MAX_OPEN: Final = 256  # connections of one task, those without a request too
 DAY_S: Final = 86_400
 MINUTE_S: Final = 60.0
-Listen: TypeAlias = Callable[[socket.socket], Awaitable[None]]
+Listen: TypeAlias = Callable[[socket.socket], Coroutine[Any, Any, None]]
 Counts: TypeAlias = Counter[tuple[object, object]]
 """Requests and bytes so far: by the place of a limit, and the minute or day that it is of."""
 DEFAULT_TLS: Final = cache(ssl.create_default_context)

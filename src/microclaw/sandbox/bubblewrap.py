@@ -122,11 +122,9 @@ def start_waiting(
     return Waiting(process, pid, control)
 
 
-def in_session(
-    words: Sequence[str], environment: Mapping[str, str], output: int = subprocess.PIPE, **more: Any
-) -> subprocess.Popen[bytes]:
+def in_session(words: Sequence[str], environment: Mapping[str, str], **more: Any) -> subprocess.Popen[bytes]:
     """A process in a session of its own, without an input; its errors go where its output goes. `more` is Popen's."""
-    more |= {"env": environment, "stdout": output, "stderr": subprocess.STDOUT, "start_new_session": True}
+    more |= {"env": environment, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "start_new_session": True}
     return subprocess.Popen(words, stdin=subprocess.DEVNULL, **more)
 
 

@@ -11,6 +11,7 @@ import os
 import secrets
 import shutil
 import subprocess
+import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -55,7 +56,7 @@ class Container:
     engine: str
     name: str
     place: Path
-    _kill: subprocess.Popen[bytes] | None = None
+    _is_killed: bool = False
     _measured_s: float = float("-inf")
     _measured: Usage = field(default_factory=Usage)
 
@@ -72,8 +73,9 @@ class Container:
 
     def kill(self) -> None:
         """Does not wait. Killing the engine's client would not kill the container."""
-        if self._kill is None and not self.is_dead():
-            self._kill = in_session([self.engine, "kill", self.name], engine_environment(), subprocess.DEVNULL)
+        if not (self._is_killed or self.is_dead()):
+            self._is_killed = True
+            threading.Thread(target=engine_does, args=(self.engine, "kill", self.name), daemon=True).start()
 
     def close(self) -> None:
         """Kill it if it lives, and remove what it had. Blocks."""
@@ -81,11 +83,10 @@ class Container:
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(KILL_S)
         engine_does(self.engine, "rm", "--force", self.name)
-        for client in filter(None, (self._kill, self.process)):
-            client.kill()
-            client.wait()
-            if client.stdout is not None:  # not read to its end: a process of the engine's may hold it
-                client.stdout.close()
+        self.process.kill()
+        self.process.wait()
+        if self.process.stdout is not None:  # not read to its end: a process of the engine's may hold it
+            self.process.stdout.close()
         os.close(self.folder)
         shutil.rmtree(self.place, ignore_errors=True)
 

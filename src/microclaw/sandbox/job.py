@@ -52,17 +52,17 @@ class SandboxJob(Struct, frozen=True, kw_only=True):
     proxy_socket: Path | None = None
 
 
-class SandboxEnd(Struct, frozen=True, kw_only=True):
-    """`output` is the tail of what it printed, errors too. `kept` are the files that `keep` named and that are there;
-    `refused` says of the others why (no plain file, too large). `reason` is why it was killed, where
-    `ending` does not tell. Peaks are None where the kernel does not tell."""
+class SandboxEnd(Struct, kw_only=True):
+    """How it ended, filled in while it runs. `output` is the tail of what it printed, errors too. `kept` are the files
+    that `keep` named and that are there; `refused` says of the others why (no plain file, too large). `reason` is why
+    it was killed, where `ending` does not tell. Peaks are None where the kernel does not tell."""
 
-    ending: Ending
-    exit_code: int
-    output: bytes
-    output_bytes: int
-    kept: Mapping[str, Path]
-    refused: Mapping[str, str]
+    ending: Ending = "ended"
+    exit_code: int = 0
+    output: bytes = b""
+    output_bytes: int = 0
+    kept: Mapping[str, Path] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
     reason: str = ""
     cpu_s: float | None = None
     memory_peak_bytes: int | None = None

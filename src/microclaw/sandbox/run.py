@@ -9,12 +9,12 @@ import platform
 import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from msgspec import Struct, structs
 
@@ -26,7 +26,7 @@ from microclaw.sandbox.container import Container, container_engine, start_conta
 from microclaw.sandbox.job import Ending, SandboxEnd, SandboxJob, job_user
 from microclaw.sandbox.job_files import check_job, take_files
 
-Listen: TypeAlias = Callable[[socket.socket], Awaitable[None]]
+Listen: TypeAlias = Callable[[socket.socket], Coroutine[Any, Any, None]]
 """Begins to serve at a socket that listens."""
 AUTO: Final = SandboxSettings()
 TAIL_BYTES: Final = 64 << 10
@@ -110,53 +110,48 @@ async def run_sandboxed(
     when they are dead. Raises NoSandbox where nothing shuts it off, TaskRefused for a job that cannot be run.
     """
     check_job(job)
-    if proxy is not None:
-        with _proxy_door() as (door, path):
-            serving = asyncio.create_task(_serve(door, proxy), name="proxy of a job")
-            try:
-                return await run_sandboxed(structs.replace(job, proxy_socket=path), folder, on_output, settings)
-            finally:
-                serving.cancel()
-                await asyncio.gather(serving, return_exceptions=True)
-    starting = asyncio.ensure_future(asyncio.to_thread(_start, job, folder, settings))
-    try:
-        started = await asyncio.shield(starting)
-    except asyncio.CancelledError:
-        with suppress(Exception):
-            await asyncio.to_thread((await starting).close)
-        raise
-    run = _Run(job, started, on_output)
-    try:
-        await run.until_dead()
-        return await asyncio.to_thread(run.end, folder)
-    finally:
-        asyncio.get_running_loop().remove_reader(run.pipe)  # its number is soon another job's
-        started.kill()
-        await asyncio.shield(asyncio.to_thread(started.close))
+    async with _with_proxy(job, proxy) as job:
+        starting = asyncio.ensure_future(asyncio.to_thread(_start, job, folder, settings))
+        try:
+            started = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            with suppress(Exception):
+                await asyncio.to_thread((await starting).close)
+            raise
+        run = _Run(job, started, on_output)
+        try:
+            await run.until_dead()
+            return await asyncio.to_thread(run.ended, folder)
+        finally:
+            asyncio.get_running_loop().remove_reader(run.pipe)  # its number is soon another job's
+            started.kill()
+            await asyncio.shield(asyncio.to_thread(started.close))
 
 
-@contextmanager
-def _proxy_door() -> Iterator[tuple[socket.socket, Path]]:
-    """A unix socket of the job's user in a private folder, its path as short as the kernel wants it."""
+@asynccontextmanager
+async def _with_proxy(job: SandboxJob, proxy: Listen | None) -> AsyncIterator[SandboxJob]:
+    """The job with a unix socket of its user's for relay.py, whose first word, sent before the job begins, is taken."""
+    if proxy is None:
+        yield job
+        return
+    loop, serving = asyncio.get_running_loop(), list[asyncio.Task[None]]()
+
+    def came() -> None:
+        loop.remove_reader(door)
+        _, found, _, _ = socket.recv_fds(door, 64, 1, socket.MSG_DONTWAIT)
+        serving.append(loop.create_task(proxy(socket.socket(fileno=found[0])), name="proxy of a job"))
+
     with TemporaryDirectory(prefix="microclaw-") as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as door:
-        path = Path(folder, "proxy.sock")
+        path = Path(folder, "proxy.sock")  # as short as the kernel wants it
         door.bind(str(path))
         if (user := job_user()) is not None:
             os.chown(path, user, -1)
-        yield door, path
-
-
-async def _serve(door: socket.socket, proxy: Listen) -> None:
-    """Take the first thing that comes, which relay.py sent before the job began; nothing else is read."""
-    loop, came = asyncio.get_running_loop(), asyncio.Event()
-    loop.add_reader(door, came.set)
-    try:
-        await came.wait()
-    finally:
-        loop.remove_reader(door)
-    _, found, _, _ = socket.recv_fds(door, 64, 1, socket.MSG_DONTWAIT)
-    door.close()
-    await proxy(socket.socket(fileno=found[0]))
+        loop.add_reader(door, came)
+        try:
+            yield structs.replace(job, proxy_socket=path)
+        finally:
+            loop.remove_reader(door)
+            await asyncio.gather(*serving, return_exceptions=True)
 
 
 @dataclass(slots=True)
@@ -166,12 +161,7 @@ class _Run:
     on_output: Callable[[bytes], None]
     pipe: int = field(init=False)
     began: float = field(default_factory=time.monotonic)
-    why: Ending | None = None
-    reason: str = ""
-    printed: int = 0
-    tail: bytearray = field(default_factory=bytearray)
-    cpu_s: float = 0.0
-    memory_peak: int = 0
+    end: SandboxEnd = field(default_factory=SandboxEnd)
     is_full: bool = False
     _closed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -194,36 +184,24 @@ class _Run:
                 pause_s = min(2 * pause_s, LOOK_S)
         await self._closed.wait()
 
-    def end(self, folder: Path) -> SandboxEnd:
+    def ended(self, folder: Path) -> SandboxEnd:
         """Take the files out and say how it ended; when it is dead."""
-        code = self.started.process.wait()
-        limits = self.job.limits
-        kept, refused = take_files(self.job.keep, self.started.folder, folder / "files", limits.disk_bytes)
-        ending, code = self._ending(code)  # with its reason
-        return SandboxEnd(
-            ending=ending,
-            exit_code=code,
-            output=bytes(self.tail),
-            output_bytes=self.printed,
-            kept=kept,
-            refused=refused,
-            reason=self.reason,
-            cpu_s=self.cpu_s or None,
-            memory_peak_bytes=self.memory_peak or None,
-        )
-
-    def _ending(self, code: int) -> tuple[Ending, int]:
-        """bubblewrap ends with 128 + N when a signal N killed the command, as a shell does."""
-        number = code - 128 if 128 < code < 128 + 32 else -code if code < 0 else 0
-        if self.why is not None:
-            return self.why, -(number or signal.SIGKILL)
-        if number == signal.SIGXCPU:
-            return "timed_out", -number
-        if number == signal.SIGXFSZ or (code != 0 and (self.is_full or self.started.usage(self.job.limits).is_full)):
-            return "disk_full", -number if number else code
-        if number == signal.SIGKILL:
-            self.reason = "by its own signal, or by the kernel for its memory (tasks.memory_mb)"
-        return ("killed", -number) if number else ("ended", code)
+        code, limits, end = self.started.process.wait(), self.job.limits, self.end
+        end.kept, end.refused = take_files(self.job.keep, self.started.folder, folder / "files", limits.disk_bytes)
+        # bubblewrap ends with 128 + N when a signal N killed the command, as a shell does
+        number = code - 128 if 128 < code < 128 + 32 else max(0, -code)
+        if end.ending != "ended":
+            number = number or signal.SIGKILL
+        elif number == signal.SIGXCPU:
+            end.ending = "timed_out"
+        elif number == signal.SIGXFSZ or (code != 0 and (self.is_full or self.started.usage(limits).is_full)):
+            end.ending = "disk_full"
+        elif number:
+            end.ending = "killed"
+            if number == signal.SIGKILL:
+                end.reason = "by its own signal, or by the kernel for its memory (tasks.memory_mb)"
+        end.exit_code = -number or code
+        return end
 
     def _on_output(self) -> None:
         try:
@@ -234,18 +212,18 @@ class _Run:
             asyncio.get_running_loop().remove_reader(self.pipe)
             self._closed.set()
             return
-        left = self.job.limits.output_bytes - self.printed
-        self.printed += len(data)
+        left = self.job.limits.output_bytes - self.end.output_bytes
+        self.end.output_bytes += len(data)
         if left < len(data):
             self._stop("too_much_output")
         if left > 0:
-            self.tail += data[:left]
-            del self.tail[:-TAIL_BYTES]
+            self.end.output = (self.end.output + data[:left])[-TAIL_BYTES:]
             self.on_output(data[:left])
 
     def _look(self) -> None:
-        limits, used = self.job.limits, self.started.usage(self.job.limits)
-        self.cpu_s, self.memory_peak = max(self.cpu_s, used.cpu_s), max(self.memory_peak, used.memory_bytes)
+        limits, used, end = self.job.limits, self.started.usage(self.job.limits), self.end
+        end.cpu_s = max(end.cpu_s or 0.0, used.cpu_s) or None
+        end.memory_peak_bytes = max(end.memory_peak_bytes or 0, used.memory_bytes) or None
         self.is_full = self.is_full or used.is_full
         if time.monotonic() - self.began > limits.wall_s or used.cpu_s > limits.cpu_s:
             self._stop("timed_out")
@@ -257,6 +235,6 @@ class _Run:
             self._stop("killed", f"more than {limits.processes} processes and threads (tasks.processes)")
 
     def _stop(self, why: Ending, reason: str = "") -> None:
-        if self.why is None:
-            self.why, self.reason = why, reason
+        if self.end.ending == "ended":
+            self.end.ending, self.end.reason = why, reason
         self.started.kill()

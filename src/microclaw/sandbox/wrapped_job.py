@@ -64,9 +64,8 @@ PLACES: Final = 3
 OWN_PROCESSES: Final = 2
 """bubblewrap's, outside and inside."""
 SCOPE_S: Final = 10.0
-_CGROUPS: Final = Path("/sys/fs/cgroup")
 _OF_SYSTEMD: Final = ("PATH", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS")
-_LIMITS_OF_IT: Final = f"cd {_CGROUPS}$(cut -d: -f3 /proc/self/cgroup) && cat memory.max pids.max"
+_LIMITS_OF_IT: Final = "cd /sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup) && cat memory.max pids.max"
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _NOT_RESIDENT: Final = (b"VmPTE:", b"VmSwap:", b"HugetlbPages:")
 """Of /proc/PID/status: what a process holds and its resident size leaves out. Page tables can be of any size."""
@@ -136,7 +135,7 @@ def start(job: SandboxJob) -> Wrapped:
         )
     mark = f"/run/{secrets.token_hex(8)}"
     scoped = has_scope()
-    before = scope_words(job.limits, threads_of(job.limits)) if scoped else []
+    before = scope_words(job.limits) if scoped else []
     environment = scope_environment() if scoped else {}
     with Descriptors() as opened:
         words, command = _words(job, opened)
@@ -215,11 +214,15 @@ def limit_words(limits: SandboxLimits) -> Iterator[str]:
     yield from (f"--nproc={threads_of(limits)}", "--")
 
 
-def scope_words(limits: SandboxLimits, threads: int) -> list[str]:
+def scope_words(limits: SandboxLimits) -> list[str]:
     """The words before a command that put it into a scope, as the job's user and without an environment."""
     user = job_user()
     words = ["systemd-run", *(["--user"] if user is None else []), "--scope", "--quiet", "--collect"]
-    for name, value in (("MemoryMax", _memory(limits)), ("MemorySwapMax", 0), ("TasksMax", threads + OWN_PROCESSES)):
+    for name, value in (
+        ("MemoryMax", _memory(limits)),
+        ("MemorySwapMax", 0),
+        ("TasksMax", threads_of(limits) + OWN_PROCESSES),
+    ):
         words += ["-p", f"{name}={value}"]
     if user is not None:
         words += ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
@@ -234,15 +237,13 @@ def scope_environment() -> dict[str, str]:
 @functools.cache
 def has_scope() -> bool:
     """True if jobs have a scope here, with the limits that were asked for; it is tried once. Blocks."""
-    if not Path("/run/systemd/system").is_dir() or not (_CGROUPS / "cgroup.controllers").exists():
-        return False
     limits = SandboxLimits()
-    words = [*scope_words(limits, 0), "PATH=" + os.defpath, "sh", "-c", _LIMITS_OF_IT]
+    words = [*scope_words(limits), "PATH=" + os.defpath, "sh", "-c", _LIMITS_OF_IT]
     try:
         done = subprocess.run(words, env=scope_environment(), capture_output=True, timeout=SCOPE_S, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return False
-    return done.stdout.decode().split() == [str(_memory(limits)), str(OWN_PROCESSES)]
+    return done.stdout.decode().split() == [str(_memory(limits)), str(threads_of(limits) + OWN_PROCESSES)]
 
 
 def _memory(limits: SandboxLimits) -> int:

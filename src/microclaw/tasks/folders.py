@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import shutil
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +15,7 @@ from msgspec import Struct
 from microclaw.durable import replace_file
 from microclaw.errors import ToolFailed
 from microclaw.events import image_type
-from microclaw.store.tasks import FileRow, TaskResult
+from microclaw.store.tasks import FileRow
 
 _log = logging.getLogger(__name__)
 FREE_BYTES: Final = 64 << 20  # what a task leaves free on this machine's disk, beyond its own files
@@ -30,18 +30,6 @@ _SUFFIXES: Final = {
 def kept_file(root: Path, number: int, name: str) -> Path:
     """The path of a file of a task that has ended."""
     return root / str(number) / _KEPT / name
-
-
-def too_many(results: Sequence[TaskResult], *, before_ms: int, count: int, size_bytes: int) -> list[int]:
-    """Tasks whose results go, of those given from the oldest to the newest: what is too old, or one too many, or does
-    not fit beside all that is newer."""
-    gone, kept_bytes = list[int](), 0
-    for place, one in enumerate(reversed(results)):
-        if one.ended_ms < before_ms or place >= count or kept_bytes + one.kept_bytes > size_bytes:
-            gone.append(one.number)
-        else:
-            kept_bytes += one.kept_bytes
-    return gone
 
 
 class TaskFolders(Struct, frozen=True):

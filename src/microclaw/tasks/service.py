@@ -30,7 +30,7 @@ from microclaw.live_hosts import ALONE, Fleet, dead_among
 from microclaw.sandbox.job import SandboxEnd, SandboxJob
 from microclaw.sandbox.run import AUTO, run_sandboxed, sandbox_backend
 from microclaw.store.tasks import OPEN, TaskEnding, TaskRow, TaskTable
-from microclaw.tasks.folders import TaskFolders, file_rows, kept_file, too_many
+from microclaw.tasks.folders import TaskFolders, file_rows, kept_file
 from microclaw.tasks.live_task import (
     PAGE_BYTES,
     LiveTask,
@@ -51,6 +51,7 @@ PRUNE_S: Final = 3_600.0  # between two looks for results that are too old
 DAY_MS: Final = 86_400_000
 TAIL_BYTES: Final = 64 * 1024  # of its output, kept in its row; from this length on all of it is a file, too
 _AS_ORDERED: Final = ("person_id", "asked_by", "device_id", "channel", "chat_id", "language", "allow")
+_AS_ENDED: Final = ("ending", "exit_code", "output_bytes", "cpu_s", "memory_peak_bytes")
 CLEANED: Final = "the host stopped while it ran or waited; what it made is gone"
 _log = logging.getLogger(__name__)
 
@@ -188,15 +189,11 @@ class TaskService:
         return structs.replace(
             live.row,
             state="done" if is_done else "failed",
-            ending=end.ending,
-            exit_code=end.exit_code,
+            **{name: getattr(end, name) for name in _AS_ENDED},
             reason=end.reason or limit_reason(end.ending, live.job.limits),
-            output_bytes=end.output_bytes,
             files=files,
             refused=tuple({**missing, **end.refused}.items()),
             kept_bytes=sum(one.size_bytes for one in files),
-            cpu_s=end.cpu_s,
-            memory_peak_bytes=end.memory_peak_bytes,
         )
 
     async def _in_sandbox(self, live: LiveTask) -> SandboxEnd:
@@ -341,9 +338,7 @@ class TaskService:
         kept = self.settings
         before = now_ms() - kept.keep_days * DAY_MS
         async with self._taking:
-            results = await self.table.results()
-            for number in too_many(results, before_ms=before, count=kept.keep_count, size_bytes=kept.keep_mb << 20):
-                await self.table.delete(number)
+            await self.table.prune(before, kept.keep_count, kept.keep_mb << 20)
             await asyncio.to_thread(self.folders.remove_others, await self.table.numbers())
 
 
