@@ -179,7 +179,7 @@ SANDBOX = (
         "limit of threads",
         "number_of_threads",
         (
-            (JOB, 'f"--nproc={threads_of(limits)}", ', ""),
+            (JOB, ', f"--nproc={threads_of(limits)}", "--"]', ', "--"]'),
             UNSCOPED,
         ),
     ),
@@ -209,7 +209,9 @@ SANDBOX = (
         "kernel_setting or is_root_outside",
         ((BWRAP, '"--remount-ro", "/proc", ', ""), NO_ROOT),
     ),
-    without("an empty environment", "environment_leak", JOB, "if scoped else {}", "if scoped else os.environ"),
+    without(
+        "an empty environment", "environment_leak", JOB, "if scoped else ([], {})", "if scoped else ([], os.environ)"
+    ),
     without(
         "the proxy's socket is closed for the command",
         "fd_leak",
@@ -243,7 +245,7 @@ SANDBOX = (
         "settings of programs", "settings_of_the_host", JOB, "if path.is_dir() and not path.is_symlink():", "if False:"
     ),
     Mutation("watch of page tables", "page_tables", ((JOB, '(b"VmPTE:", ', "("), UNSCOPED)),
-    without("limit of open files", "descriptor_flood", JOB, ', "--nofile=256"'),
+    without("limit of open files", "descriptor_flood", JOB, '"--nofile=256", '),
     without("limit of locked memory", "lock_memory", JOB, '"--memlock=0", '),
     without("size of its folder", "disk_job", JOB, '"--size", size, "--tmpfs", HOME', '"--tmpfs", HOME'),
     without("size of /tmp", "disk_tmp", JOB, '"--size", size, "--tmpfs", "/tmp"', '"--tmpfs", "/tmp"'),

@@ -15,7 +15,7 @@ import secrets
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
@@ -49,9 +49,6 @@ from microclaw.sandbox.seccomp import job_filter
 
 CERTIFICATES: Final = (Path("/etc/ssl/certs"), Path("/etc/ssl/openssl.cnf"), Path("/etc/pki/tls/certs"))
 USER: Final = 1000
-THREADS: Final = 32
-THREADS_OF_ONE: Final = 2
-"""A process may have more threads, such as node's eleven, if others have fewer."""
 RELAY: Final = "/run/relay.py"
 UNREADABLE: Final = "/dev/zero"
 """A shared map of it is memory that no process's size shows."""
@@ -135,8 +132,7 @@ def start(job: SandboxJob) -> Wrapped:
         )
     mark = f"/run/{secrets.token_hex(8)}"
     scoped = has_scope()
-    before = scope_words(job.limits) if scoped else []
-    environment = scope_environment() if scoped else {}
+    before, environment = (scope_words(job.limits), scope_environment()) if scoped else ([], {})
     with Descriptors() as opened:
         words, command = _words(job, opened)
         words += ["--dir", mark]
@@ -199,31 +195,30 @@ def _words(job: SandboxJob, opened: Descriptors) -> tuple[list[str], list[str]]:
 
 
 def threads_of(limits: SandboxLimits) -> int:
-    return THREADS + THREADS_OF_ONE * limits.processes
+    """A process may have more than two, such as node's eleven, if others have fewer."""
+    return 32 + 2 * limits.processes
 
 
-def limit_words(limits: SandboxLimits) -> Iterator[str]:
+def limit_words(limits: SandboxLimits) -> list[str]:
     """The words before a command, of util-linux: of each process by itself; what all of them take together is watched.
 
     Of memory what is private and writable: the sum of what is really used is reached first.
     """
-    yield "prlimit"
     seconds, data = int(limits.cpu_s) + 1, 2 * limits.memory_bytes + (64 << 20)
-    yield from (f"--cpu={seconds}:{seconds + 1}", f"--data={data}", f"--fsize={limits.disk_bytes}", "--core=0")
-    yield from ("--memlock=0", "--msgqueue=0", "--nofile=256")
-    yield from (f"--nproc={threads_of(limits)}", "--")
+    most = [f"--cpu={seconds}:{seconds + 1}", f"--data={data}", f"--fsize={limits.disk_bytes}", "--core=0"]
+    return ["prlimit", *most, "--memlock=0", "--msgqueue=0", "--nofile=256", f"--nproc={threads_of(limits)}", "--"]
+
+
+def scope_limits(limits: SandboxLimits) -> tuple[int, int]:
+    """Of memory and of processes."""
+    return limits.memory_bytes + PLACES * limits.disk_bytes + KERNEL_BYTES, threads_of(limits) + OWN_PROCESSES
 
 
 def scope_words(limits: SandboxLimits) -> list[str]:
     """The words before a command that put it into a scope, as the job's user and without an environment."""
-    user = job_user()
+    user, (memory, tasks) = job_user(), scope_limits(limits)
     words = ["systemd-run", *(["--user"] if user is None else []), "--scope", "--quiet", "--collect"]
-    for name, value in (
-        ("MemoryMax", _memory(limits)),
-        ("MemorySwapMax", 0),
-        ("TasksMax", threads_of(limits) + OWN_PROCESSES),
-    ):
-        words += ["-p", f"{name}={value}"]
+    words += ["-p", f"MemoryMax={memory}", "-p", "MemorySwapMax=0", "-p", f"TasksMax={tasks}"]
     if user is not None:
         words += ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
     return [*words, "env", "-i"]
@@ -243,11 +238,7 @@ def has_scope() -> bool:
         done = subprocess.run(words, env=scope_environment(), capture_output=True, timeout=SCOPE_S, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return False
-    return done.stdout.decode().split() == [str(_memory(limits)), str(threads_of(limits) + OWN_PROCESSES)]
-
-
-def _memory(limits: SandboxLimits) -> int:
-    return limits.memory_bytes + PLACES * limits.disk_bytes + KERNEL_BYTES
+    return done.stdout.decode().split() == [str(most) for most in scope_limits(limits)]
 
 
 def _memory_of(pid: str, processes: int, *, exact: bool) -> int:
