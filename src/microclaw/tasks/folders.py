@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import shutil
@@ -19,7 +18,7 @@ from microclaw.store.tasks import FileRow
 
 _log = logging.getLogger(__name__)
 FREE_BYTES: Final = 64 << 20  # what a task leaves free on this machine's disk, beyond its own files
-_JOB, _KEPT, _OUTPUT = "job", "files", "output"
+_KEPT, _OUTPUT = "files", "output"
 _FULL: Final = "make room on this machine's disk, then ask again"
 _SUFFIXES: Final = {
     ".svg": "image/svg+xml", ".csv": "text/csv", ".json": "application/json", ".txt": "text/plain",
@@ -68,21 +67,14 @@ class TaskFolders(Struct, frozen=True):
         except OSError:
             return None
 
-    def clean(self, number: int, *, has_files: bool = False) -> None:
-        """Remove what only a running task needs, and what it left where that is not kept."""
-        for part in (_JOB, *(() if has_files else (_KEPT,))):
-            _remove(self.of(number) / part)
-        with contextlib.suppress(OSError):
-            self.of(number).rmdir()  # where nothing was kept
-
     def remove_others(self, numbers: Collection[int]) -> None:
         """Remove every folder but those of these tasks."""
         if self.root.is_dir():
             for path in set(self.root.iterdir()) - {self.of(number) for number in numbers}:
-                _remove(path)
+                remove(path)
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
     """Code never sees these folders: what is not removed is a fault of the disk, and tried again by `remove_others`."""
     try:
         shutil.rmtree(path)

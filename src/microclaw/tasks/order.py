@@ -23,6 +23,7 @@ MAX_SHOWN_BYTES: Final = 4_000  # of a file that is shown whole to who is asked,
 MAX_SHOWN_LINES: Final = 100
 MIN_WALL_S: Final = 0.1
 MIN_MEMORY_MB: Final = 16
+BOUNDS: Final = "a task has at least {1:g} and at most {3:g} {0}, not {2:g}"
 _SOURCES: Final = (".py", ".sh", ".js", ".mjs", ".cjs")
 COMMANDS: Final[Mapping[TaskLanguage, tuple[str, ...]]] = {
     "python": ("python3", "-u", "-B", "main.py"),
@@ -66,12 +67,21 @@ class TaskOrder(Struct, frozen=True, kw_only=True):
 def checked_job(order: TaskOrder, settings: TaskSettings) -> SandboxJob:
     """The way it runs. Raises TaskRefused, which says what is wrong with it."""
     command, code, names = COMMANDS[order.language], order.code_bytes, max(len(order.files), len(order.keep))
+    wall_s = settings.wall_s if order.seconds is None else order.seconds
+    memory_mb = settings.memory_mb if order.memory_mb is None else order.memory_mb
     others = f"install it, or use another language: {', '.join(available())}"
+    wall, memory = (MIN_WALL_S, wall_s, settings.wall_s), (MIN_MEMORY_MB, memory_mb, settings.memory_mb)
     for is_wrong, text, step in (
         (order.language not in available(), f"this machine has no {command[0]} in {SYSTEM_PATH}", others),
         (not order.code.strip() or "\0" in order.code, "the code is empty, or has a NUL character", "send text"),
         (len(code) > MAX_CODE_BYTES, over_limit("the code", MAX_CODE_BYTES, "byte", len(code)), "give data as a file"),
         (names > MAX_FILES, over_limit("the task", MAX_FILES, "file", names), "name fewer"),
+        (list(wall) != sorted(wall), BOUNDS.format("s", *wall), "ask for less, or raise tasks.wall_s"),
+        (
+            list(memory) != sorted(memory),
+            BOUNDS.format("MB of memory", *memory),
+            "ask for less, or raise tasks.memory_mb",
+        ),
     ):
         if is_wrong:
             raise TaskRefused(text, next_step=step)
@@ -79,7 +89,14 @@ def checked_job(order: TaskOrder, settings: TaskSettings) -> SandboxJob:
         command=command,  # found there by its PATH
         files={command[-1]: code, **order.files},
         keep=tuple(dict.fromkeys(order.keep)),
-        limits=_limits(order, settings),
+        limits=SandboxLimits(
+            wall_s=wall_s,
+            cpu_s=wall_s,
+            memory_bytes=memory_mb << 20,
+            output_bytes=settings.output_kb << 10,
+            disk_bytes=settings.disk_mb << 20,
+            processes=settings.processes,
+        ),
     )
     check_job(job)
     _check_names(order, command[-1])
@@ -138,23 +155,3 @@ def _shown(name: str, content: bytes) -> Sequence[str]:
 
 def _indented(lines: Iterable[str]) -> list[str]:
     return [f"    {line}" for line in lines]
-
-
-def _limits(order: TaskOrder, settings: TaskSettings) -> SandboxLimits:
-    wall_s = settings.wall_s if order.seconds is None else order.seconds
-    memory_mb = settings.memory_mb if order.memory_mb is None else order.memory_mb
-    for value, least, most, unit, name in (
-        (wall_s, MIN_WALL_S, settings.wall_s, "s", "tasks.wall_s"),
-        (memory_mb, MIN_MEMORY_MB, settings.memory_mb, "MB of memory", "tasks.memory_mb"),
-    ):
-        if not least <= value <= most:
-            text = f"a task has {least:g} to {most:g} {unit}, not {value:g}"
-            raise TaskRefused(text, next_step=f"ask for less, or raise {name}")
-    return SandboxLimits(
-        wall_s=wall_s,
-        cpu_s=wall_s,
-        memory_bytes=memory_mb << 20,
-        output_bytes=settings.output_kb << 10,
-        disk_bytes=settings.disk_mb << 20,
-        processes=settings.processes,
-    )

@@ -30,7 +30,7 @@ from microclaw.live_hosts import ALONE, Fleet, dead_among
 from microclaw.sandbox.job import SandboxEnd, SandboxJob
 from microclaw.sandbox.run import AUTO, run_sandboxed, sandbox_backend
 from microclaw.store.tasks import OPEN, TaskEnding, TaskRow, TaskTable
-from microclaw.tasks.folders import TaskFolders, file_rows, kept_file
+from microclaw.tasks.folders import TaskFolders, file_rows, kept_file, remove
 from microclaw.tasks.live_task import (
     PAGE_BYTES,
     LiveTask,
@@ -101,7 +101,7 @@ class TaskService:
                 _log.warning("task %d was interrupted by a host's end", row.number)
                 ended = structs.replace(_stopped(row, "interrupted"), ended_ms=now_ms(), host=self.table.host)
                 await self.table.put(ended)
-                await asyncio.to_thread(self.folders.clean, row.number)
+                await asyncio.to_thread(remove, self.folders.of(row.number))
                 self.record(ended_event(ended))
 
     # Taking one
@@ -205,12 +205,13 @@ class TaskService:
 
     async def _end(self, live: LiveTask, ended: TaskRow) -> None:
         """Keep its end. What the store does not take now is tried again by `prune`."""
+        if not ended.files:
+            await asyncio.to_thread(remove, self.folders.of(ended.number))
         live.row = structs.replace(await self._with_output(live, ended), ended_ms=now_ms())
         try:
-            await asyncio.to_thread(self.folders.clean, ended.number, has_files=bool(ended.files))
             await self._keep(live)
             await self.prune()
-        except (MicroclawError, OSError) as exc:
+        except MicroclawError as exc:
             _log.warning("the end of task %d is not kept: %s", ended.number, exc)
         finally:
             self._endings[ended.ending] += 1
