@@ -48,7 +48,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for parent in (tmp_path, *list(tmp_path.parents)[:3]):  # root's jobs are started as somebody else
         parent.chmod(parent.stat().st_mode | 0o011)
     monkeypatch.setenv("PATH", str(programs))
-    known = (bubblewrap.bubblewrap, run.why_not, container.container_engine)
+    known = (bubblewrap.bubblewrap, run.working_bubblewrap, container.container_engine)
     for one in known:
         one.cache_clear()
     yield programs

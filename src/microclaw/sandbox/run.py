@@ -8,13 +8,15 @@ import os
 import platform
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from msgspec import Struct, structs
 
@@ -37,7 +39,7 @@ _BLOCK: Final = 64 << 10
 class Backend(Struct, frozen=True):
     """The way in which jobs are shut off on this machine; `engine` is the program that makes containers."""
 
-    name: Literal["bubblewrap", "container"]
+    name: str
     engine: str = ""
 
     def __str__(self) -> str:
@@ -55,38 +57,31 @@ def sandbox_backend(settings: SandboxSettings = AUTO) -> Backend:
             "running code is switched off (sandbox.backend)", next_step="microclaw config set sandbox.backend --default"
         )
     reasons = []
-    if settings.backend != "container":
-        reason = why_not()
-        if reason is None:
-            return Backend("bubblewrap")
-        reasons.append(reason)
-    if settings.backend != "bubblewrap":
-        try:
-            return Backend("container", container_engine(settings.image))
-        except NoSandbox as exc:
-            if settings.backend == "container":
-                raise
-            reasons.append(exc.message)
-    raise NoSandbox(f"there is no sandbox here to run code in: {'; '.join(reasons)}", next_step=NEXT_STEP)
+    for name, probe in (("bubblewrap", working_bubblewrap), ("container", partial(container_engine, settings.image))):
+        if settings.backend in ("auto", name):
+            try:
+                return Backend(name, probe())
+            except NoSandbox as exc:
+                reasons.append(exc.message)
+                step = exc.next_step if settings.backend == name else NEXT_STEP
+    raise NoSandbox(f"there is no sandbox here to run code in: {'; '.join(reasons)}", next_step=step)
 
 
 @functools.cache
-def why_not() -> str | None:
-    """Why bubblewrap makes no sandbox here; None where it does."""
-    if platform.system() != "Linux" or bubblewrap() is None:
-        return "bubblewrap is not installed"
+def working_bubblewrap() -> str:
+    """Its path. Raises NoSandbox where it makes no sandbox; tried once."""
+    if platform.system() != "Linux" or (path := bubblewrap()) is None:
+        raise NoSandbox("bubblewrap is not installed", next_step=NEXT_STEP)
     try:
         started = wrapped_job.start(SandboxJob(command=["/usr/bin/true"]))
-    except NoSandbox as problem:
-        return problem.message
-    except OSError as problem:
-        return f"bubblewrap cannot be used here: {problem}"
-    try:
-        if started.process.wait(START_S) != 0:
-            return "bubblewrap cannot start a program here"
-    finally:
-        started.close()
-    return None
+        try:
+            if started.process.wait(START_S) == 0:
+                return path
+        finally:
+            started.close()
+    except (OSError, subprocess.TimeoutExpired) as problem:
+        raise NoSandbox(f"bubblewrap cannot be used here: {problem}", next_step=NEXT_STEP) from problem
+    raise NoSandbox("bubblewrap cannot start a program here", next_step=NEXT_STEP)
 
 
 def _start(job: SandboxJob, folder: Path, settings: SandboxSettings) -> wrapped_job.Wrapped | Container:

@@ -23,7 +23,6 @@ MAX_SHOWN_BYTES: Final = 4_000  # of a file that is shown whole to who is asked,
 MAX_SHOWN_LINES: Final = 100
 MIN_WALL_S: Final = 0.1
 MIN_MEMORY_MB: Final = 16
-BOUNDS: Final = "a task has at least {1:g} and at most {3:g} {0}, not {2:g}"
 _SOURCES: Final = (".py", ".sh", ".js", ".mjs", ".cjs")
 COMMANDS: Final[Mapping[TaskLanguage, tuple[str, ...]]] = {
     "python": ("python3", "-u", "-B", "main.py"),
@@ -70,18 +69,15 @@ def checked_job(order: TaskOrder, settings: TaskSettings) -> SandboxJob:
     wall_s = settings.wall_s if order.seconds is None else order.seconds
     memory_mb = settings.memory_mb if order.memory_mb is None else order.memory_mb
     others = f"install it, or use another language: {', '.join(available())}"
-    wall, memory = (MIN_WALL_S, wall_s, settings.wall_s), (MIN_MEMORY_MB, memory_mb, settings.memory_mb)
+    seconds = f"a task has {MIN_WALL_S:g} to {settings.wall_s:g} s, not {wall_s:g}"
+    memory = f"a task has {MIN_MEMORY_MB} to {settings.memory_mb} MB of memory, not {memory_mb}"
     for is_wrong, text, step in (
         (order.language not in available(), f"this machine has no {command[0]} in {SYSTEM_PATH}", others),
         (not order.code.strip() or "\0" in order.code, "the code is empty, or has a NUL character", "send text"),
         (len(code) > MAX_CODE_BYTES, over_limit("the code", MAX_CODE_BYTES, "byte", len(code)), "give data as a file"),
         (names > MAX_FILES, over_limit("the task", MAX_FILES, "file", names), "name fewer"),
-        (list(wall) != sorted(wall), BOUNDS.format("s", *wall), "ask for less, or raise tasks.wall_s"),
-        (
-            list(memory) != sorted(memory),
-            BOUNDS.format("MB of memory", *memory),
-            "ask for less, or raise tasks.memory_mb",
-        ),
+        (not MIN_WALL_S <= wall_s <= settings.wall_s, seconds, "ask for less, or raise tasks.wall_s"),
+        (not MIN_MEMORY_MB <= memory_mb <= settings.memory_mb, memory, "ask for less, or raise tasks.memory_mb"),
     ):
         if is_wrong:
             raise TaskRefused(text, next_step=step)
