@@ -46,7 +46,7 @@ class Mutation:
             if there not in text:
                 raise SystemExit(f"{self.name}: {file} has no longer: {there}")
             path.write_text(text.replace(there, instead))
-        words = [sys.executable, "-B", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *self.selected]
+        words = [sys.executable, "-B", "-m", "pytest", "-vv", "-x", "-p", "no:cacheprovider", *self.selected]
         environ = {**os.environ, "PYTHONPATH": f"{copy}{os.pathsep}{ROOT}"}
         try:
             done = subprocess.run(
@@ -102,7 +102,7 @@ NO_PID = '("--unshare-user", "--unshare-net", "--unshare-ipc", "--unshare-uts", 
 NO_UTS = '("--unshare-user", "--unshare-net", "--unshare-ipc", "--unshare-pid", "--unshare-cgroup", '
 UNWATCHED = (RUN, "            self._look()", "            pass")
 INHERITED = "*(n for n in range(3, 200) if Path(f'/proc/self/fd/{n}').exists() and os.get_inheritable(n))"
-NO_ROOT = ("sandbox/job.py", "return JOB_USER if os.geteuid() == 0 else None", "return None")
+NO_ROOT = ("sandbox/job.py", "return 60666 if os.geteuid() == 0 else None", "return None")
 SANDBOX = (
     *(system_call(name) for name in CALLS),
     without("call setxattr", "setxattr", SECCOMP, 'if name.endswith("xattr")', 'if name.endswith("getxattr")'),

@@ -22,8 +22,6 @@ RELAY_PORT: Final = 8118
 RELAY_SOURCE: Final = Path(__file__).with_name("relay.py")
 SYSTEM_PATH: Final = "/usr/local/bin:/usr/bin:/bin"  # what a job sees of this machine
 MOST_FILES: Final = 20_000
-JOB_USER: Final = 60666
-"""Of the numbers that neither Debian nor systemd gives away."""
 
 
 class SandboxLimits(Struct, frozen=True, kw_only=True):
@@ -85,7 +83,7 @@ def job_user() -> int | None:
     A job of a host of root's is a user that owns nothing: the kernel counts no processes of root's against a limit, and
     lets root's own write its settings in /proc, whatever rights they gave up.
     """
-    return JOB_USER if os.geteuid() == 0 else None
+    return 60666 if os.geteuid() == 0 else None  # a number that neither Debian nor systemd gives away
 
 
 def environment_of(job: SandboxJob) -> dict[str, str]:

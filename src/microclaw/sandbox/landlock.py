@@ -60,12 +60,6 @@ def libc() -> Any:
     return ctypes.CDLL(None, use_errno=True)
 
 
-class _Program(ctypes.Structure):
-    """struct sock_fprog"""
-
-    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
-
-
 def _restrict(readable: Sequence[str], directory: str | None, filtered: str | None) -> None:
     """Forever, for this thread and what it starts."""
     version, every = landlock_version(), _ALL_FILES
@@ -74,9 +68,7 @@ def _restrict(readable: Sequence[str], directory: str | None, filtered: str | No
     rules = [*((path, _READ) for path in readable), *((path, _READ_FILE | _WRITE_FILE) for path in DEVICES)]
     if directory is not None:
         rules.append((directory, every))
-    fields = struct.pack("=Q", every)
-    fields += struct.pack("=Q", _NETWORK) if version >= 4 else b""
-    fields += struct.pack("=Q", _SCOPES) if version >= 6 else b""
+    fields = struct.pack("=QQQ", every, _NETWORK, _SCOPES)[: 24 if version >= 6 else 16 if version >= 4 else 8]
     ruleset = called(libc().syscall(_CREATE, fields, len(fields), 0))
     for path, allowed in rules:
         if os.access(path, os.F_OK):
@@ -88,9 +80,9 @@ def _restrict(readable: Sequence[str], directory: str | None, filtered: str | No
     called(libc().syscall(_RESTRICT, ruleset, 0))
     os.close(ruleset)
     if filtered is not None:
-        code = bytes.fromhex(filtered)
-        program = _Program(len(code) // 8, code)
-        called(libc().prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0))
+        code = ctypes.create_string_buffer(bytes.fromhex(filtered))
+        program = struct.pack("@HP", len(filtered) // 16, ctypes.addressof(code))  # struct sock_fprog
+        called(libc().prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, program, 0, 0))
 
 
 def called(result: int) -> int:

@@ -154,15 +154,15 @@ class _Run:
     job: SandboxJob
     started: wrapped_job.Wrapped | Container
     on_output: Callable[[bytes], None]
-    pipe: int = field(init=False)
     began: float = field(default_factory=time.monotonic)
     end: SandboxEnd = field(default_factory=SandboxEnd)
     is_full: bool = False
     _closed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def __post_init__(self) -> None:
+    @property
+    def pipe(self) -> int:
         assert self.started.process.stdout is not None
-        self.pipe = self.started.process.stdout.fileno()
+        return self.started.process.stdout.fileno()
 
     async def until_dead(self) -> None:
         """Pass its output on and hold it to its limits until no process of it lives, and all output is read."""

@@ -123,13 +123,10 @@ class Wrapped(Struct, frozen=True):
 
 def start(job: SandboxJob) -> Wrapped:
     """Start it, with its files in its folder. Output and errors are one pipe. Blocks for some milliseconds."""
-    user = job_user()
-    filtered = job_filter(platform.machine(), network=job.proxy_socket is not None)
-    if filtered is None:
-        raise NoSandbox(
-            f"there is no filter of system calls for {platform.machine()}",
-            next_step="microclaw config set sandbox.backend container",
-        )
+    user, machine = job_user(), platform.machine()
+    if (filtered := job_filter(machine, network=job.proxy_socket is not None)) is None:
+        step = "microclaw config set sandbox.backend container"
+        raise NoSandbox(f"there is no filter of system calls for {machine}", next_step=step)
     mark = f"/run/{secrets.token_hex(8)}"
     scoped = has_scope()
     before, environment = (scope_words(job.limits), scope_environment()) if scoped else ([], {})
