@@ -46,7 +46,7 @@ class Mutation:
             if there not in text:
                 raise SystemExit(f"{self.name}: {file} has no longer: {there}")
             path.write_text(text.replace(there, instead))
-        words = [sys.executable, "-B", "-m", "pytest", "-vv", "-x", "-p", "no:cacheprovider", *self.selected]
+        words = [sys.executable, "-B", "-m", "pytest", "-vv", "-p", "no:cacheprovider", *self.selected]
         environ = {**os.environ, "PYTHONPATH": f"{copy}{os.pathsep}{ROOT}"}
         try:
             done = subprocess.run(
