@@ -53,11 +53,13 @@ async def _measure(home: Path) -> list[Metric]:
             record=events.append,
             tls=lambda: trust,
         )
-        async with proxy.serving("bench") as path:
-            return await asyncio.to_thread(_compare, path, plain, secure, trust)
+        listening = socket.create_server(("127.0.0.1", 0))
+        async with proxy.serving("bench") as listen:
+            await listen(listening)
+            return await asyncio.to_thread(_compare, listening.getsockname()[1], plain, secure, trust)
 
 
-def _compare(path: Path, plain: int, secure: int, trust: ssl.SSLContext) -> list[Metric]:
+def _compare(port: int, plain: int, secure: int, trust: ssl.SSLContext) -> list[Metric]:
     url = f"GET http://{NAME}:{plain}/ HTTP/1.1\r\nHost: {NAME}:{plain}\r\n\r\n".encode()
     with_secret = f"GET http://{HOST}:{secure}/ HTTP/1.1\r\nHost: {HOST}:{secure}\r\n\r\n".encode()
     direct = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -66,10 +68,10 @@ def _compare(path: Path, plain: int, secure: int, trust: ssl.SSLContext) -> list
     kinds: dict[str, list[float]] = defaultdict(list)
     actions: dict[str, Callable[[], None]] = {
         "direct": lambda: _ask(_tcp(plain), direct),
-        "HTTP": lambda: _ask(_unix(path), url),
-        "CONNECT": lambda: _ask(_unix(path), direct, tunnel),
+        "HTTP": lambda: _ask(_tcp(port), url),
+        "CONNECT": lambda: _ask(_tcp(port), direct, tunnel),
         "direct, TLS": lambda: _ask(trust.wrap_socket(_tcp(secure), server_hostname=HOST), direct),
-        "TLS and a secret": lambda: _ask(_unix(path), with_secret),
+        "TLS and a secret": lambda: _ask(_tcp(port), with_secret),
     }
     for run in range(RUNS + 20):
         samples = {name: _timed(action) for name, action in actions.items()}
@@ -110,12 +112,6 @@ def _ask(connection: socket.socket, request: bytes, tunnel: bytes = b"") -> None
 
 def _tcp(port: int) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port))
-
-
-def _unix(path: Path) -> socket.socket:
-    connection = socket.socket(socket.AF_UNIX)
-    connection.connect(str(path))
-    return connection
 
 
 def _loopback(host: str, port: int) -> Sequence[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import email
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -158,7 +159,7 @@ async def server(
 class Proxy:
     """A task's proxy. `events` is the security log; `noted` says that it has a line."""
 
-    path: Path
+    port: int
     names: Names
     events: list[AuditEvent]
     file: Path
@@ -172,7 +173,7 @@ class Proxy:
         return f"{HOST}:{self.web.port}"
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.open_unix_connection(self.path)
+        return await asyncio.open_connection("127.0.0.1", self.port)
 
     async def send(self, request: bytes) -> bytes:
         """All that comes back until the proxy closes."""
@@ -231,8 +232,10 @@ async def proxy(home: Path, allowlist: str, *, names: Names | None = None, **par
         meter=parts.pop("meter", Meter()),
         **parts,
     )
-    async with made.serving(task) as path:
-        yield Proxy(path, known, events, file, noted, made)
+    listening = socket.create_server(("127.0.0.1", 0), backlog=300)
+    async with made.serving(task) as listen:
+        await listen(listening)
+        yield Proxy(listening.getsockname()[1], known, events, file, noted, made)
 
 
 @asynccontextmanager

@@ -326,8 +326,8 @@ def larger_pipe() -> object:
 
 
 @attempt
-def proxy_socket_by_the_relay() -> object:
-    """The relay holds what leads to a file of the host: with its name in /proc its mode could be changed."""
+def proxy_socket_by_another() -> object:
+    """With the name in /proc of what leads to a file of the host its mode could be changed."""
     seen = []
     for name in os.listdir("/proc"):
         if not name.isdigit() or int(name) == os.getpid():

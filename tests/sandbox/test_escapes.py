@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from microclaw.sandbox.job import SandboxJob
-from microclaw.sandbox.run import run_sandboxed
+from microclaw.sandbox.run import Listen, run_sandboxed
 
 ATTEMPTS = Path(__file__).with_name("attempts.py")
 _TEXT = ATTEMPTS.read_text()
@@ -92,32 +92,30 @@ def ends(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     tmp = tmp_path_factory.mktemp("host")
     network = request.param == "with the proxy"
     with ExitStack() as opened:
-        proxy = None
         known: tuple[str, ...] = GIVEN
         if network:
-            proxy = tmp / "proxy.sock"
-            door = opened.enter_context(socket.socket(socket.AF_UNIX))
-            door.bind(str(proxy))
-            door.listen()
             known = (*GIVEN, *PROXY, *(name.upper() for name in PROXY), "NODE_USE_ENV_PROXY")
         host = {**facts(tmp, opened), "network": network, "environment": known}
         job = SandboxJob(
             command=["python3", "attempts.py"],
-            files={"attempts.py": ATTEMPTS, "facts.json": json.dumps(host).encode()},
-            proxy_socket=proxy,
+            files={"attempts.py": ATTEMPTS.read_bytes(), "facts.json": json.dumps(host).encode()},
         )
-        end = asyncio.run(_beside_another(job, tmp))
+        end = asyncio.run(_beside_another(job, tmp, _listen if network else None))
         assert end, "the attempts printed nothing"
         yield json.loads(end)
 
 
-async def _beside_another(job: SandboxJob, tmp: Path) -> bytes:
+async def _listen(at: socket.socket) -> None:
+    at.close()  # nobody answers
+
+
+async def _beside_another(job: SandboxJob, tmp: Path, proxy: Listen | None) -> bytes:
     begun = asyncio.Event()
     other = SandboxJob(command=["sh", "-c", "echo begun; sleep 60"], files={"of-another-job": b"x"})
     async with asyncio.TaskGroup() as group:
         beside = group.create_task(run_sandboxed(other, tmp / "other", lambda _: begun.set()), name="another job")
         await asyncio.wait_for(begun.wait(), 60)
-        end = await run_sandboxed(job, tmp / "own", lambda _: None)
+        end = await run_sandboxed(job, tmp / "own", lambda _: None, proxy=proxy)
         beside.cancel()
     assert end.exit_code == 0, end.output.decode()
     return end.output

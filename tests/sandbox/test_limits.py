@@ -89,6 +89,8 @@ def test_a_job_over_a_limit_is_ended(code: str, limits: SandboxLimits, ending: s
     assert end.ending == ending
     if ending == "out_of_memory":
         assert (end.memory_peak_bytes or 0) > SMALL.memory_bytes
+    if limits is SECOND:  # not by its wall time
+        assert (end.cpu_s or 0) >= SECOND.cpu_s
 
 
 def test_memory_shared_by_processes_counts_once(tmp_path: Path) -> None:

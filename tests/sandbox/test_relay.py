@@ -1,8 +1,9 @@
-"""A job with the egress proxy: it reaches the proxy's unix socket at 127.0.0.1, both ways, and nothing else."""
+"""A job with the egress proxy: it reaches the proxy at 127.0.0.1, both ways, and nothing else."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from pathlib import Path
 
 from microclaw.sandbox.job import SandboxJob
@@ -55,11 +56,14 @@ async def test_requests_tunnels_and_many_connections_go_to_the_proxy(tmp_path: P
         writer.close()
         await writer.wait_closed()
 
-    place = tmp_path / "private"
-    place.mkdir(mode=0o700)
-    async with await asyncio.start_unix_server(answer, place / "proxy.sock"):
-        job = SandboxJob(command=["python3", "-c", CODE], proxy_socket=place / "proxy.sock")
-        end = await run_sandboxed(job, tmp_path / "own", lambda _: None)
+    servers: list[asyncio.Server] = []
+
+    async def listen(at: socket.socket) -> None:
+        servers.append(await asyncio.start_server(answer, sock=at))
+
+    job = SandboxJob(command=["python3", "-c", CODE])
+    end = await run_sandboxed(job, tmp_path / "own", lambda _: None, proxy=listen)
+    servers[0].close()
     assert end.output.decode() == SAID
     assert asked[:2] == [b"GET http://data.example/a HTTP/1.1", b"CONNECT data.example:443 HTTP/1.1"]
     assert len(asked) == 102

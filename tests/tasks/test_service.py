@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,12 @@ async def test_one_asker_does_not_fill_the_queue(serve: Serve) -> None:
             await place.service.submit(order("pass", person_id=name))
         with pytest.raises(Overloaded):
             await place.service.submit(order("pass", person_id="p-bob"))
+    async with serve(parallel=1, disk_mb=2) as place:
+        for code in (SLOW, "pass"):
+            await place.service.submit(order(code, files={"a": bytes(1 << 20)}))
+        for who, is_taken in (("owner", False), ("p-ada", True), ("p-bob", False)):
+            with nullcontext() if is_taken else pytest.raises(Overloaded):
+                await place.service.submit(order("pass", person_id=who, files={"a": bytes(1 << 20)}))
 
 
 async def test_the_end_of_the_host_interrupts_what_runs_and_waits_and_a_kill_leaves_no_folder(serve: Serve) -> None:

@@ -108,11 +108,10 @@ def start_confined(command: Sequence[str], directory: Path) -> ConfinedProcess:
     how = confinement()
     if how == "bubblewrap":
         return ConfinedProcess(_start_in_bubblewrap(command, directory, environment))
-    with Descriptors() as opened:
-        if how == "landlock":
-            reads = [*SYSTEM, *READ_BESIDES, *readable(command, directory)]
-            command = landlock_words(command, reads, directory, program_filter(platform.machine()), opened)
-        process = in_session(command, environment, cwd=directory, pass_fds=opened.passed)
+    if how == "landlock":
+        reads = [*SYSTEM, *READ_BESIDES, *readable(command, directory)]
+        command = landlock_words(command, reads, directory, program_filter(platform.machine()))
+    process = in_session(command, environment, cwd=directory)
     _limit(process.pid)
     return ConfinedProcess(process)
 

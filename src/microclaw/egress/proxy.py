@@ -1,4 +1,4 @@
-"""The HTTP proxy of one task on a unix socket: each request is judged, connected to a checked address and counted.
+"""The HTTP proxy of one task: each request is judged, connected to a checked address and counted.
 
 One request a connection. What is passed on is written again from what was understood, in both directions, so that no
 server behind can read a request in another way. Redirects go back to the task: a new request is judged again.
@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import KW_ONLY, dataclass, field
 from functools import cache, partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import h11
 from msgspec import Struct
@@ -31,10 +30,10 @@ from microclaw.egress.request_head import MAX_HEAD_BYTES, ProxyRequest, RequestR
 from microclaw.egress.secret_values import SecretValues
 from microclaw.errors import ConfigError, MicroclawError, PermissionRefused, TaskRefused
 
-SOCKET_NAME: Final = "proxy.sock"
 MAX_OPEN: Final = 256  # connections of one task, those without a request too
 DAY_S: Final = 86_400
 MINUTE_S: Final = 60.0
+Listen: TypeAlias = Callable[[socket.socket], Coroutine[Any, Any, None]]
 Counts: TypeAlias = Counter[tuple[object, object]]
 """Requests and bytes so far: by the place of a limit, and the minute or day that it is of."""
 DEFAULT_TLS: Final = cache(ssl.create_default_context)
@@ -100,22 +99,17 @@ class EgressProxy:
         return tuple(entry.words for entry in allowlist.entries if entry.counts_for(name))
 
     @asynccontextmanager
-    async def serving(self, task: str, *, name: str | None = None, by: str | None = None) -> AsyncIterator[Path]:
-        """The unix socket (0600) of one task's proxy, in a private folder; both end with the block.
+    async def serving(self, task: str, *, name: str | None = None, by: str | None = None) -> AsyncIterator[Listen]:
+        """One task's proxy, to be called with a socket that listens. It ends with the block.
 
         `task` is what the security log names, `name` what entries with `tasks:` name; without it they are the same.
         `by` is who asked for the task.
         """
-        with TemporaryDirectory(prefix="microclaw-") as folder:  # short, as the kernel wants a socket's path
-            path = Path(folder, SOCKET_NAME)
-            proxy = _TaskProxy(self, task, name or task, by)
-            server = await asyncio.start_unix_server(proxy.connected, path, limit=MAX_HEAD_BYTES)
-            await asyncio.to_thread(path.chmod, 0o600)
-            try:
-                yield path
-            finally:
-                server.close()
-                await proxy.close()
+        proxy = _TaskProxy(self, task, name or task, by)
+        try:
+            yield proxy.listen
+        finally:
+            await proxy.close()
 
 
 @dataclass(slots=True)
@@ -128,6 +122,10 @@ class _TaskProxy:
     open_count: int = 0
     running: set[asyncio.Task[None]] = field(default_factory=set)
     ending: bool = False
+    server: asyncio.Server | None = None
+
+    async def listen(self, at: socket.socket) -> None:
+        self.server = await asyncio.start_server(self.connected, sock=at, limit=MAX_HEAD_BYTES)
 
     def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self.running) >= MAX_OPEN:
@@ -141,6 +139,8 @@ class _TaskProxy:
     async def close(self) -> None:
         """End every connection, at once."""
         self.ending = True
+        if self.server is not None:
+            self.server.close()
         for task in tuple(self.running):
             task.cancel()
         if self.running:

@@ -9,17 +9,16 @@ import functools
 import os
 import re
 import shutil
+import socket
 import subprocess
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
 
 from msgspec import Struct
 
 from microclaw.errors import NoSandbox
-from microclaw.readiness import is_readable
 
 SYSTEM: Final = tuple(Path(f"/{name}") for name in ("usr", "lib", "lib32", "lib64", "bin"))
 READ_BESIDES: Final = (Path("/etc/ld.so.cache"), Path("/etc/alternatives"))
@@ -38,25 +37,15 @@ def bubblewrap() -> str | None:
 
 
 class Descriptors(ExitStack):
-    """The open descriptors of one start: closed here when it is over. `passed` are those that bubblewrap gets."""
+    """Those that bubblewrap gets, `passed`: closed here once it has its own, so that the end of a pipe is seen."""
 
     def __init__(self) -> None:
         super().__init__()
         self.passed: list[int] = []
-        self._passed = self.enter_context(ExitStack())
-
-    def were_passed(self) -> None:
-        """bubblewrap runs and has its own: close ours, so that the end of a pipe is seen."""
-        self._passed.close()
-        self.passed.clear()
 
     def pass_on(self, descriptor: int) -> int:
-        self._passed.callback(os.close, descriptor)
-        self.passed.append(descriptor)
-        return descriptor
-
-    def keep(self, descriptor: int) -> int:
         self.callback(os.close, descriptor)
+        self.passed.append(descriptor)
         return descriptor
 
     def hold(self, data: bytes) -> int:
@@ -72,10 +61,11 @@ class Waiting(Struct, frozen=True):
 
     process: subprocess.Popen[bytes]
     pid: int
-    goes_on: int
+    control: socket.socket
 
     def go_on(self) -> None:
-        os.write(self.goes_on, b"\0")
+        with self.control:
+            self.control.send(b"\0")
 
 
 def common_words() -> Iterator[str]:
@@ -93,22 +83,20 @@ def common_words() -> Iterator[str]:
 
 def waiting_command(
     words: Sequence[str], command: Sequence[str], filtered: bytes | None, opened: Descriptors
-) -> tuple[list[str], int, int]:
+) -> tuple[list[str], socket.socket]:
     """The words of bubblewrap up to the moment before the command begins; it has to inherit `opened.passed`.
 
-    Then what tells the number of the process inside, and what that one waits for a byte in.
+    The socket tells the number of the process inside (`read_number`), which waits for a byte in it.
     """
-    told, tells = os.pipe()
-    opened.keep(told), opened.pass_on(tells)
-    waits, goes_on = os.pipe()
-    opened.keep(goes_on), opened.pass_on(waits)
+    control, theirs = socket.socketpair()
+    told = opened.pass_on(theirs.detach())
     # /proc, too: the kernel lets processes of root write its settings there, whatever rights they gave up
     words = [*words, "--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/"]
-    words += ["--info-fd", str(tells), "--block-fd", str(waits)]
+    words += ["--info-fd", str(told), "--block-fd", str(opened.pass_on(os.dup(told)))]
     if filtered is not None:
         words += ["--seccomp", str(opened.hold(filtered))]
     arguments = opened.hold("\0".join(words).encode() + b"\0")
-    return [bubblewrap() or "bwrap", "--args", str(arguments), "--", *command], told, goes_on
+    return [bubblewrap() or "bwrap", "--args", str(arguments), "--", *command], control
 
 
 def start_waiting(
@@ -125,32 +113,31 @@ def start_waiting(
 
     Raises NoSandbox.
     """
-    words, told, goes_on = waiting_command(words, command, filtered, opened)
+    words, control = waiting_command(words, command, filtered, opened)
     process = in_session([*before, *words], environment, pass_fds=opened.passed, **more)
-    opened.were_passed()
-    if (pid := read_number(told)) is None:
-        raise why_it_ended(process)
-    return Waiting(process, pid, goes_on)
+    opened.close()
+    if (pid := read_number(control)) is None:
+        with control:  # which lets it go on, once it is dead
+            raise why_it_ended(process)
+    return Waiting(process, pid, control)
 
 
-def in_session(
-    words: Sequence[str], environment: Mapping[str, str], output: int = subprocess.PIPE, **more: Any
-) -> subprocess.Popen[bytes]:
+def in_session(words: Sequence[str], environment: Mapping[str, str], **more: Any) -> subprocess.Popen[bytes]:
     """A process in a session of its own, without an input; its errors go where its output goes. `more` is Popen's."""
-    more |= {"env": environment, "stdout": output, "stderr": subprocess.STDOUT, "start_new_session": True}
+    more |= {"env": environment, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "start_new_session": True}
     return subprocess.Popen(words, stdin=subprocess.DEVNULL, **more)
 
 
-def read_number(told: int) -> int | None:
+def read_number(control: socket.socket) -> int | None:
     """The number of the process inside; blocks. None where bubblewrap ends without a sandbox, or takes too long.
 
-    All of its words are read: it ends when it cannot tell the rest. Our own ends have to be closed (`were_passed`).
+    All of its words are read: it ends when it cannot tell the rest. What was passed on has to be closed here.
     """
-    words, deadline = b"", time.monotonic() + START_S
-    while b"}" not in words:
-        if not is_readable(told, deadline - time.monotonic()) or not (more := os.read(told, 1024)):
-            return None
-        words += more
+    control.settimeout(START_S)
+    words = b""
+    with suppress(OSError):
+        while b"}" not in words and (more := control.recv(1024)):
+            words += more
     found = re.search(rb'"child-pid": (\d+)', words)
     return None if found is None else int(found[1])
 

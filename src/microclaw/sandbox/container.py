@@ -11,18 +11,27 @@ import os
 import secrets
 import shutil
 import subprocess
+import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Final
 
 from microclaw.errors import NoSandbox
 from microclaw.sandbox.bubblewrap import in_session
-from microclaw.sandbox.identity import job_user
-from microclaw.sandbox.job import HOME, RELAY_SOURCE, DiskUse, SandboxJob, environment_of, with_relay
-from microclaw.sandbox.job_files import put_files
+from microclaw.sandbox.job import (
+    HOME,
+    MOST_FILES,
+    RELAY_SOURCE,
+    SandboxJob,
+    SandboxLimits,
+    Usage,
+    environment_of,
+    job_user,
+    with_relay,
+)
 
 ENGINES: Final = ("podman", "docker")
 PROBE_S: Final = 15.0
@@ -42,33 +51,31 @@ _OF_ENGINE: Final = (
 class Container:
     """A job that runs: the engine's client, and the folder of this machine that is the job's."""
 
-    must_not_be_full: ClassVar[bool] = True
     process: subprocess.Popen[bytes]
     folder: int
     engine: str
     name: str
     place: Path
-    disk_limit: int
-    _kill: subprocess.Popen[bytes] | None = None
-    _measured: tuple[float, DiskUse] = field(default=(float("-inf"), DiskUse(False, 0)))
+    _is_killed: bool = False
+    _measured_s: float = float("-inf")
+    _measured: Usage = field(default_factory=Usage)
 
     def is_dead(self) -> bool:
         return self.process.poll() is not None
 
-    def usage(self, _memory_limit: int) -> None:
-        """Unknown: the engine holds it to its limits."""
-
-    def disk(self) -> DiskUse:
-        """Measured from time to time: it means to look at every file."""
-        if time.monotonic() - self._measured[0] > MEASURE_S:
+    def usage(self, limits: SandboxLimits) -> Usage:
+        """Of its disk alone, and from time to time: it means to look at every file. The rest the engine holds."""
+        if time.monotonic() - self._measured_s > MEASURE_S:
             size, files = _size_of(self.place)
-            self._measured = (time.monotonic(), DiskUse(size > self.disk_limit, files))
-        return self._measured[1]
+            is_full = size > limits.disk_bytes
+            self._measured_s, self._measured = time.monotonic(), Usage(is_full, is_full or files > MOST_FILES)
+        return self._measured
 
     def kill(self) -> None:
         """Does not wait. Killing the engine's client would not kill the container."""
-        if self._kill is None and not self.is_dead():
-            self._kill = in_session([self.engine, "kill", self.name], engine_environment(), subprocess.DEVNULL)
+        if not (self._is_killed or self.is_dead()):
+            self._is_killed = True
+            threading.Thread(target=engine_does, args=(self.engine, "kill", self.name), daemon=True).start()
 
     def close(self) -> None:
         """Kill it if it lives, and remove what it had. Blocks."""
@@ -76,11 +83,10 @@ class Container:
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(KILL_S)
         engine_does(self.engine, "rm", "--force", self.name)
-        for client in filter(None, (self._kill, self.process)):
-            client.kill()
-            client.wait()
-            if client.stdout is not None:  # not read to its end: a process of the engine's may hold it
-                client.stdout.close()
+        self.process.kill()
+        self.process.wait()
+        if self.process.stdout is not None:  # not read to its end: a process of the engine's may hold it
+            self.process.stdout.close()
         os.close(self.folder)
         shutil.rmtree(self.place, ignore_errors=True)
 
@@ -99,23 +105,22 @@ def container_engine(image: str) -> str:
 
 
 def start_container(engine: str, image: str, job: SandboxJob, folder: Path) -> Container:
-    """Start it with a folder inside of `folder`, with the job's files in it. Blocks."""
-    place = folder / "job"
-    place.mkdir(parents=True, mode=0o700)
-    user = job_user()
-    if user is not None:
-        os.chown(place, user, user)
-        if job.proxy_socket is not None:
-            os.chown(job.proxy_socket, user, -1)
-    opened = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    """Start it with a folder inside of `folder`, with the job's files in it. Blocks. Raises NoSandbox."""
+    place, name = folder / "job", f"microclaw-job-{secrets.token_hex(8)}"
+    words = engine_words(engine, image, name, job, place)
     try:
-        put_files(job.files, opened, job.limits.disk_bytes)
-        name = f"microclaw-job-{secrets.token_hex(8)}"
-        process = in_session(engine_words(engine, image, name, job, place), engine_environment())
-    except BaseException:
-        os.close(opened)
-        raise
-    return Container(process, opened, engine, name, place, job.limits.disk_bytes)
+        place.mkdir(parents=True, mode=0o700)
+        for file, content in job.files.items():
+            (place / file).parent.mkdir(parents=True, exist_ok=True)
+            (place / file).write_bytes(content)
+        if (user := job_user()) is not None:
+            for path in (place, *place.rglob("*")):
+                os.chown(path, user, user)
+        process = in_session(words, engine_environment())
+        return Container(process, os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), engine, name, place)
+    except OSError as exc:
+        text = f"a container cannot be given its files: {exc.strerror or exc}"
+        raise NoSandbox(text, next_step="make room on this machine's disk, then ask again") from exc
 
 
 def engine_words(engine: str, image: str, name: str, job: SandboxJob, place: Path) -> list[str]:

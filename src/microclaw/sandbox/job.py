@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
@@ -20,6 +21,7 @@ HOME: Final = "/job"
 RELAY_PORT: Final = 8118
 RELAY_SOURCE: Final = Path(__file__).with_name("relay.py")
 SYSTEM_PATH: Final = "/usr/local/bin:/usr/bin:/bin"  # what a job sees of this machine
+MOST_FILES: Final = 20_000
 
 
 class SandboxLimits(Struct, frozen=True, kw_only=True):
@@ -37,43 +39,51 @@ class SandboxJob(Struct, frozen=True, kw_only=True):
     """One command and what it sees.
 
     `files` are put into its folder before it starts, `keep` are the names taken out of it afterwards: both relative,
-    without `..`, and no links. `proxy_socket` is the unix socket of the egress proxy; without it there is no network.
+    without `..`, and no links. `proxy_socket` is where relay.py sends a socket for the
+    egress proxy; without it there is no network.
     """
 
     command: Sequence[str]
-    files: Mapping[str, bytes | Path] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)
     keep: Sequence[str] = ()
     limits: SandboxLimits = field(default_factory=SandboxLimits)
     proxy_socket: Path | None = None
 
 
-class SandboxEnd(Struct, frozen=True, kw_only=True):
-    """`output` is the tail of what it printed, errors too. `kept` are the files that `keep` named and that are there;
-    `refused` says of the others why (no plain file, too large). `reason` is why it was killed, where
-    `ending` does not tell. Peaks are None where the kernel does not tell."""
+class SandboxEnd(Struct, kw_only=True):
+    """The end of a job, filled in while it runs. `output` is the tail of what it printed, errors too. `kept` are the
+    files that `keep` named and that are there; `refused` says of the others why (no plain file, too large). `reason` is
+    why it was killed, where `ending` does not tell. Peaks are None where the kernel does not tell."""
 
-    ending: Ending
-    exit_code: int
-    output: bytes
-    output_bytes: int
-    kept: Mapping[str, Path]
-    refused: Mapping[str, str]
+    ending: Ending = "ended"
+    exit_code: int = 0
+    output: bytes = b""
+    output_bytes: int = 0
+    kept: Mapping[str, Path] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
     reason: str = ""
     cpu_s: float | None = None
     memory_peak_bytes: int | None = None
 
 
 class Usage(Struct, frozen=True):
-    """Of all processes of a job together."""
+    """Of all processes of a job together; zeros where only an engine knows. `is_full`: its disk has no room left, and
+    `is_over`: it has to be ended for what it took of it."""
 
-    processes: int
-    memory_bytes: int
-    cpu_s: float
+    is_full: bool = False
+    is_over: bool = False
+    processes: int = 0
+    memory_bytes: int = 0
+    cpu_s: float = 0.0
 
 
-class DiskUse(Struct, frozen=True):
-    is_full: bool
-    files: int
+def job_user() -> int | None:
+    """The user of a job outside of its sandbox; None is the host's own.
+
+    A job of a host of root's is a user that owns nothing: the kernel counts no processes of root's against a limit, and
+    lets root's own write its settings in /proc, whatever rights they gave up.
+    """
+    return 60666 if os.geteuid() == 0 else None  # a number that neither Debian nor systemd gives away
 
 
 def environment_of(job: SandboxJob) -> dict[str, str]:
@@ -88,5 +98,5 @@ def environment_of(job: SandboxJob) -> dict[str, str]:
 
 
 def with_relay(job: SandboxJob, relay: str, socket: str) -> list[str]:
-    """The command behind the relay, which starts first and becomes it."""
+    """The command behind relay.py, which starts first and becomes it."""
     return ["python3", "-I", "-S", relay, str(RELAY_PORT), socket, *job.command]

@@ -1,6 +1,6 @@
-"""Files into a job's folder before it starts, and out of it afterwards. A name is checked; no link is followed.
+"""The names of a job's files, and what it left behind, taken out. No link is followed.
 
-Both go by a descriptor of the folder, part by part: what a job leaves behind may be a link to a file of this host, a
+It goes by a descriptor of the folder, part by part: what a job leaves behind may be a link to a file of this host, a
 device, a pipe that never ends, or a name with `..`.
 """
 
@@ -10,22 +10,24 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
 from microclaw.errors import TaskRefused
-from microclaw.sandbox.identity import acting_as_job
+from microclaw.sandbox.job import SandboxJob
 from microclaw.text import without_marks
 
 MAX_NAME_BYTES: Final = 200
 MAX_PARTS: Final = 4
 MAX_PART_CHARS: Final = 100
 _PART: Final = re.compile(r"[^\W.][\w .()+@=,-]*")
+PAGE: Final = 4096  # the most that a file takes on a disk beyond its size
 _BLOCK: Final = 1 << 20
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _LINK_ON_ITS_WAY: Final = (errno.ENOTDIR, errno.ELOOP)  # what O_NOFOLLOW and O_DIRECTORY say of one
 
 
@@ -43,23 +45,12 @@ def checked_parts(name: str) -> tuple[str, ...]:
     return parts
 
 
-def put_files(files: Mapping[str, bytes | Path], folder: int, limit: int) -> None:
-    """Write the files into the open folder. Raises TaskRefused for a wrong name, or more than `limit` bytes."""
-    left = limit
-    for name, content in files.items():
-        *folders, last = checked_parts(name)
-        try:
-            left -= len(content) if isinstance(content, bytes) else content.stat().st_size
-            if left < 0:
-                raise TaskRefused("the job's files are larger than its disk", next_step="give it fewer files")
-            with acting_as_job(), _opened(folder, folders, create=True) as place:
-                target = os.open(last, _NEW, 0o644, dir_fd=place)
-            with os.fdopen(target, "wb") as out:
-                out.write(content if isinstance(content, bytes) else content.read_bytes())
-        except OSError as problem:
-            raise TaskRefused(
-                f"the job's file {name!r} cannot be put in: {problem.strerror}", next_step="give it fewer files"
-            ) from problem
+def check_job(job: SandboxJob) -> None:
+    """Raises TaskRefused for a wrong name, or for files that its disk does not hold."""
+    for name in (*job.files, *job.keep):
+        checked_parts(name)
+    if sum(len(content) + PAGE for content in job.files.values()) > job.limits.disk_bytes:
+        raise TaskRefused("code and files are larger than its disk", next_step="give it less, or raise tasks.disk_mb")
 
 
 def take_files(
@@ -88,11 +79,11 @@ def take_files(
 
 def _take(folder: int, parts: tuple[str, ...], target: Path, left: int) -> int:
     """Its size. Raises OSError, which says why it is not taken."""
-    *folders, last = parts
-    with _opened(folder, folders, create=False) as place:
-        found = os.open(last, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, dir_fd=place)
-    try:
-        what = os.fstat(found)
+    with ExitStack() as opened:
+        for part, flags in (*((part, _FOLDER) for part in parts[:-1]), (parts[-1], _FILE)):
+            folder = os.open(part, flags, dir_fd=folder)
+            opened.callback(os.close, folder)
+        what = os.fstat(folder)
         if not stat.S_ISREG(what.st_mode):
             raise OSError("it is no plain file")
         if what.st_nlink != 1:
@@ -102,29 +93,10 @@ def _take(folder: int, parts: tuple[str, ...], target: Path, left: int) -> int:
         target.parent.mkdir(parents=True, exist_ok=True)
         out = os.open(target, _NEW, 0o600)  # a mode of ours: the job's may be setuid
         try:
-            with os.fdopen(found, "rb", closefd=False) as source, os.fdopen(out, "wb") as copy:
+            with os.fdopen(out, "wb") as copy:
                 for at in range(0, what.st_size, _BLOCK):  # no more: a job that an engine left running may still write
-                    copy.write(source.read(min(_BLOCK, what.st_size - at)))
+                    copy.write(os.read(folder, min(_BLOCK, what.st_size - at)))
                 return copy.tell()
         except OSError:
             target.unlink(missing_ok=True)
             raise
-    finally:
-        os.close(found)
-
-
-@contextmanager
-def _opened(folder: int, parts: Sequence[str], *, create: bool) -> Iterator[int]:
-    """The folder `parts` below `folder`, opened part by part without following a link."""
-    here = os.dup(folder)
-    try:
-        for part in parts:
-            if create:
-                with suppress(FileExistsError):
-                    os.mkdir(part, 0o755, dir_fd=here)
-            deeper = os.open(part, _FOLDER, dir_fd=here)
-            os.close(here)
-            here = deeper
-        yield here
-    finally:
-        os.close(here)

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from microclaw.sandbox.bubblewrap import Descriptors
-
 DEVICES: Final = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
 # linux/landlock.h; the calls have the same numbers on every architecture
 _CREATE, _ADD, _RESTRICT = 444, 445, 446
@@ -45,21 +43,16 @@ def landlock_version() -> int:
 
 
 def landlock_words(
-    command: Sequence[str],
-    readable: Iterable[Path],
-    directory: Path | None,
-    filtered: bytes | None,
-    opened: Descriptors,
+    command: Sequence[str], readable: Iterable[Path], directory: Path | None, filtered: bytes | None
 ) -> list[str]:
     """The words of a process that restricts itself and becomes the command: it reads what is `readable`, and has all
-    rights in `directory`. It has to inherit `opened.passed`, and to be the leader of its process group."""
+    rights in `directory`. It has to be the leader of its process group."""
     plan = {
         "readable": [str(path) for path in readable],  # not /proc: others' environments are in it
         "directory": None if directory is None else str(directory),
-        "filter": None if filtered is None else filtered.hex(),
+        "filtered": None if filtered is None else filtered.hex(),
     }
-    held = opened.hold(json.dumps(plan).encode())
-    return [sys.executable, "-I", "-S", __file__, str(held), *command]
+    return [sys.executable, "-I", "-S", __file__, json.dumps(plan), *command]
 
 
 @functools.cache
@@ -67,13 +60,7 @@ def libc() -> Any:
     return ctypes.CDLL(None, use_errno=True)
 
 
-class _Program(ctypes.Structure):
-    """struct sock_fprog"""
-
-    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
-
-
-def _restrict(readable: Sequence[str], directory: str | None, filtered: bytes | None) -> None:
+def _restrict(readable: Sequence[str], directory: str | None, filtered: str | None) -> None:
     """Forever, for this thread and what it starts."""
     version, every = landlock_version(), _ALL_FILES
     for since, bit in _SINCE:
@@ -81,9 +68,7 @@ def _restrict(readable: Sequence[str], directory: str | None, filtered: bytes | 
     rules = [*((path, _READ) for path in readable), *((path, _READ_FILE | _WRITE_FILE) for path in DEVICES)]
     if directory is not None:
         rules.append((directory, every))
-    fields = struct.pack("=Q", every)
-    fields += struct.pack("=Q", _NETWORK) if version >= 4 else b""
-    fields += struct.pack("=Q", _SCOPES) if version >= 6 else b""
+    fields = struct.pack("=QQQ", every, _NETWORK, _SCOPES)[: 24 if version >= 6 else 16 if version >= 4 else 8]
     ruleset = called(libc().syscall(_CREATE, fields, len(fields), 0))
     for path, allowed in rules:
         if os.access(path, os.F_OK):
@@ -95,8 +80,9 @@ def _restrict(readable: Sequence[str], directory: str | None, filtered: bytes | 
     called(libc().syscall(_RESTRICT, ruleset, 0))
     os.close(ruleset)
     if filtered is not None:
-        program = _Program(len(filtered) // 8, filtered)
-        called(libc().prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0))
+        code = ctypes.create_string_buffer(bytes.fromhex(filtered))
+        program = struct.pack("@HP", len(filtered) // 16, ctypes.addressof(code))  # struct sock_fprog
+        called(libc().prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, program, 0, 0))
 
 
 def called(result: int) -> int:
@@ -107,13 +93,6 @@ def called(result: int) -> int:
     return result
 
 
-def _become(plan: int, command: list[str]) -> None:
-    with os.fdopen(plan, "rb") as file:
-        found = json.load(file)
-    filtered = None if found["filter"] is None else bytes.fromhex(found["filter"])
-    _restrict(found["readable"], found["directory"], filtered)
-    os.execve(command[0], command, os.environ)  # noqa: S606 - the command is the settings', as a list
-
-
 if __name__ == "__main__":
-    _become(int(sys.argv[1]), sys.argv[2:])
+    _restrict(**json.loads(sys.argv[1]))
+    os.execve(sys.argv[2], sys.argv[2:], os.environ)  # noqa: S606 - the command is the settings', as a list

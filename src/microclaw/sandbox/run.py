@@ -7,34 +7,39 @@ import functools
 import os
 import platform
 import signal
+import socket
+import subprocess
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Final, Literal
+from tempfile import TemporaryDirectory
+from typing import Any, Final, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from microclaw.config.settings import SandboxSettings
 from microclaw.errors import NoSandbox
 from microclaw.sandbox import wrapped_job
 from microclaw.sandbox.bubblewrap import NEXT_STEP, START_S, bubblewrap
 from microclaw.sandbox.container import Container, container_engine, start_container
-from microclaw.sandbox.job import Ending, SandboxEnd, SandboxJob
-from microclaw.sandbox.job_files import checked_parts, take_files
+from microclaw.sandbox.job import Ending, SandboxEnd, SandboxJob, job_user
+from microclaw.sandbox.job_files import check_job, take_files
 
+Listen: TypeAlias = Callable[[socket.socket], Coroutine[Any, Any, None]]
+"""Begins to serve at a socket that listens."""
 AUTO: Final = SandboxSettings()
 TAIL_BYTES: Final = 64 << 10
 LOOK_S: Final = 0.02
-MOST_FILES: Final = 20_000
 _BLOCK: Final = 64 << 10
 
 
 class Backend(Struct, frozen=True):
     """The way in which jobs are shut off on this machine; `engine` is the program that makes containers."""
 
-    name: Literal["bubblewrap", "container"]
+    name: str
     engine: str = ""
 
     def __str__(self) -> str:
@@ -52,38 +57,31 @@ def sandbox_backend(settings: SandboxSettings = AUTO) -> Backend:
             "running code is switched off (sandbox.backend)", next_step="microclaw config set sandbox.backend --default"
         )
     reasons = []
-    if settings.backend != "container":
-        reason = why_not()
-        if reason is None:
-            return Backend("bubblewrap")
-        reasons.append(reason)
-    if settings.backend != "bubblewrap":
-        try:
-            return Backend("container", container_engine(settings.image))
-        except NoSandbox as exc:
-            if settings.backend == "container":
-                raise
-            reasons.append(exc.message)
-    raise NoSandbox(f"there is no sandbox here to run code in: {'; '.join(reasons)}", next_step=NEXT_STEP)
+    for name, probe in (("bubblewrap", working_bubblewrap), ("container", partial(container_engine, settings.image))):
+        if settings.backend in ("auto", name):
+            try:
+                return Backend(name, probe())
+            except NoSandbox as exc:
+                reasons.append(exc.message)
+                step = exc.next_step if settings.backend == name else NEXT_STEP
+    raise NoSandbox(f"there is no sandbox here to run code in: {'; '.join(reasons)}", next_step=step)
 
 
 @functools.cache
-def why_not() -> str | None:
-    """Why bubblewrap makes no sandbox here; None where it does."""
-    if platform.system() != "Linux" or bubblewrap() is None:
-        return "bubblewrap is not installed"
+def working_bubblewrap() -> str:
+    """Its path. Raises NoSandbox where it makes no sandbox; tried once."""
+    if platform.system() != "Linux" or (path := bubblewrap()) is None:
+        raise NoSandbox("bubblewrap is not installed", next_step=NEXT_STEP)
     try:
         started = wrapped_job.start(SandboxJob(command=["/usr/bin/true"]))
-    except NoSandbox as problem:
-        return problem.message
-    except OSError as problem:
-        return f"bubblewrap cannot be used here: {problem}"
-    try:
-        if started.process.wait(START_S) != 0:
-            return "bubblewrap cannot start a program here"
-    finally:
-        started.close()
-    return None
+        try:
+            if started.process.wait(START_S) == 0:
+                return path
+        finally:
+            started.close()
+    except (OSError, subprocess.TimeoutExpired) as problem:
+        raise NoSandbox(f"bubblewrap cannot be used here: {problem}", next_step=NEXT_STEP) from problem
+    raise NoSandbox("bubblewrap cannot start a program here", next_step=NEXT_STEP)
 
 
 def _start(job: SandboxJob, folder: Path, settings: SandboxSettings) -> wrapped_job.Wrapped | Container:
@@ -94,30 +92,61 @@ def _start(job: SandboxJob, folder: Path, settings: SandboxSettings) -> wrapped_
 
 
 async def run_sandboxed(
-    job: SandboxJob, folder: Path, on_output: Callable[[bytes], None], settings: SandboxSettings = AUTO
+    job: SandboxJob,
+    folder: Path,
+    on_output: Callable[[bytes], None],
+    settings: SandboxSettings = AUTO,
+    proxy: Listen | None = None,
 ) -> SandboxEnd:
     """Run it to its end. `folder` is private to this job; kept files end up in `folder/"files"`.
 
-    `on_output` is called with what it prints, in order, up to the limit. Cancelling kills every process of the job and
-    returns when they are dead. Raises NoSandbox where nothing shuts it off, TaskRefused for a job that cannot be run.
+    `on_output` is called with what it prints, in order, up to the limit. `proxy` is the egress proxy, which then
+    listens in the job's network; without it there is no network. Cancelling kills every process of the job and returns
+    when they are dead. Raises NoSandbox where nothing shuts it off, TaskRefused for a job that cannot be run.
     """
-    for name in (*job.files, *job.keep):
-        checked_parts(name)
-    starting = asyncio.ensure_future(asyncio.to_thread(_start, job, folder, settings))
-    try:
-        started = await asyncio.shield(starting)
-    except asyncio.CancelledError:
-        with suppress(Exception):
-            await asyncio.to_thread((await starting).close)
-        raise
-    run = _Run(job, started, on_output)
-    try:
-        await run.until_dead()
-        return await asyncio.to_thread(run.end, folder)
-    finally:
-        asyncio.get_running_loop().remove_reader(run.pipe)  # its number is soon another job's
-        started.kill()
-        await asyncio.shield(asyncio.to_thread(started.close))
+    check_job(job)
+    async with _with_proxy(job, proxy) as job:
+        starting = asyncio.ensure_future(asyncio.to_thread(_start, job, folder, settings))
+        try:
+            started = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            with suppress(Exception):
+                await asyncio.to_thread((await starting).close)
+            raise
+        run = _Run(job, started, on_output)
+        try:
+            await run.until_dead()
+            return await asyncio.to_thread(run.ended, folder)
+        finally:
+            asyncio.get_running_loop().remove_reader(run.pipe)  # its number is soon another job's
+            started.kill()
+            await asyncio.shield(asyncio.to_thread(started.close))
+
+
+@asynccontextmanager
+async def _with_proxy(job: SandboxJob, proxy: Listen | None) -> AsyncIterator[SandboxJob]:
+    """The job with a unix socket of its user's for relay.py, whose first word, sent before the job begins, is taken."""
+    if proxy is None:
+        yield job
+        return
+    loop, serving = asyncio.get_running_loop(), list[asyncio.Task[None]]()
+
+    def came() -> None:
+        loop.remove_reader(door)
+        _, found, _, _ = socket.recv_fds(door, 64, 1, socket.MSG_DONTWAIT)
+        serving.append(loop.create_task(proxy(socket.socket(fileno=found[0])), name="proxy of a job"))
+
+    with TemporaryDirectory(prefix="microclaw-") as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as door:
+        path = Path(folder, "proxy.sock")  # as short as the kernel wants it
+        door.bind(str(path))
+        if (user := job_user()) is not None:
+            os.chown(path, user, -1)
+        loop.add_reader(door, came)
+        try:
+            yield structs.replace(job, proxy_socket=path)
+        finally:
+            loop.remove_reader(door)
+            await asyncio.gather(*serving, return_exceptions=True)
 
 
 @dataclass(slots=True)
@@ -125,20 +154,15 @@ class _Run:
     job: SandboxJob
     started: wrapped_job.Wrapped | Container
     on_output: Callable[[bytes], None]
-    pipe: int = field(init=False)
     began: float = field(default_factory=time.monotonic)
-    why: Ending | None = None
-    reason: str = ""
-    printed: int = 0
-    tail: bytearray = field(default_factory=bytearray)
-    cpu_s: float | None = None
-    memory_peak: int | None = None
+    end: SandboxEnd = field(default_factory=SandboxEnd)
     is_full: bool = False
     _closed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def __post_init__(self) -> None:
+    @property
+    def pipe(self) -> int:
         assert self.started.process.stdout is not None
-        self.pipe = self.started.process.stdout.fileno()
+        return self.started.process.stdout.fileno()
 
     async def until_dead(self) -> None:
         """Pass its output on and hold it to its limits until no process of it lives, and all output is read."""
@@ -155,36 +179,24 @@ class _Run:
                 pause_s = min(2 * pause_s, LOOK_S)
         await self._closed.wait()
 
-    def end(self, folder: Path) -> SandboxEnd:
+    def ended(self, folder: Path) -> SandboxEnd:
         """Take the files out and say how it ended; when it is dead."""
-        code = self.started.process.wait()
-        limits = self.job.limits
-        kept, refused = take_files(self.job.keep, self.started.folder, folder / "files", limits.disk_bytes)
-        ending, code = self._ending(code)  # with its reason
-        return SandboxEnd(
-            ending=ending,
-            exit_code=code,
-            output=bytes(self.tail),
-            output_bytes=self.printed,
-            kept=kept,
-            refused=refused,
-            reason=self.reason,
-            cpu_s=self.cpu_s,
-            memory_peak_bytes=self.memory_peak,
-        )
-
-    def _ending(self, code: int) -> tuple[Ending, int]:
-        """bubblewrap ends with 128 + N when a signal N killed the command, as a shell does."""
-        number = code - 128 if 128 < code < 128 + 32 else -code if code < 0 else 0
-        if self.why is not None:
-            return self.why, -(number or signal.SIGKILL)
-        if number == signal.SIGXCPU:
-            return "timed_out", -number
-        if number == signal.SIGXFSZ or (code != 0 and (self.is_full or self.started.disk().is_full)):
-            return "disk_full", -number if number else code
-        if number == signal.SIGKILL:
-            self.reason = "by its own signal, or by the kernel for its memory (tasks.memory_mb)"
-        return ("killed", -number) if number else ("ended", code)
+        code, limits, end = self.started.process.wait(), self.job.limits, self.end
+        end.kept, end.refused = take_files(self.job.keep, self.started.folder, folder / "files", limits.disk_bytes)
+        # bubblewrap ends with 128 + N when a signal N killed the command, as a shell does
+        number = code - 128 if 128 < code < 128 + 32 else max(0, -code)
+        if end.ending != "ended":
+            number = number or signal.SIGKILL
+        elif number == signal.SIGXCPU:
+            end.ending = "timed_out"
+        elif number == signal.SIGXFSZ or (code != 0 and (self.is_full or self.started.usage(limits).is_full)):
+            end.ending = "disk_full"
+        elif number:
+            end.ending = "killed"
+            if number == signal.SIGKILL:
+                end.reason = "by its own signal, or by the kernel for its memory (tasks.memory_mb)"
+        end.exit_code = -number or code
+        return end
 
     def _on_output(self) -> None:
         try:
@@ -195,32 +207,29 @@ class _Run:
             asyncio.get_running_loop().remove_reader(self.pipe)
             self._closed.set()
             return
-        left = self.job.limits.output_bytes - self.printed
-        self.printed += len(data)
+        left = self.job.limits.output_bytes - self.end.output_bytes
+        self.end.output_bytes += len(data)
         if left < len(data):
             self._stop("too_much_output")
         if left > 0:
-            self.tail += data[:left]
-            del self.tail[:-TAIL_BYTES]
+            self.end.output = (self.end.output + data[:left])[-TAIL_BYTES:]
             self.on_output(data[:left])
 
     def _look(self) -> None:
-        limits = self.job.limits
-        used, disk = self.started.usage(limits.memory_bytes), self.started.disk()
-        if used is not None:
-            self.cpu_s = max(self.cpu_s or 0.0, used.cpu_s)
-            self.memory_peak = max(self.memory_peak or 0, used.memory_bytes)
-        self.is_full = self.is_full or disk.is_full
-        if time.monotonic() - self.began > limits.wall_s or (used is not None and used.cpu_s > limits.cpu_s):
+        limits, used, end = self.job.limits, self.started.usage(self.job.limits), self.end
+        end.cpu_s = max(end.cpu_s or 0.0, used.cpu_s) or None
+        end.memory_peak_bytes = max(end.memory_peak_bytes or 0, used.memory_bytes) or None
+        self.is_full = self.is_full or used.is_full
+        if time.monotonic() - self.began > limits.wall_s or used.cpu_s > limits.cpu_s:
             self._stop("timed_out")
-        elif used is not None and used.memory_bytes > limits.memory_bytes:
+        elif used.memory_bytes > limits.memory_bytes:
             self._stop("out_of_memory")
-        elif disk.files > MOST_FILES or (disk.is_full and self.started.must_not_be_full):
+        elif used.is_over:
             self._stop("disk_full")
-        elif used is not None and used.processes > limits.processes:
+        elif used.processes > limits.processes:
             self._stop("killed", f"more than {limits.processes} processes and threads (tasks.processes)")
 
     def _stop(self, why: Ending, reason: str = "") -> None:
-        if self.why is None:
-            self.why, self.reason = why, reason
+        if self.end.ending == "ended":
+            self.end.ending, self.end.reason = why, reason
         self.started.kill()

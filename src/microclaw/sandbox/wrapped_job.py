@@ -1,7 +1,7 @@
 """A job in bubblewrap: what it sees, its folder, and how it is held to its limits.
 
-The folder of the job is a tmpfs that only exists inside; this host holds it by a descriptor (/proc/PID/root), puts the
-files in before the job begins, and takes files out when no process lives any more. What all of its processes use is
+The folder of the job is a tmpfs that only exists inside; this host holds it by a descriptor (/proc/PID/root), and takes
+files out when no process lives any more. What all of its processes use is
 watched; where systemd makes a scope for it, the kernel has a bound besides that no moment between two looks can pass,
 and counts buffers of pipes and sockets, too.
 """
@@ -11,16 +11,15 @@ from __future__ import annotations
 import functools
 import os
 import platform
-import re
-import resource
 import secrets
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Final
 
 from msgspec import Struct
 
@@ -35,25 +34,21 @@ from microclaw.sandbox.bubblewrap import (
     start_waiting,
     why_it_ended,
 )
-from microclaw.sandbox.identity import acting_as_job, job_user
 from microclaw.sandbox.job import (
     HOME,
+    MOST_FILES,
     RELAY_SOURCE,
-    DiskUse,
     SandboxJob,
     SandboxLimits,
     Usage,
     environment_of,
+    job_user,
     with_relay,
 )
-from microclaw.sandbox.job_files import put_files
 from microclaw.sandbox.seccomp import job_filter
 
 CERTIFICATES: Final = (Path("/etc/ssl/certs"), Path("/etc/ssl/openssl.cnf"), Path("/etc/pki/tls/certs"))
 USER: Final = 1000
-THREADS: Final = 32
-THREADS_OF_ONE: Final = 2
-"""A process may have more threads, such as node's eleven, if others have fewer."""
 RELAY: Final = "/run/relay.py"
 UNREADABLE: Final = "/dev/zero"
 """A shared map of it is memory that no process's size shows."""
@@ -66,10 +61,8 @@ PLACES: Final = 3
 OWN_PROCESSES: Final = 2
 """bubblewrap's, outside and inside."""
 SCOPE_S: Final = 10.0
-_CGROUPS: Final = Path("/sys/fs/cgroup")
 _OF_SYSTEMD: Final = ("PATH", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS")
-_LIMITS_OF_IT: Final = f"cd {_CGROUPS}$(cut -d: -f3 /proc/self/cgroup) && cat memory.max pids.max"
-_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+_LIMITS_OF_IT: Final = "cd /sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup) && cat memory.max pids.max"
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _NOT_RESIDENT: Final = (b"VmPTE:", b"VmSwap:", b"HugetlbPages:")
 """Of /proc/PID/status: what a process holds and its resident size leaves out. Page tables can be of any size."""
@@ -83,7 +76,6 @@ _ETC: Final = {
 class Wrapped(Struct, frozen=True):
     """A job that runs: bubblewrap, and descriptors of what it made."""
 
-    must_not_be_full: ClassVar[bool] = False
     process: subprocess.Popen[bytes]
     first: int
     """A pidfd of process 1 of the job's processes: with it all of them end."""
@@ -97,27 +89,23 @@ class Wrapped(Struct, frozen=True):
         """True if no process of it lives."""
         return is_readable(self.first, 0)
 
-    def usage(self, memory_limit: int) -> Usage:
+    def usage(self, limits: SandboxLimits) -> Usage:
         """Of every process that its /proc lists. One that ends meanwhile is not counted.
 
-        A page that processes share counts for each of them until `memory_limit` is passed, and then once.
+        A page that processes share counts for each of them until their limit is passed, and then once. Each place is a
+        file system of its own. Empty files take no room there, but the kernel's memory.
         """
-        number = memory = ticks = 0
-        for name in _numbers(self.processes):
-            fields = _read(f"{name}/stat", self.processes).rpartition(b")")[2].split()
-            if len(fields) >= 22:
-                number += 1
-                ticks += sum(int(field) for field in fields[11:15])  # utime, stime, and those of children that ended
-                memory += int(fields[21]) * _PAGE + _kib_of(f"{name}/status", _NOT_RESIDENT, self.processes)
-        if memory > memory_limit:
-            memory = _exact_memory(self.processes)
-        return Usage(number - 1, memory, ticks / _TICKS)  # process 1 is bubblewrap's own
-
-    def disk(self) -> DiskUse:
-        """Each place is a file system of its own. Empty files take no room there, but the kernel's memory."""
+        pids, ticks = [name for name in os.listdir(self.processes) if name.isdigit()], 0  # noqa: PTH208 - a descriptor
+        for pid in pids:
+            fields = _read(f"{pid}/stat", self.processes).rpartition(b")")[2].split()
+            ticks += sum(int(field) for field in fields[11:15])  # utime, stime, and those of children that ended
+        memory = sum(_memory_of(pid, self.processes, exact=False) for pid in pids)
+        if memory > limits.memory_bytes:
+            memory = sum(_memory_of(pid, self.processes, exact=True) for pid in pids)
         found = [os.fstatvfs(place) for place in (self.folder, self.temporary, self.shared)]
-        files = sum(place.f_files - place.f_ffree for place in found)
-        return DiskUse(any(place.f_bfree == 0 for place in found), files)
+        is_full = any(place.f_bfree == 0 for place in found)
+        is_over = sum(place.f_files - place.f_ffree for place in found) > MOST_FILES
+        return Usage(is_full, is_over, len(pids) - 1, memory, ticks / _TICKS)  # process 1 is bubblewrap's own
 
     def kill(self) -> None:
         """The kernel kills all of the job's processes with the first one, before that one counts as dead."""
@@ -135,19 +123,13 @@ class Wrapped(Struct, frozen=True):
 
 def start(job: SandboxJob) -> Wrapped:
     """Start it, with its files in its folder. Output and errors are one pipe. Blocks for some milliseconds."""
-    user = job_user()
-    if user is not None and job.proxy_socket is not None:
-        os.chown(job.proxy_socket, user, -1)  # nobody else gets to it: its folder is the host's
-    filtered = job_filter(platform.machine(), network=job.proxy_socket is not None)
-    if filtered is None:
-        raise NoSandbox(
-            f"there is no filter of system calls for {platform.machine()}",
-            next_step="microclaw config set sandbox.backend container",
-        )
+    user, machine = job_user(), platform.machine()
+    if (filtered := job_filter(machine, network=job.proxy_socket is not None)) is None:
+        step = "microclaw config set sandbox.backend container"
+        raise NoSandbox(f"there is no filter of system calls for {machine}", next_step=step)
     mark = f"/run/{secrets.token_hex(8)}"
     scoped = has_scope()
-    before = scope_words(job.limits, threads_of(job.limits)) if scoped else []
-    environment = scope_environment() if scoped else {}
+    before, environment = (scope_words(job.limits), scope_environment()) if scoped else ([], {})
     with Descriptors() as opened:
         words, command = _words(job, opened)
         words += ["--dir", mark]
@@ -156,14 +138,7 @@ def start(job: SandboxJob) -> Wrapped:
             words, command, filtered, opened, before=before, environment=environment, cwd="/", **more
         )
         started = _reached(waiting, mark)
-        try:
-            put_files(job.files, started.folder, job.limits.disk_bytes)
-            with acting_as_job():
-                set_limits(waiting.pid, job.limits)
-            waiting.go_on()
-        except BaseException:
-            started.close()
-            raise
+        waiting.go_on()
         return started
 
 
@@ -171,15 +146,20 @@ def _reached(waiting: Waiting, mark: str) -> Wrapped:
     """Wait until it has made its view of the files (the mark is the last thing in it), and open what is in there."""
     deadline = time.monotonic() + START_S
     process, root = waiting.process, Path(f"/proc/{waiting.pid}/root")
-    with Descriptors() as opened:
+    with ExitStack() as opened:
+
+        def kept(descriptor: int) -> int:
+            opened.callback(os.close, descriptor)
+            return descriptor
+
         try:
-            first = opened.keep(os.pidfd_open(waiting.pid))
+            first = kept(os.pidfd_open(waiting.pid))
             while not (root / mark[1:]).is_dir():
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise why_it_ended(process)
                 time.sleep(LOOK_S)
             flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-            places = [opened.keep(os.open(root / name, flags)) for name in (HOME[1:], "tmp", "dev/shm", "proc")]
+            places = [kept(os.open(root / name, flags)) for name in (HOME[1:], "tmp", "dev/shm", "proc")]
         except OSError as problem:
             raise why_it_ended(process) from problem
         opened.pop_all()
@@ -192,6 +172,8 @@ def _words(job: SandboxJob, opened: Descriptors) -> tuple[list[str], list[str]]:
     words = [*common_words(), "--uid", str(USER), "--gid", str(USER), "--hostname", "job"]
     words += ["--size", size, "--tmpfs", "/dev/shm", "--size", size, "--tmpfs", "/tmp"]  # noqa: S108 - its own, and empty
     words += ["--size", size, "--tmpfs", HOME, "--chdir", HOME]
+    for name, content in job.files.items():
+        words += ["--perms", "0644", "--file", str(opened.hold(content)), f"{HOME}/{name}"]
     words += ["--tmpfs", "/dev/pts", "--remount-ro", "/dev/pts"]  # pseudo terminals are the whole machine's
     words += ["--perms", "0000", "--ro-bind-data", str(opened.hold(b"")), UNREADABLE]
     for path in SETTINGS:
@@ -206,44 +188,34 @@ def _words(job: SandboxJob, opened: Descriptors) -> tuple[list[str], list[str]]:
         command = with_relay(job, RELAY, str(opened.pass_on(os.open(job.proxy_socket, os.O_PATH | os.O_CLOEXEC))))
     for name, value in environment_of(job).items():
         words += ["--setenv", name, value]
-    return words, command
+    return words, [*limit_words(job.limits), *command]
 
 
 def threads_of(limits: SandboxLimits) -> int:
-    return THREADS + THREADS_OF_ONE * limits.processes
+    """A process may have more than two, such as node's eleven, if others have fewer."""
+    return 32 + 2 * limits.processes
 
 
-def set_limits(pid: int, limits: SandboxLimits) -> None:
-    """Of each process by itself; what all of them take together is watched."""
-    seconds = int(limits.cpu_s) + 1
-    threads = threads_of(limits)
-    for kind, soft, hard in (
-        (resource.RLIMIT_CPU, seconds, seconds + 1),
-        # what is private and writable; the sum of what is really used is watched, and reached first
-        (resource.RLIMIT_DATA, 2 * limits.memory_bytes + (64 << 20), 2 * limits.memory_bytes + (64 << 20)),
-        (resource.RLIMIT_FSIZE, limits.disk_bytes, limits.disk_bytes),
-        (resource.RLIMIT_CORE, 0, 0),
-        (resource.RLIMIT_MEMLOCK, 0, 0),
-        (resource.RLIMIT_MSGQUEUE, 0, 0),
-        (resource.RLIMIT_NOFILE, 256, 256),
-        *(((resource.RLIMIT_NPROC, threads, threads),) if _counts_per_namespace() else ()),
-    ):
-        resource.prlimit(pid, kind, (soft, hard))
+def limit_words(limits: SandboxLimits) -> list[str]:
+    """The words before a command, of util-linux: of each process by itself; what all of them take together is watched.
+
+    Of memory what is private and writable: the sum of what is really used is reached first.
+    """
+    seconds, data = int(limits.cpu_s) + 1, 2 * limits.memory_bytes + (64 << 20)
+    most = [f"--cpu={seconds}:{seconds + 1}", f"--data={data}", f"--fsize={limits.disk_bytes}", "--core=0"]
+    return ["prlimit", *most, "--memlock=0", "--msgqueue=0", "--nofile=256", f"--nproc={threads_of(limits)}", "--"]
 
 
-@functools.cache
-def _counts_per_namespace() -> bool:
-    """Since Linux 5.14 a user's processes outside of the sandbox do not count inside."""
-    version = re.match(r"(\d+)\.(\d+)", platform.release())
-    return version is not None and (int(version[1]), int(version[2])) >= (5, 14)
+def scope_limits(limits: SandboxLimits) -> tuple[int, int]:
+    """Of memory and of processes."""
+    return limits.memory_bytes + PLACES * limits.disk_bytes + KERNEL_BYTES, threads_of(limits) + OWN_PROCESSES
 
 
-def scope_words(limits: SandboxLimits, threads: int) -> list[str]:
+def scope_words(limits: SandboxLimits) -> list[str]:
     """The words before a command that put it into a scope, as the job's user and without an environment."""
-    user = job_user()
+    user, (memory, tasks) = job_user(), scope_limits(limits)
     words = ["systemd-run", *(["--user"] if user is None else []), "--scope", "--quiet", "--collect"]
-    for name, value in (("MemoryMax", _memory(limits)), ("MemorySwapMax", 0), ("TasksMax", threads + OWN_PROCESSES)):
-        words += ["-p", f"{name}={value}"]
+    words += ["-p", f"MemoryMax={memory}", "-p", "MemorySwapMax=0", "-p", f"TasksMax={tasks}"]
     if user is not None:
         words += ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
     return [*words, "env", "-i"]
@@ -257,35 +229,22 @@ def scope_environment() -> dict[str, str]:
 @functools.cache
 def has_scope() -> bool:
     """True if jobs have a scope here, with the limits that were asked for; it is tried once. Blocks."""
-    if not Path("/run/systemd/system").is_dir() or not (_CGROUPS / "cgroup.controllers").exists():
-        return False
     limits = SandboxLimits()
-    words = [*scope_words(limits, 0), "PATH=" + os.defpath, "sh", "-c", _LIMITS_OF_IT]
+    words = [*scope_words(limits), "PATH=" + os.defpath, "sh", "-c", _LIMITS_OF_IT]
     try:
         done = subprocess.run(words, env=scope_environment(), capture_output=True, timeout=SCOPE_S, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return False
-    return done.stdout.decode().split() == [str(_memory(limits)), str(OWN_PROCESSES)]
+    return done.stdout.decode().split() == [str(most) for most in scope_limits(limits)]
 
 
-def _memory(limits: SandboxLimits) -> int:
-    return limits.memory_bytes + PLACES * limits.disk_bytes + KERNEL_BYTES
-
-
-def _exact_memory(processes: int) -> int:
-    """Slower: the kernel walks every page. Of a program that nobody may read, as the relay, all pages count in full."""
-    total = 0
-    for name in _numbers(processes):
-        total += _kib_of(f"{name}/status", _NOT_RESIDENT, processes)
-        try:
-            total += _kib_of(f"{name}/smaps_rollup", (b"Pss:",), processes)
-        except PermissionError:
-            total += _kib_of(f"{name}/status", (b"VmRSS:",), processes)
-    return total
-
-
-def _numbers(processes: int) -> Iterator[str]:
-    return filter(str.isdigit, os.listdir(processes))
+def _memory_of(pid: str, processes: int, *, exact: bool) -> int:
+    """`exact` is slower: the kernel walks every page. Of a program that nobody may read all pages count in full."""
+    total, resident = 0, b"VmRSS:"
+    if exact:
+        with suppress(PermissionError):
+            total, resident = _kib_of(f"{pid}/smaps_rollup", (b"Pss:",), processes), b""
+    return total + _kib_of(f"{pid}/status", (resident, *_NOT_RESIDENT), processes)
 
 
 def _kib_of(name: str, fields: Sequence[bytes], folder: int) -> int:
@@ -295,11 +254,9 @@ def _kib_of(name: str, fields: Sequence[bytes], folder: int) -> int:
 
 
 def _read(name: str, folder: int) -> bytes:
-    try:
-        descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
-        try:
-            return os.read(descriptor, 4096)
-        finally:
-            os.close(descriptor)
-    except (FileNotFoundError, ProcessLookupError):
-        return b""
+    with (
+        suppress(FileNotFoundError, ProcessLookupError),
+        open(name, "rb", buffering=0, opener=partial(os.open, dir_fd=folder)) as file,
+    ):
+        return file.read(4096)
+    return b""

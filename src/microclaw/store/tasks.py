@@ -70,15 +70,6 @@ class TaskRow(Struct, frozen=True):
         return self.state in OPEN
 
 
-class TaskResult(Struct, frozen=True):
-    """The room that the result of an ended task takes."""
-
-    number: int = field(name="task_number")
-    person_id: str
-    kept_bytes: int
-    ended_ms: int
-
-
 class TaskTable(RowTable[TaskRow]):
     """Tasks of one database, by number."""
 
@@ -100,7 +91,13 @@ class TaskTable(RowTable[TaskRow]):
     def numbers(self, sql: Sql) -> frozenset[int]:
         return frozenset(number for (number,) in sql.execute("SELECT task_number FROM code_tasks"))
 
-    @reads
-    def results(self, sql: Sql) -> tuple[TaskResult, ...]:
-        """Of every task that has ended, the oldest first."""
-        return select(sql, TaskResult, "code_tasks WHERE ended_ms IS NOT NULL ORDER BY task_number")
+    @writes
+    def prune(self, sql: Sql, before_ms: float, count: int, size_bytes: int) -> None:
+        """Of tasks that ended, delete the too old, and what does not fit beside all that is newer."""
+        sql.execute(
+            """DELETE FROM code_tasks WHERE task_number IN (SELECT task_number FROM (SELECT task_number, ended_ms,
+                ROW_NUMBER() OVER newer AS place, SUM(kept_bytes) OVER newer AS size FROM code_tasks
+                WHERE ended_ms IS NOT NULL WINDOW newer AS (ORDER BY task_number DESC)) AS ended
+                WHERE ended_ms < ?1 OR place > ?2 OR size > ?3)""",
+            (before_ms, count, size_bytes),
+        )

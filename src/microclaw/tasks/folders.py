@@ -1,26 +1,24 @@
-"""A folder for each task below the home: what goes in, and the files that it left. It blocks: call it in a thread."""
+"""A folder for each task below the home: the files that it left. It blocks: call it in a thread."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import shutil
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 
 from microclaw.durable import replace_file
-from microclaw.errors import ToolFailed, UnknownName
+from microclaw.errors import ToolFailed
 from microclaw.events import image_type
-from microclaw.sandbox.job_files import checked_parts
-from microclaw.store.tasks import FileRow, TaskResult
+from microclaw.store.tasks import FileRow
 
 _log = logging.getLogger(__name__)
 FREE_BYTES: Final = 64 << 20  # what a task leaves free on this machine's disk, beyond its own files
-_INPUT, _JOB, _KEPT, _OUTPUT = "in", "job", "files", "output"
+_KEPT, _OUTPUT = "files", "output"
 _FULL: Final = "make room on this machine's disk, then ask again"
 _SUFFIXES: Final = {
     ".svg": "image/svg+xml", ".csv": "text/csv", ".json": "application/json", ".txt": "text/plain",
@@ -33,20 +31,8 @@ def kept_file(root: Path, number: int, name: str) -> Path:
     return root / str(number) / _KEPT / name
 
 
-def too_many(results: Sequence[TaskResult], *, before_ms: int, count: int, size_bytes: int) -> list[int]:
-    """Tasks whose results go, of those given from the oldest to the newest: what is too old, or one too many, or does
-    not fit beside all that is newer."""
-    gone, kept_bytes = list[int](), 0
-    for place, one in enumerate(reversed(results)):
-        if one.ended_ms < before_ms or place >= count or kept_bytes + one.kept_bytes > size_bytes:
-            gone.append(one.number)
-        else:
-            kept_bytes += one.kept_bytes
-    return gone
-
-
 class TaskFolders(Struct, frozen=True):
-    """Each task's folder has `in` before it starts, `job` and `files` of the sandbox, and long `output` afterwards."""
+    """Each task's folder has `job` and `files` of the sandbox, and long `output` afterwards."""
 
     root: Path
     free: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free
@@ -67,21 +53,6 @@ class TaskFolders(Struct, frozen=True):
             text = f"this machine's disk has {free >> 20} MB free, a task needs {needed >> 20} MB"
             raise ToolFailed(text, next_step=_FULL)
 
-    def put(self, number: int, files: Mapping[str, bytes | Path]) -> dict[str, Path]:
-        """Write what goes in. Raises ToolFailed, and then nothing of it stays."""
-        folder = self.of(number) / _INPUT
-        made: dict[str, Path] = {}
-        try:
-            folder.mkdir(mode=0o700, parents=True)
-            for position, (name, content) in enumerate(files.items()):
-                path = folder / str(position)  # not by its name: no name of a task makes a folder here
-                path.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
-                made[name] = path
-        except OSError as exc:
-            _remove(self.of(number))
-            raise ToolFailed(f"a task's files cannot be written: {exc.strerror or exc}", next_step=_FULL) from exc
-        return made
-
     def keep_output(self, number: int, output: bytes) -> None:
         """All that it printed, where its row has only the end of it. Raises OSError."""
         self.of(number).mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -96,30 +67,14 @@ class TaskFolders(Struct, frozen=True):
         except OSError:
             return None
 
-    def clean(self, number: int, *, has_files: bool = False) -> None:
-        """Remove what only a running task needs, and what it left where that is not kept."""
-        for part in (_INPUT, _JOB, *(() if has_files else (_KEPT,))):
-            _remove(self.of(number) / part)
-        with contextlib.suppress(OSError):
-            self.of(number).rmdir()  # where nothing was kept
-
-    def path(self, number: int, name: str) -> Path:
-        """A file that it left. Raises UnknownName."""
-        checked_parts(name)
-        path = kept_file(self.root, number, name)
-        if path.is_symlink() or not path.is_file():
-            text = f"task {number} left no file {name[:100]!r} on this host"
-            raise UnknownName(text, next_step=f"see them: microclaw task list {number}")
-        return path
-
     def remove_others(self, numbers: Collection[int]) -> None:
         """Remove every folder but those of these tasks."""
         if self.root.is_dir():
             for path in set(self.root.iterdir()) - {self.of(number) for number in numbers}:
-                _remove(path)
+                remove(path)
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
     """Code never sees these folders: what is not removed is a fault of the disk, and tried again by `remove_others`."""
     try:
         shutil.rmtree(path)

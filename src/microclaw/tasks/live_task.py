@@ -17,7 +17,7 @@ from microclaw.auth.approvals import ApprovalOutcome
 from microclaw.auth.people import person_behind
 from microclaw.errors import Overloaded
 from microclaw.events import TaskChanged
-from microclaw.sandbox.job import SandboxEnd, SandboxJob, SandboxLimits
+from microclaw.sandbox.job import SandboxJob, SandboxLimits
 from microclaw.store.tasks import TaskEnding, TaskRow
 from microclaw.tasks.operations import DEVICE
 from microclaw.tasks.order import TaskOrder
@@ -35,8 +35,8 @@ class LiveTask:
     yes: ApprovalOutcome | None  # that somebody said to the question for it
     output: bytearray = field(default_factory=bytearray)
     news: asyncio.Event = field(default_factory=asyncio.Event)
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-    running: asyncio.Future[SandboxEnd] | None = None
+    outcome: asyncio.Task[TaskRow] = field(init=False)  # its wait and its run
+    whole: asyncio.Task[None] = field(init=False)  # the same, until its end is kept
     stop: TaskEnding = ""  # why it is to end early: cancelled, interrupted
 
     def printed(self, data: bytes) -> None:
@@ -69,17 +69,22 @@ def page(row: TaskRow, kept: bytes | bytearray, after: int, *, first: int = 0, s
     return TaskView(row, output, begins, ends, ends < (first + len(kept) if size is None else size))
 
 
-def check_room(waiting: Collection[LiveTask], places: int, person_id: str) -> None:
-    """Raises Overloaded when all places of the queue, or all that this asker may have, are taken.
+def check_room(waiting: Collection[LiveTask], places: int, held_mb: int, person_id: str) -> None:
+    """Raises Overloaded when all places of the queue, or all that this asker may have, are taken; or its memory.
 
-    One asker has at most half of the places and all devices together three quarters, so that somebody else can come in.
+    One asker has at most half of both, and all devices together three quarters, so that somebody else can come in.
     """
-    asker, taken = person_behind(person_id), Counter(person_behind(live.row.person_id) for live in waiting)
+    asker, taken, held = person_behind(person_id), Counter[str](), Counter[str]()
+    for live in waiting:
+        taken[person_behind(live.row.person_id)] += 1
+        held[person_behind(live.row.person_id)] += sum(len(data) for data in live.job.files.values())
     of_devices = sum(count for one, count in taken.items() if one.startswith(DEVICE))
     for count, most, whose in (
-        (len(waiting), places, "tasks"),
+        (taken.total(), places, "tasks"),
         (taken[asker], (places + 1) // 2, "tasks of the same asker"),
         (of_devices if asker.startswith(DEVICE) else 0, (3 * places + 3) // 4, "tasks of devices"),
+        (held.total() >> 20, held_mb, "MB of tasks' files"),
+        (held[asker] >> 20, (held_mb + 1) // 2, "MB of files of the same asker"),
     ):
         if count >= most:
             step = "wait for some to end, or cancel one: microclaw task list"

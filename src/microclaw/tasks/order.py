@@ -13,7 +13,7 @@ from msgspec import Struct, field
 from microclaw.config.settings import TaskSettings
 from microclaw.errors import TaskRefused, over_limit
 from microclaw.sandbox.job import SYSTEM_PATH, SandboxJob, SandboxLimits
-from microclaw.sandbox.job_files import checked_parts
+from microclaw.sandbox.job_files import check_job
 from microclaw.store.tasks import TaskLanguage
 from microclaw.text import code_lines, count_text
 
@@ -65,31 +65,42 @@ class TaskOrder(Struct, frozen=True, kw_only=True):
 
 def checked_job(order: TaskOrder, settings: TaskSettings) -> SandboxJob:
     """The way it runs. Raises TaskRefused, which says what is wrong with it."""
-    command, code, disk = COMMANDS[order.language], order.code_bytes, settings.disk_mb << 20
-    given, names = len(code) + sum(map(len, order.files.values())), max(len(order.files), len(order.keep))
+    command, code, names = COMMANDS[order.language], order.code_bytes, max(len(order.files), len(order.keep))
+    wall_s = settings.wall_s if order.seconds is None else order.seconds
+    memory_mb = settings.memory_mb if order.memory_mb is None else order.memory_mb
     others = f"install it, or use another language: {', '.join(available())}"
+    seconds = f"a task has {MIN_WALL_S:g} to {settings.wall_s:g} s, not {wall_s:g}"
+    memory = f"a task has {MIN_MEMORY_MB} to {settings.memory_mb} MB of memory, not {memory_mb}"
     for is_wrong, text, step in (
         (order.language not in available(), f"this machine has no {command[0]} in {SYSTEM_PATH}", others),
         (not order.code.strip() or "\0" in order.code, "the code is empty, or has a NUL character", "send text"),
         (len(code) > MAX_CODE_BYTES, over_limit("the code", MAX_CODE_BYTES, "byte", len(code)), "give data as a file"),
-        (given > disk, over_limit("code with files", disk, "byte", given), "give it less, or raise tasks.disk_mb"),
         (names > MAX_FILES, over_limit("the task", MAX_FILES, "file", names), "name fewer"),
+        (not MIN_WALL_S <= wall_s <= settings.wall_s, seconds, "ask for less, or raise tasks.wall_s"),
+        (not MIN_MEMORY_MB <= memory_mb <= settings.memory_mb, memory, "ask for less, or raise tasks.memory_mb"),
     ):
         if is_wrong:
             raise TaskRefused(text, next_step=step)
-    _check_names(order, command[-1])
-    return SandboxJob(
+    job = SandboxJob(
         command=command,  # found there by its PATH
         files={command[-1]: code, **order.files},
         keep=tuple(dict.fromkeys(order.keep)),
-        limits=_limits(order, settings),
+        limits=SandboxLimits(
+            wall_s=wall_s,
+            cpu_s=wall_s,
+            memory_bytes=memory_mb << 20,
+            output_bytes=settings.output_kb << 10,
+            disk_bytes=settings.disk_mb << 20,
+            processes=settings.processes,
+        ),
     )
+    check_job(job)
+    _check_names(order, command[-1])
+    return job
 
 
 def _check_names(order: TaskOrder, own: str) -> None:
-    """Raise TaskRefused for what is no name, and for files that would take another one's place."""
-    for name in (*order.files, *order.keep):
-        checked_parts(name)
+    """Raise TaskRefused for files that would take another one's place."""
     another = "give the file another name"
     all_names = (*order.files, own)
     for name in order.files:
@@ -140,23 +151,3 @@ def _shown(name: str, content: bytes) -> Sequence[str]:
 
 def _indented(lines: Iterable[str]) -> list[str]:
     return [f"    {line}" for line in lines]
-
-
-def _limits(order: TaskOrder, settings: TaskSettings) -> SandboxLimits:
-    wall_s = settings.wall_s if order.seconds is None else order.seconds
-    memory_mb = settings.memory_mb if order.memory_mb is None else order.memory_mb
-    for value, least, most, unit, name in (
-        (wall_s, MIN_WALL_S, settings.wall_s, "s", "tasks.wall_s"),
-        (memory_mb, MIN_MEMORY_MB, settings.memory_mb, "MB of memory", "tasks.memory_mb"),
-    ):
-        if not least <= value <= most:
-            text = f"a task has {least:g} to {most:g} {unit}, not {value:g}"
-            raise TaskRefused(text, next_step=f"ask for less, or raise {name}")
-    return SandboxLimits(
-        wall_s=wall_s,
-        cpu_s=wall_s,
-        memory_bytes=memory_mb << 20,
-        output_bytes=settings.output_kb << 10,
-        disk_bytes=settings.disk_mb << 20,
-        processes=settings.processes,
-    )

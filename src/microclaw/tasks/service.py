@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import json
 import logging
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import KW_ONLY, dataclass, field
@@ -30,7 +30,7 @@ from microclaw.live_hosts import ALONE, Fleet, dead_among
 from microclaw.sandbox.job import SandboxEnd, SandboxJob
 from microclaw.sandbox.run import AUTO, run_sandboxed, sandbox_backend
 from microclaw.store.tasks import OPEN, TaskEnding, TaskRow, TaskTable
-from microclaw.tasks.folders import TaskFolders, file_rows, too_many
+from microclaw.tasks.folders import TaskFolders, file_rows, kept_file, remove
 from microclaw.tasks.live_task import (
     PAGE_BYTES,
     LiveTask,
@@ -51,6 +51,7 @@ PRUNE_S: Final = 3_600.0  # between two looks for results that are too old
 DAY_MS: Final = 86_400_000
 TAIL_BYTES: Final = 64 * 1024  # of its output, kept in its row; from this length on all of it is a file, too
 _AS_ORDERED: Final = ("person_id", "asked_by", "device_id", "channel", "chat_id", "language", "allow")
+_AS_ENDED: Final = ("ending", "exit_code", "output_bytes", "cpu_s", "memory_peak_bytes")
 CLEANED: Final = "the host stopped while it ran or waited; what it made is gone"
 _log = logging.getLogger(__name__)
 
@@ -71,11 +72,10 @@ class TaskService:
     fleet: Fleet = ALONE
     _group: asyncio.TaskGroup | None = None
     _taking: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
+    _places: asyncio.Semaphore = field(init=False)
     _live: dict[int, LiveTask] = field(
         init=False, default_factory=dict
     )  # with those that ended while the store took nothing
-    _waiting: deque[LiveTask] = field(init=False, default_factory=deque)
-    _running: int = 0
     _endings: Counter[str] = field(init=False, default_factory=Counter)
 
     @asynccontextmanager
@@ -83,11 +83,13 @@ class TaskService:
         """First close what the last run of the host left open. Leaving it ends every task as interrupted."""
         await self.take_up(at_start=True)
         await self.prune()
+        self._places = asyncio.Semaphore(self.settings.parallel)
         async with asyncio.TaskGroup() as self._group:
             try:
                 yield
             finally:
-                self._group = None
+                async with self._taking:
+                    self._group = None
                 await self._stop(tuple(self._live.values()), "interrupted")
 
     async def take_up(self, *, at_start: bool = False) -> None:
@@ -99,7 +101,7 @@ class TaskService:
                 _log.warning("task %d was interrupted by a host's end", row.number)
                 ended = structs.replace(_stopped(row, "interrupted"), ended_ms=now_ms(), host=self.table.host)
                 await self.table.put(ended)
-                await asyncio.to_thread(self.folders.clean, row.number)
+                await asyncio.to_thread(remove, self.folders.of(row.number))
                 self.record(ended_event(ended))
 
     # Taking one
@@ -113,14 +115,16 @@ class TaskService:
             async with self._taking:
                 if self._group is None:
                     raise Overloaded("this host is stopping", next_step="ask again when it is back")
-                check_room(self._waiting, self.settings.queue, order.person_id)
-                live = await self._take(order, job)
-                self._waiting.append(live)
+                waiting = [live for live in self._live.values() if live.row.state == "queued"]
+                check_room(waiting, self.settings.queue, self.settings.disk_mb, order.person_id)
+                row = await self._added(order, job)
+                live = self._live[row.number] = LiveTask(row, job, order.approval, yes_now())
+                live.outcome = asyncio.create_task(self._outcome(live), name=f"run of task {row.number}")
+                live.whole = self._group.create_task(self._run(live), name=f"task {row.number}")
         except MicroclawError as exc:
             self.record(refused_event(order, exc.message))
             raise
         self.publish(changed(live.row))
-        self._start_more()
         return live.row
 
     async def question(self, order: TaskOrder) -> tuple[str, ...]:
@@ -140,7 +144,7 @@ class TaskService:
             raise TaskRefused("tasks have no network where proxy.url is set", next_step="leave out what it may reach")
         return await asyncio.to_thread(self.proxy.reach, allow)
 
-    async def _take(self, order: TaskOrder, job: SandboxJob) -> LiveTask:
+    async def _added(self, order: TaskOrder, job: SandboxJob) -> TaskRow:
         await asyncio.to_thread(self.folders.check_room, job.limits.disk_bytes)
         code = order.code_bytes
         row = TaskRow(
@@ -153,30 +157,16 @@ class TaskService:
             created_ms=now_ms(),
             host=self.table.host,
         )
-        row = structs.replace(row, number=await self.table.add(row))
-        try:
-            files = await asyncio.to_thread(self.folders.put, row.number, job.files)
-        except BaseException:
-            await self.table.delete(row.number)
-            raise
-        live = LiveTask(row, structs.replace(job, files=files), order.approval, yes_now())
-        self._live[row.number] = live
-        return live
+        return structs.replace(row, number=await self.table.add(row))
 
     # Running
-
-    def _start_more(self) -> None:
-        while self._group is not None and self._waiting and self._running < self.settings.parallel:
-            self._running += 1
-            live = self._waiting.popleft()
-            self._group.create_task(self._run(live), name=f"task {live.row.number}")
 
     async def _run(self, live: LiveTask) -> None:
         """One task from its start to its end. Its own failures do not leave it."""
         try:
-            await self._set(live, structs.replace(live.row, state="running", started_ms=now_ms()))
-            self.record(started_event(live))
-            ended = await self._outcome(live)
+            ended = await live.outcome
+        except asyncio.CancelledError:
+            ended = _stopped(live.row, live.stop or "interrupted")
         except MicroclawError as exc:
             ended = structs.replace(live.row, state="failed", ending="not_run", reason=exc.message)
         except Exception:
@@ -184,57 +174,47 @@ class TaskService:
             why = "a fault inside the host; see its log"
             ended = structs.replace(live.row, state="failed", ending="not_run", reason=why)
         await self._end(live, ended)
-        self._running -= 1
-        self._start_more()
 
     async def _outcome(self, live: LiveTask) -> TaskRow:
-        """The row as its run left it, its files kept."""
-        if not self.may_run(live.row.person_id):
-            live.stop = live.stop or "cancelled"
-        if live.stop:
-            return _stopped(live.row, live.stop)
-        live.running = asyncio.ensure_future(self._in_sandbox(live))
-        try:
-            end = await live.running
-        except asyncio.CancelledError:
-            return _stopped(live.row, live.stop or "interrupted")
+        """Run it once it has a place; the row as its run left it, its files kept."""
+        async with self._places:
+            if not self.may_run(live.row.person_id):
+                return _stopped(live.row, "cancelled")
+            await self._set(live, structs.replace(live.row, state="running", started_ms=now_ms()))
+            self.record(started_event(live))
+            end = await self._in_sandbox(live)
         files = await asyncio.to_thread(file_rows, end.kept)
         missing = {name: "it was not written" for name in live.row.keep if name not in end.kept}
         is_done = end.ending == "ended" and end.exit_code == 0
         return structs.replace(
             live.row,
             state="done" if is_done else "failed",
-            ending=end.ending,
-            exit_code=end.exit_code,
+            **{name: getattr(end, name) for name in _AS_ENDED},
             reason=end.reason or limit_reason(end.ending, live.job.limits),
-            output_bytes=end.output_bytes,
             files=files,
             refused=tuple({**missing, **end.refused}.items()),
             kept_bytes=sum(one.size_bytes for one in files),
-            cpu_s=end.cpu_s,
-            memory_peak_bytes=end.memory_peak_bytes,
         )
 
     async def _in_sandbox(self, live: LiveTask) -> SandboxEnd:
         row, folder = live.row, self.folders.of(live.row.number)
         if self.proxy is None or row.allow is None:
             return await run_sandboxed(live.job, folder, live.printed, self.sandbox)
-        async with self.proxy.serving(f"task {row.number}", name=row.allow, by=row.asked_by) as socket:
-            job = structs.replace(live.job, proxy_socket=socket)
-            return await run_sandboxed(job, folder, live.printed, self.sandbox)
+        async with self.proxy.serving(f"task {row.number}", name=row.allow, by=row.asked_by) as listen:
+            return await run_sandboxed(live.job, folder, live.printed, self.sandbox, listen)
 
     async def _end(self, live: LiveTask, ended: TaskRow) -> None:
         """Keep its end. What the store does not take now is tried again by `prune`."""
+        if not ended.files:
+            await asyncio.to_thread(remove, self.folders.of(ended.number))
         live.row = structs.replace(await self._with_output(live, ended), ended_ms=now_ms())
         try:
-            await asyncio.to_thread(self.folders.clean, ended.number, has_files=bool(ended.files))
             await self._keep(live)
             await self.prune()
-        except (MicroclawError, OSError) as exc:
+        except MicroclawError as exc:
             _log.warning("the end of task %d is not kept: %s", ended.number, exc)
         finally:
             self._endings[ended.ending] += 1
-            live.ended.set()
             live.wake()
 
     async def _keep(self, live: LiveTask) -> None:
@@ -281,13 +261,9 @@ class TaskService:
         """End all of them at once, and wait for that."""
         for live in stopping:
             live.stop = live.stop or why
-            if live.running is not None:
-                live.running.cancel()
-        for live in stopping:
-            if live in self._waiting:
-                self._waiting.remove(live)
-                await self._end(live, _stopped(live.row, live.stop))
-            await live.ended.wait()
+            live.outcome.cancel()
+        if stopping:
+            await asyncio.wait([live.whole for live in stopping])
 
     # Looking
 
@@ -300,10 +276,8 @@ class TaskService:
             return await self.row(row.number)
         seen = 0
         try:
-            while not live.ended.is_set():
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(STEP_S):
-                        await live.ended.wait()
+            while not live.whole.done():
+                await asyncio.wait([live.whole], timeout=STEP_S)
                 if lines := live.output[seen:].decode(errors="replace").splitlines():
                     tell(lines)
                 seen = len(live.output)
@@ -321,7 +295,7 @@ class TaskService:
             state = live.row.state
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(wait_s, MAX_WAIT_S)):
-                    while len(live.output) <= after and live.row.state == state and not live.ended.is_set():
+                    while len(live.output) <= after and live.row.state == state and live.row.is_open:
                         await live.news.wait()
             return page(live.row, live.output, after)
         row = await self.row(number)
@@ -332,11 +306,13 @@ class TaskService:
         return page(row, row.output, after, first=row.output_bytes - len(row.output))  # only the end is kept
 
     async def file(self, number: int, name: str) -> Path:
-        """A file that it left on this host. Raises UnknownName, TaskRefused."""
-        if all(kept.name != name for kept in (await self.row(number)).files):  # what is there may be half of one
-            text = f"task {number} left no file {name[:100]!r}"
+        """A file that it left on this host. Raises UnknownName."""
+        names = [kept.name for kept in (await self.row(number)).files]  # what is there besides may be half of one
+        path = kept_file(self.folders.root, number, name)
+        if name not in names or not await asyncio.to_thread(path.is_file):
+            text = f"task {number} left no file {name[:100]!r} on this host"
             raise UnknownName(text, next_step=f"see them: microclaw task list {number}")
-        return await asyncio.to_thread(self.folders.path, number, name)
+        return path
 
     async def read_result(self, file: ResultFile) -> bytes:
         """The content of a file for a chat. Raises UnknownName when it is no longer kept."""
@@ -352,19 +328,18 @@ class TaskService:
 
     def counts(self) -> dict[str, Any]:
         """For the status and the metrics: how many run and wait, and how the others ended since the host started."""
-        return {"running": self._running, "waiting": len(self._waiting), "endings": dict(self._endings)}
+        states = Counter(live.row.state for live in self._live.values())
+        return {"running": states["running"], "waiting": states["queued"], "endings": dict(self._endings)}
 
     async def prune(self) -> None:
         """Remove the results that no longer fit the settings, and what is on the disk of no task."""
         for live in tuple(self._live.values()):
-            if live.ended.is_set():
+            if live.whole.done():
                 await self._keep(live)
         kept = self.settings
         before = now_ms() - kept.keep_days * DAY_MS
         async with self._taking:
-            results = await self.table.results()
-            for number in too_many(results, before_ms=before, count=kept.keep_count, size_bytes=kept.keep_mb << 20):
-                await self.table.delete(number)
+            await self.table.prune(before, kept.keep_count, kept.keep_mb << 20)
             await asyncio.to_thread(self.folders.remove_others, await self.table.numbers())
 
 

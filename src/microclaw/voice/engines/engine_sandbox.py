@@ -15,6 +15,7 @@ import platform
 import resource
 import shutil
 import signal
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,12 +124,13 @@ async def _started(
     words: Sequence[str] = [_program(command[0], environment), *command[1:]]
     readable = list(dict.fromkeys([*installation(Path(words[0])), *needs.readable, _PROCESSORS, *_STORES]))
     filtered = program_filter(platform.machine())
+    control: socket.socket | None = None
     with Descriptors() as opened:
         if how == "bubblewrap":
             environment |= {"HOME": "/tmp", "TMPDIR": "/tmp"}  # noqa: S108 - its own, and empty
-            words, told, goes_on = waiting_command(_view(readable, needs), words, filtered, opened)
+            words, control = waiting_command(_view(readable, needs), words, filtered, opened)
         elif how == "landlock":
-            words = landlock_words(words, [*SYSTEM, *READ_BESIDES, *readable], None, filtered, opened)
+            words = landlock_words(words, [*SYSTEM, *READ_BESIDES, *readable], None, filtered)
         process = await asyncio.create_subprocess_exec(
             *words,
             stdin=asyncio.subprocess.PIPE,
@@ -140,19 +142,22 @@ async def _started(
         )
         engine = StartedEngine(process)
         try:
-            opened.were_passed()
+            opened.close()
             pid = process.pid
-            if how == "bubblewrap":
-                inside = await asyncio.to_thread(read_number, told)
+            if control is not None:
+                inside = await asyncio.to_thread(read_number, control)
                 if inside is None:
                     raise VoiceError("bubblewrap cannot make a sandbox here", next_step="microclaw doctor")
                 pid, engine.inside = inside, os.pidfd_open(inside)
             _limit(pid, needs, is_shut_off=how != "none")
-            if how == "bubblewrap":
-                os.write(goes_on, b"\0")
+            if control is not None:
+                control.send(b"\0")
         except BaseException:
             await engine.end()
             raise
+        finally:
+            if control is not None:
+                control.close()
     return engine
 
 
