@@ -1,9 +1,8 @@
 """A job in bubblewrap: what it sees, its folder, and how it is held to its limits.
 
 The folder of the job is a tmpfs that only exists inside; this host holds it by a descriptor (/proc/PID/root), and takes
-files out when no process lives any more. What all of its processes use is
-watched; where systemd makes a scope for it, the kernel has a bound besides that no moment between two looks can pass,
-and counts buffers of pipes and sockets, too.
+files out when no process lives any more. What all of its processes use is watched; where systemd makes a scope for it,
+the kernel has a bound besides that no moment between two looks can pass, and counts buffers of pipes and sockets, too.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from __future__ import annotations
 import functools
 import os
 import platform
+import re
 import secrets
 import signal
 import subprocess
@@ -203,7 +203,16 @@ def limit_words(limits: SandboxLimits) -> list[str]:
     """
     seconds, data = int(limits.cpu_s) + 1, 2 * limits.memory_bytes + (64 << 20)
     most = [f"--cpu={seconds}:{seconds + 1}", f"--data={data}", f"--fsize={limits.disk_bytes}", "--core=0"]
-    return ["prlimit", *most, "--memlock=0", "--msgqueue=0", "--nofile=256", f"--nproc={threads_of(limits)}", "--"]
+    if _counts_per_namespace():
+        most.append(f"--nproc={threads_of(limits)}")
+    return ["prlimit", *most, "--memlock=0", "--msgqueue=0", "--nofile=256", "--"]
+
+
+@functools.cache
+def _counts_per_namespace() -> bool:
+    """Since Linux 5.14 a user's processes outside of the sandbox do not count inside."""
+    version = re.match(r"(\d+)\.(\d+)", platform.release())
+    return version is not None and (int(version[1]), int(version[2])) >= (5, 14)
 
 
 def scope_limits(limits: SandboxLimits) -> tuple[int, int]:
