@@ -24,7 +24,7 @@ from microclaw.channels.delivery import ChannelTasks
 from microclaw.config.settings import McpServerSettings
 from microclaw.errors import ToolFailed
 from microclaw.mcp.client.tools import MAX_SCHEMAS_BYTES, OfferedTool, help_tool, tool_from
-from microclaw.mcp.client.transports import ConnectionEnd, bounded, remote_server, server_process
+from microclaw.mcp.client.transports import ConnectionEnd, remote_server, server_process
 from microclaw.operations.tool import Tool
 
 MAX_TOOLS: Final = 64  # of one server
@@ -143,9 +143,9 @@ class ServerConnection:
         if self.server.command:
             transport = server_process(self.server, self.environ, self._end)
         else:
-            transport = remote_server(self.server, self.proxy)
+            transport = remote_server(self.server, self.proxy, self._end)
         async with asyncio.timeout(self.limits.connect_s) as deadline:
-            async with Client(bounded(transport, self._end), cache=None) as client:
+            async with Client(transport, cache=None) as client:
                 deadline.reschedule(None)
                 self._client, self._timeouts = client, 0
                 while self._end.reason is None:

@@ -24,7 +24,7 @@ from microclaw.api.tool_routes import ToolService
 from microclaw.apps.device_operations import DeviceService
 from microclaw.audit.event import AuditKind
 from microclaw.errors import MicroclawError
-from microclaw.mcp.lines import message_lines
+from microclaw.mcp.lines import MessageLines
 from microclaw.mcp.server.bridge import MAX_SESSIONS, error_text
 from microclaw.mcp.server.calls import Calls
 from microclaw.mcp.server.forms import tool_from
@@ -108,11 +108,11 @@ class HostServer(MCPServer[Any]):
         """A whole session."""
         SESSION.set(session)
         server = self._lowlevel_server  # MCPServer itself runs on this process's own stdin alone
-        async with message_lines(reader, writer) as streams:
-            try:
-                await server.run(*streams, server.create_initialization_options())
-            finally:
-                self._calls.end_session(session)
+        lines = MessageLines(reader, writer)
+        try:
+            await server.run(lines, lines, server.create_initialization_options())
+        finally:
+            self._calls.end_session(session)
 
 
 async def _in_session(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
