@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from typing import Annotated, Any, Final
 
 import mcp_types as types
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
-from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context, MCPServer
-from mcp.server.mcpserver.exceptions import ResourceError
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp.shared.exceptions import MCPError
 from pydantic import Field
@@ -23,9 +20,8 @@ from microclaw import __version__
 from microclaw.api.tool_routes import ToolService
 from microclaw.apps.device_operations import DeviceService
 from microclaw.audit.event import AuditKind
-from microclaw.errors import MicroclawError
 from microclaw.mcp.lines import MessageLines
-from microclaw.mcp.server.bridge import MAX_SESSIONS, error_text
+from microclaw.mcp.server.bridge import MAX_SESSIONS
 from microclaw.mcp.server.calls import Calls
 from microclaw.mcp.server.forms import tool_from
 from microclaw.mcp.server.resources import Resources
@@ -81,16 +77,6 @@ class HostServer(MCPServer[Any]):
     ) -> types.CallToolResult | types.InputRequiredResult:
         assert context is not None
         return await self._calls.call(context, name, arguments)
-
-    async def read_resource(
-        self, uri: Any, context: Context[Any, Any] | None = None
-    ) -> Iterable[ReadResourceContents] | types.InputRequiredResult:
-        try:
-            return await super().read_resource(uri, context)
-        except ResourceError as exc:
-            if isinstance(exc.__cause__, MicroclawError):
-                raise MCPError(types.INVALID_PARAMS, error_text(exc.__cause__)) from exc
-            raise
 
     async def over_http(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A request, while the session manager runs. A session is its token's alone: another one gets a 404."""
