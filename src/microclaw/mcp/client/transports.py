@@ -100,29 +100,23 @@ async def server_process(
 
 
 async def _end(process: asyncio.subprocess.Process) -> int | None:
-    """Close its stdin, then SIGKILL to its whole group; returns when it is gone: the code, if it ended by itself.
-    Cancelled, it kills at once."""
+    """Close its stdin, then SIGKILL to its whole group, at once if cancelled; the code, if it ended by itself."""
     assert process.stdin is not None
     process.stdin.close()
     try:
         async with asyncio.timeout(END_S):
             return await process.wait()
     except TimeoutError:
-        _kill(process)
+        return None
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # and what it started and left behind
         with suppress(TimeoutError):  # it waits for the end of what was printed, too
             async with asyncio.timeout(END_S):
                 await process.wait()
-        return None
-    finally:
-        _kill(process)  # what it started and left behind
         transport: Any = getattr(process, "_transport", None)
         if transport is not None:
             transport.close()
-
-
-def _kill(process: asyncio.subprocess.Process) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
 
 
 @asynccontextmanager

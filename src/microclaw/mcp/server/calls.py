@@ -68,10 +68,9 @@ class Calls:
 
     def end_session(self, session: Session) -> None:
         """Nobody waits for its calls any more."""
-        for call in self._kept.values():
+        for state, call in list(self._kept.items()):
             if call.session.key == session.key:
-                call.feed.leave()
-        self._kept = {state: call for state, call in self._kept.items() if not call.feed.is_left}
+                self._kept.pop(state).feed.leave()
 
     async def call(
         self, context: Context[Any, Any], name: str, arguments: dict[str, Any]
@@ -83,26 +82,21 @@ class Calls:
         tool = self.offered().get(name)
         if tool is None:
             raise MCPError(types.INVALID_PARAMS, f"there is no tool {name[:80]!r}; tools/list has them")
-        numbers = count(1)
+        session, numbers, state = SESSION.get(), count(1), context.request_state
 
         async def report(text: str) -> None:
             await context.report_progress(next(numbers), message=text)
 
         try:
-            if context.request_state is None:
-                session = SESSION.get()
+            if state is None:
                 call = HostCall(session, self._tools.start(session.by, name, arguments, session=session.name))
+            elif state in self._kept and self._kept[state].session.by.source == session.by.source:
+                call = self._kept.pop(state)
             else:
-                call = self._taken_up(context.request_state)
+                raise ToolRetry("no call waits for this answer: its time is over", next_step="call the tool again")
             return await self._follow(context, call, tool, arguments, report)
         except MicroclawError as exc:
             return failed(exc.message, exc.next_step)
-
-    def _taken_up(self, state: str) -> HostCall:
-        call = self._kept.get(state)
-        if call is None or call.session.by.source != SESSION.get().by.source:
-            raise ToolRetry("no call waits for this answer: its time is over", next_step="call the tool again")
-        return self._kept.pop(state)
 
     async def _follow(
         self, context: Context[Any, Any], call: HostCall, tool: Tool[Any], arguments: dict[str, Any], report: Report
@@ -123,7 +117,9 @@ class Calls:
                             asking = self._ask(context, event, report)
                             question = asyncio.create_task(asking, name=f"ask {event.approval_id}")
                         case ApprovalAsked():
-                            is_kept, state = True, self._keep(HostCall(call.session, feed, event))
+                            is_kept, state, call.asked = True, secrets.token_urlsafe(16), event
+                            self._kept = {key: one for key, one in self._kept.items() if not one.feed.is_over}
+                            self._kept[state] = call
                             if not _can_ask(context):
                                 return waiting(event, tool, arguments)
                             request = types.ElicitRequest(params=_question(event))
@@ -153,12 +149,6 @@ class Calls:
             blocks.append(trial)
         is_error = content.get("success") is False  # a trial that was run, and what it showed is wrong
         return types.CallToolResult(content=blocks, structured_content=structured, is_error=is_error)
-
-    def _keep(self, call: HostCall) -> str:
-        self._kept = {state: one for state, one in self._kept.items() if not one.feed.is_over}
-        state = secrets.token_urlsafe(16)
-        self._kept[state] = call
-        return state
 
     async def _ask(self, context: Context[Any, Any], asked: ApprovalAsked, report: Report) -> None:
         question, number = _question(asked), context.request_context.request_id

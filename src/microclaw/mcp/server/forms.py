@@ -17,18 +17,8 @@ OUTPUT: Final[dict[str, Any]] = {
     "type": "object",
     "properties": {
         "success": {"type": "boolean"},
-        "evidence": {
-            "type": "array",
-            "items": {"type": "object"},
-            "description": "How this is known. counted: edges [ms, pin, level] or levels read at the pins; reported: "
-            "the board's or program's own words; accepted: the firmware took it and offers no read-back; written: the "
-            "host keeps it itself.",
-        },
-        "act": {
-            "type": "object",
-            "description": "What the host did in this call. outcome: done; refused: nothing was done; failed: it was "
-            "tried; unknown: nobody can tell; waiting: for a person's yes.",
-        },
+        "evidence": {"type": "array", "items": {"type": "object"}, "description": "How this is known."},
+        "act": {"type": "object", "description": "What the host did in this call."},
     },
 }
 """What every result has, beside the tool's own fields."""
@@ -76,7 +66,6 @@ def tool_from(tool: Tool[Any]) -> types.Tool:
         input_schema=dict(schema_of(tool)),
         output_schema=OUTPUT,
         annotations=types.ToolAnnotations(
-            title=title,
             read_only_hint=reads,
             destructive_hint=destroys and not reads,
             idempotent_hint=tool.effect is not Effect.ONCE,
@@ -106,8 +95,9 @@ def waiting(asked: ApprovalAsked, tool: Tool[Any], arguments: dict[str, Any]) ->
         f"Not done yet, it waits for a yes: {asked.text}. Tell the person: {where_to_decide(asked)}. After a yes it is "
         "done by itself: do not call it again, look whether it happened."
     )
-    reason = "it waits for a person's yes" if asked.may_decide else "it waits for an owner's yes"
-    act = action_object(Action(tool.name, json.dumps(arguments), tool.effect.value, "unknown", reason=reason))
+    act = action_object(
+        Action(tool.name, json.dumps(arguments), tool.effect.value, "unknown", reason="it waits for a yes")
+    )
     act["outcome"] = "waiting"
     content = {"success": False, "message": message, "approval": event_object(asked), "evidence": [], "act": act}
     return types.CallToolResult(content=[types.TextContent(type="text", text=message)], structured_content=content)
