@@ -31,6 +31,7 @@ FULL: Final = b"64\n"
 MAX_SESSIONS: Final = 64  # on the socket, and as many over HTTP
 INTERNAL_ERROR: Final = -32603  # JSON-RPC 2.0, 5.1
 GONE: Final = "the host went away in the middle of a call (next: look with list-devices)"
+NO_ID: Final = "null"
 OPENING: Final = ("initialize", "notifications/initialized")
 _COMMANDS: Final = (
     "app|approval|backup|chat|config|demo|device|doctor|exec|firmware|flash|fleet|logs|mcp|memory|person|run|schedule"
@@ -57,8 +58,7 @@ def without_commands(text: str) -> str:
 
 def serve_stdio(home: Path, control_socket: Path, *, every_tool: bool = False) -> None:
     """Pass lines on until the client closes stdin or stdout, or a signal comes; then this process has ended."""
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_: os._exit(0))
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     _Bridge(home, mcp_socket(control_socket), every_tool).run()
     os._exit(0)  # a thread may write to stdout forever
 
@@ -71,7 +71,7 @@ class _Bridge:
         self._host: socket.socket | None = None
         self._starting: subprocess.Popen[bytes] | None = None
         self._reading = threading.Thread()
-        self._opening: dict[str, bytes] = {}  # the handshake by its methods, for a host that is started again
+        self._opening: dict[str, bytes] = {}  # the handshake by its ids, for a host that is started again
         self._unanswered: dict[str, Any] = {}  # the ids of requests, by their text
         self._writing = threading.Lock()
 
@@ -88,7 +88,7 @@ class _Bridge:
                     self._opening.clear()
                 host = self._host or self._connect()
                 if method in OPENING:
-                    self._opening[str(method)] = line
+                    self._opening[json.dumps(message.get("id"))] = line
                 host.sendall(line)
             except MicroclawError as exc:
                 self._fail(error_text(exc))
@@ -134,7 +134,7 @@ class _Bridge:
         """The host, which has been told what the client wants, and has answered its handshake again."""
         answers = host.makefile("rb")
         host.sendall(b"".join((self._hello, *self._opening.values())))
-        if OPENING[0] in self._opening:
+        if self._opening.keys() - {NO_ID}:
             answers.readline()  # the client has this one
         host.settimeout(None)
         self._host = host
@@ -146,8 +146,11 @@ class _Bridge:
         with suppress(ConnectionError):
             for line in answers:
                 message = _parsed(line)
+                number = json.dumps(message.get("id"))
                 if "method" not in message:
-                    self._unanswered.pop(json.dumps(message.get("id")), None)
+                    self._unanswered.pop(number, None)
+                if "error" in message and number != NO_ID:
+                    self._opening.pop(number, None)  # a handshake that was refused is none
                 self._write(line)
         self._fail(GONE)
         self._host = None

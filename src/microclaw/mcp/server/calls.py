@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
@@ -40,7 +39,6 @@ SCHEMA: Final[dict[str, Any]] = {
     "properties": {"approve": {"type": "boolean", "title": "Do it", "default": False}},
     "required": ["approve"],
 }
-_log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False, slots=True)
@@ -125,7 +123,7 @@ class Calls:
                             request = types.ElicitRequest(params=_question(event))
                             return types.InputRequiredResult(input_requests={ANSWER: request}, request_state=state)
                         case ApprovalSettled() if question is not None:  # perhaps by somebody else
-                            await _ended(question)
+                            question.cancel()
                         case Result(value):
                             return self._result(tool.name, value)
                         case Failure(message=message, next_step=next_step):
@@ -135,7 +133,8 @@ class Calls:
             if not is_kept:
                 feed.leave()  # first: where the call was cancelled, nothing can be awaited any more
             if question is not None:
-                await _ended(question)
+                question.cancel()
+                await asyncio.wait((question,))
 
     def _result(self, tool: str, result: dict[str, Any]) -> types.CallToolResult:
         content = dict(result["content"])
@@ -172,13 +171,6 @@ class Calls:
 def _can_ask(context: Context[Any, Any]) -> bool:
     elicitation = None if context.client_capabilities is None else context.client_capabilities.elicitation
     return elicitation is not None and (elicitation.form is not None or elicitation.url is None)
-
-
-async def _ended(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    (ended,) = await asyncio.gather(task, return_exceptions=True)
-    if isinstance(ended, Exception):
-        _log.error("a question to a client failed", exc_info=ended)
 
 
 def _question(asked: ApprovalAsked) -> types.ElicitRequestFormParams:

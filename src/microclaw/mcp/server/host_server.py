@@ -25,7 +25,7 @@ from microclaw.mcp.server.bridge import MAX_SESSIONS
 from microclaw.mcp.server.calls import Calls
 from microclaw.mcp.server.forms import tool_from
 from microclaw.mcp.server.resources import Resources
-from microclaw.mcp.server.service import MAX_MESSAGE_BYTES, SESSION, SESSION_HEADER, Session, session_of
+from microclaw.mcp.server.service import SESSION, SESSION_HEADER, Session, session_of
 
 IDLE_S: Final = 1800.0
 TITLE: Final = "microclaw: programs for ESP32-class boards"
@@ -38,10 +38,8 @@ INSTRUCTIONS: Final = (
     "words), accepted (no read-back) or written (by the host): claim no more than that. undo reverts what the newest "
     "request changed. Some acts wait for a person's yes: say so and wait. What belongs to a time of day is kept with "
     "schedule-add. "
-    'A program is one C file: #include "microclaw.h", on_init opens pins, starts timers and returns: '
-    "static int led; static void tick(void) { gpio_toggle(led); } "
-    "void on_init(void) { led = gpio_open(2, GPIO_OUT); every(500, tick); } "
-    "Every function is in the resource microclaw://headers/microclaw.h, whole programs are in microclaw://examples."
+    "Every function of programs is in the resource microclaw://headers/microclaw.h, whole programs are in "
+    "microclaw://examples."
 )
 
 
@@ -65,7 +63,6 @@ class HostServer(MCPServer[Any]):
         self._calls = Calls(tools, resources)
         self.streamable_http_app(  # makes the session manager; the API has its own routes and checks
             session_idle_timeout=IDLE_S,
-            max_request_body_size=MAX_MESSAGE_BYTES,
             max_sessions=MAX_SESSIONS,
             transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
         )
@@ -121,8 +118,7 @@ def write_program(
     return f"""\
 Write a program for the board: {wish}
 
-1. list-devices, then free-pins: choose pins that are free for the use, and do not guess what is wired; ask me when the
-   wish does not say it.
+1. list-devices, then free-pins: choose pins that are free for the use. Do not guess what is wired: ask me.
 2. Write down as `expect` what I would see at the pins and in the log, from my words and not from your code.
 3. try-program with the source and `expect`. Mend what it says is wrong; look at the edges, not at the code.
 4. deploy-wasm-app with the same source and `expect`, and a short appName.

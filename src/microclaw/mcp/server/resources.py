@@ -31,7 +31,6 @@ C_SOURCE: Final = "text/x-c"
 PROGRAMS: Final = ("blink", "button_led", "fade", "read_sensor", "thermostat", "blink_events")
 """Programs of patterns/ that show what each way of writing one looks like."""
 MAX_EDGES: Final = 20_000
-MAX_PAGES: Final = 64
 MAX_TRIALS: Final = 64
 TRIAL_TOOLS: Final = frozenset({"try-program", "deploy-wasm-app"})
 R = TypeVar("R")
@@ -79,16 +78,10 @@ class Resources:
 
     async def pins(self, name: str) -> str:
         """Level changes that the board counted: edges as [ms, pin, level]."""
-        edges: list[list[float]] = []
-        cursor = dropped = 0
-        for _ in range(MAX_PAGES):
-            page = await self._read(read_edges, device=name, cursor=cursor)
-            edges += page.edges
-            dropped += page.dropped
-            if not page.edges or page.cursor == cursor or len(edges) > MAX_EDGES:
-                break
-            cursor = page.cursor
-        return _document({"device": name, "now_ms": page.now_ms, "dropped": dropped, "edges": edges[-MAX_EDGES:]})
+        log = await self._read(read_edges, device=name)
+        return _document(
+            {"device": name, "now_ms": log.now_ms, "dropped": log.dropped, "edges": log.edges[-MAX_EDGES:]}
+        )
 
     async def trial(self, trial: str) -> str:
         """The edges of a program that was tried or deployed in this session."""
