@@ -30,7 +30,7 @@ from tests.mcp.handshake import INITIALIZE, TIMEOUT_S
 
 from mcp import Client
 from microclaw.audit.log_files import read_events
-from microclaw.mcp.lines import MAX_MESSAGE_BYTES, Streams, message_lines
+from microclaw.mcp.lines import MAX_MESSAGE_BYTES, MessageLines
 from microclaw.mcp.server.bridge import mcp_socket
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -68,14 +68,14 @@ async def over_socket(
     """As `microclaw mcp` passes it on."""
 
     @asynccontextmanager
-    async def lines() -> AsyncIterator[Streams]:
+    async def lines() -> AsyncIterator[tuple[MessageLines, MessageLines]]:
         place = mcp_socket(host.settings.control_socket)
         reader, writer = await asyncio.open_unix_connection(str(place), limit=MAX_MESSAGE_BYTES)
         await reader.readline()
         writer.write(json.dumps({"all_tools": all_tools}).encode() + b"\n")
         try:
-            async with message_lines(reader, writer) as streams:
-                yield streams
+            messages = MessageLines(reader, writer)
+            yield messages, messages
         finally:
             writer.close()
 

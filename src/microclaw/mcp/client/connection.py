@@ -24,7 +24,7 @@ from microclaw.channels.delivery import ChannelTasks
 from microclaw.config.settings import McpServerSettings
 from microclaw.errors import ToolFailed
 from microclaw.mcp.client.tools import MAX_SCHEMAS_BYTES, OfferedTool, help_tool, tool_from
-from microclaw.mcp.client.transports import ConnectionEnd, bounded, remote_server, server_process
+from microclaw.mcp.client.transports import ConnectionEnd, remote_server, server_process
 from microclaw.operations.tool import Tool
 
 MAX_TOOLS: Final = 64  # of one server
@@ -92,7 +92,6 @@ class ServerConnection:
     _client: Client | None = None
     _end: ConnectionEnd = field(default_factory=ConnectionEnd)
     _timeouts: int = 0
-    _listed: list[types.Tool] | None = None
 
     async def run(self) -> None:
         backoff = Backoff(min_s=self.limits.first_pause_s, max_s=self.limits.longest_pause_s)
@@ -109,7 +108,7 @@ class ServerConnection:
                 self._end.because(_reason(exc))
             if task is not None and task.cancelling():  # an error while a connection was closed hid the cancellation
                 raise asyncio.CancelledError
-            self.offered, self._client, self._listed = {}, None, None
+            self.offered, self._client = {}, None
             if loop.time() - began_s > self.limits.longest_pause_s:
                 backoff.succeeded()
             self._say(f"off: {self._end.reason}; tried again from time to time", logging.WARNING)
@@ -143,18 +142,19 @@ class ServerConnection:
         if self.server.command:
             transport = server_process(self.server, self.environ, self._end)
         else:
-            transport = remote_server(self.server, self.proxy)
+            transport = remote_server(self.server, self.proxy, self._end)
         async with asyncio.timeout(self.limits.connect_s) as deadline:
-            async with Client(bounded(transport, self._end), cache=None) as client:
+            async with Client(transport, cache=None) as client:
                 deadline.reschedule(None)
-                self._client, self._timeouts = client, 0
+                self._client, self._timeouts, listed = client, 0, None
                 while self._end.reason is None:
-                    await self._relist(client)
+                    listed = await self._relist(client, listed)
                     with suppress(TimeoutError):
                         async with asyncio.timeout(self.limits.relist_s):
                             await self._end.event.wait()
 
-    async def _relist(self, client: Client) -> None:
+    async def _relist(self, client: Client, before: list[types.Tool] | None) -> list[types.Tool]:
+        """Its list of tools of now, which is offered if it is another than `before`."""
         listed: list[types.Tool] = []
         cursor: str | None = None
         try:
@@ -166,15 +166,14 @@ class ServerConnection:
                     if cursor is None or len(listed) > MAX_TOOLS:
                         break
         except TimeoutError:
-            if self._listed is None:
+            if before is None:
                 raise
-            return  # it may be at a call; calls without an answer end it
-        if listed == self._listed:
-            return
-        self.offered, wrong = await asyncio.to_thread(self._made, listed[:MAX_TOOLS])  # a hostile schema takes its time
-        self._listed = listed
-        text = f"on: {len(self.offered)} tools" + "".join(f"; {reason}" for reason in wrong)
-        self._say(text[:MAX_STATE_CHARS], logging.WARNING if wrong else logging.INFO)
+            return before  # it may be at a call; calls without an answer end it
+        if listed != before:
+            self.offered, wrong = await asyncio.to_thread(self._made, listed[:MAX_TOOLS])  # hostile schemas take time
+            text = "; ".join((f"on: {len(self.offered)} tools", *wrong))
+            self._say(text[:MAX_STATE_CHARS], logging.WARNING if wrong else logging.INFO)
+        return listed
 
     def _made(self, listed: list[types.Tool]) -> tuple[dict[str, OfferedTool], list[str]]:
         """Its tools as the agent's, and what is wrong with the others."""
@@ -184,8 +183,7 @@ class ServerConnection:
         for number, tool in enumerate(listed):
             size_bytes += len(tool.model_dump_json())
             if size_bytes > MAX_SCHEMAS_BYTES:
-                wrong.append(f"tools after its first {number} are left out: they take too much room")
-                break
+                return found, [*wrong, f"tools after its first {number} are left out: they take too much room"]
             made = tool_from(self.server, tool, self.call)
             if isinstance(made, str):
                 wrong.append(made)
@@ -205,7 +203,5 @@ def _reason(error: BaseException) -> str:
     """The first line of an error, of a group the first one's."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    if isinstance(error, FileNotFoundError):
-        return f"there is no program {error.filename}"
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__

@@ -131,19 +131,10 @@ def _told(schema: Any, depth: int = MAX_DEPTH) -> dict[str, Any]:
 
 
 def _text_of(result: types.CallToolResult) -> str:
-    parts = [_block_text(block) for block in result.content]
+    parts = []
+    for block in result.content:
+        other = f"[{block.type}: {getattr(block, 'uri', 'not shown')}]"
+        parts.append(getattr(getattr(block, "resource", block), "text", other))
     if result.structured_content is not None and not any(isinstance(b, types.TextContent) for b in result.content):
         parts.append(json.dumps(result.structured_content, ensure_ascii=False))
     return clean_text("\n".join(parts)) or "(nothing)"
-
-
-def _block_text(block: types.ContentBlock) -> str:
-    match block:
-        case types.TextContent(text=text):
-            return text
-        case types.EmbeddedResource(resource=types.TextResourceContents(text=text)):
-            return text
-        case types.ResourceLink(uri=uri):
-            return f"[a link: {uri}]"
-        case _:
-            return f"[{block.type}, not shown]"

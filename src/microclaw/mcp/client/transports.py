@@ -11,19 +11,20 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import anyio
 import httpx2
-from anyio.streams.memory import MemoryObjectSendStream
+from anyio.abc import ObjectReceiveStream
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.message import SessionMessage
 
 from microclaw.config.settings import McpServerSettings
 from microclaw.errors import ProtocolError
 from microclaw.link_server.limits import RateLimit
-from microclaw.mcp.lines import MAX_MESSAGE_BYTES, Streams, message_lines
+from microclaw.mcp.lines import MAX_MESSAGE_BYTES, MessageLines
 from microclaw.models.bounded_http import bounded_client
 
 BURST: Final = 500  # messages at once: over it the connection ends, as a queue would only delay the flood
@@ -47,38 +48,35 @@ class ConnectionEnd:
         self.event.set()
 
 
-@asynccontextmanager
-async def bounded(transport: AbstractAsyncContextManager[Any], end: ConnectionEnd) -> AsyncIterator[Streams]:
-    """The transport's streams until too much comes at once; `end` gets the reason why they ended."""
-    async with transport as (read, write), anyio.create_task_group() as group:
-        sending, received = anyio.create_memory_object_stream["SessionMessage | Exception"](16)
-        group.start_soon(_pass_on, read, sending, end)
+@dataclass(eq=False)
+class BoundedStream(ObjectReceiveStream["SessionMessage | Exception"]):
+    """A transport's messages until too much comes at once; `end` gets the reason why they ended."""
+
+    source: Any
+    end: ConnectionEnd
+    rate: RateLimit = field(default_factory=lambda: RateLimit(A_SECOND, BURST, time.monotonic()))
+
+    async def receive(self) -> SessionMessage | Exception:
         try:
-            yield received, write
-        finally:
-            group.cancel_scope.cancel()
-            sending.close()
-            received.close()
+            item: SessionMessage | Exception = await self.source.receive()
+        except ProtocolError as exc:
+            self.end.because(exc.message)
+        except anyio.EndOfStream:
+            self.end.because("its connection ended")
+        else:
+            if self.rate.allows(time.monotonic()):
+                return item
+            self.end.because("it flooded this host: too many messages at once")
+        raise anyio.EndOfStream
 
-
-async def _pass_on(read: Any, sending: MemoryObjectSendStream[SessionMessage | Exception], end: ConnectionEnd) -> None:
-    rate = RateLimit(A_SECOND, BURST, time.monotonic())
-    async with sending:
-        async for item in read:
-            if isinstance(item, ProtocolError):
-                end.because(item.message)
-            elif not rate.allows(time.monotonic()):
-                end.because("it flooded this host: too many messages at once")
-            if end.reason is not None:
-                return
-            await sending.send(item)
-        end.because("its connection ended")
+    async def aclose(self) -> None:
+        await self.source.aclose()
 
 
 @asynccontextmanager
 async def server_process(
     server: McpServerSettings, environ: Mapping[str, str], end: ConnectionEnd
-) -> AsyncIterator[Streams]:
+) -> AsyncIterator[tuple[Any, Any]]:
     """The streams of a running child, which sees paths and its own settings. OSError when it cannot be started."""
     process = await asyncio.create_subprocess_exec(
         *server.command,
@@ -91,9 +89,9 @@ async def server_process(
     )
     assert process.stdout is not None
     assert process.stdin is not None
+    lines = MessageLines(process.stdout, process.stdin)
     try:
-        async with message_lines(process.stdout, process.stdin) as streams:
-            yield streams
+        yield BoundedStream(lines, end), lines
     finally:
         is_at_its_end = process.stdout.at_eof()
         code = await _end(process)
@@ -102,33 +100,29 @@ async def server_process(
 
 
 async def _end(process: asyncio.subprocess.Process) -> int | None:
-    """Close its stdin, then SIGKILL to its whole group; returns when it is gone: the code, if it ended by itself.
-    Cancelled, it kills at once."""
+    """Close its stdin, then SIGKILL to its whole group, at once if cancelled; the code, if it ended by itself."""
     assert process.stdin is not None
     process.stdin.close()
     try:
         async with asyncio.timeout(END_S):
             return await process.wait()
     except TimeoutError:
-        _kill(process)
+        return None
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # and what it started and left behind
         with suppress(TimeoutError):  # it waits for the end of what was printed, too
             async with asyncio.timeout(END_S):
                 await process.wait()
-        return None
-    finally:
-        _kill(process)  # what it started and left behind
         transport: Any = getattr(process, "_transport", None)
         if transport is not None:
             transport.close()
 
 
-def _kill(process: asyncio.subprocess.Process) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-
-
 @asynccontextmanager
-async def remote_server(server: McpServerSettings, proxy: str | None) -> AsyncIterator[tuple[Any, Any]]:
+async def remote_server(
+    server: McpServerSettings, proxy: str | None, end: ConnectionEnd
+) -> AsyncIterator[tuple[Any, Any]]:
     """The streams of a connection to the server's address."""
     assert server.url is not None
     async with bounded_client(
@@ -137,5 +131,5 @@ async def remote_server(server: McpServerSettings, proxy: str | None) -> AsyncIt
         client.headers.update(server.headers)
         client.timeout = httpx2.Timeout(SILENCE_S, connect=CONNECT_S)
         transport = streamable_http_client(server.url, http_client=client, max_sse_event_size=MAX_MESSAGE_BYTES)
-        async with transport as streams:
-            yield streams
+        async with transport as (read, write):
+            yield BoundedStream(read, end), write

@@ -17,7 +17,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from microclaw.errors import ConfigError, MicroclawError, NoHost, Overloaded, StoreOwned
 
@@ -31,6 +31,7 @@ FULL: Final = b"64\n"
 MAX_SESSIONS: Final = 64  # on the socket, and as many over HTTP
 INTERNAL_ERROR: Final = -32603  # JSON-RPC 2.0, 5.1
 GONE: Final = "the host went away in the middle of a call (next: look with list-devices)"
+NO_ID: Final = "null"
 OPENING: Final = ("initialize", "notifications/initialized")
 _COMMANDS: Final = (
     "app|approval|backup|chat|config|demo|device|doctor|exec|firmware|flash|fleet|logs|mcp|memory|person|run|schedule"
@@ -57,8 +58,7 @@ def without_commands(text: str) -> str:
 
 def serve_stdio(home: Path, control_socket: Path, *, every_tool: bool = False) -> None:
     """Pass lines on until the client closes stdin or stdout, or a signal comes; then this process has ended."""
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_: os._exit(0))
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     _Bridge(home, mcp_socket(control_socket), every_tool).run()
     os._exit(0)  # a thread may write to stdout forever
 
@@ -80,11 +80,14 @@ class _Bridge:
             if self._host is not None and _has_ended(self._host):
                 self._reading.join()  # it answers what was said to that host, which this line was not
             message = _parsed(line)
+            method = message.get("method")
             if "method" in message and "id" in message:
                 self._unanswered[json.dumps(message["id"])] = message["id"]
             try:
-                host = self._connected()
-                if message.get("method") in OPENING:
+                if method == OPENING[0]:
+                    self._opening.clear()
+                host = self._host or self._connect()
+                if method in OPENING:
                     self._opening[json.dumps(message.get("id"))] = line
                 host.sendall(line)
             except MicroclawError as exc:
@@ -95,16 +98,6 @@ class _Bridge:
             with suppress(OSError):  # it has gone
                 last.shutdown(socket.SHUT_WR)
             self._reading.join(END_S)
-
-    def _connected(self) -> socket.socket:
-        if self._host is None:
-            host = self._connect()
-            for line in self._opening.values():
-                host.sendall(line)
-            self._reading = threading.Thread(target=self._read, args=(host, set(self._opening)), daemon=True)
-            self._host = host
-            self._reading.start()
-        return self._host
 
     def _connect(self) -> socket.socket:
         """A connection to the host of this home, which is started where none runs: where its ports are taken, on any.
@@ -120,9 +113,7 @@ class _Bridge:
                 host.connect(str(self._place))
                 greeting = host.recv(len(GREETING))
                 if greeting == GREETING:  # else it is just ending, or full
-                    host.sendall(self._hello)
-                    host.settimeout(None)
-                    return host
+                    return self._greeted(host)
                 if greeting:
                     raise Overloaded(f"{MAX_SESSIONS} assistants use this host already", next_step="close one of them")
             host.close()
@@ -139,28 +130,34 @@ class _Bridge:
             time.sleep(POLL_S)
         raise NoHost(f"the host was not ready within {START_S:.0f} s", next_step="microclaw doctor")
 
-    def _read(self, host: socket.socket, again: set[str]) -> None:
-        """Pass its answers on; not those to the handshake that it was given `again`."""
-        try:
-            for line in host.makefile("rb"):
+    def _greeted(self, host: socket.socket) -> socket.socket:
+        """The host, which has been told what the client wants, and has answered its handshake again."""
+        answers = host.makefile("rb")
+        host.sendall(b"".join((self._hello, *self._opening.values())))
+        if self._opening.keys() - {NO_ID}:
+            answers.readline()  # the client has this one
+        host.settimeout(None)
+        self._host = host
+        self._reading = threading.Thread(target=self._read, args=(answers,), daemon=True)
+        self._reading.start()
+        return host
+
+    def _read(self, answers: BinaryIO) -> None:
+        with suppress(ConnectionError):
+            for line in answers:
                 message = _parsed(line)
                 number = json.dumps(message.get("id"))
                 if "method" not in message:
                     self._unanswered.pop(number, None)
-                if "error" in message and message.get("id") is not None:
+                if "error" in message and number != NO_ID:
                     self._opening.pop(number, None)  # a handshake that was refused is none
-                if "method" in message or number not in again:
-                    self._write(line)
-                again.discard(number)
-        except ConnectionError:
-            pass
+                self._write(line)
         self._fail(GONE)
         self._host = None
 
     def _fail(self, text: str) -> None:
         """Answer all requests with an error."""
         for number in list(self._unanswered):
-            self._opening.pop(number, None)
             if (own := self._unanswered.pop(number, None)) is not None:
                 answer = {"jsonrpc": "2.0", "id": own, "error": {"code": INTERNAL_ERROR, "message": text}}
                 self._write(json.dumps(answer).encode() + b"\n")

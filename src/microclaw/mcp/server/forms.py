@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import mcp_types as types
 
+from microclaw.agent.system_prompt import BUTTON_EXAMPLE, NATIVE_API
 from microclaw.auth.gate import Effect, Permission
 from microclaw.events import Action, ApprovalAsked
 from microclaw.mcp.server.bridge import without_commands
@@ -17,18 +18,8 @@ OUTPUT: Final[dict[str, Any]] = {
     "type": "object",
     "properties": {
         "success": {"type": "boolean"},
-        "evidence": {
-            "type": "array",
-            "items": {"type": "object"},
-            "description": "How this is known. counted: edges [ms, pin, level] or levels read at the pins; reported: "
-            "the board's or program's own words; accepted: the firmware took it and offers no read-back; written: the "
-            "host keeps it itself.",
-        },
-        "act": {
-            "type": "object",
-            "description": "What the host did in this call. outcome: done; refused: nothing was done; failed: it was "
-            "tried; unknown: nobody can tell; waiting: for a person's yes.",
-        },
+        "evidence": {"type": "array", "items": {"type": "object"}, "description": "How this is known."},
+        "act": {"type": "object", "description": "What the host did in this call."},
     },
 }
 """What every result has, beside the tool's own fields."""
@@ -40,23 +31,14 @@ TOOLS: Final[tuple[str, ...]] = (
     *("restart-device", "undo", "notify", *(f"schedule-{one}" for one in ("add", "list", "pause", "resume", "remove"))),
 )
 """The tools of a developer's assistant, in the order in which they are listed; it has its own web, files and memory."""
-DESTRUCTIVE: Final = frozenset(
-    {"deploy-wasm-app", "switch-program", "set-program-times", "uninstall-wasm-app", "act-on-boards"}
-    | {"restart-device", "correct", "undo", "schedule-remove"}
-)
-"""Those that replace something or take it away, besides the risky ones."""
+KEEPING: Final = frozenset({"gpio-set", "pwm-set", "notify", "schedule-add", "schedule-pause", "schedule-resume"})
+"""The acts among them that replace nothing and take nothing away."""
 
 # Clients that read no resources write programs from this.
 _C_API: Final = (
-    ' The program includes "microclaw.h". Pins: int gpio_open(int pin, GPIO_IN|GPIO_OUT|GPIO_PULLUP|GPIO_PULLDOWN), '
-    "gpio_set(gpio, level), gpio_get(gpio), gpio_toggle(gpio). Time: every(ms, fn), after(ms, fn), cancel(timer), "
-    "millis(). PWM: pwm_open(pin, hz), pwm_set(pwm, duty 0-255). I2C: i2c_open(sda, scl), i2c_read_reg(i2c, address, "
-    "reg, data, size), i2c_write_reg(...), bme280_read(i2c, address, &out), ina219_read(i2c, address, &out). Output: "
-    "printf, log. BOARD_LED_PIN, BOARD_LED_ON. Define void on_init(void): open pins, start timers, return; or int "
-    "main(void), which may loop and waits with delay(ms)."
+    " The program opens pins and starts timers in on_init and returns; or it has int main(void), which may loop and "
+    f"waits with delay. It may call:\n{NATIVE_API}For example:\n{BUTTON_EXAMPLE}"
 )
-
-
 ABOUT: Final = {
     "deploy-wasm-app": _C_API,
     "try-program": " The program is one as for deploy-wasm-app, which says what it may call.",
@@ -67,7 +49,7 @@ ABOUT: Final = {
 
 def tool_from(tool: Tool[Any]) -> types.Tool:
     name, reads = tool.name, tool.permission is Permission.READ
-    destroys = name in DESTRUCTIVE if name in TOOLS else tool.permission is Permission.RISKY
+    destroys = name not in KEEPING if name in TOOLS else tool.permission is Permission.RISKY
     title = name.replace("-", " ").replace("_", " ").capitalize()
     return types.Tool(
         name=name,
@@ -76,7 +58,6 @@ def tool_from(tool: Tool[Any]) -> types.Tool:
         input_schema=dict(schema_of(tool)),
         output_schema=OUTPUT,
         annotations=types.ToolAnnotations(
-            title=title,
             read_only_hint=reads,
             destructive_hint=destroys and not reads,
             idempotent_hint=tool.effect is not Effect.ONCE,
@@ -106,8 +87,9 @@ def waiting(asked: ApprovalAsked, tool: Tool[Any], arguments: dict[str, Any]) ->
         f"Not done yet, it waits for a yes: {asked.text}. Tell the person: {where_to_decide(asked)}. After a yes it is "
         "done by itself: do not call it again, look whether it happened."
     )
-    reason = "it waits for a person's yes" if asked.may_decide else "it waits for an owner's yes"
-    act = action_object(Action(tool.name, json.dumps(arguments), tool.effect.value, "unknown", reason=reason))
+    act = action_object(
+        Action(tool.name, json.dumps(arguments), tool.effect.value, "unknown", reason="it waits for a yes")
+    )
     act["outcome"] = "waiting"
     content = {"success": False, "message": message, "approval": event_object(asked), "evidence": [], "act": act}
     return types.CallToolResult(content=[types.TextContent(type="text", text=message)], structured_content=content)

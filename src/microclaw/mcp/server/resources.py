@@ -8,19 +8,20 @@ from __future__ import annotations
 import json
 import secrets
 import sys
-from collections import OrderedDict
 from importlib import resources
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import mcp_types as types
 import msgspec
 from mcp.server.mcpserver import MCPServer
+from mcp.shared.exceptions import MCPError
 
 from microclaw.apps.device_calls import read_edges
 from microclaw.apps.device_operations import DeviceService, list_devices, show_device
-from microclaw.errors import UnknownName
+from microclaw.errors import MicroclawError
+from microclaw.mcp.server.bridge import error_text
 from microclaw.mcp.server.service import SESSION
-from microclaw.operations.operation import Call
+from microclaw.operations.operation import Call, Operation
 from microclaw.operations.tool import approve_all
 from microclaw.text import escape_hidden
 
@@ -30,9 +31,9 @@ C_SOURCE: Final = "text/x-c"
 PROGRAMS: Final = ("blink", "button_led", "fade", "read_sensor", "thermostat", "blink_events")
 """Programs of patterns/ that show what each way of writing one looks like."""
 MAX_EDGES: Final = 20_000
-MAX_PAGES: Final = 64
 MAX_TRIALS: Final = 64
 TRIAL_TOOLS: Final = frozenset({"try-program", "deploy-wasm-app"})
+R = TypeVar("R")
 
 
 class Resources:
@@ -40,7 +41,7 @@ class Resources:
 
     def __init__(self, devices: DeviceService) -> None:
         self._devices = devices
-        self._trials: OrderedDict[str, tuple[str, dict[str, Any]]] = OrderedDict()
+        self._trials: dict[str, tuple[str, dict[str, Any]]] = {}
 
     def add_to(self, server: MCPServer[Any]) -> None:
         for path, title, kind, read in (
@@ -63,37 +64,39 @@ class Resources:
         trial = {"trial": number, "tool": tool, "summary": summary, "edges": edges}
         self._trials[number] = (SESSION.get().key, trial)
         if len(self._trials) > MAX_TRIALS:
-            self._trials.popitem(last=False)
+            del self._trials[next(iter(self._trials))]
         uri = f"{SCHEME}trials/{number}"
         return types.ResourceLink(type="resource_link", uri=uri, name=f"trial {number}", mime_type=JSON)
 
     async def devices(self) -> str:
         """The devices that the host knows."""
-        return _document(await list_devices.run(self._devices, _call(), limit=sys.maxsize))
+        return _document(await self._read(list_devices, limit=sys.maxsize))
 
     async def device(self, name: str) -> str:
         """Its board, transports and labels."""
-        return _document(await show_device.run(self._devices, _call(), device=name))
+        return _document(await self._read(show_device, device=name))
 
     async def pins(self, name: str) -> str:
         """Level changes that the board counted: edges as [ms, pin, level]."""
-        edges: list[list[float]] = []
-        cursor = dropped = 0
-        for _ in range(MAX_PAGES):
-            page = await read_edges.run(self._devices, _call(), device=name, cursor=cursor)
-            edges += page.edges
-            dropped += page.dropped
-            if not page.edges or page.cursor == cursor or len(edges) > MAX_EDGES:
-                break
-            cursor = page.cursor
-        return _document({"device": name, "now_ms": page.now_ms, "dropped": dropped, "edges": edges[-MAX_EDGES:]})
+        log = await self._read(read_edges, device=name)
+        return _document(
+            {"device": name, "now_ms": log.now_ms, "dropped": log.dropped, "edges": log.edges[-MAX_EDGES:]}
+        )
 
     async def trial(self, trial: str) -> str:
         """The edges of a program that was tried or deployed in this session."""
         owner, document = self._trials.get(trial, ("", {}))
         if owner != SESSION.get().key:
-            raise UnknownName(f"there is no trial {trial[:80]!r}", next_step="try-program links its own")
+            raise MCPError(types.INVALID_PARAMS, f"there is no trial {trial[:80]!r} (next: try-program links its own)")
         return _document(document)
+
+    async def _read(self, act: Operation[Any, R], **arguments: Any) -> R:
+        """The result of an act that reads: nothing is asked."""
+        try:
+            call = Call(SESSION.get().by.person_id, approve_all, lambda _: None)
+            return await act.run(self._devices, call, **arguments)
+        except MicroclawError as exc:
+            raise MCPError(types.INVALID_PARAMS, error_text(exc)) from exc
 
 
 def header() -> str:
@@ -105,11 +108,6 @@ def examples() -> str:
     """Whole programs."""
     folder = resources.files("microclaw.patterns")
     return "\n".join(f"/* {name}.c */\n{(folder / f'{name}.c').read_text(encoding='utf-8')}" for name in PROGRAMS)
-
-
-def _call() -> Call:
-    """Of an act that reads: nothing is asked."""
-    return Call(SESSION.get().by.person_id, approve_all, lambda _: None)
 
 
 def _document(value: Any) -> str:

@@ -121,12 +121,11 @@ class McpService:
     def _end_after(self, wait_s: float) -> None:
         """End the host then, where it is there for these sessions alone."""
         if self._when_unused is not None:
-            self._unused = asyncio.get_running_loop().call_later(wait_s, self._end)
+            self._unused = asyncio.get_running_loop().call_later(wait_s, self._end, self._when_unused)
 
-    def _end(self) -> None:
+    def _end(self, when_unused: Callable[[], object]) -> None:
         self._ending.set()  # who comes now starts the next host
-        if self._when_unused is not None:
-            self._when_unused()
+        when_unused()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One `microclaw mcp`: its first line says what it wants, and is answered with one; then come messages."""
