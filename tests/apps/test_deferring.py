@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from tests.apps.conftest import make_trial
 
 from microclaw.apps.acting import away
@@ -261,7 +262,8 @@ async def test_an_outcome_that_could_not_be_told_is_told_later(lab: Any, notes: 
 
 
 async def test_a_device_keeps_so_many_acts_and_no_more(lab: Any, notes: Notes) -> None:
+    act = DeferredAct(0, lab.device_id, "more", 0, Order("uninstall"), "owner", None, PLACE)
     for number in range(MAX_WAITING):
-        await lab.deferrals.log.keep(lab.device_id, f"p{number}", Order("uninstall"), PLACE)
+        await lab.deferrals.log.add(replace(act, name=f"p{number}"))
     with pytest.raises(Overloaded):
-        await lab.deferrals.log.keep(lab.device_id, "more", Order("uninstall"), PLACE)
+        await lab.deferrals.log.add(act)

@@ -274,7 +274,7 @@ class ProgramChanges:
                 found = await self._watch(prepared, installation, report)
         except MicroclawError as exc:
             fail(report, stage, exc)
-        expected = seen_on_board(prepared.trial.expected, prepared.trial.expectations, found.evidence, found.pins)
+        expected = seen_on_board(prepared.trial.expected, found.evidence, found.pins)
         report(verification_step(found, device, request.name, expected))
         if request.times is not None:
             first = "" if request.times.every_ms is None else "; seen so far: the first run, no later one"

@@ -90,10 +90,6 @@ class FleetRow(Struct, frozen=True):
     difference: FleetDifference
     request: ChangeRequest | None = None
 
-    @property
-    def name(self) -> str:
-        return self.difference.name
-
 
 async def compare(apps: Apps, programs: Sequence[_Asked], devices: Sequence[Device], *, prune: bool) -> list[FleetRow]:
     """A row for each program on each of the devices: those of the fleet in their order, then the others.
@@ -119,7 +115,7 @@ async def compare(apps: Apps, programs: Sequence[_Asked], devices: Sequence[Devi
             there, absent = {}, "unreachable"
         meant = [request for request, ids in programs if device.device_id in ids]
         rows = [_row(device, one, there.get(one.name, absent), images[id(one), device.device_id]) for one in meant]
-        others = there.keys() - {row.name for row in rows} - device.pin_programs  # those come and go with exec
+        others = there.keys() - {row.difference.name for row in rows} - device.pin_programs  # of exec
         return [*rows, *(_extra(device, there[name], prune=prune) for name in sorted(others))]
 
     outcomes = await on_each(devices, on_device, parallel=_ASKED_AT_ONCE)
@@ -158,12 +154,12 @@ async def apply_rows(apps: Apps, call: Call, rows: Sequence[FleetRow]) -> list[F
         for number, row in enumerate(ordered):
             try:
                 said = await _do(apps, call, row, done)
-                call.report(Step("deploy", f"{device.name}: {row.name}{said}"))
+                call.report(Step("deploy", f"{device.name}: {row.difference.name}{said}"))
             except MicroclawError as exc:
-                told = f"{device.name}: {row.name}: {exc.message}"
+                told = f"{device.name}: {row.difference.name}: {exc.message}"
                 call.report(Step("deploy", told, "failed", next_step=exc.next_step))
                 gone = isinstance(exc, DeviceUnreachable | DeviceTimeout)
-                done.left += [one.name for one in (ordered[number:] if gone else [row])]
+                done.left += [one.difference.name for one in (ordered[number:] if gone else [row])]
                 done.error = done.error or failure_of(exc)
                 if gone:
                     break
@@ -179,13 +175,13 @@ async def _do(apps: Apps, call: Call, row: FleetRow, done: FleetResult) -> str:
     """One act, and what is said of it. Its own stages are not shown."""
     call = structs.replace(call, report=lambda _step: None)
     if row.request is None:
-        off = ChangeRequest(row.device.device_id, row.name, "uninstall")
+        off = ChangeRequest(row.device.device_id, row.difference.name, "uninstall")
         await perform(apps, call, off, Removed, when_back=False)
-        done.removed.append(row.name)
+        done.removed.append(row.difference.name)
         return " is off"
     made = await perform(apps, call, row.request, Deployed, when_back=False)
     done.verified &= made.verified is not False
-    done.installed.append(row.name)
+    done.installed.append(row.difference.name)
     return f": {made.told}"
 
 

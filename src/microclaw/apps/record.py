@@ -81,10 +81,6 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
     is_python: bool = False
 
     @property
-    def has_printed(self) -> bool:
-        return any(line.app is not None for line in self.lines)
-
-    @property
     def moved(self) -> bool:
         return bool(self.edges or self.pwm or self.leds or self.printed[0])
 

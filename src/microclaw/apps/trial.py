@@ -23,7 +23,7 @@ from microclaw.apps.aged_board import (
 )
 from microclaw.apps.building import ProgramImage, fit_claim
 from microclaw.apps.expectation_result import ExpectationResult, evaluate, failure, proof_of
-from microclaw.apps.expectations import Expectations, PinStimulus
+from microclaw.apps.expectations import PinStimulus
 from microclaw.apps.record import Record
 from microclaw.apps.run_times import RunTimes
 from microclaw.apps.trial_plan import Run, plan
@@ -80,7 +80,6 @@ class Trial(Record, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     took_ms: float = 0.0
     first_input_ms: float | None = None
-    expectations: Expectations | None = None
     expected: tuple[ExpectationResult, ...] = ()
     times: RunTimes | None = None
     uptime_ms: float = 0.0
@@ -219,7 +218,6 @@ async def try_image(
         warnings=(*unused, *verdict.warnings),
         took_ms=(time.perf_counter() - started) * 1000,
         first_input_ms=min(inputs, default=None),
-        expectations=run.expectations,
         expected=expected,
         times=run.times,
         uptime_ms=run.uptime_ms,

@@ -21,7 +21,7 @@ from microclaw.apps.expectation_result import NO_EXPECTATION, ExpectationResult
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
 from microclaw.apps.expectations import Expectations
 from microclaw.apps.parts import Apps
-from microclaw.apps.run_times import kept_text, time_or_off
+from microclaw.apps.run_times import time_or_off
 from microclaw.apps.silence import way_to_reset
 from microclaw.apps.stage_text import RUNS_AGAIN
 from microclaw.apps.standing import not_found
@@ -254,11 +254,7 @@ def warnings_of(image: ProgramImage, trial: Trial) -> list[str]:
 
 
 def _app(app: AppListing) -> dict[str, Any]:
-    fields: dict[str, Any] = {"name": app.name, "heap": app.heap_bytes, "state": app.condition, "pins": list(app.pins)}
-    if app.version is not None and app.version.times is not None:
-        fields["runs"] = kept_text(app.version.times)
-    if app.foreign:
-        fields["foreign"] = True
-    if app.error:
-        fields["error"] = app.error
-    return fields
+    runs = None if app.runs is None else app.runs.text
+    told = {"runs": runs, "foreign": app.foreign, "error": app.error}
+    fields = {"name": app.name, "heap": app.heap_bytes, "state": app.condition, "pins": list(app.pins)}
+    return fields | {name: value for name, value in told.items() if value}
