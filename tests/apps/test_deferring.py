@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from tests.apps.conftest import make_trial
 
 from microclaw.apps.acting import away
-from microclaw.apps.change_log import made_by
+from microclaw.apps.change_log import Maker, made_by
 from microclaw.apps.deferring import MAX_TRIES, DeferredAct, Order
 from microclaw.apps.deployment import Place
 from microclaw.apps.standing import Act
@@ -57,7 +57,7 @@ async def order(
     lab: Any, name: str = "blink", act: Act = "install", source: str | None = "v1", **more: Any
 ) -> DeferredAct:
     request = lab.request(name, act, source=source if act in ("install", "upgrade") else None, place=PLACE, **more)
-    with made_by("turn-1", "owner"):
+    with made_by(Maker("turn-1", "owner")):
         kept: tuple[DeferredAct, Any] = await lab.deferrals.keep(request, "nobody there", lab.steps.append)
     return kept[0]
 

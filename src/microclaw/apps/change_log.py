@@ -72,16 +72,9 @@ def conversation_of(channel: str, chat_id: str) -> str:
 
 
 @contextmanager
-def made_by(
-    turn: str | None,
-    person_id: str | None = None,
-    conversation: str | None = None,
-    *,
-    deferred: int | None = None,
-    ahead: Ahead = _nothing_ahead,
-) -> Iterator[None]:
+def made_by(maker: Maker) -> Iterator[None]:
     """Changes planned inside this block, and in tasks started inside it, belong to this turn or request of a person."""
-    before = _MAKER.set(Maker(turn, person_id, conversation, deferred, ahead))
+    before = _MAKER.set(maker)
     try:
         yield
     finally:

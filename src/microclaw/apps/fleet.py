@@ -97,15 +97,22 @@ async def compare(apps: Apps, programs: Sequence[_Asked], devices: Sequence[Devi
     A device that does not answer counts by what is wanted there. Raises ConfigError for two programs with one
     name on one device, and for a program on a device that is not among `devices`.
     """
-    _check_devices(programs, devices)
+    known = {device.device_id for device in devices}
+    for request, ids in programs:
+        if unknown := sorted(set(ids) - known):
+            text = f"{request.name} is for device {unknown[0]}, which is not among the devices of this fleet"
+            raise ConfigError(text, next_step="name it in devices")
     made: dict[tuple[int, str], ProgramImage | MicroclawError] = {}  # of each program on each kind of board
-    images: dict[tuple[int, str], ProgramImage | MicroclawError] = {}
+    meant: dict[Device, dict[str, tuple[ChangeRequest, ProgramImage | MicroclawError]]] = {one: {} for one in devices}
     for request, ids in programs:
         for device in (one for one in devices if one.device_id in ids):
+            if request.name in meant[device]:
+                text = f"two programs are named {request.name} on {device.name}"
+                raise ConfigError(text, next_step="give one of them another name")
             which = id(request), f"{device.board} {device.kinds}"
             if which not in made:
                 made[which] = await _build(apps, request, device)
-            images[id(request), device.device_id] = made[which]
+            meant[device][request.name] = request, made[which]
 
     async def on_device(device: Device) -> list[FleetRow]:
         try:
@@ -113,9 +120,8 @@ async def compare(apps: Apps, programs: Sequence[_Asked], devices: Sequence[Devi
             absent: Literal["unreachable"] | None = None
         except DeviceError:  # it does not answer, and nothing is wanted there
             there, absent = {}, "unreachable"
-        meant = [request for request, ids in programs if device.device_id in ids]
-        rows = [_row(device, one, there.get(one.name, absent), images[id(one), device.device_id]) for one in meant]
-        others = there.keys() - {row.difference.name for row in rows} - device.pin_programs  # of exec
+        rows = [_row(device, one, there.get(name, absent), image) for name, (one, image) in meant[device].items()]
+        others = there.keys() - meant[device].keys() - device.pin_programs  # those come and go with exec
         return [*rows, *(_extra(device, there[name], prune=prune) for name in sorted(others))]
 
     outcomes = await on_each(devices, on_device, parallel=_ASKED_AT_ONCE)
@@ -245,17 +251,3 @@ def _extra(device: Device, there: AppListing, *, prune: bool) -> FleetRow:
         condition=there.condition,
     )
     return FleetRow(device, difference)
-
-
-def _check_devices(programs: Sequence[_Asked], devices: Sequence[Device]) -> None:
-    known = {device.device_id: device.name for device in devices}
-    taken: set[tuple[str, str]] = set()
-    for request, ids in programs:
-        for device_id in ids:
-            if device_id not in known:
-                text = f"{request.name} is for device {device_id}, which is not among the devices of this fleet"
-                raise ConfigError(text, next_step="name it in devices")
-            if (device_id, request.name) in taken:
-                text = f"two programs are named {request.name} on {known[device_id]}"
-                raise ConfigError(text, next_step="give one of them another name")
-            taken.add((device_id, request.name))

@@ -170,9 +170,7 @@ def notify_tool(*, notifier: LinkServer, devices: Registry) -> Tool[NotifyParame
 
 
 class UndoParameters(OnDevice, kw_only=True):
-    change: Annotated[int, Meta(ge=1, description="A change's number; left out: all of the newest request.")] | None = (
-        None
-    )
+    change: Annotated[int, Meta(ge=1, description="A change's number; else all of the newest request.")] | None = None
 
 
 def inventory_tools(apps: Apps, link: LinkServer | None) -> tuple[Tool[Any], ...]:

@@ -69,9 +69,7 @@ class ManyParameters(Parameters, kw_only=True):
     tool: BoardTool
     arguments: Annotated[dict[str, Any], Meta(description="What that tool takes, without device.")] | None = None
     devices: Annotated[tuple[str, ...], Meta(max_length=MAX_BOARDS, description="The boards by name;")] | None = None
-    labels: (
-        Annotated[tuple[str, ...], Meta(max_length=16, description="or those that have all of these labels;")] | None
-    ) = None
+    labels: Annotated[tuple[str, ...], Meta(max_length=16, description="or those with all these labels;")] | None = None
     every: Annotated[bool, Meta(description="or all.")] | None = field(name="all", default=None)
     each: (
         Annotated[
