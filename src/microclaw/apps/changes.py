@@ -60,7 +60,7 @@ from microclaw.apps.verify import state_of, verify
 from microclaw.boards.pins import check_pin
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.device import Device
-from microclaw.errors import DeployRejected, DeviceError, MicroclawError
+from microclaw.errors import DeployRejected, DeviceError, MicroclawError, TrialFailed
 from microclaw.events import Evidence, Report, Stage, Step
 
 NewTime: TypeAlias = int | UnsetType | None
@@ -252,7 +252,7 @@ class ProgramChanges:
             report(Step("try", trial.summary(), detail=trial_detail(trial)))
             return trial
         if not request.force:
-            trial.raise_if_failed()
+            raise TrialFailed(trial.error or "the trial failed", next_step=trial.next_step)
         for pin in driven_pins(trial):
             check_pin(device.board, pin, "output")
         report(Step("try", f"the trial failed: {trial.error}", "failed", next_step=INSTALLED_ALL_THE_SAME))

@@ -98,10 +98,6 @@ class Trial(Record, frozen=True, kw_only=True):
         return tuple(pin for pin in self.pins if self.roles[pin] in ("output", "pwm"))
 
     @property
-    def read(self) -> tuple[int, ...]:
-        return tuple(pin for pin in self.pins if self.roles[pin] == "input")
-
-    @property
     def inputs(self) -> tuple[int, ...]:
         """The pins that it opened and does not drive."""
         return tuple(pin for pin in self.pins if pin not in self.driven)
@@ -110,12 +106,6 @@ class Trial(Record, frozen=True, kw_only=True):
         """Those before the first input from outside."""
         until_ms = math.inf if self.first_input_ms is None else self.first_input_ms
         return tuple(one for one in changes if one.t_ms < until_ms)
-
-    @property
-    def waits_for_input(self) -> bool:
-        """It reads pins, and moved nothing before one of them changed."""
-        moved = self.free(self.edges), self.free(self.pwm), self.free(self.leds)
-        return bool(self.inputs) and not any(moved)
 
     def summary(self) -> str:
         """One line: "10 s of board time in 0.2 s: 20 edges on pin 2, 0.500 s apart"."""
@@ -134,11 +124,6 @@ class Trial(Record, frozen=True, kw_only=True):
         """met in the trial, not met, untried, or that no expectation was given; `failed` where it has another fault."""
         proof = proof_of(self.expected)
         return proof if self.ok or proof in ("not met", "untried") else "failed"
-
-    def raise_if_failed(self) -> None:
-        """Raise TrialFailed, with the error and the next step, unless the trial went well."""
-        if not self.ok:
-            raise TrialFailed(self.error or "the trial failed", next_step=self.next_step)
 
     def to_json(self) -> dict[str, Any]:
         """The document of `try --json`."""

@@ -235,9 +235,9 @@ class _Watch(Struct, frozen=True):
         parts = [f"the board reports it {state.state}"]
         if state.pins:
             parts.append(f"with {plural('pin', state.pins)} open")
-        if trial.waits_for_input:
-            on = f" on {plural('pin', trial.inputs)}" if trial.inputs else ""
-            parts.append(f"and it waits for an input{on}")
+        has_moved = any((trial.free(trial.edges), trial.free(trial.pwm), trial.free(trial.leds)))  # before an input did
+        if trial.inputs and not has_moved:
+            parts.append(f"and it waits for an input on {plural('pin', trial.inputs)}")
         elif trial.edges:
             parts.append(f"(in the trial its first edge came after {seconds(trial.edges[0].t_ms)})")
         elif moved := describe((), trial.pwm, trial.leds):
