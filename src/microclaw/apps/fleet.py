@@ -155,15 +155,25 @@ async def apply_rows(apps: Apps, call: Call, rows: Sequence[FleetRow]) -> list[F
             acts[row.device.device_id].append(row)
     devices = list(dict.fromkeys(row.device for row in rows if row.device.device_id in acts))
 
+    quiet = structs.replace(call, report=lambda _step: None)  # the stages of each are not shown
+
     async def on_device(device: Device) -> FleetResult:
         done, ordered = FleetResult(device=device.name), acts[device.device_id]
         for number, row in enumerate(ordered):
+            name, said = row.difference.name, " is off"
             try:
-                said = await _do(apps, call, row, done)
-                call.report(Step("deploy", f"{device.name}: {row.difference.name}{said}"))
+                if row.request is None:
+                    off = ChangeRequest(device.device_id, name, "uninstall")
+                    await perform(apps, quiet, off, Removed, when_back=False)
+                    done.removed.append(name)
+                else:
+                    made = await perform(apps, quiet, row.request, Deployed, when_back=False)
+                    done.verified &= made.verified is not False
+                    done.installed.append(name)
+                    said = f": {made.told}"
+                call.report(Step("deploy", f"{device.name}: {name}{said}"))
             except MicroclawError as exc:
-                told = f"{device.name}: {row.difference.name}: {exc.message}"
-                call.report(Step("deploy", told, "failed", next_step=exc.next_step))
+                call.report(Step("deploy", f"{device.name}: {name}: {exc.message}", "failed", next_step=exc.next_step))
                 gone = isinstance(exc, DeviceUnreachable | DeviceTimeout)
                 done.left += [one.difference.name for one in (ordered[number:] if gone else [row])]
                 done.error = done.error or failure_of(exc)
@@ -175,20 +185,6 @@ async def apply_rows(apps: Apps, call: Call, rows: Sequence[FleetRow]) -> list[F
         one.value or FleetResult(device=one.device_name, error=None if one.error is None else failure_of(one.error))
         for one in await on_each(devices, on_device)
     ]
-
-
-async def _do(apps: Apps, call: Call, row: FleetRow, done: FleetResult) -> str:
-    """One act, and what is said of it. Its own stages are not shown."""
-    call = structs.replace(call, report=lambda _step: None)
-    if row.request is None:
-        off = ChangeRequest(row.device.device_id, row.difference.name, "uninstall")
-        await perform(apps, call, off, Removed, when_back=False)
-        done.removed.append(row.difference.name)
-        return " is off"
-    made = await perform(apps, call, row.request, Deployed, when_back=False)
-    done.verified &= made.verified is not False
-    done.installed.append(row.difference.name)
-    return f": {made.told}"
 
 
 def digest_of(rows: Sequence[FleetRow]) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from msgspec import Struct, structs
 
@@ -59,16 +59,13 @@ class Baseline(Struct, frozen=True):
 
 async def take_baseline(device: Device) -> Baseline:
     """Read the present cursors of the board's records."""
-    edge_cursor = pwm_cursor = log_cursor = None
-    now_ms = 0.0
-    if device.supports(EdgesRead.method):
-        log = await device.call(EdgesRead(cursor=NEWEST))
-        edge_cursor, now_ms = log.cursor, log.now_ms
-    if device.supports(LogsRead.method):
-        log_cursor = (await device.call(LogsRead(cursor=NEWEST))).cursor
-    if device.supports(PwmRead.method):
-        pwm_cursor = (await device.call(PwmRead(cursor=NEWEST))).cursor
-    return Baseline(edge_cursor, pwm_cursor, log_cursor, now_ms)
+
+    async def newest(reading: type[EdgesRead | LogsRead | PwmRead]) -> Any:
+        return await device.call(reading(cursor=NEWEST)) if device.supports(reading.method) else None
+
+    edges, logs, changes = await newest(EdgesRead), await newest(LogsRead), await newest(PwmRead)
+    edge, pwm, log = (None if page is None else page.cursor for page in (edges, changes, logs))
+    return Baseline(edge, pwm, log, 0.0 if edges is None else edges.now_ms)
 
 
 async def verify(
