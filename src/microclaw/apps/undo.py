@@ -271,11 +271,7 @@ def _apart(one: Change, other: Change) -> bool:
 
 def _goes_back(change: Change, by_id: dict[int, Change]) -> bool:
     """True for an undo, False for a redo (the undo of an undo) and for everything else."""
-    back = False
-    while change.undoes is not None:
-        back = not back
-        earlier = by_id.get(change.undoes)
-        if earlier is None:
-            break
-        change = earlier
-    return back
+    if change.undoes is None:
+        return False
+    earlier = by_id.get(change.undoes)
+    return earlier is None or not _goes_back(earlier, by_id)

@@ -58,7 +58,7 @@ class LogParameters(OnDevice, kw_only=True):
 
 def trying_tools(apps: Apps) -> tuple[Tool[Any], ...]:
     """try-program, read-logs."""
-    devices, source_log, complete = apps.registry, apps.source_log, on_its_holder(apps)
+    devices, source_log, complete = apps.registry, apps.source_log, partial(on_its_holder, apps)
 
     async def try_program(device: Device, asked: TryParameters, _: ToolContext) -> ToolOutput:
         image = await apps.compile(asked.source_code, device.board, "trial", "O3", None, device.kinds)

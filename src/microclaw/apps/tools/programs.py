@@ -5,7 +5,7 @@ The work itself is done in apps/.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
@@ -99,19 +99,15 @@ class TimesParameters(OnDevice, kw_only=True, rename="camel"):
         return new
 
 
-def on_its_holder(apps: Apps) -> Callable[[Any, ToolContext], Awaitable[Any]]:
+async def on_its_holder(apps: Apps, asked: Any, context: ToolContext) -> Any:
     """For `Tool.complete`: names the device of a program, where none is named and only one of several has it."""
-
-    async def complete(asked: Any, context: ToolContext) -> Any:
-        program = getattr(asked, "app_name", None) or getattr(asked, "app", None)
-        named = asked.device or getattr(asked, "device_ip", None) or context.device
-        boards = [device for device in apps.registry.list() if device.board.pins]
-        if named or program is None or len(boards) < 2:
-            return asked
-        holders = [device.name for device in boards if await apps.change_log.holds(device.device_id, program)]
-        return replace(asked, device=holders[0]) if len(holders) == 1 else asked
-
-    return complete
+    program = getattr(asked, "app_name", None) or getattr(asked, "app", None)
+    named = asked.device or getattr(asked, "device_ip", None) or context.device
+    boards = [device for device in apps.registry.list() if device.board.pins]
+    if named or program is None or len(boards) < 2:
+        return asked
+    holders = [device.name for device in boards if await apps.change_log.holds(device.device_id, program)]
+    return replace(asked, device=holders[0]) if len(holders) == 1 else asked
 
 
 def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
@@ -187,8 +183,7 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
         runs = made.trial.times.text() if made.trial.times else "once, and on"
         return _made(made, f"{made.name} on {made.device_name} runs {runs}", runs=runs, verified=made.verified)
 
-    tool = partial(device_tool, apps.registry)
-    complete = on_its_holder(apps)
+    tool, complete = partial(device_tool, apps.registry), partial(on_its_holder, apps)
     act, once = (Permission.ACT, Effect.IDEMPOTENT), (Permission.ACT, Effect.ONCE)
     deploys = (
         "Compile a program in the device's language, check it, try it on a virtual board, put it on the device and "
