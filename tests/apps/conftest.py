@@ -25,7 +25,6 @@ from microclaw.apps.direct_io import DirectIo, PinChange
 from microclaw.apps.expectation_text import parse_expectations
 from microclaw.apps.installer import Installer
 from microclaw.apps.reconciler import Reconciler
-from microclaw.apps.results import Undone
 from microclaw.apps.silence import explain_silence
 from microclaw.apps.standing import Act
 from microclaw.apps.trial import Trial, TrialOptions, Try, try_image
@@ -308,7 +307,7 @@ class Lab:
     async def set_pin(self, pin: int, level: int = 1) -> PinChange:
         return await self.direct_io.act(self.device_name, GpioSet(pin, level))
 
-    async def take_back(self, change_id: int | None = None, **more: Any) -> Undone:
+    async def take_back(self, change_id: int | None = None, **more: Any) -> Any:
         return await self.undo.undo(UndoChoice("owner", change_id, **more), self.steps.append)
 
     def running(self) -> dict[str, str]:
