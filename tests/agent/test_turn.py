@@ -10,7 +10,7 @@ from tests.agent.conftest import MakeAgent, Workshop
 
 from microclaw.agent.acts import own_words, proof_note
 from microclaw.agent.asking import TurnLimits
-from microclaw.apps.change_log import made_by, maker_now
+from microclaw.apps.change_log import Maker, made_by, maker_now
 from microclaw.apps.verify import NO_READ_BACK
 from microclaw.errors import ModelError, ModelFault
 from microclaw.events import Action, Answer, Evidence, Step, Usage
@@ -127,7 +127,7 @@ def test_what_is_not_known_is_said_once_and_in_its_own_words(proof: str, said: s
 
 async def test_all_that_a_turn_changes_is_its_own_and_no_other_turns(make_agent: MakeAgent) -> None:
     async with make_agent([pin(4), pin(5), say("on"), pin(6), say("on")]) as agent:
-        with made_by("whoever brought the message in"):  # the chat's worker is begun in here
+        with made_by(Maker("whoever brought the message in")):  # the chat's worker is begun in here
             await agent.answer("4 and 5")
             await agent.answer("6")
         assert maker_now().turn is None

@@ -28,7 +28,7 @@ from microclaw.apps.reconciler import Reconciler
 from microclaw.apps.silence import explain_silence
 from microclaw.apps.standing import Act
 from microclaw.apps.trial import Trial, TrialOptions, Try, try_image
-from microclaw.apps.undo import Undo, UndoChoice, UndoReport
+from microclaw.apps.undo import Undo, UndoChoice
 from microclaw.auth.gate import Gate
 from microclaw.boards.profile import BoardProfile
 from microclaw.boards.reader import load_board
@@ -307,7 +307,7 @@ class Lab:
     async def set_pin(self, pin: int, level: int = 1) -> PinChange:
         return await self.direct_io.act(self.device_name, GpioSet(pin, level))
 
-    async def take_back(self, change_id: int | None = None, **more: Any) -> UndoReport:
+    async def take_back(self, change_id: int | None = None, **more: Any) -> Any:
         return await self.undo.undo(UndoChoice("owner", change_id, **more), self.steps.append)
 
     def running(self) -> dict[str, str]:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from tests.apps.conftest import make_trial
 
 from microclaw.apps.acting import away
-from microclaw.apps.change_log import made_by
+from microclaw.apps.change_log import Maker, made_by
 from microclaw.apps.deferring import MAX_TRIES, DeferredAct, Order
 from microclaw.apps.deployment import Place
 from microclaw.apps.standing import Act
@@ -56,7 +57,7 @@ async def order(
     lab: Any, name: str = "blink", act: Act = "install", source: str | None = "v1", **more: Any
 ) -> DeferredAct:
     request = lab.request(name, act, source=source if act in ("install", "upgrade") else None, place=PLACE, **more)
-    with made_by("turn-1", "owner"):
+    with made_by(Maker("turn-1", "owner")):
         kept: tuple[DeferredAct, Any] = await lab.deferrals.keep(request, "nobody there", lab.steps.append)
     return kept[0]
 
@@ -261,7 +262,8 @@ async def test_an_outcome_that_could_not_be_told_is_told_later(lab: Any, notes: 
 
 
 async def test_a_device_keeps_so_many_acts_and_no_more(lab: Any, notes: Notes) -> None:
+    act = DeferredAct(0, lab.device_id, "more", 0, Order("uninstall"), "owner", None, PLACE)
     for number in range(MAX_WAITING):
-        await lab.deferrals.log.keep(lab.device_id, f"p{number}", Order("uninstall"), PLACE)
+        await lab.deferrals.log.add(replace(act, name=f"p{number}"))
     with pytest.raises(Overloaded):
-        await lab.deferrals.log.keep(lab.device_id, "more", Order("uninstall"), PLACE)
+        await lab.deferrals.log.add(act)

@@ -181,8 +181,8 @@ async def test_an_expectation_says_what_the_board_showed(lab: Any, sees: bool, a
     lab.plays("blink", 2)
     lab.transport.sees = sees
     asked = parse_expectations("pin 2: period 1 s\nwhen pin 4 falls: pin 2 rises within 1 s")
-    results = tuple(ExpectationResult(line.number, line.text, "met", "so it was") for line in asked.lines)
-    lab.trials["blink"] = structs.replace(lab.trials["blink"], expectations=asked, expected=results)
+    results = tuple(ExpectationResult(line, "met", "so it was") for line in asked.lines)
+    lab.trials["blink"] = structs.replace(lab.trials["blink"], expected=results)
     done = await lab.deploy(pin=None)
     assert [result.answer for result in done.expected] == [answer, "met in the trial; accepted only"]
     assert lab.steps[-1].detail == tuple(result.line() for result in done.expected)

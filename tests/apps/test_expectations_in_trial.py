@@ -104,7 +104,7 @@ LINES: dict[str, tuple[str, dict[str, str]]] = {
 async def test_each_line_has_its_own_answer(name: str, build_cache: Path) -> None:
     source, lines = LINES[name]
     trial = await tried(source, build_cache, "\n".join((*lines, "for 10 s")))
-    answers = {one.text: one.trial for one in trial.expected}
+    answers = {one.asked.text: one.trial for one in trial.expected}
     assert answers == {line: answer for line, answer in lines.items() if answer}
     assert (trial.ok, trial.proof) == (False, "untried" if source == STILL else "not met")
 

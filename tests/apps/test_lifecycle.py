@@ -31,7 +31,7 @@ async def test_a_program_is_stopped_started_on_its_terms_restarted_and_each_is_u
     assert (await lab.reconciler.check(lab.device_id)).put_back == ()
     assert await stands(lab) == STOPPED
     back = await lab.take_back()
-    assert back.taken[0].undone.change_id == stopped.change_id
+    assert back.taken[0].undone == stopped.change_id
     assert await stands(lab) == ({"blink": "v1"}, {"blink": "listed"})
     await lab.take_back(back.taken[0].by)
     assert await stands(lab) == STOPPED

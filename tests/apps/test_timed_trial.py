@@ -76,5 +76,5 @@ async def test_a_pin_that_was_moved_before_it_became_an_input_counts_and_a_butto
     trial = await tried(LATER_INPUT_PY, build_cache, "pin 18: never high", inputs=press)
     assert [result.trial for result in trial.expected] == ["not met"]
     assert {edge.pin for edge in trial.edges} == {18}
-    assert trial.read == (14,)
+    assert trial.roles[14] == "input"
     assert trial.driven == (18,)

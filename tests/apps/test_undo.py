@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from microclaw.apps.change_log import SetLevel, made_by
+from microclaw.apps.change_log import Maker, SetLevel, made_by
 from microclaw.apps.undo import Undo, UndoChoice
 from microclaw.auth.gate import Gate
 from microclaw.auth.people import OWNER_ALONE, Person
@@ -30,7 +30,7 @@ async def undo(lab: Any, change_id: int | None = None) -> Any:
 
 
 async def pins_in_a_turn(lab: Any, turn: str | None, *pins: int, level: int = 1) -> list[int]:
-    with made_by(turn):
+    with made_by(Maker(turn)):
         return [(await lab.set_pin(pin, level)).change_id for pin in pins]
 
 
@@ -38,7 +38,7 @@ async def on_a_shelf(lab: Any, turn: str) -> int:
     """A pin that was set on a second device."""
     if all(device.name != "shelf" for device in lab.registry.list()):
         await lab.registry.add("shelf", "virtual", [], device_id="d2")
-    with made_by(turn):
+    with made_by(Maker(turn)):
         text = "set pin 4 of shelf high"
         change_id: int = await lab.change_log.plan("d2", "gpio.set", text, SetLevel(4, 1), SetLevel(4, 0))
         await lab.change_log.end(change_id, "done")
@@ -103,7 +103,7 @@ async def test_undo_after_a_program_that_failed_does_not_reach_for_an_older_chan
     assert lab.running() == {}
     await undo(lab, first + 1)
     assert lab.running() == {"lamp": "v1"}
-    with made_by("turn-1", "owner"):
+    with made_by(Maker("turn-1", "owner")):
         await lab.deploy("fan", pin=4)
         with pytest.raises(DeployRejected):
             await lab.deploy(pin=6)
@@ -137,7 +137,7 @@ async def test_two_undos_at_once_take_back_two_changes(lab: Any) -> None:
     await lab.deploy("one", pin=4)
     await lab.deploy("two", pin=5)
     done = await asyncio.gather(lab.take_back(), lab.take_back())
-    assert sorted(one.taken[0].undone.change_id for one in done) == [1, 2]
+    assert sorted(one.taken[0].undone for one in done) == [1, 2]
     assert lab.running() == {}
 
 
@@ -145,7 +145,7 @@ async def test_one_undo_takes_back_all_that_a_turn_did_newest_first(lab: Any) ->
     await pins_in_a_turn(lab, "m1", 6)
     await pins_in_a_turn(lab, "m2", 4, 5)
     done = await undo(lab)
-    assert [taken.undone.change_id for taken in done.taken] == [3, 2]
+    assert [taken.undone for taken in done.taken] == [3, 2]
     assert lab.transport.levels == {4: 0, 5: 0, 6: 1}
     await undo(lab)
     assert lab.transport.levels[6] == 0
@@ -167,7 +167,7 @@ async def test_one_undo_takes_back_all_that_a_turn_did_newest_first(lab: Any) ->
 )
 async def test_turns_are_told_apart(lab: Any, acts: list[tuple[str | None, int | str]], levels: Levels) -> None:
     for turn, what in acts:
-        with made_by(turn):
+        with made_by(Maker(turn)):
             if isinstance(what, int):
                 await lab.set_pin(what)
             else:
@@ -177,7 +177,7 @@ async def test_turns_are_told_apart(lab: Any, acts: list[tuple[str | None, int |
 
 
 async def test_a_pin_that_a_turn_set_twice_is_as_before_the_turn(lab: Any) -> None:
-    with made_by("m1"):
+    with made_by(Maker("m1")):
         for call in (GpioSet(4, 1), PwmSet(4, 100), GpioSet(4, 0)):
             await lab.direct_io.act("paper", call)
     await undo(lab)
@@ -199,7 +199,7 @@ async def test_a_change_that_another_turn_covers_stays_and_is_named(lab: Any) ->
 
 async def test_what_cannot_be_taken_back_is_said_and_the_rest_is_taken_back(lab: Any) -> None:
     lab.foreign("other")
-    with made_by("m1"):
+    with made_by(Maker("m1")):
         await lab.act("uninstall", "other")
         await lab.set_pin(4)
     with pytest.raises(UndoIncomplete):
@@ -247,7 +247,7 @@ async def test_a_named_device_has_only_its_own_changes_taken_back(lab: Any) -> N
 
 async def test_a_level_from_before_a_restart_is_not_brought_back(lab: Any, journal_clock: Any) -> None:
     await pins_in_a_turn(lab, None, 6)
-    with made_by("m1"):
+    with made_by(Maker("m1")):
         await lab.deploy()
         await lab.set_pin(4, 0)
     journal_clock.later(60_000)
@@ -279,7 +279,7 @@ async def test_everybody_takes_back_their_own_and_only_an_owner_what_others_did(
     people = OWNER_ALONE | {name: Person(name, name, "member") for name in ("ann", "ben")}
     undo = Undo(lab.installer, changes=lab.changes, direct_io=lab.direct_io, gate=Gate(people))
     for turn, person, pin in (("m1", "ann", 4), ("m2", "owner", 5), ("m3", "ben", 6)):
-        with made_by(turn, person):
+        with made_by(Maker(turn, person)):
             await lab.set_pin(pin)
 
     async def chosen(by: str, change: int | None = None) -> list[int]:

@@ -24,7 +24,7 @@ from microclaw.api.by_hand import Asked, load_by_hand, unless_left
 from microclaw.api.caller import CALLER_KEY, CHANNEL, NOBODY, Caller, caller_of
 from microclaw.api.jobs import Feed, Jobs, questions_in
 from microclaw.api.waiting import WaitingRequests, numbered
-from microclaw.apps.change_log import made_by
+from microclaw.apps.change_log import Maker, made_by
 from microclaw.apps.queues import BoardOutcome, SharedStages, on_each
 from microclaw.audit.event import AuditKind
 from microclaw.auth.admission import Admission
@@ -162,7 +162,7 @@ def _call(
                 by.person_id, needs, text, detail=detail, channel=CHANNEL, chat_id=asks_in, tool=tool, program=program
             )
 
-    stack.enter_context(made_by(place, by.person_id, by.conversation))
+    stack.enter_context(made_by(Maker(place, by.person_id, by.conversation)))
     if feed is None:
         return Call(by.person_id, approve, lambda _step: None, device, channel, chat_id, by.direct, not by.direct)
     stack.enter_context(questions_in(feed, parts.admission.approvals, channel=CHANNEL, chat_id=place))

@@ -20,7 +20,7 @@ from microclaw.api.caller import Caller
 from microclaw.api.credential_end import when_credential_ends
 from microclaw.api.jobs import MEDIA_TYPE, Feed, Jobs, questions_in, stream
 from microclaw.api.request_check import replaying
-from microclaw.apps.change_log import conversation_of, made_by
+from microclaw.apps.change_log import Maker, conversation_of, made_by
 from microclaw.auth.admission import Admission
 from microclaw.devices.registry import Registry
 from microclaw.errors import UnknownName
@@ -83,7 +83,7 @@ class ToolService(Struct, frozen=True):
                 )
                 conversation = None if session is None else conversation_of(CHANNEL, chat)
                 asked = questions_in(feed, admission.approvals, channel=CHANNEL, chat_id=chat, request=request)
-                with made_by(request, by.person_id, conversation), asked:
+                with made_by(Maker(request, by.person_id, conversation)), asked:
                     return await tools.call(name, given, context)
 
             async with when_credential_ends(admission, by, feed.leave):

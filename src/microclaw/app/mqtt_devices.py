@@ -17,7 +17,7 @@ from microclaw.agent.acts import action_of
 from microclaw.agent.toolbox import Toolbox
 from microclaw.app.devices import Devices
 from microclaw.apps.catalogue import AppListing
-from microclaw.apps.change_log import DesiredApp, made_by
+from microclaw.apps.change_log import DesiredApp, Maker, made_by
 from microclaw.apps.direct_io import sees_pins
 from microclaw.apps.parts import Apps
 from microclaw.auth.gate import Gate
@@ -118,7 +118,7 @@ class CommandActor:
         except MicroclawError as exc:
             return CommandOutcome("refused", exc.message, exc.next_step)
         context = ToolContext(MQTT.person_id, lambda _step: None, device.name, channel="mqtt", chat_id="mqtt")
-        with made_by(f"mqtt-{secrets.token_hex(8)}", MQTT.person_id):
+        with made_by(Maker(f"mqtt-{secrets.token_hex(8)}", MQTT.person_id)):
             call = ToolCall("", name, json.dumps({"device": device.name, **arguments}))
             result = await self._tools.call(name, call.arguments, context)
         action = action_of(call, self._tools.effect_of(name), result)

@@ -96,7 +96,7 @@ def aged_fault(clock: WrappingClock, asked: Expectations, record: Record, verdic
     if not bad:
         return None
     where = f"after {clock.age}, when {clock.name} starts again at 0"
-    error = f"expected, line {bad[0].number}: {bad[0].text}; met, but not {where}: {bad[0].found}"
+    error = f"expected, line {bad[0].asked.number}: {bad[0].asked.text}; met, but not {where}: {bad[0].found}"
     if not verdict.ok:
         error = f"it works, but not {where}: {verdict.error}"
     marked = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from msgspec.structs import asdict, replace
 
 from microclaw.apps.change_log import AppVersion, ChangeLog, DesiredApp, PutApp
 from microclaw.apps.deferring import DeferredAct, DeferredLog
-from microclaw.apps.deployment import kept_proof, source_diff
+from microclaw.apps.deployment import source_diff
 from microclaw.apps.reconciler import left_off
 from microclaw.apps.results import (
     AppCondition,
@@ -87,7 +88,8 @@ class Catalogue:
         known: dict[str, Any] = {"source": None, "proof": None, "before": None}
         if listing.sha256 is not None:
             image = await self._change_log.image(listing.sha256)
-            proof = await kept_proof(self._change_log, target.device_id, listing.sha256)
+            row = await self._change_log.proof(target.device_id, listing.sha256)
+            proof = None if row is None else {"at_ms": row.at_ms, **json.loads(row.document)}
             before = await self._before(target, name, image)
             known = {"size_bytes": len(image.code), "source": image.source, "proof": proof, "before": before}
         return filled(AppWithSource, listing, **known)

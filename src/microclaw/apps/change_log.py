@@ -6,7 +6,7 @@ The change log keeps them in the store: written before the action, closed after 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import ClassVar, Final, Literal, TypeAlias
@@ -72,16 +72,9 @@ def conversation_of(channel: str, chat_id: str) -> str:
 
 
 @contextmanager
-def made_by(
-    turn: str | None,
-    person_id: str | None = None,
-    conversation: str | None = None,
-    *,
-    deferred: int | None = None,
-    ahead: Ahead = _nothing_ahead,
-) -> Iterator[None]:
+def made_by(maker: Maker) -> Iterator[None]:
     """Changes planned inside this block, and in tasks started inside it, belong to this turn or request of a person."""
-    before = _MAKER.set(Maker(turn, person_id, conversation, deferred, ahead))
+    before = _MAKER.set(maker)
     try:
         yield
     finally:
@@ -255,11 +248,6 @@ class DesiredApp(Struct, frozen=True):
     @property
     def version(self) -> AppVersion:
         return AppVersion(*(getattr(self, name) for name in AppVersion.__struct_fields__))
-
-
-def version_of(name: str, wanted: Iterable[DesiredApp]) -> AppVersion | None:
-    """The version of an app among these; None when it is not one of them."""
-    return next((app.version for app in wanted if app.name == name), None)
 
 
 OnEnd: TypeAlias = Callable[[Change, ChangeState, str | None], None]

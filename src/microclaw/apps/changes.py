@@ -60,7 +60,7 @@ from microclaw.apps.verify import state_of, verify
 from microclaw.boards.pins import check_pin
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.device import Device
-from microclaw.errors import DeployRejected, DeviceError, MicroclawError
+from microclaw.errors import DeployRejected, DeviceError, MicroclawError, TrialFailed
 from microclaw.events import Evidence, Report, Stage, Step
 
 NewTime: TypeAlias = int | UnsetType | None
@@ -252,7 +252,7 @@ class ProgramChanges:
             report(Step("try", trial.summary(), detail=trial_detail(trial)))
             return trial
         if not request.force:
-            trial.raise_if_failed()
+            raise TrialFailed(trial.error or "the trial failed", next_step=trial.next_step)
         for pin in driven_pins(trial):
             check_pin(device.board, pin, "output")
         report(Step("try", f"the trial failed: {trial.error}", "failed", next_step=INSTALLED_ALL_THE_SAME))
@@ -274,7 +274,7 @@ class ProgramChanges:
                 found = await self._watch(prepared, installation, report)
         except MicroclawError as exc:
             fail(report, stage, exc)
-        expected = seen_on_board(prepared.trial.expected, prepared.trial.expectations, found.evidence, found.pins)
+        expected = seen_on_board(prepared.trial.expected, found.evidence, found.pins)
         report(verification_step(found, device, request.name, expected))
         if request.times is not None:
             first = "" if request.times.every_ms is None else "; seen so far: the first run, no later one"

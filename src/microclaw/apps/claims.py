@@ -17,7 +17,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.apps.building import ProgramImage
-from microclaw.apps.change_log import AppVersion, Claims, DesiredApp, version_of
+from microclaw.apps.change_log import AppVersion, Claims, DesiredApp
 from microclaw.apps.standing import app_states
 from microclaw.apps.trial import Trial
 from microclaw.devices.calls import AppStates, GpioSet
@@ -79,7 +79,7 @@ def runs_once(trial: Trial) -> bool:
 def claims_of(image: ProgramImage, trial: Trial) -> Claims:
     """The program's claims beside the pins it drives: seen in its trial, or named in its source."""
     driven = set(driven_pins(trial))
-    read = set(trial.read) - driven
+    read = {pin for pin, role in trial.roles.items() if role == "input"} - driven
     return Claims(
         reads=tuple(sorted(read)),
         uses=tuple(sorted({*image.pins, *trial.pins} - driven - read)),
@@ -129,7 +129,7 @@ async def claiming(device: Device, wanted: Sequence[DesiredApp]) -> tuple[Desire
         return tuple(wanted)
     found = list(wanted)
     for one in states:
-        is_ours = version_of(one.name, wanted) is not None or one.name in device.pin_programs
+        is_ours = any(app.name == one.name for app in wanted) or one.name in device.pin_programs
         if one.pins and one.state not in _ENDED and not is_ours:
             found.append(DesiredApp(device.device_id, one.name, "", one.heap_bytes, 0, 0, (), 0, Claims(uses=one.pins)))
     return tuple(found)

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct, field, structs
 
-from microclaw.apps.change_log import AppVersion, ChangeLog, DesiredApp, conversation_of, made_by, maker_now
+from microclaw.apps.change_log import AppVersion, ChangeLog, DesiredApp, Maker, conversation_of, made_by, maker_now
 from microclaw.apps.changes import ProgramChanges, upgrade_request
 from microclaw.apps.deployment import ChangeRequest, Place
 from microclaw.apps.expectation_text import parse_expectations
@@ -91,27 +91,6 @@ class DeferredLog(DeferredTable[DeferredAct]):
 
     def __init__(self, change_log: ChangeLog) -> None:
         super().__init__(change_log.database, change_log.now_ms)
-        self._change_log = change_log
-
-    async def keep(self, device_id: str, name: str, order: Order, place: Place | None) -> DeferredAct:
-        """Write it down for the person and request that are under way. Raises Overloaded."""
-        made = maker_now()
-        act = DeferredAct(
-            0, device_id, name, self._now_ms(), order, made.person_id or OWNER.person_id, made.turn, place
-        )
-        return await self.add(act)
-
-    async def expected(self, device_id: str) -> Sequence[DesiredApp]:
-        """The desired state of the device once all that waits is done."""
-        wanted = {app.name: app for app in await self._change_log.desired(device_id)}
-        for act in await self.waiting(device_id):
-            wanted.pop(act.name, None)
-            if act.order.act in _PUTS and act.order.version is not None:
-                version = structs.asdict(act.order.version)
-                wanted[act.name] = DesiredApp(
-                    device_id=device_id, name=act.name, since_ms=act.at_ms, waits=True, **version
-                )
-        return [wanted[name] for name in sorted(wanted)]
 
 
 class Deferrals:
@@ -143,14 +122,29 @@ class Deferrals:
         if act in ("install", "upgrade"):
             if version is not None and act == "upgrade":
                 request = upgrade_request(request, version)
-            later = await self.log.expected(device.device_id)
+            later = await self._expected(device.device_id)
             prepared = await self._changes.prepare(request, report, later=later)
             await self._change_log.keep_image(prepared.image)
             expect = None if request.expectations is None else request.expectations.text
             trial, order = prepared.trial, Order(act, prepared.version, request.replace, request.force, expect)
-        kept = await self.log.keep(device.device_id, name, order, request.place)
+        made, at_ms = maker_now(), self._change_log.now_ms()
+        person_id = made.person_id or OWNER.person_id
+        row = DeferredAct(0, device.device_id, name, at_ms, order, person_id, made.turn, request.place)
+        kept = await self.log.add(row)
         report(Step("deploy", f"deferred: {kept.text(device.name)}, when it is back", detail=(why,)))
         return kept, trial
+
+    async def _expected(self, device_id: str) -> Sequence[DesiredApp]:
+        """The desired state of the device once all that waits is done."""
+        wanted = {app.name: app for app in await self._change_log.desired(device_id)}
+        for act in await self.log.waiting(device_id):
+            wanted.pop(act.name, None)
+            if act.order.act in _PUTS and act.order.version is not None:
+                version = structs.asdict(act.order.version)
+                wanted[act.name] = DesiredApp(
+                    device_id=device_id, name=act.name, since_ms=act.at_ms, waits=True, **version
+                )
+        return [wanted[name] for name in sorted(wanted)]
 
     async def cancel(self, device: str, name: str) -> DeferredAct:
         """Drop what waits. Raises AppNotFound when nothing does, DeployRejected when it is being done."""
@@ -170,7 +164,8 @@ class Deferrals:
         async with self._one_at_a_time[device.device_id]:
             for act in await self.log.ended(device.device_id):
                 if not act.told:
-                    await self._tell(act, device, act.outcome, is_well=act.state == "done")
+                    # without an outcome its change was closed by what the device lists
+                    await self._end(act, device, act.state, act.outcome or _UNWATCHED, is_well=act.state == "done")
             for act in await self.log.waiting(device.device_id):
                 if act.state == "started" and not await self._is_open(act, device):
                     continue
@@ -185,7 +180,7 @@ class Deferrals:
             return False  # not known yet
         if act.tries < MAX_TRIES:
             return await self.log.move(act.deferred_id, "started", "waiting")
-        await self._finish(act, device, "failed", f"it was cut short {act.tries} times", is_well=False)
+        await self._end(act, device, "failed", f"it was cut short {act.tries} times", is_well=False)
         return False
 
     async def _do(self, act: DeferredAct, device: Device) -> bool:
@@ -204,12 +199,12 @@ class Deferrals:
                 expectations=None if order.expect is None else parse_expectations(order.expect),
                 place=act.place,
             )
-            with made_by(act.turn, act.person_id, act.conversation, deferred=act.deferred_id):
+            with made_by(Maker(act.turn, act.person_id, act.conversation, act.deferred_id)):
                 made = await self._changes.apply(request, lambda step: _log.info("%s: %s", step.stage, step.text))
         except MicroclawError as exc:
             return await self._failed(act, device, exc)
         told = made.evidence.text if made.verified else f"it is not verified: {made.evidence.text}"
-        await self._finish(act, device, "done", told, is_well=made.verified)
+        await self._end(act, device, "done", told, is_well=made.verified)
         return True
 
     async def _failed(self, act: DeferredAct, device: Device, error: MicroclawError) -> bool:
@@ -223,18 +218,16 @@ class Deferrals:
             if change.state in ("planned", "unknown"):
                 return False  # the next check asks the device
         if now.state in ("waiting", "started", "done"):
-            await self._finish(act, device, "done" if now.state == "done" else "failed", text, is_well=False)
+            await self._end(act, device, "done" if now.state == "done" else "failed", text, is_well=False)
         return True
 
-    async def _finish(
+    async def _end(
         self, act: DeferredAct, device: Device, state: DeferredState, outcome: str, *, is_well: bool
     ) -> None:
-        await self._tell(await self.log.end(act.deferred_id, state, outcome), device, outcome, is_well=is_well)
-
-    async def _tell(self, act: DeferredAct, device: Device, outcome: str | None, *, is_well: bool) -> None:
-        if outcome is None:  # its change was closed by what the device lists
-            act, outcome = await self.log.end(act.deferred_id, act.state, _UNWATCHED), _UNWATCHED
-        how = "done" if act.state == "done" else "failed"
+        """Write the outcome, where it is not written, and tell it."""
+        if act.outcome is None:
+            await self.log.end(act.deferred_id, state, outcome)
+        how = "done" if state == "done" else "failed"
         try:
             note = f"deferred: {act.text(device.name)}: {how}. {outcome}"
             await self._note(act.place, device.name, note, None if is_well else "deferred_failed")

@@ -6,7 +6,7 @@ import asyncio
 import difflib
 import json
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 from msgspec import Struct, structs
 
@@ -152,12 +152,6 @@ async def keep_proof(log: ChangeLog, made: Deployment) -> None:
     }
     row = ProofRow(made.device_id, made.image.sha256, log.now_ms(), json.dumps(document, separators=(",", ":")))
     await log.put_proof(row, over=bool(made.expected))
-
-
-async def kept_proof(log: ChangeLog, device_id: str, sha256: str) -> dict[str, Any] | None:
-    """The proof that `keep_proof` kept of this image on this device, with `at_ms`; None where there is none."""
-    row = await log.proof(device_id, sha256)
-    return None if row is None else {"at_ms": row.at_ms, **json.loads(row.document)}
 
 
 def _edge_rows(edges: Sequence[Edge]) -> list[tuple[float, int, int]]:

@@ -30,8 +30,7 @@ BoardState: TypeAlias = Literal["seen on the board", "accepted only", "not seen 
 class ExpectationResult(Struct, frozen=True):
     """One line of the text: what the trial showed, and later what the board showed (None: not installed)."""
 
-    number: int
-    text: str
+    asked: ExpectationLine
     trial: Answer
     found: str
     board: BoardState | None = None
@@ -48,12 +47,12 @@ class ExpectationResult(Struct, frozen=True):
     def line(self) -> str:
         """The answer with what the trial showed, which no board did: after an installation that is said."""
         of_trial = "" if self.board is None else "in the trial: "
-        return f"{self.text}: {self.answer} ({of_trial}{self.found})"
+        return f"{self.asked.text}: {self.answer} ({of_trial}{self.found})"
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "line": self.number,
-            "text": self.text,
+            "line": self.asked.number,
+            "text": self.asked.text,
             "trial": "met in the trial" if self.trial == "met" else self.trial,
             "board": self.board,
             "answer": self.answer,
@@ -65,7 +64,7 @@ def evaluate(expectations: Expectations, record: Record) -> tuple[ExpectationRes
     """Each line against the record of a trial."""
     if record.overflowed:
         text = "it moved or printed more often than the record holds: a shorter trial, as for 5 s, shows all of it"
-        return tuple(ExpectationResult(line.number, line.text, "untried", text) for line in expectations.lines)
+        return tuple(ExpectationResult(line, "untried", text) for line in expectations.lines)
     return tuple(_line_result(line, expectations.checks, record) for line in expectations.lines)
 
 
@@ -74,8 +73,8 @@ def _line_result(line: ExpectationLine, program: Sequence[Check], seen: Record) 
     for state in ("not met", "untried"):
         worst = next((found for found in findings if found.state == state), None)
         if worst is not None:
-            return ExpectationResult(line.number, line.text, worst.state, worst.text, next_step=worst.next_step)
-    return ExpectationResult(line.number, line.text, "met", ", ".join(found.text for found in findings))
+            return ExpectationResult(line, worst.state, worst.text, next_step=worst.next_step)
+    return ExpectationResult(line, "met", ", ".join(found.text for found in findings))
 
 
 def failure(results: Sequence[ExpectationResult]) -> tuple[str, str] | None:
@@ -83,7 +82,7 @@ def failure(results: Sequence[ExpectationResult]) -> tuple[str, str] | None:
     for state, said, step in (("not met", "the trial shows", _CHANGE), ("untried", "untried", _TRY)):
         bad = next((result for result in results if result.trial == state), None)
         if bad is not None:
-            return f"expected, line {bad.number}: {bad.text}; {said}: {bad.found}", bad.next_step or step
+            return f"expected, line {bad.asked.number}: {bad.asked.text}; {said}: {bad.found}", bad.next_step or step
     return None
 
 
@@ -95,24 +94,17 @@ def proof_of(results: Sequence[ExpectationResult]) -> str:
 
 
 def seen_on_board(
-    results: Sequence[ExpectationResult],
-    expectations: Expectations | None,
-    evidence: Evidence,
-    agreeing: frozenset[int],
+    results: Sequence[ExpectationResult], evidence: Evidence, agreeing: frozenset[int]
 ) -> tuple[ExpectationResult, ...]:
-    """The results with what the board's counted edges show; none without expectations.
+    """The results with what the board's counted edges show.
 
     `agreeing` are the pins whose edges were as in the trial. A watch is short, so a line is seen when it speaks of such
     pins alone and its edges were counted at least twice, two at different moments. Stimuli and printed lines are not.
     """
-    if expectations is None:
-        return ()
     if evidence.kind != "counted":
         return tuple(structs.replace(result, board="accepted only") for result in results)
-    checks = {line.number: line.checks for line in expectations.lines}
-    return tuple(
-        structs.replace(one, board=_board_state(checks[one.number], evidence.edges, agreeing)) for one in results
-    )
+    states = [_board_state(one.asked.checks, evidence.edges, agreeing) for one in results]
+    return tuple(structs.replace(one, board=state) for one, state in zip(results, states, strict=True))
 
 
 def _board_state(checks: Sequence[Check], edges: Sequence[Edge], agreeing: frozenset[int]) -> BoardState:

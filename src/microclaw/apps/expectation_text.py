@@ -109,20 +109,15 @@ def _ms(most_ms: float = _DAY_MS, *, zero: bool = False) -> Callable[[str, str],
     return read
 
 
-def _number(what: str, least: float, most: float, *, whole: bool = False) -> Callable[[str], Any]:
-    def read(value: str) -> Any:
+def _number(what: str, least: float, most: float, *, whole: bool = False) -> Callable[[str | None], Any]:
+    def read(value: str | None) -> Any:
+        if value is None:
+            return None
         if not least <= float(value) <= most or (whole and float(value) % 1):
             raise ValueError(f"{value} is no {what}: {least:g} to {most:g}")
         return int(float(value)) if whole else float(value)
 
     return read
-
-
-def _pin(value: str) -> int:
-    """The board's profile says later whether it has that one."""
-    if not 0 <= float(value) <= MAX_PIN or float(value) % 1:
-        raise ValueError(f"{value} is no pin of a board")
-    return int(float(value))
 
 
 def _share(value: str | None) -> float:
@@ -135,7 +130,7 @@ def _color(name: str | None, red: str, green: str, blue: str, slack: str | None)
 
 
 _percent = _number("share", 0, 100)
-_index = _number("LED's number", 0, 4095, whole=True)
+_pin = _number("pin of a board", 0, MAX_PIN, whole=True)  # its profile says later whether it has that one
 _N: Final = r"(-?\d+(?:\.\d+)?)"
 _TIME: Final = rf"{_N}\s*+({'|'.join(_UNITS_MS)})\b"
 _TOLERANCE: Final = rf"(?:\s*+(?:\+-|±)\s*+{_N}\s*+%)?"
@@ -146,7 +141,7 @@ _VALUES: Final[dict[str, tuple[str, Callable[..., Any]]]] = {
     "BOUNCE": (_TIME, _ms(1000.0)),
     "UPTIME": (_TIME, _ms(365 * _DAY_MS)),
     "TOL": (_TOLERANCE, _share),
-    "POINTS": (_TOLERANCE, lambda value: None if value is None else _percent(value)),
+    "POINTS": (_TOLERANCE, _percent),
     "PERCENT": (rf"{_N}\s*+%", _percent),
     "DUTY": (rf"{_N}(?:\s*+%)?", _number("duty", 0, 100)),
     "COUNT": (_N, _number("count", 0, 1_000_000, whole=True)),
@@ -165,7 +160,7 @@ _VALUES: Final[dict[str, tuple[str, Callable[..., Any]]]] = {
         rf"(?:while\b\s*+pin\b\s*+{_N}\s*+(high|low)\b)?",
         lambda pin, level: None if pin is None else Level(_pin(pin), _LEVELS[level]),
     ),
-    "INDEX": (rf"(?:\[\s*+{_N}\s*+\])?", lambda value: None if value is None else _index(value)),
+    "INDEX": (rf"(?:\[\s*+{_N}\s*+\])?", _number("LED's number", 0, 4095, whole=True)),
     "COLOR": (rf"(?:({'|'.join(COLOR_NAMES)})\b|{_N}\s*+,\s*+{_N}\s*+,\s*+{_N}{_TOLERANCE})", _color),
     "LIMIT": (rf"(?:within\b\s*+{_TIME})?", lambda *time: Window(0.0, _ms()(*time)) if time[0] else WHOLE),
     "PATTERN": (r'~\s*+("(?:[^"\\]|\\.)*+")', lambda text: Lines(parse_line_pattern(text[1:-1].replace('\\"', '"')))),

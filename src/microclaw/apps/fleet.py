@@ -90,10 +90,6 @@ class FleetRow(Struct, frozen=True):
     difference: FleetDifference
     request: ChangeRequest | None = None
 
-    @property
-    def name(self) -> str:
-        return self.difference.name
-
 
 async def compare(apps: Apps, programs: Sequence[_Asked], devices: Sequence[Device], *, prune: bool) -> list[FleetRow]:
     """A row for each program on each of the devices: those of the fleet in their order, then the others.
@@ -101,15 +97,22 @@ async def compare(apps: Apps, programs: Sequence[_Asked], devices: Sequence[Devi
     A device that does not answer counts by what is wanted there. Raises ConfigError for two programs with one
     name on one device, and for a program on a device that is not among `devices`.
     """
-    _check_devices(programs, devices)
+    known = {device.device_id for device in devices}
+    for request, ids in programs:
+        if unknown := sorted(set(ids) - known):
+            text = f"{request.name} is for device {unknown[0]}, which is not among the devices of this fleet"
+            raise ConfigError(text, next_step="name it in devices")
     made: dict[tuple[int, str], ProgramImage | MicroclawError] = {}  # of each program on each kind of board
-    images: dict[tuple[int, str], ProgramImage | MicroclawError] = {}
+    meant: dict[Device, dict[str, tuple[ChangeRequest, ProgramImage | MicroclawError]]] = {one: {} for one in devices}
     for request, ids in programs:
         for device in (one for one in devices if one.device_id in ids):
+            if request.name in meant[device]:
+                text = f"two programs are named {request.name} on {device.name}"
+                raise ConfigError(text, next_step="give one of them another name")
             which = id(request), f"{device.board} {device.kinds}"
             if which not in made:
                 made[which] = await _build(apps, request, device)
-            images[id(request), device.device_id] = made[which]
+            meant[device][request.name] = request, made[which]
 
     async def on_device(device: Device) -> list[FleetRow]:
         try:
@@ -117,9 +120,8 @@ async def compare(apps: Apps, programs: Sequence[_Asked], devices: Sequence[Devi
             absent: Literal["unreachable"] | None = None
         except DeviceError:  # it does not answer, and nothing is wanted there
             there, absent = {}, "unreachable"
-        meant = [request for request, ids in programs if device.device_id in ids]
-        rows = [_row(device, one, there.get(one.name, absent), images[id(one), device.device_id]) for one in meant]
-        others = there.keys() - {row.name for row in rows} - device.pin_programs  # those come and go with exec
+        rows = [_row(device, one, there.get(name, absent), image) for name, (one, image) in meant[device].items()]
+        others = there.keys() - meant[device].keys() - device.pin_programs  # those come and go with exec
         return [*rows, *(_extra(device, there[name], prune=prune) for name in sorted(others))]
 
     outcomes = await on_each(devices, on_device, parallel=_ASKED_AT_ONCE)
@@ -153,17 +155,27 @@ async def apply_rows(apps: Apps, call: Call, rows: Sequence[FleetRow]) -> list[F
             acts[row.device.device_id].append(row)
     devices = list(dict.fromkeys(row.device for row in rows if row.device.device_id in acts))
 
+    quiet = structs.replace(call, report=lambda _step: None)  # the stages of each are not shown
+
     async def on_device(device: Device) -> FleetResult:
         done, ordered = FleetResult(device=device.name), acts[device.device_id]
         for number, row in enumerate(ordered):
+            name, said = row.difference.name, " is off"
             try:
-                said = await _do(apps, call, row, done)
-                call.report(Step("deploy", f"{device.name}: {row.name}{said}"))
+                if row.request is None:
+                    off = ChangeRequest(device.device_id, name, "uninstall")
+                    await perform(apps, quiet, off, Removed, when_back=False)
+                    done.removed.append(name)
+                else:
+                    made = await perform(apps, quiet, row.request, Deployed, when_back=False)
+                    done.verified &= made.verified is not False
+                    done.installed.append(name)
+                    said = f": {made.told}"
+                call.report(Step("deploy", f"{device.name}: {name}{said}"))
             except MicroclawError as exc:
-                told = f"{device.name}: {row.name}: {exc.message}"
-                call.report(Step("deploy", told, "failed", next_step=exc.next_step))
+                call.report(Step("deploy", f"{device.name}: {name}: {exc.message}", "failed", next_step=exc.next_step))
                 gone = isinstance(exc, DeviceUnreachable | DeviceTimeout)
-                done.left += [one.name for one in (ordered[number:] if gone else [row])]
+                done.left += [one.difference.name for one in (ordered[number:] if gone else [row])]
                 done.error = done.error or failure_of(exc)
                 if gone:
                     break
@@ -173,20 +185,6 @@ async def apply_rows(apps: Apps, call: Call, rows: Sequence[FleetRow]) -> list[F
         one.value or FleetResult(device=one.device_name, error=None if one.error is None else failure_of(one.error))
         for one in await on_each(devices, on_device)
     ]
-
-
-async def _do(apps: Apps, call: Call, row: FleetRow, done: FleetResult) -> str:
-    """One act, and what is said of it. Its own stages are not shown."""
-    call = structs.replace(call, report=lambda _step: None)
-    if row.request is None:
-        off = ChangeRequest(row.device.device_id, row.name, "uninstall")
-        await perform(apps, call, off, Removed, when_back=False)
-        done.removed.append(row.name)
-        return " is off"
-    made = await perform(apps, call, row.request, Deployed, when_back=False)
-    done.verified &= made.verified is not False
-    done.installed.append(row.name)
-    return f": {made.told}"
 
 
 def digest_of(rows: Sequence[FleetRow]) -> str:
@@ -249,17 +247,3 @@ def _extra(device: Device, there: AppListing, *, prune: bool) -> FleetRow:
         condition=there.condition,
     )
     return FleetRow(device, difference)
-
-
-def _check_devices(programs: Sequence[_Asked], devices: Sequence[Device]) -> None:
-    known = {device.device_id: device.name for device in devices}
-    taken: set[tuple[str, str]] = set()
-    for request, ids in programs:
-        for device_id in ids:
-            if device_id not in known:
-                text = f"{request.name} is for device {device_id}, which is not among the devices of this fleet"
-                raise ConfigError(text, next_step="name it in devices")
-            if (device_id, request.name) in taken:
-                text = f"two programs are named {request.name} on {known[device_id]}"
-                raise ConfigError(text, next_step="give one of them another name")
-            taken.add((device_id, request.name))

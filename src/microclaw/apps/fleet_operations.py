@@ -187,7 +187,7 @@ def _check(rows: Sequence[FleetRow], shown: str | None) -> None:
         )
     for row in rows:
         if (why := row.difference.error) is not None:
-            text = f"nothing was done, as {row.name} cannot be installed on {row.device.name}: {why.message}"
+            text = f"nothing was done, as {row.difference.name} cannot be installed on {row.device.name}: {why.message}"
             raise DeployRejected(text, next_step=why.next_step)
     acts = sum(row.difference.act in ACTS for row in rows)
     if acts > MAX_ACTS:
@@ -202,7 +202,7 @@ def _act_texts(rows: Sequence[FleetRow]) -> list[str]:
     devices: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         if row.difference.act in ACTS:
-            devices.setdefault((row.difference.act, row.name), []).append(row.device.name)
+            devices.setdefault((row.difference.act, row.difference.name), []).append(row.device.name)
     return [f"{act} {name}: {names_text(names)}" for (act, name), names in devices.items()]
 
 

@@ -22,6 +22,7 @@ from microclaw.apps.change_log import (
     ChangeLog,
     DesiredApp,
     DeviceAction,
+    Maker,
     PutApp,
     RemoveApp,
     SetLevel,
@@ -166,7 +167,7 @@ class Installer:
             ended = await _ended_in_the_way(there, pins)
             if ended is None:
                 return there
-            with made_by(None):  # the undo of `name` must not start it again
+            with made_by(Maker()):  # the undo of `name` must not start it again
                 await self.take_off(device, ChangeRequest(device.device_id, ended, "uninstall"))
             report(Step("deploy", f"{ended} had ended: taken off {device.name} to make room"))
 

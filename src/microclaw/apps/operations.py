@@ -325,4 +325,4 @@ async def undo(
         await call.approve(text, [f"reverts: {change_text(change)}" for change in shown])
         if await programs.apps.undo.chosen(choice) != shown:
             raise PermissionRefused("something was changed while somebody was asked", next_step="ask again")
-    return Undone.of(await programs.apps.undo.undo(choice, call.report))
+    return await programs.apps.undo.undo(choice, call.report)

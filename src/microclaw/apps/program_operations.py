@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from microclaw.apps.acting import Expect, Heap, Language, Optimization
 from microclaw.errors import BuildError, ConfigError, MicroclawError
-from microclaw.events import PROGRAM_KINDS, Evidence, ProgramKind, Step
+from microclaw.events import PROGRAM_KINDS, Evidence, ProgramKind, Stage, Step
 from microclaw.operations.operation import Call, operation
 from microclaw.operations.result import Finding, Result, findings
 from microclaw.text import MAX_PROGRAM_CHARS
@@ -133,6 +133,7 @@ async def try_out(
     with workshop.trials.place(call.person_id):
         program = build(source, name=name, optimization=optimization, language=language)
         image = await built(program, optimization, call.report)
+        stage: Stage = "check"
         try:
             heap, timers = fit_limits(profile, fit_claim(image, heap_bytes), DEFAULT_TIMERS)
             options = TrialOptions(
@@ -145,14 +146,12 @@ async def try_out(
             )
             check_times(options.times, image.kind)
             call.report(Step("check", check_text(image, heap)))
-        except MicroclawError as exc:
-            fail(call.report, "check", exc)
-        call.report(Step("try", "on a throw-away virtual board", "running"))
-        try:
+            stage = "try"
+            call.report(Step("try", "on a throw-away virtual board", "running"))
             async with workshop.trials.turn(call.person_id):
                 trial = await workshop.apps.try_image(image, profile, options)
         except MicroclawError as exc:
-            fail(call.report, "try", exc)
+            fail(call.report, stage, exc)
     call.report(trial_step(trial))
     return _shown(trial, image)
 

@@ -70,8 +70,7 @@ class Reconciler:
         self._now_ms = now_ms
         self._monotonic_s = monotonic_s
         self._checks: dict[str, DeviceCheck] = {}
-        self._next_check: dict[str, float] = {}
-        self._backoffs: dict[str, Backoff] = {}  # of the devices that are in trouble
+        self._troubled: dict[str, tuple[Backoff, float]] = {}  # and when a device that is in trouble is due
         self._alarm = alarm
         self._losses: dict[tuple[str, str, int], list[float]] = {}  # by device, app and deployment
 
@@ -170,7 +169,7 @@ class Reconciler:
         for gone in self._checks.keys() - wanted:
             del self._checks[gone]
         now = self._monotonic_s()
-        due = [device_id for device_id in sorted(wanted) if self._next_check.get(device_id, now) <= now]
+        due = [device_id for device_id in sorted(wanted) if self._troubled.get(device_id, (None, now))[1] <= now]
         limit = asyncio.Semaphore(_AT_ONCE)
         async with asyncio.TaskGroup() as tasks:
             for device_id in due:
@@ -181,18 +180,15 @@ class Reconciler:
         async with limit:
             try:
                 check = await self.check(device_id)
-                well = check.problem is None and check.unreachable_since_ms is None
+                if check.problem is None and check.unreachable_since_ms is None:
+                    self._troubled.pop(device_id, None)
+                    return
             except UnknownName:
-                well = False  # its device was removed; the rows stay in case it comes back
+                pass  # its device was removed; the rows stay in case it comes back
             except Exception:  # the reconciler must outlive one device's trouble
                 _log.exception("checking device %s", device_id)
-                well = False
-        if well:
-            self._backoffs.pop(device_id, None)
-            self._next_check.pop(device_id, None)
-            return
-        backoff = self._backoffs.setdefault(device_id, Backoff(min_s=2 * INTERVAL_S, max_s=MAX_INTERVAL_S))
-        self._next_check[device_id] = self._monotonic_s() + backoff.next_wait_s()
+        backoff = self._troubled.get(device_id, (Backoff(min_s=2 * INTERVAL_S, max_s=MAX_INTERVAL_S),))[0]
+        self._troubled[device_id] = backoff, self._monotonic_s() + backoff.next_wait_s()
 
 
 def left_off(app: DesiredApp) -> str | None:

@@ -29,14 +29,6 @@ class Window(Struct, frozen=True):
 WHOLE: Final = Window()
 
 
-class LogGap(Struct, frozen=True):
-    """Lines that a program printed faster than its board tells them: how many, and between which two moments."""
-
-    from_ms: float
-    until_ms: float
-    count: int
-
-
 class Record(Struct, frozen=True, kw_only=True, dict=True):
     """The board's record of a run.
 
@@ -81,10 +73,6 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
     is_python: bool = False
 
     @property
-    def has_printed(self) -> bool:
-        return any(line.app is not None for line in self.lines)
-
-    @property
     def moved(self) -> bool:
         return bool(self.edges or self.pwm or self.leds or self.printed[0])
 
@@ -96,16 +84,16 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
         return self.board_ms if window.until_ms is None else min(window.until_ms, self.board_ms)
 
     @cached_property
-    def printed(self) -> tuple[list[tuple[float, str]], list[LogGap]]:
-        """The program's lines as (time, text), and where some of them are missing: since the line before."""
+    def printed(self) -> tuple[list[tuple[float, str]], list[tuple[float, float, int]]]:
+        """The program's lines as (time, text); where its board told fewer, between which two moments, and how many."""
         kept: list[tuple[float, str]] = []
-        gaps: list[LogGap] = []
+        gaps: list[tuple[float, float, int]] = []
         last_ms = 0.0
         for one in self.lines:
             if one.app is None:
                 continue
             count, text = lines_left_out(one.text)
-            gaps += [LogGap(last_ms, one.t_ms, count)] if count else []
+            gaps += [(last_ms, one.t_ms, count)] if count else []
             kept += [] if text is None else [(one.t_ms, text)]
             last_ms = one.t_ms
         return kept, gaps
@@ -113,7 +101,7 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
     def left_out(self, window: Window) -> int:
         """The number of lines that may be missing in a window."""
         until = self.until(window)
-        return sum(gap.count for gap in self.printed[1] if gap.from_ms <= until and gap.until_ms >= window.from_ms)
+        return sum(count for start, end, count in self.printed[1] if start <= until and end >= window.from_ms)
 
     @cached_property
     def all_edges(self) -> list[Edge]:

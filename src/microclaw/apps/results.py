@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from microclaw.apps.deferring import DeferredAct
     from microclaw.apps.deployment import Made
     from microclaw.apps.trial import Trial
-    from microclaw.apps.undo import UndoReport
 
 AppCondition: TypeAlias = Literal[
     "running", "listed", "ended", "trapped", "dead", "missing", "unreachable", "stopped", "deferred", "waiting"
@@ -364,18 +363,12 @@ class TakenBack(Struct, frozen=True, kw_only=True):
 
 
 class Undone(Result, frozen=True, kw_only=True):
-    """`taken` has the changes, newest first."""
+    """`taken` has the changes, newest first, at least one; `text` names all of them."""
 
     document: ClassVar = "undo"
 
     text: str
     taken: list[TakenBack]
-
-    @classmethod
-    def of(cls, made: UndoReport) -> Self:
-        each = [(one, convert(one.evidence, EvidenceObject, from_attributes=True)) for one in made.taken]
-        taken = [TakenBack(undone=one.undone.change_id, by=one.by, evidence=evidence) for one, evidence in each]
-        return cls(text=made.text, taken=taken)
 
 
 class DeferralCancelled(Result, frozen=True, kw_only=True):

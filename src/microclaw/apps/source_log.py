@@ -39,7 +39,7 @@ class SourceLog:
         told: list[LogLine] = []
         for line in page.lines:
             text: str | None = line.text
-            if line.app is not None and _names_a_line(line.text):
+            if line.app is not None and (_FRAME.fullmatch(line.text) or LINE_SAID.fullmatch(line.text)):
                 if history is None:
                     history = await self._change_log.changes(device.device_id, _LOOK_BACK)
                 sha256 = _version_at(history, line.app, line.at_ms)
@@ -77,10 +77,6 @@ class SourceLog:
             return stored_program(stored.code, stored.source, stored.meta).source_traceback
         except (UnknownName, StoreError):  # its line numbers are told as the board has them
             return None
-
-
-def _names_a_line(text: str) -> bool:
-    return _FRAME.fullmatch(text) is not None or LINE_SAID.fullmatch(text) is not None
 
 
 def _version_at(history: Sequence[Change], name: str, at_ms: int | None) -> str | None:

@@ -10,7 +10,7 @@ from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 
-from microclaw.apps.change_log import AppVersion, ChangeLog, DesiredApp, version_of
+from microclaw.apps.change_log import AppVersion, ChangeLog, DesiredApp
 from microclaw.devices.calls import AppEntry, AppList, AppState, AppStates
 from microclaw.devices.device import Device
 from microclaw.errors import AppExists, AppNotFound, DeployRejected
@@ -41,7 +41,7 @@ class Standing(Struct, frozen=True):
     @property
     def running(self) -> AppVersion | None:
         """The version that this host wants there, running."""
-        return version_of(self.name, self.wanted)
+        return None if self.desired is None else self.desired.version
 
     @property
     def names(self) -> list[str]:
@@ -87,8 +87,8 @@ async def standing(log: ChangeLog, device: Device, name: str, *, asks: bool = Tr
     listed: Sequence[AppEntry] | None = None
     if asks:
         listed = await device.call(AppList())
-    wanted, stopped = await log.desired(device.device_id), await log.desired(device.device_id, stopped=True)
-    return Standing(device, name, listed, wanted, version_of(name, stopped))
+    wanted, kept = await log.desired(device.device_id), await log.desired(device.device_id, stopped=True)
+    return Standing(device, name, listed, wanted, next((app.version for app in kept if app.name == name), None))
 
 
 def name_taken(device: Device, name: str) -> AppExists:

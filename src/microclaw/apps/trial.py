@@ -23,7 +23,7 @@ from microclaw.apps.aged_board import (
 )
 from microclaw.apps.building import ProgramImage, fit_claim
 from microclaw.apps.expectation_result import ExpectationResult, evaluate, failure, proof_of
-from microclaw.apps.expectations import Expectations, PinStimulus
+from microclaw.apps.expectations import PinStimulus
 from microclaw.apps.record import Record
 from microclaw.apps.run_times import RunTimes
 from microclaw.apps.trial_plan import Run, plan
@@ -80,7 +80,6 @@ class Trial(Record, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     took_ms: float = 0.0
     first_input_ms: float | None = None
-    expectations: Expectations | None = None
     expected: tuple[ExpectationResult, ...] = ()
     times: RunTimes | None = None
     uptime_ms: float = 0.0
@@ -99,10 +98,6 @@ class Trial(Record, frozen=True, kw_only=True):
         return tuple(pin for pin in self.pins if self.roles[pin] in ("output", "pwm"))
 
     @property
-    def read(self) -> tuple[int, ...]:
-        return tuple(pin for pin in self.pins if self.roles[pin] == "input")
-
-    @property
     def inputs(self) -> tuple[int, ...]:
         """The pins that it opened and does not drive."""
         return tuple(pin for pin in self.pins if pin not in self.driven)
@@ -111,12 +106,6 @@ class Trial(Record, frozen=True, kw_only=True):
         """Those before the first input from outside."""
         until_ms = math.inf if self.first_input_ms is None else self.first_input_ms
         return tuple(one for one in changes if one.t_ms < until_ms)
-
-    @property
-    def waits_for_input(self) -> bool:
-        """It reads pins, and moved nothing before one of them changed."""
-        moved = self.free(self.edges), self.free(self.pwm), self.free(self.leds)
-        return bool(self.inputs) and not any(moved)
 
     def summary(self) -> str:
         """One line: "10 s of board time in 0.2 s: 20 edges on pin 2, 0.500 s apart"."""
@@ -135,11 +124,6 @@ class Trial(Record, frozen=True, kw_only=True):
         """met in the trial, not met, untried, or that no expectation was given; `failed` where it has another fault."""
         proof = proof_of(self.expected)
         return proof if self.ok or proof in ("not met", "untried") else "failed"
-
-    def raise_if_failed(self) -> None:
-        """Raise TrialFailed, with the error and the next step, unless the trial went well."""
-        if not self.ok:
-            raise TrialFailed(self.error or "the trial failed", next_step=self.next_step)
 
     def to_json(self) -> dict[str, Any]:
         """The document of `try --json`."""
@@ -219,7 +203,6 @@ async def try_image(
         warnings=(*unused, *verdict.warnings),
         took_ms=(time.perf_counter() - started) * 1000,
         first_input_ms=min(inputs, default=None),
-        expectations=run.expectations,
         expected=expected,
         times=run.times,
         uptime_ms=run.uptime_ms,

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, convert
 
 from microclaw.apps.change_log import Change, SetLevel, SetPwm
 from microclaw.apps.changes import ProgramChanges
@@ -14,6 +14,7 @@ from microclaw.apps.deferring import DeferredLog
 from microclaw.apps.deployment import ChangeRequest, Made
 from microclaw.apps.direct_io import DirectIo, PinChange, booted_ms
 from microclaw.apps.installer import Installer
+from microclaw.apps.results import TakenBack, Undone
 from microclaw.auth.gate import Gate
 from microclaw.devices.call_text import call_words
 from microclaw.errors import (
@@ -25,8 +26,9 @@ from microclaw.errors import (
     UndoIncomplete,
     UnknownName,
 )
-from microclaw.events import Evidence, Report, Step
+from microclaw.events import Report, Step
 from microclaw.store.apps import undone_already
+from microclaw.wire.host_api import EvidenceObject
 
 _LOOK_BACK: Final = 500
 _LEFT_ALONE: Final = ("app.restore", "app.restart")
@@ -51,21 +53,6 @@ class UndoChoice(Struct, frozen=True):
         return person == self.by and self.conversation in (None, conversation)
 
 
-class UndoneChange(Struct, frozen=True):
-    """The change that was reverted, the number of the change that did it, and the evidence."""
-
-    undone: Change
-    by: int
-    evidence: Evidence
-
-
-class UndoReport(Struct, frozen=True):
-    """The changes that one undo reverted, newest first, at least one. `text` names all of them."""
-
-    taken: tuple[UndoneChange, ...]
-    text: str
-
-
 class Undo:
     """Everybody reverts their own changes; an owner also those of others, by number."""
 
@@ -77,7 +64,7 @@ class Undo:
         self._direct_io = direct_io
         self._one_at_a_time = asyncio.Lock()  # two at the same time would choose the same change
 
-    async def undo(self, choice: UndoChoice, report: Report) -> UndoReport:
+    async def undo(self, choice: UndoChoice, report: Report) -> Undone:
         """Revert the changes that `chosen` gives, newest first.
 
         Undoing an undo by its number is a redo; without a number, undos are skipped. If one of several changes cannot
@@ -88,7 +75,8 @@ class Undo:
         """
         async with self._one_at_a_time:
             changes = await self._chosen(choice)
-            taken: list[UndoneChange] = []
+            taken: list[TakenBack] = []
+            undone: list[Change] = []
             left: list[str] = []
             steps: dict[str, None] = {}
             silent: dict[str, MicroclawError] = {}  # by device: it is not waited for again
@@ -97,6 +85,7 @@ class Undo:
                     if (error := silent.get(change.device_id)) is not None:
                         raise error
                     taken.append(await self._take_back(change, report))
+                    undone.append(change)
                 except MicroclawError as exc:
                     if len(changes) == 1:
                         raise
@@ -106,9 +95,9 @@ class Undo:
                     steps |= {exc.next_step: None} if exc.next_step else {}
                     report(Step("undo", f"not undone: {left[-1]}", "failed", next_step=exc.next_step))
             if left:
-                text = f"{self._text(taken) if taken else 'nothing was undone'}; not undone: {'; '.join(left)}"
+                text = f"{self._text(undone) if undone else 'nothing was undone'}; not undone: {'; '.join(left)}"
                 raise UndoIncomplete(text, next_step="; ".join(steps) or "microclaw app changes")
-            return UndoReport(tuple(taken), self._text(taken) + await self._left_out(choice, changes[0]))
+            return Undone(text=self._text(undone) + await self._left_out(choice, changes[0]), taken=taken)
 
     async def _left_out(self, choice: UndoChoice, last: Change) -> str:
         """The part of a turn that nothing reverts: on devices that were removed."""
@@ -199,7 +188,7 @@ class Undo:
             raise _request_instead(own, why)
         return last
 
-    async def _take_back(self, change: Change, report: Report) -> UndoneChange:
+    async def _take_back(self, change: Change, report: Report) -> TakenBack:
         await self._check(change)
         device, undoes, back = change.device_id, change.change_id, change.inverse
         assert back is not None
@@ -209,9 +198,9 @@ class Undo:
         else:
             request = ChangeRequest(device, back.name, back.act, version=back.version, undoes=undoes)
             made = await self._changes.apply(request, report)
-        taken = UndoneChange(change, made.change_id, made.evidence)
-        report(Step("undo", self._text([taken])))
-        return taken
+        report(Step("undo", self._text([change])))
+        evidence = convert(made.evidence, EvidenceObject, from_attributes=True)
+        return TakenBack(undone=undoes, by=made.change_id, evidence=evidence)
 
     async def _check(self, change: Change) -> None:
         """Raise what keeps it from being reverted: it is not in force, or a newer change of its app or pin is."""
@@ -234,10 +223,10 @@ class Undo:
                 text = f"{device.name} restarted since: what pin {change.inverse.pin} had before is not brought back"
                 raise DeployRejected(text, next_step="set it as it is to be now")
 
-    def _text(self, taken: Sequence[UndoneChange]) -> str:
+    def _text(self, changes: Sequence[Change]) -> str:
         """A pin is told as it is now: heard aloud, "undone: set pin 4 high" is a pin that is high."""
         said = []
-        for undone in (one.undone for one in taken):
+        for undone in changes:
             text, back = undone.summary, undone.inverse
             if isinstance(back, SetLevel | SetPwm):
                 now = call_words(back, self._devices.get(undone.device_id).name).removeprefix("set ")
@@ -282,11 +271,7 @@ def _apart(one: Change, other: Change) -> bool:
 
 def _goes_back(change: Change, by_id: dict[int, Change]) -> bool:
     """True for an undo, False for a redo (the undo of an undo) and for everything else."""
-    back = False
-    while change.undoes is not None:
-        back = not back
-        earlier = by_id.get(change.undoes)
-        if earlier is None:
-            break
-        change = earlier
-    return back
+    if change.undoes is None:
+        return False
+    earlier = by_id.get(change.undoes)
+    return earlier is None or not _goes_back(earlier, by_id)

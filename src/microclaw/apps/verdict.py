@@ -179,7 +179,7 @@ def judge(record: Record, board: BoardProfile, *, heap_bytes: int) -> Verdict:
         error, next_step = fault
         step = _IN_PYTHON.get(next_step, next_step) if record.is_python else next_step
         return Verdict(False, _ended(record), error, step, warnings)
-    has_effect = record.moved or record.has_printed or record.roles
+    has_effect = record.moved or record.roles or any(line.app is not None for line in record.lines)
     return Verdict(True, _ended(record), warnings=warnings if has_effect else (*warnings, NO_EFFECT))
 
 

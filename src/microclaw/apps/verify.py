@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from msgspec import Struct, structs
 
@@ -59,16 +59,13 @@ class Baseline(Struct, frozen=True):
 
 async def take_baseline(device: Device) -> Baseline:
     """Read the present cursors of the board's records."""
-    edge_cursor = pwm_cursor = log_cursor = None
-    now_ms = 0.0
-    if device.supports(EdgesRead.method):
-        log = await device.call(EdgesRead(cursor=NEWEST))
-        edge_cursor, now_ms = log.cursor, log.now_ms
-    if device.supports(LogsRead.method):
-        log_cursor = (await device.call(LogsRead(cursor=NEWEST))).cursor
-    if device.supports(PwmRead.method):
-        pwm_cursor = (await device.call(PwmRead(cursor=NEWEST))).cursor
-    return Baseline(edge_cursor, pwm_cursor, log_cursor, now_ms)
+
+    async def newest(reading: type[EdgesRead | LogsRead | PwmRead]) -> Any:
+        return await device.call(reading(cursor=NEWEST)) if device.supports(reading.method) else None
+
+    edges, logs, changes = await newest(EdgesRead), await newest(LogsRead), await newest(PwmRead)
+    edge, pwm, log = (None if page is None else page.cursor for page in (edges, changes, logs))
+    return Baseline(edge, pwm, log, 0.0 if edges is None else edges.now_ms)
 
 
 async def verify(
@@ -235,9 +232,9 @@ class _Watch(Struct, frozen=True):
         parts = [f"the board reports it {state.state}"]
         if state.pins:
             parts.append(f"with {plural('pin', state.pins)} open")
-        if trial.waits_for_input:
-            on = f" on {plural('pin', trial.inputs)}" if trial.inputs else ""
-            parts.append(f"and it waits for an input{on}")
+        has_moved = any((trial.free(trial.edges), trial.free(trial.pwm), trial.free(trial.leds)))  # before an input did
+        if trial.inputs and not has_moved:
+            parts.append(f"and it waits for an input on {plural('pin', trial.inputs)}")
         elif trial.edges:
             parts.append(f"(in the trial its first edge came after {seconds(trial.edges[0].t_ms)})")
         elif moved := describe((), trial.pwm, trial.leds):

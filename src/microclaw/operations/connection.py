@@ -77,12 +77,9 @@ class HostRequest(Struct, frozen=True):
 
     @property
     def target(self) -> str:
-        given = {name: _query_value(value) for name, value in (self.query or {}).items() if value is not None}
+        query = {name: value for name, value in (self.query or {}).items() if value is not None}
+        given = {name: str(value).lower() if isinstance(value, bool) else value for name, value in query.items()}
         return f"{self.path}?{urlencode(given, doseq=True)}" if given else self.path
-
-
-def _query_value(value: Any) -> Any:
-    return str(value).lower() if isinstance(value, bool) else value
 
 
 def segment(name: str, see: str = "the list command of the same group shows the names") -> str:

@@ -125,7 +125,7 @@ class Tool(Struct, Generic[P], frozen=True):
     has_preview: bool = False
     required_permission: Callable[[P, ToolContext], Awaitable[Permission]] | None = None
     describe: Callable[[P, ToolContext], Awaitable[Sequence[str]]] | None = None
-    check: Callable[[P, ToolContext], Awaitable[None]] | None = None
+    check: Callable[[P, ToolContext], Awaitable[object]] | None = None
     objections: Callable[[P, ToolContext], Awaitable[Sequence[str]]] | None = None
     title: str | None = None
     asks: Callable[[P, ToolContext], Awaitable[bool]] | None = None
@@ -290,9 +290,6 @@ def _tool(act: Operation[..., Any], service: Any) -> Tool[Any]:
         assert act.before is not None
         return await act.before(service, _call(context), **asdict(asked)) or act.permission
 
-    async def check(asked: msgspec.Struct, context: ToolContext) -> None:
-        await needed(asked, context)
-
     return Tool(
         act.tool or "",
         " ".join(act.help.split()),
@@ -303,7 +300,7 @@ def _tool(act: Operation[..., Any], service: Any) -> Tool[Any]:
         told=act.form,
         has_preview=act.previews,
         required_permission=needed if act.previews else None,
-        check=check if act.before is not None and not act.previews else None,
+        check=needed if act.before is not None and not act.previews else None,
         words=None if act.words is None else lambda asked, *_: act.asked(asdict(asked)),
     )
 

@@ -20,8 +20,9 @@ from microclaw.apps.deployment import ChangeRequest, Deployment, Made
 from microclaw.apps.direct_io import PinChange
 from microclaw.apps.parts import Apps
 from microclaw.apps.reconciler import DeviceCheck
+from microclaw.apps.results import TakenBack, Undone
 from microclaw.apps.trial import Trial
-from microclaw.apps.undo import UndoChoice, UndoneChange, UndoReport
+from microclaw.apps.undo import UndoChoice
 from microclaw.auth.gate import Gate
 from microclaw.boards.reader import load_board
 from microclaw.devices.calls import (
@@ -52,6 +53,7 @@ from microclaw.events import Evidence, EvidenceKind, ProgramKind, Report, Step
 from microclaw.operations.tool import ToolContext, ToolResult
 from microclaw.store.devices import DeviceRow
 from microclaw.wasm.wasm_image import Image, MemoryUse
+from microclaw.wire.host_api import EvidenceObject
 
 
 @dataclass
@@ -166,13 +168,16 @@ class PaperApps:
             Change(1, 0, "d-1", "app.remove", "remove other", None, RemoveApp("other"), None, "done"),
         )
 
-    async def undo(self, choice: UndoChoice, report: Report) -> UndoReport:
+    async def undo(self, choice: UndoChoice, report: Report) -> Undone:
         self.asked.append(("undo", choice.change_id, choice.device_id))
         changes = await self.chosen(choice)
-        taken = tuple(
-            UndoneChange(c, c.change_id, Evidence("counted", f"read back {c.change_id}")) for c in changes[:2]
-        )
-        return UndoReport(taken, "undone: set pin 5 high, set pin 4 high")
+        taken = [
+            TakenBack(
+                undone=c.change_id, by=c.change_id, evidence=EvidenceObject("counted", f"read back {c.change_id}", ())
+            )
+            for c in changes[:2]
+        ]
+        return Undone(text="undone: set pin 5 high, set pin 4 high", taken=taken)
 
 
 @dataclass

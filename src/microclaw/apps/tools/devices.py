@@ -170,9 +170,7 @@ def notify_tool(*, notifier: LinkServer, devices: Registry) -> Tool[NotifyParame
 
 
 class UndoParameters(OnDevice, kw_only=True):
-    change: Annotated[int, Meta(ge=1, description="A change's number; left out: all of the newest request.")] | None = (
-        None
-    )
+    change: Annotated[int, Meta(ge=1, description="A change's number; else all of the newest request.")] | None = None
 
 
 def inventory_tools(apps: Apps, link: LinkServer | None) -> tuple[Tool[Any], ...]:
@@ -214,14 +212,10 @@ def inventory_tools(apps: Apps, link: LinkServer | None) -> tuple[Tool[Any], ...
 
     async def take_back(asked: UndoParameters, context: ToolContext) -> ToolOutput:
         done = await undo.undo(choice(asked, context), context.report)
-        fields = {
-            "success": True,
-            "undone": "; ".join(one.undone.summary for one in done.taken),
-            "change": done.taken[0].by,
-            "changes": [one.by for one in done.taken],
-            "message": done.text,
-        }
-        return ToolOutput(fields, tuple(one.evidence for one in done.taken))
+        changes = [one.by for one in done.taken]
+        fields = {"success": True, "change": changes[0], "changes": changes, "message": done.text}
+        proofs = [one.evidence for one in done.taken]
+        return ToolOutput(fields, convert(proofs, tuple[Evidence, ...], from_attributes=True))
 
     read, once = (Permission.READ, Effect.READ), (Permission.ACT, Effect.ONCE)
     text = "Revert all that the last request changed on devices (programs, pins) at once, or a numbered change."

@@ -16,11 +16,10 @@ from microclaw.apps.expectations import PinStimulus
 from microclaw.apps.parts import Apps
 from microclaw.apps.tools.programs import EXPECT, SourceCode, expectations_of, on_its_holder, proof_fields, warnings_of
 from microclaw.apps.trial import TrialOptions
-from microclaw.auth.gate import Effect, Permission
 from microclaw.boards.profile import PinUse
 from microclaw.devices.calls import AppList, AppStates, EdgeLog, EdgesRead, LogLine, LogPage
 from microclaw.devices.device import Device
-from microclaw.devices.target import OnDevice, device_tool, find_device
+from microclaw.devices.target import OnDevice, device_tool
 from microclaw.errors import DeviceError, ToolRetry
 from microclaw.events import Edge, Evidence
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
@@ -42,18 +41,13 @@ class InputParameters(Parameters, kw_only=True):
     at_s: Annotated[float, Meta(ge=0, le=86_400)] = field(name="atSeconds", default=0.0)
 
 
-class TryParameters(Parameters, kw_only=True, rename="camel"):
+class TryParameters(OnDevice, kw_only=True, rename="camel"):
     source_code: SourceCode
-    device: (
-        Annotated[str, Meta(description="For which device's board; may be left out when there is only one.")] | None
-    ) = None
     for_s: Annotated[float, Meta(gt=0, le=3600, description="Board time; it passes quickly.")] = field(
         name="forSeconds", default=10.0
     )
     heap_size: Annotated[int, Meta(ge=1024, le=131_072)] = DEFAULT_HEAP_BYTES
-    inputs: Annotated[
-        tuple[InputParameters, ...], Meta(max_length=64, description="Levels that come in from outside.")
-    ] = ()
+    inputs: Annotated[tuple[InputParameters, ...], Meta(max_length=64, description="Levels from outside.")] = ()
     expect: Annotated[str, Meta(max_length=MAX_TEXT_CHARS, description=EXPECT)] | None = None
 
 
@@ -64,10 +58,9 @@ class LogParameters(OnDevice, kw_only=True):
 
 def trying_tools(apps: Apps) -> tuple[Tool[Any], ...]:
     """try-program, read-logs."""
-    devices, source_log, complete = apps.registry, apps.source_log, on_its_holder(apps)
+    devices, source_log, complete = apps.registry, apps.source_log, partial(on_its_holder, apps)
 
-    async def try_program(asked: TryParameters, context: ToolContext) -> ToolOutput:
-        device = find_device(devices, context, asked.device)
+    async def try_program(device: Device, asked: TryParameters, _: ToolContext) -> ToolOutput:
         image = await apps.compile(asked.source_code, device.board, "trial", "O3", None, device.kinds)
         inputs = tuple(PinStimulus(each.pin, each.level, each.at_s * 1000) for each in asked.inputs)
         options = TrialOptions(
@@ -110,7 +103,7 @@ def trying_tools(apps: Apps) -> tuple[Tool[Any], ...]:
     )
     logs = "What a device's programs printed."
     return (
-        Tool("try-program", tries, TryParameters, Permission.READ, Effect.READ, try_program),
+        device_tool(devices, "try-program", tries, TryParameters, try_program),
         device_tool(devices, "read-logs", logs, LogParameters, read_logs, complete=complete),
     )
 
@@ -133,9 +126,7 @@ async def _pages(read: Callable[[int], Awaitable[Page]], cursor: int, most: int)
 
 class EdgesParameters(OnDevice, kw_only=True):
     pin: Annotated[int, Meta(ge=0, le=255, description="Only this pin.")] | None = None
-    cursor: Annotated[
-        int, Meta(ge=0, description="Where an earlier reading ended; 0: from the oldest that is kept.")
-    ] = 0
+    cursor: Annotated[int, Meta(ge=0, description="Where an earlier reading ended; 0: the oldest kept.")] = 0
     last: Annotated[int, Meta(ge=1, le=200, description="The newest so many.")] = 50
 
 

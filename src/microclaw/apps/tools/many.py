@@ -33,7 +33,6 @@ from microclaw.events import Evidence, EvidenceKind, Step
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput, approve_all, read_arguments
 from microclaw.text import count_text
 
-ACT_ON_BOARDS: Final = "act-on-boards"
 MAX_BOARDS: Final = 1000
 BoardTool = Literal[
     "gpio-set", "gpio-get", "pwm-set", "adc-read", "deploy-wasm-app", "uninstall-wasm-app", "switch-program"
@@ -69,9 +68,7 @@ class ManyParameters(Parameters, kw_only=True):
     tool: BoardTool
     arguments: Annotated[dict[str, Any], Meta(description="What that tool takes, without device.")] | None = None
     devices: Annotated[tuple[str, ...], Meta(max_length=MAX_BOARDS, description="The boards by name;")] | None = None
-    labels: (
-        Annotated[tuple[str, ...], Meta(max_length=16, description="or those that have all of these labels;")] | None
-    ) = None
+    labels: Annotated[tuple[str, ...], Meta(max_length=16, description="or those with all these labels;")] | None = None
     every: Annotated[bool, Meta(description="or all.")] | None = field(name="all", default=None)
     each: (
         Annotated[
@@ -177,20 +174,13 @@ def many_tool(tools: Iterable[Tool[Any]], *, devices: Registry) -> Tool[ManyPara
             outcomes = [one for one in outcomes if not isinstance(one.error, AppNotFound)] or outcomes
         return _output(asked.tool, outcomes)
 
-    return Tool(
-        ACT_ON_BOARDS,
+    text = (
         "Do the same on several boards at once, with one question: set or read a pin, PWM, deploy, remove, stop or "
-        "start a program. It tells what became of each.",
-        ManyParameters,
-        Permission.ACT,
-        Effect.ONCE,
-        run,
-        required_permission=permission,
-        describe=describe,
-        objections=objections,
-        words=words,
-        asks=asks,
+        "start a program. It tells what became of each."
     )
+    hooks: dict[str, Any] = {"describe": describe, "objections": objections, "words": words, "asks": asks}
+    hooks["required_permission"] = permission
+    return Tool("act-on-boards", text, ManyParameters, Permission.ACT, Effect.ONCE, run, **hooks)
 
 
 def _act_words(tool: BoardTool, call: Any) -> str:

@@ -5,7 +5,7 @@ The work itself is done in apps/.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
@@ -21,7 +21,7 @@ from microclaw.apps.expectation_result import NO_EXPECTATION, ExpectationResult
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
 from microclaw.apps.expectations import Expectations
 from microclaw.apps.parts import Apps
-from microclaw.apps.run_times import kept_text, time_or_off
+from microclaw.apps.run_times import time_or_off
 from microclaw.apps.silence import way_to_reset
 from microclaw.apps.stage_text import RUNS_AGAIN
 from microclaw.apps.standing import not_found
@@ -99,19 +99,15 @@ class TimesParameters(OnDevice, kw_only=True, rename="camel"):
         return new
 
 
-def on_its_holder(apps: Apps) -> Callable[[Any, ToolContext], Awaitable[Any]]:
+async def on_its_holder(apps: Apps, asked: Any, context: ToolContext) -> Any:
     """For `Tool.complete`: names the device of a program, where none is named and only one of several has it."""
-
-    async def complete(asked: Any, context: ToolContext) -> Any:
-        program = getattr(asked, "app_name", None) or getattr(asked, "app", None)
-        named = asked.device or getattr(asked, "device_ip", None) or context.device
-        boards = [device for device in apps.registry.list() if device.board.pins]
-        if named or program is None or len(boards) < 2:
-            return asked
-        holders = [device.name for device in boards if await apps.change_log.holds(device.device_id, program)]
-        return replace(asked, device=holders[0]) if len(holders) == 1 else asked
-
-    return complete
+    program = getattr(asked, "app_name", None) or getattr(asked, "app", None)
+    named = asked.device or getattr(asked, "device_ip", None) or context.device
+    boards = [device for device in apps.registry.list() if device.board.pins]
+    if named or program is None or len(boards) < 2:
+        return asked
+    holders = [device.name for device in boards if await apps.change_log.holds(device.device_id, program)]
+    return replace(asked, device=holders[0]) if len(holders) == 1 else asked
 
 
 def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
@@ -187,8 +183,7 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
         runs = made.trial.times.text() if made.trial.times else "once, and on"
         return _made(made, f"{made.name} on {made.device_name} runs {runs}", runs=runs, verified=made.verified)
 
-    tool = partial(device_tool, apps.registry)
-    complete = on_its_holder(apps)
+    tool, complete = partial(device_tool, apps.registry), partial(on_its_holder, apps)
     act, once = (Permission.ACT, Effect.IDEMPOTENT), (Permission.ACT, Effect.ONCE)
     deploys = (
         "Compile a program in the device's language, check it, try it on a virtual board, put it on the device and "
@@ -254,11 +249,7 @@ def warnings_of(image: ProgramImage, trial: Trial) -> list[str]:
 
 
 def _app(app: AppListing) -> dict[str, Any]:
-    fields: dict[str, Any] = {"name": app.name, "heap": app.heap_bytes, "state": app.condition, "pins": list(app.pins)}
-    if app.version is not None and app.version.times is not None:
-        fields["runs"] = kept_text(app.version.times)
-    if app.foreign:
-        fields["foreign"] = True
-    if app.error:
-        fields["error"] = app.error
-    return fields
+    runs = None if app.runs is None else app.runs.text
+    told = {"runs": runs, "foreign": app.foreign, "error": app.error}
+    fields = {"name": app.name, "heap": app.heap_bytes, "state": app.condition, "pins": list(app.pins)}
+    return fields | {name: value for name, value in told.items() if value}
