@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 import ssl
 from dataclasses import KW_ONLY, dataclass
@@ -52,7 +51,6 @@ class Fetcher:
 
         from microclaw.egress.http_door import http_client
 
-        logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs addresses, with a person's words in them
         client = http_client(
             Purpose.WEB,
             egress=self.egress,

@@ -9,6 +9,7 @@ other file of the host makes an HTTP client (tests/egress/test_one_door.py has t
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -42,6 +43,7 @@ def http_client(
     Without it (an SDK that knows its own address) the first place that is asked counts as named. `proxy` is an http://
     proxy; without it the environment's proxies count, unless `environment` is False. `options` are httpx2's.
     """
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs addresses, with a person's words in them
     first = None if first_url is None else _place(httpx2.URL(first_url))
     transport = _Transport(purpose, first, egress or Egress(), proxy, environment, verify)
     return httpx2.AsyncClient(transport=transport, trust_env=environment, **options)
