@@ -17,12 +17,11 @@ import uvloop
 from tests.egress.proxying import client_tls, server_tls
 
 from bench.report import Metric, median, percentile
-from microclaw.egress.allowlist import AllowlistSource
 from microclaw.egress.destinations import Egress
 from microclaw.egress.proxy import EgressProxy
 from microclaw.egress.secret_values import SecretValues
 
-HOST = "localhost"
+HOST = "secure.example.com"
 NAME = "api.example.com"
 BODY = b"x" * 4096
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 4096\r\nConnection: close\r\n\r\n" + BODY
@@ -47,7 +46,7 @@ async def _measure(home: Path) -> list[Metric]:
         await asyncio.to_thread(values.set, "key", "a-value-of-a-key")
         events: list[object] = []
         proxy = EgressProxy(
-            AllowlistSource(home),
+            home,
             Egress(resolve=_loopback, is_public=lambda _: True, own=tuple),
             values,
             record=events.append,

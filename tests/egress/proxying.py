@@ -21,7 +21,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from microclaw.audit.event import AuditEvent
-from microclaw.egress.allowlist import AllowlistSource
 from microclaw.egress.destinations import Address, Egress, is_public
 from microclaw.egress.proxy import EgressProxy, Meter, ProxyTimes
 from microclaw.egress.secret_values import SecretValues
@@ -224,7 +223,7 @@ async def proxy(home: Path, allowlist: str, *, names: Names | None = None, **par
     for name, value in secrets.items():
         values.set(name, value)
     made = EgressProxy(
-        AllowlistSource(home),
+        home,
         Egress(resolve=known, is_public=loopback_is_public, own=tuple),
         values,
         record=record,

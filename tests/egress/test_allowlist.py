@@ -13,7 +13,7 @@ import pytest
 
 from microclaw.cli.main import main
 from microclaw.config.yaml_file import FileMistakes
-from microclaw.egress.allowlist import MAX_BYTES, AllowlistSource, read_allowlist
+from microclaw.egress.allowlist import MAX_BYTES, allowlist_problem, read_allowlist
 from microclaw.egress.proxy import judge
 from microclaw.egress.request_head import RequestRefused, named_place
 from microclaw.egress.secret_values import egress_findings
@@ -109,7 +109,7 @@ def test_what_only_looks_like_a_mistake_is_none(write: Callable[[str | bytes], P
 def test_a_file_that_is_too_long_or_a_link_is_not_read_and_no_file_allows_nothing(tmp_path: Path) -> None:
     path = tmp_path / "egress.yaml"
     assert read_allowlist(path).entries == ()
-    assert AllowlistSource(tmp_path).problem is None
+    assert allowlist_problem(path) is None
     path.write_text("#" * (MAX_BYTES + 1))
     (tmp_path / "link.yaml").symlink_to(path)
     for one in (path, tmp_path / "link.yaml"):
@@ -118,17 +118,16 @@ def test_a_file_that_is_too_long_or_a_link_is_not_read_and_no_file_allows_nothin
 
 
 def test_a_file_that_becomes_wrong_is_not_replaced_by_the_last_good_one(
-    write: Callable[[str | bytes], Path], tmp_path: Path
+    write: Callable[[str | bytes], Path],
 ) -> None:
-    source = AllowlistSource(tmp_path)
     for _ in range(2):
-        write(RIGHT)
-        assert len(source.current().entries) == 2
+        path = write(RIGHT)
+        assert len(read_allowlist(path).entries) == 2
         write(WRONG)
         for _ in range(2):
             with pytest.raises(FileMistakes):
-                source.current()
-        assert source.problem
+                read_allowlist(path)
+        assert allowlist_problem(path)
 
 
 SPECIFIC = (

@@ -36,6 +36,7 @@ async def test_another_spelling_reaches_nothing(tmp_path: Path) -> None:
 
 SMUGGLED = [
     "POST http://{host}/ HTTP/1.1\r\nHost: {host}\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "POST http://{host}/ HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n",
     "POST http://{host}/ HTTP/1.1\r\nHost: {host}\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nabcde",
     "POST http://{host}/ HTTP/1.1\r\nHost: {host}\r\nContent-Length: 4\r\nContent-Length: 4\r\n\r\nabcd",
     "POST http://{host}/ HTTP/1.1\r\nHost: {host}\r\nContent-Length: 4, 4\r\nContent-Length: 4\r\n\r\nabcd",

@@ -18,7 +18,7 @@ from microclaw.agent.web import MAX_ADDRESSES, Hit, address_key, note_addresses,
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Gate
 from microclaw.egress.destinations import Egress
-from microclaw.egress.fetching import Fetcher, FetchLimits
+from microclaw.egress.fetching import Fetcher
 from microclaw.errors import MicroclawError, PermissionRefused, ToolFailed, ToolRetry
 from microclaw.operations.tool import ToolContext, ToolResult
 
@@ -132,10 +132,10 @@ async def test_tls_is_verified_for_the_name_and_not_for_the_address(tmp_path: Pa
 
 async def test_a_page_over_the_limit_is_cut_and_one_that_does_not_come_is_given_up() -> None:
     async with site(lambda target: page("x" * 5000, "text/plain") if target == "/" else None) as web:
-        found = await fetcher(limits=FetchLimits(body_bytes=1000)).fetch(f"http://page.example:{web.port}/")
+        found = await fetcher(body_bytes=1000).fetch(f"http://page.example:{web.port}/")
         assert (len(found.text), found.cut) == (1000, True)
         with pytest.raises(ToolFailed):
-            await fetcher(limits=FetchLimits(total_s=0.05)).fetch(f"http://page.example:{web.port}/never")
+            await fetcher(total_s=0.05).fetch(f"http://page.example:{web.port}/never")
     with pytest.raises(ToolFailed):
         await fetcher().fetch(f"http://page.example:{web.port}/")
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import html
-import logging
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Annotated, Any, Final, TypeAlias
@@ -157,7 +156,6 @@ async def search_brave(settings: SearchSettings, proxy: str | None, query: str, 
 
     from microclaw.models.bounded_http import bounded_client
 
-    logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs addresses, with a person's words in them
     url = f"{settings.base_url.rstrip('/')}/res/v1/web/search"
     asked = {"q": query, "count": str(count), "text_decorations": "false"}
     headers = {"Accept": "application/json", "X-Subscription-Token": settings.api_key or ""}

@@ -63,7 +63,7 @@ from microclaw.backup.scheduled import CHECK_S, ScheduledBackups
 from microclaw.clock import now_ms
 from microclaw.config.settings import Settings
 from microclaw.config.show import secret_texts
-from microclaw.egress.allowlist import AllowlistSource
+from microclaw.egress.allowlist import FILE_NAME, allowlist_problem
 from microclaw.egress.destinations import Egress
 from microclaw.egress.proxy import EgressProxy
 from microclaw.egress.secret_values import SecretValues
@@ -124,8 +124,7 @@ async def running_host(
         egress = egress or Egress()
         secret_values = SecretValues(settings.home, os.environ, mask=mask)
         await asyncio.to_thread(secret_values.names)
-        allowlist = AllowlistSource(settings.home)
-        proxy = EgressProxy(allowlist, egress, secret_values, record=audit.record)
+        proxy = EgressProxy(settings.home, egress, secret_values, record=audit.record)
         admission = await open_admission(settings, database, audit.record)
         live = LiveFeed(secrets.token_hex(4), origin="" if cluster is None else cluster.origin)
         if cluster is not None:
@@ -187,7 +186,7 @@ async def running_host(
             conversations=conversations,
             voice=voice.state,
             channels=channels,
-            more_problems=lambda: [audit.problem, allowlist.problem],
+            more_problems=lambda: [audit.problem, allowlist_problem(settings.home / FILE_NAME)],
         )
         book = agent.schedules.book
         plans = partial(

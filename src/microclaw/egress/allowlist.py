@@ -125,36 +125,29 @@ class Allowlist(Struct, frozen=True, kw_only=True):
         return any(name in (entry.tasks or {EVERY}) for entry in self.entries)
 
 
-class AllowlistSource(Struct, frozen=True):
-    """The allowlist of a home, read again when its file changed. A file with mistakes allows nothing."""
+def allowlist_problem(path: Path) -> str | None:
+    """The reason why tasks have no network although a file is there; None when it is right, or missing. Blocking."""
+    try:
+        read_allowlist(path)
+    except ConfigError as exc:
+        return f"tasks have no network: {exc.message}"
+    return None
 
-    home: Path
 
-    def current(self) -> Allowlist:
-        """Raises ConfigError (with `diagnostics`, where lines are wrong) while the file cannot be used. Blocking."""
-        path, seen = self.home / FILE_NAME, None
-        with suppress(OSError):
-            found = path.lstat()
-            seen = (found.st_ino, found.st_ctime_ns, found.st_size)  # a new mode counts too
-        return _last_read(path, seen)
+def read_allowlist(path: Path) -> Allowlist:
+    """The allowlist of a file, read again when it changed; an empty one where there is no file. Blocking.
 
-    @property
-    def problem(self) -> str | None:
-        """The reason why tasks have no network although a file is there; None when it is right, or missing."""
-        try:
-            self.current()
-        except ConfigError as exc:
-            return f"tasks have no network: {exc.message}"
-        return None
+    Raises ConfigError while it cannot be used: FileMistakes with `diagnostics`, where lines are wrong.
+    """
+    seen = None
+    with suppress(OSError):
+        found = path.lstat()
+        seen = (found.st_ino, found.st_ctime_ns, found.st_size)  # a new mode counts too
+    return _last_read(path, seen)
 
 
 @lru_cache(maxsize=1)
 def _last_read(path: Path, _seen: tuple[int, ...] | None) -> Allowlist:
-    return read_allowlist(path)
-
-
-def read_allowlist(path: Path) -> Allowlist:
-    """The allowlist of a file; an empty one where there is no file. Raises FileMistakes, ConfigError."""
     try:
         content = read_limited(path, MAX_BYTES)
     except FileNotFoundError:

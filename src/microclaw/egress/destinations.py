@@ -116,12 +116,11 @@ class Egress:
         """
         try:
             async with asyncio.timeout(RESOLVE_S):
-                return await asyncio.to_thread(self.addresses_now, purpose, host, port)
+                return await asyncio.to_thread(self._addresses, purpose, host, port)
         except TimeoutError as exc:
             raise ToolFailed(f"the name {host} was not found within {RESOLVE_S:.0f} s") from exc
 
-    def addresses_now(self, purpose: Purpose, host: str, port: int) -> Sequence[str]:
-        """As `addresses`, blocking, for as long as the system looks a name up."""
+    def _addresses(self, purpose: Purpose, host: str, port: int) -> Sequence[str]:
         if not 0 < port < 1 << 16:
             raise ToolRetry(f"there is no port {port}")
         literal = _literal(host)

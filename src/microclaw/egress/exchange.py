@@ -11,7 +11,6 @@ from typing import Final
 
 import h11
 
-from microclaw.addresses import bracketed
 from microclaw.egress.allowlist import PLACE, AllowEntry
 from microclaw.egress.request_head import HOP_BY_HOP, MAX_HEAD_BYTES, ProxyRequest, RequestRefused
 from microclaw.masking import SecretMask
@@ -25,7 +24,7 @@ FAILURES: Final = (BAD_GATEWAY, 504)
 """Of what was allowed; other codes are refusals."""
 _RANGES: Final = frozenset({b"range", b"if-range", b"accept-encoding"})
 _PLAIN: Final = frozenset({b"", b"identity"})
-_task_side = partial(h11.Connection, h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
+_side = partial(h11.Connection, max_incomplete_event_size=MAX_HEAD_BYTES)
 
 
 @dataclass(slots=True)
@@ -41,34 +40,35 @@ class Streams:
         async with asyncio.timeout(self.stall_s):
             return await self.reader.read(PIECE_BYTES)
 
-    async def send(self, data: bytes | None) -> None:
-        self.writer.write(data or b"")
+    async def send(self, data: bytes) -> None:
+        self.writer.write(data)
         async with asyncio.timeout(self.stall_s):
             await self.writer.drain()
 
-    async def close(self, *, at_once: bool) -> None:
-        """Let the peer read what is left, unless `at_once`."""
+    async def next_event(self, connection: h11.Connection) -> object:
+        """The next event of the peer, which the connection reads."""
+        while (event := connection.next_event()) is h11.NEED_DATA:
+            connection.receive_data(await self.read())
+        return event
+
+    async def close(self) -> None:
+        """Let the peer read what is left, until this is cancelled."""
         self.writer.close()
         try:
-            if not at_once:
-                with suppress(OSError):
-                    async with asyncio.timeout(self.stall_s):
-                        await self.writer.wait_closed()
+            with suppress(OSError):
+                async with asyncio.timeout(self.stall_s):
+                    await self.writer.wait_closed()
         finally:
             self.writer.transport.abort()
 
 
 @dataclass(slots=True)
 class Exchange:
-    """`count` takes bytes that are about to pass, or raises RequestRefused; None until the request is allowed.
-
-    `request` and `port`, where it leads, are for the log.
-    """
+    """`count` takes bytes that are about to pass, or raises RequestRefused; None until the request is allowed."""
 
     client: Streams
-    connection: h11.Connection = field(default_factory=_task_side)
+    connection: h11.Connection = field(default_factory=partial(_side, h11.SERVER))
     request: ProxyRequest | None = None
-    port: int = 0
     count: Callable[[int], None] | None = None
     up_bytes: int = 0
     down_bytes: int = 0
@@ -79,13 +79,11 @@ class Exchange:
         return self.connection.our_state not in (h11.IDLE, h11.SEND_RESPONSE)
 
     async def refuse(self, status: int, why: str) -> None:
-        """Answer with the reason, unless the answer has begun. The host's own faults (502, 504) are no refusal.
+        """Answer with the reason. The host's own faults (502, 504) are no refusal.
 
         It is in the status line too: of an answer to CONNECT most clients show that alone. h11 does not write it: it
         would not answer what it could not read.
         """
-        if self.has_answered:
-            return
         outcome = "failed" if status in FAILURES else "refused"
         words = "".join(char for char in why if " " <= char <= "~")
         text = f"microclaw: {why}\n".encode()
@@ -97,111 +95,89 @@ class Exchange:
             f"X-Microclaw-Egress: {outcome}",
         )
         await self.client.send("\r\n".join((*head, "", "")).encode() + text)
-        await self._linger()
-
-    async def _linger(self) -> None:
-        """Read what the task still sends: a unix socket that is closed with bytes unread loses the answer."""
         self.client.writer.write_eof()
-        read_bytes = 0
+        left = MAX_LINGER_BYTES  # a unix socket that is closed with bytes unread loses the answer
         with suppress(TimeoutError):
             async with asyncio.timeout(LINGER_S):
-                while read_bytes < MAX_LINGER_BYTES and (data := await self.client.reader.read(PIECE_BYTES)):
-                    read_bytes += len(data)
+                while left > 0 and (data := await self.client.reader.read(PIECE_BYTES)):
+                    left -= len(data)
 
     async def tunnel(self, upstream: Streams) -> None:
         """CONNECT: bytes both ways until both ends are done, one of them stalls or the volume is spent."""
         await self._answer(h11.Response(status_code=200, headers=[], reason=b"Connection established"))
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._pump(self.client, upstream, up=True), name="tunnel up")
-            group.create_task(self._pump(upstream, self.client, up=False), name="tunnel down")
+            group.create_task(self._pump(self.client, upstream, up=1), name="tunnel up")
+            group.create_task(self._pump(upstream, self.client, down=1), name="tunnel down")
 
-    async def _pump(self, source: Streams, target: Streams, *, up: bool) -> None:
+    async def _pump(self, source: Streams, target: Streams, *, up: int = 0, down: int = 0) -> None:
         while data := await source.read():
-            self._counted(len(data), up=up)
+            self._counted(up=up * len(data), down=down * len(data))
             await target.send(data)
         if target.writer.can_write_eof():
             target.writer.write_eof()
 
     async def fetch(self, upstream: Streams, request: ProxyRequest, entry: AllowEntry, secret: str | None) -> None:
         """One request in absolute form, and its answer. `secret` goes into the entry's header."""
-        server = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
-        headers = _request_headers(request, self.port, entry, secret)
-        head = server.send(h11.Request(method=request.method, target=request.path, headers=headers)) or b""
-        self._counted(len(head), up=True)
-        await upstream.send(head)
+        server = _side(h11.CLIENT)
+        headers = _request_headers(request, entry, secret)
+        await self._forward(upstream, server, h11.Request(method=request.method, target=request.path, headers=headers))
         async with asyncio.TaskGroup() as group:
             uploading = group.create_task(self._upload(upstream, server), name="upload")
             await self._download(upstream, server, secret)
             uploading.cancel()  # an answer may come before all of the body was taken
 
     async def _upload(self, upstream: Streams, server: h11.Connection) -> None:
-        while True:
-            if self.connection.they_are_waiting_for_100_continue:
-                await self._answer(h11.InformationalResponse(status_code=100, headers=[]))
-            event = self.connection.next_event()
-            if event is h11.NEED_DATA:
-                if not (data := await self.client.read()):
-                    raise ConnectionError("the task broke off")
-                self.connection.receive_data(data)
-            elif isinstance(event, h11.Data):
-                self._counted(len(event.data), up=True)
-                await upstream.send(server.send(h11.Data(data=bytes(event.data))))
-            else:
-                await upstream.send(server.send(h11.EndOfMessage()))
-                return
+        if self.connection.they_are_waiting_for_100_continue:
+            await self._answer(h11.InformationalResponse(status_code=100, headers=[]))
+        try:
+            while isinstance(event := await self.client.next_event(self.connection), h11.Data):
+                await self._forward(upstream, server, event)
+        except h11.RemoteProtocolError as exc:
+            raise ConnectionError("the task broke off, or its body is not HTTP/1.1") from exc
+        await self._forward(upstream, server, h11.EndOfMessage())
 
     async def _download(self, upstream: Streams, server: h11.Connection, secret: str | None) -> None:
         mask = SecretMask(() if secret is None else (secret,))
         masked = mask.stream()
-        while True:
-            event = server.next_event()
-            if event is h11.NEED_DATA:
-                server.receive_data(await upstream.read())
-            elif isinstance(event, h11.Response):
-                encodings = {value.strip().lower() for name, value in event.headers if name == b"content-encoding"}
-                if secret is not None and not encodings <= _PLAIN:
-                    raise RequestRefused(BAD_GATEWAY, "the server compressed its answer, which could hide the secret")
-                kept = [
-                    (name, mask.masked_bytes(value))
-                    for name, value in event.headers.raw_items()
-                    if name.lower() not in HOP_BY_HOP
-                ]
-                await self._answer(
-                    h11.Response(
-                        status_code=event.status_code,
-                        headers=[*kept, (b"Connection", b"close")],
-                        reason=mask.masked_bytes(bytes(event.reason)),
-                    )
-                )
-            elif isinstance(event, h11.Data):
-                await self._answer(h11.Data(data=masked.feed(bytes(event.data))))
-            elif isinstance(event, h11.EndOfMessage):
-                await self._answer(h11.Data(data=masked.rest()))
-                await self._answer(h11.EndOfMessage())
-                return
-            elif not isinstance(event, h11.InformationalResponse):
-                raise ConnectionError("the server broke off")
+        while isinstance(event := await upstream.next_event(server), h11.InformationalResponse):
+            pass
+        if not isinstance(event, h11.Response):
+            raise ConnectionError("the server broke off")
+        encodings = {value.strip().lower() for name, value in event.headers if name == b"content-encoding"}
+        if secret is not None and not encodings <= _PLAIN:
+            raise RequestRefused(BAD_GATEWAY, "the server compressed its answer, which could hide the secret")
+        kept = [
+            (name, mask.masked_bytes(value))
+            for name, value in event.headers.raw_items()
+            if name.lower() not in HOP_BY_HOP
+        ]
+        headers, reason = [*kept, (b"Connection", b"close")], mask.masked_bytes(bytes(event.reason))
+        await self._answer(h11.Response(status_code=event.status_code, headers=headers, reason=reason))
+        while isinstance(piece := await upstream.next_event(server), h11.Data):
+            await self._answer(h11.Data(data=masked.feed(bytes(piece.data))))
+        await self._answer(h11.Data(data=masked.rest()))
+        await self._answer(h11.EndOfMessage())
+
+    async def _forward(self, upstream: Streams, server: h11.Connection, event: h11.Event) -> None:
+        data = server.send(event) or b""
+        self._counted(up=len(data))
+        await upstream.send(data)
 
     async def _answer(self, event: h11.Event) -> None:
         data = self.connection.send(event) or b""
-        is_answer = isinstance(event, h11.Response | h11.Data)  # and not its end, which a spent volume lets pass
-        if data and is_answer and self.connection.our_state is not h11.SWITCHED_PROTOCOL:
-            self._counted(len(data), up=False)
+        if isinstance(event, h11.Response | h11.Data):  # and not its end, which a spent volume lets pass
+            self._counted(down=len(data))
         await self.client.send(data)
 
-    def _counted(self, size_bytes: int, *, up: bool) -> None:
+    def _counted(self, *, up: int = 0, down: int = 0) -> None:
         if self.count is not None:
-            self.count(size_bytes)
-        if up:
-            self.up_bytes += size_bytes
-        else:
-            self.down_bytes += size_bytes
+            self.count(up + down)
+        self.up_bytes += up
+        self.down_bytes += down
 
 
-def _request_headers(
-    request: ProxyRequest, port: int, entry: AllowEntry, secret: str | None
-) -> list[tuple[bytes, bytes]]:
-    host = bracketed(request.host) + ("" if port == (443 if entry.tls else 80) else f":{port}")
+def _request_headers(request: ProxyRequest, entry: AllowEntry, secret: str | None) -> list[tuple[bytes, bytes]]:
+    host = request.host + ("" if request.port == (443 if entry.tls else 80) else f":{request.port}")
     headers: list[tuple[bytes, bytes]] = [(b"Host", host.encode())]
     dropped: frozenset[bytes] = frozenset()
     if secret is not None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 import ssl
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -19,16 +18,11 @@ if TYPE_CHECKING:
     import httpx2
 
 MAX_URL_CHARS: Final = 2048
+MAX_REDIRECTS: Final = 5
 _URL: Final = re.compile(r"https?://[^/?#@\\\s]+(?:[/?#][^\\\s]*)?", re.IGNORECASE)  # no user name before the host
 _NO_PAGES: Final = frozenset({"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape"})
 """Python's own encodings. Of punycode 1 MiB would take minutes."""
 _META: Final = re.compile(rb"<meta[^>]{0,200}charset=[\"']?([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
-
-
-class FetchLimits(Struct, frozen=True):
-    body_bytes: int = 1 << 20
-    total_s: float = 20.0
-    redirects: int = 5
 
 
 class Page(Struct, frozen=True):
@@ -47,7 +41,8 @@ class Fetcher:
     egress: Egress
     _: KW_ONLY
     proxy: str | None = None
-    limits: FetchLimits = field(default_factory=FetchLimits)
+    body_bytes: int = 1 << 20
+    total_s: float = 20.0
     tls: ssl.SSLContext | None = None
 
     async def fetch(self, url: str) -> Page:
@@ -56,14 +51,13 @@ class Fetcher:
 
         from microclaw.egress.http_door import http_client
 
-        logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs addresses, with a person's words in them
         client = http_client(
             Purpose.WEB,
             egress=self.egress,
             proxy=self.proxy,
             environment=False,  # the environment's proxy and .netrc are not for addresses of others
             verify=self.tls or True,
-            timeout=self.limits.total_s,
+            timeout=self.total_s,
             headers={
                 "User-Agent": f"microclaw/{__version__}",
                 "Accept": "text/html,application/xhtml+xml,text/plain,application/json;q=0.9,text/*;q=0.8",
@@ -71,22 +65,22 @@ class Fetcher:
             },
         )
         try:
-            async with asyncio.timeout(self.limits.total_s), client:
+            async with asyncio.timeout(self.total_s), client:
                 return await self._follow(client, url)
         except TimeoutError as exc:
-            raise _failure(url, f"did not answer within {self.limits.total_s:g} s") from exc
+            raise _failure(url, f"did not answer within {self.total_s:g} s") from exc
         except (httpx2.HTTPError, httpx2.InvalidURL, ssl.SSLError) as exc:
             raise _refusal(exc) or _failure(url, f"could not be fetched: {exc or type(exc).__name__}") from exc
 
     async def _follow(self, client: httpx2.AsyncClient, url: str) -> Page:
-        for _ in range(self.limits.redirects + 1):
+        for _ in range(MAX_REDIRECTS + 1):
             if len(url) > MAX_URL_CHARS or not url.isprintable() or not _URL.fullmatch(url):
                 raise ToolRetry(f"{url[:80]!r} is no address of a page", next_step="give an http:// or https:// URL")
             async with client.stream("GET", url) as response:
                 if response.next_request is None:
                     return await self._read(response)
                 url = str(response.next_request.url)
-        raise _failure(url, f"is behind more than {self.limits.redirects} redirects")
+        raise _failure(url, f"is behind more than {MAX_REDIRECTS} redirects")
 
     async def _read(self, response: httpx2.Response) -> Page:
         url = str(response.url.copy_with(fragment=None))
@@ -102,9 +96,9 @@ class Fetcher:
         body = bytearray()
         async for piece in response.aiter_raw():
             body += piece
-            if len(body) > self.limits.body_bytes:
+            if len(body) > self.body_bytes:
                 break
-        raw = bytes(body[: self.limits.body_bytes])
+        raw = bytes(body[: self.body_bytes])
         if b"\0" in raw[:1024] and "utf-16" not in declared.lower():
             raise _failure(url, "says that it is text and is not")
         return Page(url, media_type, _text(response.charset_encoding, raw), len(body) > len(raw))

@@ -9,10 +9,9 @@ other file of the host makes an HTTP client (tests/egress/test_one_door.py has t
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Final
 from urllib.request import getproxies, proxy_bypass
 
@@ -26,8 +25,7 @@ from microclaw.egress.destinations import Egress, Purpose
 from microclaw.egress.outgoing import open_socket
 from microclaw.errors import MicroclawError, PermissionRefused, ToolFailed
 
-DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-_LIMITS: Final = httpx2.Limits(max_connections=100, max_keepalive_connections=20)
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 def http_client(
@@ -38,7 +36,6 @@ def http_client(
     proxy: str | None = None,
     environment: bool = True,
     verify: ssl.SSLContext | bool = True,
-    limits: httpx2.Limits = _LIMITS,
     **options: Any,
 ) -> httpx2.AsyncClient:
     """A client for one purpose. `first_url` is the place that the settings, the code or a person named.
@@ -46,13 +43,13 @@ def http_client(
     Without it (an SDK that knows its own address) the first place that is asked counts as named. `proxy` is an http://
     proxy; without it the environment's proxies count, unless `environment` is False. `options` are httpx2's.
     """
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs addresses, with a person's words in them
     first = None if first_url is None else _place(httpx2.URL(first_url))
-    make = partial(httpx2.AsyncHTTPTransport, verify=verify, limits=limits)
-    transport = _Transport(purpose, first, egress or Egress(), proxy, environment, make)
+    transport = _Transport(purpose, first, egress or Egress(), proxy, environment, verify)
     return httpx2.AsyncClient(transport=transport, trust_env=environment, **options)
 
 
-def environment_proxy(scheme: str, host: str, port: int | None) -> str | None:
+def _environment_proxy(scheme: str, host: str, port: int | None) -> str | None:
     """The proxy that HTTP_PROXY and its like name for a place, unless NO_PROXY does."""
     found = getproxies()
     proxy = found.get(scheme) or found.get("all")
@@ -62,7 +59,7 @@ def environment_proxy(scheme: str, host: str, port: int | None) -> str | None:
 
 
 def _place(url: httpx2.URL) -> tuple[str, str, int]:
-    return url.scheme, url.raw_host.decode().lower().rstrip("."), url.port or DEFAULT_PORTS.get(url.scheme, 0)
+    return url.scheme, url.raw_host.decode().lower().rstrip("."), url.port or _DEFAULT_PORTS.get(url.scheme, 0)
 
 
 @dataclass(eq=False, slots=True)
@@ -74,13 +71,13 @@ class _Transport(httpx2.AsyncBaseTransport):
     egress: Egress
     proxy: str | None
     environment: bool
-    make: Callable[..., httpx2.AsyncHTTPTransport]
+    verify: ssl.SSLContext | bool
     made: dict[tuple[str | None, Purpose], httpx2.AsyncHTTPTransport] = field(default_factory=dict)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         url, proxy = request.url, self.proxy
         if proxy is None and self.environment:
-            proxy = environment_proxy(url.scheme, url.host, url.port)
+            proxy = _environment_proxy(url.scheme, url.host, url.port)
         try:
             rule = self._rule(url)
             sent = request if proxy is None else await self._by_proxy(rule, request)
@@ -132,7 +129,7 @@ class _Transport(httpx2.AsyncBaseTransport):
         Raises where a version of the library keeps it elsewhere: without it nothing would be judged.
         """
         if (proxy, rule) not in self.made:
-            made = self.make(proxy=proxy)
+            made = httpx2.AsyncHTTPTransport(verify=self.verify, proxy=proxy)
             pool: Any = made._pool
             if not isinstance(pool._network_backend, httpcore2.AsyncNetworkBackend):
                 raise TypeError(f"httpcore2 {httpcore2.__version__} keeps its network backend elsewhere")
@@ -141,12 +138,12 @@ class _Transport(httpx2.AsyncBaseTransport):
         return self.made[proxy, rule]
 
 
+@dataclass(eq=False)
 class _Backend(httpcore2.AnyIOBackend):
     """Connects to judged addresses alone."""
 
-    def __init__(self, egress: Egress, purpose: Purpose) -> None:
-        self._egress = egress
-        self._purpose = purpose
+    egress: Egress
+    purpose: Purpose
 
     async def connect_tcp(
         self,
@@ -157,7 +154,7 @@ class _Backend(httpcore2.AnyIOBackend):
         **_options: Any,
     ) -> httpcore2.AsyncNetworkStream:
         try:
-            addresses = await self._egress.addresses(self._purpose, host, port)
+            addresses = await self.egress.addresses(self.purpose, host, port)
             async with asyncio.timeout(timeout):
                 return AnyIOStream(await SocketStream.from_socket(await open_socket(addresses, port)))
         except MicroclawError as exc:

@@ -8,11 +8,10 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections import Counter
 from collections.abc import Sequence
 from typing import Final, TypeAlias
 
-from aiohappyeyeballs import start_connection
+from aiohappyeyeballs import addr_to_addr_infos, pop_addr_infos_interleave, start_connection
 
 from microclaw.egress.destinations import Egress, Purpose
 from microclaw.errors import MicroclawError
@@ -41,15 +40,11 @@ async def open_streams(addresses: Sequence[str], port: int, tls: ssl.SSLContext 
 
 async def open_socket(addresses: Sequence[str], port: int) -> socket.socket:
     """Connect to the first of the judged addresses that answers; the families take turns. Raises OSError."""
-    places = []
-    of_family = Counter[int]()
-    for address in addresses:
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        of_family[family] += 1
-        if of_family[family] <= MAX_TRIES:
-            place = (address, port, 0, 0) if family == socket.AF_INET6 else (address, port)
-            places.append((family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", place))
+    places = [place for address in addresses for place in addr_to_addr_infos((address, port)) or ()]
+    left = places[:]
+    pop_addr_infos_interleave(left, MAX_TRIES)
+    tried = [place for place in places if place not in left]
     try:
-        return await start_connection(places, happy_eyeballs_delay=STAGGER_S)
+        return await start_connection(tried, happy_eyeballs_delay=STAGGER_S)
     except RuntimeError as exc:  # uvloop's, for an address that it cannot take
         raise OSError(str(exc)) from exc

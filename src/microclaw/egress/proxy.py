@@ -16,16 +16,18 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import KW_ONLY, dataclass, field
 from functools import cache, partial
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import h11
 from msgspec import Struct
+from msgspec.structs import replace
 
 from microclaw.audit.event import AuditEvent, AuditKind, Record, no_record
-from microclaw.egress.allowlist import FILE_NAME, AllowEntry, Allowlist, AllowlistSource
+from microclaw.egress.allowlist import FILE_NAME, AllowEntry, Allowlist, read_allowlist
 from microclaw.egress.destinations import Egress, Purpose
 from microclaw.egress.exchange import BAD_GATEWAY, FAILURES, Exchange, Streams
-from microclaw.egress.outgoing import Pair, open_streams
+from microclaw.egress.outgoing import open_streams
 from microclaw.egress.request_head import MAX_HEAD_BYTES, ProxyRequest, RequestRefused, read_head
 from microclaw.egress.secret_values import SecretValues
 from microclaw.errors import ConfigError, MicroclawError, PermissionRefused, TaskRefused
@@ -76,9 +78,9 @@ class Meter:
 
 @dataclass(slots=True)
 class EgressProxy:
-    """The policy of the sandbox as a proxy. `tls` replaces the system's authorities, for tests with their own."""
+    """The policy of a home's sandbox as a proxy. `tls` replaces the system's authorities, for tests with their own."""
 
-    allowlist: AllowlistSource
+    home: Path
     egress: Egress
     secrets: SecretValues
     _: KW_ONLY
@@ -92,7 +94,7 @@ class EgressProxy:
 
         Raises TaskRefused for a name that the allowlist does not have, ConfigError while it has mistakes.
         """
-        allowlist = self.allowlist.current()
+        allowlist = read_allowlist(self.home / FILE_NAME)
         if not allowlist.knows(name):
             step = f"the owner of this host adds to {FILE_NAME}: - {{host: api.example.com, tasks: [{name[:40]}]}}"
             raise TaskRefused(f"the allowlist has nothing for {name[:40]!r}", next_step=step)
@@ -121,7 +123,6 @@ class _TaskProxy:
     use: Counts = field(default_factory=Counter)
     open_count: int = 0
     running: set[asyncio.Task[None]] = field(default_factory=set)
-    ending: bool = False
     server: asyncio.Server | None = None
 
     async def listen(self, at: socket.socket) -> None:
@@ -137,28 +138,26 @@ class _TaskProxy:
         running.add_done_callback(self.running.discard)
 
     async def close(self) -> None:
-        """End every connection, at once."""
-        self.ending = True
+        """End every connection, at once: the request, then each wait for a peer to read what is left."""
         if self.server is not None:
             self.server.close()
-        for task in tuple(self.running):
-            task.cancel()
-        if self.running:
-            await asyncio.wait(tuple(self.running))
+        while self.running:
+            for task in self.running:
+                task.cancel()
+            await asyncio.wait(self.running, timeout=0.01)
 
     async def _serve(self, client: Streams) -> None:
         try:
             async with asyncio.timeout(self.proxy.times.total_s):
-                await self._one_request(client)
+                await self._one_request(Exchange(client))
         except OSError:
             pass  # a peer that stalls or breaks off; what was done is in the security log
         except Exception:
             _log.exception("a request of a task failed")
         finally:
-            await client.close(at_once=self.ending)
+            await client.close()
 
-    async def _one_request(self, client: Streams) -> None:
-        exchange = Exchange(client)
+    async def _one_request(self, exchange: Exchange) -> None:
         status, why = 0, "broken off"
         try:
             await self._carry_out(exchange)
@@ -169,89 +168,77 @@ class _TaskProxy:
             status, why = 504, "nothing came, or was taken, in time"
         except h11.ProtocolError:  # its own words may quote what came
             status, why = BAD_GATEWAY, "the server's answer is not HTTP/1.1"
+        except ConfigError:
+            status, why = 403, "the allowlist has mistakes: microclaw task egress"
+        except MicroclawError as exc:
+            status, why = 403 if isinstance(exc, PermissionRefused) else BAD_GATEWAY, exc.message
         except OSError as exc:
-            status, why = BAD_GATEWAY, str(exc) or why
+            status, why = BAD_GATEWAY, exc.strerror or str(exc) or why
         finally:
             if status or exchange.count is not None:  # bytes may have gone out
                 was_allowed = exchange.has_answered or status in (0, *FAILURES)
                 self._note(exchange, AuditKind.EGRESS_ALLOWED if was_allowed else AuditKind.EGRESS_REFUSED, why)
-        if status:
+        if status and not exchange.has_answered:
             await exchange.refuse(status, why)
 
     async def _carry_out(self, exchange: Exchange) -> None:
-        """Raises RequestRefused, OSError, h11.ProtocolError."""
-        if not (head := await self._head(exchange.client)):
+        """Raises RequestRefused, MicroclawError, OSError, h11.ProtocolError."""
+        meter = self.proxy.meter
+        if not (head := await self._head(exchange.client.reader)):
             return  # a connection without a request
-        request = exchange.request = read_head(head, exchange.connection)
-        exchange.port = request.usual_port
+        exchange.request = read_head(head, exchange.connection)
+        allowlist = await asyncio.to_thread(read_allowlist, self.proxy.home / FILE_NAME)
+        entry, exchange.request = judge(allowlist, self.name, exchange.request)
+        if self.open_count >= allowlist.limits.connections:
+            raise RequestRefused(429, f"more than {allowlist.limits.connections} connections at once")
+        meter.take(self.use, allowlist, entry, 0, begins=1)
+        exchange.count = partial(meter.take, self.use, allowlist, entry)
+        self.open_count += 1
         try:
-            allowlist = await asyncio.to_thread(self.proxy.allowlist.current)
-        except ConfigError as exc:
-            raise RequestRefused(403, "the allowlist has mistakes: microclaw task egress") from exc
-        entry, exchange.port = judge(allowlist, self.name, request)
-        try:
-            await self._pass(exchange, allowlist, entry)
+            await self._pass(exchange, exchange.request, entry)
         except ExceptionGroup as errors:  # of both directions: the first one ended the other
             raise errors.exceptions[0] from errors
+        finally:
+            self.open_count -= 1
 
-    async def _head(self, client: Streams) -> bytes:
+    async def _head(self, reader: asyncio.StreamReader) -> bytes:
+        """The bytes of a head, or of what broke off."""
         try:
             async with asyncio.timeout(self.proxy.times.head_s):
-                return await client.reader.readuntil(b"\r\n\r\n")
+                return await reader.readuntil(b"\r\n\r\n")
         except asyncio.LimitOverrunError as exc:
             raise RequestRefused(431, f"the request's head has more than {MAX_HEAD_BYTES:,} bytes") from exc
         except TimeoutError as exc:
             raise RequestRefused(408, "the request's head did not come in time") from exc
         except (OSError, asyncio.IncompleteReadError) as exc:
-            if not getattr(exc, "partial", b""):
-                return b""
-            raise RequestRefused(400, "the request's head broke off") from exc
+            return getattr(exc, "partial", b"")
 
-    async def _pass(self, exchange: Exchange, allowlist: Allowlist, entry: AllowEntry) -> None:
-        proxy, request = self.proxy, exchange.request
-        assert request is not None
-        if self.open_count >= allowlist.limits.connections:
-            raise RequestRefused(429, f"more than {allowlist.limits.connections} connections at once")
-        proxy.meter.take(self.use, allowlist, entry, 0, begins=1)
-        exchange.count = partial(proxy.meter.take, self.use, allowlist, entry)
-        self.open_count += 1
-        try:
-            secret = None
-            if entry.secret is not None and (secret := await proxy.secrets.value(entry.secret)) is None:
-                raise RequestRefused(403, f"there is no secret {entry.secret}: microclaw task secrets {entry.secret} -")
-            pair = await self._connect(request.host, exchange.port, tls=entry.tls and not request.tunnel)
-            upstream = Streams(*pair, proxy.times.stall_s)
-            try:
-                if request.tunnel:
-                    await exchange.tunnel(upstream)
-                else:
-                    await exchange.fetch(upstream, request, entry, secret)
-            finally:  # what is no tunnel has answered
-                await upstream.close(at_once=self.ending or not request.tunnel)
-        finally:
-            self.open_count -= 1
-
-    async def _connect(self, host: str, port: int, *, tls: bool) -> Pair:
+    async def _pass(self, exchange: Exchange, request: ProxyRequest, entry: AllowEntry) -> None:
         """Connect to an address that was checked: the name is looked up once, here, and only now that it is allowed."""
-        proxy = self.proxy
+        proxy, secret = self.proxy, None
+        if entry.secret is not None and (secret := await proxy.secrets.value(entry.secret)) is None:
+            raise RequestRefused(403, f"there is no secret {entry.secret}: microclaw task secrets {entry.secret} -")
+        addresses = await proxy.egress.addresses(Purpose.TASK, request.host, request.port)
+        context = await asyncio.to_thread(proxy.tls) if entry.tls and not request.tunnel else None
+        async with asyncio.timeout(proxy.times.connect_s):
+            pair = await open_streams(addresses, request.port, context, request.host)
+        upstream = Streams(*pair, proxy.times.stall_s)
         try:
-            addresses = await proxy.egress.addresses(Purpose.TASK, host, port)
-        except MicroclawError as exc:
-            raise RequestRefused(403 if isinstance(exc, PermissionRefused) else BAD_GATEWAY, exc.message) from exc
-        context = await asyncio.to_thread(proxy.tls) if tls else None
-        try:
-            async with asyncio.timeout(proxy.times.connect_s):
-                return await open_streams(addresses, port, context, host)
-        except OSError as exc:
-            why = exc.strerror or str(exc) or "it did not answer in time"
-            raise RequestRefused(BAD_GATEWAY, f"{host} cannot be reached: {why}") from exc
+            if request.tunnel:
+                await exchange.tunnel(upstream)
+            else:
+                await exchange.fetch(upstream, request, entry, secret)
+        finally:
+            if request.tunnel:  # the other one has answered
+                await upstream.close()
+            upstream.writer.transport.abort()
 
     def _note(self, exchange: Exchange, kind: AuditKind, why: str) -> None:
         """The security log's line: no path, no content."""
         text = "a request that is none"
         known: tuple[str, ...] = ()
         if (request := exchange.request) is not None:
-            text = f"{request.method[:16]} {request.host}:{exchange.port}"
+            text = f"{request.method[:16]} {request.host}:{request.port}"
             known = (request.host,) if kind is AuditKind.EGRESS_ALLOWED else ()  # a refused one may be somebody's data
         if exchange.count is not None:
             text += f", {exchange.up_bytes:,} bytes up, {exchange.down_bytes:,} down"
@@ -259,32 +246,29 @@ class _TaskProxy:
         self.proxy.record(AuditEvent(kind, text, about=self.task, by=self.by, known=known))
 
 
-def judge(allowlist: Allowlist, task: str, request: ProxyRequest) -> tuple[AllowEntry, int]:
-    """The entry that allows a request, and the port where the proxy connects. Raises RequestRefused."""
+def judge(allowlist: Allowlist, task: str, request: ProxyRequest) -> tuple[AllowEntry, ProxyRequest]:
+    """The entry that allows a request, and the request with the port to connect to. Raises RequestRefused."""
     about = [entry for entry in allowlist.entries if entry.fits(request.host, task)]
-    if not about:
-        raise RequestRefused(403, f"{request.host} is not on the allowlist for this task")
-    narrowest = max(entry.specificity for entry in about)
+    narrowest = max((entry.specificity for entry in about), default=None)
     reasons: list[str] = []
     for entry in about:
         if entry.specificity == narrowest:
-            port = request.usual_port
-            if entry.tls and port == 80 and not request.tunnel:
-                port = 443  # the task asks http://HOST/PATH, the proxy speaks TLS
-            if not (why := _obstacle(entry, request, port)):
-                return entry, port
+            is_secured = entry.tls and request.port == 80 and not request.tunnel
+            asked = replace(request, port=443) if is_secured else request  # the task asks http://HOST/PATH
+            if not (why := _obstacle(entry, asked)):
+                return entry, asked
             reasons.append(why)
-    raise RequestRefused(403, reasons[0])
+    raise RequestRefused(403, reasons[0] if reasons else f"{request.host} is not on the allowlist for this task")
 
 
-def _obstacle(entry: AllowEntry, request: ProxyRequest, port: int) -> str:
+def _obstacle(entry: AllowEntry, request: ProxyRequest) -> str:
     host, tunnel, method = request.host, request.tunnel, request.method
     if tunnel and (entry.methods is not None or entry.secret is not None):
         return f"line {entry.line} has methods or a secret, and CONNECT cannot be seen: ask http://{host}/PATH"
     if not tunnel and not entry.tls and request.scheme == "https":
         return f"line {entry.line} has no tls: true, so that the proxy does not speak TLS for the task: use CONNECT"
-    if port not in entry.ports:
-        return f"port {port} is not allowed for {host} (line {entry.line})"
+    if request.port not in entry.ports:
+        return f"port {request.port} is not allowed for {host} (line {entry.line})"
     if not tunnel and entry.methods is not None and method not in entry.methods:
         return f"{method} is not allowed for {host} (line {entry.line})"
     return ""

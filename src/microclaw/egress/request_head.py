@@ -7,7 +7,6 @@ might read such a head in another way (request smuggling, RFC 9112 section 11.2)
 from __future__ import annotations
 
 import re
-from collections import Counter
 from typing import Final
 
 import h11
@@ -26,8 +25,18 @@ HOP_BY_HOP: Final = frozenset(
 """Headers of one connection, or that the proxy writes itself; they are never passed on as they came."""
 FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
 """They say where the body ends: h11 read it by them, so they are always passed on."""
-_LINE: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*")
-_LENGTH: Final = re.compile(rb"[0-9]{1,18}")
+_HEAD: Final = re.compile(
+    rb"[!-~]+ [!-~]+ HTTP/1\.[01]\r\n"
+    rb"(?:(?:content-length:[\t ]*[0-9]{1,18}[\t ]*"
+    rb"|(?!content-length:)[!#$%&'*+.^_`|~0-9A-Z-]+:[\t\x20-\x7e\x80-\xff]*)\r\n)*\r\n",
+    re.IGNORECASE,
+)
+"""No bare CR, LF or NUL, and no line that is folded. h11 ends lines at a bare LF, and takes "5, 5" as a length."""
+_TWICE: Final = re.compile(
+    rb"\r\n(?:host:.*\r\nhost|(?:content-length|transfer-encoding):.*\r\n(?:content-length|transfer-encoding)):",
+    re.IGNORECASE | re.DOTALL,
+)
+"""h11 joins equal lengths, and takes a length beside an encoding."""
 _AUTHORITY: Final = r"(?P<host>\[[0-9a-fA-F:.]+\]|[^:@\[\]/?#]+)(?::(?P<port>[0-9]{1,5}))?"
 _HOST: Final = re.compile(_AUTHORITY)
 _TARGET: Final = re.compile(rf"(?:(?P<scheme>https?)://)?{_AUTHORITY}(?P<path>[/?][^#]*)?", re.IGNORECASE)
@@ -43,12 +52,12 @@ class RequestRefused(Exception):
 
 
 class ProxyRequest(Struct, frozen=True):
-    """`port` is None where it names none; `path` has the query, and is empty for CONNECT; `headers` are passed on."""
+    """`path` has the query; `headers` are passed on."""
 
     method: str
     scheme: str
     host: str
-    port: int | None
+    port: int
     path: str
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
@@ -56,33 +65,28 @@ class ProxyRequest(Struct, frozen=True):
     def tunnel(self) -> bool:
         return self.method == "CONNECT"
 
-    @property
-    def usual_port(self) -> int:
-        return self.port or (443 if self.scheme == "https" else 80)
-
 
 def read_head(head: bytes, connection: h11.Connection) -> ProxyRequest:
-    """`head` ends with its empty line; `connection` is the server's side and goes on with the body."""
-    _check_lines(head)
+    """`connection` is the server's side and goes on with the body. Raises RequestRefused."""
+    if head.count(b"\r\n") > MAX_HEADERS + 2:
+        raise RequestRefused(431, f"the request has more than {MAX_HEADERS} headers")
+    if not _HEAD.fullmatch(head):
+        raise RequestRefused(400, "the request is not HTTP/1.1 in lines of NAME: VALUE, or breaks off")
+    if _TWICE.search(head):
+        raise RequestRefused(400, "the request has two Hosts or two lengths")
     connection.receive_data(head)
     try:
         event = connection.next_event()
     except h11.RemoteProtocolError as exc:
         raise RequestRefused(400, f"the request is not HTTP/1.1: {exc}") from exc
-    if not isinstance(event, h11.Request):
-        raise RequestRefused(400, "the request is not HTTP/1.1")
-    if event.http_version not in (b"1.1", b"1.0"):
-        raise RequestRefused(505, "the proxy speaks HTTP/1.1")
+    assert isinstance(event, h11.Request)
     if len(event.target) > MAX_TARGET_CHARS:
         raise RequestRefused(414, f"the address has more than {MAX_TARGET_CHARS} characters")
     place = named_place(event.method.decode(), event.target.decode())
-    named = dict(event.headers)
-    if named.keys() >= FRAMING:
-        raise RequestRefused(400, "the request has both Content-Length and Transfer-Encoding")
-    if b"host" in named:  # HTTP/1.0 may have none; h11 refuses a request of 1.1 without one
-        found = _HOST.fullmatch(named[b"host"].decode("latin-1"))
-        port = int(found["port"] or place.usual_port) if found is not None else None
-        if found is None or found["host"].lower().rstrip(".") != place.host or port != place.usual_port:
+    if (name := dict(event.headers).get(b"host")) is not None:  # HTTP/1.0 may have none
+        found = _HOST.fullmatch(name.decode("latin-1"))
+        at = found and (found["host"].lower().rstrip("."), int(found["port"] or place.port))
+        if at != (place.host, place.port):
             raise RequestRefused(400, "the Host header names another host than the address")
     words = b",".join(value for name, value in event.headers if name == b"connection").split(b",")
     dropped = (HOP_BY_HOP | {word.strip().lower() for word in words}) - FRAMING
@@ -102,30 +106,10 @@ def named_place(method: str, target: str) -> ProxyRequest:
     elif found is None or not found["scheme"]:
         raise RequestRefused(400, "the proxy takes whole addresses without a user name: http://HOST/PATH")
     host = found["host"].lower().rstrip(".")
-    if (wrong := host_mistake(host.strip("[]"))) is not None or host.startswith("["):
-        raise RequestRefused(403, f"{host[:80]} is no host's name: {wrong or 'it is an address'}")
-    port = int(found["port"]) if found["port"] else None
-    if port is not None and not 1 <= port <= 65535:
+    if (wrong := host_mistake(host)) is not None:
+        raise RequestRefused(403, f"{host[:80]} is no host's name: {wrong}")
+    scheme = (found["scheme"] or "https").lower()
+    port = int(found["port"] or (443 if scheme == "https" else 80))
+    if not 1 <= port <= 65535:
         raise RequestRefused(400, f"there is no port {port}")
-    if method == "CONNECT":
-        return ProxyRequest(method, "https", host, port, "")
-    path = found["path"] or "/"
-    return ProxyRequest(method, found["scheme"].lower(), host, port, path if path.startswith("/") else f"/{path}")
-
-
-def _check_lines(head: bytes) -> None:
-    first, *lines = head[:-4].split(b"\r\n")
-    if len(lines) > MAX_HEADERS:
-        raise RequestRefused(431, f"the request has more than {MAX_HEADERS} headers")
-    if not first.decode("latin-1").isprintable():  # h11 ends lines at a bare LF
-        raise RequestRefused(400, "the first line has a bare CR or LF, or another control character")
-    seen = Counter[bytes]()  # before h11 joins equal lengths
-    for line in lines:
-        if not _LINE.fullmatch(line):  # bare CR, LF and NUL, and lines that are folded, too
-            raise RequestRefused(400, "a header is not NAME: VALUE in one line")
-        name, _, value = line.partition(b":")
-        if name.lower() == b"content-length" and not _LENGTH.fullmatch(value.strip(b" \t")):  # h11 takes "5, 5"
-            raise RequestRefused(400, "Content-Length is no number")
-        seen[name.lower()] += 1
-    if any(seen[name] > 1 for name in (b"host", *FRAMING)):
-        raise RequestRefused(400, "a header that may be there once is there twice")
+    return ProxyRequest(method, scheme, host, port, "/" + (found["path"] or "").removeprefix("/"))

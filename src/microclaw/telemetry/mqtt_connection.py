@@ -107,7 +107,7 @@ class BrokerConnection:
             try:
                 async with asyncio.timeout(CONNECT_S):
                     streams = Streams(*await connect(Purpose.CONFIGURED, host, port, tls=tls), GOODBYE_S)
-                    stack.push_async_callback(streams.close, at_once=False)
+                    stack.push_async_callback(streams.close)
                     connection = cls(streams, status, f"microclaw-{topics.host}", on_message)
                     client = connection._client
                     client.will_set(topics.of_host("status"), OFFLINE, QOS, retain=True)
