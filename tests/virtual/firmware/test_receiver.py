@@ -9,7 +9,6 @@ from tests.virtual.conftest import load_cases
 from microclaw.virtual.firmware.receiver import (
     MAX_PAYLOAD_BYTES,
     Arrival,
-    InstallRequest,
     RefusedInstall,
     RequestReceiver,
 )
@@ -38,18 +37,6 @@ def install(mid: int, wasm: bytes, name: str = "a") -> bytes:
 
 
 QUERY = encode_frame(FrameType.REQUEST, query_request(7).encode())
-
-
-def test_interrupted_install_eats_the_next_connection_and_answers_with_the_old_mid() -> None:
-    link, frame = receiver(), install(5, MODULE)
-    assert arrivals(link, frame[:-4]) == []
-    (got,) = arrivals(link, QUERY)
-    assert isinstance(got, InstallRequest)
-    assert (got.mid, got.body == MODULE) == (5, False)
-    padded = receiver()
-    arrivals(padded, frame[:-4])
-    assert [type(a) for a in arrivals(padded, b"\xff" * 4)] == [InstallRequest]
-    assert [type(a) for a in arrivals(padded, QUERY)] == [Request]
 
 
 def test_request_whose_inner_lengths_do_not_add_up_wedges_for_good() -> None:
