@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.virtual.conftest import load_cases
+from tests.virtual.conftest import CASES
 
 from microclaw.virtual.firmware.receiver import (
     MAX_PAYLOAD_BYTES,
@@ -71,7 +71,7 @@ def test_length_claim_over_the_limit_is_dropped_and_the_next_frame_arrives() -> 
     assert MAX_PAYLOAD_BYTES < 2**31
 
 
-_FRAMES = [case.to_device for case in load_cases() if case.to_device is not None]
+_FRAMES = [case.to_device for case in CASES if case.to_device is not None]
 _PIECES = st.one_of(
     st.binary(max_size=40),
     st.sampled_from(_FRAMES),
