@@ -68,7 +68,7 @@ class MemoryOutbox:
         return self.cursor()
 
     def carry_out(self, action: actions.Action, session: LinkSession) -> None:
-        """What a session asks of its outbox."""
+        """Do an act of a session that concerns its outbox; leave others alone."""
         match action:
             case actions.Persist(message_id=message_id, payload=payload):
                 session.stored(self.append(message_id, payload), payload)
