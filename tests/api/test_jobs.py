@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from microclaw.api.caller import LOCAL_OWNER, NOBODY, Caller
+from microclaw.api.caller import LOCAL_OWNER, Caller
 from microclaw.api.jobs import CANCELLED, Feed, Jobs
 from microclaw.config.settings import Limits
 from microclaw.errors import Overloaded, PinRefused
@@ -26,37 +26,6 @@ async def test_full_feed_drops_the_oldest_and_never_the_end() -> None:
         feed.put(Step("try", text))
     feed.finish(Result({}))
     assert await read_all(feed) == [Step("try", "b"), Step("try", "c"), Result({})]
-
-
-async def test_a_job_goes_on_without_its_reader_and_one_that_has_not_begun_ends_with_it() -> None:
-    left, ended = asyncio.Event(), asyncio.Event()
-    done: list[str] = []
-
-    async def work(feed: Feed) -> StreamEvent:
-        feed.put(Step("deploy", "begun"))
-        await left.wait()
-        done.append("finished")
-        return Result({})
-
-    async def hangs(feed: Feed) -> StreamEvent:
-        feed.put(Step("compile", "one"))
-        try:
-            await asyncio.Event().wait()
-        finally:
-            ended.set()
-        return Result({})
-
-    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
-        jobs = Jobs(group, Limits())
-        reading = jobs.start("job", work).read()
-        await anext(reading)
-        await reading.aclose()
-        left.set()
-        lines = jobs.stream(NOBODY, "job", hangs, cancellable=True).body_iterator
-        await anext(lines)  # type: ignore[call-overload]  # an asynchronous generator
-        await lines.aclose()  # type: ignore[attr-defined]  # the same
-        await ended.wait()
-    assert done == ["finished"]
 
 
 async def test_a_cancellable_job_ends_before_it_begins_and_not_after() -> None:

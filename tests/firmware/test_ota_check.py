@@ -231,14 +231,3 @@ def test_the_table_is_that_of_the_page() -> None:
         for state in first.split("`")[1::2]:
             found[state] = names - {state}
     assert {state: set(after) for state, after in ota_plan.TABLE.items()} == found
-
-
-def test_a_slot_that_never_comes_up_is_chosen_three_times() -> None:
-    plan = ota_plan.Plan(
-        {"state": "staged", "slot": "ota_1", "version": "1.2.0", "size": 9}, lambda _: None, lambda *_: 0
-    )
-    for _ in range(3):
-        assert plan.todo == "switch"
-        plan.rebooting()
-        plan.booted("ota_0", False, True, "unhealthy: power_on")
-    assert plan.state == "rolled_back"

@@ -174,18 +174,10 @@ class ScriptedDevice:
                     self.ready.set()
                 case actions.Deliver(envelope=envelope, epoch=epoch):
                     self._take(envelope, epoch)
-                case actions.Persist(message_id=message_id, payload=payload):
-                    session.stored(self.outbox.append(message_id, payload), payload)
                 case actions.TakeBlob():
                     self.blobs.put_nowait(action)
-                case actions.Replay(after=after, limit=limit):
-                    session.loaded(after, self.outbox.unacked_after(after, limit))
-                case actions.DropAcked(seq=seq):
-                    self.outbox.ack(seq)
-                case actions.RenewEpoch():
-                    session.epoch_renewed(self.outbox.renew())
                 case _:
-                    pass
+                    self.outbox.carry_out(action, session)
         await self._flush(session)
         self._set_timer()
 

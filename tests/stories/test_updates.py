@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from tests.stories.conftest import TIMEOUT_S, Host, Ran, running_host, started, until
-from tests.stories.link_board import Provision, opened, paired, provision
+from tests.stories.link_board import Board, paired
 
 from microclaw.operations.connection import HostError
 from microclaw.ota import operations as firmware
@@ -177,19 +177,18 @@ def test_a_rollout_is_taken_back_to_what_its_boards_ran(fleet: Fleet) -> None:
     until(lambda: fleet.version == "0.0.3" and fleet.lamp()["offer"]["state"] == "healthy")
 
 
-async def fails(at: Provision, identity: Path, key_id: str, offers: list[str], ready: asyncio.Event) -> None:
+async def fails(board: Board, key_id: str, offers: list[str], ready: asyncio.Event) -> None:
     """A board that takes no update well."""
     ota = {"board": "esp32s3", "channel": "stable", "kinds": ["files"], "keys": [key_id], "security_version": 0}
-    async with opened(at, identity) as link:
-        await link.hello("device.info", firmware={"name": "microclaw-virtual", "version": "1.0.0"}, ota=ota)
+    runs = {"name": "microclaw-virtual", "version": "1.0.0"}
+    async with board.greeted("device.info", firmware=runs, ota=ota) as link:
         ready.set()
-        offer = await link.receive("ota_offer")
+        offer = await link.next("ota_offer")
         version = json.loads(offer["body"]["manifest"])["version"]
         offers.append(version)
-        await link.send("ack", {"seq": offer["seq"]})
-        for number, (state, error) in enumerate((("offered", {}), ("failed", {"error": "flash_error"})), 1):
-            await link.send("ota_status", {"version": version, "state": state, "progress": 0, **error}, seq=number)
-        await link.receive("nothing more")
+        for state, error in (("offered", {}), ("failed", {"error": "flash_error"})):
+            await link.say_durable("ota_status", {"version": version, "state": state, "progress": 0, **error})
+        await link.ended()
 
 
 async def test_a_rollout_stops_itself_at_the_first_board_that_fails(fleet: Fleet, tmp_path: Path) -> None:
@@ -199,9 +198,8 @@ async def test_a_rollout_stops_itself_at_the_first_board_that_fails(fleet: Fleet
     key_id = fleet.lamp()["runs"]["keys"][0]
     boards = []
     for name in ("paper", "stone"):
-        at = await asyncio.to_thread(provision, host, tmp_path, name)
         ready = asyncio.Event()
-        boards.append(asyncio.create_task(fails(at, await paired(at, tmp_path), key_id, offers, ready)))
+        boards.append(asyncio.create_task(fails(await paired(host, tmp_path, name), key_id, offers, ready)))
         async with asyncio.timeout(TIMEOUT_S):
             await ready.wait()
     words = ("firmware", "rollout", "1.5.0", "-d", "paper", "-d", "stone", "--stages", "1,100%", "--soak", "1s", "-y")

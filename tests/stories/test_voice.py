@@ -10,21 +10,17 @@ from typing import Any
 
 import cbor2
 import pytest
-from tests.stories.conftest import TIMEOUT_S, Host
-from tests.stories.link_board import AUDIO_IN, AUDIO_OUT, CONTROL, Link, Provision, opened, paired, provision
+from tests.link.end import End
+from tests.stories.conftest import Host
+from tests.stories.link_board import Board, paired
 
 AUDIO = {"codecs": ["pcm16"], "rate": 16000, "frame_ms": 20, "buffer_ms": 400}
 FRAME = 640  # 20 ms
 
 
 @pytest.fixture(scope="module")
-def at(host: Host, tmp_path_factory: pytest.TempPathFactory) -> Provision:
-    return provision(host, tmp_path_factory.mktemp("ear"), "ear")
-
-
-@pytest.fixture(scope="module")
-def ear(at: Provision, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return asyncio.run(paired(at, tmp_path_factory.mktemp("keys")))
+def ear(host: Host, tmp_path_factory: pytest.TempPathFactory) -> Board:
+    return asyncio.run(paired(host, tmp_path_factory.mktemp("ear"), "ear"))
 
 
 def spoken(text: str, file: Path) -> bytes:
@@ -36,28 +32,28 @@ def spoken(text: str, file: Path) -> bytes:
     return said + bytes(FRAME * 50)
 
 
-async def say(link: Link, stream: int, sound: bytes) -> None:
+async def say(link: End, stream: int, sound: bytes) -> None:
     body = {"stream": stream, "codec": "pcm16", "rate": 16000, "trigger": "button", "wake_ts": 0}
-    await link.send("start_asr_stream", body)
+    await link.say("start_asr_stream", body)
     for at in range(0, len(sound), FRAME):
-        await link.socket.send(AUDIO_IN + sound[at : at + FRAME])
-    await link.send("stop_asr_stream", {"stream": stream, "reason": "button"})
+        await link.socket.send(b"\x02" + sound[at : at + FRAME])
+    await link.say("stop_asr_stream", {"stream": stream, "reason": "button"})
 
 
-async def heard(link: Link, *, until: str) -> tuple[list[dict[str, Any]], int]:
+async def heard(link: End, *, until: str) -> tuple[list[dict[str, Any]], int]:
     """Messages up to one of that kind, and the bytes of audio among them; calls are answered as a board does."""
     messages: list[dict[str, Any]] = []
     audio = 0
     while not messages or messages[-1]["type"] != until:
         frame = await link.socket.recv()
         assert isinstance(frame, bytes)
-        if frame[:1] == AUDIO_OUT:
+        if frame[:1] == b"\x03":
             audio += len(frame) - 1
-        elif frame[:1] == CONTROL:
+        elif frame[:1] == b"\x01":
             message = cbor2.loads(frame[1:])
             messages.append(message)
             if message["type"] == "call":
-                await link.send("result", {"ok": True, "value": message["body"]["params"]}, re=message["id"])
+                await link.say("result", {"ok": True, "value": message["body"]["params"]}, re=message["id"])
     return messages, audio
 
 
@@ -66,10 +62,9 @@ def calls_of(messages: list[dict[str, Any]]) -> list[tuple[str, Any]]:
     return [(body["method"], body["params"]) for body in bodies]
 
 
-async def test_a_spoken_sentence_is_done_on_the_board_that_heard_it(at: Provision, ear: Path, tmp_path: Path) -> None:
+async def test_a_spoken_sentence_is_done_on_the_board_that_heard_it(ear: Board, tmp_path: Path) -> None:
     """A sentence that fits no template is asked about aloud, and a spoken yes does it."""
-    async with asyncio.timeout(TIMEOUT_S), opened(at, ear) as link:
-        await link.hello("gpio.set", "gpio.get", audio=AUDIO)
+    async with ear.greeted("gpio.set", "gpio.get", audio=AUDIO) as link:
         await say(link, 1, spoken("turn on pin four", tmp_path / "a.wav"))
         told, audio = await heard(link, until="tts_end")
         await say(link, 3, spoken("pin five should be on", tmp_path / "b.wav"))
@@ -87,14 +82,13 @@ async def test_a_spoken_sentence_is_done_on_the_board_that_heard_it(at: Provisio
     assert audio >= samples * 2
 
 
-async def test_what_is_taken_back_or_no_speech_begins_no_turn(at: Provision, ear: Path) -> None:
-    async with asyncio.timeout(TIMEOUT_S), opened(at, ear) as link:
-        await link.hello("gpio.set", "gpio.get", audio=AUDIO)
+async def test_what_is_taken_back_or_no_speech_begins_no_turn(ear: Board) -> None:
+    async with ear.greeted("gpio.set", "gpio.get", audio=AUDIO) as link:
         await say(link, 1, bytes(FRAME * 40))
         messages, _ = await heard(link, until="asr_final")
         assert messages[-1]["body"]["text"] == ""
         body = {"stream": 2, "codec": "pcm16", "rate": 16000, "trigger": "button", "wake_ts": 0}
-        await link.send("start_asr_stream", body)  # a device's streams are odd
+        await link.say("start_asr_stream", body)  # a device's streams are odd
         messages, _ = await heard(link, until="error")
         assert messages[-1]["body"]["code"] == "bad_audio"
         assert not [message for message in messages if message["type"] in ("call", "tts_start")]

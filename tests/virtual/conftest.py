@@ -44,22 +44,15 @@ class Case:
     from_device: tuple[bytes, ...]
 
 
-def load_cases() -> tuple[Case, ...]:
-    rows = json.loads(VECTORS.read_text(encoding="utf-8"))["cases"]
-    return tuple(
-        Case(
-            "old" if "old" in row["runtime"] else "new",
-            row["case"],
-            bytes.fromhex(row["to_device"]) if row["to_device"] else None,
-            tuple(bytes.fromhex(frame) for frame in row["from_device"]),
-        )
-        for row in rows
+CASES = tuple(
+    Case(
+        "old" if "old" in row["runtime"] else "new",
+        row["case"],
+        bytes.fromhex(row["to_device"]) if row["to_device"] else None,
+        tuple(bytes.fromhex(frame) for frame in row["from_device"]),
     )
-
-
-@pytest.fixture(scope="session")
-def cases() -> tuple[Case, ...]:
-    return load_cases()
+    for row in json.loads(VECTORS.read_text(encoding="utf-8"))["cases"]
+)
 
 
 class Bench:
@@ -170,12 +163,6 @@ class Link:
     def close(self) -> None:
         self.socket.close()
 
-    def __enter__(self) -> Link:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
 
 class Control:
     """A blocking connection to a control socket."""
@@ -222,7 +209,7 @@ class BoardUnderTest:
         self.stop = self._open.close
 
     def link(self) -> Link:
-        return self._open.enter_context(Link(self.ready["wasmachine"]))
+        return self._open.enter_context(closing(Link(self.ready["wasmachine"])))
 
     def control(self) -> Control:
         return self._open.enter_context(closing(Control(self.ready["control"])))

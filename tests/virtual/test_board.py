@@ -9,7 +9,6 @@ import pytest
 from microclaw.boards import load_board
 from microclaw.virtual.board import EDGE_RING, LOG_RING_BYTES, Board, PowerEvent
 from microclaw.virtual.virtual_clock import VirtualClock
-from microclaw.wire.board_replies import EdgeRow
 
 TIMEOUT_S = 60.0
 
@@ -26,16 +25,6 @@ def board(clock: VirtualClock) -> Board:
 
 def levels(board: Board, pin: int) -> list[int]:
     return [edge.level for edge in board.edges().records if edge.pin == pin]
-
-
-def test_an_edge_is_a_change_of_level_and_nothing_else(board: Board, clock: VirtualClock) -> None:
-    for level in (1, 1, 0):
-        board.set_output(2, level)
-        clock.advance(5)
-    board.set_pwm(5, 128, 5000)
-    board.set_pwm(5, 0, 5000)
-    assert board.edges().records == (EdgeRow(0, 2, 1), EdgeRow(10, 2, 0))
-    assert [(c.duty, c.frequency_hz) for c in board.pwm_changes().records] == [(128, 5000), (0, 5000)]
 
 
 def test_output_beats_the_outside_and_the_outside_beats_the_pull(board: Board) -> None:

@@ -8,10 +8,11 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.virtual.conftest import TIMEOUT_S, BoardProcessUnderTest, Case, Link, StartProcess, run_board
+from tests.virtual.conftest import CASES, TIMEOUT_S, BoardProcessUnderTest, Link, StartProcess, run_board
 from wasmtime import wat2wasm
 
 from microclaw.wire import board_control as control
@@ -38,13 +39,11 @@ def status(link: Link, request: Request, frame_type: FrameType = FrameType.REQUE
 
 
 @pytest.mark.parametrize(("generation", "step"), [("old", 0), ("new", 1)], ids=["whole", "byte by byte"])
-def test_captured_exchanges_are_repeated(
-    cases: tuple[Case, ...], start_process: StartProcess, generation: str, step: int
-) -> None:
+def test_captured_exchanges_are_repeated(start_process: StartProcess, generation: str, step: int) -> None:
     board = start_process("--firmware", f"attributes={generation}", "--serial", "none")
     link = board.link()
     link.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    for case in cases:
+    for case in CASES:
         if case.runtime != generation:
             continue
         for at in range(0, len(case.to_device or b""), step or 1_000_000):
@@ -71,9 +70,7 @@ def _without_count(frame: bytes) -> bytes:
 SPINNING = '(module (func (export "on_init") (loop br 0)))'
 
 
-def test_uninstall_of_a_spinning_app_hangs_the_board_until_its_power_is_cut(
-    cases: tuple[Case, ...], start_process: StartProcess
-) -> None:
+def test_uninstall_of_a_spinning_app_hangs_the_board_until_its_power_is_cut(start_process: StartProcess) -> None:
     board = start_process("--serial", "none")
     link = board.link()
     assert status(link, install_request(1, "spin", bytes(wat2wasm(SPINNING))), FrameType.INSTALL) == 65
@@ -97,7 +94,7 @@ def test_uninstall_of_a_spinning_app_hangs_the_board_until_its_power_is_cut(
 def is_cut(board: BoardProcessUnderTest, data: bytes) -> bool:
     """True if the board cuts the connection instead of answering."""
     try:
-        with Link(board.ready["wasmachine"]) as link:
+        with closing(Link(board.ready["wasmachine"])) as link:
             link.send(data)
             link.frame()
     except ConnectionError:
@@ -128,12 +125,12 @@ def test_port_has_one_client_at_a_time_and_survives_garbage_faults_and_power_cut
     second.close()
     bench = board.control()
     bench.ask(control.Fault("mute", 1))
-    with board.link() as link:
+    with closing(board.link()) as link:
         link.send(QUERY)
         assert Response.decode(link.request(query_request(8)).payload).mid == 8
     bench.ask(control.Fault("cut", 1, after_bytes=20))
     assert is_cut(board, QUERY)
-    with board.link() as link:  # 20 of 34 bytes came through: the rest of that frame is missing still
+    with closing(board.link()) as link:  # 20 of 34 bytes came through: the rest of that frame is missing still
         link.send(QUERY[20:])
         assert query(link).status == 69
     bench.ask(control.Power("cut"))

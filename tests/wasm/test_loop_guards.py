@@ -43,26 +43,6 @@ async def test_only_a_loop_that_may_run_for_ever_or_for_minutes_is_guarded(compi
     assert (b"without end" in image.wasm) == (name in GUARDED)
 
 
-COMPUTES = """
-static unsigned gcd(unsigned a, unsigned b) { while (b) { unsigned t = a % b; a = b; b = t; } return a; }
-static unsigned collatz(unsigned n) { unsigned s = 0; while (n != 1) { n = n & 1 ? 3 * n + 1 : n / 2; s++; } return s; }
-static unsigned root(unsigned n) { unsigned x = n, y = (x + 1) / 2; while (y < x) { x = y; y = (x + n / x) / 2; }
- return x; }
-static int state(int n) { int s = 0, k = 0; for (;;) { switch (s) { case 0: s = n & 1 ? 1 : 2; break;
- case 1: n = 3 * n + 1; s = 2; break; case 2: n /= 2; k++; s = n == 1 ? 3 : 0; break; default: return k; } } }
-static void sort(int *a, int n) { int swapped; do { swapped = 0; for (int i = 0; i + 1 < n; i++) if (a[i] > a[i + 1]) {
- int t = a[i]; a[i] = a[i + 1]; a[i + 1] = t; swapped = 1; } } while (swapped); }
-int main(void) { int a[] = {5, 3, 9, 1, 7, 2}; sort(a, 6); w = 27;
- printf("%u %u %u %d", gcd(w * 4, w * 6), collatz(w), root(w * 1000), state(w));
- for (int i = 0; i < 6; i++) printf(" %d", a[i]); printf("\\n"); %s return 0; }
-"""
-
-
-async def test_guarded_loops_compute_the_same(compile_c: Any, on_board: Any) -> None:
-    image = await compile_c(HEAD + COMPUTES.replace("%s", "delay(1);", 1))
-    assert on_board.run(image, 1000).own == ["54 111 164 70 1 2 3 5 7 9"]
-
-
 async def test_task_that_searches_for_ever_ends_with_its_line(compile_c: Any, on_board: Any) -> None:
     entry = "int main(void) { every(1000, task); every(100, tick); for (;;) delay(500); }"
     source = (
@@ -110,26 +90,6 @@ async def test_recursion_that_begins_late_ends_with_its_line(
     end = ran.all.index(f"microclaw: {ran.shim[0]}")
     assert "tick" in ran.all[:end]
     assert "tick" not in ran.all[end:]
-
-
-RECURSES = """
-static unsigned fib(unsigned n) { return n < 2 ? n : fib(n - 1) + fib(n - 2); }
-static unsigned ack(unsigned m, unsigned n) { return m == 0 ? n + 1 : n == 0 ? ack(m - 1, 1) : ack(m - 1, ack(m, n - 1)); }
-static int is_odd(unsigned n);
-static int is_even(unsigned n) { return n == 0 ? 1 : is_odd(n - 1); }
-static int is_odd(unsigned n) { return n == 0 ? 0 : is_even(n - 1); }
-static void sort(int *a, int n) { if (n < 2) return; int p = a[n / 2], i = 0, j = n - 1;
- for (;;) { while (a[i] < p) i++; while (a[j] > p) j--; if (i >= j) break; int t = a[i]; a[i++] = a[j]; a[j--] = t; }
- sort(a, i); sort(a + i, n - i); }
-int main(void) { int a[] = {5, 3, 9, 1, 7, 2}; sort(a, 6);
- printf("%u %u %d", fib(w + 8), ack(2, w), is_even(w));
- for (int i = 0; i < 6; i++) printf(" %d", a[i]); printf("\\n"); %s return 0; }
-"""
-
-
-async def test_guarded_recursion_computes_the_same(compile_c: Any, on_board: Any) -> None:
-    image = await compile_c(RECURSIVE + RECURSES.replace("%s", "", 1), optimization="O0")
-    assert on_board.run(image, 1000).own == ["610 17 0 1 2 3 5 7 9"]
 
 
 async def test_task_runs_in_time_beside_a_main_that_polls(compile_c: Any, board: BoardProfile) -> None:

@@ -6,7 +6,7 @@ import random
 import threading
 
 import pytest
-from tests.virtual.conftest import Bench, Case
+from tests.virtual.conftest import CASES, Bench
 
 from microclaw.virtual.firmware.app_manager import QUEUE_DEPTH, AppManager
 from microclaw.virtual.firmware.receiver import url_number, url_tail, url_value
@@ -21,11 +21,9 @@ def test_queue_is_bounded(bench: Bench) -> None:
     assert len([one for one in bench.board.log().records if "queue is full" in one.text]) == 10
 
 
-def test_random_and_mutated_streams_are_no_fault_of_ours(
-    cases: tuple[Case, ...], bench: Bench, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_random_and_mutated_streams_are_no_fault_of_ours(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     rng = random.Random(4)
-    frames = [case.to_device for case in cases if case.to_device is not None]
+    frames = [case.to_device for case in CASES if case.to_device is not None]
     for _ in range(100):
         manager = AppManager(bench.board, lambda _type, _payload: None)
         serving = threading.Thread(target=manager.serve)

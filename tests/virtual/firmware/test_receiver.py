@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.virtual.conftest import load_cases
+from tests.virtual.conftest import CASES
 
 from microclaw.virtual.firmware.receiver import (
     MAX_PAYLOAD_BYTES,
     Arrival,
-    InstallRequest,
     RefusedInstall,
     RequestReceiver,
 )
@@ -38,18 +37,6 @@ def install(mid: int, wasm: bytes, name: str = "a") -> bytes:
 
 
 QUERY = encode_frame(FrameType.REQUEST, query_request(7).encode())
-
-
-def test_interrupted_install_eats_the_next_connection_and_answers_with_the_old_mid() -> None:
-    link, frame = receiver(), install(5, MODULE)
-    assert arrivals(link, frame[:-4]) == []
-    (got,) = arrivals(link, QUERY)
-    assert isinstance(got, InstallRequest)
-    assert (got.mid, got.body == MODULE) == (5, False)
-    padded = receiver()
-    arrivals(padded, frame[:-4])
-    assert [type(a) for a in arrivals(padded, b"\xff" * 4)] == [InstallRequest]
-    assert [type(a) for a in arrivals(padded, QUERY)] == [Request]
 
 
 def test_request_whose_inner_lengths_do_not_add_up_wedges_for_good() -> None:
@@ -84,7 +71,7 @@ def test_length_claim_over_the_limit_is_dropped_and_the_next_frame_arrives() -> 
     assert MAX_PAYLOAD_BYTES < 2**31
 
 
-_FRAMES = [case.to_device for case in load_cases() if case.to_device is not None]
+_FRAMES = [case.to_device for case in CASES if case.to_device is not None]
 _PIECES = st.one_of(
     st.binary(max_size=40),
     st.sampled_from(_FRAMES),

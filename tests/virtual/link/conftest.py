@@ -312,16 +312,10 @@ class ScriptedHost:
                     connection.close(code, reason)
                 case actions.Deliver():
                     self._deliver(action, session)
-                case actions.Persist(message_id=message_id, payload=payload):
-                    session.stored(self.mail.append(message_id, payload), payload)
-                case actions.Replay(after=after, limit=limit):
-                    session.loaded(after, self.mail.unacked_after(after, limit))
-                case actions.DropAcked(seq=seq):
-                    self.mail.ack(seq)
-                case actions.RenewEpoch():
-                    session.epoch_renewed(self.mail.renew())
                 case actions.ReportPeer(peer=Hello() as peer):
                     self.hellos.append(peer)
+                case _:
+                    self.mail.carry_out(action, session)
             with self._changed:
                 self._changed.notify_all()
         self._write(connection, session)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from tests.virtual.nodes.byte_memory import ByteMemory
 
 from microclaw.virtual.filesystem import PosixError
-from microclaw.virtual.nodes.node import NATIVE_BASE, take_data_seq
+from microclaw.virtual.nodes.node import take_data_seq
 from microclaw.virtual.runtime.memory import BoardCrash, OutOfBounds
 from microclaw.wire.wasmachine.ioctl import DATA_SEQ_FRAME, DATA_SEQ_HEADER
 
@@ -35,12 +35,6 @@ def test_each_value_is_read_by_its_type_and_size(drawn: Frames) -> None:
         assert values[kind, size] == int.from_bytes(memory.read(address, size), "little")
         with pytest.raises(PosixError):
             values[kind, size + 100]
-
-
-def test_gpio_configuration_is_read_and_its_pointer_overwritten() -> None:
-    memory = memory_of(bytes.fromhex("01000000 01000000 01000000 0100 0400 18000000 03000000"))
-    assert take_data_seq(memory, 0)[1, 4] == 3
-    assert memory.u32(20) == NATIVE_BASE + 0x18
 
 
 def head(*words: int) -> ByteMemory:

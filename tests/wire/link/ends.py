@@ -67,6 +67,18 @@ class MemoryOutbox:
         self.acked, self.last = 0, len(self.rows)
         return self.cursor()
 
+    def carry_out(self, action: actions.Action, session: LinkSession) -> None:
+        """Do an act of a session that concerns its outbox; leave others alone."""
+        match action:
+            case actions.Persist(message_id=message_id, payload=payload):
+                session.stored(self.append(message_id, payload), payload)
+            case actions.Replay(after=after, limit=limit):
+                session.loaded(after, self.unacked_after(after, limit))
+            case actions.DropAcked(seq=seq):
+                self.ack(seq)
+            case actions.RenewEpoch():
+                session.epoch_renewed(self.renew())
+
     def ids(self) -> set[bytes]:
         return {message_id for message_id, _ in self.rows.values()}
 
@@ -200,16 +212,10 @@ class End:
     def _do(self, action: actions.Action) -> None:
         session = self.session
         match action:
-            case actions.Persist(message_id=message_id, payload=payload):
-                session.stored(self.outbox.append(message_id, payload), payload)
-            case actions.Replay(after=after, limit=limit):
-                session.loaded(after, self.outbox.unacked_after(after, limit))
-            case actions.DropAcked(seq=seq):
+            case actions.DropAcked():
                 before = self.outbox.ids()
-                self.outbox.ack(seq)
+                self.outbox.carry_out(action, session)
                 self.on_acked(before - self.outbox.ids())
-            case actions.RenewEpoch():
-                session.epoch_renewed(self.outbox.renew())
             case actions.Deliver(envelope=envelope):
                 if envelope.seq is not None:
                     self.to_apply.append(action)
@@ -224,7 +230,7 @@ class End:
             case actions.Close():
                 self.closes.append(action)
             case _:
-                pass
+                self.outbox.carry_out(action, session)
 
     def _carry_out(self, message_id: bytes) -> None:
         is_new, result = self.replies.begin(message_id, self.clock.ms)
