@@ -199,7 +199,7 @@ class Deferrals:
                 expectations=None if order.expect is None else parse_expectations(order.expect),
                 place=act.place,
             )
-            with made_by(Maker(act.turn, act.person_id, act.conversation, act.deferred_id)):
+            with made_by(Maker(act.turn, act.person_id, act.conversation, deferred=act.deferred_id)):
                 made = await self._changes.apply(request, lambda step: _log.info("%s: %s", step.stage, step.text))
         except MicroclawError as exc:
             return await self._failed(act, device, exc)

@@ -103,8 +103,9 @@ def seen_on_board(
     """
     if evidence.kind != "counted":
         return tuple(structs.replace(result, board="accepted only") for result in results)
-    states = [_board_state(one.asked.checks, evidence.edges, agreeing) for one in results]
-    return tuple(structs.replace(one, board=state) for one, state in zip(results, states, strict=True))
+    return tuple(
+        structs.replace(one, board=_board_state(one.asked.checks, evidence.edges, agreeing)) for one in results
+    )
 
 
 def _board_state(checks: Sequence[Check], edges: Sequence[Edge], agreeing: frozenset[int]) -> BoardState:

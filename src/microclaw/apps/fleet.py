@@ -97,18 +97,20 @@ async def compare(apps: Apps, programs: Sequence[_Asked], devices: Sequence[Devi
     A device that does not answer counts by what is wanted there. Raises ConfigError for two programs with one
     name on one device, and for a program on a device that is not among `devices`.
     """
-    known = {device.device_id for device in devices}
+    known, taken = {device.device_id: device.name for device in devices}, set[tuple[str, str]]()
     for request, ids in programs:
-        if unknown := sorted(set(ids) - known):
-            text = f"{request.name} is for device {unknown[0]}, which is not among the devices of this fleet"
-            raise ConfigError(text, next_step="name it in devices")
+        for device_id in sorted(set(ids)):
+            if device_id not in known:
+                text = f"{request.name} is for device {device_id}, which is not among the devices of this fleet"
+                raise ConfigError(text, next_step="name it in devices")
+            if (device_id, request.name) in taken:
+                text = f"two programs are named {request.name} on {known[device_id]}"
+                raise ConfigError(text, next_step="give one of them another name")
+            taken.add((device_id, request.name))
     made: dict[tuple[int, str], ProgramImage | MicroclawError] = {}  # of each program on each kind of board
     meant: dict[Device, dict[str, tuple[ChangeRequest, ProgramImage | MicroclawError]]] = {one: {} for one in devices}
     for request, ids in programs:
         for device in (one for one in devices if one.device_id in ids):
-            if request.name in meant[device]:
-                text = f"two programs are named {request.name} on {device.name}"
-                raise ConfigError(text, next_step="give one of them another name")
             which = id(request), f"{device.board} {device.kinds}"
             if which not in made:
                 made[which] = await _build(apps, request, device)
@@ -154,18 +156,18 @@ async def apply_rows(apps: Apps, call: Call, rows: Sequence[FleetRow]) -> list[F
         if row.difference.act in ACTS:
             acts[row.device.device_id].append(row)
     devices = list(dict.fromkeys(row.device for row in rows if row.device.device_id in acts))
-
     quiet = structs.replace(call, report=lambda _step: None)  # the stages of each are not shown
 
     async def on_device(device: Device) -> FleetResult:
         done, ordered = FleetResult(device=device.name), acts[device.device_id]
         for number, row in enumerate(ordered):
-            name, said = row.difference.name, " is off"
+            name = row.difference.name
             try:
                 if row.request is None:
                     off = ChangeRequest(device.device_id, name, "uninstall")
                     await perform(apps, quiet, off, Removed, when_back=False)
                     done.removed.append(name)
+                    said = " is off"
                 else:
                     made = await perform(apps, quiet, row.request, Deployed, when_back=False)
                     done.verified &= made.verified is not False

@@ -70,7 +70,7 @@ class Reconciler:
         self._now_ms = now_ms
         self._monotonic_s = monotonic_s
         self._checks: dict[str, DeviceCheck] = {}
-        self._troubled: dict[str, tuple[Backoff, float]] = {}  # and when a device that is in trouble is due
+        self._troubled: dict[str, tuple[Backoff, float]] = {}  # by device; with the monotonic second of its next check
         self._alarm = alarm
         self._losses: dict[tuple[str, str, int], list[float]] = {}  # by device, app and deployment
 

@@ -85,7 +85,7 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def printed(self) -> tuple[list[tuple[float, str]], list[tuple[float, float, int]]]:
-        """The program's lines as (time, text); where its board told fewer, between which two moments, and how many."""
+        """The program's lines as (time, text), and its gaps as (from, until, number of lines that are missing)."""
         kept: list[tuple[float, str]] = []
         gaps: list[tuple[float, float, int]] = []
         last_ms = 0.0

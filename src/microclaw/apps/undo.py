@@ -271,7 +271,8 @@ def _apart(one: Change, other: Change) -> bool:
 
 def _goes_back(change: Change, by_id: dict[int, Change]) -> bool:
     """True for an undo, False for a redo (the undo of an undo) and for everything else."""
-    if change.undoes is None:
-        return False
-    earlier = by_id.get(change.undoes)
-    return earlier is None or not _goes_back(earlier, by_id)
+    goes_back, earlier = False, change.undoes
+    while earlier is not None:
+        goes_back, found = not goes_back, by_id.get(earlier)
+        earlier = None if found is None else found.undoes
+    return goes_back

@@ -178,9 +178,19 @@ def many_tool(tools: Iterable[Tool[Any]], *, devices: Registry) -> Tool[ManyPara
         "Do the same on several boards at once, with one question: set or read a pin, PWM, deploy, remove, stop or "
         "start a program. It tells what became of each."
     )
-    hooks: dict[str, Any] = {"describe": describe, "objections": objections, "words": words, "asks": asks}
-    hooks["required_permission"] = permission
-    return Tool("act-on-boards", text, ManyParameters, Permission.ACT, Effect.ONCE, run, **hooks)
+    return Tool(
+        "act-on-boards",
+        text,
+        ManyParameters,
+        Permission.ACT,
+        Effect.ONCE,
+        run,
+        describe=describe,
+        objections=objections,
+        words=words,
+        asks=asks,
+        required_permission=permission,
+    )
 
 
 def _act_words(tool: BoardTool, call: Any) -> str:
