@@ -255,11 +255,11 @@ async def _ask(
             answer = await client.get(url, headers=headers, timeout=limit_s)
     except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
         return ProbeResult(None, f"no answer from {shown_address(url)}: {exc or type(exc).__name__}")
-    told = "without what it should have: is this its address?"
+    told = "without what it should have: is this its address?" if answer.status_code == 200 else ""
     with suppress(ValueError, RecursionError, LookupError, TypeError):
         found = json.loads(answer.content)
         if answer.status_code == 200:
             return ProbeResult(True, one.read(found))
         told = found["error"]["message"]
     works = False if answer.status_code in one.refusals else None
-    return ProbeResult(works, f"{shown_address(url)} answered {answer.status_code} {told}")
+    return ProbeResult(works, f"{shown_address(url)} answered {answer.status_code} {told}".rstrip())

@@ -116,11 +116,14 @@ def start_container(engine: str, image: str, job: SandboxJob, folder: Path) -> C
         if (user := job_user()) is not None:
             for path in (place, *place.rglob("*")):
                 os.chown(path, user, user)
-        process = in_session(words, engine_environment())
-        return Container(process, os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), engine, name, place)
+        opened = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            return Container(in_session(words, engine_environment()), opened, engine, name, place)
+        except BaseException:
+            os.close(opened)
+            raise
     except OSError as exc:
-        text = f"a container cannot be given its files: {exc.strerror or exc}"
-        raise NoSandbox(text, next_step="make room on this machine's disk, then ask again") from exc
+        raise NoSandbox(f"a container cannot be started: {exc}", next_step="microclaw doctor") from exc
 
 
 def engine_words(engine: str, image: str, name: str, job: SandboxJob, place: Path) -> list[str]:

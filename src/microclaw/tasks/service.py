@@ -211,7 +211,7 @@ class TaskService:
         try:
             await self._keep(live)
             await self.prune()
-        except MicroclawError as exc:
+        except (MicroclawError, OSError) as exc:
             _log.warning("the end of task %d is not kept: %s", ended.number, exc)
         finally:
             self._endings[ended.ending] += 1
