@@ -179,7 +179,7 @@ SANDBOX = (
         "limit of threads",
         "number_of_threads",
         (
-            (JOB, ', f"--nproc={threads_of(limits)}", "--"]', ', "--"]'),
+            (JOB, 'most.append(f"--nproc={threads_of(limits)}")', "pass"),
             UNSCOPED,
         ),
     ),

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
 import pytest
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import Message
 from tests.api.people_host import BLINK, PeopleHost
 
+from microclaw.api.by_hand import unless_left
 from microclaw.devices.calls import GpioGet
 from microclaw.events import Answer, Step
 from microclaw.wire.host_api import Failure, Result
@@ -191,3 +196,34 @@ async def test_a_request_over_the_open_limit_is_read_with_a_token(host: PeopleHo
         (None, "/api/compile-wasm", {"source": "x" * (2 << 20)}, 413),
     ):
         assert (await host.ask(who, "POST", path, body))[0] == status
+
+
+async def test_a_client_that_leaves_ends_its_check() -> None:
+    def request(leaving: asyncio.Event) -> Request:
+        async def receive() -> Message:
+            await leaving.wait()
+            return {"type": "http.disconnect"}
+
+        return Request({"type": "http", "path": "/", "headers": [], "query_string": b""}, receive)
+
+    leaving, begun, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def work() -> str:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        return "never"
+
+    async def quick() -> str:
+        return "there"
+
+    async with asyncio.timeout(60):
+        asking = asyncio.create_task(unless_left(request(leaving), work()), name="asking")
+        await begun.wait()
+        leaving.set()
+        with pytest.raises(HTTPException):
+            await asking
+        assert ended.is_set()
+    assert await unless_left(request(asyncio.Event()), quick()) == "there"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+import pytest
+
 from microclaw.virtual.clock import Clock, Interrupted, RealClock, Task
-from microclaw.virtual.virtual_clock import VirtualClock
+from microclaw.virtual.virtual_clock import BUSY_READ_COST_MS, CHEAP_READS, VirtualClock
 
 TIMEOUT_S = 60.0
 
@@ -86,6 +88,45 @@ def test_wake_up_between_work_and_idle_is_not_lost() -> None:
     assert rounds == [1, 2]
 
 
+@pytest.mark.parametrize("wait", ["idle", "sleep", "read"])
+def test_interrupt_ends_every_wait(wait: str) -> None:
+    clock = VirtualClock()
+    ended: list[bool] = []
+
+    def body(task: Task) -> None:
+        if wait == "idle":
+            clock.idle(task)
+        elif wait == "sleep":
+            clock.sleep(task, 1e9)
+        else:
+            while True:
+                clock.read_ms(task)
+        ended.append(task.interrupted)
+
+    worker = Worker(clock, "w", body)
+    clock.settle()
+    clock.interrupt(worker.task)
+    worker.join()
+    assert ended == [True] if wait == "idle" else isinstance(worker.raised, Interrupted)
+
+
+def test_busy_reading_pauses_at_the_end_of_the_granted_time() -> None:
+    clock = VirtualClock()
+
+    def body(task: Task) -> None:
+        while clock.read_ms(task) < 1000:
+            pass
+
+    worker = Worker(clock, "busy", body)
+    clock.settle()
+    assert clock.now_ms() < 10
+    advanced = clock.advance(500)
+    assert 500 <= advanced.now_ms <= 510 + CHEAP_READS * BUSY_READ_COST_MS / 100
+    assert (advanced.idle, advanced.stuck) == (False, None)
+    clock.advance(600)
+    worker.join()
+
+
 def test_sleeping_for_no_time_does_not_stop_board_time() -> None:
     clock = VirtualClock()
 
@@ -97,6 +138,25 @@ def test_sleeping_for_no_time_does_not_stop_board_time() -> None:
     assert clock.advance(2_000).now_ms >= 2_000
     clock.interrupt(worker.task)
     worker.join()
+
+
+def test_real_clock_sleep_is_interruptible_and_keeps_wake_ups() -> None:
+    clock = RealClock()
+    started = threading.Event()
+
+    def body(task: Task) -> None:
+        started.set()
+        clock.sleep(task, 1)
+        clock.idle(task)  # returns: it was woken while it slept or before
+        clock.sleep(task, 1e9)
+
+    worker = Worker(clock, "w", body)
+    clock.wake(worker.task)
+    assert started.wait(TIMEOUT_S)
+    clock.interrupt(worker.task)
+    worker.join()
+    assert isinstance(worker.raised, Interrupted)
+    clock.close()
 
 
 def test_real_clock_calls_each_alarm_once_and_never_early() -> None:

@@ -96,7 +96,7 @@ class Exchange:
         )
         await self.client.send("\r\n".join((*head, "", "")).encode() + text)
         self.client.writer.write_eof()
-        left = MAX_LINGER_BYTES  # a unix socket that is closed with bytes unread loses the answer
+        left = MAX_LINGER_BYTES  # a socket that is closed with bytes unread loses the answer
         with suppress(TimeoutError):
             async with asyncio.timeout(LINGER_S):
                 while left > 0 and (data := await self.client.reader.read(PIECE_BYTES)):
@@ -104,7 +104,8 @@ class Exchange:
 
     async def tunnel(self, upstream: Streams) -> None:
         """CONNECT: bytes both ways until both ends are done, one of them stalls or the volume is spent."""
-        await self._answer(h11.Response(status_code=200, headers=[], reason=b"Connection established"))
+        opened = h11.Response(status_code=200, headers=[], reason=b"Connection established")
+        await self.client.send(self.connection.send(opened) or b"")
         async with asyncio.TaskGroup() as group:
             group.create_task(self._pump(self.client, upstream, up=1), name="tunnel up")
             group.create_task(self._pump(upstream, self.client, down=1), name="tunnel down")
@@ -160,7 +161,8 @@ class Exchange:
 
     async def _forward(self, upstream: Streams, server: h11.Connection, event: h11.Event) -> None:
         data = server.send(event) or b""
-        self._counted(up=len(data))
+        if not isinstance(event, h11.EndOfMessage):  # which a spent volume lets pass
+            self._counted(up=len(data))
         await upstream.send(data)
 
     async def _answer(self, event: h11.Event) -> None:

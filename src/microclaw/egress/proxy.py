@@ -220,8 +220,12 @@ class _TaskProxy:
             raise RequestRefused(403, f"there is no secret {entry.secret}: microclaw task secrets {entry.secret} -")
         addresses = await proxy.egress.addresses(Purpose.TASK, request.host, request.port)
         context = await asyncio.to_thread(proxy.tls) if entry.tls and not request.tunnel else None
-        async with asyncio.timeout(proxy.times.connect_s):
-            pair = await open_streams(addresses, request.port, context, request.host)
+        try:
+            async with asyncio.timeout(proxy.times.connect_s):
+                pair = await open_streams(addresses, request.port, context, request.host)
+        except OSError as exc:
+            why = exc.strerror or str(exc) or "it did not answer in time"
+            raise RequestRefused(BAD_GATEWAY, f"{request.host} cannot be reached: {why}") from exc
         upstream = Streams(*pair, proxy.times.stall_s)
         try:
             if request.tunnel:
