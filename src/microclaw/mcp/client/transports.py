@@ -111,12 +111,12 @@ async def _end(process: asyncio.subprocess.Process) -> int | None:
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # and what it started and left behind
-        with suppress(TimeoutError):  # it waits for the end of what was printed, too
-            async with asyncio.timeout(END_S):
-                await process.wait()
-        transport: Any = getattr(process, "_transport", None)
-        if transport is not None:
-            transport.close()
+        try:
+            with suppress(TimeoutError):  # it waits for the end of what was printed, too
+                async with asyncio.timeout(END_S):
+                    await process.wait()
+        finally:
+            process._transport.close()  # type: ignore[attr-defined]  # asyncio gives no other way
 
 
 @asynccontextmanager

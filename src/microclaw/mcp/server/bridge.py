@@ -58,7 +58,8 @@ def without_commands(text: str) -> str:
 
 def serve_stdio(home: Path, control_socket: Path, *, every_tool: bool = False) -> None:
     """Pass lines on until the client closes stdin or stdout, or a signal comes; then this process has ended."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: os._exit(0))
     _Bridge(home, mcp_socket(control_socket), every_tool).run()
     os._exit(0)  # a thread may write to stdout forever
 
@@ -77,7 +78,7 @@ class _Bridge:
 
     def run(self) -> None:
         for line in sys.stdin.buffer:
-            if self._host is not None and _has_ended(self._host):
+            if (before := self._host) is not None and _has_ended(before):
                 self._reading.join()  # it answers what was said to that host, which this line was not
             message = _parsed(line)
             method = message.get("method")
@@ -131,18 +132,17 @@ class _Bridge:
         raise NoHost(f"the host was not ready within {START_S:.0f} s", next_step="microclaw doctor")
 
     def _greeted(self, host: socket.socket) -> socket.socket:
-        """The host, which has been told what the client wants, and has answered its handshake again."""
-        answers = host.makefile("rb")
+        """The host, which has been told what the client wants, and its handshake again."""
         host.sendall(b"".join((self._hello, *self._opening.values())))
-        if self._opening.keys() - {NO_ID}:
-            answers.readline()  # the client has this one
         host.settimeout(None)
         self._host = host
-        self._reading = threading.Thread(target=self._read, args=(answers,), daemon=True)
+        answers, again = host.makefile("rb"), bool(self._opening.keys() - {NO_ID})
+        self._reading = threading.Thread(target=self._read, args=(answers, again), daemon=True)
         self._reading.start()
         return host
 
-    def _read(self, answers: BinaryIO) -> None:
+    def _read(self, answers: BinaryIO, again: bool) -> None:
+        """Pass its answers on; not that to the handshake, which the client has, where it was told `again`."""
         with suppress(ConnectionError):
             for line in answers:
                 message = _parsed(line)
@@ -151,13 +151,16 @@ class _Bridge:
                     self._unanswered.pop(number, None)
                 if "error" in message and number != NO_ID:
                     self._opening.pop(number, None)  # a handshake that was refused is none
-                self._write(line)
+                if "method" in message or not again:
+                    self._write(line)
+                again = again and "method" in message
         self._fail(GONE)
         self._host = None
 
     def _fail(self, text: str) -> None:
         """Answer all requests with an error."""
         for number in list(self._unanswered):
+            self._opening.pop(number, None)
             if (own := self._unanswered.pop(number, None)) is not None:
                 answer = {"jsonrpc": "2.0", "id": own, "error": {"code": INTERNAL_ERROR, "message": text}}
                 self._write(json.dumps(answer).encode() + b"\n")

@@ -87,10 +87,8 @@ def waiting(asked: ApprovalAsked, tool: Tool[Any], arguments: dict[str, Any]) ->
         f"Not done yet, it waits for a yes: {asked.text}. Tell the person: {where_to_decide(asked)}. After a yes it is "
         "done by itself: do not call it again, look whether it happened."
     )
-    act = action_object(
-        Action(tool.name, json.dumps(arguments), tool.effect.value, "unknown", reason="it waits for a yes")
-    )
-    act["outcome"] = "waiting"
+    waits = Action(tool.name, json.dumps(arguments), tool.effect.value, "unknown", reason="it waits for a yes")
+    act = {**action_object(waits), "outcome": "waiting"}
     content = {"success": False, "message": message, "approval": event_object(asked), "evidence": [], "act": act}
     return types.CallToolResult(content=[types.TextContent(type="text", text=message)], structured_content=content)
 

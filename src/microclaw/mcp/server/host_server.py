@@ -28,7 +28,7 @@ from microclaw.api.tool_routes import ToolService
 from microclaw.apps.device_operations import DeviceService
 from microclaw.audit.event import AuditKind
 from microclaw.auth.gate import Permission
-from microclaw.errors import MicroclawError, ToolRetry
+from microclaw.errors import MicroclawError, ProtocolError, ToolRetry
 from microclaw.events import ApprovalAsked, ApprovalSettled, Step
 from microclaw.mcp.lines import MessageLines
 from microclaw.mcp.server.bridge import MAX_SESSIONS
@@ -47,8 +47,6 @@ SCHEMA: Final[dict[str, Any]] = {
     "properties": {"approve": {"type": "boolean", "title": "Do it", "default": False}},
     "required": ["approve"],
 }
-IDLE_S: Final = 1800.0
-TITLE: Final = "microclaw: programs for ESP32-class boards"
 INSTRUCTIONS: Final = (
     "Drives microcontroller boards through one microclaw host; without hardware there is a virtual board, virtual-1. "
     "Look first with list-devices and free-pins. gpio-set, pwm-set, adc-read and i2c-read act or read at once and "
@@ -82,7 +80,7 @@ class HostServer(MCPServer[Any]):
     def __init__(self, tools: ToolService, devices: DeviceService) -> None:
         super().__init__(
             "microclaw",
-            TITLE,
+            "microclaw: programs for ESP32-class boards",
             instructions=INSTRUCTIONS,
             version=__version__,
             subscriptions=False,
@@ -94,7 +92,7 @@ class HostServer(MCPServer[Any]):
         self.prompt("write-program", "Write a program for the board")(write_program)
         self.prompt("why-does-it-misbehave", "Why does it misbehave?")(why_does_it_misbehave)
         self.streamable_http_app(  # makes the session manager; the API has its own routes and checks
-            session_idle_timeout=IDLE_S,
+            session_idle_timeout=1800.0,
             max_sessions=MAX_SESSIONS,
             transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
         )
@@ -148,6 +146,8 @@ class HostServer(MCPServer[Any]):
         lines = MessageLines(reader, writer)
         try:
             await server.run(lines, lines, server.create_initialization_options())
+        except* ProtocolError:  # a line that is too long is the last
+            writer.close()
         finally:
             self._end_session(session)
 
@@ -201,7 +201,7 @@ class HostServer(MCPServer[Any]):
                 feed.leave()  # first: where the call was cancelled, nothing can be awaited any more
             if question is not None:
                 question.cancel()
-                await asyncio.wait((question,))
+                await asyncio.gather(question, return_exceptions=True)
 
     def _result(self, tool: str, result: dict[str, Any]) -> types.CallToolResult:
         content = dict(result["content"])
