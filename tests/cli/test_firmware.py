@@ -23,7 +23,7 @@ def test_a_sign_command_gets_the_manifest_and_gives_the_signature(tmp_path: Path
 
 
 def test_a_sign_command_that_does_not_sign_is_refused() -> None:
-    for command in ("false", "echo signed", "no-such-signer", "", "unclosed '", "tail -f /dev/null"):
+    for command in ("false", "echo signed", "cat /dev/zero", "no-such-signer", "", "unclosed '", "tail -f /dev/null"):
         with pytest.raises(ConfigError):
             run_sign_command(command, b"manifest", limit_s=0.5)
 

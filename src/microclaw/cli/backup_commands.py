@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -32,7 +33,7 @@ from microclaw.cli.options import GlobalOptions, command, secret_value
 from microclaw.clock import now_ms
 from microclaw.config.load import read_database
 from microclaw.config.places import home_folder
-from microclaw.durable import open_regular, read_given_text, write_given
+from microclaw.durable import open_regular, read_given, read_given_text, write_given
 from microclaw.errors import ConfigError, StoreError, StoreOwned
 from microclaw.store.sqlite_file import take_lock
 from microclaw.text import count_text, moment_text, one_line
@@ -220,9 +221,14 @@ def _opened(file: Path) -> BinaryIO:
 
 def _password(file: str | None, *, is_new: bool) -> Password:
     """Of a file, or typed: twice for a new backup. That of an old one may be another program's, and short."""
-    given, step = f"@{file}" if file not in (None, "-") else file, "give --password-file FILE, or - for stdin"
-    text = secret_value("Password of the backup", given, is_new=is_new, remedy=step)
-    return Password.parse(text.encode(), file or "what was typed", least_chars=MIN_PASSWORD_CHARS if is_new else 1)
+    if file == "-":
+        content = sys.stdin.buffer.readline(MAX_KEY_FILE_BYTES)
+    elif file is not None:
+        content = read_given(Path(file), MAX_KEY_FILE_BYTES)
+    else:
+        step = "give --password-file FILE, or - for stdin"
+        content = secret_value("Password of the backup", None, is_new=is_new, remedy=step).encode()
+    return Password.parse(content, file or "what was typed", least_chars=MIN_PASSWORD_CHARS if is_new else 1)
 
 
 def _left_out(contents: Contents) -> str:

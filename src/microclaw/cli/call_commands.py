@@ -110,26 +110,24 @@ def logs(
         if page.console and app:
             text = f"the lines of {device}'s console do not say which program printed them"
             raise ConfigError(text, next_step=f"leave the program out: microclaw logs {device} --console")
+        is_still, cursor = page.cursor == cursor, page.cursor
+        has_just_opened = page.console and not page.problem and (page.open_ms or 0) < LISTEN_MS
         if page.dropped and (is_new or (tail is None and from_ms is None)):
             options.say(f"({page.dropped:,} lines were lost)")
         own = [line for line in page.lines if not app or line["app"] == app]
         has_printed = has_printed or bool(own)
         kept.extend(line for line in own if is_new or from_ms is None or _came_ms(line, device) >= from_ms)
-        is_still, cursor = page.cursor == cursor, page.cursor
-        has_just_opened = page.console and not page.problem and (page.open_ms or 0) < LISTEN_MS
-        is_whole = is_new or (is_still and (follow or not has_just_opened))
-        if is_whole:
-            if (
-                app
-                and not (has_printed or is_new)
-                and all(one.name != app for one in host.call(list_apps, device=device).apps)
-            ):
-                raise AppNotFound(f"no app {app!r} on {device}", next_step=f"microclaw app list -d {device}")
+        is_end = is_still and (follow or not has_just_opened)
+        if is_new or tail is None or is_end:
             for line in kept:
                 _log_line(options, line, is_console=page.console)
+            kept.clear()
+        if is_end and not is_new:
+            if app and not has_printed and all(one.name != app for one in host.call(list_apps, device=device).apps):
+                raise AppNotFound(f"no app {app!r} on {device}", next_step=f"microclaw app list -d {device}")
             if not follow:
                 break
-            kept, is_new, has_printed = deque(), True, True
+            kept, is_new = deque(), True
         if follow and page.problem != problem:
             problem = page.problem
             options.say(f"{problem}; waiting for it" if problem else "the console is back")

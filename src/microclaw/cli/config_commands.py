@@ -52,9 +52,9 @@ def set_value(options: GlobalOptions, key: str, value: str | None, default: bool
     if default:
         value = None
     elif known.secret and (value is not None or sys.stdin.isatty()):
-        if value is None or value[:1] in ("-", "@"):
+        if value is None or value == "-" or value.startswith("@"):
             value = secret_value(key, value or "-").strip()
-        elif "${" not in value:  # a variable's name is no secret
+        elif value and "${" not in value:  # a variable's name is no secret
             text = f"warning: a value of {key} on the command line can be seen by other accounts of this machine (ps)"
             sys.stderr.write(f"{text} and stays in the shell's history: {key} @FILE, or {key} - for stdin\n")
     elif value == "-":

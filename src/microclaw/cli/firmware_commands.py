@@ -8,8 +8,10 @@ import asyncio
 import hashlib
 import shlex
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial, wraps
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -74,7 +76,7 @@ def signing_options(command: Callable[..., None]) -> Callable[..., None]:
 def _signer(key: Path | None, password: str | None, command: str | None, public_key: Path | None) -> Signer:
     if key is not None:
         remedy = "the key has a password: --password @FILE"
-        private = read_signing_key(key, lambda: secret_value("--password", password, remedy=remedy))
+        private = read_signing_key(key, lambda: secret_value("--password", password, remedy=remedy).strip())
         return private.public, private.sign
     if command is None or public_key is None:
         raise click.BadParameter("say who signs: --key FILE, or --sign-command CMD and --public-key FILE.pub.pem")
@@ -99,16 +101,25 @@ def new_manifest(form: type[Release | KeyChange], *, valid_days: int = 90, **fac
 def run_sign_command(command: str, manifest: bytes, limit_s: float = SIGN_S) -> bytes:
     """Return the command's answer, within its time; it may ask a person on the terminal. ConfigError otherwise."""
     try:
-        done = subprocess.run(
-            shlex.split(command), input=manifest, stdout=subprocess.PIPE, timeout=limit_s, check=False
-        )
-    except (OSError, ValueError, IndexError, subprocess.TimeoutExpired) as exc:
-        raise ConfigError(f"{command[:80]!r} does not sign: {exc}", next_step="check --sign-command") from exc
-    if done.returncode != 0 or len(done.stdout) != SIGNATURE_BYTES:
-        text = f"the command that signs ended with {done.returncode} and gave {len(done.stdout)} bytes"
+        process = subprocess.Popen(shlex.split(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    except (OSError, ValueError, IndexError) as exc:
+        raise ConfigError(f"cannot start {command[:80]!r}: {exc}", next_step="check --sign-command") from exc
+    end = threading.Timer(limit_s, process.kill)
+    end.start()
+    try:
+        with process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            with suppress(BrokenPipeError), process.stdin as stdin:  # one that reads nothing signs nothing
+                stdin.write(manifest)  # smaller than any pipe
+            signature = process.stdout.read(SIGNATURE_BYTES + 1)
+    finally:
+        end.cancel()
+    if process.returncode != 0 or len(signature) != SIGNATURE_BYTES:
+        text = f"the command that signs ended with {process.returncode} and gave {len(signature)} bytes"
         step = f"it has {limit_s:g} s to write the raw signature, {SIGNATURE_BYTES} bytes, to stdout and nothing else"
         raise ConfigError(text, next_step=step)
-    return done.stdout
+    return signature
 
 
 @command(firmware_group, "keygen")
@@ -117,7 +128,7 @@ def run_sign_command(command: str, manifest: bytes, limit_s: float = SIGN_S) -> 
 @click.option("--name", help="What people call it; its file's name otherwise.")
 def keygen(options: GlobalOptions, out: Path, password: str | None, name: str | None) -> None:
     """Make the key that signs updates: FILE is secret, FILE.pub.pem is for hosts and boards."""
-    secret = None if password is None else secret_value("--password", password, is_new=True)
+    secret = None if password is None else secret_value("--password", password, is_new=True).strip()
     public = out.with_suffix(".pub.pem")
     if public.exists():
         raise ConfigError(f"{public} is there already", next_step="give another --out")

@@ -15,10 +15,10 @@ from click.core import ParameterSource
 from click.exceptions import Exit
 from msgspec import UNSET, structs
 
-from microclaw.cli.many_devices import ask_once, choice_body, chosen_device, chosen_names
+from microclaw.cli.many_devices import ask_once, choice_body, chosen_device, chosen_names, is_address
 from microclaw.cli.options import FAILED, INTERRUPTED, SOME_FAILED, GlobalOptions, on_interrupt
 from microclaw.devices.selection import names_text
-from microclaw.errors import MicroclawError
+from microclaw.errors import ConfigError, MicroclawError
 from microclaw.events import ApprovalSettled, Step
 from microclaw.operations.client import Client, request_number
 from microclaw.operations.connection import HostError
@@ -106,6 +106,9 @@ def perform(options: GlobalOptions, act: Operation[..., Any], values: dict[str, 
     if act.many is not None and options.chooses_many:
         _on_many(options, host, act, values)
         return
+    if act.many is not None and options.device and is_address(options.device):
+        text = f"to {act.verb} it needs the host that installed it: it has the image"
+        raise ConfigError(text, next_step="microclaw up, then the device's name with -d")
     names, has_flag = None, any(map(_is_flag, act.parameters))
     if getattr(act.result, "row_device", "") and (options.chooses_many or (options.devices and not has_flag)):
         names = None if choice_body(options)["all"] else chosen_names(options, host)

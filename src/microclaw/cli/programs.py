@@ -215,6 +215,8 @@ def uninstall(options: GlobalOptions, name: str, when_back: bool) -> None:
     """Take a program off a device; with -d HOST:PORT, without a host."""
     if (address := board_address(options)) is None:
         perform(options, programs.uninstall, {"name": name, "when_back": when_back})
+    elif when_back:
+        raise click.BadParameter("--when-back has no effect with -d HOST:PORT")
     else:
         from microclaw.cli.direct_programs import uninstall_directly
 

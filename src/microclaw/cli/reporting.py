@@ -31,7 +31,7 @@ def exit_code_for(error: BaseException, words: list[str]) -> int:
         _drop_output()
         return 0
     except OSError as exc:
-        if exc.errno not in _FULL or exc.filename is not None:
+        if not _output_is_refused(exc):
             return _tell(exc, _options_in(words))
         _drop_output()  # even the error's document cannot be printed
         sys.stderr.write(f"error: the output cannot be written: {exc.strerror or exc}\n")
@@ -79,6 +79,22 @@ def _options_in(words: list[str]) -> GlobalOptions:
     """The options that matter when the command itself failed, known even where parsing did not get that far."""
     found = app.make_context("microclaw", list(words), resilient_parsing=True).params
     return GlobalOptions(found["json"], home=found["home"], verbose=found["verbose"], host_url=found["host"])
+
+
+def _output_is_refused(error: OSError) -> bool:
+    """True if it was our own output that could not be written (a full disk, a device that is gone).
+
+    Python keeps nothing of what an unbuffered stream refused, so only writing again tells: an empty line, which no
+    reader of text or JSON minds.
+    """
+    if error.errno not in _FULL or error.filename is not None:
+        return False
+    try:
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+    except OSError:
+        return True
+    return False
 
 
 def _drop_output() -> None:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
+from urllib.parse import quote
 
 import click
 from msgspec import Struct
@@ -184,7 +185,7 @@ class Service(Struct, frozen=True):
 
 
 def _models(found: Any) -> str:
-    names = [row["id"] for row in found["data"] if isinstance(row["id"], str)]
+    names = [row["id"] for row in found["data"] if isinstance(row.get("id"), str)]
     return f"{count_text(len(names), 'model')}, such as {names[0][:60]}"
 
 
@@ -202,7 +203,7 @@ SERVICES: Final = {
     ),
     "search.api_key": Service(
         "search.base_url", "https://api.search.brave.com", "/res/v1/web/search?q=ESP32&count=1",
-        lambda found: f"it found {count_text(len(found['web']['results']), 'page')}",
+        lambda found: f"it found {count_text(len(found.get('web', {}).get('results', ())), 'page')}",
         {"X-Subscription-Token": "{}"}, (401, 403, 422),
     ),
 }  # fmt: skip
@@ -210,10 +211,14 @@ SERVICES: Final = {
 
 def _probe(current: CurrentSettings, name: str, key: str | None, url: str | None = None) -> ProbeResult:
     one = SERVICES[name]
-    url = (url or current.values.get(one.setting) or one.address).rstrip("/") + one.path.format(key)
+    url = (url or current.values.get(one.setting) or one.address).rstrip("/") + one.path.format(
+        quote(key or "", safe=":")
+    )
     headers = {header: text.format(key) for header, text in one.headers.items()} if key else {}
     found = asyncio.run(_ask(one, url, headers, current.values.get("proxy.url")))
-    text = found.text.replace(key, "...") if key else found.text  # a server may say it back, an address may have it
+    text = found.text  # a server may say the key back, an address may have it
+    for said in filter(None, (key, quote(key or "", safe=":"))):
+        text = text.replace(said, "...")
     return ProbeResult(found.works, clean_text(text, one_line=True, limit=200))
 
 
@@ -253,13 +258,13 @@ async def _ask(
     try:
         async with bounded_client(proxy=proxy, base_url=url) as client:
             answer = await client.get(url, headers=headers, timeout=limit_s)
-    except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
+    except (httpx2.HTTPError, httpx2.InvalidURL, UnicodeError) as exc:
         return ProbeResult(None, f"no answer from {shown_address(url)}: {exc or type(exc).__name__}")
     told = "without what it should have: is this its address?" if answer.status_code == 200 else ""
-    with suppress(ValueError, RecursionError, LookupError, TypeError):
+    with suppress(ValueError, RecursionError, LookupError, TypeError, AttributeError):
         found = json.loads(answer.content)
         if answer.status_code == 200:
             return ProbeResult(True, one.read(found))
-        told = found["error"]["message"]
+        told = found.get("description") or found["error"]["message"]
     works = False if answer.status_code in one.refusals else None
     return ProbeResult(works, f"{shown_address(url)} answered {answer.status_code} {told}".rstrip())
