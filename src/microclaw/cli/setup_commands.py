@@ -210,14 +210,12 @@ SERVICES: Final = {
 
 
 def _probe(current: CurrentSettings, name: str, key: str | None, url: str | None = None) -> ProbeResult:
-    one = SERVICES[name]
-    url = (url or current.values.get(one.setting) or one.address).rstrip("/") + one.path.format(
-        quote(key or "", safe=":")
-    )
+    one, in_path = SERVICES[name], quote(key or "", safe=":")
+    url = (url or current.values.get(one.setting) or one.address).rstrip("/") + one.path.format(in_path)
     headers = {header: text.format(key) for header, text in one.headers.items()} if key else {}
     found = asyncio.run(_ask(one, url, headers, current.values.get("proxy.url")))
     text = found.text  # a server may say the key back, an address may have it
-    for said in filter(None, (key, quote(key or "", safe=":"))):
+    for said in filter(None, (key, in_path)):
         text = text.replace(said, "...")
     return ProbeResult(found.works, clean_text(text, one_line=True, limit=200))
 

@@ -175,14 +175,8 @@ def _row(entry: AllowEntry) -> tuple[str, ...]:
         return every if values is None else " ".join(sorted(map(str, values)))
 
     tls, secret = "the proxy's" if entry.tls else "the task's own", entry.secret or ""
-    return (
-        entry.host,
-        " ".join(map(str, sorted(entry.ports))),
-        words(entry.methods, "any"),
-        words(entry.tasks, "all"),
-        tls,
-        secret,
-    )
+    ports = " ".join(map(str, sorted(entry.ports)))
+    return entry.host, ports, words(entry.methods, "any"), words(entry.tasks, "all"), tls, secret
 
 
 @command(task_group)
