@@ -32,7 +32,8 @@ from microclaw.egress.request_head import MAX_HEAD_BYTES, ProxyRequest, RequestR
 from microclaw.egress.secret_values import SecretValues
 from microclaw.errors import ConfigError, MicroclawError, PermissionRefused, TaskRefused
 
-MAX_OPEN: Final = 256  # connections of one task, those without a request too
+MAX_OPEN: Final = 32  # connections of one task, those without a request too: each is a descriptor of the host
+BACKLOG: Final = 4  # taken from the kernel at once: a task that connects in a loop must not hold up the event loop
 DAY_S: Final = 86_400
 MINUTE_S: Final = 60.0
 Listen: TypeAlias = Callable[[socket.socket], Coroutine[Any, Any, None]]
@@ -126,7 +127,7 @@ class _TaskProxy:
     server: asyncio.Server | None = None
 
     async def listen(self, at: socket.socket) -> None:
-        self.server = await asyncio.start_server(self.connected, sock=at, limit=MAX_HEAD_BYTES)
+        self.server = await asyncio.start_server(self.connected, sock=at, limit=MAX_HEAD_BYTES, backlog=BACKLOG)
 
     def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self.running) >= MAX_OPEN:

@@ -56,7 +56,7 @@ class Container:
     engine: str
     name: str
     place: Path
-    _is_killed: bool = False
+    _killing: threading.Thread | None = None
     _measured_s: float = float("-inf")
     _measured: Usage = field(default_factory=Usage)
 
@@ -72,10 +72,10 @@ class Container:
         return self._measured
 
     def kill(self) -> None:
-        """Does not wait. Killing the engine's client would not kill the container."""
-        if not (self._is_killed or self.is_dead()):
-            self._is_killed = True
-            threading.Thread(target=engine_does, args=(self.engine, "kill", self.name), daemon=True).start()
+        """Does not wait, and tries again where it did not help. Killing the engine's client would not kill it."""
+        if not (self.is_dead() or (self._killing is not None and self._killing.is_alive())):
+            self._killing = threading.Thread(target=engine_does, args=(self.engine, "kill", self.name), daemon=True)
+            self._killing.start()
 
     def close(self) -> None:
         """Kill it if it lives, and remove what it had. Blocks."""

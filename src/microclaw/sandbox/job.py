@@ -39,8 +39,8 @@ class SandboxJob(Struct, frozen=True, kw_only=True):
     """One command and what it sees.
 
     `files` are put into its folder before it starts, `keep` are the names taken out of it afterwards: both relative,
-    without `..`, and no links. `proxy_socket` is where relay.py sends a socket for the
-    egress proxy; without it there is no network.
+    without `..`, and no links. `proxy_socket` is where relay.py sends a socket for the egress
+    proxy; without it there is no network.
     """
 
     command: Sequence[str]

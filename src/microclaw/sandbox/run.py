@@ -131,21 +131,26 @@ async def _with_proxy(job: SandboxJob, proxy: Listen | None) -> AsyncIterator[Sa
         return
     loop, serving = asyncio.get_running_loop(), list[asyncio.Task[None]]()
 
-    def came() -> None:
-        loop.remove_reader(door)
-        _, found, _, _ = socket.recv_fds(door, 64, 1, socket.MSG_DONTWAIT)
+    def take_socket() -> None:
+        loop.remove_reader(listener)
+        _, found, _, _ = socket.recv_fds(listener, 64, 1, socket.MSG_DONTWAIT)
+        listener.close()  # of a container's job, which could send more
         serving.append(loop.create_task(proxy(socket.socket(fileno=found[0])), name="proxy of a job"))
 
-    with TemporaryDirectory(prefix="microclaw-") as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as door:
+    with (
+        TemporaryDirectory(prefix="microclaw-") as folder,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener,
+    ):
         path = Path(folder, "proxy.sock")  # as short as the kernel wants it
-        door.bind(str(path))
+        listener.bind(str(path))
         if (user := job_user()) is not None:
             os.chown(path, user, -1)
-        loop.add_reader(door, came)
+        loop.add_reader(listener, take_socket)
         try:
             yield structs.replace(job, proxy_socket=path)
         finally:
-            loop.remove_reader(door)
+            if listener.fileno() >= 0:
+                loop.remove_reader(listener)
             await asyncio.gather(*serving, return_exceptions=True)
 
 
@@ -157,6 +162,7 @@ class _Run:
     began: float = field(default_factory=time.monotonic)
     end: SandboxEnd = field(default_factory=SandboxEnd)
     is_full: bool = False
+    tail: bytearray = field(default_factory=bytearray)
     _closed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -182,6 +188,7 @@ class _Run:
     def ended(self, folder: Path) -> SandboxEnd:
         """Take the files out and say how it ended; when it is dead."""
         code, limits, end = self.started.process.wait(), self.job.limits, self.end
+        end.output = bytes(self.tail)
         end.kept, end.refused = take_files(self.job.keep, self.started.folder, folder / "files", limits.disk_bytes)
         # bubblewrap ends with 128 + N when a signal N killed the command, as a shell does
         number = code - 128 if 128 < code < 128 + 32 else max(0, -code)
@@ -212,7 +219,8 @@ class _Run:
         if left < len(data):
             self._stop("too_much_output")
         if left > 0:
-            self.end.output = (self.end.output + data[:left])[-TAIL_BYTES:]
+            self.tail += data[:left]
+            del self.tail[:-TAIL_BYTES]
             self.on_output(data[:left])
 
     def _look(self) -> None:

@@ -137,8 +137,9 @@ def start(job: SandboxJob) -> Wrapped:
         waiting = start_waiting(
             words, command, filtered, opened, before=before, environment=environment, cwd="/", **more
         )
-        started = _reached(waiting, mark)
-        waiting.go_on()
+        with waiting.control:
+            started = _reached(waiting, mark)
+            waiting.go_on()
         return started
 
 

@@ -96,8 +96,9 @@ class TaskTable(RowTable[TaskRow]):
         """Of tasks that ended, delete the too old, and what does not fit beside all that is newer."""
         sql.execute(
             """DELETE FROM code_tasks WHERE task_number IN (SELECT task_number FROM (SELECT task_number, ended_ms,
-                ROW_NUMBER() OVER newer AS place, SUM(kept_bytes) OVER newer AS size FROM code_tasks
+                ROW_NUMBER() OVER newer AS place, kept_bytes,
+                SUM(CASE WHEN kept_bytes > ?3 THEN 0 ELSE kept_bytes END) OVER newer AS size FROM code_tasks
                 WHERE ended_ms IS NOT NULL WINDOW newer AS (ORDER BY task_number DESC)) AS ended
-                WHERE ended_ms < ?1 OR place > ?2 OR size > ?3)""",
+                WHERE ended_ms < ?1 OR place > ?2 OR kept_bytes > ?3 OR size > ?3)""",
             (before_ms, count, size_bytes),
         )

@@ -80,7 +80,7 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     except FileNotFoundError:
         pass
-    except OSError as exc:
+    except (OSError, RecursionError) as exc:
         _log.warning("%s is not removed: %s", path, exc)
 
 

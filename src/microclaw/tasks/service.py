@@ -260,8 +260,9 @@ class TaskService:
     async def _stop(self, stopping: Sequence[LiveTask], why: TaskEnding) -> None:
         """End all of them at once, and wait for that."""
         for live in stopping:
-            live.stop = live.stop or why
-            live.outcome.cancel()
+            if not live.stop:  # a second cancel would not wait until its processes are dead
+                live.stop = why
+                live.outcome.cancel()
         if stopping:
             await asyncio.wait([live.whole for live in stopping])
 
