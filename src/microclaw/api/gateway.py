@@ -10,10 +10,11 @@ import re
 import socket
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
+from weakref import ref
 
 import msgspec
 from msgspec import Meta, Struct
@@ -30,7 +31,7 @@ from microclaw.api.request_check import AllowedHosts, check_head
 from microclaw.api.server import HEAD_TIMEOUT_S
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.people import OWNER
-from microclaw.auth.tokens import RECHECK_S, PersonTokens, TokenWatch
+from microclaw.auth.tokens import PersonTokens, TokenWatch
 from microclaw.channels.delivery import ChannelTasks
 from microclaw.config.settings import GatewaySettings
 from microclaw.errors import MicroclawError, UnknownName
@@ -54,6 +55,10 @@ class ChatIdTooLong(MicroclawError):
 class Message(Struct, frozen=True):
     content: Annotated[str, Meta(pattern=r"\S")]
     chat_id: str | None = None
+
+    def __post_init__(self) -> None:
+        if not (self.chat_id or "").isprintable():
+            raise ValueError('"chat_id" is a text of printable characters')
 
 
 class Ping(Struct, frozen=True, omit_defaults=True):
@@ -118,7 +123,7 @@ class Client(ServerConnection):
                     await self.send(text.encode(errors="replace").decode())
         except (TimeoutError, ConnectionClosed):
             self.transport.abort()
-        return self.is_open
+        return self.is_open  # an aborted connection's `send` returns as if it were written
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -146,11 +151,11 @@ class Gateway:
         local = (self.local_token, _LOCAL) if here and self.local_token else None
         self._callers = Callers(self.tokens, access=lambda *_: least, local=local, next_step=_HOW_TO_COME_IN)
         self._tasks = ChannelTasks()
-        self._newest: deque[Client] = deque(maxlen=MAX_OPENING)
+        self._newest: deque[ref[Client]] = deque(maxlen=MAX_OPENING)
         self.clients: set[Client] = set()
         # An assigned id is never one of an earlier run, whose conversation would be taken over with it.
         self._numbers = itertools.count(int(self.now_s() * 10) + 1)
-        self.approvals.listen(lambda news: self._tell_of(news, self.clients))
+        self.approvals.listen(self._tell_all)
 
     @asynccontextmanager
     async def serving(self, listener: socket.socket) -> AsyncGenerator[str]:
@@ -177,9 +182,11 @@ class Gateway:
 
     def _connection(self, *args: Any, **options: Any) -> Client:
         """One that is not accepted gives way when MAX_OPENING newer ones have come."""
-        if len(self._newest) == MAX_OPENING and (oldest := self._newest[0]).state is State.CONNECTING:
+        oldest = self._newest[0]() if len(self._newest) == MAX_OPENING else None
+        if oldest is not None and oldest.state is State.CONNECTING:
             oldest.loop.call_soon(lambda: oldest.transport.abort())  # it may get its transport just now
-        self._newest.append(client := Client(*args, **options))
+        client = Client(*args, **options)
+        self._newest.append(ref(client))
         return client
 
     async def _admit(self, client: Client, request: Request) -> Response | None:
@@ -204,39 +211,45 @@ class Gateway:
     async def _serve(self, client: Client) -> None:
         async with self.tokens.watching(client.caller.source) as client.watch:
             if len(self.clients) >= self.settings.clients:
+                _log.warning("gateway: %s is refused: %d are connected", client.remote_address, len(self.clients))
                 await client.close(CloseCode.TRY_AGAIN_LATER, "too many clients")
                 return
             client.chat_id = f"{CHANNEL}_{next(self._numbers)}"
             self.clients.add(client)
+            ending = asyncio.create_task(self._close_at_end(client), name=f"gateway: token of {client.chat_id}")
             try:
-                while client.watch.check():
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(RECHECK_S):
-                            text = await client.recv()
-                        await self._take(client, text)
-                _log.info("gateway: client %s is closed: its token ended", client.chat_id)
-                await client.close(CloseCode.POLICY_VIOLATION, "the token is no longer valid")
+                while True:
+                    await self._take(client, await client.recv())
             finally:
+                ending.cancel()
                 self.clients.discard(client)
+
+    async def _close_at_end(self, client: Client) -> None:
+        await client.watch.until_ended()
+        _log.info("gateway: client %s is closed: its token ended", client.chat_id)
+        await client.close(CloseCode.POLICY_VIOLATION, "the token is no longer valid")
 
     async def _take(self, client: Client, text: str | bytes) -> None:
         """Do what a client says, or tell it why not. An unknown type is of another version."""
         try:
             if isinstance(text, bytes):
                 raise msgspec.ValidationError("messages are JSON in text frames")
-            if (form := _FORMS.get(msgspec.json.decode(text, type=_Typed).type)) is not None:
-                await self._act(client, msgspec.json.decode(text, type=form))
-            return
+            form = _FORMS.get(msgspec.json.decode(text, type=_Typed).type)
+            message = None if form is None else msgspec.json.decode(text, type=form)
         except msgspec.ValidationError as exc:
             code, why = "bad_message", str(exc)
         except (msgspec.DecodeError, RecursionError):
             code, why = "bad_json", "a message is one JSON object"
-        except MicroclawError as exc:
-            code, why = exc.code, exc.message
-        except Exception:  # a fault of ours with one message must not end the connection
-            _log.exception("gateway: a message of %s failed", client.chat_id)
-            code, why = "internal", "something went wrong inside the host; its log says what"
+        else:
+            try:
+                return None if message is None else await self._act(client, message)
+            except MicroclawError as exc:
+                code, why = exc.code, exc.message
+            except Exception:  # a fault of ours with one message must not end the connection
+                _log.exception("gateway: a message of %s failed", client.chat_id)
+                code, why = "internal", "something went wrong inside the host; its log says what"
         await client.tell(self.send_s, "error", code=code, message=why)
+        return None
 
     async def _act(self, client: Client, message: Message | Ping | Subscribe | Approve) -> None:
         if client.caller.source and isinstance(message, Message | Approve):
@@ -249,10 +262,8 @@ class Gateway:
                     if (size := len(chat_id.encode())) > MAX_CHAT_ID_BYTES:
                         text = f'"chat_id" has {size} bytes, at most {MAX_CHAT_ID_BYTES} are allowed'
                         raise ChatIdTooLong(text)
-                    if not chat_id.isprintable():
-                        raise msgspec.ValidationError('"chat_id" is a text of printable characters')
                     client.chat_id = chat_id
-                    self._tell_what_waits(client)
+                    await self._tell_what_waits(client)
                 inbound = Inbound(CHANNEL, client.journaled, content, person_id=client.caller.person_id)
                 accepted = await self.inbox.accept(inbound)
                 self._tasks.start(self._hand_over(client.journaled, accepted.events), f"gateway: {client.chat_id}")
@@ -260,28 +271,30 @@ class Gateway:
                 await client.tell(self.send_s, "pong", **msgspec.to_builtins(message))
             case Subscribe(events):
                 client.hears_approvals = "approval" in events
-                self._tell_what_waits(client)
+                await self._tell_what_waits(client)
             case Approve(approval_id, approved):
                 if approval_id not in (one.approval_id for one in self.approvals.pending() if client.is_asked(one)):
                     text = "nothing waits under this approval_id: it was decided already, or its time is over"
                     raise UnknownName(text)
                 self.approvals.decide(approval_id, approved=approved, by=client.caller.person_id)
 
-    def _tell_what_waits(self, client: Client) -> None:
+    async def _tell_what_waits(self, client: Client) -> None:
         self.inbox.outbox.look_again(CHANNEL)
         for pending in self.approvals.pending():
-            self._tell_of(pending, (client,))
+            await self._tell_of(pending, client)
 
-    def _tell_of(self, news: PendingApproval | ApprovalOutcome, clients: Iterable[Client]) -> None:
+    def _tell_all(self, news: PendingApproval | ApprovalOutcome) -> None:
+        for client in self.clients:
+            self._tasks.start(self._tell_of(news, client), f"gateway: question to {client.chat_id}")
+
+    async def _tell_of(self, news: PendingApproval | ApprovalOutcome, client: Client) -> None:
         if isinstance(news, PendingApproval):
             pending, told = news, {"content": news.action, "detail": news.detail, "expires_s": news.expires_s}
         else:
             pending, told = news.pending, {"outcome": news.outcome}
-        type_ = "approval" if pending is news else "approval_settled"
-        for client in clients:
-            if client.hears_approvals and client.is_asked(pending):
-                telling = client.tell(self.send_s, type_, approval_id=pending.approval_id, **told)
-                self._tasks.start(telling, f"gateway: question {pending.approval_id}")
+        if client.hears_approvals and client.is_asked(pending):
+            type_ = "approval" if pending is news else "approval_settled"
+            await client.tell(self.send_s, type_, approval_id=pending.approval_id, **told)
 
     async def _deliver(self) -> None:
         outbox, clients = self.inbox.outbox, self.clients

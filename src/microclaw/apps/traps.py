@@ -24,7 +24,7 @@ _TRAPS: Final[tuple[tuple[str, str, str], ...]] = (
     ("divide by zero", "it divides by zero", "check the divisor before dividing"),
     ("integer overflow", "a division or a conversion has a result that is too large", "check the numbers before"),
     ("invalid conversion", "it makes an integer of a float that is no number", "check with isnan() before"),
-    ("unreachable|env.abort", "abort() or a failed assertion ended it", "check the condition before it"),
+    ("unreachable|env.abort", "abort(), an assertion or a loop without end ended it", "check the condition before it"),
     ("undefined element|uninitialized element", "it calls a function pointer that points to no function", _POINTER),
     ("indirect call|nullFunc", "it calls a function through a pointer of another type", _POINTER),
     ("allocate memory|out of memory", "it has no memory left", "ask for more heap, or allocate less"),

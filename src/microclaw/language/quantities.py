@@ -171,7 +171,8 @@ _FORMS: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (rf"\b(once|twice|thrice|{_COUNT}) (?:a|an|per|each|in a) (second|sec|s|minute|min|hour)\b", _rate),
     (rf"\b(?:each|every) other ({_TIME})\b", r"every 2 \1"),
     (r"\ban? (second|sec|minute|min|hour) and a half\b", r"1.5 \1"),
-    (rf"(\d+)( (?:{_TIME}))? and (?:a )?half\b(?: an?\b)?", r"\1.5\2"),
+    (r"(\d+) and (?:a )?half\b(?: an?\b)?", r"\1.5"),
+    (rf"(\d+) ({_TIME}) and (?:a )?half\b", r"\1.5 \2"),
     (
         r"\b(?:a )?(half|quarter)(?:[ -](?:of )?(?:a|an))?[ -](?=second|sec|minute|min|hour|s\b|hertz|hz)",
         lambda m: "0.5 " if m[1] == "half" else "0.25 ",

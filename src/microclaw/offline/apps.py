@@ -42,6 +42,7 @@ class Listing(Struct, frozen=True):
 def _shown(app: App) -> str:
     pins = app.get("pins") or []
     facts = [str(app["state"])] if app.get("state") else []
+    facts += ["had a fault"] if app.get("error") and app.get("state") == "running" else []
     facts += [f"pin{'s' * (len(pins) > 1)} {', '.join(map(str, pins))}"] if pins else []
     return f"{app['name']} ({', '.join(facts)})" if facts else str(app["name"])
 
@@ -53,9 +54,9 @@ def _app_status(at: Context, there: Listing) -> Say:
     if not named:
         return Say(f"No program of that name runs. {there}.")
     app = there.apps[named[0]]
-    state = app.get("state") or "listed"
+    state, fault = app.get("state") or "listed", f", but {app['error']}" if app.get("error") else ""
     told = {
-        "running": f"runs on {device} ({_proof(at.results[0])})",
+        "running": f"runs on {device} ({_proof(at.results[0])}){fault}",
         "listed": f"is listed by {device}; whether it still does its work, its firmware does not tell",
         "waiting": f"waits for its next run on {device} ({app.get('runs') or 'it runs at times'})",
     }
