@@ -22,6 +22,7 @@ from microclaw.errors import (
     DeviceTimeout,
     DeviceUnreachable,
     MicroclawError,
+    PinClaimed,
     UndoElsewhere,
     UndoIncomplete,
     UnknownName,
@@ -194,7 +195,11 @@ class Undo:
         assert back is not None
         made: Made | PinChange
         if isinstance(back, SetLevel | SetPwm):
-            made = await self._direct_io.act(device, back, undoes=undoes)
+            try:
+                made = await self._direct_io.act(device, back, undoes=undoes)
+            except PinClaimed as exc:  # its program has it again, and goes on
+                step = f"microclaw app undo NUMBER reverts an older one; {_LIST}"
+                raise PinClaimed(exc.message, next_step=step) from exc
         else:
             request = ChangeRequest(device, back.name, back.act, version=back.version, undoes=undoes)
             made = await self._changes.apply(request, report)
