@@ -242,7 +242,7 @@ def _unseen_variables(options: GlobalOptions) -> list[str]:
 
 
 def systemd_unit(command: Sequence[str], places: Sequence[Path]) -> str:
-    """For `systemctl --user`; the host writes to `places`, not all of which are there yet. /tmp is no private one then.
+    """For `systemctl --user`; the host writes to `places`. In /tmp, a private one would hide them.
 
     Not in it, as the host needs what they forbid: MemoryDenyWriteExecute (wasm is compiled to machine code),
     RestrictNamespaces and ProtectKernelTunables (the sandbox makes namespaces and mounts /proc), PrivateDevices (boards

@@ -253,15 +253,17 @@ MAX_REASON_CHARS = 60
 def stages(options: GlobalOptions, terminal: Terminal) -> Callable[[StreamEvent], None]:
     """Shows the stages of work, with -q and --json none. One that failed waits for the next event: of what the error
     that ends the command says, too, only the reason is shown."""
-    failed: list[Step] = []
+    failed: Step | None = None
 
     def show_event(event: StreamEvent) -> None:
-        for step in failed:
-            terminal.step(_told_by(event, step) if isinstance(event, Failure) else step)
-        failed.clear()
+        nonlocal failed
+        if failed is not None:
+            terminal.step(_told_by(event, failed) if isinstance(event, Failure) else failed)
+        failed = None
         if isinstance(event, Step) and not (options.quiet or options.json):
-            failed.extend([event] if event.state == "failed" else [])
-            if not failed:
+            if event.state == "failed":
+                failed = event
+            else:
                 terminal.step(event)
         elif isinstance(event, ApprovalSettled):
             terminal.event(event)

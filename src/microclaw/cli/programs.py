@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import click
 from click.core import ParameterSource
@@ -96,15 +96,15 @@ def run(
 
     def once() -> None:
         values = {"name": name, **terms, **times, **program_values(file, expect)}
-        if way == "a host":
+        if not tries and address is None:
             perform(options, programs.install, values)
             return
         from microclaw.cli import direct_programs as direct  # with the compiler, which the host has otherwise
 
-        if tries:
+        if tries or address is None:
             direct.try_program(options, values, board, duration, inputs)
         else:
-            direct.run_directly(options, address or "", values, board)
+            direct.run_directly(options, address, values, board)
 
     if watches:
         run_at_each_save(options, file, expect, once)
@@ -191,7 +191,13 @@ def build(
 @force_option
 @when_back_option
 def install(
-    options: GlobalOptions, name: str, sets: Texts, only: str | None, app: str | None, language: Any, **terms: Any
+    options: GlobalOptions,
+    name: str,
+    sets: Texts,
+    only: str | None,
+    app: str | None,
+    language: Literal["c", "py"] | None,
+    **terms: Any,
 ) -> None:
     """Build, check, try, install and verify a ready program, as `run` does with a file."""
     if Path(name).suffix:

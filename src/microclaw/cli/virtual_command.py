@@ -103,7 +103,7 @@ def _join(
 def _published_keys(client: Client, folder: Path) -> list[str]:
     """The option with the host's public keys for updates, as `flash` gives them to a real board.
 
-    None where there are none, or where they are not for this person to see: the board takes no updates then.
+    Empty where there are none, or where they are not for this person to see: the board takes no updates then.
     """
     try:
         keys = client.call(list_keys).keys

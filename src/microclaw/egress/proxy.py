@@ -12,12 +12,12 @@ import socket
 import ssl
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import KW_ONLY, dataclass, field
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import h11
 from msgspec import Struct
@@ -32,11 +32,13 @@ from microclaw.egress.request_head import MAX_HEAD_BYTES, ProxyRequest, RequestR
 from microclaw.egress.secret_values import SecretValues
 from microclaw.errors import ConfigError, MicroclawError, PermissionRefused, TaskRefused
 
+if TYPE_CHECKING:
+    from microclaw.sandbox.run import Listen
+
 MAX_OPEN: Final = 32  # connections of one task, those without a request too: each is a descriptor of the host
 BACKLOG: Final = 4  # taken from the kernel at once: a task that connects in a loop must not hold up the event loop
 DAY_S: Final = 86_400
 MINUTE_S: Final = 60.0
-Listen: TypeAlias = Callable[[socket.socket], Coroutine[Any, Any, None]]
 Counts: TypeAlias = Counter[tuple[object, object]]
 """Requests and bytes so far: by the place of a limit, and the minute or day that it is of."""
 DEFAULT_TLS: Final = cache(ssl.create_default_context)
