@@ -10,7 +10,7 @@ import re
 import socket
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
@@ -48,17 +48,14 @@ _LOCAL: Final = Caller(OWNER.person_id, direct=False, source="")  # who has the 
 _HOW_TO_COME_IN: Final = "send the token in gateway.token of the data folder, or: microclaw person tokens --add NAME"
 
 
-class ChatIdTooLong(MicroclawError):
-    code = "chat_id_too_long"
-
-
 class Message(Struct, frozen=True):
     content: Annotated[str, Meta(pattern=r"\S")]
     chat_id: str | None = None
 
     def __post_init__(self) -> None:
-        if not (self.chat_id or "").isprintable():
-            raise ValueError('"chat_id" is a text of printable characters')
+        chat_id = self.chat_id or ""
+        if not chat_id.isprintable() or len(chat_id.encode()) > MAX_CHAT_ID_BYTES:
+            raise ValueError(f'"chat_id" is at most {MAX_CHAT_ID_BYTES} bytes of printable characters')
 
 
 class Ping(Struct, frozen=True, omit_defaults=True):
@@ -82,10 +79,9 @@ _FORMS: Final = {"message": Message, "ping": Ping, "subscribe": Subscribe, "appr
 
 
 def conversation_id(token_id: str, chat_id: str) -> str:
-    """The conversation's id in the journal, different for every pair of token and chat id; no token is "".
+    """The conversation's id in the journal, different for every pair of token ("" is none) and chat id.
 
-    Without a token `ws_client1` becomes `client1`, so that its name is MimiClaw's `ws_client1`. An "@" is in no
-    such name: the other ids without a token begin with it, and before it stands the token of those of a token.
+    Without a token `ws_client1` becomes `client1`, whose file is MimiClaw's; any other has an "@", as no such name has.
     """
     if token_id:
         return f"{token_id}@{chat_id}"
@@ -114,8 +110,7 @@ class Client(ServerConnection):
         return (pending.channel, pending.chat_id) == (CHANNEL, self.journaled)
 
     async def tell(self, within_s: float, type_: str, **fields: object) -> bool:
-        """True if the message was written to the connection; one that takes nothing for too long is cut. A lone
-        surrogate, which JSON can carry and UTF-8 cannot, becomes "?"."""
+        """True if it was written; a client that takes nothing for too long is cut. A lone surrogate becomes "?"."""
         text = json.dumps({"type": type_, **fields}, ensure_ascii=False, separators=(",", ":"))
         try:
             async with asyncio.timeout(within_s):
@@ -141,7 +136,6 @@ class Gateway:
     tokens: PersonTokens
     approvals: Approvals
     local_token: str | None = None
-    now_s: Callable[[], float] = time.time
     send_s: float = 10.0  # one message may wait this long for its reader
     head_s: float = HEAD_TIMEOUT_S
 
@@ -154,7 +148,7 @@ class Gateway:
         self._newest: deque[ref[Client]] = deque(maxlen=MAX_OPENING)
         self.clients: set[Client] = set()
         # An assigned id is never one of an earlier run, whose conversation would be taken over with it.
-        self._numbers = itertools.count(int(self.now_s() * 10) + 1)
+        self._numbers = itertools.count(time.time_ns())
         self.approvals.listen(self._tell_all)
 
     @asynccontextmanager
@@ -191,11 +185,10 @@ class Gateway:
 
     async def _admit(self, client: Client, request: Request) -> Response | None:
         """The same checks as the API. On a network neither `settings.open` nor the local token counts."""
-        sent = [*request.headers.raw_items()]
+        headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in request.headers.raw_items()]
         if "Authorization" not in request.headers:  # a browser can set no header: it offers bearer.TOKEN besides
             offered = ",".join(request.headers.get_all("Sec-WebSocket-Protocol"))
-            sent += [("Authorization", f"Bearer {one}") for one in _OFFERED.findall(offered)]
-        headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in sent]
+            headers += [(b"authorization", f"Bearer {one}".encode("latin-1")) for one in _OFFERED.findall(offered)]
         path = request.path.partition("?")[0]
         scope = {"scheme": "http", "method": "GET", "path": path, "headers": headers, "client": client.remote_address}
         try:
@@ -226,7 +219,6 @@ class Gateway:
 
     async def _close_at_end(self, client: Client) -> None:
         await client.watch.until_ended()
-        _log.info("gateway: client %s is closed: its token ended", client.chat_id)
         await client.close(CloseCode.POLICY_VIOLATION, "the token is no longer valid")
 
     async def _take(self, client: Client, text: str | bytes) -> None:
@@ -259,9 +251,6 @@ class Gateway:
         match message:
             case Message(content, chat_id):
                 if chat_id and chat_id != client.chat_id:
-                    if (size := len(chat_id.encode())) > MAX_CHAT_ID_BYTES:
-                        text = f'"chat_id" has {size} bytes, at most {MAX_CHAT_ID_BYTES} are allowed'
-                        raise ChatIdTooLong(text)
                     client.chat_id = chat_id
                     await self._tell_what_waits(client)
                 inbound = Inbound(CHANNEL, client.journaled, content, person_id=client.caller.person_id)
@@ -274,8 +263,7 @@ class Gateway:
                 await self._tell_what_waits(client)
             case Approve(approval_id, approved):
                 if approval_id not in (one.approval_id for one in self.approvals.pending() if client.is_asked(one)):
-                    text = "nothing waits under this approval_id: it was decided already, or its time is over"
-                    raise UnknownName(text)
+                    raise UnknownName("nothing waits under this approval_id: it was decided, or its time is over")
                 self.approvals.decide(approval_id, approved=approved, by=client.caller.person_id)
 
     async def _tell_what_waits(self, client: Client) -> None:
@@ -289,18 +277,17 @@ class Gateway:
 
     async def _tell_of(self, news: PendingApproval | ApprovalOutcome, client: Client) -> None:
         if isinstance(news, PendingApproval):
-            pending, told = news, {"content": news.action, "detail": news.detail, "expires_s": news.expires_s}
+            told = {"content": news.action, "detail": news.detail, "expires_s": news.expires_s}
+            type_, pending = "approval", news
         else:
-            pending, told = news.pending, {"outcome": news.outcome}
+            type_, pending, told = "approval_settled", news.pending, {"outcome": news.outcome}
         if client.hears_approvals and client.is_asked(pending):
-            type_ = "approval" if pending is news else "approval_settled"
             await client.tell(self.send_s, type_, approval_id=pending.approval_id, **told)
 
     async def _deliver(self) -> None:
         outbox, clients = self.inbox.outbox, self.clients
         async for outbound in outbox.outgoing(CHANNEL, chats=lambda: {c.journaled for c in clients if c.is_open}):
-            handing = self._hand_over(outbound.chat_id, events_of(outbound.answer))
-            self._tasks.start(handing, f"gateway: answer {outbound.outbound_id}")
+            self._tasks.start(self._hand_over(outbound.chat_id, events_of(outbound.answer)), "gateway: answer")
 
     async def _hand_over(self, journaled: str, events: AsyncGenerator[TurnEvent, None]) -> None:
         """Send the answer to everybody with this chat id; with nobody there it waits for somebody."""
