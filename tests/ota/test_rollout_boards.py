@@ -90,9 +90,17 @@ async def test_a_rollout_of_a_withdrawn_version_stops(
 ) -> None:
     one, _ = await begin(rollouts, lamp)
     number = one.row.rollout_id
-    await rollouts.withdrawn("1.4.0")  # there is another release of it
+    await rollouts.end_withdrawn()  # there is another release of it
     assert (await rollouts.get(number)).progress.state == "running"
     await lamp.table.withdraw(lamp.release.release_id, 5)
-    await rollouts.withdrawn("1.4.0")
+    await rollouts.end_withdrawn()
     progress = (await rollouts.get(number)).progress
     assert (progress.state, progress.reason) == ("halted", "1.4.0 was withdrawn")
+
+
+async def test_a_rollout_of_a_number_offers_that_release_also_if_it_goes_back(rollouts: Rollouts, lamp: Lamp) -> None:
+    back = await lamp.publish(b"back", allow_downgrade=True)
+    async with lamp.online("1.5.0"):
+        await rollouts.begin(str(back.release_id), [lamp.plane.registry.get("lamp")], "owner", stages="1")
+        await rollouts.step()
+        assert (await lamp.board.next(OtaOffer)).manifest == back.manifest

@@ -189,12 +189,13 @@ def publish(
     made = send_release(host, payload, public.key_id, sign, options.say, **facts)
     text = f"release {made.release_id}: {made.name} {made.version} for {made.board}, {made.size_bytes} bytes"
     options.report("firmware-release", {"release": msgspec.to_builtins(made)}, text)
-    options.say(f"offer it: microclaw firmware update {made.version} -d DEVICE")
+    meant = made.release_id if made.allow_downgrade else made.version  # a version means the one that raises it
+    options.say(f"offer it: microclaw firmware update {meant} -d DEVICE")
 
 
 @command(firmware_group, "change-keys")
 @click.option("--add", multiple=True, type=Path, metavar="FILE.pub.pem", help="The host knows it from then on, too.")
-@click.option("--remove", multiple=True, metavar="KEY", help="What it signed is refused there forever.")
+@click.option("--remove", multiple=True, metavar="KEY", help="They trust it no more: 16 digits.")
 @signing_options
 @follow_option
 def change_keys(
@@ -209,15 +210,19 @@ def change_keys(
     if public.key_id in gone:
         raise ConfigError(f"{public.key_id} cannot sign its own removal", next_step="sign with the key that stays")
     names = chosen_names(options, host)
+    known = {one.key_id for one in host.call(firmware.list_keys).keys}
+    runs = {one.device: one.runs for one in host.call(firmware.status).devices if one.device in names and one.runs}
+    if unknown := sorted(set(gone) - known.union(*(one.keys for one in runs.values()))):
+        text = f"none of these devices trusts {', '.join(unknown)}"
+        raise ConfigError(text, next_step="microclaw firmware status shows the keys of each")
     what = [*(f"trust {one.key_id}" for one in new), *(f"trust {one} no more" for one in gone)]
     options.agree(f"{count_text(len(names), 'device')}: {' and '.join(what)}?")
     for one, file in zip(new, add or (), strict=True):
         host.call(firmware.trust, public=one.pem.decode(), name=file.name.removesuffix(".pub.pem"))
     kinds: dict[str, list[str]] = {}  # devices by the name of their firmware: each has a signed change of its own
-    for status in host.call(firmware.status).devices:
-        if status.device in names and status.runs is not None:
-            kinds.setdefault(status.runs.name, []).append(status.device)
-    if left_out := sorted({*names} - {name for of_kind in kinds.values() for name in of_kind}):
+    for device, facts in runs.items():
+        kinds.setdefault(facts.name, []).append(device)
+    if left_out := sorted({*names} - runs.keys()):
         options.say(f"left out, as they take no updates: {', '.join(left_out)}")
     if not kinds:
         raise ConfigError("none of these devices takes updates", next_step="microclaw firmware status")

@@ -210,7 +210,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "firmware": ("firmware list", "firmware update 1.4.0 -d kitchen", "firmware status"),
     "firmware change-keys": (
         "firmware change-keys --add b.pub.pem \\\n    --key a.pem --all",
-        "firmware change-keys --remove 3f9a --key b.pem",
+        "firmware change-keys --remove 3f9a5c02d41b77e6 --key b.pem",
     ),
     "firmware publish": ("firmware publish --version 1.4.0 \\\n    --board esp32s3 --key fleet.pem",),
     "firmware rollouts": ("firmware rollouts", "firmware rollouts 2 -f", "firmware rollouts 2 --do pause"),

@@ -46,9 +46,7 @@ class AlreadyRuns(ConfigError):
     """The device runs the release's version: there is nothing to do."""
 
     def __init__(self, device: str, version: str) -> None:
-        super().__init__(
-            f"{device} runs {version} already", next_step="nothing is to be done: microclaw firmware status"
-        )
+        super().__init__(f"{device} runs {version} already", next_step="nothing; see microclaw firmware status")
         self.version = version
 
 
@@ -195,7 +193,7 @@ class Offers:
         """Offer it the update, once; its end where that is known already. Raises MicroclawError."""
         if (given := await self._given(rollout, device)) is not None:
             return _end_of(given)
-        row, back = rollout.row, rollout.row.undoes is not None
+        row, back = rollout.row, rollout.plan.back or rollout.row.undoes is not None
         rows = await self.releases_back(row.version) if back else await self.find(row.version)
         release = release_for(rows, self.devices.get(device.device_id), back=back)
         try:
@@ -244,9 +242,7 @@ def link_of(device: Device) -> DeviceLink:
     for transport in device.transports:
         if isinstance(transport, LinkTransport):
             return transport.link
-    raise NotSupported(
-        f"{device.name} has no link, by which updates come", next_step="microclaw flash writes its firmware by cable"
-    )
+    raise NotSupported(f"{device.name} has no link, by which updates come", next_step="by cable: microclaw flash")
 
 
 def facts_of(device: Device) -> UpdateFacts | None:
@@ -274,9 +270,7 @@ def obstacle(release: ReleaseRow, device: Device, now_ms: int) -> MicroclawError
     if release.version == facts.version and not _fit(release, device):
         return AlreadyRuns(device.name, facts.version)
     if moment_ms(release.expires) <= now_ms:
-        return ConfigError(
-            f"{release.version} expired at {release.expires}", next_step="publish it under a new version"
-        )
+        return ConfigError(f"{release.version} expired at {release.expires}", next_step="publish a new version")
     if release.key_id not in facts.keys:
         why = f"unknown_key: {release.key_id}, it trusts {', '.join(facts.keys) or 'none'}"
     elif release.kind not in (*facts.kinds, "keys"):

@@ -105,20 +105,24 @@ async def trust(
 @_risky(
     "firmware.distrust",
     http="DELETE /v1/firmware/keys/{key_id}",
-    said="updates signed by {key_id} are taken no more",
+    said="updates signed by {key_id} are taken no more, its releases are withdrawn",
     command="keys",
 )
 async def distrust(
     service: FirmwareService,
     call: Call,
     key_id: Annotated[
-        str, Meta(pattern=NAME, description="No releases of this key any more."), Option("--distrust", metavar="KEY")
+        str,
+        Meta(pattern=NAME, description="No releases of it any more."),
+        Option("--distrust", metavar="KEY"),
     ],
 ) -> UpdateKey:
-    """Take no more releases of this key; devices keep what they trust."""
-    known = await service.publisher.key(key_id)  # first: nobody is asked for what is not there
-    await call.approve(f"take no more updates signed by the key {known.key_id}", ())
-    return _key(await service.publisher.distrust(key_id, by=service.by(call)))
+    """Take no more releases of this key and withdraw those that it signed; devices keep what they trust."""
+    await service.publisher.key(key_id)  # first: nobody is asked for what is not there
+    await call.approve(f"take no more updates signed by the key {key_id}, and withdraw its releases", ())
+    row = await service.publisher.distrust(key_id, by=service.by(call))
+    await service.rollouts.end_withdrawn()
+    return _key(row)
 
 
 @_owner("firmware.list", http="GET /v1/firmware/releases")
@@ -182,8 +186,7 @@ async def withdraw(
     rows = await service.rollouts.offers.find(release)
     await call.approve(f"withdraw {rows[0].name} {rows[0].version}", ())
     gone = [await service.publisher.withdraw(row.release_id, by=name) for row in rows]
-    for version in {row.version for row in gone}:
-        await service.rollouts.withdrawn(version)
+    await service.rollouts.end_withdrawn()
     return WithdrawnReleases(releases=_unsigned(gone))
 
 

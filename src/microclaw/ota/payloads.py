@@ -43,10 +43,9 @@ class Payloads(Struct, frozen=True):
 
     async def bring(self, sha256: str) -> bool:
         """True if it is here, fetched where another host took it."""
-        if await asyncio.to_thread(self.has, sha256):
-            return True
-        if self.shared is None:
-            return False
+        is_here = await asyncio.to_thread(self.has, sha256)
+        if is_here or self.shared is None:
+            return is_here
         try:
             await self.shared.fetch(sha256, self.path(sha256))
         except StoreError as exc:

@@ -71,14 +71,14 @@ class Publisher:
         """A key that this host knows. Raises UnknownName."""
         row = await self.table.keys.get(key_id)
         if row is None:
-            raise UnknownName(f"no such key here: {key_id}", next_step="microclaw firmware trust FILE.pub.pem")
+            raise UnknownName(f"no such key here: {key_id}", next_step="microclaw firmware keys, or trust FILE.pub.pem")
         return row
 
     async def distrust(self, key_id: str, *, by: str) -> KeyRow:
-        """This host takes no more releases of the key; what devices trust is theirs."""
+        """This host takes no more releases of the key and withdraws those it has; what devices trust is theirs."""
         async with self._changing:
             row = await self.key(key_id)
-            await self.table.keys.delete(key_id)
+            await self.table.distrust(key_id, self._now_ms())
         self._note(AuditKind.FIRMWARE_KEY, f"updates signed by {key_id} are taken no more", row.name, by)
         return row
 

@@ -151,11 +151,12 @@ class UpdateStatus(Struct, frozen=True, kw_only=True):
     def cells(self) -> tuple[str, ...]:
         runs, theirs = self.runs, self.not_ours
         if runs is None:
-            return self.device, "", "", "", "takes no updates"
-        update = "" if self.offer is None else _offer_text(self.offer)
+            return self.device, "", "", "", "", "takes no updates"
+        told = [_offer_text(one) for one in (self.offer, self.keys_offer) if one is not None]
         if self.offer is None and theirs is not None:
-            update = f"{theirs.version} {theirs.state}, which is not ours"
-        return self.device, f"{runs.name} {runs.version}", f"{runs.board} {runs.revision}", runs.channel, update
+            told.append(f"{theirs.version} {theirs.state}, which is not ours")
+        board, keys = f"{runs.board} {runs.revision}", ", ".join(runs.keys)
+        return self.device, f"{runs.name} {runs.version}", board, runs.channel, keys, "; ".join(told)
 
     def now(self, offer: OfferRow) -> OfferRow:
         """The state of that offer."""
@@ -165,7 +166,7 @@ class UpdateStatus(Struct, frozen=True, kw_only=True):
 
 class UpdateStatuses(Listing, frozen=True, kw_only=True):
     document: ClassVar = "firmware-status"
-    columns: ClassVar = dict.fromkeys(("DEVICE", "FIRMWARE", "BOARD", "CHANNEL", "UPDATE"), "")
+    columns: ClassVar = dict.fromkeys(("DEVICE", "FIRMWARE", "BOARD", "CHANNEL", "KEYS", "UPDATE"), "")
     empty: ClassVar = "no device has a link"
     row_device: ClassVar = "device"
 
@@ -237,7 +238,9 @@ class RolloutFacts(Result, frozen=True, kw_only=True):
         if not self.is_over:
             yield f"next: microclaw firmware rollouts {self.rollout} -f"
         if self.state == "halted":
-            yield f"next: microclaw firmware rollouts {self.rollout} --do undo, or publish a mended version"
+            has_it = any(self.counts[state] for state in ("healthy", "late", "offered"))
+            undo = f"microclaw firmware rollouts {self.rollout} --do undo, or " if has_it else ""
+            yield f"next: {undo}publish a mended version"
 
 
 class RolloutList(Listing, frozen=True, kw_only=True):

@@ -33,7 +33,7 @@ class RolloutPlan(Struct, frozen=True):
     `healthy_share`: of the devices of a stage whose update ended, so many (0 to 1) have to be healthy. `max_crashes`:
     new crash reports of updated devices that are borne. `device_s`: an update without an end counts as failed after
     it. `soak_s`: between the end of a stage and the next. `absent_s`: how long a stage waits for devices that are off.
-    `under_way`: devices that update at the same time. operations.py has the bounds.
+    `under_way`: devices that update at the same time. `back`: by releases that may lower what a device runs.
     """
 
     stages: tuple[int, ...]
@@ -43,6 +43,7 @@ class RolloutPlan(Struct, frozen=True):
     soak_s: float = 600
     absent_s: float = 86_400
     under_way: int = 50
+    back: bool = False
 
 
 def read_stages(text: str, count: int) -> tuple[int, ...]:

@@ -108,7 +108,8 @@ class Rollouts:
             text = f"the boards are on different channels: {', '.join(sorted(channels))}"
             raise ConfigError(text, next_step="begin a rollout for each: choose its boards with -l LABEL or -d NAME")
         SystemRandom().shuffle(members)  # chance says who is canary
-        plan = structs.replace(plan, stages=read_stages(stages, len(members)))
+        back = all(row.allow_downgrade for row in rows)
+        plan = structs.replace(plan, stages=read_stages(stages, len(members)), back=back)
         return await self.add(version, channels.pop(), plan, members, person_id), left_out
 
     async def add(
@@ -176,13 +177,11 @@ class Rollouts:
         await self._act_on_all(rollout)
         return rollout
 
-    async def withdrawn(self, version: str) -> None:
-        """End the open rollouts of a version that has no release any more."""
-        rows = await self.offers.table.list()
-        if any(row.version == version and row.withdrawn_ms is None for row in rows):
-            return
+    async def end_withdrawn(self) -> None:
+        """End the open rollouts of versions that have no release any more."""
+        live = {row.version for row in await self.offers.table.list() if row.withdrawn_ms is None}
         for rollout in self.going_on:
-            if rollout.row.version == version and rollout.is_open:
+            if rollout.is_open and (version := rollout.row.version) not in live:
                 await self.stop(rollout.row.rollout_id, f"{version} was withdrawn")
 
     async def get(self, number: int) -> Rollout:

@@ -15,7 +15,19 @@ from msgspec.structs import replace
 
 from microclaw.errors import ConfigError, UnknownName
 from microclaw.store.database import Database
-from microclaw.store.rows import RowTable, first, insert, keep_newest, one_of, reads, scalar, select, update, writes
+from microclaw.store.rows import (
+    RowTable,
+    delete,
+    first,
+    insert,
+    keep_newest,
+    one_of,
+    reads,
+    scalar,
+    select,
+    update,
+    writes,
+)
 from microclaw.store.sql import Sql
 from microclaw.text import clean_text
 from microclaw.wire.link.messages import OtaStatus
@@ -161,6 +173,12 @@ class FirmwareTable(RowTable[ReleaseRow]):
     @writes
     def withdraw(self, sql: Sql, release_id: int, now_ms: int) -> None:
         update(sql, "firmware_releases", {"release_id": release_id, "withdrawn_ms": None}, withdrawn_ms=now_ms)
+
+    @writes
+    def distrust(self, sql: Sql, key_id: str, now_ms: int) -> None:
+        """The key goes, and nobody gets what it signed any more."""
+        delete(sql, "firmware_keys", key_id=key_id)
+        update(sql, "firmware_releases", {"key_id": key_id, "withdrawn_ms": None}, withdrawn_ms=now_ms)
 
     @reads
     def payloads(self, sql: Sql) -> frozenset[str]:
