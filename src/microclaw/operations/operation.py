@@ -264,8 +264,8 @@ class Operation(operation, Generic[P, R]):
 
     @cached_property
     def result(self) -> Any:
-        made = self._hints["return"]
-        return _of_many(made) if self.on_many else made
+        made, many = self._hints["return"], cast("Any", OnMany)
+        return many[made] if self.on_many else made
 
     @cached_property
     def of_many(self) -> Operation[..., Any]:
@@ -350,10 +350,6 @@ class Operation(operation, Generic[P, R]):
             return self.words.format_map(values)
         named = [str(values[one.name]) for one in self.parameters if one.default is msgspec.NODEFAULT]
         return " ".join((self.verb, self.noun, *named))
-
-
-def _of_many(made: Any) -> Any:
-    return OnMany[made]
 
 
 MAX_CHOSEN: Final = 1000
