@@ -154,7 +154,7 @@ async def perform(apps: Apps, call: Call, request: ChangeRequest, made: type[M],
     device = apps.registry.get(request.device)
     # a program with a token reads the status and the events instead
     place = Place(call.person_id, call.channel, call.chat_id) if call.channel != "api" else None
-    request = replace(request, device=device.device_id, place=place, begin=call.begin)
+    request = replace(request, device=device.device_id, place=place, begin=call.on_begin)
     if when_back and (why := await away(device)) is not None:
         return made.later(device.name, why, *await apps.deferrals.keep(request, why, call.report))
     try:

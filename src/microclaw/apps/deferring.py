@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct, field, structs
 
-from microclaw.apps.change_log import AppVersion, ChangeLog, DesiredApp, Maker, conversation_of, made_by, maker_now
+from microclaw.apps.change_log import AppVersion, DesiredApp, Maker, conversation_of, made_by, maker_now
 from microclaw.apps.changes import ProgramChanges, upgrade_request
 from microclaw.apps.deployment import ChangeRequest, Place
 from microclaw.apps.expectation_text import parse_expectations
@@ -89,9 +89,6 @@ class DeferredLog(DeferredTable[DeferredAct]):
 
     _act = DeferredAct
 
-    def __init__(self, change_log: ChangeLog) -> None:
-        super().__init__(change_log.database, change_log.now_ms)
-
 
 class Deferrals:
     """`tell` gets every outcome, at least once. A person's act is done at most once: the change that does it is
@@ -102,7 +99,7 @@ class Deferrals:
         self._devices, self._change_log = installer.devices, installer.change_log
         self._changes = changes
         self._gate = gate
-        self.log = DeferredLog(self._change_log)
+        self.log = DeferredLog(self._change_log.database, self._change_log.now_ms)
         self._note = tell
         self._one_at_a_time: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 

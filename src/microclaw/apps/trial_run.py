@@ -84,7 +84,10 @@ class BoardRun:
         while left_ms > 0:
             await control.advance(min(left_ms, MAX_ADVANCE_MS), run.host_s)
             left_ms -= MAX_ADVANCE_MS
-        before = await self._prepare()
+        info = await control.info()
+        self._start_ms, before = info.now_ms, info.boot
+        await self._events.begin()
+        await self._give(run.stimuli)
         refused: str | None = None
         try:
             await self._board.install(self._install, run.host_s)
@@ -112,14 +115,6 @@ class BoardRun:
     @property
     def _is_cut(self) -> bool:
         return self._stuck or self._storm is not None or self._unfinished is not None
-
-    async def _prepare(self) -> int:
-        """Give the stimuli, from now on. Returns the number of the board's boot."""
-        info = await self._control.info()
-        self._start_ms = info.now_ms
-        await self._events.begin()
-        await self._give(self._run.stimuli)
-        return info.boot
 
     async def _give(self, stimuli: Sequence[Stimulus], after_ms: float = -1) -> None:
         """Tell the board what comes from outside after `after_ms`, at times since the installation."""

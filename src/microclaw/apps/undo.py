@@ -60,7 +60,7 @@ class Undo:
     def __init__(self, installer: Installer, *, changes: ProgramChanges, direct_io: DirectIo, gate: Gate) -> None:
         self._gate = gate
         self._devices, self._change_log = installer.devices, installer.change_log
-        self._deferred = DeferredLog(self._change_log)
+        self._deferred = DeferredLog(self._change_log.database, self._change_log.now_ms)
         self._changes = changes
         self._direct_io = direct_io
         self._one_at_a_time = asyncio.Lock()  # two at the same time would choose the same change

@@ -10,7 +10,7 @@ import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -237,7 +237,9 @@ class Endpoint(Struct, frozen=True):
 
     async def _refused(self, request: HostRequest, status: int, location: str, content: bytes) -> MicroclawError:
         """An answer that is no success, as an error; that of an address may be from a proxy, or another server."""
-        failure = _failure_in(content)
+        failure: Failure | None = None
+        with suppress(KeyError, TypeError, ValueError, RecursionError):  # else it is not the host's answer
+            failure = failure_from(json.loads(content)["error"])
         if self.address is None:
             return ProtocolError(f"the host answered {status}") if failure is None else HostError(failure, status)
         if 300 <= status < 400:
@@ -294,15 +296,6 @@ async def _next_event(http: h11.Connection, reader: asyncio.StreamReader, silent
     if isinstance(event, h11.ConnectionClosed):
         raise ConnectionResetError
     return event
-
-
-def _failure_in(content: bytes) -> Failure | None:
-    """The host's error in an answer's JSON; None in anything else."""
-    try:
-        value = json.loads(content)
-        return failure_from(value["error"]) if isinstance(value, dict) else None
-    except (KeyError, ValueError, RecursionError):
-        return None
 
 
 MAX_EVENT_BYTES: Final = 4 << 20

@@ -78,9 +78,6 @@ NAME: Final = r"^(?=.*\S)[^/]+$"
 _ACCESS: Final = {Permission.READ: Access.ASK, Permission.ACT: Access.ACT, Permission.RISKY: Access.OWN}
 
 
-def _nothing() -> None: ...
-
-
 class Approve(Protocol):
     """Returns when it may be done; raises PermissionRefused for a no.
 
@@ -92,22 +89,27 @@ class Approve(Protocol):
     ) -> Awaitable[None]: ...
 
 
+async def approve_all(*_: object) -> None:
+    """For a call that needs no approval, or has one."""
+
+
 class Call(Struct, frozen=True):
     """The caller of an act. `device` is the one that is meant where the parameters name none.
 
-    `direct`: at the command line of this machine. `asks`: a person may have to say yes yet; else it is said already.
-    `begin` is called before the first change: from then on the act is not cancelled.
+    `channel` and `chat_id` are the person's chat. `direct`: at the command line of this machine. `asks`: a person may
+    have to say yes yet; else it is said already. `on_begin` is called before the first change: from then on the act is
+    not cancelled.
     """
 
     person_id: str
-    approve: Approve
     report: Report
     device: str | None = None
     channel: str = "terminal"
     chat_id: str = "terminal"
+    approve: Approve = approve_all
     direct: bool = False
     asks: bool = True
-    begin: Callable[[], None] = _nothing
+    on_begin: Callable[[], None] = lambda: None
 
 
 class Option(Struct, frozen=True):
@@ -174,7 +176,7 @@ class operation:
     happen.
     `place` is the path of what it made, with the result's fields in braces.
     `asks`: a person is asked where the settings say so of an ACT; of a RISKY act somebody always is.
-    `steps`: its route answers with its steps as JSON lines; a `cancellable` one calls `call.begin`.
+    `steps`: its route answers with its steps as JSON lines; a `cancellable` one calls `call.on_begin`.
     `many` is the route that does it on many devices; `offers` is the method that a device needs for it. `among` gives,
     of devices that nobody named, those that are meant. `media`: its answer is of this type, and no JSON. `reads` is the
     form of a body that `run` reads itself. `command` is its verb on the command line, if another; of acts
