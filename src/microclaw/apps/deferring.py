@@ -36,6 +36,7 @@ from microclaw.store.apps import DeferredRow, DeferredState, DeferredTable
 MAX_TRIES: Final = 3
 """Of an act that is cut short: the host died in it, or the device was gone."""
 _UNWATCHED: Final = "the host or the device was gone in the middle of it; the device's list says that it is done"
+_NOT_VERIFIED: Final = "it is not verified: "
 _PUTS: Final = frozenset({"install", "upgrade", "start"})
 Tell: TypeAlias = Callable[[Place | None, str, str, str | None], Awaitable[None]]
 """Give the place a note about a device, by its name; the code of the alarm that it is, None where all is as ordered."""
@@ -162,7 +163,7 @@ class Deferrals:
             for act in await self.log.ended(device.device_id):
                 if not act.told:
                     # without an outcome its change was closed by what the device lists
-                    await self._end(act, device, act.state, act.outcome or _UNWATCHED, is_well=act.state == "done")
+                    await self._end(act, device, act.state, act.outcome or _UNWATCHED)
             for act in await self.log.waiting(device.device_id):
                 if act.state == "started" and not await self._is_open(act, device):
                     continue
@@ -177,7 +178,7 @@ class Deferrals:
             return False  # not known yet
         if act.tries < MAX_TRIES:
             return await self.log.move(act.deferred_id, "started", "waiting")
-        await self._end(act, device, "failed", f"it was cut short {act.tries} times", is_well=False)
+        await self._end(act, device, "failed", f"it was cut short {act.tries} times")
         return False
 
     async def _do(self, act: DeferredAct, device: Device) -> bool:
@@ -200,8 +201,7 @@ class Deferrals:
                 made = await self._changes.apply(request, lambda step: _log.info("%s: %s", step.stage, step.text))
         except MicroclawError as exc:
             return await self._failed(act, device, exc)
-        told = made.evidence.text if made.verified else f"it is not verified: {made.evidence.text}"
-        await self._end(act, device, "done", told, is_well=made.verified)
+        await self._end(act, device, "done", f"{'' if made.verified else _NOT_VERIFIED}{made.evidence.text}")
         return True
 
     async def _failed(self, act: DeferredAct, device: Device, error: MicroclawError) -> bool:
@@ -214,14 +214,15 @@ class Deferrals:
             change = await self._change_log.change(now.change_id)
             if change.state in ("planned", "unknown"):
                 return False  # the next check asks the device
-        if now.state in ("waiting", "started", "done"):
-            await self._end(act, device, "done" if now.state == "done" else "failed", text, is_well=False)
+        if now.state == "done":
+            await self._end(act, device, "done", f"{_NOT_VERIFIED}{text}")
+        elif now.state in ("waiting", "started"):
+            await self._end(act, device, "failed", text)
         return True
 
-    async def _end(
-        self, act: DeferredAct, device: Device, state: DeferredState, outcome: str, *, is_well: bool
-    ) -> None:
+    async def _end(self, act: DeferredAct, device: Device, state: DeferredState, outcome: str) -> None:
         """Write the outcome, where it is not written, and tell it."""
+        is_well = state == "done" and not outcome.startswith(_NOT_VERIFIED)
         if act.outcome is None:
             await self.log.end(act.deferred_id, state, outcome)
         how = "done" if state == "done" else "failed"

@@ -17,7 +17,8 @@ from typing import Any, Final, TypeAlias
 from urllib.parse import quote, urlencode
 
 import h11
-from msgspec import Struct, field
+from msgspec import DecodeError, Struct, field
+from msgspec.json import Decoder
 
 from microclaw import __version__
 from microclaw.errors import ConfigError, MicroclawError, NoHost, ProtocolError, UnknownName
@@ -138,12 +139,9 @@ class Endpoint(Struct, frozen=True):
         async with self.answer(request, silent_s) as body:
             content = await self.whole(body)
         try:
-            value = json.loads(content)
-        except (ValueError, RecursionError) as exc:
+            return _read_object(content)
+        except (DecodeError, RecursionError) as exc:
             raise self._not_a_host() from exc
-        if not isinstance(value, dict):
-            raise ProtocolError(f"the host answered {request.path} with {type(value).__name__}, an object was expected")
-        return value
 
     async def whole(self, body: AsyncIterator[bytes]) -> bytes:
         """All of it, MAX_REPLY_BYTES at most."""
@@ -209,7 +207,7 @@ class Endpoint(Struct, frozen=True):
 
     def _not_a_host(self) -> MicroclawError:
         if self.address is None:
-            return ProtocolError("the host's answer is not JSON", next_step="is this socket a microclaw host?")
+            return ProtocolError("the host's answer is no JSON object", next_step="is this socket a microclaw host?")
         text = f"what answers at {self.address} is no microclaw host"
         return ProtocolError(text, next_step=f"is the address right? {self.address.said_by} names it")
 
@@ -238,8 +236,8 @@ class Endpoint(Struct, frozen=True):
     async def _refused(self, request: HostRequest, status: int, location: str, content: bytes) -> MicroclawError:
         """An answer that is no success, as an error; that of an address may be from a proxy, or another server."""
         failure: Failure | None = None
-        with suppress(KeyError, TypeError, ValueError, RecursionError):  # else it is not the host's answer
-            failure = failure_from(json.loads(content)["error"])
+        with suppress(KeyError, DecodeError, ValueError, RecursionError):  # else it is not the host's answer
+            failure = failure_from(_read_object(content)["error"])
         if self.address is None:
             return ProtocolError(f"the host answered {status}") if failure is None else HostError(failure, status)
         if 300 <= status < 400:
@@ -298,6 +296,7 @@ async def _next_event(http: h11.Connection, reader: asyncio.StreamReader, silent
     return event
 
 
+_read_object: Final = Decoder(dict[str, Any]).decode
 MAX_EVENT_BYTES: Final = 4 << 20
 
 
@@ -339,10 +338,7 @@ class EventDecoder:
         if not data:
             return None
         try:
-            value = json.loads(data)
-        except (ValueError, RecursionError) as exc:
-            text = "the host sent an event that is not JSON"
+            return LiveEvent(kind or "message", _read_object(data), event_id)
+        except (DecodeError, RecursionError) as exc:
+            text = "the host sent an event that is no JSON object"
             raise ProtocolError(text, next_step="is this a microclaw host?") from exc
-        if not isinstance(value, dict):
-            raise ProtocolError(f"the host sent an event that is {type(value).__name__}, an object was expected")
-        return LiveEvent(kind or "message", value, event_id)
