@@ -104,8 +104,11 @@ class Deferrals:
         self._note = tell
         self._one_at_a_time: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def keep(self, request: ChangeRequest, why: str, report: Report) -> tuple[DeferredAct, Trial | None]:
-        """Keep an act for later. A program is built, checked, tried and approved now; its trial comes with it.
+    async def keep(
+        self, request: ChangeRequest, place: Place | None, why: str, report: Report
+    ) -> tuple[DeferredAct, Trial | None]:
+        """Keep an act for later; the outcome is told in the place. A program is built, checked, tried and approved now;
+        its trial comes with it.
 
         Raises as ProgramChanges.deploy; AppNotFound for a program that this host does not have there, DeployRejected
         for one in another state.
@@ -127,7 +130,7 @@ class Deferrals:
             trial, order = prepared.trial, Order(act, prepared.version, request.replace, request.force, expect)
         made, at_ms = maker_now(), self._change_log.now_ms()
         person_id = made.person_id or OWNER.person_id
-        row = DeferredAct(0, device.device_id, name, at_ms, order, person_id, made.turn, request.place)
+        row = DeferredAct(0, device.device_id, name, at_ms, order, person_id, made.turn, place)
         kept = await self.log.add(row)
         report(Step("deploy", f"deferred: {kept.text(device.name)}, when it is back", detail=(why,)))
         return kept, trial
@@ -195,7 +198,6 @@ class Deferrals:
                 force=order.force,
                 only_verified=order.act == "upgrade",
                 expectations=None if order.expect is None else parse_expectations(order.expect),
-                place=act.place,
             )
             with made_by(Maker(act.turn, act.person_id, act.conversation, deferred=act.deferred_id)):
                 made = await self._changes.apply(request, lambda step: _log.info("%s: %s", step.stage, step.text))

@@ -143,11 +143,11 @@ class Parameter(Struct, frozen=True):
 
     @property
     def meta(self) -> Meta:
-        return next((one for one in self._more if isinstance(one, Meta)), Meta())
+        return self._said(Meta)
 
     @property
     def option(self) -> Option:
-        return next((one for one in self._more if isinstance(one, Option)), Option())
+        return self._said(Option)
 
     @property
     def told(self) -> Any:
@@ -158,9 +158,8 @@ class Parameter(Struct, frozen=True):
         given = [one for one in get_args(kind) if one is not NoneType]  # bounds are of these: None has none
         return Annotated[Annotated[reduce(or_, given), self.meta] | None, Meta(description=self.meta.description)]
 
-    @property
-    def _more(self) -> tuple[Any, ...]:
-        return getattr(self.annotation, "__metadata__", ())
+    def _said(self, kind: type[R]) -> R:
+        return next((one for one in getattr(self.annotation, "__metadata__", ()) if isinstance(one, kind)), kind())
 
 
 @dataclass(frozen=True, eq=False)
@@ -342,9 +341,8 @@ class Operation(operation, Generic[P, R]):
 
     def question(self, values: Mapping[str, Any]) -> str | None:
         """The question that the command asks first, if any."""
-        return (
-            self.confirm.format_map(values) if isinstance(self.confirm, str) else self.confirm and self.confirm(values)
-        )
+        ask = self.confirm
+        return ask.format_map(values) if isinstance(ask, str) else ask and ask(values)
 
     def asked(self, values: Mapping[str, Any]) -> str:
         """The text that a person is asked, or refused: "pause schedule 3"."""
