@@ -187,7 +187,8 @@ class AppWithSource(AppFacts, frozen=True, kw_only=True):
     before: FormerVersion | None
 
     def lines(self) -> list[str]:
-        shown = {name: getattr(self, name) for name in _SHOWN} | {"pins": self.pins_text}
+        names = ("name", "device", "condition", "error", "heap_bytes", "size_bytes", "sha256")
+        shown = {name: getattr(self, name) for name in names} | {"pins": self.pins_text}
         if self.origin is not None:
             shown["entry"] = f"{self.origin.entry} {self.origin.version}, from {self.origin.catalog}"
         if self.runs is not None:
@@ -196,9 +197,6 @@ class AppWithSource(AppFacts, frozen=True, kw_only=True):
             shown["proof"] = self.proof["proof"]
         found = [f"{name:<12} {value}" for name, value in shown.items() if value is not None]
         return [*found, "", self.source] if self.source else found
-
-
-_SHOWN = ("name", "device", "condition", "error", "heap_bytes", "size_bytes", "sha256")
 
 
 class ChangeFacts(Struct, frozen=True, kw_only=True):
