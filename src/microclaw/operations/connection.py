@@ -329,16 +329,13 @@ class EventDecoder:
                 if len(self._data) > MAX_EVENT_BYTES:
                     raise ProtocolError(f"the host sent an event of more than {MAX_EVENT_BYTES:,} bytes")
             case b"" if not line:
-                return self._ended()
+                kind, event_id, data = self._kind, self._id, self._data
+                self._kind, self._id, self._data = "", None, b""
+                if not data:
+                    return None
+                try:
+                    return LiveEvent(kind or "message", _read_object(data), event_id)
+                except (DecodeError, RecursionError) as exc:
+                    text = "the host sent an event that is no JSON object"
+                    raise ProtocolError(text, next_step="is this a microclaw host?") from exc
         return None
-
-    def _ended(self) -> LiveEvent | None:
-        kind, event_id, data = self._kind, self._id, self._data
-        self._kind, self._id, self._data = "", None, b""
-        if not data:
-            return None
-        try:
-            return LiveEvent(kind or "message", _read_object(data), event_id)
-        except (DecodeError, RecursionError) as exc:
-            text = "the host sent an event that is no JSON object"
-            raise ProtocolError(text, next_step="is this a microclaw host?") from exc
