@@ -74,7 +74,7 @@ async def test_a_firmware_without_intervals_is_told_so_before_anything_is_sent(l
 async def test_a_deferred_installation_carries_the_times(py_lab: Any) -> None:
     py_lab.transport.away = DeviceUnreachable("no route", next_step="look")
     py_lab.plays("fan", 4)
-    await py_lab.deferrals.keep(py_lab.request("fan", source="v1", times=FAN), "no route", py_lab.steps.append)
+    await py_lab.deferrals.keep(py_lab.request("fan", source="v1", times=FAN), None, "no route", py_lab.steps.append)
     py_lab.transport.away = None
     py_lab.rebuild()
     play(py_lab)

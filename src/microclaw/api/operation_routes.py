@@ -164,9 +164,9 @@ def _call(
 
     stack.enter_context(made_by(Maker(place, by.person_id, by.conversation)))
     if feed is None:
-        return Call(by.person_id, approve, lambda _step: None, device, channel, chat_id, by.direct, not by.direct)
+        return Call(by.person_id, lambda _step: None, device, channel, chat_id, approve, by.direct, not by.direct)
     stack.enter_context(questions_in(feed, parts.admission.approvals, channel=CHANNEL, chat_id=place))
-    return Call(by.person_id, approve, feed.put, device, channel, chat_id, by.direct, not by.direct, feed.begin)
+    return Call(by.person_id, feed.put, device, channel, chat_id, approve, by.direct, not by.direct, feed.begin)
 
 
 async def _needs(

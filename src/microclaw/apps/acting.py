@@ -131,15 +131,6 @@ def approve_with(call: Call, needs: Permission) -> Approve | None:
     return lambda text, detail, program=None, *_: call.approve(text, detail, program, needs)
 
 
-async def away(device: Device) -> str | None:
-    """Why the device cannot be asked now; None when it answers."""
-    try:
-        await device.call(AppList(), wait=False)
-    except (DeviceUnreachable, DeviceTimeout) as exc:
-        return exc.message
-    return None
-
-
 def offer_when_back(error: MicroclawError) -> None:
     """Name the way out in the error of a device that did not answer, if nothing was begun on it."""
     is_away = isinstance(error, DeviceUnreachable | DeviceTimeout)
@@ -154,9 +145,13 @@ async def perform(apps: Apps, call: Call, request: ChangeRequest, made: type[M],
     device = apps.registry.get(request.device)
     # a program with a token reads the status and the events instead
     place = Place(call.person_id, call.channel, call.chat_id) if call.channel != "api" else None
-    request = replace(request, device=device.device_id, place=place, begin=call.begin)
-    if when_back and (why := await away(device)) is not None:
-        return made.later(device.name, why, *await apps.deferrals.keep(request, why, call.report))
+    request = replace(request, device=device.device_id, begin=call.on_begin)
+    if when_back:
+        try:
+            await device.call(AppList(), wait=False)
+        except (DeviceUnreachable, DeviceTimeout) as exc:
+            why = exc.message
+            return made.later(device.name, why, *await apps.deferrals.keep(request, place, why, call.report))
     try:
         return made.of(await apps.changes.apply(request, call.report))
     except MicroclawError as exc:

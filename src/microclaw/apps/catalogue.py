@@ -64,7 +64,8 @@ class Catalogue:
     def __init__(self, *, devices: Registry, change_log: ChangeLog) -> None:
         self._devices = devices
         self._change_log = change_log
-        self._deferred, self._source_log = DeferredLog(change_log), SourceLog(change_log)
+        self._deferred = DeferredLog(change_log.database, change_log.now_ms)
+        self._source_log = SourceLog(change_log)
 
     async def list_apps(self, device: str | None = None) -> tuple[AppListing, ...]:
         """The apps of one device (name or id) or of all. Of a device that does not answer: what is wanted there.

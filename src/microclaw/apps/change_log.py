@@ -38,10 +38,6 @@ Ahead: TypeAlias = Callable[[], AbstractContextManager[Sequence[Work]]]
 """What is to be written before the next change begins, in its transaction, which is committed inside."""
 
 
-def _nothing_ahead() -> AbstractContextManager[Sequence[Work]]:
-    return nullcontext(())
-
-
 class Maker(Struct, frozen=True):
     """`turn`: the id of the turn or request that is under way; None outside of one. `person_id` is whose it is.
 
@@ -53,7 +49,7 @@ class Maker(Struct, frozen=True):
     person_id: str | None = None
     conversation: str | None = None
     deferred: int | None = None
-    ahead: Ahead = _nothing_ahead
+    ahead: Ahead = lambda: nullcontext(())
 
 
 _NOBODY = Maker()

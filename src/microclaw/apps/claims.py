@@ -159,8 +159,18 @@ async def check_free(device: Device, name: str, version: AppVersion, wanted: Seq
             continue
         theirs = pin_roles(app.version)
         for pin in sorted(own.keys() & theirs.keys()):
-            if own[pin] != "reads" or theirs[pin] != "reads":
-                await _refuse_pin(device, app, pin, theirs[pin])
+            if own[pin] == theirs[pin] == "reads":
+                continue
+            if app.waits:
+                raise _kept_for(device, app, f"pin {pin}")
+            if not await has_ended(device, app):
+                _conflict(device, app.name, pin, theirs[pin]).raise_refused()
+            if not device.supports(AppStates.method):  # else the installation takes it off first
+                raise PinClaimed(
+                    f"{app.name} has ended on {device.name} and still holds pin {pin}: the firmware frees it with its "
+                    "removal",
+                    next_step=f"remove it first: {_uninstall(app.name, device)}",
+                )
         node = _shared_node(claims.nodes, app.version.claims.nodes)
         if node is not None and app.waits:
             raise _kept_for(device, app, node)
@@ -202,19 +212,6 @@ def unknown_pins_text(device: Device, foreign: Sequence[str]) -> str | None:
     names = ", ".join(sorted(set(foreign) - device.pin_programs))
     text = f"not installed from here, on {device.name}: {names}; their pins are not known and not checked"
     return text if names else None
-
-
-async def _refuse_pin(device: Device, app: DesiredApp, pin: int, role: PinRole) -> None:
-    if app.waits:
-        raise _kept_for(device, app, f"pin {pin}")
-    if await has_ended(device, app):
-        if device.supports(AppStates.method):
-            return  # the installation takes it off first
-        raise PinClaimed(
-            f"{app.name} has ended on {device.name} and still holds pin {pin}: the firmware frees it with its removal",
-            next_step=f"remove it first: {_uninstall(app.name, device)}",
-        )
-    _conflict(device, app.name, pin, role).raise_refused()
 
 
 def _kept_for(device: Device, app: DesiredApp, what: str) -> PinClaimed:

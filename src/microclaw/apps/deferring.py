@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct, field, structs
 
-from microclaw.apps.change_log import AppVersion, ChangeLog, DesiredApp, Maker, conversation_of, made_by, maker_now
+from microclaw.apps.change_log import AppVersion, DesiredApp, Maker, conversation_of, made_by, maker_now
 from microclaw.apps.changes import ProgramChanges, upgrade_request
 from microclaw.apps.deployment import ChangeRequest, Place
 from microclaw.apps.expectation_text import parse_expectations
@@ -36,6 +36,7 @@ from microclaw.store.apps import DeferredRow, DeferredState, DeferredTable
 MAX_TRIES: Final = 3
 """Of an act that is cut short: the host died in it, or the device was gone."""
 _UNWATCHED: Final = "the host or the device was gone in the middle of it; the device's list says that it is done"
+_NOT_VERIFIED: Final = "it is not verified: "
 _PUTS: Final = frozenset({"install", "upgrade", "start"})
 Tell: TypeAlias = Callable[[Place | None, str, str, str | None], Awaitable[None]]
 """Give the place a note about a device, by its name; the code of the alarm that it is, None where all is as ordered."""
@@ -89,9 +90,6 @@ class DeferredLog(DeferredTable[DeferredAct]):
 
     _act = DeferredAct
 
-    def __init__(self, change_log: ChangeLog) -> None:
-        super().__init__(change_log.database, change_log.now_ms)
-
 
 class Deferrals:
     """`tell` gets every outcome, at least once. A person's act is done at most once: the change that does it is
@@ -102,12 +100,15 @@ class Deferrals:
         self._devices, self._change_log = installer.devices, installer.change_log
         self._changes = changes
         self._gate = gate
-        self.log = DeferredLog(self._change_log)
+        self.log = DeferredLog(self._change_log.database, self._change_log.now_ms)
         self._note = tell
         self._one_at_a_time: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def keep(self, request: ChangeRequest, why: str, report: Report) -> tuple[DeferredAct, Trial | None]:
-        """Keep an act for later. A program is built, checked, tried and approved now; its trial comes with it.
+    async def keep(
+        self, request: ChangeRequest, place: Place | None, why: str, report: Report
+    ) -> tuple[DeferredAct, Trial | None]:
+        """Keep an act for later; the outcome is told in the place. A program is built, checked, tried and approved now;
+        its trial comes with it.
 
         Raises as ProgramChanges.deploy; AppNotFound for a program that this host does not have there, DeployRejected
         for one in another state.
@@ -129,7 +130,7 @@ class Deferrals:
             trial, order = prepared.trial, Order(act, prepared.version, request.replace, request.force, expect)
         made, at_ms = maker_now(), self._change_log.now_ms()
         person_id = made.person_id or OWNER.person_id
-        row = DeferredAct(0, device.device_id, name, at_ms, order, person_id, made.turn, request.place)
+        row = DeferredAct(0, device.device_id, name, at_ms, order, person_id, made.turn, place)
         kept = await self.log.add(row)
         report(Step("deploy", f"deferred: {kept.text(device.name)}, when it is back", detail=(why,)))
         return kept, trial
@@ -165,7 +166,7 @@ class Deferrals:
             for act in await self.log.ended(device.device_id):
                 if not act.told:
                     # without an outcome its change was closed by what the device lists
-                    await self._end(act, device, act.state, act.outcome or _UNWATCHED, is_well=act.state == "done")
+                    await self._end(act, device, act.state, act.outcome or _UNWATCHED)
             for act in await self.log.waiting(device.device_id):
                 if act.state == "started" and not await self._is_open(act, device):
                     continue
@@ -180,7 +181,7 @@ class Deferrals:
             return False  # not known yet
         if act.tries < MAX_TRIES:
             return await self.log.move(act.deferred_id, "started", "waiting")
-        await self._end(act, device, "failed", f"it was cut short {act.tries} times", is_well=False)
+        await self._end(act, device, "failed", f"it was cut short {act.tries} times")
         return False
 
     async def _do(self, act: DeferredAct, device: Device) -> bool:
@@ -197,14 +198,12 @@ class Deferrals:
                 force=order.force,
                 only_verified=order.act == "upgrade",
                 expectations=None if order.expect is None else parse_expectations(order.expect),
-                place=act.place,
             )
             with made_by(Maker(act.turn, act.person_id, act.conversation, deferred=act.deferred_id)):
                 made = await self._changes.apply(request, lambda step: _log.info("%s: %s", step.stage, step.text))
         except MicroclawError as exc:
             return await self._failed(act, device, exc)
-        told = made.evidence.text if made.verified else f"it is not verified: {made.evidence.text}"
-        await self._end(act, device, "done", told, is_well=made.verified)
+        await self._end(act, device, "done", f"{'' if made.verified else _NOT_VERIFIED}{made.evidence.text}")
         return True
 
     async def _failed(self, act: DeferredAct, device: Device, error: MicroclawError) -> bool:
@@ -217,14 +216,15 @@ class Deferrals:
             change = await self._change_log.change(now.change_id)
             if change.state in ("planned", "unknown"):
                 return False  # the next check asks the device
-        if now.state in ("waiting", "started", "done"):
-            await self._end(act, device, "done" if now.state == "done" else "failed", text, is_well=False)
+        if now.state == "done":
+            await self._end(act, device, "done", f"{_NOT_VERIFIED}{text}")
+        elif now.state in ("waiting", "started"):
+            await self._end(act, device, "failed", text)
         return True
 
-    async def _end(
-        self, act: DeferredAct, device: Device, state: DeferredState, outcome: str, *, is_well: bool
-    ) -> None:
+    async def _end(self, act: DeferredAct, device: Device, state: DeferredState, outcome: str) -> None:
         """Write the outcome, where it is not written, and tell it."""
+        is_well = state == "done" and not outcome.startswith(_NOT_VERIFIED)
         if act.outcome is None:
             await self.log.end(act.deferred_id, state, outcome)
         how = "done" if state == "done" else "failed"

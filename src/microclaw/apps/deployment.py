@@ -43,10 +43,10 @@ class ChangeRequest(Struct, frozen=True):
     `device` is a device's name or id. `replace` allows the program to replace an app of the same name that this host
     did not install; an app of this host is upgraded without it. `force` installs a program whose trial failed, at the
     person's own risk: never one that drives a pin which the board forbids. `approve` is called after the trial, before
-    anything changes, with a text that says what would happen; it raises when the answer is no. `place` is the chat that
-    the outcome of a deferred act is told in. `only_verified`: what the board does not show as the trial did is taken
-    off again. `origin`: the entry of a catalogue that it is. `times`: when it runs, where it does not simply run on.
-    `begin` is called before anything on the device changes. `undoes`: the number of the change that it reverts.
+    anything changes, with a text that says what would happen; it raises when the answer is no. `only_verified`: what
+    the board does not show as the trial did is taken off again. `origin`: the entry of a catalogue that it is. `times`:
+    when it runs, where it does not simply run on. `begin` is called before anything on the device changes. `undoes`:
+    the number of the change that it reverts.
     """
 
     device: str
@@ -65,7 +65,6 @@ class ChangeRequest(Struct, frozen=True):
     force: bool = False
     only_verified: bool = False
     expectations: Expectations | None = None
-    place: Place | None = None
     origin: Origin | None = None
     times: RunTimes | None = None
     approve: Approve | None = None

@@ -29,7 +29,7 @@ Cursor: TypeAlias = Annotated[int, Meta(ge=0, lt=2**53)]  # what every reader of
 @operation("device.check", http="POST /v1/devices/{device}/check")
 async def check(service: DeviceService, _: Call, device: DeviceName) -> Examination:
     """Reach a device now, by each of its addresses: what it is, how it is, and what to do. Exit code 1: a problem."""
-    return await service.check(service.registry.get(device))
+    return await service.apps.reconciler.examine(service.registry.get(device), service.link)
 
 
 class CallAnswer(Result, frozen=True, kw_only=True, omit_defaults=True):

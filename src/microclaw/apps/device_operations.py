@@ -28,7 +28,6 @@ from microclaw.operations.result import Result
 if TYPE_CHECKING:
     from microclaw.apps.parts import Apps
     from microclaw.devices.device import Device
-    from microclaw.devices.examine import Examination
 
 MAX_LISTED: Final = 1_000  # devices in one answer: the event loop makes it in one piece
 
@@ -44,9 +43,6 @@ class DeviceService(LinkService, frozen=True, kw_only=True):
 
     def facts(self, device: Device) -> DeviceFacts:
         return device_facts(device, self.link, DeviceFacts)
-
-    async def check(self, device: Device) -> Examination:
-        return await self.apps.reconciler.examine(device, self.link)
 
 
 Transports: TypeAlias = Annotated[
@@ -147,7 +143,7 @@ async def add_device(
         if board is None and not is_virtual:
             raise ConfigError(f"which board is {name}?", next_step=f"--board with one of {', '.join(board_ids())}")
         found = await registry.add(name, board or "virtual", endpoints, labels, described, reached=False, by=by)
-    checked = await service.check(found) if endpoints else None
+    checked = await service.apps.reconciler.examine(found, service.link) if endpoints else None
     return device_facts(registry.get(name), service.link, AddedDevice, check=checked)
 
 

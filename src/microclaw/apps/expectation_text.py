@@ -162,9 +162,17 @@ _VALUES: Final[dict[str, tuple[str, Callable[..., Any]]]] = {
     ),
     "INDEX": (rf"(?:\[\s*+{_N}\s*+\])?", _number("LED's number", 0, 4095, whole=True)),
     "COLOR": (rf"(?:({'|'.join(COLOR_NAMES)})\b|{_N}\s*+,\s*+{_N}\s*+,\s*+{_N}{_TOLERANCE})", _color),
+    "WINDOW": (rf"(?:from\b\s*+{_TIME})?\s*+(?:until\b\s*+{_TIME})?", lambda *times: _window(*times)),
     "LIMIT": (rf"(?:within\b\s*+{_TIME})?", lambda *time: Window(0.0, _ms()(*time)) if time[0] else WHOLE),
     "PATTERN": (r'~\s*+("(?:[^"\\]|\\.)*+")', lambda text: Lines(parse_line_pattern(text[1:-1].replace('\\"', '"')))),
 }
+
+
+def _window(begin: str | None, begin_unit: str, end: str | None, end_unit: str) -> Window:
+    window = Window(_ms(zero=True)(begin, begin_unit) if begin else 0.0, _ms()(end, end_unit) if end else None)
+    if window.until_ms is not None and window.until_ms <= window.from_ms:
+        raise ValueError("it ends before it begins")
+    return window
 
 
 def _duty(pin: int, percent: float, points: float | None) -> PwmDuty:
@@ -302,7 +310,6 @@ _LINES: Final[dict[str, _Kind]] = {
 }
 """The kinds of lines by their first word."""
 _CODE: Final = re.compile(r'(?:"(?:[^"\\]|\\.)*+"?|[^#"])*+')
-_WINDOW: Final = re.compile(rf"\b(?:from\b\s*+{_TIME}\s*+)?(?:until\b\s*+{_TIME})?$")
 
 
 @cache
@@ -319,13 +326,13 @@ class _Line:
     def __init__(self, number: int, row: str) -> None:
         self._number = number
         self._row = str(_CODE.findall(row)[0]).rstrip()
-        self._at, self._end = 0, len(self._row)
+        self._at = 0
         self.text = self._row.strip()
         self.first = re.split(r"\W", self.text, maxsplit=1)[0]
 
     def error(self, problem: str, instead: str | None = None) -> ConfigError:
         """An error at what is read next."""
-        rest = self._row[self._at : self._end]
+        rest = self._row[self._at :]
         example = _LINES.get(self.first, _LINES["pin"]).example
         return ConfigError(
             f"expectations, line {self._number}, column {self._at + len(rest) - len(rest.lstrip()) + 1}: {problem}",
@@ -337,42 +344,25 @@ class _Line:
         kind = _LINES.get(self.first)
         if kind is None:
             raise self.error(f"no line begins with {self.first or self.text[0]!r}")
-        window = self._window() if kind.windowed else WHOLE
         head = self._read({kind.head: lambda *values: values})
-        found = []
-        while True:
-            one = self._read(kind.parts, head, "(?=,|$)" if kind.many else "$")
-            match one:
-                case Windowed(window=own) if window != WHOLE and own != WHOLE:
-                    raise self.error("within has a window already")
-                case Windowed() if window != WHOLE:
-                    one = structs.replace(one, window=window)
-            found.append(one)
-            if self._at == self._end:
-                return found
+        ends = "|".join(filter(None, ("," if kind.many else "", r"from\b|until\b" if kind.windowed else "", "$")))
+        found = [self._read(kind.parts, head, f"(?={ends})")]
+        while self._row.startswith(",", self._at):
             self._at += len(",")
-
-    def _window(self) -> Window:
-        """The `from` and `until` at the line's end, which are of all its parts; the line ends before them then."""
-        found = _WINDOW.search(self._row)
-        if found is None or not found[0]:
-            return WHOLE
-        begin, begin_unit, end, end_unit = found.groups()
-        self._at = found.start()
-        try:
-            window = Window(_ms(zero=True)(begin, begin_unit) if begin else 0.0, _ms()(end, end_unit) if end else None)
-        except ValueError as exc:
-            raise self.error(str(exc)) from exc
-        if window.until_ms is not None and window.until_ms <= window.from_ms:
-            raise self.error("it ends before it begins")
-        self._at, self._end = 0, found.start()
-        return window
+            found.append(self._read(kind.parts, head, f"(?={ends})"))
+        window = self._read({"WINDOW $": lambda window: window}) if kind.windowed else WHOLE
+        if window == WHOLE:
+            return found
+        windowed = [one for one in found if isinstance(one, Windowed)]
+        if any(one.window != WHOLE for one in windowed):
+            raise self.error("within has a window already")
+        return [structs.replace(one, window=window) if one in windowed else one for one in found]
 
     def _read(self, forms: Mapping[str, Callable[..., Any]], head: Sequence[Any] = (), after: str = "") -> Any:
         """Apply the first form that fits to the values of the head and its own."""
         for text, make in forms.items():
             pattern, values = _form(f"{text} {after}")
-            found = pattern.match(self._row, self._at, self._end)
+            found = pattern.match(self._row, self._at)
             if found is None:
                 continue
             groups = iter(found.groups())
@@ -384,5 +374,5 @@ class _Line:
                 raise self.error(exc.message, exc.next_step) from exc
             self._at = found.end()
             return one
-        rest = self._row[self._at : self._end].strip()
+        rest = self._row[self._at :].strip()
         raise self.error(f"{rest!r:.60} cannot be read" if rest else "the line ends too early")

@@ -163,11 +163,33 @@ async def apply(
 )
 async def export(
     apps: Apps,
-    _: Call,
+    _call: Call,
     devices: Annotated[list[str] | None, Meta(max_length=_MOST, description="Of these alone.")] = None,
 ) -> FleetExport:
     """Export the desired state of the devices, as a fleet file with the programs beside it."""
-    return await exported(apps, apps.registry.list() if devices is None else map(apps.registry.get, devices))
+    chosen = apps.registry.list() if devices is None else map(apps.registry.get, devices)
+    known = {one.device_id: one for one in chosen}
+    built: dict[tuple[str, ...], tuple[str, bytes, int, str]] = {}
+    alike: dict[tuple[str, str, bytes, str], tuple[dict[str, Any], list[str]]] = {}
+    for app in await apps.change_log.desired():
+        if (device := known.get(app.device_id)) is None:
+            continue
+        which = (app.name, app.version.sha256, device.board.board_id)
+        if which not in built:
+            built[which] = await _rebuilt(apps, app, device)
+        suffix, content, usual_heap_bytes, level = built[which]
+        terms = _terms(app, usual_heap_bytes, level)
+        alike.setdefault((app.name, suffix, content, str(terms)), (terms, []))[1].append(device.name)
+    files: dict[str, bytes] = {}
+    programs: list[dict[str, Any]] = []
+    for (name, suffix, content, _), (terms, names) in sorted(alike.items(), key=lambda one: (one[0][0], one[1][1])):
+        file, number = f"{name}{suffix}", 2
+        while files.setdefault(file, content) != content:
+            file, number = f"{name}.{number}{suffix}", number + 1
+        programs.append({"file": file, "name": name, "devices": sorted(names), **terms})
+    fleet = {"programs": programs}
+    text = yaml.safe_dump(fleet, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True)
+    return FleetExport(programs=programs, files={**files, FLEET: (_HEAD + str(text)).encode()})
 
 
 def _read(
@@ -204,32 +226,6 @@ def _act_texts(rows: Sequence[FleetRow]) -> list[str]:
         if row.difference.act in ACTS:
             devices.setdefault((row.difference.act, row.difference.name), []).append(row.device.name)
     return [f"{act} {name}: {names_text(names)}" for (act, name), names in devices.items()]
-
-
-async def exported(apps: Apps, chosen: Iterable[Device]) -> FleetExport:
-    """Of these devices."""
-    known = {one.device_id: one for one in chosen}
-    built: dict[tuple[str, ...], tuple[str, bytes, int, str]] = {}
-    alike: dict[tuple[str, str, bytes, str], tuple[dict[str, Any], list[str]]] = {}
-    for app in await apps.change_log.desired():
-        if (device := known.get(app.device_id)) is None:
-            continue
-        which = (app.name, app.version.sha256, device.board.board_id)
-        if which not in built:
-            built[which] = await _rebuilt(apps, app, device)
-        suffix, content, usual_heap_bytes, level = built[which]
-        terms = _terms(app, usual_heap_bytes, level)
-        alike.setdefault((app.name, suffix, content, str(terms)), (terms, []))[1].append(device.name)
-    files: dict[str, bytes] = {}
-    programs: list[dict[str, Any]] = []
-    for (name, suffix, content, _), (terms, devices) in sorted(alike.items(), key=lambda one: (one[0][0], one[1][1])):
-        file, number = f"{name}{suffix}", 2
-        while files.setdefault(file, content) != content:
-            file, number = f"{name}.{number}{suffix}", number + 1
-        programs.append({"file": file, "name": name, "devices": sorted(devices), **terms})
-    fleet = {"programs": programs}
-    text = yaml.safe_dump(fleet, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True)
-    return FleetExport(programs=programs, files={**files, FLEET: (_HEAD + str(text)).encode()})
 
 
 def _terms(app: DesiredApp, usual_heap_bytes: int, level: str) -> dict[str, Any]:

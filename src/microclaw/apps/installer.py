@@ -121,17 +121,12 @@ class Installer:
         if warning := unknown_pins_text(device, there.foreign):
             report(Step("deploy", f"warning: {warning}"))
         kind = _BEGUN.get(act, "app.upgrade" if before else "app.deploy")
-        inverse: DeviceAction
-        if before is not None:
-            inverse = PutApp(name, before)
-        else:
-            inverse = RemoveApp(name) if there.stopped is None else StopApp(name, there.stopped)
         change_id = await self.change_log.plan(
             device.device_id,
             kind,
             f"{kind.removeprefix('app.')} {name} on {device.name}",
             StartApp(name, version) if act == "start" else PutApp(name, version),
-            None if act == "restart" else inverse,
+            None if act == "restart" else _as_it_stands(there),
             undoes=request.undoes,
         )
         removed = False
@@ -189,13 +184,10 @@ class Installer:
         inverse: DeviceAction | None = None
         if there.desired is not None and await has_ended(device, there.desired):  # an undo starts it no second time
             inverse = StopApp(name, there.desired.version)
-        elif kept is not None:
-            gone = RemoveApp(name) if stopped is None else StopApp(name, stopped)
-            inverse = gone if running is None else StartApp(name, running)
-        elif running is not None:
-            inverse = PutApp(name, running)
-        elif stopped is not None and not there.is_listed:
-            inverse = StopApp(name, stopped)
+        elif kept is not None and running is not None:
+            inverse = StartApp(name, running)
+        elif kept is not None or running is not None or (stopped is not None and not there.is_listed):
+            inverse = _as_it_stands(there)
         change_id = await self.change_log.plan(
             device.device_id,
             "app.stop" if stops else "app.remove",
@@ -239,6 +231,13 @@ class Installer:
             return False
         report(Step("deploy", f"the former {name} is back on {device.name}"))
         return True
+
+
+def _as_it_stands(there: Standing) -> DeviceAction:
+    """The action that brings back what this host has there now."""
+    if there.running is not None:
+        return PutApp(there.name, there.running)
+    return RemoveApp(there.name) if there.stopped is None else StopApp(there.name, there.stopped)
 
 
 async def _ended_in_the_way(there: Standing, pins: Collection[int] = ()) -> str | None:

@@ -70,7 +70,6 @@ class Turns:
         self._what = what
         self._owners = Places(everybody, everybody)
         self._persons = Places(each, everybody)
-        self._nameless = Places(each, everybody)
         self._running = asyncio.Semaphore(PARALLEL)
         self._others = asyncio.Semaphore(PARALLEL - 1)
         self._of_person: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -78,7 +77,6 @@ class Turns:
     def place(self, person_id: str | None) -> AbstractContextManager[None]:
         """Hold a place; Overloaded when the person has none."""
         line = self._owners if person_id == OWNER.person_id else self._persons
-        line = self._nameless if person_id is None else line
         return line.one(person_behind(person_id or ""), self._what)
 
     @asynccontextmanager

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import time
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
@@ -13,11 +11,12 @@ from msgspec import Struct
 from microclaw.apps.change_log import MAX_SILENCES, DesiredApp
 from microclaw.apps.deferring import Deferrals
 from microclaw.apps.installer import Installer, recover_changes
+from microclaw.apps.queues import on_each
 from microclaw.backoff import Backoff
 from microclaw.devices.calls import AppList
 from microclaw.devices.device import Device
 from microclaw.devices.examine import CheckLine, Examination, examine
-from microclaw.errors import DeviceError, DeviceTimeout, DeviceUnreachable, MicroclawError, UnknownName
+from microclaw.errors import DeviceError, DeviceTimeout, DeviceUnreachable, MicroclawError
 from microclaw.events import Report, Step
 
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ PUT_BACK_WINDOW_S = 600.0
 """An app that is lost more often in this time restarts its board, or something else takes it off: it stays off until it
 is deployed again, or the host starts again."""
 _AT_ONCE = 16
-_log = logging.getLogger(__name__)
 
 
 class DeviceCheck(Struct, frozen=True):
@@ -169,26 +167,18 @@ class Reconciler:
         for gone in self._checks.keys() - wanted:
             del self._checks[gone]
         now = self._monotonic_s()
-        due = [device_id for device_id in sorted(wanted) if self._troubled.get(device_id, (None, now))[1] <= now]
-        limit = asyncio.Semaphore(_AT_ONCE)
-        async with asyncio.TaskGroup() as tasks:
-            for device_id in due:
-                tasks.create_task(self._check_and_schedule(device_id, limit), name=f"reconciler {device_id}")
+        # of removed devices the rows stay, in case they come back
+        there = [one for one in self._devices.list() if one.device_id in wanted]
+        due = [one for one in there if self._troubled.get(one.device_id, (None, now))[1] <= now]
+        await on_each(due, self._check_and_schedule, parallel=_AT_ONCE)
 
-    async def _check_and_schedule(self, device_id: str, limit: asyncio.Semaphore) -> None:
-        """Check the device; when something is wrong, wait longer until its next check."""
-        async with limit:
-            try:
-                check = await self.check(device_id)
-                if check.problem is None and check.unreachable_since_ms is None:
-                    self._troubled.pop(device_id, None)
-                    return
-            except UnknownName:
-                pass  # its device was removed; the rows stay in case it comes back
-            except Exception:  # the reconciler must outlive one device's trouble
-                _log.exception("checking device %s", device_id)
-        backoff = self._troubled.get(device_id, (Backoff(min_s=2 * INTERVAL_S, max_s=MAX_INTERVAL_S),))[0]
-        self._troubled[device_id] = backoff, self._monotonic_s() + backoff.next_wait_s()
+    async def _check_and_schedule(self, device: Device) -> None:
+        """Check the device; when something is wrong, also a fault of this host, wait longer until its next check."""
+        backoff = self._troubled.get(device.device_id, (Backoff(min_s=2 * INTERVAL_S, max_s=MAX_INTERVAL_S),))[0]
+        self._troubled[device.device_id] = backoff, self._monotonic_s() + backoff.next_wait_s()
+        check = await self.check(device.device_id)
+        if check.problem is None and check.unreachable_since_ms is None:
+            del self._troubled[device.device_id]
 
 
 def left_off(app: DesiredApp) -> str | None:

@@ -5,7 +5,6 @@ It fetches nothing.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
@@ -16,7 +15,7 @@ from microclaw.clock import now_ms
 from microclaw.devices import calls
 from microclaw.events import ProgramKind
 from microclaw.operations.result import Listing, Result
-from microclaw.text import program_name
+from microclaw.text import moment_text, program_name
 from microclaw.transports.pin_program import PIN_PROGRAM
 from microclaw.wire.host_api import EvidenceObject
 
@@ -93,14 +92,14 @@ class AppRuns(Times, frozen=True, kw_only=True):
         )
 
     def __str__(self) -> str:
-        """ "every 10 min, stopped after 30 s; next at 14:20; last run 14:10, ended by itself in 2 s"."""
+        """ "every 10 min, stopped after 30 s; next at 2026-12-01 14:20:00; last run ..., ended by itself in 2 s"."""
         parts = [RunTimes(self.every_ms, self.stop_after_ms).text()]
         if self.running_since_ms is not None:
-            parts.append(f"runs since {_clock(self.running_since_ms)}")
+            parts.append(f"runs since {moment_text(self.running_since_ms)}")
         if self.next_ms is not None:
-            parts.append(f"next at {_clock(self.next_ms)}")
+            parts.append(f"next at {moment_text(self.next_ms)}")
         if self.last_ms is not None:
-            parts.append(f"last run {_clock(self.last_ms)}, {how_text(self.last_how or '', self.last_took_ms)}")
+            parts.append(f"last run {moment_text(self.last_ms)}, {how_text(self.last_how or '', self.last_took_ms)}")
         if self.missed:
             parts.append(f"{self.missed} times the run before still went on, and none was begun")
         return "; ".join(parts)
@@ -143,8 +142,7 @@ class AppFacts(Result, frozen=True, kw_only=True):
         if self.error:
             return self.error
         if self.deferred is not None:
-            since = time.strftime("%a %d %b %H:%M", time.localtime(self.deferred.since_ms / 1000))
-            return f"{self.deferred.act} since {since}, done when {self.device} is back"
+            return f"{self.deferred.act} since {moment_text(self.deferred.since_ms)}, done when {self.device} is back"
         if self.runs is not None:
             return str(self.runs)
         if self.name == PIN_PROGRAM:
@@ -189,7 +187,8 @@ class AppWithSource(AppFacts, frozen=True, kw_only=True):
     before: FormerVersion | None
 
     def lines(self) -> list[str]:
-        shown = {name: getattr(self, name) for name in _SHOWN} | {"pins": self.pins_text}
+        names = ("name", "device", "condition", "error", "heap_bytes", "size_bytes", "sha256")
+        shown = {name: getattr(self, name) for name in names} | {"pins": self.pins_text}
         if self.origin is not None:
             shown["entry"] = f"{self.origin.entry} {self.origin.version}, from {self.origin.catalog}"
         if self.runs is not None:
@@ -198,9 +197,6 @@ class AppWithSource(AppFacts, frozen=True, kw_only=True):
             shown["proof"] = self.proof["proof"]
         found = [f"{name:<12} {value}" for name, value in shown.items() if value is not None]
         return [*found, "", self.source] if self.source else found
-
-
-_SHOWN = ("name", "device", "condition", "error", "heap_bytes", "size_bytes", "sha256")
 
 
 class ChangeFacts(Struct, frozen=True, kw_only=True):
@@ -234,12 +230,6 @@ class Changes(Listing, frozen=True, kw_only=True):
     empty: ClassVar = "nothing was changed yet"
 
     changes: list[ChangeFacts]
-
-
-def _clock(ms: int) -> str:
-    """The time of day; with the day where it is another one."""
-    moment, today = time.localtime(ms / 1000), time.localtime()
-    return time.strftime("%H:%M:%S" if moment[:3] == today[:3] else "%a %d %b %H:%M", moment)
 
 
 class AppAct(Result, frozen=True, kw_only=True):

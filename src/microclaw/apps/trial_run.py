@@ -84,7 +84,10 @@ class BoardRun:
         while left_ms > 0:
             await control.advance(min(left_ms, MAX_ADVANCE_MS), run.host_s)
             left_ms -= MAX_ADVANCE_MS
-        before = await self._prepare()
+        info = await control.info()
+        self._start_ms, before = info.now_ms, info.boot
+        await self._events.begin()
+        await self._give(run.stimuli)
         refused: str | None = None
         try:
             await self._board.install(self._install, run.host_s)
@@ -112,14 +115,6 @@ class BoardRun:
     @property
     def _is_cut(self) -> bool:
         return self._stuck or self._storm is not None or self._unfinished is not None
-
-    async def _prepare(self) -> int:
-        """Give the stimuli, from now on. Returns the number of the board's boot."""
-        info = await self._control.info()
-        self._start_ms = info.now_ms
-        await self._events.begin()
-        await self._give(self._run.stimuli)
-        return info.boot
 
     async def _give(self, stimuli: Sequence[Stimulus], after_ms: float = -1) -> None:
         """Tell the board what comes from outside after `after_ms`, at times since the installation."""
@@ -149,7 +144,10 @@ class BoardRun:
         if await self._let_pass(run.for_ms) and run.soak_ms:
             await self._soak(time.perf_counter() - began)
         if self._install.kind == "py" and not self._is_cut:
-            await self._hear_of_lost_lines()
+            await self._events.read()  # a board says only later how many lines it left out
+            late_ms = self._start_ms + self._passed_ms - 2_000
+            if sum(line.t_ms > late_ms for line in self._events.lines) >= _THICK_LINES:
+                await self._control.advance(_LOST_LINES_MS, run.host_s)
         if run.times is None and not self._is_cut:
             await self._probe()
 
@@ -206,11 +204,12 @@ class BoardRun:
     async def _soak(self, took_s: float) -> None:
         """Go on in parts, where the heap is to be seen growing; then the late stimuli."""
         run, soak_ms = self._run, self._affordable_soak_ms(took_s)
-        samples = [await self._heap_sample()]
-        for _ in range(_HEAP_SAMPLES):
-            if not await self._let_pass(soak_ms / _HEAP_SAMPLES):
+        samples: list[tuple[float, int]] = []
+        for part_ms in (0.0, *([soak_ms / _HEAP_SAMPLES] * _HEAP_SAMPLES)):
+            if not await self._let_pass(part_ms):
                 return
-            samples.append(await self._heap_sample())
+            row = await self._row()
+            samples.append((self._passed_ms, row.peak_heap_bytes if row else 0))
         self._heap_samples = samples
         if run.late:
             self._late = shifted(run.late, self._passed_ms + 100.0)
@@ -223,24 +222,13 @@ class BoardRun:
 
         Whatever the host's speed, a minute and more is passed, so that the same program gets the same answer.
         """
-        run, took_s, lines = self._run, max(took_s, 0.001), len(self._events.lines)
+        run, took_s, (lines, moves) = self._run, max(took_s, 0.001), self._events.recorded
         shares = (
             max(SOAK_HOST_S / took_s, min(SOAK_LEAST_MS / run.for_ms, SOAK_MOST_HOST_S / took_s)),
-            (SOAK_EVENTS - self._events.count) / max(self._events.count, 1),
+            (SOAK_EVENTS - moves) / max(moves, 1),
             (SOAK_LINES - lines) / max(lines, 1),
         )
         return max(0.0, min(run.soak_ms, min(shares) * run.for_ms))
-
-    async def _heap_sample(self) -> tuple[float, int]:
-        row = await self._row()
-        return self._passed_ms, row.peak_heap_bytes if row else 0
-
-    async def _hear_of_lost_lines(self) -> None:
-        """Read lost lines where many came at the end: the board says only later how many it left out."""
-        await self._events.read()
-        end_ms = self._start_ms + self._passed_ms
-        if sum(line.t_ms > end_ms - 2_000 for line in self._events.lines) >= _THICK_LINES:
-            await self._control.advance(_LOST_LINES_MS, self._run.host_s)
 
     async def _probe(self) -> None:
         """Move each pin that the program reads and that had no input: the other level, back, a bounce. Not judged.
@@ -324,10 +312,6 @@ class BoardEvents:
         self.lost = False
         self.first_line = 0
         self._edge_cursor = self._pwm_cursor = self._led_cursor = self._log_cursor = 0
-
-    @property
-    def count(self) -> int:
-        return len(self.edges) + len(self.pwm) + len(self.leds)
 
     @property
     def recorded(self) -> tuple[int, int]:

@@ -60,7 +60,7 @@ class Undo:
     def __init__(self, installer: Installer, *, changes: ProgramChanges, direct_io: DirectIo, gate: Gate) -> None:
         self._gate = gate
         self._devices, self._change_log = installer.devices, installer.change_log
-        self._deferred = DeferredLog(self._change_log)
+        self._deferred = DeferredLog(self._change_log.database, self._change_log.now_ms)
         self._changes = changes
         self._direct_io = direct_io
         self._one_at_a_time = asyncio.Lock()  # two at the same time would choose the same change
@@ -274,10 +274,6 @@ def _apart(one: Change, other: Change) -> bool:
     return one.turn is None or one.turn != other.turn
 
 
-def _goes_back(change: Change, by_id: dict[int, Change]) -> bool:
+def _goes_back(change: Change | None, by_id: dict[int, Change]) -> bool:
     """True for an undo, False for a redo (the undo of an undo) and for everything else."""
-    goes_back, earlier = False, change.undoes
-    while earlier is not None:
-        goes_back, found = not goes_back, by_id.get(earlier)
-        earlier = None if found is None else found.undoes
-    return goes_back
+    return change is not None and change.undoes is not None and not _goes_back(by_id.get(change.undoes), by_id)

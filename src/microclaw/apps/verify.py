@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -188,7 +188,10 @@ class _Watch(Struct, frozen=True):
             slept_ms += _POLL_MS
         if not any(seen.values()) and waited_ms == 0:
             return Verification(Evidence("accepted", "accepted only: the board's clock stands still"), False)
-        return compare_edges(on_pin, seen, waited_ms, await _levels(self.device, seen))
+        # where reading a pin does not turn off what drives it
+        silent = [pin for pin in seen if not seen[pin]] if self.device.evidence_of(GpioGet.method) == "counted" else []
+        levels = {pin: (await self.device.call(GpioGet(pin))).level for pin in silent}
+        return compare_edges(on_pin, seen, waited_ms, levels)
 
     async def _count_pwm(self, expected: Sequence[PwmChange], cursor: int) -> Verification:
         """Wait for the trial's first changes on a pin; their speed is shown, not judged."""
@@ -262,12 +265,6 @@ def _by_pin(changes: Iterable[E]) -> dict[int, list[E]]:
     for one in changes:
         found.setdefault(one.pin, []).append(one)
     return found
-
-
-async def _levels(device: Device, seen: Mapping[int, Sequence[Edge]]) -> dict[int, int]:
-    """The levels of the pins without an edge, where reading a pin does not turn off what drives it."""
-    silent = [pin for pin in seen if not seen[pin]] if device.evidence_of(GpioGet.method) == "counted" else []
-    return {pin: (await device.call(GpioGet(pin))).level for pin in silent}
 
 
 def _is_shown(expected: Sequence[Edge], seen: Sequence[Edge], patience_ms: float) -> bool:

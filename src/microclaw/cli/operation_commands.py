@@ -86,11 +86,9 @@ def _here(options: GlobalOptions, act: Operation[..., Any], values: dict[str, An
     if act.permission is not Permission.READ:
         options.only_here(f"microclaw {act.noun} {act.verb}")
 
-    async def approve(*_: object) -> None: ...
-
     async def made() -> Any:
         service = act.here and act.here(options.settings())
-        return await act.run(service, Call("owner", approve, options.terminal().step, direct=True), **values)
+        return await act.run(service, Call("owner", options.terminal().step, direct=True), **values)
 
     show(options, act, asyncio.run(made()))
 

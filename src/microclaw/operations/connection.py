@@ -10,14 +10,15 @@ import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote, urlencode
 
 import h11
-from msgspec import Struct, field
+from msgspec import DecodeError, Struct, field
+from msgspec.json import Decoder
 
 from microclaw import __version__
 from microclaw.errors import ConfigError, MicroclawError, NoHost, ProtocolError, UnknownName
@@ -138,12 +139,9 @@ class Endpoint(Struct, frozen=True):
         async with self.answer(request, silent_s) as body:
             content = await self.whole(body)
         try:
-            value = json.loads(content)
-        except (ValueError, RecursionError) as exc:
+            return _read_object(content)
+        except (DecodeError, RecursionError) as exc:
             raise self._not_a_host() from exc
-        if not isinstance(value, dict):
-            raise ProtocolError(f"the host answered {request.path} with {type(value).__name__}, an object was expected")
-        return value
 
     async def whole(self, body: AsyncIterator[bytes]) -> bytes:
         """All of it, MAX_REPLY_BYTES at most."""
@@ -209,7 +207,7 @@ class Endpoint(Struct, frozen=True):
 
     def _not_a_host(self) -> MicroclawError:
         if self.address is None:
-            return ProtocolError("the host's answer is not JSON", next_step="is this socket a microclaw host?")
+            return ProtocolError("the host's answer is no JSON object", next_step="is this socket a microclaw host?")
         text = f"what answers at {self.address} is no microclaw host"
         return ProtocolError(text, next_step=f"is the address right? {self.address.said_by} names it")
 
@@ -237,7 +235,9 @@ class Endpoint(Struct, frozen=True):
 
     async def _refused(self, request: HostRequest, status: int, location: str, content: bytes) -> MicroclawError:
         """An answer that is no success, as an error; that of an address may be from a proxy, or another server."""
-        failure = _failure_in(content)
+        failure: Failure | None = None
+        with suppress(KeyError, DecodeError, ValueError, RecursionError):  # else it is not the host's answer
+            failure = failure_from(_read_object(content)["error"])
         if self.address is None:
             return ProtocolError(f"the host answered {status}") if failure is None else HostError(failure, status)
         if 300 <= status < 400:
@@ -296,15 +296,7 @@ async def _next_event(http: h11.Connection, reader: asyncio.StreamReader, silent
     return event
 
 
-def _failure_in(content: bytes) -> Failure | None:
-    """The host's error in an answer's JSON; None in anything else."""
-    try:
-        value = json.loads(content)
-        return failure_from(value["error"]) if isinstance(value, dict) else None
-    except (KeyError, ValueError, RecursionError):
-        return None
-
-
+_read_object: Final = Decoder(dict[str, Any]).decode
 MAX_EVENT_BYTES: Final = 4 << 20
 
 
@@ -337,19 +329,13 @@ class EventDecoder:
                 if len(self._data) > MAX_EVENT_BYTES:
                     raise ProtocolError(f"the host sent an event of more than {MAX_EVENT_BYTES:,} bytes")
             case b"" if not line:
-                return self._ended()
+                kind, event_id, data = self._kind, self._id, self._data
+                self._kind, self._id, self._data = "", None, b""
+                if not data:
+                    return None
+                try:
+                    return LiveEvent(kind or "message", _read_object(data), event_id)
+                except (DecodeError, RecursionError) as exc:
+                    text = "the host sent an event that is no JSON object"
+                    raise ProtocolError(text, next_step="is this a microclaw host?") from exc
         return None
-
-    def _ended(self) -> LiveEvent | None:
-        kind, event_id, data = self._kind, self._id, self._data
-        self._kind, self._id, self._data = "", None, b""
-        if not data:
-            return None
-        try:
-            value = json.loads(data)
-        except (ValueError, RecursionError) as exc:
-            text = "the host sent an event that is not JSON"
-            raise ProtocolError(text, next_step="is this a microclaw host?") from exc
-        if not isinstance(value, dict):
-            raise ProtocolError(f"the host sent an event that is {type(value).__name__}, an object was expected")
-        return LiveEvent(kind or "message", value, event_id)

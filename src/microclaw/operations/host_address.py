@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +13,7 @@ from msgspec import Struct
 
 from microclaw.addresses import bracketed, is_loopback
 from microclaw.config.places import home_folder, text_of
+from microclaw.durable import read_private
 from microclaw.errors import ConfigError
 
 OPTION: Final = "--host"
@@ -137,22 +136,13 @@ def _read_address(text: str, said_by: str) -> HostAddress:
 
 
 def _token_of_file(path: Path, address: HostAddress) -> str | None:
-    """The token of this host alone: a token of one host is never shown to another."""
+    """The token of this host alone: a token of one host is never shown to another. StoreError for a file that is open
+    to others.
+    """
     import tomllib
 
     try:
-        with path.open("rb") as file:
-            found = os.fstat(file.fileno())
-            if os.name == "posix" and (stat.S_IMODE(found.st_mode) & 0o077 or found.st_uid != os.getuid()):
-                raise ConfigError(f"{path} is open to others: it is not used", next_step=f"chmod 600 {path}")
-            text = file.read(MAX_FILE_BYTES + 1)
-        if len(text) > MAX_FILE_BYTES:
-            raise ConfigError(f"{path} is longer than {MAX_FILE_BYTES >> 10} KiB", next_step=f"correct {path}")
-        entries = tomllib.loads(text.decode("utf-8-sig"))
-    except FileNotFoundError:
-        return None
-    except OSError as exc:
-        raise ConfigError(f"cannot read {path}: {exc.strerror or exc}", next_step=f"chmod 600 {path}") from exc
+        entries = tomllib.loads((read_private(path) or b"").decode("utf-8-sig"))
     except ValueError as exc:  # not UTF-8, or no TOML; the error names a line, and quotes nothing
         raise ConfigError(f"{path}: {exc}", next_step=_line_of(address)) from exc
     for named, secret in entries.items():

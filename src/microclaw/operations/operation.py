@@ -78,9 +78,6 @@ NAME: Final = r"^(?=.*\S)[^/]+$"
 _ACCESS: Final = {Permission.READ: Access.ASK, Permission.ACT: Access.ACT, Permission.RISKY: Access.OWN}
 
 
-def _nothing() -> None: ...
-
-
 class Approve(Protocol):
     """Returns when it may be done; raises PermissionRefused for a no.
 
@@ -92,22 +89,27 @@ class Approve(Protocol):
     ) -> Awaitable[None]: ...
 
 
+async def approve_all(*_: object) -> None:
+    """For a call that needs no approval, or has one."""
+
+
 class Call(Struct, frozen=True):
     """The caller of an act. `device` is the one that is meant where the parameters name none.
 
-    `direct`: at the command line of this machine. `asks`: a person may have to say yes yet; else it is said already.
-    `begin` is called before the first change: from then on the act is not cancelled.
+    `channel` and `chat_id` are the person's chat. `direct`: at the command line of this machine. `asks`: a person may
+    have to say yes yet; else it is said already. `on_begin` is called before the first change: from then on the act is
+    not cancelled.
     """
 
     person_id: str
-    approve: Approve
     report: Report
     device: str | None = None
     channel: str = "terminal"
     chat_id: str = "terminal"
+    approve: Approve = approve_all
     direct: bool = False
     asks: bool = True
-    begin: Callable[[], None] = _nothing
+    on_begin: Callable[[], None] = lambda: None
 
 
 class Option(Struct, frozen=True):
@@ -141,11 +143,11 @@ class Parameter(Struct, frozen=True):
 
     @property
     def meta(self) -> Meta:
-        return next((one for one in self._more if isinstance(one, Meta)), Meta())
+        return self._said(Meta)
 
     @property
     def option(self) -> Option:
-        return next((one for one in self._more if isinstance(one, Option)), Option())
+        return self._said(Option)
 
     @property
     def told(self) -> Any:
@@ -156,9 +158,8 @@ class Parameter(Struct, frozen=True):
         given = [one for one in get_args(kind) if one is not NoneType]  # bounds are of these: None has none
         return Annotated[Annotated[reduce(or_, given), self.meta] | None, Meta(description=self.meta.description)]
 
-    @property
-    def _more(self) -> tuple[Any, ...]:
-        return getattr(self.annotation, "__metadata__", ())
+    def _said(self, kind: type[R]) -> R:
+        return next((one for one in getattr(self.annotation, "__metadata__", ()) if isinstance(one, kind)), kind())
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,7 +175,7 @@ class operation:
     happen.
     `place` is the path of what it made, with the result's fields in braces.
     `asks`: a person is asked where the settings say so of an ACT; of a RISKY act somebody always is.
-    `steps`: its route answers with its steps as JSON lines; a `cancellable` one calls `call.begin`.
+    `steps`: its route answers with its steps as JSON lines; a `cancellable` one calls `call.on_begin`.
     `many` is the route that does it on many devices; `offers` is the method that a device needs for it. `among` gives,
     of devices that nobody named, those that are meant. `media`: its answer is of this type, and no JSON. `reads` is the
     form of a body that `run` reads itself. `command` is its verb on the command line, if another; of acts
@@ -264,8 +265,8 @@ class Operation(operation, Generic[P, R]):
 
     @cached_property
     def result(self) -> Any:
-        made = self._hints["return"]
-        return _of_many(made) if self.on_many else made
+        made, many = self._hints["return"], cast("Any", OnMany)
+        return many[made] if self.on_many else made
 
     @cached_property
     def of_many(self) -> Operation[..., Any]:
@@ -340,9 +341,8 @@ class Operation(operation, Generic[P, R]):
 
     def question(self, values: Mapping[str, Any]) -> str | None:
         """The question that the command asks first, if any."""
-        return (
-            self.confirm.format_map(values) if isinstance(self.confirm, str) else self.confirm and self.confirm(values)
-        )
+        ask = self.confirm
+        return ask.format_map(values) if isinstance(ask, str) else ask and ask(values)
 
     def asked(self, values: Mapping[str, Any]) -> str:
         """The text that a person is asked, or refused: "pause schedule 3"."""
@@ -350,10 +350,6 @@ class Operation(operation, Generic[P, R]):
             return self.words.format_map(values)
         named = [str(values[one.name]) for one in self.parameters if one.default is msgspec.NODEFAULT]
         return " ".join((self.verb, self.noun, *named))
-
-
-def _of_many(made: Any) -> Any:
-    return OnMany[made]
 
 
 MAX_CHOSEN: Final = 1000

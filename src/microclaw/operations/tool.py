@@ -11,8 +11,8 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from microclaw.errors import BuildError, MicroclawError, ToolRetry
-from microclaw.events import Evidence, Report, ResultFile
-from microclaw.operations.operation import Approve, Call, Effect, Operation, Permission, fault, load
+from microclaw.events import Evidence, ResultFile
+from microclaw.operations.operation import Call, Effect, Operation, Permission, approve_all, fault, load
 from microclaw.text import escape_hidden, fence_text
 from microclaw.validation import check_letters, read_object
 
@@ -38,36 +38,20 @@ class AnyArguments(Parameters):
     given: dict[str, Any]
 
 
-async def approve_all(*_: object) -> None:
-    """For a call that needs no approval, or has one."""
-
-
-async def _no_journal() -> None:
-    """For a call that no journal records."""
-
-
 Begin: TypeAlias = Callable[[], Awaitable[None]]
 
 
-class ToolContext(Struct, frozen=True):
-    """The caller of a tool, the device for arguments that name none, and the place where progress is reported.
+class ToolContext(Call, frozen=True):
+    """The caller of a tool. `approve` is for a tool with `has_preview`.
 
-    `approve(text, detail)` is for a tool with `has_preview`: it returns when the action may be done, at once when no
-    approval is needed, and raises PermissionRefused when the answer is no. `channel` and `chat_id` are the person's
-    chat. `foreign`: the turn has read untrusted text. The toolbox awaits `begin` after the approval and before
-    anything changes. `said` are the person's own words in this turn. `insisted`: the objections of the tool's
-    `objections` that a person has heard and said yes to. `takes_files`: files of the result reach that chat. `turn`:
-    the turn that calls it; its approvals are that turn's.
+    `foreign`: the turn has read untrusted text. The toolbox awaits `begin` after the approval and before anything
+    changes; approve_all: no journal records it. `said` are the person's own words in this turn. `insisted`: the
+    objections of the tool's `objections` that a person has heard and said yes to. `takes_files`: files of the result
+    reach that chat. `turn`: the turn that calls it; its approvals are that turn's.
     """
 
-    person_id: str
-    report: Report
-    device: str | None = None
-    channel: str = "terminal"
-    chat_id: str = "terminal"
-    approve: Approve = approve_all
     foreign: bool = False
-    begin: Begin = _no_journal
+    begin: Begin = approve_all
     said: str = ""
     insisted: tuple[str, ...] = ()
     takes_files: bool = False
@@ -280,7 +264,7 @@ def declared_tools(services: Mapping[str, Any]) -> tuple[Tool[Any], ...]:
 
 def _tool(act: Operation[..., Any], service: Any) -> Tool[Any]:
     async def run(asked: msgspec.Struct, context: ToolContext) -> ToolOutput:
-        result = await act.run(service, _call(context), **asdict(asked))
+        result = await act.run(service, context, **asdict(asked))
         sentence = act.sentence(result)
         evidence = () if sentence is None else (Evidence("written", sentence),)
         fields = {name: value for name, value in msgspec.to_builtins(result).items() if name != "warning" or value}
@@ -288,7 +272,7 @@ def _tool(act: Operation[..., Any], service: Any) -> Tool[Any]:
 
     async def needed(asked: msgspec.Struct, context: ToolContext) -> Permission:
         assert act.before is not None
-        return await act.before(service, _call(context), **asdict(asked)) or act.permission
+        return await act.before(service, context, **asdict(asked)) or act.permission
 
     return Tool(
         act.tool or "",
@@ -303,10 +287,6 @@ def _tool(act: Operation[..., Any], service: Any) -> Tool[Any]:
         check=needed if act.before is not None and not act.previews else None,
         words=None if act.words is None else lambda asked, *_: act.asked(asdict(asked)),
     )
-
-
-def _call(context: ToolContext) -> Call:
-    return Call(context.person_id, context.approve, context.report, context.device, context.channel, context.chat_id)
 
 
 def context_of(call: Call) -> ToolContext:

@@ -30,7 +30,8 @@ from microclaw.errors import (
     ToolRetry,
 )
 from microclaw.events import Evidence, EvidenceKind, Step
-from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput, approve_all, read_arguments
+from microclaw.operations.operation import approve_all
+from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput, read_arguments
 from microclaw.text import count_text
 
 MAX_BOARDS: Final = 1000

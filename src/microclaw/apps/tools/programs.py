@@ -16,7 +16,7 @@ from microclaw.apps.acting import removal_permission
 from microclaw.apps.building import ProgramImage
 from microclaw.apps.catalogue import AppListing
 from microclaw.apps.claims import runs_once
-from microclaw.apps.deployment import ChangeRequest, Made, Place
+from microclaw.apps.deployment import ChangeRequest, Made
 from microclaw.apps.expectation_result import NO_EXPECTATION, ExpectationResult
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
 from microclaw.apps.expectations import Expectations
@@ -121,7 +121,6 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
             heap_bytes=asked.heap_size,
             optimization=asked.optimization_level,
             expectations=expectations_of(asked.expect),
-            place=Place(context.person_id, context.channel, context.chat_id),
             approve=context.approve,
         )
         done = await apps.changes.deploy(request, context.report)
