@@ -172,8 +172,8 @@ SANDBOX = (
         "no open files of the host",
         "fd_leak",
         BWRAP,
-        "pass_fds=opened.passed,",
-        f"pass_fds=[*opened.passed, {INHERITED}],",
+        "pass_fds=opened.numbers,",
+        f"pass_fds=[*opened.numbers, {INHERITED}],",
     ),
     Mutation(
         "limit of threads",

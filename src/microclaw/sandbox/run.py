@@ -135,7 +135,8 @@ async def _with_proxy(job: SandboxJob, proxy: Listen | None) -> AsyncIterator[Sa
         loop.remove_reader(listener)
         _, found, _, _ = socket.recv_fds(listener, 64, 1, socket.MSG_DONTWAIT)
         listener.close()  # of a container's job, which could send more
-        serving.append(loop.create_task(proxy(socket.socket(fileno=found[0])), name="proxy of a job"))
+        for one in found:  # none where this host has no free descriptor: the job's connections are refused then
+            serving.append(loop.create_task(proxy(socket.socket(fileno=one)), name="proxy of a job"))
 
     with (
         TemporaryDirectory(prefix="microclaw-") as folder,

@@ -16,7 +16,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -29,9 +29,8 @@ from microclaw.sandbox.bubblewrap import (
     LOOK_S,
     START_S,
     Descriptors,
-    Waiting,
     common_words,
-    start_waiting,
+    waiting,
     why_it_ended,
 )
 from microclaw.sandbox.job import (
@@ -134,37 +133,29 @@ def start(job: SandboxJob) -> Wrapped:
         words, command = _words(job, opened)
         words += ["--dir", mark]
         more = {} if scoped or user is None else {"user": user, "group": user, "extra_groups": []}
-        waiting = start_waiting(
-            words, command, filtered, opened, before=before, environment=environment, cwd="/", **more
-        )
-        with waiting.control:
-            started = _reached(waiting, mark)
-            waiting.go_on()
-        return started
+        held = waiting(words, command, filtered, opened, before=before, environment=environment, cwd="/", **more)
+        with held as (process, pid):
+            return _reached(process, pid, mark)
 
 
-def _reached(waiting: Waiting, mark: str) -> Wrapped:
+def _reached(process: subprocess.Popen[bytes], pid: int, mark: str) -> Wrapped:
     """Wait until it has made its view of the files (the mark is the last thing in it), and open what is in there."""
     deadline = time.monotonic() + START_S
-    process, root = waiting.process, Path(f"/proc/{waiting.pid}/root")
-    with ExitStack() as opened:
-
-        def kept(descriptor: int) -> int:
-            opened.callback(os.close, descriptor)
-            return descriptor
-
+    root = Path(f"/proc/{pid}/root")
+    with Descriptors() as found:
         try:
-            first = kept(os.pidfd_open(waiting.pid))
+            found.add(os.pidfd_open(pid))
             while not (root / mark[1:]).is_dir():
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise why_it_ended(process)
                 time.sleep(LOOK_S)
             flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-            places = [kept(os.open(root / name, flags)) for name in (HOME[1:], "tmp", "dev/shm", "proc")]
+            for name in (HOME[1:], "tmp", "dev/shm", "proc"):
+                found.add(os.open(root / name, flags))
         except OSError as problem:
             raise why_it_ended(process) from problem
-        opened.pop_all()
-        return Wrapped(process, first, *places)
+        found.pop_all()
+        return Wrapped(process, *found.numbers)
 
 
 def _words(job: SandboxJob, opened: Descriptors) -> tuple[list[str], list[str]]:
@@ -186,7 +177,7 @@ def _words(job: SandboxJob, opened: Descriptors) -> tuple[list[str], list[str]]:
         words += [word for path in CERTIFICATES for word in ("--ro-bind-try", str(path), str(path))]
         words += ["--ro-bind-data", str(opened.hold(RELAY_SOURCE.read_bytes())), RELAY]
         # by descriptor: its folder is the host's own, where nobody else can name it
-        command = with_relay(job, RELAY, str(opened.pass_on(os.open(job.proxy_socket, os.O_PATH | os.O_CLOEXEC))))
+        command = with_relay(job, RELAY, str(opened.add(os.open(job.proxy_socket, os.O_PATH | os.O_CLOEXEC))))
     for name, value in environment_of(job).items():
         words += ["--setenv", name, value]
     return words, [*limit_words(job.limits), *command]
