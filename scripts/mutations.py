@@ -360,7 +360,7 @@ EGRESS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
     ("egress/proxy.py", "test_secrets.py", (
         ("a secret that is missing", "value(entry.secret)) is None:", "value(entry.secret) or 'none') is None:"),
     )),
-    ("egress/outgoing.py", "test_secrets.py", (
+    ("egress/destinations.py", "test_secrets.py", (
         ("the server's certificate", "ssl=tls,", "ssl=tls and ssl._create_unverified_context(),"),
     )),
     ("egress/exchange.py", "test_proxy.py", (

@@ -9,9 +9,8 @@ import httpx2
 import pytest
 from tests.egress.proxying import HOST, Names, client_tls, server, server_tls
 
-from microclaw.egress.destinations import Egress, Purpose
+from microclaw.egress.destinations import Egress, Purpose, connect
 from microclaw.egress.http_door import http_client
-from microclaw.egress.outgoing import connect
 from microclaw.flash.images import download
 from microclaw.models.bounded_http import bounded_client
 
