@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -186,10 +184,4 @@ def run(
     tmp_path.chmod(0o700)
     monkeypatch.setenv("MICROCLAW_HOME", str(tmp_path))
 
-    def called(*words: str, stdin: str = "") -> tuple[int, str]:
-        given: Any = io.StringIO(stdin)
-        monkeypatch.setattr("sys.stdin", given)
-        code = main(list(words))
-        return code, capsys.readouterr().out
-
-    return called
+    return lambda *words: (main(list(words)), capsys.readouterr().out)
