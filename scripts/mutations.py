@@ -85,7 +85,7 @@ CALLS = (
     "sched_setaffinity", "vmsplice", "fanotify_init", "move_pages", "seccomp",
 )  # fmt: skip
 BWRAP, JOB, SECCOMP = "sandbox/bubblewrap.py", "sandbox/wrapped_job.py", "sandbox/seccomp.py"
-FILES, RUN = "sandbox/job_files.py", "sandbox/run.py"
+FILES, RUN = "sandbox/job.py", "sandbox/run.py"
 PTS = (JOB, 'words += ["--tmpfs", "/dev/pts", "--remount-ro", "/dev/pts"]', "pass")
 UNSCOPED = (JOB, "    scoped = has_scope()", "    scoped = False")
 ALL = '("--unshare-all", "--unshare-user", '
