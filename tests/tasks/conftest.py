@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from types import SimpleNamespace
+from typing import Any, Literal, TypeAlias, cast
 
 import pytest
 
 from microclaw.audit.event import AuditEvent
-from microclaw.auth.people import OWNER, Person, Roles
+from microclaw.auth.people import OWNER, Roles
 from microclaw.config.settings import SandboxSettings, TaskSettings
 from microclaw.events import LiveEvent
 from microclaw.store.database import Database
@@ -20,15 +21,7 @@ from microclaw.store.tasks import TaskLanguage, TaskRow, TaskTable
 from microclaw.tasks.order import TaskOrder
 from microclaw.tasks.service import TaskService
 
-
-class Everybody:
-    """May run code."""
-
-    def get(self, _person_id: str) -> Person:
-        return OWNER
-
-
-EVERYBODY = Everybody()
+EVERYBODY = cast("Roles", SimpleNamespace(get=lambda _: OWNER))  # may run code
 
 
 @dataclass
