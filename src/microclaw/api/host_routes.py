@@ -27,7 +27,7 @@ from microclaw.operations.operation import Access, load
 from microclaw.page.static_files import FILES, VIEWS, document_at, page_files
 from microclaw.store.database import Database
 from microclaw.supervision import SupervisedTasks
-from microclaw.tasks.operations import Number, check_sees
+from microclaw.tasks.operations import Number
 from microclaw.tasks.service import TaskService
 
 ARCHIVE: Final = "application/x-tar"
@@ -135,7 +135,7 @@ _HEADERS = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "san
 )
 async def file(tasks: TaskService, asked: Asked, number: Number, name: str) -> Response:
     """A file that it left."""
-    row = await check_sees(tasks, asked.by.person_id, number)
+    row = await tasks.row(number, asked.by.person_id)
     found = await tasks.file(number, name)
     kind = next((one.media_type for one in row.files if one.name == name), "application/octet-stream")
     shown = f"attachment; filename*=UTF-8''{quote(name.rpartition('/')[2])}"

@@ -112,7 +112,8 @@ async def run_sandboxed(
             with suppress(Exception):
                 await asyncio.to_thread((await starting).close)
             raise
-        run = _Run(job, started, on_output)
+        assert started.process.stdout is not None
+        run = _Run(job, started, started.process.stdout.fileno(), on_output)
         try:
             await run.until_dead()
             return await asyncio.to_thread(run.ended, folder)
@@ -158,17 +159,13 @@ async def _with_proxy(job: SandboxJob, proxy: Listen | None) -> AsyncIterator[Sa
 class _Run:
     job: SandboxJob
     started: wrapped_job.Wrapped | Container
+    pipe: int
     on_output: Callable[[bytes], None]
     began: float = field(default_factory=time.monotonic)
     end: SandboxEnd = field(default_factory=SandboxEnd)
     is_full: bool = False
     tail: bytearray = field(default_factory=bytearray)
     _closed: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def pipe(self) -> int:
-        assert self.started.process.stdout is not None
-        return self.started.process.stdout.fileno()
 
     async def until_dead(self) -> None:
         """Pass its output on and hold it to its limits until no process of it lives, and all output is read."""

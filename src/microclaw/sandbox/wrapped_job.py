@@ -128,7 +128,7 @@ def start(job: SandboxJob) -> Wrapped:
         raise NoSandbox(f"there is no filter of system calls for {machine}", next_step=step)
     mark = f"/run/{secrets.token_hex(8)}"
     scoped = has_scope()
-    before, environment = (scope_words(job.limits), scope_environment()) if scoped else ([], {})
+    before, environment = scope_words(job.limits) if scoped else ([], {})
     with Descriptors() as opened:
         words, command = _words(job, opened)
         words += ["--dir", mark]
@@ -212,28 +212,25 @@ def scope_limits(limits: SandboxLimits) -> tuple[int, int]:
     return limits.memory_bytes + PLACES * limits.disk_bytes + KERNEL_BYTES, threads_of(limits) + OWN_PROCESSES
 
 
-def scope_words(limits: SandboxLimits) -> list[str]:
-    """The words before a command that put it into a scope, as the job's user and without an environment."""
+def scope_words(limits: SandboxLimits) -> tuple[list[str], dict[str, str]]:
+    """The words before a command that put it into a scope, as the job's user and without an environment; and the part
+    of the host's environment by which systemd-run finds this user's systemd."""
     user, (memory, tasks) = job_user(), scope_limits(limits)
     words = ["systemd-run", *(["--user"] if user is None else []), "--scope", "--quiet", "--collect"]
     words += ["-p", f"MemoryMax={memory}", "-p", "MemorySwapMax=0", "-p", f"TasksMax={tasks}"]
     if user is not None:
         words += ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
-    return [*words, "env", "-i"]
-
-
-def scope_environment() -> dict[str, str]:
-    """The part of the host's environment by which systemd-run finds this user's systemd."""
-    return {name: os.environ[name] for name in _OF_SYSTEMD if name in os.environ}
+    return [*words, "env", "-i"], {name: os.environ[name] for name in _OF_SYSTEMD if name in os.environ}
 
 
 @functools.cache
 def has_scope() -> bool:
     """True if jobs have a scope here, with the limits that were asked for; it is tried once. Blocks."""
     limits = SandboxLimits()
-    words = [*scope_words(limits), "PATH=" + os.defpath, "sh", "-c", _LIMITS_OF_IT]
+    words, environment = scope_words(limits)
+    words += ["PATH=" + os.defpath, "sh", "-c", _LIMITS_OF_IT]
     try:
-        done = subprocess.run(words, env=scope_environment(), capture_output=True, timeout=SCOPE_S, check=False)
+        done = subprocess.run(words, env=environment, capture_output=True, timeout=SCOPE_S, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return False
     return done.stdout.decode().split() == [str(most) for most in scope_limits(limits)]

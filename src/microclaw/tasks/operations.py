@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeAlias, Ty
 
 from msgspec import Meta, structs
 
-from microclaw.auth.people import is_owner, may_see
-from microclaw.errors import PermissionRefused, UnknownName
+from microclaw.auth.people import is_owner
+from microclaw.errors import PermissionRefused
 from microclaw.operations.operation import Call, Effect, Option, Permission, operation
 from microclaw.operations.result import Listing, Result, filled
 from microclaw.store.tasks import OPEN, FileRow, TaskEnding, TaskLanguage, TaskState
@@ -40,14 +40,6 @@ def may_still_run(roles: Roles, person_id: str) -> bool:
     """True if a task of this asker goes on: its person may have been removed or have another role since."""
     person = roles.get(person_id)
     return person_id.startswith(DEVICE) or (person is not None and person.role in MAY_RUN)
-
-
-async def check_sees(tasks: TaskService, person_id: str, number: int) -> TaskRow:
-    """Its row. Raises UnknownName, also for a task of somebody else."""
-    row = await tasks.row(number)
-    if not may_see(tasks.roles, row.person_id, person_id):
-        raise UnknownName(f"there is no task {number}", next_step="see yours: microclaw task list")
-    return row
 
 
 class TaskFile(FileRow, frozen=True, array_like=False):
@@ -215,7 +207,7 @@ async def show(
     ] = 0.0,
 ) -> TaskWithOutput:
     """A task: who asked, how it ended, its files."""
-    await check_sees(tasks, call.person_id, number)
+    await tasks.row(number, call.person_id)
     view = await tasks.view(number, after=after, wait_s=wait_s)
     decoder = codecs.getincrementaldecoder("utf-8")("replace")  # the next page never begins within a letter
     text = decoder.decode(view.output, final=not (view.row.is_open or view.more))
@@ -241,7 +233,7 @@ async def cancel(
     tasks: TaskService, call: Call, number: Annotated[Number, Option("--cancel", metavar="NUMBER")]
 ) -> CancelledTask:
     """End a task; all of its processes are dead afterwards. Exit code 1 when it came to an end of its own."""
-    await check_sees(tasks, call.person_id, number)
+    await tasks.row(number, call.person_id)
     return facts(CancelledTask, await tasks.cancel(number))
 
 

@@ -21,7 +21,7 @@ from msgspec import Struct, structs
 
 from microclaw.audit.event import Record
 from microclaw.auth.approvals import ApprovalOutcome, yes_now
-from microclaw.auth.people import Roles
+from microclaw.auth.people import Roles, may_see
 from microclaw.clock import now_ms
 from microclaw.config.settings import SandboxSettings, TaskSettings
 from microclaw.egress.proxy import EgressProxy
@@ -355,11 +355,11 @@ class TaskService:
         """The content of a file for a chat. Raises UnknownName when it is no longer kept."""
         return await asyncio.to_thread((await self.file(file.task, file.name)).read_bytes)
 
-    async def row(self, number: int) -> TaskRow:
-        """As it is now. Raises UnknownName."""
+    async def row(self, number: int, person_id: str | None = None) -> TaskRow:
+        """As it is now. Raises UnknownName, to this person for a task of somebody else too."""
         live = self._live.get(number)
         row = await self.table.get(number) if live is None else live.row
-        if row is None:
+        if row is None or not (person_id is None or may_see(self.roles, row.person_id, person_id)):
             raise UnknownName(f"there is no task {number}", next_step="see them: microclaw task list")
         return row
 
