@@ -30,7 +30,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 class Names:
-    """A resolver on paper: the next answer of each name, its last one forever."""
+    """A resolver on paper: the next answer of each name, its last one forever; of an empty one there is none."""
 
     def __init__(self, **answers: Sequence[str]) -> None:
         self.answers = {name.replace("_", "."): list(found) for name, found in answers.items()}
@@ -39,7 +39,7 @@ class Names:
     def __call__(self, host: str, port: int) -> Sequence[str]:
         self.asked.append(host)
         found = self.answers.get(host, ["127.0.0.1"])
-        return (found.pop(0) if len(found) > 1 else found[0],)
+        return (found.pop(0),) if len(found) > 1 else tuple(found)
 
 
 @dataclass
