@@ -327,9 +327,9 @@ EGRESS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
     ("egress/destinations.py", "test_destinations.py", (
         ("public addresses", "if is_own or not self.is_public(address):", "if is_own:"),
         ("own networks", "if is_own or not", "if not"),
-        ("mapped addresses", "if address.ipv4_mapped is not None:", "if False:"),
+        ("mapped addresses", "address.ipv4_mapped or ", ""),
         ("NAT64", "if address in _NAT64:", "if False:"),
-        ("6to4", "address.sixtofour if address in _6TO4", "None if address in _6TO4"),
+        ("6to4", " or address.sixtofour", ""),
         ("numbers as names", 'or _NUMBER.fullmatch(bare.rpartition(".")[2].lower())', ""),
         ("metadata addresses", "if not is_in(address, _METADATA)]", "if True]"),
     )),

@@ -23,7 +23,6 @@ from microclaw.errors import MicroclawError, PermissionRefused, ToolFailed, Tool
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
-
 Pair: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 RESOLVE_S: Final = 5.0
@@ -31,25 +30,18 @@ STAGGER_S: Final = 0.25  # RFC 8305: before the next address is tried beside the
 MAX_TRIES: Final = 3  # addresses of one name and family
 _HOST: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?")
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
-
-
-def _networks(*texts: str) -> tuple[Network, ...]:
-    return tuple(map(ipaddress.ip_network, texts))
-
-
-_NOT_PUBLIC: Final = _networks(
+_NOT_PUBLIC: Final = tuple(map(ipaddress.ip_network, (
     "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "168.63.129.16/32", "169.254.0.0/16", "172.16.0.0/12",
     "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24",
     "203.0.113.0/24", "224.0.0.0/3", "::/3", "2001::/23", "2001:db8::/32", "3fff::/20", "4000::/2", "8000::/1",
-)  # fmt: skip
+)))  # fmt: skip
 """Of IPv6 2000::/3 is given away and no more. 168.63.129.16 is a cloud's inner service; 2001::/23 has Teredo, which
 holds an IPv4 address."""
-_METADATA: Final = _networks(
-    "169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128", "168.63.129.16/32", "100.100.100.200/32", "192.0.0.192/32"
-)
+_METADATA: Final = tuple(map(ipaddress.ip_network, (
+    "169.254.0.0/16", "fe80::/10", "fd00:ec2::254", "168.63.129.16", "100.100.100.200", "192.0.0.192"
+)))  # fmt: skip
 """Link-local, or where clouds keep their metadata: no setting may lead there."""
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
-_6TO4: Final = ipaddress.IPv6Network("2002::/16")
 
 
 class Purpose(StrEnum):
@@ -76,11 +68,9 @@ def inner_address(address: Address) -> ipaddress.IPv4Address | None:
     """The IPv4 address that an IPv6 address leads to: mapped, NAT64 (RFC 6052), 6to4."""
     if isinstance(address, ipaddress.IPv4Address):
         return None
-    if address.ipv4_mapped is not None:
-        return address.ipv4_mapped
     if address in _NAT64:
         return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
-    return address.sixtofour if address in _6TO4 else None
+    return address.ipv4_mapped or address.sixtofour
 
 
 def system_resolve(host: str, port: int) -> Sequence[str]:

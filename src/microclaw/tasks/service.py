@@ -109,9 +109,8 @@ class TaskService:
     _group: asyncio.TaskGroup | None = None
     _taking: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
     _places: asyncio.Semaphore = field(init=False)
-    _live: dict[int, LiveTask] = field(
-        init=False, default_factory=dict
-    )  # with those that ended while the store took nothing
+    # with those that ended while the store took nothing
+    _live: dict[int, LiveTask] = field(init=False, default_factory=dict)
     _endings: Counter[str] = field(init=False, default_factory=Counter)
 
     @asynccontextmanager
