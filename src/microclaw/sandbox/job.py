@@ -74,7 +74,7 @@ class SandboxJob(Struct, frozen=True, kw_only=True):
 class SandboxEnd(Struct, kw_only=True):
     """The end of a job, filled in while it runs. `output` is the tail of what it printed, errors too. `kept` are the
     files that `keep` named and that are there; `refused` says of the others why (no plain file, too large). `reason` is
-    why it was killed, where `ending` does not tell. Peaks are None where the kernel does not tell."""
+    why it was ended early, with the setting. Peaks are None where the kernel does not tell."""
 
     ending: Ending = "ended"
     exit_code: int = 0

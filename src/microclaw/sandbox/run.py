@@ -200,6 +200,13 @@ class _Run:
             if number == signal.SIGKILL:
                 end.reason = "by its own signal, or by the kernel for its memory (tasks.memory_mb)"
         end.exit_code = -number or code
+        asked = "or less where less was asked for"
+        end.reason = end.reason or {
+            "timed_out": f"more than {limits.wall_s:g} s (tasks.wall_s, {asked})",
+            "out_of_memory": f"more than {limits.memory_bytes >> 20} MB (tasks.memory_mb, {asked})",
+            "too_much_output": f"it printed more than {limits.output_bytes >> 10} KB (tasks.output_kb)",
+            "disk_full": f"its files have more than {limits.disk_bytes >> 20} MB (tasks.disk_mb), or are too many",
+        }.get(end.ending, "")
         return end
 
     def _on_output(self) -> None:

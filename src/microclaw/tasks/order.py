@@ -21,7 +21,7 @@ from microclaw.config.settings import TaskSettings
 from microclaw.errors import Overloaded, TaskRefused, over_limit
 from microclaw.events import TaskChanged
 from microclaw.sandbox.job import SYSTEM_PATH, SandboxJob, SandboxLimits, check_job
-from microclaw.store.tasks import TaskEnding, TaskLanguage, TaskRow
+from microclaw.store.tasks import TaskLanguage, TaskRow
 from microclaw.tasks.operations import DEVICE
 from microclaw.text import code_lines, count_text
 
@@ -230,14 +230,3 @@ def _event(kind: AuditKind, text: str, row: TaskRow, yes: ApprovalOutcome | None
         approval=None if yes is None else yes.pending.approval_id,
         network=row.allow is not None,
     )
-
-
-def limit_reason(ending: TaskEnding, limits: SandboxLimits) -> str:
-    """The limit that ended it and its setting, or nothing."""
-    asked = "or less where less was asked for"
-    return {
-        "timed_out": f"more than {limits.wall_s:g} s (tasks.wall_s, {asked})",
-        "out_of_memory": f"more than {limits.memory_bytes >> 20} MB (tasks.memory_mb, {asked})",
-        "too_much_output": f"it printed more than {limits.output_bytes >> 10} KB (tasks.output_kb)",
-        "disk_full": f"its files have more than {limits.disk_bytes >> 20} MB (tasks.disk_mb), or are too many",
-    }.get(ending, "")

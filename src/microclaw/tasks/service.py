@@ -39,7 +39,6 @@ from microclaw.tasks.order import (
     check_room,
     checked_job,
     ended_event,
-    limit_reason,
     order_lines,
     refused_event,
     started_event,
@@ -52,7 +51,7 @@ DAY_MS: Final = 86_400_000
 PAGE_BYTES: Final = 64 * 1024  # of its output, in one look
 TAIL_BYTES: Final = 64 * 1024  # of its output, kept in its row; from this length on all of it is a file, too
 _AS_ORDERED: Final = ("person_id", "asked_by", "device_id", "channel", "chat_id", "language", "allow")
-_AS_ENDED: Final = ("ending", "exit_code", "output_bytes", "cpu_s", "memory_peak_bytes")
+_AS_ENDED: Final = ("ending", "exit_code", "reason", "output_bytes", "cpu_s", "memory_peak_bytes")
 CLEANED: Final = "the host stopped while it ran or waited; what it made is gone"
 _log = logging.getLogger(__name__)
 
@@ -242,7 +241,6 @@ class TaskService:
             live.row,
             state="done" if is_done else "failed",
             **{name: getattr(end, name) for name in _AS_ENDED},
-            reason=end.reason or limit_reason(end.ending, live.job.limits),
             files=files,
             refused=tuple({**missing, **end.refused}.items()),
             kept_bytes=sum(one.size_bytes for one in files),
