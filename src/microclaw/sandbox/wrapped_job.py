@@ -53,12 +53,6 @@ UNREADABLE: Final = "/dev/zero"
 """A shared map of it is memory that no process's size shows."""
 SETTINGS: Final = (Path("/usr/local/etc"), Path("/usr/etc"))
 """Of this machine, among the system's programs: empty in a job."""
-KERNEL_BYTES: Final = 32 << 20
-"""The kernel's own for a job: threads' stacks, lists of maps, names of files."""
-PLACES: Final = 3
-"""/job, /tmp and /dev/shm are memory of disk_bytes each, and count in the scope."""
-OWN_PROCESSES: Final = 2
-"""bubblewrap's, outside and inside."""
 SCOPE_S: Final = 10.0
 _OF_SYSTEMD: Final = ("PATH", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS")
 _LIMITS_OF_IT: Final = "cd /sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup) && cat memory.max pids.max"
@@ -208,8 +202,9 @@ def _counts_per_namespace() -> bool:
 
 
 def scope_limits(limits: SandboxLimits) -> tuple[int, int]:
-    """Of memory and of processes."""
-    return limits.memory_bytes + PLACES * limits.disk_bytes + KERNEL_BYTES, threads_of(limits) + OWN_PROCESSES
+    """Of memory, with /job, /tmp, /dev/shm and the kernel's own for a job (threads' stacks, lists of maps, names of
+    files); of processes, with bubblewrap's, outside and inside."""
+    return limits.memory_bytes + 3 * limits.disk_bytes + (32 << 20), threads_of(limits) + 2
 
 
 def scope_words(limits: SandboxLimits) -> tuple[list[str], dict[str, str]]:
