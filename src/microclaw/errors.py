@@ -57,7 +57,7 @@ machine-readable name, `exit_code` what the command line exits with.
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, TypeVar
 
 from msgspec import Struct
 
@@ -77,6 +77,7 @@ ModelFault: TypeAlias = Literal[
     "other",
 ]
 
+E = TypeVar("E", bound=BaseException)
 SHOWN_CHARS: Final = 200  # of a source line, around the place; a line may be the whole program
 MAX_LINE_CHARS: Final = 1000
 
@@ -463,3 +464,10 @@ def over_limit(what: str, most: int, noun: str, count: int | None = None) -> str
     if count is None:
         return f"{what} has more than {most:,} {noun}s"
     return f"{what} has {count:,} {noun}s, at most {most:,}"
+
+
+def error_below(error: BaseException | None, kind: type[E]) -> E | None:
+    """The error of this kind below what a library made of it; some libraries cut causes off."""
+    while error is not None and not isinstance(error, kind):
+        error = error.__cause__ or error.__context__
+    return error

@@ -9,18 +9,16 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from microclaw.audit.event import AuditEvent
+from microclaw.auth.certificates import KeyPair, new_authority, server_certificate
 from microclaw.egress.destinations import Address, Egress, is_public
 from microclaw.egress.proxy import EgressProxy, Meter, ProxyTimes
 from microclaw.egress.secret_values import SecretValues
@@ -32,7 +30,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 class Names:
-    """A resolver on paper: the next answer of each name, its last one forever."""
+    """A resolver on paper: the next answer of each name, its last one forever; of an empty one there is none."""
 
     def __init__(self, **answers: Sequence[str]) -> None:
         self.answers = {name.replace("_", "."): list(found) for name, found in answers.items()}
@@ -41,7 +39,7 @@ class Names:
     def __call__(self, host: str, port: int) -> Sequence[str]:
         self.asked.append(host)
         found = self.answers.get(host, ["127.0.0.1"])
-        return (found.pop(0) if len(found) > 1 else found[0],)
+        return (found.pop(0),) if len(found) > 1 else tuple(found)
 
 
 @dataclass
@@ -265,37 +263,19 @@ def status(answer: bytes) -> int:
 
 
 @cache
-def certificate(host: str = HOST) -> tuple[bytes, bytes]:
-    """A certificate that signs itself, and its key (PEM)."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=2))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return made.public_bytes(pem), secret
+def authority(host: str) -> KeyPair:
+    return new_authority(datetime.now(UTC))
 
 
 def server_tls(folder: Path, host: str = HOST) -> ssl.SSLContext:
-    """The certificate of a server of that name."""
-    chain, key = certificate(host)
-    (folder / "server.pem").write_bytes(chain + key)
+    """The certificate of a server of that name; its authority's is in the file too, for who is to trust it."""
+    made = server_certificate(authority(host), [host], (), datetime.now(UTC))
+    (folder / "server.pem").write_bytes(made.to_pem() + authority(host).to_pem())
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "server.pem")
     return context
 
 
 def client_tls(host: str = HOST) -> ssl.SSLContext:
-    """Trusts that one certificate alone."""
-    return ssl.create_default_context(cadata=certificate(host)[0].decode())
+    """Trusts that one server's authority alone."""
+    return ssl.create_default_context(cadata=authority(host).certificate.public_bytes(Encoding.PEM).decode())

@@ -1,17 +1,18 @@
-"""The host's own requests: hosts of the settings may be private, no metadata address; files come from outside."""
+"""The host's own requests: hosts of the settings may be private, no metadata address; files come from outside.
+
+One look-up a connection, and TLS for the name: test_fetching.py, by the same door.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import httpx2
 import pytest
-from tests.egress.proxying import HOST, Names, client_tls, server, server_tls
+from tests.egress.proxying import Names, server
 
-from microclaw.egress.destinations import Egress, Purpose
+from microclaw.egress.destinations import Egress, Purpose, connect
 from microclaw.egress.http_door import http_client
-from microclaw.egress.outgoing import connect
 from microclaw.flash.images import download
 from microclaw.models.bounded_http import bounded_client
 
@@ -27,33 +28,6 @@ async def test_a_name_of_the_settings_that_leads_to_metadata_is_refused_and_so_i
         async with bounded_client(base_url=url, egress=by) as client:
             with pytest.raises(httpx2.ConnectError, match="metadata"):
                 await client.get(url)
-
-
-async def test_a_name_that_changes_between_look_and_connection_leads_nowhere_else() -> None:
-    """DNS rebinding with a life of 0: the address that was judged is connected to, and a new connection is judged."""
-    async with server() as good:
-        names = Names(model_example_com=["127.0.0.1", "169.254.169.254"])
-        url = f"http://model.example.com:{good.port}/v1"
-        async with bounded_client(base_url=url, egress=Egress(resolve=names)) as client:
-            assert (await client.get(url)).status_code == 200
-            assert names.asked == ["model.example.com"]  # once for the connection
-            with pytest.raises(httpx2.ConnectError, match="metadata"):
-                await client.get(url)  # the server closed the first one
-        assert len(good.seen) == 1
-        assert f"\r\nHost: model.example.com:{good.port}\r\n".encode() in good.seen[0]
-
-
-async def test_the_server_proves_the_name_and_not_the_address(tmp_path: Path) -> None:
-    context, egress = client_tls(), Egress(resolve=Names())
-    async with server(tls=server_tls(tmp_path)) as good:
-        for host, right in (("other.example.com", False), (HOST, True)):
-            url = f"https://{host}:{good.port}/"
-            async with http_client(Purpose.CONFIGURED, url, egress=egress, verify=context) as client:
-                if right:
-                    assert (await client.get(url)).text == "ok"
-                else:
-                    with pytest.raises(httpx2.ConnectError, match=r"(?i)hostname mismatch"):
-                        await client.get(url)
 
 
 async def test_by_a_proxy_the_target_is_judged_as_far_as_it_is_known() -> None:

@@ -136,6 +136,7 @@ def test_words_of_an_engine(path: Path, tmp_path: Path, monkeypatch: pytest.Monk
     }  # fmt: skip
 
 
+DEEP = f"n=0; while [ $n -lt 30 ]; do /bin/mkdir {'x' * 200}; cd -P {'x' * 200}; n=$((n+1)); done; exec /bin/sleep 60"
 FILL = "n=0; while :; do /bin/dd if=/dev/zero of=x$n bs=1000000 count=1 2>/dev/null; n=$((n+1)); done"
 
 
@@ -144,6 +145,7 @@ FILL = "n=0; while :; do /bin/dd if=/dev/zero of=x$n bs=1000000 count=1 2>/dev/n
     [
         ("echo begun; exec /bin/sleep 60", SandboxLimits(wall_s=0.2), "timed_out"),
         (FILL, SandboxLimits(disk_bytes=3 << 20, wall_s=60), "disk_full"),
+        (DEEP, SandboxLimits(wall_s=60), "disk_full"),  # what is below cannot be measured
     ],
 )
 def test_a_container_is_killed_by_its_engine(

@@ -7,18 +7,21 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from types import SimpleNamespace
+from typing import Any, Literal, TypeAlias, cast
 
 import pytest
 
 from microclaw.audit.event import AuditEvent
+from microclaw.auth.people import OWNER, Roles
 from microclaw.config.settings import SandboxSettings, TaskSettings
 from microclaw.events import LiveEvent
 from microclaw.store.database import Database
 from microclaw.store.tasks import TaskLanguage, TaskRow, TaskTable
-from microclaw.tasks.folders import TaskFolders
 from microclaw.tasks.order import TaskOrder
 from microclaw.tasks.service import TaskService
+
+EVERYBODY = cast("Roles", SimpleNamespace(get=lambda _: OWNER))  # may run code
 
 
 @dataclass
@@ -53,9 +56,8 @@ def serve(tmp_path: Path) -> Serve:
     @asynccontextmanager
     async def serving(
         *,
-        free: Callable[[Path], int] | None = None,
         backend: Literal["auto", "off"] = "auto",
-        may_run: Callable[[str], bool] = lambda _person_id: True,
+        roles: Roles = EVERYBODY,
         **settings: Any,
     ) -> AsyncIterator[Place]:
         async with Database.open(tmp_path / "microclaw.db") as database:
@@ -64,12 +66,12 @@ def serve(tmp_path: Path) -> Serve:
             events: list[LiveEvent] = []
             service = TaskService(
                 table,
-                TaskFolders(folder) if free is None else TaskFolders(folder, free=free),
+                folder,
                 TaskSettings(**settings),
+                roles,
                 record=audit.append,
                 publish=events.append,
                 sandbox=SandboxSettings(backend=backend),
-                may_run=may_run,
             )
             async with service.serving():
                 yield Place(service, table, folder, database, audit, events)

@@ -35,10 +35,11 @@ class NoHistory:
 
 class Tools:
     def __init__(self, place: Place, folder: Path) -> None:
+        place.service.roles = PEOPLE
         self.approvals = Approvals(timeout_s=60, roles=PEOPLE)
         self.workspace = Workspace(folder)
         devices, history = cast("Registry", PaperRegistry()), cast("TelemetryHistory", NoHistory())
-        tool = CodeTool(place.service, self.workspace, devices, history, PEOPLE).tool()
+        tool = CodeTool(place.service, self.workspace, devices, history).tool()
         self.box = Toolbox([tool], Gate(PEOPLE, self.approvals))
 
     async def call(

@@ -5,36 +5,26 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from tests.link_server.conftest import ScriptedDevice, running_plane
 from tests.tasks.conftest import Serve
 
 from microclaw.link_server.limits import LinkLimits
-from microclaw.link_server.tasks import TaskEnd, Tell
 from microclaw.tasks.device_code import DeviceCode
 from microclaw.wire.link.messages import CancelTask, RunTask, TaskStatus
 
 
-class LateRunner:
-    """Code runs once the plane is there, whose registry it asks."""
-
-    def __init__(self) -> None:
-        self.code: DeviceCode | None = None
-
-    async def run(self, device: str, text: str, tell: Tell, waits: Any) -> TaskEnd:
-        assert self.code is not None
-        return await self.code.run(device, text, tell, waits)
-
-
 @asynccontextmanager
 async def board(tmp_path: Path, serve: Serve, labels: Sequence[str] = ("all",)) -> AsyncIterator[Any]:
-    runner = LateRunner()
-    folder = tmp_path / "plane"
-    async with serve() as place, running_plane(folder, LinkLimits(), runner=runner, code=runner) as plane:
-        runner.code = DeviceCode(place.service, plane.registry, labels)
+    devices: Any = SimpleNamespace()
+    async with serve() as place, AsyncExitStack() as stack:
+        code = DeviceCode(place.service, devices, labels)
+        plane = await stack.enter_async_context(running_plane(tmp_path / "plane", LinkLimits(), runner=code, code=code))
+        devices.get = plane.registry.get
         device = ScriptedDevice(plane.plane.address, plane.ca)
         await device.pair(lambda code: plane.plane.pair(code, name="lamp"))
         async with device.connected():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -91,11 +91,14 @@ async def test_an_order_that_breaks_a_rule_is_refused_with_words(place: Place) -
             await place.service.file(row.number, name)
 
 
-async def test_nothing_runs_without_a_sandbox_or_room_on_the_disk(serve: Serve) -> None:
+async def test_nothing_runs_without_a_sandbox_or_room_on_the_disk(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with serve(backend="off") as place:
         with pytest.raises(NoSandbox):
             await place.service.submit(order("print(1)"))
-    async with serve(free=lambda _: 1 << 20) as place:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1 << 20))
+    async with serve() as place:
         with pytest.raises(ToolFailed, match="disk"):
             await place.service.submit(order("print(1)"))
         assert await place.service.table.newest(10) == ()
@@ -149,17 +152,13 @@ async def test_one_asker_does_not_fill_the_queue(serve: Serve) -> None:
                 await place.service.submit(order("pass", person_id=who, files={"a": bytes(1 << 20)}))
 
 
-async def test_the_end_of_the_host_interrupts_what_runs_and_waits_and_a_kill_leaves_no_folder(serve: Serve) -> None:
+async def test_the_end_of_the_host_interrupts_what_runs_and_waits(serve: Serve) -> None:
+    """A kill: tests/stories/test_killed_hosts.py."""
     async with serve(parallel=1) as place:
         done = await ran(place, "open('x', 'w').write('1')", keep=("x",))
         numbers = [(await place.service.submit(order(SLOW))).number for _ in range(2)]
         await until_printed(place, numbers[0])
-    async with serve() as place:
-        numbers.append(
-            await place.table.add(structs.replace(done, number=0, state="running", ending="", ended_ms=None, files=()))
-        )
-        (place.folder / str(numbers[-1]) / "job").mkdir(parents=True)  # as a host leaves it that is killed
-        (place.folder / "99").mkdir()
+        (place.folder / "99").mkdir()  # of no task
     async with serve() as place:
         for number in numbers:
             row = await ended(place.service, number)
@@ -212,7 +211,7 @@ async def test_who_may_no_longer_run_code_loses_what_runs_and_waits(serve: Serve
     async with Database.open(tmp_path / "people.db") as database:
         people = await People.opened(database)
         ada, bob = await people.add("ada", "member"), await people.add("bob", "member")
-        async with serve(parallel=1, may_run=partial(may_still_run, people)) as place:
+        async with serve(parallel=1, roles=people) as place:
             people.listen(place.service.cancel_forbidden)
             orders = [structs.replace(order(SLOW), person_id=one.person_id) for one in (ada, bob, ada)]
             running, of_bob, waiting = [(await place.service.submit(one)).number for one in orders]

@@ -19,7 +19,6 @@ from typing import Annotated, Any, Final
 from msgspec import Meta, structs
 
 from microclaw.auth.gate import Effect, Permission
-from microclaw.auth.people import Roles
 from microclaw.clock import now_ms
 from microclaw.devices.registry import Registry
 from microclaw.devices.target import find_device
@@ -249,7 +248,6 @@ class CodeTool:
     workspace: Workspace
     devices: Registry
     history: TelemetryHistory
-    roles: Roles
 
     def tool(self) -> Tool[Any]:
         """run-code."""
@@ -268,11 +266,11 @@ class CodeTool:
         )
 
     async def _permission(self, asked: CodeParameters, context: ToolContext) -> Permission:
-        check_may_run(self.roles, context.person_id)
+        check_may_run(self.tasks.roles, context.person_id)
         return Permission.ACT if asked.allow is None else Permission.RISKY  # what it reads may leave this host
 
     async def _run(self, asked: CodeParameters, context: ToolContext) -> ToolOutput:
-        name = check_may_run(self.roles, context.person_id).name
+        name = check_may_run(self.tasks.roles, context.person_id).name
         order = TaskOrder(
             language=asked.language,
             code=asked.code,

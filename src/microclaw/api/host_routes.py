@@ -27,7 +27,8 @@ from microclaw.operations.operation import Access, load
 from microclaw.page.static_files import FILES, VIEWS, document_at, page_files
 from microclaw.store.database import Database
 from microclaw.supervision import SupervisedTasks
-from microclaw.tasks.operations import Number, Tasks, check_sees
+from microclaw.tasks.operations import Number
+from microclaw.tasks.service import TaskService
 
 ARCHIVE: Final = "application/x-tar"
 _PROMETHEUS_TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -132,10 +133,10 @@ _HEADERS = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "san
 @by_hand(
     "task.file", http="GET /v1/tasks/{number}/files/{name:path}", access=Access.ASK, media="application/octet-stream"
 )
-async def file(tasks: Tasks, asked: Asked, number: Number, name: str) -> Response:
+async def file(tasks: TaskService, asked: Asked, number: Number, name: str) -> Response:
     """A file that it left."""
-    row = await check_sees(tasks, asked.by.person_id, number)
-    found = await tasks.service.file(number, name)
+    row = await tasks.row(number, asked.by.person_id)
+    found = await tasks.file(number, name)
     kind = next((one.media_type for one in row.files if one.name == name), "application/octet-stream")
     shown = f"attachment; filename*=UTF-8''{quote(name.rpartition('/')[2])}"
     return await file_answer(asked.request, found, kind, {**_HEADERS, "Content-Disposition": shown})

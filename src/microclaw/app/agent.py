@@ -58,8 +58,6 @@ from microclaw.store.schedules import Every, ScheduleTable
 from microclaw.store.tasks import TaskTable
 from microclaw.store.usage import UsageTable
 from microclaw.supervision import SupervisedTasks
-from microclaw.tasks.folders import TaskFolders
-from microclaw.tasks.operations import may_still_run
 from microclaw.tasks.service import TaskService
 from microclaw.telemetry.history import TelemetryHistory
 
@@ -226,13 +224,13 @@ def build_tasks(base: Base, proxy: EgressProxy) -> TaskService:
     people = base.admission.people
     service = TaskService(
         TaskTable(base.database),
-        TaskFolders(base.settings.tasks_folder),
+        base.settings.tasks_folder,
         base.settings.tasks,
+        people,
         record=base.audit.record,
         publish=base.publish,
         sandbox=base.settings.sandbox,
         proxy=proxy if base.settings.proxy is None else None,  # theirs would go round that one
-        may_run=partial(may_still_run, people),
         fleet=base.fleet,
     )
     people.listen(service.cancel_forbidden)
@@ -253,5 +251,5 @@ def outward_tools(
         say_tool(outbox=outbox, people=people),
         *trying_tools(apps),
         pins_tool(apps),
-        CodeTool(code, workspace, apps.registry, history, people).tool(),
+        CodeTool(code, workspace, apps.registry, history).tool(),
     )

@@ -78,7 +78,6 @@ from microclaw.store.database import Database
 from microclaw.store.session_files import move_files
 from microclaw.supervision import FIRST_RETRY_S, SupervisedTasks
 from microclaw.tasks.device_code import DeviceCode
-from microclaw.tasks.operations import Tasks
 from microclaw.tasks.service import PRUNE_S
 from microclaw.telemetry.history import FLUSH_S, STEP_S
 from microclaw.virtual_boards.host_boards import VirtualBoards
@@ -212,7 +211,7 @@ async def running_host(
             "cluster": view,
             "firmware": FirmwareService(publisher, rollouts, admission.gate.name_of),
             "install": InstallParts(settings, link, publisher.moduli),
-            "task": Tasks(code, admission.people),
+            "task": code,
             "voice": voice.state,
             "person": PeopleService(admission, inbox.outbox.push),
             "approval": questions,

@@ -32,7 +32,7 @@ from microclaw.sandbox.bubblewrap import (
     bubblewrap,
     common_words,
     in_session,
-    start_waiting,
+    waiting,
 )
 from microclaw.sandbox.container import engine_does, engine_environment, mount, run_words
 from microclaw.sandbox.landlock import landlock_version, landlock_words
@@ -187,10 +187,9 @@ def _start_in_bubblewrap(
     words += ["--bind", str(directory), str(directory), "--chdir", str(directory)]
     with Descriptors() as opened:
         filtered = program_filter(platform.machine())
-        waiting = start_waiting(words, command, filtered, opened, environment=environment, cwd=directory)
-        _limit(waiting.pid)
-        waiting.go_on()
-        return waiting.process
+        with waiting(words, command, filtered, opened, environment=environment, cwd=directory) as (process, pid):
+            _limit(pid)
+        return process
 
 
 def _bubblewrap_works() -> bool:

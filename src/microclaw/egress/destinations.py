@@ -1,6 +1,6 @@
-"""Judges the addresses that this host may connect to, by purpose. It connects to nothing.
+"""Judges the addresses that this host may connect to, by purpose, and connects to them. http_door.py speaks HTTP.
 
-A name is looked up once and the caller connects to that very address: a second look-up may say something else (DNS
+A name is looked up once, and that very address is connected to: a second look-up may say something else (DNS
 rebinding). What counts as public is the allocated space of the IANA special-purpose registries (RFC 6890), by list,
 as Python's own idea of `is_global` changed between versions.
 """
@@ -11,38 +11,37 @@ import asyncio
 import ipaddress
 import re
 import socket
+import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeAlias
 
-from microclaw.errors import PermissionRefused, ToolFailed, ToolRetry
+from aiohappyeyeballs import addr_to_addr_infos, pop_addr_infos_interleave, start_connection
+
+from microclaw.errors import MicroclawError, PermissionRefused, ToolFailed, ToolRetry
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+Pair: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 RESOLVE_S: Final = 5.0
+STAGGER_S: Final = 0.25  # RFC 8305: before the next address is tried beside the first
+MAX_TRIES: Final = 3  # addresses of one name and family
 _HOST: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?")
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
-
-
-def _networks(*texts: str) -> tuple[Network, ...]:
-    return tuple(map(ipaddress.ip_network, texts))
-
-
-_NOT_PUBLIC: Final = _networks(
+_NOT_PUBLIC: Final = tuple(map(ipaddress.ip_network, (
     "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "168.63.129.16/32", "169.254.0.0/16", "172.16.0.0/12",
     "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24",
-    "203.0.113.0/24", "224.0.0.0/3", "2001::/23", "2001:db8::/32", "3fff::/20",
-)  # fmt: skip
-"""168.63.129.16 is a cloud's inner service; 2001::/23 has Teredo, which holds an IPv4 address."""
-_PUBLIC_6: Final = _networks("2000::/3")
-_METADATA: Final = _networks(
-    "169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128", "168.63.129.16/32", "100.100.100.200/32", "192.0.0.192/32"
-)
+    "203.0.113.0/24", "224.0.0.0/3", "::/3", "2001::/23", "2001:db8::/32", "3fff::/20", "4000::/2", "8000::/1",
+)))  # fmt: skip
+"""Of IPv6 2000::/3 is given away and no more. 168.63.129.16 is a cloud's inner service; 2001::/23 has Teredo, which
+holds an IPv4 address."""
+_METADATA: Final = tuple(map(ipaddress.ip_network, (
+    "169.254.0.0/16", "fe80::/10", "fd00:ec2::254", "168.63.129.16", "100.100.100.200", "192.0.0.192"
+)))  # fmt: skip
 """Link-local, or where clouds keep their metadata: no setting may lead there."""
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
-_6TO4: Final = ipaddress.IPv6Network("2002::/16")
 
 
 class Purpose(StrEnum):
@@ -56,9 +55,7 @@ class Purpose(StrEnum):
 
 def is_public(address: Address) -> bool:
     """True if it is of the public Internet, in whatever form it is written."""
-    if (inner := inner_address(address)) is not None:
-        return is_public(inner)
-    return (address.version == 4 or is_in(address, _PUBLIC_6)) and not is_in(address, _NOT_PUBLIC)
+    return not is_in(inner_address(address) or address, _NOT_PUBLIC)
 
 
 def is_in(address: Address, networks: Sequence[Network]) -> bool:
@@ -71,11 +68,9 @@ def inner_address(address: Address) -> ipaddress.IPv4Address | None:
     """The IPv4 address that an IPv6 address leads to: mapped, NAT64 (RFC 6052), 6to4."""
     if isinstance(address, ipaddress.IPv4Address):
         return None
-    if address.ipv4_mapped is not None:
-        return address.ipv4_mapped
     if address in _NAT64:
         return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
-    return address.sixtofour if address in _6TO4 else None
+    return address.ipv4_mapped or address.sixtofour
 
 
 def system_resolve(host: str, port: int) -> Sequence[str]:
@@ -146,6 +141,35 @@ class Egress:
                     f"{host} is at {address}, which is {what}", next_step="name a host of the public Internet"
                 )
         return tuple(map(str, found))
+
+
+async def connect(
+    purpose: Purpose, host: str, port: int, egress: Egress | None = None, *, tls: ssl.SSLContext | None = None
+) -> Pair:
+    """Connect, with TLS where its context is given. Raises OSError, for what may not be connected to as well."""
+    try:
+        addresses = await (egress or Egress()).addresses(purpose, host, port)
+    except MicroclawError as exc:
+        raise OSError(exc.message) from exc
+    return await open_streams(addresses, port, tls, host)
+
+
+async def open_streams(addresses: Sequence[str], port: int, tls: ssl.SSLContext | None, name: str) -> Pair:
+    """As `open_socket`; with `tls` the server proves its `name`."""
+    opened = await open_socket(addresses, port)
+    return await asyncio.open_connection(sock=opened, ssl=tls, server_hostname=None if tls is None else name)
+
+
+async def open_socket(addresses: Sequence[str], port: int) -> socket.socket:
+    """Connect to the first of the judged addresses that answers; the families take turns. Raises OSError."""
+    places = [place for address in addresses for place in addr_to_addr_infos((address, port)) or ()]
+    left = places[:]
+    pop_addr_infos_interleave(left, MAX_TRIES)
+    tried = [place for place in places if place not in left]
+    try:
+        return await start_connection(tried, happy_eyeballs_delay=STAGGER_S)
+    except RuntimeError as exc:  # uvloop's, for an address that it cannot take
+        raise OSError(str(exc)) from exc
 
 
 def host_mistake(name: str) -> str | None:

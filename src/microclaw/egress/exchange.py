@@ -107,12 +107,12 @@ class Exchange:
         opened = h11.Response(status_code=200, headers=[], reason=b"Connection established")
         await self.client.send(self.connection.send(opened) or b"")
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._pump(self.client, upstream, up=1), name="tunnel up")
-            group.create_task(self._pump(upstream, self.client, down=1), name="tunnel down")
+            group.create_task(self._pump(self.client, upstream), name="tunnel up")
+            group.create_task(self._pump(upstream, self.client), name="tunnel down")
 
-    async def _pump(self, source: Streams, target: Streams, *, up: int = 0, down: int = 0) -> None:
+    async def _pump(self, source: Streams, target: Streams) -> None:
         while data := await source.read():
-            self._counted(up=up * len(data), down=down * len(data))
+            self._count(target, data)
             await target.send(data)
         if target.writer.can_write_eof():
             target.writer.write_eof()
@@ -121,7 +121,7 @@ class Exchange:
         """One request in absolute form, and its answer. `secret` goes into the entry's header."""
         server = _side(h11.CLIENT)
         headers = _request_headers(request, entry, secret)
-        await self._forward(upstream, server, h11.Request(method=request.method, target=request.path, headers=headers))
+        await self._send(upstream, server, h11.Request(method=request.method, target=request.path, headers=headers))
         async with asyncio.TaskGroup() as group:
             uploading = group.create_task(self._upload(upstream, server), name="upload")
             await self._download(upstream, server, secret)
@@ -129,17 +129,17 @@ class Exchange:
 
     async def _upload(self, upstream: Streams, server: h11.Connection) -> None:
         if self.connection.they_are_waiting_for_100_continue:
-            await self._answer(h11.InformationalResponse(status_code=100, headers=[]))
+            await self._send(self.client, self.connection, h11.InformationalResponse(status_code=100, headers=[]))
         try:
             while isinstance(event := await self.client.next_event(self.connection), h11.Data):
-                await self._forward(upstream, server, event)
+                await self._send(upstream, server, event)
         except h11.RemoteProtocolError as exc:
             raise ConnectionError("the task broke off, or its body is not HTTP/1.1") from exc
-        await self._forward(upstream, server, h11.EndOfMessage())
+        await self._send(upstream, server, h11.EndOfMessage())
 
     async def _download(self, upstream: Streams, server: h11.Connection, secret: str | None) -> None:
         mask = SecretMask(() if secret is None else (secret,))
-        masked = mask.stream()
+        masked, answer = mask.stream(), partial(self._send, self.client, self.connection)
         while isinstance(event := await upstream.next_event(server), h11.InformationalResponse):
             pass
         if not isinstance(event, h11.Response):
@@ -153,29 +153,25 @@ class Exchange:
             if name.lower() not in HOP_BY_HOP
         ]
         headers, reason = [*kept, (b"Connection", b"close")], mask.masked_bytes(bytes(event.reason))
-        await self._answer(h11.Response(status_code=event.status_code, headers=headers, reason=reason))
+        await answer(h11.Response(status_code=event.status_code, headers=headers, reason=reason))
         while isinstance(piece := await upstream.next_event(server), h11.Data):
-            await self._answer(h11.Data(data=masked.feed(bytes(piece.data))))
-        await self._answer(h11.Data(data=masked.rest()))
-        await self._answer(h11.EndOfMessage())
+            await answer(h11.Data(data=masked.feed(bytes(piece.data))))
+        await answer(h11.Data(data=masked.rest()))
+        await answer(h11.EndOfMessage())
 
-    async def _forward(self, upstream: Streams, server: h11.Connection, event: h11.Event) -> None:
-        data = server.send(event) or b""
-        if not isinstance(event, h11.EndOfMessage):  # which a spent volume lets pass
-            self._counted(up=len(data))
-        await upstream.send(data)
+    async def _send(self, target: Streams, connection: h11.Connection, event: h11.Event) -> None:
+        data = connection.send(event) or b""
+        if isinstance(event, h11.Request | h11.Response | h11.Data):  # and not its end, which a spent volume lets pass
+            self._count(target, data)
+        await target.send(data)
 
-    async def _answer(self, event: h11.Event) -> None:
-        data = self.connection.send(event) or b""
-        if isinstance(event, h11.Response | h11.Data):  # and not its end, which a spent volume lets pass
-            self._counted(down=len(data))
-        await self.client.send(data)
-
-    def _counted(self, *, up: int = 0, down: int = 0) -> None:
-        if self.count is not None:
-            self.count(up + down)
-        self.up_bytes += up
-        self.down_bytes += down
+    def _count(self, target: Streams, data: bytes) -> None:
+        assert self.count is not None
+        self.count(len(data))
+        if target is self.client:
+            self.down_bytes += len(data)
+        else:
+            self.up_bytes += len(data)
 
 
 def _request_headers(request: ProxyRequest, entry: AllowEntry, secret: str | None) -> list[tuple[bytes, bytes]]:

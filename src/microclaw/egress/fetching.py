@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from microclaw import __version__
 from microclaw.egress.destinations import Egress, Purpose
-from microclaw.errors import MicroclawError, ToolFailed, ToolRetry
+from microclaw.errors import MicroclawError, ToolFailed, ToolRetry, error_below
 
 if TYPE_CHECKING:
     import httpx2
@@ -70,7 +70,8 @@ class Fetcher:
         except TimeoutError as exc:
             raise _failure(url, f"did not answer within {self.total_s:g} s") from exc
         except (httpx2.HTTPError, httpx2.InvalidURL, ssl.SSLError) as exc:
-            raise _refusal(exc) or _failure(url, f"could not be fetched: {exc or type(exc).__name__}") from exc
+            why = f"could not be fetched: {exc or type(exc).__name__}"
+            raise error_below(exc, MicroclawError) or _failure(url, why) from exc
 
     async def _follow(self, client: httpx2.AsyncClient, url: str) -> Page:
         for _ in range(MAX_REDIRECTS + 1):
@@ -106,13 +107,6 @@ class Fetcher:
 
 def _failure(url: str, why: str) -> ToolFailed:
     return ToolFailed(f"{url[:200]} {why}", next_step="try another page")
-
-
-def _refusal(error: BaseException | None) -> MicroclawError | None:
-    """The judgement below what the HTTP library made of it."""
-    while error is not None and not isinstance(error, MicroclawError):
-        error = error.__cause__ or error.__context__  # the library cuts off causes
-    return error
 
 
 def _text(named: str | None, raw: bytes) -> str:

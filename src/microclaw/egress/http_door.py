@@ -21,8 +21,7 @@ from anyio.abc import SocketStream
 from httpcore2._backends.anyio import AnyIOStream
 
 from microclaw.addresses import bracketed
-from microclaw.egress.destinations import Egress, Purpose
-from microclaw.egress.outgoing import open_socket
+from microclaw.egress.destinations import Egress, Purpose, open_socket
 from microclaw.errors import MicroclawError, PermissionRefused, ToolFailed
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -145,21 +144,12 @@ class _Backend(httpcore2.AnyIOBackend):
     egress: Egress
     purpose: Purpose
 
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - httpcore2's
-        *_args: Any,
-        **_options: Any,
-    ) -> httpcore2.AsyncNetworkStream:
+    async def connect_tcp(self, host: str, port: int, timeout: float | None = None, *_: Any, **__: Any) -> AnyIOStream:  # noqa: ASYNC109 - httpcore2's
         try:
             addresses = await self.egress.addresses(self.purpose, host, port)
             async with asyncio.timeout(timeout):
                 return AnyIOStream(await SocketStream.from_socket(await open_socket(addresses, port)))
-        except MicroclawError as exc:
-            raise httpcore2.ConnectError(exc.message) from exc
         except TimeoutError as exc:
             raise httpcore2.ConnectTimeout(str(exc)) from exc
-        except OSError as exc:
+        except (MicroclawError, OSError) as exc:
             raise httpcore2.ConnectError(str(exc)) from exc

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from microclaw.config.edit import write_changes
@@ -19,13 +20,13 @@ from microclaw.masking import MIN_CHARS, SecretMask
 from microclaw.text import count_text
 
 
+@dataclass(frozen=True)
 class SecretValues:
     """Of one home. A value that cannot be read counts as none: the request is refused, the host goes on."""
 
-    def __init__(self, home: Path, environ: Mapping[str, str], *, mask: SecretMask | None = None) -> None:
-        self._home = home
-        self._environ = environ
-        self._mask = mask or SecretMask()
+    home: Path
+    environ: Mapping[str, str]
+    mask: SecretMask = field(default_factory=SecretMask)
 
     async def value(self, name: str) -> str | None:
         """The secret's value; None where there is none of that name."""
@@ -44,18 +45,18 @@ class SecretValues:
         if not _is_usable(value):
             text = f"a secret is one line of {MIN_CHARS} ASCII characters at least: shorter ones cannot be masked"
             raise ConfigError(text, next_step=f"microclaw task secrets {name} @FILE, with the whole secret in the file")
-        self._mask.add(value)
-        write_changes(self._home, self._environ, {f"secrets.values.{name}": value.replace("${", "$${")})
+        self.mask.add(value)
+        write_changes(self.home, self.environ, {f"secrets.values.{name}": value.replace("${", "$${")})
 
     def remove(self, name: str) -> None:
         """Forget a value. Raises UnknownName. Blocking."""
         if name not in self.names():
             raise UnknownName(f"there is no secret {name[:40]}", next_step="microclaw task secrets")
-        write_changes(self._home, self._environ, {f"secrets.values.{name}": None})
+        write_changes(self.home, self.environ, {f"secrets.values.{name}": None})
 
     def _values(self) -> Mapping[str, str]:
-        found = Sources(self._home, self._environ).file.secrets.values
-        self._mask.add(*found.values())
+        found = Sources(self.home, self.environ).file.secrets.values
+        self.mask.add(*found.values())
         return found
 
 

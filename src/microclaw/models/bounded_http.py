@@ -43,14 +43,6 @@ def bounded_client(
     )
 
 
-def too_large_in(error: BaseException) -> AnswerTooLarge | None:
-    """The limit's error below what an SDK made of it."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, AnswerTooLarge):
-        cause = cause.__cause__ or cause.__context__
-    return cause
-
-
 async def _bound(limit_bytes: int, stream_bytes: int, response: httpx2.Response) -> None:
     """Called with each answer's head, before its body is read."""
     encoding = response.headers.get("content-encoding", "identity")

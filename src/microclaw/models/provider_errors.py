@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from microclaw.config.load import VARIABLES
 from microclaw.config.settings import Provider
-from microclaw.errors import ModelError, ModelFault
+from microclaw.errors import ModelError, ModelFault, error_below
 
 if TYPE_CHECKING:
     from pydantic_ai.exceptions import ModelHTTPError
@@ -40,7 +40,7 @@ def translated(exc: Exception, name: str, provider: Provider) -> ModelError:
         UnexpectedModelBehavior,
     )
 
-    from microclaw.models.bounded_http import too_large_in
+    from microclaw.models.bounded_http import AnswerTooLarge
 
     fault: ModelFault
     match exc:
@@ -52,7 +52,7 @@ def translated(exc: Exception, name: str, provider: Provider) -> ModelError:
         case ModelTimeoutError() | ModelRequestTimeout():
             text, fault = f"{name} did not answer in time", "timeout"
             step = "ask again, or choose a faster MICROCLAW_MODEL"
-        case _ if (over := too_large_in(exc)) is not None:
+        case _ if (over := error_below(exc, AnswerTooLarge)) is not None:
             return unreadable(name, over)
         case ModelConnectionError():
             text, fault = f"{name} cannot be reached, or the connection was cut: {first_line(exc)}", "unreachable"

@@ -12,11 +12,9 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
-
-from msgspec import Struct
 
 from microclaw.errors import NoSandbox
 
@@ -37,35 +35,23 @@ def bubblewrap() -> str | None:
 
 
 class Descriptors(ExitStack):
-    """Those that bubblewrap gets, `passed`: closed here once it has its own, so that the end of a pipe is seen."""
+    """Open ones, by `numbers`. Those for bubblewrap are closed once it has its own: the end of a pipe is seen then."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.passed: list[int] = []
+        self.numbers: list[int] = []
 
-    def pass_on(self, descriptor: int) -> int:
+    def add(self, descriptor: int) -> int:
         self.callback(os.close, descriptor)
-        self.passed.append(descriptor)
+        self.numbers.append(descriptor)
         return descriptor
 
     def hold(self, data: bytes) -> int:
-        """A file without a name, passed on, to be read from its start."""
-        descriptor = self.pass_on(os.memfd_create("sandbox"))
+        """A file without a name, to be read from its start."""
+        descriptor = self.add(os.memfd_create("sandbox"))
         os.write(descriptor, data)
         os.lseek(descriptor, 0, os.SEEK_SET)
         return descriptor
-
-
-class Waiting(Struct, frozen=True):
-    """bubblewrap, and the number of the process inside that waits: all that runs in there descends from it."""
-
-    process: subprocess.Popen[bytes]
-    pid: int
-    control: socket.socket
-
-    def go_on(self) -> None:
-        with self.control:
-            self.control.send(b"\0")
 
 
 def common_words() -> Iterator[str]:
@@ -84,22 +70,23 @@ def common_words() -> Iterator[str]:
 def waiting_command(
     words: Sequence[str], command: Sequence[str], filtered: bytes | None, opened: Descriptors
 ) -> tuple[list[str], socket.socket]:
-    """The words of bubblewrap up to the moment before the command begins; it has to inherit `opened.passed`.
+    """The words of bubblewrap up to the moment before the command begins; it has to inherit `opened.numbers`.
 
     The socket tells the number of the process inside (`read_number`), which waits for a byte in it.
     """
     control, theirs = socket.socketpair()
-    told = opened.pass_on(theirs.detach())
+    told = opened.add(theirs.detach())
     # /proc, too: the kernel lets processes of root write its settings there, whatever rights they gave up
     words = [*words, "--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/"]
-    words += ["--info-fd", str(told), "--block-fd", str(opened.pass_on(os.dup(told)))]
+    words += ["--info-fd", str(told), "--block-fd", str(opened.add(os.dup(told)))]
     if filtered is not None:
         words += ["--seccomp", str(opened.hold(filtered))]
     arguments = opened.hold("\0".join(words).encode() + b"\0")
     return [bubblewrap() or "bwrap", "--args", str(arguments), "--", *command], control
 
 
-def start_waiting(
+@contextmanager
+def waiting(
     words: Sequence[str],
     command: Sequence[str],
     filtered: bytes | None,
@@ -108,18 +95,19 @@ def start_waiting(
     before: Sequence[str] = (),
     environment: Mapping[str, str],
     **more: Any,
-) -> Waiting:
-    """Start it up to the moment before the command begins, by what stands `before`; `more` is for Popen.
+) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """Start it by what stands `before`; the command begins at the end of the block. `more` is for Popen.
 
-    Raises NoSandbox.
+    Yields bubblewrap, and the number of the process inside: all that runs in there descends from it. Raises NoSandbox.
     """
     words, control = waiting_command(words, command, filtered, opened)
-    process = in_session([*before, *words], environment, pass_fds=opened.passed, **more)
-    opened.close()
-    if (pid := read_number(control)) is None:
-        with control:  # which lets it go on, once it is dead
+    with control:  # its end lets the process go on, too: an error of the block has to kill it
+        process = in_session([*before, *words], environment, pass_fds=opened.numbers, **more)
+        opened.close()
+        if (pid := read_number(control)) is None:
             raise why_it_ended(process)
-    return Waiting(process, pid, control)
+        yield process, pid
+        control.send(b"\0")
 
 
 def in_session(words: Sequence[str], environment: Mapping[str, str], **more: Any) -> subprocess.Popen[bytes]:

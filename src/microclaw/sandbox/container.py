@@ -189,11 +189,19 @@ def engine_does(*command: str) -> bool:
 
 
 def _size_of(place: Path) -> tuple[int, int]:
-    """Bytes on the disk and the number of names; what vanishes meanwhile has no size."""
+    """Bytes on the disk and the number of names. What vanishes meanwhile has no size, and what cannot be looked at (it
+    shuts others out, or lies below 4,096 bytes of folders) counts as too many names."""
     size = files = 0
-    for folder, folders, names in os.walk(place):
+
+    def failed(problem: OSError) -> None:
+        nonlocal files
+        files += 0 if isinstance(problem, FileNotFoundError | NotADirectoryError) else MOST_FILES
+
+    for folder, folders, names in os.walk(place, onerror=failed):
         for name in (*folders, *names):
             files += 1
-            with suppress(OSError):
+            try:
                 size += Path(folder, name).lstat().st_blocks * 512
+            except OSError as problem:
+                failed(problem)
     return size, files

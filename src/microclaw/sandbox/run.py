@@ -25,8 +25,7 @@ from microclaw.errors import NoSandbox
 from microclaw.sandbox import wrapped_job
 from microclaw.sandbox.bubblewrap import NEXT_STEP, START_S, bubblewrap
 from microclaw.sandbox.container import Container, container_engine, start_container
-from microclaw.sandbox.job import Ending, SandboxEnd, SandboxJob, job_user
-from microclaw.sandbox.job_files import check_job, take_files
+from microclaw.sandbox.job import Ending, SandboxEnd, SandboxJob, check_job, job_user, take_files
 
 Listen: TypeAlias = Callable[[socket.socket], Coroutine[Any, Any, None]]
 """Begins to serve at a socket that listens."""
@@ -113,7 +112,8 @@ async def run_sandboxed(
             with suppress(Exception):
                 await asyncio.to_thread((await starting).close)
             raise
-        run = _Run(job, started, on_output)
+        assert started.process.stdout is not None
+        run = _Run(job, started, started.process.stdout.fileno(), on_output)
         try:
             await run.until_dead()
             return await asyncio.to_thread(run.ended, folder)
@@ -135,7 +135,8 @@ async def _with_proxy(job: SandboxJob, proxy: Listen | None) -> AsyncIterator[Sa
         loop.remove_reader(listener)
         _, found, _, _ = socket.recv_fds(listener, 64, 1, socket.MSG_DONTWAIT)
         listener.close()  # of a container's job, which could send more
-        serving.append(loop.create_task(proxy(socket.socket(fileno=found[0])), name="proxy of a job"))
+        for one in found:  # none where this host has no free descriptor: the job's connections are refused then
+            serving.append(loop.create_task(proxy(socket.socket(fileno=one)), name="proxy of a job"))
 
     with (
         TemporaryDirectory(prefix="microclaw-") as folder,
@@ -158,17 +159,13 @@ async def _with_proxy(job: SandboxJob, proxy: Listen | None) -> AsyncIterator[Sa
 class _Run:
     job: SandboxJob
     started: wrapped_job.Wrapped | Container
+    pipe: int
     on_output: Callable[[bytes], None]
     began: float = field(default_factory=time.monotonic)
     end: SandboxEnd = field(default_factory=SandboxEnd)
     is_full: bool = False
     tail: bytearray = field(default_factory=bytearray)
     _closed: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def pipe(self) -> int:
-        assert self.started.process.stdout is not None
-        return self.started.process.stdout.fileno()
 
     async def until_dead(self) -> None:
         """Pass its output on and hold it to its limits until no process of it lives, and all output is read."""
@@ -203,6 +200,13 @@ class _Run:
             if number == signal.SIGKILL:
                 end.reason = "by its own signal, or by the kernel for its memory (tasks.memory_mb)"
         end.exit_code = -number or code
+        asked = "or less where less was asked for"
+        end.reason = end.reason or {
+            "timed_out": f"more than {limits.wall_s:g} s (tasks.wall_s, {asked})",
+            "out_of_memory": f"more than {limits.memory_bytes >> 20} MB (tasks.memory_mb, {asked})",
+            "too_much_output": f"it printed more than {limits.output_bytes >> 10} KB (tasks.output_kb)",
+            "disk_full": f"its files have more than {limits.disk_bytes >> 20} MB (tasks.disk_mb), or are too many",
+        }.get(end.ending, "")
         return end
 
     def _on_output(self) -> None:

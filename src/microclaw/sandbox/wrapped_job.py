@@ -16,7 +16,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -29,9 +29,8 @@ from microclaw.sandbox.bubblewrap import (
     LOOK_S,
     START_S,
     Descriptors,
-    Waiting,
     common_words,
-    start_waiting,
+    waiting,
     why_it_ended,
 )
 from microclaw.sandbox.job import (
@@ -54,12 +53,6 @@ UNREADABLE: Final = "/dev/zero"
 """A shared map of it is memory that no process's size shows."""
 SETTINGS: Final = (Path("/usr/local/etc"), Path("/usr/etc"))
 """Of this machine, among the system's programs: empty in a job."""
-KERNEL_BYTES: Final = 32 << 20
-"""The kernel's own for a job: threads' stacks, lists of maps, names of files."""
-PLACES: Final = 3
-"""/job, /tmp and /dev/shm are memory of disk_bytes each, and count in the scope."""
-OWN_PROCESSES: Final = 2
-"""bubblewrap's, outside and inside."""
 SCOPE_S: Final = 10.0
 _OF_SYSTEMD: Final = ("PATH", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS")
 _LIMITS_OF_IT: Final = "cd /sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup) && cat memory.max pids.max"
@@ -129,42 +122,34 @@ def start(job: SandboxJob) -> Wrapped:
         raise NoSandbox(f"there is no filter of system calls for {machine}", next_step=step)
     mark = f"/run/{secrets.token_hex(8)}"
     scoped = has_scope()
-    before, environment = (scope_words(job.limits), scope_environment()) if scoped else ([], {})
+    before, environment = scope_words(job.limits) if scoped else ([], {})
     with Descriptors() as opened:
         words, command = _words(job, opened)
         words += ["--dir", mark]
         more = {} if scoped or user is None else {"user": user, "group": user, "extra_groups": []}
-        waiting = start_waiting(
-            words, command, filtered, opened, before=before, environment=environment, cwd="/", **more
-        )
-        with waiting.control:
-            started = _reached(waiting, mark)
-            waiting.go_on()
-        return started
+        held = waiting(words, command, filtered, opened, before=before, environment=environment, cwd="/", **more)
+        with held as (process, pid):
+            return _reached(process, pid, mark)
 
 
-def _reached(waiting: Waiting, mark: str) -> Wrapped:
+def _reached(process: subprocess.Popen[bytes], pid: int, mark: str) -> Wrapped:
     """Wait until it has made its view of the files (the mark is the last thing in it), and open what is in there."""
     deadline = time.monotonic() + START_S
-    process, root = waiting.process, Path(f"/proc/{waiting.pid}/root")
-    with ExitStack() as opened:
-
-        def kept(descriptor: int) -> int:
-            opened.callback(os.close, descriptor)
-            return descriptor
-
+    root = Path(f"/proc/{pid}/root")
+    with Descriptors() as found:
         try:
-            first = kept(os.pidfd_open(waiting.pid))
+            found.add(os.pidfd_open(pid))
             while not (root / mark[1:]).is_dir():
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise why_it_ended(process)
                 time.sleep(LOOK_S)
             flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-            places = [kept(os.open(root / name, flags)) for name in (HOME[1:], "tmp", "dev/shm", "proc")]
+            for name in (HOME[1:], "tmp", "dev/shm", "proc"):
+                found.add(os.open(root / name, flags))
         except OSError as problem:
             raise why_it_ended(process) from problem
-        opened.pop_all()
-        return Wrapped(process, first, *places)
+        found.pop_all()
+        return Wrapped(process, *found.numbers)
 
 
 def _words(job: SandboxJob, opened: Descriptors) -> tuple[list[str], list[str]]:
@@ -186,7 +171,7 @@ def _words(job: SandboxJob, opened: Descriptors) -> tuple[list[str], list[str]]:
         words += [word for path in CERTIFICATES for word in ("--ro-bind-try", str(path), str(path))]
         words += ["--ro-bind-data", str(opened.hold(RELAY_SOURCE.read_bytes())), RELAY]
         # by descriptor: its folder is the host's own, where nobody else can name it
-        command = with_relay(job, RELAY, str(opened.pass_on(os.open(job.proxy_socket, os.O_PATH | os.O_CLOEXEC))))
+        command = with_relay(job, RELAY, str(opened.add(os.open(job.proxy_socket, os.O_PATH | os.O_CLOEXEC))))
     for name, value in environment_of(job).items():
         words += ["--setenv", name, value]
     return words, [*limit_words(job.limits), *command]
@@ -217,32 +202,30 @@ def _counts_per_namespace() -> bool:
 
 
 def scope_limits(limits: SandboxLimits) -> tuple[int, int]:
-    """Of memory and of processes."""
-    return limits.memory_bytes + PLACES * limits.disk_bytes + KERNEL_BYTES, threads_of(limits) + OWN_PROCESSES
+    """Of memory, with /job, /tmp, /dev/shm and the kernel's own for a job (threads' stacks, lists of maps, names of
+    files); of processes, with bubblewrap's, outside and inside."""
+    return limits.memory_bytes + 3 * limits.disk_bytes + (32 << 20), threads_of(limits) + 2
 
 
-def scope_words(limits: SandboxLimits) -> list[str]:
-    """The words before a command that put it into a scope, as the job's user and without an environment."""
+def scope_words(limits: SandboxLimits) -> tuple[list[str], dict[str, str]]:
+    """The words before a command that put it into a scope, as the job's user and without an environment; and the part
+    of the host's environment by which systemd-run finds this user's systemd."""
     user, (memory, tasks) = job_user(), scope_limits(limits)
     words = ["systemd-run", *(["--user"] if user is None else []), "--scope", "--quiet", "--collect"]
     words += ["-p", f"MemoryMax={memory}", "-p", "MemorySwapMax=0", "-p", f"TasksMax={tasks}"]
     if user is not None:
         words += ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
-    return [*words, "env", "-i"]
-
-
-def scope_environment() -> dict[str, str]:
-    """The part of the host's environment by which systemd-run finds this user's systemd."""
-    return {name: os.environ[name] for name in _OF_SYSTEMD if name in os.environ}
+    return [*words, "env", "-i"], {name: os.environ[name] for name in _OF_SYSTEMD if name in os.environ}
 
 
 @functools.cache
 def has_scope() -> bool:
     """True if jobs have a scope here, with the limits that were asked for; it is tried once. Blocks."""
     limits = SandboxLimits()
-    words = [*scope_words(limits), "PATH=" + os.defpath, "sh", "-c", _LIMITS_OF_IT]
+    words, environment = scope_words(limits)
+    words += ["PATH=" + os.defpath, "sh", "-c", _LIMITS_OF_IT]
     try:
-        done = subprocess.run(words, env=scope_environment(), capture_output=True, timeout=SCOPE_S, check=False)
+        done = subprocess.run(words, env=environment, capture_output=True, timeout=SCOPE_S, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return False
     return done.stdout.decode().split() == [str(most) for most in scope_limits(limits)]

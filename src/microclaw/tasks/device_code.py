@@ -13,8 +13,7 @@ from microclaw.devices.registry import Registry
 from microclaw.errors import TaskRefused
 from microclaw.link_server.tasks import MAX_TEXT_BYTES, TaskEnd, Tell, failure_text
 from microclaw.store.tasks import TaskLanguage, TaskRow
-from microclaw.tasks.live_task import refused_event
-from microclaw.tasks.order import TaskOrder
+from microclaw.tasks.order import TaskOrder, refused_event
 from microclaw.tasks.service import TaskService
 from microclaw.text import clean_text
 

@@ -1,15 +1,14 @@
-"""A folder for each task below the home: the files that it left. It blocks: call it in a thread."""
+"""A folder for each task below the home: `job` and `files` of the sandbox, and long `output`. It blocks: call it in a
+thread."""
 
 from __future__ import annotations
 
 import logging
 import os
 import shutil
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final
-
-from msgspec import Struct
 
 from microclaw.durable import replace_file
 from microclaw.errors import ToolFailed
@@ -31,47 +30,40 @@ def kept_file(root: Path, number: int, name: str) -> Path:
     return root / str(number) / _KEPT / name
 
 
-class TaskFolders(Struct, frozen=True):
-    """Each task's folder has `job` and `files` of the sandbox, and long `output` afterwards."""
+def check_room(root: Path, wanted_bytes: int) -> None:
+    """Raises ToolFailed when the disk could not hold it."""
+    try:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        free = shutil.disk_usage(root).free
+    except OSError as exc:
+        raise ToolFailed(f"{root} cannot be used: {exc.strerror or exc}", next_step=_FULL) from exc
+    needed = wanted_bytes + FREE_BYTES
+    if free < needed:
+        text = f"this machine's disk has {free >> 20} MB free, a task needs {needed >> 20} MB"
+        raise ToolFailed(text, next_step=_FULL)
 
-    root: Path
-    free: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free
 
-    def of(self, number: int) -> Path:
-        """The folder of a task, in which the sandbox works."""
-        return self.root / str(number)
+def keep_output(folder: Path, output: bytes) -> None:
+    """All that a task printed, where its row has only the end of it. Raises OSError."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    replace_file(folder / _OUTPUT, output)
 
-    def check_room(self, wanted_bytes: int) -> None:
-        """Raises ToolFailed when the disk could not hold it."""
-        try:
-            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            free = self.free(self.root)
-        except OSError as exc:
-            raise ToolFailed(f"{self.root} cannot be used: {exc.strerror or exc}", next_step=_FULL) from exc
-        needed = wanted_bytes + FREE_BYTES
-        if free < needed:
-            text = f"this machine's disk has {free >> 20} MB free, a task needs {needed >> 20} MB"
-            raise ToolFailed(text, next_step=_FULL)
 
-    def keep_output(self, number: int, output: bytes) -> None:
-        """All that it printed, where its row has only the end of it. Raises OSError."""
-        self.of(number).mkdir(mode=0o700, parents=True, exist_ok=True)
-        replace_file(self.of(number) / _OUTPUT, output)
+def kept_output(folder: Path, after: int, size: int) -> tuple[bytes, int] | None:
+    """At most so many bytes of what it printed, and how many there are; None where no file has them."""
+    try:
+        with (folder / _OUTPUT).open("rb") as file:
+            file.seek(after)
+            return file.read(size), os.fstat(file.fileno()).st_size
+    except OSError:
+        return None
 
-    def output(self, number: int, after: int, size: int) -> tuple[bytes, int] | None:
-        """At most so many bytes of what it printed, and how many there are; None where no file has them."""
-        try:
-            with (self.of(number) / _OUTPUT).open("rb") as file:
-                file.seek(after)
-                return file.read(size), os.fstat(file.fileno()).st_size
-        except OSError:
-            return None
 
-    def remove_others(self, numbers: Collection[int]) -> None:
-        """Remove every folder but those of these tasks."""
-        if self.root.is_dir():
-            for path in set(self.root.iterdir()) - {self.of(number) for number in numbers}:
-                remove(path)
+def remove_others(root: Path, numbers: Collection[int]) -> None:
+    """Remove every folder but those of these tasks."""
+    if root.is_dir():
+        for path in set(root.iterdir()) - {root / str(number) for number in numbers}:
+            remove(path)
 
 
 def remove(path: Path) -> None:

@@ -7,10 +7,10 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeAlias, TypeVar
 
-from msgspec import Meta, Struct, structs
+from msgspec import Meta, structs
 
-from microclaw.auth.people import is_owner, may_see
-from microclaw.errors import PermissionRefused, UnknownName
+from microclaw.auth.people import is_owner
+from microclaw.errors import PermissionRefused
 from microclaw.operations.operation import Call, Effect, Option, Permission, operation
 from microclaw.operations.result import Listing, Result, filled
 from microclaw.store.tasks import OPEN, FileRow, TaskEnding, TaskLanguage, TaskState
@@ -27,13 +27,6 @@ MAY_RUN: Final = frozenset({"owner", "member"})
 """Guests look, and behind an automation stands nobody who could be asked what the code is for."""
 
 
-class Tasks(Struct, frozen=True):
-    """The parts that the acts work with."""
-
-    service: TaskService
-    roles: Roles
-
-
 def check_may_run(roles: Roles, person_id: str) -> Person:
     """The person. Raises PermissionRefused."""
     person = roles.get(person_id)
@@ -47,14 +40,6 @@ def may_still_run(roles: Roles, person_id: str) -> bool:
     """True if a task of this asker goes on: its person may have been removed or have another role since."""
     person = roles.get(person_id)
     return person_id.startswith(DEVICE) or (person is not None and person.role in MAY_RUN)
-
-
-async def check_sees(tasks: Tasks, person_id: str, number: int) -> TaskRow:
-    """Its row. Raises UnknownName, also for a task of somebody else."""
-    row = await tasks.service.row(number)
-    if not may_see(tasks.roles, row.person_id, person_id):
-        raise UnknownName(f"there is no task {number}", next_step="see yours: microclaw task list")
-    return row
 
 
 class TaskFile(FileRow, frozen=True, array_like=False):
@@ -151,11 +136,11 @@ _Facts = TypeVar("_Facts", bound=TaskFacts)
 
 @operation("task.list", http="GET /v1/tasks")
 async def list_tasks(
-    tasks: Tasks, call: Call, limit: Annotated[int, Meta(ge=1, le=1_000, description="At most N.")] = 50
+    tasks: TaskService, call: Call, limit: Annotated[int, Meta(ge=1, le=1_000, description="At most N.")] = 50
 ) -> TaskList:
     """Tasks, the newest first."""
     whose = None if is_owner(tasks.roles, call.person_id) else call.person_id
-    found = await tasks.service.table.newest(limit, whose)
+    found = await tasks.table.newest(limit, whose)
     return TaskList(tasks=[facts(TaskFacts, row) for row in found])
 
 
@@ -170,7 +155,7 @@ async def list_tasks(
     previews=True,
 )
 async def run(
-    tasks: Tasks,
+    tasks: TaskService,
     call: Call,
     code: str,
     language: TaskLanguage = "python",
@@ -198,20 +183,20 @@ async def run(
         channel=call.channel,
         chat_id=call.chat_id,
     )
-    detail = () if call.direct else await tasks.service.question(order)
+    detail = () if call.direct else await tasks.question(order)
     network = "" if allow is None else f" with the network of {allow}"
     # with a network, what it reads may leave this host
     needs = Permission.ACT if allow is None else Permission.RISKY
     await call.approve(f"run {len(code):,} characters of {order.language} in the sandbox{network}", detail, None, needs)
-    if allow is not None and detail and await tasks.service.question(order) != detail:
+    if allow is not None and detail and await tasks.question(order) != detail:
         text = "what the allowlist gives it changed while somebody was asked, so it was not run"
         raise PermissionRefused(text, next_step="ask for it again")
-    return facts(TaskFacts, await tasks.service.submit(order))
+    return facts(TaskFacts, await tasks.submit(order))
 
 
 @operation("task.show", http="GET /v1/tasks/{number}", command="list")
 async def show(
-    tasks: Tasks,
+    tasks: TaskService,
     call: Call,
     number: Number,
     after: Annotated[
@@ -222,8 +207,8 @@ async def show(
     ] = 0.0,
 ) -> TaskWithOutput:
     """A task: who asked, how it ended, its files."""
-    await check_sees(tasks, call.person_id, number)
-    view = await tasks.service.view(number, after=after, wait_s=wait_s)
+    await tasks.row(number, call.person_id)
+    view = await tasks.view(number, after=after, wait_s=wait_s)
     decoder = codecs.getincrementaldecoder("utf-8")("replace")  # the next page never begins within a letter
     text = decoder.decode(view.output, final=not (view.row.is_open or view.more))
     return facts(
@@ -231,7 +216,7 @@ async def show(
         view.row,
         output=text,
         output_begins=view.begins,
-        output_ends=view.ends - len(decoder.getstate()[0]),
+        output_ends=view.begins + len(view.output) - len(decoder.getstate()[0]),
         output_more=view.more,
     )
 
@@ -245,11 +230,11 @@ async def show(
     command="list",
 )
 async def cancel(
-    tasks: Tasks, call: Call, number: Annotated[Number, Option("--cancel", metavar="NUMBER")]
+    tasks: TaskService, call: Call, number: Annotated[Number, Option("--cancel", metavar="NUMBER")]
 ) -> CancelledTask:
     """End a task; all of its processes are dead afterwards. Exit code 1 when it came to an end of its own."""
-    await check_sees(tasks, call.person_id, number)
-    return facts(CancelledTask, await tasks.service.cancel(number))
+    await tasks.row(number, call.person_id)
+    return facts(CancelledTask, await tasks.cancel(number))
 
 
 def facts(kind: type[_Facts], row: TaskRow, **more: Any) -> _Facts:

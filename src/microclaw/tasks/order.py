@@ -1,20 +1,28 @@
-"""A request to run code in the sandbox: language, code, files, limits. It checks and shows them."""
+"""A request to run code in the sandbox: language, code, files, limits. It checks and shows them.
+
+Also room for it in the queue, its news, and the lines of the security log about it, without code and output.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct, field
 
+from microclaw.audit.event import AuditEvent, AuditKind
+from microclaw.auth.approvals import ApprovalOutcome
+from microclaw.auth.people import person_behind
 from microclaw.config.settings import TaskSettings
-from microclaw.errors import TaskRefused, over_limit
-from microclaw.sandbox.job import SYSTEM_PATH, SandboxJob, SandboxLimits
-from microclaw.sandbox.job_files import check_job
-from microclaw.store.tasks import TaskLanguage
+from microclaw.errors import Overloaded, TaskRefused, over_limit
+from microclaw.events import TaskChanged
+from microclaw.sandbox.job import SYSTEM_PATH, SandboxJob, SandboxLimits, check_job
+from microclaw.store.tasks import TaskLanguage, TaskRow
+from microclaw.tasks.operations import DEVICE
 from microclaw.text import code_lines, count_text
 
 MAX_CODE_BYTES: Final = 256 * 1024
@@ -151,3 +159,74 @@ def _shown(name: str, content: bytes) -> Sequence[str]:
 
 def _indented(lines: Iterable[str]) -> list[str]:
     return [f"    {line}" for line in lines]
+
+
+def check_room(waiting: Iterable[tuple[str, int]], places: int, held_mb: int, person_id: str) -> None:
+    """Raises Overloaded when all places of the queue, or all that this asker may have, are taken; or its memory.
+
+    One asker has at most half of both, and all devices together three quarters, so that somebody else can come in.
+    `waiting` are their ids, and the bytes that their files hold.
+    """
+    asker, taken, held = person_behind(person_id), Counter[str](), Counter[str]()
+    for one, size_bytes in waiting:
+        taken[person_behind(one)] += 1
+        held[person_behind(one)] += size_bytes
+    of_devices = sum(count for one, count in taken.items() if one.startswith(DEVICE))
+    for count, most, whose in (
+        (taken.total(), places, "tasks"),
+        (taken[asker], (places + 1) // 2, "tasks of the same asker"),
+        (of_devices if asker.startswith(DEVICE) else 0, (3 * places + 3) // 4, "tasks of devices"),
+        (held.total() >> 20, held_mb, "MB of tasks' files"),
+        (held[asker] >> 20, (held_mb + 1) // 2, "MB of files of the same asker"),
+    ):
+        if count >= most:
+            step = "wait for some to end, or cancel one: microclaw task list"
+            raise Overloaded(f"{count} {whose} wait already, {most} is the limit", next_step=step)
+
+
+def changed(row: TaskRow) -> TaskChanged:
+    return TaskChanged(
+        row.asked_by if row.device_id else "",
+        row.ended_ms or row.started_ms or row.created_ms,
+        row.number,
+        row.state,
+        row.ending,
+        row.language,
+        by=row.asked_by,
+        person_id=row.person_id,
+    )
+
+
+def refused_event(order: TaskOrder, why: str) -> AuditEvent:
+    text = f"{order.language} code of {len(order.code):,} characters was not run: {why}"
+    about = None if order.device_id is None else order.asked_by
+    return AuditEvent(AuditKind.TASK_REFUSED, text, by=order.asked_by, about=about)
+
+
+def started_event(row: TaskRow, limits: SandboxLimits, approval: str, yes: ApprovalOutcome | None) -> AuditEvent:
+    """`approval` says how it was allowed where nobody gave a `yes`."""
+    network = "no network" if row.allow is None else f"network: {row.allow}"
+    approval = approval if yes is None else f"{yes.pending.approval_id}, by {yes.by}"
+    text = (
+        f"{row.language}, {row.code_bytes:,} bytes, sha256 {row.code_sha256[:16]}, {limits.wall_s:g} s, "
+        f"{limits.memory_bytes >> 20} MB, {network}, approval: {approval}"
+    )
+    return _event(AuditKind.TASK_STARTED, text, row, yes)
+
+
+def ended_event(row: TaskRow, yes: ApprovalOutcome | None = None) -> AuditEvent:
+    code = "" if row.exit_code is None else f", exit code {row.exit_code}"
+    text = f"{row.ending}{code}, {len(row.files)} files, {row.output_bytes:,} bytes printed"
+    return _event(AuditKind.TASK_ENDED, text, row, yes)
+
+
+def _event(kind: AuditKind, text: str, row: TaskRow, yes: ApprovalOutcome | None) -> AuditEvent:
+    return AuditEvent(
+        kind,
+        f"task {row.number}: {text}",
+        about=f"task {row.number}",
+        by=row.asked_by,
+        known=(row.code_sha256[:16],),
+        approval=None if yes is None else yes.pending.approval_id,
+        network=row.allow is not None,
+    )

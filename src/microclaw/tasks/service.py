@@ -12,70 +12,104 @@ import json
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from microclaw.audit.event import Record
-from microclaw.auth.approvals import yes_now
+from microclaw.auth.approvals import ApprovalOutcome, yes_now
+from microclaw.auth.people import Roles, may_see
 from microclaw.clock import now_ms
 from microclaw.config.settings import SandboxSettings, TaskSettings
 from microclaw.egress.proxy import EgressProxy
 from microclaw.errors import MicroclawError, Overloaded, TaskRefused, UnknownName
 from microclaw.events import LiveEvent, ResultFile
 from microclaw.live_hosts import ALONE, Fleet, dead_among
-from microclaw.sandbox.job import SandboxEnd, SandboxJob
+from microclaw.sandbox.job import SandboxJob
 from microclaw.sandbox.run import AUTO, run_sandboxed, sandbox_backend
 from microclaw.store.tasks import OPEN, TaskEnding, TaskRow, TaskTable
-from microclaw.tasks.folders import TaskFolders, file_rows, kept_file, remove
-from microclaw.tasks.live_task import (
-    PAGE_BYTES,
-    LiveTask,
-    TaskView,
+from microclaw.tasks import folders
+from microclaw.tasks.operations import may_still_run
+from microclaw.tasks.order import (
+    TaskOrder,
     changed,
     check_room,
+    checked_job,
     ended_event,
-    limit_reason,
-    page,
+    order_lines,
     refused_event,
     started_event,
 )
-from microclaw.tasks.order import TaskOrder, checked_job, order_lines
 
 MAX_WAIT_S: Final = 25.0  # of one look at a running task
 STEP_S: Final = 0.5  # between two of its reports to who follows it
 PRUNE_S: Final = 3_600.0  # between two looks for results that are too old
 DAY_MS: Final = 86_400_000
+PAGE_BYTES: Final = 64 * 1024  # of its output, in one look
 TAIL_BYTES: Final = 64 * 1024  # of its output, kept in its row; from this length on all of it is a file, too
 _AS_ORDERED: Final = ("person_id", "asked_by", "device_id", "channel", "chat_id", "language", "allow")
-_AS_ENDED: Final = ("ending", "exit_code", "output_bytes", "cpu_s", "memory_peak_bytes")
+_AS_ENDED: Final = ("ending", "exit_code", "reason", "output_bytes", "cpu_s", "memory_peak_bytes")
 CLEANED: Final = "the host stopped while it ran or waited; what it made is gone"
 _log = logging.getLogger(__name__)
 
 
+@dataclass(slots=True, eq=False)
+class LiveTask:
+    """A task that waits or runs. `output` is all that it printed, at most `limits.output_bytes`."""
+
+    row: TaskRow
+    job: SandboxJob
+    approval: str
+    yes: ApprovalOutcome | None  # that somebody said to the question for it
+    output: bytearray = field(default_factory=bytearray)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    outcome: asyncio.Task[TaskRow] = field(init=False)  # its wait and its run
+    whole: asyncio.Task[None] = field(init=False)  # the same, until its end is kept
+    stop: TaskEnding = ""  # why it is to end early: cancelled, interrupted
+
+    def printed(self, data: bytes) -> None:
+        self.output += data
+        self.wake()
+
+    def wake(self) -> None:
+        self.news.set()
+        self.news = asyncio.Event()
+
+
+class TaskView(Struct, frozen=True):
+    """A task and a page of what it printed: `output` begins at `begins`, later than asked where that is not kept.
+
+    `more` says that the next page is there already.
+    """
+
+    row: TaskRow
+    output: bytes
+    begins: int
+    more: bool
+
+
 @dataclass(eq=False)
 class TaskService:
-    """Takes tasks only inside `serving`. `may_run` is asked at each start."""
+    """Takes tasks only inside `serving`; each has a folder below `root`. Roles are looked at at each start."""
 
     table: TaskTable
-    folders: TaskFolders
+    root: Path
     settings: TaskSettings
+    roles: Roles
     _: KW_ONLY
     record: Record
     publish: Callable[[LiveEvent], None]
     sandbox: SandboxSettings = AUTO
     proxy: EgressProxy | None = None
-    may_run: Callable[[str], bool] = lambda _person_id: True
     fleet: Fleet = ALONE
     _group: asyncio.TaskGroup | None = None
     _taking: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
     _places: asyncio.Semaphore = field(init=False)
-    _live: dict[int, LiveTask] = field(
-        init=False, default_factory=dict
-    )  # with those that ended while the store took nothing
+    # with those that ended while the store took nothing
+    _live: dict[int, LiveTask] = field(init=False, default_factory=dict)
     _endings: Counter[str] = field(init=False, default_factory=Counter)
 
     @asynccontextmanager
@@ -101,7 +135,7 @@ class TaskService:
                 _log.warning("task %d was interrupted by a host's end", row.number)
                 ended = structs.replace(_stopped(row, "interrupted"), ended_ms=now_ms(), host=self.table.host)
                 await self.table.put(ended)
-                await asyncio.to_thread(remove, self.folders.of(row.number))
+                await asyncio.to_thread(folders.remove, self.root / str(row.number))
                 self.record(ended_event(ended))
 
     # Taking one
@@ -115,9 +149,25 @@ class TaskService:
             async with self._taking:
                 if self._group is None:
                     raise Overloaded("this host is stopping", next_step="ask again when it is back")
-                waiting = [live for live in self._live.values() if live.row.state == "queued"]
-                check_room(waiting, self.settings.queue, self.settings.disk_mb, order.person_id)
-                row = await self._added(order, job)
+                held = [
+                    (live.row.person_id, sum(map(len, live.job.files.values())))
+                    for live in self._live.values()
+                    if live.row.state == "queued"
+                ]
+                check_room(held, self.settings.queue, self.settings.disk_mb, order.person_id)
+                await asyncio.to_thread(folders.check_room, self.root, job.limits.disk_bytes)
+                code = order.code_bytes
+                row = TaskRow(
+                    **{name: getattr(order, name) for name in _AS_ORDERED},
+                    code_bytes=len(code),
+                    code_sha256=hashlib.sha256(code).hexdigest(),
+                    inputs=tuple(order.files),
+                    keep=tuple(job.keep),
+                    limits=json.dumps(structs.asdict(job.limits)),
+                    created_ms=now_ms(),
+                    host=self.table.host,
+                )
+                row = structs.replace(row, number=await self.table.add(row))
                 live = self._live[row.number] = LiveTask(row, job, order.approval, yes_now())
                 live.outcome = asyncio.create_task(self._outcome(live), name=f"run of task {row.number}")
                 live.whole = self._group.create_task(self._run(live), name=f"task {row.number}")
@@ -144,25 +194,11 @@ class TaskService:
             raise TaskRefused("tasks have no network where proxy.url is set", next_step="leave out what it may reach")
         return await asyncio.to_thread(self.proxy.reach, allow)
 
-    async def _added(self, order: TaskOrder, job: SandboxJob) -> TaskRow:
-        await asyncio.to_thread(self.folders.check_room, job.limits.disk_bytes)
-        code = order.code_bytes
-        row = TaskRow(
-            **{name: getattr(order, name) for name in _AS_ORDERED},
-            code_bytes=len(code),
-            code_sha256=hashlib.sha256(code).hexdigest(),
-            inputs=tuple(order.files),
-            keep=tuple(job.keep),
-            limits=json.dumps(structs.asdict(job.limits)),
-            created_ms=now_ms(),
-            host=self.table.host,
-        )
-        return structs.replace(row, number=await self.table.add(row))
-
     # Running
 
     async def _run(self, live: LiveTask) -> None:
-        """One task from its start to its end. Its own failures do not leave it."""
+        """One task from its start until its end is kept. Its own failures do not leave it; what the store does not take
+        now is tried again by `prune`."""
         try:
             ended = await live.outcome
         except asyncio.CancelledError:
@@ -173,40 +209,8 @@ class TaskService:
             _log.exception("task %d failed inside the host", live.row.number)
             why = "a fault inside the host; see its log"
             ended = structs.replace(live.row, state="failed", ending="not_run", reason=why)
-        await self._end(live, ended)
-
-    async def _outcome(self, live: LiveTask) -> TaskRow:
-        """Run it once it has a place; the row as its run left it, its files kept."""
-        async with self._places:
-            if not self.may_run(live.row.person_id):
-                return _stopped(live.row, "cancelled")
-            await self._set(live, structs.replace(live.row, state="running", started_ms=now_ms()))
-            self.record(started_event(live))
-            end = await self._in_sandbox(live)
-        files = await asyncio.to_thread(file_rows, end.kept)
-        missing = {name: "it was not written" for name in live.row.keep if name not in end.kept}
-        is_done = end.ending == "ended" and end.exit_code == 0
-        return structs.replace(
-            live.row,
-            state="done" if is_done else "failed",
-            **{name: getattr(end, name) for name in _AS_ENDED},
-            reason=end.reason or limit_reason(end.ending, live.job.limits),
-            files=files,
-            refused=tuple({**missing, **end.refused}.items()),
-            kept_bytes=sum(one.size_bytes for one in files),
-        )
-
-    async def _in_sandbox(self, live: LiveTask) -> SandboxEnd:
-        row, folder = live.row, self.folders.of(live.row.number)
-        if self.proxy is None or row.allow is None:
-            return await run_sandboxed(live.job, folder, live.printed, self.sandbox)
-        async with self.proxy.serving(f"task {row.number}", name=row.allow, by=row.asked_by) as listen:
-            return await run_sandboxed(live.job, folder, live.printed, self.sandbox, listen)
-
-    async def _end(self, live: LiveTask, ended: TaskRow) -> None:
-        """Keep its end. What the store does not take now is tried again by `prune`."""
         if not ended.files:
-            await asyncio.to_thread(remove, self.folders.of(ended.number))
+            await asyncio.to_thread(folders.remove, self.root / str(ended.number))
         live.row = structs.replace(await self._with_output(live, ended), ended_ms=now_ms())
         try:
             await self._keep(live)
@@ -216,6 +220,31 @@ class TaskService:
         finally:
             self._endings[ended.ending] += 1
             live.wake()
+
+    async def _outcome(self, live: LiveTask) -> TaskRow:
+        """Run it once it has a place; the row as its run left it, its files kept."""
+        async with self._places:
+            if not may_still_run(self.roles, live.row.person_id):
+                return _stopped(live.row, "cancelled")
+            await self._set(live, structs.replace(live.row, state="running", started_ms=now_ms()))
+            self.record(started_event(live.row, live.job.limits, live.approval, live.yes))
+            row, folder, network = live.row, self.root / str(live.row.number), None
+            async with AsyncExitStack() as serving:
+                if self.proxy is not None and row.allow is not None:
+                    made = self.proxy.serving(f"task {row.number}", name=row.allow, by=row.asked_by)
+                    network = await serving.enter_async_context(made)
+                end = await run_sandboxed(live.job, folder, live.printed, self.sandbox, network)
+        files = await asyncio.to_thread(folders.file_rows, end.kept)
+        missing = {name: "it was not written" for name in live.row.keep if name not in end.kept}
+        is_done = end.ending == "ended" and end.exit_code == 0
+        return structs.replace(
+            live.row,
+            state="done" if is_done else "failed",
+            **{name: getattr(end, name) for name in _AS_ENDED},
+            files=files,
+            refused=tuple({**missing, **end.refused}.items()),
+            kept_bytes=sum(one.size_bytes for one in files),
+        )
 
     async def _keep(self, live: LiveTask) -> None:
         await self._set(live, live.row)
@@ -227,7 +256,7 @@ class TaskService:
         output, kept = bytes(live.output), ended.kept_bytes
         if len(output) >= TAIL_BYTES:
             try:
-                await asyncio.to_thread(self.folders.keep_output, ended.number, output)
+                await asyncio.to_thread(folders.keep_output, self.root / str(ended.number), output)
                 kept += len(output)
             except OSError as exc:
                 _log.warning("only the end of what task %d printed is kept: %s", ended.number, exc)
@@ -254,7 +283,7 @@ class TaskService:
 
     async def cancel_forbidden(self) -> None:
         """Cancel what somebody has running or waiting who may no longer run code."""
-        forbidden = [live for live in self._live.values() if not self.may_run(live.row.person_id)]
+        forbidden = [live for live in self._live.values() if not may_still_run(self.roles, live.row.person_id)]
         await self._stop(forbidden, "cancelled")
 
     async def _stop(self, stopping: Sequence[LiveTask], why: TaskEnding) -> None:
@@ -298,18 +327,22 @@ class TaskService:
                 async with asyncio.timeout(min(wait_s, MAX_WAIT_S)):
                     while len(live.output) <= after and live.row.state == state and live.row.is_open:
                         await live.news.wait()
-            return page(live.row, live.output, after)
-        row = await self.row(number)
-        if len(row.output) < TAIL_BYTES:
-            return page(row, row.output, after)
-        if (found := await asyncio.to_thread(self.folders.output, number, after, PAGE_BYTES)) is not None:
-            return page(row, found[0], after, first=after, size=found[1])
-        return page(row, row.output, after, first=row.output_bytes - len(row.output))  # only the end is kept
+            row, kept, first, size = live.row, bytes(live.output), 0, len(live.output)
+        else:
+            row = await self.row(number)
+            kept, first, size = row.output, 0, len(row.output)
+            if size >= TAIL_BYTES:  # only the end is here
+                found = await asyncio.to_thread(folders.kept_output, self.root / str(number), after, PAGE_BYTES)
+                first, size = row.output_bytes - size, row.output_bytes
+                kept, first, size = (kept, first, size) if found is None else (found[0], after, found[1])
+        begins = max(after, first)
+        output = kept[begins - first : begins - first + PAGE_BYTES]
+        return TaskView(row, output, begins, begins + len(output) < size)
 
     async def file(self, number: int, name: str) -> Path:
         """A file that it left on this host. Raises UnknownName."""
         names = [kept.name for kept in (await self.row(number)).files]  # what is there besides may be half of one
-        path = kept_file(self.folders.root, number, name)
+        path = folders.kept_file(self.root, number, name)
         if name not in names or not await asyncio.to_thread(path.is_file):
             text = f"task {number} left no file {name[:100]!r} on this host"
             raise UnknownName(text, next_step=f"see them: microclaw task list {number}")
@@ -319,11 +352,11 @@ class TaskService:
         """The content of a file for a chat. Raises UnknownName when it is no longer kept."""
         return await asyncio.to_thread((await self.file(file.task, file.name)).read_bytes)
 
-    async def row(self, number: int) -> TaskRow:
-        """As it is now. Raises UnknownName."""
+    async def row(self, number: int, person_id: str | None = None) -> TaskRow:
+        """As it is now. Raises UnknownName, to this person for a task of somebody else too."""
         live = self._live.get(number)
         row = await self.table.get(number) if live is None else live.row
-        if row is None:
+        if row is None or not (person_id is None or may_see(self.roles, row.person_id, person_id)):
             raise UnknownName(f"there is no task {number}", next_step="see them: microclaw task list")
         return row
 
@@ -341,7 +374,7 @@ class TaskService:
         before = now_ms() - kept.keep_days * DAY_MS
         async with self._taking:
             await self.table.prune(before, kept.keep_count, kept.keep_mb << 20)
-            await asyncio.to_thread(self.folders.remove_others, await self.table.numbers())
+            await asyncio.to_thread(folders.remove_others, self.root, await self.table.numbers())
 
 
 def _stopped(row: TaskRow, why: TaskEnding) -> TaskRow:

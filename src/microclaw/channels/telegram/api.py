@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from microclaw.backoff import Backoff
 from microclaw.config.settings import TelegramSettings
-from microclaw.errors import MicroclawError
+from microclaw.errors import MicroclawError, error_below
 from microclaw.events import Attachment, image_type
 from microclaw.text import encodable
 
@@ -241,14 +241,14 @@ class BotApi:
     async def _fetch(self, what: str, verb: str, url: str, answer_s: float, **body: Any) -> tuple[int, bytes]:
         import httpx2
 
-        from microclaw.models.bounded_http import too_large_in
+        from microclaw.models.bounded_http import AnswerTooLarge
 
         timeout = httpx2.Timeout(answer_s, connect=CONNECT_S)
         try:
             response = await self._client.request(verb, url, timeout=timeout, **body)
         except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
             # `from None`: the library's error holds the request and with it the token
-            if too_large_in(exc) is not None:
+            if error_below(exc, AnswerTooLarge) is not None:
                 raise TelegramError(what, f"more than {MAX_ANSWER_BYTES:,} bytes came", 413) from None
             raise TelegramError(what, type(exc).__name__) from None
         return response.status_code, response.content

@@ -137,7 +137,7 @@ async def _started(
             stdout=asyncio.subprocess.PIPE,
             stderr=stderr,
             env=environment,
-            pass_fds=[*opened.passed, *pass_fds],
+            pass_fds=[*opened.numbers, *pass_fds],
             start_new_session=True,
         )
         engine = StartedEngine(process)
