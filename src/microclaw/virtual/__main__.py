@@ -22,7 +22,7 @@ from microclaw.boards.firmware import parse_firmware
 from microclaw.boards.reader import load_board
 from microclaw.errors import ConfigError, MicroclawError
 from microclaw.virtual.board import Board
-from microclaw.virtual.clock import RealClock
+from microclaw.virtual.clock import Clock
 from microclaw.virtual.machine import Machine
 from microclaw.virtual.ports.control import ControlServer
 from microclaw.virtual.ports.serial import SerialConsole
@@ -88,7 +88,7 @@ class BoardProcess:
         control = listen_unix(self.control_path)
         flash = options.flash or self._temporary_dir()
 
-        clock = VirtualClock() if options.clock == "virtual" else RealClock()
+        clock = VirtualClock() if options.clock == "virtual" else Clock()
         board = Board(profile, clock, name=options.name, storage_dir=flash / "storage")
         programs = Programs(board, flash / "py", options.cache)
         self.machine = Machine(board, programs, has_network=options.network, has_link=options.link is not None)

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
 from typing import Final
 
-from microclaw.virtual.clock import Alarm, Alarms, Clock, Task, TaskState
+from microclaw.virtual.clock import Alarm, Clock, Task, TaskState
 from microclaw.wire.board_replies import AdvanceResult
 
 READ_COST_MS: Final = 0.005
@@ -43,14 +42,13 @@ class VirtualClock(Clock):
     def __init__(self, stuck_cpu_s: float = STUCK_CPU_S) -> None:
         self._stuck_cpu_s = stuck_cpu_s
         self._poll_s = min(_POLL_S, stuck_cpu_s / 2)
-        self._lock = threading.Lock()
+        super().__init__()
         self._advancing = threading.Lock()
         self._quiet = threading.Semaphore(0)
         self._awaiting_quiet = False
         self._now_ms = 0.0
         self._limit_ms = 0.0
         self._advances = False
-        self._alarms = Alarms()
         self._running: Task | None = None
         self._tasks: set[Task] = set()
         self._ready: deque[Task] = deque()
@@ -75,12 +73,6 @@ class VirtualClock(Clock):
     def compute(self, ms: float) -> None:
         with self._lock:
             self._now_ms += ms
-
-    def call_at(self, t_ms: float, fn: Callable[[], None], *, is_timer: bool = False) -> Alarm:
-        alarm = Alarm(t_ms, fn, is_timer=is_timer)
-        with self._lock:
-            self._alarms.push(alarm)
-        return alarm
 
     def restart(self) -> None:
         with self._lock:
