@@ -93,7 +93,7 @@ class BoardProcess:
         programs = Programs(board, flash / "py", options.cache)
         self.machine = Machine(board, programs, has_network=options.network, has_link=options.link is not None)
         machine, addresses = self.machine, self.machine.addresses
-        port = WasmachinePort(wasmachine, lambda data: machine.manager.receive(data), machine.faults)
+        port = WasmachinePort(wasmachine, board, lambda data: machine.manager.receive(data), machine.faults)
         machine.send, addresses["wasmachine"] = port.send, port_of(wasmachine)
         machine.ports.append(port)
         console = SerialConsole(board, machine.free_heap_bytes)

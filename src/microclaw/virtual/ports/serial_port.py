@@ -30,11 +30,6 @@ class SerialTcp(ClientServer):
         self.is_open = lambda: board.powered
         self._console = console
 
-    power_cut = ClientServer.drop_clients
-
-    def power_on(self) -> None:
-        pass
-
     def talk(self, client: socket.socket) -> None:
         client.sendall(self._console.boot_lines())
         with contextlib.suppress(ValueError):  # the power went: its descriptor is closed
