@@ -34,7 +34,7 @@ class Firmware(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """The choice of this boot, or the next. `kept`: its starts are not counted; `went_back`: the plan has to hear it."""
+    """The choice of a boot. `kept`: its starts are not counted; `went_back`: the plan has to hear it."""
 
     slot: str = FACTORY
     previous: str = FACTORY
