@@ -8,11 +8,12 @@ import socket
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from microclaw.errors import ConfigError
+from microclaw.errors import ConfigError, ProtocolError
 from microclaw.link_client.hanging_up import hang_up
+from microclaw.wire.jsonline import LineDecoder
 
 SEND_TIMEOUT_S = 5.0
 READ_BYTES = 16_384
@@ -127,6 +128,20 @@ class ClientServer(ABC):
 
 def port_of(listener: socket.socket) -> int:
     return int(listener.getsockname()[1])
+
+
+def whole_lines(decoder: LineDecoder, data: bytes) -> Iterator[bytes | None]:
+    """Each line that ends in `data`; None for one that is too long."""
+    decoder.receive(data)
+    while True:
+        try:
+            line = decoder.next_line()
+        except ProtocolError:
+            yield None
+            continue
+        if line is None:
+            return
+        yield line
 
 
 def read_some(connection: socket.socket) -> bytes:
