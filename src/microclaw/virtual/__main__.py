@@ -202,7 +202,8 @@ def parse_options(argv: list[str] | None) -> argparse.Namespace:
     add("--name", default="virtual-1", type=_name)
     add("--board", default="virtual", help="board profile (default: %(default)s)")
     add("--wasmachine", type=_port, default=DEFAULT_WASMACHINE_PORT, metavar="PORT", help="0 for any free one")
-    add("--serial", type=_serial, default="0", metavar="PORT|pty|none", help="0 for any free port")
+    serial = lambda text: text if text in ("pty", "none") else str(_port(text))  # noqa: E731
+    add("--serial", type=serial, default="0", metavar="PORT|pty|none", help="0 for any free port")
     add("--control", type=Path, metavar="PATH", help="control socket (default: in a new folder)")
     add("--clock", choices=("real", "virtual"), default="real")
     differs = "differs from the profile's: nodes=+uart,-i2c"
@@ -252,10 +253,6 @@ def _secret(place: str) -> str:
     if not isinstance(secret, str) or not _SECRET.fullmatch(secret):
         raise argparse.ArgumentTypeError(f"{place} has no secret: make one with microclaw device provision")
     return secret
-
-
-def _serial(text: str) -> str:
-    return text if text in ("pty", "none") else str(_port(text))
 
 
 def _die_with_parent() -> None:

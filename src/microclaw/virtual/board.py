@@ -298,11 +298,14 @@ class Board:
             if rest:
                 self._log_line(rest, app, t_ms)
 
-    def watch_edges(self, note: Callable[[EdgeRow], None]) -> Callable[[], None]:
-        """Call `note` for each edge from now on; the returned function ends it."""
+    def watch_edges(self, note: Callable[[EdgeRow], None]) -> None:
+        """Call `note` for each edge, until `ignore_edges`."""
         with self._lock:
             self._edge_watchers.append(note)
-        return lambda: self._forget(note)
+
+    def ignore_edges(self, note: Callable[[EdgeRow], None]) -> None:
+        with self._lock:
+            self._edge_watchers.remove(note)
 
     def watch_log(self, note: Callable[[LogRow], None]) -> None:
         """Call `note` for each line of the console from now on."""
@@ -418,8 +421,3 @@ class Board:
     def _end_stale_lines(self) -> None:
         for app, since_ms in self._lines.stale(self.clock.now_ms()):
             self.end_line(app, since_ms)
-
-    def _forget(self, note: Callable[[EdgeRow], None]) -> None:
-        with self._lock:
-            if note in self._edge_watchers:
-                self._edge_watchers.remove(note)

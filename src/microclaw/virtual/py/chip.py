@@ -69,7 +69,7 @@ class Chip:
         self._interrupts = 0  # that wait
         calls = [name for name in dir(self) if name.startswith("call_")]
         self._drivers: dict[str, Driver] = {name.removeprefix("call_"): getattr(self, name) for name in calls}
-        self._stop_watching = board.watch_edges(self._on_edge)
+        board.watch_edges(self._on_edge)
 
     def add(self, name: str, driver: Driver) -> None:
         """Another call, of those around the chip."""
@@ -77,7 +77,7 @@ class Chip:
 
     def close(self) -> None:
         """The interpreter is gone: no interrupt comes any more; the pins stay as they are."""
-        self._stop_watching()
+        self._board.ignore_edges(self._on_edge)
         self._triggers.clear()
 
     def perform(self, name: str, arguments: str, most: int) -> str:
