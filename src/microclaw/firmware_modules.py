@@ -1,5 +1,4 @@
-"""The firmware's own modules in this interpreter, those for updates above all: one code for boards, virtual boards and
-the host.
+"""The firmware's own modules in this interpreter: one code for boards, virtual boards and the host.
 
 They have no IO and need nothing but each other, by the names that they have on a board.
 """
@@ -27,9 +26,6 @@ def load(name: str) -> ModuleType:
     return module
 
 
-micropython = ModuleType("micropython")
-micropython.const = lambda value: value  # type: ignore[attr-defined]
-sys.modules.setdefault("micropython", micropython)
 ota_check = load("ota_check")
 ota_bad = load("ota_bad")  # before those that import it
 ota_payload = load("ota_payload")

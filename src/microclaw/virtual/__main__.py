@@ -74,7 +74,8 @@ class BoardProcess:
     """A machine, its sockets and its temporary folder."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._temporary = tempfile.TemporaryDirectory(prefix="microclaw-virtual-", ignore_cleanup_errors=True)
+        folder = Path(self._temporary.name)
         self._options = options
         if options.network and options.clock == "virtual":
             raise ConfigError("--network needs --clock real: a network takes its own time", next_step="leave one out")
@@ -83,10 +84,11 @@ class BoardProcess:
         serial = None
         if options.serial not in ("pty", "none"):
             serial = listen_tcp(int(options.serial), "--serial")
-        self.control_path = self._control_path(options.control)
+        self.control_path = (options.control or folder / "control.sock").absolute()
+        self.control_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._flash_lock = None if options.flash is None else _hold_flash(options.flash)
         control = listen_unix(self.control_path)
-        flash = options.flash or self._temporary_dir()
+        flash = options.flash or folder
 
         clock = VirtualClock() if options.clock == "virtual" else Clock()
         board = Board(profile, clock, name=options.name, storage_dir=flash / "storage")
@@ -129,8 +131,7 @@ class BoardProcess:
 
     def remove_files(self) -> None:
         self.control_path.unlink(missing_ok=True)
-        if self._temporary is not None:
-            self._temporary.cleanup()
+        self._temporary.cleanup()
 
     def _link_port(self, flash: Path) -> LinkPort:
         from microclaw.link_client.identity import LinkAddress
@@ -141,17 +142,6 @@ class BoardProcess:
         address = LinkAddress(options.link, options.link_ca_sha256, options.link_secret, options.link_credential)
         trust = None if options.update_keys is None else read_trust(options.update_keys, options.update_channel)
         return LinkPort(self.machine, flash / "link", address, trust)
-
-    def _control_path(self, given: Path | None) -> Path:
-        if given is None:
-            return self._temporary_dir() / "control.sock"
-        given.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return given.absolute()
-
-    def _temporary_dir(self) -> Path:
-        if self._temporary is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="microclaw-virtual-", ignore_cleanup_errors=True)
-        return Path(self._temporary.name)
 
 
 def _hold_flash(folder: Path) -> int:

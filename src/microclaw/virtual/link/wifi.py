@@ -5,9 +5,11 @@ docs/protocols/link-methods.md has the rules. There is no radio: `AIR` is what t
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final
+from types import ModuleType, SimpleNamespace
+from typing import Any, Final, cast
 
 from microclaw.firmware_modules import load
 from microclaw.link_client.flash import Flash
@@ -20,6 +22,7 @@ AIR: Final[Mapping[str, str | None]] = {"virtual": "virtual board", "virtual-gue
 DEAF: Final = frozenset({"virtual-deaf"})
 """From these the host is not reached."""
 _FIRST: Final = [{"ssid": "virtual", "password": AIR["virtual"]}]
+sys.modules.setdefault("micropython", cast("ModuleType", SimpleNamespace(const=lambda value: value)))
 CallError: type[Exception] = load("errors").CallError
 load("shown")
 networks = load("networks")
