@@ -93,7 +93,7 @@ class BoardProcess:
         clock = VirtualClock() if options.clock == "virtual" else Clock()
         board = Board(profile, clock, name=options.name, storage_dir=flash / "storage")
         programs = Programs(board, flash / "py", options.cache)
-        self.machine = Machine(board, programs, has_network=options.network, has_link=options.link is not None)
+        self.machine = Machine(board, programs, has_network=options.network)
         machine, addresses = self.machine, self.machine.addresses
         port = WasmachinePort(wasmachine, board, lambda data: machine.manager.receive(data), machine.faults)
         machine.send, addresses["wasmachine"] = port.send, port_of(wasmachine)
@@ -108,8 +108,7 @@ class BoardProcess:
             addresses["pty"] = str(pty.path)
         for each in machine.ports:
             each.start()
-        if options.link is not None:
-            self.machine.open_link(self._link_port(flash))
+        machine.start(None if options.link is None else self._link_port(flash))
         self.control = ControlServer(control, self.machine)
         self.control.start()
 

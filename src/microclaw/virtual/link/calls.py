@@ -61,8 +61,7 @@ class BoardMethods:
 
     def _i2c_read(self, params: ValueMap) -> Value:
         sensor = text(params, "sensor")
-        values = self._board.sensor_values(sensor)
-        return {"sensor": sensor, "values": {name: round(value, 3) for name, value in values.items()}}
+        return {"sensor": sensor, "values": {**self._board.sensor_values(sensor)}}
 
     def _edges_read(self, params: ValueMap) -> Value:
         """Those of this boot: a board's RAM does not outlive a power cut. The ones before count as dropped."""

@@ -123,20 +123,17 @@ class SerialConsole:
             return _error(f"Unknown sensor: {sensor}"[:80])
         if sensor not in self._board.sensors:
             return _error(f"Sensor not found: {sensor}")
-        values = self._values(sensor)
+        values = self._board.sensor_values(sensor)
         return {"status": "ok", "sensor": sensor, "data": values, **values}
 
     def _read_sensors(self, _: Reply) -> Reply:
-        sensors: dict[str, object] = {name: self._values(name) for name in self._board.sensors}
+        sensors: dict[str, object] = {name: self._board.sensor_values(name) for name in self._board.sensors}
         sensors["system"] = {
             "uptime_s": int(self._board.clock.now_ms()) // 1000,
             "free_heap_kb": self._free_heap_bytes() // 1024,
             "cpu_temp_c": 41.0,
         }
         return {"status": "ok", "sensors": sensors}
-
-    def _values(self, sensor: str) -> dict[str, float]:
-        return {name: round(value, 3) for name, value in self._board.sensor_values(sensor).items()}
 
 
 class SerialLines:

@@ -67,8 +67,6 @@ class SerialPty:
 
     def start(self) -> None:
         self._greet()
-        for record in self._board.log().records:
-            self.on_log(record)
         self._board.watch_log(self.on_log)
         threading.Thread(target=self._serve, name="serial-pty", daemon=True).start()
 
