@@ -178,7 +178,7 @@ class Machine:
 
     def _log_page(self, since: int) -> replies.LogPage:
         page = self.board.log(since, wire.MAX_EDGES_A_PAGE)
-        sizes = accumulate(map(_line_bytes, page.records))
+        sizes = accumulate(len(json.dumps(row.text)) + len(json.dumps(row.app)) + 24 for row in page.records)
         count = max(1, sum(size <= wire.MAX_LOG_BYTES_A_PAGE for size in sizes))
         shown = page.first(count)
         more = count < len(page.records) or len(page.records) == wire.MAX_EDGES_A_PAGE
@@ -256,7 +256,3 @@ class Machine:
 def _rounded(rows: Iterable[R]) -> tuple[R, ...]:
     """The rows as they are shown: times to the microsecond."""
     return tuple(row._replace(t_ms=round(row.t_ms, 3)) for row in rows)
-
-
-def _line_bytes(row: replies.LogRow) -> int:
-    return len(json.dumps(row.text)) + len(json.dumps(row.app)) + 24

@@ -111,11 +111,6 @@ def _compare(a: bytes, b: bytes) -> int:
 
 
 # Numbers.
-def _atoi(app: App, text: int) -> int:
-    value, _ = _number(app.memory.string(text), 10)
-    return max(-_LONG_MAX - 1, min(_LONG_MAX, value))
-
-
 def _strto(app: App, text: int, end: int, base: int) -> int:
     value, used = _number(app.memory.string(text), base)
     if end:
@@ -203,7 +198,7 @@ HANDLERS: dict[str, Handler] = {
     "strspn": _strspn,
     "strcspn": _strcspn,
     "strstr": _strstr,
-    "atoi": _atoi,
+    "atoi": lambda app, text: _strtol(app, text, 0, 10),
     "strtol": _strtol,
     "strtoul": _strtoul,
     "isupper": _is(bytes.isupper),

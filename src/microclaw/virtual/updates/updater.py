@@ -52,7 +52,7 @@ class Updater:
         self._firmware = firmware
         self._reason = reset_reason
         self._reboot = reboot
-        self._plan = ota_plan.Plan(slots.flash.get("plan", {}), self._save_plan, self._say)
+        self._plan = ota_plan.Plan(slots.flash.get("plan", {}), lambda r: slots.flash.commit({"plan": r}), self._say)
         self._window = bytearray()
         self._asked_bytes = 0  # of the window that is under way; 0: none is
         self._heard_s = 0.0
@@ -260,9 +260,6 @@ class Updater:
     def _forget_window(self) -> None:
         self._window.clear()
         self._asked_bytes = 0
-
-    def _save_plan(self, record: Mapping[str, Any]) -> None:
-        self._slots.flash.commit({"plan": dict(record)})
 
     def _say(self, version: str, state: str, progress: float, error: str | None) -> None:
         words = error[:_MAX_ERROR_CHARS] if error else None
