@@ -145,7 +145,6 @@ class VirtualClock(Clock):
         with self._lock:
             task.asked_until_ms = self._now_ms + ASKED_MS
             if task.state is TaskState.PAUSED:
-                self._paused.remove(task)
                 self._make_ready(task)
             elif task.state is TaskState.SLEEPING and task.alarm is not None and self._is_short(task.alarm):
                 task.alarm.cancel()
@@ -159,10 +158,7 @@ class VirtualClock(Clock):
 
     def wake(self, task: Task) -> None:
         with self._lock:
-            if task.state is TaskState.PAUSED and task.is_ending:
-                self._paused.remove(task)
-                self._make_ready(task)
-            elif task.state is TaskState.IDLE:
+            if task.state is TaskState.IDLE or (task.state is TaskState.PAUSED and task.is_ending):
                 self._make_ready(task)
             else:
                 task.pending = True
@@ -187,8 +183,6 @@ class VirtualClock(Clock):
     def interrupt(self, task: Task) -> None:
         with self._lock:
             task.interrupted = True
-            if task in self._paused:
-                self._paused.remove(task)
             if task.state in (TaskState.IDLE, TaskState.SLEEPING, TaskState.PAUSED):
                 self._make_ready(task)
 
@@ -225,6 +219,8 @@ class VirtualClock(Clock):
                 self._make_ready(task)
 
     def _make_ready(self, task: Task) -> None:
+        if task in self._paused:
+            self._paused.remove(task)
         task.state = TaskState.ACTIVE
         self._ready.append(task)
         if self._running is None:

@@ -95,9 +95,9 @@ class BoardMethods:
     def _pin(self, params: ValueMap, *, drives: bool = False) -> int:
         pin = whole(params, "pin", 0, 63)
         self._board.level(pin)  # refuses one that the board lacks
-        known = self._board.profile.pins.get(pin)
-        if drives and known is not None and known.reserved:
-            raise PinRefused(f"GPIO {pin} is reserved: {known.reserved}")
+        reserved = self._board.profile.pins[pin].reserved
+        if drives and reserved:
+            raise PinRefused(f"GPIO {pin} is reserved: {reserved}")
         return pin
 
 

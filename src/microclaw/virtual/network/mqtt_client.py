@@ -318,7 +318,7 @@ class MqttClient:
 
     def _say(self, text: str) -> None:
         if not self._is_abandoned:
-            self._network.print_line(f"mqtt: {clean_text(text, one_line=True, limit=200)}")
+            self._network.say("mqtt", text)
 
 
 def _reap(client: Client) -> None:

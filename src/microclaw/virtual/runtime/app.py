@@ -81,7 +81,6 @@ class App:
 
     def row(self) -> AppRow:
         """Its row on the control socket."""
-        longest_ms = {in_main: round(self._longest_call_ms(in_main), 3) for in_main in (True, False)}
         return AppRow(
             self.name,
             self.state,
@@ -91,8 +90,8 @@ class App:
             self.peak_stack_bytes,
             tuple(sorted(self.pins)),
             self.kind_of_end,
-            longest_ms[False],
-            longest_main_ms=longest_ms[True],
+            round(self._longest_call_ms(in_main=False), 3),
+            longest_main_ms=round(self._longest_call_ms(in_main=True), 3),
         )
 
     @property
