@@ -1,4 +1,4 @@
-"""The firmware's own modules for updates in this interpreter: one code for boards, virtual boards and the host.
+"""The firmware's own modules in this interpreter: one code for boards, virtual boards and the host.
 
 They have no IO and need nothing but each other, by the names that they have on a board.
 """
@@ -13,7 +13,7 @@ from microclaw.errors import ConfigError
 from microclaw.firmware_folder import firmware_folder
 
 
-def _load(name: str) -> ModuleType:
+def load(name: str) -> ModuleType:
     known = sys.modules.get(name)
     if known is not None:
         return known
@@ -26,7 +26,7 @@ def _load(name: str) -> ModuleType:
     return module
 
 
-ota_check = _load("ota_check")
-ota_bad = _load("ota_bad")  # before those that import it
-ota_payload = _load("ota_payload")
-ota_plan = _load("ota_plan")
+ota_check = load("ota_check")
+ota_bad = load("ota_bad")  # before those that import it
+ota_payload = load("ota_payload")
+ota_plan = load("ota_plan")

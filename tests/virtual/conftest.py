@@ -74,6 +74,7 @@ class Bench:
         self.board = Board(replace(profile, firmware=firmware), clock or VirtualClock(), storage_dir=folder / "storage")
         self.programs = Programs(self.board, folder / "py", cache, hang_s=hang_s)
         self.machine = Machine(self.board, self.programs, has_network=has_network)
+        self.machine.start()
 
     @property
     def clock(self) -> VirtualClock:

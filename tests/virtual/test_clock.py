@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from microclaw.virtual.clock import Clock, Interrupted, RealClock, Task
+from microclaw.virtual.clock import Clock, Interrupted, Task
 from microclaw.virtual.virtual_clock import BUSY_READ_COST_MS, CHEAP_READS, VirtualClock
 
 TIMEOUT_S = 60.0
@@ -141,7 +141,7 @@ def test_sleeping_for_no_time_does_not_stop_board_time() -> None:
 
 
 def test_real_clock_sleep_is_interruptible_and_keeps_wake_ups() -> None:
-    clock = RealClock()
+    clock = Clock()
     started = threading.Event()
 
     def body(task: Task) -> None:
@@ -160,7 +160,7 @@ def test_real_clock_sleep_is_interruptible_and_keeps_wake_ups() -> None:
 
 
 def test_real_clock_calls_each_alarm_once_and_never_early() -> None:
-    clock = RealClock()
+    clock = Clock()
     called: list[float] = []
     done = threading.Event()
     workers = [Worker(clock, f"w{n}", clock.idle) for n in range(3)]

@@ -22,7 +22,7 @@ from microclaw.boards.firmware import parse_firmware
 from microclaw.boards.reader import load_board
 from microclaw.errors import ConfigError, MicroclawError
 from microclaw.virtual.board import Board
-from microclaw.virtual.clock import RealClock
+from microclaw.virtual.clock import Clock
 from microclaw.virtual.machine import Machine
 from microclaw.virtual.ports.control import ControlServer
 from microclaw.virtual.ports.serial import SerialConsole
@@ -74,7 +74,8 @@ class BoardProcess:
     """A machine, its sockets and its temporary folder."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._temporary = tempfile.TemporaryDirectory(prefix="microclaw-virtual-", ignore_cleanup_errors=True)
+        folder = Path(self._temporary.name)
         self._options = options
         if options.network and options.clock == "virtual":
             raise ConfigError("--network needs --clock real: a network takes its own time", next_step="leave one out")
@@ -83,17 +84,18 @@ class BoardProcess:
         serial = None
         if options.serial not in ("pty", "none"):
             serial = listen_tcp(int(options.serial), "--serial")
-        self.control_path = self._control_path(options.control)
+        self.control_path = (options.control or folder / "control.sock").absolute()
+        self.control_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._flash_lock = None if options.flash is None else _hold_flash(options.flash)
         control = listen_unix(self.control_path)
-        flash = options.flash or self._temporary_dir()
+        flash = options.flash or folder
 
-        clock = VirtualClock() if options.clock == "virtual" else RealClock()
+        clock = VirtualClock() if options.clock == "virtual" else Clock()
         board = Board(profile, clock, name=options.name, storage_dir=flash / "storage")
         programs = Programs(board, flash / "py", options.cache)
-        self.machine = Machine(board, programs, has_network=options.network, has_link=options.link is not None)
+        self.machine = Machine(board, programs, has_network=options.network)
         machine, addresses = self.machine, self.machine.addresses
-        port = WasmachinePort(wasmachine, lambda data: machine.manager.receive(data), machine.faults)
+        port = WasmachinePort(wasmachine, board, lambda data: machine.manager.receive(data), machine.faults)
         machine.send, addresses["wasmachine"] = port.send, port_of(wasmachine)
         machine.ports.append(port)
         console = SerialConsole(board, machine.free_heap_bytes)
@@ -106,8 +108,7 @@ class BoardProcess:
             addresses["pty"] = str(pty.path)
         for each in machine.ports:
             each.start()
-        if options.link is not None:
-            self.machine.open_link(self._link_port(flash))
+        machine.start(None if options.link is None else self._link_port(flash))
         self.control = ControlServer(control, self.machine)
         self.control.start()
 
@@ -129,8 +130,7 @@ class BoardProcess:
 
     def remove_files(self) -> None:
         self.control_path.unlink(missing_ok=True)
-        if self._temporary is not None:
-            self._temporary.cleanup()
+        self._temporary.cleanup()
 
     def _link_port(self, flash: Path) -> LinkPort:
         from microclaw.link_client.identity import LinkAddress
@@ -141,17 +141,6 @@ class BoardProcess:
         address = LinkAddress(options.link, options.link_ca_sha256, options.link_secret, options.link_credential)
         trust = None if options.update_keys is None else read_trust(options.update_keys, options.update_channel)
         return LinkPort(self.machine, flash / "link", address, trust)
-
-    def _control_path(self, given: Path | None) -> Path:
-        if given is None:
-            return self._temporary_dir() / "control.sock"
-        given.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return given.absolute()
-
-    def _temporary_dir(self) -> Path:
-        if self._temporary is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="microclaw-virtual-", ignore_cleanup_errors=True)
-        return Path(self._temporary.name)
 
 
 def _hold_flash(folder: Path) -> int:
@@ -202,7 +191,8 @@ def parse_options(argv: list[str] | None) -> argparse.Namespace:
     add("--name", default="virtual-1", type=_name)
     add("--board", default="virtual", help="board profile (default: %(default)s)")
     add("--wasmachine", type=_port, default=DEFAULT_WASMACHINE_PORT, metavar="PORT", help="0 for any free one")
-    add("--serial", type=_serial, default="0", metavar="PORT|pty|none", help="0 for any free port")
+    serial = lambda text: text if text in ("pty", "none") else str(_port(text))  # noqa: E731
+    add("--serial", type=serial, default="0", metavar="PORT|pty|none", help="0 for any free port")
     add("--control", type=Path, metavar="PATH", help="control socket (default: in a new folder)")
     add("--clock", choices=("real", "virtual"), default="real")
     differs = "differs from the profile's: nodes=+uart,-i2c"
@@ -252,10 +242,6 @@ def _secret(place: str) -> str:
     if not isinstance(secret, str) or not _SECRET.fullmatch(secret):
         raise argparse.ArgumentTypeError(f"{place} has no secret: make one with microclaw device provision")
     return secret
-
-
-def _serial(text: str) -> str:
-    return text if text in ("pty", "none") else str(_port(text))
 
 
 def _die_with_parent() -> None:

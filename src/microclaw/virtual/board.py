@@ -18,7 +18,7 @@ from microclaw.fair_ring import FairPage, FairRing
 from microclaw.virtual.clock import Clock
 from microclaw.virtual.sensors import MODELS, USUAL, I2cSensor
 from microclaw.virtual.unfinished_lines import LineBuffer
-from microclaw.virtual.wiring import Pin, spi_hosts
+from microclaw.virtual.wiring import Pin
 from microclaw.wire.board_replies import EdgeRow, LedRow, LogRow, PinRow, PwmRow
 
 EDGE_RING: Final = 65_536
@@ -57,7 +57,9 @@ class Board:
         self.is_after_panic = False  # while a boot that follows a panic begins
         wired = profile.i2c.sensors if profile.i2c else {}  # the address of one without a model here does not answer
         self.sensors = {name: MODELS[name](address) for name, address in wired.items() if name in MODELS}
-        self.spi_hosts = spi_hosts(profile.chip)
+        # Nothing is wired to SPI2, SPI3 (host 0, SPI1, is the flash's) and the UARTs.
+        end = 2 if profile.chip in ("ESP32-C3", "ESP32-C6") else 3
+        self.spi_hosts, self.uarts = range(1, end), range(end)
         self._epoch_at_boot_ms = 0.0  # where the calendar began with this boot; a power cut loses it
         self._lock = threading.RLock()
         self.switching = threading.RLock()  # while it is held, no other thread switches the power
@@ -230,7 +232,7 @@ class Board:
     def sensor_values(self, sensor: str) -> dict[str, float]:
         device = self.sensor(sensor)
         with self._lock:
-            return device.values()
+            return {name: round(value, 3) for name, value in device.values().items()}
 
     def sensor(self, name: str) -> I2cSensor:
         if name not in self.sensors:
@@ -298,11 +300,14 @@ class Board:
             if rest:
                 self._log_line(rest, app, t_ms)
 
-    def watch_edges(self, note: Callable[[EdgeRow], None]) -> Callable[[], None]:
-        """Call `note` for each edge from now on; the returned function ends it."""
+    def watch_edges(self, note: Callable[[EdgeRow], None]) -> None:
+        """Call `note` for each edge, until `ignore_edges`."""
         with self._lock:
             self._edge_watchers.append(note)
-        return lambda: self._forget(note)
+
+    def ignore_edges(self, note: Callable[[EdgeRow], None]) -> None:
+        with self._lock:
+            self._edge_watchers.remove(note)
 
     def watch_log(self, note: Callable[[LogRow], None]) -> None:
         """Call `note` for each line of the console from now on."""
@@ -418,8 +423,3 @@ class Board:
     def _end_stale_lines(self) -> None:
         for app, since_ms in self._lines.stale(self.clock.now_ms()):
             self.end_line(app, since_ms)
-
-    def _forget(self, note: Callable[[EdgeRow], None]) -> None:
-        with self._lock:
-            if note in self._edge_watchers:
-                self._edge_watchers.remove(note)

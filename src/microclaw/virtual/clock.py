@@ -1,4 +1,4 @@
-"""Board time: alarms, tasks, what both clocks promise, and the real one; virtual_clock.py has the other. Runs no app.
+"""Board time: alarms, tasks, and the real clock; virtual_clock.py has the other. Runs no app.
 
 An app's thread is a `Task`. On the real clock tasks run as they please.
 """
@@ -9,7 +9,6 @@ import heapq
 import itertools
 import threading
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Final
@@ -108,112 +107,84 @@ class Task:
         return cpu_s - self.cpu_mark_s >= limit_s
 
 
-class Clock(ABC):
-    """Board time in ms since power on, and the waiting that depends on it. Empty is what the real clock need not do."""
+class Clock:
+    """Board time in ms since power on, and the waiting that depends on it; this one's is monotonic time.
+
+    A daemon thread that starts with the first alarm makes the calls that are due.
+    """
 
     is_virtual = False
 
-    @abstractmethod
-    def now_ms(self) -> float:
-        """The time, for an observer: costs nothing."""
-
-    def read_ms(self, task: Task) -> float:
-        """The time as a program reads it; on the virtual clock it costs board time and may wait for `advance`."""
-        task.check()
-        return self.now_ms()
-
-    def compute(self, ms: float) -> None:  # noqa: B027
-        """The task whose turn it is computed for so long; on the real clock that time has passed by itself."""
-
-    def work(self, task: Task, ms: float) -> None:  # noqa: B027
-        """The task's calls of the firmware took so long; on the virtual clock it may wait for `advance` before."""
-
-    @abstractmethod
-    def call_at(self, t_ms: float, fn: Callable[[], None], *, is_timer: bool = False) -> Alarm:
-        """Run `fn` at board time `t_ms` (at once when past), on the clock's thread; it must not block.
-
-        With `is_timer` it only gives an app an event, and may run on any thread.
-        """
-
-    @abstractmethod
-    def restart(self) -> None:
-        """Power on: time is 0 again and every alarm is forgotten."""
-
-    def close(self) -> None:  # noqa: B027
-        """The process ends."""
-
-    # What tasks (app threads) and those who wake them use.
-    def add(self, task: Task) -> None:  # noqa: B027
-        """Whoever starts the task's thread, just before: the task queues for its first turn."""
-
-    def begin(self, task: Task) -> None:  # noqa: B027
-        """The task's own thread, first thing: wait for its turn."""
-
-    @abstractmethod
-    def idle(self, task: Task) -> None:
-        """Wait until `wake` was called since the last `idle`, or `interrupt`."""
-
-    @abstractmethod
-    def wake(self, task: Task) -> None:
-        """There is work for the task."""
-
-    @abstractmethod
-    def sleep(self, task: Task, ms: float) -> None:
-        """Wait for `ms` of board time; raises Interrupted."""
-
-    @abstractmethod
-    def interrupt(self, task: Task) -> None:
-        """End every present and coming wait of the task."""
-
-    def end(self, task: Task) -> None:  # noqa: B027
-        """Called by the task's thread as its last act."""
-
-
-class RealClock(Clock):
-    """Monotonic time. A daemon thread that starts with the first alarm makes the calls that are due."""
-
     def __init__(self) -> None:
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._alarms = Alarms()
         self._zero_s = time.monotonic()
         self._thread: threading.Thread | None = None
         self._closed = False
 
     def now_ms(self) -> float:
+        """The time, for an observer: costs nothing."""
         return (time.monotonic() - self._zero_s) * 1000.0
 
+    def read_ms(self, task: Task) -> float:
+        """The time as a program reads it; on the virtual clock it costs board time and may wait for `advance`."""
+        task.check()
+        return self.now_ms()
+
+    def compute(self, ms: float) -> None:
+        """The task whose turn it is computed for so long; on the real clock that time has passed by itself."""
+
+    def work(self, task: Task, ms: float) -> None:
+        """The task's calls of the firmware took so long; on the virtual clock it may wait for `advance` before."""
+
     def call_at(self, t_ms: float, fn: Callable[[], None], *, is_timer: bool = False) -> Alarm:
+        """Run `fn` at board time `t_ms` (at once when past), on the clock's thread; it must not block.
+
+        With `is_timer` it only gives an app an event, and may run on any thread.
+        """
         alarm = Alarm(t_ms, fn, is_timer=is_timer)
-        with self._changed:
+        with self._lock:
             self._alarms.push(alarm)
-            if self._thread is None:
+            if self._thread is None and not self.is_virtual:
                 self._thread = threading.Thread(target=self._run, name="board-clock", daemon=True)
                 self._thread.start()
             self._changed.notify()
         return alarm
 
     def restart(self) -> None:
-        with self._changed:
+        """Power on: time is 0 again and every alarm is forgotten."""
+        with self._lock:
             self._alarms.clear()
             self._zero_s = time.monotonic()
             self._changed.notify()
 
     def close(self) -> None:
-        with self._changed:
+        """The process ends."""
+        with self._lock:
             self._closed = True
             self._changed.notify()
 
+    # What tasks (app threads) and those who wake them use.
+    def add(self, task: Task) -> None:
+        """Whoever starts the task's thread, just before: the task queues for its first turn."""
+
+    def begin(self, task: Task) -> None:
+        """The task's own thread, first thing: wait for its turn."""
+
     def idle(self, task: Task) -> None:
+        """Wait until `wake` was called since the last `idle`, or `interrupt`."""
         if not task.interrupted:
             task.wake.acquire()
         while task.wake.acquire(blocking=False):
             pass
 
     def wake(self, task: Task) -> None:
+        """There is work for the task."""
         task.wake.release()
 
     def sleep(self, task: Task, ms: float) -> None:
-        # A wake-up that arrives while the task sleeps is kept for its next idle().
+        """Wait for `ms` of board time; raises Interrupted. A wake-up meanwhile is kept for the task's next `idle`."""
         end_s = time.monotonic() + ms / 1000.0
         kept = False
         while not task.interrupted and (left_s := end_s - time.monotonic()) > 0 and task.wake.acquire(timeout=left_s):
@@ -223,8 +194,12 @@ class RealClock(Clock):
         task.check()
 
     def interrupt(self, task: Task) -> None:
+        """End every present and coming wait of the task."""
         task.interrupted = True
         task.wake.release()
+
+    def end(self, task: Task) -> None:
+        """Called by the task's thread as its last act."""
 
     def _run(self) -> None:
         while (alarm := self._next_due()) is not None:
@@ -233,7 +208,7 @@ class RealClock(Clock):
 
     def _next_due(self) -> Alarm | None:
         """Wait for the next alarm; None once the process ends."""
-        with self._changed:
+        with self._lock:
             while not self._closed:
                 if (alarm := self._alarms.take_due(self.now_ms())) is not None:
                     return alarm

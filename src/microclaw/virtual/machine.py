@@ -41,7 +41,7 @@ R = TypeVar("R", replies.EdgeRow, replies.PwmRow, replies.LedRow, replies.LogRow
 class Machine:
     """`manager` is that of the present boot; `ports` are those that a power cut closes."""
 
-    def __init__(self, board: Board, programs: Programs, *, has_network: bool = False, has_link: bool = False) -> None:
+    def __init__(self, board: Board, programs: Programs, *, has_network: bool = False) -> None:
         self.board = board
         self.programs = programs
         self.faults = Faults()
@@ -55,18 +55,16 @@ class Machine:
         self._set_ahead: list[Alarm] = []
         self.manager = self._new_manager()
         board.on_power = self._on_power
-        if not has_link:  # else the first boot begins with `open_link`
-            with board.switching:  # a kept app that crashes the board at once waits until all of them are started
-                self._start_manager()
 
     def free_heap_bytes(self) -> int:
         return max(0, FREE_HEAP_BYTES - sum(app.heap_bytes for app in self.manager.apps))
 
-    def open_link(self, link: LinkPort) -> None:
-        """Give the board its link; once, after the machine was made."""
+    def start(self, link: LinkPort | None = None) -> None:
+        """Begin the first boot, of a board with this link."""
         self.link = link
-        self.board.watch_log(link.on_log)
-        with self.board.switching:
+        if link is not None:
+            self.board.watch_log(link.on_log)
+        with self.board.switching:  # a kept app that crashes the board at once waits until all of them are started
             self._start_manager()
 
     def close(self) -> None:
@@ -180,7 +178,7 @@ class Machine:
 
     def _log_page(self, since: int) -> replies.LogPage:
         page = self.board.log(since, wire.MAX_EDGES_A_PAGE)
-        sizes = accumulate(map(_line_bytes, page.records))
+        sizes = accumulate(len(json.dumps(row.text)) + len(json.dumps(row.app)) + 24 for row in page.records)
         count = max(1, sum(size <= wire.MAX_LOG_BYTES_A_PAGE for size in sizes))
         shown = page.first(count)
         more = count < len(page.records) or len(page.records) == wire.MAX_EDGES_A_PAGE
@@ -258,7 +256,3 @@ class Machine:
 def _rounded(rows: Iterable[R]) -> tuple[R, ...]:
     """The rows as they are shown: times to the microsecond."""
     return tuple(row._replace(t_ms=round(row.t_ms, 3)) for row in rows)
-
-
-def _line_bytes(row: replies.LogRow) -> int:
-    return len(json.dumps(row.text)) + len(json.dumps(row.app)) + 24

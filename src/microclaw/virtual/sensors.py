@@ -157,7 +157,7 @@ class Ina219(I2cSensor):
 
     def values(self) -> dict[str, float]:
         power_mw = self._values["voltage_v"] * self._values["current_ma"]
-        return {**self._values, "power_mw": round(power_mw, 3)}
+        return {**self._values, "power_mw": power_mw}
 
     def write(self, data: bytes) -> None:
         if data:

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
 from typing import Final
 
-from microclaw.virtual.clock import Alarm, Alarms, Clock, Task, TaskState
+from microclaw.virtual.clock import Alarm, Clock, Task, TaskState
 from microclaw.wire.board_replies import AdvanceResult
 
 READ_COST_MS: Final = 0.005
@@ -43,14 +42,13 @@ class VirtualClock(Clock):
     def __init__(self, stuck_cpu_s: float = STUCK_CPU_S) -> None:
         self._stuck_cpu_s = stuck_cpu_s
         self._poll_s = min(_POLL_S, stuck_cpu_s / 2)
-        self._lock = threading.Lock()
+        super().__init__()
         self._advancing = threading.Lock()
         self._quiet = threading.Semaphore(0)
         self._awaiting_quiet = False
         self._now_ms = 0.0
         self._limit_ms = 0.0
         self._advances = False
-        self._alarms = Alarms()
         self._running: Task | None = None
         self._tasks: set[Task] = set()
         self._ready: deque[Task] = deque()
@@ -75,12 +73,6 @@ class VirtualClock(Clock):
     def compute(self, ms: float) -> None:
         with self._lock:
             self._now_ms += ms
-
-    def call_at(self, t_ms: float, fn: Callable[[], None], *, is_timer: bool = False) -> Alarm:
-        alarm = Alarm(t_ms, fn, is_timer=is_timer)
-        with self._lock:
-            self._alarms.push(alarm)
-        return alarm
 
     def restart(self) -> None:
         with self._lock:
@@ -153,7 +145,6 @@ class VirtualClock(Clock):
         with self._lock:
             task.asked_until_ms = self._now_ms + ASKED_MS
             if task.state is TaskState.PAUSED:
-                self._paused.remove(task)
                 self._make_ready(task)
             elif task.state is TaskState.SLEEPING and task.alarm is not None and self._is_short(task.alarm):
                 task.alarm.cancel()
@@ -167,10 +158,7 @@ class VirtualClock(Clock):
 
     def wake(self, task: Task) -> None:
         with self._lock:
-            if task.state is TaskState.PAUSED and task.is_ending:
-                self._paused.remove(task)
-                self._make_ready(task)
-            elif task.state is TaskState.IDLE:
+            if task.state is TaskState.IDLE or (task.state is TaskState.PAUSED and task.is_ending):
                 self._make_ready(task)
             else:
                 task.pending = True
@@ -195,8 +183,6 @@ class VirtualClock(Clock):
     def interrupt(self, task: Task) -> None:
         with self._lock:
             task.interrupted = True
-            if task in self._paused:
-                self._paused.remove(task)
             if task.state in (TaskState.IDLE, TaskState.SLEEPING, TaskState.PAUSED):
                 self._make_ready(task)
 
@@ -233,6 +219,8 @@ class VirtualClock(Clock):
                 self._make_ready(task)
 
     def _make_ready(self, task: Task) -> None:
+        if task in self._paused:
+            self._paused.remove(task)
         task.state = TaskState.ACTIVE
         self._ready.append(task)
         if self._running is None:

@@ -36,13 +36,3 @@ class Pin(Struct):
         if self.role == "output" and not (self.open_drain and self.out):
             return self.out
         return self.pull if self.external is None else self.external
-
-
-def spi_hosts(chip: str) -> tuple[int, ...]:
-    """Hosts for programs: SPI2 and SPI3; host 0 (SPI1) is the flash's. Nothing is wired: MISO reads as zeros."""
-    return (1,) if chip in ("ESP32-C3", "ESP32-C6") else (1, 2)
-
-
-def uart_count(chip: str) -> int:
-    """The number of high-power UARTs of the chip (SOC_UART_HP_NUM). Nothing is wired to them."""
-    return 2 if chip in ("ESP32-C3", "ESP32-C6") else 3

@@ -128,15 +128,12 @@ class VirtualBoardProcess:
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 self._ready = await self._read_ready()
-        except TimeoutError as exc:
+        except BaseException as exc:
             await self.stop()
-            raise DeviceUnreachable(
-                f"{self.name} was not ready within {START_TIMEOUT_S:g} s{self._stderr_text()}",
-                next_step="start it again",
-            ) from exc
-        except BaseException:
-            await self.stop()
-            raise
+            if not isinstance(exc, TimeoutError):
+                raise
+            text = f"{self.name} was not ready within {START_TIMEOUT_S:g} s{self._stderr_text()}"
+            raise DeviceUnreachable(text, next_step="start it again") from exc
         return self._ready
 
     async def stop(self) -> None:

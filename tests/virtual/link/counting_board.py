@@ -20,7 +20,7 @@ from microclaw.link_client.host_messages import HostMessages
 from microclaw.link_client.identity import LinkAddress
 from microclaw.link_client.state import LinkState
 from microclaw.virtual.board import Board
-from microclaw.virtual.clock import RealClock
+from microclaw.virtual.clock import Clock
 from microclaw.virtual.link.calls import Method, whole
 from microclaw.virtual.link.handler import CallHandler
 from microclaw.wire.link.messages import Event, Hello, Software, Telemetry
@@ -42,7 +42,7 @@ class Counting:
 
 def main(folder: Path, url: str, ca_sha256: str) -> None:
     flash = Flash(folder / "link")
-    board = Board(load_board("virtual"), RealClock(), storage_dir=folder / "storage")
+    board = Board(load_board("virtual"), Clock(), storage_dir=folder / "storage")
     methods = Counting(folder).methods()
     hello = Hello(
         secrets.token_bytes(16), Software("counting", "1"), "virtual", tuple(methods), bytes(8), 0, "power_on"

@@ -1,4 +1,4 @@
-"""Peaks of heap and stack, and what the watchdog does not do: programs of this project's compiler on a bench."""
+"""Peaks of heap and stack: programs of this project's compiler on a bench."""
 
 from __future__ import annotations
 
@@ -53,11 +53,3 @@ def test_stack_that_ends_is_reported_as_full(bench: CBench) -> None:
     app = run(bench, DEEP + "void on_init(void) { work(40); }")
     assert (app.state, app.error) == ("trapped", "Exception: out of bounds memory access")
     assert 4096 - FRAME_BYTES <= app.peak_stack_bytes <= 4096
-
-
-def test_watchdog_never_ends_an_app_that_spins(bench: CBench) -> None:
-    app = bench.run("void on_init(void) { while (1) wasm_get_sys_tick_ms(); }")
-    bench.clock.advance(500)
-    assert (app.state, app.error, app.is_alive) == ("running", None, True)
-    assert not app.stop(timeout_s=0.05)
-    assert app.kill()

@@ -11,7 +11,7 @@ import wasmtime
 from tests.virtual.natives.conftest import CBench, MakeBench
 
 from microclaw.boards import load_board
-from microclaw.virtual.clock import RealClock
+from microclaw.virtual.clock import Clock
 from microclaw.virtual.natives.binding import bind
 from microclaw.virtual.runtime.instance import HANDLERS
 from microclaw.virtual.runtime.memory import BoardCrash, WasmTrap
@@ -62,7 +62,7 @@ void on_timer_callback(int id) { u8 b; for (int i = 0; i < 200; i++) { b = ++lev
 
 
 def test_nothing_of_an_app_reaches_the_board_after_a_power_cut(make_bench: MakeBench) -> None:
-    bench, seen = make_bench(RealClock()), threading.Event()
+    bench, seen = make_bench(Clock()), threading.Event()
     board = bench.board
     board.watch_edges(lambda _: seen.set())
     for _ in range(10):

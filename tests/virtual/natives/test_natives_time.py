@@ -10,8 +10,7 @@ int clock_gettime(int, void *); i64 clock(void); i64 time(i64 *); void *localtim
 """
 
 
-def test_one_shot_timer_fires_once_and_can_be_restarted(make_bench: MakeBench) -> None:
-    bench = make_bench()
+def test_one_shot_timer_fires_once_and_can_be_restarted(bench: CBench) -> None:
     bench.run(
         """static int n, t; void on_init(void) { t = wasm_create_timer(50, 0, 1); }
         void on_timer_callback(int id) { printf("%u\\n", wasm_get_sys_tick_ms());

@@ -14,7 +14,7 @@ from tests.mosquitto import Broker, wait_for
 from tests.virtual.conftest import Bench, benches
 
 from microclaw.builds.cache import BuildCache
-from microclaw.virtual.clock import Clock, RealClock
+from microclaw.virtual.clock import Clock
 from microclaw.virtual.runtime.app import App
 from microclaw.wasm.compile import compile_module
 
@@ -76,7 +76,7 @@ class NetBench(Bench):
     """Runs programs as this project compiles them."""
 
     def __init__(self, builds: BuildCache, folder: Path, clock: Clock | None = None, **options: Any) -> None:
-        super().__init__(folder, clock or RealClock(), **{"has_network": True, **options})
+        super().__init__(folder, clock or Clock(), **{"has_network": True, **options})
         self._builds = builds
 
     async def run(self, source: str) -> App:

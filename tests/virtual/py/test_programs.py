@@ -10,7 +10,7 @@ import pytest
 from tests.virtual.py.conftest import BLINK, PyBench
 
 from microclaw.firmware_folder import firmware_folder
-from microclaw.virtual.clock import RealClock
+from microclaw.virtual.clock import Clock
 from microclaw.virtual.py.programs import CallRefused
 from microclaw.virtual.py.vm import image_engine, load_image
 
@@ -100,7 +100,7 @@ async def main(E):
 
 
 def test_an_interpreter_that_hangs_is_started_again_without_its_programs(tmp_path: Path, cache: Path) -> None:
-    bench = PyBench(tmp_path, RealClock(), cache=cache, hang_s=2.0)
+    bench = PyBench(tmp_path, Clock(), cache=cache, hang_s=2.0)
     bench.install(
         "hung",
         """

@@ -10,7 +10,7 @@ import wasmtime
 from tests.virtual.conftest import TIMEOUT_S, Bench, MakeBench
 
 from microclaw.errors import InvalidModule
-from microclaw.virtual.clock import Clock, RealClock
+from microclaw.virtual.clock import Clock
 from microclaw.virtual.virtual_clock import VirtualClock
 
 BLINK = """(module
@@ -128,7 +128,7 @@ def test_what_the_firmware_cannot_run_is_refused_in_its_words(bench: Bench, wasm
 
 
 @pytest.mark.parametrize("text", [SPIN, SLEEP, BLINK])
-@pytest.mark.parametrize("clock", [VirtualClock, RealClock])
+@pytest.mark.parametrize("clock", [VirtualClock, Clock])
 def test_kill_ends_an_app_whatever_it_does(make_bench: MakeBench, clock: Callable[[], Clock], text: str) -> None:
     bench = make_bench(clock())
     app = bench.machine.manager.load("app", wat(text))
@@ -164,7 +164,7 @@ def test_power_cut_kills_every_app_without_on_destroy(bench: Bench) -> None:
 
 def test_apps_do_not_disturb_each_other_s_exceptions(make_bench: MakeBench) -> None:
     """Many trap in a native at the same time, each with its own text."""
-    bench, done = make_bench(RealClock()), threading.Event()
+    bench, done = make_bench(Clock()), threading.Event()
     source = """(module (import "env" "exit" (func $exit (param i32))) (import "env" "wasm_create_timer"
       (func $timer (param i32 i32 i32) (result i32)))
       (func (export "on_init") (drop (call $timer (i32.const 1) (i32.const 1) (i32.const 1))))

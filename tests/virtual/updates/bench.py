@@ -20,7 +20,7 @@ from microclaw.link_client.client import LinkClient
 from microclaw.link_client.flash import Flash
 from microclaw.link_client.state import LinkState
 from microclaw.virtual.board import Board as VirtualBoard
-from microclaw.virtual.updates.slots import Firmware, Slots, Start
+from microclaw.virtual.updates.slots import Firmware, Slots
 from microclaw.virtual.updates.trust import Trust
 from microclaw.virtual.updates.updater import Updater
 from microclaw.virtual.virtual_clock import VirtualClock
@@ -193,26 +193,26 @@ class Board:
 
     def boot(self) -> Updater:
         """Start whatever the bootloader chooses; those that crash are started again."""
-        start = self._start()
+        firmware = self._start()
         self.host.wants_restart = False
         self.host.reads.clear()
         assert self.slots is not None
         updater = Updater(
-            cast("LinkClient", self.host), self.host.calendar, self.slots, start, "power_on", lambda: None
+            cast("LinkClient", self.host), self.host.calendar, self.slots, firmware, "power_on", lambda: None
         )
         updater.booted()
         return updater
 
-    def _start(self) -> Start:
+    def _start(self) -> Firmware:
         self.slots = CuttingSlots(self.folder, self.cuts)
         if self.given and self.slots.flash.get("trust") is None:
             trust = Trust(channel="stable", serial=1, keys={signer().key_id: signer().n})
             self.slots.flash.commit({"trust": trust})
         while True:
-            start = self.slots.start()
-            if not start.firmware.fault or start.kept:
-                self.booted.append(start.firmware.version)
-                return start
+            firmware = self.slots.start()
+            if not firmware.fault or self.slots.choice.kept:
+                self.booted.append(firmware.version)
+                return firmware
 
     def serve(self, updater: Updater, offered: Release) -> None:
         """Answer windows until there are none, in pieces as a host sends them."""

@@ -116,7 +116,7 @@ def test_a_damaged_slot_is_not_started(board: Board) -> None:
     board.update(release("1.2.0"))
     board.update(release("1.3.0"))
     assert board.slots is not None
-    slot = board.slots.start().slot
+    slot = board.slots.choice.slot
     (board.folder / slot / "start.mpy").write_bytes(b"damaged")
     board.boot()
     assert board.booted[-1] == "1.2.0"

@@ -58,6 +58,7 @@ JOIN_S = 1.0
 DEATH_S = 1.0
 _MAX_EVENT_URL = 255
 MAX_URL_CHARS = 16_383  # however they are encoded, the length fits into the head
+_REFUSALS = {TooManyApps: answers.TOO_MANY_APPS, AppExists: answers.ALREADY_INSTALLED}
 
 _log = logging.getLogger(__name__)
 
@@ -297,12 +298,8 @@ class AppManager:
         timers = min(url_number(tail, "timers", DEFAULT_TIMERS), MAX_TIMERS)
         try:
             app = self.install(name, request.body, heap_bytes, timers)
-        except TooManyApps:
-            self._refuse(request.mid, answers.TOO_MANY_APPS)
-        except AppExists:
-            self._refuse(request.mid, answers.ALREADY_INSTALLED)
-        except InvalidModule as exc:
-            self._refuse(request.mid, exc.message)
+        except (TooManyApps, AppExists, InvalidModule) as exc:
+            self._refuse(request.mid, _REFUSALS.get(type(exc), exc.message))
         else:
             if app is not None:
                 self.board.print_line("Install WASM app success!")

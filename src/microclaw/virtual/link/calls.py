@@ -61,8 +61,7 @@ class BoardMethods:
 
     def _i2c_read(self, params: ValueMap) -> Value:
         sensor = text(params, "sensor")
-        values = self._board.sensor_values(sensor)
-        return {"sensor": sensor, "values": {name: round(value, 3) for name, value in values.items()}}
+        return {"sensor": sensor, "values": {**self._board.sensor_values(sensor)}}
 
     def _edges_read(self, params: ValueMap) -> Value:
         """Those of this boot: a board's RAM does not outlive a power cut. The ones before count as dropped."""
@@ -96,9 +95,9 @@ class BoardMethods:
     def _pin(self, params: ValueMap, *, drives: bool = False) -> int:
         pin = whole(params, "pin", 0, 63)
         self._board.level(pin)  # refuses one that the board lacks
-        known = self._board.profile.pins.get(pin)
-        if drives and known is not None and known.reserved:
-            raise PinRefused(f"GPIO {pin} is reserved: {known.reserved}")
+        reserved = self._board.profile.pins[pin].reserved
+        if drives and reserved:
+            raise PinRefused(f"GPIO {pin} is reserved: {reserved}")
         return pin
 
 

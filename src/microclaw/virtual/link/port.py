@@ -21,7 +21,7 @@ from microclaw.virtual.link.uploads import LinkApps
 from microclaw.virtual.link.wifi import VirtualWifi
 from microclaw.virtual.machine import Machine
 from microclaw.virtual.runtime.app import App
-from microclaw.virtual.updates.slots import Firmware, Slots, Start
+from microclaw.virtual.updates.slots import Firmware, Slots
 from microclaw.virtual.updates.trust import Trust
 from microclaw.virtual.updates.updater import Updater
 from microclaw.wire.board_replies import LinkStatus, LogRow
@@ -58,20 +58,20 @@ class LinkPort:
         """
         self._slots = self._open_slots()
         self._has_crashed = False
-        while (start := self._slots.start()).firmware.fault and not start.kept:
+        while (firmware := self._slots.start()).fault and not self._slots.choice.kept:
             self._has_crashed = True
-            firmware = start.firmware
-            self._board.print_line(f"{firmware.name} {firmware.version} in {start.slot} crashed in its start")
+            slot = self._slots.choice.slot
+            self._board.print_line(f"{firmware.name} {firmware.version} in {slot} crashed in its start")
             self._board.print_line("Rebooting...")
-        self._start = start
-        folder = self._slots.place(start.slot)
+        self._firmware = firmware
+        folder = self._slots.place(self._slots.choice.slot)
         return folder if any(folder.glob("runner.*py")) else None
 
     def power_on(self, *, with_apps: bool = True) -> None:
         is_after_panic = self._board.is_after_panic or self._has_crashed
         reason = "panic" if is_after_panic else "software" if self._is_restarting else "power_on"
         self._is_restarting = False
-        self._boot = _Boot(self, Flash(self._folder), self._slots, self._start, reason)
+        self._boot = _Boot(self, Flash(self._folder), self._slots, self._firmware, reason)
         self._boot.start(with_apps=with_apps)
 
     def power_cut(self) -> None:
@@ -142,7 +142,7 @@ class LinkPort:
 class _Boot:
     """Everything of the link that one boot has in RAM."""
 
-    def __init__(self, port: LinkPort, flash: Flash, slots: Slots, start: Start, reset_reason: str) -> None:
+    def __init__(self, port: LinkPort, flash: Flash, slots: Slots, firmware: Firmware, reset_reason: str) -> None:
         self._port = port
         self._board = board = port._board
         self._reset_reason = reset_reason
@@ -150,7 +150,6 @@ class _Boot:
         self.state = LinkState()
         self.apps = LinkApps(flash, port._machine)
         self._wifi = VirtualWifi(flash)
-        firmware = start.firmware
         own = BoardMethods(board, port._machine.free_heap_bytes, f"{firmware.name} {firmware.version}")
         methods = {**own.methods(), **self.apps.methods(), **self._wifi.methods()}
         hello = Hello(
@@ -169,7 +168,7 @@ class _Boot:
         self.audio = BoardAudio(self.client.post, self.client.send, session.send_audio)
         self.client.hear = self.audio.hear
         self._slots = slots
-        self.updates = Updater(self.client, board, slots, start, reset_reason, port.restart)
+        self.updates = Updater(self.client, board, slots, firmware, reset_reason, port.restart)
         self._calls = CallHandler(methods, flash, self.client, self._answered)
         show = lambda line: board.print_line(f"link: {line}")  # noqa: E731
         name = None if board.name == UNNAMED else board.name

@@ -30,7 +30,6 @@ MAX_WRITE_BYTES: Final = 4_096
 UPLOAD_FILE: Final = "upload.part"
 KIND: Final = "wasm"
 PY: Final = "py"
-_STATES: Final = {"start": "running", "stop": "stopped"}
 _TIMES: Final = ("every_ms", "stop_after_ms")
 _BEGIN: Final = ("name", "kind", "size", "heap", "autostart", *_TIMES)
 
@@ -160,41 +159,37 @@ class LinkApps:
         rows += [{"name": name, "kind": KIND, **_facts(app)} for name, app in running.items()]
         return {"apps": rows + cast("list[Value]", self._machine.programs.rows())}
 
-    def _named(self, verb: str, act: Callable[[str], Value]) -> Method:
+    def _named(self, verb: str, act: Callable[[str], None]) -> Method:
         """The method of a program by its name: the runner's for one of kind "py"."""
 
-        def perform(params: ValueMap) -> Value:
+        def perform(params: ValueMap) -> None:
             name = _name_of(params)
             if name in self._installed() or not self._has_py(name):
                 with self._changing:
-                    return act(name)
-            self._call_py(verb, {"name": name})
-            return {"name": name, **({"state": _STATES[verb]} if verb in _STATES else {})}
+                    act(name)
+            else:
+                self._call_py(verb, {"name": name})
 
         return perform
 
-    def _start(self, name: str) -> Value:
+    def _start(self, name: str) -> None:
         entry = self._known(name)
         if not self._is_running(name):
             self._run(name, entry)
-        return {"name": name, "state": "running"}
 
-    def _stop(self, name: str) -> Value:
+    def _stop(self, name: str) -> None:
         self._known(name)
         self._machine.manager.remove(name)
-        return {"name": name, "state": "stopped"}
 
-    def _remove(self, name: str) -> Value:
+    def _remove(self, name: str) -> None:
         self._known(name)
         self._change(name, None)
-        return {"name": name}
 
-    def _undo(self, name: str) -> Value:
+    def _undo(self, name: str) -> None:
         """Of kind "py" also what was removed comes back."""
         if name in self._installed():
             raise AppNotFound(f"there is nothing to undo of {name}")
         self._call_py("undo", {"name": name})
-        return {"name": name}
 
     # Programs of kind "py", which the firmware's runner keeps
 

@@ -62,7 +62,7 @@ def _init(app: App, argv: int, words: tuple[int, ...]) -> None:
         return _text(app, words[place])
 
     if words[27] or words[10]:
-        network.print_line("http: is_async and client_cert_pem are not imitated here")
+        network.say("http", "is_async and client_cert_pem are not imitated here")
         raise HttpFailed
     url, host = text(0), text(1)
     if not url and host:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import Final
 
@@ -12,7 +13,8 @@ from microclaw.virtual.runtime.memory import ProgramExit, WasmTrap
 
 _LONG_MAX: Final = 0x7FFFFFFF
 _ULONG_MAX: Final = 0xFFFFFFFF
-_SPACES: Final = b" \t\n\v\f\r"
+_HEAD: Final = re.compile(rb"[ \t\n\v\f\r]*(?P<sign>[+-]?)")
+_HEAD_OF_16: Final = re.compile(_HEAD.pattern + rb"(?P<prefix>0[xX](?=[0-9a-fA-F]))?")
 
 
 # Heap.
@@ -109,11 +111,6 @@ def _compare(a: bytes, b: bytes) -> int:
 
 
 # Numbers.
-def _atoi(app: App, text: int) -> int:
-    value, _ = _number(app.memory.string(text), 10)
-    return max(-_LONG_MAX - 1, min(_LONG_MAX, value))
-
-
 def _strto(app: App, text: int, end: int, base: int) -> int:
     value, used = _number(app.memory.string(text), base)
     if end:
@@ -134,20 +131,15 @@ def _number(text: bytes, base: int) -> tuple[int, int]:
     """C's strtol: the value, and how many characters belong to it (0: none, or a base that there is not)."""
     if base != 0 and not 2 <= base <= 36:
         return 0, 0
-    at = len(text) - len(text.lstrip(_SPACES))
-    negative = text[at : at + 1] == b"-"
-    if text[at : at + 1] in (b"-", b"+"):
-        at += 1
-    prefixed = text[at : at + 2].lower() == b"0x" and _digit(text[at + 2 : at + 3]) < 16
-    if base in (0, 16) and prefixed:
-        base, at = 16, at + 2
-    elif base == 0:
-        base = 8 if text[at : at + 1] == b"0" else 10
-    value, first = 0, at
-    while _digit(text[at : at + 1]) < base:
-        value = value * base + _digit(text[at : at + 1])
-        at += 1
-    return (-value if negative else value), (at if at > first else 0)
+    head = (_HEAD_OF_16 if base in (0, 16) else _HEAD).match(text)
+    assert head is not None
+    value, first = 0, head.end()
+    if base == 0:
+        base = 16 if head["prefix"] else 8 if text[first : first + 1] == b"0" else 10
+    at = first
+    while (digit := _digit(text[at : at + 1])) < base:
+        value, at = value * base + digit, at + 1
+    return (-value if head["sign"] == b"-" else value), (at if at > first else 0)
 
 
 def _digit(char: bytes) -> int:
@@ -206,7 +198,7 @@ HANDLERS: dict[str, Handler] = {
     "strspn": _strspn,
     "strcspn": _strcspn,
     "strstr": _strstr,
-    "atoi": _atoi,
+    "atoi": lambda app, text: _strtol(app, text, 0, 10),
     "strtol": _strtol,
     "strtoul": _strtoul,
     "isupper": _is(bytes.isupper),

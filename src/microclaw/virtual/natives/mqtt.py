@@ -29,7 +29,7 @@ def _changed(app: App, settings: MqttSettings, attributes: int) -> MqttSettings 
             raise ProtocolError(f"an attribute container of {size} bytes")
         return settings.changed(app.memory.read(attributes, size))
     except ProtocolError as exc:
-        app.network.print_line(f"mqtt: {exc.message}")
+        app.network.say("mqtt", exc.message)
         return None
 
 

@@ -17,17 +17,9 @@ def _remember(app: App, urls: set[str], address: int) -> None:
         urls.add(app.memory.string(address, MAX_URL_BYTES).decode("utf-8", "replace"))
 
 
-def _response_send(app: App, buffer: int, size: int) -> int:
-    return int(app.manager.app_responds(app.memory.read(buffer, size)))
-
-
-def _post_request(app: App, buffer: int, size: int) -> None:
-    app.manager.app_requests(app, app.memory.read(buffer, size))
-
-
 HANDLERS: dict[str, Handler] = {
     "wasm_register_resource": lambda app, url: _remember(app, app.resources, url),
     "wasm_sub_event": lambda app, url: _remember(app, app.subscriptions, url),
-    "wasm_response_send": _response_send,
-    "wasm_post_request": _post_request,
+    "wasm_response_send": lambda app, buffer, size: app.manager.app_responds(app.memory.read(buffer, size)),
+    "wasm_post_request": lambda app, buffer, size: app.manager.app_requests(app, app.memory.read(buffer, size)),
 }

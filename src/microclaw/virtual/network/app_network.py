@@ -30,9 +30,10 @@ class AppNetwork:
         self._handles = 0
         self._refused: set[str] = set()
 
-    def print_line(self, text: str) -> None:
+    def say(self, protocol: str, text: str) -> None:
         """A line of the firmware's."""
-        self.app.board.print_line(f"{self.app.name}: {text}")
+        shown = clean_text(text, one_line=True, limit=200)
+        self.app.board.print_line(f"{self.app.name}: {protocol}: {shown}")
 
     def new_handle(self) -> int:
         """A number by which the app knows a client: never 0, never used again."""
@@ -50,7 +51,7 @@ class AppNetwork:
         """Say, once for each host, that it is not tried."""
         if len(self._refused) < MAX_CLIENTS and f"{protocol} {host}" not in self._refused:
             self._refused.add(f"{protocol} {host}")
-            self.print_line(f"{protocol}: {clean_text(host, one_line=True, limit=80)} {NO_NETWORK}")
+            self.say(protocol, f"{clean_text(host, one_line=True, limit=80)} {NO_NETWORK}")
 
     def interrupt(self) -> None:
         """The app is being ended: what waits for a peer on its thread stops waiting."""
@@ -60,10 +61,9 @@ class AppNetwork:
     def abandon(self) -> None:
         """The app is gone. The firmware would keep its clients; here they end, without a word to their peers."""
         if any(client.is_connected for client in self.mqtt.values()):
-            self.print_line("mqtt: the program ended without destroying its client; the firmware would stay connected")
-        for mqtt in self.mqtt.values():
-            mqtt.abandon()
-        for http in self.http.values():
-            http.abandon()
+            self.say("mqtt", "the program ended without destroying its client; the firmware would stay connected")
+        clients: tuple[MqttClient | HttpClient, ...] = (*self.mqtt.values(), *self.http.values())
+        for client in clients:
+            client.abandon()
         self.mqtt.clear()
         self.http.clear()

@@ -15,7 +15,6 @@ from enum import IntEnum
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
-from microclaw.text import clean_text
 from microclaw.virtual.network.app_network import AppNetwork
 
 FAIL: Final = -1
@@ -212,10 +211,10 @@ class HttpClient:
             self._network.refuse("http", f"{host}:{port}")
             raise HttpFailed(CONNECT)
         if self.auth not in (0, _BASIC):
-            self._say("only basic authentication is imitated here")
+            self._network.say("http", "only basic authentication is imitated here")
             raise HttpFailed(NOT_SUPPORTED)
         if scheme == "https" and not self.cert_pem and not self.uses_known_authorities:
-            self._say("https needs cert_pem, use_global_ca_store or crt_bundle_attach")
+            self._network.say("http", "https needs cert_pem, use_global_ca_store or crt_bundle_attach")
             raise HttpFailed(CONNECT)
         timeout_s = (self.timeout_ms or DEFAULT_TIMEOUT_MS) / 1000
         try:
@@ -228,7 +227,7 @@ class HttpClient:
             made.connect()
             self._socket = made.sock
         except _FAULTS as exc:
-            self._say(f"no connection to {host}:{port}: {exc or type(exc).__name__}")
+            self._network.say("http", f"no connection to {host}:{port}: {exc or type(exc).__name__}")
             raise HttpFailed(CONNECT) from exc
         self._emit(HttpEvent.CONNECTED)
         return made
@@ -253,12 +252,9 @@ class HttpClient:
         try:
             yield
         except _FAULTS as exc:
-            self._say(f"the exchange broke off: {exc or type(exc).__name__}")
+            self._network.say("http", f"the exchange broke off: {exc or type(exc).__name__}")
             self._emit(HttpEvent.ERROR)
             raise HttpFailed(code) from exc
-
-    def _say(self, text: str) -> None:
-        self._network.print_line(f"http: {clean_text(text, one_line=True, limit=200)}")
 
     def _emit(self, event: HttpEvent, first: bytes = b"", second: bytes = b"") -> None:
         if not self._is_interrupted:

@@ -108,18 +108,18 @@ class MqttClient:
         """Connect now instead of later; FAIL while it is connected, or not started."""
         if not self.is_started or self.is_connected or self._broker is None:
             return FAIL
-        self._cancel_alarm()
+        self.disconnect()
         if self._client is None:
             self._fail_offline()
         else:
-            self._end_session()
             self._run(self._broker)
         return OK
 
     def disconnect(self) -> int:
         """Close the connection, until `reconnect`."""
         self._cancel_alarm()
-        self._end_session()
+        if self._client is not None:
+            _reap(self._client)
         return OK
 
     def publish(self, topic: str, data: bytes, qos: int, *, retain: bool = False, keep: bool = False) -> int:
@@ -223,10 +223,6 @@ class MqttClient:
         self._client.connect_async(broker.host, broker.port, self.settings.keepalive)
         self._client.loop_start()
 
-    def _end_session(self) -> None:
-        if self._client is not None:
-            _reap(self._client)
-
     def _ask(self, method: str, *arguments: Any) -> int:
         if self._client is None or not self.is_connected:
             return FAIL
@@ -322,7 +318,7 @@ class MqttClient:
 
     def _say(self, text: str) -> None:
         if not self._is_abandoned:
-            self._network.print_line(f"mqtt: {clean_text(text, one_line=True, limit=200)}")
+            self._network.say("mqtt", text)
 
 
 def _reap(client: Client) -> None:

@@ -24,6 +24,8 @@ class I2cFile(OpenFile):
 
     def ioctl(self, app: App, command: int, va: int) -> None:
         values = take_data_seq(app.memory, va)
+        if self._wired is None and command != IoctlCommand.I2CIOCSCFG:
+            raise PosixError(Errno.EINVAL)
         match command:
             case IoctlCommand.I2CIOCSCFG:
                 self._configure(app, values)
@@ -70,20 +72,14 @@ class I2cFile(OpenFile):
             give(app.memory, rx, self._receive(address, rx_size))
 
     def _send(self, address: int, data: bytes, check_ack: int) -> None:
-        self._ready()
         # Without check_ack the driver clocks the bytes out whether someone listens or not.
         if not (self._wired and self._board.i2c_write(address, data)) and check_ack:
             raise PosixError(Errno.EIO)
 
     def _receive(self, address: int, size: int) -> bytes:
-        self._ready()
         if size > MAX_TRANSFER_BYTES:
             raise PosixError(Errno.EINVAL)
         data = self._board.i2c_read(address, size) if self._wired else None
         if data is None:
             raise PosixError(Errno.EIO)
         return data
-
-    def _ready(self) -> None:
-        if self._wired is None:
-            raise PosixError(Errno.EINVAL)

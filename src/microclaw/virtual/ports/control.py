@@ -9,14 +9,17 @@ import contextlib
 import logging
 import socket
 
-from microclaw.errors import MicroclawError, ProtocolError
+from microclaw.errors import MicroclawError
 from microclaw.link_client.hanging_up import hang_up
 from microclaw.virtual.machine import Machine
-from microclaw.virtual.ports.sockets import SEND_TIMEOUT_S, ClientServer, read_some
+from microclaw.virtual.ports.sockets import SEND_TIMEOUT_S, ClientServer, read_some, whole_lines
 from microclaw.wire import board_control as wire
 from microclaw.wire.jsonline import LineDecoder
 
 MAX_CONNECTIONS = 8
+TOO_LONG = wire.encode_failure(
+    wire.Failure(0, "line_too_long", f"a line has at most {wire.MAX_LINE_BYTES} bytes", "send shorter lines")
+)
 
 _log = logging.getLogger(__name__)
 
@@ -36,20 +39,8 @@ class ControlServer(ClientServer):
     def talk(self, client: socket.socket) -> None:
         decoder = LineDecoder(wire.MAX_LINE_BYTES)
         while data := read_some(client):
-            decoder.receive(data)
-            self._answer_lines(client, decoder)
-
-    def _answer_lines(self, client: socket.socket, decoder: LineDecoder) -> None:
-        while True:
-            try:
-                line = decoder.next_line()
-            except ProtocolError as exc:
-                failure = wire.Failure(0, "line_too_long", exc.message, "send shorter lines")
-                client.sendall(wire.encode_failure(failure))
-                continue
-            if line is None:
-                return
-            client.sendall(self._answer(line))
+            for line in whole_lines(decoder, data):
+                client.sendall(TOO_LONG if line is None else self._answer(line))
 
     def _answer(self, line: bytes) -> bytes:
         try:

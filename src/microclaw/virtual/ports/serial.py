@@ -8,6 +8,7 @@ from typing import Final
 from microclaw import __version__
 from microclaw.errors import MicroclawError, PinRefused, ProtocolError
 from microclaw.virtual.board import Board
+from microclaw.virtual.ports.sockets import whole_lines
 from microclaw.virtual.sensors import MODELS
 from microclaw.wire.jsonline import LineDecoder, encode_line, parse_object
 
@@ -48,15 +49,14 @@ class SerialConsole:
         ]
         return b"".join(encode_line(line) for line in lines)
 
-    def answer(self, line: bytes) -> bytes:
-        """The reply to one line; whatever it is, there is one."""
+    def answer(self, line: bytes | None) -> bytes:
+        """The reply to one line; whatever it is, there is one. None: it was too long."""
+        if line is None:
+            return encode_line(_error(f"JSON parse error: line longer than {MAX_LINE_BYTES} bytes"))
         try:
             return encode_line(self._perform(parse_object(line)))
         except ProtocolError:
             return encode_line(_error("JSON parse error: InvalidInput"))
-
-    def line_too_long(self) -> bytes:
-        return encode_line(_error(f"JSON parse error: line longer than {MAX_LINE_BYTES} bytes"))
 
     def _perform(self, request: Reply) -> Reply:
         action = request.get("action")
@@ -123,20 +123,17 @@ class SerialConsole:
             return _error(f"Unknown sensor: {sensor}"[:80])
         if sensor not in self._board.sensors:
             return _error(f"Sensor not found: {sensor}")
-        values = self._values(sensor)
+        values = self._board.sensor_values(sensor)
         return {"status": "ok", "sensor": sensor, "data": values, **values}
 
     def _read_sensors(self, _: Reply) -> Reply:
-        sensors: dict[str, object] = {name: self._values(name) for name in self._board.sensors}
+        sensors: dict[str, object] = {name: self._board.sensor_values(name) for name in self._board.sensors}
         sensors["system"] = {
             "uptime_s": int(self._board.clock.now_ms()) // 1000,
             "free_heap_kb": self._free_heap_bytes() // 1024,
             "cpu_temp_c": 41.0,
         }
         return {"status": "ok", "sensors": sensors}
-
-    def _values(self, sensor: str) -> dict[str, float]:
-        return {name: round(value, 3) for name, value in self._board.sensor_values(sensor).items()}
 
 
 class SerialLines:
@@ -148,18 +145,8 @@ class SerialLines:
 
     def receive(self, data: bytes) -> bytes:
         """The replies to every line that is whole now, in order."""
-        self._decoder.receive(data)
-        replies = []
-        while True:
-            try:
-                line = self._decoder.next_line()
-            except ProtocolError:
-                replies.append(self._console.line_too_long())
-                continue
-            if line is None:
-                return b"".join(replies)
-            if line.strip():
-                replies.append(self._console.answer(line.strip()))
+        lines = (line if line is None else line.strip() for line in whole_lines(self._decoder, data))
+        return b"".join(self._console.answer(line) for line in lines if line != b"")
 
     def silence(self) -> bytes:
         """The answer to what has come without an end, when INCOMPLETE_LINE_S went by without a byte."""

@@ -30,11 +30,6 @@ class SerialTcp(ClientServer):
         self.is_open = lambda: board.powered
         self._console = console
 
-    power_cut = ClientServer.drop_clients
-
-    def power_on(self) -> None:
-        pass
-
     def talk(self, client: socket.socket) -> None:
         client.sendall(self._console.boot_lines())
         with contextlib.suppress(ValueError):  # the power went: its descriptor is closed
@@ -72,8 +67,6 @@ class SerialPty:
 
     def start(self) -> None:
         self._greet()
-        for record in self._board.log().records:
-            self.on_log(record)
         self._board.watch_log(self.on_log)
         threading.Thread(target=self._serve, name="serial-pty", daemon=True).start()
 

@@ -6,12 +6,14 @@ import contextlib
 import os
 import socket
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from microclaw.errors import ConfigError
+from microclaw.errors import ConfigError, ProtocolError
 from microclaw.link_client.hanging_up import hang_up
+from microclaw.wire.jsonline import LineDecoder
 
 SEND_TIMEOUT_S = 5.0
 READ_BYTES = 16_384
@@ -50,18 +52,13 @@ def listen_unix(path: Path) -> socket.socket:
     return listener
 
 
-def accept_clients(listener: socket.socket) -> Iterator[socket.socket]:
-    """Each client that connects, until the listener is closed."""
-    while True:
-        try:
-            client, _ = listener.accept()
-        except OSError:
-            return
-        yield client
-
-
 class ClientServer(ABC):
-    """Serves clients of `listener`, each on a thread of its own, at most `most` at a time. `end` drops one."""
+    """Serves clients of `listener`, each on a thread of its own, at most `most` at a time. `end` drops one.
+
+    With `rest_s` one after the other, with a rest of so long between two.
+    """
+
+    rest_s: float | None = None
 
     def __init__(
         self, listener: socket.socket, name: str, most: int, end: Callable[[socket.socket], None] = hang_up
@@ -71,7 +68,7 @@ class ClientServer(ABC):
         self._most = most
         self._end = end
         self._lock = threading.Lock()
-        self._clients: set[socket.socket] = set()
+        self.clients: set[socket.socket] = set()
         self.is_open: Callable[[], bool] = lambda: True
 
     @abstractmethod
@@ -87,24 +84,36 @@ class ClientServer(ABC):
 
     def close(self) -> None:
         hang_up(self._listener)
-        self.drop_clients()
+        self.power_cut()
 
-    def drop_clients(self) -> None:
+    def power_on(self) -> None:  # noqa: B027
+        """The board boots."""
+
+    def power_cut(self) -> None:
+        """Drop every client."""
         with self._lock:
-            clients, self._clients = self._clients, set()
+            clients, self.clients = self.clients, set()
         for client in clients:
             self._end(client)
 
     def _serve(self) -> None:
-        for client in accept_clients(self._listener):
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:  # it was closed
+                return
             with self._lock:
-                is_welcome = self.is_open() and len(self._clients) < self._most
+                is_welcome = self.is_open() and len(self.clients) < self._most
                 if is_welcome:
-                    self._clients.add(client)
-            if is_welcome:
-                threading.Thread(target=self._run, args=(client,), name=f"{self._name}-connection", daemon=True).start()
-            else:
+                    self.clients.add(client)
+            if not is_welcome:
                 self.refuse(client)
+                continue
+            thread = threading.Thread(target=self._run, args=(client,), name=f"{self._name}-connection", daemon=True)
+            thread.start()
+            if self.rest_s is not None:
+                thread.join()
+                time.sleep(self.rest_s)
 
     def _run(self, client: socket.socket) -> None:
         try:
@@ -114,11 +123,25 @@ class ClientServer(ABC):
         finally:
             hang_up(client)
             with self._lock:
-                self._clients.discard(client)
+                self.clients.discard(client)
 
 
 def port_of(listener: socket.socket) -> int:
     return int(listener.getsockname()[1])
+
+
+def whole_lines(decoder: LineDecoder, data: bytes) -> Iterator[bytes | None]:
+    """Each line that ends in `data`; None for one that is too long."""
+    decoder.receive(data)
+    while True:
+        try:
+            line = decoder.next_line()
+        except ProtocolError:
+            yield None
+            continue
+        if line is None:
+            return
+        yield line
 
 
 def read_some(connection: socket.socket) -> bytes:

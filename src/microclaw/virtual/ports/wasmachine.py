@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 import threading
 import time
 from collections.abc import Callable
 
 from microclaw.errors import UnknownName
-from microclaw.link_client.hanging_up import hang_up, reset_connection
-from microclaw.virtual.ports.sockets import SEND_TIMEOUT_S, accept_clients, read_some
+from microclaw.link_client.hanging_up import reset_connection
+from microclaw.virtual.board import Board
+from microclaw.virtual.ports.sockets import ClientServer, read_some
 from microclaw.wire.wasmachine.frame import HEADER, FrameType, encode_frame
 
 NEXT_CLIENT_S = 1.0  # the firmware sleeps this long between two clients
 DEAF_S = 0.05  # after a boot the first bytes vanish
-
-_log = logging.getLogger(__name__)
 
 
 class Faults:
@@ -52,45 +50,27 @@ class Faults:
         return through
 
 
-class WasmachinePort:
-    """Serves `listener` on a thread of its own: bytes go to `receive`, `send` answers the present client."""
+class WasmachinePort(ClientServer):
+    """Bytes of the present client go to `receive`; `send` answers it. The next client waits until it is gone."""
 
-    def __init__(self, listener: socket.socket, receive: Callable[[bytes], None], faults: Faults) -> None:
-        self._listener = listener
+    rest_s = NEXT_CLIENT_S
+
+    def __init__(self, listener: socket.socket, board: Board, receive: Callable[[bytes], None], faults: Faults) -> None:
+        super().__init__(listener, "wasmachine", 1, reset_connection)
+        self.is_open = lambda: board.powered
         self._receive = receive
         self._faults = faults
         self._sending = threading.Lock()
-        self._client: socket.socket | None = None
-        self._powered = True
         self._deaf_until_s = 0.0
-        self._closed = threading.Event()
-
-    def start(self) -> None:
-        threading.Thread(target=self._serve, name="wasmachine-port", daemon=True).start()
-
-    def close(self) -> None:
-        self._closed.set()
-        hang_up(self._listener)
-        self.drop_client()
-
-    def power_cut(self) -> None:
-        self._powered = False
-        self.drop_client()
 
     def power_on(self) -> None:
         self._deaf_until_s = time.monotonic() + DEAF_S
-        self._powered = True
-
-    def drop_client(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            reset_connection(client)
 
     def send(self, frame_type: FrameType, payload: bytes) -> None:
         """Send a frame to the client. It is lost without one, or if the client does not read for 5 s."""
         frame = encode_frame(frame_type, payload)
         with self._sending:
-            client = self._client
+            client = next(iter(self.clients), None)
             if client is None or self._faults.is_mute():
                 return
             try:
@@ -99,25 +79,8 @@ class WasmachinePort:
             except OSError:
                 reset_connection(client)
 
-    def _serve(self) -> None:
-        for client in accept_clients(self._listener):
-            if not self._powered:
-                reset_connection(client)
-                continue
-            try:
-                self._serve_client(client)
-            except OSError as exc:
-                _log.debug("client went away: %s", exc)
-            except Exception:
-                _log.exception("a client's bytes could not be handled")  # the next client must find the port open
-            self._client = None
-            hang_up(client)
-            self._closed.wait(NEXT_CLIENT_S)
-
-    def _serve_client(self, client: socket.socket) -> None:
+    def talk(self, client: socket.socket) -> None:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        client.settimeout(SEND_TIMEOUT_S)
-        self._client = client
         while data := read_some(client):
             if time.monotonic() < self._deaf_until_s:
                 continue

@@ -15,7 +15,6 @@ from typing import Final, TypeAlias
 
 from microclaw.errors import MicroclawError, PinRefused, UnknownName
 from microclaw.virtual.board import Board
-from microclaw.virtual.wiring import uart_count
 from microclaw.wire.board_replies import EdgeRow
 
 Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"] | None
@@ -69,7 +68,8 @@ class Chip:
         self._interrupts = 0  # that wait
         calls = [name for name in dir(self) if name.startswith("call_")]
         self._drivers: dict[str, Driver] = {name.removeprefix("call_"): getattr(self, name) for name in calls}
-        self._stop_watching = board.watch_edges(self._on_edge)
+        self._drivers |= {"pin_read": board.read_pin, "pin_write": board.write_pin}
+        board.watch_edges(self._on_edge)
 
     def add(self, name: str, driver: Driver) -> None:
         """Another call, of those around the chip."""
@@ -77,7 +77,7 @@ class Chip:
 
     def close(self) -> None:
         """The interpreter is gone: no interrupt comes any more; the pins stay as they are."""
-        self._stop_watching()
+        self._board.ignore_edges(self._on_edge)
         self._triggers.clear()
 
     def perform(self, name: str, arguments: str, most: int) -> str:
@@ -164,12 +164,6 @@ class Chip:
                 app=self.owners.get(pin),
             )
 
-    def call_pin_read(self, pin: int) -> Json:
-        return self._board.read_pin(pin)
-
-    def call_pin_write(self, pin: int, level: int) -> None:
-        self._board.write_pin(pin, level)
-
     def call_pin_irq(self, pin: int, trigger: int) -> None:
         self.call_pin_open(pin)
         self._triggers[pin] = trigger
@@ -236,7 +230,7 @@ class Chip:
 
     def call_bus_open(self, kind: str, number: int, *pins: int | None) -> None:
         """Check that the chip has such a bus ("SPI" or "UART") and pins."""
-        numbers = self._board.spi_hosts if kind == "SPI" else range(uart_count(self._board.profile.chip))
+        numbers = self._board.spi_hosts if kind == "SPI" else self._board.uarts
         if number not in numbers:
             raise DriverError("ValueError", f"{kind}({number}) doesn't exist")
         for pin in pins:

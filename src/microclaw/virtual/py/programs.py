@@ -35,7 +35,6 @@ STEP_WAIT_S: Final = 0.02
 MAX_STEPS: Final = 200
 MAX_RESTARTS: Final = 3
 """So often in a boot an interpreter that hung is started again."""
-KIND: Final = "py"
 METHODS: Final = ("begin", "write", "commit", "start", "stop", "remove", "undo", "list")
 EBUSY: Final = 16
 _HERE: Final = Path(__file__).parent
@@ -153,7 +152,7 @@ class Programs:
             peak_stack_bytes=0,
             pins=tuple(row["pins"]),
             kind_of_end=how,
-            kind=KIND,
+            kind="py",
             runs=row.get("runs", 0),
             missed=row.get("missed", 0),
             last_how=last["how"],
@@ -172,7 +171,7 @@ class Programs:
             vm = Vm(
                 self._board,
                 self._folder,
-                _mounts(self.firmware),
+                {"/vm": _HERE / "guest", "/lib": _HERE / "modules", "/fw": self.firmware or firmware_folder() / "fw"},
                 self._cache,
                 lambda ending: self._vm_ended(vm, ending),
                 self._hang_s,
@@ -269,8 +268,3 @@ class Programs:
         for pin in [pin for pin, name in owners.items() if name == owner]:
             del owners[pin]
             self._board.release(pin)
-
-
-def _mounts(firmware: Path | None) -> dict[str, Path]:
-    """The folders that the interpreter sees, by where it sees them."""
-    return {"/vm": _HERE / "guest", "/lib": _HERE / "modules", "/fw": firmware or firmware_folder() / "fw"}

@@ -55,12 +55,8 @@ class Wasi:
 
     @property
     def functions(self) -> Mapping[str, Callable[..., int]]:
-        names = (
-            "clock_time_get poll_oneoff "
-            "fd_close fd_fdstat_get fd_prestat_get fd_prestat_dir_name fd_read fd_readdir fd_seek fd_sync fd_write "
-            "path_filestat_get path_open path_readlink path_rename"
-        )
-        calls: dict[str, Callable[..., int | None]] = {name: getattr(self, f"_{name}") for name in names.split()}
+        heads = ("_clock_", "_fd_", "_path_", "_poll_")
+        calls = {name[1:]: getattr(self, name) for name in dir(self) if name.startswith(heads)}
         for name, act in (
             ("path_create_directory", self._files.make_folder),
             ("path_remove_directory", self._files.remove_folder),

@@ -57,7 +57,7 @@ class App:
         self.task = Task(name)
         self.memory = LinearMemory()
         self.heap = Heap(0, 0)  # no memory: malloc fails
-        self.timers = Timers(self.clock, timers, self._fire, name)
+        self.timers = Timers(self.clock, timers, lambda number: self._post(lambda: self._on_timer(number)), name)
         self.files = FileTable(board, manager.ledc, name)
         self.network = AppNetwork(self)
         self.pins: set[int] = set()  # GPIOs that it opened or drives
@@ -81,7 +81,6 @@ class App:
 
     def row(self) -> AppRow:
         """Its row on the control socket."""
-        longest_ms = {in_main: round(self._longest_call_ms(in_main), 3) for in_main in (True, False)}
         return AppRow(
             self.name,
             self.state,
@@ -91,8 +90,8 @@ class App:
             self.peak_stack_bytes,
             tuple(sorted(self.pins)),
             self.kind_of_end,
-            longest_ms[False],
-            longest_main_ms=longest_ms[True],
+            round(self._longest_call_ms(in_main=False), 3),
+            longest_main_ms=round(self._longest_call_ms(in_main=True), 3),
         )
 
     @property
@@ -203,9 +202,6 @@ class App:
 
     # Its thread.
 
-    def _fire(self, number: int) -> None:
-        self._post(lambda: self._on_timer(number))
-
     def _post(self, event: Callable[[], None]) -> bool:
         if not self.is_alive or len(self._queue) >= QUEUE_LENGTH:
             return False
@@ -240,7 +236,7 @@ class App:
             self.error, self.kind_of_end = "Cannot find function on_init().", "trapped"
             return
         self._is_started = True
-        survived = self._call("on_init", begins=True, in_main=True)
+        survived = self._call("on_init", in_main=True)
         if survived:
             self._serve()
         else:
@@ -283,7 +279,7 @@ class App:
             finally:
                 self.heap.free(buffer)
 
-    def _call(self, export: str, *arguments: int, begins: bool = False, in_main: bool = False) -> bool:
+    def _call(self, export: str, *arguments: int, in_main: bool = False) -> bool:
         """Run an export; an exception goes to the console and makes it False.
 
         Main begins in on_init, and goes on in the callback of a one-shot timer (wasm/headers/shim).
@@ -291,8 +287,6 @@ class App:
         assert self.instance is not None
         self._called = in_main, self.clock.now_ms()
         try:
-            if begins:
-                self.instance.begin()
             self.instance.call(export, *arguments)
             return True
         except WasmTrap as trap:

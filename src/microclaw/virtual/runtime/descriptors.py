@@ -11,24 +11,15 @@ from microclaw.virtual.nodes.gpio import GpioFile
 from microclaw.virtual.nodes.i2c import I2cFile
 from microclaw.virtual.nodes.ledc import NODES, Ledc, LedcFile
 from microclaw.virtual.nodes.spi import SpiFile, UartFile
-from microclaw.virtual.wiring import uart_count
 from microclaw.wire.wasmachine.ioctl import OpenFlag
 
 FIRST_FD: Final = 3
 MAX_FILES: Final = 16
 """Fewer than ESP-IDF's VFS allows; an app that needs more forgets to close."""
-_CONSOLE: Final = (1, 2)
 _HOST_FLAGS: Final = {OpenFlag[name]: getattr(os, name) for name in ("O_CREAT", "O_EXCL", "O_TRUNC", "O_APPEND")}
 STORAGE_BYTES: Final = 1_048_576
 NAME_BYTES: Final = 64
 """esp_littlefs: LITTLEFS_OBJ_NAME_LEN, unless a build sets another one."""
-
-
-class _Console(OpenFile):
-    """Descriptors 1 and 2: the firmware's serial console. Its native writes to it, also when the app closed it."""
-
-    def read(self, _size: int, /) -> bytes:
-        raise PosixError(Errno.EBADF)
 
 
 class FileTable:
@@ -40,7 +31,8 @@ class FileTable:
         self._app = app
         folder = board.storage_dir if board.profile.firmware.has_files else None
         self._storage = FileSystem(folder, STORAGE_BYTES, name_bytes=NAME_BYTES) if folder is not None else None
-        self._open: dict[int, OpenFile] = {fd: _Console() for fd in _CONSOLE}
+        # The firmware's serial console; its native writes to it, also when the app closed it.
+        self._open: dict[int, OpenFile] = {1: OpenFile(), 2: OpenFile()}
 
     def open(self, path: str, flags: int) -> int:
         """The lowest free descriptor; PosixError says why not."""
@@ -97,7 +89,7 @@ class FileTable:
         if node == "spi" and 0 <= index <= max(self._board.spi_hosts):
             return SpiFile(self._board, index)
         if node == "uart":
-            if number not in map(str, range(uart_count(self._board.profile.chip))):
+            if number not in map(str, self._board.uarts):
                 raise PosixError(Errno.ENOENT)
             return UartFile()
         raise PosixError(Errno.EINVAL)

@@ -21,7 +21,7 @@ from microclaw.virtual.clock import Interrupted
 from microclaw.virtual.natives import http, libc, libc_files, mqtt, printf, requests, time
 from microclaw.virtual.natives.binding import Handler, bind
 from microclaw.virtual.runtime.app import App
-from microclaw.virtual.runtime.backtrace import Frame, call_place, read_frames, stack_overflow
+from microclaw.virtual.runtime.backtrace import call_place, read_frames, stack_overflow
 from microclaw.virtual.runtime.memory import BoardCrash, WasmTrap
 from microclaw.virtual.runtime.module import PreparedModule
 from microclaw.virtual.runtime.wasm_run import WasmRun, new_engine
@@ -91,7 +91,6 @@ class Instance(WasmRun):
         except BaseException:
             super().close()
             raise
-        self._names = frozenset(export.name for export in module.exports)
         self._functions = self._find_functions(module)
         if prepared.memory_name is not None:
             memory = self._exports[prepared.memory_name]
@@ -102,27 +101,14 @@ class Instance(WasmRun):
             app.set_errno = lambda number: self.call("libc_builtin_set_errno", number)
         app.call_table = self._call_table
 
-    def begin(self) -> None:
-        """Call what stands before on_init in a build for trials, where nothing is put into on_init's own code."""
-        if self.has(_BEFORE_ON_INIT):
-            self.call(_BEFORE_ON_INIT)
-
-    def _here(self) -> tuple[Frame, ...]:
-        """The calls under way, from within a native: wasmtime tells them in the text of a trap."""
-        function = self._exports["microclaw_here"]
-        assert isinstance(function, wasmtime.Func)
-        try:
-            function(self.store)
-        except wasmtime.Trap as trap:
-            return read_frames(trap.message)
-        return ()
-
     def has(self, name: str, *params: str) -> bool:
         """True if the module exports a function of that name that takes these types and returns nothing."""
         return self._functions.get(name, (None, None))[1] == params
 
     def call(self, name: str, *arguments: int) -> None:
         """Run an export. Raises WasmTrap, Interrupted or BoardCrash."""
+        if name == "on_init" and self.has(_BEFORE_ON_INIT):
+            self.call(_BEFORE_ON_INIT)  # of a build for trials, where nothing is put into on_init's own code
         function = self._functions[name][0]
         try:
             self._run(lambda: self._enter(function, arguments))
@@ -187,8 +173,7 @@ class Instance(WasmRun):
         for wanted in module.imports:
             if not isinstance(wanted.type, wasmtime.FuncType):
                 raise LoadFailed(f"unknown import ({wanted.module}, {wanted.name})")
-            function = self._native(wanted.module, wanted.name or "", wanted.type)
-            self._define(wanted.module, wanted.name or "", wanted.type, function)
+            self._define(wanted.module, wanted.name or "", wanted.type)
 
     def _native(self, module: str, name: str, kind: wasmtime.FuncType) -> Callable[..., Any]:
         native = NATIVES.get(name) if module == NATIVE_MODULE else None
@@ -207,8 +192,8 @@ class Instance(WasmRun):
 
         return unlinked
 
-    def _define(self, module: str, name: str, kind: wasmtime.FuncType, function: Callable[..., Any]) -> None:
-        task = self._app.task
+    def _define(self, module: str, name: str, kind: wasmtime.FuncType) -> None:
+        task, function = self._app.task, self._native(module, name, kind)
 
         def call(*arguments: int | float) -> Any:
             task.check()
@@ -267,11 +252,16 @@ class Instance(WasmRun):
 
     def _where_called(self) -> str | None:
         """The place in the program that called the native under way."""
-        if "microclaw_here" not in self._names:
-            return None
-        return stack_overflow(self._here()) if self._stack_is_full() else call_place(self._here())
+        function = self._exports.get("microclaw_here")
+        if isinstance(function, wasmtime.Func):
+            try:
+                function(self.store)
+            except wasmtime.Trap as trap:  # whose text tells the calls under way
+                frames = read_frames(trap.message)
+                return stack_overflow(frames) if self._stack_is_full() else call_place(frames)
+        return None
 
     def _stack_is_full(self) -> bool:
         """True if the stack's pointer, which goes down to 0, is beyond it. Only a build for trials tells."""
-        pointer = self._exports.get("microclaw_stack") if "microclaw_stack" in self._names else None
+        pointer = self._exports.get("microclaw_stack")
         return isinstance(pointer, wasmtime.Func) and int(pointer(self.store)) & 0xFFFFFFFF > _BELOW_ZERO

@@ -143,7 +143,7 @@ class Heap:
 
     def allocate(self, size: int) -> int:
         """The address of `size` bytes, or 0 when there is no room."""
-        need = _block_bytes(size)
+        need = _round_up(max(size, STEP_BYTES)) + HEADER_BYTES
         for index, (address, free) in enumerate(self._free):
             if free >= need:
                 if free == need:
@@ -174,10 +174,6 @@ class Heap:
             start, before = self._free.pop(at - 1)
             size += before
         insort(self._free, (start, size))
-
-
-def _block_bytes(size: int) -> int:
-    return _round_up(max(size, STEP_BYTES)) + HEADER_BYTES
 
 
 def _round_up(value: int) -> int:

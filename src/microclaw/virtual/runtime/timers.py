@@ -33,7 +33,7 @@ class Timers:
     one-shots, the same for the same name, is on neither list until their callback returned (`callback_returned`).
     """
 
-    def __init__(self, clock: Clock, limit: int, post: Callable[[int], None], name: str) -> None:
+    def __init__(self, clock: Clock, limit: int, post: Callable[[int], object], name: str) -> None:
         self._clock = clock
         self._limit = min(limit, MAX_TIMERS)
         self._post = post

@@ -34,22 +34,13 @@ class Firmware(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """The choice of the next boot. `kept`: its starts are not counted; `went_back`: the plan has to hear it."""
+    """The choice of a boot. `kept`: its starts are not counted; `went_back`: the plan has to hear it."""
 
     slot: str = FACTORY
     previous: str = FACTORY
     starts: int = 0
     kept: bool = True
     went_back: bool = False
-
-
-class Start(NamedTuple):
-    """The firmware that a boot starts."""
-
-    slot: str
-    firmware: Firmware
-    went_back: bool
-    kept: bool
 
 
 class Slots:
@@ -71,8 +62,8 @@ class Slots:
     def choice(self) -> Choice:
         return Choice(*self.flash.get("choice", ()))
 
-    def start(self) -> Start:
-        """One start of the bootloader: counts it while the folder is on trial, and goes back where that is over."""
+    def start(self) -> Firmware:
+        """Start what is chosen, `choice` afterwards: counts it while on trial, and goes back where that is over."""
         choice = self.choice
         firmware = self.firmware(choice.slot)
         if firmware is None or (not choice.kept and choice.starts >= STARTS):
@@ -81,7 +72,7 @@ class Slots:
         elif not choice.kept:
             choice = choice._replace(starts=choice.starts + 1)
         self._choose(choice)
-        return Start(choice.slot, firmware or self._factory, choice.went_back, choice.kept)
+        return firmware or self._factory
 
     def choose(self, slot: str) -> None:
         """For the next boot, on trial; the one that runs now is where it goes back to."""

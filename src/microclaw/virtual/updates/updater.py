@@ -16,7 +16,7 @@ from microclaw.errors import StoreError
 from microclaw.firmware_modules import ota_bad, ota_check, ota_plan
 from microclaw.link_client.client import LinkClient
 from microclaw.virtual.board import Board
-from microclaw.virtual.updates.slots import ROOM_BYTES, Slots, Start
+from microclaw.virtual.updates.slots import ROOM_BYTES, Firmware, Slots
 from microclaw.wire.link.actions import Deliver, TakeBlob
 from microclaw.wire.link.frame import CloseCode
 from microclaw.wire.link.messages import BlobRead, ErrorMessage, Hello, OtaCancel, OtaFacts, OtaOffer, OtaStatus
@@ -42,17 +42,17 @@ class Updater:
         client: LinkClient,
         board: Board,
         slots: Slots,
-        start: Start,
+        firmware: Firmware,
         reset_reason: str,
         reboot: Callable[[], None],
     ) -> None:
         self._client = client
         self._board = board
         self._slots = slots
-        self._start = start
+        self._firmware = firmware
         self._reason = reset_reason
         self._reboot = reboot
-        self._plan = ota_plan.Plan(slots.flash.get("plan", {}), self._save_plan, self._say)
+        self._plan = ota_plan.Plan(slots.flash.get("plan", {}), lambda r: slots.flash.commit({"plan": r}), self._say)
         self._window = bytearray()
         self._asked_bytes = 0  # of the window that is under way; 0: none is
         self._heard_s = 0.0
@@ -100,16 +100,15 @@ class Updater:
         """The facts for `hello`; None for a board without keys."""
         if not self.takes_updates:
             return None
-        security = max(self._plan.record["security"], self._own_security)
         keys = tuple(sorted(self._trust["keys"]))
-        return OtaFacts(self._slots.board, self._trust["channel"], ("files",), keys, security)
+        return OtaFacts(self._slots.board, self._trust["channel"], ("files",), keys, self._security)
 
     # What happens
 
     def booted(self) -> None:
         """Tell the plan what started, and go on with what the last boot had not ended."""
-        start = self._start
-        self._plan.booted(start.slot, start.went_back, start.kept, f"unhealthy: {self._reason}")
+        choice = self._slots.choice
+        self._plan.booted(choice.slot, choice.went_back, choice.kept, f"unhealthy: {self._reason}")
         self._slots.seen()
         self.go_on()
 
@@ -117,7 +116,7 @@ class Updater:
         """A welcome: the firmware of this boot is healthy."""
         if self._plan.state == "trial":
             self._slots.keep()
-        self._plan.healthy(self._start.firmware.security_version)
+        self._plan.healthy(self._firmware.security_version)
         self._failures = 0
         self.go_on()
         self._tell_facts()
@@ -262,9 +261,6 @@ class Updater:
         self._window.clear()
         self._asked_bytes = 0
 
-    def _save_plan(self, record: Mapping[str, Any]) -> None:
-        self._slots.flash.commit({"plan": dict(record)})
-
     def _say(self, version: str, state: str, progress: float, error: str | None) -> None:
         words = error[:_MAX_ERROR_CHARS] if error else None
         self._client.keep_now(OtaStatus(version, state, progress, words))  # type: ignore[arg-type]  # a state of the plan
@@ -309,12 +305,14 @@ class Updater:
         return self._slots.flash.get("trust", {})  # type: ignore[no-any-return]  # as it was committed
 
     @property
-    def _own_security(self) -> int:
-        return 0 if self._plan.state == "trial" else self._start.firmware.security_version
+    def _security(self) -> int:
+        """The highest security version that was healthy here."""
+        own = 0 if self._plan.state == "trial" else self._firmware.security_version
+        return max(int(self._plan.record["security"]), own)
 
     def _facts(self) -> dict[str, Any]:
         """The device as the check of an offer sees it."""
-        running = self._start.firmware
+        running = self._firmware
         now_ms = self._board.calendar_ms(self._board.clock.now_ms())
         return {
             "name": running.name,
@@ -323,7 +321,7 @@ class Updater:
             "device": self._client.state.device_id or "",
             "version": running.version,
             "revision": "",
-            "security_version": max(self._plan.record["security"], self._own_security),
+            "security_version": self._security,
             "keys": self._trust["keys"],
             "serial": self._trust.get("serial", 0),
             "now_s": int(now_ms) // 1000 if now_ms >= _YEAR_2001_MS else None,

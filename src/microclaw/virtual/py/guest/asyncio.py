@@ -155,23 +155,22 @@ class _Flag:
     def clear(self):
         self._is_set = False
 
+    async def wait(self):
+        if not self._is_set:
+            await _queued(self._waiting)
+        return True
+
 
 class Event(_Flag):
     def is_set(self):
         return self._is_set
-
-    async def wait(self):
-        if not self._is_set:
-            await _Queued(self._waiting)
-        return True
 
 
 class ThreadSafeFlag(_Flag):
     """May be set in a handler of an interrupt; `wait` clears it. One task waits at a time."""
 
     async def wait(self):
-        if not self._is_set:
-            await _Queued(self._waiting)
+        await super().wait()
         self._is_set = False
 
 
@@ -190,7 +189,7 @@ class Lock:
         if self._is_locked:
             me = cur_task
             try:
-                await _Queued(self._waiting)
+                await _queued(self._waiting)
             except CancelledError:
                 if self._next is me:
                     self._hand_on()
@@ -217,21 +216,11 @@ class Lock:
         self.release()
 
 
-class _Queued:
-    """Awaited once: the task goes to that queue, from which `cancel` can take it (its `data`)."""
-
-    def __init__(self, queue):
-        self._queue = queue
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        queue, self._queue = self._queue, None
-        if queue is None:
-            raise StopIteration
-        queue.push(cur_task)
-        cur_task.data = queue
+def _queued(queue):
+    """Awaited: the task goes to that queue, from which `cancel` can take it (its `data`)."""
+    queue.push(cur_task)
+    cur_task.data = queue
+    yield
 
 
 async def wait_for(aw, timeout):
