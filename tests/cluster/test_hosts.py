@@ -19,6 +19,7 @@ from tests.store.two_hosts import until
 from microclaw.cluster import hosts as module
 from microclaw.cluster.duties import Duties
 from microclaw.cluster.hosts import RENEW_S, TTL_S
+from microclaw.cluster.operations import ClusterDuty
 from microclaw.errors import ConfigError, StoreError
 from microclaw.store.devices import DeviceRow, DeviceTable
 from microclaw.store.schema import VERSION
@@ -95,7 +96,7 @@ async def test_a_host_that_stops_in_order_is_gone_at_once_and_work_that_ends_fre
         duties = Duties(database, first)
         with pytest.raises(LookupError):
             await duties.hold("telegram", fails)
-        assert await duties.held() == [("telegram", None, 1)]
+        assert await duties.held() == (ClusterDuty("telegram", None, 1),)
 
 
 async def test_a_restart_of_the_database_costs_no_lease() -> None:

@@ -13,8 +13,10 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from microclaw.cluster.hosts import Hosts
+from microclaw.cluster.operations import ClusterDuty
 from microclaw.errors import StoreError
 from microclaw.store.postgres import SharedDatabase
+from microclaw.store.rows import select
 from microclaw.store.sql import Sql
 
 POLL_S: Final = 1.0
@@ -37,10 +39,8 @@ class Duties:
         self._is_able = is_able
         self.here: set[str] = set()  # those that this host has
 
-    async def held(self) -> list[tuple[str, str | None, int]]:
-        """Each duty's name, holder and fence."""
-        query = "SELECT name, holder, fence FROM duties ORDER BY name"
-        return await self._database.read(lambda sql: sql.execute(query).fetchall())
+    async def held(self) -> tuple[ClusterDuty, ...]:
+        return await self._database.read(lambda sql: select(sql, ClusterDuty, "duties ORDER BY name"))
 
     async def hold(self, name: str, work: Callable[[int], Awaitable[object]]) -> None:
         """Run `work(fence)` while this host has the duty; returns when the work ended by itself.

@@ -20,7 +20,8 @@ from microclaw.errors import ConfigError, StoreError
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
 
-LAN: Final = "0.0.0.0:8443"  # where boards of the network reach the link
+LAN: Final = "0.0.0.0:8443"
+"""`host.link` where boards of the network reach it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +54,6 @@ def write_changes(home: FilePath, environ: Mapping[str, str], changes: Mapping[s
             path = (home / name).resolve()  # what a link of that name points to
             write_given(path, [texts[name].encode()], replace=True, next_step="free space there")
         return WriteResult(changed, tuple(new))
-
-
-def open_link(home: FilePath, environ: Mapping[str, str]) -> None:
-    """Let paired boards of the network in, from the host's next start on. Raises ConfigError."""
-    write_changes(home, environ, {"host.link": LAN})
 
 
 def read_key(text: str) -> tuple[Path, Node]:

@@ -6,6 +6,7 @@ The rows of a turn go with its answer (store/inbox.py); its effects stay for a w
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import starmap
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from msgspec import Struct, field
@@ -154,11 +155,10 @@ class Journal(TimedTable):
         return select(sql, EffectRow, where, (self.host,))
 
 
-def take_effects(sql: Sql, host: str | None, taker: str) -> tuple[EffectRow, ...]:
+def take_effects(sql: Sql, host: str | None, taker: str) -> list[EffectKey]:
     """Make the effects without an end of one host another's; for a transaction that takes their messages, too."""
-    found = select(sql, EffectRow, f"effects WHERE {_OPEN} AND host IS ? {_ORDER}", (host,))
-    sql.execute(f"UPDATE effects SET host = ? WHERE {_OPEN} AND host IS ?", (taker, host))  # noqa: S608 - a constant
-    return found
+    moved = f"UPDATE effects SET host = ? WHERE {_OPEN} AND host IS ? RETURNING turn_id, iteration, position"  # noqa: S608 - a constant
+    return list(starmap(EffectKey, sql.execute(moved, (taker, host)).fetchall()))
 
 
 def check_host(sql: Sql, message_id: int, host: str | None) -> None:
