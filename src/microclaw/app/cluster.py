@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import platform
 import secrets
 from collections import Counter
@@ -203,7 +202,7 @@ class HostCluster(Struct, frozen=True):
 
 async def open_cluster(settings: Settings, url: str, stack: AsyncExitStack) -> HostCluster:
     """Be one of the hosts of the database at `url`, as long as `stack`. ConfigError when that cannot be, StoreError."""
-    stack.callback(os.close, await asyncio.to_thread(take_lock, settings.database))
+    stack.enter_context(await asyncio.to_thread(take_lock, settings.database))
     name, started_ms = settings.cluster.host_name, now_ms()
     addresses: dict[str, str | None] = dict.fromkeys(("api", "link", "calls"))
     host_id = f"{name}-{secrets.token_hex(2)}"
