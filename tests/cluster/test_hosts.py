@@ -140,7 +140,7 @@ async def test_the_time_of_all_hosts_is_the_databases_when_a_clock_is_wrong(
 async def test_an_older_host_gives_up_its_duties_and_writes_nothing_beside_a_newer_one(database_url: str) -> None:
     async with host_in(database_url, "old-0001") as (old, hosts):
         table, worker = DeviceTable(old), Worker()
-        async with holding(Duties(old, hosts, is_able=lambda: not old.is_too_old), worker):
+        async with holding(Duties(old, hosts), worker):
             await until(lambda: worker.working)
             facts = msgspec.structs.replace(hosts.live["old-0001"], schema=VERSION + 1)
             newer = msgspec.json.encode({**msgspec.structs.asdict(facts), "more": True}).decode()

@@ -231,7 +231,7 @@ async def open_cluster(settings: Settings, url: str, stack: AsyncExitStack) -> H
             next_step=f"remove that file, and copy identity/authority.pem of another host to {path.parent} (mode 600); "
             "or stop all other hosts, and start this one",
         )
-    duties, files = Duties(database, hosts, is_able=lambda: not database.is_too_old), SharedFiles(database)
+    duties, files = Duties(database, hosts), SharedFiles(database)
     return HostCluster(settings, database, index, hosts, duties, holding, files, HostRequests(hosts), addresses)
 
 
