@@ -118,19 +118,14 @@ def _copy(source: Sql, target: Sql) -> dict[str, int]:
         query = f"INSERT INTO {name} ({given}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
         while some := [row for _, row in zip(range(ROWS), rows, strict=False)]:
             target.executemany(query, some)
-    if isinstance(target, PostgresConnection):
-        _go_on_counting(target)
+    if isinstance(target, PostgresConnection):  # numbers that the database gives begin behind those that were copied
+        query = "SELECT table_name, column_name FROM information_schema.columns WHERE is_identity = 'YES'"
+        for table, column in target.execute(query).fetchall():
+            target.execute(
+                f"SELECT setval(pg_get_serial_sequence('{table}', '{column}'), "  # noqa: S608 - its own names
+                f"coalesce(max({column}), 0) + 1, false) FROM {table}"
+            )
     return _counted(target, tables)
-
-
-def _go_on_counting(target: PostgresConnection) -> None:
-    """Numbers that the database gives begin behind those that were copied."""
-    query = "SELECT table_name, column_name FROM information_schema.columns WHERE is_identity = 'YES'"
-    for table, column in target.execute(query).fetchall():
-        target.execute(
-            f"SELECT setval(pg_get_serial_sequence('{table}', '{column}'), "  # noqa: S608 - its own names
-            f"coalesce(max({column}), 0) + 1, false) FROM {table}"
-        )
 
 
 def _tables(file: Sql) -> list[str]:

@@ -36,6 +36,17 @@ class Person(Struct, frozen=True):
     created_ms: int = 0
     addresses: tuple[tuple[str, str], ...] = ()
 
+    def __eq__(self, other: object) -> bool:
+        """The same person with the same name and role."""
+        return isinstance(other, Person) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    @property
+    def _key(self) -> tuple[str, str, str]:
+        return self.person_id, self.name, self.role
+
 
 class PeopleTable(Table):
     """People of one database."""
@@ -55,7 +66,7 @@ class PeopleTable(Table):
     @writes
     def replace(self, sql: Sql, before: Person, after: Person, now_ms: int) -> bool:
         """Change somebody; False, and nothing is done, where they are another than `before`, or gone."""
-        is_there = before in _list(sql)
+        is_there = any(one == before and one.addresses == before.addresses for one in _list(sql))
         if is_there:
             _put(sql, after, now_ms)
         return is_there
