@@ -16,15 +16,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.events import Attachment, Inbound
-from microclaw.store.journal import EffectKey, Work, check_host, take_effects
+from microclaw.store.journal import DAY_MS, KEEP_DAYS, PRUNE_EVERY, EffectKey, Work, check_host, take_effects
 from microclaw.store.outbox import OutboxRow
 from microclaw.store.rows import TimedTable, columns, delete, exists, insert, one_of, reads, scalar, select, writes
 from microclaw.store.sql import Sql
 
-KEEP_DAYS: Final = 30
 KEEP_ROWS: Final = 2_000
-_DAY_MS: Final = 86_400_000
-_PRUNE_EVERY: Final = 256  # messages
 
 Claim: TypeAlias = Literal["begun", "waits", "gone"]
 """What became of a message's claim: an older one of its chat waits at another host, or it is another host's itself."""
@@ -119,7 +116,7 @@ class InboxTable(TimedTable):
         outbound_id = insert(sql, "outbox", outbound, number="outbound_id", **more)
         _keep(sql, "message_id = ?", (message_id,))
         delete(sql, "turn_rows", message_id=message_id)
-        if message_id % _PRUNE_EVERY == 0:
+        if message_id % PRUNE_EVERY == 0:
             prune(sql, now_ms)
         return outbound_id
 
@@ -127,7 +124,7 @@ class InboxTable(TimedTable):
 def prune(sql: Sql, now_ms: int, *, rows: int = KEEP_ROWS) -> int:
     """Forget what is older than KEEP_DAYS, but no unanswered message, and what is finished beyond the newest `rows`, of
     messages and of answers; returns how many messages."""
-    limits = now_ms - KEEP_DAYS * _DAY_MS, rows
+    limits = now_ms - KEEP_DAYS * DAY_MS, rows
     sql.execute(
         """DELETE FROM outbox WHERE created_ms < ? OR (delivered_ms IS NOT NULL
         AND outbound_id <= (SELECT max(outbound_id) FROM outbox) - ?)""",
