@@ -14,7 +14,6 @@ from tests.agent.conftest import Agent, Held, MakeAgent, Workshop
 
 from microclaw.agent.acts import own_words
 from microclaw.agent.outbox import AcceptedMessage, Outbox, RunningTurn
-from microclaw.agent.turn_journal import encode
 from microclaw.config.settings import AgentSettings
 from microclaw.errors import EmptyMessage, MessageTooLong, Overloaded
 from microclaw.events import Answer, Attachment, Inbound, Step
@@ -212,7 +211,7 @@ async def test_what_was_passed_over_for_an_answer_on_its_way_is_given_out_after_
     async with Database.open(tmp_path / "m.db") as database, asyncio.timeout(60):
         table = OutboxTable(database, lambda: 0)
         outbox = Outbox(table)
-        await table.add(OutboxRow("test", "c1", "answer", "owner", None, encode(Answer("an answer"))))
+        await table.add(OutboxRow("test", "c1", "answer", "owner", None, Answer("an answer")))
         outgoing = outbox.outgoing("test")
         with outbox.handing_out(RunningTurn(Message(1, inbound(chat_id="c1"), 0))):
             await outbox.push("test", "c2", "a push")

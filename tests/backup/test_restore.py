@@ -195,7 +195,7 @@ def test_a_home_that_is_not_empty_is_replaced_only_when_told_and_kept(home: Path
     lock = take_lock(home / "microclaw.db")
     with pytest.raises(StoreOwned):
         restore(data, home, replace=True)
-    os.close(lock)
+    lock.close()
     assert (tree(home), beside(home)) == (before, ["home"])
     restored = restore(data, home, replace=True)
     assert restored.old_home is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -88,7 +87,7 @@ def test_wrong_words_are_told_and_a_store_that_another_process_holds(
     try:
         assert command("backup", "make", file, "--recipient", recipient).code == 3
     finally:
-        os.close(lock)
+        lock.close()
     assert not file.exists()
 
 

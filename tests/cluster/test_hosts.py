@@ -19,6 +19,7 @@ from tests.store.two_hosts import until
 from microclaw.cluster import hosts as module
 from microclaw.cluster.duties import Duties
 from microclaw.cluster.hosts import RENEW_S, TTL_S
+from microclaw.cluster.operations import ClusterDuty
 from microclaw.errors import ConfigError, StoreError
 from microclaw.store.devices import DeviceRow, DeviceTable
 from microclaw.store.schema import VERSION
@@ -95,7 +96,7 @@ async def test_a_host_that_stops_in_order_is_gone_at_once_and_work_that_ends_fre
         duties = Duties(database, first)
         with pytest.raises(LookupError):
             await duties.hold("telegram", fails)
-        assert await duties.held() == [("telegram", None, 1)]
+        assert await duties.held() == (ClusterDuty("telegram", None, 1),)
 
 
 async def test_a_restart_of_the_database_costs_no_lease() -> None:
@@ -139,7 +140,7 @@ async def test_the_time_of_all_hosts_is_the_databases_when_a_clock_is_wrong(
 async def test_an_older_host_gives_up_its_duties_and_writes_nothing_beside_a_newer_one(database_url: str) -> None:
     async with host_in(database_url, "old-0001") as (old, hosts):
         table, worker = DeviceTable(old), Worker()
-        async with holding(Duties(old, hosts, is_able=lambda: not old.is_too_old), worker):
+        async with holding(Duties(old, hosts), worker):
             await until(lambda: worker.working)
             facts = msgspec.structs.replace(hosts.live["old-0001"], schema=VERSION + 1)
             newer = msgspec.json.encode({**msgspec.structs.asdict(facts), "more": True}).decode()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -57,7 +56,7 @@ def test_a_store_goes_into_a_new_database_and_its_newest_content_back(
     assert asyncio.run(put_in(home, "kitchen", "hall")) == 1
     lock = take_lock(home / "microclaw.db")
     assert not migrate(*to), "a host runs"
-    os.close(lock)
+    lock.close()
     capsys.readouterr()
     assert migrate(*to, "--dry-run", "--json")
     told = json.loads(capsys.readouterr().out)

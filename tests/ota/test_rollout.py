@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from microclaw.errors import ConfigError
 from microclaw.ota.rollout import ENDED, Rollout, RolloutPlan, read_stages
-from microclaw.store.rollouts import Progress, RolloutDevice, RolloutRow
+from microclaw.store.rollouts import RolloutDevice, RolloutRow
 
 MINUTE = 60_000
 
@@ -21,7 +21,7 @@ MINUTE = 60_000
 def rollout(count: int = 20, stages: str = "1,10%,50%,100%", **fields: Any) -> Rollout:
     plan = msgspec.json.encode(RolloutPlan(read_stages(stages, count), **fields)).decode()
     devices = [RolloutDevice(f"d{n}", "1.0.0") for n in range(count)]
-    return Rollout(RolloutRow(1, "1.1.0", "stable", plan, "owner", None, 0), Progress("running", "", 0, 0), devices)
+    return Rollout(RolloutRow(1, "1.1.0", "stable", plan, "owner", None, 0, 0), devices)
 
 
 def step(one: Rollout, now_ms: int = 0, *, off: Collection[str] = ()) -> list[str]:
@@ -39,17 +39,17 @@ def test_a_stage_begins_when_the_one_before_is_healthy_and_has_soaked() -> None:
     one, sizes = rollout(soak_s=600), []
     heal(one, step(one))
     assert step(one, 1000) == []
-    assert one.progress == Progress("running", "", 0, 0, soaking_since_ms=1000)
+    assert one.row == msgspec.structs.replace(one.kept, soaking_since_ms=1000)
     assert step(one, 600_999) == []
     assert step(one, 601_000) == ["d1"]
-    assert one.progress == Progress("running", "", 1, 601_000)
+    assert one.row == msgspec.structs.replace(one.kept, stage=1, stage_ms=601_000)
     heal(one, ["d1"], 601_000)
     for now_ms in range(601_000, 200 * MINUTE, MINUTE):
         due = step(one, now_ms)
         sizes.append(len(due))
         heal(one, due, now_ms)
     assert [size for size in sizes if size] == [8, 10]
-    assert (one.progress.state, one.progress.reason) == ("done", "")
+    assert (one.row.state, one.row.reason) == ("done", "")
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_it_stops_at_the_first_failure_that_is_not_borne(
     for number, device_id in enumerate(due[: borne + 1]):
         one.note(device_id, state, "unhealthy: watchdog", 5)
         step(one, 6)
-        assert (one.progress.state == "halted") == (number == borne)
+        assert (one.row.state == "halted") == (number == borne)
     assert step(one, 7) == []
 
 
@@ -77,7 +77,7 @@ def test_a_device_without_an_end_counts_as_failed_and_may_still_become_healthy()
     assert one.devices[canary].state == "late"
     assert one.note(canary, "healthy", "", 1_800_001) is not None
     step(one, 1_800_002)
-    assert one.progress.state == "running"
+    assert one.row.state == "running"
 
 
 def test_boards_that_are_off_do_not_hold_up_a_stage_for_ever_and_get_it_later_but_a_canary_does() -> None:
@@ -87,16 +87,16 @@ def test_boards_that_are_off_do_not_hold_up_a_stage_for_ever_and_get_it_later_bu
     heal(one, step(one, start))
     for passed_ms in (0, 0, 59_999):
         assert step(one, start + passed_ms, off=("d1",)) == []
-    assert one.progress.stage == 1
+    assert one.row.stage == 1
     step(one, start + 61_000, off=("d1",))
     present = step(one, start + 61_000, off=("d1",))
     assert present == ["d2", "d3"]
     heal(one, present)
     assert step(one, start + 200_000, off=("d1",)) == []
-    assert one.progress.state == "running"
+    assert one.row.state == "running"
     heal(one, step(one, start + 300_000))
     step(one, start + 300_000)
-    assert (one.progress.state, one.progress.reason) == ("done", "")
+    assert (one.row.state, one.row.reason) == ("done", "")
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ class AnyNews(RuleBasedStateMachine):
 
     @rule()
     def crashes(self) -> None:
-        self.one.count_crashes(self.one.progress.crashes + 1)
+        self.one.count_crashes(self.one.row.crashes + 1)
 
     @invariant()
     def nothing_is_offered_twice(self) -> None:
@@ -151,12 +151,12 @@ class AnyNews(RuleBasedStateMachine):
 
     @invariant()
     def no_more_than_the_stage_has(self) -> None:
-        assert len(self.offers) <= self.one.plan.stages[self.one.progress.stage]
+        assert len(self.offers) <= self.one.plan.stages[self.one.row.stage]
         assert len(self.one.under_way) <= 5
 
     @invariant()
     def a_later_stage_had_somebody_healthy(self) -> None:
-        if self.one.progress.stage > 0:
+        if self.one.row.stage > 0:
             assert self.one.count("healthy", "removed") > 0
 
 

@@ -91,10 +91,10 @@ async def test_a_rollout_of_a_withdrawn_version_stops(
     one, _ = await begin(rollouts, lamp)
     number = one.row.rollout_id
     await rollouts.end_withdrawn()  # there is another release of it
-    assert (await rollouts.get(number)).progress.state == "running"
+    assert (await rollouts.get(number)).row.state == "running"
     await lamp.table.withdraw(lamp.release.release_id, 5)
     await rollouts.end_withdrawn()
-    progress = (await rollouts.get(number)).progress
+    progress = (await rollouts.get(number)).row
     assert (progress.state, progress.reason) == ("halted", "1.4.0 was withdrawn")
 
 

@@ -96,7 +96,7 @@ async def begun(rollouts: Rollouts, count: int, stages: str = "1,100%", version:
 
 
 async def state(rollouts: Rollouts, number: int) -> str:
-    return (await rollouts.get(number)).progress.state
+    return (await rollouts.get(number)).row.state
 
 
 async def noted(rollouts: Rollouts, device_id: str, version: str, state: DeviceState, error: str) -> None:
@@ -131,7 +131,7 @@ async def test_a_host_that_is_killed_while_it_stops_one_calls_the_offers_off_and
     assert (await second.get(number)).devices["d0"].state == "failed"
     await noted(second, "d2", "1.1.0", "healthy", "")  # it was too late to give up
     again = await fleet.over(database).get(number)
-    assert (again.progress.state, again.is_over) == ("halted", True)
+    assert (again.row.state, again.is_over) == ("halted", True)
     assert [again.devices[f"d{n}"].state for n in range(4)] == ["failed", "rolled_back", "healthy", "waiting"]
 
 
@@ -195,7 +195,7 @@ async def test_kills_at_every_write_lose_and_repeat_nothing(fleet: Fleet, databa
         except Killed:
             continue
     after = await fleet.over(database).get(number)
-    assert after.progress.state == "done"
+    assert after.row.state == "done"
     assert after.count("healthy") == 12
     assert len(fleet.offered) == 12
 
@@ -225,7 +225,7 @@ async def test_new_crashes_of_updated_boards_stop_it_and_older_ones_do_not(fleet
     assert await state(rollouts, number) == "running"
     fleet.crashed["d0"] = fleet.now_ms = 60_000
     await rollouts.step()
-    progress = (await rollouts.get(number)).progress
+    progress = (await rollouts.get(number)).row
     assert (progress.state, progress.crashes) == ("halted", 1)
     assert len(fleet.offered) == 1
 
@@ -242,7 +242,7 @@ async def test_a_board_is_in_one_rollout_at_a_time_and_a_removed_one_in_none(fle
     await noted(rollouts, "d0", "1.2.0", "healthy", "")
     await rollouts.step()
     assert [one.state for one in (await rollouts.get(number)).devices.values()] == ["healthy", "removed", "failed"]
-    assert "d2 does not trust the key 3f1c" in (await rollouts.get(number)).progress.reason
+    assert "d2 does not trust the key 3f1c" in (await rollouts.get(number)).row.reason
     with pytest.raises(UnknownName):
         await rollouts.get(99)
 

@@ -96,9 +96,9 @@ class Conversations:
         Call it when the devices can be asked, and again after a failure; until then the chats of those turns wait.
         """
         self._resumed.update(f"m{number}" for number in self.inbox.resume())
-        taken = await self.inbox.take_up()
-        self._resumed.update(f"m{row.message_id}" for row in taken.unanswered)
-        self._interrupted |= {effect.key for effect in taken.effects}
+        messages, effects = await self.inbox.take_up()
+        self._resumed.update(f"m{number}" for number in messages)
+        self._interrupted.update(effects)
         sentences, works = [], []
         for left in await self.journal.unfinished():
             if left.key not in self._interrupted or left.turn in self._resumed:

@@ -21,13 +21,12 @@ from typing import Final, Self
 from msgspec import structs
 
 from microclaw.agent.outbox import AcceptedMessage, ChatKey, Outbox, RunningTurn, events_of
-from microclaw.agent.turn_journal import encode
 from microclaw.config.settings import AgentSettings
 from microclaw.errors import EmptyMessage, MessageTooLong, MicroclawError, Overloaded, TakenOver
 from microclaw.events import Answer, Inbound
 from microclaw.live_hosts import ALONE, Fleet, dead_among
-from microclaw.store.inbox import InboxTable, LeftMessages, Message
-from microclaw.store.journal import Work
+from microclaw.store.inbox import InboxTable, Message
+from microclaw.store.journal import EffectKey, Work
 from microclaw.store.outbox import OutboxRow
 
 RETRY_S: Final = 1.0  # after the store failed
@@ -91,17 +90,17 @@ class Inbox:
             self._load(row, held=True)
         self._open = True
 
-    async def take_up(self, *, at_start: bool = False) -> LeftMessages:
-        """Make this host's what dead hosts had; `at_start` as `dead_among` has it.
+    async def take_up(self, *, at_start: bool = False) -> tuple[list[int], list[EffectKey]]:
+        """Make this host's what dead hosts had: as `InboxTable.take`; `at_start` as `dead_among` has it.
 
         Before `open` the messages are only taken; afterwards their turns begin as soon as it is their turn. So do those
         of this host's own messages that it has lost sight of, as the store failed where they came or were answered:
         other hosts wait for them.
         """
         if not self.table.is_shared:
-            return LeftMessages()
+            return [], []
         dead = dead_among(self.fleet, await self.table.hosts(), at_start=at_start)
-        left = await self.table.take(dead) if dead else LeftMessages()
+        left = await self.table.take(dead) if dead else ([], [])
         here = [turn.number for turn in self.unanswered_turns()]
         for row in await self.table.unanswered(besides=here) if self._open else ():
             chat = self._chats.get((row.inbound.channel, row.inbound.chat_id), _Chat())
@@ -216,7 +215,7 @@ class Inbox:
         this answer does not count.
         """
         chat, inbound = self._chats[turn.chat_key], turn.message.inbound
-        outbound = OutboxRow(inbound.channel, inbound.chat_id, "answer", inbound.person_id, inbound.key, encode(answer))
+        outbound = OutboxRow(inbound.channel, inbound.chat_id, "answer", inbound.person_id, inbound.key, answer)
         with self.outbox.handing_out(turn):
             try:
                 with turn.carried() as left:

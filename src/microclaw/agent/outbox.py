@@ -16,7 +16,6 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
-from microclaw.agent.turn_journal import encode
 from microclaw.backoff import Backoff
 from microclaw.errors import MessageTooLong, MicroclawError, Overloaded
 from microclaw.events import Answer, ToolRun, TurnEvent
@@ -133,7 +132,7 @@ class Outbox:
         if waiting >= MAX_PUSHES:
             why = f"{waiting} messages wait for the channel {channel} already"
             raise Overloaded(why, next_step=f"see why {channel} does not deliver: microclaw status")
-        outbound_id = await self._table.add(OutboxRow(channel, chat_id, "push", person, None, encode(Answer(text))))
+        outbound_id = await self._table.add(OutboxRow(channel, chat_id, "push", person, None, Answer(text)))
         self.look_again(channel)
         return outbound_id
 

@@ -157,7 +157,7 @@ async def costs_and_plans(
         yield "code", f"{text}: microclaw task list"
     for rollout in await rollouts.standing():
         number = rollout.row.rollout_id
-        text = f"{number} of {rollout.row.version}: {rollout.progress.state}, {rollout.text}"
+        text = f"{number} of {rollout.row.version}: {rollout.row.state}, {rollout.text}"
         yield "rollout", f"{text}; next: microclaw firmware rollouts {number}"
     schedules = await book.all()
     due = [(one.next_ms, one) for one in schedules if one.state == "active" and one.next_ms is not None]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import platform
 import secrets
 from collections import Counter
@@ -203,7 +202,7 @@ class HostCluster(Struct, frozen=True):
 
 async def open_cluster(settings: Settings, url: str, stack: AsyncExitStack) -> HostCluster:
     """Be one of the hosts of the database at `url`, as long as `stack`. ConfigError when that cannot be, StoreError."""
-    stack.callback(os.close, await asyncio.to_thread(take_lock, settings.database))
+    stack.enter_context(await asyncio.to_thread(take_lock, settings.database))
     name, started_ms = settings.cluster.host_name, now_ms()
     addresses: dict[str, str | None] = dict.fromkeys(("api", "link", "calls"))
     host_id = f"{name}-{secrets.token_hex(2)}"
@@ -232,7 +231,7 @@ async def open_cluster(settings: Settings, url: str, stack: AsyncExitStack) -> H
             next_step=f"remove that file, and copy identity/authority.pem of another host to {path.parent} (mode 600); "
             "or stop all other hosts, and start this one",
         )
-    duties, files = Duties(database, hosts, is_able=lambda: not database.is_too_old), SharedFiles(database)
+    duties, files = Duties(database, hosts), SharedFiles(database)
     return HostCluster(settings, database, index, hosts, duties, holding, files, HostRequests(hosts), addresses)
 
 

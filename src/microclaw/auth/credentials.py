@@ -24,7 +24,7 @@ from microclaw.auth.authority import Authority
 from microclaw.auth.certificates import DEVICE_ID, from_ms, is_late, read_csr, read_device_certificate, to_ms
 from microclaw.auth.codes import digest_of
 from microclaw.errors import ProtocolError
-from microclaw.store.identity import CertificateRow, IdentityTable, TokenUse
+from microclaw.store.identity import CertificateRow, IdentityTable, TokenRow, TokenUse
 from microclaw.wire.link.frame import CloseCode
 
 Method: TypeAlias = Literal["certificate", "token"]
@@ -166,10 +166,10 @@ class DeviceCredentials:
         """
         if key is None:
             issued, digest = self._minted(device_id)
-            granted = await self._table.grant_token(device_id, digest, self._now_ms(), secret=secret)
+            row: TokenRow | CertificateRow = TokenRow(digest, device_id, "current", self._now_ms())
         else:
             issued, row = self._signed(device_id, key)
-            granted = await self._table.grant_certificate(row, secret=secret)
+        granted = await self._table.grant(row, secret=secret)
         if granted:
             self._announce(device_id)
         return issued if granted else None

@@ -106,7 +106,7 @@ def restore_home(chunks: Iterable[bytes], home: Path, *, replace: bool) -> Resto
         stack.enter_context(locked(folder))
         check_home(home, replace=replace)  # another restore may just have ended
         if is_there := _has_files(home):
-            stack.callback(os.close, take_lock(home / STORE))
+            stack.enter_context(take_lock(home / STORE))
         ready = folder / "ready"
         if ready.is_dir():  # of an earlier restore: a whole home, the old one or a backup's, is not thrown away
             _keep(ready, home)

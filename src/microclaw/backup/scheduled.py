@@ -62,23 +62,41 @@ class ScheduledBackups:
             raise
 
     def text(self) -> str | None:
-        """For the status; None where no backups are set up."""
-        return None if self._settings is None else backups_text(self._settings, self._made_ms)
+        """The state of scheduled backups; None where none are set up."""
+        if (settings := self._settings) is None:
+            return None
+        folder, plan = folder_of(settings), f"every {settings.every}, {settings.keep} are kept"
+        if self._made_ms is None:
+            return f"{folder} was not read yet; {plan}"
+        if not self._made_ms:
+            return f"none yet in {folder}; {plan}"
+        return f"last {moment_text(max(self._made_ms))}; {len(self._made_ms)} in {folder}, {plan}"
 
     def _run_due(self, settings: BackupSettings) -> None:
-        now_ms, found = self._now_ms(), own_backups(settings, self._home)
-        self._made_ms = found
+        now_ms, folder = self._now_ms(), folder_of(settings)
+        pem = read_private(self._home / IDENTITY / AUTHORITY_FILE)
+        prefix = f"microclaw-{(pem_fingerprint(pem or b'') or '0' * 8)[:8]}-"
+        self._made_ms = found = _own_backups(folder, prefix)
         newest_ms = max((made for made in found if made <= now_ms), default=None)
         if newest_ms is not None and now_ms - newest_ms < (seconds_in(settings.every) or 0) * 1000:
             return
-        folder, lock = folder_of(settings), _lock_of(settings)
-        path = folder / f"{_prefix(self._home)}{datetime.fromtimestamp(now_ms / 1000, UTC):{_AT}}"
+        lock = _lock_of(settings)
+        path = folder / f"{prefix}{datetime.fromtimestamp(now_ms / 1000, UTC):{_AT}}"
         with self._archive(now_ms) as (contents, chunks):
             step = "check the folder's owner and free space: microclaw config get backup.folder"
             write_given(path, encrypted(self._until_stopped(chunks), lock), replace=True, next_step=step)
         self._record(AuditEvent(AuditKind.BACKUP_MADE, f"by the schedule: {contents.text()}", about=str(folder)))
-        _prune(settings, self._home, now_ms)
-        self._made_ms = own_backups(settings, self._home)
+        # Those that seem to be of the future, as a clock was wrong, must not push out the one just made.
+        found = _own_backups(folder, prefix)
+        kept = sorted(found, key=lambda made: (made <= now_ms, made))[-settings.keep :]
+        try:
+            oldest = [one for made, one in found.items() if made not in kept]
+            for path in [*oldest, *folder.glob(f".{prefix}*.age.*.new")]:  # and what a crash left of one
+                path.unlink(missing_ok=True)
+        except OSError as exc:
+            text = f"an old backup cannot be removed: {exc.strerror or exc}"
+            raise StoreError(text, next_step=f"check the owner and mode of {folder}") from exc
+        self._made_ms = kept
 
     @contextmanager
     def _archive(self, now_ms: int) -> Iterator[tuple[Contents, Iterator[bytes]]]:
@@ -98,23 +116,12 @@ class ScheduledBackups:
             yield data
 
 
-def backups_text(settings: BackupSettings, made_ms: Collection[int] | None) -> str:
-    """The state of scheduled backups; `made_ms` are the times of those in the folder, None where it was not read."""
-    folder, plan = folder_of(settings), f"every {settings.every}, {settings.keep} are kept"
-    if made_ms is None:
-        return f"{folder} was not read yet; {plan}"
-    if not made_ms:
-        return f"none yet in {folder}; {plan}"
-    return f"last {moment_text(max(made_ms))}; {len(made_ms)} in {folder}, {plan}"
-
-
 def folder_of(settings: BackupSettings) -> Path:
     return Path(settings.folder or "").expanduser()
 
 
-def own_backups(settings: BackupSettings, home: Path) -> dict[int, Path]:
-    """The backups of this host in the folder, by when they were made (Unix ms). StoreError."""
-    folder, prefix = folder_of(settings), _prefix(home)
+def _own_backups(folder: Path, prefix: str) -> dict[int, Path]:
+    """The backups in the folder whose names begin so, by when they were made (Unix ms). StoreError."""
     try:
         paths = list(folder.iterdir())
     except OSError as exc:
@@ -128,12 +135,6 @@ def own_backups(settings: BackupSettings, home: Path) -> dict[int, Path]:
     return found
 
 
-def _prefix(home: Path) -> str:
-    """The prefix of this host's backups: the first digits of its authority's fingerprint."""
-    pem = read_private(home / IDENTITY / AUTHORITY_FILE)
-    return f"microclaw-{(pem_fingerprint(pem or b'') or '0' * 8)[:8]}-"
-
-
 def _lock_of(settings: BackupSettings) -> Lock:
     if settings.recipient is not None:
         return PublicKey.parse(settings.recipient)
@@ -142,17 +143,3 @@ def _lock_of(settings: BackupSettings) -> Lock:
     if content is None:
         raise ConfigError(f"the password file {path} of backups is missing", next_step="write one line to it, mode 600")
     return Password.parse(content, str(path))
-
-
-def _prune(settings: BackupSettings, home: Path, now_ms: int) -> None:
-    """Remove the oldest backups of this host beyond `keep`, and what a crash left of one. Those that seem to be of the
-    future, as a clock was wrong, count as the oldest: they must not push out the one just made.
-    """
-    found, folder = own_backups(settings, home), folder_of(settings)
-    oldest = sorted(found, key=lambda made: (made <= now_ms, made))[: -settings.keep]
-    try:
-        for path in [*map(found.__getitem__, oldest), *folder.glob(f".{_prefix(home)}*.age.*.new")]:
-            path.unlink(missing_ok=True)
-    except OSError as exc:
-        text = f"an old backup cannot be removed: {exc.strerror or exc}"
-        raise StoreError(text, next_step=f"check the owner and mode of {folder}") from exc

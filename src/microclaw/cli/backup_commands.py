@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from collections import Counter
@@ -143,7 +142,7 @@ def migrate(
 
     how = {"replacing": replace or dry_run, "dry_run": dry_run}
     home, name = settings.home, settings.cluster.host_name
-    moved = asyncio.run(migrate_back(url, home, **how) if back else migrate_to(url, home, name, **how))
+    moved = migrate_back(url, home, **how) if back else migrate_to(url, home, name, **how)
     options.end_with_json("migrate", {**asdict(moved), "dry_run": dry_run})
     options.table([(name, f"{count:,}") for name, count in moved.rows.items()], head=("TABLE", "ROWS"), empty="no rows")
     would = "would have " if dry_run else ""
@@ -175,7 +174,7 @@ def _archive(options: GlobalOptions, home: Path, without: Path | None) -> Iterat
     with ExitStack() as stack:
         try:
             if (home / STORE).exists():
-                stack.callback(os.close, take_lock(home / STORE))
+                stack.enter_context(take_lock(home / STORE))
         except StoreOwned:
             yield whole_archive(options.host().download("/v1/backup", most_bytes=MAX_BACKUP_BYTES))
             return

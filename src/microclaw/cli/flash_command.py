@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from microclaw.apps.device_operations import list_devices
 from microclaw.cli.options import GlobalOptions, command, needs_terminal, secret_value
-from microclaw.config.edit import LAN, open_link
+from microclaw.config.edit import LAN, write_changes
 from microclaw.config.load import private_home
 from microclaw.config.places import cache_folder
 from microclaw.errors import ConfigError, NoHost
@@ -147,7 +147,7 @@ class RunningHost(Struct, frozen=True):
         if self.options.address() is not None or not self.person.confirm(question, default=True):
             text = "the host accepts only boards on its own machine: 8443 is closed"
             raise ConfigError(text, next_step=f"there: microclaw up --link {LAN}")
-        open_link(private_home(os.environ, self.options.home), os.environ)
+        write_changes(private_home(os.environ, self.options.home), os.environ, {"host.link": LAN})
         self.person.say("written. Start the host again now: Ctrl-C in its window, then microclaw up; this waits")
         try:
             async with asyncio.timeout(_RESTART_S):

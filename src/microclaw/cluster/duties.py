@@ -13,9 +13,10 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from microclaw.cluster.hosts import Hosts
+from microclaw.cluster.operations import ClusterDuty
 from microclaw.errors import StoreError
 from microclaw.store.postgres import SharedDatabase
-from microclaw.store.sql import Sql
+from microclaw.store.rows import exists, scalar, select
 
 POLL_S: Final = 1.0
 _TAKE: Final = """INSERT INTO duties (name, holder, fence)
@@ -29,18 +30,15 @@ _log = logging.getLogger(__name__)
 
 
 class Duties:
-    """Without being able to (`is_able`) this host has no duty."""
+    """A host whose database a newer one upgraded has no duty."""
 
-    def __init__(self, database: SharedDatabase, hosts: Hosts, *, is_able: Callable[[], bool] = lambda: True) -> None:
+    def __init__(self, database: SharedDatabase, hosts: Hosts) -> None:
         self._database = database
         self._hosts = hosts
-        self._is_able = is_able
         self.here: set[str] = set()  # those that this host has
 
-    async def held(self) -> list[tuple[str, str | None, int]]:
-        """Each duty's name, holder and fence."""
-        query = "SELECT name, holder, fence FROM duties ORDER BY name"
-        return await self._database.read(lambda sql: sql.execute(query).fetchall())
+    async def held(self) -> tuple[ClusterDuty, ...]:
+        return await self._database.read(lambda sql: select(sql, ClusterDuty, "duties ORDER BY name"))
 
     async def hold(self, name: str, work: Callable[[int], Awaitable[object]]) -> None:
         """Run `work(fence)` while this host has the duty; returns when the work ended by itself.
@@ -61,11 +59,11 @@ class Duties:
                 return
 
     async def _take(self, name: str) -> int | None:
-        if self._hosts.work_left_s <= 0 or not self._is_able():
+        if self._hosts.work_left_s <= 0 or self._database.is_too_old:
             return None
         values = (name, self._hosts.host_id)
-        row = await self._database.write(lambda sql: sql.execute(_TAKE, values).fetchone())
-        return None if row is None else int(row[0])
+        fence: int | None = await self._database.write(lambda sql: scalar(sql, _TAKE, values))
+        return fence
 
     async def _work(self, name: str, fence: int, term: int, work: Callable[[int], Awaitable[object]]) -> bool:
         """True if the work ended by itself; else the duty is lost."""
@@ -90,14 +88,11 @@ class Duties:
             await self._release(name, fence)
 
     async def _until_lost(self, name: str, fence: int, term: int) -> None:
-        def is_held(sql: Sql) -> bool:
-            query = "SELECT 1 FROM duties WHERE name = ? AND holder = ? AND fence = ?"
-            return sql.execute(query, (name, self._hosts.host_id, fence)).fetchone() is not None
-
-        while (left := self._hosts.work_left_s) > 0 and self._hosts.term == term and self._is_able():
+        held = {"name": name, "holder": self._hosts.host_id, "fence": fence}
+        while (left := self._hosts.work_left_s) > 0 and self._hosts.term == term and not self._database.is_too_old:
             with contextlib.suppress(StoreError, TimeoutError):  # the lease says how long it is this host's without
                 async with asyncio.timeout(left):
-                    if not await self._database.read(is_held):
+                    if not await self._database.read(lambda sql: exists(sql, "duties", **held)):
                         return
             await asyncio.sleep(max(0.0, min(POLL_S, self._hosts.work_left_s)))
 

@@ -93,13 +93,10 @@ class LiveEvents:
             self._readers.discard(reader)
 
     def _take(self, kind: str, told: msgspec.Raw) -> None:
-        event_kind = _KINDS.get(kind)
         try:
-            event = None if event_kind is None else msgspec.msgpack.decode(told, type=event_kind)
-        except (msgspec.DecodeError, RecursionError) as exc:
+            event = msgspec.msgpack.decode(told, type=_KINDS[kind])
+        except (KeyError, msgspec.DecodeError, RecursionError) as exc:
             _log.debug("a live event of another host that cannot be read: %s", exc)
-            event = None
-        if event is None:
             self._counts["events_refused"] += 1
             return
         self._counts["events_taken"] += 1

@@ -5,10 +5,8 @@ No host may run on the home, or on the database, meanwhile. Files and keys stay 
 
 from __future__ import annotations
 
-import asyncio
-import os
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +21,8 @@ from microclaw.store.postgres_connection import PostgresConnection
 from microclaw.store.sql import Sql
 from microclaw.store.sqlite_file import connect, create_store, kept_as, open_store, set_aside, take_lock
 
-ROWS: Final = 500  # an insert
+STORE: Final = "microclaw.db"  # in a home
+ROWS: Final = 100  # an insert
 _OF_HOSTS: Final = ("inbox", "effects", "outbox", "schedule_runs")  # whose rows say which host has them
 _LEFT: Final = frozenset({"hosts", "duties", "link_holders", "store_version", "last_commits"})  # of hosts that run
 _HIDDEN: Final = ("sqlite_", "note")  # the index of notes is each host's own
@@ -39,18 +38,10 @@ class Migration(Struct, frozen=True):
     replaced: str | None = None
 
 
-async def migrate_to(url: str, home: Path, host: str, *, replacing: bool, dry_run: bool) -> Migration:
+def migrate_to(url: str, home: Path, host: str, *, replacing: bool, dry_run: bool) -> Migration:
     """Into the database at `url`; what is on a port is on a port of `host`. StoreError, ConfigError."""
-    return await asyncio.to_thread(_to, url, home, host, replacing, dry_run)
-
-
-async def migrate_back(url: str, home: Path, *, replacing: bool, dry_run: bool) -> Migration:
-    """Into the store in `home`; the database stays as it is. StoreError, ConfigError."""
-    return await asyncio.to_thread(_back, url, home, replacing, dry_run)
-
-
-def _to(url: str, home: Path, host: str, replacing: bool, dry_run: bool) -> Migration:
-    with _own_store(home) as own:
+    own = home / STORE
+    with take_lock(own):
         if not own.exists():
             raise StoreError(f"{own} is not there: this home has no store", next_step="name the home with --home")
         with closing(open_store(own)) as source, _shared(url) as target:
@@ -67,8 +58,10 @@ def _to(url: str, home: Path, host: str, replacing: bool, dry_run: bool) -> Migr
             return Migration(str(own), "the database", rows, replaced)
 
 
-def _back(url: str, home: Path, replacing: bool, dry_run: bool) -> Migration:
-    with _own_store(home) as own, _shared(url) as source:
+def migrate_back(url: str, home: Path, *, replacing: bool, dry_run: bool) -> Migration:
+    """Into the store in `home`; the database stays as it is. StoreError, ConfigError."""
+    own = home / STORE
+    with take_lock(own), _shared(url) as source:
         replaced = f"{own}, which is kept as {kept_as(own).name}" if own.exists() else None
         if replaced is not None and not replacing:
             raise ConfigError(f"this replaces {replaced}", next_step="if it is to be: the same with --replace")
@@ -93,15 +86,6 @@ def _back(url: str, home: Path, replacing: bool, dry_run: bool) -> Migration:
         finally:
             _remove(building)
         return Migration("the database", str(own), rows, replaced)
-
-
-@contextmanager
-def _own_store(home: Path) -> Iterator[Path]:
-    """The host's own store, with its lock: StoreOwned when a host runs."""
-    own = home / "microclaw.db"
-    with ExitStack() as stack:
-        stack.callback(os.close, take_lock(own))
-        yield own
 
 
 @contextmanager
@@ -134,19 +118,14 @@ def _copy(source: Sql, target: Sql) -> dict[str, int]:
         query = f"INSERT INTO {name} ({given}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
         while some := [row for _, row in zip(range(ROWS), rows, strict=False)]:
             target.executemany(query, some)
-    if isinstance(target, PostgresConnection):
-        _go_on_counting(target)
+    if isinstance(target, PostgresConnection):  # numbers that the database gives begin behind those that were copied
+        query = "SELECT table_name, column_name FROM information_schema.columns WHERE is_identity = 'YES'"
+        for table, column in target.execute(query).fetchall():
+            target.execute(
+                f"SELECT setval(pg_get_serial_sequence('{table}', '{column}'), "  # noqa: S608 - its own names
+                f"coalesce(max({column}), 0) + 1, false) FROM {table}"
+            )
     return _counted(target, tables)
-
-
-def _go_on_counting(target: PostgresConnection) -> None:
-    """Numbers that the database gives begin behind those that were copied."""
-    query = "SELECT table_name, column_name FROM information_schema.columns WHERE is_identity = 'YES'"
-    for table, column in target.execute(query).fetchall():
-        target.execute(
-            f"SELECT setval(pg_get_serial_sequence('{table}', '{column}'), "  # noqa: S608 - its own names
-            f"coalesce(max({column}), 0) + 1, false) FROM {table}"
-        )
 
 
 def _tables(file: Sql) -> list[str]:

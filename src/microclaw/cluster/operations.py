@@ -41,7 +41,7 @@ class HostRow(Struct, frozen=True):
     ended: str | None
 
 
-class ClusterDuty(Struct, frozen=True, kw_only=True):
+class ClusterDuty(Struct, frozen=True):
     """A duty that one host does for all. `holder` None: nobody at the moment."""
 
     name: str
@@ -49,7 +49,7 @@ class ClusterDuty(Struct, frozen=True, kw_only=True):
     fence: int
 
 
-class ClusterProblem(Struct, frozen=True, kw_only=True, rename={"next_step": "next"}):
+class ClusterProblem(Struct, frozen=True, rename={"next_step": "next"}):
     text: str
     next_step: str
 
@@ -68,8 +68,8 @@ class ClusterFacts(Struct, frozen=True, kw_only=True):
     seen_s: float
     hosts: list[HostRow]
     ended: list[HostRow]
-    duties: list[ClusterDuty]
-    problems: list[ClusterProblem]
+    duties: tuple[ClusterDuty, ...]
+    problems: tuple[ClusterProblem, ...]
 
     def seen(self, one: HostRow) -> str:
         if one.ended is not None:

@@ -10,7 +10,6 @@ from typing import Final
 from microclaw.durable import replace_file
 from microclaw.errors import StoreError
 from microclaw.store.database import Database
-from microclaw.store.sql import Sql
 
 PIECE: Final = 1 << 18  # bytes
 
@@ -31,11 +30,8 @@ class SharedFiles:
     async def fetch(self, sha256: str, path: Path) -> None:
         """Bring a payload that another host took to `path`; StoreError when that cannot be."""
         query = "SELECT data FROM payloads WHERE sha256 = ? ORDER BY piece"
-
-        def read(sql: Sql) -> bytes:
-            return b"".join(piece for (piece,) in sql.execute(query, (sha256,)))
-
-        data = await self._database.read(read)
+        pieces = await self._database.read(lambda sql: sql.execute(query, (sha256,)).fetchall())
+        data = b"".join(piece for (piece,) in pieces)
         if hashlib.sha256(data).hexdigest() != sha256:
             raise StoreError(f"the payload {sha256[:12]} is not in the shared database", next_step="publish it again")
         await asyncio.to_thread(replace_file, path, data)

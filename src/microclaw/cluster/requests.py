@@ -60,6 +60,9 @@ class _Error(msgspec.Struct, frozen=True, array_like=True):
 
 
 _MORE: Final = ("foreign", "outcome", "silent")
+_ERRORS: Final = {
+    name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, MicroclawError)
+}
 
 
 class _Handler(Struct, frozen=True):
@@ -242,17 +245,14 @@ def _decoded(data: bytes, kind: type[A], what: str) -> A:
 
 def _error_frame(error: MicroclawError) -> bytes:
     """With the nearest class that is in errors.py."""
-    kind = next(kind.__name__ for kind in type(error).__mro__ if hasattr(errors, kind.__name__))
+    kind = next(kind.__name__ for kind in type(error).__mro__ if kind.__name__ in _ERRORS)
     more = {name: value for name, value in vars(error).items() if name in _MORE}
     return _frame(_ERROR, msgspec.msgpack.encode(_Error(kind, error.message, error.next_step, more)))
 
 
 def _error_of(told: _Error) -> MicroclawError:
     """MicroclawError itself for a class that takes other values, or that this version has not."""
-    kind = getattr(errors, told.kind, MicroclawError)
-    if not (isinstance(kind, type) and issubclass(kind, MicroclawError)):
-        kind = MicroclawError
     try:
-        return kind(told.message, next_step=told.next_step, **told.more)
+        return _ERRORS.get(told.kind, MicroclawError)(told.message, next_step=told.next_step, **told.more)
     except TypeError:
         return MicroclawError(told.message, next_step=told.next_step)

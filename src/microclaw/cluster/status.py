@@ -6,6 +6,7 @@ It changes nothing, and the database may be away.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import starmap
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -13,7 +14,7 @@ from msgspec import Struct, field
 
 from microclaw.cluster.duties import Duties
 from microclaw.cluster.hosts import Hosts
-from microclaw.cluster.operations import ClusterDuty, ClusterFacts, ClusterProblem
+from microclaw.cluster.operations import ClusterFacts, ClusterProblem
 from microclaw.errors import StoreError
 from microclaw.store.postgres import SharedDatabase
 from microclaw.store.schema import VERSION
@@ -21,7 +22,6 @@ from microclaw.text import count_text, format_duration
 
 CLOCK_OFF_S: Final = 60.0
 COUNTS: Final = ("calls_served", "calls_refused", "events_sent", "events_taken", "events_dropped", "events_refused")
-_Problem = tuple[str, str]
 
 
 class ClusterView(Struct, frozen=True):
@@ -36,7 +36,7 @@ class ClusterView(Struct, frozen=True):
         try:
             duties = await self.duties.held()
         except StoreError:  # `connected` says it
-            duties = []
+            duties = ()
         place = urlsplit(self.database.url)
         return ClusterFacts(
             host=self.hosts.host_id,
@@ -46,8 +46,8 @@ class ClusterView(Struct, frozen=True):
             seen_s=round(self.hosts.seen_s, 1),
             hosts=self.hosts.standing(),
             ended=self.hosts.ended(),
-            duties=[ClusterDuty(name=name, holder=holder, fence=fence) for name, holder, fence in duties],
-            problems=[ClusterProblem(text=text, next_step=step) for text, step in self._problems()],
+            duties=duties,
+            problems=tuple(starmap(ClusterProblem, self._problems())),
         )
 
     def gauges(self) -> dict[str, float]:
@@ -61,7 +61,7 @@ class ClusterView(Struct, frozen=True):
             **self.counts,
         }
 
-    def _problems(self) -> Iterator[_Problem]:
+    def _problems(self) -> Iterator[tuple[str, str]]:
         hosts = self.hosts.standing()
         if self.hosts.stale or self.hosts.lost:
             since = format_duration(self.hosts.seen_s * 1000)

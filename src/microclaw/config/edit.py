@@ -20,7 +20,8 @@ from microclaw.errors import ConfigError, StoreError
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
 
-LAN: Final = "0.0.0.0:8443"  # where boards of the network reach the link
+LAN: Final = "0.0.0.0:8443"
+"""`host.link` where boards of the network reach it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +48,19 @@ def write_changes(home: FilePath, environ: Mapping[str, str], changes: Mapping[s
         if fatal := [m for m in new if m.fatal]:
             raise ConfigError(f"nothing was written: {fatal[0].message}", next_step=fatal[0].next_step)
         changed = tuple(name for name, text in texts.items() if text != before[name])
-        if changed:
-            _note(home, changes)
+        if changed:  # the security log's lines have no values; without them nothing is changed
+            done = {key: "set" if value is not None else "set back to its default" for key, value in changes.items()}
+            try:
+                append_events(
+                    home, [AuditEvent(AuditKind.CONFIG_CHANGED, text, about=key) for key, text in done.items()]
+                )
+            except (OSError, StoreError) as exc:
+                text = f"nothing was written: the security log in {home} cannot be: {exc}"
+                raise ConfigError(text, next_step="check its owner, permissions and free space") from exc
         for name in changed:  # secrets first: a secret that moves is never in no file
             path = (home / name).resolve()  # what a link of that name points to
             write_given(path, [texts[name].encode()], replace=True, next_step="free space there")
         return WriteResult(changed, tuple(new))
-
-
-def open_link(home: FilePath, environ: Mapping[str, str]) -> None:
-    """Let paired boards of the network in, from the host's next start on. Raises ConfigError."""
-    write_changes(home, environ, {"host.link": LAN})
 
 
 def read_key(text: str) -> tuple[Path, Node]:
@@ -68,16 +71,6 @@ def read_key(text: str) -> tuple[Path, Node]:
         hint = did_you_mean(text, (dotted(path) for path, _ in all_settings()))
         raise ConfigError(f"{text} is no setting{hint}", next_step="microclaw config get --all")
     return path, setting
-
-
-def _note(home: FilePath, changes: Mapping[str, str | None]) -> None:
-    """The security log's lines, without values; ConfigError when they cannot be written: then nothing is changed."""
-    done = {key: "set" if value is not None else "set back to its default" for key, value in changes.items()}
-    try:
-        append_events(home, [AuditEvent(AuditKind.CONFIG_CHANGED, text, about=key) for key, text in done.items()])
-    except (OSError, StoreError) as exc:
-        text = f"nothing was written: the security log in {home} cannot be: {exc}"
-        raise ConfigError(text, next_step="check its owner, permissions and free space") from exc
 
 
 def _document(path: FilePath) -> TOMLDocument:

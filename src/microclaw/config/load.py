@@ -35,8 +35,6 @@ def load_settings(
     `http_port` and `link` are for this run; `Settings.host` has what the file wants for `up`.
     """
     folder = private_home(environ, home)
-    if http_port is not None and not 0 <= http_port <= 65535:
-        raise ConfigError(f"port {http_port} is not between 0 and 65535", next_step="give --port 8080, or 0 for any")
     assembly = Assembly(folder, environ)
     if fatal := [mistake for mistake in assembly.mistakes if mistake.fatal]:
         more = f" (and {len(fatal) - 1} more)" if len(fatal) > 1 else ""

@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 
 from microclaw import __version__
 from microclaw.boards.reader import load_board
-from microclaw.config.edit import LAN, open_link
+from microclaw.config.edit import LAN, write_changes
 from microclaw.errors import UnknownName
 from microclaw.firmware_folder import firmware_folder
 from microclaw.flash.board_files import BoardFile, our_files
@@ -173,7 +173,7 @@ async def choices(made: InstallParts, _: Call) -> InstallChoices:
 )
 async def open_to_network(made: InstallParts, _: Call) -> InstallLink:
     """Open the link to the network, from the host's next start on."""
-    await asyncio.to_thread(open_link, made.settings.home, os.environ)
+    await asyncio.to_thread(write_changes, made.settings.home, os.environ, {"host.link": LAN})
     return InstallLink(link=LAN)
 
 

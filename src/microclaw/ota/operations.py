@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
 from msgspec import Meta, Struct
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
 from microclaw.devices.selection import Selection, names_text
 from microclaw.errors import ConfigError, UnknownName
@@ -338,10 +338,9 @@ def _key(row: KeyRow) -> UpdateKey:
 
 def _rollout(service: FirmwareService, one: Rollout, **more: Any) -> RolloutFacts:
     facts = {
-        **asdict(one.progress),
         "rollout": one.row.rollout_id,
         "began_by": service.name_of(one.row.person_id),
-        "stage": one.progress.stage + 1,
+        "stage": one.row.stage + 1,
         "stages": one.plan.stages,
         "count": len(one.devices),
         "counts": {state: one.count(state) for state in DEVICE_STATES},

@@ -16,7 +16,7 @@ from msgspec import Struct, json
 from msgspec.structs import replace
 
 from microclaw.errors import ConfigError
-from microclaw.store.rollouts import DeviceState, Progress, RolloutDevice, RolloutRow
+from microclaw.store.rollouts import DeviceState, RolloutDevice, RolloutRow
 from microclaw.text import count_text
 
 DEVICE_STATES: Final[tuple[DeviceState, ...]] = get_args(DeviceState)
@@ -69,22 +69,21 @@ def read_stages(text: str, count: int) -> tuple[int, ...]:
 
 
 class Rollout:
-    """`devices` in the order in which they get the update. `kept` is its progress in the store."""
+    """`devices` in the order in which they get the update. `kept` is its row in the store."""
 
-    def __init__(self, row: RolloutRow, progress: Progress, devices: Iterable[RolloutDevice]) -> None:
-        self.row = row
+    def __init__(self, row: RolloutRow, devices: Iterable[RolloutDevice]) -> None:
         self.plan = json.decode(row.plan, type=RolloutPlan)
-        self.load(progress, devices)
+        self.load(row, devices)
 
-    def load(self, progress: Progress, devices: Iterable[RolloutDevice]) -> None:
+    def load(self, row: RolloutRow, devices: Iterable[RolloutDevice]) -> None:
         """Take what is in the store, in place of what was here."""
-        self.progress = self.kept = progress
+        self.row = self.kept = row
         self.devices = {device.device_id: device for device in devices}
 
     @property
     def is_open(self) -> bool:
         """True if it goes on by itself, or may be resumed."""
-        return self.progress.state in ("running", "paused")
+        return self.row.state in ("running", "paused")
 
     @property
     def is_over(self) -> bool:
@@ -111,8 +110,8 @@ class Rollout:
     def text(self) -> str:
         """Its standing, or why it stopped."""
         if not self.is_open:
-            return self.progress.reason
-        stage = f"stage {self.progress.stage + 1} of {len(self.plan.stages)}"
+            return self.row.reason
+        stage = f"stage {self.row.stage + 1} of {len(self.plan.stages)}"
         return f"{stage}, {self.count('healthy')} of {len(self.devices)} healthy"
 
     def count(self, *states: DeviceState) -> int:
@@ -137,21 +136,21 @@ class Rollout:
 
     def count_crashes(self, count: int) -> None:
         """Count the new crash reports of the `offered` devices since; they only grow."""
-        if count > self.progress.crashes:
-            self.progress = replace(self.progress, crashes=count)
+        if count > self.row.crashes:
+            self.row = replace(self.row, crashes=count)
 
     def advance(self, now_ms: int, can_take: Callable[[str], bool]) -> list[RolloutDevice]:
         """Take the next step: call it after each news, and when time has passed. Returns the rows that it changed.
 
-        The driver keeps those, and `progress`, before it sends the offer to each that is now `offered`.
+        The driver keeps those, and `row`, before it sends the offer to each that is now `offered`.
         """
         before_ms = now_ms - self.plan.device_s * 1000
         late = [one for one, offered_ms in self.offered.items() if offered_ms <= before_ms]
         noted = [self.note(one, "late", "no end of the update was reported in time", now_ms) for one in late]
         if self.is_open:
-            self.progress = self._next(now_ms)
+            self.row = self._next(now_ms)
         changed = [device for device in noted if device is not None]
-        if self.progress.state != "running" or self.progress.soaking_since_ms is not None:
+        if self.row.state != "running" or self.row.soaking_since_ms is not None:
             return changed
         room = self.plan.under_way - len(self.under_way)
         for device_id in self.waiting:
@@ -164,14 +163,14 @@ class Rollout:
 
     @property
     def _size(self) -> int:
-        return self.plan.stages[self.progress.stage]
+        return self.plan.stages[self.row.stage]
 
     def _set(self, device_id: str, **fields: object) -> RolloutDevice:
         device = self.devices[device_id] = replace(self.devices[device_id], **fields)
         return device
 
-    def _next(self, now_ms: int) -> Progress:
-        now = self.progress
+    def _next(self, now_ms: int) -> RolloutRow:
+        now = self.row
         if (why := self._gate()) is not None:
             return replace(now, state="halted", reason=why)
         if now.state == "paused" or not self._is_through(now_ms):
@@ -190,16 +189,16 @@ class Rollout:
         """Why the rollout has to stop."""
         bad, borne = self.count(*BAD), math.floor(self._size * (1 - self.plan.healthy_share) + 1e-9)
         if bad > borne:
-            of = f"{self._size} in stage {self.progress.stage + 1}"
+            of = f"{self._size} in stage {self.row.stage + 1}"
             return f"{count_text(bad, 'board')} did not become healthy, {borne} of {of} may fail: {self._failures()}"
-        if self.progress.crashes > self.plan.max_crashes:
-            crashes = count_text(self.progress.crashes, "new crash report")
+        if self.row.crashes > self.plan.max_crashes:
+            crashes = count_text(self.row.crashes, "new crash report")
             return f"{crashes} from updated boards, {self.plan.max_crashes} may come"
         return None
 
     def _is_through(self, now_ms: int) -> bool:
         """True if every device of the stage has its end, those left out that have been off for too long."""
-        waited = now_ms - self.progress.stage_ms >= self.plan.absent_s * 1000
+        waited = now_ms - self.row.stage_ms >= self.plan.absent_s * 1000
         if self.under_way or (self.waiting and not waited):
             return False
         # One board has to have shown that the update is well, unless nobody is left to show it.

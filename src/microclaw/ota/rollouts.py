@@ -24,7 +24,7 @@ from microclaw.events import LiveEvent, RolloutChanged
 from microclaw.ota.offers import End, Offers, running_version
 from microclaw.ota.rollout import DEFAULT_STAGES, Rollout, RolloutPlan, read_stages
 from microclaw.store.firmware import OfferRow
-from microclaw.store.rollouts import Progress, RolloutDevice, RolloutRow, RolloutState, RolloutTable
+from microclaw.store.rollouts import RolloutDevice, RolloutRow, RolloutState, RolloutTable
 
 TICK_S: Final = 1.0
 TRIES: Final = 5  # of a change while other hosts of a cluster change the same rollout
@@ -132,8 +132,9 @@ class Rollouts:
                 if busy and number != undoes:  # who is under way there has the end of it first (`_can_take`)
                     text = f"{busy} of these boards are in rollout {number}, which is not over"
                     raise ConfigError(text, next_step=f"microclaw firmware rollouts {number}")
-            new = RolloutRow(0, version, channel, msgspec.json.encode(plan).decode(), person_id, undoes, self.now_ms())
-            number = await self.table.add(new, devices)
+            text, now_ms = msgspec.json.encode(plan).decode(), self.now_ms()
+            new = RolloutRow(0, version, channel, text, person_id, undoes, now_ms, now_ms)
+            number = await self.table.begin(new, devices)
             rollout = self._open[number] = await self.get(number)
         self._tell(rollout)
         return rollout
@@ -144,7 +145,7 @@ class Rollouts:
         Raises ConfigError where that version has no release that lets boards go back.
         """
         rollout = await self.get(number)
-        if rollout.row.undoes is not None or rollout.progress.state == "undone":
+        if rollout.row.undoes is not None or rollout.row.state == "undone":
             raise ConfigError(f"rollout {number} is reverted, or reverts one", next_step="microclaw firmware rollouts")
         former: dict[str, list[tuple[str, str]]] = {}
         for device in rollout.devices.values():
@@ -191,15 +192,15 @@ class Rollouts:
         found = await self.table.get(number)
         if found is None:
             raise UnknownName(f"there is no rollout {number}", next_step="microclaw firmware rollouts")
-        return await self._read(*found)
+        return await self._read(found)
 
     async def all(self) -> list[Rollout]:
         """The newest first, those that are over too."""
-        return [self._open.get(row.rollout_id) or await self._read(row, now) for row, now in await self.table.list(20)]
+        return [self._open.get(row.rollout_id) or await self._read(row) for row in await self.table.newest(20)]
 
     async def standing(self) -> list[Rollout]:
         """Those that are open; the newest, where it was halted."""
-        newest = [await self._read(row, now) for row, now in await self.table.list(1) if now.state == "halted"]
+        newest = [await self._read(row) for row in await self.table.newest(1) if row.state == "halted"]
         return [*(one for one in self.going_on if one.is_open), *newest]
 
     @property
@@ -295,42 +296,42 @@ class Rollouts:
             is_kept = False
             while not is_kept:
                 rollout = await self.get(number)
-                if rollout.progress.state not in allowed:
-                    raise ConfigError(f"rollout {number} is {rollout.progress.state}", next_step=step)
-                rollout.progress = structs.replace(rollout.progress, state=state, reason=reason)
+                if rollout.row.state not in allowed:
+                    raise ConfigError(f"rollout {number} is {rollout.row.state}", next_step=step)
+                rollout.row = structs.replace(rollout.row, state=state, reason=reason)
                 is_kept = await self._keep(rollout, [])
         self._tell(rollout)
         return rollout
 
     async def _keep(self, rollout: Rollout, rows: Sequence[RolloutDevice]) -> bool:
         """False where another host changed the rollout meanwhile: it is read again, and nothing of this is kept."""
-        now, number = rollout.progress, rollout.row.rollout_id
+        now = rollout.row
         if rows or now != rollout.kept:
-            if not await self.table.keep(number, rollout.kept, now, rows):
+            if not await self.table.keep(rollout.kept, now, rows):
                 await self._read_open()
                 return False
             rollout.kept = now
         if rollout.is_over:
-            self._open.pop(number, None)
+            self._open.pop(now.rollout_id, None)
         return True
 
     async def _read_open(self) -> None:
         """Call it holding the lock. Who has a Rollout sees what is new in it."""
         opened: dict[int, Rollout] = {}
-        for row, now in await self.table.open():
-            rollout = opened[row.rollout_id] = self._open.get(row.rollout_id) or await self._read(row, now)
-            rollout.load(now, await self.table.devices(row.rollout_id))
+        for row in await self.table.open():
+            rollout = opened[row.rollout_id] = self._open.get(row.rollout_id) or await self._read(row)
+            rollout.load(row, await self.table.devices(row.rollout_id))
         for number in self._open.keys() - opened.keys():
             if (found := await self.table.get(number)) is not None:
-                self._open[number].load(found[1], await self.table.devices(number))
+                self._open[number].load(found, await self.table.devices(number))
         self._open = opened
 
-    async def _read(self, row: RolloutRow, progress: Progress) -> Rollout:
-        return Rollout(row, progress, await self.table.devices(row.rollout_id))
+    async def _read(self, row: RolloutRow) -> Rollout:
+        return Rollout(row, await self.table.devices(row.rollout_id))
 
     def _tell(self, rollout: Rollout) -> None:
-        number, now = rollout.row.rollout_id, rollout.progress
+        now, number = rollout.row, rollout.row.rollout_id
         _log.info("rollout %d: %s, stage %d %s", number, now.state, now.stage + 1, now.reason)
-        said = (number, rollout.row.version, now.state, now.stage + 1, now.soaking_since_ms is not None, now.reason)
+        said = (number, now.version, now.state, now.stage + 1, now.soaking_since_ms is not None, now.reason)
         self.publish(RolloutChanged("", self.now_ms(), *said))
         self._news.set()

@@ -102,12 +102,8 @@ class CrashTable(Table):
         found = await self.groups(crash_id=crash_id)
         if not found:
             raise UnknownName(f"there is no crash {crash_id}", next_step="see them: microclaw device crashes")
-        return found[0], await self._reports(crash_id)
-
-    @reads
-    def _reports(self, sql: Sql, crash_id: int) -> tuple[CrashReport, ...]:
         where = "crash_reports JOIN crash_groups USING (crash_id) WHERE crash_id = ? ORDER BY report_id DESC"
-        return select(sql, CrashReport, where, (crash_id,))
+        return found[0], await self.database.read(lambda sql: select(sql, CrashReport, where, (crash_id,)))
 
     @reads
     def new_since(self, sql: Sql, moments_ms: Mapping[str, int]) -> int:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import queue
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import ExitStack, asynccontextmanager, closing, suppress
+from io import FileIO
 from pathlib import Path
 from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
@@ -88,7 +88,7 @@ class Database:
     async def open(cls, path: Path) -> AsyncIterator[Database]:
         """Open or create the store at `path`; StoreError when it is broken, unwritable or owned by another process."""
         lock, writer, reader = await asyncio.to_thread(_open, path)
-        database = cls(writer, reader, lambda: os.close(lock))
+        database = cls(writer, reader, lock.close)
         try:
             yield database
         finally:
@@ -142,10 +142,9 @@ class Database:
         self._release()
 
 
-def _open(path: Path) -> tuple[int, SqliteConnection, SqliteConnection]:
+def _open(path: Path) -> tuple[FileIO, SqliteConnection, SqliteConnection]:
     with ExitStack() as stack:
-        lock = take_lock(path)
-        stack.callback(os.close, lock)
+        lock = stack.enter_context(take_lock(path))
         writer = stack.enter_context(closing(open_store(path)))
         reader = connect(path, read_only=True)
         stack.pop_all()

@@ -116,20 +116,16 @@ class IdentityTable(Table):
         return select(sql, CertificateRow, "certificates WHERE device_id = ? ORDER BY issued_ms, serial", (device_id,))
 
     @writes
-    def grant_token(
-        self, sql: Sql, device_id: str, token_hash: bytes, at_ms: int, *, secret: bytes | None = None
-    ) -> bool:
+    def grant(self, sql: Sql, row: TokenRow | CertificateRow, *, secret: bytes | None = None) -> bool:
         """Make this the device's one credential; False when the pairing secret of that hash is gone meanwhile."""
-        if granted := _supersede(sql, device_id, at_ms, secret):
-            insert(sql, "tokens", TokenRow(token_hash, device_id, "current", at_ms))
-        return granted
-
-    @writes
-    def grant_certificate(self, sql: Sql, row: CertificateRow, *, secret: bytes | None = None) -> bool:
-        """As `grant_token`."""
-        if granted := _supersede(sql, row.device_id, row.issued_ms, secret):
-            insert(sql, "certificates", row)
-        return granted
+        table, at_ms = ("tokens", row.made_ms) if isinstance(row, TokenRow) else ("certificates", row.issued_ms)
+        if not claim_secret(sql, secret, row.device_id, at_ms):
+            return False
+        _retire(sql, row.device_id, "current", at_ms)
+        _retire(sql, row.device_id, "pending", at_ms)
+        _end_certificates(sql, row.device_id, at_ms)
+        insert(sql, table, row)
+        return True
 
     @writes
     def add_certificate(self, sql: Sql, row: CertificateRow) -> None:
@@ -241,16 +237,6 @@ def _retire(sql: Sql, device_id: str, state: TokenState, at_ms: int) -> None:
     """Mark the token as retired and last used now, so that a late use of it is not counted as a guess."""
     update(sql, "tokens", {"device_id": device_id, "state": state}, state="retired", used_ms=at_ms)
     keep_newest(sql, "tokens", KEPT_RETIRED, "made_ms", device_id=device_id, state=("retired", "revoked"))
-
-
-def _supersede(sql: Sql, device_id: str, at_ms: int, secret: bytes | None) -> bool:
-    """A device that pairs again has one credential: the new one. False, and nothing is done, without its secret."""
-    if not claim_secret(sql, secret, device_id, at_ms):
-        return False
-    _retire(sql, device_id, "current", at_ms)
-    _retire(sql, device_id, "pending", at_ms)
-    _end_certificates(sql, device_id, at_ms)
-    return True
 
 
 def _end_certificates(sql: Sql, device_id: str, at_ms: int) -> int:

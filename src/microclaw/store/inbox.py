@@ -16,15 +16,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.events import Attachment, Inbound
-from microclaw.store.journal import EffectRow, Work, check_host, take_effects
+from microclaw.store.journal import DAY_MS, KEEP_DAYS, PRUNE_EVERY, EffectKey, Work, check_host, take_effects
 from microclaw.store.outbox import OutboxRow
 from microclaw.store.rows import TimedTable, columns, delete, exists, insert, one_of, reads, scalar, select, writes
 from microclaw.store.sql import Sql
 
-KEEP_DAYS: Final = 30
 KEEP_ROWS: Final = 2_000
-_DAY_MS: Final = 86_400_000
-_PRUNE_EVERY: Final = 256  # messages
 
 Claim: TypeAlias = Literal["begun", "waits", "gone"]
 """What became of a message's claim: an older one of its chat waits at another host, or it is another host's itself."""
@@ -39,14 +36,6 @@ class Message(Struct, frozen=True):
     received_ms: int
     starts: int = 0
     begun: bool = False
-
-
-class LeftMessages(Struct, frozen=True):
-    """The work of hosts that are not alive: messages without an answer, and effects without an end. All of it is this
-    host's now."""
-
-    unanswered: tuple[Message, ...] = ()
-    effects: tuple[EffectRow, ...] = ()
 
 
 # `state != 'kept'` is for the index inbox_open.
@@ -94,17 +83,17 @@ class InboxTable(TimedTable):
         return tuple(host for (host,) in rows)
 
     @writes
-    def take(self, sql: Sql, hosts: Sequence[str | None]) -> LeftMessages:
-        """Make what these hosts have this one's; what another host took first is not in the answer."""
+    def take(self, sql: Sql, hosts: Sequence[str | None]) -> tuple[list[int], list[EffectKey]]:
+        """Make what these hosts have this one's: messages without an answer, effects without an end. What another host
+        took first is not in the answer."""
         assert self.host is not None, "a store of one host has nothing of others"
-        taken: list[int] = []
-        effects: list[EffectRow] = []
+        waiting, effects = list[int](), list[EffectKey]()
         for host in hosts:
-            moved = "UPDATE inbox SET host = ? WHERE state != 'kept' AND host IS ? RETURNING message_id"
-            taken += [number for (number,) in sql.execute(moved, (self.host, host)).fetchall()]
+            moved = "UPDATE inbox SET host = ? WHERE state != 'kept' AND host IS ? RETURNING message_id, state"
+            rows = sql.execute(moved, (self.host, host)).fetchall()
+            waiting += [number for number, state in rows if state == "waiting"]
             effects += take_effects(sql, host, self.host)
-        waiting = _rows(sql, f"state = 'waiting' AND message_id {one_of(taken)}", taken)
-        return LeftMessages(waiting, tuple(effects))
+        return waiting, effects
 
     @reads
     def unanswered(self, sql: Sql, besides: Sequence[int] = ()) -> tuple[Message, ...]:
@@ -127,7 +116,7 @@ class InboxTable(TimedTable):
         outbound_id = insert(sql, "outbox", outbound, number="outbound_id", **more)
         _keep(sql, "message_id = ?", (message_id,))
         delete(sql, "turn_rows", message_id=message_id)
-        if message_id % _PRUNE_EVERY == 0:
+        if message_id % PRUNE_EVERY == 0:
             prune(sql, now_ms)
         return outbound_id
 
@@ -135,7 +124,7 @@ class InboxTable(TimedTable):
 def prune(sql: Sql, now_ms: int, *, rows: int = KEEP_ROWS) -> int:
     """Forget what is older than KEEP_DAYS, but no unanswered message, and what is finished beyond the newest `rows`, of
     messages and of answers; returns how many messages."""
-    limits = now_ms - KEEP_DAYS * _DAY_MS, rows
+    limits = now_ms - KEEP_DAYS * DAY_MS, rows
     sql.execute(
         """DELETE FROM outbox WHERE created_ms < ? OR (delivered_ms IS NOT NULL
         AND outbound_id <= (SELECT max(outbound_id) FROM outbox) - ?)""",

@@ -6,12 +6,13 @@ The rows of a turn go with its answer (store/inbox.py); its effects stay for a w
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import starmap
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from msgspec import Struct, field
 
 from microclaw.errors import StoreError, TakenOver
-from microclaw.store.rows import TimedTable, insert, reads, scalar, select, update
+from microclaw.store.rows import TimedTable, insert, reads, scalar, select, update, writes
 from microclaw.store.sql import Sql
 
 EffectState: TypeAlias = Literal["planned", "started", "done", "failed", "dropped"]
@@ -19,8 +20,8 @@ Work: TypeAlias = Callable[[Sql], object]
 
 KEEP_ROWS: Final = 10_000
 KEEP_DAYS: Final = 30
-_DAY_MS: Final = 86_400_000
-_PRUNE_EVERY: Final = 256  # effects
+DAY_MS: Final = 86_400_000
+PRUNE_EVERY: Final = 256  # effects, or messages of the inbox
 _OPEN: Final = "state IN ('planned', 'started')"  # microclaw 0.1.0 planned an effect in a write of its own
 _ORDER: Final = "ORDER BY planned_ms, turn_id, iteration, position"
 
@@ -70,14 +71,11 @@ class Journal(TimedTable):
 
     _begun = 0
 
-    async def write(self, works: Sequence[Work]) -> None:
+    @writes
+    def write(self, sql: Sql, works: Sequence[Work]) -> None:
         """Do them in one step."""
-
-        def do(sql: Sql) -> None:
-            for work in works:
-                work(sql)
-
-        await self.database.write(do)
+        for work in works:
+            work(sql)
 
     def adding(self, row: TurnRow) -> Work:
         """Keep a row of a turn."""
@@ -108,7 +106,7 @@ class Journal(TimedTable):
         times = (now_ms, now_ms, None) if dropped is None else (now_ms, None, now_ms)
         row = EffectRow(*key, tool, arguments, effect, state, dropped, *times)
         self._begun += 1
-        is_time_to_prune = self._begun % _PRUNE_EVERY == 0
+        is_time_to_prune = self._begun % PRUNE_EVERY == 0
 
         def start(sql: Sql) -> None:
             if message_id is not None:
@@ -116,7 +114,7 @@ class Journal(TimedTable):
             if not insert(sql, "effects", row, over=(), host=self.host):
                 raise StoreError(f"effect {tuple(key)} is in the journal already")
             if is_time_to_prune:
-                prune_effects(sql, now_ms - KEEP_DAYS * _DAY_MS)
+                prune_effects(sql, now_ms - KEEP_DAYS * DAY_MS)
 
         return start
 
@@ -154,11 +152,10 @@ class Journal(TimedTable):
         return select(sql, EffectRow, where, (self.host,))
 
 
-def take_effects(sql: Sql, host: str | None, taker: str) -> tuple[EffectRow, ...]:
+def take_effects(sql: Sql, host: str | None, taker: str) -> list[EffectKey]:
     """Make the effects without an end of one host another's; for a transaction that takes their messages, too."""
-    found = select(sql, EffectRow, f"effects WHERE {_OPEN} AND host IS ? {_ORDER}", (host,))
-    sql.execute(f"UPDATE effects SET host = ? WHERE {_OPEN} AND host IS ?", (taker, host))  # noqa: S608 - a constant
-    return found
+    moved = f"UPDATE effects SET host = ? WHERE {_OPEN} AND host IS ? RETURNING turn_id, iteration, position"  # noqa: S608 - a constant
+    return list(starmap(EffectKey, sql.execute(moved, (taker, host)).fetchall()))
 
 
 def check_host(sql: Sql, message_id: int, host: str | None) -> None:

@@ -122,7 +122,8 @@ class NoteTable(Table):
             return [(matching(_COUNT, term, _COMMON + 1)[0][0], term) for term in terms]
 
         found = counted(term for word in words if (term := _term(word)))
-        found += counted(f"{term} *" for count, term in found if count == 0 and _long(term))
+        long = [term for count, term in found if count == 0 and len(term) >= 6 and not is_unspaced(term)]
+        found += counted(f"{term} *" for term in long)  # of four letters, with the quotes
         found = sorted(one for one in found if one[0])
         rare, total = list[str](), 0
         for count, term in found:
@@ -196,10 +197,6 @@ def _term(word: str) -> str:
     if not any(c.isalnum() for c in word):
         return ""
     return '"' + _spaced(word).replace('"', " ").replace("\0", " ").strip() + '"'
-
-
-def _long(term: str) -> bool:
-    return len(term) >= 6 and not is_unspaced(term)  # four letters and the quotes
 
 
 def _spaced(text: str) -> str:

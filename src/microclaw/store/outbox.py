@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from typing import Literal, TypeAlias
 
-from msgspec import Struct, convert
+from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.events import Answer
@@ -17,7 +16,7 @@ Kind: TypeAlias = Literal["answer", "push"]
 
 
 class OutboxRow(Struct, frozen=True):
-    """`key` is the channel's own id of the message that is answered; `body` is JSON text.
+    """`key` is the channel's own id of the message that is answered.
 
     `host` holds it, in a cluster: only that one delivers it while it is alive. None: who has the channel.
     """
@@ -27,15 +26,15 @@ class OutboxRow(Struct, frozen=True):
     kind: Kind
     person: str
     key: str | None
-    body: str
+    body: Answer
     outbound_id: int = 0
     created_ms: int = 0
     host: str | None = None
 
     @property
     def answer(self) -> Answer:
-        """The answer or push itself."""
-        return replace(convert(json.loads(self.body), Answer), outbound_id=self.outbound_id)
+        """The answer or push itself, with its number."""
+        return replace(self.body, outbound_id=self.outbound_id)
 
 
 class OutboxTable(TimedTable):

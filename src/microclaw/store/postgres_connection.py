@@ -89,7 +89,7 @@ class PostgresConnection:
 
     def commit(self) -> None:
         if not self._changed and any(one.table for one in self._waiting):
-            self.flush()
+            self._send()
         if self._connection is not None and self._connection.info.transaction_status == TransactionStatus.IDLE:
             self._waiting = []
             return
@@ -97,14 +97,14 @@ class PostgresConnection:
             raise newer(self._version)
         self._changed |= {one.table for one in self._waiting if one.table is not None}
         if not self._changed:
-            self._ask("COMMIT")
+            self._send("COMMIT")
             return
-        news = f"{self._host} {' '.join(sorted(self._changed))}"
         try:
-            self._ask(
+            self._send(
                 f"INSERT INTO last_commits VALUES ('{self._host}', '{self._mark}') "  # noqa: S608 - an id and hex digits
-                "ON CONFLICT (host) DO UPDATE SET mark = excluded.mark; "
-                f"SELECT pg_notify('{CHANNEL}', '{news}'); COMMIT"
+                "ON CONFLICT (host) DO UPDATE SET mark = excluded.mark",
+                f"SELECT pg_notify('{CHANNEL}', '{self._host} {' '.join(sorted(self._changed))}')",
+                "COMMIT",
             )
         except psycopg.OperationalError:
             if not self.is_lost or not self._is_committed():
@@ -115,9 +115,9 @@ class PostgresConnection:
         while time.monotonic() < give_up:
             with contextlib.suppress(StoreError, psycopg.Error):
                 connection, self._waiting = self._open(), []
-                self._wait(*_LOCKED)
-                found = self._ask("SELECT mark FROM last_commits WHERE host = %s", (self._host,)).fetchone()
-                self._ask("COMMIT")
+                mark = f"SELECT mark FROM last_commits WHERE host = '{self._host}'"  # noqa: S608 - an id
+                found = self._send(*_LOCKED, mark).fetchone()
+                self._send("COMMIT")
                 if found == (self._mark,):
                     return True
                 connection.close()  # lost: it is done again
@@ -131,9 +131,9 @@ class PostgresConnection:
         self._waiting = []
         if self.is_in_transaction:
             with contextlib.suppress(psycopg.Error, StoreError):  # lost: it is undone
-                self._ask("ROLLBACK")
+                self._send("ROLLBACK")
                 if self._writes:
-                    self._ask(_VERSION)  # a statement may have failed for it
+                    self._send(_VERSION)  # a statement may have failed for it
 
     def rewrite(self) -> None:
         connection = self._open()
@@ -162,17 +162,21 @@ class PostgresConnection:
         return error
 
     def execute(self, sql: str, values: Values = (), /) -> Rows:
-        assert self._connection is not None
         if sql in _SAVEPOINTS:
             return self._savepoint(sql)
+        one = self._statement(sql, values)
+        return self._send() if one.table is None or "RETURNING" in sql else one
+
+    def executemany(self, sql: str, values: Iterable[Values], /) -> Rows:
+        rows = [self._statement(sql, row) for row in values]
+        return Waiting(self, "", count=sum(row.rowcount for row in reversed(rows)))
+
+    def _statement(self, sql: str, values: Values) -> Waiting:
+        """It waits."""
+        assert self._connection is not None
         text, is_numbered = in_its_words(sql)
         given = {f"p{at}": value for at, value in enumerate(values, 1)} if is_numbered else values
-        table = changed_table(sql)
-        if table is None or "RETURNING" in sql:
-            cursor = self._ask(text, given)
-            self._note(table, cursor.rowcount)
-            return cursor
-        self._waiting.append(Waiting(self, psycopg.ClientCursor(self._connection).mogrify(text, given), table))
+        self._wait(psycopg.ClientCursor(self._connection).mogrify(text, given), table=changed_table(sql))
         return self._waiting[-1]
 
     def _savepoint(self, sql: str) -> Rows:
@@ -181,69 +185,37 @@ class PostgresConnection:
         if sql == "ROLLBACK TO job":
             while self._waiting and self._waiting[-1].text != "SAVEPOINT job":
                 self._waiting.pop()
-            return self._waiting[-1] if self._waiting else self._ask(sql)
+            return self._waiting[-1] if self._waiting else self._send(sql)
         if self._connection.info.transaction_status == TransactionStatus.INERROR:
             raise StoreError("a statement failed, and the job went on")
-        if sql == "RELEASE job" and self._waiting and self._waiting[-1].table:
-            return self._ask(sql)
+        has_changes = bool(self._waiting) and self._waiting[-1].table is not None
         self._wait(sql)
-        return self._waiting[-1]
+        return self._send() if sql == "RELEASE job" and has_changes else self._waiting[-1]
 
-    def _wait(self, *texts: str) -> None:
-        self._waiting += [Waiting(self, text) for text in texts]
+    def _wait(self, *texts: str, table: str | None = None) -> None:
+        self._waiting += [Waiting(self, text, table) for text in texts]
 
-    def flush(self) -> None:
-        """Send what waits."""
-        if self._waiting:
-            last = self._waiting.pop()
-            last.count = self._ask(last.text).rowcount
-            self._note(last.table, last.count)
-
-    def _ask(self, text: str, values: Any = None) -> psycopg.Cursor:
-        """Send what waits, and this; the cursor is at the last of its answers."""
+    def _send(self, *texts: str) -> psycopg.Cursor:
+        """Send what waits, and these; the cursor is at the last of their answers."""
         assert self._connection is not None
+        self._wait(*texts)
         waiting, self._waiting = self._waiting, []
         cursor = psycopg.ClientCursor(self._connection)
-        text = text if values is None else cursor.mogrify(text, values)
         self._asked_at = time.monotonic()
         try:
-            cursor.execute("; ".join((*(one.text for one in waiting), text)))
+            cursor.execute("; ".join(one.text for one in waiting))
         finally:
             self._asked_at = None
         for one in waiting:
             one.count = cursor.rowcount
-            self._note(one.table, one.count)
-            self._look_at(one.text, cursor)
+            if self._writes and one.count and one.table is not None:
+                self._changed.add(one.table)
+            if one.text == _VERSION:  # write nothing into a database that a newer microclaw upgraded
+                (self._version,) = cursor.fetchone() or (VERSION,)
+                if self.is_too_old:
+                    raise newer(self._version)
             cursor.nextset()
-        while cursor.nextset():
-            pass
-        self._look_at(text, cursor)
         return cursor
-
-    def _look_at(self, text: str, cursor: psycopg.Cursor) -> None:
-        """Write nothing into a database that a newer microclaw upgraded."""
-        if text == _VERSION:
-            (self._version,) = cursor.fetchone() or (VERSION,)
-            if self.is_too_old:
-                raise newer(self._version)
-
-    def executemany(self, sql: str, values: Iterable[Values], /) -> Rows:
-        assert self._connection is not None
-        text, is_numbered = in_its_words(sql)
-        rows = [{f"p{at}": value for at, value in enumerate(row, 1)} if is_numbered else row for row in values]
-        self.flush()
-        cursor = self._connection.cursor()
-        self._asked_at = time.monotonic()
-        try:
-            cursor.executemany(text, rows)
-        finally:
-            self._asked_at = None
-        self._note(changed_table(sql), cursor.rowcount)
-        return cursor
-
-    def _note(self, table: str | None, count: int) -> None:
-        if self._writes and count and table is not None:
-            self._changed.add(table)
 
 
 class Waiting(Struct):
@@ -257,7 +229,7 @@ class Waiting(Struct):
     @property
     def rowcount(self) -> int:
         if self.count is None:
-            self.connection.flush()
+            self.connection._send()
         assert self.count is not None
         return self.count
 

@@ -38,15 +38,13 @@ class _Number(psycopg.adapt.Loader):
 @lru_cache(maxsize=2048)
 def in_its_words(sql: str) -> tuple[str, bool]:
     """A statement for psycopg, and whether its values are numbered (`?1`)."""
-    sql = re.sub(r"\bIS (NOT )?(\?\d*)", _comparing, sql.replace("%", "%%"))
+    # SQLite has PostgreSQL's words for it from 3.39 on.
+    sql = re.sub(
+        r"\bIS (NOT )?(\?\d*)", lambda f: f"IS {'' if f[1] else 'NOT '}DISTINCT FROM {f[2]}", sql.replace("%", "%%")
+    )
     is_numbered = re.search(r"\?\d", sql) is not None
     sql = re.sub(r"\?(\d*)", lambda found: f"%(p{found[1]})s" if found[1] else "%s", sql)
     return re.sub(r"(?<![:\w]):([a-z]\w*)", r"%(\1)s", sql), is_numbered
-
-
-def _comparing(found: re.Match[str]) -> str:
-    """SQLite has PostgreSQL's words for it from 3.39 on."""
-    return f"IS {'' if found[1] else 'NOT '}DISTINCT FROM {found[2]}"
 
 
 def tables_in_its_words(text: str) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from microclaw.store.rows import Table, first, insert, reads, select, update, writes
+from microclaw.store.rows import RowTable, first, insert, reads, select, update, writes
 from microclaw.store.sql import Sql
 
 DeviceState: TypeAlias = Literal["waiting", "offered", "healthy", "rolled_back", "refused", "failed", "late", "removed"]
@@ -20,9 +20,9 @@ KEPT_ROLLOUTS = 100
 """The newest are kept; open ones always."""
 
 
-class RolloutRow(Struct):
+class RolloutRow(Struct, frozen=True):
     """`plan` is JSON; `undoes` the rollout that this one reverts; `person_id` began it. `rollout_id` 0 is not stored
-    yet.
+    yet. `stage` counts from 0; `soaking_since_ms`: its devices are through, the gates held.
     """
 
     rollout_id: int
@@ -32,15 +32,10 @@ class RolloutRow(Struct):
     person_id: str
     undoes: int | None
     began_ms: int
-
-
-class Progress(Struct, frozen=True):
-    """The state of a rollout. `stage` counts from 0; `soaking_since_ms`: its devices are through, the gates held."""
-
-    state: RolloutState
-    reason: str
-    stage: int
     stage_ms: int
+    state: RolloutState = "running"
+    reason: str = ""
+    stage: int = 0
     crashes: int = 0
     soaking_since_ms: int | None = None
 
@@ -56,14 +51,14 @@ class RolloutDevice(Struct, frozen=True):
     ended_ms: int | None = None
 
 
-class RolloutTable(Table):
+class RolloutTable(RowTable[RolloutRow]):
+    _kind, _name, _key, _order = RolloutRow, "rollouts", "rollout_id", "rollout_id DESC"
     followed = frozenset({"rollouts", "rollout_devices"})
 
     @writes
-    def add(self, sql: Sql, new: RolloutRow, devices: Sequence[tuple[str, str]]) -> int:
+    def begin(self, sql: Sql, new: RolloutRow, devices: Sequence[tuple[str, str]]) -> int:
         """Keep a new rollout with its devices (id, version that it runs) in their order; its number."""
-        progress = asdict(Progress("running", "", 0, new.began_ms))
-        rollout_id = insert(sql, "rollouts", new, number="rollout_id", **progress)
+        rollout_id = insert(sql, "rollouts", new, number="rollout_id")
         for position, device in enumerate(devices):
             insert(sql, "rollout_devices", RolloutDevice(*device), rollout_id=rollout_id, position=position)
         old = "rollouts WHERE rollout_id <= ? AND state NOT IN ('running', 'paused')"
@@ -72,19 +67,15 @@ class RolloutTable(Table):
         return rollout_id
 
     @reads
-    def list(self, sql: Sql, limit: int = KEPT_ROLLOUTS) -> tuple[tuple[RolloutRow, Progress], ...]:
-        """The newest first."""
-        return _rows(sql, "rollouts ORDER BY rollout_id DESC LIMIT ?", limit)
+    def newest(self, sql: Sql, limit: int) -> tuple[RolloutRow, ...]:
+        return select(sql, RolloutRow, "rollouts ORDER BY rollout_id DESC LIMIT ?", (limit,))
 
     @reads
-    def open(self, sql: Sql) -> tuple[tuple[RolloutRow, Progress], ...]:
+    def open(self, sql: Sql) -> tuple[RolloutRow, ...]:
         """Those that go on, are paused, or have updates under way; the oldest first."""
         under_way = "rollout_id IN (SELECT rollout_id FROM rollout_devices WHERE state = 'offered')"
-        return _rows(sql, f"rollouts WHERE state IN ('running', 'paused') OR {under_way} ORDER BY rollout_id")
-
-    @reads
-    def get(self, sql: Sql, rollout_id: int) -> tuple[RolloutRow, Progress] | None:
-        return next(iter(_rows(sql, "rollouts WHERE rollout_id = ?", rollout_id)), None)
+        where = f"rollouts WHERE state IN ('running', 'paused') OR {under_way} ORDER BY rollout_id"
+        return select(sql, RolloutRow, where)
 
     @reads
     def devices(self, sql: Sql, rollout_id: int) -> tuple[RolloutDevice, ...]:
@@ -92,15 +83,11 @@ class RolloutTable(Table):
         return select(sql, RolloutDevice, "rollout_devices WHERE rollout_id = ? ORDER BY position", (rollout_id,))
 
     @writes
-    def keep(self, sql: Sql, rollout_id: int, before: Progress, now: Progress, rows: Iterable[RolloutDevice]) -> bool:
-        """The new progress and the changed devices; False, and nothing, where the progress is another than before."""
-        if first(sql, Progress, "rollouts WHERE rollout_id = ?", (rollout_id,)) != before:
+    def keep(self, sql: Sql, before: RolloutRow, now: RolloutRow, rows: Iterable[RolloutDevice]) -> bool:
+        """The rollout and its devices that changed; False, and nothing, where the rollout is another than before."""
+        if first(sql, RolloutRow, "rollouts WHERE rollout_id = ?", (now.rollout_id,)) != before:
             return False
-        update(sql, "rollouts", {"rollout_id": rollout_id}, **asdict(now))
-        for device in rows:
-            update(sql, "rollout_devices", {"rollout_id": rollout_id, "device_id": device.device_id}, **asdict(device))
+        insert(sql, "rollouts", now, over=("rollout_id",))
+        for row in rows:
+            update(sql, "rollout_devices", {"rollout_id": now.rollout_id, "device_id": row.device_id}, **asdict(row))
         return True
-
-
-def _rows(sql: Sql, rest: str, *values: object) -> tuple[tuple[RolloutRow, Progress], ...]:
-    return tuple(zip(select(sql, RolloutRow, rest, values), select(sql, Progress, rest, values), strict=True))

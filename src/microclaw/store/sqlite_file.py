@@ -8,6 +8,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 from typing import Final
 
@@ -62,7 +63,7 @@ class SqliteConnection(sqlite3.Connection):
         return error
 
 
-def take_lock(path: Path) -> int:
+def take_lock(path: Path) -> FileIO:
     """The file that says that this process uses the store: its lock ends when it is closed, or with the process.
 
     StoreError when another process holds it, or the folder cannot be made.
@@ -88,7 +89,7 @@ def take_lock(path: Path) -> int:
     with suppress(OSError):  # a full disk: the lock holds, it just does not name its owner
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
-    return fd
+    return FileIO(fd, "r+")
 
 
 def open_store(path: Path) -> SqliteConnection:
