@@ -23,11 +23,10 @@ from microclaw.link_client.identity import LinkAddress, LinkIdentity
 from microclaw.link_client.socket import LinkSocket, Waker, open_link
 from microclaw.link_client.state import LinkState, SystemClock, new_message_id
 from microclaw.wire.link import actions
-from microclaw.wire.link.config import LinkConfig
 from microclaw.wire.link.frame import CloseCode
 from microclaw.wire.link.lanes import Lane
 from microclaw.wire.link.messages import AnyMessage, Hello, Log, PairRequest, Telemetry, Welcome
-from microclaw.wire.link.session import LinkSession
+from microclaw.wire.link.session import LinkConfig, LinkSession
 from microclaw.wire.link.states import Phase
 from microclaw.wire.link.values import Id
 

@@ -33,7 +33,6 @@ from microclaw.auth.credentials import mint_token
 from microclaw.errors import DeviceUnreachable, LinkViolation
 from microclaw.link_client.state import SystemClock
 from microclaw.wire.link import actions
-from microclaw.wire.link.config import LinkConfig
 from microclaw.wire.link.messages import (
     AnyBody,
     AnyMessage,
@@ -49,7 +48,7 @@ from microclaw.wire.link.messages import (
     Token,
     Welcome,
 )
-from microclaw.wire.link.session import LinkSession
+from microclaw.wire.link.session import LinkConfig, LinkSession
 from microclaw.wire.link.states import Phase
 from microclaw.wire.link.values import Id, ValueMap
 

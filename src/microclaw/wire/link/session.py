@@ -12,20 +12,36 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.errors import DeviceUnreachable, LinkViolation, StoreError
 from microclaw.wire.link import actions, messages
 from microclaw.wire.link.actions import Action
 from microclaw.wire.link.codec import decode, encode, numbered
-from microclaw.wire.link.config import LinkConfig
-from microclaw.wire.link.frame import BLOB_HEAD_BYTES, CloseCode, FrameType, encode_frame, read_frame
+from microclaw.wire.link.frame import BLOB_HEAD_BYTES, MAX_CONTROL_BYTES, CloseCode, FrameType, encode_frame, read_frame
 from microclaw.wire.link.heartbeat import Clock, Heartbeat, wall_us
-from microclaw.wire.link.lanes import FRAME_OF, Lane, Lanes, Streams, lane_of
+from microclaw.wire.link.lanes import FRAME_OF, Lane, LaneLimits, Lanes, Streams, lane_of
 from microclaw.wire.link.messages import AnyBody, AnyMessage, Bye, Envelope, ErrorMessage, Hello, Welcome, is_durable
 from microclaw.wire.link.sequence import InboxCursor, Incoming, OutboxCursor, Outgoing, StoredMessage
 from microclaw.wire.link.states import Phase, move
 from microclaw.wire.link.values import Durable, Sender
+
+
+class LinkConfig(Struct, frozen=True):
+    """`heartbeat_s` is the host's: the device takes what `welcome` says. Acks go after `ack_delay_ms` or `ack_every`
+    messages; what is not acked within `ack_timeout_ms` is sent again. At most `window` messages are unacked on the way,
+    at most `max_unapplied` wait for this end's application."""
+
+    hello_timeout_ms: float = 5_000
+    pairing_timeout_ms: float = 300_000
+    heartbeat_s: int = 15
+    ack_delay_ms: float = 100
+    ack_every: int = 16
+    ack_timeout_ms: float = 30_000
+    window: int = 64
+    max_unapplied: int = 256
+    lanes: LaneLimits = LaneLimits()
 
 
 class LinkSession:
@@ -50,7 +66,6 @@ class LinkSession:
         self.role = Sender.HOST if isinstance(opening, Welcome) else Sender.DEVICE
         self.config = config or LinkConfig()
         self._peer_role = Sender.DEVICE if self.role is Sender.HOST else Sender.HOST
-        self._limits = self.config.limits
         self._audio_in = int(FRAME_OF[self._peer_role])
         self._audio_out = encode_frame(FRAME_OF[self.role], b"")
         self.phase = Phase.DOWN
@@ -67,7 +82,7 @@ class LinkSession:
         self._heartbeat = Heartbeat(clock, self.config.heartbeat_s * 1000)
         self._deadline_ms: float | None = None  # of handshake or pairing
         self._host_ahead_ms: float | None = None  # the host's clock minus our monotonic one
-        self._max_control_bytes = self.config.limits.control_bytes
+        self._max_control_bytes = MAX_CONTROL_BYTES
         self._renewing = False
 
     # What the driver takes
@@ -78,13 +93,12 @@ class LinkSession:
 
     def next_tick_ms(self) -> float | None:
         """The time of the next `tick`, on the monotonic clock."""
-        first_ms = self._deadline_ms
+        due_ms = [self._deadline_ms]
         if self.phase in _BEATING:
-            first_ms = _earlier(first_ms, self._heartbeat.due_ms)
+            due_ms.append(self._heartbeat.due_ms)
         if self.phase is Phase.READY:
-            first_ms = _earlier(first_ms, self.incoming.ack_due_ms)
-            first_ms = _earlier(first_ms, self.outgoing.overdue_at_ms(self.config.ack_timeout_ms))
-        return first_ms
+            due_ms += [self.incoming.ack_due_ms, self.outgoing.overdue_at_ms(self.config.ack_timeout_ms)]
+        return min((at_ms for at_ms in due_ms if at_ms is not None), default=None)
 
     @property
     def host_unix_ms(self) -> float | None:
@@ -126,9 +140,9 @@ class LinkSession:
         if self.phase is Phase.DOWN or self.phase is Phase.LEFT:
             return False
         try:
-            type_, payload = read_frame(message, self._limits)
+            type_, payload = read_frame(message)
             if type_ == _CONTROL:
-                self._take(decode(payload, self._limits.control_bytes))
+                self._take(decode(payload))
                 return True
             if type_ == _BLOB:
                 self._take_blob(payload)
@@ -323,7 +337,6 @@ class LinkSession:
             self.opening,
             time_ms=self._clock.unix_us() // 1000,
             heartbeat_s=self.config.heartbeat_s,
-            limits=replace(self.opening.limits, **self.config.limits._asdict()),
             tx_epoch=self.outgoing.epoch,
             rx_epoch=rx.epoch,
             rx_seq=rx.seq,
@@ -334,7 +347,7 @@ class LinkSession:
     def _welcomed(self, welcome: Welcome) -> None:
         self._host_ahead_ms = welcome.time_ms - self._clock.now_ms()
         self._heartbeat = Heartbeat(self._clock, max(1, welcome.heartbeat_s) * 1000)
-        self._max_control_bytes = min(self.config.limits.control_bytes, welcome.limits.control_bytes)
+        self._max_control_bytes = min(MAX_CONTROL_BYTES, welcome.limits.control_bytes)
         self._met(welcome)
 
     def _begin(self, peer: Hello | Welcome) -> None:
@@ -348,7 +361,7 @@ class LinkSession:
         rtt_ms = self._heartbeat.measure(pong)
         if rtt_ms is not None:
             if rtt_ms < _CLOCK_RTT_MS and self._host_ahead_ms is not None:
-                self._host_ahead_ms = pong.t2 / 1000 - self._clock.now_ms()
+                self._host_ahead_ms = pong.t2 / 1000 + rtt_ms / 2 - self._clock.now_ms()
             self._actions.append(actions.ReportRtt(rtt_ms))
 
     def _deliver(self, envelope: Envelope, theirs: Sender) -> None:
@@ -469,12 +482,6 @@ _MAX_REASON_BYTES = 120
 _SILENT = (Phase.DOWN, Phase.LEFT)
 _BEATING = (Phase.READY, Phase.PAIRING)
 _CLOCK_RTT_MS = 1_000.0  # a pong that took longer sets no clock
-
-
-def _earlier(one_ms: float | None, other_ms: float | None) -> float | None:
-    if one_ms is None or (other_ms is not None and other_ms < one_ms):
-        return other_ms
-    return one_ms
 
 
 def _check_numbering(envelope: Envelope) -> None:
