@@ -282,8 +282,8 @@ class LinkClient:
         if self.is_over:
             socket.abort()
 
-    def _write(self, socket: LinkSocket, session: LinkSession) -> None:
-        while socket.has_room and (message := session.lanes.take(self.clock.now_ms())) is not None:
+    def _write(self, socket: LinkSocket, session: LinkSession, *, must: bool = False) -> None:
+        while (must or socket.has_room) and (message := session.lanes.take(self.clock.now_ms())) is not None:
             socket.send(message)
 
     def _until_due_s(self, session: LinkSession) -> float:
@@ -333,7 +333,9 @@ class LinkClient:
         match action:
             case actions.Close(code=code, reason=reason, retry_after_s=retry_after_s):
                 self._retry_after_s = retry_after_s
-                self._close(session, code, reason)
+                if self._socket is not None:  # after everything that was queued: the last of it says why
+                    self._write(self._socket, session, must=True)
+                    self._socket.close(code, reason)
             case actions.ReportPeer(peer=peer):
                 self._connected(peer)
             case actions.Deliver():
@@ -354,15 +356,6 @@ class LinkClient:
                 self.take_blob(action)
             case _:
                 assert_never(action)
-
-    def _close(self, session: LinkSession, code: int, reason: str) -> None:
-        """After everything that was queued: the last of it says why."""
-        socket = self._socket
-        if socket is None or socket.closed:
-            return
-        while (message := session.lanes.take(self.clock.now_ms())) is not None:
-            socket.send(message)
-        socket.close(code, reason)
 
     def _connected(self, peer: Hello | Welcome) -> None:
         assert isinstance(peer, Welcome)

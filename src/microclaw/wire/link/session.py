@@ -128,7 +128,7 @@ class LinkSession:
     def closed(self) -> None:
         """The connection is gone, whoever closed it. What was not acked stays in the outbox."""
         self.phase = Phase.DOWN
-        self.streams.clear()
+        self.streams.active = [None, None]
         self._deadline_ms = None
         self._actions = deque(a for a in self._actions if isinstance(a, (actions.Persist, actions.DropAcked)))
 
@@ -204,7 +204,7 @@ class LinkSession:
 
     def send_audio(self, payload: bytes) -> bool:
         """One audio frame of this end's active stream; False when there is none."""
-        stream = self.streams.sending
+        stream = self.streams.active[True]
         if stream is None or self.phase is not Phase.READY:
             return False
         self._queue(self._audio_out + payload, Lane.MEDIA)
@@ -394,7 +394,7 @@ class LinkSession:
             raise LinkViolation(text, reason="unexpected_message")
         if self.phase is not Phase.READY:
             raise LinkViolation(f"audio while the link is {self.phase.value}", reason="unexpected_message")
-        stream = self.streams.receiving
+        stream = self.streams.active[False]
         if stream is not None:
             self._actions.append(actions.Hear(stream, payload))
 
@@ -406,7 +406,7 @@ class LinkSession:
         self._actions.append(actions.TakeBlob(payload[:_KEY_BYTES], offset, payload[BLOB_HEAD_BYTES:]))
 
     def _follow(self, body: AnyBody, sender: Sender) -> None:
-        if self.streams.note(body, sender):
+        if self.streams.note(body, sender):  # ours was cancelled
             self.lanes.purge_audio()
 
     def _send_due_ack(self, now_ms: float) -> None:
