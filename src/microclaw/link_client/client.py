@@ -192,7 +192,6 @@ class LinkClient:
     def paired(self) -> None:
         """The credential is in flash: connect again with it."""
         if self._pairing is not None:
-            self._retry_after_s = 0.0
             self._pairing.close(CloseCode.DONE, "paired", retry_after_s=0)
 
     @property

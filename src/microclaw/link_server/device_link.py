@@ -20,7 +20,7 @@ from microclaw.devices.calls import LogLine
 from microclaw.devices.device import Device, revoked_error
 from microclaw.devices.log_ring import MAX_TEXT, LogRing
 from microclaw.errors import DeviceUnreachable, StoreError
-from microclaw.events import PROGRAM_KINDS, DeviceConnected, DeviceLeft, DeviceLog, LiveEvent, ProgramKind
+from microclaw.events import DeviceConnected, DeviceLeft, DeviceLog, LiveEvent
 from microclaw.link_server.connection import Connection
 from microclaw.link_server.effects import (
     MAX_NAME_CHARS,
@@ -138,12 +138,6 @@ class DeviceLink:
     def capabilities(self) -> frozenset[str]:
         """The capabilities that it offered when it was last here."""
         return frozenset(self.presence.capabilities if self.presence is not None else ())
-
-    @property
-    def kinds(self) -> tuple[ProgramKind, ...]:
-        """The kinds of programs that it takes, of those that there are."""
-        told = (self.presence.kinds if self.presence is not None else ()) or ("wasm",)
-        return tuple(kind for kind in PROGRAM_KINDS if kind in told)
 
     async def send(
         self,

@@ -29,7 +29,7 @@ from microclaw.errors import (
     OutcomeUnknown,
     ProtocolError,
 )
-from microclaw.events import EvidenceKind, ProgramKind
+from microclaw.events import PROGRAM_KINDS, EvidenceKind, ProgramKind
 from microclaw.link_server.device_link import DeviceLink, RemoteDevices
 from microclaw.link_server.edge_pages import MAX_CURSOR, EdgePages, EdgesAnswer
 from microclaw.text import host_called
@@ -65,16 +65,8 @@ async def ask(link: DeviceLink, method: str, params: ValueMap, *, idempotent: bo
     raise error(f"{method}: {text or code}", next_step=_next_step(code, method), foreign=foreign)
 
 
-def params_of(call: Call[Any]) -> ValueMap:
-    """The call's fields by their names, which are the link's."""
-    params: ValueMap = structs.asdict(call)
-    if isinstance(call, EdgesRead):
-        params["cursor"] = min(call.cursor, MAX_CURSOR)
-    return params
-
-
 def read_value(call: Call[Any], value: Value, endpoint: str) -> Any:
-    """The typed answer; ProtocolError when the device's is another."""
+    """The typed answer, of edges a page of them; ProtocolError when the device's is another."""
     kind = _ANSWERS.get(type(call)) or call.answer_type()
     if kind is NoneType:
         return None
@@ -86,8 +78,6 @@ def read_value(call: Call[Any], value: Value, endpoint: str) -> Any:
             return _converted(call, apps, tuple[calls.AppEntry, ...], endpoint)
         case _States(apps):
             return _converted(call, apps, tuple[calls.AppState, ...], endpoint)
-        case EdgesAnswer():
-            return answer.log()
         case _:
             return answer
 
@@ -225,8 +215,10 @@ class LinkTransport(Transport):
 
     @property
     def kinds(self) -> tuple[ProgramKind, ...]:
-        """Those of its last `hello` that this host can build, in the device's order."""
-        return self.link.kinds
+        """Those of its last `hello` that this host can build."""
+        known = self.link.presence
+        told = (known.kinds if known is not None else ()) or ("wasm",)
+        return tuple(kind for kind in PROGRAM_KINDS if kind in told)
 
     @property
     def evidence(self) -> EvidenceKind:
@@ -285,7 +277,10 @@ class LinkTransport(Transport):
             return await self._all_edges(call, timeout_s)
         if isinstance(call, DeviceRestart):
             return await self._restart(call, timeout_s)
-        method, params = AppList.method if isinstance(call, AppStates) else call.method, params_of(call)
+        method, params = (
+            AppList.method if isinstance(call, AppStates) else call.method,
+            structs.asdict(call),
+        )  # the link's names
         value = await ask(self.link, method, params, idempotent=call.idempotent, timeout_s=timeout_s)
         return read_value(call, value, self.endpoint)
 
@@ -318,7 +313,7 @@ class LinkTransport(Transport):
         for _ in range(MAX_EDGE_PAGES):
             params: ValueMap = {"cursor": pages.cursor}
             value = await ask(self.link, call.method, params, idempotent=True, timeout_s=timeout_s)
-            pages.add(_converted(call, value, EdgesAnswer, self.endpoint))
+            pages.add(read_value(call, value, self.endpoint))
             if not pages.wants_more:
                 break
         return pages.log()

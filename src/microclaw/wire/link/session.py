@@ -301,7 +301,7 @@ class LinkSession:
             case Welcome():
                 self._welcomed(body)
             case messages.Ping():
-                self._say(self._heartbeat.answer(body, received_us), re=envelope.id)
+                self._say(messages.Pong(body.n, body.t0, received_us, wall_us(self._clock)), re=envelope.id)
             case messages.Pong():
                 self._measure(body)
             case messages.Ack():
@@ -380,7 +380,8 @@ class LinkSession:
         expired = self._is_expired(body)
         epoch = self.incoming.epoch if seq is not None else None
         self._actions.append(actions.Deliver(envelope, expired, epoch))
-        self._follow(body, theirs)
+        if self.streams.note(body, theirs):
+            self.lanes.purge_audio()
 
     def _is_expired(self, body: AnyBody) -> bool:
         if not isinstance(body, messages.Notify) or body.expires_ms is None:
@@ -404,10 +405,6 @@ class LinkSession:
             raise LinkViolation(text, reason="unexpected_message")
         offset = int.from_bytes(payload[_KEY_BYTES:BLOB_HEAD_BYTES], "big")
         self._actions.append(actions.TakeBlob(payload[:_KEY_BYTES], offset, payload[BLOB_HEAD_BYTES:]))
-
-    def _follow(self, body: AnyBody, sender: Sender) -> None:
-        if self.streams.note(body, sender):  # ours was cancelled
-            self.lanes.purge_audio()
 
     def _send_due_ack(self, now_ms: float) -> None:
         due_ms = self.incoming.ack_due_ms
@@ -449,7 +446,8 @@ class LinkSession:
         frame, lane = self._frame(envelope)
         self.phase = move(self.phase, envelope.body.type)
         self._queue(frame, lane)
-        self._follow(envelope.body, self.role)
+        if self.streams.note(envelope.body, self.role):
+            self.lanes.purge_audio()
 
     def _frame(self, envelope: Envelope) -> tuple[bytes, Lane]:
         payload = encode(envelope, self._max_control_bytes)
