@@ -277,10 +277,8 @@ class LinkTransport(Transport):
             return await self._all_edges(call, timeout_s)
         if isinstance(call, DeviceRestart):
             return await self._restart(call, timeout_s)
-        method, params = (
-            AppList.method if isinstance(call, AppStates) else call.method,
-            structs.asdict(call),
-        )  # the link's names
+        method = AppList.method if isinstance(call, AppStates) else call.method
+        params = structs.asdict(call)  # their names are the link's
         value = await ask(self.link, method, params, idempotent=call.idempotent, timeout_s=timeout_s)
         return read_value(call, value, self.endpoint)
 
