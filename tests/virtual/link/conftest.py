@@ -251,7 +251,7 @@ class ScriptedHost:
                 heartbeat_s=15,
                 tx_epoch=bytes(8),
                 rx_seq=0,
-                limits=Limits(0, 0),
+                limits=Limits(16_384, 2_048),
             ),
             outbox=self.mail.cursor(),
             inbox=self.mail.inbox.cursor(),
