@@ -35,7 +35,6 @@ from microclaw.config.load import load_settings
 from microclaw.config.settings import ClusterSettings
 from microclaw.events import DeviceConnected, LiveEvent
 from microclaw.link_client.state import SystemClock
-from microclaw.link_server.audio import DeviceAudio
 from microclaw.link_server.connection import Connection
 from microclaw.link_server.device_link import LinkParts
 from microclaw.link_server.holding import LinkHolding
@@ -219,7 +218,6 @@ def _echo(connection: Connection, heard: Hear) -> None:
 def link_parts(
     database: Database,
     publish: Callable[[LiveEvent], None],
-    audio: DeviceAudio | None = None,
     *,
     holding: LinkHolding | None = None,
 ) -> LinkParts:
@@ -231,7 +229,6 @@ def link_parts(
         publish=publish,
         owner_of=lambda _: None,
         tasks=DeviceTasks(LinkTaskTable(database)),
-        audio=audio or DeviceAudio(),
         holding=holding,
     )
 

@@ -31,7 +31,6 @@ from microclaw.agent.toolbox import Toolbox
 from microclaw.api.server import tcp_listener
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.gate import Gate
-from microclaw.link_server.audio import DeviceAudio
 from microclaw.link_server.links import LinkRegistry
 from microclaw.link_server.listener import Listener
 from microclaw.link_server.meter import LinkMeter
@@ -113,10 +112,9 @@ async def main() -> None:
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mc-bench-")))
         database = await stack.enter_async_context(Database.open(folder / "microclaw.db"))
-        audio = DeviceAudio()
-        links = await LinkRegistry.open(link_parts(database, lambda _: None, audio))
+        links = await LinkRegistry.open(link_parts(database, lambda _: None))
         voice = await stack.enter_async_context(_voice(database))
-        audio.open = voice.open_link
+        links.parts.open_audio = voice.open_link
         listener = stack.enter_context(tcp_listener(options.address, 0))
         port = listener.getsockname()[1]
         identity = await host_identity(folder / "identity", database, port)

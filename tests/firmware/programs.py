@@ -29,12 +29,12 @@ async def install(device: DeviceLink, name: str, data: bytes, heap: int = 8192) 
         "apps.commit": {},
     }
     for method, params in steps.items():
-        result = await device.call(method, params, idempotent=method != "apps.commit", timeout_s=20)
+        result = await device.calls.call(method, params, idempotent=method != "apps.commit", timeout_s=20)
         assert result.ok, result
 
 
 async def called(device: DeviceLink, method: str) -> dict[str, Any]:
-    result = await device.call(method, {}, idempotent=True, timeout_s=10)
+    result = await device.calls.call(method, {}, idempotent=True, timeout_s=10)
     assert result.ok
     return cast(dict[str, Any], result.value)
 

@@ -117,7 +117,7 @@ async def speaking(plane: Plane, board: Firmware, chip: Chip) -> AsyncIterator[D
     await provisioned(plane, board, audio=PINS)
     board.boot = "tests/firmware/simulated/boot_audio.py"
     board.environ = {"MICROCLAW_I2S": str(chip.port), "MICROCLAW_BUTTON": str(chip.button)}
-    plane.audio.open = chip.heard.open
+    plane.links.parts.open_audio = chip.heard.open
     async with linked(plane, board) as device:
         yield device
 

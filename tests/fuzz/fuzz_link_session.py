@@ -13,7 +13,7 @@ from microclaw.wire.link.session import LinkSession
 from microclaw.wire.link.states import Phase
 
 HELLO = Hello(bytes(16), Software("x", "1"), "virtual", (), b"device-1", 0, "power_on")
-WELCOME = Welcome(bytes(16), Software("y", "1"), 0, 15, bytes(8), 0, Limits(0, 0))
+WELCOME = Welcome(bytes(16), Software("y", "1"), 0, 15, bytes(8), 0, Limits(16_384, 2_048))
 CODES = {1000, 1013, 4400, 4401, 4413}
 
 

@@ -12,8 +12,8 @@ from tests.link_server.conftest import paired as paired
 from tests.link_server.conftest import scripted as scripted
 
 from microclaw.link_server.limits import LinkLimits
-from microclaw.wire.link.config import LinkConfig
 from microclaw.wire.link.messages import Notify
+from microclaw.wire.link.session import LinkConfig
 
 
 @pytest.mark.parametrize("limits", [LinkLimits(session=LinkConfig(ack_timeout_ms=0))])

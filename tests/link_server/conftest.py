@@ -26,7 +26,6 @@ from microclaw.boards import load_board
 from microclaw.devices.registry import Registry
 from microclaw.events import LiveEvent
 from microclaw.link_client.state import SystemClock
-from microclaw.link_server.audio import DeviceAudio
 from microclaw.link_server.device_link import LinkParts
 from microclaw.link_server.limits import LinkLimits
 from microclaw.link_server.links import LinkRegistry
@@ -104,7 +103,6 @@ class Plane:
     published: Published
     meter: WatchedMeter
     audited: list[AuditEvent]
-    audio: DeviceAudio
 
     @property
     def ca(self) -> str:
@@ -150,7 +148,7 @@ async def running_plane(
     store: Database | None = None,
 ) -> AsyncIterator[Plane]:
     """`now_ms` is the clock of credentials; the link's own stays the machine's. `store` is one that is open."""
-    published, audited, audio = Published(), list[AuditEvent](), DeviceAudio()
+    published, audited = Published(), list[AuditEvent]()
     async with AsyncExitStack() as stack:
         opening = nullcontext(store) if store is not None else Database.open(folder / "microclaw.db")
         database = await stack.enter_async_context(opening)
@@ -170,7 +168,6 @@ async def running_plane(
             publish=published.add,
             owner_of=registry.owner_of,
             tasks=DeviceTasks(LinkTaskTable(database)),
-            audio=audio,
         )
         links = await LinkRegistry.open(parts)
         await stack.enter_async_context(registry)
@@ -198,7 +195,7 @@ async def running_plane(
         await stack.enter_async_context(opened.serving())
         opened.start()
         await opened.started()
-        yield Plane(opened, links, registry, database, published, meter, audited, audio)
+        yield Plane(opened, links, registry, database, published, meter, audited)
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ ANSWERS: list[tuple[calls.Call[Any], Value, object]] = [
      {"apps": [{"name": "a", "state": "trapped", "error": "stack", "peak_heap": 7, "pins": [2]}]},
      (calls.AppState("a", "trapped", "stack", 0, 7, 0, (2,)),)),
     (calls.EdgesRead(), {"edges": [[0.5, 2, 1], [1, 2.0, 0.0]], "cursor": 2, "now_ms": 3},
-     calls.EdgeLog((Edge(0.5, 2, 1), Edge(1.0, 2, 0)), 2, 0, 3.0)),
+     EdgesAnswer([(0.5, 2, 1), (1.0, 2, 0)], 2, 3.0)),
 ]  # fmt: skip
 
 

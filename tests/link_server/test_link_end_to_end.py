@@ -117,7 +117,7 @@ async def test_a_host_that_goes_asks_each_device_to_come_back_at_a_time_of_its_o
     plane: Any, paired: Any
 ) -> None:
     link = plane.links.link("d-1")
-    calls = [link.call("gpio.get", {"pin": 4}, idempotent=True, timeout_s=60) for _ in range(65)]
+    calls = [link.calls.call("gpio.get", {"pin": 4}, idempotent=True, timeout_s=60) for _ in range(65)]
     waiting = [asyncio.create_task(call) for call in calls[:64]]
     await asyncio.sleep(0)
     with pytest.raises(Overloaded):

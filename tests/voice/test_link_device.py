@@ -67,7 +67,7 @@ def talking(make_agent: MakeAgent, plane: Plane, paired: ScriptedDevice) -> Open
                 agent.inbox, agent.approvals, recognizer, voice, LoudnessDetector, VoiceTraces(), endpoints
             )
             service = VoiceService(parts, now_ms=lambda: time.time_ns() // 1_000_000, note_taker=lambda _: None)
-            plane.audio.open = service.open_link
+            plane.links.parts.open_audio = service.open_link
             async with service.serving(), paired.online(replace(paired.hello(), audio=FORMAT)):
                 yield Talk(paired, recognizer)
 

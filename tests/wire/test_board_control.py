@@ -13,7 +13,7 @@ REFUSED: list[tuple[bytes, str, int]] = [
     (b'{"id":1,"op":"explode"}', "unknown_op", 1),
     (b'{"id":1,"op":"info","x":1}', "bad_request", 1),
     (b'{"id":1,"op":"set_input","pin":400,"level":1}', "bad_request", 1),
-    (b'{"id":1,"op":"set_adc","pin":1,"volts":NaN}', "bad_request", 1),
+    (b'{"id":1,"op":"set_adc","pin":1,"volts":NaN}', "bad_json", 0),
     (b'{"id":-1,"op":"info"}', "bad_request", 0),
 ]
 

@@ -37,7 +37,7 @@ from microclaw.config.settings import Settings
 from microclaw.devices.machine import Machine
 from microclaw.devices.registry import Registry
 from microclaw.errors import StoreError, UnknownName
-from microclaw.link_server.holding import LinkHolding, StaleHolders
+from microclaw.link_server.holding import LinkHolding
 from microclaw.link_server.links import LinkRegistry
 from microclaw.link_server.other_hosts import OtherHosts
 from microclaw.live_hosts import LeftWork
@@ -107,11 +107,10 @@ class HostCluster(Struct, frozen=True):
     ) -> None:
         """Take up what dead hosts left, part by part, and maybe look after the devices that are connected nowhere."""
         waiting = partial(self.duties.hold, UNCONNECTED, lambda _fence: asyncio.Event().wait())
-        stale = StaleHolders(LinkHolderTable(self.database), self.hosts.is_live)
 
         async def clear_holders() -> None:
             if UNCONNECTED in self.duties.here:
-                await stale.clear()
+                await self.holding.clear_gone()
 
         tasks.start("what dead hosts left", LeftWork(self.hosts, left_work).run, after=after)
         tasks.start("devices without a connection", waiting)

@@ -56,7 +56,7 @@ class HostVoice:
         self, inbox: Inbox, group: asyncio.TaskGroup, stack: AsyncExitStack, make: VoiceMaker | None
     ) -> None:
         """After the conversations, so that it ends before them. A part that fails is off."""
-        settings, audio = self._base.settings.voice, self._devices.links.parts.audio
+        settings, link_parts = self._base.settings.voice, self._devices.links.parts
         parts = make(inbox, self._base.admission.approvals) if make is not None else None
         if parts is None:
             with self._off_where_refused("voice"):
@@ -68,7 +68,7 @@ class HostVoice:
             devices = None if cluster is None else partial(cluster.spoken_to, self._devices.registry)
             service = VoiceService(parts, now_ms=now_ms, note_taker=self._note_taker, devices=devices)
             await stack.enter_async_context(service.serving())
-            self.state.service, audio.open = service, service.open_link
+            self.state.service, link_parts.open_audio = service, service.open_link
             if cluster is not None:
                 cluster.holding.moved.append(lambda _link_id: service.look_again())
         if settings.xiaozhi is not None:
@@ -80,7 +80,7 @@ class HostVoice:
         stack.callback(self._close)
 
     def _close(self) -> None:
-        self._devices.links.parts.audio.open = None
+        self._devices.links.parts.open_audio = None
         self.state.service = self.state.xiaozhi = None
 
     @contextmanager

@@ -23,11 +23,10 @@ from microclaw.link_client.identity import LinkAddress, LinkIdentity
 from microclaw.link_client.socket import LinkSocket, Waker, open_link
 from microclaw.link_client.state import LinkState, SystemClock, new_message_id
 from microclaw.wire.link import actions
-from microclaw.wire.link.config import LinkConfig
 from microclaw.wire.link.frame import CloseCode
 from microclaw.wire.link.lanes import Lane
 from microclaw.wire.link.messages import AnyMessage, Hello, Log, PairRequest, Telemetry, Welcome
-from microclaw.wire.link.session import LinkSession
+from microclaw.wire.link.session import LinkConfig, LinkSession
 from microclaw.wire.link.states import Phase
 from microclaw.wire.link.values import Id
 
@@ -193,7 +192,6 @@ class LinkClient:
     def paired(self) -> None:
         """The credential is in flash: connect again with it."""
         if self._pairing is not None:
-            self._retry_after_s = 0.0
             self._pairing.close(CloseCode.DONE, "paired", retry_after_s=0)
 
     @property
@@ -283,8 +281,8 @@ class LinkClient:
         if self.is_over:
             socket.abort()
 
-    def _write(self, socket: LinkSocket, session: LinkSession) -> None:
-        while socket.has_room and (message := session.lanes.take(self.clock.now_ms())) is not None:
+    def _write(self, socket: LinkSocket, session: LinkSession, *, must: bool = False) -> None:
+        while (must or socket.has_room) and (message := session.lanes.take(self.clock.now_ms())) is not None:
             socket.send(message)
 
     def _until_due_s(self, session: LinkSession) -> float:
@@ -334,7 +332,9 @@ class LinkClient:
         match action:
             case actions.Close(code=code, reason=reason, retry_after_s=retry_after_s):
                 self._retry_after_s = retry_after_s
-                self._close(session, code, reason)
+                if self._socket is not None:  # after everything that was queued: the last of it says why
+                    self._write(self._socket, session, must=True)
+                    self._socket.close(code, reason)
             case actions.ReportPeer(peer=peer):
                 self._connected(peer)
             case actions.Deliver():
@@ -355,15 +355,6 @@ class LinkClient:
                 self.take_blob(action)
             case _:
                 assert_never(action)
-
-    def _close(self, session: LinkSession, code: int, reason: str) -> None:
-        """After everything that was queued: the last of it says why."""
-        socket = self._socket
-        if socket is None or socket.closed:
-            return
-        while (message := session.lanes.take(self.clock.now_ms())) is not None:
-            socket.send(message)
-        socket.close(code, reason)
 
     def _connected(self, peer: Hello | Welcome) -> None:
         assert isinstance(peer, Welcome)

@@ -131,7 +131,7 @@ class LinkIdentity:
         """True if its certificate is in the last third of its life, by this computer's clock, and needs a successor."""
         if self.token is not None or not self._credential.exists():
             return False
-        certificate = self._certificate()
+        certificate = x509.load_pem_x509_certificate(self._credential.read_bytes())
         begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
         return datetime.now(UTC) >= begin + (end - begin) * 2 / 3
 
@@ -161,9 +161,6 @@ class LinkIdentity:
         if not token.isascii() or not token.isprintable() or " " in token or len(token) > 200:
             raise ProtocolError("the host sent a token that no header can carry")
         self._flash.commit({"token": token})
-
-    def _certificate(self) -> x509.Certificate:
-        return x509.load_pem_x509_certificate(self._credential.read_bytes())
 
     def _key(self) -> ec.EllipticCurvePrivateKey:
         path = self._folder / KEY_FILE

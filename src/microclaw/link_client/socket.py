@@ -26,7 +26,7 @@ from websockets.uri import parse_uri
 from microclaw.errors import DeviceUnreachable
 from microclaw.link_client.hanging_up import hang_up, reset_connection
 from microclaw.link_client.identity import LinkAddress
-from microclaw.wire.link.frame import DEFAULT_LIMITS, CloseCode
+from microclaw.wire.link.frame import MAX_MESSAGE_BYTES, CloseCode
 
 SUBPROTOCOL: Final = Subprotocol("microclaw.v1")
 CONNECT_TIMEOUT_S: Final = 10.0
@@ -224,9 +224,8 @@ def open_link(address: LinkAddress, tls: ssl.SSLContext, token: str | None) -> L
 
 
 def _upgrade(connection: socket.socket, address: LinkAddress, token: str | None, deadline_s: float) -> ClientProtocol:
-    limit = DEFAULT_LIMITS.message_bytes
     uri = parse_uri(address.url)
-    protocol = _Protocol(uri, subprotocols=[SUBPROTOCOL], max_size=limit + 1, logger=_log)
+    protocol = _Protocol(uri, subprotocols=[SUBPROTOCOL], max_size=MAX_MESSAGE_BYTES + 1, logger=_log)
     request = protocol.connect()
     if token is not None:
         request.headers["Authorization"] = f"Bearer {token}"

@@ -20,12 +20,11 @@ from websockets.frames import Opcode
 
 from microclaw.errors import LinkViolation, MicroclawError, NewerConnection, StoreUnreachable
 from microclaw.link_server.limits import LinkLimits, RateLimit
-from microclaw.link_server.meter import FAULTS, LANES, LaneName, LinkMeter
+from microclaw.link_server.meter import FAULTS, LinkMeter
 from microclaw.link_server.websocket import MessageReader, close_code, encode_close, encode_whole
 from microclaw.wire.link import actions
-from microclaw.wire.link.frame import CloseCode
+from microclaw.wire.link.frame import MAX_MESSAGE_BYTES, CloseCode
 from microclaw.wire.link.heartbeat import Clock
-from microclaw.wire.link.lanes import Lane
 from microclaw.wire.link.messages import Envelope, Hello, PairRequest
 from microclaw.wire.link.session import LinkSession
 from microclaw.wire.link.states import Phase
@@ -93,7 +92,7 @@ class Connection(asyncio.Protocol):
         self._is_working = self._is_counted = False
         self._was_silent = False  # it went without a single message
         # Reading
-        self._reader = MessageReader(limits.session.limits.message_bytes)
+        self._reader = MessageReader(MAX_MESSAGE_BYTES)
         self._is_open = False  # between the handshake and the end
         self._is_broken = False  # what came is no WebSocket any more: nothing after it could be read
         self._is_taking = False  # what one read brought is taken, answered and written as one
@@ -325,7 +324,7 @@ class Connection(asyncio.Protocol):
         self._closing = close
         self.end = (close.code, close.reason)
         if self.session.unreadable is not None and self._store is not None:
-            self._store.unreadable(self.session.unreadable)
+            self._store.calls.unreadable(self.session.unreadable)
         if close.code in FAULTS:
             self._meter.refused(FAULTS[CloseCode(close.code)])
         self._abort = self._loop.call_later(self._limits.close_s, self._transport.abort)
@@ -465,10 +464,6 @@ class Connection(asyncio.Protocol):
             self._meter.connections -= 1
         elif self._was_silent and self._closing is None:
             self._meter.refused("no_hello")
-
-    def depths(self) -> dict[LaneName, int]:
-        """Messages that wait, by lane."""
-        return {name: self.session.lanes.depth(lane) for name, lane in zip(LANES, Lane, strict=True)}
 
 
 _SOONEST_TICK_S: Final = 0.005  # so that no setting of a session makes its ticks a busy loop

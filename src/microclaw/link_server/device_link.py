@@ -19,10 +19,8 @@ from microclaw.devices.calls import Call as DeviceCall
 from microclaw.devices.calls import LogLine
 from microclaw.devices.device import Device, revoked_error
 from microclaw.devices.log_ring import MAX_TEXT, LogRing
-from microclaw.errors import DeviceUnreachable, LinkViolation, StoreError
-from microclaw.events import PROGRAM_KINDS, DeviceConnected, DeviceLeft, DeviceLog, LiveEvent, ProgramKind
-from microclaw.link_server.audio import AudioStreams, DeviceAudio
-from microclaw.link_server.boots import Boots
+from microclaw.errors import DeviceUnreachable, StoreError
+from microclaw.events import DeviceConnected, DeviceLeft, DeviceLog, LiveEvent
 from microclaw.link_server.connection import Connection
 from microclaw.link_server.effects import (
     MAX_NAME_CHARS,
@@ -33,7 +31,7 @@ from microclaw.link_server.effects import (
     presence_of,
 )
 from microclaw.link_server.holding import LinkHolding
-from microclaw.link_server.link_calls import LinkCalls
+from microclaw.link_server.link_calls import Boots, LinkCalls
 from microclaw.link_server.tasks import DeviceTasks
 from microclaw.link_server.update_windows import DeviceUpdates
 from microclaw.store.link_events import LinkEventTable, Presence
@@ -41,12 +39,12 @@ from microclaw.store.links import LinkTable
 from microclaw.store.sql import Sql
 from microclaw.text import clean_text, one_line
 from microclaw.wire.link import messages
+from microclaw.wire.link.actions import Hear
 from microclaw.wire.link.codec import encode
 from microclaw.wire.link.frame import CloseCode
 from microclaw.wire.link.heartbeat import Clock
 from microclaw.wire.link.messages import AnyMessage, Envelope, Hello, Result
 from microclaw.wire.link.sequence import InboxCursor, OutboxCursor, StoredMessage
-from microclaw.wire.link.values import ValueMap
 
 R = TypeVar("R")
 
@@ -61,8 +59,21 @@ class RemoteDevices(Protocol):
         """As Transport.call; DeviceMoved when the device is not there any more, and the call may be made elsewhere."""
 
 
-class LinkParts(Struct, frozen=True):
-    """The parts of every device's link. `publish` takes a live event, `owner_of` finds a transport's device."""
+class AudioStreams(Protocol):
+    """The audio of one connection, for who listens (voice/link_device.py). No method waits."""
+
+    def took(self, message: messages.StartAsr | messages.StopAsr | messages.CancelStream) -> None: ...
+
+    def heard(self, hear: Hear) -> None: ...
+
+    def left(self) -> None: ...
+
+
+class LinkParts(Struct):
+    """The parts of every device's link. `publish` takes a live event, `owner_of` finds a transport's device.
+
+    `open_audio` is called for each device that has audio when it connects; None: this host takes no audio.
+    """
 
     links: LinkTable
     events: LinkEventTable
@@ -71,7 +82,7 @@ class LinkParts(Struct, frozen=True):
     publish: Callable[[LiveEvent], None]
     owner_of: Callable[[str], Device | None]
     tasks: DeviceTasks
-    audio: DeviceAudio = field(default_factory=DeviceAudio)
+    open_audio: Callable[[DeviceLink, Connection, messages.AudioFormat], AudioStreams] | None = None
     reports: DeviceReports = field(default_factory=DeviceReports)
     updates: DeviceUpdates = field(default_factory=DeviceUpdates)
     holding: LinkHolding | None = None  # in a cluster
@@ -90,11 +101,11 @@ class DeviceLink:
         self.is_revoked = False  # nothing that it has opens this host, until it is paired again
         self.connection: Connection | None = None
         self.arriving = asyncio.Lock()  # one connection takes the place of another at a time
-        self._parts = parts
+        self.parts = parts
         self._links = parts.links
         self._is_open = False  # its outbox and inbox are in the store
         self._numbering = asyncio.Lock()
-        self._calls = LinkCalls(self, parts)
+        self.calls = LinkCalls(self)
         self._fence: int | None = None  # of the connection, in a cluster
         self._writer: int | None = None  # that, or the one of the last connection: its writes are checked against it
         self._bye: str | None = None  # the reason it gave when it went
@@ -120,40 +131,13 @@ class DeviceLink:
     @property
     def other_host(self) -> str | None:
         """The host of the cluster that has its connection, where that is not this one."""
-        holding = self._parts.holding
+        holding = self.parts.holding
         return None if holding is None else holding.host_of(self.link_id)
-
-    @property
-    def fence(self) -> int:
-        """Of its connection here, in a cluster; 0 without one."""
-        return self._fence or 0
-
-    @property
-    def remote(self) -> RemoteDevices | None:
-        """The caller of devices at other hosts; None on a single host."""
-        return self._parts.remote
 
     @property
     def capabilities(self) -> frozenset[str]:
         """The capabilities that it offered when it was last here."""
         return frozenset(self.presence.capabilities if self.presence is not None else ())
-
-    @property
-    def kinds(self) -> tuple[ProgramKind, ...]:
-        """The kinds of programs that it takes, of those that there are."""
-        told = (self.presence.kinds if self.presence is not None else ()) or ("wasm",)
-        return tuple(kind for kind in PROGRAM_KINDS if kind in told)
-
-    async def call(self, method: str, params: ValueMap, *, idempotent: bool, timeout_s: float) -> Result:
-        """Send a call, now or when the device is back, and wait for its result at most `timeout_s`.
-
-        Raises DeviceUnreachable when it never came back, OutcomeUnknown when it had the call and its outcome
-        is unknown, Overloaded when too many wait, DeviceMoved when it is at another host and may be called there. A
-        revoked device is not waited for: DeviceUnreachable at once.
-        """
-        if self.is_revoked and not self.anywhere:
-            raise revoked_error(self.name)
-        return await self._calls.call(method, params, idempotent=idempotent, timeout_s=timeout_s)
 
     async def send(
         self,
@@ -167,8 +151,8 @@ class DeviceLink:
         `also` is done in the transaction that stores it.
         """
         await self._open()
-        message_id = self._parts.new_id()
-        payload = encode(Envelope(message_id, body, self._parts.clock.unix_us() // 1000, re=re))
+        message_id = self.parts.new_id()
+        payload = encode(Envelope(message_id, body, self.parts.clock.unix_us() // 1000, re=re))
         await self.persist(message_id, payload, also)
         return message_id
 
@@ -198,18 +182,19 @@ class DeviceLink:
     def revoke(self) -> None:
         """Its credentials were revoked: what waits for it fails at once."""
         self.is_revoked = True
-        self._calls.end("was revoked", lambda _: revoked_error(self.name))
+        self.calls.end("was revoked", lambda _: revoked_error(self.name))
 
     # Connections come and go
 
     async def attach(self, make: Callable[[OutboxCursor, InboxCursor], Connection]) -> Connection:
         """The connection that is live from now on. Call it holding `arriving`, when the one before is gone."""
         await self._open()
-        if self._parts.holding is not None:
-            self._writer = self._fence = await self._parts.holding.take(self.link_id)
+        holding = self.parts.holding
+        if holding is not None:
+            self._writer = self._fence = await holding.take(self.link_id)
         async with self._numbering:  # nothing is numbered between the cursors and the session that goes on from them
             self.connection = connection = make(*await self._links.cursors(self.link_id))
-        if self._parts.holding is not None and self._parts.holding.has_newer(self.link_id, self.fence):
+        if holding is not None and holding.has_newer(self.link_id, self._writer or 0):
             connection.close(CloseCode.REPLACED, "a newer connection of this device, to another host")
         return connection
 
@@ -224,23 +209,23 @@ class DeviceLink:
                 code, reason = connection.end
                 reason = reason if self._bye is None else f"bye: {self._bye}"
                 reason = clean_text(reason, one_line=True)
-                self._parts.publish(DeviceLeft(self.name, self._now_ms, self.endpoint, code, reason))
+                self.parts.publish(DeviceLeft(self.name, self._now_ms, self.endpoint, code, reason))
                 await self.note_presence()
-            if self._parts.holding is not None and self._fence is not None:
+            if self.parts.holding is not None and self._fence is not None:
                 fence, self._fence = self._fence, None
-                await self._parts.holding.leave(self.link_id, fence)
+                await self.parts.holding.leave(self.link_id, fence)
 
     def moved(self) -> None:
         """It is connected to another host now: what waits for it ends here, and may go on there."""
         if (host := self.other_host) is not None:
             self.is_revoked = False  # it was paired again there
-            self._calls.moved(host)
+            self.calls.moved(host)
             self.boots.moved()
 
     def forget(self) -> None:
         """The device was removed: what waits for it fails."""
-        self._calls.end("was removed", lambda _: DeviceUnreachable(f"{self.name} was removed"))
-        self._parts.tasks.forget(self.link_id)
+        self.calls.end("was removed", lambda _: DeviceUnreachable(f"{self.name} was removed"))
+        self.parts.tasks.forget(self.link_id)
         self._is_open = False
 
     # What its connection tells it
@@ -248,26 +233,26 @@ class DeviceLink:
     def ready(self, connection: Connection, hello: Hello) -> None:
         self._bye = None
         self.connections += 1
-        self.boots.came(hello.boot_id, self._parts.clock.now_ms())
+        self.boots.came(hello.boot_id, self.parts.clock.now_ms())
         self.presence = presence_of(self.link_id, hello, connection.address, self._now_ms)
-        self._parts.publish(DeviceConnected(self.name, self._now_ms, self.endpoint, connection.address))
-        if hello.audio is not None and self._parts.audio.open is not None:
-            self._audio = self._parts.audio.open(self, connection, hello.audio)
+        self.parts.publish(DeviceConnected(self.name, self._now_ms, self.endpoint, connection.address))
+        if hello.audio is not None and self.parts.open_audio is not None:
+            self._audio = self.parts.open_audio(self, connection, hello.audio)
             connection.on_audio = self._audio.heard
-        self._calls.reconnected(hello.boot_id)
+        self.calls.reconnected(hello.boot_id)
 
     def took(self, connection: Connection, envelope: Envelope) -> None:
         match envelope.body:
             case Result() as result if envelope.re is not None:
-                self._calls.answered(envelope.re, result)
+                self.calls.answered(envelope.re, result)
             case messages.Telemetry() as telemetry:
-                kept = self._parts.reports.took(self.endpoint, self.name, telemetry, self._now_ms)
+                kept = self.parts.reports.took(self.endpoint, self.name, telemetry, self._now_ms)
                 self.telemetry = kept or self.telemetry
             case messages.Log(level=level, source=source, n=n, text=text):
-                t_ms = self._parts.clock.now_ms() - self.boots.began_ms
+                t_ms = self.parts.clock.now_ms() - self.boots.began_ms
                 self.log.add(LogLine(t_ms, source or None, text, self._now_ms), n)
                 shown = one_line(source[:MAX_NAME_CHARS]), n, one_line(text[:MAX_TEXT])
-                self._parts.publish(DeviceLog(self.name, self._now_ms, level, *shown))
+                self.parts.publish(DeviceLog(self.name, self._now_ms, level, *shown))
             case messages.StartAsr() | messages.StopAsr() | messages.CancelStream() as message if (
                 self._audio is not None
             ):
@@ -277,12 +262,12 @@ class DeviceLink:
                 self.object_to("no_listener", "this host takes no audio", re=envelope.id)
                 self.tell(messages.CancelStream(stream))
             case messages.BlobRead() as wanted:
-                self._parts.updates.serve(self, connection, wanted, envelope.id)
+                self.parts.updates.serve(self, connection, wanted, envelope.id)
             case messages.PairRequest() as request if connection.on_renewal is not None:
                 renewal, connection.on_renewal = connection.on_renewal(connection, envelope.id, request), None
                 connection.start(renewal, "renewal")
             case messages.ErrorMessage(code=code, message=text) if envelope.re is not None:
-                self._calls.answered(envelope.re, Result(False, error=messages.ErrorInfo(code, text)))
+                self.calls.answered(envelope.re, Result(False, error=messages.ErrorInfo(code, text)))
                 connection.start(self._end_offer(envelope.re, f"{code}: {text}"), "error")
             case messages.Bye(reason=reason):
                 self._bye = clean_text(reason[:MAX_REASON_CHARS], one_line=True)
@@ -291,10 +276,7 @@ class DeviceLink:
 
     async def _end_offer(self, message_id: bytes, error: str) -> None:
         if (offer := await self._links.refused(self.link_id, message_id, error)) is not None:
-            self._parts.updates.tell(offer)
-
-    def unreadable(self, violation: LinkViolation) -> None:
-        self._calls.unreadable(violation)
+            self.parts.updates.changed(offer)
 
     def left(self) -> None:
         """`detach` follows."""
@@ -302,9 +284,8 @@ class DeviceLink:
     async def commit(self, envelope: Envelope, *, epoch: bytes) -> None:
         assert envelope.seq is not None
         async with self._numbering:
-            parts = (self._parts.new_id, self._parts.tasks.refusal, self._parts.reports, self.name)
             facts = None if self.presence is None else self.presence.ota
-            effect = Effect(self.link_id, envelope, self._now_ms, *parts, facts, host=self._parts.tasks.host)
+            effect = Effect(self, envelope, self._now_ms, facts)
             message = (epoch, envelope.seq, envelope.id)
             new = await self._links.advance(self.link_id, *message, effect.apply, self._writer)
             if new and effect.seq is not None:
@@ -340,12 +321,12 @@ class DeviceLink:
 
     @property
     def name(self) -> str:
-        owner = self._parts.owner_of(self.endpoint)
+        owner = self.parts.owner_of(self.endpoint)
         return owner.name if owner is not None else self.link_id
 
     @property
     def _now_ms(self) -> int:
-        return self._parts.clock.unix_us() // 1000
+        return self.parts.clock.unix_us() // 1000
 
     async def _open(self) -> None:
         if not self._is_open:
@@ -357,7 +338,7 @@ class DeviceLink:
         if self.presence is not None:
             self.presence = replace(self.presence, seen_ms=self._now_ms)
             try:
-                await self._parts.events.put(self.presence)
+                await self.parts.events.put(self.presence)
             except StoreError as exc:  # a full disk keeps no device out
                 _log.warning("when %s was here is not kept: %s", self.name, exc.message)
 
@@ -371,18 +352,18 @@ class DeviceLink:
         if effect.offer is not None:
             if self.presence is not None and effect.offer.is_of_keys:
                 self.presence = replace(self.presence, ota=effect.facts)
-            self._parts.updates.tell(effect.offer)
+            self.parts.updates.changed(effect.offer)
         match envelope.body:
             case messages.Event() as event:
-                self._parts.reports.stored()
+                self.parts.reports.stored()
                 for live_event in live_events(event, self.name, self._now_ms):
-                    self._parts.publish(live_event)
+                    self.parts.publish(live_event)
             case Result() as result if envelope.re is not None:
-                self._calls.answered(envelope.re, result)
+                self.calls.answered(envelope.re, result)
             case messages.RunTask() as request if effect.task is not None:
-                self._parts.tasks.start(self, request, effect.task)
+                self.parts.tasks.start(self, request, effect.task)
             case messages.CancelTask(task=name):
-                if not self._parts.tasks.cancel(self.link_id, name):
+                if not self.parts.tasks.cancel(self.link_id, name):
                     self.object_to("unknown_task", f"no task {name[:MAX_NAME_CHARS]} runs here", re=envelope.id)
 
     def object_to(self, code: str, message: str, *, re: bytes | None = None) -> None:

@@ -28,10 +28,6 @@ class EdgesAnswer(Struct):
     evidence: dict[str, str] | None = None
     counts: dict[str, int] | None = None
 
-    def log(self) -> EdgeLog:
-        edges = tuple(Edge(t_ms, int(pin), int(level)) for t_ms, pin, level in self.edges)
-        return EdgeLog(edges, self.cursor, self.dropped or 0, self.now_ms)
-
 
 class EdgePages:
     """The answers to a reading from `cursor` on, in their order; `wants_more` says whether to ask again at `cursor`."""
@@ -50,19 +46,19 @@ class EdgePages:
 
     def add(self, page: EdgesAnswer) -> None:
         """DeviceLied for a cursor that cannot be: asking on from it would count the same edges again."""
-        log = page.log()
-        if not 0 <= log.cursor <= MAX_CURSOR:
-            self._refuse(f"the cursor {log.cursor}, which is none (0 to {MAX_CURSOR})")
-        if log.dropped < 0:
-            self._refuse(f"that {log.dropped} edges were dropped")
-        if (log.edges or page.more) and log.cursor <= self.cursor:
-            what = "edges" if log.edges else "that there are more"
-            self._refuse(f"{what} with the cursor {log.cursor}, which does not go on from {self.cursor}")
-        if log.dropped:
+        if not 0 <= page.cursor <= MAX_CURSOR:
+            self._refuse(f"the cursor {page.cursor}, which is none (0 to {MAX_CURSOR})")
+        dropped = page.dropped or 0
+        if dropped < 0:
+            self._refuse(f"that {dropped} edges were dropped")
+        if (page.edges or page.more) and page.cursor <= self.cursor:
+            what = "edges" if page.edges else "that there are more"
+            self._refuse(f"{what} with the cursor {page.cursor}, which does not go on from {self.cursor}")
+        if dropped:
             self._gaps.add(len(self._edges))
-        self._page, self.cursor = page, log.cursor
-        self._edges += log.edges
-        self._dropped += log.dropped
+        self._page, self.cursor = page, page.cursor
+        self._edges += [Edge(t_ms, int(pin), int(level)) for t_ms, pin, level in page.edges]
+        self._dropped += dropped
 
     def log(self) -> EdgeLog:
         """All of it; DeviceLied where a pin's times run back, or its level changes to the one that it had."""

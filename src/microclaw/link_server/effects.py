@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -19,6 +19,9 @@ from microclaw.text import clean_text
 from microclaw.wire.link import messages
 from microclaw.wire.link.codec import encode
 from microclaw.wire.link.messages import Envelope, Event, Hello, RunTask, Telemetry
+
+if TYPE_CHECKING:
+    from microclaw.link_server.device_link import DeviceLink
 
 KeepEvent: TypeAlias = Callable[[Sql, str, bytes, Event, int], None]
 
@@ -77,26 +80,20 @@ MAX_PUBLISHED: Final = 1_024
 
 @dataclass(slots=True)
 class Effect:
-    """A durable message's rows. `refusal` says why a `run_task` is not taken; `device` is the name, `facts` what its
-    hello said.
+    """The rows of a durable message of `link`; `facts` are what its hello said.
 
     Afterwards `task` is what was taken, `seq` and `payload` an answer, `offer` the update that a status was about (and
     `facts` has the keys that the device trusts now).
     """
 
-    link_id: str
+    link: DeviceLink
     envelope: Envelope
     now_ms: int
-    new_id: Callable[[], bytes]
-    refusal: Callable[[RunTask], str | None]
-    reports: DeviceReports
-    device: str
-    facts: UpdateFacts | None = None
+    facts: UpdateFacts | None
     seq: int | None = None
     payload: bytes = b""
     task: OpenTask | None = None
     offer: OfferRow | None = None
-    host: str | None = None  # who runs the task, in a cluster
 
     def apply(self, connection: Sql) -> None:
         """In that transaction; it may run again after one that failed."""
@@ -105,30 +102,30 @@ class Effect:
         if not isinstance(body, messages.Unknown | messages.Result):
             name = body.name if isinstance(body, Event) else ""
             kept = encode(Envelope(self.envelope.id, body, self.envelope.ts_ms))
-            add_event(connection, self.link_id, body.type, name[:MAX_EVENT_NAME_CHARS], kept, self.now_ms)
-            if isinstance(body, Event) and self.reports.keep_event is not None:
-                self.reports.keep_event(connection, self.device, self.envelope.id, body, self.now_ms)
+            add_event(connection, self.link.link_id, body.type, name[:MAX_EVENT_NAME_CHARS], kept, self.now_ms)
+            if isinstance(body, Event) and (keep_event := self.link.parts.reports.keep_event) is not None:
+                keep_event(connection, self.link.name, self.envelope.id, body, self.now_ms)
         if isinstance(body, RunTask):
             self._take(connection, body)
         if isinstance(body, messages.OtaStatus):
             running = None if self.facts is None else self.facts.version
-            self.offer = offer = status_in(connection, self.link_id, body, running, self.now_ms)
+            self.offer = offer = status_in(connection, self.link.link_id, body, running, self.now_ms)
             if offer is not None and offer.is_of_keys and offer.state == "healthy" and self.facts is not None:
                 self.facts = replace(self.facts, keys=keys_after(connection, offer, self.facts.keys))
 
     def _take(self, connection: Sql, request: RunTask) -> None:
         """An open task, or its refusal in the outbox."""
-        task = OpenTask(self.link_id, request.task, self.envelope.id, self.host)
-        refusal = self.refusal(request)
+        task = OpenTask(self.link.link_id, request.task, self.envelope.id, self.link.parts.tasks.host)
+        refusal = self.link.parts.tasks.refusal(request)
         if refusal is None:
             refusal = add_task(connection, task, self.now_ms)
         if refusal is None:
             self.task = task
             return
-        message_id = self.new_id()
+        message_id = self.link.parts.new_id()
         status = messages.TaskStatus(request.task, "failed", text=refusal)
         self.payload = encode(Envelope(message_id, status, self.now_ms, re=self.envelope.id))
-        self.seq = append_to(connection, self.link_id, message_id, self.payload, self.now_ms)
+        self.seq = append_to(connection, self.link.link_id, message_id, self.payload, self.now_ms)
 
 
 def possible(told: Telemetry) -> tuple[Telemetry | None, int]:

@@ -15,27 +15,8 @@ from microclaw.store.links import LinkHolder, LinkHolderTable
 _log = logging.getLogger(__name__)
 
 
-class StaleHolders:
-    """Ends what the store says of devices' connections to hosts that are gone: of devices that never came back."""
-
-    def __init__(self, table: LinkHolderTable, is_live: Callable[[str], bool]) -> None:
-        """`is_live` is false only for a host that is surely gone."""
-        self._table = table
-        self._is_live = is_live
-        self._gone = frozenset[str]()
-
-    async def clear(self) -> int:
-        """Of hosts that were gone at the last call, too: just after a host's death the others have much to write."""
-        gone = frozenset(host for host in await self._table.hosts() if not self._is_live(host))
-        twice, self._gone = gone & self._gone, gone
-        cleared = sum([await self._table.leave_host(host) for host in sorted(twice)])
-        if cleared:
-            _log.info("%d devices of hosts that are gone are connected nowhere", cleared)
-        return cleared
-
-
 class LinkHolding:
-    """This host's view of the holders. `is_live` says whether a host's lease is good."""
+    """This host's view of the holders. `is_live` is false only for a host that is surely gone."""
 
     def __init__(self, table: LinkHolderTable, host: str, is_live: Callable[[str], bool]) -> None:
         self._table = table
@@ -43,6 +24,7 @@ class LinkHolding:
         self._is_live = is_live
         self._holders: dict[str, LinkHolder] = {}
         self._seen = 0
+        self._gone = frozenset[str]()
         self.replaced: Callable[[str], None] = lambda _link_id: None  # a device that was here is at another host now
         self.moved: list[Callable[[str], None]] = []  # called with the id of each device whose place changed
 
@@ -83,6 +65,16 @@ class LinkHolding:
             await self._table.leave(link_id, fence)
         except StoreError as exc:
             _log.info("that %s left is not told to the other hosts: %s", link_id, exc.message)
+
+    async def clear_gone(self) -> None:
+        """End what the store says of devices' connections to hosts that are gone: of devices that never came back.
+
+        Of hosts that were gone at the last call, too: just after a host's death the others have much to write.
+        """
+        gone = frozenset(host for host in await self._table.hosts() if not self._is_live(host))
+        twice, self._gone = gone & self._gone, gone
+        if cleared := sum([await self._table.leave_host(host) for host in sorted(twice)]):
+            _log.info("%d devices of hosts that are gone are connected nowhere", cleared)
 
     async def refresh(self) -> None:
         """Look what other hosts took; to be called when the table changed."""

@@ -23,7 +23,7 @@ class HttpConnection(web.RequestHandler):
     `on_no_request` is called for a client that never sent an HTTP request.
     """
 
-    __slots__ = ("_counts", "_is_gone", "_is_known", "_on_no_request", "address", "has_asked")
+    __slots__ = ("_counts", "_is_gone", "_on_no_request", "address", "has_asked", "is_arriving")
 
     def __init__(
         self,
@@ -50,15 +50,12 @@ class HttpConnection(web.RequestHandler):
         self.has_asked = False
         self._counts = counts
         self._on_no_request = on_no_request
-        self._is_known = self._is_gone = False
-
-    @property
-    def is_arriving(self) -> bool:
-        return not self._is_known
+        self._is_gone = False
+        self.is_arriving = True
 
     def known(self) -> None:
-        if not self._is_known:
-            self._is_known = True
+        if self.is_arriving:
+            self.is_arriving = False
             self._counts.known(self.address)
 
     def leave(self) -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 
 from msgspec import Struct, field
 
-from microclaw.wire.link.config import LinkConfig
+from microclaw.wire.link.session import LinkConfig
 
 
 class LinkLimits(Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""Calls to one device over its link: those that wait for the device, and those that wait for its answer (64 in all)."""
+"""Calls to one device over its link, and its boots, on which they hang. 64 wait for it or for its answer."""
 
 from __future__ import annotations
 
@@ -8,15 +8,25 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from microclaw.errors import DeviceMoved, DeviceTimeout, DeviceUnreachable, LinkViolation, OutcomeUnknown, ProtocolError
+from microclaw.devices.device import revoked_error
+from microclaw.errors import (
+    DeviceMoved,
+    DeviceTimeout,
+    DeviceUnreachable,
+    LinkViolation,
+    OutcomeUnknown,
+    Overloaded,
+    ProtocolError,
+)
 from microclaw.text import host_called
-from microclaw.wire.link.calls import PendingCall, PendingCalls
+from microclaw.wire.link.calls import PendingCall
 from microclaw.wire.link.messages import Call, Result
 from microclaw.wire.link.values import ValueMap
 
 if TYPE_CHECKING:
-    from microclaw.link_server.device_link import DeviceLink, LinkParts
+    from microclaw.link_server.device_link import DeviceLink
 
+MAX_CALLS: Final = 64
 _FIRMWARE: Final = "its firmware must keep the limits of the link: docs/protocols/link.md"
 
 
@@ -32,19 +42,27 @@ class _Waiting(PendingCall):
 class LinkCalls:
     """They outlive connections. What ends them, `link` tells."""
 
-    def __init__(self, link: DeviceLink, parts: LinkParts) -> None:
+    def __init__(self, link: DeviceLink) -> None:
         self._link = link
-        self._parts = parts
-        self._pending = PendingCalls[_Waiting]()
+        self._pending: dict[bytes, _Waiting] = {}
 
     async def call(self, method: str, params: ValueMap, *, idempotent: bool, timeout_s: float) -> Result:
-        """As DeviceLink.call."""
+        """Send a call, now or when the device is back, and wait for its result at most `timeout_s`.
+
+        Raises DeviceUnreachable when it never came back, OutcomeUnknown when it had the call and its outcome
+        is unknown, Overloaded when too many wait, DeviceMoved when it is at another host and may be called there. A
+        revoked device is not waited for: DeviceUnreachable at once.
+        """
+        if self._link.is_revoked and not self._link.anywhere:
+            raise revoked_error(self._link.name)
         if (host := self._link.other_host) is not None:
             raise self._moved_to(host, method)
-        loop, message_id = asyncio.get_running_loop(), self._parts.new_id()
+        loop, message_id = asyncio.get_running_loop(), self._link.parts.new_id()
         call = Call(method, params, idempotent)
         waiting = _Waiting(call=call, answer=loop.create_future(), due_s=loop.time() + timeout_s)
-        self._pending.add(message_id, waiting)
+        if len(self._pending) >= MAX_CALLS:
+            raise Overloaded(f"{MAX_CALLS} calls wait for this device", next_step="try again when some are answered")
+        self._pending[message_id] = waiting
         try:
             if self._link.online:
                 self._send(message_id, waiting)
@@ -53,19 +71,18 @@ class LinkCalls:
         except TimeoutError as exc:
             raise self._unanswered(waiting, timeout_s) from exc
         finally:
-            self._pending.take(message_id)
+            self._pending.pop(message_id, None)
 
     def reconnected(self, boot_id: bytes) -> None:
         """Send what waited, and again what this boot had; what another boot had is lost."""
-        again, lost = self._pending.reconnected(boot_id)
-        for waiting in lost:
+        for waiting in self._take_those(lambda pending: pending.is_lost(boot_id)):
             waiting.fail(self._unknown(f"{self._link.name} restarted while it had the call"))
-        for message_id, waiting in again:
+        for message_id, waiting in tuple(self._pending.items()):
             self._send(message_id, waiting)
 
     def end(self, event: str, error: Callable[[str], Exception]) -> None:
         """Nothing more comes of them here, after this event: `error` of the method, or an unknown outcome."""
-        for waiting in self._pending.take_those(lambda _: True):
+        for waiting in self._take_those(lambda _: True):
             method = waiting.call.method
             text = f"{self._link.name} had {method} from this host when it {event}"
             waiting.fail(error(method) if waiting.may_repeat else self._unknown(text))
@@ -75,7 +92,7 @@ class LinkCalls:
         self.end(f"connected to {host_called(host)}", lambda method: self._moved_to(host, method))
 
     def answered(self, message_id: bytes, result: Result) -> None:
-        waiting = self._pending.take(message_id)
+        waiting = self._pending.pop(message_id, None)
         if waiting is not None and not waiting.answer.done():
             waiting.answer.set_result(result)
 
@@ -83,12 +100,16 @@ class LinkCalls:
         """Sent again, the calls that the device has would end the next connection too: whose answer it was is unknown
         where there are several.
         """
-        had = self._pending.take_those(lambda waiting: waiting.sent_in_boot is not None)
+        had = self._take_those(lambda waiting: waiting.sent_in_boot is not None)
         for waiting in had:
             call, others = waiting.call, f", or to one of {len(had) - 1} other calls" if len(had) > 1 else ""
             text = f"{self._link.name} answered {call.method}{others} with what the link does not allow"
             text = f"{text}: {violation.message}"
             waiting.fail(ProtocolError(text, next_step=_FIRMWARE) if call.idempotent else self._unknown(text))
+
+    def _take_those(self, is_over: Callable[[_Waiting], bool]) -> list[_Waiting]:
+        over = [message_id for message_id, waiting in self._pending.items() if is_over(waiting)]
+        return [self._pending.pop(message_id) for message_id in over]
 
     def _send(self, message_id: bytes, waiting: _Waiting) -> None:
         connection, boot_id = self._link.connection, self._link.boots.current
@@ -126,3 +147,44 @@ class LinkCalls:
     @staticmethod
     def _unknown(text: str) -> OutcomeUnknown:
         return OutcomeUnknown(f"{text}: outcome unknown", next_step="look at the device, then repeat it if need be")
+
+
+class Boots:
+    """Of one device, since the host started. `current` is the boot that is connected, `began_ms` when it first was."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.current: bytes | None = None
+        self.began_ms = 0.0
+        self._last: bytes | None = None
+        self._new = asyncio.Event()
+        self._moves = 0
+
+    def came(self, boot_id: bytes, now_ms: float) -> None:
+        if boot_id != self._last:
+            self.count += 1
+            self.began_ms = now_ms
+            self._new.set()
+        self.current = self._last = boot_id
+
+    def left(self) -> bytes | None:
+        """The boot that was here until now."""
+        was_here, self.current = self.current, None
+        return was_here
+
+    def moved(self) -> None:
+        """The device is connected to another host: nobody need wait for it here."""
+        self._moves += 1
+        self._new.set()
+
+    async def another(self, count: int, timeout_s: float) -> bool:
+        """True if one more boot than `count` comes to this host within the time."""
+        moves = self._moves
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self.count <= count and self._moves == moves:
+                    self._new.clear()
+                    await self._new.wait()
+        except TimeoutError:
+            return False
+        return self.count > count

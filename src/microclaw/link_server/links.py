@@ -8,6 +8,7 @@ from typing import Final, Self
 from microclaw.link_server.device_link import DeviceLink, LinkParts
 from microclaw.link_server.meter import LANES, LaneName
 from microclaw.wire.link.frame import CloseCode
+from microclaw.wire.link.lanes import Lane
 
 PATH: Final = "/link"
 
@@ -70,9 +71,5 @@ class LinkRegistry:
 
     def depths(self) -> Mapping[LaneName, int]:
         """Messages that wait on all connections, by lane."""
-        found: dict[LaneName, int] = dict.fromkeys(LANES, 0)
-        for link in self._links.values():
-            if link.connection is not None:
-                for lane, count in link.connection.depths().items():
-                    found[lane] += count
-        return found
+        lanes = [link.connection.session.lanes for link in self._links.values() if link.connection is not None]
+        return {name: sum(one.depth(lane) for one in lanes) for name, lane in zip(LANES, Lane, strict=True)}

@@ -32,7 +32,7 @@ from microclaw.link_server.links import PATH, LinkRegistry
 from microclaw.link_server.meter import FAULTS, LinkMeter
 from microclaw.link_server.pairing import UnauthenticatedConnection, renew
 from microclaw.wire.link.codec import encode
-from microclaw.wire.link.frame import CloseCode, FrameType, encode_frame
+from microclaw.wire.link.frame import MAX_AUDIO_BYTES, MAX_CONTROL_BYTES, CloseCode, FrameType, encode_frame
 from microclaw.wire.link.messages import Envelope, ErrorMessage, Limits, Software, Token, Welcome
 from microclaw.wire.link.sequence import InboxCursor, OutboxCursor
 from microclaw.wire.link.session import LinkSession
@@ -43,7 +43,7 @@ CA_PATH: Final = "/ca.pem"
 SUBPROTOCOL: Final = "microclaw.v1"
 _FAMILY: Final = "microclaw.v"
 _HOST: Final = Software("microclaw", __version__)
-_NO_LIMITS: Final = Limits(0, 0)  # the session fills them in
+_TAKEN: Final = Limits(MAX_CONTROL_BYTES, MAX_AUDIO_BYTES)
 
 
 class Listener:
@@ -271,7 +271,7 @@ class Listener:
     ) -> Connection:
         parts = self._links.parts
         session = LinkSession(
-            Welcome(parts.new_id(), _HOST, 0, 0, bytes(8), 0, _NO_LIMITS),
+            Welcome(parts.new_id(), _HOST, 0, 0, bytes(8), 0, _TAKEN),
             outbox=outbox,
             inbox=inbox,
             clock=parts.clock,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 from weakref import WeakSet
@@ -204,10 +204,8 @@ async def _end(device: DeviceLink, open_task: OpenTask, state: TaskState, text: 
 def _say(device: DeviceLink, status: TaskStatus) -> None:
     """Progress is worth nothing later."""
     if device.online:
-        try:
+        with suppress(DeviceUnreachable):
             device.tell(status)
-        except DeviceUnreachable:
-            _log.debug("%s went away", device.name)
 
 
 def _cut(text: str, most_bytes: int) -> str:

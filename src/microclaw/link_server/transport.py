@@ -1,4 +1,8 @@
-"""A device's transport over its link: calls of the one vocabulary, programs in pieces. The device may be away."""
+"""A device's transport over its link: calls of the one vocabulary, programs in pieces. The device may be away.
+
+In a cluster its link may be at another host, or nowhere yet, also in mid-call: a call goes where the device is. It is
+made again at another host only where that is safe: DeviceMoved says so.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +21,16 @@ from microclaw.devices.transport import Transport
 from microclaw.errors import (
     CallRejected,
     DeployRejected,
+    DeviceError,
+    DeviceMoved,
     DeviceTimeout,
     MicroclawError,
     NotSupported,
     OutcomeUnknown,
     ProtocolError,
 )
-from microclaw.events import EvidenceKind, ProgramKind
-from microclaw.link_server.device_link import DeviceLink
+from microclaw.events import PROGRAM_KINDS, EvidenceKind, ProgramKind
+from microclaw.link_server.device_link import DeviceLink, RemoteDevices
 from microclaw.link_server.edge_pages import MAX_CURSOR, EdgePages, EdgesAnswer
 from microclaw.text import host_called
 from microclaw.wire.link.values import Value, ValueMap
@@ -49,7 +55,7 @@ _CODES: Final = frozenset(
 
 async def ask(link: DeviceLink, method: str, params: ValueMap, *, idempotent: bool, timeout_s: float) -> Value:
     """The value of the device's result; its error as ours. A code that the contract does not name is `failed`."""
-    result = await link.call(method, params, idempotent=idempotent, timeout_s=timeout_s)
+    result = await link.calls.call(method, params, idempotent=idempotent, timeout_s=timeout_s)
     if result.ok:
         return result.value
     told = result.error.code if result.error is not None else "failed"
@@ -59,16 +65,8 @@ async def ask(link: DeviceLink, method: str, params: ValueMap, *, idempotent: bo
     raise error(f"{method}: {text or code}", next_step=_next_step(code, method), foreign=foreign)
 
 
-def params_of(call: Call[Any]) -> ValueMap:
-    """The call's fields by their names, which are the link's."""
-    params: ValueMap = structs.asdict(call)
-    if isinstance(call, EdgesRead):
-        params["cursor"] = min(call.cursor, MAX_CURSOR)
-    return params
-
-
 def read_value(call: Call[Any], value: Value, endpoint: str) -> Any:
-    """The typed answer; ProtocolError when the device's is another."""
+    """The typed answer, of edges a page of them; ProtocolError when the device's is another."""
     kind = _ANSWERS.get(type(call)) or call.answer_type()
     if kind is NoneType:
         return None
@@ -80,8 +78,6 @@ def read_value(call: Call[Any], value: Value, endpoint: str) -> Any:
             return _converted(call, apps, tuple[calls.AppEntry, ...], endpoint)
         case _States(apps):
             return _converted(call, apps, tuple[calls.AppState, ...], endpoint)
-        case EdgesAnswer():
-            return answer.log()
         case _:
             return answer
 
@@ -173,20 +169,32 @@ MAX_EDGE_PAGES: Final = 256  # as much as a board keeps
 CHUNK_BYTES: Final = 4096
 MAX_RESUMES: Final = 4
 _PIECE_S: Final = 5.0
+# This host may hear of a device's move later than the one that it asked, and of a dead host only when its lease ends.
+_FIRST_WAIT_S: Final = 0.02
+_LONGEST_WAIT_S: Final = 0.5
 
 
 class LinkTransport(Transport):
-    """`link:<the id that the device's credentials name>`. Connections come from the device: nothing is opened here."""
+    """`link:<the id that the device's credentials name>`. Connections come from the device: nothing is opened here.
+
+    `remote` asks the other hosts of a cluster.
+    """
 
     connects_itself = True
 
-    def __init__(self, link: DeviceLink) -> None:
+    def __init__(self, link: DeviceLink, remote: RemoteDevices | None) -> None:
         self.endpoint = link.endpoint
         self.link = link
+        self._remote = remote
+
+    @property
+    def here(self) -> LinkTransport:
+        """It asks no other host."""
+        return LinkTransport(self.link, None)
 
     @property
     def online(self) -> bool:
-        return self.link.online
+        return self.link.online if self._remote is None else self.link.anywhere
 
     @property
     def revoked(self) -> bool:
@@ -207,8 +215,10 @@ class LinkTransport(Transport):
 
     @property
     def kinds(self) -> tuple[ProgramKind, ...]:
-        """Those of its last `hello` that this host can build, in the device's order."""
-        return self.link.kinds
+        """Those of its last `hello` that this host can build."""
+        known = self.link.presence
+        told = (known.kinds if known is not None else ()) or ("wasm",)
+        return tuple(kind for kind in PROGRAM_KINDS if kind in told)
 
     @property
     def evidence(self) -> EvidenceKind:
@@ -219,7 +229,42 @@ class LinkTransport(Transport):
             raise NotSupported(
                 f"{self.endpoint} does not offer {call.method}", next_step="microclaw device show lists what it offers"
             )
-        return cast("R", await self._do(call, timeout_s))
+        if self._remote is None:
+            return cast("R", await self._do(call, timeout_s))
+        now_s = asyncio.get_running_loop().time
+        began_s = now_s()
+        try:
+            return cast("R", await self._wherever_it_is(call, began_s + timeout_s))
+        except OutcomeUnknown:
+            if not isinstance(call, DeviceRestart) or not await self._began_after(began_s, began_s + timeout_s):
+                raise
+            return cast("R", Restart(round(now_s() - began_s, 1)))
+
+    async def _began_after(self, began_s: float, deadline: float) -> bool:
+        """True if the device is in a boot that began since: the host that asked it to restart may not see that."""
+        now_s = asyncio.get_running_loop().time
+        if now_s() >= deadline:
+            return False
+        try:
+            told: calls.DeviceFacts = await self._wherever_it_is(calls.DeviceStatus(), deadline)
+        except DeviceError:
+            return False
+        uptime_ms = told.values.get("uptime_ms")
+        return type(uptime_ms) in (int, float) and 0 <= float(uptime_ms or 0) / 1000 < now_s() - began_s
+
+    async def _wherever_it_is(self, call: Call[Any], deadline: float) -> Any:
+        now_s, wait_s = asyncio.get_running_loop().time, _FIRST_WAIT_S
+        while True:
+            host, left_s = self.link.other_host, deadline - now_s()
+            try:
+                if host is None or self._remote is None:
+                    return await self._do(call, left_s)
+                return await self._remote.call(host, self.endpoint, call, left_s)
+            except DeviceMoved:
+                if deadline - now_s() <= wait_s:
+                    raise
+            await asyncio.sleep(wait_s)
+            wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
 
     async def _do(self, call: Call[Any], timeout_s: float) -> Any:
         if isinstance(call, calls.LogsRead):
@@ -232,7 +277,8 @@ class LinkTransport(Transport):
             return await self._all_edges(call, timeout_s)
         if isinstance(call, DeviceRestart):
             return await self._restart(call, timeout_s)
-        method, params = AppList.method if isinstance(call, AppStates) else call.method, params_of(call)
+        method = AppList.method if isinstance(call, AppStates) else call.method
+        params = structs.asdict(call)  # their names are the link's
         value = await ask(self.link, method, params, idempotent=call.idempotent, timeout_s=timeout_s)
         return read_value(call, value, self.endpoint)
 
@@ -265,7 +311,7 @@ class LinkTransport(Transport):
         for _ in range(MAX_EDGE_PAGES):
             params: ValueMap = {"cursor": pages.cursor}
             value = await ask(self.link, call.method, params, idempotent=True, timeout_s=timeout_s)
-            pages.add(_converted(call, value, EdgesAnswer, self.endpoint))
+            pages.add(read_value(call, value, self.endpoint))
             if not pages.wants_more:
                 break
         return pages.log()

@@ -57,13 +57,9 @@ class DeviceUpdates(Struct):
     """`source` None: this host has no updates. `changed` hears of each status of an update that was offered here."""
 
     source: PayloadSource | None = None
-    changed: Callable[[OfferRow], None] | None = None
+    changed: Callable[[OfferRow], None] = lambda _: None
     _reading: WeakSet[Connection] = field(default_factory=WeakSet)
     _turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(WINDOWS_AT_ONCE))
-
-    def tell(self, offer: OfferRow) -> None:
-        if self.changed is not None:
-            self.changed(offer)
 
     def serve(self, link: DeviceLink, connection: Connection, wanted: BlobRead, message_id: bytes) -> None:
         """Begin to send a window, or say why not."""

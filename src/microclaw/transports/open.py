@@ -74,8 +74,4 @@ def tcp_address(endpoint: str) -> HostPort | None:
 def _link_transport(link: DeviceLink) -> Transport:
     from microclaw.link_server.transport import LinkTransport  # with a single host: others do without the link
 
-    if link.remote is not None:
-        from microclaw.link_server.cluster_transport import ClusterLinkTransport  # in a cluster alone
-
-        return ClusterLinkTransport(link, link.remote)
-    return LinkTransport(link)
+    return LinkTransport(link, link.parts.remote)

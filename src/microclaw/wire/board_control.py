@@ -15,6 +15,7 @@ from msgspec import Meta, Struct, ValidationError, convert, field, to_builtins
 
 from microclaw.errors import CallRejected, ProtocolError
 from microclaw.wire import board_replies as replies
+from microclaw.wire.jsonline import parse_object
 from microclaw.wire.link.values import TaskKind
 
 MAX_LINE_BYTES = 65_536
@@ -236,10 +237,4 @@ def _line(members: Mapping[str, object]) -> bytes:
 def _object(line: bytes) -> dict[str, Any]:
     if len(line) > MAX_LINE_BYTES:
         raise ProtocolError(f"a line of {len(line)} bytes, the limit is {MAX_LINE_BYTES}")
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError) as exc:  # invalid UTF-8 and integers too long to convert are ValueErrors
-        raise ProtocolError(f"not a JSON object: {exc}"[:300]) from exc
-    if not isinstance(value, dict):
-        raise ProtocolError(f"not a JSON object but {type(value).__name__}")
-    return value
+    return parse_object(line)

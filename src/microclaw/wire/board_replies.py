@@ -10,7 +10,7 @@ from typing import Annotated, Any, NamedTuple, TypeAlias
 
 from msgspec import Meta, Struct
 
-MAX_FLOAT = 1.7976931348623157e308  # the largest of 64 bits: a bound that infinities and NaN do not meet
+from microclaw.wire.link import values
 
 STACK_FULL = "the stack is full: "
 NATIVE_FAILED = "the board's own function "  # ... NAME failed: why
@@ -19,7 +19,7 @@ NO_NETWORK = "was not tried: this board has no network (microclaw virtual --netw
 """How the board's line ends when a program wanted to reach someone."""
 
 Whole: TypeAlias = Annotated[int, Meta(ge=0, lt=2**53)]  # what every reader of JSON keeps exact
-Number: TypeAlias = Annotated[float, Meta(ge=-MAX_FLOAT, le=MAX_FLOAT)]
+Number: TypeAlias = values.Finite
 
 
 class EdgeRow(NamedTuple):

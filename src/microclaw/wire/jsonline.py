@@ -120,36 +120,30 @@ def raise_for_error(reply: Mapping[str, object]) -> None:
 
 def gpio_reply(reply: Mapping[str, object], pin: int, level: int | None = None) -> tuple[int, int]:
     """Pin and level of a set or read pin. `pin` and `level` are what was asked: dialect C repeats neither."""
-    raise_for_error(reply)
+    _check(reply, "pin", pin)
     state = reply.get("state", level)
     if state not in (0, 1) or not isinstance(state, int):
         raise ProtocolError(f"a reply about pin {pin} with the state {state!r}")
-    return _same_pin(reply, pin), int(state)
+    return pin, int(state)
 
 
 def adc_reply(reply: Mapping[str, object], pin: int) -> tuple[int, int, float]:
     """Pin, raw value and volts."""
-    raise_for_error(reply)
-    return _same_pin(reply, pin), _whole(reply, "value"), _number(reply, "voltage")
+    _check(reply, "pin", pin)
+    return pin, _whole(reply, "value"), _number(reply, "voltage")
 
 
 def pwm_reply(reply: Mapping[str, object], pin: int, duty: int, frequency_hz: int) -> tuple[int, int, int]:
     """Pin, duty and frequency as they were set; what the reply leaves out is as asked."""
-    raise_for_error(reply)
-    values = {"duty": duty, "frequency": frequency_hz}
-    for name, other in (("duty", "duty_cycle"), ("frequency", "freq")):
-        found = next((key for key in (other, name) if key in reply), None)
-        if found is not None:
-            values[name] = _whole(reply, found)
-    return _same_pin(reply, pin), values["duty"], values["frequency"]
+    _check(reply, "pin", pin)
+    told = {"duty": duty, "frequency": frequency_hz, **reply}
+    duty_key, hz_key = ("duty_cycle" if "duty_cycle" in told else "duty"), ("freq" if "freq" in told else "frequency")
+    return pin, _whole(told, duty_key), _whole(told, hz_key)
 
 
 def sensor_reply(reply: Mapping[str, object], sensor: str) -> SensorReply:
     """The numbers of one sensor, nested under `data` (A, B, V) or flat (C)."""
-    raise_for_error(reply)
-    answered = reply.get("sensor", sensor)
-    if answered != sensor:
-        raise DeviceLied(f"a reply about the sensor {answered!r}, asked for {sensor!r}")
+    _check(reply, "sensor", sensor)
     data = reply.get("data", reply)
     if not isinstance(data, Mapping):
         raise ProtocolError(f"a reply about {sensor!r} whose data is {data!r}")
@@ -206,11 +200,12 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def _same_pin(reply: Mapping[str, object], pin: int) -> int:
-    answered = reply.get("pin", pin)
-    if answered != pin:
-        raise DeviceLied(f"a reply about pin {answered!r}, asked for pin {pin}")
-    return pin
+def _check(reply: Mapping[str, object], what: str, asked: int | str) -> None:
+    """Raise for an error, and for an answer about another thing than was asked for."""
+    raise_for_error(reply)
+    answered = reply.get(what, asked)
+    if answered != asked:
+        raise DeviceLied(f"a reply about the {what} {answered!r}, asked for {asked!r}")
 
 
 def _number(reply: Mapping[str, object], name: str) -> float:

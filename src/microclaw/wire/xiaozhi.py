@@ -37,9 +37,9 @@ Mode: TypeAlias = Literal["auto", "manual", "realtime"]
 
 
 class AudioParams(msgspec.Struct, frozen=True):
-    format: Word = "opus"
+    format: Literal["opus"] = "opus"
     sample_rate: int = UP_RATE_HZ
-    channels: int = 1
+    channels: Literal[1] = 1
     frame_duration: int = UP_FRAME_MS
 
 
@@ -51,8 +51,8 @@ class Features(msgspec.Struct, frozen=True):
 class Hello(msgspec.Struct, frozen=True, tag="hello"):
     """The device's first message. Older firmware has no `features`."""
 
-    transport: Word = "websocket"
-    version: int = 1
+    transport: Literal["websocket"] = "websocket"
+    version: Literal[1, 2, 3] = 1
     features: Features = Features()
     audio_params: AudioParams = AudioParams()
 
@@ -130,13 +130,6 @@ def write_binary(packet: bytes, version: int) -> bytes:
     if version == 2:
         return _V2.pack(2, AUDIO, 0, 0, len(packet)) + packet
     return _V3.pack(AUDIO, 0, len(packet)) + packet if version == 3 else packet
-
-
-def check_version(version: int) -> int:
-    """ProtocolError for one that there is not."""
-    if version not in (1, 2, 3):
-        raise ProtocolError(f"version {version} of the protocol: 1, 2 and 3 are known")
-    return version
 
 
 def read_mac(text: str | None) -> str:

@@ -33,7 +33,6 @@ from microclaw.auth.credentials import mint_token
 from microclaw.errors import DeviceUnreachable, LinkViolation
 from microclaw.link_client.state import SystemClock
 from microclaw.wire.link import actions
-from microclaw.wire.link.config import LinkConfig
 from microclaw.wire.link.messages import (
     AnyBody,
     AnyMessage,
@@ -49,7 +48,7 @@ from microclaw.wire.link.messages import (
     Token,
     Welcome,
 )
-from microclaw.wire.link.session import LinkSession
+from microclaw.wire.link.session import LinkConfig, LinkSession
 from microclaw.wire.link.states import Phase
 from microclaw.wire.link.values import Id, ValueMap
 
@@ -252,7 +251,7 @@ class ScriptedHost:
                 heartbeat_s=15,
                 tx_epoch=bytes(8),
                 rx_seq=0,
-                limits=Limits(0, 0),
+                limits=Limits(16_384, 2_048),
             ),
             outbox=self.mail.cursor(),
             inbox=self.mail.inbox.cursor(),

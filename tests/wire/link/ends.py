@@ -10,12 +10,11 @@ from itertools import count
 from random import Random
 
 from microclaw.wire.link import actions
-from microclaw.wire.link.calls import PendingCall, PendingCalls, ReplyCache
+from microclaw.wire.link.calls import PendingCall, ReplyCache
 from microclaw.wire.link.codec import decode
-from microclaw.wire.link.config import LinkConfig
 from microclaw.wire.link.messages import Ack, Call, Hello, Limits, PairRequest, Result, Software, Unknown, Welcome
 from microclaw.wire.link.sequence import InboxCursor, OutboxCursor, StoredMessage
-from microclaw.wire.link.session import LinkSession
+from microclaw.wire.link.session import LinkConfig, LinkSession
 from microclaw.wire.link.states import Phase
 from microclaw.wire.link.values import Sender
 
@@ -109,8 +108,8 @@ def hello(boot_id: bytes = b"b" * 16) -> Hello:
     return Hello(boot_id, Software("microclaw", "1.0.0"), "virtual", ("gpio",), EPOCH, 0, "power_on")
 
 
-def welcome() -> Welcome:
-    return Welcome(b"s" * 16, Software("microclaw", "0.1.0"), 0, 15, EPOCH, 0, Limits(0, 0))
+def welcome(control_bytes: int = 16_384) -> Welcome:
+    return Welcome(b"s" * 16, Software("microclaw", "0.1.0"), 0, 15, EPOCH, 0, Limits(control_bytes, 2_048))
 
 
 class End:
@@ -132,7 +131,6 @@ class End:
         self.config = config or LinkConfig(window=4)
         self.outbox = MemoryOutbox(random)
         self.inbox = MemoryInbox()
-        self.calls = PendingCalls[PendingCall]()
         self.deadlines_ms: dict[bytes, float] = {}
         self.carried_out: Counter[bytes] = Counter()
         self.on_acked: Callable[[set[bytes]], None] = lambda ids: None
@@ -146,7 +144,7 @@ class End:
         self.seen: list[actions.Action] = []
         self.closes: list[actions.Close] = []
         self.replies = ReplyCache()
-        self.calls = PendingCalls[PendingCall]()
+        self.calls: dict[bytes, PendingCall] = {}
         self.boot_id = self.random.randbytes(16)
         greeting = self.pairing or hello(self.boot_id)
         ids = count()
@@ -171,7 +169,7 @@ class End:
     def give_up_overdue_calls(self) -> None:
         for message_id in [i for i, deadline_ms in self.deadlines_ms.items() if self.clock.ms >= deadline_ms]:
             del self.deadlines_ms[message_id]
-            self.calls.take(message_id)
+            self.calls.pop(message_id, None)
 
     def receive_one(self) -> None:
         self.session.receive(self.arriving.popleft())
@@ -198,7 +196,7 @@ class End:
 
     def call(self, call: Call, message_id: bytes) -> None:
         pending = PendingCall(call=call)
-        self.calls.add(message_id, pending)
+        self.calls[message_id] = pending
         self.deadlines_ms[message_id] = self.clock.ms + 60_000
         if self.session.phase is Phase.READY:
             self._send_call(message_id, pending)
@@ -222,10 +220,10 @@ class End:
                 elif isinstance(envelope.body, Call):
                     self._carry_out(envelope.id)
                 elif isinstance(envelope.body, Result) and envelope.re:
-                    self.calls.take(envelope.re)
+                    self.calls.pop(envelope.re, None)
             case actions.ReportPeer(peer=Hello(boot_id=boot_id)):
-                again, _ = self.calls.reconnected(boot_id)
-                for message_id, pending in again:
+                self.calls = {i: pending for i, pending in self.calls.items() if not pending.is_lost(boot_id)}
+                for message_id, pending in self.calls.items():
                     self._send_call(message_id, pending)
             case actions.Close():
                 self.closes.append(action)

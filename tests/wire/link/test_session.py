@@ -3,14 +3,11 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from msgspec.structs import replace
-from tests.wire.link.ends import End, ManualClock, connect, exchange, join
+from tests.wire.link.ends import End, ManualClock, connect, exchange, join, welcome
 from tests.wire.link.examples import ID
 
 from microclaw.errors import DeviceUnreachable, ProtocolError
 from microclaw.wire.link import actions
-from microclaw.wire.link.config import LinkConfig
-from microclaw.wire.link.frame import FrameLimits
 from microclaw.wire.link.lanes import Lane
 from microclaw.wire.link.messages import (
     Call,
@@ -26,6 +23,7 @@ from microclaw.wire.link.messages import (
     TtsEnd,
     TtsStart,
 )
+from microclaw.wire.link.session import LinkConfig
 from microclaw.wire.link.values import Sender, TaskState
 
 AUDIO = bytes(640)
@@ -124,8 +122,7 @@ def test_messages_take_their_lanes_and_those_of_the_other_end_or_over_its_limit_
     pair = Pair()
     with pytest.raises(DeviceUnreachable):
         pair.host.session.send(Call("gpio.get", {}, True))
-    pair.host.config = replace(pair.host.config, limits=FrameLimits(control_bytes=1_000))
-    pair.host.restart()
+    pair.host.session.opening = welcome(control_bytes=1_000)
     pair.up()
     pair.device.session.send(StartAsr(1, "pcm16", 16_000, "vad", 0))
     pair.device.session.send(Log("info", "blink", 1, "hi"))

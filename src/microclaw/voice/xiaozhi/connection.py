@@ -213,9 +213,7 @@ class XiaozhiConnection:
                 assert_never(message)
 
     def _greet(self, hello: Hello) -> None:
-        if hello.transport != "websocket" or hello.audio_params.format != "opus" or hello.audio_params.channels != 1:
-            raise ProtocolError("this host speaks over a WebSocket, in Opus of one channel")
-        self._version = xiaozhi.check_version(hello.version)
+        self._version = hello.version
         self._has_tools = hello.features.mcp
         self._put(xiaozhi.server_hello(self._session_id))
 

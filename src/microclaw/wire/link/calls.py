@@ -1,14 +1,12 @@
 """Calls that outlive a connection: what the host waits for, what the device answered. No IO.
 
-Host: PendingCalls says what to send again after a reconnect and what became of a call when the device rebooted. Device:
+Host: PendingCall says what is sent again after a reconnect, and what is lost when the device rebooted. Device:
 ReplyCache answers a repeated call with the first answer. Both within one boot of the device.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import Generic, TypeVar
 
 from msgspec import Struct
 
@@ -28,38 +26,9 @@ class PendingCall(Struct, kw_only=True):
         """True if it may be carried out, where it is not known whether it was."""
         return self.sent_in_boot is None or self.call.idempotent
 
-
-P = TypeVar("P", bound=PendingCall)
-
-
-class PendingCalls(Generic[P]):
-    """A host's calls to one device by message id, at most `most`; they survive reconnects."""
-
-    def __init__(self, most: int = 64) -> None:
-        self._most = most
-        self._calls: dict[Id, P] = {}
-
-    def __len__(self) -> int:
-        return len(self._calls)
-
-    def add(self, message_id: Id, pending: P) -> None:
-        if len(self._calls) >= self._most:
-            raise Overloaded(f"{self._most} calls wait for this device", next_step="try again when some are answered")
-        self._calls[message_id] = pending
-
-    def take(self, message_id: Id) -> P | None:
-        """It is answered, or its caller went away; None when nobody waits for it any more."""
-        return self._calls.pop(message_id, None)
-
-    def reconnected(self, boot_id: bytes) -> tuple[list[tuple[Id, P]], list[P]]:
-        """The calls to send (again) with old ids, and those of unknown outcome: sent once, not idempotent."""
-        lost = self.take_those(lambda pending: not pending.may_repeat and pending.sent_in_boot != boot_id)
-        return list(self._calls.items()), lost
-
-    def take_those(self, is_over: Callable[[P], bool]) -> list[P]:
-        """Nothing more comes of these here."""
-        over = [message_id for message_id, pending in self._calls.items() if is_over(pending)]
-        return [self._calls.pop(message_id) for message_id in over]
+    def is_lost(self, boot_id: bytes) -> bool:
+        """True if its outcome is unknown in this boot: another one had it. Others are sent (again) with their ids."""
+        return not self.may_repeat and self.sent_in_boot != boot_id
 
 
 class _Answer(Struct):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import Final
 
 from microclaw.errors import LinkViolation
 
@@ -11,6 +11,8 @@ MAX_CONTROL_BYTES: Final = 16_384
 MAX_AUDIO_BYTES: Final = 2_048
 BLOB_HEAD_BYTES: Final = 12
 MAX_BLOB_BYTES: Final = 1_008
+MAX_MESSAGE_BYTES: Final = MAX_CONTROL_BYTES + 1
+"""The largest WebSocket message: a transport may refuse more before it buffers."""
 
 
 class FrameType(IntEnum):
@@ -36,26 +38,11 @@ class CloseCode(IntEnum):
     TOO_MANY = 4429
 
 
-class FrameLimits(NamedTuple):
-    """Largest payloads that are taken, without the type byte."""
-
-    control_bytes: int = MAX_CONTROL_BYTES
-    audio_bytes: int = MAX_AUDIO_BYTES
-
-    @property
-    def message_bytes(self) -> int:
-        """The largest WebSocket message: what a transport may refuse before it buffers."""
-        return max(self.control_bytes, self.audio_bytes) + 1
-
-
-DEFAULT_LIMITS: Final = FrameLimits()
-
-
 def encode_frame(type_: FrameType, payload: bytes) -> bytes:
     return _TYPE_BYTE[type_] + payload
 
 
-def read_frame(message: bytes, limits: FrameLimits = DEFAULT_LIMITS) -> tuple[int, bytes]:
+def read_frame(message: bytes) -> tuple[int, bytes]:
     """Type, which FrameType may not know, and payload of a binary message.
 
     LinkViolation 4400 for an empty one, 4413 for one over its limit.
@@ -63,9 +50,9 @@ def read_frame(message: bytes, limits: FrameLimits = DEFAULT_LIMITS) -> tuple[in
     size = len(message) - 1
     if size < 0:
         raise LinkViolation("an empty message, expected a frame type")
-    type_, least, most = message[0], 0, limits.control_bytes
+    type_, least, most = message[0], 0, MAX_CONTROL_BYTES
     if type_ in _AUDIO:
-        least, most = 1, limits.audio_bytes
+        least, most = 1, MAX_AUDIO_BYTES
     elif type_ == _BLOB:
         least, most = BLOB_HEAD_BYTES + 1, BLOB_HEAD_BYTES + MAX_BLOB_BYTES
     if size < least:

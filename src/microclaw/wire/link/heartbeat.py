@@ -38,9 +38,6 @@ class Heartbeat:
         self._unanswered[self._count] = now_ms
         return Ping(self._count, wall_us(self._clock))
 
-    def answer(self, ping: Ping, received_us: int) -> Pong:
-        return Pong(ping.n, ping.t0, received_us, wall_us(self._clock))
-
     def measure(self, pong: Pong) -> float | None:
         """The round trip in ms; None for a pong without its ping."""
         sent_ms = self._unanswered.get(pong.n)

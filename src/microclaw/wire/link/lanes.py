@@ -41,32 +41,24 @@ def lane_of(body: AnyBody) -> Lane:
 
 
 class Streams:
-    """`sending` and `receiving` are the active streams of an end, by direction."""
+    """`active` has the active streams of an end: what it receives, and what it sends."""
 
     def __init__(self, role: Sender) -> None:
         self.role = role
-        self.sending: int | None = None
-        self.receiving: int | None = None
-
-    def clear(self) -> None:
-        self.sending = self.receiving = None
+        self.active: list[int | None] = [None, None]
 
     def note(self, body: AnyBody, sender: Sender) -> bool:
         """Follow a message of `sender`; True if this end must forget its stream's queued frames."""
         ours = sender is self.role
         match body:
             case messages.StartAsr(stream=stream) | messages.TtsStart(stream=stream):
-                if ours:
-                    self.sending = stream
-                else:
-                    self.receiving = stream
-            case messages.StopAsr(stream=stream) | messages.TtsEnd(stream=stream) | CancelStream(stream=stream):
-                is_cancelled = isinstance(body, CancelStream)
-                if stream == self.receiving and (is_cancelled or not ours):
-                    self.receiving = None
-                if stream == self.sending and (is_cancelled or ours):
-                    self.sending = None
-                    return is_cancelled
+                self.active[ours] = stream
+            case messages.StopAsr(stream=stream) | messages.TtsEnd(stream=stream) if stream == self.active[ours]:
+                self.active[ours] = None
+            case CancelStream(stream=stream):
+                was_sending = stream == self.active[True]
+                self.active = [None if one == stream else one for one in self.active]
+                return was_sending
         return False
 
 
@@ -127,10 +119,6 @@ class Lanes:
                 return message
         return None
 
-    def purge_audio(self) -> None:
-        """Forget queued audio: its stream was cancelled. Messages about streams stay."""
-        self._remove_audio(float("inf"))
-
     def depth(self, lane: Lane) -> int:
         return len(self._queues[lane])
 
@@ -152,9 +140,10 @@ class Lanes:
 
     def _drop_old_audio(self, queue: deque[_Queued], now_ms: float) -> None:
         if queue[0][1] < now_ms - self.limits.audio_age_ms:
-            self.glitches += self._remove_audio(now_ms - self.limits.audio_age_ms)
+            self.glitches += self.purge_audio(now_ms - self.limits.audio_age_ms)
 
-    def _remove_audio(self, before_ms: float) -> int:
+    def purge_audio(self, before_ms: float = float("inf")) -> int:
+        """Forget queued audio that came before; how many frames. Messages about streams stay."""
         queue = self._queues[Lane.MEDIA]
         kept = [queued for queued in queue if queued[1] >= before_ms or not _is_audio(queued)]
         removed = len(queue) - len(kept)

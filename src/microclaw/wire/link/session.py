@@ -12,20 +12,36 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.errors import DeviceUnreachable, LinkViolation, StoreError
 from microclaw.wire.link import actions, messages
 from microclaw.wire.link.actions import Action
 from microclaw.wire.link.codec import decode, encode, numbered
-from microclaw.wire.link.config import LinkConfig
-from microclaw.wire.link.frame import BLOB_HEAD_BYTES, CloseCode, FrameType, encode_frame, read_frame
+from microclaw.wire.link.frame import BLOB_HEAD_BYTES, MAX_CONTROL_BYTES, CloseCode, FrameType, encode_frame, read_frame
 from microclaw.wire.link.heartbeat import Clock, Heartbeat, wall_us
-from microclaw.wire.link.lanes import FRAME_OF, Lane, Lanes, Streams, lane_of
+from microclaw.wire.link.lanes import FRAME_OF, Lane, LaneLimits, Lanes, Streams, lane_of
 from microclaw.wire.link.messages import AnyBody, AnyMessage, Bye, Envelope, ErrorMessage, Hello, Welcome, is_durable
 from microclaw.wire.link.sequence import InboxCursor, Incoming, OutboxCursor, Outgoing, StoredMessage
 from microclaw.wire.link.states import Phase, move
 from microclaw.wire.link.values import Durable, Sender
+
+
+class LinkConfig(Struct, frozen=True):
+    """`heartbeat_s` is the host's: the device takes what `welcome` says. Acks go after `ack_delay_ms` or `ack_every`
+    messages; what is not acked within `ack_timeout_ms` is sent again. At most `window` messages are unacked on the way,
+    at most `max_unapplied` wait for this end's application."""
+
+    hello_timeout_ms: float = 5_000
+    pairing_timeout_ms: float = 300_000
+    heartbeat_s: int = 15
+    ack_delay_ms: float = 100
+    ack_every: int = 16
+    ack_timeout_ms: float = 30_000
+    window: int = 64
+    max_unapplied: int = 256
+    lanes: LaneLimits = LaneLimits()
 
 
 class LinkSession:
@@ -50,7 +66,6 @@ class LinkSession:
         self.role = Sender.HOST if isinstance(opening, Welcome) else Sender.DEVICE
         self.config = config or LinkConfig()
         self._peer_role = Sender.DEVICE if self.role is Sender.HOST else Sender.HOST
-        self._limits = self.config.limits
         self._audio_in = int(FRAME_OF[self._peer_role])
         self._audio_out = encode_frame(FRAME_OF[self.role], b"")
         self.phase = Phase.DOWN
@@ -67,7 +82,7 @@ class LinkSession:
         self._heartbeat = Heartbeat(clock, self.config.heartbeat_s * 1000)
         self._deadline_ms: float | None = None  # of handshake or pairing
         self._host_ahead_ms: float | None = None  # the host's clock minus our monotonic one
-        self._max_control_bytes = self.config.limits.control_bytes
+        self._max_control_bytes = MAX_CONTROL_BYTES
         self._renewing = False
 
     # What the driver takes
@@ -78,13 +93,12 @@ class LinkSession:
 
     def next_tick_ms(self) -> float | None:
         """The time of the next `tick`, on the monotonic clock."""
-        first_ms = self._deadline_ms
+        due_ms = [self._deadline_ms]
         if self.phase in _BEATING:
-            first_ms = _earlier(first_ms, self._heartbeat.due_ms)
+            due_ms.append(self._heartbeat.due_ms)
         if self.phase is Phase.READY:
-            first_ms = _earlier(first_ms, self.incoming.ack_due_ms)
-            first_ms = _earlier(first_ms, self.outgoing.overdue_at_ms(self.config.ack_timeout_ms))
-        return first_ms
+            due_ms += [self.incoming.ack_due_ms, self.outgoing.overdue_at_ms(self.config.ack_timeout_ms)]
+        return min((at_ms for at_ms in due_ms if at_ms is not None), default=None)
 
     @property
     def host_unix_ms(self) -> float | None:
@@ -114,7 +128,7 @@ class LinkSession:
     def closed(self) -> None:
         """The connection is gone, whoever closed it. What was not acked stays in the outbox."""
         self.phase = Phase.DOWN
-        self.streams.clear()
+        self.streams.active = [None, None]
         self._deadline_ms = None
         self._actions = deque(a for a in self._actions if isinstance(a, (actions.Persist, actions.DropAcked)))
 
@@ -126,9 +140,9 @@ class LinkSession:
         if self.phase is Phase.DOWN or self.phase is Phase.LEFT:
             return False
         try:
-            type_, payload = read_frame(message, self._limits)
+            type_, payload = read_frame(message)
             if type_ == _CONTROL:
-                self._take(decode(payload, self._limits.control_bytes))
+                self._take(decode(payload))
                 return True
             if type_ == _BLOB:
                 self._take_blob(payload)
@@ -190,7 +204,7 @@ class LinkSession:
 
     def send_audio(self, payload: bytes) -> bool:
         """One audio frame of this end's active stream; False when there is none."""
-        stream = self.streams.sending
+        stream = self.streams.active[True]
         if stream is None or self.phase is not Phase.READY:
             return False
         self._queue(self._audio_out + payload, Lane.MEDIA)
@@ -287,7 +301,7 @@ class LinkSession:
             case Welcome():
                 self._welcomed(body)
             case messages.Ping():
-                self._say(self._heartbeat.answer(body, received_us), re=envelope.id)
+                self._say(messages.Pong(body.n, body.t0, received_us, wall_us(self._clock)), re=envelope.id)
             case messages.Pong():
                 self._measure(body)
             case messages.Ack():
@@ -323,7 +337,6 @@ class LinkSession:
             self.opening,
             time_ms=self._clock.unix_us() // 1000,
             heartbeat_s=self.config.heartbeat_s,
-            limits=replace(self.opening.limits, **self.config.limits._asdict()),
             tx_epoch=self.outgoing.epoch,
             rx_epoch=rx.epoch,
             rx_seq=rx.seq,
@@ -334,7 +347,7 @@ class LinkSession:
     def _welcomed(self, welcome: Welcome) -> None:
         self._host_ahead_ms = welcome.time_ms - self._clock.now_ms()
         self._heartbeat = Heartbeat(self._clock, max(1, welcome.heartbeat_s) * 1000)
-        self._max_control_bytes = min(self.config.limits.control_bytes, welcome.limits.control_bytes)
+        self._max_control_bytes = min(MAX_CONTROL_BYTES, welcome.limits.control_bytes)
         self._met(welcome)
 
     def _begin(self, peer: Hello | Welcome) -> None:
@@ -348,7 +361,7 @@ class LinkSession:
         rtt_ms = self._heartbeat.measure(pong)
         if rtt_ms is not None:
             if rtt_ms < _CLOCK_RTT_MS and self._host_ahead_ms is not None:
-                self._host_ahead_ms = pong.t2 / 1000 - self._clock.now_ms()
+                self._host_ahead_ms = pong.t2 / 1000 + rtt_ms / 2 - self._clock.now_ms()
             self._actions.append(actions.ReportRtt(rtt_ms))
 
     def _deliver(self, envelope: Envelope, theirs: Sender) -> None:
@@ -367,7 +380,8 @@ class LinkSession:
         expired = self._is_expired(body)
         epoch = self.incoming.epoch if seq is not None else None
         self._actions.append(actions.Deliver(envelope, expired, epoch))
-        self._follow(body, theirs)
+        if self.streams.note(body, theirs):
+            self.lanes.purge_audio()
 
     def _is_expired(self, body: AnyBody) -> bool:
         if not isinstance(body, messages.Notify) or body.expires_ms is None:
@@ -381,7 +395,7 @@ class LinkSession:
             raise LinkViolation(text, reason="unexpected_message")
         if self.phase is not Phase.READY:
             raise LinkViolation(f"audio while the link is {self.phase.value}", reason="unexpected_message")
-        stream = self.streams.receiving
+        stream = self.streams.active[False]
         if stream is not None:
             self._actions.append(actions.Hear(stream, payload))
 
@@ -391,10 +405,6 @@ class LinkSession:
             raise LinkViolation(text, reason="unexpected_message")
         offset = int.from_bytes(payload[_KEY_BYTES:BLOB_HEAD_BYTES], "big")
         self._actions.append(actions.TakeBlob(payload[:_KEY_BYTES], offset, payload[BLOB_HEAD_BYTES:]))
-
-    def _follow(self, body: AnyBody, sender: Sender) -> None:
-        if self.streams.note(body, sender):
-            self.lanes.purge_audio()
 
     def _send_due_ack(self, now_ms: float) -> None:
         due_ms = self.incoming.ack_due_ms
@@ -436,7 +446,8 @@ class LinkSession:
         frame, lane = self._frame(envelope)
         self.phase = move(self.phase, envelope.body.type)
         self._queue(frame, lane)
-        self._follow(envelope.body, self.role)
+        if self.streams.note(envelope.body, self.role):
+            self.lanes.purge_audio()
 
     def _frame(self, envelope: Envelope) -> tuple[bytes, Lane]:
         payload = encode(envelope, self._max_control_bytes)
@@ -469,12 +480,6 @@ _MAX_REASON_BYTES = 120
 _SILENT = (Phase.DOWN, Phase.LEFT)
 _BEATING = (Phase.READY, Phase.PAIRING)
 _CLOCK_RTT_MS = 1_000.0  # a pong that took longer sets no clock
-
-
-def _earlier(one_ms: float | None, other_ms: float | None) -> float | None:
-    if one_ms is None or (other_ms is not None and other_ms < one_ms):
-        return other_ms
-    return one_ms
 
 
 def _check_numbering(envelope: Envelope) -> None:

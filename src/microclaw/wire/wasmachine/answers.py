@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from msgspec import Struct
 
 from microclaw import errors
 from microclaw.errors import CallRejected, MicroclawError, ProtocolError, TooManyApps
-from microclaw.wire.wasmachine.attributes import Attribute, AttributeContainer, AttributeType, Generation
+from microclaw.wire.wasmachine.attributes import AttributeContainer, AttributeValue, Generation
 from microclaw.wire.wasmachine.request import QUERY_RECEIVER, Response, Status
 
 APPLETS_TAG: Final = "Applets Info"
@@ -36,24 +36,19 @@ class AppletInfo(Struct, frozen=True):
 def encode_applets(apps: Iterable[AppletInfo], mid: int, generation: Generation) -> Response:
     """The answer to a query of all apps, padded as WAMR pads it."""
     listed = tuple(apps)
-    values = [Attribute("num", AttributeType.INT, len(listed))]
+    values: dict[str, AttributeValue] = {"num": len(listed)}
     for number, app in enumerate(listed, start=1):
-        values.append(Attribute(f"applet{number}", AttributeType.STRING, app.name))
-        values.append(Attribute(f"heap{number}", AttributeType.INT, app.heap_bytes))
-    return _query_answer(tuple(values), mid, generation)
+        values |= {f"applet{number}": app.name, f"heap{number}": app.heap_bytes}
+    return _query_answer(values, mid, generation)
 
 
 def encode_applet(app: AppletInfo, mid: int, generation: Generation) -> Response:
     """The answer to a query of one app."""
-    values = (
-        Attribute("name", AttributeType.STRING, app.name),
-        Attribute("heap", AttributeType.INT, app.heap_bytes),
-    )
-    return _query_answer(values, mid, generation)
+    return _query_answer({"name": app.name, "heap": app.heap_bytes}, mid, generation)
 
 
 def encode_error(text: str, mid: int, generation: Generation) -> Response:
-    container = AttributeContainer("", (Attribute(ERROR_KEY, AttributeType.STRING, text),))
+    container = AttributeContainer.of("", {ERROR_KEY: text})
     body = container.encode(generation, pad_to=container.device_size_bytes(generation))
     return Response(Status.INTERNAL_SERVER_ERROR, mid, body)
 
@@ -105,8 +100,8 @@ _ERRORS: Final[tuple[tuple[tuple[str, ...], type[MicroclawError], str, str], ...
 )  # fmt: skip
 
 
-def _query_answer(values: tuple[Attribute, ...], mid: int, generation: Generation) -> Response:
-    container = AttributeContainer(APPLETS_TAG, values)
+def _query_answer(values: Mapping[str, AttributeValue], mid: int, generation: Generation) -> Response:
+    container = AttributeContainer.of(APPLETS_TAG, values)
     body = container.encode(generation, pad_to=container.device_size_bytes(generation))
     return Response(Status.CONTENT, mid, body, receiver=QUERY_RECEIVER)
 

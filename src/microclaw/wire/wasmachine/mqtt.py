@@ -114,9 +114,6 @@ class Failure(msgspec.Struct, frozen=True):
     return_code: int = 0
     errno: int = 0
 
-    def encode(self) -> bytes:
-        return _ERROR_CODE.pack(self.tls_error, 0, 0, self.kind, self.return_code, self.errno)
-
 
 class Message(msgspec.Struct, frozen=True):
     """A message that a broker sent."""
@@ -136,7 +133,8 @@ def encode_event(event: EventId, generation: Generation, **numbers: int) -> byte
 
 def encode_failure(failure: Failure, generation: Generation) -> bytes:
     """The event `error`."""
-    return _encode(EventId.ERROR, generation, [Attribute("error_code", AttributeType.BYTES, failure.encode())])
+    code = _ERROR_CODE.pack(failure.tls_error, 0, 0, failure.kind, failure.return_code, failure.errno)
+    return _encode(EventId.ERROR, generation, [Attribute("error_code", AttributeType.BYTES, code)])
 
 
 class MessageBuffer:
