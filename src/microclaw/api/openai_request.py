@@ -23,11 +23,8 @@ _NO_EFFECT: Final = frozenset(
 _DEFAULTS: Final[dict[str, object]] = {"n": 1, "response_format": {"type": "text"}, "modalities": ["text"]}
 
 
-class BadRequest(MicroclawError):
+class BadRequest(MicroclawError, code="bad_request", exit_code=2):
     """A request that this API does not take; `param` names the place."""
-
-    code = "bad_request"
-    exit_code = 2
 
     def __init__(self, message: str, param: str, next_step: str) -> None:
         super().__init__(message, next_step=next_step)
