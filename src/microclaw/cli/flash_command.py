@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # they take 0.2 s to import, which `--help` must not
     from microclaw.flash.board_port import BoardPort
     from microclaw.flash.workshop import Outcome, Person
     from microclaw.operations.client import Client
-    from microclaw.transports.serial_address import ListPorts
+    from microclaw.transports.serial_ports import ListPorts
 
 _RESTART_S: Final = 300.0
 _POLL_S: Final = 1.0
@@ -175,7 +175,7 @@ def _runs(client: Client, person: TerminalPerson) -> bool:
 def find_port(person: Person, named: str | None, listed: ListPorts | None = None) -> BoardPort:
     """The one that was named, or the one board on USB; of several the person chooses."""
     from microclaw.flash.board_port import BoardPort, address_of, describe, no_board, usb_boards
-    from microclaw.transports.serial_address import list_ports
+    from microclaw.transports.serial_ports import list_ports
 
     if named is not None:
         return BoardPort.parse(named)

@@ -12,7 +12,7 @@ from microclaw.boards.profile import BoardProfile
 from microclaw.config.places import cache_folder
 from microclaw.devices.transport import LINK_SCHEME, Transport
 from microclaw.errors import ConfigError
-from microclaw.transports import console, serial, serial_address, virtual_board, wasmachine, xiaozhi
+from microclaw.transports import console, serial, serial_ports, virtual_board, wasmachine, xiaozhi
 from microclaw.transports.address import HostPort, parse_host_port
 from microclaw.wire.xiaozhi import SCHEME as XIAOZHI_SCHEME
 
@@ -47,7 +47,7 @@ def open_transport(
         return _link_transport(links(endpoint.removeprefix(LINK_SCHEME)))
     if endpoint.startswith(wasmachine.SCHEME):
         return wasmachine.WasmachineTransport(endpoint, board, lock_folder=locks, zone=zone)
-    if endpoint.startswith(serial_address.SCHEME):
+    if endpoint.startswith(serial_ports.SCHEME):
         return serial.SerialTransport(endpoint, lock_folder=locks)
     if endpoint.startswith(console.SCHEME):
         return console.ConsoleTransport(endpoint, lock_folder=locks)
@@ -63,8 +63,8 @@ def open_transport(
 
 def tcp_address(endpoint: str) -> HostPort | None:
     """The TCP address of a transport; None for one without. ConfigError as `open_transport` has it."""
-    if endpoint.startswith((serial_address.SCHEME, console.SCHEME)):
-        port = serial_address.parse_port_address(endpoint.removeprefix(console.SCHEME))
+    if endpoint.startswith((serial_ports.SCHEME, console.SCHEME)):
+        port = serial_ports.parse_port_address(endpoint.removeprefix(console.SCHEME))
         return port if isinstance(port, HostPort) else None
     if endpoint.startswith((LINK_SCHEME, XIAOZHI_SCHEME, virtual_board.SCHEME)):
         return None
