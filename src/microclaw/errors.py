@@ -60,6 +60,7 @@ from __future__ import annotations
 from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import asdict
 
 # What kind of failure a model's service had: `refused` is a request that it will never take (400, 404), `too_long` one
 # that does not fit its window.
@@ -95,17 +96,10 @@ class Diagnostic(Struct, frozen=True):
 
     def to_json(self) -> dict[str, str | int | None]:
         """The finding as every JSON answer has it."""
-        return {
-            "severity": self.severity,
-            "message": self.message,
-            "file": self.file,
-            "line": self.line,
-            "column": self.column,
-            "source_line": self.source_line[:MAX_LINE_CHARS] if self.source_line is not None else None,
-            "explanation": self.explanation,
-            "next": self.hint,
-            "text": self.render(),
-        }
+        found = asdict(self)
+        found["source_line"] = self.source_line and self.source_line[:MAX_LINE_CHARS]
+        found["next"], found["text"] = found.pop("hint"), self.render()
+        return found
 
     def render(self) -> str:
         """The finding as a compiler prints it, with source line, caret and hint where known."""

@@ -21,7 +21,7 @@ from microclaw.clock import now_ms
 from microclaw.devices import entry
 from microclaw.devices.calls import Call
 from microclaw.devices.device import Device, ExplainSilence, TransportOpener
-from microclaw.devices.machine import ONLY_MACHINE, Machine, merged_host, of_unknown_machine
+from microclaw.devices.machine import ONLY_MACHINE, Machine, merged_host
 from microclaw.devices.transport import Transport
 from microclaw.errors import ConfigError, DeviceUnreachable, InstallInterrupted, MicroclawError, StoreError
 from microclaw.store.devices import DeviceRow, DeviceTable
@@ -337,10 +337,8 @@ class Registry:
         await self._store.mark_reached(device.device_id)
 
     async def _explain(self, device: Device, call: Call[Any], error: MicroclawError) -> MicroclawError:
-        if isinstance(error, DeviceUnreachable) and not isinstance(error, InstallInterrupted):
-            is_known = device.host is not None or not self._store.is_shared
-            return error if is_known else of_unknown_machine(device.name, device.endpoints, error)
-        return error if self.explain_silence is None else await self.explain_silence(device, call, error)
+        is_away = isinstance(error, DeviceUnreachable) and not isinstance(error, InstallInterrupted)
+        return error if is_away or self.explain_silence is None else await self.explain_silence(device, call, error)
 
     async def _remove(self, device: Device, text: str, by: str, *, heir: str | None = None) -> None:
         was_there = await self._store.delete(device.device_id, heir=heir)
