@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import secrets
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar, cast
 
 import msgspec
@@ -24,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from microclaw.api.by_hand import Asked, by_hand, left
-from microclaw.api.caller import CHANNEL, Caller, caller_of, request_number
+from microclaw.api.caller import CHANNEL, Caller, request_number
 from microclaw.api.failures import error_response
 from microclaw.api.jobs import CancelState, Feed, Jobs, questions_in
 from microclaw.auth.approvals import Approvals, approved_act
@@ -89,7 +87,7 @@ class WaitingRequests:
 
         async def end() -> Response:
             try:
-                with approved_act(), questions_in(feed, approvals, channel=CHANNEL, chat_id=by.asks_in):
+                with approved_act(), questions_in(feed, approvals, channel=CHANNEL, chat_id=by.job):
                     return await work
             except Exception as exc:
                 return error_response(exc, request.scope)
@@ -131,12 +129,6 @@ class WaitingRequests:
             if kept is None:
                 doing.cancel()
                 await asyncio.wait((doing, waiting))
-
-
-def numbered(request: Request) -> Caller:
-    """The request's caller, with a number of ours where it has none."""
-    by = caller_of(request)
-    return by if by.direct or by.request else replace(by, request=secrets.token_hex(8))
 
 
 def is_followed(request: Request) -> bool:
