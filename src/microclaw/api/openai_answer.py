@@ -16,11 +16,11 @@ from starlette.responses import JSONResponse
 from microclaw.agent.acts import acts_of, reads_of, with_record
 from microclaw.agent.toolbox import INTERNAL
 from microclaw.api.failures import openai_error, openai_fault
-from microclaw.api.openai_request import MODEL
 from microclaw.events import Answer, ApprovalAsked, Delta, ToolRun, TurnEvent
 from microclaw.text import format_duration
 from microclaw.wire.host_api import action_object, answer_object
 
+MODEL: Final = "microclaw"
 # Answers that are none: nothing was done, and the client may try again as it does with OpenAI's own errors.
 REFUSED: Final = {
     "overloaded": 429,
