@@ -145,7 +145,8 @@ def read_given(path: Path, limit_bytes: int) -> bytes:
     except OSError as exc:
         raise ConfigError(f"cannot read {path}: {exc.strerror or exc}", next_step="check the path") from exc
     if len(content) > limit_bytes:
-        raise ConfigError(size_text(path, limit_bytes), next_step="check that it is the right file")
+        text = over_limit(str(path), limit_bytes, "byte", path.stat().st_size if path.is_file() else None)
+        raise ConfigError(text, next_step="check that it is the right file")
     return content
 
 
@@ -220,8 +221,3 @@ def _failed(what: str, path: Path, exc: OSError) -> StoreError:
         f"{what} {path}: {exc.strerror or exc}",
         next_step="check the folder's owner, permissions and free space, then start the host again",
     )
-
-
-def size_text(path: Path, most: int) -> str:
-    """That the file is too large, with its size where it is a plain one."""
-    return over_limit(str(path), most, "byte", path.stat().st_size if path.is_file() else None)

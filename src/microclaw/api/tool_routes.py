@@ -90,16 +90,13 @@ class ToolService(Struct, frozen=True):
                 call = ToolCall(request, name, given)
                 result = await journal.call(EffectKey(request, 0, 0), call, effect, tool)
             if result.foreign:
-                self._taint(chat)
+                self.tainted.pop(chat, None)
+                self.tainted[chat] = None
+                if len(self.tainted) > MAX_TAINTED:
+                    self.tainted.pop(next(iter(self.tainted)))
             return Result(_result(result, action_of(call, effect, result)))
 
         return self.jobs.start(f"tool {name}", run, by=by)
-
-    def _taint(self, chat: str) -> None:
-        self.tainted.pop(chat, None)
-        self.tainted[chat] = None
-        if len(self.tainted) > MAX_TAINTED:
-            self.tainted.pop(next(iter(self.tainted)))
 
 
 class ToolFacts(Struct, frozen=True, kw_only=True):

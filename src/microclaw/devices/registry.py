@@ -7,6 +7,7 @@ import logging
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from operator import attrgetter
 from typing import Any, Self
 
@@ -307,7 +308,8 @@ class Registry:
     def _load(self, row: DeviceRow) -> Device:
         board = self._board_of(row)
         transports = [self._opened(row, endpoint, board) for endpoint in row.transports]
-        device = Device(row, board, transports, explain=self._explain, note_reached=self._note_reached)
+        reached = partial(self._store.mark_reached, row.device_id)  # without the lock: who removes it waits for it
+        device = Device(row, board, transports, explain=self._explain, note_reached=reached)
         self._devices[row.device_id] = device
         return device
 
@@ -331,10 +333,6 @@ class Registry:
 
     def _note(self, kind: AuditKind, text: str, name: str, by: str, known: tuple[str, ...] = ()) -> None:
         self._record(AuditEvent(kind, text, about=name, by=by, known=known))
-
-    async def _note_reached(self, device: Device) -> None:
-        """Not under the lock of changes: a device that is removed is waited for, and so is its call."""
-        await self._store.mark_reached(device.device_id)
 
     async def _explain(self, device: Device, call: Call[Any], error: MicroclawError) -> MicroclawError:
         is_away = isinstance(error, DeviceUnreachable) and not isinstance(error, InstallInterrupted)

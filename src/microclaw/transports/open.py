@@ -44,7 +44,14 @@ def open_transport(
             raise ConfigError(
                 f"{endpoint} is a device's own connection to its host", next_step="ask the host: microclaw device show"
             )
-        return _link_transport(links(endpoint.removeprefix(LINK_SCHEME)))
+        from microclaw.link_server.transport import LinkTransport  # with a single host: others do without the link
+
+        link = links(endpoint.removeprefix(LINK_SCHEME))
+        if link.remote is None:
+            return LinkTransport(link)
+        from microclaw.link_server.cluster_transport import ClusterLinkTransport  # in a cluster alone
+
+        return ClusterLinkTransport(link, link.remote)
     if endpoint.startswith(wasmachine.SCHEME):
         return wasmachine.WasmachineTransport(endpoint, board, lock_folder=locks, zone=zone)
     if endpoint.startswith(serial_ports.SCHEME):
@@ -69,13 +76,3 @@ def tcp_address(endpoint: str) -> HostPort | None:
     if endpoint.startswith((LINK_SCHEME, XIAOZHI_SCHEME, virtual_board.SCHEME)):
         return None
     return parse_host_port(endpoint.removeprefix(wasmachine.SCHEME), wasmachine.DEFAULT_PORT)
-
-
-def _link_transport(link: DeviceLink) -> Transport:
-    from microclaw.link_server.transport import LinkTransport  # with a single host: others do without the link
-
-    if link.remote is not None:
-        from microclaw.link_server.cluster_transport import ClusterLinkTransport  # in a cluster alone
-
-        return ClusterLinkTransport(link, link.remote)
-    return LinkTransport(link)

@@ -95,16 +95,6 @@ def pin_url(board: BoardProfile, call: Call[Any]) -> str:
             raise AssertionError(f"{call.method} is not asked of the program for pins")
 
 
-def read_answer(payload: bytes) -> PinAnswer:
-    """ProtocolError for what our program does not answer."""
-    text = payload[:1024].decode("ascii", "replace")
-    found = _ANSWER.fullmatch(text)
-    if found is None:
-        raise ProtocolError(f"{PIN_PROGRAM} answered {text[:80]!r}")
-    held: dict[int, HeldAs] = {int(word[:-1]): "level" if word[-1] == "g" else "pwm" for word in found[3].split()}
-    return PinAnswer(found[1], tuple(map(int, found[2].split())), held)
-
-
 def pin_result(call: Call[Any], answer: PinAnswer) -> Any:
     """The result of the call. Raises CallRejected for a refusal, ProtocolError for numbers that do not fit the call."""
     if answer.word != "ok":
@@ -201,9 +191,12 @@ class PinActs:
             raise DeviceTimeout(
                 f"{PIN_PROGRAM} did not answer; outcome unknown", next_step="look at the pin itself, then try again"
             )
-        answer = read_answer(body)
-        self.held, self._is_known = answer.held, True
-        return answer
+        found = _ANSWER.fullmatch(text := body[:1024].decode("ascii", "replace"))
+        if found is None:
+            raise ProtocolError(f"{PIN_PROGRAM} answered {text[:80]!r}")
+        self.held = {int(word[:-1]): "level" if word[-1] == "g" else "pwm" for word in found[3].split()}
+        self._is_known = True
+        return PinAnswer(found[1], tuple(map(int, found[2].split())), self.held)
 
     async def _take_off(self) -> None:
         with suppress(AppNotFound):

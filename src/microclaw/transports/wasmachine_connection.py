@@ -91,7 +91,7 @@ class WasmachineConnection:
             await self.close()
             raise
         else:
-            self._close_when_idle()
+            self._idle = asyncio.get_running_loop().call_later(self.timeouts.idle_s, self._close_idle)
             return response
         await self.close()
         raise failure
@@ -159,14 +159,10 @@ class WasmachineConnection:
                 response = Response.decode(frame.payload)
                 if response.mid == mid:
                     return response
-            self._decoder.receive(await self._read())
-
-    async def _read(self) -> bytes:
-        assert self._reader is not None
-        data = await self._reader.read(_READ_BYTES)
-        if not data:
-            raise EOFError("the device closed it" + self._skipped_note())
-        return data
+            assert self._reader is not None
+            if not (data := await self._reader.read(_READ_BYTES)):
+                raise EOFError("the device closed it" + self._skipped_note())
+            self._decoder.receive(data)
 
     def _delivered(self) -> bool:
         """True if the device's TCP acknowledged every byte; False where the platform cannot tell."""
@@ -189,9 +185,6 @@ class WasmachineConnection:
         if self._idle is not None:
             self._idle.cancel()
             self._idle = None
-
-    def _close_when_idle(self) -> None:
-        self._idle = asyncio.get_running_loop().call_later(self.timeouts.idle_s, self._close_idle)
 
     def _close_idle(self) -> None:
         self._idle = None
