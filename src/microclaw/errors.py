@@ -127,7 +127,7 @@ class MicroclawError(Exception):
     foreign: bool = False
 
     def __init_subclass__(cls, *, code: str = "", exit_code: int = 0, foreign: bool = False) -> None:
-        """What is left out is as in the class above."""
+        """A value that is left out is that of the class above."""
         cls.code, cls.exit_code = code or cls.code, exit_code or cls.exit_code
         cls.foreign = foreign or cls.foreign
 
