@@ -113,9 +113,6 @@ class Shares:
         if isinstance(caller, Caller):
             places = self._owners if is_owner(self._roles, caller.person_id) else self._people
             return places.one(person_behind(caller.person_id))
-        return self._addresses.one(single_address(client_address(scope))) if _has_body(scope) else nullcontext()
-
-
-def _has_body(scope: Scope) -> bool:
-    headers = Headers(scope=scope)
-    return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
+        headers = Headers(scope=scope)
+        has_body = "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
+        return self._addresses.one(single_address(client_address(scope))) if has_body else nullcontext()

@@ -99,29 +99,6 @@ class WasmachineConnection:
     async def open(self) -> None:
         """Have the connection, and with it the address lock, before the next exchange. Raises DeviceUnreachable."""
         self._keep()
-        await self._connect()
-
-    async def send_only(self, data: bytes, timeout_s: float) -> None:
-        """Send bytes that get no answer of their own (the padding of a recovery)."""
-        await self.open()
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._send(data)
-        except (TimeoutError, OSError) as exc:
-            await self.close()
-            raise NoAnswer(f"the connection broke: {exc}", delivered=False) from exc
-
-    async def close(self) -> None:
-        """Drop the connection; whatever was not sent is not sent any more."""
-        self._keep()
-        writer, self._writer, self._reader = self._writer, None, None
-        self._lock.release()
-        if writer is not None:
-            if writer.transport.get_write_buffer_size():
-                writer.transport.abort()
-            await close_stream(writer)
-
-    async def _connect(self) -> None:
         if self._writer is not None and self._reader is not None:
             if not self._writer.is_closing() and not self._reader.at_eof():
                 return
@@ -142,6 +119,26 @@ class WasmachineConnection:
             raise
         self._decoder = FrameDecoder(MAX_ANSWER_BYTES)
         self._garbled = False
+
+    async def send_only(self, data: bytes, timeout_s: float) -> None:
+        """Send bytes that get no answer of their own (the padding of a recovery)."""
+        await self.open()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._send(data)
+        except (TimeoutError, OSError) as exc:
+            await self.close()
+            raise NoAnswer(f"the connection broke: {exc}", delivered=False) from exc
+
+    async def close(self) -> None:
+        """Drop the connection; whatever was not sent is not sent any more."""
+        self._keep()
+        writer, self._writer, self._reader = self._writer, None, None
+        self._lock.release()
+        if writer is not None:
+            if writer.transport.get_write_buffer_size():
+                writer.transport.abort()
+            await close_stream(writer)
 
     async def _send(self, data: bytes) -> None:
         assert self._writer is not None
