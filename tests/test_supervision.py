@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from microclaw.errors import StoreError
-from microclaw.supervision import LONGEST_RETRY_S, WELL_AFTER_S, SupervisedTasks, TaskState
+from microclaw.supervision import LONGEST_RETRY_S, WELL_AFTER_S, SupervisedTasks
 
 FULL = OSError(errno.ENOSPC, "No space left on device", "/data/x")
 
@@ -58,7 +58,8 @@ async def test_hourly_work_is_tried_again_sooner_after_a_failure_and_then_hourly
         running = tasks.start("hourly", work, every_s=3600)
         await pauses.over.wait()
         assert pauses.waits == [1, 2, 3600, 1, 3600]
-        assert tasks.states() == (TaskState("hourly", "running", 3, 0, 4_603_000, "No space left on device: /data/x"),)
+        one, reason = tasks.started()[0], "No space left on device: /data/x"
+        assert (one.phase, one.failures, one.failed_ms, one.reason) == ("running", 3, 4_603_000, reason)
         running.cancel()
     assert len(calls) == 5
 
@@ -71,9 +72,8 @@ async def test_a_task_that_always_dies_waits_longer_to_ten_minutes_and_ends_nobo
         running = tasks.start("dying", dying)
         await pauses.over.wait()
         assert max(pauses.waits) == LONGEST_RETRY_S
-        assert tasks.failing() == ("dying",)
-        state = tasks.states()[1]
-        assert (state.failures, state.in_a_row, state.reason) == (14, 14, "RuntimeError: dead")
+        (state,) = tasks.failing()
+        assert (state.failures, state.backoff.failures, state.reason) == (14, 14, "RuntimeError: dead")
         assert not other.done()
         running.cancel()
         other.cancel()
@@ -84,7 +84,7 @@ async def test_work_that_returns_is_over() -> None:
     pauses = Pauses(2)
     async with supervised(pauses) as tasks:
         await tasks.start("once", work)
-        state = tasks.states()[0]
+        state = tasks.started()[0]
         assert (state.phase, state.failures, state.reason) == ("ended", 1, "the store failed (next: free some space)")
     assert calls == [0, 1]
 
@@ -105,9 +105,9 @@ async def test_work_without_an_end_is_well_again_after_a_while_and_its_next_fail
     async with supervised(pauses) as tasks:
         running = tasks.start("endless", work)
         await started.wait()
-        assert tasks.failing() == ("endless",)
+        assert [one.name for one in tasks.failing()] == ["endless"]
         pauses.now_s += WELL_AFTER_S
-        assert tasks.failing() == ()
+        assert tasks.failing() == []
         die.set()
         await pauses.over.wait()
         assert pauses.waits == [1, 2, 1]

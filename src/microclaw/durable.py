@@ -10,9 +10,10 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from microclaw.errors import ConfigError, StoreError, over_limit
 
@@ -35,26 +36,11 @@ def replace_file(
     is whole, too, for those who read it, but not for a power cut. Without `sync_name` a power cut may bring the former
     content back.
     """
-    _check_no_device(path)
     if mode is None:
         mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o600
-    if only_writer:
-        building = path.with_name(f"{path.name}.new")
-        building.unlink(missing_ok=True)
-    else:
-        building = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
-    fd = os.open(building, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(fd, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fchmod(file.fileno(), mode)
-            if sync:
-                os.fsync(file.fileno())
-        building.rename(path)
-    except BaseException:
-        building.unlink(missing_ok=True)
-        raise
+    with _building(path, "" if only_writer else f".{secrets.token_hex(4)}", sync=sync) as file:
+        file.write(content)
+        os.fchmod(file.fileno(), mode)
     if sync and sync_name:
         sync_folder(path.parent)
 
@@ -63,26 +49,39 @@ def write_chunks(path: Path, chunks: Iterable[bytes], *, replace: bool) -> int:
     """Put a large file at `path` as it comes, on the disk when this returns; its size. OSError and what `chunks` raise
     leave what was there, and nothing beside it; FileExistsError unless `replace`.
     """
-    if not replace and path.exists():
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    with _building(path, f".{secrets.token_hex(4)}", replace=replace) as file:
+        size_bytes = sum(map(file.write, chunks))
+    sync_folder(path.parent)
+    return size_bytes
+
+
+@contextmanager
+def _building(path: Path, mark: str, *, sync: bool = True, replace: bool = True) -> Iterator[BinaryIO]:
+    """The new file, beside `path` until the end of the block puts it there; an error leaves nothing of it."""
     _check_no_device(path)
-    building = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
+    building = path.with_name(f".{path.name}{mark}.new" if mark else f"{path.name}.new")
+    if not mark:
+        building.unlink(missing_ok=True)
+    _check_free(path, replace=replace)
     fd = os.open(building, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    size_bytes = 0
     try:
         with os.fdopen(fd, "wb") as file:
-            for data in chunks:
-                size_bytes += file.write(data)
+            yield file
             file.flush()
-            os.fsync(file.fileno())
-        if not replace and path.exists():  # made meanwhile; a link would be surer, and memory sticks have none
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+            if sync:
+                os.fsync(file.fileno())
+        _check_free(
+            path, replace=replace
+        )  # it may be made meanwhile; a link would be surer, and memory sticks have none
         building.rename(path)
     except BaseException:
         building.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
-    return size_bytes
+
+
+def _check_free(path: Path, *, replace: bool) -> None:
+    if not replace and path.exists():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
 
 
 def _check_no_device(path: Path) -> None:
@@ -146,7 +145,8 @@ def read_given(path: Path, limit_bytes: int) -> bytes:
     except OSError as exc:
         raise ConfigError(f"cannot read {path}: {exc.strerror or exc}", next_step="check the path") from exc
     if len(content) > limit_bytes:
-        raise ConfigError(size_text(path, limit_bytes), next_step="check that it is the right file")
+        text = over_limit(str(path), limit_bytes, "byte", path.stat().st_size if path.is_file() else None)
+        raise ConfigError(text, next_step="check that it is the right file")
     return content
 
 
@@ -193,25 +193,19 @@ def write_private(path: Path, content: bytes) -> None:
 def read_private(path: Path) -> bytes | None:
     """The file's content, None when there is none; StoreError when others could read or change it."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # a pipe would wait for a writer
+        with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
+            found = os.fstat(file.fileno())
+            if found.st_uid != os.getuid() or found.st_mode & 0o077:
+                raise StoreError(
+                    f"{path} is not a private file (mode {stat.S_IMODE(found.st_mode):o}, owner {found.st_uid}): its "
+                    "key may be known to others",
+                    next_step=f"find out who could read it; if nobody did: chmod 600 {path}",
+                )
+            content = file.read(MAX_PRIVATE_BYTES + 1)
     except FileNotFoundError:
         return None
     except OSError as exc:
         raise _failed("cannot read", path, exc) from exc
-    try:
-        found = os.fstat(fd)
-        mode = stat.S_IMODE(found.st_mode)
-        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.getuid() or mode & 0o077:
-            raise StoreError(
-                f"{path} is not a private file (mode {mode:o}, owner {found.st_uid}): its key may be known to others",
-                next_step=f"find out who could read it; if nobody did: chmod 600 {path}",
-            )
-        with os.fdopen(fd, "rb", closefd=False) as file:
-            content = file.read(MAX_PRIVATE_BYTES + 1)
-    except OSError as exc:
-        raise _failed("cannot read", path, exc) from exc
-    finally:
-        os.close(fd)
     if len(content) > MAX_PRIVATE_BYTES:
         raise StoreError(f"{path} is larger than {MAX_PRIVATE_BYTES} bytes", next_step="restore it from a backup")
     return content
@@ -227,8 +221,3 @@ def _failed(what: str, path: Path, exc: OSError) -> StoreError:
         f"{what} {path}: {exc.strerror or exc}",
         next_step="check the folder's owner, permissions and free space, then start the host again",
     )
-
-
-def size_text(path: Path, most: int) -> str:
-    """That the file is too large, with its size where it is a plain one."""
-    return over_limit(str(path), most, "byte", path.stat().st_size if path.is_file() else None)

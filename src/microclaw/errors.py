@@ -60,6 +60,7 @@ from __future__ import annotations
 from typing import Final, Literal, TypeAlias, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import asdict
 
 # What kind of failure a model's service had: `refused` is a request that it will never take (400, 404), `too_long` one
 # that does not fit its window.
@@ -96,17 +97,10 @@ class Diagnostic(Struct, frozen=True):
 
     def to_json(self) -> dict[str, str | int | None]:
         """The finding as every JSON answer has it."""
-        return {
-            "severity": self.severity,
-            "message": self.message,
-            "file": self.file,
-            "line": self.line,
-            "column": self.column,
-            "source_line": self.source_line[:MAX_LINE_CHARS] if self.source_line is not None else None,
-            "explanation": self.explanation,
-            "next": self.hint,
-            "text": self.render(),
-        }
+        found = asdict(self)
+        found["source_line"] = self.source_line and self.source_line[:MAX_LINE_CHARS]
+        found["next"], found["text"] = found.pop("hint"), self.render()
+        return found
 
     def render(self) -> str:
         """The finding as a compiler prints it, with source line, caret and hint where known."""
@@ -133,6 +127,11 @@ class MicroclawError(Exception):
     exit_code: int = 1
     foreign: bool = False
 
+    def __init_subclass__(cls, *, code: str = "", exit_code: int = 0, foreign: bool = False) -> None:
+        """A value that is left out is that of the class above."""
+        cls.code, cls.exit_code = code or cls.code, exit_code or cls.exit_code
+        cls.foreign = foreign or cls.foreign
+
     def __init__(self, message: str, *, next_step: str | None = None, foreign: bool | None = None) -> None:
         super().__init__(message)
         self.message = message
@@ -146,15 +145,11 @@ class MicroclawError(Exception):
         return self.next_step
 
 
-class ProtocolError(MicroclawError):
-    code = "protocol_error"
-    foreign = True
+class ProtocolError(MicroclawError, code="protocol_error", foreign=True): ...
 
 
-class LinkViolation(ProtocolError):
+class LinkViolation(ProtocolError, code="link_violation"):
     """A peer did what the link's contract forbids. `reason` is the `code` of the `error` message that tells it."""
-
-    code = "link_violation"
 
     def __init__(self, message: str, *, close_code: int = 4400, reason: str = "malformed") -> None:
         super().__init__(message)
@@ -162,22 +157,17 @@ class LinkViolation(ProtocolError):
         self.reason = reason
 
 
-class DeviceError(MicroclawError):
-    code = "device_error"
+class DeviceError(MicroclawError, code="device_error"): ...
 
 
-class DeviceUnreachable(DeviceError):
-    code = "device_unreachable"
-    exit_code = 4
+class DeviceUnreachable(DeviceError, code="device_unreachable", exit_code=4): ...
 
 
-class InstallInterrupted(DeviceUnreachable):
+class InstallInterrupted(DeviceUnreachable, code="install_interrupted"):
     """An install broke off. `outcome`: the app is "not_installed", "listed" by the device, or nobody could ask.
 
     `silent`: it could not be asked because it takes connections and answers nothing.
     """
-
-    code = "install_interrupted"
 
     def __init__(
         self,
@@ -198,74 +188,55 @@ class DeviceMoved(DeviceUnreachable):
     """
 
 
-class DeviceTimeout(DeviceError):
-    code = "device_timeout"
-    exit_code = 4
+class DeviceTimeout(DeviceError, code="device_timeout", exit_code=4): ...
 
 
-class OutcomeUnknown(DeviceTimeout):
-    code = "outcome_unknown"
+class OutcomeUnknown(DeviceTimeout, code="outcome_unknown"): ...
 
 
-class DeviceSilent(DeviceTimeout):
-    code = "device_silent"
+class DeviceSilent(DeviceTimeout, code="device_silent"): ...
 
 
-class DeviceLied(DeviceError):
-    code = "device_lied"
-    foreign = True
+class DeviceLied(DeviceError, code="device_lied", foreign=True): ...
 
 
-class NotSupported(DeviceError):
-    code = "not_supported"
+class NotSupported(DeviceError, code="not_supported"): ...
 
 
-class CallRejected(DeviceError):
-    code = "call_rejected"
+class CallRejected(DeviceError, code="call_rejected"): ...
 
 
-class DeployRejected(CallRejected):
-    code = "deploy_rejected"
+class DeployRejected(CallRejected, code="deploy_rejected"): ...
 
 
 class DeviceBusy(DeployRejected):
     """Another host of the cluster is changing the device now, or has just done it."""
 
 
-class AppExists(DeployRejected):
-    code = "app_exists"
+class AppExists(DeployRejected, code="app_exists"): ...
 
 
-class AppNotFound(DeployRejected):
-    code = "app_not_found"
+class AppNotFound(DeployRejected, code="app_not_found"): ...
 
 
-class TooManyApps(DeployRejected):
-    code = "too_many_apps"
+class TooManyApps(DeployRejected, code="too_many_apps"): ...
 
 
-class InvalidModule(DeployRejected):
-    code = "invalid_module"
+class InvalidModule(DeployRejected, code="invalid_module"): ...
 
 
-class ImageTooLarge(DeployRejected):
-    code = "image_too_large"
+class ImageTooLarge(DeployRejected, code="image_too_large"): ...
 
 
-class UndoElsewhere(DeployRejected):
+class UndoElsewhere(DeployRejected, code="undo_elsewhere"):
     """Nothing to undo in this conversation; the next step has the numbers of the newest changes elsewhere."""
 
-    code = "undo_elsewhere"
+
+class UndoIncomplete(MicroclawError, code="undo_incomplete"): ...
 
 
-class UndoIncomplete(MicroclawError):
-    code = "undo_incomplete"
-
-
-class BuildError(MicroclawError):
+class BuildError(MicroclawError, code="build_error"):
     """The source cannot become a program for this board; `diagnostics` is never empty."""
-
-    code = "build_error"
 
     def __init__(
         self, diagnostics: tuple[Diagnostic, ...], *, stage: str = "compile", next_step: str | None = None
@@ -277,42 +248,32 @@ class BuildError(MicroclawError):
         self.stage = stage
 
 
-class TrialFailed(MicroclawError):
-    code = "trial_failed"
+class TrialFailed(MicroclawError, code="trial_failed"): ...
 
 
-class PinRefused(MicroclawError):
-    code = "pin_refused"
+class PinRefused(MicroclawError, code="pin_refused"): ...
 
 
-class PinClaimed(PinRefused):
-    code = "pin_claimed"
+class PinClaimed(PinRefused, code="pin_claimed"): ...
 
 
-class PermissionRefused(MicroclawError):
-    code = "permission_refused"
+class PermissionRefused(MicroclawError, code="permission_refused"): ...
 
 
-class ToolRetry(MicroclawError):
-    code = "tool_retry"
+class ToolRetry(MicroclawError, code="tool_retry"): ...
 
 
-class ToolFailed(MicroclawError):
-    code = "tool_failed"
+class ToolFailed(MicroclawError, code="tool_failed"): ...
 
 
-class BoardsFailed(MicroclawError):
-    code = "boards_failed"
+class BoardsFailed(MicroclawError, code="boards_failed"): ...
 
 
-class BoardsUnknown(BoardsFailed):
-    code = "boards_unknown"
+class BoardsUnknown(BoardsFailed, code="boards_unknown"): ...
 
 
-class ModelError(MicroclawError):
+class ModelError(MicroclawError, code="model_error"):
     """`retry_after_s` is how long the service asked to be left alone."""
-
-    code = "model_error"
 
     def __init__(
         self,
@@ -327,125 +288,94 @@ class ModelError(MicroclawError):
         self.retry_after_s = retry_after_s
 
 
-class BudgetSpent(ModelError):
-    code = "budget_spent"
+class BudgetSpent(ModelError, code="budget_spent"): ...
 
 
-class VoiceError(MicroclawError):
-    code = "voice_error"
+class VoiceError(MicroclawError, code="voice_error"): ...
 
 
-class BrokerError(MicroclawError):
-    code = "broker_error"
+class BrokerError(MicroclawError, code="broker_error"): ...
 
 
-class UnknownName(MicroclawError):
-    code = "unknown_name"
+class UnknownName(MicroclawError, code="unknown_name"): ...
 
 
-class ConfigError(MicroclawError):
-    code = "config_error"
+class ConfigError(MicroclawError, code="config_error"): ...
 
 
-class StoreError(MicroclawError):
-    code = "store_error"
+class StoreError(MicroclawError, code="store_error"): ...
 
 
-class StoreOwned(StoreError):
+class StoreOwned(StoreError, code="store_owned"):
     """Another host runs in this home."""
 
-    code = "store_owned"
+
+class StoreUnwritable(StoreError, code="store_unwritable"): ...
 
 
-class StoreUnwritable(StoreError):
-    code = "store_unwritable"
-
-
-class TakenOver(StoreError):
+class TakenOver(StoreError, code="taken_over"):
     """Another host of the cluster has this work now, as this one's lease had ended."""
 
-    code = "taken_over"
 
-
-class StoreUnreachable(StoreError):
+class StoreUnreachable(StoreError, code="store_unreachable"):
     """The log that a cluster's hosts share cannot be reached now: it may go on by itself."""
 
-    code = "store_unreachable"
 
-
-class NewerConnection(StoreError):
+class NewerConnection(StoreError, code="newer_connection"):
     """The device has a newer connection to another host of the cluster: what this one brings does not count."""
 
-    code = "newer_connection"
 
-
-class StoreMissing(StoreError):
+class StoreMissing(StoreError, code="store_missing"):
     """There is an identity and no store: a person must say which one is right."""
 
-    code = "store_missing"
 
-
-class BackupError(MicroclawError):
+class BackupError(MicroclawError, code="backup_error"):
     """`default_step` is the next step where a place gives none of its own."""
 
-    code = "backup_error"
     default_step: str | None = None
 
     def __init__(self, message: str, *, next_step: str | None = None) -> None:
         super().__init__(message, next_step=next_step or self.default_step)
 
 
-class NotABackup(BackupError):
-    code = "not_a_backup"
+class NotABackup(BackupError, code="not_a_backup"):
     default_step = "name a file that microclaw backup made"
 
 
-class BackupNewer(BackupError):
-    code = "backup_newer"
+class BackupNewer(BackupError, code="backup_newer"):
     default_step = "install the microclaw that made it, or a later one"
 
 
-class BackupLocked(BackupError):
-    code = "backup_locked"
+class BackupLocked(BackupError, code="backup_locked"): ...
 
 
-class BackupCut(BackupError):
-    code = "backup_cut"
+class BackupCut(BackupError, code="backup_cut"):
     default_step = "copy the file again, whole, or take an earlier backup"
 
 
-class BackupDamaged(BackupError):
-    code = "backup_damaged"
+class BackupDamaged(BackupError, code="backup_damaged"):
     default_step = "copy the file again, or take an earlier backup"
 
 
-class Overloaded(MicroclawError):
-    code = "overloaded"
+class Overloaded(MicroclawError, code="overloaded"): ...
 
 
-class TaskRefused(MicroclawError):
-    code = "task_refused"
+class TaskRefused(MicroclawError, code="task_refused"): ...
 
 
-class NoSandbox(MicroclawError):
-    code = "no_sandbox"
+class NoSandbox(MicroclawError, code="no_sandbox"): ...
 
 
-class ScheduleRefused(MicroclawError):
-    code = "schedule_refused"
+class ScheduleRefused(MicroclawError, code="schedule_refused"): ...
 
 
-class EmptyMessage(MicroclawError):
-    code = "empty_message"
+class EmptyMessage(MicroclawError, code="empty_message"): ...
 
 
-class MessageTooLong(MicroclawError):
-    code = "message_too_long"
+class MessageTooLong(MicroclawError, code="message_too_long"): ...
 
 
-class NoHost(MicroclawError):
-    code = "no_host"
-    exit_code = 3
+class NoHost(MicroclawError, code="no_host", exit_code=3): ...
 
 
 def exit_code_of(code: str) -> int:

@@ -353,7 +353,4 @@ class ApprovalChanged(LiveEvent, frozen=True):
 
 
 LiveKind: TypeAlias = type[LiveEvent]
-LIVE_EVENTS: tuple[LiveKind, ...] = (
-    DeviceConnected, DeviceLeft, AppDeployed, AppEnded, Alarm, DeviceEvent, DeviceLog, Published, Crashed,
-    RolloutChanged, TaskChanged, ApprovalChanged,
-)  # fmt: skip
+LIVE_EVENTS: tuple[LiveKind, ...] = tuple(LiveEvent.__subclasses__())

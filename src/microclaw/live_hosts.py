@@ -53,11 +53,9 @@ def dead_among(fleet: Fleet, hosts: Iterable[str | None], *, at_start: bool = Fa
     """Those whose work is to be taken up. `at_start`: before this host works, what is in its name is of before, and
     what is in nobody's of a store that was a single host's.
     """
-    return tuple(host for host in hosts if (at_start if host == fleet.host_id else _is_dead(fleet, host, at_start)))
-
-
-def _is_dead(fleet: Fleet, host: str | None, at_start: bool) -> bool:
-    return at_start if host is None else not fleet.is_live(host)
+    return tuple(
+        host for host in hosts if (at_start if host is None or host == fleet.host_id else not fleet.is_live(host))
+    )
 
 
 class LeftWork:

@@ -48,10 +48,6 @@ class SecretMask:
         """The same length, with stars: what counts the bytes stays right."""
         return data if self._bytes is None else self._bytes.sub(lambda found: b"*" * len(found[0]), data)
 
-    def stream(self) -> MaskedStream:
-        """For bytes that come in pieces."""
-        return MaskedStream(self)
-
     def begun(self, data: bytes) -> int:
         """The number of bytes at the end that could be the beginning of a value."""
         longest = max(map(len, self._forms), default=1) - 1
@@ -63,7 +59,7 @@ class SecretMask:
 
 
 class MaskedStream:
-    """Holds back what could be the beginning of a value."""
+    """For bytes that come in pieces: holds back what could be the beginning of a value."""
 
     def __init__(self, mask: SecretMask) -> None:
         self._mask = mask

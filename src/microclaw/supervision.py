@@ -26,34 +26,32 @@ Phase: TypeAlias = Literal["waiting", "running", "failing", "ended"]
 _log = logging.getLogger(__name__)
 
 
-class TaskState(Struct, frozen=True):
-    """`failures` since the start of the host, `in_a_row` since it last went well; `reason` of the last one.
+class OwnTask(Struct, eq=False):
+    """`failures` since the start of the host, `reason` of the last one; `began_s` None: it waits for its next try.
 
     `waiting` for its beginning, `running` (also between two passes), `failing` until it went well again, `ended`.
     """
 
     name: str
-    phase: Phase
-    failures: int
-    in_a_row: int
-    failed_ms: int | None
-    reason: str | None
-
-    @property
-    def text(self) -> str:
-        """The number of failures, the time of the first, and the reason."""
-        times, last = count_text(self.in_a_row, "time"), moment_text(self.failed_ms or 0)
-        return f"{self.name}: failed {times}, last {last}: {self.reason}"
-
-
-class _Task(Struct):
-    name: str
     backoff: Backoff
+    monotonic_s: Callable[[], float]
     phase: Phase = "waiting"
     failures: int = 0
     failed_ms: int | None = None
     reason: str | None = None
-    began_s: float | None = None  # None while it waits for its next try
+    began_s: float | None = None
+
+    @property
+    def is_failing(self) -> bool:
+        if self.phase != "failing" or self.began_s is None:
+            return self.phase == "failing"
+        return self.monotonic_s() - self.began_s < WELL_AFTER_S
+
+    @property
+    def text(self) -> str:
+        """The number of failures in a row, the time of the last, and the reason."""
+        times, last = count_text(self.backoff.failures, "time"), moment_text(self.failed_ms or 0)
+        return f"{self.name}: failed {times}, last {last}: {self.reason}"
 
 
 class SupervisedTasks:
@@ -74,7 +72,7 @@ class SupervisedTasks:
         self._now_ms = now_ms
         self._monotonic_s = monotonic_s
         self._sleep = sleep
-        self._tasks: dict[str, _Task] = {}
+        self._tasks: dict[str, OwnTask] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
 
     def start(
@@ -90,8 +88,8 @@ class SupervisedTasks:
 
         Without `every_s` it is over when it returns.
         """
-        task = _Task(name, Backoff(min_s=first_retry_s, max_s=max(first_retry_s, LONGEST_RETRY_S)))
-        self._tasks[name] = task
+        backoff = Backoff(min_s=first_retry_s, max_s=max(first_retry_s, LONGEST_RETRY_S))
+        self._tasks[name] = task = OwnTask(name, backoff, self._monotonic_s)
         self._running[name] = self._group.create_task(self._run(task, work, every_s, after), name=name)
         return self._running[name]
 
@@ -111,19 +109,20 @@ class SupervisedTasks:
         task.phase = "running"
         task.backoff.succeeded()
 
-    def states(self) -> tuple[TaskState, ...]:
+    def started(self) -> tuple[OwnTask, ...]:
         """Every task, in the order of their starts."""
-        return tuple(
-            TaskState(task.name, self._phase(task), task.failures, task.backoff.failures, task.failed_ms, task.reason)
-            for task in self._tasks.values()
-        )
+        return tuple(self._tasks.values())
 
-    def failing(self) -> tuple[str, ...]:
-        """The names of those that fail now."""
-        return tuple(state.name for state in self.states() if state.phase == "failing")
+    def failing(self) -> list[OwnTask]:
+        """Those that fail now."""
+        return [task for task in self._tasks.values() if task.is_failing]
 
     async def _run(
-        self, task: _Task, work: Callable[[], Awaitable[object]], every_s: float | None, after: asyncio.Event | None
+        self,
+        task: OwnTask,
+        work: Callable[[], Awaitable[object]],
+        every_s: float | None,
+        after: asyncio.Event | None,
     ) -> None:
         if after is not None:
             await after.wait()
@@ -133,7 +132,7 @@ class SupervisedTasks:
             try:
                 await work()
             except Exception as exc:
-                if self._phase(task) != "failing":
+                if not task.is_failing:
                     task.backoff.succeeded()
                 task.began_s = None
                 wait_s = self._note(task, exc)
@@ -145,7 +144,7 @@ class SupervisedTasks:
                 wait_s = every_s
             await self._sleep(wait_s)
 
-    def _note(self, task: _Task, error: Exception) -> float:
+    def _note(self, task: OwnTask, error: Exception) -> float:
         """Count and log the failure; how long to wait after it. A failure that goes on is logged with fewer words."""
         wait_s = task.backoff.next_wait_s()
         task.phase, task.failed_ms = "failing", self._now_ms()
@@ -155,11 +154,6 @@ class SupervisedTasks:
         extra = {"what": task.name, "count": task.failures}
         _log.warning("%s failed and is tried again: %s", task.name, task.reason, exc_info=trace, extra=extra)
         return wait_s
-
-    def _phase(self, task: _Task) -> Phase:
-        if task.phase == "failing" and task.began_s is not None:
-            return "running" if self._monotonic_s() - task.began_s >= WELL_AFTER_S else "failing"
-        return task.phase
 
 
 def _reason(error: Exception) -> str:

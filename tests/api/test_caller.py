@@ -61,7 +61,7 @@ async def test_a_request_is_known_by_its_number_where_that_is_one(bench: Bench) 
         assert (await bench.ask(f"Bearer {bench.secrets['owner']}"))[0] == 200
     first, numbered = bench.let_in[:2]
     assert [caller.request for caller in bench.let_in] == ["", number.decode(), "", "", "", "", ""]
-    assert (first.asks_in, numbered.asks_in) == (first.source, f"{first.source}.{number.decode()}")
+    assert (first.request, numbered.job) == ("", f"{first.source}.{number.decode()}")
 
 
 async def test_what_is_not_for_every_role_is_the_owners(bench: Bench) -> None:

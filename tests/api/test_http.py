@@ -17,7 +17,7 @@ from tests.api.conftest import Answer, answer_of
 from tests.stories.conftest import until
 
 from microclaw import errors
-from microclaw.api.access import METHODS, access_of, every_route
+from microclaw.api.access import access_of, every_route
 from microclaw.api.failures import DRAIN_BYTES, STATUS_BY_CODE, AnswersInForm
 from microclaw.api.request_check import with_body
 from microclaw.apps import device_operations as devices
@@ -25,6 +25,7 @@ from microclaw.cli.many_devices import known_devices
 from microclaw.operations.client import Client
 from microclaw.wire.host_api import Result, StreamEvent
 
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 Address = tuple[str, int]
 OPENAI = "/v1/chat/completions"
 IS_JSON = {"Content-Type": "application/json"}

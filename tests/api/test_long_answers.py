@@ -11,8 +11,8 @@ import pytest
 import pytest_asyncio
 from tests.api.people_host import BLINK, PeopleHost, people_host
 
+from microclaw.api.asgi_apps import REQUESTS_OF_ADDRESS, REQUESTS_OF_PERSON
 from microclaw.api.server import MAX_CONNECTIONS
-from microclaw.api.shares import REQUESTS_OF_ADDRESS, REQUESTS_OF_PERSON
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 SLOW = MAX_CONNECTIONS + 6

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from microclaw.api.openai import conversation_of
-from microclaw.api.openai_request import BadRequest, completion_body
+from microclaw.api.openai import BadRequest, completion_body, conversation_of
 from microclaw.models.protocol import AssistantReply, UserText
 
 SAY: list[dict[str, Any]] = [{"role": "user", "content": "hi"}]

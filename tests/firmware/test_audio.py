@@ -14,6 +14,7 @@ from tests.firmware.conftest import Firmware, Plane, linked, provisioned
 
 from microclaw.link_server.device_link import DeviceLink
 from microclaw.wire.link.actions import Hear
+from microclaw.wire.link.lanes import THEIRS
 from microclaw.wire.link.messages import AudioFormat, CancelStream, Hello, TtsEnd, TtsStart
 
 FRAME_BYTES = 640
@@ -151,7 +152,7 @@ async def _listens(device: DeviceLink, chip: Chip, heard: Heard) -> None:
     mic = await chip.until_recording()
     mic.write(tone(1))
     await heard.until(len(sent) + FRAME_BYTES)
-    while connection.session.streams.receiving is not None:  # a second press ends it
+    while connection.session.streams.active[THEIRS] is not None:  # a second press ends it
         for press in (chip.release, chip.press):
             press()
             for _ in range(15):  # the board looks each 20 ms: it sees both, or a later one

@@ -8,7 +8,7 @@ from tests.flash.conftest import ScriptedPerson
 from microclaw.cli.flash_command import find_port
 from microclaw.errors import ConfigError, DeviceUnreachable
 from microclaw.flash.board_port import BoardPort
-from microclaw.transports.serial_address import PortInfo, UsbId
+from microclaw.transports.serial_ports import PortInfo, UsbId
 
 ROM = UsbId(0x303A, 0x1001, "F4:12:FA:01:02:03")
 ONE = PortInfo("/dev/ttyACM0", ROM)

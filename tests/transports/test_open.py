@@ -14,7 +14,7 @@ from microclaw.errors import ConfigError, DeviceUnreachable
 from microclaw.transports.address import AddressLock
 from microclaw.transports.open import open_transport
 from microclaw.transports.serial import SerialTransport
-from microclaw.transports.serial_address import PortInfo, UsbId, find_usb_port
+from microclaw.transports.serial_ports import PortInfo, UsbId, find_usb_port
 
 S3 = PortInfo("/dev/ttyACM0", UsbId(0x303A, 0x1001, "F4:12:FA:01:02:03"))
 OTHER_S3 = PortInfo("/dev/ttyACM1", UsbId(0x303A, 0x1001, "F4:12:FA:0A:0B:0C"))

@@ -18,7 +18,7 @@ from tests.transports.conftest import StartPeer
 from microclaw.devices.calls import AdcRead, DeviceInfo, DeviceStatus, GpioGet, GpioSet, I2cRead, I2cScan, PwmSet
 from microclaw.errors import CallRejected, DeviceLied, DeviceTimeout, DeviceUnreachable
 from microclaw.transports.serial import SerialTimeouts, SerialTransport
-from microclaw.transports.serial_address import PortInfo, UsbId
+from microclaw.transports.serial_ports import PortInfo, UsbId
 from microclaw.virtual_boards.process import VirtualBoardProcess
 
 LIMIT_S = 60.0

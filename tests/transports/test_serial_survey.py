@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from microclaw.errors import ConfigError
-from microclaw.transports.serial_address import PortInfo, UsbId
+from microclaw.transports.serial_ports import PortInfo, UsbId
 from microclaw.transports.serial_survey import only_board_port, survey_ports
 
 

@@ -36,9 +36,7 @@ T = TypeVar("T")
 Run: TypeAlias = Callable[[Begin], Awaitable[ToolResult]]
 
 
-class TurnCancelled(MicroclawError):
-    code = "cancelled"
-
+class TurnCancelled(MicroclawError, code="cancelled"):
     def __init__(self, what: str = "what had begun is finished, nothing more is started") -> None:
         super().__init__(f"cancelled: {what}", next_step="microclaw app list shows what is running")
 

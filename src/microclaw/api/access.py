@@ -24,8 +24,6 @@ OF_ROLE: Final[Mapping[str, Access]] = {
     "owner": Access.OWN,
 }
 
-METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
-
 # Open to this machine alone: on a network they tell strangers what devices there are, or work for them.
 OPEN_HERE: Final = frozenset({"/metrics", "/api/openapi.json", "/api/compile-wasm"})
 
@@ -52,7 +50,7 @@ def access_of(method: str, path: str) -> Access | None:
 
 def methods_at(path: str) -> list[str]:
     """The methods that this path has, for `Allow`; HEAD where there is GET."""
-    found = {method for method in METHODS if access_of(method, path) is not None}
+    found = {method for method in _routes() if access_of(method, path) is not None}
     return sorted(found | {"HEAD"} if "GET" in found else found)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -54,17 +55,12 @@ class Caller:
 
     @property
     def job(self) -> str:
-        """The key of the request's job; "" where the request has no number."""
-        return self.job_key(self.request) if self.request else ""
+        """The key of the request's job, and the chat id of its approval outside of a stream."""
+        return self.job_key(self.request)
 
     def job_key(self, number: str) -> str:
         """A request's number, of this token alone."""
         return f"{self.source}.{number}"
-
-    @property
-    def asks_in(self) -> str:
-        """The chat id of an approval outside of a stream: with the request's number, where it has one."""
-        return self.job or self.source
 
 
 NOBODY: Final = Caller("", direct=False, source="")
@@ -73,13 +69,16 @@ LOCAL_OWNER: Final = Caller(OWNER.person_id, direct=True, source="socket")
 
 
 def caller_of(request: Request) -> Caller:
-    """The request's caller. A request without one is refused: it must not count as the owner's."""
+    """The request's caller, with a number of ours where the request has none.
+
+    A request without a caller is refused: it must not count as the owner's.
+    """
     caller = request.scope.get(CALLER_KEY)
     if not isinstance(caller, Caller):
         raise PermissionRefused(
             "this request has no caller", next_step="send a token: microclaw person tokens --add NAME"
         )
-    return caller if caller.request else replace(caller, request=request_number(request.scope))
+    return replace(caller, request=caller.request or request_number(request.scope) or secrets.token_hex(8))
 
 
 def client_address(scope: Scope) -> str:

@@ -52,7 +52,7 @@ async def healthz(service: HealthService, _: Asked) -> Health:
     """Alive; 503 while the disk takes no writes."""
     if (refusal := await service.database.refusal()) is not None:
         raise refusal
-    return Health(ok=True, version=__version__, failing=list(service.tasks.failing()))
+    return Health(ok=True, version=__version__, failing=[one.name for one in service.tasks.failing()])
 
 
 @by_hand("metrics.read", http="GET /metrics", access=Access.OPEN, media="text/plain")

@@ -172,8 +172,8 @@ class Jobs:
     def __init__(self, group: asyncio.TaskGroup, limits: Limits) -> None:
         self._group = group
         self._limits = limits
-        self._tasks: dict[asyncio.Task[None], str | None] = {}  # each with its person; None: the control socket
-        self._feeds: dict[str, Feed] = {}
+        self._running: dict[asyncio.Task[None], tuple[str | None, str, Feed]] = {}
+        """Each with its person (None: the control socket) and its request's number."""
         self._closed = False
 
     def start(
@@ -193,9 +193,8 @@ class Jobs:
         if self._closed:
             raise Overloaded("the host is stopping", next_step="microclaw up")
         person = None if by is None or by.direct else person_behind(by.person_id)
-        limit, number = self._limits.parallel_jobs, "" if by is None else by.job
-        running = len(self._tasks)
-        theirs = 0 if person is None else sum(one == person for one in self._tasks.values())
+        limit, running = self._limits.parallel_jobs, len(self._running)
+        theirs = 0 if person is None else sum(one == person for one, _, _ in self._running.values())
         room = limit if person is None else max(1, limit - 1)
         if running >= room or theirs >= max(1, limit // 2):
             raise Overloaded(
@@ -204,13 +203,10 @@ class Jobs:
             )
         feed = Feed(self._limits.stream_events)
         task = self._group.create_task(_run(name, work, feed), name=f"job:{name}")
-        self._tasks[task] = person
-        task.add_done_callback(self._tasks.pop)
+        self._running[task] = person, "" if by is None else by.job, feed
+        task.add_done_callback(self._running.pop)
         if cancellable:
             feed.stop = task.cancel
-        if number:
-            self._feeds[number] = feed
-            task.add_done_callback(lambda _task: self._feeds.pop(number, None))
         return feed
 
     def stream(self, by: Caller, name: str, work: Work, *, cancellable: bool = False) -> StreamingResponse:
@@ -223,15 +219,15 @@ class Jobs:
 
     def cancel(self, number: str) -> CancelState:
         """End a job if it has changed nothing yet; "unknown" when no job with this number runs."""
-        feed = self._feeds.get(number)
-        return "unknown" if feed is None else feed.cancel()
+        found = (feed.cancel() for _, one, feed in self._running.values() if one == number)
+        return next(found, "unknown")
 
     async def drain(self) -> None:
         """Wait a while for running jobs to end, then cancel them."""
         self._closed = True
-        if not self._tasks:
+        if not self._running:
             return
-        _, late = await asyncio.wait(self._tasks, timeout=self._limits.drain_s)
+        _, late = await asyncio.wait(self._running, timeout=self._limits.drain_s)
         for task in late:
             _log.warning("cancelled at shutdown: %s", task.get_name())
             task.cancel()

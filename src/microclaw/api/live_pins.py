@@ -12,7 +12,6 @@ from typing import Final, TypedDict
 from msgspec import Struct, field
 
 from microclaw.devices.calls import EdgesRead
-from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import MicroclawError, NotSupported
 from microclaw.events import Edge
@@ -127,9 +126,14 @@ class LivePins:
     @contextmanager
     def watching(self, device_ids: Sequence[str], wake: Callable[[], None]) -> Iterator[EdgeReader]:
         """Inside, the reader gets these boards' edges; `wake` is called with each of them."""
-        boards = {device_id: self._watch(device_id) for device_id in device_ids}
-        for board in boards.values():
-            board.wakes.append(wake)
+        boards: dict[str, WatchedBoard] = {}
+        for device_id in device_ids:
+            if device_id not in self._watched:
+                board = WatchedBoard(device_id)
+                task = self._group.create_task(self._follow(device_id, board), name=f"live pins:{device_id}")
+                self._watched[device_id] = board, task
+            boards[device_id] = self._watched[device_id][0]
+            boards[device_id].wakes.append(wake)
         try:
             yield EdgeReader(list(boards.values()))
         finally:
@@ -137,13 +141,6 @@ class LivePins:
                 board.wakes.remove(wake)
                 if not board.wakes:
                     self._watched.pop(device_id)[1].cancel()
-
-    def _watch(self, device_id: str) -> WatchedBoard:
-        if device_id not in self._watched:
-            board = WatchedBoard(device_id)
-            task = self._group.create_task(self._follow(device_id, board), name=f"live pins:{device_id}")
-            self._watched[device_id] = board, task
-        return self._watched[device_id][0]
 
     async def _follow(self, device_id: str, board: WatchedBoard) -> None:
         cursor, told_s, loop = -1, 0.0, asyncio.get_running_loop()
@@ -157,7 +154,8 @@ class LivePins:
                     end = await device.call(EdgesRead(cursor=_NEWEST), _CALL_S, wait=False)
                     cursor = max(0, end.cursor - _AT_FIRST)
                 log = await device.call(EdgesRead(cursor=cursor), _CALL_S, wait=False)
-                pause_s = max(_pause_s(device), len(self._watched) / READINGS_A_SECOND)
+                is_local = any(endpoint.startswith(_LOCAL) for endpoint in device.endpoints)
+                pause_s = max(LOCAL_S if is_local else REMOTE_S, len(self._watched) / READINGS_A_SECOND)
             except MicroclawError as exc:
                 cursor = -1
                 board.tell(self._now_ms(), clean_text(exc.message, one_line=True, limit=200))
@@ -171,7 +169,3 @@ class LivePins:
                     board.tell(self._now_ms())
             took_s = loop.time() - began_s
             await asyncio.sleep(max(pause_s - took_s, pause_s / 4))
-
-
-def _pause_s(device: Device) -> float:
-    return LOCAL_S if any(endpoint.startswith(_LOCAL) for endpoint in device.endpoints) else REMOTE_S

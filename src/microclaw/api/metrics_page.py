@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Any, Final
@@ -81,7 +81,8 @@ def link_metrics(meter: LinkMeter, depths: Mapping[LaneName, int]) -> Iterator[M
     about = "Messages waiting to be sent, all connections together"
     yield _by(Gauge, "microclaw_link_queue_depth", about, "lane", depths)
     yield Gauge("microclaw_link_connections", "Devices connected over the link now", value=meter.connections)
-    buckets, about = _buckets(RTT_BOUNDS_S, meter.rtt_counts), "Round trip of the link's own pings"
+    bounds, counts = (*(f"{bound:g}" for bound in RTT_BOUNDS_S), "+Inf"), map(float, accumulate(meter.rtt_counts))
+    buckets, about = list(zip(bounds, counts, strict=True)), "Round trip of the link's own pings"
     yield HistogramMetricFamily("microclaw_link_rtt_seconds", about, buckets, meter.rtt_sum_s)
     dropped = meter.dropped_by_lane
     yield _by(Counter, "microclaw_link_dropped_total", "Messages that a full lane lost", "lane", dropped)
@@ -123,10 +124,6 @@ def cluster_metrics(cluster: Mapping[str, float]) -> Iterator[Metric]:
     ):
         found = {outcome: cluster[f"{what}_{outcome}"] for outcome in outcomes}
         yield _by(Counter, f"microclaw_cluster_{what}_total", about, "outcome", found)
-
-
-def _buckets(bounds: Sequence[float], counts: Iterable[int]) -> list[tuple[str, float]]:
-    return list(zip((*(f"{bound:g}" for bound in bounds), "+Inf"), map(float, accumulate(counts)), strict=True))
 
 
 def _by(kind: type[Gauge | Counter], name: str, about: str, label: str, values: Mapping[Any, float]) -> Metric:

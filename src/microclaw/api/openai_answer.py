@@ -16,11 +16,11 @@ from starlette.responses import JSONResponse
 from microclaw.agent.acts import acts_of, reads_of, with_record
 from microclaw.agent.toolbox import INTERNAL
 from microclaw.api.failures import openai_error, openai_fault
-from microclaw.api.openai_request import MODEL
 from microclaw.events import Answer, ApprovalAsked, Delta, ToolRun, TurnEvent
 from microclaw.text import format_duration
 from microclaw.wire.host_api import action_object, answer_object
 
+MODEL: Final = "microclaw"
 # Answers that are none: nothing was done, and the client may try again as it does with OpenAI's own errors.
 REFUSED: Final = {
     "overloaded": 429,
@@ -91,7 +91,8 @@ async def parts(turn: CompletionTurn, *, streams: bool) -> AsyncGenerator[str | 
                         yield End(rest, _waiting(event))
                         return
                     case Answer():
-                        rest = _rest(_text(event), said.strip())
+                        rest, said = _text(event), said.strip()
+                        rest = rest[len(said) :] if rest.startswith(said) else f"\n\n{rest}"
                         if streams and event.error_code in _BROKEN:
                             record = with_record("", event.actions)
                             rest = f"\n\n{record}" if record else ""
@@ -113,7 +114,10 @@ async def whole(turn: CompletionTurn, head: Head) -> JSONResponse:
                 status = None if acts_of(part.answer.actions) else REFUSED.get(part.answer.error_code or "")
                 if status is not None:
                     return openai_error(status, part.text, code=part.answer.error_code)
-                return _completion(head, part)
+                message = {"role": "assistant", "content": part.text, "refusal": None}
+                choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
+                usage, extra = _usage(part.answer), part.extra
+                return JSONResponse(head.object("chat.completion", choices=[choice], usage=usage, microclaw=extra))
     return openai_error(500, "the turn ended without an answer (next: see the host's log)")
 
 
@@ -137,16 +141,6 @@ async def stream(turn: CompletionTurn, head: Head) -> AsyncIterator[bytes]:
             if head.with_usage:
                 yield _line(head.object("chat.completion.chunk", choices=[], usage=_usage(part.answer)))
     yield b"data: [DONE]\n\n"
-
-
-def _rest(text: str, streamed: str) -> str:
-    return text[len(streamed) :] if text.startswith(streamed) else f"\n\n{text}"
-
-
-def _completion(head: Head, end: End) -> JSONResponse:
-    message = {"role": "assistant", "content": end.text, "refusal": None}
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
-    return JSONResponse(head.object("chat.completion", choices=[choice], usage=_usage(end.answer), microclaw=end.extra))
 
 
 def _done(answer: Answer) -> dict[str, Any]:

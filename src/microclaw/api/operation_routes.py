@@ -22,8 +22,8 @@ from starlette.routing import Route
 
 from microclaw.api.by_hand import Asked, load_by_hand, unless_left
 from microclaw.api.caller import CALLER_KEY, CHANNEL, NOBODY, Caller, caller_of
+from microclaw.api.job_routes import WaitingRequests
 from microclaw.api.jobs import Feed, Jobs, questions_in
-from microclaw.api.waiting import WaitingRequests, numbered
 from microclaw.apps.change_log import Maker, made_by
 from microclaw.apps.queues import BoardOutcome, SharedStages, on_each
 from microclaw.audit.event import AuditKind
@@ -77,7 +77,7 @@ async def _answer_by_hand(service: Any, act: Operation[..., Any], request: Reque
 
 
 async def _answer(parts: RouteParts, act: Operation[..., Any], request: Request) -> Response:
-    by = numbered(request)
+    by = caller_of(request)
     values = await _values(act, request)
     chosen: Sequence[Device] = ()
     left_out: list[str] = []
@@ -148,7 +148,7 @@ def _call(
     # what the command line starts reports to the terminal's chat
     channel, chat_id = ("terminal", "terminal") if by.direct else (CHANNEL, by.source)
     place = f"{by.source}.{secrets.token_hex(4)}"  # this one request's
-    asks_in = by.asks_in if feed is None else place
+    asks_in = by.job if feed is None else place
     device, tool = values.get("device"), values.get("method", "")  # of a call the security log names the method
 
     async def approve(

@@ -58,7 +58,7 @@ class HeadTimeout(H11Protocol):
     forever there.
 
     Where all connections are taken, one that asks for nothing gives way: it waits for a request, or its request was
-    refused. It is the oldest of the address that has most of those. `api.shares` leaves room besides the others.
+    refused. It is the oldest of the address that has most of those. `api.asgi_apps` leaves room besides the others.
     uvicorn's own limit would answer everybody with 503, in plain text.
     """
 

@@ -99,7 +99,7 @@ class StatusReader(Struct, frozen=True):
                 problems=host.problems,
                 alarms=await self._alarms(),
                 gateway_open=host.channels.gateway is not None and host.channels.gateway_open,
-                failing=[one.text for one in self.tasks.states() if one.phase == "failing"],
+                failing=[one.text for one in self.tasks.failing()],
                 mqtt=dict(self.mqtt()),
                 model_outages=[convert(one, ModelOutage, from_attributes=True) for one in outages],
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from msgspec import Meta, Struct, field
 from starlette.responses import Response
@@ -90,16 +90,13 @@ class ToolService(Struct, frozen=True):
                 call = ToolCall(request, name, given)
                 result = await journal.call(EffectKey(request, 0, 0), call, effect, tool)
             if result.foreign:
-                self._taint(chat)
+                self.tainted.pop(chat, None)
+                self.tainted[chat] = None
+                if len(self.tainted) > MAX_TAINTED:
+                    self.tainted.pop(next(iter(self.tainted)))
             return Result(_result(result, action_of(call, effect, result)))
 
         return self.jobs.start(f"tool {name}", run, by=by)
-
-    def _taint(self, chat: str) -> None:
-        self.tainted.pop(chat, None)
-        self.tainted[chat] = None
-        if len(self.tainted) > MAX_TAINTED:
-            self.tainted.pop(next(iter(self.tainted)))
 
 
 class ToolFacts(Struct, frozen=True, kw_only=True):
@@ -147,15 +144,6 @@ async def call(  # the gate knows each tool's permission
     return stream(feed.read(), encode_event, service.keepalive_s, left=feed.leave)
 
 
-class McpMessage(Struct):
-    """A message of JSON-RPC 2.0, as the Model Context Protocol has it."""
-
-    jsonrpc: Literal["2.0"]
-    method: str | None = None
-    params: dict[str, Any] | None = None
-    id: int | str | None = None
-
-
 class _Passed(Response):
     """The answer of an ASGI app to the request as it came."""
 
@@ -167,22 +155,16 @@ class _Passed(Response):
         await self._app(scope, replaying(self._body, receive), send)
 
 
-@by_hand("mcp.ask", http="POST /mcp", access=Access.ASK, reads=McpMessage, media="text/event-stream")
-async def ask_mcp(app: ASGIApp, asked: Asked) -> Response:
-    """The Model Context Protocol's Streamable HTTP: one message."""
+async def _pass_on(app: ASGIApp, asked: Asked) -> Response:
+    """The Model Context Protocol's Streamable HTTP: a message, the host's own messages, the end of a session."""
     return _Passed(app, await asked.request.body())
 
 
-@by_hand("mcp.listen", http="GET /mcp", access=Access.ASK, media="text/event-stream")
-async def listen_mcp(app: ASGIApp, asked: Asked) -> Response:
-    """The messages of an MCP session that answer nothing."""
-    return _Passed(app, await asked.request.body())
-
-
-@by_hand("mcp.end", http="DELETE /mcp", access=Access.ASK, media="text/plain")
-async def end_mcp(app: ASGIApp, asked: Asked) -> Response:
-    """End an MCP session."""
-    return _Passed(app, await asked.request.body())
+for _name, _method in {"ask": "POST", "listen": "GET", "end": "DELETE"}.items():
+    _declare = by_hand(
+        f"mcp.{_name}", http=f"{_method} /mcp", access=Access.ASK, reads=Struct, media="text/event-stream"
+    )
+    _declare(_pass_on)
 
 
 def _result(result: ToolResult, act: Action) -> dict[str, Any]:

@@ -211,18 +211,12 @@ async def _pins(device: Device, wanted: Sequence[DesiredApp]) -> tuple[NamedPin,
     drivers = {pin: app.name for app in wanted for pin in app.version.pins}
     found: list[NamedPin] = []
     for name, (gpio, active) in named_pins(device.board, device.labels).items():
-        found.append(NamedPin(name, gpio, await _is_on(device, gpio, active), drivers.get(gpio)))
+        is_on: bool | None = None  # where nobody can tell, or reading would change something
+        if _is_online(device) and device.supports(GpioGet.method) and sees_pins(device):
+            with suppress(MicroclawError):  # its own page says why it does not answer; here it is unknown
+                is_on = (await device.call(GpioGet(gpio), ASK_S, wait=False)).level == active
+        found.append(NamedPin(name, gpio, is_on, drivers.get(gpio)))
     return tuple(found)
-
-
-async def _is_on(device: Device, gpio: int, active: int) -> bool | None:
-    """Read where reading changes nothing; None where nobody can tell."""
-    if not _is_online(device) or not device.supports(GpioGet.method) or not sees_pins(device):
-        return None
-    try:
-        return (await device.call(GpioGet(gpio), ASK_S, wait=False)).level == active
-    except MicroclawError:  # its own page says why it does not answer; here it is unknown
-        return None
 
 
 def _program(listing: AppListing) -> ProgramState:

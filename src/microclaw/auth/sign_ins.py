@@ -147,7 +147,9 @@ class SignIns(Credentials[SignIn]):
             fault = f"a password has {MIN_CHARS} to {MAX_CHARS} characters, {MIN_DIFFERENT} of them different"
             step = "take another one, for example four words"
             raise ConfigError(f"{fault}; this one {len(text)}, {different} different", next_step=step)
-        hashed = await self._in_turn(lambda: _hash(text))
+        salt = secrets.token_bytes(SALT_BYTES)
+        made = Argon2id(salt=salt, length=HASH_BYTES, iterations=PASSES, lanes=LANES, memory_cost=MEMORY_KIB)
+        hashed = await self._in_turn(lambda: made.derive_phc_encoded(_bytes(text)))
         await self._passwords.put(PasswordRow(person.person_id, hashed, self._now_ms()))
         return await self._password_changed(person, "set again", "a new password")
 
@@ -235,9 +237,3 @@ def _normal(password: str) -> str:
 
 def _bytes(text: str) -> bytes:
     return text.encode(errors="surrogatepass")  # JSON can carry half a pair
-
-
-def _hash(text: str) -> str:
-    salt = secrets.token_bytes(SALT_BYTES)
-    made = Argon2id(salt=salt, length=HASH_BYTES, iterations=PASSES, lanes=LANES, memory_cost=MEMORY_KIB)
-    return made.derive_phc_encoded(_bytes(text))

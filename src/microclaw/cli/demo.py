@@ -62,10 +62,8 @@ def demo(options: GlobalOptions, once: bool, voice: bool, fleet: bool, boards: i
         run_demo(partial(blink, once=once), terminal, 1)
 
 
-class DemoFailed(MicroclawError):
+class DemoFailed(MicroclawError, code="demo_failed"):
     """The demonstration did not show what it promises; the message is the reason."""
-
-    code = "demo_failed"
 
 
 class Stage:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # they take 0.2 s to import, which `--help` must not
     from microclaw.flash.board_port import BoardPort
     from microclaw.flash.workshop import Outcome, Person
     from microclaw.operations.client import Client
-    from microclaw.transports.serial_address import ListPorts
+    from microclaw.transports.serial_ports import ListPorts
 
 _RESTART_S: Final = 300.0
 _POLL_S: Final = 1.0
@@ -62,7 +62,7 @@ def flash(
     for what, letters in (("channel", "a-z0-9-"), ("revision", "A-Za-z0-9._-")):
         if wanted[what] is not None and re.fullmatch(f"[{letters}]{{1,32}}", wanted[what]) is None:
             raise ConfigError(f"{wanted[what][:40]!r} is no {what}", next_step=f"give 1 to 32 of {letters}")
-    from microclaw.firmware_folder import firmware_folder
+    from microclaw.firmware_modules import firmware_folder
     from microclaw.flash.esptool import Esptool
     from microclaw.flash.images import download
     from microclaw.flash.steps import flash_board
@@ -175,7 +175,7 @@ def _runs(client: Client, person: TerminalPerson) -> bool:
 def find_port(person: Person, named: str | None, listed: ListPorts | None = None) -> BoardPort:
     """The one that was named, or the one board on USB; of several the person chooses."""
     from microclaw.flash.board_port import BoardPort, address_of, describe, no_board, usb_boards
-    from microclaw.transports.serial_address import list_ports
+    from microclaw.transports.serial_ports import list_ports
 
     if named is not None:
         return BoardPort.parse(named)

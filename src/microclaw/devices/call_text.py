@@ -134,11 +134,8 @@ def _typed(method: str, name: str, text: str, hint: Any) -> Any:
             return text
         return json.loads(text)
     except (ValueError, RecursionError) as exc:
-        raise ConfigError(f"{name} of {method} is {_kind(hint)}, not {text!r:.60}", next_step=_form(method)) from exc
-
-
-def _kind(hint: Any) -> str:
-    return {int: "a whole number", float: "a number", str: "a text"}.get(hint, "a JSON object")
+        kind = {int: "a whole number", float: "a number"}.get(hint, "a JSON object")
+        raise ConfigError(f"{name} of {method} is {kind}, not {text!r:.60}", next_step=_form(method)) from exc
 
 
 def what_offers(method: str, name: str) -> str:

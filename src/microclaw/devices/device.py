@@ -99,7 +99,7 @@ class Device:
         transports: Iterable[Transport],
         *,
         explain: ExplainSilence | None = None,
-        note_reached: Callable[[Device], Awaitable[None]] | None = None,
+        note_reached: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """`note_reached` is called at its first answer, where the row says that it was never reached."""
         self.become(row, board, transports)
@@ -318,7 +318,7 @@ class Device:
                 self._answered = True
                 if not self._reached and self._note_reached is not None:
                     self._reached = True
-                    await self._note_reached(self)
+                    await self._note_reached()
                 check_answer(self.name, call, answer)
                 return answer
             except NotSupported:

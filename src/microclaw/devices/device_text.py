@@ -55,7 +55,8 @@ def note_answer(answer: object, sensors: Collection[str]) -> None:
                 if isinstance(row, AppEntry | AppState) and not _NAME.fullmatch(row.name):
                     _note((row.name,))
                 if isinstance(row, AppState):
-                    _note(text for text in (row.error, row.state) if text and not _is_plain(text))
+                    texts = (text for text in (row.error, row.state) if text)
+                    _note(text for text in texts if not (_WORD.fullmatch(text) or _TRAP.fullmatch(text)))
         case _:
             pass
 
@@ -69,7 +70,3 @@ def _note(texts: Iterable[str]) -> None:
 def _is_list(text: str, sensors: Collection[str]) -> bool:
     """True if a text is a word, or a list of the board's sensors."""
     return not text or bool(_WORD.fullmatch(text)) or set(text.split(", ")) <= set(sensors)
-
-
-def _is_plain(text: str) -> bool:
-    return bool(_WORD.fullmatch(text) or _TRAP.fullmatch(text))

@@ -10,7 +10,7 @@ from msgspec import Struct
 from microclaw.addresses import is_of_one_machine
 from microclaw.devices.device import Device
 from microclaw.devices.transport import Transport
-from microclaw.errors import ConfigError, DeviceUnreachable
+from microclaw.errors import ConfigError
 
 
 class Machine(Struct, frozen=True):
@@ -63,12 +63,3 @@ def merged_host(name: str, host: str | None, other_name: str, other: str | None)
             next_step=f"if the board moved: microclaw device remove {name}, or {other_name}",
         )
     return host or other
-
-
-def of_unknown_machine(name: str, endpoints: Iterable[str], error: DeviceUnreachable) -> DeviceUnreachable:
-    """The error of a device whose ports are nobody's in the registry: of a store from before the cluster."""
-    if not all(map(is_of_one_machine, endpoints)):
-        return error
-    text = f"{error.message}; {name} is on one machine of the cluster, and maybe not on this one"
-    step = f"at the host of that machine: microclaw device remove {name}, then add it; or: {error.next_step}"
-    return DeviceUnreachable(text, next_step=step)

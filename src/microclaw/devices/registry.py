@@ -7,6 +7,7 @@ import logging
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from operator import attrgetter
 from typing import Any, Self
 
@@ -21,7 +22,7 @@ from microclaw.clock import now_ms
 from microclaw.devices import entry
 from microclaw.devices.calls import Call
 from microclaw.devices.device import Device, ExplainSilence, TransportOpener
-from microclaw.devices.machine import ONLY_MACHINE, Machine, merged_host, of_unknown_machine
+from microclaw.devices.machine import ONLY_MACHINE, Machine, merged_host
 from microclaw.devices.transport import Transport
 from microclaw.errors import ConfigError, DeviceUnreachable, InstallInterrupted, MicroclawError, StoreError
 from microclaw.store.devices import DeviceRow, DeviceTable
@@ -307,7 +308,8 @@ class Registry:
     def _load(self, row: DeviceRow) -> Device:
         board = self._board_of(row)
         transports = [self._opened(row, endpoint, board) for endpoint in row.transports]
-        device = Device(row, board, transports, explain=self._explain, note_reached=self._note_reached)
+        reached = partial(self._store.mark_reached, row.device_id)  # without the lock: who removes it waits for it
+        device = Device(row, board, transports, explain=self._explain, note_reached=reached)
         self._devices[row.device_id] = device
         return device
 
@@ -332,15 +334,9 @@ class Registry:
     def _note(self, kind: AuditKind, text: str, name: str, by: str, known: tuple[str, ...] = ()) -> None:
         self._record(AuditEvent(kind, text, about=name, by=by, known=known))
 
-    async def _note_reached(self, device: Device) -> None:
-        """Not under the lock of changes: a device that is removed is waited for, and so is its call."""
-        await self._store.mark_reached(device.device_id)
-
     async def _explain(self, device: Device, call: Call[Any], error: MicroclawError) -> MicroclawError:
-        if isinstance(error, DeviceUnreachable) and not isinstance(error, InstallInterrupted):
-            is_known = device.host is not None or not self._store.is_shared
-            return error if is_known else of_unknown_machine(device.name, device.endpoints, error)
-        return error if self.explain_silence is None else await self.explain_silence(device, call, error)
+        is_away = isinstance(error, DeviceUnreachable) and not isinstance(error, InstallInterrupted)
+        return error if is_away or self.explain_silence is None else await self.explain_silence(device, call, error)
 
     async def _remove(self, device: Device, text: str, by: str, *, heir: str | None = None) -> None:
         was_there = await self._store.delete(device.device_id, heir=heir)

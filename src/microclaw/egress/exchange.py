@@ -13,7 +13,7 @@ import h11
 
 from microclaw.egress.allowlist import PLACE, AllowEntry
 from microclaw.egress.request_head import HOP_BY_HOP, MAX_HEAD_BYTES, ProxyRequest, RequestRefused
-from microclaw.masking import SecretMask
+from microclaw.masking import MaskedStream, SecretMask
 
 PIECE_BYTES: Final = 64 << 10
 LINGER_S: Final = 1.0
@@ -139,7 +139,7 @@ class Exchange:
 
     async def _download(self, upstream: Streams, server: h11.Connection, secret: str | None) -> None:
         mask = SecretMask(() if secret is None else (secret,))
-        masked, answer = mask.stream(), partial(self._send, self.client, self.connection)
+        masked, answer = MaskedStream(mask), partial(self._send, self.client, self.connection)
         while isinstance(event := await upstream.next_event(server), h11.InformationalResponse):
             pass
         if not isinstance(event, h11.Response):

@@ -15,7 +15,7 @@ from microclaw.errors import ConfigError, DeviceError, DeviceUnreachable, Microc
 from microclaw.flash.raw_repl import PULLED, RawRepl
 from microclaw.text import clean_text
 from microclaw.transports.address import HostPort
-from microclaw.transports.serial_address import (
+from microclaw.transports.serial_ports import (
     TCP_SCHEME,
     ListPorts,
     PortAddress,
@@ -23,10 +23,10 @@ from microclaw.transports.serial_address import (
     UsbId,
     find_usb_port,
     list_ports,
+    open_serial_port,
     parse_port_address,
     shown_ports,
 )
-from microclaw.transports.serial_ports import open_serial_port
 
 SOCKET_SCHEME: Final = "socket://"
 _ESPRESSIF: Final = 0x303A

@@ -33,16 +33,12 @@ def nonsense(about: str) -> DeviceError:
     return DeviceError(f"the board answered nonsense about {about}", next_step="microclaw flash --erase")
 
 
-class BoardCodeError(DeviceError):
+class BoardCodeError(DeviceError, code="board_code_error"):
     """Code that we ran on the board raised an exception."""
 
-    code = "board_code_error"
 
-
-class BoardRestarted(DeviceError):
+class BoardRestarted(DeviceError, code="board_restarted"):
     """The board reset by itself while it was being talked to: a panic, its watchdog, or its supply."""
-
-    code = "board_restarted"
 
 
 class _Heard:

@@ -33,10 +33,8 @@ RECENT_IDS: Final = 256
 _PUT: Final = "INSERT INTO flash VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 
 
-class PowerGone(MicroclawError):
+class PowerGone(MicroclawError, code="power_gone"):
     """The boot that opened this flash is over: who gets this exception ends at once."""
-
-    code = "power_gone"
 
 
 class Flash:

@@ -33,10 +33,8 @@ AUDIO_PAUSE_S: Final = 0.002  # with it about 10 MB/s go out while somebody spea
 _log = logging.getLogger(__name__)
 
 
-class BlobRefused(MicroclawError):
+class BlobRefused(MicroclawError, code="blob_refused"):
     """`fault` is the code of the `error` that the device gets."""
-
-    code = "blob_refused"
 
     def __init__(self, fault: BlobFault, text: str) -> None:
         super().__init__(text)

@@ -101,11 +101,7 @@ def accepts_gzip(accept_encoding: str) -> bool:
 def page_files() -> Mapping[str, PageFile]:
     """Every file that may be sent, by its path below `static`. What is added there later is not known."""
     found = sorted(path for path in STATIC.rglob("*") if path.suffix in _MEDIA_TYPES and path.is_file())
-    return {path.relative_to(STATIC).as_posix(): _read(path) for path in found}
-
-
-def _read(path: Path) -> PageFile:
-    return _made(path.read_bytes(), _MEDIA_TYPES[path.suffix])
+    return {one.relative_to(STATIC).as_posix(): _made(one.read_bytes(), _MEDIA_TYPES[one.suffix]) for one in found}
 
 
 def _first_scripts(files: Mapping[str, PageFile]) -> tuple[str, ...]:
@@ -117,8 +113,10 @@ def _first_scripts(files: Mapping[str, PageFile]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _document(files: Mapping[str, PageFile], depth: int) -> PageFile:
+@cache
+def _document(depth: int) -> PageFile:
     """With the files' addresses from `depth` folders below the host's root: the root may be a path of a proxy."""
+    files = page_files()
     early = "".join(f'<link rel="modulepreload" href="page/{name}">\n' for name in _first_scripts(files))
     text = files[_DOCUMENT].content.replace(b"</head>", early.encode() + b"</head>")
     return _made(text.replace(b'="page/', b'="' + b"../" * depth + b"page/"), files[_DOCUMENT].media_type)
@@ -128,15 +126,10 @@ def _made(content: bytes, media_type: str) -> PageFile:
     return PageFile(content, media_type, f'"{hashlib.sha256(content).hexdigest()[:32]}"')
 
 
-@cache
-def _documents() -> tuple[PageFile, ...]:
-    return tuple(_document(page_files(), depth) for depth in range(_DEEPEST + 1))
-
-
 def document_at(request: Request) -> Response:
     """The page's document for one of VIEWS. HTTPException 404."""
     raw_path: bytes = request.scope["raw_path"]  # a %2F in a board's name is no folder
     depth = raw_path.partition(b"?")[0].count(b"/") - 1
     if depth > _DEEPEST:
         raise HTTPException(404, "the page has no such view")
-    return _documents()[depth].response(request)
+    return _document(depth).response(request)

@@ -8,6 +8,7 @@ import hashlib
 import ipaddress
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -77,12 +78,8 @@ class AddressLock:
 
     def __init__(self, folder: Path, address: str) -> None:
         self._address = address
-        self._path = folder / f"{hashlib.sha256(address.encode()).hexdigest()[:24]}.lock"
+        self.path = folder / f"{hashlib.sha256(address.encode()).hexdigest()[:24]}.lock"
         self._fd: int | None = None
-
-    @property
-    def path(self) -> Path:
-        return self._path
 
     async def acquire(self, timeout_s: float) -> None:
         """Wait for the address to be free; DeviceUnreachable when another process keeps it longer."""
@@ -91,7 +88,10 @@ class AddressLock:
         fd = self._open()
         try:
             deadline = asyncio.get_running_loop().time() + timeout_s
-            while not _try_lock(fd):
+            while True:
+                with suppress(BlockingIOError):
+                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
                 if asyncio.get_running_loop().time() >= deadline:
                     raise DeviceUnreachable(
                         f"another microclaw process is talking to {self._address}",
@@ -110,11 +110,11 @@ class AddressLock:
 
     def _open(self) -> int:
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as exc:
             raise ConfigError(
-                f"cannot make the lock file {self._path}: {exc.strerror}",
+                f"cannot make the lock file {self.path}: {exc.strerror}",
                 next_step="set MICROCLAW_CACHE to a folder you may write to",
             ) from exc
 
@@ -127,11 +127,3 @@ async def close_stream(writer: asyncio.StreamWriter) -> None:
             await writer.wait_closed()
     except (OSError, TimeoutError):
         writer.transport.abort()
-
-
-def _try_lock(fd: int) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

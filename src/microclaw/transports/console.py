@@ -16,8 +16,7 @@ from microclaw.devices.transport import Transport
 from microclaw.errors import DeviceTimeout, DeviceUnreachable
 from microclaw.events import EvidenceKind
 from microclaw.fair_ring import FairRing
-from microclaw.transports.serial_address import ListPorts, list_ports, parse_port_address
-from microclaw.transports.serial_ports import BytePort, PortOpener
+from microclaw.transports.serial_ports import BytePort, ListPorts, PortOpener, list_ports, parse_port_address
 from microclaw.wire.console import ConsoleDecoder
 
 R = TypeVar("R")

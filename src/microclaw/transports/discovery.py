@@ -12,7 +12,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from msgspec import Struct, field
 
@@ -20,7 +20,7 @@ from microclaw.auth.certificates import HostNames
 from microclaw.errors import ConfigError
 
 if TYPE_CHECKING:
-    from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
+    from zeroconf.asyncio import AsyncZeroconf
 
 
 SERVICE: Final = "_microclaw._tcp.local."
@@ -194,22 +194,15 @@ async def _resolved(zeroconf: AsyncZeroconf, service: str, name: str, for_s: flo
     except (Error, ValueError) as exc:
         _log.debug("not resolved: %s", exc)
         return None
-    return _found(service, name, info) if answered else None
-
-
-def _found(service: str, name: str, info: AsyncServiceInfo) -> DiscoveredService | None:
     addresses = sorted(info.parsed_addresses(), key=lambda text: ":" in text)  # IPv4 first
-    if not addresses or info.port is None:
+    if not answered or not addresses or info.port is None:
         return None
-    facts = _facts(info.properties)
+    found = list(info.properties.items())[:MAX_FACTS]
+    facts = MappingProxyType({_text(key): _text(value) for key, value in found})
     kind = _KINDS[service]
     if service == SERVICE and facts.get("role") == "device":
         kind = "device"
     return DiscoveredService(kind, name.removesuffix(f".{service}")[:MAX_TEXT], addresses[0], info.port, facts)
-
-
-def _facts(properties: Mapping[Any, Any]) -> Mapping[str, str]:
-    return MappingProxyType({_text(key): _text(value) for key, value in list(properties.items())[:MAX_FACTS]})
 
 
 def _text(value: bytes | None) -> str:

@@ -12,7 +12,7 @@ from microclaw.boards.profile import BoardProfile
 from microclaw.config.places import cache_folder
 from microclaw.devices.transport import LINK_SCHEME, Transport
 from microclaw.errors import ConfigError
-from microclaw.transports import console, serial, serial_address, virtual_board, wasmachine, xiaozhi
+from microclaw.transports import console, serial, serial_ports, virtual_board, wasmachine, xiaozhi
 from microclaw.transports.address import HostPort, parse_host_port
 from microclaw.wire.xiaozhi import SCHEME as XIAOZHI_SCHEME
 
@@ -44,10 +44,13 @@ def open_transport(
             raise ConfigError(
                 f"{endpoint} is a device's own connection to its host", next_step="ask the host: microclaw device show"
             )
-        return _link_transport(links(endpoint.removeprefix(LINK_SCHEME)))
+        from microclaw.link_server.transport import LinkTransport  # with a single host: others do without the link
+
+        link = links(endpoint.removeprefix(LINK_SCHEME))
+        return LinkTransport(link, link.parts.remote)
     if endpoint.startswith(wasmachine.SCHEME):
         return wasmachine.WasmachineTransport(endpoint, board, lock_folder=locks, zone=zone)
-    if endpoint.startswith(serial_address.SCHEME):
+    if endpoint.startswith(serial_ports.SCHEME):
         return serial.SerialTransport(endpoint, lock_folder=locks)
     if endpoint.startswith(console.SCHEME):
         return console.ConsoleTransport(endpoint, lock_folder=locks)
@@ -63,15 +66,9 @@ def open_transport(
 
 def tcp_address(endpoint: str) -> HostPort | None:
     """The TCP address of a transport; None for one without. ConfigError as `open_transport` has it."""
-    if endpoint.startswith((serial_address.SCHEME, console.SCHEME)):
-        port = serial_address.parse_port_address(endpoint.removeprefix(console.SCHEME))
+    if endpoint.startswith((serial_ports.SCHEME, console.SCHEME)):
+        port = serial_ports.parse_port_address(endpoint.removeprefix(console.SCHEME))
         return port if isinstance(port, HostPort) else None
     if endpoint.startswith((LINK_SCHEME, XIAOZHI_SCHEME, virtual_board.SCHEME)):
         return None
     return parse_host_port(endpoint.removeprefix(wasmachine.SCHEME), wasmachine.DEFAULT_PORT)
-
-
-def _link_transport(link: DeviceLink) -> Transport:
-    from microclaw.link_server.transport import LinkTransport  # with a single host: others do without the link
-
-    return LinkTransport(link, link.parts.remote)

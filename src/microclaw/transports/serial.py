@@ -35,8 +35,7 @@ from microclaw.devices.transport import Transport
 from microclaw.errors import DeviceLied, DeviceTimeout, DeviceUnreachable, NotSupported, ProtocolError
 from microclaw.events import EvidenceKind
 from microclaw.transports.address import HostPort
-from microclaw.transports.serial_address import ListPorts, list_ports, parse_port_address
-from microclaw.transports.serial_ports import BytePort, PortOpener
+from microclaw.transports.serial_ports import BytePort, ListPorts, PortOpener, list_ports, parse_port_address
 from microclaw.transports.serial_replies import BoardRestarted, BootWatch, is_answer, reply_in
 from microclaw.wire import jsonline
 

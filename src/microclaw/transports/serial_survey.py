@@ -13,8 +13,16 @@ from typing import Final
 
 from microclaw.errors import ConfigError, MicroclawError
 from microclaw.transports.discovery import DiscoveredService
-from microclaw.transports.serial_address import SCHEME, ListPorts, PortInfo, TtyPath, list_ports, shown_ports
-from microclaw.transports.serial_ports import BytePort, PortOpener
+from microclaw.transports.serial_ports import (
+    SCHEME,
+    BytePort,
+    ListPorts,
+    PortInfo,
+    PortOpener,
+    TtyPath,
+    list_ports,
+    shown_ports,
+)
 from microclaw.transports.serial_replies import reply_in
 from microclaw.wire import jsonline
 

@@ -43,8 +43,7 @@ from microclaw.errors import (
 from microclaw.events import ProgramKind
 from microclaw.transports.address import AddressLock, parse_host_port
 from microclaw.transports.installs import InstallMark, InterruptedInstall, check_sendable, raise_install_error
-from microclaw.transports.pin_acts import PinActs
-from microclaw.transports.pin_program import HELD_URL, PIN_PROGRAM, pin_methods
+from microclaw.transports.pin_acts import HELD_URL, PIN_PROGRAM, PinActs, pin_methods
 from microclaw.transports.program_logs import ProgramLogs
 from microclaw.transports.wasmachine_connection import NoAnswer, Timeouts, WasmachineConnection
 from microclaw.wire.wasmachine.answers import raise_for_status, read_applets
@@ -344,16 +343,12 @@ class WasmachineTransport(Transport):
     async def _exchange(self, build: Callable[[int], Request], timeout_s: float) -> Response:
         mid = self._next_mid()
         frame = encode_frame(FrameType.REQUEST, build(mid).encode())
+        self._is_silent = False
         try:
-            response = await self._connection.exchange(frame, mid, timeout_s)
+            return await self._connection.exchange(frame, mid, timeout_s)
         except NoAnswer as exc:
             self._is_silent = exc.silent
             raise
-        except DeviceUnreachable:
-            self._is_silent = False
-            raise
-        self._is_silent = False
-        return response
 
     def _next_mid(self) -> int:
         self._mid = (self._mid + 1) & 0xFFFF_FFFF

@@ -91,7 +91,7 @@ class WasmachineConnection:
             await self.close()
             raise
         else:
-            self._close_when_idle()
+            self._idle = asyncio.get_running_loop().call_later(self.timeouts.idle_s, self._close_idle)
             return response
         await self.close()
         raise failure
@@ -99,29 +99,6 @@ class WasmachineConnection:
     async def open(self) -> None:
         """Have the connection, and with it the address lock, before the next exchange. Raises DeviceUnreachable."""
         self._keep()
-        await self._connect()
-
-    async def send_only(self, data: bytes, timeout_s: float) -> None:
-        """Send bytes that get no answer of their own (the padding of a recovery)."""
-        await self.open()
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._send(data)
-        except (TimeoutError, OSError) as exc:
-            await self.close()
-            raise NoAnswer(f"the connection broke: {exc}", delivered=False) from exc
-
-    async def close(self) -> None:
-        """Drop the connection; whatever was not sent is not sent any more."""
-        self._keep()
-        writer, self._writer, self._reader = self._writer, None, None
-        self._lock.release()
-        if writer is not None:
-            if writer.transport.get_write_buffer_size():
-                writer.transport.abort()
-            await close_stream(writer)
-
-    async def _connect(self) -> None:
         if self._writer is not None and self._reader is not None:
             if not self._writer.is_closing() and not self._reader.at_eof():
                 return
@@ -143,6 +120,26 @@ class WasmachineConnection:
         self._decoder = FrameDecoder(MAX_ANSWER_BYTES)
         self._garbled = False
 
+    async def send_only(self, data: bytes, timeout_s: float) -> None:
+        """Send bytes that get no answer of their own (the padding of a recovery)."""
+        await self.open()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._send(data)
+        except (TimeoutError, OSError) as exc:
+            await self.close()
+            raise NoAnswer(f"the connection broke: {exc}", delivered=False) from exc
+
+    async def close(self) -> None:
+        """Drop the connection; whatever was not sent is not sent any more."""
+        self._keep()
+        writer, self._writer, self._reader = self._writer, None, None
+        self._lock.release()
+        if writer is not None:
+            if writer.transport.get_write_buffer_size():
+                writer.transport.abort()
+            await close_stream(writer)
+
     async def _send(self, data: bytes) -> None:
         assert self._writer is not None
         view = memoryview(data)
@@ -159,14 +156,10 @@ class WasmachineConnection:
                 response = Response.decode(frame.payload)
                 if response.mid == mid:
                     return response
-            self._decoder.receive(await self._read())
-
-    async def _read(self) -> bytes:
-        assert self._reader is not None
-        data = await self._reader.read(_READ_BYTES)
-        if not data:
-            raise EOFError("the device closed it" + self._skipped_note())
-        return data
+            assert self._reader is not None
+            if not (data := await self._reader.read(_READ_BYTES)):
+                raise EOFError("the device closed it" + self._skipped_note())
+            self._decoder.receive(data)
 
     def _delivered(self) -> bool:
         """True if the device's TCP acknowledged every byte; False where the platform cannot tell."""
@@ -189,9 +182,6 @@ class WasmachineConnection:
         if self._idle is not None:
             self._idle.cancel()
             self._idle = None
-
-    def _close_when_idle(self) -> None:
-        self._idle = asyncio.get_running_loop().call_later(self.timeouts.idle_s, self._close_idle)
 
     def _close_idle(self) -> None:
         self._idle = None

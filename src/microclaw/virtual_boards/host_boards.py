@@ -62,7 +62,7 @@ class VirtualBoards:
 
     def standing(self) -> Mapping[str, str | None]:
         """The text that a person should know of each board's process, by its device's id; None: it runs."""
-        states = () if self._tasks is None else self._tasks.states()
+        states = () if self._tasks is None else self._tasks.started()
         found: dict[str, str | None] = {}
         for board, state in zip(self._boards, states, strict=False):
             text: str | None = None

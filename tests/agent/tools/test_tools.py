@@ -14,7 +14,7 @@ from tests.auth.conftest import asked
 from microclaw.agent.toolbox import Toolbox
 from microclaw.apps.catalogue import AppListing
 from microclaw.apps.claims import PinConflict
-from microclaw.apps.deployment import ChangeRequest, Place
+from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.results import AppCondition, AppFacts
 from microclaw.auth.approvals import MAX_ACTION_CHARS, Approvals, PendingApproval
 from microclaw.auth.gate import Gate
@@ -48,8 +48,7 @@ async def test_deploy_has_the_inputs_and_outputs_of_llmos(bench: Bench) -> None:
     given = {"sourceCode": SOURCE, "appName": "blink", "heapSize": 16384, "optimizationLevel": "Oz"}
     result, said = await bench.call("deploy-wasm-app", {**given, "deviceIp": "192.168.1.100"})
     assert result.ok
-    place = Place("owner", "terminal", "terminal")
-    request = ChangeRequest("virtual-1", "blink", source=SOURCE, heap_bytes=16384, optimization="Oz", place=place)
+    request = ChangeRequest("virtual-1", "blink", source=SOURCE, heap_bytes=16384, optimization="Oz")
     assert [replace(cast(ChangeRequest, one), approve=None) for one in bench.apps.asked] == [request]
     assert {k: said[k] for k in ("success", "deviceIp", "appName", "binarySize", "heapSize", "pins", "verified")} == {
         "success": True,

@@ -48,13 +48,11 @@ class Timing(Struct, frozen=True):
         return Backoff(random.random, min_s=self.backoff_s / 2, max_s=60 * self.backoff_s)
 
 
-class TelegramError(MicroclawError):
+class TelegramError(MicroclawError, code="telegram_error"):
     """A call failed. `status` is Telegram's error_code; 0: no answer of Telegram's came, nobody knows what was done.
 
     `migrated_to` is a group's new chat id.
     """
-
-    code = "telegram_error"
 
     def __init__(
         self, what: str, why: str, status: int = 0, *, retry_after_s: float = 0.0, migrated_to: int | None = None

@@ -40,8 +40,11 @@ def lane_of(body: AnyBody) -> Lane:
     return Lane.TELEMETRY if isinstance(body, (messages.Telemetry, messages.Log)) else Lane.CONTROL
 
 
+THEIRS, OURS = False, True
+
+
 class Streams:
-    """`active` has the active streams of an end: what it receives, and what it sends."""
+    """`active` has the active streams of an end: at THEIRS what it receives, at OURS what it sends."""
 
     def __init__(self, role: Sender) -> None:
         self.role = role
@@ -56,7 +59,7 @@ class Streams:
             case messages.StopAsr(stream=stream) | messages.TtsEnd(stream=stream) if stream == self.active[ours]:
                 self.active[ours] = None
             case CancelStream(stream=stream):
-                was_sending = stream == self.active[True]
+                was_sending = stream == self.active[OURS]
                 self.active = [None if one == stream else one for one in self.active]
                 return was_sending
         return False

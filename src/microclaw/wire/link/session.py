@@ -21,7 +21,7 @@ from microclaw.wire.link.actions import Action
 from microclaw.wire.link.codec import decode, encode, numbered
 from microclaw.wire.link.frame import BLOB_HEAD_BYTES, MAX_CONTROL_BYTES, CloseCode, FrameType, encode_frame, read_frame
 from microclaw.wire.link.heartbeat import Clock, Heartbeat, wall_us
-from microclaw.wire.link.lanes import FRAME_OF, Lane, LaneLimits, Lanes, Streams, lane_of
+from microclaw.wire.link.lanes import FRAME_OF, OURS, THEIRS, Lane, LaneLimits, Lanes, Streams, lane_of
 from microclaw.wire.link.messages import AnyBody, AnyMessage, Bye, Envelope, ErrorMessage, Hello, Welcome, is_durable
 from microclaw.wire.link.sequence import InboxCursor, Incoming, OutboxCursor, Outgoing, StoredMessage
 from microclaw.wire.link.states import Phase, move
@@ -204,7 +204,7 @@ class LinkSession:
 
     def send_audio(self, payload: bytes) -> bool:
         """One audio frame of this end's active stream; False when there is none."""
-        stream = self.streams.active[True]
+        stream = self.streams.active[OURS]
         if stream is None or self.phase is not Phase.READY:
             return False
         self._queue(self._audio_out + payload, Lane.MEDIA)
@@ -395,7 +395,7 @@ class LinkSession:
             raise LinkViolation(text, reason="unexpected_message")
         if self.phase is not Phase.READY:
             raise LinkViolation(f"audio while the link is {self.phase.value}", reason="unexpected_message")
-        stream = self.streams.active[False]
+        stream = self.streams.active[THEIRS]
         if stream is not None:
             self._actions.append(actions.Hear(stream, payload))
 
