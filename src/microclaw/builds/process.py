@@ -27,7 +27,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
 class ProcessResult(Struct, frozen=True):
-    """The end of a process. `returncode` is negative for a signal; `timed_out`: it was killed because its time was up."""
+    """A process at its end. `returncode` is negative for a signal; `timed_out`: it was killed as its time was up."""
 
     returncode: int
     output: str
