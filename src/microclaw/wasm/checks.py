@@ -19,7 +19,7 @@ from microclaw.wasm.diagnostics import TIMER_HINT, PinMark, advice_on, at, with_
 from microclaw.wasm.inspect import Module
 from microclaw.wasm.refusals import Advice, refused_name
 from microclaw.wasm.source_text import SourceText
-from microclaw.wasm.symbols import Variable, source_name
+from microclaw.wasm.symbols import source_name
 from microclaw.wasm.wasm_image import Import, MemoryUse, Signature
 from microclaw.wire.wasm_binary import PAGE_BYTES
 from microclaw.wire.wasmachine.natives import APP_EXPORTS, NATIVE_MODULE, NATIVES, Native, NativeGroup
@@ -242,7 +242,7 @@ def check_size(
     size_bytes: int,
     board: BoardProfile,
     source: SourceText,
-    largest: Variable | None,
+    largest: tuple[str, int] | None,
 ) -> Iterator[Diagnostic]:
     """An error when the module or its memory is more than the board's firmware takes; `largest` names a variable."""
     firmware = board.firmware
@@ -260,9 +260,9 @@ def check_size(
         if largest is None:
             yield at(source, None, message, "use less memory: its tables, or its stack")
             return
-        place = source.find_name(largest.title)
-        hint = f"make {largest.title} smaller: it is the largest variable, {kilobytes(largest.size_bytes)}"
-        yield at(source, place, message, hint)
+        name, taken_bytes = largest
+        hint = f"make {name} smaller: it is the largest variable, {kilobytes(taken_bytes)}"
+        yield at(source, source.find_name(name), message, hint)
 
 
 def memory_map(memory: MemoryUse, heap_bytes: int) -> str:

@@ -19,7 +19,7 @@ from microclaw.boards.profile import BoardProfile
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.text import odd_character
 from microclaw.wasm.sketch import prepare_sketch
-from microclaw.wasm.source_files import unit_starts, without_marks
+from microclaw.wasm.source_files import without_marks
 from microclaw.wasm.source_language import STANDARD_HEADERS, SUFFIX, Language, guess_language, is_sketch
 from microclaw.wasm.source_scanner import OUR_NAMES, Scanner
 from microclaw.wasm.tokens import Token, read_functions
@@ -121,7 +121,7 @@ def read_source(
     source = source.replace("\r\n", "\n").replace("\r", "\n")
     if not source.endswith("\n"):
         source += "\n"
-    text = without_marks(source)[0]
+    text, marks = without_marks(source)
     _check_text(text, file)
     lines = tuple(text.split("\n")[:-1])
     scanner = Scanner(file, lines, _join_lines(text), board, None if _LOOP.search(text) else language)
@@ -137,7 +137,7 @@ def read_source(
     )
     if missing or unsure:
         text = _without_includes(lines, missing, unsure)
-    units = unit_starts(source)
+    units = tuple(start - 2 for start, number, _ in marks.marks if number == 0)
     if language == "sketch":
         tabs = units[0] if units else len(lines)
         written = text.split("\n")
