@@ -253,8 +253,10 @@ def check_size(
     needed = needed_memory_bytes(module, heap_bytes)
     if needed > firmware.max_memory_bytes:
         memory = memory_use(module)
+        parts = (("static data", memory.static_bytes), ("stack", memory.stack_bytes), ("heap", heap_bytes))
         message = (
-            f"the program needs {needed // 1024} KB of memory ({memory_map(memory, heap_bytes)}); "
+            f"the program needs {needed // 1024} KB of memory "
+            f"({', '.join(f'{name} {kilobytes(size)}' for name, size in parts)}); "
             f"{board.title} gives {firmware.max_memory_bytes // 1024} KB"
         )
         if largest is None:
@@ -263,12 +265,6 @@ def check_size(
         name, taken_bytes = largest
         hint = f"make {name} smaller: it is the largest variable, {kilobytes(taken_bytes)}"
         yield at(source, source.find_name(name), message, hint)
-
-
-def memory_map(memory: MemoryUse, heap_bytes: int) -> str:
-    """The parts of a program's memory, in one line."""
-    parts = (("static data", memory.static_bytes), ("stack", memory.stack_bytes), ("heap", heap_bytes))
-    return ", ".join(f"{name} {kilobytes(size)}" for name, size in parts)
 
 
 def kilobytes(size_bytes: int) -> str:

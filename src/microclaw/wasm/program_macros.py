@@ -17,9 +17,9 @@ from microclaw.wasm.tokens import Token, body_begin
 
 
 def text_defines(text: SourceText, board: BoardProfile) -> tuple[str, ...]:
-    """All of them, as NAME or NAME=value."""
+    """All of them, as NAME or NAME=value; MICROCLAW_OWN_name for a guarded name that is one of its own."""
     return (
-        *own_defines(text),
+        *(f"MICROCLAW_OWN_{name}" for name in sorted(set(_own(text.tokens, GUARDED)))),
         *pin_defines(text, board),
         *format_defines(text),
         *sketch_defines(text),
@@ -71,11 +71,6 @@ GUARDED: Final = frozenset(
     )
 )
 _BEHIND_A_VARIABLE: Final = frozenset("=;[,")
-
-
-def own_defines(text: SourceText) -> tuple[str, ...]:
-    """A macro MICROCLAW_OWN_name for each guarded name of which the program makes a function or a global variable."""
-    return tuple(f"MICROCLAW_OWN_{name}" for name in sorted(set(_own(text.tokens, GUARDED))))
 
 
 def pin_defines(text: SourceText, board: BoardProfile) -> tuple[str, ...]:
