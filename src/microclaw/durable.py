@@ -70,9 +70,7 @@ def _building(path: Path, mark: str, *, sync: bool = True, replace: bool = True)
             file.flush()
             if sync:
                 os.fsync(file.fileno())
-        _check_free(
-            path, replace=replace
-        )  # it may be made meanwhile; a link would be surer, and memory sticks have none
+        _check_free(path, replace=replace)  # made meanwhile? a link would be surer, and memory sticks have none
         building.rename(path)
     except BaseException:
         building.unlink(missing_ok=True)

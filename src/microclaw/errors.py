@@ -127,10 +127,10 @@ class MicroclawError(Exception):
     exit_code: int = 1
     foreign: bool = False
 
-    def __init_subclass__(cls, *, code: str = "", exit_code: int = 0, foreign: bool = False) -> None:
+    def __init_subclass__(cls, *, code: str = "", exit_code: int = 0, foreign: bool | None = None) -> None:
         """A value that is left out is that of the class above."""
         cls.code, cls.exit_code = code or cls.code, exit_code or cls.exit_code
-        cls.foreign = foreign or cls.foreign
+        cls.foreign = cls.foreign if foreign is None else foreign
 
     def __init__(self, message: str, *, next_step: str | None = None, foreign: bool | None = None) -> None:
         super().__init__(message)

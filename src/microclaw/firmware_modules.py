@@ -1,26 +1,16 @@
-"""The folder of the files for boards (firmware/ in a checkout, packaged in a wheel), and the firmware's own modules for
-updates in this interpreter: one code for boards, virtual boards and the host.
+"""The firmware's own modules in this interpreter: one code for boards, virtual boards and the host.
 
-These have no IO and need nothing but each other, by the names that they have on a board.
+They have no IO and need nothing but each other, by the names that they have on a board.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import sys
-from pathlib import Path
 from types import ModuleType
 
 from microclaw.errors import ConfigError
-
-
-def firmware_folder() -> Path:
-    """The folder with main.py and fw/. Raises ConfigError when the installation lacks it."""
-    package = Path(__file__).parent
-    for folder in (package / "firmware_files", package.parents[1] / "firmware"):
-        if (folder / "main.py").exists():
-            return folder
-    raise ConfigError("the files for boards are not installed", next_step="install microclaw again")
+from microclaw.firmware_folder import firmware_folder
 
 
 def load(name: str) -> ModuleType:

@@ -26,8 +26,8 @@ Phase: TypeAlias = Literal["waiting", "running", "failing", "ended"]
 _log = logging.getLogger(__name__)
 
 
-class OwnTask(Struct, eq=False):
-    """`failures` since the start of the host, `reason` of the last one; `began_s` None: it waits for its next try.
+class SupervisedTask(Struct, eq=False):
+    """A task: `failures` since the start of the host, `reason` of the last; `began_s` None: it waits for its next try.
 
     `waiting` for its beginning, `running` (also between two passes), `failing` until it went well again, `ended`.
     """
@@ -72,7 +72,7 @@ class SupervisedTasks:
         self._now_ms = now_ms
         self._monotonic_s = monotonic_s
         self._sleep = sleep
-        self._tasks: dict[str, OwnTask] = {}
+        self._tasks: dict[str, SupervisedTask] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
 
     def start(
@@ -89,7 +89,7 @@ class SupervisedTasks:
         Without `every_s` it is over when it returns.
         """
         backoff = Backoff(min_s=first_retry_s, max_s=max(first_retry_s, LONGEST_RETRY_S))
-        self._tasks[name] = task = OwnTask(name, backoff, self._monotonic_s)
+        self._tasks[name] = task = SupervisedTask(name, backoff, self._monotonic_s)
         self._running[name] = self._group.create_task(self._run(task, work, every_s, after), name=name)
         return self._running[name]
 
@@ -109,17 +109,17 @@ class SupervisedTasks:
         task.phase = "running"
         task.backoff.succeeded()
 
-    def started(self) -> tuple[OwnTask, ...]:
+    def started(self) -> tuple[SupervisedTask, ...]:
         """Every task, in the order of their starts."""
         return tuple(self._tasks.values())
 
-    def failing(self) -> list[OwnTask]:
+    def failing(self) -> list[SupervisedTask]:
         """Those that fail now."""
         return [task for task in self._tasks.values() if task.is_failing]
 
     async def _run(
         self,
-        task: OwnTask,
+        task: SupervisedTask,
         work: Callable[[], Awaitable[object]],
         every_s: float | None,
         after: asyncio.Event | None,
@@ -144,7 +144,7 @@ class SupervisedTasks:
                 wait_s = every_s
             await self._sleep(wait_s)
 
-    def _note(self, task: OwnTask, error: Exception) -> float:
+    def _note(self, task: SupervisedTask, error: Exception) -> float:
         """Count and log the failure; how long to wait after it. A failure that goes on is logged with fewer words."""
         wait_s = task.backoff.next_wait_s()
         task.phase, task.failed_ms = "failing", self._now_ms()

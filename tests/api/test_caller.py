@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from starlette.requests import Request
 from tests.stores import new_store
 
-from microclaw.api.caller import Caller
+from microclaw.api.caller import CALLER_KEY, Caller, caller_of
 from microclaw.api.credentials import WRONG_TOKENS, Callers
 from microclaw.api.failures import Refused
 from microclaw.auth.codes import MAX_ADDRESSES, WRONG_TOKENS_S
@@ -61,7 +62,9 @@ async def test_a_request_is_known_by_its_number_where_that_is_one(bench: Bench) 
         assert (await bench.ask(f"Bearer {bench.secrets['owner']}"))[0] == 200
     first, numbered = bench.let_in[:2]
     assert [caller.request for caller in bench.let_in] == ["", number.decode(), "", "", "", "", ""]
-    assert (first.request, numbered.job) == ("", f"{first.source}.{number.decode()}")
+    assert numbered.job == f"{first.source}.{number.decode()}"
+    jobs = {caller_of(Request({"type": "http", "headers": [], CALLER_KEY: first})).job for _ in range(2)}
+    assert len(jobs - {f"{first.source}."}) == 2, "each without a number has one of ours"
 
 
 async def test_what_is_not_for_every_role_is_the_owners(bench: Bench) -> None:

@@ -14,7 +14,7 @@ from tests.flash.images import partition_table, whole_image
 from tests.flash.pty_board import FILES_BYTES, MICROPYTHON, MODULES, ON_BOARD
 
 from microclaw.errors import ConfigError
-from microclaw.firmware_modules import firmware_folder
+from microclaw.firmware_folder import firmware_folder
 from microclaw.flash.board_files import BoardFile, our_files
 from microclaw.flash.first_image import FirstPiece, files_place, first_files, first_pieces, make_file_system
 from microclaw.flash.images import FlashImage, read_image

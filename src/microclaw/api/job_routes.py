@@ -1,140 +1,27 @@
 """/v1/jobs: ends what a request does, before it changes something. /v1/requests: what became of one that waited.
 
-A program is told at once that its request waits for a person's yes, and the end of that request is kept for it. Streams
-tell of questions in their lines, and the command line follows its request by the number that it sent with it: both are
-left as they are, and so is who says that it waits (RFC 7240, `Prefer: wait`). When the connection of one who waits
-ends, its question is withdrawn: nobody would get the answer.
-
 In a cluster a request is found, or ended, at any host. It is known by its token and number: it is that token's alone.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar, cast
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
-import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
-from starlette.background import BackgroundTask
-from starlette.requests import Request
-from starlette.responses import Response
+from msgspec import UNSET, Struct, UnsetType
 
-from microclaw.api.by_hand import Asked, by_hand, left
-from microclaw.api.caller import CHANNEL, Caller, request_number
-from microclaw.api.failures import error_response
-from microclaw.api.jobs import CancelState, Feed, Jobs, questions_in
-from microclaw.auth.approvals import Approvals, approved_act
+from microclaw.api.by_hand import Asked, by_hand
+from microclaw.api.caller import Caller
+from microclaw.api.jobs import CancelState, Jobs
+from microclaw.api.waiting import KeptRequest, WaitingRequests
 from microclaw.errors import Overloaded, UnknownName
-from microclaw.events import ApprovalAsked
 from microclaw.operations.operation import Access
-from microclaw.operations.result import filled
 
 if TYPE_CHECKING:
     from microclaw.cluster.requests import HostRequests
 
 MAX_NAMED: Final = 5  # hosts that ended, in an error's text
-MAX_KEPT: Final = 256
-MAX_BODY_BYTES: Final = 1 << 20
 T = TypeVar("T")
-
-
-class AskedApproval(Struct, frozen=True, kw_only=True):
-    approval_id: str
-    action: str
-    detail: tuple[str, ...]
-    expires_s: float
-    may_decide: bool
-
-
-class Waiting(Struct, frozen=True, kw_only=True):
-    """Told to a program that did not send `Prefer: wait`."""
-
-    state: Literal["waiting"]
-    request: Annotated[str, Meta(description="GET /v1/requests/{number} has its end.")]
-    approval: AskedApproval
-    next: str
-
-
-class KeptRequest(Struct):
-    """The state of one request; `status` is None while it waits."""
-
-    approval_id: str
-    status: int | None = None
-    body: bytes = b""
-
-    @property
-    def result(self) -> Any:
-        """JSON; None where it was too long to be kept."""
-        return json.loads(self.body) if self.body else None
-
-
-class WaitingRequests:
-    """The requests that were told to wait, by token and number; the oldest give way."""
-
-    def __init__(self) -> None:
-        self._kept: dict[str, KeptRequest] = {}
-
-    def find(self, key: str) -> KeptRequest | None:
-        return self._kept.get(key)
-
-    async def answer(
-        self, request: Request, by: Caller, approvals: Approvals, work: Coroutine[Any, Any, Response]
-    ) -> Response:
-        """The work's answer; 202 with the question and where to look once it asks, if nobody follows it."""
-        feed, follows = Feed(2), is_followed(request)
-
-        async def end() -> Response:
-            try:
-                with approved_act(), questions_in(feed, approvals, channel=CHANNEL, chat_id=by.job):
-                    return await work
-            except Exception as exc:
-                return error_response(exc, request.scope)
-
-        async def keep_end(kept: KeptRequest) -> None:
-            try:
-                made = await doing
-                kept.body = bytes(made.body) if len(made.body) <= MAX_BODY_BYTES else b""
-                kept.status = made.status_code
-            finally:
-                doing.cancel()
-
-        doing = asyncio.create_task(end(), name=f"{request.url.path}: work")
-        waiting = asyncio.ensure_future(left(request) if follows else anext(feed.read()))
-        kept: KeptRequest | None = None
-        try:
-            await asyncio.wait((doing, waiting), return_when=asyncio.FIRST_COMPLETED)
-            if follows and not doing.done():
-                feed.leave()
-            if follows or doing.done():
-                return await doing
-            asked = cast("ApprovalAsked", waiting.result())
-            kept = KeptRequest(asked.approval_id)
-            while len(self._kept) >= MAX_KEPT:
-                del self._kept[next(iter(self._kept))]
-            self._kept[by.job] = kept
-            place = f"/v1/requests/{by.request}"
-            decide = f"POST /v1/approvals/{asked.approval_id}"
-            told = Waiting(
-                state="waiting",
-                request=by.request,
-                approval=filled(AskedApproval, asked, action=asked.text),
-                next=f"nothing is done yet: {decide} decides it, GET {place} has the end",
-            )
-            content, headers = msgspec.json.encode(told), {"Location": place}
-            return Response(content, 202, headers, "application/json", BackgroundTask(keep_end, kept))
-        finally:
-            waiting.cancel()
-            if kept is None:
-                doing.cancel()
-                await asyncio.wait((doing, waiting))
-
-
-def is_followed(request: Request) -> bool:
-    """True if its client waits for it, or follows it by its number."""
-    prefers = ",".join(request.headers.getlist("prefer")).lower().split(",")
-    return any(part.partition("=")[0].strip() == "wait" for part in prefers) or bool(request_number(request.scope))
 
 
 class JobService(Struct, frozen=True):

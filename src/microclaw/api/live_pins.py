@@ -127,7 +127,7 @@ class LivePins:
     def watching(self, device_ids: Sequence[str], wake: Callable[[], None]) -> Iterator[EdgeReader]:
         """Inside, the reader gets these boards' edges; `wake` is called with each of them."""
         boards: dict[str, WatchedBoard] = {}
-        for device_id in device_ids:
+        for device_id in dict.fromkeys(device_ids):  # one may be named by its name and by its id
             if device_id not in self._watched:
                 board = WatchedBoard(device_id)
                 task = self._group.create_task(self._follow(device_id, board), name=f"live pins:{device_id}")

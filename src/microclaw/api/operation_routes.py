@@ -22,8 +22,8 @@ from starlette.routing import Route
 
 from microclaw.api.by_hand import Asked, load_by_hand, unless_left
 from microclaw.api.caller import CALLER_KEY, CHANNEL, NOBODY, Caller, caller_of
-from microclaw.api.job_routes import WaitingRequests
 from microclaw.api.jobs import Feed, Jobs, questions_in
+from microclaw.api.waiting import WaitingRequests
 from microclaw.apps.change_log import Maker, made_by
 from microclaw.apps.queues import BoardOutcome, SharedStages, on_each
 from microclaw.audit.event import AuditKind

@@ -155,16 +155,22 @@ class _Passed(Response):
         await self._app(scope, replaying(self._body, receive), send)
 
 
-async def _pass_on(app: ASGIApp, asked: Asked) -> Response:
-    """The Model Context Protocol's Streamable HTTP: a message, the host's own messages, the end of a session."""
+@by_hand("mcp.ask", http="POST /mcp", access=Access.ASK, reads=Struct, media="text/event-stream")
+async def ask_mcp(app: ASGIApp, asked: Asked) -> Response:
+    """The Model Context Protocol's Streamable HTTP: one message."""
     return _Passed(app, await asked.request.body())
 
 
-for _name, _method in {"ask": "POST", "listen": "GET", "end": "DELETE"}.items():
-    _declare = by_hand(
-        f"mcp.{_name}", http=f"{_method} /mcp", access=Access.ASK, reads=Struct, media="text/event-stream"
-    )
-    _declare(_pass_on)
+@by_hand("mcp.listen", http="GET /mcp", access=Access.ASK, media="text/event-stream")
+async def listen_mcp(app: ASGIApp, asked: Asked) -> Response:
+    """The messages of an MCP session that answer nothing."""
+    return _Passed(app, await asked.request.body())
+
+
+@by_hand("mcp.end", http="DELETE /mcp", access=Access.ASK, media="text/plain")
+async def end_mcp(app: ASGIApp, asked: Asked) -> Response:
+    """End an MCP session."""
+    return _Passed(app, await asked.request.body())
 
 
 def _result(result: ToolResult, act: Action) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from microclaw.api.event_routes import EventService, LiveFeed
 from microclaw.api.host import Host
 from microclaw.api.host_routes import HealthService, read_metrics
 from microclaw.api.ingress import SUPERVISOR, AnyHost, ingress_app
-from microclaw.api.job_routes import JobService, WaitingRequests
+from microclaw.api.job_routes import JobService
 from microclaw.api.jobs import Jobs
 from microclaw.api.live_pins import LivePins
 from microclaw.api.openai import OpenAiService
@@ -29,6 +29,7 @@ from microclaw.api.operation_routes import RouteParts
 from microclaw.api.server import Listener, serving, unix_listener
 from microclaw.api.status import StatusReader, costs_and_plans
 from microclaw.api.tool_routes import ToolService
+from microclaw.api.waiting import WaitingRequests
 from microclaw.app.agent import RETRY_S, Agent, build_inbox, build_model, build_tasks, outward_tools
 from microclaw.app.channels import open_channels
 from microclaw.app.devices import (

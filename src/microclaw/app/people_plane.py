@@ -13,8 +13,9 @@ from microclaw.addresses import bracketed, is_loopback
 from microclaw.api.request_check import LOOPBACK_NAMES, AllowedHosts
 from microclaw.api.server import PeoplePlane, tcp_listener
 from microclaw.app.devices import Base
-from microclaw.auth.authority import RENEWAL_CHECK_S, Authority, GivenCertificate, people_context
+from microclaw.auth.authority import RENEWAL_CHECK_S, Authority
 from microclaw.auth.certificates import CONSTANT_NAME, HostNames
+from microclaw.auth.people_tls import GivenCertificate, people_context
 from microclaw.clock import now_ms
 from microclaw.config.settings import Settings
 from microclaw.errors import ConfigError

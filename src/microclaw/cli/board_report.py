@@ -21,7 +21,7 @@ from microclaw.cli.options import GlobalOptions
 from microclaw.devices.calls import DeviceInfo
 from microclaw.errors import MicroclawError
 from microclaw.findings import Finding
-from microclaw.firmware_modules import firmware_folder
+from microclaw.firmware_folder import firmware_folder
 from microclaw.flash.board_port import BoardPort
 from microclaw.flash.esptool import Esptool
 from microclaw.flash.report import CableReport, Facts, masked_mac, plain_words, report_by_cable, shown_number

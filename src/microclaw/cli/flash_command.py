@@ -62,7 +62,7 @@ def flash(
     for what, letters in (("channel", "a-z0-9-"), ("revision", "A-Za-z0-9._-")):
         if wanted[what] is not None and re.fullmatch(f"[{letters}]{{1,32}}", wanted[what]) is None:
             raise ConfigError(f"{wanted[what][:40]!r} is no {what}", next_step=f"give 1 to 32 of {letters}")
-    from microclaw.firmware_modules import firmware_folder
+    from microclaw.firmware_folder import firmware_folder
     from microclaw.flash.esptool import Esptool
     from microclaw.flash.images import download
     from microclaw.flash.steps import flash_board

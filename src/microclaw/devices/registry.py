@@ -335,8 +335,10 @@ class Registry:
         self._record(AuditEvent(kind, text, about=name, by=by, known=known))
 
     async def _explain(self, device: Device, call: Call[Any], error: MicroclawError) -> MicroclawError:
-        is_away = isinstance(error, DeviceUnreachable) and not isinstance(error, InstallInterrupted)
-        return error if is_away or self.explain_silence is None else await self.explain_silence(device, call, error)
+        is_unreachable = isinstance(error, DeviceUnreachable) and not isinstance(error, InstallInterrupted)
+        if is_unreachable or self.explain_silence is None:
+            return error
+        return await self.explain_silence(device, call, error)
 
     async def _remove(self, device: Device, text: str, by: str, *, heir: str | None = None) -> None:
         was_there = await self._store.delete(device.device_id, heir=heir)

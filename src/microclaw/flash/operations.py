@@ -17,7 +17,7 @@ from microclaw import __version__
 from microclaw.boards.reader import load_board
 from microclaw.config.edit import LAN, write_changes
 from microclaw.errors import UnknownName
-from microclaw.firmware_modules import firmware_folder
+from microclaw.firmware_folder import firmware_folder
 from microclaw.flash.board_files import BoardFile, our_files
 from microclaw.flash.first_image import FirstPiece, first_files, first_pieces
 from microclaw.flash.images import (

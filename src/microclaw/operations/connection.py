@@ -32,7 +32,7 @@ MAX_REPLY_BYTES: Final = 64 << 20
 _MAX_HEAD_BYTES: Final = 64 << 10
 _READ_BYTES: Final = 256 << 10
 _DIAGNOSTIC_LEVELS: Final = 8
-_PREFER_WAIT: Final = "wait=300"  # RFC 7240: it waits for an approval itself (api.job_routes)
+_PREFER_WAIT: Final = "wait=300"  # RFC 7240: it waits for an approval itself (api.waiting)
 _UNKNOWN_HERE: Final = frozenset({"bad_request", "method_not_allowed", "not_found"})
 _AWAY: Final = frozenset({502, 503, 504})
 SAME_VERSION: Final = f"install the same version on both; this machine's own host: --host local, or without {VARIABLE}"

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from microclaw.errors import ConfigError
-from microclaw.firmware_modules import firmware_folder, ota_bad, ota_payload
+from microclaw.firmware_folder import firmware_folder
+from microclaw.firmware_modules import ota_bad, ota_payload
 from microclaw.flash.board_files import FOLDER, our_files
 from microclaw.ota.manifest import CHIPS, MAX_PAYLOAD_BYTES, SMALL, Release, check_version
 from microclaw.wire.esp32_image import HASH_FLAG_AT, Damage, Description, app_description, image_end

@@ -343,12 +343,13 @@ class WasmachineTransport(Transport):
     async def _exchange(self, build: Callable[[int], Request], timeout_s: float) -> Response:
         mid = self._next_mid()
         frame = encode_frame(FrameType.REQUEST, build(mid).encode())
-        self._is_silent = False
         try:
-            return await self._connection.exchange(frame, mid, timeout_s)
-        except NoAnswer as exc:
-            self._is_silent = exc.silent
+            response = await self._connection.exchange(frame, mid, timeout_s)
+        except (NoAnswer, DeviceUnreachable) as exc:
+            self._is_silent = isinstance(exc, NoAnswer) and exc.silent
             raise
+        self._is_silent = False
+        return response
 
     def _next_mid(self) -> int:
         self._mid = (self._mid + 1) & 0xFFFF_FFFF

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tests.auth.identity.conftest import handshake, key_pem, make_csr
 from tests.stores import new_store
 
-from microclaw.auth.authority import Authority, GivenCertificate, people_context
+from microclaw.auth.authority import Authority
 from microclaw.auth.certificates import (
     CONSTANT_NAME,
     MAX_ADDRESSES,
@@ -33,6 +33,7 @@ from microclaw.auth.certificates import (
     server_certificate,
     to_ms,
 )
+from microclaw.auth.people_tls import GivenCertificate, people_context
 from microclaw.errors import ConfigError, ProtocolError
 from microclaw.store.database import Database
 from microclaw.store.identity import IdentityTable

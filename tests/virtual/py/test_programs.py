@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.virtual.py.conftest import BLINK, PyBench
 
-from microclaw.firmware_modules import firmware_folder
+from microclaw.firmware_folder import firmware_folder
 from microclaw.virtual.clock import Clock
 from microclaw.virtual.py.programs import CallRefused
 from microclaw.virtual.py.vm import image_engine, load_image
