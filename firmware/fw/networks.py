@@ -20,7 +20,7 @@ def entry_of(ssid, password):
     """The network as settings.json has it; CallError for what no network has (IEEE 802.11: WPA passphrases)."""
     if not isinstance(ssid, str) or not 0 < len(ssid.encode()) <= _MAX_SSID_BYTES or shown(ssid) != ssid:
         raise CallError("bad_params", "a Wi-Fi name has 1 to 32 bytes, without control characters")
-    if not password:
+    if password is None or password == "":
         return {"ssid": ssid}
     if not isinstance(password, str) or not 8 <= len(password.encode()) <= 63 or shown(password) != password:
         raise CallError("bad_params", "a Wi-Fi password has 8 to 63 characters; leave it out for an open network")

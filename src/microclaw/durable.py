@@ -196,7 +196,7 @@ def read_private(path: Path) -> bytes | None:
             if found.st_uid != os.getuid() or found.st_mode & 0o077:
                 raise StoreError(
                     f"{path} is not a private file (mode {stat.S_IMODE(found.st_mode):o}, owner {found.st_uid}): its "
-                    "key may be known to others",
+                    "secret may be known to others",
                     next_step=f"find out who could read it; if nobody did: chmod 600 {path}",
                 )
             content = file.read(MAX_PRIVATE_BYTES + 1)

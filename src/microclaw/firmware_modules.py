@@ -1,6 +1,6 @@
 """The firmware's own modules in this interpreter: one code for boards, virtual boards and the host.
 
-They have no IO and need nothing but each other, by the names that they have on a board.
+Each needs nothing but those that were loaded before it, by the names that they have on a board.
 """
 
 from __future__ import annotations

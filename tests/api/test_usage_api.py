@@ -26,7 +26,7 @@ PEOPLE = {"owner": Person("owner", "owner", "owner"), "p-2": Person("p-2", "Ana"
 
 
 def by(person_id: str, unused: Any = None) -> Call:
-    return Call(person_id, unused, unused)
+    return Call(person_id, unused)
 
 
 @pytest_asyncio.fixture

@@ -37,6 +37,7 @@ MAX_TRIES: Final = 3
 """Of an act that is cut short: the host died in it, or the device was gone."""
 _UNWATCHED: Final = "the host or the device was gone in the middle of it; the device's list says that it is done"
 _NOT_VERIFIED: Final = "it is not verified: "
+_FAILED_AFTER: Final = "then an error: "
 _PUTS: Final = frozenset({"install", "upgrade", "start"})
 Tell: TypeAlias = Callable[[Place | None, str, str, str | None], Awaitable[None]]
 """Give the place a note about a device, by its name; the code of the alarm that it is, None where all is as ordered."""
@@ -217,14 +218,14 @@ class Deferrals:
             if change.state in ("planned", "unknown"):
                 return False  # the next check asks the device
         if now.state == "done":
-            await self._end(act, device, "done", f"{_NOT_VERIFIED}{text}")
+            await self._end(act, device, "done", f"{_FAILED_AFTER}{text}")
         elif now.state in ("waiting", "started"):
             await self._end(act, device, "failed", text)
         return True
 
     async def _end(self, act: DeferredAct, device: Device, state: DeferredState, outcome: str) -> None:
         """Write the outcome, where it is not written, and tell it."""
-        is_well = state == "done" and not outcome.startswith(_NOT_VERIFIED)
+        is_well = state == "done" and not outcome.startswith((_NOT_VERIFIED, _FAILED_AFTER))
         if act.outcome is None:
             await self.log.end(act.deferred_id, state, outcome)
         how = "done" if state == "done" else "failed"

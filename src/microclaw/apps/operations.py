@@ -135,10 +135,11 @@ async def install(
         programs.gate.check(call.person_id, needs, f"deploy {name} to {target.name}")
         text = f"deploy {name}, also if its trial fails"
         programs.gate.note(AuditKind.FORCED, text, call.person_id, about=target.name)
-    program = (target.device_id, name, source, wasm, expect, every_ms, stop_after_ms, origin)
-    limits = {"heap_bytes": heap_bytes, "timers": timers, "watchdog_ms": watchdog_ms}
-    how: dict[str, Any] = {"language": language, "optimization": optimization, "replace": replace, "force": force}
-    request = program_request(*program, approve=approve_with(call, needs), **(how | limits))
+    request = program_request(
+        target.device_id, name, source, wasm, expect, every_ms, stop_after_ms, origin, language=language,
+        optimization=optimization, heap_bytes=heap_bytes, timers=timers, watchdog_ms=watchdog_ms, replace=replace,
+        force=force, approve=approve_with(call, needs),
+    )  # fmt: skip
     return await perform(programs.apps, call, request, Deployed, when_back=when_back)
 
 
@@ -167,9 +168,10 @@ async def upgrade(
     """Put a new version where it is, with its heap, timers, watchdog and times; the old one comes back where the new
     one is not verified."""
     device_id = programs.apps.registry.get(device).device_id
-    program, approve = (device_id, name, source, wasm, expect, None, None, origin), approve_with(call, Permission.ACT)
-    how: dict[str, Any] = {"act": "upgrade", "language": language, "optimization": optimization}
-    request = program_request(*program, approve=approve, **how)
+    request = program_request(
+        device_id, name, source, wasm, expect, origin=origin, act="upgrade", language=language,
+        optimization=optimization, approve=approve_with(call, Permission.ACT),
+    )  # fmt: skip
     return await perform(programs.apps, call, request, Deployed, when_back=when_back)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from microclaw.backoff import Backoff
 from microclaw.devices.calls import AppList
 from microclaw.devices.device import Device
 from microclaw.devices.examine import CheckLine, Examination, examine
-from microclaw.errors import DeviceError, DeviceTimeout, DeviceUnreachable, MicroclawError
+from microclaw.errors import DeviceError, DeviceTimeout, DeviceUnreachable, MicroclawError, UnknownName
 from microclaw.events import Report, Step
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ PUT_BACK_WINDOW_S = 600.0
 """An app that is lost more often in this time restarts its board, or something else takes it off: it stays off until it
 is deployed again, or the host starts again."""
 _AT_ONCE = 16
+_log = logging.getLogger(__name__)
 
 
 class DeviceCheck(Struct, frozen=True):
@@ -73,7 +75,7 @@ class Reconciler:
         self._losses: dict[tuple[str, str, int], list[float]] = {}  # by device, app and deployment
 
     async def check(self, device_id: str) -> DeviceCheck:
-        """Close its open changes, redeploy what it lost, do what waits for it. Raises only UnknownName."""
+        """Close its open changes, redeploy what it lost, do what waits for it. UnknownName, StoreError."""
         device = self._devices.get(device_id)
         before = self._checks.get(device_id)
         put_back: list[str] = []
@@ -174,11 +176,19 @@ class Reconciler:
 
     async def _check_and_schedule(self, device: Device) -> None:
         """Check the device; when something is wrong, also a fault of this host, wait longer until its next check."""
+        is_well = False
+        try:
+            check = await self.check(device.device_id)
+            is_well = check.problem is None and check.unreachable_since_ms is None
+        except UnknownName:  # it was removed meanwhile
+            return
+        except Exception:
+            _log.exception("checking device %s", device.device_id)
+        if is_well:
+            self._troubled.pop(device.device_id, None)
+            return
         backoff = self._troubled.get(device.device_id, (Backoff(min_s=2 * INTERVAL_S, max_s=MAX_INTERVAL_S),))[0]
         self._troubled[device.device_id] = backoff, self._monotonic_s() + backoff.next_wait_s()
-        check = await self.check(device.device_id)
-        if check.problem is None and check.unreachable_since_ms is None:
-            del self._troubled[device.device_id]
 
 
 def left_off(app: DesiredApp) -> str | None:

@@ -31,7 +31,7 @@ from microclaw.events import Report, Step
 from microclaw.store.apps import undone_already
 from microclaw.wire.host_api import EvidenceObject
 
-_LOOK_BACK: Final = 500
+_LOOK_BACK: Final = 500  # changes, and how deep `_goes_back` goes
 _LEFT_ALONE: Final = ("app.restore", "app.restart")
 _PROGRAM_KINDS: Final = ("app.deploy", "app.upgrade", "app.start")
 _LIST: Final = "list the changes: microclaw app changes"

@@ -23,7 +23,7 @@ from microclaw.events import ApprovalSettled, Step
 from microclaw.operations.client import Client, request_number
 from microclaw.operations.connection import HostError
 from microclaw.operations.nouns import BELOW
-from microclaw.operations.operation import Call, Operation, Parameter, Permission, load
+from microclaw.operations.operation import Call, Operation, Parameter, Permission, approve_all, load
 from microclaw.operations.result import Listing
 from microclaw.terminal.page import Terminal
 from microclaw.wire.host_api import Failure, StreamEvent
@@ -88,7 +88,9 @@ def _here(options: GlobalOptions, act: Operation[..., Any], values: dict[str, An
 
     async def made() -> Any:
         service = act.here and act.here(options.settings())
-        return await act.run(service, Call("owner", options.terminal().step, direct=True), **values)
+        return await act.run(
+            service, Call("owner", options.terminal().step, approve=approve_all, direct=True), **values
+        )
 
     show(options, act, asyncio.run(made()))
 

@@ -140,7 +140,7 @@ class Endpoint(Struct, frozen=True):
             content = await self.whole(body)
         try:
             return _read_object(content)
-        except (DecodeError, RecursionError) as exc:
+        except (ValueError, RecursionError) as exc:  # no JSON, or no UTF-8
             raise self._not_a_host() from exc
 
     async def whole(self, body: AsyncIterator[bytes]) -> bytes:
@@ -335,7 +335,7 @@ class EventDecoder:
                     return None
                 try:
                     return LiveEvent(kind or "message", _read_object(data), event_id)
-                except (DecodeError, RecursionError) as exc:
+                except (ValueError, RecursionError) as exc:  # no JSON, or no UTF-8
                     text = "the host sent an event that is no JSON object"
                     raise ProtocolError(text, next_step="is this a microclaw host?") from exc
         return None

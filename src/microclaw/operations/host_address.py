@@ -14,7 +14,7 @@ from msgspec import Struct
 from microclaw.addresses import bracketed, is_loopback
 from microclaw.config.places import home_folder, text_of
 from microclaw.durable import read_private
-from microclaw.errors import ConfigError
+from microclaw.errors import ConfigError, StoreError
 
 OPTION: Final = "--host"
 VARIABLE: Final = "MICROCLAW_HOST"
@@ -136,13 +136,13 @@ def _read_address(text: str, said_by: str) -> HostAddress:
 
 
 def _token_of_file(path: Path, address: HostAddress) -> str | None:
-    """The token of this host alone: a token of one host is never shown to another. StoreError for a file that is open
-    to others.
-    """
+    """The token of this host alone: a token of one host is never shown to another."""
     import tomllib
 
     try:
-        entries = tomllib.loads((read_private(path) or b"").decode("utf-8-sig"))
+        entries = tomllib.loads((read_private(path.resolve()) or b"").decode("utf-8-sig"))
+    except StoreError as exc:
+        raise ConfigError(f"{path} is not used: {exc.message}", next_step=f"chmod 600 {path}") from exc
     except ValueError as exc:  # not UTF-8, or no TOML; the error names a line, and quotes nothing
         raise ConfigError(f"{path}: {exc}", next_step=_line_of(address)) from exc
     for named, secret in entries.items():

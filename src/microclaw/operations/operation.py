@@ -37,7 +37,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Meta, Struct
 
-from microclaw.errors import ConfigError
+from microclaw.errors import ConfigError, PermissionRefused
 from microclaw.events import AskedProgram, Report
 from microclaw.operations.nouns import MODULES
 from microclaw.operations.result import OnMany
@@ -93,6 +93,11 @@ async def approve_all(*_: object) -> None:
     """For a call that needs no approval, or has one."""
 
 
+async def approve_none(*_: object) -> None:
+    """For a call that says nothing of approvals."""
+    raise PermissionRefused("nobody can be asked", next_step="ask for it in a chat or at a terminal")
+
+
 class Call(Struct, frozen=True):
     """The caller of an act. `device` is the one that is meant where the parameters name none.
 
@@ -106,7 +111,7 @@ class Call(Struct, frozen=True):
     device: str | None = None
     channel: str = "terminal"
     chat_id: str = "terminal"
-    approve: Approve = approve_all
+    approve: Approve = approve_none
     direct: bool = False
     asks: bool = True
     on_begin: Callable[[], None] = lambda: None

@@ -12,7 +12,7 @@ from msgspec.structs import asdict
 
 from microclaw.errors import BuildError, MicroclawError, ToolRetry
 from microclaw.events import Evidence, ResultFile
-from microclaw.operations.operation import Call, Effect, Operation, Permission, approve_all, fault, load
+from microclaw.operations.operation import Approve, Call, Effect, Operation, Permission, approve_all, fault, load
 from microclaw.text import escape_hidden, fence_text
 from microclaw.validation import check_letters, read_object
 
@@ -38,6 +38,10 @@ class AnyArguments(Parameters):
     given: dict[str, Any]
 
 
+async def _no_journal() -> None:
+    """For a call that no journal records."""
+
+
 Begin: TypeAlias = Callable[[], Awaitable[None]]
 
 
@@ -45,13 +49,14 @@ class ToolContext(Call, frozen=True):
     """The caller of a tool. `approve` is for a tool with `has_preview`.
 
     `foreign`: the turn has read untrusted text. The toolbox awaits `begin` after the approval and before anything
-    changes; approve_all: no journal records it. `said` are the person's own words in this turn. `insisted`: the
+    changes. `said` are the person's own words in this turn. `insisted`: the
     objections of the tool's `objections` that a person has heard and said yes to. `takes_files`: files of the result
     reach that chat. `turn`: the turn that calls it; its approvals are that turn's.
     """
 
+    approve: Approve = approve_all
     foreign: bool = False
-    begin: Begin = approve_all
+    begin: Begin = _no_journal
     said: str = ""
     insisted: tuple[str, ...] = ()
     takes_files: bool = False

@@ -74,8 +74,6 @@ class BoardProcess:
     """A machine, its sockets and its temporary folder."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        self._temporary = tempfile.TemporaryDirectory(prefix="microclaw-virtual-", ignore_cleanup_errors=True)
-        folder = Path(self._temporary.name)
         self._options = options
         if options.network and options.clock == "virtual":
             raise ConfigError("--network needs --clock real: a network takes its own time", next_step="leave one out")
@@ -84,6 +82,11 @@ class BoardProcess:
         serial = None
         if options.serial not in ("pty", "none"):
             serial = listen_tcp(int(options.serial), "--serial")
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        folder = Path()
+        if options.control is None or options.flash is None:  # a trial has both: it ends by kill -9 and leaves none
+            self._temporary = tempfile.TemporaryDirectory(prefix="microclaw-virtual-", ignore_cleanup_errors=True)
+            folder = Path(self._temporary.name)
         self.control_path = (options.control or folder / "control.sock").absolute()
         self.control_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._flash_lock = None if options.flash is None else _hold_flash(options.flash)
@@ -130,7 +133,8 @@ class BoardProcess:
 
     def remove_files(self) -> None:
         self.control_path.unlink(missing_ok=True)
-        self._temporary.cleanup()
+        if self._temporary is not None:
+            self._temporary.cleanup()
 
     def _link_port(self, flash: Path) -> LinkPort:
         from microclaw.link_client.identity import LinkAddress
@@ -191,8 +195,7 @@ def parse_options(argv: list[str] | None) -> argparse.Namespace:
     add("--name", default="virtual-1", type=_name)
     add("--board", default="virtual", help="board profile (default: %(default)s)")
     add("--wasmachine", type=_port, default=DEFAULT_WASMACHINE_PORT, metavar="PORT", help="0 for any free one")
-    serial = lambda text: text if text in ("pty", "none") else str(_port(text))  # noqa: E731
-    add("--serial", type=serial, default="0", metavar="PORT|pty|none", help="0 for any free port")
+    add("--serial", type=_serial, default="0", metavar="PORT|pty|none", help="0 for any free port")
     add("--control", type=Path, metavar="PATH", help="control socket (default: in a new folder)")
     add("--clock", choices=("real", "virtual"), default="real")
     differs = "differs from the profile's: nodes=+uart,-i2c"
@@ -217,6 +220,10 @@ def _name(text: str) -> str:
     if not text or len(text) > 63 or not all(c.isalnum() or c in "-_." for c in text) or text[0] == ".":
         raise argparse.ArgumentTypeError("letters, digits, '-', '_' and '.', at most 63")
     return text
+
+
+def _serial(text: str) -> str:
+    return text if text in ("pty", "none") else str(_port(text))
 
 
 def _port(text: str) -> int:

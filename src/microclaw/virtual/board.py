@@ -57,9 +57,9 @@ class Board:
         self.is_after_panic = False  # while a boot that follows a panic begins
         wired = profile.i2c.sensors if profile.i2c else {}  # the address of one without a model here does not answer
         self.sensors = {name: MODELS[name](address) for name, address in wired.items() if name in MODELS}
-        # Nothing is wired to SPI2, SPI3 (host 0, SPI1, is the flash's) and the UARTs.
-        end = 2 if profile.chip in ("ESP32-C3", "ESP32-C6") else 3
-        self.spi_hosts, self.uarts = range(1, end), range(end)
+        is_small = profile.chip in ("ESP32-C3", "ESP32-C6")
+        self.spi_hosts = range(1, 2 if is_small else 3)  # SPI2, SPI3; host 0 (SPI1) is the flash's. Nothing is wired
+        self.uarts = range(2 if is_small else 3)  # SOC_UART_HP_NUM
         self._epoch_at_boot_ms = 0.0  # where the calendar began with this boot; a power cut loses it
         self._lock = threading.RLock()
         self.switching = threading.RLock()  # while it is held, no other thread switches the power

@@ -21,7 +21,7 @@ from microclaw.apps.device_operations import DeviceService, list_devices, show_d
 from microclaw.errors import MicroclawError
 from microclaw.mcp.server.bridge import error_text
 from microclaw.mcp.server.service import SESSION
-from microclaw.operations.operation import Call, Operation
+from microclaw.operations.operation import Call, Operation, approve_all
 from microclaw.text import escape_hidden
 
 SCHEME: Final = "microclaw://"
@@ -92,7 +92,7 @@ class Resources:
     async def _read(self, act: Operation[Any, R], **arguments: Any) -> R:
         """The result of an act that reads: nothing is asked."""
         try:
-            call = Call(SESSION.get().by.person_id, lambda _: None)
+            call = Call(SESSION.get().by.person_id, lambda _: None, approve=approve_all)
             return await act.run(self._devices, call, **arguments)
         except MicroclawError as exc:
             raise MCPError(types.INVALID_PARAMS, error_text(exc)) from exc

@@ -24,13 +24,14 @@ DEAF: Final = frozenset({"virtual-deaf"})
 _FIRST: Final = [{"ssid": "virtual", "password": AIR["virtual"]}]
 sys.modules.setdefault("micropython", cast("ModuleType", SimpleNamespace(const=lambda value: value)))
 CallError: type[Exception] = load("errors").CallError
-load("shown")
+load("shown")  # which networks imports
 networks = load("networks")
 networks.TRIAL_S = TRIAL_S = 5  # type: ignore[attr-defined]  # a real board takes 60
 
 
 class VirtualWifi:
-    """One boot's, for the firmware its `calls`, `settings` and `wifi`. The list and a trial that runs are in flash."""
+    """One boot's Wi-Fi; the list and a trial that runs are in flash. To networks.py it is the firmware's `calls` with
+    its `settings` (get, change) and its `wifi` (ssid, address): `wlan` None is no radio to move."""
 
     wlan = then = None
 

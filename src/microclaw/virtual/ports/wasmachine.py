@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import threading
 import time
@@ -63,6 +64,10 @@ class WasmachinePort(ClientServer):
         self._sending = threading.Lock()
         self._deaf_until_s = 0.0
 
+    def power_cut(self) -> None:
+        self._deaf_until_s = math.inf  # until the board has booted
+        super().power_cut()
+
     def power_on(self) -> None:
         self._deaf_until_s = time.monotonic() + DEAF_S
 
@@ -70,7 +75,7 @@ class WasmachinePort(ClientServer):
         """Send a frame to the client. It is lost without one, or if the client does not read for 5 s."""
         frame = encode_frame(frame_type, payload)
         with self._sending:
-            client = next(iter(self.clients), None)
+            client = next(iter(tuple(self.clients)), None)  # other threads change the set
             if client is None or self._faults.is_mute():
                 return
             try:

@@ -51,7 +51,7 @@ class DriverError(Exception):
 
 
 class Chip:
-    """One run of an interpreter's. `owners`: which program has which pin. The method `call_NAME` performs NAME.
+    """One run of an interpreter's. `owners`: which program has which pin. `call_NAME` performs NAME.
 
     `wake`: an event waits; from any thread, must not block. `wait_ms` is called in the interpreter's thread.
     """

@@ -22,6 +22,13 @@ NAME_BYTES: Final = 64
 """esp_littlefs: LITTLEFS_OBJ_NAME_LEN, unless a build sets another one."""
 
 
+class _Console(OpenFile):
+    """The firmware's serial console. Its native writes to it, also when the app closed it."""
+
+    def read(self, _size: int, /) -> bytes:
+        raise PosixError(Errno.EBADF)
+
+
 class FileTable:
     """The open descriptors of one app."""
 
@@ -31,8 +38,7 @@ class FileTable:
         self._app = app
         folder = board.storage_dir if board.profile.firmware.has_files else None
         self._storage = FileSystem(folder, STORAGE_BYTES, name_bytes=NAME_BYTES) if folder is not None else None
-        # The firmware's serial console; its native writes to it, also when the app closed it.
-        self._open: dict[int, OpenFile] = {1: OpenFile(), 2: OpenFile()}
+        self._open: dict[int, OpenFile] = {1: _Console(), 2: _Console()}
 
     def open(self, path: str, flags: int) -> int:
         """The lowest free descriptor; PosixError says why not."""

@@ -63,7 +63,7 @@ class Slots:
         return Choice(*self.flash.get("choice", ()))
 
     def start(self) -> Firmware:
-        """Start what is chosen, `choice` afterwards: counts it while on trial, and goes back where that is over."""
+        """One start of the bootloader: counts it while on trial, goes back where that is over. `choice` says the slot."""
         choice = self.choice
         firmware = self.firmware(choice.slot)
         if firmware is None or (not choice.kept and choice.starts >= STARTS):
