@@ -88,9 +88,8 @@ def _here(options: GlobalOptions, act: Operation[..., Any], values: dict[str, An
 
     async def made() -> Any:
         service = act.here and act.here(options.settings())
-        return await act.run(
-            service, Call("owner", options.terminal().step, approve=approve_all, direct=True), **values
-        )
+        call = Call("owner", options.terminal().step, approve=approve_all, direct=True)
+        return await act.run(service, call, **values)
 
     show(options, act, asyncio.run(made()))
 

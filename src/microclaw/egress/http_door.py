@@ -144,7 +144,14 @@ class _Backend(httpcore2.AnyIOBackend):
     egress: Egress
     purpose: Purpose
 
-    async def connect_tcp(self, host: str, port: int, timeout: float | None = None, *_: Any, **__: Any) -> AnyIOStream:  # noqa: ASYNC109 - httpcore2's
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - httpcore2's
+        *_args: Any,
+        **_options: Any,
+    ) -> AnyIOStream:
         try:
             addresses = await self.egress.addresses(self.purpose, host, port)
             async with asyncio.timeout(timeout):

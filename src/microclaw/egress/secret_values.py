@@ -20,7 +20,7 @@ from microclaw.masking import MIN_CHARS, SecretMask
 from microclaw.text import count_text
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SecretValues:
     """Of one home. A value that cannot be read counts as none: the request is refused, the host goes on."""
 

@@ -101,13 +101,18 @@ def waiting(
     Yields bubblewrap, and the number of the process inside: all that runs in there descends from it. Raises NoSandbox.
     """
     words, control = waiting_command(words, command, filtered, opened)
-    with control:  # its end lets the process go on, too: an error of the block has to kill it
+    with control:  # its end lets the process go on, too
         process = in_session([*before, *words], environment, pass_fds=opened.numbers, **more)
         opened.close()
         if (pid := read_number(control)) is None:
             raise why_it_ended(process)
-        yield process, pid
-        control.send(b"\0")
+        try:
+            yield process, pid
+            control.send(b"\0")
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
 
 
 def in_session(words: Sequence[str], environment: Mapping[str, str], **more: Any) -> subprocess.Popen[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import os
 import platform
 import signal
@@ -33,6 +34,7 @@ AUTO: Final = SandboxSettings()
 TAIL_BYTES: Final = 64 << 10
 LOOK_S: Final = 0.02
 _BLOCK: Final = 64 << 10
+_log = logging.getLogger(__name__)
 
 
 class Backend(Struct, frozen=True):
@@ -135,7 +137,9 @@ async def _with_proxy(job: SandboxJob, proxy: Listen | None) -> AsyncIterator[Sa
         loop.remove_reader(listener)
         _, found, _, _ = socket.recv_fds(listener, 64, 1, socket.MSG_DONTWAIT)
         listener.close()  # of a container's job, which could send more
-        for one in found:  # none where this host has no free descriptor: the job's connections are refused then
+        if not found:
+            _log.warning("no free descriptor: a task's connections are refused")
+        for one in found:
             serving.append(loop.create_task(proxy(socket.socket(fileno=one)), name="proxy of a job"))
 
     with (
@@ -205,7 +209,7 @@ class _Run:
             "timed_out": f"more than {limits.wall_s:g} s (tasks.wall_s, {asked})",
             "out_of_memory": f"more than {limits.memory_bytes >> 20} MB (tasks.memory_mb, {asked})",
             "too_much_output": f"it printed more than {limits.output_bytes >> 10} KB (tasks.output_kb)",
-            "disk_full": f"its files have more than {limits.disk_bytes >> 20} MB (tasks.disk_mb), or are too many",
+            "disk_full": f"its files have more than {limits.disk_bytes >> 20} MB (tasks.disk_mb), are too many or shut",
         }.get(end.ending, "")
         return end
 

@@ -327,7 +327,8 @@ class TaskService:
                 async with asyncio.timeout(min(wait_s, MAX_WAIT_S)):
                     while len(live.output) <= after and live.row.state == state and live.row.is_open:
                         await live.news.wait()
-            row, kept, first, size = live.row, bytes(live.output), 0, len(live.output)
+            row, first, size = live.row, 0, len(live.output)
+            kept: bytes | bytearray = live.output
         else:
             row = await self.row(number)
             kept, first, size = row.output, 0, len(row.output)
@@ -336,7 +337,7 @@ class TaskService:
                 first, size = row.output_bytes - size, row.output_bytes
                 kept, first, size = (kept, first, size) if found is None else (found[0], after, found[1])
         begins = max(after, first)
-        output = kept[begins - first : begins - first + PAGE_BYTES]
+        output = bytes(kept[begins - first : begins - first + PAGE_BYTES])
         return TaskView(row, output, begins, begins + len(output) < size)
 
     async def file(self, number: int, name: str) -> Path:

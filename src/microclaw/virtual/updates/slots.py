@@ -63,7 +63,7 @@ class Slots:
         return Choice(*self.flash.get("choice", ()))
 
     def start(self) -> Firmware:
-        """One start of the bootloader: counts it while on trial, goes back where that is over. `choice` says the slot."""
+        """One start of the bootloader: counts it while on trial, goes back where that is over. `choice`: its slot."""
         choice = self.choice
         firmware = self.firmware(choice.slot)
         if firmware is None or (not choice.kept and choice.starts >= STARTS):
