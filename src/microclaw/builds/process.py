@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import IO, Final, Literal, TypeAlias, TypeVar
 
 from msgspec import Struct
 
@@ -21,18 +21,24 @@ from microclaw.readiness import is_readable
 from microclaw.text import code_lines
 
 T = TypeVar("T")
+_End: TypeAlias = Literal["own", "time", "words"]
+
 TIME_LIMIT_S: Final = 20.0
 OUTPUT_LIMIT_BYTES: Final = 256 << 10
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
 class ProcessResult(Struct, frozen=True):
-    """A process at its end. `returncode` is negative for a signal; `timed_out`: it was killed as its time was up."""
+    """The end of a process. `returncode` is negative for a signal; `timed_out`: it was killed because its time was up.
+
+    `stopped_at_words`: it was killed because it printed the words of `stop_at`.
+    """
 
     returncode: int
     output: str
     timed_out: bool
     took_ms: float
+    stopped_at_words: bool = False
 
 
 class Processes:
@@ -43,12 +49,23 @@ class Processes:
         self._running: list[ConfinedProcess] = []
         self._stopped = False
 
-    def run(self, command: Sequence[str], directory: Path, *, time_limit_s: float = TIME_LIMIT_S) -> ProcessResult:
-        """Run a command. It is killed with its process group when time is up."""
-        return self.run_together([(command, directory)], time_limit_s=time_limit_s)[0]
+    def run(
+        self,
+        command: Sequence[str],
+        directory: Path,
+        *,
+        time_limit_s: float = TIME_LIMIT_S,
+        stop_at: bytes | None = None,
+    ) -> ProcessResult:
+        """Run a command. It is killed with its process group when time is up, or once it printed `stop_at`."""
+        return self.run_together([(command, directory)], time_limit_s=time_limit_s, stop_at=stop_at)[0]
 
     def run_together(
-        self, commands: Sequence[tuple[Sequence[str], Path]], *, time_limit_s: float = TIME_LIMIT_S
+        self,
+        commands: Sequence[tuple[Sequence[str], Path]],
+        *,
+        time_limit_s: float = TIME_LIMIT_S,
+        stop_at: bytes | None = None,
     ) -> list[ProcessResult]:
         """Run commands side by side, each in its directory and as by `run`."""
         started = time.perf_counter()
@@ -60,10 +77,12 @@ class Processes:
                 processes.append(start_confined(command, directory))
         finished = []
         for process in processes:
-            output, timed_out = _wait(process, started + time_limit_s)
+            output, end = _wait(process, started + time_limit_s, stop_at)
             took_ms = (time.perf_counter() - started) * 1e3
             text = output.decode(errors="replace")
-            finished.append(ProcessResult(process.process.returncode, text, timed_out, took_ms))
+            finished.append(
+                ProcessResult(process.process.returncode, text, end == "time", took_ms, stopped_at_words=end == "words")
+            )
         return finished
 
     def check_not_cancelled(self) -> None:
@@ -102,19 +121,45 @@ async def in_worker(build: Callable[[Processes], T]) -> T:
         await asyncio.shield(asyncio.to_thread(processes.stop))
 
 
-def _wait(confined: ConfinedProcess, deadline: float) -> tuple[bytes, bool]:
-    """Collect output until the process ends; True if the deadline (perf_counter) passed before. Nothing lives on."""
-    pipe, output, timed_out = confined.process.stdout, bytearray(), True
+def _wait(confined: ConfinedProcess, deadline: float, stop_at: bytes | None) -> tuple[bytes, _End]:
+    """Collect output until the process ends, says `stop_at` or the deadline (perf_counter) passes. Nothing lives on."""
+    pipe = confined.process.stdout
     assert pipe is not None
-    with pipe, contextlib.suppress(subprocess.TimeoutExpired):
-        while (remaining := deadline - time.perf_counter()) > 0 and is_readable(pipe, remaining):
-            if not (data := os.read(pipe.fileno(), 65536)):
-                confined.process.wait(remaining)
-                timed_out = False
-                break
-            output += data[: OUTPUT_LIMIT_BYTES - len(output)]
+    with pipe:
+        output, end = _drain(pipe, deadline, stop_at)
+    if end == "own" and not _ends(confined.process, deadline):
+        end = "time"
     confined.end()
-    return bytes(output), timed_out
+    return output, end
+
+
+def _ends(process: subprocess.Popen[bytes], deadline: float) -> bool:
+    """Wait for a process that closed its output; Popen.wait with a time limit sleeps for milliseconds between looks."""
+    remaining = max(0.0, deadline - time.perf_counter())
+    if not hasattr(os, "pidfd_open"):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(remaining)
+        return process.returncode is not None
+    descriptor = os.pidfd_open(process.pid)
+    try:
+        return is_readable(descriptor, remaining)
+    finally:
+        os.close(descriptor)
+
+
+def _drain(pipe: IO[bytes], deadline: float, stop_at: bytes | None) -> tuple[bytes, _End]:
+    output = bytearray()
+    while (remaining := deadline - time.perf_counter()) > 0:
+        if not is_readable(pipe, remaining):
+            break
+        data = os.read(pipe.fileno(), 65536)
+        if not data:
+            return bytes(output), "own"
+        start = max(0, len(output) - len(stop_at or b""))
+        output += data[: OUTPUT_LIMIT_BYTES - len(output)]
+        if stop_at is not None and stop_at in output[start:]:
+            return bytes(output), "words"
+    return bytes(output), "time"
 
 
 _SIMPLER: Final = "make the program simpler and its arrays smaller"
@@ -127,7 +172,7 @@ def build_failure(finished: ProcessResult, diagnostics: tuple[Diagnostic, ...], 
         needed = f"the compiler needed more than {MEMORY_LIMIT_BYTES >> 20} MB"
         hint = "make the program's tables and macros smaller"
         return BuildError((Diagnostic("error", needed, file, hint=hint), *diagnostics), stage=stage)
-    if finished.timed_out or finished.returncode < 0:
+    if finished.timed_out or (finished.returncode < 0 and not finished.stopped_at_words):
         why = (
             f"after {finished.took_ms / 1e3:.0f} s" if finished.timed_out else "because it took too much memory or disk"
         )

@@ -56,9 +56,10 @@ async def host_facts(calls: HostCalls, name: str, address: str | None) -> HostFa
     return HostFacts(made["host"], made["port"], made["ca_sha256"], made["only_local"])
 
 
-async def known_devices(calls: HostCalls) -> dict[str, dict[str, Any]]:
-    """The devices of the host, by name."""
-    return {device["name"]: device for device in (await asyncio.to_thread(calls.get, "/v1/devices"))["devices"]}
+async def known_devices(calls: HostCalls) -> dict[str, tuple[str, ...]]:
+    """The transports of each device of the host, by its name."""
+    devices = (await asyncio.to_thread(calls.get, "/v1/devices"))["devices"]
+    return {device["name"]: tuple(device["transports"]) for device in devices}
 
 
 def free_name(taken: frozenset[str], first: str = "board") -> str:
@@ -80,7 +81,8 @@ async def pair(repl: RawRepl, calls: HostCalls, name: str, board: str, address: 
 
 async def link_of(calls: HostCalls, name: str) -> tuple[bool, int]:
     """The device of this name is online, and how often it has connected since the host started."""
-    link = (await known_devices(calls)).get(name, {}).get("link")
+    devices = (await asyncio.to_thread(calls.get, "/v1/devices"))["devices"]
+    link = next((device.get("link") for device in devices if device["name"] == name), None)
     return (False, 0) if link is None else (bool(link["online"]), int(link["connections"]))
 
 

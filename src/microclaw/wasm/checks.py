@@ -19,7 +19,7 @@ from microclaw.wasm.diagnostics import TIMER_HINT, PinMark, advice_on, at, with_
 from microclaw.wasm.inspect import Module
 from microclaw.wasm.refusals import Advice, refused_name
 from microclaw.wasm.source_text import SourceText
-from microclaw.wasm.symbols import source_name
+from microclaw.wasm.symbols import Variable, source_name
 from microclaw.wasm.wasm_image import Import, MemoryUse, Signature
 from microclaw.wire.wasm_binary import PAGE_BYTES
 from microclaw.wire.wasmachine.natives import APP_EXPORTS, NATIVE_MODULE, NATIVES, Native, NativeGroup
@@ -242,7 +242,7 @@ def check_size(
     size_bytes: int,
     board: BoardProfile,
     source: SourceText,
-    largest: tuple[str, int] | None,
+    largest: Variable | None,
 ) -> Iterator[Diagnostic]:
     """An error when the module or its memory is more than the board's firmware takes; `largest` names a variable."""
     firmware = board.firmware
@@ -253,18 +253,22 @@ def check_size(
     needed = needed_memory_bytes(module, heap_bytes)
     if needed > firmware.max_memory_bytes:
         memory = memory_use(module)
-        parts = (("static data", memory.static_bytes), ("stack", memory.stack_bytes), ("heap", heap_bytes))
         message = (
-            f"the program needs {needed // 1024} KB of memory "
-            f"({', '.join(f'{name} {kilobytes(size)}' for name, size in parts)}); "
+            f"the program needs {needed // 1024} KB of memory ({memory_map(memory, heap_bytes)}); "
             f"{board.title} gives {firmware.max_memory_bytes // 1024} KB"
         )
         if largest is None:
             yield at(source, None, message, "use less memory: its tables, or its stack")
             return
-        name, taken_bytes = largest
-        hint = f"make {name} smaller: it is the largest variable, {kilobytes(taken_bytes)}"
-        yield at(source, source.find_name(name), message, hint)
+        place = source.find_name(largest.title)
+        hint = f"make {largest.title} smaller: it is the largest variable, {kilobytes(largest.size_bytes)}"
+        yield at(source, place, message, hint)
+
+
+def memory_map(memory: MemoryUse, heap_bytes: int) -> str:
+    """The parts of a program's memory, in one line."""
+    parts = (("static data", memory.static_bytes), ("stack", memory.stack_bytes), ("heap", heap_bytes))
+    return ", ".join(f"{name} {kilobytes(size)}" for name, size in parts)
 
 
 def kilobytes(size_bytes: int) -> str:

@@ -45,7 +45,7 @@ from microclaw.wasm.program_macros import text_defines
 from microclaw.wasm.source_files import findings_located
 from microclaw.wasm.source_language import Language
 from microclaw.wasm.source_text import SourceText, read_source
-from microclaw.wasm.symbols import MAINS, keeps_prints, read_symbols
+from microclaw.wasm.symbols import MAINS, Variable, keeps_prints, read_symbols
 from microclaw.wasm.toolchain import (
     HEADERS,
     LIBCXX_CLANG,
@@ -62,7 +62,7 @@ from microclaw.wire.wasmachine.natives import NATIVES
 
 MIN_STACK_BYTES: Final = 1024
 MAX_STACK_BYTES: Final = 32768
-_CACHE_VERSION: Final = 20
+_CACHE_VERSION: Final = 19
 _MAX_DEPENDENCIES_BYTES: Final = 1 << 20
 _NO_USLEEP: Final = "MICROCLAW_NO_USLEEP"
 
@@ -73,7 +73,7 @@ class _Build(Struct, frozen=True):
     wasm: bytes
     warnings: tuple[Diagnostic, ...]
     marks: tuple[PinMark, ...]
-    largest: tuple[str, int] | None = None  # where the program takes more than one page of memory
+    largest: Variable | None = None  # where the program takes more than one page of memory
     compiled_bytes: int | None = None  # before a blocking program was made event-driven
     took_ms: float = 0.0
     cached: bool = False

@@ -74,12 +74,16 @@ def headers_hash() -> str:
 
 async def build_glue(toolchain: Toolchain, cache_dir: Path) -> dict[str, Path]:
     """A static library for each folder, compiled unless the cache has it; of several at once, one compiles."""
-    commands = [toolchain.glue_command(files) for files in ([], [Path("a.cpp")])]
-    key = hashlib.sha256(repr((*commands, toolchain.name, headers_hash())).encode()).hexdigest()[:24]
-    libraries = {folder: cache_dir / f"glue-{key}" / f"{folder}.a" for folder in FOLDERS}
+    libraries = _paths(toolchain, cache_dir)
     if not _all_there(libraries):
         await in_worker(partial(_compile, toolchain, cache_dir, libraries))
     return libraries
+
+
+def _paths(toolchain: Toolchain, cache_dir: Path) -> dict[str, Path]:
+    commands = [toolchain.glue_command(files) for files in ([], [Path("a.cpp")])]
+    key = hashlib.sha256(repr((*commands, toolchain.name, headers_hash())).encode()).hexdigest()[:24]
+    return {folder: cache_dir / f"glue-{key}" / f"{folder}.a" for folder in FOLDERS}
 
 
 def _all_there(libraries: dict[str, Path]) -> bool:

@@ -13,13 +13,13 @@ from microclaw.wasm.eventful import find_binaryen
 from microclaw.wasm.llmos import llmos_defines
 from microclaw.wasm.source_language import has_setup_and_loop
 from microclaw.wasm.source_text import SourceText
-from microclaw.wasm.tokens import Token, body_begin
+from microclaw.wasm.tokens import Token, function_bodies, has_body
 
 
 def text_defines(text: SourceText, board: BoardProfile) -> tuple[str, ...]:
-    """All of them, as NAME or NAME=value; MICROCLAW_OWN_name for a guarded name that is one of its own."""
+    """All of them, as NAME or NAME=value."""
     return (
-        *(f"MICROCLAW_OWN_{name}" for name in sorted(set(_own(text.tokens, GUARDED)))),
+        *own_defines(text),
         *pin_defines(text, board),
         *format_defines(text),
         *sketch_defines(text),
@@ -36,13 +36,10 @@ def entry_defines(text: SourceText) -> tuple[str, ...]:
 
     So it is when main calls on_init, as in Espressif's examples, and when on_init waits, which the firmware cannot.
     """
-    bodies = text.functions
+    bodies = function_bodies(text.tokens)
     if "on_init" not in bodies:
         return ()
-    calls = {
-        name: {a.text for a, b in pairwise(body) if a.kind == "name" and b.text == "("} for name, body in bodies.items()
-    }
-    called = reached(calls, calls["main" if "main" in bodies else "on_init"])
+    called: set[str] = reached(bodies, bodies["main" if "main" in bodies else "on_init"])
     if "main" in bodies:
         return ("on_init=program_on_init",) if "on_init" in called else ()
     if "on_timer_callback" in bodies or not _WAITING & called or find_binaryen() is None:
@@ -55,7 +52,7 @@ _SHORT_TIMES: Final = frozenset(("delayMicroseconds", "usleep", "nanosleep", "mi
 
 def sketch_defines(text: SourceText) -> tuple[str, ...]:
     """MICROCLAW_SKETCH for a program that defines setup and loop and nothing that starts it, and how often it rests."""
-    if not has_setup_and_loop(text.functions):
+    if not has_setup_and_loop(text.tokens):
         return ()
     names = {token.text for token in text.tokens}
     rest_ms = 0 if not names & _SHORT_TIMES else 5 if "attachInterrupt" in names else 50
@@ -71,6 +68,11 @@ GUARDED: Final = frozenset(
     )
 )
 _BEHIND_A_VARIABLE: Final = frozenset("=;[,")
+
+
+def own_defines(text: SourceText) -> tuple[str, ...]:
+    """A macro MICROCLAW_OWN_name for each guarded name of which the program makes a function or a global variable."""
+    return tuple(f"MICROCLAW_OWN_{name}" for name in sorted(set(_own(text.tokens, GUARDED))))
 
 
 def pin_defines(text: SourceText, board: BoardProfile) -> tuple[str, ...]:
@@ -97,7 +99,7 @@ def _own(tokens: Sequence[Token], names: Set[str]) -> Iterator[str]:
         if depth == 0 and token.kind == "name" and token.text in names:
             behind = tokens[at + 1].text if at + 1 < len(tokens) else ""
             declared = at > 0 and (tokens[at - 1].kind == "name" or tokens[at - 1].text == "*")
-            if declared and (behind in _BEHIND_A_VARIABLE or body_begin(tokens, at + 1) is not None):
+            if declared and (behind in _BEHIND_A_VARIABLE or has_body(tokens, at + 1)):
                 yield token.text
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence, Set
+from collections.abc import Sequence, Set
 from pathlib import PurePath
 from typing import Final, Literal, TypeAlias
 
-from microclaw.wasm.tokens import Token, without_directives
+from microclaw.wasm.tokens import Token, function_bodies, without_directives
 
 Language: TypeAlias = Literal["c", "c++", "sketch"]
 """A sketch is Arduino's C++: prototypes are written for it, and Arduino.h is included by itself."""
@@ -48,21 +48,22 @@ def language_of_file(name: str) -> Language | None:
     return _BY_SUFFIX.get(PurePath(name).suffix.lower())
 
 
-def guess_language(tokens: Sequence[Token], functions: Collection[str], headers: Set[str]) -> Language:
+def guess_language(tokens: Sequence[Token], headers: Set[str]) -> Language:
     """The language of a source that came without a file's name: C unless something in it is not C."""
-    if has_setup_and_loop(functions):
+    if has_setup_and_loop(tokens):
         return "sketch"
     return "c++" if _holds_cplusplus(tokens, headers) else "c"
 
 
-def is_sketch(tokens: Sequence[Token], functions: Collection[str], headers: Set[str]) -> bool:
+def is_sketch(tokens: Sequence[Token], headers: Set[str]) -> bool:
     """True if what is named .c is a sketch: C that includes Arduino.h may have setup and loop as well."""
-    return has_setup_and_loop(functions) and ("Arduino.h" not in headers or _holds_cplusplus(tokens, headers))
+    return has_setup_and_loop(tokens) and ("Arduino.h" not in headers or _holds_cplusplus(tokens, headers))
 
 
-def has_setup_and_loop(functions: Collection[str]) -> bool:
+def has_setup_and_loop(tokens: Sequence[Token]) -> bool:
     """True if it defines Arduino's two functions, and nothing that starts it."""
-    return {"setup", "loop"} <= {*functions} and not {"main", "on_init"} & {*functions}
+    defined = function_bodies(tokens).keys()
+    return {"setup", "loop"} <= defined and not defined & {"main", "on_init"}
 
 
 def _holds_cplusplus(tokens: Sequence[Token], headers: Set[str]) -> bool:

@@ -96,9 +96,8 @@ class Scanner(Struct):
                 if directive is not None:
                     self._check_directive(directive)
                 directive, line_begins = None, True
-            if kind in ("newline", "comment", "string") and (newlines := text.count("\n")):
-                self.line += newlines
-                self.line_start = start + text.rindex("\n") + 1
+            if kind in ("newline", "comment", "string"):
+                self._count_lines(text, start)
             if kind in ("newline", "comment", "space"):
                 continue
             self._check_token(token, position)
@@ -111,6 +110,12 @@ class Scanner(Struct):
                     position = self._include(token, position)
             line_begins = False
         return tuple(tokens)
+
+    def _count_lines(self, text: str, start: int) -> None:
+        newlines = text.count("\n")
+        if newlines:
+            self.line += newlines
+            self.line_start = start + text.rindex("\n") + 1
 
     def _at(self, token: Token, message: str, hint: str | None = None) -> Diagnostic:
         line = self.lines[token.line - 1] if token.line <= len(self.lines) else None

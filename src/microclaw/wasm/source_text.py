@@ -8,8 +8,7 @@ The second wall is the compiler's flags (toolchain.py), the third the list of fi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Iterator
 from typing import Final
 
 from msgspec import Struct
@@ -19,10 +18,10 @@ from microclaw.boards.profile import BoardProfile
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.text import odd_character
 from microclaw.wasm.sketch import prepare_sketch
-from microclaw.wasm.source_files import without_marks
+from microclaw.wasm.source_files import unit_starts, without_marks
 from microclaw.wasm.source_language import STANDARD_HEADERS, SUFFIX, Language, guess_language, is_sketch
 from microclaw.wasm.source_scanner import OUR_NAMES, Scanner
-from microclaw.wasm.tokens import Token, read_functions
+from microclaw.wasm.tokens import Token
 
 MAX_SOURCE_BYTES: Final = 256 << 10
 
@@ -42,7 +41,6 @@ class SourceText(Struct, frozen=True):
     text: str
     lines: tuple[str, ...]  # without the marks of a program of several files (source_files.py)
     tokens: tuple[Token, ...]
-    functions: Mapping[str, Sequence[Token]] = {}  # their bodies
     missing: tuple[Diagnostic, ...] = ()  # headers of another firmware; `text` is without them
     unsure: tuple[Diagnostic, ...] = ()  # headers that are not here, between #if and #endif: the compiler tells
     language: Language = "c"
@@ -80,15 +78,32 @@ class SourceText(Struct, frozen=True):
 
     def find_definition(self, name: str) -> tuple[int, int] | None:
         """The beginning of a function's body."""
-        body = self.functions.get(name)
-        return (body[0].line, body[0].column) if body else None
+        depth, head = 0, False
+        for number, token in enumerate(self.tokens):
+            if token.text == "{":
+                if depth == 0 and head:
+                    return token.line, token.column
+                depth += 1
+            elif token.text == "}":
+                depth, head = max(0, depth - 1), False
+            elif depth == 0 and token.text == ";":
+                head = False
+            elif depth == 0 and token.kind == "name" and token.text == name:
+                head = number + 1 < len(self.tokens) and self.tokens[number + 1].text == "("
+        return None
 
     def loop_lines(self, function: str | None) -> list[int]:
         """The lines of the loops of a function, or of the whole program, in the order of the source."""
+        begin = (1, 1) if function is None else self.find_definition(function)
         depth, lines, closes = 0, list[int](), list[int]()
-        for before, token in pairwise(self.tokens if function is None else self.functions.get(function, ())):
+        for number, token in enumerate(self.tokens):
+            if begin is None or (token.line, token.column) < begin:
+                continue
             depth += (token.text == "{") - (token.text == "}")
-            if token.text == "while" and before.text in ("}", ";") and closes and closes[-1] == depth:
+            if function is not None and depth == 0:
+                break
+            after_block = number > 0 and self.tokens[number - 1].text in ("}", ";")
+            if token.text == "while" and after_block and closes and closes[-1] == depth:
                 closes.pop()  # of a do
             elif token.text in ("for", "while", "do"):
                 lines.append(token.line)
@@ -121,14 +136,13 @@ def read_source(
     source = source.replace("\r\n", "\n").replace("\r", "\n")
     if not source.endswith("\n"):
         source += "\n"
-    text, marks = without_marks(source)
+    text = without_marks(source)[0]
     _check_text(text, file)
     lines = tuple(text.split("\n")[:-1])
     scanner = Scanner(file, lines, _join_lines(text), board, None if _LOOP.search(text) else language)
     tokens = scanner.scan()
-    functions = read_functions(tokens)
-    guessed = language is None or (language == "c" and is_sketch(tokens, functions, scanner.headers))
-    language = guess_language(tokens, functions, scanner.headers) if guessed or language is None else language
+    guessed = language is None or (language == "c" and is_sketch(tokens, scanner.headers))
+    language = guess_language(tokens, scanner.headers) if guessed or language is None else language
     if scanner.has_raw_string and language == "c":
         language = "c++"
     file = f"{name}{SUFFIX[language]}"
@@ -137,15 +151,16 @@ def read_source(
     )
     if missing or unsure:
         text = _without_includes(lines, missing, unsure)
-    units = tuple(start - 2 for start, number, _ in marks.marks if number == 0)
+    units = unit_starts(source)
     if language == "sketch":
         tabs = units[0] if units else len(lines)
         written = text.split("\n")
         text = "\n".join((prepare_sketch("\n".join(written[:tabs])), *written[tabs:]))
     has_llmos_pins = any(token.text == '"/dev/gpio"' for token in tokens)
     standard = tuple(sorted(scanner.headers & STANDARD_HEADERS))
-    facts = (missing, unsure, language, guessed, has_llmos_pins, standard, source, units)
-    return SourceText(file, text, lines, tokens, functions, *facts)
+    return SourceText(
+        file, text, lines, tokens, missing, unsure, language, guessed, has_llmos_pins, standard, source, units
+    )
 
 
 def _check_text(text: str, file: str) -> None:

@@ -26,6 +26,18 @@ _UNDEFINED: Final = 0x10
 _EXPLICIT_NAME: Final = 0x40
 
 
+class Variable(Struct, frozen=True):
+    """A variable with static storage, by the compiler's name: main.frame is frame inside of main, .L... a text."""
+
+    name: str
+    size_bytes: int
+
+    @property
+    def title(self) -> str:
+        """The name as the source has it."""
+        return "the longest text" if self.name.startswith(".L") else self.name.rpartition(".")[2] or self.name
+
+
 class Symbols(Struct):
     """The symbols of one object file, given and asked for. Undefined functions whose import has another name, and
     what is `static`, are left out; a variable's value is its size in bytes."""
@@ -40,13 +52,9 @@ class Symbols(Struct):
     has_constructors: bool = False  # of global objects, or functions that are marked to run before main
 
     @property
-    def largest_variable(self) -> tuple[str, int] | None:
-        """Its name as the source has it (the compiler calls frame in main main.frame, a text .L...), and its bytes."""
+    def largest_variable(self) -> Variable | None:
         name = max(self.variables, key=self.variables.__getitem__, default=None)
-        if name is None:
-            return None
-        title = "the longest text" if name.startswith(".L") else name.rpartition(".")[2] or name
-        return title, self.variables[name]
+        return None if name is None else Variable(name, self.variables[name])
 
 
 _PRINTERS: Final = frozenset(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
 from msgspec import Struct
@@ -41,24 +42,25 @@ def without_directives(tokens: Sequence[Token]) -> list[Token]:
     return left
 
 
-def body_begin(tokens: Sequence[Token], at: int) -> int | None:
-    """The place of the brace that follows parameters, which begin at `at`; words like const may be between them."""
+def has_body(tokens: Sequence[Token], at: int) -> bool:
+    """True if parameters and a brace follow."""
     end = behind_bracket(tokens, at) if at < len(tokens) and tokens[at].text == "(" else len(tokens)
-    while end < len(tokens) and tokens[end].kind == "name":
-        end += 1
-    return end if end < len(tokens) and tokens[end].text == "{" else None
+    return end < len(tokens) and tokens[end].text == "{"
 
 
-def read_functions(tokens: Sequence[Token]) -> dict[str, Sequence[Token]]:
-    """The body of each function, its braces included, by the function's name: of several the first."""
+def function_bodies(tokens: Sequence[Token]) -> dict[str, set[str]]:
+    """The functions that each function calls, by the function's name."""
     code = without_directives(tokens)
-    bodies: dict[str, Sequence[Token]] = {}
+    bodies: dict[str, set[str]] = {}
     at = 0
     while at < len(code):
-        is_named = code[at].text == "(" and at > 0 and code[at - 1].kind == "name"
-        begin = body_begin(code, at) if is_named else None
-        end = at + 1 if begin is None else behind_bracket(code, begin)
-        if begin is not None:
-            bodies.setdefault(code[at - 1].text, code[begin:end])
-        at = end
+        if code[at].text == "(" and at and code[at - 1].kind == "name" and has_body(code, at):
+            brace = behind_bracket(code, at)
+            end = behind_bracket(code, brace)
+            inside = code[brace:end]
+            calls = {a.text for a, b in pairwise(inside) if a.kind == "name" and b.text == "("}
+            bodies[code[at - 1].text] = calls
+            at = end
+        else:
+            at += 1
     return bodies

@@ -100,6 +100,8 @@ _PROGRAM: Final = (
     *("-fno-sanitize-recover=all", "-fno-sanitize-trap=all", "-fsanitize-undefined-strip-path-components=-1"),
     *("-Wno-unknown-warning-option", "-fno-color-diagnostics", "-fno-caret-diagnostics", "-fmacro-backtrace-limit=1"),
 )
+ERROR_LIMIT_MESSAGE: Final = b"fatal error: too many errors emitted, stopping now"
+"""clang prints this at its -ferror-limit, and then still reads the rest of the program."""
 _LINK: Final = (
     *("--no-entry", "--import-undefined", "--stack-first", "--export-table"),
     *(

@@ -22,7 +22,7 @@ from microclaw.errors import BuildError, Diagnostic
 from microclaw.wasm.source_files import UNIT_NUMBER, without_marks
 from microclaw.wasm.source_text import SourceText
 from microclaw.wasm.symbols import CONSTRUCTORS, Symbols, read_symbols, source_name
-from microclaw.wasm.toolchain import Toolchain
+from microclaw.wasm.toolchain import ERROR_LIMIT_MESSAGE, Toolchain
 
 _NOT_FIRST: Final = "-DMICROCLAW_OTHER_UNIT"  # headers/name.h
 _RENAME: Final = "give one of them another name, or make it static in the file that alone uses it"
@@ -85,7 +85,7 @@ class UnitCompiler(Struct, frozen=True):
             ([*begin, *([_NOT_FIRST] if number else []), *options, file], folder)
             for number, (options, folder) in numbered
         ]
-        results = self.processes.run_together(commands)
+        results = self.processes.run_together(commands, stop_at=ERROR_LIMIT_MESSAGE)
         worst = next((one for one in results if one.returncode != 0), results[-1])
         return replace(worst, output=UNIT_NUMBER.sub("", "\n".join(one.output for one in results)))
 
