@@ -89,8 +89,8 @@ class Container:
             self.process.stdout.close()
         os.close(self.folder)
         for words in (
-            ("chmod", "-R", "u+rwx"),
-            ("rm", "-rf"),
+            ("/bin/chmod", "-R", "u+rwx"),
+            ("/bin/rm", "-rf"),
         ):  # also what is shut, or too deep for Python
             engine_does(*words, "--", str(self.place))
 
