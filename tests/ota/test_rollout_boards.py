@@ -94,8 +94,8 @@ async def test_a_rollout_of_a_withdrawn_version_stops(
     assert (await rollouts.get(number)).row.state == "running"
     await lamp.table.withdraw(lamp.release.release_id, 5)
     await rollouts.end_withdrawn()
-    progress = (await rollouts.get(number)).row
-    assert (progress.state, progress.reason) == ("halted", "1.4.0 was withdrawn")
+    row = (await rollouts.get(number)).row
+    assert (row.state, row.reason) == ("halted", "1.4.0 was withdrawn")
 
 
 async def test_a_rollout_of_a_number_offers_that_release_also_if_it_goes_back(rollouts: Rollouts, lamp: Lamp) -> None:

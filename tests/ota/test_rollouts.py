@@ -225,8 +225,8 @@ async def test_new_crashes_of_updated_boards_stop_it_and_older_ones_do_not(fleet
     assert await state(rollouts, number) == "running"
     fleet.crashed["d0"] = fleet.now_ms = 60_000
     await rollouts.step()
-    progress = (await rollouts.get(number)).row
-    assert (progress.state, progress.crashes) == ("halted", 1)
+    row = (await rollouts.get(number)).row
+    assert (row.state, row.crashes) == ("halted", 1)
     assert len(fleet.offered) == 1
 
 

@@ -47,9 +47,10 @@ class AcceptedMessage(Struct, frozen=True):
         return answers[-1] if answers else None
 
 
-async def events_of(*answers: Answer) -> AsyncGenerator[TurnEvent, None]:
+async def events_of(*answers: Answer | OutboxRow) -> AsyncGenerator[TurnEvent, None]:
+    """Each answer; of a row it is decoded here, where one that cannot be ends nothing else."""
     for answer in answers:
-        yield answer
+        yield answer.answer if isinstance(answer, OutboxRow) else answer
 
 
 class RunningTurn:

@@ -25,7 +25,6 @@ import msgspec
 from microclaw.agent.toolbox import EndedError
 from microclaw.auth.gate import Effect
 from microclaw.errors import MicroclawError
-from microclaw.events import Answer
 from microclaw.models.protocol import ModelReply, ToolCall
 from microclaw.operations.tool import Begin, ToolResult, result_of_error
 from microclaw.store.journal import EffectKey, Journal, TurnRow, Work
@@ -188,6 +187,6 @@ def outcome_unknown(call: ToolCall) -> ToolResult:
     return result_of_error(EndedError(message, OUTCOME_UNKNOWN, "look whether it happened, then say whether to do it"))
 
 
-def encode(value: Row | ToolResult | Answer) -> str:
+def encode(value: Row | ToolResult) -> str:
     """JSON text, also of text that is not valid Unicode (msgspec's own encoder refuses it)."""
     return json.dumps(msgspec.to_builtins(value), separators=(",", ":"))

@@ -287,7 +287,7 @@ class Gateway:
     async def _deliver(self) -> None:
         outbox, clients = self.inbox.outbox, self.clients
         async for outbound in outbox.outgoing(CHANNEL, chats=lambda: {c.journaled for c in clients if c.is_open}):
-            self._tasks.start(self._hand_over(outbound.chat_id, events_of(outbound.answer)), "gateway: answer")
+            self._tasks.start(self._hand_over(outbound.chat_id, events_of(outbound)), "gateway: answer")
 
     async def _hand_over(self, journaled: str, events: AsyncGenerator[TurnEvent, None]) -> None:
         """Send the answer to everybody with this chat id; with nobody there it waits for somebody."""

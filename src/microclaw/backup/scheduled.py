@@ -87,12 +87,12 @@ class ScheduledBackups:
             write_given(path, encrypted(self._until_stopped(chunks), lock), replace=True, next_step=step)
         self._record(AuditEvent(AuditKind.BACKUP_MADE, f"by the schedule: {contents.text()}", about=str(folder)))
         # Those that seem to be of the future, as a clock was wrong, must not push out the one just made.
-        found = _own_backups(folder, prefix)
+        self._made_ms = found = _own_backups(folder, prefix)
         kept = sorted(found, key=lambda made: (made <= now_ms, made))[-settings.keep :]
         try:
             oldest = [one for made, one in found.items() if made not in kept]
-            for path in [*oldest, *folder.glob(f".{prefix}*.age.*.new")]:  # and what a crash left of one
-                path.unlink(missing_ok=True)
+            for old in [*oldest, *folder.glob(f".{prefix}*.age.*.new")]:  # and what a crash left of one
+                old.unlink(missing_ok=True)
         except OSError as exc:
             text = f"an old backup cannot be removed: {exc.strerror or exc}"
             raise StoreError(text, next_step=f"check the owner and mode of {folder}") from exc

@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 
 class Duties:
-    """A host whose database a newer one upgraded has no duty."""
+    """The duties of this host. It has none while a newer host has upgraded the database."""
 
     def __init__(self, database: SharedDatabase, hosts: Hosts) -> None:
         self._database = database
@@ -38,6 +38,7 @@ class Duties:
         self.here: set[str] = set()  # those that this host has
 
     async def held(self) -> tuple[ClusterDuty, ...]:
+        """Every duty."""
         return await self._database.read(lambda sql: select(sql, ClusterDuty, "duties ORDER BY name"))
 
     async def hold(self, name: str, work: Callable[[int], Awaitable[object]]) -> None:

@@ -22,7 +22,7 @@ from microclaw.store.sql import Sql
 from microclaw.store.sqlite_file import connect, create_store, kept_as, open_store, set_aside, take_lock
 
 STORE: Final = "microclaw.db"  # in a home
-ROWS: Final = 100  # an insert
+ROWS: Final = 20  # an insert: PostgreSQL gets all of them as one text
 _OF_HOSTS: Final = ("inbox", "effects", "outbox", "schedule_runs")  # whose rows say which host has them
 _LEFT: Final = frozenset({"hosts", "duties", "link_holders", "store_version", "last_commits"})  # of hosts that run
 _HIDDEN: Final = ("sqlite_", "note")  # the index of notes is each host's own

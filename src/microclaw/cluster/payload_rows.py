@@ -30,8 +30,7 @@ class SharedFiles:
     async def fetch(self, sha256: str, path: Path) -> None:
         """Bring a payload that another host took to `path`; StoreError when that cannot be."""
         query = "SELECT data FROM payloads WHERE sha256 = ? ORDER BY piece"
-        pieces = await self._database.read(lambda sql: sql.execute(query, (sha256,)).fetchall())
-        data = b"".join(piece for (piece,) in pieces)
+        data = await self._database.read(lambda sql: b"".join(piece for (piece,) in sql.execute(query, (sha256,))))
         if hashlib.sha256(data).hexdigest() != sha256:
             raise StoreError(f"the payload {sha256[:12]} is not in the shared database", next_step="publish it again")
         await asyncio.to_thread(replace_file, path, data)

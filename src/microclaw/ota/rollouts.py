@@ -132,8 +132,8 @@ class Rollouts:
                 if busy and number != undoes:  # who is under way there has the end of it first (`_can_take`)
                     text = f"{busy} of these boards are in rollout {number}, which is not over"
                     raise ConfigError(text, next_step=f"microclaw firmware rollouts {number}")
-            text, now_ms = msgspec.json.encode(plan).decode(), self.now_ms()
-            new = RolloutRow(0, version, channel, text, person_id, undoes, now_ms, now_ms)
+            plan_json, now_ms = msgspec.json.encode(plan).decode(), self.now_ms()
+            new = RolloutRow(0, version, channel, plan_json, person_id, undoes, now_ms, now_ms)
             number = await self.table.begin(new, devices)
             rollout = self._open[number] = await self.get(number)
         self._tell(rollout)

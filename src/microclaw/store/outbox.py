@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, convert
 from msgspec.structs import replace
 
 from microclaw.events import Answer
@@ -26,7 +26,7 @@ class OutboxRow(Struct, frozen=True):
     kind: Kind
     person: str
     key: str | None
-    body: Answer
+    body: Any  # an Answer; where it was read its JSON object: one that cannot be decoded stops itself alone
     outbound_id: int = 0
     created_ms: int = 0
     host: str | None = None
@@ -34,7 +34,7 @@ class OutboxRow(Struct, frozen=True):
     @property
     def answer(self) -> Answer:
         """The answer or push itself, with its number."""
-        return replace(self.body, outbound_id=self.outbound_id)
+        return replace(convert(self.body, Answer), outbound_id=self.outbound_id)
 
 
 class OutboxTable(TimedTable):

@@ -169,10 +169,10 @@ class PostgresConnection:
 
     def executemany(self, sql: str, values: Iterable[Values], /) -> Rows:
         rows = [self._statement(sql, row) for row in values]
-        return Waiting(self, "", count=sum(row.rowcount for row in reversed(rows)))
+        return Waiting(self, "", count=sum(row.rowcount for row in rows))
 
     def _statement(self, sql: str, values: Values) -> Waiting:
-        """It waits."""
+        """Put a statement with its values behind those that wait."""
         assert self._connection is not None
         text, is_numbered = in_its_words(sql)
         given = {f"p{at}": value for at, value in enumerate(values, 1)} if is_numbered else values

@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from microclaw.store.rows import RowTable, first, insert, reads, select, update, writes
+from microclaw.store.rows import Table, first, insert, reads, select, update, writes
 from microclaw.store.sql import Sql
 
 DeviceState: TypeAlias = Literal["waiting", "offered", "healthy", "rolled_back", "refused", "failed", "late", "removed"]
@@ -51,8 +51,7 @@ class RolloutDevice(Struct, frozen=True):
     ended_ms: int | None = None
 
 
-class RolloutTable(RowTable[RolloutRow]):
-    _kind, _name, _key, _order = RolloutRow, "rollouts", "rollout_id", "rollout_id DESC"
+class RolloutTable(Table):
     followed = frozenset({"rollouts", "rollout_devices"})
 
     @writes
@@ -65,6 +64,10 @@ class RolloutTable(RowTable[RolloutRow]):
         for which in (f"rollout_devices WHERE rollout_id IN (SELECT rollout_id FROM {old})", old):  # noqa: S608
             sql.execute(f"DELETE FROM {which}", (rollout_id - KEPT_ROLLOUTS,))  # noqa: S608 - text of ours
         return rollout_id
+
+    @reads
+    def get(self, sql: Sql, rollout_id: int) -> RolloutRow | None:
+        return first(sql, RolloutRow, "rollouts WHERE rollout_id = ?", (rollout_id,))
 
     @reads
     def newest(self, sql: Sql, limit: int) -> tuple[RolloutRow, ...]:
