@@ -285,7 +285,7 @@ class DeviceLink:
         assert envelope.seq is not None
         async with self._numbering:
             facts = None if self.presence is None else self.presence.ota
-            effect = Effect(self, envelope, self._now_ms, facts)
+            effect = Effect(self, envelope, self._now_ms, facts, self.name)
             message = (epoch, envelope.seq, envelope.id)
             new = await self._links.advance(self.link_id, *message, effect.apply, self._writer)
             if new and effect.seq is not None:

@@ -80,7 +80,8 @@ MAX_PUBLISHED: Final = 1_024
 
 @dataclass(slots=True)
 class Effect:
-    """The rows of a durable message of `link`; `facts` are what its hello said.
+    """The rows of a durable message of `link`; `facts` are what its hello said, `device` is its name, read on the event
+    loop: `apply` runs in the store's thread, where of `link` only `link_id` and `parts` may be read.
 
     Afterwards `task` is what was taken, `seq` and `payload` an answer, `offer` the update that a status was about (and
     `facts` has the keys that the device trusts now).
@@ -90,6 +91,7 @@ class Effect:
     envelope: Envelope
     now_ms: int
     facts: UpdateFacts | None
+    device: str
     seq: int | None = None
     payload: bytes = b""
     task: OpenTask | None = None
@@ -104,7 +106,7 @@ class Effect:
             kept = encode(Envelope(self.envelope.id, body, self.envelope.ts_ms))
             add_event(connection, self.link.link_id, body.type, name[:MAX_EVENT_NAME_CHARS], kept, self.now_ms)
             if isinstance(body, Event) and (keep_event := self.link.parts.reports.keep_event) is not None:
-                keep_event(connection, self.link.name, self.envelope.id, body, self.now_ms)
+                keep_event(connection, self.device, self.envelope.id, body, self.now_ms)
         if isinstance(body, RunTask):
             self._take(connection, body)
         if isinstance(body, messages.OtaStatus):

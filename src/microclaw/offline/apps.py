@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
+from microclaw.language.quantities import normalize_quantities
 from microclaw.models.protocol import KnownDevice
 from microclaw.offline.boards import board_of, pin_target
 from microclaw.offline.decision import Act, Context, Decider, Decision, Result, Say
@@ -190,7 +191,7 @@ def matching(names: Collection[str], said: str) -> list[str]:
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[\s_-]+", "", name.lower())
+    return re.sub(r"[\s_-]+", "", normalize_quantities(name.lower()))  # as the sentence is: "zero" is 0 in it
 
 
 def _stem(name: str) -> str:

@@ -87,7 +87,7 @@ def parse_object(line: bytes) -> dict[str, object]:
     try:
         value = json.loads(line, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as exc:
-        raise ProtocolError(f"not a JSON object: {line[:60]!r}") from exc
+        raise ProtocolError(f"not a JSON object ({exc}): {line[:60]!r}"[:200]) from exc
     if not isinstance(value, dict):
         raise ProtocolError(f"not a JSON object: {line[:60]!r}")
     return value

@@ -97,7 +97,7 @@ def read_text(text: str) -> DeviceMessage | None:
             kind = None
         if isinstance(kind, str) and kind not in _KNOWN:
             return None
-        raise ProtocolError(f"no message of xiaozhi: {str(exc)[:200]}") from exc
+        raise ProtocolError(f"a message that this host does not take: {str(exc)[:200]}") from exc
 
 
 def write_text(kind: str, session_id: str, **members: Any) -> str:

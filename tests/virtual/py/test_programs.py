@@ -144,7 +144,7 @@ def test_a_board_starts_again_for_a_program_that_does_not_stop(bench: PyBench) -
     boot = bench.machine.board.boot
     with pytest.raises(CallRefused, match="ended meanwhile"):
         bench.programs.call("stop", {"name": "deaf"})
-    assert bench.wait_for(lambda: bench.machine.board.boot == boot + 1)
+    assert bench.wait_for(lambda: bench.board.boot == boot + 1 and bench.board.powered)
     assert bench.wait_for(lambda: [row["state"] for row in bench.programs.rows()] == ["stopped"])
 
 

@@ -361,7 +361,7 @@ class LinkSession:
         rtt_ms = self._heartbeat.measure(pong)
         if rtt_ms is not None:
             if rtt_ms < _CLOCK_RTT_MS and self._host_ahead_ms is not None:
-                self._host_ahead_ms = pong.t2 / 1000 + rtt_ms / 2 - self._clock.now_ms()
+                self._host_ahead_ms = pong.t2 / 1000 - self._clock.now_ms()
             self._actions.append(actions.ReportRtt(rtt_ms))
 
     def _deliver(self, envelope: Envelope, theirs: Sender) -> None:
