@@ -51,12 +51,18 @@ def has_body(tokens: Sequence[Token], at: int) -> bool:
 def function_bodies(tokens: Sequence[Token]) -> dict[str, set[str]]:
     """The functions that each function calls, by the function's name."""
     code = without_directives(tokens)
+    opened, behind = list[int](), dict[int, int]()  # the place behind each bracket's own end: found once for all
+    for place, token in enumerate(code):
+        if token.text in _OPENING:
+            opened.append(place)
+        elif token.text in _CLOSING and opened:
+            behind[opened.pop()] = place + 1
     bodies: dict[str, set[str]] = {}
     at = 0
     while at < len(code):
-        if code[at].text == "(" and at and code[at - 1].kind == "name" and has_body(code, at):
-            brace = behind_bracket(code, at)
-            end = behind_bracket(code, brace)
+        brace = behind.get(at, len(code)) if code[at].text == "(" and at and code[at - 1].kind == "name" else len(code)
+        if brace < len(code) and code[brace].text == "{":
+            end = behind.get(brace, len(code))
             inside = code[brace:end]
             calls = {a.text for a, b in pairwise(inside) if a.kind == "name" and b.text == "("}
             bodies[code[at - 1].text] = calls
