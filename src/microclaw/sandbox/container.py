@@ -88,11 +88,9 @@ class Container:
         if self.process.stdout is not None:  # not read to its end: a process of the engine's may hold it
             self.process.stdout.close()
         os.close(self.folder)
-        for words in (
-            ("/bin/chmod", "-R", "u+rwx"),
-            ("/bin/rm", "-rf"),
-        ):  # also what is shut, or too deep for Python
-            engine_does(*words, "--", str(self.place))
+        # By the system's own programs: some of it may be shut, or lie too deep for shutil.
+        engine_does("/bin/chmod", "-R", "u+rwx", "--", str(self.place))
+        engine_does("/bin/rm", "-rf", "--", str(self.place))
 
 
 @functools.cache
@@ -184,7 +182,7 @@ def engine_environment() -> dict[str, str]:
 
 
 def engine_does(*command: str) -> bool:
-    """False where it fails, or does not answer in time."""
+    """Run an engine, or what removes its leavings: False where it fails, or does not answer in time."""
     with suppress(OSError, subprocess.TimeoutExpired):
         quiet, environment = subprocess.DEVNULL, engine_environment()
         done = subprocess.run(command, env=environment, stdin=quiet, capture_output=True, timeout=PROBE_S, check=False)
