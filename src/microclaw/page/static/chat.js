@@ -143,16 +143,15 @@ function TurnView({ turn, isNewest }) {
   const changed = answer?.actions.some((/** @type {any} */ one) => one.outcome === "done" && UNDOABLE.includes(one.tool));
   return html`<li class="turn">
     ${turn.text && html`<p class="mine">${turn.text}</p>`}
-    ${!answer && html`<${ActView} act=${act} />`}
-    ${(turn.waits || (act && !act.isOver && act.steps.length === 0)) && html`<p class="quiet">One moment.</p>`}
-    ${act && !answer && act.text && html`<p class="answer">${prose(act.text)}</p>`}
     ${answer && html`<div class=${answer.error ? "answer refused" : "answer"}>
       <p>${prose(answer.text)}</p>
       ${answer.next && html`<p class="next">next: ${prose(answer.next)}</p>`}
       ${answer.evidence.map((/** @type {any} */ one) => html`<${Evidence} evidence=${one} />`)}
       ${changed && isNewest && may("act") && undoing === null && html`<p><button onClick=${() => undo("POST", "/v1/undo", {})}>Undo</button></p>`}
       <${ActView} act=${undoing} />
-    </div>
-    <${ActView} act=${act} isFolded=${true} />`}
+    </div>`}
+    <${ActView} act=${act} isFolded=${Boolean(answer)} />
+    ${(turn.waits || (act && !act.isOver && act.steps.length === 0)) && html`<p class="quiet">One moment.</p>`}
+    ${act && !answer && act.text && html`<p class="answer">${prose(act.text)}</p>`}
   </li>`;
 }
