@@ -127,6 +127,18 @@ async def test_a_change_of_keys_needs_no_board_and_leaves_an_update_alone(lamp: 
     ]  # fmt: skip
 
 
+async def test_a_change_of_keys_that_waits_is_withdrawn_with_its_key(lamp: Lamp, other_key: SigningKey) -> None:
+    async with lamp.online():
+        pass  # it said which keys it trusts
+    row = await lamp.table.publish(new_release(change_of(lamp.key, other_key), lamp.key))
+    await lamp.offer(row)
+    await lamp.table.distrust(lamp.key.public.key_id, 5)
+    assert [(one.state, one.error) for one in await lamp.offers.standing("lamp")] == [("idle", "withdrawn")]
+    async with lamp.online():
+        assert await lamp.board.next(OtaCancel) == OtaCancel("keys-2")
+        assert lamp.board.inbox.seq == 1  # no offer came before it
+
+
 @pytest.mark.parametrize(
     ("state", "error", "kept"),
     [

@@ -30,7 +30,8 @@ from microclaw.store.rows import (
 )
 from microclaw.store.sql import Sql
 from microclaw.text import clean_text
-from microclaw.wire.link.messages import OtaStatus
+from microclaw.wire.link.codec import encode
+from microclaw.wire.link.messages import Envelope, OtaCancel, OtaStatus
 from microclaw.wire.link.values import OtaState
 
 OfferState: TypeAlias = OtaState | Literal["waiting"]
@@ -172,13 +173,13 @@ class FirmwareTable(RowTable[ReleaseRow]):
 
     @writes
     def withdraw(self, sql: Sql, release_id: int, now_ms: int) -> None:
-        update(sql, "firmware_releases", {"release_id": release_id, "withdrawn_ms": None}, withdrawn_ms=now_ms)
+        _withdraw(sql, {"release_id": release_id}, now_ms)
 
     @writes
     def distrust(self, sql: Sql, key_id: str, now_ms: int) -> None:
         """The key goes, and nobody gets what it signed any more."""
         delete(sql, "firmware_keys", key_id=key_id)
-        update(sql, "firmware_releases", {"key_id": key_id, "withdrawn_ms": None}, withdrawn_ms=now_ms)
+        _withdraw(sql, {"key_id": key_id}, now_ms)
 
     @reads
     def payloads(self, sql: Sql) -> frozenset[str]:
@@ -283,6 +284,23 @@ def keys_after(sql: Sql, offer: OfferRow, keys: Sequence[str]) -> tuple[str, ...
     """The keys that a device trusts once it has taken a change of them; `keys` are those before."""
     change = json.loads(_release_of(sql, offer).manifest)
     return tuple(sorted({*keys, *(key["key_id"] for key in change["add"])} - set(change["remove"])))
+
+
+def _withdraw(sql: Sql, where: dict[str, object], now_ms: int) -> None:
+    """Withdraw releases. A change of keys has no payload that could be held back: while it waits, the device gets a
+    cancel under its number instead.
+    """
+    update(sql, "firmware_releases", {**where, "withdrawn_ms": None}, withdrawn_ms=now_ms)
+    query = """SELECT o.offer_id, r.manifest FROM firmware_offers AS o JOIN firmware_releases AS r USING (release_id)
+        WHERE o.state = 'waiting' AND r.kind = 'keys' AND r.withdrawn_ms IS NOT NULL"""
+    for offer_id, manifest in sql.execute(query).fetchall():
+        offer = first(sql, OfferRow, "firmware_offers WHERE offer_id = ?", (offer_id,))
+        assert offer is not None
+        rows = sql.execute("SELECT message_id, payload FROM link_outbox WHERE device_id = ?", (offer.device_id,))
+        for message_id in [message_id for message_id, payload in rows.fetchall() if manifest in payload]:
+            cancel = encode(Envelope(message_id, OtaCancel(offer.version)))
+            update(sql, "link_outbox", {"device_id": offer.device_id, "message_id": message_id}, payload=cancel)
+            _changed(sql, offer, "idle", WITHDRAWN, now_ms)
 
 
 def _newest(sql: Sql, where: str, *values: object) -> OfferRow | None:
