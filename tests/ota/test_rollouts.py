@@ -13,10 +13,10 @@ from typing import Any, cast
 import pytest
 from tests.store.two_hosts import hold_news, two_hosts
 
-from microclaw.errors import ConfigError, DeviceUnreachable, MicroclawError, UnknownName
+from microclaw.errors import ConfigError, DeviceUnreachable, MicroclawError, StoreError, UnknownName
 from microclaw.ota.offers import End, Offers
 from microclaw.ota.rollout import Rollout, RolloutPlan, read_stages
-from microclaw.ota.rollouts import Rollouts
+from microclaw.ota.rollouts import MAX_OPEN, Rollouts
 from microclaw.store.database import Database
 from microclaw.store.rollouts import DeviceState, RolloutDevice, RolloutTable
 
@@ -245,6 +245,31 @@ async def test_a_board_is_in_one_rollout_at_a_time_and_a_removed_one_in_none(fle
     assert "d2 does not trust the key 3f1c" in (await rollouts.get(number)).row.reason
     with pytest.raises(UnknownName):
         await rollouts.get(99)
+
+
+async def test_a_stop_that_could_not_be_kept_did_not_happen(
+    rollouts: Rollouts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(*_: object) -> bool:
+        raise StoreError("the disk is full")
+
+    number = await begun(rollouts, 2)
+    with monkeypatch.context() as cut:
+        cut.setattr(rollouts.table, "keep", full)
+        with pytest.raises(StoreError):
+            await rollouts.stop(number)
+    await rollouts.step()
+    assert await state(rollouts, number) == "running"
+
+
+async def test_going_back_is_not_refused_for_the_number_of_rollouts(rollouts: Rollouts) -> None:
+    plan = RolloutPlan((1,))
+    begun = [await rollouts.add("1.1.0", "stable", plan, [(f"d{n}", "1.0.0")], "owner") for n in range(MAX_OPEN)]
+    first = begun[0].row.rollout_id
+    with pytest.raises(ConfigError, match="8 rollouts are open"):
+        await rollouts.add("1.1.0", "stable", plan, [("other", "1.0.0")], "owner")
+    back = await rollouts.add("1.0.0", "stable", plan, [("d0", "1.1.0")], "owner", undoes=first)
+    assert back.row.undoes == first
 
 
 async def test_an_offer_decided_before_a_stop_at_another_host_is_not_sent(fleet: Fleet, database_url: str) -> None:

@@ -1,0 +1,1 @@
+"""People, roles, tokens, sessions; the gate before an act and its approvals; certificates and pairing."""

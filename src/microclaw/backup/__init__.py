@@ -1,0 +1,1 @@
+"""The home as one encrypted file, and a home from it."""

@@ -1,0 +1,1 @@
+"""Ways of talking beside the page and the terminal: Telegram."""

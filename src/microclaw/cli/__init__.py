@@ -1,0 +1,1 @@
+"""The command line: the declared acts as commands, and the few that are written by hand."""

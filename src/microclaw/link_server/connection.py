@@ -1,4 +1,4 @@
-"""Drives one LinkSession over one WebSocket: messages, timers, and the store's work in order. Decides nothing.
+"""Drives one LinkSession over one WebSocket: messages, timers, and the store's work in order.
 
 Whose connection it is (a DeviceLink, or an UnauthenticatedConnection) applies what the device sends. A message is
 taken, answered and written where its bytes come in, without a task in between (docs/decisions/0008); a task waits only
@@ -453,7 +453,7 @@ class Connection(asyncio.Protocol):
         self._run_actions(self._clock.now_ms())
         self._is_open = False
         self._owner.left()
-        if self._closing is None:
+        if self._closing is None and self._close_said:
             self.end = (self._peer_code or _GONE, "the device closed the connection")
 
     def _count(self) -> None:

@@ -1,0 +1,1 @@
+"""Language models: providers, the chain of fallbacks, the budget."""

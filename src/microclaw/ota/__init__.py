@@ -1,1 +1,1 @@
-"""Signed updates of boards' firmware: manifests, keys, payloads, releases, offers (docs/protocols/ota.md)."""
+"""Signed updates of boards' firmware: manifests, keys, payloads, releases, offers, rollouts (docs/protocols/ota.md)."""

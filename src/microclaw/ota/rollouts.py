@@ -124,7 +124,7 @@ class Rollouts:
     ) -> Rollout:
         """`devices`: (id, version that it runs). Raises ConfigError where one of them is in an open rollout already."""
         async with self._lock:
-            if sum(one.is_open for one in self.going_on) >= MAX_OPEN:
+            if undoes is None and sum(one.is_open for one in self.going_on) >= MAX_OPEN:
                 raise ConfigError(f"{MAX_OPEN} rollouts are open", next_step="end one: microclaw firmware rollouts")
             for one in self.going_on:
                 number = one.row.rollout_id
@@ -298,19 +298,18 @@ class Rollouts:
                 rollout = await self.get(number)
                 if rollout.row.state not in allowed:
                     raise ConfigError(f"rollout {number} is {rollout.row.state}", next_step=step)
-                rollout.row = structs.replace(rollout.row, state=state, reason=reason)
-                is_kept = await self._keep(rollout, [])
+                is_kept = await self._keep(rollout, [], structs.replace(rollout.row, state=state, reason=reason))
         self._tell(rollout)
         return rollout
 
-    async def _keep(self, rollout: Rollout, rows: Sequence[RolloutDevice]) -> bool:
+    async def _keep(self, rollout: Rollout, rows: Sequence[RolloutDevice], changed: RolloutRow | None = None) -> bool:
         """False where another host changed the rollout meanwhile: it is read again, and nothing of this is kept."""
-        now = rollout.row
+        now = changed or rollout.row
         if rows or now != rollout.kept:
             if not await self.table.keep(rollout.kept, now, rows):
                 await self._read_open()
                 return False
-            rollout.kept = now
+            rollout.row = rollout.kept = now
         if rollout.is_over:
             self._open.pop(now.rollout_id, None)
         return True

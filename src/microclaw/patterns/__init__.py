@@ -1,0 +1,1 @@
+"""Ready programs in C and MicroPython, and catalogues of them."""

@@ -1,0 +1,1 @@
+"""Schedules: a sentence or a program at its times."""

@@ -37,7 +37,7 @@ SENSORS: Final[Mapping[str, Mapping[str, str]]] = {
     "uptime_s": _sensor("Uptime", "s", "duration", "total_increasing"),
     "rssi": _sensor("Wi-Fi signal", "dBm", "signal_strength"),
     "temperature": _sensor("Temperature", "°C", "temperature", category=""),
-    "battery": _sensor("Battery"),  # the link does not say in what
+    "battery": _sensor("Battery", "V", "voltage"),
     "dropped": _sensor("Telemetry dropped", state_class="total_increasing"),
     "glitches": _sensor("Audio glitches", state_class="total_increasing"),
     "refused_events": _sensor("Events refused", state_class="total_increasing"),

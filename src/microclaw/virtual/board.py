@@ -27,7 +27,6 @@ LOG_RING_BYTES: Final = 262_144
 LED_RING_BYTES: Final = 262_144
 ADC_FULL_SCALE_V: Final = 3.3
 ADC_MAX: Final = 4095
-CPU_MHZ: Final = 240
 
 PowerEvent: TypeAlias = Literal["cut", "on"]
 
@@ -58,6 +57,7 @@ class Board:
         wired = profile.i2c.sensors if profile.i2c else {}  # the address of one without a model here does not answer
         self.sensors = {name: MODELS[name](address) for name, address in wired.items() if name in MODELS}
         is_small = profile.chip in ("ESP32-C3", "ESP32-C6")
+        self.cpu_mhz = 160 if is_small else 240
         self.spi_hosts = range(1, 2 if is_small else 3)  # SPI2, SPI3; host 0 (SPI1) is the flash's. Nothing is wired
         self.uarts = range(2 if is_small else 3)  # SOC_UART_HP_NUM
         self._epoch_at_boot_ms = 0.0  # where the calendar began with this boot; a power cut loses it
@@ -92,7 +92,7 @@ class Board:
         return {
             "device": self.name,
             "chip": self.profile.chip,
-            "cpu_freq_mhz": CPU_MHZ,
+            "cpu_freq_mhz": self.cpu_mhz,
             "flash_size_mb": self.profile.flash_mb,
             "uptime_ms": int(self.clock.now_ms()),
         }
@@ -218,11 +218,11 @@ class Board:
     # Sensors.
     def set_sensor(self, sensor: str, values: Mapping[str, float]) -> None:
         """Set some of a sensor's values; UnknownName or CallRejected leave all of them as they were."""
-        device = self.wired_sensor(sensor)
+        device = self.wire_sensor(sensor)
         with self._lock:
             device.set_values(values)
 
-    def wired_sensor(self, name: str) -> I2cSensor:
+    def wire_sensor(self, name: str) -> I2cSensor:
         """The sensor; one that the profile has not is wired now: a profile does not know what hangs on a real bus."""
         with self._lock:
             if name in MODELS and name not in self.sensors and self._i2c_device(USUAL[name]) is None:

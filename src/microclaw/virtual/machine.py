@@ -196,7 +196,7 @@ class Machine:
                 board.read_adc(pin)
                 apply = lambda: board.set_adc(pin, volts)  # noqa: E731
             case wire.SetSensor(sensor=sensor, values=values):
-                board.wired_sensor(sensor)
+                board.wire_sensor(sensor)
                 apply = lambda: board.set_sensor(sensor, values)  # noqa: E731
         if request.at_ms is None:
             apply()

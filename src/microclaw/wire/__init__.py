@@ -1,0 +1,1 @@
+"""Bytes and messages of every protocol, without IO."""

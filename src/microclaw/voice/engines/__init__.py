@@ -1,1 +1,1 @@
-"""Speech engines behind the ports of engine.py; each is imported when it is chosen."""
+"""Speech engines behind the ports of engine.py."""
