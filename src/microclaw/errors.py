@@ -1,56 +1,5 @@
 """Every exception that microclaw raises on purpose, cut by who must act.
 
-    MicroclawError
-    ├── ProtocolError         the peer sent bytes that are wrong whatever follows
-    │   └── LinkViolation         ... on the microclaw link; `close_code` is what the connection ends with
-    ├── DeviceError           a device did not do what it was asked
-    │   ├── DeviceUnreachable     nobody answers there (exit code 4)
-    │   │   ├── InstallInterrupted    ... in the middle of an install; `outcome` is what is known of it
-    │   │   └── DeviceMoved           ... as it is connected to another host of the cluster; the call may be made there
-    │   ├── DeviceTimeout         it did not answer in time; the outcome may be unknown
-    │   │   ├── OutcomeUnknown        ... a call with an effect; it is not known whether it was carried out
-    │   │   └── DeviceSilent          ... although it takes connections: its application manager does nothing any more
-    │   ├── DeviceLied            it answered about something else than it was asked
-    │   ├── NotSupported          no transport of this device offers that capability
-    │   └── CallRejected          the firmware answered with an error
-    │       └── DeployRejected        ... while installing, removing or querying an app
-    │           ├── AppExists, AppNotFound, TooManyApps, InvalidModule, ImageTooLarge, DeviceBusy
-    ├── UndoIncomplete        some of what one turn did could not be reverted; the message says which
-    ├── BuildError            the source is wrong (carries diagnostics)
-    ├── TrialFailed           the program compiled but misbehaved on the virtual board
-    ├── PinRefused            the board profile forbids this use of a pin
-    │   └── PinClaimed            ... or a program on the device uses it; a person may insist
-    ├── PermissionRefused     a rule or a person refused it
-    ├── ToolRetry             the model called a tool wrongly and may call again
-    ├── ToolFailed            the tool ran and failed; calling again will not help
-    ├── BoardsFailed          an act on many boards failed on some of them; the message has a result for each
-    │   └── BoardsUnknown         ... or nobody knows what one of them did
-    ├── ModelError            the language model's service failed
-    │   └── BudgetSpent           ... or was not asked, as the day's budget is used up
-    ├── VoiceError            a speech engine failed, or is not there
-    ├── BrokerError           the MQTT broker cannot be reached, or refuses
-    ├── UnknownName           no such device, app, pattern, change, ...
-    ├── ConfigError           the operator must correct the configuration or the environment
-    ├── StoreError            the host's database cannot be read or written
-    │   ├── StoreOwned            ... another host runs in this home
-    │   ├── TakenOver             ... another host of the cluster has this work now
-    │   ├── StoreUnreachable      ... as what the hosts of a cluster share is away
-    │   ├── NewerConnection       ... the device has a newer connection to another host of the cluster
-    │   └── StoreMissing          ... it is gone, and an identity is there; a person must say what is right
-    ├── BackupError           a backup file cannot be read
-    │   ├── NotABackup            it is something else
-    │   ├── BackupNewer           it is of a later version than this program knows
-    │   ├── BackupLocked          not with this password or key
-    │   ├── BackupCut             its end is missing
-    │   └── BackupDamaged         it was changed, or holds what no backup holds
-    ├── Overloaded            a bounded queue is full
-    ├── TaskRefused           code that this host does not run: its form, its limits, or who asks
-    ├── NoSandbox             nothing here shuts a program off from this machine, so none is run
-    ├── ScheduleRefused       a schedule in the past, of no time, too often, or too many of them
-    ├── EmptyMessage          a message without words
-    ├── MessageTooLong        a message over its limit; nothing of it was stored
-    └── NoHost                no host listens on the control socket, or at its address (exit code 3)
-
 Each error says what happened with its values; `next_step` says what to do about it. `code` is its stable
 machine-readable name, `exit_code` what the command line exits with.
 """
@@ -145,7 +94,8 @@ class MicroclawError(Exception):
         return self.next_step
 
 
-class ProtocolError(MicroclawError, code="protocol_error", foreign=True): ...
+class ProtocolError(MicroclawError, code="protocol_error", foreign=True):
+    """The peer sent bytes that are wrong whatever follows."""
 
 
 class LinkViolation(ProtocolError, code="link_violation"):
@@ -157,10 +107,12 @@ class LinkViolation(ProtocolError, code="link_violation"):
         self.reason = reason
 
 
-class DeviceError(MicroclawError, code="device_error"): ...
+class DeviceError(MicroclawError, code="device_error"):
+    """A device did not do what it was asked."""
 
 
-class DeviceUnreachable(DeviceError, code="device_unreachable", exit_code=4): ...
+class DeviceUnreachable(DeviceError, code="device_unreachable", exit_code=4):
+    """Nobody answers there."""
 
 
 class InstallInterrupted(DeviceUnreachable, code="install_interrupted"):
@@ -188,25 +140,32 @@ class DeviceMoved(DeviceUnreachable):
     """
 
 
-class DeviceTimeout(DeviceError, code="device_timeout", exit_code=4): ...
+class DeviceTimeout(DeviceError, code="device_timeout", exit_code=4):
+    """It did not answer in time; the outcome may be unknown."""
 
 
-class OutcomeUnknown(DeviceTimeout, code="outcome_unknown"): ...
+class OutcomeUnknown(DeviceTimeout, code="outcome_unknown"):
+    """Nobody knows whether a call with an effect was carried out."""
 
 
-class DeviceSilent(DeviceTimeout, code="device_silent"): ...
+class DeviceSilent(DeviceTimeout, code="device_silent"):
+    """It takes connections, and its application manager does nothing any more."""
 
 
-class DeviceLied(DeviceError, code="device_lied", foreign=True): ...
+class DeviceLied(DeviceError, code="device_lied", foreign=True):
+    """It answered about something else than it was asked."""
 
 
-class NotSupported(DeviceError, code="not_supported"): ...
+class NotSupported(DeviceError, code="not_supported"):
+    """No transport of this device offers that capability."""
 
 
-class CallRejected(DeviceError, code="call_rejected"): ...
+class CallRejected(DeviceError, code="call_rejected"):
+    """The firmware answered with an error."""
 
 
-class DeployRejected(CallRejected, code="deploy_rejected"): ...
+class DeployRejected(CallRejected, code="deploy_rejected"):
+    """The firmware did not install, remove or report a program."""
 
 
 class DeviceBusy(DeployRejected):
@@ -232,7 +191,8 @@ class UndoElsewhere(DeployRejected, code="undo_elsewhere"):
     """Nothing to undo in this conversation; the next step has the numbers of the newest changes elsewhere."""
 
 
-class UndoIncomplete(MicroclawError, code="undo_incomplete"): ...
+class UndoIncomplete(MicroclawError, code="undo_incomplete"):
+    """Some of what one turn did could not be reverted; the message says which."""
 
 
 class BuildError(MicroclawError, code="build_error"):
@@ -248,28 +208,36 @@ class BuildError(MicroclawError, code="build_error"):
         self.stage = stage
 
 
-class TrialFailed(MicroclawError, code="trial_failed"): ...
+class TrialFailed(MicroclawError, code="trial_failed"):
+    """The program compiled but misbehaved on the virtual board."""
 
 
-class PinRefused(MicroclawError, code="pin_refused"): ...
+class PinRefused(MicroclawError, code="pin_refused"):
+    """The board profile forbids this use of a pin."""
 
 
-class PinClaimed(PinRefused, code="pin_claimed"): ...
+class PinClaimed(PinRefused, code="pin_claimed"):
+    """A program on the device uses the pin; a person may insist."""
 
 
-class PermissionRefused(MicroclawError, code="permission_refused"): ...
+class PermissionRefused(MicroclawError, code="permission_refused"):
+    """A rule or a person refused it."""
 
 
-class ToolRetry(MicroclawError, code="tool_retry"): ...
+class ToolRetry(MicroclawError, code="tool_retry"):
+    """The model called a tool wrongly and may call again."""
 
 
-class ToolFailed(MicroclawError, code="tool_failed"): ...
+class ToolFailed(MicroclawError, code="tool_failed"):
+    """The tool ran and failed; calling again will not help."""
 
 
-class BoardsFailed(MicroclawError, code="boards_failed"): ...
+class BoardsFailed(MicroclawError, code="boards_failed"):
+    """An act on many boards failed on some of them; the message has a result for each."""
 
 
-class BoardsUnknown(BoardsFailed, code="boards_unknown"): ...
+class BoardsUnknown(BoardsFailed, code="boards_unknown"):
+    """Nobody knows what one of the boards did."""
 
 
 class ModelError(MicroclawError, code="model_error"):
@@ -288,22 +256,28 @@ class ModelError(MicroclawError, code="model_error"):
         self.retry_after_s = retry_after_s
 
 
-class BudgetSpent(ModelError, code="budget_spent"): ...
+class BudgetSpent(ModelError, code="budget_spent"):
+    """The model was not asked: the day's budget is used up."""
 
 
-class VoiceError(MicroclawError, code="voice_error"): ...
+class VoiceError(MicroclawError, code="voice_error"):
+    """A speech engine failed, or is not there."""
 
 
-class BrokerError(MicroclawError, code="broker_error"): ...
+class BrokerError(MicroclawError, code="broker_error"):
+    """The MQTT broker cannot be reached, or refuses."""
 
 
-class UnknownName(MicroclawError, code="unknown_name"): ...
+class UnknownName(MicroclawError, code="unknown_name"):
+    """No such device, program, pattern or change."""
 
 
-class ConfigError(MicroclawError, code="config_error"): ...
+class ConfigError(MicroclawError, code="config_error"):
+    """The operator must correct the configuration or the environment."""
 
 
-class StoreError(MicroclawError, code="store_error"): ...
+class StoreError(MicroclawError, code="store_error"):
+    """The host's database cannot be read or written."""
 
 
 class StoreOwned(StoreError, code="store_owned"):
@@ -346,7 +320,8 @@ class BackupNewer(BackupError, code="backup_newer"):
     default_step = "install the microclaw that made it, or a later one"
 
 
-class BackupLocked(BackupError, code="backup_locked"): ...
+class BackupLocked(BackupError, code="backup_locked"):
+    """This password or key does not open it."""
 
 
 class BackupCut(BackupError, code="backup_cut"):
@@ -357,25 +332,32 @@ class BackupDamaged(BackupError, code="backup_damaged"):
     default_step = "copy the file again, or take an earlier backup"
 
 
-class Overloaded(MicroclawError, code="overloaded"): ...
+class Overloaded(MicroclawError, code="overloaded"):
+    """A bounded queue is full."""
 
 
-class TaskRefused(MicroclawError, code="task_refused"): ...
+class TaskRefused(MicroclawError, code="task_refused"):
+    """Code that this host does not run: its form, its limits, or who asks."""
 
 
-class NoSandbox(MicroclawError, code="no_sandbox"): ...
+class NoSandbox(MicroclawError, code="no_sandbox"):
+    """Nothing here shuts a program off from this machine, so none is run."""
 
 
-class ScheduleRefused(MicroclawError, code="schedule_refused"): ...
+class ScheduleRefused(MicroclawError, code="schedule_refused"):
+    """A schedule in the past, of no time, too often, or too many of them."""
 
 
-class EmptyMessage(MicroclawError, code="empty_message"): ...
+class EmptyMessage(MicroclawError, code="empty_message"):
+    """A message without words."""
 
 
-class MessageTooLong(MicroclawError, code="message_too_long"): ...
+class MessageTooLong(MicroclawError, code="message_too_long"):
+    """A message over its limit; nothing of it was stored."""
 
 
-class NoHost(MicroclawError, code="no_host", exit_code=3): ...
+class NoHost(MicroclawError, code="no_host", exit_code=3):
+    """No host listens on the control socket, or at its address."""
 
 
 def exit_code_of(code: str) -> int:

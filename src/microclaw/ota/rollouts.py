@@ -44,7 +44,7 @@ class Rollouts:
     now_ms: Callable[[], int]
     crashes: Callable[[Mapping[str, int]], Awaitable[int]]
     publish: Callable[[LiveEvent], None] = lambda _event: None
-    _open: dict[int, Rollout] = field(init=False, default_factory=dict)
+    _going_on: dict[int, Rollout] = field(init=False, default_factory=dict)
     _heard: set[str] = field(init=False, default_factory=set)
     _lock: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
     _news: asyncio.Event = field(init=False, default_factory=asyncio.Event)
@@ -59,7 +59,7 @@ class Rollouts:
             await self.step()
             self._news.clear()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(TICK_S if self._open else None):
+                async with asyncio.timeout(TICK_S if self._going_on else None):
                     await self._news.wait()
 
     async def load(self) -> None:
@@ -135,7 +135,7 @@ class Rollouts:
             plan_json, now_ms = msgspec.json.encode(plan).decode(), self.now_ms()
             new = RolloutRow(0, version, channel, plan_json, person_id, undoes, now_ms, now_ms)
             number = await self.table.begin(new, devices)
-            rollout = self._open[number] = await self.get(number)
+            rollout = self._going_on[number] = await self.get(number)
         self._tell(rollout)
         return rollout
 
@@ -187,7 +187,7 @@ class Rollouts:
 
     async def get(self, number: int) -> Rollout:
         """Raises UnknownName."""
-        if (rollout := self._open.get(number)) is not None:
+        if (rollout := self._going_on.get(number)) is not None:
             return rollout
         found = await self.table.get(number)
         if found is None:
@@ -196,7 +196,7 @@ class Rollouts:
 
     async def all(self) -> list[Rollout]:
         """The newest first, those that are over too."""
-        return [self._open.get(row.rollout_id) or await self._read(row) for row in await self.table.newest(20)]
+        return [self._going_on.get(row.rollout_id) or await self._read(row) for row in await self.table.newest(20)]
 
     async def standing(self) -> list[Rollout]:
         """Those that are open; the newest, where it was halted."""
@@ -206,7 +206,7 @@ class Rollouts:
     @property
     def going_on(self) -> tuple[Rollout, ...]:
         """Those in which something may still happen."""
-        return tuple(self._open.values())
+        return tuple(self._going_on.values())
 
     def heard(self, offer: OfferRow) -> None:
         """A device of this host said how its update stands."""
@@ -311,19 +311,19 @@ class Rollouts:
                 return False
             rollout.row = rollout.kept = now
         if rollout.is_over:
-            self._open.pop(now.rollout_id, None)
+            self._going_on.pop(now.rollout_id, None)
         return True
 
     async def _read_open(self) -> None:
         """Call it holding the lock. Who has a Rollout sees what is new in it."""
         opened: dict[int, Rollout] = {}
         for row in await self.table.open():
-            rollout = opened[row.rollout_id] = self._open.get(row.rollout_id) or await self._read(row)
+            rollout = opened[row.rollout_id] = self._going_on.get(row.rollout_id) or await self._read(row)
             rollout.load(row, await self.table.devices(row.rollout_id))
-        for number in self._open.keys() - opened.keys():
+        for number in self._going_on.keys() - opened.keys():
             if (found := await self.table.get(number)) is not None:
-                self._open[number].load(found, await self.table.devices(number))
-        self._open = opened
+                self._going_on[number].load(found, await self.table.devices(number))
+        self._going_on = opened
 
     async def _read(self, row: RolloutRow) -> Rollout:
         return Rollout(row, await self.table.devices(row.rollout_id))
