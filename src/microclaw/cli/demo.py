@@ -216,6 +216,6 @@ def blink(stage: Stage, *, once: bool) -> Rows:
         return
     yield "", ""
     yield "", "That was a virtual board."
-    yield "", "Try:  set pin 4 on | what is the temperature | fade pin 5 | stop blink"
+    yield "", "Try:  set pin 4 on | what is the temperature | fade pin 5 | stop blink | exit"
     conversation.converse(history=None)
     yield "host", "stopping, and the board with it: the demo leaves nothing behind"

@@ -87,7 +87,7 @@ def up(
         if sign_in:
             terminal.row("sign in", "in a browser: once, within 10 minutes; for another link: microclaw status --open")
             terminal.line(sign_in)  # whole, so that it can be copied
-        terminal.row("", "Ctrl-C stops it; talk to it from another terminal: microclaw chat")
+        terminal.row("", "Ctrl-C stops it. In another terminal: microclaw chat; in a browser: microclaw status --open")
 
     try:
         run_host(settings, ready=ready, verbose=options.verbose, **how)

@@ -220,7 +220,7 @@ class Offers:
         with contextlib.suppress(UnknownName):
             if rows := tuple(row for row in await self.find(version) if row.allow_downgrade):
                 return rows
-        step = f"microclaw firmware publish --version {version} --allow-downgrade ..., then this again"
+        step = f"by the installation of {version}: microclaw firmware publish --version {version} --allow-downgrade ..."
         raise ConfigError(f"{version} is not published as one that boards may go back to", next_step=step)
 
     async def _given(self, rollout: Rollout, device: RolloutDevice) -> OfferRow | None:

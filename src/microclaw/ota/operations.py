@@ -106,6 +106,7 @@ async def trust(
     "firmware.distrust",
     http="DELETE /v1/firmware/keys/{key_id}",
     said="updates signed by {key_id} are taken no more, its releases are withdrawn",
+    confirm="take no more updates signed by {key_id}, and withdraw its releases?",
     command="keys",
 )
 async def distrust(
