@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -47,12 +48,24 @@ SLOW = frozenset(Path(__file__).with_name("slow.txt").read_text(encoding="utf-8"
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Generator[None, object, object]:
-    """Collects without garbage collection: what thousands of modules and tests make, all stays."""
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """Collects without garbage collection: what thousands of modules and tests make, all stays.
+
+    The first worker of a run collects before the others, which read what it compiled: in a new clone that is most of
+    the time.
+    """
+    worker, base = os.environ.get("PYTEST_XDIST_WORKER"), session.config.option.basetemp
+    collected = Path(base).parent / "collected" if worker and base else None
+    if collected and worker != "gw0":
+        latest_s = time.monotonic() + 120  # it may have been ended
+        while not collected.exists() and time.monotonic() < latest_s:
+            time.sleep(0.05)
     gc.disable()
     try:
         return (yield)
     finally:
+        if collected:
+            collected.touch()
         gc.freeze()
         gc.enable()
 

@@ -7,9 +7,8 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import openai
 import pytest
 import pytest_asyncio
 from tests.api.people_host import PeopleHost, people_host
@@ -19,6 +18,9 @@ from tests.models.model_server import Server, server
 from microclaw.agent.acts import NOTHING, own_words
 from microclaw.audit.log_files import read_events
 from microclaw.devices.calls import GpioGet, GpioSet
+
+if TYPE_CHECKING:
+    import openai
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 PIN_4: dict[str, Any] = {"pin": 4, "level": 1}
@@ -63,6 +65,8 @@ class Talk:
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[openai.AsyncOpenAI]:
+        import openai  # it takes seconds, in each worker of a run
+
         key, address = self.host.secrets[self.who], f"{self.host.http}/v1"
         async with openai.AsyncOpenAI(base_url=address, api_key=key, max_retries=0, timeout=30) as client:
             yield client
@@ -72,7 +76,7 @@ class Talk:
         asked: Any = [one if isinstance(one, dict) else {"role": "user", "content": one} for one in messages]
         async with self.client() as ai:
             made = await ai.chat.completions.create(model="microclaw", messages=asked, stream=streamed, **more)
-            if not isinstance(made, openai.AsyncStream):
+            if not hasattr(made, "__aiter__"):
                 assert made.model_extra is not None
                 return made.choices[0].message.content or "", made.model_extra["microclaw"]
             chunks = [chunk async for chunk in made]
@@ -273,6 +277,8 @@ async def test_a_member_is_told_that_an_owner_decides_and_a_try_is_recorded(talk
 @pytest.mark.parametrize("acted", [False, True])
 async def test_a_stream_that_broke_ends_with_an_error_and_what_was_done(tmp_path: Path, acted: bool) -> None:
     cut = Events(openai_stream("Once ", "upon.")[:2], end="cut")
+    import openai
+
     seen: list[str] = []
     finished: list[str | None] = []
 
