@@ -18,6 +18,7 @@ from typing import TypeAlias
 import pytest
 from hypothesis import HealthCheck, settings
 from tests.postgres import PostgresServer, running_server
+from tests.stores import new_store
 
 from microclaw.store.database import Database
 from microclaw.store.postgres import SharedDatabase
@@ -104,7 +105,7 @@ OpenStore: TypeAlias = Callable[[Path], AbstractAsyncContextManager[Database]]
 def open_store(request: pytest.FixtureRequest) -> OpenStore:
     """Opens the store of that path, on either engine; on PostgreSQL a test has one, whatever the path."""
     if request.param == "sqlite":
-        return Database.open
+        return lambda path: Database.open(new_store(path))
     url: str = request.getfixturevalue("database_url")
     return lambda _path: SharedDatabase.opened(url, "a")
 
