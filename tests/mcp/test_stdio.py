@@ -14,13 +14,19 @@ from typing import Any
 from unittest.mock import AsyncMock
 
 import pytest
-from tests.mcp.handshake import INITIALIZE, TIMEOUT_S
 from tests.stories.conftest import environ_of
 
 from mcp import Client, StdioServerParameters
 from microclaw.operations.client import Client as HostClient
 
 MCP = ["-m", "microclaw", "mcp"]
+TIMEOUT_S = 90.0
+INITIALIZE = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
+}
 
 
 @pytest.fixture
