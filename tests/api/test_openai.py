@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -18,9 +18,6 @@ from tests.models.model_server import Server, server
 from microclaw.agent.acts import NOTHING, own_words
 from microclaw.audit.log_files import read_events
 from microclaw.devices.calls import GpioGet, GpioSet
-
-if TYPE_CHECKING:
-    import openai
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 PIN_4: dict[str, Any] = {"pin": 4, "level": 1}
@@ -64,7 +61,7 @@ class Talk:
         self.model.answers[:] = [(200, reply) for reply in replies]
 
     @asynccontextmanager
-    async def client(self) -> AsyncIterator[openai.AsyncOpenAI]:
+    async def client(self) -> AsyncIterator[Any]:
         import openai  # it takes seconds, in each worker of a run
 
         key, address = self.host.secrets[self.who], f"{self.host.http}/v1"
