@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import TypeAlias
 import pytest
 from hypothesis import HealthCheck, settings
 from tests.postgres import PostgresServer, running_server
+from tests.stores import new_store
 
 from microclaw.store.database import Database
 from microclaw.store.postgres import SharedDatabase
@@ -47,12 +49,24 @@ SLOW = frozenset(Path(__file__).with_name("slow.txt").read_text(encoding="utf-8"
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Generator[None, object, object]:
-    """Collects without garbage collection: what thousands of modules and tests make, all stays."""
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """Collects without garbage collection: what thousands of modules and tests make, all stays.
+
+    The first worker of a run collects before the others, which read what it compiled: in a new clone that is most of
+    the time.
+    """
+    worker, base = os.environ.get("PYTEST_XDIST_WORKER"), session.config.option.basetemp
+    collected = Path(base).parent / "collected" if worker and base else None
+    if collected and worker != "gw0":
+        latest_s = time.monotonic() + 120  # it may have been ended
+        while not collected.exists() and time.monotonic() < latest_s:
+            time.sleep(0.05)
     gc.disable()
     try:
         return (yield)
     finally:
+        if collected:
+            collected.touch()
         gc.freeze()
         gc.enable()
 
@@ -91,7 +105,7 @@ OpenStore: TypeAlias = Callable[[Path], AbstractAsyncContextManager[Database]]
 def open_store(request: pytest.FixtureRequest) -> OpenStore:
     """Opens the store of that path, on either engine; on PostgreSQL a test has one, whatever the path."""
     if request.param == "sqlite":
-        return Database.open
+        return lambda path: Database.open(new_store(path))
     url: str = request.getfixturevalue("database_url")
     return lambda _path: SharedDatabase.opened(url, "a")
 

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.forked import Child
+from tests.host_process import HostProcess
+from tests.stories.conftest import until
 
 from microclaw.app import running_host
 from microclaw.cli.child import BoardControl
 from microclaw.config.load import load_settings
 from microclaw.errors import StoreError
 from microclaw.events import Step
-from microclaw.operations.client import Client
 from microclaw.wire import board_control as control
 
 SHUTDOWN_S = 20.0  # a host at rest takes one; the rest is for a busy machine
@@ -31,38 +27,13 @@ static void tick(void) { gpio_toggle(led); }
 void on_init(void) { led = gpio_open(2, GPIO_OUT); every(100, tick); }
 """
 
-Start = Callable[[], subprocess.Popen[str]]
-
 
 @pytest.fixture
-def environ(tmp_path: Path) -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if not k.endswith(("_API_KEY", "_BASE_URL"))}
-    return {**kept, "MICROCLAW_HOME": str(tmp_path / "home")}
-
-
-@pytest.fixture
-def start(environ: dict[str, str]) -> Iterator[Start]:
-    """Start a host process that is ready; the test ends it, or this does."""
-    started: list[subprocess.Popen[str]] = []
-
-    def run() -> subprocess.Popen[str]:
-        words = [sys.executable, "-m", "microclaw", "--json", "up", "--port", "0", "--die-with-parent"]
-        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ)
-        started.append(process)
-        assert process.stdout is not None
-        assert json.loads(process.stdout.readline())["ready"] is True
-        return process
-
-    yield run
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-        process.communicate(timeout=60)
-
-
-@pytest.fixture
-def client(environ: dict[str, str]) -> Client:
-    return Client(load_settings(environ).control_socket)
+def host(tmp_path: Path) -> Iterator[HostProcess]:
+    """Not started."""
+    made = HostProcess(tmp_path / "home")
+    yield made
+    made.kill()
 
 
 @pytest.fixture
@@ -75,54 +46,39 @@ def board(tmp_path: Path) -> Iterator[tuple[list[str], BoardControl]]:
             yield [f"wasmachine://127.0.0.1:{facts['wasmachine']}", f"virtual:{facts['control']}"], link
 
 
-def until(look: Callable[[], Any], timeout_s: float = 20.0) -> Any:
-    deadline = time.monotonic() + timeout_s
-    while not (found := look()):
-        assert time.monotonic() < deadline, "it never came"
-    return found
-
-
-def ended(process: subprocess.Popen[str], number: signal.Signals) -> float:
-    """Send the signal; seconds until the process is gone."""
-    began = time.monotonic()
-    process.send_signal(number)
-    assert process.wait(SHUTDOWN_S + 5) == 0
-    return time.monotonic() - began
+def ended(host: HostProcess, number: signal.Signals) -> None:
+    """Send the signal; it goes soon, without a word."""
+    host.signal(number)
+    assert host.wait(SHUTDOWN_S) == 0
+    assert host.log.read_text() == ""
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_host_at_rest_goes_at_once_and_leaves_no_socket(
-    start: Start, environ: dict[str, str], number: signal.Signals
-) -> None:
-    process = start()
-    assert ended(process, number) < SHUTDOWN_S
-    assert process.stderr is not None
-    assert process.stderr.read() == ""
-    assert not load_settings(environ).control_socket.exists()
+def test_host_at_rest_goes_at_once_and_leaves_no_socket(host: HostProcess, number: signal.Signals) -> None:
+    host.start("--port", "0")
+    ended(host, number)
+    assert not Path(host.facts["control"]).exists()
 
 
-def test_host_that_is_stopped_while_it_builds_goes_at_once(
-    start: Start, environ: dict[str, str], tmp_path: Path
-) -> None:
-    environ["MICROCLAW_CACHE"] = str(tmp_path / "cache")
-    process = start()
-    until(lambda: list((tmp_path / "cache").glob(".glue-*")))
-    assert ended(process, signal.SIGTERM) < SHUTDOWN_S
-    assert process.stderr is not None
-    assert process.stderr.read() == ""
-    assert list((tmp_path / "cache").glob(".glue-*")) == []
+def test_host_that_is_stopped_while_it_builds_goes_at_once(host: HostProcess, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    host.start("--port", "0", MICROCLAW_CACHE=str(cache))
+    until(lambda: list(cache.glob(".glue-*")))
+    ended(host, signal.SIGTERM)
+    assert list(cache.glob(".glue-*")) == []
 
 
-def test_host_stopped_in_a_deployment_lets_it_end_or_settles_it_later(start: Start, client: Client, board: Any) -> None:
+def test_host_stopped_in_a_deployment_lets_it_end_or_settles_it_later(host: HostProcess, board: Any) -> None:
     transports, link = board
-    first = start()
+    host.start("--port", "0")
+    client = host.client
     client.post("/v1/devices", {"name": "desk", "board": "virtual", "transports": transports})
     events = client.stream("/v1/devices/desk/apps", {"name": "blink", "source": BLINK})
     for event in events:
         if isinstance(event, Step) and event.stage == "deploy":
             break
-    assert ended(first, signal.SIGTERM) < SHUTDOWN_S
-    start()
+    ended(host, signal.SIGTERM)
+    host.start("--port", "0")
     until(lambda: all(c["state"] != "planned" for c in client.get("/v1/changes")["changes"]))
     listed = {app["name"] for app in client.get("/v1/apps")["apps"] if app["condition"] == "running"}
     assert listed == {row.name for row in link.ask(control.Apps()).apps}

@@ -78,10 +78,9 @@ async def real_host(
     boards: Sequence[str] = ("virtual-1",),
     **parts: Any,
 ) -> AsyncIterator[Home]:
-    """`folder` is the home; the cache is beside it. `parts` are running_host's."""
+    """`folder` is the home. `parts` are running_host's."""
     _configure(folder, config)
-    given = {"MICROCLAW_CACHE": str(folder.parent / "cache"), **environ}
-    settings = load_settings(given, home=folder, http_port=None)
+    settings = load_settings(environ, home=folder, http_port=None)
     async with AsyncExitStack() as stack:
         made = {name: await stack.enter_async_context(VirtualBoardProcess()) for name in boards}
         host = await stack.enter_async_context(running_host(settings, **parts))

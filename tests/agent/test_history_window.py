@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.agent.conftest import MakeAgent
+from tests.stores import new_store
 
 from microclaw.agent.history import OPENING, compacted, fitted
 from microclaw.errors import ModelError
@@ -103,7 +104,7 @@ def summariser() -> ScriptedModel:
 
 @pytest.fixture
 async def sessions(tmp_path: Path) -> AsyncIterator[Sessions]:
-    async with Database.open(tmp_path / "microclaw.db") as database:
+    async with Database.open(new_store(tmp_path / "microclaw.db")) as database:
         sessions = Sessions(database, lambda: 1)
         await sessions.append(*CHAT, [SessionMessage("user", "hello", 1)])
         yield sessions

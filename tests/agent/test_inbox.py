@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 from tests.agent.conftest import Agent, Held, MakeAgent, Workshop
+from tests.stores import new_store
 
 from microclaw.agent.acts import own_words
 from microclaw.agent.outbox import AcceptedMessage, Outbox, RunningTurn
@@ -208,7 +209,7 @@ async def test_an_answer_on_its_way_to_its_listener_is_not_given_out_before(make
 
 
 async def test_what_was_passed_over_for_an_answer_on_its_way_is_given_out_after_it(tmp_path: Path) -> None:
-    async with Database.open(tmp_path / "m.db") as database, asyncio.timeout(60):
+    async with Database.open(new_store(tmp_path / "m.db")) as database, asyncio.timeout(60):
         table = OutboxTable(database, lambda: 0)
         outbox = Outbox(table)
         await table.add(OutboxRow("test", "c1", "answer", "owner", None, Answer("an answer")))
@@ -220,7 +221,7 @@ async def test_what_was_passed_over_for_an_answer_on_its_way_is_given_out_after_
 
 
 async def test_what_is_being_sent_goes_to_nobody_else_and_after_an_error_comes_again(tmp_path: Path) -> None:
-    async with Database.open(tmp_path / "m.db") as database:
+    async with Database.open(new_store(tmp_path / "m.db")) as database:
         outbox = Outbox(OutboxTable(database, lambda: 0))
         number = await outbox.push("test", "c1", "a push")
         with suppress(ConnectionError):

@@ -61,8 +61,8 @@ async def asking(make_agent: MakeAgent, limits: TurnLimits | None = None) -> Asy
 
 
 async def test_time_a_person_takes_to_decide_is_not_the_turns(make_agent: MakeAgent) -> None:
-    async with asking(make_agent, TurnLimits(turn_s=0.3)) as turn:
-        asyncio.get_running_loop().call_later(0.4, partial(turn.decide, True))
+    async with asking(make_agent, TurnLimits(turn_s=1)) as turn:  # a busy machine needs some of it
+        asyncio.get_running_loop().call_later(1.1, partial(turn.decide, True))
         assert turn.agent.workshop.done == []
         *_, last = await turn.rest()
         assert isinstance(last, Answer)

@@ -115,7 +115,7 @@ async def test_a_tls_handshake_that_does_not_end_closes_the_connection_and_answe
     (tmp_path / "pair.pem").write_bytes(server_certificate(authority, ("localhost",), (), now).to_pem())
     context.load_cert_chain(tmp_path / "pair.pem")
     text = "x" * (1 << 20)
-    async with door(text=text, tls=context) as address:
+    async with door(text=text, tls=context, head_timeout_s=1) as address:  # a whole handshake is in it
         reader, writer = await asyncio.open_connection(*address)
         writer.write(b"\x16\x03\x01")  # the beginning of a handshake, and no more
         assert await reader.read() == b""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from tests.stores import new_store
 
 from microclaw.auth.authority import Authority
 from microclaw.auth.certificates import host_names
@@ -44,7 +45,7 @@ FILES: Final = {
 async def make_home(home: Path) -> None:
     """An authority, a device with its link, a message that is being answered, files of every kind."""
     names = host_names("lab.example", ())
-    async with Database.open(home / "microclaw.db") as database:
+    async with Database.open(new_store(home / "microclaw.db")) as database:
         await Authority.open(home / "identity", IdentityTable(database), lambda: names, now_ms=lambda: NOW_MS)
         await LinkTable(database, now_ms=lambda: NOW_MS, random_bytes=lambda size: b"e" * size).open("d-1")
         for row in ROWS:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 from tests.channels.telegram_server import TOKEN, TelegramServer
+from tests.stores import new_store
 
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import AcceptedMessage, Outbox, RunningTurn
@@ -133,7 +134,7 @@ async def served_inbox(
     home: Path, turn: ScriptedTurn, settings: AgentSettings | None = None
 ) -> AsyncIterator[WatchedInbox]:
     """The inbox of a host with this home; a second one takes up what the first left."""
-    async with Database.open(home / "microclaw.db") as database:
+    async with Database.open(new_store(home / "microclaw.db")) as database:
         inbox = WatchedInbox(database, settings or AgentSettings())
         async with ScriptedAgent(inbox, turn):
             yield inbox

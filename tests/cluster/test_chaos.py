@@ -23,9 +23,8 @@ from typing import Any, Final, LiteralString
 import aiohttp
 import psycopg
 import pytest
-from tests.cli.conftest import clean_environ
 from tests.cluster.hosts import Way, authority_of, copy_identity
-from tests.forked import Child
+from tests.host_process import HostProcess
 from tests.link_server.scripted import ScriptedDevice
 from tests.postgres import PostgresServer, running_server
 from tests.store.two_hosts import until
@@ -35,56 +34,37 @@ from microclaw.apps.device_operations import list_devices
 from microclaw.backoff import Backoff
 from microclaw.errors import NoHost, ProtocolError
 from microclaw.link_server.operations import notify
-from microclaw.operations.client import Client
 from microclaw.operations.connection import HostError
 from microclaw.store.schema import VERSION
 from microclaw.wire.link.codec import decode
 from microclaw.wire.link.messages import Event, Notify, PairDone, PairRequest
 
-START_S: Final = 60.0
 WELCOME_S: Final = 15.0
 OUTBOX_MESSAGES: Final = 200
 MAX_WAIT_S: Final = 8.0
 TICK_S: Final = (0.2, 1.2)
 
 
-class Host:
-    """`microclaw up --database ...` in `home`; after `kill` or `stop` it starts with what is on the disk, at another
-    port. `source` is the folder of another microclaw that runs there.
-    """
+class Host(HostProcess):
+    """`microclaw up --database ...`, at another port after each start; `source` is the folder of another microclaw."""
 
     def __init__(self, home: Path, url: str) -> None:
-        self.home, self.url = home, url
+        super().__init__(home)
+        self.url = url
         self.source: Path | None = None
-        self.client = Client(home / "control.sock", timeout_s=60)
         self.address: str | None = None
-        self._child: Child | None = None
 
-    def start(self) -> None:
-        """Ready when it returns; ConfigError where it could not start."""
-        words = ["microclaw", "--json", "up", "--database", self.url, "--link", "127.0.0.1:0"]
-        words += ["--port", "0", "--virtual", "0", "--die-with-parent"]
-        environ = {**clean_environ(self.home), "MICROCLAW_CLUSTER__HOST": self.home.name}
+    def start(self, *words: str, **environ: str) -> None:
+        words = ("--database", self.url, "--link", "127.0.0.1:0", "--port", "0", "--virtual", "0", *words)
+        environ = {"MICROCLAW_CLUSTER__HOST": self.home.name, **environ}
         if self.source is not None:
             environ["PYTHONPATH"] = str(self.source)
-        log = self.home.parent / f"{self.home.name}.stderr"
-        self._child = Child(self.home.name, words, log=log, environ=environ)
-        self.address = self._child.wait_ready(START_S)[0]["link"]
-
-    def signal(self, number: signal.Signals) -> None:
-        if self._child is not None and self._child.running:
-            os.kill(self._child.pid, number)
-
-    def kill(self) -> None:
-        """kill -9; returns when it is gone."""
-        self.signal(signal.SIGKILL)
-        self.stop()
+        super().start(*words, **environ)
+        self.address = self.facts["link"]
 
     def stop(self) -> None:
-        """In order, by SIGTERM; returns when it is gone."""
         self.address = None
-        if self._child is not None:
-            self._child.stop()
+        super().stop()
 
 
 class FleetDevice(ScriptedDevice):

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tests.stores import new_store
 
 from microclaw.knowledge.memory import Memory
 from microclaw.knowledge.search import Search
@@ -70,7 +71,7 @@ def clock() -> Clock:
 @pytest.fixture
 async def shelf(tmp_path: Path, clock: Clock) -> AsyncIterator[Shelf]:
     home = tmp_path / "home"
-    async with Database.open(home / "store.db") as database:
+    async with Database.open(new_store(home / "store.db")) as database:
         table = NoteTable(database)
         sessions = Sessions(database, lambda: int(clock.now_s() * 1000))
         search = Search(

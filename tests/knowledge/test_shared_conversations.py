@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.store.two_hosts import two_hosts
+from tests.stores import new_store
 
 from microclaw.knowledge.search import Search
 from microclaw.knowledge.texts import TextFiles
@@ -43,7 +44,7 @@ async def shelves(folder: Path, url: str) -> AsyncIterator[tuple[Shelf, Shelf]]:
             index = folder / f"{store.host}-index.db"
             table = Sessions(store, lambda: TS * 1000)
             search = Search(
-                NoteTable(await stack.enter_async_context(Database.open(index))),
+                NoteTable(await stack.enter_async_context(Database.open(new_store(index)))),
                 texts=TextFiles(folder, now=lambda: datetime.now(UTC)),
                 sessions=table,
                 rescan_s=0,

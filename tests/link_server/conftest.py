@@ -16,6 +16,7 @@ import pytest
 from tests.link_server.real_host import real_host as real_host
 from tests.link_server.scripted import PATIENCE_S
 from tests.link_server.scripted import ScriptedDevice as ScriptedDevice
+from tests.stores import new_store
 
 from microclaw.api.metrics_page import link_metrics, metrics_page
 from microclaw.api.server import tcp_listener
@@ -150,7 +151,7 @@ async def running_plane(
     """`now_ms` is the clock of credentials; the link's own stays the machine's. `store` is one that is open."""
     published, audited = Published(), list[AuditEvent]()
     async with AsyncExitStack() as stack:
-        opening = nullcontext(store) if store is not None else Database.open(folder / "microclaw.db")
+        opening = nullcontext(store) if store is not None else Database.open(new_store(folder / "microclaw.db"))
         database = await stack.enter_async_context(opening)
         links: LinkRegistry
         registry = Registry(

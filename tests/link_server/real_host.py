@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
-from tests.cli.conftest import clean_environ
-from tests.forked import Child
+from tests.host_process import PATIENCE_S as PATIENCE_S
+from tests.host_process import HostProcess
 from tests.link_server.scripted import ScriptedDevice
 from tests.wire.link.ends import MemoryOutbox
-
-from microclaw.operations.client import Client
-
-PATIENCE_S = 60.0
 
 
 class WatchedOutbox(MemoryOutbox):
@@ -43,30 +35,12 @@ async def until_acked(device: ScriptedDevice) -> None:
             await device.outbox.news.wait()
 
 
-class RealHost:
-    """`microclaw up` in `home`; `start` again after `kill` with what is on the disk."""
+class RealHost(HostProcess):
+    """`microclaw up` in `home`, without virtual boards."""
 
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        home.mkdir(mode=0o700, exist_ok=True)
-        self.client = Client(home / "control.sock", timeout_s=PATIENCE_S)
-        self.facts: dict[str, Any] = {}
-        self._child: Child | None = None
-
-    def start(self, *more: str) -> None:
-        words = ["microclaw", "--json", "up", "--port", "0", "--virtual", "0", "--die-with-parent", *more]
-        self._child = Child("host", words, log=self.home / "stderr", environ=clean_environ(self.home))
-        self.facts = self._child.wait_ready()[0]
-
-    def kill(self) -> None:
-        """kill -9; returns when it is gone."""
-        assert self._child is not None
-        os.kill(self._child.pid, signal.SIGKILL)
-        self._child.stop()
-
-    def stop(self) -> None:
-        if self._child is not None:
-            self._child.stop()
+    def start(self, *words: str, **environ: str) -> None:
+        self.home.mkdir(mode=0o700, exist_ok=True)
+        super().start("--port", "0", "--virtual", "0", *words, **environ)
 
     @property
     def address(self) -> str:
@@ -103,8 +77,5 @@ class RealHost:
 @pytest.fixture
 def real_host(tmp_path: Path) -> Iterator[RealHost]:
     """It runs."""
-    host = RealHost(tmp_path / "home")
-    with ExitStack() as stack:
-        stack.callback(host.stop)
-        host.start()
+    with RealHost(tmp_path / "home").running() as host:
         yield host

@@ -10,6 +10,7 @@ import pytest
 from tests.link_server.conftest import Plane, running_plane
 from tests.link_server.scripted import ScriptedDevice
 from tests.store.two_hosts import two_hosts, until
+from tests.stores import new_store
 
 from microclaw.events import DeviceLeft
 from microclaw.link_server.holding import LinkHolding
@@ -95,7 +96,7 @@ class View(LinkHolding):
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    async with Database.open(tmp_path / "store.db") as database:
+    async with Database.open(new_store(tmp_path / "store.db")) as database:
         yield database
 
 

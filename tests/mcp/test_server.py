@@ -26,7 +26,7 @@ from mcp_types import (
     InputResponses,
 )
 from tests.api.people_host import PeopleHost, people_host
-from tests.mcp.handshake import INITIALIZE, TIMEOUT_S
+from tests.mcp.test_stdio import INITIALIZE, TIMEOUT_S
 
 from mcp import Client
 from microclaw.audit.log_files import read_events

@@ -14,12 +14,19 @@ from typing import Any
 from unittest.mock import AsyncMock
 
 import pytest
-from tests.mcp.handshake import INITIALIZE, TIMEOUT_S
+from tests.stories.conftest import environ_of
 
 from mcp import Client, StdioServerParameters
 from microclaw.operations.client import Client as HostClient
 
 MCP = ["-m", "microclaw", "mcp"]
+TIMEOUT_S = 90.0
+INITIALIZE = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
+}
 
 
 @pytest.fixture
@@ -29,15 +36,9 @@ def home(tmp_path: Path) -> Path:
     return tmp_path / "home"
 
 
-def clean_environ(home: Path) -> dict[str, str]:
-    """This environment without model keys, or somebody's home."""
-    kept = {k: v for k, v in os.environ.items() if not k.endswith(("_API_KEY", "_BASE_URL"))}
-    return {**kept, "MICROCLAW_HOME": str(home)}
-
-
 def client_of(home: Path) -> Client:
     """An assistant that starts `microclaw mcp`."""
-    return Client(StdioServerParameters(command=sys.executable, args=MCP, env=clean_environ(home)))
+    return Client(StdioServerParameters(command=sys.executable, args=MCP, env=environ_of(home)))
 
 
 async def pid_of_host(home: Path) -> int:
@@ -59,7 +60,7 @@ async def ends(pid: int) -> None:
 def started(home: Path, *messages: Any) -> subprocess.Popen[bytes]:
     """`microclaw mcp`, which these lines have been said to."""
     pipe = subprocess.PIPE
-    process = subprocess.Popen([sys.executable, *MCP], stdin=pipe, stdout=pipe, stderr=pipe, env=clean_environ(home))
+    process = subprocess.Popen([sys.executable, *MCP], stdin=pipe, stdout=pipe, stderr=pipe, env=environ_of(home))
     assert process.stdin is not None
     lines = [one if isinstance(one, bytes) else json.dumps(one).encode() for one in messages]
     process.stdin.write(b"\n".join(lines) + b"\n")

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from tests.models.asking import openai, request
 from tests.models.event_streams import Events, openai_chunk, openai_stream
 from tests.models.model_server import server
+from tests.stores import new_store
 
 from microclaw.clock import local_clock
 from microclaw.config.settings import BudgetSettings, ModelChoice, ModelSettings
@@ -55,7 +56,7 @@ class Hangs(Named):
 
 @pytest.fixture
 async def table(tmp_path: Path) -> AsyncIterator[UsageTable]:
-    async with Database.open(tmp_path / "home" / "store.db") as database:
+    async with Database.open(new_store(tmp_path / "home" / "store.db")) as database:
         yield UsageTable(database)
 
 

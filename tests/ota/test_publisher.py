@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tests.flash.images import program
 from tests.ota.conftest import change_of
+from tests.stores import new_store
 
 from microclaw.audit.event import AuditEvent
 from microclaw.clock import now_ms
@@ -66,7 +67,7 @@ class Host:
 
 @pytest.fixture
 async def host(tmp_path: Path, key: SigningKey, release_of: Callable[..., Release]) -> AsyncIterator[Host]:
-    async with Database.open(tmp_path / "microclaw.db") as database:
+    async with Database.open(new_store(tmp_path / "microclaw.db")) as database:
         audited: list[AuditEvent] = []
         table, payloads = FirmwareTable(database), Payloads(tmp_path / "firmware")
         publisher = Publisher(table, payloads, now_ms=now_ms, record=audited.append)

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import pytest
 from tests.store.two_hosts import hold_news, two_hosts
+from tests.stores import new_store
 
 from microclaw.errors import ConfigError, DeviceUnreachable, MicroclawError, StoreError, UnknownName
 from microclaw.ota.offers import End, Offers
@@ -74,7 +75,7 @@ class Fleet:
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    async with Database.open(tmp_path / "store.db") as database:
+    async with Database.open(new_store(tmp_path / "store.db")) as database:
         yield database
 
 

@@ -10,56 +10,30 @@ from weakref import WeakSet
 import pytest
 from playwright.sync_api import Locator, Page, expect
 from tests.browser import WAIT_MS, OpenPage, chromium, open_page
-from tests.cli.conftest import clean_environ
-from tests.forked import Child
-
-from microclaw.operations.client import Client
+from tests.host_process import HostProcess
 
 __all__ = ["WAIT_MS", "OpenPage", "PageHost", "chromium", "go", "open_board", "open_page", "program_of", "say", "yes"]
 HOME = "What should a board do?"
 _BEGUN: WeakSet[Page] = WeakSet()
 
 
-class PageHost:
-    """`microclaw up` with virtual boards, at one address over all its starts."""
+class PageHost(HostProcess):
+    """A host with virtual boards, at one address over all its starts."""
 
     def __init__(
         self, home: Path, *, config: str = "", boards: int = 1, link: str = "off", cache: Path | None = None
     ) -> None:
-        self._home = home
-        self._link = link
+        super().__init__(home)
+        self._words = ("--link", link, "--virtual", str(boards))
         self._more = {} if cache is None else {"MICROCLAW_CACHE": str(cache)}
-        self._boards = boards
-        self._port = 0
-        self._child: Child | None = None
-        self.url = ""
+        self.url = ":0"
         home.mkdir(mode=0o700)
         (home / "config.toml").write_text(config)
 
-    @property
-    def client(self) -> Client:
-        """The owner's, on the control socket."""
-        return Client(self._home / "control.sock")
-
-    def start(self) -> None:
-        words = ["--json", "up", "--port", str(self._port), "--link", self._link, "--virtual", str(self._boards)]
-        child = Child(
-            "host",
-            ["microclaw", *words, "--die-with-parent"],
-            log=self._log,
-            environ=clean_environ(self._home) | self._more,
-        )
-        self._child = child
-        self.url = str(child.wait_ready(WAIT_MS / 1000)[0]["http"])
-        self._port = int(self.url.rpartition(":")[2])
-
-    def kill(self) -> None:
-        assert self._child is not None
-        self._child.kill()
-
-    def stop(self) -> None:
-        if self._child is not None:
-            self._child.stop()
+    def start(self, *words: str, **environ: str) -> None:
+        port = self.url.rpartition(":")[2]
+        super().start("--port", port, *self._words, *words, **{**self._more, **environ})
+        self.url = str(self.facts["http"])
 
     def link(self, person: str = "owner") -> str:
         """A link that signs a browser in once."""
@@ -69,19 +43,12 @@ class PageHost:
         for one in self.client.get("/v1/signins")["signins"]:
             self.client.delete(f"/v1/signins/{one['id']}")
 
-    @property
-    def _log(self) -> Path:
-        return self._home.parent / f"{self._home.name}.stderr"
-
 
 @pytest.fixture(scope="session")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageHost]:
     found = PageHost(tmp_path_factory.mktemp("page") / "home", boards=2)
-    try:
-        found.start()
+    with found.running():
         yield found
-    finally:
-        found.stop()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 from tests.page.conftest import OpenPage, PageHost, go, open_board, say, yes
 from tests.page.test_editor import open_editor
-from tests.page.test_views import check_and_picture
+from tests.page.test_views import NARROW, check_and_picture
 
 from microclaw.wire.host_api import Result
 
@@ -17,11 +17,8 @@ from microclaw.wire.host_api import Result
 def asking_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageHost]:
     """A host that asks before each act."""
     found = PageHost(tmp_path_factory.mktemp("asking") / "home", config='[agent]\napprovals = "always"\n')
-    try:
-        found.start()
+    with found.running():
         yield found
-    finally:
-        found.stop()
 
 
 def test_two_pages_see_a_question_and_the_second_is_told_how_it_ended(
@@ -46,13 +43,8 @@ def test_two_pages_see_a_question_and_the_second_is_told_how_it_ended(
     expect(second.get_by_role("link", name="Activity", exact=True)).to_be_visible()
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 900), ("dark", 320)])
-def test_a_question_shows_the_program_its_trial_and_what_changes(
-    asking_host: PageHost, open_page: OpenPage, scheme: str, width: int
-) -> None:
-    page = open_page(asking_host.link(), color_scheme=scheme, viewport={"width": width, "height": 900})
-    second = open_page(asking_host.link(), color_scheme=scheme, viewport={"width": width, "height": 900})
-    pin = {900: 11, 320: 12}[width]
+def test_a_question_shows_the_program_its_trial_and_what_changes(asking_host: PageHost, open_page: OpenPage) -> None:
+    page, second, pin = open_page(asking_host.link(), **NARROW), open_page(asking_host.link(), **NARROW), 11
     for rate, half in (("twice", "0.250"), ("five times", "0.100")):
         go(second, "Home")  # what was decided is left behind
         go(second, "Activity")
@@ -70,7 +62,7 @@ def test_a_question_shows_the_program_its_trial_and_what_changes(
             expect(asked).to_contain_text("in place of")
             expect(asked.locator(".diff del")).to_contain_text(["-"])
             expect(asked.locator(".diff ins")).to_contain_text(["+"])
-            check_and_picture(second, "approval" if scheme == "light" else "")
+            check_and_picture(second, "approval")
         expect(second.locator(".question:has(.asked) .detail")).to_contain_text(f"#define PIN {pin}")
         yes(second.locator(".question")).click()
         expect(turn.locator(".answer")).to_contain_text("on virtual-1")  # verified or, on a busy machine, not
@@ -82,7 +74,7 @@ def test_a_question_shows_the_program_its_trial_and_what_changes(
     changed = page.get_by_role("region", name=f"what changed in {name}")
     expect(changed.locator("ins, del")).to_have_text([line for line in installed["before"]["diff"] if line[0] in "+-"])
     assert installed["before"]["diff"] != []
-    check_and_picture(page, "program" if scheme == "light" else "")
+    check_and_picture(page, "program")
     removal = asking_host.client.stream(f"/v1/devices/virtual-1/apps/{name}", method="DELETE")
     assert isinstance(list(removal)[-1], Result)
 

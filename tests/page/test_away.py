@@ -23,11 +23,8 @@ RIGHT_END_IS_EMPTY = """() => {
 @pytest.fixture
 def killed_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageHost]:
     found = PageHost(tmp_path_factory.mktemp("away") / "home", config='[agent]\napprovals = "always"\n')
-    try:
-        found.start()
+    with found.running():
         yield found
-    finally:
-        found.stop()
 
 
 def test_a_question_of_a_killed_host_ends_and_its_pins_are_not_known(
@@ -93,17 +90,3 @@ def test_a_board_that_cannot_be_read_is_said_so_with_what_to_do(host: PageHost, 
     expect(page.locator(".problem", has_text="is not connected")).to_contain_text("This page reads it again by itself")
     expect(page.locator("h1 .badge")).to_have_text("not known")
     page.unroute_all(behavior="ignoreErrors")
-
-
-def test_a_reload_keeps_the_conversation_and_a_turn_that_runs_goes_on(
-    killed_host: PageHost, open_page: OpenPage
-) -> None:
-    page = open_page(killed_host.link())
-    expect(say(page, "what can you do?").locator(".answer")).to_be_visible()
-    expect(say(page, "blink pin 6 twice a second").locator(".question")).to_be_visible()
-    page.reload()
-    expect(page.locator(".turn").first.locator(".mine")).to_have_text("what can you do?")
-    expect(page.locator(".turn .answer")).to_contain_text("Without a model I know")
-    expect(page.locator(".turn").nth(1).locator(".mine")).to_have_text("blink pin 6 twice a second")
-    yes(page.locator(".question")).click()
-    expect(page.locator(".turn").nth(1).locator(".answer")).to_contain_text("runs on virtual-1")

@@ -103,5 +103,4 @@ def test_a_board_with_headers_is_drawn_as_it_lies(devkit: str, page: Page) -> No
     expect(page.locator("main")).to_contain_text("This board does not report its pins")
     expect(page.locator("svg.board text.state")).to_have_count(0)
     pad(page, 6).click()
-    page.set_viewport_size({"width": 900, "height": 900})
     check_and_picture(page, "board")

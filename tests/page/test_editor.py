@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import Page, expect
 from tests.page.conftest import PageHost, go
+from tests.stories.conftest import until
 
 from microclaw.wire.host_api import Result
 
@@ -52,20 +53,28 @@ def test_a_draft_survives_a_reload_and_is_discarded_when_asked(page: Page) -> No
 
 
 def test_an_installed_program_is_edited_and_replaced(host: PageHost, page: Page) -> None:
-    body = {"name": "kept", "source": RIGHT.replace("12", "13")}
+    body = {"name": "kept", "source": RIGHT.replace("12", "13"), "expect": "pin 13: period 200 ms"}
     assert isinstance(list(host.client.stream("/v1/devices/virtual-2/apps", body))[-1], Result)
     go(page, "Home")
     page.get_by_role("link", name="kept", exact=True).click()
+    expect(page.locator("main")).to_contain_text("gpio_open(13, GPIO_OUT)")
+    expect(page.locator("main")).to_contain_text("pin 13: period 200 ms")
     page.get_by_role("link", name="Edit", exact=True).click()
     expect(page.locator(".cm-content")).to_contain_text("gpio_open(13, GPIO_OUT)")
     expect(page.get_by_role("combobox", name="Board")).to_have_value("virtual-2")
     expect(page.get_by_role("textbox", name="Name", exact=True)).to_have_value("kept")
     write(page, RIGHT.replace("12", "14"))
+    page.get_by_role("textbox", name="Expected").fill("pin 14: period 200 ms")
+    expect(page.locator(".checked")).to_have_attribute("data-ok", "true")
     page.get_by_role("button", name="Install on virtual-2").click()
     installed = page.get_by_role("region", name="installation")
     expect(installed.locator(".evidence")).to_be_visible()
+    pin = installed.locator("li[data-pin='14']")
+    expect(pin).not_to_have_attribute("data-edges", "0")
+    expect(pin).not_to_have_attribute("data-edges", str(pin.get_attribute("data-edges")))
     assert "gpio_open(14," in str(host.client.get("/v1/devices/virtual-2/apps/kept")["source"])
-    expect(installed.get_by_role("button", name="Undo the installation")).to_be_enabled()
+    installed.get_by_role("button", name="Undo the installation").click()
+    until(lambda: "gpio_open(13," in str(host.client.get("/v1/devices/virtual-2/apps/kept")["source"]))
     list(host.client.stream("/v1/apps/kept/remove", {"devices": ["virtual-2"]}))
 
 

@@ -93,11 +93,8 @@ def link_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageHost]:
     (images / IMAGE).write_bytes(whole_image(vfs_end=FILES_AT + FILES_BYTES))
     (images / IMAGE.replace("GENERIC", "GENERIC_S3-SPIRAM_OCT")).write_bytes(whole_image(9))
     found = PageHost(folder / "home", boards=0, link="127.0.0.1:0", cache=folder / "cache")
-    try:
-        found.start()
+    with found.running():
         yield found
-    finally:
-        found.stop()
 
 
 @pytest.fixture

@@ -152,6 +152,7 @@ def test_what_waits_for_a_sign_in_is_dropped_when_somebody_else_signs_in(host: P
 
 
 def test_blocked_live_events_are_said_and_polled_for(host: PageHost, page: Page, open_page: OpenPage) -> None:
+    page.context.clock.install()
     page.context.route(re.compile(r"/v1/events"), lambda route: route.abort())
     blocked = open_page(f"{host.url}/boards/virtual-1/pins", page.context)
     expect(blocked.locator(".connection")).to_contain_text("Live events are blocked")
@@ -159,6 +160,7 @@ def test_blocked_live_events_are_said_and_polled_for(host: PageHost, page: Page,
     host.client.post("/v1/devices/virtual-1/call", call)
     expect(blocked.locator("li[data-pin='7']")).to_have_attribute("data-edges", "1")
     page.context.unroute(re.compile(r"/v1/events"))
+    blocked.clock.fast_forward(20_000)  # after which it tries again
     expect(blocked.locator(".connection")).to_have_attribute("data-live", "stream")
 
 

@@ -12,6 +12,7 @@ from typing import TypeAlias, cast
 from zoneinfo import ZoneInfo
 
 import pytest
+from tests.stores import new_store
 
 from microclaw.auth.people import OWNER, Person
 from microclaw.devices.entry import unknown_device
@@ -211,7 +212,7 @@ def world_of(tmp_path: Path) -> MakeWorld:
         fleet: Fleet = ALONE,
     ) -> AsyncIterator[World]:
         used, doing, known = clock or Clock(), hands or Hands(), boards or Boards()
-        async with store or Database.open(tmp_path / "store" / "microclaw.db") as database:
+        async with store or Database.open(new_store(tmp_path / "store" / "microclaw.db")) as database:
             table = table_of(database)
             people = People()
             book = ScheduleBook(table, people, used.now_ms, devices=known.registry, zone=ZONE.key)

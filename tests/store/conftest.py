@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.store.two_hosts import two_hosts
+from tests.stores import new_store
 
 from microclaw.store.database import Database
 
@@ -19,7 +20,7 @@ def store_path(tmp_path: Path) -> Path:
 @pytest.fixture(params=["sqlite", "postgres"])
 async def database(request: pytest.FixtureRequest, store_path: Path) -> AsyncIterator[Database]:
     if request.param == "sqlite":
-        async with Database.open(store_path) as database:
+        async with Database.open(new_store(store_path)) as database:
             yield database
     else:
         async with two_hosts(request.getfixturevalue("database_url")) as (replica, _):

@@ -35,14 +35,7 @@ while True:
 """,
 }
 FAN = """#include "microclaw.h"
-int main(void) {
-    int fan = gpio_open(5, GPIO_OUT);
-    gpio_set(fan, 1);
-    printf("on\\n");
-    delay(1000);
-    gpio_set(fan, 0);
-    return 0;
-}
+int main(void) { printf("on\\n"); delay(1000); return 0; }
 """
 
 

@@ -88,7 +88,7 @@ def test_a_blink_is_counted_made_faster_and_undone(clean: Host) -> None:
         ("fade pin 7", "fade", "counted"),
         ("move the servo on pin 8 to 90 degrees", "servo", "counted"),
         ("when the button on pin 4 is pressed turn on pin 12", "button", "reported"),
-        ("beep pin 5 for 200 ms", "pulse", "counted"),
+        ("beep pin 5 for 1 second", "pulse", "counted"),
         ("run a traffic light on pins 14, 15 and 16", "traffic-light", "accepted"),
     ],
 )

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.mosquitto import LIMIT_S, Broker, Listener
+from tests.stores import new_store
 
 from microclaw.backoff import Backoff
 from microclaw.config.settings import MqttSettings
@@ -112,7 +113,7 @@ async def publishing(
 ) -> AsyncGenerator[Running]:
     """The host's parts, without a host: store, buffer, publisher."""
     boards = boards or Boards()
-    async with Database.open(folder / "store.db") as database, AsyncExitStack() as stack:
+    async with Database.open(new_store(folder / "store.db")) as database, AsyncExitStack() as stack:
         buffer = MqttBuffer(database)
         await buffer.open()
         feed = MqttFeed(buffer)
