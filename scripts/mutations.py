@@ -85,7 +85,7 @@ CALLS = (
     "sched_setaffinity", "vmsplice", "fanotify_init", "move_pages", "seccomp",
 )  # fmt: skip
 BWRAP, JOB, SECCOMP = "sandbox/bubblewrap.py", "sandbox/wrapped_job.py", "sandbox/seccomp.py"
-FILES, RUN = "sandbox/job.py", "sandbox/run.py"
+FILES, RUN = "sandbox/job_files.py", "sandbox/run.py"
 PTS = (JOB, 'words += ["--tmpfs", "/dev/pts", "--remount-ro", "/dev/pts"]', "pass")
 UNSCOPED = (JOB, "    scoped = has_scope()", "    scoped = False")
 ALL = '("--unshare-all", "--unshare-user", '
@@ -360,7 +360,7 @@ EGRESS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
     ("egress/proxy.py", "test_secrets.py", (
         ("a secret that is missing", "value(entry.secret)) is None:", "value(entry.secret) or 'none') is None:"),
     )),
-    ("egress/destinations.py", "test_secrets.py", (
+    ("egress/outgoing.py", "test_secrets.py", (
         ("the server's certificate", "ssl=tls,", "ssl=tls and ssl._create_unverified_context(),"),
     )),
     ("egress/exchange.py", "test_proxy.py", (

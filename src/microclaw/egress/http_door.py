@@ -21,7 +21,8 @@ from anyio.abc import SocketStream
 from httpcore2._backends.anyio import AnyIOStream
 
 from microclaw.addresses import bracketed
-from microclaw.egress.destinations import Egress, Purpose, open_socket
+from microclaw.egress.destinations import Egress, Purpose
+from microclaw.egress.outgoing import open_socket
 from microclaw.errors import MicroclawError, PermissionRefused, ToolFailed
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}

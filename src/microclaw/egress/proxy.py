@@ -25,8 +25,9 @@ from msgspec.structs import replace
 
 from microclaw.audit.event import AuditEvent, AuditKind, Record, no_record
 from microclaw.egress.allowlist import FILE_NAME, AllowEntry, Allowlist, read_allowlist
-from microclaw.egress.destinations import Egress, Purpose, open_streams
+from microclaw.egress.destinations import Egress, Purpose
 from microclaw.egress.exchange import BAD_GATEWAY, FAILURES, Exchange, Streams
+from microclaw.egress.outgoing import open_streams
 from microclaw.egress.request_head import MAX_HEAD_BYTES, ProxyRequest, RequestRefused, read_head
 from microclaw.egress.secret_values import SecretValues
 from microclaw.errors import ConfigError, MicroclawError, PermissionRefused, TaskRefused

@@ -26,7 +26,8 @@ from microclaw.errors import NoSandbox
 from microclaw.sandbox import wrapped_job
 from microclaw.sandbox.bubblewrap import NEXT_STEP, START_S, bubblewrap
 from microclaw.sandbox.container import Container, container_engine, start_container
-from microclaw.sandbox.job import Ending, SandboxEnd, SandboxJob, check_job, job_user, take_files
+from microclaw.sandbox.job import Ending, SandboxEnd, SandboxJob, job_user
+from microclaw.sandbox.job_files import check_job, take_files
 
 Listen: TypeAlias = Callable[[socket.socket], Coroutine[Any, Any, None]]
 """Begins to serve at a socket that listens."""

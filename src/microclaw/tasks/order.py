@@ -20,7 +20,8 @@ from microclaw.auth.people import person_behind
 from microclaw.config.settings import TaskSettings
 from microclaw.errors import Overloaded, TaskRefused, over_limit
 from microclaw.events import TaskChanged
-from microclaw.sandbox.job import SYSTEM_PATH, SandboxJob, SandboxLimits, check_job
+from microclaw.sandbox.job import SYSTEM_PATH, SandboxJob, SandboxLimits
+from microclaw.sandbox.job_files import check_job
 from microclaw.store.tasks import TaskLanguage, TaskRow
 from microclaw.tasks.operations import DEVICE
 from microclaw.text import code_lines, count_text
