@@ -244,7 +244,7 @@ SANDBOX = (
     without(
         "settings of programs", "settings_of_the_host", JOB, "if path.is_dir() and not path.is_symlink():", "if False:"
     ),
-    Mutation("watch of page tables", "page_tables", ((JOB, '(b"VmPTE:", ', "("), UNSCOPED)),
+    Mutation("watch of page tables", "page_tables", ((JOB, '([b"VmPTE:"], ', "("), UNSCOPED)),
     without("limit of open files", "descriptor_flood", JOB, '"--nofile=256", '),
     without("limit of locked memory", "lock_memory", JOB, '"--memlock=0", '),
     without("size of its folder", "disk_job", JOB, '"--size", size, "--tmpfs", HOME', '"--tmpfs", HOME'),
@@ -301,8 +301,8 @@ SANDBOX = (
         "a mode of ours",
         "mode_of_ours",
         FILES,
-        "out = os.open(target, _NEW, 0o600)",
-        "out = os.open(target, _NEW, os.fstat(folder).st_mode)",
+        "os.O_EXCL, 0o600)",
+        "os.O_EXCL, os.fstat(folder).st_mode)",
     ),
     without("a limit of kept files", "limit_together", FILES, "if what.st_size > left:", "if False:"),
     without("names without ..", "leads_elsewhere", FILES, r"[^\W.][\w .", r"[^/][\w ."),
@@ -325,8 +325,8 @@ EGRESS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
         ("large heads", "MAX_HEAD_BYTES: Final = 16 << 10", "MAX_HEAD_BYTES: Final = 1 << 20"),
     )),
     ("egress/destinations.py", "test_destinations.py", (
-        ("public addresses", "if is_own or not self.is_public(address):", "if is_own:"),
-        ("own networks", "if is_own or not", "if not"),
+        ("public addresses", "if is_in(address, own) or not self.is_public(address):", "if is_in(address, own):"),
+        ("own networks", "if is_in(address, own) or not", "if not"),
         ("mapped addresses", "address.ipv4_mapped or ", ""),
         ("NAT64", "if address in _NAT64:", "if False:"),
         ("6to4", " or address.sixtofour", ""),

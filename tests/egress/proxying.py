@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from microclaw.audit.event import AuditEvent
 from microclaw.auth.certificates import KeyPair, new_authority, server_certificate
 from microclaw.egress.destinations import Address, Egress, is_public
-from microclaw.egress.proxy import EgressProxy, Meter, ProxyTimes
+from microclaw.egress.proxy import EgressProxy, ProxyTimes
 from microclaw.egress.secret_values import SecretValues
 
 WAIT_S = 60.0
@@ -203,7 +203,7 @@ def loopback_is_public(address: Address) -> bool:
 
 @asynccontextmanager
 async def proxy(home: Path, allowlist: str, *, names: Names | None = None, **parts: Any) -> AsyncIterator[Proxy]:
-    """`parts`: times, meter, tls, secrets, task."""
+    """`parts`: times, now_s, tls, secrets, task."""
     file = home / "egress.yaml"
     file.write_text(allowlist)
     events: list[AuditEvent] = []
@@ -226,13 +226,16 @@ async def proxy(home: Path, allowlist: str, *, names: Names | None = None, **par
         values,
         record=record,
         times=times,
-        meter=parts.pop("meter", Meter()),
         **parts,
     )
     listening = socket.create_server(("127.0.0.1", 0), backlog=300)
-    async with made.serving(task) as listen:
-        await listen(listening)
-        yield Proxy(listening.getsockname()[1], known, events, file, noted, made)
+    port = listening.getsockname()[1]
+    serving = asyncio.create_task(made.for_task(task, task)(listening))
+    try:
+        yield Proxy(port, known, events, file, noted, made)
+    finally:
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
 
 
 @asynccontextmanager

@@ -31,7 +31,8 @@ async def test_every_connection_of_a_job_goes_to_the_proxy(tmp_path: Path) -> No
         servers.append(await asyncio.start_server(answer, sock=at))
 
     job = SandboxJob(command=["python3", "-c", CODE])
-    end = await run_sandboxed(job, tmp_path / "own", lambda _: None, proxy=listen)
+    printed = bytearray()
+    end = await run_sandboxed(job, tmp_path / "own", printed.extend, proxy=listen)
     servers[0].close()
-    assert (end.exit_code, end.output) == (0, b"no child that it did not start\n")
+    assert (end.exit_code, bytes(printed)) == (0, b"no child that it did not start\n")
     assert asked == [b"GET http://data.example/%d HTTP/1.1" % number for number in range(40)]

@@ -51,13 +51,12 @@ class SandboxJob(Struct, frozen=True, kw_only=True):
 
 
 class SandboxEnd(Struct, kw_only=True):
-    """The end of a job, filled in while it runs. `output` is the tail of what it printed, errors too. `kept` are the
-    files that `keep` named and that are there; `refused` says of the others why (no plain file, too large). `reason` is
-    why it was ended early, with the setting. Peaks are None where the kernel does not tell."""
+    """The end of a job, filled in while it runs. `kept` are the files that `keep` named and that are there; `refused`
+    says of the others why (not there, no plain file, too large). `reason` is why it was ended early, with the setting.
+    Peaks are None where the kernel does not tell."""
 
     ending: Ending = "ended"
     exit_code: int = 0
-    output: bytes = b""
     output_bytes: int = 0
     kept: Mapping[str, Path] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)

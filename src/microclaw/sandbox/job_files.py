@@ -21,11 +21,9 @@ from microclaw.text import without_marks
 
 MAX_NAME_BYTES: Final = 200
 MAX_PARTS: Final = 4
-MAX_PART_CHARS: Final = 100
 _PART: Final = re.compile(r"[^\W.][\w .()+@=,-]*")
 PAGE: Final = 4096  # the most that a file takes on a disk beyond its size
 _BLOCK: Final = 1 << 20
-_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _LINK_ON_ITS_WAY: Final = (errno.ENOTDIR, errno.ELOOP)  # what O_NOFOLLOW and O_DIRECTORY say of one
@@ -34,13 +32,12 @@ _LINK_ON_ITS_WAY: Final = (errno.ENOTDIR, errno.ELOOP)  # what O_NOFOLLOW and O_
 def checked_parts(name: str) -> tuple[str, ...]:
     """The parts of a plain relative name, as `plot.png` or `out/plot.png`. Raises TaskRefused for any other."""
     parts = tuple(name.split("/"))
-    size = len(name.encode(errors="replace"))
-    is_long = size > MAX_NAME_BYTES or len(parts) > MAX_PARTS or max(map(len, parts)) > MAX_PART_CHARS
+    is_long = len(name.encode(errors="replace")) > MAX_NAME_BYTES or len(parts) > MAX_PARTS
     if is_long or not all(_PART.fullmatch(without_marks(part)) for part in parts):
         raise TaskRefused(
             f"{name[:80]!r} is no name of a task's file",
             next_step="letters, digits, spaces and ._-()+@=, with / between, none beginning with a dot; "
-            f"at most {MAX_NAME_BYTES} bytes in {MAX_PARTS} parts, a part {MAX_PART_CHARS} characters",
+            f"at most {MAX_NAME_BYTES} bytes in {MAX_PARTS} parts",
         )
     return parts
 
@@ -69,8 +66,6 @@ def take_files(
         try:
             left -= _take(folder, parts, target, left)
             kept[name] = target
-        except FileNotFoundError:
-            continue
         except OSError as problem:
             is_link = problem.errno in _LINK_ON_ITS_WAY
             refused[name] = "a link or no folder on its way" if is_link else problem.strerror or str(problem)
@@ -91,7 +86,7 @@ def _take(folder: int, parts: tuple[str, ...], target: Path, left: int) -> int:
         if what.st_size > left:
             raise OSError(f"it is too large ({what.st_size} bytes)")
         target.parent.mkdir(parents=True, exist_ok=True)
-        out = os.open(target, _NEW, 0o600)  # a mode of ours: the job's may be setuid
+        out = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)  # a mode of ours: the job's may be setuid
         try:
             with os.fdopen(out, "wb") as copy:
                 for at in range(0, what.st_size, _BLOCK):  # no more: a job that an engine left running may still write

@@ -15,7 +15,6 @@ import secrets
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -57,7 +56,7 @@ SCOPE_S: Final = 10.0
 _OF_SYSTEMD: Final = ("PATH", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS")
 _LIMITS_OF_IT: Final = "cd /sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup) && cat memory.max pids.max"
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
-_NOT_RESIDENT: Final = (b"VmPTE:", b"VmSwap:", b"HugetlbPages:")
+_NOT_RESIDENT: Final = ([b"VmPTE:"], [b"VmSwap:"], [b"HugetlbPages:"])
 """Of /proc/PID/status: what a process holds and its resident size leaves out. Page tables can be of any size."""
 _ETC: Final = {
     "passwd": f"job:x:{USER}:{USER}::{HOME}:/bin/sh\n",
@@ -233,17 +232,12 @@ def has_scope() -> bool:
 
 def _memory_of(pid: str, processes: int, *, exact: bool) -> int:
     """`exact` is slower: the kernel walks every page. Of a program that nobody may read all pages count in full."""
-    total, resident = 0, b"VmRSS:"
+    resident, text = b"VmRSS:", _read(f"{pid}/status", processes)
     if exact:
         with suppress(PermissionError):
-            total, resident = _kib_of(f"{pid}/smaps_rollup", (b"Pss:",), processes), b""
-    return total + _kib_of(f"{pid}/status", (resident, *_NOT_RESIDENT), processes)
-
-
-def _kib_of(name: str, fields: Sequence[bytes], folder: int) -> int:
-    """The sum of these lines of a file of /proc, in bytes."""
-    lines = (line.split() for line in _read(name, folder).splitlines())
-    return sum(int(words[1]) << 10 for words in lines if words and words[0] in fields)
+            resident, text = b"Pss:", text + _read(f"{pid}/smaps_rollup", processes)
+    lines = map(bytes.split, text.splitlines())
+    return sum(int(words[1]) << 10 for words in lines if words[:1] in ([resident], *_NOT_RESIDENT))
 
 
 def _read(name: str, folder: int) -> bytes:
