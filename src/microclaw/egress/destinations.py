@@ -128,8 +128,9 @@ class Egress:
             )
         own = self.own()
         for address in found:  # all of them: a name that also leads inside is no public name
-            if is_in(address, own) or not self.is_public(address):
-                text = f"{host} is at {address}, which is not public, or in a network of this host"
+            if (is_own := is_in(address, own)) or not self.is_public(address):
+                what = "in a network of this host" if is_own else "not public"
+                text = f"{host} is at {address}, which is {what}"
                 raise PermissionRefused(text, next_step="name a host of the public Internet")
         return tuple(map(str, found))
 

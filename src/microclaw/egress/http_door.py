@@ -146,12 +146,7 @@ class _Backend(httpcore2.AnyIOBackend):
     purpose: Purpose
 
     async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - httpcore2's
-        *_args: Any,
-        **_options: Any,
+        self, host: str, port: int, timeout: float | None = None, *_args: Any, **_options: Any
     ) -> AnyIOStream:
         try:
             addresses = await self.egress.addresses(self.purpose, host, port)

@@ -84,10 +84,8 @@ class Container:
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(KILL_S)
         engine_does(self.engine, "rm", "--force", self.name)
-        self.process.kill()
-        self.process.wait()
-        if self.process.stdout is not None:  # not read to its end: a process of the engine's may hold it
-            self.process.stdout.close()
+        with self.process:  # its output is not read to its end: a process of the engine's may hold it
+            self.process.kill()
         os.close(self.folder)
         # By the system's own programs: some of it may be shut, or lie too deep for shutil.
         engine_does("/bin/chmod", "-R", "u+rwx", "--", str(self.place))

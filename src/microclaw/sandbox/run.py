@@ -72,7 +72,7 @@ def _by_bubblewrap() -> Backend:
     except (OSError, subprocess.TimeoutExpired) as problem:
         raise NoSandbox(f"bubblewrap cannot be used here: {problem}", next_step=NEXT_STEP) from problem
     scope = "a" if wrapped_job.has_scope() else "no"
-    return Backend(f"bubblewrap: {scope} systemd scope for each job", lambda job, _folder: wrapped_job.start(job))
+    return Backend(f"bubblewrap, with {scope} systemd scope for each job", lambda job, _folder: wrapped_job.start(job))
 
 
 def _by_container(image: str) -> Backend:

@@ -176,16 +176,8 @@ def check_room(waiting: Iterable[tuple[str, int]], places: int, held_mb: int, pe
 
 
 def changed(row: TaskRow) -> TaskChanged:
-    return TaskChanged(
-        row.asked_by if row.device_id else "",
-        row.ended_ms or row.started_ms or row.created_ms,
-        row.number,
-        row.state,
-        row.ending,
-        row.language,
-        by=row.asked_by,
-        person_id=row.person_id,
-    )
+    device, at_ms = row.asked_by if row.device_id else "", row.ended_ms or row.started_ms or row.created_ms
+    return TaskChanged(device, at_ms, row.number, row.state, row.ending, row.language, row.asked_by, row.person_id)
 
 
 def refused_event(order: TaskOrder, why: str) -> AuditEvent:

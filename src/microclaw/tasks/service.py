@@ -322,13 +322,9 @@ class TaskService:
         output = bytes(kept[begins - first : begins - first + PAGE_BYTES])
         ends = begins + len(output)
         decoder = codecs.getincrementaldecoder("utf-8")("replace")  # the next page never begins within a letter
-        page = {
-            "output": decoder.decode(output, final=ends == size and not row.is_open),
-            "output_begins": begins,
-            "output_ends": ends - len(decoder.getstate()[0]),
-            "output_more": ends < size,
-        }
-        return facts(TaskWithOutput, row, **page)
+        text = decoder.decode(output, final=not (row.is_open or ends < size))
+        place = {"output_begins": begins, "output_ends": ends - len(decoder.getstate()[0]), "output_more": ends < size}
+        return facts(TaskWithOutput, row, output=text, **place)
 
     async def file(self, number: int, name: str) -> Path:
         """A file that it left on this host. Raises UnknownName."""
