@@ -244,7 +244,7 @@ SANDBOX = (
     without(
         "settings of programs", "settings_of_the_host", JOB, "if path.is_dir() and not path.is_symlink():", "if False:"
     ),
-    Mutation("watch of page tables", "page_tables", ((JOB, '([b"VmPTE:"], ', "("), UNSCOPED)),
+    Mutation("watch of page tables", "page_tables", ((JOB, '(b"VmPTE:", ', "("), UNSCOPED)),
     without("limit of open files", "descriptor_flood", JOB, '"--nofile=256", '),
     without("limit of locked memory", "lock_memory", JOB, '"--memlock=0", '),
     without("size of its folder", "disk_job", JOB, '"--size", size, "--tmpfs", HOME', '"--tmpfs", HOME'),

@@ -105,9 +105,10 @@ class _TaskProxy:
             await asyncio.Event().wait()
         finally:
             server.close()
-            for task in self.running:
-                task.cancel()
-            await asyncio.gather(*self.running, return_exceptions=True)
+            while self.running:
+                for task in self.running:
+                    task.cancel()
+                await asyncio.wait(self.running)
 
     def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self.running) >= MAX_OPEN:

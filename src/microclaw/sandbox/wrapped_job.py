@@ -56,7 +56,7 @@ SCOPE_S: Final = 10.0
 _OF_SYSTEMD: Final = ("PATH", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS")
 _LIMITS_OF_IT: Final = "cd /sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup) && cat memory.max pids.max"
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
-_NOT_RESIDENT: Final = ([b"VmPTE:"], [b"VmSwap:"], [b"HugetlbPages:"])
+_NOT_RESIDENT: Final = (b"VmPTE:", b"VmSwap:", b"HugetlbPages:")
 """Of /proc/PID/status: what a process holds and its resident size leaves out. Page tables can be of any size."""
 _ETC: Final = {
     "passwd": f"job:x:{USER}:{USER}::{HOME}:/bin/sh\n",
@@ -236,8 +236,8 @@ def _memory_of(pid: str, processes: int, *, exact: bool) -> int:
     if exact:
         with suppress(PermissionError):
             resident, text = b"Pss:", text + _read(f"{pid}/smaps_rollup", processes)
-    lines = map(bytes.split, text.splitlines())
-    return sum(int(words[1]) << 10 for words in lines if words[:1] in ([resident], *_NOT_RESIDENT))
+    lines = (line for line in text.splitlines() if line.startswith((resident, *_NOT_RESIDENT)))
+    return sum(int(line.split()[1]) << 10 for line in lines)
 
 
 def _read(name: str, folder: int) -> bytes:
