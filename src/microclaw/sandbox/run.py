@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 
 class Backend(Struct, frozen=True):
-    """The way in which jobs are shut off on this machine; `text` is for people; `start` blocks. Raises NoSandbox."""
+    """The way in which jobs are shut off here. `text` is for people; `start` blocks, and raises NoSandbox."""
 
     text: str
     start: Callable[[SandboxJob, Path], wrapped_job.Wrapped | Container]
