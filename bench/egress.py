@@ -53,9 +53,12 @@ async def _measure(home: Path) -> list[Metric]:
             tls=lambda: trust,
         )
         listening = socket.create_server(("127.0.0.1", 0))
-        async with proxy.serving("bench") as listen:
-            await listen(listening)
-            return await asyncio.to_thread(_compare, listening.getsockname()[1], plain, secure, trust)
+        port = listening.getsockname()[1]
+        serving = asyncio.create_task(proxy.for_task("bench", "bench")(listening))
+        try:
+            return await asyncio.to_thread(_compare, port, plain, secure, trust)
+        finally:
+            serving.cancel()
 
 
 def _compare(port: int, plain: int, secure: int, trust: ssl.SSLContext) -> list[Metric]:

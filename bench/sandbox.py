@@ -69,7 +69,7 @@ async def _started(command: tuple[str, ...], tmp: Path) -> tuple[float, float]:
         began = time.perf_counter()
         end = await run_sandboxed(SandboxJob(command=command), tmp, lambda _: None)
         inside.append((time.perf_counter() - began) * 1000)
-        assert end.exit_code == 0, end.output
+        assert end.exit_code == 0, end.reason
     return median(bare), median(inside)
 
 
@@ -109,7 +109,8 @@ async def _asked(tmp: Path) -> tuple[float, float]:
     words = ["python3", "-c", _ASK, str(tmp / "proxy.sock")]
     done = await asyncio.to_thread(subprocess.run, words, check=True, capture_output=True)
     job = SandboxJob(command=["python3", "-c", _ASK])
-    end = await run_sandboxed(job, tmp / "asked", lambda _: None, proxy=listen)
+    printed = bytearray()
+    await run_sandboxed(job, tmp / "asked", printed.extend, proxy=listen)
     for server in servers:
         server.close()
-    return float(done.stdout), float(end.output)
+    return float(done.stdout), float(printed)

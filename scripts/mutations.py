@@ -85,7 +85,7 @@ CALLS = (
     "sched_setaffinity", "vmsplice", "fanotify_init", "move_pages", "seccomp",
 )  # fmt: skip
 BWRAP, JOB, SECCOMP = "sandbox/bubblewrap.py", "sandbox/wrapped_job.py", "sandbox/seccomp.py"
-FILES, RUN = "sandbox/job.py", "sandbox/run.py"
+FILES, RUN = "sandbox/job_files.py", "sandbox/run.py"
 PTS = (JOB, 'words += ["--tmpfs", "/dev/pts", "--remount-ro", "/dev/pts"]', "pass")
 UNSCOPED = (JOB, "    scoped = has_scope()", "    scoped = False")
 ALL = '("--unshare-all", "--unshare-user", '
@@ -301,8 +301,8 @@ SANDBOX = (
         "a mode of ours",
         "mode_of_ours",
         FILES,
-        "out = os.open(target, _NEW, 0o600)",
-        "out = os.open(target, _NEW, os.fstat(folder).st_mode)",
+        "os.O_EXCL, 0o600)",
+        "os.O_EXCL, os.fstat(folder).st_mode)",
     ),
     without("a limit of kept files", "limit_together", FILES, "if what.st_size > left:", "if False:"),
     without("names without ..", "leads_elsewhere", FILES, r"[^\W.][\w .", r"[^/][\w ."),
@@ -325,8 +325,8 @@ EGRESS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
         ("large heads", "MAX_HEAD_BYTES: Final = 16 << 10", "MAX_HEAD_BYTES: Final = 1 << 20"),
     )),
     ("egress/destinations.py", "test_destinations.py", (
-        ("public addresses", "if is_own or not self.is_public(address):", "if is_own:"),
-        ("own networks", "if is_own or not", "if not"),
+        ("public addresses", "if (is_own := is_in(address, own)) or not self.is_public(address):", "if is_own := is_in(address, own):"),
+        ("own networks", "if (is_own := is_in(address, own)) or not", "if (is_own := False) or not"),
         ("mapped addresses", "address.ipv4_mapped or ", ""),
         ("NAT64", "if address in _NAT64:", "if False:"),
         ("6to4", " or address.sixtofour", ""),
@@ -360,7 +360,7 @@ EGRESS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
     ("egress/proxy.py", "test_secrets.py", (
         ("a secret that is missing", "value(entry.secret)) is None:", "value(entry.secret) or 'none') is None:"),
     )),
-    ("egress/destinations.py", "test_secrets.py", (
+    ("egress/outgoing.py", "test_secrets.py", (
         ("the server's certificate", "ssl=tls,", "ssl=tls and ssl._create_unverified_context(),"),
     )),
     ("egress/exchange.py", "test_proxy.py", (

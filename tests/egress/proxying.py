@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from microclaw.audit.event import AuditEvent
 from microclaw.auth.certificates import KeyPair, new_authority, server_certificate
 from microclaw.egress.destinations import Address, Egress, is_public
-from microclaw.egress.proxy import EgressProxy, Meter, ProxyTimes
+from microclaw.egress.proxy import EgressProxy, ProxyTimes
 from microclaw.egress.secret_values import SecretValues
 
 WAIT_S = 60.0
@@ -161,7 +161,6 @@ class Proxy:
     events: list[AuditEvent]
     file: Path
     noted: asyncio.Event
-    made: EgressProxy
     web: Server = field(default_factory=Server)
 
     @property
@@ -203,7 +202,7 @@ def loopback_is_public(address: Address) -> bool:
 
 @asynccontextmanager
 async def proxy(home: Path, allowlist: str, *, names: Names | None = None, **parts: Any) -> AsyncIterator[Proxy]:
-    """`parts`: times, meter, tls, secrets, task."""
+    """`parts`: times, now_s, tls, secrets."""
     file = home / "egress.yaml"
     file.write_text(allowlist)
     events: list[AuditEvent] = []
@@ -215,24 +214,20 @@ async def proxy(home: Path, allowlist: str, *, names: Names | None = None, **par
 
     known = names or Names()
     secrets: dict[str, str] = parts.pop("secrets", {})
-    task = parts.pop("task", "plot")
     times = parts.pop("times", ProxyTimes(head_s=WAIT_S, stall_s=WAIT_S))
     values = SecretValues(home, {})
     for name, value in secrets.items():
         values.set(name, value)
-    made = EgressProxy(
-        home,
-        Egress(resolve=known, is_public=loopback_is_public, own=tuple),
-        values,
-        record=record,
-        times=times,
-        meter=parts.pop("meter", Meter()),
-        **parts,
-    )
+    egress = Egress(resolve=known, is_public=loopback_is_public, own=tuple)
+    made = EgressProxy(home, egress, values, record=record, times=times, **parts)
     listening = socket.create_server(("127.0.0.1", 0), backlog=300)
-    async with made.serving(task) as listen:
-        await listen(listening)
-        yield Proxy(listening.getsockname()[1], known, events, file, noted, made)
+    port = listening.getsockname()[1]
+    serving = asyncio.create_task(made.for_task("plot", "plot")(listening))
+    try:
+        yield Proxy(port, known, events, file, noted)
+    finally:
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
 
 
 @asynccontextmanager

@@ -12,10 +12,11 @@ import pytest
 from microclaw.cli.main import main
 from microclaw.config.yaml_file import FileMistakes
 from microclaw.egress.allowlist import MAX_BYTES, allowlist_problem, read_allowlist
-from microclaw.egress.proxy import judge
+from microclaw.egress.destinations import Egress
+from microclaw.egress.proxy import EgressProxy, judge
 from microclaw.egress.request_head import RequestRefused, named_place
-from microclaw.egress.secret_values import egress_findings
-from microclaw.errors import ConfigError
+from microclaw.egress.secret_values import SecretValues, egress_findings
+from microclaw.errors import ConfigError, TaskRefused
 
 RIGHT = """\
 allow:
@@ -98,12 +99,15 @@ def test_every_mistake_has_its_line(write: Callable[[str | bytes], Path]) -> Non
         assert allowlist_problem(path)
 
 
-def test_what_only_looks_like_a_mistake_is_none(write: Callable[[str | bytes], Path]) -> None:
+def test_what_only_looks_like_a_mistake_is_none(write: Callable[[str | bytes], Path], tmp_path: Path) -> None:
     hosts = ("ada.github.io", "*.bbc.co.uk", "home.example.com", "local.example", "*.lan.example.org")
     text = "allow:\n" + "".join(f"  - host: '{host}'\n" for host in hosts)
     assert tuple(entry.host for entry in read_allowlist(write(text)).entries) == hosts
-    everybodys = read_allowlist(write("allow: [{host: a.example.com, tasks: all}]"))
-    assert (everybodys.knows("all"), everybodys.knows("report")) == (True, False)
+    write("allow: [{host: a.example.com, tasks: all}]")
+    proxy = EgressProxy(tmp_path, Egress(), SecretValues(tmp_path, {}))
+    assert proxy.reach("all") == ("a.example.com, port 443, any method",)
+    with pytest.raises(TaskRefused):
+        proxy.reach("report")
 
 
 def test_a_file_that_is_too_long_or_a_link_is_not_read_and_no_file_allows_nothing(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ WHOLE = frozenset({"get", "post", "put", "patch", "delete", "head", "options", "
 HTTP_MODULES = frozenset({"httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3", "aiohttp", "http.client",
                           "urllib.request", "websockets", "websockets.client", "telnetlib", "ftplib",
                           "smtplib"})  # fmt: skip
-DOORS = ("egress/http_door.py", "egress/destinations.py", "egress/proxy.py")
+DOORS = ("egress/http_door.py", "egress/outgoing.py", "egress/proxy.py")
 EXCEPTIONS = {
     "operations/connection.py": "the host's own API: its control socket, or the address after --host",
     "cluster/requests.py": "other hosts of the fleet: both ends show a certificate of its authority",
@@ -81,5 +81,5 @@ def test_no_client_is_made_outside_of_the_door() -> None:
             used.add(reason)
         else:
             wrong += found
-    assert wrong == [], "use egress/http_door.py or egress/destinations.py, or give the reason in EXCEPTIONS"
+    assert wrong == [], "use egress/http_door.py or egress/outgoing.py, or give the reason in EXCEPTIONS"
     assert used == set(EXCEPTIONS), "an exception that nothing needs"

@@ -11,8 +11,9 @@ import httpx2
 import pytest
 from tests.egress.proxying import Names, server
 
-from microclaw.egress.destinations import Egress, Purpose, connect
+from microclaw.egress.destinations import Egress, Purpose
 from microclaw.egress.http_door import http_client
+from microclaw.egress.outgoing import connect
 from microclaw.flash.images import download
 from microclaw.models.bounded_http import bounded_client
 

@@ -22,7 +22,7 @@ from tests.egress.proxying import (
 )
 
 from microclaw.audit.event import AuditKind
-from microclaw.egress.proxy import Meter, ProxyTimes
+from microclaw.egress.proxy import ProxyTimes
 
 
 async def never(reader: Reader, writer: Writer, head: bytes) -> None:
@@ -118,7 +118,7 @@ async def test_an_allowed_host_that_is_not_there_is_a_failure_and_no_refusal(tmp
 
 async def test_a_task_has_so_many_requests_a_minute(tmp_path: Path) -> None:
     now_s = [0.0]
-    async with allowed(tmp_path, entry="requests_per_minute: 2", meter=Meter(now_s=lambda: now_s[0])) as task:
+    async with allowed(tmp_path, entry="requests_per_minute: 2", now_s=lambda: now_s[0]) as task:
         assert [status(await task.get()) for _ in range(3)] == [200, 200, 429]
         now_s[0] = 61.0
         assert status(await task.get()) == 200

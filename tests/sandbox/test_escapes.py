@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from microclaw.sandbox.job import SandboxJob
-from microclaw.sandbox.run import Listen, run_sandboxed
+from microclaw.sandbox.run import Serve, run_sandboxed
 
 ATTEMPTS = Path(__file__).with_name("attempts.py")
 KINDS = ("user", "pid", "net", "ipc", "uts", "mnt", "cgroup")
@@ -101,16 +101,16 @@ async def _listen(at: socket.socket) -> None:
     at.close()  # nobody answers
 
 
-async def _beside_another(job: SandboxJob, tmp: Path, proxy: Listen | None) -> bytes:
-    begun = asyncio.Event()
+async def _beside_another(job: SandboxJob, tmp: Path, proxy: Serve | None) -> bytes:
+    begun, printed = asyncio.Event(), bytearray()
     other = SandboxJob(command=["sh", "-c", "echo begun; sleep 60"], files={"of-another-job": b"x"})
     async with asyncio.TaskGroup() as group:
         beside = group.create_task(run_sandboxed(other, tmp / "other", lambda _: begun.set()), name="another job")
         await asyncio.wait_for(begun.wait(), 60)
-        end = await run_sandboxed(job, tmp / "own", lambda _: None, proxy=proxy)
+        end = await run_sandboxed(job, tmp / "own", printed.extend, proxy=proxy)
         beside.cancel()
-    assert end.exit_code == 0, end.output.decode()
-    return end.output
+    assert end.exit_code == 0, printed.decode()
+    return bytes(printed)
 
 
 def test_every_attempt_is_refused(ends: dict[str, str]) -> None:

@@ -94,10 +94,10 @@ def test_memory_shared_by_processes_counts_once(tmp_path: Path) -> None:
     code = (
         "import os, time\nheld = bytearray(os.urandom(1 << 20)) * 40\n"
         "for _ in range(4):\n  if os.fork() == 0:\n    time.sleep(0.5); os._exit(0)\n"
-        "for _ in range(4): os.wait()\nprint('well')"
+        "for _ in range(4): os.wait()"
     )
     end = run(code, tmp_path)
-    assert (end.ending, end.output) == ("ended", b"well\n")
+    assert (end.ending, end.exit_code) == ("ended", 0)
 
 
 def test_fork_bomb(tmp_path: Path) -> None:
@@ -115,10 +115,10 @@ def test_forks_are_refused_beyond_a_number_of_threads(tmp_path: Path) -> None:
     code = (
         "import threading, time\nn = 0\ntry:\n  while n < 2000:\n"
         "    threading.Thread(target=time.sleep, args=(60,), daemon=True).start(); n += 1\n"
-        "except RuntimeError: pass\nprint(n, flush=True)\nimport os; os._exit(0)"
+        "except RuntimeError: pass\nimport os; os._exit(n >= 100)"
     )
     end = run(code, tmp_path, SandboxLimits(processes=16))
-    assert int(end.output) < 100
+    assert (end.ending, end.exit_code) == ("ended", 0)
 
 
 def test_what_ignores_signals_waits_and_leaves_its_group_is_killed(tmp_path: Path) -> None:
@@ -186,19 +186,18 @@ def test_flood_of_output_is_cut_and_one_that_closes_its_output_is_held_to_its_ti
     end = asyncio.run(run_sandboxed(job, tmp_path, given.append))
     assert end.ending == "too_much_output"
     assert sum(map(len, given)) == SMALL.output_bytes
-    assert b"".join(given).endswith(end.output)
     assert run("exec >&- 2>&-; sleep 60", tmp_path, SandboxLimits(wall_s=0.5), program="sh").ending == "timed_out"
 
 
 def test_what_stays_behind_is_killed_with_the_command_and_its_end_is_told(tmp_path: Path) -> None:
     mark, before = secrets.token_hex(8), set(os.listdir("/proc/self/fd"))
-    code = f": {mark}; setsid sh -c 'sleep 60; : {mark}' & echo \"$HOME\"; exit 3"
-    job = SandboxJob(command=["sh", "-c", code])
-    end = asyncio.run(run_sandboxed(job, tmp_path, lambda _: None))
-    assert (end.ending, end.exit_code, end.output) == ("ended", 3, b"/job\n")
+    code = f": {mark}; setsid sh -c 'sleep 60; : {mark}' & test \"$HOME\" = /job && exit 3"
+    end = run(code, tmp_path, program="sh")
+    assert (end.ending, end.exit_code) == ("ended", 3)
     assert not alive(mark)
     end = run("import os; os.kill(os.getpid(), 11)", tmp_path)
     assert (end.ending, end.exit_code) == ("killed", -11)
-    missing = run("", tmp_path, program="no-such-program")
-    assert (missing.exit_code != 0, b"no-such-program" in missing.output) == (True, True)
+    printed, job = bytearray(), SandboxJob(command=["no-such-program"])
+    missing = asyncio.run(run_sandboxed(job, tmp_path, printed.extend))
+    assert (missing.exit_code != 0, b"no-such-program" in printed) == (True, True)
     assert set(os.listdir("/proc/self/fd")) == before

@@ -10,9 +10,8 @@ from microclaw.sandbox.job import SandboxJob
 from microclaw.sandbox.run import run_sandboxed
 
 CODE = """
-import os, urllib.request
-try: os.wait()
-except ChildProcessError: print('no child that it did not start')
+import contextlib, os, urllib.request
+with contextlib.suppress(ChildProcessError): os.wait(); raise SystemExit('a child that it did not start')
 for number in range(40): assert urllib.request.urlopen('http://data.example/%d' % number).read() == b'ok'
 """
 
@@ -33,5 +32,5 @@ async def test_every_connection_of_a_job_goes_to_the_proxy(tmp_path: Path) -> No
     job = SandboxJob(command=["python3", "-c", CODE])
     end = await run_sandboxed(job, tmp_path / "own", lambda _: None, proxy=listen)
     servers[0].close()
-    assert (end.exit_code, end.output) == (0, b"no child that it did not start\n")
+    assert end.exit_code == 0
     assert asked == [b"GET http://data.example/%d HTTP/1.1" % number for number in range(40)]

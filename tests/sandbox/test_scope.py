@@ -30,8 +30,9 @@ def test_a_job_is_started_in_a_scope_with_its_limits(tmp_path: Path, monkeypatch
     monkeypatch.setattr(wrapped_job, "has_scope", lambda: True)  # no systemd runs where most tests do
     limits = SandboxLimits(memory_bytes=64 << 20, disk_bytes=1 << 20, processes=9)
     job = SandboxJob(command=["sh", "-c", "echo $XDG_RUNTIME_DIR; id -u"], limits=limits)
-    end = asyncio.run(run_sandboxed(job, tmp_path / "own", lambda _: None))
-    assert (end.ending, end.output) == ("ended", b"\n1000\n")
+    printed = bytearray()
+    end = asyncio.run(run_sandboxed(job, tmp_path / "own", printed.extend))
+    assert (end.ending, bytes(printed)) == ("ended", b"\n1000\n")
     words = (tmp_path / "words").read_text()
     assert f"-p MemoryMax={(64 + 3 + 32) << 20} -p MemorySwapMax=0 -p TasksMax={threads_of(limits) + 2} " in words
     assert ("--user" in words) != (" setpriv --reuid=60666 --regid=60666 --clear-groups env -i " in words)

@@ -196,15 +196,15 @@ async def test_every_byte_of_fast_output_is_seen_in_order_and_kept(place: Place)
         async with asyncio.timeout(60):
             while is_open or more:
                 view = await place.service.view(taken.number, after=len(seen), wait_s=20)
-                assert view.begins == len(seen)
-                seen, is_open, more = seen + view.output, view.row.is_open, view.more
+                assert view.output_begins == len(seen)
+                seen, is_open, more = seen + view.output.encode(), view.is_open, view.output_more
         assert seen == whole
         row = await ended(place.service, taken.number)
     assert (row.output_bytes, row.kept_bytes) == (len(whole), len(whole))
     assert row.output == whole[-len(row.output) :]
     (place.folder / str(row.number) / "output").unlink()
     view = await place.service.view(row.number)
-    assert (view.begins, view.output) == (len(whole) - len(row.output), row.output)
+    assert (view.output_begins, view.output) == (len(whole) - len(row.output), row.output.decode())
 
 
 async def test_who_may_no_longer_run_code_loses_what_runs_and_waits(serve: Serve, tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ async def test_who_may_no_longer_run_code_loses_what_runs_and_waits(serve: Serve
             assert (states[running], states[waiting]) == ("cancelled", "cancelled")
             await until_printed(place, of_bob)
             await people.remove("bob")
-            assert (await place.service.view(of_bob)).row.state == "cancelled"
+            assert (await place.service.view(of_bob)).state == "cancelled"
             late = await place.service.submit(orders[0])  # it was let through just before
             assert (await ended(place.service, late.number)).state == "cancelled"
             assert may_still_run(people, "device:d-1")

@@ -123,14 +123,14 @@ def container_command(command: Sequence[str], directory: Path) -> tuple[list[str
     """
     engine, _, image, *inside = command
     name = f"microclaw-{secrets.token_hex(8)}"
-    named = (mount(path, str(path), read_only=True) for path in _named(inside[1:], directory))
     environment = {"LC_ALL": "C", "HOME": str(directory), "TMPDIR": str(directory)}
-    limits = ["--rm", "--pids-limit", str(CONTAINER_PROCESSES), "--memory", CONTAINER_MEMORY]
+    more = ["--rm", "--name", name, "--workdir", str(directory), "--pids-limit", str(CONTAINER_PROCESSES)]
+    more += ["--memory", CONTAINER_MEMORY, *mount(directory, str(directory))]
     for kind, most in (("cpu", CPU_LIMIT_S), ("fsize", FILE_LIMIT_BYTES), ("core", 0)):
-        limits += ["--ulimit", f"{kind}={most}:{most}"]
-    mounts = [mount(directory, str(directory)), *named]
-    words = run_words(engine, image, name, inside, str(directory), mounts, environment, limits)
-    return words, (engine, "kill", name)
+        more += ["--ulimit", f"{kind}={most}:{most}"]
+    for path in _named(inside[1:], directory):
+        more += mount(path, str(path), read_only=True)
+    return run_words(engine, image, inside, environment, more, None), (engine, "kill", name)
 
 
 def _named(arguments: Sequence[str], directory: Path) -> Iterator[Path]:

@@ -150,7 +150,7 @@ def _code(settings: Settings) -> Iterator[Finding]:
     except NoSandbox as exc:
         yield warning("code", f"no code is run for the agent: {exc.message}", exc.next_step)
     else:
-        yield Finding("code", True, f"the agent's code runs in {found}")
+        yield Finding("code", True, f"the agent's code runs in {found.text}")
 
 
 def _models(settings: Settings) -> Iterator[Finding]:

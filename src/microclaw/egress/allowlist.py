@@ -120,10 +120,6 @@ class Allowlist(Struct, frozen=True, kw_only=True):
     entries: Sequence[AllowEntry] = ()
     limits: Limits = field(default_factory=Limits)
 
-    def knows(self, name: str) -> bool:
-        """True if a task may have this name: one of `tasks:`, or `all` where an entry is for every task."""
-        return any(name in (entry.tasks or {EVERY}) for entry in self.entries)
-
 
 def allowlist_problem(path: Path) -> str | None:
     """The reason why tasks have no network although a file is there; None when it is right, or missing. Blocking."""

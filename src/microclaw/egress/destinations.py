@@ -1,4 +1,4 @@
-"""Judges the addresses that this host may connect to, by purpose, and connects to them. http_door.py speaks HTTP.
+"""Judges the addresses that this host may connect to, by purpose. It connects to nothing: outgoing.py does.
 
 A name is looked up once, and that very address is connected to: a second look-up may say something else (DNS
 rebinding). What counts as public is the allocated space of the IANA special-purpose registries (RFC 6890), by list,
@@ -11,23 +11,17 @@ import asyncio
 import ipaddress
 import re
 import socket
-import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeAlias
 
-from aiohappyeyeballs import addr_to_addr_infos, pop_addr_infos_interleave, start_connection
-
-from microclaw.errors import MicroclawError, PermissionRefused, ToolFailed, ToolRetry
+from microclaw.errors import PermissionRefused, ToolFailed, ToolRetry
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
-Pair: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 RESOLVE_S: Final = 5.0
-STAGGER_S: Final = 0.25  # RFC 8305: before the next address is tried beside the first
-MAX_TRIES: Final = 3  # addresses of one name and family
 _HOST: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?")
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _NOT_PUBLIC: Final = tuple(map(ipaddress.ip_network, (
@@ -134,42 +128,11 @@ class Egress:
             )
         own = self.own()
         for address in found:  # all of them: a name that also leads inside is no public name
-            is_own = is_in(address, own)
-            if is_own or not self.is_public(address):
+            if (is_own := is_in(address, own)) or not self.is_public(address):
                 what = "in a network of this host" if is_own else "not public"
-                raise PermissionRefused(
-                    f"{host} is at {address}, which is {what}", next_step="name a host of the public Internet"
-                )
+                text = f"{host} is at {address}, which is {what}"
+                raise PermissionRefused(text, next_step="name a host of the public Internet")
         return tuple(map(str, found))
-
-
-async def connect(
-    purpose: Purpose, host: str, port: int, egress: Egress | None = None, *, tls: ssl.SSLContext | None = None
-) -> Pair:
-    """Connect, with TLS where its context is given. Raises OSError, for what may not be connected to as well."""
-    try:
-        addresses = await (egress or Egress()).addresses(purpose, host, port)
-    except MicroclawError as exc:
-        raise OSError(exc.message) from exc
-    return await open_streams(addresses, port, tls, host)
-
-
-async def open_streams(addresses: Sequence[str], port: int, tls: ssl.SSLContext | None, name: str) -> Pair:
-    """As `open_socket`; with `tls` the server proves its `name`."""
-    opened = await open_socket(addresses, port)
-    return await asyncio.open_connection(sock=opened, ssl=tls, server_hostname=None if tls is None else name)
-
-
-async def open_socket(addresses: Sequence[str], port: int) -> socket.socket:
-    """Connect to the first of the judged addresses that answers; the families take turns. Raises OSError."""
-    places = [place for address in addresses for place in addr_to_addr_infos((address, port)) or ()]
-    left = places[:]
-    pop_addr_infos_interleave(left, MAX_TRIES)
-    tried = [place for place in places if place not in left]
-    try:
-        return await start_connection(tried, happy_eyeballs_delay=STAGGER_S)
-    except RuntimeError as exc:  # uvloop's, for an address that it cannot take
-        raise OSError(str(exc)) from exc
 
 
 def host_mistake(name: str) -> str | None:

@@ -147,12 +147,9 @@ class Exchange:
         encodings = {value.strip().lower() for name, value in event.headers if name == b"content-encoding"}
         if secret is not None and not encodings <= _PLAIN:
             raise RequestRefused(BAD_GATEWAY, "the server compressed its answer, which could hide the secret")
-        kept = [
-            (name, mask.masked_bytes(value))
-            for name, value in event.headers.raw_items()
-            if name.lower() not in HOP_BY_HOP
-        ]
-        headers, reason = [*kept, (b"Connection", b"close")], mask.masked_bytes(bytes(event.reason))
+        kept = ((name, value) for name, value in event.headers.raw_items() if name.lower() not in HOP_BY_HOP)
+        headers = [*((name, mask.masked_bytes(value)) for name, value in kept), (b"Connection", b"close")]
+        reason = mask.masked_bytes(bytes(event.reason))
         await answer(h11.Response(status_code=event.status_code, headers=headers, reason=reason))
         while isinstance(piece := await upstream.next_event(server), h11.Data):
             await answer(h11.Data(data=masked.feed(bytes(piece.data))))

@@ -21,7 +21,8 @@ from anyio.abc import SocketStream
 from httpcore2._backends.anyio import AnyIOStream
 
 from microclaw.addresses import bracketed
-from microclaw.egress.destinations import Egress, Purpose, open_socket
+from microclaw.egress.destinations import Egress, Purpose
+from microclaw.egress.outgoing import open_socket
 from microclaw.errors import MicroclawError, PermissionRefused, ToolFailed
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -145,12 +146,7 @@ class _Backend(httpcore2.AnyIOBackend):
     purpose: Purpose
 
     async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - httpcore2's
-        *_args: Any,
-        **_options: Any,
+        self, host: str, port: int, timeout: float | None = None, *_args: Any, **_options: Any
     ) -> AnyIOStream:
         try:
             addresses = await self.egress.addresses(self.purpose, host, port)

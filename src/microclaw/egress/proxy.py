@@ -12,8 +12,7 @@ import socket
 import ssl
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field
 from functools import cache, partial
 from pathlib import Path
@@ -24,15 +23,16 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.audit.event import AuditEvent, AuditKind, Record, no_record
-from microclaw.egress.allowlist import FILE_NAME, AllowEntry, Allowlist, read_allowlist
-from microclaw.egress.destinations import Egress, Purpose, open_streams
+from microclaw.egress.allowlist import EVERY, FILE_NAME, AllowEntry, Allowlist, read_allowlist
+from microclaw.egress.destinations import Egress, Purpose
 from microclaw.egress.exchange import BAD_GATEWAY, FAILURES, Exchange, Streams
+from microclaw.egress.outgoing import open_streams
 from microclaw.egress.request_head import MAX_HEAD_BYTES, ProxyRequest, RequestRefused, read_head
 from microclaw.egress.secret_values import SecretValues
 from microclaw.errors import ConfigError, MicroclawError, PermissionRefused, TaskRefused
 
 if TYPE_CHECKING:
-    from microclaw.sandbox.run import Listen
+    from microclaw.sandbox.run import Serve
 
 MAX_OPEN: Final = 32  # connections of one task, those without a request too: each is a descriptor of the host
 BACKLOG: Final = 4  # taken from the kernel at once: a task that connects in a loop must not hold up the event loop
@@ -53,34 +53,12 @@ class ProxyTimes(Struct, frozen=True, kw_only=True):
     total_s: float = 600.0
 
 
-@dataclass(slots=True, kw_only=True)
-class Meter:
-    """Counts requests and bytes against the limits. `now_s` is monotonic, `unix_s` decides which day it is (UTC)."""
-
-    now_s: Callable[[], float] = time.monotonic
-    unix_s: Callable[[], float] = time.time
-    days: Counts = field(default_factory=Counter)
-
-    def take(self, use: Counts, allowlist: Allowlist, entry: AllowEntry, size_bytes: int, *, begins: int = 0) -> None:
-        """Count bytes of a task before they pass, and a request that `begins`. Raises RequestRefused for too much."""
-        minute, day = int(self.now_s() // MINUTE_S), int(self.unix_s() // DAY_S)
-        rows = []
-        for place, name, limit in ((0, "", allowlist.limits), (entry.line, entry.host, entry)):
-            rows += [
-                (use, (place, minute), begins, limit.requests_per_minute, "requests a minute"),
-                (use, (place, None), size_bytes, limit.bytes_per_task, "bytes in this task"),
-                (self.days, (name, day), size_bytes, limit.bytes_per_day, "bytes today"),
-            ]
-        for counts, key, more, most, what in rows:
-            if most is not None and (more or begins) and counts[key] + max(more, begins) > most:
-                raise RequestRefused(429, f"more than {most:,} {what}")
-        for counts, key, more, _, _ in rows:
-            counts[key] += more
-
-
 @dataclass(slots=True)
 class EgressProxy:
-    """The policy of a home's sandbox as a proxy. `tls` replaces the system's authorities, for tests with their own."""
+    """The policy of a home's sandbox as a proxy. `tls` replaces the system's authorities, for tests with their own.
+
+    `now_s` is monotonic, `unix_s` decides which day it is (UTC); `days` counts for all tasks.
+    """
 
     home: Path
     egress: Egress
@@ -89,7 +67,9 @@ class EgressProxy:
     record: Record = no_record
     times: ProxyTimes = field(default_factory=ProxyTimes)
     tls: Callable[[], ssl.SSLContext] = DEFAULT_TLS
-    meter: Meter = field(default_factory=Meter)
+    now_s: Callable[[], float] = time.monotonic
+    unix_s: Callable[[], float] = time.time
+    days: Counts = field(default_factory=Counter)
 
     def reach(self, name: str) -> tuple[str, ...]:
         """The places that a task of this name may ask, a line for each entry. Blocking.
@@ -97,23 +77,15 @@ class EgressProxy:
         Raises TaskRefused for a name that the allowlist does not have, ConfigError while it has mistakes.
         """
         allowlist = read_allowlist(self.home / FILE_NAME)
-        if not allowlist.knows(name):
+        if not any(name in (entry.tasks or {EVERY}) for entry in allowlist.entries):
             step = f"the owner of this host adds to {FILE_NAME}: - {{host: api.example.com, tasks: [{name[:40]}]}}"
             raise TaskRefused(f"the allowlist has nothing for {name[:40]!r}", next_step=step)
         return tuple(entry.words for entry in allowlist.entries if entry.counts_for(name))
 
-    @asynccontextmanager
-    async def serving(self, task: str, *, name: str | None = None, by: str | None = None) -> AsyncIterator[Listen]:
-        """One task's proxy, to be called with a socket that listens. It ends with the block.
-
-        `task` is what the security log names, `name` what entries with `tasks:` name; without it they are the same.
-        `by` is who asked for the task.
-        """
-        proxy = _TaskProxy(self, task, name or task, by)
-        try:
-            yield proxy.listen
-        finally:
-            await proxy.close()
+    def for_task(self, task: str, name: str, by: str | None = None) -> Serve:
+        """One task's proxy. `task` is what the security log names, `name` what entries with `tasks:` name; `by` is who
+        asked for the task."""
+        return _TaskProxy(self, task, name, by).serve
 
 
 @dataclass(slots=True)
@@ -125,10 +97,18 @@ class _TaskProxy:
     use: Counts = field(default_factory=Counter)
     open_count: int = 0
     running: set[asyncio.Task[None]] = field(default_factory=set)
-    server: asyncio.Server | None = None
 
-    async def listen(self, at: socket.socket) -> None:
-        self.server = await asyncio.start_server(self.connected, sock=at, limit=MAX_HEAD_BYTES, backlog=BACKLOG)
+    async def serve(self, at: socket.socket) -> None:
+        """Serve at it until this is cancelled; every connection ends then, at once."""
+        server = await asyncio.start_server(self.connected, sock=at, limit=MAX_HEAD_BYTES, backlog=BACKLOG)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            server.close()
+            while self.running:
+                for task in self.running:
+                    task.cancel()
+                await asyncio.wait(self.running)
 
     def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self.running) >= MAX_OPEN:
@@ -139,25 +119,17 @@ class _TaskProxy:
         self.running.add(running)
         running.add_done_callback(self.running.discard)
 
-    async def close(self) -> None:
-        """End every connection, at once: the request, then each wait for a peer to read what is left."""
-        if self.server is not None:
-            self.server.close()
-        while self.running:
-            for task in self.running:
-                task.cancel()
-            await asyncio.wait(self.running, timeout=0.01)
-
     async def _serve(self, client: Streams) -> None:
         try:
             async with asyncio.timeout(self.proxy.times.total_s):
                 await self._one_request(Exchange(client))
+            await client.close()
         except OSError:
             pass  # a peer that stalls or breaks off; what was done is in the security log
         except Exception:
             _log.exception("a request of a task failed")
         finally:
-            await client.close()
+            client.writer.transport.abort()
 
     async def _one_request(self, exchange: Exchange) -> None:
         status, why = 0, "broken off"
@@ -185,7 +157,6 @@ class _TaskProxy:
 
     async def _carry_out(self, exchange: Exchange) -> None:
         """Raises RequestRefused, MicroclawError, OSError, h11.ProtocolError."""
-        meter = self.proxy.meter
         if not (head := await self._head(exchange.client.reader)):
             return  # a connection without a request
         exchange.request = read_head(head, exchange.connection)
@@ -193,8 +164,8 @@ class _TaskProxy:
         entry, exchange.request = judge(allowlist, self.name, exchange.request)
         if self.open_count >= allowlist.limits.connections:
             raise RequestRefused(429, f"more than {allowlist.limits.connections} connections at once")
-        meter.take(self.use, allowlist, entry, 0, begins=1)
-        exchange.count = partial(meter.take, self.use, allowlist, entry)
+        self._take(allowlist, entry, 0, begins=1)
+        exchange.count = partial(self._take, allowlist, entry)
         self.open_count += 1
         try:
             await self._pass(exchange, exchange.request, entry)
@@ -202,6 +173,22 @@ class _TaskProxy:
             raise errors.exceptions[0] from errors
         finally:
             self.open_count -= 1
+
+    def _take(self, allowlist: Allowlist, entry: AllowEntry, size_bytes: int, *, begins: int = 0) -> None:
+        """Count bytes before they pass, and a request that `begins`. Raises RequestRefused for too much."""
+        minute, day = int(self.proxy.now_s() // MINUTE_S), int(self.proxy.unix_s() // DAY_S)
+        rows = []
+        for place, name, limit in ((0, "", allowlist.limits), (entry.line, entry.host, entry)):
+            rows += [
+                (self.use, (place, minute), begins, limit.requests_per_minute, "requests a minute"),
+                (self.use, (place, None), size_bytes, limit.bytes_per_task, "bytes in this task"),
+                (self.proxy.days, (name, day), size_bytes, limit.bytes_per_day, "bytes today"),
+            ]
+        for counts, key, more, most, what in rows:
+            if most is not None and (more or begins) and counts[key] + max(more, begins) > most:
+                raise RequestRefused(429, f"more than {most:,} {what}")
+        for counts, key, more, _, _ in rows:
+            counts[key] += more
 
     async def _head(self, reader: asyncio.StreamReader) -> bytes:
         """The bytes of a head, or of what broke off."""
@@ -232,24 +219,22 @@ class _TaskProxy:
         try:
             if request.tunnel:
                 await exchange.tunnel(upstream)
+                await upstream.close()
             else:
                 await exchange.fetch(upstream, request, entry, secret)
         finally:
-            if request.tunnel:  # the other one has answered
-                await upstream.close()
             upstream.writer.transport.abort()
 
     def _note(self, exchange: Exchange, kind: AuditKind, why: str) -> None:
         """The security log's line: no path, no content."""
-        text = "a request that is none"
-        known: tuple[str, ...] = ()
+        text, known = "a request that is none", list[str]()
         if (request := exchange.request) is not None:
             text = f"{request.method[:16]} {request.host}:{request.port}"
-            known = (request.host,) if kind is AuditKind.EGRESS_ALLOWED else ()  # a refused one may be somebody's data
+            known = [request.host] if kind is AuditKind.EGRESS_ALLOWED else []  # a refused one may be somebody's data
         if exchange.count is not None:
             text += f", {exchange.up_bytes:,} bytes up, {exchange.down_bytes:,} down"
         text += f": {why}" if why else ""
-        self.proxy.record(AuditEvent(kind, text, about=self.task, by=self.by, known=known))
+        self.proxy.record(AuditEvent(kind, text, about=self.task, by=self.by, known=tuple(known)))
 
 
 def judge(allowlist: Allowlist, task: str, request: ProxyRequest) -> tuple[AllowEntry, ProxyRequest]:

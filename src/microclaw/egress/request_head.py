@@ -47,8 +47,7 @@ class RequestRefused(Exception):
 
     def __init__(self, status: int, why: str) -> None:
         super().__init__(why)
-        self.status = status
-        self.why = why
+        self.status, self.why = status, why
 
 
 class ProxyRequest(Struct, frozen=True):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from microclaw.config.edit import write_changes
 from microclaw.config.sources import Sources
-from microclaw.egress.allowlist import FILE_NAME, SECRET_NAME, Allowlist, read_allowlist
+from microclaw.egress.allowlist import FILE_NAME, SECRET_NAME, Allowlist, allowlist_problem, read_allowlist
 from microclaw.errors import ConfigError, UnknownName
 from microclaw.findings import Finding, problem
 from microclaw.masking import MIN_CHARS, SecretMask
@@ -72,16 +72,12 @@ def missing_secrets(home: Path, environ: Mapping[str, str], allowlist: Allowlist
 
 def egress_findings(home: Path) -> Iterator[Finding]:
     """Of the allowlist, where there is one: with a mistake in it tasks have no network. Blocking."""
-    try:
-        allowlist = read_allowlist(home / FILE_NAME)
-        missing = missing_secrets(home, os.environ, allowlist)
-    except ConfigError as exc:
-        yield problem("egress", f"tasks have no network: {exc.message}", "microclaw task egress")
-        return
-    if allowlist.entries:
+    if (wrong := allowlist_problem(home / FILE_NAME)) is not None:
+        yield problem("egress", wrong, "microclaw task egress")
+    elif (allowlist := read_allowlist(home / FILE_NAME)).entries:
         allowed = count_text(len(allowlist.entries), "host")
         yield Finding("egress", True, f"tasks may ask {allowed}: microclaw task egress")
-    yield from missing.values()
+        yield from missing_secrets(home, os.environ, allowlist).values()
 
 
 def _is_usable(value: str) -> bool:

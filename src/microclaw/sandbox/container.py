@@ -10,17 +10,18 @@ import functools
 import os
 import secrets
 import shutil
+import stat
 import subprocess
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from microclaw.errors import NoSandbox
-from microclaw.sandbox.bubblewrap import in_session
+from microclaw.sandbox.bubblewrap import Descriptors, in_session
 from microclaw.sandbox.job import (
     HOME,
     MOST_FILES,
@@ -83,10 +84,8 @@ class Container:
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(KILL_S)
         engine_does(self.engine, "rm", "--force", self.name)
-        self.process.kill()
-        self.process.wait()
-        if self.process.stdout is not None:  # not read to its end: a process of the engine's may hold it
-            self.process.stdout.close()
+        with self.process:  # its output is not read to its end: a process of the engine's may hold it
+            self.process.kill()
         os.close(self.folder)
         # By the system's own programs: some of it may be shut, or lie too deep for shutil.
         engine_does("/bin/chmod", "-R", "u+rwx", "--", str(self.place))
@@ -118,62 +117,51 @@ def start_container(engine: str, image: str, job: SandboxJob, folder: Path) -> C
         if (user := job_user()) is not None:
             for path in (place, *place.rglob("*")):
                 os.chown(path, user, user)
-        opened = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            return Container(in_session(words, engine_environment()), opened, engine, name, place)
-        except BaseException:
-            os.close(opened)
-            raise
+        with Descriptors() as opened:
+            held = opened.add(os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+            started = Container(in_session(words, engine_environment()), held, engine, name, place)
+            opened.pop_all()
+            return started
     except OSError as exc:
         raise NoSandbox(f"a container cannot be started: {exc}", next_step="microclaw doctor") from exc
 
 
 def engine_words(engine: str, image: str, name: str, job: SandboxJob, place: Path) -> list[str]:
     """The command that starts the container and stays until it ends. NoSandbox for a path that no engine takes."""
-    command, mounts = job.command, [mount(place, HOME)]
+    command, most, seconds = job.command, job.limits, int(job.limits.cpu_s) + 1
+    words = ["--name", name, "--workdir", HOME, *mount(place, HOME)]
     if job.proxy_socket is not None:
-        mounts += [mount(job.proxy_socket, _PROXY), mount(RELAY_SOURCE, _RELAY, read_only=True)]
+        words += [*mount(job.proxy_socket, _PROXY), *mount(RELAY_SOURCE, _RELAY, read_only=True)]
         command = with_relay(job, _RELAY, _PROXY)
-    most, seconds = job.limits, int(job.limits.cpu_s) + 1
-    limits = ["--ipc", "private", "--hostname", "job", "--pids-limit", str(most.processes), "--cpus", "1"]
-    limits += ["--memory", str(most.memory_bytes), "--memory-swap", str(most.memory_bytes)]
-    limits += ["--shm-size", str(most.disk_bytes)]
-    limits += [word for place in _TMPFS for word in ("--tmpfs", f"{place}:rw,nosuid,nodev,size={most.disk_bytes}")]
+    words += ["--ipc", "private", "--hostname", "job", "--pids-limit", str(most.processes), "--cpus", "1"]
+    words += ["--memory", str(most.memory_bytes), "--memory-swap", str(most.memory_bytes)]
+    words += ["--shm-size", str(most.disk_bytes)]
+    words += [word for place in _TMPFS for word in ("--tmpfs", f"{place}:rw,nosuid,nodev,size={most.disk_bytes}")]
     for kind, value in (("cpu", seconds), ("fsize", most.disk_bytes), ("nofile", 256), ("core", 0)):
-        limits += ["--ulimit", f"{kind}={value}:{value}"]
-    return run_words(engine, image, name, command, HOME, mounts, environment_of(job), limits, job_user())
+        words += ["--ulimit", f"{kind}={value}:{value}"]
+    return run_words(engine, image, command, environment_of(job), words, job_user())
 
 
 def run_words(
-    engine: str,
-    image: str,
-    name: str,
-    command: Sequence[str],
-    folder: str,
-    mounts: Iterable[str],
-    environment: Mapping[str, str],
-    limits: Iterable[str],
-    user: int | None = None,
+    engine: str, image: str, command: Sequence[str], environment: dict[str, str], more: list[str], user: int | None
 ) -> list[str]:
     """The words of every container here: no network, a read-only image, no rights, and never root's user unless this
     host is; None is the host's own."""
     ids = f"{os.getuid()}:{os.getgid()}" if user is None else f"{user}:{user}"
-    words = [engine, "run", "--name", name, "--pull", "never", "--network", "none", "--read-only", "--cap-drop", "ALL"]
-    words += ["--security-opt", "no-new-privileges", "--user", ids, "--workdir", folder, *limits]
+    words = [engine, "run", "--pull", "never", "--network", "none", "--read-only", "--cap-drop", "ALL"]
+    words += ["--security-opt", "no-new-privileges", "--user", ids, *more]
     if user is None and Path(engine).name == "podman":
         words += ["--userns=keep-id"]
-    words += [word for one in mounts for word in ("--mount", one)]
     words += [word for variable, value in environment.items() for word in ("--env", f"{variable}={value}")]
     return [*words, "--entrypoint", command[0], image, *command[1:]]
 
 
-def mount(source: Path, target: str, *, read_only: bool = False) -> str:
+def mount(source: Path, target: str, *, read_only: bool = False) -> tuple[str, str]:
+    """The words for it. Raises NoSandbox for a path that no engine takes."""
     if any(char in str(source) for char in ',"\n'):
-        raise NoSandbox(
-            f"a container cannot be given {source}: its name has a comma or a quotation mark",
-            next_step="choose another folder for the home (--home)",
-        )
-    return f"type=bind,source={source},target={target}{',readonly' if read_only else ''}"
+        text = f"a container cannot be given {source}: its name has a comma or a quotation mark"
+        raise NoSandbox(text, next_step="choose another folder for the home (--home)")
+    return "--mount", f"type=bind,source={source},target={target}{',readonly' if read_only else ''}"
 
 
 def engine_environment() -> dict[str, str]:
@@ -193,20 +181,14 @@ def engine_does(*command: str) -> bool:
 def _size_of(place: Path) -> tuple[int, int]:
     """Bytes on the disk and the number of names. What vanishes meanwhile has no size, and what cannot be looked at (it
     shuts others out, or lies below 4,096 bytes of folders) counts as too many names."""
-    size = files = 0
-
-    def failed(problem: OSError) -> None:
-        nonlocal files
-        files += 0 if isinstance(problem, FileNotFoundError | NotADirectoryError) else MOST_FILES + 1
-
-    try:
-        for folder, folders, names in os.walk(place, onerror=failed):
-            for name in (*folders, *names):
-                files += 1
-                try:
-                    size += Path(folder, name).lstat().st_blocks * 512
-                except OSError as problem:
-                    failed(problem)
-    except RecursionError:  # os.walk's, before Python 3.12
-        files += MOST_FILES + 1
+    size, files, left = 0, 0, [place]
+    while left and files <= MOST_FILES:
+        path = left.pop()
+        try:
+            found = path.lstat()
+            if stat.S_ISDIR(found.st_mode):
+                left += path.iterdir()
+            size, files = size + found.st_blocks * 512, files + 1
+        except OSError as problem:
+            files += 0 if isinstance(problem, FileNotFoundError | NotADirectoryError) else MOST_FILES + 1
     return size, files

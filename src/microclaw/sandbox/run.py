@@ -6,13 +6,12 @@ import asyncio
 import functools
 import logging
 import os
-import platform
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -26,29 +25,22 @@ from microclaw.errors import NoSandbox
 from microclaw.sandbox import wrapped_job
 from microclaw.sandbox.bubblewrap import NEXT_STEP, START_S, bubblewrap
 from microclaw.sandbox.container import Container, container_engine, start_container
-from microclaw.sandbox.job import Ending, SandboxEnd, SandboxJob, check_job, job_user, take_files
+from microclaw.sandbox.job import Ending, SandboxEnd, SandboxJob, job_user
+from microclaw.sandbox.job_files import check_job, take_files
 
-Listen: TypeAlias = Callable[[socket.socket], Coroutine[Any, Any, None]]
-"""Begins to serve at a socket that listens."""
+Serve: TypeAlias = Callable[[socket.socket], Coroutine[Any, Any, None]]
+"""Serves at a socket that listens, until it is cancelled."""
 AUTO: Final = SandboxSettings()
-TAIL_BYTES: Final = 64 << 10
 LOOK_S: Final = 0.02
 _BLOCK: Final = 64 << 10
 _log = logging.getLogger(__name__)
 
 
 class Backend(Struct, frozen=True):
-    """The way in which jobs are shut off on this machine; `engine` is the program that makes containers."""
+    """The way in which jobs are shut off here. `text` is for people; `start` blocks, and raises NoSandbox."""
 
-    name: str
-    engine: str = ""
-
-    def __str__(self) -> str:
-        """For people: what shuts jobs off, and what holds them to their limits. Looks at the machine."""
-        if self.name == "container":
-            return f"{self.name}: a read-only container of {Path(self.engine).name} without a network"
-        how = "own namespaces, a read-only system, an allowlist of system calls, no network"
-        return f"{self.name}: {how}; {'a' if wrapped_job.has_scope() else 'no'} systemd scope for each job"
+    text: str
+    start: Callable[[SandboxJob, Path], wrapped_job.Wrapped | Container]
 
 
 def sandbox_backend(settings: SandboxSettings = AUTO) -> Backend:
@@ -58,10 +50,10 @@ def sandbox_backend(settings: SandboxSettings = AUTO) -> Backend:
             "running code is switched off (sandbox.backend)", next_step="microclaw config set sandbox.backend --default"
         )
     reasons = []
-    for name, probe in (("bubblewrap", working_bubblewrap), ("container", partial(container_engine, settings.image))):
+    for name, probe in (("bubblewrap", _by_bubblewrap), ("container", partial(_by_container, settings.image))):
         if settings.backend in ("auto", name):
             try:
-                return Backend(name, probe())
+                return probe()
             except NoSandbox as exc:
                 reasons.append(exc.message)
                 step = exc.next_step if settings.backend == name else NEXT_STEP
@@ -69,27 +61,24 @@ def sandbox_backend(settings: SandboxSettings = AUTO) -> Backend:
 
 
 @functools.cache
-def working_bubblewrap() -> str:
-    """Its path. Raises NoSandbox where it makes no sandbox; tried once."""
-    if platform.system() != "Linux" or (path := bubblewrap()) is None:
+def _by_bubblewrap() -> Backend:
+    """Tried once. Raises NoSandbox where it makes no sandbox."""
+    if bubblewrap() is None:
         raise NoSandbox("bubblewrap is not installed", next_step=NEXT_STEP)
     try:
-        started = wrapped_job.start(SandboxJob(command=["/usr/bin/true"]))
-        try:
-            if started.process.wait(START_S) == 0:
-                return path
-        finally:
-            started.close()
+        with closing(wrapped_job.start(SandboxJob(command=["/usr/bin/true"]))) as started:
+            if started.process.wait(START_S) != 0:
+                raise NoSandbox("bubblewrap cannot start a program here", next_step=NEXT_STEP)
     except (OSError, subprocess.TimeoutExpired) as problem:
         raise NoSandbox(f"bubblewrap cannot be used here: {problem}", next_step=NEXT_STEP) from problem
-    raise NoSandbox("bubblewrap cannot start a program here", next_step=NEXT_STEP)
+    scope = "a" if wrapped_job.has_scope() else "no"
+    return Backend(f"bubblewrap, with {scope} systemd scope for each job", lambda job, _folder: wrapped_job.start(job))
 
 
-def _start(job: SandboxJob, folder: Path, settings: SandboxSettings) -> wrapped_job.Wrapped | Container:
-    found = sandbox_backend(settings)
-    if found.name == "bubblewrap":
-        return wrapped_job.start(job)
-    return start_container(found.engine, settings.image, job, folder)
+def _by_container(image: str) -> Backend:
+    engine = container_engine(image)
+    text = f"a read-only container of {Path(engine).name} without a network"
+    return Backend(text, partial(start_container, engine, image))
 
 
 async def run_sandboxed(
@@ -97,7 +86,7 @@ async def run_sandboxed(
     folder: Path,
     on_output: Callable[[bytes], None],
     settings: SandboxSettings = AUTO,
-    proxy: Listen | None = None,
+    proxy: Serve | None = None,
 ) -> SandboxEnd:
     """Run it to its end. `folder` is private to this job; kept files end up in `folder/"files"`.
 
@@ -107,7 +96,7 @@ async def run_sandboxed(
     """
     check_job(job)
     async with _with_proxy(job, proxy) as job:
-        starting = asyncio.ensure_future(asyncio.to_thread(_start, job, folder, settings))
+        starting = asyncio.ensure_future(asyncio.to_thread(lambda: sandbox_backend(settings).start(job, folder)))
         try:
             started = await asyncio.shield(starting)
         except asyncio.CancelledError:
@@ -126,7 +115,7 @@ async def run_sandboxed(
 
 
 @asynccontextmanager
-async def _with_proxy(job: SandboxJob, proxy: Listen | None) -> AsyncIterator[SandboxJob]:
+async def _with_proxy(job: SandboxJob, proxy: Serve | None) -> AsyncIterator[SandboxJob]:
     """The job with a unix socket of its user's for relay.py, whose first word, sent before the job begins, is taken."""
     if proxy is None:
         yield job
@@ -156,6 +145,8 @@ async def _with_proxy(job: SandboxJob, proxy: Listen | None) -> AsyncIterator[Sa
         finally:
             if listener.fileno() >= 0:
                 loop.remove_reader(listener)
+            for one in serving:
+                one.cancel()
             await asyncio.gather(*serving, return_exceptions=True)
 
 
@@ -168,7 +159,6 @@ class _Run:
     began: float = field(default_factory=time.monotonic)
     end: SandboxEnd = field(default_factory=SandboxEnd)
     is_full: bool = False
-    tail: bytearray = field(default_factory=bytearray)
     _closed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def until_dead(self) -> None:
@@ -189,7 +179,6 @@ class _Run:
     def ended(self, folder: Path) -> SandboxEnd:
         """Take the files out and say how it ended; when it is dead."""
         code, limits, end = self.started.process.wait(), self.job.limits, self.end
-        end.output = bytes(self.tail)
         end.kept, end.refused = take_files(self.job.keep, self.started.folder, folder / "files", limits.disk_bytes)
         # bubblewrap ends with 128 + N when a signal N killed the command, as a shell does
         number = code - 128 if 128 < code < 128 + 32 else max(0, -code)
@@ -227,8 +216,6 @@ class _Run:
         if left < len(data):
             self._stop("too_much_output")
         if left > 0:
-            self.tail += data[:left]
-            del self.tail[:-TAIL_BYTES]
             self.on_output(data[:left])
 
     def _look(self) -> None:

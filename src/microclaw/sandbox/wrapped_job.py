@@ -15,7 +15,6 @@ import secrets
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -233,17 +232,12 @@ def has_scope() -> bool:
 
 def _memory_of(pid: str, processes: int, *, exact: bool) -> int:
     """`exact` is slower: the kernel walks every page. Of a program that nobody may read all pages count in full."""
-    total, resident = 0, b"VmRSS:"
+    resident, text = b"VmRSS:", _read(f"{pid}/status", processes)
     if exact:
         with suppress(PermissionError):
-            total, resident = _kib_of(f"{pid}/smaps_rollup", (b"Pss:",), processes), b""
-    return total + _kib_of(f"{pid}/status", (resident, *_NOT_RESIDENT), processes)
-
-
-def _kib_of(name: str, fields: Sequence[bytes], folder: int) -> int:
-    """The sum of these lines of a file of /proc, in bytes."""
-    lines = (line.split() for line in _read(name, folder).splitlines())
-    return sum(int(words[1]) << 10 for words in lines if words and words[0] in fields)
+            resident, text = b"Pss:", text + _read(f"{pid}/smaps_rollup", processes)
+    lines = (line for line in text.splitlines() if line.startswith((resident, *_NOT_RESIDENT)))
+    return sum(int(line.split()[1]) << 10 for line in lines)
 
 
 def _read(name: str, folder: int) -> bytes:

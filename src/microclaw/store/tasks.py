@@ -43,7 +43,7 @@ class TaskRow(Struct, frozen=True):
     language: TaskLanguage
     code_bytes: int
     code_sha256: str
-    limits: str  # JSON of sandbox.job.SandboxLimits
+    limits: dict[str, int | float]  # sandbox.job.SandboxLimits
     created_ms: int
     number: int = field(default=0, name="task_number")
     device_id: str | None = None

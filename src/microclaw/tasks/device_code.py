@@ -17,7 +17,6 @@ from microclaw.tasks.order import TaskOrder, refused_event
 from microclaw.tasks.service import TaskService
 from microclaw.text import clean_text
 
-ALL: Final = "all"
 _ROOM: Final = MAX_TEXT_BYTES - 200  # of its output; the rest is for words about it
 _PROGRESS: Final = re.compile(r"progress:? +(0(?:\.\d{1,6})?|1(?:\.0{1,6})?)\s*")
 _FORM: Final = 'send Python source, or {"code": TEXT, "language": NAME, "files": {NAME: TEXT}, "keep": [NAME]}'
@@ -43,7 +42,7 @@ class DeviceCode(msgspec.Struct, frozen=True):
         """The end of what it printed. Cancelling it kills the code's processes."""
         sender = self.devices.get(device)
         order = _order(sender, text)
-        if {ALL, *sender.labels}.isdisjoint(self.labels):
+        if {"all", *sender.labels}.isdisjoint(self.labels):
             refusal = TaskRefused(
                 "this host runs no code of this device",
                 next_step="its owner names one of its labels in tasks.from_devices: "

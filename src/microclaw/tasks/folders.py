@@ -37,8 +37,7 @@ def check_room(root: Path, wanted_bytes: int) -> None:
         free = shutil.disk_usage(root).free
     except OSError as exc:
         raise ToolFailed(f"{root} cannot be used: {exc.strerror or exc}", next_step=_FULL) from exc
-    needed = wanted_bytes + FREE_BYTES
-    if free < needed:
+    if free < (needed := wanted_bytes + FREE_BYTES):
         text = f"this machine's disk has {free >> 20} MB free, a task needs {needed >> 20} MB"
         raise ToolFailed(text, next_step=_FULL)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
-import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeAlias, TypeVar
 
@@ -93,7 +91,9 @@ class TaskFacts(
 
 
 class TaskWithOutput(TaskFacts, frozen=True, kw_only=True):
-    """`output` are its bytes from `output_begins` to `output_ends`, as text; `output_more`: the next page is there."""
+    """`output` are its bytes from `output_begins`, later than asked where that is not kept, to `output_ends`, as text.
+    `output_more`: the next page is there already.
+    """
 
     output: str
     output_begins: int
@@ -208,17 +208,7 @@ async def show(
 ) -> TaskWithOutput:
     """A task: who asked, how it ended, its files."""
     await tasks.row(number, call.person_id)
-    view = await tasks.view(number, after=after, wait_s=wait_s)
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")  # the next page never begins within a letter
-    text = decoder.decode(view.output, final=not (view.row.is_open or view.more))
-    return facts(
-        TaskWithOutput,
-        view.row,
-        output=text,
-        output_begins=view.begins,
-        output_ends=view.begins + len(view.output) - len(decoder.getstate()[0]),
-        output_more=view.more,
-    )
+    return await tasks.view(number, after=after, wait_s=wait_s)
 
 
 @operation(
@@ -240,4 +230,4 @@ async def cancel(
 def facts(kind: type[_Facts], row: TaskRow, **more: Any) -> _Facts:
     more |= {"exited": row.exit_code, "ending": row.ending or None, "reason": row.reason or None}
     files = tuple(TaskFile(*structs.astuple(one)) for one in row.files)
-    return filled(kind, row, files=files, refused=dict(row.refused), limits=json.loads(row.limits), **more)
+    return filled(kind, row, files=files, refused=dict(row.refused), **more)

@@ -10,6 +10,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from msgspec import Struct, field
@@ -20,7 +21,8 @@ from microclaw.auth.people import person_behind
 from microclaw.config.settings import TaskSettings
 from microclaw.errors import Overloaded, TaskRefused, over_limit
 from microclaw.events import TaskChanged
-from microclaw.sandbox.job import SYSTEM_PATH, SandboxJob, SandboxLimits, check_job
+from microclaw.sandbox.job import SYSTEM_PATH, SandboxJob, SandboxLimits
+from microclaw.sandbox.job_files import check_job
 from microclaw.store.tasks import TaskLanguage, TaskRow
 from microclaw.tasks.operations import DEVICE
 from microclaw.text import code_lines, count_text
@@ -66,14 +68,11 @@ class TaskOrder(Struct, frozen=True, kw_only=True):
     channel: str = "terminal"
     chat_id: str = "terminal"
 
-    @property
-    def code_bytes(self) -> bytes:
-        return self.code.encode(errors="replace")
-
 
 def checked_job(order: TaskOrder, settings: TaskSettings) -> SandboxJob:
     """The way it runs. Raises TaskRefused, which says what is wrong with it."""
-    command, code, names = COMMANDS[order.language], order.code_bytes, max(len(order.files), len(order.keep))
+    command, code = COMMANDS[order.language], order.code.encode(errors="replace")
+    names = max(len(order.files), len(order.keep))
     wall_s = settings.wall_s if order.seconds is None else order.seconds
     memory_mb = settings.memory_mb if order.memory_mb is None else order.memory_mb
     others = f"install it, or use another language: {', '.join(available())}"
@@ -131,30 +130,22 @@ def _module(name: str) -> str | None:
 def order_lines(order: TaskOrder, reach: Sequence[str]) -> tuple[str, ...]:
     """The text for somebody who is asked for it: the whole code, its files, and what it may reach."""
     code = code_lines(order.code)
-    return (f"code: {count_text(len(code), 'line')}", *_indented(code), *file_lines(order.files), *reach_lines(reach))
+    return (f"code: {count_text(len(code), 'line')}", *_indented(code), *file_lines(order.files, reach))
 
 
-def file_lines(files: Mapping[str, bytes]) -> tuple[str, ...]:
-    """Each file's name, size and hash; whole where it is source or a short text. It blocks for large ones."""
+def file_lines(files: Mapping[str, bytes], reach: Sequence[str]) -> tuple[str, ...]:
+    """Each file's name, size and hash, and the hosts; a source or a short text is shown whole. Large ones block."""
     lines: list[str] = []
     for name, content in files.items():
         lines.append(f"file {name}: {len(content):,} bytes, sha256 {hashlib.sha256(content).hexdigest()[:16]}")
-        lines += _indented(_shown(name, content))
+        is_source = name.endswith(_SOURCES)
+        if is_source or len(content) <= MAX_SHOWN_BYTES:
+            with suppress(UnicodeDecodeError):
+                shown = code_lines(content.decode(errors="replace" if is_source else "strict"))
+                lines += _indented(shown if is_source or len(shown) <= MAX_SHOWN_LINES else ())
+    if reach:
+        lines += [f"it may reach: {count_text(len(reach), 'host')}", *_indented(reach)]
     return tuple(lines)
-
-
-def reach_lines(reach: Sequence[str]) -> tuple[str, ...]:
-    return (f"it may reach: {count_text(len(reach), 'host')}", *_indented(reach)) if reach else ()
-
-
-def _shown(name: str, content: bytes) -> Sequence[str]:
-    if name.endswith(_SOURCES):
-        return code_lines(content.decode(errors="replace"))
-    try:
-        lines = code_lines(content.decode()) if len(content) <= MAX_SHOWN_BYTES else []
-    except UnicodeDecodeError:
-        return ()
-    return lines if len(lines) <= MAX_SHOWN_LINES else ()
 
 
 def _indented(lines: Iterable[str]) -> list[str]:
@@ -185,16 +176,8 @@ def check_room(waiting: Iterable[tuple[str, int]], places: int, held_mb: int, pe
 
 
 def changed(row: TaskRow) -> TaskChanged:
-    return TaskChanged(
-        row.asked_by if row.device_id else "",
-        row.ended_ms or row.started_ms or row.created_ms,
-        row.number,
-        row.state,
-        row.ending,
-        row.language,
-        by=row.asked_by,
-        person_id=row.person_id,
-    )
+    device, at_ms = row.asked_by if row.device_id else "", row.ended_ms or row.started_ms or row.created_ms
+    return TaskChanged(device, at_ms, row.number, row.state, row.ending, row.language, row.asked_by, row.person_id)
 
 
 def refused_event(order: TaskOrder, why: str) -> AuditEvent:
@@ -203,24 +186,17 @@ def refused_event(order: TaskOrder, why: str) -> AuditEvent:
     return AuditEvent(AuditKind.TASK_REFUSED, text, by=order.asked_by, about=about)
 
 
-def started_event(row: TaskRow, limits: SandboxLimits, approval: str, yes: ApprovalOutcome | None) -> AuditEvent:
-    """`approval` says how it was allowed where nobody gave a `yes`."""
-    network = "no network" if row.allow is None else f"network: {row.allow}"
-    approval = approval if yes is None else f"{yes.pending.approval_id}, by {yes.by}"
-    text = (
-        f"{row.language}, {row.code_bytes:,} bytes, sha256 {row.code_sha256[:16]}, {limits.wall_s:g} s, "
-        f"{limits.memory_bytes >> 20} MB, {network}, approval: {approval}"
-    )
-    return _event(AuditKind.TASK_STARTED, text, row, yes)
-
-
-def ended_event(row: TaskRow, yes: ApprovalOutcome | None = None) -> AuditEvent:
-    code = "" if row.exit_code is None else f", exit code {row.exit_code}"
-    text = f"{row.ending}{code}, {len(row.files)} files, {row.output_bytes:,} bytes printed"
-    return _event(AuditKind.TASK_ENDED, text, row, yes)
-
-
-def _event(kind: AuditKind, text: str, row: TaskRow, yes: ApprovalOutcome | None) -> AuditEvent:
+def task_event(row: TaskRow, yes: ApprovalOutcome | None = None, approval: str = "") -> AuditEvent:
+    """A task has started, or has ended. `approval` says how it was allowed where nobody gave a `yes`."""
+    if row.is_open:
+        kind, wall_s, memory_mb = AuditKind.TASK_STARTED, row.limits["wall_s"], int(row.limits["memory_bytes"]) >> 20
+        network = "no network" if row.allow is None else f"network: {row.allow}"
+        allowed = approval if yes is None else f"{yes.pending.approval_id}, by {yes.by}"
+        text = f"{row.language}, {row.code_bytes:,} bytes, sha256 {row.code_sha256[:16]}, {wall_s:g} s, "
+        text += f"{memory_mb} MB, {network}, approval: {allowed}"
+    else:
+        kind, code = AuditKind.TASK_ENDED, "" if row.exit_code is None else f", exit code {row.exit_code}"
+        text = f"{row.ending}{code}, {len(row.files)} files, {row.output_bytes:,} bytes printed"
     return AuditEvent(
         kind,
         f"task {row.number}: {text}",

@@ -7,17 +7,17 @@ next start, and its folder is cleaned; its processes end with the host (the sand
 from __future__ import annotations
 
 import asyncio
+import codecs
 import hashlib
-import json
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from msgspec import Struct, structs
+from msgspec import structs
 
 from microclaw.audit.event import Record
 from microclaw.auth.approvals import ApprovalOutcome, yes_now
@@ -32,19 +32,17 @@ from microclaw.sandbox.job import SandboxJob
 from microclaw.sandbox.run import AUTO, run_sandboxed, sandbox_backend
 from microclaw.store.tasks import OPEN, TaskEnding, TaskRow, TaskTable
 from microclaw.tasks import folders
-from microclaw.tasks.operations import may_still_run
+from microclaw.tasks.operations import TaskWithOutput, facts, may_still_run
 from microclaw.tasks.order import (
     TaskOrder,
     changed,
     check_room,
     checked_job,
-    ended_event,
     order_lines,
     refused_event,
-    started_event,
+    task_event,
 )
 
-MAX_WAIT_S: Final = 25.0  # of one look at a running task
 STEP_S: Final = 0.5  # between two of its reports to who follows it
 PRUNE_S: Final = 3_600.0  # between two looks for results that are too old
 DAY_MS: Final = 86_400_000
@@ -77,18 +75,6 @@ class LiveTask:
     def wake(self) -> None:
         self.news.set()
         self.news = asyncio.Event()
-
-
-class TaskView(Struct, frozen=True):
-    """A task and a page of what it printed: `output` begins at `begins`, later than asked where that is not kept.
-
-    `more` says that the next page is there already.
-    """
-
-    row: TaskRow
-    output: bytes
-    begins: int
-    more: bool
 
 
 @dataclass(eq=False)
@@ -136,7 +122,7 @@ class TaskService:
                 ended = structs.replace(_stopped(row, "interrupted"), ended_ms=now_ms(), host=self.table.host)
                 await self.table.put(ended)
                 await asyncio.to_thread(folders.remove, self.root / str(row.number))
-                self.record(ended_event(ended))
+                self.record(task_event(ended))
 
     # Taking one
 
@@ -156,14 +142,14 @@ class TaskService:
                 ]
                 check_room(held, self.settings.queue, self.settings.disk_mb, order.person_id)
                 await asyncio.to_thread(folders.check_room, self.root, job.limits.disk_bytes)
-                code = order.code_bytes
+                code = job.files[job.command[-1]]
                 row = TaskRow(
                     **{name: getattr(order, name) for name in _AS_ORDERED},
                     code_bytes=len(code),
                     code_sha256=hashlib.sha256(code).hexdigest(),
                     inputs=tuple(order.files),
                     keep=tuple(job.keep),
-                    limits=json.dumps(structs.asdict(job.limits)),
+                    limits=structs.asdict(job.limits),
                     created_ms=now_ms(),
                     host=self.table.host,
                 )
@@ -204,11 +190,10 @@ class TaskService:
         except asyncio.CancelledError:
             ended = _stopped(live.row, live.stop or "interrupted")
         except MicroclawError as exc:
-            ended = structs.replace(live.row, state="failed", ending="not_run", reason=exc.message)
+            ended = _stopped(live.row, "not_run", exc.message)
         except Exception:
             _log.exception("task %d failed inside the host", live.row.number)
-            why = "a fault inside the host; see its log"
-            ended = structs.replace(live.row, state="failed", ending="not_run", reason=why)
+            ended = _stopped(live.row, "not_run", "a fault inside the host; see its log")
         if not ended.files:
             await asyncio.to_thread(folders.remove, self.root / str(ended.number))
         live.row = structs.replace(await self._with_output(live, ended), ended_ms=now_ms())
@@ -227,29 +212,26 @@ class TaskService:
             if not may_still_run(self.roles, live.row.person_id):
                 return _stopped(live.row, "cancelled")
             await self._set(live, structs.replace(live.row, state="running", started_ms=now_ms()))
-            self.record(started_event(live.row, live.job.limits, live.approval, live.yes))
+            self.record(task_event(live.row, live.yes, live.approval))
             row, folder, network = live.row, self.root / str(live.row.number), None
-            async with AsyncExitStack() as serving:
-                if self.proxy is not None and row.allow is not None:
-                    made = self.proxy.serving(f"task {row.number}", name=row.allow, by=row.asked_by)
-                    network = await serving.enter_async_context(made)
-                end = await run_sandboxed(live.job, folder, live.printed, self.sandbox, network)
+            if self.proxy is not None and row.allow is not None:
+                network = self.proxy.for_task(f"task {row.number}", row.allow, row.asked_by)
+            end = await run_sandboxed(live.job, folder, live.printed, self.sandbox, network)
         files = await asyncio.to_thread(folders.file_rows, end.kept)
-        missing = {name: "it was not written" for name in live.row.keep if name not in end.kept}
         is_done = end.ending == "ended" and end.exit_code == 0
         return structs.replace(
             live.row,
             state="done" if is_done else "failed",
             **{name: getattr(end, name) for name in _AS_ENDED},
             files=files,
-            refused=tuple({**missing, **end.refused}.items()),
+            refused=tuple(end.refused.items()),
             kept_bytes=sum(one.size_bytes for one in files),
         )
 
     async def _keep(self, live: LiveTask) -> None:
         await self._set(live, live.row)
         if self._live.pop(live.row.number, None) is not None:
-            self.record(ended_event(live.row, live.yes))
+            self.record(task_event(live.row, live.yes))
 
     async def _with_output(self, live: LiveTask, ended: TaskRow) -> TaskRow:
         """The end of what it printed goes into the row, and all of it into a file where that is more."""
@@ -316,7 +298,7 @@ class TaskService:
             raise
         return live.row
 
-    async def view(self, number: int, *, after: int = 0, wait_s: float = 0.0) -> TaskView:
+    async def view(self, number: int, *, after: int = 0, wait_s: float = 0.0) -> TaskWithOutput:
         """A page of what it printed from `after` on, once there is more or it has ended, at most after `wait_s`.
 
         Of a task of another host the end alone, once it has ended.
@@ -324,7 +306,7 @@ class TaskService:
         if (live := self._live.get(number)) is not None:
             state = live.row.state
             with suppress(TimeoutError):
-                async with asyncio.timeout(min(wait_s, MAX_WAIT_S)):
+                async with asyncio.timeout(wait_s):
                     while len(live.output) <= after and live.row.state == state and live.row.is_open:
                         await live.news.wait()
             row, first, size = live.row, 0, len(live.output)
@@ -338,7 +320,11 @@ class TaskService:
                 kept, first, size = (kept, first, size) if found is None else (found[0], after, found[1])
         begins = max(after, first)
         output = bytes(kept[begins - first : begins - first + PAGE_BYTES])
-        return TaskView(row, output, begins, begins + len(output) < size)
+        ends = begins + len(output)
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")  # the next page never begins within a letter
+        text = decoder.decode(output, final=not (row.is_open or ends < size))
+        place = {"output_begins": begins, "output_ends": ends - len(decoder.getstate()[0]), "output_more": ends < size}
+        return facts(TaskWithOutput, row, output=text, **place)
 
     async def file(self, number: int, name: str) -> Path:
         """A file that it left on this host. Raises UnknownName."""
@@ -378,8 +364,8 @@ class TaskService:
             await asyncio.to_thread(folders.remove_others, self.root, await self.table.numbers())
 
 
-def _stopped(row: TaskRow, why: TaskEnding) -> TaskRow:
+def _stopped(row: TaskRow, why: TaskEnding, reason: str = CLEANED) -> TaskRow:
     """The row of one that was ended early, or never began."""
     if why == "cancelled":
-        return structs.replace(row, state="cancelled", ending="cancelled")
-    return structs.replace(row, state="failed", ending="interrupted", reason=CLEANED)
+        return structs.replace(row, state="cancelled", ending=why)
+    return structs.replace(row, state="failed", ending=why, reason=reason)

@@ -27,8 +27,9 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from microclaw.addresses import bracketed
 from microclaw.config.settings import MqttSettings
 from microclaw.durable import read_given_text
-from microclaw.egress.destinations import Purpose, connect
+from microclaw.egress.destinations import Purpose
 from microclaw.egress.exchange import Streams
+from microclaw.egress.outgoing import connect
 from microclaw.errors import BrokerError, ConfigError
 from microclaw.telemetry.mqtt_device import OFFLINE
 from microclaw.telemetry.mqtt_topics import Topics

@@ -11,7 +11,8 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from microclaw.egress.destinations import Purpose, connect
+from microclaw.egress.destinations import Purpose
+from microclaw.egress.outgoing import connect
 from microclaw.errors import ProtocolError, VoiceError
 from microclaw.text import clean_text
 from microclaw.voice.engines.engine import (
