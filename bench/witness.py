@@ -225,7 +225,7 @@ class Witness:
         end = time.monotonic() + min(2 * period_s, _LONGEST_LOG_S) + _SLACK_S
         while len(lines) < 2 and time.monotonic() < end:
             page = self._board.ask(control.Log(since=mark.lines))
-            lines = [row for row in page.lines if row.app and says(row.text, value)]
+            lines = [row for row in page.rows if row.app and says(row.text, value)]
             time.sleep(_POLL_S)
         if len(lines) < 2:
             return f"the log has {len(lines)} lines with {value:g}"
@@ -242,7 +242,7 @@ class Witness:
 
     def _lines(self, value: float, mark: Mark) -> int:
         page = self._board.ask(control.Log(since=mark.lines))
-        return sum(bool(row.app) and says(row.text, value) for row in page.lines)
+        return sum(bool(row.app) and says(row.text, value) for row in page.rows)
 
     def _lights(self, want: Want, mark: Mark) -> str:
         """Every light has been on at some time; whether two were on at once is not looked at."""
@@ -284,7 +284,7 @@ class Witness:
         return self._board.edges(mark.edges).edges
 
     def _changes(self, mark: Mark) -> Sequence[replies.PwmRow]:
-        return self._board.ask(control.Pwm(since=mark.changes)).changes
+        return self._board.ask(control.Pwm(since=mark.changes)).rows
 
     def _pins(self) -> dict[int, replies.PinRow]:
         return {row.pin: row for row in self._board.ask(control.Pins()).pins}

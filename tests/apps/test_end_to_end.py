@@ -8,6 +8,7 @@ import pytest
 from tests.apps.conftest import Bench
 
 from microclaw.errors import TooManyApps
+from microclaw.wire.board_control import Info
 
 
 def blink_source(pin: int = 2, half_period_ms: int = 200) -> str:
@@ -54,7 +55,7 @@ async def test_three_apps_run_a_fourth_is_refused_and_removed_ones_stand_still(b
         await edges_seen(bench, pin, 2)
     for name in pins:
         await bench.act("uninstall", name)
-    removed_ms = (await bench.board.control.info()).now_ms
+    removed_ms = (await bench.board.control.request(Info())).now_ms
     await bench.deploy("four", blink_source(7))
     await edges_seen(bench, 7, 4)  # longer than the others' period
     moved = {edge.pin for edge in (await bench.board.control.edges()).edges if edge.t_ms > removed_ms}

@@ -23,6 +23,7 @@ from microclaw.transports.open import open_transport
 from microclaw.transports.wasmachine import WasmachineTransport
 from microclaw.transports.wasmachine_connection import Timeouts
 from microclaw.wasm.compile import compile_module
+from microclaw.wire.board_control import Apps, Power
 
 SILENT = DeviceSilent("listing its apps on 10.0.0.7:8080: no answer within 4 s", next_step="reset it")
 
@@ -163,8 +164,8 @@ async def bench(tmp_path: Path, build_cache: Path) -> AsyncIterator[Bench]:
 
 async def after_a_reset(bench: Bench) -> DeviceCheck:
     """The reconciler's first check that the board answers."""
-    await bench.board.control.power("cut")
-    await bench.board.control.power("on")
+    await bench.board.control.request(Power("cut"))
+    await bench.board.control.request(Power("on"))
     async with asyncio.timeout(60):
         while (kept := await bench.reconciler.check("d-1")).unreachable_since_ms is not None:
             pass
@@ -173,7 +174,7 @@ async def after_a_reset(bench: Bench) -> DeviceCheck:
 
 async def until_it_hangs(bench: Bench) -> None:
     async with asyncio.timeout(60):
-        while (await bench.board.control.app_rows())[0].longest_call_ms < 500:
+        while (await bench.board.control.request(Apps())).apps[0].longest_call_ms < 500:
             pass  # each look takes the board a moment
 
 

@@ -14,7 +14,7 @@ from microclaw.boards.firmware import parse_firmware
 from microclaw.devices.calls import GpioGet, PinLevel
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
-from microclaw.errors import ConfigError
+from microclaw.errors import ConfigError, DeviceUnreachable
 from microclaw.store.devices import DeviceTable
 from microclaw.store.postgres import SharedDatabase
 
@@ -107,3 +107,16 @@ async def test_a_change_behind_another_hosts_change_takes_nothing_back_and_bring
     with pytest.raises(ConfigError):
         await hosts.here.label("light", ["indoor"])
     await until(lambda: names(hosts.here) == names(hosts.there) == [])
+
+
+async def test_a_board_whose_machine_nobody_knows_says_so_when_it_is_called_here(hosts: Hosts) -> None:
+    for name, endpoint, says in (("bench", "serial:/dev/x", True), ("roof", "serial:tcp://192.0.2.7:99", False)):
+        await hosts.there.add(name, "virtual", [endpoint])
+        device, _ = await hosts.both(name)
+        transport = device.transports[0]
+        assert isinstance(transport, FakeTransport)
+        transport.fails = DeviceUnreachable("cannot open it", next_step="plug it in")
+        with pytest.raises(DeviceUnreachable) as refused:
+            await device.call(GpioGet(4), 5)
+        assert ("on one machine of the cluster" in refused.value.message) is says
+        assert "plug it in" in str(refused.value.next_step)

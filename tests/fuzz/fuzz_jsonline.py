@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from microclaw.errors import CallRejected, DeviceLied, NotSupported, ProtocolError
+from microclaw.devices.calls import AdcReading, PinLevel, PwmState
+from microclaw.errors import CallRejected, NotSupported, ProtocolError
 from microclaw.wire import jsonline
 
 LIMIT = 512
@@ -22,7 +23,7 @@ def fuzz_one(data: bytes) -> None:
                 break
             assert 0 < len(line) <= LIMIT
             _read(line)
-    assert decoder.buffered_bytes <= LIMIT + chunk
+    assert len(decoder.buffer) <= LIMIT + chunk
 
 
 def _read(line: bytes) -> None:
@@ -31,15 +32,15 @@ def _read(line: bytes) -> None:
     except ProtocolError:
         return
     readers = (
-        lambda: jsonline.gpio_reply(reply, 2, 1),
-        lambda: jsonline.adc_reply(reply, 1),
-        lambda: jsonline.pwm_reply(reply, 5, 128, 5000),
-        lambda: jsonline.sensor_reply(reply, "ina219"),
+        lambda: jsonline.values_reply(reply, {"pin": 2, "level": 1}, PinLevel),
+        lambda: jsonline.values_reply(reply, {"pin": 1}, AdcReading),
+        lambda: jsonline.values_reply(reply, {"pin": 5, "duty": 128, "frequency_hz": 5000}, PwmState),
+        lambda: jsonline.sensor_reply(reply),
         lambda: jsonline.sensors_reply(reply),
         lambda: jsonline.info_reply(reply),
     )
     for read in readers:
         try:
             read()
-        except (ProtocolError, CallRejected, DeviceLied, NotSupported):
+        except (ProtocolError, CallRejected, NotSupported):
             continue

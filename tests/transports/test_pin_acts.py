@@ -24,6 +24,7 @@ from microclaw.transports.virtual_board import VirtualBoardTransport
 from microclaw.transports.wasmachine import WasmachineTransport
 from microclaw.virtual_boards.process import VirtualBoardProcess
 from microclaw.wasm.compile import compile_module
+from microclaw.wire.board_control import Apps, Pins, SetInput, SetSensor
 
 LIMIT_S = 60.0
 
@@ -36,7 +37,7 @@ async def control(board: VirtualBoardProcess) -> AsyncIterator[VirtualBoardTrans
 
 
 async def _level(control: VirtualBoardTransport, pin: int) -> tuple[str, int]:
-    row = next(row for row in await control.pins() if row.pin == pin)
+    row = next(row for row in (await control.request(Pins())).pins if row.pin == pin)
     return row.role, row.level
 
 
@@ -53,12 +54,12 @@ async def test_level_is_set_read_back_and_lasts_while_the_program_holds_it(
     assert await transport.call(AppList(), LIMIT_S) == ()
     assert transport.held_pins == {}
     # What holds nothing leaves no program behind.
-    await control.set_input(5, 1)
+    await control.request(SetInput(5, 1))
     assert await transport.call(GpioGet(5), LIMIT_S) == PinLevel(5, 1)
     assert (await transport.call(I2cScan(), LIMIT_S)).addresses == (0x40, 0x76)
-    await control.set_sensor("bme280", {"temperature_c": 30.5})
+    await control.request(SetSensor("bme280", {"temperature_c": 30.5}))
     assert (await transport.call(I2cRead("bme280"), LIMIT_S)).values["temperature_c"] == pytest.approx(30.5, abs=0.1)
-    assert await control.app_rows() == ()
+    assert (await control.request(Apps())).apps == ()
 
 
 async def test_what_a_dead_host_left_is_taken_off_unless_it_holds_a_pin(
@@ -70,7 +71,7 @@ async def test_what_a_dead_host_left_is_taken_off_unless_it_holds_a_pin(
     await dead.close()
     second = of_board(board, tmp_path)
     assert await second.call(AppList(), LIMIT_S) == ()
-    assert await control.app_rows() == ()
+    assert (await control.request(Apps())).apps == ()
     await second.call(GpioSet(4, 1), LIMIT_S)
     await second.close()
     third = of_board(board, tmp_path)

@@ -149,7 +149,7 @@ async def test_calls_take_turns_on_one_connection_and_an_idle_one_is_given_back(
         try:
             while True:
                 frame, request = await next_request(reader, decoder)
-                assert decoder.buffered_bytes == 0
+                assert len(decoder.buffer) == 0
                 writer.write(listing("a")(frame, request))
         finally:
             ended.set()

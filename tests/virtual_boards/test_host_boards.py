@@ -21,6 +21,7 @@ from microclaw.store.devices import DeviceTable
 from microclaw.transports.open import open_transport
 from microclaw.virtual_boards.host_boards import VirtualBoards
 from microclaw.virtual_boards.process import VirtualBoardProcess
+from microclaw.wire.board_control import Info
 
 LIMIT_S = 30
 
@@ -86,7 +87,7 @@ async def test_a_board_that_dies_is_back_under_the_name_of_its_device(devices: R
         os.kill(ready.pid, signal.SIGKILL)
         assert await bench.filled.get() == device.device_id
         assert devices.get("desk").endpoints == bench.made[1].ready.transports != ready.transports
-        assert (await bench.made[1].control.info()).pid == bench.made[1].ready.pid
+        assert (await bench.made[1].control.request(Info())).pid == bench.made[1].ready.pid
         assert "ended 1 time" in str(boards.standing()[device.device_id])
         bench.refuse = True
         await bench.made[1].kill()

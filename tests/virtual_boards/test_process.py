@@ -11,6 +11,7 @@ import pytest
 
 from microclaw.errors import ConfigError, DeviceUnreachable
 from microclaw.virtual_boards.process import VirtualBoardProcess
+from microclaw.wire.board_control import Info
 
 
 async def test_ready_board_says_where_it_listens(tmp_path: Path) -> None:
@@ -23,7 +24,7 @@ async def test_ready_board_says_where_it_listens(tmp_path: Path) -> None:
             f"serial:tcp://127.0.0.1:{ready.serial}",
             f"virtual:{control}",
         )
-        info = await process.control.info()
+        info = await process.control.request(Info())
         assert (info.pid, info.generation) == (ready.pid, "old")
     assert not process.running
     with pytest.raises(ProcessLookupError):
@@ -41,7 +42,7 @@ async def test_a_board_is_not_told_the_models_keys_and_its_end_has_a_reason(monk
         await board.kill()
         assert await asyncio.wait_for(ending, 10) == "SIGKILL"
         with pytest.raises(DeviceUnreachable):
-            await board.control.info()
+            await board.control.request(Info())
     assert (b"shown" in environ, b"sk-hidden" in environ) == (True, False)
 
 
@@ -60,7 +61,7 @@ async def test_taken_port_is_an_error_with_the_boards_own_words() -> None:
 async def test_a_wait_for_the_end_that_is_cancelled_leaves_the_board_to_be_stopped() -> None:
     async with VirtualBoardProcess(serial="none") as process:
         ending = asyncio.create_task(process.ended())
-        await process.control.info()
+        await process.control.request(Info())
         ending.cancel()
         with pytest.raises(asyncio.CancelledError):
             await ending

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from microclaw.boards.natives import NATIVES
 from microclaw.boards.reader import board_ids, load_board
 from microclaw.builds.cache import BuildCache
 from microclaw.errors import BuildError, ConfigError
 from microclaw.wasm.compile import compile_module
 from microclaw.wasm.toolchain import LOG_NATIVES, compiler_chosen, find_toolchain, list_compilers
-from microclaw.wire.wasmachine.natives import NATIVES
 
 HEAD = '#include "microclaw.h"\n'
 BLINK = (

@@ -20,6 +20,7 @@ from microclaw.errors import BuildError
 from microclaw.transports.address import parse_host_port
 from microclaw.virtual_boards.trial_board import trial_board
 from microclaw.wasm.wasm_image import Image
+from microclaw.wire.board_control import Advance
 from microclaw.wire.wasmachine.frame import Frame, FrameDecoder, FrameType, encode_frame
 from microclaw.wire.wasmachine.request import Action, Request, Response
 
@@ -139,12 +140,12 @@ async def test_requests_are_answered_while_main_is_paused_and_its_end_is_an_even
         control, wasmachine = bench.control, bench.wasmachine
         await wasmachine.call(AppInstall(image.name, image.wasm, 8192, 20), 20)
         for _ in range(3):
-            await control.advance(1_500)
+            await control.request(Advance(1_500))
             reply = await wasmachine.call(AppRequest("asked", "/a", {}), 5)
             assert reply.status == 69
         await wasmachine.close()
         async with asyncio.timeout(20), watching(wasmachine.endpoint, "ended") as events:
-            await control.advance(20_000)
+            await control.request(Advance(20_000))
             assert (await anext(events)).url == "ended"
         lines = [line.text for line in (await control.log(0)).lines if line.app == "asked"]
     own = [line for line in lines if not line.startswith("microclaw")]

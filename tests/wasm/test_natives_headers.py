@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from microclaw.boards.natives import NATIVES, Native, NativeGroup
 from microclaw.wasm.source_language import CPLUSPLUS_HEADERS, STANDARD_HEADERS
 from microclaw.wasm.source_scanner import header_names
 from microclaw.wasm.toolchain import HEADERS
 from microclaw.wasm.wasm_image import Signature
 from microclaw.wire.wasmachine.ioctl import I2cConfigFlag, I2cExchangeFlag, I2cMessageFlag, IoctlCommand, OpenFlag
-from microclaw.wire.wasmachine.natives import NATIVES, Native, NativeGroup
 
 GROUPS = (NativeGroup.LIBC_BUILTIN, NativeGroup.LIBC_EXT, NativeGroup.LIBM, NativeGroup.APP_FRAMEWORK)
 # What only compilers and other runtimes call, and one that no C header can offer honestly: fstat always fails. abort

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.wire.conftest import read_page
 
-from microclaw.errors import CallRejected, DeviceLied, NotSupported, ProtocolError
+from microclaw.devices.calls import AdcReading, PinLevel, PwmState
+from microclaw.errors import CallRejected, NotSupported, ProtocolError
 from microclaw.wire import jsonline
-from microclaw.wire.jsonline import LineDecoder, SensorReply, encode_line, parse_object
+from microclaw.wire.jsonline import LineDecoder, encode_line, parse_object
 
 INA219 = {"voltage_v": 5.02, "current_ma": 120.5, "power_mw": 605.0}
 
@@ -42,7 +43,7 @@ def test_a_line_over_the_limit_is_refused_once_and_thrown_away() -> None:
         decoder.next_line()
     decoder.receive(b"6789" * 100)
     assert decoder.next_line() is None
-    assert decoder.buffered_bytes == 0
+    assert len(decoder.buffer) == 0
     decoder.receive(b"90\nnext\n12345\nok\n")
     assert decoder.next_line() == b"next"
     with pytest.raises(ProtocolError):  # one that came whole, too
@@ -90,14 +91,16 @@ def test_requests_and_answers_of_the_page_are_those_that_are_sent_and_understood
     assert {name: f"{request.removeprefix('> ')}\n" for name, (request, _) in exchanges.items()} == sent
     answer = {name: parse_object(line.removeprefix("< ").encode()) for name, (_, line) in exchanges.items()}
     assert jsonline.info_reply(answer["get_info"])["free_heap_kb"] == 281
-    assert jsonline.gpio_reply(answer["set_gpio"], 2, 1) == (2, 1)
-    assert jsonline.gpio_reply(answer["set_gpio-c"], 2, 1) == (2, 1)
-    assert jsonline.gpio_reply(answer["read_gpio"], 4) == (4, 0)
-    assert jsonline.adc_reply(answer["read_adc"], 1) == (1, 2048, 1.65)
-    assert jsonline.pwm_reply(answer["set_pwm"], 5, 128, 5000) == (5, 128, 5000)
-    assert jsonline.sensor_reply(answer["read_i2c"], "ina219") == SensorReply("ina219", INA219)
-    assert jsonline.sensor_reply(answer["read_i2c-c"], "ina219") == SensorReply("ina219", INA219)
-    assert [r.sensor for r in jsonline.sensors_reply(answer["read_sensors"])] == ["ina219", "system"]
+    for name, asked, read in (
+        ("set_gpio", {"pin": 2, "level": 1}, PinLevel(2, 1)),
+        ("set_gpio-c", {"pin": 2, "level": 1}, PinLevel(2, 1)),
+        ("read_gpio", {"pin": 4}, PinLevel(4, 0)),
+        ("read_adc", {"pin": 1}, AdcReading(1, 2048, 1.65)),
+        ("set_pwm", {"pin": 5, "duty": 1, "frequency_hz": 1}, PwmState(5, 128, 5000)),
+    ):
+        assert jsonline.values_reply(answer[name], asked, type(read)) == read
+    assert jsonline.sensor_reply(answer["read_i2c"]) == jsonline.sensor_reply(answer["read_i2c-c"]) == INA219
+    assert list(jsonline.sensors_reply(answer["read_sensors"])) == ["ina219", "system"]
     assert jsonline.info_reply(answer["get_status"]) == {"connected": True, "sensors_active": "ina219", "gpio_2": 1}
     with pytest.raises(NotSupported):
         jsonline.raise_for_error(answer["unknown"])
@@ -117,9 +120,10 @@ def ok(**fields: object) -> dict[str, object]:
 
 WRONG: tuple[tuple[Callable[[Any], object], tuple[object, ...]], ...] = (
     (jsonline.raise_for_error, ({}, {"status": "fine"}, {"status": 1}, {"boot": True})),
-    (lambda state: jsonline.gpio_reply(ok(pin=2, state=state), 2), (None, 2, "1", 0.5, [])),
-    (lambda n: jsonline.adc_reply(ok(pin=1, value=n, voltage=1.0), 1), (None, "1", True, 1.5, 10**400)),
-    (lambda data: jsonline.sensor_reply(ok(data=data), "ina219"), (5, {}, {"note": "x"})),
+    (lambda state: jsonline.values_reply(ok(pin=2, state=state), {}, PinLevel), (None, "1", 0.5, [])),
+    (lambda n: jsonline.values_reply(ok(pin=1, value=n, voltage=1.0), {}, AdcReading), (None, "1", True, 1.5)),
+    (lambda n: jsonline.values_reply(ok(pin=1, value=1, voltage=n), {}, AdcReading), ("1", 10**400)),
+    (lambda data: jsonline.sensor_reply(ok(data=data)), (5, {}, {"note": "x"})),
 )
 
 
@@ -132,7 +136,3 @@ def test_errors_say_what_to_do_and_a_reply_of_another_kind_or_thing_is_refused()
         for value in values:
             with pytest.raises(ProtocolError):
                 read(value)
-    with pytest.raises(DeviceLied):
-        jsonline.gpio_reply(ok(pin=3, state=1), 2)
-    with pytest.raises(DeviceLied):
-        jsonline.sensor_reply(ok(sensor="bme280", data=INA219), "ina219")

@@ -27,7 +27,7 @@ from microclaw.events import Edge
 from microclaw.text import count_text, format_duration
 from microclaw.transports.virtual_board import VirtualBoardTransport
 from microclaw.virtual_boards.trial_board import TrialBoard
-from microclaw.wire.board_control import MAX_ADVANCE_MS
+from microclaw.wire import board_control as wire
 from microclaw.wire.board_replies import AppRow, LedRow, PwmRow
 
 STORM_LINES: Final = 20_000
@@ -80,11 +80,11 @@ class BoardRun:
     async def record(self) -> Record:
         """Install the program through the real protocol, let the board's time run, and read what it recorded."""
         control, run = self._control, self._run
-        left_ms = run.uptime_ms - (await control.info()).now_ms
+        left_ms = run.uptime_ms - (await control.request(wire.Info())).now_ms
         while left_ms > 0:
-            await control.advance(min(left_ms, MAX_ADVANCE_MS), run.host_s)
-            left_ms -= MAX_ADVANCE_MS
-        info = await control.info()
+            await control.request(wire.Advance(min(left_ms, wire.MAX_ADVANCE_MS)), run.host_s)
+            left_ms -= wire.MAX_ADVANCE_MS
+        info = await control.request(wire.Info())
         self._start_ms, before = info.now_ms, info.boot
         await self._events.begin()
         await self._give(run.stimuli)
@@ -92,13 +92,13 @@ class BoardRun:
         try:
             await self._board.install(self._install, run.host_s)
         except DeviceUnreachable:
-            if (await control.info()).boot == before:
+            if (await control.request(wire.Info())).boot == before:
                 raise
         except CallRejected as exc:
             refused = exc.message
         else:
             await self._let_run()
-        rebooted = (await control.info()).boot != before
+        rebooted = (await control.request(wire.Info())).boot != before
         found = await self._read_record()
         if run.times is not None and not (self._is_cut or rebooted or refused):
             found = structs.replace(found, never_ends=await self._is_in_the_way(run.times))
@@ -120,24 +120,25 @@ class BoardRun:
         """Tell the board what comes from outside after `after_ms`, at times since the installation."""
         for edge in levels_over_time(stimuli).edges:
             if edge.t_ms > after_ms:
-                await self._control.set_input(edge.pin, edge.level, self._start_ms + edge.t_ms if edge.t_ms else None)
+                at_ms = self._start_ms + edge.t_ms if edge.t_ms else None
+                await self._control.request(wire.SetInput(edge.pin, edge.level, at_ms))
         for given in stimuli:
             at_ms = self._start_ms + given.at_ms if given.at_ms else None
             match given:
                 case SensorStimulus(sensor=sensor, quantity=quantity, value=value):
-                    await self._control.set_sensor(sensor, {quantity: value}, at_ms)
+                    await self._control.request(wire.SetSensor(sensor, {quantity: value}, at_ms))
                 case AdcStimulus(pin=pin, volts=volts):
-                    await self._control.set_adc(pin, volts, at_ms)
+                    await self._control.request(wire.SetAdc(pin, volts, at_ms))
                 case PinStimulus():
                     pass
 
     async def _advance(self, ms: float) -> bool:
         """Let the board's time pass at once. False: the program got stuck."""
-        self._stuck = (await self._control.advance(ms, self._run.host_s)).stuck is not None
+        self._stuck = (await self._control.request(wire.Advance(ms), self._run.host_s)).stuck is not None
         return not self._stuck
 
     async def _row(self) -> AppRow | None:
-        return next((app for app in await self._control.app_rows() if app.name == self._name), None)
+        return next((app for app in (await self._control.request(wire.Apps())).apps if app.name == self._name), None)
 
     async def _let_run(self) -> None:
         run, began = self._run, time.perf_counter()
@@ -147,7 +148,7 @@ class BoardRun:
             await self._events.read()  # a board says only later how many lines it left out
             late_ms = self._start_ms + self._passed_ms - 2_000
             if sum(line.t_ms > late_ms for line in self._events.lines) >= _THICK_LINES:
-                await self._control.advance(_LOST_LINES_MS, run.host_s)
+                await self._control.request(wire.Advance(_LOST_LINES_MS), run.host_s)
         if run.times is None and not self._is_cut:
             await self._probe()
 
@@ -157,9 +158,9 @@ class BoardRun:
         False: the run is over, as the program got stuck or this takes too long.
         """
         await self._events.read()
-        first_ms, began, passed_ms, safe_ms = self._events.now_ms, time.perf_counter(), 0.0, MAX_ADVANCE_MS
+        first_ms, began, passed_ms, safe_ms = self._events.now_ms, time.perf_counter(), 0.0, wire.MAX_ADVANCE_MS
         since_ms, before = 0.0, self._events.recorded  # a storm is seen over several short parts, too
-        for part_ms in chain(_FIRST_PARTS_MS, repeat(MAX_ADVANCE_MS)):
+        for part_ms in chain(_FIRST_PARTS_MS, repeat(wire.MAX_ADVANCE_MS)):
             part_ms = min(part_ms, safe_ms, for_ms - passed_ms)
             if part_ms <= 0:
                 break
@@ -183,7 +184,7 @@ class BoardRun:
             if lines > STORM_LINES * length_s or moves > STORM_EVENTS * length_s or slow:
                 return self._cut(before, passed_ms, passed_ms - since_ms, for_ms)
             moved = self._events.recorded[1] - moves_before
-            safe_ms = _RING_EVENTS / moved * part_ms if moved else MAX_ADVANCE_MS
+            safe_ms = _RING_EVENTS / moved * part_ms if moved else wire.MAX_ADVANCE_MS
         self._passed_ms += for_ms
         return not self._stuck
 
@@ -238,11 +239,12 @@ class BoardRun:
         control, events, row = self._control, self._events, await self._row()
         given = {one.pin for one in self._run.stimuli if isinstance(one, PinStimulus)}
         own = set(row.pins) if row and row.state == "running" else set()
-        for pin in [pin for pin in await control.pins() if pin.role == "input" and pin.pin in own - given]:
+        pins = (await control.request(wire.Pins())).pins
+        for pin in [pin for pin in pins if pin.role == "input" and pin.pin in own - given]:
             await events.read()
             edges, lines, pwm, leds = len(events.edges), len(events.lines), len(events.pwm), len(events.leds)
             for after_ms, flip in _PROBE:
-                await control.set_input(pin.pin, pin.level ^ flip)
+                await control.request(wire.SetInput(pin.pin, pin.level ^ flip))
                 if not await self._advance(after_ms):
                     return
             await events.read()
@@ -258,7 +260,7 @@ class BoardRun:
         """Read the board's record since the installation, and its console."""
         run, name, start_ms = self._run, self._name, self._start_ms
         row = await self._row()
-        rows = await self._control.pins()
+        rows = (await self._control.request(wire.Pins())).pins
         await self._events.read()
         # it let go of these, and moved them before as outputs
         kept = {pin.pin: "output" for pin in rows if pin.mover == name and pin.role in ("idle", "input")}
@@ -324,17 +326,16 @@ class BoardEvents:
 
     async def read(self) -> None:
         edges = await self._control.edges(self._edge_cursor)
-        changes, after = await self._control.pwm_changes(self._pwm_cursor)
-        leds, led_after = await self._control.led_changes(self._led_cursor)
+        pwm = await self._control.pages(wire.Pwm, self._pwm_cursor)
+        leds = await self._control.pages(wire.Leds, self._led_cursor)
         log = await self._control.log(self._log_cursor)
         self.edges += edges.edges
-        self.pwm += changes
-        self.leds += leds
+        self.pwm += pwm.rows
+        self.leds += leds.rows
         self.lines += log.lines
-        few = len(changes) < after - self._pwm_cursor or len(leds) < led_after - self._led_cursor
-        self.lost = self.lost or bool(edges.dropped or log.dropped or few)
-        self._edge_cursor, self._pwm_cursor = edges.cursor, after
-        self._led_cursor, self._log_cursor = led_after, log.cursor
+        self.lost = self.lost or bool(edges.dropped or log.dropped or pwm.dropped or leds.dropped)
+        self._edge_cursor, self._pwm_cursor = edges.cursor, pwm.next
+        self._led_cursor, self._log_cursor = leds.next, log.cursor
         self.now_ms = edges.now_ms
 
     def between(self, start_ms: float, end_ms: float, last_line_ms: float, outside: Collection[int]) -> dict[str, Any]:

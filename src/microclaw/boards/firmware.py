@@ -15,9 +15,9 @@ from typing import Any, Final, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
+from microclaw.boards.natives import NATIVES, NativeGroup
 from microclaw.boards.profile import BoardProfile, Firmware, Generation
 from microclaw.errors import ConfigError
-from microclaw.wire.wasmachine.natives import NATIVES, NativeGroup
 
 NODES: Final = frozenset({"gpio", "i2c", "ledc", "spi", "uart"})
 """The device files that builds of ESP-WASMachine can have (esp-iot-solution ext_vfs, ESP-IDF uart_vfs)."""

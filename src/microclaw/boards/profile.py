@@ -68,7 +68,7 @@ class Firmware(Struct, frozen=True, forbid_unknown_fields=True):
     source; of the groups `natives_lacking` are not there, and beside them `natives_added` are. None is no own limit.
     """
 
-    native_groups: frozenset[str]  # NativeGroup values of wire.wasmachine.natives
+    native_groups: frozenset[str]  # NativeGroup values of boards.natives
     device_nodes: frozenset[str]  # "gpio", "i2c", "ledc", "uart", "spi"
     attribute_generation: Generation
     max_apps: int

@@ -174,23 +174,23 @@ def _runs(client: Client, person: TerminalPerson) -> bool:
 
 def find_port(person: Person, named: str | None, listed: ListPorts | None = None) -> BoardPort:
     """The one that was named, or the one board on USB; of several the person chooses."""
-    from microclaw.flash.board_port import BoardPort, address_of, describe, no_board, usb_boards
+    from microclaw.flash.board_port import BoardPort, no_board
     from microclaw.transports.serial_ports import list_ports
+    from microclaw.transports.serial_survey import board_ports, port_name, suggestion
 
     if named is not None:
         return BoardPort.parse(named)
     ports = tuple((listed or list_ports)())
-    boards = usb_boards(ports)
+    boards, number = board_ports(ports), 0
     if not boards:
         raise no_board(ports)
-    chosen = boards[0]
+    texts = tuple(f"{port.device}, {suggestion(port)}, {port.usb}" for port in boards)
     if len(boards) > 1:
-        texts = tuple(describe(port) for port in boards)
         if person.asks_nothing:
             raise ConfigError(f"{len(boards)} boards are on USB: {'; '.join(texts)}", next_step="name one with -p PORT")
-        chosen = boards[texts.index(person.choose("Which board?", texts, texts[0]))]
-    person.say(f"board on {describe(chosen)}")
-    return BoardPort(address_of(chosen, ports))
+        number = texts.index(person.choose("Which board?", texts, texts[0]))
+    person.say(f"board on {texts[number]}")
+    return BoardPort.parse(port_name(boards[number], ports))
 
 
 def _report(options: GlobalOptions, done: Outcome) -> None:

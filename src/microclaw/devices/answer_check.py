@@ -78,25 +78,21 @@ def lied(name: str, asked: str, fault: str) -> DeviceLied:
 
 def _fault(call: Call[Any], answer: object) -> str | None:
     """The fault of the answer, as the end of "and answered ..."; None when there is none."""
+    for subject in ("pin", "sensor", "ssid"):
+        asked, answered = getattr(call, subject, None), getattr(answer, subject, None)
+        if None not in (asked, answered) and answered != asked:
+            return f"about {subject} {answered}" if isinstance(answered, int) else f"about another {subject}"
     match call, answer:
-        case (GpioSet(pin=pin) | GpioGet(pin=pin), PinLevel(pin=other, level=level)):
-            if other != pin:
-                return f"about pin {other}"
+        case (GpioSet() | GpioGet(), PinLevel(level=level)):
             if level not in (0, 1) or (isinstance(call, GpioSet) and level != call.level):
                 return f"level {level}"
-        case (AdcRead(pin=pin), AdcReading(pin=other, raw=raw, volts=volts)):
-            if other != pin:
-                return f"about pin {other}"
+        case (AdcRead(), AdcReading(raw=raw, volts=volts)):
             if not 0 <= raw <= MAX_ADC_RAW or not 0 <= volts <= MAX_ADC_VOLTS:
                 return f"{raw} raw, {volts} V, which no pin has"
-        case (PwmSet(pin=pin, duty=duty, frequency_hz=asked_hz), PwmState(pin=other, duty=set_duty, frequency_hz=hz)):
-            if other != pin:
-                return f"about pin {other}"
+        case (PwmSet(duty=duty, frequency_hz=asked_hz), PwmState(duty=set_duty, frequency_hz=hz)):
             if abs(set_duty - duty) > _DUTY_STEPS or abs(hz - asked_hz) > asked_hz * _FREQUENCY_SHARE:
                 return f"duty {set_duty} at {hz} Hz"
-        case (I2cRead(sensor=sensor), SensorReading(sensor=other_sensor, values=values)):
-            if other_sensor != sensor:
-                return f"about {other_sensor!r}" if _QUANTITY.fullmatch(other_sensor) else "about another sensor"
+        case (I2cRead(), SensorReading(values=values)):
             return _values_fault(values)
         case (I2cScan(), I2cAddresses(addresses=addresses)):
             wrong_address = next((a for a in addresses if not 0 <= a <= _HIGHEST_I2C), None)
@@ -106,9 +102,7 @@ def _fault(call: Call[Any], answer: object) -> str | None:
                 return f"{len(facts)} facts, more than {_MAX_FACTS}"
             if any(isinstance(value, float) and not math.isfinite(value) for value in facts.values()):
                 return "a fact that is no number"
-        case (WifiSet(ssid=ssid), WifiTrial(ssid=other_ssid, state=state)):
-            if other_ssid != ssid:
-                return "about another network"
+        case (WifiSet(), WifiTrial(state=state)):
             return None if state in _TRIAL_STATES else "a state that is none"
         case (WifiList(), WifiNetworks(networks=networks, trial=trial)):
             if len(networks) > _MAX_NETWORKS:

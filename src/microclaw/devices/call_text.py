@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, get_type_hints
 
@@ -126,14 +125,8 @@ def _form(method: str) -> str:
 
 def _typed(method: str, name: str, text: str, hint: Any) -> Any:
     try:
-        if hint is int:
-            return int(text, 0)
-        if hint is float:
-            return float(text)
-        if hint is str:
-            return text
-        return json.loads(text)
-    except (ValueError, RecursionError) as exc:
+        return text if hint is str else msgspec.json.decode(text, type=hint)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
         kind = {int: "a whole number", float: "a number"}.get(hint, "a JSON object")
         raise ConfigError(f"{name} of {method} is {kind}, not {text!r:.60}", next_step=_form(method)) from exc
 

@@ -67,13 +67,11 @@ def check_call(board: BoardProfile, call: Call[Any]) -> None:
         case PwmSet(pin=pin, duty=duty, frequency_hz=frequency_hz):
             check_pin(board, pin, "pwm")
             if not 0 <= duty <= MAX_DUTY:
-                raise CallRejected(
-                    f"a PWM duty is 0 to {MAX_DUTY}, not {duty}", next_step="255 is always on, 128 is half"
-                )
+                text = f"a PWM duty is 0 to {MAX_DUTY}, not {duty}"
+                raise CallRejected(text, next_step="255 is always on, 128 is half")
             if not 1 <= frequency_hz <= MAX_PWM_HZ:
-                raise CallRejected(
-                    f"a PWM frequency is 1 to {MAX_PWM_HZ} Hz, not {frequency_hz}", next_step="5000 Hz suits an LED"
-                )
+                text = f"a PWM frequency is 1 to {MAX_PWM_HZ} Hz, not {frequency_hz}"
+                raise CallRejected(text, next_step="5000 Hz suits an LED")
         case _:
             pass
 
@@ -265,10 +263,8 @@ class Device:
         if here:
             transports = [each.here for each in transports]
             if not transports[0].online:
-                raise DeviceMoved(
-                    f"{self.name} is not connected to this host; {call.method} was not sent",
-                    next_step=f"see where it is: microclaw device show {self.name}",
-                )
+                text = f"{self.name} is not connected to this host; {call.method} was not sent"
+                raise DeviceMoved(text, next_step=f"see where it is: microclaw device show {self.name}")
         if not wait:
             self.check_present(call, transports)
         if isinstance(call, ConsoleRead):  # an open port says nothing of whether the board is reached
@@ -308,10 +304,8 @@ class Device:
         for position, transport in enumerate(transports):
             remaining_s = deadline - asyncio.get_running_loop().time()
             if remaining_s <= 0:
-                raise DeviceTimeout(
-                    f"{call.method} waited too long behind other calls to {self.name}; it was not sent",
-                    next_step="try again when the device is less busy",
-                )
+                text = f"{call.method} waited too long behind other calls to {self.name}; it was not sent"
+                raise DeviceTimeout(text, next_step="try again when the device is less busy")
             last = position == len(transports) - 1
             try:
                 answer = await transport.call(call, remaining_s)
@@ -343,10 +337,8 @@ class Device:
         if transports and not transports[0].online:
             if transports[0].revoked:
                 raise revoked_error(self.name)
-            raise DeviceUnreachable(
-                f"{self.name} is not connected; {call.method} was not sent",
-                next_step=f"switch it on, or see when it was last here: microclaw device show {self.name}",
-            )
+            step = f"switch it on, or see when it was last here: microclaw device show {self.name}"
+            raise DeviceUnreachable(f"{self.name} is not connected; {call.method} was not sent", next_step=step)
 
     def _not_supported(self, method: str) -> NotSupported:
         family = method.partition(".")[0]

@@ -20,20 +20,8 @@ def check_name(name: str) -> str:
     if _NAME.fullmatch(name):
         return name
     usable = re.sub(r"[^a-z0-9-]+", "-", name.lower()).strip("-")[:32]
-    raise ConfigError(
-        f"a device's name is 1 to 32 of a-z, 0-9 and '-', not {name!r}",
-        next_step=f"try {usable}" if usable else "try board-1",
-    )
-
-
-def check_label(label: str) -> str:
-    """The label itself: a word, or a word and its value ("room=kitchen"). ConfigError when it is neither."""
-    if _LABEL.fullmatch(label):
-        return label
-    raise ConfigError(
-        f"a label is 1 to 32 of a-z, 0-9 and '-', and may have a value behind '=', not {label[:80]!r}",
-        next_step="microclaw device label NAME indoor room=kitchen",
-    )
+    text = f"a device's name is 1 to 32 of a-z, 0-9 and '-', not {name!r}"
+    raise ConfigError(text, next_step=f"try {usable}" if usable else "try board-1")
 
 
 def unknown_device(reference: str, known: Sequence[str]) -> UnknownName:
@@ -48,7 +36,11 @@ def unknown_device(reference: str, known: Sequence[str]) -> UnknownName:
 
 
 def check_labels(labels: Iterable[str]) -> tuple[str, ...]:
-    kept = tuple(dict.fromkeys(check_label(label) for label in labels))
+    """Each once: a word, or a word and its value ("room=kitchen"). ConfigError for another one, and for too many."""
+    kept = tuple(dict.fromkeys(labels))
+    if wrong := [label for label in kept if not _LABEL.fullmatch(label)]:
+        text = f"a label is 1 to 32 of a-z, 0-9 and '-', and may have a value behind '=', not {wrong[0][:80]!r}"
+        raise ConfigError(text, next_step="microclaw device label NAME indoor room=kitchen")
     if len(kept) > MAX_LABELS:
         raise ConfigError(f"{len(kept)} labels on one device, {MAX_LABELS} is the limit", next_step="use fewer labels")
     return kept

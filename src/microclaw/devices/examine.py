@@ -96,20 +96,19 @@ async def examine(device: Device, *, also: Sequence[CheckLine] = (), knows_board
     ways: list[TransportReach] = []
     values: dict[str, str | int | float | bool] = {}
     programs: tuple[str, ...] | None = None
+    answers: list[DeviceFacts | tuple[AppEntry, ...]] = []
     silent: list[CheckLine] = []
     consoles: list[CheckLine] = []
     for transport in device.transports:
         if ConsoleRead.method in transport.capabilities:
             consoles.append(await _console_line(device, transport))
             continue
-        way, answers, troubles = await _ask(device, transport)
-        ways.append(way)
-        silent += troubles
-        for answer in answers:
-            if isinstance(answer, DeviceFacts):
-                values = {**answer.values, **values}
-            else:
-                programs = tuple(program_name(app.name) for app in answer)
+        ways.append(await _ask(device, transport, answers, silent))
+    for answer in answers:
+        if isinstance(answer, DeviceFacts):
+            values = {**answer.values, **values}
+        else:
+            programs = tuple(program_name(app.name) for app in answer)
     found = Examination(
         ok=False,
         reached=any(way.reached for way in ways),
@@ -130,24 +129,22 @@ async def examine(device: Device, *, also: Sequence[CheckLine] = (), knows_board
 
 
 async def _ask(
-    device: Device, transport: Transport
-) -> tuple[TransportReach, list[DeviceFacts | tuple[AppEntry, ...]], list[CheckLine]]:
-    """The first answer is timed; what it does not answer after that is a line each."""
+    device: Device, transport: Transport, answers: list[DeviceFacts | tuple[AppEntry, ...]], troubles: list[CheckLine]
+) -> TransportReach:
+    """The first answer is timed; what it does not answer after that is a line each in `troubles`."""
     endpoint = transport.endpoint
-    answers: list[DeviceFacts | tuple[AppEntry, ...]] = []
-    troubles: list[CheckLine] = []
     if not transport.online:
         if transport.revoked:
             from microclaw.devices.device import revoked_text
 
-            return TransportReach(endpoint, False, None, *revoked_text(device.name)), answers, troubles
+            return TransportReach(endpoint, False, None, *revoked_text(device.name))
         step = f"switch it on; when it was last here: microclaw device show {device.name}"
-        return TransportReach(endpoint, False, None, "it is not connected", step), answers, troubles
+        return TransportReach(endpoint, False, None, "it is not connected", step)
     questions = [kind() for kind in _QUESTIONS if kind.method in transport.capabilities]
     if not questions:
         online = transport.connects_itself
         why = None if online else "it connects only while it is spoken to, and answers no question of a host"
-        return TransportReach(endpoint, online, None, why), answers, troubles
+        return TransportReach(endpoint, online, None, why)
     took_ms: float | None = None
     for call in questions:
         began = time.perf_counter()
@@ -155,12 +152,12 @@ async def _ask(
             answer = await device.ask(endpoint, call, REACH_S if took_ms is None else FURTHER_S)
         except MicroclawError as exc:
             if took_ms is None:
-                return TransportReach(endpoint, False, None, exc.message, exc.next_step), answers, troubles
+                return TransportReach(endpoint, False, None, exc.message, exc.next_step)
             troubles.append(CheckLine(call.method, False, exc.message, exc.next_step))
             continue
         took_ms = took_ms or (time.perf_counter() - began) * 1000
         answers.append(answer)
-    return TransportReach(endpoint, True, took_ms and round(took_ms, 1)), answers, troubles
+    return TransportReach(endpoint, True, took_ms and round(took_ms, 1))
 
 
 async def _console_line(device: Device, transport: Transport) -> CheckLine:

@@ -58,8 +58,6 @@ ONLY_MACHINE: Final = Machine()
 def merged_host(name: str, host: str | None, other_name: str, other: str | None) -> str | None:
     """The host that has the ports of two entries for one board. ConfigError when at two machines."""
     if None not in (host, other) and host != other:
-        raise ConfigError(
-            f"{name} is on the machine of the host {host}, {other_name} on {other}'s: not one board",
-            next_step=f"if the board moved: microclaw device remove {name}, or {other_name}",
-        )
+        text = f"{name} is on the machine of the host {host}, {other_name} on {other}'s: not one board"
+        raise ConfigError(text, next_step=f"if the board moved: microclaw device remove {name}, or {other_name}")
     return host or other

@@ -185,10 +185,8 @@ class Registry:
         if device is gone:
             raise ConfigError(f"{device.name} cannot be merged with itself", next_step="microclaw device list")
         if device.board.board_id != gone.board.board_id:
-            raise ConfigError(
-                f"{device.name} is a {device.board.title}, {gone.name} a {gone.board.title}: not one board",
-                next_step="add the wrong one again with the right board",
-            )
+            text = f"{device.name} is a {device.board.title}, {gone.name} a {gone.board.title}: not one board"
+            raise ConfigError(text, next_step="add the wrong one again with the right board")
         merged_host(device.name, device.host, gone.name, gone.host)
         return device, gone
 
@@ -233,17 +231,14 @@ class Registry:
     def _check_owner(self, endpoint: str, device: Device | None) -> None:
         owner = self.owner_of(endpoint)
         if owner is not None and owner is not device:
-            raise ConfigError(
-                f"{endpoint} belongs to {owner.name} already",
-                next_step=f"use {owner.name}, or join two entries: microclaw device merge {owner.name} OTHER",
-            )
+            step = f"use {owner.name}, or join two entries: microclaw device merge {owner.name} OTHER"
+            raise ConfigError(f"{endpoint} belongs to {owner.name} already", next_step=step)
 
     def _check_new_name(self, name: str, device_id: str | None = None) -> None:
         entry.check_name(name)
         if any(device.name == name and device.device_id != device_id for device in self._devices.values()):
-            raise ConfigError(
-                f"there is a device named {name} already", next_step=f"see it: microclaw device show {name}"
-            )
+            text = f"there is a device named {name} already"
+            raise ConfigError(text, next_step=f"see it: microclaw device show {name}")
 
     async def _change(self, device: Device, row: DeviceRow, by: str | None) -> Device:
         """Store the device as it is going to be; memory and the security log follow only when that succeeded."""
@@ -256,10 +251,8 @@ class Registry:
             raise
         if not is_stored:
             await self._read_anew()
-            raise ConfigError(
-                f"{before.name} was changed or removed meanwhile, at another host of the cluster",
-                next_step=f"see it, then do it again: microclaw device show {before.name}",
-            )
+            text = f"{before.name} was changed or removed meanwhile, at another host of the cluster"
+            raise ConfigError(text, next_step=f"see it, then do it again: microclaw device show {before.name}")
         if by is not None:
             for text in entry.differences(before, row):
                 self._note(AuditKind.DEVICE_CHANGED, text, row.name, by)
@@ -335,10 +328,14 @@ class Registry:
         self._record(AuditEvent(kind, text, about=name, by=by, known=known))
 
     async def _explain(self, device: Device, call: Call[Any], error: MicroclawError) -> MicroclawError:
-        is_unreachable = isinstance(error, DeviceUnreachable) and not isinstance(error, InstallInterrupted)
-        if is_unreachable or self.explain_silence is None:
-            return error
-        return await self.explain_silence(device, call, error)
+        if isinstance(error, DeviceUnreachable) and not isinstance(error, InstallInterrupted):
+            is_of_nobody = device.host is None and self._store.is_shared
+            if not is_of_nobody or not all(map(is_of_one_machine, device.endpoints)):
+                return error
+            text = f"{error.message}; {device.name} is on one machine of the cluster, and maybe not on this one"
+            step = f"there: microclaw device remove {device.name}, then add it; or: {error.next_step}"
+            return DeviceUnreachable(text, next_step=step, foreign=error.foreign)
+        return error if self.explain_silence is None else await self.explain_silence(device, call, error)
 
     async def _remove(self, device: Device, text: str, by: str, *, heir: str | None = None) -> None:
         was_there = await self._store.delete(device.device_id, heir=heir)

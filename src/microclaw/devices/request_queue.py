@@ -34,10 +34,8 @@ class RequestQueue:
         its answer is dropped.
         """
         if self._waiting >= self._depth:
-            raise Overloaded(
-                f"device.{self._name}: {self._waiting} requests wait already, {self._depth} is the limit",
-                next_step="wait for the running ones to end, then try again",
-            )
+            text = f"device.{self._name}: {self._waiting} requests wait already, {self._depth} is the limit"
+            raise Overloaded(text, next_step="wait for the running ones to end, then try again")
         task: asyncio.Task[T] | None = None
         try:
             async with asyncio.timeout(timeout_s):
@@ -80,14 +78,10 @@ class RequestQueue:
 
     def _timed_out(self, timeout_s: float, *, started: bool) -> DeviceTimeout:
         if started:
-            return DeviceTimeout(
-                f"device.{self._name} did not answer within {timeout_s:g} s; the outcome is unknown",
-                next_step="ask for its state before trying again",
-            )
-        return DeviceTimeout(
-            f"device.{self._name} was busy for {timeout_s:g} s; the request was not sent",
-            next_step="try again when it is less busy",
-        )
+            text = f"device.{self._name} did not answer within {timeout_s:g} s; the outcome is unknown"
+            return DeviceTimeout(text, next_step="ask for its state before trying again")
+        text = f"device.{self._name} was busy for {timeout_s:g} s; the request was not sent"
+        return DeviceTimeout(text, next_step="try again when it is less busy")
 
 
 def _log_late_failure(task: asyncio.Task[Any]) -> None:

@@ -33,10 +33,8 @@ class Selection(Struct, frozen=True):
         if ways == 0:
             raise ConfigError("no device is chosen", next_step="give -d NAME, -l LABEL or --all")
         if ways > 1:
-            raise ConfigError(
-                "-d names devices, -l and --all choose them: together they have two meanings",
-                next_step="give one of the three",
-            )
+            text = "-d names devices, -l and --all choose them: together they have two meanings"
+            raise ConfigError(text, next_step="give one of the three")
 
 
 class Selected(Struct, frozen=True):

@@ -51,10 +51,8 @@ def find_device(
     if len(known) == 1:
         return known[0]
     if not known:
-        raise UnknownName(
-            "there is no device yet",
-            next_step="start a virtual one: microclaw up --virtual 1, or add yours: microclaw device add",
-        )
+        step = "start a virtual one: microclaw up --virtual 1, or add yours: microclaw device add"
+        raise UnknownName("there is no device yet", next_step=step)
     names = ", ".join(d.name for d in known)
     step = f'name it in the argument device, as in: "device": "{known[0].name}"'
     raise ToolRetry(f"which device? There are {len(known)}: {names}", next_step=step)
@@ -132,7 +130,5 @@ def _at_address(devices: Registry, known: Sequence[Device], address: str) -> Dev
             if host_and_port and address in (host_and_port, host_and_port.rpartition(":")[0]):
                 return device
     names = ", ".join(f"{d.name} ({', '.join(d.endpoints)})" for d in known) or "none"
-    raise UnknownName(
-        f"no device of this host is at {address!r}; devices: {names}",
-        next_step=f"microclaw device add NAME --board BOARD --wasmachine {address}",
-    )
+    text = f"no device of this host is at {address!r}; devices: {names}"
+    raise UnknownName(text, next_step=f"microclaw device add NAME --board BOARD --wasmachine {address}")

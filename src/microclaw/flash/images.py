@@ -76,10 +76,8 @@ CHIPS: Final = {
 def chip_named(name: str) -> Chip:
     """The chip as esptool calls it; ConfigError when our files do not run on it."""
     if name not in CHIPS:
-        raise ConfigError(
-            f"this board's chip is a {name}, on which microclaw's files were never tried",
-            next_step=f"use a board with {', '.join(CHIPS)}",
-        )
+        text = f"this board's chip is a {name}, on which microclaw's files were never tried"
+        raise ConfigError(text, next_step=f"use a board with {', '.join(CHIPS)}")
     return CHIPS[name]
 
 

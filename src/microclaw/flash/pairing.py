@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, convert
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.boards.reader import load_board
@@ -52,14 +52,12 @@ class HostFacts(Struct, frozen=True):
 async def host_facts(calls: HostCalls, name: str, address: str | None) -> HostFacts:
     """Ask the host how boards reach it; makes no secret."""
     body = {"name": name, "board": None, "secret": False, "host": address}
-    made = await asyncio.to_thread(calls.post, "/v1/devices/provision", body)
-    return HostFacts(made["host"], made["port"], made["ca_sha256"], made["only_local"])
+    return convert(await asyncio.to_thread(calls.post, "/v1/devices/provision", body), HostFacts)
 
 
-async def known_devices(calls: HostCalls) -> dict[str, tuple[str, ...]]:
-    """The transports of each device of the host, by its name."""
-    devices = (await asyncio.to_thread(calls.get, "/v1/devices"))["devices"]
-    return {device["name"]: tuple(device["transports"]) for device in devices}
+async def known_devices(calls: HostCalls) -> dict[str, dict[str, Any]]:
+    """The devices of the host, by their names."""
+    return {device["name"]: device for device in (await asyncio.to_thread(calls.get, "/v1/devices"))["devices"]}
 
 
 def free_name(taken: frozenset[str], first: str = "board") -> str:
@@ -81,8 +79,7 @@ async def pair(repl: RawRepl, calls: HostCalls, name: str, board: str, address: 
 
 async def link_of(calls: HostCalls, name: str) -> tuple[bool, int]:
     """The device of this name is online, and how often it has connected since the host started."""
-    devices = (await asyncio.to_thread(calls.get, "/v1/devices"))["devices"]
-    link = next((device.get("link") for device in devices if device["name"] == name), None)
+    link = (await known_devices(calls)).get(name, {}).get("link")
     return (False, 0) if link is None else (bool(link["online"]), int(link["connections"]))
 
 

@@ -211,7 +211,7 @@ async def _belong(
     name = wishes.name or told.name or pairing.free_name(taken)
     host = await pairing.host_facts(calls, name, wishes.address)
     was_paired = told.has_credential and told.trusts(host) and name in taken and name == told.name
-    is_paired = was_paired and f"link:{told.link_id}" in devices[name] and not wishes.forgets
+    is_paired = was_paired and f"link:{told.link_id}" in devices[name]["transports"] and not wishes.forgets
     if not is_paired and wishes.name is None and name in taken:  # its word alone takes no known board's place
         name = pairing.free_name(taken, name)
         host = await pairing.host_facts(calls, name, wishes.address)

@@ -92,9 +92,8 @@ def check_sizes(ssid: str, password: str | None) -> None:
     if not 0 < len(ssid.encode(errors="replace")) <= MAX_SSID_BYTES or _CONTROL.search(ssid + (password or "")):
         raise ConfigError(f"a Wi-Fi name has 1 to {MAX_SSID_BYTES} bytes", next_step="copy it again")
     if size and not MIN_PASSWORD <= size <= MAX_PASSWORD:
-        raise ConfigError(
-            f"a Wi-Fi password has {MIN_PASSWORD} to {MAX_PASSWORD} characters", next_step="type it again"
-        )
+        text = f"a Wi-Fi password has {MIN_PASSWORD} to {MAX_PASSWORD} characters"
+        raise ConfigError(text, next_step="type it again")
 
 
 def check_network(ssid: str, password: str | None, seen: dict[str, Network]) -> None:
@@ -131,7 +130,5 @@ async def check_host(repl: RawRepl, host: str, port: int) -> None:
     """DeviceUnreachable when the board cannot open a connection to the host."""
     answer = (await repl.run(_REACH.replace("ADDRESS", ascii((host, port))), 20.0)).strip()
     if answer != "open":
-        raise DeviceUnreachable(
-            f"from its Wi-Fi the board does not reach this host at {host}:{port}",
-            next_step=f"open port {port} in the firewall; microclaw up --link 0.0.0.0:8443; no guest network",
-        )
+        step = f"open port {port} in the firewall; microclaw up --link 0.0.0.0:8443; no guest network"
+        raise DeviceUnreachable(f"from its Wi-Fi the board does not reach this host at {host}:{port}", next_step=step)

@@ -58,15 +58,8 @@ def _impossible(host: str, *, is_v6: bool) -> str | None:
         if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
             return "it is no name of a host"
         return None
-    if address.is_multicast:
-        return "it is a multicast address, of a group"
-    if address.is_unspecified:
-        return "it is no address of a machine"
-    if str(address) == "255.255.255.255":
-        return "it is the broadcast address, of everybody"
-    if address.version == 4 and (address.is_reserved or address in _THIS_NETWORK):
-        return "no machine has an address of this range"
-    return None
+    is_unused = address.version == 4 and (address.is_reserved or address in _THIS_NETWORK)
+    return "no machine has it" if address.is_multicast or address.is_unspecified or is_unused else None
 
 
 _POLL_S = 0.02
@@ -93,10 +86,8 @@ class AddressLock:
                     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
                 if asyncio.get_running_loop().time() >= deadline:
-                    raise DeviceUnreachable(
-                        f"another microclaw process is talking to {self._address}",
-                        next_step="wait for it, or use the running host: microclaw status",
-                    )
+                    text = f"another microclaw process is talking to {self._address}"
+                    raise DeviceUnreachable(text, next_step="wait for it, or use the running host: microclaw status")
                 await asyncio.sleep(_POLL_S)
         except BaseException:
             os.close(fd)
@@ -113,10 +104,8 @@ class AddressLock:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as exc:
-            raise ConfigError(
-                f"cannot make the lock file {self.path}: {exc.strerror}",
-                next_step="set MICROCLAW_CACHE to a folder you may write to",
-            ) from exc
+            text = f"cannot make the lock file {self.path}: {exc.strerror}"
+            raise ConfigError(text, next_step="set MICROCLAW_CACHE to a folder you may write to") from exc
 
 
 async def close_stream(writer: asyncio.StreamWriter) -> None:

@@ -61,9 +61,8 @@ class ConsoleTransport(Transport):
             async with asyncio.timeout(timeout_s), self._queue:
                 return cast("R", await self._read(call.cursor))
         except TimeoutError as exc:
-            raise DeviceTimeout(
-                f"{self._opener.where} did not open within {timeout_s:g} s", next_step="try again, or unplug the board"
-            ) from exc
+            text = f"{self._opener.where} did not open within {timeout_s:g} s"
+            raise DeviceTimeout(text, next_step="try again, or unplug the board") from exc
 
     async def close(self) -> None:
         task, self._listening = self._listening, None

@@ -135,10 +135,8 @@ async def browse(
     try:
         zeroconf = _open(interfaces)
     except OSError as exc:
-        raise ConfigError(
-            f"cannot ask this network who is there: {exc.strerror or exc}",
-            next_step="check that a network is up, or probe one: microclaw device discover --subnet 192.168.1.0/24",
-        ) from exc
+        step = "check that a network is up, or probe one: microclaw device discover --subnet 192.168.1.0/24"
+        raise ConfigError(f"cannot ask this network who is there: {exc.strerror or exc}", next_step=step) from exc
     try:
         browser = AsyncServiceBrowser(zeroconf.zeroconf, list(_KINDS), handlers=[heard])
         async with asyncio.TaskGroup() as group:

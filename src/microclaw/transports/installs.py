@@ -25,10 +25,8 @@ def check_sendable(wasm: bytes, board: BoardProfile) -> None:
     """Refuse images that firmware never answers and that wedge its parser: empty ones, and cut sections."""
     limit = board.firmware.max_module_bytes
     if len(wasm) > limit:
-        raise ImageTooLarge(
-            f"the image has {len(wasm)} bytes, {board.title} takes {limit}",
-            next_step="make the program smaller: less static data, optimization Os",
-        )
+        text = f"the image has {len(wasm)} bytes, {board.title} takes {limit}"
+        raise ImageTooLarge(text, next_step="make the program smaller: less static data, optimization Os")
     if wasm[: len(MODULE_HEADER)] != MODULE_HEADER:
         raise InvalidModule(f"not a WebAssembly 1.0 module, it starts with {wasm[:8].hex(' ')!r}", next_step=_REBUILD)
     if len(wasm) == len(MODULE_HEADER):

@@ -6,20 +6,22 @@ import os
 from collections.abc import Callable
 from datetime import tzinfo
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.config.places import cache_folder
+from microclaw.devices.calls import Call
 from microclaw.devices.transport import LINK_SCHEME, Transport
-from microclaw.errors import ConfigError
-from microclaw.transports import console, serial, serial_ports, virtual_board, wasmachine, xiaozhi
+from microclaw.errors import ConfigError, NotSupported, ProtocolError
+from microclaw.transports import console, serial, serial_ports, virtual_board, wasmachine
 from microclaw.transports.address import HostPort, parse_host_port
 from microclaw.wire.xiaozhi import SCHEME as XIAOZHI_SCHEME
+from microclaw.wire.xiaozhi import read_mac
 
 if TYPE_CHECKING:
     from microclaw.link_server.device_link import DeviceLink
 
-
+R = TypeVar("R")
 _FORMS = (
     "wasmachine://HOST:PORT, serial:/dev/ttyACM0, serial:usb-VID:PID, serial:tcp://HOST:PORT, "
     "console:/dev/ttyUSB0 or virtual:/PATH/control.sock"
@@ -41,9 +43,8 @@ def open_transport(
     locks = lock_folder or cache_folder(os.environ) / "locks"
     if endpoint.startswith(LINK_SCHEME):
         if links is None:
-            raise ConfigError(
-                f"{endpoint} is a device's own connection to its host", next_step="ask the host: microclaw device show"
-            )
+            text = f"{endpoint} is a device's own connection to its host"
+            raise ConfigError(text, next_step="ask the host: microclaw device show")
         from microclaw.link_server.transport import LinkTransport  # with a single host: others do without the link
 
         link = links(endpoint.removeprefix(LINK_SCHEME))
@@ -55,7 +56,7 @@ def open_transport(
     if endpoint.startswith(console.SCHEME):
         return console.ConsoleTransport(endpoint, lock_folder=locks)
     if endpoint.startswith(XIAOZHI_SCHEME):
-        return xiaozhi.XiaozhiTransport(endpoint)
+        return XiaozhiTransport(endpoint)
     if endpoint.startswith(virtual_board.SCHEME):
         return virtual_board.VirtualBoardTransport(endpoint)
     try:
@@ -72,3 +73,17 @@ def tcp_address(endpoint: str) -> HostPort | None:
     if endpoint.startswith((LINK_SCHEME, XIAOZHI_SCHEME, virtual_board.SCHEME)):
         return None
     return parse_host_port(endpoint.removeprefix(wasmachine.SCHEME), wasmachine.DEFAULT_PORT)
+
+
+class XiaozhiTransport(Transport):
+    """`xiaozhi:aa:bb:cc:dd:ee:ff`: a voice device, which connects when it is spoken to, and offers no call."""
+
+    def __init__(self, endpoint: str) -> None:
+        try:
+            self.endpoint = XIAOZHI_SCHEME + read_mac(endpoint.removeprefix(XIAOZHI_SCHEME))
+        except ProtocolError as exc:
+            step = "write it like xiaozhi:aa:bb:cc:dd:ee:ff"
+            raise ConfigError(f"{endpoint!r} is no address of a device", next_step=step) from exc
+
+    async def call(self, call: Call[R], timeout_s: float) -> R:  # noqa: ARG002 - nothing takes time here
+        raise NotSupported(f"{self.endpoint} does not offer {call.method}", next_step="speak to it: docs/xiaozhi.md")

@@ -85,9 +85,8 @@ def pin_url(board: BoardProfile, call: Call[Any]) -> str:
             return "pins/scan"
         case I2cRead(sensor=sensor):
             if sensor not in _FIELDS or board.i2c is None:
-                raise CallRejected(
-                    f"there is no driver for {sensor[:32]!r} here", next_step=f"there are {', '.join(sorted(_FIELDS))}"
-                )
+                text = f"there is no driver for {sensor[:32]!r} here"
+                raise CallRejected(text, next_step=f"there are {', '.join(sorted(_FIELDS))}")
             first, *others = _ADDRESSES[sensor]
             known = board.i2c.sensors.get(sensor, first)
             return f"pins/{sensor}/{known}/{next(iter(others), known)}"
@@ -188,9 +187,8 @@ class PinActs:
         self._is_known = False
         body = await self._ask_app(PIN_PROGRAM, url)
         if body is None:
-            raise DeviceTimeout(
-                f"{PIN_PROGRAM} did not answer; outcome unknown", next_step="look at the pin itself, then try again"
-            )
+            text = f"{PIN_PROGRAM} did not answer; outcome unknown"
+            raise DeviceTimeout(text, next_step="look at the pin itself, then try again")
         found = _ANSWER.fullmatch(text := body[:1024].decode("ascii", "replace"))
         if found is None:
             raise ProtocolError(f"{PIN_PROGRAM} answered {text[:80]!r}")

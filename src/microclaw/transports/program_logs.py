@@ -24,11 +24,16 @@ _RESTARTED_MS: Final = 5_000.0
 _DRIFT: Final = 1e-3
 
 
-class _Heard(Struct):
-    """The place up to which a program was read. `started_ms`: when it printed first, by this host's clock."""
+class _Program(Struct):
+    """The reading of one program. `next`: the number of the line to ask for; `started_ms`: when it printed first, by
+    this host's clock, None before it was read; `has_log`: that it keeps its lines, None for one of somebody else.
+    """
 
-    next: int
-    started_ms: float
+    has_log: bool | None = None
+    next: int = 0
+    started_ms: float | None = None
+    ask_after_s: float = 0.0
+    is_unreadable: bool = False  # and the board's lines say so
 
 
 class ProgramLogs:
@@ -37,22 +42,13 @@ class ProgramLogs:
     def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
         self.ring = LogRing()
         self._now_s = now_s
-        self._heard: dict[str, _Heard] = {}
-        self._ask_after_s: dict[str, float] = {}
-        self._has_log: dict[str, bool] = {}
-        self._unread: set[str] = set()
+        self._programs: dict[str, _Program] = {}
         self._refreshed_s: float | None = None
 
     def installed(self, name: str, wasm: bytes) -> None:
         """Another program has this name now."""
-        self.removed(name)
-        self._has_log[name] = carries_log(wasm)
+        self._programs[name] = _Program(carries_log(wasm))
         self._refreshed_s = None
-
-    def removed(self, name: str) -> None:
-        for known in (self._heard, self._ask_after_s, self._has_log):
-            known.pop(name, None)
-        self._unread.discard(name)
 
     @property
     def is_due(self) -> bool:
@@ -61,49 +57,39 @@ class ProgramLogs:
     async def refresh(self, names: tuple[str, ...], ask: AskLog) -> None:
         """Ask each of the board's programs that may answer. One that does not is left alone for a while."""
         self._refreshed_s = self._now_s()
-        for gone in self._heard.keys() - set(names):
-            self.removed(gone)
-        for name in names:
-            if not self._has_log.get(name, True) or self._ask_after_s.get(name, 0.0) > self._now_s():
+        self._programs = {name: self._programs.get(name) or _Program() for name in names}
+        for name, known in self._programs.items():
+            if known.has_log is False or known.ask_after_s > self._now_s():
                 continue
+            has_answered = False
             try:
-                log = await self._new_lines(name, ask)
+                has_answered = await self._take_new_lines(name, known, ask)
             except ProtocolError as exc:
-                log = None
-                if self._has_log.get(name):  # any other has an answer of its own to that url
-                    self._tell_unread(name, exc)
-            if log is None:
-                pause_s = _BUSY_S if self._has_log.get(name) else _SILENT_S
-                self._ask_after_s[name] = self._now_s() + pause_s
+                if known.has_log and not known.is_unreadable:  # any other has an answer of its own to that url
+                    known.is_unreadable = True
+                    text = f"what {name} printed cannot be read: {exc.message[:200]}"
+                    self.ring.add(LogLine(0.0, None, text, round(time.time() * 1000)))
+            if not has_answered:
+                known.ask_after_s = self._now_s() + (_BUSY_S if known.has_log else _SILENT_S)
         self._refreshed_s = self._now_s()
 
-    def _tell_unread(self, name: str, why: ProtocolError) -> None:
-        """Once, as a line of the board: what the program printed is there and cannot be read."""
-        if name not in self._unread:
-            self._unread.add(name)
-            text = f"what {name} printed cannot be read: {why.message[:200]}"
-            self.ring.add(LogLine(0.0, None, text, round(time.time() * 1000)))
-
-    async def _new_lines(self, name: str, ask: AskLog) -> ProgramLog | None:
-        heard = self._heard.get(name)
-        log = await ask(name, heard.next if heard is not None else 0)
-        if log is not None and heard is not None and self._is_another(heard, log):
-            heard, log = None, await ask(name, 0)
+    async def _take_new_lines(self, name: str, known: _Program, ask: AskLog) -> bool:
+        log = await ask(name, known.next)
+        if log is not None and known.started_ms is not None:
+            later_ms = self._started_ms(log) - known.started_ms
+            if log.next < known.next or later_ms > _RESTARTED_MS + _age_ms(log) * _DRIFT:
+                known.next = 0  # it began again, and its numbers with it
+                log = await ask(name, 0)
         if log is None:
-            return None
-        missing = log.first - (heard.next if heard is not None else 0)
+            return False
+        missing = log.first - known.next
         if missing > 0 and log.lines:
             text = f"({missing} {'line was' if missing == 1 else 'lines were'} left out)"
             self.ring.add(self._line(name, log, log.lines[0].t_ms, text))
         for line in log.lines:
             self.ring.add(self._line(name, log, line.t_ms, f"{line.text}…" if line.is_cut else line.text))
-        self._heard[name] = _Heard(log.next, self._started_ms(log))
-        return log
-
-    def _is_another(self, heard: _Heard, log: ProgramLog) -> bool:
-        """True if the program began again since it was heard: then its numbers did, too."""
-        later_ms = self._started_ms(log) - heard.started_ms
-        return log.next < heard.next or later_ms > _RESTARTED_MS + _age_ms(log) * _DRIFT
+        known.next, known.started_ms = log.next, self._started_ms(log)
+        return True
 
     def _started_ms(self, log: ProgramLog) -> float:
         return self._now_s() * 1000 - _age_ms(log)

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 from msgspec import Struct
+from msgspec.structs import asdict
 
+from microclaw.devices.answer_check import check_answer
 from microclaw.devices.calls import (
     AdcRead,
     AdcReading,
@@ -42,7 +44,6 @@ from microclaw.wire import jsonline
 R = TypeVar("R")
 
 _INFO_FIELDS: Final = {"firmware", "uptime_ms"}
-_HIGHEST_I2C_ADDRESS: Final = 0x7F
 
 
 class SerialTimeouts(Struct, frozen=True):
@@ -85,7 +86,9 @@ class SerialTransport(Transport):
         """An answer about something else than was asked means that we are out of step."""
         try:
             async with asyncio.timeout(timeout_s), self._queue:
-                return cast("R", await self._do(call))
+                answer = await self._do(call)
+                check_answer("it", call, answer)
+                return cast("R", answer)
         except TimeoutError as exc:
             raise self._timed_out(call.method, timeout_s) from exc
         except (ProtocolError, DeviceLied) as exc:
@@ -103,17 +106,17 @@ class SerialTransport(Transport):
         match call:
             case GpioSet(pin=pin, level=level):
                 reply = await self._ask(call, "set_gpio", pin=pin, state=level)
-                return PinLevel(*jsonline.gpio_reply(reply, pin, level))
+                return jsonline.values_reply(reply, asdict(call), PinLevel)
             case GpioGet(pin=pin):
-                return PinLevel(*jsonline.gpio_reply(await self._ask(call, "read_gpio", pin=pin), pin))
+                return jsonline.values_reply(await self._ask(call, "read_gpio", pin=pin), asdict(call), PinLevel)
             case AdcRead(pin=pin):
-                return AdcReading(*jsonline.adc_reply(await self._ask(call, "read_adc", pin=pin), pin))
+                return jsonline.values_reply(await self._ask(call, "read_adc", pin=pin), asdict(call), AdcReading)
             case PwmSet(pin=pin, duty=duty, frequency_hz=hz):
                 reply = await self._ask(call, "set_pwm", **jsonline.pwm_fields(pin, duty, hz))
-                return PwmState(*jsonline.pwm_reply(reply, pin, duty, hz))
+                return jsonline.values_reply(reply, asdict(call), PwmState)
             case I2cRead(sensor=sensor):
                 reply = await self._ask(call, "read_i2c", sensor=sensor)
-                return SensorReading(*jsonline.sensor_reply(reply, sensor))
+                return SensorReading(str(reply.get("sensor", sensor)), jsonline.sensor_reply(reply))
             case I2cScan():
                 return _addresses(await self._ask(call, "custom_i2c_scan"))
             case DeviceInfo():
@@ -129,9 +132,8 @@ class SerialTransport(Transport):
             return DeviceFacts(jsonline.info_reply(await self._ask(call, "get_status")))
         except NotSupported:
             readings = jsonline.sensors_reply(await self._ask(call, "read_sensors"))
-        system: Mapping[str, float] = next((reading.values for reading in readings if reading.sensor == "system"), {})
-        active = ", ".join(reading.sensor for reading in readings if reading.sensor != "system")
-        return DeviceFacts({**system, "sensors_active": active})
+        system = readings.pop("system", {})
+        return DeviceFacts({**system, "sensors_active": ", ".join(readings)})
 
     async def _ask(self, call: Call[Any], action: str, **fields: int | str) -> Mapping[str, object]:
         """Send one line and take the one reply. Whatever goes wrong, the next request gets back in step first."""
@@ -232,10 +234,8 @@ class SerialTransport(Transport):
         self._in_step = False
         what = f"{self._opener.where} did not answer {method} within {timeout_s:g} s"
         if self._boot.in_download_mode:
-            return DeviceTimeout(
-                f"{what}: it is in download mode and runs no firmware",
-                next_step="press its reset button (RST or EN) without the BOOT button",
-            )
+            text = f"{what}: it is in download mode and runs no firmware"
+            return DeviceTimeout(text, next_step="press its reset button (RST or EN) without the BOOT button")
         if self._boot.restarts > 1:
             return DeviceTimeout(
                 f"{what}: it restarts over and over, {self._boot.restarts} times meanwhile{self._boot.why()}",
@@ -254,16 +254,7 @@ def _addresses(reply: Mapping[str, object]) -> I2cAddresses:
     """`addresses` or `devices`, as numbers or as "0x76"."""
     jsonline.raise_for_error(reply)
     found = reply.get("addresses", reply.get("devices"))
-    if not isinstance(found, list):
-        raise ProtocolError("a reply to i2c_scan without a list of addresses")
-    return I2cAddresses(tuple(sorted({_address(entry) for entry in found})))
-
-
-def _address(entry: object) -> int:
     try:
-        address = int(entry, 0) if isinstance(entry, str) else entry
-    except ValueError as exc:
-        raise ProtocolError(f"an I2C address {entry!r}") from exc
-    if not isinstance(address, int) or not 0 <= address <= _HIGHEST_I2C_ADDRESS:
-        raise ProtocolError(f"an I2C address {entry!r}")
-    return address
+        return I2cAddresses(tuple(sorted({int(str(one), 0) for one in cast("list[object]", found)})))
+    except (TypeError, ValueError) as exc:
+        raise ProtocolError("a reply to i2c_scan without a list of addresses") from exc

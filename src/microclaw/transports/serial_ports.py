@@ -62,10 +62,8 @@ def parse_port_address(address: str) -> PortAddress:
     if usb := _USB.fullmatch(rest):
         return UsbId(int(usb[1], 16), int(usb[2], 16), usb[3])
     if not rest.startswith("/") or "\0" in rest:
-        raise ConfigError(
-            f"{address!r} is no serial port",
-            next_step="write serial:/dev/ttyACM0, serial:usb-VID:PID:SERIAL or serial:tcp://HOST:PORT",
-        )
+        step = "write serial:/dev/ttyACM0, serial:usb-VID:PID:SERIAL or serial:tcp://HOST:PORT"
+        raise ConfigError(f"{address!r} is no serial port", next_step=step)
     return TtyPath(rest)
 
 
@@ -89,13 +87,10 @@ def find_usb_port(wanted: UsbId, ports: Iterable[PortInfo]) -> str:
     if len(found) == 1:
         return found[0].device
     if not found:
-        raise DeviceUnreachable(
-            f"no serial port has the USB id {wanted}", next_step=f"is the board plugged in? {shown_ports(known)}"
-        )
-    raise DeviceUnreachable(
-        f"{len(found)} serial ports have the USB id {wanted}",
-        next_step=f"name one with its serial number, or by its path: {shown_ports(found)}",
-    )
+        text = f"no serial port has the USB id {wanted}"
+        raise DeviceUnreachable(text, next_step=f"is the board plugged in? {shown_ports(known)}")
+    text = f"{len(found)} serial ports have the USB id {wanted}"
+    raise DeviceUnreachable(text, next_step=f"name one with its serial number, or by its path: {shown_ports(found)}")
 
 
 def shown_ports(ports: Iterable[PortInfo]) -> str:
@@ -188,13 +183,12 @@ class PortOpener:
         try:
             async with asyncio.timeout(open_s):
                 return await self._open_port(lock)
-        except (OSError, TimeoutError) as exc:
+        except BaseException as exc:
             lock.release()
-            why = (isinstance(exc, OSError) and exc.strerror) or str(exc) or "no answer"
+            if not isinstance(exc, OSError):  # TimeoutError is one
+                raise
+            why = exc.strerror or str(exc) or "no answer"
             raise DeviceUnreachable(f"cannot open {self.where}: {why}", next_step=await self._how_to_open(exc)) from exc
-        except BaseException:
-            lock.release()
-            raise
 
     async def _open_port(self, lock: AddressLock) -> BytePort:
         match self.address:
@@ -209,11 +203,11 @@ class PortOpener:
             case _:
                 assert_never(self.address)
 
-    async def _how_to_open(self, exc: Exception) -> str:
+    async def _how_to_open(self, exc: OSError) -> str:
         if isinstance(self.address, HostPort):
             return self._tcp_step
         if isinstance(exc, PermissionError):
             return "let your user use serial ports: sudo usermod -aG dialout $USER, then log in again"
-        if isinstance(exc, OSError) and exc.errno == errno.EBUSY:
+        if exc.errno == errno.EBUSY:
             return "close the serial monitor or flashing tool that has it open"
         return f"is the board plugged in? {shown_ports(await asyncio.to_thread(self._list_ports))}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -37,10 +37,11 @@ _CHIPS: Final[Mapping[tuple[int, int | None], str]] = {
     (0x303A, 0x1001): "an ESP32's own USB port",
     (0x303A, 0x4001): "MicroPython on an ESP32's own USB port",
     (0x303A, None): "Espressif",
-    (0x10C4, 0xEA60): "CP210x, as on many ESP32 boards",
+    (0x10C4, None): "CP210x, as on many ESP32 boards",
     (0x1A86, 0x7523): "CH340, as on many ESP32 boards",
     (0x1A86, None): "a WCH USB-serial chip, as on many ESP32 boards",
-    (0x0403, None): "FTDI",
+    (0x0403, None): "FTDI, as on some ESP32 boards",
+    (0x067B, None): "PL2303, as on some ESP32 boards",
     (0x2E8A, None): "Raspberry Pi: no ESP32",
     (0x2341, None): "Arduino",
 }
@@ -49,32 +50,40 @@ _CHIPS: Final[Mapping[tuple[int, int | None], str]] = {
 async def survey_ports(lock_folder: Path, *, ask: bool, ports: ListPorts = list_ports) -> list[DiscoveredService]:
     """The ports with what is known of each. With `ask` each is opened, one after the other."""
     found: list[DiscoveredService] = []
-    for port in list(await asyncio.to_thread(ports))[:_MAX_PORTS]:
-        facts = {} if port.usb is None else {"usb": str(port.usb), "looks like": _suggestion(port)}
+    known = tuple(await asyncio.to_thread(ports))
+    for port in known[:_MAX_PORTS]:
+        facts = {} if port.usb is None else {"usb": str(port.usb), "looks like": suggestion(port)}
         if ask:
             facts["answers"] = await _ask(port, lock_folder)
-        found.append(DiscoveredService("serial", SCHEME + _name(port), port.device, 0, facts))
+        found.append(DiscoveredService("serial", SCHEME + port_name(port, known), port.device, 0, facts))
     return found
 
 
 def only_board_port(ports: ListPorts = list_ports) -> str:
     """The USB id, or else the path, of the one port that looks like an ESP32's; ConfigError if it is not one."""
     known = tuple(ports())
-    found = [port for port in known if "ESP" in _suggestion(port).upper()]
+    found = board_ports(known)
     if len(found) == 1:
-        return _name(found[0])
+        return port_name(found[0], known)
     if found:
         raise ConfigError(f"{len(found)} boards are on cables here", next_step=f"name one: {shown_ports(found)}")
-    raise ConfigError(
-        "no port here looks like a board's", next_step=f"plug it in, or name its port: {shown_ports(known)}"
-    )
+    text = "no port here looks like a board's"
+    raise ConfigError(text, next_step=f"plug it in, or name its port: {shown_ports(known)}")
 
 
-def _name(port: PortInfo) -> str:
-    return str(port.usb) if port.usb is not None and port.usb.serial is not None else port.device
+def board_ports(ports: Iterable[PortInfo]) -> list[PortInfo]:
+    """Those with a USB chip that ESP32 boards have."""
+    return [port for port in ports if "ESP" in suggestion(port).upper()]
 
 
-def _suggestion(port: PortInfo) -> str:
+def port_name(port: PortInfo, ports: Iterable[PortInfo]) -> str:
+    """Its USB id where that says which of the ports it is, else its path."""
+    is_one = port.usb is not None and bool(port.usb.serial) and [p.usb for p in ports].count(port.usb) == 1
+    return str(port.usb) if is_one else port.device
+
+
+def suggestion(port: PortInfo) -> str:
+    """The other end, as far as the USB id says."""
     if port.usb is None:
         return "unknown"
     ids = (port.usb.vid, port.usb.pid)

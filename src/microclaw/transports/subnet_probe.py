@@ -35,10 +35,8 @@ def parse_subnet(text: str) -> ipaddress.IPv4Network:
     except ValueError as exc:
         raise ConfigError(f"{text!r} is not an IPv4 subnet: {exc}", next_step=example) from exc
     if network.prefixlen < SMALLEST_PREFIX:
-        raise ConfigError(
-            f"{network} has {network.num_addresses:,} addresses, at most {MAX_ADDRESSES:,} are probed",
-            next_step=f"name a part of it: --subnet {network.network_address}/{SMALLEST_PREFIX}",
-        )
+        text = f"{network} has {network.num_addresses:,} addresses, at most {MAX_ADDRESSES:,} are probed"
+        raise ConfigError(text, next_step=f"name a part of it: --subnet {network.network_address}/{SMALLEST_PREFIX}")
     if not network.is_private:
         raise ConfigError(f"{network} is not a private network", next_step=example)
     return network

@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
+
+from msgspec.structs import replace
 
 from microclaw.devices.calls import (
     AppState,
@@ -68,9 +70,8 @@ class VirtualBoardTransport(Transport):
             async with asyncio.timeout(timeout_s):
                 return cast("R", await self._do(call))
         except TimeoutError as exc:
-            raise DeviceTimeout(
-                f"{self.endpoint} did not answer {call.method} within {timeout_s:g} s", next_step=_GONE
-            ) from exc
+            text = f"{self.endpoint} did not answer {call.method} within {timeout_s:g} s"
+            raise DeviceTimeout(text, next_step=_GONE) from exc
 
     async def request(self, request: wire.Request[T], timeout_s: float = _ANSWER_S) -> T:
         """One op of the control protocol; CallRejected carries the board's own reason."""
@@ -79,52 +80,35 @@ class VirtualBoardTransport(Transport):
                 async with asyncio.timeout(timeout_s):
                     return await self._exchange(request)
             except TimeoutError as exc:
-                await self.close()
-                raise DeviceTimeout(
-                    f"{self.endpoint} did not answer {request.op} within {timeout_s:g} s", next_step=_GONE
-                ) from exc
+                text = f"{self.endpoint} did not answer {request.op} within {timeout_s:g} s"
+                raise DeviceTimeout(text, next_step=_GONE) from exc
             except (OSError, EOFError) as exc:
-                await self.close()
-                raise DeviceUnreachable(f"{self.endpoint} went away: {exc}", next_step=_GONE) from exc
-            except (CallRejected, DeviceUnreachable):
-                raise
+                why = exc if isinstance(exc, OSError) else "it closed the control socket"
+                raise DeviceUnreachable(f"{self.endpoint} went away: {why}", next_step=_GONE) from exc
             except ProtocolError as exc:
-                await self.close()
-                raise ProtocolError(
-                    f"{self.endpoint} answered {request.op} with something unreadable: {exc.message}",
-                    next_step="is it a microclaw virtual board of this version?",
-                ) from exc
-            except BaseException:
-                await self.close()  # the answer of a cancelled request would be taken for the next one's
-                raise
+                text = f"{self.endpoint} answered {request.op} with something unreadable: {exc.message}"
+                raise ProtocolError(text, next_step="is it a microclaw virtual board of this version?") from exc
 
-    async def info(self) -> replies.BoardInfo:
-        return await self.request(wire.Info())
-
-    async def pins(self) -> tuple[replies.PinRow, ...]:
-        return (await self.request(wire.Pins())).pins
+    async def pages(self, ask: Callable[[int], wire.Request[P]], since: int = 0) -> P:
+        """Every row from `since` on: all pages of it as one."""
+        rows: list[Any] = []
+        dropped = 0
+        for _ in range(MAX_PAGES):
+            page = await self.request(ask(since))
+            rows += page.rows
+            dropped += page.dropped
+            stuck, since = page.next <= since, page.next
+            if stuck or not page.more:
+                break
+        return replace(page, rows=tuple(rows), dropped=dropped)
 
     async def edges(self, since: int = 0) -> EdgeLog:
-        """Every edge from `since` on, all pages of it."""
-        pages = await self._pages(wire.Edges, since)
-        found = tuple(Edge(row.t_ms, row.pin, row.level) for page in pages for row in page.edges)
-        return EdgeLog(found, pages[-1].next, sum(page.dropped for page in pages), pages[-1].now_ms)
+        page = await self.pages(wire.Edges, since)
+        return EdgeLog(tuple(Edge(*row) for row in page.rows), page.next, page.dropped, page.now_ms)
 
     async def log(self, since: int = 0) -> LogPage:
-        """Every console line from `since` on, all pages of it."""
-        pages = await self._pages(wire.Log, since)
-        lines = tuple(LogLine(row.t_ms, row.app, row.text) for page in pages for row in page.lines)
-        return LogPage(lines, pages[-1].next, sum(page.dropped for page in pages))
-
-    async def pwm_changes(self, since: int = 0) -> tuple[tuple[replies.PwmRow, ...], int]:
-        """Every PWM change from `since` on, and the cursor for the next time."""
-        pages = await self._pages(wire.Pwm, since)
-        return tuple(row for page in pages for row in page.changes), pages[-1].next
-
-    async def led_changes(self, since: int = 0) -> tuple[tuple[replies.LedRow, ...], int]:
-        """The changes of addressable LEDs from `since` on, and the cursor for the next time."""
-        pages = await self._pages(wire.Leds, since)
-        return tuple(row for page in pages for row in page.changes), pages[-1].next
+        page = await self.pages(wire.Log, since)
+        return LogPage(tuple(LogLine(*row) for row in page.rows), page.next, page.dropped)
 
     async def install_py(
         self,
@@ -144,27 +128,6 @@ class VirtualBoardTransport(Transport):
             await self.request(wire.Py("write", {"offset": offset, "data": piece}), timeout_s)
         await self.request(wire.Py("commit"), timeout_s)
 
-    async def app_rows(self) -> tuple[replies.AppRow, ...]:
-        """The apps with how each ended."""
-        return (await self.request(wire.Apps())).apps
-
-    async def set_input(self, pin: int, level: int, at_ms: float | None = None) -> None:
-        """Drive a pin from outside, now or at a board time."""
-        await self.request(wire.SetInput(pin, level, at_ms))
-
-    async def set_adc(self, pin: int, volts: float, at_ms: float | None = None) -> None:
-        await self.request(wire.SetAdc(pin, volts, at_ms))
-
-    async def set_sensor(self, sensor: str, values: Mapping[str, float], at_ms: float | None = None) -> None:
-        await self.request(wire.SetSensor(sensor, dict(values), at_ms))
-
-    async def power(self, action: wire.PowerAction) -> None:
-        await self.request(wire.Power(action))
-
-    async def advance(self, ms: float, timeout_s: float = 30.0) -> replies.AdvanceResult:
-        """Run a virtual clock forward; the time-out is real time."""
-        return await self.request(wire.Advance(ms), timeout_s)
-
     async def close(self) -> None:
         streams, self._streams = self._streams, None
         if streams is not None:
@@ -175,39 +138,30 @@ class VirtualBoardTransport(Transport):
             case EdgesRead(cursor=cursor):
                 return await self.edges(cursor)
             case PwmRead(cursor=cursor):
-                changes, after = await self.pwm_changes(cursor)
-                return PwmLog(tuple(PwmChange(*change) for change in changes), after)
+                page = await self.pages(wire.Pwm, cursor)
+                return PwmLog(tuple(PwmChange(*row) for row in page.rows), page.next)
             case LogsRead(cursor=cursor):
                 return await self.log(cursor)
             case AppStates():
-                return tuple(map(_app_state, await self.app_rows()))
+                return tuple(map(_app_state, (await self.request(wire.Apps())).apps))
             case GpioGet(pin=pin):
-                levels = {row.pin: row.level for row in await self.pins()}
+                levels = {row.pin: row.level for row in (await self.request(wire.Pins())).pins}
                 if pin not in levels:
                     raise CallRejected(f"the board has no pin {pin}", next_step="microclaw device show")
                 return PinLevel(pin, levels[pin])
             case DeviceInfo():
-                return _facts(await self.info())
+                return _facts(await self.request(wire.Info()))
             case DeviceStatus():
                 return await self._status()
             case _:
                 raise self.not_offered(call)
 
     async def _status(self) -> DeviceFacts:
-        info = await self.info()
-        used = {f"gpio{row.pin}": _pin_text(row) for row in await self.pins() if row.role != "idle"}
-        apps = {f"app {row.name}": row.state for row in await self.app_rows()}
-        return DeviceFacts({"powered": info.powered, "uptime_s": round(info.now_ms / 1000, 3), **apps, **used})
-
-    async def _pages(self, ask: Callable[[int], wire.Request[P]], since: int) -> list[P]:
-        pages: list[P] = []
-        while len(pages) < MAX_PAGES:
-            page = await self.request(ask(since))
-            pages.append(page)
-            stuck, since = page.next <= since, page.next
-            if not page.more or stuck:
-                break
-        return pages
+        info = await self.request(wire.Info())
+        pins, apps = (await self.request(wire.Pins())).pins, (await self.request(wire.Apps())).apps
+        used = {f"gpio{row.pin}": _pin_text(row) for row in pins if row.role != "idle"}
+        states = {f"app {row.name}": row.state for row in apps}
+        return DeviceFacts({"powered": info.powered, "uptime_s": round(info.now_ms / 1000, 3), **states, **used})
 
     async def _exchange(self, request: wire.Request[T]) -> T:
         if self._streams is None or self._streams[1].is_closing():
@@ -218,17 +172,18 @@ class VirtualBoardTransport(Transport):
                 raise DeviceUnreachable(f"no virtual board at {self.path}: {why}", next_step=_GONE) from exc
         reader, writer = self._streams
         self._last_id += 1
-        writer.write(wire.encode_request(self._last_id, request))
-        await writer.drain()
-        while True:
-            try:
+        try:
+            writer.write(wire.encode_request(self._last_id, request))
+            await writer.drain()
+            while True:
                 line = await reader.readuntil(b"\n")
-            except asyncio.IncompleteReadError as exc:
-                raise EOFError("it closed the control socket") from exc
-            except asyncio.LimitOverrunError as exc:
+                if (reply := wire.read_reply(line, self._last_id, request)) is not None:
+                    return reply
+        except BaseException as exc:
+            await self.close()  # the answer of a cancelled request would be taken for the next one's
+            if isinstance(exc, asyncio.LimitOverrunError):
                 raise ProtocolError(f"a control line over {2 * wire.MAX_LINE_BYTES} bytes") from exc
-            if (reply := wire.read_reply(line, self._last_id, request)) is not None:
-                return reply
+            raise
 
 
 def _app_state(row: replies.AppRow) -> AppState:

@@ -143,10 +143,8 @@ class WasmachineTransport(Transport):
             raise DeviceTimeout(text, next_step=self._way_out()) from exc
         except ProtocolError as exc:
             await self._connection.close()
-            raise ProtocolError(
-                f"{self._connection.address} answered {call.method} with something unreadable: {exc.message}",
-                next_step=_WRONG_PEER,
-            ) from exc
+            text = f"{self._connection.address} answered {call.method} with something unreadable: {exc.message}"
+            raise ProtocolError(text, next_step=_WRONG_PEER) from exc
 
     async def close(self) -> None:
         await self._connection.close()
@@ -207,11 +205,8 @@ class WasmachineTransport(Transport):
             )
         outcome: Literal["not_installed", "listed"] = "listed" if name in names else "not_installed"
         if outcome == "listed":
-            return InstallInterrupted(
-                f"{text}; the device does list {name} now",
-                outcome=outcome,
-                next_step="check that it works, or remove it",
-            )
+            text = f"{text}; the device does list {name} now"
+            return InstallInterrupted(text, outcome=outcome, next_step="check that it works, or remove it")
         return InstallInterrupted(f"{text}; it is not on the device", outcome=outcome, next_step="deploy it again")
 
     async def _mend(self) -> frozenset[str]:

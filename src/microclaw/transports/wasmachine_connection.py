@@ -22,7 +22,6 @@ from microclaw.wire.wasmachine.request import Response
 
 MAX_ANSWER_BYTES: Final = 256 * 1024
 _READ_BYTES: Final = 64 * 1024
-_WRITE_BYTES: Final = 64 * 1024
 _SIOCOUTQ: Final = 0x5411  # Linux: bytes that the peer's TCP has not acknowledged (linux/sockios.h, = TIOCOUTQ)
 
 
@@ -107,16 +106,13 @@ class WasmachineConnection:
         try:
             async with asyncio.timeout(self.timeouts.connect_s):
                 self._reader, self._writer = await asyncio.open_connection(self.address.host, self.address.port)
-        except (OSError, TimeoutError) as exc:
+        except BaseException as exc:
             self._lock.release()
+            if not isinstance(exc, OSError):
+                raise
             why = "no answer" if isinstance(exc, TimeoutError) else _why(exc)
-            raise DeviceUnreachable(
-                f"cannot reach {self.address}: {why}",
-                next_step="is the board powered, on this network, and its WASMachine started (sta -s SSID -p PASS)?",
-            ) from exc
-        except BaseException:
-            self._lock.release()
-            raise
+            step = "is the board powered, on this network, and its WASMachine started (sta -s SSID -p PASS)?"
+            raise DeviceUnreachable(f"cannot reach {self.address}: {why}", next_step=step) from exc
         self._decoder = FrameDecoder(MAX_ANSWER_BYTES)
         self._garbled = False
 
@@ -142,10 +138,8 @@ class WasmachineConnection:
 
     async def _send(self, data: bytes) -> None:
         assert self._writer is not None
-        view = memoryview(data)
-        for start in range(0, len(view), _WRITE_BYTES):
-            self._writer.write(view[start : start + _WRITE_BYTES])
-            await self._writer.drain()
+        self._writer.write(data)
+        await self._writer.drain()
 
     async def _answer(self, mid: int) -> Response:
         """The answer of this request. Old answers of an earlier connection and what apps push are passed over."""

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from itertools import pairwise
 from typing import Final
 
+from microclaw.boards.natives import APP_EXPORTS, NATIVE_MODULE, NATIVES, Native, NativeGroup
 from microclaw.boards.pins import check_pin
 from microclaw.boards.profile import BoardProfile, PinUse
 from microclaw.errors import Diagnostic, PinRefused
@@ -22,7 +23,6 @@ from microclaw.wasm.source_text import SourceText
 from microclaw.wasm.symbols import Variable, source_name
 from microclaw.wasm.wasm_image import Import, MemoryUse, Signature
 from microclaw.wire.wasm_binary import PAGE_BYTES
-from microclaw.wire.wasmachine.natives import APP_EXPORTS, NATIVE_MODULE, NATIVES, Native, NativeGroup
 
 _C_TYPES: Final = {"i32": "int", "i64": "long long", "f32": "float", "f64": "double"}
 _NODE: Final = re.compile(rb"/dev/([a-z0-9]{1,16})/")

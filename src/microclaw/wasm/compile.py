@@ -15,6 +15,7 @@ from typing import Final
 from msgspec import Struct, msgpack
 from msgspec.structs import replace
 
+from microclaw.boards.natives import NATIVES
 from microclaw.boards.profile import BoardProfile
 from microclaw.builds.cache import BuildCache, default_cache
 from microclaw.builds.outputs import read_output
@@ -58,7 +59,6 @@ from microclaw.wasm.toolchain import (
 from microclaw.wasm.units import UnitCompiler
 from microclaw.wasm.wasm_image import Image
 from microclaw.wire.wasm_binary import ModuleError
-from microclaw.wire.wasmachine.natives import NATIVES
 
 MIN_STACK_BYTES: Final = 1024
 MAX_STACK_BYTES: Final = 32768

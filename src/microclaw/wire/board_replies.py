@@ -6,9 +6,9 @@ ask again from `next`, and the rest comes at once. board_control.py has the requ
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NamedTuple, TypeAlias
+from typing import Annotated, Any, Generic, NamedTuple, TypeAlias, TypeVar
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from microclaw.wire.link import values
 
@@ -109,7 +109,7 @@ class PinTable(Struct, frozen=True):
 
 
 class EdgePage(Struct, frozen=True):
-    edges: tuple[EdgeRow, ...]
+    rows: tuple[EdgeRow, ...] = field(name="edges")
     next: Whole
     dropped: Whole
     now_ms: Number
@@ -117,14 +117,7 @@ class EdgePage(Struct, frozen=True):
 
 
 class LogPage(Struct, frozen=True):
-    lines: tuple[LogRow, ...]
-    next: Whole
-    dropped: Whole
-    more: bool = False
-
-
-class PwmPage(Struct, frozen=True):
-    changes: tuple[PwmRow, ...]
+    rows: tuple[LogRow, ...] = field(name="lines")
     next: Whole
     dropped: Whole
     more: bool = False
@@ -138,11 +131,18 @@ class LedRow(NamedTuple):
     data: str
 
 
-class LedPage(Struct, frozen=True):
-    changes: tuple[LedRow, ...]
+Row = TypeVar("Row", PwmRow, LedRow)
+
+
+class ChangePage(Struct, Generic[Row], frozen=True):
+    rows: tuple[Row, ...] = field(name="changes")
     next: Whole
     dropped: Whole
     more: bool = False
+
+
+PwmPage: TypeAlias = ChangePage[PwmRow]
+LedPage: TypeAlias = ChangePage[LedRow]
 
 
 class PyAnswer(Struct, frozen=True):

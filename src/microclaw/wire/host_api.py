@@ -212,10 +212,8 @@ def decode_event(line: bytes) -> StreamEvent:
         value: StreamEvent = found if event is None else msgspec.convert(found, event, from_attributes=True)
         return value
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
-        raise ProtocolError(
-            f"the host sent a line this version does not know: {line[:80]!r}",
-            next_step="run the host and its client from the same version",
-        ) from exc
+        text = f"the host sent a line this version does not know: {line[:80]!r}"
+        raise ProtocolError(text, next_step="run the host and its client from the same version") from exc
 
 
 def answer_from(value: Mapping[str, Any]) -> Answer:

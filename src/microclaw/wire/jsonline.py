@@ -9,20 +9,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Final, NamedTuple, NoReturn, TypeAlias
+from typing import Final, NoReturn, TypeAlias, TypeVar
 
-from microclaw.errors import CallRejected, DeviceLied, NotSupported, ProtocolError
+from msgspec import ValidationError, convert
+
+from microclaw.errors import CallRejected, NotSupported, ProtocolError
 
 MAX_LINE_BYTES: Final = 65_536
 MAX_MESSAGE_CHARS: Final = 300  # of an error
 _MAX_NUMBER: Final = 1e300  # beyond it a JSON integer no longer fits a float
 
+_NAMES: Final = {
+    "state": "level", "value": "raw", "voltage": "volts", "duty_cycle": "duty", "freq": "frequency_hz",
+    "frequency": "frequency_hz",
+}  # fmt: skip
+
+T = TypeVar("T")
 Scalar: TypeAlias = str | int | float | bool
-
-
-class SensorReply(NamedTuple):
-    sensor: str
-    values: Mapping[str, float]
 
 
 def encode_line(message: Mapping[str, object]) -> bytes:
@@ -38,18 +41,18 @@ class LineDecoder:
 
     def __init__(self, max_line_bytes: int = MAX_LINE_BYTES) -> None:
         self.max_line_bytes = max_line_bytes
-        self._buffer = bytearray()
+        self.buffer = bytearray()
         self._searched = 0
         self._discarding = False
 
     def receive(self, data: bytes) -> None:
-        self._buffer += data
+        self.buffer += data
 
     def next_line(self) -> bytes | None:
         """The next whole line, or None until more bytes come; ProtocolError for one over the limit."""
-        while (end := self._buffer.find(b"\n", self._searched)) >= 0:
-            line = bytes(memoryview(self._buffer)[:end])
-            del self._buffer[: end + 1]
+        while (end := self.buffer.find(b"\n", self._searched)) >= 0:
+            line = bytes(memoryview(self.buffer)[:end])
+            del self.buffer[: end + 1]
             self._searched = 0
             if self._discarding:
                 self._discarding = False
@@ -58,25 +61,21 @@ class LineDecoder:
             elif line := line.removesuffix(b"\r"):
                 return line
         if self._discarding:
-            self._buffer.clear()
-        elif len(self._buffer) > self.max_line_bytes:
+            self.buffer.clear()
+        elif len(self.buffer) > self.max_line_bytes:
             self.take_partial()
             self._discarding = True
             self._refuse()
-        self._searched = len(self._buffer)
+        self._searched = len(self.buffer)
         return None
 
     def take_partial(self) -> bytes:
         """Return an unfinished line, for a reader that does not wait for its end; empties the decoder."""
-        partial = b"" if self._discarding else bytes(self._buffer)
-        self._buffer.clear()
+        partial = b"" if self._discarding else bytes(self.buffer)
+        self.buffer.clear()
         self._searched = 0
         self._discarding = False
         return partial
-
-    @property
-    def buffered_bytes(self) -> int:
-        return len(self._buffer)
 
     def _refuse(self) -> NoReturn:
         raise ProtocolError(f"a line is longer than the limit of {self.max_line_bytes} bytes")
@@ -118,48 +117,35 @@ def raise_for_error(reply: Mapping[str, object]) -> None:
     raise CallRejected(f"the firmware answered: {shown}", next_step=known, foreign=foreign)
 
 
-def gpio_reply(reply: Mapping[str, object], pin: int, level: int | None = None) -> tuple[int, int]:
-    """Pin and level of a set or read pin. `pin` and `level` are what was asked: dialect C repeats neither."""
-    _check(reply, "pin", pin)
-    state = reply.get("state", level)
-    if state not in (0, 1) or not isinstance(state, int):
-        raise ProtocolError(f"a reply about pin {pin} with the state {state!r}")
-    return pin, int(state)
+def values_reply(reply: Mapping[str, object], asked: Mapping[str, object], form: type[T]) -> T:
+    """The answer to a call with these arguments, under the calls' own names; what the reply leaves out is as asked."""
+    raise_for_error(reply)
+    whole = {k: int(v) if isinstance(v, float) and v.is_integer() else v for k, v in reply.items()}
+    if any(isinstance(v, int) and abs(v) > 2**53 for v in whole.values()):
+        raise ProtocolError("a reply with a number that is too large")
+    try:
+        return convert({**asked, **{_NAMES.get(k, k): v for k, v in whole.items()}}, form)
+    except ValidationError as exc:
+        raise ProtocolError(f"a reply that cannot be read: {exc}") from exc
 
 
-def adc_reply(reply: Mapping[str, object], pin: int) -> tuple[int, int, float]:
-    """Pin, raw value and volts."""
-    _check(reply, "pin", pin)
-    return pin, _whole(reply, "value"), _number(reply, "voltage")
-
-
-def pwm_reply(reply: Mapping[str, object], pin: int, duty: int, frequency_hz: int) -> tuple[int, int, int]:
-    """Pin, duty and frequency as they were set; what the reply leaves out is as asked."""
-    _check(reply, "pin", pin)
-    told = {"duty": duty, "frequency": frequency_hz, **reply}
-    duty_key, hz_key = ("duty_cycle" if "duty_cycle" in told else "duty"), ("freq" if "freq" in told else "frequency")
-    return pin, _whole(told, duty_key), _whole(told, hz_key)
-
-
-def sensor_reply(reply: Mapping[str, object], sensor: str) -> SensorReply:
+def sensor_reply(reply: Mapping[str, object]) -> Mapping[str, float]:
     """The numbers of one sensor, nested under `data` (A, B, V) or flat (C)."""
-    _check(reply, "sensor", sensor)
+    raise_for_error(reply)
     data = reply.get("data", reply)
-    if not isinstance(data, Mapping):
-        raise ProtocolError(f"a reply about {sensor!r} whose data is {data!r}")
-    values = _numbers(data)
+    values = _numbers(data) if isinstance(data, Mapping) else {}
     if not values:
-        raise ProtocolError(f"a reply about {sensor!r} without a number in it")
-    return SensorReply(sensor, values)
+        raise ProtocolError("a reply about a sensor without a number in it")
+    return values
 
 
-def sensors_reply(reply: Mapping[str, object]) -> tuple[SensorReply, ...]:
+def sensors_reply(reply: Mapping[str, object]) -> dict[str, Mapping[str, float]]:
     """Every sensor the device knows; the board's own figures come as the sensor `system`."""
     raise_for_error(reply)
     sensors = reply.get("sensors")
     if not isinstance(sensors, Mapping):
         raise ProtocolError("a reply to read_sensors without 'sensors'")
-    return tuple(SensorReply(str(k), _numbers(v)) for k, v in sensors.items() if isinstance(v, Mapping))
+    return {str(k): _numbers(v) for k, v in sensors.items() if isinstance(v, Mapping)}
 
 
 def info_reply(reply: Mapping[str, object]) -> Mapping[str, Scalar]:
@@ -198,28 +184,6 @@ _NEXT_STEPS: Final = {
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
-
-
-def _check(reply: Mapping[str, object], what: str, asked: int | str) -> None:
-    """Raise for an error, and for an answer about another thing than was asked for."""
-    raise_for_error(reply)
-    answered = reply.get(what, asked)
-    if answered != asked:
-        raise DeviceLied(f"a reply about the {what} {answered!r}, asked for {asked!r}")
-
-
-def _number(reply: Mapping[str, object], name: str) -> float:
-    value = reply.get(name)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not -_MAX_NUMBER < value < _MAX_NUMBER:
-        raise ProtocolError(f"a reply whose {name} is {value!r}, expected a number")
-    return float(value)
-
-
-def _whole(reply: Mapping[str, object], name: str) -> int:
-    value = _number(reply, name)
-    if not value.is_integer():
-        raise ProtocolError(f"a reply whose {name} is {value!r}, expected a whole number")
-    return int(value)
 
 
 def _numbers(data: Mapping[str, object]) -> Mapping[str, float]:

@@ -134,18 +134,16 @@ def write_binary(packet: bytes, version: int) -> bytes:
 
 def read_mac(text: str | None) -> str:
     """The header Device-Id. Raises ProtocolError."""
-    return _matched(_MAC, (text or "").lower(), "the header Device-Id is no MAC address")
+    if not _MAC.fullmatch(mac := (text or "").strip().lower()):
+        raise ProtocolError("the header Device-Id is no MAC address")
+    return mac
 
 
 def read_client(text: str | None) -> str:
     """The header Client-Id, a UUID that the device made for itself. Raises ProtocolError."""
-    return _matched(_CLIENT, text or "", "the header Client-Id is no id")
-
-
-def _matched(form: re.Pattern[str], text: str, fault: str) -> str:
-    if not form.fullmatch(text.strip()):
-        raise ProtocolError(fault)
-    return text.strip()
+    if not _CLIENT.fullmatch(client := (text or "").strip()):
+        raise ProtocolError("the header Client-Id is no id")
+    return client
 
 
 def credential_of(mac: str) -> str:

@@ -44,7 +44,7 @@ def test_the_board_shows_the_code_until_somebody_confirms_it(
     while (status := bench.ask(control.Link())).code is None:
         assert time.monotonic() < deadline_s
     assert (status.state, status.code, status.device_id) == ("pairing", CODE, None)
-    while f"link: pairing code {CODE}" not in [line.text for line in bench.ask(control.Log()).lines]:
+    while f"link: pairing code {CODE}" not in [line.text for line in bench.ask(control.Log()).rows]:
         assert time.monotonic() < deadline_s
     assert f"microclaw device pair {CODE} --name paper\n" in capfd.readouterr().err
     host.confirm = True

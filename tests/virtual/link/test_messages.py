@@ -97,7 +97,7 @@ def test_notes_are_shown_once_and_in_time_and_programs_are_heard(board: BoardUnd
     bench = board.control()
     status = bench.ask(control.Link())
     assert (status.notified, status.notifications) == (1, ("the water boils",))
-    shown = [line.text for line in bench.ask(control.Log()).lines if "notify" in line.text]
+    shown = [line.text for line in bench.ask(control.Log()).rows if "notify" in line.text]
     assert shown == ["link: notify: the water boils"]
     board.link().request(install_request(1, "talker", SAYS_AND_TRAPS), FrameType.INSTALL)
     assert host.wait_for(Log, lambda log: log.source == "talker").text == "hello from the app"

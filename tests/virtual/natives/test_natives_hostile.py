@@ -11,12 +11,12 @@ import wasmtime
 from tests.virtual.natives.conftest import CBench, MakeBench
 
 from microclaw.boards import load_board
+from microclaw.boards.natives import NATIVES, NativeGroup
 from microclaw.virtual.clock import Clock
 from microclaw.virtual.natives.binding import bind
 from microclaw.virtual.runtime.instance import HANDLERS
 from microclaw.virtual.runtime.memory import BoardCrash, WasmTrap
 from microclaw.wire.wasmachine.ioctl import IoctlCommand
-from microclaw.wire.wasmachine.natives import NATIVES, NativeGroup
 
 ROUNDS = 300
 TIMEOUT_S = 60.0

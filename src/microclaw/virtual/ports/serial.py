@@ -155,7 +155,7 @@ class SerialLines:
 
     @property
     def waiting(self) -> bool:
-        return self._decoder.buffered_bytes > 0
+        return bool(self._decoder.buffer)
 
 
 def _error(text: str) -> Reply:

@@ -17,6 +17,7 @@ from wasmtime import TrapCode
 from wasmtime import _ffi as ffi
 from wasmtime._func import enter_wasm
 
+from microclaw.boards.natives import NATIVE_MODULE, NATIVES
 from microclaw.virtual.clock import Interrupted
 from microclaw.virtual.natives import http, libc, libc_files, mqtt, printf, requests, time
 from microclaw.virtual.natives.binding import Handler, bind
@@ -27,7 +28,6 @@ from microclaw.virtual.runtime.module import PreparedModule
 from microclaw.virtual.runtime.wasm_run import WasmRun, new_engine
 from microclaw.wire.board_replies import NATIVE_FAILED
 from microclaw.wire.wasm_binary import PAGE_BYTES
-from microclaw.wire.wasmachine.natives import NATIVE_MODULE, NATIVES
 
 _GROUPS: Final = (printf, libc, libc_files, time, requests, mqtt, http)
 HANDLERS: Final[Mapping[str, Handler]] = {k: v for group in _GROUPS for k, v in group.HANDLERS.items()}

@@ -6,8 +6,6 @@ ReplyCache answers a repeated call with the first answer. Both within one boot o
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 from msgspec import Struct
 
 from microclaw.errors import Overloaded
@@ -31,44 +29,31 @@ class PendingCall(Struct, kw_only=True):
         return not self.may_repeat and self.sent_in_boot != boot_id
 
 
-class _Answer(Struct):
-    result: Result | None
-    at_ms: float
-
-
 class ReplyCache:
     """A device's answers by the id of the call: 64 of them, 10 minutes, in RAM, so that it ends with the boot."""
 
     def __init__(self, most: int = 64, keep_ms: float = 600_000) -> None:
         self._most = most
         self._keep_ms = keep_ms
-        self._answers: OrderedDict[Id, _Answer] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._answers)
+        self._answers: dict[Id, tuple[Result | None, float]] = {}  # with when it came; the oldest first
 
     def begin(self, message_id: Id, now_ms: float) -> tuple[bool, Result | None]:
         """Return True if the call is new and must be carried out, else its answer: None while it is worked on.
 
         Overloaded when every place is taken by a call that is still being worked on.
         """
-        self._forget(now_ms)
-        known = self._answers.get(message_id)
-        if known is not None:
-            return False, known.result
+        answered = {i: at_ms for i, (result, at_ms) in self._answers.items() if result is not None}
+        for old in [i for i, at_ms in answered.items() if now_ms - at_ms >= self._keep_ms]:
+            del self._answers[old], answered[old]
+        if message_id in self._answers:
+            return False, self._answers[message_id][0]
         if len(self._answers) >= self._most:
-            oldest = next((i for i, answer in self._answers.items() if answer.result is not None), None)
-            if oldest is None:
+            if not answered:
                 raise Overloaded(f"{self._most} calls are being worked on")
-            del self._answers[oldest]
-        self._answers[message_id] = _Answer(None, now_ms)
+            del self._answers[next(iter(answered))]
+        self._answers[message_id] = None, now_ms
         return True, None
 
     def finish(self, message_id: Id, result: Result, now_ms: float) -> None:
-        self._answers[message_id] = _Answer(result, now_ms)
-        self._answers.move_to_end(message_id)
-
-    def _forget(self, now_ms: float) -> None:
-        old = [i for i, a in self._answers.items() if a.result is not None and now_ms - a.at_ms >= self._keep_ms]
-        for message_id in old:
-            del self._answers[message_id]
+        self._answers.pop(message_id, None)
+        self._answers[message_id] = result, now_ms

@@ -27,11 +27,10 @@ class Heartbeat:
         self._count = 0
         self._unanswered: dict[int, float] = {}
 
-    @property
-    def is_dead(self) -> bool:
-        return len(self._unanswered) >= MISSED_PONGS
-
-    def ping(self) -> Ping:
+    def ping(self) -> Ping | None:
+        """The next ping; None when too many are unanswered: the connection is dead."""
+        if len(self._unanswered) >= MISSED_PONGS:
+            return None
         now_ms = self._clock.now_ms()
         self.due_ms = now_ms + self.every_ms
         self._count += 1

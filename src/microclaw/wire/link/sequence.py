@@ -36,11 +36,11 @@ class Outgoing:
     def __init__(self, cursor: OutboxCursor, window: int) -> None:
         self.epoch, self.acked, self.last = cursor
         self.sent = self.acked
+        self.replays_to = 0  # numbers up to it were sent before: they are counted as replays
         self.window = window
         self.loading_after: int | None = None
         self.progress_at_ms = 0.0
         self.replayed = 0
-        self.replays_to = 0  # numbers up to it were sent before: they are counted as replays
 
     def fits(self, peer: InboxCursor) -> bool:
         """True if the other end's cursor can be continued from what we still have."""
@@ -107,8 +107,7 @@ class Incoming:
 
     def __init__(self, cursor: InboxCursor) -> None:
         self.epoch, self.applied = cursor
-        self.received = self.applied
-        self.acked = self.applied
+        self.received = self.acked = self.applied
         self.ack_due_ms: float | None = None
 
     @property

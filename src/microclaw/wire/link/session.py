@@ -66,7 +66,6 @@ class LinkSession:
         self.role = Sender.HOST if isinstance(opening, Welcome) else Sender.DEVICE
         self.config = config or LinkConfig()
         self._peer_role = Sender.DEVICE if self.role is Sender.HOST else Sender.HOST
-        self._audio_in = int(FRAME_OF[self._peer_role])
         self._audio_out = encode_frame(FRAME_OF[self.role], b"")
         self.phase = Phase.DOWN
         self.peer: Hello | Welcome | None = None
@@ -144,10 +143,8 @@ class LinkSession:
             if type_ == _CONTROL:
                 self._take(decode(payload))
                 return True
-            if type_ == _BLOB:
-                self._take_blob(payload)
-            elif type_ in _AUDIO:
-                self._hear(type_, payload)
+            if type_ in _SENDER_OF:
+                self._take_data(type_, payload)
         except LinkViolation as exc:
             self.refuse(exc)
             return True
@@ -161,11 +158,11 @@ class LinkSession:
             self._break_off("timeout", f"{what} took too long", CloseCode.TIMED_OUT)
             return
         if self.phase in _BEATING and now_ms >= self._heartbeat.due_ms:
-            if self._heartbeat.is_dead:
+            if (ping := self._heartbeat.ping()) is None:
                 self._break_off("timeout", "two pings were not answered", CloseCode.TIMED_OUT)
                 return
-            self._say(self._heartbeat.ping())
-        if self._is_ready:
+            self._say(ping)
+        if self.phase is Phase.READY:
             self._send_due_ack(now_ms)
             overdue_ms = self.outgoing.overdue_at_ms(self.config.ack_timeout_ms)
             if overdue_ms is not None and now_ms >= overdue_ms:
@@ -225,7 +222,7 @@ class LinkSession:
         if seq <= self.outgoing.last:
             return  # it was there before: it goes, or went, with the others
         self.outgoing.last = seq
-        if not self._is_ready or self._renewing:
+        if self.phase is not Phase.READY or self._renewing:
             return
         if self.outgoing.may_send_now(seq):
             self._send_numbered(seq, payload)
@@ -236,12 +233,12 @@ class LinkSession:
         """Somebody else put messages into the outbox, up to this number: they are read from there."""
         if last > self.outgoing.last:
             self.outgoing.last = last
-            if self._is_ready:
+            if self.phase is Phase.READY:
                 self._load_more()
 
     def loaded(self, after: int, rows: Sequence[StoredMessage]) -> None:
         """A Replay was done. Answers to a connection that is gone are ignored."""
-        if not self._is_ready or self.outgoing.loading_after != after:
+        if self.phase is not Phase.READY or self.outgoing.loading_after != after:
             return
         self.outgoing.loading_after = None
         if after == self.outgoing.sent:
@@ -250,9 +247,8 @@ class LinkSession:
                     raise StoreError(f"the outbox has message {seq} after {self.outgoing.sent}: one is missing")
                 self._send_numbered(seq, payload)
             if not rows:
-                raise StoreError(
-                    f"the outbox has no message after {after}, the last number given is {self.outgoing.last}"
-                )
+                text = f"the outbox has no message after {after}, the last number given is {self.outgoing.last}"
+                raise StoreError(text)
         self._load_more()
 
     def ack_applied(self, epoch: bytes | None, seq: int) -> None:
@@ -264,7 +260,7 @@ class LinkSession:
             return
         now_ms = self._clock.now_ms()
         self.incoming.apply(seq, now_ms, self.config.ack_delay_ms)
-        if self._is_ready:
+        if self.phase is Phase.READY:
             self._send_due_ack(now_ms)
 
     def epoch_renewed(self, cursor: OutboxCursor) -> None:
@@ -274,15 +270,11 @@ class LinkSession:
             return
         self._renewing = False
         if self.phase is Phase.OFFERED and isinstance(self.peer, Hello):
-            self._welcome(self.peer)
-        elif self._is_ready:
+            self._begin(self.peer)
+        elif self.phase is Phase.READY:
             self.close(CloseCode.DONE, "the outbox has a new epoch", retry_after_s=0)
 
     # How it works
-
-    @property
-    def _is_ready(self) -> bool:
-        return self.phase is Phase.READY
 
     def _take(self, envelope: Envelope) -> None:
         body = envelope.body
@@ -290,7 +282,8 @@ class LinkSession:
         theirs = self._peer_role
         self._check_sender(body, theirs)
         after = move(self.phase, body.type)
-        _check_numbering(envelope)
+        if body.durable is not Durable.IF_ASKED and is_durable(body) != (envelope.seq is not None):
+            raise LinkViolation(f"{body.type} {'with' if envelope.seq is not None else 'without'} seq")
         if isinstance(body, Hello) and not self._authenticated:
             text = "hello without an accepted credential"
             raise LinkViolation(text, close_code=CloseCode.NOT_AUTHENTICATED, reason="not_authenticated")
@@ -299,7 +292,10 @@ class LinkSession:
             case Hello():
                 self._met(body)
             case Welcome():
-                self._welcomed(body)
+                self._host_ahead_ms = body.time_ms - self._clock.now_ms()
+                self._heartbeat = Heartbeat(self._clock, max(1, body.heartbeat_s) * 1000)
+                self._max_control_bytes = min(MAX_CONTROL_BYTES, body.limits.control_bytes)
+                self._met(body)
             case messages.Ping():
                 self._say(messages.Pong(body.n, body.t0, received_us, wall_us(self._clock)), re=envelope.id)
             case messages.Pong():
@@ -325,32 +321,15 @@ class LinkSession:
             self._deadline_ms = None
             self._renewing = True
             self._actions.append(actions.RenewEpoch())
-        elif isinstance(peer, Hello):
-            self._welcome(peer)
         else:
             self._begin(peer)
 
-    def _welcome(self, hello: Hello) -> None:
-        rx = self.incoming.cursor
-        assert isinstance(self.opening, Welcome)
-        welcome = replace(
-            self.opening,
-            time_ms=self._clock.unix_us() // 1000,
-            heartbeat_s=self.config.heartbeat_s,
-            tx_epoch=self.outgoing.epoch,
-            rx_epoch=rx.epoch,
-            rx_seq=rx.seq,
-        )
-        self._say(welcome)
-        self._begin(hello)
-
-    def _welcomed(self, welcome: Welcome) -> None:
-        self._host_ahead_ms = welcome.time_ms - self._clock.now_ms()
-        self._heartbeat = Heartbeat(self._clock, max(1, welcome.heartbeat_s) * 1000)
-        self._max_control_bytes = min(MAX_CONTROL_BYTES, welcome.limits.control_bytes)
-        self._met(welcome)
-
     def _begin(self, peer: Hello | Welcome) -> None:
+        """The numbers fit: a host says welcome, and both go on after what the other has."""
+        if isinstance(self.opening, Welcome):
+            rx, time_ms = self.incoming.cursor, self._clock.unix_us() // 1000
+            greeting = replace(self.opening, time_ms=time_ms, heartbeat_s=self.config.heartbeat_s)
+            self._say(replace(greeting, tx_epoch=self.outgoing.epoch, rx_epoch=rx.epoch, rx_seq=rx.seq))
         self._deadline_ms = None
         self._actions.append(actions.ReportPeer(peer))
         if self.outgoing.resume(InboxCursor(peer.rx_epoch, peer.rx_seq)):
@@ -377,34 +356,22 @@ class LinkSession:
             if seq is None:
                 return
             self._say(ErrorMessage("unknown_type", f"no message {body.type[:60]}", fatal=False), re=envelope.id)
-        expired = self._is_expired(body)
+        expires_ms, host_ms = body.expires_ms if isinstance(body, messages.Notify) else None, self.host_unix_ms
+        expired = expires_ms is not None and host_ms is not None and host_ms >= expires_ms
         epoch = self.incoming.epoch if seq is not None else None
         self._actions.append(actions.Deliver(envelope, expired, epoch))
         if self.streams.note(body, theirs):
             self.lanes.purge_audio()
 
-    def _is_expired(self, body: AnyBody) -> bool:
-        if not isinstance(body, messages.Notify) or body.expires_ms is None:
-            return False
-        host_ms = self.host_unix_ms
-        return host_ms is not None and host_ms >= body.expires_ms
-
-    def _hear(self, type_: int, payload: bytes) -> None:
-        if type_ != self._audio_in:
-            text = f"audio of type {type_} from the {self._peer_role.value}"
+    def _take_data(self, type_: int, payload: bytes) -> None:
+        if _SENDER_OF[type_] is not self._peer_role or self.phase is not Phase.READY:
+            text = f"a frame of type {type_} from the {self._peer_role.value} while the link is {self.phase.value}"
             raise LinkViolation(text, reason="unexpected_message")
-        if self.phase is not Phase.READY:
-            raise LinkViolation(f"audio while the link is {self.phase.value}", reason="unexpected_message")
-        stream = self.streams.active[THEIRS]
-        if stream is not None:
+        if type_ == FrameType.BLOB:
+            offset = int.from_bytes(payload[_KEY_BYTES:BLOB_HEAD_BYTES], "big")
+            self._actions.append(actions.TakeBlob(payload[:_KEY_BYTES], offset, payload[BLOB_HEAD_BYTES:]))
+        elif (stream := self.streams.active[THEIRS]) is not None:
             self._actions.append(actions.Hear(stream, payload))
-
-    def _take_blob(self, payload: bytes) -> None:
-        if self.role is Sender.HOST or self.phase is not Phase.READY:
-            text = f"a BLOB frame from the {self._peer_role.value} while the link is {self.phase.value}"
-            raise LinkViolation(text, reason="unexpected_message")
-        offset = int.from_bytes(payload[_KEY_BYTES:BLOB_HEAD_BYTES], "big")
-        self._actions.append(actions.TakeBlob(payload[:_KEY_BYTES], offset, payload[BLOB_HEAD_BYTES:]))
 
     def _send_due_ack(self, now_ms: float) -> None:
         due_ms = self.incoming.ack_due_ms
@@ -436,22 +403,19 @@ class LinkSession:
             return
         self.phase = Phase.LEFT
         self._deadline_ms = None
-        self._queue(*self._frame(self._envelope(last, None, None)))
+        self._say(last)
         self._actions.append(actions.Close(code, reason, retry_after_s))
 
     def _say(self, body: AnyMessage, *, re: bytes | None = None) -> None:
         self._write(self._envelope(body, re, None))
 
     def _write(self, envelope: Envelope) -> None:
-        frame, lane = self._frame(envelope)
-        self.phase = move(self.phase, envelope.body.type)
-        self._queue(frame, lane)
+        payload = encode(envelope, self._max_control_bytes)
+        if self.phase is not Phase.LEFT:
+            self.phase = move(self.phase, envelope.body.type)
+        self._queue(encode_frame(FrameType.CONTROL, payload), lane_of(envelope.body))
         if self.streams.note(envelope.body, self.role):
             self.lanes.purge_audio()
-
-    def _frame(self, envelope: Envelope) -> tuple[bytes, Lane]:
-        payload = encode(envelope, self._max_control_bytes)
-        return encode_frame(FrameType.CONTROL, payload), lane_of(envelope.body)
 
     def _queue(self, message: bytes, lane: Lane) -> None:
         try:
@@ -472,18 +436,10 @@ class LinkSession:
 
 
 _CONTROL = int(FrameType.CONTROL)
-_BLOB = int(FrameType.BLOB)
-_AUDIO = (int(FrameType.AUDIO_IN), int(FrameType.AUDIO_OUT))
+_SENDER_OF = {int(frame): sender for sender, frame in FRAME_OF.items()} | {int(FrameType.BLOB): Sender.HOST}
 _KEY_BYTES = 8  # of a payload's SHA-256, in a BLOB frame
 _UNREADABLE = ("malformed", "too_large")
 _MAX_REASON_BYTES = 120
 _SILENT = (Phase.DOWN, Phase.LEFT)
 _BEATING = (Phase.READY, Phase.PAIRING)
 _CLOCK_RTT_MS = 1_000.0  # a pong that took longer sets no clock
-
-
-def _check_numbering(envelope: Envelope) -> None:
-    """Durable messages have a number, others have none."""
-    body = envelope.body
-    if body.durable is not Durable.IF_ASKED and is_durable(body) != (envelope.seq is not None):
-        raise LinkViolation(f"{body.type} {'with' if envelope.seq is not None else 'without'} seq")

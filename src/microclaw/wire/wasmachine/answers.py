@@ -48,8 +48,7 @@ def encode_applet(app: AppletInfo, mid: int, generation: Generation) -> Response
 
 
 def encode_error(text: str, mid: int, generation: Generation) -> Response:
-    container = AttributeContainer.of("", {ERROR_KEY: text})
-    body = container.encode(generation, pad_to=container.device_size_bytes(generation))
+    body = AttributeContainer.of("", {ERROR_KEY: text}).encode(generation, as_device=True)
     return Response(Status.INTERNAL_SERVER_ERROR, mid, body)
 
 
@@ -101,8 +100,7 @@ _ERRORS: Final[tuple[tuple[tuple[str, ...], type[MicroclawError], str, str], ...
 
 
 def _query_answer(values: Mapping[str, AttributeValue], mid: int, generation: Generation) -> Response:
-    container = AttributeContainer.of(APPLETS_TAG, values)
-    body = container.encode(generation, pad_to=container.device_size_bytes(generation))
+    body = AttributeContainer.of(APPLETS_TAG, values).encode(generation, as_device=True)
     return Response(Status.CONTENT, mid, body, receiver=QUERY_RECEIVER)
 
 

@@ -34,38 +34,29 @@ class Generation(Enum):
 
 
 class AttributeType(Enum):
-    BYTE = "byte"
-    SHORT = "short"
-    INT = "int"
-    INT64 = "int64"
-    UINT8 = "uint8"
-    UINT16 = "uint16"
-    UINT32 = "uint32"
-    UINT64 = "uint64"
-    FLOAT = "float"
-    DOUBLE = "double"
-    BOOL = "bool"
-    STRING = "string"
-    BYTES = "bytes"
+    """Its number in NEW and in OLD containers, which lack some, and its form where that is a fixed one."""
+
+    BYTE = (0, 4, "<b")
+    SHORT = (1, 1, "<h")
+    INT = (2, 2, "<i")
+    INT64 = (3, 3, "<q")
+    UINT8 = (4, None, "<B")
+    UINT16 = (5, 5, "<H")
+    UINT32 = (6, None, "<I")
+    UINT64 = (7, None, "<Q")
+    FLOAT = (10, 6, "<f")
+    DOUBLE = (11, 7, "<d")
+    BOOL = (12, 8, "<?")
+    STRING = (13, 9, None)
+    BYTES = (14, 10, None)
+
+    def number(self, generation: Generation) -> int | None:
+        number: int | None = self.value[generation is Generation.OLD]
+        return number
 
 
-_A = AttributeType
-_NUMBERS: Final[Mapping[Generation, Mapping[AttributeType, int]]] = {
-    Generation.OLD: {
-        _A.SHORT: 1, _A.INT: 2, _A.INT64: 3, _A.BYTE: 4, _A.UINT16: 5,
-        _A.FLOAT: 6, _A.DOUBLE: 7, _A.BOOL: 8, _A.STRING: 9, _A.BYTES: 10,
-    },
-    Generation.NEW: {
-        _A.BYTE: 0, _A.SHORT: 1, _A.INT: 2, _A.INT64: 3, _A.UINT8: 4, _A.UINT16: 5, _A.UINT32: 6, _A.UINT64: 7,
-        _A.FLOAT: 10, _A.DOUBLE: 11, _A.BOOL: 12, _A.STRING: 13, _A.BYTES: 14,
-    },
-}  # fmt: skip
-_TYPES: Final = {generation: {n: t for t, n in numbers.items()} for generation, numbers in _NUMBERS.items()}
-_FIXED: Final[Mapping[AttributeType, Struct]] = {
-    _A.BYTE: Struct("<b"), _A.SHORT: Struct("<h"), _A.INT: Struct("<i"), _A.INT64: Struct("<q"),
-    _A.UINT8: Struct("<B"), _A.UINT16: Struct("<H"), _A.UINT32: Struct("<I"), _A.UINT64: Struct("<Q"),
-    _A.FLOAT: Struct("<f"), _A.DOUBLE: Struct("<d"), _A.BOOL: Struct("<?"),
-}  # fmt: skip
+_TYPES: Final = {each: {one.number(each): one for one in AttributeType} for each in Generation}
+_FIXED: Final = {one: Struct(one.value[2]) for one in AttributeType if one.value[2] is not None}
 
 
 class Attribute(msgspec.Struct, frozen=True):
@@ -110,26 +101,21 @@ class AttributeContainer(msgspec.Struct, frozen=True):
     def as_mapping(self) -> Mapping[str, AttributeValue]:
         return {a.key: a.value for a in reversed(self.values)}
 
-    def encode(self, generation: Generation, *, pad_to: int | None = None) -> bytes:
-        """The bytes, zero-padded to `pad_to`; ValueError for a value that its type or this generation cannot hold."""
-        tag = self.tag.encode() + b"\0"
-        body = [_U16.pack(_fits_u16(len(tag), "tag")), tag, _U16.pack(_fits_u16(len(self.values), "number of values"))]
-        body += [_encode_attribute(a, generation) for a in self.values]
-        content = b"".join(body)
-        size = max(_HEAD.size + len(content), pad_to or 0)
-        return _HEAD.pack(self.flags, size - 2) + content + bytes(size - _HEAD.size - len(content))
+    def encode(self, generation: Generation, *, as_device: bool = False) -> bytes:
+        """The bytes; `as_device`: in WAMR's own container, which reserves room, grows by it, and is zero behind them.
 
-    def device_size_bytes(self, generation: Generation) -> int:
-        """The length of WAMR's own container with these values: it reserves room and grows by it; a `pad_to`."""
-        tag_bytes = len(self.tag.encode()) + 1
-        total = 4 + 2 + tag_bytes + RESERVED_BYTES
-        used = 4 + 2 + tag_bytes + 2
-        for attribute in self.values:
-            size = len(_encode_attribute(attribute, generation))
-            if used + size > total:
-                total += size + RESERVED_BYTES
-            used += size
-        return 2 + total
+        ValueError for a value that its type or this generation cannot hold.
+        """
+        tag = self.tag.encode() + b"\0"
+        head = _U16.pack(_fits_u16(len(tag), "tag")) + tag + _U16.pack(_fits_u16(len(self.values), "number of values"))
+        pieces = [_encode_attribute(attribute, generation) for attribute in self.values]
+        used = _HEAD.size + len(head)
+        room = used - _U16.size + RESERVED_BYTES
+        for piece in pieces:
+            room += len(piece) + RESERVED_BYTES if used + len(piece) > room else 0
+            used += len(piece)
+        size = room if as_device else used
+        return _HEAD.pack(self.flags, size - 2) + head + b"".join(pieces) + bytes(size - used)
 
 
 def _natural_type(value: AttributeValue) -> AttributeType:
@@ -149,9 +135,9 @@ def _fits_u16(number: int, what: str) -> int:
 
 
 def _encode_attribute(attribute: Attribute, generation: Generation) -> bytes:
-    number = _NUMBERS[generation].get(attribute.type)
+    number, kind = attribute.type.number(generation), attribute.type.name.lower()
     if number is None:
-        raise ValueError(f"{attribute.key}: {generation.value} containers have no type {attribute.type.value}")
+        raise ValueError(f"{attribute.key}: {generation.value} containers have no type {kind}")
     key = attribute.key.encode()
     if not key or b"\0" in key:
         raise ValueError(f"not a key: {attribute.key!r}")
@@ -166,11 +152,11 @@ def _encode_attribute(attribute: Attribute, generation: Generation) -> bytes:
         return head + _U32.pack(len(value)) + value
     packer = _FIXED.get(attribute.type)
     if packer is None or isinstance(value, (str, bytes)):
-        raise ValueError(f"{attribute.key}: a {attribute.type.value} cannot hold {value!r}")
+        raise ValueError(f"{attribute.key}: a {kind} cannot hold {value!r}")
     try:
         return head + packer.pack(value)
     except (StructError, OverflowError) as exc:
-        raise ValueError(f"{attribute.key}: a {attribute.type.value} cannot hold {value!r}") from exc
+        raise ValueError(f"{attribute.key}: a {kind} cannot hold {value!r}") from exc
 
 
 def text_of(raw: bytes) -> str:

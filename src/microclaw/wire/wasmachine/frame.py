@@ -45,43 +45,28 @@ class FrameDecoder:
     def __init__(self, max_payload_bytes: int = MAX_PAYLOAD_BYTES) -> None:
         self.max_payload_bytes = max_payload_bytes
         self.skipped_bytes = 0
-        self._buffer = bytearray()
-        self._error: ProtocolError | None = None
+        self.buffer = bytearray()
 
     def receive(self, data: bytes) -> None:
-        if self._error is None:
-            self._buffer += data
+        self.buffer += data
 
     def next_frame(self) -> Frame | None:
         """The next whole frame, or None until more bytes come; ProtocolError for a length over the limit."""
-        if self._error is not None:
-            raise self._error
-        self._skip_garbage()
-        if len(self._buffer) < HEADER.size:
-            return None
-        _, frame_type, size = HEADER.unpack_from(self._buffer)
-        if size > self.max_payload_bytes:
-            self._buffer.clear()
-            self._error = ProtocolError(
-                f"a frame of type {frame_type} claims {size} bytes, the limit is {self.max_payload_bytes}",
-                next_step="check that this port is a WASMachine application manager",
-            )
-            raise self._error
-        end = HEADER.size + size
-        if len(self._buffer) < end:
-            return None
-        payload = bytes(memoryview(self._buffer)[HEADER.size : end])
-        del self._buffer[:end]
-        return Frame(frame_type, payload)
-
-    @property
-    def buffered_bytes(self) -> int:
-        return len(self._buffer)
-
-    def _skip_garbage(self) -> None:
-        start = self._buffer.find(LEADER)
+        start = self.buffer.find(LEADER)
         if start < 0:
-            start = len(self._buffer) - self._buffer.endswith(LEADER[:1])
-        if start:
-            del self._buffer[:start]
-            self.skipped_bytes += start
+            start = len(self.buffer) - self.buffer.endswith(LEADER[:1])
+        del self.buffer[:start]
+        self.skipped_bytes += start
+        if len(self.buffer) < HEADER.size:
+            return None
+        _, frame_type, size = HEADER.unpack_from(self.buffer)
+        if size > self.max_payload_bytes:
+            del self.buffer[HEADER.size :]
+            text = f"a frame of type {frame_type} claims {size} bytes, the limit is {self.max_payload_bytes}"
+            raise ProtocolError(text, next_step="check that this port is a WASMachine application manager")
+        end = HEADER.size + size
+        if len(self.buffer) < end:
+            return None
+        payload = bytes(memoryview(self.buffer)[HEADER.size : end])
+        del self.buffer[:end]
+        return Frame(frame_type, payload)

@@ -189,5 +189,4 @@ def _number(key: str, value: int) -> Attribute:
 
 def _encode(event: EventId, generation: Generation, values: list[Attribute]) -> bytes:
     told = [value for value in values if value.value or value.type in (AttributeType.STRING, AttributeType.BYTES)]
-    container = AttributeContainer(EVENT_TAG, (_number("event_id", event.value), *told))
-    return container.encode(generation, pad_to=container.device_size_bytes(generation))
+    return AttributeContainer(EVENT_TAG, (_number("event_id", event.value), *told)).encode(generation, as_device=True)

@@ -79,9 +79,8 @@ class Request(msgspec.Struct, frozen=True):
         """ProtocolError unless the inner lengths add up to the payload exactly."""
         action, form, mid, sender, url_size, body_size = _head(_REQUEST, payload)
         if _REQUEST.size + url_size + body_size != len(payload):
-            raise ProtocolError(
-                f"a request of {len(payload)} bytes claims a url of {url_size} and a body of {body_size} bytes"
-            )
+            text = f"a request of {len(payload)} bytes claims a url of {url_size} and a body of {body_size} bytes"
+            raise ProtocolError(text)
         try:
             known = Action(action)
         except ValueError as exc:
@@ -115,10 +114,8 @@ class Response(msgspec.Struct, frozen=True):
 def check_app_name(name: str) -> str:
     """The name, or DeployRejected: it stands in a url and becomes a folder below /storage on the device."""
     if not _NAME.fullmatch(name) or name in {".", ".."} or len(name) > MAX_NAME_BYTES:
-        raise DeployRejected(
-            f"{name[:40]!r} cannot be an app's name",
-            next_step=f"use 1 to {MAX_NAME_BYTES} letters, digits, '_', '-' and '.'",
-        )
+        text = f"{name[:40]!r} cannot be an app's name"
+        raise DeployRejected(text, next_step=f"use 1 to {MAX_NAME_BYTES} letters, digits, '_', '-' and '.'")
     return name
 
 

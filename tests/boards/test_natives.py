@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from microclaw.wire.wasmachine.natives import NATIVES, Native
+from microclaw.boards.natives import NATIVES, Native
 
 # What the device programs of esp-wasmachine import after -Os, as their modules declare it.
 IMPORTS = {
