@@ -55,6 +55,8 @@ class Maker(Struct, frozen=True):
 _NOBODY = Maker()
 _MAKER: ContextVar[Maker] = ContextVar("microclaw_maker", default=_NOBODY)
 _TERMINAL = "terminal"
+SCHEDULED: Final = "schedule:"
+"""How the turn of an act begins that a schedule does by itself."""
 
 
 def maker_now() -> Maker:

@@ -29,6 +29,7 @@ from microclaw.transports.virtual_board import VirtualBoardTransport
 from microclaw.virtual_boards.trial_board import TrialBoard
 from microclaw.wire.board_control import MAX_ADVANCE_MS
 from microclaw.wire.board_replies import AppRow, LedRow, PwmRow
+from microclaw.wire.wasmachine.request import DEFAULT_WATCHDOG_MS
 
 STORM_LINES: Final = 20_000
 STORM_EVENTS: Final = 30_000
@@ -66,7 +67,7 @@ class BoardRun:
 
     def __init__(self, board: TrialBoard, image: ProgramImage, run: Run) -> None:
         self._board, self._control, self._run, self._name = board, board.control, run, image.name
-        times, terms = run.times or RunTimes(), (run.heap_bytes, run.timers, run.watchdog_ms, image.kind)
+        times, terms = run.times or RunTimes(), (run.heap_bytes, run.timers, DEFAULT_WATCHDOG_MS, image.kind)
         self._install = AppInstall(image.name, image.code, *terms, times.every_ms, times.stop_after_ms)
         self._events = BoardEvents(self._control)
         self._start_ms = self._passed_ms = 0.0

@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct, convert
 
-from microclaw.apps.change_log import Change, SetLevel, SetPwm
+from microclaw.apps.change_log import SCHEDULED, Change, SetLevel, SetPwm, StopApp
 from microclaw.apps.changes import ProgramChanges
 from microclaw.apps.deferring import DeferredLog
 from microclaw.apps.deployment import ChangeRequest, Made
@@ -49,9 +49,10 @@ class UndoChoice(Struct, frozen=True):
     device_id: str | None = None
     conversation: str | None = None
 
-    def covers(self, person: str, conversation: str | None) -> bool:
-        """True for an act of which the newest is meant."""
-        return person == self.by and self.conversation in (None, conversation)
+    def covers(self, person: str, conversation: str | None, turn: str | None) -> bool:
+        """True for an act of which the newest is meant: none of a schedule, which nobody asked for just now."""
+        is_asked = not (turn or "").startswith(SCHEDULED)
+        return is_asked and person == self.by and self.conversation in (None, conversation)
 
 
 class Undo:
@@ -157,16 +158,16 @@ class Undo:
         found = to_take_back(history)
         here = [change for change in found if change.device_id in names]
         theirs = [change for change in here if change.person == choice.by]
-        own = [change for change in here if choice.covers(change.person, change.conversation)]
+        own = [change for change in here if choice.covers(change.person, change.conversation, change.turn)]
         last = own[0] if own else None
         for act in reversed(await self._deferred.waiting(choice.device_id)):
-            is_meant = act.device_id in names and choice.covers(act.person_id, act.conversation)
+            is_meant = act.device_id in names and choice.covers(act.person_id, act.conversation, act.turn)
             if is_meant and (last is None or act.at_ms >= last.at_ms):
                 name = names[act.device_id]
                 step = f"drop it: microclaw app cancel {act.name} -d {name}"
                 raise _not_meant(f"{act.text(name)}, is deferred and has changed nothing yet", last, step)
         if last is None and theirs:
-            why = "nothing of yours in this conversation can be reverted; your newest act was made elsewhere"
+            why = "nothing that you asked for here can be reverted; the newest act is a schedule's or made elsewhere"
             raise _request_instead(theirs, why)
         if last is None and here:
             raise UnknownName(
@@ -178,7 +179,7 @@ class Undo:
             again = "" if undone is None else f"what was undone last comes back with: microclaw app undo {undone}; "
             where = "boards" if choice.device_id is None else names.get(choice.device_id, choice.device_id)
             raise UnknownName(f"of the changes on {where} there is nothing to undo", next_step=f"{again}{_LIST}")
-        meant = [change for change in history if choice.covers(change.person, change.conversation)]
+        meant = [change for change in history if choice.covers(change.person, change.conversation, change.turn)]
         wanted = (one for one in meant if one.undoes is None and one.kind in _PROGRAM_KINDS)
         failed = next((change for change in wanted if change.state == "failed"), None)  # it is not there
         if failed is not None and failed.change_id > last.change_id and _apart(failed, last):
@@ -198,8 +199,8 @@ class Undo:
             try:
                 made = await self._direct_io.act(device, back, undoes=undoes)
             except PinClaimed as exc:  # its program has it again, and goes on
-                step = f"microclaw app undo NUMBER reverts an older one; {_LIST}"
-                raise PinClaimed(exc.message, next_step=step) from exc
+                step = (exc.next_step or "").removeprefix("choose another pin, or ")
+                raise PinClaimed(exc.message, next_step=f"{step}; then: microclaw app undo {undoes}") from exc
         else:
             request = ChangeRequest(device, back.name, back.act, version=back.version, undoes=undoes)
             made = await self._changes.apply(request, report)
@@ -236,6 +237,8 @@ class Undo:
             if isinstance(back, SetLevel | SetPwm):
                 now = call_words(back, self._devices.get(undone.device_id).name).removeprefix("set ")
                 text = f"{now} {'already' if undone.forward == back else 'again'}"  # already: it had changed nothing
+            elif isinstance(back, StopApp):
+                text += f", and {back.name} is kept without being started"
             said.append(f"{text} (change {undone.change_id})")
         return f"undone: {', '.join(said)}"
 
