@@ -161,10 +161,10 @@ async def test_a_pin_that_was_forced_over_a_program_names_the_way_to_its_undo(la
 
 async def test_undo_takes_the_persons_own_act_and_names_a_newer_one_of_a_schedule(lab: Any) -> None:
     own = (await lab.deploy()).change_id
-    with made_by(Maker(f"{SCHEDULED}1:2", "owner")):
+    with made_by(Maker(None, "owner", f"{SCHEDULED}terminal")):
         await lab.set_pin(4)
     assert [change.change_id for change in await lab.undo.chosen(UndoChoice("owner"))] == [own]
-    with made_by(Maker(f"{SCHEDULED}1:3", "owner")):
+    with made_by(Maker(None, "owner", f"{SCHEDULED}terminal")):
         stopped = (await lab.act("stop")).change_id
     with pytest.raises(DeployRejected) as caught:
         await undo(lab)

@@ -49,9 +49,9 @@ class UndoChoice(Struct, frozen=True):
     device_id: str | None = None
     conversation: str | None = None
 
-    def covers(self, person: str, conversation: str | None, turn: str | None) -> bool:
+    def covers(self, person: str, conversation: str | None) -> bool:
         """True for an act of which the newest is meant: none of a schedule, which nobody asked for just now."""
-        is_asked = not (turn or "").startswith(SCHEDULED)
+        is_asked = not (conversation or "").startswith(SCHEDULED)
         return is_asked and person == self.by and self.conversation in (None, conversation)
 
 
@@ -158,10 +158,10 @@ class Undo:
         found = to_take_back(history)
         here = [change for change in found if change.device_id in names]
         theirs = [change for change in here if change.person == choice.by]
-        own = [change for change in here if choice.covers(change.person, change.conversation, change.turn)]
+        own = [change for change in here if choice.covers(change.person, change.conversation)]
         last = own[0] if own else None
         for act in reversed(await self._deferred.waiting(choice.device_id)):
-            is_meant = act.device_id in names and choice.covers(act.person_id, act.conversation, act.turn)
+            is_meant = act.device_id in names and choice.covers(act.person_id, act.conversation)
             if is_meant and (last is None or act.at_ms >= last.at_ms):
                 name = names[act.device_id]
                 step = f"drop it: microclaw app cancel {act.name} -d {name}"
@@ -179,7 +179,7 @@ class Undo:
             again = "" if undone is None else f"what was undone last comes back with: microclaw app undo {undone}; "
             where = "boards" if choice.device_id is None else names.get(choice.device_id, choice.device_id)
             raise UnknownName(f"of the changes on {where} there is nothing to undo", next_step=f"{again}{_LIST}")
-        meant = [change for change in history if choice.covers(change.person, change.conversation, change.turn)]
+        meant = [change for change in history if choice.covers(change.person, change.conversation)]
         wanted = (one for one in meant if one.undoes is None and one.kind in _PROGRAM_KINDS)
         failed = next((change for change in wanted if change.state == "failed"), None)  # it is not there
         if failed is not None and failed.change_id > last.change_id and _apart(failed, last):

@@ -122,8 +122,8 @@ class ScheduledWork:
             return await self._turn(schedule, deed.text, due_ms, note)
         where = (schedule.device, schedule.channel, schedule.chat_id)
         context = ToolContext(schedule.person_id, lambda _step: None, *where, begin=started)  # nobody follows it
-        turn = f"{SCHEDULED}{schedule.schedule_id}:{due_ms}"
-        with made_by(Maker(turn, context.person_id, conversation_of(context.channel, context.chat_id))):
+        conversation = SCHEDULED + conversation_of(context.channel, context.chat_id)
+        with made_by(Maker(None, context.person_id, conversation)):
             result = await self.tools.call(deed.tool, deed.arguments, context, approved=schedule.approved)
         return Outcome("done" if result.ok else "failed", _result_text(result), told=result.ok and deed.tool in _SPEAKS)
 
