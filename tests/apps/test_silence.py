@@ -179,11 +179,11 @@ async def until_it_hangs(bench: Bench) -> None:
 
 async def test_a_module_that_hangs_again_once_put_back_is_left_off(bench: Bench) -> None:
     image = await compile_module(LATE_HANG, bench.device.board, cache=bench.cache)
-    await bench.act("install", "late", wasm=image.wasm)
+    await bench.act("install", "late", wasm=image.wasm, try_for_ms=2000)
     for put_back in (("late",), ()):
         await until_it_hangs(bench)
         with pytest.raises(DeviceSilent):  # an upgrade removes it first
-            await bench.act("install", "late", wasm=image.wasm)
+            await bench.act("install", "late", wasm=image.wasm, try_for_ms=1000)
         kept = await after_a_reset(bench)
         assert kept.put_back == put_back
     assert kept.problem
@@ -194,8 +194,6 @@ async def test_a_board_that_falls_silent_while_it_is_watched_names_the_new_progr
     lab.trials["two"] = make_trial(edges=(), pins=(), driven=(), log=("up",))
     lab.transport.fail["logs.read"] = SILENT
     lab.transport.lines = []
-    baseline = Baseline(log_cursor=0)
-    found = await Watch(
-        lab.registry.get("paper"), "two", lab.trials["two"], baseline, sleep=lab.transport.wait
-    ).verify()
+    known = lab.registry.get("paper"), "two", lab.trials["two"], Baseline(log_cursor=0)
+    found = await Watch(*known, sleep=lab.transport.wait).verify()
     assert found.next_step == SILENT.next_step

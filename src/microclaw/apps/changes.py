@@ -246,8 +246,8 @@ class ProgramChanges:
 
     async def _try(self, request: ChangeRequest, device: Device, image: ProgramImage, report: Report) -> Trial:
         report(Step("try", "on a throw-away virtual board", "running"))
-        asked, heap_bytes, timers = request.expectations, request.heap_bytes, request.timers
-        options = TrialOptions(expectations=asked, heap_bytes=heap_bytes, timers=timers, times=request.times)
+        terms = (request.expectations, request.heap_bytes, request.timers)
+        options = TrialOptions(request.try_for_ms, (), *terms, times=request.times)
         trial = await self._try_image(image, device.board, options)
         if trial.ok:
             report(Step("try", trial.summary(), detail=trial_detail(trial)))

@@ -61,6 +61,7 @@ class ChangeRequest(Struct, frozen=True):
     watchdog_ms: int = DEFAULT_WATCHDOG_MS
     optimization: str = "O3"
     replace: bool = False
+    try_for_ms: float = 10_000
     force: bool = False
     only_verified: bool = False
     expectations: Expectations | None = None
