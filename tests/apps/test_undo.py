@@ -163,7 +163,9 @@ async def test_undo_takes_the_persons_own_act_and_names_a_newer_one_of_a_schedul
     own = (await lab.deploy()).change_id
     with made_by(Maker(None, "owner", f"{SCHEDULED}terminal")):
         await lab.set_pin(4)
-    assert [change.change_id for change in await lab.undo.chosen(UndoChoice("owner"))] == [own]
+    for conversation, number in ((None, own), ("terminal", own + 1)):
+        chosen = await lab.undo.chosen(UndoChoice("owner", conversation=conversation))
+        assert [change.change_id for change in chosen] == [number]
     with made_by(Maker(None, "owner", f"{SCHEDULED}terminal")):
         stopped = (await lab.act("stop")).change_id
     with pytest.raises(DeployRejected) as caught:

@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct, convert
 
-from microclaw.apps.change_log import SCHEDULED, Change, SetLevel, SetPwm, StopApp
+from microclaw.apps.change_log import SCHEDULED, Change, SetLevel, SetPwm, StopApp, chat_of
 from microclaw.apps.changes import ProgramChanges
 from microclaw.apps.deferring import DeferredLog
 from microclaw.apps.deployment import ChangeRequest, Made
@@ -50,9 +50,10 @@ class UndoChoice(Struct, frozen=True):
     conversation: str | None = None
 
     def covers(self, person: str, conversation: str | None) -> bool:
-        """True for an act of which the newest is meant: none of a schedule, which nobody asked for just now."""
-        is_asked = not (conversation or "").startswith(SCHEDULED)
-        return is_asked and person == self.by and self.conversation in (None, conversation)
+        """True for an act of which the newest is meant. A schedule's was told in its chat, and is meant there alone."""
+        where = conversation or ""
+        is_here = not where.startswith(SCHEDULED) if self.conversation is None else chat_of(where) == self.conversation
+        return is_here and person == self.by
 
 
 class Undo:
