@@ -13,7 +13,7 @@ from tests.apps.conftest import Bench, Clock, make_trial, opened_bench
 from microclaw.apps.change_log import ChangeLog
 from microclaw.apps.reconciler import DeviceCheck
 from microclaw.apps.silence import SOON_MS
-from microclaw.apps.verify import Baseline, verify
+from microclaw.apps.verify import Baseline, Watch
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.calls import AppList
 from microclaw.devices.transport import Transport
@@ -195,6 +195,6 @@ async def test_a_board_that_falls_silent_while_it_is_watched_names_the_new_progr
     lab.trials["two"] = make_trial(edges=(), pins=(), driven=(), log=("up",))
     lab.transport.fail["logs.read"] = SILENT
     lab.transport.lines = []
-    baseline = Baseline(log_cursor=0)
-    found = await verify(lab.registry.get("paper"), "two", lab.trials["two"], baseline, sleep=lab.transport.wait)
+    known = lab.registry.get("paper"), "two", lab.trials["two"], Baseline(log_cursor=0)
+    found = await Watch(*known, sleep=lab.transport.wait).verify()
     assert found.next_step == SILENT.next_step

@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from microclaw.apps.change_log import Maker, SetLevel, made_by
+from microclaw.apps.change_log import SCHEDULED, Maker, SetLevel, made_by
 from microclaw.apps.undo import Undo, UndoChoice
 from microclaw.auth.gate import Gate
 from microclaw.auth.people import OWNER_ALONE, Person
@@ -15,6 +15,7 @@ from microclaw.errors import (
     DeviceUnreachable,
     MicroclawError,
     PermissionRefused,
+    PinClaimed,
     UndoElsewhere,
     UndoIncomplete,
     UnknownName,
@@ -131,6 +132,49 @@ async def test_undo_starts_no_program_that_had_ended_by_itself(lab: Any, act: st
     assert (lab.running(), await lab.conditions()) == ({}, {"blink": "stopped"})
     await lab.take_back(back.taken[0].by)  # a stop keeps its program
     assert await lab.conditions() == ({"blink": "stopped"} if act == "stop" else {})
+
+
+async def test_one_undo_of_a_program_keeps_the_one_that_had_ended_and_gave_way_to_it(lab: Any) -> None:
+    await lab.deploy("old")
+    lab.transport.states["old"] = AppState("old", "returned", None, 0, 0, 0, (2,))
+    with made_by(Maker("m1", "owner")):
+        await lab.deploy("new")
+    assert lab.running() == {"new": "v1"}
+    assert "old is kept" in (await undo(lab)).text
+    assert (lab.running(), await lab.conditions()) == ({}, {"old": "stopped"})
+
+
+async def test_a_pin_that_was_forced_over_a_program_names_the_way_to_its_undo(lab: Any) -> None:
+    await lab.deploy()
+    conflict = await lab.direct_io.conflict("paper", GpioSet(2, 1))
+    forced = await lab.direct_io.act("paper", GpioSet(2, 1), insist=(conflict.text,))
+    with pytest.raises(PinClaimed) as caught:
+        await undo(lab)
+    assert "app stop blink -d paper" in str(caught.value.next_step)
+    assert f"microclaw app undo {forced.change_id}" in str(caught.value.next_step)
+    await lab.act("stop")
+    await undo(lab, forced.change_id)
+    for left in ({"blink": "v1"}, {}):
+        await undo(lab)
+        assert lab.running() == left
+
+
+async def test_undo_takes_the_persons_own_act_and_names_a_newer_one_of_a_schedule(lab: Any) -> None:
+    own = (await lab.deploy()).change_id
+    with made_by(Maker(None, "owner", f"{SCHEDULED}terminal")):
+        await lab.set_pin(4)
+    for conversation, number in ((None, own), ("terminal", own + 1)):
+        chosen = await lab.undo.chosen(UndoChoice("owner", conversation=conversation))
+        assert [change.change_id for change in chosen] == [number]
+    with made_by(Maker(None, "owner", f"{SCHEDULED}terminal")):
+        stopped = (await lab.act("stop")).change_id
+    with pytest.raises(DeployRejected) as caught:
+        await undo(lab)
+    assert f"microclaw app undo {stopped}" in str(caught.value.next_step)
+    for number in (stopped, own):
+        await undo(lab, number)
+    with pytest.raises(UndoElsewhere):
+        await undo(lab)
 
 
 async def test_two_undos_at_once_take_back_two_changes(lab: Any) -> None:

@@ -37,7 +37,10 @@ USELESS: list[dict[str, Any]] = [
         for line in ("warning: failed to link import function (env, wasm_mqtt_init)", "Cannot find function on_init().")
     ),
     {"roles": {27: "output"}},
-    *({"is_python": True, **change} for change in ({"stuck": True}, {"rebooted": True}, {"longest_call_ms": 900.0})),
+    *(
+        {"is_python": True, **change}
+        for change in ({"stuck": True}, {"state": "stopped"}, {"rebooted": True}, {"longest_call_ms": 900.0})
+    ),
 ]
 
 

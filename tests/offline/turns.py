@@ -107,6 +107,9 @@ def _worlds() -> dict[str, World]:
         "blink on virtual-1 and stopped on desk": World(
             DeviceContext((first, replace(desk, stopped=("blink",)), shelf, voice))
         ),
+        "blink on virtual-1, blinker on shelf": World(
+            DeviceContext((first, replace(shelf, apps=(KnownApp("blinker", (4,)),))))
+        ),
         "boards that are away": World(DeviceContext((first, desk)), away=frozenset({"virtual-1", "desk"})),
         "board-1 and board-2": World(DeviceContext(numbered)),
         "kitchen is a voice device beside virtual-1": World(DeviceContext((voice, bare))),

@@ -29,7 +29,7 @@ from microclaw.agent.history import Window, tainted_from
 from microclaw.agent.offer import offered
 from microclaw.agent.toolbox import INTERNAL, EndedError, Toolbox
 from microclaw.agent.turn_journal import OUTCOME_UNKNOWN, ReplyRow, TurnCancelled, TurnJournal, outcome_unknown
-from microclaw.apps.change_log import Maker, conversation_of, made_by
+from microclaw.apps.change_log import SCHEDULED, Maker, conversation_of, made_by
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Effect
 from microclaw.auth.people import person_behind
@@ -275,6 +275,7 @@ class Turn:
             said = request.message.text
             context = ToolContext(*of_call, foreign=foreign, begin=begin, said=said, takes_files=files, turn=turn_id)
             conversation = request.conversation or conversation_of(inbound.channel, inbound.chat_id)
+            conversation = f"{SCHEDULED if inbound.origin == 'schedule' else ''}{conversation}"
             with made_by(Maker(turn_id, inbound.person_id, conversation, ahead=self.journal.carried)):
                 return await self.tools.call(call.name, call.arguments, context)
 

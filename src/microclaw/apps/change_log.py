@@ -55,11 +55,18 @@ class Maker(Struct, frozen=True):
 _NOBODY = Maker()
 _MAKER: ContextVar[Maker] = ContextVar("microclaw_maker", default=_NOBODY)
 _TERMINAL = "terminal"
+SCHEDULED: Final = "schedule:"
+"""Stands before the conversation of a change that a schedule made."""
 
 
 def maker_now() -> Maker:
     """The maker of a change that is planned here now."""
     return _MAKER.get()
+
+
+def chat_of(conversation: str) -> str:
+    """The conversation, also of what a schedule does there."""
+    return conversation.removeprefix(SCHEDULED)
 
 
 def conversation_of(channel: str, chat_id: str) -> str:

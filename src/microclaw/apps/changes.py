@@ -56,7 +56,7 @@ from microclaw.apps.stage_text import (
 )
 from microclaw.apps.standing import removal_text, standing
 from microclaw.apps.trial import Trial, TrialOptions, Try
-from microclaw.apps.verify import state_of, verify
+from microclaw.apps.verify import Watch, state_of
 from microclaw.boards.pins import check_pin
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.device import Device
@@ -178,7 +178,8 @@ class ProgramChanges:
         sha256, evidence = None if kept is None else kept.sha256, Evidence("reported", text)
         return Made(device.device_id, device.name, name, evidence, change_id, sha256=sha256, undoable=undoable)
 
-    async def _build(self, device: Device, request: ChangeRequest, report: Report) -> ProgramImage:
+    async def build(self, device: Device, request: ChangeRequest, report: Report) -> ProgramImage:
+        """Its source, its bytes or its stored version as an image that the device takes; the stages are reported."""
         wasm, source, version = request.wasm, None, request.version
         if version is not None:
             stored = await self._change_log.image(version.sha256)
@@ -208,7 +209,7 @@ class ProgramChanges:
         device, name = self._devices.get(request.device), request.name
         check_app_name(name)
         device.transport_for(AppInstall.method)  # before any work is done for a device that takes no programs
-        image, board = await self._build(device, request, report), device.board
+        image, board = await self.build(device, request, report), device.board
         is_new = request.source is not None or request.wasm is not None
         stage: Stage = "check"
         try:
@@ -318,15 +319,9 @@ class ProgramChanges:
         """Verify, then complete the change. A program that does nothing is withdrawn, and raises DeployRejected."""
         device, name = prepared.device, prepared.request.name
         try:
-            found = await verify(
-                device,
-                name,
-                prepared.trial,
-                installation.baseline,
-                sha256=prepared.image.sha256,
-                told=partial(in_source_lines, prepared.image),
-                sleep=self._sleep,
-            )
+            told, sha256 = partial(in_source_lines, prepared.image), prepared.image.sha256
+            watch = Watch(device, name, prepared.trial, installation.baseline, sha256, told, self._sleep)
+            found = await watch.verify()
         except asyncio.CancelledError:
             await self._change_log.end(installation.change_id, "done")  # the device accepted it
             raise

@@ -12,14 +12,13 @@ from typing import Any, Final, Literal, TypeAlias
 
 from msgspec import Struct, json, structs
 
-from microclaw.apps.acting import perform
-from microclaw.apps.building import ProgramImage, check_app_name, check_kind, fit_claim, fit_limits, read_image
+from microclaw.apps.building import ProgramImage, check_app_name, fit_claim, fit_limits
 from microclaw.apps.catalogue import AppListing
 from microclaw.apps.change_log import AppVersion
 from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.parts import Apps
 from microclaw.apps.queues import on_each
-from microclaw.apps.results import AppCondition, Deployed, Removed
+from microclaw.apps.results import AppCondition, Deployed
 from microclaw.apps.run_times import check_times, times_differ_text
 from microclaw.apps.standing import name_taken
 from microclaw.devices.calls import AppInstall
@@ -136,11 +135,7 @@ async def compare(apps: Apps, programs: Sequence[_Asked], devices: Sequence[Devi
 async def _build(apps: Apps, request: ChangeRequest, device: Device) -> ProgramImage | MicroclawError:
     try:
         check_app_name(request.name)
-        if request.wasm is not None:
-            check_kind("wasm", device.kinds)
-            return read_image(request.wasm, device.board, request.name, None)
-        source, level, language = request.source or "", request.optimization, request.language
-        return await apps.compile(source, device.board, request.name, level, language, device.kinds)
+        return await apps.changes.build(device, request, lambda _step: None)
     except MicroclawError as exc:
         return exc
 
@@ -156,23 +151,18 @@ async def apply_rows(apps: Apps, call: Call, rows: Sequence[FleetRow]) -> list[F
         if row.difference.act in ACTS:
             acts[row.device.device_id].append(row)
     devices = list(dict.fromkeys(row.device for row in rows if row.device.device_id in acts))
-    quiet = structs.replace(call, report=lambda _step: None)  # the stages of each are not shown
 
     async def on_device(device: Device) -> FleetResult:
         done, ordered = FleetResult(device=device.name), acts[device.device_id]
         for number, row in enumerate(ordered):
             name = row.difference.name
             try:
-                if row.request is None:
-                    off = ChangeRequest(device.device_id, name, "uninstall")
-                    await perform(apps, quiet, off, Removed, when_back=False)
-                    done.removed.append(name)
-                    said = " is off"
-                else:
-                    made = await perform(apps, quiet, row.request, Deployed, when_back=False)
-                    done.verified &= made.verified is not False
-                    done.installed.append(name)
-                    said = f": {made.told}"
+                request = row.request or ChangeRequest(device.device_id, name, "uninstall")
+                # the stages of each are not shown
+                made = await apps.changes.apply(structs.replace(request, begin=call.on_begin), lambda _step: None)
+                done.verified &= made.verified
+                (done.removed if row.request is None else done.installed).append(name)
+                said = " is off" if row.request is None else f": {Deployed.of(made).told}"
                 call.report(Step("deploy", f"{device.name}: {name}{said}"))
             except MicroclawError as exc:
                 call.report(Step("deploy", f"{device.name}: {name}: {exc.message}", "failed", next_step=exc.next_step))

@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from microclaw.apps.building import read_image
 from microclaw.apps.change_log import (
@@ -22,7 +23,6 @@ from microclaw.apps.change_log import (
     ChangeLog,
     DesiredApp,
     DeviceAction,
-    Maker,
     PutApp,
     RemoveApp,
     SetLevel,
@@ -30,6 +30,7 @@ from microclaw.apps.change_log import (
     StartApp,
     StopApp,
     made_by,
+    maker_now,
     no_answer_tells,
 )
 from microclaw.apps.claims import has_ended, pin_roles, unknown_pins_text
@@ -116,7 +117,7 @@ class Installer:
         """
         name, act = request.name, request.act
         there = await self._make_room(device, name, pin_roles(version), report)
-        await self.check_place(there, take_over=request.replace, makes_room=False)
+        await self.check_place(there, take_over=request.replace)
         before = there.running
         if warning := unknown_pins_text(device, there.foreign):
             report(Step("deploy", f"warning: {warning}"))
@@ -136,7 +137,7 @@ class Installer:
                 removed = True
             baseline = await take_baseline(device)
             started = time.perf_counter()
-            await device.call(install_call(name, code, version))
+            await device.call(_install_call(name, code, version))
         except MicroclawError as exc:
             is_unknown = no_answer_tells(exc)
             await self.change_log.end(change_id, "unknown" if is_unknown else "failed")
@@ -146,13 +147,13 @@ class Installer:
         took_ms = (time.perf_counter() - started) * 1000
         return Installation(change_id, there.is_listed, before, baseline, took_ms)
 
-    async def check_place(self, there: Standing, *, take_over: bool, makes_room: bool = True) -> None:
+    async def check_place(self, there: Standing, *, take_over: bool) -> None:
         """Raise what `put` would: AppExists, TooManyApps, unless room can be made. Changes nothing."""
         device, name = there.device, there.name
         if there.is_listed:
             if there.running is None and not take_over:
                 raise name_taken(device, name)
-        elif not makes_room or await _ended_in_the_way(there) is None:
+        elif await _ended_in_the_way(there) is None:
             check_room(device, name, there.names, there.wanted)
 
     async def _make_room(self, device: Device, name: str, pins: Collection[int], report: Report) -> Standing:
@@ -162,7 +163,7 @@ class Installer:
             ended = await _ended_in_the_way(there, pins)
             if ended is None:
                 return there
-            with made_by(Maker()):  # the undo of `name` must not start it again
+            with made_by(replace(maker_now(), deferred=None)):  # one undo reverts both, and starts it no second time
                 await self.take_off(device, ChangeRequest(device.device_id, ended, "uninstall"))
             report(Step("deploy", f"{ended} had ended: taken off {device.name} to make room"))
 
@@ -204,11 +205,10 @@ class Installer:
 
     async def put_back(self, device: Device, app: DesiredApp) -> None:
         """Install a wanted app that the device lost. Undo leaves this change alone. Call it `holding` the device."""
-        image = await self.change_log.image(app.version.sha256)
         text, forward = f"put {app.name} back on {device.name}", PutApp(app.name, app.version)
         change_id = await self.change_log.plan(device.device_id, "app.restore", text, forward, None)
         async with self.change_log.closing(change_id):
-            await device.call(stored_call(device, app.name, image.code, app.version))
+            await self._install_kept(device, app.name, app.version)
 
     async def withdraw(self, device: Device, name: str, installation: Installation, report: Report) -> bool:
         """Take off an app that was just installed; restore what it replaced. Whether the former one is back."""
@@ -223,14 +223,20 @@ class Installer:
             report(Step("deploy", text, "failed", next_step="force it again, if it is still wanted"))
             return False
         try:
-            image = await self.change_log.image(version.sha256)
-            await device.call(stored_call(device, name, image.code, version))
+            await self._install_kept(device, name, version)
         except MicroclawError as exc:
             text = f"the former {name} could not be redeployed on {device.name}: {exc.message}"
             report(Step("deploy", text, "failed", next_step="the host tries again every few seconds"))
             return False
         report(Step("deploy", f"the former {name} is back on {device.name}"))
         return True
+
+    async def _install_kept(self, device: Device, name: str, version: AppVersion) -> None:
+        """Install a kept image. Raises BuildError when the firmware, as described now, lacks something."""
+        code = (await self.change_log.image(version.sha256)).code
+        if version.kind == "wasm" and device.board.firmware.described:
+            read_image(code, device.board, name, None)
+        await device.call(_install_call(name, code, version))
 
 
 def _as_it_stands(there: Standing) -> DeviceAction:
@@ -252,17 +258,10 @@ async def _ended_in_the_way(there: Standing, pins: Collection[int] = ()) -> str 
     return next((app.name for app in ours if is_full or pin_roles(app.version).keys() & set(pins)), None)
 
 
-def install_call(name: str, code: bytes, version: AppVersion) -> AppInstall:
+def _install_call(name: str, code: bytes, version: AppVersion) -> AppInstall:
     times = version.times or RunTimes()
     terms = (version.heap_bytes, version.timers, version.watchdog_ms, version.kind)
     return AppInstall(name, code, *terms, times.every_ms, times.stop_after_ms)
-
-
-def stored_call(device: Device, name: str, code: bytes, version: AppVersion) -> AppInstall:
-    """The call that installs a kept image. Raises BuildError when the firmware, as described now, lacks something."""
-    if version.kind == "wasm" and device.board.firmware.described:
-        read_image(code, device.board, name, None)
-    return install_call(name, code, version)
 
 
 def check_room(

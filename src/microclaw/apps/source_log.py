@@ -9,7 +9,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from microclaw.apps.building import stored_program
-from microclaw.apps.change_log import Change, ChangeLog, PutApp, maker_now
+from microclaw.apps.change_log import Change, ChangeLog, PutApp, chat_of, maker_now
 from microclaw.devices.calls import LogLine, LogPage, LogsRead
 from microclaw.devices.device import Device
 from microclaw.errors import StoreError, UnknownName
@@ -53,10 +53,10 @@ class SourceLog:
 
     async def own_programs(self, device_id: str, person_id: str) -> frozenset[str]:
         """The programs there that this person installed in this very conversation, and nobody else."""
-        conversation, makers = maker_now().conversation, dict[str, set[tuple[str | None, str]]]()
+        conversation, makers = chat_of(maker_now().conversation or ""), dict[str, set[tuple[str, str]]]()
         for change in await self._change_log.changes(device_id, _LOOK_BACK):
             if isinstance(change.forward, PutApp) and change.kind != "app.restore":
-                makers.setdefault(change.forward.name, set()).add((change.conversation, change.person))
+                makers.setdefault(change.forward.name, set()).add((chat_of(change.conversation or ""), change.person))
         return frozenset(name for name, by in makers.items() if conversation and by == {(conversation, person_id)})
 
     async def in_source(self, device_id: str, app: str, at_ms: int, text: str) -> tuple[str | None, str]:

@@ -13,7 +13,7 @@ from microclaw.apps.reaction import Reaction
 from microclaw.apps.run_times import RunTimes, first_run_ms, parse_time_ms
 from microclaw.errors import ConfigError
 from microclaw.events import Edge
-from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS, DEFAULT_WATCHDOG_MS
+from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS
 
 MIN_MS = 10_000.0
 HOLD_MS = 600.0
@@ -111,7 +111,6 @@ class TrialOptions(Struct, frozen=True):
     expectations: Expectations | None = None
     heap_bytes: int = DEFAULT_HEAP_BYTES
     timers: int = DEFAULT_TIMERS
-    watchdog_ms: int = DEFAULT_WATCHDOG_MS
     host_s: float = 60.0
     times: RunTimes | None = None
 

@@ -29,6 +29,7 @@ from microclaw.transports.virtual_board import VirtualBoardTransport
 from microclaw.virtual_boards.trial_board import TrialBoard
 from microclaw.wire import board_control as wire
 from microclaw.wire.board_replies import AppRow, LedRow, PwmRow
+from microclaw.wire.wasmachine.request import DEFAULT_WATCHDOG_MS
 
 STORM_LINES: Final = 20_000
 STORM_EVENTS: Final = 30_000
@@ -66,16 +67,14 @@ class BoardRun:
 
     def __init__(self, board: TrialBoard, image: ProgramImage, run: Run) -> None:
         self._board, self._control, self._run, self._name = board, board.control, run, image.name
-        times, terms = run.times or RunTimes(), (run.heap_bytes, run.timers, run.watchdog_ms, image.kind)
+        times, terms = run.times or RunTimes(), (run.heap_bytes, run.timers, DEFAULT_WATCHDOG_MS, image.kind)
         self._install = AppInstall(image.name, image.code, *terms, times.every_ms, times.stop_after_ms)
         self._events = BoardEvents(self._control)
         self._start_ms = self._passed_ms = 0.0
         self._late: tuple[PinStimulus, ...] = ()
         self._heap_samples: list[tuple[float, int]] = []
         self._probes: list[str] = []
-        self._stuck = False
-        self._storm: str | None = None
-        self._unfinished: str | None = None
+        self._cut: dict[str, Any] = {}  # what ended it early, as a Record has it: stuck, storm or unfinished
 
     async def record(self) -> Record:
         """Install the program through the real protocol, let the board's time run, and read what it recorded."""
@@ -100,7 +99,7 @@ class BoardRun:
             await self._let_run()
         rebooted = (await control.request(wire.Info())).boot != before
         found = await self._read_record()
-        if run.times is not None and not (self._is_cut or rebooted or refused):
+        if run.times is not None and not (self._cut or rebooted or refused):
             found = structs.replace(found, never_ends=await self._is_in_the_way(run.times))
         return structs.replace(found, refused=refused, rebooted=rebooted)
 
@@ -111,10 +110,6 @@ class BoardRun:
         await self._advance(_NEXT_RUN_MS)
         row = await self._row()
         return row is not None and row.missed > 0
-
-    @property
-    def _is_cut(self) -> bool:
-        return self._stuck or self._storm is not None or self._unfinished is not None
 
     async def _give(self, stimuli: Sequence[Stimulus], after_ms: float = -1) -> None:
         """Tell the board what comes from outside after `after_ms`, at times since the installation."""
@@ -134,8 +129,9 @@ class BoardRun:
 
     async def _advance(self, ms: float) -> bool:
         """Let the board's time pass at once. False: the program got stuck."""
-        self._stuck = (await self._control.request(wire.Advance(ms), self._run.host_s)).stuck is not None
-        return not self._stuck
+        if (await self._control.request(wire.Advance(ms), self._run.host_s)).stuck is not None:
+            self._cut["stuck"] = True
+        return not self._cut
 
     async def _row(self) -> AppRow | None:
         return next((app for app in (await self._control.request(wire.Apps())).apps if app.name == self._name), None)
@@ -144,12 +140,12 @@ class BoardRun:
         run, began = self._run, time.perf_counter()
         if await self._let_pass(run.for_ms) and run.soak_ms:
             await self._soak(time.perf_counter() - began)
-        if self._install.kind == "py" and not self._is_cut:
+        if self._install.kind == "py" and not self._cut:
             await self._events.read()  # a board says only later how many lines it left out
             late_ms = self._start_ms + self._passed_ms - 2_000
             if sum(line.t_ms > late_ms for line in self._events.lines) >= _THICK_LINES:
                 await self._control.request(wire.Advance(_LOST_LINES_MS), run.host_s)
-        if run.times is None and not self._is_cut:
+        if run.times is None and not self._cut:
             await self._probe()
 
     async def _let_pass(self, for_ms: float) -> bool:
@@ -172,34 +168,34 @@ class BoardRun:
             except DeviceTimeout:
                 await self._events.read()
                 came_ms = self._events.now_ms - first_ms
-                return self._cut(before, came_ms, came_ms - since_ms, for_ms)
+                return self._too_long(before, came_ms, came_ms - since_ms, for_ms)
             passed_ms += part_ms
             await self._events.read()
-            if self._stuck:
+            if self._cut:
                 break
             lines, moves = (now - then for now, then in zip(self._events.recorded, before, strict=True))
             length_s = max(passed_ms - since_ms, _FIRST_PARTS_MS[-1]) / 1000
             left_s = (time.perf_counter() - began) / passed_ms * (for_ms - passed_ms)
             slow = time.perf_counter() - began > _SURE_S and left_s > self._run.host_s
             if lines > STORM_LINES * length_s or moves > STORM_EVENTS * length_s or slow:
-                return self._cut(before, passed_ms, passed_ms - since_ms, for_ms)
+                return self._too_long(before, passed_ms, passed_ms - since_ms, for_ms)
             moved = self._events.recorded[1] - moves_before
             safe_ms = _RING_EVENTS / moved * part_ms if moved else wire.MAX_ADVANCE_MS
         self._passed_ms += for_ms
-        return not self._stuck
+        return not self._cut
 
-    def _cut(self, before: tuple[int, int], passed_ms: float, part_ms: float, for_ms: float) -> bool:
+    def _too_long(self, before: tuple[int, int], passed_ms: float, part_ms: float, for_ms: float) -> bool:
         """It took too long: by what the program did in that part, or as this machine is slow or much was asked for."""
         self._passed_ms += passed_ms
         lines, moves = (now - then for now, then in zip(self._events.recorded, before, strict=True))
         if lines + moves > CALM_EVENTS * max(part_ms, _FIRST_PARTS_MS[-1]) / 1000:
             what = [count_text(lines, "line")] if lines else []
             what += [count_text(moves, "pin change")] if moves or not lines else []
-            self._storm = f"{' and '.join(what)} in {part_ms / 1000:.3g} s"
+            self._cut["storm"] = f"{' and '.join(what)} in {part_ms / 1000:.3g} s"
         else:
             of = f"{format_duration(passed_ms, decimals=2)} of {format_duration(for_ms, decimals=2)}"
             took = f"took this machine {self._run.host_s:.0f} s or would take longer"
-            self._unfinished = f"{of} of board time {took}"
+            self._cut["unfinished"] = f"{of} of board time {took}"
         return False
 
     async def _soak(self, took_s: float) -> None:
@@ -293,11 +289,9 @@ class BoardRun:
             board_ms=max(min(self._events.now_ms, end_ms) - start_ms, 0.0),  # a board that crashed begins at 0
             longest_call_ms=row.longest_call_ms if row else 0.0,
             longest_main_ms=row.longest_main_ms if row else 0.0,
-            stuck=self._stuck,
-            storm=self._storm,
-            unfinished=self._unfinished,
             overflowed=self._events.lost,
             probes=tuple(self._probes),
+            **self._cut,
         )
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct, convert
 
-from microclaw.apps.change_log import Change, SetLevel, SetPwm
+from microclaw.apps.change_log import SCHEDULED, Change, SetLevel, SetPwm, StopApp, chat_of
 from microclaw.apps.changes import ProgramChanges
 from microclaw.apps.deferring import DeferredLog
 from microclaw.apps.deployment import ChangeRequest, Made
@@ -50,8 +50,10 @@ class UndoChoice(Struct, frozen=True):
     conversation: str | None = None
 
     def covers(self, person: str, conversation: str | None) -> bool:
-        """True for an act of which the newest is meant."""
-        return person == self.by and self.conversation in (None, conversation)
+        """True for an act of which the newest is meant. A schedule's was told in its chat, and is meant there alone."""
+        where = conversation or ""
+        is_here = not where.startswith(SCHEDULED) if self.conversation is None else chat_of(where) == self.conversation
+        return is_here and person == self.by
 
 
 class Undo:
@@ -166,7 +168,7 @@ class Undo:
                 step = f"drop it: microclaw app cancel {act.name} -d {name}"
                 raise _not_meant(f"{act.text(name)}, is deferred and has changed nothing yet", last, step)
         if last is None and theirs:
-            why = "nothing of yours in this conversation can be reverted; your newest act was made elsewhere"
+            why = "nothing that you asked for here can be reverted; the newest act is a schedule's or made elsewhere"
             raise _request_instead(theirs, why)
         if last is None and here:
             raise UnknownName(
@@ -198,8 +200,8 @@ class Undo:
             try:
                 made = await self._direct_io.act(device, back, undoes=undoes)
             except PinClaimed as exc:  # its program has it again, and goes on
-                step = f"microclaw app undo NUMBER reverts an older one; {_LIST}"
-                raise PinClaimed(exc.message, next_step=step) from exc
+                step = (exc.next_step or "").removeprefix("choose another pin, or ")
+                raise PinClaimed(exc.message, next_step=f"{step}; then: microclaw app undo {undoes}") from exc
         else:
             request = ChangeRequest(device, back.name, back.act, version=back.version, undoes=undoes)
             made = await self._changes.apply(request, report)
@@ -236,6 +238,8 @@ class Undo:
             if isinstance(back, SetLevel | SetPwm):
                 now = call_words(back, self._devices.get(undone.device_id).name).removeprefix("set ")
                 text = f"{now} {'already' if undone.forward == back else 'again'}"  # already: it had changed nothing
+            elif isinstance(back, StopApp):
+                text += f", and {back.name} is kept without being started"
             said.append(f"{text} (change {undone.change_id})")
         return f"undone: {', '.join(said)}"
 

@@ -68,45 +68,6 @@ async def take_baseline(device: Device) -> Baseline:
     return Baseline(edge, pwm, log, 0.0 if edges is None else edges.now_ms)
 
 
-async def verify(
-    device: Device,
-    name: str,
-    trial: Trial,
-    before: Baseline,
-    *,
-    sha256: str | None = None,
-    told: Callable[[str], str] = str,
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-) -> Verification:
-    """Watch the board until each pin had the edges that are due, or the program's first line came, or the time is over.
-
-    Edges that are counted are compared pin by pin; without any the answer is "accepted only", unless the program is
-    one that only prints.
-    `sha256` is of the bytes that were sent: a board that lists others runs something else. `told` puts a board's error
-    text into the source's lines.
-    """
-    watch = _Watch(device, name, trial, before, told, sleep)
-    try:
-        if dead := await watch.dead():
-            return _reported(dead[0], dead)
-        found = await watch.evidence()
-        if dead := await watch.dead():  # it may have trapped in its first timer
-            return _reported(dead[0], dead)
-        state = await state_of(device, name)
-        if state is not None and sha256 is not None and state.sha256 not in (None, sha256):
-            return _reported(f"{device.name} lists {name} with other bytes than were sent")
-        if found.agrees and name not in await names_after_change(device, name, there=True, sleep=sleep):
-            return _reported(f"{device.name} answered that it took {name}, but does not list it")
-    except (DeviceUnreachable, DeviceTimeout) as exc:
-        text = f"accepted, but the board could not be reached afterwards, so nobody has seen it work: {exc.message}"
-        step = exc.next_step if isinstance(exc, DeviceSilent) else _AWAY
-        return Verification(Evidence("accepted", text), False, next_step=step)
-    except DeviceError as exc:
-        text = f"accepted, but the board could not be read back: {exc.message}"
-        return Verification(Evidence("accepted", text), False)
-    return found
-
-
 def _reported(text: str, dead: tuple[str, str] | None = None) -> Verification:
     return Verification(Evidence("reported", text), False, dead, None if dead else _UNLISTED)
 
@@ -116,17 +77,49 @@ async def state_of(device: Device, name: str) -> AppState | None:
     return next((app for app in await app_states(device) if app.name == name), None)
 
 
-class _Watch(Struct, frozen=True):
-    """A program on a board that is watched after its installation."""
+class Watch(Struct, frozen=True):
+    """A program on a board that is watched after its installation.
+
+    `sha256` is of the bytes that were sent: a board that lists others runs something else. `told` puts a board's error
+    text into the source's lines.
+    """
 
     device: Device
     name: str
     trial: Trial
     before: Baseline
-    told: Callable[[str], str]
-    sleep: Callable[[float], Awaitable[None]]
+    sha256: str | None = None
+    told: Callable[[str], str] = str
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
-    async def dead(self) -> tuple[str, str] | None:
+    async def verify(self) -> Verification:
+        """Watch until each pin had the edges that are due, or the program's first line came, or the time is over.
+
+        Edges that are counted are compared pin by pin; without any the answer is "accepted only", unless the program is
+        one that only prints.
+        """
+        device, name, sha256 = self.device, self.name, self.sha256
+        try:
+            if dead := await self._dead():
+                return _reported(dead[0], dead)
+            found = await self._evidence()
+            if dead := await self._dead():  # it may have trapped in its first timer
+                return _reported(dead[0], dead)
+            state = await state_of(device, name)
+            if state is not None and sha256 is not None and state.sha256 not in (None, sha256):
+                return _reported(f"{device.name} lists {name} with other bytes than were sent")
+            if found.agrees and name not in await names_after_change(device, name, there=True, sleep=self.sleep):
+                return _reported(f"{device.name} answered that it took {name}, but does not list it")
+        except (DeviceUnreachable, DeviceTimeout) as exc:
+            text = f"accepted, but the board could not be reached afterwards, so nobody has seen it work: {exc.message}"
+            step = exc.next_step if isinstance(exc, DeviceSilent) else _AWAY
+            return Verification(Evidence("accepted", text), False, next_step=step)
+        except DeviceError as exc:
+            text = f"accepted, but the board could not be read back: {exc.message}"
+            return Verification(Evidence("accepted", text), False)
+        return found
+
+    async def _dead(self) -> tuple[str, str] | None:
         """Why it does nothing although the firmware took it, and the next step."""
         state = await state_of(self.device, self.name)
         if state is None:
@@ -138,15 +131,15 @@ class _Watch(Struct, frozen=True):
             step = "leave the exit out, or look at what the board has that the trial had not"
             return f"it ended itself on the board: {state.error or 'exit'}", step
         if state.state == "loaded":
-            return dead_on_load([line.text for line in await self.lines() if line.app in (self.name, None)])
+            return dead_on_load([line.text for line in await self._lines() if line.app in (self.name, None)])
         return None
 
-    async def lines(self) -> tuple[LogLine, ...]:
+    async def _lines(self) -> tuple[LogLine, ...]:
         if self.before.log_cursor is None:
             return ()
         return (await self.device.call(LogsRead(cursor=self.before.log_cursor))).lines
 
-    async def evidence(self) -> Verification:
+    async def _evidence(self) -> Verification:
         """The edges and the PWM that the board counted, else the program's line, its state, or nothing."""
         expected = self.trial.free(self.trial.edges)
         edges = pwm = None
@@ -222,7 +215,7 @@ class _Watch(Struct, frozen=True):
                 f"{seconds(first_ms)}"
             )
             while waited_ms <= first_ms + _LATE_MS:
-                own = [line for line in await self.lines() if line.app == self.name]
+                own = [line for line in await self._lines() if line.app == self.name]
                 if own:
                     said = own[-1].text.strip()
                     new = "" if _form(said) in map(_form, trial.log) else " (the trial had no line of that form)"

@@ -145,7 +145,8 @@ def _decide(at: Context) -> Decision:
         return Say("\n".join(("What this host put there:", *lines)), next_step=f"what is running on {boards[0].name}")
     said = at.parse.word("app") or ""
     asked = boards if at.device is None else [at.device]
-    having = [board for board in asked if said and matching(known_apps(board), said)]
+    named = matching([name for board in asked for name in known_apps(board)], said) if said else ()
+    having = [board for board in asked if not {*known_apps(board)}.isdisjoint(named)]
     if at.parse.kind == "switch_app" and not having:
         step = "undo brings back one that was just removed; what is running"
         text = "Start which program?" if said in IT | {"again"} else f"There is no program {said!r} of this host."

@@ -15,7 +15,7 @@ from microclaw.agent.acts import acts_of, own_words
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import ChatKey
 from microclaw.agent.toolbox import Toolbox
-from microclaw.apps.change_log import Maker, conversation_of, made_by
+from microclaw.apps.change_log import SCHEDULED, Maker, conversation_of, made_by
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.auth.people import OWNER
 from microclaw.errors import ToolFailed
@@ -122,7 +122,8 @@ class ScheduledWork:
             return await self._turn(schedule, deed.text, due_ms, note)
         where = (schedule.device, schedule.channel, schedule.chat_id)
         context = ToolContext(schedule.person_id, lambda _step: None, *where, begin=started)  # nobody follows it
-        with made_by(Maker(None, context.person_id, conversation_of(context.channel, context.chat_id))):
+        conversation = SCHEDULED + conversation_of(context.channel, context.chat_id)
+        with made_by(Maker(None, context.person_id, conversation)):
             result = await self.tools.call(deed.tool, deed.arguments, context, approved=schedule.approved)
         return Outcome("done" if result.ok else "failed", _result_text(result), told=result.ok and deed.tool in _SPEAKS)
 

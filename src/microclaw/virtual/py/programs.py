@@ -64,6 +64,7 @@ class Programs:
         self._calls: dict[int, Future[Json]] = {}
         self._last = 0
         self._rows: list[Mapping[str, Json]] = []
+        self._begun: Mapping[str, Json] = {}  # as it is listed once it runs
         self._restarts = 0
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
@@ -113,7 +114,12 @@ class Programs:
             self._calls.pop(number, None)
             text = f"MicroPython did not answer {method} within {timeout_s:g} s"
             raise DeviceTimeout(text, next_step="restart the board")
-        return call.result()
+        answer = call.result()
+        if method == "begin":
+            self._begun = {**params, "state": "running", "pins": []}
+        elif method == "commit":  # it may keep the interpreter busy from now on
+            self._rows = [*(row for row in self._rows if row["name"] != self._begun["name"]), self._begun]
+        return answer
 
     def _let_run(self, call: Future[Json], timeout_s: float) -> bool:
         """Wait for the answer. To stop a program takes board time, which nobody else lets pass on the virtual clock."""
