@@ -31,11 +31,33 @@ async def test_without_binaryen_only_what_must_become_event_driven_is_refused(
     compile_c: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert not (await compile_c(HEAD + 'int main(void) { puts("no sleep"); exit(1); }')).eventful
+    plain = await compile_c(HEAD + 'int main(void) { puts("no sleep"); exit(1); }')
+    assert plain.compiled_bytes is None
     with pytest.raises(BuildError) as caught:
         await compile_c(SLEEPER.replace("tick", "tock"))
     (error,) = caught.value.diagnostics
     assert (error.line, bool(error.hint)) == (7, True)
+
+
+LONG = "for (int i = 0; i < 100; i++) delay(60000);"  # 100 minutes
+METHOD = "struct Lamp { int n; void on_init() { n = 1; } };\nLamp lamp;\n"
+STARTS = {
+    "a method before it": ("c++", f'{METHOD}extern "C" void on_init() {{ lamp.on_init(); {LONG} }}\n'),
+    "another method before it": ("c++", f"{METHOD.replace('on_init', 'on')}void on_init() {{ lamp.on(); {LONG} }}\n"),
+    "main in each arm": (
+        "c", f"#if DEMO\nint main(void) {{ return 1; }}\n#else\nint main(void) {{ {LONG} }}\n#endif\n"
+    ),
+    "a head in each arm": (
+        "c", f"#if DEMO\nint main(void) {{\n#else\nint main(int n, char **words) {{\n#endif\n{LONG}\n}}\n"
+    ),
+    "main calls it": ("c", f"#if !DEMO\nvoid on_init(void) {{ {LONG} }}\n#endif\nint main(void) {{ on_init(); }}\n"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STARTS)
+async def test_what_waits_at_the_start_is_event_driven_whatever_stands_before_it(compile_c: Any, name: str) -> None:
+    language, source = STARTS[name]
+    assert (await compile_c(f"#include <microclaw.h>\n{source}", language=language)).compiled_bytes
 
 
 BACKSTOP = 3

@@ -44,6 +44,24 @@ async def test_bombs_and_odd_bytes_are_refused_in_few_words(compile_c: Any, name
     assert not [text for text in said if "/tmp" in text or "/dev/shm" in text], "no file of the host is named"
 
 
+BRACKETS = {
+    "20 KB of calls": "a(" * 10_000,
+    "256 KB of calls": "a(" * 131_000,
+    "blocks": "void f(int a[3]) { if (a) {\n" * 9000,
+    "closed": "void f(int a[3]) { g((a)[1], {2}); }\n" * 7000,
+}
+
+
+@pytest.mark.parametrize("language", ["c", "c++", "sketch"])
+@pytest.mark.parametrize("name", BRACKETS)
+async def test_a_broken_text_of_brackets_is_refused_without_holding_a_core(
+    compile_c: Any, name: str, language: str
+) -> None:
+    with pytest.raises(BuildError) as caught:
+        await compile_c(BRACKETS[name], language=language)
+    assert not [found for found in caught.value.diagnostics if "was stopped" in found.message]
+
+
 async def test_macro_bomb_is_stopped_by_the_clock(tmp_path: Path) -> None:
     bomb = "#define B0 x,x,x,x,x,x,x,x\n" + "".join(
         f"#define B{n} {','.join([f'B{n - 1}'] * 8)}\n" for n in range(1, 12)
