@@ -36,6 +36,8 @@ _FILE_CALLS: Final = frozenset(
 def check_imports(graph: CallGraph, board: BoardProfile, findings: Findings) -> tuple[str, ...]:
     """The modules that the program imports, sorted; what it cannot have goes to the findings."""
     found: set[str] = set()
+    asking = [call for call in graph.calls if graph.origin(call.func) in _ASKS]
+    asked = {arg.value for call in asking for arg in call.args[1:2] if isinstance(arg, ast.Constant)}
     for node in graph.scopes.of:
         match node:
             case ast.Import(names=aliases):
@@ -47,6 +49,8 @@ def check_imports(graph: CallGraph, board: BoardProfile, findings: Findings) -> 
                 found |= _check_from(node, graph, findings)
             case ast.Name(ctx=ast.Load()) | ast.Attribute(ctx=ast.Load()):
                 _check_name(node, board, graph, findings)
+                if isinstance(node, ast.Attribute) and node.attr not in asked:
+                    _check_member(node, graph, findings)
             case ast.Call():
                 _check_call(node, graph, findings)
             case _:
@@ -184,26 +188,16 @@ _ASKS: Final = frozenset({"builtins.hasattr", "builtins.getattr"})
 _CATCHERS: Final = ("AttributeError", "Exception", "BaseException")
 
 
-def check_objects(graph: CallGraph, findings: Findings) -> None:
+def _check_member(node: ast.Attribute, graph: CallGraph, findings: Findings) -> None:
     """Refuse `led.togle()`; silent on objects that could be anything else, and where the program asks or catches."""
-    asked = {
-        str(arg.value)
-        for call in graph.calls
-        if graph.origin(call.func) in _ASKS
-        for arg in call.args[1:2]
-        if isinstance(arg, ast.Constant)
-    }
-    for node in graph.scopes.of:
-        if not isinstance(node, ast.Attribute) or not isinstance(node.ctx, ast.Load) or node.attr in asked:
-            continue
-        made = _class_of(node.value, graph)
-        if made is None or node.attr.startswith("_") or node.attr in graph.assigned_attributes:
-            continue
-        own = stock_image().objects[made]
-        if node.attr in own | stock_image().members.get(made, frozenset()) or graph.scopes.is_caught(node, *_CATCHERS):
-            continue
-        hint = meant(node.attr, own) or f"it has {', '.join(sorted(own))}"
-        findings.error(node, f"{ast.unparse(node.value)} is made by {made}, which has no {node.attr}", hint)
+    made = _class_of(node.value, graph)
+    if made is None or node.attr.startswith("_") or node.attr in graph.assigned_attributes:
+        return
+    own = stock_image().objects[made]
+    if node.attr in own | stock_image().members.get(made, frozenset()) or graph.scopes.is_caught(node, *_CATCHERS):
+        return
+    hint = meant(node.attr, own) or f"it has {', '.join(sorted(own))}"
+    findings.error(node, f"{ast.unparse(node.value)} is made by {made}, which has no {node.attr}", hint)
 
 
 def _class_of(node: ast.expr | None, graph: CallGraph, depth: int = 0) -> str | None:

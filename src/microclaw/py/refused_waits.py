@@ -30,7 +30,8 @@ def check_waits(waits: Waits, library: LibraryCalls, findings: Findings) -> None
             why = ast.unparse(place.func) if isinstance(place, ast.Call) else "a loop that waits for something outside"
             findings.error(place, f"{what} {function.name} waits here: {why}", hint)
     inits = [function for function in waits.waiting if function.name == "__init__"]
-    for made in {one: None for init in inits if init.owner is not None for one in init.owner.family()}:
+    owners = [init.owner for init in inits if init.owner is not None]
+    for made in dict.fromkeys(one for owner in owners for one in owner.with_ancestors(heirs=True)):
         _check_waiting_init(made, findings)
     if inits:
         _check_class_at_run_time(waits, findings)

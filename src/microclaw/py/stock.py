@@ -7,7 +7,10 @@ import tomllib
 from pathlib import Path
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, convert
+
+from microclaw.boards.profile import PinUse
+from microclaw.py.py_image import PinRole
 
 
 class Refusal(Struct, frozen=True):
@@ -15,6 +18,15 @@ class Refusal(Struct, frozen=True):
 
     why: str
     instead: str
+
+
+class PinArgument(Struct, frozen=True, array_like=True):
+    """An argument that is a pin: its place in the call (-1: only by name), its names, and what it is used for."""
+
+    place: int
+    names: tuple[str, ...]
+    use: PinUse
+    role: PinRole
 
 
 class StockImage(Struct, frozen=True):
@@ -29,6 +41,7 @@ class StockImage(Struct, frozen=True):
     refused: dict[str, Refusal]  # "socket", "machine.reset", "builtins.input"
     firmware_private: frozenset[str]  # attributes of the firmware's own classes that a program may come near to
     default_pins: dict[str, dict[str, dict[str, int]]]  # chip -> "machine.I2C(0)" -> "scl" -> pin
+    pin_arguments: dict[str, tuple[PinArgument, ...]]  # "init": of a bus that is given other pins
 
 
 _FILE: Final = Path(__file__).with_name("stock_image.toml")
@@ -45,4 +58,6 @@ def stock_image() -> StockImage:
         for kind in ("modules", "members", "objects", "lacking")
     }
     refused = {name: Refusal(row["why"], row["instead"]) for row in data["refusals"] for name in row["names"]}
-    return StockImage(**words, **tables, refused=refused, default_pins=data["default_pins"])  # type: ignore[arg-type]
+    pins = convert(data["pin_arguments"], dict[str, tuple[PinArgument, ...]])
+    rest = {"refused": refused, "default_pins": data["default_pins"], "pin_arguments": pins}
+    return StockImage(**words, **tables, **rest)  # type: ignore[arg-type]

@@ -16,6 +16,7 @@ from microclaw.wasm.callgraph import reached
 from microclaw.wasm.diagnostics import at
 from microclaw.wasm.loop_bounds import Loop
 from microclaw.wasm.loop_walk import ANYTHING, Function, walk
+from microclaw.wasm.refusals import names_of
 from microclaw.wasm.source_text import SourceText
 from microclaw.wasm.symbols import CONSTRUCTORS, MAINS, Symbols, source_name
 from microclaw.wasm.toolchain import CALLBACKS
@@ -29,29 +30,10 @@ WAITING: Final = _SLEEPS | MAY_SLEEP
 """The functions that a program may call to sleep. unistd.h gives the usleep of a constant other names."""
 _HANDLERS: Final = "__ubsan_handle_"  # what headers/libc/sanitizer.c calls at the end of a program
 _ENDS: Final = frozenset(("exit", "abort", "microclaw_assert_failed"))
-_MATH: Final = """
-sin cos tan asin acos atan atan2 sinh cosh tanh exp exp2 log log2 log10 pow sqrt cbrt hypot fmod floor ceil round
-trunc lround fabs fmin fmax ldexp
-"""
-_COMPUTING: Final = """
-abs atof atoi atol bcmp bcopy bsearch bzero calloc ctime ctime_r difftime div free gmtime gmtime_r index isalnum
-isalpha isascii isblank iscntrl isdigit isgraph islower isprint ispunct isspace isupper isxdigit itoa labs ldiv llabs
-localtime localtime_r ltoa malloc map memccpy memchr memcmp memcpy memmem memmove mempcpy memrchr memset
-microclaw_errno microclaw_snprintf microclaw_sprintf microclaw_strtoul microclaw_vsnprintf microclaw_vsprintf mktime
-qsort rand random realloc snprintf sprintf srand srandom sscanf stpcpy stpncpy strcasecmp strcasestr strcat strchr
-strcmp strcoll strcpy strcspn strdup strerror strftime strlcat strlcpy strlen strncasecmp strncat strncmp strncpy
-strndup strnlen strpbrk strrchr strsep strspn strstr strtod strtof strtok strtok_r strtol strtoll strtoul strtoull
-toascii tolower toupper utoa vsnprintf vsprintf
-"""
-_COMPUTES: Final = frozenset(_COMPUTING.split()) | {name + kind for name in _MATH.split() for kind in ("", "f")}
-"""Functions of the firmware and of ours that only compute, and so end soon. Any other one is taken to need time."""
-_WRITING: Final = """
-analogWrite digitalWrite fflush fprintf fputc fputs fwrite gpio_close gpio_open gpio_set gpio_toggle microclaw_fprintf
-microclaw_printf microclaw_vfprintf perror pinMode printf putc putchar puts pwm_close pwm_open pwm_set vfprintf
-vprintf write
-"""
-_WRITES: Final = frozenset(_WRITING.split())
-"""Functions that tell a program nothing new: a loop that calls no others comes to its end by computing."""
+_COMPUTES: Final = frozenset(names_of("computing")) | {
+    name + kind for name in names_of("mathematics") for kind in ("", "f")
+}
+_WRITES: Final = frozenset(names_of("writing"))
 _MAIN: Final = MAINS | {"program_on_init"}  # an on_init that is a part of main: program_macros.py
 _CALLED: Final = frozenset(("program_on_destroy", "on_init", *CALLBACKS))
 _FEW_TURNS: Final = 256
