@@ -20,12 +20,6 @@ from microclaw.py.stock import stock_image
 _NEAR: Final = 0.7
 _TWO_NAMES: Final = {"machine.Pin.INPUT_PULLUP": ("IN", "PULL_UP"), "machine.Pin.INPUT_PULLDOWN": ("IN", "PULL_DOWN")}
 _CONSTANTS: Final = ("True", "False", "None")
-_CPYTHON_NAMES: Final = {
-    "FileNotFoundError": "OSError", "PermissionError": "OSError", "ConnectionError": "OSError", "IOError": "OSError",
-    "TimeoutError": "asyncio.TimeoutError, or OSError with errno.ETIMEDOUT", "UnicodeDecodeError": "UnicodeError",
-    "RecursionError": "RuntimeError", "ModuleNotFoundError": "ImportError", "exit": "sys.exit()", "quit": "sys.exit()",
-    "vars": "obj.__dict__", "delay": "time.sleep_ms", "millis": "time.ticks_ms()", "HIGH": "1", "LOW": "0",
-}  # fmt: skip
 _WAITING_MODULES: Final = frozenset({"time", "asyncio", "microclaw"})
 _OURS: Final = frozenset({"boot", "main", "fw", "fw_a", "fw_b", "apps", "settings", "lib", "data"})
 _FILE_CALLS: Final = frozenset(
@@ -124,8 +118,8 @@ def _undefined(name: str, node: ast.AST, graph: CallGraph) -> tuple[str, str | N
     """The message about a name that nothing defines, and the name that may have been meant."""
     if name.startswith("__"):
         return f"MicroPython has no {name} for a program", None
-    if name in _CPYTHON_NAMES:
-        return f"MicroPython has no {name}", f"use {_CPYTHON_NAMES[name]}"
+    if (other := stock_image().other_names.get(name)) is not None:
+        return f"MicroPython has no {name}", f"use {other}"
     if name in stock_image().modules:
         return f"{name} is not imported", f"put import {name} at the top"
     home = next((m for m in ("machine", "time", "microclaw") if name in stock_image().modules[m]), None)

@@ -153,7 +153,7 @@ class Linker(Struct, frozen=True):
         may_sleep = {graph.index(name) for name in MAY_SLEEP}
 
         def certain(function: int) -> Iterable[int]:
-            return () if function in may_sleep else graph.direct(function)
+            return () if function in may_sleep or function not in graph.calls else graph.calls[function].direct
 
         for start in _callbacks(graph):
             path = graph.path(start, sleeps - may_sleep, certain)

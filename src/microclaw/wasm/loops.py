@@ -14,8 +14,7 @@ from typing import Final
 from microclaw.errors import Diagnostic
 from microclaw.wasm.callgraph import reached
 from microclaw.wasm.diagnostics import at
-from microclaw.wasm.loop_bounds import Loop
-from microclaw.wasm.loop_walk import ANYTHING, Function, walk
+from microclaw.wasm.loop_walk import ANYTHING, Function, Loop, walk
 from microclaw.wasm.refusals import names_of
 from microclaw.wasm.source_text import SourceText
 from microclaw.wasm.symbols import CONSTRUCTORS, MAINS, Symbols, source_name

@@ -38,7 +38,7 @@ def refused_reasons() -> frozenset[str]:
 
 @functools.cache
 def read_table(kind: str) -> Any:
-    """The tables of lessons.toml ("lesson"), refusals.toml ("refusal") or names.toml ("name") beside this file."""
+    """The tables of lessons.toml ("lesson"), names.toml, options.toml or refusals.toml beside this file."""
     with Path(__file__).with_name(f"{kind}s.toml").open("rb") as file:
         return tomllib.load(file)
 

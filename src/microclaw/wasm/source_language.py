@@ -34,16 +34,18 @@ def language_of_file(name: str) -> Language | None:
     return _BY_SUFFIX.get(PurePath(name).suffix.lower())
 
 
-def guess_language(code: Sequence[Token], functions: Mapping[str, object], headers: Set[str]) -> Language:
-    """The language of a source that came without a file's name: C unless something in it is not C."""
-    if has_setup_and_loop(functions):
-        return "sketch"
-    return "c++" if _holds_cplusplus(code, headers) else "c"
+def language_of_code(
+    named: Language | None, code: Sequence[Token], functions: Mapping[str, object], headers: Set[str]
+) -> tuple[Language, bool]:
+    """The language of a source, and True if its file's name does not say it: C unless something in it is not C.
 
-
-def is_sketch(code: Sequence[Token], functions: Mapping[str, object], headers: Set[str]) -> bool:
-    """True if what is named .c is a sketch: C that includes Arduino.h may have setup and loop as well."""
-    return has_setup_and_loop(functions) and ("Arduino.h" not in headers or _holds_cplusplus(code, headers))
+    What is named .c is a sketch if it has setup and loop; but C that includes Arduino.h may have them as well.
+    """
+    is_sketch = has_setup_and_loop(functions)
+    is_cplusplus = named in (None, "c") and _holds_cplusplus(code, headers)
+    if named is None or (named == "c" and is_sketch and ("Arduino.h" not in headers or is_cplusplus)):
+        return "sketch" if is_sketch else "c++" if is_cplusplus else "c", True
+    return named, False
 
 
 def has_setup_and_loop(functions: Mapping[str, object]) -> bool:

@@ -18,7 +18,7 @@ from microclaw.errors import BuildError, Diagnostic
 from microclaw.text import odd_character
 from microclaw.wasm.sketch import prepare_sketch
 from microclaw.wasm.source_files import without_marks
-from microclaw.wasm.source_language import STANDARD_HEADERS, SUFFIX, Language, guess_language, is_sketch
+from microclaw.wasm.source_language import STANDARD_HEADERS, SUFFIX, Language, language_of_code
 from microclaw.wasm.source_scanner import OUR_NAMES, Scanner
 from microclaw.wasm.tokens import Token, function_bodies, outer_functions
 
@@ -128,8 +128,7 @@ def read_source(source: str, name: str, language: Language | None = None) -> Sou
     scanner = Scanner(file, lines, joined, None if _LOOP.search(text) else language)
     tokens, code = scanner.scan(), scanner.code
     functions = function_bodies(code)
-    guessed = language is None or (language == "c" and is_sketch(code, functions, scanner.headers))
-    language = guess_language(code, functions, scanner.headers) if guessed or language is None else language
+    language, guessed = language_of_code(language, code, functions, scanner.headers)
     if scanner.has_raw_string and language == "c":
         language = "c++"
     file = f"{name}{SUFFIX[language]}"
