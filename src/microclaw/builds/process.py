@@ -72,9 +72,7 @@ class Processes:
             output, end = _wait(process, started + time_limit_s, stop_at)
             took_ms = (time.perf_counter() - started) * 1e3
             text = output.decode(errors="replace")
-            finished.append(
-                ProcessResult(process.process.returncode, text, end == "time", took_ms, stopped_at_words=end == "words")
-            )
+            finished.append(ProcessResult(process.process.returncode, text, end == "time", took_ms, end == "words"))
         return finished
 
     def check_not_cancelled(self) -> None:

@@ -50,24 +50,19 @@ def check_imports(module: Module, board: BoardProfile, source: SourceText) -> It
             hint = f'define {name}, or leave the call out; a native of the firmware is declared with extern "C"'
             yield at(source, source.find_name(name), f"{name} is declared, and nothing defines it", hint)
             continue
+        if (problem := _import_problem(wanted, board)) is None:
+            continue
+        (message, advice), kind = problem, _COMPILER_RUNTIME.get(wanted.name)
         callers = (*_CALLED_BY.get(wanted.name, ()), *names_of(f"called_by.{wanted.name}"))
         place = _first_place(source, wanted.name, *callers)
         native = NATIVES.get(wanted.name) if wanted.module == NATIVE_MODULE else None
         beginnings = names_of(f"beginnings.{native.group.value}") if native is not None else ()
-        is_plain = bool(beginnings) or refused_name(wanted.name) is None
-        if native is not None and is_plain and not _offers(board, native):
-            used = (token for token in source.tokens if token.text.startswith(beginnings))
-            place = next(((token.line, token.column) for token in used), place)
+        if native is not None and not _offers(board, native) and (beginnings or advice is None):
+            place = next((token.place for token in source.tokens if token.text.startswith(beginnings)), place)
             lacking.setdefault((place, native.group), []).append(wanted.name)
-            continue
-        problem = _import_problem(wanted, board)
-        if problem is not None:
-            message, advice = problem
-            if wanted.name in _COMPILER_RUNTIME:
-                if _COMPILER_RUNTIME[wanted.name] in computed:
-                    continue
-                computed.add(_COMPILER_RUNTIME[wanted.name])
-                place = next(source.places("long", "double"), None)
+        elif kind is None or kind not in computed:
+            computed.add(kind or "")
+            place = place if kind is None else next(source.places("long", "double"), None)
             yield with_advice(at(source, place, message), advice)
     for (place, group), names in lacking.items():
         message = f"the firmware of {board.title} was built without {', '.join(sorted(names))} (group {group.value})"
@@ -171,7 +166,7 @@ def check_formats(source: SourceText) -> Iterator[Diagnostic]:
                 spec = f"%{found[1]}"
                 hint = f"use double with {spec.replace('L', '')}, and 1.5 instead of 1.5L"
                 message = f"{spec} is for a long double, which the firmware can neither print nor read"
-                yield at(source, (token.line, token.column), message, hint)
+                yield at(source, token.place, message, hint)
                 break
 
 
@@ -190,9 +185,7 @@ def soft_pwm_note(marks: Sequence[PinMark], source: SourceText, missing: Set[str
     ]
     known = {(mark.line, mark.column): mark.pin for mark in marks if mark.what == "pwm"}
     others = [token for token in calls if token.text != "analogWrite"]
-    computed = {
-        (token.line, token.column) for token in calls if token.text in ("analogWrite", "pwm_open")
-    } - known.keys()
+    computed = {token.place for token in calls if token.text in ("analogWrite", "pwm_open")} - known.keys()
     if "analogWrite" not in missing or not (computed or len({*known.values()}) + len(others) > _HARDWARE_PWMS):
         return ()
     message = (
@@ -218,7 +211,10 @@ def check_size(
     if size_bytes > firmware.max_module_bytes:
         message = f"the module has {size_bytes} bytes; {board.title} takes {firmware.max_module_bytes}"
         yield at(source, None, message, "make tables smaller, or compile with -Os")
-    needed = needed_memory_bytes(module, heap_bytes)
+    # What WAMR allocates: the heap goes in at __heap_base, and the memory grows by whole pages.
+    initial, heap_base = (module.memory_pages or 0) * PAGE_BYTES, module.global_value("__heap_base")
+    end = (initial if heap_base is None else heap_base) + heap_bytes
+    needed = max(initial, -(-end // PAGE_BYTES) * PAGE_BYTES)
     if needed > firmware.max_memory_bytes:
         memory = memory_use(module)
         parts = (("static data", memory.static_bytes), ("stack", memory.stack_bytes), ("heap", heap_bytes))
@@ -235,14 +231,6 @@ def check_size(
 
 def kilobytes(size_bytes: int) -> str:
     return f"{size_bytes} B" if size_bytes < 1024 else f"{size_bytes / 1024:.1f} KB".replace(".0 KB", " KB")
-
-
-def needed_memory_bytes(module: Module, heap_bytes: int) -> int:
-    """The bytes that WAMR allocates: the heap goes in at __heap_base, and the memory grows by whole pages."""
-    initial = (module.memory_pages or 0) * PAGE_BYTES
-    heap_base = module.global_value("__heap_base")
-    end = (initial if heap_base is None else heap_base) + heap_bytes
-    return max(initial, -(-end // PAGE_BYTES) * PAGE_BYTES)
 
 
 def memory_use(module: Module) -> MemoryUse:

@@ -167,9 +167,8 @@ def _check_standard_headers(text: SourceText, toolchain: Toolchain) -> None:
         line = next((n for n, line in enumerate(text.lines, 1) if "include" in line and name in line), 1)
         why = f"C++'s standard headers need clang {LIBCXX_CLANG} or newer, and this build uses {toolchain.name}"
         hint = "leave MICROCLAW_COMPILER out: zig's compiler reads them"
-        raise BuildError(
-            (at(text, (line, 1), f"<{name}> is too new for this compiler", hint, explanation=why),), stage="source"
-        )
+        found = at(text, (line, 1), f"<{name}> is too new for this compiler", hint, explanation=why)
+        raise BuildError((found,), stage="source")
 
 
 def _check_options(name: str, optimization: str, stack_bytes: int) -> None:

@@ -23,12 +23,6 @@ from microclaw.wasm.source_text import NOT_HERE, SourceText
 from microclaw.wasm.toolchain import HEADERS, find_toolchain
 
 Severity: TypeAlias = Literal["error", "warning"]
-_SPECS: Final = {
-    **dict.fromkeys(("int", "short", "signed char", "_Bool", "bool"), "%d"),
-    **dict.fromkeys(("unsigned int", "unsigned", "unsigned short", "unsigned char"), "%u"),
-    **dict.fromkeys(("float", "double"), "%f"),
-    **{"long": "%ld", "unsigned long": "%lu", "long long": "%lld", "unsigned long long": "%llu", "char": "%c"},
-}
 _TEXT: Final = re.compile(r"(?:const )?(?:unsigned )?char ?(?:\*|\[\d*\])(?: ?const)?")
 _ALIAS: Final = re.compile(r"\(aka '([^']*)'\)")
 
@@ -60,7 +54,7 @@ def _conversion(message: str, match: re.Match[str]) -> str:
     """The way to print a value of the type that a message names."""
     alias = _ALIAS.search(message)
     kind = alias[1] if alias is not None else next(iter(match.groups()), None) or ""
-    spec = "%s" if _TEXT.fullmatch(kind) else _SPECS.get(kind)
+    spec = "%s" if _TEXT.fullmatch(kind) else read_table("lesson")["specs"].get(kind)
     if spec is not None:
         return f"print {'a text' if spec == '%s' else kind} with {spec}"
     return (

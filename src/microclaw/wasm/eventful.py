@@ -196,9 +196,7 @@ class Linker(Struct, frozen=True):
 
     def _constructors_before_on_init(self) -> Diagnostic:
         place = self.text.find_definition("on_init")
-        message = (
-            "a global object has a constructor, and the firmware calls on_init only: nothing would run the constructor"
-        )
+        message = "a global object has a constructor, and nothing runs it: the firmware calls on_init only"
         hint = "use main, or setup and loop, instead of on_init; or make the object inside of a function"
         return at(self.text, place, message, hint)
 

@@ -22,9 +22,8 @@ from microclaw.wasm.toolchain import CALLBACKS
 
 MAX_CODE_BYTES: Final = 128 << 10  # a larger program is not looked through: the time is better spent on its trial
 _SLEEPS: Final = frozenset(("sleep", "delay", "delay_ms", "microclaw_usleep_long"))
-MAY_SLEEP: Final = frozenset(
-    ("usleep", "nanosleep", "clock_nanosleep", "delayMicroseconds")
-)  # where it is for a tick or longer
+# These where it is for a tick or longer.
+MAY_SLEEP: Final = frozenset(("usleep", "nanosleep", "clock_nanosleep", "delayMicroseconds"))
 WAITING: Final = _SLEEPS | MAY_SLEEP
 """The functions that a program may call to sleep. unistd.h gives the usleep of a constant other names."""
 _HANDLERS: Final = "__ubsan_handle_"  # what headers/libc/sanitizer.c calls at the end of a program
@@ -37,9 +36,8 @@ _MAIN: Final = MAINS | {"program_on_init"}  # an on_init that is a part of main:
 _CALLED: Final = frozenset(("program_on_destroy", "on_init", *CALLBACKS))
 _FEW_TURNS: Final = 256
 _NAPPING_MS, _OUTER_MS, _INNER_MS = 20, 100, 150
-_NAPS: Final = frozenset(
-    ("usleep", "nanosleep", "clock_nanosleep", "microclaw_usleep_short")
-)  # which may take longer than asked
+# These may take longer than asked.
+_NAPS: Final = frozenset(("usleep", "nanosleep", "clock_nanosleep", "microclaw_usleep_short"))
 _ENDLESS_HEADS: Final = (("while", "(", "1", ")"), ("while", "(", "true", ")"), ("for", "(", ";", ";"))
 
 
@@ -70,9 +68,7 @@ class Loops:
             for index, function in self.functions.items()
             if any(self._never_waits(loop) for loop in function.loops)
         ]
-        by_place = {
-            (each.line, each.column): each for each in found
-        }  # an inlined function's loop is its own, last told
+        by_place = {(each.line, each.column): each for each in found}  # an inlined function's loop is its own: the last
         return (*by_place.values(), *self._never_returning(text))
 
     def _never_returning(self, text: SourceText) -> Iterator[Diagnostic]:

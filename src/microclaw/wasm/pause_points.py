@@ -32,9 +32,8 @@ def with_guards(wasm: bytes, module: Module, names: Mapping[int, str], guards: G
     """
     by_name = {name: index for index, name in names.items()}
     call = _CALL + write_u32(by_name[BREATHE] if BREATHE in by_name else by_name[WATCH])
-    copied_bytes = _MAX_COPIED_BYTES // max(
-        1, sum(sum(map(_counts, found.values())) for found in guards.loops.values())
-    )
+    counted = sum(_counts(guard) for found in guards.loops.values() for guard in found.values())
+    copied_bytes = _MAX_COPIED_BYTES // max(1, counted)
     bodies = []
     for index, body in enumerate(module.bodies, len(module.imports)):
         name = point_key(names.get(index, ""))

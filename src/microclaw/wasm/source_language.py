@@ -19,14 +19,10 @@ _BY_SUFFIX: Final[dict[str, Language]] = {
 }
 CPLUSPLUS_HEADERS: Final = frozenset(names_of("cplusplus_headers"))
 STANDARD_HEADERS: Final = frozenset(names_of("standard_headers"))
-_PAIRS: Final = frozenset(
-    (
-        *(("template", "<"), ("using", "namespace"), ("static_cast", "<"), ("public", ":"), ("private", ":")),
-        *(("Serial", "."), ("Wire", "."), ("reinterpret_cast", "<"), ("protected", ":")),
-    )
-)
-_BEFORE_A_NAME: Final = frozenset(("class", "namespace", "new", "typename", "String", "virtual", "constexpr", "Servo"))
-_NAMES: Final = frozenset(("nullptr", "dynamic_cast", "const_cast", "decltype", "static_assert_"))
+_WORDS: Final = names_of("cplusplus_pairs")
+_PAIRS: Final = frozenset(zip(_WORDS[::2], _WORDS[1::2], strict=True))
+_BEFORE_A_NAME: Final = frozenset(names_of("cplusplus_before_a_name"))
+_NAMES: Final = frozenset(names_of("cplusplus_names"))
 
 
 def language_of_file(name: str) -> Language | None:
@@ -42,7 +38,8 @@ def language_of_code(
     What is named .c is a sketch if it has setup and loop; but C that includes Arduino.h may have them as well.
     """
     is_sketch = has_setup_and_loop(functions)
-    is_cplusplus = named in (None, "c") and _holds_cplusplus(code, headers)
+    includes = any(name in CPLUSPLUS_HEADERS or "." not in name for name in headers)
+    is_cplusplus = named in (None, "c") and (includes or any(map(_is_cplusplus, code, code[1:], code[2:])))
     if named is None or (named == "c" and is_sketch and ("Arduino.h" not in headers or is_cplusplus)):
         return "sketch" if is_sketch else "c++" if is_cplusplus else "c", True
     return named, False
@@ -51,11 +48,6 @@ def language_of_code(
 def has_setup_and_loop(functions: Mapping[str, object]) -> bool:
     """True if it defines Arduino's two functions, and nothing that starts it."""
     return {"setup", "loop"} <= functions.keys() and not functions.keys() & {"main", "on_init"}
-
-
-def _holds_cplusplus(code: Sequence[Token], headers: Set[str]) -> bool:
-    includes = any(name in CPLUSPLUS_HEADERS or "." not in name for name in headers)
-    return includes or any(map(_is_cplusplus, code, code[1:], code[2:]))
 
 
 def _is_cplusplus(first: Token, second: Token, third: Token) -> bool:

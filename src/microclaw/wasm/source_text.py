@@ -165,12 +165,7 @@ def _check_text(text: str, file: str) -> None:
 
 def _join_lines(text: str) -> str:
     """Join lines that end in a backslash; the newlines go behind the joined line, so that line numbers stay."""
-
-    def joined(lines: re.Match[str]) -> str:
-        parts = _SPLICE.split(lines[0])
-        return "".join(parts) + "\n" * (len(parts) - 1)
-
-    return _SPLICED.sub(joined, text)
+    return _SPLICED.sub(lambda lines: _SPLICE.sub("", lines[0]) + "\n" * lines[0].count("\n"), text)
 
 
 def _without_includes(lines: Sequence[str], missing: tuple[Diagnostic, ...], unsure: tuple[Diagnostic, ...]) -> str:
