@@ -52,7 +52,7 @@ def check_imports(module: Module, board: BoardProfile, source: SourceText) -> It
             continue
         if (problem := _import_problem(wanted, board)) is None:
             continue
-        (message, advice), kind = problem, _COMPILER_RUNTIME.get(wanted.name)
+        (message, advice), computing = problem, _COMPILER_RUNTIME.get(wanted.name)
         callers = (*_CALLED_BY.get(wanted.name, ()), *names_of(f"called_by.{wanted.name}"))
         place = _first_place(source, wanted.name, *callers)
         native = NATIVES.get(wanted.name) if wanted.module == NATIVE_MODULE else None
@@ -60,9 +60,9 @@ def check_imports(module: Module, board: BoardProfile, source: SourceText) -> It
         if native is not None and not _offers(board, native) and (beginnings or advice is None):
             place = next((token.place for token in source.tokens if token.text.startswith(beginnings)), place)
             lacking.setdefault((place, native.group), []).append(wanted.name)
-        elif kind is None or kind not in computed:
-            computed.add(kind or "")
-            place = place if kind is None else next(source.places("long", "double"), None)
+        elif computing not in computed:
+            computed.add(computing or "")
+            place = place if computing is None else next(source.places("long", "double"), None)
             yield with_advice(at(source, place, message), advice)
     for (place, group), names in lacking.items():
         message = f"the firmware of {board.title} was built without {', '.join(sorted(names))} (group {group.value})"

@@ -54,7 +54,7 @@ def _prototypes(
     code: Sequence[Token], ends: Mapping[int, int], directives: Sequence[Sequence[Token]]
 ) -> Iterator[_Edit]:
     """Each prototype in front of the first function or class, or behind what else the sketch declares and it names."""
-    conditional, first = _conditional(directives), None
+    conditional, first = _conditional(code, directives), None
     macros = {each[1].text for each in directives if len(each) > 1 and each[0].text == "define"}
     functions, known, written = list[tuple[Sequence[Token], int]](), dict[str, _Place](), set[str]()
     for begin, stop in _statements(code, ends):
@@ -159,14 +159,19 @@ def _one_line(tokens: Sequence[Token]) -> str:
     return "".join(parts)
 
 
-def _conditional(directives: Sequence[Sequence[Token]]) -> list[_Span]:
-    """The begin of the line of each outermost #if, and of the line behind its #endif."""
-    spans, depth, begin = list[_Span](), 0, (1, 1)
+def _conditional(code: Sequence[Token], directives: Sequence[Sequence[Token]]) -> list[_Span]:
+    """Behind the last token before each outermost #if, and the first one behind its #endif.
+
+    The lines' own begins may be in a comment, which what is put in there could end.
+    """
+    lines, spans, depth, begin = [token.line for token in code], list[_Span](), 0, (1, 1)
     for word in (each[0] for each in directives if each and each[0].text in ("if", "ifdef", "ifndef", "endif")):
-        begin = (word.line, 1) if depth == 0 else begin
+        if depth == 0 and (before := bisect.bisect_left(lines, word.line)):
+            begin = (code[before - 1].line, code[before - 1].column + len(code[before - 1].text))
         depth += -1 if word.text == "endif" else 1
         if depth == 0:
-            spans.append((begin, (word.line + 1, 1)))
+            behind = bisect.bisect(lines, word.line)
+            spans.append((begin, code[behind].place if behind < len(code) else (word.line + 1, 1)))
     return spans
 
 
