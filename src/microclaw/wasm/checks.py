@@ -17,7 +17,7 @@ from microclaw.boards.profile import BoardProfile, PinUse
 from microclaw.errors import Diagnostic, PinRefused
 from microclaw.wasm.diagnostics import TIMER_HINT, PinMark, advice_on, at, with_advice
 from microclaw.wasm.inspect import Module
-from microclaw.wasm.refusals import Advice, names_of, refused_name
+from microclaw.wasm.refusals import Advice, refused_name, words_of
 from microclaw.wasm.source_text import SourceText
 from microclaw.wasm.symbols import source_name
 from microclaw.wasm.wasm_image import Import, MemoryUse, Signature
@@ -29,7 +29,7 @@ _NODE: Final = re.compile(rb"/dev/([a-z0-9]{1,16})/")
 _FILE: Final = re.compile(rb"(?:^|\0)/dev/([A-Za-z0-9_.-]{1,32})(?=\0)")
 _ELSEWHERE: Final = re.compile(rb"(?:^|\0)(/(?:sys|proc|etc|tmp|home|sdcard|spiffs|littlefs)/[\w./%-]+)(?=\0)")
 _STORED: Final = re.compile(rb"(?:^|\0)(/storage/[\w./%-]*)(?=\0)")
-_OPENED: Final = tuple(name for kind in ("gpio", "ledc", "i2c") for name in names_of(f"opened_by.{kind}"))
+_OPENED: Final = tuple(name for kind in ("gpio", "ledc", "i2c") for name in words_of(f"opened_by.{kind}"))
 _CALLED_BY: Final = dict.fromkeys(("open", "read", "write", "close", "ioctl"), (*_OPENED, "fopen", "open"))
 _COMPILER_RUNTIME: Final = {
     **dict.fromkeys(("__multi3", "__divti3", "__udivti3", "__modti3", "__umodti3"), "128-bit integers"),
@@ -53,10 +53,10 @@ def check_imports(module: Module, board: BoardProfile, source: SourceText) -> It
         if (problem := _import_problem(wanted, board)) is None:
             continue
         (message, advice), computing = problem, _COMPILER_RUNTIME.get(wanted.name)
-        callers = (*_CALLED_BY.get(wanted.name, ()), *names_of(f"called_by.{wanted.name}"))
+        callers = (*_CALLED_BY.get(wanted.name, ()), *words_of(f"called_by.{wanted.name}"))
         place = _first_place(source, wanted.name, *callers)
         native = NATIVES.get(wanted.name) if wanted.module == NATIVE_MODULE else None
-        beginnings = names_of(f"beginnings.{native.group.value}") if native is not None else ()
+        beginnings = words_of(f"beginnings.{native.group.value}") if native is not None else ()
         if native is not None and not _offers(board, native) and (beginnings or advice is None):
             place = next((token.place for token in source.tokens if token.text.startswith(beginnings)), place)
             lacking.setdefault((place, native.group), []).append(wanted.name)
@@ -108,7 +108,7 @@ def check_nodes(module: Module, board: BoardProfile, source: SourceText) -> Iter
     So for each path in a folder of another system.
     """
     for kind in _in_data(_NODE, module, board.firmware.device_nodes):
-        place = source.find_string(f"/dev/{kind}/") or _first_place(source, *names_of(f"opened_by.{kind}"))
+        place = source.find_string(f"/dev/{kind}/") or _first_place(source, *words_of(f"opened_by.{kind}"))
         has = ", ".join(sorted(board.firmware.device_nodes)) or "no device files"
         message = f"the firmware of {board.title} was built without /dev/{kind}"
         yield at(source, place, message, f"it has {has}{_correction(board)}")

@@ -15,7 +15,7 @@ from microclaw.errors import Diagnostic
 from microclaw.wasm.callgraph import reached
 from microclaw.wasm.diagnostics import at
 from microclaw.wasm.loop_walk import ANYTHING, Function, Loop, walk
-from microclaw.wasm.refusals import names_of
+from microclaw.wasm.refusals import words_of
 from microclaw.wasm.source_text import SourceText
 from microclaw.wasm.symbols import CONSTRUCTORS, MAINS, Symbols, source_name
 from microclaw.wasm.toolchain import CALLBACKS
@@ -28,10 +28,10 @@ WAITING: Final = _SLEEPS | MAY_SLEEP
 """The functions that a program may call to sleep. unistd.h gives the usleep of a constant other names."""
 _HANDLERS: Final = "__ubsan_handle_"  # what headers/libc/sanitizer.c calls at the end of a program
 _ENDS: Final = frozenset(("exit", "abort", "microclaw_assert_failed"))
-_COMPUTES: Final = frozenset(names_of("computing")) | {
-    name + kind for name in names_of("mathematics") for kind in ("", "f")
+_COMPUTES: Final = frozenset(words_of("computing")) | {
+    name + kind for name in words_of("mathematics") for kind in ("", "f")
 }
-_WRITES: Final = frozenset(names_of("writing"))
+_WRITES: Final = frozenset(words_of("writing"))
 _MAIN: Final = MAINS | {"program_on_init"}  # an on_init that is a part of main: program_macros.py
 _CALLED: Final = frozenset(("program_on_destroy", "on_init", *CALLBACKS))
 _FEW_TURNS: Final = 256

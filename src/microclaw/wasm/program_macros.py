@@ -11,7 +11,7 @@ from microclaw.boards.profile import BoardProfile
 from microclaw.wasm.callgraph import reached
 from microclaw.wasm.eventful import find_binaryen
 from microclaw.wasm.llmos import llmos_defines
-from microclaw.wasm.refusals import names_of
+from microclaw.wasm.refusals import words_of
 from microclaw.wasm.source_language import has_setup_and_loop
 from microclaw.wasm.source_text import SourceText
 from microclaw.wasm.tokens import Token, bracket_ends
@@ -61,7 +61,7 @@ def sketch_defines(text: SourceText) -> tuple[str, ...]:
     return ("MICROCLAW_SKETCH", f"MICROCLAW_REST_MS={rest_ms}")
 
 
-GUARDED: Final = frozenset(names_of("guarded"))
+GUARDED: Final = frozenset(words_of("guarded"))
 """A program that makes one a function or a global variable gets MICROCLAW_OWN_name."""
 _BEHIND_A_VARIABLE: Final = frozenset("=;[,")
 

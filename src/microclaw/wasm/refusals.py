@@ -1,6 +1,7 @@
 """Names and headers that the firmware lacks: why, and what to use instead (refusals.toml). Parses no C.
 
 A name comes from a finding of the compiler or linker, a header from #include: comments and strings are not searched.
+The other tables beside this file are read here, too.
 """
 
 from __future__ import annotations
@@ -43,10 +44,10 @@ def read_table(kind: str) -> Any:
         return tomllib.load(file)
 
 
-def names_of(kind: str) -> tuple[str, ...]:
-    """The names of a kind in names.toml, or of a kind within a table: "called_by.rand"; none where it has no such."""
+def words_of(kind: str, file: str = "name") -> tuple[str, ...]:
+    """The words of a kind, or of one in a table: "called_by.rand"; none where a table has no such."""
     table, _, entry = kind.partition(".")
-    found = read_table("name")[table]
+    found = read_table(file)[table]
     return tuple((found.get(entry, "") if entry else found).split())
 
 

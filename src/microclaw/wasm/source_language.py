@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence, Set
 from pathlib import PurePath
 from typing import Final, Literal, TypeAlias
 
-from microclaw.wasm.refusals import names_of
+from microclaw.wasm.refusals import words_of
 from microclaw.wasm.tokens import Token
 
 Language: TypeAlias = Literal["c", "c++", "sketch"]
@@ -17,12 +17,12 @@ _BY_SUFFIX: Final[dict[str, Language]] = {
     **{".c": "c", ".ino": "sketch", ".pde": "sketch"},
     **dict.fromkeys((".cpp", ".cc", ".cxx", ".c++"), "c++"),
 }
-CPLUSPLUS_HEADERS: Final = frozenset(names_of("cplusplus_headers"))
-STANDARD_HEADERS: Final = frozenset(names_of("standard_headers"))
-_WORDS: Final = names_of("cplusplus_pairs")
+CPLUSPLUS_HEADERS: Final = frozenset(words_of("cplusplus_headers"))
+STANDARD_HEADERS: Final = frozenset(words_of("standard_headers"))
+_WORDS: Final = words_of("cplusplus_pairs")
 _PAIRS: Final = frozenset(zip(_WORDS[::2], _WORDS[1::2], strict=True))
-_BEFORE_A_NAME: Final = frozenset(names_of("cplusplus_before_a_name"))
-_NAMES: Final = frozenset(names_of("cplusplus_names"))
+_BEFORE_A_NAME: Final = frozenset(words_of("cplusplus_before_a_name"))
+_NAMES: Final = frozenset(words_of("cplusplus_names"))
 
 
 def language_of_file(name: str) -> Language | None:

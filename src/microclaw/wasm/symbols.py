@@ -11,7 +11,7 @@ from typing import Final
 from msgspec import Struct, field
 
 from microclaw.wasm.inspect import Module, parse_module
-from microclaw.wasm.refusals import names_of
+from microclaw.wasm.refusals import words_of
 from microclaw.wasm.source_files import UNIT_NUMBER
 from microclaw.wire.wasm_binary import HEADER, ModuleError, Reader, read_sections
 
@@ -50,7 +50,7 @@ class Symbols(Struct):
         return title, self.variables[name]
 
 
-_PRINTERS: Final = frozenset(names_of("printing"))
+_PRINTERS: Final = frozenset(words_of("printing"))
 _PRINT_CLASS: Final = "5Print"  # Arduino's, in the names of its functions; Serial is one
 
 
