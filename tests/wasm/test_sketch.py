@@ -59,10 +59,6 @@ def test_prototypes_are_those_that_the_arduino_ide_writes(sketch: str, wanted: l
             '#if 1\nstruct A {};\n#endif /*\n#include "/etc/passwd"\n*/\nvoid f(A a, const char *s = "*/") {}\n',
             ('"/etc/passwd"', 'void f(A a, const char *s = "*/");'),
         ),
-        (
-            'struct A {};\n/*\n*/ #if 1\nvoid f(A a, const char *s = "*/") {}\n#endif\n',
-            ("struct A", 'void f(A a, const char *s = "*/");', "*/ #if 1"),
-        ),
     ],
 )
 def test_prototype_stands_behind_its_types_and_in_no_condition(sketch: str, order: tuple[str, ...]) -> None:
