@@ -64,8 +64,7 @@ def _prototypes(
                 written.add(_one_line(head))
                 continue
             first = first or head[0].place
-            texts = [token.text for token in head]
-            if "auto" not in texts or "-" in texts:  # auto f() -> int
+            if code[ends[opening] + 1].text == "-" or "auto" not in [token.text for token in head]:  # auto f() -> int
                 functions.append((head, opening))
         else:
             outer = [code[at] for at in _outside_brackets(ends, begin, stop)]
