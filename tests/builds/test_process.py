@@ -105,8 +105,7 @@ def running(word: bytes) -> list[Path]:
 
 async def test_process_that_said_its_last_words_is_not_waited_for(tmp_path: Path) -> None:
     code = "import sys, time; [(sys.stdout.write(w), sys.stdout.flush()) for w in ('a la', 'st', ' word')]"
-    finished = await in_worker(
-        lambda processes: processes.run(python(f"{code}; time.sleep(60)"), tmp_path, stop_at=b"last word")
-    )
+    command = python(f"{code}; time.sleep(60)")
+    (finished,) = await in_worker(lambda processes: processes.run_together([(command, tmp_path)], stop_at=b"last word"))
     assert (finished.stopped_at_words, finished.timed_out) == (True, False)
     assert finished.output.startswith("a last word")

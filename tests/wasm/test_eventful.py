@@ -32,11 +32,25 @@ async def test_without_binaryen_only_what_must_become_event_driven_is_refused(
     compile_c: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert not (await compile_c(HEAD + 'int main(void) { puts("no sleep"); exit(1); }')).eventful
+    plain = await compile_c(HEAD + 'int main(void) { puts("no sleep"); exit(1); }')
+    assert plain.compiled_bytes is None
     with pytest.raises(BuildError) as caught:
         await compile_c(SLEEPER.replace("tick", "tock"))
     (error,) = caught.value.diagnostics
     assert (error.line, bool(error.hint)) == (7, True)
+
+
+LONG = "for (int i = 0; i < 100; i++) delay(60000);"  # 100 minutes
+STARTS = (
+    f"struct Lamp {{ void on_init() {{}} }};\nLamp lamp;\nvoid on_init() {{ lamp.on_init(); {LONG} }}\n",
+    f"#if DEMO\nint main() {{\n#else\nint main(int n, char **words) {{\n#endif\n{LONG}\n}}\n",
+    f"#if !DEMO\nvoid on_init() {{ {LONG} }}\n#endif\nint main() {{ on_init(); }}\n",
+)
+
+
+@pytest.mark.parametrize("source", STARTS)
+async def test_what_waits_at_the_start_is_event_driven_whatever_stands_before_it(compile_c: Any, source: str) -> None:
+    assert (await compile_c(f"#include <microclaw.h>\n{source}", language="c++")).compiled_bytes
 
 
 BACKSTOP = 3

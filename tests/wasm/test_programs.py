@@ -45,7 +45,7 @@ async def test_programs_print_what_their_transcripts_say(
         assert image.compiler.startswith(compiler)
         ran = on_board.run(image, LONGEST_MS)
         shown = ran.own[: len(expected)] if row["match"].startswith("prefix") else ran.own
-        if shown != expected or ran.shim != _end(row["ends"], eventful=image.eventful):
+        if shown != expected or ran.shim != _end(row["ends"], eventful=image.compiled_bytes is not None):
             wrong[name] = ran.all
     assert wrong == {}
 

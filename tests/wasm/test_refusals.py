@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from microclaw.builds.process import in_worker
 from microclaw.errors import BuildError
 from microclaw.wasm.diagnostics import declared_names
 from microclaw.wasm.refusals import refused_name
 from microclaw.wasm.source_scanner import header_names
-from microclaw.wasm.toolchain import find_toolchain
 
 LAYERS = "".join(f"#define A{n + 1}(x) A{n}(A{n}(x)) + A{n}(x)\n" for n in range(12))
 TABLES = "".join(f"#define A{n} " + ",".join([f"A{n - 1}" if n else "0"] * 10) + "\n" for n in range(8))
@@ -44,14 +41,19 @@ async def test_bombs_and_odd_bytes_are_refused_in_few_words(compile_c: Any, name
     assert not [text for text in said if "/tmp" in text or "/dev/shm" in text], "no file of the host is named"
 
 
-async def test_macro_bomb_is_stopped_by_the_clock(tmp_path: Path) -> None:
-    bomb = "#define B0 x,x,x,x,x,x,x,x\n" + "".join(
-        f"#define B{n} {','.join([f'B{n - 1}'] * 8)}\n" for n in range(1, 12)
-    )
-    (tmp_path / "bomb.c").write_text(f"{bomb}int x; void on_init(void) {{ x = (B11); }}")
-    command = find_toolchain().compile_command("bomb.c", "O3", ())
-    finished = await in_worker(lambda processes: processes.run(command, tmp_path, time_limit_s=1.0))
-    assert finished.timed_out or finished.returncode != 0
+BRACKETS = {
+    "20 KB of calls": "a(" * 10_000,
+    "256 KB of calls": "a(" * 131_000,
+    "blocks": "void f(int a[3]) { if (a) {\n" * 9000,
+    "closed": "void f(int a[3]) { g((a)[1], {2}); }\n" * 7000,
+}
+
+
+@pytest.mark.parametrize("name", BRACKETS)
+async def test_a_broken_text_of_brackets_is_refused_without_holding_a_core(compile_c: Any, name: str) -> None:
+    with pytest.raises(BuildError) as caught:
+        await compile_c(BRACKETS[name], language="sketch")
+    assert not [found for found in caught.value.diagnostics if "was stopped" in found.message]
 
 
 def test_nothing_of_ours_is_refused() -> None:

@@ -55,6 +55,10 @@ def test_prototypes_are_those_that_the_arduino_ide_writes(sketch: str, wanted: l
             "void setup() {}\nstruct A { int x; };\n#ifdef NO\nvoid g() {}\n#endif\nvoid f(A a) {}\n",
             ("struct A", "void f(A a);", "#ifdef NO"),
         ),
+        (  # nothing is put into a comment, which it could end
+            '#if 1\nstruct A {};\n#endif /*\n#include "/etc/passwd"\n*/\nvoid f(A a, const char *s = "*/") {}\n',
+            ('"/etc/passwd"', 'void f(A a, const char *s = "*/");'),
+        ),
     ],
 )
 def test_prototype_stands_behind_its_types_and_in_no_condition(sketch: str, order: tuple[str, ...]) -> None:

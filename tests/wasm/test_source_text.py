@@ -118,7 +118,3 @@ def test_what_passes_never_makes_the_compiler_read_a_file(tmp_path: Path) -> Non
         assert "canary_was_read" not in finished.output, text.text
         compiled += 1
     assert compiled > 20
-
-
-def test_the_longest_text_of_brackets_that_nothing_closes_is_read_in_one_walk() -> None:
-    assert len(read_source("a(" * 120_000, "main").tokens) == 240_000

@@ -10,8 +10,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-import platformdirs
-
+from microclaw.config.places import cache_folder
 from microclaw.durable import replace_file
 
 MAX_CACHE_BYTES: Final = 256 << 20
@@ -77,5 +76,5 @@ class BuildCache:
 
 @functools.cache
 def default_cache() -> BuildCache:
-    """The cache in the platform's cache folder."""
-    return BuildCache(Path(platformdirs.user_cache_dir("microclaw")) / "build")
+    """The cache in the folder for what can be made again."""
+    return BuildCache(cache_folder(os.environ))

@@ -123,21 +123,17 @@ def container_command(command: Sequence[str], directory: Path) -> tuple[list[str
     """
     engine, _, image, *inside = command
     name = f"microclaw-{secrets.token_hex(8)}"
+    paths = {Path(word) for word in inside[1:] if word.startswith("/")}
+    found = sorted(path for path in paths if path.exists() and not path.is_relative_to(directory))
+    outermost = (path for path in found if not any(one in path.parents for one in found))
     environment = {"LC_ALL": "C", "HOME": str(directory), "TMPDIR": str(directory)}
     more = ["--rm", "--name", name, "--workdir", str(directory), "--pids-limit", str(CONTAINER_PROCESSES)]
     more += ["--memory", CONTAINER_MEMORY, *mount(directory, str(directory))]
     for kind, most in (("cpu", CPU_LIMIT_S), ("fsize", FILE_LIMIT_BYTES), ("core", 0)):
         more += ["--ulimit", f"{kind}={most}:{most}"]
-    for path in _named(inside[1:], directory):
+    for path in outermost:
         more += mount(path, str(path), read_only=True)
     return run_words(engine, image, inside, environment, more, None), (engine, "kill", name)
-
-
-def _named(arguments: Sequence[str], directory: Path) -> Iterator[Path]:
-    """The files and folders that the options name by absolute path, those inside of another one left out."""
-    paths = {Path(word) for word in arguments if word.startswith("/")}
-    found = sorted(path for path in paths if path.exists() and not path.is_relative_to(directory))
-    return (path for path in found if not any(one in path.parents for one in found))
 
 
 def readable(command: Sequence[str], directory: Path) -> Iterator[Path]:

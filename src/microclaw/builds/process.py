@@ -49,16 +49,9 @@ class Processes:
         self._running: list[ConfinedProcess] = []
         self._stopped = False
 
-    def run(
-        self,
-        command: Sequence[str],
-        directory: Path,
-        *,
-        time_limit_s: float = TIME_LIMIT_S,
-        stop_at: bytes | None = None,
-    ) -> ProcessResult:
-        """Run a command. It is killed with its process group when time is up, or once it printed `stop_at`."""
-        return self.run_together([(command, directory)], time_limit_s=time_limit_s, stop_at=stop_at)[0]
+    def run(self, command: Sequence[str], directory: Path, *, time_limit_s: float = TIME_LIMIT_S) -> ProcessResult:
+        """Run a command. It is killed with its process group when time is up."""
+        return self.run_together([(command, directory)], time_limit_s=time_limit_s)[0]
 
     def run_together(
         self,
@@ -67,11 +60,10 @@ class Processes:
         time_limit_s: float = TIME_LIMIT_S,
         stop_at: bytes | None = None,
     ) -> list[ProcessResult]:
-        """Run commands side by side, each in its directory and as by `run`."""
+        """Run commands side by side, each in its directory and as by `run`, or until it printed `stop_at`."""
         started = time.perf_counter()
         with self._lock:
-            if self._stopped:
-                raise BuildCancelled
+            self.check_not_cancelled()
             self._running = processes = []
             for command, directory in commands:
                 processes.append(start_confined(command, directory))
@@ -80,16 +72,13 @@ class Processes:
             output, end = _wait(process, started + time_limit_s, stop_at)
             took_ms = (time.perf_counter() - started) * 1e3
             text = output.decode(errors="replace")
-            finished.append(
-                ProcessResult(process.process.returncode, text, end == "time", took_ms, stopped_at_words=end == "words")
-            )
+            finished.append(ProcessResult(process.process.returncode, text, end == "time", took_ms, end == "words"))
         return finished
 
     def check_not_cancelled(self) -> None:
         """Raise BuildCancelled if the build was cancelled."""
-        with self._lock:
-            if self._stopped:
-                raise BuildCancelled
+        if self._stopped:
+            raise BuildCancelled
 
     def stop(self) -> None:
         """Kill what runs and let nothing more begin."""

@@ -53,11 +53,8 @@ class Class(Struct, eq=False):
     methods: dict[str, list[Callable]] = field(default_factory=dict)
     escapes: list[ast.AST] = field(default_factory=list)  # places where it is used as a value
 
-    def family(self) -> list[Class]:
-        """Every class that shares an ancestor or an heir with this one, itself included."""
-        return self.with_ancestors(heirs=True)
-
     def with_ancestors(self, *, heirs: bool = False) -> list[Class]:
+        """This class and its ancestors; with `heirs` every class that shares an ancestor or an heir with it."""
         found = [self]
         for one in found:
             found.extend(c for c in (*one.bases, *(one.heirs if heirs else ())) if c not in found)
@@ -142,7 +139,7 @@ class CallGraph:
         if owner is None or bound is None or bound.kind != "param":
             return None
         is_self = any(_first_arg(m) is bound.node for methods in owner.methods.values() for m in methods)
-        return owner.family() if is_self else None
+        return owner.with_ancestors(heirs=True) if is_self else None
 
     def by_owner(self, node: ast.AST) -> Callable | None:
         """The function whose code a node belongs to; None for the module's (and class bodies at its level)."""

@@ -23,7 +23,7 @@ from microclaw.errors import BuildError, ConfigError, Diagnostic
 from microclaw.py.advice import warn
 from microclaw.py.callgraph import CallGraph
 from microclaw.py.formats import Simplifier
-from microclaw.py.imports import check_imports, check_objects
+from microclaw.py.imports import check_imports
 from microclaw.py.pins import check_pins
 from microclaw.py.plans import LibraryCalls
 from microclaw.py.private import check_private
@@ -87,7 +87,6 @@ def rewrite(read: PythonSource, board: BoardProfile) -> Rewritten:
         check_syntax(graph, findings)
         imports = check_imports(graph, board, findings)
         claims, analog = check_pins(graph, board, findings)
-        check_objects(graph, findings)
         check_private(graph, findings)
         findings.raise_errors("check")
         library = LibraryCalls(graph, findings)

@@ -20,12 +20,6 @@ from microclaw.py.stock import stock_image
 _NEAR: Final = 0.7
 _TWO_NAMES: Final = {"machine.Pin.INPUT_PULLUP": ("IN", "PULL_UP"), "machine.Pin.INPUT_PULLDOWN": ("IN", "PULL_DOWN")}
 _CONSTANTS: Final = ("True", "False", "None")
-_CPYTHON_NAMES: Final = {
-    "FileNotFoundError": "OSError", "PermissionError": "OSError", "ConnectionError": "OSError", "IOError": "OSError",
-    "TimeoutError": "asyncio.TimeoutError, or OSError with errno.ETIMEDOUT", "UnicodeDecodeError": "UnicodeError",
-    "RecursionError": "RuntimeError", "ModuleNotFoundError": "ImportError", "exit": "sys.exit()", "quit": "sys.exit()",
-    "vars": "obj.__dict__", "delay": "time.sleep_ms", "millis": "time.ticks_ms()", "HIGH": "1", "LOW": "0",
-}  # fmt: skip
 _WAITING_MODULES: Final = frozenset({"time", "asyncio", "microclaw"})
 _OURS: Final = frozenset({"boot", "main", "fw", "fw_a", "fw_b", "apps", "settings", "lib", "data"})
 _FILE_CALLS: Final = frozenset(
@@ -36,6 +30,8 @@ _FILE_CALLS: Final = frozenset(
 def check_imports(graph: CallGraph, board: BoardProfile, findings: Findings) -> tuple[str, ...]:
     """The modules that the program imports, sorted; what it cannot have goes to the findings."""
     found: set[str] = set()
+    asking = [call for call in graph.calls if graph.origin(call.func) in _ASKS]
+    asked = {arg.value for call in asking for arg in call.args[1:2] if isinstance(arg, ast.Constant)}
     for node in graph.scopes.of:
         match node:
             case ast.Import(names=aliases):
@@ -47,6 +43,8 @@ def check_imports(graph: CallGraph, board: BoardProfile, findings: Findings) -> 
                 found |= _check_from(node, graph, findings)
             case ast.Name(ctx=ast.Load()) | ast.Attribute(ctx=ast.Load()):
                 _check_name(node, board, graph, findings)
+                if isinstance(node, ast.Attribute) and node.attr not in asked:
+                    _check_member(node, graph, findings)
             case ast.Call():
                 _check_call(node, graph, findings)
             case _:
@@ -120,8 +118,8 @@ def _undefined(name: str, node: ast.AST, graph: CallGraph) -> tuple[str, str | N
     """The message about a name that nothing defines, and the name that may have been meant."""
     if name.startswith("__"):
         return f"MicroPython has no {name} for a program", None
-    if name in _CPYTHON_NAMES:
-        return f"MicroPython has no {name}", f"use {_CPYTHON_NAMES[name]}"
+    if (other := stock_image().other_names.get(name)) is not None:
+        return f"MicroPython has no {name}", f"use {other}"
     if name in stock_image().modules:
         return f"{name} is not imported", f"put import {name} at the top"
     home = next((m for m in ("machine", "time", "microclaw") if name in stock_image().modules[m]), None)
@@ -184,26 +182,16 @@ _ASKS: Final = frozenset({"builtins.hasattr", "builtins.getattr"})
 _CATCHERS: Final = ("AttributeError", "Exception", "BaseException")
 
 
-def check_objects(graph: CallGraph, findings: Findings) -> None:
+def _check_member(node: ast.Attribute, graph: CallGraph, findings: Findings) -> None:
     """Refuse `led.togle()`; silent on objects that could be anything else, and where the program asks or catches."""
-    asked = {
-        str(arg.value)
-        for call in graph.calls
-        if graph.origin(call.func) in _ASKS
-        for arg in call.args[1:2]
-        if isinstance(arg, ast.Constant)
-    }
-    for node in graph.scopes.of:
-        if not isinstance(node, ast.Attribute) or not isinstance(node.ctx, ast.Load) or node.attr in asked:
-            continue
-        made = _class_of(node.value, graph)
-        if made is None or node.attr.startswith("_") or node.attr in graph.assigned_attributes:
-            continue
-        own = stock_image().objects[made]
-        if node.attr in own | stock_image().members.get(made, frozenset()) or graph.scopes.is_caught(node, *_CATCHERS):
-            continue
-        hint = meant(node.attr, own) or f"it has {', '.join(sorted(own))}"
-        findings.error(node, f"{ast.unparse(node.value)} is made by {made}, which has no {node.attr}", hint)
+    made = _class_of(node.value, graph)
+    if made is None or node.attr.startswith("_") or node.attr in graph.assigned_attributes:
+        return
+    own = stock_image().objects[made]
+    if node.attr in own | stock_image().members.get(made, frozenset()) or graph.scopes.is_caught(node, *_CATCHERS):
+        return
+    hint = meant(node.attr, own) or f"it has {', '.join(sorted(own))}"
+    findings.error(node, f"{ast.unparse(node.value)} is made by {made}, which has no {node.attr}", hint)
 
 
 def _class_of(node: ast.expr | None, graph: CallGraph, depth: int = 0) -> str | None:

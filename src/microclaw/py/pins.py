@@ -6,8 +6,6 @@ import ast
 from collections.abc import Iterable
 from typing import Final
 
-from msgspec import Struct
-
 from microclaw.boards.pins import check_pin
 from microclaw.boards.profile import BoardProfile, PinUse
 from microclaw.errors import PinRefused
@@ -15,63 +13,8 @@ from microclaw.py.callgraph import CallGraph
 from microclaw.py.py_image import PinClaim, PinRole
 from microclaw.py.scopes import Binding
 from microclaw.py.source import Findings
-from microclaw.py.stock import stock_image
+from microclaw.py.stock import PinArgument, stock_image
 
-
-class _Slot(Struct, frozen=True):
-    """An argument that is a pin: its place and name in the call, and what it is used for."""
-
-    place: int | None
-    names: tuple[str, ...]
-    use: PinUse
-    role: PinRole
-
-
-_DRIVEN: Final = _Slot(0, ("pin", "dest"), "output", "drives")
-_PWM: Final = _Slot(0, ("pin", "dest"), "pwm", "drives")
-_ADC: Final = _Slot(0, ("pin",), "adc", "reads")
-_READ: Final = _Slot(0, ("pin", "src"), "input", "reads")
-_WIRE: Final = _Slot(0, ("pin",), "output", "uses")
-_I2C: Final = (_Slot(1, ("scl",), "i2c", "uses"), _Slot(2, ("sda",), "i2c", "uses"))
-_SPI: Final = (
-    _Slot(None, ("sck",), "output", "uses"),
-    _Slot(None, ("mosi",), "output", "uses"),
-    _Slot(None, ("miso",), "input", "uses"),
-)
-_SLOTS: Final[dict[str, tuple[_Slot, ...]]] = {
-    "machine.PWM": (_PWM,),
-    "machine.ADC": (_ADC,),
-    "machine.ADCBlock": (),
-    "machine.DAC": (_DRIVEN,),
-    "machine.TouchPad": (_READ,),
-    "machine.Signal": (_DRIVEN,),
-    "machine.bitstream": (_DRIVEN,),
-    "machine.Counter": (_Slot(1, ("src",), "input", "reads"),),
-    "machine.Encoder": (_Slot(1, ("phase_a",), "input", "reads"), _Slot(2, ("phase_b",), "input", "reads")),
-    "machine.I2C": _I2C,
-    "machine.SoftI2C": (_Slot(0, ("scl",), "i2c", "uses"), _Slot(1, ("sda",), "i2c", "uses")),
-    "machine.SPI": _SPI,
-    "machine.SoftSPI": _SPI,
-    "machine.UART": (_Slot(None, ("tx",), "output", "uses"), _Slot(None, ("rx",), "input", "uses")),
-    "machine.I2S": (_Slot(None, ("sck",), "output", "uses"), _Slot(None, ("ws",), "output", "uses")),
-    "neopixel.NeoPixel": (_DRIVEN,),
-    "apa106.APA106": (_DRIVEN,),
-    "dht.DHT11": (_WIRE,),
-    "dht.DHT22": (_WIRE,),
-    "onewire.OneWire": (_WIRE,),
-    "microclaw.adc": (_ADC,),
-    "microclaw.pwm": (_PWM,),
-    "microclaw.servo": (_PWM,),
-    "microclaw.neopixel": (_DRIVEN,),
-    "microclaw.on": (_READ,),
-    "microclaw.i2c": (_Slot(0, ("sda",), "i2c", "uses"), _Slot(1, ("scl",), "i2c", "uses")),
-}
-_LATER: Final = (
-    *_SLOTS["machine.UART"],
-    *_SPI,
-    _Slot(None, ("scl",), "i2c", "uses"),
-    _Slot(None, ("sda",), "i2c", "uses"),
-)
 _PINS: Final = frozenset({"machine.Pin", "microclaw.pin"})
 _NUMBER_ITSELF: Final = _PINS | {"micropython.const", "builtins.const"}
 _BUSES: Final = frozenset({"machine.UART", "machine.I2C", "machine.SPI"})
@@ -86,15 +29,14 @@ def check_pins(
     graph: CallGraph, board: BoardProfile, findings: Findings
 ) -> tuple[tuple[PinClaim, ...], tuple[int, ...]]:
     """Every pin with a known number, sorted, and those that only an ADC reads; what the board refuses is found."""
-    finder = _Finder(graph)
     uses: dict[int, set[tuple[PinUse, PinRole]]] = {}
     for call in graph.calls:
         named = list(_pin_arguments(call, graph))
         for value, _, _ in named:
             if (name := graph.text(value)) is not None:
                 findings.error(value, f"a pin is a number: {name!r} is none", _led_words(board))
-        found = [(value, pin, use, role) for value, use, role in named for pin in sorted(finder.numbers(value) or ())]
-        found += [(call, pin, use, role) for pin, use, role in _default_pins(call, finder, graph, board, findings)]
+        found = [(value, pin, use, role) for value, use, role in named for pin in sorted(_numbers(graph, value) or ())]
+        found += [(call, pin, use, role) for pin, use, role in _default_pins(call, graph, board, findings)]
         for place, pin, use, role in found:
             uses.setdefault(pin, set()).add((use, role))
             try:
@@ -116,23 +58,24 @@ def check_pins(
 
 
 def _default_pins(
-    call: ast.Call, finder: _Finder, graph: CallGraph, board: BoardProfile, findings: Findings
+    call: ast.Call, graph: CallGraph, board: BoardProfile, findings: Findings
 ) -> Iterable[tuple[int, PinUse, PinRole]]:
     """The pins that a bus takes where the program gives none; for UART(0), and where nobody knows them: a finding."""
     origin = graph.origin(call.func) or ""
     if origin not in _BUSES or any(k.arg is None for k in call.keywords):
         return
     number = _argument(call, 0, ("id",))
-    numbers = finder.numbers(number) if number is not None else None
+    numbers = _numbers(graph, number) if number is not None else None
     if origin == "machine.UART" and 0 in (numbers or ()):
         hint = "use UART(1) with its pins: UART(1, 9600, tx=17, rx=16)"
         findings.error(call, "a program cannot have UART(0)", hint, "it is the cable's, and the firmware's console")
         return
-    missing = [slot for slot in _SLOTS[origin] if _argument(call, slot.place, slot.names) is None]
+    slots = stock_image().pin_arguments[origin]
+    missing = [slot for slot in slots if _argument(call, slot.place, slot.names) is None]
     known = stock_image().default_pins.get(board.chip.upper(), {})
     tables = [known.get(f"{origin}({n})") for n in sorted(numbers)] if numbers else [None]
     yield from ((table[slot.names[0]], slot.use, slot.role) for table in tables if table for slot in missing)
-    if len(missing) == len(_SLOTS[origin]) and None in tables:
+    if len(missing) == len(slots) and None in tables:
         names = ", ".join(f"{slot.names[0]}=..." for slot in missing)
         message = f"nobody knows the pins that {ast.unparse(call.func)} takes here by itself"
         findings.error(call, message, f"give its pins: {names}")
@@ -150,12 +93,12 @@ def _led_words(board: BoardProfile) -> str:
 
 def _pin_arguments(call: ast.Call, graph: CallGraph) -> Iterable[tuple[ast.expr, PinUse, PinRole]]:
     origin = graph.origin(call.func) or ""
-    slots = _SLOTS.get(origin, ())
+    slots = stock_image().pin_arguments.get(origin, ())
     if origin in _PINS:
         use, role = _pin_use(_argument(call, 1, ("mode",)), graph, plain=origin == "machine.Pin")
-        slots = (_Slot(0, ("id", "number"), use, role),)
+        slots = (PinArgument(0, ("id", "number"), use, role),)
     elif not origin and isinstance(call.func, ast.Attribute) and call.func.attr == "init":  # of a bus, with other pins
-        slots = _LATER
+        slots = stock_image().pin_arguments["init"]
     for slot in slots:
         if (value := _argument(call, slot.place, slot.names)) is not None:
             yield value, slot.use, slot.role
@@ -171,76 +114,74 @@ def _pin_use(mode: ast.expr | None, graph: CallGraph, *, plain: bool) -> tuple[P
     return "input", "reads" if name in ("IN", "in") else "uses"
 
 
-def _argument(call: ast.Call, place: int | None, names: tuple[str, ...]) -> ast.expr | None:
+def _argument(call: ast.Call, place: int, names: tuple[str, ...]) -> ast.expr | None:
     named = next((k.value for k in call.keywords if k.arg in names), None)
-    if named is not None or place is None or not 0 <= place < len(call.args):  # -1: `self` is no argument of the call
+    if named is not None or not 0 <= place < len(call.args):  # -1: `self`, or an argument by its name alone
         return named
     before = call.args[: place + 1]
     return before[-1] if not any(isinstance(a, ast.Starred) for a in before) else None
 
 
-class _Finder:
+def _numbers(graph: CallGraph, node: ast.expr | None, depth: int = 0) -> set[int] | None:
     """The whole numbers that an expression may stand for; None: not all of them are known."""
-
-    def __init__(self, graph: CallGraph) -> None:
-        self._graph = graph
-
-    def numbers(self, node: ast.expr | None, depth: int = 0) -> set[int] | None:
-        if depth > _FOLLOW:
+    if depth > _FOLLOW:
+        return None
+    match node:
+        case ast.Constant(value=int() as value) if not isinstance(value, bool):
+            return {value}
+        case ast.Name() if bindings := graph.scopes.bindings(node):
+            return _union(_bound(graph, b, node.id, depth + 1) for b in bindings)
+        case ast.Attribute(attr=name) if graph.origin(node) is None:
+            return _union(_numbers(graph, v, depth + 1) for v in graph.assigned_attributes.get(name, ()))
+        case ast.Call(func=func, args=[first, *_]) if graph.origin(func) in _NUMBER_ITSELF:
+            return _numbers(graph, first, depth + 1)
+        case ast.BinOp(left=left, op=ast.Add(), right=ast.Constant(value=int() as added)):
+            base = _numbers(graph, left, depth + 1)
+            return {n + added for n in base} if base is not None else None
+        case ast.Subscript(value=table):
+            return _items(graph, table, depth + 1)
+        case _:
             return None
-        match node:
-            case ast.Constant(value=int() as value) if not isinstance(value, bool):
-                return {value}
-            case ast.Name() if bindings := self._graph.scopes.bindings(node):
-                return _union(self._bound(b, node.id, depth + 1) for b in bindings)
-            case ast.Attribute(attr=name) if self._graph.origin(node) is None:
-                return _union(self.numbers(v, depth + 1) for v in self._graph.assigned_attributes.get(name, ()))
-            case ast.Call(func=func, args=[first, *_]) if self._graph.origin(func) in _NUMBER_ITSELF:
-                return self.numbers(first, depth + 1)
-            case ast.BinOp(left=left, op=ast.Add(), right=ast.Constant(value=int() as added)):
-                base = self.numbers(left, depth + 1)
-                return {n + added for n in base} if base is not None else None
-            case ast.Subscript(value=table):
-                return self._items(table, depth + 1)
-            case _:
-                return None
 
-    def _bound(self, binding: Binding, name: str, depth: int) -> set[int] | None:
-        if binding.kind == "loop":
-            return self._items(binding.value, depth)
-        if binding.kind == "param":
-            return self._passed(name, binding.node, depth)
-        return self.numbers(binding.value, depth)
 
-    def _items(self, node: ast.expr | None, depth: int) -> set[int] | None:
-        """The numbers in what is looped over, or indexed: a tuple or list of constants, range(constants)."""
-        match node:
-            case ast.Tuple(elts=parts) | ast.List(elts=parts) | ast.Dict(values=parts):
-                return _union(self.numbers(part, depth) for part in parts)
-            case ast.Name() if depth <= _FOLLOW:
-                return _union(self._items(b.value, depth + 1) for b in self._graph.scopes.bindings(node))
-            case ast.Call(func=ast.Name(id="range"), args=[_] | [_, _] as args):
-                known = [n for a in args if isinstance(n := getattr(a, "value", None), int)]
-                made = range(*known) if len(known) == len(args) else range(0)
-                return set(made) if 0 < len(made) <= _MOST else None
-            case _:
-                return None
+def _bound(graph: CallGraph, binding: Binding, name: str, depth: int) -> set[int] | None:
+    if binding.kind == "loop":
+        return _items(graph, binding.value, depth)
+    if binding.kind == "param":
+        return _passed(graph, name, binding.node, depth)
+    return _numbers(graph, binding.value, depth)
 
-    def _passed(self, name: str, parameter: ast.AST, depth: int) -> set[int] | None:
-        """The values that the calls of its function give to a parameter: unknown ones may come besides."""
-        functions = self._graph.functions.values()
-        places = ((f, n) for f in functions for n, arg in enumerate(f.node.args.args) if arg is parameter)
-        function, place = next(places, (None, 0))
-        if function is None or depth > _FOLLOW:
+
+def _items(graph: CallGraph, node: ast.expr | None, depth: int) -> set[int] | None:
+    """The numbers in what is looped over, or indexed: a tuple or list of constants, range(constants)."""
+    match node:
+        case ast.Tuple(elts=parts) | ast.List(elts=parts) | ast.Dict(values=parts):
+            return _union(_numbers(graph, part, depth) for part in parts)
+        case ast.Name() if depth <= _FOLLOW:
+            return _union(_items(graph, b.value, depth + 1) for b in graph.scopes.bindings(node))
+        case ast.Call(func=ast.Name(id="range"), args=[_] | [_, _] as args):
+            known = [n for a in args if isinstance(n := getattr(a, "value", None), int)]
+            made = range(*known) if len(known) == len(args) else range(0)
+            return set(made) if 0 < len(made) <= _MOST else None
+        case _:
             return None
-        place -= function.owner is not None
-        found: set[int] = set()
-        for call in self._graph.calls:
-            reach = self._graph.reach(call.func)
-            makes = reach.made is not None and function in reach.made.methods.get("__init__", ())
-            if makes or (function in reach.functions and not reach.unknown):
-                found |= self.numbers(_argument(call, place, (name,)), depth) or set()
-        return found or None
+
+
+def _passed(graph: CallGraph, name: str, parameter: ast.AST, depth: int) -> set[int] | None:
+    """The values that the calls of its function give to a parameter: unknown ones may come besides."""
+    functions = graph.functions.values()
+    places = ((f, n) for f in functions for n, arg in enumerate(f.node.args.args) if arg is parameter)
+    function, place = next(places, (None, 0))
+    if function is None or depth > _FOLLOW:
+        return None
+    place -= function.owner is not None
+    found: set[int] = set()
+    for call in graph.calls:
+        reach = graph.reach(call.func)
+        makes = reach.made is not None and function in reach.made.methods.get("__init__", ())
+        if makes or (function in reach.functions and not reach.unknown):
+            found |= _numbers(graph, _argument(call, place, (name,)), depth) or set()
+    return found or None
 
 
 def _union(sets: Iterable[set[int] | None]) -> set[int] | None:

@@ -8,17 +8,9 @@ from typing import Final
 from microclaw.py.callgraph import WAITING_ORIGINS, Callable, Class
 from microclaw.py.plans import LibraryCalls
 from microclaw.py.source import Findings
+from microclaw.py.stock import stock_image
 from microclaw.py.waits import Waits
 
-_KEEPS: Final = frozenset(
-    {"append", "insert", "setdefault", "add", "put", "put_nowait", "extend", "appendleft", "update"}
-)
-_LOOKS: Final = frozenset(
-    [
-        *("print", "str", "repr", "id", "callable", "isinstance", "type", "hasattr", "len", "bool", "hash", "setattr"),
-        *("list", "tuple", "dict", "set", "enumerate", "zip"),
-    ]
-)
 _CALLS_FIRST: Final = frozenset({"builtins.map", "builtins.filter"})
 _CALLS_KEY: Final = frozenset({"builtins.sorted", "builtins.min", "builtins.max"})
 
@@ -30,7 +22,8 @@ def check_waits(waits: Waits, library: LibraryCalls, findings: Findings) -> None
             why = ast.unparse(place.func) if isinstance(place, ast.Call) else "a loop that waits for something outside"
             findings.error(place, f"{what} {function.name} waits here: {why}", hint)
     inits = [function for function in waits.waiting if function.name == "__init__"]
-    for made in {one: None for init in inits if init.owner is not None for one in init.owner.family()}:
+    owners = [init.owner for init in inits if init.owner is not None]
+    for made in dict.fromkeys(one for owner in owners for one in owner.with_ancestors(heirs=True)):
         _check_waiting_init(made, findings)
     if inits:
         _check_class_at_run_time(waits, findings)
@@ -88,7 +81,7 @@ def _check_class_at_run_time(waits: Waits, findings: Findings) -> None:
 
 def _check_arguments(call: ast.Call, waits: Waits, library: LibraryCalls, findings: Findings) -> None:
     """Refuse giving a function that waits to a library that would call it."""
-    reach, origin = waits.graph.reach(call.func), waits.graph.origin(call.func) or ""
+    reach, origin, stock = waits.graph.reach(call.func), waits.graph.origin(call.func) or "", stock_image()
     name = call.func.attr if isinstance(call.func, ast.Attribute) else origin.removeprefix("builtins.")
     calls_key = origin in _CALLS_KEY or (name == "sort" and not reach.functions)
     given = [*call.args, *(k.value for k in call.keywords)]
@@ -98,7 +91,7 @@ def _check_arguments(call: ast.Call, waits: Waits, library: LibraryCalls, findin
         hint = "call it before, and give the result"
     elif reach.functions or reach.made or not reach.native:
         return
-    if not calls_back and (name in _KEEPS or (name in _LOOKS and origin == f"builtins.{name}")):
+    if not calls_back and (name in stock.keeping or (name in stock.looking and origin == f"builtins.{name}")):
         return
     handlers = list(library.handlers(call))
     for value in given:

@@ -34,18 +34,12 @@ class Scope(Struct, eq=False):
 
     @property
     def module(self) -> Scope:
-        scope = self
-        while scope.parent is not None:
-            scope = scope.parent
-        return scope
+        return self if self.parent is None else self.parent.module
 
     @property
     def function(self) -> Scope:
         """The innermost function, class or module around: what runs the code of this scope."""
-        scope = self
-        while scope.parent is not None and isinstance(scope.node, Comprehension):
-            scope = scope.parent
-        return scope
+        return self.parent.function if self.parent is not None and isinstance(self.node, Comprehension) else self
 
     def find(self, name: str) -> tuple[Scope, list[Binding]] | None:
         """The scope that owns a name as it is seen from here; None for a builtin or an unknown one."""

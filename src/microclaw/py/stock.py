@@ -7,7 +7,10 @@ import tomllib
 from pathlib import Path
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, convert
+
+from microclaw.boards.profile import PinUse
+from microclaw.py.py_image import PinRole
 
 
 class Refusal(Struct, frozen=True):
@@ -15,6 +18,15 @@ class Refusal(Struct, frozen=True):
 
     why: str
     instead: str
+
+
+class PinArgument(Struct, frozen=True, array_like=True):
+    """An argument that is a pin: its place in the call (-1: only by name), its names, and what it is used for."""
+
+    place: int
+    names: tuple[str, ...]
+    use: PinUse
+    role: PinRole
 
 
 class StockImage(Struct, frozen=True):
@@ -27,8 +39,12 @@ class StockImage(Struct, frozen=True):
     objects: dict[str, frozenset[str]]  # what is made by "machine.Pin": its methods
     lacking: dict[str, frozenset[str]]  # chip -> names that its image has not
     refused: dict[str, Refusal]  # "socket", "machine.reset", "builtins.input"
+    other_names: dict[str, str]  # of CPython and Arduino, and what to use instead
+    keeping: frozenset[str]  # methods that keep what they are given
+    looking: frozenset[str]  # builtins that only look at it
     firmware_private: frozenset[str]  # attributes of the firmware's own classes that a program may come near to
     default_pins: dict[str, dict[str, dict[str, int]]]  # chip -> "machine.I2C(0)" -> "scl" -> pin
+    pin_arguments: dict[str, tuple[PinArgument, ...]]  # "init": of a bus that is given other pins
 
 
 _FILE: Final = Path(__file__).with_name("stock_image.toml")
@@ -38,11 +54,13 @@ _FILE: Final = Path(__file__).with_name("stock_image.toml")
 def stock_image() -> StockImage:
     with _FILE.open("rb") as file:
         data = tomllib.load(file)
-    flat = ("builtins", "with_u", "computing", "computing_methods", "firmware_private")
+    flat = ("builtins", "with_u", "computing", "computing_methods", "keeping", "looking", "firmware_private")
     words = {name: frozenset(data[name].split()) for name in flat}
     tables = {
         kind: {name: frozenset(text.split()) for name, text in data[kind].items()}
         for kind in ("modules", "members", "objects", "lacking")
     }
     refused = {name: Refusal(row["why"], row["instead"]) for row in data["refusals"] for name in row["names"]}
-    return StockImage(**words, **tables, refused=refused, default_pins=data["default_pins"])  # type: ignore[arg-type]
+    pins = convert(data["pin_arguments"], dict[str, tuple[PinArgument, ...]])
+    rest = {name: data[name] for name in ("other_names", "default_pins")}
+    return StockImage(**words, **tables, **rest, refused=refused, pin_arguments=pins)  # type: ignore[arg-type]

@@ -243,7 +243,7 @@ class Waits:
 
 
 def _inits(made: Class) -> list[Callable]:
-    return [m for c in made.family() for m in c.methods.get("__init__", ())]
+    return [m for c in made.with_ancestors(heirs=True) for m in c.methods.get("__init__", ())]
 
 
 # Which loops wait for something outside, and which only compute: the first must let others run, the second end

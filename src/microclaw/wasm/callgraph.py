@@ -32,10 +32,6 @@ class CallGraph(Struct, frozen=True):
         imports = enumerate(self.module.imports)
         return next((index for index, one in imports if (one.module, one.name) == (space, name)), None)
 
-    def direct(self, function: int) -> Iterable[int]:
-        """The functions that a function calls by name."""
-        return self.calls[function].direct if function in self.calls else ()
-
     def possible(self, function: int) -> Iterable[int]:
         """The functions that a function may call, by name or through a pointer."""
         calls = self.calls.get(function)

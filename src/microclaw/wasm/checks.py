@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from itertools import pairwise
 from typing import Final
 
@@ -18,9 +18,9 @@ from microclaw.boards.profile import BoardProfile, PinUse
 from microclaw.errors import Diagnostic, PinRefused
 from microclaw.wasm.diagnostics import TIMER_HINT, PinMark, advice_on, at, with_advice
 from microclaw.wasm.inspect import Module
-from microclaw.wasm.refusals import Advice, refused_name
+from microclaw.wasm.refusals import Advice, refused_name, words_of
 from microclaw.wasm.source_text import SourceText
-from microclaw.wasm.symbols import Variable, source_name
+from microclaw.wasm.symbols import source_name
 from microclaw.wasm.wasm_image import Import, MemoryUse, Signature
 from microclaw.wire.wasm_binary import PAGE_BYTES
 
@@ -29,33 +29,8 @@ _NODE: Final = re.compile(rb"/dev/([a-z0-9]{1,16})/")
 _FILE: Final = re.compile(rb"(?:^|\0)/dev/([A-Za-z0-9_.-]{1,32})(?=\0)")
 _ELSEWHERE: Final = re.compile(rb"(?:^|\0)(/(?:sys|proc|etc|tmp|home|sdcard|spiffs|littlefs)/[\w./%-]+)(?=\0)")
 _STORED: Final = re.compile(rb"(?:^|\0)(/storage/[\w./%-]*)(?=\0)")
-_OPENED_BY: Final = {
-    "gpio": ("gpio_open", "pinMode", "digitalWrite", "digitalRead"),
-    "ledc": ("pwm_open", "analogWrite", "tone", "attach"),
-    "i2c": ("i2c_open", "Wire"),
-}
-_OPENERS: Final = (*(name for names in _OPENED_BY.values() for name in names), "fopen", "open")
-_DELAYS: Final = ("usleep", "delayMicroseconds", "delay", "sleep_ms", "nanosleep", "sleep")
-_CALLED_BY: Final[Mapping[str, tuple[str, ...]]] = {
-    **dict.fromkeys(("open", "read", "write", "close", "ioctl"), _OPENERS),
-    "usleep": _DELAYS,
-    "sleep": _DELAYS,
-    "wasm_create_timer": ("every", "after", *_DELAYS),
-    "wasm_get_sys_tick_ms": ("millis", "micros", "now_ms", *_DELAYS),
-    "clock_gettime": ("micros", "gettimeofday", "clock_gettime"),
-    "rand": ("random", "randomSeed"),
-    "srand": ("randomSeed",),
-    "printf": ("Serial", "log", "puts"),
-}
-"""Which names of a source make a program import a native, where it is not called by its own name."""
-_BEGINNINGS: Final[Mapping[NativeGroup, tuple[str, ...]]] = {
-    NativeGroup.MQTT: ("wasm_mqtt_", "esp_mqtt_"),
-    NativeGroup.HTTP: ("wasm_http_", "esp_http_"),
-    NativeGroup.RAINMAKER: ("wasm_rmaker_", "esp_rmaker_"),
-    NativeGroup.LVGL: ("esp_lvgl_", "lvgl_", "lv_"),
-    NativeGroup.WIFI_PROV: ("wasm_wifi_prov_", "wifi_prov_"),
-}
-"""How the names begin by which programs use a group."""
+_OPENED: Final = tuple(name for kind in ("gpio", "ledc", "i2c") for name in words_of(f"opened_by.{kind}"))
+_CALLED_BY: Final = dict.fromkeys(("open", "read", "write", "close", "ioctl"), (*_OPENED, "fopen", "open"))
 _COMPILER_RUNTIME: Final = {
     **dict.fromkeys(("__multi3", "__divti3", "__udivti3", "__modti3", "__umodti3"), "128-bit integers"),
     **dict.fromkeys(("__addtf3", "__subtf3", "__multf3", "__divtf3", "__fixtfsi", "__floatsitf"), "long double"),
@@ -75,23 +50,19 @@ def check_imports(module: Module, board: BoardProfile, source: SourceText) -> It
             hint = f'define {name}, or leave the call out; a native of the firmware is declared with extern "C"'
             yield at(source, source.find_name(name), f"{name} is declared, and nothing defines it", hint)
             continue
-        place = _first_place(source, wanted.name, *_CALLED_BY.get(wanted.name, ()))
-        native = NATIVES.get(wanted.name) if wanted.module == NATIVE_MODULE else None
-        beginnings = _BEGINNINGS.get(native.group, ()) if native is not None else ()
-        is_plain = bool(beginnings) or refused_name(wanted.name, board) is None
-        if native is not None and is_plain and not _offers(board, native):
-            used = (token for token in source.tokens if token.text.startswith(beginnings))
-            place = next(((token.line, token.column) for token in used), place)
-            lacking.setdefault((place, native.group), []).append(wanted.name)
+        if (problem := _import_problem(wanted, board)) is None:
             continue
-        problem = _import_problem(wanted, board)
-        if problem is not None:
-            message, advice = problem
-            if wanted.name in _COMPILER_RUNTIME:
-                if _COMPILER_RUNTIME[wanted.name] in computed:
-                    continue
-                computed.add(_COMPILER_RUNTIME[wanted.name])
-                place = next(source.places("long", "double"), None)
+        (message, advice), computing = problem, _COMPILER_RUNTIME.get(wanted.name)
+        callers = (*_CALLED_BY.get(wanted.name, ()), *words_of(f"called_by.{wanted.name}"))
+        place = _first_place(source, wanted.name, *callers)
+        native = NATIVES.get(wanted.name) if wanted.module == NATIVE_MODULE else None
+        beginnings = words_of(f"beginnings.{native.group.value}") if native is not None else ()
+        if native is not None and not _offers(board, native) and (beginnings or advice is None):
+            place = next((token.place for token in source.tokens if token.text.startswith(beginnings)), place)
+            lacking.setdefault((place, native.group), []).append(wanted.name)
+        elif computing not in computed:
+            computed.add(computing or "")
+            place = place if computing is None else next(source.places("long", "double"), None)
             yield with_advice(at(source, place, message), advice)
     for (place, group), names in lacking.items():
         message = f"the firmware of {board.title} was built without {', '.join(sorted(names))} (group {group.value})"
@@ -99,13 +70,7 @@ def check_imports(module: Module, board: BoardProfile, source: SourceText) -> It
         yield at(source, place, message, hint)
 
 
-_NO_ENTRY: Final = "the program has neither main nor on_init: nothing would ever run"
-
-
-def only_app_main(source: SourceText) -> Diagnostic:
-    """The error of a program that begins as on ESP-IDF."""
-    hint = "app_main is ESP-IDF's: call it int main(void)"
-    return at(source, source.find_name("app_main"), _NO_ENTRY, hint)
+NO_ENTRY: Final = "the program has neither main nor on_init: nothing would ever run"
 
 
 def check_exports(module: Module, source: SourceText) -> Iterator[Diagnostic]:
@@ -115,11 +80,9 @@ def check_exports(module: Module, source: SourceText) -> Iterator[Diagnostic]:
         if count > 1:
             hint = TIMER_HINT if name == "on_timer_callback" else None
             yield at(source, source.find_name(name), f"{name} is defined twice", hint)
-    if "on_init" not in functions and source.find_definition("app_main"):
-        yield only_app_main(source)
-    elif "on_init" not in functions:
+    if "on_init" not in functions:
         place = source.find_name("main")
-        message = _NO_ENTRY
+        message = NO_ENTRY
         if place is not None:
             message = "the firmware never calls main by itself, and this is none that can be called for it"
         hint = "write int main(void), or void on_init(void) that opens pins, starts every(ms, task), and returns"
@@ -145,7 +108,7 @@ def check_nodes(module: Module, board: BoardProfile, source: SourceText) -> Iter
     So for each path in a folder of another system.
     """
     for kind in _in_data(_NODE, module, board.firmware.device_nodes):
-        place = source.find_string(f"/dev/{kind}/") or _first_place(source, *_OPENED_BY.get(kind, ()))
+        place = source.find_string(f"/dev/{kind}/") or _first_place(source, *words_of(f"opened_by.{kind}"))
         has = ", ".join(sorted(board.firmware.device_nodes)) or "no device files"
         message = f"the firmware of {board.title} was built without /dev/{kind}"
         yield at(source, place, message, f"it has {has}{_correction(board)}")
@@ -203,7 +166,7 @@ def check_formats(source: SourceText) -> Iterator[Diagnostic]:
                 spec = f"%{found[1]}"
                 hint = f"use double with {spec.replace('L', '')}, and 1.5 instead of 1.5L"
                 message = f"{spec} is for a long double, which the firmware can neither print nor read"
-                yield at(source, (token.line, token.column), message, hint)
+                yield at(source, token.place, message, hint)
                 break
 
 
@@ -222,9 +185,7 @@ def soft_pwm_note(marks: Sequence[PinMark], source: SourceText, missing: Set[str
     ]
     known = {(mark.line, mark.column): mark.pin for mark in marks if mark.what == "pwm"}
     others = [token for token in calls if token.text != "analogWrite"]
-    computed = {
-        (token.line, token.column) for token in calls if token.text in ("analogWrite", "pwm_open")
-    } - known.keys()
+    computed = {token.place for token in calls if token.text in ("analogWrite", "pwm_open")} - known.keys()
     if "analogWrite" not in missing or not (computed or len({*known.values()}) + len(others) > _HARDWARE_PWMS):
         return ()
     message = (
@@ -242,7 +203,7 @@ def check_size(
     size_bytes: int,
     board: BoardProfile,
     source: SourceText,
-    largest: Variable | None,
+    largest: tuple[str, int] | None,
 ) -> Iterator[Diagnostic]:
     """An error when the module or its memory is more than the board's firmware takes; `largest` names a variable."""
     firmware = board.firmware
@@ -250,37 +211,26 @@ def check_size(
     if size_bytes > firmware.max_module_bytes:
         message = f"the module has {size_bytes} bytes; {board.title} takes {firmware.max_module_bytes}"
         yield at(source, None, message, "make tables smaller, or compile with -Os")
-    needed = needed_memory_bytes(module, heap_bytes)
+    # What WAMR allocates: the heap goes in at __heap_base, and the memory grows by whole pages.
+    initial, heap_base = (module.memory_pages or 0) * PAGE_BYTES, module.global_value("__heap_base")
+    end = (initial if heap_base is None else heap_base) + heap_bytes
+    needed = max(initial, -(-end // PAGE_BYTES) * PAGE_BYTES)
     if needed > firmware.max_memory_bytes:
         memory = memory_use(module)
-        message = (
-            f"the program needs {needed // 1024} KB of memory ({memory_map(memory, heap_bytes)}); "
-            f"{board.title} gives {firmware.max_memory_bytes // 1024} KB"
-        )
+        parts = (("static data", memory.static_bytes), ("stack", memory.stack_bytes), ("heap", heap_bytes))
+        taken = ", ".join(f"{name} {kilobytes(size)}" for name, size in parts)
+        most = f"{board.title} gives {firmware.max_memory_bytes // 1024} KB"
+        message = f"the program needs {needed // 1024} KB of memory ({taken}); {most}"
         if largest is None:
             yield at(source, None, message, "use less memory: its tables, or its stack")
             return
-        place = source.find_name(largest.title)
-        hint = f"make {largest.title} smaller: it is the largest variable, {kilobytes(largest.size_bytes)}"
-        yield at(source, place, message, hint)
-
-
-def memory_map(memory: MemoryUse, heap_bytes: int) -> str:
-    """The parts of a program's memory, in one line."""
-    parts = (("static data", memory.static_bytes), ("stack", memory.stack_bytes), ("heap", heap_bytes))
-    return ", ".join(f"{name} {kilobytes(size)}" for name, size in parts)
+        name, taken_bytes = largest
+        hint = f"make {name} smaller: it is the largest variable, {kilobytes(taken_bytes)}"
+        yield at(source, source.find_name(name), message, hint)
 
 
 def kilobytes(size_bytes: int) -> str:
     return f"{size_bytes} B" if size_bytes < 1024 else f"{size_bytes / 1024:.1f} KB".replace(".0 KB", " KB")
-
-
-def needed_memory_bytes(module: Module, heap_bytes: int) -> int:
-    """The bytes that WAMR allocates: the heap goes in at __heap_base, and the memory grows by whole pages."""
-    initial = (module.memory_pages or 0) * PAGE_BYTES
-    heap_base = module.global_value("__heap_base")
-    end = (initial if heap_base is None else heap_base) + heap_bytes
-    return max(initial, -(-end // PAGE_BYTES) * PAGE_BYTES)
 
 
 def memory_use(module: Module) -> MemoryUse:
@@ -306,10 +256,10 @@ def _import_problem(wanted: Import, board: BoardProfile) -> tuple[str, Advice | 
         if wanted.name in _COMPILER_RUNTIME:
             message = f"it computes with {_COMPILER_RUNTIME[wanted.name]}, which the firmware cannot ({wanted.name})"
             return message, Advice("use double or long long")
-        return f"the firmware has no function {wanted.name}", advice_on(wanted.name, board)
+        return f"the firmware has no function {wanted.name}", advice_on(wanted.name)
     if not _offers(board, native):
         message = f"the firmware of {board.title} was built without {wanted.name} (group {native.group.value})"
-        return message, refused_name(wanted.name, board)  # the others come together (check_imports)
+        return message, refused_name(wanted.name)  # the others come together (check_imports)
     if wanted.signature != Signature(native.params, native.results):
         used = _prototype(wanted.name, wanted.signature)
         return f"{wanted.name} is used as {used}", Advice(f"the firmware has {native.prototype}")

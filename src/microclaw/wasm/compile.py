@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import hashlib
 import os
@@ -23,6 +24,7 @@ from microclaw.builds.process import OUTPUT_LIMIT_BYTES, Processes, build_failur
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.wasm.cascades import folded
 from microclaw.wasm.checks import (
+    NO_ENTRY,
     check_exports,
     check_formats,
     check_imports,
@@ -30,7 +32,6 @@ from microclaw.wasm.checks import (
     check_pins,
     check_size,
     memory_use,
-    only_app_main,
     soft_pwm_note,
 )
 from microclaw.wasm.diagnostics import MAX_DIAGNOSTICS, PinMark, at, read_compiler_output
@@ -41,12 +42,12 @@ from microclaw.wasm.llmos import llmos_notes
 from microclaw.wasm.loop_guards import Guards, plan_guards
 from microclaw.wasm.loops import read_loops
 from microclaw.wasm.main_entry import with_main_called
-from microclaw.wasm.opcodes import check_opcodes
+from microclaw.wasm.opcodes import calls_of
 from microclaw.wasm.program_macros import text_defines
 from microclaw.wasm.source_files import findings_located
 from microclaw.wasm.source_language import Language
 from microclaw.wasm.source_text import SourceText, read_source
-from microclaw.wasm.symbols import MAINS, Variable, keeps_prints, read_symbols
+from microclaw.wasm.symbols import MAINS, keeps_prints, read_symbols
 from microclaw.wasm.toolchain import (
     HEADERS,
     LIBCXX_CLANG,
@@ -62,7 +63,7 @@ from microclaw.wire.wasm_binary import ModuleError
 
 MIN_STACK_BYTES: Final = 1024
 MAX_STACK_BYTES: Final = 32768
-_CACHE_VERSION: Final = 19
+_CACHE_VERSION: Final = 20
 _MAX_DEPENDENCIES_BYTES: Final = 1 << 20
 _NO_USLEEP: Final = "MICROCLAW_NO_USLEEP"
 
@@ -73,7 +74,7 @@ class _Build(Struct, frozen=True):
     wasm: bytes
     warnings: tuple[Diagnostic, ...]
     marks: tuple[PinMark, ...]
-    largest: Variable | None = None  # where the program takes more than one page of memory
+    largest: tuple[str, int] | None = None  # where the program takes more than one page of memory
     compiled_bytes: int | None = None  # before a blocking program was made event-driven
     took_ms: float = 0.0
     cached: bool = False
@@ -97,7 +98,7 @@ async def compile_module(
     """
     _check_options(name, optimization, stack_bytes)
     with findings_located(source) as marks:
-        text = read_source(source, name, board, language)
+        text = await asyncio.to_thread(read_source, source, name, language)
         toolchain = find_toolchain()
         _check_standard_headers(text, toolchain)
         build = await _cached_build(text, board, toolchain, optimization, stack_bytes, cache or default_cache())
@@ -112,7 +113,7 @@ async def compile_traced(image: Image, *, board: BoardProfile, cache: BuildCache
     """
     if image.source is None or image.optimization is None:
         raise BuildError((Diagnostic("error", f"{image.name} came without its source"),), stage="source")
-    text = read_source(image.source, image.name, board, image.language)
+    text = await asyncio.to_thread(read_source, image.source, image.name, image.language)
     toolchain, cache, stack_bytes = find_toolchain(), cache or default_cache(), image.memory.stack_bytes
     return (await _cached_build(text, board, toolchain, image.optimization, stack_bytes, cache, traced=True)).wasm
 
@@ -126,7 +127,7 @@ async def _cached_build(
     cache: BuildCache,
     traced: bool = False,
 ) -> _Build:
-    defines = (*board_defines(board), *text_defines(text, board))
+    defines = (*board_defines(board), *await asyncio.to_thread(text_defines, text, board))
     command = toolchain.compile_command(text.file, level, defines, stack_bytes, text.standard_headers, traced=traced)
     link = toolchain.link_command({}, stack_bytes, traced=traced, is_logged=_logged(board))
     parts = (_CACHE_VERSION, toolchain.name, headers_hash(), command, link, binaryen_identity(), text.text, text.units)
@@ -166,9 +167,8 @@ def _check_standard_headers(text: SourceText, toolchain: Toolchain) -> None:
         line = next((n for n, line in enumerate(text.lines, 1) if "include" in line and name in line), 1)
         why = f"C++'s standard headers need clang {LIBCXX_CLANG} or newer, and this build uses {toolchain.name}"
         hint = "leave MICROCLAW_COMPILER out: zig's compiler reads them"
-        raise BuildError(
-            (at(text, (line, 1), f"<{name}> is too new for this compiler", hint, explanation=why),), stage="source"
-        )
+        found = at(text, (line, 1), f"<{name}> is too new for this compiler", hint, explanation=why)
+        raise BuildError((found,), stage="source")
 
 
 def _check_options(name: str, optimization: str, stack_bytes: int) -> None:
@@ -198,7 +198,7 @@ def _build(
         directory = Path(work)
         units = UnitCompiler(text, command, toolchain, directory, processes)
         compiled = units.compile()
-        report = read_compiler_output(compiled.output, text, board)
+        report = read_compiler_output(compiled.output, text)
         if len(compiled.output) >= OUTPUT_LIMIT_BYTES:  # what was cut off may be an error, or a pin to be checked
             message = "the compiler has too many findings to read them all"
             found = Diagnostic("error", message, text.file, hint="mend the first ones, or make the program shorter")
@@ -215,7 +215,8 @@ def _build(
         loops = read_loops(symbols)
         findings = loops.findings(text)
         if not symbols.functions & {*MAINS, "on_init"} and text.find_definition("app_main"):
-            raise BuildError((only_app_main(text),), stage="check")
+            hint = "app_main is ESP-IDF's: call it int main(void)"
+            raise BuildError((at(text, text.find_name("app_main"), NO_ENTRY, hint),), stage="check")
         if not traced and any(found.severity == "error" for found in findings):
             raise BuildError((*report.diagnostics, *findings), stage="check")
         soft_pwm = soft_pwm_note(report.marks, text, symbols.missing)
@@ -296,7 +297,8 @@ def _checked_image(build: _Build, board: BoardProfile, text: SourceText, name: s
 def _parse(wasm: bytes, file: str) -> Module:
     try:
         module = parse_module(wasm)
-        check_opcodes(module.bodies)
+        for body in module.bodies:
+            calls_of(body)
     except ModuleError as exc:
         hint = "compile for WebAssembly 1.0: clang -mcpu=mvp, or let microclaw compile the source"
         message = f"it is no module of WebAssembly 1.0, which the firmware's runtime takes: {exc}"

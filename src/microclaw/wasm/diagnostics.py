@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import difflib
 import functools
 import re
@@ -12,30 +13,23 @@ from typing import Final, Literal, TypeAlias, cast
 from msgspec import Struct
 from msgspec.structs import replace
 
-from microclaw.boards.profile import BoardProfile
 from microclaw.errors import Diagnostic
 from microclaw.text import code_lines
 from microclaw.wasm.cascades import UNKNOWN, folded
-from microclaw.wasm.refusals import Advice, read_rows, refused_name
+from microclaw.wasm.refusals import Advice, read_table, refused_name
 from microclaw.wasm.source_language import CPLUSPLUS_HEADERS
 from microclaw.wasm.source_scanner import header_names
 from microclaw.wasm.source_text import NOT_HERE, SourceText
 from microclaw.wasm.toolchain import HEADERS, find_toolchain
 
 Severity: TypeAlias = Literal["error", "warning"]
-_SPECS: Final = {
-    **dict.fromkeys(("int", "short", "signed char", "_Bool", "bool"), "%d"),
-    **dict.fromkeys(("unsigned int", "unsigned", "unsigned short", "unsigned char"), "%u"),
-    **dict.fromkeys(("float", "double"), "%f"),
-    **{"long": "%ld", "unsigned long": "%lu", "long long": "%lld", "unsigned long long": "%llu", "char": "%c"},
-}
 _TEXT: Final = re.compile(r"(?:const )?(?:unsigned )?char ?(?:\*|\[\d*\])(?: ?const)?")
 _ALIAS: Final = re.compile(r"\(aka '([^']*)'\)")
 
 
 def explained(found: Diagnostic, source: SourceText) -> Diagnostic:
     """The finding with the explanation and the hint of the first lesson that fits, if it has none of its own."""
-    for lesson in read_rows("lesson"):
+    for lesson in read_table("lesson")["lesson"]:
         match = re.match(lesson["says"], found.message)
         if match is None:
             continue
@@ -51,15 +45,16 @@ def explained(found: Diagnostic, source: SourceText) -> Diagnostic:
 
 def _token_before(source: SourceText, line: int | None, column: int | None) -> str:
     """The last token before a place, as a person sees it."""
-    before = [t for t in source.tokens if (t.line, t.column) < (line or 0, column or 0)]
-    return f'"{before[-1].text}" in line {before[-1].line}' if before else "the beginning"
+    behind = bisect.bisect_left(source.tokens, (line or 0, column or 0), key=lambda token: token.place)
+    before = source.tokens[max(0, behind - 1) : behind]
+    return f'"{before[0].text}" in line {before[0].line}' if before else "the beginning"
 
 
 def _conversion(message: str, match: re.Match[str]) -> str:
     """The way to print a value of the type that a message names."""
     alias = _ALIAS.search(message)
     kind = alias[1] if alias is not None else next(iter(match.groups()), None) or ""
-    spec = "%s" if _TEXT.fullmatch(kind) else _SPECS.get(kind)
+    spec = "%s" if _TEXT.fullmatch(kind) else read_table("lesson")["specs"].get(kind)
     if spec is not None:
         return f"print {'a text' if spec == '%s' else kind} with {spec}"
     return (
@@ -141,7 +136,7 @@ class CompilerReport(Struct, frozen=True):
         return tuple(d for d in self.diagnostics if d.severity == "error")
 
 
-def read_compiler_output(output: str, source: SourceText, board: BoardProfile | None = None) -> CompilerReport:
+def read_compiler_output(output: str, source: SourceText) -> CompilerReport:
     """Findings, errors first, at most 20, and the pins that are named."""
     found: list[Diagnostic] = []
     facts: dict[tuple[int, int, str], set[str]] = {}
@@ -167,7 +162,7 @@ def read_compiler_output(output: str, source: SourceText, board: BoardProfile | 
         if (mark := _MARK.match(text)) is not None:
             facts.setdefault((*place, mark["what"]), set()).add(mark["fact"])
         else:
-            found.append(_finding(match, text, place, source, board))
+            found.append(_finding(match, text, place, source))
             noted = False
     undirected = (key[:2] for key, words in facts.items() if "undirected" in words)
     found.extend(at(source, place, "gpio_open has no direction", _DIRECTIONS) for place in undirected)
@@ -221,9 +216,9 @@ def with_advice(diagnostic: Diagnostic, advice: Advice | None) -> Diagnostic:
     return replace(diagnostic, hint=advice.hint, explanation=advice.explanation)
 
 
-def advice_on(name: str, board: BoardProfile | None = None, *, with_arduino: bool = True) -> Advice:
+def advice_on(name: str, *, with_arduino: bool = True) -> Advice:
     """The advice on an unknown name: its replacement, the header that has it, or the nearest that exists."""
-    refusal = refused_name(name, board)
+    refusal = refused_name(name)
     names = declared_names()
     if refusal is not None and not (refusal.by_pattern and name in names):
         return refusal
@@ -265,9 +260,7 @@ def _pin_mark(key: tuple[int, int, str], facts: set[str], source: SourceText) ->
     )
 
 
-def _finding(
-    match: re.Match[str], text: str, place: tuple[int, int], source: SourceText, board: BoardProfile | None
-) -> Diagnostic:
+def _finding(match: re.Match[str], text: str, place: tuple[int, int], source: SourceText) -> Diagnostic:
     is_mild = match["severity"] == "warning" and not match["text"].endswith(_FORMAT)
     severity: Severity = "warning" if is_mild else "error"
     own = match["file"] == source.file
@@ -292,8 +285,8 @@ def _finding(
         name = "std" if "'std'" in text else quoted[1]
         includes_it = source.find_string("Arduino.h") is not None or "<Arduino.h>" in source.text
         has_arduino = source.language == "sketch" or includes_it
-        return with_advice(found, advice_on(name, board, with_arduino=has_arduino))
-    refusal = refused_name(quoted[1], board)  # Serial2 is not a slip of the pen
+        return with_advice(found, advice_on(name, with_arduino=has_arduino))
+    refusal = refused_name(quoted[1])  # Serial2 is not a slip of the pen
     if refusal is None or refusal.by_pattern:
         meant = _QUOTED.search(text, text.index("did you mean"))
         return replace(found, hint=f"write {meant[1]}") if meant is not None else found

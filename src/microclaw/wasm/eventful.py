@@ -32,13 +32,6 @@ from microclaw.wire.wasm_binary import HEADER, ModuleError, read_sections
 
 _CUSTOM: Final = 0
 _CALL, _CONST = 0x10, 0x41
-
-
-def without_custom_sections(wasm: bytes) -> bytes:
-    """The module without names and notes, which no runtime needs."""
-    return wasm[: len(HEADER)] + b"".join(whole for number, _, whole in read_sections(wasm) if number != _CUSTOM)
-
-
 PASS_OPTIONS: Final = ("--asyncify", "--pass-arg=asyncify-ignore-imports", "-Os", "--mvp-features")
 INSTALL_BINARYEN: Final = "apt-get install binaryen (or make setup-system), or write it event-driven: every(ms, task)"
 _NATIVE_SLEEPS: Final = ("sleep", "usleep")
@@ -124,7 +117,9 @@ class Linker(Struct, frozen=True):
         return LinkedProgram(wasm if self.traced else with_entries_noted(wasm), done.took_ms)
 
     def _stripped(self, wasm: bytes) -> bytes:
-        return wasm if self.traced else without_custom_sections(wasm)
+        """The module without names and notes, which no runtime needs."""
+        kept = (whole for number, _, whole in read_sections(wasm) if number != _CUSTOM)
+        return wasm if self.traced else wasm[: len(HEADER)] + b"".join(kept)
 
     def _guarded(self, wasm: bytes) -> bytes:
         if not self.guards:
@@ -158,7 +153,7 @@ class Linker(Struct, frozen=True):
         may_sleep = {graph.index(name) for name in MAY_SLEEP}
 
         def certain(function: int) -> Iterable[int]:
-            return () if function in may_sleep else graph.direct(function)
+            return () if function in may_sleep or function not in graph.calls else graph.calls[function].direct
 
         for start in _callbacks(graph):
             path = graph.path(start, sleeps - may_sleep, certain)
@@ -201,9 +196,7 @@ class Linker(Struct, frozen=True):
 
     def _constructors_before_on_init(self) -> Diagnostic:
         place = self.text.find_definition("on_init")
-        message = (
-            "a global object has a constructor, and the firmware calls on_init only: nothing would run the constructor"
-        )
+        message = "a global object has a constructor, and nothing runs it: the firmware calls on_init only"
         hint = "use main, or setup and loop, instead of on_init; or make the object inside of a function"
         return at(self.text, place, message, hint)
 

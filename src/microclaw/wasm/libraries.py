@@ -6,6 +6,7 @@ traced is for the builds that only trials run.
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import functools
 import hashlib
@@ -22,9 +23,10 @@ from typing import Final
 
 from microclaw.builds.outputs import read_output
 from microclaw.builds.process import Processes, in_worker
+from microclaw.config.places import cache_folder
 from microclaw.errors import ConfigError
 from microclaw.wasm.symbols import read_symbols
-from microclaw.wasm.toolchain import HEADERS, Toolchain
+from microclaw.wasm.toolchain import HEADERS, Toolchain, find_toolchain
 
 _MAGIC: Final = b"!<arch>\n"
 _HEADER_BYTES: Final = 60
@@ -74,16 +76,12 @@ def headers_hash() -> str:
 
 async def build_glue(toolchain: Toolchain, cache_dir: Path) -> dict[str, Path]:
     """A static library for each folder, compiled unless the cache has it; of several at once, one compiles."""
-    libraries = _paths(toolchain, cache_dir)
+    commands = [toolchain.glue_command(files) for files in ([], [Path("a.cpp")])]
+    key = hashlib.sha256(repr((*commands, toolchain.name, headers_hash())).encode()).hexdigest()[:24]
+    libraries = {folder: cache_dir / f"glue-{key}" / f"{folder}.a" for folder in FOLDERS}
     if not _all_there(libraries):
         await in_worker(partial(_compile, toolchain, cache_dir, libraries))
     return libraries
-
-
-def _paths(toolchain: Toolchain, cache_dir: Path) -> dict[str, Path]:
-    commands = [toolchain.glue_command(files) for files in ([], [Path("a.cpp")])]
-    key = hashlib.sha256(repr((*commands, toolchain.name, headers_hash())).encode()).hexdigest()[:24]
-    return {folder: cache_dir / f"glue-{key}" / f"{folder}.a" for folder in FOLDERS}
 
 
 def _all_there(libraries: dict[str, Path]) -> bool:
@@ -154,3 +152,7 @@ def _compile_all(toolchain: Toolchain, work: Path, processes: Processes) -> None
                 f"{toolchain.name} cannot compile microclaw's own {directory.name}: {finished.output[:500]}",
                 next_step="install the version of ziglang that microclaw asks for",
             )
+
+
+if __name__ == "__main__":  # scripts/setup_env.py calls it, so that no program waits for them
+    asyncio.run(build_glue(find_toolchain(), cache_folder(os.environ)))

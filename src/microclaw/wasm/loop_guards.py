@@ -3,7 +3,7 @@
 A guard counts about how much its loop computes and now and then asks whether it has run for long
 (headers/glue/watch.c, and headers/shim/breathe.c where main may pause); in a loop of main that polls it asks in each
 turn. pause_points.py puts them in. Every recursion is guarded, as nobody knows its depth, and every loop but those that
-count a few turns (loop_bounds.py).
+count a few turns (loop_walk.py).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final
 from msgspec import Struct
 
 from microclaw.wasm.callgraph import graph_of, reached
-from microclaw.wasm.loop_bounds import Loop
+from microclaw.wasm.loop_walk import Loop
 from microclaw.wasm.loops import Loops
 from microclaw.wasm.source_text import SourceText
 from microclaw.wasm.symbols import Symbols, point_key, source_name

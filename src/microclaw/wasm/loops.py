@@ -14,51 +14,30 @@ from typing import Final
 from microclaw.errors import Diagnostic
 from microclaw.wasm.callgraph import reached
 from microclaw.wasm.diagnostics import at
-from microclaw.wasm.loop_bounds import Loop
-from microclaw.wasm.loop_walk import ANYTHING, Function, walk
+from microclaw.wasm.loop_walk import ANYTHING, Function, Loop, walk
+from microclaw.wasm.refusals import words_of
 from microclaw.wasm.source_text import SourceText
 from microclaw.wasm.symbols import CONSTRUCTORS, MAINS, Symbols, source_name
 from microclaw.wasm.toolchain import CALLBACKS
 
 MAX_CODE_BYTES: Final = 128 << 10  # a larger program is not looked through: the time is better spent on its trial
 _SLEEPS: Final = frozenset(("sleep", "delay", "delay_ms", "microclaw_usleep_long"))
-MAY_SLEEP: Final = frozenset(
-    ("usleep", "nanosleep", "clock_nanosleep", "delayMicroseconds")
-)  # where it is for a tick or longer
+# These where it is for a tick or longer.
+MAY_SLEEP: Final = frozenset(("usleep", "nanosleep", "clock_nanosleep", "delayMicroseconds"))
 WAITING: Final = _SLEEPS | MAY_SLEEP
 """The functions that a program may call to sleep. unistd.h gives the usleep of a constant other names."""
 _HANDLERS: Final = "__ubsan_handle_"  # what headers/libc/sanitizer.c calls at the end of a program
 _ENDS: Final = frozenset(("exit", "abort", "microclaw_assert_failed"))
-_MATH: Final = """
-sin cos tan asin acos atan atan2 sinh cosh tanh exp exp2 log log2 log10 pow sqrt cbrt hypot fmod floor ceil round
-trunc lround fabs fmin fmax ldexp
-"""
-_COMPUTING: Final = """
-abs atof atoi atol bcmp bcopy bsearch bzero calloc ctime ctime_r difftime div free gmtime gmtime_r index isalnum
-isalpha isascii isblank iscntrl isdigit isgraph islower isprint ispunct isspace isupper isxdigit itoa labs ldiv llabs
-localtime localtime_r ltoa malloc map memccpy memchr memcmp memcpy memmem memmove mempcpy memrchr memset
-microclaw_errno microclaw_snprintf microclaw_sprintf microclaw_strtoul microclaw_vsnprintf microclaw_vsprintf mktime
-qsort rand random realloc snprintf sprintf srand srandom sscanf stpcpy stpncpy strcasecmp strcasestr strcat strchr
-strcmp strcoll strcpy strcspn strdup strerror strftime strlcat strlcpy strlen strncasecmp strncat strncmp strncpy
-strndup strnlen strpbrk strrchr strsep strspn strstr strtod strtof strtok strtok_r strtol strtoll strtoul strtoull
-toascii tolower toupper utoa vsnprintf vsprintf
-"""
-_COMPUTES: Final = frozenset(_COMPUTING.split()) | {name + kind for name in _MATH.split() for kind in ("", "f")}
-"""Functions of the firmware and of ours that only compute, and so end soon. Any other one is taken to need time."""
-_WRITING: Final = """
-analogWrite digitalWrite fflush fprintf fputc fputs fwrite gpio_close gpio_open gpio_set gpio_toggle microclaw_fprintf
-microclaw_printf microclaw_vfprintf perror pinMode printf putc putchar puts pwm_close pwm_open pwm_set vfprintf
-vprintf write
-"""
-_WRITES: Final = frozenset(_WRITING.split())
-"""Functions that tell a program nothing new: a loop that calls no others comes to its end by computing."""
+_COMPUTES: Final = frozenset(words_of("computing")) | {
+    name + kind for name in words_of("mathematics") for kind in ("", "f")
+}
+_WRITES: Final = frozenset(words_of("writing"))
 _MAIN: Final = MAINS | {"program_on_init"}  # an on_init that is a part of main: program_macros.py
 _CALLED: Final = frozenset(("program_on_destroy", "on_init", *CALLBACKS))
 _FEW_TURNS: Final = 256
 _NAPPING_MS, _OUTER_MS, _INNER_MS = 20, 100, 150
-_NAPS: Final = frozenset(
-    ("usleep", "nanosleep", "clock_nanosleep", "microclaw_usleep_short")
-)  # which may take longer than asked
+# These may take longer than asked.
+_NAPS: Final = frozenset(("usleep", "nanosleep", "clock_nanosleep", "microclaw_usleep_short"))
 _ENDLESS_HEADS: Final = (("while", "(", "1", ")"), ("while", "(", "true", ")"), ("for", "(", ";", ";"))
 
 
@@ -89,9 +68,7 @@ class Loops:
             for index, function in self.functions.items()
             if any(self._never_waits(loop) for loop in function.loops)
         ]
-        by_place = {
-            (each.line, each.column): each for each in found
-        }  # an inlined function's loop is its own, last told
+        by_place = {(each.line, each.column): each for each in found}  # an inlined function's loop is its own: the last
         return (*by_place.values(), *self._never_returning(text))
 
     def _never_returning(self, text: SourceText) -> Iterator[Diagnostic]:

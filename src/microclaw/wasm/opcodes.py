@@ -7,7 +7,7 @@ what that cannot match (the targets of br_table, anything wrong) is looked at on
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from msgspec import Struct
@@ -18,15 +18,14 @@ from microclaw.wire.wasm_binary import ModuleError, Reader
 _U32: Final = rb"(?:[\x00-\x7f]|[\x80-\xff]{1,3}[\x00-\x7f]|[\x80-\xff]{4}[\x00-\x0f])"
 _S32: Final = rb"(?:[\x00-\x7f]|[\x80-\xff]{1,4}[\x00-\x7f])"
 _S64: Final = rb"(?:[\x00-\x7f]|[\x80-\xff]{1,9}[\x00-\x7f])"
-_NO_CALL: Final = (
-    rb"[\x00\x01\x05\x0b\x0f\x1a\x1b\x45-\xbf]"  # no immediate
+_UNTIL_CALL: Final = re.compile(
+    rb"(?:[\x00\x01\x05\x0b\x0f\x1a\x1b\x45-\xbf]"  # no immediate
     rb"|[\x0c\x0d\x20-\x24]" + _U32 +  # branches, locals, globals
     rb"|\x41" + _S32 + rb"|[\x28-\x3e]" + _U32 + _U32 +  # i32.const, loads and stores
     rb"|[\x02-\x04][\x40\x7c-\x7f]"  # blocks
-    rb"|[\x3f\x40]\x00|\x42" + _S64 + rb"|\x43[\x00-\xff]{4}|\x44[\x00-\xff]{8}"
+    rb"|[\x3f\x40]\x00|\x42" + _S64 + rb"|\x43[\x00-\xff]{4}|\x44[\x00-\xff]{8})*+"
+    rb"(?:\x10(?P<direct>" + _U32 + rb")|\x11(?P<indirect>" + _U32 + rb")\x00)?", re.DOTALL
 )  # fmt: skip
-_RUN: Final = re.compile(rb"(?:" + _NO_CALL + rb"|\x10" + _U32 + rb"|\x11" + _U32 + rb"\x00)*+", re.DOTALL)
-_UNTIL_CALL: Final = re.compile(rb"(?:" + _NO_CALL + rb")*+", re.DOTALL)
 
 
 class Calls(Struct, frozen=True):
@@ -36,20 +35,10 @@ class Calls(Struct, frozen=True):
     indirect: frozenset[int]
 
 
-def check_opcodes(bodies: Iterable[bytes]) -> None:
-    """Raise ModuleError for the first instruction that WebAssembly 1.0 does not have."""
-    for body in bodies:
-        position = after_locals(body)
-        while (position := _end_of(_RUN, body, position)) < len(body):
-            position = _after_rare(body, position)
-        if body[-1:] != b"\x0b":
-            raise ModuleError("a function does not end with `end`")
-
-
 def instructions(body: bytes, position: int = 0) -> Iterator[tuple[int, int, int, tuple[int, ...]]]:
     """Yield each instruction's begin, end, opcode, and operands if they are numbers: targets, indices, i32.
 
-    For a body that `check_opcodes` would let pass; from its beginning, or from one of its instructions.
+    For a body that `calls_of` would let pass; from its beginning, or from one of its instructions.
     """
     reader = Reader(body, position or after_locals(body))
     while not reader.at_end:
@@ -74,15 +63,20 @@ def instructions(body: bytes, position: int = 0) -> Iterator[tuple[int, int, int
 
 
 def calls_of(body: bytes) -> Calls:
-    """The calls of a body that `check_opcodes` has let pass."""
-    direct: set[int] = set()
-    indirect: set[int] = set()
+    """The calls of a body; raises ModuleError for the first instruction that WebAssembly 1.0 does not have."""
+    found: dict[str, set[bytes]] = {"direct": set(), "indirect": set()}
     position = after_locals(body)
-    while (position := _end_of(_UNTIL_CALL, body, position)) < len(body):
-        if body[position] in (0x10, 0x11):
-            (direct if body[position] == 0x10 else indirect).add(Reader(body, position + 1).u32())
-        position = _after_rare(body, position)
-    return Calls(frozenset(direct), frozenset(indirect))
+    while (run := _UNTIL_CALL.match(body, position)) is not None and (run.lastgroup or run.end() < len(body)):
+        position = run.end()
+        if run.lastgroup:
+            found[run.lastgroup].add(run[run.lastgroup])
+            continue
+        _, position, opcode, _ = next(instructions(body, position))
+        if opcode != 0x0E:  # br_table
+            raise ModuleError(f"instruction 0x{opcode:02x}")
+    if body[-1:] != b"\x0b":
+        raise ModuleError("a function does not end with `end`")
+    return Calls(**{kind: frozenset(Reader(index).u32() for index in each) for kind, each in found.items()})
 
 
 def after_locals(body: bytes) -> int:
@@ -92,16 +86,3 @@ def after_locals(body: bytes) -> int:
         reader.u32()
         value_type(reader)
     return reader.position
-
-
-def _end_of(run: re.Pattern[bytes], body: bytes, position: int) -> int:
-    match = run.match(body, position)
-    return match.end() if match is not None else position
-
-
-def _after_rare(body: bytes, position: int) -> int:
-    """The end of the instruction at `position`: one that the expressions leave out, or that is wrong."""
-    _, end, opcode, operands = next(instructions(body, position))
-    if opcode in (0x0E, 0x10) or (opcode == 0x11 and operands[1] == 0):
-        return end
-    raise ModuleError(f"instruction 0x{opcode:02x}")

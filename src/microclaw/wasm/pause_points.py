@@ -32,9 +32,8 @@ def with_guards(wasm: bytes, module: Module, names: Mapping[int, str], guards: G
     """
     by_name = {name: index for index, name in names.items()}
     call = _CALL + write_u32(by_name[BREATHE] if BREATHE in by_name else by_name[WATCH])
-    copied_bytes = _MAX_COPIED_BYTES // max(
-        1, sum(sum(map(_counts, found.values())) for found in guards.loops.values())
-    )
+    counted = sum(_counts(guard) for found in guards.loops.values() for guard in found.values())
+    copied_bytes = _MAX_COPIED_BYTES // max(1, counted)
     bodies = []
     for index, body in enumerate(module.bodies, len(module.imports)):
         name = point_key(names.get(index, ""))
@@ -43,7 +42,9 @@ def with_guards(wasm: bytes, module: Module, names: Mapping[int, str], guards: G
             body = insert_in_loops(body, len(signature.params), guards.loops[name], call, copied_bytes)
         if name in guards.recursions:
             start = after_locals(body)
-            check = _count_calls(guards.recursions[name], len(module.globals), _CALL + write_u32(by_name[WATCH]))
+            get, put = (code + write_u32(len(module.globals)) for code in (_GLOBAL_GET, _GLOBAL_SET))
+            count = get + _CONST + write_i32(guards.recursions[name].turn) + _SUB + put + get
+            check = _asked_at_zero(guards.recursions[name], count, put, _CALL + write_u32(by_name[WATCH]))
             body = body[:start] + check + body[start:]
         bodies.append(body)
     wasm = with_elements(wasm, {_GLOBALS: _COUNTER}) if guards.recursions else wasm
@@ -53,11 +54,6 @@ def with_guards(wasm: bytes, module: Module, names: Mapping[int, str], guards: G
 def _counts(guard: Guard) -> bool:
     """True if it does not ask in each turn."""
     return guard.turn < CHECKED_AFTER
-
-
-def _count_calls(guard: Guard, counter: int, call: bytes) -> bytes:
-    get, put = _GLOBAL_GET + write_u32(counter), _GLOBAL_SET + write_u32(counter)
-    return _asked_at_zero(guard, get + _CONST + write_i32(guard.turn) + _SUB + put + get, put, call)
 
 
 def _asked_at_zero(guard: Guard, count: bytes, put: bytes, call: bytes) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from itertools import pairwise
 from typing import Final
 
@@ -11,17 +11,19 @@ from microclaw.boards.profile import BoardProfile
 from microclaw.wasm.callgraph import reached
 from microclaw.wasm.eventful import find_binaryen
 from microclaw.wasm.llmos import llmos_defines
+from microclaw.wasm.refusals import words_of
 from microclaw.wasm.source_language import has_setup_and_loop
 from microclaw.wasm.source_text import SourceText
-from microclaw.wasm.tokens import Token, function_bodies, has_body
+from microclaw.wasm.tokens import Token, bracket_ends
 
 
 def text_defines(text: SourceText, board: BoardProfile) -> tuple[str, ...]:
     """All of them, as NAME or NAME=value."""
+    ends = bracket_ends(text.tokens)
     return (
-        *own_defines(text),
-        *pin_defines(text, board),
-        *format_defines(text),
+        *(f"MICROCLAW_OWN_{name}" for name in sorted(set(_own(text.tokens, ends, GUARDED)))),
+        *pin_defines(text, ends, board),
+        *format_defines(text.tokens, ends),
         *sketch_defines(text),
         *entry_defines(text),
         *llmos_defines(text, board),
@@ -36,7 +38,7 @@ def entry_defines(text: SourceText) -> tuple[str, ...]:
 
     So it is when main calls on_init, as in Espressif's examples, and when on_init waits, which the firmware cannot.
     """
-    bodies = function_bodies(text.tokens)
+    bodies = text.functions
     if "on_init" not in bodies:
         return ()
     called: set[str] = reached(bodies, bodies["main" if "main" in bodies else "on_init"])
@@ -52,33 +54,22 @@ _SHORT_TIMES: Final = frozenset(("delayMicroseconds", "usleep", "nanosleep", "mi
 
 def sketch_defines(text: SourceText) -> tuple[str, ...]:
     """MICROCLAW_SKETCH for a program that defines setup and loop and nothing that starts it, and how often it rests."""
-    if not has_setup_and_loop(text.tokens):
+    if not has_setup_and_loop(text.functions):
         return ()
     names = {token.text for token in text.tokens}
     rest_ms = 0 if not names & _SHORT_TIMES else 5 if "attachInterrupt" in names else 50
     return ("MICROCLAW_SKETCH", f"MICROCLAW_REST_MS={rest_ms}")
 
 
-# Names that C does not have and programs often define with another type, and the printf family of stdio.h.
-GUARDED: Final = frozenset(
-    (
-        *("printf", "sprintf", "snprintf", "vprintf", "vsprintf", "vsnprintf", "fprintf", "vfprintf", "dprintf"),
-        *("strlcpy", "strlcat", "itoa", "utoa", "ltoa", "log", "min", "max", "constrain", "map", "LED_BUILTIN"),
-        *("every", "after", "cancel", "delay", "delay_ms", "delayMicroseconds", "usleep", "millis", "micros"),
-    )
-)
+GUARDED: Final = frozenset(words_of("guarded"))
+"""A program that makes one a function or a global variable gets MICROCLAW_OWN_name."""
 _BEHIND_A_VARIABLE: Final = frozenset("=;[,")
 
 
-def own_defines(text: SourceText) -> tuple[str, ...]:
-    """A macro MICROCLAW_OWN_name for each guarded name of which the program makes a function or a global variable."""
-    return tuple(f"MICROCLAW_OWN_{name}" for name in sorted(set(_own(text.tokens, GUARDED))))
-
-
-def pin_defines(text: SourceText, board: BoardProfile) -> tuple[str, ...]:
+def pin_defines(text: SourceText, ends: Mapping[int, int], board: BoardProfile) -> tuple[str, ...]:
     """MICROCLAW_PINS, of which Arduino.h makes the board's constants (A0, TX, ...), but for the program's own names."""
     names = board.arduino_pins.keys() & {token.text for token in text.tokens}
-    names -= {*_own(text.tokens, names), *_listed(text.tokens)}
+    names -= {*_own(text.tokens, ends, names), *_listed(text.tokens)}
     pins = " ".join(f"PIN_({name},{board.arduino_pins[name]})" for name in sorted(names))
     return (f"MICROCLAW_PINS={pins}",) if pins else ()
 
@@ -92,14 +83,15 @@ def _listed(tokens: Sequence[Token]) -> Iterator[str]:
             yield token.text
 
 
-def _own(tokens: Sequence[Token], names: Set[str]) -> Iterator[str]:
+def _own(tokens: Sequence[Token], ends: Mapping[int, int], names: Set[str]) -> Iterator[str]:
     depth = 0
-    for at, token in enumerate(tokens):
+    for at, token in enumerate(tokens[:-1]):
         depth += (token.text in "({") - (token.text in ")}")
         if depth == 0 and token.kind == "name" and token.text in names:
-            behind = tokens[at + 1].text if at + 1 < len(tokens) else ""
             declared = at > 0 and (tokens[at - 1].kind == "name" or tokens[at - 1].text == "*")
-            if declared and (behind in _BEHIND_A_VARIABLE or has_body(tokens, at + 1)):
+            behind, brace = tokens[at + 1].text, ends.get(at + 1, len(tokens)) + 1
+            has_body = behind == "(" and brace < len(tokens) and tokens[brace].text == "{"
+            if declared and (behind in _BEHIND_A_VARIABLE or has_body):
                 yield token.text
 
 
@@ -115,39 +107,27 @@ _PLAIN: Final = re.compile(
 _NUMERIC_ESCAPE: Final = re.compile(r"\\[0-7xuU]")
 
 
-def format_defines(text: SourceText) -> tuple[str, ...]:
+def format_defines(tokens: Sequence[Token], ends: Mapping[int, int]) -> tuple[str, ...]:
     """A macro MICROCLAW_CHOOSE_name for each function that gets a format the firmware may not know."""
     doubtful = {
         token.text
-        for at, token in enumerate(text.tokens)
-        if token.kind == "name" and token.text in FORMAT_AT and not _is_plain(text.tokens, at)
+        for at, token in enumerate(tokens)
+        if token.kind == "name" and token.text in FORMAT_AT and not _is_plain(tokens, at, ends)
     }
     return tuple(f"MICROCLAW_CHOOSE_{name}" for name in sorted(doubtful))
 
 
-def _is_plain(tokens: Sequence[Token], at: int) -> bool:
+def _is_plain(tokens: Sequence[Token], at: int, ends: Mapping[int, int]) -> bool:
     """True if the firmware's printf can do the format of a call."""
-    arguments = _arguments(tokens, at + 1)
-    place = FORMAT_AT[tokens[at].text]
-    if place >= len(arguments):
-        return False
-    parts = arguments[place]
-    if not parts or any(part.kind != "string" or not part.text.startswith('"') for part in parts):
-        return False
-    literal = "".join(part.text[1:-1] for part in parts)
-    return _NUMERIC_ESCAPE.search(literal) is None and _PLAIN.fullmatch(literal) is not None
-
-
-def _arguments(tokens: Sequence[Token], at: int) -> list[Sequence[Token]]:
-    """The tokens of each argument of a call; an empty list if it is not a call."""
-    depth = 0
-    cuts = []
-    for position in range(at, len(tokens)):
-        text = tokens[position].text
-        depth += (text in "([{") - (text in ")]}")
-        if depth == 0:
-            cuts.append(position)
-            break
-        if position == at or (text == "," and depth == 1):
-            cuts.append(position)
-    return [tokens[begin + 1 : end] for begin, end in pairwise(cuts)]
+    literal, commas, place = list[str](), 0, at + 2
+    while place < ends.get(at + 1, 0) and commas <= FORMAT_AT[tokens[at].text]:
+        token = tokens[place]
+        if token.text == ",":
+            commas += 1
+        elif commas == FORMAT_AT[tokens[at].text]:
+            if not token.text.startswith('"'):
+                return False
+            literal.append(token.text[1:-1])
+        place = ends.get(place, place) + 1
+    text = "".join(literal)
+    return bool(literal) and _NUMERIC_ESCAPE.search(text) is None and _PLAIN.fullmatch(text) is not None

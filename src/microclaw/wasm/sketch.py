@@ -9,36 +9,21 @@ from __future__ import annotations
 
 import bisect
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Final, TypeAlias
 
 from msgspec import Struct
 
-_Span: TypeAlias = tuple[int, int]
+from microclaw.wasm.tokens import Token, bracket_ends
 
-_ASIDE: Final = re.compile(
-    r"""(?P<kept>\b[0-9](?:'(?=\w)|[\w.])*)
-      | (?P<away>//[^\n]*|/\*.*?\*/|^[ \t]*\#(?:\\[ \t]*\n|/\*.*?\*/|[^\n])*)
-      | (?:\b[uUL]?8?R"([^(\s]*)\(.*?\)\3"|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')""",
-    re.VERBOSE | re.DOTALL | re.MULTILINE,
-)
-"""Numbers, comments and directives, and texts."""
-_STATEMENT: Final = re.compile(r"[^;{}]*+(?:;|\{\s*+\}?|\}|\Z)")
-_TEMPLATE: Final = re.compile(r"\s*(?:template\s*<(?P<parameters>[^;{}()]*?)>\s*(?=template|[A-Za-z_]))?")
-_GROUP: Final = r"(?:__attribute__\s*\(\([^;{}]*?\)\)|(?:decltype|alignas)\s*\([^(){}]*\))"
-_NO_NAME: Final = r"(?!(?:operator|__attribute__|decltype|alignas|void|int|return|sizeof)\b)"
-_HEAD: Final = re.compile(
-    rf"(?P<type>(?:{_GROUP}|[A-Za-z_])(?:{_GROUP}|[^()={{}}])*?)(?<![\w:~])(?P<name>{_NO_NAME}[A-Za-z_]\w*)\s*(?=\()"
-)
-_CLASS: Final = re.compile(
-    r"(?:(?:typedef|static|const)\s+)*(?:enum\s+(?:class|struct)|class|struct|union|enum)\b([^(;{]*)[;{]"
-)
-_BEHIND: Final = ("->", "noexcept", "__attribute__")
-_MACRO: Final = re.compile(r"^[ \t]*#[ \t]*define[ \t]+(\w+)\(", re.MULTILINE)
-_CONDITION: Final = re.compile(r"^[ \t]*#[ \t]*(if|endif)", re.MULTILINE)  # if, ifdef and ifndef
-_ENDLESS: Final = re.compile(
-    r"(?P<brace>\}\s*)?(?:\bwhile\s*\(\s*(?:1|true)\s*\)|\bfor\s*\(\s*;\s*;\s*\))\s*(?:(?P<none>;)|\{\s*;?\s*(?P<empty>\}))"
-)
+_Place: TypeAlias = tuple[int, int]  # line and column
+_Span: TypeAlias = tuple[_Place, _Place]
+
+_CLASSES: Final = frozenset(("class", "struct", "union", "enum"))
+_GROUPS: Final = frozenset(("__attribute__", "decltype", "alignas"))
+_NO_NAMES: Final = frozenset(("operator", "void", "int", "return", "sizeof"))
+_ENDLESS: Final = {"while": (["(", "1", ")"], ["(", "true", ")"]), "for": (["(", ";", ";", ")"],)}
 _WITHOUT: Final = frozenset(("setup", "loop", "main"))
 _HALT: Final = "delay(1000)"
 _MAX_COLUMN: Final = 1000  # that is kept: on a line of a megabyte each edit would put in another one
@@ -47,168 +32,163 @@ _MAX_COLUMN: Final = 1000  # that is kept: on a line of a megabyte each edit wou
 class _Edit(Struct, frozen=True):
     """Text that is put in at a place; or, without one, blanks up to `end`."""
 
-    begin: int
+    begin: _Place
     inserted: str = ""
-    end: int = 0
+    end: _Place | None = None
 
 
-def prepare_sketch(text: str) -> str:
-    """The sketch as the compiler is to read it."""
-    code = _ASIDE.sub(lambda found: _blank(found[0]) if found["away"] else found[0], text)
-    shape = _ASIDE.sub(lambda found: found[0] if found["kept"] else _blank(found[0]), text)
-    return _edited(text, [*_halts(shape), *_prototypes(text, code, _flat(shape))])
+def prepare_sketch(text: str, code: Sequence[Token], directives: Sequence[Sequence[Token]]) -> str:
+    """The sketch as the compiler is to read it; `text` is what its tokens were read from, without joined lines."""
+    ends = bracket_ends(code)
+    edits = sorted((*_halts(code, ends), *_prototypes(code, ends, directives)), key=lambda edit: edit.begin)
+    starts, parts, at = [0, *(found.end() for found in re.finditer("\n", text))], list[str](), 0
+    for edit in edits:
+        begin, end = (starts[line - 1] + column - 1 for line, column in (edit.begin, edit.end or edit.begin))
+        back = f"{edit.inserted}\n#line {edit.begin[0]}\n{' ' * min(edit.begin[1] - 1, _MAX_COLUMN)}"
+        parts += [text[at:begin], back if edit.inserted else re.sub(r"[^\n]", " ", text[begin:end])]
+        at = end
+    return "".join((*parts, text[at:]))
 
 
-def _blank(text: str) -> str:
-    return re.sub(r"[^\n]", " ", text)
-
-
-def _flat(shape: str) -> str:
-    """The outermost level: what is inside of braces becomes blanks."""
-    parts, depth = list[str](), 0
-    for part in re.split(r"([{}])", shape):
-        depth -= part == "}" and depth > 0
-        parts.append(part if depth == 0 else _blank(part))
-        depth += part == "{"
-    return "".join(parts)
-
-
-class _Outline(Struct):
-    """The outermost level of a sketch, as places in its text."""
-
-    functions: list[tuple[int, re.Match[str], int]] = []  # the begin, the head, the brace of the body
-    types: dict[str, int] = {}  # each type of the sketch, and the place behind its definition
-    declared: set[str] = set()  # prototypes of its own
-    first: int | None = None  # of the first function or class
-
-
-def _read_outline(flat: str, macros: set[str]) -> _Outline:
-    outline = _Outline()
-    named: list[str] | None = None  # the types of a statement that has not ended yet
-    for statement in _STATEMENT.finditer(flat):
-        whole, has_body = statement[0], statement[0].endswith("}")
-        template = _TEMPLATE.match(flat, statement.start(), statement.end())
-        assert template is not None  # it matches nothing, too
-        begin, start = statement.start() + len(whole) - len(whole.lstrip()), template.end()
-        kind, head = _CLASS.match(flat, start, statement.end()), _HEAD.match(flat, start, statement.end())
-        if kind is not None or whole.lstrip().startswith(("typedef", "using")) or named is not None:
-            words = re.findall(r"\w+", (kind[1].partition(":")[0] if kind is not None else whole.partition("=")[0]))
-            named = [*(named or ()), *(words[:1] if kind is not None else words[-1:])]
-            if not has_body:
-                outline.types, named = dict.fromkeys(named, statement.end()) | outline.types, None
-            elif outline.first is None:
-                outline.first = begin
-        elif head is not None and head["name"] not in macros and head["type"].split()[0] not in macros:
-            close = _close(flat, head.end())
-            behind, brace, _ = map(str.strip, flat[close : statement.end()].partition("{"))
-            if behind == ";":
-                outline.declared.add(_key(flat, head))
-            elif (
-                has_body
-                and brace
-                and (not behind or behind.startswith(_BEHIND))
-                and "=" not in (template["parameters"] or "")
-            ):
-                outline.first = begin if outline.first is None else outline.first
-                if not re.search(r"\bauto\b", head["type"]) or behind.startswith("->"):
-                    outline.functions.append((begin, head, flat.index("{", close)))
-    return outline
-
-
-def _prototypes(text: str, code: str, flat: str) -> Iterator[_Edit]:
-    """Each prototype in front of the first function or class, or behind the last type of the sketch that it names."""
-    outline, conditional = _read_outline(flat, set(_MACRO.findall(text))), _conditional(text)
-    first = _outside(outline.first or 0, conditional)[0]
-    places: dict[int, dict[str, int]] = {}
-    for begin, head, end in outline.functions:
-        if head["name"] in _WITHOUT or _key(flat, head) in outline.declared:
+def _prototypes(
+    code: Sequence[Token], ends: Mapping[int, int], directives: Sequence[Sequence[Token]]
+) -> Iterator[_Edit]:
+    """Each prototype in front of the first function or class, or behind what else the sketch declares and it names."""
+    conditional, first = _conditional(code, directives), None
+    macros = {each[1].text for each in directives if len(each) > 1 and each[0].text == "define"}
+    functions, known, written = list[tuple[Sequence[Token], int]](), dict[str, _Place](), set[str]()
+    for begin, stop in _statements(code, ends):
+        head, opening = code[begin:stop], _opening(code, ends, begin, stop)
+        if opening is not None and code[opening - 1].text not in macros:
+            if stop not in ends:
+                written.add(_one_line(head))
+                continue
+            first = first or head[0].place
+            if code[ends[opening] + 1].text == "-" or "auto" not in [token.text for token in head]:  # auto f() -> int
+                functions.append((head, opening))
+        else:
+            outer = [code[at] for at in _outside_brackets(ends, begin, stop)]
+            first = first or (head[0].place if _has_class(outer) else None)
+            for name in _declared(outer):
+                last = code[ends.get(stop, stop)]
+                known.setdefault(name, (last.line, last.column + 1))
+    places: dict[_Place, dict[str, int]] = {}
+    for head, opening in functions:
+        prototype = _one_line(head)
+        if code[opening - 1].text in _WITHOUT or prototype in written or first is None:
             continue
-        types = (outline.types[word] for word in re.findall(r"\w+", flat[begin:end]) if word in outline.types)
-        place = max([first, *(_outside(each, conditional)[1] for each in types)])
-        if place <= begin:
-            yield from _defaults(flat, head.end())
-            line = text.count("\n", 0, begin) + 1  # remarks on it point at the definition
-            places.setdefault(place, {}).setdefault(f"{_one_line(code[begin:end])};", line)
+        named = (known[token.text] for token in head if token.text in known)
+        place = max([_around(first, conditional)[0], *(_around(each, conditional)[1] for each in named)])
+        if place <= head[0].place:
+            yield from _defaults(code, ends, opening)
+            places.setdefault(place, {}).setdefault(f"{prototype};", head[0].line)  # remarks point at the definition
     for place, prototypes in places.items():
         yield _Edit(place, "".join(f"\n#line {line}\n{prototype}" for prototype, line in prototypes.items()))
 
 
-def _one_line(code: str) -> str:
-    """The code with single blanks, but for those in its texts."""
-    return re.sub(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')|\s+""", lambda found: found[1] or " ", code).strip()
+def _statements(code: Sequence[Token], ends: Mapping[int, int]) -> Iterator[tuple[int, int]]:
+    """Yield where each statement of the outermost level begins, and its `;`, or the brace of its block."""
+    begin, at, seen = 0, 0, set[str]()
+    while at < len(code):
+        text = code[at].text
+        end = ends.get(at, len(code) if text == "{" else at)
+        is_function = "(" in seen and "{" not in seen and ("=" not in seen or code[at - 1].text == ")")
+        if text in (";", "}") or (text == "{" and (is_function or code[begin].text in ("namespace", "extern"))):
+            yield begin, at
+            begin, seen = end + 1, set()
+        else:
+            seen.add(text)
+        at = end + 1
 
 
-def _conditional(text: str) -> list[_Span]:
-    """The begin of each outermost #if and the begin of the line behind its #endif."""
-    spans, depth, begin = list[_Span](), 0, 0
-    for found in _CONDITION.finditer(text):
-        begin = found.start() if depth == 0 else begin
-        depth += 1 if found[1] == "if" else -1
+def _outside_brackets(ends: Mapping[int, int], at: int, stop: int) -> Iterator[int]:
+    """Yield the places of tokens, of those in brackets only the first bracket."""
+    while at < stop:
+        yield at
+        at = ends.get(at, at) + 1
+
+
+def _opening(code: Sequence[Token], ends: Mapping[int, int], begin: int, stop: int) -> int | None:
+    """The bracket of a function's parameters, which follows a type and a name."""
+    for at in _outside_brackets(ends, begin, stop):
+        if code[at].text in ("=", "{"):
+            return None
+        if code[at].text == "(" and code[at - 1].text not in _GROUPS:
+            is_typed = at - 1 > begin and code[begin].kind == code[at - 1].kind == "name" and at in ends
+            is_name = is_typed and code[at - 1].text not in _NO_NAMES
+            return at if is_name and code[at - 2].text not in (":", "~", "operator") else None
+    return None
+
+
+def _has_class(outer: Sequence[Token]) -> bool:
+    texts = {token.text for token in outer}
+    return "{" in texts and not _CLASSES.isdisjoint(texts)
+
+
+def _declared(outer: Sequence[Token]) -> Iterator[str]:
+    """The names of a statement's classes, and the last one of a typedef, a using, or behind a class's block."""
+    texts = [token.text for token in outer]
+    for before, word, name in zip(("", *texts), texts, texts[1:], strict=False):
+        if word in _CLASSES and before not in ("<", ","):  # of a template
+            yield name
+    if _has_class(outer) or texts[:1] in (["typedef"], ["using"]):
+        begin = texts.index("{") if "{" in texts else 0
+        end = texts.index("=") if "=" in texts else len(texts)
+        yield from [token.text for token in outer[begin:end] if token.kind == "name"][-1:]
+
+
+def _defaults(code: Sequence[Token], ends: Mapping[int, int], opening: int) -> Iterator[_Edit]:
+    """Blanks over each default argument, which the prototype has."""
+    depth, equal = 0, None
+    for at in _outside_brackets(ends, opening + 1, ends[opening] + 1):
+        token = code[at]
+        depth += (token.text == "<") - (token.text == ">" and code[at - 1].text != "-")
+        equal = equal or (token.place if token.text == "=" else None)
+        if equal is not None and (at == ends[opening] or (token.text == "," and depth == 0)):
+            yield _Edit(equal, end=token.place)
+            equal = None
+
+
+def _one_line(tokens: Sequence[Token]) -> str:
+    """The tokens with a blank where something stands between them."""
+    parts = [tokens[0].text]
+    for before, token in pairwise(tokens):
+        is_next = token.place == (before.line, before.column + len(before.text))
+        parts += ["" if is_next else " ", token.text]
+    return "".join(parts)
+
+
+def _conditional(code: Sequence[Token], directives: Sequence[Sequence[Token]]) -> list[_Span]:
+    """Behind the last token before each outermost #if, and the first one behind its #endif.
+
+    The lines' own begins may be in a comment, which what is put in there could end.
+    """
+    lines, spans, depth, begin = [token.line for token in code], list[_Span](), 0, (1, 1)
+    for word in (each[0] for each in directives if each and each[0].text in ("if", "ifdef", "ifndef", "endif")):
+        if depth == 0 and (before := bisect.bisect_left(lines, word.line)):
+            begin = (code[before - 1].line, code[before - 1].column + len(code[before - 1].text))
+        depth += -1 if word.text == "endif" else 1
         if depth == 0:
-            spans.append((begin, (text + "\n").index("\n", found.end()) + 1))
+            behind = bisect.bisect(lines, word.line)
+            spans.append((begin, code[behind].place if behind < len(code) else (word.line + 1, 1)))
     return spans
 
 
-def _outside(place: int, conditional: Sequence[_Span]) -> _Span:
+def _around(place: _Place, conditional: Sequence[_Span]) -> _Span:
     """The places before and behind the #if around a place; itself where none is."""
-    return next((span for span in conditional if span[0] < place < span[1]), (place, place))
+    at = bisect.bisect_left(conditional, (place,))
+    return next(((begin, end) for begin, end in conditional[at - 1 : at] if place < end), (place, place))
 
 
-def _parameters(flat: str, opening: int) -> list[_Span]:
-    """The begin and end of each parameter in brackets."""
-    found, depth, begin = list[_Span](), 0, opening + 1
-    for at in range(opening, _close(flat, opening)):
-        depth += (flat[at] in "([{<") - (flat[at] in ")]}" or (flat[at] == ">" and flat[at - 1] != "-"))
-        if depth == 0 or (depth == 1 and flat[at] == ","):
-            found.append((begin, at))
-            begin = at + 1
-    return found
-
-
-def _close(flat: str, opening: int) -> int:
-    """The place behind the bracket that closes the one at `opening`, or the end of the statement."""
-    depth = 0
-    for at in range(opening, len(flat)):
-        depth += (flat[at] == "(") - (flat[at] == ")")
-        if depth == 0 or flat[at] in ";{":
-            return at + 1
-    return len(flat)
-
-
-def _key(flat: str, head: re.Match[str]) -> str:
-    """A function's name and the number of its parameters."""
-    parameters = [flat[begin:end].strip() for begin, end in _parameters(flat, head.end())]
-    return f"{head['name']} {0 if parameters in ([''], ['void']) else len(parameters)}"
-
-
-def _defaults(flat: str, opening: int) -> Iterator[_Edit]:
-    """Blanks over each default argument, which the prototype has."""
-    for begin, end in _parameters(flat, opening):
-        at = flat.find("=", begin, end)
-        if at >= 0:
-            yield _Edit(at, end=end)
-
-
-def _halts(shape: str) -> Iterator[_Edit]:
+def _halts(code: Sequence[Token], ends: Mapping[int, int]) -> Iterator[_Edit]:
     """`while (1);` means "stop here": it gets something to do that waits."""
-    opened, of_do = list[bool](), set[int]()
-    for found in re.finditer(r"(?P<do>\bdo\s*)?\{|\}", shape):
-        if found[0] != "}":
-            opened.append(found["do"] is not None)
-        elif opened and opened.pop():
-            of_do.add(found.start())
-    for found in _ENDLESS.finditer(shape):
-        if found["none"] is None or not (found["brace"] and found.start() in of_do):
-            yield _Edit(found.end() - 1, _HALT if found["none"] else f"{_HALT};")
-
-
-def _edited(text: str, edits: Sequence[_Edit]) -> str:
-    """The text with all edits."""
-    starts, parts, at = [0, *(found.end() for found in re.finditer("\n", text))], list[str](), 0
-    for edit in sorted(edits, key=lambda edit: edit.begin):
-        line = bisect.bisect_right(starts, edit.begin)
-        column = min(edit.begin - starts[line - 1], _MAX_COLUMN)
-        back = f"{edit.inserted}\n#line {line}\n{' ' * column}"
-        parts += [text[at : edit.begin], back if edit.inserted else _blank(text[edit.begin : edit.end])]
-        at = edit.end or edit.begin
-    return "".join((*parts, text[at:]))
+    texts = [token.text for token in code]
+    of_do = {ends[at + 1] for at, text in enumerate(texts) if text == "do" and at + 1 in ends}
+    for at in (at for at, text in enumerate(texts[:-2]) if text in _ENDLESS and at + 1 in ends):
+        behind = ends[at + 1] + 1
+        if texts[at + 1 : min(behind, at + 6)] not in _ENDLESS[texts[at]] or behind >= len(code):
+            continue
+        if texts[behind] == ";" and at - 1 not in of_do:
+            yield _Edit(code[behind].place, _HALT)
+        elif texts[behind] == "{" and ends.get(behind, 0) - behind in (1, 2) and texts[ends[behind] - 1] in ("{", ";"):
+            yield _Edit(code[ends[behind]].place, f"{_HALT};")

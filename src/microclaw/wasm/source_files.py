@@ -204,11 +204,6 @@ class LineMarks(Struct, frozen=True):
         return f"line {place[1]}{found[2] or ''} of {place[0]}" if found[1] else f"{place[0]}:{place[1]}"
 
 
-def unit_starts(text: str) -> tuple[int, ...]:
-    """The lines, counted from 0, at which another source begins that is compiled alone."""
-    return tuple(start - 2 for start, number, _ in without_marks(text)[1].marks if number == 0)
-
-
 def without_marks(text: str) -> tuple[str, LineMarks]:
     """The text with its marks made empty lines, and what they said."""
     if "line" not in text or "#" not in text:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from pathlib import PurePath
 from typing import Final, Literal, TypeAlias
 
-from microclaw.wasm.tokens import Token, function_bodies, without_directives
+from microclaw.wasm.refusals import words_of
+from microclaw.wasm.tokens import Token
 
 Language: TypeAlias = Literal["c", "c++", "sketch"]
 """A sketch is Arduino's C++: prototypes are written for it, and Arduino.h is included by itself."""
@@ -16,31 +17,12 @@ _BY_SUFFIX: Final[dict[str, Language]] = {
     **{".c": "c", ".ino": "sketch", ".pde": "sketch"},
     **dict.fromkeys((".cpp", ".cc", ".cxx", ".c++"), "c++"),
 }
-CPLUSPLUS_HEADERS: Final = frozenset(
-    (
-        *("EEPROM.h", "ESP32Servo.h", "Preferences.h", "Servo.h", "Ticker.h", "Wire.h"),
-        *("cctype", "climits", "cmath", "cstddef", "cstdint", "cstdio", "cstdlib", "cstring"),
-    )
-)
-"""What only a C++ program may include."""
-STANDARD_HEADERS: Final = frozenset(
-    (
-        *("algorithm", "array", "atomic", "bitset", "cassert", "cerrno", "cfloat", "charconv", "cinttypes", "cstdarg"),
-        *("deque", "exception", "forward_list", "functional", "initializer_list", "iterator", "limits", "list", "map"),
-        *("memory", "new", "numeric", "optional", "queue", "random", "ratio", "set", "stack", "stdexcept", "string"),
-        *("string_view", "tuple", "type_traits", "typeindex", "unordered_map", "unordered_set", "utility", "variant"),
-        "vector",
-    )
-)
-"""C++'s own headers that need no compiled part: libc++'s, which come with the ziglang wheel (toolchain.py)."""
-_PAIRS: Final = frozenset(
-    (
-        *(("template", "<"), ("using", "namespace"), ("static_cast", "<"), ("public", ":"), ("private", ":")),
-        *(("Serial", "."), ("Wire", "."), ("reinterpret_cast", "<"), ("protected", ":")),
-    )
-)
-_BEFORE_A_NAME: Final = frozenset(("class", "namespace", "new", "typename", "String", "virtual", "constexpr", "Servo"))
-_NAMES: Final = frozenset(("nullptr", "dynamic_cast", "const_cast", "decltype", "static_assert_"))
+CPLUSPLUS_HEADERS: Final = frozenset(words_of("cplusplus_headers"))
+STANDARD_HEADERS: Final = frozenset(words_of("standard_headers"))
+_WORDS: Final = words_of("cplusplus_pairs")
+_PAIRS: Final = frozenset(zip(_WORDS[::2], _WORDS[1::2], strict=True))
+_BEFORE_A_NAME: Final = frozenset(words_of("cplusplus_before_a_name"))
+_NAMES: Final = frozenset(words_of("cplusplus_names"))
 
 
 def language_of_file(name: str) -> Language | None:
@@ -48,28 +30,24 @@ def language_of_file(name: str) -> Language | None:
     return _BY_SUFFIX.get(PurePath(name).suffix.lower())
 
 
-def guess_language(tokens: Sequence[Token], headers: Set[str]) -> Language:
-    """The language of a source that came without a file's name: C unless something in it is not C."""
-    if has_setup_and_loop(tokens):
-        return "sketch"
-    return "c++" if _holds_cplusplus(tokens, headers) else "c"
+def language_of_code(
+    named: Language | None, code: Sequence[Token], functions: Mapping[str, object], headers: Set[str]
+) -> tuple[Language, bool]:
+    """The language of a source, and True if its file's name does not say it: C unless something in it is not C.
 
-
-def is_sketch(tokens: Sequence[Token], headers: Set[str]) -> bool:
-    """True if what is named .c is a sketch: C that includes Arduino.h may have setup and loop as well."""
-    return has_setup_and_loop(tokens) and ("Arduino.h" not in headers or _holds_cplusplus(tokens, headers))
-
-
-def has_setup_and_loop(tokens: Sequence[Token]) -> bool:
-    """True if it defines Arduino's two functions, and nothing that starts it."""
-    defined = function_bodies(tokens).keys()
-    return {"setup", "loop"} <= defined and not defined & {"main", "on_init"}
-
-
-def _holds_cplusplus(tokens: Sequence[Token], headers: Set[str]) -> bool:
-    code = without_directives(tokens)
+    What is named .c is a sketch if it has setup and loop; but C that includes Arduino.h may have them as well.
+    """
+    is_sketch = has_setup_and_loop(functions)
     includes = any(name in CPLUSPLUS_HEADERS or "." not in name for name in headers)
-    return includes or any(map(_is_cplusplus, code, code[1:], code[2:]))
+    is_cplusplus = named in (None, "c") and (includes or any(map(_is_cplusplus, code, code[1:], code[2:])))
+    if named is None or (named == "c" and is_sketch and ("Arduino.h" not in headers or is_cplusplus)):
+        return "sketch" if is_sketch else "c++" if is_cplusplus else "c", True
+    return named, False
+
+
+def has_setup_and_loop(functions: Mapping[str, object]) -> bool:
+    """True if it defines Arduino's two functions, and nothing that starts it."""
+    return {"setup", "loop"} <= functions.keys() and not functions.keys() & {"main", "on_init"}
 
 
 def _is_cplusplus(first: Token, second: Token, third: Token) -> bool:

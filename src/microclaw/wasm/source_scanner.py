@@ -10,7 +10,6 @@ from typing import Final, NoReturn
 from msgspec import Struct
 from msgspec.structs import replace
 
-from microclaw.boards.profile import BoardProfile
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.wasm.refusals import refused_name
 from microclaw.wasm.source_language import CPLUSPLUS_HEADERS, STANDARD_HEADERS, Language
@@ -71,9 +70,10 @@ class Scanner(Struct):
     file: str
     lines: tuple[str, ...]
     text: str
-    board: BoardProfile | None
     language: Language | None
     headers: set[str] = set()
+    code: list[Token] = []  # the tokens that are in no directive
+    directives: list[list[Token]] = []
     has_raw_string: bool = False
     unsure: list[Diagnostic] = []
     missing: list[Diagnostic] = []  # reported together: a sketch for another firmware includes many
@@ -96,8 +96,9 @@ class Scanner(Struct):
                 if directive is not None:
                     self._check_directive(directive)
                 directive, line_begins = None, True
-            if kind in ("newline", "comment", "string"):
-                self._count_lines(text, start)
+            if kind in ("newline", "comment", "string") and (newlines := text.count("\n")):
+                self.line += newlines
+                self.line_start = start + text.rindex("\n") + 1
             if kind in ("newline", "comment", "space"):
                 continue
             self._check_token(token, position)
@@ -108,14 +109,10 @@ class Scanner(Struct):
                 directive.append(token)
                 if len(directive) == 1 and text in _INCLUDES:
                     position = self._include(token, position)
+            else:
+                self.code.append(token)
             line_begins = False
         return tuple(tokens)
-
-    def _count_lines(self, text: str, start: int) -> None:
-        newlines = text.count("\n")
-        if newlines:
-            self.line += newlines
-            self.line_start = start + text.rindex("\n") + 1
 
     def _at(self, token: Token, message: str, hint: str | None = None) -> Diagnostic:
         line = self.lines[token.line - 1] if token.line <= len(self.lines) else None
@@ -188,7 +185,7 @@ class Scanner(Struct):
 
     def _note_missing(self, keyword: Token, name: str) -> None:
         message = f"there is no header {name!r} for programs"
-        refusal = None if ".." in name else refused_name(name, self.board, headers=True)
+        refusal = None if ".." in name else refused_name(name, headers=True)
         if refusal is not None:
             found = replace(self._at(keyword, message, refusal.hint), explanation=refusal.explanation)
         else:
@@ -204,6 +201,7 @@ class Scanner(Struct):
             raise BuildError((*self.missing, found), stage="source")
 
     def _check_directive(self, tokens: list[Token]) -> None:
+        self.directives.append(tokens)
         if not tokens:
             return
         keyword, rest = tokens[0], [token.text for token in tokens[1:]]

@@ -8,20 +8,19 @@ The second wall is the compiler's flags (toolchain.py), the third the list of fi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from microclaw.boards.profile import BoardProfile
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.text import odd_character
 from microclaw.wasm.sketch import prepare_sketch
-from microclaw.wasm.source_files import unit_starts, without_marks
-from microclaw.wasm.source_language import STANDARD_HEADERS, SUFFIX, Language, guess_language, is_sketch
+from microclaw.wasm.source_files import without_marks
+from microclaw.wasm.source_language import STANDARD_HEADERS, SUFFIX, Language, language_of_code
 from microclaw.wasm.source_scanner import OUR_NAMES, Scanner
-from microclaw.wasm.tokens import Token
+from microclaw.wasm.tokens import Token, function_bodies, outer_functions
 
 MAX_SOURCE_BYTES: Final = 256 << 10
 
@@ -41,6 +40,8 @@ class SourceText(Struct, frozen=True):
     text: str
     lines: tuple[str, ...]  # without the marks of a program of several files (source_files.py)
     tokens: tuple[Token, ...]
+    functions: Mapping[str, Set[str]] = {}  # what each calls
+    bodies: Mapping[str, int] = {}  # of those of the outermost level, by place among the tokens
     missing: tuple[Diagnostic, ...] = ()  # headers of another firmware; `text` is without them
     unsure: tuple[Diagnostic, ...] = ()  # headers that are not here, between #if and #endif: the compiler tells
     language: Language = "c"
@@ -70,35 +71,21 @@ class SourceText(Struct, frozen=True):
         first = None
         for token, before, after in zip(self.tokens, words, words[2:], strict=False):
             if token.kind == "name" and token.text == name:
-                place = (token.line, token.column)
-                first = first or place
+                first = first or token.place
                 if after == "(" and (before in ("return", "else", "do") or not before[-1:].isidentifier()):
-                    return place
+                    return token.place
         return first
 
     def find_definition(self, name: str) -> tuple[int, int] | None:
         """The beginning of a function's body."""
-        depth, head = 0, False
-        for number, token in enumerate(self.tokens):
-            if token.text == "{":
-                if depth == 0 and head:
-                    return token.line, token.column
-                depth += 1
-            elif token.text == "}":
-                depth, head = max(0, depth - 1), False
-            elif depth == 0 and token.text == ";":
-                head = False
-            elif depth == 0 and token.kind == "name" and token.text == name:
-                head = number + 1 < len(self.tokens) and self.tokens[number + 1].text == "("
-        return None
+        return self.tokens[self.bodies[name]].place if name in self.bodies else None
 
     def loop_lines(self, function: str | None) -> list[int]:
         """The lines of the loops of a function, or of the whole program, in the order of the source."""
-        begin = (1, 1) if function is None else self.find_definition(function)
+        begin = 0 if function is None else self.bodies.get(function, len(self.tokens))
         depth, lines, closes = 0, list[int](), list[int]()
-        for number, token in enumerate(self.tokens):
-            if begin is None or (token.line, token.column) < begin:
-                continue
+        for number in range(begin, len(self.tokens)):
+            token = self.tokens[number]
             depth += (token.text == "{") - (token.text == "}")
             if function is not None and depth == 0:
                 break
@@ -115,17 +102,15 @@ class SourceText(Struct, frozen=True):
         texts = [token.text for token in self.tokens]
         for number, token in enumerate(self.tokens):
             if token.text == words[0] and texts[number : number + len(words)] == [*words]:
-                yield token.line, token.column
+                yield token.place
 
     def find_string(self, fragment: str) -> tuple[int, int] | None:
         """The place of a string literal that contains a fragment."""
         found = (token for token in self.tokens if token.kind == "string" and fragment in token.text)
-        return next(((token.line, token.column) for token in found), None)
+        return next((token.place for token in found), None)
 
 
-def read_source(
-    source: str, name: str, board: BoardProfile | None = None, language: Language | None = None
-) -> SourceText:
+def read_source(source: str, name: str, language: Language | None = None) -> SourceText:
     """Check a program's text and split it into tokens; BuildError names the line of what is refused.
 
     Headers of another firmware are left out of the text and listed in `missing`: the compiler then finds what else such
@@ -136,31 +121,32 @@ def read_source(
     source = source.replace("\r\n", "\n").replace("\r", "\n")
     if not source.endswith("\n"):
         source += "\n"
-    text = without_marks(source)[0]
+    text, marks = without_marks(source)
     _check_text(text, file)
     lines = tuple(text.split("\n")[:-1])
-    scanner = Scanner(file, lines, _join_lines(text), board, None if _LOOP.search(text) else language)
-    tokens = scanner.scan()
-    guessed = language is None or (language == "c" and is_sketch(tokens, scanner.headers))
-    language = guess_language(tokens, scanner.headers) if guessed or language is None else language
+    joined = _join_lines(text)
+    scanner = Scanner(file, lines, joined, None if _LOOP.search(text) else language)
+    tokens, code = scanner.scan(), scanner.code
+    functions = function_bodies(code)
+    language, guessed = language_of_code(language, code, functions, scanner.headers)
     if scanner.has_raw_string and language == "c":
         language = "c++"
     file = f"{name}{SUFFIX[language]}"
     missing, unsure = (
         tuple(replace(found, file=file) for found in listed) for listed in (scanner.missing, scanner.unsure)
     )
+    text = joined if language == "sketch" else text
     if missing or unsure:
-        text = _without_includes(lines, missing, unsure)
-    units = unit_starts(source)
+        text = _without_includes(text.split("\n")[:-1], missing, unsure)
+    units = tuple(start - 2 for start, number, _ in marks.marks if number == 0)
     if language == "sketch":
         tabs = units[0] if units else len(lines)
-        written = text.split("\n")
-        text = "\n".join((prepare_sketch("\n".join(written[:tabs])), *written[tabs:]))
+        directives = (directive for directive in scanner.directives if directive and directive[0].line <= tabs)
+        text = prepare_sketch(text, [token for token in code if token.line <= tabs], [*directives])
     has_llmos_pins = any(token.text == '"/dev/gpio"' for token in tokens)
     standard = tuple(sorted(scanner.headers & STANDARD_HEADERS))
-    return SourceText(
-        file, text, lines, tokens, missing, unsure, language, guessed, has_llmos_pins, standard, source, units
-    )
+    facts = (missing, unsure, language, guessed, has_llmos_pins, standard, source, units)
+    return SourceText(file, text, lines, tokens, functions, outer_functions(tokens), *facts)
 
 
 def _check_text(text: str, file: str) -> None:
@@ -179,15 +165,10 @@ def _check_text(text: str, file: str) -> None:
 
 def _join_lines(text: str) -> str:
     """Join lines that end in a backslash; the newlines go behind the joined line, so that line numbers stay."""
-
-    def joined(lines: re.Match[str]) -> str:
-        parts = _SPLICE.split(lines[0])
-        return "".join(parts) + "\n" * (len(parts) - 1)
-
-    return _SPLICED.sub(joined, text)
+    return _SPLICED.sub(lambda lines: _SPLICE.sub("", lines[0]) + "\n" * lines[0].count("\n"), text)
 
 
-def _without_includes(lines: tuple[str, ...], missing: tuple[Diagnostic, ...], unsure: tuple[Diagnostic, ...]) -> str:
+def _without_includes(lines: Sequence[str], missing: tuple[Diagnostic, ...], unsure: tuple[Diagnostic, ...]) -> str:
     """The text without the #include directives of these headers. The rest of a line stays: it may begin a comment.
 
     Those that may be left out by an #if become an #error with their number in `unsure`, which tells that they were not.

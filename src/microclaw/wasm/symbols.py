@@ -11,6 +11,7 @@ from typing import Final
 from msgspec import Struct, field
 
 from microclaw.wasm.inspect import Module, parse_module
+from microclaw.wasm.refusals import words_of
 from microclaw.wasm.source_files import UNIT_NUMBER
 from microclaw.wire.wasm_binary import HEADER, ModuleError, Reader, read_sections
 
@@ -24,18 +25,6 @@ _DATA_COUNT: Final = 12  # LLVM writes this section into objects, also for WebAs
 _LOCAL: Final = 0x02
 _UNDEFINED: Final = 0x10
 _EXPLICIT_NAME: Final = 0x40
-
-
-class Variable(Struct, frozen=True):
-    """A variable with static storage, by the compiler's name: main.frame is frame inside of main, .L... a text."""
-
-    name: str
-    size_bytes: int
-
-    @property
-    def title(self) -> str:
-        """The name as the source has it."""
-        return "the longest text" if self.name.startswith(".L") else self.name.rpartition(".")[2] or self.name
 
 
 class Symbols(Struct):
@@ -52,18 +41,16 @@ class Symbols(Struct):
     has_constructors: bool = False  # of global objects, or functions that are marked to run before main
 
     @property
-    def largest_variable(self) -> Variable | None:
+    def largest_variable(self) -> tuple[str, int] | None:
+        """Its name as the source has it (the compiler calls frame in main main.frame, a text .L...), and its bytes."""
         name = max(self.variables, key=self.variables.__getitem__, default=None)
-        return None if name is None else Variable(name, self.variables[name])
+        if name is None:
+            return None
+        title = "the longest text" if name.startswith(".L") else name.rpartition(".")[2] or name
+        return title, self.variables[name]
 
 
-_PRINTERS: Final = frozenset(
-    (
-        *("printf", "vprintf", "puts", "putchar", "fputs", "fputc", "putc", "fwrite", "perror"),
-        *("microclaw_printf", "microclaw_vprintf", "microclaw_fprintf", "microclaw_vfprintf"),
-        *("fprintf", "vfprintf", "dprintf", "vdprintf"),
-    )
-)
+_PRINTERS: Final = frozenset(words_of("printing"))
 _PRINT_CLASS: Final = "5Print"  # Arduino's, in the names of its functions; Serial is one
 
 

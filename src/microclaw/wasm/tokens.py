@@ -1,4 +1,4 @@
-"""A token of a program's source, and walking over brackets and functions. Reads no text."""
+"""A token of a program's source, and where brackets and functions end, each found in one pass. Reads no text."""
 
 from __future__ import annotations
 
@@ -18,55 +18,47 @@ class Token(Struct, frozen=True):
     line: int
     column: int
 
-
-def behind_bracket(tokens: Sequence[Token], at: int) -> int:
-    """The place behind the bracket that closes the one at `at`; the end where none does."""
-    depth = 0
-    for place in range(at, len(tokens)):
-        depth += (tokens[place].text in _OPENING) - (tokens[place].text in _CLOSING)
-        if depth <= 0:
-            return place + 1
-    return len(tokens)
+    @property
+    def place(self) -> tuple[int, int]:
+        return self.line, self.column
 
 
-def without_directives(tokens: Sequence[Token]) -> list[Token]:
-    """The tokens that are not part of a preprocessor's line."""
-    left: list[Token] = []
-    line = directive = 0
-    for token in tokens:
-        if token.kind == "hash" and token.line != line:
-            directive = token.line
-        line = token.line
-        if token.line != directive:
-            left.append(token)
-    return left
-
-
-def has_body(tokens: Sequence[Token], at: int) -> bool:
-    """True if parameters and a brace follow."""
-    end = behind_bracket(tokens, at) if at < len(tokens) and tokens[at].text == "(" else len(tokens)
-    return end < len(tokens) and tokens[end].text == "{"
-
-
-def function_bodies(tokens: Sequence[Token]) -> dict[str, set[str]]:
-    """The functions that each function calls, by the function's name."""
-    code = without_directives(tokens)
-    opened, behind = list[int](), dict[int, int]()  # the place behind each bracket's own end: found once for all
-    for place, token in enumerate(code):
+def bracket_ends(tokens: Sequence[Token]) -> dict[int, int]:
+    """The place of the bracket that closes each one that is closed."""
+    opened, ends = list[int](), dict[int, int]()
+    for place, token in enumerate(tokens):
         if token.text in _OPENING:
             opened.append(place)
         elif token.text in _CLOSING and opened:
-            behind[opened.pop()] = place + 1
-    bodies: dict[str, set[str]] = {}
-    at = 0
+            ends[opened.pop()] = place
+    return ends
+
+
+def function_bodies(code: Sequence[Token]) -> dict[str, set[str]]:
+    """The functions that each function calls, by its name: those of one name together, a method's too."""
+    ends, bodies, at = bracket_ends(code), dict[str, set[str]](), 1
     while at < len(code):
-        brace = behind.get(at, len(code)) if code[at].text == "(" and at and code[at - 1].kind == "name" else len(code)
+        brace = ends.get(at, len(code)) + 1 if code[at].text == "(" and code[at - 1].kind == "name" else len(code)
         if brace < len(code) and code[brace].text == "{":
-            end = behind.get(brace, len(code))
-            inside = code[brace:end]
-            calls = {a.text for a, b in pairwise(inside) if a.kind == "name" and b.text == "("}
-            bodies[code[at - 1].text] = calls
-            at = end
-        else:
-            at += 1
+            name, at = code[at - 1].text, ends.get(brace, len(code))
+            calls = {a.text for a, b in pairwise(code[brace:at]) if a.kind == "name" and b.text == "("}
+            bodies.setdefault(name, set()).update(calls)
+        at += 1
     return bodies
+
+
+def outer_functions(tokens: Sequence[Token]) -> dict[str, int]:
+    """The place of the brace of each function of the outermost level: of those of one name the first."""
+    found, heads, depth = dict[str, int](), list[str](), 0
+    for place, (token, behind) in enumerate(pairwise(tokens)):
+        if token.text == "{":
+            for name in heads if depth == 0 else ():
+                found.setdefault(name, place)
+            depth += 1
+        elif token.text == "}":
+            depth, heads = max(0, depth - 1), []
+        elif depth == 0 and token.text == ";":
+            heads = []
+        elif depth == 0 and token.kind == "name" and behind.text == "(":
+            heads.append(token.text)
+    return found

@@ -25,6 +25,7 @@ from msgspec import Struct
 from microclaw.builds.confinement import IN_IMAGE, container_command
 from microclaw.errors import ConfigError
 from microclaw.sandbox.container import engine_environment
+from microclaw.wasm.refusals import words_of
 
 HEADERS: Final = Path(__file__).parent / "headers"
 NAME_HEADER: Final = HEADERS / "name.h"
@@ -47,12 +48,7 @@ STACK_BYTES: Final = 4096  # a program's, unless it asks for more
 # What the application manager may call, and what WAMR places its app heap by.
 CALLBACKS: Final = ("on_destroy", "on_timer_callback", "on_request", "on_response", "on_mqtt_dispatch_event")
 NOTE_START: Final = "__microclaw_note_start"  # of a program that asks for the time: eventful.py
-# The natives that print, also under the names that our own C has for them; headers/glue/printed.c is before each.
-_PRINTING: Final = (
-    *("printf", "vprintf", "puts", "putchar", "native_printf", "native_putchar"),
-    *("microclaw_native_printf", "__microclaw_native_printf", "microclaw_watch_printf"),
-)
-# What a program must be able to import for that.
+# What a program must be able to import so that what it prints is kept (headers/glue/printed.c).
 LOG_NATIVES: Final = ("vprintf", "vsnprintf", "puts", "putchar", "wasm_get_sys_tick_ms", "wasm_response_send")
 EXPORTED: Final = ("on_init", *CALLBACKS, "__heap_base", "__data_end")
 Entry: TypeAlias = Literal["none", "plain", "blocking"]
@@ -63,57 +59,14 @@ _SEARCHED: Final[Mapping[Entry, tuple[str, ...]]] = {
 }
 """Folders of headers/ in the order in which the linker searches them, by who calls the program's `main`: none: no
 function does; plain: our on_init; blocking: our on_init and the callback of a timer."""
-# Functions that the optimizer puts in place of others, and that no firmware has.
-_NOT_IN_FIRMWARE: Final = (
-    *("bcmp", "stpcpy", "stpncpy", "mempcpy", "memccpy", "memrchr", "strnlen", "strcat", "strncat", "strrchr"),
-    *("exp2", "exp2f", "exp10", "ldexp", "ldexpf", "pow", "powf", "fputc", "fputs", "fwrite"),  # pow becomes ldexp
-)
 _COMPILE: Final = (
-    *("-c", "-target", "wasm32-unknown-unknown", "-mcpu=mvp", "-nostdinc", "-fno-math-errno"),
-    *("-isystem", str(HEADERS), *(f"-fno-builtin-{name}" for name in _NOT_IN_FIRMWARE)),
-)
-_C: Final = ("-std=gnu17",)
-# No global object is destroyed at the end, and an endless loop stays one: clang may delete it in C++.
-_CPLUSPLUS: Final = (
-    *("-x", "c++", "-std=gnu++17", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics", "-nostdinc++"),
-    *("-fno-c++-static-destructors", "-fno-finite-loops", "-Wno-c++11-narrowing", "-Wno-register"),
+    *words_of("compile", "option"),
+    *("-isystem", str(HEADERS), *(f"-fno-builtin-{name}" for name in words_of("not_in_firmware", "option"))),
 )
 _NO_RAW_STRINGS: Final = "-fno-raw-string-literals"  # of gnu17 only: in C++ source_text.py knows them
-_ERRORS: Final = (
-    *("format-extra-args", "format-insufficient-args", "format-invalid-specifier", "format-security"),
-    *("format-overflow", "format-truncation", "nonnull"),
-    *("return-type", "array-bounds", "implicit-function-declaration"),
-    *("incompatible-pointer-types", "int-conversion", "uninitialized"),
-)
-# A program comes from anywhere: macros that paste these names together must find nothing (source_text.py refuses the
-# names themselves), and what a device would only show by going wrong is an error here.
-# A program's malloc stays: without its pair of malloc and free the compiler takes one that fails for a success.
-_FORBIDDEN: Final = (
-    *("-U__has_include", "-U__has_include_next", "-U__has_embed", "-U_Pragma"),
-    *("-Dasm=no_inline_assembly", "-D__asm=no_inline_assembly", "-D__asm__=no_inline_assembly"),
-)
-_PROGRAM: Final = (
-    *("-fno-builtin-malloc", "-fno-builtin-calloc", "-Wno-builtin-macro-redefined"),
-    *("-Wall", *(f"-Werror={finding}" for finding in _ERRORS), "-Wvla", "-Wno-unused-function", "-ferror-limit=20"),
-    # Undefined behaviour ends the program with its line (headers/libc/sanitizer.c): checks that cost next to nothing.
-    "-fsanitize=array-bounds,integer-divide-by-zero,shift,null,unreachable,return,vla-bound",
-    *("-fno-sanitize-recover=all", "-fno-sanitize-trap=all", "-fsanitize-undefined-strip-path-components=-1"),
-    *("-Wno-unknown-warning-option", "-fno-color-diagnostics", "-fno-caret-diagnostics", "-fmacro-backtrace-limit=1"),
-)
 ERROR_LIMIT_MESSAGE: Final = b"fatal error: too many errors emitted, stopping now"
 """clang prints this at its -ferror-limit, and then still reads the rest of the program."""
-_LINK: Final = (
-    *("--no-entry", "--import-undefined", "--stack-first", "--export-table"),
-    *(
-        "--fatal-warnings",
-        "--color-diagnostics=never",
-        "--threads=1",
-        "--no-demangle",
-        "--wrap=ioctl",
-        "--undefined=on_destroy",
-    ),
-    *(f"--export-if-defined={name}" for name in EXPORTED),
-)
+_LINK: Final = (*words_of("link", "option"), *(f"--export-if-defined={name}" for name in EXPORTED))
 
 
 class Toolchain(Struct, frozen=True):
@@ -143,7 +96,7 @@ class Toolchain(Struct, frozen=True):
         lines of a trap.
         """
         name = f'-DMICROCLAW_NAME="{Path(file).stem}"'
-        walls = self._standard(standard_headers) if standard_headers else _FORBIDDEN
+        walls = self._standard(standard_headers) if standard_headers else words_of("forbidden", "option")
         wanted = (f"-{optimization}", *(f"-D{define}" for define in defines), name, "-include", str(NAME_HEADER))
         if file.endswith(".ino"):
             wanted = (*wanted, "-include", str(HEADERS / "Arduino.h"))
@@ -152,7 +105,8 @@ class Toolchain(Struct, frozen=True):
         if traced:
             # With C++'s headers their types would make the module too large for the trial's board.
             wanted = (*wanted, "-gline-tables-only" if standard_headers else "-g", "-w")
-        return [*begin, *walls, *_COMPILE, *_PROGRAM, *wanted, "-MD", "-MF", "program.d", "-o", "program.o", file]
+        made = ("-MD", "-MF", "program.d", "-o", "program.o", file)
+        return [*begin, *walls, *_COMPILE, *words_of("program", "option"), *wanted, *made]
 
     def shown_flags(self, file: str, optimization: str) -> list[str]:
         """The compiler's options for such a file, without those that name places on this machine."""
@@ -162,7 +116,7 @@ class Toolchain(Struct, frozen=True):
         return [one for one in kept if one not in (*paired, "-c", "-MD") and "MICROCLAW_NAME" not in one]
 
     def _standard(self, headers: Sequence[str]) -> tuple[str, ...]:
-        """Read C++'s standard headers first, then forbid the same names as _FORBIDDEN does."""
+        """Read C++'s standard headers first, then forbid the same names as options.toml does."""
         assert self.libcxx is not None
         own = HEADERS / "libcxx"
         files = (own / "begin.h", *(self.libcxx / header for header in headers), own / "end.h")
@@ -177,8 +131,8 @@ class Toolchain(Struct, frozen=True):
 
     def _begin(self, *, is_c: bool) -> list[str]:
         if is_c:
-            return [*self.compiler, *self.c_options, *_C]
-        return [*self.compiler, *_CPLUSPLUS]
+            return [*self.compiler, *self.c_options, *words_of("c", "option")]
+        return [*self.compiler, *words_of("cplusplus", "option")]
 
     def link_command(
         self,
@@ -208,7 +162,7 @@ class Toolchain(Struct, frozen=True):
         if constructors:
             wanted.append("--wrap=__main_void")
         if is_logged and not traced:
-            wanted += [f"--wrap={name}" for name in _PRINTING]
+            wanted += [f"--wrap={name}" for name in words_of("printing", "option")]
         if entry != "none":
             wanted.append("--undefined=on_init")
         searched = [str(libraries[folder]) for folder in _SEARCHED[entry] if folder in libraries]

@@ -63,11 +63,6 @@ class Image(Struct, frozen=True):
     compiled_bytes: int | None = None  # its size without the shim, where it was made event-driven
 
     @property
-    def eventful(self) -> bool:
-        """True if it is a program that blocks in `main`, made event-driven."""
-        return self.compiled_bytes is not None
-
-    @property
     def code(self) -> bytes:
         """The bytes that are installed."""
         return self.wasm
