@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from microclaw.app.mqtt_devices import named_pins
+from microclaw.app.mqtt import named_pins
 from microclaw.boards import load_board
 
 

@@ -8,7 +8,7 @@ import pytest
 from tests.cli.conftest import Run
 
 from microclaw.apps.results import Deployed
-from microclaw.cli.program_files import MAX_FILE_BYTES, files_beside, optimization_level, read_program, source_text
+from microclaw.cli.program_files import MAX_FILE_BYTES, files_beside, optimization_level, program_values
 from microclaw.errors import ConfigError
 from microclaw.text import MAX_PROGRAM_CHARS
 from microclaw.wire.host_api import EvidenceObject
@@ -29,22 +29,26 @@ void led_begin(int pin) {
 
 
 def test_what_is_no_program_is_refused_with_a_next_step(tmp_path: Path) -> None:
-    large = b" " * (MAX_FILE_BYTES + 1)
-    for name, content in (("empty.c", b""), ("empty.wasm", b""), ("text.wasm", b"not wasm"), ("large.c", large)):
+    for name, content in (
+        ("empty.c", b""),
+        ("empty.wasm", b""),
+        ("text.wasm", b"not wasm"),
+        ("large.c", b" " * (MAX_FILE_BYTES + 1)),
+        ("long.c", b" " * (MAX_PROGRAM_CHARS + 1)),
+        ("odd.c", b"\xff\xfe\x00"),
+    ):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ConfigError) as caught:
-            read_program(tmp_path / name)
+            program_values(tmp_path / name)
         assert caught.value.next_step
     for path in ("/dev/zero", "no-such-file.c"):
         with pytest.raises(ConfigError):
-            read_program(Path(path))
-    for content in (b" " * (MAX_PROGRAM_CHARS + 1), b"\xff\xfe\x00"):
-        with pytest.raises(ConfigError):
-            source_text(content, Path("x.c"))
+            program_values(Path(path))
 
 
-def test_what_a_compiler_does_not_read_is_made_what_it_reads() -> None:
-    assert source_text(b"\xef\xbb\xbfint x;", Path("x.c")) == "int x;"  # the mark before UTF-8
+def test_what_a_compiler_does_not_read_is_made_what_it_reads(tmp_path: Path) -> None:
+    (tmp_path / "x.c").write_bytes(b"\xef\xbb\xbfint x;")  # the mark before UTF-8
+    assert program_values(tmp_path / "x.c")["source"] == "int x;"
     assert [optimization_level(text) for text in ("2", "O2", "s", "Oz")] == ["O2", "O2", "Os", "Oz"]
 
 

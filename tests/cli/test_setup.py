@@ -20,7 +20,7 @@ from tests.cli.screen import Screen
 from microclaw.cli import setup_commands
 from microclaw.cli.main import main
 from microclaw.cli.options import GlobalOptions
-from microclaw.cli.setup_commands import ask_all, read_current
+from microclaw.cli.setup_commands import ask_all
 from microclaw.config.edit import write_changes
 from microclaw.config.load import load_settings
 from microclaw.config.settings import ModelChoice
@@ -107,7 +107,7 @@ def model_of(home: Path) -> ModelChoice | None:
 def run(home: Path, *answers: str) -> str:
     """The screen's text; Abort where the answers end before the questions, as with Ctrl-C."""
     with CliRunner().isolation("".join(f"{answer}\n" for answer in answers)) as (screen, *_):
-        changes = ask_all(GlobalOptions(), read_current(home))
+        changes = ask_all(GlobalOptions(), home)
         assert sys.stdin.read() == ""
     write_changes(home, os.environ, changes)
     return screen.getvalue().decode()

@@ -260,7 +260,7 @@ COMMENTED = "# mine\n[agent]  # how turns go\nqueue = 4   # few\n# the end\n"
 
 
 def put(home: Path, key: str, value: str | None, environ: dict[str, str] | None = None) -> tuple[str, ...]:
-    return write_changes(home, environ or {}, {key: value}).files
+    return tuple(write_changes(home, environ or {}, {key: value})[0])
 
 
 def test_change_keeps_every_comment(home: Path) -> None:

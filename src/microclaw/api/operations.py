@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from msgspec import Struct
@@ -129,10 +129,10 @@ class Status(Result, frozen=True, kw_only=True):
     mqtt: dict[str, Any] | None = None
     model_outages: list[ModelOutage] | None = None
 
-    def rows(self) -> list[StatusRow]:
-        """The whole screen."""
+    def lines(self) -> Iterable[tuple[str, str]]:
+        yield from ((row.about, row.text) for row in self.screen)
         texts = [one.text for one in self.devices] or ["none: microclaw device add NAME --wasmachine HOST:PORT"]
-        return [*self.screen, *(StatusRow("device", text) for text in texts)]
+        yield from (("device", text) for text in texts)
 
 
 @operation("host.status", http="GET /v1/status", access=Access.LOOK, is_command=False)

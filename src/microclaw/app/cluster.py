@@ -84,10 +84,6 @@ class HostCluster(Struct, frozen=True):
         links = (link_id for device in registry.list() for link_id in device.link_ids)
         return [link_id for link_id in links if self.holding.place_of(link_id) == self.host_id]
 
-    def ended(self) -> list[str]:
-        """The names of the hosts that are gone."""
-        return [one.facts.name for one in self.hosts.ended()]
-
     @property
     def origin(self) -> str:
         """The same for all hosts of a database."""
@@ -99,11 +95,7 @@ class HostCluster(Struct, frozen=True):
         return ClusterView(self.database, self.hosts, self.duties, self.counts)
 
     def start_work(
-        self,
-        tasks: SupervisedTasks,
-        left_work: Mapping[str, Callable[[], Awaitable[object]]],
-        *,
-        after: asyncio.Event,
+        self, tasks: SupervisedTasks, left_work: Mapping[str, Callable[[], Awaitable[object]]], *, after: asyncio.Event
     ) -> None:
         """Take up what dead hosts left, part by part, and maybe look after the devices that are connected nowhere."""
         waiting = partial(self.duties.hold, UNCONNECTED, lambda _fence: asyncio.Event().wait())
@@ -137,11 +129,7 @@ class HostCluster(Struct, frozen=True):
         return remote, Machine(self.name, lambda port, host: PortElsewhere(port, host, remote, self.hosts.of_name))
 
     async def join(
-        self,
-        authority: Authority,
-        admission: Admission,
-        inbox: Inbox,
-        stack: AsyncExitStack,
+        self, authority: Authority, admission: Admission, inbox: Inbox, stack: AsyncExitStack
     ) -> ClusterQuestions:
         """From then on this host asks the others, and answers them: they know each other by the authority.
 

@@ -257,12 +257,7 @@ def open_telemetry(base: Base, devices: Devices, source_log: SourceLog) -> tuple
         monotonic_s=time.monotonic,
     )
     reported = ReportedEvents(
-        base.database,
-        devices.registry,
-        devices.links,
-        history,
-        in_source=source_log.in_source,
-        publish=base.publish,
+        base.database, devices.registry, devices.links, history, in_source=source_log.in_source, publish=base.publish
     )
     reports = devices.links.parts.reports
     reports.telemetry, reports.impossible, reports.event = history.took, history.impossible, reported.news

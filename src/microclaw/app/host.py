@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from importlib import import_module
@@ -42,7 +42,6 @@ from microclaw.app.devices import (
     open_rollouts,
     open_telemetry,
 )
-from microclaw.app.mqtt import open_mqtt
 from microclaw.app.people_plane import ingress_socket, open_people_plane, people_socket
 from microclaw.app.voice import HostVoice, VoiceMaker
 from microclaw.apps.change_log import ChangeLog
@@ -164,11 +163,16 @@ async def running_host(
         await enter(device_tasks.serving(runner, devices.links.link, code=coded))
         channels = await open_channels(base, inbox, tasks, code.read_result, stack)
         await voice.open(inbox, group, stack, make_voice)
-        mqtt = await open_mqtt(base, devices, apps, rollouts.offers, agent.tools, tasks, live, stack)
+        mqtt: Callable[[], Mapping[str, Any]] = partial(dict, state="off", text=None)
+        if settings.mqtt.url is not None:
+            from microclaw.app.mqtt import open_mqtt  # only who has a broker needs it
+
+            mqtt = await open_mqtt(base, devices, apps, rollouts.offers, agent.tools, tasks, live, stack)
         jobs, waiting = Jobs(group, settings.limits), WaitingRequests()
         questions, job_service = Questions(admission.approvals, admission.people), JobService(jobs, waiting)
         if cluster is not None and authority is not None:
-            job_service = JobService(jobs, waiting, cluster.requests, cluster.ended)
+            hosts = cluster.hosts
+            job_service = JobService(jobs, waiting, cluster.requests, lambda: [one.facts.name for one in hosts.ended()])
             questions = await cluster.join(authority, admission, inbox, stack)
         backups = ScheduledBackups(settings.home, settings.backup, record=audit.record, now_ms=now_ms)
         board_ids = settings.home / "virtual-boards.json"

@@ -49,10 +49,7 @@ def ingress_socket(settings: Settings, stack: AsyncExitStack) -> socket.socket |
 
 
 async def open_people_plane(
-    base: Base,
-    listening: socket.socket,
-    authority: Authority | None,
-    tasks: SupervisedTasks,
+    base: Base, listening: socket.socket, authority: Authority | None, tasks: SupervisedTasks
 ) -> PeoplePlane:
     """`authority` is there where its certificate is wanted. ConfigError for a bad one that was given."""
     wanted, port = base.settings.host, listening.getsockname()[1]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 import click
 import msgspec
@@ -96,12 +95,13 @@ def restore(
     home = (options.home or home_folder(os.environ)).expanduser().absolute()
     if not show:
         check_home(home, replace=replace)
-    with _opened(file) as opened:
-        key: Password | PrivateKey
-        if identity is None:
-            key = _password(password_file, is_new=False)
-        else:
-            key = PrivateKey.parse(read_given_text(identity, MAX_KEY_FILE_BYTES))
+    try:
+        opened = os.fdopen(open_regular(file.expanduser(), os.O_RDONLY), "rb")
+    except OSError as exc:
+        raise ConfigError(f"{file} cannot be read: {exc.strerror or exc}", next_step="name a backup's file") from exc
+    with opened:
+        pem = None if identity is None else read_given_text(identity, MAX_KEY_FILE_BYTES)
+        key = _password(password_file, is_new=False) if pem is None else PrivateKey.parse(pem)
         chunks = decrypted(opened, key)
         if show:
             _list(options, file, chunks)
@@ -156,16 +156,15 @@ def migrate(
 
 def _list(options: GlobalOptions, file: Path, chunks: Iterator[bytes]) -> None:
     contents, found = read_archive(chunks)
-    files, sizes = Counter[str](), Counter[str]()
+    sizes: dict[str, list[int]] = {}
     for name, size_bytes in found:
-        part = f"{name.partition('/')[0]}/" if "/" in name else name
-        files[part] += 1
-        sizes[part] += size_bytes
-    parts = [{"name": name, "files": files[name], "bytes": sizes[name]} for name in sorted(files)]
+        sizes.setdefault(f"{name.partition('/')[0]}/" if "/" in name else name, []).append(size_bytes)
+    rows = [(name, len(of), sum(of)) for name, of in sorted(sizes.items())]
+    parts = [dict(zip(("name", "files", "bytes"), row, strict=True)) for row in rows]
     options.end_with_json("backup_list", {"file": str(file), "contents": msgspec.to_builtins(contents), "parts": parts})
     by = f"as of {moment_text(contents.made_ms)}, by microclaw {contents.microclaw}"
     options.say(f"{file} is intact: {contents.text()}, {by}{_left_out(contents)}")
-    options.table([(name, files[name], sizes[name]) for name in sorted(files)], head=("NAME", "FILES", "BYTES"))
+    options.table(rows, head=("NAME", "FILES", "BYTES"))
 
 
 @contextmanager
@@ -209,13 +208,6 @@ def _target(file: Path, *, force: bool) -> Path:
     if target.exists() and not force:
         raise ConfigError(f"{target} is there already", next_step="name another file, or --force to replace it")
     return target
-
-
-def _opened(file: Path) -> BinaryIO:
-    try:
-        return os.fdopen(open_regular(file.expanduser(), os.O_RDONLY), "rb")
-    except OSError as exc:
-        raise ConfigError(f"{file} cannot be read: {exc.strerror or exc}", next_step="name a backup's file") from exc
 
 
 def _password(file: str | None, *, is_new: bool) -> Password:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -42,7 +43,9 @@ def discover(options: GlobalOptions, subnet: str | None, for_s: float, interface
     a subnet that you name. Serial ports are listed with what their USB ids suggest, and opened only with --ask.
     """
     network = None if subnet is None else parse_subnet(subnet)
-    known = _known_names(options)
+    known: dict[str, str] = {}
+    with suppress(NoHost):  # of the running host
+        known = {address: one.name for one in known_devices(options.host()) for address in one.transports}
     found = asyncio.run(_search(network, for_s, interface, known, ask=ask))
     rows = [(each, known.get(_endpoint(each))) for each in found]
     keys = ("kind", "name", "address", "port")
@@ -136,15 +139,6 @@ async def _search(
         also = [place for one in known if one.startswith(SCHEME) and (place := tcp_address(one)) is not None]
         ways.insert(1, probe_subnet(network, lock_folder=locks, also=also))
     return [each for found in await asyncio.gather(*ways) for each in found]
-
-
-def _known_names(options: GlobalOptions) -> dict[str, str]:
-    """The running host's devices by address; empty without a host."""
-    try:
-        devices = known_devices(options.host())
-    except NoHost:
-        return {}
-    return {transport: device.name for device in devices for transport in device.transports}
 
 
 def _endpoint(found: DiscoveredService) -> str:

@@ -12,9 +12,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from functools import partial, wraps
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import click
 import msgspec
@@ -55,25 +54,24 @@ _POLL_S: Final = 0.5
 follow_option = click.option("--follow/--no-follow", default=True, help="Wait for the end.")
 SIGN_S: Final = 120.0
 """A person may have to touch a token, or type its PIN."""
-Signer: TypeAlias = tuple[PublicKey, Callable[[bytes], bytes]]
-MakeSigner: TypeAlias = Callable[[], Signer]
 
 
 def signing_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The options of who signs. The command gets them as `make_signer`: the public key, and what signs with it."""
-
-    @click.option("--key", type=Path, metavar="FILE", help="The private key, on this machine alone.")
-    @click.option("--password", metavar=SECRET_METAVAR, help="Of a key that has one; asked for otherwise.")
-    @click.option("--sign-command", metavar="CMD", help="Signs instead: manifest on stdin, 384 bytes on stdout.")
-    @click.option("--public-key", type=Path, metavar="FILE.pub.pem", help="Of what --sign-command signs with.")
-    @wraps(command)
-    def run(*given: Any, key: Any, password: Any, sign_command: Any, public_key: Any, **more: Any) -> None:
-        command(*given, make_signer=partial(_signer, key, password, sign_command, public_key), **more)
-
-    return run
+    """The options of who signs, for `_signer`."""
+    for option in (
+        click.option("--public-key", type=Path, metavar="FILE.pub.pem", help="Of what --sign-command signs with."),
+        click.option("--sign-command", metavar="CMD", help="Signs instead: manifest on stdin, 384 bytes on stdout."),
+        click.option("--password", metavar=SECRET_METAVAR, help="Of a key that has one; asked for otherwise."),
+        click.option("--key", type=Path, metavar="FILE", help="The private key, on this machine alone."),
+    ):
+        command = option(command)
+    return command
 
 
-def _signer(key: Path | None, password: str | None, command: str | None, public_key: Path | None) -> Signer:
+def _signer(given: dict[str, Any]) -> tuple[PublicKey, Callable[[bytes], bytes]]:
+    """The public key, and what signs with it; takes these options out of `given`."""
+    key, password, command = given.pop("key"), given.pop("password"), given.pop("sign_command")
+    public_key = given.pop("public_key")
     if key is not None:
         remedy = "the key has a password: --password @FILE"
         private = read_signing_key(key, lambda: secret_value("--password", password, remedy=remedy).strip())
@@ -161,9 +159,7 @@ def keygen(options: GlobalOptions, out: Path, password: str | None, name: str | 
 @click.option("--allow-downgrade", is_flag=True, help="Boards with a newer one take it.")
 @click.option("--valid-days", default=90, type=click.IntRange(1, 3_650), help="Boards take it for so long.")
 @signing_options
-def publish(
-    options: GlobalOptions, board: str, version: str | None, image: Path | None, make_signer: MakeSigner, **facts: Any
-) -> None:
+def publish(options: GlobalOptions, board: str, version: str | None, image: Path | None, **facts: Any) -> None:
     """Sign a release of this installation's files for boards, or of an image, and give it to the host."""
     host = options.host()
     known = CHIPS if image is not None else (*CHIPS, *(f"{chip}{SMALL}" for chip in CHIPS))
@@ -171,7 +167,7 @@ def publish(
         raise ConfigError(f"no board {board[:40]!r} takes updates", next_step=f"--board is one of {', '.join(known)}")
     if image is None and version is None:
         raise click.BadParameter("a release of our files needs its number: --version 1.4.0")
-    public, sign = make_signer()
+    public, sign = _signer(facts)
     name, revisions, security_version = (facts.pop(one) for one in ("name", "revision", "security_version"))
     if security_version is None:
         rows = host.call(firmware.list_releases).releases
@@ -198,15 +194,13 @@ def publish(
 @click.option("--remove", multiple=True, metavar="KEY", help="They trust it no more: 16 digits.")
 @signing_options
 @follow_option
-def change_keys(
-    options: GlobalOptions, add: tuple[Path, ...], remove: Texts, follow: bool, make_signer: MakeSigner
-) -> None:
+def change_keys(options: GlobalOptions, add: tuple[Path, ...], remove: Texts, follow: bool, **signs: Any) -> None:
     """Devices (-d, -l, --all) trust other keys from then on, by a change that a key of theirs signed."""
     host = options.host()
     new, gone = [read_public_key(file) for file in add or ()], tuple(remove or ())
     if not new and not gone:
         raise click.BadParameter("say which key: --add FILE.pub.pem, or --remove KEY")
-    public, sign = make_signer()
+    public, sign = _signer(signs)
     if public.key_id in gone:
         raise ConfigError(f"{public.key_id} cannot sign its own removal", next_step="sign with the key that stays")
     names = chosen_names(options, host)

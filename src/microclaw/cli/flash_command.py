@@ -74,7 +74,12 @@ def flash(
     person = TerminalPerson(options)
     chosen = find_port(person, port)
     client = options.host()
-    host = RunningHost(options, client, person) if _runs(client, person) else None
+    host: RunningHost | None = RunningHost(options, client, person)
+    try:
+        client.call(list_devices, limit=1)
+    except NoHost:
+        person.say("no host runs: the board gets its files and its Wi-Fi, and is not paired yet")
+        host = None
     wishes = Wishes(**wanted, password=password, update_keys={key.key_id: key.n for key in trusted})
     files, cache = firmware_folder(), cache_folder(os.environ)
     shop = Workshop(chosen, Esptool(chosen), person, host, files, cache, download)
@@ -163,15 +168,6 @@ class RunningHost(Struct, frozen=True):
             return True
 
 
-def _runs(client: Client, person: TerminalPerson) -> bool:
-    try:
-        client.call(list_devices, limit=1)
-    except NoHost:
-        person.say("no host runs: the board gets its files and its Wi-Fi, and is not paired yet")
-        return False
-    return True
-
-
 def find_port(person: Person, named: str | None, listed: ListPorts | None = None) -> BoardPort:
     """The one that was named, or the one board on USB; of several the person chooses."""
     from microclaw.flash.board_port import BoardPort, no_board
@@ -196,8 +192,7 @@ def find_port(person: Person, named: str | None, listed: ListPorts | None = None
 def _report(options: GlobalOptions, done: Outcome) -> None:
     document = {**asdict(done), "paired": done.device is not None}
     del document["connections"]
-    if options.wrote_json("flash", document):
-        return
+    options.end_with_json("flash", document)
     if done.online:
         options.say(f"{done.device} is online. next: {done.say_next}")
     else:

@@ -14,7 +14,6 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 from urllib.parse import urlsplit
 
 import click
-import msgspec
 
 from microclaw.api.operations import read_status
 from microclaw.cli.operation_commands import show
@@ -114,12 +113,9 @@ def status(
         show(options, cluster_status, options.host().call(cluster_status))
     else:
         address, found = options.address(), options.host().call(read_status)
-        options.end_with_json("status", msgspec.to_builtins(found))
-        terminal = options.terminal()
-        if address is not None:
-            terminal.row("at", str(address))
-        for row in found.rows():
-            terminal.row(row.about, row.text)
+        if address is not None and not options.json:
+            options.terminal().row("at", str(address))
+        show(options, read_status, found)
 
 
 def link_text(address: str | None) -> str:
@@ -192,12 +188,9 @@ def service_unit(options: GlobalOptions) -> str:
 
 def _install(options: GlobalOptions, path: Path, text: str) -> list[str]:
     """Write the file, enable and start the service. Returns lines for the person; the first names the file."""
-    try:
+    with suppress(OSError):  # the file cannot be written then
         path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as exc:
-        text = f"{path.parent} cannot be made: {exc.strerror}"
-        raise ConfigError(text, next_step=f"{SHOW_FILE}, and put it there") from exc
-    write_given(path.resolve(), [text.encode()], replace=True, next_step="free space there")
+    write_given(path.resolve(), [text.encode()], replace=True, next_step=f"{SHOW_FILE}, and put it there")
     options.settings().cache.mkdir(mode=0o700, parents=True, exist_ok=True)
     lines, start = [f"wrote {path}"], f"systemctl --user restart {UNIT_NAME}"
     problem = systemctl("daemon-reload") or systemctl("enable", UNIT_NAME)

@@ -14,11 +14,9 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from types import TracebackType
-from typing import Any, TypeAlias
+from typing import Any
 
 from microclaw.addresses import address_range
 from microclaw.api.host import Host
@@ -31,8 +29,6 @@ from microclaw.errors import ConfigError, StoreUnreachable
 from microclaw.masking import SecretMask
 from microclaw.text import clean_text, escape_hidden
 from microclaw.virtual_boards.host_boards import BOARD
-
-Ready: TypeAlias = Callable[[dict[str, Any], str | None], None]
 
 LOG_BYTES = 2 << 20
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
@@ -48,14 +44,13 @@ REFUSALS_S = 3600.0
 REFUSALS = (60, 20)  # in REFUSALS_S: lines of a kind, and of one source of it
 REFUSALS_OF_DOOR = 200  # of all kinds of a logger: some put values into their text
 _QUERY = re.compile(r"((?:\b(?:https?|wss?)://|(?<![\w.])/)[^\s?\"']*)\?[^\s\"']+")
-_ExceptionInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
 
 def run_host(
     settings: Settings,
     *,
     virtual_boards: int,
-    ready: Ready,
+    ready: Callable[[dict[str, Any], str | None], None],
     verbose: bool,
     die_with_parent: bool = False,
     while_used: bool = False,
@@ -63,8 +58,8 @@ def run_host(
 ) -> None:
     """Run until SIGINT or SIGTERM, or only `while_used` by `microclaw mcp`. `ready` is called once, when the host
     answers, with its facts and a link for the terminal alone; `new_store` as `running_host`."""
-    if die_with_parent:
-        _die_with_parent()
+    if die_with_parent and sys.platform == "linux":  # the kernel sends SIGTERM then, even after a kill -9
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     mask = SecretMask(secret_texts(settings))
     log_to(settings.log, verbose=verbose, mask=mask)
 
@@ -85,15 +80,10 @@ def run_host(
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run())
     except BaseExceptionGroup as group:
-        raise _sole_error(group) from group
-
-
-def _sole_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The one error in a task group, else the group itself."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        raise error from group
 
 
 async def _first_link(host: Host) -> str | None:
@@ -143,10 +133,9 @@ def log_to(path: Path, *, verbose: bool, mask: SecretMask | None = None) -> None
     if verbose:
         handlers.append(logging.StreamHandler(sys.stderr))
     logging.raiseExceptions = False  # a full disk is told once (Database.refusal), not by a traceback for each line
-    limit = RefusalLimit()
     for handler in handlers:
         handler.setFormatter(LogLines(mask))
-        handler.addFilter(limit.filter)
+        handler.addFilter(RefusalLimit().filter)  # each counts for itself: all are given the same lines
     for name in _WORDY:  # their other lines are a client's handshakes, or addresses with a key or a person's words
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
@@ -159,12 +148,6 @@ def _seconds_since_start() -> float | None:
         return None
     started_ticks = int(stat.read_text().rpartition(")")[2].split()[19])
     return round(time.clock_gettime(time.CLOCK_BOOTTIME) - started_ticks / os.sysconf("SC_CLK_TCK"), 2)
-
-
-def _die_with_parent() -> None:
-    """Ask the kernel for SIGTERM when the parent ends, even by kill -9 (Linux only)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class RefusalLimit:
@@ -181,15 +164,9 @@ class RefusalLimit:
         self._left_out: Counter[tuple[str, str]] = Counter()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """True if the line is written; each handler asks once."""
+        """True if the line is written."""
         if not record.name.startswith((*_DOORS, *_DEVICES)):
             return True
-        if (decided := getattr(record, "written", None)) is not None:
-            return bool(decided)
-        record.written = written = self._is_written(record)
-        return written
-
-    def _is_written(self, record: logging.LogRecord) -> bool:
         now_s = self._clock_s()
         if now_s - self._began_s >= REFUSALS_S:
             self._began_s = now_s
@@ -224,14 +201,12 @@ class LogLines(logging.Formatter):
     A traceback follows on lines of its own; whatever a device or a person wrote stays on one.
     """
 
+    converter = time.gmtime  # type: ignore[assignment]  # it has a default, which the class takes for another type
+    default_time_format, default_msec_format = "%Y-%m-%dT%H:%M:%S", "%s.%03dZ"
+
     def __init__(self, mask: SecretMask | None = None) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
         self._mask = mask or SecretMask()
-
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002
-        """UTC, to the millisecond."""
-        at = datetime.fromtimestamp(record.created, UTC)
-        return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z"
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         line = escape_hidden(super().formatMessage(record))
@@ -242,7 +217,7 @@ class LogLines(logging.Formatter):
         """Without secrets, and without the query of any address: it may be a token, and as long as its sender likes."""
         return _QUERY.sub(r"\1?[query]", self._mask.masked(super().format(record)))
 
-    def formatException(self, ei: _ExceptionInfo) -> str:
+    def formatException(self, ei: Any) -> str:
         return clean_text(super().formatException(ei), mark="?")
 
 

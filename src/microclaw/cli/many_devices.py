@@ -21,32 +21,24 @@ def known_devices(host: Client) -> list[ListedDevice]:
     return found.devices
 
 
-def _selection(options: GlobalOptions) -> Selection:
-    """Raises ConfigError where the choice has two meanings."""
-    selection = Selection(options.devices, options.labels, options.every)
-    selection.check()
-    return selection
-
-
 def choice_body(options: GlobalOptions) -> dict[str, Any]:
     """The choice as the host takes it. Raises ConfigError where it has two meanings."""
-    _selection(options)
+    Selection(options.devices, options.labels, options.every).check()
     return {"devices": list(options.devices), "labels": list(options.labels), "all": options.every}
 
 
 def chosen_names(options: GlobalOptions, host: Client) -> list[str]:
     """The names of the devices that are meant, sorted. Raises ConfigError for a name or label that there is not."""
-    selection, known = _selection(options), known_devices(host)
-    if options.devices:
-        unknown = sorted(set(options.devices) - {key for one in known for key in (one.name, one.device_id)})
-        if unknown:
-            raise ConfigError(f"no device named {', '.join(unknown)}", next_step="microclaw device list")
-        return sorted({one.name for one in known if {one.name, one.device_id} & set(options.devices)})
-    names = sorted(one.name for one in known if selection.means(one.labels))
-    if not names:
-        what = f"no device has the label {' and '.join(options.labels)}" if options.labels else "no device is known"
-        raise ConfigError(what, next_step="microclaw device list")
-    return names
+    choice_body(options)  # has one meaning
+    known = known_devices(host)
+    named = {key: one.name for one in known for key in (one.name, one.device_id)}
+    if unknown := sorted(set(options.devices) - named.keys()):
+        raise ConfigError(f"no device named {', '.join(unknown)}", next_step="microclaw device list")
+    with_labels = (one.name for one in known if set(options.labels).issubset(one.labels))
+    if names := sorted({named[one] for one in options.devices} or set(with_labels)):
+        return names
+    what = f"no device has the label {' and '.join(options.labels)}" if options.labels else "no device is known"
+    raise ConfigError(what, next_step="microclaw device list")
 
 
 def ask_once(options: GlobalOptions, host: Client, act: str) -> None:

@@ -103,9 +103,8 @@ def perform(options: GlobalOptions, act: Operation[..., Any], values: dict[str, 
     """Do an act as a command does: on the devices of -d, -l or --all, with its steps and its question shown."""
     host = options.host()
     if act.many is not None and options.chooses_many:
-        _on_many(options, host, act, values)
-        return
-    if act.many is not None and options.device and is_address(options.device):
+        act = act.of_many
+    elif act.many is not None and options.device and is_address(options.device):
         text = f"to {act.verb} it needs the host that installed it: it has the image"
         raise ConfigError(text, next_step="microclaw up, then the device's name with -d")
     names, has_flag = None, any(map(_is_flag, act.parameters))
@@ -122,9 +121,13 @@ def perform(options: GlobalOptions, act: Operation[..., Any], values: dict[str, 
         raise click.BadParameter(wrong)
     if (question := act.question(values)) is not None:
         options.agree(question)
-    if chooses:
-        ask_once(options, host, f"{act.asked(values)} on")
+    if chooses and act.permission is not Permission.READ:
+        asked = act.asked({**values, "device": ""}).strip()
+        ask_once(options, host, f"{asked[:1].upper()}{asked[1:]}{'' if act.on_many else ' on'}")
     made = done(options, host, act, values)
+    if act.on_many:
+        _show_many(options, act, made)
+        return
     if names is not None:
         while after := getattr(made, "next", None):
             made = made.joined(done(options, host, act, values | {"after": after}))
@@ -132,26 +135,18 @@ def perform(options: GlobalOptions, act: Operation[..., Any], values: dict[str, 
     show(options, act, made)
 
 
-def _on_many(options: GlobalOptions, host: Client, act: Operation[..., Any], values: Mapping[str, Any]) -> None:
-    """Ask once, then print a line for each device, or one document. Exit code 5 when some failed, 1 when all did.
+def _show_many(options: GlobalOptions, act: Operation[..., Any], made: Any) -> None:
+    """Print a line for each device, or one document. Exit code 5 when some failed, 1 when all did.
 
     A program that was not verified counts as failed.
     """
-    many = act.of_many
-    values = {**values, **choice_body(options)}
-    if (wrong := many.check(values)) is not None:
-        raise click.BadParameter(wrong)
-    if act.permission is not Permission.READ:
-        asked = act.asked({**values, "device": ""}).strip()
-        ask_once(options, host, f"{asked[:1].upper()}{asked[1:]}")
-    made = done(options, host, many, values)
     if not act.steps and not options.json:
         for row in made.results:
             told = row.made.told if row.error is UNSET else row.error["message"]
             options.line(f"{row.device}: {told}")
     failed = sum(one.error is not UNSET or getattr(one.made, "verified", None) is False for one in made.results)
-    schema = act.result.documents or f"{act.result.document or act.noun}s"
-    if not options.wrote_json(schema, msgspec.to_builtins(made)):
+    (kind,) = get_args(act.result)
+    if not options.wrote_json(kind.documents or f"{kind.document or act.noun}s", msgspec.to_builtins(made)):
         left_out = f"; left out: {names_text(made.left_out)}" if made.left_out else ""
         waiting = sum(bool(getattr(one.made, "deferred", None)) for one in made.results)
         later = f", {waiting} of them deferred until they are back" if waiting else ""

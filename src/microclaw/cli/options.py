@@ -19,13 +19,12 @@ from click.exceptions import Exit
 from msgspec import Struct
 
 from microclaw.durable import read_given
-from microclaw.errors import ConfigError
+from microclaw.errors import ConfigError, MicroclawError
 from microclaw.events import ApprovalAsked
 from microclaw.operations.client import Client, endpoint_of
 from microclaw.operations.connection import HostError
 from microclaw.operations.host_address import OPTION, HostAddress, named_host
-from microclaw.terminal.page import Terminal, columns_of, look_for
-from microclaw.terminal.table import table_lines
+from microclaw.terminal.page import Terminal, columns_of, look_for, table_lines
 from microclaw.text import clean_text, escape_hidden, format_duration
 
 if TYPE_CHECKING:
@@ -38,12 +37,8 @@ INTERRUPTED: Final = 130
 GIVE_YES: Final = "give --yes with the same command, or run it at a terminal and answer there"
 
 
-class NobodyToAsk(click.BadParameter):
+class NobodyToAsk(MicroclawError, code="usage", exit_code=2):
     """Wrong usage: somebody has to answer, and nobody is at a terminal. `next_step` says how it is answered."""
-
-    def __init__(self, message: str, next_step: str) -> None:
-        super().__init__(message)
-        self.next_step = next_step
 
 
 class GlobalOptions(Struct, frozen=True):
@@ -202,7 +197,7 @@ SECRET_METAVAR: Final = "@FILE|-"  # noqa: S105 - what help shows
 def needs_terminal(question: str, remedy: str) -> None:
     """Return where a person can be asked; else wrong usage, with the `remedy`."""
     if not sys.stdin.isatty():
-        raise NobodyToAsk(f"nobody is at a terminal to be asked: {question}", remedy)
+        raise NobodyToAsk(f"nobody is at a terminal to be asked: {question}", next_step=remedy)
 
 
 def secret_value(name: str, given: str | None, *, is_new: bool = False, remedy: str = "") -> str:

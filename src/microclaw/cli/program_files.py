@@ -36,13 +36,20 @@ def optimization_level(text: str) -> str:
 
 
 def program_values(file: Path, expect: Path | None = None) -> dict[str, Any]:
-    """The program of a file, and what it must do, as the acts on programs take them. Raises ConfigError, BuildError."""
-    content = read_program(file)
-    values: dict[str, Any] = {}
+    """The program of a file, and what it must do, as the acts on programs take them. Raises ConfigError, BuildError.
+
+    Its text has the files beside it that it includes in quotes (wasm/source_files.py).
+    """
+    content, values = read_given(file, MAX_FILE_BYTES), dict[str, Any]()
+    if not content:
+        raise ConfigError(f"{file} is empty", next_step="give the path of a .c, .cpp, .ino, .py or .wasm file")
     if content.startswith(WASM_MAGIC):
         values["wasm"] = base64.b64encode(content).decode()
+    elif file.suffix == ".wasm":
+        text = f"{file} is no wasm module: it does not begin with 00 61 73 6d"
+        raise ConfigError(text, next_step="build one with microclaw app build FILE.c, or name a C source .c")
     else:
-        values |= {"source": source_text(content, file), "language": program_language(file.name)}
+        values |= {"source": _source_text(content, file), "language": program_language(file.name)}
     if expect is not None:
         values["expect"] = expectations_text(expect)
     return values
@@ -55,30 +62,17 @@ def expectations_text(file: Path) -> str:
     return text
 
 
-def read_program(file: Path) -> bytes:
-    """The file's bytes; ConfigError says why it cannot be read."""
-    content = read_given(file, MAX_FILE_BYTES)
-    if not content:
-        raise ConfigError(f"{file} is empty", next_step="give the path of a .c, .cpp, .ino, .py or .wasm file")
-    if file.suffix == ".wasm" and not content.startswith(WASM_MAGIC):
-        text = f"{file} is no wasm module: it does not begin with 00 61 73 6d"
-        raise ConfigError(text, next_step="build one with microclaw app build FILE.c, or name a C source .c")
-    return content
-
-
-def source_text(content: bytes, file: Path) -> str:
-    """The program as text, with the files beside it that it includes in quotes (wasm/source_files.py)."""
+def _source_text(content: bytes, file: Path) -> str:
     try:
         text = content.decode("utf-8-sig")  # without the mark that some editors put before it
     except UnicodeDecodeError as exc:
         text = f"{file} is neither wasm nor UTF-8 text (byte {exc.start})"
         raise ConfigError(text, next_step="save the source as UTF-8") from exc
-    if program_language(file.name) != "python" and ("include" in text or file.suffix in (".ino", ".pde")):
-        beside = files_beside(file, text)
-        if beside:
-            from microclaw.wasm.source_files import join_files  # of programs in several files alone
+    may_have_more = program_language(file.name) != "python" and ("include" in text or file.suffix in (".ino", ".pde"))
+    if may_have_more and (beside := files_beside(file, text)):
+        from microclaw.wasm.source_files import join_files  # of programs in several files alone
 
-            text = join_files(file.name, text, beside)
+        text = join_files(file.name, text, beside)
     if len(text) > MAX_PROGRAM_CHARS:
         text = f"{file} has {len(text):,} characters, a program's source at most {MAX_PROGRAM_CHARS:,}"
         raise ConfigError(text, next_step="leave large tables out, or compute them")
@@ -94,26 +88,20 @@ def files_beside(file: Path, text: str) -> dict[str, str]:
     from microclaw.wasm.source_files import MAX_FILES, included_names
 
     folder = file.parent.resolve()
-    found: dict[str, str] = {}
-    texts = [(PurePosixPath(), text)]
+    wanted = [(PurePosixPath(), name) for name in included_names(text)]
     if file.suffix in (".ino", ".pde") and folder.name == file.stem:  # a sketch's folder: all of it is the sketch
-        tabs = [one for one in sorted(folder.iterdir()) if one.suffix in (".ino", ".pde", ".cpp") and one.is_file()]
-        for tab in tabs[:MAX_FILES]:
-            if tab.name != file.name and tab.resolve().is_relative_to(folder):
-                found[tab.name] = read_given_text(tab, MAX_FILE_BYTES)
-                texts.append((PurePosixPath(), found[tab.name]))
-    while texts and len(found) <= MAX_FILES:
-        within, text = texts.pop()
-        for wanted in included_names(text):
-            name = next((str(n) for n in (within / wanted, PurePosixPath(wanted)) if _is_in(folder, n)), None)
-            if name is None or name in found:
-                continue
-            stem = PurePosixPath(name)
-            sources = (stem.with_suffix(suffix) for suffix in (".c", ".cpp", ".cc", ".cxx"))
-            for each in (stem, *(one for one in sources if stem.suffix.startswith(".h") and _is_in(folder, one))):
-                if folder / each != file.resolve() and str(each) not in found:
-                    found[str(each)] = read_given_text(folder / each, MAX_FILE_BYTES)
-                    texts.append((each.parent, found[str(each)]))
+        tabs = (one.name for one in folder.iterdir() if one.suffix in (".ino", ".pde", ".cpp"))
+        wanted += [(PurePosixPath(), tab) for tab in sorted(tabs)]
+    found: dict[str, str] = {}
+    while wanted and len(found) <= MAX_FILES:
+        within, asked = wanted.pop()
+        name = next((one for one in (within / asked, PurePosixPath(asked)) if _is_in(folder, one)), None)
+        if name is None or str(name) in (file.name, *found):
+            continue
+        found[str(name)] = read_given_text(folder / name, MAX_FILE_BYTES)
+        wanted += [(name.parent, one) for one in included_names(found[str(name)])]
+        if name.suffix.startswith(".h"):
+            wanted += [(PurePosixPath(), str(name.with_suffix(one))) for one in (".c", ".cpp", ".cc", ".cxx")]
     return found
 
 

@@ -18,7 +18,7 @@ from microclaw.apps.results import AppOrigin
 from microclaw.apps.run_times import times_body
 from microclaw.cli.many_devices import board_address, chosen_device, chosen_names, known_devices
 from microclaw.cli.operation_commands import perform
-from microclaw.cli.options import INTERRUPTED, GlobalOptions, Texts, command
+from microclaw.cli.options import INTERRUPTED, GlobalOptions, NobodyToAsk, Texts, command
 from microclaw.cli.program_files import (
     described_board,
     files_beside,
@@ -120,10 +120,8 @@ def run_at_each_save(options: GlobalOptions, file: Path, expect: Path | None, ru
         try:
             with suppress(Exit):  # it has told why
                 run()
-        except NoHost:
-            raise
         except MicroclawError as exc:
-            if exc.exit_code == INTERRUPTED:
+            if isinstance(exc, NoHost | NobodyToAsk) or exc.exit_code == INTERRUPTED:
                 raise
             options.terminal().error(exc)
         if not options.quiet and not options.json:

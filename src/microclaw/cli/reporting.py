@@ -12,7 +12,7 @@ import click
 from msgspec.structs import replace
 
 from microclaw.cli.main import app
-from microclaw.cli.options import FAILED, INTERRUPTED, GlobalOptions, NobodyToAsk
+from microclaw.cli.options import FAILED, INTERRUPTED, GlobalOptions
 from microclaw.errors import MicroclawError
 from microclaw.text import clean_text, code_lines
 from microclaw.wire.host_api import Failure, failure_object, failure_of
@@ -48,8 +48,8 @@ def _tell(error: BaseException, options: GlobalOptions) -> int:
         return USAGE
     if isinstance(error, click.ClickException):
         command = getattr(getattr(error, "ctx", None), "command_path", "microclaw")
-        step = error.next_step if isinstance(error, NobodyToAsk) else f"{command} --help"
-        return _show(options, Failure("usage", " ".join(error.format_message().split()), step, exit_code=USAGE))
+        text = " ".join(error.format_message().split())
+        return _show(options, Failure("usage", text, f"{command} --help", exit_code=USAGE))
     if isinstance(error, MicroclawError):
         failure = getattr(error, "failure", None) or failure_of(error)
     else:  # a fault of ours

@@ -9,9 +9,8 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import click
 from click.exceptions import Exit
@@ -25,7 +24,7 @@ from microclaw.auth import operations as people
 from microclaw.cli.operation_commands import perform
 from microclaw.cli.options import FAILED, GlobalOptions, Texts, command, secret_value
 from microclaw.errors import ConfigError, NoHost, StoreError
-from microclaw.text import count_text, since_ms
+from microclaw.text import count_text, moment_text, since_ms
 
 person_group = click.Group(no_args_is_help=True)
 _CERTIFICATE: Final = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", re.DOTALL)
@@ -94,7 +93,6 @@ BROKEN_STEP: Final = (
     "was it a person of this host, or an older version of microclaw in this home? Else keep a copy of the folder "
     "audit, compare it with a backup, and look who could write there"
 )
-_Choice: TypeAlias = tuple[int, frozenset[str]]  # since when, in Unix ms, and which kinds
 _HEAD: Final = re.compile(r"(?:(?P<stem>acts|attempts):(?P<n>[0-9]{1,15}):)?(?P<hash>[0-9a-f]{64})")
 
 
@@ -110,12 +108,24 @@ def audit(
 ) -> None:
     """The security log: who came in, what was decided. Exit code 1 when --verify finds that it is not whole."""
     options.only_here("the security log")
-    home, wanted = options.settings().home, (since or 0, _kinds(kind))
+    home, wanted = options.settings().home, (since or 0, _kinds(kind))  # wanted: since when, and which kinds
     try:
         if verify or head:
             _verify(options, home, [_noted(text) for text in head])
         else:
-            _read(options, home, wanted, tail, follow=follow)
+            for news in followed_events(home):
+                found = deque((one for one in news if one.is_wanted(*wanted)), maxlen=tail)
+                if not follow:
+                    options.end_with_json("audit", {"events": [_object(one) for one in found]})
+                for one in found:
+                    if not options.wrote_json("audit_event", _object(one)):
+                        options.line(_text(one))
+                if not follow:
+                    if not found and tail != 0:
+                        options.say("nothing of that kind or time" if any(wanted) else "nothing yet")
+                    return
+                tail = None  # the limit is of what was there
+                time.sleep(FOLLOW_S)
     except BrokenPipeError:  # of the output, and not of the log
         raise
     except OSError as exc:
@@ -188,28 +198,11 @@ def _report(report: ChainReport) -> dict[str, Any]:
     }
 
 
-def _read(options: GlobalOptions, home: Path, wanted: _Choice, tail: int | None, *, follow: bool) -> None:
-    """Read what is there and is wanted, the newest `tail` of it; then what comes."""
-    for news in followed_events(home):
-        found = deque((one for one in news if one.is_wanted(*wanted)), maxlen=tail)
-        if not follow:
-            options.end_with_json("audit", {"events": [_object(one) for one in found]})
-        for one in found:
-            if not options.wrote_json("audit_event", _object(one)):
-                options.line(_text(one))
-        if not follow:
-            if not found and tail != 0:
-                options.say("nothing of that kind or time" if any(wanted) else "nothing yet")
-            return
-        tail = None
-        time.sleep(FOLLOW_S)
-
-
 def _text(one: RecordedEvent) -> str:
-    at, event = datetime.fromtimestamp(one.at_ms / 1000).astimezone(), one.event
+    event = one.event
     more = {"about": event.about, "from": event.address, "by": event.by, "approval": event.approval}
     facts = (event.text, *(f"{word} {value}" for word, value in more.items() if value))
-    return f"{at:%Y-%m-%d %H:%M:%S}  {event.kind.value:<21}  {', '.join(facts)}"
+    return f"{moment_text(one.at_ms)}  {event.kind.value:<21}  {', '.join(facts)}"
 
 
 def _object(one: RecordedEvent) -> dict[str, Any]:

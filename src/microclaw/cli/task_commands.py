@@ -45,8 +45,12 @@ def run(
     options: GlobalOptions, file: Path, given: tuple[str, ...], language: TaskLanguage | None, **terms: Any
 ) -> None:
     """Run code in the sandbox and show what it prints; Ctrl-C ends it."""
-    code, language, files = _code(file), language or code_language(file), _files(given)
-    host = options.host()
+    code = _code(file)
+    language = language or ("python" if str(file) == "-" else _BY_SUFFIX.get(file.suffix.lower()))
+    if language is None:
+        step = "--language python, shell (it is run by sh) or javascript"
+        raise ConfigError(f"{file} does not say which language it is in", next_step=step)
+    files, host = _files(given), options.host()
     began = host.call(tasks.run, code=code, language=language, files=files, **terms)
     printed: list[str] = []
     with on_interrupt(lambda: host.call(tasks.cancel, number=began.number), once=True):
@@ -86,15 +90,6 @@ def get(options: GlobalOptions, number: int, name: str | None, out: Path | None)
     size = write_given(place, chunks, replace=out is not None, next_step="choose another one with -o")
     document = {"task": number, "name": name, "file": str(place), "size_bytes": size}
     options.report("task_file", document, f"{size:,} bytes in {place}")
-
-
-def code_language(file: Path) -> TaskLanguage:
-    """By the suffix; the input is Python. Raises ConfigError."""
-    language = "python" if str(file) == "-" else _BY_SUFFIX.get(file.suffix.lower())
-    if language is None:
-        step = "--language python, shell (it is run by sh) or javascript"
-        raise ConfigError(f"{file} does not say which language it is in", next_step=step)
-    return language
 
 
 def _pages(options: GlobalOptions, host: Client, number: int, *, wait_s: int) -> Iterator[tasks.TaskWithOutput]:

@@ -27,7 +27,6 @@ from microclaw.link_client.identity import CREDENTIAL_FILE, named_device
 from microclaw.link_server.device_facts import ListedDevice
 from microclaw.link_server.operations import Provisioned, provision
 from microclaw.operations.client import Client
-from microclaw.operations.connection import HostError
 from microclaw.ota.manifest import MAX_KEYS
 from microclaw.ota.operations import list_keys
 from microclaw.wire import board_control as control
@@ -101,17 +100,8 @@ def _join(
 
 
 def _published_keys(client: Client, folder: Path) -> list[str]:
-    """The option with the host's public keys for updates, as `flash` gives them to a real board.
-
-    Empty where there are none, or where they are not for this person to see: the board takes no updates then.
-    """
-    try:
-        keys = client.call(list_keys).keys
-    except HostError as exc:
-        if exc.status not in (403, 404):
-            raise
-        keys = []
-    if not keys:
+    """The option with the host's public keys for updates, as `flash` gives them to a real board; none without keys."""
+    if not (keys := client.call(list_keys).keys):
         return []
     file = (folder / "update-keys.pem").absolute()
     replace_file(file, "".join(key.public for key in keys[:MAX_KEYS]).encode())

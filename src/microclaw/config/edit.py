@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -24,18 +23,13 @@ LAN: Final = "0.0.0.0:8443"
 """`host.link` where boards of the network reach it."""
 
 
-@dataclass(frozen=True, slots=True)
-class WriteResult:
-    """The files that changed, and what is still missing (a variable that is not set)."""
-
-    files: tuple[str, ...]
-    warnings: tuple[Mistake, ...]
-
-
-def write_changes(home: FilePath, environ: Mapping[str, str], changes: Mapping[str, str | None]) -> WriteResult:
+def write_changes(
+    home: FilePath, environ: Mapping[str, str], changes: Mapping[str, str | None]
+) -> tuple[list[str], list[Mistake]]:
     """Give keys their values as a person writes them (None removes one): all or none, and no two writers at once.
 
-    Secrets go to secrets.toml unless they are `${ENV}`. Raises ConfigError.
+    Gives the files that changed, and what is still missing (a variable that is not set). Secrets go to secrets.toml
+    unless they are `${ENV}`. Raises ConfigError.
     """
     with locked(home):  # another writer's change is read, and kept
         documents = {name: _document(home / name) for name in (SECRETS, CONFIG)}
@@ -47,7 +41,7 @@ def write_changes(home: FilePath, environ: Mapping[str, str], changes: Mapping[s
         new = [m for m in find_mistakes(environ, home, texts) if (m.key, m.message) not in known]
         if fatal := [m for m in new if m.fatal]:
             raise ConfigError(f"nothing was written: {fatal[0].message}", next_step=fatal[0].next_step)
-        changed = tuple(name for name, text in texts.items() if text != before[name])
+        changed = [name for name, text in texts.items() if text != before[name]]
         if changed:  # the security log's lines have no values; without them nothing is changed
             done = {key: "set" if value is not None else "set back to its default" for key, value in changes.items()}
             try:
@@ -60,7 +54,7 @@ def write_changes(home: FilePath, environ: Mapping[str, str], changes: Mapping[s
         for name in changed:  # secrets first: a secret that moves is never in no file
             path = (home / name).resolve()  # what a link of that name points to
             write_given(path, [texts[name].encode()], replace=True, next_step="free space there")
-        return WriteResult(changed, tuple(new))
+        return changed, new
 
 
 def read_key(text: str) -> tuple[Path, Node]:

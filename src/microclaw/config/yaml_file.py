@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 import msgspec
 import yaml
 
 from microclaw.config.schema import did_you_mean
 from microclaw.errors import ConfigError, Diagnostic
-
-_TEXT: Final = "tag:yaml.org,2002:str"
 
 
 class FileMistakes(ConfigError):
@@ -73,14 +71,6 @@ class YamlFile:
             else:
                 found[key] = value_node
         return found
-
-    def text(self, node: yaml.Node, key: str) -> str | None:
-        """A text that is not empty."""
-        found = node.value.strip() if isinstance(node, yaml.ScalarNode) else ""
-        if found and node.tag == _TEXT:
-            return str(node.value)
-        self.at(node, f"{key} has to be a text", f'write {key}: "{found[:40] or "..."}"')
-        return None
 
     def value(self, node: yaml.Node, key: str, kind: Any) -> Any:
         """The value as this type; None where that is a mistake, as an empty one is."""

@@ -1,11 +1,13 @@
-"""The terminal channel's page: steps, answers, pin tracks in two columns, 80 wide or less. It knows no host."""
+"""The terminal channel's page: steps, answers, pin tracks in two columns, 80 wide or less; tables. It knows no host."""
 
 from __future__ import annotations
 
 import os
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Literal, TextIO
+from itertools import zip_longest
+from typing import Final, Literal, TextIO
 
 from msgspec import Struct
 
@@ -20,6 +22,10 @@ MIN_CELLS = 12  # of a pin's track
 MIN_WIDTH = 40  # a narrower terminal breaks the lines itself
 SIDE_NOTE = "   "  # events.Step: what follows is a side note, set flush right
 PROVEN_STAGES = frozenset({"try", "verify"})  # done ones end with "ok", unless the board only accepted
+
+GAP: Final = "  "
+MIN_CELL: Final = 8
+"""No column is made narrower; a table with many of them is wider than the terminal then."""
 
 _GREEN, _RED, _CYAN, _RESET = "\x1b[32m", "\x1b[31m", "\x1b[36m", "\x1b[0m"
 _CLEAR_LINE = "\r\x1b[2K"
@@ -50,6 +56,29 @@ def columns_of(out: TextIO, environ: Mapping[str, str] = os.environ) -> int | No
     except (OSError, ValueError):  # a stream without a file behind it
         columns = 0
     return max(columns, MIN_WIDTH) if columns else None
+
+
+def table_lines(rows: Sequence[Sequence[str]], columns: int | None) -> list[str]:
+    """`columns` is the width there is; None for a pipe or a file, which has no end of a line.
+
+    Columns are as wide as their widest cell, or wrapped where the terminal is narrower. Nothing is cut off: a name that
+    a person wants to copy is whole, if need be on two lines.
+    """
+    if not rows:
+        return []
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    if columns is not None:
+        widths = _narrowed(widths, columns)
+    lines: list[str] = []
+    for row in rows:
+        cells = [
+            [cell] if len(cell) <= width else textwrap.wrap(cell, width, break_on_hyphens=False) or [""]
+            for cell, width in zip(row, widths, strict=True)
+        ]
+        for pieces in zip_longest(*cells, fillvalue=""):
+            line = GAP.join(f"{piece:<{width}}" for piece, width in zip(pieces, widths, strict=True))
+            lines.append(line.rstrip())
+    return lines
 
 
 class Terminal:
@@ -239,3 +268,13 @@ def _answer_stage(answer: Answer) -> Stage | Literal["answer"]:
 
 def _columns(stage: str, text: str) -> str:
     return f"{stage:<{STAGE_COLUMNS - 1}} {text}" if stage else f"{'':<{STAGE_COLUMNS}}{text}"
+
+
+def _narrowed(widths: list[int], columns: int) -> list[int]:
+    """The widest columns give, one character at a time, until all fit or none has more to give."""
+    widths = list(widths)
+    over = sum(widths) + len(GAP) * (len(widths) - 1) - columns
+    while over > 0 and max(widths) > MIN_CELL:
+        widths[widths.index(max(widths))] -= 1
+        over -= 1
+    return widths
