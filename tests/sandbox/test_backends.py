@@ -72,9 +72,11 @@ def calls(path: Path) -> list[list[str]]:
 SETTINGS = SandboxSettings(backend="container", image="an-image")
 
 
-def run_job(tmp_path: Path, command: str, settings: SandboxSettings = SETTINGS, **more: Any) -> SandboxEnd:
+def run_job(
+    tmp_path: Path, command: str, settings: SandboxSettings = SETTINGS, printed: list[bytes] | None = None, **more: Any
+) -> SandboxEnd:
     job = SandboxJob(command=["/bin/sh", "-c", command], **more)
-    return asyncio.run(run.run_sandboxed(job, tmp_path / "own", lambda _: None, settings))
+    return asyncio.run(run.run_sandboxed(job, tmp_path / "own", ([] if printed is None else printed).append, settings))
 
 
 @pytest.mark.parametrize(
@@ -114,9 +116,10 @@ def test_words_of_an_engine(path: Path, tmp_path: Path, monkeypatch: pytest.Monk
     add_engine(path, "podman")
     limits = SandboxLimits(memory_bytes=64 << 20, processes=16, disk_bytes=4 << 20, cpu_s=9)
     given: dict[str, Any] = {"files": {"in": b"given\n"}, "keep": ["out"]}
-    end = run_job(tmp_path, "/bin/cat in > out; echo made >> out", limits=limits, **given)
-    assert (end.ending, end.exit_code) == ("ended", 0)
-    assert end.kept["out"].read_text() == "given\nmade\n"
+    printed: list[bytes] = []
+    end = run_job(tmp_path, "/bin/cat in; echo made > out", printed=printed, limits=limits, **given)
+    assert (end.ending, end.exit_code, b"".join(printed)) == ("ended", 0, b"given\n")
+    assert end.kept["out"].read_text() == "made\n"
     assert not (tmp_path / "own" / "job").exists()
     started = next(words for words in calls(path) if words[0] == "run")
     text = " ".join(started)

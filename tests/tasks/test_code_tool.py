@@ -99,7 +99,7 @@ async def test_workspace_files_go_in(tools: Tools) -> None:
     code = "text = open('data/in.csv').read()\nopen('out.txt', 'w').write(text + '!')"
     first = json.loads((await tools.call(code=code, files=["data/in.csv"], keep=["out.txt", "none"])).content)
     assert first["files"] == [{"name": "out.txt", "bytes": 4}]
-    assert first["not_kept"] == {"none": "No such file or directory"}
+    assert first["not_kept"] == {"none": "it was not written"}
     assert "sent_to_chat" not in first
 
 

@@ -29,7 +29,7 @@ from microclaw.knowledge.memory import OWNER_ID, file_stem
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.store.tasks import TaskLanguage, TaskRow
 from microclaw.tasks.operations import check_may_run
-from microclaw.tasks.order import MAX_CODE_BYTES, TaskOrder, available, file_lines
+from microclaw.tasks.order import MAX_CODE_BYTES, TaskOrder, available, input_lines
 from microclaw.tasks.service import TaskService
 from microclaw.telemetry.history import CSV_HEAD, MAX_POINTS, TelemetryHistory, csv_lines
 from microclaw.text import code_lines, count_text, fence_text, read_duration_ms
@@ -290,7 +290,7 @@ class CodeTool:
     async def _describe(self, asked: CodeParameters, context: ToolContext) -> tuple[str, ...]:
         """The files and the hosts; the code is an argument. Telemetry is named there, too, and goes on meanwhile."""
         given = await self._inputs(structs.replace(asked, telemetry=()), context)
-        return await asyncio.to_thread(file_lines, given, await self.tasks.reach(asked.allow))
+        return await asyncio.to_thread(input_lines, given, await self.tasks.reach(asked.allow))
 
     async def _inputs(self, asked: CodeParameters, context: ToolContext) -> dict[str, bytes]:
         """The files for the code, by name. Raises ToolRetry where two have one name."""

@@ -127,13 +127,13 @@ def container_command(command: Sequence[str], directory: Path) -> tuple[list[str
     found = sorted(path for path in paths if path.exists() and not path.is_relative_to(directory))
     outermost = (path for path in found if not any(one in path.parents for one in found))
     environment = {"LC_ALL": "C", "HOME": str(directory), "TMPDIR": str(directory)}
-    more = ["--rm", "--name", name, "--workdir", str(directory), "--pids-limit", str(CONTAINER_PROCESSES)]
-    more += ["--memory", CONTAINER_MEMORY, *mount(directory, str(directory))]
+    options = ["--rm", "--name", name, "--workdir", str(directory), "--pids-limit", str(CONTAINER_PROCESSES)]
+    options += ["--memory", CONTAINER_MEMORY, *mount(directory, str(directory))]
     for kind, most in (("cpu", CPU_LIMIT_S), ("fsize", FILE_LIMIT_BYTES), ("core", 0)):
-        more += ["--ulimit", f"{kind}={most}:{most}"]
+        options += ["--ulimit", f"{kind}={most}:{most}"]
     for path in outermost:
-        more += mount(path, str(path), read_only=True)
-    return run_words(engine, image, inside, environment, more, None), (engine, "kill", name)
+        options += mount(path, str(path), read_only=True)
+    return run_words(engine, image, inside, environment, options, None), (engine, "kill", name)
 
 
 def readable(command: Sequence[str], directory: Path) -> Iterator[Path]:

@@ -41,6 +41,7 @@ MINUTE_S: Final = 60.0
 Counts: TypeAlias = Counter[tuple[object, object]]
 """Requests and bytes so far: by the place of a limit, and the minute or day that it is of."""
 DEFAULT_TLS: Final = cache(ssl.create_default_context)
+_END_S: Final = 0.01  # then a connection that swallowed its end is told it again
 _log = logging.getLogger(__name__)
 
 
@@ -57,7 +58,7 @@ class ProxyTimes(Struct, frozen=True, kw_only=True):
 class EgressProxy:
     """The policy of a home's sandbox as a proxy. `tls` replaces the system's authorities, for tests with their own.
 
-    `now_s` is monotonic, `unix_s` decides which day it is (UTC); `days` counts for all tasks.
+    `now_s` is monotonic; `days` counts for all tasks.
     """
 
     home: Path
@@ -68,8 +69,7 @@ class EgressProxy:
     times: ProxyTimes = field(default_factory=ProxyTimes)
     tls: Callable[[], ssl.SSLContext] = DEFAULT_TLS
     now_s: Callable[[], float] = time.monotonic
-    unix_s: Callable[[], float] = time.time
-    days: Counts = field(default_factory=Counter)
+    days: Counts = field(init=False, default_factory=Counter)
 
     def reach(self, name: str) -> tuple[str, ...]:
         """The places that a task of this name may ask, a line for each entry. Blocking.
@@ -100,15 +100,18 @@ class _TaskProxy:
 
     async def serve(self, at: socket.socket) -> None:
         """Serve at it until this is cancelled; every connection ends then, at once."""
-        server = await asyncio.start_server(self.connected, sock=at, limit=MAX_HEAD_BYTES, backlog=BACKLOG)
+        server = await asyncio.start_server(
+            self.connected, sock=at, limit=MAX_HEAD_BYTES, backlog=BACKLOG, start_serving=False
+        )
         try:
+            await server.start_serving()
             await asyncio.Event().wait()
         finally:
             server.close()
             while self.running:
                 for task in self.running:
                     task.cancel()
-                await asyncio.wait(self.running)
+                await asyncio.wait(self.running, timeout=_END_S)
 
     def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self.running) >= MAX_OPEN:
@@ -123,13 +126,12 @@ class _TaskProxy:
         try:
             async with asyncio.timeout(self.proxy.times.total_s):
                 await self._one_request(Exchange(client))
-            await client.close()
         except OSError:
             pass  # a peer that stalls or breaks off; what was done is in the security log
         except Exception:
             _log.exception("a request of a task failed")
         finally:
-            client.writer.transport.abort()
+            await client.close()
 
     async def _one_request(self, exchange: Exchange) -> None:
         status, why = 0, "broken off"
@@ -176,7 +178,7 @@ class _TaskProxy:
 
     def _take(self, allowlist: Allowlist, entry: AllowEntry, size_bytes: int, *, begins: int = 0) -> None:
         """Count bytes before they pass, and a request that `begins`. Raises RequestRefused for too much."""
-        minute, day = int(self.proxy.now_s() // MINUTE_S), int(self.proxy.unix_s() // DAY_S)
+        minute, day = int(self.proxy.now_s() // MINUTE_S), int(time.time() // DAY_S)
         rows = []
         for place, name, limit in ((0, "", allowlist.limits), (entry.line, entry.host, entry)):
             rows += [
@@ -219,22 +221,24 @@ class _TaskProxy:
         try:
             if request.tunnel:
                 await exchange.tunnel(upstream)
-                await upstream.close()
             else:
                 await exchange.fetch(upstream, request, entry, secret)
         finally:
+            if request.tunnel:  # what the task sent still goes out
+                await upstream.close()
             upstream.writer.transport.abort()
 
     def _note(self, exchange: Exchange, kind: AuditKind, why: str) -> None:
         """The security log's line: no path, no content."""
-        text, known = "a request that is none", list[str]()
+        text = "a request that is none"
+        known: tuple[str, ...] = ()
         if (request := exchange.request) is not None:
             text = f"{request.method[:16]} {request.host}:{request.port}"
-            known = [request.host] if kind is AuditKind.EGRESS_ALLOWED else []  # a refused one may be somebody's data
+            known = (request.host,) if kind is AuditKind.EGRESS_ALLOWED else ()  # a refused one may be somebody's data
         if exchange.count is not None:
             text += f", {exchange.up_bytes:,} bytes up, {exchange.down_bytes:,} down"
         text += f": {why}" if why else ""
-        self.proxy.record(AuditEvent(kind, text, about=self.task, by=self.by, known=tuple(known)))
+        self.proxy.record(AuditEvent(kind, text, about=self.task, by=self.by, known=known))
 
 
 def judge(allowlist: Allowlist, task: str, request: ProxyRequest) -> tuple[AllowEntry, ProxyRequest]:

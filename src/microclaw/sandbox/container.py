@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from microclaw.errors import NoSandbox
-from microclaw.sandbox.bubblewrap import Descriptors, in_session
+from microclaw.sandbox.bubblewrap import in_session
 from microclaw.sandbox.job import (
     HOME,
     MOST_FILES,
@@ -117,11 +117,12 @@ def start_container(engine: str, image: str, job: SandboxJob, folder: Path) -> C
         if (user := job_user()) is not None:
             for path in (place, *place.rglob("*")):
                 os.chown(path, user, user)
-        with Descriptors() as opened:
-            held = opened.add(os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-            started = Container(in_session(words, engine_environment()), held, engine, name, place)
-            opened.pop_all()
-            return started
+        held = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            return Container(in_session(words, engine_environment()), held, engine, name, place)
+        except BaseException:
+            os.close(held)
+            raise
     except OSError as exc:
         raise NoSandbox(f"a container cannot be started: {exc}", next_step="microclaw doctor") from exc
 
@@ -143,13 +144,13 @@ def engine_words(engine: str, image: str, name: str, job: SandboxJob, place: Pat
 
 
 def run_words(
-    engine: str, image: str, command: Sequence[str], environment: dict[str, str], more: list[str], user: int | None
+    engine: str, image: str, command: Sequence[str], environment: dict[str, str], options: list[str], user: int | None
 ) -> list[str]:
     """The words of every container here: no network, a read-only image, no rights, and never root's user unless this
-    host is; None is the host's own."""
+    host is. `user` None is the host's own; `options` are the engine's further words."""
     ids = f"{os.getuid()}:{os.getgid()}" if user is None else f"{user}:{user}"
     words = [engine, "run", "--pull", "never", "--network", "none", "--read-only", "--cap-drop", "ALL"]
-    words += ["--security-opt", "no-new-privileges", "--user", ids, *more]
+    words += ["--security-opt", "no-new-privileges", "--user", ids, *options]
     if user is None and Path(engine).name == "podman":
         words += ["--userns=keep-id"]
     words += [word for variable, value in environment.items() for word in ("--env", f"{variable}={value}")]
@@ -179,9 +180,9 @@ def engine_does(*command: str) -> bool:
 
 
 def _size_of(place: Path) -> tuple[int, int]:
-    """Bytes on the disk and the number of names. What vanishes meanwhile has no size, and what cannot be looked at (it
-    shuts others out, or lies below 4,096 bytes of folders) counts as too many names."""
-    size, files, left = 0, 0, [place]
+    """Bytes on the disk and the number of names in it, counted until there are too many. What vanishes meanwhile has no
+    size, and what cannot be looked at (it shuts others out, or lies below 4,096 bytes of folders) is too many names."""
+    size, files, left = 0, -1, [place]
     while left and files <= MOST_FILES:
         path = left.pop()
         try:

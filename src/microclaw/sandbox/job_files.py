@@ -66,6 +66,8 @@ def take_files(
         try:
             left -= _take(folder, parts, target, left)
             kept[name] = target
+        except FileNotFoundError:
+            refused[name] = "it was not written"
         except OSError as problem:
             is_link = problem.errno in _LINK_ON_ITS_WAY
             refused[name] = "a link or no folder on its way" if is_link else problem.strerror or str(problem)

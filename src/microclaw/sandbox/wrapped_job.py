@@ -234,7 +234,7 @@ def _memory_of(pid: str, processes: int, *, exact: bool) -> int:
     """`exact` is slower: the kernel walks every page. Of a program that nobody may read all pages count in full."""
     resident, text = b"VmRSS:", _read(f"{pid}/status", processes)
     if exact:
-        with suppress(PermissionError):
+        with suppress(PermissionError):  # then both stay as they are
             resident, text = b"Pss:", text + _read(f"{pid}/smaps_rollup", processes)
     lines = (line for line in text.splitlines() if line.startswith((resident, *_NOT_RESIDENT)))
     return sum(int(line.split()[1]) << 10 for line in lines)

@@ -130,10 +130,10 @@ def _module(name: str) -> str | None:
 def order_lines(order: TaskOrder, reach: Sequence[str]) -> tuple[str, ...]:
     """The text for somebody who is asked for it: the whole code, its files, and what it may reach."""
     code = code_lines(order.code)
-    return (f"code: {count_text(len(code), 'line')}", *_indented(code), *file_lines(order.files, reach))
+    return (f"code: {count_text(len(code), 'line')}", *_indented(code), *input_lines(order.files, reach))
 
 
-def file_lines(files: Mapping[str, bytes], reach: Sequence[str]) -> tuple[str, ...]:
+def input_lines(files: Mapping[str, bytes], reach: Sequence[str]) -> tuple[str, ...]:
     """Each file's name, size and hash, and the hosts; a source or a short text is shown whole. Large ones block."""
     lines: list[str] = []
     for name, content in files.items():
@@ -186,17 +186,22 @@ def refused_event(order: TaskOrder, why: str) -> AuditEvent:
     return AuditEvent(AuditKind.TASK_REFUSED, text, by=order.asked_by, about=about)
 
 
-def task_event(row: TaskRow, yes: ApprovalOutcome | None = None, approval: str = "") -> AuditEvent:
-    """A task has started, or has ended. `approval` says how it was allowed where nobody gave a `yes`."""
-    if row.is_open:
-        kind, wall_s, memory_mb = AuditKind.TASK_STARTED, row.limits["wall_s"], int(row.limits["memory_bytes"]) >> 20
-        network = "no network" if row.allow is None else f"network: {row.allow}"
-        allowed = approval if yes is None else f"{yes.pending.approval_id}, by {yes.by}"
-        text = f"{row.language}, {row.code_bytes:,} bytes, sha256 {row.code_sha256[:16]}, {wall_s:g} s, "
-        text += f"{memory_mb} MB, {network}, approval: {allowed}"
-    else:
-        kind, code = AuditKind.TASK_ENDED, "" if row.exit_code is None else f", exit code {row.exit_code}"
-        text = f"{row.ending}{code}, {len(row.files)} files, {row.output_bytes:,} bytes printed"
+def started_event(row: TaskRow, yes: ApprovalOutcome | None, approval: str) -> AuditEvent:
+    """`approval` says how it was allowed where nobody gave a `yes`."""
+    memory_mb = int(row.limits["memory_bytes"]) >> 20
+    network = "no network" if row.allow is None else f"network: {row.allow}"
+    allowed = approval if yes is None else f"{yes.pending.approval_id}, by {yes.by}"
+    text = f"{row.language}, {row.code_bytes:,} bytes, sha256 {row.code_sha256[:16]}, {row.limits['wall_s']:g} s, "
+    return _event(AuditKind.TASK_STARTED, f"{text}{memory_mb} MB, {network}, approval: {allowed}", row, yes)
+
+
+def ended_event(row: TaskRow, yes: ApprovalOutcome | None = None) -> AuditEvent:
+    code = "" if row.exit_code is None else f", exit code {row.exit_code}"
+    text = f"{row.ending}{code}, {len(row.files)} files, {row.output_bytes:,} bytes printed"
+    return _event(AuditKind.TASK_ENDED, text, row, yes)
+
+
+def _event(kind: AuditKind, text: str, row: TaskRow, yes: ApprovalOutcome | None) -> AuditEvent:
     return AuditEvent(
         kind,
         f"task {row.number}: {text}",

@@ -38,9 +38,10 @@ from microclaw.tasks.order import (
     changed,
     check_room,
     checked_job,
+    ended_event,
     order_lines,
     refused_event,
-    task_event,
+    started_event,
 )
 
 STEP_S: Final = 0.5  # between two of its reports to who follows it
@@ -119,10 +120,10 @@ class TaskService:
         for row in open_tasks:
             if row.host in dead and await self.table.take(row):  # else another host has closed it
                 _log.warning("task %d was interrupted by a host's end", row.number)
-                ended = structs.replace(_stopped(row, "interrupted"), ended_ms=now_ms(), host=self.table.host)
+                ended = structs.replace(_stopped(row, "interrupted", CLEANED), ended_ms=now_ms(), host=self.table.host)
                 await self.table.put(ended)
                 await asyncio.to_thread(folders.remove, self.root / str(row.number))
-                self.record(task_event(ended))
+                self.record(ended_event(ended))
 
     # Taking one
 
@@ -188,7 +189,7 @@ class TaskService:
         try:
             ended = await live.outcome
         except asyncio.CancelledError:
-            ended = _stopped(live.row, live.stop or "interrupted")
+            ended = _stopped(live.row, live.stop or "interrupted", CLEANED)
         except MicroclawError as exc:
             ended = _stopped(live.row, "not_run", exc.message)
         except Exception:
@@ -212,7 +213,7 @@ class TaskService:
             if not may_still_run(self.roles, live.row.person_id):
                 return _stopped(live.row, "cancelled")
             await self._set(live, structs.replace(live.row, state="running", started_ms=now_ms()))
-            self.record(task_event(live.row, live.yes, live.approval))
+            self.record(started_event(live.row, live.yes, live.approval))
             row, folder, network = live.row, self.root / str(live.row.number), None
             if self.proxy is not None and row.allow is not None:
                 network = self.proxy.for_task(f"task {row.number}", row.allow, row.asked_by)
@@ -231,7 +232,7 @@ class TaskService:
     async def _keep(self, live: LiveTask) -> None:
         await self._set(live, live.row)
         if self._live.pop(live.row.number, None) is not None:
-            self.record(task_event(live.row, live.yes))
+            self.record(ended_event(live.row, live.yes))
 
     async def _with_output(self, live: LiveTask, ended: TaskRow) -> TaskRow:
         """The end of what it printed goes into the row, and all of it into a file where that is more."""
@@ -323,8 +324,8 @@ class TaskService:
         ends = begins + len(output)
         decoder = codecs.getincrementaldecoder("utf-8")("replace")  # the next page never begins within a letter
         text = decoder.decode(output, final=not (row.is_open or ends < size))
-        place = {"output_begins": begins, "output_ends": ends - len(decoder.getstate()[0]), "output_more": ends < size}
-        return facts(TaskWithOutput, row, output=text, **place)
+        whole = ends - len(decoder.getstate()[0])
+        return facts(TaskWithOutput, row, output=text, output_begins=begins, output_ends=whole, output_more=ends < size)
 
     async def file(self, number: int, name: str) -> Path:
         """A file that it left on this host. Raises UnknownName."""
@@ -364,7 +365,7 @@ class TaskService:
             await asyncio.to_thread(folders.remove_others, self.root, await self.table.numbers())
 
 
-def _stopped(row: TaskRow, why: TaskEnding, reason: str = CLEANED) -> TaskRow:
+def _stopped(row: TaskRow, why: TaskEnding, reason: str = "") -> TaskRow:
     """The row of one that was ended early, or never began."""
     if why == "cancelled":
         return structs.replace(row, state="cancelled", ending=why)
