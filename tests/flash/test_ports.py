@@ -14,6 +14,7 @@ ROM = UsbId(0x303A, 0x1001, "F4:12:FA:01:02:03")
 ONE = PortInfo("/dev/ttyACM0", ROM)
 TWO = PortInfo("/dev/ttyACM1", UsbId(0x303A, 0x1001, "F4:12:FA:0A:0B:0C"))
 RUNS = PortInfo("/dev/ttyACM2", UsbId(0x303A, 0x4001, "f412fa010203"))
+PICO = PortInfo("/dev/ttyACM3", UsbId(0x2E8A, 0x0005, "E66"))
 MOUSE = PortInfo("/dev/ttyS9", UsbId(0x046D, 0xC077))
 
 
@@ -44,4 +45,4 @@ def test_of_two_boards_the_person_chooses_by_serial_number_and_a_script_names_on
     with pytest.raises(ConfigError):
         find_port(ScriptedPerson(asks_nothing=True), None, lambda: [ONE, TWO])
     with pytest.raises(DeviceUnreachable):
-        find_port(person, None, lambda: [MOUSE])
+        find_port(person, None, lambda: [MOUSE, PICO])

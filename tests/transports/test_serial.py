@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import pytest
 from tests.transports.conftest import StartPeer
 
+from microclaw.devices.answer_check import check_answer
 from microclaw.devices.calls import AdcRead, DeviceInfo, DeviceStatus, GpioGet, GpioSet, I2cRead, I2cScan, PwmSet
 from microclaw.errors import CallRejected, DeviceLied, DeviceTimeout, DeviceUnreachable
 from microclaw.transports.serial import SerialTimeouts, SerialTransport
@@ -208,7 +209,7 @@ async def test_after_a_call_that_went_wrong_the_next_one_has_its_own_answer(name
     call, bad, error = BAD[name]
     transport = connect(once(bad, dialect_c))
     with pytest.raises(error):
-        await transport.call(call, LIMIT_S)
+        check_answer("lamp", call, await transport.call(call, LIMIT_S))
     assert (await transport.call(GpioGet(4), LIMIT_S)).level == 1
 
 

@@ -99,6 +99,8 @@ def test_requests_and_answers_of_the_page_are_those_that_are_sent_and_understood
         ("set_pwm", {"pin": 5, "duty": 1, "frequency_hz": 1}, PwmState(5, 128, 5000)),
     ):
         assert jsonline.values_reply(answer[name], asked, type(read)) == read
+    told = ok(pin=2.0, state=True, chip_id=2**60)
+    assert jsonline.values_reply(told, {"pin": 2, "level": 1}, PinLevel) == PinLevel(2, 1)
     assert jsonline.sensor_reply(answer["read_i2c"]) == jsonline.sensor_reply(answer["read_i2c-c"]) == INA219
     assert list(jsonline.sensors_reply(answer["read_sensors"])) == ["ina219", "system"]
     assert jsonline.info_reply(answer["get_status"]) == {"connected": True, "sensors_active": "ina219", "gpio_2": 1}

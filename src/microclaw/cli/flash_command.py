@@ -177,7 +177,8 @@ def find_port(person: Person, named: str | None, listed: ListPorts | None = None
     if named is not None:
         return BoardPort.parse(named)
     ports = tuple((listed or list_ports)())
-    boards, number = board_ports(ports), 0
+    boards = board_ports(ports)
+    number = 0
     if not boards:
         raise no_board(ports)
     texts = tuple(f"{port.device}, {suggestion(port)}, {port.usb}" for port in boards)

@@ -125,8 +125,10 @@ def _form(method: str) -> str:
 
 def _typed(method: str, name: str, text: str, hint: Any) -> Any:
     try:
+        if hint is int:
+            return int(text, 0)
         return text if hint is str else msgspec.json.decode(text, type=hint)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as exc:
         kind = {int: "a whole number", float: "a number"}.get(hint, "a JSON object")
         raise ConfigError(f"{name} of {method} is {kind}, not {text!r:.60}", next_step=_form(method)) from exc
 

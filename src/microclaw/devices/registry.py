@@ -329,11 +329,12 @@ class Registry:
 
     async def _explain(self, device: Device, call: Call[Any], error: MicroclawError) -> MicroclawError:
         if isinstance(error, DeviceUnreachable) and not isinstance(error, InstallInterrupted):
-            is_of_nobody = device.host is None and self._store.is_shared
-            if not is_of_nobody or not all(map(is_of_one_machine, device.endpoints)):
+            has_no_host = device.host is None and self._store.is_shared
+            if not has_no_host or not all(map(is_of_one_machine, device.endpoints)):
                 return error
             text = f"{error.message}; {device.name} is on one machine of the cluster, and maybe not on this one"
-            step = f"there: microclaw device remove {device.name}, then add it; or: {error.next_step}"
+            step = f"there: microclaw device remove {device.name}, then add it"
+            step += f"; or: {error.next_step}" if error.next_step else ""
             return DeviceUnreachable(text, next_step=step, foreign=error.foreign)
         return error if self.explain_silence is None else await self.explain_silence(device, call, error)
 

@@ -78,8 +78,8 @@ class ProgramLogs:
         if log is not None and known.started_ms is not None:
             later_ms = self._started_ms(log) - known.started_ms
             if log.next < known.next or later_ms > _RESTARTED_MS + _age_ms(log) * _DRIFT:
-                known.next = 0  # it began again, and its numbers with it
-                log = await ask(name, 0)
+                log = await ask(name, 0)  # it began again, and its numbers with it
+                known.next = known.next if log is None else 0
         if log is None:
             return False
         missing = log.first - known.next

@@ -87,14 +87,17 @@ class SerialTransport(Transport):
         try:
             async with asyncio.timeout(timeout_s), self._queue:
                 answer = await self._do(call)
-                check_answer("it", call, answer)
+                with contextlib.suppress(DeviceLied):  # the device says so
+                    self._in_step = False
+                    check_answer(self.endpoint, call, answer)
+                    self._in_step = True
                 return cast("R", answer)
         except TimeoutError as exc:
             raise self._timed_out(call.method, timeout_s) from exc
-        except (ProtocolError, DeviceLied) as exc:
+        except ProtocolError as exc:
             self._in_step = False
             step = "try again; is this the board's JSON line port?"
-            raise type(exc)(f"{self.endpoint}: {exc.message}", next_step=step) from exc
+            raise ProtocolError(f"{self.endpoint}: {exc.message}", next_step=step) from exc
 
     async def close(self) -> None:
         port, self._port = self._port, None
@@ -254,7 +257,9 @@ def _addresses(reply: Mapping[str, object]) -> I2cAddresses:
     """`addresses` or `devices`, as numbers or as "0x76"."""
     jsonline.raise_for_error(reply)
     found = reply.get("addresses", reply.get("devices"))
+    if not isinstance(found, list):
+        raise ProtocolError("a reply to i2c_scan without a list of addresses")
     try:
-        return I2cAddresses(tuple(sorted({int(str(one), 0) for one in cast("list[object]", found)})))
-    except (TypeError, ValueError) as exc:
-        raise ProtocolError("a reply to i2c_scan without a list of addresses") from exc
+        return I2cAddresses(tuple(sorted({int(str(one), 0) for one in found})))
+    except ValueError as exc:
+        raise ProtocolError(f"an I2C address in {found!r:.60}") from exc

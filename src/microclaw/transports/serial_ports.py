@@ -20,7 +20,7 @@ from microclaw.transports.address import AddressLock, HostPort, close_stream, pa
 
 SCHEME: Final = "serial:"
 TCP_SCHEME: Final = "tcp://"
-_USB = re.compile(r"usb-([0-9A-Fa-f]{4}):([0-9A-Fa-f]{4})(?::([!-~]{1,128}))?")
+_USB = re.compile(r"usb-([0-9A-Fa-f]{4}):([0-9A-Fa-f]{4})(?::([ -~]{1,128}))?")
 _SHOWN = 8
 
 

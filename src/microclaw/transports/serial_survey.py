@@ -42,7 +42,7 @@ _CHIPS: Final[Mapping[tuple[int, int | None], str]] = {
     (0x1A86, None): "a WCH USB-serial chip, as on many ESP32 boards",
     (0x0403, None): "FTDI, as on some ESP32 boards",
     (0x067B, None): "PL2303, as on some ESP32 boards",
-    (0x2E8A, None): "Raspberry Pi: no ESP32",
+    (0x2E8A, None): "Raspberry Pi",
     (0x2341, None): "Arduino",
 }
 

@@ -179,6 +179,8 @@ class VirtualBoardTransport(Transport):
                 line = await reader.readuntil(b"\n")
                 if (reply := wire.read_reply(line, self._last_id, request)) is not None:
                     return reply
+        except CallRejected:
+            raise
         except BaseException as exc:
             await self.close()  # the answer of a cancelled request would be taken for the next one's
             if isinstance(exc, asyncio.LimitOverrunError):

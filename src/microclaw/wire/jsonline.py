@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Final, NoReturn, TypeAlias, TypeVar
+from typing import Final, NoReturn, TypeAlias, TypeVar, cast
 
-from msgspec import ValidationError, convert
+from msgspec import Struct, ValidationError, convert
 
 from microclaw.errors import CallRejected, NotSupported, ProtocolError
 
@@ -20,11 +20,12 @@ MAX_MESSAGE_CHARS: Final = 300  # of an error
 _MAX_NUMBER: Final = 1e300  # beyond it a JSON integer no longer fits a float
 
 _NAMES: Final = {
-    "state": "level", "value": "raw", "voltage": "volts", "duty_cycle": "duty", "freq": "frequency_hz",
-    "frequency": "frequency_hz",
+    "pin": "pin", "state": "level", "value": "raw", "voltage": "volts", "duty": "duty", "duty_cycle": "duty",
+    "frequency": "frequency_hz", "freq": "frequency_hz",
 }  # fmt: skip
+"""Of a dialect's names the calls' own; of two for one value the last here counts."""
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Struct)
 Scalar: TypeAlias = str | int | float | bool
 
 
@@ -120,11 +121,16 @@ def raise_for_error(reply: Mapping[str, object]) -> None:
 def values_reply(reply: Mapping[str, object], asked: Mapping[str, object], form: type[T]) -> T:
     """The answer to a call with these arguments, under the calls' own names; what the reply leaves out is as asked."""
     raise_for_error(reply)
-    whole = {k: int(v) if isinstance(v, float) and v.is_integer() else v for k, v in reply.items()}
-    if any(isinstance(v, int) and abs(v) > 2**53 for v in whole.values()):
+    values = dict(asked)
+    for name, own in _NAMES.items():
+        if name in reply and own in form.__struct_fields__:
+            told = reply[name]
+            is_whole = told.is_integer() if isinstance(told, float) else own == "level" and isinstance(told, bool)
+            values[own] = int(cast("float", told)) if is_whole else told
+    if any(isinstance(value, int) and abs(value) > 2**53 for value in values.values()):
         raise ProtocolError("a reply with a number that is too large")
     try:
-        return convert({**asked, **{_NAMES.get(k, k): v for k, v in whole.items()}}, form)
+        return convert(values, form)
     except ValidationError as exc:
         raise ProtocolError(f"a reply that cannot be read: {exc}") from exc
 

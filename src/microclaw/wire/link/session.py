@@ -365,7 +365,7 @@ class LinkSession:
 
     def _take_data(self, type_: int, payload: bytes) -> None:
         if _SENDER_OF[type_] is not self._peer_role or self.phase is not Phase.READY:
-            text = f"a frame of type {type_} from the {self._peer_role.value} while the link is {self.phase.value}"
+            text = f"a frame of type {type_} from the {self._peer_role.value}, link {self.phase.value}"
             raise LinkViolation(text, reason="unexpected_message")
         if type_ == FrameType.BLOB:
             offset = int.from_bytes(payload[_KEY_BYTES:BLOB_HEAD_BYTES], "big")
@@ -411,7 +411,7 @@ class LinkSession:
 
     def _write(self, envelope: Envelope) -> None:
         payload = encode(envelope, self._max_control_bytes)
-        if self.phase is not Phase.LEFT:
+        if self.phase is not Phase.LEFT:  # the last words go after the end
             self.phase = move(self.phase, envelope.body.type)
         self._queue(encode_frame(FrameType.CONTROL, payload), lane_of(envelope.body))
         if self.streams.note(envelope.body, self.role):

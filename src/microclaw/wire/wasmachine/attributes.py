@@ -55,7 +55,9 @@ class AttributeType(Enum):
         return number
 
 
-_TYPES: Final = {each: {one.number(each): one for one in AttributeType} for each in Generation}
+_TYPES: Final = {
+    each: {one.number(each): one for one in AttributeType if one.number(each) is not None} for each in Generation
+}
 _FIXED: Final = {one: Struct(one.value[2]) for one in AttributeType if one.value[2] is not None}
 
 
