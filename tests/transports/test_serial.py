@@ -197,7 +197,7 @@ def once(first: Hear, then: Callable[[Request], Reply] = dialect_a) -> Hear:
 
 
 # The first call: how it goes, and its error. A set's answer in dialect C repeats neither pin nor state.
-BAD: dict[str, tuple[GpioGet | GpioSet, Hear, type[Exception]]] = {
+BAD: dict[str, tuple[Any, Hear, type[Exception]]] = {
     "another pin": (GpioGet(4), lambda board, _: board.answer({"status": "ok", "pin": 9, "state": 1}), DeviceLied),
     "the board restarts instead": (GpioGet(4), lambda board, _: board.say(ROM + BOOT_JSON), DeviceUnreachable),
     "it restarts without the ROM's lines": (GpioSet(4, 1), lambda board, _: board.say(BOOT_JSON), DeviceTimeout),

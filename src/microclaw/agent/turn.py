@@ -275,7 +275,7 @@ class Turn:
             said = request.message.text
             context = ToolContext(*of_call, foreign=foreign, begin=begin, said=said, takes_files=files, turn=turn_id)
             conversation = request.conversation or conversation_of(inbound.channel, inbound.chat_id)
-            conversation = f"{SCHEDULED if inbound.origin == 'schedule' else ''}{conversation}"
+            conversation = f"{SCHEDULED if inbound.origin in ('schedule', 'heartbeat') else ''}{conversation}"
             with made_by(Maker(turn_id, inbound.person_id, conversation, ahead=self.journal.carried)):
                 return await self.tools.call(call.name, call.arguments, context)
 

@@ -163,7 +163,7 @@ async def running_host(
         await enter(device_tasks.serving(runner, devices.links.link, code=coded))
         channels = await open_channels(base, inbox, tasks, code.read_result, stack)
         await voice.open(inbox, group, stack, make_voice)
-        mqtt: Callable[[], Mapping[str, Any]] = partial(dict, state="off", text=None)
+        mqtt: Callable[[], Mapping[str, Any]] = _without_broker
         if settings.mqtt.url is not None:
             from microclaw.app.mqtt import open_mqtt  # only who has a broker needs it
 
@@ -315,3 +315,7 @@ async def _recover(conversations: Conversations, recovered: asyncio.Event) -> No
     for sentence in await conversations.recover():
         _log.warning("left open by the last run: %s", sentence)
     recovered.set()
+
+
+def _without_broker() -> Mapping[str, Any]:
+    return {"state": "off", "text": None}

@@ -107,29 +107,29 @@ class Catalogue:
 
     async def _of(self, device: Device, *, named: bool) -> tuple[AppListing, ...]:
         wanted = {app.name: app for app in await self._change_log.desired(device.device_id)}
-        stopped = {app.name: app for app in await self._change_log.desired(device.device_id, stopped=True)}
-        deferred = {act.name: act for act in await self._deferred.waiting(device.device_id)}
-        is_away, silence = False, None
+        stopped = await self._change_log.desired(device.device_id, stopped=True)
+        deferred = await self._deferred.waiting(device.device_id)
+        absent: AppCondition = "missing"
+        silence: str | None = None
         listed: dict[str, AppEntry] = {}
         states: dict[str, AppState] = {}
         try:
             listed = {app.name: app for app in await device.call(AppList(), wait=False)}
             states = {app.name: app for app in await app_states(device, wait=False)}
         except DeviceError as exc:
-            if named and not (wanted or stopped or deferred):
+            if named and not wanted and not stopped and not deferred:
                 raise
-            is_away, silence = True, exc.message if isinstance(exc, DeviceSilent) else None
-        found = list[AppListing]()
-        for name in sorted({*wanted, *listed, *stopped, *deferred}):
-            app, there, act = wanted.get(name), listed.get(name), deferred.get(name)
-            absent: AppCondition = "unreachable" if is_away else "missing"
-            if app is None and there is None:
-                app, absent = stopped.get(name), "stopped"
-            one = _listing(device, name, app, there, states.get(name), act, absent)
-            if act is None and absent != "stopped":
-                one = replace(one, error=silence) if silence else await self._in_words(one, app)
-            found.append(replace(one, is_away=is_away))
-        return tuple(found)
+            silence = exc.message if isinstance(exc, DeviceSilent) else None
+            absent = "unreachable"
+        found: dict[str, AppListing] = {}
+        for name in wanted.keys() | listed.keys():
+            one = _listing(device, name, wanted.get(name), listed.get(name), states.get(name), absent)
+            found[name] = replace(one, error=silence) if silence else await self._in_words(one, wanted.get(name))
+        for app in stopped:
+            found.setdefault(app.name, _listing(device, app.name, app, None, None, "stopped"))
+        for act in deferred:
+            found[act.name] = _deferred(device, act, found.get(act.name))
+        return tuple(replace(found[name], is_away=absent == "unreachable") for name in sorted(found))
 
     async def _in_words(self, listing: AppListing, app: DesiredApp | None) -> AppListing:
         """With the error of a program of this host in plain words, of a Python program in the lines of its source.
@@ -156,33 +156,41 @@ def _listing(
     ours: DesiredApp | None,
     there: AppEntry | None,
     state: AppState | None,
-    act: DeferredAct | None,
     absent: AppCondition,
 ) -> AppListing:
-    """`absent`: the condition of one that the device does not list. An `act` that waits says what will be there."""
-    condition = absent if not there else _CONDITIONS.get(state.state, "dead") if state else "listed"
+    """`absent`: the condition of one that the device does not list."""
     error = state.error if state else left_off(ours) if ours and not there and absent != "stopped" else None
-    version = now = ours.version if ours else None
-    if act is not None:
-        condition, error = "deferred", None
-        version = None if act.order.act == "stop" else act.order.version
-    put = version if act else None
-    shown = put or now
-    origin = version.origin if version else None
     return AppListing(
         device=device.name,
         name=name,
-        condition=condition,
-        foreign=ours is None and put is None and there is not None,
-        heap_bytes=there.heap_bytes if there and not put else shown.heap_bytes if shown else 0,
-        pins=state.pins if state and not put else shown.pins if shown else (),
-        sha256=shown.sha256 if shown else None,
+        condition=absent if not there else _CONDITIONS.get(state.state, "dead") if state else "listed",
+        foreign=ours is None,
+        heap_bytes=there.heap_bytes if there else ours.heap_bytes if ours else 0,
+        pins=state.pins if state else ours.pins if ours else (),
+        sha256=ours.sha256 if ours else None,
         size_bytes=None,
         error=error,
         installed_ms=ours.since_ms if ours else None,
-        deferred=None if act is None else DeferredFacts.of(act),
-        version=version,
-        kind=version.kind if version else None,
-        origin=convert(asdict(origin) | {"params": dict(origin.params)}, AppOrigin) if origin else None,
-        runs=AppRuns.seen(version.times, state.runs if state and not act else None) if version else None,
+        deferred=None,
+        **_of_version(ours.version if ours else None, state),
     )
+
+
+def _of_version(version: AppVersion | None, state: AppState | None) -> dict[str, Any]:
+    if version is None:
+        return dict.fromkeys(("version", "kind", "origin", "runs"))
+    origin = version.origin and convert(asdict(version.origin) | {"params": dict(version.origin.params)}, AppOrigin)
+    runs = AppRuns.seen(version.times, state.runs if state else None)
+    return {"version": version, "kind": version.kind, "origin": origin, "runs": runs}
+
+
+def _deferred(device: Device, act: DeferredAct, before: AppListing | None) -> AppListing:
+    """A program with an act that waits; what is there until then is in `before`."""
+    version = None if act.order.act == "stop" else act.order.version
+    listing = before or replace(_listing(device, act.name, None, None, None, "deferred"), foreign=False)
+    listing = replace(
+        listing, condition="deferred", deferred=DeferredFacts.of(act), error=None, **_of_version(version, None)
+    )
+    if version is None:
+        return listing
+    return replace(listing, sha256=version.sha256, heap_bytes=version.heap_bytes, pins=version.pins, foreign=False)

@@ -74,7 +74,9 @@ class BoardRun:
         self._late: tuple[PinStimulus, ...] = ()
         self._heap_samples: list[tuple[float, int]] = []
         self._probes: list[str] = []
-        self._cut: dict[str, Any] = {}  # what ended it early, as a Record has it: stuck, storm or unfinished
+        self._stuck = False
+        self._storm: str | None = None
+        self._unfinished: str | None = None
 
     async def record(self) -> Record:
         """Install the program through the real protocol, let the board's time run, and read what it recorded."""
@@ -99,7 +101,7 @@ class BoardRun:
             await self._let_run()
         rebooted = (await control.request(wire.Info())).boot != before
         found = await self._read_record()
-        if run.times is not None and not (self._cut or rebooted or refused):
+        if run.times is not None and not (self._is_cut or rebooted or refused):
             found = structs.replace(found, never_ends=await self._is_in_the_way(run.times))
         return structs.replace(found, refused=refused, rebooted=rebooted)
 
@@ -110,6 +112,10 @@ class BoardRun:
         await self._advance(_NEXT_RUN_MS)
         row = await self._row()
         return row is not None and row.missed > 0
+
+    @property
+    def _is_cut(self) -> bool:
+        return self._stuck or self._storm is not None or self._unfinished is not None
 
     async def _give(self, stimuli: Sequence[Stimulus], after_ms: float = -1) -> None:
         """Tell the board what comes from outside after `after_ms`, at times since the installation."""
@@ -129,9 +135,8 @@ class BoardRun:
 
     async def _advance(self, ms: float) -> bool:
         """Let the board's time pass at once. False: the program got stuck."""
-        if (await self._control.request(wire.Advance(ms), self._run.host_s)).stuck is not None:
-            self._cut["stuck"] = True
-        return not self._cut
+        self._stuck = (await self._control.request(wire.Advance(ms), self._run.host_s)).stuck is not None
+        return not self._stuck
 
     async def _row(self) -> AppRow | None:
         return next((app for app in (await self._control.request(wire.Apps())).apps if app.name == self._name), None)
@@ -140,12 +145,12 @@ class BoardRun:
         run, began = self._run, time.perf_counter()
         if await self._let_pass(run.for_ms) and run.soak_ms:
             await self._soak(time.perf_counter() - began)
-        if self._install.kind == "py" and not self._cut:
+        if self._install.kind == "py" and not self._is_cut:
             await self._events.read()  # a board says only later how many lines it left out
             late_ms = self._start_ms + self._passed_ms - 2_000
             if sum(line.t_ms > late_ms for line in self._events.lines) >= _THICK_LINES:
                 await self._control.request(wire.Advance(_LOST_LINES_MS), run.host_s)
-        if run.times is None and not self._cut:
+        if run.times is None and not self._is_cut:
             await self._probe()
 
     async def _let_pass(self, for_ms: float) -> bool:
@@ -171,7 +176,7 @@ class BoardRun:
                 return self._too_long(before, came_ms, came_ms - since_ms, for_ms)
             passed_ms += part_ms
             await self._events.read()
-            if self._cut:
+            if self._stuck:
                 break
             lines, moves = (now - then for now, then in zip(self._events.recorded, before, strict=True))
             length_s = max(passed_ms - since_ms, _FIRST_PARTS_MS[-1]) / 1000
@@ -182,7 +187,7 @@ class BoardRun:
             moved = self._events.recorded[1] - moves_before
             safe_ms = _RING_EVENTS / moved * part_ms if moved else wire.MAX_ADVANCE_MS
         self._passed_ms += for_ms
-        return not self._cut
+        return not self._stuck
 
     def _too_long(self, before: tuple[int, int], passed_ms: float, part_ms: float, for_ms: float) -> bool:
         """It took too long: by what the program did in that part, or as this machine is slow or much was asked for."""
@@ -191,11 +196,11 @@ class BoardRun:
         if lines + moves > CALM_EVENTS * max(part_ms, _FIRST_PARTS_MS[-1]) / 1000:
             what = [count_text(lines, "line")] if lines else []
             what += [count_text(moves, "pin change")] if moves or not lines else []
-            self._cut["storm"] = f"{' and '.join(what)} in {part_ms / 1000:.3g} s"
+            self._storm = f"{' and '.join(what)} in {part_ms / 1000:.3g} s"
         else:
             of = f"{format_duration(passed_ms, decimals=2)} of {format_duration(for_ms, decimals=2)}"
             took = f"took this machine {self._run.host_s:.0f} s or would take longer"
-            self._cut["unfinished"] = f"{of} of board time {took}"
+            self._unfinished = f"{of} of board time {took}"
         return False
 
     async def _soak(self, took_s: float) -> None:
@@ -271,7 +276,7 @@ class BoardRun:
         # A call that began before the end and trapped behind it says why there.
         last_line_ms = math.inf if row and row.error else end_ms
         state = row.state if row else None
-        if row and state == "waiting":  # for its next run
+        if row and state in ("waiting", "stopped") and row.last_how:  # a run is over, by itself or its stop_after
             state = "trapped" if row.last_how == "trapped" else "returned"
         first_opened = {pin.pin: max(pin.opened_ms - start_ms, 0.0) for pin in rows if pin.opener == name}
         return Record(
@@ -289,9 +294,11 @@ class BoardRun:
             board_ms=max(min(self._events.now_ms, end_ms) - start_ms, 0.0),  # a board that crashed begins at 0
             longest_call_ms=row.longest_call_ms if row else 0.0,
             longest_main_ms=row.longest_main_ms if row else 0.0,
+            stuck=self._stuck,
+            storm=self._storm,
+            unfinished=self._unfinished,
             overflowed=self._events.lost,
             probes=tuple(self._probes),
-            **self._cut,
         )
 
 

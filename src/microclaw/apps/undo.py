@@ -200,8 +200,7 @@ class Undo:
             try:
                 made = await self._direct_io.act(device, back, undoes=undoes)
             except PinClaimed as exc:  # its program has it again, and goes on
-                step = (exc.next_step or "").removeprefix("choose another pin, or ")
-                raise PinClaimed(exc.message, next_step=f"{step}; then: microclaw app undo {undoes}") from exc
+                raise PinClaimed(exc.message, next_step=f"{exc.next_step}; then: microclaw app undo {undoes}") from exc
         else:
             request = ChangeRequest(device, back.name, back.act, version=back.version, undoes=undoes)
             made = await self._changes.apply(request, report)

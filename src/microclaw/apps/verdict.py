@@ -253,8 +253,9 @@ def _fault(record: Record) -> tuple[str, str] | None:
     if record.never_ends:
         return "it does not end by itself: with an interval it would be begun once and never again", _STOPS
     if record.state == "stopped":  # by nobody: the interpreter ended with it
-        said = next((line for line in lines if line.startswith("MicroPython ")), "the board stopped it")
-        return said, "keep less in memory, and share a long computation out over several turns"
+        told = (line.text for line in record.lines if line.app is None and line.text.startswith("MicroPython "))
+        step = "keep less in memory, and share a long computation out over several turns"
+        return next(told, "the board stopped it"), step
     if record.state is None:
         return "the board does not list it after the installation", "try it again, and read its log"
     return None

@@ -57,7 +57,7 @@ SIGN_S: Final = 120.0
 
 
 def signing_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The options of who signs, for `_signer`."""
+    """The options of who signs, for `_take_signer`."""
     for option in (
         click.option("--public-key", type=Path, metavar="FILE.pub.pem", help="Of what --sign-command signs with."),
         click.option("--sign-command", metavar="CMD", help="Signs instead: manifest on stdin, 384 bytes on stdout."),
@@ -68,7 +68,7 @@ def signing_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def _signer(given: dict[str, Any]) -> tuple[PublicKey, Callable[[bytes], bytes]]:
+def _take_signer(given: dict[str, Any]) -> tuple[PublicKey, Callable[[bytes], bytes]]:
     """The public key, and what signs with it; takes these options out of `given`."""
     key, password, command = given.pop("key"), given.pop("password"), given.pop("sign_command")
     public_key = given.pop("public_key")
@@ -167,7 +167,7 @@ def publish(options: GlobalOptions, board: str, version: str | None, image: Path
         raise ConfigError(f"no board {board[:40]!r} takes updates", next_step=f"--board is one of {', '.join(known)}")
     if image is None and version is None:
         raise click.BadParameter("a release of our files needs its number: --version 1.4.0")
-    public, sign = _signer(facts)
+    public, sign = _take_signer(facts)
     name, revisions, security_version = (facts.pop(one) for one in ("name", "revision", "security_version"))
     if security_version is None:
         rows = host.call(firmware.list_releases).releases
@@ -200,7 +200,7 @@ def change_keys(options: GlobalOptions, add: tuple[Path, ...], remove: Texts, fo
     new, gone = [read_public_key(file) for file in add or ()], tuple(remove or ())
     if not new and not gone:
         raise click.BadParameter("say which key: --add FILE.pub.pem, or --remove KEY")
-    public, sign = _signer(signs)
+    public, sign = _take_signer(signs)
     if public.key_id in gone:
         raise ConfigError(f"{public.key_id} cannot sign its own removal", next_step="sign with the key that stays")
     names = chosen_names(options, host)

@@ -188,8 +188,11 @@ def service_unit(options: GlobalOptions) -> str:
 
 def _install(options: GlobalOptions, path: Path, text: str) -> list[str]:
     """Write the file, enable and start the service. Returns lines for the person; the first names the file."""
-    with suppress(OSError):  # the file cannot be written then
+    try:
         path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        reason = f"{path.parent} cannot be made: {exc.strerror}"
+        raise ConfigError(reason, next_step=f"{SHOW_FILE}, and put it there") from exc
     write_given(path.resolve(), [text.encode()], replace=True, next_step=f"{SHOW_FILE}, and put it there")
     options.settings().cache.mkdir(mode=0o700, parents=True, exist_ok=True)
     lines, start = [f"wrote {path}"], f"systemctl --user restart {UNIT_NAME}"

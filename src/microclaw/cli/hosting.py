@@ -201,7 +201,7 @@ class LogLines(logging.Formatter):
     A traceback follows on lines of its own; whatever a device or a person wrote stays on one.
     """
 
-    converter = time.gmtime  # type: ignore[assignment]  # it has a default, which the class takes for another type
+    converter = time.gmtime  # type: ignore[assignment]  # typeshed declares a method
     default_time_format, default_msec_format = "%Y-%m-%dT%H:%M:%S", "%s.%03dZ"
 
     def __init__(self, mask: SecretMask | None = None) -> None:

@@ -49,7 +49,7 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "mcp": ("host_commands:mcp", "Drive the boards from an assistant over MCP."),
     },
     "Host": {
-        "config": ("setup_commands:config_group", "The host's settings."),
+        "config": ("config_commands:config_group", "The host's settings."),
         "backup": ("backup_commands:backup_group", "All of this host as one encrypted file, and back."),
         "person": ("sign_in_commands:person_group", "People, tokens, browsers, and the security log."),
     },

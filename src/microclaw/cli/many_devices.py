@@ -29,9 +29,9 @@ def choice_body(options: GlobalOptions) -> dict[str, Any]:
 
 def chosen_names(options: GlobalOptions, host: Client) -> list[str]:
     """The names of the devices that are meant, sorted. Raises ConfigError for a name or label that there is not."""
-    choice_body(options)  # has one meaning
+    Selection(options.devices, options.labels, options.every).check()
     known = known_devices(host)
-    named = {key: one.name for one in known for key in (one.name, one.device_id)}
+    named = {one.name: one.name for one in known} | {one.device_id: one.name for one in known}
     if unknown := sorted(set(options.devices) - named.keys()):
         raise ConfigError(f"no device named {', '.join(unknown)}", next_step="microclaw device list")
     with_labels = (one.name for one in known if set(options.labels).issubset(one.labels))

@@ -96,7 +96,7 @@ def files_beside(file: Path, text: str) -> dict[str, str]:
     while wanted and len(found) <= MAX_FILES:
         within, asked = wanted.pop()
         name = next((one for one in (within / asked, PurePosixPath(asked)) if _is_in(folder, one)), None)
-        if name is None or str(name) in (file.name, *found):
+        if name is None or str(name) in found or (folder / name).resolve() == file.resolve():
             continue
         found[str(name)] = read_given_text(folder / name, MAX_FILE_BYTES)
         wanted += [(name.parent, one) for one in included_names(found[str(name)])]

@@ -95,6 +95,7 @@ class Subagents:
             at_s=int(now_s),
             tainted_s=int(now_s) if context.foreign else None,
             part_of=maker_now().turn,
+            conversation=maker_now().conversation,
         )
         journal, tools = TurnJournal(self.journal, f"subagent-{began_ms}-{subagent_id}"), self.tools.only(chosen)
         turn = Turn(request, journal, self.model, tools, self.limits, self.context.window)

@@ -116,9 +116,11 @@ class Programs:
             raise DeviceTimeout(text, next_step="restart the board")
         answer = call.result()
         if method == "begin":
-            self._begun = {**params, "state": "running", "pins": []}
-        elif method == "commit":  # it may keep the interpreter busy from now on
-            self._rows = [*(row for row in self._rows if row["name"] != self._begun["name"]), self._begun]
+            self._begun = {"heap": 0, **params, "state": "running", "pins": []}
+        elif method in ("commit", "remove"):  # the interpreter may be busy from now on
+            name = params.get("name", answer)
+            self._rows = [row for row in self._rows if row["name"] != name]
+            self._rows += [self._begun] if method == "commit" and self._begun.get("name") == name else []
         return answer
 
     def _let_run(self, call: Future[Json], timeout_s: float) -> bool:
