@@ -181,8 +181,9 @@ async def test_serial_lines_are_fenced_and_what_follows_asks(attacked: Attacked)
         async with await asyncio.start_server(speak, "127.0.0.1", 0) as server:
             address = f"serial:tcp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
             await attacked.host.devices.add(f"serial-{number}", "virtual", [address])
-            tools = IO_TOOLS if reply["status"] == "error" else IO_TOOLS[:1]  # the others wait for one in step
-            await attacked.check(f"serial-{number}", tools, *(tool for tool, _ in tools))
+            is_error = reply["status"] == "error"  # the others wait for one in step
+            quoting = (tool for tool, _ in IO_TOOLS) if is_error else ()
+            await attacked.check(f"serial-{number}", IO_TOOLS if is_error else IO_TOOLS[:1], *quoting)
 
 
 async def test_an_error_of_wasmachine_is_fenced_and_what_follows_asks(attacked: Attacked) -> None:

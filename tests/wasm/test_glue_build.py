@@ -12,6 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from microclaw.builds import confinement
+from microclaw.errors import MicroclawError
 from microclaw.wasm.libraries import FOLDERS, build_glue
 from microclaw.wasm.toolchain import Toolchain, find_toolchain
 
@@ -54,3 +55,10 @@ async def test_waiting_for_another_builder_ends_when_the_build_is_cancelled(tmp_
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(build_glue(counted.toolchain, tmp_path), 0.1)
     assert counted.starts == 0
+
+
+async def test_folder_that_cannot_be_written_is_told_with_what_to_do(tmp_path: Path, counted: Counted) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(MicroclawError) as caught:
+        await build_glue(counted.toolchain, tmp_path / "file")
+    assert caught.value.next_step

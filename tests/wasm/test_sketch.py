@@ -33,6 +33,14 @@ def prototypes(sketch: str) -> list[str]:
         ('void setup() {}\nvoid f(const char *s = "a  b") {}\n', ['void f(const char *s = "a  b");']),
         ("void setup() {}\nvoid f(int a = 3, int b = g(1, 2)) {}\n", ["void f(int a = 3, int b = g(1, 2));"]),
         ("#if 1\nvoid f() {}\n#else\nvoid f() {}\n#endif\nvoid setup() {}\n", ["void f();"]),
+        ("A::A(int a) : y{a} {} void setup() {}\nvoid f() {}\n", ["void f();"]),
+        ("bool A::operator==(const A &b) const { return b.a; } void setup() {}\nvoid f() {}\n", ["void f();"]),
+        (
+            "void setup() {}\ntemplate <class T> void f(T t) {}\nenum class M { A };\n",
+            ["template <class T> void f(T t);"],
+        ),
+        ("#define f g\nvoid setup() { f(); }\nvoid f() {}\n", ["void f();"]),
+        ("void setup() {}\nvoid f(int a = 1 < 2, int b = 2) {}\n", ["void f(int a = 1 < 2, int b = 2);"]),
         # None: the compiler takes these as they stand.
         ("struct A { void f(); };\nvoid A::f() {}\nA operator+(A a, A b) { return a; }\n", []),
         ("#define DEF(name, x) int name() { return x; }\nDEF(one, 1)\nvoid setup() {}\n", []),
@@ -54,6 +62,10 @@ def test_prototypes_are_those_that_the_arduino_ide_writes(sketch: str, wanted: l
         (
             "void setup() {}\nstruct A { int x; };\n#ifdef NO\nvoid g() {}\n#endif\nvoid f(A a) {}\n",
             ("struct A", "void f(A a);", "#ifdef NO"),
+        ),
+        (
+            "#include <Servo.h>\n#if 1\nvoid f(Servo &s) {}\n#endif\n#ifdef NO\nvoid g() {}\n#endif\nvoid setup() {}\n",
+            ("#include", "void f(Servo &s);", "#if 1", "#ifdef NO"),
         ),
         (  # nothing is put into a comment, which it could end
             '#if 1\nstruct A {};\n#endif /*\n#include "/etc/passwd"\n*/\nvoid f(A a, const char *s = "*/") {}\n',

@@ -105,7 +105,7 @@ def test_what_passes_never_makes_the_compiler_read_a_file(tmp_path: Path) -> Non
     draw = random.Random(20)
     compiler, processes = find_toolchain(), Processes()
     compiled = 0
-    for _ in range(1200):
+    for _ in range(1500):
         pieces = [draw.choice(FRAGMENTS).replace("FILE", f'"{canary}"') for _ in range(draw.randint(3, 14))]
         try:
             text = read_source("".join(pieces) + TAIL, "prog", language=draw.choice((None, "c++", "sketch")))

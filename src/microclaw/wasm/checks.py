@@ -18,9 +18,10 @@ from microclaw.boards.profile import BoardProfile, PinUse
 from microclaw.errors import Diagnostic, PinRefused
 from microclaw.wasm.diagnostics import TIMER_HINT, PinMark, advice_on, at, with_advice
 from microclaw.wasm.inspect import Module
-from microclaw.wasm.refusals import Advice, refused_name, words_of
+from microclaw.wasm.refusals import Advice, refused_name
 from microclaw.wasm.source_text import SourceText
 from microclaw.wasm.symbols import source_name
+from microclaw.wasm.tables import words_of
 from microclaw.wasm.wasm_image import Import, MemoryUse, Signature
 from microclaw.wire.wasm_binary import PAGE_BYTES
 

@@ -12,6 +12,7 @@ import functools
 import hashlib
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -24,7 +25,7 @@ from typing import Final
 from microclaw.builds.outputs import read_output
 from microclaw.builds.process import Processes, in_worker
 from microclaw.config.places import cache_folder
-from microclaw.errors import ConfigError
+from microclaw.errors import ConfigError, MicroclawError
 from microclaw.wasm.symbols import read_symbols
 from microclaw.wasm.toolchain import HEADERS, Toolchain, find_toolchain
 
@@ -155,4 +156,7 @@ def _compile_all(toolchain: Toolchain, work: Path, processes: Processes) -> None
 
 
 if __name__ == "__main__":  # scripts/setup_env.py calls it, so that no program waits for them
-    asyncio.run(build_glue(find_toolchain(), cache_folder(os.environ)))
+    try:
+        asyncio.run(build_glue(find_toolchain(), cache_folder(os.environ)))
+    except MicroclawError as exc:
+        sys.exit(f"error: {exc.message}; next: {exc.next_step}")

@@ -15,9 +15,9 @@ from microclaw.errors import Diagnostic
 from microclaw.wasm.callgraph import reached
 from microclaw.wasm.diagnostics import at
 from microclaw.wasm.loop_walk import ANYTHING, Function, Loop, walk
-from microclaw.wasm.refusals import words_of
 from microclaw.wasm.source_text import SourceText
 from microclaw.wasm.symbols import CONSTRUCTORS, MAINS, Symbols, source_name
+from microclaw.wasm.tables import words_of
 from microclaw.wasm.toolchain import CALLBACKS
 
 MAX_CODE_BYTES: Final = 128 << 10  # a larger program is not looked through: the time is better spent on its trial

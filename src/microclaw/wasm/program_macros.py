@@ -11,9 +11,9 @@ from microclaw.boards.profile import BoardProfile
 from microclaw.wasm.callgraph import reached
 from microclaw.wasm.eventful import find_binaryen
 from microclaw.wasm.llmos import llmos_defines
-from microclaw.wasm.refusals import words_of
 from microclaw.wasm.source_language import has_setup_and_loop
 from microclaw.wasm.source_text import SourceText
+from microclaw.wasm.tables import words_of
 from microclaw.wasm.tokens import Token, bracket_ends
 
 

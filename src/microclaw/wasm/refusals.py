@@ -1,19 +1,16 @@
 """Names and headers that the firmware lacks: why, and what to use instead (refusals.toml). Parses no C.
 
-A name comes from a finding of the compiler or linker, a header from #include: comments and strings are not searched.
-The other tables beside this file are read here, too.
-"""
+A name comes from a finding of the compiler or linker, a header from #include: comments and strings are not searched."""
 
 from __future__ import annotations
 
 import functools
-import tomllib
 from fnmatch import fnmatchcase
-from pathlib import Path
-from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
+
+from microclaw.wasm.tables import read_table
 
 
 class Advice(Struct, frozen=True):
@@ -34,21 +31,7 @@ def refused_name(wanted: str, *, headers: bool = False) -> Advice | None:
 @functools.cache
 def refused_reasons() -> frozenset[str]:
     """Every reason that a refusal gives."""
-    return frozenset(row["why"] for row in read_table("refusal")["refusal"])
-
-
-@functools.cache
-def read_table(kind: str) -> Any:
-    """The tables of lessons.toml ("lesson"), names.toml, options.toml or refusals.toml beside this file."""
-    with Path(__file__).with_name(f"{kind}s.toml").open("rb") as file:
-        return tomllib.load(file)
-
-
-def words_of(kind: str, file: str = "name") -> tuple[str, ...]:
-    """The words of a kind, or of one in a table: "called_by.rand"; none where a table has no such."""
-    table, _, entry = kind.partition(".")
-    found = read_table(file)[table]
-    return tuple((found.get(entry, "") if entry else found).split())
+    return frozenset(row["why"] for row in read_table("refusals")["refusal"])
 
 
 @functools.cache
@@ -56,7 +39,7 @@ def _table(headers: bool) -> tuple[dict[str, Advice], tuple[tuple[str, Advice], 
     """Full names, of which the first counts, and patterns in the file's order."""
     rows = [
         (wanted, Advice(row["instead"], row["why"], by_pattern="*" in wanted or "[" in wanted))
-        for row in read_table("refusal")["refusal"]
+        for row in read_table("refusals")["refusal"]
         for wanted in row.get("headers" if headers else "names", ())
     ]
     exact = {wanted: advice for wanted, advice in reversed(rows) if not advice.by_pattern}

@@ -26,6 +26,7 @@ _NO_NAMES: Final = frozenset(("operator", "void", "int", "return", "sizeof"))
 _ENDLESS: Final = {"while": (["(", "1", ")"], ["(", "true", ")"]), "for": (["(", ";", ";", ")"],)}
 _WITHOUT: Final = frozenset(("setup", "loop", "main"))
 _HALT: Final = "delay(1000)"
+_BEFORE_A_BODY: Final = frozenset((")", "}", "const", "noexcept", "&"))
 _MAX_COLUMN: Final = 1000  # that is kept: on a line of a megabyte each edit would put in another one
 
 
@@ -38,7 +39,9 @@ class _Edit(Struct, frozen=True):
 
 
 def prepare_sketch(text: str, code: Sequence[Token], directives: Sequence[Sequence[Token]]) -> str:
-    """The sketch as the compiler is to read it; `text` is what its tokens were read from, without joined lines."""
+    """The sketch as the compiler is to read it; `text` is what its tokens were read from: a line that a backslash
+    joined to the one before counts as that one. A directive begins with its #.
+    """
     ends = bracket_ends(code)
     edits = sorted((*_halts(code, ends), *_prototypes(code, ends, directives)), key=lambda edit: edit.begin)
     starts, parts, at = [0, *(found.end() for found in re.finditer("\n", text))], list[str](), 0
@@ -55,7 +58,11 @@ def _prototypes(
 ) -> Iterator[_Edit]:
     """Each prototype in front of the first function or class, or behind what else the sketch declares and it names."""
     conditional, first = _conditional(code, directives), None
-    macros = {each[1].text for each in directives if len(each) > 1 and each[0].text == "define"}
+    macros = {
+        name.text
+        for _, word, name, behind in (each[:4] for each in directives if len(each) > 3)
+        if word.text == "define" and behind.text == "(" and behind.place == name.end
+    }
     functions, known, written = list[tuple[Sequence[Token], int]](), dict[str, _Place](), set[str]()
     for begin, stop in _statements(code, ends):
         head, opening = code[begin:stop], _opening(code, ends, begin, stop)
@@ -92,7 +99,8 @@ def _statements(code: Sequence[Token], ends: Mapping[int, int]) -> Iterator[tupl
     while at < len(code):
         text = code[at].text
         end = ends.get(at, len(code) if text == "{" else at)
-        is_function = "(" in seen and "{" not in seen and ("=" not in seen or code[at - 1].text == ")")
+        is_body = code[at - 1].text in _BEFORE_A_BODY or "-" in seen  # f() -> type
+        is_function = "(" in seen and is_body and code[begin].text != "typedef"
         if text in (";", "}") or (text == "{" and (is_function or code[begin].text in ("namespace", "extern"))):
             yield begin, at
             begin, seen = end + 1, set()
@@ -129,7 +137,7 @@ def _declared(outer: Sequence[Token]) -> Iterator[str]:
     """The names of a statement's classes, and the last one of a typedef, a using, or behind a class's block."""
     texts = [token.text for token in outer]
     for before, word, name in zip(("", *texts), texts, texts[1:], strict=False):
-        if word in _CLASSES and before not in ("<", ","):  # of a template
+        if word in _CLASSES and name not in _CLASSES and before not in ("<", ","):  # of a template
             yield name
     if _has_class(outer) or texts[:1] in (["typedef"], ["using"]):
         begin = texts.index("{") if "{" in texts else 0
@@ -138,15 +146,17 @@ def _declared(outer: Sequence[Token]) -> Iterator[str]:
 
 
 def _defaults(code: Sequence[Token], ends: Mapping[int, int], opening: int) -> Iterator[_Edit]:
-    """Blanks over each default argument, which the prototype has."""
-    depth, equal = 0, None
+    """Blanks over each default argument, which the prototype has; not where < may be a comparison: clang tells it."""
+    depth, equal, crossed = 0, None, False
     for at in _outside_brackets(ends, opening + 1, ends[opening] + 1):
         token = code[at]
         depth += (token.text == "<") - (token.text == ">" and code[at - 1].text != "-")
         equal = equal or (token.place if token.text == "=" else None)
-        if equal is not None and (at == ends[opening] or (token.text == "," and depth == 0)):
+        crossed = crossed or (equal is not None and token.text == "," and depth > 0)
+        is_end = not (crossed and depth) if at == ends[opening] else token.text == "," and depth == 0
+        if equal is not None and is_end:
             yield _Edit(equal, end=token.place)
-            equal = None
+            equal, crossed = None, False
 
 
 def _one_line(tokens: Sequence[Token]) -> str:
@@ -159,18 +169,21 @@ def _one_line(tokens: Sequence[Token]) -> str:
 
 
 def _conditional(code: Sequence[Token], directives: Sequence[Sequence[Token]]) -> list[_Span]:
-    """Behind the last token before each outermost #if, and the first one behind its #endif.
+    """The sign of each outermost #if, and the first token behind its #endif, which may be another directive's sign.
 
     The lines' own begins may be in a comment, which what is put in there could end.
     """
-    lines, spans, depth, begin = [token.line for token in code], list[_Span](), 0, (1, 1)
-    for word in (each[0] for each in directives if each and each[0].text in ("if", "ifdef", "ifndef", "endif")):
-        if depth == 0 and (before := bisect.bisect_left(lines, word.line)):
-            begin = (code[before - 1].line, code[before - 1].column + len(code[before - 1].text))
-        depth += -1 if word.text == "endif" else 1
-        if depth == 0:
-            behind = bisect.bisect(lines, word.line)
-            spans.append((begin, code[behind].place if behind < len(code) else (word.line + 1, 1)))
+    places = sorted(token.place for token in (*code, *(each[0] for each in directives)))
+    spans, depth, begin = list[_Span](), 0, (1, 1)
+    for sign, word in (each[:2] for each in directives if len(each) > 1):
+        if word.text in ("if", "ifdef", "ifndef"):
+            begin = begin if depth else sign.place
+            depth += 1
+        elif word.text == "endif":
+            depth -= 1
+            if depth == 0:
+                behind = bisect.bisect(places, sign.place)
+                spans.append((begin, places[behind] if behind < len(places) else (word.line + 1, 1)))
     return spans
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence, Set
 from pathlib import PurePath
 from typing import Final, Literal, TypeAlias
 
-from microclaw.wasm.refusals import words_of
+from microclaw.wasm.tables import words_of
 from microclaw.wasm.tokens import Token
 
 Language: TypeAlias = Literal["c", "c++", "sketch"]

@@ -94,7 +94,8 @@ class Scanner(Struct):
             token = Token(kind, text, self.line, start - self.line_start + 1)
             if kind == "newline":
                 if directive is not None:
-                    self._check_directive(directive)
+                    self.directives.append(directive)
+                    self._check_directive(directive[1:])
                 directive, line_begins = None, True
             if kind in ("newline", "comment", "string") and (newlines := text.count("\n")):
                 self.line += newlines
@@ -104,11 +105,13 @@ class Scanner(Struct):
             self._check_token(token, position)
             tokens.append(token)
             if kind == "hash" and line_begins:
-                directive = []
+                directive = [token]
             elif directive is not None:
                 directive.append(token)
-                if len(directive) == 1 and text in _INCLUDES:
+                if len(directive) == 2 and text in _INCLUDES:
                     position = self._include(token, position)
+            elif kind == "hash":  # a prototype in front of it would make it one
+                self._refuse(token, "a # that does not begin its line", "put the directive on a line of its own")
             else:
                 self.code.append(token)
             line_begins = False
@@ -201,7 +204,6 @@ class Scanner(Struct):
             raise BuildError((*self.missing, found), stage="source")
 
     def _check_directive(self, tokens: list[Token]) -> None:
-        self.directives.append(tokens)
         if not tokens:
             return
         keyword, rest = tokens[0], [token.text for token in tokens[1:]]

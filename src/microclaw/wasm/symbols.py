@@ -11,8 +11,8 @@ from typing import Final
 from msgspec import Struct, field
 
 from microclaw.wasm.inspect import Module, parse_module
-from microclaw.wasm.refusals import words_of
 from microclaw.wasm.source_files import UNIT_NUMBER
+from microclaw.wasm.tables import words_of
 from microclaw.wire.wasm_binary import HEADER, ModuleError, Reader, read_sections
 
 MAINS: Final = frozenset(("__main_void", "__main_argc_argv", "__original_main", "main"))

@@ -8,8 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-_OPENING: Final = frozenset("([{")
-_CLOSING: Final = frozenset(")]}")
+_OPENING: Final = {")": "(", "]": "[", "}": "{"}
 
 
 class Token(Struct, frozen=True):
@@ -22,14 +21,21 @@ class Token(Struct, frozen=True):
     def place(self) -> tuple[int, int]:
         return self.line, self.column
 
+    @property
+    def end(self) -> tuple[int, int]:
+        return self.line, self.column + len(self.text)
+
 
 def bracket_ends(tokens: Sequence[Token]) -> dict[int, int]:
-    """The place of the bracket that closes each one that is closed."""
+    """The place of the bracket that closes each one that is closed; a brace also closes what is open within."""
     opened, ends = list[int](), dict[int, int]()
     for place, token in enumerate(tokens):
-        if token.text in _OPENING:
+        if token.text in _OPENING.values():
             opened.append(place)
-        elif token.text in _CLOSING and opened:
+            continue
+        while token.text == "}" and opened and tokens[opened[-1]].text != "{":
+            opened.pop()
+        if opened and tokens[opened[-1]].text == _OPENING.get(token.text):
             ends[opened.pop()] = place
     return ends
 

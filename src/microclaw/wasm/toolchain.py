@@ -25,7 +25,7 @@ from msgspec import Struct
 from microclaw.builds.confinement import IN_IMAGE, container_command
 from microclaw.errors import ConfigError
 from microclaw.sandbox.container import engine_environment
-from microclaw.wasm.refusals import words_of
+from microclaw.wasm.tables import words_of
 
 HEADERS: Final = Path(__file__).parent / "headers"
 NAME_HEADER: Final = HEADERS / "name.h"
@@ -60,13 +60,13 @@ _SEARCHED: Final[Mapping[Entry, tuple[str, ...]]] = {
 """Folders of headers/ in the order in which the linker searches them, by who calls the program's `main`: none: no
 function does; plain: our on_init; blocking: our on_init and the callback of a timer."""
 _COMPILE: Final = (
-    *words_of("compile", "option"),
-    *("-isystem", str(HEADERS), *(f"-fno-builtin-{name}" for name in words_of("not_in_firmware", "option"))),
+    *words_of("compile", "options"),
+    *("-isystem", str(HEADERS), *(f"-fno-builtin-{name}" for name in words_of("not_in_firmware", "options"))),
 )
 _NO_RAW_STRINGS: Final = "-fno-raw-string-literals"  # of gnu17 only: in C++ source_text.py knows them
 ERROR_LIMIT_MESSAGE: Final = b"fatal error: too many errors emitted, stopping now"
 """clang prints this at its -ferror-limit, and then still reads the rest of the program."""
-_LINK: Final = (*words_of("link", "option"), *(f"--export-if-defined={name}" for name in EXPORTED))
+_LINK: Final = (*words_of("link", "options"), *(f"--export-if-defined={name}" for name in EXPORTED))
 
 
 class Toolchain(Struct, frozen=True):
@@ -96,7 +96,7 @@ class Toolchain(Struct, frozen=True):
         lines of a trap.
         """
         name = f'-DMICROCLAW_NAME="{Path(file).stem}"'
-        walls = self._standard(standard_headers) if standard_headers else words_of("forbidden", "option")
+        walls = self._standard(standard_headers) if standard_headers else words_of("forbidden", "options")
         wanted = (f"-{optimization}", *(f"-D{define}" for define in defines), name, "-include", str(NAME_HEADER))
         if file.endswith(".ino"):
             wanted = (*wanted, "-include", str(HEADERS / "Arduino.h"))
@@ -106,7 +106,7 @@ class Toolchain(Struct, frozen=True):
             # With C++'s headers their types would make the module too large for the trial's board.
             wanted = (*wanted, "-gline-tables-only" if standard_headers else "-g", "-w")
         made = ("-MD", "-MF", "program.d", "-o", "program.o", file)
-        return [*begin, *walls, *_COMPILE, *words_of("program", "option"), *wanted, *made]
+        return [*begin, *walls, *_COMPILE, *words_of("program", "options"), *wanted, *made]
 
     def shown_flags(self, file: str, optimization: str) -> list[str]:
         """The compiler's options for such a file, without those that name places on this machine."""
@@ -131,8 +131,8 @@ class Toolchain(Struct, frozen=True):
 
     def _begin(self, *, is_c: bool) -> list[str]:
         if is_c:
-            return [*self.compiler, *self.c_options, *words_of("c", "option")]
-        return [*self.compiler, *words_of("cplusplus", "option")]
+            return [*self.compiler, *self.c_options, *words_of("c", "options")]
+        return [*self.compiler, *words_of("cplusplus", "options")]
 
     def link_command(
         self,
@@ -162,7 +162,7 @@ class Toolchain(Struct, frozen=True):
         if constructors:
             wanted.append("--wrap=__main_void")
         if is_logged and not traced:
-            wanted += [f"--wrap={name}" for name in words_of("printing", "option")]
+            wanted += [f"--wrap={name}" for name in words_of("printing", "options")]
         if entry != "none":
             wanted.append("--undefined=on_init")
         searched = [str(libraries[folder]) for folder in _SEARCHED[entry] if folder in libraries]
