@@ -52,6 +52,8 @@ async def test_a_run_is_tried_until_it_is_stopped(build_cache: Path) -> None:
     trial = await tried(FAN_PY, build_cache, times=RunTimes(600_000, 30_000))
     assert trial.ok, trial.error
     assert (trial.board_ms, [(round(e.t_ms / 1000), e.level) for e in trial.edges]) == (29_999, [(0, 1)])
+    talks = "import time\nwhile True:\n    print(1)\n    time.sleep(0.05)\n"  # its last lines are read behind its end
+    assert (await tried(talks, build_cache, times=RunTimes(None, 5_000))).ok
 
 
 async def test_one_that_never_ends_needs_a_time_to_be_stopped_after_and_one_that_traps_fails(build_cache: Path) -> None:

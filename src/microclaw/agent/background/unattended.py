@@ -123,7 +123,7 @@ class ScheduledWork:
         where = (schedule.device, schedule.channel, schedule.chat_id)
         context = ToolContext(schedule.person_id, lambda _step: None, *where, begin=started)  # nobody follows it
         conversation = SCHEDULED + conversation_of(context.channel, context.chat_id)
-        with made_by(Maker(None, context.person_id, conversation)):
+        with made_by(Maker(f"schedule:{schedule.schedule_id}:{due_ms}", context.person_id, conversation)):
             result = await self.tools.call(deed.tool, deed.arguments, context, approved=schedule.approved)
         return Outcome("done" if result.ok else "failed", _result_text(result), told=result.ok and deed.tool in _SPEAKS)
 
