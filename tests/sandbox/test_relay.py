@@ -24,13 +24,11 @@ async def test_every_connection_of_a_job_goes_to_the_proxy(tmp_path: Path) -> No
         writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
         writer.close()
 
-    servers: list[asyncio.Server] = []
-
-    async def listen(at: socket.socket) -> None:
-        servers.append(await asyncio.start_server(answer, sock=at))
+    async def serve(at: socket.socket) -> None:
+        async with await asyncio.start_server(answer, sock=at) as server:
+            await server.serve_forever()
 
     job = SandboxJob(command=["python3", "-c", CODE])
-    end = await run_sandboxed(job, tmp_path / "own", lambda _: None, proxy=listen)
-    servers[0].close()
+    end = await run_sandboxed(job, tmp_path / "own", lambda _: None, proxy=serve)
     assert end.exit_code == 0
     assert asked == [b"GET http://data.example/%d HTTP/1.1" % number for number in range(40)]

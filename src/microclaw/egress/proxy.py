@@ -41,7 +41,6 @@ MINUTE_S: Final = 60.0
 Counts: TypeAlias = Counter[tuple[object, object]]
 """Requests and bytes so far: by the place of a limit, and the minute or day that it is of."""
 DEFAULT_TLS: Final = cache(ssl.create_default_context)
-_END_S: Final = 0.01  # then a connection that swallowed its end is told it again
 _log = logging.getLogger(__name__)
 
 
@@ -111,7 +110,7 @@ class _TaskProxy:
             while self.running:
                 for task in self.running:
                     task.cancel()
-                await asyncio.wait(self.running, timeout=_END_S)
+                await asyncio.wait(self.running, timeout=0.01)  # then one that swallowed its end is told it again
 
     def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self.running) >= MAX_OPEN:
@@ -121,6 +120,7 @@ class _TaskProxy:
         running = asyncio.get_running_loop().create_task(serving, name=f"egress of {self.task}")
         self.running.add(running)
         running.add_done_callback(self.running.discard)
+        running.add_done_callback(lambda _: writer.transport.abort())  # also where it never began
 
     async def _serve(self, client: Streams) -> None:
         try:

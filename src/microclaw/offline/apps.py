@@ -148,9 +148,8 @@ def _decide(at: Context) -> Decision:
     named = matching([name for board in asked for name in known_apps(board)], said) if said else ()
     having = [board for board in asked if not {*known_apps(board)}.isdisjoint(named)]
     if at.parse.kind == "switch_app" and not having:
-        step = "undo brings back one that was just removed; what is running"
         text = "Start which program?" if said in IT | {"again"} else f"There is no program {said!r} of this host."
-        return Say(text, "app_not_found", step)
+        return Say(text, "app_not_found", "undo brings back one that was just removed; what is running")
     if at.device is None and len(having) == 1:
         at = replace(at, named=having[0])
     if at.results:

@@ -120,7 +120,7 @@ async def _with_proxy(job: SandboxJob, proxy: Serve | None) -> AsyncIterator[San
     if proxy is None:
         yield job
         return
-    loop, serving = asyncio.get_running_loop(), list[asyncio.Task[None]]()
+    loop, serving, taken = asyncio.get_running_loop(), list[asyncio.Task[None]](), list[socket.socket]()
 
     def take_socket() -> None:
         loop.remove_reader(listener)
@@ -129,7 +129,8 @@ async def _with_proxy(job: SandboxJob, proxy: Serve | None) -> AsyncIterator[San
         if not found:
             _log.warning("no free descriptor: a task's connections are refused")
         for one in found:
-            serving.append(loop.create_task(proxy(socket.socket(fileno=one)), name="proxy of a job"))
+            taken.append(socket.socket(fileno=one))
+            serving.append(loop.create_task(proxy(taken[-1]), name="proxy of a job"))
 
     with (
         TemporaryDirectory(prefix="microclaw-") as folder,
@@ -148,6 +149,8 @@ async def _with_proxy(job: SandboxJob, proxy: Serve | None) -> AsyncIterator[San
             for one in serving:
                 one.cancel()
             await asyncio.gather(*serving, return_exceptions=True)
+            for at in taken:  # of a proxy that ended before it began, too
+                at.close()
 
 
 @dataclass(slots=True)
