@@ -101,16 +101,14 @@ async def _asked(tmp: Path) -> tuple[float, float]:
         writer.write(b"HTTP/1.1 204 \r\n\r\n")
         writer.close()
 
-    servers = [await asyncio.start_unix_server(answer, tmp / "proxy.sock")]
-
-    async def listen(at: socket.socket) -> None:
-        servers.append(await asyncio.start_server(answer, sock=at))
+    async def serve(at: socket.socket) -> None:
+        async with await asyncio.start_server(answer, sock=at) as server:
+            await server.serve_forever()
 
     words = ["python3", "-c", _ASK, str(tmp / "proxy.sock")]
-    done = await asyncio.to_thread(subprocess.run, words, check=True, capture_output=True)
+    async with await asyncio.start_unix_server(answer, tmp / "proxy.sock"):
+        done = await asyncio.to_thread(subprocess.run, words, check=True, capture_output=True)
     job = SandboxJob(command=["python3", "-c", _ASK])
     printed = bytearray()
-    await run_sandboxed(job, tmp / "asked", printed.extend, proxy=listen)
-    for server in servers:
-        server.close()
+    await run_sandboxed(job, tmp / "asked", printed.extend, proxy=serve)
     return float(done.stdout), float(printed)
