@@ -29,12 +29,13 @@ def choice_body(options: GlobalOptions) -> dict[str, Any]:
 
 def chosen_names(options: GlobalOptions, host: Client) -> list[str]:
     """The names of the devices that are meant, sorted. Raises ConfigError for a name or label that there is not."""
-    Selection(options.devices, options.labels, options.every).check()
+    selection = Selection(options.devices, options.labels, options.every)
+    selection.check()
     known = known_devices(host)
     named = {one.name: one.name for one in known} | {one.device_id: one.name for one in known}
     if unknown := sorted(set(options.devices) - named.keys()):
         raise ConfigError(f"no device named {', '.join(unknown)}", next_step="microclaw device list")
-    with_labels = (one.name for one in known if set(options.labels).issubset(one.labels))
+    with_labels = (one.name for one in known if selection.means(one.labels))
     if names := sorted({named[one] for one in options.devices} or set(with_labels)):
         return names
     what = f"no device has the label {' and '.join(options.labels)}" if options.labels else "no device is known"

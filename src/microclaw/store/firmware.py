@@ -291,11 +291,10 @@ def _withdraw(sql: Sql, where: dict[str, object], now_ms: int) -> None:
     cancel under its number instead.
     """
     update(sql, "firmware_releases", {**where, "withdrawn_ms": None}, withdrawn_ms=now_ms)
-    query = """SELECT o.offer_id, r.manifest FROM firmware_offers AS o JOIN firmware_releases AS r USING (release_id)
-        WHERE o.state = 'waiting' AND r.kind = 'keys' AND r.withdrawn_ms IS NOT NULL"""
-    for offer_id, manifest in sql.execute(query).fetchall():
-        offer = first(sql, OfferRow, "firmware_offers WHERE offer_id = ?", (offer_id,))
-        assert offer is not None
+    waiting = """firmware_offers WHERE state = 'waiting' AND release_id IN
+        (SELECT release_id FROM firmware_releases WHERE kind = 'keys' AND withdrawn_ms IS NOT NULL)"""
+    for offer in select(sql, OfferRow, waiting):
+        manifest = _release_of(sql, offer).manifest
         rows = sql.execute("SELECT message_id, payload FROM link_outbox WHERE device_id = ?", (offer.device_id,))
         for message_id in [message_id for message_id, payload in rows.fetchall() if manifest in payload]:
             cancel = encode(Envelope(message_id, OtaCancel(offer.version)))

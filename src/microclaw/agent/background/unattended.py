@@ -118,12 +118,13 @@ class ScheduledWork:
         deed = schedule.deed
         if schedule.lost is not None and (isinstance(deed, Prompt) or self.tools.takes_device(deed.tool)):
             raise lost_device(schedule)
+        key = f"schedule:{schedule.schedule_id}:{due_ms}"
         if isinstance(deed, Prompt):
-            return await self._turn(schedule, deed.text, due_ms, note)
+            return await self._turn(schedule, deed.text, key, note)
         where = (schedule.device, schedule.channel, schedule.chat_id)
         context = ToolContext(schedule.person_id, lambda _step: None, *where, begin=started)  # nobody follows it
         conversation = SCHEDULED + conversation_of(context.channel, context.chat_id)
-        with made_by(Maker(f"schedule:{schedule.schedule_id}:{due_ms}", context.person_id, conversation)):
+        with made_by(Maker(key, context.person_id, conversation)):
             result = await self.tools.call(deed.tool, deed.arguments, context, approved=schedule.approved)
         return Outcome("done" if result.ok else "failed", _result_text(result), told=result.ok and deed.tool in _SPEAKS)
 
@@ -133,10 +134,9 @@ class ScheduledWork:
     async def tell(self, schedule: Schedule, text: str) -> None:
         await self.inbox.outbox.push(schedule.channel, schedule.chat_id, text, person=schedule.person_id)
 
-    async def _turn(self, schedule: Schedule, text: str, due_ms: int, note: str) -> Outcome:
+    async def _turn(self, schedule: Schedule, text: str, key: str, note: str) -> Outcome:
         """The inbox keeps the turn through a crash, and accepts the message of one run only once."""
         self.gate.check(schedule.person_id, Permission.ACT, f"schedule {schedule.schedule_id}")
-        key = f"schedule:{schedule.schedule_id}:{due_ms}"
         chat = schedule.channel, schedule.chat_id
         inbound = Inbound(*chat, text, schedule.person_id, schedule.device, key=key, origin="schedule")
         if note and not await self.inbox.table.has(schedule.channel, key):
