@@ -16,6 +16,7 @@ from microclaw.offline.decision import CORRECT, PIN_SLOTS, Act, Context, Decider
 from microclaw.text import count_text
 
 _ON: Final = ("off", "on")
+_LEVELS: Final = ("low", "high")
 _MAX_FACTS: Final = 11
 _NO_FACT: Final = frozenset({"success", "device", "message"})
 _LOOKS: Final = {
@@ -119,7 +120,7 @@ def _look(at: Context) -> Decision:
             shown = f"{float(value):.{quantity.decimals}f} {quantity.shown_unit}".replace(" %", "%")
             return Say(f"{name.capitalize()}: {shown}, read from the {sensor} of {found.device}.")
         case "read_pin":
-            return Say(f"{_state(at, target, int(fields['level']))}.")
+            return Say(f"{_state(at, target, int(fields['level']), _LEVELS)}.")
         case "read_adc":
             volts = f"{float(fields['volts']):.3f} V (raw {fields['raw']})"
             return Say(f"ADC pin {target.pin} of {found.device} is at {volts}.")
@@ -240,16 +241,15 @@ ACTIONS: Final[Mapping[str, Decider]] = {
 }
 
 
-def _state(at: Context, target: PinTarget, level: int) -> str:
-    """A pin's level in words; of an LED lit by low, whether the LED is on."""
+def _state(at: Context, target: PinTarget, level: int, words: Sequence[str] = _ON) -> str:
+    """A pin's level in `words`; of an LED lit by low, whether the LED is on."""
     device = at.results[-1].device
-    low = "low" if level == 0 else "high"
     if target.is_led and not target.active_level:
-        return f"The LED of {device} is {_ON[1 - level]}: its pin {target.pin} is {low}"
+        return f"The LED of {device} is {_ON[1 - level]}: its pin {target.pin} is {_LEVELS[level]}"
     led = board_of(at).led
-    said = f"Pin {target.pin} of {device} is {_ON[level]}"
+    said = f"Pin {target.pin} of {device} is {words[level]}"
     if led is not None and led.pin == target.pin and not led.active_level:
-        return f"{said} ({low}; the LED there is lit by low, so it is {_ON[1 - level]})"
+        return f"{said} (the LED there is lit by low, so it is {_ON[1 - level]})"
     return said
 
 
