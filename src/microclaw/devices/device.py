@@ -72,8 +72,6 @@ def check_call(board: BoardProfile, call: Call[Any]) -> None:
             if not 1 <= frequency_hz <= MAX_PWM_HZ:
                 text = f"a PWM frequency is 1 to {MAX_PWM_HZ} Hz, not {frequency_hz}"
                 raise CallRejected(text, next_step="5000 Hz suits an LED")
-        case _:
-            pass
 
 
 CALL_TIMEOUT_S = 15.0

@@ -313,8 +313,6 @@ class Connection(asyncio.Protocol):
                 case actions.ReportRtt(rtt_ms=rtt_ms):
                     self._meter.measured(rtt_ms / 1000)
                     self.rtt_ms = rtt_ms
-                case actions.TakeBlob():
-                    pass  # a device's: the session of a host refuses BLOB frames
                 case _:
                     self._work_on(action)
 

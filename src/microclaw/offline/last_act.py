@@ -228,8 +228,10 @@ def about_last_act(text: str, act: LastAct, *, elsewhere: bool) -> Parse | None:
 def with_target(text: str, act: LastAct) -> tuple[Parse, str] | None:
     """The sentence with the last act's pin or program in the place of "it"; a program there is changed, or kept."""
     if _STOP.search(text):
-        said = _STOP.sub(_stop_words(act) or "", text, count=1)
-        stopped = english().parse(said) if _stop_words(act) else None
+        if (words := _stop_words(act)) is None:
+            return None
+        said = _STOP.sub(words, text, count=1)
+        stopped = english().parse(said)
         return None if stopped is None else (stopped, said)
     said = _EXTRA.sub("", text)
     it = _IT.search(said)

@@ -36,8 +36,8 @@ export function Telemetry({ device }) {
     </p>
     <${Problem} error=${error} />
     ${(found?.refused ?? []).map((/** @type {any} */ one) => html`<p key=${one.reason} class="warning">${prose(one.text)}</p>`)}
-    ${found && all.length === 0 && html`<p>${device.name} has sent no telemetry. Boards that are paired with this host send their memory,
-      signal and temperature by themselves, and what their programs publish as numbers.</p>`}
+    ${found && all.length === 0 && html`<p>${device.name} has sent no telemetry. Boards that are paired with this host send their memory
+      and signal by themselves, and what their programs publish as numbers.</p>`}
     ${matching.slice(0, MAX_SHOWN).map((one) => html`<${Plot} key=${one.key} series=${one} last=${last.get(one.key)}
       since=${found.since_ms} until=${found.until_ms} bucketMs=${found.bucket_ms} />`)}`;
 }
