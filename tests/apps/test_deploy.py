@@ -32,7 +32,7 @@ async def test_every_stage_is_reported_with_its_numbers(lab: Any) -> None:
     done = await lab.deploy()
     assert [(step.stage, step.state, step.text) for step in lab.steps if step.state != "running"] == [
         ("compile", "done", "paper 1.0 -O3 -> 10 B"),
-        ("check", "done", "module ok | no imports | stack 4 KB, heap 8 KB | pin 2 free"),
+        ("check", "done", "module ok | no imports | stack 4 KB, heap 8 KB | uses pin 2"),
         ("try", "done", "10 s of board time in 0.02 s: 4 edges on pin 2, 0.500 s apart"),
         ("deploy", "done", "blink -> paper (paper:1), accepted"),
         ("verify", "done", "counted on the board: first edge after 0.06 s, next 0.500 s later"),

@@ -12,7 +12,9 @@ from tests.schedules.conftest import LIMIT, START, ZONE, Clock, Hands, MakeWorld
 
 from microclaw.auth.people import Person
 from microclaw.errors import Overloaded, PermissionRefused, ScheduleRefused, ToolFailed, UnknownName
+from microclaw.operations.operation import Call
 from microclaw.schedules.due import to_ms
+from microclaw.schedules.operations import remove
 from microclaw.schedules.runner import FAILURES
 from microclaw.store.schedules import Prompt, ScheduleTable, ToolAct
 
@@ -106,7 +108,7 @@ async def test_a_run_that_a_killed_host_left_is_not_made_twice_and_not_lost(
 
 
 async def test_a_slow_run_is_not_begun_again_and_delays_no_other(world_of: MakeWorld) -> None:
-    hands = Hands(hold=asyncio.Event())
+    hands = Hands(hold=(hold := asyncio.Event()))
     async with world_of(hands=hands) as world:
         slow = await world.add("every 2 hours", "slow")
         await world.add("at 13:01", "other")
@@ -120,8 +122,8 @@ async def test_a_slow_run_is_not_begun_again_and_delays_no_other(world_of: MakeW
         assert (await world.table.runs(slow.schedule_id))[0].state == "skipped"
         with pytest.raises(Overloaded):
             await world.runner.run_now(slow.schedule_id, "owner")
-        assert hands.hold is not None
-        hands.hold.set()
+        assert (await remove.run(world, Call("owner", lambda _: None), slow.schedule_id)).under_way
+        hold.set()
         await world.heard()
     assert hands.done == ["slow", "other"]
 

@@ -58,8 +58,8 @@ async def built(program: Awaitable[ProgramImage], optimization: str, report: Rep
 
 
 def check_text(image: ProgramImage, heap_bytes: int) -> str:
-    """ "module ok | 6 imports, all in this firmware | stack 4 KB, heap 8 KB | pin 2 free"."""
-    pins = [f"pin{'' if len(image.pins) == 1 else 's'} {_numbers(image.pins)} free"] if image.pins else []
+    """ "module ok | 6 imports, all in this firmware | stack 4 KB, heap 8 KB | uses pin 2"."""
+    pins = [f"uses pin{'' if len(image.pins) == 1 else 's'} {_numbers(image.pins)}"] if image.pins else []
     if isinstance(image, PyImage):
         modules = f"imports {', '.join(image.imports)}, all in this firmware" if image.imports else "no imports"
         return " | ".join(["MicroPython ok", modules, *pins])

@@ -70,7 +70,7 @@ def up(
         terminal = options.terminal()
         took = "" if facts["ready_s"] is None else f" in {facts['ready_s']:.1f} s"
         how = f"token in {facts['gateway_token']}" if facts["gateway_token"] else "a person's token opens it"
-        boards = (f"{one['name']} ({one['title']}, own process {one['pid']})" for one in facts["boards"])
+        boards = (f"{one['name']} ({one['title']}, process {one['pid']}, off with the host)" for one in facts["boards"])
         authority = f"own authority, SHA-256 {facts['ca_sha256']}; browsers: microclaw person ca FILE"
         for about, text in (
             ("host", f"ready{took}            api {facts['http'] or 'off'}{link_text(facts['link'])}"),

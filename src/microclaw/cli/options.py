@@ -97,7 +97,8 @@ class GlobalOptions(Struct, frozen=True):
         elif not self.yes and cancel is not None and asked.may_decide:
             terminal.row("next", f"nobody is at a terminal to say yes: {GIVE_YES}")
         elif not self.yes:
-            decide = f"microclaw approval decide {asked.approval_id} yes (or no), in another terminal"
+            who = "in another terminal" if asked.may_decide else "by an owner"
+            decide = f"microclaw approval decide {asked.approval_id} yes (or no), {who}"
             terminal.row("next", f"{decide}; no answer in {format_duration(asked.expires_s * 1000)} is a no")
             return
         try:

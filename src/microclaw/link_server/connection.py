@@ -284,8 +284,7 @@ class Connection(asyncio.Protocol):
             self._finish()
         else:
             self.session.refuse(violation)
-            now_ms = self._clock.now_ms()
-            self._run_actions(now_ms)
+            self._run_actions(now_ms := self._clock.now_ms())
             self._write(now_ms)
 
     def _pause_reading(self) -> None:

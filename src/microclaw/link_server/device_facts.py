@@ -262,6 +262,7 @@ class AddedDevice(DeviceFacts, frozen=True, kw_only=True):
 
 def device_facts(device: Device, server: LinkServer | None, form: type[F], **more: Any) -> F:
     board = device.board
+    in_flash = any(one.connects_itself and AppInstall.method in one.capabilities for one in device.transports)
     return filled(
         form,
         device,
@@ -274,7 +275,7 @@ def device_facts(device: Device, server: LinkServer | None, form: type[F], **mor
         kinds=list(device.kinds),
         firmware=firmware_object(board.firmware),
         free_pins=list(board.free_pins("output")),
-        power_cut=_IN_FLASH if _keeps_programs(device) else board.power_cut,
+        power_cut=_IN_FLASH if in_flash else board.power_cut,
         voice_only=is_voice_only(device),
         link=None if server is None else server.state(device),
         **more,
@@ -286,11 +287,6 @@ def is_voice_only(device: Device) -> bool:
     if device.board.board_id == VOICE:
         return True
     return bool(device.endpoints) and all(one.startswith(xiaozhi.SCHEME) for one in device.endpoints)
-
-
-def _keeps_programs(device: Device) -> bool:
-    """True if its programs go over the link, into its own flash."""
-    return any(one.connects_itself and AppInstall.method in one.capabilities for one in device.transports)
 
 
 def pin_facts(board: BoardProfile, labels: Collection[str]) -> list[PinFacts]:

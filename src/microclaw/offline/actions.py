@@ -214,7 +214,8 @@ def _of_schedules(at: Context) -> Decision:
     meant = [one for one in listed if number in (None, one["schedule"])]
     removed = [found.fields.get("removed") for found in at.results if found.tool == "schedule-remove"]
     if removed and not (at.parse.confirmed and len(removed) < len(meant)):
-        return Say(f"Cancelled: {'; '.join(_line(one) for one in meant if one['schedule'] in removed)}.")
+        goes_on = " What had begun goes on." if any(found.fields.get("under_way") for found in at.results) else ""
+        return Say(f"Cancelled: {'; '.join(_line(one) for one in meant if one['schedule'] in removed)}.{goes_on}")
     if not meant:
         there = f"There is: {'; '.join(map(_line, listed))}" if listed else "Nothing is scheduled"
         step = f"cancel schedule {listed[0]['schedule']}" if listed else "undo reverts the last change of a board"

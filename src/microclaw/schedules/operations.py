@@ -56,7 +56,7 @@ class ScheduleList(Listing, frozen=True, kw_only=True):
         "NEXT": "next",
         "STATE": "condition",
     }
-    empty: ClassVar = 'nothing is scheduled; microclaw schedule add "every weekday at 7" "turn on pin 4"'
+    empty: ClassVar = 'nothing of yours is scheduled; microclaw schedule add "every weekday at 7" "turn on pin 4"'
 
     zone: str
     schedules: list[ScheduleFacts]
@@ -89,6 +89,11 @@ class RemovedSchedule(Result, frozen=True, kw_only=True):
     removed: int
     when: str
     what: str
+    under_way: bool
+
+    @property
+    def goes_on(self) -> str:
+        return "; its run that is under way goes on" if self.under_way else ""
 
 
 Number: TypeAlias = Annotated[int, Meta(ge=1, le=2**63 - 1, description="Its number, as `schedule list` shows it.")]
@@ -232,11 +237,13 @@ async def resume(scheduling: Scheduling, call: Call, schedule: Number) -> Schedu
     permission=Permission.ACT,
     effect=Effect.IDEMPOTENT,
     tool="schedule-remove",
-    said="removed: {when}: {what}",
+    said="removed: {when}: {what}{goes_on}",
     before=_known,
     words="remove schedule {schedule}",
 )
 async def remove(scheduling: Scheduling, call: Call, schedule: Number) -> RemovedSchedule:
-    """Remove a schedule."""
+    """Remove a schedule; a run that is under way goes on."""
+    began = await scheduling.runner.is_running(schedule)
     gone = await scheduling.book.remove(schedule, call.person_id)
-    return RemovedSchedule(removed=schedule, when=gone.said, what=gone.what)
+    under_way = began or schedule in scheduling.runner.running
+    return RemovedSchedule(removed=schedule, when=gone.said, what=gone.what, under_way=under_way)

@@ -125,7 +125,7 @@ class Runner:
         schedule = await self.book.of(schedule_id, person_id)
         if self._group is None:
             raise Overloaded("the host is starting or stopping", next_step="try again in a moment")
-        if await self._is_running(schedule_id):
+        if await self.is_running(schedule_id):
             raise Overloaded(f"schedule {schedule_id} runs at this moment", next_step="wait for its end")
         await self._begin(schedule, self.clock.now_ms(), schedule.next_ms, paused_too=True)
         return schedule
@@ -177,7 +177,7 @@ class Runner:
         next_ms, note = next_due(schedule.timing, now_ms), ""
         if now_ms - due_ms > LATE_MS:
             note = f"this was due at {self.book.moment(due_ms, schedule.zone):%A %H:%M} (the host was not there)"
-        if await self._is_running(schedule.schedule_id):
+        if await self.is_running(schedule.schedule_id):
             await self._skip(schedule, due_ms, next_ms, "the run before it had not ended")
         elif note and schedule.missed == "skip":
             await self._skip(schedule, due_ms, next_ms, "nobody ran it at its time: the host was not there")
@@ -194,7 +194,7 @@ class Runner:
         if isinstance(schedule.timing, Once):
             await self._say(schedule, f"{_name(schedule)} was missed and is over: {why}")
 
-    async def _is_running(self, schedule_id: int) -> bool:
+    async def is_running(self, schedule_id: int) -> bool:
         return schedule_id in self.running or await self.book.table.runs_elsewhere(schedule_id)
 
     async def _may_wake(self, schedule: Schedule, due_ms: int, now_ms: int) -> bool:

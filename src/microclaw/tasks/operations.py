@@ -119,7 +119,7 @@ class TaskList(Listing, frozen=True, kw_only=True):
         "BY": "asked_by",
         "SINCE": "created_ms",
     }
-    empty: ClassVar = "no task has run"
+    empty: ClassVar = "no task of yours has run"
 
     tasks: list[TaskFacts]
 
