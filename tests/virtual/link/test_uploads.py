@@ -14,7 +14,7 @@ from wasmtime import wat2wasm
 
 from microclaw.virtual.machine import LOOP_BOOTS
 from microclaw.wire import board_control as control
-from microclaw.wire.link.messages import Call, Result
+from microclaw.wire.link.messages import Result
 from microclaw.wire.link.values import ValueMap
 from microclaw.wire.wasmachine.frame import FrameType
 from microclaw.wire.wasmachine.request import install_request, uninstall_request
@@ -127,14 +127,15 @@ def test_what_starts_by_itself_comes_back_after_a_power_cut_and_what_was_removed
     assert apps(host)["stopped"]["state"] == "running"
 
 
-def test_a_program_that_crashes_the_board_is_not_started_for_ever(board: BoardUnderTest, host: ScriptedHost) -> None:
-    wasm = bytes(wat2wasm(CRASHING))
-    begin(host, "bad", wasm)
-    host.call("apps.write", {"offset": 0, "data": wasm})
-    host.send(Call("apps.commit", {}, idempotent=False))
+def test_a_program_that_crashes_the_board_is_not_started_for_ever(
+    board: BoardUnderTest, host: ScriptedHost, tmp_path: Path
+) -> None:
+    install(host, "bad", program("good"))
+    (module,) = (tmp_path / "link/modules").iterdir()
+    module.write_bytes(bytes(wat2wasm(CRASHING)))  # over the link it may crash the board before it is kept
     bench = board.control()
-    while bench.ask(control.Info()).boot < LOOP_BOOTS:
-        pass
+    bench.ask(control.Power("reset"))
+    host.wait(lambda: bench.ask(control.Info()).boot > LOOP_BOOTS)
     host.wait_hellos(2)
     assert apps(host)["bad"]["state"] == "stopped"
     assert host.call("apps.remove", {"name": "bad"}, idempotent=False).ok
