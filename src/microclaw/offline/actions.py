@@ -248,10 +248,10 @@ def _state(at: Context, target: PinTarget, level: int, words: Sequence[str] = _O
     if target.is_led and not target.active_level:
         return f"The LED of {device} is {_ON[1 - level]}: its pin {target.pin} is {_LEVELS[level]}"
     led = board_of(at).led
-    said = f"Pin {target.pin} of {device} is {words[level]}"
     if led is not None and led.pin == target.pin and not led.active_level:
-        return f"{said} (the LED there is lit by low, so it is {_ON[1 - level]})"
-    return said
+        lit = f"the LED there is lit by low, so it is {_ON[1 - level]}"
+        return f"Pin {target.pin} of {device} is {_LEVELS[level]} ({lit})"
+    return f"Pin {target.pin} of {device} is {words[level]}"
 
 
 def _proof(found: Result) -> str:

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import ExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -120,7 +120,7 @@ async def _with_proxy(job: SandboxJob, proxy: Serve | None) -> AsyncIterator[San
     if proxy is None:
         yield job
         return
-    loop, serving, taken = asyncio.get_running_loop(), list[asyncio.Task[None]](), list[socket.socket]()
+    loop, serving = asyncio.get_running_loop(), list[asyncio.Task[None]]()
 
     def take_socket() -> None:
         loop.remove_reader(listener)
@@ -129,12 +129,13 @@ async def _with_proxy(job: SandboxJob, proxy: Serve | None) -> AsyncIterator[San
         if not found:
             _log.warning("no free descriptor: a task's connections are refused")
         for one in found:
-            taken.append(socket.socket(fileno=one))
-            serving.append(loop.create_task(proxy(taken[-1]), name="proxy of a job"))
+            at = taken.enter_context(socket.socket(fileno=one))
+            serving.append(loop.create_task(proxy(at), name="proxy of a job"))
 
     with (
         TemporaryDirectory(prefix="microclaw-") as folder,
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener,
+        ExitStack() as taken,  # closes also the socket of a proxy that ended before it began
     ):
         path = Path(folder, "proxy.sock")  # as short as the kernel wants it
         listener.bind(str(path))
@@ -149,8 +150,6 @@ async def _with_proxy(job: SandboxJob, proxy: Serve | None) -> AsyncIterator[San
             for one in serving:
                 one.cancel()
             await asyncio.gather(*serving, return_exceptions=True)
-            for at in taken:  # of a proxy that ended before it began, too
-                at.close()
 
 
 @dataclass(slots=True)
