@@ -251,8 +251,8 @@ def since_ms(text: str) -> int:
         return round(now_ms - ago_ms)
     try:
         return int(datetime.fromisoformat(text).astimezone().timestamp() * 1000)
-    except OverflowError as exc:  # a day before the calendar's first, in a zone east of Greenwich
-        raise ValueError(str(exc)) from exc
+    except (ValueError, OverflowError) as exc:  # the second: a day before the calendar's first
+        raise ValueError(f"{text!r} is no time: write 30m, 7d or 2026-11-20") from exc
 
 
 def door_words(door: str) -> str:

@@ -90,6 +90,15 @@ def test_another_hosts_program_is_neither_pruned_nor_replaced(boards: Host, ask:
         until(lambda: ask("app", "uninstall", "theirs", "-d", address).code == 0)  # the host may be talking to it
 
 
+def test_a_pin_of_a_program_that_stays_refuses_the_whole_apply(ask: Run, work: Path) -> None:
+    assert ask("run", str(work / "count.c"), "-d", "virtual-2").code == 0
+    apply = "fleet", "apply", "-f", str(work / "fleet.yaml")
+    assert ask(*apply, "--dry-run", "--json").json["counts"] == {"install": 2, "refused": 1, "extra": 1}
+    assert ask(*apply, "-y").code == 1
+    assert installed(ask) == [("virtual-2", "count")]
+    assert ask(*apply, "--prune", "-y").code == 0
+
+
 def test_an_export_applied_again_is_no_difference(ask: Run, work: Path) -> None:
     file = work / "fleet.yaml"
     file.write_text(FLEET + "  - {file: main.c, name: led, devices: [virtual-1], optimization: Os}\n")

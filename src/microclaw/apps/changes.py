@@ -27,8 +27,8 @@ from microclaw.apps.building import (
     read_image,
     stored_program,
 )
-from microclaw.apps.change_log import AppVersion, Claims, DesiredApp
-from microclaw.apps.claims import check_free, claiming, claims_of, driven_pins
+from microclaw.apps.change_log import AppVersion, DesiredApp
+from microclaw.apps.claims import check_free, check_named, claiming, claims_of, driven_pins
 from microclaw.apps.deployment import (
     INSTALLED_ALL_THE_SAME,
     ChangeRequest,
@@ -220,9 +220,7 @@ class ProgramChanges:
             there = there if later is None else replace(there, wanted=later)
             before, others = there.running, there.wanted if later is not None else await claiming(device, there.wanted)
             await self._installer.check_place(there, take_over=request.replace)
-            terms = (image.sha256, request.heap_bytes, request.timers, request.watchdog_ms)
-            named = Claims(reads=image.pins, nodes=image.nodes)
-            await check_free(device, name, AppVersion(*terms, (), named), others)
+            await check_named(device, name, image, others)
             report(Step("check", check_text(image, request.heap_bytes)))
             if before is not None and before.times is not None and is_new and request.times is None:
                 report(Step("check", f"warning: it ran {before.times.text()}; from now on it runs on: give them again"))
@@ -230,6 +228,7 @@ class ProgramChanges:
             trial = await self._try(request, device, image, report)
             stage = "check"  # a pin computed at run time shows only in the trial
             seen = driven_pins(trial), claims_of(image, trial)
+            terms = (image.sha256, request.heap_bytes, request.timers, request.watchdog_ms)
             version = AppVersion(*terms, *seen, image.kind, request.origin, request.times)
             await check_free(device, name, version, others)
             if request.approve is not None:

@@ -91,9 +91,8 @@ def claims_of(image: ProgramImage, trial: Trial) -> Claims:
 
 def pin_roles(version: AppVersion) -> dict[int, PinRole]:
     """Every pin that this version has, and how."""
-    roles: dict[int, PinRole] = dict.fromkeys(version.claims.uses, "uses")
-    roles |= dict.fromkeys(version.claims.reads, "reads")
-    return roles | dict.fromkeys(version.pins, "drives")
+    uses, reads = version.claims.uses, version.claims.reads
+    return {**dict.fromkeys(uses, "uses"), **dict.fromkeys(reads, "reads"), **dict.fromkeys(version.pins, "drives")}
 
 
 async def live_conflict(
@@ -145,6 +144,11 @@ async def has_ended(device: Device, app: DesiredApp) -> bool:
             states = await app_states(device, wait=False)  # one that is lost is redeployed at once
             return any(one.name == app.name and one.state in _ENDED for one in states)
     return app.version.times is None and app.version.claims.ended
+
+
+async def check_named(device: Device, name: str, image: ProgramImage, wanted: Sequence[DesiredApp]) -> None:
+    """`check_free` before a trial: for what the image's source names."""
+    await check_free(device, name, AppVersion("", 0, 0, 0, (), Claims(reads=image.pins, nodes=image.nodes)), wanted)
 
 
 async def check_free(device: Device, name: str, version: AppVersion, wanted: Sequence[DesiredApp]) -> None:

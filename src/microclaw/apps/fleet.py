@@ -14,7 +14,8 @@ from msgspec import Struct, json, structs
 
 from microclaw.apps.building import ProgramImage, check_app_name, fit_claim, fit_limits
 from microclaw.apps.catalogue import AppListing
-from microclaw.apps.change_log import AppVersion
+from microclaw.apps.change_log import AppVersion, DesiredApp
+from microclaw.apps.claims import check_named, claiming
 from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.parts import Apps
 from microclaw.apps.queues import on_each
@@ -26,6 +27,7 @@ from microclaw.devices.device import Device
 from microclaw.errors import ConfigError, DeviceError, DeviceTimeout, DeviceUnreachable, MicroclawError
 from microclaw.events import Step
 from microclaw.operations.operation import Call
+from microclaw.operations.result import filled
 from microclaw.text import program_name
 from microclaw.wire.host_api import Failure, failure_of
 
@@ -96,20 +98,18 @@ async def compare(apps: Apps, programs: Sequence[_Asked], devices: Sequence[Devi
     A device that does not answer counts by what is wanted there. Raises ConfigError for two programs with one
     name on one device, and for a program on a device that is not among `devices`.
     """
-    known, taken = {device.device_id: device.name for device in devices}, set[tuple[str, str]]()
+    known = {device.device_id for device in devices}
     for request, ids in programs:
-        for device_id in sorted(set(ids)):
-            if device_id not in known:
-                text = f"{request.name} is for device {device_id}, which is not among the devices of this fleet"
-                raise ConfigError(text, next_step="name it in devices")
-            if (device_id, request.name) in taken:
-                text = f"two programs are named {request.name} on {known[device_id]}"
-                raise ConfigError(text, next_step="give one of them another name")
-            taken.add((device_id, request.name))
+        if unknown := set(ids) - known:
+            text = f"{request.name} is for device {min(unknown)}, which is not among the devices of this fleet"
+            raise ConfigError(text, next_step="name it in devices")
     made: dict[tuple[int, str], ProgramImage | MicroclawError] = {}  # of each program on each kind of board
     meant: dict[Device, dict[str, tuple[ChangeRequest, ProgramImage | MicroclawError]]] = {one: {} for one in devices}
     for request, ids in programs:
         for device in (one for one in devices if one.device_id in ids):
+            if request.name in meant[device]:
+                text = f"two programs are named {request.name} on {device.name}"
+                raise ConfigError(text, next_step="give one of them another name")
             which = id(request), f"{device.board} {device.kinds}"
             if which not in made:
                 made[which] = await _build(apps, request, device)
@@ -121,7 +121,9 @@ async def compare(apps: Apps, programs: Sequence[_Asked], devices: Sequence[Devi
             absent: Literal["unreachable"] | None = None
         except DeviceError:  # it does not answer, and nothing is wanted there
             there, absent = {}, "unreachable"
-        rows = [_row(device, one, there.get(name, absent), image) for name, (one, image) in meant[device].items()]
+        held = await claiming(device, wanted := await apps.change_log.desired(device.device_id))
+        stay = [one for one in held if one.name not in meant[device] and not (prune and one in wanted)]
+        rows = [await _row(device, *asked, there.get(name, absent), stay) for name, asked in meant[device].items()]
         others = there.keys() - meant[device].keys() - device.pin_programs  # those come and go with exec
         return [*rows, *(_extra(device, there[name], prune=prune) for name in sorted(others))]
 
@@ -146,14 +148,13 @@ async def apply_rows(apps: Apps, call: Call, rows: Sequence[FleetRow]) -> list[F
     On one device first the extras are taken off, then programs come in their order. One that fails leaves the
     others; a device that does not answer is not asked again.
     """
-    acts: dict[str, list[FleetRow]] = defaultdict(list)
-    for row in sorted(rows, key=lambda row: row.difference.act != "remove"):
+    acts: dict[Device, list[FleetRow]] = defaultdict(list)
+    for row in rows:
         if row.difference.act in ACTS:
-            acts[row.device.device_id].append(row)
-    devices = list(dict.fromkeys(row.device for row in rows if row.device.device_id in acts))
+            acts[row.device].append(row)
 
     async def on_device(device: Device) -> FleetResult:
-        done, ordered = FleetResult(device=device.name), acts[device.device_id]
+        done, ordered = FleetResult(device=device.name), sorted(acts[device], key=lambda row: row.request is not None)
         for number, row in enumerate(ordered):
             name = row.difference.name
             try:
@@ -175,7 +176,7 @@ async def apply_rows(apps: Apps, call: Call, rows: Sequence[FleetRow]) -> list[F
 
     return [
         one.value or FleetResult(device=one.device_name, error=None if one.error is None else failure_of(one.error))
-        for one in await on_each(devices, on_device)
+        for one in await on_each(list(acts), on_device)
     ]
 
 
@@ -185,15 +186,18 @@ def digest_of(rows: Sequence[FleetRow]) -> str:
     return hashlib.sha256(json.encode(said)).hexdigest()
 
 
-def _row(
+async def _row(
     device: Device,
     request: ChangeRequest,
-    there: AppListing | Literal["unreachable"] | None,
     image: ProgramImage | MicroclawError,
+    there: AppListing | Literal["unreachable"] | None,
+    stay: Sequence[DesiredApp],  # beside the fleet's
 ) -> FleetRow:
     listing = there if isinstance(there, AppListing) else None
-    fields: dict[str, Any] = {"device": device.name, "name": request.name}
-    fields["condition"] = there if listing is None else listing.condition
+    condition = there if listing is None else listing.condition
+    fields: dict[str, Any] = {"device": device.name, "name": request.name, "condition": condition}
+    act: Literal["install", "replace", "unchanged"] = "install"
+    differs = tuple[str, ...]()
     try:
         device.transport_for(AppInstall.method)
         if listing is not None and listing.foreign:
@@ -202,15 +206,15 @@ def _row(
             raise image
         check_times(request.times, image.kind)
         limits = fit_limits(device.board, fit_claim(image, request.heap_bytes), request.timers)
+        if listing is not None and listing.version is not None:
+            differs = _differences(listing.version, image, limits, request)
+            if not differs and listing.condition == "missing" and listing.error is not None:
+                differs = (f"it is not there: {listing.error}",)  # the host no longer puts it back by itself
+            act = "replace" if differs else "unchanged"
+        if act != "unchanged":
+            await check_named(device, request.name, image, stay)
     except MicroclawError as exc:
         return FleetRow(device, FleetDifference(act="refused", error=failure_of(exc), **fields))
-    act: Literal["install", "replace", "unchanged"] = "install"
-    differs = tuple[str, ...]()
-    if listing is not None and listing.version is not None:
-        differs = _differences(listing.version, image, limits, request)
-        if not differs and listing.condition == "missing" and listing.error is not None:
-            differs = (f"it is not there: {listing.error}",)  # the host no longer puts it back by itself
-        act = "replace" if differs else "unchanged"
     found = FleetDifference(act=act, differs=differs, sha256=image.sha256, **fields)
     return FleetRow(device, found, structs.replace(request, device=device.device_id))
 
@@ -230,12 +234,5 @@ def _differences(
 
 def _extra(device: Device, there: AppListing, *, prune: bool) -> FleetRow:
     is_ours = there.installed_ms is not None  # else it is somebody else's, or only deferred
-    difference = FleetDifference(
-        device=device.name,
-        name=there.name,
-        act="remove" if prune and is_ours else "extra",
-        sha256=there.sha256,
-        foreign=there.foreign,
-        condition=there.condition,
-    )
-    return FleetRow(device, difference)
+    act = "remove" if prune and is_ours else "extra"
+    return FleetRow(device, filled(FleetDifference, there, act=act, differs=(), error=None))

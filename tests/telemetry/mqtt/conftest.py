@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.mosquitto import LIMIT_S, Broker, Listener
+from tests.mosquitto import broker as broker  # a fixture
 from tests.stores import new_store
 
 from microclaw.backoff import Backoff
@@ -29,15 +30,6 @@ async def until(condition: Callable[[], object], what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, what
         await asyncio.sleep(0.02)
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    made = Broker(tmp_path_factory.mktemp("mosquitto"))
-    made.prepare()
-    made.start()
-    yield made
-    made.stop()
 
 
 @pytest.fixture

@@ -10,22 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.mosquitto import Broker, wait_for
+from tests.mosquitto import broker as broker  # a fixture
+from tests.mosquitto import wait_for
 from tests.virtual.conftest import Bench, benches
 
 from microclaw.builds.cache import BuildCache
 from microclaw.virtual.clock import Clock
 from microclaw.virtual.runtime.app import App
 from microclaw.wasm.compile import compile_module
-
-
-@pytest.fixture(scope="session")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    made = Broker(tmp_path_factory.mktemp("mosquitto"))
-    made.prepare()
-    made.start()
-    yield made
-    made.stop()
 
 
 class Pages(BaseHTTPRequestHandler):
