@@ -21,7 +21,7 @@ TIMEOUT_S = 60
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PeopleHost]:
-    async with people_host(tmp_path_factory.mktemp("long") / "home", {"MICROCLAW_LIMITS__BODY_S": "2"}) as running:
+    async with people_host(tmp_path_factory.mktemp("long") / "home", {"MICROCLAW_LIMITS__BODY_S": "10"}) as running:
         yield running
 
 

@@ -40,11 +40,14 @@ def test_a_question_of_a_killed_host_ends_and_its_pins_are_not_known(
     _pins_never_read_are_not_counted(page)
     _open_pins(page)
     killed_host.kill()
-    _pins_are_unread(page)
+    expect(page.locator("li[data-pin='4'] .unread")).to_have_text(re.compile(r"^not read since \d"))
+    page.wait_for_function(RIGHT_END_IS_EMPTY)
     expect(page.locator("h1 .badge")).to_have_text("not known")
     killed_host.start()
     expect(page.locator(".connection")).to_have_attribute("data-live", "stream")
     go(page, "Chat")
+    expect(asked).to_contain_text("One moment.")  # the host goes on with it
+    expect(page.locator(".turn .mine")).to_have_text(["blink pin 4 twice a second", "blink pin 5 twice a second"])
     expect(asked.locator(".settled")).to_contain_text("Nothing waits under this question any more")
     expect(asked.locator(".question").get_by_role("button")).to_have_count(0)
     asked.locator(".settled").get_by_role("link", name=re.compile("Activity")).click()
@@ -66,11 +69,6 @@ def _open_pins(page: Page) -> None:
     open_board(page, "virtual-1")
     expect(page.locator("li[data-pin='4']")).to_contain_text("edges counted in")
     expect(page.locator("li[data-pin='4']")).not_to_contain_text("not read")
-
-
-def _pins_are_unread(page: Page) -> None:
-    expect(page.locator("li[data-pin='4'] .unread")).to_have_text(re.compile(r"^not read since \d"))
-    page.wait_for_function(RIGHT_END_IS_EMPTY)
 
 
 def test_a_board_that_cannot_be_read_is_said_so_with_what_to_do(host: PageHost, open_page: OpenPage) -> None:

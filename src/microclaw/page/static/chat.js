@@ -29,11 +29,11 @@ function turnsOf(kept, own) {
   const waiting = [...kept.waiting];
   const later = [];
   for (const [i, { text, act, since }] of [...own.entries()].reverse()) {
-    const at = waiting.lastIndexOf(text);
-    if (!act.isOver && at >= 0) waiting.splice(at, 1);
+    const at = act.answer ? -1 : waiting.lastIndexOf(text); // of a host that was stopped, the next one goes on with it
+    if (at >= 0) waiting.splice(at, 1);
     const same = [...turns].reverse().find((turn) => act.isOver && !turn.act && turn.text === text && (turn.ts ?? 0) >= since);
     if (same) Object.assign(same, { key: `own ${i}`, act });
-    else later.unshift({ key: `own ${i}`, text, act });
+    else later.unshift({ key: `own ${i}`, text, act, waits: act.isOver && at >= 0 });
   }
   return [...turns, ...waiting.map((text, i) => ({ key: `waits ${i}`, text, waits: true })), ...later];
 }
