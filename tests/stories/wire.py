@@ -75,6 +75,7 @@ class Wire:
                     self.caught.set()
                 elif not mute.is_set():
                     far.sendall(frame)
+        with suppress(OSError):  # also where a killed host reset the connection: the board takes no other one before
             far.shutdown(socket.SHUT_RDWR)
 
     def _answer(self, far: socket.socket, near: socket.socket, mute: threading.Event) -> None:
