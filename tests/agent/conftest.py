@@ -219,7 +219,7 @@ def make_agent(tmp_path: Path, open_store: OpenStore) -> MakeAgent:
             journal = Journal(database, lambda: 1_700_000_000_000)
             sessions = Sessions(database, lambda: 1_700_000_000_000)
             table = InboxTable(database, lambda: 1_700_000_000_000)
-            approvals = Approvals(timeout_s=5)
+            approvals = Approvals(timeout_s=60)
             outbox = Outbox(OutboxTable(database, lambda: 1_700_000_000_000))
             inbox = Inbox(table, outbox, settings=settings or AgentSettings(), unanswered=unanswered)
             conversations = Conversations(

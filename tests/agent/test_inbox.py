@@ -241,7 +241,7 @@ async def test_what_waited_is_answered_in_order_after_a_restart_and_before_new_m
     held = Held([])
     async with make_agent(model=held) as agent:
         await accepted(agent, (Inbound("test", "c1", "first", attachments=(PICTURE,)), inbound("second")))
-        await asyncio.wait_for(held.asked.acquire(), 5)
+        await asyncio.wait_for(held.asked.acquire(), 60)
     async with make_agent([say("one"), say("two"), say("three")]) as agent:
         third = await agent.inbox.accept(inbound("third"))
         await agent.conversations.recover()
@@ -256,7 +256,7 @@ async def test_at_the_hosts_end_a_running_tool_may_end_and_the_turn_is_resumed(m
     assert workshop.hold is not None
     async with make_agent([call("gpio-set", pin=1), say("too late")], workshop=workshop) as agent:
         one = await agent.inbox.accept(inbound())
-        await asyncio.wait_for(workshop.holding.wait(), 5)
+        await asyncio.wait_for(workshop.holding.wait(), 60)
         draining = asyncio.create_task(agent.conversations.drain())
         await asyncio.sleep(0)
         await accepted(agent, (), inbound())

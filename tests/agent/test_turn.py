@@ -57,7 +57,7 @@ async def test_diagnostics_reach_the_model_and_the_mended_program_is_deployed(ma
         assert events[-1].error_code is None
 
 
-BAD, GOOD, SLOW = deploy("BAD;"), deploy("GOOD;"), TurnLimits(turn_s=0.05)
+BAD, GOOD = deploy("BAD;"), deploy("GOOD;")
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ async def asked(approvals: Approvals, count: int = 1) -> tuple[PendingApproval, 
     enough = asyncio.Event()
     stop = approvals.listen(lambda _: enough.set() if len(approvals.pending()) >= count else None)
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             if len(approvals.pending()) < count:
                 await enough.wait()
     finally:

@@ -201,7 +201,7 @@ async def telegram(
     *,
     settings: AgentSettings | None = None,
     timing: Timing = QUICK,
-    approval_s: float = 10.0,
+    approval_s: float = 60.0,
     read_file: ReadFile = no_files,
 ) -> AsyncIterator[Telegram]:
     """User 100 is the owner, 200 a member, 300 a guest; everybody else a stranger."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.mcp.test_stdio import ends
 
 from microclaw.agent.offer import brief
 from microclaw.agent.toolbox import Toolbox
@@ -198,5 +199,4 @@ async def test_leaving_ends_every_process_even_a_stubborn_one(tmp_path: Path) ->
         with await asyncio.to_thread((tmp_path / "ready").open) as ready:  # opens once it is opened to be written
             assert ready.read() == "it ignores SIGTERM"
     for pid in (*starts(tmp_path, "stubborn"), *starts(tmp_path, "plain")):
-        with pytest.raises(ProcessLookupError):
-            os.kill(pid, 0)
+        await ends(pid)

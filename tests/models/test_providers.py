@@ -231,7 +231,7 @@ FAILURES: list[tuple[int, Any, str]] = [
 async def test_failure_of_the_service_is_one_error_with_a_next_step(
     make: Make, status: int, body: Any, fault: str
 ) -> None:
-    async with server((status, body)) as s, closing(make(s.url, 0.5 if fault == "timeout" else 30)) as model:
+    async with server((status, body)) as s, closing(make(s.url, 3 if fault == "timeout" else 30)) as model:
         with pytest.raises(ModelError) as caught:
             await model.respond(request())
         assert caught.value.fault == fault

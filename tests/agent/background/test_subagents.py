@@ -67,7 +67,7 @@ def crew_of(make_agent: MakeAgent) -> MakeCrew:
     async def make(
         replies: Iterable[Scripted] = (), *, model: ScriptedModel | None = None, limits: SubagentLimits | None = None
     ) -> AsyncIterator[Crew]:
-        used, shop, approvals = model or ScriptedModel(replies), Workshop(), Approvals(timeout_s=5)
+        used, shop, approvals = model or ScriptedModel(replies), Workshop(), Approvals(timeout_s=60)
         async with make_agent() as agent:
             subagents = Subagents(
                 model=used,

@@ -50,7 +50,7 @@ class Bench:
     insisted: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        self.approvals = Approvals(timeout_s=5)
+        self.approvals = Approvals(timeout_s=60)
         kind = {"permission": Permission.ACT, "effect": Effect.ONCE, "run": self.act, **self.kind}
         tool = Tool("note", "Take a note.", Note, **kind)
         self.tools = Toolbox([tool], Gate(approvals=self.approvals, record=self.lines.append))

@@ -35,7 +35,7 @@ async def decided(
     bench: Bench, tool: str, arguments: dict[str, Any], *, yes: bool = True, always: bool = False, checked: bool = True
 ) -> tuple[PendingApproval, ToolResult]:
     """The question before a call, and what came of it. `always`: each act asks; not `checked`: no board is asked."""
-    approvals = Approvals(timeout_s=5)
+    approvals = Approvals(timeout_s=60)
     tools = bench.tools.tools if checked else [replace(one, check=None) for one in bench.tools.tools]
     box = Toolbox(tools, Gate(approvals=approvals, always_ask=always))
     call = asyncio.create_task(box.call(tool, json.dumps(arguments), ToolContext("owner", bench.steps.append)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import array
-import asyncio
 import shutil
 import subprocess
 import wave
@@ -126,10 +125,3 @@ def descendants(pid: int) -> dict[int, list[str]]:
             except OSError:
                 continue
     return found
-
-
-async def gone(pid: int) -> None:
-    async with asyncio.timeout(20):
-        while is_alive(pid):  # noqa: ASYNC110  the kernel tells nobody
-            await asyncio.sleep(0.01)
-    await asyncio.sleep(0.2)  # asyncio learns it from a thread

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from tests.voice.engines.conftest import PATIENT_S, close, gone, innermost
+from tests.voice.engines.conftest import PATIENT_S, close, innermost
 
 from microclaw.errors import VoiceError
 from microclaw.voice.engines.engine_pool import EnginePool, PoolLimits
@@ -74,8 +74,9 @@ async def test_a_killed_process_is_replaced_and_the_question_that_it_had_fails(m
     pool = make()
     await pool.warm_up()
     [idle] = pool.pids
+    dead = pool._engines[idle].process
     os.kill(innermost(idle), signal.SIGKILL)
-    await gone(idle)
+    await dead.wait()
     assert await hear(pool) == "kitchen 2"
     [busy] = pool.pids
     asking = asyncio.create_task(hear(pool, name="hang"))

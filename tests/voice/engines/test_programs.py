@@ -38,7 +38,10 @@ async def ran(body: str) -> bytes:
 
 
 @pytest.mark.parametrize("make", ENGINES)
-async def test_text_is_no_option_of_the_program_and_without_words_silence(make: MakeEngine) -> None:
+async def test_text_is_no_option_of_the_program_and_without_words_silence(
+    make: MakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program_module, "PLACE_S", 60.0)  # four of eight wait for a place
     engine = make()
     for text in ("-v hello", "--help", "-o /dev/null", "/etc/hostname", "a; b `c` $(d)", "-lv"):
         as_words, pieces = await spoken(engine, f"say {text}"), await spoken(engine, text)

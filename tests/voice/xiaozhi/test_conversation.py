@@ -54,7 +54,7 @@ async def test_who_interrupts_hears_not_a_frame_more(talking: Open) -> None:
 
 
 async def test_a_conversation_in_which_nobody_speaks_or_with_a_newer_connection_ends(talking: Open) -> None:
-    async with talking([say("Yes.")], "hello", limits=XiaozhiLimits(idle_s=2)) as talk:
+    async with talking([say("Yes.")], "hello", limits=XiaozhiLimits(idle_s=10)) as talk:
         first = await talk.conversing()
         second = await talk.device()
         second.nvs |= first.nvs

@@ -32,7 +32,7 @@ async def refused(device: Any) -> None:
 async def test_a_code_that_a_person_types_lets_that_device_in_and_no_other(talking: Open) -> None:
     async with talking() as talk:
         device = await talk.device()
-        device.start(device.boot())
+        device.start(device.boot(polls=600))  # it asks until it is paired
         first = await ota_of(device)
         assert set(first) == {"server_time", "firmware", "websocket", "activation"}
         assert first["firmware"] == {"version": "2.4.2", "url": ""}

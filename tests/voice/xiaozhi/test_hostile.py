@@ -28,7 +28,7 @@ async def still_answers(talk: Any) -> None:
 
 
 async def test_a_wrong_hello_ends_the_connection(talking: Open) -> None:
-    async with talking([say("Yes.")], "hello", limits=XiaozhiLimits(hello_s=1.0)) as talk:
+    async with talking([say("Yes.")], "hello", limits=XiaozhiLimits(hello_s=6.0)) as talk:
         device = await talk.paired()
         for hello in (
             {**HELLO, "version": 4},
