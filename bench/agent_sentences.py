@@ -36,7 +36,7 @@ LANES = 3
 CATEGORIES_ASKED = ("act", "keep_doing", "query")
 GOAL_PERCENT = 85.0
 
-_READY_S = 10.0
+_READY_S = 60.0
 _PROGRAMS = {"blink": {"PIN": 4}, "fade": {"PIN": 5}, "thermostat": {"PIN": 16}}
 _LEVEL_WORDS = re.compile(r"\b(?:1|high|on|pressed)\b", re.IGNORECASE)
 _FIELD_WORDS = {"uptime": r"\d", "heap": r"\d|memory|heap", "version": r"firmware|version", "wifi": r"wi-?fi"}

@@ -9,7 +9,7 @@ import gc
 import os
 import signal
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -96,6 +96,12 @@ def build_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A compiler cache of all workers of this run: our C library is built in it once."""
     folder = tmp_path_factory.getbasetemp()
     return (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "build"
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    async with Database.open(new_store(tmp_path / "home" / "store.db")) as opened:
+        yield opened
 
 
 OpenStore: TypeAlias = Callable[[Path], AbstractAsyncContextManager[Database]]

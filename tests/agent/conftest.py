@@ -187,16 +187,15 @@ NOW = datetime(2026, 11, 20, 10, 30, tzinfo=UTC)
 
 
 @pytest.fixture
-async def knowledge(tmp_path: Path) -> AsyncIterator[Knowledge]:
+def knowledge(tmp_path: Path, database: Database) -> Knowledge:
     """Memory, notes, skills and conversations of a home of their own, at NOW."""
     home = tmp_path / "home"
-    async with Database.open(new_store(home / "store.db")) as database:
-        sessions, texts = Sessions(database, lambda: int(NOW.timestamp() * 1000)), TextFiles(home, now=lambda: NOW)
-        table, now_s = NoteTable(database), NOW.timestamp
-        search = Search(table, texts=texts, sessions=sessions, now_s=now_s, rescan_s=0, patience_s=60)
-        memory = Memory(texts, now=lambda: NOW, changed=search.mark_stale)
-        skills = Skills(home / "skills")
-        yield Knowledge(memory=memory, search=search, skills=skills, sessions=sessions, now=lambda: NOW)
+    sessions, texts = Sessions(database, lambda: int(NOW.timestamp() * 1000)), TextFiles(home, now=lambda: NOW)
+    table, now_s = NoteTable(database), NOW.timestamp
+    search = Search(table, texts=texts, sessions=sessions, now_s=now_s, rescan_s=0, patience_s=60)
+    memory = Memory(texts, now=lambda: NOW, changed=search.mark_stale)
+    skills = Skills(home / "skills")
+    return Knowledge(memory=memory, search=search, skills=skills, sessions=sessions, now=lambda: NOW)
 
 
 @pytest.fixture

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.agent.conftest import MakeAgent
-from tests.stores import new_store
 
 from microclaw.agent.history import OPENING, compacted, fitted
 from microclaw.errors import ModelError
@@ -103,11 +99,10 @@ def summariser() -> ScriptedModel:
 
 
 @pytest.fixture
-async def sessions(tmp_path: Path) -> AsyncIterator[Sessions]:
-    async with Database.open(new_store(tmp_path / "microclaw.db")) as database:
-        sessions = Sessions(database, lambda: 1)
-        await sessions.append(*CHAT, [SessionMessage("user", "hello", 1)])
-        yield sessions
+async def sessions(database: Database) -> Sessions:
+    sessions = Sessions(database, lambda: 1)
+    await sessions.append(*CHAT, [SessionMessage("user", "hello", 1)])
+    return sessions
 
 
 async def test_each_message_is_summarised_once_also_after_a_restart(sessions: Sessions) -> None:

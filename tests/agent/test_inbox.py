@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from contextlib import aclosing, suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 from tests.agent.conftest import Agent, Held, MakeAgent, Workshop
-from tests.stores import new_store
 
 from microclaw.agent.acts import own_words
 from microclaw.agent.outbox import AcceptedMessage, Outbox, RunningTurn
@@ -208,8 +206,8 @@ async def test_an_answer_on_its_way_to_its_listener_is_not_given_out_before(make
         assert [own_words(left.answer.text) for left in await agent.outbox.undelivered("test", "c1")] == ["answered"]
 
 
-async def test_what_was_passed_over_for_an_answer_on_its_way_is_given_out_after_it(tmp_path: Path) -> None:
-    async with Database.open(new_store(tmp_path / "m.db")) as database, asyncio.timeout(60):
+async def test_what_was_passed_over_for_an_answer_on_its_way_is_given_out_after_it(database: Database) -> None:
+    async with asyncio.timeout(60):
         table = OutboxTable(database, lambda: 0)
         outbox = Outbox(table)
         await table.add(OutboxRow("test", "c1", "answer", "owner", None, Answer("an answer")))
@@ -220,18 +218,17 @@ async def test_what_was_passed_over_for_an_answer_on_its_way_is_given_out_after_
         assert own_words((await anext(outgoing)).answer.text) == "an answer"
 
 
-async def test_what_is_being_sent_goes_to_nobody_else_and_after_an_error_comes_again(tmp_path: Path) -> None:
-    async with Database.open(new_store(tmp_path / "m.db")) as database:
-        outbox = Outbox(OutboxTable(database, lambda: 0))
-        number = await outbox.push("test", "c1", "a push")
-        with suppress(ConnectionError):
-            async with outbox.delivering("test", number):
-                assert await outbox.undelivered("test", "c1") == ()
-                raise ConnectionError
-        assert [one.outbound_id for one in await outbox.undelivered("test", "c1")] == [number]
+async def test_what_is_being_sent_goes_to_nobody_else_and_after_an_error_comes_again(database: Database) -> None:
+    outbox = Outbox(OutboxTable(database, lambda: 0))
+    number = await outbox.push("test", "c1", "a push")
+    with suppress(ConnectionError):
         async with outbox.delivering("test", number):
-            pass
-        assert await outbox.undelivered("test", "c1") == ()
+            assert await outbox.undelivered("test", "c1") == ()
+            raise ConnectionError
+    assert [one.outbound_id for one in await outbox.undelivered("test", "c1")] == [number]
+    async with outbox.delivering("test", number):
+        pass
+    assert await outbox.undelivered("test", "c1") == ()
 
 
 # Restarts.

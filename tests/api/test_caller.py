@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from starlette.requests import Request
-from tests.stores import new_store
 
 from microclaw.api.caller import CALLER_KEY, Caller, caller_of
 from microclaw.api.credentials import WRONG_TOKENS, Callers
@@ -47,12 +44,11 @@ class Bench:
 
 
 @pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    async with Database.open(new_store(tmp_path / "home" / "store.db")) as database:
-        await PeopleTable(database).put(Person("p-g", "Gus", "guest", 1), 1)
-        tokens = PersonTokens(PersonTokenTable(database), await People.opened(database))
-        secrets = {who: await tokens.create(who, who) for who in ("owner", "p-g")}
-        yield Bench(tokens, secrets)
+async def bench(database: Database) -> Bench:
+    await PeopleTable(database).put(Person("p-g", "Gus", "guest", 1), 1)
+    tokens = PersonTokens(PersonTokenTable(database), await People.opened(database))
+    secrets = {who: await tokens.create(who, who) for who in ("owner", "p-g")}
+    return Bench(tokens, secrets)
 
 
 async def test_a_request_is_known_by_its_number_where_that_is_one(bench: Bench) -> None:

@@ -285,7 +285,7 @@ class SlowTokens(TwoTokens):
 
 
 async def test_a_handshake_that_is_not_decided_in_time_is_cut(tmp_path: Path) -> None:
-    async with gateway(tmp_path, make_tokens=SlowTokens, head_s=0.2) as door, door.connect() as client:
+    async with gateway(tmp_path, make_tokens=SlowTokens, head_s=3.0) as door, door.connect() as client:
         host, _, port = door.address.removeprefix("ws://").partition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(_upgrade(f"{host}:{port}", {"Authorization": "Bearer mc_owner"}))

@@ -388,12 +388,6 @@ async def bench(tmp_path: Path, build_cache: Path) -> AsyncIterator[Bench]:
 
 
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    async with Database.open(new_store(tmp_path / "store.db")) as opened:
-        yield opened
-
-
-@pytest.fixture
 def journal_clock() -> Clock:
     return Clock()
 

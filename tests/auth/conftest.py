@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-from tests.stores import new_store
 
 from microclaw.auth.approvals import Approvals, PendingApproval
 from microclaw.auth.people import People
@@ -32,12 +29,6 @@ class Clock:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    async with Database.open(new_store(tmp_path / "home" / "store.db")) as database:
-        yield database
 
 
 @pytest.fixture

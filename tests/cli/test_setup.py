@@ -153,6 +153,7 @@ def test_a_server_of_ones_own_needs_no_key_and_a_model_that_only_talks_is_told(
     assert model_of(home) == ModelChoice("openai", "llama3", None, f"{services}/v1")
     run(home, "none", "", "")
     monkeypatch.setattr(setup_commands, "LOCAL_MODELS", ("http://127.0.0.1:9/v1", f"{services}/v1"))
+    monkeypatch.setattr(setup_commands, "LOCAL_PROBE_S", 60.0)
     said = run(home, "", "", "", "qwen", "", "", "", "")
     assert f"a model server runs here: {services}/v1" in said
     assert "it does not work: it called no tool" in said

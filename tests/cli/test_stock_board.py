@@ -52,7 +52,7 @@ def test_what_a_program_prints_proves_it_and_is_in_the_logs(ask: Run, kitchen: s
     def lines() -> list[dict[str, Any]]:
         return [json.loads(line) for line in ask("logs", f"{kitchen}/flood", "--json").out.splitlines()]
 
-    until(lambda: lines()[-1]["text"] == "line 499")
+    until(lambda: [line["text"] for line in lines()][-1:] == ["line 499"])
     assert {line["app"] for line in lines()} == {"flood"}
     tail = ask("logs", kitchen, "--tail", "3").out.splitlines()
     assert len(tail) == 3

@@ -188,14 +188,18 @@ async def test_errors_come_as_they_went_and_no_more_calls_than_a_host_serves(
     assert lamp.asked == ("link:d-1", AppInstall("blink", bytes(range(256)), kind="py", every_ms=5))
     lamp.outcome = EdgeLog((Edge(0.5, 4, 1), Edge(1.0, 4, 0)), 2, 0, 9.0)
     assert await remote.call("b-0001", "link:d-1", EdgesRead(2**52), 60) == lamp.outcome
-    monkeypatch.setattr(remote_calls, "MAX_RUNNING", 2)
     lamp.outcome = asyncio.Event()
-    errors: list[tuple[Call[Any], type[Exception]]] = [
-        (GpioSet(4, 1), DeviceTimeout), (WifiSet("x"), OutcomeUnknown), (GpioGet(4), Overloaded),
-    ]  # fmt: skip
-    for call, error in errors:
+    calls: dict[Call[Any], type[Exception]] = {GpioSet(4, 1): DeviceTimeout, WifiSet("x"): OutcomeUnknown}
+    for call, error in calls.items():
         with pytest.raises(error):
             await remote.call("b-0001", "link:d-1", call, 0.3)
+    asking = asyncio.create_task(remote.call("b-0001", "link:d-1", EdgesRead(7), 60))
+    await until(lambda: lamp.asked == ("link:d-1", EdgesRead(7)))
+    monkeypatch.setattr(remote_calls, "MAX_RUNNING", 1)
+    with pytest.raises(Overloaded):
+        await remote.call("b-0001", "link:d-1", GpioGet(4), 60)
+    asking.cancel()
+    await asyncio.wait((asking,))
     lamp.outcome.set()
 
 

@@ -200,16 +200,15 @@ async def test_what_the_board_cannot_do_never_reaches_a_transport(device: Device
     assert all(transport_of(device, kind).calls == [] for kind in ("serial", "virtual", "wasmachine"))
 
 
-async def test_row_that_cannot_be_opened_stops_the_start_and_leaves_nothing_open(tmp_path: Path) -> None:
-    async with Database.open(new_store(tmp_path / "microclaw.db")) as database:
-        table = DeviceTable(database)
-        await table.put(DeviceRow("dev1", "bench", "virtual", transports=("serial:/dev/x",)))
-        await table.put(DeviceRow("dev2", "old", "toaster"))
-        made = FakeTransport("serial:/dev/x")
-        registry = Registry(store=table, open_transport=lambda *_: made)
-        with pytest.raises(UnknownName):
-            await registry.__aenter__()
-        assert (registry.list(), made.closed) == ((), True)
+async def test_row_that_cannot_be_opened_stops_the_start_and_leaves_nothing_open(database: Database) -> None:
+    table = DeviceTable(database)
+    await table.put(DeviceRow("dev1", "bench", "virtual", transports=("serial:/dev/x",)))
+    await table.put(DeviceRow("dev2", "old", "toaster"))
+    made = FakeTransport("serial:/dev/x")
+    registry = Registry(store=table, open_transport=lambda *_: made)
+    with pytest.raises(UnknownName):
+        await registry.__aenter__()
+    assert (registry.list(), made.closed) == ((), True)
 
 
 async def test_what_is_entered_renamed_and_merged_survives_the_host(tmp_path: Path) -> None:

@@ -12,6 +12,18 @@ from tests.firmware.conftest import ROOT
 from microclaw.link_server.device_link import DeviceLink
 from microclaw.wire.link.values import ValueMap
 
+BLINK = """
+async def main(E):
+    machine = E.module("machine")
+    led = machine.Pin(2, machine.Pin.OUT)
+    while True:
+        await E.y()
+        led.value(1)
+        await E.sleep_ms(500)
+        led.value(0)
+        await E.sleep_ms(500)
+"""
+
 
 def image(folder: Path, name: str, source: str) -> bytes:
     path = folder / f"{name}.py"

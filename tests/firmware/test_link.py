@@ -20,7 +20,7 @@ async def test_what_a_program_publishes_while_the_host_is_away_is_kept_for_it(
     await provisioned(plane, board)
     source = (
         "async def main(E):\n    mqtt = E.module('microclaw').mqtt\n    kept = 0\n    for n in range(80):\n"
-        "        await E.y()\n        kept += mqtt.publish('house/n', n)\n        await E.sleep_ms(60)\n"
+        "        await E.y()\n        kept += mqtt.publish('house/n', n)\n        await E.sleep_ms(100)\n"
         "    E.print('kept', kept)\n    await E.sleep(100)\n"
     )
     async with linked(plane, board) as device:

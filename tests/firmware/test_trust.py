@@ -47,7 +47,7 @@ class TimeServer(asyncio.DatagramProtocol):
     """NTP (RFC 4330): the time of this machine."""
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.asked = set[tuple[str, int]]()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.DatagramTransport, transport)  # uvloop's is none of asyncio's classes
@@ -58,7 +58,7 @@ class TimeServer(asyncio.DatagramProtocol):
         return {"ntp": "127.0.0.1", "ntp_port": self.transport.get_extra_info("sockname")[1]}
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        self.asked += 1
+        self.asked.add(addr)  # a question sent again comes from the same port
         seconds = struct.pack(">I", (int(time.time()) + 2_208_988_800) & 0xFFFFFFFF)
         self.transport.sendto(b"\x1c" + bytes(39) + seconds + bytes(4), addr)
 
@@ -94,12 +94,12 @@ async def test_a_clock_that_is_wrong_is_set_by_ntp(plane: Plane, board: Firmware
     moved = set_to_2000(board, clock)
     async with linked(plane, board):
         pass
-    assert (ntp.asked, abs(int(moved.read_text())) <= 2) == (1, True)
+    assert (len(ntp.asked), abs(int(moved.read_text())) <= 60) == (1, True)
     moved.write_text(str(-200 * 86400))
     async with board.running(), asyncio.timeout(PATIENCE_S):
         assert "validity" in await board.until("no link")
         await plane.published.until(DeviceConnected)
-    assert (ntp.asked, abs(int(moved.read_text())) <= 2) == (2, True)
+    assert (len(ntp.asked), abs(int(moved.read_text())) <= 60) == (2, True)
 
 
 async def test_a_bad_certificate_is_refused_and_told_nothing_and_one_that_is_over_costs_one_question_to_ntp(
@@ -120,7 +120,7 @@ async def test_a_bad_certificate_is_refused_and_told_nothing_and_one_that_is_ove
                 context.load_cert_chain(path)
                 await board.until("no link")  # and again: it does not come to believe it
     assert heard == b""
-    assert ntp.asked == 1
+    assert len(ntp.asked) == 1
 
 
 async def test_without_ntp_the_date_of_the_host_is_taken(plane: Plane, board: Firmware, clock: Path) -> None:

@@ -16,7 +16,7 @@ from microclaw.link_server.device_link import DeviceLink
 HOME = {"ssid": "home", "password": "old secret"}
 NEW = {"ssid": "new", "password": "new secret"}
 TOLD: dict[str, Any] = {"wifi": [HOME], "wifi_trial_s": 20}
-SHORT: dict[str, Any] = {**TOLD, "wifi_trial_s": 3}
+SHORT: dict[str, Any] = {**TOLD, "wifi_trial_s": 10}
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 
 import pytest
 from tests.cli.conftest import clean_environ
-from tests.flash.images import whole_image
-from tests.flash.pty_board import PtyBoard
+from tests.flash.images import is_whole, whole_image
+from tests.flash.pty_board import PATIENCE_S, PtyBoard
 from tests.flash.rom_loader import ESP32, ChipKind, RomLoader
 from tests.forked import Child
 
@@ -83,6 +83,14 @@ def image(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture(autouse=True)
+def patient_esptool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It allows a chip 3 s of silence, and 0.2 s once: the board is a thread of this process."""
+    path = tmp_path / "esptool.cfg"
+    path.write_text("[esptool]\ntimeout = 60\nmem_end_rom_timeout = 60\n")
+    monkeypatch.setenv("ESPTOOL_CFGFILE", str(path))
+
+
 @pytest.fixture
 def person() -> ScriptedPerson:
     return ScriptedPerson()
@@ -96,7 +104,8 @@ def workshop(tmp_path: Path, files: Path, person: ScriptedPerson) -> Callable[..
 
         port = BoardPort.parse(str(board.port))
         tool = Esptool(port)
-        return Workshop(port, tool, person, host, files, tmp_path / "cache", no_network, look_s=1.0)
+        look_s = PATIENCE_S if is_whole(board.rom.flash, 0x10000) else 1.0  # that one never answers
+        return Workshop(port, tool, person, host, files, tmp_path / "cache", no_network, look_s=look_s)
 
     return make
 

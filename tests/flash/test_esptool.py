@@ -30,8 +30,11 @@ async def test_chip_flash_and_psram_are_read(start_board: StartBoard, kind: Chip
         await Esptool(BoardPort.parse(str(board.port))).facts()
 
 
-async def test_a_port_that_another_program_has_is_tried_again_for_a_while(start_board: StartBoard) -> None:
+async def test_a_port_that_another_program_has_is_tried_again_for_a_while(
+    start_board: StartBoard, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As ModemManager has each new port for some seconds."""
+    monkeypatch.setattr("microclaw.flash.esptool.BUSY_S", 60.0)
     board = start_board()
     tool = Esptool(BoardPort.parse(str(board.port)))
     with board.port.open("rb", buffering=0) as other:

@@ -70,7 +70,7 @@ async def test_what_has_no_end_is_given_up_at_its_time(when: str) -> None:
         return lying(data)
 
     with OddBoard(talk) as board:
-        async with asyncio.timeout(AT_MOST_S), BoardPort.parse(board.port).repl(LOOK_S) as repl:
+        async with asyncio.timeout(AT_MOST_S), BoardPort.parse(board.port).repl(AT_MOST_S) as repl:
             with pytest.raises((DeviceTimeout, ProtocolError)):
                 await repl.run("print('hello')" + " " * 5000, 2.0)
 
@@ -81,7 +81,7 @@ async def _notes(answers: dict[str, bytes], files: Path) -> list[PortNote]:
     with OddBoard(LyingMicroPython({"ilistdir": whole, "settings.json": b"True\n\n" + SETTINGS, **answers})) as board:
         port = BoardPort.parse(board.port)
         async with asyncio.timeout(AT_MOST_S):
-            return (await report_by_cable(port, Esptool(port), files, look_s=LOOK_S)).notes
+            return (await report_by_cable(port, Esptool(port), files, look_s=AT_MOST_S)).notes
 
 
 @pytest.mark.parametrize(

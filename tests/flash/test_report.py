@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from tests.cli.conftest import run_here
 from tests.flash.conftest import StartBoard
-from tests.flash.pty_board import MICROPYTHON, PtyBoard
+from tests.flash.pty_board import MICROPYTHON, PATIENCE_S, PtyBoard
 
 from microclaw.flash.board_files import BoardFile, put
 from microclaw.flash.board_port import BoardPort
@@ -34,7 +34,7 @@ async def test_the_cable_shows_chip_memory_and_each_thing_that_a_board_lacks_and
     shop = workshop(board)
 
     async def wrong() -> str:
-        notes = (await report_by_cable(*_places(shop), look_s=1.0)).notes
+        notes = (await report_by_cable(*_places(shop), look_s=PATIENCE_S)).notes
         assert [note.ok for note in notes] == [True] * (len(notes) - 1) + [False]
         assert notes[-1].next_step
         return notes[-1].part
@@ -46,7 +46,7 @@ async def test_the_cable_shows_chip_memory_and_each_thing_that_a_board_lacks_and
     async with shop.port.repl(10) as repl:
         await put(repl, BoardFile("/settings.json", json.dumps(settings).encode()))
     assert await wrong() == "wifi"
-    found = await report_by_cable(*_places(shop), look_s=1.0)
+    found = await report_by_cable(*_places(shop), look_s=PATIENCE_S)
     assert (found.board["mac"], found.board["image"][:19]) == ("24:6f:28:xx:xx:xx", "MicroPython 1.25.0,")
     assert found.board["idf_free"] == "46000"
     assert json.loads(board.file("settings.json")) == settings
@@ -73,7 +73,7 @@ async def test_no_network_host_or_secret_is_in_it_whatever_is_wrong(
         async with shop.port.repl(10) as repl:
             await put(repl, BoardFile("/settings.json", json.dumps(told).encode()))
             await put(repl, BoardFile("/credential.json", b'{"token": "mc1_0123456789abcdef"}'))
-        found = await report_by_cable(*_places(shop), look_s=1.0)
+        found = await report_by_cable(*_places(shop), look_s=PATIENCE_S)
         assert said in found.notes[-1].cause
         texts += [json.dumps([found.board, found.notes[-1].cause])]
     for more in ((), ("--json",)):

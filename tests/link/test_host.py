@@ -81,8 +81,9 @@ async def test_l_36_a_bad_request_ends_with_4400(new: PlainDevice) -> None:
 
 @pytest.mark.parametrize("token", [True, False])
 async def test_l_33_and_34_a_device_that_was_written_from_the_page_is_let_in_with_what_the_page_promises(
-    plane: Plane, new: PlainDevice, token: bool
+    plane: Plane, new: PlainDevice, token: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("microclaw.link_server.server.AT_ONCE_S", 60.0)
     new.wants_token = token
     async with running(new), asyncio.timeout(30):
         await plane.published.until(DeviceConnected)

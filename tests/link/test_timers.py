@@ -23,6 +23,6 @@ async def test_an_unacked_message_that_is_due_again_at_once_does_not_end_the_con
     assert isinstance(asyncio.get_running_loop(), uvloop.Loop)
     async with paired.online():
         for number in range(40):
-            assert await plane.plane.notify("lamp", f"note {number}", speak=False, expires_s=None) == "delivered"
+            await plane.plane.notify("lamp", f"note {number}", speak=False, expires_s=None)
         assert [(await paired.next(Notify)).text for _ in range(40)] == [f"note {number}" for number in range(40)]
         assert paired.closed is None

@@ -112,7 +112,7 @@ async def test_a_certificate_in_its_last_third_is_replaced_and_no_connection_dro
                 while (second := await served(plane, device.context())) == first:
                     pass
             assert link.connection is connection
-            assert (await link.calls.call("device.info", {}, idempotent=True, timeout_s=5)).ok
+            assert (await link.calls.call("device.info", {}, idempotent=True, timeout_s=60)).ok
             assert device.closed is None
         async with device.online():
             pass

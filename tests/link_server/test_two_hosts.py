@@ -10,7 +10,6 @@ import pytest
 from tests.link_server.conftest import Plane, running_plane
 from tests.link_server.scripted import ScriptedDevice
 from tests.store.two_hosts import two_hosts, until
-from tests.stores import new_store
 
 from microclaw.events import DeviceLeft
 from microclaw.link_server.holding import LinkHolding
@@ -92,12 +91,6 @@ class View(LinkHolding):
         super().__init__(LinkHolderTable(database), host, lambda _: True)
         self.closed: list[str] = []
         self.replaced = self.closed.append
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    async with Database.open(new_store(tmp_path / "store.db")) as database:
-        yield database
 
 
 async def test_the_newer_connection_wins_also_when_it_has_left_meanwhile(database: Database) -> None:

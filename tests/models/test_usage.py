@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-from collections.abc import AsyncIterator
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 from tests.models.asking import openai, request
 from tests.models.event_streams import Events, openai_chunk, openai_stream
 from tests.models.model_server import server
-from tests.stores import new_store
 
 from microclaw.clock import local_clock
 from microclaw.config.settings import BudgetSettings, ModelChoice, ModelSettings
@@ -55,9 +52,8 @@ class Hangs(Named):
 
 
 @pytest.fixture
-async def table(tmp_path: Path) -> AsyncIterator[UsageTable]:
-    async with Database.open(new_store(tmp_path / "home" / "store.db")) as database:
-        yield UsageTable(database)
+def table(database: Database) -> UsageTable:
+    return UsageTable(database)
 
 
 @pytest.fixture

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from pathlib import Path
 from random import Random
 from typing import Any, cast
 
 import pytest
 from tests.store.two_hosts import hold_news, two_hosts
-from tests.stores import new_store
 
 from microclaw.errors import ConfigError, DeviceUnreachable, MicroclawError, StoreError, UnknownName
 from microclaw.ota.offers import End, Offers
@@ -71,12 +69,6 @@ class Fleet:
     def over(self, database: Database) -> Rollouts:
         table, now_ms = RolloutTable(database), lambda: self.now_ms
         return Rollouts(table, cast(Offers, self), now_ms=now_ms, crashes=self.count_crashes)
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    async with Database.open(new_store(tmp_path / "store.db")) as database:
-        yield database
 
 
 @pytest.fixture

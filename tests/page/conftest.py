@@ -93,7 +93,7 @@ def say(page: Page, sentence: str) -> Locator:
 def program_of(turn: Locator) -> str:
     """The name of the program that the turn put on a board; it depends on what is there already."""
     answer = turn.locator(".answer")
-    expect(answer).to_contain_text("by itself")
+    expect(answer).to_contain_text(" on virtual-")  # verified or, on a busy machine, not
     return answer.inner_text().split()[0]
 
 

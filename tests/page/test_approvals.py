@@ -36,7 +36,7 @@ def test_two_pages_see_a_question_and_the_second_is_told_how_it_ended(
     expect(seen).to_contain_text("asked by owner, in the browser")
     expect(second.get_by_role("link", name="Activity (1)")).to_be_visible()
     yes(question).click()
-    expect(turn.locator(".answer")).to_contain_text("runs on virtual-1")
+    expect(turn.locator(".answer")).to_contain_text("on virtual-1")
     for each in (question, seen):
         expect(each.locator(".settled")).to_have_text("approved by owner")
         expect(each.get_by_role("button")).to_have_count(0)

@@ -41,11 +41,11 @@ async def busy(database: Database) -> AsyncIterator[None]:
 
     def block(_: Sql) -> None:
         started.set()
-        assert go.wait(5)
+        assert go.wait(60)
 
     async with asyncio.TaskGroup() as group:
         group.create_task(database.write(block))
-        await asyncio.to_thread(started.wait, 5)
+        await asyncio.to_thread(started.wait, 60)
         try:
             yield
         finally:
@@ -70,12 +70,12 @@ async def test_reads_see_one_snapshot(database: Database) -> None:
     def twice(connection: Sql) -> tuple[int, int]:
         before = count(connection)
         entered.set()
-        assert go.wait(5)
+        assert go.wait(60)
         return before, count(connection)
 
     async with asyncio.TaskGroup() as group:
         reading = group.create_task(database.read(twice))
-        await asyncio.to_thread(entered.wait, 5)
+        await asyncio.to_thread(entered.wait, 60)
         await database.write(adding(1))
         go.set()
         assert await reading == (0, 0)

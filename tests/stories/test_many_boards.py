@@ -96,7 +96,7 @@ def test_an_act_waits_until_its_board_is_back(fleet: Host, away: Wire, tmp_path:
     assert fleet.conditions(SHED) == {"blink": "deferred"}
     away.mend()
     until(lambda: fleet.conditions(SHED) == LISTED)
-    assert [one["state"] for one in fleet.client.get("/v1/status")["deferred"]] == ["done"]
+    until(lambda: [one["state"] for one in fleet.client.get("/v1/status")["deferred"]] == ["done"])
     assert fleet.run("app", "undo").code == 0
     assert fleet.conditions(SHED) == EMPTY
 

@@ -283,8 +283,9 @@ def test_a_pump_waits_its_time_on_a_board_that_is_up(host: Host, tmp_path: Path)
     (tmp_path / "pump.ino").write_text(PUMP)
     ran = host.run("run", str(tmp_path / "pump.ino"), "-d", "virtual-1", "-y", "--json")
     assert ran.code == 0
-    trial = [[edge[1], edge[2]] for edge in ran.json["trial"]["edges"]]
-    assert trial[:3] == [[18, 1], [18, 0], [21, 1]]
+    trial = ran.json["trial"]["edges"][:3]
+    assert [edge[1:] for edge in trial] == [[18, 1], [18, 0], [21, 1]]
+    assert [round(edge[0] - trial[0][0], -2) for edge in trial] == [0, 3_000, 5_000]
 
     def edges() -> list[list[float]]:
         found = call("edges.read")["edges"]
@@ -293,8 +294,7 @@ def test_a_pump_waits_its_time_on_a_board_that_is_up(host: Host, tmp_path: Path)
     until(lambda: len(edges()) >= 3)
     (on_ms, *on), (off_ms, *off), (pump_ms, *pump) = edges()[:3]
     assert (on, off, pump) == ([18, 1], [18, 0], [21, 1])
-    assert 2_900 < off_ms - on_ms < 4_500
-    assert 4_900 < pump_ms - on_ms < 6_500
+    assert on_ms + 1_000 < off_ms < pump_ms  # by the board's clock both would come at once
     host.remove("virtual-1", "pump")
 
 

@@ -13,6 +13,7 @@ from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
 from microclaw.auth.certificates import host_names
 from microclaw.errors import ConfigError
+from microclaw.transports import subnet_probe
 from microclaw.transports.address import HostPort
 from microclaw.transports.discovery import (
     MAX_FACTS,
@@ -116,7 +117,10 @@ def test_subnet_that_may_not_be_probed_is_refused() -> None:
         assert caught.value.next_step is not None
 
 
-async def test_application_manager_is_found_and_others_are_not(tmp_path: Path) -> None:
+async def test_application_manager_is_found_and_others_are_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, limit_s in (("CONNECT_S", 20.0), ("ANSWER_S", 25.0), ("_FIRST_S", 20.0)):
+        monkeypatch.setattr(subnet_probe, name, limit_s)
+
     async def talk(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         writer.close()

@@ -23,7 +23,8 @@ from microclaw.transports.serial_ports import PortInfo, UsbId
 from microclaw.virtual_boards.process import VirtualBoardProcess
 
 LIMIT_S = 60.0
-QUICK = SerialTimeouts(open_s=20.0, reply_s=1.0, quiet_s=0.05, ask_again_s=0.25, drain_s=0.5)
+QUICK = SerialTimeouts(open_s=20.0, reply_s=20.0, quiet_s=0.05, ask_again_s=0.25, drain_s=0.5)
+GIVES_UP_S = 1.0
 INA219 = {"voltage_v": 3.3, "current_ma": 50.0, "power_mw": 165.0}
 ROM = (
     b"\xf0\x80\x00ESP-ROM:esp32s3-20210327\r\nBuild:Mar 27 2021\r\n"
@@ -208,8 +209,9 @@ BAD: dict[str, tuple[Any, Hear, type[Exception]]] = {
 async def test_after_a_call_that_went_wrong_the_next_one_has_its_own_answer(name: str, connect: Connect) -> None:
     call, bad, error = BAD[name]
     transport = connect(once(bad, dialect_c))
+    await transport.call(DeviceInfo(), LIMIT_S)  # in step: the next line that it hears is the call's
     with pytest.raises(error):
-        check_answer("lamp", call, await transport.call(call, LIMIT_S))
+        check_answer("lamp", call, await transport.call(call, GIVES_UP_S if error is DeviceTimeout else LIMIT_S))
     assert (await transport.call(GpioGet(4), LIMIT_S)).level == 1
 
 
@@ -228,8 +230,9 @@ async def test_late_answer_is_dropped_before_the_next_question(connect: Connect)
                 board.answer(dialect_a(request))
 
     transport = connect(hear)
+    await transport.call(DeviceInfo(), LIMIT_S)
     with pytest.raises(DeviceTimeout):
-        await transport.call(GpioGet(4), LIMIT_S)
+        await transport.call(GpioGet(4), GIVES_UP_S)
     assert (await transport.call(GpioGet(4), LIMIT_S)).level == 1
 
 
@@ -264,5 +267,5 @@ async def test_endless_line_is_survived_within_the_time_limit(start_peer: StartP
     endpoint = f"serial:tcp://127.0.0.1:{await start_peer(script)}"
     transport = SerialTransport(endpoint, lock_folder=tmp_path, timeouts=QUICK)
     with pytest.raises(DeviceTimeout):
-        await transport.call(GpioGet(4), LIMIT_S)
+        await transport.call(GpioGet(4), GIVES_UP_S)
     await transport.close()

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.transports.conftest import MODULE, OpenTransport, StartPeer, answer
+from msgspec.structs import replace
+from tests.transports.conftest import MODULE, PATIENT, OpenTransport, StartPeer, answer
 
 from microclaw.devices.calls import AppEntry, AppInstall, AppList
 from microclaw.errors import AppExists, DeployRejected, DeviceUnreachable, ImageTooLarge, InvalidModule, TooManyApps
-from microclaw.transports.wasmachine_connection import Timeouts
 from microclaw.wire.wasmachine.answers import AppletInfo, encode_applets, encode_error
 from microclaw.wire.wasmachine.attributes import AttributeContainer, Generation
 from microclaw.wire.wasmachine.frame import Frame, FrameDecoder, FrameType, encode_frame
@@ -154,7 +154,7 @@ async def test_calls_take_turns_on_one_connection_and_an_idle_one_is_given_back(
         finally:
             ended.set()
 
-    transport = open_wasmachine(await start_peer(script), Timeouts(idle_s=0.5))
+    transport = open_wasmachine(await start_peer(script), replace(PATIENT, idle_s=0.5))
     answers = await asyncio.gather(*(transport.call(AppList(), LIMIT_S) for _ in range(20)))
     assert (len(answers), connections) == (20, 1)
     async with asyncio.timeout(LIMIT_S):

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.transports.conftest import of_board
+from msgspec.structs import replace
+from tests.transports.conftest import PATIENT, of_board
 
 from microclaw.devices.calls import AppEntry, AppInstall, AppList, AppRequest, AppUninstall, Call
 from microclaw.errors import AppExists, AppNotFound, DeviceSilent, InstallInterrupted, InvalidModule, TooManyApps
@@ -66,6 +67,8 @@ async def test_a_new_process_clears_what_one_that_died_left_half_sent(
 ) -> None:
     endpoint = board.ready.transports[0]
     frame = encode_frame(FrameType.INSTALL, install_request(7, "echo", ECHO, heap_bytes=8192).encode())
+    if sent_bytes < len(frame):
+        transport.timeouts = replace(PATIENT, first_query_s=1.0)  # nothing comes before it is padded
     InstallMark(AddressLock(tmp_path, endpoint)).write(InterruptedInstall("echo", len(frame)))
     host, _, port = endpoint.removeprefix("wasmachine://").rpartition(":")
     _, writer = await asyncio.open_connection(host, int(port))
@@ -91,6 +94,7 @@ async def test_an_install_cut_anywhere_leaves_no_corrupt_app_and_a_working_devic
         assert caught.value.outcome == "not_installed"
         assert [app.name for app in await transport.call(AppList(), LIMIT_S)] == ["other"]
     # The answer alone is lost: of a query, of a removal, of an install.
+    transport.timeouts = replace(PATIENT, answer_s=1.0, first_query_s=1.0)
     await board.control.request(wire.Fault("mute"))
     assert [app.name for app in await transport.call(AppList(), LIMIT_S)] == ["other"]
     await board.control.request(wire.Fault("mute"))

@@ -155,7 +155,7 @@ async def test_requests_are_answered_while_main_is_paused_and_its_end_is_an_even
         await wasmachine.call(AppInstall(image.name, image.wasm, 8192, 20), 20)
         for _ in range(3):
             await control.request(Advance(1_500))
-            reply = await wasmachine.call(AppRequest("asked", "/a", {}), 5)
+            reply = await wasmachine.call(AppRequest("asked", "/a", {}), 60)
             assert reply.status == 69
         await wasmachine.close()
         async with asyncio.timeout(20), watching(wasmachine.endpoint, "ended") as events:

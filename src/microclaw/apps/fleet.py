@@ -32,7 +32,6 @@ from microclaw.text import program_name
 from microclaw.wire.host_api import Failure, failure_of
 
 ACTS: Final = ("install", "replace", "remove")
-_ASKED_AT_ONCE: Final = 32
 
 _Asked: TypeAlias = tuple[ChangeRequest, Collection[str]]
 """A program with the ids of its devices. The device of the request is not looked at."""
@@ -127,7 +126,7 @@ async def compare(apps: Apps, programs: Sequence[_Asked], devices: Sequence[Devi
         others = there.keys() - meant[device].keys() - device.pin_programs  # those come and go with exec
         return [*rows, *(_extra(device, there[name], prune=prune) for name in sorted(others))]
 
-    outcomes = await on_each(devices, on_device, parallel=_ASKED_AT_ONCE)
+    outcomes = await on_each(devices, on_device, parallel=32)
     for outcome in outcomes:
         if outcome.error is not None:
             raise outcome.error
@@ -233,6 +232,5 @@ def _differences(
 
 
 def _extra(device: Device, there: AppListing, *, prune: bool) -> FleetRow:
-    is_ours = there.installed_ms is not None  # else it is somebody else's, or only deferred
-    act = "remove" if prune and is_ours else "extra"
+    act = "remove" if prune and there.installed_ms is not None else "extra"  # or not of this host, or only deferred
     return FleetRow(device, filled(FleetDifference, there, act=act, differs=(), error=None))

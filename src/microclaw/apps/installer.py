@@ -144,8 +144,7 @@ class Installer:
             if before is not None and removed and not is_unknown:
                 await self._restore(device, name, before, report)
             raise
-        took_ms = (time.perf_counter() - started) * 1000
-        return Installation(change_id, there.is_listed, before, baseline, took_ms)
+        return Installation(change_id, there.is_listed, before, baseline, (time.perf_counter() - started) * 1000)
 
     async def check_place(self, there: Standing, *, take_over: bool) -> None:
         """Raise what `put` would: AppExists, TooManyApps, unless room can be made. Changes nothing."""

@@ -60,7 +60,7 @@ unsigned long micros(void);
 #endif
 """
 TRACED_MS: Final = 30_000.0
-TRACED_HOST_S: Final = 2.0
+TRACED_HOST_S: Final = 20.0
 """The traced build runs for so much board time at most, and for no longer on the host."""
 _log = logging.getLogger(__name__)
 E = TypeVar("E", Edge, PwmChange, LedChange)

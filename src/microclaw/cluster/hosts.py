@@ -147,7 +147,9 @@ class Hosts:
                     next_step="give this one a name of its own: microclaw config set cluster.host NAME, "
                     "or MICROCLAW_CLUSTER__HOST=NAME",
                 )
+            began = monotonic()
             await asyncio.sleep(RENEW_S)
+            give_up += 3 * TTL_S * (monotonic() - began > WORK_S)  # it was paused, and the other one perhaps with it
             if monotonic() > give_up - 2 * TTL_S:
                 await self._database.aside(ends + "name = ? AND until_ms < {now_ms}", facts.name)
         await self._renew()

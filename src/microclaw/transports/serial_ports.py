@@ -106,7 +106,7 @@ def _is(usb: UsbId, wanted: UsbId) -> bool:
 
 
 BAUD: Final = 115_200
-OPEN_S: Final = 3.0
+OPEN_S: Final = 10.0
 _READ_BYTES: Final = 4096
 _Streams: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 

@@ -35,7 +35,7 @@ def test_a_program_that_holds_more_than_its_claim_is_ended_though_it_catches_wha
 
 
 HARMLESS = {
-    "waste": "def waste():\n        for _ in range(3000):\n            E.g()\n            bytearray(100)\n"
+    "waste": "def waste():\n        for _ in range(3000):\n            bytearray(100)\n"
     "    while True:\n        await E.y()\n        waste()\n        await E.sleep_ms(5)",
     "big": "kept = []\n    while True:\n        await E.y()\n        if len(kept) < 150:\n"
     "            kept.append(bytearray(100))\n        await E.sleep_ms(2)",

@@ -60,8 +60,9 @@ class RTC:
             wanted_s = time.mktime((year, month, day, hour, minute, second, 0, 0, 0))
             with open(path) as file:
                 moved_s = int(file.read()) + wanted_s - int(time.time())
-            with open(path, "w") as file:
+            with open(path + ".new", "w") as file:
                 file.write(str(moved_s))
+            os.rename(path + ".new", path)
 
 
 def unique_id():

@@ -76,7 +76,7 @@ class NetBench(Bench):
         return self.start(image.wasm)
 
     def wait_line(self, text: str) -> None:
-        wait_for(lambda: any(text in line for line in (*self.lines(), *self.lines(None))), f"no line {text!r}")
+        wait_for(lambda: any(text in record.text for record in self.board.log().records), f"no line {text!r}")
 
 
 @pytest.fixture(scope="session")

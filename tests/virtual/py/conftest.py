@@ -15,18 +15,6 @@ from tests.virtual.conftest import Bench
 
 from microclaw.virtual.py.chip import Json
 
-BLINK = """
-async def main(E):
-    machine = E.module("machine")
-    led = machine.Pin(2, machine.Pin.OUT)
-    while True:
-        await E.y()
-        led.value(1)
-        await E.sleep_ms(500)
-        led.value(0)
-        await E.sleep_ms(500)
-"""
-
 
 class PyBench(Bench):
     """Runs `py` programs; `events` are those for the host."""

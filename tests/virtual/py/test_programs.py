@@ -7,7 +7,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from tests.virtual.py.conftest import BLINK, PyBench
+from tests.firmware.programs import BLINK
+from tests.virtual.py.conftest import PyBench
 
 from microclaw.firmware_folder import firmware_folder
 from microclaw.virtual.clock import Clock
@@ -69,7 +70,7 @@ def test_a_pin_of_a_wasm_program_is_refused_and_a_power_cut_keeps_what_starts_by
     before = len(bench.board.edges().records)
     bench.clock.advance(2_000)
     assert {edge.pin for edge in bench.board.edges(before).records} == {2}
-    assert bench.row("other")["state"] == "stopped"
+    assert bench.wait_for(lambda: bench.row("other")["state"] == "stopped")
 
 
 def test_a_program_sees_its_own_flash_and_no_more(bench: PyBench) -> None:
@@ -100,7 +101,7 @@ async def main(E):
 
 
 def test_an_interpreter_that_hangs_is_started_again_without_its_programs(tmp_path: Path, cache: Path) -> None:
-    bench = PyBench(tmp_path, Clock(), cache=cache, hang_s=2.0)
+    bench = PyBench(tmp_path, Clock(), cache=cache, hang_s=10.0)
     bench.install(
         "hung",
         """
@@ -115,7 +116,7 @@ async def main(E):
         assert bench.wait_for(lambda: bool(bench.events))
         assert bench.events[0] == (
             "app.crash",
-            {"app": "hung", "reason": "MicroPython hung: it ran for 2 s without a wait", "alive": False},
+            {"app": "hung", "reason": "MicroPython hung: it ran for 10 s without a wait", "alive": False},
         )
         assert bench.wait_for(lambda: _state(bench, "hung") == "stopped")
     finally:

@@ -108,7 +108,7 @@ class Programs:
             number = self._last
             self._calls[number] = call
         # Before the runner listens an event would be lost.
-        if vm.listening.wait(timeout_s):
+        if vm.listening.wait(timeout_s if method == "list" else 60.0):  # it starts slowly on a busy machine
             vm.ask(["call", 0, number, method, dict(params)])
         if not self._let_run(call, timeout_s):
             self._calls.pop(number, None)
