@@ -94,9 +94,10 @@ async def test_an_install_cut_anywhere_leaves_no_corrupt_app_and_a_working_devic
         assert caught.value.outcome == "not_installed"
         assert [app.name for app in await transport.call(AppList(), LIMIT_S)] == ["other"]
     # The answer alone is lost: of a query, of a removal, of an install.
-    transport.timeouts = replace(PATIENT, answer_s=1.0, first_query_s=1.0)
+    transport.timeouts = replace(PATIENT, first_query_s=1.0)
     await board.control.request(wire.Fault("mute"))
     assert [app.name for app in await transport.call(AppList(), LIMIT_S)] == ["other"]
+    transport.timeouts = replace(PATIENT, answer_s=1.0)
     await board.control.request(wire.Fault("mute"))
     await transport.call(AppUninstall("other"), LIMIT_S)
     await board.control.request(wire.Fault("mute"))
