@@ -19,6 +19,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 from tests.link_server.scripted import CAPABILITIES, ScriptedDevice
+from tests.peers import listening
 
 from microclaw.app import running_host
 from microclaw.config.load import load_settings
@@ -176,10 +177,9 @@ async def test_serial_lines_are_fenced_and_what_follows_asks(attacked: Attacked)
         async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, reply: Any = reply) -> None:
             while await reader.readline():
                 writer.write(encode_line(reply))
-            writer.close()
 
-        async with await asyncio.start_server(speak, "127.0.0.1", 0) as server:
-            address = f"serial:tcp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with listening(speak) as port:
+            address = f"serial:tcp://127.0.0.1:{port}"
             await attacked.host.devices.add(f"serial-{number}", "virtual", [address])
             is_error = reply["status"] == "error"  # the others wait for one in step
             quoting = (tool for tool, _ in IO_TOOLS) if is_error else ()
@@ -195,10 +195,9 @@ async def test_an_error_of_wasmachine_is_fenced_and_what_follows_asks(attacked: 
                 mid = Request.decode(frame.payload).mid
                 body = encode_error(f"Install WASM app failed: {EVIL}"[:200], mid, Generation.NEW).encode()
                 writer.write(encode_frame(FrameType.RESPONSE, body))
-        writer.close()
 
-    async with await asyncio.start_server(speak, "127.0.0.1", 0) as server:
-        address = f"wasmachine://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with listening(speak) as port:
+        address = f"wasmachine://127.0.0.1:{port}"
         await attacked.host.devices.add("wasmachine", "virtual", [address])
         await attacked.check("wasmachine", APP_TOOLS, *(tool for tool, _ in APP_TOOLS if tool != NOT_ASKED))
         await attacked.host.devices.remove("wasmachine")

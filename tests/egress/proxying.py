@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding
+from tests.peers import listening
 
 from microclaw.audit.event import AuditEvent
 from microclaw.auth.certificates import KeyPair, new_authority, server_certificate
@@ -119,37 +120,19 @@ async def server(
 ) -> AsyncIterator[Server]:
     """Answers each connection's first request; what it says after its head is read as far as it is there."""
     made = Server(passed=passed)
-    running: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
-
-    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        running[asyncio.create_task(answered(reader, writer))] = writer  # known before it runs: ended with the server
 
     async def answered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            head = await reader.readuntil(b"\r\n\r\n")
-            made.seen.append(head)
-            made.news.set()
-            if isinstance(answer, bytes):
-                writer.write(answer)
-                await writer.drain()
-            else:
-                await answer(reader, writer, head)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.close()
+        head = await reader.readuntil(b"\r\n\r\n")
+        made.seen.append(head)
+        made.news.set()
+        if isinstance(answer, bytes):
+            writer.write(answer)
+            await writer.drain()
+        else:
+            await answer(reader, writer, head)
 
-    listening = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
-    made.port = listening.sockets[0].getsockname()[1]
-    try:
+    async with listening(answered, tls=tls) as made.port:
         yield made
-    finally:
-        await asyncio.sleep(0.05)  # one that was just accepted gets its transport: a closed server gives it none
-        listening.close()
-        for task, writer in running.items():
-            task.cancel()
-            writer.transport.abort()
-        await asyncio.gather(*running, return_exceptions=True)
 
 
 @dataclass

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.models.event_streams import Events
+from tests.peers import listening
 
 LIMIT_S = 120
 
@@ -31,33 +32,28 @@ class Server:
     headers: list[dict[str, str]] = field(default_factory=list)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-            headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in head[1:] if line)}
-            body = await reader.readexactly(int(headers.get("content-length", 0)))
-            self.paths.append(head[0].split(" ")[1])
-            self.headers.append(headers)
-            self.bodies.append(json.loads(body) if body else {})
-            status, answer = self.answers.pop(0)
-            if callable(answer):
-                answer = answer(self.bodies[-1])
-            if answer is None:
-                await reader.read()  # until the client gives up
-                return
-            if isinstance(answer, Events):
-                await answer.send(writer, reader)
-                return
-            content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-            writer.write(
-                f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {len(content)}\r\n"
-                f"{self.head}\r\n\r\n".encode()
-            )
-            writer.write(content if status != 299 else content[:10])
-            await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
-            pass
-        finally:
-            writer.close()
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in head[1:] if line)}
+        body = await reader.readexactly(int(headers.get("content-length", 0)))
+        self.paths.append(head[0].split(" ")[1])
+        self.headers.append(headers)
+        self.bodies.append(json.loads(body) if body else {})
+        status, answer = self.answers.pop(0)
+        if callable(answer):
+            answer = answer(self.bodies[-1])
+        if answer is None:
+            await reader.read()  # until the client gives up
+            return
+        if isinstance(answer, Events):
+            await answer.send(writer, reader)
+            return
+        content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+        writer.write(
+            f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {len(content)}\r\n"
+            f"{self.head}\r\n\r\n".encode()
+        )
+        writer.write(content if status != 299 else content[:10])
+        await writer.drain()
 
 
 @asynccontextmanager
@@ -65,9 +61,8 @@ async def server(
     *answers: tuple[int, Any], head: str = "connection: close", tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[Server]:
     state = Server(list(answers), head)
-    listening = await asyncio.start_server(state.serve, "127.0.0.1", 0, ssl=tls)
-    state.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
-    async with listening, asyncio.timeout(LIMIT_S):
+    async with listening(state.serve, tls=tls) as port, asyncio.timeout(LIMIT_S):
+        state.url = f"http://127.0.0.1:{port}"
         yield state
 
 

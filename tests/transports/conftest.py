@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.peers import listening
 
 from microclaw.boards import load_board
 from microclaw.transports.wasmachine import WasmachineTransport
@@ -31,38 +33,8 @@ def answer(response: Response) -> bytes:
 @pytest.fixture
 async def start_peer() -> AsyncIterator[StartPeer]:
     """Start a TCP server that runs the script for each connection; the port is ephemeral."""
-    servers: list[asyncio.Server] = []
-    running: set[asyncio.Task[None]] = set()
-
-    async def start(script: PeerScript) -> int:
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            assert task is not None
-            running.add(task)
-            try:
-                await script(reader, writer)
-            except (OSError, EOFError):
-                pass  # the transport hung up, as it may
-            except asyncio.CancelledError:
-                if not ending:
-                    raise
-            finally:
-                running.discard(task)
-                writer.transport.abort()
-
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        servers.append(server)
-        port: int = server.sockets[0].getsockname()[1]
-        return port
-
-    ending = False
-    yield start
-    ending = True
-    for server in servers:
-        server.close()
-    for task in list(running):
-        task.cancel()
-    await asyncio.gather(*running, return_exceptions=True)
+    async with AsyncExitStack() as stack:
+        yield lambda script: stack.enter_async_context(listening(script))
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from tests.peers import listening
 from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
 from microclaw.auth.certificates import host_names
@@ -123,15 +124,12 @@ async def test_application_manager_is_found_and_others_are_not(tmp_path: Path, m
 
     async def talk(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-        writer.close()
 
     network = parse_subnet("127.0.0.1/32")
     async with VirtualBoardProcess(name="virtual-1", board="virtual") as process:
         address = next(transport for transport in process.ready.transports if transport.startswith("wasmachine://"))
-        stranger = await asyncio.start_server(talk, "127.0.0.1", 0)
-        async with stranger:
+        async with listening(talk) as web_port:
             board_port = int(address.rpartition(":")[2])
-            web_port = stranger.sockets[0].getsockname()[1]
             async with asyncio.timeout(WAIT_S):
                 probe = await probe_subnet(network, lock_folder=tmp_path, ports=(web_port, board_port))
                 also = (HostPort("127.0.0.1", board_port), HostPort("192.0.2.1", board_port))
