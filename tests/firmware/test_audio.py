@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.firmware.conftest import Firmware, Plane, linked, provisioned
+from tests.peers import listening
 
 from microclaw.link_server.device_link import DeviceLink
 from microclaw.wire.link.actions import Hear
@@ -56,7 +57,6 @@ class Chip:
             self.ends += 1
             self.mic = self.mic if is_speaker else None
             self.news.notify_all()
-        writer.close()
 
     async def until_recording(self) -> asyncio.StreamWriter:
         async with self.news:
@@ -107,9 +107,7 @@ class Heard:
 async def chip(tmp_path: Path) -> AsyncIterator[Chip]:
     chip = Chip(tmp_path / "button")
     chip.release()
-    listening = await asyncio.start_server(chip.take, "127.0.0.1", 0)
-    async with listening:
-        chip.port = listening.sockets[0].getsockname()[1]
+    async with listening(chip.take) as chip.port:
         yield chip
 
 

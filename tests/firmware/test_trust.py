@@ -17,6 +17,7 @@ from typing import Any, cast
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from tests.firmware.conftest import PATIENCE_S, Firmware, Plane, linked, provisioned
+from tests.peers import listening
 
 from microclaw.auth.certificates import CONSTANT_NAME, KeyPair, new_authority, server_certificate
 from microclaw.auth.provisioning import Provision
@@ -108,12 +109,11 @@ async def test_a_bad_certificate_is_refused_and_told_nothing_and_one_that_is_ove
     bad = [server_certificate(signer, [name], [], made) for signer, name, made in BAD.values()]
     context, path, heard = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), tmp_path / "server.pem", bytearray()
 
-    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def take(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         heard.extend(await reader.read(4096))
-        writer.close()
 
-    async with await asyncio.start_server(take, "127.0.0.1", 0, ssl=context) as listening:
-        paired(board, AUTHORITY, listening.sockets[0].getsockname()[1], **ntp.settings)
+    async with listening(take, tls=context) as port:
+        paired(board, AUTHORITY, port, **ntp.settings)
         async with board.running():
             for certificate in (*bad, bad[0]):
                 path.write_bytes(certificate.to_pem())

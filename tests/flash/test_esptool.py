@@ -11,6 +11,7 @@ import pytest
 from tests.flash.conftest import StartBoard
 from tests.flash.images import whole_image
 from tests.flash.rom_loader import ESP32, ESP32_S3, MAC, ChipKind, RomLoader
+from tests.peers import listening
 
 from microclaw.flash.board_port import BoardPort
 from microclaw.flash.esptool import Esptool
@@ -52,12 +53,10 @@ async def test_over_tcp_with_no_reset(tmp_path: Path) -> None:
         while data := await reader.read(4096):
             writer.write(rom.receive(data))
             await writer.drain()
-        writer.close()
 
     path = tmp_path / "image.bin"
     path.write_bytes(whole_image())
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
+    async with listening(serve) as port:
         tool = Esptool(BoardPort.parse(f"socket://127.0.0.1:{port}"))
         assert (await tool.facts()).chip == "ESP32"
         image = read_image(path)

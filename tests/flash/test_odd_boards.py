@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import run_here
 from tests.flash.odd_board import LyingMicroPython, OddBoard, Talk
+from tests.peers import listening
 
 from microclaw.errors import DeviceTimeout, DeviceUnreachable, ProtocolError
 from microclaw.flash.board_files import our_files
@@ -47,14 +48,20 @@ async def test_what_is_no_micropython_is_told_in_time_and_where_boot_must_be_pre
 
 
 async def test_a_board_that_closes_its_port_is_unreachable() -> None:
-    async with await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0) as server:
-        socket = f"socket://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with listening(lambda *_: asyncio.sleep(0)) as socket, asyncio.timeout(2 * AT_MOST_S):
         with OddBoard(lambda _: b"", closes=True) as board:
-            for port in (socket, board.port):
-                async with asyncio.timeout(AT_MOST_S):
-                    with pytest.raises(DeviceUnreachable):
-                        async with BoardPort.parse(port).repl(LOOK_S):
-                            pass
+            for port in (f"socket://127.0.0.1:{socket}", board.port):
+                with pytest.raises(DeviceUnreachable):
+                    async with BoardPort.parse(port).repl(LOOK_S):
+                        pass
+
+
+async def test_a_socket_where_nobody_answers_is_told_as_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("microclaw.flash.raw_repl._RUN_S", 0.2)  # before mpremote gives up by itself
+    async with listening(lambda reader, _: reader.readexactly(9999)) as socket, asyncio.timeout(AT_MOST_S):
+        with pytest.raises(DeviceTimeout, match="it says nothing"):
+            async with BoardPort.parse(f"socket://127.0.0.1:{socket}").repl(LOOK_S):
+                pass
 
 
 @pytest.mark.parametrize("when", ["an answer", "a trickle", "flow control"])

@@ -7,6 +7,7 @@ import contextlib
 import re
 import struct
 from collections.abc import Callable
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from msgspec import MsgspecError, json
@@ -130,11 +131,9 @@ class RawRepl:
 
     def _close(self) -> None:
         port = self._board.serial = self._heard.port
-        socket = getattr(port, "_socket", None)  # pyserial leaves it open when its other end has closed
-        closes = [self._board.close, *((socket.close,) if socket else (port.cancel_read, port.cancel_write))]
-        for act in reversed(closes):  # a thread's wait ends first
-            with contextlib.suppress(Exception):  # the port may be gone
-                act()
+        for end in ("_socket.close", "cancel_write", "cancel_read", "close"):  # a thread's wait ends first
+            with contextlib.suppress(Exception):  # it is no socket, or has no cancels, or is gone
+                attrgetter(end)(port)()  # pyserial leaves a socket open when its other end has closed
 
     async def _act(self, act: Callable[[], T], timeout_s: float) -> T:
         """In a thread, which ends with its port when it takes longer than this."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import pytest
+from tests.peers import listening
 from tests.voice.engines.conftest import spoken
 from wyoming.asr import Transcript, TranscriptChunk, TranscriptStart, TranscriptStop
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
@@ -32,24 +33,19 @@ class Server:
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[int]:
-        async with await asyncio.start_server(self._serve, "127.0.0.1", 0) as listener:
-            yield listener.sockets[0].getsockname()[1]
-            async with asyncio.timeout(20):  # each client has closed its connection
-                await asyncio.gather(*(task for task in self._clients if task is not None))
+        async with listening(self._serve) as port:
+            yield port
+            await asyncio.wait_for(asyncio.gather(*filter(None, self._clients)), 20)  # clients close their connections
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._clients.add(asyncio.current_task())
-        with suppress(ConnectionError):
-            while (event := await async_read_event(reader)) is not None:
-                self.heard.append(event)
-                if event.type in ASKED:
-                    for answer in self.events:
-                        await async_write_event(answer, writer)
-                    if not self.waits:
-                        break
-        writer.close()
-        with suppress(ConnectionError):
-            await writer.wait_closed()
+        while (event := await async_read_event(reader)) is not None:
+            self.heard.append(event)
+            if event.type in ASKED:
+                for answer in self.events:
+                    await async_write_event(answer, writer)
+                if not self.waits:
+                    break
 
 
 async def hear(server: Server) -> str:
