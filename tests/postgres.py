@@ -11,7 +11,9 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
+from random import sample
 from typing import Final
 
 import psycopg
@@ -19,13 +21,14 @@ import psycopg
 from microclaw.store.postgres import make_tables
 
 USER: Final = "microclaw"
+_PORTS: Final = cycle(sample(range(1_000), 1_000))  # the same port is not given twice soon
 
 
 def free_port() -> int:
     """Below those that the kernel gives to others: it stays the server's own until it is used, and over restarts."""
     first = 20_000 + 1_000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
     while True:
-        port = first + secrets.randbelow(1_000)
+        port = first + next(_PORTS)
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port

@@ -44,12 +44,7 @@ async def test_output_and_code_come_back_within_the_limit_and_nothing_of_the_env
     ("code", "output", "timed_out", "limit_s"),
     [
         ("os.fork(); print('here', flush=True); time.sleep(60)", "here\nhere\n", True, 15.0),
-        (
-            "pid = os.fork(); pid or time.sleep(60); print('here', flush=True)",
-            "here\n",
-            None,
-            15.0,
-        ),
+        ("pid = os.fork(); pid or time.sleep(60); print('here', flush=True)", "here\n", None, 15.0),
         ("os.close(1); os.close(2); time.sleep(60)", "", True, 1.0),
     ],
 )

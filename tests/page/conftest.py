@@ -14,6 +14,7 @@ from tests.host_process import HostProcess
 
 __all__ = ["WAIT_MS", "OpenPage", "PageHost", "chromium", "go", "open_board", "open_page", "program_of", "say", "yes"]
 HOME = "What should a board do?"
+RUNS = re.compile(r"\b(runs|is) on virtual-")  # verified or, on a busy machine, not
 _BEGUN: WeakSet[Page] = WeakSet()
 
 
@@ -93,7 +94,7 @@ def say(page: Page, sentence: str) -> Locator:
 def program_of(turn: Locator) -> str:
     """The name of the program that the turn put on a board; it depends on what is there already."""
     answer = turn.locator(".answer")
-    expect(answer).to_contain_text(" on virtual-")  # verified or, on a busy machine, not
+    expect(answer).to_contain_text(RUNS)
     return answer.inner_text().split()[0]
 
 

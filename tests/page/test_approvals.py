@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import expect
-from tests.page.conftest import OpenPage, PageHost, go, open_board, say, yes
+from tests.page.conftest import RUNS, OpenPage, PageHost, go, open_board, say, yes
 from tests.page.test_editor import open_editor
 from tests.page.test_views import NARROW, check_and_picture
 
@@ -36,7 +36,7 @@ def test_two_pages_see_a_question_and_the_second_is_told_how_it_ended(
     expect(seen).to_contain_text("asked by owner, in the browser")
     expect(second.get_by_role("link", name="Activity (1)")).to_be_visible()
     yes(question).click()
-    expect(turn.locator(".answer")).to_contain_text("on virtual-1")
+    expect(turn.locator(".answer")).to_contain_text(RUNS)
     for each in (question, seen):
         expect(each.locator(".settled")).to_have_text("approved by owner")
         expect(each.get_by_role("button")).to_have_count(0)
@@ -65,7 +65,7 @@ def test_a_question_shows_the_program_its_trial_and_what_changes(asking_host: Pa
             check_and_picture(second, "approval")
         expect(second.locator(".question:has(.asked) .detail")).to_contain_text(f"#define PIN {pin}")
         yes(second.locator(".question")).click()
-        expect(turn.locator(".answer")).to_contain_text("on virtual-1")  # verified or, on a busy machine, not
+        expect(turn.locator(".answer")).to_contain_text(RUNS)  # verified or, on a busy machine, not
         name = turn.locator(".answer").inner_text().split()[0]
         installed = asking_host.client.get(f"/v1/devices/virtual-1/apps/{name}")
         assert installed["sha256"].startswith(shown), "the yes was for exactly this"

@@ -53,11 +53,13 @@ async def test_a_device_clients_message_is_answered_and_done(host: Host) -> None
 
 async def test_an_answer_waits_for_a_client_that_left(host: Host) -> None:
     token = local_token(host)
-    async with gateway(host, token) as client:
-        host.process.send_signal(signal.SIGSTOP)  # it answers when the client has left
-        await client.send(json.dumps({"type": "message", "content": "set pin 4 on", "chat_id": "ws_left"}))
-        client.transport.close()
-    host.process.send_signal(signal.SIGCONT)
+    try:
+        async with gateway(host, token) as client:
+            host.process.send_signal(signal.SIGSTOP)  # it answers when the client has left
+            await client.send(json.dumps({"type": "message", "content": "set pin 4 on", "chat_id": "ws_left"}))
+            client.transport.close()
+    finally:
+        host.process.send_signal(signal.SIGCONT)
     await asyncio.to_thread(until, lambda: level(host, 4) == 1)
     async with gateway(host, token) as client:
         await client.send(json.dumps({"type": "message", "content": "read pin 4", "chat_id": "ws_left"}))

@@ -9,9 +9,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from itertools import pairwise
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import pytest
@@ -130,13 +128,13 @@ def test_in_a_chat_turn_it_is_answered_by_the_next_host(house: House) -> None:
 
 
 def test_a_program_goes_on_while_the_host_is_off(blinking: House) -> None:
-    before = blinking.edges()[-1]
+    before, began = blinking.edges()[-1], time.monotonic()
     blinking.kill_host()
     assert blinking.listed() == ["blink"]
+    away_ms = (time.monotonic() - began) * 1000
     blinking.start_host()
-    since = [edge for edge in blinking.edges() if edge >= before]
-    assert len(since) > 5
-    assert median(later - earlier for earlier, later in pairwise(since)) < 1000  # a busy machine is late with some
+    since = [edge for edge in blinking.edges() if before <= edge <= before + away_ms]
+    assert len(since) > away_ms / 400  # one in 100 ms, of which a busy machine loses some
     assert blinking.host.conditions(DESK) == {"blink": "running"}
 
 

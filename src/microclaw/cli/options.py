@@ -24,6 +24,7 @@ from microclaw.events import ApprovalAsked
 from microclaw.operations.client import Client, endpoint_of
 from microclaw.operations.connection import HostError
 from microclaw.operations.host_address import OPTION, HostAddress, named_host
+from microclaw.readiness import is_readable
 from microclaw.terminal.page import Terminal, columns_of, look_for, table_lines
 from microclaw.text import clean_text, escape_hidden, format_duration
 
@@ -210,16 +211,14 @@ def secret_value(name: str, given: str | None, *, is_new: bool = False, remedy: 
     if given is None:
         needs_terminal(name, remedy)
     if given is None or (given == "-" and sys.stdin.isatty()):
-        question = clean_text(name, one_line=True)
-        return str(click.prompt(question, hide_input=True, confirmation_prompt=is_new, err=True))
+        return str(click.prompt(clean_text(name, one_line=True), hide_input=True, confirmation_prompt=is_new, err=True))
     if given != "-" and not given.startswith("@"):
         text = f"{name} on the command line is seen by every program: write @FILE, or - for stdin"
         raise click.BadParameter(text)
-    content = (
-        sys.stdin.readline(MAX_SECRET_BYTES + 1).encode(errors="surrogateescape")
-        if given == "-"
-        else read_given(Path(given[1:]), MAX_SECRET_BYTES)
-    )
+    if given == "-":
+        content = sys.stdin.readline(MAX_SECRET_BYTES + 1).encode(errors="surrogateescape")
+    else:
+        content = read_given(Path(given[1:]), MAX_SECRET_BYTES)
     try:
         secret = content.decode("utf-8-sig").rstrip("\r\n")  # an editor's mark is no part of it
     except UnicodeDecodeError as exc:
@@ -235,6 +234,8 @@ def _typed_line(terminal: Terminal) -> str | None:
     try:
         with on_interrupt(lambda: signal.default_int_handler(signal.SIGINT, None)):
             terminal.prompt("do it? [y/N] ")
+            while not is_readable(sys.stdin, 1.0):  # a read does not see the signal that came just before it
+                pass
             return sys.stdin.readline(256) or None
     except KeyboardInterrupt:
         terminal.line()

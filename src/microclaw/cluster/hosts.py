@@ -132,6 +132,7 @@ class Hosts:
         facts = self._facts()
         ends = "UPDATE hosts SET ended = 'gone' WHERE ended IS NULL AND "
         while True:
+            began = monotonic()
             # Whoever has this home's lock is alone in it: another host of this home is dead.
             await self._database.aside(ends + "home = ? AND host_id != ?", self._home, self.host_id)
             entered = await self._database.aside(
@@ -141,15 +142,14 @@ class Hosts:
             )  # fmt: skip
             if entered:
                 break
-            if monotonic() > give_up:
+            if began > give_up:
                 raise ConfigError(
                     f"another host of this database is called {facts.name}, and runs",
                     next_step="give this one a name of its own: microclaw config set cluster.host NAME, "
                     "or MICROCLAW_CLUSTER__HOST=NAME",
                 )
-            began = monotonic()
             await asyncio.sleep(RENEW_S)
-            give_up += 3 * TTL_S * (monotonic() - began > WORK_S)  # it was paused, and the other one perhaps with it
+            give_up = monotonic() + 3 * TTL_S if monotonic() - began > WORK_S else give_up  # both may have been paused
             if monotonic() > give_up - 2 * TTL_S:
                 await self._database.aside(ends + "name = ? AND until_ms < {now_ms}", facts.name)
         await self._renew()

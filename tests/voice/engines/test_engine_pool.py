@@ -76,7 +76,7 @@ async def test_a_killed_process_is_replaced_and_the_question_that_it_had_fails(m
     [idle] = pool.pids
     dead = pool._engines[idle].process
     os.kill(innermost(idle), signal.SIGKILL)
-    await dead.wait()
+    await asyncio.wait_for(dead.wait(), PATIENT_S)
     assert await hear(pool) == "kitchen 2"
     [busy] = pool.pids
     asking = asyncio.create_task(hear(pool, name="hang"))

@@ -212,11 +212,11 @@ class Programs:
         """In the interpreter's thread."""
         for pin in vm.chip.owners:
             self._board.release(pin)
+        vm.listening.set()  # who waits for it is told that it is over
         if self._vm is not vm:
             return  # the power was cut
         owners = sorted(set(vm.chip.owners.values()))
         self._vm = None
-        vm.listening.set()  # who waits for it is told that it is over
         self._give_up_calls()
         self._board.print_line(f"MicroPython {ending}; its programs are stopped")
         for name in owners:
