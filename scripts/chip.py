@@ -292,7 +292,7 @@ def online(host: Host, why: str) -> str:
 
 
 def no_crash(host: Host) -> str:
-    if found := host.ask("crash", "list")["crashes"]:
+    if found := host.ask("device", "crashes")["crashes"]:
         raise Failed(f"crashes: {json.dumps(found)}")
     return "no crash"
 
