@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import stat
-from io import StringIO
 from pathlib import Path
 from typing import Any, cast
 
@@ -33,7 +32,7 @@ def test_conversation_keeps_a_private_history_and_leaves_on_ctrl_d(host: dict[st
     ("typed", "ends"), [("", ["cancelled"]), ("\n", [False]), ("no\n", [False]), ("y\n", [True]), (None, [False])]
 )
 def test_a_chat_asks_at_a_terminal_alone_and_its_end_withdraws_the_question(
-    monkeypatch: pytest.MonkeyPatch, typed: str | None, ends: list[Any]
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, typed: str | None, ends: list[Any]
 ) -> None:
     """None: nobody is at a terminal, and nobody can say yes."""
     found: list[Any] = []
@@ -42,11 +41,12 @@ def test_a_chat_asks_at_a_terminal_alone_and_its_end_withdraws_the_question(
         def decide(self, _approval_id: str, *, approved: bool) -> None:
             found.append(approved)
 
-    keyboard = StringIO(typed)
-    monkeypatch.setattr(keyboard, "isatty", lambda: typed is not None)
-    monkeypatch.setattr("sys.stdin", keyboard)
-    asked = ApprovalAsked("a1", "undo", (), 300.0)
-    GlobalOptions().decide(lambda: found.append("cancelled"), cast(Client, Host()), asked)
+    (tmp_path / "typed").write_text(typed or "")
+    with (tmp_path / "typed").open() as keyboard:
+        monkeypatch.setattr(keyboard, "isatty", lambda: typed is not None)
+        monkeypatch.setattr("sys.stdin", keyboard)
+        asked = ApprovalAsked("a1", "undo", (), 300.0)
+        GlobalOptions().decide(lambda: found.append("cancelled"), cast(Client, Host()), asked)
     assert found == ends
 
 
