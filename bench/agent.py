@@ -1,14 +1,21 @@
-"""The CPU time of a turn with one tool call, beyond the model: offline, and with a local HTTP model."""
+"""The CPU time of a turn with one tool call, beyond the model: offline, and with a local HTTP model.
+
+The latter beside OpenAI's client alone, which sends the same two requests.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, ClassVar
+
+from openai import AsyncOpenAI
 
 from bench.processes import private_home, running
 from bench.report import Metric, median, timed
@@ -28,9 +35,12 @@ def measure() -> list[Metric]:
         http_cpu, http_wall = _turns(
             {"OPENAI_BASE_URL": base_url, "OPENAI_API_KEY": "bench", "MICROCLAW_MODEL": "local"}, MODEL_SENTENCE
         )
+        client_cpu = asyncio.run(_client_alone(base_url))
     return [
         Metric("host CPU a turn with one tool call, offline", offline_cpu, "ms", 8),
-        Metric("host CPU a turn, local HTTP model", http_cpu, "ms", 15),
+        Metric("host CPU a turn, local HTTP model", http_cpu, "ms"),
+        Metric("CPU of a turn's two requests, OpenAI's client alone", client_cpu, "ms"),
+        Metric("CPU of a turn, local HTTP model / OpenAI's client alone", http_cpu / client_cpu, "x", 3.5),
         Metric("turn, offline", offline_wall, "ms"),
         Metric("turn, local HTTP model", http_wall, "ms"),
     ]
@@ -60,6 +70,17 @@ def _turn(client: Client, sentence: str, number: int) -> None:
             return
 
 
+async def _client_alone(base_url: str) -> float:
+    """Milliseconds of this thread's CPU for the two requests of the last turn."""
+    client = AsyncOpenAI(base_url=base_url, api_key="bench")
+    for number, request in enumerate(_ChatCompletions.requests[-2:] * (WARM_UP + TURNS)):
+        if number == 2 * WARM_UP:
+            began_s = time.thread_time()
+        async for _ in await client.chat.completions.create(**request):
+            pass
+    return (time.thread_time() - began_s) / TURNS * 1000
+
+
 @contextmanager
 def http_model() -> Iterator[str]:
     """A model behind OpenAI's chat completions: calls i2c-read once, then says a sentence."""
@@ -76,18 +97,15 @@ def http_model() -> Iterator[str]:
 class _ChatCompletions(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     wbufsize = -1  # head and body in one segment
+    requests: ClassVar[list[dict[str, Any]]] = []
 
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.requests.append(request)
         asked = request["messages"][-1]["role"] == "user"
-        if request.get("stream"):
-            self._send("text/event-stream", _chunks(request["model"], asked=asked))
-        else:
-            self._send("application/json", json.dumps(_completion(request["model"], asked=asked)).encode())
-
-    def _send(self, content_type: str, body: bytes) -> None:
+        body = _chunks(request["model"], asked=asked)
         self.send_response(200)
-        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Type", "text/event-stream")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -110,18 +128,3 @@ def _chunks(model: str, *, asked: bool) -> bytes:
     head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": model}
     documents = [{**head, "choices": choice} for choice in choices] + [{**head, "choices": [], "usage": _USAGE}]
     return b"".join(f"data: {json.dumps(d)}\n\n".encode() for d in documents) + b"data: [DONE]\n\n"
-
-
-def _completion(model: str, *, asked: bool) -> dict[str, Any]:
-    message: dict[str, Any] = {"role": "assistant", "content": None if asked else "It is 22.5 degrees."}
-    if asked:
-        message["tool_calls"] = [_CALL]
-    reason = "tool_calls" if asked else "stop"
-    return {
-        "id": "chatcmpl-1",
-        "object": "chat.completion",
-        "created": 1,
-        "model": model,
-        "choices": [{"index": 0, "message": message, "finish_reason": reason}],
-        "usage": _USAGE,
-    }

@@ -15,7 +15,7 @@ from typing import Final
 from bench import agent, deploy, host, link_cost, link_streams, turn_cost, virtual, wasm
 from bench.report import Metric
 
-COST: Final = link_cost.Effort(rtt_rounds=10, echoes=10_000, idle=400, handshakes=0, storm=0)
+COST: Final = link_cost.Effort(rtt_rounds=10, echoes=4_000, idle=400, handshakes=0, storm=0)
 STREAMS: Final = link_streams.Effort(step=100, warm_s=0.5, lasts_s=1.5)
 PARTS: Final[dict[str, Callable[[], list[Metric]]]] = {
     "link_cost": lambda: link_cost.measure(COST),

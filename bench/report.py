@@ -43,10 +43,10 @@ def paired_ratio(subject: Callable[[], float], baseline: Callable[[], float], ru
     return ratio, median([s for s, _ in pairs]) * 1000, median([b for _, b in pairs]) * 1000
 
 
-def timed(action: Callable[[], object]) -> float:
-    started = time.perf_counter()
+def timed(action: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
+    started = clock()
     action()
-    return time.perf_counter() - started
+    return clock() - started
 
 
 def as_json(bench: str, metrics: Sequence[Metric], indent: int | None = None) -> str:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from collections.abc import Callable
 from functools import partial
 
 from tests.offline.turns import WORLDS, Turn, Vector, converse, vectors
 
-from bench.report import Metric, median
+from bench.report import Metric, median, timed
 from microclaw.offline.sentences import english
 
 RUNS = 5
@@ -22,7 +21,9 @@ def measure() -> list[Metric]:
     shared = [vector for vector in everything if vector.part == "shared"]
     held_out = [vector for vector in everything if vector.part == "held out"]
     # CPU time, the least of a few runs: what the sentence costs, not what else the machine did.
-    took = [min(_cpu_s(partial(english().parse_anew, one.chat)) for _ in range(RUNS)) for one in everything]
+    took = [
+        min(timed(partial(english().parse_anew, one.chat), time.thread_time) for _ in range(RUNS)) for one in everything
+    ]
     total, wrong_acts = _score(everything)
     return [
         Metric("not right, shared sentences", _score(shared)[0], "%", 0),
@@ -32,12 +33,6 @@ def measure() -> list[Metric]:
         Metric("CPU a sentence, median", median(took) * 1000, "ms", 5),
         Metric("CPU a sentence, p99", statistics.quantiles(took, n=100)[98] * 1000, "ms", 5),
     ]
-
-
-def _cpu_s(action: Callable[[], object]) -> float:
-    started = time.thread_time()
-    action()
-    return time.thread_time() - started
 
 
 def _score(sentences: list[Vector]) -> tuple[float, int]:

@@ -142,8 +142,7 @@ def readable(command: Sequence[str], directory: Path) -> Iterator[Path]:
     Of the compiler its folder, too, where its own headers lie, but not one that holds a person's or others' files.
     """
     for number, word in enumerate(command):
-        path = Path(word)
-        if not path.is_absolute() or not path.exists():
+        if not word.startswith("/") or not (path := Path(word)).exists():
             continue
         files = (path, path.resolve()) if number == 0 else (path,)
         for file in files:

@@ -10,6 +10,7 @@ call to fall back to. Calls of another architecture end the process.
 
 from __future__ import annotations
 
+import functools
 import re
 import struct
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -138,6 +139,7 @@ def job_filter(machine: str, *, network: bool) -> bytes | None:
     return _filter(machine, () if network else _NETWORK, rules)
 
 
+@functools.cache
 def program_filter(machine: str) -> bytes | None:
     """The filter of compilers and speech engines: no modes, owners or times of files, and none leaves its process
     group, by whose number it is killed."""
