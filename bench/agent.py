@@ -1,7 +1,4 @@
-"""The CPU time of a turn with one tool call, beyond the model: offline, and with a local HTTP model.
-
-The latter beside OpenAI's client alone, which sends the same two requests.
-"""
+"""The CPU time of a turn with one tool call: offline, and with a local HTTP model beside OpenAI's client alone."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def padded_module(size_bytes: int) -> bytes:
 
 async def installs(runs: int) -> list[Metric]:
     wasm = padded_module(IMAGE_BYTES)
-    ours, bare = [], []
+    ours, bare, cpu_s = [], [], []
     async with VirtualBoardProcess() as board:
         port = board.ready.wasmachine
         with tempfile.TemporaryDirectory() as locks:
@@ -61,9 +61,10 @@ async def installs(runs: int) -> list[Metric]:
                 )
                 await transport.call(AppList(), 30)  # both are measured on a connection that is open
                 loop = asyncio.get_running_loop()
-                began = loop.time()
+                began, began_cpu_s = loop.time(), time.process_time()
                 await transport.call(AppInstall("ballast", wasm), 30)
                 ours.append(loop.time() - began)
+                cpu_s.append(time.process_time() - began_cpu_s)
                 await transport.call(AppUninstall("ballast"), 30)
                 await transport.close()
                 await asyncio.sleep(1.2)  # the firmware reads its next client a second after the last one left
@@ -71,7 +72,8 @@ async def installs(runs: int) -> list[Metric]:
                 await asyncio.sleep(1.2)
     pairs = list(zip(ours[1:], bare[1:], strict=True))
     return [
-        Metric("install of 64 KB / bare TCP send and answer", median([o / b for o, b in pairs]), "x", 1.2),
+        Metric("install of 64 KB / bare TCP send and answer", median([o / b for o, b in pairs]), "x"),
+        Metric("install of 64 KB, CPU of our own", median(cpu_s[1:]) * 1000, "ms", 2.0),
         Metric("install of 64 KB", median([o for o, _ in pairs]) * 1000, "ms"),
         Metric("bare TCP send and answer", median([b for _, b in pairs]) * 1000, "ms"),
     ]

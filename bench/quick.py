@@ -1,5 +1,6 @@
 """The figures that must not get worse, in three minutes: parts of the other benchmarks, with less effort.
 
+How many streams a core carries is not among them: in so short a time a virtual machine's own pauses decide it.
 `python -m bench quick` prints one JSON document, `--write` puts it into bench/quick.json, which is committed.
 """
 
@@ -12,14 +13,12 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from bench import agent, deploy, host, link_cost, link_streams, turn_cost, virtual, wasm
+from bench import agent, deploy, host, link_cost, turn_cost, virtual, wasm
 from bench.report import Metric
 
-COST: Final = link_cost.Effort(rtt_rounds=10, echoes=4_000, idle=400, handshakes=0, storm=0)
-STREAMS: Final = link_streams.Effort(step=100, warm_s=0.5, lasts_s=1.5)
+COST: Final = link_cost.Effort(echoes=4_000, idle=400, handshakes=0, storm=0)
 PARTS: Final[dict[str, Callable[[], list[Metric]]]] = {
     "link_cost": lambda: link_cost.measure(COST),
-    "link_streams": lambda: link_streams.measure(STREAMS),
     "install": lambda: asyncio.run(deploy.installs(5)),
     "trial": lambda: asyncio.run(virtual.ten_minutes()),
     "compile": lambda: wasm.measure(7),

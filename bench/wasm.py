@@ -6,6 +6,8 @@ import asyncio
 import itertools
 import subprocess
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from bench.report import Metric, median, paired_ratio, timed
@@ -51,22 +53,22 @@ def measure(runs: int = RUNS) -> list[Metric]:
             toolchain.link_command(libraries, 4096),
         ]
 
-        def ours() -> float:
+        def ours(clock: Callable[[], float] = time.perf_counter) -> float:
             text = _edited(source)
-            return timed(lambda: runner.run(compile_module(text, board, name="blink", cache=cache)))
+            return timed(lambda: runner.run(compile_module(text, board, name="blink", cache=cache)), clock)
 
         def compiler_alone() -> float:
             Path(own, "program.c").write_text(_edited(source))
             return timed(lambda: [subprocess.run(c, cwd=own, check=True, capture_output=True) for c in commands])
 
-        def confined() -> float:
+        def processes_cpu() -> float:
             Path(own, "program.c").write_text(_edited(source))
-            return timed(lambda: [Processes().run(c, Path(own)) for c in commands])
+            return timed(lambda: [Processes().run(c, Path(own)) for c in commands], time.process_time)
 
-        ours(), compiler_alone(), confined()
+        ours(), compiler_alone(), processes_cpu()
         starts = [timed(lambda: Processes().run(["/bin/true"], Path(own))) for _ in range(runs)]
         bare = [timed(lambda: subprocess.run(["/bin/true"], cwd=own, check=True)) for _ in range(runs)]
-        over_confined, _, confined_ms = paired_ratio(ours, confined, runs)
+        own_cpu_s = [ours(time.process_time) - processes_cpu() for _ in range(runs)]
         ratio, ours_ms, alone_ms = paired_ratio(ours, compiler_alone, runs)
         runner.run(compile_module(source, board, name="blink", cache=cache))
         cached = [
@@ -77,8 +79,7 @@ def measure(runs: int = RUNS) -> list[Metric]:
         Metric("edited source / compiler's own processes", ratio, "x"),
         Metric("edited source", ours_ms, "ms"),
         Metric("compiler's own processes", alone_ms, "ms"),
-        Metric("edited source / the same processes shut off", over_confined, "x", 1.2),
-        Metric("the same processes shut off / without", confined_ms / alone_ms, "x"),
+        Metric("edited source, our own CPU beside the same processes", median(own_cpu_s) * 1000, "ms", 12.0),
         Metric("shutting one process off", (median(starts) - median(bare)) * 1000, "ms", 20.0),
         Metric("unchanged source, from the cache", median(cached) * 1000, "ms", 5.0),
         *sleeping,
@@ -103,9 +104,9 @@ def _sleeping(runner: asyncio.Runner, board: BoardProfile, cache: BuildCache, ru
     assert image.compiled_bytes is not None
     assert polls.compiled_bytes is not None
     assert never.compiled_bytes is None
-    on_top_ms = median(took[True]) - median(took[False])
+    on_top_ms = min(took[True]) - min(took[False])  # what else the machine does only adds
     return [
-        Metric("shim and pass / compiling and linking without", on_top_ms / median(took[False]), "x", 2.0),
+        Metric("shim and pass / compiling and linking without", on_top_ms / min(took[False]), "x", 3.0),
         Metric("shim and pass, on top of compiler and linker", on_top_ms, "ms"),
         Metric("bytes on top of the plain program", image.size_bytes - image.compiled_bytes, "B", 2150),
         Metric("bytes on top of a program that polls", polls.size_bytes - polls.compiled_bytes, "B", 1100),
