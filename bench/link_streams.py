@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from bench.paced_stream import FRAME_S
 from bench.processes import Running, running
@@ -21,32 +20,21 @@ from bench.report import Metric
 from bench.stream_devices import Conversation, Device, Devices
 
 LATE_S = 0.02
+FIRST, MOST, STEP = 400, 1_600, 25  # devices: up by GROWTH until too many, then halved down to steps of STEP
 GROWTH = 1.5
+CALM_S, WARM_S, LASTS_S = 0.2, 0.8, 2.2
 TRIES = 2  # a neighbour's noise only ever adds delay: a number counts as too many when it was too many twice
 DISTURBED_SHARE = 0.03  # of the time, that other processes had the core of host or devices: a failure is no verdict
 DISTURBED_TRIES, DISTURBED_WAIT_S = 6, 1.0  # in a whole search
 CROWDED_SHARE = 0.9  # of the devices' core: more of it and they, too, may be the limit
 
 
-@dataclass(frozen=True, slots=True)
-class Effort:
-    """Begin at `first` devices, go up by half until they are too many or `most`, then halve down to steps of `step`."""
-
-    first: int = 400
-    most: int = 1_600
-    step: int = 25
-    calm_s: float = 0.2
-    warm_s: float = 0.8
-    lasts_s: float = 2.2
-
-
-def measure(effort: Effort | None = None) -> list[Metric]:
-    effort = effort or Effort()
-    words = ("bench.link_host", "--paced", "--devices", str(effort.most))
+def measure() -> list[Metric]:
+    words = ("bench.link_host", "--paced", "--devices", str(MOST))
     with many_files(), running(*words) as linked, running(*words) as bare, a_core_each(linked, bare):
         devices = Devices()
         try:
-            searches = [Search(devices, linked, effort, linked=True), Search(devices, bare, effort, linked=False)]
+            searches = [Search(devices, linked, linked=True), Search(devices, bare, linked=False)]
             unknown = searches
             while unknown:  # in turn: the same weather for both
                 unknown = [search for search in unknown if search.advance()]
@@ -66,11 +54,10 @@ def measure(effort: Effort | None = None) -> list[Metric]:
 class Search:
     """For the largest number of devices that one host carries."""
 
-    def __init__(self, devices: Devices, host: Running, effort: Effort, *, linked: bool) -> None:
+    def __init__(self, devices: Devices, host: Running, *, linked: bool) -> None:
         self.carried = 0
         self._devices = devices
         self._host = host
-        self._effort = effort
         self._linked = linked
         self._too_many: int | None = None
         self._failed = self._disturbed = 0
@@ -84,11 +71,11 @@ class Search:
         if count is None:
             return False
         self._bring(count)
-        effort, host = self._effort, self._host
-        time.sleep(effort.calm_s)
+        host = self._host
+        time.sleep(CALM_S)
         cpu_s, waited_s = host.cpu_s(), host.waited_s()
         devices = self._here[:count]
-        found = self._devices.converse(devices, warm_s=effort.warm_s, lasts_s=effort.lasts_s, late_s=LATE_S)
+        found = self._devices.converse(devices, warm_s=WARM_S, lasts_s=LASTS_S, late_s=LATE_S)
         cpu_share = (host.cpu_s() - cpu_s) / found.lasted_s
         waited_share = (host.waited_s() - waited_s) / found.lasted_s
         self._devices.end(devices)
@@ -128,13 +115,12 @@ class Search:
         ]
 
     def _next(self) -> int | None:
-        most, step = self._effort.most, self._effort.step
         if self._too_many is None:
-            if self.carried >= most:
-                _say(f"{most} devices are not enough to find the limit")
+            if self.carried >= MOST:
+                _say(f"{MOST} devices are not enough to find the limit")
                 return None
-            return min(most, round(self.carried * GROWTH)) or self._effort.first
-        if self._too_many - self.carried <= step:
+            return min(MOST, round(self.carried * GROWTH)) or FIRST
+        if self._too_many - self.carried <= STEP:
             return None
         return (self._too_many + self.carried) // 2
 

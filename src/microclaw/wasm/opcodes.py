@@ -66,16 +66,14 @@ def calls_of(body: bytes) -> Calls:
     """The calls of a body; raises ModuleError for the first instruction that WebAssembly 1.0 does not have."""
     found: dict[str, set[bytes]] = {"direct": set(), "indirect": set()}
     position = after_locals(body)
-    while position < len(body):
-        for run in _UNTIL_CALL.finditer(body, position):
-            position = run.end()
-            if (kind := run.lastgroup) is None:
-                break
-            found[kind].add(run[kind])
-        if position < len(body):
-            _, position, opcode, _ = next(instructions(body, position))
-            if opcode != 0x0E:  # br_table
-                raise ModuleError(f"instruction 0x{opcode:02x}")
+    while (run := _UNTIL_CALL.match(body, position)) is not None and (run.lastgroup or run.end() < len(body)):
+        position = run.end()
+        if run.lastgroup:
+            found[run.lastgroup].add(run[run.lastgroup])
+            continue
+        _, position, opcode, _ = next(instructions(body, position))
+        if opcode != 0x0E:  # br_table
+            raise ModuleError(f"instruction 0x{opcode:02x}")
     if body[-1:] != b"\x0b":
         raise ModuleError("a function does not end with `end`")
     return Calls(**{kind: frozenset(Reader(index).u32() for index in each) for kind, each in found.items()})
