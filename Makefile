@@ -44,7 +44,7 @@ system-packages:
 	@scripts/system_packages.sh
 	@scripts/micropython.sh
 
-check: setup-dev ## lint, types, import order, the rooms' budgets of lines, words
+check: setup-dev ## lint, types, import order, the rooms' budgets, words
 	$(DEV)/ruff check .
 	$(DEV)/ruff format --check .
 	$(DEV)/mypy
