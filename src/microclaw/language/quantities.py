@@ -49,13 +49,11 @@ _LISTED = rf"(?:{_PIN}[ _]*)?#?(?<![.:])\d{{1,3}}(?![\d.:%])"
 _BELOW_100 = rf"(?:(?:{'|'.join(TENS)})(?:[ -](?:{'|'.join(list(ONES)[1:10])}))?|(?:{'|'.join(ONES)}))"
 YES = frozenset(
     {"yes", "y", "yep", "yup", "ok", "okay", "sure", "go ahead", "do it", "please do", "yes do it", "yes please"}
-    | {"correct", "right", "that is right", "that's right", "that is correct", "that's correct", "exactly"}
-    | {"i did", "yes i did", "yes it is", "yes that is right", "yes that's right"}
+    | {"correct", "right", "that is right", "that's right", "i did", "yes i did", "yes it is"}
 )
 NO = frozenset(
     {"no", "n", "nope", "no thanks", "don't", "dont", "do not", "leave it", "cancel", "never mind", "forget it"}
-    | {"not that one", "neither", "none of them", "no i did not", "no i didn't", "i did not", "i didn't"}
-    | {"wrong", "that is wrong", "that's wrong", "no it is not", "no it isn't"}
+    | {"not that one", "neither", "none of them", "wrong", "no i did not", "no i didn't"}
 )
 _MARKS = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "µ": "u", "，": ","})
 

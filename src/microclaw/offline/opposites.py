@@ -8,21 +8,30 @@ from typing import Final
 
 from microclaw.offline.sentences import english
 
-_PAIRS: Final = (
-    ("on", "off"),
-    ("up", "down"),
-    ("high", "low"),
-    ("start", "stop"),
-    ("run", "stop"),
-    ("open", "close"),
-    ("enable", "disable"),
-    ("activate", "deactivate"),
-    ("resume", "pause"),
-    ("raise", "lower"),
-    ("increase", "decrease"),
-    ("lock", "unlock"),
-)
-_OPPOSITES: Final = {second: first for first, second in _PAIRS} | dict(_PAIRS)
+_PAIRS: Final = """\
+on off
+off on
+up down
+down up
+high low
+low high
+start stop
+stop start
+run stop
+open close
+close open
+enable disable
+disable enable
+activate deactivate
+deactivate activate
+resume pause
+pause resume
+raise lower
+lower raise
+increase decrease
+decrease increase
+"""
+_OPPOSITES: Final = dict(pair.split() for pair in _PAIRS.splitlines())
 _WORD: Final = re.compile(r"[a-z]+")
 
 
@@ -31,15 +40,13 @@ def has_opposite(text: str, unclear: Collection[str]) -> bool:
 
     If no template fits the sentence, a model may act on it: then such a word is enough.
     """
-    if _OPPOSITES.keys().isdisjoint(unclear):
-        return False
     sentence = text.lower()
-    parse = english().parse(sentence)
-    if parse is None:
-        return True
     for match in _WORD.finditer(sentence):
-        if match[0] in unclear and match[0] in _OPPOSITES:
-            swapped = sentence[: match.start()] + _OPPOSITES[match[0]] + sentence[match.end() :]
-            if english().parse(swapped) not in (None, parse):
-                return True
+        opposite = _OPPOSITES.get(match[0])
+        if opposite is None or match[0] not in unclear:
+            continue
+        parse = english().parse(sentence)
+        swapped = sentence[: match.start()] + opposite + sentence[match.end() :]
+        if parse is None or english().parse(swapped) not in (None, parse):
+            return True
     return False

@@ -18,7 +18,7 @@ from microclaw.agent.outbox import AcceptedMessage
 from microclaw.errors import MicroclawError, Overloaded
 from microclaw.events import VOICE_CHANNEL, Answer, ApprovalAsked, ApprovalSettled, Inbound
 from microclaw.language.quantities import said_no, said_yes
-from microclaw.voice.doubt import Recent, did_you_say, must_ask_back
+from microclaw.voice.doubt import RecentTranscripts, did_you_say, must_ask_back
 from microclaw.voice.engines.engine import Transcript
 from microclaw.voice.parts import NO_ANSWER, SAY_AGAIN, TOO_MANY, AgentParts
 from microclaw.voice.spoken_text import MAX_SPOKEN_CHARS, MORE, sentences_of, spoken_question
@@ -56,7 +56,7 @@ class WyomingTurns:
         self._parts = parts
         self._tasks = tasks
         self._turns: set[_Turn] = set()
-        self._asked_back: Recent[str, str] = Recent()
+        self._asked_back = RecentTranscripts()
         """By chat, the sentence that waits for a yes to "Did you say ...?"."""
 
     async def handle(self, transcript: Transcript, chat_id: str) -> SpokenReply:
@@ -65,17 +65,17 @@ class WyomingTurns:
         What was hardly heard is asked back, and begins a turn after a yes. A yes answers the question put last.
         """
         text = transcript.text
-        sentence = self._asked_back.pop(chat_id, "")
+        unconfirmed = self._asked_back.take(chat_id)
         try:
-            if sentence and said_no(text):
+            if unconfirmed is not None and said_no(text):
                 return SpokenReply(SAY_AGAIN, True)
-            if sentence and said_yes(text):
-                return await self._answer(await self._begun(sentence, chat_id))
+            if unconfirmed is not None and said_yes(text):
+                return await self._answer(await self._begun(unconfirmed.text, chat_id))
             turn = self._decided_turn(text, chat_id)
             if turn is not None:
                 return await self._answer(turn)
             if must_ask_back(transcript):
-                self._asked_back.put(chat_id, text)
+                self._asked_back.put(chat_id, transcript)
                 return SpokenReply(for_one_breath(did_you_say(text)), True)
             return await self._answer(await self._begun(text, chat_id))
         except MicroclawError as exc:

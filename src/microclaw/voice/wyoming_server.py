@@ -21,7 +21,7 @@ from microclaw import __version__
 from microclaw.addresses import bracketed, is_loopback
 from microclaw.errors import ConfigError, MicroclawError, ProtocolError, VoiceError
 from microclaw.text import clean_text
-from microclaw.voice.doubt import Recent
+from microclaw.voice.doubt import RecentTranscripts
 from microclaw.voice.engines.engine import MAX_UTTERANCE_BYTES, RATE_HZ, Transcript
 from microclaw.voice.engines.wyoming_stream import READ_BYTES, WyomingStream, audio_format, rate_of
 from microclaw.voice.parts import AgentParts, VoiceParts
@@ -51,7 +51,7 @@ class WyomingServer:
         self.turns = turns
         self._clients: set[asyncio.Task[Any] | None] = set()
         self.heard = asyncio.Semaphore(MAX_HEARD)
-        self.transcripts: Recent[tuple[str, str], Transcript] = Recent()
+        self.transcripts = RecentTranscripts()
         """By a client's address and words: the protocol does not carry how clear they were."""
 
     @classmethod
@@ -172,8 +172,12 @@ class _Client:
                 transcript = await self._speech().recognizer.hear(pcm)
         except TimeoutError as exc:
             raise VoiceError(f"no transcript came within {FINISH_S:g} s") from exc
-        self._server.transcripts.put((self._address, _words_of(transcript.text)), transcript)
+        self._server.transcripts.put(self._key_of(transcript.text), transcript)
         await self._send("transcript", {"text": transcript.text})
+
+    def _key_of(self, text: str) -> str:
+        """Return the client's address and the words of a text: it may change signs and capitals."""
+        return " ".join([self._address, *re.findall(r"\w+", text.lower())])
 
     async def _speak(self, text: str) -> None:
         if len(text) > MAX_SYNTHESIZE_CHARS:
@@ -200,18 +204,13 @@ class _Client:
         found = context.get("conversation_id") if isinstance(context, dict) else None
         conversation = found if isinstance(found, str) else ""
         # Words that this host did not hear have no doubt that is known.
-        transcript = self._server.transcripts.get((self._address, _words_of(text)), Transcript(text))
+        transcript = self._server.transcripts.take(self._key_of(text)) or Transcript(text)
         chat_id = chat_of(self._address, conversation, self._id)
         reply = await self._server.turns.handle(replace(transcript, text=text), chat_id)
         data: dict[str, object] = {"text": reply.text}
         if context is not None:
             data["context"] = context
         await self._send("handled" if reply.is_handled else "not-handled", data)
-
-
-def _words_of(text: str) -> str:
-    """Return the text as it is compared: a client may change signs, spaces and capitals."""
-    return " ".join(re.findall(r"\w+", text.lower()))
 
 
 def info_of(parts: AgentParts) -> dict[str, object]:

@@ -65,7 +65,6 @@ _MADE_UP: Final = frozenset(
 )
 """What Whisper writes for noise, from the subtitles that it was trained on."""
 _SIGNS: Final = re.compile(r"[^\w\s'.:%°/-]|(?<!\d)[.:](?!\w)|[.:](?=\s|$)")
-_LETTERS: Final = re.compile(r"[a-z]+")
 _SENTENCE_END: Final = re.compile(r"(?<=[.?!])\s+")
 
 
@@ -148,8 +147,8 @@ def decide(evidence: WhisperEvidence, names: Sequence[str]) -> Transcript:
     is_sure = all(probability >= (SURE_NUMBER if _is_number(word) else SURE_WORD) for word, probability in words)
     if not is_sure:
         return Transcript(text, DOUBTFUL)
-    unclear = [word.lower() for word, probability in words if probability < CLEAR_WORD]
-    return Transcript(text, round((1 + least) / 2, 2), frozenset(_LETTERS.findall(" ".join(unclear))))
+    unclear = " ".join(word for word, probability in words if probability < CLEAR_WORD)
+    return Transcript(text, round((1 + least) / 2, 2), frozenset(plain(unclear, names).split()))
 
 
 def plain(text: str, names: Sequence[str]) -> str:
