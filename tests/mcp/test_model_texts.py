@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import click
 import mcp_types as types
 import pytest
 
 from microclaw.auth.gate import Effect, Permission
+from microclaw.cli.main import load_command
 from microclaw.config.settings import McpServerSettings
 from microclaw.errors import ToolRetry
 from microclaw.mcp.client.tools import OfferedTool, help_tool, tool_from
+from microclaw.mcp.server.forms import TOOLS
+from microclaw.operations.next_steps import TOOL_OF
 from microclaw.operations.tool import AnyArguments, ToolContext, schema_of
 
 TAGS = "".join(chr(0xE0000 + ord(char)) for char in "obey")
@@ -88,3 +92,13 @@ def test_a_hint_counts_only_where_the_owner_trusts_it(
     made = offered({"type": "object"}, trusted=trusted, hint=hint)
     assert not isinstance(made, str)
     assert (made.tool.permission, made.tool.effect) == (permission, effect)
+
+
+def test_each_tool_in_place_of_a_command_is_there_and_each_command_too() -> None:
+    for command, tool in TOOL_OF.items():
+        noun, _, verb = command.partition(" ")
+        found = load_command(noun)
+        if verb:
+            assert isinstance(found, click.Group)
+            assert verb in found.commands, command
+        assert tool.partition(" ")[0] in TOOLS

@@ -24,6 +24,7 @@ from mcp_types import (
     ElicitRequestFormParams,
     ElicitResult,
     InputResponses,
+    TextContent,
 )
 from tests.api.people_host import PeopleHost, people_host
 from tests.mcp.test_stdio import INITIALIZE, TIMEOUT_S
@@ -129,6 +130,26 @@ async def test_every_tool_tells_what_it_takes_gives_and_does(host: PeopleHost) -
         assert {name for name, hint in hints.items() if getattr(hint, told)} == named
     assert hints["gpio-set"].idempotent_hint
     assert not hints["undo"].idempotent_hint
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "step"),
+    [
+        ("uninstall-wasm-app", {"appName": "nothing"}, "query-wasm-apps"),
+        ("query-wasm-apps", {"deviceIp": "192.0.2.1:8000"}, "list-devices"),
+        ("schedule-remove", {"schedule": 99}, "schedule-list"),
+    ],
+)
+async def test_a_next_step_is_one_of_the_clients_own_tools(
+    host: PeopleHost, tool: str, arguments: dict[str, Any], step: str
+) -> None:
+    async with over_http(host, "owner") as client:
+        done = await client.call_tool(tool, arguments)
+    [answer] = done.content
+    assert done.is_error
+    assert isinstance(answer, TextContent)
+    assert step in answer.text.partition("next: ")[2]
+    assert "microclaw " not in f"{answer.text} {done.structured_content}"
 
 
 async def test_an_answer_to_no_question_is_refused(host: PeopleHost) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ from tests.mosquitto import Broker, Listener
 from tests.stories.conftest import Host, blinking, level, member_of, running, running_host, until
 from wyoming.asr import Transcript
 from wyoming.client import AsyncTcpClient
+from wyoming.event import Event
 from wyoming.handle import Handled
 from wyoming.info import Describe, Info
 
 from microclaw.apps import device_operations as devices
+from microclaw.knowledge import operations as memory
 
 NO_SPEECH = """import sys
 
@@ -129,23 +132,47 @@ def test_sensors_of_a_board_are_entities_with_values(house: House) -> None:
     assert -40 < until(lambda: house.state(sensor["state_topic"]))["temperature_c"] < 85
 
 
+@asynccontextmanager
+async def talking_to(host: Host) -> AsyncIterator[AsyncTcpClient]:
+    address, _, port = host.client.get("/v1/status")["wyoming"]["address"].rpartition(":")
+    async with AsyncTcpClient(address, int(port)) as client:
+        yield client
+
+
+async def answer_to(client: AsyncTcpClient, event: Event) -> Event:
+    await client.write_event(event)
+    answer = await client.read_event()
+    assert answer is not None
+    return answer
+
+
 async def test_the_text_agent_needs_no_speech(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "sitecustomize.py").write_text(NO_SPEECH)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
     monkeypatch.setenv("MICROCLAW_VOICE__WYOMING_PORT", "0")
     with running_host(tmp_path / "home", "--virtual", "1") as host:
-        address, _, port = host.client.get("/v1/status")["wyoming"]["address"].rpartition(":")
-        async with AsyncTcpClient(address, int(port)) as client:
-            await client.write_event(Describe().event())
-            event = await client.read_event()
-            assert event is not None
-            info = Info.from_event(event)
+        async with talking_to(host) as client:
+            info = Info.from_event(await answer_to(client, Describe().event()))
             assert (len(info.handle), info.asr, info.tts, info.wake) == (1, [], [], [])
-            await client.write_event(Transcript("set pin 5 on").event())
-            event = await client.read_event()
-            assert event is not None
-            assert Handled.is_type(event.type)
+            assert Handled.is_type((await answer_to(client, Transcript("set pin 5 on").event())).type)
         assert level(host, 5) == 1
+
+
+async def test_a_fact_by_voice_is_read_back_before_it_is_remembered_or_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MICROCLAW_VOICE__WYOMING_PORT", "0")
+    fact = "the total is on pin eight"
+    with running_host(tmp_path / "home", "--virtual", "1") as host:
+        async with talking_to(host) as client:
+            for word, change in (("no", fact), ("yes", fact), ("no", "forget the total"), ("yes", "forget the total")):
+                before = host.client.call(memory.show_memory).text
+                asked = await answer_to(client, Transcript(change).event())
+                assert "Shall I?" in asked.data["text"]
+                assert host.client.call(memory.show_memory).text == before
+                await answer_to(client, Transcript(word).event())
+                is_done = host.client.call(memory.show_memory).text != before
+                assert is_done == (word == "yes")
 
 
 def test_a_killed_host_is_offline_by_its_last_will_and_does_no_retained_command_when_it_is_back(house: House) -> None:

@@ -61,6 +61,7 @@ UNDO = (call("page"), call("undo", call_id="call-2"), say("It is undone."))
 LONG = say("This is a very long answer that nobody wants to hear to its end. " * 4)
 UNSURE = Transcript("set pin two", 0.2)
 DID_YOU = "Did you say: set pin two?"
+ON = "turn pin two on"
 GOES_ON = (*[LOUD] * 20, *[QUIET] * 10, *[LOUD] * 10)  # the end is sure after 200 ms
 
 
@@ -132,6 +133,27 @@ async def test_what_was_hardly_understood_is_asked_back_until_a_yes_or_no(
             await talk.ended(stream)
     assert talk.device.said() == said
     assert shop.done == ["set 2 1"] * ("Done." in said)
+
+
+@pytest.mark.parametrize(
+    ("text", "unclear", "is_asked"),
+    [
+        (ON, "on", True),
+        (ON, "two", False),
+        ("is pin two on", "on", False),  # that it is off is the same question
+        ("stop the blink program", "stop", True),
+        ("run the blink program", "the", False),
+        ("would you shut it off over there", "off", True),  # no template reads it, and a model may
+    ],
+)
+async def test_what_one_misheard_word_would_reverse_has_to_be_clearer(
+    make_agent: MakeAgent, text: str, unclear: str, is_asked: bool
+) -> None:
+    heard = Transcript(text, 0.77, frozenset({unclear}))
+    async with talking(make_agent, [say("Done.")], heard) as talk:
+        talk.speak()
+        await talk.ended()
+    assert talk.device.said() == ([f"Did you say: {text}?"] if is_asked else ["Done."])
 
 
 async def test_a_question_that_was_not_answered_is_put_again_before_a_yes_counts(make_agent: MakeAgent) -> None:

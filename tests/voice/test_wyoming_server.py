@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import pytest
 from tests.agent.conftest import Agent, MakeAgent, Workshop
-from tests.voice.engines.conftest import say
+from tests.voice.engines.conftest import Make, Say, make, say
+from tests.voice.engines.test_whisper import pcm_of, with_noise
 from tests.voice.scripted_engines import Beeps, LoudnessDetector, ScriptedRecognizer
 from wyoming.asr import Transcribe, Transcript
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
@@ -22,14 +23,14 @@ from wyoming.tts import Synthesize
 from microclaw.errors import VoiceError
 from microclaw.models.scripted import Scripted, call
 from microclaw.models.scripted import say as reply
-from microclaw.voice import wyoming_handle, wyoming_server
-from microclaw.voice.engines.engine import MAX_UTTERANCE_BYTES
+from microclaw.voice import doubt, wyoming_handle, wyoming_server
+from microclaw.voice.engines.engine import MAX_UTTERANCE_BYTES, Recognizer
 from microclaw.voice.engines.engine import Transcript as Heard
 from microclaw.voice.parts import VoiceParts
 from microclaw.voice.trace import VoiceTraces
 from microclaw.voice.wyoming_server import WyomingServer
 
-__all__ = ["say"]  # the fixture
+__all__ = ["make", "say"]  # the fixtures
 
 
 @dataclass
@@ -66,10 +67,11 @@ async def services(
     replies: Iterable[Scripted] = (),
     *transcripts: Heard | VoiceError | None,
     workshop: Workshop | None = None,
+    recognizer: Recognizer | None = None,
 ) -> AsyncIterator[Services]:
     async with make(replies, workshop=workshop) as agent:
         ears, beeps = ScriptedRecognizer(*transcripts), Beeps()
-        parts = VoiceParts(agent.inbox, agent.approvals, ears, beeps, LoudnessDetector, VoiceTraces())
+        parts = VoiceParts(agent.inbox, agent.approvals, recognizer or ears, beeps, LoudnessDetector, VoiceTraces())
         async with WyomingServer.opened(parts, "127.0.0.1", 0) as server:
             yield Services(server.port, agent, ears, beeps)
 
@@ -133,6 +135,53 @@ async def test_a_question_is_decided_by_the_next_yes_or_no_of_its_conversation(
         assert "So it is." in (await wyoming.handle(word, "kitchen")).data["text"]
         assert shop.done == done
         assert wyoming.agent.approvals.pending() == ()
+
+
+@pytest.mark.parametrize(("word", "done"), [("yes i did", ["set 2 1"]), ("no", [])])
+async def test_what_this_host_hardly_heard_is_asked_back_when_its_client_brings_it(
+    make_agent: MakeAgent, word: str, done: list[str]
+) -> None:
+    shop = Workshop()
+    heard = [Heard("turn the heater up", 0.3), Heard("turn pin two on", 0.77, frozenset({"on"}))]
+    async with services(make_agent, [call("gpio-set", pin=2), reply("Done.")], *heard, workshop=shop) as wyoming:
+        for text in ("turn the heater up", "turn pin two on"):
+            [event] = await wyoming.ask(*utterance(bytes(1000)))
+            assert Transcript.from_event(event).text == text
+            event = await wyoming.handle(f" {text.capitalize()} ", "kitchen")
+            assert (event.type, event.data["text"]) == ("handled", f"Did you say: {text.capitalize()}?")
+        assert shop.done == []
+        await wyoming.handle(word, "kitchen")
+        assert shop.done == done
+
+
+async def test_a_yes_answers_the_question_that_was_put_last(make_agent: MakeAgent) -> None:
+    shop = Workshop()
+    replies = [call("page"), call("undo", call_id="call-2"), reply("Nothing."), reply("Hello.")]
+    async with services(make_agent, replies, Heard("hello", 0.3), workshop=shop) as wyoming:
+        assert "Shall I?" in (await wyoming.handle("read the page and undo", "kitchen")).data["text"]
+        await wyoming.ask(*utterance(bytes(1000)))
+        assert (await wyoming.handle("hello", "kitchen")).data["text"] == "Did you say: hello?"
+        await wyoming.handle("yes", "kitchen")
+        assert shop.done == []
+
+
+async def test_whisper_does_not_let_stop_become_start_in_noise(make_agent: MakeAgent, make: Make, say: Say) -> None:
+    said = "stop the blink program"
+    noisy = pcm_of(with_noise(say(said, "rms"), size=800, seed=0))
+    async with services(make_agent, [reply("Done.")], recognizer=make(most=1)) as wyoming:
+        [event] = await wyoming.ask(*utterance(noisy))
+        heard = Transcript.from_event(event).text
+        answer = (await wyoming.handle(heard, "kitchen")).data["text"]
+    assert heard == said or answer == f"Did you say: {heard}?"
+
+
+async def test_the_doubt_about_a_text_is_over_after_two_minutes(
+    make_agent: MakeAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with services(make_agent, [reply("Hello.")], Heard("hello", 0.3)) as wyoming:
+        await wyoming.ask(*utterance(bytes(1000)))
+        monkeypatch.setattr(doubt, "RECENT_S", -1)
+        assert (await wyoming.handle("hello")).data["text"] == "Hello."
 
 
 async def test_a_question_that_nobody_heard_is_decided_by_no_yes(

@@ -241,8 +241,12 @@ class ForeignDevice:
 
 
 @asynccontextmanager
-async def foreign_device(ota: str, mac: str, client: str, version: int = 1) -> AsyncIterator[ForeignDevice]:
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(PATIENCE_S)) as http:
+async def foreign_device(
+    ota: str, mac: str, client: str, version: int = 1, *, address: str = "127.0.0.1"
+) -> AsyncIterator[ForeignDevice]:
+    """A device at this `address`, which is one of the machine's own."""
+    connector = aiohttp.TCPConnector(local_addr=(address, 0))
+    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(PATIENCE_S)) as http:
         device = ForeignDevice(ota, mac, client, version, http)
         try:
             yield device

@@ -171,7 +171,7 @@ def call_step(call: ToolCall, result: ToolResult, took_ms: float) -> Step | None
     else:
         said = without_fences(json.loads(result.content)["message"])
     text = f"{shown_call(call)}: {said}" if said else shown_call(call)
-    return Step("tool", text, "done" if result.ok else "failed", took_ms=took_ms, next_step=result.next_step)
+    return Step("tool", text, "done" if result.ok else "failed", took_ms=took_ms, next_step=result.person_step)
 
 
 def shown_call(call: ToolCall) -> str:

@@ -292,7 +292,8 @@ class Turn:
             raise EndedError(text, "model_error", "ask again, or choose another model with MICROCLAW_MODEL")
         code, next_step = reply.failed_code, reply.next_step
         if code is None and (last := self._last_act) is not None and not last.ok:
-            code, next_step = last.error_code, last.next_step
+            code = last.error_code
+            next_step = last.person_step
         if reply.from_results:
             text = reply.text.strip() + proof_note(reply.text, self._evidence, self._actions)
             return self._finished(text, code, next_step, reply.question)

@@ -131,4 +131,7 @@ def _at_address(devices: Registry, known: Sequence[Device], address: str) -> Dev
                 return device
     names = ", ".join(f"{d.name} ({', '.join(d.endpoints)})" for d in known) or "none"
     text = f"no device of this host is at {address!r}; devices: {names}"
-    raise UnknownName(text, next_step=f"microclaw device add NAME --board BOARD --wasmachine {address}")
+    raise UnknownName(
+        text,
+        next_step=f"microclaw device list; a new one: microclaw device add NAME --board BOARD --wasmachine {address}",
+    )

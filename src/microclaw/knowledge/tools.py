@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from microclaw.auth.gate import Effect, Permission
 from microclaw.devices.registry import Registry
-from microclaw.events import Evidence
+from microclaw.events import VOICE_CHANNEL, Evidence
 from microclaw.knowledge.memory import MAX_FACT_CHARS, Memory, one_fact
 from microclaw.knowledge.search import Search
 from microclaw.knowledge.skills import Skills
@@ -92,6 +92,7 @@ def remembering_tools(*, memory: Memory, search: Search, devices: Registry) -> t
             Effect.IDEMPOTENT,
             remember,
             check=check_remember,
+            asks=_is_spoken,
             words=_remember_words,
         ),
         Tool(
@@ -101,6 +102,7 @@ def remembering_tools(*, memory: Memory, search: Search, devices: Registry) -> t
             Permission.ACT,
             Effect.IDEMPOTENT,
             forget,
+            asks=_is_spoken,
             words=lambda asked, *_: f"forget {'all that says' if asked.every else 'what says'}: {asked.text}",
         ),
         Tool(
@@ -112,6 +114,11 @@ def remembering_tools(*, memory: Memory, search: Search, devices: Registry) -> t
             recall,
         ),
     )
+
+
+async def _is_spoken(_: Parameters, context: ToolContext) -> bool:
+    """Return True for a call by voice: it is read back before a misheard word is in the memory, or out of it."""
+    return context.channel == VOICE_CHANNEL
 
 
 def _remember_words(asked: RememberParameters, _: ToolContext, __: Sequence[str]) -> str:

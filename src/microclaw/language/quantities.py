@@ -49,10 +49,11 @@ _LISTED = rf"(?:{_PIN}[ _]*)?#?(?<![.:])\d{{1,3}}(?![\d.:%])"
 _BELOW_100 = rf"(?:(?:{'|'.join(TENS)})(?:[ -](?:{'|'.join(list(ONES)[1:10])}))?|(?:{'|'.join(ONES)}))"
 YES = frozenset(
     {"yes", "y", "yep", "yup", "ok", "okay", "sure", "go ahead", "do it", "please do", "yes do it", "yes please"}
+    | {"correct", "right", "that is right", "that's right", "i did", "yes i did", "yes it is"}
 )
 NO = frozenset(
     {"no", "n", "nope", "no thanks", "don't", "dont", "do not", "leave it", "cancel", "never mind", "forget it"}
-    | {"not that one", "neither", "none of them"}
+    | {"not that one", "neither", "none of them", "wrong", "no i did not", "no i didn't"}
 )
 _MARKS = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "µ": "u", "，": ","})
 

@@ -23,6 +23,7 @@ from microclaw.models.protocol import (
     ToolSpec,
     UserText,
 )
+from microclaw.operations.next_steps import name_tools
 from microclaw.text import encodable
 from microclaw.validation import MAX_DEPTH, read_object
 
@@ -49,7 +50,8 @@ def history_of(messages: Sequence[Message]) -> list[wire.ModelMessage]:
                 parts: list[Any] = [wire.UserPromptPart(_content(message))]
             case ToolReturn():
                 outcome: Literal["failed", "success"] = "failed" if message.failed else "success"
-                parts = [wire.ToolReturnPart(message.name, message.content, message.call_id, outcome=outcome)]
+                content = name_tools(message.content) if message.failed else message.content
+                parts = [wire.ToolReturnPart(message.name, content, message.call_id, outcome=outcome)]
             case AssistantReply():
                 reply: list[wire.ModelResponsePart] = [wire.TextPart(message.text)] if message.text else []
                 reply += [wire.ToolCallPart(c.name, _replayed(c.arguments), c.call_id) for c in message.calls]

@@ -193,6 +193,11 @@ class ToolResult(Struct, frozen=True):
     foreign: bool = False
     files: tuple[ResultFile, ...] = ()
 
+    @property
+    def person_step(self) -> str | None:
+        """The next step of a person; None after a wrong call, whose right form is for its model."""
+        return None if self.error_code == ToolRetry.code else self.next_step
+
 
 def result_of(output: ToolOutput, device_texts: Sequence[str] = ()) -> ToolResult:
     """A tool's output, with its evidence added to what the model reads. What holds a device's text is fenced."""

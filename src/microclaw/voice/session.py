@@ -18,6 +18,7 @@ from microclaw.errors import PermissionRefused, UnknownName
 from microclaw.events import VOICE_CHANNEL
 from microclaw.language.quantities import said_no, said_yes
 from microclaw.voice.device import Activity, VoiceDevice
+from microclaw.voice.doubt import did_you_say, must_ask_back
 from microclaw.voice.engines.engine import failure_text
 from microclaw.voice.listening import MAX_STREAMS, NOTHING_SAID, Listener, Utterance
 from microclaw.voice.parts import (
@@ -36,8 +37,6 @@ from microclaw.voice.trace import VoiceTrace
 
 MAX_REPLIES: Final = 8
 """Turns of one device that are under way; one more is refused."""
-ASK_BACK_BELOW: Final = 0.5
-"""A transcript of less confidence is asked back before anything is done."""
 _log = logging.getLogger(__name__)
 
 
@@ -173,8 +172,8 @@ class VoiceSession:
             self._answered(trace, question, is_yes=said_yes(text))
         elif approval is None and (waiting := self._waiting()) is not None:
             self._remind(trace, waiting, is_no=said_no(text))
-        elif utterance.transcript.confidence < ASK_BACK_BELOW:
-            self._start(trace, lambda reply: reply.ask(OpenQuestion(f"Did you say: {text}?", sentence=text)))
+        elif must_ask_back(utterance.transcript):
+            self._start(trace, lambda reply: reply.ask(OpenQuestion(did_you_say(text), sentence=text)))
         else:
             self._start(trace, lambda reply: reply.turn(text))
 

@@ -15,10 +15,12 @@ from msgspec import Struct
 
 from microclaw.addresses import single_address
 from microclaw.agent.outbox import AcceptedMessage
-from microclaw.errors import MicroclawError
+from microclaw.errors import MicroclawError, Overloaded
 from microclaw.events import VOICE_CHANNEL, Answer, ApprovalAsked, ApprovalSettled, Inbound
 from microclaw.language.quantities import said_no, said_yes
-from microclaw.voice.parts import NO_ANSWER, TOO_MANY, AgentParts
+from microclaw.voice.doubt import RecentTranscripts, did_you_say, must_ask_back
+from microclaw.voice.engines.engine import Transcript
+from microclaw.voice.parts import NO_ANSWER, SAY_AGAIN, TOO_MANY, AgentParts
 from microclaw.voice.spoken_text import MAX_SPOKEN_CHARS, MORE, sentences_of, spoken_question
 
 HANDLE_S: Final = 60.0
@@ -54,28 +56,55 @@ class WyomingTurns:
         self._parts = parts
         self._tasks = tasks
         self._turns: set[_Turn] = set()
+        self._asked_back = RecentTranscripts()
+        """By chat, the sentence that waits for a yes to "Did you say ...?"."""
 
-    async def handle(self, text: str, chat_id: str) -> SpokenReply:
-        """The answer to a sentence of this conversation, or the question that its turn has."""
-        turn = next((one for one in self._turns if one.chat_id == chat_id and one.asked is not None), None)
+    async def handle(self, transcript: Transcript, chat_id: str) -> SpokenReply:
+        """Return the answer to a sentence of this conversation, or the question that its turn has.
+
+        What was hardly heard is asked back, and begins a turn after a yes. A yes answers the question put last.
+        """
+        text = transcript.text
+        unconfirmed = self._asked_back.take(chat_id)
         try:
-            if turn is not None and turn.asked is not None and (said_yes(text) or said_no(text)):
-                approval_id, turn.asked = turn.asked.approval_id, None
-                self._parts.approvals.decide(approval_id, approved=said_yes(text), by=self._parts.person_id)
-            elif len(self._turns) >= MAX_TURNS:
-                return SpokenReply(TOO_MANY, False)
-            else:
-                turn = await self._begun(text, chat_id)
-            async with asyncio.timeout(HANDLE_S):
-                reply = await turn.replies.get()
-            turn.asked = reply.asked  # from now on: a yes to a question that nobody heard would decide it
-            return reply
+            if unconfirmed is not None and said_no(text):
+                return SpokenReply(SAY_AGAIN, True)
+            if unconfirmed is not None and said_yes(text):
+                return await self._answer(await self._begun(unconfirmed.text, chat_id))
+            turn = self._decided_turn(text, chat_id)
+            if turn is not None:
+                return await self._answer(turn)
+            if must_ask_back(transcript):
+                self._asked_back.put(chat_id, transcript)
+                return SpokenReply(for_one_breath(did_you_say(text)), True)
+            return await self._answer(await self._begun(text, chat_id))
         except MicroclawError as exc:
             return SpokenReply(for_one_breath(exc.message), False)
         except TimeoutError:
             return SpokenReply(STILL_WORKING, True)
 
+    def _decided_turn(self, text: str, chat_id: str) -> _Turn | None:
+        """Return the turn of this chat whose question the text decides, or None."""
+        if not said_yes(text) and not said_no(text):
+            return None
+        for turn in self._turns:
+            if turn.chat_id == chat_id and turn.asked is not None:
+                approval_id = turn.asked.approval_id
+                turn.asked = None
+                self._parts.approvals.decide(approval_id, approved=said_yes(text), by=self._parts.person_id)
+                return turn
+        return None
+
+    async def _answer(self, turn: _Turn) -> SpokenReply:
+        """Wait for the next words of the turn. Raises TimeoutError."""
+        async with asyncio.timeout(HANDLE_S):
+            reply = await turn.replies.get()
+        turn.asked = reply.asked  # from now on: a yes to a question that nobody heard would decide it
+        return reply
+
     async def _begun(self, text: str, chat_id: str) -> _Turn:
+        if len(self._turns) >= MAX_TURNS:
+            raise Overloaded(TOO_MANY, next_step="say it again")
         turn = _Turn(chat_id)
         self._turns.add(turn)
         try:

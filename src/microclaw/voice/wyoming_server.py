@@ -9,16 +9,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from microclaw import __version__
 from microclaw.addresses import bracketed, is_loopback
 from microclaw.errors import ConfigError, MicroclawError, ProtocolError, VoiceError
 from microclaw.text import clean_text
-from microclaw.voice.engines.engine import MAX_UTTERANCE_BYTES, RATE_HZ
+from microclaw.voice.doubt import RecentTranscripts
+from microclaw.voice.engines.engine import MAX_UTTERANCE_BYTES, RATE_HZ, Transcript
 from microclaw.voice.engines.wyoming_stream import READ_BYTES, WyomingStream, audio_format, rate_of
 from microclaw.voice.parts import AgentParts, VoiceParts
 from microclaw.voice.resampling import Resampler
@@ -47,6 +51,8 @@ class WyomingServer:
         self.turns = turns
         self._clients: set[asyncio.Task[Any] | None] = set()
         self.heard = asyncio.Semaphore(MAX_HEARD)
+        self.transcripts = RecentTranscripts()
+        """By a client's address and words: the protocol does not carry how clear they were."""
 
     @classmethod
     @asynccontextmanager
@@ -166,7 +172,12 @@ class _Client:
                 transcript = await self._speech().recognizer.hear(pcm)
         except TimeoutError as exc:
             raise VoiceError(f"no transcript came within {FINISH_S:g} s") from exc
+        self._server.transcripts.put(self._key_of(transcript.text), transcript)
         await self._send("transcript", {"text": transcript.text})
+
+    def _key_of(self, text: str) -> str:
+        """Return the client's address and the words of a text: it may change signs and capitals."""
+        return " ".join([self._address, *re.findall(r"\w+", text.lower())])
 
     async def _speak(self, text: str) -> None:
         if len(text) > MAX_SYNTHESIZE_CHARS:
@@ -192,7 +203,10 @@ class _Client:
         context = event.data.get("context")
         found = context.get("conversation_id") if isinstance(context, dict) else None
         conversation = found if isinstance(found, str) else ""
-        reply = await self._server.turns.handle(text, chat_of(self._address, conversation, self._id))
+        # Words that this host did not hear have no doubt that is known.
+        transcript = self._server.transcripts.take(self._key_of(text)) or Transcript(text)
+        chat_id = chat_of(self._address, conversation, self._id)
+        reply = await self._server.turns.handle(replace(transcript, text=text), chat_id)
         data: dict[str, object] = {"text": reply.text}
         if context is not None:
             data["context"] = context

@@ -39,8 +39,10 @@ class Talk:
     ota: str
     stack: AsyncExitStack
 
-    async def device(self, mac: str = MAC, client: str = CLIENT, version: int = 1) -> ForeignDevice:
-        return await self.stack.enter_async_context(foreign_device(self.ota, mac, client, version))
+    async def device(
+        self, mac: str = MAC, client: str = CLIENT, version: int = 1, *, address: str = "127.0.0.1"
+    ) -> ForeignDevice:
+        return await self.stack.enter_async_context(foreign_device(self.ota, mac, client, version, address=address))
 
     async def pair(self, device: ForeignDevice, name: str | None = "kitchen", **more: Any) -> None:
         device.start(device.boot(**more))

@@ -78,15 +78,56 @@ async def test_a_device_that_was_flashed_anew_shows_a_code_and_is_the_same_devic
         await refused(old)
 
 
-async def test_a_token_that_was_lost_revoked_or_removed_is_mended_by_a_new_code(talking: Open) -> None:
+@pytest.mark.parametrize("has_talked", [False, True])
+async def test_a_device_with_another_token_shows_a_code_until_it_has_a_good_one(
+    talking: Open, has_talked: bool
+) -> None:
     async with talking() as talk:
         device = await talk.paired()
-        device.nvs["token"] = ""
+        good = device.nvs["token"]
+        if has_talked:
+            await opens(device)
+        device.nvs["token"] = "another-servers"
+        await refused(device)
+        device.nvs["token"] = good
+        await opens(device)  # its own token is as good as before
+        await device.boot()
+        assert "activation" not in await ota_of(device)
+        device.nvs["token"] = "another-servers"
         await refused(device)
         device.start(device.boot())
         code = (await ota_of(device))["activation"]["code"]
-        assert (await talk.plane.plane.pair(code, name="kitchen")).name == "kitchen"
+        assert (await talk.plane.plane.pair(code)).name == "kitchen"
         await device.until("booted")
+        assert device.nvs["token"] not in (good, "another-servers")
+        await opens(device)
+
+
+async def test_a_stranger_with_both_ids_of_a_device_changes_nothing_for_it(talking: Open) -> None:
+    async with talking() as talk:
+        device = await talk.paired()  # it has not talked yet
+        stranger = await talk.device(address="127.0.0.2")
+        stranger.nvs["url"] = device.nvs["url"]
+        await refused(stranger)
+        stranger.start(stranger.boot())
+        foreign_code = (await ota_of(stranger))["activation"]["code"]
+        await device.boot()
+        assert "activation" not in await ota_of(device)
+        device.nvs["token"], good = "", device.nvs["token"]
+        await refused(device)
+        device.start(device.boot())
+        code = (await ota_of(device))["activation"]["code"]
+        assert code != foreign_code
+        device.nvs["token"] = good
+        await opens(device)  # nobody typed a code, so its token is good
+        assert (await talk.plane.plane.pair(code)).name == "kitchen"
+        assert (await device.until("booted"))["token"] not in (good, "")
+        assert "token" not in stranger.nvs
+
+
+async def test_a_token_that_was_revoked_or_removed_is_mended_by_a_new_code(talking: Open) -> None:
+    async with talking() as talk:
+        device = await talk.paired()
         await opens(device)
         assert await talk.plane.plane.revoke("kitchen") == 1
         assert (await device.until("closed"))["code"] == 1008

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from microclaw.errors import ConfigError, MicroclawError, NoHost, Overloaded, StoreOwned
+from microclaw.operations.next_steps import name_tools
 
 START_S: Final = 30.0
 POLL_S: Final = 0.05
@@ -37,7 +38,7 @@ _COMMANDS: Final = (
     "app|approval|backup|chat|config|demo|device|doctor|exec|firmware|flash|fleet|logs|mcp|memory|person|run|schedule"
     "|setup|status|task|up|virtual(?! board)|voice"
 )
-_COMMAND: Final = re.compile(rf"`?\bmicroclaw (?:{_COMMANDS})\b(?: (?:-{{0,2}}[A-Za-z0-9][\w.:/-]*|\"[^\"]*\"))*`?")
+_COMMAND: Final = re.compile(rf"\bmicroclaw (?=(?:-d \S+ )?(?:{_COMMANDS})\b)")
 
 
 def mcp_socket(control_socket: Path) -> Path:
@@ -48,12 +49,15 @@ def mcp_socket(control_socket: Path) -> Path:
 def error_text(error: MicroclawError) -> str:
     """A JSON-RPC error's message."""
     step = "" if error.next_step is None else f" (next: {error.next_step})"
-    return without_commands(f"{error.message}{step}")
+    return client_text(f"{error.message}{step}")
 
 
-def without_commands(text: str) -> str:
-    """The text with each `microclaw ...` command as the person's part: an assistant with a shell would run it."""
-    return _COMMAND.sub("the person can, on the host's own command line", text)
+def client_text(text: str) -> str:
+    """Return the text with the client's tools instead of commands.
+
+    What no tool does is a person's: an assistant with a shell would run the command itself.
+    """
+    return _COMMAND.sub("a person can run on the host: ", name_tools(text))
 
 
 def serve_stdio(home: Path, control_socket: Path, *, every_tool: bool = False) -> None:

@@ -10,7 +10,7 @@ import mcp_types as types
 from microclaw.agent.system_prompt import BUTTON_EXAMPLE, NATIVE_API
 from microclaw.auth.gate import Effect, Permission
 from microclaw.events import Action, ApprovalAsked
-from microclaw.mcp.server.bridge import without_commands
+from microclaw.mcp.server.bridge import client_text
 from microclaw.operations.tool import Tool, schema_of
 from microclaw.wire.host_api import action_object, event_object
 
@@ -72,12 +72,12 @@ def failed(
     """The fault and what to do about it, as text that a model reads."""
     lines = [str(text) for text in diagnostics]
     if not any(text.startswith(message) for text in lines):
-        lines.insert(0, without_commands(message))
+        lines.insert(0, client_text(message))
     if next_step:
-        lines.append(f"next: {without_commands(next_step)}")
+        lines.append(f"next: {client_text(next_step)}")
     text = types.TextContent(type="text", text="\n".join(lines))
     if structured is not None and next_step:
-        structured = {**structured, "next": without_commands(next_step)}
+        structured = {**structured, "next": client_text(next_step)}
     return types.CallToolResult(content=[text], structured_content=structured, is_error=True)
 
 

@@ -26,10 +26,15 @@ MAX_TEXT_CHARS: Final = 2_000
 
 
 class Transcript(Struct, frozen=True):
-    """The words of an utterance; "" for none. `confidence` is from 0 to 1 and is the engine's own measure."""
+    """The words of an utterance; "" for none. `confidence` is from 0 to 1 and is the engine's own measure.
+
+    `unclear` are words, in small letters, that may have been others though the whole is likely. An engine without a
+    measure is believed.
+    """
 
     text: str
     confidence: float = 1.0
+    unclear: frozenset[str] = frozenset()
 
 
 class Speech(Struct, frozen=True):

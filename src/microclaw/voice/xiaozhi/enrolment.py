@@ -1,7 +1,8 @@
 """Lets devices of xiaozhi's firmware in: a code that a person types, and a token that is handed out once.
 
-A device is its MAC and the id that its firmware made for itself: who knows the MAC alone gets a code of his own. It
-speaks no HTTP.
+A device is its MAC and the id that its firmware made for itself: who knows the MAC alone gets a code of his own. Codes,
+tokens that wait and refusals are also of one address, so what another machine sends with both ids is its own.
+It speaks no HTTP.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from microclaw.store.identity import XiaozhiClientRow, XiaozhiClientTable
 from microclaw.wire.xiaozhi import SCHEME, credential_of
 
 MAX_WAITING_TOKENS: Final = 64
+MAX_REFUSED: Final = 64
 _NOT_IN_A_BOARD: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -41,8 +43,12 @@ class Asker(Struct, frozen=True):
     address: str
 
     @property
-    def key(self) -> tuple[str, bytes]:
-        return self.mac, digest_of(self.client_id)
+    def client_digest(self) -> bytes:
+        return digest_of(self.client_id)
+
+    @property
+    def key(self) -> tuple[str, bytes, str]:
+        return self.mac, self.client_digest, self.address
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +71,16 @@ class Enrolment:
         self._tasks = tasks
         self._now_ms = now_ms
         self._asking = asyncio.Lock()
-        self._showing: dict[tuple[str, bytes], PendingPairing] = {}
-        self._tokens: OrderedDict[tuple[str, bytes], str] = OrderedDict()
+        self._showing: dict[tuple[str, bytes, str], PendingPairing] = {}
+        self._tokens: OrderedDict[tuple[str, bytes, str], str] = OrderedDict()
         """Those that wait for their device to ask again, which it does within seconds."""
+        self._refused: OrderedDict[tuple[str, bytes, str], None] = OrderedDict()
+        """Paired devices that came without their token: each shows a code until it has a good one."""
 
     async def start(self, asker: Asker, board: str) -> Welcome | Refusal:
         """A device starts and asks what to do."""
         token = self._tokens.pop(asker.key, None)
-        if token is not None and await self.is_paired(asker):  # not one that was revoked meanwhile
+        if token is not None and await self._has_good_token(asker):  # not one that was revoked meanwhile
             return Welcome(token=token)
         if asker.key not in self._showing and await self.is_paired(asker):
             return Welcome()
@@ -99,7 +107,7 @@ class Enrolment:
             if isinstance(outcome, Refusal):
                 self._identity.record(outcome.event(asker.address))
                 return
-            await self._clients.put(XiaozhiClientRow(outcome.device_id, asker.key[1], self._now_ms()))
+            await self._clients.put(XiaozhiClientRow(outcome.device_id, asker.client_digest, self._now_ms()))
             self._tokens[asker.key] = outcome.token
             while len(self._tokens) > MAX_WAITING_TOKENS:
                 self._tokens.popitem(last=False)
@@ -124,37 +132,41 @@ class Enrolment:
         return asker.key in self._showing
 
     async def is_paired(self, asker: Asker) -> bool:
-        """True if this installation was let in, and has a token that is still good or waits for it."""
+        """Return True if this installation was let in, and its token is good or waits for it."""
         if asker.key in self._tokens:
             return True
+        return asker.key not in self._refused and await self._has_good_token(asker)
+
+    async def _has_good_token(self, asker: Asker) -> bool:
         credential = credential_of(asker.mac)
         row = await self._clients.get(credential)
-        if row is None or not hmac.compare_digest(row.client, asker.key[1]) or self._device(asker.mac) is None:
+        if row is None or not hmac.compare_digest(row.client, asker.client_digest) or self._device(asker.mac) is None:
             return False
         since_ms = self._now_ms() - UNUSED_LIFE_MS
         tokens = await self._identity.table.tokens_of(credential)
         return any(token.state == "current" and (token.used_ms or token.made_ms) >= since_ms for token in tokens)
 
     async def authenticate(self, asker: Asker, authorization: str | None) -> tuple[Device, Identity] | Refusal:
-        """The device behind a WebSocket. Raises nothing."""
-        answer = await self._identity.credentials.authenticate(None, authorization)
-        if isinstance(answer, Refusal):
-            self._identity.record(answer.event(asker.address))
-            await self._forget_lost(asker)
-            return answer
-        device = self._device(asker.mac)
-        if answer.device_id != credential_of(asker.mac) or device is None or not await self.is_paired(asker):
-            refusal = Refusal(Reason.WRONG_TOKEN, answer.device_id)
-            self._identity.record(refusal.event(asker.address))
-            return refusal
-        return device, answer
+        """Return the device behind a WebSocket. Raises nothing.
 
-    async def _forget_lost(self, asker: Asker) -> None:
-        """A device that never used its token and comes without it did not get it: at its next start it shows a code."""
-        credential = credential_of(asker.mac)
-        tokens = await self._identity.table.tokens_of(credential)
-        if asker.key not in self._tokens and await self.is_paired(asker) and all(t.used_ms is None for t in tokens):
-            await self._identity.credentials.revoke(credential)
+        A refused one that is paired shows a code at its next start. Its good token stays good until a person types it.
+        """
+        answer = await self._identity.credentials.authenticate(None, authorization)
+        device = self._device(asker.mac)
+        has_good_token = await self._has_good_token(asker)
+        if isinstance(answer, Refusal):
+            refusal = answer
+        elif answer.device_id != credential_of(asker.mac) or device is None or not has_good_token:
+            refusal = Refusal(Reason.WRONG_TOKEN, answer.device_id)
+        else:
+            self._refused.pop(asker.key, None)
+            return device, answer
+        self._identity.record(refusal.event(asker.address))
+        if has_good_token:
+            self._refused[asker.key] = None
+            if len(self._refused) > MAX_REFUSED:
+                self._refused.popitem(last=False)
+        return refusal
 
     def _device(self, mac: str) -> Device | None:
         return self._devices.owner_of(SCHEME + mac)

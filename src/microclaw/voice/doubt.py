@@ -1,0 +1,43 @@
+"""The words heard by voice that a person must confirm before anything is done, whichever way they came."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from typing import Final
+
+from microclaw.offline.opposites import has_opposite
+from microclaw.voice.engines.engine import Transcript
+
+ASK_BACK_BELOW: Final = 0.5
+"""A transcript of less confidence is asked back."""
+MAX_RECENT: Final = 64
+RECENT_S: Final = 120.0
+
+
+def must_ask_back(transcript: Transcript) -> bool:
+    """Return True if a person must confirm the words before anything is done."""
+    return transcript.confidence < ASK_BACK_BELOW or has_opposite(transcript.text, transcript.unclear)
+
+
+def did_you_say(text: str) -> str:
+    return f"Did you say: {text}?"
+
+
+class RecentTranscripts:
+    """The last MAX_RECENT by their keys; each is taken once, within RECENT_S."""
+
+    def __init__(self) -> None:
+        self._transcripts: OrderedDict[str, tuple[float, Transcript]] = OrderedDict()
+
+    def put(self, key: str, transcript: Transcript) -> None:
+        self._transcripts.pop(key, None)
+        self._transcripts[key] = (time.monotonic(), transcript)
+        if len(self._transcripts) > MAX_RECENT:
+            self._transcripts.popitem(last=False)
+
+    def take(self, key: str) -> Transcript | None:
+        entry = self._transcripts.pop(key, None)
+        if entry is None or time.monotonic() - entry[0] > RECENT_S:
+            return None
+        return entry[1]
