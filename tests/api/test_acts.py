@@ -117,11 +117,13 @@ async def test_undo_leaves_what_another_client_of_the_person_did(host: PeopleHos
     await tool("one", "undo")
     assert await levels(host, 4, 5, 6, 7) == [0, 1, 0, 1]
     refused = await tool("one", "undo")
-    assert refused["error"] == "undo_elsewhere"
+    assert (refused["error"], refused["next"]) == ("undo_elsewhere", f"microclaw app undo {refused['changes'][0]}")
     answer = await say("undo", "never used")
     assert "set pin 7 of" in answer
-    assert "microclaw app undo" in answer
     assert await levels(host, 5, 7) == [1, 1]
+    assert (await called(host, "bob", "undo"))["content"]["error"] == "unknown_name"
+    answer = await say("yes", "never used")
+    assert await levels(host, 5, 7) == [1, 0], answer
 
 
 async def test_each_tool_call_of_a_program_is_undone_alone(host: PeopleHost) -> None:

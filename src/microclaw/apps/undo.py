@@ -168,7 +168,7 @@ class Undo:
                 step = f"drop it: microclaw app cancel {act.name} -d {name}"
                 raise _not_meant(f"{act.text(name)}, is deferred and has changed nothing yet", last, step)
         if last is None and theirs:
-            why = "nothing that you asked for here can be reverted; the newest act is a schedule's or made elsewhere"
+            why = "nothing of this conversation can be undone; the newest act is from elsewhere"
             raise _request_instead(theirs, why)
         if last is None and here:
             raise UnknownName(
@@ -266,10 +266,13 @@ def _not_meant(newest: str, last: Change | None, *steps: str) -> DeployRejected:
 
 
 def _request_instead(theirs: Sequence[Change], why: str) -> UndoElsewhere:
-    """The newest request of these changes (newest first), for the person to say yes to; `why` not what was meant."""
-    request = [one for one in theirs if one is theirs[0] or not _apart(one, theirs[0])]
-    step = "; ".join(f"microclaw app undo {one.change_id}" for one in request)
-    return UndoElsewhere(f"{why}: {', '.join(map(change_text, request))}", next_step=step)
+    """Return the error that names the newest request of these changes (newest first), for the person to say yes to.
+
+    `why` says why it is not what was meant."""
+    newest = theirs[0]
+    request = [change for change in theirs if change is newest or not _apart(change, newest)]
+    text = f"{why}: {', '.join(map(change_text, request))}"
+    return UndoElsewhere(text, tuple(change.change_id for change in request))
 
 
 def _apart(one: Change, other: Change) -> bool:

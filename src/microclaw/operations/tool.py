@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from microclaw.errors import BuildError, MicroclawError, ToolRetry
+from microclaw.errors import BuildError, MicroclawError, ToolRetry, UndoElsewhere
 from microclaw.events import Evidence, ResultFile
 from microclaw.operations.operation import Approve, Call, Effect, Operation, Permission, approve_all, fault, load
 from microclaw.text import escape_hidden, fence_text
@@ -213,6 +213,8 @@ def result_of_error(error: MicroclawError, device_texts: Sequence[str] = ()) -> 
     if isinstance(error, BuildError):
         fields["stage"] = error.stage
         fields["diagnostics"] = [d.render() for d in error.diagnostics[:_MAX_DIAGNOSTICS]]
+    if isinstance(error, UndoElsewhere):
+        fields["changes"] = list(error.changes)
     if error.next_step:
         fields["next"] = error.next_step
     content = bounded_json(fields)
