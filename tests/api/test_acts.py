@@ -161,6 +161,41 @@ async def test_a_program_that_is_being_written_is_checked_and_tried_and_no_devic
     assert await host.apps() == []
 
 
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [
+        ({"sourceCode": "void on_init(void) { x = 1; }"}, "build_error"),
+        ({"expect": "pwm 10: nonsense"}, "config_error"),
+        ({"expect": "pin 2: period 5 s"}, "trial_failed"),
+    ],
+)
+async def test_a_program_for_later_is_tried_when_its_schedule_is_made_and_a_wrong_one_is_not_kept(
+    host: PeopleHost, changed: dict[str, str], code: str
+) -> None:
+    program = {"appName": "later", "sourceCode": BLINK, "device": "virtual-1", **changed}
+    body = {"when": "every weekday at 7", "tool": "deploy-wasm-app", "arguments": program}
+    before = (await host.ask("ada", "GET", "/v1/schedules"))[1]
+    assert (await host.ask("ada", "POST", "/v1/schedules", body))[1]["error"]["code"] == code
+    end = (await host.stream("ada", "/v1/tools/schedule-add", {"arguments": body}))[-1]
+    assert isinstance(end, Result)
+    assert end.value["content"]["error"] == code
+    assert (await host.ask("ada", "GET", "/v1/schedules"))[1] == before
+    assert await host.apps() == []
+
+
+async def test_a_schedule_says_what_was_not_tried(host: PeopleHost) -> None:
+    program = {"appName": "later", "sourceCode": BLINK, "device": "virtual-1", "expect": "pin 2: period 200 ms"}
+    stop = {"appName": "later", "switch": "stop", "device": "virtual-1"}
+    for tool, arguments, warning in (
+        ("deploy-wasm-app", program, None),
+        ("switch-program", stop, "not tried: this host has no later on virtual-1 now"),
+    ):
+        body = {"when": "every weekday at 7", "tool": tool, "arguments": arguments}
+        status, kept = await host.ask("ada", "POST", "/v1/schedules", body)
+        assert (status, kept["warning"]) == (201, warning)
+        assert (await host.ask("ada", "DELETE", f"/v1/schedules/{kept['schedule']}"))[0] == 200
+
+
 def fleet(**more: Any) -> dict[str, Any]:
     program = {"name": "blink", "source": BLINK, "devices": ["virtual-1"], **more}
     return {"programs": [program], "devices": ["virtual-1"]}
