@@ -114,6 +114,11 @@ async def test_undo_leaves_what_another_client_of_the_person_did(host: PeopleHos
         assert (await host.ask("ada", "POST", f"{BOARD}/call", call))[0] == 200
     await say("undo that", "mine")
     assert await levels(host, 4, 5, 6, 7) == [1, 1, 0, 1]
+    await say("set pin 4 off", "mine")
+    taken = await tool("one", "undo")
+    assert (taken["error"], await levels(host, 4)) == ("undo_elsewhere", [0]), "the same pin was set elsewhere since"
+    await say("undo", "mine")
+    assert await levels(host, 4) == [1]
     await tool("one", "undo")
     assert await levels(host, 4, 5, 6, 7) == [0, 1, 0, 1]
     refused = await tool("one", "undo")

@@ -185,6 +185,10 @@ class Undo:
         failed = next((change for change in wanted if change.state == "failed"), None)  # it is not there
         if failed is not None and failed.change_id > last.change_id and _apart(failed, last):
             raise _not_meant(f"{change_text(failed)}, failed and nothing of it is left to undo", last)
+        # `last` is the newest of this conversation, so a newer change of the same pin or program is from elsewhere.
+        newer = [change for change in theirs if change.change_id > last.change_id and change.subject == last.subject]
+        if newer:
+            raise _request_instead(newer, f"after {change_text(last)} came an act from elsewhere")
         newest = next(change for change in meant if change in found)
         if newest.device_id not in names and _apart(newest, last):
             why = f"the newest, {change_text(newest)}, cannot be undone, as its device was removed; before it"
