@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from tests.schedules.conftest import Boards
 
 from microclaw.agent.acts import (
     HEADING,
@@ -32,7 +33,10 @@ from microclaw.events import Action, Edge, Evidence, Usage
 from microclaw.models.budget import messages_tokens
 from microclaw.models.protocol import AssistantReply, Message, ModelReply, ToolCall, ToolReturn
 from microclaw.models.provider_wire import history_of
+from microclaw.operations.operation import Permission
 from microclaw.operations.tool import ToolResult, read_arguments
+from microclaw.schedules.devices import device_of, with_current_names, with_device_ids
+from microclaw.store.schedules import Once, Schedule, ToolAct
 
 PIN = Action(
     "gpio-set", '{"pin":4,"level":1}', "idempotent", "done", (Evidence("counted", "read back: pin 4 is at 1"),)
@@ -130,5 +134,11 @@ def test_any_arguments_pass_all_that_a_turn_does_with_a_call(first: str, second:
     assert offered([MORE], messages)
     assert messages_tokens(messages) >= 0
     assert history_of(messages)
+    deed = ToolAct(tool, second)
+    schedule = Schedule("then", "it", Once(5), deed, "owner", "test", "c1", None, "run", Permission.ACT, 1, 2)
+    devices = Boards().registry
+    planned = with_current_names(with_device_ids(schedule, devices), devices)
+    assert planned.deed == deed
+    assert device_of(planned) is None or isinstance(device_of(planned), str)
     with suppress(ToolRetry):
         assert argument_lines(read_arguments(MORE, second))
