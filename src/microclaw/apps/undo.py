@@ -167,19 +167,8 @@ class Undo:
                 name = names[act.device_id]
                 step = f"drop it: microclaw app cancel {act.name} -d {name}"
                 raise _not_meant(f"{act.text(name)}, is deferred and has changed nothing yet", last, step)
-        if last is None and theirs:
-            why = "nothing of this conversation can be undone; the newest act is from elsewhere"
-            raise _request_instead(theirs, why)
-        if last is None and here:
-            raise UnknownName(
-                f"there is nothing of yours to undo; the newest is somebody else's: {change_text(here[0])}",
-                next_step=f"an owner may: microclaw app undo {here[0].change_id}",
-            )
         if last is None:
-            undone = next((one.change_id for one in history if in_force(one) and one.person == choice.by), None)
-            again = "" if undone is None else f"what was undone last comes back with: microclaw app undo {undone}; "
-            where = "boards" if choice.device_id is None else names.get(choice.device_id, choice.device_id)
-            raise UnknownName(f"of the changes on {where} there is nothing to undo", next_step=f"{again}{_LIST}")
+            raise _nothing_of_this(choice, here, history, names)
         meant = [change for change in history if choice.covers(change.person, change.conversation)]
         wanted = (one for one in meant if one.undoes is None and one.kind in _PROGRAM_KINDS)
         failed = next((change for change in wanted if change.state == "failed"), None)  # it is not there
@@ -267,6 +256,24 @@ def _not_meant(newest: str, last: Change | None, *steps: str) -> DeployRejected:
     """Of the newest act there is nothing to revert, and `last` is an older one."""
     before = [] if last is None else [f"microclaw app undo {last.change_id} reverts the one before it ({last.summary})"]
     return DeployRejected(f"the newest, {newest}; nothing was done", next_step="; ".join((*steps, *before)))
+
+
+def _nothing_of_this(
+    choice: UndoChoice, here: Sequence[Change], history: Sequence[Change], names: dict[str, str]
+) -> MicroclawError:
+    """Return the error of an undo that finds nothing of its conversation. `here` are the changes on present devices."""
+    theirs = [change for change in here if change.person == choice.by]
+    if theirs:
+        return _request_instead(theirs, "nothing of this conversation can be undone; the newest act is from elsewhere")
+    if here:
+        return UnknownName(
+            f"there is nothing of yours to undo; the newest is somebody else's: {change_text(here[0])}",
+            next_step=f"an owner may: microclaw app undo {here[0].change_id}",
+        )
+    undone = next((change.change_id for change in history if in_force(change) and change.person == choice.by), None)
+    again = "" if undone is None else f"what was undone last comes back with: microclaw app undo {undone}; "
+    where = "boards" if choice.device_id is None else names.get(choice.device_id, choice.device_id)
+    return UnknownName(f"of the changes on {where} there is nothing to undo", next_step=f"{again}{_LIST}")
 
 
 def _request_instead(theirs: Sequence[Change], why: str) -> UndoElsewhere:
