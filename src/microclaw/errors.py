@@ -188,7 +188,11 @@ class ImageTooLarge(DeployRejected, code="image_too_large"): ...
 
 
 class UndoElsewhere(DeployRejected, code="undo_elsewhere"):
-    """Nothing to undo in this conversation; the next step has the numbers of the newest changes elsewhere."""
+    """Nothing to undo in this conversation; `changes` are the numbers of the newest request elsewhere, newest first."""
+
+    def __init__(self, message: str, changes: tuple[int, ...]) -> None:
+        super().__init__(message, next_step="; ".join(f"microclaw app undo {number}" for number in changes))
+        self.changes = changes
 
 
 class UndoIncomplete(MicroclawError, code="undo_incomplete"):

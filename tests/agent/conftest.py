@@ -48,6 +48,7 @@ from microclaw.store.sessions import Sessions
 class PinParameters(Parameters):
     pin: int
     level: int = 1
+    device: str | None = None
 
 
 class NoParameters(Parameters):
@@ -99,7 +100,8 @@ class Workshop:
             await self.hold.wait()
         self.done.append(f"set {asked.pin} {asked.level}")
         self.turns.append(maker_now().turn)
-        return ToolOutput({"success": True}, (Evidence("counted", f"pin {asked.pin} is at {asked.level}"),))
+        proof = Evidence("counted", f"pin {asked.pin} is at {asked.level}")
+        return ToolOutput({"success": True, "device": asked.device or "virtual-1"}, (proof,))
 
     async def _get(self, asked: PinParameters, _: ToolContext) -> ToolOutput:
         return ToolOutput({"success": True, "level": 1, "log": "x" * 50_000, "pin": asked.pin})

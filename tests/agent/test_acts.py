@@ -3,15 +3,40 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
+from tests.schedules.conftest import Boards
 
-from microclaw.agent.acts import HEADING, NOTHING, action_of, acts_of, own_words, reads_of, record_of, with_record
+from microclaw.agent.acts import (
+    HEADING,
+    NOTHING,
+    action_of,
+    acts_of,
+    call_step,
+    code_step,
+    own_words,
+    proof_note,
+    reads_of,
+    record_of,
+    repeated,
+    with_record,
+)
+from microclaw.agent.offer import more_tools, offered
+from microclaw.agent.toolbox import argument_lines
 from microclaw.auth.gate import Effect
-from microclaw.events import Action, Edge, Evidence
-from microclaw.models.protocol import ToolCall
-from microclaw.operations.tool import ToolResult
+from microclaw.errors import ToolRetry
+from microclaw.events import Action, Edge, Evidence, Usage
+from microclaw.models.budget import messages_tokens
+from microclaw.models.protocol import AssistantReply, Message, ModelReply, ToolCall, ToolReturn
+from microclaw.models.provider_wire import history_of
+from microclaw.operations.operation import Permission
+from microclaw.operations.tool import ToolResult, read_arguments
+from microclaw.schedules.devices import device_of, with_current_names, with_device_ids
+from microclaw.store.schedules import Once, Schedule, ToolAct
 
 PIN = Action(
     "gpio-set", '{"pin":4,"level":1}', "idempotent", "done", (Evidence("counted", "read back: pin 4 is at 1"),)
@@ -77,3 +102,43 @@ def test_below_a_models_words_stands_what_was_done_or_that_nothing_was() -> None
     looked, nothing, both = (with_record("Which one?", acts, NOTHING) for acts in ((LOOKED,), (), (LOOKED, PIN)))
     assert own_words(looked) == own_words(nothing) == "Which one?"
     assert own_words(both) == both
+
+
+FIELDS = st.sampled_from(["pin", "pins", "level", "device", "deviceIp", "appName", "sourceCode", "expect", "names"])
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(FIELDS | st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+ARGUMENTS = (ANY_JSON | st.dictionaries(FIELDS, ANY_JSON, min_size=1, max_size=4)).map(json.dumps) | st.text()
+RAN = ToolResult('{"success":true,"device":"desk"}', ok=True, evidence=DEPLOYED.evidence)
+MORE = more_tools(tuple)
+
+
+@given(ARGUMENTS, ARGUMENTS, st.sampled_from(["gpio-set", "deploy-wasm-app", "undo", "more-tools", "no tool"]))
+def test_any_arguments_pass_all_that_a_turn_does_with_a_call(first: str, second: str, tool: str) -> None:
+    old, new = ToolCall("1", tool, first), ToolCall("2", tool, second)
+    reply = ModelReply("", (old, new))
+    messages: tuple[Message, ...] = (AssistantReply("", reply.calls), ToolReturn("1", tool, RAN.content))
+    for effect in Effect:
+        actions = (action_of(old, effect, RAN),)
+        again = repeated(new, actions, (RAN,))
+        assert again is None or json.loads(again)["repeated"]
+        acts = actions if effect is not Effect.READ else ()
+        assert (acts_of(actions), reads_of(actions)) == (acts, () if acts or tool == "more-tools" else actions)
+        assert with_record("Fine.", actions).startswith("Fine.")
+        assert proof_note("Fine.", RAN.evidence, actions) == ""
+    step = call_step(new, replace(RAN, evidence=()), 1.0)
+    assert step is None or tool in step.text
+    code_step("model", reply, new, Usage(), 1, 3)
+    assert offered([MORE], messages)
+    assert messages_tokens(messages) >= 0
+    assert history_of(messages)
+    deed = ToolAct(tool, second)
+    schedule = Schedule("then", "it", Once(5), deed, "owner", "test", "c1", None, "run", Permission.ACT, 1, 2)
+    devices = Boards().registry
+    planned = with_current_names(with_device_ids(schedule, devices), devices)
+    assert planned.deed == deed
+    assert device_of(planned) is None or isinstance(device_of(planned), str)
+    with suppress(ToolRetry):
+        assert argument_lines(read_arguments(MORE, second))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias, cast
@@ -12,13 +13,18 @@ from tests.agent.tools.conftest import PaperRegistry
 
 from microclaw.agent.context import TurnContext
 from microclaw.agent.history import Window
+from microclaw.agent.toolbox import Toolbox
 from microclaw.apps.change_log import ChangeLog, DesiredApp
+from microclaw.auth.gate import Gate
 from microclaw.boards.reader import load_board
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.events import Inbound
 from microclaw.knowledge.knowledge_base import Knowledge
+from microclaw.knowledge.tools import remembering_tools
 from microclaw.models.budget import tokens
+from microclaw.offline.memory import names_to_pins
+from microclaw.operations.tool import ToolContext
 from microclaw.store.devices import DeviceRow
 from microclaw.store.sessions import SessionMessage
 from microclaw.text import fence_text
@@ -34,11 +40,13 @@ class NoApps(ChangeLog):
         return ()
 
 
-def around(knowledge: Knowledge, *names: str, context_tokens: int = 24_000) -> TurnContext:
+def boards(*names: str) -> Registry:
     rows = [DeviceRow(f"d-{name}", name, "virtual", ("garden",)) for name in names or ("desk",)]
-    devices = PaperRegistry([Device(row, load_board("virtual"), ()) for row in rows])
-    registry = cast("Registry", devices)
-    return TurnContext(devices=registry, apps=NoApps(), knowledge=knowledge, window=Window(context_tokens))
+    return cast("Registry", PaperRegistry([Device(row, load_board("virtual"), ()) for row in rows]))
+
+
+def around(knowledge: Knowledge, *names: str, context_tokens: int = 24_000) -> TurnContext:
+    return TurnContext(devices=boards(*names), apps=NoApps(), knowledge=knowledge, window=Window(context_tokens))
 
 
 async def told(context: TurnContext, text: str, person: str = "owner") -> str:
@@ -112,6 +120,34 @@ async def test_a_match_is_told_once_is_no_earlier_answer_and_cannot_close_its_fe
     fence = fence_text(words, f"{OLD}, 2026-03-01")
     assert fence in text
     assert text.count(fence.rsplit("\n", 1)[1]) == 1
+
+
+async def test_a_pin_that_is_remembered_is_of_the_only_board_or_of_the_one_that_was_meant(
+    knowledge: Knowledge, write: Write
+) -> None:
+    write("memory/MEMORY.md", "- the lamp is on pin 4\n")
+    for facts, chat_device, names in (
+        (("pin 5 is the fish tank light", "the cat is called Mimi"), None, ("desk",)),
+        (("the fan is on pin 11", "the pump is on pin 6 of desk"), "shelf", ("desk", "shelf")),
+        (("my valve is on GPIO 7",), None, ("desk", "shelf")),
+    ):
+        tools = remembering_tools(memory=knowledge.memory, search=knowledge.search, devices=boards(*names))
+        for fact in facts:
+            asking = ToolContext("owner", lambda _: None, chat_device)
+            assert (await Toolbox(tools, Gate()).call("remember", json.dumps({"text": fact}), asking)).ok
+    assert "the cat is called Mimi\n" in knowledge.memory.text("owner")
+    text = await told(around(knowledge, "desk", "shelf"), "hi")
+    given = [line for line in text.splitlines() if line.startswith("- Names that the person gave")]
+    assert given == [
+        "- Names that the person gave: lamp = pin 4, fish tank light = pin 5, pump = pin 6, valve = pin 7.",
+        "- Names that the person gave: lamp = pin 4, fan = pin 11, valve = pin 7.",
+    ]
+    known = await around(knowledge, "desk", "shelf").devices(None, "owner")
+    shelf = known.devices[1]
+    assert names_to_pins("turn on the fish tank light", known, None) == ("turn on pin 5", known.devices[0])
+    later = await around(knowledge, "shelf").devices(None, "owner")
+    assert names_to_pins("turn on the fish tank light", later, None) == ("turn on the fish tank light", None)
+    assert names_to_pins("turn on the lamp", later, shelf) == ("turn on pin 4", shelf)
 
 
 @pytest.mark.parametrize("context_tokens", [1000, 14_000])

@@ -6,23 +6,25 @@ import json
 from typing import Any
 
 import pytest
-from tests.agent.conftest import MakeAgent, Workshop
+from msgspec.structs import replace
+from tests.agent.conftest import MakeAgent, PinParameters, Workshop
 
 from microclaw.agent.acts import own_words, proof_note
 from microclaw.agent.asking import TurnLimits
 from microclaw.apps.change_log import Maker, made_by, maker_now
 from microclaw.apps.verify import NO_READ_BACK
 from microclaw.errors import ModelError, ModelFault
-from microclaw.events import Action, Answer, Evidence, Step, Usage
+from microclaw.events import Action, Answer, Edge, Evidence, Step, Usage
 from microclaw.models.protocol import ModelReply, ModelRequest, ToolCall, ToolReturn
 from microclaw.models.scripted import Scripted, call, say
+from microclaw.operations.tool import ToolContext, ToolOutput
 
 
 def deploy(source: str) -> ModelReply:
     return call("deploy-wasm-app", sourceCode=source, appName="a")
 
 
-def pin(number: int, **level: Any) -> ModelReply:
+def pin(number: int | str | list[int], **level: Any) -> ModelReply:
     return call("gpio-set", pin=number, **level)
 
 
@@ -142,14 +144,50 @@ async def test_all_that_a_turn_changes_is_its_own_and_no_other_turns(make_agent:
         ([pin(4, level=1), pin(4, level=0), pin(4, level=1)], ["set 4 1", "set 4 0", "set 4 1"]),
         ([call("undo"), call("undo")], ["undo"]),
         ([pin(4), GOOD, pin(4)], ["set 4 1", "deploy a", "set 4 1"]),
+        ([pin(4), pin(4, level=0, device="virtual-1"), pin(4)], ["set 4 1", "set 4 0", "set 4 1"]),
+        ([pin(4), pin(4, device="virtual-1"), pin(4, device="desk")], ["set 4 1", "set 4 1"]),
+        ([pin(4), pin("?"), pin(4), pin(5)], ["set 4 1", "set 5 1"]),
     ],
 )
-async def test_what_was_done_is_not_done_again(make_agent: MakeAgent, calls: list[ModelReply], done: list[str]) -> None:
+async def test_only_the_act_directly_before_is_a_repetition(
+    make_agent: MakeAgent, calls: list[ModelReply], done: list[str]
+) -> None:
     async with make_agent([*calls, say("ready")]) as agent:
         answer = await agent.answer("do it")
         assert agent.workshop.done == done
         assert sum(action.outcome == "done" for action in answer.actions) == len(done)
         assert answer.error_code is None
+
+
+@pytest.mark.parametrize("value", [[5, 6], {"number": 5}, None, "5 and 6", 5.5])
+async def test_a_call_of_any_form_leaves_what_was_done_in_the_answer(make_agent: MakeAgent, value: Any) -> None:
+    used = Usage(10, 1, None)
+    async with make_agent([ModelReply("", pin(4).calls, used), pin(value), say("all are on")]) as agent:
+        answer = await agent.answer("pins 4, 5 and 6 on")
+        assert agent.workshop.done == ["set 4 1"]
+        assert [action.outcome for action in answer.actions] == ["done", "refused"]
+        assert "- done: gpio-set pin=4 (" in answer.text
+        assert (answer.error_code, answer.usage.input_tokens) == ("tool_retry", 10)
+
+
+class Faulty(Workshop):
+    """Its `gpio-set` acts, and gives evidence that cannot be listed."""
+
+    async def _set(self, asked: PinParameters, context: ToolContext) -> ToolOutput:
+        output = await super()._set(asked, context)
+        no_number: Any = "two"
+        edges = (Edge(1.0, no_number, 1), Edge(2.0, 2, 1))
+        return replace(output, evidence=(Evidence("counted", "seen", edges),))
+
+
+async def test_a_fault_of_ours_leaves_what_was_done_in_the_answer(make_agent: MakeAgent) -> None:
+    page = ModelReply("", call("page").calls, Usage(10, 1, None))
+    async with make_agent([pin(4), page, say("it is on")], workshop=Faulty()) as agent:
+        answer = await agent.answer("pin 4 on")
+        assert answer.error_code == "internal"
+        assert [(action.tool, action.outcome) for action in answer.actions] == [("gpio-set", "done"), ("page", "done")]
+        assert answer.usage.input_tokens == 10
+        assert answer.tainted_s is not None
 
 
 # A model's service that fails for a moment, or stays away.

@@ -114,14 +114,21 @@ async def test_undo_leaves_what_another_client_of_the_person_did(host: PeopleHos
         assert (await host.ask("ada", "POST", f"{BOARD}/call", call))[0] == 200
     await say("undo that", "mine")
     assert await levels(host, 4, 5, 6, 7) == [1, 1, 0, 1]
+    await say("set pin 4 off", "mine")
+    taken = await tool("one", "undo")
+    assert (taken["error"], await levels(host, 4)) == ("undo_elsewhere", [0]), "the same pin was set elsewhere since"
+    await say("undo", "mine")
+    assert await levels(host, 4) == [1]
     await tool("one", "undo")
     assert await levels(host, 4, 5, 6, 7) == [0, 1, 0, 1]
     refused = await tool("one", "undo")
-    assert refused["error"] == "undo_elsewhere"
+    assert (refused["error"], refused["next"]) == ("undo_elsewhere", f"microclaw app undo {refused['changes'][0]}")
     answer = await say("undo", "never used")
     assert "set pin 7 of" in answer
-    assert "microclaw app undo" in answer
     assert await levels(host, 5, 7) == [1, 1]
+    assert (await called(host, "bob", "undo"))["content"]["error"] == "unknown_name"
+    answer = await say("yes", "never used")
+    assert await levels(host, 5, 7) == [1, 0], answer
 
 
 async def test_each_tool_call_of_a_program_is_undone_alone(host: PeopleHost) -> None:
@@ -157,6 +164,41 @@ async def test_a_program_that_is_being_written_is_checked_and_tried_and_no_devic
     assert made["expected"][0]["trial"] == "met in the trial"
     assert made["evidence"]["kind"] == "counted"
     assert await host.apps() == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [
+        ({"sourceCode": "void on_init(void) { x = 1; }"}, "build_error"),
+        ({"expect": "pwm 10: nonsense"}, "config_error"),
+        ({"expect": "pin 2: period 5 s"}, "trial_failed"),
+    ],
+)
+async def test_a_program_for_later_is_tried_when_its_schedule_is_made_and_a_wrong_one_is_not_kept(
+    host: PeopleHost, changed: dict[str, str], code: str
+) -> None:
+    program = {"appName": "later", "sourceCode": BLINK, "device": "virtual-1", **changed}
+    body = {"when": "every weekday at 7", "tool": "deploy-wasm-app", "arguments": program}
+    before = (await host.ask("ada", "GET", "/v1/schedules"))[1]
+    assert (await host.ask("ada", "POST", "/v1/schedules", body))[1]["error"]["code"] == code
+    end = (await host.stream("ada", "/v1/tools/schedule-add", {"arguments": body}))[-1]
+    assert isinstance(end, Result)
+    assert end.value["content"]["error"] == code
+    assert (await host.ask("ada", "GET", "/v1/schedules"))[1] == before
+    assert await host.apps() == []
+
+
+async def test_a_schedule_says_what_was_not_tried(host: PeopleHost) -> None:
+    program = {"appName": "later", "sourceCode": BLINK, "device": "virtual-1", "expect": "pin 2: period 200 ms"}
+    stop = {"appName": "later", "switch": "stop", "device": "virtual-1"}
+    for tool, arguments, warning in (
+        ("deploy-wasm-app", program, None),
+        ("switch-program", stop, "not tried: this host has no later on virtual-1 now"),
+    ):
+        body = {"when": "every weekday at 7", "tool": tool, "arguments": arguments}
+        status, kept = await host.ask("ada", "POST", "/v1/schedules", body)
+        assert (status, kept["warning"]) == (201, warning)
+        assert (await host.ask("ada", "DELETE", f"/v1/schedules/{kept['schedule']}"))[0] == 200
 
 
 def fleet(**more: Any) -> dict[str, Any]:

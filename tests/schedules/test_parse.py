@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -43,6 +44,26 @@ def test_a_time_in_words_means_one_thing_or_is_refused_with_what_to_say() -> Non
     assert [(said, read(said)) for said, _ in rows] == rows
     for said in ("", "  ", "x" * 500, f"every {'9' * 40} hours", "daily at 1" + " and at 1" * 20):
         assert read(said) == "refused"
+
+
+@pytest.mark.parametrize(
+    ("said", "reason", "step"),
+    [
+        ("next sunday at 8:00", "22 November or 29 November", "on 29 November at 08:00"),
+        ("every day at 7 and 9 pm", "one of two clocks says am or pm", "7 am and 9 pm"),
+        ("at 7", "07:00 or 19:00", "at 07:00"),
+        ("on 30 February at 8:00", "not in the calendar", "say it as"),
+        ("8" * 300, "at most 200", "say it as"),
+    ],
+)
+def test_a_time_that_is_refused_comes_with_its_reason_and_words_that_are_taken(
+    said: str, reason: str, step: str
+) -> None:
+    with pytest.raises(ScheduleRefused, match=reason) as refused:
+        parse_when(said, NOW)
+    assert step in (refused.value.next_step or "")
+    for words in re.findall('say (?:it of both: )?"(.+?)"', refused.value.next_step or ""):
+        assert parse_when(words, NOW)
 
 
 @pytest.mark.parametrize(

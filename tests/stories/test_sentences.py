@@ -60,6 +60,23 @@ def test_a_pin_is_set_read_back_and_undone(host: Host) -> None:
     assert host.level(BOARD, 5) == 0
 
 
+def test_undo_means_the_newest_act_of_its_session_and_asks_before_it_undoes_anothers(host: Host) -> None:
+    said(host, "turn on pin 13", "a")
+    said(host, "turn on pin 21", "b")
+    assert host.run("exec", BOARD, "gpio.set", "16", "1").code == 0
+    said(host, "undo that", "a")
+    assert [host.level(BOARD, pin) for pin in (13, 21, 16)] == [0, 1, 1]
+    for session in ("a", "c"):
+        asked = host.run("chat", "--json", "--session", session, "undo that")
+        assert asked.json["error"] == "confirm"
+        assert "set pin 16" in asked.json["answer"]
+        assert host.level(BOARD, 16) == 1
+    said(host, "yes", "c")
+    assert [host.level(BOARD, pin) for pin in (21, 16)] == [1, 0]
+    said(host, "undo", "b")
+    assert host.level(BOARD, 21) == 0
+
+
 def test_it_and_a_correction_mean_the_pin_of_before(host: Host) -> None:
     said(host, "turn on pin 6", "it")
     said(host, "turn it off", "it")

@@ -111,26 +111,20 @@ def arguments_text(arguments: str) -> str:
 
 
 def repeated(call: ToolCall, actions: Sequence[Action], results: Sequence[ToolResult]) -> str | None:
-    """The answer to a call that the turn has done already, so that it is not done again; None for every other one.
+    """Return the answer to a call that repeats the act directly before it, or None for any other call.
 
-    An act counts as the same while nothing came between that may have changed its effect: pin 4 high, low, high are
-    three acts; high, high is one. One that failed may be tried again, unless it may have been done after all.
+    Reads and refused calls changed nothing, so they do not count: pin 4 high, low, high are three acts; high, high is
+    one. A failed act may be tried again, unless it may have been done after all and may be done only once.
     """
-    if not actions:
-        return None
-    subject, asked = _read(call.name, call.arguments)
-    for one, result in zip(reversed(actions), reversed(results), strict=True):
-        if one.effect == Effect.READ or one.outcome not in ("done", "unknown"):
+    for action, result in zip(reversed(actions), reversed(results), strict=True):
+        if action.effect == Effect.READ or action.outcome == "refused":
             continue
-        its_subject, its_asked = _read(one.tool, one.arguments)
-        if its_subject == subject:
-            if its_asked != asked or (one.outcome == "unknown" and one.effect != Effect.ONCE):
-                return None
-            message = "you did that already in this turn, so it was not done again; `result` is what came of it"
-            given = fields_of(result.content)
-            return bounded_json({"success": result.ok, "repeated": True, "message": message, "result": given})
-        if one.tool == "undo" or (its_subject[0], subject[0]) == ("app", "pin"):  # a program may set any pin
+        may_be_done = action.outcome == "done" or (action.outcome == "unknown" and action.effect == Effect.ONCE)
+        if not may_be_done or not _is_same_call(call, action, result):
             return None
+        message = "you did that already in this turn, so it was not done again; `result` is what came of it"
+        content = fields_of(result.content)
+        return bounded_json({"success": result.ok, "repeated": True, "message": message, "result": content})
     return None
 
 
@@ -190,16 +184,28 @@ def proof_note(text: str, evidence: Sequence[Evidence], actions: Sequence[Action
 
 
 def _what(action: Action) -> str:
-    """A call with its proof, or why it is not done, on one line."""
-    shown = arguments_text(action.arguments)
-    what = f"{action.tool} {shown}" if shown else action.tool
-    counted = {edge.pin for proof in action.evidence for edge in proof.edges}
-    if pins := sorted(counted - {fields_of(action.arguments).get("pin")}):
-        what += f" on pin {', '.join(map(str, pins))}"
-    proofs = action.evidence[:_MAX_EVIDENCE]
-    notes = [e.text if e.text.startswith(e.kind) else f"{e.kind}: {e.text}" for e in proofs] or [action.reason]
-    note = " ".join("; ".join(filter(None, notes)).split())
-    return f"{what} ({note})" if note else what
+    """Return a call with its proof, or with the reason why it is not done, on one line."""
+    arguments = arguments_text(action.arguments)
+    text = f"{action.tool} {arguments}" if arguments else action.tool
+    # A model wrote the pin, so it may be a value of any type.
+    named_pin = fields_of(action.arguments).get("pin")
+    counted_pins = {edge.pin for proof in action.evidence for edge in proof.edges}
+    other_pins = sorted(pin for pin in counted_pins if pin != named_pin)
+    if other_pins:
+        text += f" on pin {', '.join(map(str, other_pins))}"
+    note = _note(action)
+    return f"{text} ({note})" if note else text
+
+
+def _note(action: Action) -> str:
+    """Return the proofs of an act, or the reason why it is not done, on one line."""
+    notes = []
+    for proof in action.evidence[:_MAX_EVIDENCE]:
+        has_kind = proof.text.startswith(proof.kind)
+        notes.append(proof.text if has_kind else f"{proof.kind}: {proof.text}")
+    if not notes:
+        notes.append(action.reason)
+    return " ".join("; ".join(filter(None, notes)).split())
 
 
 def _subject(action: Action) -> tuple[str, str, str]:
@@ -208,11 +214,14 @@ def _subject(action: Action) -> tuple[str, str, str]:
     return action.tool, str(fields.get("device", "")), str(fields.get("appName", fields.get("pin", "")))
 
 
-def _read(tool: str, arguments: str) -> tuple[tuple[str, ...], str]:
-    """The subject of a call, and the call in one written form."""
-    given = fields_of(arguments)
-    asked = f"{tool} {json.dumps(given, sort_keys=True) if given else arguments}"
-    for kind, key in (("app", "appName"), ("pin", "pin")):
-        if key in given:
-            return (kind, str(given.get("device", given.get("deviceIp", ""))), str(given[key])), asked
-    return (tool, asked), asked
+def _is_same_call(call: ToolCall, action: Action, result: ToolResult) -> bool:
+    """Return True if the call would do the act again on its device, whether or not the act's call named that device."""
+    if call.name != action.tool:
+        return False
+    if call.arguments == action.arguments:
+        return True
+    new = fields_of(call.arguments)
+    old = fields_of(action.arguments)
+    if "device" not in old and "device" in new:
+        old["device"] = fields_of(result.content).get("device")
+    return bool(new) and new == old

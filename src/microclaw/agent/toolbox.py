@@ -90,6 +90,12 @@ class Toolbox:
         action = _asked_text(tool, parameters, context, objections)
         return PlannedCall(permission, action, argument_lines(parameters), objections)
 
+    async def try_planned(self, name: str, arguments: str, context: ToolContext) -> str | None:
+        """Try a call that is made later. Return what could not be tried, or None. Raises what it would fail with."""
+        tool, parameters = await self._read(name, arguments, context)
+        untried: str | None = await _of(tool.try_planned, parameters, context, None)
+        return untried
+
     async def call(
         self, name: str, arguments: str, context: ToolContext, *, approved: Permission | None = None
     ) -> ToolResult:

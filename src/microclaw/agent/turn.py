@@ -158,14 +158,24 @@ class Turn:
             raise EndedError(text, "turn_limit", "ask for one step at a time")
         except MicroclawError as exc:
             end = exc
-        except Exception:  # a fault of ours: what was done before it is told all the same
+        except Exception:
+            # A fault of ours must not hide what was done before it.
             _log.exception("a turn failed (%s/%s)", request.inbound.channel, request.inbound.chat_id)
             end = EndedError(*_BROKEN)
         finally:
             if leave is not None:
                 leave()
             self._messages.clear()
-        return self._finished(with_record(end.message, self._actions), end.code, end.next_step)
+        return self._finished(self._ended_text(end), end.code, end.next_step)
+
+    def _ended_text(self, end: MicroclawError) -> str:
+        """Return an error's text with the list of acts; if a fault of ours keeps the list from being written, without
+        it: the answer has the actions all the same."""
+        try:
+            return with_record(end.message, self._actions)
+        except Exception:
+            _log.exception("the list of acts of turn %s cannot be written", self.journal.turn_id)
+            return end.message
 
     def _hear(self, news: PendingApproval | ApprovalOutcome) -> None:
         pending = news if isinstance(news, PendingApproval) else news.pending
@@ -228,14 +238,9 @@ class Turn:
                 self._put(Step("tool", f"{shown_call(call)}: done already in this turn, not done again"))
                 continue
             effect = self.tools.effect_of(call.name)
-            result = self.journal.results.get(key)
-            if result is None:
-                if self.journal.stopped:
-                    raise TurnCancelled()
-                if asyncio.get_running_loop().time() >= self._deadline:
-                    text = f"the turn took longer than {self.limits.turn_s:g} s and was ended before {call.name}"
-                    raise EndedError(text, "turn_limit", "ask for one step at a time")
-                result = await self._call(reply, call, key, effect)
+            began = asyncio.get_running_loop().time()
+            old_result = self.journal.results.get(key)
+            result = await self._call(reply, call, key, effect) if old_result is None else old_result
             self._messages.append(ToolReturn(call.call_id, call.name, result.content, failed=not result.ok))
             self._actions.append(action_of(call, effect, result))
             self._results.append(result)
@@ -246,6 +251,8 @@ class Turn:
                 self._files += result.files
             if result.foreign:
                 self._tainted_s = self.request.at_s  # it counts as read when the message came
+            if old_result is None:
+                self._report(call, result, (asyncio.get_running_loop().time() - began) * 1000)
             if result.error_code == OUTCOME_UNKNOWN and result == outcome_unknown(call):
                 raise EndedError(_UNKNOWN.format(call=shown_call(call)), OUTCOME_UNKNOWN, result.next_step)
             if result.error_code == INTERNAL:
@@ -258,13 +265,18 @@ class Turn:
                     raise EndedError(text, result.error_code, result.next_step or _BY_HAND)
 
     async def _call(self, reply: ModelReply, call: ToolCall, key: EffectKey, effect: Effect) -> ToolResult:
+        """Run a call. Raises MicroclawError when the turn may not begin it any more."""
         request, inbound = self.request, self.request.inbound
+        if self.journal.stopped:
+            raise TurnCancelled()
+        if asyncio.get_running_loop().time() >= self._deadline:
+            text = f"the turn took longer than {self.limits.turn_s:g} s and was ended before {call.name}"
+            raise EndedError(text, "turn_limit", "ask for one step at a time")
         if call.name == DEPLOY_TOOL:
             author, attempt = reply.model or self.model.name, self._failed_deploys + 1
             if step := code_step(author, reply, call, self._usage, attempt, self.limits.deploy_tries):
                 self._put(step)
         self._put(ToolRun(call.name, "started"))
-        began = asyncio.get_running_loop().time()
         is_own = tainted_from(inbound, request.at_s) is None
 
         async def run(begin: Begin) -> ToolResult:
@@ -279,12 +291,14 @@ class Turn:
             with made_by(Maker(turn_id, inbound.person_id, conversation, ahead=self.journal.carried)):
                 return await self.tools.call(call.name, call.arguments, context)
 
-        result = await self.journal.call(key, call, effect, run)
-        took_ms = (asyncio.get_running_loop().time() - began) * 1000
+        return await self.journal.call(key, call, effect, run)
+
+    def _report(self, call: ToolCall, result: ToolResult, took_ms: float) -> None:
+        """Tell the listener how a call ended; after it is noted, so that a fault here hides no act."""
         self._put(ToolRun(call.name, "done" if result.ok else "failed", result.evidence))
-        if step := call_step(call, result, took_ms):
+        step = call_step(call, result, took_ms)
+        if step is not None:
             self._put(step)
-        return result
 
     def _answer(self, reply: ModelReply) -> Answer:
         if not reply.text.strip():

@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import Scope
 
-from microclaw.apps.change_log import conversation_of
+from microclaw.apps.change_log import COMMAND_LINE, conversation_of
 from microclaw.auth.people import OWNER
 from microclaw.auth.tokens import SESSION_PREFIX
 from microclaw.errors import PermissionRefused
@@ -40,7 +40,7 @@ class Caller:
     @property
     def conversation(self) -> str:
         """The conversation of its requests outside of a chat: all of a token's are one."""
-        return conversation_of("terminal" if self.direct else CHANNEL, self.source)
+        return COMMAND_LINE if self.direct else conversation_of(CHANNEL, self.source)
 
     @property
     def token(self) -> str | None:

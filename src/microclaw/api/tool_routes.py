@@ -81,7 +81,7 @@ class ToolService(Struct, frozen=True):
                 context = ToolContext(
                     by.person_id, feed.put, device, channel=CHANNEL, chat_id=chat, foreign=is_foreign, begin=begin
                 )
-                conversation = None if session is None else conversation_of(CHANNEL, chat)
+                conversation = by.conversation if session is None else conversation_of(CHANNEL, chat)
                 asked = questions_in(feed, admission.approvals, channel=CHANNEL, chat_id=chat, request=request)
                 with made_by(Maker(request, by.person_id, conversation)), asked:
                     return await tools.call(name, given, context)

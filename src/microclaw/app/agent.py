@@ -190,6 +190,7 @@ class Agent:
             book=book,
             runner=runner,
             prepare=lambda name, arguments, call: tools.prepare(name, arguments, context_of(call)),
+            try_planned=lambda name, arguments, call: tools.try_planned(name, arguments, context_of(call)),
             takes_device=tools.takes_device,
             name_of=gate.name_of,
             scene=self._context.devices,

@@ -54,7 +54,8 @@ class Maker(Struct, frozen=True):
 
 _NOBODY = Maker()
 _MAKER: ContextVar[Maker] = ContextVar("microclaw_maker", default=_NOBODY)
-_TERMINAL = "terminal"
+COMMAND_LINE: Final = "terminal"
+"""The conversation of the commands of this machine's command line. Its chats have their own."""
 SCHEDULED: Final = "schedule:"
 """Stands before the conversation of a change that a schedule made."""
 
@@ -70,8 +71,8 @@ def chat_of(conversation: str) -> str:
 
 
 def conversation_of(channel: str, chat_id: str) -> str:
-    """A chat's conversation. The commands of this machine's terminal are one conversation."""
-    return _TERMINAL if channel == _TERMINAL else f"{channel}:{chat_id}"
+    """Return the conversation of a chat: the same chat as that of its history."""
+    return f"{channel}:{chat_id}"
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct, field, structs
 
-from microclaw.apps.change_log import AppVersion, DesiredApp, Maker, conversation_of, made_by, maker_now
+from microclaw.apps.change_log import AppVersion, DesiredApp, Maker, made_by, maker_now
 from microclaw.apps.changes import ProgramChanges, upgrade_request
 from microclaw.apps.deployment import ChangeRequest, Place
 from microclaw.apps.expectation_text import parse_expectations
@@ -78,7 +78,7 @@ class DeferredAct(DeferredRow, frozen=True):
 
     @property
     def conversation(self) -> str | None:
-        return None if self.place is None else conversation_of(self.place.channel, self.place.chat_id)
+        return None if self.place is None else self.place.conversation
 
     def text(self, device_name: str) -> str:
         """ "install blink on desk"."""
@@ -131,6 +131,8 @@ class Deferrals:
             trial, order = prepared.trial, Order(act, prepared.version, request.replace, request.force, expect)
         made, at_ms = maker_now(), self._change_log.now_ms()
         person_id = made.person_id or OWNER.person_id
+        if place is not None:
+            place = structs.replace(place, conversation=made.conversation)
         row = DeferredAct(0, device.device_id, name, at_ms, order, person_id, made.turn, place)
         kept = await self.log.add(row)
         report(Step("deploy", f"deferred: {kept.text(device.name)}, when it is back", detail=(why,)))

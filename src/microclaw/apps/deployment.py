@@ -29,11 +29,12 @@ INSTALLED_ALL_THE_SAME: Final = "it is installed all the same, as --force was gi
 
 
 class Place(Struct, frozen=True, array_like=True):
-    """The chat that an act was asked for in."""
+    """The chat that gets the outcome of an act, and the conversation that the act was asked for in."""
 
     person_id: str
     channel: str
     chat_id: str
+    conversation: str | None = None
 
 
 class ChangeRequest(Struct, frozen=True):

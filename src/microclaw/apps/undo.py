@@ -167,24 +167,17 @@ class Undo:
                 name = names[act.device_id]
                 step = f"drop it: microclaw app cancel {act.name} -d {name}"
                 raise _not_meant(f"{act.text(name)}, is deferred and has changed nothing yet", last, step)
-        if last is None and theirs:
-            why = "nothing that you asked for here can be reverted; the newest act is a schedule's or made elsewhere"
-            raise _request_instead(theirs, why)
-        if last is None and here:
-            raise UnknownName(
-                f"there is nothing of yours to undo; the newest is somebody else's: {change_text(here[0])}",
-                next_step=f"an owner may: microclaw app undo {here[0].change_id}",
-            )
         if last is None:
-            undone = next((one.change_id for one in history if in_force(one) and one.person == choice.by), None)
-            again = "" if undone is None else f"what was undone last comes back with: microclaw app undo {undone}; "
-            where = "boards" if choice.device_id is None else names.get(choice.device_id, choice.device_id)
-            raise UnknownName(f"of the changes on {where} there is nothing to undo", next_step=f"{again}{_LIST}")
+            raise _nothing_of_this(choice, here, history, names)
         meant = [change for change in history if choice.covers(change.person, change.conversation)]
         wanted = (one for one in meant if one.undoes is None and one.kind in _PROGRAM_KINDS)
         failed = next((change for change in wanted if change.state == "failed"), None)  # it is not there
         if failed is not None and failed.change_id > last.change_id and _apart(failed, last):
             raise _not_meant(f"{change_text(failed)}, failed and nothing of it is left to undo", last)
+        # `last` is the newest of this conversation, so a newer change of the same pin or program is from elsewhere.
+        newer = [change for change in theirs if change.change_id > last.change_id and change.subject == last.subject]
+        if newer:
+            raise _request_instead(newer, f"after {change_text(last)} came an act from elsewhere")
         newest = next(change for change in meant if change in found)
         if newest.device_id not in names and _apart(newest, last):
             why = f"the newest, {change_text(newest)}, cannot be undone, as its device was removed; before it"
@@ -265,11 +258,32 @@ def _not_meant(newest: str, last: Change | None, *steps: str) -> DeployRejected:
     return DeployRejected(f"the newest, {newest}; nothing was done", next_step="; ".join((*steps, *before)))
 
 
+def _nothing_of_this(
+    choice: UndoChoice, here: Sequence[Change], history: Sequence[Change], names: dict[str, str]
+) -> MicroclawError:
+    """Return the error of an undo that finds nothing of its conversation. `here` are the changes on present devices."""
+    theirs = [change for change in here if change.person == choice.by]
+    if theirs:
+        return _request_instead(theirs, "nothing of this conversation can be undone; the newest act is from elsewhere")
+    if here:
+        return UnknownName(
+            f"there is nothing of yours to undo; the newest is somebody else's: {change_text(here[0])}",
+            next_step=f"an owner may: microclaw app undo {here[0].change_id}",
+        )
+    undone = next((change.change_id for change in history if in_force(change) and change.person == choice.by), None)
+    again = "" if undone is None else f"what was undone last comes back with: microclaw app undo {undone}; "
+    where = "boards" if choice.device_id is None else names.get(choice.device_id, choice.device_id)
+    return UnknownName(f"of the changes on {where} there is nothing to undo", next_step=f"{again}{_LIST}")
+
+
 def _request_instead(theirs: Sequence[Change], why: str) -> UndoElsewhere:
-    """The newest request of these changes (newest first), for the person to say yes to; `why` not what was meant."""
-    request = [one for one in theirs if one is theirs[0] or not _apart(one, theirs[0])]
-    step = "; ".join(f"microclaw app undo {one.change_id}" for one in request)
-    return UndoElsewhere(f"{why}: {', '.join(map(change_text, request))}", next_step=step)
+    """Return the error that names the newest request of these changes (newest first), for the person to say yes to.
+
+    `why` says why it is not what was meant."""
+    newest = theirs[0]
+    request = [change for change in theirs if change is newest or not _apart(change, newest)]
+    text = f"{why}: {', '.join(map(change_text, request))}"
+    return UndoElsewhere(text, tuple(change.change_id for change in request))
 
 
 def _apart(one: Change, other: Change) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta
 
@@ -19,6 +20,7 @@ from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 _MAX_HITS = 12
 _HIT_CHARS = 600
 _MAX_LINES = 100
+_PIN: Final = re.compile(r"\b(?:pins?|gpio) ?#?\d{1,2}\b", re.IGNORECASE)
 
 
 class RememberParameters(Parameters, kw_only=True):
@@ -53,9 +55,9 @@ def remembering_tools(*, memory: Memory, search: Search, devices: Registry) -> t
         if asked.device is not None:
             kept = await memory.remember_wiring(devices.get(asked.device).name, asked.text)
         elif asked.where == "today":
-            kept = await memory.note(context.person_id, asked.text)
+            kept = await memory.note(context.person_id, _with_board(asked.text, devices, context))
         else:
-            kept = await memory.remember(context.person_id, asked.text)
+            kept = await memory.remember(context.person_id, _with_board(asked.text, devices, context))
         fields = {"success": True, "file": kept.name, "line": kept.line, "new": kept.new}
         text = f"{kept.name} {'has it now' if kept.new else 'had it already'}: {kept.line.removeprefix('- ')}"
         return ToolOutput(fields, (Evidence("written", text),))
@@ -119,6 +121,23 @@ def remembering_tools(*, memory: Memory, search: Search, devices: Registry) -> t
 async def _is_spoken(_: Parameters, context: ToolContext) -> bool:
     """Return True for a call by voice: it is read back before a misheard word is in the memory, or out of it."""
     return context.channel == VOICE_CHANNEL
+
+
+def _with_board(text: str, devices: Registry, context: ToolContext) -> str:
+    """Return a fact about a pin with its board: the chat's, or the only one. Other facts stay as they are.
+
+    offline/memory.py reads the form.
+    """
+    if _PIN.search(text) is None:
+        return text
+    for device in devices.list():
+        if re.search(rf"(?<![\w-]){re.escape(device.name)}(?![\w-])", text, re.IGNORECASE):
+            return text
+    boards = [device for device in devices.list() if device.board.pins]
+    if context.device is not None:
+        chat_device = devices.get(context.device)
+        boards = [chat_device] if chat_device in boards else boards
+    return f"{text.rstrip(' .')} (on {boards[0].name})" if len(boards) == 1 else text
 
 
 def _remember_words(asked: RememberParameters, _: ToolContext, __: Sequence[str]) -> str:

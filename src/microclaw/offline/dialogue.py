@@ -64,8 +64,12 @@ def understand(request: ModelRequest) -> Understanding:
     question = state.question if len(said) <= MAX_SENTENCE_CHARS else None
     completed = None if question is None else _completed(said, question, known)
     found = completed or _read(chosen or said, known, state)
-    at = replace(found, results=results) if isinstance(found, Context) else None
-    decision = found if isinstance(found, Say) else _decide(replace(found, results=results))
+    at: Context | None = None
+    if isinstance(found, Context):
+        at = _asking_undo(replace(found, results=results))
+        decision = _decide(at)
+    else:
+        decision = found
     kept = DialogueState()
     if isinstance(decision, Say):
         # A question about the last act, and what is about nothing, leave it the last act.
@@ -98,6 +102,16 @@ def _completed(said: str, question: Question, known: DeviceContext) -> Context |
         case _:
             return None
     return Context(replace(parse, values=parse.values | values), question.said, known, named)
+
+
+def _asking_undo(at: Context) -> Context:
+    """Return the sentence as a question, if its undo found the newest act in another conversation; else as it is."""
+    last = at.results[-1] if at.results else None
+    if last is None or last.ok or last.fields.get("error") != "undo_elsewhere":
+        return at
+    question = f"{capital(str(last.fields['message']))}. Shall I undo that?"
+    undoes = tuple(last.fields["changes"])
+    return replace(at, parse=Parse("undo", {"asks": question}, undoes=undoes), results=())
 
 
 def _chosen(said: str, suggested: tuple[str, ...]) -> str | Say | None:

@@ -46,6 +46,8 @@ _TOLD: Final = tuple(
         rf"call {_PIN} (?:the |my |our )?{_WORDS}",
     )
 )
+_BOARD: Final = re.compile(r" \(on (?P<device>[\w-]+)\)$")
+"""The board that knowledge/tools.py adds to a fact about a pin."""
 _NO_NAME: Final = frozenset(
     re.findall(
         r"\w+",
@@ -119,12 +121,14 @@ def told_name(said: str) -> NamedPin | None:
     """The name and pin that a sentence tells; None for a question and every other sentence."""
     if said.rstrip().endswith("?"):
         return None
-    text = normalize_quantities(said.lstrip("- "))
+    board = _BOARD.search(said)
+    text = normalize_quantities(_BOARD.sub("", said).lstrip("- "))
     found = next((match for pattern in _TOLD if (match := pattern.fullmatch(text)) is not None), None)
     name = (found.groupdict().get("name") or found["word"]) if found is not None else ""
     if found is None or not _NO_NAME.isdisjoint(name.split()):
         return None
-    return NamedPin(name, int(found["pin"]), found["device"])
+    device = found["device"] if board is None else board["device"].lower()
+    return NamedPin(name, int(found["pin"]), device)
 
 
 def named_pins(lines: Iterable[str], device: str | None = None) -> tuple[NamedPin, ...]:
@@ -141,7 +145,9 @@ def names_to_pins(text: str, known: DeviceContext, named: KnownDevice | None) ->
     rank = {here: 2, None: 1}
     meant = {one.name: one for one in sorted(known.names, key=lambda one: rank.get(one.device, 0))}
     for one in sorted(meant.values(), key=lambda one: -len(one.name)):
-        there = next((d for d in known.devices if d.name.lower() == one.device), device)
+        there = device
+        if one.device is not None:
+            there = next((board for board in known.devices if board.name.lower() == one.device), None)
         if there is None or any(app.name.lower() == one.name for app in there.apps):
             continue
         pattern = re.compile(rf"(?i)(?<![\w-])((?:the|my|our) )?{re.escape(one.name)}(?![\w-]){_HAS_PIN}")

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from microclaw.errors import BuildError, MicroclawError, ToolRetry
+from microclaw.errors import BuildError, MicroclawError, ToolRetry, UndoElsewhere
 from microclaw.events import Evidence, ResultFile
 from microclaw.operations.operation import Approve, Call, Effect, Operation, Permission, approve_all, fault, load
 from microclaw.text import escape_hidden, fence_text
@@ -99,9 +99,10 @@ class Tool(Struct, Generic[P], frozen=True):
     is asked and read aloud; it has the lines of `describe`, none for a call that is planned. Without it the name and
     the arguments are asked, and `title` stands for the name. `asks`: whether a person must say yes to these arguments
     where the permission alone would need none; such a call is not planned for later. `complete` fills in arguments
-    that were left out and are plain, before anything else: the device that alone has a program. `schema` is the JSON
-    schema of arguments that somebody else checks: `run` gets these as AnyArguments. `told`: the
-    arguments that callers are told, where those inside the host may give more.
+    that were left out and are plain, before anything else: the device that alone has a program. `try_planned` tries a
+    call that is planned for later, raises what it would fail with then, and returns what it could not try. `schema` is
+    the JSON schema of arguments that somebody else checks: `run` gets these as AnyArguments. `told`: the arguments that
+    callers are told, where those inside the host may give more.
     """
 
     name: str
@@ -120,6 +121,7 @@ class Tool(Struct, Generic[P], frozen=True):
     asks: Callable[[P, ToolContext], Awaitable[bool]] | None = None
     words: Callable[[P, ToolContext, Sequence[str]], str] | None = None
     complete: Callable[[P, ToolContext], Awaitable[P]] | None = None
+    try_planned: Callable[[P, ToolContext], Awaitable[str | None]] | None = None
     schema: Mapping[str, Any] | None = None
     told: type[msgspec.Struct] | None = None
 
@@ -218,6 +220,8 @@ def result_of_error(error: MicroclawError, device_texts: Sequence[str] = ()) -> 
     if isinstance(error, BuildError):
         fields["stage"] = error.stage
         fields["diagnostics"] = [d.render() for d in error.diagnostics[:_MAX_DIAGNOSTICS]]
+    if isinstance(error, UndoElsewhere):
+        fields["changes"] = list(error.changes)
     if error.next_step:
         fields["next"] = error.next_step
     content = bounded_json(fields)

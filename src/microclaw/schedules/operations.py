@@ -162,6 +162,7 @@ async def add(
     What only repeats or reacts on the board itself is a program instead (deploy-wasm-app).
     """
     plan = await scheduling.plan(call, when, do, tool, arguments, device, timezone, missed)
+    plan = await scheduling.tried(call, plan)
     await call.approve(plan.action, plan.detail, None, plan.new.approved)
     made = await scheduling.book.add(plan.new)
     return scheduling.facts(made, NewSchedule, warning=plan.warning)

@@ -41,12 +41,13 @@ def parse_when(when: str | When, now: datetime) -> Timing:
     The zone of `now` is an IANA one.
     """
     text = when if isinstance(when, str) else when_text(when)
+    if len(text) > MAX_CHARS:
+        raise ScheduleRefused(f"a time has at most {MAX_CHARS} characters, this has {len(text)}", next_step=FORMS)
     try:
-        if len(text) > MAX_CHARS:
-            raise ValueError("it is too long")
         return _read(when, now) if isinstance(when, str) else _timing(when, now, text)
-    except (ValueError, OverflowError) as exc:  # 25 o'clock, the 30th of February, a day beyond the calendar's end
-        raise ScheduleRefused(f"{text[:60]!r} is no time that I understand", next_step=FORMS) from exc
+    except (ValueError, OverflowError) as exc:
+        # 25 o'clock, the 30th of February, a day beyond the calendar's end.
+        raise ScheduleRefused(f"{text[:60]!r} is not in the calendar", next_step=FORMS) from exc
 
 
 def _read(text: str, now: datetime) -> Timing:
@@ -55,8 +56,10 @@ def _read(text: str, now: datetime) -> Timing:
         return check_cron(cron[1], _zone(now).key)
     if (two := _TWO_CLOCKS.fullmatch(plain)) is not None:
         days, first, half, second, other_half = two.groups(default="")
-        if bool(half) != bool(other_half):  # "at 7 and 9 pm": of the morning, too?
-            raise ValueError("one of two clocks says am or pm")
+        if bool(half) != bool(other_half):
+            # "at 7 and 9 pm" may mean 7 in the morning.
+            text = f"{plain[:60]!r}: one of two clocks says am or pm"
+            raise ScheduleRefused(text, next_step='say it of both: "every day at 7 am and 9 pm"')
         return _twice(_read(f"{days}at {first}{half}", now), _read(f"{days}at {second}{other_half}", now))
     said = re.sub(r"^hourly$", "every 3600000 ms", normalize_quantities(text))
     if (repeated := _EVERY.fullmatch(said)) is not None:
@@ -68,7 +71,7 @@ def _read(text: str, now: datetime) -> Timing:
     said = f"on {said}" if _ON_DAYS.match(said) else said
     found = split_when(_counted_days(said, now), bare_hour=True)
     if found is None or found[0]:
-        raise ValueError("these are not the words of a time alone")
+        raise ScheduleRefused(f"{text[:60]!r} is no time that I understand", next_step=FORMS)
     return _timing(found[1], now, text)
 
 
@@ -123,7 +126,11 @@ def _counted_days(said: str, now: datetime) -> str:
 
 def _moment(when: When, clock: time, now: datetime) -> datetime:
     """The next time that is meant; one that a date puts into the past stays there."""
-    day = _day(when.date, now.date())
+    date_words = when.date or "today"
+    if date_words.startswith("next "):
+        day = _day_of_next_week(date_words, clock, now.date())
+    else:
+        day = _day(date_words, now.date())
     if when.date == "tonight" and clock.hour < 6:
         day += timedelta(days=1)
     moment = at_wall_clock(datetime.combine(day, clock), _zone(now))
@@ -135,15 +142,26 @@ def _moment(when: When, clock: time, now: datetime) -> datetime:
     return moment
 
 
-def _day(said: str | None, today: date) -> date:
-    """The day of these words; ValueError where the calendar has none."""
-    if said is None or said in ("today", "tonight"):
+def _day_of_next_week(said: str, clock: time, today: date) -> date:
+    """Return the day of "next friday". Raises ScheduleRefused if this week has a friday to come: it may be meant."""
+    days_away = DAYS.index(said.removeprefix("next ")) - today.weekday()
+    day = today + timedelta(days_away + 7)
+    if days_away <= 0:
+        return day
+    earlier = f"{day - timedelta(7):%d %B}".lstrip("0")
+    later = f"{day:%d %B}".lstrip("0")
+    step = f'say "on {earlier} at {clock:%H:%M}", or "on {later} at {clock:%H:%M}"'
+    raise ScheduleRefused(f"{said!r}: is that {earlier} or {later}?", next_step=step)
+
+
+def _day(said: str, today: date) -> date:
+    """Return the day of these words. Raises ValueError if the calendar has none."""
+    if said in ("today", "tonight"):
         return today
     if said == "tomorrow":
         return today + timedelta(days=1)
-    if (weekday := said.removeprefix("next ")) in DAYS:
-        away = (DAYS.index(weekday) - today.weekday()) % 7
-        return today + timedelta(days=away or (0 if weekday == said else 7))  # "next friday" on a friday
+    if said in DAYS:
+        return today + timedelta(days=(DAYS.index(said) - today.weekday()) % 7)
     if "-" in said:
         return date.fromisoformat(said)
     number, name, *year = said.split(" ")

@@ -47,7 +47,8 @@ class Plan(Struct, frozen=True):
 
 
 class Scheduling(Struct, frozen=True):
-    """Makes schedules. `prepare` gives the needs of a tool's call, `takes_device` is true of a tool for a device.
+    """Makes schedules. `prepare` gives the needs of a tool's call, `try_planned` tries it and returns what it could not
+    try, `takes_device` is true of a tool for a device.
 
     Without a model (`offline`), words that no template understands are refused at once.
     """
@@ -55,6 +56,7 @@ class Scheduling(Struct, frozen=True):
     book: ScheduleBook
     runner: Runner
     prepare: Callable[[str, str, Call], Awaitable[PlannedCall]]
+    try_planned: Callable[[str, str, Call], Awaitable[str | None]]
     takes_device: Callable[[str], bool]
     name_of: Callable[[str], str]
     scene: Callable[[str | None], Awaitable[DeviceContext]]
@@ -109,6 +111,20 @@ class Scheduling(Struct, frozen=True):
             next_ms=due_ms,
         )
         return Plan(new, f"schedule {said}: {words}", tuple(lines), warning)
+
+    async def tried(self, call: Call, plan: Plan) -> Plan:
+        """Try the call of a plan, a program also on a virtual board. Return the plan with a warning of what is untried.
+
+        Raises what the call would fail with when it is due: BuildError, TrialFailed, ToolRetry.
+        """
+        deed = plan.new.deed
+        if not isinstance(deed, ToolAct):
+            return plan
+        untried = await self.try_planned(deed.tool, deed.arguments, replace(call, device=plan.new.device))
+        if untried is None:
+            return plan
+        warning = untried if plan.warning is None else f"{plan.warning}; {untried}"
+        return replace(plan, warning=warning)
 
     def shown(self, at_ms: int, zone: str | None = None) -> str:
         """A time with its day, which is "today" or "tomorrow" where it is; with seconds in the next minute."""

@@ -86,6 +86,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
             book=book,
             runner=cast("Runner", SimpleNamespace(wakes_an_hour=2)),
             prepare=lambda name, arguments, call: base.prepare(name, arguments, context_of(call)),
+            try_planned=lambda name, arguments, call: base.try_planned(name, arguments, context_of(call)),
             takes_device=base.takes_device,
             name_of=lambda person: person,
             scene=scene,

@@ -114,15 +114,7 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
     """deploy-wasm-app, query-wasm-apps, uninstall-wasm-app, switch-program, set-program-times."""
 
     async def deploy(device: Device, asked: DeployParameters, context: ToolContext) -> ToolOutput:
-        request = ChangeRequest(
-            device=device.name,
-            name=asked.app_name,
-            source=asked.source_code,
-            heap_bytes=asked.heap_size,
-            optimization=asked.optimization_level,
-            expectations=expectations_of(asked.expect),
-            approve=context.approve,
-        )
+        request = replace(_request(device, asked), approve=context.approve)
         done = await apps.changes.deploy(request, context.report)
         fields = {
             "deviceIp": _address(device),
@@ -138,6 +130,10 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
         }
         what = "replaced" if done.replaced else "deployed"
         return _made(done, f"{what} {done.name} on {done.device_name}", **fields)
+
+    async def try_planned_deploy(device: Device, asked: DeployParameters, context: ToolContext) -> None:
+        """Build, check and try the program. What is on the device by then nobody knows, so nothing there counts."""
+        await apps.changes.prepare(_request(device, asked), context.report, later=())
 
     async def query(device: Device, asked: QueryParameters, _: ToolContext) -> ToolOutput:
         listed = await apps.catalogue.list_apps(device.name)
@@ -182,8 +178,21 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
         runs = made.trial.times.text() if made.trial.times else "once, and on"
         return _made(made, f"{made.name} on {made.device_name} runs {runs}", runs=runs, verified=made.verified)
 
+    async def find_planned(
+        device: Device, asked: UninstallParameters | SwitchParameters | TimesParameters, _: ToolContext
+    ) -> str | None:
+        """Return a warning if the host has no such program there now; another schedule may install it first."""
+        if await apps.change_log.holds(device.device_id, asked.app_name):
+            return None
+        return f"not tried: this host has no {asked.app_name} on {device.name} now"
+
+    async def try_planned_times(device: Device, asked: TimesParameters, context: ToolContext) -> str | None:
+        asked.new_times()
+        return await find_planned(device, asked, context)
+
     tool, complete = partial(device_tool, apps.registry), partial(on_its_holder, apps)
     act, once = (Permission.ACT, Effect.IDEMPOTENT), (Permission.ACT, Effect.ONCE)
+    on_deploy: dict[str, Any] = {"has_preview": True, "try_planned": try_planned_deploy}
     deploys = (
         "Compile a program in the device's language, check it, try it on a virtual board, put it on the device and "
         "verify it there. For anything that goes on, repeats or reacts."
@@ -192,15 +201,28 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
     switches = "Stop a program and keep it for later, start a stopped one again, or restart one."
     times = "Set when an installed program runs: begun again every so often, each run stopped after a time."
     removal: dict[str, Any] = {"required_permission": uninstall_permission, "check": check_uninstall}
-    removal |= {"words": "remove {app_name} from {device}", "complete": complete}
+    on_program: dict[str, Any] = {"complete": complete, "try_planned": find_planned}
+    on_times: dict[str, Any] = {"complete": complete, "try_planned": try_planned_times}
+    removal |= {"words": "remove {app_name} from {device}", **on_program}
     off = "Take a program off a device."
     words = "{switch} {app_name} on {device}"
     return (
-        tool("deploy-wasm-app", deploys, DeployParameters, deploy, *act, has_preview=True),
+        tool("deploy-wasm-app", deploys, DeployParameters, deploy, *act, **on_deploy),
         tool("query-wasm-apps", lists, QueryParameters, query, complete=complete),
         tool("uninstall-wasm-app", off, UninstallParameters, uninstall, *act, **removal),
-        tool("switch-program", switches, SwitchParameters, switch, *once, words=words, complete=complete),
-        tool("set-program-times", times, TimesParameters, set_times, *once, has_preview=True, complete=complete),
+        tool("switch-program", switches, SwitchParameters, switch, *once, words=words, **on_program),
+        tool("set-program-times", times, TimesParameters, set_times, *once, has_preview=True, **on_times),
+    )
+
+
+def _request(device: Device, asked: DeployParameters) -> ChangeRequest:
+    return ChangeRequest(
+        device=device.name,
+        name=asked.app_name,
+        source=asked.source_code,
+        heap_bytes=asked.heap_size,
+        optimization=asked.optimization_level,
+        expectations=expectations_of(asked.expect),
     )
 
 
