@@ -10,6 +10,7 @@ import re
 import tempfile
 from collections.abc import Mapping
 from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import Final
 
@@ -97,12 +98,12 @@ async def compile_module(
     Raises BuildError with its diagnostics, ConfigError without a compiler.
     """
     _check_options(name, optimization, stack_bytes)
-    with findings_located(source) as marks:
+    with await asyncio.to_thread(findings_located, source) as marks:
         text = await asyncio.to_thread(read_source, source, name, language)
         toolchain = find_toolchain()
         _check_standard_headers(text, toolchain)
         build = await _cached_build(text, board, toolchain, optimization, stack_bytes, cache or default_cache())
-        image = _checked_image(build, board, text, name, toolchain.name)
+        image = await asyncio.to_thread(_checked_image, build, board, text, name, toolchain.name)
     return replace(image, optimization=optimization, warnings=marks.all_located(image.warnings))
 
 
@@ -265,14 +266,16 @@ def _check_files_read(dependencies: Path, text: SourceText, toolchain: Toolchain
 def _checked_image(build: _Build, board: BoardProfile, text: SourceText, name: str, compiler: str) -> Image:
     module = _parse(build.wasm, text.file)
     pins, pin_errors = check_pins(build.marks, (s.data for s in module.data), board, text)
-    errors = (
-        *check_imports(module, board, text),
-        *check_exports(module, text),
-        *check_nodes(module, board, text),
-        *check_formats(text),
-        *check_size(module, len(build.wasm), board, text, build.largest),
-        *pin_errors,
+    found = chain(
+        check_imports(module, board, text),
+        check_exports(module, text),
+        check_nodes(module, board, text),
+        check_formats(text),
+        check_size(module, len(build.wasm), board, text, build.largest),
+        pin_errors,
     )
+    # What is wrong, and what was meant instead, is looked up for as many as are shown.
+    errors = tuple(islice(found, MAX_DIAGNOSTICS))
     if errors:
         raise BuildError(errors, stage="check")
     return Image(
