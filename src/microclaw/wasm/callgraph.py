@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import Final, TypeVar
 
 from msgspec import Struct
 
 from microclaw.wasm.inspect import Module, parse_module
 from microclaw.wasm.opcodes import Calls, calls_of
+from microclaw.wasm.wasm_image import Signature
 from microclaw.wire.wasm_binary import Reader, read_sections
 
 T = TypeVar("T")
@@ -17,7 +19,7 @@ _CUSTOM: Final = 0
 _FUNCTION_NAMES: Final = 1
 
 
-class CallGraph(Struct, frozen=True):
+class CallGraph(Struct, frozen=True, dict=True):
     """Functions are indices over imports and own functions, as in the module."""
 
     module: Module
@@ -37,9 +39,20 @@ class CallGraph(Struct, frozen=True):
         calls = self.calls.get(function)
         if calls is None:
             return ()
-        wanted = {self.module.types[kind] for kind in calls.indirect}
-        pointed_at = [f for f in self.module.table_functions if self.module.signature_of(f) in wanted] if wanted else ()
-        return (*calls.direct, *pointed_at)
+        functions = list(calls.direct)
+        for signature in {self.module.types[kind] for kind in calls.indirect}:
+            functions += self.pointed_at.get(signature, ())
+        return functions
+
+    @cached_property
+    def pointed_at(self) -> dict[Signature, list[int]]:
+        """The functions whose address the program takes, by their types."""
+        functions: dict[Signature, list[int]] = {}
+        for index in self.module.table_functions:
+            signature = self.module.signature_of(index)
+            if signature is not None:
+                functions.setdefault(signature, []).append(index)
+        return functions
 
     def path(self, start: int, goals: frozenset[int], step: Callable[[int], Iterable[int]]) -> tuple[int, ...] | None:
         """The shortest chain of calls from `start` to one of `goals`, both included; None when there is none."""
@@ -68,6 +81,46 @@ def reached(calls: Mapping[T, Collection[T]], start: Iterable[T]) -> set[T]:
         found |= new
         waiting.extend(new)
     return found
+
+
+def on_cycles(calls: Mapping[T, Collection[T]]) -> set[T]:
+    """Return those that may come back to themselves, each looked at once (Tarjan, 1972, without its recursion)."""
+    numbers: dict[T, int] = {}
+    lowest: dict[T, int] = {}  # the first one that each may come back to
+    opened: dict[T, None] = {}
+    cycles: set[T] = set()
+    waiting: list[tuple[T, Iterator[T]]] = []
+
+    def enter(node: T) -> None:
+        numbers[node] = lowest[node] = len(numbers)
+        opened[node] = None
+        waiting.append((node, iter(calls.get(node, ()))))
+
+    def leave(node: T) -> None:
+        waiting.pop()
+        if waiting:
+            caller = waiting[-1][0]
+            lowest[caller] = min(lowest[caller], lowest[node])
+        if lowest[node] == numbers[node]:
+            component = [opened.popitem()[0]]
+            while component[-1] != node:
+                component.append(opened.popitem()[0])
+            if len(component) > 1 or node in calls.get(node, ()):
+                cycles.update(component)
+
+    for start in calls:
+        if start not in numbers:
+            enter(start)
+        while waiting:
+            caller, callees = waiting[-1]
+            callee = next(callees, None)
+            if callee is None:
+                leave(caller)
+            elif callee not in numbers:
+                enter(callee)
+            elif callee in opened:
+                lowest[caller] = min(lowest[caller], numbers[callee])
+    return cycles
 
 
 def read_callgraph(wasm: bytes) -> CallGraph:

@@ -48,7 +48,7 @@ from microclaw.wasm.program_macros import text_defines
 from microclaw.wasm.source_files import findings_located
 from microclaw.wasm.source_language import Language
 from microclaw.wasm.source_text import SourceText, read_source
-from microclaw.wasm.symbols import MAINS, keeps_prints, read_symbols
+from microclaw.wasm.symbols import MAINS, Symbols, keeps_prints, read_symbols
 from microclaw.wasm.toolchain import (
     HEADERS,
     LIBCXX_CLANG,
@@ -64,6 +64,7 @@ from microclaw.wire.wasm_binary import ModuleError
 
 MIN_STACK_BYTES: Final = 1024
 MAX_STACK_BYTES: Final = 32768
+MAX_FUNCTIONS: Final = 2000
 _CACHE_VERSION: Final = 20
 _MAX_DEPENDENCIES_BYTES: Final = 1 << 20
 _NO_USLEEP: Final = "MICROCLAW_NO_USLEEP"
@@ -213,6 +214,7 @@ def _build(
             _check_files_read(dependencies, text, toolchain)
         units.join()
         symbols = read_symbols(read_output(directory / "program.o", stage="compile"))
+        _check_function_count(symbols, text)
         loops = read_loops(symbols)
         findings = loops.findings(text)
         if not symbols.functions & {*MAINS, "on_init"} and text.find_definition("app_main"):
@@ -236,6 +238,15 @@ def _build(
         linked.compiled_bytes,
         compiled.took_ms + linked.took_ms,
     )
+
+
+def _check_function_count(symbols: Symbols, text: SourceText) -> None:
+    """Raise BuildError for a program with more functions than we look through: who calls whom is not linear."""
+    function_count = len(symbols.module.bodies)
+    if function_count > MAX_FUNCTIONS:
+        message = f"the program has {function_count:,} functions; {MAX_FUNCTIONS:,} is the limit"
+        found = Diagnostic("error", message, text.file, hint="write fewer and longer functions")
+        raise BuildError((found,), stage="check")
 
 
 def _logged(board: BoardProfile) -> bool:
