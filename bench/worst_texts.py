@@ -1,4 +1,4 @@
-"""How soon a host answers /healthz while it reads programs that were made to take long to read."""
+"""The time in which a host answers /healthz while it reads programs that were made to take long to read."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def anybody(host: Host) -> Door:
 
 
 def stalls(anybody: Door) -> float:
-    """How often the event loop stood still for a second, as the host counts it."""
+    """The number of times that the event loop stood still for a second, as the host counts it."""
     found = re.search(r"^microclaw_loop_stalls_total (\S+)$", anybody.get("/metrics").body.decode(), re.MULTILINE)
     assert found is not None
     return float(found[1])

@@ -46,7 +46,7 @@ class Rewritten(Struct, frozen=True, kw_only=True):
 
 
 class ProgramQuestion(Struct, frozen=True):
-    """What the host asks its reader (reader.py); without a board only whether the text is Python."""
+    """The host's question to its reader (reader.py); without a board only whether the text is Python."""
 
     source: str
     name: str = "program"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cached_property
 from typing import Final, TypeVar
 
@@ -81,46 +81,6 @@ def reached(calls: Mapping[T, Collection[T]], start: Iterable[T]) -> set[T]:
         found |= new
         waiting.extend(new)
     return found
-
-
-def on_cycles(calls: Mapping[T, Collection[T]]) -> set[T]:
-    """Return those that may come back to themselves, each looked at once (Tarjan, 1972, without its recursion)."""
-    numbers: dict[T, int] = {}
-    lowest: dict[T, int] = {}  # the first one that each may come back to
-    opened: dict[T, None] = {}
-    cycles: set[T] = set()
-    waiting: list[tuple[T, Iterator[T]]] = []
-
-    def enter(node: T) -> None:
-        numbers[node] = lowest[node] = len(numbers)
-        opened[node] = None
-        waiting.append((node, iter(calls.get(node, ()))))
-
-    def leave(node: T) -> None:
-        waiting.pop()
-        if waiting:
-            caller = waiting[-1][0]
-            lowest[caller] = min(lowest[caller], lowest[node])
-        if lowest[node] == numbers[node]:
-            component = [opened.popitem()[0]]
-            while component[-1] != node:
-                component.append(opened.popitem()[0])
-            if len(component) > 1 or node in calls.get(node, ()):
-                cycles.update(component)
-
-    for start in calls:
-        if start not in numbers:
-            enter(start)
-        while waiting:
-            caller, callees = waiting[-1]
-            callee = next(callees, None)
-            if callee is None:
-                leave(caller)
-            elif callee not in numbers:
-                enter(callee)
-            elif callee in opened:
-                lowest[caller] = min(lowest[caller], numbers[callee])
-    return cycles
 
 
 def read_callgraph(wasm: bytes) -> CallGraph:

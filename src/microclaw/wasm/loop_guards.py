@@ -13,7 +13,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from microclaw.wasm.callgraph import graph_of, on_cycles
+from microclaw.wasm.callgraph import graph_of, reached
 from microclaw.wasm.loop_walk import Loop
 from microclaw.wasm.loops import Loops
 from microclaw.wasm.source_text import SourceText
@@ -145,10 +145,10 @@ def recursive_functions(symbols: Symbols) -> set[int]:
     one of our libraries, as of a comparison for qsort that sorts, is not seen.
     """
     graph = graph_of(symbols.module, {})
+    # A type is a step between: each caller of a type and each function of it are one edge then, not their product.
     calls: dict[int | Signature, Collection[int | Signature]] = {}
     for signature, functions in graph.pointed_at.items():
         calls[signature] = functions
     for index, function in graph.calls.items():
         calls[index] = {*function.direct, *(symbols.module.types[kind] for kind in function.indirect)}
-    cycles = on_cycles(calls)
-    return {index for index in graph.calls if index in cycles}
+    return {index for index in graph.calls if index in reached(calls, calls[index])}

@@ -72,7 +72,7 @@ class SourceText(Struct, frozen=True, dict=True):
 
     @cached_property
     def _name_places(self) -> dict[str, tuple[int, int]]:
-        """What `find_name` finds: a program may have thousands of names to be asked for."""
+        """The places that `find_name` returns: a program may have thousands of names to be asked for."""
         words = ["", *(token.text for token in self.tokens), ""]
         places: dict[str, tuple[int, int]] = {}
         called: set[str] = set()
