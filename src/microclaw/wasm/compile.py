@@ -48,7 +48,7 @@ from microclaw.wasm.program_macros import text_defines
 from microclaw.wasm.source_files import findings_located
 from microclaw.wasm.source_language import Language
 from microclaw.wasm.source_text import SourceText, read_source
-from microclaw.wasm.symbols import MAINS, Symbols, keeps_prints, read_symbols
+from microclaw.wasm.symbols import MAINS, keeps_prints, read_symbols
 from microclaw.wasm.toolchain import (
     HEADERS,
     LIBCXX_CLANG,
@@ -146,6 +146,7 @@ async def _cached_build(
 def read_module(wasm: bytes, board: BoardProfile, *, name: str, source: str | None = None) -> Image:
     """Check a module that came as bytes; the source, where there is one, only serves to name lines."""
     text = read_source(source, name) if source is not None else SourceText(f"{name}.wasm", "", (), ())
+    _check_function_count(_parse(wasm, text.file), text)
     build = _Build(with_main_called(wasm, text.file), (), ())
     return _checked_image(build, board, text, name, "none")
 
@@ -214,7 +215,7 @@ def _build(
             _check_files_read(dependencies, text, toolchain)
         units.join()
         symbols = read_symbols(read_output(directory / "program.o", stage="compile"))
-        _check_function_count(symbols, text)
+        _check_function_count(symbols.module, text)
         loops = read_loops(symbols)
         findings = loops.findings(text)
         if not symbols.functions & {*MAINS, "on_init"} and text.find_definition("app_main"):
@@ -240,9 +241,9 @@ def _build(
     )
 
 
-def _check_function_count(symbols: Symbols, text: SourceText) -> None:
+def _check_function_count(module: Module, text: SourceText) -> None:
     """Raise BuildError for a program with more functions than we look through: who calls whom is not linear."""
-    function_count = len(symbols.module.bodies)
+    function_count = len(module.bodies)
     if function_count > MAX_FUNCTIONS:
         message = f"the program has {function_count:,} functions; {MAX_FUNCTIONS:,} is the limit"
         found = Diagnostic("error", message, text.file, hint="write fewer and longer functions")
