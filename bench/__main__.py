@@ -21,6 +21,7 @@ NAMES = (
     "turn_cost",
     "turns",
     "host",
+    "worst_texts",
     "store",
     "audit",
     "memory",

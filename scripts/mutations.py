@@ -100,7 +100,7 @@ def shared(kind: str) -> Mutation:
 
 NO_PID = '("--unshare-user", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup", '
 NO_UTS = '("--unshare-user", "--unshare-net", "--unshare-ipc", "--unshare-pid", "--unshare-cgroup", '
-UNWATCHED = (RUN, "            self._look()", "            pass")
+UNWATCHED = (RUN, "            self._look(await", "            (await")
 INHERITED = "*(n for n in range(3, 200) if Path(f'/proc/self/fd/{n}').exists() and os.get_inheritable(n))"
 NO_ROOT = ("sandbox/job.py", "return 60666 if os.geteuid() == 0 else None", "return None")
 SANDBOX = (

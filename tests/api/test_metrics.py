@@ -15,6 +15,7 @@ from microclaw.api.metrics_page import MAX_SERIES, MAX_TELEMETRY, host_metrics, 
 from microclaw.apps.reconciler import DeviceCheck
 from microclaw.cluster.status import COUNTS
 from microclaw.link_server.meter import LaneName, LinkMeter
+from microclaw.loop_watch import LoopWatch
 
 DOCS = Path(__file__).parents[2] / "docs/observability.md"
 NO_DEPTHS: Mapping[LaneName, int] = {"media": 0, "control": 0, "telemetry": 0}
@@ -51,7 +52,7 @@ def metrics(
     )
     history, code = of(recent=lambda: telemetry), of(counts=lambda: {"running": 0, "waiting": 0, "endings": {}})
     view: Any = None if cluster is None else of(gauges=lambda: cluster)
-    parts: tuple[Any, ...] = (host, of(listeners=2), history, code, lambda: mqtt, view)
+    parts: tuple[Any, ...] = (host, of(listeners=2), history, code, lambda: mqtt, view, LoopWatch())
     return host_metrics(*parts)
 
 

@@ -24,11 +24,11 @@ while True:
 C_BLINK = '#include "microclaw.h"\nvoid on_init(void) { gpio_open(2, GPIO_OUT); }\n'
 
 
-def test_the_language_is_known_by_the_text_and_by_the_name_of_the_file() -> None:
+async def test_the_language_is_known_by_the_text_and_by_the_name_of_the_file() -> None:
     for source in (BLINK, "import time\nwhile True\n    time.sleep(1)\n", "x = 1\nprint(x)\n"):
-        assert is_python(source), source
+        assert await is_python(source), source
     for source in (C_BLINK, "int main(void) { return 0; }", "void setup() {}\nvoid loop() {}"):
-        assert not is_python(source), source
+        assert not await is_python(source), source
     assert [program_language(name) for name in ("a.py", "a.ino", "a.txt")] == ["python", "sketch", None]
 
 

@@ -128,7 +128,7 @@ def test_words_of_an_engine(path: Path, tmp_path: Path, monkeypatch: pytest.Monk
         "--memory 67108864 --memory-swap 67108864", "--pids-limit 16", "--ulimit cpu=10:10", "--ulimit core=0:0",
         "--ulimit fsize=4194304:4194304", "--tmpfs /tmp:rw,nosuid,nodev,size=4194304",
         "--tmpfs /run:rw,nosuid,nodev,size=4194304 --tmpfs /var/tmp:rw,nosuid,nodev,size=4194304", "--env HOME=/job",
-        "--workdir /job", "target=/job",
+        "--workdir /job", "target=/job", "--oom-score-adj 1000",
     ):  # fmt: skip
         assert words in text
     assert "--privileged" not in text

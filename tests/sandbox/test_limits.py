@@ -6,13 +6,14 @@ import asyncio
 import os
 import secrets
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
 from microclaw.sandbox.job import SandboxEnd, SandboxJob, SandboxLimits
 from microclaw.sandbox.run import run_sandboxed
+from microclaw.sandbox.wrapped_job import start
 
 SMALL = SandboxLimits(
     wall_s=20, cpu_s=20, memory_bytes=96 << 20, output_bytes=100_000, disk_bytes=4 << 20, processes=16
@@ -50,6 +51,17 @@ m = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000, pr
 for at in range(0, size, step): m[at]
 time.sleep(60)
 """
+# Its memory is in a thread that goes on behind the first one, which has ended: of that one the kernel tells no size.
+FIRST_THREAD_ENDED = """
+import ctypes, os, threading, time
+libc = ctypes.CDLL(None)
+first = os.getpid()
+def hold():
+  while open("/proc/self/task/%d/stat" % first).read().split()[2] != "Z": time.sleep(0.001)
+  held = b"x" * (150 << 20); time.sleep(60)
+threading.Thread(target=hold).start()
+libc.syscall({"x86_64": 60}.get(os.uname().machine, 93), 0)
+"""
 FILES = "for n in range(16): open('{}/%d' % n, 'wb').write(bytes(1 << 20))"
 FORKS = "import os\nfor _ in range(3):\n  if os.fork() == 0:\n    while True: pass\nos.wait()"
 # A chain of short-lived processes, each with a small part of the time.
@@ -70,6 +82,7 @@ while True:
             "held = []\nwhile True: held.append(bytearray(1 << 20))", SMALL, "out_of_memory", id="memory_of_one"
         ),
         pytest.param(MANY_PROCESSES, SMALL, "out_of_memory", id="memory_of_many"),
+        pytest.param(FIRST_THREAD_ENDED, SMALL, "out_of_memory", id="memory_behind_a_first_thread_that_ended"),
         pytest.param(PAGE_TABLES.format(2 << 20), SMALL, "out_of_memory", id="dense_page_tables"),
         pytest.param(PAGE_TABLES.format(1 << 30), SMALL, "out_of_memory", id="scattered_page_tables"),
         pytest.param(FILES.format("/job"), SMALL, "disk_full", id="disk_job"),
@@ -98,6 +111,37 @@ def test_memory_shared_by_processes_counts_once(tmp_path: Path) -> None:
     )
     end = run(code, tmp_path)
     assert (end.ending, end.exit_code) == ("ended", 0)
+
+
+# Shared pages above the limit, in processes that only sleep: what they take is known once it has been summed up.
+SLEEPING_FORKS = """
+import os, time
+held = bytearray(os.urandom(1 << 20)) * 40
+for _ in range(12):
+  if os.fork() == 0: time.sleep(60)
+print("asleep", flush=True)
+time.sleep(60)
+"""
+
+
+def test_looking_at_processes_that_do_nothing_costs_no_exact_sum(tmp_path: Path) -> None:
+    with closing(start(SandboxJob(command=["python3", "-c", SLEEPING_FORKS], limits=SMALL))) as job:
+        assert job.process.stdout is not None
+        assert job.process.stdout.readline() == b"asleep\n"
+        assert 40 << 20 < job.usage(SMALL).memory_bytes < SMALL.memory_bytes
+        for _ in range(100):  # until the last of them has fallen asleep
+            summed = job.exact_state
+            job.usage(SMALL)
+            if job.exact_state is summed:
+                return
+    pytest.fail("each look summed up every page again")
+
+
+def test_a_job_is_the_first_that_the_kernel_ends_and_the_last_that_it_runs(tmp_path: Path) -> None:
+    shown = bytearray()
+    code = "import os; print(open('/proc/self/oom_score_adj').read().strip(), os.getpriority(os.PRIO_PROCESS, 0))"
+    asyncio.run(run_sandboxed(SandboxJob(command=["python3", "-c", code]), tmp_path, shown.extend))
+    assert shown.split() == [b"1000", b"19"]
 
 
 def test_fork_bomb(tmp_path: Path) -> None:

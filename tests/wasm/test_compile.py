@@ -14,7 +14,7 @@ from microclaw.boards.natives import NATIVES
 from microclaw.boards.reader import board_ids, load_board
 from microclaw.builds.cache import BuildCache
 from microclaw.errors import BuildError, ConfigError
-from microclaw.wasm.compile import compile_module
+from microclaw.wasm.compile import MAX_FUNCTIONS, compile_module
 from microclaw.wasm.toolchain import LOG_NATIVES, compiler_chosen, find_toolchain, list_compilers
 
 HEAD = '#include "microclaw.h"\n'
@@ -77,6 +77,13 @@ async def test_odd_options_are_refused(compile_c: Any, options: dict[str, Any]) 
     with pytest.raises(BuildError) as caught:
         await compile_c(BLINK, **options)
     assert caught.value.stage == "options"
+
+
+async def test_a_program_of_more_functions_than_are_looked_through_is_refused(compile_c: Any) -> None:
+    functions = "".join(f"int a{number}(int x) {{ return x + {number}; }}\n" for number in range(MAX_FUNCTIONS))
+    with pytest.raises(BuildError) as caught:
+        await compile_c(f"{functions}void on_init(void) {{ a1(1); }}\n", optimization="O0")
+    assert caught.value.stage == "check"
 
 
 async def test_optimizer_calls_nothing_that_firmware_lacks(compile_c: Any) -> None:

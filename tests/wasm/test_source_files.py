@@ -120,6 +120,12 @@ def test_what_cannot_be_joined_is_refused(files: dict[str, str]) -> None:
         join_files("main.c", f'#include "a.h"\n#include "f0.h"\n{INIT}', files)
 
 
+def test_a_file_that_a_comment_names_is_not_joined_whatever_quote_stands_before_the_comment() -> None:
+    for line in ("int long_time = 1'000; /*", "char quote = '\"'; /*", 'const char *text = "\\\\"; /*', "/* it's"):
+        joined = join_files("main.cpp", f'{line}\n#include "a.h"\n*/\n', {"a.h": "int inside;\n"})
+        assert "inside" not in joined, line
+
+
 WAITS = """#include <microclaw.h>
 static int led;
 static void run(int ms) { for (;;) { gpio_toggle(led); if (led < 0) { return; } %s } }

@@ -207,9 +207,11 @@ def web_tools(*, fetcher: Fetcher, engine: SearchEngine | None = None) -> tuple[
 
     async def fetch(asked: FetchParameters, context: ToolContext) -> ToolOutput:
         page = await fetcher.fetch(asked.url)
-        found = PageText("", clean_text(page.text).strip(), ())
         if page.media_type in ("text/html", "application/xhtml+xml"):
             found = await asyncio.to_thread(page_text, page.text, page.url)
+        else:
+            text = await asyncio.to_thread(clean_text, page.text)
+            found = PageText("", text.strip(), ())
         piece = found.text[asked.start : asked.start + PAGE_CHARS]
         end = asked.start + len(piece)
         fields: dict[str, Any] = {

@@ -9,16 +9,15 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from microclaw.api.by_hand import Asked, by_hand
-from microclaw.apps.building import is_python
 from microclaw.apps.queues import CompileQueue
 from microclaw.boards import board_ids, load_board
 from microclaw.builds.confinement import Confinement, confinement
-from microclaw.errors import ConfigError
+from microclaw.errors import ConfigError, DeployRejected
 from microclaw.operations.operation import Access
 from microclaw.operations.result import Finding, filled, findings
 from microclaw.text import MAX_PROGRAM_CHARS
 from microclaw.wasm.source_files import MAX_FILES, join_files
-from microclaw.wasm.source_language import SUFFIX, language_of_file
+from microclaw.wasm.source_language import SUFFIX
 from microclaw.wasm.toolchain import compiler_chosen, find_toolchain, list_compilers
 from microclaw.wasm.wasm_image import Image
 
@@ -95,14 +94,17 @@ async def compile_wasm(
     ] = None,
 ) -> CompiledModule:
     """Compile C or C++ source to a checked wasm module."""
-    if name.endswith(".py") or (language_of_file(name) is None and is_python(source)):
-        raise ConfigError("this service compiles C, C++ and sketches, not Python", next_step="name it .c or .cpp")
+    if name.endswith(".py"):
+        raise _no_python()
     profile = load_board(board)
     level = optimizationLevel.removeprefix("-")
-    joined = join_files(name, source, files)
+    joined = await asyncio.to_thread(join_files, name, source, files)
     person_id = asked.by.person_id or None  # without a token there is none
     with compiler_chosen(compiler):
-        image = await queue.compile(joined, profile, name=name, optimization=level, person_id=person_id)
+        try:
+            image = await queue.compile(joined, profile, name=name, optimization=level, person_id=person_id)
+        except DeployRejected as exc:  # its text is Python
+            raise _no_python() from exc
         assert isinstance(image, Image)  # no other kind was asked for
         shown = f"main{SUFFIX[image.language]}"
         flags = find_toolchain().shown_flags(shown, level)
@@ -118,6 +120,10 @@ async def compile_wasm(
         memory=filled(ModuleMemory, image.memory),
         warnings=findings(image.warnings),
     )
+
+
+def _no_python() -> ConfigError:
+    return ConfigError("this service compiles C, C++ and sketches, not Python", next_step="name it .c or .cpp")
 
 
 @by_hand("compile.compilers", http="GET /api/compile-wasm", access=Access.OPEN)

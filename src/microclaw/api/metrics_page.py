@@ -19,6 +19,7 @@ from microclaw.api.event_routes import LiveFeed
 from microclaw.api.host import Host
 from microclaw.api.status import resident_mb
 from microclaw.link_server.meter import RTT_BOUNDS_S, LaneName, LinkMeter
+from microclaw.loop_watch import LoopWatch
 from microclaw.tasks.service import TaskService
 from microclaw.telemetry.history import TelemetryHistory
 
@@ -49,6 +50,7 @@ def host_metrics(
     code: TaskService,
     mqtt: Callable[[], Mapping[str, Any]],
     cluster: ClusterView | None,
+    loop_watch: LoopWatch,
 ) -> Iterator[Metric]:
     """Every metric of a host."""
     if host.link is not None:
@@ -73,6 +75,9 @@ def host_metrics(
     yield _by(Gauge, "microclaw_code_tasks", "Code in the sandbox now", "state", tasks)
     yield _by(Counter, "microclaw_code_tasks_ended_total", "Tasks by how they ended", "ending", counted["endings"])
     yield Gauge("microclaw_event_listeners", "Open streams of live events", value=live.listeners)
+    about = "Moments of a second or more in which the event loop stood still"
+    yield Counter("microclaw_loop_stalls_total", about, value=loop_watch.stalls)
+    yield Gauge("microclaw_loop_longest_stall_seconds", "The longest of them", value=loop_watch.longest_s)
     yield Gauge("process_resident_memory_bytes", "Memory in RAM", value=resident_mb() * (1 << 20))
     yield Gauge("microclaw_process_cpu_seconds", "User and system time spent", value=time.process_time())
 

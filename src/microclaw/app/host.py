@@ -68,6 +68,7 @@ from microclaw.egress.proxy import EgressProxy
 from microclaw.egress.secret_values import SecretValues
 from microclaw.errors import ConfigError, StoreMissing
 from microclaw.flash.operations import InstallParts
+from microclaw.loop_watch import LoopWatch
 from microclaw.masking import SecretMask
 from microclaw.mcp.server.service import McpService
 from microclaw.models.operations import UsageService
@@ -113,6 +114,8 @@ async def running_host(
     """
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
+        loop_watch = LoopWatch()
+        stack.enter_context(loop_watch.watching())
         database, cluster = await _open_store(settings, stack, new_store=new_store)
         model, usage = build_model(settings, database)
         control = stack.enter_context(unix_listener(settings.control_socket))
@@ -206,7 +209,7 @@ async def running_host(
             "document": None,
             "health": HealthService(database, tasks),
             "signin": admission.sign_ins,
-            "metrics": partial(read_metrics, host, live, history, code, mqtt, view),
+            "metrics": partial(read_metrics, host, live, history, code, mqtt, view, loop_watch),
             "host": StatusReader(host, tasks, audit, database, history, mqtt, plans),
             "crash": CrashService(registry, CrashTable(database)),
             "device": device_service,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ast
 import re
-import warnings
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import PurePath
 from typing import Any, Final, Literal, TypeAlias
@@ -29,6 +27,8 @@ _APP_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 PY_CLAIM_BYTES: Final = 4096
 """Eight such programs fit onto a board without PSRAM (firmware/fw/board.py)."""
 _IMPORTS: Final = re.compile(r"^(?:from[ \t]+[\w.]+[ \t]+import|import[ \t]+\w)", re.MULTILINE)
+_C_FUNCTION: Final = re.compile(r"^[^\"'#\n]*\)\s*\{", re.MULTILINE)
+"""Outside of texts and comments Python has no such line, and C does nothing without one."""
 _TAKES: Final[dict[ProgramKind, str]] = {"wasm": "C, C++ and Arduino sketches", "py": "Python"}
 
 
@@ -53,15 +53,17 @@ def cached_compiler(cache: BuildCache) -> Compile:
         language: ProgramLanguage | None = None,
         kinds: Sequence[ProgramKind] = ("wasm",),
     ) -> ProgramImage:
-        found = language or ("python" if is_python(source) else None)
-        check_kind("py" if found == "python" else "wasm", kinds)
-        if found == "python":
+        guessed = language
+        if guessed is None and await is_python(source):
+            guessed = "python"
+        check_kind("py" if guessed == "python" else "wasm", kinds)
+        if guessed == "python":
             from microclaw.py.compile import build  # 2 MB that a host without Python boards does not need
 
             return await build(source, name, board=board, cache=cache)
         from microclaw.wasm.compile import compile_module  # the command line reads this module for its checks alone
 
-        return await compile_module(source, board, name=name, language=found, optimization=optimization, cache=cache)
+        return await compile_module(source, board, name=name, language=guessed, optimization=optimization, cache=cache)
 
     return compile_source
 
@@ -87,17 +89,15 @@ def check_app_name(name: str) -> None:
         )
 
 
-def is_python(source: str) -> bool:
-    """True if a source without a file's name is Python: it reads as such, or imports as only Python does."""
+async def is_python(source: str) -> bool:
+    """Return True if a source without a file's name is Python: it reads as such, or imports as only Python does."""
     if _IMPORTS.search(source) is not None:
         return True
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)  # of a program that is not ours
-            ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    if _C_FUNCTION.search(source) is not None:
         return False
-    return True
+    from microclaw.py import compile as py  # as above
+
+    return await py.is_python(source)
 
 
 def fit_limits(board: BoardProfile, heap_bytes: int, timers: int) -> tuple[int, int]:

@@ -190,7 +190,7 @@ class ProgramChanges:
         if wasm is not None:
             check_kind("wasm", device.kinds)
             try:
-                return self._read_module(wasm, device.board, request.name, source)
+                return await asyncio.to_thread(self._read_module, wasm, device.board, request.name, source)
             except MicroclawError as exc:
                 fail(report, "check", exc)
         assert request.source is not None

@@ -234,7 +234,7 @@ class Installer:
         """Install a kept image. Raises BuildError when the firmware, as described now, lacks something."""
         code = (await self.change_log.image(version.sha256)).code
         if version.kind == "wasm" and device.board.firmware.described:
-            read_image(code, device.board, name, None)
+            await asyncio.to_thread(read_image, code, device.board, name, None)
         await device.call(_install_call(name, code, version))
 
 

@@ -83,7 +83,7 @@ class CallGraph:
         self.methods: dict[str, list[Callable]] = {}
         self.assigned_attributes: dict[str, list[ast.expr]] = {}
         self.calls: list[ast.Call] = []
-        self._origins: dict[ast.Name, str | None] = {}
+        self._origins: dict[object, str | None] = {}  # by a name and its bindings, which may be thousands
         self.reached: dict[ast.expr, Reach] = {}  # answers: void when more escapes
         for node in scopes.of:
             self._collect(node)
@@ -98,10 +98,12 @@ class CallGraph:
             return f"{base}.{node.attr}" if base is not None and not base.startswith(f"{BUILTIN}.") else None
         if not isinstance(node, ast.Name) or depth > _FOLLOW:
             return None
-        if node not in self._origins:
-            self._origins[node] = None  # a name that is defined by itself has none
-            self._origins[node] = self._name_origin(node, depth)
-        return self._origins[node]
+        bindings = self.scopes.bindings(node)
+        key = (node.id, id(bindings)) if bindings else node
+        if key not in self._origins:
+            self._origins[key] = None  # a name that is defined by itself has none
+            self._origins[key] = self._name_origin(node, depth)
+        return self._origins[key]
 
     def made_by(self, node: ast.expr, origins: frozenset[str]) -> bool:
         """True if an expression, or something that its name was given, is a call of one of these."""

@@ -1,17 +1,18 @@
-"""A checked MicroPython program, ready to be sent, with its pins, modules and line map. Checks nothing itself."""
+"""A checked MicroPython program, ready to be sent, and what its reader is asked. Reads and checks nothing itself."""
 
 from __future__ import annotations
 
-import ast
 import re
 from typing import ClassVar, Final, Literal, TypeAlias
 
 from msgspec import Struct
 
-from microclaw.errors import Diagnostic
+from microclaw.boards.profile import BoardProfile
+from microclaw.errors import BuildError, Diagnostic
 from microclaw.events import ProgramKind
-from microclaw.text import code_lines
+from microclaw.text import code_lines, encodable, odd_character
 
+MAX_SOURCE_BYTES: Final = 65536
 LineMap: TypeAlias = tuple[int, ...]  # the source's line for each rewritten line, both from 1; 0: none
 _FRAME: Final = re.compile(r'^(\s*File ")([^"]+)(", line )(\d+)(.*)$')
 _NAMES: Final = {", in main": ", in <module>", ", in main_": ", in main", ", in _ainit_": ", in __init__"}
@@ -42,6 +43,23 @@ class Rewritten(Struct, frozen=True, kw_only=True):
     warnings: tuple[Diagnostic, ...] = ()
     clocks: tuple[str, ...] = ()
     analog: tuple[int, ...] = ()
+
+
+class ProgramQuestion(Struct, frozen=True):
+    """The host's question to its reader (reader.py); without a board only whether the text is Python."""
+
+    source: str
+    name: str = "program"
+    board: BoardProfile | None = None
+
+
+class ProgramAnswer(Struct, frozen=True):
+    """The checked program, or what was found in it at `stage`."""
+
+    is_python: bool = True
+    rewritten: Rewritten | None = None
+    diagnostics: tuple[Diagnostic, ...] = ()
+    stage: str = ""
 
 
 class PyImage(Rewritten, frozen=True, kw_only=True):
@@ -85,18 +103,16 @@ class PyImage(Rewritten, frozen=True, kw_only=True):
         return "\n".join(told)
 
 
-def line_map(tree: ast.Module, text: str) -> LineMap:
-    """Walk the tree, whose nodes have the source's lines, beside the tree of the text that was printed from it."""
-    lines = [0] * (text.count("\n") + 2)
-    waiting: list[tuple[ast.AST, ast.AST]] = [(tree, ast.parse(text))]
-    while waiting:
-        ours, printed = waiting.pop(0)
-        line = getattr(printed, "lineno", None)
-        if line is not None and not lines[line]:
-            lines[line] = getattr(ours, "lineno", 0)
-        pairs = list(zip(ast.iter_child_nodes(ours), ast.iter_child_nodes(printed), strict=False))
-        waiting.extend((a, b) for a, b in pairs if type(a) is type(b))
-    last = 0
-    for number, line in enumerate(lines):
-        last = lines[number] = line or last
-    return tuple(lines[1:])
+def program_text(source: str, file: str) -> str:
+    """Return a source with one kind of line ends, as it is read. Raises BuildError for what no program may have."""
+    text = source.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    size_bytes = len(text.encode(errors="replace"))
+    problem = odd_character(text, file)
+    if size_bytes > MAX_SOURCE_BYTES:
+        message = f"the source has {size_bytes} bytes; {MAX_SOURCE_BYTES} is the limit"
+        problem = Diagnostic("error", message, file, hint="make the program smaller")
+    elif encodable(text) != text:
+        problem = Diagnostic("error", "the text holds a character that no program may have", file)
+    if problem is not None:
+        raise BuildError((problem,), stage="source")
+    return text

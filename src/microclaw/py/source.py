@@ -10,9 +10,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from microclaw.errors import BuildError, Diagnostic
-from microclaw.text import odd_character
 
-MAX_SOURCE_BYTES: Final = 65536
 MAX_DEPTH: Final = 60  # of the tree; MicroPython's own compiler on a board gives up far earlier than CPython
 MAX_FINDINGS: Final = 20
 _C: Final = re.compile(
@@ -54,16 +52,10 @@ class Findings:
             raise BuildError(found[:MAX_FINDINGS], stage=stage)
 
 
-def read_python(source: str, name: str) -> PythonSource:
-    """Parse a program. Raises BuildError with the place where Python itself cannot read it."""
+def read_python(text: str, name: str) -> PythonSource:
+    """Parse a program's text. Raises BuildError with the place where Python itself cannot read it."""
     file = f"{name}.py"
-    text = source.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     lines = tuple(text.split("\n"))
-    if (size := len(text.encode(errors="replace"))) > MAX_SOURCE_BYTES:
-        message = f"the source has {size} bytes; {MAX_SOURCE_BYTES} is the limit"
-        raise BuildError((Diagnostic("error", message, file, hint="make the program smaller"),), stage="source")
-    if (odd := odd_character(text, file)) is not None:
-        raise BuildError((odd,), stage="source")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of escapes like "\d": MicroPython takes them as they are
@@ -76,9 +68,8 @@ def read_python(source: str, name: str) -> PythonSource:
         hint = "this looks like C: give it as C, or in a file that ends in .c" if _C.search(text) else None
         found = Diagnostic("error", f"syntax error: {exc.msg}", file, line, column, shown, hint=hint)
         raise BuildError((found,), stage="source") from exc
-    except (ValueError, RecursionError, MemoryError) as exc:  # ValueError: a lone surrogate
-        message = "the text holds a character that no program may have" if isinstance(exc, ValueError) else "too nested"
-        raise BuildError((Diagnostic("error", message, file, hint=SIMPLER),), stage="source") from exc
+    except (RecursionError, MemoryError) as exc:
+        raise BuildError((Diagnostic("error", "too nested", file, hint=SIMPLER),), stage="source") from exc
     read = PythonSource(file, text, lines, tree)
     if (deep := _too_deep(tree)) is not None:
         raise BuildError((at(read, deep, f"more than {MAX_DEPTH} levels of nesting", SIMPLER),), stage="source")

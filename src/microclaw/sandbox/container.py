@@ -135,6 +135,7 @@ def engine_words(engine: str, image: str, name: str, job: SandboxJob, place: Pat
         words += [*mount(job.proxy_socket, _PROXY), *mount(RELAY_SOURCE, _RELAY, read_only=True)]
         command = with_relay(job, _RELAY, _PROXY)
     words += ["--ipc", "private", "--hostname", "job", "--pids-limit", str(most.processes), "--cpus", "1"]
+    words += ["--oom-score-adj", "1000"]
     words += ["--memory", str(most.memory_bytes), "--memory-swap", str(most.memory_bytes)]
     words += ["--shm-size", str(most.disk_bytes)]
     words += [word for place in _TMPFS for word in ("--tmpfs", f"{place}:rw,nosuid,nodev,size={most.disk_bytes}")]

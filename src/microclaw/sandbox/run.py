@@ -11,6 +11,7 @@ import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,7 +26,7 @@ from microclaw.errors import NoSandbox
 from microclaw.sandbox import wrapped_job
 from microclaw.sandbox.bubblewrap import NEXT_STEP, START_S, bubblewrap
 from microclaw.sandbox.container import Container, container_engine, start_container
-from microclaw.sandbox.job import Ending, SandboxEnd, SandboxJob, job_user
+from microclaw.sandbox.job import Ending, SandboxEnd, SandboxJob, Usage, job_user
 from microclaw.sandbox.job_files import check_job, take_files
 
 Serve: TypeAlias = Callable[[socket.socket], Coroutine[Any, Any, None]]
@@ -111,7 +112,7 @@ async def run_sandboxed(
         finally:
             asyncio.get_running_loop().remove_reader(run.pipe)  # its number is soon another job's
             started.kill()
-            await asyncio.shield(asyncio.to_thread(started.close))
+            await asyncio.shield(asyncio.to_thread(run.close))
 
 
 @asynccontextmanager
@@ -161,22 +162,38 @@ class _Run:
     began: float = field(default_factory=time.monotonic)
     end: SandboxEnd = field(default_factory=SandboxEnd)
     is_full: bool = False
+    watch: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "watch of a job"))
+    """A thread of its own: others' work may fill the loop's."""
     _closed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def until_dead(self) -> None:
         """Pass its output on and hold it to its limits until no process of it lives, and all output is read."""
         os.set_blocking(self.pipe, False)
         asyncio.get_running_loop().add_reader(self.pipe, self._on_output)
-        pause_s = 0.001
-        while not self.started.is_dead():
-            self._look()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_S):
-                    await self._closed.wait()
-            if self._closed.is_set():  # it ends at once, or goes on without an output
-                await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, LOOK_S)
+        await self._watch()
         await self._closed.wait()
+
+    def close(self) -> None:
+        """Free what the job had, once nothing looks at it any more. Blocks."""
+        self.watch.shutdown()
+        self.started.close()
+
+    async def _watch(self) -> None:
+        """Look at it until it is dead. The pause is as long as a look took, which is for the job to decide."""
+        loop = asyncio.get_running_loop()
+        closed_pause_s = 0.001
+        while not self.started.is_dead():
+            looked_s = time.monotonic()
+            self._look(await loop.run_in_executor(self.watch, self.started.usage, self.job.limits))
+            took_s = time.monotonic() - looked_s
+            pause_s = max(LOOK_S, took_s)
+            if self._closed.is_set():  # it ends at once, or goes on without an output
+                await asyncio.sleep(max(closed_pause_s, took_s))
+                closed_pause_s = min(2 * closed_pause_s, LOOK_S)
+                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._closed.wait()
 
     def ended(self, folder: Path) -> SandboxEnd:
         """Take the files out and say how it ended; when it is dead."""
@@ -220,8 +237,9 @@ class _Run:
         if left > 0:
             self.on_output(data[:left])
 
-    def _look(self) -> None:
-        limits, used, end = self.job.limits, self.started.usage(self.job.limits), self.end
+    def _look(self, used: Usage) -> None:
+        limits = self.job.limits
+        end = self.end
         end.cpu_s = max(end.cpu_s or 0.0, used.cpu_s) or None
         end.memory_peak_bytes = max(end.memory_peak_bytes or 0, used.memory_bytes) or None
         self.is_full = self.is_full or used.is_full

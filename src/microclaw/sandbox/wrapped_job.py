@@ -56,8 +56,14 @@ SCOPE_S: Final = 10.0
 _OF_SYSTEMD: Final = ("PATH", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS")
 _LIMITS_OF_IT: Final = "cd /sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup) && cat memory.max pids.max"
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
+_RESIDENT: Final = b"VmRSS:"
 _NOT_RESIDENT: Final = (b"VmPTE:", b"VmSwap:", b"HugetlbPages:")
 """Of /proc/PID/status: what a process holds and its resident size leaves out. Page tables can be of any size."""
+_EXITING: Final = 0x4
+"""PF_EXITING of a thread's flags (linux/sched.h): it is ending, and uses no memory any more once none is shown."""
+_READINGS: Final = 4
+_LEAST: Final = ("nice", "-n", "19", "choom", "-n", "1000", "--")
+"""Others' work goes first, and the kernel takes a job's processes first when memory is short."""
 _ETC: Final = {
     "passwd": f"job:x:{USER}:{USER}::{HOME}:/bin/sh\n",
     "group": f"job:x:{USER}:\n",
@@ -65,7 +71,7 @@ _ETC: Final = {
 }
 
 
-class Wrapped(Struct, frozen=True):
+class Wrapped(Struct):
     """A job that runs: bubblewrap, and descriptors of what it made."""
 
     process: subprocess.Popen[bytes]
@@ -76,28 +82,47 @@ class Wrapped(Struct, frozen=True):
     shared: int
     processes: int
     """Its /proc, which lists the job's processes only."""
+    exact_bytes: int = 0
+    exact_state: tuple[list[str], int, int] = ([], 0, 0)
+    """Processes, their page faults and resident bytes, when `exact_bytes` was summed."""
 
     def is_dead(self) -> bool:
         """True if no process of it lives."""
         return is_readable(self.first, 0)
 
     def usage(self, limits: SandboxLimits) -> Usage:
-        """Of every process that its /proc lists. One that ends meanwhile is not counted.
+        """Return what all processes that its /proc lists use. One that ends meanwhile is not counted. Blocks.
 
         A page that processes share counts for each of them until their limit is passed, and then once. Each place is a
         file system of its own. Empty files take no room there, but the kernel's memory.
         """
-        pids, ticks = [name for name in os.listdir(self.processes) if name.isdigit()], 0  # noqa: PTH208 - a descriptor
+        pids = [name for name in os.listdir(self.processes) if name.isdigit()]  # noqa: PTH208 - a descriptor
+        ticks = 0
+        faults = 0
         for pid in pids:
             fields = _read(f"{pid}/stat", self.processes).rpartition(b")")[2].split()
             ticks += sum(int(field) for field in fields[11:15])  # utime, stime, and those of children that ended
-        memory = sum(_memory_of(pid, self.processes, exact=False) for pid in pids)
+            faults += sum(int(field) for field in fields[7:11])  # minor and major ones, and those of such children
+        memory = self._memory(pids, limits, exact=False)
         if memory > limits.memory_bytes:
-            memory = sum(_memory_of(pid, self.processes, exact=True) for pid in pids)
+            memory = self._shared_memory(limits, (pids, faults, memory))
         found = [os.fstatvfs(place) for place in (self.folder, self.temporary, self.shared)]
         is_full = any(place.f_bfree == 0 for place in found)
         is_over = sum(place.f_files - place.f_ffree for place in found) > MOST_FILES
         return Usage(is_full, is_over, len(pids) - 1, memory, ticks / _TICKS)  # process 1 is bubblewrap's own
+
+    def _shared_memory(self, limits: SandboxLimits, state: tuple[list[str], int, int]) -> int:
+        """Return the sum in which a shared page counts once.
+
+        It is asked for only if something was touched since: the kernel walks every page of every process for it.
+        """
+        if state != self.exact_state:
+            self.exact_bytes = self._memory(state[0], limits, exact=True)
+            self.exact_state = state
+        return self.exact_bytes
+
+    def _memory(self, pids: list[str], limits: SandboxLimits, *, exact: bool) -> int:
+        return sum(_memory_of(pid, self.processes, data_bytes(limits), exact=exact) for pid in pids)
 
     def kill(self) -> None:
         """The kernel kills all of the job's processes with the first one, before that one counts as dead."""
@@ -122,6 +147,7 @@ def start(job: SandboxJob) -> Wrapped:
     mark = f"/run/{secrets.token_hex(8)}"
     scoped = has_scope()
     before, environment = scope_words(job.limits) if scoped else ([], {})
+    before += _LEAST
     with Descriptors() as opened:
         words, command = _words(job, opened)
         words += ["--dir", mark]
@@ -148,7 +174,15 @@ def _reached(process: subprocess.Popen[bytes], pid: int, mark: str) -> Wrapped:
         except OSError as problem:
             raise why_it_ended(process) from problem
         found.pop_all()
-        return Wrapped(process, *found.numbers)
+        first, folder, temporary, shared, processes = found.numbers
+        return Wrapped(
+            process,
+            first=first,
+            folder=folder,
+            temporary=temporary,
+            shared=shared,
+            processes=processes,
+        )
 
 
 def _words(job: SandboxJob, opened: Descriptors) -> tuple[list[str], list[str]]:
@@ -181,13 +215,23 @@ def threads_of(limits: SandboxLimits) -> int:
     return 32 + 2 * limits.processes
 
 
+def data_bytes(limits: SandboxLimits) -> int:
+    """Return the most memory that the kernel gives one process."""
+    return 2 * limits.memory_bytes + (64 << 20)
+
+
 def limit_words(limits: SandboxLimits) -> list[str]:
     """The words before a command, of util-linux: of each process by itself; what all of them take together is watched.
 
     Of memory what is private and writable: the sum of what is really used is reached first.
     """
-    seconds, data = int(limits.cpu_s) + 1, 2 * limits.memory_bytes + (64 << 20)
-    most = [f"--cpu={seconds}:{seconds + 1}", f"--data={data}", f"--fsize={limits.disk_bytes}", "--core=0"]
+    seconds = int(limits.cpu_s) + 1
+    most = [
+        f"--cpu={seconds}:{seconds + 1}",
+        f"--data={data_bytes(limits)}",
+        f"--fsize={limits.disk_bytes}",
+        "--core=0",
+    ]
     if _counts_per_namespace():
         most.append(f"--nproc={threads_of(limits)}")
     return ["prlimit", *most, "--memlock=0", "--msgqueue=0", "--nofile=256", "--"]
@@ -230,14 +274,55 @@ def has_scope() -> bool:
     return done.stdout.decode().split() == [str(most) for most in scope_limits(limits)]
 
 
-def _memory_of(pid: str, processes: int, *, exact: bool) -> int:
-    """`exact` is slower: the kernel walks every page. Of a program that nobody may read all pages count in full."""
-    resident, text = b"VmRSS:", _read(f"{pid}/status", processes)
+def _memory_of(pid: str, processes: int, most_bytes: int, *, exact: bool) -> int:
+    """Return what a process holds, and `most_bytes` if each of its threads ended while it was looked at.
+
+    A first thread that has ended shows no size, while the others go on with all the memory.
+    """
+    for _ in range(_READINGS):
+        exiting_count = 0
+        threads = _threads(pid, processes)
+        for thread in threads:
+            size_bytes = _memory_shown(thread, processes, exact=exact)
+            if size_bytes is not None:
+                return size_bytes
+            fields = _read(f"{thread}/stat", processes).rpartition(b")")[2].split()
+            exiting_count += len(fields) > 6 and int(fields[6]) & _EXITING != 0
+        if exiting_count == len(threads):
+            return 0
+    return most_bytes
+
+
+def _memory_shown(thread: str, processes: int, *, exact: bool) -> int | None:
+    """Return the memory of a thread's process as the thread shows it, or None if it shows none.
+
+    `exact` is slower: the kernel walks every page. Of a program that nobody may read all pages count in full.
+    """
+    resident = _RESIDENT
+    text = _read(f"{thread}/status", processes)
     if exact:
         with suppress(PermissionError):  # then both stay as they are
-            resident, text = b"Pss:", text + _read(f"{pid}/smaps_rollup", processes)
+            text += _read(f"{thread}/smaps_rollup", processes)
+            resident = b"Pss:"
+    if resident not in text:
+        return None
     lines = (line for line in text.splitlines() if line.startswith((resident, *_NOT_RESIDENT)))
     return sum(int(line.split()[1]) << 10 for line in lines)
+
+
+def _threads(pid: str, processes: int) -> list[str]:
+    """Return the folders of a process' threads; none if it has ended."""
+    try:
+        folder = os.open(f"{pid}/task", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=processes)
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    try:
+        names = os.listdir(folder)  # noqa: PTH208 - a descriptor
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    finally:
+        os.close(folder)
+    return [f"{pid}/task/{name}" for name in names]
 
 
 def _read(name: str, folder: int) -> bytes:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import cached_property
 from typing import Final, TypeVar
 
 from msgspec import Struct
 
 from microclaw.wasm.inspect import Module, parse_module
 from microclaw.wasm.opcodes import Calls, calls_of
+from microclaw.wasm.wasm_image import Signature
 from microclaw.wire.wasm_binary import Reader, read_sections
 
 T = TypeVar("T")
@@ -17,7 +19,7 @@ _CUSTOM: Final = 0
 _FUNCTION_NAMES: Final = 1
 
 
-class CallGraph(Struct, frozen=True):
+class CallGraph(Struct, frozen=True, dict=True):
     """Functions are indices over imports and own functions, as in the module."""
 
     module: Module
@@ -37,9 +39,20 @@ class CallGraph(Struct, frozen=True):
         calls = self.calls.get(function)
         if calls is None:
             return ()
-        wanted = {self.module.types[kind] for kind in calls.indirect}
-        pointed_at = [f for f in self.module.table_functions if self.module.signature_of(f) in wanted] if wanted else ()
-        return (*calls.direct, *pointed_at)
+        functions = list(calls.direct)
+        for signature in {self.module.types[kind] for kind in calls.indirect}:
+            functions += self.pointed_at.get(signature, ())
+        return functions
+
+    @cached_property
+    def pointed_at(self) -> dict[Signature, list[int]]:
+        """The functions whose address the program takes, by their types."""
+        functions: dict[Signature, list[int]] = {}
+        for index in self.module.table_functions:
+            signature = self.module.signature_of(index)
+            if signature is not None:
+                functions.setdefault(signature, []).append(index)
+        return functions
 
     def path(self, start: int, goals: frozenset[int], step: Callable[[int], Iterable[int]]) -> tuple[int, ...] | None:
         """The shortest chain of calls from `start` to one of `goals`, both included; None when there is none."""

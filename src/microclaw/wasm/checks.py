@@ -16,7 +16,7 @@ from microclaw.boards.natives import APP_EXPORTS, NATIVE_MODULE, NATIVES, Native
 from microclaw.boards.pins import check_pin
 from microclaw.boards.profile import BoardProfile, PinUse
 from microclaw.errors import Diagnostic, PinRefused
-from microclaw.wasm.diagnostics import TIMER_HINT, PinMark, advice_on, at, with_advice
+from microclaw.wasm.diagnostics import MAX_DIAGNOSTICS, TIMER_HINT, PinMark, advice_on, at, with_advice
 from microclaw.wasm.inspect import Module
 from microclaw.wasm.refusals import Advice, refused_name
 from microclaw.wasm.source_text import SourceText
@@ -295,12 +295,13 @@ def check_pins(
         pins.add(mark.pin)
         uses: dict[str, PinUse] = {"gpio": "output" if mark.output else "input", "pwm": "pwm"}
         errors.extend(_refused(board, mark.pin, uses.get(mark.what, "i2c"), source, place))
+    pins_of_paths: set[int] = set()
     for segment in data:
-        for match in _PATH.finditer(segment):
-            pin = int(match[1])
-            place_of_path = source.find_string(f"/dev/gpio/{pin}")
-            pins.add(pin)
-            errors.extend(_refused(board, pin, "input", source, place_of_path))
+        pins_of_paths.update(int(match[1]) for match in _PATH.finditer(segment))
+    for pin in sorted(pins_of_paths):
+        if len(errors) < MAX_DIAGNOSTICS:
+            errors.extend(_refused(board, pin, "input", source, source.find_string(f"/dev/gpio/{pin}")))
+    pins |= pins_of_paths
     return tuple(sorted(pins)), tuple(errors)
 
 

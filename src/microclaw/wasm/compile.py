@@ -10,6 +10,7 @@ import re
 import tempfile
 from collections.abc import Mapping
 from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import Final
 
@@ -63,6 +64,7 @@ from microclaw.wire.wasm_binary import ModuleError
 
 MIN_STACK_BYTES: Final = 1024
 MAX_STACK_BYTES: Final = 32768
+MAX_FUNCTIONS: Final = 2000
 _CACHE_VERSION: Final = 20
 _MAX_DEPENDENCIES_BYTES: Final = 1 << 20
 _NO_USLEEP: Final = "MICROCLAW_NO_USLEEP"
@@ -97,12 +99,12 @@ async def compile_module(
     Raises BuildError with its diagnostics, ConfigError without a compiler.
     """
     _check_options(name, optimization, stack_bytes)
-    with findings_located(source) as marks:
+    with await asyncio.to_thread(findings_located, source) as marks:
         text = await asyncio.to_thread(read_source, source, name, language)
         toolchain = find_toolchain()
         _check_standard_headers(text, toolchain)
         build = await _cached_build(text, board, toolchain, optimization, stack_bytes, cache or default_cache())
-        image = _checked_image(build, board, text, name, toolchain.name)
+        image = await asyncio.to_thread(_checked_image, build, board, text, name, toolchain.name)
     return replace(image, optimization=optimization, warnings=marks.all_located(image.warnings))
 
 
@@ -144,6 +146,7 @@ async def _cached_build(
 def read_module(wasm: bytes, board: BoardProfile, *, name: str, source: str | None = None) -> Image:
     """Check a module that came as bytes; the source, where there is one, only serves to name lines."""
     text = read_source(source, name) if source is not None else SourceText(f"{name}.wasm", "", (), ())
+    _check_function_count(_parse(wasm, text.file), text)
     build = _Build(with_main_called(wasm, text.file), (), ())
     return _checked_image(build, board, text, name, "none")
 
@@ -212,6 +215,7 @@ def _build(
             _check_files_read(dependencies, text, toolchain)
         units.join()
         symbols = read_symbols(read_output(directory / "program.o", stage="compile"))
+        _check_function_count(symbols.module, text)
         loops = read_loops(symbols)
         findings = loops.findings(text)
         if not symbols.functions & {*MAINS, "on_init"} and text.find_definition("app_main"):
@@ -235,6 +239,15 @@ def _build(
         linked.compiled_bytes,
         compiled.took_ms + linked.took_ms,
     )
+
+
+def _check_function_count(module: Module, text: SourceText) -> None:
+    """Raise BuildError for a program with more functions than we look through: who calls whom is not linear."""
+    function_count = len(module.bodies)
+    if function_count > MAX_FUNCTIONS:
+        message = f"the program has {function_count:,} functions; {MAX_FUNCTIONS:,} is the limit"
+        found = Diagnostic("error", message, text.file, hint="write fewer and longer functions")
+        raise BuildError((found,), stage="check")
 
 
 def _logged(board: BoardProfile) -> bool:
@@ -265,14 +278,16 @@ def _check_files_read(dependencies: Path, text: SourceText, toolchain: Toolchain
 def _checked_image(build: _Build, board: BoardProfile, text: SourceText, name: str, compiler: str) -> Image:
     module = _parse(build.wasm, text.file)
     pins, pin_errors = check_pins(build.marks, (s.data for s in module.data), board, text)
-    errors = (
-        *check_imports(module, board, text),
-        *check_exports(module, text),
-        *check_nodes(module, board, text),
-        *check_formats(text),
-        *check_size(module, len(build.wasm), board, text, build.largest),
-        *pin_errors,
+    found = chain(
+        check_imports(module, board, text),
+        check_exports(module, text),
+        check_nodes(module, board, text),
+        check_formats(text),
+        check_size(module, len(build.wasm), board, text, build.largest),
+        pin_errors,
     )
+    # What is wrong, and what was meant instead, is looked up for as many as are shown.
+    errors = tuple(islice(found, MAX_DIAGNOSTICS))
     if errors:
         raise BuildError(errors, stage="check")
     return Image(

@@ -8,7 +8,7 @@ count a few turns (loop_walk.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from msgspec import Struct
@@ -18,6 +18,7 @@ from microclaw.wasm.loop_walk import Loop
 from microclaw.wasm.loops import Loops
 from microclaw.wasm.source_text import SourceText
 from microclaw.wasm.symbols import Symbols, point_key, source_name
+from microclaw.wasm.wasm_image import Signature
 
 _MAIN_AFTER_MS: Final = 100
 _EXACT: Final = 1 << 8
@@ -75,10 +76,14 @@ class _Plan:
         self._loops = loops
         self._text = text
         self._turns: dict[int, int] = {}  # by the loop's identity
+        self._lines: dict[str | None, list[int]] = {}  # of the loops in a function of the source, or in all of it
 
     def guards(self, index: int) -> Iterator[tuple[int, Guard]]:
         """The guards of a function's loops, by number."""
         loops = self._loops.functions[index].loops
+        inner: dict[int | None, list[Loop]] = {}
+        for loop in loops:
+            inner.setdefault(loop.parent, []).append(loop)
         points = self.points.get(index, {})
         gives_way = index in self._loops.in_main - self._loops.in_callbacks
         for loop in loops:
@@ -86,10 +91,10 @@ class _Plan:
                 yield loop.number, Guard(CHECKED_AFTER, 1, self._told(index, loop.number, points[loop.number]))
                 continue
             is_left_alone = gives_way and not loop.goes_round_awake
-            if not loop.rounds or is_left_alone or not self._is_long(loop, loops):
+            if not loop.rounds or is_left_alone or not self._is_long(loop, inner):
                 continue
-            turn = self._turn(loop, loops)
-            is_tight = not any(other.parent == loop.number for other in loops)
+            turn = self._turn(loop, inner)
+            is_tight = loop.number not in inner
             is_tight &= self._loops.functions.keys() >= set(loop.called)  # asking the firmware costs more than a guard
             copies = max(1, min(_MAX_COPIES, -(-_CHEAP_SHARE // max(1, loop.size)))) if is_tight else 1
             told = self._told(index, loop.number, _MAIN_AFTER_MS)
@@ -102,14 +107,14 @@ class _Plan:
             place = self._text.find_definition(name) or self._text.find_name(name) or (1, 1)
             yield index, Guard(_OWN_CALL, 1, place[0] << LINE_BITS | _EXACT | _IS_RECURSION)
 
-    def _is_long(self, loop: Loop, loops: list[Loop]) -> bool:
-        return loop.turns is None or self._turn(loop, loops) * loop.turns > _LONG
+    def _is_long(self, loop: Loop, inner: Mapping[int | None, list[Loop]]) -> bool:
+        return loop.turns is None or self._turn(loop, inner) * loop.turns > _LONG
 
-    def _turn(self, loop: Loop, loops: list[Loop]) -> int:
+    def _turn(self, loop: Loop, inner: Mapping[int | None, list[Loop]]) -> int:
         """About how much a turn of a loop computes, without the inner loops that ask for themselves."""
         if id(loop) not in self._turns:
-            inner = (each for each in loops if each.parent == loop.number and not self._is_long(each, loops))
-            work = sum(self._turn(each, loops) * (each.turns or 0) for each in inner)
+            short = [each for each in inner.get(loop.number, ()) if not self._is_long(each, inner)]
+            work = sum(self._turn(each, inner) * (each.turns or 0) for each in short)
             calls = sum(_OWN_CALL if called in self._loops.functions else _NATIVE for called in loop.called)
             self._turns[id(loop)] = max(1, loop.size + work + calls)
         return self._turns[id(loop)]
@@ -117,23 +122,33 @@ class _Plan:
     def _told(self, index: int, number: int, after_ms: int) -> int:
         """A loop's line, or that of its function where the compiler has changed the loops."""
         name = source_name(self._loops.symbols.names[index])
-        lines = self._text.loop_lines(name)
+        lines = self._loop_lines(name)
         if len(lines) == len(self._loops.functions[index].loops):
             line, exact = lines[number], _EXACT
-        elif len(every := self._text.loop_lines(None)) == 1:
+        elif len(every := self._loop_lines(None)) == 1:
             line, exact = every[0], _EXACT
         else:
             place = self._text.find_definition(name) or self._text.find_definition("loop") or (1, 1)
             line, exact = place[0], 0
         return line << LINE_BITS | exact | after_ms
 
+    def _loop_lines(self, function: str | None) -> list[int]:
+        if function not in self._lines:
+            self._lines[function] = self._text.loop_lines(function)
+        return self._lines[function]
+
 
 def recursive_functions(symbols: Symbols) -> set[int]:
-    """By index: those that may come back to themselves before they return.
+    """Return, by index, the functions that may come back to themselves before they return.
 
     A call through a pointer may reach every function of its type whose address the program takes. A recursion through
     one of our libraries, as of a comparison for qsort that sorts, is not seen.
     """
     graph = graph_of(symbols.module, {})
-    calls = {index: set(graph.possible(index)) & graph.calls.keys() for index in graph.calls}
-    return {index for index, called in calls.items() if index in reached(calls, called)}
+    # A type is a step between: each caller of a type and each function of it are one edge then, not their product.
+    calls: dict[int | Signature, Collection[int | Signature]] = {}
+    for signature, functions in graph.pointed_at.items():
+        calls[signature] = functions
+    for index, function in graph.calls.items():
+        calls[index] = {*function.direct, *(symbols.module.types[kind] for kind in function.indirect)}
+    return {index for index in graph.calls if index in reached(calls, calls[index])}

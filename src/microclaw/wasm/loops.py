@@ -9,11 +9,12 @@ for something, or waits for a variable that only a callback can change. It reads
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Final
 
 from microclaw.errors import Diagnostic
 from microclaw.wasm.callgraph import reached
-from microclaw.wasm.diagnostics import at
+from microclaw.wasm.diagnostics import MAX_DIAGNOSTICS, at
 from microclaw.wasm.loop_walk import ANYTHING, Function, Loop, walk
 from microclaw.wasm.source_text import SourceText
 from microclaw.wasm.symbols import CONSTRUCTORS, MAINS, Symbols, source_name
@@ -63,11 +64,10 @@ class Loops:
 
     def findings(self, text: SourceText) -> tuple[Diagnostic, ...]:
         """An error for each function that certainly keeps its board busy forever."""
-        found = [
-            _endless_loop(source_name(self.symbols.names[index]), text)
-            for index, function in self.functions.items()
-            if any(self._never_waits(loop) for loop in function.loops)
-        ]
+        endless = (index for index, function in self.functions.items() if any(map(self._never_waits, function.loops)))
+        # Each is looked for in the whole source, and no more than so many are shown.
+        names = [source_name(self.symbols.names[index]) for index in islice(endless, MAX_DIAGNOSTICS)]
+        found = [_endless_loop(name, text) for name in names]
         by_place = {(each.line, each.column): each for each in found}  # an inlined function's loop is its own: the last
         return (*by_place.values(), *self._never_returning(text))
 
@@ -138,7 +138,7 @@ def read_loops(symbols: Symbols) -> Loops:
     while more := {index for index, function in functions.items() if function.always_sleeps} - sleeping:
         sleeping |= more
         for index, function in functions.items():
-            if function.calls & sleeping:
+            if function.calls & more:
                 functions[index] = walk(symbols.module.bodies[index - first], sleeping, handlers)
     return Loops(symbols, functions)
 

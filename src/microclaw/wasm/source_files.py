@@ -31,9 +31,10 @@ FILE_NAME: Final = (
 _SOURCES: Final = (".c", ".cc", ".cpp", ".cxx", ".ino", ".pde")
 _TABS: Final = (".ino", ".pde")
 _BLANKET: Final = re.compile(
-    r"//[^\n]*|/\*.*?(?:\*/|\Z)|(?P<text>\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*')", re.DOTALL
+    r"//[^\n]*|/\*.*?(?:\*/|\Z)|(?P<text>\"(?:\\.|[^\"\\\n])*\"?|'(?:\\.|[^'\\\n])*'?|\b[0-9](?:'?[\w.])*)", re.DOTALL
 )
-"""Comments, and texts, in which a comment does not begin."""
+"""Comments, and texts, in which a comment does not begin: also those that do not end, which are read only once so, and
+numbers, which may have a quote in them."""
 _INCLUDE: Final = re.compile(r"^[ \t]*#[ \t]*include[ \t]*\"([^\"\n]+)\"[ \t]*$", re.M)
 _ONCE: Final = re.compile(r"^[ \t]*#[ \t]*pragma[ \t]+once\b[^\n]*$", re.M)
 UNIT_NUMBER: Final = re.compile(r"__unit\d+\b")
@@ -95,13 +96,13 @@ class _Joined(Struct):
 
     def add(self, file: str, source: str, inside: tuple[str, ...]) -> None:
         """The text of a file with what it includes, between marks."""
+        if file in self.once:
+            return
         text = _MARK.sub("", _plain(source).removesuffix("\n"))
         if _ONCE.search(text):
-            if file in self.once:
-                return
             self.once.add(file)
             text = _ONCE.sub("", text)
-        wanted = {text.count("\n", 0, found.start()): found[1] for found in _includes(text)}
+        wanted = _included_lines(text)
         self._line(f'#line 1 "{file}"')
         for number, line in enumerate(text.split("\n")):
             name = _resolved(wanted[number], file, self.files) if number in wanted else None
@@ -113,7 +114,7 @@ class _Joined(Struct):
                     f"files that include each other {MAX_DEPTH} deep", file, "include them in the main file", number + 1
                 )
             if name in inside:
-                if "#ifndef" not in self.files[name] and not _ONCE.search(self.files[name]):
+                if name not in self.once and "#ifndef" not in self.files[name]:
                     step = "put #pragma once at its top"
                     _refuse(f"{name} includes itself, by way of {file}", file, step, number + 1)
                 self._line("")  # its guard leaves nothing of it here
@@ -127,6 +128,18 @@ class _Joined(Struct):
         if self.chars > MAX_TEXT_CHARS:
             _refuse(f"with its files the program has more than {MAX_TEXT_CHARS:,} characters", "main.c")
         self.lines.append(line)
+
+
+def _included_lines(text: str) -> dict[int, str]:
+    """Return the names of included files by the numbers of their lines, from 0."""
+    names: dict[int, str] = {}
+    line = 0
+    begin = 0
+    for include in _includes(text):
+        line += text.count("\n", begin, include.start())
+        begin = include.start()
+        names[line] = include[1]
+    return names
 
 
 def _includes(text: str) -> list[re.Match[str]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence, Set
+from functools import cached_property
 from typing import Final
 
 from msgspec import Struct
@@ -33,7 +34,7 @@ NOT_HERE: Final = f"{OUR_NAMES}header_"
 """What the compiler says, with a number, of an #include that it reached and that is not here."""
 
 
-class SourceText(Struct, frozen=True):
+class SourceText(Struct, frozen=True, dict=True):
     """A checked source: `text` goes to the compiler, under the name `file`. Empty: a module came without it."""
 
     file: str
@@ -66,15 +67,23 @@ class SourceText(Struct, frozen=True):
         return self.lines[number - 1] if 1 <= number <= len(self.lines) else None
 
     def find_name(self, name: str) -> tuple[int, int] | None:
-        """The first call of an identifier (a name before it makes it a declaration), else its first place."""
+        """Return the first call of an identifier (a name before it makes it a declaration), else its first place."""
+        return self._name_places.get(name)
+
+    @cached_property
+    def _name_places(self) -> dict[str, tuple[int, int]]:
+        """The places that `find_name` returns: a program may have thousands of names to be asked for."""
         words = ["", *(token.text for token in self.tokens), ""]
-        first = None
+        places: dict[str, tuple[int, int]] = {}
+        called: set[str] = set()
         for token, before, after in zip(self.tokens, words, words[2:], strict=False):
-            if token.kind == "name" and token.text == name:
-                first = first or token.place
-                if after == "(" and (before in ("return", "else", "do") or not before[-1:].isidentifier()):
-                    return token.place
-        return first
+            if token.kind != "name" or token.text in called:
+                continue
+            if after == "(" and (before in ("return", "else", "do") or not before[-1:].isidentifier()):
+                called.add(token.text)
+                places[token.text] = token.place
+            places.setdefault(token.text, token.place)
+        return places
 
     def find_definition(self, name: str) -> tuple[int, int] | None:
         """The beginning of a function's body."""

@@ -1,0 +1,39 @@
+"""Reads others' text with our own code in a process of its own, which has a compiler's limits. Knows no language.
+
+Python's parser and checks of whole programs can take far longer than the text is long, and the parser holds the
+interpreter's lock meanwhile: in a thread of the host it would stop everything.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final, TypeVar
+
+from msgspec import Struct, msgpack
+
+from microclaw.builds.outputs import read_output
+from microclaw.builds.process import Processes, build_failure
+
+Answer = TypeVar("Answer", bound=Struct)
+_START: Final = "import importlib, sys; sys.path[:] = sys.argv[3:]; importlib.import_module(sys.argv[1]).main()"
+
+
+def read_apart(module: str, question: Struct, answer_type: type[Answer], file: str, processes: Processes) -> Answer:
+    """Have `main` of a module answer the file `question` by a file `answer`, both msgpack. Blocks.
+
+    Raises BuildError if it takes more than a compiler may; `file` is the name under which people know the text.
+    """
+    # Past links and without `site`, which takes longer to start: the folders of this process say where all lies.
+    python = os.path.realpath(sys.executable)
+    folders = [folder for folder in sys.path if Path(folder).is_absolute() and Path(folder).is_dir()]
+    command = [python, "-I", "-S", "-c", _START, module, sys.base_prefix, *folders]
+    with tempfile.TemporaryDirectory(prefix="microclaw-read-") as work:
+        directory = Path(work)
+        (directory / "question").write_bytes(msgpack.encode(question))
+        finished = processes.run(command, directory)
+        if finished.returncode != 0 or finished.timed_out:
+            raise build_failure(finished, (), file, "check")
+        return msgpack.decode(read_output(directory / "answer", stage="check"), type=answer_type)
