@@ -176,6 +176,12 @@ async def test_a_printing_program_is_proved_by_its_own_line(lab: Any) -> None:
     assert (await lab.deploy("hello", pin=None)).evidence.kind == "reported"
 
 
+async def test_no_line_where_the_trial_had_one_at_once_is_evidence_against(lab: Any) -> None:
+    lab.trials["hello"] = make_trial(log=("21 C",), edges=(), pins=(), driven=())
+    done = await lab.deploy("hello", pin=None)
+    assert (done.verified, done.evidence.kind) == (False, "reported")
+
+
 @pytest.mark.parametrize(("sees", "answer"), [(True, "seen on the board"), (False, "met in the trial; accepted only")])
 async def test_an_expectation_says_what_the_board_showed(lab: Any, sees: bool, answer: str) -> None:
     lab.plays("blink", 2)

@@ -22,8 +22,19 @@ from microclaw.apps.edge_comparison import (
 from microclaw.apps.standing import app_states, names_after_change
 from microclaw.apps.traps import trap_words
 from microclaw.apps.trial import Trial
-from microclaw.apps.verdict import dead_on_load, describe, seconds
-from microclaw.devices.calls import NEWEST, AppState, EdgeLog, EdgesRead, GpioGet, LogLine, LogsRead, PwmChange, PwmRead
+from microclaw.apps.verdict import dead_on_load, describe, end_of, seconds
+from microclaw.devices.calls import (
+    NEWEST,
+    AppState,
+    AppStates,
+    EdgeLog,
+    EdgesRead,
+    GpioGet,
+    LogLine,
+    LogsRead,
+    PwmChange,
+    PwmRead,
+)
 from microclaw.devices.device import Device
 from microclaw.errors import DeviceError, DeviceLied, DeviceSilent, DeviceTimeout, DeviceUnreachable
 from microclaw.events import Edge, Evidence
@@ -37,7 +48,13 @@ LONGEST_MS = 12_000.0
 """How long to watch in all, where the first edge comes late: a slow board reads in a program for seconds."""
 _AWAY = "check its power and network; when it is back, the host redeploys what it lost: microclaw app list"
 _UNLISTED = "restart the board, then deploy it again; what it lists: microclaw app list"
+_CRASHED = "let it use only what the board's firmware has: --firmware (docs/firmware.md)"
 _LATE_MS = 400.0
+_LINE_PATIENCE_MS = 6_000.0
+"""How long to wait for a line that the trial had at once: a program that is busy is asked again after 5 s
+(transports/program_logs.py)."""
+_AFTER_LINE_MS = 1_000.0
+"""How long to watch for the end after a line, if only the program's lines tell of it."""
 _POLL_MS = 50.0
 _ROUNDING_MS = 1.0
 _OPENING_MS = 1.0
@@ -81,7 +98,7 @@ class Watch(Struct, frozen=True):
     """A program on a board that is watched after its installation.
 
     `sha256` is of the bytes that were sent: a board that lists others runs something else. `told` puts a board's error
-    text into the source's lines.
+    text into the source's lines. `keeps_lines`: what it prints reaches the host, so that no line is evidence too.
     """
 
     device: Device
@@ -91,6 +108,7 @@ class Watch(Struct, frozen=True):
     sha256: str | None = None
     told: Callable[[str], str] = str
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    keeps_lines: bool = True
 
     async def verify(self) -> Verification:
         """Watch until each pin had the edges that are due, or the program's first line came, or the time is over.
@@ -123,7 +141,7 @@ class Watch(Struct, frozen=True):
         """Why it does nothing although the firmware took it, and the next step."""
         state = await state_of(self.device, self.name)
         if state is None:
-            return None
+            return await self._dead_by_lines()
         if state.has_failed:
             error, step = trap_words(self.told(state.error or "no text"))
             return f"on the board {error}", step
@@ -133,6 +151,20 @@ class Watch(Struct, frozen=True):
         if state.state == "loaded":
             return dead_on_load([line.text for line in await self._lines() if line.app in (self.name, None)])
         return None
+
+    async def _dead_by_lines(self) -> tuple[str, str] | None:
+        """Return the reason and the next step if the program's lines, the only witness, say that it crashed."""
+        lines = await self._own_lines()
+        for line in lines:
+            end = end_of([line])
+            if end == "trapped":
+                return f"on the board it crashed: {line.strip()}", _CRASHED
+            if end == "exited" and self.trial.ended != "exited":
+                return f"it ended itself on the board: {line.strip()}", _CRASHED
+        return None
+
+    async def _own_lines(self) -> list[str]:
+        return [line.text for line in await self._lines() if line.app == self.name]
 
     async def _lines(self) -> tuple[LogLine, ...]:
         if self.before.log_cursor is None:
@@ -206,25 +238,51 @@ class Watch(Struct, frozen=True):
         return compare_pwm(wanted, seen)
 
     async def _read_lines(self) -> Verification:
-        """For a program without edges to wait for: its first line, else its state, else only that it was accepted."""
-        trial, nothing_seen, waited_ms = self.trial, NO_READ_BACK, 0.0
-        first_ms = next((line.t_ms for line in trial.lines if line.app is not None), None)
-        if self.before.log_cursor is not None and first_ms is not None and first_ms <= PATIENCE_MS:
-            nothing_seen = (
-                "accepted only: the board lists it, and no line of it came; in the trial the first one was there after "
-                f"{seconds(first_ms)}"
-            )
-            while waited_ms <= first_ms + _LATE_MS:
-                own = [line for line in await self._lines() if line.app == self.name]
-                if own:
-                    said = own[-1].text.strip()
-                    new = "" if _form(said) in map(_form, trial.log) else " (the trial had no line of that form)"
-                    return Verification(Evidence("reported", f"the program reports: {said}{new}"), True)
-                await self.sleep(_POLL_MS / 1000)
-                waited_ms += _POLL_MS
+        """Return the evidence of a program without edges to wait for: its lines, else its state, else no evidence."""
+        first_ms = next((line.t_ms for line in self.trial.lines if line.app is not None), None)
+        if self.before.log_cursor is None or first_ms is None or first_ms > PATIENCE_MS:
+            return await self._accepted(NO_READ_BACK)
+        lines = await self._await_lines(first_ms)
+        if lines:
+            return self._compare_lines(lines)
+        missing = f"no line of it came; in the trial the first one was there after {seconds(first_ms)}"
+        if self.keeps_lines:
+            return _reported(missing)
+        return await self._accepted(f"accepted only: the board lists it, and {missing}")
+
+    async def _await_lines(self, first_ms: float) -> list[str]:
+        """Wait for the program's lines, and for its end if nothing else on the board tells of that."""
+        tells_states = self.device.supports(AppStates.method)
+        patience_ms = first_ms + _LATE_MS
+        if self.keeps_lines:
+            patience_ms = first_ms + self.trial.longest_main_ms + _LINE_PATIENCE_MS
+        waited_ms = 0.0
+        lines = await self._own_lines()
+        while waited_ms <= patience_ms and end_of(lines) is None:
+            if lines:
+                patience_ms = min(patience_ms, waited_ms + _AFTER_LINE_MS)
+                if tells_states:
+                    break
+            await self.sleep(_POLL_MS / 1000)
+            waited_ms += _POLL_MS
+            lines = await self._own_lines()
+        return lines
+
+    def _compare_lines(self, lines: Sequence[str]) -> Verification:
+        """Compare the newest line with the forms of the trial's lines, and the end with the trial's end."""
+        line = lines[-1].strip()
+        if end_of(lines) == "returned" and self.trial.ended == "running":
+            return _reported(f"its main returned on the board; in the trial it ran on: {line}")
+        forms = {_form(text.text) for text in self.trial.lines}
+        new = "" if _form(line) in forms else " (the trial had no line of that form)"
+        return Verification(Evidence("reported", f"the program reports: {line}{new}"), True)
+
+    async def _accepted(self, unlisted: str) -> Verification:
+        """Return that nobody saw it work, with its state if the board reports that, else the text `unlisted`."""
+        trial = self.trial
         state = await state_of(self.device, self.name)
         if state is None:
-            return Verification(Evidence("accepted", nothing_seen), True)
+            return Verification(Evidence("accepted", unlisted), True)
         parts = [f"the board reports it {state.state}"]
         if state.pins:
             parts.append(f"with {plural('pin', state.pins)} open")
