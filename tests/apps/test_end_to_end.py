@@ -6,7 +6,6 @@ import asyncio
 from pathlib import Path
 
 import pytest
-
 from tests.apps.conftest import Bench, opened_bench
 
 from microclaw.errors import DeployRejected, TooManyApps
