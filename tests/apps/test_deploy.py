@@ -15,10 +15,11 @@ from microclaw.apps.deployment import Deployment
 from microclaw.apps.expectation_result import ExpectationResult
 from microclaw.apps.expectation_text import parse_expectations
 from microclaw.boards.firmware import parse_firmware
-from microclaw.devices.calls import AppState, LogLine
+from microclaw.devices.calls import AppState, EdgeLog, EdgesRead, LogLine
 from microclaw.errors import (
     AppNotFound,
     DeployRejected,
+    DeviceLied,
     DeviceUnreachable,
     InvalidModule,
     PermissionRefused,
@@ -161,6 +162,19 @@ async def test_a_board_that_is_lost_while_it_is_watched_proves_nothing(
     assert (done.verified, done.evidence.kind) == (False, kind)
     assert text in done.evidence.text
     assert await lab.wanted() == ["blink"]
+
+
+async def test_an_edge_of_the_future_is_a_lie_to_who_reads_it_and_to_an_installation(lab: Any) -> None:
+    act = lab.transport._do
+
+    def lying(call: Any) -> Any:
+        has_edges = isinstance(call, EdgesRead) and call.cursor == 0
+        return EdgeLog((Edge(10_000, 2, 1),), 1, 0, 5_000) if has_edges else act(call)
+
+    lab.transport._do = lying
+    with pytest.raises(DeviceLied):
+        await lab.registry.get("paper").call(EdgesRead())
+    assert not (await lab.deploy()).verified
 
 
 async def test_a_printing_program_is_proved_by_its_own_line(lab: Any) -> None:
