@@ -78,3 +78,10 @@ async def test_a_crash_on_a_board_that_tells_only_lines_is_no_evidence_for_the_p
         assert await bench.names() == []
         done = await bench.deploy("early", source % ("", "began"), pin=None)  # its on_init never came to an end
         assert (done.verified, done.evidence.kind) == (False, "reported")
+
+
+async def test_a_program_on_a_bus_that_nobody_saw_work_waits_for_no_input_and_is_not_verified(bench: Bench) -> None:
+    source = '#include "microclaw.h"\nint main(void) { i2c_open(8, 9); for (;;) delay(60000); }\n'
+    done = await bench.deploy("bus", source, pin=None)
+    assert (done.verified, done.agrees, done.evidence.kind) == (None, True, "accepted")
+    assert "input" not in done.evidence.text

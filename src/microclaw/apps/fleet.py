@@ -73,18 +73,21 @@ class FleetDifference(Struct, frozen=True, kw_only=True):
 
 
 class FleetResult(Struct, kw_only=True):
-    """The outcome of the acts on one device. `error` is the first that failed; `left` are the programs not done."""
+    """The outcome of the acts on one device. `error` is the first that failed; `left` are the programs not done.
+
+    `verified` is the weakest of its programs': false before null before true.
+    """
 
     device: str
     installed: list[str] = []
     removed: list[str] = []
     left: list[str] = []
-    verified: bool = True
+    verified: bool | None = True
     error: Failure | None = None
 
     @property
     def ok(self) -> bool:
-        return self.verified and self.error is None
+        return self.verified is not False and self.error is None
 
 
 class FleetRow(Struct, frozen=True):
@@ -166,7 +169,8 @@ async def apply_rows(apps: Apps, call: Call, rows: Sequence[FleetRow]) -> list[F
                 request = row.request or ChangeRequest(device.device_id, name, "uninstall")
                 # the stages of each are not shown
                 made = await apps.changes.apply(structs.replace(request, begin=call.on_begin), lambda _step: None)
-                done.verified &= made.verified
+                if made.verified is not True and done.verified is not False:
+                    done.verified = made.verified
                 (done.removed if row.request is None else done.installed).append(name)
                 said = " is off" if row.request is None else f": {Deployed.of(made).told}"
                 call.report(Step("deploy", f"{device.name}: {name}{said}"))

@@ -235,6 +235,9 @@ class Changes(Listing, frozen=True, kw_only=True):
 class AppAct(Result, frozen=True, kw_only=True):
     """An act on a program: its `evidence`, and the change; or that it is `deferred` until the device is back,
     and `why`; `text` says that.
+
+    `verified` is true only with counted or reported evidence, false if that contradicts the trial, and null if nobody
+    has seen it work.
     """
 
     facts: ClassVar[tuple[str, ...]] = ("change_id", "verified", "sha256")  # that a Made gives
@@ -242,7 +245,7 @@ class AppAct(Result, frozen=True, kw_only=True):
     device: str
     name: str
     evidence: EvidenceObject | UnsetType = UNSET
-    verified: bool | UnsetType = UNSET
+    verified: bool | UnsetType | None = UNSET
     sha256: str | UnsetType | None = UNSET
     change_id: int | UnsetType = UNSET
     undoable: bool | UnsetType = UNSET

@@ -99,8 +99,8 @@ class Trial(Record, frozen=True, kw_only=True):
 
     @property
     def inputs(self) -> tuple[int, ...]:
-        """The pins that it opened and does not drive."""
-        return tuple(pin for pin in self.pins if pin not in self.driven)
+        """The pins that it reads; those of a bus are none."""
+        return tuple(pin for pin in self.pins if self.roles[pin] == "input")
 
     def free(self, changes: tuple[E, ...]) -> tuple[E, ...]:
         """Those before the first input from outside."""
