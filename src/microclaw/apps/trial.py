@@ -61,7 +61,7 @@ unsigned long micros(void);
 """
 TRACED_MS: Final = 30_000.0
 TRACED_HOST_S: Final = 20.0
-"""The traced build runs for so much board time at most, and for no longer on the host."""
+"""The traced build runs for so much board time at most, and for no more CPU time on the host."""
 _log = logging.getLogger(__name__)
 E = TypeVar("E", Edge, PwmChange, LedChange)
 

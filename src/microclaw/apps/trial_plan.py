@@ -103,7 +103,7 @@ class TrialOptions(Struct, frozen=True):
     """The way to try a program: board time, inputs from outside, and how it is installed.
 
     With `expectations` the time is what they need, or `for_ms` where that is not None in them, and then a soak; with
-    `times` it is a run's. `host_s` limits the host's own time.
+    `times` it is a run's. `host_s` limits the CPU time that the virtual board may use.
     """
 
     for_ms: float = 10_000
