@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.apps.conftest import Bench, opened_bench
 
+from microclaw.devices.calls import PwmSet
 from microclaw.errors import DeployRejected, TooManyApps
 from microclaw.wire.board_control import Info
 
@@ -85,3 +86,13 @@ async def test_a_program_on_a_bus_that_nobody_saw_work_waits_for_no_input_and_is
     done = await bench.deploy("bus", source, pin=None)
     assert (done.verified, done.agrees, done.evidence.kind) == (None, True, "accepted")
     assert "input" not in done.evidence.text
+
+
+async def test_pwm_that_a_pin_had_before_is_no_change_of_the_program(bench: Bench) -> None:
+    source = """
+    void setup() { pinMode(5, OUTPUT); }
+    void loop() { for (int duty = 255; duty >= 0; duty--) { analogWrite(5, duty); delay(10); } }
+    """
+    await bench.device.call(PwmSet(5, 128, 5000))
+    done = await bench.deploy("fades", source, pin=None)
+    assert (done.verified, done.evidence.kind) == (True, "counted")

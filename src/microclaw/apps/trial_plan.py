@@ -184,19 +184,24 @@ def _presses(
     conditions: list[Level],
     bounces: tuple[tuple[float, int], ...],
 ) -> tuple[list[PinStimulus], float]:
-    """Each pin in turn, once for each bounce, from 0; once with the conditions' levels, once with the opposite."""
+    """Press each pin in turn, once for each bounce; the others have the conditions' levels, then the opposite ones."""
     made: list[PinStimulus] = []
+    levels = dict(idle)
     t_ms = 0.0
     for opposite in (0, 1) if conditions else (0,):
-        for pin, level in {one.pin: one.level for one in conditions}.items():
-            made.append(PinStimulus(pin, level ^ opposite, t_ms))
-        t_ms += 100.0 if conditions else 0.0
+        wanted = {one.pin: one.level ^ opposite for one in conditions}
         for bounce_ms, pattern in bounces:
             for pin in pins:
+                before = {**wanted, pin: idle[pin]} if conditions else {}
+                changed = {other: level for other, level in before.items() if levels.get(other) != level}
+                made += [PinStimulus(other, level, t_ms) for other, level in changed.items()]
+                levels.update(changed)
+                t_ms += rest_ms if changed else 0.0
                 # Not a whole multiple of a usual polling period: each press meets another moment of it.
                 for level, more_ms in ((1 - idle[pin], 0.0), (idle[pin], 37.0)):
                     made.append(PinStimulus(pin, None if bounce_ms else level, t_ms, bounce_ms, pattern))
                     t_ms += rest_ms + more_ms
+    made += [PinStimulus(pin, level, t_ms) for pin, level in idle.items() if levels[pin] != level]
     return made, t_ms
 
 

@@ -318,7 +318,14 @@ class BoardRun:
             unfinished=self._unfinished,
             overflowed=self._events.lost,
             probes=tuple(self._probes),
+            was_stimulated=self._reaches(own),
         )
+
+    def _reaches(self, pins: Collection[int]) -> bool:
+        """Return whether a stimulus that was asked for comes to a pin that the program opened, or to no pin."""
+        asked = self._run.expectations
+        later = [one for one in asked.stimuli if one.at_ms > 0] if asked is not None else []
+        return any(not isinstance(one, PinStimulus) or one.pin in pins for one in later)
 
 
 class BoardEvents:

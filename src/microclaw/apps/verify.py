@@ -17,6 +17,7 @@ from microclaw.apps.edge_comparison import (
     compare_pwm,
     compare_settled,
     counted,
+    pwm_states,
     span_ms,
 )
 from microclaw.apps.standing import app_states, names_after_change
@@ -220,14 +221,15 @@ class Watch(Struct, frozen=True):
 
     async def _count_pwm(self, expected: Sequence[PwmChange], cursor: int) -> Verification:
         """Wait for the trial's first changes on a pin; their speed is shown, not judged."""
-        pin, wanted = expected[0].pin, expected[:_EXPECTED_PWM_CHANGES]
+        pin = expected[0].pin
+        wanted = pwm_states(expected)[:_EXPECTED_PWM_CHANGES]
         patience_ms = min(wanted[-1].t_ms, PATIENCE_MS) + _LATE_MS
         waited_ms = 0.0
         seen: list[PwmChange] = []
         while len(seen) < len(wanted) and waited_ms <= patience_ms:
             page = await self.device.call(PwmRead(cursor=cursor))
             cursor = page.cursor
-            seen += [change for change in page.changes if change.pin == pin]
+            seen = pwm_states([*seen, *(change for change in page.changes if change.pin == pin)])
             if len(seen) < len(wanted):
                 await self.sleep(_POLL_MS / 1000)
                 waited_ms += _POLL_MS
