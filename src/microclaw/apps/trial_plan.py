@@ -26,7 +26,7 @@ Contacts of buttons bounce for 1 to 20 ms. 18 ms is the longest here, so that a 
 MAX_TRIAL_MS: Final = 24 * 3_600_000.0
 SOAK_MS: Final = 150_000.0
 """How much longer than needed a program with expectations runs, so that one that blocks after a minute is seen."""
-_INPUT: Final = re.compile(r"(\d{1,3})=(?:([01])|(\d{1,2}(?:\.\d+)?) ?[vV])(?:@(.+))?")
+_INPUT: Final = re.compile(r"(?:(\d{1,3})=([01])|(?:ADC +)?(\d{1,3})=(\d{1,2}(?:\.\d+)?) ?[vV])(?:@(.+))?", re.I)
 _FIRST_PRESS_MS = 1_300.0
 _BOUNCE_EDGE_MS = 3.0
 _GAPS = (3, 1, 4, 2, 6)
@@ -44,9 +44,9 @@ def parse_duration_ms(text: str) -> float:
 
 
 def parse_input(text: str) -> PinStimulus | AdcStimulus:
-    """Read "14=1@2s": pin 14 goes high 2 s after the start; "1=2.5V@2s" for an ADC. Without @ from the start.
+    """Read "14=1@2s": pin 14 goes high 2 s after the start; "1=2.5V@2s" or "ADC 1=2.5V@2s" for an ADC.
 
-    Raises ConfigError.
+    Without @ it comes from the start. Raises ConfigError.
     """
     found = _INPUT.fullmatch(text.strip())
     if found is None:
@@ -54,12 +54,13 @@ def parse_input(text: str) -> PinStimulus | AdcStimulus:
             f"{text!r} is not an input",
             next_step="write PIN=LEVEL@TIME, as 14=1@2s: pin 14 goes high after 2 s; or volts for an ADC: 1=2.5V@2s",
         )
-    at_ms = parse_time_ms(found[4], MAX_TRIAL_MS) if found[4] else 0.0
-    if found[3] is not None:
-        if float(found[3]) > MAX_ADC_V:
-            raise ConfigError(f"{text!r}: an ADC pin takes no {found[3]} V", next_step=f"give 0 to {MAX_ADC_V} V")
-        return AdcStimulus(int(found[1]), float(found[3]), at_ms)
-    return PinStimulus(int(found[1]), int(found[2]), at_ms)
+    pin, level, adc_pin, volts, time_text = found.groups()
+    at_ms = parse_time_ms(time_text, MAX_TRIAL_MS) if time_text else 0.0
+    if volts is None:
+        return PinStimulus(int(pin), int(level), at_ms)
+    if float(volts) > MAX_ADC_V:
+        raise ConfigError(f"{text!r}: an ADC pin takes no {volts} V", next_step=f"give 0 to {MAX_ADC_V} V")
+    return AdcStimulus(int(adc_pin), float(volts), at_ms)
 
 
 class Levels(Struct, frozen=True):

@@ -268,7 +268,7 @@ class BoardRun:
                 if not await self._advance(after_ms):
                     return
             await events.read()
-            moved = [edge for edge in events.edges[edges:] if edge.pin != pin.pin]
+            moved = [Edge(e.t_ms - self._start_ms, e.pin, e.level) for e in events.edges[edges:] if e.pin != pin.pin]
             printed = [line for line in events.lines[lines:] if line.app == self._name]
             changes, shown = [PwmChange(*one) for one in events.pwm[pwm:]], led_changes(events.leds[leds:], 0.0)
             seen = [describe(moved, changes, shown)] if moved or changes or shown else []

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
+from zlib import crc32
 
 import click
 
@@ -23,8 +26,15 @@ MAX_FILE_BYTES: Final = 4 << 20
 
 
 def name_of_file(file: Path) -> str:
-    """my-blink-v2 of my.blink.v2.ino."""
-    return file.stem.replace(".", "-")
+    """Return an app's name: my-blink-v2 for my.blink.v2.ino, grosse for größe.py, my-lamp-2 for "my lamp (2).ino".
+
+    A file whose letters have no form in ASCII gets a number, so that two of them are two apps.
+    """
+    text = unicodedata.normalize("NFKD", file.stem.replace("ß", "ss"))
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", text.encode("ascii", "ignore").decode()).strip("-")
+    if any(letter.isalnum() and not letter.isascii() for letter in text):
+        return f"{name or 'program'}-{crc32(text.encode()):08x}"
+    return name
 
 
 def optimization_level(text: str) -> str:
