@@ -312,7 +312,7 @@ class Hold(Windowed, frozen=True):
             start, end = bad[0]
             length = f"for {time_text(end - start)}" if end - start >= _SHORT_MS else "for less than 0.1 ms"
             both = "both " if condition is not None and condition.level == unwanted.level else ""
-            step = _MOMENT if condition is not None and end - start < 1.0 else None
+            step = _MOMENT if end - start < 1.0 else None
             return Finding("not met", f"{both}{unwanted.text} at {time_text(start)}, {length}", step)
         return Finding("met", f"{level.text} throughout" if condition is None else f"{level.text} whenever it matters")
 

@@ -35,7 +35,7 @@ from microclaw.wire.host_api import Failure, failure_of
 ACTS: Final = ("install", "replace", "remove")
 _NO_PLACE: Final = ("stopped", "deferred", "ended")
 """Conditions of programs that are not on the board, or are taken off to make room."""
-_BOTH_IN_FILE: Final = "both are in the file: give one of them another pin, or other devices"
+_ONE_PIN: Final = "give one of the two another pin or device, or take the other off"
 
 _Asked: TypeAlias = tuple[ChangeRequest, Collection[str]]
 """A program with the ids of its devices. The device of the request is not looked at."""
@@ -129,8 +129,9 @@ async def compare(apps: Apps, programs: Sequence[_Asked], devices: Sequence[Devi
             there, absent = {}, "unreachable"
         wanted = await apps.change_log.desired(device.device_id)
         pruned = {app.name for app in wanted if prune and app.name not in meant[device]}
-        board = _Board(device, [app for app in await claiming(device, wanted) if app.name not in pruned])
-        board.names = {name for name, app in there.items() if app.condition not in _NO_PLACE and name not in pruned}
+        names = {name for name, app in there.items() if app.condition not in _NO_PLACE}
+        held = [app for app in await claiming(device, wanted) if app.name not in pruned]
+        board = _Board(device, held, names - pruned)
         rows = [await _row(board, *program, there.get(name, absent)) for name, program in meant[device].items()]
         others = there.keys() - meant[device].keys() - device.pin_programs  # those come and go with exec
         return [*rows, *(_extra(device, there[name], prune=prune) for name in sorted(others))]
@@ -196,26 +197,20 @@ def digest_of(rows: Sequence[FleetRow]) -> str:
 
 
 class _Board(Struct):
-    """A device as it will be when the next row is applied: its programs with their claims, and names that have a place.
-
-    `to_come` are the programs of the rows before.
-    """
+    """A device as it will be when the next row is applied: its programs with their claims, and the names on it."""
 
     device: Device
     apps: list[DesiredApp]
-    to_come: list[DesiredApp] = []
-    names: set[str] = set()
+    names: set[str]
 
     async def take(self, name: str, image: ProgramImage) -> None:
         """Add a program. Raises PinClaimed and TooManyApps, as its installation would."""
-        await check_named(self.device, name, image, self.apps)
         try:
-            await check_named(self.device, name, image, self.to_come)
+            await check_named(self.device, name, image, self.apps)
         except PinClaimed as exc:
-            raise PinClaimed(exc.message, next_step=_BOTH_IN_FILE) from exc
+            raise PinClaimed(exc.message, next_step=_ONE_PIN) from exc
         check_room(self.device, name, self.names, ())
-        self.apps = [app for app in self.apps if app.name != name]
-        self.to_come.append(to_come(self.device, name, image))
+        self.apps = [*(app for app in self.apps if app.name != name), to_come(self.device, name, image)]
         self.names.add(name)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import pairwise
@@ -23,7 +24,7 @@ from microclaw.apps.edge_comparison import (
 from microclaw.apps.standing import app_states, names_after_change
 from microclaw.apps.traps import trap_words
 from microclaw.apps.trial import Trial
-from microclaw.apps.verdict import dead_on_load, describe, end_of, seconds
+from microclaw.apps.verdict import dead_on_load, end_of, seconds
 from microclaw.devices.calls import (
     NEWEST,
     AppState,
@@ -155,13 +156,9 @@ class Watch(Struct, frozen=True):
 
     async def _dead_by_lines(self) -> tuple[str, str] | None:
         """Return the reason and the next step if the program's lines, the only witness, say that it crashed."""
-        lines = await self._own_lines()
-        for line in lines:
-            end = end_of([line])
-            if end == "trapped":
+        for line in await self._own_lines():
+            if end_of([line]) == "trapped":
                 return f"on the board it crashed: {line.strip()}", _CRASHED
-            if end == "exited" and self.trial.ended != "exited":
-                return f"it ended itself on the board: {line.strip()}", _CRASHED
         return None
 
     async def _own_lines(self) -> list[str]:
@@ -241,23 +238,24 @@ class Watch(Struct, frozen=True):
 
     async def _read_lines(self) -> Verification:
         """Return the evidence of a program without edges to wait for: its lines, else its state, else no evidence."""
-        first_ms = next((line.t_ms for line in self.trial.lines if line.app is not None), None)
-        if self.before.log_cursor is None or first_ms is None or first_ms > PATIENCE_MS:
-            return await self._accepted(NO_READ_BACK)
+        first_ms = next((line.t_ms for line in self.trial.lines if line.app is not None), math.inf)
+        if not self.keeps_lines or self.before.log_cursor is None or first_ms > PATIENCE_MS:
+            return await self._accepted()
         lines = await self._await_lines(first_ms)
-        if lines:
-            return self._compare_lines(lines)
-        missing = f"no line of it came; in the trial the first one was there after {seconds(first_ms)}"
-        if self.keeps_lines:
-            return _reported(missing)
-        return await self._accepted(f"accepted only: the board lists it, and {missing}")
+        if not lines:
+            return _reported(f"no line of it came; in the trial the first one was there after {seconds(first_ms)}")
+        line = lines[-1].strip()
+        end = end_of(lines)
+        if end not in (None, self.trial.ended):
+            return _reported(f"it {end} on the board, and in the trial it was {self.trial.ended}: {line}")
+        forms = {_form(text.text) for text in self.trial.lines}
+        new = "" if _form(line) in forms else " (the trial had no line of that form)"
+        return Verification(Evidence("reported", f"the program reports: {line}{new}"), True)
 
     async def _await_lines(self, first_ms: float) -> list[str]:
         """Wait for the program's lines, and for its end if nothing else on the board tells of that."""
         tells_states = self.device.supports(AppStates.method)
-        patience_ms = first_ms + _LATE_MS
-        if self.keeps_lines:
-            patience_ms = first_ms + self.trial.longest_main_ms + _LINE_PATIENCE_MS
+        patience_ms = first_ms + self.trial.longest_main_ms + _LINE_PATIENCE_MS
         waited_ms = 0.0
         lines = await self._own_lines()
         while waited_ms <= patience_ms and end_of(lines) is None:
@@ -270,21 +268,12 @@ class Watch(Struct, frozen=True):
             lines = await self._own_lines()
         return lines
 
-    def _compare_lines(self, lines: Sequence[str]) -> Verification:
-        """Compare the newest line with the forms of the trial's lines, and the end with the trial's end."""
-        line = lines[-1].strip()
-        if end_of(lines) == "returned" and self.trial.ended == "running":
-            return _reported(f"its main returned on the board; in the trial it ran on: {line}")
-        forms = {_form(text.text) for text in self.trial.lines}
-        new = "" if _form(line) in forms else " (the trial had no line of that form)"
-        return Verification(Evidence("reported", f"the program reports: {line}{new}"), True)
-
-    async def _accepted(self, unlisted: str) -> Verification:
-        """Return that nobody saw it work, with its state if the board reports that, else the text `unlisted`."""
+    async def _accepted(self) -> Verification:
+        """Return that nobody saw it work, with its state if the board reports that."""
         trial = self.trial
         state = await state_of(self.device, self.name)
         if state is None:
-            return Verification(Evidence("accepted", unlisted), True)
+            return Verification(Evidence("accepted", NO_READ_BACK), True)
         parts = [f"the board reports it {state.state}"]
         if state.pins:
             parts.append(f"with {plural('pin', state.pins)} open")
@@ -293,8 +282,6 @@ class Watch(Struct, frozen=True):
             parts.append(f"and it waits for an input on {plural('pin', trial.inputs)}")
         elif trial.edges:
             parts.append(f"(in the trial its first edge came after {seconds(trial.edges[0].t_ms)})")
-        elif moved := describe((), trial.pwm, trial.leds):
-            parts.append(f"(in the trial: {moved})")
         return Verification(Evidence("accepted", f"accepted only: {' '.join(parts)}"), True)
 
 

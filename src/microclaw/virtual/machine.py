@@ -246,7 +246,7 @@ class Machine:
         except MicroclawError as exc:  # no request waits for it any more; the clock must go on
             self.board.print_line(f"bench: {exc.message}")
 
-    def _advance(self, ms: float, most_cpu_s: float | None) -> replies.AdvanceResult:
+    def _advance(self, ms: float, most_cpu_s: float) -> replies.AdvanceResult:
         clock = self.board.clock
         if not isinstance(clock, VirtualClock):
             raise CallRejected("this board's clock is real", next_step="start it with --clock virtual")

@@ -87,14 +87,14 @@ class VirtualClock(Clock):
         with self._advancing:
             return self._settle()
 
-    def advance(self, ms: float, most_cpu_s: float | None = None) -> AdvanceResult:
+    def advance(self, ms: float, most_cpu_s: float = 600.0) -> AdvanceResult:
         """Run board time forward by `ms`.
 
         Time arrives there even when nothing happens, unless an app is stuck or `most_cpu_s` of CPU time is used up.
         """
         with self._advancing:
             began_s = time.process_time()
-            self._cpu_end_s = math.inf if most_cpu_s is None else began_s + most_cpu_s
+            self._cpu_end_s = began_s + most_cpu_s
             with self._lock:
                 target_ms = self._limit_ms = self._now_ms + ms
                 self._advances = True
