@@ -319,7 +319,7 @@ class Deployed(AppAct, frozen=True, kw_only=True):
     @property
     def told(self) -> str:
         times = f"; {self.times.text}" if isinstance(self.times, Times) else ""
-        verified = "it runs, but was not verified: " if self.verified is False else ""
+        verified = "not verified: " if self.verified is False else ""
         return f"{verified}{super().told}{times}"
 
     def lines(self) -> Iterable[tuple[str, str]]:

@@ -87,8 +87,8 @@ async def take_baseline(device: Device) -> Baseline:
     return Baseline(edge, pwm, log, 0.0 if edges is None else edges.now_ms)
 
 
-def _reported(text: str, dead: tuple[str, str] | None = None) -> Verification:
-    return Verification(Evidence("reported", text), False, dead, None if dead else _UNLISTED)
+def _reported(text: str, dead: tuple[str, str] | None = None, next_step: str = _UNLISTED) -> Verification:
+    return Verification(Evidence("reported", text), False, dead, None if dead else next_step)
 
 
 async def state_of(device: Device, name: str) -> AppState | None:
@@ -243,11 +243,13 @@ class Watch(Struct, frozen=True):
             return await self._accepted()
         lines = await self._await_lines(first_ms)
         if not lines:
-            return _reported(f"no line of it came; in the trial the first one was there after {seconds(first_ms)}")
+            text = f"no line of it came; in the trial the first one was there after {seconds(first_ms)}"
+            return _reported(text, next_step=_CRASHED)
         line = lines[-1].strip()
         end = end_of(lines)
         if end not in (None, self.trial.ended):
-            return _reported(f"it {end} on the board, and in the trial it was {self.trial.ended}: {line}")
+            text = f"it {end} on the board, and in the trial it was {self.trial.ended}: {line}"
+            return _reported(text, next_step=_CRASHED)
         forms = {_form(text.text) for text in self.trial.lines}
         new = "" if _form(line) in forms else " (the trial had no line of that form)"
         return Verification(Evidence("reported", f"the program reports: {line}{new}"), True)
