@@ -15,10 +15,11 @@ from microclaw.apps.deployment import Deployment
 from microclaw.apps.expectation_result import ExpectationResult
 from microclaw.apps.expectation_text import parse_expectations
 from microclaw.boards.firmware import parse_firmware
-from microclaw.devices.calls import AppState, LogLine
+from microclaw.devices.calls import AppState, EdgeLog, EdgesRead, LogLine
 from microclaw.errors import (
     AppNotFound,
     DeployRejected,
+    DeviceLied,
     DeviceUnreachable,
     InvalidModule,
     PermissionRefused,
@@ -128,10 +129,10 @@ async def test_edges_on_the_board_are_held_against_those_of_the_trial(lab: Any, 
     lab.transport.edges = sorted(seen, key=lambda edge: edge.t_ms)
     lab.transport.levels = {2: "there before" in name}
     done = await lab.deploy(pin=None)
-    assert done.verified == (kind is not None), done.evidence.text
+    assert done.verified is {None: False, "accepted": None}.get(kind, True), done.evidence.text
     assert kind in (None, done.evidence.kind), done.evidence.text
     assert lab.transport.now_ms < WITHIN_MS.get(name, 60_000)
-    assert done.verified or (lab.steps[-1].state == "failed" and lab.steps[-1].next_step)
+    assert done.agrees or (lab.steps[-1].state == "failed" and lab.steps[-1].next_step)
 
 
 @pytest.mark.parametrize(
@@ -163,6 +164,19 @@ async def test_a_board_that_is_lost_while_it_is_watched_proves_nothing(
     assert await lab.wanted() == ["blink"]
 
 
+async def test_an_edge_of_the_future_is_a_lie_to_who_reads_it_and_to_an_installation(lab: Any) -> None:
+    act = lab.transport._do
+
+    def lying(call: Any) -> Any:
+        has_edges = isinstance(call, EdgesRead) and call.cursor == 0
+        return EdgeLog((Edge(10_000, 2, 1),), 1, 0, 5_000) if has_edges else act(call)
+
+    lab.transport._do = lying
+    with pytest.raises(DeviceLied):
+        await lab.registry.get("paper").call(EdgesRead())
+    assert not (await lab.deploy()).verified
+
+
 async def test_a_printing_program_is_proved_by_its_own_line(lab: Any) -> None:
     lab.trials["hello"] = make_trial(log=("21 C",), edges=(), pins=(), driven=())
     act = lab.transport._do
@@ -174,6 +188,12 @@ async def test_a_printing_program_is_proved_by_its_own_line(lab: Any) -> None:
 
     lab.transport._do = printing
     assert (await lab.deploy("hello", pin=None)).evidence.kind == "reported"
+
+
+async def test_no_line_where_the_trial_had_one_at_once_is_evidence_against(lab: Any) -> None:
+    lab.trials["hello"] = make_trial(log=("21 C",), edges=(), pins=(), driven=())
+    done = await lab.deploy("hello", pin=None)
+    assert (done.verified, done.evidence.kind) == (False, "reported")
 
 
 @pytest.mark.parametrize(("sees", "answer"), [(True, "seen on the board"), (False, "met in the trial; accepted only")])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
-from tests.apps.conftest import Bench
+from tests.apps.conftest import Bench, opened_bench
 
-from microclaw.errors import TooManyApps
+from microclaw.devices.calls import PwmSet
+from microclaw.errors import DeployRejected, TooManyApps
 from microclaw.wire.board_control import Info
 
 
@@ -60,3 +62,37 @@ async def test_three_apps_run_a_fourth_is_refused_and_removed_ones_stand_still(b
     await edges_seen(bench, 7, 4)  # longer than the others' period
     moved = {edge.pin for edge in (await bench.board.control.edges()).edges if edge.t_ms > removed_ms}
     assert moved == {7}
+
+
+async def test_a_crash_on_a_board_that_tells_only_lines_is_no_evidence_for_the_program(
+    tmp_path: Path, build_cache: Path
+) -> None:
+    """The trial's firmware has usleep, the board's has none: an exception ends the program there."""
+    source = """
+    #include <unistd.h>
+    #include "microclaw.h"
+    int main(void) { %s usleep(20); puts("%s"); for (;;) delay(100); }
+    """
+    async with opened_bench(tmp_path, build_cache, "plain") as bench:
+        with pytest.raises(DeployRejected, match="ended by the exception above"):
+            await bench.deploy("late", source % ('puts("began"); delay(100);', "goes on"), pin=None)
+        assert await bench.names() == []
+        done = await bench.deploy("early", source % ("", "began"), pin=None)  # its on_init never came to an end
+        assert (done.verified, done.evidence.kind) == (False, "reported")
+
+
+async def test_a_program_on_a_bus_that_nobody_saw_work_waits_for_no_input_and_is_not_verified(bench: Bench) -> None:
+    source = '#include "microclaw.h"\nint main(void) { i2c_open(8, 9); for (;;) delay(60000); }\n'
+    done = await bench.deploy("bus", source, pin=None)
+    assert (done.verified, done.agrees, done.evidence.kind) == (None, True, "accepted")
+    assert "input" not in done.evidence.text
+
+
+async def test_pwm_that_a_pin_had_before_is_no_change_of_the_program(bench: Bench) -> None:
+    source = """
+    void setup() { pinMode(5, OUTPUT); }
+    void loop() { for (int duty = 255; duty >= 0; duty--) { analogWrite(5, duty); delay(10); } }
+    """
+    await bench.device.call(PwmSet(5, 128, 5000))
+    done = await bench.deploy("fades", source, pin=None)
+    assert (done.verified, done.evidence.kind) == (True, "counted")

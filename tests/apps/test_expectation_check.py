@@ -82,6 +82,8 @@ NEVER = "pin 7: never high from 1 s until 3 s"
         # Both high within one time stamp, in the order of the record.
         (INTERLOCK, pins((5, 7, 1), (505, 8, 1), (505, 7, 0), (1_005, 8, 0)), "not met"),
         (INTERLOCK, pins((5, 7, 1), (505, 7, 0), (505, 8, 1), (1_005, 8, 0), (1_005, 7, 1)), "met"),
+        (f"{INTERLOCK} for 1 ms", pins((5, 7, 1), (505, 8, 1), (505, 7, 0), (1_005, 8, 0)), "met"),
+        (f"{INTERLOCK} for 1 ms", pins((5, 7, 1), (505, 8, 1), (506, 7, 0), (1_005, 8, 0)), "not met"),
         # An input that changes at the same moment is no overlap.
         (INTERLOCK, pins((5, 7, 1), (505, 8, 1), (505, 7, 0), (1_005, 8, 0), outside=8), "met"),
         # A pulse shorter than a time stamp is no steady level, but where the window ends.

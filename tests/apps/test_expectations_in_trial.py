@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,16 @@ LINES: dict[str, tuple[str, dict[str, str]]] = {
             'log ~ "temp 88" from 4 s until 7 s': "not met",
         },
     ),
+    "one that rightly does nothing is met once something came to it": (
+        STILL,
+        {
+            "set pin 8 = 1 at 2 s, 4 s": "",
+            'log never ~ "error"': "met",
+            "pin 7: never high, 0 pulses": "met",
+            "pin 7: low at 3 s": "untried",
+            "when pin 8 falls: pin 7 stays for 300 ms": "untried",
+        },
+    ),
     "nothing moved is never met": (
         STILL,
         dict.fromkeys(
@@ -92,7 +103,6 @@ LINES: dict[str, tuple[str, dict[str, str]]] = {
                 'log never ~ "error"',
                 "pin 7: never high while pin 8 high",
                 "pin 7: 0 pulses",
-                "when pin 8 falls: pin 7 stays for 300 ms",
             ),
             "untried",
         ),
@@ -124,6 +134,34 @@ async def test_a_wrong_program_is_refused_with_what_was_seen(
     assert (trial.ok, trial.proof) == (False, "failed" if source == LEAKING else "not met"), trial.error
     assert trial.error
     assert trial.next_step
+
+
+SAFETY = """#include "microclaw.h"
+static int left, right, motor, same;
+static void look(void) {
+    static int was;
+    int both = !gpio_get(left) && !gpio_get(right);
+    same = both == was ? same + 1 : 0;
+    was = both;
+    if (same == 5) gpio_set(motor, both);
+}
+void on_init(void) {
+    left = gpio_open(4, GPIO_IN | GPIO_PULLUP);
+    right = gpio_open(5, GPIO_IN | GPIO_PULLUP);
+    motor = gpio_open(2, GPIO_OUT);
+    every(5, look);
+}
+"""
+
+
+async def test_a_button_is_pressed_and_released_while_the_other_is_held(build_cache: Path) -> None:
+    lines = [
+        f"when pin {pin} {edge} while pin {other} low: pin 2 {effect} within 100 ms"
+        for pin, other in ((4, 5), (5, 4))
+        for edge, effect in (("falls", "rises"), ("rises", "falls"))
+    ]
+    trial = await tried(SAFETY, build_cache, "\n".join(lines))
+    assert trial.ok, trial.error
 
 
 async def test_a_clock_that_starts_again_is_named_with_the_line_that_shows_it(build_cache: Path) -> None:
@@ -165,6 +203,8 @@ async def test_a_pin_that_nothing_moved_is_pressed_after_the_trial(build_cache: 
     assert trial.edges == ()
     assert len(trial.probes) == 1
     assert "on pin 2" in trial.probes[0]
+    once = await tried(TOGGLE.replace("on = !on", "1"), build_cache)
+    assert re.search(r"1 edge on pin 2, at 1\d\.\d s$", once.probes[0])  # since the installation
     deaf = await tried(TOGGLE.replace("if (!stable) gpio_set(led, on = !on);", ""), build_cache)
     assert "untried" in deaf.probes[0]
     crashing = await tried(TOGGLE.replace("gpio_set(led, on = !on)", "__builtin_trap()"), build_cache)

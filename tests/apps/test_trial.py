@@ -160,7 +160,7 @@ async def test_a_trial_after_a_cancelled_one_and_those_beside_it_have_boards_of_
 
 
 DURATIONS = {"10s": 10_000, "500ms": 500, "2min": 120_000, "2m": 120_000, "1h": 3_600_000, "1.5": 1_500}
-INPUTS = {"1=1@2s": PinStimulus(1, 1, 2_000), "0=0": PinStimulus(0, 0, 0), "1=2.5V@2s": AdcStimulus(1, 2.5, 2_000)}
+INPUTS = {"1=1@2s": PinStimulus(1, 1, 2_000), "0=0": PinStimulus(0, 0, 0), "ADC 1=3V@2s": AdcStimulus(1, 3.0, 2_000)}
 
 
 def test_durations_and_inputs_are_read_in_every_unit_and_refused_in_any_other() -> None:
@@ -169,7 +169,7 @@ def test_durations_and_inputs_are_read_in_every_unit_and_refused_in_any_other() 
     for text in ("", "s", "-1s", "ten", "25h", "0s", "1e9s", "nan", "1ss"):
         with pytest.raises(ConfigError):
             parse_duration_ms(text)
-    for text in ("", "1", "1=2", "a=1", "1=1@", "1=1@soon", "1=1@-2s", "=1", "1=9V@3s"):
+    for text in ("", "1", "1=2", "a=1", "1=1@", "1=1@soon", "1=1@-2s", "=1", "1=9V@3s", "ADC 1=1"):
         with pytest.raises(ConfigError) as caught:
             parse_input(text)
         assert caught.value.next_step, text

@@ -99,6 +99,31 @@ def test_a_pin_of_a_program_that_stays_refuses_the_whole_apply(ask: Run, work: P
     assert ask(*apply, "--prune", "-y").code == 0
 
 
+def test_the_rows_of_one_board_are_judged_together_before_anything_is_done(ask: Run, work: Path) -> None:
+    file = work / "fleet.yaml"
+    rows = [f"  - {{file: blink.c, name: {name}, devices: [virtual-1]}}\n" for name in ("one", "two")]
+    file.write_text("programs:\n" + "".join(rows))
+    apply = "fleet", "apply", "-f", str(file)
+    shown = ask(*apply, "--dry-run", "--json").json
+    assert [(row["name"], row["act"]) for row in shown["rows"]] == [("one", "install"), ("two", "refused")]
+    assert shown["rows"][1]["error"]["code"] == "pin_claimed"
+    assert (ask(*apply, "-y").code, installed(ask)) == (1, [])
+    for pin in (4, 5, 6, 7):
+        (work / f"p{pin}.c").write_text(PROGRAM.replace("gpio_open(10", f"gpio_open({pin}"))
+    file.write_text("programs:\n" + "".join(f"  - {{file: p{pin}.c, devices: [virtual-1]}}\n" for pin in (4, 5, 6, 7)))
+    assert ask(*apply, "--dry-run", "--json").json["counts"] == {"install": 3, "refused": 1}  # room for three
+
+
+def test_a_stopped_program_is_started_again(ask: Run, work: Path) -> None:
+    (work / "fleet.yaml").write_text("programs:\n  - {file: blink.c, devices: [virtual-1]}\n")
+    apply = "fleet", "apply", "-f", str(work / "fleet.yaml")
+    assert ask(*apply, "-y").code == 0
+    assert ask("app", "stop", "blink", "-d", "virtual-1").code == 0
+    assert ask(*apply, "--dry-run", "--json").json["counts"] == {"install": 1}
+    assert ask(*apply, "-y").code == 0
+    assert ask(*apply, "--dry-run", "--json").json["counts"] == {"unchanged": 1}
+
+
 def test_an_export_applied_again_is_no_difference(ask: Run, work: Path) -> None:
     file = work / "fleet.yaml"
     file.write_text(FLEET + "  - {file: main.c, name: led, devices: [virtual-1], optimization: Os}\n")

@@ -7,8 +7,15 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import Run
 
+from microclaw.apps.building import check_app_name
 from microclaw.apps.results import Deployed
-from microclaw.cli.program_files import MAX_FILE_BYTES, files_beside, optimization_level, program_values
+from microclaw.cli.program_files import (
+    MAX_FILE_BYTES,
+    files_beside,
+    name_of_file,
+    optimization_level,
+    program_values,
+)
 from microclaw.errors import ConfigError
 from microclaw.text import MAX_PROGRAM_CHARS
 from microclaw.wire.host_api import EvidenceObject
@@ -46,6 +53,20 @@ def test_what_is_no_program_is_refused_with_a_next_step(tmp_path: Path) -> None:
             program_values(Path(path))
 
 
+def test_an_apps_name_is_made_of_any_files_name() -> None:
+    names = {
+        "my.blink.v2.ino": "my-blink-v2",
+        "größe.py": "grosse",
+        "my lamp (2).ino": "my-lamp-2",
+        "_a_b-c.c": "_a_b-c",
+    }
+    assert {file: name_of_file(Path("x") / file) for file in names} == names
+    foreign = {name_of_file(Path(file)) for file in ("温度.py", "湿度.py", "温度 2.py", "2.py")}
+    assert len(foreign) == 4
+    for name in foreign:
+        check_app_name(name)
+
+
 def test_what_a_compiler_does_not_read_is_made_what_it_reads(tmp_path: Path) -> None:
     (tmp_path / "x.c").write_bytes(b"\xef\xbb\xbfint x;")  # the mark before UTF-8
     assert program_values(tmp_path / "x.c")["source"] == "int x;"
@@ -62,8 +83,7 @@ def test_a_board_that_contradicts_the_trial_ends_with_1(verified: bool, code: in
 
 def test_a_name_or_a_value_out_of_its_bounds_is_refused(run: Run, tmp_path: Path) -> None:
     for file, given in (
-        ("my prog.c", []),
-        (".c", []),
+        ("(!).c", []),
         ("blink.c", ["--name", "bad.name"]),
         ("blink.c", ["--name", ""]),
         ("blink.c", ["--name", "x" * 64]),

@@ -30,9 +30,9 @@ void on_init(void) { in = gpio_open(1, GPIO_IN); out = gpio_open(2, GPIO_OUT); e
 
 
 def test_try_sets_inputs_and_refuses_terms_it_does_not_know(run: Run, tmp_path: Path) -> None:
-    source = tmp_path / "button.c"
+    source = tmp_path / "Knöpfe (2).c"
     source.write_text(FOLLOWS)
-    ran = run("run", "--try", source, "--for", "4s", "--set", "1=1@2s", "--json")
+    ran = run("run", "--try", source, "--for", "4s", "--set", "1=1@2s", "--set", "ADC 4=3V@1s", "--json")
     assert ran.code == 0, ran.err
     [(at_ms, _, level)] = [edge for edge in ran.json["edges"] if edge[1] == 2]
     assert (level, 1990 <= at_ms <= 2050) == (1, True)

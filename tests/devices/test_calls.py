@@ -49,13 +49,17 @@ LIES: tuple[tuple[calls.Call[Any], object], ...] = (
     (calls.DeviceInfo(), calls.DeviceFacts({"free_heap_kb": float("nan")})),
     (calls.I2cScan(), calls.I2cAddresses((0x76, 200))),
     (calls.EdgesRead(), calls.EdgeLog((Edge(float("nan"), 4, 1),), 1, 0, 5.0)),
+    (calls.EdgesRead(), calls.EdgeLog((Edge(900.0, 4, 1),), 1, 0, float("nan"))),
     (calls.PwmRead(), calls.PwmLog((calls.PwmChange(1.0, 999, 1, 5000),), 1)),
 )
 TRUE: tuple[tuple[calls.Call[Any], object], ...] = (
     (calls.AdcRead(4), calls.AdcReading(4, 4095, 3.3)),
     (calls.PwmSet(5, 128, 5000), calls.PwmState(5, 127, 4999)),
     (calls.I2cRead("bme280"), calls.SensorReading("bme280", {"temperature_c": -12.5, "pressure_hpa": 990.0})),
-    (calls.EdgesRead(), calls.EdgeLog((Edge(900.0, 4, 1), Edge(1.0, 4, 0)), 2, 0, 5.0)),  # the board restarted between
+    (
+        calls.EdgesRead(),
+        calls.EdgeLog((Edge(900.0, 4, 1), Edge(1.0, 4, 0)), 2, 0, 999.5),
+    ),  # the board restarted between
 )
 
 

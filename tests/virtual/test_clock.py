@@ -110,6 +110,22 @@ def test_interrupt_ends_every_wait(wait: str) -> None:
     assert ended == [True] if wait == "idle" else isinstance(worker.raised, Interrupted)
 
 
+def test_an_advance_ends_once_its_cpu_time_is_used() -> None:
+    clock = VirtualClock()
+
+    def body(task: Task) -> None:
+        while True:
+            clock.sleep(task, 5.0)
+
+    worker = Worker(clock, "w", body)
+    cut = clock.advance(1e9, 0.05)
+    assert cut.cpu_s >= 0.05
+    assert (cut.stuck, cut.now_ms < 1e9) == (None, True)
+    assert clock.advance(1_000).now_ms == cut.now_ms + 1_000
+    clock.interrupt(worker.task)
+    worker.join()
+
+
 def test_busy_reading_pauses_at_the_end_of_the_granted_time() -> None:
     clock = VirtualClock()
 

@@ -58,10 +58,11 @@ from microclaw.apps.standing import removal_text, standing
 from microclaw.apps.trial import Trial, TrialOptions, Try
 from microclaw.apps.verify import Watch, state_of
 from microclaw.boards.pins import check_pin
-from microclaw.devices.calls import AppInstall
+from microclaw.devices.calls import AppInstall, AppStates
 from microclaw.devices.device import Device
 from microclaw.errors import DeployRejected, DeviceError, MicroclawError, TrialFailed
 from microclaw.events import Evidence, Report, Stage, Step
+from microclaw.wire.wasmachine.program_log import carries_log
 
 NewTime: TypeAlias = int | UnsetType | None
 _DIFFERS: Final = "correct it: the board is wired otherwise than the trial, or does not do the same"
@@ -318,8 +319,18 @@ class ProgramChanges:
         """Verify, then complete the change. A program that does nothing is withdrawn, and raises DeployRejected."""
         device, name = prepared.device, prepared.request.name
         try:
-            told, sha256 = partial(in_source_lines, prepared.image), prepared.image.sha256
-            watch = Watch(device, name, prepared.trial, installation.baseline, sha256, told, self._sleep)
+            image = prepared.image
+            watch = Watch(
+                device=device,
+                name=name,
+                trial=prepared.trial,
+                before=installation.baseline,
+                sha256=image.sha256,
+                told=partial(in_source_lines, image),
+                sleep=self._sleep,
+                # A board that tells of programs itself also passes on what they print.
+                keeps_lines=device.supports(AppStates.method) or carries_log(image.code),
+            )
             found = await watch.verify()
         except asyncio.CancelledError:
             await self._change_log.end(installation.change_id, "done")  # the device accepted it

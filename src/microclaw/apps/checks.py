@@ -21,6 +21,7 @@ START_MS: Final = 2_000.0
 """A program may take so long before its first period or line, beyond the period itself."""
 MIN_CYCLES: Final = 2
 _SHORT_MS: Final = 0.1
+_MOMENT: Final = "change the order of the writes; or allow a moment, if harmless: ... for 1 ms"
 _PRINT_LESS: Final = "print less: a board tells a program's lines up to so many a second, and no more of them"
 
 
@@ -52,6 +53,11 @@ class Check(Struct, frozen=True):
         """The time from which it needs a known level; None: whenever the pin is opened."""
         return None
 
+    @property
+    def is_never(self) -> bool:
+        """True if a right program may do nothing at all, whatever comes from outside."""
+        return False
+
     def judge(self, seen: Record, _program: Sequence[Check]) -> Finding:
         """The finding; `_program` are all of the program's checks."""
         if (fault := self._unknown_level(seen)) is not None:
@@ -62,7 +68,8 @@ class Check(Struct, frozen=True):
         if is_of_state and isinstance(self, At | Within | Phase) and (fault := self.subject.missing(seen)) is not None:
             return Finding("not met", fault)
         found = self.compare(seen)
-        if found.state == "met" and not seen.moved:
+        is_tried = seen.moved or (self.is_never and seen.was_stimulated)
+        if found.state == "met" and not is_tried:
             return Finding("untried", "nothing moved and nothing was printed")
         return found
 
@@ -235,6 +242,10 @@ class Count(Windowed, frozen=True):
     def level_from_ms(self) -> float | None:
         return self.window.from_ms or START_MS if self.count == 0 and isinstance(self.subject, Edges) else None
 
+    @property
+    def is_never(self) -> bool:
+        return self.count == 0
+
     def compare(self, seen: Record) -> Finding:
         found = len(self.subject.times(seen, self.window))
         right = found > 0 if self.count is None else found == self.count
@@ -268,14 +279,22 @@ class Duty(Windowed, frozen=True):
 
 
 class Hold(Windowed, frozen=True):
-    """The state all through the window, where `condition` holds; also for less than a time stamp."""
+    """The state all through the window, where `condition` holds.
+
+    Another state counts from `least_ms` on; with 0 also for less than a time stamp.
+    """
 
     subject: Level
     condition: Level | None = None
+    least_ms: float = 0.0
 
     @property
     def level_from_ms(self) -> float | None:
         return self.window.from_ms or START_MS if self.condition is None else None
+
+    @property
+    def is_never(self) -> bool:
+        return self.condition is None
 
     def compare(self, seen: Record) -> Finding:
         until_ms, level, condition = seen.until(self.window), self.subject, self.condition
@@ -287,12 +306,14 @@ class Hold(Windowed, frozen=True):
                 return Finding("untried", f"pin {condition.pin} was never {condition.text}")
             if not wrong:
                 return Finding("untried", f"pin {level.pin} was never {unwanted.text} at all")
-        bad = sorted((*_overlap(wrong, bad), *self._instants((unwanted, condition or unwanted), seen)))
+        bad = [*_overlap(wrong, bad), *self._instants((unwanted, condition or unwanted), seen)]
+        bad = sorted(span for span in bad if span[1] - span[0] >= self.least_ms)
         if bad:
             start, end = bad[0]
             length = f"for {time_text(end - start)}" if end - start >= _SHORT_MS else "for less than 0.1 ms"
             both = "both " if condition is not None and condition.level == unwanted.level else ""
-            return Finding("not met", f"{both}{unwanted.text} at {time_text(start)}, {length}")
+            step = _MOMENT if end - start < 1.0 else None
+            return Finding("not met", f"{both}{unwanted.text} at {time_text(start)}, {length}", step)
         return Finding("met", f"{level.text} throughout" if condition is None else f"{level.text} whenever it matters")
 
     def _instants(self, levels: Sequence[Level], seen: Record) -> list[tuple[float, float]]:

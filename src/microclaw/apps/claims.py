@@ -139,6 +139,8 @@ async def has_ended(device: Device, app: DesiredApp) -> bool:
 
     One that runs at times has not ended between two runs: its pins wait for the next one.
     """
+    if not app.sha256:
+        return False  # an installation to come, or a program of others that claiming() has found running
     if app.version.times is None and device.supports(AppStates.method):
         with suppress(DeviceError):
             states = await app_states(device, wait=False)  # one that is lost is redeployed at once
@@ -147,14 +149,30 @@ async def has_ended(device: Device, app: DesiredApp) -> bool:
 
 
 async def check_named(device: Device, name: str, image: ProgramImage, wanted: Sequence[DesiredApp]) -> None:
-    """`check_free` before a trial: for what the image's source names."""
-    await check_free(device, name, AppVersion("", 0, 0, 0, (), Claims(reads=image.pins, nodes=image.nodes)), wanted)
+    """Raise as `check_free` does, before a trial: for what the image's source names."""
+    await check_free(device, name, to_come(device, name, image).version, wanted)
+
+
+def to_come(device: Device, name: str, image: ProgramImage) -> DesiredApp:
+    """Return the program as it will be wanted on the device, with the claims that its source names."""
+    claims = Claims(reads=tuple(sorted(set(image.pins) - set(image.driven))), nodes=image.nodes)
+    return DesiredApp(
+        device_id=device.device_id,
+        name=name,
+        sha256="",
+        heap_bytes=0,
+        timers=0,
+        watchdog_ms=0,
+        pins=image.driven,
+        since_ms=0,
+        claims=claims,
+    )
 
 
 async def check_free(device: Device, name: str, version: AppVersion, wanted: Sequence[DesiredApp]) -> None:
     """Raise PinClaimed when another program has one of these pins, buses or timers. Two may read the same pin.
 
-    Before the trial a program counts as a reader of the pins that it names: what it does with them is not known yet.
+    Before the trial a program counts as a reader of the pins that its source names and does not open as outputs.
     """
     own, claims = pin_roles(version), version.claims
     _check_not_held(device, own, claims.nodes)

@@ -206,7 +206,7 @@ class Deferrals:
                 made = await self._changes.apply(request, lambda step: _log.info("%s: %s", step.stage, step.text))
         except MicroclawError as exc:
             return await self._failed(act, device, exc)
-        await self._end(act, device, "done", f"{'' if made.verified else _NOT_VERIFIED}{made.evidence.text}")
+        await self._end(act, device, "done", f"{'' if made.agrees else _NOT_VERIFIED}{made.evidence.text}")
         return True
 
     async def _failed(self, act: DeferredAct, device: Device, error: MicroclawError) -> bool:

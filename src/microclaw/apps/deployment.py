@@ -95,8 +95,8 @@ class PreparedChange(Struct, frozen=True):
 
 
 class Made(Struct, frozen=True):
-    """The result of a request. `verified`: the evidence agrees with what was asked for. `sha256` is of the image that
-    runs, or is kept. `undoable`: it can be reverted.
+    """The result of a request. `agrees`: the evidence does not contradict what was asked for. `sha256` is of the image
+    that runs, or is kept. `undoable`: it can be reverted.
     """
 
     device_id: str
@@ -104,13 +104,20 @@ class Made(Struct, frozen=True):
     name: str
     evidence: Evidence
     change_id: int
-    verified: bool = True
+    agrees: bool = True
     sha256: str | None = None
     undoable: bool = True
 
+    @property
+    def verified(self) -> bool | None:
+        """True if the device showed it, False if that contradicts what was asked for, None if nobody has seen it."""
+        if not self.agrees:
+            return False
+        return None if self.evidence.kind == "accepted" else True
+
 
 class Deployment(Made, frozen=True, kw_only=True):
-    """A program that a device accepted. `verified`: the board shows what the trial did."""
+    """A program that a device accepted. `agrees`: the board does not contradict the trial."""
 
     image: ProgramImage
     trial: Trial

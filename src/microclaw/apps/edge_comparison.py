@@ -150,6 +150,17 @@ def compare_edges(
     return structs.replace(answer, next_step=_SET_FIRST) if INVERTED in text else answer
 
 
+def pwm_states(changes: Sequence[PwmChange]) -> list[PwmChange]:
+    """Return the changes without those that leave the signal as it is: off is off at any frequency."""
+    states: list[PwmChange] = []
+    for change in changes:
+        before = states[-1] if states else None
+        is_off = before is not None and before.duty == change.duty == 0
+        if not is_off:
+            states.append(change)
+    return states
+
+
 def compare_pwm(wanted: Sequence[PwmChange], seen: Sequence[PwmChange]) -> Verification:
     """Compare the first changes that a board noted on a pin with the duties and frequencies of the trial's."""
     # A pin that had the first duty already shows no change to it; a timer's divider gives nearly the frequency.

@@ -15,8 +15,9 @@ from msgspec import Struct, json, structs
 from microclaw.apps.building import ProgramImage, check_app_name, fit_claim, fit_limits
 from microclaw.apps.catalogue import AppListing
 from microclaw.apps.change_log import AppVersion, DesiredApp
-from microclaw.apps.claims import check_named, claiming
+from microclaw.apps.claims import check_named, claiming, to_come
 from microclaw.apps.deployment import ChangeRequest
+from microclaw.apps.installer import check_room
 from microclaw.apps.parts import Apps
 from microclaw.apps.queues import on_each
 from microclaw.apps.results import AppCondition, Deployed
@@ -24,7 +25,7 @@ from microclaw.apps.run_times import check_times, times_differ_text
 from microclaw.apps.standing import name_taken
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.device import Device
-from microclaw.errors import ConfigError, DeviceError, DeviceTimeout, DeviceUnreachable, MicroclawError
+from microclaw.errors import ConfigError, DeviceError, DeviceTimeout, DeviceUnreachable, MicroclawError, PinClaimed
 from microclaw.events import Step
 from microclaw.operations.operation import Call
 from microclaw.operations.result import filled
@@ -32,6 +33,9 @@ from microclaw.text import program_name
 from microclaw.wire.host_api import Failure, failure_of
 
 ACTS: Final = ("install", "replace", "remove")
+_NO_PLACE: Final = ("stopped", "deferred", "ended")
+"""Conditions of programs that are not on the board, or are taken off to make room."""
+_ONE_PIN: Final = "give one of the two another pin or device, or take the other off"
 
 _Asked: TypeAlias = tuple[ChangeRequest, Collection[str]]
 """A program with the ids of its devices. The device of the request is not looked at."""
@@ -69,18 +73,21 @@ class FleetDifference(Struct, frozen=True, kw_only=True):
 
 
 class FleetResult(Struct, kw_only=True):
-    """The outcome of the acts on one device. `error` is the first that failed; `left` are the programs not done."""
+    """The outcome of the acts on one device. `error` is the first that failed; `left` are the programs not done.
+
+    `verified` is the weakest of its programs': false before null before true.
+    """
 
     device: str
     installed: list[str] = []
     removed: list[str] = []
     left: list[str] = []
-    verified: bool = True
+    verified: bool | None = True
     error: Failure | None = None
 
     @property
     def ok(self) -> bool:
-        return self.verified and self.error is None
+        return self.verified is not False and self.error is None
 
 
 class FleetRow(Struct, frozen=True):
@@ -120,9 +127,12 @@ async def compare(apps: Apps, programs: Sequence[_Asked], devices: Sequence[Devi
             absent: Literal["unreachable"] | None = None
         except DeviceError:  # it does not answer, and nothing is wanted there
             there, absent = {}, "unreachable"
-        held = await claiming(device, wanted := await apps.change_log.desired(device.device_id))
-        stay = [one for one in held if one.name not in meant[device] and not (prune and one in wanted)]
-        rows = [await _row(device, *asked, there.get(name, absent), stay) for name, asked in meant[device].items()]
+        wanted = await apps.change_log.desired(device.device_id)
+        pruned = {app.name for app in wanted if prune and app.name not in meant[device]}
+        names = {name for name, app in there.items() if app.condition not in _NO_PLACE}
+        held = [app for app in await claiming(device, wanted) if app.name not in pruned]
+        board = _Board(device, held, names - pruned)
+        rows = [await _row(board, *program, there.get(name, absent)) for name, program in meant[device].items()]
         others = there.keys() - meant[device].keys() - device.pin_programs  # those come and go with exec
         return [*rows, *(_extra(device, there[name], prune=prune) for name in sorted(others))]
 
@@ -160,7 +170,8 @@ async def apply_rows(apps: Apps, call: Call, rows: Sequence[FleetRow]) -> list[F
                 request = row.request or ChangeRequest(device.device_id, name, "uninstall")
                 # the stages of each are not shown
                 made = await apps.changes.apply(structs.replace(request, begin=call.on_begin), lambda _step: None)
-                done.verified &= made.verified
+                if made.verified is not True and done.verified is not False:
+                    done.verified = made.verified
                 (done.removed if row.request is None else done.installed).append(name)
                 said = " is off" if row.request is None else f": {Deployed.of(made).told}"
                 call.report(Step("deploy", f"{device.name}: {name}{said}"))
@@ -185,13 +196,31 @@ def digest_of(rows: Sequence[FleetRow]) -> str:
     return hashlib.sha256(json.encode(said)).hexdigest()
 
 
+class _Board(Struct):
+    """A device as it will be when the next row is applied: its programs with their claims, and the names on it."""
+
+    device: Device
+    apps: list[DesiredApp]
+    names: set[str]
+
+    async def take(self, name: str, image: ProgramImage) -> None:
+        """Add a program. Raises PinClaimed and TooManyApps, as its installation would."""
+        try:
+            await check_named(self.device, name, image, self.apps)
+        except PinClaimed as exc:
+            raise PinClaimed(exc.message, next_step=_ONE_PIN) from exc
+        check_room(self.device, name, self.names, ())
+        self.apps = [*(app for app in self.apps if app.name != name), to_come(self.device, name, image)]
+        self.names.add(name)
+
+
 async def _row(
-    device: Device,
+    board: _Board,
     request: ChangeRequest,
     image: ProgramImage | MicroclawError,
     there: AppListing | Literal["unreachable"] | None,
-    stay: Sequence[DesiredApp],  # beside the fleet's
 ) -> FleetRow:
+    device = board.device
     listing = there if isinstance(there, AppListing) else None
     condition = there if listing is None else listing.condition
     fields: dict[str, Any] = {"device": device.name, "name": request.name, "condition": condition}
@@ -210,8 +239,11 @@ async def _row(
             if not differs and listing.condition == "missing" and listing.error is not None:
                 differs = (f"it is not there: {listing.error}",)  # the host no longer puts it back by itself
             act = "replace" if differs else "unchanged"
+            if listing.condition == "stopped":
+                act = "install"
+                differs = (*differs, "it is stopped")
         if act != "unchanged":
-            await check_named(device, request.name, image, stay)
+            await board.take(request.name, image)
     except MicroclawError as exc:
         return FleetRow(device, FleetDifference(act="refused", error=failure_of(exc), **fields))
     found = FleetDifference(act=act, differs=differs, sha256=image.sha256, **fields)

@@ -42,7 +42,8 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
     then). `probes`: what it did when the pins that it reads, and that had no input, were moved at the end.
     `overflowed`: the board lost edges, PWM changes or lines, there were too many. `storm`: what it did in a part of a
     second that took the board minutes. `unfinished`: how far the run came in the time that this machine has for it.
-    `never_ends`: the next run was due, and this one still went on.
+    `never_ends`: the next run was due, and this one still went on. `was_stimulated`: a stimulus
+    after the start reached it.
     """
 
     state: str | None = "running"
@@ -66,6 +67,7 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
     storm: str | None = None
     unfinished: str | None = None
     never_ends: bool = False
+    was_stimulated: bool = False
     rebooted: bool = False
     refused: str | None = None
     overflowed: bool = False

@@ -235,6 +235,9 @@ class Changes(Listing, frozen=True, kw_only=True):
 class AppAct(Result, frozen=True, kw_only=True):
     """An act on a program: its `evidence`, and the change; or that it is `deferred` until the device is back,
     and `why`; `text` says that.
+
+    `verified` is true only with counted or reported evidence, false if that contradicts the trial, and null if nobody
+    has seen it work.
     """
 
     facts: ClassVar[tuple[str, ...]] = ("change_id", "verified", "sha256")  # that a Made gives
@@ -242,7 +245,7 @@ class AppAct(Result, frozen=True, kw_only=True):
     device: str
     name: str
     evidence: EvidenceObject | UnsetType = UNSET
-    verified: bool | UnsetType = UNSET
+    verified: bool | UnsetType | None = UNSET
     sha256: str | UnsetType | None = UNSET
     change_id: int | UnsetType = UNSET
     undoable: bool | UnsetType = UNSET
@@ -316,7 +319,7 @@ class Deployed(AppAct, frozen=True, kw_only=True):
     @property
     def told(self) -> str:
         times = f"; {self.times.text}" if isinstance(self.times, Times) else ""
-        verified = "it runs, but was not verified: " if self.verified is False else ""
+        verified = "not verified: " if self.verified is False else ""
         return f"{verified}{super().told}{times}"
 
     def lines(self) -> Iterable[tuple[str, str]]:

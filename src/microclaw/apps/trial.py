@@ -61,7 +61,7 @@ unsigned long micros(void);
 """
 TRACED_MS: Final = 30_000.0
 TRACED_HOST_S: Final = 20.0
-"""The traced build runs for so much board time at most, and for no longer on the host."""
+"""The traced build runs for so much board time at most, and for no more CPU time on the host."""
 _log = logging.getLogger(__name__)
 E = TypeVar("E", Edge, PwmChange, LedChange)
 
@@ -99,8 +99,8 @@ class Trial(Record, frozen=True, kw_only=True):
 
     @property
     def inputs(self) -> tuple[int, ...]:
-        """The pins that it opened and does not drive."""
-        return tuple(pin for pin in self.pins if pin not in self.driven)
+        """The pins that it reads; those of a bus are none."""
+        return tuple(pin for pin in self.pins if self.roles[pin] == "input")
 
     def free(self, changes: tuple[E, ...]) -> tuple[E, ...]:
         """Those before the first input from outside."""

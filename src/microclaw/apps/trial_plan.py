@@ -26,7 +26,7 @@ Contacts of buttons bounce for 1 to 20 ms. 18 ms is the longest here, so that a 
 MAX_TRIAL_MS: Final = 24 * 3_600_000.0
 SOAK_MS: Final = 150_000.0
 """How much longer than needed a program with expectations runs, so that one that blocks after a minute is seen."""
-_INPUT: Final = re.compile(r"(\d{1,3})=(?:([01])|(\d{1,2}(?:\.\d+)?) ?[vV])(?:@(.+))?")
+_INPUT: Final = re.compile(r"(?:(\d{1,3})=([01])|(?:ADC +)?(\d{1,3})=(\d{1,2}(?:\.\d+)?) ?[vV])(?:@(.+))?", re.I)
 _FIRST_PRESS_MS = 1_300.0
 _BOUNCE_EDGE_MS = 3.0
 _GAPS = (3, 1, 4, 2, 6)
@@ -44,9 +44,9 @@ def parse_duration_ms(text: str) -> float:
 
 
 def parse_input(text: str) -> PinStimulus | AdcStimulus:
-    """Read "14=1@2s": pin 14 goes high 2 s after the start; "1=2.5V@2s" for an ADC. Without @ from the start.
+    """Read "14=1@2s": pin 14 goes high 2 s after the start; "1=2.5V@2s" or "ADC 1=2.5V@2s" for an ADC.
 
-    Raises ConfigError.
+    Without @ it comes from the start. Raises ConfigError.
     """
     found = _INPUT.fullmatch(text.strip())
     if found is None:
@@ -54,12 +54,13 @@ def parse_input(text: str) -> PinStimulus | AdcStimulus:
             f"{text!r} is not an input",
             next_step="write PIN=LEVEL@TIME, as 14=1@2s: pin 14 goes high after 2 s; or volts for an ADC: 1=2.5V@2s",
         )
-    at_ms = parse_time_ms(found[4], MAX_TRIAL_MS) if found[4] else 0.0
-    if found[3] is not None:
-        if float(found[3]) > MAX_ADC_V:
-            raise ConfigError(f"{text!r}: an ADC pin takes no {found[3]} V", next_step=f"give 0 to {MAX_ADC_V} V")
-        return AdcStimulus(int(found[1]), float(found[3]), at_ms)
-    return PinStimulus(int(found[1]), int(found[2]), at_ms)
+    pin, level, adc_pin, volts, time_text = found.groups()
+    at_ms = parse_time_ms(time_text, MAX_TRIAL_MS) if time_text else 0.0
+    if volts is None:
+        return PinStimulus(int(pin), int(level), at_ms)
+    if float(volts) > MAX_ADC_V:
+        raise ConfigError(f"{text!r}: an ADC pin takes no {volts} V", next_step=f"give 0 to {MAX_ADC_V} V")
+    return AdcStimulus(int(adc_pin), float(volts), at_ms)
 
 
 class Levels(Struct, frozen=True):
@@ -103,7 +104,7 @@ class TrialOptions(Struct, frozen=True):
     """The way to try a program: board time, inputs from outside, and how it is installed.
 
     With `expectations` the time is what they need, or `for_ms` where that is not None in them, and then a soak; with
-    `times` it is a run's. `host_s` limits the host's own time.
+    `times` it is a run's. `host_s` limits the CPU time that the virtual board may use.
     """
 
     for_ms: float = 10_000
@@ -184,19 +185,24 @@ def _presses(
     conditions: list[Level],
     bounces: tuple[tuple[float, int], ...],
 ) -> tuple[list[PinStimulus], float]:
-    """Each pin in turn, once for each bounce, from 0; once with the conditions' levels, once with the opposite."""
+    """Press each pin in turn, once for each bounce; the others have the conditions' levels, then the opposite ones."""
     made: list[PinStimulus] = []
+    levels = dict(idle)
     t_ms = 0.0
     for opposite in (0, 1) if conditions else (0,):
-        for pin, level in {one.pin: one.level for one in conditions}.items():
-            made.append(PinStimulus(pin, level ^ opposite, t_ms))
-        t_ms += 100.0 if conditions else 0.0
+        wanted = {one.pin: one.level ^ opposite for one in conditions}
         for bounce_ms, pattern in bounces:
             for pin in pins:
+                before = {**wanted, pin: idle[pin]} if conditions else {}
+                changed = {other: level for other, level in before.items() if levels.get(other) != level}
+                made += [PinStimulus(other, level, t_ms) for other, level in changed.items()]
+                levels.update(changed)
+                t_ms += rest_ms if changed else 0.0
                 # Not a whole multiple of a usual polling period: each press meets another moment of it.
                 for level, more_ms in ((1 - idle[pin], 0.0), (idle[pin], 37.0)):
                     made.append(PinStimulus(pin, None if bounce_ms else level, t_ms, bounce_ms, pattern))
                     t_ms += rest_ms + more_ms
+    made += [PinStimulus(pin, level, t_ms) for pin, level in idle.items() if levels[pin] != level]
     return made, t_ms
 
 

@@ -7,7 +7,6 @@ long trial gives.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Collection, Iterable, Sequence
 from itertools import chain, repeat
 from typing import Any, Final
@@ -42,8 +41,10 @@ SOAK_LEAST_MS: Final = 90_000.0
 SOAK_MOST_HOST_S: Final = 40.0
 SOAK_EVENTS: Final = 120_000
 SOAK_LINES: Final = 1_500
-"""Of a soak: host time, beyond the least of board time; edges and PWM changes, and lines."""
-_SURE_S: Final = 3.0  # of host time, before it is told that the rest would take too long
+"""Of a soak: CPU time of the virtual board, beyond the least of board time; edges and PWM changes, and lines."""
+_SURE_S: Final = 3.0
+"""CPU time after which the rest of the trial is estimated from what has passed."""
+_WALL_PER_CPU: Final = 10.0
 _FIRST_PARTS_MS: Final = (10.0, 40.0, 200.0, 750.0)
 _RING_EVENTS: Final = 4_000  # between two readings: half of the PWM changes that the board keeps, and more of all else
 _HEAP_SAMPLES: Final = 6
@@ -77,13 +78,14 @@ class BoardRun:
         self._stuck = False
         self._storm: str | None = None
         self._unfinished: str | None = None
+        self._cpu_s = 0.0
 
     async def record(self) -> Record:
         """Install the program through the real protocol, let the board's time run, and read what it recorded."""
         control, run = self._control, self._run
         left_ms = run.uptime_ms - (await control.request(wire.Info())).now_ms
         while left_ms > 0:
-            await control.request(wire.Advance(min(left_ms, wire.MAX_ADVANCE_MS)), run.host_s)
+            await control.request(wire.Advance(min(left_ms, wire.MAX_ADVANCE_MS)), self._most_wall_s)
             left_ms -= wire.MAX_ADVANCE_MS
         info = await control.request(wire.Info())
         self._start_ms, before = info.now_ms, info.boot
@@ -91,7 +93,7 @@ class BoardRun:
         await self._give(run.stimuli)
         refused: str | None = None
         try:
-            await self._board.install(self._install, run.host_s)
+            await self._board.install(self._install, self._most_wall_s)
         except DeviceUnreachable:
             if (await control.request(wire.Info())).boot == before:
                 raise
@@ -134,22 +136,35 @@ class BoardRun:
                     pass
 
     async def _advance(self, ms: float) -> bool:
-        """Let the board's time pass at once. False: the program got stuck."""
-        self._stuck = (await self._control.request(wire.Advance(ms), self._run.host_s)).stuck is not None
+        """Let the board's time pass at once. False: the program got stuck.
+
+        Raises DeviceTimeout if that takes more CPU time than the run may have.
+        """
+        limit_s = self._run.host_s
+        result = await self._control.request(wire.Advance(ms, limit_s), self._most_wall_s)
+        self._cpu_s += result.cpu_s
+        self._stuck = result.stuck is not None
+        if result.cpu_s >= limit_s and not self._stuck:
+            raise DeviceTimeout(f"the trial used its {limit_s:g} s of CPU time")
         return not self._stuck
+
+    @property
+    def _most_wall_s(self) -> float:
+        """The time to wait for one answer: a busy machine gives the board only a part of its CPU time."""
+        return self._run.host_s * _WALL_PER_CPU
 
     async def _row(self) -> AppRow | None:
         return next((app for app in (await self._control.request(wire.Apps())).apps if app.name == self._name), None)
 
     async def _let_run(self) -> None:
-        run, began = self._run, time.perf_counter()
+        run = self._run
         if await self._let_pass(run.for_ms) and run.soak_ms:
-            await self._soak(time.perf_counter() - began)
+            await self._soak()
         if self._install.kind == "py" and not self._is_cut:
             await self._events.read()  # a board says only later how many lines it left out
             late_ms = self._start_ms + self._passed_ms - 2_000
             if sum(line.t_ms > late_ms for line in self._events.lines) >= _THICK_LINES:
-                await self._control.request(wire.Advance(_LOST_LINES_MS), run.host_s)
+                await self._control.request(wire.Advance(_LOST_LINES_MS), self._most_wall_s)
         if run.times is None and not self._is_cut:
             await self._probe()
 
@@ -159,7 +174,8 @@ class BoardRun:
         False: the run is over, as the program got stuck or this takes too long.
         """
         await self._events.read()
-        first_ms, began, passed_ms, safe_ms = self._events.now_ms, time.perf_counter(), 0.0, wire.MAX_ADVANCE_MS
+        first_ms, first_cpu_s = self._events.now_ms, self._cpu_s
+        passed_ms, safe_ms = 0.0, wire.MAX_ADVANCE_MS
         since_ms, before = 0.0, self._events.recorded  # a storm is seen over several short parts, too
         for part_ms in chain(_FIRST_PARTS_MS, repeat(wire.MAX_ADVANCE_MS)):
             part_ms = min(part_ms, safe_ms, for_ms - passed_ms)
@@ -180,8 +196,9 @@ class BoardRun:
                 break
             lines, moves = (now - then for now, then in zip(self._events.recorded, before, strict=True))
             length_s = max(passed_ms - since_ms, _FIRST_PARTS_MS[-1]) / 1000
-            left_s = (time.perf_counter() - began) / passed_ms * (for_ms - passed_ms)
-            slow = time.perf_counter() - began > _SURE_S and left_s > self._run.host_s
+            cpu_s = self._cpu_s - first_cpu_s
+            left_s = cpu_s / passed_ms * (for_ms - passed_ms)
+            slow = cpu_s > _SURE_S and left_s > self._run.host_s
             if lines > STORM_LINES * length_s or moves > STORM_EVENTS * length_s or slow:
                 return self._too_long(before, passed_ms, passed_ms - since_ms, for_ms)
             moved = self._events.recorded[1] - moves_before
@@ -199,13 +216,13 @@ class BoardRun:
             self._storm = f"{' and '.join(what)} in {part_ms / 1000:.3g} s"
         else:
             of = f"{format_duration(passed_ms, decimals=2)} of {format_duration(for_ms, decimals=2)}"
-            took = f"took this machine {self._run.host_s:.0f} s or would take longer"
+            took = f"took {self._run.host_s:.0f} s of CPU time or would take longer"
             self._unfinished = f"{of} of board time {took}"
         return False
 
-    async def _soak(self, took_s: float) -> None:
+    async def _soak(self) -> None:
         """Go on in parts, where the heap is to be seen growing; then the late stimuli."""
-        run, soak_ms = self._run, self._affordable_soak_ms(took_s)
+        run, soak_ms = self._run, self._affordable_soak_ms()
         samples: list[tuple[float, int]] = []
         for part_ms in (0.0, *([soak_ms / _HEAP_SAMPLES] * _HEAP_SAMPLES)):
             if not await self._let_pass(part_ms):
@@ -219,12 +236,14 @@ class BoardRun:
             await self._give((*pins, *self._late), self._passed_ms)
             await self._let_pass(run.late_ms + 100.0)
 
-    def _affordable_soak_ms(self, took_s: float) -> float:
-        """As much of the soak as the host's time and memory have room for.
+    def _affordable_soak_ms(self) -> float:
+        """Return as much of the soak as the host's CPU time and memory have room for.
 
         Whatever the host's speed, a minute and more is passed, so that the same program gets the same answer.
         """
-        run, took_s, (lines, moves) = self._run, max(took_s, 0.001), self._events.recorded
+        run = self._run
+        took_s = max(self._cpu_s, 0.001)
+        lines, moves = self._events.recorded
         shares = (
             max(SOAK_HOST_S / took_s, min(SOAK_LEAST_MS / run.for_ms, SOAK_MOST_HOST_S / took_s)),
             (SOAK_EVENTS - moves) / max(moves, 1),
@@ -249,7 +268,7 @@ class BoardRun:
                 if not await self._advance(after_ms):
                     return
             await events.read()
-            moved = [edge for edge in events.edges[edges:] if edge.pin != pin.pin]
+            moved = [Edge(e.t_ms - self._start_ms, e.pin, e.level) for e in events.edges[edges:] if e.pin != pin.pin]
             printed = [line for line in events.lines[lines:] if line.app == self._name]
             changes, shown = [PwmChange(*one) for one in events.pwm[pwm:]], led_changes(events.leds[leds:], 0.0)
             seen = [describe(moved, changes, shown)] if moved or changes or shown else []
@@ -299,7 +318,13 @@ class BoardRun:
             unfinished=self._unfinished,
             overflowed=self._events.lost,
             probes=tuple(self._probes),
+            was_stimulated=self._reaches(own),
         )
+
+    def _reaches(self, pins: Collection[int]) -> bool:
+        """Return whether a stimulus after the start comes to a pin that the program opened, or to no pin."""
+        later = [one for one in self._run.stimuli if one.at_ms > 0]
+        return any(not isinstance(one, PinStimulus) or one.pin in pins for one in later)
 
 
 class BoardEvents:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from statistics import median
 from typing import Final, Literal, TypeAlias
@@ -57,6 +57,14 @@ def seconds(ms: float) -> str:
 
 SHIM_SAYS: Final = "microclaw: ended: "
 """How the last line of a program that blocked in main begins (wasm/headers/shim/resume.c)."""
+Ended: TypeAlias = Literal["running", "returned", "exited", "trapped"]
+_ENDS: Final[Mapping[str, Ended]] = {
+    "microclaw: ended by the exception above": "trapped",
+    f"{SHIM_SAYS}too many nested calls": "trapped",
+    f"{SHIM_SAYS}exit(": "exited",
+    f"{SHIM_SAYS}main returned ": "returned",
+}
+"""What a program's lines say of its end, also behind text without a line feed (wasm/headers/shim/resume.c)."""
 NO_EFFECT: Final = "no effect seen: no pin opened, nothing printed"
 MAX_CALL_MS: Final = 200.0
 """The firmware's application manager waits for a program's function that is under way before it can remove it."""
@@ -65,7 +73,6 @@ MAX_MAIN_MS: Final = 5000.0
 MAX_SMALL_REQUEST: Final = 256
 MIN_LEAK_BYTES: Final = 64
 """Growth of the heap in a trial that counts as a leak, when each part of the trial has some of it."""
-Ended: TypeAlias = Literal["running", "returned", "exited", "trapped"]
 _HEAP_WARNING_SHARE: Final = 0.9
 _RESTS_AFTER_MS: Final = 4.0  # the least of wasm/program_macros.py
 _ROLE_USES: Final[dict[str, PinUse]] = {"input": "input", "output": "output", "pwm": "pwm"}
@@ -188,6 +195,15 @@ def dead_on_load(lines: Sequence[str]) -> tuple[str, str] | None:
     return _said(lines, _DEAD)
 
 
+def end_of(lines: Sequence[str]) -> Ended | None:
+    """Return how a program ended by what its lines say, or None if they do not say that it ended."""
+    for line in lines:
+        for words, end in _ENDS.items():
+            if words in line:
+                return end
+    return None
+
+
 def _said(lines: Sequence[str], table: Sequence[tuple[str, str, str]]) -> tuple[str, str] | None:
     """The fault, and the next step, of the first row that a line fits."""
     for pattern, error, step in table:
@@ -198,15 +214,14 @@ def _said(lines: Sequence[str], table: Sequence[tuple[str, str, str]]) -> tuple[
 
 
 def _ended(record: Record) -> Ended:
-    """The firmware lists a program that blocks in main as running: it knows only its callbacks.
+    """Return how the run ended.
 
-    A program whose callback trapped has trapped, whatever is listed.
+    The firmware lists a program that blocks in main as running: it knows only its callbacks. A program whose callback
+    trapped has trapped, whatever is listed.
     """
-    for line in record.lines:
-        if line.text.startswith(f"{SHIM_SAYS}exit("):
-            return "exited"
-        if line.text.startswith(f"{SHIM_SAYS}main returned "):
-            return "returned"
+    end = end_of([line.text for line in record.lines])
+    if end is not None:
+        return end
     match record.state:
         case "running" if record.trap:
             return "trapped"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import pairwise
@@ -17,15 +18,27 @@ from microclaw.apps.edge_comparison import (
     compare_pwm,
     compare_settled,
     counted,
+    pwm_states,
     span_ms,
 )
 from microclaw.apps.standing import app_states, names_after_change
 from microclaw.apps.traps import trap_words
 from microclaw.apps.trial import Trial
-from microclaw.apps.verdict import dead_on_load, describe, seconds
-from microclaw.devices.calls import NEWEST, AppState, EdgeLog, EdgesRead, GpioGet, LogLine, LogsRead, PwmChange, PwmRead
+from microclaw.apps.verdict import dead_on_load, end_of, seconds
+from microclaw.devices.calls import (
+    NEWEST,
+    AppState,
+    AppStates,
+    EdgeLog,
+    EdgesRead,
+    GpioGet,
+    LogLine,
+    LogsRead,
+    PwmChange,
+    PwmRead,
+)
 from microclaw.devices.device import Device
-from microclaw.errors import DeviceError, DeviceLied, DeviceSilent, DeviceTimeout, DeviceUnreachable
+from microclaw.errors import DeviceError, DeviceSilent, DeviceTimeout, DeviceUnreachable
 from microclaw.events import Edge, Evidence
 from microclaw.text import format_duration, plural
 
@@ -37,7 +50,13 @@ LONGEST_MS = 12_000.0
 """How long to watch in all, where the first edge comes late: a slow board reads in a program for seconds."""
 _AWAY = "check its power and network; when it is back, the host redeploys what it lost: microclaw app list"
 _UNLISTED = "restart the board, then deploy it again; what it lists: microclaw app list"
+_CRASHED = "let it use only what the board's firmware has: --firmware (docs/firmware.md)"
 _LATE_MS = 400.0
+_LINE_PATIENCE_MS = 6_000.0
+"""How long to wait for a line that the trial had at once: a program that is busy is asked again after 5 s
+(transports/program_logs.py)."""
+_AFTER_LINE_MS = 1_000.0
+"""How long to watch for the end after a line, if only the program's lines tell of it."""
 _POLL_MS = 50.0
 _ROUNDING_MS = 1.0
 _OPENING_MS = 1.0
@@ -68,8 +87,8 @@ async def take_baseline(device: Device) -> Baseline:
     return Baseline(edge, pwm, log, 0.0 if edges is None else edges.now_ms)
 
 
-def _reported(text: str, dead: tuple[str, str] | None = None) -> Verification:
-    return Verification(Evidence("reported", text), False, dead, None if dead else _UNLISTED)
+def _reported(text: str, dead: tuple[str, str] | None = None, next_step: str = _UNLISTED) -> Verification:
+    return Verification(Evidence("reported", text), False, dead, None if dead else next_step)
 
 
 async def state_of(device: Device, name: str) -> AppState | None:
@@ -81,7 +100,7 @@ class Watch(Struct, frozen=True):
     """A program on a board that is watched after its installation.
 
     `sha256` is of the bytes that were sent: a board that lists others runs something else. `told` puts a board's error
-    text into the source's lines.
+    text into the source's lines. `keeps_lines`: what it prints reaches the host, so that no line is evidence too.
     """
 
     device: Device
@@ -91,6 +110,7 @@ class Watch(Struct, frozen=True):
     sha256: str | None = None
     told: Callable[[str], str] = str
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    keeps_lines: bool = True
 
     async def verify(self) -> Verification:
         """Watch until each pin had the edges that are due, or the program's first line came, or the time is over.
@@ -123,7 +143,7 @@ class Watch(Struct, frozen=True):
         """Why it does nothing although the firmware took it, and the next step."""
         state = await state_of(self.device, self.name)
         if state is None:
-            return None
+            return await self._dead_by_lines()
         if state.has_failed:
             error, step = trap_words(self.told(state.error or "no text"))
             return f"on the board {error}", step
@@ -133,6 +153,16 @@ class Watch(Struct, frozen=True):
         if state.state == "loaded":
             return dead_on_load([line.text for line in await self._lines() if line.app in (self.name, None)])
         return None
+
+    async def _dead_by_lines(self) -> tuple[str, str] | None:
+        """Return the reason and the next step if the program's lines, the only witness, say that it crashed."""
+        for line in await self._own_lines():
+            if end_of([line]) == "trapped":
+                return f"on the board it crashed: {line.strip()}", _CRASHED
+        return None
+
+    async def _own_lines(self) -> list[str]:
+        return [line.text for line in await self._lines() if line.app == self.name]
 
     async def _lines(self) -> tuple[LogLine, ...]:
         if self.before.log_cursor is None:
@@ -169,7 +199,7 @@ class Watch(Struct, frozen=True):
             if waited_ms < 0:
                 return counted("the board restarted while it was watched", agrees=False)
             installed_ms = waited_ms if installed_ms is None else installed_ms
-            raw += [edge for edge in edges_since(page, self.before) if edge.pin in on_pin]
+            raw += [edge for edge in _edges_since(page, self.before) if edge.pin in on_pin]
             by_pin = _by_pin(raw)
             seen = {pin: _without_opening(by_pin.get(pin, []), edges) for pin, edges in on_pin.items()}
             settled_ms = min((found[0].t_ms + SETTLING_MS for found in seen.values() if found), default=0.0)
@@ -188,14 +218,15 @@ class Watch(Struct, frozen=True):
 
     async def _count_pwm(self, expected: Sequence[PwmChange], cursor: int) -> Verification:
         """Wait for the trial's first changes on a pin; their speed is shown, not judged."""
-        pin, wanted = expected[0].pin, expected[:_EXPECTED_PWM_CHANGES]
+        pin = expected[0].pin
+        wanted = pwm_states(expected)[:_EXPECTED_PWM_CHANGES]
         patience_ms = min(wanted[-1].t_ms, PATIENCE_MS) + _LATE_MS
         waited_ms = 0.0
         seen: list[PwmChange] = []
         while len(seen) < len(wanted) and waited_ms <= patience_ms:
             page = await self.device.call(PwmRead(cursor=cursor))
             cursor = page.cursor
-            seen += [change for change in page.changes if change.pin == pin]
+            seen = pwm_states([*seen, *(change for change in page.changes if change.pin == pin)])
             if len(seen) < len(wanted):
                 await self.sleep(_POLL_MS / 1000)
                 waited_ms += _POLL_MS
@@ -206,25 +237,45 @@ class Watch(Struct, frozen=True):
         return compare_pwm(wanted, seen)
 
     async def _read_lines(self) -> Verification:
-        """For a program without edges to wait for: its first line, else its state, else only that it was accepted."""
-        trial, nothing_seen, waited_ms = self.trial, NO_READ_BACK, 0.0
-        first_ms = next((line.t_ms for line in trial.lines if line.app is not None), None)
-        if self.before.log_cursor is not None and first_ms is not None and first_ms <= PATIENCE_MS:
-            nothing_seen = (
-                "accepted only: the board lists it, and no line of it came; in the trial the first one was there after "
-                f"{seconds(first_ms)}"
-            )
-            while waited_ms <= first_ms + _LATE_MS:
-                own = [line for line in await self._lines() if line.app == self.name]
-                if own:
-                    said = own[-1].text.strip()
-                    new = "" if _form(said) in map(_form, trial.log) else " (the trial had no line of that form)"
-                    return Verification(Evidence("reported", f"the program reports: {said}{new}"), True)
-                await self.sleep(_POLL_MS / 1000)
-                waited_ms += _POLL_MS
+        """Return the evidence of a program without edges to wait for: its lines, else its state, else no evidence."""
+        first_ms = next((line.t_ms for line in self.trial.lines if line.app is not None), math.inf)
+        if not self.keeps_lines or self.before.log_cursor is None or first_ms > PATIENCE_MS:
+            return await self._accepted()
+        lines = await self._await_lines(first_ms)
+        if not lines:
+            text = f"no line of it came; in the trial the first one was there after {seconds(first_ms)}"
+            return _reported(text, next_step=_CRASHED)
+        line = lines[-1].strip()
+        end = end_of(lines)
+        if end not in (None, self.trial.ended):
+            text = f"it {end} on the board, and in the trial it was {self.trial.ended}: {line}"
+            return _reported(text, next_step=_CRASHED)
+        forms = {_form(text.text) for text in self.trial.lines}
+        new = "" if _form(line) in forms else " (the trial had no line of that form)"
+        return Verification(Evidence("reported", f"the program reports: {line}{new}"), True)
+
+    async def _await_lines(self, first_ms: float) -> list[str]:
+        """Wait for the program's lines, and for its end if nothing else on the board tells of that."""
+        tells_states = self.device.supports(AppStates.method)
+        patience_ms = first_ms + self.trial.longest_main_ms + _LINE_PATIENCE_MS
+        waited_ms = 0.0
+        lines = await self._own_lines()
+        while waited_ms <= patience_ms and end_of(lines) is None:
+            if lines:
+                patience_ms = min(patience_ms, waited_ms + _AFTER_LINE_MS)
+                if tells_states:
+                    break
+            await self.sleep(_POLL_MS / 1000)
+            waited_ms += _POLL_MS
+            lines = await self._own_lines()
+        return lines
+
+    async def _accepted(self) -> Verification:
+        """Return that nobody saw it work, with its state if the board reports that."""
+        trial = self.trial
         state = await state_of(self.device, self.name)
         if state is None:
-            return Verification(Evidence("accepted", nothing_seen), True)
+            return Verification(Evidence("accepted", NO_READ_BACK), True)
         parts = [f"the board reports it {state.state}"]
         if state.pins:
             parts.append(f"with {plural('pin', state.pins)} open")
@@ -233,16 +284,11 @@ class Watch(Struct, frozen=True):
             parts.append(f"and it waits for an input on {plural('pin', trial.inputs)}")
         elif trial.edges:
             parts.append(f"(in the trial its first edge came after {seconds(trial.edges[0].t_ms)})")
-        elif moved := describe((), trial.pwm, trial.leds):
-            parts.append(f"(in the trial: {moved})")
         return Verification(Evidence("accepted", f"accepted only: {' '.join(parts)}"), True)
 
 
-def edges_since(page: EdgeLog, before: Baseline) -> list[Edge]:
-    """The edges since the installation, in ms after it. Raises DeviceLied for one that is not over yet."""
-    late = next((edge for edge in page.edges if edge.t_ms > page.now_ms + _ROUNDING_MS), None)
-    if late is not None:
-        raise DeviceLied(f"an edge on pin {late.pin} at {late.t_ms:.0f} ms, and its clock is at {page.now_ms:.0f} ms")
+def _edges_since(page: EdgeLog, before: Baseline) -> list[Edge]:
+    """Return the edges since the installation, in ms after it."""
     began_ms = before.now_ms
     return [structs.replace(e, t_ms=e.t_ms - began_ms) for e in page.edges if e.t_ms >= began_ms - _ROUNDING_MS]
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
+from zlib import crc32
 
 import click
 
@@ -20,11 +23,19 @@ from microclaw.text import MAX_PROGRAM_CHARS
 
 WASM_MAGIC: Final = b"\0asm"
 MAX_FILE_BYTES: Final = 4 << 20
+_ACCENTS: Final = "[\u0300-\u036f]+"  # Unicode's block of combining diacritical marks
 
 
 def name_of_file(file: Path) -> str:
-    """my-blink-v2 of my.blink.v2.ino."""
-    return file.stem.replace(".", "-")
+    """Return an app's name: my-blink-v2 for my.blink.v2.ino, grosse for größe.py, my-lamp-2 for "my lamp (2).ino".
+
+    A file whose letters have no form in ASCII gets a number of its own, so that two of them are two apps.
+    """
+    text = unicodedata.normalize("NFKD", file.stem.replace("ß", "ss"))
+    text = re.sub(_ACCENTS, "", text)
+    if text.isascii():
+        return re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-")
+    return f"program-{crc32(text.encode()):08x}"
 
 
 def optimization_level(text: str) -> str:

@@ -63,7 +63,7 @@ _MEANINGLESS: Final = {
 
 @command()
 @click.argument("file", type=Path, help="C, C++ or Python source, a sketch (.ino) or a .wasm file.")
-@click.option("--name", help="The app's name; the file's without its ending otherwise.")
+@click.option("--name", help="The app's name; made from the file's name otherwise.")
 @heap_option
 @optimization_option
 @expect_option

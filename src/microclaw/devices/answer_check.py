@@ -56,6 +56,7 @@ _HIGHEST_I2C: Final = 0x7F
 _HIGHEST_PIN: Final = 255
 _MAX_FACTS: Final = 128
 _MAX_NETWORKS: Final = 64
+_ROUNDING_MS: Final = 1.0
 _TRIAL_STATES: Final = ("trying", "kept", "failed")
 
 
@@ -108,8 +109,8 @@ def _fault(call: Call[Any], answer: object) -> str | None:
             if len(networks) > _MAX_NETWORKS:
                 return f"{len(networks)} networks, more than {_MAX_NETWORKS}"
             return None if trial is None or trial.state in _TRIAL_STATES else "a state that is none"
-        case (EdgesRead(), EdgeLog(edges=edges)):
-            return _rows_fault([(edge.t_ms, edge.pin, edge.level) for edge in edges], 1)
+        case (EdgesRead(), EdgeLog(edges=edges, now_ms=now_ms)):
+            return _rows_fault([(edge.t_ms, edge.pin, edge.level) for edge in edges], 1, now_ms)
         case (PwmRead(), PwmLog(changes=changes)):
             return _rows_fault([(change.t_ms, change.pin, change.duty) for change in changes], 255)
         case _:
@@ -130,11 +131,16 @@ def _values_fault(values: Mapping[str, float]) -> str | None:
     return None
 
 
-def _rows_fault(rows: list[tuple[float, int, int]], highest: int) -> str | None:
-    """Rows of a record: times, pins and values that exist. The times begin again where the board restarted."""
+def _rows_fault(rows: list[tuple[float, int, int]], highest: int, now_ms: float = math.inf) -> str | None:
+    """Return the first row with a pin, a value or a time that cannot be, or None.
+
+    `now_ms` is the board's clock at the answer. The times begin again if the board restarted.
+    """
     for t_ms, pin, value in rows:
         if not 0 <= pin <= _HIGHEST_PIN or not 0 <= value <= highest:
             return f"a record of pin {pin} with {value}"
         if not 0 <= t_ms < math.inf:
             return f"a record at {t_ms:g} ms"
+        if not t_ms <= now_ms + _ROUNDING_MS:
+            return f"a change of pin {pin} at {t_ms:g} ms, and its clock is at {now_ms:g} ms"
     return None

@@ -279,7 +279,7 @@ def _deployed(result: Result, *, once: bool) -> Say:
     """The answer after the deployment: never more than its evidence says."""
     name, device = result.fields.get("appName", "the program"), result.device
     (kind, proof), ends = result.proof, " It ends by itself, and runs again when the board restarts." if once else ""
-    if not result.fields.get("verified", False):
+    if result.fields.get("verified", False) is False:
         step = f"ask again: is {name} running" if kind == "accepted" else f"stop {name}"
         return Say(f"{name} is on {device}, but not verified: {proof}.", "not_verified", step)
     if kind != "accepted":

@@ -86,6 +86,10 @@ class PyImage(Rewritten, frozen=True, kw_only=True):
         return tuple(claim.pin for claim in self.claims)
 
     @property
+    def driven(self) -> tuple[int, ...]:
+        return tuple(claim.pin for claim in self.claims if claim.role == "drives")
+
+    @property
     def size_bytes(self) -> int:
         return len(self.mpy)
 

@@ -136,7 +136,9 @@ class VirtualBoardTransport(Transport):
     async def _do(self, call: Call[Any]) -> Any:
         match call:
             case EdgesRead(cursor=cursor):
-                return await self.edges(cursor)
+                log = await self.edges(cursor)
+                # The board also keeps the edges of its earlier starts; its clock begins at 0 with each.
+                return replace(log, edges=tuple(edge for edge in log.edges if edge.t_ms <= log.now_ms))
             case PwmRead(cursor=cursor):
                 page = await self.pages(wire.Pwm, cursor)
                 return PwmLog(tuple(PwmChange(*row) for row in page.rows), page.next)

@@ -104,8 +104,8 @@ class Machine:
             case wire.Fault(name=name, count=count, after_bytes=after_bytes):
                 self.faults.arm(name, count, after_bytes)
                 return self._done()
-            case wire.Advance(ms=ms):
-                return self._advance(ms)
+            case wire.Advance(ms=ms, most_cpu_s=most_cpu_s):
+                return self._advance(ms, most_cpu_s)
             case wire.Link() | wire.LinkReset() | wire.LinkTask() | wire.Mic() | wire.Speaker():
                 return self._use_link(request)
             case _:
@@ -246,11 +246,11 @@ class Machine:
         except MicroclawError as exc:  # no request waits for it any more; the clock must go on
             self.board.print_line(f"bench: {exc.message}")
 
-    def _advance(self, ms: float) -> replies.AdvanceResult:
+    def _advance(self, ms: float, most_cpu_s: float) -> replies.AdvanceResult:
         clock = self.board.clock
         if not isinstance(clock, VirtualClock):
             raise CallRejected("this board's clock is real", next_step="start it with --clock virtual")
-        return clock.advance(ms)
+        return clock.advance(ms, most_cpu_s)
 
 
 def _rounded(rows: Iterable[R]) -> tuple[R, ...]:

@@ -7,7 +7,9 @@ a pin, so that `while (millis() - start < 500);` ends.
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections import deque
 from typing import Final
 
@@ -48,6 +50,7 @@ class VirtualClock(Clock):
         self._awaiting_quiet = False
         self._now_ms = 0.0
         self._limit_ms = 0.0
+        self._cpu_end_s = math.inf
         self._advances = False
         self._running: Task | None = None
         self._tasks: set[Task] = set()
@@ -84,14 +87,19 @@ class VirtualClock(Clock):
         with self._advancing:
             return self._settle()
 
-    def advance(self, ms: float) -> AdvanceResult:
-        """Run board time forward by `ms`. Time arrives there even when nothing happens, unless an app is stuck."""
+    def advance(self, ms: float, most_cpu_s: float = 600.0) -> AdvanceResult:
+        """Run board time forward by `ms`.
+
+        Time arrives there even when nothing happens, unless an app is stuck or `most_cpu_s` of CPU time is used up.
+        """
         with self._advancing:
+            began_s = time.process_time()
+            self._cpu_end_s = began_s + most_cpu_s
             with self._lock:
                 target_ms = self._limit_ms = self._now_ms + ms
                 self._advances = True
                 self._resume_paused()
-            while (stuck := self._settle()) is None:
+            while (stuck := self._settle()) is None and not self._is_out_of_cpu:
                 with self._lock:
                     alarm = self._alarms.take_due(min(self._now_ms, target_ms) if self._paused else target_ms)
                     if alarm is None:
@@ -107,11 +115,15 @@ class VirtualClock(Clock):
                             task.reads = 0
             with self._lock:
                 self._advances = False
-                if stuck is None:
+                if stuck is None and not self._is_out_of_cpu:
                     self._now_ms = max(self._now_ms, target_ms)
                 self._limit_ms = self._now_ms
                 idle = stuck is None and self._alarms.next() is None and not self._paused
-                return AdvanceResult(round(self._now_ms, 3), idle, stuck)
+                return AdvanceResult(round(self._now_ms, 3), idle, stuck, time.process_time() - began_s)
+
+    @property
+    def _is_out_of_cpu(self) -> bool:
+        return time.process_time() >= self._cpu_end_s
 
     def add(self, task: Task) -> None:
         with self._lock:
@@ -283,6 +295,8 @@ class VirtualClock(Clock):
                 self._awaiting_quiet = False
                 if self._running is running and running.spun(self._stuck_cpu_s):
                     return running.name
+                if self._is_out_of_cpu:
+                    return None
 
 
 def _read_cost_ms(task: Task) -> float:

@@ -284,7 +284,7 @@ _PATH: Final = re.compile(rb"/dev/gpio/(\d{1,3})\0")
 def check_pins(
     marks: Iterable[PinMark], data: Iterable[bytes], board: BoardProfile, source: SourceText
 ) -> tuple[tuple[int, ...], tuple[Diagnostic, ...]]:
-    """The pins named, sorted, and an error for each that the board refuses."""
+    """Return the pins that are named, and an error for each that the board refuses."""
     errors: list[Diagnostic] = []
     pins: set[int] = set()
     for mark in marks:

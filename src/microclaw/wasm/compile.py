@@ -298,6 +298,7 @@ def _checked_image(build: _Build, board: BoardProfile, text: SourceText, name: s
         exports=tuple(export.name for export in module.exports),
         memory=memory_use(module),
         pins=pins,
+        driven=tuple(sorted({mark.pin for mark in build.marks if mark.output or mark.what == "pwm"})),
         compiler=compiler,
         cached=build.cached,
         compile_ms=build.took_ms,

@@ -39,8 +39,8 @@ class MemoryUse(Struct, frozen=True):
 class Image(Struct, frozen=True):
     """A wasm module that passed every check for one board.
 
-    `pins` are those the source names as constants; a pin computed at run time shows up only in the trial.
-    `compile_ms` is the compiler's wall time, 0 when `cached`.
+    `pins` are those the source names as constants; a pin computed at run time shows up only in the trial. `driven` are
+    those of them that the source opens as outputs. `compile_ms` is the compiler's wall time, 0 when `cached`.
     """
 
     kind: ClassVar[ProgramKind] = "wasm"
@@ -60,6 +60,7 @@ class Image(Struct, frozen=True):
     language: Language = "c"
     language_guessed: bool = False  # from the text, because no file's name said it
     optimization: str | None = None  # None: it came as bytes
+    driven: tuple[int, ...] = ()
     compiled_bytes: int | None = None  # its size without the shim, where it was made event-driven
 
     @property

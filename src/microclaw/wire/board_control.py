@@ -117,9 +117,10 @@ class Fault(Request[replies.Done], frozen=True, tag="fault"):
 
 
 class Advance(Request[replies.AdvanceResult], frozen=True, tag="advance"):
-    """Run a virtual clock forward by `ms` of board time."""
+    """Run a virtual clock forward by `ms` of board time; it ends earlier once it used `most_cpu_s` of CPU time."""
 
     ms: Annotated[float, Meta(ge=0, le=MAX_ADVANCE_MS)]
+    most_cpu_s: Annotated[float, Meta(ge=0)] = 600.0
 
 
 class Link(Request[replies.LinkStatus], frozen=True, tag="link"):

@@ -156,11 +156,15 @@ class AppTable(Struct, frozen=True):
 
 
 class AdvanceResult(Struct, frozen=True):
-    """`idle`: nothing can ever happen again; `stuck` names an app that spun without giving up the CPU."""
+    """`idle`: nothing can ever happen again; `stuck` names an app that spun without giving up the CPU.
+
+    `cpu_s` is the CPU time that the board's process used for it.
+    """
 
     now_ms: Number
     idle: bool
     stuck: str | None
+    cpu_s: float
 
 
 class LinkStatus(Struct, frozen=True):
