@@ -33,6 +33,7 @@ _PYTHON: Final[tuple[tuple[str, str], ...]] = (
     ("ZeroDivisionError", "check the divisor before dividing"),
     ("MemoryError", "keep less: drop old values, make buffers once, join no long texts"),
     ("RuntimeError: the program ran for", "put a sleep into the loop, or share the work out over turns"),
+    ("RuntimeError: out of PWM", "give several pins one PWM frequency, or end one with deinit()"),
     ("RuntimeError: maximum recursion|RecursionError", "end the recursion, or loop instead"),
     ("OSError: .*ENODEV|OSError: .*ETIMEDOUT|OSError: 19|OSError: 116", "catch OSError: a sensor may not answer"),
     ("OSError: pin", "choose a free pin: microclaw app list shows who has which"),

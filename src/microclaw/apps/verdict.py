@@ -20,7 +20,7 @@ from microclaw.errors import PinRefused
 from microclaw.events import Edge
 from microclaw.pin_track import rhythms
 from microclaw.text import count_text, format_duration
-from microclaw.wire.board_replies import NO_NETWORK
+from microclaw.wire.board_replies import GPIO_ERROR, NO_NETWORK
 
 _COLORS_SHOWN = 4
 
@@ -151,7 +151,8 @@ _WITHOUT_EFFECT: Final = (
         r"\1: only the byte 0 is low",
         "write a byte: char level = 0; write(fd, &level, 1)",
     ),
-    (r"((?:Servo|tone|ledc): pin \d+ gets no PWM.*|(?:tone|ledc): \d+ Hz is not possible here.*)", r"\1", _PWM),
+    (r"((?:Servo|tone|ledc): pin \d+ gets no PWM.*)", r"\1", _PWM),
+    (r"((?:tone|ledc): \d+ Hz is not possible here.*)", r"\1", "choose a lower frequency: its PWM has 13 bits"),
     (
         r"(gpio|pwm|i2c) -1: not open, or not for this; .*",
         r"it uses what \1_open could not open",
@@ -305,6 +306,8 @@ def _warnings(record: Record, heap_bytes: int) -> Iterator[str]:
         yield "a callback tried to sleep: only main can, so it went on at once"
     if any(line.app is None and line.text.endswith(NO_NETWORK) for line in record.lines):
         yield _NO_NETWORK
+    errors = [line.text for line in record.lines if line.app is None and line.text.startswith(GPIO_ERROR)]
+    yield from (text.removeprefix(GPIO_ERROR) for text in dict.fromkeys(errors))
     if MAX_CALL_MS < record.longest_main_ms <= MAX_MAIN_MS:
         took = format_duration(record.longest_main_ms, decimals=2)
         yield f"main goes on for {took} without a wait: the board answers nothing meanwhile"

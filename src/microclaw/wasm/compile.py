@@ -264,15 +264,16 @@ def _check_files_read(dependencies: Path, text: SourceText, toolchain: Toolchain
 
 def _checked_image(build: _Build, board: BoardProfile, text: SourceText, name: str, compiler: str) -> Image:
     module = _parse(build.wasm, text.file)
-    pins, pin_errors = check_pins(build.marks, (s.data for s in module.data), board, text)
-    errors = (
+    pins, pin_findings = check_pins(build.marks, (s.data for s in module.data), board, text)
+    findings = (
         *check_imports(module, board, text),
         *check_exports(module, text),
         *check_nodes(module, board, text),
         *check_formats(text),
         *check_size(module, len(build.wasm), board, text, build.largest),
-        *pin_errors,
+        *pin_findings,
     )
+    errors = tuple(finding for finding in findings if finding.severity == "error")
     if errors:
         raise BuildError(errors, stage="check")
     return Image(
@@ -286,7 +287,7 @@ def _checked_image(build: _Build, board: BoardProfile, text: SourceText, name: s
         compiler=compiler,
         cached=build.cached,
         compile_ms=build.took_ms,
-        warnings=build.warnings,
+        warnings=(*build.warnings, *findings),
         language=text.language,
         language_guessed=text.is_guessed,
         source=text.source or None,

@@ -149,8 +149,7 @@ class Chip:
     def call_pin_init(self, pin: int, mode: int | None, pull: int | None, value: int | None) -> None:
         self.call_pin_open(pin)
         drives = mode in (OUT, OPEN_DRAIN)
-        known = self._board.profile.pins[pin]
-        if drives and not known.reserved and not known.uses & {"output", "pwm"}:
+        if drives and not self._board.can_drive(pin):
             raise DriverError("ValueError", "pin can only be input")
         if value is not None:
             self._board.write_pin(pin, value)
@@ -189,7 +188,8 @@ class Chip:
     def call_pwm(self, pin: int, frequency_hz: int, high_ns: int) -> None:
         self.call_pin_open(pin)
         share = min(1.0, high_ns * frequency_hz / 1e9)
-        self._board.set_pwm(pin, round(share * 255), int(frequency_hz), self.owners.get(pin), pulse_us=high_ns / 1000)
+        owner = self.owners.get(pin)
+        self._board.start_pwm(pin, round(share * 255), int(frequency_hz), owner, pulse_us=high_ns / 1000)
 
     def call_pwm_end(self, pin: int) -> None:
         self._board.configure_pin(pin, reads=True, drives=True, app=self.owners.get(pin))
@@ -198,8 +198,8 @@ class Chip:
         """The 16-bit value and microvolts."""
         try:
             reading = self._board.read_adc(pin)
-        except PinRefused:
-            raise DriverError("ValueError", "invalid pin") from None
+        except PinRefused as refused:
+            raise DriverError("ValueError", refused.message) from None
         return [round(reading.value * 65535 / 4095), round(reading.volts * 1_000_000)]
 
     # Buses. I2C is wired to the board's sensors when it has the pins of the board profile.
