@@ -15,12 +15,13 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 from microclaw.boards.profile import BoardProfile
 from microclaw.errors import PinRefused, UnknownName
 from microclaw.fair_ring import FairPage, FairRing
+from microclaw.text import clean_text
 from microclaw.virtual.clock import Clock
 from microclaw.virtual.pwm_channels import PwmChannels
 from microclaw.virtual.sensors import MODELS, USUAL, I2cSensor
 from microclaw.virtual.unfinished_lines import LineBuffer
 from microclaw.virtual.wiring import Pin
-from microclaw.wire.board_replies import GPIO_ERROR, EdgeRow, LedRow, LogRow, PinRow, PwmRow
+from microclaw.wire.board_replies import ABSENT, GPIO_ERROR, EdgeRow, LedRow, LogRow, PinRow, PwmRow
 
 EDGE_RING: Final = 65_536
 PWM_RING: Final = 8_192
@@ -28,6 +29,7 @@ LOG_RING_BYTES: Final = 262_144
 LED_RING_BYTES: Final = 262_144
 ADC_FULL_SCALE_V: Final = 3.3
 ADC_MAX: Final = 4095
+MAX_ABSENT: Final = 8
 
 PowerEvent: TypeAlias = Literal["cut", "on"]
 
@@ -75,6 +77,7 @@ class Board:
             LOG_RING_BYTES, lambda record: record.app, lambda record: len(record.text) + 32
         )
         self._lines = LineBuffer()
+        self._absent: set[str] = set()
         self._claims: dict[int | str, str] = {}
         self._edge_watchers: list[Callable[[EdgeRow], None]] = []
         self._log_watchers: list[Callable[[LogRow], None]] = []
@@ -314,6 +317,13 @@ class Board:
             self.end_line(app)
             self._log_line(text, app)
 
+    def note_absent(self, what: str) -> None:
+        """Print, once a boot, that a program wanted what is not on this board."""
+        with self._lock:
+            if what not in self._absent and len(self._absent) < MAX_ABSENT:
+                self._absent.add(what)
+                self.print_line(f"{ABSENT}{clean_text(what, one_line=True, limit=60)}")
+
     def end_line(self, app: str | None, t_ms: float | None = None) -> None:
         """The app prints nothing more: show its unfinished line, now or as of a time."""
         with self._lock:
@@ -391,6 +401,7 @@ class Board:
         for sensor in self.sensors.values():
             sensor.reset()
         self._claims.clear()
+        self._absent.clear()
 
     def _pin(self, pin: int) -> Pin:
         state = self._pins.get(pin)

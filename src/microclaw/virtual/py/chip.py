@@ -6,6 +6,7 @@ UART. It has no radio, and no program may reset it (firmware/fw/peripherals.py).
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import threading
@@ -31,6 +32,7 @@ PULL_UP: Final = 2
 RISING: Final = 1
 FALLING: Final = 2
 DHT11: Final = 11
+TOUCH_COUNTS: Final = (150, 600)
 DS18B20_ROM: Final = "28ff641e0f6c0b3d"
 MAX_TRANSFER_BYTES: Final = 4096
 MAX_EVENTS: Final = 256
@@ -202,6 +204,17 @@ class Chip:
             raise DriverError("ValueError", refused.message) from None
         return [round(reading.value * 65535 / 4095), round(reading.volts * 1_000_000)]
 
+    def call_touch_open(self, pin: int) -> None:
+        self.call_pin_open(pin)
+        if "touch" not in self._board.profile.pins[pin].uses:
+            raise DriverError("ValueError", "invalid pin for touchpad")
+        self._board.configure_pin(pin, reads=True, drives=False, app=self.owners.get(pin))
+
+    def call_touch_read(self, pin: int) -> int:
+        """What the pad counts: with a finger on it the ESP32's less than without, the others' more. An estimate."""
+        is_touched = bool(self._board.level(pin))
+        return TOUCH_COUNTS[is_touched != (self._board.profile.chip == "ESP32")]
+
     # Buses. I2C is wired to the board's sensors when it has the pins of the board profile.
 
     def call_i2c_open(self, scl: int, sda: int) -> Json:
@@ -214,19 +227,26 @@ class Chip:
         return bus is not None and (bus.sda, bus.scl) == (sda, scl)
 
     def call_i2c_scan(self, wired: bool) -> Json:
-        return self._board.i2c_addresses() if wired else []
+        addresses = self._board.i2c_addresses() if wired else []
+        if not addresses:
+            self._board.note_absent("I2C device on these pins")
+        return addresses
 
     def call_i2c_read(self, wired: bool, address: int, size: int) -> Json:
         if type(size) is not int or not 0 <= size <= MAX_TRANSFER_BYTES:
             raise DriverError("ValueError", f"at most {MAX_TRANSFER_BYTES} bytes at a time here")
         data = self._board.i2c_read(address, size) if wired else None
         if data is None:
-            raise DriverError("OSError", ENODEV)
+            raise self._no_device(address)
         return data.hex()
 
     def call_i2c_write(self, wired: bool, address: int, data: str) -> None:
         if not (wired and self._board.i2c_write(address, _hex_bytes(data))):
-            raise DriverError("OSError", ENODEV)
+            raise self._no_device(address)
+
+    def _no_device(self, address: int) -> DriverError:
+        self._board.note_absent(f"I2C device at 0x{address:02x}")
+        return DriverError("OSError", ENODEV)
 
     def call_bus_open(self, kind: str, number: int, *pins: int | None) -> None:
         """Check that the chip has such a bus ("SPI" or "UART") and pins."""
@@ -241,7 +261,7 @@ class Chip:
 
     def call_dht(self, pin: int, kind: int) -> Json:
         """The five bytes of a DHT11 or DHT22, checksum last."""
-        values = self._climate(pin)
+        values = self._climate(pin, f"DHT{kind}")
         humidity, temperature = values["humidity_pct"], values["temperature_c"]
         if kind == DHT11:
             row = [round(humidity), 0, max(0, round(temperature)), 0]
@@ -252,19 +272,30 @@ class Chip:
 
     def call_onewire(self, pin: int, what: str) -> Json:
         if what == "convert":
-            return round(self._climate(pin)["temperature_c"] * 16) / 16
+            return round(self._climate(pin, "DS18B20")["temperature_c"] * 16) / 16
         try:
-            self._climate(pin)
+            self._climate(pin, "DS18B20")
         except DriverError:
             return []
         return [DS18B20_ROM]
 
-    def _climate(self, pin: int) -> dict[str, float]:
+    def _climate(self, pin: int, part: str) -> dict[str, float]:
         self.call_pin_open(pin)
         try:
             return self._board.sensor_values("bme280")
         except UnknownName:
+            self._board.note_absent(f"{part} on pin {pin}")
             raise DriverError("OSError", ETIMEDOUT) from None
+
+    def call_digest(self, name: str, data: str) -> str:
+        return hashlib.new(name, _hex_bytes(data), usedforsecurity=False).hexdigest()
+
+    def call_chip_name(self) -> str:
+        return f"{self._board.profile.title} with {self._board.profile.chip}"
+
+    def call_absent(self, what: str) -> None:
+        """Tell whoever tries the program of something that the chip has and this board has not."""
+        self._board.note_absent(what)
 
     def call_unique_id(self) -> Json:
         """A MAC address of the locally administered range, by the board's name."""
