@@ -69,7 +69,7 @@ async def test_each_name_that_the_check_lets_pass_is_there_or_the_trial_says_tha
         lacking += trial.log
         told += " ".join(trial.warnings)
     assert [name for name in lacking if f"no {name}" not in told] == []
-    assert len(lacking) <= 9
+    assert len(lacking) <= 14
 
 
 async def test_native_code_is_untried_as_only_its_chip_runs_it(tmp_path: Path) -> None:

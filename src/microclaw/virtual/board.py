@@ -29,7 +29,7 @@ LOG_RING_BYTES: Final = 262_144
 LED_RING_BYTES: Final = 262_144
 ADC_FULL_SCALE_V: Final = 3.3
 ADC_MAX: Final = 4095
-MAX_ABSENT: Final = 8
+MAX_ABSENT: Final = 16
 
 PowerEvent: TypeAlias = Literal["cut", "on"]
 

@@ -32,7 +32,6 @@ PULL_UP: Final = 2
 RISING: Final = 1
 FALLING: Final = 2
 DHT11: Final = 11
-TOUCH_COUNTS: Final = (150, 600)
 DS18B20_ROM: Final = "28ff641e0f6c0b3d"
 MAX_TRANSFER_BYTES: Final = 4096
 MAX_EVENTS: Final = 256
@@ -203,17 +202,6 @@ class Chip:
         except PinRefused as refused:
             raise DriverError("ValueError", refused.message) from None
         return [round(reading.value * 65535 / 4095), round(reading.volts * 1_000_000)]
-
-    def call_touch_open(self, pin: int) -> None:
-        self.call_pin_open(pin)
-        if "touch" not in self._board.profile.pins[pin].uses:
-            raise DriverError("ValueError", "invalid pin for touchpad")
-        self._board.configure_pin(pin, reads=True, drives=False, app=self.owners.get(pin))
-
-    def call_touch_read(self, pin: int) -> int:
-        """What the pad counts: with a finger on it the ESP32's less than without, the others' more. An estimate."""
-        is_touched = bool(self._board.level(pin))
-        return TOUCH_COUNTS[is_touched != (self._board.profile.chip == "ESP32")]
 
     # Buses. I2C is wired to the board's sensors when it has the pins of the board profile.
 

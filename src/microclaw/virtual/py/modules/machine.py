@@ -9,7 +9,7 @@ import _board
 from _machine_bus import I2C, SPI, UART, SoftI2C, SoftSPI
 
 _call = _board.call
-ABSENT = "ADCBlock Counter DAC Encoder I2CTarget I2S"
+ABSENT = "ADCBlock Counter DAC Encoder I2CTarget I2S TouchPad"
 __getattr__ = _board.absent("machine", ABSENT)
 PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = range(1, 6)
 SLEEP, DEEPSLEEP = 2, 4
@@ -185,20 +185,6 @@ class ADC:
 
     def read_uv(self):
         return _call("adc_read", self._id)[1]
-
-
-class TouchPad:
-    """A finger is on it while the pin is set high from outside."""
-
-    def __init__(self, pin):
-        self._id = pin._id if isinstance(pin, Pin) else Pin(pin)._id
-        _call("touch_open", self._id)
-
-    def config(self, value):
-        pass
-
-    def read(self):
-        return _call("touch_read", self._id)
 
 
 def bitstream(pin, encoding, timing, buffer):
