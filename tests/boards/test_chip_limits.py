@@ -1,4 +1,4 @@
-"""What a chip cannot do is told by the checks of both languages, and is not there on the virtual board either."""
+"""The limits of a chip: the checks of both languages tell of them, and the virtual board keeps them."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ class _Channel(Struct):
 
 
 class PwmChannels:
-    """Which channel each pin has. The board's lock guards it."""
+    """The channel of each pin that has one. The board's lock guards it."""
 
     def __init__(self, unit: PwmUnit) -> None:
         self._unit = unit
