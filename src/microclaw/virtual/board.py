@@ -139,12 +139,13 @@ class Board:
         self, pin: int, *, reads: bool, drives: bool, pull: int = 0, open_drain: bool = False, app: str | None = None
     ) -> None:
         """gpio_config: `pull` 1 is the pull-up, 0 the pull-down or none (a floating pin reads 0)."""
-        if pull and "pull" in self.profile.pins[pin].lacks:
-            # The driver logs it and goes on: the pin floats.
-            self.print_line(f"{GPIO_ERROR}pin {pin}: {self.profile.pins[pin].lacks['pull']}")
-            pull = 0
         with self._lock:
             state = self._pin(pin)
+            no_pull = self.profile.pins[pin].lacks.get("pull")
+            if pull and no_pull is not None:
+                # The driver logs it and goes on: the pin floats.
+                self.print_line(f"{GPIO_ERROR}pin {pin}: {no_pull}")
+                pull = 0
             self._stop_pwm(state)
             state.role = "output" if drives else "input" if reads else "idle"
             state.reads, state.pull, state.open_drain = reads, pull, open_drain
