@@ -151,7 +151,7 @@ MAX_PROOF_EDGES: Final = 2_000  # of the trial, and of the board
 async def keep_proof(log: ChangeLog, made: Deployment) -> None:
     """Keep what the trial and the board showed. A proof by expectations stays where there are none this time."""
     document = {
-        "proof": proof_of(made.expected),
+        "proof": proof_of(made.expected, made.trial.untried),
         "expected": [result.to_json() for result in made.expected],
         "trial": {"edges": _edge_rows(made.trial.edges), "board_ms": round(made.trial.board_ms, 3)},
         "evidence": {"kind": made.evidence.kind, "text": made.evidence.text, "edges": _edge_rows(made.evidence.edges)},

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from microclaw.apps.change_log import ChangeKind, DeviceAction, PutApp, SetLevel, SetPwm, StartApp, StopApp
 from microclaw.apps.claims import PinConflict, live_conflict, timers_conflict
 from microclaw.apps.installer import Installer, check_room
+from microclaw.boards.pins import cautions
 from microclaw.devices.call_text import call_words
 from microclaw.devices.calls import AdcRead, Call, DeviceInfo, GpioGet, GpioSet, PinLevel, PwmSet, PwmState
 from microclaw.devices.device import Device, check_call
@@ -141,7 +142,7 @@ class DirectIo:
             assert isinstance(state, PwmState)
             text = f"{target.name} answers: pin {state.pin} at duty {state.duty} of 255, {state.frequency_hz:,} Hz"
             evidence = Evidence("reported", text)
-        return PinChange(target.name, state, evidence, change_id, None if rival is None else rival.warning)
+        return PinChange(target.name, state, evidence, change_id, _warning(target, call.pin, rival))
 
     async def _last(self, device: Device, pin: int) -> tuple[DeviceAction | None, int]:
         """The last action on the pin, None where a program that drives it came since, or the board restarted; and the
@@ -161,6 +162,14 @@ class DirectIo:
                     if pin in version.pins:
                         break
         return None, seen
+
+
+def _warning(device: Device, pin: int, rival: PinConflict | None) -> str | None:
+    """Return what to know of a pin that was driven: its caution, and what the program that has it does."""
+    reasons = [message for message, _ in cautions(device.board, pin, is_driven=True, is_pulled=False)]
+    if rival is not None and rival.warning is not None:
+        reasons.append(rival.warning)
+    return "; ".join(reasons) or None
 
 
 def sees_pins(device: Device) -> bool:

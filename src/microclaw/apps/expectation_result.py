@@ -23,6 +23,7 @@ _WORST_FIRST: Final = (
 )
 _CHANGE: Final = "change the program; or the expectation, if it is not what you want"
 _TRY: Final = "add a stimulus as: set pin 4 = 0 at 2 s, or a longer trial as: for 30 s"
+_ON_BOARD: Final = "leave the expectation out, install it, and read the board's log"
 _LEAST_OF_CYCLE = 0.45  # two edges of a period are half of it, and the trial agrees with them
 BoardState: TypeAlias = Literal["seen on the board", "accepted only", "not seen on the board"]
 
@@ -68,6 +69,16 @@ def evaluate(expectations: Expectations, record: Record) -> tuple[ExpectationRes
     return tuple(_line_result(line, expectations.checks, record) for line in expectations.lines)
 
 
+def without_part(results: Sequence[ExpectationResult], untried: str) -> tuple[ExpectationResult, ...]:
+    """Return the results of a program that ended as the trial has not its part: what is not met is untried."""
+    changed: list[ExpectationResult] = []
+    for result in results:
+        if result.trial == "not met":
+            result = structs.replace(result, trial="untried", found=untried, next_step=_ON_BOARD)
+        changed.append(result)
+    return tuple(changed)
+
+
 def _line_result(line: ExpectationLine, program: Sequence[Check], seen: Record) -> ExpectationResult:
     findings = [asked.judge(seen, program) for asked in line.checks]
     for state in ("not met", "untried"):
@@ -86,8 +97,13 @@ def failure(results: Sequence[ExpectationResult]) -> tuple[str, str] | None:
     return None
 
 
-def proof_of(results: Sequence[ExpectationResult]) -> str:
-    """The proof of a program as a whole: that of its least proved expectation, in the words of docs/proof.md."""
+def proof_of(results: Sequence[ExpectationResult], untried: str | None = None) -> str:
+    """Return the proof of a program as a whole: that of its least proved expectation, in the words of docs/proof.md.
+
+    `untried` is what the trial lacked, if the program ended by that.
+    """
+    if untried is not None:
+        return f"untried: {untried}"
     answers = [result.answer for result in results]
     ranks = (answer for begin in _WORST_FIRST for answer in answers if answer.startswith(begin))
     return next(ranks, NO_EXPECTATION)

@@ -341,7 +341,7 @@ class Deployed(AppAct, frozen=True, kw_only=True):
             trial=made.trial.to_json(),
             replaced=made.replaced,
             times=Times.of(made.trial.times),
-            proof=proof_of(made.expected) if made.trial.ok else made.trial.proof,
+            proof=proof_of(made.expected, made.trial.untried) if made.trial.ok else made.trial.proof,
             expected=[one.to_json() for one in made.expected],
             **more,
         )

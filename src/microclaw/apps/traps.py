@@ -33,10 +33,14 @@ _PYTHON: Final[tuple[tuple[str, str], ...]] = (
     ("ZeroDivisionError", "check the divisor before dividing"),
     ("MemoryError", "keep less: drop old values, make buffers once, join no long texts"),
     ("RuntimeError: the program ran for", "put a sleep into the loop, or share the work out over turns"),
+    ("RuntimeError: out of PWM", "give several pins one PWM frequency, or end one with deinit()"),
     ("RuntimeError: maximum recursion|RecursionError", "end the recursion, or loop instead"),
-    ("OSError: .*ENODEV|OSError: .*ETIMEDOUT|OSError: 19|OSError: 116", "catch OSError: a sensor may not answer"),
     ("OSError: pin", "choose a free pin: microclaw app list shows who has which"),
     ("AttributeError|TypeError|NameError|IndexError|KeyError|ValueError", "correct that line"),
+)
+_OF_ABSENT: Final = re.compile(
+    r"OSError: (\[Errno )?(5|19|116)\b.*|OneWireError|IndexError|Exception|AttributeError: module|ImportError"
+    r"|RuntimeError: (?!the program ran|maximum recursion|out of PWM)"
 )
 _ANY_PYTHON: Final = "catch the exception, or correct that line"
 _PLACE: Final = re.compile(r'^ *File "[^"]*", line (\d+), in (.+)$', re.MULTILINE)
@@ -65,6 +69,12 @@ def trap_words(text: str) -> tuple[str, str]:
         if re.search(pattern, what):
             return f"it trapped{at}: {plain}", step
     return f"it trapped{at}: {what or 'the runtime gives no reason'}", _ANY_TRAP
+
+
+def is_of_absent_part(text: str) -> bool:
+    """Return True if this exception may come of a part that does not answer, or of a name that is not there."""
+    what = text.strip().rpartition("\n")[2]
+    return _OF_ABSENT.match(what) is not None
 
 
 def _exception_words(text: str) -> tuple[str, str]:

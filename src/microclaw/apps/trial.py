@@ -22,7 +22,7 @@ from microclaw.apps.aged_board import (
     uptimes_across_the_wrap,
 )
 from microclaw.apps.building import ProgramImage, fit_claim
-from microclaw.apps.expectation_result import ExpectationResult, evaluate, failure, proof_of
+from microclaw.apps.expectation_result import ExpectationResult, evaluate, failure, proof_of, without_part
 from microclaw.apps.expectations import PinStimulus
 from microclaw.apps.record import Record
 from microclaw.apps.run_times import RunTimes
@@ -71,6 +71,7 @@ class Trial(Record, frozen=True, kw_only=True):
 
     `ok` is False when it would not work on a real board; `error` and `next_step` then say why. `board_ms` is the board
     time that passed, `took_ms` the host's time, `uptime_ms` the time that the board was up at the installation.
+    `untried` says what the trial has not, if the program ended by that.
     """
 
     ok: bool
@@ -83,6 +84,7 @@ class Trial(Record, frozen=True, kw_only=True):
     expected: tuple[ExpectationResult, ...] = ()
     times: RunTimes | None = None
     uptime_ms: float = 0.0
+    untried: str | None = None
 
     @property
     def log(self) -> tuple[str, ...]:
@@ -117,12 +119,13 @@ class Trial(Record, frozen=True, kw_only=True):
             pins = ", ".join(map(str, self.pins))
             seen = f"nothing moved; pins opened: {pins}" if pins else "nothing moved"
         took = format_duration(max(self.took_ms, 10), decimals=2)
-        return f"{format_duration(self.board_ms, decimals=2)} of board time in {took}: {seen}"
+        untried = "" if self.untried is None else f"untried: {self.untried}; "
+        return f"{untried}{format_duration(self.board_ms, decimals=2)} of board time in {took}: {seen}"
 
     @property
     def proof(self) -> str:
         """met in the trial, not met, untried, or that no expectation was given; `failed` where it has another fault."""
-        proof = proof_of(self.expected)
+        proof = proof_of(self.expected, self.untried)
         return proof if self.ok or proof in ("not met", "untried") else "failed"
 
     def to_json(self) -> dict[str, Any]:
@@ -135,6 +138,7 @@ class Trial(Record, frozen=True, kw_only=True):
             "pwm": [[round(c.t_ms, 3), c.pin, c.duty, c.frequency_hz] for c in self.pwm],
             "leds": [[round(c.t_ms, 3), c.pin, [list(color) for color in c.colors]] for c in self.leds],
             "ended": self.ended,
+            "untried": self.untried,
             "error": self.error,
             "next": self.next_step,
             "peak_heap_bytes": self.peak_heap_bytes,
@@ -175,6 +179,8 @@ async def try_image(
     fault: tuple[str, str] | None = None
     if run.expectations is not None:
         expected = evaluate(run.expectations, record)
+        if verdict.untried is not None:
+            expected = without_part(expected, verdict.untried)
         fault = failure(expected)
         clock = clock_of(image)
         if fault is not None and clock and not has_own_clocks(image):
@@ -206,6 +212,7 @@ async def try_image(
         expected=expected,
         times=run.times,
         uptime_ms=run.uptime_ms,
+        untried=verdict.untried,
     )
 
 

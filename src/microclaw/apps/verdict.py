@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from microclaw.apps.colors import name_of
 from microclaw.apps.record import Record
-from microclaw.apps.traps import trap_words
+from microclaw.apps.traps import is_of_absent_part, trap_words
 from microclaw.boards.pins import check_pin
 from microclaw.boards.profile import BoardProfile, PinUse
 from microclaw.devices.calls import LedChange, PwmChange
@@ -20,7 +20,7 @@ from microclaw.errors import PinRefused
 from microclaw.events import Edge
 from microclaw.pin_track import rhythms
 from microclaw.text import count_text, format_duration
-from microclaw.wire.board_replies import NO_NETWORK
+from microclaw.wire.board_replies import ABSENT, GPIO_ERROR, NO_NETWORK
 
 _COLORS_SHOWN = 4
 
@@ -101,6 +101,7 @@ _NO_NETWORK: Final = (
     "the trial has no network: MQTT and HTTP failed as where nobody can be reached, and nothing was sent; "
     "microclaw virtual --network runs the program with one"
 )
+_NATIVE: Final = "native code in .mpy unsupported"
 _DEAD: Final = (
     (
         r".*failed to link import function \(env, ([^)]*)\).*",
@@ -158,7 +159,8 @@ _WITHOUT_EFFECT: Final = (
         r"\1: only the byte 0 is low",
         "write a byte: char level = 0; write(fd, &level, 1)",
     ),
-    (r"((?:Servo|tone|ledc): pin \d+ gets no PWM.*|(?:tone|ledc): \d+ Hz is not possible here.*)", r"\1", _PWM),
+    (r"((?:Servo|tone|ledc): pin \d+ gets no PWM.*)", r"\1", _PWM),
+    (r"((?:tone|ledc): \d+ Hz is not possible here.*)", r"\1", "choose a lower frequency: its PWM has 13 bits"),
     (
         r"(gpio|pwm|i2c) -1: not open, or not for this; .*",
         r"it uses what \1_open could not open",
@@ -174,20 +176,44 @@ class Verdict(Struct, frozen=True):
     error: str | None = None
     next_step: str | None = None
     warnings: tuple[str, ...] = ()
+    untried: str | None = None
 
 
 def judge(record: Record, board: BoardProfile, *, heap_bytes: int) -> Verdict:
-    """The verdict on a run: the first fault that makes the program useless, else warnings.
+    """Return the verdict on a run: the first fault that makes the program useless, else warnings.
 
-    sys.exit() is how a Python program may end; a WebAssembly program has no callbacks any more after exit().
+    A program that ended as the trial has not its part has no fault: it is untried. sys.exit() is how a Python program
+    may end; a WebAssembly program has no callbacks any more after exit().
     """
+    absent = _absent_parts(record)
+    if _is_native_refused(record):
+        return Verdict(True, "trapped", untried="this trial runs no native code")
+    if absent is not None and record.state == "trapped" and is_of_absent_part(record.trap or ""):
+        return Verdict(True, "trapped", warnings=tuple(_warnings(record, heap_bytes)), untried=absent)
     fault, warnings = _fault(record) or _pin_fault(record, board), tuple(_warnings(record, heap_bytes))
+    if absent is not None:
+        warnings = (absent, *warnings)
     if fault is not None:
         error, next_step = fault
         step = _IN_PYTHON.get(next_step, next_step) if record.is_python else next_step
         return Verdict(False, _ended(record), error, step, warnings)
     has_effect = record.moved or record.roles or any(line.app is not None for line in record.lines)
     return Verdict(True, _ended(record), warnings=warnings if has_effect else (*warnings, NO_EFFECT))
+
+
+def _is_native_refused(record: Record) -> bool:
+    """Return True if the program has code for its chip's processor, which the trial's interpreter does not load."""
+    return record.is_python and record.refused is not None and record.refused.endswith(_NATIVE)
+
+
+def _absent_parts(record: Record) -> str | None:
+    """Return "this trial has no DHT on pin 4", or None if the program asked only for what there is."""
+    parts = [
+        line.text.removeprefix(ABSENT) for line in record.lines if line.app is None and line.text.startswith(ABSENT)
+    ]
+    if not parts:
+        return None
+    return f"this trial has no {', no '.join(dict.fromkeys(parts))}"
 
 
 def dead_on_load(lines: Sequence[str]) -> tuple[str, str] | None:
@@ -320,6 +346,8 @@ def _warnings(record: Record, heap_bytes: int) -> Iterator[str]:
         yield "a callback tried to sleep: only main can, so it went on at once"
     if any(line.app is None and line.text.endswith(NO_NETWORK) for line in record.lines):
         yield _NO_NETWORK
+    errors = [line.text for line in record.lines if line.app is None and line.text.startswith(GPIO_ERROR)]
+    yield from (text.removeprefix(GPIO_ERROR) for text in dict.fromkeys(errors))
     if MAX_CALL_MS < record.longest_main_ms <= MAX_MAIN_MS:
         took = format_duration(record.longest_main_ms, decimals=2)
         yield f"main goes on for {took} without a wait: the board answers nothing meanwhile"

@@ -18,6 +18,7 @@ _NEEDS: dict[PinUse, str] = {
     "pwm": "carry PWM",
     "adc": "measure a voltage",
     "i2c": "carry I2C",
+    "touch": "feel a touch",
 }
 _DRIVEN: frozenset[PinUse] = frozenset({"output", "pwm", "i2c"})
 
@@ -41,12 +42,25 @@ def refusal(board: BoardProfile, pin: int, use: PinUse) -> str | None:
         return f"GPIO {pin} belongs to {known.reserved} ({board.title})"
     if use in known.uses:
         return None
+    if use in known.lacks:
+        return known.lacks[use]
     if use in _DRIVEN and known.uses and not known.uses & _DRIVEN:
         drives = "drive anything" if use == "i2c" else "drive an LED"
         return f"GPIO {pin} is input-only on {board.title}: it cannot {drives}"
     if not known.uses:
         return f"GPIO {pin} is of no use on {board.title}: {known.caution or 'it offers nothing'}"
     return f"on {board.title} it offers {', '.join(sorted(known.uses))}"
+
+
+def cautions(board: BoardProfile, pin: int, *, is_driven: bool, is_pulled: bool) -> list[tuple[str, str]]:
+    """Return what to know of a pin that the board allows, each with what to do about it."""
+    facts = board.pins[pin]
+    reasons: list[tuple[str, str]] = []
+    if is_driven and facts.caution is not None:
+        reasons.append((f"pin {pin}: {facts.caution}", "use another pin if you can"))
+    if is_pulled and "pull" in facts.lacks:
+        reasons.append((f"pin {pin}: {facts.lacks['pull']}", "wire a resistor of 10 kOhm, or use another pin"))
+    return reasons
 
 
 def labelled_pins(board: BoardProfile, labels: Collection[str]) -> Mapping[str, int]:

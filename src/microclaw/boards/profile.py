@@ -3,23 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct, field
 
-PinUse: TypeAlias = Literal["input", "output", "pwm", "adc", "i2c"]
+PinUse: TypeAlias = Literal["input", "output", "pwm", "adc", "i2c", "touch"]
+PinLack: TypeAlias = PinUse | Literal["pull"]
 Generation: TypeAlias = Literal["old", "new"]
 
 
 class Pin(Struct, frozen=True):
     """One GPIO. `reserved` names to whom it belongs, so that it must not be used at all; `caution` is a reason to think
-    twice (strapping), or why `uses` lack something."""
+    twice before it is driven (strapping); `lacks` says why the chip has no ADC or pull resistor for it."""
 
     number: int
     uses: frozenset[PinUse]
     reserved: str | None = None
     caution: str | None = None
+    lacks: Mapping[PinLack, str] = {}
     source: str = ""
+
+
+class PwmUnit(Struct, frozen=True, forbid_unknown_fields=True):
+    """The chip's LEDC: groups of timers and channels. A channel is a pin's, its timer gives it a frequency.
+
+    `lowest_hz` is that of stock MicroPython, which takes the most bits of resolution that a frequency leaves.
+    """
+
+    groups: int
+    timers: int  # of each group
+    channels: int  # of each group
+    clock_hz: int
+    lowest_hz: int
+    source: str
+
+    def highest_hz(self, bits: int = 1) -> int:
+        """Return the highest frequency that has so many bits of resolution."""
+        return self.clock_hz >> bits
+
+
+NO_PWM: Final = PwmUnit(groups=0, timers=0, channels=0, clock_hz=0, lowest_hz=0, source="")
 
 
 class Led(Struct, frozen=True, forbid_unknown_fields=True):
@@ -106,6 +129,7 @@ class BoardProfile(Struct, frozen=True):
     no_led: str | None = None  # why there is no LED that a program can switch; None where `led` is one
     no_led_source: str = ""
     arduino_pins: Mapping[str, int] = field(default_factory=dict)  # A0, TX: as Arduino's package has them
+    pwm: PwmUnit = NO_PWM
     layout: Layout | None = None  # None: nobody looked up how its pins lie, or it has no headers
 
     def free_pins(self, use: PinUse) -> tuple[int, ...]:

@@ -1,8 +1,9 @@
 """Reads the board profiles shipped as package data (*.toml beside this file) into `BoardProfile` values; no network.
 
 A profile's file name is its board id. Each `[[pins]]` row names GPIOs ("2", "26-32") and adds uses, a reservation or a
-caution, always with the source of that fact. `chip_pins` names the file in chips/ whose rows come before a board's own,
-`arduino_variant` the one in variants/ with the pin constants of Arduino's package for it.
+caution, or says what the chip lacks there, always with the source of that fact. `chip_pins` names the file in chips/
+whose rows come before a board's own and which has the chip's PWM, `arduino_variant` the one in variants/ with the pin
+constants of Arduino's package for it.
 `[layout]` has the headers in their real order: each place is a GPIO's number, a print ("GND"), or both ("VP=36").
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import operator
 import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -17,7 +19,7 @@ from typing import Annotated, Any, Final
 
 from msgspec import Meta, Struct, ValidationError, convert
 
-from microclaw.boards.profile import BoardProfile, HeaderPin, Pin, PinUse
+from microclaw.boards.profile import BoardProfile, HeaderPin, Pin, PinLack, PinUse
 from microclaw.errors import ConfigError, UnknownName
 
 VOICE: Final = "voice"
@@ -34,6 +36,7 @@ class _Row(Struct, frozen=True, forbid_unknown_fields=True):
     uses: frozenset[PinUse] = frozenset()
     reserved: str | None = None
     caution: str | None = None
+    lacks: dict[PinLack, str] = {}
 
 
 @functools.cache
@@ -59,16 +62,17 @@ def parse_board(board_id: str, text: str) -> BoardProfile:
     """A profile from its TOML text; ConfigError says which field is wrong."""
     try:
         data: dict[str, Any] = {"led": None, "i2c": None, **tomllib.loads(text)}
-        rows = [*_shared("chips", data.get("chip_pins")), *data["pins"]]
+        chip = _shared("chips", data.get("chip_pins"))
+        rows = [*chip.get("pins", ()), *data["pins"]]
         wires = {"SDA": data["i2c"]["sda"], "SCL": data["i2c"]["scl"]} if data["i2c"] is not None else {}
         for header in data["layout"]["headers"] if "layout" in data else ():
             header["pins"] = [_header_pin(place) for place in header["pins"]]
         made = {
             "board_id": board_id,
             "pins": _pins(convert(rows, list[_Row])),
-            "arduino_pins": dict(_shared("variants", data.get("arduino_variant"))) | wires,
+            "arduino_pins": dict(_shared("variants", data.get("arduino_variant")).get("pins", {})) | wires,
         }
-        return convert({**data, **made}, BoardProfile)
+        return convert({**chip, **data, **made}, BoardProfile)
     except (ValidationError, tomllib.TOMLDecodeError, OSError, KeyError, TypeError, ValueError) as exc:
         raise ConfigError(f"board profile {board_id}: {type(exc).__name__}: {exc}") from exc
 
@@ -77,9 +81,9 @@ def _text(*path: str) -> str:
     return resources.files(__package__).joinpath(*path[:-1], path[-1] + _SUFFIX).read_text(encoding="utf-8")
 
 
-def _shared(folder: str, name: str | None) -> Any:
-    """The pins of a file of facts that several boards share; none without a name."""
-    return () if name is None else tomllib.loads(_text(folder, name))["pins"]
+def _shared(folder: str, name: str | None) -> dict[str, Any]:
+    """Return a file of facts that several boards share, or nothing without a name."""
+    return {} if name is None else tomllib.loads(_text(folder, name))
 
 
 def _header_pin(place: str | int) -> HeaderPin:
@@ -100,6 +104,7 @@ def _pins(rows: Sequence[_Row]) -> Mapping[int, Pin]:
             uses=frozenset[PinUse]().union(*(row.uses for row in found)),
             reserved="; ".join(row.reserved for row in found if row.reserved) or None,
             caution="; ".join(row.caution for row in found if row.caution) or None,
+            lacks=functools.reduce(operator.or_, (row.lacks for row in found)),
             source="; ".join(dict.fromkeys(row.source for row in found)),
         )
         for number, found in sorted(by_number.items())

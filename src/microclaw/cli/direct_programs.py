@@ -21,7 +21,6 @@ from microclaw.apps.building import ProgramImage, cached_compiler, fit_limits
 from microclaw.apps.change_log import ChangeLog
 from microclaw.apps.changes import ProgramChanges
 from microclaw.apps.deployment import ChangeRequest, Deployment
-from microclaw.apps.expectation_result import NO_EXPECTATION
 from microclaw.apps.expectation_text import parse_expectations
 from microclaw.apps.fleet_operations import FleetProgram
 from microclaw.apps.installer import Installer
@@ -159,6 +158,6 @@ def _show_trial(terminal: Terminal, trial: Trial) -> None:
     if len(trial.log) > MAX_LOG_LINES:
         terminal.row("", f"and {len(trial.log) - MAX_LOG_LINES} more lines (--json has all)")
     if trial.ok and not trial.expected:
-        terminal.row("proof", f"{NO_EXPECTATION} (--expect FILE)")
+        terminal.row("proof", f"{trial.proof} (--expect FILE)")
     if trial.peak_heap_bytes or trial.peak_stack_bytes:
         terminal.row("memory", f"heap {trial.peak_heap_bytes:,} B and stack {trial.peak_stack_bytes:,} B at most")

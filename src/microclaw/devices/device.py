@@ -49,10 +49,6 @@ ExplainSilence: TypeAlias = Callable[["Device", Call[Any], MicroclawError], Awai
 TransportOpener: TypeAlias = Callable[[str, BoardProfile], Transport]
 
 
-# LEDC's fastest clock is 80 MHz and its narrowest duty is 1 bit (ESP-IDF, LEDC, supported frequencies).
-MAX_PWM_HZ = 40_000_000
-
-
 def check_call(board: BoardProfile, call: Call[Any]) -> None:
     """Raise PinRefused or CallRejected; firmware itself accepts even flash pins (protocols/jsonline, traps)."""
     match call:
@@ -69,8 +65,10 @@ def check_call(board: BoardProfile, call: Call[Any]) -> None:
             if not 0 <= duty <= MAX_DUTY:
                 text = f"a PWM duty is 0 to {MAX_DUTY}, not {duty}"
                 raise CallRejected(text, next_step="255 is always on, 128 is half")
-            if not 1 <= frequency_hz <= MAX_PWM_HZ:
-                text = f"a PWM frequency is 1 to {MAX_PWM_HZ} Hz, not {frequency_hz}"
+            lowest_hz = board.pwm.lowest_hz
+            highest_hz = board.pwm.highest_hz()
+            if not lowest_hz <= frequency_hz <= highest_hz:
+                text = f"a PWM frequency is {lowest_hz} to {highest_hz} Hz, not {frequency_hz}"
                 raise CallRejected(text, next_step="5000 Hz suits an LED")
 
 

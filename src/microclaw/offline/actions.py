@@ -255,12 +255,15 @@ def _state(at: Context, target: PinTarget, level: int, words: Sequence[str] = _O
 
 
 def _proof(found: Result) -> str:
-    """The evidence in brackets; an action that was only accepted is named so."""
+    """Return the evidence in brackets, what was stopped for it, and what to know of the pin."""
     kind, text = found.proof
+    warning = found.fields.get("warning")
+    careful = f". Careful: {warning}" if warning else ""
     if kind == "accepted":
-        return ", as far as the board accepted it: it offers no read-back"
+        return f", as far as the board accepted it: it offers no read-back{careful}"
     stopped = f", and {found.fields['stopped']} is stopped" if found.fields.get("stopped") else ""
-    return f" ({text}){stopped}" if text else stopped
+    proof = f" ({text})" if text else ""
+    return f"{proof}{stopped}{careful}"
 
 
 def _line(one: Mapping[str, Any]) -> str:

@@ -21,10 +21,6 @@ _NEAR: Final = 0.7
 _TWO_NAMES: Final = {"machine.Pin.INPUT_PULLUP": ("IN", "PULL_UP"), "machine.Pin.INPUT_PULLDOWN": ("IN", "PULL_DOWN")}
 _CONSTANTS: Final = ("True", "False", "None")
 _WAITING_MODULES: Final = frozenset({"time", "asyncio", "microclaw"})
-_OURS: Final = frozenset({"boot", "main", "fw", "fw_a", "fw_b", "apps", "settings", "lib", "data"})
-_FILE_CALLS: Final = frozenset(
-    {"builtins.open", "io.open", "os.remove", "os.unlink", "os.rename", "os.mkdir", "os.rmdir"}
-)
 
 
 def check_imports(graph: CallGraph, board: BoardProfile, findings: Findings) -> tuple[str, ...]:
@@ -160,11 +156,6 @@ def _check_call(call: ast.Call, graph: CallGraph, findings: Findings) -> None:
     elif origin == "builtins.dir" and not call.args:
         refused = stock_image().refused["builtins.locals"]
         findings.error(call, "a program cannot use dir() here", refused.instead, refused.why)
-    elif origin in _FILE_CALLS:  # of other names the firmware makes files of the program's own folder
-        for path in call.args[: 1 + (origin == "os.rename")]:
-            text = graph.text(path)
-            if text is not None and text.strip("/.").partition("/")[0].partition(".")[0] in _OURS:
-                findings.error(call, f"the file {text} belongs to the firmware", "use a name of your own, like log.csv")
 
 
 def _check_rebound(name: str, bindings: list[Binding], findings: Findings) -> None:

@@ -6,10 +6,10 @@ import ast
 from collections.abc import Iterable
 from typing import Final
 
-from microclaw.boards.pins import check_pin
+from microclaw.boards.pins import cautions, check_pin
 from microclaw.boards.profile import BoardProfile, PinUse
 from microclaw.errors import PinRefused
-from microclaw.py.callgraph import CallGraph
+from microclaw.py.callgraph import CallGraph, is_none
 from microclaw.py.py_image import PinClaim, PinRole
 from microclaw.py.scopes import Binding
 from microclaw.py.source import Findings
@@ -47,14 +47,28 @@ def check_pins(
                 else:
                     findings.error(place, refused.message, refused.next_step)
                 continue
-            led, caution = board.led, board.pins[pin].caution
-            lights = graph.origin(call.func) in _ADDRESSABLE
-            is_light = lights and led is not None and (led.pin, led.kind) == (pin, "addressable")
-            if caution is not None and role == "drives" and not is_light and place is not call:
-                findings.warn(place, f"pin {pin}: {caution}", "use another pin if you can")
+            if place is call:
+                continue
+            is_driven = role == "drives" and not _is_own_light(call, pin, graph, board)
+            for message, hint in cautions(board, pin, is_driven=is_driven, is_pulled=_is_pulled(call, graph)):
+                findings.warn(place, message, hint)
     known = sorted(uses.items())
     claims = (PinClaim(pin, next(r for r in _ROLES if r in {role for _, role in found})) for pin, found in known)
     return tuple(claims), tuple(pin for pin, found in known if ("adc", "reads") in found <= _AS_ADC)
+
+
+def _is_own_light(call: ast.Call, pin: int, graph: CallGraph, board: BoardProfile) -> bool:
+    """Return True if the call drives the board's own addressable LED, for which its pin is made."""
+    led = board.led
+    if led is None or led.kind != "addressable":
+        return False
+    return led.pin == pin and graph.origin(call.func) in _ADDRESSABLE
+
+
+def _is_pulled(call: ast.Call, graph: CallGraph) -> bool:
+    """Return True if the call asks for a pull-up or pull-down of the chip's."""
+    pull = _argument(call, 2, ("pull",)) if graph.origin(call.func) in _PINS else None
+    return pull is not None and not is_none(pull)
 
 
 def _default_pins(

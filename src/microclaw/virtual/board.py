@@ -15,11 +15,13 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 from microclaw.boards.profile import BoardProfile
 from microclaw.errors import PinRefused, UnknownName
 from microclaw.fair_ring import FairPage, FairRing
+from microclaw.text import clean_text
 from microclaw.virtual.clock import Clock
+from microclaw.virtual.pwm_channels import PwmChannels
 from microclaw.virtual.sensors import MODELS, USUAL, I2cSensor
 from microclaw.virtual.unfinished_lines import LineBuffer
 from microclaw.virtual.wiring import Pin
-from microclaw.wire.board_replies import EdgeRow, LedRow, LogRow, PinRow, PwmRow
+from microclaw.wire.board_replies import ABSENT, GPIO_ERROR, EdgeRow, LedRow, LogRow, PinRow, PwmRow
 
 EDGE_RING: Final = 65_536
 PWM_RING: Final = 8_192
@@ -27,6 +29,7 @@ LOG_RING_BYTES: Final = 262_144
 LED_RING_BYTES: Final = 262_144
 ADC_FULL_SCALE_V: Final = 3.3
 ADC_MAX: Final = 4095
+MAX_ABSENT: Final = 16
 
 PowerEvent: TypeAlias = Literal["cut", "on"]
 
@@ -63,6 +66,7 @@ class Board:
         self._epoch_at_boot_ms = 0.0  # where the calendar began with this boot; a power cut loses it
         self._lock = threading.RLock()
         self.switching = threading.RLock()  # while it is held, no other thread switches the power
+        self._pwm_channels = PwmChannels(profile.pwm)
         self._pins = {number: Pin(number) for number in sorted(profile.pins)}
         self._adc_volts: dict[int, float] = {}
         self.boot_edge = 0  # number of the first edge since the last boot
@@ -73,6 +77,7 @@ class Board:
             LOG_RING_BYTES, lambda record: record.app, lambda record: len(record.text) + 32
         )
         self._lines = LineBuffer()
+        self._absent: set[str] = set()
         self._claims: dict[int | str, str] = {}
         self._edge_watchers: list[Callable[[EdgeRow], None]] = []
         self._log_watchers: list[Callable[[LogRow], None]] = []
@@ -117,6 +122,11 @@ class Board:
     def has_pin(self, pin: int) -> bool:
         return pin in self._pins
 
+    def can_drive(self, pin: int) -> bool:
+        """Return False if the chip has no such pin, or it can only be input. A reserved one can be driven."""
+        facts = self.profile.pins.get(pin)
+        return facts is not None and (facts.reserved is not None or "output" in facts.uses)
+
     def set_input(self, pin: int, level: int | None) -> None:
         """Drive a pin from outside; None lets go of it."""
         with self._lock:
@@ -131,6 +141,11 @@ class Board:
         """gpio_config: `pull` 1 is the pull-up, 0 the pull-down or none (a floating pin reads 0)."""
         with self._lock:
             state = self._pin(pin)
+            no_pull = self.profile.pins[pin].lacks.get("pull")
+            if pull and no_pull is not None:
+                # The driver logs it and goes on: the pin floats.
+                self.print_line(f"{GPIO_ERROR}pin {pin}: {no_pull}")
+                pull = 0
             self._stop_pwm(state)
             state.role = "output" if drives else "input" if reads else "idle"
             state.reads, state.pull, state.open_drain = reads, pull, open_drain
@@ -167,7 +182,8 @@ class Board:
             return state.level if state.reads else 0
 
     def set_output(self, pin: int, level: int) -> None:
-        """Make the pin an output that can be read back, at this level."""
+        """Make the pin an output that can be read back, at this level. PinRefused if it can only be input."""
+        self._check_drivable(pin)
         with self._lock:
             state = self._pin(pin)
             state.out = int(bool(level))
@@ -189,6 +205,15 @@ class Board:
             state.duty, state.frequency_hz, state.pulse_us = signal
             state.level = state.electrical_level()
             self._pwm.append(PwmRow(self.clock.now_ms(), pin, *signal))
+
+    def start_pwm(
+        self, pin: int, duty: int, frequency_hz: int, app: str | None = None, *, pulse_us: float | None = None
+    ) -> None:
+        """Drive the pin with PWM on a channel and timer of the chip's. PinRefused if it has none for it."""
+        self._check_drivable(pin)
+        with self._lock:
+            self._pwm_channels.take(pin, frequency_hz)
+            self.set_pwm(pin, duty, frequency_hz, app, pulse_us=pulse_us)
 
     def is_pwm(self, pin: int) -> bool:
         with self._lock:
@@ -293,6 +318,13 @@ class Board:
             self.end_line(app)
             self._log_line(text, app)
 
+    def note_absent(self, what: str) -> None:
+        """Print, once a boot, that a program wanted what is not on this board."""
+        with self._lock:
+            if what not in self._absent and len(self._absent) < MAX_ABSENT:
+                self._absent.add(what)
+                self.print_line(f"{ABSENT}{clean_text(what, one_line=True, limit=60)}")
+
     def end_line(self, app: str | None, t_ms: float | None = None) -> None:
         """The app prints nothing more: show its unfinished line, now or as of a time."""
         with self._lock:
@@ -370,6 +402,7 @@ class Board:
         for sensor in self.sensors.values():
             sensor.reset()
         self._claims.clear()
+        self._absent.clear()
 
     def _pin(self, pin: int) -> Pin:
         state = self._pins.get(pin)
@@ -377,11 +410,17 @@ class Board:
             raise PinRefused(f"no GPIO {pin} on {self.profile.board_id}", next_step="choose a pin of the board")
         return state
 
+    def _check_drivable(self, pin: int) -> None:
+        self._pin(pin)
+        if not self.can_drive(pin):
+            raise PinRefused(f"GPIO {pin} can only be input", next_step="choose another pin")
+
     def _check_adc(self, pin: int) -> None:
         known = self.profile.pins.get(pin)
         if known is None or "adc" not in known.uses:
             able = [n for n, p in self.profile.pins.items() if "adc" in p.uses]
-            raise PinRefused(f"GPIO {pin} has no ADC", next_step=f"ADC pins: {', '.join(map(str, sorted(able)))}")
+            why = "it has no ADC" if known is None else known.lacks.get("adc", "it has no ADC")
+            raise PinRefused(f"GPIO {pin}: {why}", next_step=f"ADC pins: {', '.join(map(str, sorted(able)))}")
 
     def _i2c_device(self, address: int) -> I2cSensor | None:
         return next((s for s in self.sensors.values() if s.address == address), None)
@@ -392,6 +431,7 @@ class Board:
             state.opener, state.opened_ms = state.app, self.clock.now_ms()
 
     def _stop_pwm(self, state: Pin) -> None:
+        self._pwm_channels.release(state.pin)
         if state.role == "pwm" and state.duty:
             self._pwm.append(PwmRow(self.clock.now_ms(), state.pin, 0, state.frequency_hz, 0.0))
         state.duty = state.frequency_hz = 0

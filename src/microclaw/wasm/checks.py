@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Final
 
 from microclaw.boards.natives import APP_EXPORTS, NATIVE_MODULE, NATIVES, Native, NativeGroup
-from microclaw.boards.pins import check_pin
+from microclaw.boards.pins import cautions, check_pin
 from microclaw.boards.profile import BoardProfile, PinUse
 from microclaw.errors import Diagnostic, PinRefused
 from microclaw.wasm.diagnostics import MAX_DIAGNOSTICS, TIMER_HINT, PinMark, advice_on, at, with_advice
@@ -278,14 +278,17 @@ def _prototype(name: str, signature: Signature) -> str:
     return f"{result} {name}({params})"
 
 
+_DRIVING: Final = frozenset({"output", "pwm"})
 _PATH: Final = re.compile(rb"/dev/gpio/(\d{1,3})\0")
 
 
 def check_pins(
     marks: Iterable[PinMark], data: Iterable[bytes], board: BoardProfile, source: SourceText
 ) -> tuple[tuple[int, ...], tuple[Diagnostic, ...]]:
-    """Return the pins that are named, and an error for each that the board refuses."""
+    """Return the pins named, sorted, and the findings: an error for each use that the board refuses, else a warning."""
     errors: list[Diagnostic] = []
+    # A pin is opened and written to in several places: the first one tells what to know of it.
+    warnings: dict[str, Diagnostic] = {}
     pins: set[int] = set()
     for mark in marks:
         place = (mark.line, mark.column)
@@ -294,7 +297,13 @@ def check_pins(
             continue
         pins.add(mark.pin)
         uses: dict[str, PinUse] = {"gpio": "output" if mark.output else "input", "pwm": "pwm"}
-        errors.extend(_refused(board, mark.pin, uses.get(mark.what, "i2c"), source, place))
+        use = uses.get(mark.what, "i2c")
+        refused = _refused(board, mark.pin, use, source, place)
+        errors.extend(refused)
+        if refused:
+            continue
+        for message, hint in cautions(board, mark.pin, is_driven=use in _DRIVING, is_pulled=mark.pull):
+            warnings.setdefault(message, at(source, place, message, hint, severity="warning"))
     pins_of_paths: set[int] = set()
     for segment in data:
         pins_of_paths.update(int(match[1]) for match in _PATH.finditer(segment))
@@ -302,7 +311,7 @@ def check_pins(
         if len(errors) < MAX_DIAGNOSTICS:
             errors.extend(_refused(board, pin, "input", source, source.find_string(f"/dev/gpio/{pin}")))
     pins |= pins_of_paths
-    return tuple(sorted(pins)), tuple(errors)
+    return tuple(sorted(pins)), (*errors, *warnings.values())
 
 
 def _refused(

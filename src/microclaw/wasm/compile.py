@@ -277,14 +277,14 @@ def _check_files_read(dependencies: Path, text: SourceText, toolchain: Toolchain
 
 def _checked_image(build: _Build, board: BoardProfile, text: SourceText, name: str, compiler: str) -> Image:
     module = _parse(build.wasm, text.file)
-    pins, pin_errors = check_pins(build.marks, (s.data for s in module.data), board, text)
+    pins, pin_findings = check_pins(build.marks, (s.data for s in module.data), board, text)
     found = chain(
         check_imports(module, board, text),
         check_exports(module, text),
         check_nodes(module, board, text),
         check_formats(text),
         check_size(module, len(build.wasm), board, text, build.largest),
-        pin_errors,
+        (finding for finding in pin_findings if finding.severity == "error"),
     )
     # What is wrong, and what was meant instead, is looked up for as many as are shown.
     errors = tuple(islice(found, MAX_DIAGNOSTICS))
@@ -302,7 +302,7 @@ def _checked_image(build: _Build, board: BoardProfile, text: SourceText, name: s
         compiler=compiler,
         cached=build.cached,
         compile_ms=build.took_ms,
-        warnings=build.warnings,
+        warnings=(*build.warnings, *pin_findings),
         language=text.language,
         language_guessed=text.is_guessed,
         source=text.source or None,

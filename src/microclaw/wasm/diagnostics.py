@@ -121,6 +121,7 @@ class PinMark(Struct, frozen=True):
     pin: int
     what: Literal["gpio", "pwm", "sda", "scl"]
     output: bool
+    pull: bool
     line: int
     column: int
 
@@ -256,6 +257,7 @@ def _pin_mark(key: tuple[int, int, str], facts: set[str], source: SourceText) ->
         pin,
         cast(Literal["gpio", "pwm", "sda", "scl"], what),
         "output" in facts,
+        "pull" in facts,
         line,
         begin + 1 if begin >= 0 else column,
     )

@@ -17,6 +17,10 @@ NATIVE_FAILED = "the board's own function "  # ... NAME failed: why
 """How an app's error begins, and what stands in it, where a build for a trial says more than the firmware could."""
 NO_NETWORK = "was not tried: this board has no network (microclaw virtual --network gives it one)"
 """How the board's line ends when a program wanted to reach someone."""
+ABSENT = "this board has no "
+"""How the board's line begins when a program wanted what a real board may have and this one has not."""
+GPIO_ERROR = "E gpio: "
+"""How the driver's line begins where a pin has not what a program asks of it."""
 
 Whole: TypeAlias = Annotated[int, Meta(ge=0, lt=2**53)]  # what every reader of JSON keeps exact
 Number: TypeAlias = values.Finite

@@ -75,6 +75,7 @@ def test_calls_are_answered_once_each_with_its_value_or_reason(board: BoardUnder
         ("gpio.set", {"pin": 35, "level": 1}, "pin_refused"),
         ("gpio.set", {"pin": 4, "level": 2}, "bad_params"),
         ("adc.read", {"pin": 48}, "pin_refused"),
+        ("pwm.set", {"pin": 4, "duty": 1, "frequency_hz": 9}, "pin_refused"),
         ("i2c.read", {"sensor": "dht22"}, "unknown_name"),
         ("i2c.read", {"address": 0x10}, "bad_params"),
         ("pwm.set", {"pin": 4, "duty": 256}, "bad_params"),

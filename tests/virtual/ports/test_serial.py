@@ -50,6 +50,7 @@ def test_set_pwm_takes_both_dialects_names(board: Board, console: SerialConsole)
         ({"action": "set_pwm", "duty": 1}, "Pin number required"),
         ({"action": "set_pwm", "pin": 5, "duty_cycle": 256}, "Duty cycle must be 0-255"),
         ({"action": "set_pwm", "pin": 5, "duty": 1, "freq": 0}, "Invalid frequency"),
+        ({"action": "set_pwm", "pin": 5, "duty": 1, "freq": 9}, "PWM of 9 Hz"),  # an S3 begins at 10
         ({"action": "read_i2c", "sensor": "sht31"}, "Unknown sensor"),
     ],
 )

@@ -56,7 +56,7 @@ class BoardMethods:
     def _pwm_set(self, params: ValueMap) -> Value:
         pin, duty = self._pin(params, drives=True), whole(params, "duty", 0, 255)
         frequency_hz = whole(params, "frequency_hz", 1, MAX_PWM_HZ, DEFAULT_PWM_HZ)
-        self._board.set_pwm(pin, duty, frequency_hz)
+        self._board.start_pwm(pin, duty, frequency_hz)
         return {"pin": pin, "duty": duty, "frequency_hz": frequency_hz}
 
     def _i2c_read(self, params: ValueMap) -> Value:

@@ -21,13 +21,10 @@ if TYPE_CHECKING:
 
 NODES: Final = 4
 CHANNELS: Final = 4
-CHIP_CHANNELS: Final = 8
 DUTY_BITS: Final = 13
 DUTY_FULL: Final = 1 << DUTY_BITS
 _DUTY_MAX_PERCENT: Final = 100
 _PHASE_MAX: Final = 360
-_MAX_FREQUENCY_HZ: Final = 80_000_000 >> DUTY_BITS
-"""The APB clock divided by 2^13: above it ledc_timer_config finds no divider."""
 
 
 class _Channel(Struct):
@@ -48,6 +45,7 @@ class Ledc:
 
     def __init__(self, board: Board) -> None:
         self._board = board
+        self._highest_hz = board.profile.pwm.highest_hz(DUTY_BITS)
         self._nodes = [_Node() for _ in range(NODES)]
         self._channels: dict[int, _Channel] = {}
 
@@ -57,7 +55,7 @@ class Ledc:
         node = self._nodes[number]
         if node.configured or percent > _DUTY_MAX_PERCENT or phase >= _PHASE_MAX:
             raise PosixError(Errno.EINVAL)
-        if not 0 < frequency_hz <= _MAX_FREQUENCY_HZ or count > CHANNELS or not self._board.has_pin(pin):
+        if not 0 < frequency_hz <= self._highest_hz or count > CHANNELS or not self._board.can_drive(pin):
             raise PosixError(Errno.EIO)
         node.frequency_hz = frequency_hz
         for index in range(count):
@@ -76,14 +74,14 @@ class Ledc:
 
     def set_frequency(self, number: int, frequency_hz: int) -> None:
         node = self._configured(number)
-        if not 0 < frequency_hz <= _MAX_FREQUENCY_HZ:
+        if not 0 < frequency_hz <= self._highest_hz:
             raise PosixError(Errno.EIO)
         node.frequency_hz = frequency_hz
         self._show(set(self._channels))
 
     def set_duty(self, number: int, index: int, duty: int) -> None:
         self._configured(number)
-        if index >= CHIP_CHANNELS:
+        if index >= self._board.profile.pwm.channels:
             raise PosixError(Errno.EIO)
         self._channels.setdefault(index, _Channel(number, 0)).duty = min(duty, DUTY_FULL)
         self._show({index})

@@ -114,7 +114,7 @@ class SerialConsole:
         frequency_hz = _whole(request, name) if name in request else DEFAULT_PWM_HZ
         if frequency_hz is None or not 1 <= frequency_hz <= MAX_PWM_HZ:
             return _error("Invalid frequency")
-        self._board.set_pwm(pin, duty, frequency_hz)
+        self._board.start_pwm(pin, duty, frequency_hz)
         return {"status": "ok", "msg": "PWM set", "pin": pin, "duty_cycle": duty, "frequency": frequency_hz}
 
     def _read_i2c(self, request: Reply) -> Reply:

@@ -6,6 +6,7 @@ UART. It has no radio, and no program may reset it (firmware/fw/peripherals.py).
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import threading
@@ -149,8 +150,7 @@ class Chip:
     def call_pin_init(self, pin: int, mode: int | None, pull: int | None, value: int | None) -> None:
         self.call_pin_open(pin)
         drives = mode in (OUT, OPEN_DRAIN)
-        known = self._board.profile.pins[pin]
-        if drives and not known.reserved and not known.uses & {"output", "pwm"}:
+        if drives and not self._board.can_drive(pin):
             raise DriverError("ValueError", "pin can only be input")
         if value is not None:
             self._board.write_pin(pin, value)
@@ -189,7 +189,8 @@ class Chip:
     def call_pwm(self, pin: int, frequency_hz: int, high_ns: int) -> None:
         self.call_pin_open(pin)
         share = min(1.0, high_ns * frequency_hz / 1e9)
-        self._board.set_pwm(pin, round(share * 255), int(frequency_hz), self.owners.get(pin), pulse_us=high_ns / 1000)
+        owner = self.owners.get(pin)
+        self._board.start_pwm(pin, round(share * 255), int(frequency_hz), owner, pulse_us=high_ns / 1000)
 
     def call_pwm_end(self, pin: int) -> None:
         self._board.configure_pin(pin, reads=True, drives=True, app=self.owners.get(pin))
@@ -198,8 +199,8 @@ class Chip:
         """The 16-bit value and microvolts."""
         try:
             reading = self._board.read_adc(pin)
-        except PinRefused:
-            raise DriverError("ValueError", "invalid pin") from None
+        except PinRefused as refused:
+            raise DriverError("ValueError", refused.message) from None
         return [round(reading.value * 65535 / 4095), round(reading.volts * 1_000_000)]
 
     # Buses. I2C is wired to the board's sensors when it has the pins of the board profile.
@@ -214,19 +215,26 @@ class Chip:
         return bus is not None and (bus.sda, bus.scl) == (sda, scl)
 
     def call_i2c_scan(self, wired: bool) -> Json:
-        return self._board.i2c_addresses() if wired else []
+        addresses = self._board.i2c_addresses() if wired else []
+        if not addresses:
+            self._board.note_absent("I2C device on these pins")
+        return addresses
 
     def call_i2c_read(self, wired: bool, address: int, size: int) -> Json:
         if type(size) is not int or not 0 <= size <= MAX_TRANSFER_BYTES:
             raise DriverError("ValueError", f"at most {MAX_TRANSFER_BYTES} bytes at a time here")
         data = self._board.i2c_read(address, size) if wired else None
         if data is None:
-            raise DriverError("OSError", ENODEV)
+            raise self._no_device(address)
         return data.hex()
 
     def call_i2c_write(self, wired: bool, address: int, data: str) -> None:
         if not (wired and self._board.i2c_write(address, _hex_bytes(data))):
-            raise DriverError("OSError", ENODEV)
+            raise self._no_device(address)
+
+    def _no_device(self, address: int) -> DriverError:
+        self._board.note_absent(f"I2C device at 0x{address:02x}")
+        return DriverError("OSError", ENODEV)
 
     def call_bus_open(self, kind: str, number: int, *pins: int | None) -> None:
         """Check that the chip has such a bus ("SPI" or "UART") and pins."""
@@ -241,7 +249,7 @@ class Chip:
 
     def call_dht(self, pin: int, kind: int) -> Json:
         """The five bytes of a DHT11 or DHT22, checksum last."""
-        values = self._climate(pin)
+        values = self._climate(pin, f"DHT{kind}")
         humidity, temperature = values["humidity_pct"], values["temperature_c"]
         if kind == DHT11:
             row = [round(humidity), 0, max(0, round(temperature)), 0]
@@ -252,19 +260,30 @@ class Chip:
 
     def call_onewire(self, pin: int, what: str) -> Json:
         if what == "convert":
-            return round(self._climate(pin)["temperature_c"] * 16) / 16
+            return round(self._climate(pin, "DS18B20")["temperature_c"] * 16) / 16
         try:
-            self._climate(pin)
+            self._climate(pin, "DS18B20")
         except DriverError:
             return []
         return [DS18B20_ROM]
 
-    def _climate(self, pin: int) -> dict[str, float]:
+    def _climate(self, pin: int, part: str) -> dict[str, float]:
         self.call_pin_open(pin)
         try:
             return self._board.sensor_values("bme280")
         except UnknownName:
+            self._board.note_absent(f"{part} on pin {pin}")
             raise DriverError("OSError", ETIMEDOUT) from None
+
+    def call_digest(self, name: str, data: str) -> str:
+        return hashlib.new(name, _hex_bytes(data), usedforsecurity=False).hexdigest()
+
+    def call_chip_name(self) -> str:
+        return f"{self._board.profile.title} with {self._board.profile.chip}"
+
+    def call_absent(self, what: str) -> None:
+        """Tell whoever tries the program of something that the chip has and this board has not."""
+        self._board.note_absent(what)
 
     def call_unique_id(self) -> Json:
         """A MAC address of the locally administered range, by the board's name."""

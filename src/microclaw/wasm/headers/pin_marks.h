@@ -7,7 +7,7 @@
     MARK_((p) & 1, what " 1") MARK_((p) & 2, what " 2") MARK_((p) & 4, what " 4") \
     MARK_((p) & 8, what " 8") MARK_((p) & 16, what " 16") MARK_((p) & 32, what " 32")
 int gpio_open(int pin, int flags) PIN_MARKS_(pin, "gpio")
-    MARK_((flags) & GPIO_OUT, "gpio output") MARK_(!((flags) & (GPIO_IN | GPIO_OUT)), "gpio undirected");
+    MARK_((flags) & GPIO_OUT, "gpio output") MARK_((flags) & (GPIO_PULLUP | GPIO_PULLDOWN), "gpio pull") MARK_(!((flags) & (GPIO_IN | GPIO_OUT)), "gpio undirected");
 int pwm_open(int pin, int frequency_hz) PIN_MARKS_(pin, "pwm");
 int i2c_open(int sda, int scl) PIN_MARKS_(sda, "sda") PIN_MARKS_(scl, "scl");
 /* What these take is never known when compiling; a number is a pin by mistake. */

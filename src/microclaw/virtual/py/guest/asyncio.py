@@ -14,6 +14,8 @@ from time import ticks_ms as ticks
 import _board
 from memory import is_due
 
+__getattr__ = _board.absent("asyncio", "IOQueue SingletonGenerator StreamReader StreamWriter")
+
 
 class CancelledError(BaseException):
     pass

@@ -7,9 +7,14 @@ sys.path[:] = ["/vm", "/lib", "/fw"]
 import gc as collector  # noqa: E402
 
 collector.disable()
+import builtins  # noqa: E402
+
+import interpreter  # noqa: E402
 import memory  # noqa: E402
 
 sys.modules["gc"] = memory
+sys.modules["micropython"] = interpreter
+builtins.ViperTypeError = TypeError  # of what an image without native code has not
 
 import asyncio  # noqa: E402
 import json  # noqa: E402

@@ -30,6 +30,17 @@ def listen(kind, number, handler):
         _handlers[kind, number] = handler
 
 
+def absent(module, names):
+    """Return the __getattr__ of a module: of `names`, which the image has and this board has not, the trial is told."""
+
+    def get(name):
+        if name in names.split():
+            call("absent", module + "." + name)
+        raise AttributeError("module '%s' has no attribute '%s'" % (module, name))
+
+    return get
+
+
 def poll():
     """Handle the events that wait, as the interpreter does between two bytecodes. Not from within a handler."""
     global _busy

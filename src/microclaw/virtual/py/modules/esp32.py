@@ -1,6 +1,10 @@
 """`esp32` on the simulated board: heap facts and the temperature. Programs are refused the rest."""
 
+import _board
+
 HEAP_DATA, HEAP_EXEC = 4, 1
+WAKEUP_ALL_LOW, WAKEUP_ANY_HIGH = False, True
+__getattr__ = _board.absent("esp32", "PCNT RMT")
 
 
 def idf_heap_info(capabilities):

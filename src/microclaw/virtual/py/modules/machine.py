@@ -1,19 +1,29 @@
 """`machine` of MicroPython's esp32 port on the simulated board: the names and errors of v1.24 to v1.26. No registers.
 
 Handlers of Pin.irq run where the interpreter meets the board next: between two of its calls, or while the event loop
-waits. Not here: Timer and Signal, which are the firmware's own (firmware/fw/timers.py); I2S, SDCard, TouchPad, DAC,
-PCNT; RTC, WDT, resets and whatever else programs are refused (firmware/fw/peripherals.py).
+waits. Not here: Timer and Signal, which are the firmware's own (firmware/fw/timers.py); RTC, WDT, SDCard, resets and
+whatever else programs are refused (firmware/fw/peripherals.py). Of `ABSENT` a trial says that it has none.
 """
 
 import _board
 from _machine_bus import I2C, SPI, UART, SoftI2C, SoftSPI
 
 _call = _board.call
+ABSENT = "ADCBlock Counter DAC Encoder I2CTarget I2S TouchPad"
+__getattr__ = _board.absent("machine", ABSENT)
 PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = range(1, 6)
+SLEEP, DEEPSLEEP = 2, 4
+# ESP-IDF's esp_sleep_wakeup_cause_t; 0 is a start that no sleep came before.
+PIN_WAKE = EXT0_WAKE = 2
+EXT1_WAKE, TIMER_WAKE, TOUCHPAD_WAKE, ULP_WAKE = range(3, 7)
 
 
 def reset_cause():
     return PWRON_RESET
+
+
+def wake_reason():
+    return 0
 
 
 class Pin:

@@ -1,2 +1,3 @@
 with open("main.py", "w") as f:
     f.write("print(1)")
+print(open("main.py").read())
