@@ -106,15 +106,21 @@ async def test_a_forwarded_message_is_told_from_the_persons_own(bot: Telegram) -
     assert [inbound.origin for inbound in bot.inbox.inbound] == ["forwarded", "forwarded", "person"]
 
 
-async def test_a_full_chat_is_told_to_wait_and_cancel_stops_its_turn(server: TelegramServer, tmp_path: Path) -> None:
+async def test_what_a_full_chat_has_no_room_for_stays_at_telegram_in_its_order_and_cancel_comes_through(
+    server: TelegramServer, tmp_path: Path
+) -> None:
     async with telegram_of(server, tmp_path, endless, settings=AgentSettings(queue=2)) as bot:
-        for number in range(3):
-            await server.say(f"message {number}")
+        numbers = [await server.say(f"message {number}") for number in range(6)]
         await bot.inbox.until(lambda: len(bot.inbox.inbound) == 3)
-        await server.say("one more")
-        await server.until(lambda: any("messages of this chat wait" in m.text for m in server.chat(100)))
-        await server.say("/cancel")
-        await bot.inbox.until(lambda: len(bot.inbox.done) >= 1)
+        await server.say("hello", user=200)
+        await bot.inbox.until(lambda: len(bot.inbox.inbound) == 4)
+        await server.until(lambda: server.confirmed == numbers[3])
+        for count in range(1, 7):
+            await server.say("/cancel")
+            await server.message(100, 2 * count)  # "Stopped.", and the end of the turn
+        texts = [inbound.text for inbound in bot.inbox.inbound if inbound.person_id == "owner"]
+        assert texts == [f"message {number}" for number in range(6)]
+        assert not any("wait" in message.text for message in server.chat(100))
 
 
 # Out

@@ -60,6 +60,7 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
         "UPDATE inbox SET joined = NULL",
         """DELETE FROM turn_rows WHERE body LIKE '%"kind":"joined"%'""",
     ),
+    ("ALTER TABLE inbox ADD COLUMN sent_ms INTEGER",),  # a message carries when it was sent
 )
 VERSION: Final = BASE + len(STEPS)
 

@@ -118,10 +118,13 @@ class _Other(Struct, frozen=True, rename={"sender": "from"}):
 
 
 class Message(Struct, frozen=True, rename={"sender": "from"}):
-    """A person's message, or another bot's. `caption` belongs to a picture or to a file of another kind."""
+    """A person's message, or another bot's. `caption` belongs to a picture or to a file of another kind.
+    `date` is when it was sent, in Unix time; 0 where Telegram does not say.
+    """
 
     chat: Chat
     sender: User
+    date: int = 0
     text: str = ""
     caption: str = ""
     photo: tuple[PhotoSize, ...] = ()

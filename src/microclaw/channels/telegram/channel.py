@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 from weakref import WeakValueDictionary
 
 import msgspec
+from msgspec.structs import replace
 
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import AcceptedMessage
@@ -51,7 +52,6 @@ HELP: Final = (
 )
 _UNREADABLE: Final = "I take text and pictures, no voice notes and no other files."
 _LOOKS_ONLY: Final = "You may look at the boards in a browser (microclaw status --open on the host), and not chat here."
-_BUSY: Final = "Too much is going on here at the moment. Please send it again in a minute."
 
 
 @dataclass(slots=True)
@@ -122,15 +122,19 @@ class TelegramChannel:
                 continue
             whole = (one for one in updates if isinstance(one, dict))  # others cannot be acknowledged
             numbers = [one["update_id"] for one in whole if isinstance(one.get("update_id"), int)]
-            if bool(updates) != bool(numbers) or not await self._take_all(updates):
+            if bool(updates) != bool(numbers):
                 await asyncio.sleep(self._backoff.next_wait_s())  # not acknowledged: Telegram sends it again
                 continue
-            offset = max(numbers, default=-1) + 1 or offset
+            left = await self._take_all(updates)
+            offset = min(left, default=max(numbers, default=-1) + 1) or offset
+            if left:  # Telegram keeps them, in their order
+                await asyncio.sleep(self.timing.backoff_s)
+                continue
             self._backoff.succeeded()
             self.state.phase, self.state.reason = "listening", None
 
-    async def _take_all(self, updates: list[Any]) -> bool:
-        """Take a batch in, chat by chat; True when all of it is safe."""
+    async def _take_all(self, updates: list[Any]) -> list[int]:
+        """Take a batch in, chat by chat; returns the numbers of the updates that stay at Telegram."""
         chats: dict[int, list[Update]] = {}
         for one in updates:
             try:
@@ -143,22 +147,41 @@ class TelegramChannel:
                 chats.setdefault(said.chat.id, []).append(update)
         async with asyncio.TaskGroup() as tasks:
             taking = [tasks.create_task(self._take_chat(of_chat)) for of_chat in chats.values()]
-        return all(task.result() for task in taking)
+        return [number for task in taking for number in task.result()]
 
-    async def _take_chat(self, updates: list[Update]) -> bool:
+    async def _take_chat(self, updates: list[Update]) -> list[int]:
+        """Take the updates of a chat in; returns the numbers of those that the inbox has no room for.
+
+        Behind such a message only buttons and commands are taken: what runs may wait for them.
+        """
+        left: list[int] = []
         async with self._side_by_side:
             for update in updates:
-                if update.update_id in self._done:
+                number = update.update_id
+                if number in self._done:
+                    continue
+                if left and self._needs_room(update):
+                    left.append(number)
                     continue
                 try:
                     await self._take(update)
+                except Overloaded:
+                    left.append(number)
                 except StoreError as exc:
                     self._disturbed(f"a message waits at Telegram: {exc.message}")
-                    return False
+                    left.append(number)
                 except Exception:  # this update must not keep those behind it from coming
-                    _log.exception("telegram: update %d failed and is skipped", update.update_id)
-                self._done.append(update.update_id)
-            return True
+                    _log.exception("telegram: update %d failed and is skipped", number)
+                    self._done.append(number)
+                else:
+                    self._done.append(number)
+        return left
+
+    def _needs_room(self, update: Update) -> bool:
+        message = update.message
+        if message is None or not message.is_for(self._me):
+            return False
+        return not message.words(self._me).startswith("/")
 
     def _disturbed(self, reason: str) -> None:
         """Log the first failure as a warning, later ones as debug lines, until polling works again."""
@@ -193,8 +216,6 @@ class TelegramChannel:
                 return _UNREADABLE
             case None if person.role == "read-only":
                 return _LOOKS_ONLY
-            case None if len(self._tasks) >= MAX_TURNS:
-                return _BUSY
             case None:
                 return await self._accept(update_id, message, text, person)
             case "/start":
@@ -225,11 +246,10 @@ class TelegramChannel:
         return f"I do not know you yet. The owner of this host can let you in:\n`microclaw person pair {code}`"
 
     async def _accept(self, update_id: int, message: Message, text: str, person: Person) -> str | None:
-        """Give the message to the agent and follow its turn; why it is not taken."""
-        try:
-            pictures = (await self.api.picture(message.photo),) if message.photo else ()
-        except TelegramError as exc:
-            return f"I could not fetch that file: {exc.why}."
+        """Give the message to the agent and follow its turn; why it is not taken.
+
+        Raises Overloaded for one that has no room, and StoreError: it stays at Telegram.
+        """
         inbound = Inbound(
             CHANNEL,
             str(message.chat.id),
@@ -237,12 +257,20 @@ class TelegramChannel:
             person.person_id,
             key=f"{self._me.id}:{update_id}",
             origin="forwarded" if message.is_forwarded else "person",
-            attachments=pictures,
+            sent_ms=message.date * 1000 or None,
         )
+        if len(self._tasks) >= MAX_TURNS or not self.inbox.has_room(inbound):
+            raise Overloaded("the inbox has no room for a message of Telegram")
+        if message.photo:
+            try:
+                picture = await self.api.picture(message.photo)
+            except TelegramError as exc:
+                return f"I could not fetch that file: {exc.why}."
+            inbound = replace(inbound, attachments=(picture,))
         try:
             accepted = await self.inbox.accept(inbound)
-        except StoreError:
-            raise  # it waits at Telegram
+        except (Overloaded, StoreError):
+            raise
         except MicroclawError as exc:
             return exc.message if exc.next_step is None else f"{exc.message}\nnext: {exc.next_step}"
         if not accepted.duplicate:
