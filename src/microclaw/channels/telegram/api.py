@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from microclaw.backoff import Backoff
 from microclaw.config.settings import TelegramSettings
-from microclaw.errors import MicroclawError, error_below
+from microclaw.errors import ConfigError, MicroclawError, error_below
 from microclaw.events import Attachment, image_type
 from microclaw.text import encodable
 
@@ -251,7 +251,8 @@ class BotApi:
             # `from None`: the library's error holds the request and with it the token
             if error_below(exc, AnswerTooLarge) is not None:
                 raise TelegramError(what, f"more than {MAX_ANSWER_BYTES:,} bytes came", 413) from None
-            raise TelegramError(what, type(exc).__name__) from None
+            refusal = error_below(exc, ConfigError)
+            raise TelegramError(what, type(exc).__name__ if refusal is None else refusal.message) from None
         return response.status_code, response.content
 
 
