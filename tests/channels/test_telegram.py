@@ -163,14 +163,57 @@ async def test_a_file_follows_the_text(server: TelegramServer, tmp_path: Path) -
                 assert sent.file[:2] == (name.rpartition("/")[2], kind)
 
 
+TOPIC: dict[str, Any] = {"message_thread_id": 42, "is_topic_message": True}
+
+
+async def test_an_answer_goes_into_its_topic_and_points_to_its_message_in_a_group(bot: Telegram) -> None:
+    server, group = bot.server, -1001
+    await server.say(f"@{USERNAME} blink", chat=group, message_id=777, **TOPIC)
+    await server.message(group)
+    await server.say(f"@{USERNAME} a thread of replies", chat=group, message_id=778, message_thread_id=5)
+    await server.message(group, 2)
+    await bot.inbox.outbox.push("tg", f"{group}.42", "it is 7 o'clock")
+    await server.message(group, 3)
+    await server.say("hello")
+    await server.message(100)
+    sent = [
+        (call["chat_id"], call.get("message_thread_id"), call.get("reply_parameters", {}).get("message_id"))
+        for call in server.called("sendMessage")
+    ]
+    assert sent == [(group, 42, 777), (group, None, 778), (group, 42, None), (100, None, None)]
+    assert [inbound.chat_id for inbound in bot.inbox.inbound] == [f"{group}.42", str(group), "100"]
+
+
+async def test_an_answer_that_was_left_over_goes_into_its_topic_too(server: TelegramServer, tmp_path: Path) -> None:
+    async with telegram_of(server, tmp_path, endless) as bot:
+        await server.say(f"@{USERNAME} blink", chat=-1001, message_id=777, **TOPIC)
+        await bot.inbox.until(lambda: len(bot.inbox.inbound) == 1)
+    async with telegram_of(server, tmp_path):
+        await server.message(-1001)
+        (call,) = server.called("sendMessage")
+        assert (call["message_thread_id"], call["reply_parameters"]["message_id"]) == (42, 777)
+
+
+async def test_what_cannot_be_delivered_is_told_to_the_owner_and_kept_for_the_status(bot: Telegram) -> None:
+    for _ in ("with markup", "without"):
+        bot.server.fail("sendMessage", 400, "Bad Request: TOPIC_CLOSED")
+    await bot.server.say(f"@{USERNAME} blink", user=200, chat=-1001, **TOPIC)
+    text = (await bot.server.message(100)).text
+    assert "-1001.42: Bad Request: TOPIC_CLOSED" in text
+    assert "you said: blink" in text
+    failures = await bot.inbox.outbox.failures()
+    assert [(row.chat_id, row.failed) for row in failures] == [("-1001.42", "Bad Request: TOPIC_CLOSED")]
+
+
 async def test_a_chat_that_blocked_the_bot_is_done_with_a_log_line(
     bot: Telegram, caplog: pytest.LogCaptureFixture
 ) -> None:
     bot.server.blocked.add(300)
     bot.server.migrated[-5] = -1005  # a group that became a supergroup
     sent = [await bot.inbox.outbox.push("tg", chat, f"to {chat}") for chat in ("300", "kitchen", "100", "-5", "-5")]
-    await bot.inbox.until(lambda: sorted(bot.inbox.done) == sent)
-    assert [m.text for chat in (300, 100, -1005) for m in bot.server.chat(chat)] == ["to 100", "to -5", "to -5"]
+    await bot.inbox.until(lambda: len(bot.inbox.done) == len(sent) + 2)  # two that the owner is told of
+    texts = [m.text for chat in (300, 100, -1005) for m in bot.server.chat(chat)]
+    assert [text for text in texts if "could not" not in text] == ["to 100", "to -5", "to -5"]
     assert any(record.levelno >= logging.WARNING for record in caplog.records)
 
 

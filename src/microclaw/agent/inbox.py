@@ -229,7 +229,15 @@ class Inbox:
         this answer does not count.
         """
         chat, inbound = self._chats[turn.chat_key], turn.message.inbound
-        outbound = OutboxRow(inbound.channel, inbound.chat_id, "answer", inbound.person_id, inbound.key, answer)
+        outbound = OutboxRow(
+            inbound.channel,
+            inbound.chat_id,
+            "answer",
+            inbound.person_id,
+            inbound.key,
+            answer,
+            reply_to=inbound.reply_to,
+        )
         with self.outbox.handing_out(turn):
             try:
                 with turn.carried() as left:

@@ -33,6 +33,7 @@ ANSWER_S: Final = 20.0  # beyond what a long poll waits
 FILE_S: Final = 60.0
 MAX_ANSWER_BYTES: Final = 8 << 20
 MAX_RETRY_AFTER_S: Final = 300.0
+_CHAT_ID: Final = re.compile(r"(-?[0-9]{1,20})(?:\.([0-9]{1,20}))?")
 MAX_IMAGE_BYTES: Final = 4 << 20  # models take at most 5 MB a picture
 
 
@@ -103,6 +104,28 @@ class Chat(Struct, frozen=True):
     type: str
 
 
+class Address(Struct, frozen=True):
+    """Where a message goes: a chat, the topic in a forum, and the message that it answers."""
+
+    chat: int
+    topic: int | None = None
+    reply_to: int | None = None
+
+    @property
+    def chat_id(self) -> str:
+        """The conversation's name in the inbox: each topic of a forum is one."""
+        return str(self.chat) if self.topic is None else f"{self.chat}.{self.topic}"
+
+    @classmethod
+    def of(cls, chat_id: str, reply_to: str | None = None) -> Address | None:
+        """Read a conversation's name; None if it is none of Telegram's."""
+        name = _CHAT_ID.fullmatch(chat_id)
+        if name is None:
+            return None
+        topic = None if name[2] is None else int(name[2])
+        return cls(int(name[1]), topic, None if reply_to is None else int(reply_to))
+
+
 class PhotoSize(Struct, frozen=True):
     """One size of a picture; `file_size` in bytes, 0 where Telegram does not say."""
 
@@ -115,16 +138,26 @@ class _Other(Struct, frozen=True, rename={"sender": "from"}):
 
     chat: Chat = Chat(0, "")
     sender: User | None = None
+    message_thread_id: int | None = None
+    is_topic_message: bool = False
+
+    @property
+    def address(self) -> Address:
+        return Address(self.chat.id, _topic(self))
 
 
 class Message(Struct, frozen=True, rename={"sender": "from"}):
     """A person's message, or another bot's. `caption` belongs to a picture or to a file of another kind.
-    `date` is when it was sent, in Unix time; 0 where Telegram does not say.
+    `date` is when it was sent, in Unix time; 0 where Telegram does not say. `message_thread_id` is a forum's topic if
+    `is_topic_message`, else only a thread of replies.
     """
 
     chat: Chat
     sender: User
+    message_id: int = 0
     date: int = 0
+    message_thread_id: int | None = None
+    is_topic_message: bool = False
     text: str = ""
     caption: str = ""
     photo: tuple[PhotoSize, ...] = ()
@@ -136,6 +169,12 @@ class Message(Struct, frozen=True, rename={"sender": "from"}):
     def is_forwarded(self) -> bool:
         """The words are somebody else's."""
         return self.forward_origin is not None or self.forward_date is not None
+
+    @property
+    def address(self) -> Address:
+        """Where its answer goes; in a group it points to the message, as others speak there, too."""
+        is_group = self.chat.type != "private"
+        return Address(self.chat.id, _topic(self), self.message_id if is_group and self.message_id else None)
 
     def words(self, me: User) -> str:
         """The text without the bot's @name; empty for what is neither text nor a picture with a caption."""
@@ -160,6 +199,13 @@ class Update(Struct, frozen=True):
     update_id: int
     message: Message | None = None
     callback_query: ButtonPress | None = None
+
+    @property
+    def address(self) -> Address | None:
+        """The chat that it came from; None for an update of another kind."""
+        if self.message is not None:
+            return self.message.address
+        return None if self.callback_query is None else self.callback_query.message.address
 
 
 class BotApi:
@@ -254,6 +300,10 @@ class BotApi:
             refusal = error_below(exc, ConfigError)
             raise TelegramError(what, type(exc).__name__ if refusal is None else refusal.message) from None
         return response.status_code, response.content
+
+
+def _topic(message: Message | _Other) -> int | None:
+    return message.message_thread_id if message.is_topic_message else None
 
 
 def _name(me: User) -> re.Pattern[str]:
