@@ -74,7 +74,7 @@ async def test_old_orders_are_asked_about_together_and_done_in_their_order_after
         assert [answer.error_code for answer in answers] == [OLD_ORDER, None, OLD_ORDER]
         assert agent.workshop.done == []
         question = await questions.next()
-        assert [line.split(" ", 1)[1] for line in question.detail] == ["set pin 4 on", "set pin 4 off"]
+        assert [line.split(" ", 2)[2] for line in question.detail] == ["set pin 4 on", "set pin 4 off"]
         agent.approvals.decide(question.approval_id, approved=True, by="owner")
         await delivered(agent, 2)
         assert agent.workshop.done == ["set 4 1", "set 4 0"]
@@ -148,7 +148,7 @@ async def test_of_what_waited_at_telegram_over_night_nothing_is_refused_and_orde
         await server.until(lambda: any(message.buttons for message in server.chat(100)))
         assert agent.workshop.done == []
         (question,) = [message for message in server.chat(100) if message.buttons]
-        assert "2 orders wait since" in question.text
+        assert "2 old orders since" in question.text
         assert len(server.chat(100)) == len(texts) + 1
         await server.press(question, "Approve")
         await server.until(lambda: len(server.chat(100)) == len(texts) + 3)

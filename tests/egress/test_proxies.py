@@ -1,4 +1,4 @@
-"""Which way a request goes: by the proxy of the settings or the environment, and never by one to a place at home."""
+"""The way of a request: by the proxy of the settings or the environment, and never by one to a place at home."""
 
 from __future__ import annotations
 

@@ -260,13 +260,8 @@ class Inbox:
             await self.outbox.give_back(answer.outbound_id)
 
     def has_room(self, inbound: Inbound) -> bool:
-        """Return whether a message would be stored at once: for a channel whose messages can stay with their sender."""
-        turn = RunningTurn(Message(_ARRIVING, inbound, 0))
-        chat = self._chats.get(turn.chat_key, _Chat())
-        try:
-            self._check_share(turn.whose)
-        except Overloaded:
-            return False
+        """Return whether its chat has room for a message: for a channel whose messages can stay with their sender."""
+        chat = self._chats.get((inbound.channel, inbound.chat_id), _Chat())
         return chat.has_room(self.settings.queue) and not chat.arriving.locked()
 
     async def _wait_for_room(self, chat: _Chat) -> None:

@@ -18,11 +18,9 @@ from microclaw.agent.inbox import Inbox
 from microclaw.auth.approvals import Approvals
 from microclaw.errors import MicroclawError
 from microclaw.store.inbox import Message
-from microclaw.text import clean_text, moment_text
+from microclaw.text import clean_text, count_text, moment_text
 
-MAX_ORDERS: Final = 50  # of one person in one chat; more are not asked about
 MAX_SHOWN_CHARS: Final = 400  # of one order, in the question
-_DAY_S: Final = 86_400
 _log = logging.getLogger(__name__)
 
 _Asker = tuple[str, str, str]  # channel, chat and person
@@ -51,12 +49,10 @@ class OldOrders:
         """Ask about the orders of a chat when no more of them come, and do them after a yes."""
         channel, chat_id, person_id = asker
         orders = await self._settled(asker)
-        if len(orders) > MAX_ORDERS:
-            _log.warning("%d old orders of %s are not asked about, %d is the limit", len(orders), person_id, MAX_ORDERS)
-            return
-        lines = [f"{self._clock(order)} {_shown(order)}" for order in orders]
+        question = f"{count_text(len(orders), 'old order')} since {_moment(orders[0])}: do them"
+        lines = [f"{_moment(order)} {_shown(order)}" for order in orders]
         try:
-            await self.approvals.ask(person_id, self._question(orders), lines, channel=channel, chat_id=chat_id)
+            await self.approvals.ask(person_id, question, lines, channel=channel, chat_id=chat_id)
             for order in orders:
                 await self.inbox.accept(replace(order.inbound, key=None, sent_ms=None))
         except MicroclawError as exc:
@@ -71,15 +67,10 @@ class OldOrders:
             await asyncio.sleep(self.settle_s)
         return self._waiting.pop(asker)
 
-    def _question(self, orders: Sequence[Message]) -> str:
-        times = dict.fromkeys((self._clock(orders[0]), self._clock(orders[-1])))
-        count = "1 order waits" if len(orders) == 1 else f"{len(orders)} orders wait"
-        return f"{count} since {' to '.join(times)}: do them"
 
-    def _clock(self, order: Message) -> str:
-        """Return when it was sent: the time of day, with its day if that is more than a day ago."""
-        moment = moment_text(order.sent_ms).rpartition(":")[0]
-        return moment.rpartition(" ")[2] if self.inbox.table.age_s(order) < _DAY_S else moment
+def _moment(order: Message) -> str:
+    """Return when it was sent, to the minute."""
+    return moment_text(order.sent_ms).rpartition(":")[0]
 
 
 def _shown(order: Message) -> str:

@@ -10,7 +10,7 @@ import re
 import socket
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
@@ -42,7 +42,6 @@ _log = logging.getLogger(__name__)
 
 CHANNEL: Final = "ws"
 MAX_CHAT_ID_BYTES: Final = 31  # the device keeps it in 32 bytes with the final NUL
-MAX_ARRIVALS: Final = 64  # messages of one client that wait for room
 MAX_OPENING: Final = 128  # connections that are not accepted yet
 _OFFERED: Final = re.compile(r"(?:^|[ ,])bearer\.([^ ,]*)")
 _LOCAL: Final = Caller(OWNER.person_id, direct=False, source="")  # who has the local token, or needs none
@@ -91,17 +90,12 @@ def conversation_id(token_id: str, chat_id: str) -> str:
 
 
 class Client(ServerConnection):
-    """One client's connection. `chat_id` is the visible one; `journaled` the conversation's. `arrivals` are places for
-    messages that wait for room; while there is none, nothing more is read."""
+    """One client's connection. `chat_id` is the visible one; `journaled` the conversation's."""
 
     caller: Caller
     watch: TokenWatch
     chat_id: str
     hears_approvals = False
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.arrivals = asyncio.Semaphore(MAX_ARRIVALS)
 
     @property
     def is_open(self) -> bool:
@@ -235,23 +229,19 @@ class Gateway:
             form = _FORMS.get(msgspec.json.decode(text, type=_Typed).type)
             message = None if form is None else msgspec.json.decode(text, type=form)
         except msgspec.ValidationError as exc:
-            await client.tell(self.send_s, "error", code="bad_message", message=str(exc))
+            code, why = "bad_message", str(exc)
         except (msgspec.DecodeError, RecursionError):
-            await client.tell(self.send_s, "error", code="bad_json", message="a message is one JSON object")
+            code, why = "bad_json", "a message is one JSON object"
         else:
-            if message is not None:
-                await self._tell_failure(client, self._act(client, message))
-
-    async def _tell_failure(self, client: Client, work: Awaitable[None]) -> None:
-        """Do the work for a message, and tell its client why it failed."""
-        try:
-            await work
-        except MicroclawError as exc:
-            await client.tell(self.send_s, "error", code=exc.code, message=exc.message)
-        except Exception:  # a fault of ours with one message must not end the connection
-            _log.exception("gateway: a message of %s failed", client.chat_id)
-            why = "something went wrong inside the host; its log says what"
-            await client.tell(self.send_s, "error", code="internal", message=why)
+            try:
+                return None if message is None else await self._act(client, message)
+            except MicroclawError as exc:
+                code, why = exc.code, exc.message
+            except Exception:  # a fault of ours with one message must not end the connection
+                _log.exception("gateway: a message of %s failed", client.chat_id)
+                code, why = "internal", "something went wrong inside the host; its log says what"
+        await client.tell(self.send_s, "error", code=code, message=why)
+        return None
 
     async def _act(self, client: Client, message: Message | Ping | Subscribe | Approve) -> None:
         if client.caller.source and isinstance(message, Message | Approve):
@@ -264,9 +254,8 @@ class Gateway:
                     client.chat_id = chat_id
                     await self._tell_what_waits(client)
                 inbound = Inbound(CHANNEL, client.journaled, content, person_id=client.caller.person_id)
-                await client.arrivals.acquire()
-                work = self._accept(client, inbound)
-                self._tasks.start(self._tell_failure(client, work), f"gateway: {client.chat_id}")
+                accepted = await self.inbox.accept(inbound)
+                self._tasks.start(self._hand_over(client.journaled, accepted.events), f"gateway: {client.chat_id}")
             case Ping():
                 await client.tell(self.send_s, "pong", **msgspec.to_builtins(message))
             case Subscribe(events):
@@ -276,14 +265,6 @@ class Gateway:
                 if approval_id not in (one.approval_id for one in self.approvals.pending() if client.is_asked(one)):
                     raise UnknownName("nothing waits under this approval_id: it was decided, or its time is over")
                 self.approvals.decide(approval_id, approved=approved, by=client.caller.person_id)
-
-    async def _accept(self, client: Client, inbound: Inbound) -> None:
-        """Store a message when its conversation has room, and hand its answer over."""
-        try:
-            accepted = await self.inbox.accept(inbound)
-        finally:
-            client.arrivals.release()
-        await self._hand_over(inbound.chat_id, accepted.events)
 
     async def _tell_what_waits(self, client: Client) -> None:
         self.inbox.outbox.look_again(CHANNEL)

@@ -39,7 +39,7 @@ class Message(Struct, frozen=True):
 
     @property
     def sent_ms(self) -> int:
-        """When it was sent; when it came in if no sender's time is known."""
+        """Return when it was sent; when it came in if no sender's time is known."""
         return self.received_ms if self.inbound.sent_ms is None else self.inbound.sent_ms
 
 
@@ -70,7 +70,7 @@ class InboxTable(TimedTable):
         return Message(message_id, inbound, now_ms, 0, begun), False
 
     def age_s(self, message: Message) -> float:
-        """How long ago a message was sent."""
+        """Return how long ago a message was sent."""
         return (self._now_ms() - message.sent_ms) / 1000
 
     @reads

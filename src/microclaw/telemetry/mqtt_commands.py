@@ -1,7 +1,7 @@
 """Commands that come over MQTT: bounded, one at a time a device, each answered as an event. It acts on nothing.
 
-Nothing is older than its arrival: a retained command is refused, and the broker keeps none for a host that is off. Of
-those that wait for one pin or program only the newest is done, so a flood never ends with an older word.
+Nothing is older than its arrival: a retained command is refused, and the broker keeps none for a host that is off. Of a
+flood the newest commands are done, so that it never ends with an older word.
 
 Who may write to the broker's command topics commands, so the broker's own list of who may is what matters; here every
 command still passes the gate, the claims and the policy as a role of its own (auth.people).
@@ -13,7 +13,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final, Literal, TypeAlias
 from urllib.parse import unquote
@@ -31,9 +31,9 @@ Switch: TypeAlias = Literal["on", "off"]
 _SWITCH: Final[dict[str, Switch]] = {"on": "on", "1": "on", "true": "on", "off": "off", "0": "off", "false": "off"}
 PRESS: Final = "press"
 MAX_PAYLOAD_BYTES: Final = 64
-COMMANDS_A_SECOND: Final = 20
+COMMANDS_A_SECOND: Final = 20  # of one device; of refusals in all
 BURST: Final = 60
-WAITING_A_DEVICE: Final = 32
+WAITING_A_DEVICE: Final = 16
 AT_ONCE: Final = 8  # devices
 SUMMARY_S: Final = 1.0
 _log = logging.getLogger(__name__)
@@ -74,7 +74,6 @@ class MqttCommands:
         self._feed, self._act, self._is_known, self._monotonic_s = feed, act, is_known, monotonic_s
         self._rate = RateLimit(COMMANDS_A_SECOND, BURST, monotonic_s())
         self._waiting: dict[str, deque[Command]] = {}
-        self._pace = asyncio.Lock()
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._group: asyncio.TaskGroup | None = None
         self._untold = 0  # of those that were dropped
@@ -96,37 +95,36 @@ class MqttCommands:
         if not payload:
             return  # how a retained message is taken away
         device = device_of(topic)
-        if not self._is_known(device):
-            self._refuse(None, topic, CommandOutcome("refused", "there is no device of this name"))
-            return
+        is_known = self._is_known(device)
         try:
+            if not is_known:
+                raise ValueError("there is no device of this name")
             if retained:
                 raise ValueError("it is retained: it would be done again at every connection")
             self._queue(read_command(topic, payload))
         except ValueError as exc:
-            self._refuse(device, topic, CommandOutcome("refused", str(exc), "docs/mqtt.md has the commands"))
+            refusal = CommandOutcome("refused", str(exc), "docs/mqtt.md has the commands")
+            if self._rate.allows(self._monotonic_s()):
+                self._end(device if is_known else None, topic, refusal)
+            else:
+                self._drop()
 
     def _queue(self, command: Command) -> None:
-        """Queue a command behind the others of its device; one that it replaces, or else the oldest, makes room."""
-        if self._group is None:
+        """Queue a command behind the others of its device; the oldest of them makes room."""
+        group, waiting = self._group, self._waiting.get(command.device)
+        if group is None:
             self._drop()
-            return
-        waiting = self._waiting.get(command.device)
-        if waiting is None:
+        elif waiting is not None:
+            if len(waiting) >= WAITING_A_DEVICE:
+                waiting.popleft()
+                self._drop()
+            waiting.append(command)
+        else:
             self._waiting[command.device] = deque((command,))
-            self._group.create_task(self._work(command.device), name=f"mqtt commands for {command.device}")
-            return
-        place = _replaced(waiting, command)
-        if place is None and len(waiting) >= WAITING_A_DEVICE:
-            place = 0
-        if place is not None:
-            del waiting[place]
-            self._drop()
-        waiting.append(command)
+            group.create_task(self._work(command.device), name=f"mqtt commands for {command.device}")
 
     async def _work(self, device: str) -> None:
         while waiting := self._waiting.get(device):
-            await self._wait_for_rate()
             command = waiting.popleft()
             async with self._slots:
                 try:
@@ -135,19 +133,8 @@ class MqttCommands:
                     _log.exception("a command over MQTT failed inside the host")
                     outcome = CommandOutcome("unknown", "a fault inside the host ended it", "the host's log says more")
             self._end(device, str(command), outcome)
+            await asyncio.sleep(1 / COMMANDS_A_SECOND)
         self._waiting.pop(device, None)
-
-    async def _wait_for_rate(self) -> None:
-        async with self._pace:
-            if not self._rate.allows(self._monotonic_s()):
-                await asyncio.sleep(1 / COMMANDS_A_SECOND)
-                self._rate.allows(self._monotonic_s())
-
-    def _refuse(self, device: str | None, command: str, outcome: CommandOutcome) -> None:
-        if self._rate.allows(self._monotonic_s()):
-            self._end(device, command, outcome)
-        else:
-            self._drop()
 
     def _end(self, device: str | None, command: str, outcome: CommandOutcome) -> None:
         self.counts[outcome.outcome] += 1
@@ -170,19 +157,8 @@ class MqttCommands:
 
     def _tell_dropped(self) -> None:
         count, self._untold = self._untold, 0
-        text = f"a newer one took its place, or more than {COMMANDS_A_SECOND} a second came"
+        text = f"more than {COMMANDS_A_SECOND} commands a second, or {WAITING_A_DEVICE} that wait for a device"
         self._feed.add_event(None, DROPPED_EVENT, {"count": count, "reason": text}, now_ms())
-
-
-def _replaced(waiting: Sequence[Command], command: Command) -> int | None:
-    """Return the place of a command that this one makes void: of the same pin or program, with no undo behind it."""
-    for place in reversed(range(len(waiting))):
-        older = waiting[place]
-        if older.target == "undo" or command.target == "undo":
-            return None
-        if (older.target, older.name) == (command.target, command.name):
-            return place
-    return None
 
 
 def read_command(topic: str, payload: bytes) -> Command:

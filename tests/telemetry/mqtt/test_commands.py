@@ -81,36 +81,14 @@ async def test_flood_of_commands_is_bounded_and_told_once_a_second(
         for number in range(3_000):
             heard.client.publish("flood/h-test/desk/pin/2/set", "ON" if number % 2 else "OFF", 0)
         commands = acts.commands
-        await until(lambda: 3_000 - commands.dropped in (1, 2), "it is not bounded")  # one may be under way
+        taken = (WAITING_A_DEVICE, WAITING_A_DEVICE + 1)  # and the one that is under way, where it was begun in between
+        await until(lambda: 3_000 - commands.dropped in taken, "it is not bounded")
         acts.go_on.set()
         told = "flood/h-test/event"
         await until(lambda: sum(one.body["data"]["count"] for one in heard.on(told)) == commands.dropped, "not told")
         assert len(heard.on(told)) < 30
         await until(lambda: len(acts.asked) == 3_000 - commands.dropped, "those that waited are not done")
         assert acts.asked[-1].switch == "on"
-
-
-async def test_a_newer_command_of_a_pin_takes_the_place_of_one_that_waits_but_for_an_undo_between_them(
-    tmp_path: Path, broker: Broker
-) -> None:
-    acts, settings = Acts(), MqttSettings(url=broker.url, topic="newest", commands=True)
-    async with publishing(tmp_path, settings, make_commands=acts.make) as running:
-        await running.connected()
-        acts.go_on.clear()
-        words = ["pin/1/set", "pin/2/set", "pin/3/set", "undo", "pin/2/set", "pin/3/set", "pin/2/set"]
-        for number, word in enumerate(words):
-            payload = b"PRESS" if word == "undo" else (b"ON", b"OFF")[number % 2]
-            acts.commands.take(f"desk/{word}", payload, retained=False)
-        for name in range(WAITING_A_DEVICE):
-            acts.commands.take(f"shelf/program/{name}/set", b"ON", retained=False)
-        acts.commands.take("shelf/program/last/set", b"ON", retained=False)
-        acts.go_on.set()
-        await until(lambda: len(acts.asked) == 6 + WAITING_A_DEVICE, "they are not done")
-        desk = [str(command) for command in acts.asked if command.device == "desk"]
-        assert desk == ["pin 1 on", "pin 2 off", "pin 3 on", "undo", "pin 3 off", "pin 2 on"]
-        shelf = [command.name for command in acts.asked if command.device == "shelf"]
-        assert shelf[-1] == "last"
-        assert len(shelf) == WAITING_A_DEVICE
 
 
 async def test_without_the_setting_no_command_is_heard(

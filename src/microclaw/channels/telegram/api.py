@@ -105,7 +105,7 @@ class Chat(Struct, frozen=True):
 
 
 class Address(Struct, frozen=True):
-    """Where a message goes: a chat, the topic in a forum, and the message that it answers."""
+    """The place of a message: a chat, the topic in a forum, and the message that it answers."""
 
     chat: int
     topic: int | None = None
@@ -138,12 +138,6 @@ class _Other(Struct, frozen=True, rename={"sender": "from"}):
 
     chat: Chat = Chat(0, "")
     sender: User | None = None
-    message_thread_id: int | None = None
-    is_topic_message: bool = False
-
-    @property
-    def address(self) -> Address:
-        return Address(self.chat.id, _topic(self))
 
 
 class Message(Struct, frozen=True, rename={"sender": "from"}):
@@ -154,7 +148,7 @@ class Message(Struct, frozen=True, rename={"sender": "from"}):
 
     chat: Chat
     sender: User
-    message_id: int = 0
+    message_id: int | None = None
     date: int = 0
     message_thread_id: int | None = None
     is_topic_message: bool = False
@@ -172,9 +166,9 @@ class Message(Struct, frozen=True, rename={"sender": "from"}):
 
     @property
     def address(self) -> Address:
-        """Where its answer goes; in a group it points to the message, as others speak there, too."""
-        is_group = self.chat.type != "private"
-        return Address(self.chat.id, _topic(self), self.message_id if is_group and self.message_id else None)
+        """Return the place of its answer; in a group it points to the message, as others speak there, too."""
+        topic = self.message_thread_id if self.is_topic_message else None
+        return Address(self.chat.id, topic, None if self.chat.type == "private" else self.message_id)
 
     def words(self, me: User) -> str:
         """The text without the bot's @name; empty for what is neither text nor a picture with a caption."""
@@ -199,13 +193,6 @@ class Update(Struct, frozen=True):
     update_id: int
     message: Message | None = None
     callback_query: ButtonPress | None = None
-
-    @property
-    def address(self) -> Address | None:
-        """The chat that it came from; None for an update of another kind."""
-        if self.message is not None:
-            return self.message.address
-        return None if self.callback_query is None else self.callback_query.message.address
 
 
 class BotApi:
@@ -300,10 +287,6 @@ class BotApi:
             refusal = error_below(exc, ConfigError)
             raise TelegramError(what, type(exc).__name__ if refusal is None else refusal.message) from None
         return response.status_code, response.content
-
-
-def _topic(message: Message | _Other) -> int | None:
-    return message.message_thread_id if message.is_topic_message else None
 
 
 def _name(me: User) -> re.Pattern[str]:

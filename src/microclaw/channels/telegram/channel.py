@@ -136,16 +136,16 @@ class TelegramChannel:
 
     async def _take_all(self, updates: list[Any]) -> list[int]:
         """Take a batch in, chat by chat; returns the numbers of the updates that stay at Telegram."""
-        chats: dict[str, list[Update]] = {}
+        chats: dict[int, list[Update]] = {}
         for one in updates:
             try:
                 update = msgspec.convert(one, Update)
             except (ValueError, RecursionError) as exc:
                 _log.warning("telegram: an update is skipped: %s", exc)
                 continue
-            address = update.address
-            if address is not None:
-                chats.setdefault(address.chat_id, []).append(update)
+            press = update.callback_query
+            if (said := update.message or (press.message if press else None)) is not None:
+                chats.setdefault(said.chat.id, []).append(update)
         async with asyncio.TaskGroup() as tasks:
             taking = [tasks.create_task(self._take_chat(of_chat)) for of_chat in chats.values()]
         return [number for task in taking for number in task.result()]
