@@ -37,11 +37,11 @@ def host_of(place: str) -> str:
 
 def is_local(url: str | None) -> bool:
     """True if an address is on this machine or network (a model server at home), where a proxy outside has no way."""
-    host = (urlsplit(url).hostname or "") if url else ""
-    try:
-        return ipaddress.ip_address(host).is_private
-    except ValueError:
-        return bool(host) and ("." not in host or host.endswith((".localhost", ".local")))
+    host = (urlsplit(url).hostname or "").rstrip(".") if url else ""
+    address = ip_of(host)
+    if address is not None:
+        return address.is_private
+    return bool(host) and ("." not in host or host.endswith((".localhost", ".local")))
 
 
 def address_range(address: str) -> str:

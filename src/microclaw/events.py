@@ -120,7 +120,8 @@ class Inbound(Struct, frozen=True):
 
     `person_id` is who may do things here (auth.people); `key` is the channel's own id of the message: the same key
     comes in once. `origin` tells a person's own words from a schedule's, the heartbeat's, a device's, and those that
-    they forward.
+    they forward. `sent_ms` is when the sender sent it (Unix time); None if nobody but this host has a time for it.
+    `reply_to` is the message's number in its chat, if an answer can point to it.
     """
 
     beside: ClassVar = frozenset({"attachments"})  # no columns
@@ -132,6 +133,8 @@ class Inbound(Struct, frozen=True):
     device: str | None = None
     key: str | None = None
     origin: Literal["person", "schedule", "heartbeat", "device", "forwarded"] = "person"
+    sent_ms: int | None = None
+    reply_to: str | None = None
     attachments: tuple[Attachment, ...] = ()
 
 

@@ -86,12 +86,33 @@ async def test_a_message_that_cannot_be_read_is_refused_before_it_is_stored(
 # Room.
 
 
-async def test_the_ninth_waiting_message_of_a_chat_is_refused_and_others_are_not(make_agent: MakeAgent) -> None:
-    async with make_agent(model=Held([])) as agent:
-        await accepted(agent, (inbound(key=str(number)) for number in range(9)), inbound(key="new"))
+async def test_no_word_of_a_full_chat_is_refused_and_those_that_wait_for_room_come_in_their_order(
+    make_agent: MakeAgent,
+) -> None:
+    model = Held([say("done")] * 12)
+    async with make_agent(model=model) as agent:
+        await accepted(agent, (inbound(str(number), key=str(number)) for number in range(9)))
+        late = [asyncio.create_task(agent.inbox.accept(inbound(text))) for text in ("9", "10", "11")]
         assert (await agent.inbox.accept(inbound(key="3"))).duplicate
         assert not (await agent.inbox.accept(inbound(chat_id="c2"))).duplicate
         assert len(await agent.table.unanswered()) == 10
+        assert not agent.inbox.has_room(inbound())
+        for _ in range(13):
+            model.go.release()
+        for message in await asyncio.gather(*late):
+            await end(message)
+        texts = [request.messages[-1] for request in model.requests]
+        assert [text for text in texts if text != UserText("hi")] == [UserText(str(number)) for number in range(12)]
+
+
+async def test_who_waits_for_room_is_told_when_the_host_stops(make_agent: MakeAgent) -> None:
+    async with make_agent(model=Held()) as agent:
+        await accepted(agent, [inbound()] * 9)
+        late = asyncio.create_task(agent.inbox.accept(inbound()))
+        await asyncio.sleep(0)
+        agent.inbox.close()
+        with pytest.raises(Overloaded):
+            await late
 
 
 @pytest.mark.parametrize(("unanswered", "each", "people"), [(8, 2, 4), (2, 1, 2)])

@@ -231,6 +231,22 @@ async def test_a_fifth_client_is_refused_with_1013_and_a_place_becomes_free(tmp_
             assert await hear(late) == {"type": "pong", "ts": 1}
 
 
+async def test_messages_that_wait_for_room_come_in_their_order(tmp_path: Path) -> None:
+    go_on = asyncio.Event()
+
+    async def held(inbound: Inbound) -> AsyncIterator[TurnEvent]:
+        await go_on.wait()
+        yield Answer(inbound.text)
+
+    async with gateway(tmp_path, held) as door, door.connect() as client:
+        texts = [f"message {number}" for number in range(20)]
+        for text in texts:
+            await tell(client, type="message", content=text)
+        await door.inbox.until(lambda: len(door.inbox.inbound) == 9)
+        go_on.set()
+        assert [(await hear(client))["content"] for _ in texts] == texts
+
+
 async def test_a_client_that_takes_nothing_of_a_message_for_a_while_is_cut_off(tmp_path: Path) -> None:
     async def long(inbound: Inbound) -> AsyncIterator[TurnEvent]:
         yield Answer("x" * (16 << 20))

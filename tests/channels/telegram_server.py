@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -93,7 +94,7 @@ class TelegramServer:
             "message_id": self._message_id(),
             "from": {"id": user, "is_bot": False, "first_name": name, "language_code": "en"},
             "chat": self._chat_object(user if chat is None else chat, name),
-            "date": 1_760_000_000,
+            "date": int(time.time()),
             **({"text": text} if not ({"photo", "voice", "document"} & more.keys()) else {}),
             **more,
         }

@@ -106,15 +106,21 @@ async def test_a_forwarded_message_is_told_from_the_persons_own(bot: Telegram) -
     assert [inbound.origin for inbound in bot.inbox.inbound] == ["forwarded", "forwarded", "person"]
 
 
-async def test_a_full_chat_is_told_to_wait_and_cancel_stops_its_turn(server: TelegramServer, tmp_path: Path) -> None:
+async def test_what_a_full_chat_has_no_room_for_stays_at_telegram_in_its_order_and_cancel_comes_through(
+    server: TelegramServer, tmp_path: Path
+) -> None:
     async with telegram_of(server, tmp_path, endless, settings=AgentSettings(queue=2)) as bot:
-        for number in range(3):
-            await server.say(f"message {number}")
+        numbers = [await server.say(f"message {number}") for number in range(6)]
         await bot.inbox.until(lambda: len(bot.inbox.inbound) == 3)
-        await server.say("one more")
-        await server.until(lambda: any("messages of this chat wait" in m.text for m in server.chat(100)))
-        await server.say("/cancel")
-        await bot.inbox.until(lambda: len(bot.inbox.done) >= 1)
+        await server.say("hello", user=200)
+        await bot.inbox.until(lambda: len(bot.inbox.inbound) == 4)
+        await server.until(lambda: server.confirmed == numbers[3])
+        for count in range(1, 7):
+            await server.say("/cancel")
+            await server.message(100, 2 * count)  # "Stopped.", and the end of the turn
+        texts = [inbound.text for inbound in bot.inbox.inbound if inbound.person_id == "owner"]
+        assert texts == [f"message {number}" for number in range(6)]
+        assert not any("wait" in message.text for message in server.chat(100))
 
 
 # Out
@@ -157,14 +163,57 @@ async def test_a_file_follows_the_text(server: TelegramServer, tmp_path: Path) -
                 assert sent.file[:2] == (name.rpartition("/")[2], kind)
 
 
+TOPIC: dict[str, Any] = {"message_thread_id": 42, "is_topic_message": True}
+
+
+async def test_an_answer_goes_into_its_topic_and_points_to_its_message_in_a_group(bot: Telegram) -> None:
+    server, group = bot.server, -1001
+    await server.say(f"@{USERNAME} blink", chat=group, message_id=777, **TOPIC)
+    await server.message(group)
+    await server.say(f"@{USERNAME} a thread of replies", chat=group, message_id=778, message_thread_id=5)
+    await server.message(group, 2)
+    await bot.inbox.outbox.push("tg", f"{group}.42", "it is 7 o'clock")
+    await server.message(group, 3)
+    await server.say("hello")
+    await server.message(100)
+    sent = [
+        (call["chat_id"], call.get("message_thread_id"), call.get("reply_parameters", {}).get("message_id"))
+        for call in server.called("sendMessage")
+    ]
+    assert sent == [(group, 42, 777), (group, None, 778), (group, 42, None), (100, None, None)]
+    assert [inbound.chat_id for inbound in bot.inbox.inbound] == [f"{group}.42", str(group), "100"]
+
+
+async def test_an_answer_that_was_left_over_goes_into_its_topic_too(server: TelegramServer, tmp_path: Path) -> None:
+    async with telegram_of(server, tmp_path, endless) as bot:
+        await server.say(f"@{USERNAME} blink", chat=-1001, message_id=777, **TOPIC)
+        await bot.inbox.until(lambda: len(bot.inbox.inbound) == 1)
+    async with telegram_of(server, tmp_path):
+        await server.message(-1001)
+        (call,) = server.called("sendMessage")
+        assert (call["message_thread_id"], call["reply_parameters"]["message_id"]) == (42, 777)
+
+
+async def test_what_cannot_be_delivered_is_told_to_the_owner_and_kept_for_the_status(bot: Telegram) -> None:
+    for _ in ("with markup", "without"):
+        bot.server.fail("sendMessage", 400, "Bad Request: TOPIC_CLOSED")
+    await bot.server.say(f"@{USERNAME} blink", user=200, chat=-1001, **TOPIC)
+    text = (await bot.server.message(100)).text
+    assert "-1001.42: Bad Request: TOPIC_CLOSED" in text
+    assert "you said: blink" in text
+    failures = await bot.inbox.outbox.failures()
+    assert [(row.chat_id, row.failed) for row in failures] == [("-1001.42", "Bad Request: TOPIC_CLOSED")]
+
+
 async def test_a_chat_that_blocked_the_bot_is_done_with_a_log_line(
     bot: Telegram, caplog: pytest.LogCaptureFixture
 ) -> None:
     bot.server.blocked.add(300)
     bot.server.migrated[-5] = -1005  # a group that became a supergroup
     sent = [await bot.inbox.outbox.push("tg", chat, f"to {chat}") for chat in ("300", "kitchen", "100", "-5", "-5")]
-    await bot.inbox.until(lambda: sorted(bot.inbox.done) == sent)
-    assert [m.text for chat in (300, 100, -1005) for m in bot.server.chat(chat)] == ["to 100", "to -5", "to -5"]
+    await bot.inbox.until(lambda: len(bot.inbox.done) == len(sent) + 2)  # two that the owner is told of
+    texts = [m.text for chat in (300, 100, -1005) for m in bot.server.chat(chat)]
+    assert [text for text in texts if "could not" not in text] == ["to 100", "to -5", "to -5"]
     assert any(record.levelno >= logging.WARNING for record in caplog.records)
 
 

@@ -90,7 +90,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, services: str) -> Path
     folder = tmp_path / "home"
     folder.mkdir(mode=0o700)
     for name in list(os.environ):
-        if name.endswith(("_API_KEY", "_BASE_URL", "_BOT_TOKEN")) or name.lower() == "https_proxy":
+        if name.endswith(("_API_KEY", "_BASE_URL", "_BOT_TOKEN")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("MICROCLAW_HOME", str(folder))
     monkeypatch.setattr(setup_commands, "LOCAL_MODELS", ("http://127.0.0.1:9/v1",))

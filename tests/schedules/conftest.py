@@ -97,6 +97,9 @@ class Hands:
     def may_repeat(self, act: ToolAct) -> bool:
         return act.tool != "undo"
 
+    def changes(self, act: ToolAct) -> bool:
+        return act.tool != "say"
+
     async def tell(self, schedule: Schedule, text: str) -> None:
         self.told.put_nowait(text)
 

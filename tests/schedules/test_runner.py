@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -20,7 +20,6 @@ from microclaw.store.schedules import Prompt, ScheduleTable, ToolAct
 
 ASK = Prompt("look at the plants")
 UNDO = ToolAct("undo", "{}")
-DAY_MS = 86_400_000
 
 
 class FullDisk(ScheduleTable):
@@ -56,25 +55,34 @@ async def test_a_schedule_runs_at_its_times_and_tells_what_it_did(world_of: Make
 
 
 @pytest.mark.parametrize(
-    ("when", "missed", "days", "done", "told", "state"),
+    ("when", "tool", "missed", "late", "done", "told", "state"),
     [
-        ("at 22:00", None, 2, ["set"], True, "over"),
-        ("at 22:00", "skip", 1, [], True, "over"),
-        ("every day at 7:00", None, 3, [], False, "active"),
-        ("every day at 7:00", "run", 3, ["set"], True, "active"),
+        ("at 22:00", "gpio-set", None, timedelta(hours=11, minutes=9), ["set"], "it was done; this was due at", "over"),
+        ("at 22:00", "gpio-set", None, timedelta(hours=11, minutes=11), [], "next: microclaw schedule run 1", "over"),
+        ("at 22:00", "say", None, timedelta(days=2), ["set"], "it was done; this was due at", "over"),
+        ("at 22:00", "say", "skip", timedelta(days=1), [], "was missed and is over", "over"),
+        ("every day at 7:00", "gpio-set", None, timedelta(days=3), [], None, "active"),
+        ("every day at 7:00", "gpio-set", "run", timedelta(days=3), ["set"], "this was due at", "active"),
     ],
 )
-async def test_what_was_missed_runs_once_or_is_skipped(
-    world_of: MakeWorld, when: str, missed: Any, days: int, done: list[str], told: bool, state: str
+async def test_what_was_missed_runs_once_or_is_skipped_and_an_act_only_within_ten_minutes(
+    world_of: MakeWorld,
+    when: str,
+    tool: str,
+    missed: Any,
+    late: timedelta,
+    done: list[str],
+    told: str | None,
+    state: str,
 ) -> None:
     clock, hands = Clock(), Hands()
     async with world_of(clock, hands) as world:
-        made = await world.add(when, missed=missed)
-    clock.at_ms += days * DAY_MS
+        made = await world.add(when, deed=ToolAct(tool, "{}"), missed=missed)
+    clock.at_ms += round(late.total_seconds() * 1000)
     async with world_of(clock, hands) as world:
         await world.ended(made)
-        if told:
-            await world.heard()
+        if told is not None:
+            assert told in await world.heard()
         kept = await world.book.get(made.schedule_id)
         assert kept.state == state
         if state == "active":

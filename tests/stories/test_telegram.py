@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import pytest
-from tests.channels.telegram_server import TOKEN, Sent, TelegramServer
+from tests.channels.telegram_server import TOKEN, USERNAME, Sent, TelegramServer
 from tests.stories.conftest import Host, level, microclaw, running, running_host, until
 
 ADA, STRANGER = 100, 666
@@ -147,3 +147,16 @@ def test_a_read_only_person_does_not_chat(host: Host, bot: Bot, ada: int) -> Non
     assert host.run("person", "role", "ada", "member").code == 0
     bot.say("set pin 10 on")
     until(lambda: level(host, 10) == 1)
+
+
+def test_an_answer_that_a_closed_topic_does_not_take_shows_in_the_status(host: Host, bot: Bot, ada: int) -> None:
+    for _ in ("with markup", "without"):
+        bot.server.fail("sendMessage", 400, "Bad Request: TOPIC_CLOSED")
+    bot.say(f"@{USERNAME} set pin 11 on", chat=-100777, message_thread_id=42, is_topic_message=True)
+    until(lambda: level(host, 11) == 1)
+
+    def undelivered() -> list[str]:
+        rows = host.client.get("/v1/status")["screen"]
+        return [row["text"] for row in rows if row["about"] == "undelivered"]
+
+    assert "chat -100777.42, Bad Request: TOPIC_CLOSED" in until(undelivered)[0]

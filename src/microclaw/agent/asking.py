@@ -34,7 +34,8 @@ class TurnLimits(Struct, frozen=True):
     """`deploy_tries` counts programs that fail their checks or their trial. `tokens` is checked before each request.
 
     `tries` of one request count the first one too; `waits_s` bounds all its waits together: a service that asks for a
-    longer one (Retry-After) is not waited for. `pause_s` is the shortest wait.
+    longer one (Retry-After) is not waited for. `pause_s` is the shortest wait. Old orders are asked about when no other
+    one came for `settle_s`.
     """
 
     iterations: int = 10
@@ -45,6 +46,7 @@ class TurnLimits(Struct, frozen=True):
     tries: int = 4
     waits_s: float = 30.0
     pause_s: float = 0.5
+    settle_s: float = 3.0
 
 
 async def ask(

@@ -12,21 +12,23 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from microclaw.agent.acts import acts_of
 from microclaw.agent.asking import TurnLimits
 from microclaw.agent.context import TurnContext
 from microclaw.agent.history import compacted, conversation, tainted_from, with_tainted
 from microclaw.agent.inbox import STOPPING, Inbox
+from microclaw.agent.old_orders import OldOrders
 from microclaw.agent.outbox import RunningTurn
 from microclaw.agent.toolbox import Toolbox
 from microclaw.agent.turn import Turn, TurnRequest
-from microclaw.agent.turn_journal import TurnJournal, encode
+from microclaw.agent.turn_journal import OLD_ORDER, TurnJournal, encode
 from microclaw.auth.approvals import ID_CHARS, Approvals, PendingApproval
 from microclaw.auth.gate import Effect
 from microclaw.auth.people import OWNER_ALONE, Roles, person_behind
@@ -71,9 +73,11 @@ class Conversations:
     _interrupted: set[EffectKey] = field(default_factory=set)  # when this host began, or took them up
     _resumed: set[str] = field(default_factory=set)
     _working: set[asyncio.Task[None]] = field(default_factory=set)
+    _old_orders: OldOrders | None = None
 
     def __post_init__(self) -> None:
         if self.approvals is not None:
+            self._old_orders = OldOrders(self.inbox, self.approvals, self.limits.settle_s)
             self.inbox.answer_at_once = partial(answer_at_once, self.approvals)
 
     @asynccontextmanager
@@ -132,11 +136,14 @@ class Conversations:
 
     async def _serve(self, group: asyncio.TaskGroup) -> None:
         async for turn in self.inbox:
-            task = group.create_task(self._work(turn), name=f"turn {turn.number} of {'/'.join(turn.chat_key)}")
-            self._working.add(task)
-            task.add_done_callback(self._working.discard)
+            self._start(group, self._work(turn, group), f"turn {turn.number} of {'/'.join(turn.chat_key)}")
 
-    async def _work(self, turn: RunningTurn) -> None:
+    def _start(self, group: asyncio.TaskGroup, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = group.create_task(work, name=name)
+        self._working.add(task)
+        task.add_done_callback(self._working.discard)
+
+    async def _work(self, turn: RunningTurn, group: asyncio.TaskGroup) -> None:
         """Run the turn, store its answer and hand it out. It never raises because of one message."""
         answer = await self._answer(turn)
         inbound, at_s = turn.message.inbound, turn.message.received_ms // 1000
@@ -147,6 +154,11 @@ class Conversations:
             SessionMessage("assistant", answer.text, now_s, person_id, answer.tainted_s, answer.question),
         ]
         await self.inbox.finish(turn, answer, self.sessions.appending(*turn.chat_key, exchange))
+        is_undone = all(act.outcome == "refused" for act in acts_of(answer.actions))
+        if answer.error_code == OLD_ORDER and is_undone and self._old_orders is not None:
+            asker = self._old_orders.add(turn.message)
+            if asker is not None:
+                self._start(group, self._old_orders.ask(asker), f"old orders of {'/'.join(turn.chat_key)}")
 
     async def _answer(self, running: RunningTurn) -> Answer:
         number, starts = running.number, running.message.starts
@@ -157,7 +169,8 @@ class Conversations:
                 text = f"the host stopped {starts} times while it worked on this message; it is not tried again"
                 step = "say it in other words; the host's log may tell why"
                 return Answer(text, error_code="interrupted", next_step=step)
-            journal = TurnJournal(self.journal, f"m{number}", number)
+            age_s = self.inbox.table.age_s(running.message)
+            journal = TurnJournal(self.journal, f"m{number}", number, age_s)
             running.carried = journal.carried
             if _user_text(running.message.inbound) == UserText(""):
                 return _UNREADABLE

@@ -1,7 +1,8 @@
 """The inbox: messages on the disk become turns, in order within their chat. It runs no turn itself.
 
 `async for turn in inbox` gives a chat's next turn when the one before is finished. The settings limit how many run at
-the same time. A message is on the disk before `accept` returns. Messages left over by a crash wait for `resume`.
+the same time. A message is on the disk before `accept` returns; while its chat has no room, `accept` waits, so that no
+word is refused and a later one done. Messages left over by a crash wait for `resume`.
 
 In a cluster a turn is claimed in the store before it is given out: not while an older message of its chat waits at
 another host. What a dead host had is taken up by one other host (`take_up`).
@@ -53,11 +54,19 @@ _ARRIVING: Final = 2**62  # the number of a message that is being written to the
 @dataclass(slots=True)
 class _Chat:
     """One chat's turns in order, those that are being written to the disk last. `running` is ready or runs; `held`:
-    messages of the last run wait for `Inbox.resume`."""
+    messages of the last run wait for `Inbox.resume`. `arriving` is held by the message that waits for room, and those
+    behind it wait for the lock in their order: `arrivals` of them all. `changed` is set when there may be room."""
 
     turns: list[RunningTurn] = field(default_factory=list)
     running: RunningTurn | None = None
     held: bool = False
+    arriving: asyncio.Lock = field(default_factory=asyncio.Lock)
+    arrivals: int = 0
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def has_room(self, queue: int) -> bool:
+        """Return whether one more turn fits; the one that runs or is to run next does not wait."""
+        return len(self.turns) + self.held <= queue
 
 
 @dataclass(eq=False)
@@ -128,6 +137,8 @@ class Inbox:
         """Accept no more messages and give out no more turns."""
         self._open = False
         self._news.set()
+        for chat in self._chats.values():
+            chat.changed.set()
 
     def unanswered_turns(self) -> list[RunningTurn]:
         """Those that run or wait here."""
@@ -149,10 +160,9 @@ class Inbox:
         raise StopAsyncIteration
 
     async def accept(self, inbound: Inbound) -> AcceptedMessage:
-        """Store a message. Raises EmptyMessage, MessageTooLong, or Overloaded when its chat, its person or the whole
-        inbox has too many waiting."""
-        if not self._open:
-            raise Overloaded("the host is stopping", next_step="microclaw up, then say it again")
+        """Store a message, once its chat has room for it. Raises EmptyMessage, MessageTooLong, or Overloaded when its
+        person or the whole inbox has too many waiting."""
+        self._check_open()
         files, size = inbound.attachments, len(inbound.text.encode(errors="replace"))
         if not inbound.text.strip() and not files:
             raise EmptyMessage("that message is empty", next_step="try: what can you do")
@@ -169,18 +179,22 @@ class Inbox:
             return AcceptedMessage(0, False, events_of(answer))  # neither of them is kept
         turn = RunningTurn(Message(_ARRIVING, inbound, 0))
         chat = self._chats.setdefault(turn.chat_key, _Chat())
-        chat.turns.append(turn)
+        chat.arrivals += 1
         known = True
         try:
-            self._check_room(chat, turn)
+            async with chat.arriving:
+                await self._wait_for_room(chat)
+                self._check_share(turn.whose)
+                chat.turns.append(turn)
             begun = len(chat.turns) == 1 and not chat.held  # its turn is the next
             message, known = await self.table.add(inbound, begun=begun)
         finally:
-            if known:
+            if known and turn in chat.turns:
                 chat.turns.remove(turn)
-            else:
+            elif not known:
                 turn.message, turn.number = message, message.message_id
                 chat.turns.sort(key=_NUMBER)
+            chat.arrivals -= 1
             self._make_ready(turn.chat_key)
         return AcceptedMessage(message.message_id, known, events_of() if known else self.outbox.following(turn))
 
@@ -215,7 +229,15 @@ class Inbox:
         this answer does not count.
         """
         chat, inbound = self._chats[turn.chat_key], turn.message.inbound
-        outbound = OutboxRow(inbound.channel, inbound.chat_id, "answer", inbound.person_id, inbound.key, answer)
+        outbound = OutboxRow(
+            inbound.channel,
+            inbound.chat_id,
+            "answer",
+            inbound.person_id,
+            inbound.key,
+            answer,
+            reply_to=inbound.reply_to,
+        )
         with self.outbox.handing_out(turn):
             try:
                 with turn.carried() as left:
@@ -237,25 +259,41 @@ class Inbox:
         if not turn.listening:
             await self.outbox.give_back(answer.outbound_id)
 
-    def _check_room(self, chat: _Chat, turn: RunningTurn) -> None:
-        """Raise Overloaded if there is no room for a turn that is in its chat already."""
-        every = [one.whose for each in self._chats.values() for one in each.turns]
-        own = "of devices" if turn.whose == "devices" else "of yours in all chats"
-        rooms = (  # the turn itself, and the one that runs or is to run next, do not wait
-            (len(chat.turns) - 2 + chat.held, self.settings.queue, "of this chat"),
-            (len(every) - 1, self.unanswered, "of all"),
-            (every.count(turn.whose) - 1, max(1, self.unanswered // SHARE), own),
+    def has_room(self, inbound: Inbound) -> bool:
+        """Return whether its chat has room for a message: for a channel whose messages can stay with their sender."""
+        chat = self._chats.get((inbound.channel, inbound.chat_id), _Chat())
+        return chat.has_room(self.settings.queue) and not chat.arriving.locked()
+
+    async def _wait_for_room(self, chat: _Chat) -> None:
+        while not chat.has_room(self.settings.queue):
+            chat.changed.clear()
+            await chat.changed.wait()
+            self._check_open()
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise Overloaded("the host is stopping", next_step="microclaw up, then say it again")
+
+    def _check_share(self, whose: str) -> None:
+        """Raise Overloaded if there is no room for one more of all messages, or of this person's."""
+        every = [turn.whose for chat in self._chats.values() for turn in chat.turns]
+        own = "of devices" if whose == "devices" else "of yours in all chats"
+        rooms = (
+            (len(every), self.unanswered, "of all"),
+            (every.count(whose), max(1, self.unanswered // SHARE), own),
         )
-        for count, limit, whose in rooms:
+        for count, limit, group in rooms:
             if count >= limit:
-                text = f"{count} messages {whose} wait for an answer, {limit} is the limit"
+                text = f"{count} messages {group} wait for an answer, {limit} is the limit"
                 raise Overloaded(text, next_step="wait for some answers, then say it again")
 
     def _make_ready(self, chat_key: ChatKey) -> None:
         """The chat's next turn is ready, or is to be claimed, if it may begin; a chat without turns is forgotten."""
         chat = self._chats[chat_key]
+        chat.changed.set()
         if not chat.turns:
-            del self._chats[chat_key]
+            if not chat.arrivals:
+                del self._chats[chat_key]
         elif chat.running is not None or chat.held or chat.turns[0].number == _ARRIVING:
             return
         elif self.table.is_shared and not chat.turns[0].message.begun:

@@ -151,6 +151,15 @@ class Outbox:
         else:
             await self._table.delivered(outbound_id)
 
+    async def fail(self, outbound_id: int, why: str) -> None:
+        """Note that its channel could not deliver it, and that it never will."""
+        await self._table.fail(outbound_id, why)
+        self._leases.pop(outbound_id, None)
+
+    async def failures(self) -> tuple[OutboxRow, ...]:
+        """Return what no channel could deliver within the last day, newest first."""
+        return await self._table.failures()
+
     @asynccontextmanager
     async def delivering(self, channel: str, outbound_id: int | None) -> AsyncGenerator[None]:
         """Inside, its channel sends it, however long that takes; then it is noted, and comes no more here even if that

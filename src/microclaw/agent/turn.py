@@ -28,7 +28,15 @@ from microclaw.agent.context import Prompt
 from microclaw.agent.history import Window, tainted_from
 from microclaw.agent.offer import offered
 from microclaw.agent.toolbox import INTERNAL, EndedError, Toolbox
-from microclaw.agent.turn_journal import OUTCOME_UNKNOWN, ReplyRow, TurnCancelled, TurnJournal, outcome_unknown
+from microclaw.agent.turn_journal import (
+    OLD_ORDER,
+    OUTCOME_UNKNOWN,
+    ReplyRow,
+    TurnCancelled,
+    TurnJournal,
+    old_order,
+    outcome_unknown,
+)
 from microclaw.apps.change_log import SCHEDULED, Maker, conversation_of, made_by
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Effect
@@ -255,6 +263,8 @@ class Turn:
                 self._report(call, result, (asyncio.get_running_loop().time() - began) * 1000)
             if result.error_code == OUTCOME_UNKNOWN and result == outcome_unknown(call):
                 raise EndedError(_UNKNOWN.format(call=shown_call(call)), OUTCOME_UNKNOWN, result.next_step)
+            if result.error_code == OLD_ORDER:
+                raise old_order(self.journal.age_s)
             if result.error_code == INTERNAL:
                 raise EndedError(*_BROKEN)
             if call.name == DEPLOY_TOOL and result.error_code in _FIXABLE:

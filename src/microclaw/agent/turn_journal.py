@@ -7,6 +7,8 @@ A reply that follows by rule from the person's words (`literal`) is the same whe
 the first effect that starts. Where that may be done twice, start and end need no writes of their own: they go with the
 change that it makes (apps/change_log.py) and with the turn's answer.
 
+An act of a message that was sent more than OLD_S ago is not done (old_orders.py asks about it).
+
 A call can be stopped as long as it has changed nothing, its compiler included; what has begun is finished.
 """
 
@@ -28,8 +30,11 @@ from microclaw.errors import MicroclawError
 from microclaw.models.protocol import ModelReply, ToolCall
 from microclaw.operations.tool import Begin, ToolResult, result_of_error
 from microclaw.store.journal import EffectKey, Journal, TurnRow, Work
+from microclaw.text import format_duration
 
 OUTCOME_UNKNOWN: Final = "outcome_unknown"
+OLD_ORDER: Final = "old_order"
+OLD_S: Final = 600.0
 
 T = TypeVar("T")
 Run: TypeAlias = Callable[[Begin], Awaitable[ToolResult]]
@@ -58,11 +63,12 @@ Row: TypeAlias = ReplyRow | ReadRow
 
 @dataclass(eq=False, slots=True)
 class TurnJournal:
-    """`message_id` None: the turn is never resumed, so only its effects are stored."""
+    """`message_id` None: the turn is never resumed, so only its effects are stored. `age_s`: of its message."""
 
     journal: Journal
     turn_id: str
     message_id: int | None = None
+    age_s: float = 0.0
     stopped: bool = False
     is_literal: bool = False  # the reply whose calls run
     results: dict[EffectKey, ToolResult] = field(default_factory=dict)  # of calls from before a crash
@@ -125,7 +131,8 @@ class TurnJournal:
     async def call(self, key: EffectKey, call: ToolCall, effect: Effect, run: Run) -> ToolResult:
         """Run a call and store its states. `run` awaits its argument right before it changes anything.
 
-        A call that had started before a crash and may happen only once is not run: its result is `outcome_unknown`.
+        A call that had started before a crash and may happen only once, or is old by now, is not run: its result is
+        `outcome_unknown`.
         The result of one that `stop` ended says `cancelled`.
         """
         if self._has_ended or not (self.is_literal or effect is Effect.READ):
@@ -149,8 +156,11 @@ class TurnJournal:
                 if not is_by_rule:
                     await self.flush()
 
-        if begun and effect is Effect.ONCE:
+        is_old = self.age_s > OLD_S and effect is not Effect.READ
+        if begun and (is_old or effect is Effect.ONCE):
             result = outcome_unknown(call)
+        elif is_old:
+            result = result_of_error(old_order(self.age_s))
         else:
             try:
                 result = await self.until_stopped(run(begin))
@@ -185,6 +195,12 @@ def outcome_unknown(call: ToolCall) -> ToolResult:
     """The result of a call that a crash cut off."""
     message = f"the host stopped while {call.name} was running: outcome unknown, it may have been done or not"
     return result_of_error(EndedError(message, OUTCOME_UNKNOWN, "look whether it happened, then say whether to do it"))
+
+
+def old_order(age_s: float) -> EndedError:
+    """Build the error of an act that was ordered `age_s` ago."""
+    age = format_duration(age_s * 1000, decimals=0)
+    return EndedError(f"that was sent {age} ago, so it is not done", OLD_ORDER, "answer the question that comes")
 
 
 def encode(value: Row | ToolResult) -> str:

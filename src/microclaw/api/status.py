@@ -42,6 +42,7 @@ from microclaw.ota.rollouts import Rollouts
 from microclaw.schedules.book import ScheduleBook
 from microclaw.store.crashes import CrashTable
 from microclaw.store.database import Database
+from microclaw.store.outbox import OutboxRow
 from microclaw.supervision import SupervisedTasks
 from microclaw.tasks.service import TaskService
 from microclaw.telemetry.history import TelemetryHistory
@@ -106,6 +107,7 @@ class StatusReader(Struct, frozen=True):
         screen = [*_screen(host, made)]
         if by_owner:
             screen += [*_screen_of_owners(host, made), *[row async for row in self.plans()]]
+            screen += _undelivered(await host.conversations.inbox.outbox.failures())
         screen += await self._events(made)
         return replace(made, screen=[StatusRow(about, text) for about, text in screen])
 
@@ -220,6 +222,15 @@ def _channels(channels: ChannelStates, problems: Sequence[str]) -> Iterator[tupl
         text = f"{channels.gateway}   {count_text(channels.clients(), 'client')}"
         warning = "   open: every program of this machine is the owner there" if channels.gateway_open else ""
         yield "gateway", text + warning
+
+
+def _undelivered(rows: Sequence[OutboxRow]) -> list[tuple[str, str]]:
+    """Return the line about what could not be delivered; none if everything was."""
+    if not rows:
+        return []
+    newest = rows[0]
+    text = f"{count_text(len(rows), 'message')} in the last day; newest: chat {newest.chat_id}, {newest.failed}"
+    return [("undelivered", text)]
 
 
 def _off(name: str, problems: Sequence[str]) -> str:

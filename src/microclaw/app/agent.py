@@ -33,6 +33,7 @@ from microclaw.config.settings import Settings
 from microclaw.devices.registry import Registry
 from microclaw.egress.destinations import Egress
 from microclaw.egress.fetching import Fetcher
+from microclaw.egress.proxies import is_behind_proxy
 from microclaw.egress.proxy import EgressProxy
 from microclaw.knowledge.consolidate import consolidate
 from microclaw.knowledge.knowledge_base import open_knowledge
@@ -231,7 +232,7 @@ def build_tasks(base: Base, proxy: EgressProxy) -> TaskService:
         record=base.audit.record,
         publish=base.publish,
         sandbox=base.settings.sandbox,
-        proxy=proxy if base.settings.proxy is None else None,  # theirs would go round that one
+        proxy=None if is_behind_proxy(base.settings.proxy) else proxy,
         fleet=base.fleet,
     )
     people.listen(service.cancel_forbidden)

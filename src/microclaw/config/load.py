@@ -46,7 +46,7 @@ def load_settings(
         control_socket=control_socket(folder, environ),
         http_port=http_port,
         link=link,
-        problems=(*(str(m) for m in assembly.mistakes if m.key == "proxy.url"), *assembly.problems),
+        problems=tuple(assembly.problems),
         **sections | assembly.parts,
     )
 

@@ -26,8 +26,6 @@ MAX_FILE_BYTES: Final = 262_144
 
 PREFIX: Final = "MICROCLAW_"
 KNOWN_VARIABLES: Final[Mapping[str, Path]] = {
-    "https_proxy": ("proxy", "url"),
-    "HTTPS_PROXY": ("proxy", "url"),
     "TELEGRAM_BOT_TOKEN": ("telegram", "token"),
     "BRAVE_API_KEY": ("search", "api_key"),
     "MICROCLAW_MODEL": ("model", "name"),
@@ -165,8 +163,7 @@ class Sources:
             step = f"export {name}=..., or set another value"
             self._wrong(path, f"{key}: the environment has no {name}", step, fatal=not setting.secret)
         except ValueError as exc:
-            for_all = self._source.lower() == "https_proxy"  # every program's: no reason not to start
-            self._wrong(path, f"{key}{exc}", f"microclaw config set {key} VALUE", fatal=not for_all)
+            self._wrong(path, f"{key}{exc}", f"microclaw config set {key} VALUE")
 
     def _expanded(self, setting: Node, value: object) -> object:
         """The value with the variables that it names. Raises _UnsetVariable, ValueError."""

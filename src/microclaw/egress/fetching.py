@@ -66,7 +66,6 @@ class Fetcher:
             Purpose.WEB,
             egress=self.egress,
             proxy=self.proxy,
-            environment=False,  # the environment's proxy and .netrc are not for addresses of others
             verify=self.tls or True,
             timeout=self.total_s,
             headers={

@@ -1,8 +1,9 @@
 """The one door by which this host speaks HTTP to others: each connection goes to an address that was judged.
 
 A name is looked up when a connection is made, and its Host header and TLS name stay as they were. So a name that
-changes its address leads nowhere else. By way of a proxy, the proxy looks names up; what is known of them here is
-judged before, and for the web the proxy is given the judged address. Redirects are new requests, judged again. No
+changes its address leads nowhere else. proxies.py says which way it goes; where a name is known here to lead to a
+private address, it is asked directly as well. By way of a proxy, the proxy looks names up; what is known of them here
+is judged before, and for the web the proxy is given the judged address. Redirects are new requests, judged again. No
 other file of the host makes an HTTP client (tests/egress/test_one_door.py has the exceptions).
 """
 
@@ -11,9 +12,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Any, Final
-from urllib.request import getproxies, proxy_bypass
 
 import httpcore2
 import httpx2
@@ -23,6 +25,7 @@ from httpcore2._backends.anyio import AnyIOStream
 from microclaw.addresses import bracketed
 from microclaw.egress.destinations import Egress, Purpose
 from microclaw.egress.outgoing import open_socket
+from microclaw.egress.proxies import proxy_for
 from microclaw.errors import MicroclawError, PermissionRefused, ToolFailed
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -34,28 +37,29 @@ def http_client(
     *,
     egress: Egress | None = None,
     proxy: str | None = None,
-    environment: bool = True,
     verify: ssl.SSLContext | bool = True,
     **options: Any,
 ) -> httpx2.AsyncClient:
     """A client for one purpose. `first_url` is the place that the settings, the code or a person named.
 
-    Without it (an SDK that knows its own address) the first place that is asked counts as named. `proxy` is an http://
-    proxy; without it the environment's proxies count, unless `environment` is False. `options` are httpx2's.
+    Without it (an SDK that knows its own address) the first place that is asked counts as named. `proxy` is that of the
+    settings, for the places that need one (`proxy_for`). `options` are httpx2's.
     """
     logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs addresses, with a person's words in them
     first = None if first_url is None else _place(httpx2.URL(first_url))
-    transport = _Transport(purpose, first, egress or Egress(), proxy, environment, verify)
-    return httpx2.AsyncClient(transport=transport, trust_env=environment, **options)
+    transport = _Transport(purpose, first, egress or Egress(), proxy, verify)
+    return httpx2.AsyncClient(transport=transport, trust_env=False, **options)
 
 
-def _environment_proxy(scheme: str, host: str, port: int | None) -> str | None:
-    """The proxy that HTTP_PROXY and its like name for a place, unless NO_PROXY does."""
-    found = getproxies()
-    proxy = found.get(scheme) or found.get("all")
-    if not proxy or proxy_bypass(host) or (port is not None and proxy_bypass(f"{bracketed(host)}:{port}")):
-        return None
-    return proxy if "://" in proxy else f"http://{proxy}"
+def _readdressed(request: httpx2.Request, address: str) -> httpx2.Request:
+    """Return the request as a proxy gets it: for an address that was judged."""
+    return httpx2.Request(
+        request.method,
+        request.url.copy_with(host=address),
+        headers=request.headers,
+        stream=request.stream,
+        extensions={**request.extensions, "sni_hostname": _place(request.url)[1]},
+    )
 
 
 def _place(url: httpx2.URL) -> tuple[str, str, int]:
@@ -70,20 +74,22 @@ class _Transport(httpx2.AsyncBaseTransport):
     first: tuple[str, str, int] | None
     egress: Egress
     proxy: str | None
-    environment: bool
     verify: ssl.SSLContext | bool
     made: dict[tuple[str | None, Purpose], httpx2.AsyncHTTPTransport] = field(default_factory=dict)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        url, proxy = request.url, self.proxy
-        if proxy is None and self.environment:
-            proxy = _environment_proxy(url.scheme, url.host, url.port)
+        place = _place(request.url)
         try:
-            rule = self._rule(url)
-            sent = request if proxy is None else await self._by_proxy(rule, request)
+            rule = self._rule(request.url)
+            proxy = proxy_for(*place, self.proxy)
+            addresses = () if proxy is None else await self._known_addresses(rule, place)
         except MicroclawError as exc:
             raise httpx2.ConnectError(exc.message, request=request) from exc
-        return await self._inner(proxy, rule).handle_async_request(sent)
+        if addresses and not any(self.egress.is_public(ip_address(address)) for address in addresses):
+            proxy = None
+        if proxy is not None and rule is Purpose.WEB:
+            request = _readdressed(request, addresses[0])
+        return await self._inner(proxy, rule).handle_async_request(request)
 
     async def aclose(self) -> None:
         for inner in self.made.values():
@@ -104,24 +110,14 @@ class _Transport(httpx2.AsyncBaseTransport):
                 raise PermissionRefused(f"it leads to {url.host} without TLS", next_step="try another source")
         return self.purpose
 
-    async def _by_proxy(self, rule: Purpose, request: httpx2.Request) -> httpx2.Request:
-        """The request as a proxy gets it, judged as far as its name is known here."""
-        _, host, port = _place(request.url)
+    async def _known_addresses(self, rule: Purpose, place: tuple[str, str, int]) -> Sequence[str]:
+        """Return the judged addresses of a place that is asked by a proxy; none if only the proxy knows its name."""
         try:
-            addresses = await self.egress.addresses(rule, host, port)
+            return await self.egress.addresses(rule, place[1], place[2])
         except ToolFailed:
             if rule is Purpose.WEB:
                 raise
-            return request  # only the proxy knows this name
-        if rule is not Purpose.WEB:
-            return request
-        return httpx2.Request(
-            request.method,
-            request.url.copy_with(host=addresses[0]),
-            headers=request.headers,
-            stream=request.stream,
-            extensions={**request.extensions, "sni_hostname": host},
-        )
+            return ()
 
     def _inner(self, proxy: str | None, rule: Purpose) -> httpx2.AsyncHTTPTransport:
         """Connects by `_Backend`. httpcore2's pools take a backend; httpx2 does not hand it on.

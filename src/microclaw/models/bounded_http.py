@@ -7,7 +7,6 @@ from functools import partial
 
 import httpx2
 
-from microclaw.addresses import is_local
 from microclaw.egress.destinations import Egress, Purpose
 from microclaw.egress.http_door import http_client
 
@@ -28,16 +27,15 @@ def bounded_client(
 ) -> httpx2.AsyncClient:
     """A client for one SDK, which closes it. Bodies come uncompressed: a small one could hide a huge one.
 
-    `proxy` is an http:// proxy (CONNECT for https); a `base_url` on this machine or network is asked directly, and
-    without `proxy` the environment's proxies count. `stream_bytes` is the limit of a stream of events, where it is
-    another one: such a body is never whole in memory.
+    `proxy` is that of the settings (CONNECT for https); egress.proxies says what is asked by one. `stream_bytes` is the
+    limit of a stream of events, where it is another one: such a body is never whole in memory.
     It asks one place, that of `base_url`, and follows no redirect: a key belongs to the address it was given for.
     """
     return http_client(
         Purpose.CONFIGURED,
         base_url,
         egress=egress,
-        proxy=proxy if proxy and not is_local(base_url) else None,
+        proxy=proxy,
         headers={"Accept-Encoding": "identity"},
         event_hooks={"response": [partial(_bound, limit_bytes, stream_bytes or limit_bytes)]},
     )

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from microclaw.config.load import VARIABLES
 from microclaw.config.settings import Provider
-from microclaw.errors import ModelError, ModelFault, error_below
+from microclaw.errors import ConfigError, ModelError, ModelFault, error_below
 
 if TYPE_CHECKING:
     from pydantic_ai.exceptions import ModelHTTPError
@@ -54,6 +54,9 @@ def translated(exc: Exception, name: str, provider: Provider) -> ModelError:
             step = "ask again, or choose a faster MICROCLAW_MODEL"
         case _ if (over := error_below(exc, AnswerTooLarge)) is not None:
             return unreadable(name, over)
+        case _ if (refusal := error_below(exc, ConfigError)) is not None:
+            text, fault = f"{name} cannot be asked: {refusal.message}", "refused"
+            step = refusal.next_step or "correct the environment"
         case ModelConnectionError():
             text, fault = f"{name} cannot be reached, or the connection was cut: {first_line(exc)}", "unreachable"
             step = f"check the network, the proxy and the address ({VARIABLES[provider][1]}), then ask again"

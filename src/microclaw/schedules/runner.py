@@ -1,6 +1,7 @@
 """Runs schedules when they are due, each run once: claimed before, closed after. The executor does the work.
 
-It waits until the next due time, at most a minute, as somebody may set the clock. After a crash, a run that had begun
+It waits until the next due time, at most a minute, as somebody may set the clock. An act that was missed by more than
+OLD_MS is not made up for: its maker gets a message. After a crash, a run that had begun
 is not repeated when it must not happen twice; its maker gets a message. In a cluster every host has a runner: the first
 that claims a time runs it, and a dead host's runs are another one's.
 """
@@ -26,6 +27,7 @@ from microclaw.schedules.due import HOUR_MS, next_due
 from microclaw.store.schedules import KEPT_RUNS, Once, Prompt, RunRow, Schedule, Timing, ToolAct
 
 LATE_MS: Final = 90_000  # a run that begins later than this was missed
+OLD_MS: Final = 600_000  # a missed act is not made up for after this time
 MAX_RUNNING: Final = 16
 JITTER_MS: Final = 30_000  # so much later than its time a run was claimed: one every 5 minutes is 12 an hour
 FAILURES: Final = 10  # in a row: then it is paused; after a resume, so many more
@@ -71,6 +73,9 @@ class Executor(Protocol):
 
     def may_repeat(self, act: ToolAct) -> bool:
         """True if a second run does no harm."""
+
+    def changes(self, act: ToolAct) -> bool:
+        """Return whether it changes something; reading and telling do not."""
 
     async def tell(self, schedule: Schedule, text: str) -> None:
         """Send a text into the chat that the schedule was made in."""
@@ -181,6 +186,8 @@ class Runner:
             await self._skip(schedule, due_ms, next_ms, "the run before it had not ended")
         elif note and schedule.missed == "skip":
             await self._skip(schedule, due_ms, next_ms, "nobody ran it at its time: the host was not there")
+        elif isinstance(schedule.timing, Once) and self._is_too_old(schedule, due_ms):
+            await self._skip(schedule, due_ms, next_ms, f"{note} (next: {_run_command(schedule)})")
         elif isinstance(schedule.deed, Prompt) and not await self._may_wake(schedule, due_ms, now_ms):
             return
         elif len(self.running) >= MAX_RUNNING:
@@ -193,6 +200,12 @@ class Runner:
         await self.book.table.skipped(schedule.schedule_id, due_ms, next_ms=next_ms, why=why, now_ms=now_ms)
         if isinstance(schedule.timing, Once):
             await self._say(schedule, f"{_name(schedule)} was missed and is over: {why}")
+
+    def _is_too_old(self, schedule: Schedule, due_ms: int) -> bool:
+        """Return whether it is an act that was due so long ago that nobody may want it any more."""
+        deed = schedule.deed
+        is_late = self.clock.now_ms() - due_ms > OLD_MS
+        return is_late and isinstance(deed, ToolAct) and self.perform.changes(deed)
 
     async def is_running(self, schedule_id: int) -> bool:
         return schedule_id in self.running or await self.book.table.runs_elsewhere(schedule_id)
@@ -274,15 +287,18 @@ class Runner:
             return
         deed = schedule.deed
         may_repeat = run.state == "claimed" or isinstance(deed, Prompt) or self.perform.may_repeat(deed)
-        if may_repeat and schedule.state != "paused":
+        is_too_old = self._is_too_old(schedule, run.due_ms)
+        if may_repeat and not is_too_old and schedule.state != "paused":
             self._start(schedule, run.due_ms)
             return
         why = "the host stopped while it ran: nobody knows whether it was done"
-        if may_repeat:
+        if run.state == "claimed":
+            why = "the host stopped before it began"
+        elif may_repeat and not is_too_old:
             why = "the host stopped while it ran, and it is paused"
         now_ms = self.clock.now_ms()
         await self.book.table.ended(run.schedule_id, run.due_ms, "unknown", why, woke=run.woke, now_ms=now_ms)
-        again = f"look first; again: microclaw schedule run {run.schedule_id}"
+        again = f"look first; again: {_run_command(schedule)}"
         await self._say(schedule, f"{_name(schedule)}: {why}. It is not run again by itself ({again})")
 
     async def _say(self, schedule: Schedule, text: str) -> None:
@@ -302,6 +318,10 @@ async def _log_failure(work: Awaitable[T], name: str = "the schedules") -> T | N
 
 def _name(schedule: Schedule) -> str:
     return f"schedule {schedule.schedule_id} ({schedule.said}: {schedule.what[:80]})"
+
+
+def _run_command(schedule: Schedule) -> str:
+    return f"microclaw schedule run {schedule.schedule_id}"
 
 
 async def run_at(

@@ -37,6 +37,11 @@ class Message(Struct, frozen=True):
     starts: int = 0
     begun: bool = False
 
+    @property
+    def sent_ms(self) -> int:
+        """Return when it was sent; when it came in if no sender's time is known."""
+        return self.received_ms if self.inbound.sent_ms is None else self.inbound.sent_ms
+
 
 # `state != 'kept'` is for the index inbox_open.
 _OLDER_ELSEWHERE: Final = """SELECT 1 FROM inbox AS older
@@ -63,6 +68,10 @@ class InboxTable(TimedTable):
         for position, attachment in enumerate(inbound.attachments):
             insert(sql, "inbox_attachments", attachment, message_id=message_id, position=position)
         return Message(message_id, inbound, now_ms, 0, begun), False
+
+    def age_s(self, message: Message) -> float:
+        """Return how long ago a message was sent."""
+        return (self._now_ms() - message.sent_ms) / 1000
 
     @reads
     def has(self, sql: Sql, channel: str, key: str) -> bool:

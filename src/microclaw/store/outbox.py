@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from msgspec import Struct, convert
 from msgspec.structs import replace
@@ -12,11 +12,14 @@ from microclaw.events import Answer
 from microclaw.store.rows import TimedTable, insert, one_of, reads, scalar, select, update, writes
 from microclaw.store.sql import Sql
 
+MAX_FAILURES: Final = 100
+DAY_MS: Final = 86_400_000
 Kind: TypeAlias = Literal["answer", "push"]
 
 
 class OutboxRow(Struct, frozen=True):
-    """`key` is the channel's own id of the message that is answered.
+    """`key` is the channel's own id of the message that is answered, `reply_to` its number in the chat. `failed` says
+    why it could not be delivered; then it is not tried again.
 
     `host` holds it, in a cluster: only that one delivers it while it is alive. None: who has the channel.
     """
@@ -30,6 +33,8 @@ class OutboxRow(Struct, frozen=True):
     outbound_id: int = 0
     created_ms: int = 0
     host: str | None = None
+    reply_to: str | None = None
+    failed: str | None = None
 
     @property
     def answer(self) -> Answer:
@@ -49,6 +54,18 @@ class OutboxTable(TimedTable):
     @writes
     def delivered(self, sql: Sql, outbound_id: int) -> None:
         update(sql, "outbox", {"outbound_id": outbound_id, "delivered_ms": None}, delivered_ms=self._now_ms())
+
+    @writes
+    def fail(self, sql: Sql, outbound_id: int, why: str) -> None:
+        """Note why it could not be delivered; it waits no longer."""
+        one = {"outbound_id": outbound_id, "delivered_ms": None}
+        update(sql, "outbox", one, delivered_ms=self._now_ms(), failed=why)
+
+    @reads
+    def failures(self, sql: Sql) -> tuple[OutboxRow, ...]:
+        """Return what could not be delivered within the last day, newest first."""
+        where = "outbox WHERE failed IS NOT NULL AND delivered_ms > ? ORDER BY outbound_id DESC LIMIT ?"
+        return select(sql, OutboxRow, where, (self._now_ms() - DAY_MS, MAX_FAILURES))
 
     def delivered_soon(self, outbound_id: int) -> None:
         """The note goes with the next write: after a crash that loses it, the message is delivered again. For a store

@@ -60,6 +60,12 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
         "UPDATE inbox SET joined = NULL",
         """DELETE FROM turn_rows WHERE body LIKE '%"kind":"joined"%'""",
     ),
+    (  # a message carries when it was sent, and its own number there; an answer which message it is to, and its failure
+        "ALTER TABLE inbox ADD COLUMN sent_ms INTEGER",
+        "ALTER TABLE inbox ADD COLUMN reply_to TEXT",
+        "ALTER TABLE outbox ADD COLUMN reply_to TEXT",
+        "ALTER TABLE outbox ADD COLUMN failed TEXT",
+    ),
 )
 VERSION: Final = BASE + len(STEPS)
 

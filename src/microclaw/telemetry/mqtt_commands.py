@@ -1,5 +1,8 @@
 """Commands that come over MQTT: bounded, one at a time a device, each answered as an event. It acts on nothing.
 
+Nothing is older than its arrival: a retained command is refused, and the broker keeps none for a host that is off. Of a
+flood the newest commands are done, so that it never ends with an older word.
+
 Who may write to the broker's command topics commands, so the broker's own list of who may is what matters; here every
 command still passes the gate, the claims and the policy as a role of its own (auth.people).
 """
@@ -28,9 +31,9 @@ Switch: TypeAlias = Literal["on", "off"]
 _SWITCH: Final[dict[str, Switch]] = {"on": "on", "1": "on", "true": "on", "off": "off", "0": "off", "false": "off"}
 PRESS: Final = "press"
 MAX_PAYLOAD_BYTES: Final = 64
-COMMANDS_A_SECOND: Final = 20
+COMMANDS_A_SECOND: Final = 20  # of one device; of refusals in all
 BURST: Final = 60
-WAITING_A_DEVICE: Final = 8
+WAITING_A_DEVICE: Final = 16
 AT_ONCE: Final = 8  # devices
 SUMMARY_S: Final = 1.0
 _log = logging.getLogger(__name__)
@@ -91,25 +94,30 @@ class MqttCommands:
         """A message on a command topic (below the host's own); never waits."""
         if not payload:
             return  # how a retained message is taken away
-        if not self._rate.allows(self._monotonic_s()):
-            self._drop()
-            return
         device = device_of(topic)
-        if not self._is_known(device):
-            self._end(None, topic, CommandOutcome("refused", "there is no device of this name"))
-            return
+        is_known = self._is_known(device)
         try:
+            if not is_known:
+                raise ValueError("there is no device of this name")
             if retained:
                 raise ValueError("it is retained: it would be done again at every connection")
             self._queue(read_command(topic, payload))
         except ValueError as exc:
-            self._end(device, topic, CommandOutcome("refused", str(exc), "docs/mqtt.md has the commands"))
+            refusal = CommandOutcome("refused", str(exc), "docs/mqtt.md has the commands")
+            if self._rate.allows(self._monotonic_s()):
+                self._end(device if is_known else None, topic, refusal)
+            else:
+                self._drop()
 
     def _queue(self, command: Command) -> None:
+        """Queue a command behind the others of its device; the oldest of them makes room."""
         group, waiting = self._group, self._waiting.get(command.device)
-        if group is None or (waiting is not None and len(waiting) >= WAITING_A_DEVICE):
+        if group is None:
             self._drop()
         elif waiting is not None:
+            if len(waiting) >= WAITING_A_DEVICE:
+                waiting.popleft()
+                self._drop()
             waiting.append(command)
         else:
             self._waiting[command.device] = deque((command,))
@@ -125,6 +133,7 @@ class MqttCommands:
                     _log.exception("a command over MQTT failed inside the host")
                     outcome = CommandOutcome("unknown", "a fault inside the host ended it", "the host's log says more")
             self._end(device, str(command), outcome)
+            await asyncio.sleep(1 / COMMANDS_A_SECOND)
         self._waiting.pop(device, None)
 
     def _end(self, device: str | None, command: str, outcome: CommandOutcome) -> None:

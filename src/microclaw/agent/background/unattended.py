@@ -24,7 +24,7 @@ from microclaw.link_server.tasks import TaskEnd, failure_text
 from microclaw.operations.tool import ToolContext, ToolResult
 from microclaw.schedules.devices import lost_device
 from microclaw.schedules.runner import Outcome, Started
-from microclaw.store.schedules import Prompt, Schedule, ToolAct
+from microclaw.store.schedules import Once, Prompt, Schedule, ToolAct
 from microclaw.text import without_fences
 
 CHANNEL: Final = "device"
@@ -120,7 +120,7 @@ class ScheduledWork:
             raise lost_device(schedule)
         key = f"schedule:{schedule.schedule_id}:{due_ms}"
         if isinstance(deed, Prompt):
-            return await self._turn(schedule, deed.text, key, note)
+            return await self._turn(schedule, deed.text, key, due_ms, note)
         where = (schedule.device, schedule.channel, schedule.chat_id)
         context = ToolContext(schedule.person_id, lambda _step: None, *where, begin=started)  # nobody follows it
         conversation = SCHEDULED + conversation_of(context.channel, context.chat_id)
@@ -131,14 +131,21 @@ class ScheduledWork:
     def may_repeat(self, act: ToolAct) -> bool:
         return self.tools.effect_of(act.tool) is not Effect.ONCE
 
+    def changes(self, act: ToolAct) -> bool:
+        return self.tools.effect_of(act.tool) is not Effect.READ and act.tool not in _SPEAKS
+
     async def tell(self, schedule: Schedule, text: str) -> None:
         await self.inbox.outbox.push(schedule.channel, schedule.chat_id, text, person=schedule.person_id)
 
-    async def _turn(self, schedule: Schedule, text: str, key: str, note: str) -> Outcome:
-        """The inbox keeps the turn through a crash, and accepts the message of one run only once."""
+    async def _turn(self, schedule: Schedule, text: str, key: str, due_ms: int, note: str) -> Outcome:
+        """The inbox keeps the turn through a crash, and accepts the message of one run only once.
+
+        The words of one that runs once are as old as its time, so its turn does no act if that is long ago.
+        """
         self.gate.check(schedule.person_id, Permission.ACT, f"schedule {schedule.schedule_id}")
         chat = schedule.channel, schedule.chat_id
-        inbound = Inbound(*chat, text, schedule.person_id, schedule.device, key=key, origin="schedule")
+        sent_ms = due_ms if isinstance(schedule.timing, Once) else None
+        inbound = Inbound(*chat, text, schedule.person_id, schedule.device, key=key, origin="schedule", sent_ms=sent_ms)
         if note and not await self.inbox.table.has(schedule.channel, key):
             await self.tell(schedule, f"schedule {schedule.schedule_id}: {note}")
         answer = await (await self.inbox.accept(inbound)).answer()

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from microclaw.backoff import Backoff
 from microclaw.config.settings import TelegramSettings
-from microclaw.errors import MicroclawError, error_below
+from microclaw.errors import ConfigError, MicroclawError, error_below
 from microclaw.events import Attachment, image_type
 from microclaw.text import encodable
 
@@ -33,6 +33,7 @@ ANSWER_S: Final = 20.0  # beyond what a long poll waits
 FILE_S: Final = 60.0
 MAX_ANSWER_BYTES: Final = 8 << 20
 MAX_RETRY_AFTER_S: Final = 300.0
+_CHAT_ID: Final = re.compile(r"(-?[0-9]{1,20})(?:\.([0-9]{1,20}))?")
 MAX_IMAGE_BYTES: Final = 4 << 20  # models take at most 5 MB a picture
 
 
@@ -103,6 +104,28 @@ class Chat(Struct, frozen=True):
     type: str
 
 
+class Address(Struct, frozen=True):
+    """The place of a message: a chat, the topic in a forum, and the message that it answers."""
+
+    chat: int
+    topic: int | None = None
+    reply_to: int | None = None
+
+    @property
+    def chat_id(self) -> str:
+        """The conversation's name in the inbox: each topic of a forum is one."""
+        return str(self.chat) if self.topic is None else f"{self.chat}.{self.topic}"
+
+    @classmethod
+    def of(cls, chat_id: str, reply_to: str | None = None) -> Address | None:
+        """Read a conversation's name; None if it is none of Telegram's."""
+        name = _CHAT_ID.fullmatch(chat_id)
+        if name is None:
+            return None
+        topic = None if name[2] is None else int(name[2])
+        return cls(int(name[1]), topic, None if reply_to is None else int(reply_to))
+
+
 class PhotoSize(Struct, frozen=True):
     """One size of a picture; `file_size` in bytes, 0 where Telegram does not say."""
 
@@ -118,10 +141,17 @@ class _Other(Struct, frozen=True, rename={"sender": "from"}):
 
 
 class Message(Struct, frozen=True, rename={"sender": "from"}):
-    """A person's message, or another bot's. `caption` belongs to a picture or to a file of another kind."""
+    """A person's message, or another bot's. `caption` belongs to a picture or to a file of another kind.
+    `date` is when it was sent, in Unix time; 0 where Telegram does not say. `message_thread_id` is a forum's topic if
+    `is_topic_message`, else only a thread of replies.
+    """
 
     chat: Chat
     sender: User
+    message_id: int | None = None
+    date: int = 0
+    message_thread_id: int | None = None
+    is_topic_message: bool = False
     text: str = ""
     caption: str = ""
     photo: tuple[PhotoSize, ...] = ()
@@ -133,6 +163,12 @@ class Message(Struct, frozen=True, rename={"sender": "from"}):
     def is_forwarded(self) -> bool:
         """The words are somebody else's."""
         return self.forward_origin is not None or self.forward_date is not None
+
+    @property
+    def address(self) -> Address:
+        """Return the place of its answer; in a group it points to the message, as others speak there, too."""
+        topic = self.message_thread_id if self.is_topic_message else None
+        return Address(self.chat.id, topic, None if self.chat.type == "private" else self.message_id)
 
     def words(self, me: User) -> str:
         """The text without the bot's @name; empty for what is neither text nor a picture with a caption."""
@@ -248,7 +284,8 @@ class BotApi:
             # `from None`: the library's error holds the request and with it the token
             if error_below(exc, AnswerTooLarge) is not None:
                 raise TelegramError(what, f"more than {MAX_ANSWER_BYTES:,} bytes came", 413) from None
-            raise TelegramError(what, type(exc).__name__) from None
+            refusal = error_below(exc, ConfigError)
+            raise TelegramError(what, type(exc).__name__ if refusal is None else refusal.message) from None
         return response.status_code, response.content
 
 

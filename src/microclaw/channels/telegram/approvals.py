@@ -10,7 +10,7 @@ from typing import Final
 from microclaw.auth.approvals import UNTOLD, ActEnd, ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.people import People, Person
 from microclaw.channels.delivery import ChannelTasks
-from microclaw.channels.telegram.api import ButtonPress, TelegramError
+from microclaw.channels.telegram.api import Address, ButtonPress, TelegramError
 from microclaw.channels.telegram.markup import split
 from microclaw.channels.telegram.sender import Sender
 from microclaw.errors import PermissionRefused, UnknownName
@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    chats: tuple[int, ...]
+    chats: tuple[Address, ...]
     outcome: asyncio.Future[ApprovalOutcome]
 
 
@@ -53,8 +53,8 @@ class ApprovalQuestions:
             _log.warning("telegram: %d questions wait already; one more is not shown", len(self.tasks))
             return
         self._asked[news.approval_id] = question
-        for chat_id in question.chats:
-            self.tasks.start(self._show(news, question, chat_id), f"telegram: approval {news.approval_id}")
+        for address in question.chats:
+            self.tasks.start(self._show(news, question, address), f"telegram: approval {news.approval_id}")
 
     def decide(self, press: ButtonPress, person: Person) -> str | None:
         """The text for the person who pressed; None for a button of another kind."""
@@ -64,7 +64,7 @@ class ApprovalQuestions:
         asked = self._asked.get(approval_id)
         if asked is None:
             return "This was decided already, or its time is over."
-        if press.message.chat.id not in asked.chats:
+        if press.message.chat.id not in [address.chat for address in asked.chats]:
             return "This is not decided in this chat."
         try:
             self.approvals.decide(approval_id, approved=verdict == "yes", by=person.person_id)
@@ -72,40 +72,38 @@ class ApprovalQuestions:
             return exc.message[:190]  # Bot API: at most 200 characters
         return "Approved." if verdict == "yes" else "Declined."
 
-    def _chats(self, pending: PendingApproval) -> tuple[int, ...]:
-        chats = {chat_number(pending.chat_id)} if pending.channel == CHANNEL else set()
+    def _chats(self, pending: PendingApproval) -> tuple[Address, ...]:
+        chats = {Address.of(pending.chat_id)} if pending.channel == CHANNEL else set()
         if not self.approvals.may_decide(pending, pending.person_id):
-            addresses = [one for person in self.people.list() if person.role == "owner" for one in person.addresses]
-            owners = [chat_number(external_id) for channel, external_id in addresses if channel == CHANNEL]
-            chats.update(owners[:MAX_OWNERS])
+            chats.update(map(Address.of, owners_chats(self.people)[:MAX_OWNERS]))
         return tuple(chat for chat in chats if chat is not None)
 
-    async def _show(self, pending: PendingApproval, asked: _Question, chat_id: int) -> None:
+    async def _show(self, pending: PendingApproval, asked: _Question, address: Address) -> None:
         """Show the question in a chat, then its outcome, and the end of the approved act."""
         approval_id, question = pending.approval_id, question_markdown(pending)
         buttons = [("Approve", f"yes:{approval_id}"), ("Decline", f"no:{approval_id}")]
-        is_askers = pending.channel == CHANNEL and chat_number(pending.chat_id) == chat_id
-        if is_askers and chat_id > 0 and not self.approvals.may_decide(pending, pending.person_id):
+        is_askers = pending.channel == CHANNEL and pending.chat_id == address.chat_id
+        if is_askers and address.chat > 0 and not self.approvals.may_decide(pending, pending.person_id):
             del buttons[0]  # below zero it is a group: an owner may be in it
             question += "\nAn owner decides this; you may take it back."
         keyboard = {"inline_keyboard": [[{"text": label, "callback_data": data} for label, data in buttons]]}
         end = None
         try:
-            message_id = await self.sender.send(chat_id, question, keyboard)
+            message_id = await self.sender.send(address, question, keyboard)
             settled = await asyncio.shield(asked.outcome)
-            await self.sender.edit(chat_id, message_id, outcome_markdown(settled))
+            await self.sender.edit(address, message_id, outcome_markdown(settled))
             if settled.outcome == "approved":
                 end = await self.approvals.end(approval_id, MAX_ACT_S)
             if end not in (None, UNTOLD):
-                await self.sender.edit(chat_id, message_id, outcome_markdown(settled, end))
+                await self.sender.edit(address, message_id, outcome_markdown(settled, end))
         except TelegramError as exc:
             _log.info("telegram: a question could not be shown to its end: %s", exc.message)
 
 
-def chat_number(chat_id: str) -> int | None:
-    """A journaled chat id as Telegram's number; None for one that is none."""
-    digits = chat_id.removeprefix("-")
-    return int(chat_id) if digits.isascii() and digits.isdecimal() and len(digits) <= 20 else None
+def owners_chats(people: People) -> list[str]:
+    """Return the private chats of the owners, as the inbox names them."""
+    owners = [person for person in people.list() if person.role == "owner"]
+    return [place for owner in owners for channel, place in owner.addresses if channel == CHANNEL]
 
 
 def question_markdown(pending: PendingApproval) -> str:

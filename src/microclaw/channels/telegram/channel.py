@@ -15,21 +15,22 @@ from typing import Any, Final, Literal
 from weakref import WeakValueDictionary
 
 import msgspec
+from msgspec.structs import replace
 
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import AcceptedMessage
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import People, Person
 from microclaw.channels.delivery import ChannelTasks, ReadFile
-from microclaw.channels.telegram.api import BotApi, Message, TelegramError, Timing, Update, User
-from microclaw.channels.telegram.approvals import CHANNEL, ApprovalQuestions, chat_number
+from microclaw.channels.telegram.api import Address, BotApi, Message, TelegramError, Timing, Update, User
+from microclaw.channels.telegram.approvals import CHANNEL, MAX_OWNERS, ApprovalQuestions, owners_chats
 from microclaw.channels.telegram.markup import answer_markdown
 from microclaw.channels.telegram.sender import Sender
 from microclaw.errors import MicroclawError, Overloaded, StoreError
 from microclaw.events import Answer, Inbound
 from microclaw.link_server.limits import RateLimit
 from microclaw.store.outbox import OutboxRow
-from microclaw.text import encodable
+from microclaw.text import clean_text, encodable
 
 _log = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ BATCH: Final = 100
 REMEMBERED: Final = 4 * BATCH  # updates that came and may come again
 SIDE_BY_SIDE: Final = 8  # chats of a batch; the messages of one are taken in their order
 ALLOWED_UPDATES: Final = ("message", "callback_query")
+MAX_QUOTED_CHARS: Final = 500
 MAX_TURNS: Final = 256  # at once
 TYPING_S: Final = 4.5  # Telegram shows "typing" for 5 s
 YES_OR_NO: Final[Mapping[str, object]] = {
@@ -51,7 +53,6 @@ HELP: Final = (
 )
 _UNREADABLE: Final = "I take text and pictures, no voice notes and no other files."
 _LOOKS_ONLY: Final = "You may look at the boards in a browser (microclaw status --open on the host), and not chat here."
-_BUSY: Final = "Too much is going on here at the moment. Please send it again in a minute."
 
 
 @dataclass(slots=True)
@@ -122,15 +123,19 @@ class TelegramChannel:
                 continue
             whole = (one for one in updates if isinstance(one, dict))  # others cannot be acknowledged
             numbers = [one["update_id"] for one in whole if isinstance(one.get("update_id"), int)]
-            if bool(updates) != bool(numbers) or not await self._take_all(updates):
+            if bool(updates) != bool(numbers):
                 await asyncio.sleep(self._backoff.next_wait_s())  # not acknowledged: Telegram sends it again
                 continue
-            offset = max(numbers, default=-1) + 1 or offset
+            left = await self._take_all(updates)
+            offset = min(left, default=max(numbers, default=-1) + 1) or offset
+            if left:  # Telegram keeps them, in their order
+                await asyncio.sleep(self.timing.backoff_s)
+                continue
             self._backoff.succeeded()
             self.state.phase, self.state.reason = "listening", None
 
-    async def _take_all(self, updates: list[Any]) -> bool:
-        """Take a batch in, chat by chat; True when all of it is safe."""
+    async def _take_all(self, updates: list[Any]) -> list[int]:
+        """Take a batch in, chat by chat; returns the numbers of the updates that stay at Telegram."""
         chats: dict[int, list[Update]] = {}
         for one in updates:
             try:
@@ -143,22 +148,41 @@ class TelegramChannel:
                 chats.setdefault(said.chat.id, []).append(update)
         async with asyncio.TaskGroup() as tasks:
             taking = [tasks.create_task(self._take_chat(of_chat)) for of_chat in chats.values()]
-        return all(task.result() for task in taking)
+        return [number for task in taking for number in task.result()]
 
-    async def _take_chat(self, updates: list[Update]) -> bool:
+    async def _take_chat(self, updates: list[Update]) -> list[int]:
+        """Take the updates of a chat in; returns the numbers of those that the inbox has no room for.
+
+        Behind such a message only buttons and commands are taken: what runs may wait for them.
+        """
+        left: list[int] = []
         async with self._side_by_side:
             for update in updates:
-                if update.update_id in self._done:
+                number = update.update_id
+                if number in self._done:
+                    continue
+                if left and self._needs_room(update):
+                    left.append(number)
                     continue
                 try:
                     await self._take(update)
+                except Overloaded:
+                    left.append(number)
                 except StoreError as exc:
                     self._disturbed(f"a message waits at Telegram: {exc.message}")
-                    return False
+                    left.append(number)
                 except Exception:  # this update must not keep those behind it from coming
-                    _log.exception("telegram: update %d failed and is skipped", update.update_id)
-                self._done.append(update.update_id)
-            return True
+                    _log.exception("telegram: update %d failed and is skipped", number)
+                    self._done.append(number)
+                else:
+                    self._done.append(number)
+        return left
+
+    def _needs_room(self, update: Update) -> bool:
+        message = update.message
+        if message is None or not message.is_for(self._me):
+            return False
+        return not message.words(self._me).startswith("/")
 
     def _disturbed(self, reason: str) -> None:
         """Log the first failure as a warning, later ones as debug lines, until polling works again."""
@@ -177,7 +201,7 @@ class TelegramChannel:
         elif (message := update.message) is not None and (
             reply := await self._reply_at_once(update.update_id, message)
         ) is not None:
-            self._say(message.chat.id, reply)
+            self._say(message.address, reply)
 
     async def _reply_at_once(self, update_id: int, message: Message) -> str | None:
         """The answer that needs no turn, or why there is none; None where nothing is to be said, or a turn will."""
@@ -193,8 +217,6 @@ class TelegramChannel:
                 return _UNREADABLE
             case None if person.role == "read-only":
                 return _LOOKS_ONLY
-            case None if len(self._tasks) >= MAX_TURNS:
-                return _BUSY
             case None:
                 return await self._accept(update_id, message, text, person)
             case "/start":
@@ -204,7 +226,8 @@ class TelegramChannel:
             case "/whoami":
                 return f"You are {person.name} ({person.role}), Telegram user `{message.sender.id}`."
             case "/cancel":
-                return "Stopped." if self.inbox.cancel(CHANNEL, str(message.chat.id)) else "Nothing is running."
+                is_stopped = self.inbox.cancel(CHANNEL, message.address.chat_id)
+                return "Stopped." if is_stopped else "Nothing is running."
             case word:
                 return f"There is no command {word[:32]}.\n\n{HELP}"
 
@@ -225,48 +248,59 @@ class TelegramChannel:
         return f"I do not know you yet. The owner of this host can let you in:\n`microclaw person pair {code}`"
 
     async def _accept(self, update_id: int, message: Message, text: str, person: Person) -> str | None:
-        """Give the message to the agent and follow its turn; why it is not taken."""
-        try:
-            pictures = (await self.api.picture(message.photo),) if message.photo else ()
-        except TelegramError as exc:
-            return f"I could not fetch that file: {exc.why}."
+        """Give the message to the agent and follow its turn; why it is not taken.
+
+        Raises Overloaded for one that has no room, and StoreError: it stays at Telegram.
+        """
+        address = message.address
         inbound = Inbound(
             CHANNEL,
-            str(message.chat.id),
+            address.chat_id,
             text,
             person.person_id,
             key=f"{self._me.id}:{update_id}",
             origin="forwarded" if message.is_forwarded else "person",
-            attachments=pictures,
+            sent_ms=message.date * 1000 or None,
+            reply_to=None if address.reply_to is None else str(address.reply_to),
         )
+        if len(self._tasks) >= MAX_TURNS or not self.inbox.has_room(inbound):
+            raise Overloaded("the inbox has no room for a message of Telegram")
+        if message.photo:
+            try:
+                picture = await self.api.picture(message.photo)
+            except TelegramError as exc:
+                return f"I could not fetch that file: {exc.why}."
+            inbound = replace(inbound, attachments=(picture,))
         try:
             accepted = await self.inbox.accept(inbound)
-        except StoreError:
-            raise  # it waits at Telegram
+        except (Overloaded, StoreError):
+            raise
         except MicroclawError as exc:
             return exc.message if exc.next_step is None else f"{exc.message}\nnext: {exc.next_step}"
         if not accepted.duplicate:
-            self._tasks.start(self._follow(message.chat.id, accepted), f"telegram: turn in {message.chat.id}")
+            self._tasks.start(self._follow(address, accepted), f"telegram: turn in {address.chat_id}")
         return None
 
-    def _say(self, chat_id: int, text: str) -> None:
+    def _say(self, address: Address, text: str) -> None:
         """Send a message that is no answer of the agent; nothing when too many tasks run."""
         if len(self._tasks) < 2 * MAX_TURNS:
-            self._tasks.start(self._send(chat_id, Answer(text)), f"telegram: say to {chat_id}")
+            self._tasks.start(self._send(address, Answer(text)), f"telegram: say to {address.chat_id}")
 
-    async def _follow(self, chat_id: int, accepted: AcceptedMessage) -> None:
+    async def _follow(self, address: Address, accepted: AcceptedMessage) -> None:
         """Show "typing" while a turn runs, then deliver its answer. Approvals come to the chat by themselves."""
         async with ChannelTasks() as typing:
-            typing.start(self._show_typing(chat_id), f"telegram: typing in {chat_id}")
+            typing.start(self._show_typing(address), f"telegram: typing in {address.chat_id}")
             answer = await accepted.answer()
         if answer is not None:
             async with self.inbox.outbox.delivering(CHANNEL, answer.outbound_id):
-                await self._send(chat_id, answer)
+                await self._send(address, answer)
 
-    async def _show_typing(self, chat_id: int) -> None:
+    async def _show_typing(self, address: Address) -> None:
         await asyncio.sleep(self.timing.first_s)
         while True:
-            await self.api.attempt("sendChatAction", chat_id=chat_id, action="typing")
+            await self.api.attempt(
+                "sendChatAction", chat_id=address.chat, message_thread_id=address.topic, action="typing"
+            )
             await asyncio.sleep(TYPING_S)
 
     async def _deliver(self) -> None:
@@ -280,20 +314,36 @@ class TelegramChannel:
     async def _push(self, outbound: OutboxRow, turn: asyncio.Lock) -> None:
         try:
             async with self.inbox.outbox.delivering(CHANNEL, outbound.outbound_id), turn:
-                if (chat_id := chat_number(outbound.chat_id)) is not None:
-                    await self._send(chat_id, outbound.answer)
+                address = Address.of(outbound.chat_id, outbound.reply_to)
+                if address is None:
+                    await self._fail(outbound.chat_id, outbound.answer, "it is no chat of Telegram")
                 else:
-                    _log.warning("telegram: %r is no chat of Telegram: its message is dropped", outbound.chat_id[:40])
+                    await self._send(address, outbound.answer)
         finally:
             self._slots.release()
 
-    async def _send(self, chat_id: int, answer: Answer) -> None:
-        """Send an answer and its files; a chat that cannot be written to gets neither."""
-        is_yes_or_no = answer.waits_for_yes and chat_id > 0  # in a group the word would not be addressed to the bot
+    async def _send(self, address: Address, answer: Answer) -> None:
+        """Send an answer and its files; of a chat that cannot be written to the owners are told."""
+        # In a group the word would not be addressed to the bot.
+        is_yes_or_no = answer.waits_for_yes and address.chat > 0
         try:
-            await self._sender.send_all(chat_id, answer_markdown(answer), YES_OR_NO if is_yes_or_no else None)
-            await self._sender.send_files(chat_id, answer.files, self.read_file)
+            await self._sender.send_all(address, answer_markdown(answer), YES_OR_NO if is_yes_or_no else None)
+            await self._sender.send_files(address, answer.files, self.read_file)
         except TelegramError as exc:
             if exc.is_of_the_bot:
                 raise  # it waits for a bot that may send it
-            _log.warning("telegram: a message cannot be delivered: %s", exc.message)
+            await self._fail(address.chat_id, answer, exc.why)
+
+    async def _fail(self, chat_id: str, answer: Answer, why: str) -> None:
+        """Note what cannot be delivered, and tell the owners in their own chats; of these only the status tells."""
+        _log.warning("telegram: a message to %.40r cannot be delivered: %s", chat_id, why)
+        if answer.outbound_id is None:
+            return
+        await self.inbox.outbox.fail(answer.outbound_id, why)
+        chats = owners_chats(self.people)[:MAX_OWNERS]
+        if chat_id in chats:
+            return
+        words = clean_text(answer.text, one_line=True, limit=MAX_QUOTED_CHARS)
+        for chat in chats:
+            text = f"An answer could not be delivered to the chat {chat_id[:40]}: {why}. It says: {words}"
+            await self.inbox.outbox.push(CHANNEL, chat, text)

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 from msgspec import Struct
 
 from microclaw.channels.delivery import ReadFile
-from microclaw.channels.telegram.api import BotApi, TelegramError, Timing
+from microclaw.channels.telegram.api import Address, BotApi, TelegramError, Timing
 from microclaw.channels.telegram.markup import split, telegram_html
 from microclaw.errors import MicroclawError
 from microclaw.events import ResultFile
@@ -34,20 +34,25 @@ class Sender:
         self._timing = timing
         self._migrated: dict[int, int] = {}
 
-    async def send(self, chat_id: int, markdown: str, keyboard: Mapping[str, object] | None = None) -> int:
+    async def send(self, address: Address, markdown: str, keyboard: Mapping[str, object] | None = None) -> int:
         """The new message's id. `markdown` fits into one message (`split`); `keyboard` is a reply markup."""
-        return (await self._write("sendMessage", chat_id, _Sent, markdown, reply_markup=keyboard)).message_id
+        reply = None
+        if address.reply_to is not None:
+            reply = {"message_id": address.reply_to, "allow_sending_without_reply": True}
+        more = {"message_thread_id": address.topic, "reply_parameters": reply, "reply_markup": keyboard}
+        return (await self._write("sendMessage", address.chat, _Sent, markdown, **more)).message_id
 
-    async def edit(self, chat_id: int, message_id: int, markdown: str) -> None:
+    async def edit(self, address: Address, message_id: int, markdown: str) -> None:
         """The message has no buttons then."""
-        await self._write("editMessageText", chat_id, object, markdown, message_id=message_id)
+        await self._write("editMessageText", address.chat, object, markdown, message_id=message_id)
 
-    async def send_all(self, chat_id: int, markdown: str, keyboard: Mapping[str, object] | None = None) -> None:
-        """A whole text in as many messages as it needs."""
+    async def send_all(self, address: Address, markdown: str, keyboard: Mapping[str, object] | None = None) -> None:
+        """A whole text in as many messages as it needs; the first one answers the message of the address."""
         for piece in split(markdown) or ["(no words)"]:
-            await self.send(chat_id, piece, keyboard)
+            await self.send(address, piece, keyboard)
+            address = Address(address.chat, address.topic)
 
-    async def send_files(self, chat_id: int, files: Sequence[ResultFile], read: ReadFile) -> None:
+    async def send_files(self, address: Address, files: Sequence[ResultFile], read: ReadFile) -> None:
         """Files of an answer: pictures as photos, others as documents."""
         for file in files:
             name = clean_text(file.name.rpartition("/")[2], one_line=True, limit=100)
@@ -55,20 +60,21 @@ class Sender:
                 content = await read(file)
             except MicroclawError as exc:
                 _log.info("telegram: a file is not sent: %s", exc.message)
-                await self.send_all(chat_id, f"The file {name} is no longer there.")
+                await self.send_all(address, f"The file {name} is no longer there.")
             else:
-                await self._send_file(chat_id, (name, content, file.media_type))
+                await self._send_file(address, (name, content, file.media_type))
 
-    async def _send_file(self, chat_id: int, file: tuple[str, bytes, str]) -> None:
+    async def _send_file(self, address: Address, file: tuple[str, bytes, str]) -> None:
+        topic = address.topic
         if file[2] in _PHOTOS:
             try:
-                await self._call("sendPhoto", chat_id, object, files={"photo": file})
+                await self._call("sendPhoto", address.chat, object, message_thread_id=topic, files={"photo": file})
                 return
             except TelegramError as exc:
                 if exc.status != 400:
                     raise
                 _log.info("telegram: %s; the picture goes as a document", exc.message)  # too wide, too many pixels
-        await self._call("sendDocument", chat_id, object, files={"document": file})
+        await self._call("sendDocument", address.chat, object, message_thread_id=topic, files={"document": file})
 
     async def _write(self, method: str, chat_id: int, kind: type[T], markdown: str, **more: object) -> T:
         """A text with markup, or without where Telegram refuses the markup."""

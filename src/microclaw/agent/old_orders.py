@@ -1,0 +1,77 @@
+"""Orders that were sent long before their turn: none is done, and those of a chat are asked about once, together.
+
+The journal of a turn refuses the first act of an old message (`turn_journal.OLD_S`). The question is an approval, which
+every channel shows; after a yes the orders come into the inbox again, in their order and as if they were sent now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from msgspec.structs import replace
+
+from microclaw.agent.inbox import Inbox
+from microclaw.auth.approvals import Approvals
+from microclaw.errors import MicroclawError
+from microclaw.store.inbox import Message
+from microclaw.text import clean_text, count_text, moment_text
+
+MAX_SHOWN_CHARS: Final = 400  # of one order, in the question
+_log = logging.getLogger(__name__)
+
+_Asker = tuple[str, str, str]  # channel, chat and person
+
+
+@dataclass(eq=False, slots=True)
+class OldOrders:
+    """The old orders that wait for their question. `settle_s`: so long no other one came when it is asked."""
+
+    inbox: Inbox
+    approvals: Approvals
+    settle_s: float
+    _waiting: dict[_Asker, list[Message]] = field(default_factory=dict)
+
+    def add(self, order: Message) -> _Asker | None:
+        """Keep an order for its question; returns who is to be asked if it is the first one."""
+        inbound = order.inbound
+        if inbound.origin not in ("person", "forwarded") or inbound.attachments:
+            return None
+        asker = (inbound.channel, inbound.chat_id, inbound.person_id)
+        is_first = asker not in self._waiting
+        self._waiting.setdefault(asker, []).append(order)
+        return asker if is_first else None
+
+    async def ask(self, asker: _Asker) -> None:
+        """Ask about the orders of a chat when no more of them come, and do them after a yes."""
+        channel, chat_id, person_id = asker
+        orders = await self._settled(asker)
+        question = f"{count_text(len(orders), 'old order')} since {_moment(orders[0])}: do them"
+        lines = [f"{_moment(order)} {_shown(order)}" for order in orders]
+        try:
+            await self.approvals.ask(person_id, question, lines, channel=channel, chat_id=chat_id)
+            for order in orders:
+                await self.inbox.accept(replace(order.inbound, key=None, sent_ms=None))
+        except MicroclawError as exc:
+            _log.info("old orders are not done: %s", exc.message)
+
+    async def _settled(self, asker: _Asker) -> Sequence[Message]:
+        """Return the orders once none came for a while and the chat has nothing left to answer."""
+        orders = self._waiting[asker]
+        count = 0
+        while count < len(orders) or self.inbox.waiting(*asker[:2]):
+            count = len(orders)
+            await asyncio.sleep(self.settle_s)
+        return self._waiting.pop(asker)
+
+
+def _moment(order: Message) -> str:
+    """Return when it was sent, to the minute."""
+    return moment_text(order.sent_ms).rpartition(":")[0]
+
+
+def _shown(order: Message) -> str:
+    return clean_text(order.inbound.text, one_line=True, limit=MAX_SHOWN_CHARS)

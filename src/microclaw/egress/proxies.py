@@ -1,0 +1,53 @@
+"""Decides by which proxy a destination is asked: that of the settings, of the environment, or none. Connects nowhere.
+
+It is the only place that reads the environment's proxies; the libraries' own reading of it is off.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+from urllib.parse import urlsplit
+from urllib.request import proxy_bypass
+
+from microclaw.addresses import bracketed, is_local
+from microclaw.errors import ConfigError
+
+_SCHEMES: Final = ("http", "https")
+
+
+def proxy_for(scheme: str, host: str, port: int, setting: str | None) -> str | None:
+    """Return the proxy for a destination, or None if it is asked directly. `setting` is `proxy.url`.
+
+    This machine and the networks at home are never asked by a proxy. Raises ConfigError for a variable whose proxy is
+    not an HTTP one.
+    """
+    place = f"{bracketed(host)}:{port}"
+    if is_local(f"{scheme}://{place}") or proxy_bypass(host) or proxy_bypass(place):
+        return None
+    return setting or _environment_proxy(scheme)
+
+
+def is_behind_proxy(setting: str | None) -> bool:
+    """Return whether the Internet is reached by a proxy, so that a task's own connections would go round it."""
+    return bool(setting or os.environ.get("https_proxy") or os.environ.get("HTTPS_PROXY"))
+
+
+def _environment_proxy(scheme: str) -> str | None:
+    for name in (f"{scheme}_proxy", f"{scheme.upper()}_PROXY", "all_proxy", "ALL_PROXY"):
+        value = os.environ.get(name, "").strip()
+        if value:
+            return _checked(name, value)
+    return None
+
+
+def _checked(name: str, value: str) -> str:
+    """Return the address of an HTTP proxy; HOST:PORT is one, too. Raises ConfigError."""
+    address = value if "://" in value else f"http://{value}"
+    scheme = urlsplit(address).scheme
+    if scheme not in _SCHEMES:
+        raise ConfigError(
+            f"{name} names a {scheme}:// proxy, and only http:// ones are used",
+            next_step=f"unset {name}, or set an HTTP one: microclaw config set proxy.url http://HOST:PORT",
+        )
+    return address
