@@ -52,7 +52,7 @@ IS_IT_WELL: Final = "see whether PostgreSQL runs and this machine reaches it; th
 class PostgresConnection:
     """A store.database.Connection, and its Sql. Only one that writes takes the lock."""
 
-    errors = psycopg.Error
+    errors = (psycopg.Error,)
 
     def __init__(self, url: str, host: str, *, writes: bool) -> None:
         self._url = url
