@@ -107,7 +107,7 @@ class Authority:
 
     @property
     def problem(self) -> str | None:
-        """What keeps devices from trusting this host now, and the next step."""
+        """The reason why devices cannot trust this host now, with the next step; None if they can."""
         finding = certificate_problem(self.pair.certificate, self._now_ms())
         return None if finding is None else f"{finding.text} (next: {finding.next_step})"
 

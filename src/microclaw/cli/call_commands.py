@@ -108,7 +108,7 @@ def logs(
 
 
 class LogSource(Struct, frozen=True):
-    """What reads a page of lines from a cursor on, and what names the programs there."""
+    """A way to the lines of a device: a page from a cursor on, and the names of its programs."""
 
     read: Callable[[int], Logs]
     app_names: Callable[[], list[str]]
