@@ -1,8 +1,8 @@
 """Makes the files of a release, and uploads nothing (docs/releasing.md).
 
-`release.py prepare VERSION --date YYYY-MM-DD` writes the version into the files that name it and gives the changelog's
-section `Unreleased` its heading. `release.py build -o DIR` makes the files: sdist, wheel, constraints, bill of
-materials, MCP bundle, Home Assistant add-on, the changelog's section, and SHA256SUMS. The same commit gives the same
+`release.py prepare VERSION --date YYYY-MM-DD` writes version and day into the files that name them and gives the
+changelog's section `Unreleased` its heading. `release.py build -o DIR` makes the files: sdist, wheel, constraints, bill
+of materials, MCP bundle, Home Assistant add-on, the changelog's section, and SHA256SUMS. The same commit gives the same
 bytes: every time is SOURCE_DATE_EPOCH, else the commit's.
 """
 
@@ -30,10 +30,12 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parents[1]
 FIRST_ZIP_TIME: Final = 315_532_800  # 1980-01-01: a zip file knows no earlier time
 VERSION: Final = re.compile(r"\d+\.\d+\.\d+((a|b|rc)\d+)?")
+PACKAGE: Final = "src/microclaw/__init__.py"
+RELEASED: Final = r'(?m)^(__released__ = ")([^"]+)(")$'
 # Each file that names the version, with the line that does.
 NAMED_IN: Final = {
     "pyproject.toml": r'(?m)^(version = ")([^"]+)(")$',
-    "src/microclaw/__init__.py": r'(?m)^(__version__ = ")([^"]+)(")$',
+    PACKAGE: r'(?m)^(__version__ = ")([^"]+)(")$',
     "packaging/home-assistant/config.yaml": r'(?m)^(version: ")([^"]+)(")$',
 }
 
@@ -65,7 +67,9 @@ def prepare(version: str, day: str, root: Path = ROOT) -> None:
         raise ReleaseError(f"CHANGELOG.md has a section {version} already")
     if not section(text, "Unreleased"):
         raise ReleaseError("CHANGELOG.md has nothing under Unreleased. Next: write there what changed")
-    texts = {root / name: _with_version(root / name, pattern, version) for name, pattern in NAMED_IN.items()}
+    texts = {root / name: _replaced(root / name, pattern, version) for name, pattern in NAMED_IN.items()}
+    _named(root / PACKAGE, RELEASED)
+    texts[root / PACKAGE] = re.sub(RELEASED, rf"\g<1>{day}\g<3>", texts[root / PACKAGE])
     texts[changelog] = text.replace("## Unreleased\n", f"## Unreleased\n\n## {version} - {day}\n", 1)
     for path, written in texts.items():
         path.write_text(written, encoding="utf-8")
@@ -205,11 +209,11 @@ def _named(path: Path, pattern: str) -> re.Match[str]:
     found = re.findall(pattern, path.read_text(encoding="utf-8"))
     match = re.search(pattern, path.read_text(encoding="utf-8"))
     if match is None or len(found) != 1:
-        raise ReleaseError(f"{path.name} does not name the version once")
+        raise ReleaseError(f"{path.name} does not name the version, or the day of the release, once")
     return match
 
 
-def _with_version(path: Path, pattern: str, version: str) -> str:
+def _replaced(path: Path, pattern: str, version: str) -> str:
     _named(path, pattern)
     return re.sub(pattern, rf"\g<1>{version}\g<3>", path.read_text(encoding="utf-8"))
 

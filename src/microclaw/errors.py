@@ -6,6 +6,8 @@ machine-readable name, `exit_code` what the command line exits with.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, Literal, TypeAlias, TypeVar
 
 from msgspec import Struct
@@ -299,6 +301,10 @@ class StoreUnreachable(StoreError, code="store_unreachable"):
     """The log that a cluster's hosts share cannot be reached now: it may go on by itself."""
 
 
+class CommitUnknown(StoreUnreachable, code=OutcomeUnknown.code, exit_code=OutcomeUnknown.exit_code):
+    """The connection was lost while it wrote: the database may have the change or not."""
+
+
 class NewerConnection(StoreError, code="newer_connection"):
     """The device has a newer connection to another host of the cluster: what this one brings does not count."""
 
@@ -362,6 +368,21 @@ class MessageTooLong(MicroclawError, code="message_too_long"):
 
 class NoHost(MicroclawError, code="no_host", exit_code=3):
     """No host listens on the control socket, or at its address."""
+
+
+@contextmanager
+def after_acceptance(act: str) -> Iterator[None]:
+    """Raise OutcomeUnknown for an error of the store inside: `act` was accepted before, and may be done.
+
+    TakenOver and NewerConnection stay as they are: they say which host goes on.
+    """
+    try:
+        yield
+    except (TakenOver, NewerConnection):
+        raise
+    except StoreError as exc:
+        text = f"{act}: outcome unknown, it goes on ({exc.message})"
+        raise OutcomeUnknown(text, next_step="look before you repeat it: microclaw app changes") from exc
 
 
 def exit_code_of(code: str) -> int:

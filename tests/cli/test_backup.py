@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import os
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,6 @@ from tests.cli.screen import Screen
 
 from microclaw.audit.event import AuditEvent, AuditKind, line_of
 from microclaw.audit.log_files import FOLDER, append_lines, read_events
-from microclaw.auth.certificates import new_authority
 from microclaw.backup.age import PrivateKey
 from microclaw.cli.doctor import LATE_DAYS, key_findings, late_findings
 from microclaw.config.settings import BackupSettings, Settings
@@ -128,9 +127,9 @@ def test_backups_that_were_never_made_or_long_ago_are_told_when_the_home_is_old_
         return [one.ok for one in late_findings(settings_of(home), NOW_MS + day * DAY_MS)]
 
     assert told(LATE_DAYS + 2) == []  # nothing says how old it is
-    pair = new_authority(datetime.fromtimestamp(NOW_MS / 1000, UTC))
-    (home / "identity" / "authority.pem").write_bytes(pair.to_pem())
-    (home / "identity" / "authority.pem").chmod(0o600)
+    authority = home / "identity" / "authority.pem"
+    authority.touch(mode=0o600)
+    os.utime(authority, (NOW_MS / 1000, NOW_MS / 1000))
     assert (told(LATE_DAYS - 1), told(LATE_DAYS + 2)) == ([], [True])
     line = line_of(AuditEvent(AuditKind.BACKUP_MADE, "by the command line"), NOW_MS + 80 * DAY_MS)
     append_lines(home / FOLDER, "acts", [line])

@@ -15,6 +15,7 @@ from tests.postgres import PostgresServer
 
 from microclaw.cli.main import main
 from microclaw.events import Inbound
+from microclaw.knowledge.texts import TextTable
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceRow, DeviceTable
 from microclaw.store.inbox import InboxTable
@@ -54,6 +55,14 @@ def test_a_store_goes_into_a_new_database_and_its_newest_content_back(
             return int(connection.execute("SELECT count(*) FROM devices").fetchall()[0][0])
 
     assert asyncio.run(put_in(home, "kitchen", "hall")) == 1
+    texts = {
+        "memory/MEMORY.md": "the lamp is on pin 4\n",
+        "memory/people/ann/USER.md": "Ann\n",
+        "config/SOUL.md": "kind\n",
+    }
+    for name, text in texts.items():
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text(text)
     lock = take_lock(home / "microclaw.db")
     assert not migrate(*to), "a host runs"
     lock.close()
@@ -67,6 +76,10 @@ def test_a_store_goes_into_a_new_database_and_its_newest_content_back(
 
     async def go_on() -> None:
         async with host_in(url, "b-0001") as (second, _):
+            shared = TextTable(second, lambda: 1)
+            await shared.refresh()
+            assert {name: shared.read(name) for name in texts} == texts
+            await shared.change("memory/MEMORY.md", lambda old: (f"{old}the fan is on pin 5\n", None))
             await put(second, "garden")
             for words in (to, back):
                 assert not await asyncio.to_thread(migrate, *words, "--replace"), "a host runs"
@@ -79,6 +92,8 @@ def test_a_store_goes_into_a_new_database_and_its_newest_content_back(
     assert migrate(*back, "--replace")
     assert names(home / "microclaw.db") == ["garden", "hall", "kitchen"]
     assert names(home / "microclaw.db.replaced") == ["hall", "kitchen"]
+    assert (home / "memory/MEMORY.md").read_text() == "the lamp is on pin 4\nthe fan is on pin 5\n"
+    assert [path.read_text() for path in (home / "memory/versions").iterdir()] == [texts["memory/MEMORY.md"]]
     assert asyncio.run(put_in(home, "attic")) == 3, "none is another host's"
     assert migrate(*to, "--replace")
     assert counted() == 4

@@ -95,6 +95,7 @@ def test_the_bundle_is_the_wheel_with_the_locks_versions(made: Path) -> None:
 def test_prepare_writes_the_version_everywhere_and_the_changelogs_heading(copy: Path) -> None:
     RELEASE["prepare"]("1.2.3rc1", "2026-12-01", copy)
     assert RELEASE["version_of"](copy) == "1.2.3rc1"
+    assert '__released__ = "2026-12-01"' in (copy / "src/microclaw/__init__.py").read_text()
     text = (copy / "CHANGELOG.md").read_text()
     assert RELEASE["section"](text, "1.2.3rc1") == "### Added\n- A thing."
     assert RELEASE["section"](text, "Unreleased") == ""

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
+from tests.postgres import USER, PostgresServer
 from tests.store.two_hosts import until
 
-from microclaw.errors import Overloaded, StoreError, UnknownName
+from microclaw.errors import Overloaded, StoreError, StoreUnwritable, UnknownName
 from microclaw.store.database import Database
-from microclaw.store.postgres import Follower
+from microclaw.store.postgres import Follower, SharedDatabase
 from microclaw.store.sql import Sql
 
 
@@ -152,3 +155,28 @@ async def test_refreshes_run_one_at_a_time_again_after_what_came_meanwhile_and_a
     await until(lambda: len(begun) == 7)
     assert begun == ["begin", *["begin", "end"] * 3]
     follower.task.cancel()
+
+
+async def test_a_store_that_refuses_a_write_for_lack_of_rights_says_so_until_it_takes_one(
+    postgres: PostgresServer,
+) -> None:
+    url, role = postgres.new_database(), f"r{secrets.token_hex(4)}"
+    with psycopg.connect(url, autocommit=True) as admin:
+
+        def run(statement: str) -> None:
+            admin.execute(f"{statement} {role}".encode())
+
+        run("CREATE USER")
+        run("GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO")
+        run("GRANT ALL ON ALL TABLES IN SCHEMA public TO")
+        async with SharedDatabase.opened(url.replace(USER, role, 1), "a") as database:
+            await database.write(adding(1))
+            assert await database.refusal() is None
+            run("REVOKE ALL ON ALL TABLES IN SCHEMA public FROM")
+            with pytest.raises(StoreUnwritable):
+                await database.write(adding(2))
+            assert isinstance(await database.refusal(), StoreUnwritable)
+            run("GRANT ALL ON ALL TABLES IN SCHEMA public TO")
+            async with asyncio.timeout(60):
+                while await database.refusal() is not None:
+                    pass

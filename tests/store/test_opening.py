@@ -79,6 +79,11 @@ def damaged(path: Path) -> None:
     path.write_bytes(data)
 
 
+def garbled(path: Path) -> None:
+    """A word of its schema is no UTF-8, nor is the text of the error that has it."""
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE", b"CREATE \xf1ABLE"))
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -101,6 +106,7 @@ async def test_what_is_no_store_is_refused_and_kept(store_path: Path, make: Call
     ("change", "text"),
     [
         (damaged, "damaged"),
+        (garbled, "cannot be opened"),
         (of_sql(f"PRAGMA user_version = {VERSION + 1}"), f"version {VERSION + 1}"),
         (of_sql(f"PRAGMA user_version = {BASE - 1}"), "too old"),
     ],

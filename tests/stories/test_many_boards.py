@@ -143,12 +143,34 @@ def test_a_file_is_the_state_that_is_wanted(fleet: Host, tmp_path: Path) -> None
     assert fleet.run("fleet", "apply", "--dry-run", "-f", str(out / "fleet.yaml")).code == 0
 
 
+TALKER = """#include <microclaw.h>
+#include <stdio.h>
+static void tick(void) { printf("tick\\n"); }
+void on_init(void) { every(200, tick); }
+"""
+
+
 def test_a_board_is_asked_without_a_host(wire: Wire, tmp_path: Path) -> None:
     board = f"127.0.0.1:{wire.board_port}"
     direct = tmp_path / "direct"
-    ran = microclaw(direct, "--json", "run", blink(tmp_path, 10, name="direct"), "-d", board)
+    source = tmp_path / "direct.c"
+    source.write_text(TALKER)
+    ran = microclaw(direct, "--json", "run", str(source), "-d", board)
     assert (ran.code, ran.json["name"]) == (0, "direct")
-    listed = microclaw(direct, "--json", "exec", board, "apps.list")
-    assert [app["name"] for app in listed.json["result"]] == ["direct"]
-    assert microclaw(direct, "app", "uninstall", "direct", "-d", board).code == 0
+    installed = microclaw(direct, "--json", "app", "install", "blink", "--set", "pin=10", "-d", board)
+    assert installed.code == 0, installed.err
+    names = {"direct", installed.json["name"]}
+    called = microclaw(direct, "--json", "exec", board, "apps.list")
+    assert {app["name"] for app in called.json["result"]} == names
+    listed = microclaw(direct, "--json", "app", "list", "-d", board)
+    assert {(app["name"], app["foreign"]) for app in listed.json["apps"]} == {(name, True) for name in names}
+    until(lambda: "tick" in microclaw(direct, "logs", f"{board}/direct").out)
+    assert microclaw(direct, "logs", f"{board}/nothing").code == 1
+    for needing in (("show", "direct"), ("stop", "direct"), ("undo",), ("changes",)):
+        refused = microclaw(direct, "app", *needing, "-d", board)
+        assert (refused.code, "next: microclaw up" in refused.err) == (1, True), refused.err
+    for name in names:
+        assert microclaw(direct, "app", "uninstall", name, "-d", board).code == 0
+    empty = microclaw(direct, "--json", "app", "list", "-d", board)
+    assert (empty.code, empty.json["apps"]) == (0, [])
     assert microclaw(direct, "--json", "exec", "127.0.0.1:1", "apps.list").code == 4

@@ -23,7 +23,17 @@ from msgspec import structs
 
 from microclaw.agent.outbox import AcceptedMessage, ChatKey, Outbox, RunningTurn, events_of
 from microclaw.config.settings import AgentSettings
-from microclaw.errors import EmptyMessage, MessageTooLong, MicroclawError, Overloaded, TakenOver
+from microclaw.errors import (
+    EmptyMessage,
+    MessageTooLong,
+    MicroclawError,
+    OutcomeUnknown,
+    Overloaded,
+    StoreError,
+    StoreUnreachable,
+    StoreUnwritable,
+    TakenOver,
+)
 from microclaw.events import Answer, Inbound
 from microclaw.live_hosts import ALONE, Fleet, dead_among
 from microclaw.store.inbox import InboxTable, Message
@@ -39,6 +49,11 @@ TAKEN: Final = Answer(
     error_code=TakenOver.code,
     next_step="wait for that answer, or look for it: microclaw chat",
 )
+UNKNOWN: Final = Answer(
+    "the store failed after it took your message: outcome unknown, it goes on",
+    error_code=OutcomeUnknown.code,
+    next_step="wait for its answer, or look for it: microclaw chat",
+)
 STOPPING: Final = Answer(
     "the host is stopping; your message is kept and answered when it is back",
     error_code="cancelled",
@@ -47,6 +62,7 @@ STOPPING: Final = Answer(
 
 _log = logging.getLogger(__name__)
 
+_STORE_CODES: Final = (StoreError.code, StoreUnreachable.code, StoreUnwritable.code)
 _NUMBER: Final = attrgetter("number")
 _ARRIVING: Final = 2**62  # the number of a message that is being written to the disk: after all others
 
@@ -225,8 +241,8 @@ class Inbox:
         """Put the answer on the disk with what its turn left to be written, and hand it out: the chat's next turn may
         begin. `keeping` adds it to its conversation in the same step.
 
-        If the store fails its actions are done, so the person must still get it. When another host answers the message,
-        this answer does not count.
+        If the store fails its actions are done, so the person must still get it; the message stays, and is answered
+        again. When another host answers the message, this answer does not count.
         """
         chat, inbound = self._chats[turn.chat_key], turn.message.inbound
         outbound = OutboxRow(
@@ -248,8 +264,7 @@ class Inbox:
                 answer = TAKEN
             except MicroclawError as exc:
                 _log.warning("an answer could not be kept: %s", exc.message)
-                note = "(This answer could not be kept in the conversation: the store failed.)"
-                answer = structs.replace(answer, text=f"{answer.text}\n{note}")
+                answer = _unkept(answer)
             turn.put(answer)
         chat.turns.remove(turn)
         chat.running = None
@@ -333,3 +348,12 @@ class Inbox:
             else:  # another host has this message by now
                 chat.turns.pop(0).put(TAKEN)
             self._make_ready(turn.chat_key)
+
+
+def _unkept(answer: Answer) -> Answer:
+    """Return an answer that the store did not take, as the person gets it now."""
+    if answer.error_code in _STORE_CODES:
+        text = f"{UNKNOWN.text}\n{answer.text}"
+        return structs.replace(answer, text=text, error_code=UNKNOWN.error_code, next_step=UNKNOWN.next_step)
+    note = "(This answer could not be kept in the conversation: the store failed.)"
+    return structs.replace(answer, text=f"{answer.text}\n{note}")

@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, TypeAlias, TypeVar
@@ -26,13 +26,13 @@ import msgspec
 
 from microclaw.agent.toolbox import EndedError
 from microclaw.auth.gate import Effect
-from microclaw.errors import MicroclawError
+from microclaw.errors import MicroclawError, OutcomeUnknown, after_acceptance
 from microclaw.models.protocol import ModelReply, ToolCall
 from microclaw.operations.tool import Begin, ToolResult, result_of_error
 from microclaw.store.journal import EffectKey, Journal, TurnRow, Work
 from microclaw.text import format_duration
 
-OUTCOME_UNKNOWN: Final = "outcome_unknown"
+OUTCOME_UNKNOWN: Final = OutcomeUnknown.code
 OLD_ORDER: Final = "old_order"
 OLD_S: Final = 600.0
 
@@ -132,8 +132,8 @@ class TurnJournal:
         """Run a call and store its states. `run` awaits its argument right before it changes anything.
 
         A call that had started before a crash and may happen only once, or is old by now, is not run: its result is
-        `outcome_unknown`.
-        The result of one that `stop` ended says `cancelled`.
+        `outcome_unknown`. The result of one that `stop` ended says `cancelled`.
+        Raises OutcomeUnknown if the store fails after the act was done.
         """
         if self._has_ended or not (self.is_literal or effect is Effect.READ):
             await self.flush()
@@ -171,11 +171,13 @@ class TurnJournal:
             return result
         if not begun:
             self._waiting.append(starting(dropped=None if result.ok else encode(result)))
-        if begun or result.ok:
+        may_be_done = begun or result.ok
+        if may_be_done:
             self._waiting.append(self.journal.ending(key, encode(result), ok=result.ok))
         self._has_ended = True
         if self.message_id is None or not is_by_rule:
-            await self.flush()
+            with after_acceptance(call.name) if may_be_done else nullcontext():
+                await self.flush()
         return result
 
     async def until_stopped(self, work: Awaitable[T], deadline: float | None = None) -> T:

@@ -19,6 +19,7 @@ from starlette.staticfiles import NotModifiedResponse, StaticFiles
 
 from microclaw import __version__
 from microclaw.api.by_hand import Asked, by_hand, load_by_hand
+from microclaw.api.failures import Refused
 from microclaw.api.openapi_document import openapi_of
 from microclaw.backup.scheduled import ScheduledBackups
 from microclaw.errors import UnknownName
@@ -49,9 +50,10 @@ class Health(Struct, frozen=True, kw_only=True):
 
 @by_hand("health.read", http="GET /healthz", access=Access.OPEN)
 async def healthz(service: HealthService, _: Asked) -> Health:
-    """Alive; 503 while the disk takes no writes."""
-    if (refusal := await service.database.refusal()) is not None:
-        raise refusal
+    """Alive; 503 while the store takes no writes."""
+    refusal = await service.database.refusal()
+    if refusal is not None:
+        raise Refused(503, refusal.code, refusal.message, refusal.next_step)
     return Health(ok=True, version=__version__, failing=[one.name for one in service.tasks.failing()])
 
 

@@ -37,8 +37,9 @@ from microclaw.egress.proxies import is_behind_proxy
 from microclaw.egress.proxy import EgressProxy
 from microclaw.knowledge.consolidate import consolidate
 from microclaw.knowledge.knowledge_base import open_knowledge
-from microclaw.knowledge.memory import CONFIG, HEARTBEAT
+from microclaw.knowledge.memory import HEARTBEAT
 from microclaw.knowledge.operations import KnowledgeService
+from microclaw.knowledge.texts import CONFIG
 from microclaw.knowledge.tools import remembering_tools, skill_tool
 from microclaw.link_server.server import LinkServer
 from microclaw.models.protocol import Model

@@ -192,7 +192,11 @@ async def running_host(
             conversations=conversations,
             voice=voice.state,
             channels=channels,
-            more_problems=lambda: [audit.problem, allowlist_problem(settings.home / FILE_NAME)],
+            more_problems=lambda: [
+                audit.problem,
+                allowlist_problem(settings.home / FILE_NAME),
+                None if authority is None else authority.problem,
+            ],
         )
         book = agent.schedules.book
         plans = partial(

@@ -27,6 +27,7 @@ from microclaw.errors import (
     InstallInterrupted,
     MicroclawError,
     ProtocolError,
+    after_acceptance,
 )
 from microclaw.events import ProgramKind
 from microclaw.live_hosts import ALONE, Fleet, dead_among
@@ -315,7 +316,17 @@ class ChangeLog(AppTable[Change, DesiredApp]):
         """Close it: the device did it; did not, or it was reverted at once; or nobody knows, and `unfinished` lists it.
 
         One write closes the change. Done, it also updates the desired apps and marks what it undoes.
+        OutcomeUnknown if the store fails: the change stays open, and the reconciler asks the device.
         """
+        with after_acceptance(f"change {change_id}"):
+            change = await self._settle(change_id, state)
+        if state == "done":
+            self.news.set()
+        for on_end in self._listeners:
+            on_end(change, state, change.by)
+
+    async def _settle(self, change_id: int, state: Literal["done", "failed", "unknown"]) -> Change:
+        """Write the end of the change; return the change as it was before."""
         change = await self.change(change_id)
         forward, put, without = change.forward, None, None
         if state == "done" and isinstance(forward, RemoveApp):
@@ -329,10 +340,7 @@ class ChangeLog(AppTable[Change, DesiredApp]):
                 **asdict(forward.version),
             )
         await self.settle_change(change_id, state, put=put, without=without)
-        if state == "done":
-            self.news.set()
-        for on_end in self._listeners:
-            on_end(change, state, change.by)
+        return change
 
     @asynccontextmanager
     async def closing(self, change_id: int) -> AsyncIterator[None]:

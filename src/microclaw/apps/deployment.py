@@ -19,6 +19,7 @@ from microclaw.apps.standing import Act
 from microclaw.apps.trial import Trial
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.device import Device
+from microclaw.errors import after_acceptance
 from microclaw.events import AskedProgram, Edge, Evidence
 from microclaw.operations.operation import Approve
 from microclaw.store.apps import ProofRow
@@ -158,7 +159,8 @@ async def keep_proof(log: ChangeLog, made: Deployment) -> None:
         "verified": made.verified,
     }
     row = ProofRow(made.device_id, made.image.sha256, log.now_ms(), json.dumps(document, separators=(",", ":")))
-    await log.put_proof(row, over=bool(made.expected))
+    with after_acceptance(f"change {made.change_id}"):
+        await log.put_proof(row, over=bool(made.expected))
 
 
 def _edge_rows(edges: Sequence[Edge]) -> list[tuple[float, int, int]]:

@@ -92,6 +92,7 @@ async def _needed(
     is_command=False,
     words="{method} on {device}",
     shows="arguments",
+    at_address=True,
 )
 async def call_device(
     service: DeviceService,
@@ -153,7 +154,7 @@ class Logs(Struct, frozen=True, kw_only=True, omit_defaults=True):
     problem: str | None = None
 
 
-@operation("device.logs", http="GET /v1/devices/{device}/logs", access=Access.LOOK, is_command=False)
+@operation("device.logs", http="GET /v1/devices/{device}/logs", access=Access.LOOK, is_command=False, at_address=True)
 async def read_logs(
     service: DeviceService, _: Call, device: DeviceName, cursor: Cursor = 0, console: bool = False
 ) -> Logs:

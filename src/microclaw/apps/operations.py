@@ -65,7 +65,7 @@ class Programs(Struct, frozen=True):
     gate: Gate
 
 
-@operation("app.list", http="GET /v1/apps", access=Access.LOOK)
+@operation("app.list", http="GET /v1/apps", access=Access.LOOK, at_address=True)
 async def list_apps(programs: Programs, _call: Call, device: OfDevice = None) -> AppList:
     """List the programs of each device."""
     found = await programs.apps.catalogue.list_apps(device)
@@ -107,6 +107,7 @@ async def _install_needs(
     previews=True,
     before=_install_needs,
     words="deploy {name} to {device}",
+    at_address=True,
 )
 async def install(
     programs: Programs,
@@ -187,6 +188,7 @@ async def upgrade(
     before=removal_needs,
     words="remove {name} from {device}",
     said="{name} is off {device} ({evidence.text})",
+    at_address=True,
 )
 async def uninstall(
     programs: Programs, call: Call, device: DeviceName, name: AppName, when_back: WhenBack = False

@@ -19,15 +19,18 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from microclaw.audit.event import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.certificates import (
+    RELEASED,
     HostNames,
     KeyPair,
     device_certificate,
     from_ms,
     new_authority,
     server_certificate,
+    since_release,
 )
 from microclaw.durable import make_private_folder, read_limited, read_private, sync_folder, write_private
 from microclaw.errors import StoreError
+from microclaw.findings import Finding, problem
 from microclaw.store.identity import IdentityTable
 
 RENEWAL_CHECK_S: Final = 30.0  # often: the clock may be set, the machine's addresses change, files are replaced
@@ -80,7 +83,7 @@ class Authority:
             await asyncio.to_thread(_put_away, folder, now_ms())
         known = await pin.authority()
         remedy = _remedy(folder, shared=pin.is_shared)
-        pair = await asyncio.to_thread(_read_or_make, folder, known, remedy, now_ms())
+        pair = await asyncio.to_thread(_read_or_make, folder, known, remedy)
         await pin.pin_authority(fingerprint_of(pair.certificate), now_ms())
         authority = cls(folder, pair, look, now_ms=now_ms)
         await authority.renew_if_due()
@@ -103,13 +106,19 @@ class Authority:
         return self._server
 
     @property
+    def problem(self) -> str | None:
+        """The reason why devices cannot trust this host now, with the next step; None if they can."""
+        finding = certificate_problem(self.pair.certificate, self._now_ms())
+        return None if finding is None else f"{finding.text} (next: {finding.next_step})"
+
+    @property
     def names(self) -> HostNames:
         """Those that the server's certificate has now."""
         return HostNames.of(self.server)
 
     def sign(self, public_key: ec.EllipticCurvePublicKey, device_id: str) -> x509.Certificate:
         """A client certificate for a key whose holder proved to have it (`certificates.read_csr`)."""
-        return device_certificate(self.pair, public_key, device_id, from_ms(self._now_ms()))
+        return device_certificate(self.pair, public_key, device_id, since_release(from_ms(self._now_ms())))
 
     async def renew_if_due(self) -> None:
         """Make a new server certificate at the start, when 2/3 of its life are over, or a name or address is missing.
@@ -155,6 +164,30 @@ def bare_server_context() -> ssl.SSLContext:
     return context
 
 
+def read_authority(folder: Path, remedy: str) -> KeyPair | None:
+    """Return the authority in the folder, None if there is none; StoreError for a damaged one."""
+    path = folder / AUTHORITY_FILE
+    content = read_private(path)
+    try:
+        return None if content is None else KeyPair.from_pem(content)
+    except ValueError as exc:
+        raise StoreError(f"{path} is damaged: {exc}", next_step=remedy) from exc
+
+
+def certificate_problem(authority: x509.Certificate, now_ms: int) -> Finding | None:
+    """Return what keeps devices from trusting the authority by this clock; None if nothing does."""
+    now = from_ms(now_ms)
+    begin, end = authority.not_valid_before_utc, authority.not_valid_after_utc
+    if now < RELEASED:
+        text = f"this machine's clock says {now:%Y-%m-%d}, and this release is of {RELEASED:%Y-%m-%d}"
+        return problem("clock", text, "set the clock: timedatectl set-ntp true")
+    if begin <= now < end:
+        return None
+    text = f"the authority is valid from {begin:%Y-%m-%d} to {end:%Y-%m-%d}, and today is {now:%Y-%m-%d}"
+    step = f"set the clock; if it is right: echo {CONSENT} > identity/{BEGIN_ANEW_FILE}, start, pair all boards again"
+    return problem("certificate", text, step)
+
+
 def fingerprint_of(certificate: x509.Certificate) -> str:
     return hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
 
@@ -183,19 +216,15 @@ def _is_given_up(folder: Path) -> bool:
     return True
 
 
-def _read_or_make(folder: Path, known: str | None, remedy: str, now_ms: int) -> KeyPair:
+def _read_or_make(folder: Path, known: str | None, remedy: str) -> KeyPair:
     path = folder / AUTHORITY_FILE
-    content = read_private(path)
-    if content is None:
+    pair = read_authority(folder, remedy)
+    if pair is None:
         if known is not None:
             raise StoreError(f"{path} is missing, and devices trust the authority in it", next_step=remedy)
-        pair = new_authority(from_ms(now_ms))
+        pair = new_authority(RELEASED)
         write_private(path, pair.to_pem())
         return pair
-    try:
-        pair = KeyPair.from_pem(content)
-    except ValueError as exc:
-        raise StoreError(f"{path} is damaged: {exc}", next_step=remedy) from exc
     if known not in (None, fingerprint_of(pair.certificate)):
         raise StoreError(f"{path} is not the authority that this host's devices trust", next_step=remedy)
     return pair

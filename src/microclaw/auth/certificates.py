@@ -1,7 +1,8 @@
 """X.509 as microclaw uses it: the host's authority, its server certificate, a device's certificate. Does no IO.
 
-All keys are P-256, which is what the hardware of an ESP32 and mbedTLS are quick at. Every certificate begins a day
-before it was made: clocks of small hosts and devices differ.
+All keys are P-256, which is what the hardware of an ESP32 and mbedTLS are quick at. What lives for years begins with
+the release, whatever this machine's clock says: it may be set later. A server's certificate begins a day before it was
+made, as clocks differ, and is made again when the clock was set.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from msgspec import Struct
 
+from microclaw import __released__
 from microclaw.errors import ProtocolError
 
 IPAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -77,6 +79,7 @@ def lan_names(*extra: str) -> HostNames:
     return host_names(socket.gethostname(), texts, *extra)
 
 
+RELEASED: Final = datetime.fromisoformat(__released__).replace(tzinfo=UTC)
 AUTHORITY_LIFE: Final = timedelta(days=30 * 365)
 DEVICE_LIFE: Final = timedelta(days=10 * 365)  # a board that never renews works as long; revocation ends it earlier
 SERVER_LIFE: Final = timedelta(days=90)
@@ -124,7 +127,7 @@ def new_authority(now: datetime) -> KeyPair:
     key = ec.generate_private_key(ec.SECP256R1())
     name = _name(f"microclaw host {secrets.token_hex(4)}")
     usages = (x509.BasicConstraints(ca=True, path_length=0), _key_usage("key_cert_sign", "crl_sign"))
-    return KeyPair(key, _signed(key, name, name, key.public_key(), now, AUTHORITY_LIFE, usages))
+    return KeyPair(key, _signed(key, name, name, key.public_key(), _early(now), now + AUTHORITY_LIFE, usages))
 
 
 def server_certificate(
@@ -134,14 +137,16 @@ def server_certificate(
     key = ec.generate_private_key(ec.SECP256R1())
     whose = [*map(x509.DNSName, names), *map(x509.IPAddress, addresses)]
     usages = (ExtendedKeyUsageOID.SERVER_AUTH,)
-    return KeyPair(key, _leaf(authority, "microclaw host", whose, usages, key.public_key(), now, SERVER_LIFE))
+    dates = (now - BACKDATED, now + SERVER_LIFE)
+    return KeyPair(key, _leaf(authority, "microclaw host", whose, usages, key.public_key(), *dates))
 
 
 def host_certificate(authority: KeyPair, host_id: str) -> KeyPair:
     """A new key and certificate by which a host asks others of the fleet, and answers them; for one run."""
     key, whose = ec.generate_private_key(ec.SECP256R1()), [x509.DNSName(HOSTS_NAME)]
     usages = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
-    return KeyPair(key, _leaf(authority, host_id, whose, usages, key.public_key(), datetime.now(UTC), DEVICE_LIFE))
+    now = since_release(datetime.now(UTC))
+    return KeyPair(key, _leaf(authority, host_id, whose, usages, key.public_key(), _early(now), now + DEVICE_LIFE))
 
 
 def device_certificate(
@@ -151,7 +156,7 @@ def device_certificate(
     if not DEVICE_ID.fullmatch(device_id):
         raise ValueError(f"{device_id!r} is not a device id")
     whose, usages = [x509.UniformResourceIdentifier(URN + device_id)], (ExtendedKeyUsageOID.CLIENT_AUTH,)
-    return _leaf(authority, device_id, whose, usages, public_key, now, DEVICE_LIFE)
+    return _leaf(authority, device_id, whose, usages, public_key, _early(now), now + DEVICE_LIFE)
 
 
 def read_csr(der: bytes) -> ec.EllipticCurvePublicKey:
@@ -186,9 +191,14 @@ def read_device_certificate(der: bytes, authority: x509.Certificate) -> tuple[st
     return uris[0].removeprefix(URN), certificate
 
 
-def is_late(begin_ms: int, end_ms: int, now_ms: int) -> bool:
-    """True if a certificate is in the last third of its life: from then on it may be renewed."""
-    return now_ms >= begin_ms + (end_ms - begin_ms) * 2 // 3
+def since_release(now: datetime) -> datetime:
+    """Return the time by a clock that may never have been set: at least the day of the release."""
+    return max(now, RELEASED)
+
+
+def _early(now: datetime) -> datetime:
+    """Return when a certificate made now begins that must be good also after the clock is set back."""
+    return min(now, RELEASED) - BACKDATED
 
 
 def from_ms(time_ms: int) -> datetime:
@@ -206,8 +216,8 @@ def _leaf(
     whose: Iterable[x509.GeneralName],
     usages: Iterable[x509.ObjectIdentifier],
     key: ec.EllipticCurvePublicKey,
-    now: datetime,
-    life: timedelta,
+    begin: datetime,
+    end: datetime,
 ) -> x509.Certificate:
     issuer = authority.certificate
     extensions = (
@@ -217,7 +227,7 @@ def _leaf(
         x509.SubjectAlternativeName(whose),
         x509.ExtendedKeyUsage(usages),
     )
-    return _signed(authority.key, issuer.subject, _name(name), key, now, life, extensions)
+    return _signed(authority.key, issuer.subject, _name(name), key, begin, end, extensions)
 
 
 def _signed(
@@ -225,13 +235,13 @@ def _signed(
     issuer: x509.Name,
     subject: x509.Name,
     key: ec.EllipticCurvePublicKey,
-    now: datetime,
-    life: timedelta,
+    begin: datetime,
+    end: datetime,
     extensions: Iterable[x509.ExtensionType],
 ) -> x509.Certificate:
     builder = x509.CertificateBuilder().issuer_name(issuer).subject_name(subject).public_key(key)
     builder = builder.serial_number(x509.random_serial_number())
-    builder = builder.not_valid_before(now - BACKDATED).not_valid_after(now + life)
+    builder = builder.not_valid_before(begin).not_valid_after(end)
     for extension in (x509.SubjectKeyIdentifier.from_public_key(key), *extensions):
         is_critical = isinstance(extension, x509.BasicConstraints | x509.KeyUsage)
         builder = builder.add_extension(extension, critical=is_critical)

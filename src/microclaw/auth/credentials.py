@@ -21,11 +21,12 @@ from msgspec import Struct
 
 from microclaw.audit.event import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.authority import Authority
-from microclaw.auth.certificates import DEVICE_ID, from_ms, is_late, read_csr, read_device_certificate, to_ms
+from microclaw.auth.certificates import DEVICE_ID, from_ms, read_csr, read_device_certificate, to_ms
 from microclaw.auth.codes import digest_of
 from microclaw.errors import ProtocolError
 from microclaw.store.identity import CertificateRow, IdentityTable, TokenRow, TokenUse
 from microclaw.wire.link.frame import CloseCode
+from microclaw.wire.link.messages import RENEW_BEFORE_MS
 
 Method: TypeAlias = Literal["certificate", "token"]
 
@@ -195,7 +196,7 @@ class DeviceCredentials:
         return issued if stored else None
 
     async def renew(self, device_id: str, csr: bytes | None) -> IssuedCredential | Refusal:
-        """A new certificate for a device that came with one in the last third of its life.
+        """A new certificate for a device that came with one that ends in RENEW_BEFORE_MS or less.
 
         Both are good until the new one is used: the answer may be lost.
         """
@@ -205,7 +206,7 @@ class DeviceCredentials:
             return Refusal(Reason.MALFORMED_REQUEST, device_id)
         rows = await self._table.certificates_of(device_id)
         live = [row for row in rows if row.revoked_ms is None and row.used_ms is not None]
-        if not any(is_late(row.issued_ms, row.expires_ms, self._now_ms()) for row in live):
+        if not any(self._now_ms() >= row.expires_ms - RENEW_BEFORE_MS for row in live):
             return Refusal(Reason.TOO_EARLY, device_id)
         issued, row = self._signed(device_id, key)
         await self._table.add_certificate(row)

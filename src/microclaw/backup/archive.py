@@ -26,7 +26,7 @@ from microclaw.durable import make_private_folder, open_regular
 from microclaw.errors import ConfigError, StoreError
 from microclaw.store.identity import pinned_authority
 from microclaw.store.rows import scalar
-from microclaw.store.sqlite_file import connect
+from microclaw.store.sqlite_file import ERRORS, connect
 from microclaw.text import count_text
 
 FORMAT: Final = 1
@@ -142,7 +142,7 @@ def _copy_store(store: Path, copy: Path) -> dict[str, Any]:
                 version = scalar(target, "PRAGMA user_version")
                 counts = {name: scalar(target, f"SELECT count(*) FROM {of}") for name, of in _COUNTED.items()}  # noqa: S608
                 return {"store_version": version, "host": pinned_authority(target), **counts}
-    except (sqlite3.Error, OSError) as exc:
+    except (*ERRORS, OSError) as exc:
         step = "free some space on the disk of the home, then do it again; else see: microclaw doctor"
         raise StoreError(f"the store {store} cannot be copied: {exc}", next_step=step) from exc
     text = f"the store {store} is damaged: {verdict}"

@@ -12,7 +12,6 @@ import itertools
 import os
 import secrets
 import shutil
-import sqlite3
 import tarfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, suppress
@@ -35,7 +34,7 @@ from microclaw.store.identity import pinned_authority
 from microclaw.store.inbox import end_unanswered
 from microclaw.store.links import renew_all
 from microclaw.store.schema import BASE, VERSION
-from microclaw.store.sqlite_file import open_store, take_lock
+from microclaw.store.sqlite_file import ERRORS, open_store, take_lock
 
 MAX_HEADERS_BYTES: Final = 64 * 1024  # that are read for one file of the archive, or for the list of contents
 _OF_A_HOME: Final = (STORE, IDENTITY, "config.toml", "secrets.toml", "microclaw.log")
@@ -246,7 +245,7 @@ def _settle(folder: Path, contents: Contents) -> int:
             end_codes(store)
             unanswered = end_unanswered(store)
             store.execute("COMMIT")
-    except (StoreError, sqlite3.Error, OSError) as exc:
+    except (StoreError, *ERRORS, OSError) as exc:
         raise BackupDamaged(f"its store cannot be used: {getattr(exc, 'message', exc)}") from exc
     if host and pem_fingerprint(read_private(folder / IDENTITY / AUTHORITY_FILE) or b"") != host:
         raise BackupDamaged("its identity is not the one that its devices trust")

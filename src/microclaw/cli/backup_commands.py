@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -129,25 +130,27 @@ def restore(
 def migrate(
     options: GlobalOptions, to: str | None, back: bool, database: str | None, dry_run: bool, replace: bool
 ) -> None:
-    """Copy this home's store into a database that several hosts share, or back. No host may run.
-
-    Memory and persona stay where they are.
-    """
+    """Copy this home's store, memory and persona into a database that several hosts share, or back. No host may run."""
     settings = options.settings()
     given = to or database or settings.cluster.database
     if (to is None) == (not back) or (database is not None and not back) or given is None:
         raise click.BadParameter("--to postgresql://…, or --back with --database or the setting cluster.database")
     url = read_database(given)
     from microclaw.cluster.migrating import migrate_back, migrate_to  # PostgreSQL's client, with this alone
+    from microclaw.knowledge.texts import TextFiles
 
     how = {"replacing": replace or dry_run, "dry_run": dry_run}
     home, name = settings.home, settings.cluster.host_name
-    moved = migrate_back(url, home, **how) if back else migrate_to(url, home, name, **how)
+    files = TextFiles(home, now=lambda: datetime.now(UTC))
+    if back:
+        moved = migrate_back(url, home, put_text=files.put, **how)
+    else:
+        moved = migrate_to(url, home, name, texts=files.rows(), **how)
     options.end_with_json("migrate", {**asdict(moved), "dry_run": dry_run})
     options.table([(name, f"{count:,}") for name, count in moved.rows.items()], head=("TABLE", "ROWS"), empty="no rows")
     would = "would have " if dry_run else ""
     rows = count_text(sum(moved.rows.values()), "row")
-    options.say(f"{would}moved {rows}: {moved.source} -> {moved.target}; memory and persona are not (docs/cluster.md)")
+    options.say(f"{would}moved {rows}: {moved.source} -> {moved.target}")
     if moved.replaced is not None:
         options.say(f"{would}replaced: {moved.replaced}")
     start = "up" if back else "up --database postgresql://…"

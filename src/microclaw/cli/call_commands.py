@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from msgspec import Struct
 
-from microclaw.apps.device_calls import CallAnswer, call_device, call_permission, read_logs
+from microclaw.apps.device_calls import CallAnswer, Logs, call_device, call_permission, read_logs
 from microclaw.apps.operations import list_apps
 from microclaw.boards import load_board
 from microclaw.cli.many_devices import ask_once, is_address
@@ -20,7 +21,7 @@ from microclaw.cli.operation_commands import perform, show
 from microclaw.cli.options import GlobalOptions, Texts, command
 from microclaw.cli.sign_in_commands import MAX_TAIL
 from microclaw.devices.call_text import arguments_from_words, call_from, result_value
-from microclaw.devices.calls import Call
+from microclaw.devices.calls import AppList, Call, ConsoleRead, LogsRead
 from microclaw.errors import AppNotFound, ConfigError, DeviceUnreachable
 from microclaw.operations.operation import Permission
 from microclaw.text import one_line, since_ms
@@ -101,12 +102,57 @@ def logs(
     """Show what a device's programs print."""
     if (target := target or options.device) is None:
         raise click.BadParameter("name the DEVICE")
-    device, _, app = target.partition("/")
-    host, cursor, problem = options.host(), 0, None
+    device, _, app = (target, "", "") if is_address(target) else target.partition("/")
+    with _log_source(options, device, console) as source:
+        _show_lines(options, source, device, app, follow=follow, tail=tail, from_ms=from_ms)
+
+
+class LogSource(Struct, frozen=True):
+    """A way to the lines of a device: a page from a cursor on, and the names of its programs."""
+
+    read: Callable[[int], Logs]
+    app_names: Callable[[], list[str]]
+
+
+@contextmanager
+def _log_source(options: GlobalOptions, device: str, console: bool) -> Iterator[LogSource]:
+    """Give the lines of a device of the host, or of the board at an address."""
+    if not is_address(device):
+        host = options.host()
+        yield LogSource(
+            read=lambda cursor: host.call(read_logs, device=device, cursor=cursor, console=console),
+            app_names=lambda: [app.name for app in host.call(list_apps, device=device).apps],
+        )
+        return
+    options.only_here(f"the lines of {device}")
+    kind = ConsoleRead if console else LogsRead
+    with asyncio.Runner() as runner:
+        stack = AsyncExitStack()
+        board = runner.run(stack.enter_async_context(board_at(device, kind())))
+        try:
+            yield LogSource(
+                read=lambda cursor: Logs(console=console, **result_value(runner.run(board.call(kind(cursor=cursor))))),
+                app_names=lambda: [app.name for app in runner.run(board.call(AppList()))],
+            )
+        finally:
+            runner.run(stack.aclose())
+
+
+def _show_lines(
+    options: GlobalOptions,
+    source: LogSource,
+    device: str,
+    app: str,
+    *,
+    follow: bool,
+    tail: int | None,
+    from_ms: int | None,
+) -> None:
+    cursor, problem = 0, None
     kept: deque[dict[str, Any]] = deque(maxlen=tail)
     has_printed = is_new = False  # of what is there already the choice is made first
     while True:
-        page = host.call(read_logs, device=device, cursor=cursor, console=console)
+        page = source.read(cursor)
         if page.console and app:
             text = f"the lines of {device}'s console do not say which program printed them"
             raise ConfigError(text, next_step=f"leave the program out: microclaw logs {device} --console")
@@ -123,7 +169,7 @@ def logs(
                 _log_line(options, line, is_console=page.console)
             kept.clear()
         if is_end and not is_new:
-            if app and not has_printed and all(one.name != app for one in host.call(list_apps, device=device).apps):
+            if app and not has_printed and app not in source.app_names():
                 raise AppNotFound(f"no app {app!r} on {device}", next_step=f"microclaw app list -d {device}")
             if not follow:
                 break

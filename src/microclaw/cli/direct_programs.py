@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +19,7 @@ from msgspec.structs import replace
 
 from microclaw.apps import operations as programs
 from microclaw.apps.building import ProgramImage, cached_compiler, fit_limits
+from microclaw.apps.catalogue import Catalogue
 from microclaw.apps.change_log import ChangeLog
 from microclaw.apps.changes import ProgramChanges
 from microclaw.apps.deployment import ChangeRequest, Deployment
@@ -25,13 +27,14 @@ from microclaw.apps.expectation_text import parse_expectations
 from microclaw.apps.fleet_operations import FleetProgram
 from microclaw.apps.installer import Installer
 from microclaw.apps.program_operations import trial_step
-from microclaw.apps.results import Deployed
+from microclaw.apps.results import AppFacts, AppList, Deployed
 from microclaw.apps.run_times import check_times, run_times
 from microclaw.apps.silence import explain_silence
 from microclaw.apps.stage_text import built, check_text
 from microclaw.apps.standing import removal_text
 from microclaw.apps.trial import Trial, TrialOptions, try_image
 from microclaw.apps.trial_plan import parse_duration_ms, parse_input
+from microclaw.boards import load_board
 from microclaw.boards.profile import BoardProfile
 from microclaw.builds.cache import BuildCache
 from microclaw.cli.call_commands import board_at
@@ -42,6 +45,7 @@ from microclaw.devices.calls import AppUninstall
 from microclaw.devices.registry import Registry
 from microclaw.errors import AppNotFound, MicroclawError
 from microclaw.events import PROGRAM_KINDS, Step
+from microclaw.operations.result import filled
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceRow, DeviceTable
 from microclaw.terminal.page import Terminal
@@ -68,35 +72,56 @@ def run_directly(options: GlobalOptions, target: str, values: Mapping[str, Any],
 
 
 async def _deploy(options: GlobalOptions, board: BoardProfile, request: ChangeRequest) -> Deployment:
-    settings, report = options.settings(), stages(options, options.terminal())
-    with TemporaryDirectory(prefix="microclaw-") as folder:
-        async with Database.open(Path(folder) / "store.db") as database:
-            table, target, change_log = DeviceTable(database), request.device, ChangeLog(database)
-            await table.put(DeviceRow("d-direct", target, board.board_id, transports=(target,), created_ms=now_ms()))
-            registry = Registry(
-                store=table,
-                open_transport=partial(open_transport, lock_folder=settings.cache / "locks"),
-                load_board=lambda *_: board,
-                mint_id=lambda: "d-direct",
-                now_ms=now_ms,
-            )
-            registry.explain_silence, cache = partial(explain_silence, change_log), BuildCache(settings.cache)
-            try_it = partial(try_image, cache=cache)
-            async with registry:
-                changes = ProgramChanges(
-                    Installer(registry, change_log), compile=cached_compiler(cache), try_image=try_it
-                )
-                try:
-                    deployment = await changes.deploy(request, report)
-                except MicroclawError as exc:
-                    report(failure_of(exc))
-                    raise
+    report, cache = stages(options, options.terminal()), BuildCache(options.settings().cache)
+    async with _registry_of(options, request.device, board) as (registry, change_log):
+        installer, try_it = Installer(registry, change_log), partial(try_image, cache=cache)
+        changes = ProgramChanges(installer, compile=cached_compiler(cache), try_image=try_it)
+        try:
+            deployment = await changes.deploy(request, report)
+        except MicroclawError as exc:
+            report(failure_of(exc))
+            raise
     report(Result({}))  # shows a stage that failed and did not end it
     return deployment
 
 
-def uninstall_directly(options: GlobalOptions, target: str, name: str) -> None:
+@asynccontextmanager
+async def _registry_of(
+    options: GlobalOptions, target: str, board: BoardProfile
+) -> AsyncIterator[tuple[Registry, ChangeLog]]:
+    """Give a registry that knows the board at an address alone, and its empty change log."""
+    locks = options.settings().cache / "locks"
+    with TemporaryDirectory(prefix="microclaw-") as folder:
+        async with Database.open(Path(folder) / "store.db") as database:
+            table, change_log = DeviceTable(database), ChangeLog(database)
+            await table.put(DeviceRow("d-direct", target, board.board_id, transports=(target,), created_ms=now_ms()))
+            registry = Registry(
+                store=table,
+                open_transport=partial(open_transport, lock_folder=locks),
+                load_board=lambda *_: board,
+                mint_id=lambda: "d-direct",
+                now_ms=now_ms,
+            )
+            registry.explain_silence = partial(explain_silence, change_log)
+            async with registry:
+                yield registry, change_log
+
+
+def list_directly(options: GlobalOptions, target: str, _values: Mapping[str, Any]) -> None:
+    """Show the programs of a board, as a host lists those that it did not install."""
+    options.only_here(f"a list of {target}")
+
+    async def list_apps() -> AppList:
+        async with _registry_of(options, target, load_board("virtual")) as (registry, change_log):
+            listings = await Catalogue(devices=registry, change_log=change_log).list_apps(target)
+        return AppList(apps=[filled(AppFacts, listing) for listing in listings])
+
+    show(options, programs.list_apps, asyncio.run(list_apps()))
+
+
+def uninstall_directly(options: GlobalOptions, target: str, values: Mapping[str, Any]) -> None:
     """Take a program off a board. AppNotFound, or DeployRejected when it is still listed."""
+    name = values["name"]
     options.only_here(f"a removal from {target}")
     look, call = f"microclaw exec {target} apps.list", AppUninstall(name)
 
@@ -109,6 +134,10 @@ def uninstall_directly(options: GlobalOptions, target: str, name: str) -> None:
             return await removal_text(device, name, asyncio.sleep, next_step=f"restart the board, then {look}")
 
     options.report("removal", {"name": name, "device": target}, asyncio.run(take_off()))
+
+
+# How the acts that take an address, and whose commands are derived, are done there.
+DIRECT: Final = {"app.list": list_directly, "app.uninstall": uninstall_directly}
 
 
 def try_program(

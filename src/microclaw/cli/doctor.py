@@ -23,7 +23,7 @@ from microclaw.api.operations import read_status
 from microclaw.audit.event import AuditKind
 from microclaw.audit.log import alarm_text, open_alarms
 from microclaw.audit.log_files import read_events, verify_chains
-from microclaw.auth.authority import AUTHORITY_FILE
+from microclaw.auth.authority import AUTHORITY_FILE, certificate_problem, read_authority
 from microclaw.builds.confinement import confinement_findings
 from microclaw.cli.options import FAILED, GlobalOptions, command
 from microclaw.cli.sign_in_commands import BROKEN_STEP, chain_text
@@ -38,7 +38,7 @@ from microclaw.findings import Finding, problem, warning
 from microclaw.models.server_window import window_findings
 from microclaw.operations.connection import HostError
 from microclaw.sandbox.run import sandbox_backend
-from microclaw.store.sqlite_file import NEEDED_BYTES, ROOM, open_whole
+from microclaw.store.sqlite_file import NEEDED_BYTES, RESTORE, ROOM, open_whole
 from microclaw.telemetry.mqtt_text import connection_finding, setting_warnings
 from microclaw.text import count_text
 from microclaw.voice.operations import trace as voice_facts
@@ -81,6 +81,7 @@ def examine(options: GlobalOptions) -> list[Finding]:
     found += _all(("code", _code), ("model", _models), ("gateway", _unlocked), of=(settings,))
     found += setting_warnings(settings)
     if options.address() is None:
+        found += _all(("certificate", certificate_findings), of=(settings,))
         found += _all(("audit", _audit_chain), ("backup", key_findings), ("backup", late_findings), of=(settings,))
     return found + _all(("host", _host), of=(options,))
 
@@ -209,15 +210,22 @@ def key_findings(settings: Settings) -> Iterator[Finding]:
         yield warning("backup", text, "microclaw config set backup.password_file FILE, outside of the home")
 
 
+def certificate_findings(settings: Settings, at_ms: int | None = None) -> Iterator[Finding]:
+    """Report that devices cannot trust this host now, by its clock or by its authority's dates."""
+    pair = read_authority(settings.identity, RESTORE)
+    if pair is None:
+        return
+    finding = certificate_problem(pair.certificate, now_ms() if at_ms is None else at_ms)
+    if finding is not None:
+        yield finding
+
+
 def late_findings(settings: Settings, at_ms: int | None = None) -> Iterator[Finding]:
     """That none was made, or long ago, where the home is old enough to have what would be missed."""
-    from microclaw.auth.certificates import BACKDATED, KeyPair, to_ms
-
-    try:
-        pair = KeyPair.from_pem((settings.identity / AUTHORITY_FILE).read_bytes())
-    except (OSError, ValueError):  # none yet, or one that the certificates' own check names
+    authority = settings.identity / AUTHORITY_FILE
+    if not authority.exists():
         return
-    begun_ms = to_ms(pair.certificate.not_valid_before_utc + BACKDATED)
+    begun_ms = round(authority.stat().st_mtime * 1000)
     made = [found.at_ms for found in read_events(settings.home) if found.event.kind is AuditKind.BACKUP_MADE]
     every_s = 0.0 if settings.backup is None else seconds_in(settings.backup.every) or 0.0
     since_ms = (now_ms() if at_ms is None else at_ms) - max([begun_ms, *made])

@@ -15,7 +15,7 @@ from click.core import ParameterSource
 from click.exceptions import Exit
 from msgspec import UNSET, structs
 
-from microclaw.cli.many_devices import ask_once, choice_body, chosen_device, chosen_names, is_address
+from microclaw.cli.many_devices import ask_once, board_address, choice_body, chosen_device, chosen_names
 from microclaw.cli.options import FAILED, INTERRUPTED, SOME_FAILED, GlobalOptions, on_interrupt
 from microclaw.devices.selection import names_text
 from microclaw.errors import ConfigError, MicroclawError
@@ -101,12 +101,13 @@ def _is_flag(one: Parameter) -> bool:
 
 def perform(options: GlobalOptions, act: Operation[..., Any], values: dict[str, Any]) -> None:
     """Do an act as a command does: on the devices of -d, -l or --all, with its steps and its question shown."""
+    address = board_address(options)
+    if address is not None:
+        _perform_at(options, act, address, values)
+        return
     host = options.host()
     if act.many is not None and options.chooses_many:
         act = act.of_many
-    elif act.many is not None and options.device and is_address(options.device):
-        text = f"to {act.verb} it needs the host that installed it: it has the image"
-        raise ConfigError(text, next_step="microclaw up, then the device's name with -d")
     names, has_flag = None, any(map(_is_flag, act.parameters))
     if getattr(act.result, "row_device", "") and (options.chooses_many or (options.devices and not has_flag)):
         names = None if choice_body(options)["all"] else chosen_names(options, host)
@@ -133,6 +134,16 @@ def perform(options: GlobalOptions, act: Operation[..., Any], values: dict[str, 
             made = made.joined(done(options, host, act, values | {"after": after}))
         made = made.of_devices(names)
     show(options, act, made)
+
+
+def _perform_at(options: GlobalOptions, act: Operation[..., Any], address: str, values: dict[str, Any]) -> None:
+    """Do an act on the board at an address, without a host; ConfigError if the act needs one."""
+    if not act.at_address:
+        text = f"{act.noun} {act.verb} needs a host; {address} is a board"
+        raise ConfigError(text, next_step="microclaw up, then the device's name with -d")
+    from microclaw.cli.direct_programs import DIRECT
+
+    DIRECT[act.name](options, address, values)
 
 
 def _show_many(options: GlobalOptions, act: Operation[..., Any], made: Any) -> None:

@@ -16,6 +16,7 @@ from microclaw.apps import operations as programs
 from microclaw.apps.building import check_app_name, program_language
 from microclaw.apps.results import AppOrigin
 from microclaw.apps.run_times import times_body
+from microclaw.boards import load_board
 from microclaw.cli.many_devices import board_address, chosen_device, chosen_names, known_devices
 from microclaw.cli.operation_commands import perform
 from microclaw.cli.options import INTERRUPTED, GlobalOptions, NobodyToAsk, Texts, command
@@ -188,6 +189,7 @@ def build(
 @replace_option
 @force_option
 @when_back_option
+@board_option
 def install(
     options: GlobalOptions,
     name: str,
@@ -195,21 +197,34 @@ def install(
     only: str | None,
     app: str | None,
     language: Literal["c", "py"] | None,
+    board: str,
     **terms: Any,
 ) -> None:
     """Build, check, try, install and verify a ready program, as `run` does with a file."""
+    address = board_address(options)
+    _check_when_back(address, terms["when_back"])
     if Path(name).suffix:
         raise ConfigError(f"{name} is a file; this installs ready programs", next_step=f"microclaw run {name}")
     entry = Catalog(folders_of(options.settings()), only=only).find(name)
     params = entry.values(sets or ())
-    host = options.host()
-    names = {*chosen_names(options, host)} if options.chooses_many else {chosen_device(options, host)}
-    boards = [one for one in known_devices(host) if {one.name, one.device_id} & names]
-    taking = [{*one.kinds} for one in boards if AppInstall.method in one.capabilities]
+    taking = [{"wasm"}] if address is not None else _kinds_taken(options)
     kinds = set(entry.kinds if language is None else (KIND_OF[language],)).intersection(*taking)
     values = {"name": app or entry.app_name, **terms, **_entry_values(options, entry, params, kinds)}
     options.say(entry.diagram(params))
-    perform(options, programs.install, values)
+    if address is None:
+        perform(options, programs.install, values)
+        return
+    from microclaw.cli.direct_programs import run_directly
+
+    run_directly(options, address, values, load_board(board))
+
+
+def _kinds_taken(options: GlobalOptions) -> list[set[ProgramKind]]:
+    """Return the kinds of programs that each chosen device takes."""
+    host = options.host()
+    names = {*chosen_names(options, host)} if options.chooses_many else {chosen_device(options, host)}
+    boards = [one for one in known_devices(host) if {one.name, one.device_id} & names]
+    return [{*one.kinds} for one in boards if AppInstall.method in one.capabilities]
 
 
 @command(app_group)
@@ -217,14 +232,14 @@ def install(
 @when_back_option
 def uninstall(options: GlobalOptions, name: str, when_back: bool) -> None:
     """Take a program off a device; with -d HOST:PORT, without a host."""
-    if (address := board_address(options)) is None:
-        perform(options, programs.uninstall, {"name": name, "when_back": when_back})
-    elif when_back:
-        raise click.BadParameter("--when-back has no effect with -d HOST:PORT")
-    else:
-        from microclaw.cli.direct_programs import uninstall_directly
+    _check_when_back(board_address(options), when_back)
+    perform(options, programs.uninstall, {"name": name, "when_back": when_back})
 
-        uninstall_directly(options, address, name)
+
+def _check_when_back(address: str | None, when_back: bool) -> None:
+    """Raise BadParameter if nobody could do it later: at an address no host is asked."""
+    if address is not None and when_back:
+        raise click.BadParameter("--when-back has no effect with -d HOST:PORT")
 
 
 @command(app_group)

@@ -1,11 +1,12 @@
 """Copies one host's store into an empty shared database, and a shared database back into a host's own store.
 
-No host may run on the home, or on the database, meanwhile. Files and keys stay where they are.
+The texts of memory and persona, which are files of a single host, go with it. No host may run on the home, or on the
+database, meanwhile. Other files and keys stay where they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +19,7 @@ from microclaw.errors import ConfigError, StoreError
 from microclaw.store.codes import end_codes
 from microclaw.store.postgres import make_tables
 from microclaw.store.postgres_connection import PostgresConnection
+from microclaw.store.rows import insert
 from microclaw.store.sql import Sql
 from microclaw.store.sqlite_file import connect, create_store, kept_as, open_store, set_aside, take_lock
 
@@ -38,8 +40,13 @@ class Migration(Struct, frozen=True):
     replaced: str | None = None
 
 
-def migrate_to(url: str, home: Path, host: str, *, replacing: bool, dry_run: bool) -> Migration:
-    """Into the database at `url`; what is on a port is on a port of `host`. StoreError, ConfigError."""
+def migrate_to(
+    url: str, home: Path, host: str, *, texts: Sequence[Struct], replacing: bool, dry_run: bool
+) -> Migration:
+    """Copy into the database at `url`; what is on a port is on a port of `host`. StoreError, ConfigError.
+
+    `texts` are the rows of the home's memory and persona.
+    """
     own = home / STORE
     with take_lock(own):
         if not own.exists():
@@ -50,6 +57,11 @@ def migrate_to(url: str, home: Path, host: str, *, replacing: bool, dry_run: boo
             if replaced is not None and not replacing:
                 raise ConfigError(f"this replaces {replaced}", next_step="if it is to be: the same with --replace")
             rows = _copy(source, target)
+            target.execute("DELETE FROM texts")
+            for text in texts:
+                insert(target, "texts", text, over=())
+            if texts:
+                rows["texts"] = len(texts)
             faces = target.execute("SELECT face_id FROM faces WHERE host = ''").fetchall()
             ports = [(host, face) for (face,) in faces if is_of_one_machine(face)]
             target.executemany("UPDATE faces SET host = ? WHERE face_id = ? AND host = ''", ports)
@@ -58,8 +70,13 @@ def migrate_to(url: str, home: Path, host: str, *, replacing: bool, dry_run: boo
             return Migration(str(own), "the database", rows, replaced)
 
 
-def migrate_back(url: str, home: Path, *, replacing: bool, dry_run: bool) -> Migration:
-    """Into the store in `home`; the database stays as it is. StoreError, ConfigError."""
+def migrate_back(
+    url: str, home: Path, *, put_text: Callable[[str, str], None], replacing: bool, dry_run: bool
+) -> Migration:
+    """Copy into the store in `home`; the database stays as it is. StoreError, ConfigError.
+
+    `put_text` gets the name of each text of memory and persona, and its content.
+    """
     own = home / STORE
     with take_lock(own), _shared(url) as source:
         replaced = f"{own}, which is kept as {kept_as(own).name}" if own.exists() else None
@@ -75,10 +92,14 @@ def migrate_back(url: str, home: Path, *, replacing: bool, dry_run: bool) -> Mig
                 for table in _OF_HOSTS:
                     file.execute(f"UPDATE {table} SET host = NULL WHERE host IS NOT NULL")  # noqa: S608 - ours
                 end_codes(file)
+                texts = file.execute("SELECT name, text FROM texts ORDER BY name").fetchall()
+                file.execute("DELETE FROM texts")
                 file.commit()
                 file.execute("PRAGMA journal_mode = DELETE")  # one file
             source.rollback()
             if not dry_run:
+                for name, text in texts:
+                    put_text(name, text)
                 if own.exists():
                     set_aside(own)
                 building.replace(own)

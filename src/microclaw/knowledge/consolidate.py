@@ -18,7 +18,6 @@ from microclaw.errors import ConfigError, MicroclawError, ModelError
 from microclaw.knowledge.memory import (
     OWNER_ID,
     PEOPLE,
-    ROOT,
     Memory,
     digest,
     memory_name,
@@ -26,7 +25,7 @@ from microclaw.knowledge.memory import (
     note_name,
     person_folder,
 )
-from microclaw.knowledge.texts import MAX_TEXT_BYTES
+from microclaw.knowledge.texts import MAX_TEXT_BYTES, ROOT
 from microclaw.knowledge.words import same_fact
 from microclaw.models.protocol import Model, ModelRequest, UserText
 

@@ -18,15 +18,13 @@ from urllib.parse import quote, unquote
 from msgspec import Struct
 
 from microclaw.errors import ConfigError, ToolRetry
-from microclaw.knowledge.texts import Texts
+from microclaw.knowledge.texts import CONFIG, ROOT, Texts
 from microclaw.knowledge.words import same_fact, significant
 
 OWNER_ID: Final = "owner"
-ROOT: Final = "memory"
 MEMORY: Final = "MEMORY.md"
 PEOPLE: Final = "people"
 DEVICES: Final = "devices"
-CONFIG: Final = "config"
 SOUL: Final = "SOUL.md"
 USER: Final = "USER.md"
 HEARTBEAT: Final = "HEARTBEAT.md"

@@ -10,7 +10,6 @@ from msgspec import Meta, Struct
 
 from microclaw.errors import Diagnostic, UnknownName
 from microclaw.knowledge.memory import (
-    CONFIG,
     HEARTBEAT,
     MEMORY,
     SOUL,
@@ -21,7 +20,7 @@ from microclaw.knowledge.memory import (
     note_name,
     user_name,
 )
-from microclaw.knowledge.texts import MAX_TEXT_BYTES
+from microclaw.knowledge.texts import CONFIG, MAX_TEXT_BYTES
 from microclaw.operations.operation import NAME, Access, Call, Effect, Option, Permission, operation
 from microclaw.operations.result import Finding, Listing, Result, filled, findings
 from microclaw.store.notes import NoteHit

@@ -18,8 +18,8 @@ from typing import Final
 from msgspec.structs import replace
 
 from microclaw.errors import StoreError
-from microclaw.knowledge.memory import DEVICES, MEMORY, OWNER_ID, PEOPLE, ROOT, day_of, name_of_stem
-from microclaw.knowledge.texts import Stamp, Texts
+from microclaw.knowledge.memory import DEVICES, MEMORY, OWNER_ID, PEOPLE, day_of, name_of_stem
+from microclaw.knowledge.texts import ROOT, Stamp, Texts
 from microclaw.knowledge.words import significant
 from microclaw.store.notes import NewNote, NoteFile, NoteHit, NoteKind, NoteTable, is_unspaced
 from microclaw.store.sessions import Sessions, parse_message

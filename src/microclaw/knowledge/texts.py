@@ -29,6 +29,9 @@ Stamp: TypeAlias = tuple[int, int]
 """The time of a text in ns and its size in bytes: another one says that it changed."""
 MAX_TEXT_BYTES: Final = 64 * 1024
 MAX_INDEXED_BYTES: Final = 64 << 20
+ROOT: Final = "memory"
+CONFIG: Final = "config"
+FOLDERS: Final = (CONFIG, ROOT)
 VERSIONS: Final = "versions"
 VERSIONS_KEPT: Final = 20  # of one file
 
@@ -119,6 +122,25 @@ class TextFiles(Texts):
     ) -> T:
         async with self._writing:
             return await asyncio.to_thread(self._replace, name, work, keep, max_bytes)
+
+    def rows(self) -> list[TextRow]:
+        """Return all texts as rows of a shared store, by name."""
+        rows = []
+        waiting = list(FOLDERS)
+        while waiting:
+            folder = waiting.pop()
+            waiting += [f"{folder}/{name}" for name in self.folders(folder) if name != VERSIONS]
+            for name, (mtime_ns, size_bytes) in self.stamps(folder).items():
+                text = _decoded(self.content(name))
+                rows.append(TextRow(name, text, size_bytes, changed_ms=mtime_ns // 1_000_000, version=1))
+        return sorted(rows, key=lambda row: row.name)
+
+    def put(self, name: str, text: str) -> None:
+        """Write a text of a shared store, and keep the old one. Blocking; StoreError for a name outside of FOLDERS."""
+        parts = name.split("/")
+        if parts[0] not in FOLDERS or ".." in parts:
+            raise StoreError(f"{name!r:.100} is not a name of a text", next_step="remove its row of the table texts")
+        self._replace(name, lambda _old: (text, None), keep=True, max_bytes=MAX_INDEXED_BYTES)
 
     def _replace(self, name: str, work: Callable[[str], tuple[str, T]], keep: bool, max_bytes: int) -> T:
         path, old = self.home / name, self.content(name, max_bytes + 1)

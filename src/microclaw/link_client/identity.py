@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import ssl
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 from urllib.parse import urlsplit
@@ -24,7 +24,7 @@ from microclaw.authority_pem import pem_fingerprint, unproved_tls
 from microclaw.durable import replace_file
 from microclaw.errors import ConfigError, DeviceUnreachable, ProtocolError
 from microclaw.link_client.flash import Flash
-from microclaw.wire.link.messages import PairDone, PairRequest
+from microclaw.wire.link.messages import RENEW_BEFORE_MS, PairDone, PairRequest
 
 CA_FILE: Final = "ca.pem"
 KEY_FILE: Final = "key.pem"
@@ -128,12 +128,11 @@ class LinkIdentity:
 
     @property
     def is_late(self) -> bool:
-        """True if its certificate is in the last third of its life, by this computer's clock, and needs a successor."""
+        """True if its certificate ends in RENEW_BEFORE_MS or less, by this computer's clock, and needs a successor."""
         if self.token is not None or not self._credential.exists():
             return False
         certificate = x509.load_pem_x509_certificate(self._credential.read_bytes())
-        begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-        return datetime.now(UTC) >= begin + (end - begin) * 2 / 3
+        return datetime.now(UTC) >= certificate.not_valid_after_utc - timedelta(milliseconds=RENEW_BEFORE_MS)
 
     def renewal_request(self, board_id: str) -> PairRequest:
         """In place of `hello`, on a connection that brings the old certificate."""

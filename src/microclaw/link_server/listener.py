@@ -22,7 +22,7 @@ from microclaw import __version__
 from microclaw.audit.event import AuditEvent, AuditKind
 from microclaw.auth.credentials import Identity, Refusal
 from microclaw.auth.pairing import HostIdentity
-from microclaw.errors import MicroclawError
+from microclaw.errors import MicroclawError, StoreError
 from microclaw.link_server.connection import Arrival, Connection
 from microclaw.link_server.device_link import DeviceLink
 from microclaw.link_server.downloads import Downloads
@@ -127,6 +127,14 @@ class Listener:
             raise
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer a request; with 503 while its credential cannot be looked up."""
+        try:
+            return await self._answer(request)
+        except StoreError as exc:
+            self._meter.refused("other")
+            return plain_answer(503, exc.message)
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         http = request.protocol
         assert isinstance(http, HttpConnection)
         http.has_asked = True

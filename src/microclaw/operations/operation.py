@@ -183,8 +183,9 @@ class operation:
     `steps`: its route answers with its steps as JSON lines; a `cancellable` one calls `call.on_begin`.
     `many` is the route that does it on many devices; `offers` is the method that a device needs for it. `among` gives,
     of devices that nobody named, those that are meant. `media`: its answer is of this type, and no JSON. `reads` is the
-    form of a body that `run` reads itself. `command` is its verb on the command line, if another; of acts
-    that share one, the first is meant where no other's needed parameter is given.
+    form of a body that `run` reads itself. `at_address`: its command also takes a board's HOST:PORT, without a host.
+    `command` is its verb on the command line, if another; of acts that share one, the first is meant where no other's
+    needed parameter is given.
     """
 
     name: str
@@ -213,6 +214,7 @@ class operation:
     among: Callable[..., Awaitable[Sequence[Any]]] | None = None
     media: str = ""
     reads: type | None = None
+    at_address: bool = False
 
     def __call__(self, run: Callable[Concatenate[Any, Call, P], Awaitable[R]]) -> Operation[P, R]:
         made = Operation(**vars(self), run=run)

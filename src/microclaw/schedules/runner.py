@@ -20,7 +20,7 @@ from typing import Final, Literal, Protocol, TypeAlias, TypeVar
 from msgspec import Struct
 
 from microclaw.clock import now_ms
-from microclaw.errors import MicroclawError, Overloaded
+from microclaw.errors import MicroclawError, OutcomeUnknown, Overloaded, StoreError
 from microclaw.live_hosts import ALONE, Fleet, dead_among
 from microclaw.schedules.book import ScheduleBook
 from microclaw.schedules.due import HOUR_MS, next_due
@@ -30,6 +30,7 @@ LATE_MS: Final = 90_000  # a run that begins later than this was missed
 OLD_MS: Final = 600_000  # a missed act is not made up for after this time
 MAX_RUNNING: Final = 16
 JITTER_MS: Final = 30_000  # so much later than its time a run was claimed: one every 5 minutes is 12 an hour
+STORE_AGAIN_MS: Final = 1_000  # after the store failed
 FAILURES: Final = 10  # in a row: then it is paused; after a resume, so many more
 _LONGEST_WAIT_MS: Final = 60_000
 _MAX_RESULT_CHARS: Final = 500
@@ -38,6 +39,7 @@ _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Started: TypeAlias = Callable[[], Awaitable[None]]
+RunEnd: TypeAlias = Literal["done", "failed", "unknown"]
 
 
 class Clock:
@@ -57,9 +59,12 @@ class Clock:
 
 
 class Outcome(Struct, frozen=True):
-    """The end of a run. `woke`: it asked a model that costs something. `told`: its person has the result already."""
+    """The end of a run. `woke`: it asked a model that costs something. `told`: its person has the result already.
 
-    state: Literal["done", "failed"]
+    "unknown": it may be done, or is done later.
+    """
+
+    state: RunEnd
     text: str
     woke: bool = False
     told: bool = False
@@ -254,20 +259,32 @@ class Runner:
             outcome = await self.perform.run(schedule, due_ms, started, note)
         except MicroclawError as exc:
             then = f" (next: {exc.next_step})" if exc.next_step else ""
-            outcome = Outcome("failed", f"{exc.message}{then}")
+            state: RunEnd = "unknown" if exc.code == OutcomeUnknown.code else "failed"
+            outcome = Outcome(state, f"{exc.message}{then}")
         except Exception:
             _log.exception("schedule %d failed inside the host", number)
             outcome = Outcome("failed", "something went wrong inside the host; see its log")
         finally:  # its end is still to be kept and told: who reads of it there may run it again
             self.running.discard(number)
-        text, now_ms = outcome.text[:_MAX_RESULT_CHARS], self.clock.now_ms()
-        ended = self.book.table.ended(number, due_ms, outcome.state, text, woke=outcome.woke, now_ms=now_ms)
-        await _log_failure(ended, f"the end of {_name(schedule)}")
+        await _log_failure(self._keep_end(schedule, due_ms, outcome), f"the end of {_name(schedule)}")
         if not outcome.told:
             failed, late = "failed: " if outcome.state == "failed" else "", f"; {note}" if note else ""
             await self._say(schedule, f"{_name(schedule)}: {failed}{outcome.text}{late}")
         if outcome.state == "failed":
             await _log_failure(self._pause_failing(schedule), _name(schedule))
+
+    async def _keep_end(self, schedule: Schedule, due_ms: int, outcome: Outcome) -> None:
+        """Write how a run ended, again and again until the store takes it: without an end it counts as running."""
+        text = outcome.text[:_MAX_RESULT_CHARS]
+        end = partial(self.book.table.ended, schedule.schedule_id, due_ms, outcome.state, text, woke=outcome.woke)
+        while True:
+            now_ms = self.clock.now_ms()
+            try:
+                await end(now_ms=now_ms)
+                return
+            except StoreError as exc:
+                _log.warning("the end of %s cannot be written yet: %s", _name(schedule), exc.message)
+            await self.clock.wait(asyncio.Event(), now_ms + STORE_AGAIN_MS)
 
     async def _pause_failing(self, schedule: Schedule) -> None:
         runs = await self.book.table.runs(schedule.schedule_id, KEPT_RUNS)

@@ -20,7 +20,7 @@ from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
 from msgspec import Struct
 
-from microclaw.errors import Overloaded, StoreError, StoreUnwritable
+from microclaw.errors import Overloaded, StoreError
 from microclaw.store.sql import Sql
 from microclaw.store.sqlite_file import SqliteConnection, connect, open_store, take_lock
 
@@ -30,6 +30,7 @@ Refresh: TypeAlias = Callable[[], Awaitable[object]]
 _log = logging.getLogger(__name__)
 
 MAX_WAITING: Final = 10_000
+PROBE_S: Final = 1.0
 MAX_GROUP: Final = 256  # writes a commit: enough to hide the sync, few enough to keep a group's latency in milliseconds
 
 
@@ -40,7 +41,7 @@ class Connection(Sql, Protocol):
     """
 
     @property
-    def errors(self) -> type[Exception]: ...
+    def errors(self) -> tuple[type[Exception], ...]: ...
 
     @property
     def is_in_transaction(self) -> bool: ...
@@ -66,7 +67,6 @@ class Connection(Sql, Protocol):
 class Database:
     """Made by `Database.open`. `write` and `read` take functions that run on their thread's connection."""
 
-    _refusal: StoreUnwritable | None = None
     host: str | None = None  # whose writes these are, where several hosts share a store
 
     def __init__(
@@ -79,6 +79,8 @@ class Database:
         self._writer = Worker(writer, loop, name="store writer", group=MAX_GROUP)
         self._reader = Worker(reader, loop, name="store reader", group=1)
         self._release = release
+        self._last_failure: StoreError | None = None  # until a write is taken again
+        self._probe: asyncio.Task[None] | None = None
         self.read = self._reader.run
         """Run `work` on one consistent snapshot that holds every write acknowledged before."""
         self.write_later = self._writer.run_later
@@ -105,18 +107,28 @@ class Database:
         What `work` raises undoes its own statements only. A write cancelled while it waits may still happen.
         """
         try:
-            return await self._writer.run(work)
-        except StoreUnwritable as exc:
-            self._refusal = exc
+            result = await self._writer.run(work)
+        except StoreError as exc:
+            self._last_failure = exc
             raise
+        self._last_failure = None
+        return result
 
-    async def refusal(self) -> StoreUnwritable | None:
-        """Why the disk takes no writes, which is tried after it refused one; None when it does."""
-        if self._refusal is not None:
-            with suppress(StoreUnwritable):
-                await self.write(_write_something)
-                self._refusal = None
-        return self._refusal
+    async def refusal(self) -> StoreError | None:
+        """Return why the store takes no writes; None if it does.
+
+        After a failure a write is tried, for up to PROBE_S: who asks must have an answer, also while nothing comes.
+        """
+        if self._last_failure is None:
+            return None
+        if self._probe is None or self._probe.done():
+            self._probe = asyncio.create_task(self._try_write(), name="store: try a write")
+        await asyncio.wait((self._probe,), timeout=PROBE_S)
+        return self._last_failure
+
+    async def _try_write(self) -> None:
+        with suppress(StoreError, Overloaded):
+            await self.write(_write_something)
 
     def listen(self, changed: Callable[[frozenset[str]], None]) -> None:
         """`changed` is called with the names of tables that another host changed. Nobody else writes to this store."""

@@ -210,9 +210,9 @@ class SharedDatabase(Database):
             try:
                 return await asking
             except psycopg.Error as exc:
-                raise StoreUnreachable(
-                    f"the database does not answer: {str(exc).strip()}", next_step=IS_IT_WELL
-                ) from exc
+                text = f"the database does not answer: {str(exc).strip()}"
+                self._last_failure = StoreUnreachable(text, next_step=IS_IT_WELL)
+                raise self._last_failure from exc
 
     async def _ask_aside(self, sql: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
         if self._aside is None or self._aside.closed:
@@ -249,6 +249,7 @@ class SharedDatabase(Database):
                         await connection.execute("SELECT 1")  # a silent network is found out
             except psycopg.Error as exc:
                 _log.log(logging.INFO if not self.is_heard else logging.WARNING, "the database is away: %s", exc)
+                self._last_failure = StoreUnreachable(f"the database is away: {exc}", next_step=IS_IT_WELL)
             self.is_heard = False
             await asyncio.sleep(0.3)
 

@@ -21,7 +21,7 @@ from psycopg import conninfo
 from psycopg.pq import TransactionStatus
 
 from microclaw.addresses import is_loopback
-from microclaw.errors import StoreError, StoreUnreachable, StoreUnwritable
+from microclaw.errors import CommitUnknown, StoreError, StoreUnreachable, StoreUnwritable
 from microclaw.store.postgres_dialect import adapt, changed_table, in_its_words
 from microclaw.store.schema import VERSION
 from microclaw.store.sql import Rows, Values
@@ -38,6 +38,11 @@ _SESSION: Final = {
     "synchronous_commit": "on",
     "timezone": "UTC",
 }
+_UNWRITABLE: Final = (
+    psycopg.errors.DiskFull,
+    psycopg.errors.InsufficientPrivilege,
+    psycopg.errors.ReadOnlySqlTransaction,
+)
 _LOCKED: Final = ("BEGIN", f"SELECT pg_advisory_xact_lock({LOCK}, 0)")
 _VERSION: Final = "SELECT version FROM store_version"
 _SAVEPOINTS: Final = ("SAVEPOINT job", "RELEASE job", "ROLLBACK TO job")
@@ -47,7 +52,7 @@ IS_IT_WELL: Final = "see whether PostgreSQL runs and this machine reaches it; th
 class PostgresConnection:
     """A store.database.Connection, and its Sql. Only one that writes takes the lock."""
 
-    errors = psycopg.Error
+    errors = (psycopg.Error,)
 
     def __init__(self, url: str, host: str, *, writes: bool) -> None:
         self._url = url
@@ -123,8 +128,8 @@ class PostgresConnection:
                 connection.close()  # lost: it is done again
                 return False
             time.sleep(0.1)
-        raise StoreUnreachable(
-            "the database was lost while it wrote: whether the last change is in it is not known", next_step=IS_IT_WELL
+        raise CommitUnknown(
+            "the database was lost while it wrote: whether it has the change is unknown", next_step=IS_IT_WELL
         )
 
     def rollback(self) -> None:
@@ -156,7 +161,7 @@ class PostgresConnection:
         error = StoreError(f"the store failed: {text}", next_step="see the log of PostgreSQL")
         if self.is_lost:
             error = StoreUnreachable(f"the database cannot be reached: {text}", next_step=IS_IT_WELL)
-        elif isinstance(exc, psycopg.errors.DiskFull | psycopg.errors.ReadOnlySqlTransaction):
+        elif isinstance(exc, _UNWRITABLE):
             error = StoreUnwritable(f"the database takes no writes: {text}", next_step="see PostgreSQL's disk and role")
         error.__cause__ = exc
         return error
@@ -249,8 +254,8 @@ def cut(connection: psycopg.Connection | psycopg.AsyncConnection) -> None:
         end.shutdown(socket.SHUT_RDWR)
 
 
-def newer(version: int) -> StoreError:
-    return StoreError(
+def newer(version: int) -> StoreUnwritable:
+    return StoreUnwritable(
         f"the database has version {version}, this microclaw knows {VERSION}: it writes nothing",
         next_step="upgrade this host: use the newer microclaw here too",
     )

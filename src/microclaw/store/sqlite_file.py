@@ -28,10 +28,14 @@ RESTORE: Final = (
 )
 
 
+# If bytes of the file are damaged, the text of an error may be no UTF-8: then the binding raises the second one.
+ERRORS: Final = (sqlite3.Error, UnicodeDecodeError)
+
+
 class SqliteConnection(sqlite3.Connection):
     """A store.database.Connection. `begins` is the statement that begins its transactions."""
 
-    errors = sqlite3.Error
+    errors = ERRORS
     is_lost = False
     begins = "BEGIN IMMEDIATE"
 
@@ -57,7 +61,7 @@ class SqliteConnection(sqlite3.Connection):
         )
         if {code := getattr(exc, "sqlite_errorcode", 0), code & 0xFF} & _REFUSED:
             error = StoreUnwritable(f"the store cannot write: {exc}", next_step=ROOM)
-        if code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        if isinstance(exc, UnicodeDecodeError) or code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             error = StoreError(f"the store is damaged: {exc}", next_step=f"stop the host; {RESTORE}")
         error.__cause__ = exc
         return error
@@ -205,7 +209,7 @@ def _told(path: Path, done: str = "used") -> Iterator[None]:
     """An error of SQLite as a StoreError. It reports a full disk as damage at times: then the store may be whole."""
     try:
         yield
-    except sqlite3.Error as exc:
+    except ERRORS as exc:
         disk, step = os.statvfs(path.parent), RESTORE
         if disk.f_bavail * disk.f_frsize < NEEDED_BYTES:
             step = f"free some space on the disk of {path.parent}, then start the host again: the store may be whole"

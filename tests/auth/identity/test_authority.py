@@ -5,18 +5,24 @@ from __future__ import annotations
 
 import ssl
 import time
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from tests.auth.conftest import Clock
 from tests.auth.identity.conftest import NAMES, Host, closed, handshake, key_pem
 from tests.auth.power_cut import PowerCut, cut_at
+from tests.link.plain_device import show
 from tests.stores import new_store
 
 from microclaw.auth.authority import AUTHORITY_FILE, BEGIN_ANEW_FILE, CONSENT, SERVER_FILE, Authority
-from microclaw.auth.certificates import CONSTANT_NAME
+from microclaw.auth.certificates import CONSTANT_NAME, new_authority, to_ms
 from microclaw.auth.credentials import Identity, Reason
+from microclaw.cli.doctor import certificate_findings
+from microclaw.config.load import load_settings
+from microclaw.durable import write_private
 from microclaw.errors import StoreError
 from microclaw.store.database import Database
 from microclaw.store.identity import IdentityTable
@@ -25,6 +31,33 @@ from microclaw.store.identity import IdentityTable
 @pytest.fixture
 def table(database: Database) -> IdentityTable:
     return IdentityTable(database)
+
+
+@pytest.mark.parametrize("year", [1970, 2080])
+async def test_what_was_made_under_a_wrong_clock_is_good_once_the_clock_is_right(
+    folder: Path, table: IdentityTable, year: int
+) -> None:
+    clock = Clock(datetime(year, 1, 2, tzinfo=UTC).timestamp())
+    authority = await open_authority(folder, table, clock)
+    key = ec.generate_private_key(ec.SECP256R1())
+    device = authority.sign(key.public_key(), "d-1")
+    clock.now_s = time.time()
+    await authority.renew_if_due()
+    client = ssl.create_default_context(cadata=authority.ca_pem.decode())
+    show(client, key, device)
+    handshake(authority.server_context(), client)
+    assert authority.problem is None
+
+
+@pytest.mark.parametrize(("year", "part"), [(1970, "clock"), (2070, "certificate")])
+def test_an_authority_that_no_device_trusts_by_this_clock_is_a_problem(tmp_path: Path, year: int, part: str) -> None:
+    (tmp_path / "identity").mkdir(mode=0o700)
+    pair = new_authority(datetime(2026, 1, 2, tzinfo=UTC))
+    write_private(tmp_path / "identity" / AUTHORITY_FILE, pair.to_pem())
+    at_ms = to_ms(datetime(year, 1, 2, tzinfo=UTC))
+    (finding,) = certificate_findings(load_settings({}, home=tmp_path), at_ms)
+    assert (finding.ok, finding.part) == (False, part)
+    assert finding.next_step
 
 
 async def open_authority(folder: Path, table: IdentityTable, clock: Clock) -> Authority:

@@ -18,12 +18,12 @@ from microclaw.agent.toolbox import Toolbox
 from microclaw.apps.change_log import SCHEDULED, Maker, conversation_of, made_by
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.auth.people import OWNER
-from microclaw.errors import ToolFailed
+from microclaw.errors import OutcomeUnknown, TakenOver, ToolFailed
 from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Inbound, Step
 from microclaw.link_server.tasks import TaskEnd, failure_text
 from microclaw.operations.tool import ToolContext, ToolResult
 from microclaw.schedules.devices import lost_device
-from microclaw.schedules.runner import Outcome, Started
+from microclaw.schedules.runner import Outcome, RunEnd, Started
 from microclaw.store.schedules import Once, Prompt, Schedule, ToolAct
 from microclaw.text import without_fences
 
@@ -126,7 +126,8 @@ class ScheduledWork:
         conversation = SCHEDULED + conversation_of(context.channel, context.chat_id)
         with made_by(Maker(key, context.person_id, conversation)):
             result = await self.tools.call(deed.tool, deed.arguments, context, approved=schedule.approved)
-        return Outcome("done" if result.ok else "failed", _result_text(result), told=result.ok and deed.tool in _SPEAKS)
+        state = _run_end(result.error_code, is_ok=result.ok)
+        return Outcome(state, _result_text(result), told=result.ok and deed.tool in _SPEAKS)
 
     def may_repeat(self, act: ToolAct) -> bool:
         return self.tools.effect_of(act.tool) is not Effect.ONCE
@@ -153,7 +154,16 @@ class ScheduledWork:
             return Outcome("done", "its turn was taken up before", woke=True, told=True)
         await self.inbox.outbox.give_back(answer.outbound_id)
         used = answer.usage.input_tokens + answer.usage.output_tokens
-        return Outcome("failed" if answer.error_code else "done", answer.text, woke=used > 0, told=True)
+        return Outcome(
+            _run_end(answer.error_code, is_ok=answer.error_code is None), answer.text, woke=used > 0, told=True
+        )
+
+
+def _run_end(error_code: str | None, *, is_ok: bool) -> RunEnd:
+    """Return how a run ended; "unknown" also if another host goes on with it."""
+    if is_ok:
+        return "done"
+    return "unknown" if error_code in (OutcomeUnknown.code, TakenOver.code) else "failed"
 
 
 def _result_text(result: ToolResult) -> str:

@@ -5,7 +5,7 @@ A field whose default is None is optional: it is left out on the wire then. Type
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, TypeAlias
+from typing import Annotated, ClassVar, Final, TypeAlias
 
 from msgspec import Meta, Struct
 
@@ -121,6 +121,10 @@ class Ack(FromBoth, frozen=True):
     """Every durable message up to `seq` has its effect or its inbox row committed."""
 
     seq: values.Uint
+
+
+RENEW_BEFORE_MS: Final = 1_216 * 86_400_000
+"""Before the end of its certificate: from then on a device may renew it. A third of ten years."""
 
 
 class PairRequest(FromDevice, frozen=True):
