@@ -18,7 +18,10 @@ from microclaw.wasm.toolchain import HEADERS
 
 NEAR_HEADER: Final = 0.78  # of difflib, above which a header counts as meant
 _INTERNAL: Final = frozenset(
-    ("pin_marks.h", "plain_format.h", "name.h", "arduino", "glue", "libc", "libcxx", "shim", "traced", "entry")
+    (
+        *("pin_marks.h", "plain_format.h", "checked_writes.h", "sized.h", "name.h"),
+        *("arduino", "glue", "libc", "libcxx", "shim", "traced", "entry"),
+    )
 )
 _TOKEN: Final = re.compile(
     r"""(?P<comment>//[^\n]*|/\*.*?\*/)
