@@ -123,6 +123,14 @@ def test_only_files_in_the_programs_folder_come_along(program: Path, tmp_path: P
     assert sorted(files_beside(program, text)) == ["lib/led.c", "lib/led.h"]
 
 
+def test_files_beside_a_program_that_it_embeds_belong_to_it(tmp_path: Path) -> None:
+    program = tmp_path / "main.c"
+    text = 'extern const char cert[] asm("_binary_root_1_pem_start");\n'
+    (tmp_path / "other.pem").write_text("no")
+    (tmp_path / "root-1.pem").write_text("yes")
+    assert files_beside(program, text) == {"root-1.pem": "yes"}
+
+
 def test_a_sketchs_folder_is_the_sketch(run: Run, tmp_path: Path) -> None:
     folder = tmp_path / "lamp"
     folder.mkdir()

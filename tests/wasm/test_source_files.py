@@ -145,3 +145,41 @@ async def test_tabs_of_a_sketch_share_what_the_first_one_defines(compile_c: Comp
     main = "#define LED 4\nvoid setup() { light(); }\nvoid loop() { delay(9); }\n"
     joined = join_files("main.ino", main, {"light.ino": "void light() { pinMode(LED, OUTPUT); }\n"})
     assert (await compile_c(joined, language="sketch")).pins == (4,)
+
+
+CERTIFICATE = '-----BEGIN "X"-----\r\na\\b?? \u00fc\n-----END-----\n'
+EMBEDDING = """#include <stdio.h>
+#include <stdint.h>
+#include <string.h>
+#if 0
+asm("nop");
+#endif
+extern const uint8_t cert[]   asm("_binary_my_root_1_pem_start");
+extern const uint8_t cert_end[] asm("_binary_my_root_1_pem_end");
+int main(void) {
+    const char *text = (const char *)cert;
+    printf("%d %d\\n%s", (int)strlen(text), (int)(cert_end - cert), text);
+}
+"""
+
+
+async def test_a_file_that_is_embedded_is_a_text_at_its_symbols(try_files: Try) -> None:
+    """As EMBED_TXTFILES of ESP-IDF has it: with a NUL behind it. Each byte comes through."""
+    size = len(CERTIFICATE.encode())
+    trial = await try_files("main.c", EMBEDDING, {"my-root.1.pem": CERTIFICATE})
+    assert trial.ok, trial.error
+    assert "\n".join(trial.log).startswith(f"{size} {size + 1}\n")
+    assert "a\\b?? \u00fc" in "\n".join(trial.log)
+
+
+async def test_inline_assembly_is_refused_once_where_the_preprocessor_leaves_it(compile_c: CompileC) -> None:
+    for source, places in (
+        (EMBEDDING, [(7, 31), (8, 33)]),
+        ('int main(void) {\n    __asm__ volatile("nop");\n    return 0;\n}\n', [(2, 5)]),
+        ('__asm__(".incbin \\"/etc/passwd\\"");\nvoid on_init(void) {}\n', [(1, 1)]),
+        ('#define NOP 1\n#undef asm\nint main(void) { asm("nop"); }\n', [(2, 8)]),
+    ):
+        with pytest.raises(BuildError) as caught:
+            await compile_c(source)
+        found = caught.value.diagnostics
+        assert [(each.line, each.column) for each in found if "inline assembly" in each.message] == places

@@ -66,6 +66,29 @@ async def test_fault_is_named_with_its_line(
     assert (trial.next_step or "").startswith("correct line 5, column ")
 
 
+@pytest.mark.parametrize("compiler", ["zig", "clang"])
+async def test_write_past_an_array_is_named_with_function_array_and_sizes(
+    compile_c: Any, board: BoardProfile, monkeypatch: pytest.MonkeyPatch, compiler: str
+) -> None:
+    """By each compiler. Other such writes: tests/vectors/natural/f3*."""
+    monkeypatch.setenv("MICROCLAW_COMPILER", compiler)
+    source = """#include <string.h>
+struct room {
+    char name[8];
+    int degrees;
+} rooms[2];
+int main(int count, char **words) {
+    strcpy(rooms[count - 1].name, count ? "living-room-lamp" : words[0]);
+    return rooms[0].degrees;
+}
+"""
+    trial = await try_image(await compile_c(source), board, TrialOptions(for_ms=1000))
+    assert (trial.ok, trial.error) == (
+        False,
+        "it trapped at line 7, in main: strcpy writes 17 bytes, rooms[count - 1].name has 8",
+    )
+
+
 # LLMos
 
 LLMOS = (

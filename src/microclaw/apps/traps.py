@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from microclaw.wasm.source_files import without_marks
 from microclaw.wire.board_replies import NATIVE_FAILED, STACK_FULL
 
 EXCEPTION: Final = "Exception: "
@@ -29,6 +30,11 @@ _TRAPS: Final[tuple[tuple[str, str, str], ...]] = (
     ("indirect call|nullFunc", "it calls a function through a pointer of another type", _POINTER),
     ("allocate memory|out of memory", "it has no memory left", "ask for more heap, or allocate less"),
 )
+# What headers/libc/checked_writes.c prints, as verdict.py has it. The compiler makes one writer of another.
+_OVERRUN: Final = re.compile(
+    r"at line (?P<line>\d+), in .+: (?P<function>\w+) writes (?P<bytes>\d+) bytes, (?P<room>\d+) fit"
+)
+_WRITER: Final = re.compile(r"\b(?P<function>\w*(?:cpy|cat|sn?printf|memset|memmove))\s*\(\s*(?P<array>[^,()]+?)\s*,")
 _PYTHON: Final[tuple[tuple[str, str], ...]] = (
     ("ZeroDivisionError", "check the divisor before dividing"),
     ("MemoryError", "keep less: drop old values, make buffers once, join no long texts"),
@@ -75,6 +81,19 @@ def is_of_absent_part(text: str) -> bool:
     """Return True if this exception may come of a part that does not answer, or of a name that is not there."""
     what = text.strip().rpartition("\n")[2]
     return _OF_ABSENT.match(what) is not None
+
+
+def with_array_name(error: str, source: str) -> str:
+    """Return the words on a write past an array as its line of the source has function and array, if it has them."""
+    overrun = _OVERRUN.search(error)
+    if overrun is None:
+        return error
+    line = without_marks(source)[0].split("\n")[int(overrun["line"]) - 1]
+    call = _WRITER.search(line)
+    if call is None:
+        return error
+    place = error[: overrun.start("function")]
+    return f"{place}{call['function']} writes {overrun['bytes']} bytes, {call['array']} has {overrun['room']}"
 
 
 def _exception_words(text: str) -> tuple[str, str]:

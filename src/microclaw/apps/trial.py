@@ -26,6 +26,7 @@ from microclaw.apps.expectation_result import ExpectationResult, evaluate, failu
 from microclaw.apps.expectations import PinStimulus
 from microclaw.apps.record import Record
 from microclaw.apps.run_times import RunTimes
+from microclaw.apps.traps import with_array_name
 from microclaw.apps.trial_plan import Run, plan
 from microclaw.apps.trial_plan import TrialOptions as TrialOptions
 from microclaw.apps.trial_run import BoardRun
@@ -191,8 +192,10 @@ async def try_image(
         is_new_board = run.expectations.uptime_ms is None
         if verdict.ok and fault is None and clock and is_new_board and run.times is None:
             fault, expected = await bench.fault_of_age(clock, run, record) or (None, expected)
-    told = image.marks.in_words if isinstance(image, Image) else str
     error, next_step = (verdict.error, verdict.next_step) if not verdict.ok else fault or (None, None)
+    if error is not None and isinstance(image, Image) and image.source is not None:
+        error = with_array_name(error, image.source)
+    told = image.marks.in_words if isinstance(image, Image) else str
     said = [(line, told(line.text) if LINE_SAID.fullmatch(line.text) else line.text) for line in record.lines]
     pins = {one.pin for one in options.inputs if isinstance(one, PinStimulus)}  # an ADC pin needs no opening
     unused = [

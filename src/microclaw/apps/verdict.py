@@ -135,6 +135,12 @@ _ENDED_ITSELF: Final = (
 )
 _TRAPPED: Final = (
     (r"line (\d+) column (\d+): (.+)", r"it trapped at line \1: \3", r"correct line \1, column \2"),
+    (r"(\w+ writes \d+ bytes, \d+ fit)", r"it trapped{at}: \1", "make the array longer, or write less into it"),
+    (
+        "microclaw: something wrote past the end of an array",
+        "it wrote past the end of an array, before a wait{at}",
+        "check the lengths of what it writes before that wait",
+    ),
     (
         r"C\+\+'s library: \w+ was thrown in -fno-exceptions mode with message \"(.+)\": .*",
         r"it trapped{at}: C++'s library refuses the call: \1",
@@ -152,7 +158,7 @@ _TRAPPED: Final = (
         "allocate less, free what is not used, or install it with a larger heap",
     ),
 )
-"""Of headers/libc/sanitizer.c and headers/arduino/memory.cpp, before they trap."""
+"""Of headers/libc (sanitizer.c, checked_writes.c), shim/resume.c and arduino/memory.cpp, before they trap."""
 _WITHOUT_EFFECT: Final = (
     (
         "warning: (the character '0' written to.*)",

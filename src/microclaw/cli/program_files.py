@@ -79,7 +79,8 @@ def _source_text(content: bytes, file: Path) -> str:
     except UnicodeDecodeError as exc:
         text = f"{file} is neither wasm nor UTF-8 text (byte {exc.start})"
         raise ConfigError(text, next_step="save the source as UTF-8") from exc
-    may_have_more = program_language(file.name) != "python" and ("include" in text or file.suffix in (".ino", ".pde"))
+    is_in_parts = "include" in text or "_binary_" in text or file.suffix in (".ino", ".pde")
+    may_have_more = program_language(file.name) != "python" and is_in_parts
     if may_have_more and (beside := files_beside(file, text)):
         from microclaw.wasm.source_files import join_files  # of programs in several files alone
 
@@ -91,11 +92,12 @@ def _source_text(content: bytes, file: Path) -> str:
 
 
 def files_beside(file: Path, text: str) -> dict[str, str]:
-    """The texts of the files that a program includes in quotes, and of a header's own source (pins.c of pins.h).
+    """Return the texts of the files that a program includes in quotes or embeds, and of a header's own source.
 
-    By their names, which are paths from the program's folder. Only files in that folder and below it; others are told
-    as headers that there are not.
+    pins.c is that of pins.h. By their names, which are paths from the program's folder. Only files in that folder and
+    below it; others are reported as headers that do not exist.
     """
+    from microclaw.wasm.embedded_files import embedded_symbols, find_embedded
     from microclaw.wasm.source_files import MAX_FILES, included_names
 
     folder = file.parent.resolve()
@@ -104,6 +106,11 @@ def files_beside(file: Path, text: str) -> dict[str, str]:
         tabs = (one.name for one in folder.iterdir() if one.suffix in (".ino", ".pde", ".cpp"))
         wanted += [(PurePosixPath(), tab) for tab in sorted(tabs)]
     found: dict[str, str] = {}
+    names = [path.name for path in folder.iterdir()] if "_binary_" in text else []
+    for symbol in embedded_symbols(text):
+        embedded = find_embedded(symbol, names)
+        if embedded is not None and _is_in(folder, PurePosixPath(embedded)):
+            found[embedded] = read_given_text(folder / embedded, MAX_FILE_BYTES)
     while wanted and len(found) <= MAX_FILES:
         within, asked = wanted.pop()
         name = next((one for one in (within / asked, PurePosixPath(asked)) if _is_in(folder, one)), None)

@@ -65,7 +65,7 @@ from microclaw.wire.wasm_binary import ModuleError
 MIN_STACK_BYTES: Final = 1024
 MAX_STACK_BYTES: Final = 32768
 MAX_FUNCTIONS: Final = 2000
-_CACHE_VERSION: Final = 20
+_CACHE_VERSION: Final = 21
 _MAX_DEPENDENCIES_BYTES: Final = 1 << 20
 _NO_USLEEP: Final = "MICROCLAW_NO_USLEEP"
 
@@ -217,7 +217,7 @@ def _build(
         symbols = read_symbols(read_output(directory / "program.o", stage="compile"))
         _check_function_count(symbols.module, text)
         loops = read_loops(symbols)
-        findings = loops.findings(text)
+        findings = (*units.char_sign_findings(), *loops.findings(text))
         if not symbols.functions & {*MAINS, "on_init"} and text.find_definition("app_main"):
             hint = "app_main is ESP-IDF's: call it int main(void)"
             raise BuildError((at(text, text.find_name("app_main"), NO_ENTRY, hint),), stage="check")

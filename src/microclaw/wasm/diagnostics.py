@@ -18,7 +18,7 @@ from microclaw.text import code_lines
 from microclaw.wasm.cascades import UNKNOWN, folded
 from microclaw.wasm.refusals import Advice, refused_name
 from microclaw.wasm.source_language import CPLUSPLUS_HEADERS
-from microclaw.wasm.source_scanner import header_names
+from microclaw.wasm.source_scanner import ASSEMBLY, NO_ASSEMBLY, header_names
 from microclaw.wasm.source_text import NOT_HERE, SourceText
 from microclaw.wasm.tables import read_table
 from microclaw.wasm.toolchain import HEADERS, find_toolchain
@@ -141,6 +141,7 @@ class CompilerReport(Struct, frozen=True):
 def read_compiler_output(output: str, source: SourceText) -> CompilerReport:
     """Findings, errors first, at most 20, and the pins that are named."""
     found: list[Diagnostic] = []
+    assembly = _assembly_findings(source)
     facts: dict[tuple[int, int, str], set[str]] = {}
     reached: set[int] = set()
     noted = False
@@ -163,6 +164,11 @@ def read_compiler_output(output: str, source: SourceText) -> CompilerReport:
         place = (int(match["line"]), int(match["column"]))
         if (mark := _MARK.match(text)) is not None:
             facts.setdefault((*place, mark["what"]), set()).add(mark["fact"])
+        elif match["file"] == source.file and match["severity"] != "warning" and place[0] in assembly:
+            # Whatever the compiler finds there, and however often.
+            found.extend(assembly[place[0]])
+            assembly[place[0]] = []
+            noted = True
         else:
             found.append(_finding(match, text, place, source))
             noted = False
@@ -173,6 +179,17 @@ def read_compiler_output(output: str, source: SourceText) -> CompilerReport:
     found.sort(key=lambda d: d.severity != "error")
     marks = tuple(_pin_mark(key, words, source) for key, words in sorted(facts.items()) if "known" in words)
     return CompilerReport(tuple(found[:MAX_DIAGNOSTICS]), marks, tuple(sorted(reached)))
+
+
+def _assembly_findings(source: SourceText) -> dict[int, list[Diagnostic]]:
+    """Return the refusal of each line with inline assembly, for those that the preprocessor does not leave out."""
+    findings = {}
+    for token in source.tokens:
+        if token.text in ASSEMBLY:
+            is_embedded = "_binary_" in (source.line(token.line) or "")
+            hint = "lay the embedded file beside the source" if is_embedded else "write it in C"
+            findings[token.line] = [at(source, token.place, NO_ASSEMBLY, hint)]
+    return findings
 
 
 def _told_once(found: list[Diagnostic]) -> list[Diagnostic]:

@@ -194,7 +194,7 @@ def _around(place: _Place, conditional: Sequence[_Span]) -> _Span:
 
 
 def _halts(code: Sequence[Token], ends: Mapping[int, int]) -> Iterator[_Edit]:
-    """`while (1);` means "stop here": it gets something to do that waits."""
+    """Make `while (1);` wait: it means "stop here". So does an endless loop whose body is empty or only goes on."""
     texts = [token.text for token in code]
     of_do = {ends[at + 1] for at, text in enumerate(texts) if text == "do" and at + 1 in ends}
     for at in (at for at, text in enumerate(texts[:-2]) if text in _ENDLESS and at + 1 in ends):
@@ -203,5 +203,12 @@ def _halts(code: Sequence[Token], ends: Mapping[int, int]) -> Iterator[_Edit]:
             continue
         if texts[behind] == ";" and at - 1 not in of_do:
             yield _Edit(code[behind].place, _HALT)
-        elif texts[behind] == "{" and ends.get(behind, 0) - behind in (1, 2) and texts[ends[behind] - 1] in ("{", ";"):
-            yield _Edit(code[ends[behind]].place, f"{_HALT};")
+        elif _does_nothing(texts, behind, ends):
+            yield _Edit(code[behind].place, f"for (;; {_HALT}) ")
+
+
+def _does_nothing(texts: Sequence[str], body: int, ends: Mapping[int, int]) -> bool:
+    """Return True for the body `continue;` of a loop, and for a block that holds at most that."""
+    if texts[body] == "{":
+        return set(texts[body + 1 : ends.get(body, len(texts))]) <= {"continue", ";"}
+    return texts[body : body + 2] == ["continue", ";"]

@@ -20,13 +20,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.errors import BuildError, Diagnostic
+from microclaw.wasm.embedded_files import with_files_embedded
 from microclaw.wasm.source_language import TITLE, Language, language_of_file
 
 MAX_FILES: Final = 32  # that come along with the main one
 MAX_DEPTH: Final = 16  # of files that include each other
 MAX_TEXT_CHARS: Final = 256 << 10
 FILE_NAME: Final = (
-    r"(?!.*(?:\.\.|//))[A-Za-z0-9_][A-Za-z0-9_./+-]{0,94}\.(?:h|hh|hpp|hxx|inc|inl|tpp|def|c|cc|cpp|cxx|ino|pde)"
+    r"(?!.*(?:\.\.|//))[A-Za-z0-9_][A-Za-z0-9_./+-]{0,94}\."
+    r"(?:h|hh|hpp|hxx|inc|inl|tpp|def|c|cc|cpp|cxx|ino|pde|pem|crt|key|txt|json|html|csv)"
 )
 _SOURCES: Final = (".c", ".cc", ".cpp", ".cxx", ".ino", ".pde")
 _TABS: Final = (".ino", ".pde")
@@ -99,6 +101,7 @@ class _Joined(Struct):
         if file in self.once:
             return
         text = _MARK.sub("", _plain(source).removesuffix("\n"))
+        text = with_files_embedded(text, self.files)
         if _ONCE.search(text):
             self.once.add(file)
             text = _ONCE.sub("", text)

@@ -18,7 +18,10 @@ from microclaw.wasm.toolchain import HEADERS
 
 NEAR_HEADER: Final = 0.78  # of difflib, above which a header counts as meant
 _INTERNAL: Final = frozenset(
-    ("pin_marks.h", "plain_format.h", "name.h", "arduino", "glue", "libc", "libcxx", "shim", "traced", "entry")
+    (
+        *("pin_marks.h", "plain_format.h", "checked_writes.h", "sized.h", "name.h"),
+        *("arduino", "glue", "libc", "libcxx", "shim", "traced", "entry"),
+    )
 )
 _TOKEN: Final = re.compile(
     r"""(?P<comment>//[^\n]*|/\*.*?\*/)
@@ -46,7 +49,9 @@ _ALONE: Final = {
     **{sign: (f"no closing {sign} on this line", "close it, or put \\n where the line is to end") for sign in "\"'"},
 }
 """Signs that are no tokens, with what is told of them."""
-_ASSEMBLY: Final = frozenset(("asm", "__asm", "__asm__"))
+# options.toml makes errors of these where the preprocessor lets them pass, and no program may take that away.
+ASSEMBLY: Final = frozenset(("asm", "__asm", "__asm__"))
+NO_ASSEMBLY: Final = "inline assembly is not allowed in a program"
 OUR_NAMES: Final = "microclaw_"
 RESERVED: Final = "__microclaw_"  # the shim's
 _PROBES: Final = frozenset(("__has_include", "__has_include_next", "__has_embed", "_Pragma", "__pragma"))
@@ -135,8 +140,6 @@ class Scanner(Struct):
             self._refuse(token, "a comment that does not end", "close it with */")
         if token.kind != "name":
             return
-        if token.text in _ASSEMBLY:
-            self._refuse(token, f"{token.text}: inline assembly is not allowed in a program", "write it in C")
         for prefix in (OUR_NAMES, RESERVED):
             if token.text.startswith(prefix):
                 message = f"{token.text}: names that begin with {prefix} are microclaw's own"
@@ -209,6 +212,8 @@ class Scanner(Struct):
         keyword, rest = tokens[0], [token.text for token in tokens[1:]]
         self.conditions += keyword.text in ("if", "ifdef", "ifndef")
         self.conditions -= keyword.text == "endif" and self.conditions > 0
+        if keyword.text in ("define", "undef") and rest[:1] and rest[0] in ASSEMBLY:
+            self._refuse(tokens[1], f"{rest[0]}: {NO_ASSEMBLY}", "leave it out")
         if keyword.text == "define" and rest[1:2] == ["="]:
             message = "a macro is what stands behind its name, and this one begins with ="
             self._refuse(tokens[2], message, f"#define {rest[0]} 1")

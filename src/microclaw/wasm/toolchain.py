@@ -127,7 +127,8 @@ class Toolchain(Struct, frozen=True):
         libc = any(file.parent.name == "libc" for file in files)  # a loop in strcat must not become a call of strcat
         own = ("-fno-builtin", "-Oz") if libc else ("-Os",)
         begin = self._begin(is_c=all(file.suffix == ".c" for file in files))
-        return [*begin, *_COMPILE, *own, "-Wall", "-Werror", *map(str, files)]
+        # Programs with either sign of `char` call these files: no function of theirs takes or returns one.
+        return [*begin, *_COMPILE, "-funsigned-char", *own, "-Wall", "-Werror", *map(str, files)]
 
     def _begin(self, *, is_c: bool) -> list[str]:
         if is_c:

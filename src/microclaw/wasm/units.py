@@ -19,13 +19,24 @@ from msgspec.structs import replace
 from microclaw.builds.outputs import read_output
 from microclaw.builds.process import Processes, ProcessResult, build_failure
 from microclaw.errors import BuildError, Diagnostic
+from microclaw.wasm.diagnostics import at
 from microclaw.wasm.source_files import UNIT_NUMBER, without_marks
 from microclaw.wasm.source_text import SourceText
 from microclaw.wasm.symbols import CONSTRUCTORS, Symbols, read_symbols, source_name
+from microclaw.wasm.tables import words_of
 from microclaw.wasm.toolchain import ERROR_LIMIT_MESSAGE, Toolchain
 
 _NOT_FIRST: Final = "-DMICROCLAW_OTHER_UNIT"  # headers/name.h
 _RENAME: Final = "give one of them another name, or make it static in the file that alone uses it"
+# clang's words for a negative number that a `char` is given or compared with.
+_SIGNED_CHAR: Final = re.compile(
+    r"^[^:\n]+:(\d+):(\d+): warning: (?:.* changes signedness: 'int' to '(?:const )?char'"
+    r"|result of comparison of constant -\d+ with expression of type '(?:const )?char'"
+    r"|result of comparison of char expression)",
+    re.MULTILINE,
+)
+_CHAR_IS_SIGNED: Final = "char has a sign here, and none on the ESP32"
+_NAME_THE_SIGN: Final = "write int8_t or uint8_t"
 _STATIC: Final = re.compile(r"[A-Za-z]\w*|_ZL\d.*")  # functions that a macro can rename
 
 
@@ -45,6 +56,21 @@ class UnitCompiler(Struct, frozen=True):
             folder.mkdir(exist_ok=True)
             (folder / self.text.file).write_text(text, encoding="utf-8")
         return self._run([[] for _ in texts])
+
+    def char_sign_findings(self) -> tuple[Diagnostic, ...]:
+        """Return a warning for each line of a C program that means another with the ESP32's unsigned `char`."""
+        if self.text.language != "c":
+            return ()
+        reading = words_of("unsigned_char_reading", "options")
+        results = self.processes.run_together([([*self.command, *reading], folder) for folder in self._folders])
+        columns: dict[int, int] = {}
+        for result in results:
+            for line, column in _SIGNED_CHAR.findall(result.output):
+                columns.setdefault(int(line), int(column))
+        return tuple(
+            at(self.text, place, _CHAR_IS_SIGNED, _NAME_THE_SIGN, severity="warning")
+            for place in sorted(columns.items())
+        )
 
     @property
     def dependencies(self) -> tuple[Path, ...]:

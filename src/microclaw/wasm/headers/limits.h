@@ -1,11 +1,16 @@
-/* limits.h: as in C17; long is 32 bits wide here. */
+/* limits.h: as in C17; long is 32 bits wide here, and char is unsigned in sketches and C++. */
 #pragma once
 #define CHAR_BIT 8
 #define SCHAR_MAX 127
 #define SCHAR_MIN (-128)
 #define UCHAR_MAX 255
+#ifdef __CHAR_UNSIGNED__
+#define CHAR_MAX UCHAR_MAX
+#define CHAR_MIN 0
+#else
 #define CHAR_MAX SCHAR_MAX
 #define CHAR_MIN SCHAR_MIN
+#endif
 #define SHRT_MAX 32767
 #define SHRT_MIN (-32768)
 #define USHRT_MAX 65535

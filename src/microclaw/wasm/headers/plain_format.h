@@ -4,6 +4,7 @@
  * the firmware cannot do: `*` (printed literally), %n, %a, numbers of more than 63 characters (WAMR 1.3.3,
  * libc_builtin_wrapper.c, _vprintf_wa). A program with a printf of its own keeps it: MICROCLAW_OWN_printf and so on. */
 #pragma once
+#include "sized.h"
 #define MC_IN(c, set) ((c) && __builtin_strchr(set, c))
 #define MC_DIGIT(c) ((c) >= '0' && (c) <= '9')
 #define MC_WIDE(p) (((p)[0] >= '6' && (p)[0] <= '9' && MC_DIGIT((p)[1])) || (MC_DIGIT((p)[0]) && MC_DIGIT((p)[1]) && MC_DIGIT((p)[2])))
@@ -27,28 +28,49 @@
     MC_EACH(f, MC_P1(f), MC_EACH(f, MC_P2(f), MC_EACH(f, MC_P3(f), MC_EACH(f, MC_P4(f), MC_EACH(f, MC_P5(f), MC_EACH(f, MC_P6(f), \
     MC_EACH(f, MC_P7(f), MC_EACH(f, MC_P8(f), !MC_P9(f)))))))))
 #define MC_FULL __attribute__((overloadable, enable_if(!__builtin_constant_p(1 / (MC_PLAIN(format))), "")))
+#define MC_UNSURE __attribute__((overloadable, enable_if(!__builtin_constant_p(size), "")))
 #pragma push_macro("__asm__")
 #undef __asm__ /* programs have none, microclaw's headers do */
 #if defined MICROCLAW_CHOOSE_printf && !defined MICROCLAW_OWN_printf
 int printf(const char *format, ...) MC_FULL __attribute__((format(printf, 1, 2))) __asm__("microclaw_printf");
 #endif
-#if defined MICROCLAW_CHOOSE_sprintf && !defined MICROCLAW_OWN_sprintf
-int sprintf(char *out, const char *format, ...) MC_FULL __attribute__((format(printf, 2, 3))) __asm__("microclaw_sprintf");
+/* These know the room behind `out`, as those of checked_writes.h do: the size follows it as an argument of its own. */
+#if defined MICROCLAW_NAME && !defined MICROCLAW_OWN_sprintf
+int sprintf(char *const MC_SIZED out, const char *format, ...) MC_CHECKS(sprintf, 1, 2)
+    __attribute__((format(printf, 2, 3))) __asm__("microclaw_checked_sprintf");
+#ifdef MICROCLAW_CHOOSE_sprintf
+int sprintf(char *const MC_SIZED out, const char *format, ...) MC_FULL __attribute__((format(printf, 2, 3)))
+    __asm__("microclaw_sized_sprintf");
 #endif
-#if defined MICROCLAW_CHOOSE_snprintf && !defined MICROCLAW_OWN_snprintf
-int snprintf(char *out, size_t size, const char *format, ...) MC_FULL __attribute__((format(printf, 3, 4)))
-    __asm__("microclaw_snprintf");
+#endif
+#if defined MICROCLAW_NAME && !defined MICROCLAW_OWN_snprintf
+#ifdef MICROCLAW_CHOOSE_snprintf
+int snprintf(char *const MC_SIZED out, size_t size, const char *format, ...) MC_FULL __attribute__((format(printf, 3, 4)))
+    __asm__("microclaw_sized_snprintf");
+#else
+int snprintf(char *const MC_SIZED out, size_t size, const char *format, ...) MC_UNSURE __attribute__((format(printf, 3, 4)))
+    __asm__("microclaw_checked_snprintf");
+#endif
 #endif
 #if defined MICROCLAW_CHOOSE_vprintf && !defined MICROCLAW_OWN_vprintf
 int vprintf(const char *format, va_list ap) MC_FULL __attribute__((format(printf, 1, 0))) __asm__("microclaw_vprintf");
 #endif
-#if defined MICROCLAW_CHOOSE_vsprintf && !defined MICROCLAW_OWN_vsprintf
-int vsprintf(char *out, const char *format, va_list ap) MC_FULL __attribute__((format(printf, 2, 0)))
-    __asm__("microclaw_vsprintf");
+#if defined MICROCLAW_NAME && !defined MICROCLAW_OWN_vsprintf
+int vsprintf(char *const MC_SIZED out, const char *format, va_list ap) MC_CHECKS(vsprintf, 1, 2, 3)
+    __attribute__((format(printf, 2, 0))) __asm__("microclaw_checked_vsprintf");
+#ifdef MICROCLAW_CHOOSE_vsprintf
+int vsprintf(char *const MC_SIZED out, const char *format, va_list ap) MC_FULL __attribute__((format(printf, 2, 0)))
+    __asm__("microclaw_sized_vsprintf");
 #endif
-#if defined MICROCLAW_CHOOSE_vsnprintf && !defined MICROCLAW_OWN_vsnprintf
-int vsnprintf(char *out, size_t size, const char *format, va_list ap) MC_FULL __attribute__((format(printf, 3, 0)))
-    __asm__("microclaw_vsnprintf");
+#endif
+#if defined MICROCLAW_NAME && !defined MICROCLAW_OWN_vsnprintf
+#ifdef MICROCLAW_CHOOSE_vsnprintf
+int vsnprintf(char *const MC_SIZED out, size_t size, const char *format, va_list ap) MC_FULL
+    __attribute__((format(printf, 3, 0))) __asm__("microclaw_sized_vsnprintf");
+#else
+int vsnprintf(char *const MC_SIZED out, size_t size, const char *format, va_list ap) MC_UNSURE
+    __attribute__((format(printf, 3, 0))) __asm__("microclaw_checked_vsnprintf");
+#endif
 #endif
 #if defined MICROCLAW_CHOOSE_fprintf && !defined MICROCLAW_OWN_fprintf
 int fprintf(FILE *file, const char *format, ...) MC_FULL __attribute__((format(printf, 2, 3))) __asm__("microclaw_fprintf");

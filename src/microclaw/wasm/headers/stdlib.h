@@ -16,9 +16,9 @@ typedef struct {
 typedef struct {
     long long quot, rem;
 } lldiv_t;
-void *malloc(size_t size);
-void *calloc(size_t count, size_t size);
-void *realloc(void *p, size_t size);
+void *malloc(size_t size) __attribute__((alloc_size(1)));
+void *calloc(size_t count, size_t size) __attribute__((alloc_size(1, 2)));
+void *realloc(void *p, size_t size) __attribute__((alloc_size(2)));
 void free(void *p);
 int atoi(const char *s);
 long strtol(const char *s, char **end, int base);

@@ -44,6 +44,9 @@ size_t strlcpy(char *to, const char *from, size_t size);
 #ifndef MICROCLAW_OWN_strlcat
 size_t strlcat(char *to, const char *from, size_t size);
 #endif
+#ifdef MICROCLAW_NAME
+#include "checked_writes.h"
+#endif
 #ifdef __cplusplus
 }
 #endif

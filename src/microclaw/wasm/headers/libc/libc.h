@@ -33,6 +33,8 @@ void microclaw_flush(struct output *out);
 int microclaw_format(struct output *out, const char *format, va_list ap);
 int microclaw_console(const char *format, va_list ap);
 void microclaw_write(const char *text, size_t size);
+/* End the program where a function of the library would write more bytes than there is room for. */
+void microclaw_check_room(const char *function, size_t bytes, size_t room);
 
 /* Numbers in text: `*end` is where the number ends, or `s` when there is none. */
 uint64_t microclaw_scan_integer(const char *s, const char **end, int base, uint64_t max, bool sign, size_t width);

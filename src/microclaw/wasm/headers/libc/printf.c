@@ -26,10 +26,20 @@ int microclaw_vfprintf(FILE *file, const char *format, va_list ap) {
     return microclaw_console(format, ap);
 }
 
-int microclaw_vsprintf(char *text, const char *format, va_list ap) { return to_memory(text, SIZE_MAX, format, ap); }
-
 int microclaw_vsnprintf(char *text, size_t size, const char *format, va_list ap) {
     return to_memory(text, size, format, ap);
+}
+
+int microclaw_sized_vsprintf(char *text, size_t room, const char *format, va_list ap) {
+    int count = to_memory(text, room, format, ap);
+    microclaw_check_room("sprintf", (size_t)count + 1, room);
+    return count;
+}
+
+int microclaw_sized_vsnprintf(char *text, size_t room, size_t size, const char *format, va_list ap) {
+    int count = to_memory(text, size < room ? size : room, format, ap);
+    microclaw_check_room("snprintf", (size_t)count < size ? (size_t)count + 1 : size, room);
+    return count;
 }
 
 int microclaw_printf(const char *format, ...) {
@@ -49,18 +59,18 @@ int microclaw_fprintf(FILE *file, const char *format, ...) {
     return count;
 }
 
-int microclaw_sprintf(char *text, const char *format, ...) {
+int microclaw_sized_sprintf(char *text, size_t room, const char *format, ...) {
     va_list ap;
     va_start(ap, format);
-    int count = to_memory(text, SIZE_MAX, format, ap);
+    int count = microclaw_sized_vsprintf(text, room, format, ap);
     va_end(ap);
     return count;
 }
 
-int microclaw_snprintf(char *text, size_t size, const char *format, ...) {
+int microclaw_sized_snprintf(char *text, size_t room, size_t size, const char *format, ...) {
     va_list ap;
     va_start(ap, format);
-    int count = to_memory(text, size, format, ap);
+    int count = microclaw_sized_vsnprintf(text, room, size, format, ap);
     va_end(ap);
     return count;
 }

@@ -17,6 +17,7 @@ static __attribute__((noinline)) bool is_due(int told) {
 }
 
 void __microclaw_breathe(int told) {
+    __microclaw_check_guard();
     if (__microclaw_shim.resuming || is_due(told)) {
         (void)wait_ms(told & 255 ? 1 : 10);
     }

@@ -23,6 +23,16 @@ static __attribute__((noinline)) void say(const char *text, int value) {
     __microclaw_native_printf("\n");
 }
 
+__attribute__((noinline)) void __microclaw_check_guard(void) {
+    if (shim.guard != WHOLE) {
+        shim.guard = WHOLE;
+        shim.phase = OVER; /* the firmware still calls the timers, whose numbers may be lost */
+        shim.exited = true;
+        say("something wrote past the end of an array", 0);
+        __builtin_trap();
+    }
+}
+
 /* Restarting a one-shot timer from its own callback is lost when the app is quicker than the timer thread, which posts
  * the callback first and puts the timer on its idle list then. So two take turns, and a periodic one stands behind. */
 static void arm(uint32_t ms) {
@@ -76,6 +86,7 @@ void __microclaw_leave(uintptr_t stack_pointer) {
 
 /* Whether main is to go on now. */
 static __attribute__((noinline)) bool is_due(timer_id_t timer) {
+    __microclaw_check_guard();
     if (timer != shim.one_shot[0] && timer != shim.one_shot[1] && timer != shim.backstop) {
         if (!shim.exited) {
             microclaw_timer_callback(timer);
@@ -137,6 +148,7 @@ static __attribute__((noinline)) void tell_end(int result) {
 }
 
 void on_init(void) {
+    shim.guard = WHOLE;
     shim.first_stack_pointer = stack_pointer();
     shim.phase = IN_MAIN;
     int result = __main_void();

@@ -14,8 +14,11 @@
 
 enum { NOT_STARTED, IN_MAIN, PAUSED, OVER };
 
-/* The variables lie before the stack: an overflow runs away from them. */
+/* The variables lie before the stack: an overflow runs away from them. The guard lies before the variables: what is written
+ * past the end of a program's array comes to it first. */
+#define WHOLE 0x5eed1e55u
 struct microclaw_shim {
+    uint32_t guard;
     uint8_t phase;     /* IN_MAIN outside of main's own calls: an exception ended it */
     bool unwinding;    /* main returns, but it is not over */
     bool resuming;     /* the next sleep that is called is the one that main paused in */
@@ -46,6 +49,9 @@ __attribute__((import_module("env"), import_name("printf"))) int __microclaw_nat
 __attribute__((import_module("env"), import_name("usleep"))) int __microclaw_native_usleep(unsigned us);
 void microclaw_delay_us(unsigned us); /* libc/delay_us.c */
 
+/* End the program if something has written over these variables. */
+void __microclaw_check_guard(void);
+
 /* Get ready to leave main for so long; false outside of main, where nothing may pause. */
 bool __microclaw_may_pause(uint64_t ms);
 void __microclaw_leave(uintptr_t stack_pointer);
@@ -62,6 +68,7 @@ static inline __attribute__((always_inline)) void set_stack_pointer(uintptr_t va
 
 /* The body of each sleep: called once to pause and, in the rewind, once more to go on. False when it did not wait. */
 static inline __attribute__((always_inline)) bool wait_ms(uint64_t ms) {
+    __microclaw_check_guard();
     if (__microclaw_shim.resuming) {
         __microclaw_shim.resuming = false;
         __microclaw_stop_rewind();
@@ -78,6 +85,7 @@ static inline __attribute__((always_inline)) bool wait_ms(uint64_t ms) {
 /* usleep: main pauses for the whole milliseconds, at least one, and waits for the rest. A callback blocks: it may be short, and
  * a trial finds out where it is not. */
 static inline __attribute__((always_inline)) int wait_us(unsigned us) {
+    __microclaw_check_guard();
     bool resumes = __microclaw_shim.resuming;
     if (!resumes && __microclaw_shim.phase != IN_MAIN) {
         return __microclaw_native_usleep(us);

@@ -1,0 +1,56 @@
+"""Puts the text files that a C program names by ESP-IDF's symbols (EMBED_TXTFILES) into its text. Reads no disk.
+
+`extern const char cert[] asm("_binary_server_pem_start");` is the text of server.pem, which ends with a NUL as there;
+`asm("_binary_server_pem_end")` is the place behind it. The declaration stays on its line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+_DECLARATION: Final = re.compile(
+    r"\bextern[ \t]+(?P<type>const[ \t]+(?:unsigned[ \t]+)?\w+)[ \t]+(?P<name>\w+)[ \t]*\[[ \t]*\][ \t]*"
+    r"(?:asm|__asm__)[ \t]*\([ \t]*\"_binary_(?P<symbol>\w{1,100})_(?P<edge>start|end)\"[ \t]*\)[ \t]*;"
+)
+_NOT_IN_SYMBOLS: Final = re.compile(r"\W", re.ASCII)
+
+
+def embedded_symbols(text: str) -> frozenset[str]:
+    """Return the files that a source embeds, as their symbols name them: server_pem for server.pem."""
+    return frozenset(declaration["symbol"] for declaration in _DECLARATION.finditer(text))
+
+
+def find_embedded(symbol: str, names: Iterable[str]) -> str | None:
+    """Return the first of the files' names that has this symbol, or None."""
+    return next((name for name in names if _NOT_IN_SYMBOLS.sub("_", name.rpartition("/")[2]) == symbol), None)
+
+
+def with_files_embedded(text: str, files: Mapping[str, str]) -> str:
+    """Return a source with the texts of those of `files` in it that it embeds. Others are left as they are."""
+    starts = {}
+    for declaration in _DECLARATION.finditer(text):
+        if declaration["edge"] == "start":
+            starts[declaration["symbol"]] = declaration["name"]
+
+    def definition(declaration: re.Match[str]) -> str:
+        file = find_embedded(declaration["symbol"], files)
+        start = starts.get(declaration["symbol"])
+        if file is None or start is None:
+            return declaration[0]
+        head = f"static {declaration['type']} "
+        if declaration["edge"] == "end":
+            return f"{head}*const {declaration['name']} __attribute__((unused)) = {start} + sizeof {start};"
+        return f"{head}{declaration['name']}[] __attribute__((unused)) = {_c_text(files[file])};"
+
+    return _DECLARATION.sub(definition, text)
+
+
+def _c_text(text: str) -> str:
+    """Return a text as a C string: quotes, backslashes and what is no printable ASCII as octal numbers."""
+    pieces = []
+    for byte in text.encode():
+        is_plain = 0x20 <= byte < 0x7F and byte not in b'"\\?'
+        pieces.append(chr(byte) if is_plain else f"\\{byte:03o}")
+    return f'"{"".join(pieces)}"'
