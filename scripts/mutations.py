@@ -388,10 +388,10 @@ EGRESS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
         ("downloads to the inside", "return self.purpose\n", "return Purpose.CONFIGURED\n"),
         ("the judged address", "open_socket(addresses, port)", "open_socket([host], port)"),
         ("the pool's way out", "pool._network_backend = _Backend", "_Backend"),
-        ("targets behind a proxy", "if proxy is None else await self._by_proxy", "or await self._by_proxy"),
+        ("targets behind a proxy", "() if proxy is None else await self._known_addresses(rule, place)", "()"),
     )),
     ("egress/http_door.py", "test_fetching.py", (
-        ("rebinding behind a proxy", "if rule is not Purpose.WEB:\n", "if True:\n"),
+        ("rebinding behind a proxy", "if proxy is not None and rule is Purpose.WEB:\n", "if False:\n"),
     )),
     ("masking.py", "test_secrets.py", (
         ("echo over two chunks", "end = len(masked) - self._mask.begun(masked)", "end = len(masked)"),

@@ -145,6 +145,8 @@ async def test_a_pin_that_is_remembered_is_of_the_only_board_or_of_the_one_that_
     known = await around(knowledge, "desk", "shelf").devices(None, "owner")
     shelf = known.devices[1]
     assert names_to_pins("turn on the fish tank light", known, None) == ("turn on pin 5", known.devices[0])
+    # The sentence names a board, and the name is of another one.
+    assert names_to_pins("turn on the fish tank light", known, shelf) == ("turn on the fish tank light", shelf)
     later = await around(knowledge, "shelf").devices(None, "owner")
     assert names_to_pins("turn on the fish tank light", later, None) == ("turn on the fish tank light", None)
     assert names_to_pins("turn on the lamp", later, shelf) == ("turn on pin 4", shelf)

@@ -42,9 +42,13 @@ async def set_pin(host: PeopleHost, pin: int) -> None:
     assert (await host.ask("ada", "POST", f"{BOARD}/call", order))[0] == 200
 
 
-def foreign(host: PeopleHost, who: str, tool: str, /, **arguments: Any) -> asyncio.Task[list[Any]]:
-    """A call of words from outside, which asks."""
-    body = {"arguments": arguments, "foreign": True}
+def foreign(
+    host: PeopleHost, who: str, tool: str, /, session: str | None = None, **arguments: Any
+) -> asyncio.Task[list[Any]]:
+    """Start a call of words from outside, which asks."""
+    body: dict[str, Any] = {"arguments": arguments, "foreign": True}
+    if session is not None:
+        body["session"] = session
     return asyncio.create_task(host.stream(who, f"/v1/tools/{tool}", body), name=tool)
 
 
@@ -129,7 +133,7 @@ async def test_what_is_another_by_the_time_of_the_yes_is_left_alone(host: People
 
 async def test_the_question_before_an_undo_lists_all_that_one_turn_did(host: PeopleHost, level: Any) -> None:
     await host.stream("ada", "/v1/chat", {"text": "turn on pins 10 and 11", "chat_id": "asked"})
-    call = foreign(host, "ada", "undo")
+    call = foreign(host, "ada", "undo", session="asked")
     (waiting,) = await host.waiting()
     await decide(host, waiting, approved=True)
     assert await end_of(call) == (True, None)

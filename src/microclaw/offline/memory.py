@@ -145,6 +145,9 @@ def names_to_pins(text: str, known: DeviceContext, named: KnownDevice | None) ->
     rank = {here: 2, None: 1}
     meant = {one.name: one for one in sorted(known.names, key=lambda one: rank.get(one.device, 0))}
     for one in sorted(meant.values(), key=lambda one: -len(one.name)):
+        if named is not None and one.device not in (None, named.name.lower()):
+            # The sentence names a board, so a name of another board is not meant.
+            continue
         there = device
         if one.device is not None:
             there = next((board for board in known.devices if board.name.lower() == one.device), None)
