@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 
 import pytest
@@ -183,3 +185,56 @@ async def test_inline_assembly_is_refused_once_where_the_preprocessor_leaves_it(
             await compile_c(source)
         found = caught.value.diagnostics
         assert [(each.line, each.column) for each in found if "inline assembly" in each.message] == places
+
+
+ASSEMBLY = {
+    "plain": '__asm(".globl x");',
+    "macro's own name": '#define no_inline_assembly asm\nasm(".globl x");',
+    "reserved name": '#define __microclaw_no_assembly __asm__\n__asm__(".globl x");',
+    "other name": '#define X asm\nvoid f(void) { X("nop"); }',
+    "joined lines": 'as\\\nm(".globl x");',
+    "digraph": '%:define X(a, b) a%:%:b\nvoid f(void) { X(__as, m__)("nop"); }',
+    "trigraph": '??=define no_inline_assembly asm\nasm(".globl x");',
+    "pasted": '#define X(a, b) a##b\nvoid f(void) { X(a, sm)("nop"); }',
+    "_Pragma": '_Pragma("push_macro(\\"asm\\")") asm(".globl x");',
+    "pragma": '#pragma push_macro("asm")\nasm(".globl x");',
+    "in a true #if": '#if 1\n#define no_inline_assembly __asm__\n__asm__(".globl x");\n#endif',
+}
+
+
+@pytest.mark.parametrize("trick", ASSEMBLY)
+async def test_inline_assembly_is_refused_in_each_language_and_file(compile_c: CompileC, trick: str) -> None:
+    text = ASSEMBLY[trick]
+    main = "\nint main(void) { return 0; }\n"
+    for file, source, files in (
+        ("main.c", text + main, {}),
+        ("main.cpp", text + main, {}),
+        ("main.cpp", "#include <vector>\n" + text + main, {}),
+        ("main.ino", text + "\nvoid setup() {}\nvoid loop() {}\n", {}),
+        ("main.c", '#include "part.h"' + main, {"part.h": f"#pragma once\n{text}\n"}),
+    ):
+        words = " ".join(each.message for each in await refused(compile_c, file, source, files))
+        assert re.search("inline assembly|no_assembly|_Pragma|#pragma|only ASCII|neither C", words), words
+
+
+async def test_a_macro_of_the_program_makes_no_assembly_in_a_header_of_ours(compile_c: CompileC) -> None:
+    macros = "#define X_(a, b) a##b\n#define X(a, b) X_(a, b)\n"
+    macro = '#define strtol strtol(const char *, char **, int); X(__as, m__)(".globl x"); long other\n'
+    found = await refused(compile_c, "main.c", f"{macros}{macro}#include <errno.h>\nvoid on_init(void) {{}}\n", {})
+    assert "inline assembly" in found[0].message
+
+
+async def test_assembly_that_the_preprocessor_leaves_out_is_no_fault(compile_c: CompileC) -> None:
+    await compile_c('#ifdef __riscv\n#define NOP asm("nop")\n#else\n#define NOP\n#endif\nint main(void) { NOP; }\n')
+
+
+async def test_a_build_reads_no_program_in_the_event_loops_thread(compile_c: CompileC) -> None:
+    functions = set[str]()
+    sys.setprofile(lambda frame, event, argument: functions.add(frame.f_code.co_name))
+    try:
+        with pytest.raises(BuildError):
+            await compile_c("#error no\n", language="c")
+    finally:
+        sys.setprofile(None)
+    assert "compile_module" in functions
+    assert not functions & {"without_marks", "read_source"}

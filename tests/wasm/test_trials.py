@@ -66,13 +66,7 @@ async def test_fault_is_named_with_its_line(
     assert (trial.next_step or "").startswith("correct line 5, column ")
 
 
-@pytest.mark.parametrize("compiler", ["zig", "clang"])
-async def test_write_past_an_array_is_named_with_function_array_and_sizes(
-    compile_c: Any, board: BoardProfile, monkeypatch: pytest.MonkeyPatch, compiler: str
-) -> None:
-    """By each compiler. Other such writes: tests/vectors/natural/f3*."""
-    monkeypatch.setenv("MICROCLAW_COMPILER", compiler)
-    source = """#include <string.h>
+STRUCT_OVERRUN = """#include <string.h>
 struct room {
     char name[8];
     int degrees;
@@ -82,11 +76,33 @@ int main(int count, char **words) {
     return rooms[0].degrees;
 }
 """
+BLOCK_OVERRUN = """#include <stdio.h>
+#include <stdlib.h>
+static const char *word = "living-room-lamp";
+int main(void) {
+    char *p = malloc(10), *q = malloc(10);
+    snprintf(p, 100, "FORMAT", 1, word);
+    return puts(q);
+}
+"""
+
+
+@pytest.mark.parametrize("compiler", ["zig", "clang"])
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (STRUCT_OVERRUN, "line 7, in main: strcpy writes 17 bytes, rooms[count - 1].name has 8"),
+        (BLOCK_OVERRUN.replace("FORMAT", "%d%s"), "line 6, in main: snprintf writes 18 bytes, p has 10"),
+        (BLOCK_OVERRUN.replace("FORMAT", "%*s"), "line 6, in main: snprintf writes 17 bytes, p has 10"),
+    ],
+)
+async def test_write_past_an_array_is_named_with_function_array_and_sizes(
+    compile_c: Any, board: BoardProfile, monkeypatch: pytest.MonkeyPatch, compiler: str, source: str, words: str
+) -> None:
+    """By each compiler. Other such writes: tests/vectors/natural/f3*."""
+    monkeypatch.setenv("MICROCLAW_COMPILER", compiler)
     trial = await try_image(await compile_c(source), board, TrialOptions(for_ms=1000))
-    assert (trial.ok, trial.error) == (
-        False,
-        "it trapped at line 7, in main: strcpy writes 17 bytes, rooms[count - 1].name has 8",
-    )
+    assert (trial.ok, trial.error) == (False, f"it trapped at {words}")
 
 
 # LLMos

@@ -84,7 +84,10 @@ def is_of_absent_part(text: str) -> bool:
 
 
 def with_array_name(error: str, source: str) -> str:
-    """Return the words on a write past an array as its line of the source has function and array, if it has them."""
+    """Return the error with the array's name and the function as the source's line writes them.
+
+    The error is unchanged if it is about something else, or if its line calls no such function.
+    """
     overrun = _OVERRUN.search(error)
     if overrun is None:
         return error

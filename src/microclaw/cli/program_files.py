@@ -29,12 +29,14 @@ _ACCENTS: Final = "[\u0300-\u036f]+"  # Unicode's block of combining diacritical
 def name_of_file(file: Path) -> str:
     """Return an app's name: my-blink-v2 for my.blink.v2.ino, grosse for größe.py, my-lamp-2 for "my lamp (2).ino".
 
-    A file whose letters have no form in ASCII gets a number of its own, so that two of them are two apps.
+    A file whose letters have no form in ASCII, or that has none, gets a number of its own, so that two of them are
+    two apps.
     """
     text = unicodedata.normalize("NFKD", file.stem.replace("ß", "ss"))
     text = re.sub(_ACCENTS, "", text)
-    if text.isascii():
-        return re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-")
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-")
+    if name and text.isascii():
+        return name
     return f"program-{crc32(text.encode()):08x}"
 
 

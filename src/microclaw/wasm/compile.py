@@ -45,7 +45,7 @@ from microclaw.wasm.loops import read_loops
 from microclaw.wasm.main_entry import with_main_called
 from microclaw.wasm.opcodes import calls_of
 from microclaw.wasm.program_macros import text_defines
-from microclaw.wasm.source_files import findings_located
+from microclaw.wasm.source_files import findings_located, without_marks
 from microclaw.wasm.source_language import Language
 from microclaw.wasm.source_text import SourceText, read_source
 from microclaw.wasm.symbols import MAINS, keeps_prints, read_symbols
@@ -99,7 +99,8 @@ async def compile_module(
     Raises BuildError with its diagnostics, ConfigError without a compiler.
     """
     _check_options(name, optimization, stack_bytes)
-    with await asyncio.to_thread(findings_located, source) as marks:
+    _, marks = await asyncio.to_thread(without_marks, source)
+    with findings_located(marks):
         text = await asyncio.to_thread(read_source, source, name, language)
         toolchain = find_toolchain()
         _check_standard_headers(text, toolchain)

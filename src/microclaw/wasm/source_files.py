@@ -171,11 +171,10 @@ def _refuse(message: str, file: str, hint: str | None = None, line: int | None =
 
 
 @contextmanager
-def findings_located(source: str) -> Iterator[LineMarks]:
-    """Within: what a BuildError finds in the text `source` is told at its place in its own file."""
-    marks = without_marks(source)[1]
+def findings_located(marks: LineMarks) -> Iterator[None]:
+    """Give each finding of a BuildError that is raised within its place in its own file."""
     try:
-        yield marks
+        yield
     except BuildError as exc:
         if not marks.marks:
             raise

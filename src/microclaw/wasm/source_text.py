@@ -1,8 +1,9 @@
 """A program's source as text and tokens; refuses what no compiler may see. Compiles nothing.
 
 The text comes from a language model, and the compiler must not read the host's files. So only our own headers may be
-included, there is no #embed and no assembly, and no lexical trick by which clang would see other tokens than this file.
-The second wall is the compiler's flags (toolchain.py), the third the list of files that it really read (compile.py).
+included, there is no #embed, and no lexical trick by which clang would see other tokens than this file. The second wall
+is the compiler's flags (options.toml), with which it knows no assembly; the third the list of files that it really read
+(compile.py).
 """
 
 from __future__ import annotations

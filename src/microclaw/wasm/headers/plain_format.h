@@ -27,8 +27,12 @@
 #define MC_PLAIN(f) \
     MC_EACH(f, MC_P1(f), MC_EACH(f, MC_P2(f), MC_EACH(f, MC_P3(f), MC_EACH(f, MC_P4(f), MC_EACH(f, MC_P5(f), MC_EACH(f, MC_P6(f), \
     MC_EACH(f, MC_P7(f), MC_EACH(f, MC_P8(f), !MC_P9(f)))))))))
-#define MC_FULL __attribute__((overloadable, enable_if(!__builtin_constant_p(1 / (MC_PLAIN(format))), "")))
-#define MC_UNSURE __attribute__((overloadable, enable_if(!__builtin_constant_p(size), "")))
+#define MC_NEEDS_FULL !__builtin_constant_p(1 / (MC_PLAIN(format)))
+#define MC_FULL __attribute__((overloadable, enable_if(MC_NEEDS_FULL, "")))
+/* Of an array that the compiler does not see the room is 0 here: the call is checked. */
+#define MC_MAY_NOT_FIT !(__builtin_constant_p(size) && size <= __builtin_object_size(out, 3))
+#define MC_UNSURE __attribute__((overloadable, enable_if(MC_MAY_NOT_FIT, "")))
+#define MC_FULL_OR_UNSURE __attribute__((overloadable, enable_if(MC_NEEDS_FULL || MC_MAY_NOT_FIT, "")))
 #pragma push_macro("__asm__")
 #undef __asm__ /* programs have none, microclaw's headers do */
 #if defined MICROCLAW_CHOOSE_printf && !defined MICROCLAW_OWN_printf
@@ -45,8 +49,8 @@ int sprintf(char *const MC_SIZED out, const char *format, ...) MC_FULL __attribu
 #endif
 #if defined MICROCLAW_NAME && !defined MICROCLAW_OWN_snprintf
 #ifdef MICROCLAW_CHOOSE_snprintf
-int snprintf(char *const MC_SIZED out, size_t size, const char *format, ...) MC_FULL __attribute__((format(printf, 3, 4)))
-    __asm__("microclaw_sized_snprintf");
+int snprintf(char *const MC_SIZED out, size_t size, const char *format, ...) MC_FULL_OR_UNSURE
+    __attribute__((format(printf, 3, 4))) __asm__("microclaw_sized_snprintf");
 #else
 int snprintf(char *const MC_SIZED out, size_t size, const char *format, ...) MC_UNSURE __attribute__((format(printf, 3, 4)))
     __asm__("microclaw_checked_snprintf");
@@ -65,7 +69,7 @@ int vsprintf(char *const MC_SIZED out, const char *format, va_list ap) MC_FULL _
 #endif
 #if defined MICROCLAW_NAME && !defined MICROCLAW_OWN_vsnprintf
 #ifdef MICROCLAW_CHOOSE_vsnprintf
-int vsnprintf(char *const MC_SIZED out, size_t size, const char *format, va_list ap) MC_FULL
+int vsnprintf(char *const MC_SIZED out, size_t size, const char *format, va_list ap) MC_FULL_OR_UNSURE
     __attribute__((format(printf, 3, 0))) __asm__("microclaw_sized_vsnprintf");
 #else
 int vsnprintf(char *const MC_SIZED out, size_t size, const char *format, va_list ap) MC_UNSURE

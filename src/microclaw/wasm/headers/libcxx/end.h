@@ -136,6 +136,6 @@ READ_(double, stod, strtod)
 #undef _Pragma
 #define __has_include(header) 0 /* cassert and stdio.h of libc++ ask each time that they are read */
 #define __has_include_next(header) 0
-#define asm no_inline_assembly
-#define __asm no_inline_assembly
-#define __asm__ no_inline_assembly
+#define asm __microclaw_no_assembly
+#define __asm __microclaw_no_assembly
+#define __asm__ __microclaw_no_assembly
