@@ -1,8 +1,8 @@
 """The inbox: messages on the disk become turns, in order within their chat. It runs no turn itself.
 
 `async for turn in inbox` gives a chat's next turn when the one before is finished. The settings limit how many run at
-the same time. A message is on the disk before `accept` returns; while its chat has no room, `accept` waits, so that no
-word is refused and a later one done. Messages left over by a crash wait for `resume`.
+the same time. A message is on the disk before `accept` returns. What becomes of one whose chat has no room is the
+sender's choice (`WhenFull`). Messages left over by a crash wait for `resume`.
 
 In a cluster a turn is claimed in the store before it is given out: not while an older message of its chat waits at
 another host. What a dead host had is taken up by one other host (`take_up`).
@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Final, Self
+from typing import Final, Literal, Self, TypeAlias
 
 from msgspec import structs
 
@@ -43,6 +43,7 @@ from microclaw.store.outbox import OutboxRow
 RETRY_S: Final = 1.0  # after the store failed
 MAX_ATTACHMENTS: Final = 8
 MAX_ATTACHMENT_BYTES: Final = 20 << 20  # of one message
+MAX_ARRIVALS: Final = 32  # of one chat: messages that wait for room, or are being written to the disk
 SHARE: Final = 4  # one person, or all devices together, may have a quarter of all waiting messages
 TAKEN: Final = Answer(
     "this host could not be reached by the others for a time: another one answers this message",
@@ -59,6 +60,9 @@ STOPPING: Final = Answer(
     error_code="cancelled",
     next_step="microclaw up",
 )
+
+WhenFull: TypeAlias = Literal["refuse", "wait", "take"]
+"""What becomes of a message whose chat has no room: refused, or it waits in its order, or it is taken all the same."""
 
 _log = logging.getLogger(__name__)
 
@@ -175,9 +179,9 @@ class Inbox:
                 await self._news.wait()
         raise StopAsyncIteration
 
-    async def accept(self, inbound: Inbound) -> AcceptedMessage:
-        """Store a message, once its chat has room for it. Raises EmptyMessage, MessageTooLong, or Overloaded when its
-        person or the whole inbox has too many waiting."""
+    async def accept(self, inbound: Inbound, *, when_full: WhenFull = "refuse") -> AcceptedMessage:
+        """Store a message. Raises EmptyMessage, MessageTooLong, or Overloaded when its chat has no room, or its person
+        or the whole inbox has too many waiting."""
         self._check_open()
         files, size = inbound.attachments, len(inbound.text.encode(errors="replace"))
         if not inbound.text.strip() and not files:
@@ -194,14 +198,19 @@ class Inbox:
         if (answer := self.answer_at_once(inbound)) is not None:
             return AcceptedMessage(0, False, events_of(answer))  # neither of them is kept
         turn = RunningTurn(Message(_ARRIVING, inbound, 0))
-        chat = self._chats.setdefault(turn.chat_key, _Chat())
+        chat = self._chats.get(turn.chat_key, _Chat())
+        may_wait = when_full == "wait" and chat.arrivals < MAX_ARRIVALS
+        if not (may_wait or when_full == "take" or self.has_room(inbound)):
+            text = f"{len(chat.turns)} messages of this chat wait for an answer"
+            raise Overloaded(text, next_step="wait for an answer, then say it again")
+        self._chats[turn.chat_key] = chat
         chat.arrivals += 1
         known = True
         try:
-            async with chat.arriving:
+            if may_wait:
                 await self._wait_for_room(chat)
-                self._check_share(turn.whose)
-                chat.turns.append(turn)
+            self._check_share(turn.whose)
+            chat.turns.append(turn)
             begun = len(chat.turns) == 1 and not chat.held  # its turn is the next
             message, known = await self.table.add(inbound, begun=begun)
         finally:
@@ -280,9 +289,10 @@ class Inbox:
         return chat.has_room(self.settings.queue) and not chat.arriving.locked()
 
     async def _wait_for_room(self, chat: _Chat) -> None:
-        while not chat.has_room(self.settings.queue):
-            chat.changed.clear()
-            await chat.changed.wait()
+        async with chat.arriving:
+            while self._open and not chat.has_room(self.settings.queue):
+                chat.changed.clear()
+                await chat.changed.wait()
             self._check_open()
 
     def _check_open(self) -> None:

@@ -54,7 +54,7 @@ class OldOrders:
         try:
             await self.approvals.ask(person_id, question, lines, channel=channel, chat_id=chat_id)
             for order in orders:
-                await self.inbox.accept(replace(order.inbound, key=None, sent_ms=None))
+                await self.inbox.accept(replace(order.inbound, key=None, sent_ms=None), when_full="wait")
         except MicroclawError as exc:
             _log.info("old orders are not done: %s", exc.message)
 
