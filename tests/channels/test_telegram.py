@@ -226,7 +226,9 @@ async def test_a_chat_that_blocked_the_bot_is_done_with_a_log_line(
 ) -> None:
     bot.server.blocked.add(300)
     bot.server.migrated[-5] = -1005  # a group that became a supergroup
-    sent = [await bot.inbox.outbox.push("tg", chat, f"to {chat}") for chat in ("300", "kitchen", "100", "-5", "-5")]
+    sent = [
+        await bot.inbox.outbox.push("tg", chat, f"to {chat}") for chat in ("300", "kitchen", "300", "100", "-5", "-5")
+    ]
     await bot.inbox.until(lambda: len(bot.inbox.done) == len(sent) + 2)  # two that the owner is told of
     texts = [m.text for chat in (300, 100, -1005) for m in bot.server.chat(chat)]
     assert [text for text in texts if "could not" not in text] == ["to 100", "to -5", "to -5"]

@@ -44,6 +44,7 @@ TYPING_S: Final = 4.5  # Telegram shows "typing" for 5 s
 YES_OR_NO: Final[Mapping[str, object]] = {
     "keyboard": [["Yes", "No"]], "one_time_keyboard": True, "resize_keyboard": True,
 }  # fmt: skip
+TOLD_AGAIN_S: Final = 24 * 3600.0  # of a chat that gets no answers the owners are told once in this time
 MAX_DELIVERIES: Final = 32  # side by side; what is undelivered beyond waits in the outbox
 UNKNOWN_AT_ONCE: Final = 12  # answers to unknown senders, then 24 a minute: in two minutes fewer than places for codes
 
@@ -88,6 +89,7 @@ class TelegramChannel:
         self._done: deque[int] = deque(maxlen=REMEMBERED)
         self._side_by_side = asyncio.Semaphore(SIDE_BY_SIDE)
         self._unknown: dict[int, float] = {}  # when each was answered
+        self._failed: dict[str, float] = {}  # by chat, when the owners were told of it
         self._unknown_rate = RateLimit(0.4, UNKNOWN_AT_ONCE, time.monotonic())
 
     async def run(self) -> None:
@@ -347,14 +349,20 @@ class TelegramChannel:
             await self._fail(address.chat_id, answer, exc.why)
 
     async def _fail(self, chat_id: str, answer: Answer, why: str) -> None:
-        """Note what cannot be delivered, and tell the owners in their own chats; of these only the status tells."""
+        """Note what cannot be delivered, and tell the owners in their own chats, once a day of each chat.
+
+        Of what cannot be delivered to the owners only the status tells.
+        """
         _log.warning("telegram: a message to %.40r cannot be delivered: %s", chat_id, why)
         if answer.outbound_id is None:
             return
         await self.inbox.outbox.fail(answer.outbound_id, why)
         chats = owners_chats(self.people)[:MAX_OWNERS]
-        if chat_id in chats:
+        now_s = time.monotonic()
+        was_told = now_s - self._failed.get(chat_id, -TOLD_AGAIN_S) < TOLD_AGAIN_S
+        if chat_id in chats or was_told:
             return
+        self._failed[chat_id] = now_s
         words = clean_text(answer.text, one_line=True, limit=MAX_QUOTED_CHARS)
         for chat in chats:
             text = f"An answer could not be delivered to the chat {chat_id[:40]}: {why}. It says: {words}"
