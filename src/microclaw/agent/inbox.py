@@ -15,6 +15,7 @@ import logging
 from bisect import insort
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Final, Literal, Self, TypeAlias
@@ -22,6 +23,7 @@ from typing import Final, Literal, Self, TypeAlias
 from msgspec import structs
 
 from microclaw.agent.outbox import AcceptedMessage, ChatKey, Outbox, RunningTurn, events_of
+from microclaw.backoff import Backoff
 from microclaw.config.settings import AgentSettings
 from microclaw.errors import (
     EmptyMessage,
@@ -49,11 +51,6 @@ TAKEN: Final = Answer(
     "this host could not be reached by the others for a time: another one answers this message",
     error_code=TakenOver.code,
     next_step="wait for that answer, or look for it: microclaw chat",
-)
-UNKNOWN: Final = Answer(
-    "the store failed after it took your message: outcome unknown, it goes on",
-    error_code=OutcomeUnknown.code,
-    next_step="wait for its answer, or look for it: microclaw chat",
 )
 STOPPING: Final = Answer(
     "the host is stopping; your message is kept and answered when it is back",
@@ -250,8 +247,9 @@ class Inbox:
         """Put the answer on the disk with what its turn left to be written, and hand it out: the chat's next turn may
         begin. `keeping` adds it to its conversation in the same step.
 
-        If the store fails its actions are done, so the person must still get it; the message stays, and is answered
-        again. When another host answers the message, this answer does not count.
+        If the store fails its actions are done, so the person must still get it. In a cluster the message is answered
+        again; a single host returns when the store has its end. When another host answers the message, this answer does
+        not count.
         """
         chat, inbound = self._chats[turn.chat_key], turn.message.inbound
         outbound = OutboxRow(
@@ -263,6 +261,7 @@ class Inbox:
             answer,
             reply_to=inbound.reply_to,
         )
+        is_lost = False
         with self.outbox.handing_out(turn):
             try:
                 with turn.carried() as left:
@@ -273,15 +272,31 @@ class Inbox:
                 answer = TAKEN
             except MicroclawError as exc:
                 _log.warning("an answer could not be kept: %s", exc.message)
-                answer = _unkept(answer)
+                answer = _unkept(answer, goes_on=self.table.is_shared)
+                is_lost = not self.table.is_shared
             turn.put(answer)
         chat.turns.remove(turn)
         chat.running = None
         self._slots += 1
         self._make_ready(turn.chat_key)
         self._news.set()
-        if not turn.listening:
+        is_heard = turn.listening
+        if not is_heard:
             await self.outbox.give_back(answer.outbound_id)
+        if is_lost:
+            await self._end_later(turn, structs.replace(outbound, body=answer), is_heard=is_heard)
+
+    async def _end_later(self, turn: RunningTurn, outbound: OutboxRow, *, is_heard: bool) -> None:
+        """Write the end of a message when the store takes it: a restart would begin it again, after newer words."""
+        backoff = Backoff()
+        is_written = False
+        while not is_written:
+            await asyncio.sleep(backoff.next_wait_s())
+            with suppress(MicroclawError), self.outbox.handing_out(turn):
+                number = await self.table.answer(turn.number, outbound)
+                is_written = True
+                if is_heard:
+                    await self.outbox.delivered(number)
 
     def has_room(self, inbound: Inbound) -> bool:
         """Return whether its chat has room for a message: for a channel whose messages can stay with their sender."""
@@ -360,10 +375,13 @@ class Inbox:
             self._make_ready(turn.chat_key)
 
 
-def _unkept(answer: Answer) -> Answer:
+def _unkept(answer: Answer, *, goes_on: bool) -> Answer:
     """Return an answer that the store did not take, as the person gets it now."""
     if answer.error_code in _STORE_CODES:
-        text = f"{UNKNOWN.text}\n{answer.text}"
-        return structs.replace(answer, text=text, error_code=UNKNOWN.error_code, next_step=UNKNOWN.next_step)
+        text = f"the store failed after it took your message: outcome unknown\n{answer.text}"
+        next_step = "look before you say it again"
+        if goes_on:
+            next_step = "it goes on: wait for its answer, or look for it: microclaw chat"
+        return structs.replace(answer, text=text, error_code=OutcomeUnknown.code, next_step=next_step)
     note = "(This answer could not be kept in the conversation: the store failed.)"
     return structs.replace(answer, text=f"{answer.text}\n{note}")
