@@ -195,17 +195,14 @@ class Inbox:
         if (answer := self.answer_at_once(inbound)) is not None:
             return AcceptedMessage(0, False, events_of(answer))  # neither of them is kept
         turn = RunningTurn(Message(_ARRIVING, inbound, 0))
-        chat = self._chats.get(turn.chat_key, _Chat())
-        may_wait = when_full == "wait" and chat.arrivals < MAX_ARRIVALS
-        if not (may_wait or when_full == "take" or self.has_room(inbound)):
-            text = f"{len(chat.turns)} messages of this chat wait for an answer"
-            raise Overloaded(text, next_step="wait for an answer, then say it again")
-        self._chats[turn.chat_key] = chat
+        chat = self._chats.setdefault(turn.chat_key, _Chat())
         chat.arrivals += 1
         known = True
         try:
-            if may_wait:
+            if when_full == "wait" and chat.arrivals <= MAX_ARRIVALS:
                 await self._wait_for_room(chat)
+            elif when_full != "take":
+                self._check_room(chat)
             self._check_share(turn.whose)
             chat.turns.append(turn)
             begun = len(chat.turns) == 1 and not chat.held  # its turn is the next
@@ -261,7 +258,6 @@ class Inbox:
             answer,
             reply_to=inbound.reply_to,
         )
-        is_lost = False
         with self.outbox.handing_out(turn):
             try:
                 with turn.carried() as left:
@@ -273,7 +269,6 @@ class Inbox:
             except MicroclawError as exc:
                 _log.warning("an answer could not be kept: %s", exc.message)
                 answer = _unkept(answer, goes_on=self.table.is_shared)
-                is_lost = not self.table.is_shared
             turn.put(answer)
         chat.turns.remove(turn)
         chat.running = None
@@ -283,7 +278,7 @@ class Inbox:
         is_heard = turn.listening
         if not is_heard:
             await self.outbox.give_back(answer.outbound_id)
-        if is_lost:
+        if answer.outbound_id is None and not self.table.is_shared:
             await self._end_later(turn, structs.replace(outbound, body=answer), is_heard=is_heard)
 
     async def _end_later(self, turn: RunningTurn, outbound: OutboxRow, *, is_heard: bool) -> None:
@@ -302,6 +297,11 @@ class Inbox:
         """Return whether its chat has room for a message: for a channel whose messages can stay with their sender."""
         chat = self._chats.get((inbound.channel, inbound.chat_id), _Chat())
         return chat.has_room(self.settings.queue) and not chat.arriving.locked()
+
+    def _check_room(self, chat: _Chat) -> None:
+        if chat.arriving.locked() or not chat.has_room(self.settings.queue):
+            text = f"{len(chat.turns)} messages of this chat wait for an answer"
+            raise Overloaded(text, next_step="wait for an answer, then say it again")
 
     async def _wait_for_room(self, chat: _Chat) -> None:
         async with chat.arriving:

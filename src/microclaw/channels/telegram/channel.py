@@ -256,8 +256,7 @@ class TelegramChannel:
     async def _accept(self, update_id: int, message: Message, text: str, person: Person) -> str | None:
         """Give the message to the agent and follow its turn; why it is not taken.
 
-        Raises Overloaded for one that has no room, and StoreError: it stays at Telegram. Of a full batch none stays for
-        lack of room: pictures are refused, and so is what exceeds its person's share of the inbox.
+        Raises Overloaded for one that has no room, and StoreError: it stays at Telegram. Of a full batch it is refused.
         """
         address = message.address
         inbound = Inbound(
