@@ -381,7 +381,7 @@ def after_acceptance(act: str) -> Iterator[None]:
     except (TakenOver, NewerConnection):
         raise
     except StoreError as exc:
-        text = f"{act}: outcome unknown, it goes on ({exc.message})"
+        text = f"{act}: outcome unknown ({exc.message})"
         raise OutcomeUnknown(text, next_step="look before you repeat it: microclaw app changes") from exc
 
 

@@ -15,6 +15,7 @@ ActOutcome: TypeAlias = Literal["done", "refused", "failed", "unknown"]
 EvidenceKind: TypeAlias = Literal["counted", "reported", "accepted", "written"]
 ProgramKind: TypeAlias = Literal["wasm", "py"]
 """What a program is on a board: a WebAssembly module, or MicroPython's bytecode (.mpy)."""
+OLD_S: Final = 600.0  # an act is not done, or made up for, when it was ordered longer ago
 PROGRAM_KINDS: Final[tuple[ProgramKind, ...]] = ("wasm", "py")
 
 

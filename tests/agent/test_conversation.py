@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.agent.conftest import Agent, Held, MakeAgent
@@ -13,7 +14,7 @@ from tests.stores import new_store
 
 from microclaw.agent.acts import NOTHING, own_words
 from microclaw.agent.conversation import erase_conversation
-from microclaw.errors import Overloaded, StoreError, UnknownName
+from microclaw.errors import Overloaded, StoreError, StoreUnwritable, UnknownName
 from microclaw.knowledge.search import Search
 from microclaw.knowledge.texts import TextFiles
 from microclaw.models.protocol import AssistantReply, ModelReply, ModelRequest, UserText
@@ -71,6 +72,29 @@ async def test_an_answer_that_cannot_be_kept_is_given_all_the_same(make_agent: M
             assert answer.text.startswith(f"{text}\n")
             assert "\n(This answer could not be kept" in answer.text
             assert answer.outbound_id is None
+
+
+async def test_a_message_whose_answer_the_store_failed_to_take_is_ended_when_it_is_back(make_agent: MakeAgent) -> None:
+    ended = asyncio.Event()
+    failures = [StoreUnwritable("the disk is full")]
+
+    async def answered(*words: Any) -> int:
+        if failures:
+            raise failures.pop()
+        number = await kept(*words)
+        ended.set()
+        return number
+
+    def fail(_: ModelRequest) -> ModelReply:
+        raise StoreUnwritable("the disk is full")
+
+    async with make_agent([fail]) as agent, asyncio.timeout(60):
+        kept = agent.table.answer
+        agent.table.answer = answered  # type: ignore[assignment, method-assign]
+        answer = await agent.answer("set pin 4 on")
+        assert (answer.error_code, answer.next_step) == ("outcome_unknown", "look before you say it again")
+        await ended.wait()
+        assert await agent.table.unanswered() == ()
 
 
 # Removing one.

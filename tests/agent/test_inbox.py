@@ -92,11 +92,12 @@ async def test_no_word_of_a_full_chat_is_refused_and_those_that_wait_for_room_co
     model = Held([say("done")] * 12)
     async with make_agent(model=model) as agent:
         await accepted(agent, (inbound(str(number), key=str(number)) for number in range(9)))
-        late = [asyncio.create_task(agent.inbox.accept(inbound(text))) for text in ("9", "10", "11")]
+        late = [asyncio.create_task(agent.inbox.accept(inbound(text), when_full="wait")) for text in ("9", "10", "11")]
         assert (await agent.inbox.accept(inbound(key="3"))).duplicate
         assert not (await agent.inbox.accept(inbound(chat_id="c2"))).duplicate
         assert len(await agent.table.unanswered()) == 10
         assert not agent.inbox.has_room(inbound())
+        await accepted(agent, (), inbound("it has no room, and does not wait"))
         for _ in range(13):
             model.go.release()
         for message in await asyncio.gather(*late):
@@ -108,11 +109,12 @@ async def test_no_word_of_a_full_chat_is_refused_and_those_that_wait_for_room_co
 async def test_who_waits_for_room_is_told_when_the_host_stops(make_agent: MakeAgent) -> None:
     async with make_agent(model=Held()) as agent:
         await accepted(agent, [inbound()] * 9)
-        late = asyncio.create_task(agent.inbox.accept(inbound()))
+        late = [asyncio.create_task(agent.inbox.accept(inbound(), when_full="wait")) for _ in range(3)]
         await asyncio.sleep(0)
         agent.inbox.close()
-        with pytest.raises(Overloaded):
-            await late
+        async with asyncio.timeout(60):
+            ends = await asyncio.gather(*late, return_exceptions=True)
+        assert [type(end) for end in ends] == [Overloaded] * 3
 
 
 @pytest.mark.parametrize(("unanswered", "each", "people"), [(8, 2, 4), (2, 1, 2)])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
+import pytest
 from tests.agent.conftest import Agent, Held, MakeAgent, Workshop
 from tests.channels.conftest import QUICK as QUICK_POLLS
 from tests.channels.conftest import MemoryPeople, run_telegram
@@ -15,7 +17,8 @@ from microclaw.agent.turn_journal import OLD_ORDER
 from microclaw.auth.approvals import ApprovalOutcome, PendingApproval
 from microclaw.auth.people import OWNER
 from microclaw.config.settings import TelegramSettings
-from microclaw.events import Answer, Inbound
+from microclaw.errors import Overloaded
+from microclaw.events import Answer, Attachment, Inbound
 from microclaw.models.protocol import ModelReply, ModelRequest, OnText, UserText
 from microclaw.models.scripted import ScriptedModel, call, say
 
@@ -72,6 +75,7 @@ async def test_old_orders_are_asked_about_together_and_done_in_their_order_after
         questions = Questions(agent)
         answers = await say_all(agent, ("set pin 4 on", "is pin 4 on", "set pin 4 off"), NIGHT_MS)
         assert [answer.error_code for answer in answers] == [OLD_ORDER, None, OLD_ORDER]
+        assert answers[0].next_step == "answer the question that comes"
         assert agent.workshop.done == []
         question = await questions.next()
         assert [line.split(" ", 2)[2] for line in question.detail] == ["set pin 4 on", "set pin 4 off"]
@@ -91,6 +95,47 @@ async def test_an_old_order_is_not_done_after_a_no_and_a_new_one_is_done_meanwhi
         agent.approvals.decide(question.approval_id, approved=False, by="owner")
         assert agent.workshop.done == ["set 4 0"]
         assert agent.inbox.waiting("test", "c1") == ()
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        {"origin": "schedule"},
+        {"origin": "device", "device": "lamp"},
+        {"attachments": (Attachment("image", "image/png", b"png"),)},
+        {"text": "set pin 4 on " + "please " * 60},
+    ],
+    ids=["schedule", "device", "picture", "long"],
+)
+async def test_an_old_order_that_no_question_shows_whole_is_to_be_said_again(
+    make_agent: MakeAgent, order: dict[str, Any]
+) -> None:
+    async with make_agent([ON], limits=QUICK) as agent:
+        inbound = Inbound("test", "c1", **{"text": "set pin 4 on", "sent_ms": NIGHT_MS, **order})
+        answer = await (await agent.inbox.accept(inbound)).answer()
+        assert answer is not None
+        assert (answer.error_code, answer.next_step) == (OLD_ORDER, "say it again if it is still to be done")
+        assert agent.workshop.done == []
+
+
+@pytest.mark.parametrize("error", [Overloaded("16 acts wait already"), RuntimeError("a fault of ours")])
+async def test_a_question_that_cannot_be_asked_ends_no_conversation_and_a_refused_one_is_told(
+    make_agent: MakeAgent, error: Exception
+) -> None:
+    failed = asyncio.Event()
+
+    async def ask(*_: object, **__: object) -> None:
+        failed.set()
+        raise error
+
+    async with make_agent([ON, say("still here")], limits=QUICK) as agent, asyncio.timeout(60):
+        agent.approvals.ask = ask  # type: ignore[method-assign]
+        await say_all(agent, ("set pin 4 on",), NIGHT_MS)
+        await failed.wait()
+        if isinstance(error, Overloaded):
+            outbound = await anext(agent.outbox.outgoing("test"))
+            assert "16 acts wait already" in outbound.answer.text
+        assert (await agent.answer("hi")).error_code is None
 
 
 async def test_an_order_of_nine_minutes_ago_is_done(make_agent: MakeAgent) -> None:

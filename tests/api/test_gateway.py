@@ -247,6 +247,23 @@ async def test_messages_that_wait_for_room_come_in_their_order(tmp_path: Path) -
         assert [(await hear(client))["content"] for _ in texts] == texts
 
 
+async def test_a_yes_behind_messages_that_wait_for_room_is_read(tmp_path: Path) -> None:
+    async def asks_first(inbound: Inbound) -> AsyncIterator[TurnEvent]:
+        if inbound.text == "message 0":
+            await door.approvals.ask("owner", "act", (), channel=inbound.channel, chat_id=inbound.chat_id)
+        yield Answer(inbound.text)
+
+    async with gateway(tmp_path, asks_first) as door, door.connect() as client:
+        await tell(client, type="subscribe", events=["approval"])
+        texts = [f"message {number}" for number in range(12)]
+        for text in texts:
+            await tell(client, type="message", content=text)
+        assert (await hear(client))["type"] == "approval"
+        await tell(client, type="approve", approval_id="a1", approved=True)
+        assert (await hear(client))["outcome"] == "approved"
+        assert [(await hear(client))["content"] for _ in texts] == texts
+
+
 async def test_a_client_that_takes_nothing_of_a_message_for_a_while_is_cut_off(tmp_path: Path) -> None:
     async def long(inbound: Inbound) -> AsyncIterator[TurnEvent]:
         yield Answer("x" * (16 << 20))

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from tests.channels.telegram_server import TOKEN, TelegramServer
 from tests.stores import new_store
 
-from microclaw.agent.inbox import Inbox
+from microclaw.agent.inbox import Inbox, WhenFull
 from microclaw.agent.outbox import AcceptedMessage, Outbox, RunningTurn
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import OWNER, People, Person
@@ -110,10 +110,10 @@ class WatchedInbox(Inbox):
     def done(self) -> list[int]:
         return self.watched.done
 
-    async def accept(self, inbound: Inbound) -> AcceptedMessage:
+    async def accept(self, inbound: Inbound, *, when_full: WhenFull = "refuse") -> AcceptedMessage:
         if self.refusals:
             raise self.refusals.pop(0)
-        accepted = await super().accept(inbound)
+        accepted = await super().accept(inbound, when_full=when_full)
         if not accepted.duplicate:
             self.inbound.append(inbound)
             async with self.watched.changed:

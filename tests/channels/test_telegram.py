@@ -13,6 +13,7 @@ from tests.channels.conftest import Telegram
 from tests.channels.conftest import telegram as telegram_of
 from tests.channels.telegram_server import BOT_ID, TOKEN, USERNAME, TelegramServer
 
+from microclaw.agent.inbox import SHARE
 from microclaw.channels.telegram.api import Timing
 from microclaw.channels.telegram.channel import UNKNOWN_AT_ONCE
 from microclaw.config.settings import AgentSettings
@@ -123,6 +124,21 @@ async def test_what_a_full_chat_has_no_room_for_stays_at_telegram_in_its_order_a
         assert not any("wait" in message.text for message in server.chat(100))
 
 
+async def test_a_chat_with_more_than_a_batch_of_messages_keeps_nobody_out_and_is_told_what_is_refused(
+    server: TelegramServer, tmp_path: Path
+) -> None:
+    async with telegram_of(server, tmp_path, endless, settings=AgentSettings(queue=2)) as bot:
+        bot.inbox.unanswered = 20 * SHARE
+        for number in range(110):
+            await server.say(f"message {number}")
+        await server.say("hello", user=200)
+        await bot.inbox.until(lambda: any(inbound.text == "hello" for inbound in bot.inbox.inbound))
+        await server.message(100, 1)
+        texts = [inbound.text for inbound in bot.inbox.inbound if inbound.person_id == "owner"]
+        assert texts == [f"message {number}" for number in range(20)]
+        assert all("20 is the limit" in message.text for message in server.chat(100))
+
+
 # Out
 
 
@@ -210,7 +226,9 @@ async def test_a_chat_that_blocked_the_bot_is_done_with_a_log_line(
 ) -> None:
     bot.server.blocked.add(300)
     bot.server.migrated[-5] = -1005  # a group that became a supergroup
-    sent = [await bot.inbox.outbox.push("tg", chat, f"to {chat}") for chat in ("300", "kitchen", "100", "-5", "-5")]
+    sent = [
+        await bot.inbox.outbox.push("tg", chat, f"to {chat}") for chat in ("300", "kitchen", "300", "100", "-5", "-5")
+    ]
     await bot.inbox.until(lambda: len(bot.inbox.done) == len(sent) + 2)  # two that the owner is told of
     texts = [m.text for chat in (300, 100, -1005) for m in bot.server.chat(chat)]
     assert [text for text in texts if "could not" not in text] == ["to 100", "to -5", "to -5"]

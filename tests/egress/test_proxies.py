@@ -15,6 +15,7 @@ from tests.models.model_server import server as model_server
 from microclaw.channels.telegram.api import BotApi, TelegramError, User
 from microclaw.config.settings import ModelChoice, ModelSettings, TelegramSettings
 from microclaw.egress.destinations import Egress
+from microclaw.egress.proxies import is_behind_proxy
 from microclaw.errors import ModelError
 from microclaw.models.bounded_http import bounded_client
 from microclaw.models.router import choose_model
@@ -75,7 +76,9 @@ async def test_a_place_outside_is_asked_by_the_proxy_of_the_settings_or_the_envi
             return len(proxy.seen) > before
 
         assert not await is_by_proxy(None)
+        assert not is_behind_proxy(None)
         assert await is_by_proxy(way)
+        assert is_behind_proxy(way)
         monkeypatch.setenv("HTTPS_PROXY", way)
         assert not await is_by_proxy(None)
         monkeypatch.setenv("ALL_PROXY", way)
@@ -84,6 +87,14 @@ async def test_a_place_outside_is_asked_by_the_proxy_of_the_settings_or_the_envi
         monkeypatch.setenv("NO_PROXY", "other.example,example.com")
         assert not await is_by_proxy(None)
         assert not await is_by_proxy(way)
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_where_the_environment_names_a_proxy_tasks_are_behind_it(
+    monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "socks5h://127.0.0.1:9")
+    assert is_behind_proxy(None)
 
 
 async def test_a_socks_proxy_is_refused_in_words_that_name_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,13 +5,21 @@ from __future__ import annotations
 import asyncio
 import errno
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from tests.schedules.conftest import LIMIT, START, ZONE, Clock, Hands, MakeWorld
 
 from microclaw.auth.people import Person
-from microclaw.errors import Overloaded, PermissionRefused, ScheduleRefused, ToolFailed, UnknownName
+from microclaw.errors import (
+    Overloaded,
+    PermissionRefused,
+    ScheduleRefused,
+    StoreError,
+    StoreUnwritable,
+    ToolFailed,
+    UnknownName,
+)
 from microclaw.operations.operation import Call
 from microclaw.schedules.due import to_ms
 from microclaw.schedules.operations import remove
@@ -247,6 +255,39 @@ async def test_a_schedule_of_somebody_who_may_not_act_any_more_is_paused_without
         paused = await world.book.get(made.schedule_id)
         assert (paused.state, world.hands.done, world.hands.told.empty()) == ("paused", [], True)
         assert ("nobody this host knows" if now is None else "ada is a guest now") in paused.why
+
+
+class NoEnd(ScheduleTable):
+    """A table that fails to take the end of a run, each time with the next of `failures`."""
+
+    failures: ClassVar[list[StoreError]] = []
+    failed: ClassVar[asyncio.Event]
+
+    async def ended(self, *args: Any, **values: Any) -> None:
+        if self.failures:
+            self.failed.set()
+            raise self.failures.pop()
+        await super().ended(*args, **values)
+
+
+@pytest.mark.parametrize(
+    ("failure", "is_written"), [(StoreUnwritable("the disk is full"), True), (StoreError("it is broken"), False)]
+)
+async def test_the_end_of_a_run_is_written_when_the_store_can_be_and_not_tried_again_for_what_waiting_cannot_mend(
+    world_of: MakeWorld, monkeypatch: pytest.MonkeyPatch, failure: StoreError, is_written: bool
+) -> None:
+    monkeypatch.setattr(NoEnd, "failures", [failure])
+    monkeypatch.setattr(NoEnd, "failed", asyncio.Event(), raising=False)
+    async with world_of(table_of=NoEnd) as world:
+        made = await world.add("in 20 minutes", "off")
+        await world.to("2026-11-20T11:20")
+        async with asyncio.timeout(60):
+            await NoEnd.failed.wait()
+        if is_written:
+            await world.to("2026-11-20T11:21")
+        assert "it was done" in await world.heard()
+        (run,) = await world.table.runs(made.schedule_id, 50)
+        assert (run.state == "done") is is_written
 
 
 async def test_a_full_disk_is_reported_and_tried_again_later_and_not_at_once(world_of: MakeWorld) -> None:

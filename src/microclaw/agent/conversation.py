@@ -19,6 +19,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from microclaw.agent.acts import acts_of
 from microclaw.agent.asking import TurnLimits
 from microclaw.agent.context import TurnContext
@@ -145,7 +147,7 @@ class Conversations:
 
     async def _work(self, turn: RunningTurn, group: asyncio.TaskGroup) -> None:
         """Run the turn, store its answer and hand it out. It never raises because of one message."""
-        answer = await self._answer(turn)
+        answer = self._asking_if_old(turn, await self._answer(turn), group)
         inbound, at_s = turn.message.inbound, turn.message.received_ms // 1000
         text = _user_text(inbound).text or "(no words: a picture or a recording)"
         person_id, now_s = inbound.person_id, int(self.now_s())
@@ -154,11 +156,19 @@ class Conversations:
             SessionMessage("assistant", answer.text, now_s, person_id, answer.tainted_s, answer.question),
         ]
         await self.inbox.finish(turn, answer, self.sessions.appending(*turn.chat_key, exchange))
-        is_undone = all(act.outcome == "refused" for act in acts_of(answer.actions))
-        if answer.error_code == OLD_ORDER and is_undone and self._old_orders is not None:
-            asker = self._old_orders.add(turn.message)
-            if asker is not None:
-                self._start(group, self._old_orders.ask(asker), f"old orders of {'/'.join(turn.chat_key)}")
+
+    def _asking_if_old(self, turn: RunningTurn, answer: Answer, group: asyncio.TaskGroup) -> Answer:
+        """Return the answer; that of an order which is too old names the question about it, if one comes."""
+        orders = self._old_orders
+        is_done = any(act.outcome != "refused" for act in acts_of(answer.actions))
+        if answer.error_code != OLD_ORDER or is_done or orders is None:
+            return answer
+        if not orders.asks_about(turn.message):
+            return answer
+        asker = orders.add(turn.message)
+        if asker is not None:
+            self._start(group, orders.ask(asker), f"old orders of {'/'.join(turn.chat_key)}")
+        return replace(answer, next_step="answer the question that comes")
 
     async def _answer(self, running: RunningTurn) -> Answer:
         number, starts = running.number, running.message.starts

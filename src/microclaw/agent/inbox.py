@@ -1,8 +1,8 @@
 """The inbox: messages on the disk become turns, in order within their chat. It runs no turn itself.
 
 `async for turn in inbox` gives a chat's next turn when the one before is finished. The settings limit how many run at
-the same time. A message is on the disk before `accept` returns; while its chat has no room, `accept` waits, so that no
-word is refused and a later one done. Messages left over by a crash wait for `resume`.
+the same time. A message is on the disk before `accept` returns. What becomes of one whose chat has no room is the
+sender's choice (`WhenFull`). Messages left over by a crash wait for `resume`.
 
 In a cluster a turn is claimed in the store before it is given out: not while an older message of its chat waits at
 another host. What a dead host had is taken up by one other host (`take_up`).
@@ -15,13 +15,15 @@ import logging
 from bisect import insort
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Final, Self
+from typing import Final, Literal, Self, TypeAlias
 
 from msgspec import structs
 
 from microclaw.agent.outbox import AcceptedMessage, ChatKey, Outbox, RunningTurn, events_of
+from microclaw.backoff import Backoff
 from microclaw.config.settings import AgentSettings
 from microclaw.errors import (
     EmptyMessage,
@@ -43,22 +45,21 @@ from microclaw.store.outbox import OutboxRow
 RETRY_S: Final = 1.0  # after the store failed
 MAX_ATTACHMENTS: Final = 8
 MAX_ATTACHMENT_BYTES: Final = 20 << 20  # of one message
+MAX_ARRIVALS: Final = 32  # of one chat: messages that wait for room, or are being written to the disk
 SHARE: Final = 4  # one person, or all devices together, may have a quarter of all waiting messages
 TAKEN: Final = Answer(
     "this host could not be reached by the others for a time: another one answers this message",
     error_code=TakenOver.code,
     next_step="wait for that answer, or look for it: microclaw chat",
 )
-UNKNOWN: Final = Answer(
-    "the store failed after it took your message: outcome unknown, it goes on",
-    error_code=OutcomeUnknown.code,
-    next_step="wait for its answer, or look for it: microclaw chat",
-)
 STOPPING: Final = Answer(
     "the host is stopping; your message is kept and answered when it is back",
     error_code="cancelled",
     next_step="microclaw up",
 )
+
+WhenFull: TypeAlias = Literal["refuse", "wait", "take"]
+"""What becomes of a message whose chat has no room: refused, or it waits in its order, or it is taken all the same."""
 
 _log = logging.getLogger(__name__)
 
@@ -175,9 +176,9 @@ class Inbox:
                 await self._news.wait()
         raise StopAsyncIteration
 
-    async def accept(self, inbound: Inbound) -> AcceptedMessage:
-        """Store a message, once its chat has room for it. Raises EmptyMessage, MessageTooLong, or Overloaded when its
-        person or the whole inbox has too many waiting."""
+    async def accept(self, inbound: Inbound, *, when_full: WhenFull = "refuse") -> AcceptedMessage:
+        """Store a message. Raises EmptyMessage, MessageTooLong, or Overloaded when its chat has no room, or its person
+        or the whole inbox has too many waiting."""
         self._check_open()
         files, size = inbound.attachments, len(inbound.text.encode(errors="replace"))
         if not inbound.text.strip() and not files:
@@ -198,10 +199,12 @@ class Inbox:
         chat.arrivals += 1
         known = True
         try:
-            async with chat.arriving:
+            if when_full == "wait" and chat.arrivals <= MAX_ARRIVALS:
                 await self._wait_for_room(chat)
-                self._check_share(turn.whose)
-                chat.turns.append(turn)
+            elif when_full != "take":
+                self._check_room(chat)
+            self._check_share(turn.whose)
+            chat.turns.append(turn)
             begun = len(chat.turns) == 1 and not chat.held  # its turn is the next
             message, known = await self.table.add(inbound, begun=begun)
         finally:
@@ -241,8 +244,9 @@ class Inbox:
         """Put the answer on the disk with what its turn left to be written, and hand it out: the chat's next turn may
         begin. `keeping` adds it to its conversation in the same step.
 
-        If the store fails its actions are done, so the person must still get it; the message stays, and is answered
-        again. When another host answers the message, this answer does not count.
+        If the store fails its actions are done, so the person must still get it. In a cluster the message is answered
+        again; a single host returns when the store has its end. When another host answers the message, this answer does
+        not count.
         """
         chat, inbound = self._chats[turn.chat_key], turn.message.inbound
         outbound = OutboxRow(
@@ -264,25 +268,46 @@ class Inbox:
                 answer = TAKEN
             except MicroclawError as exc:
                 _log.warning("an answer could not be kept: %s", exc.message)
-                answer = _unkept(answer)
+                answer = _unkept(answer, goes_on=self.table.is_shared)
             turn.put(answer)
         chat.turns.remove(turn)
         chat.running = None
         self._slots += 1
         self._make_ready(turn.chat_key)
         self._news.set()
-        if not turn.listening:
+        is_heard = turn.listening
+        if not is_heard:
             await self.outbox.give_back(answer.outbound_id)
+        if answer.outbound_id is None and not self.table.is_shared:
+            await self._end_later(turn, structs.replace(outbound, body=answer), is_heard=is_heard)
+
+    async def _end_later(self, turn: RunningTurn, outbound: OutboxRow, *, is_heard: bool) -> None:
+        """Write the end of a message when the store takes it: a restart would begin it again, after newer words."""
+        backoff = Backoff()
+        is_written = False
+        while not is_written:
+            await asyncio.sleep(backoff.next_wait_s())
+            with suppress(MicroclawError), self.outbox.handing_out(turn):
+                number = await self.table.answer(turn.number, outbound)
+                is_written = True
+                if is_heard:
+                    await self.outbox.delivered(number)
 
     def has_room(self, inbound: Inbound) -> bool:
         """Return whether its chat has room for a message: for a channel whose messages can stay with their sender."""
         chat = self._chats.get((inbound.channel, inbound.chat_id), _Chat())
         return chat.has_room(self.settings.queue) and not chat.arriving.locked()
 
+    def _check_room(self, chat: _Chat) -> None:
+        if chat.arriving.locked() or not chat.has_room(self.settings.queue):
+            text = f"{len(chat.turns)} messages of this chat wait for an answer"
+            raise Overloaded(text, next_step="wait for an answer, then say it again")
+
     async def _wait_for_room(self, chat: _Chat) -> None:
-        while not chat.has_room(self.settings.queue):
-            chat.changed.clear()
-            await chat.changed.wait()
+        async with chat.arriving:
+            while self._open and not chat.has_room(self.settings.queue):
+                chat.changed.clear()
+                await chat.changed.wait()
             self._check_open()
 
     def _check_open(self) -> None:
@@ -350,10 +375,13 @@ class Inbox:
             self._make_ready(turn.chat_key)
 
 
-def _unkept(answer: Answer) -> Answer:
+def _unkept(answer: Answer, *, goes_on: bool) -> Answer:
     """Return an answer that the store did not take, as the person gets it now."""
     if answer.error_code in _STORE_CODES:
-        text = f"{UNKNOWN.text}\n{answer.text}"
-        return structs.replace(answer, text=text, error_code=UNKNOWN.error_code, next_step=UNKNOWN.next_step)
+        text = f"the store failed after it took your message: outcome unknown\n{answer.text}"
+        next_step = "look before you say it again"
+        if goes_on:
+            next_step = "it goes on: wait for its answer, or look for it: microclaw chat"
+        return structs.replace(answer, text=text, error_code=OutcomeUnknown.code, next_step=next_step)
     note = "(This answer could not be kept in the conversation: the store failed.)"
     return structs.replace(answer, text=f"{answer.text}\n{note}")

@@ -1,6 +1,6 @@
 """Orders that were sent long before their turn: none is done, and those of a chat are asked about once, together.
 
-The journal of a turn refuses the first act of an old message (`turn_journal.OLD_S`). The question is an approval, which
+The journal of a turn refuses the first act of an old message (`events.OLD_S`). The question is an approval, which
 every channel shows; after a yes the orders come into the inbox again, in their order and as if they were sent now.
 """
 
@@ -16,11 +16,12 @@ from msgspec.structs import replace
 
 from microclaw.agent.inbox import Inbox
 from microclaw.auth.approvals import Approvals
-from microclaw.errors import MicroclawError
+from microclaw.errors import MicroclawError, PermissionRefused
 from microclaw.store.inbox import Message
 from microclaw.text import clean_text, count_text, moment_text
 
-MAX_SHOWN_CHARS: Final = 400  # of one order, in the question
+MAX_CHARS: Final = 400  # of one order: all of it is in the question
+MAX_ORDERS: Final = 100  # in one question
 _log = logging.getLogger(__name__)
 
 _Asker = tuple[str, str, str]  # channel, chat and person
@@ -35,18 +36,30 @@ class OldOrders:
     settle_s: float
     _waiting: dict[_Asker, list[Message]] = field(default_factory=dict)
 
-    def add(self, order: Message) -> _Asker | None:
-        """Keep an order for its question; returns who is to be asked if it is the first one."""
+    def asks_about(self, order: Message) -> bool:
+        """Return whether an order is asked about: the words of a person, as many as the question can show."""
         inbound = order.inbound
         if inbound.origin not in ("person", "forwarded") or inbound.attachments:
-            return None
-        asker = (inbound.channel, inbound.chat_id, inbound.person_id)
+            return False
+        return len(inbound.text) <= MAX_CHARS and len(self._waiting.get(_asker(order), ())) < MAX_ORDERS
+
+    def add(self, order: Message) -> _Asker | None:
+        """Keep an order for its question; returns who is to be asked if it is the first one."""
+        asker = _asker(order)
         is_first = asker not in self._waiting
         self._waiting.setdefault(asker, []).append(order)
         return asker if is_first else None
 
     async def ask(self, asker: _Asker) -> None:
-        """Ask about the orders of a chat when no more of them come, and do them after a yes."""
+        """Ask about the orders of a chat when no more of them come, and do them after a yes. It never raises."""
+        try:
+            await self._ask(asker)
+        except PermissionRefused as exc:
+            _log.info("old orders are not done: %s", exc.message)
+        except Exception:
+            _log.exception("old orders of %s failed", "/".join(asker[:2]))
+
+    async def _ask(self, asker: _Asker) -> None:
         channel, chat_id, person_id = asker
         orders = await self._settled(asker)
         question = f"{count_text(len(orders), 'old order')} since {_moment(orders[0])}: do them"
@@ -54,9 +67,12 @@ class OldOrders:
         try:
             await self.approvals.ask(person_id, question, lines, channel=channel, chat_id=chat_id)
             for order in orders:
-                await self.inbox.accept(replace(order.inbound, key=None, sent_ms=None))
+                await self.inbox.accept(replace(order.inbound, key=None, sent_ms=None), when_full="wait")
+        except PermissionRefused:
+            raise
         except MicroclawError as exc:
-            _log.info("old orders are not done: %s", exc.message)
+            text = f"{question}: {exc.message}\nnext: look what was done, then say the others again"
+            await self.inbox.outbox.push(channel, chat_id, text, person=person_id)
 
     async def _settled(self, asker: _Asker) -> Sequence[Message]:
         """Return the orders once none came for a while and the chat has nothing left to answer."""
@@ -68,10 +84,14 @@ class OldOrders:
         return self._waiting.pop(asker)
 
 
+def _asker(order: Message) -> _Asker:
+    return order.inbound.channel, order.inbound.chat_id, order.inbound.person_id
+
+
 def _moment(order: Message) -> str:
     """Return when it was sent, to the minute."""
     return moment_text(order.sent_ms).rpartition(":")[0]
 
 
 def _shown(order: Message) -> str:
-    return clean_text(order.inbound.text, one_line=True, limit=MAX_SHOWN_CHARS)
+    return clean_text(order.inbound.text, one_line=True, limit=MAX_CHARS)

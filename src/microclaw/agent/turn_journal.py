@@ -27,6 +27,7 @@ import msgspec
 from microclaw.agent.toolbox import EndedError
 from microclaw.auth.gate import Effect
 from microclaw.errors import MicroclawError, OutcomeUnknown, after_acceptance
+from microclaw.events import OLD_S
 from microclaw.models.protocol import ModelReply, ToolCall
 from microclaw.operations.tool import Begin, ToolResult, result_of_error
 from microclaw.store.journal import EffectKey, Journal, TurnRow, Work
@@ -34,7 +35,6 @@ from microclaw.text import format_duration
 
 OUTCOME_UNKNOWN: Final = OutcomeUnknown.code
 OLD_ORDER: Final = "old_order"
-OLD_S: Final = 600.0
 
 T = TypeVar("T")
 Run: TypeAlias = Callable[[Begin], Awaitable[ToolResult]]
@@ -202,7 +202,9 @@ def outcome_unknown(call: ToolCall) -> ToolResult:
 def old_order(age_s: float) -> EndedError:
     """Build the error of an act that was ordered `age_s` ago."""
     age = format_duration(age_s * 1000, decimals=0)
-    return EndedError(f"that was sent {age} ago, so it is not done", OLD_ORDER, "answer the question that comes")
+    return EndedError(
+        f"that was sent {age} ago, so it is not done", OLD_ORDER, "say it again if it is still to be done"
+    )
 
 
 def encode(value: Row | ToolResult) -> str:

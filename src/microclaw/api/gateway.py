@@ -254,8 +254,7 @@ class Gateway:
                     client.chat_id = chat_id
                     await self._tell_what_waits(client)
                 inbound = Inbound(CHANNEL, client.journaled, content, person_id=client.caller.person_id)
-                accepted = await self.inbox.accept(inbound)
-                self._tasks.start(self._hand_over(client.journaled, accepted.events), f"gateway: {client.chat_id}")
+                self._tasks.start(self._answer(client, inbound), f"gateway: {client.chat_id}")
             case Ping():
                 await client.tell(self.send_s, "pong", **msgspec.to_builtins(message))
             case Subscribe(events):
@@ -265,6 +264,15 @@ class Gateway:
                 if approval_id not in (one.approval_id for one in self.approvals.pending() if client.is_asked(one)):
                     raise UnknownName("nothing waits under this approval_id: it was decided, or its time is over")
                 self.approvals.decide(approval_id, approved=approved, by=client.caller.person_id)
+
+    async def _answer(self, client: Client, inbound: Inbound) -> None:
+        """Have a message answered. While it waits for room, others are read: the running turn may wait for a yes."""
+        try:
+            accepted = await self.inbox.accept(inbound, when_full="wait")
+        except MicroclawError as exc:
+            await client.tell(self.send_s, "error", code=exc.code, message=exc.message)
+        else:
+            await self._hand_over(inbound.chat_id, accepted.events)
 
     async def _tell_what_waits(self, client: Client) -> None:
         self.inbox.outbox.look_again(CHANNEL)

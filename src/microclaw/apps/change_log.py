@@ -318,7 +318,7 @@ class ChangeLog(AppTable[Change, DesiredApp]):
         One write closes the change. Done, it also updates the desired apps and marks what it undoes.
         OutcomeUnknown if the store fails: the change stays open, and the reconciler asks the device.
         """
-        with after_acceptance(f"change {change_id}"):
+        with after_acceptance(f"change {change_id} goes on"):
             change = await self._settle(change_id, state)
         if state == "done":
             self.news.set()

@@ -159,7 +159,7 @@ async def keep_proof(log: ChangeLog, made: Deployment) -> None:
         "verified": made.verified,
     }
     row = ProofRow(made.device_id, made.image.sha256, log.now_ms(), json.dumps(document, separators=(",", ":")))
-    with after_acceptance(f"change {made.change_id}"):
+    with after_acceptance(f"change {made.change_id} goes on"):
         await log.put_proof(row, over=bool(made.expected))
 
 

@@ -25,19 +25,22 @@ def proxy_for(scheme: str, host: str, port: int, setting: str | None) -> str | N
     place = f"{bracketed(host)}:{port}"
     if is_local(f"{scheme}://{place}") or proxy_bypass(host) or proxy_bypass(place):
         return None
-    return setting or _environment_proxy(scheme)
+    name = _variable(scheme)
+    if setting or name is None:
+        return setting
+    return _checked(name, os.environ[name].strip())
 
 
 def is_behind_proxy(setting: str | None) -> bool:
     """Return whether the Internet is reached by a proxy, so that a task's own connections would go round it."""
-    return bool(setting or os.environ.get("https_proxy") or os.environ.get("HTTPS_PROXY"))
+    return bool(setting or _variable("https") or _variable("http"))
 
 
-def _environment_proxy(scheme: str) -> str | None:
+def _variable(scheme: str) -> str | None:
+    """Return the variable of the environment that names the proxy for a scheme."""
     for name in (f"{scheme}_proxy", f"{scheme.upper()}_PROXY", "all_proxy", "ALL_PROXY"):
-        value = os.environ.get(name, "").strip()
-        if value:
-            return _checked(name, value)
+        if os.environ.get(name, "").strip():
+            return name
     return None
 
 

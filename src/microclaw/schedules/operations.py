@@ -154,7 +154,8 @@ async def add(
         Option("--zone"),
     ] = None,
     missed: Annotated[
-        Missed | None, Meta(description="When the host was off at the time: run it once later, or skip it.")
+        Missed | None,
+        Meta(description="When the host was off: run it once later (a one-off act within 10 minutes), or skip it."),
     ] = None,
 ) -> NewSchedule:
     """Do something later or again and again, at times of day.

@@ -1,9 +1,9 @@
 """Runs schedules when they are due, each run once: claimed before, closed after. The executor does the work.
 
-It waits until the next due time, at most a minute, as somebody may set the clock. An act that was missed by more than
-OLD_MS is not made up for: its maker gets a message. After a crash, a run that had begun
-is not repeated when it must not happen twice; its maker gets a message. In a cluster every host has a runner: the first
-that claims a time runs it, and a dead host's runs are another one's.
+It waits until the next due time, at most a minute, as somebody may set the clock. A one-off act that was missed by
+more than OLD_S is not made up for: its maker gets a message. A repeated one is, if its maker chose so (`missed`). After
+a crash, a run that had begun is not repeated when it must not happen twice; its maker gets a message. In a cluster
+every host has a runner: the first that claims a time runs it, and a dead host's runs are another one's.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from typing import Final, Literal, Protocol, TypeAlias, TypeVar
 
 from msgspec import Struct
 
+from microclaw.backoff import Backoff
 from microclaw.clock import now_ms
-from microclaw.errors import MicroclawError, OutcomeUnknown, Overloaded, StoreError
+from microclaw.errors import MicroclawError, OutcomeUnknown, Overloaded, StoreUnreachable, StoreUnwritable
+from microclaw.events import OLD_S
 from microclaw.live_hosts import ALONE, Fleet, dead_among
 from microclaw.schedules.book import ScheduleBook
 from microclaw.schedules.due import HOUR_MS, next_due
 from microclaw.store.schedules import KEPT_RUNS, Once, Prompt, RunRow, Schedule, Timing, ToolAct
 
 LATE_MS: Final = 90_000  # a run that begins later than this was missed
-OLD_MS: Final = 600_000  # a missed act is not made up for after this time
 MAX_RUNNING: Final = 16
 JITTER_MS: Final = 30_000  # so much later than its time a run was claimed: one every 5 minutes is 12 an hour
-STORE_AGAIN_MS: Final = 1_000  # after the store failed
 FAILURES: Final = 10  # in a row: then it is paused; after a resume, so many more
 _LONGEST_WAIT_MS: Final = 60_000
 _MAX_RESULT_CHARS: Final = 500
@@ -209,7 +209,7 @@ class Runner:
     def _is_too_old(self, schedule: Schedule, due_ms: int) -> bool:
         """Return whether it is an act that was due so long ago that nobody may want it any more."""
         deed = schedule.deed
-        is_late = self.clock.now_ms() - due_ms > OLD_MS
+        is_late = self.clock.now_ms() - due_ms > OLD_S * 1000
         return is_late and isinstance(deed, ToolAct) and self.perform.changes(deed)
 
     async def is_running(self, schedule_id: int) -> bool:
@@ -274,7 +274,8 @@ class Runner:
             await _log_failure(self._pause_failing(schedule), _name(schedule))
 
     async def _keep_end(self, schedule: Schedule, due_ms: int, outcome: Outcome) -> None:
-        """Write how a run ended, again and again until the store takes it: without an end it counts as running."""
+        """Write how a run ended, as soon as the store can be written: without an end it counts as running."""
+        backoff = Backoff()
         text = outcome.text[:_MAX_RESULT_CHARS]
         end = partial(self.book.table.ended, schedule.schedule_id, due_ms, outcome.state, text, woke=outcome.woke)
         while True:
@@ -282,9 +283,9 @@ class Runner:
             try:
                 await end(now_ms=now_ms)
                 return
-            except StoreError as exc:
+            except (StoreUnreachable, StoreUnwritable) as exc:
                 _log.warning("the end of %s cannot be written yet: %s", _name(schedule), exc.message)
-            await self.clock.wait(asyncio.Event(), now_ms + STORE_AGAIN_MS)
+            await self.clock.wait(asyncio.Event(), now_ms + round(backoff.next_wait_s() * 1000))
 
     async def _pause_failing(self, schedule: Schedule) -> None:
         runs = await self.book.table.runs(schedule.schedule_id, KEPT_RUNS)

@@ -194,7 +194,7 @@ class TurnThatAsks:
         self.asked: list[Inbound] = []
         self.outbox = self
 
-    async def accept(self, inbound: Inbound) -> AcceptedMessage:
+    async def accept(self, inbound: Inbound, *, when_full: str) -> AcceptedMessage:
         self.asked.append(inbound)
         return AcceptedMessage(1, False, self.events())
 

@@ -41,7 +41,9 @@ class AgentTasks:
         self, device: str, text: str, tell: Callable[[str], None], waits: Callable[[str | None], None]
     ) -> TaskEnd:
         """The turn's steps as they happen, then its answer. Cancelling it stops the turn at its next step."""
-        accepted = await self.inbox.accept(Inbound(CHANNEL, device, text, device=device, origin="device"))
+        accepted = await self.inbox.accept(
+            Inbound(CHANNEL, device, text, device=device, origin="device"), when_full="wait"
+        )
         try:
             async with aclosing(accepted.events) as events:
                 async for event in events:
@@ -86,7 +88,7 @@ async def look_at_tasks(inbox: Inbox, read: Callable[[], str], home: ChatKey) ->
     if not tasks:
         return None
     inbound = Inbound(*home, _PROMPT.format(tasks=tasks), OWNER.person_id, origin="heartbeat")
-    answer = await (await inbox.accept(inbound)).answer()
+    answer = await (await inbox.accept(inbound, when_full="wait")).answer()
     if answer is not None:
         if _says_something(answer):
             await inbox.outbox.give_back(answer.outbound_id)
@@ -149,7 +151,7 @@ class ScheduledWork:
         inbound = Inbound(*chat, text, schedule.person_id, schedule.device, key=key, origin="schedule", sent_ms=sent_ms)
         if note and not await self.inbox.table.has(schedule.channel, key):
             await self.tell(schedule, f"schedule {schedule.schedule_id}: {note}")
-        answer = await (await self.inbox.accept(inbound)).answer()
+        answer = await (await self.inbox.accept(inbound, when_full="wait")).answer()
         if answer is None:
             return Outcome("done", "its turn was taken up before", woke=True, told=True)
         await self.inbox.outbox.give_back(answer.outbound_id)

@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 import msgspec
 from msgspec.structs import replace
 
-from microclaw.agent.inbox import Inbox
+from microclaw.agent.inbox import Inbox, WhenFull
 from microclaw.agent.outbox import AcceptedMessage
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import People, Person
@@ -44,6 +44,7 @@ TYPING_S: Final = 4.5  # Telegram shows "typing" for 5 s
 YES_OR_NO: Final[Mapping[str, object]] = {
     "keyboard": [["Yes", "No"]], "one_time_keyboard": True, "resize_keyboard": True,
 }  # fmt: skip
+TOLD_AGAIN_S: Final = 24 * 3600.0  # of a chat that gets no answers the owners are told once in this time
 MAX_DELIVERIES: Final = 32  # side by side; what is undelivered beyond waits in the outbox
 UNKNOWN_AT_ONCE: Final = 12  # answers to unknown senders, then 24 a minute: in two minutes fewer than places for codes
 
@@ -52,6 +53,7 @@ HELP: Final = (
     "undo that.\n\n/cancel  stop what is running\n/whoami  who you are here\n/help  this"
 )
 _UNREADABLE: Final = "I take text and pictures, no voice notes and no other files."
+_NO_ROOM: Final = "Too many messages wait for that picture. Please send it again later."
 _LOOKS_ONLY: Final = "You may look at the boards in a browser (microclaw status --open on the host), and not chat here."
 
 
@@ -83,9 +85,11 @@ class TelegramChannel:
         self._questions = ApprovalQuestions(self._sender, self.approvals, self.people, self._asking)
         self._me = User(0)
         self._backoff = self.timing.backoff()
+        self._when_full: WhenFull = "refuse"
         self._done: deque[int] = deque(maxlen=REMEMBERED)
         self._side_by_side = asyncio.Semaphore(SIDE_BY_SIDE)
         self._unknown: dict[int, float] = {}  # when each was answered
+        self._failed: dict[str, float] = {}  # by chat, when the owners were told of it
         self._unknown_rate = RateLimit(0.4, UNKNOWN_AT_ONCE, time.monotonic())
 
     async def run(self) -> None:
@@ -126,6 +130,8 @@ class TelegramChannel:
             if bool(updates) != bool(numbers):
                 await asyncio.sleep(self._backoff.next_wait_s())  # not acknowledged: Telegram sends it again
                 continue
+            # Telegram sends no newer update before all of a full batch are acknowledged: a yes or /cancel may be one.
+            self._when_full = "take" if len(updates) >= BATCH else "refuse"
             left = await self._take_all(updates)
             offset = min(left, default=max(numbers, default=-1) + 1) or offset
             if left:  # Telegram keeps them, in their order
@@ -250,7 +256,7 @@ class TelegramChannel:
     async def _accept(self, update_id: int, message: Message, text: str, person: Person) -> str | None:
         """Give the message to the agent and follow its turn; why it is not taken.
 
-        Raises Overloaded for one that has no room, and StoreError: it stays at Telegram.
+        Raises Overloaded for one that has no room, and StoreError: it stays at Telegram. Of a full batch it is refused.
         """
         address = message.address
         inbound = Inbound(
@@ -263,8 +269,13 @@ class TelegramChannel:
             sent_ms=message.date * 1000 or None,
             reply_to=None if address.reply_to is None else str(address.reply_to),
         )
-        if len(self._tasks) >= MAX_TURNS or not self.inbox.has_room(inbound):
+        may_follow = len(self._tasks) < MAX_TURNS
+        has_room = may_follow and self.inbox.has_room(inbound)
+        may_stay = self._when_full == "refuse"
+        if may_stay and not has_room:
             raise Overloaded("the inbox has no room for a message of Telegram")
+        if message.photo and not has_room:
+            return _NO_ROOM
         if message.photo:
             try:
                 picture = await self.api.picture(message.photo)
@@ -272,12 +283,14 @@ class TelegramChannel:
                 return f"I could not fetch that file: {exc.why}."
             inbound = replace(inbound, attachments=(picture,))
         try:
-            accepted = await self.inbox.accept(inbound)
-        except (Overloaded, StoreError):
+            accepted = await self.inbox.accept(inbound, when_full=self._when_full)
+        except StoreError:
             raise
         except MicroclawError as exc:
+            if may_stay and isinstance(exc, Overloaded):
+                raise
             return exc.message if exc.next_step is None else f"{exc.message}\nnext: {exc.next_step}"
-        if not accepted.duplicate:
+        if may_follow and not accepted.duplicate:
             self._tasks.start(self._follow(address, accepted), f"telegram: turn in {address.chat_id}")
         return None
 
@@ -335,14 +348,20 @@ class TelegramChannel:
             await self._fail(address.chat_id, answer, exc.why)
 
     async def _fail(self, chat_id: str, answer: Answer, why: str) -> None:
-        """Note what cannot be delivered, and tell the owners in their own chats; of these only the status tells."""
+        """Note what cannot be delivered, and tell the owners in their own chats, once a day of each chat.
+
+        Of what cannot be delivered to the owners only the status tells.
+        """
         _log.warning("telegram: a message to %.40r cannot be delivered: %s", chat_id, why)
         if answer.outbound_id is None:
             return
         await self.inbox.outbox.fail(answer.outbound_id, why)
         chats = owners_chats(self.people)[:MAX_OWNERS]
-        if chat_id in chats:
+        now_s = time.monotonic()
+        was_told = now_s - self._failed.get(chat_id, -TOLD_AGAIN_S) < TOLD_AGAIN_S
+        if chat_id in chats or was_told:
             return
+        self._failed[chat_id] = now_s
         words = clean_text(answer.text, one_line=True, limit=MAX_QUOTED_CHARS)
         for chat in chats:
             text = f"An answer could not be delivered to the chat {chat_id[:40]}: {why}. It says: {words}"
