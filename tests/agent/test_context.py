@@ -130,6 +130,7 @@ async def test_a_pin_that_is_remembered_is_of_the_only_board_or_of_the_one_that_
         (("pin 5 is the fish tank light", "the cat is called Mimi"), None, ("desk",)),
         (("the fan is on pin 11", "the pump is on pin 6 of desk"), "shelf", ("desk", "shelf")),
         (("my valve is on GPIO 7",), None, ("desk", "shelf")),
+        (("my valve is on GPIO 7",), "a board that was removed", ("desk",)),
     ):
         tools = remembering_tools(memory=knowledge.memory, search=knowledge.search, devices=boards(*names))
         for fact in facts:

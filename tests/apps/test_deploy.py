@@ -22,9 +22,11 @@ from microclaw.errors import (
     DeviceLied,
     DeviceUnreachable,
     InvalidModule,
+    OutcomeUnknown,
     PermissionRefused,
     PinClaimed,
     PinRefused,
+    StoreError,
 )
 from microclaw.events import AskedProgram, Edge
 
@@ -52,6 +54,31 @@ async def test_a_bad_name_and_a_pin_that_only_the_trial_shows_are_refused(lab: A
     with pytest.raises(PinRefused):
         await lab.deploy("sly", pin=None)
     assert (lab.running(), await lab.states()) == ({"blink": "v1"}, ["done"])
+
+
+async def refuse_rows(lab: Any, act: str) -> None:
+    """Let the store fail at each such write from now on."""
+    trigger = f"CREATE TRIGGER full BEFORE {act} BEGIN SELECT RAISE(ABORT, 'no room'); END"
+    await lab.change_log.database.write(lambda sql: sql.execute(trigger))
+
+
+async def test_an_installation_whose_proof_the_store_cannot_keep_is_done(
+    lab: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    await refuse_rows(lab, "INSERT ON proofs")
+    done = await lab.deploy()
+    assert (done.verified, await lab.states()) == (True, ["done"])
+    assert "the proof of change 1 is not kept" in caplog.text
+
+
+async def test_what_the_board_refused_has_no_unknown_outcome_when_the_store_fails(lab: Any) -> None:
+    await refuse_rows(lab, "UPDATE ON changes")
+    lab.transport.refused_wasm.add(b"\0asm\1\0\0\0bad")
+    with pytest.raises(StoreError) as refused:
+        await lab.deploy(source="bad")
+    assert not isinstance(refused.value, OutcomeUnknown)
+    with pytest.raises(OutcomeUnknown):
+        await lab.deploy()
 
 
 @pytest.mark.parametrize("act", ["install", "upgrade"])

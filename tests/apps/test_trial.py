@@ -3,16 +3,22 @@ from __future__ import annotations
 import asyncio
 import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar, cast
 
 import pytest
+from tests.apps.conftest import make_image
 
 from microclaw.apps.expectations import AdcStimulus, PinStimulus
 from microclaw.apps.trial import Trial, TrialOptions, try_image
-from microclaw.apps.trial_plan import parse_duration_ms, parse_input
+from microclaw.apps.trial_plan import parse_duration_ms, parse_input, plan
+from microclaw.apps.trial_run import BoardRun
 from microclaw.boards.reader import load_board
 from microclaw.builds.cache import BuildCache
-from microclaw.errors import ConfigError
+from microclaw.errors import ConfigError, DeviceTimeout
+from microclaw.virtual_boards.trial_board import TrialBoard
 from microclaw.wasm.compile import compile_module
+from microclaw.wire.board_control import Advance
 from microclaw.wire.wasmachine.ioctl import IoctlCommand
 
 BOARD = load_board("virtual")
@@ -37,6 +43,22 @@ async def test_an_edge_exactly_at_the_end_belongs_to_the_next_trial(build_cache:
         found = [(round(edge.t_ms, -1), edge.level) for edge in trial.edges]
         assert found == [(0, 1), (500, 0), (1_000, 1), (1_500, 0)]
         assert (trial.ok, trial.ended, trial.board_ms, trial.pins, trial.driven) == (True, "running", 2_000, (2,), (2,))
+
+
+async def test_a_board_that_stands_still_holds_a_trials_place_for_no_longer_than_three_times_its_cpu_time() -> None:
+    class StillBoard:
+        waits_s: ClassVar[list[float]] = []
+
+        async def request(self, request: Any, timeout_s: float = 0.0) -> Any:
+            self.waits_s.append(timeout_s)
+            if isinstance(request, Advance):
+                raise DeviceTimeout("it does not answer")
+            return SimpleNamespace(now_ms=0.0)
+
+    board, run = cast("TrialBoard", SimpleNamespace(control=StillBoard())), plan(TrialOptions(), uptime_ms=1_000.0)
+    with pytest.raises(DeviceTimeout):
+        await BoardRun(board, make_image("still"), run).record()
+    assert max(StillBoard.waits_s) <= 3 * run.host_s
 
 
 async def test_a_heap_that_does_not_fit_fails_before_anything_is_sent(build_cache: Path) -> None:

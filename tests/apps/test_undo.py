@@ -177,6 +177,17 @@ async def test_undo_takes_the_persons_own_act_and_names_a_newer_one_of_a_schedul
         await undo(lab)
 
 
+async def test_a_newer_act_on_the_same_pin_of_another_board_is_no_obstacle(lab: Any) -> None:
+    with made_by(Maker("m1", "owner", "this chat")):
+        own = (await lab.set_pin(4)).change_id
+    await lab.registry.add("shelf", "virtual", [], device_id="d2")
+    with made_by(Maker("m2", "owner", "another chat")):
+        other = await lab.change_log.plan("d2", "gpio.set", "set pin 4", SetLevel(4, 1), SetLevel(4, 0))
+        await lab.change_log.end(other, "done")
+    chosen = await lab.undo.chosen(UndoChoice("owner", conversation="this chat"))
+    assert [change.change_id for change in chosen] == [own]
+
+
 async def test_two_undos_at_once_take_back_two_changes(lab: Any) -> None:
     await lab.deploy("one", pin=4)
     await lab.deploy("two", pin=5)

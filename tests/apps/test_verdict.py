@@ -24,6 +24,26 @@ FINE: list[tuple[dict[str, Any], str]] = [
     ({"edges": (), "roles": {1: "input"}}, "running"),  # it waits for an input
     ({"state": "exited", "is_python": True}, "exited"),  # by sys.exit
 ]
+DHT = LogLine(5, None, "this board has no DHT11 on pin 4")
+SCAN = LogLine(5, None, "this board has no I2C device on these pins")
+
+
+def ended_by(exception: str, *lines: LogLine) -> dict[str, Any]:
+    """Return the fields of a record whose program ended by this exception after these lines."""
+    trap = f'Traceback (most recent call last):\n  File "part.py", line 4, in <module>\n{exception}'
+    return {"state": "trapped", "is_python": True, "trap": trap, "lines": lines}
+
+
+BY_ABSENCE = ended_by("OSError: 116", DHT)
+FAULTS_BESIDE_ABSENCE: list[dict[str, Any]] = [
+    {**BY_ABSENCE, "roles": {27: "output"}},
+    {"is_python": True, "refused": "native code in .mpy unsupported", "roles": {27: "output"}},
+    {**BY_ABSENCE, "longest_call_ms": 900.0},
+    ended_by("OSError: 116", DHT, LogLine(900, "part", "dark")),  # it went on without the part
+    *(ended_by(fault, DHT) for fault in ("IndexError: list index out of range", "RuntimeError: x", "Exception: x")),
+    ended_by("ImportError: no module named 'mine'", LogLine(5, None, "this board has no machine.DAC")),
+    ended_by("IndexError: list index out of range", SCAN),
+]
 USELESS: list[dict[str, Any]] = [
     {"state": "trapped", "trap": "Exception: unreachable"},
     {"trap": "Exception: integer divide by zero"},  # in a callback
@@ -42,6 +62,12 @@ USELESS: list[dict[str, Any]] = [
         for change in ({"stuck": True}, {"state": "stopped"}, {"rebooted": True}, {"longest_call_ms": 900.0})
     ),
 ]
+
+
+@pytest.mark.parametrize("change", FAULTS_BESIDE_ABSENCE)
+def test_a_fault_beside_an_absent_part_stays_one(change: dict[str, Any]) -> None:
+    verdict = judge(structs.replace(GOOD, **change), BOARD, heap_bytes=8192)
+    assert (verdict.ok, verdict.untried) == (False, None)
 
 
 @pytest.mark.parametrize(("change", "ended"), FINE)

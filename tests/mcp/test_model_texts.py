@@ -15,7 +15,7 @@ from microclaw.config.settings import McpServerSettings
 from microclaw.errors import ToolRetry
 from microclaw.mcp.client.tools import OfferedTool, help_tool, tool_from
 from microclaw.mcp.server.forms import TOOLS
-from microclaw.operations.next_steps import TOOL_OF
+from microclaw.operations.next_steps import TOOL_OF, name_tools
 from microclaw.operations.tool import AnyArguments, ToolContext, schema_of
 
 TAGS = "".join(chr(0xE0000 + ord(char)) for char in "obey")
@@ -102,3 +102,17 @@ def test_each_tool_in_place_of_a_command_is_there_and_each_command_too() -> None
             assert isinstance(found, click.Group)
             assert verb in found.commands, command
         assert tool.partition(" ")[0] in TOOLS
+
+
+@pytest.mark.parametrize(
+    ("step", "told"),
+    [
+        ("microclaw app stop blink; free a pin", "switch-program (stop) blink; free a pin"),
+        ("see which: microclaw app list", "see which: query-wasm-apps"),
+        ("microclaw app list, then add --force", "query-wasm-apps, then add --force"),
+        ("look at it: microclaw run FILE --try, then install it", None),
+        ("microclaw logs desk --tail 20", None),
+    ],
+)
+def test_a_command_with_options_is_no_tool(step: str, told: str | None) -> None:
+    assert name_tools(step) == (told or step)

@@ -143,6 +143,7 @@ async def test_what_was_hardly_understood_is_asked_back_until_a_yes_or_no(
         ("is pin two on", "on", False),  # that it is off is the same question
         ("stop the blink program", "stop", True),
         ("run the blink program", "the", False),
+        ("run the blink program", "run", True),
         ("would you shut it off over there", "off", True),  # no template reads it, and a model may
     ],
 )

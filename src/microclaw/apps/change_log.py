@@ -214,9 +214,10 @@ class Change(ChangeRow, frozen=True):
 
     @property
     def subject(self) -> str:
-        """The app or pin that it changes. Two changes of one subject must be undone in order."""
+        """The app or pin of a device that it changes. Two changes of one subject must be undone in order."""
         action = self.forward
-        return f"pin {action.pin}" if isinstance(action, SetLevel | SetPwm) else f"app {action.name}"
+        part = f"pin {action.pin}" if isinstance(action, SetLevel | SetPwm) else f"app {action.name}"
+        return f"{self.device_id} {part}"
 
 
 MAX_UNFINISHED = 1_000
@@ -316,9 +317,10 @@ class ChangeLog(AppTable[Change, DesiredApp]):
         """Close it: the device did it; did not, or it was reverted at once; or nobody knows, and `unfinished` lists it.
 
         One write closes the change. Done, it also updates the desired apps and marks what it undoes.
-        OutcomeUnknown if the store fails: the change stays open, and the reconciler asks the device.
+        If the store fails the change stays open, and the reconciler asks the device. Raises OutcomeUnknown then, but
+        StoreError for a change that the device refused.
         """
-        with after_acceptance(f"change {change_id} goes on"):
+        with nullcontext() if state == "failed" else after_acceptance(f"change {change_id} goes on"):
             change = await self._settle(change_id, state)
         if state == "done":
             self.news.set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 import json
+import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -19,13 +20,14 @@ from microclaw.apps.standing import Act
 from microclaw.apps.trial import Trial
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.device import Device
-from microclaw.errors import after_acceptance
+from microclaw.errors import StoreError
 from microclaw.events import AskedProgram, Edge, Evidence
 from microclaw.operations.operation import Approve
 from microclaw.store.apps import ProofRow
 from microclaw.text import code_lines, count_text
 from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS, DEFAULT_WATCHDOG_MS
 
+_log = logging.getLogger(__name__)
 INSTALLED_ALL_THE_SAME: Final = "it is installed all the same, as --force was given"
 
 
@@ -150,7 +152,10 @@ MAX_PROOF_EDGES: Final = 2_000  # of the trial, and of the board
 
 
 async def keep_proof(log: ChangeLog, made: Deployment) -> None:
-    """Keep what the trial and the board showed. A proof by expectations stays where there are none this time."""
+    """Keep what the trial and the board showed. A proof by expectations stays where there are none this time.
+
+    The program runs without it: an error of the store is logged.
+    """
     document = {
         "proof": proof_of(made.expected, made.trial.untried),
         "expected": [result.to_json() for result in made.expected],
@@ -159,8 +164,10 @@ async def keep_proof(log: ChangeLog, made: Deployment) -> None:
         "verified": made.verified,
     }
     row = ProofRow(made.device_id, made.image.sha256, log.now_ms(), json.dumps(document, separators=(",", ":")))
-    with after_acceptance(f"change {made.change_id} goes on"):
+    try:
         await log.put_proof(row, over=bool(made.expected))
+    except StoreError:
+        _log.exception("the proof of change %d is not kept", made.change_id)
 
 
 def _edge_rows(edges: Sequence[Edge]) -> list[tuple[float, int, int]]:

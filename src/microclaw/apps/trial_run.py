@@ -44,7 +44,7 @@ SOAK_LINES: Final = 1_500
 """Of a soak: CPU time of the virtual board, beyond the least of board time; edges and PWM changes, and lines."""
 _SURE_S: Final = 3.0
 """CPU time after which the rest of the trial is estimated from what has passed."""
-_WALL_PER_CPU: Final = 10.0
+_WALL_PER_CPU: Final = 3.0
 _FIRST_PARTS_MS: Final = (10.0, 40.0, 200.0, 750.0)
 _RING_EVENTS: Final = 4_000  # between two readings: half of the PWM changes that the board keeps, and more of all else
 _HEAP_SAMPLES: Final = 6

@@ -8,11 +8,11 @@ from itertools import pairwise
 from statistics import median
 from typing import Final, Literal, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from microclaw.apps.colors import name_of
 from microclaw.apps.record import Record
-from microclaw.apps.traps import is_of_absent_part, trap_words
+from microclaw.apps.traps import TRACEBACK, is_of_absent_part, trap_words
 from microclaw.boards.pins import check_pin
 from microclaw.boards.profile import BoardProfile, PinUse
 from microclaw.devices.calls import LedChange, PwmChange
@@ -188,28 +188,47 @@ class Verdict(Struct, frozen=True):
 def judge(record: Record, board: BoardProfile, *, heap_bytes: int) -> Verdict:
     """Return the verdict on a run: the first fault that makes the program useless, else warnings.
 
-    A program that ended as the trial has not its part has no fault: it is untried. sys.exit() is how a Python program
-    may end; a WebAssembly program has no callbacks any more after exit().
+    A program that an absent part's exception ended is untried if nothing else is wrong with it. sys.exit() is how a
+    Python program may end; a WebAssembly program has no callbacks any more after exit().
     """
     absent = _absent_parts(record)
+    ended = _ended(record)
+    untried: str | None = None
     if _is_native_refused(record):
-        return Verdict(True, "trapped", untried="this trial runs no native code")
-    if absent is not None and record.state == "trapped" and is_of_absent_part(record.trap or ""):
-        return Verdict(True, "trapped", warnings=tuple(_warnings(record, heap_bytes)), untried=absent)
-    fault, warnings = _fault(record) or _pin_fault(record, board), tuple(_warnings(record, heap_bytes))
-    if absent is not None:
+        untried = "this trial runs no native code"
+    elif _is_ended_by_absence(record):
+        untried = absent
+    if untried is not None:
+        record = structs.replace(record, state="returned", trap=None, refused=None)
+    fault = _pin_fault(record, board) or _fault(record)
+    warnings = tuple(_warnings(record, heap_bytes))
+    if absent is not None and absent != untried:
         warnings = (absent, *warnings)
+    if fault is None and untried is not None:
+        return Verdict(True, "trapped", warnings=warnings, untried=untried)
     if fault is not None:
         error, next_step = fault
         step = _IN_PYTHON.get(next_step, next_step) if record.is_python else next_step
-        return Verdict(False, _ended(record), error, step, warnings)
+        return Verdict(False, ended, error, step, warnings)
     has_effect = record.moved or record.roles or any(line.app is not None for line in record.lines)
-    return Verdict(True, _ended(record), warnings=warnings if has_effect else (*warnings, NO_EFFECT))
+    return Verdict(True, ended, warnings=warnings if has_effect else (*warnings, NO_EFFECT))
 
 
 def _is_native_refused(record: Record) -> bool:
     """Return True if the program has code for its chip's processor, which the trial's interpreter does not load."""
     return record.is_python and record.refused is not None and record.refused.endswith(_NATIVE)
+
+
+def _is_ended_by_absence(record: Record) -> bool:
+    """Return True if an absent part's exception ended the program, which did nothing more after it asked for it."""
+    trap = record.trap or ""
+    if record.state != "trapped" or not trap.startswith(TRACEBACK):
+        return False
+    of_trap = trap.splitlines()
+    since_ms = max((line.t_ms for line in record.lines if line.app and line.text not in of_trap), default=0.0)
+    recent = [line for line in record.lines if line.t_ms >= since_ms]
+    parts = [line.text.removeprefix(ABSENT) for line in recent if line.app is None and line.text.startswith(ABSENT)]
+    return any(is_of_absent_part(trap, part) for part in parts)
 
 
 def _absent_parts(record: Record) -> str | None:

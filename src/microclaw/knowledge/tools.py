@@ -135,8 +135,10 @@ def _with_board(text: str, devices: Registry, context: ToolContext) -> str:
             return text
     boards = [device for device in devices.list() if device.board.pins]
     if context.device is not None:
-        chat_device = devices.get(context.device)
-        boards = [chat_device] if chat_device in boards else boards
+        of_chat = [device for device in devices.list() if context.device in (device.device_id, device.name)]
+        if not of_chat:  # it was removed
+            return text
+        boards = of_chat if of_chat[0] in boards else boards
     return f"{text.rstrip(' .')} (on {boards[0].name})" if len(boards) == 1 else text
 
 

@@ -10,28 +10,20 @@ from microclaw.offline.sentences import english
 
 _PAIRS: Final = """\
 on off
-off on
 up down
-down up
 high low
-low high
 start stop
-stop start
 run stop
 open close
-close open
 enable disable
-disable enable
 activate deactivate
-deactivate activate
 resume pause
-pause resume
 raise lower
-lower raise
 increase decrease
-decrease increase
 """
-_OPPOSITES: Final = dict(pair.split() for pair in _PAIRS.splitlines())
+_ONE_WAY: Final = dict(pair.split() for pair in _PAIRS.splitlines())
+_OPPOSITES: Final = {**_ONE_WAY, **{opposite: word for word, opposite in _ONE_WAY.items()}}
+"""By word; "stop" has one of two, which mean the same."""
 _WORD: Final = re.compile(r"[a-z]+")
 
 

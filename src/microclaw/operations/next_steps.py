@@ -25,7 +25,8 @@ schedule rm = schedule-remove
 """
 TOOL_OF: Final = dict(line.split(" = ") for line in _TABLE.splitlines())
 """By command, the tool that does the same. What no tool does (pairing, settings) is a person's."""
-_COMMAND: Final = re.compile(rf"\bmicroclaw ({'|'.join(TOOL_OF)})\b")
+_COMMAND: Final = re.compile(rf"\bmicroclaw ({'|'.join(TOOL_OF)})\b(?![^,;\n]* --)")
+"""A command with options stays, as a tool has none of them."""
 
 
 def name_tools(text: str) -> str:

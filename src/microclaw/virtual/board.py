@@ -319,7 +319,7 @@ class Board:
             self._log_line(text, app)
 
     def note_absent(self, what: str) -> None:
-        """Print, once a boot, that a program wanted what is not on this board."""
+        """Print that a program wanted what is not on this board: once until a program prints a line."""
         with self._lock:
             if what not in self._absent and len(self._absent) < MAX_ABSENT:
                 self._absent.add(what)
@@ -456,6 +456,8 @@ class Board:
 
     def _log_line(self, text: str, app: str | None, t_ms: float | None = None) -> None:
         record = LogRow(self.clock.now_ms() if t_ms is None else t_ms, app, text)
+        if app is not None:
+            self._absent.clear()
         self._log.append(record)
         for note in self._log_watchers:
             note(record)

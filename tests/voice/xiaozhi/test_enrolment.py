@@ -100,6 +100,8 @@ async def test_a_device_with_another_token_shows_a_code_until_it_has_a_good_one(
         assert (await talk.plane.plane.pair(code)).name == "kitchen"
         await device.until("booted")
         assert device.nvs["token"] not in (good, "another-servers")
+        await device.boot()  # it has not talked yet
+        assert "activation" not in await ota_of(device)
         await opens(device)
 
 

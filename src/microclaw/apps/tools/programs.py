@@ -131,9 +131,13 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
         what = "replaced" if done.replaced else "deployed"
         return _made(done, f"{what} {done.name} on {done.device_name}", **fields)
 
-    async def try_planned_deploy(device: Device, asked: DeployParameters, context: ToolContext) -> None:
-        """Build, check and try the program. What is on the device by then nobody knows, so nothing there counts."""
-        await apps.changes.prepare(_request(device, asked), context.report, later=())
+    async def try_planned_deploy(device: Device, asked: DeployParameters, context: ToolContext) -> str | None:
+        """Build, check and try the program; return what the trial has not of it.
+
+        What is on the device by then nobody knows, so nothing there counts.
+        """
+        prepared = await apps.changes.prepare(_request(device, asked), context.report, later=())
+        return prepared.trial.untried
 
     async def query(device: Device, asked: QueryParameters, _: ToolContext) -> ToolOutput:
         listed = await apps.catalogue.list_apps(device.name)

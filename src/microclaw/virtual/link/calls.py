@@ -7,7 +7,7 @@ from typing import Final
 
 from microclaw.errors import PinRefused
 from microclaw.virtual.board import Board
-from microclaw.virtual.ports.serial import DEFAULT_PWM_HZ, MAX_PWM_HZ
+from microclaw.virtual.ports.serial import DEFAULT_PWM_HZ
 from microclaw.virtual.py.programs import CallRefused
 from microclaw.wire.link.values import Value, ValueMap
 
@@ -55,7 +55,8 @@ class BoardMethods:
 
     def _pwm_set(self, params: ValueMap) -> Value:
         pin, duty = self._pin(params, drives=True), whole(params, "duty", 0, 255)
-        frequency_hz = whole(params, "frequency_hz", 1, MAX_PWM_HZ, DEFAULT_PWM_HZ)
+        highest_hz = self._board.profile.pwm.highest_hz()
+        frequency_hz = whole(params, "frequency_hz", 1, highest_hz, DEFAULT_PWM_HZ)
         self._board.start_pwm(pin, duty, frequency_hz)
         return {"pin": pin, "duty": duty, "frequency_hz": frequency_hz}
 

@@ -15,7 +15,6 @@ from microclaw.wire.jsonline import LineDecoder, encode_line, parse_object
 MAX_LINE_BYTES: Final = 1_024
 INCOMPLETE_LINE_S: Final = 1.0  # dialect A parses what it has after this much silence (Serial.readStringUntil)
 DEFAULT_PWM_HZ: Final = 5_000
-MAX_PWM_HZ: Final = 40_000_000
 FIRMWARE: Final = f"microclaw-virtual {__version__}"
 
 Reply = Mapping[str, object]
@@ -112,7 +111,7 @@ class SerialConsole:
             return _error("Duty cycle must be 0-255")
         name = "frequency" if "frequency" in request else "freq"
         frequency_hz = _whole(request, name) if name in request else DEFAULT_PWM_HZ
-        if frequency_hz is None or not 1 <= frequency_hz <= MAX_PWM_HZ:
+        if frequency_hz is None or not 1 <= frequency_hz <= self._board.profile.pwm.highest_hz():
             return _error("Invalid frequency")
         self._board.start_pwm(pin, duty, frequency_hz)
         return {"status": "ok", "msg": "PWM set", "pin": pin, "duty_cycle": duty, "frequency": frequency_hz}

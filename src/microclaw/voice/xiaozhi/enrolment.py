@@ -109,6 +109,7 @@ class Enrolment:
                 return
             await self._clients.put(XiaozhiClientRow(outcome.device_id, asker.client_digest, self._now_ms()))
             self._tokens[asker.key] = outcome.token
+            self._refused.pop(asker.key, None)
             while len(self._tokens) > MAX_WAITING_TOKENS:
                 self._tokens.popitem(last=False)
         finally:
