@@ -13,16 +13,12 @@ from msgspec.structs import replace
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.wasm.refusals import refused_name
 from microclaw.wasm.source_language import CPLUSPLUS_HEADERS, STANDARD_HEADERS, Language
+from microclaw.wasm.tables import words_of
 from microclaw.wasm.tokens import Token
 from microclaw.wasm.toolchain import HEADERS
 
 NEAR_HEADER: Final = 0.78  # of difflib, above which a header counts as meant
-_INTERNAL: Final = frozenset(
-    (
-        *("pin_marks.h", "plain_format.h", "checked_writes.h", "sized.h", "name.h"),
-        *("arduino", "glue", "libc", "libcxx", "shim", "traced", "entry"),
-    )
-)
+_INTERNAL: Final = frozenset(words_of("internal"))
 _TOKEN: Final = re.compile(
     r"""(?P<comment>//[^\n]*|/\*.*?\*/)
       | (?P<string>(?:u8|[uUL])?"(?:\\[^\n]|[^"\\\n])*")
