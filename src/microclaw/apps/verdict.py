@@ -59,13 +59,6 @@ def seconds(ms: float) -> str:
 SHIM_SAYS: Final = "microclaw: ended: "
 """How the last line of a program that blocked in main begins (wasm/headers/shim/resume.c)."""
 Ended: TypeAlias = Literal["running", "returned", "exited", "trapped"]
-_ENDS: Final[Mapping[str, Ended]] = {
-    "microclaw: ended by the exception above": "trapped",
-    f"{SHIM_SAYS}too many nested calls": "trapped",
-    f"{SHIM_SAYS}exit(": "exited",
-    f"{SHIM_SAYS}main returned ": "returned",
-}
-"""What a program's lines say of its end, also behind text without a line feed (wasm/headers/shim/resume.c)."""
 NO_EFFECT: Final = "no effect seen: no pin opened, nothing printed"
 MAX_CALL_MS: Final = 200.0
 """The firmware's application manager waits for a program's function that is under way before it can remove it."""
@@ -100,6 +93,7 @@ _NO_NETWORK: Final = (
 )
 _NATIVE: Final = "native code in .mpy unsupported"
 _FAULTS: Final = read_table(__package__, "faults")
+_ENDS: Final[Mapping[str, Ended]] = _FAULTS["ends"]
 
 
 class Verdict(Struct, frozen=True):

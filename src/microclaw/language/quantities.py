@@ -39,7 +39,7 @@ _COUNT = r"(?<![\d./])(\d+(?:\.\d+)?)(?:/(\d+(?:\.\d+)?))? ?(?:times?|x)"
 _PIN = r"(?:gpio pins?|gpios?|ios?|pin numbers?|pin no\.?|pins?)"
 _LISTED = rf"(?:{_PIN}[ _]*)?#?(?<![.:])\d{{1,3}}(?![\d.:%])"
 _BELOW_100 = rf"(?:(?:{'|'.join(TENS)})(?:[ -](?:{'|'.join(list(ONES)[1:10])}))?|(?:{'|'.join(ONES)}))"
-_MARKS = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "µ": "u", "，": ","})
+_MARKS = str.maketrans(_TABLE["marks"])
 
 
 @lru_cache(64)  # a turn reads its sentence several times
@@ -91,7 +91,7 @@ def _clock(match: re.Match[str]) -> str:
 def _rate(match: re.Match[str]) -> str:
     """ "twice a minute" or "1/2 times a second" as a period."""
     word, number, below, unit = match.groups()
-    count = _ratio(number, below) if number else Fraction({"once": 1, "twice": 2, "thrice": 3}[word])
+    count = _ratio(number, below) if number else Fraction(_TABLE["times"][word])
     return _period(count * Fraction(1000, _TIME_MS[unit]))
 
 
