@@ -7,31 +7,9 @@ from collections.abc import Collection
 from typing import Final
 
 from microclaw.offline.sentences import english
+from microclaw.tables import read_table
 
-_PAIRS: Final = """\
-on off
-off on
-up down
-down up
-high low
-low high
-start stop
-stop start
-run stop
-open close
-close open
-enable disable
-disable enable
-activate deactivate
-deactivate activate
-resume pause
-pause resume
-raise lower
-lower raise
-increase decrease
-decrease increase
-"""
-_OPPOSITES: Final = dict(pair.split() for pair in _PAIRS.splitlines())
+_OPPOSITES: Final[dict[str, str]] = read_table(__package__, "opposites")
 _WORD: Final = re.compile(r"[a-z]+")
 
 
