@@ -43,7 +43,7 @@ async def set_pin(host: PeopleHost, pin: int) -> None:
 
 
 def foreign(
-    host: PeopleHost, who: str, tool: str, /, session: str | None = None, **arguments: Any
+    host: PeopleHost, who: str, tool: str, session: str | None = None, /, **arguments: Any
 ) -> asyncio.Task[list[Any]]:
     """Start a call of words from outside, which asks."""
     body: dict[str, Any] = {"arguments": arguments, "foreign": True}
@@ -133,7 +133,7 @@ async def test_what_is_another_by_the_time_of_the_yes_is_left_alone(host: People
 
 async def test_the_question_before_an_undo_lists_all_that_one_turn_did(host: PeopleHost, level: Any) -> None:
     await host.stream("ada", "/v1/chat", {"text": "turn on pins 10 and 11", "chat_id": "asked"})
-    call = foreign(host, "ada", "undo", session="asked")
+    call = foreign(host, "ada", "undo", "asked")
     (waiting,) = await host.waiting()
     await decide(host, waiting, approved=True)
     assert await end_of(call) == (True, None)

@@ -10,6 +10,7 @@ from msgspec import structs
 
 from microclaw.apps.edge_comparison import INVERTED, Agreement, compare, compare_pwm, compare_settled
 from microclaw.apps.record import Record
+from microclaw.apps.traps import with_array_name
 from microclaw.apps.verdict import judge
 from microclaw.boards.reader import load_board
 from microclaw.devices.calls import LogLine, PwmChange
@@ -68,6 +69,18 @@ USELESS: list[dict[str, Any]] = [
 def test_a_fault_beside_an_absent_part_stays_one(change: dict[str, Any]) -> None:
     verdict = judge(structs.replace(GOOD, **change), BOARD, heap_bytes=8192)
     assert (verdict.ok, verdict.untried) == (False, None)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("strcpy(name, text);", "strcpy writes 17 bytes, name has 8"),
+        ('snprintf(t, sizeof t, "x"); strcpy(name, t);', "strcpy writes 17 bytes, 8 fit"),
+    ],
+)
+def test_an_array_is_named_only_if_its_line_has_one_writer(line: str, words: str) -> None:
+    error = "it trapped at line 1, in main: strcpy writes 17 bytes, 8 fit"
+    assert with_array_name(error, line) == f"it trapped at line 1, in main: {words}"
 
 
 @pytest.mark.parametrize(("change", "ended"), FINE)

@@ -11,6 +11,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from msgspec.structs import replace
@@ -20,6 +21,7 @@ from microclaw.agent.conversation import Conversations
 from microclaw.agent.turn import Turn, TurnRequest
 from microclaw.agent.turn_journal import TurnJournal
 from microclaw.apps.change_log import conversation_of
+from microclaw.bounded_map import BoundedMap
 from microclaw.events import Answer, Inbound, TurnEvent
 from microclaw.models.protocol import AssistantReply, Message, UserText
 
@@ -33,7 +35,7 @@ class ClientTurns:
 
     agent: Conversations
     now_s: Callable[[], float] = time.time
-    _known: dict[bytes, tuple[int | None, str]] = field(default_factory=dict)
+    _known: BoundedMap[bytes, tuple[int | None, str]] = field(default_factory=partial(BoundedMap, MAX_KNOWN))
 
     async def prepared(self, inbound: Inbound, system: str, history: tuple[Message, ...]) -> ClientTurn:
         """Build its context. The chat id is this request's own; what is before its "." names the token."""
@@ -58,8 +60,6 @@ class ClientTurns:
     def remember(self, person_id: str, text: str, tainted_s: int | None, later: str = "") -> None:
         """The client got `text`. `later`: what came of the act that it said was waiting. In memory only."""
         self._known[_key(person_id, text)] = tainted_s, later
-        if len(self._known) > MAX_KNOWN:
-            del self._known[next(iter(self._known))]
 
     def _known_history(self, person_id: str, history: tuple[Message, ...]) -> tuple[tuple[Message, ...], int | None]:
         """The history with the outcome of acts that had waited, and when untrusted text in it was read."""

@@ -17,6 +17,7 @@ from typing import Final, TypeAlias
 from msgspec import Struct
 
 from microclaw.backoff import Backoff
+from microclaw.bounded_map import BoundedMap
 from microclaw.errors import MessageTooLong, MicroclawError, Overloaded
 from microclaw.events import Answer, ToolRun, TurnEvent
 from microclaw.live_hosts import ALONE, Fleet
@@ -118,7 +119,8 @@ class Outbox:
         fleet.listen(self._wake_all)
         self._text_bytes = text_bytes
         self._leases: dict[int, _Lease] = {}
-        self._delivered: dict[int, None] = {}  # the latest: their rows may not be so yet
+        # The latest: their rows may not be so yet.
+        self._delivered: BoundedMap[int, None] = BoundedMap(MAX_LEASES)
         self._sending: set[int | None] = set()
         self._news: dict[str, asyncio.Event] = {}
         self._handing: set[tuple[str, str]] = set()  # chats whose answers are being handed out
@@ -144,8 +146,6 @@ class Outbox:
             return
         self._leases.pop(outbound_id, None)
         self._delivered[outbound_id] = None
-        if len(self._delivered) > MAX_LEASES:
-            del self._delivered[next(iter(self._delivered))]
         if soon and not self._table.is_shared:
             self._table.delivered_soon(outbound_id)
         else:

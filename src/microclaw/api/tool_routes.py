@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct, field
@@ -22,6 +23,7 @@ from microclaw.api.jobs import MEDIA_TYPE, Feed, Jobs, questions_in, stream
 from microclaw.api.request_check import replaying
 from microclaw.apps.change_log import Maker, conversation_of, made_by
 from microclaw.auth.admission import Admission
+from microclaw.bounded_map import BoundedMap
 from microclaw.devices.registry import Registry
 from microclaw.errors import UnknownName
 from microclaw.events import Action
@@ -46,7 +48,7 @@ class ToolService(Struct, frozen=True):
     devices: Registry
     jobs: Jobs
     keepalive_s: float
-    tainted: dict[str, None] = field(default_factory=dict)
+    tainted: BoundedMap[str, None] = field(default_factory=partial(BoundedMap, MAX_TAINTED))
 
     @property
     def offered(self) -> list[Tool[Any]]:
@@ -91,10 +93,7 @@ class ToolService(Struct, frozen=True):
                 call = ToolCall(request, name, given)
                 result = await journal.call(EffectKey(request, 0, 0), call, effect, tool)
             if result.foreign:
-                self.tainted.pop(chat, None)
                 self.tainted[chat] = None
-                if len(self.tainted) > MAX_TAINTED:
-                    self.tainted.pop(next(iter(self.tainted)))
             return Result(_result(result, action_of(call, effect, result)))
 
         return self.jobs.start(f"tool {name}", run, by=by)

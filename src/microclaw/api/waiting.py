@@ -23,6 +23,7 @@ from microclaw.api.caller import CHANNEL, Caller, request_number
 from microclaw.api.failures import error_response
 from microclaw.api.jobs import Feed, questions_in
 from microclaw.auth.approvals import MAX_PENDING, Approvals, approved_act
+from microclaw.bounded_map import BoundedMap
 from microclaw.events import ApprovalAsked
 from microclaw.operations.result import filled
 
@@ -64,7 +65,7 @@ class WaitingRequests:
     """The requests that were told to wait, by token and number; the oldest give way."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, KeptRequest] = {}
+        self._kept: BoundedMap[str, KeptRequest] = BoundedMap(MAX_KEPT)
 
     def find(self, key: str) -> KeptRequest | None:
         return self._kept.get(key)
@@ -101,8 +102,6 @@ class WaitingRequests:
                 return await doing
             asked = cast("ApprovalAsked", waiting.result())
             kept = KeptRequest(asked.approval_id)
-            while len(self._kept) >= MAX_KEPT:
-                del self._kept[next(iter(self._kept))]
             self._kept[by.job] = kept
             place = f"/v1/requests/{by.request}"
             decide = f"POST /v1/approvals/{asked.approval_id}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from microclaw.tables import read_table
 from microclaw.wasm.source_files import without_marks
 from microclaw.wire.board_replies import NATIVE_FAILED, STACK_FULL
 
@@ -13,37 +14,13 @@ EXCEPTION: Final = "Exception: "
 _EXCEPTION: Final = re.compile(
     rf"(?:{EXCEPTION})?(?P<text>.*?)(?: \((?P<where>line \d+, in .+|{STACK_FULL}.+)\))?", re.DOTALL
 )
-_POINTER: Final = (
-    "set the function pointer before it is called; where it was set, something wrote over it: "
-    "check the lengths of the arrays and blocks beside it"
-)
 _STACK: Final = "make large local arrays static, and end the recursion, or loop instead"
-_BOUNDS: Final = "check array indexes, string lengths and pointers"
-_TRAPS: Final[tuple[tuple[str, str, str], ...]] = (
-    ("out of bounds memory", "it reads or writes outside of its memory", _BOUNDS),
-    ("operand stack overflow|stack exhausted|abortStackOverflow", "its calls are nested too deep", _STACK),
-    ("divide by zero", "it divides by zero", "check the divisor before dividing"),
-    ("integer overflow", "a division or a conversion has a result that is too large", "check the numbers before"),
-    ("invalid conversion", "it makes an integer of a float that is no number", "check with isnan() before"),
-    ("unreachable|env.abort", "abort(), an assertion or a loop without end ended it", "check the condition before it"),
-    ("undefined element|uninitialized element", "it calls a function pointer that points to no function", _POINTER),
-    ("indirect call|nullFunc", "it calls a function through a pointer of another type", _POINTER),
-    ("allocate memory|out of memory", "it has no memory left", "ask for more heap, or allocate less"),
-)
+_FAULTS: Final = read_table(__package__, "faults")
 # What headers/libc/checked_writes.c prints, as verdict.py has it. The compiler makes one writer of another.
 _OVERRUN: Final = re.compile(
     r"at line (?P<line>\d+), in .+: (?P<function>\w+) writes (?P<bytes>\d+) bytes, (?P<room>\d+) fit"
 )
 _WRITER: Final = re.compile(r"\b(?P<function>\w*(?:cpy|cat|sn?printf|memset|memmove))\s*\(\s*(?P<array>[^,()]+?)\s*,")
-_PYTHON: Final[tuple[tuple[str, str], ...]] = (
-    ("ZeroDivisionError", "check the divisor before dividing"),
-    ("MemoryError", "keep less: drop old values, make buffers once, join no long texts"),
-    ("RuntimeError: the program ran for", "put a sleep into the loop, or share the work out over turns"),
-    ("RuntimeError: out of PWM", "give several pins one PWM frequency, or end one with deinit()"),
-    ("RuntimeError: maximum recursion|RecursionError", "end the recursion, or loop instead"),
-    ("OSError: pin", "choose a free pin: microclaw app list shows who has which"),
-    ("AttributeError|TypeError|NameError|IndexError|KeyError|ValueError", "correct that line"),
-)
 _OF_ABSENT: Final = r"OSError: (\[Errno )?(19|116)\b|OneWireError\b|(AttributeError|ImportError): .*\b{name}\b"
 """ENODEV and ETIMEDOUT of ESP-IDF, as virtual/py/chip.py raises them; the name is one that a module has not."""
 _ANY_PYTHON: Final = "catch the exception, or correct that line"
@@ -69,7 +46,7 @@ def trap_words(text: str) -> tuple[str, str]:
     if missing := _UNLINKED.search(what):
         step = "use only what microclaw.h and the firmware's headers declare"
         return f"it trapped{at}: the firmware has no function {missing[1]}", step
-    for pattern, plain, step in _TRAPS:
+    for pattern, plain, step in _FAULTS["traps"]:
         if re.search(pattern, what):
             return f"it trapped{at}: {plain}", step
     return f"it trapped{at}: {what or 'the runtime gives no reason'}", _ANY_TRAP
@@ -85,15 +62,17 @@ def is_of_absent_part(text: str, part: str) -> bool:
 def with_array_name(error: str, source: str) -> str:
     """Return the error with the array's name and the function as the source's line writes them.
 
-    The error is unchanged if it is about something else, or if its line calls no such function.
+    The error is unchanged if it is about something else, or if its line has not exactly one call of such a function:
+    among two it is not known which of them wrote too much.
     """
     overrun = _OVERRUN.search(error)
     if overrun is None:
         return error
     line = without_marks(source)[0].split("\n")[int(overrun["line"]) - 1]
-    call = _WRITER.search(line)
-    if call is None:
+    calls = list(_WRITER.finditer(line))
+    if len(calls) != 1:
         return error
+    call = calls[0]
     place = error[: overrun.start("function")]
     return f"{place}{call['function']} writes {overrun['bytes']} bytes, {call['array']} has {overrun['room']}"
 
@@ -104,5 +83,5 @@ def _exception_words(text: str) -> tuple[str, str]:
     places = _PLACE.findall(text)
     at = f" at line {places[-1][0]}" if places else ""
     at += f", in {places[-1][1]}" if places and places[-1][1] != "<module>" else ""
-    step = next((step for pattern, step in _PYTHON if re.match(pattern, what)), _ANY_PYTHON)
+    step = next((step for pattern, step in _FAULTS["python"] if re.match(pattern, what)), _ANY_PYTHON)
     return f"it ended{at}: {what}", step

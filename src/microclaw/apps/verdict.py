@@ -19,6 +19,7 @@ from microclaw.devices.calls import LedChange, PwmChange
 from microclaw.errors import PinRefused
 from microclaw.events import Edge
 from microclaw.pin_track import rhythms
+from microclaw.tables import read_table
 from microclaw.text import count_text, format_duration
 from microclaw.wire.board_replies import ABSENT, GPIO_ERROR, NO_NETWORK
 
@@ -58,13 +59,6 @@ def seconds(ms: float) -> str:
 SHIM_SAYS: Final = "microclaw: ended: "
 """How the last line of a program that blocked in main begins (wasm/headers/shim/resume.c)."""
 Ended: TypeAlias = Literal["running", "returned", "exited", "trapped"]
-_ENDS: Final[Mapping[str, Ended]] = {
-    "microclaw: ended by the exception above": "trapped",
-    f"{SHIM_SAYS}too many nested calls": "trapped",
-    f"{SHIM_SAYS}exit(": "exited",
-    f"{SHIM_SAYS}main returned ": "returned",
-}
-"""What a program's lines say of its end, also behind text without a line feed (wasm/headers/shim/resume.c)."""
 NO_EFFECT: Final = "no effect seen: no pin opened, nothing printed"
 MAX_CALL_MS: Final = 200.0
 """The firmware's application manager waits for a program's function that is under way before it can remove it."""
@@ -93,87 +87,13 @@ _IN_PYTHON: Final = {
     _CRASH: "report it with the program and its log: a Python program should not be able to do that",
 }
 """The next steps above that name functions of C, for a Python program."""
-_LIBRARY: Final = "check the index, the key, or that it is not empty, before the call"
-_PWM: Final = (
-    "the board has 3 PWM timers for all servos, tones and pins of pwm_open together: use fewer, or detach one before"
-)
 _NO_NETWORK: Final = (
     "the trial has no network: MQTT and HTTP failed as where nobody can be reached, and nothing was sent; "
     "microclaw virtual --network runs the program with one"
 )
 _NATIVE: Final = "native code in .mpy unsupported"
-_DEAD: Final = (
-    (
-        r".*failed to link import function \(env, ([^)]*)\).*",
-        r"the firmware has no function \1",
-        "use only what microclaw.h and the firmware's headers declare",
-    ),
-    (
-        ".*Cannot find function on_init.*",
-        "the program has no on_init, so the firmware never calls it",
-        "define void on_init(void) and start there",
-    ),
-)
-"""A line on the console, what is wrong then, and what to do. The next lines are of headers/shim/resume.c and, of loops
-and recursions, headers/glue/watch.c."""
-_ENDED_ITSELF: Final = (
-    (
-        "microclaw: ended: too many nested calls around a sleep",
-        "too many nested calls around a sleep: it ended there",
-        "sleep less deep, or loop instead of recursion",
-    ),
-    (
-        "microclaw: sleeping takes 3 timers",
-        "a program that sleeps takes 3 timers, and it was installed with fewer",
-        "install it with timers=20",
-    ),
-    (
-        r"microclaw: line (\d+): (.+) ran 30 s without end",
-        r"line \1: \2 ran 30 s in one call, without an end in sight",
-        "let it end sooner, or do a part of the work in each call and keep the rest for the next",
-    ),
-)
-_TRAPPED: Final = (
-    (r"line (\d+) column (\d+): (.+)", r"it trapped at line \1: \3", r"correct line \1, column \2"),
-    (r"(\w+ writes \d+ bytes, \d+ fit)", r"it trapped{at}: \1", "make the array longer, or write less into it"),
-    (
-        "microclaw: something wrote past the end of an array",
-        "it wrote past the end of an array, before a wait{at}",
-        "check the lengths of what it writes before that wait",
-    ),
-    (
-        r"C\+\+'s library: \w+ was thrown in -fno-exceptions mode with message \"(.+)\": .*",
-        r"it trapped{at}: C++'s library refuses the call: \1",
-        _LIBRARY,
-    ),
-    (
-        r"C\+\+'s library: \w+ was thrown in -fno-exceptions mode.*: .*",
-        "it trapped{at}: C++'s library refuses the call: it would throw an exception",
-        _LIBRARY,
-    ),
-    (r"C\+\+'s library: (.+): .*", r"it trapped{at}: C++'s library refuses the call: \1", _LIBRARY),
-    (
-        r"(the heap has no \d+ bytes left.*)",
-        r"it trapped: \1",
-        "allocate less, free what is not used, or install it with a larger heap",
-    ),
-)
-"""Of headers/libc (sanitizer.c, checked_writes.c), shim/resume.c and arduino/memory.cpp, before they trap."""
-_WITHOUT_EFFECT: Final = (
-    (
-        "warning: (the character '0' written to.*)",
-        r"\1: only the byte 0 is low",
-        "write a byte: char level = 0; write(fd, &level, 1)",
-    ),
-    (r"((?:Servo|tone|ledc): pin \d+ gets no PWM.*)", r"\1", _PWM),
-    (r"((?:tone|ledc): \d+ Hz is not possible here.*)", r"\1", "choose a lower frequency: its PWM has 13 bits"),
-    (
-        r"(gpio|pwm|i2c) -1: not open, or not for this; .*",
-        r"it uses what \1_open could not open",
-        r"open each pin once, keep what \1_open returned, and close it before it is opened again",
-    ),
-)
-"""Of headers/arduino's servo.cpp, tone.cpp and ledc.cpp, and of headers/glue, where an output does not work."""
+_FAULTS: Final = read_table(__package__, "faults")
+_ENDS: Final[Mapping[str, Ended]] = _FAULTS["ends"]
 
 
 class Verdict(Struct, frozen=True):
@@ -243,7 +163,7 @@ def _absent_parts(record: Record) -> str | None:
 
 def dead_on_load(lines: Sequence[str]) -> tuple[str, str] | None:
     """Why a loaded app does nothing, by its console: an import that did not link, or no on_init."""
-    return _said(lines, _DEAD)
+    return _said(lines, "dead")
 
 
 def end_of(lines: Sequence[str]) -> Ended | None:
@@ -255,12 +175,13 @@ def end_of(lines: Sequence[str]) -> Ended | None:
     return None
 
 
-def _said(lines: Sequence[str], table: Sequence[tuple[str, str, str]]) -> tuple[str, str] | None:
-    """The fault, and the next step, of the first row that a line fits."""
-    for pattern, error, step in table:
+def _said(lines: Sequence[str], table: str) -> tuple[str, str] | None:
+    """Return the fault, and the next step, of the first row of a table of faults.toml that a line fits."""
+    for pattern, error, step in _FAULTS[table]:
         for line in lines:
-            if found := re.fullmatch(pattern, line):
-                return found.expand(error), found.expand(step)
+            match = re.fullmatch(pattern, line)
+            if match is not None:
+                return match.expand(error), match.expand(step)
     return None
 
 
@@ -296,19 +217,19 @@ def _fault(record: Record) -> tuple[str, str] | None:
     if record.rebooted:  # the line before the firmware's "Rebooting..." gives the reason
         said = next((line for line, after in pairwise(lines) if after == "Rebooting..."), "it did not say why")
         return f"it crashed the whole board: {said}", _CRASH
-    if fault := _said(lines, (*_DEAD, *_ENDED_ITSELF)):
+    if fault := _said(lines, "dead") or _said(lines, "ended_itself"):
         return fault
     # On WAMR a callback that trapped leaves the app running: its next timer is called all the same.
     if record.state == "trapped" or (record.state == "running" and record.trap):
         where = re.search(r"\((line \d+, in .+)\)", record.trap or "")
-        error, step = _said(lines, _TRAPPED) or trap_words(record.trap or "")
+        error, step = _said(lines, "trapped") or trap_words(record.trap or "")
         return error.replace("{at}", f" at {where[1]}" if where else "", 1), step
     if record.state == "exited" and not record.is_python:
         return (
             f"it ended itself with {record.trap or 'exit'}; the firmware does not call it again",
             "return from on_init instead of calling exit, abort or _Exit",
         )
-    if fault := _said(lines, _WITHOUT_EFFECT):
+    if fault := _said(lines, "without_effect"):
         return fault
     longest_ms = max(record.longest_call_ms, record.longest_main_ms)
     if record.longest_call_ms > MAX_CALL_MS or record.longest_main_ms > MAX_MAIN_MS:

@@ -23,6 +23,7 @@ from msgspec.structs import replace
 from microclaw.audit.event import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.people import OWNER_ALONE, Roles, name_of
 from microclaw.auth.tokens import SESSION_PREFIX
+from microclaw.bounded_map import BoundedMap
 from microclaw.errors import MicroclawError, Overloaded, PermissionRefused, UnknownName
 from microclaw.events import Action, ApprovalAsked, ApprovalChanged, AskedProgram
 from microclaw.text import clean_text, door_words
@@ -181,7 +182,7 @@ class Approvals:
         self._new_id = new_id
         self._roles = roles or OWNER_ALONE
         self._waiting: dict[str, _Question] = {}
-        self._approved: dict[str, _Question] = {}  # the last ones that somebody said yes to
+        self._approved: BoundedMap[str, _Question] = BoundedMap(MAX_APPROVED)
         self._listeners: list[Listener] = []
         self._closed = False
 
@@ -280,8 +281,6 @@ class Approvals:
             text = f"{name[:80]} may not decide this, as {why}: {pending.action}"
             raise PermissionRefused(text, next_step="an owner can: microclaw approval list")
         if approved:
-            while len(self._approved) >= MAX_APPROVED:
-                del self._approved[next(iter(self._approved))]
             self._approved[approval_id] = asked
         asked.settle("approved" if approved else "withdrawn" if goes_on else "declined", name[:80])
         return pending

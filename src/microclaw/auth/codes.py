@@ -10,12 +10,13 @@ import re
 import secrets
 import string
 import time
-from collections import Counter, OrderedDict, deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from msgspec import Struct
 
+from microclaw.bounded_map import BoundedMap
 from microclaw.clock import now_ms
 from microclaw.store.codes import SECRET, CodeRow, CodeTable
 from microclaw.store.database import Database
@@ -90,13 +91,12 @@ class WrongTokens:
     def __init__(self, limit: int, now_s: Callable[[], float] = time.monotonic) -> None:
         self._limit = limit
         self._now_s = now_s
-        self._times: OrderedDict[str, deque[float]] = OrderedDict()
+        self._times: BoundedMap[str, deque[float]] = BoundedMap(MAX_ADDRESSES)
 
     def add(self, address: str) -> None:
-        self._times.setdefault(address, deque(maxlen=self._limit)).append(self._now_s())
-        self._times.move_to_end(address)
-        if len(self._times) > MAX_ADDRESSES:
-            self._times.popitem(last=False)
+        times = self._times.get(address, deque(maxlen=self._limit))
+        times.append(self._now_s())
+        self._times[address] = times
 
     def take_back(self, address: str) -> None:
         """Forget the last failure: it was right after all."""

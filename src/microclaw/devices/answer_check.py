@@ -35,20 +35,13 @@ from microclaw.devices.calls import (
     WifiTrial,
 )
 from microclaw.errors import DeviceLied
+from microclaw.tables import read_table
 
 MAX_ADC_RAW: Final = 0xFFFF  # 16 bits: MicroPython's read_u16; the ESP32's own converter has 12
 MAX_ADC_VOLTS: Final = 5.5  # with a divider in front of the pin; the pin itself ends at 3.3 V
 _DUTY_STEPS: Final = 2  # of 255: boards round to their own steps
 _FREQUENCY_SHARE: Final = 0.1  # LEDC's dividers meet a frequency only about
-_COLDEST_C: Final = -273.15
-_RANGES: Final = {
-    "temperature_c": (_COLDEST_C, 1000.0),
-    "humidity_pct": (0.0, 100.0),
-    "pressure_hpa": (0.0, 2000.0),
-    "voltage_v": (-1000.0, 1000.0),
-    "current_ma": (-1e6, 1e6),
-    "power_mw": (-1e9, 1e9),
-}
+_RANGES: Final = read_table(__package__, "ranges")
 _QUANTITY: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")  # temperature_c; another name could be a sentence
 _MAX_QUANTITIES: Final = 16
 _FURTHEST: Final = 1e12  # of a quantity that is not in _RANGES

@@ -14,6 +14,7 @@ from msgspec import Struct
 from microclaw import __version__
 from microclaw.egress.destinations import Egress, Purpose
 from microclaw.errors import MicroclawError, ToolFailed, ToolRetry, error_below
+from microclaw.tables import read_table
 
 if TYPE_CHECKING:
     import httpx2
@@ -21,17 +22,7 @@ if TYPE_CHECKING:
 MAX_URL_CHARS: Final = 2048
 MAX_REDIRECTS: Final = 5
 _URL: Final = re.compile(r"https?://[^/?#@\\\s]+(?:[/?#][^\\\s]*)?", re.IGNORECASE)  # no user name before the host
-_ENCODINGS: Final = frozenset(
-    {
-        *("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "ascii", "koi8-r", "koi8-u", "mac-roman"),
-        *("mac-cyrillic", "tis-620", "gb2312", "gbk", "gb18030", "big5", "big5hkscs", "cp950", "euc_jp"),
-        *("iso2022_jp", "shift_jis", "cp932", "euc_kr", "cp949", "cp866", "cp874"),
-        *(f"iso8859-{number}" for number in range(1, 17)),
-        *(f"cp125{number}" for number in range(9)),
-    }
-)
-"""Python's names of those of the Encoding Standard (WHATWG, 4.2), each decoded in linear time. Others are not of pages:
-Python has some of its own, and of 1 MiB in punycode it would take minutes."""
+_ENCODINGS: Final = frozenset(read_table(__package__, "pages")["encodings"].split())
 _PIECE_BYTES: Final = 64 << 10
 _META: Final = re.compile(rb"<meta[^>]{0,200}charset=[\"']?([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
 

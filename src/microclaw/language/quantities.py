@@ -12,25 +12,17 @@ import re
 from collections.abc import Callable
 from fractions import Fraction
 from functools import lru_cache
+from typing import Any
 
-ONES = {
-    "zero": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9,
-    "ten": 10, "eleven": 11, "twelve": 12, "thirteen": 13, "fourteen": 14, "fifteen": 15, "sixteen": 16,
-    "seventeen": 17, "eighteen": 18, "nineteen": 19,
-}  # fmt: skip
-TENS = {"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90}
-# In the singular; those of three letters and more have a plural, too.
-_TIME_MS = {
-    "ms": 1, "msec": 1, "millis": 1, "millisecond": 1, "s": 1000, "sec": 1000, "second": 1000,
-    "min": 60_000, "minute": 60_000, "h": 3_600_000, "hr": 3_600_000, "hour": 3_600_000,
-}  # fmt: skip
-_UNITS = {
-    "%": ("percent", 1000), "percent": ("percent", 1000), "v": ("volts", 1000), "volt": ("volts", 1000),
-    "mv": ("volts", 1), "millivolt": ("volts", 1), "a": ("amps", 1000), "amp": ("amps", 1000), "ma": ("amps", 1),
-    "milliamp": ("amps", 1), "hpa": ("hpa", 1000), "hectopascal": ("hpa", 1000), "mbar": ("hpa", 1000),
-    "kpa": ("hpa", 10_000), "bar": ("hpa", 1_000_000), "kw": ("watts", 1_000_000), "kilowatt": ("watts", 1_000_000),
-    "w": ("watts", 1000), "watt": ("watts", 1000), "mw": ("watts", 1),
-}  # fmt: skip
+from microclaw.tables import read_table
+
+_TABLE = read_table(__package__, "quantities")
+ONES: dict[str, int] = _TABLE["ones"]
+TENS: dict[str, int] = _TABLE["tens"]
+_TIME_MS: dict[str, int] = _TABLE["time_ms"]
+_UNITS: dict[str, Any] = _TABLE["units"]
+YES = frozenset(_TABLE["yes"])
+NO = frozenset(_TABLE["no"])
 _TIME, _UNIT = (
     "|".join(re.escape(unit) + "s?" * (len(unit) > 2) for unit in sorted(units, key=len, reverse=True))
     for units in (_TIME_MS, _UNITS)
@@ -47,15 +39,7 @@ _COUNT = r"(?<![\d./])(\d+(?:\.\d+)?)(?:/(\d+(?:\.\d+)?))? ?(?:times?|x)"
 _PIN = r"(?:gpio pins?|gpios?|ios?|pin numbers?|pin no\.?|pins?)"
 _LISTED = rf"(?:{_PIN}[ _]*)?#?(?<![.:])\d{{1,3}}(?![\d.:%])"
 _BELOW_100 = rf"(?:(?:{'|'.join(TENS)})(?:[ -](?:{'|'.join(list(ONES)[1:10])}))?|(?:{'|'.join(ONES)}))"
-YES = frozenset(
-    {"yes", "y", "yep", "yup", "ok", "okay", "sure", "go ahead", "do it", "please do", "yes do it", "yes please"}
-    | {"correct", "right", "that is right", "that's right", "i did", "yes i did", "yes it is"}
-)
-NO = frozenset(
-    {"no", "n", "nope", "no thanks", "don't", "dont", "do not", "leave it", "cancel", "never mind", "forget it"}
-    | {"not that one", "neither", "none of them", "wrong", "no i did not", "no i didn't"}
-)
-_MARKS = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "µ": "u", "，": ","})
+_MARKS = str.maketrans(_TABLE["marks"])
 
 
 @lru_cache(64)  # a turn reads its sentence several times
@@ -107,7 +91,7 @@ def _clock(match: re.Match[str]) -> str:
 def _rate(match: re.Match[str]) -> str:
     """ "twice a minute" or "1/2 times a second" as a period."""
     word, number, below, unit = match.groups()
-    count = _ratio(number, below) if number else Fraction({"once": 1, "twice": 2, "thrice": 3}[word])
+    count = _ratio(number, below) if number else Fraction(_TABLE["times"][word])
     return _period(count * Fraction(1000, _TIME_MS[unit]))
 
 

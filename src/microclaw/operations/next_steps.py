@@ -5,28 +5,12 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_TABLE: Final = """\
-app list = query-wasm-apps
-app uninstall = uninstall-wasm-app
-app stop = switch-program (stop)
-app start = switch-program (start)
-app restart = switch-program (restart)
-app undo = undo
-app search = catalog
-device list = list-devices
-device show = device-info
-device check = check-device
-logs = read-logs
-run = deploy-wasm-app
-schedule list = schedule-list
-schedule add = schedule-add
-schedule resume = schedule-resume
-schedule rm = schedule-remove
-"""
-TOOL_OF: Final = dict(line.split(" = ") for line in _TABLE.splitlines())
+from microclaw.tables import read_table
+
+TOOL_OF: Final[dict[str, str]] = read_table(__package__, "next_steps")
 """By command, the tool that does the same. What no tool does (pairing, settings) is a person's."""
+# A command with options stays, as a tool has none of them.
 _COMMAND: Final = re.compile(rf"\bmicroclaw ({'|'.join(TOOL_OF)})\b(?![^,;\n]* --)")
-"""A command with options stays, as a tool has none of them."""
 
 
 def name_tools(text: str) -> str:

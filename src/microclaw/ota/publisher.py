@@ -6,7 +6,6 @@ The private key is never here: a manifest comes signed. Of the keys only the pub
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
@@ -14,6 +13,7 @@ from typing import Any, Final
 from msgspec import convert, to_builtins
 
 from microclaw.audit.event import AuditEvent, AuditKind, Record
+from microclaw.bounded_map import BoundedMap
 from microclaw.errors import ConfigError, UnknownName
 from microclaw.ota.bundle import check_payload
 from microclaw.ota.keys import SIGNATURE_BYTES, BadSignature, PublicKey
@@ -40,7 +40,7 @@ class Publisher:
         self._now_ms = now_ms
         self._record = record
         # size and what came so far, by SHA-256, of manifests whose signature is right
-        self._expected: OrderedDict[str, tuple[int, bytearray]] = OrderedDict()
+        self._expected: BoundedMap[str, tuple[int, bytearray]] = BoundedMap(MAX_EXPECTED)
         self._changing = asyncio.Lock()
 
     async def open(self) -> None:
@@ -141,8 +141,6 @@ class Publisher:
                 return None
             _, sent = self._expected.pop(read.sha256, (0, bytearray()))
             self._expected[read.sha256] = read.size, sent
-            while len(self._expected) > MAX_EXPECTED:
-                self._expected.popitem(last=False)
         return PayloadWanted(read.sha256, read.size, len(sent)) if len(sent) < read.size else None
 
     def _note(self, kind: AuditKind, text: str, about: str | None, by: str) -> None:

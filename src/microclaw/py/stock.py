@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import functools
-import tomllib
-from pathlib import Path
-from typing import Final
 
 from msgspec import Struct, convert
 
 from microclaw.boards.profile import PinUse
 from microclaw.py.py_image import PinRole
+from microclaw.tables import read_table
 
 
 class Refusal(Struct, frozen=True):
@@ -47,13 +45,9 @@ class StockImage(Struct, frozen=True):
     pin_arguments: dict[str, tuple[PinArgument, ...]]  # "init": of a bus that is given other pins
 
 
-_FILE: Final = Path(__file__).with_name("stock_image.toml")
-
-
 @functools.cache
 def stock_image() -> StockImage:
-    with _FILE.open("rb") as file:
-        data = tomllib.load(file)
+    data = read_table(__package__, "stock_image")
     flat = ("builtins", "with_u", "computing", "computing_methods", "keeping", "looking", "firmware_private")
     words = {name: frozenset(data[name].split()) for name in flat}
     tables = {

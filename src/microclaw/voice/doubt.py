@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from typing import Final
 
+from microclaw.bounded_map import BoundedMap
 from microclaw.offline.opposites import has_opposite
 from microclaw.voice.engines.engine import Transcript
 
@@ -28,13 +28,10 @@ class RecentTranscripts:
     """The last MAX_RECENT by their keys; each is taken once, within RECENT_S."""
 
     def __init__(self) -> None:
-        self._transcripts: OrderedDict[str, tuple[float, Transcript]] = OrderedDict()
+        self._transcripts: BoundedMap[str, tuple[float, Transcript]] = BoundedMap(MAX_RECENT)
 
     def put(self, key: str, transcript: Transcript) -> None:
-        self._transcripts.pop(key, None)
         self._transcripts[key] = (time.monotonic(), transcript)
-        if len(self._transcripts) > MAX_RECENT:
-            self._transcripts.popitem(last=False)
 
     def take(self, key: str) -> Transcript | None:
         entry = self._transcripts.pop(key, None)

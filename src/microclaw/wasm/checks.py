@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from itertools import pairwise
 from typing import Final
 
@@ -16,6 +16,7 @@ from microclaw.boards.natives import APP_EXPORTS, NATIVE_MODULE, NATIVES, Native
 from microclaw.boards.pins import cautions, check_pin
 from microclaw.boards.profile import BoardProfile, PinUse
 from microclaw.errors import Diagnostic, PinRefused
+from microclaw.tables import read_table
 from microclaw.wasm.diagnostics import MAX_DIAGNOSTICS, TIMER_HINT, PinMark, advice_on, at, with_advice
 from microclaw.wasm.inspect import Module
 from microclaw.wasm.refusals import Advice, refused_name
@@ -32,11 +33,7 @@ _ELSEWHERE: Final = re.compile(rb"(?:^|\0)(/(?:sys|proc|etc|tmp|home|sdcard|spif
 _STORED: Final = re.compile(rb"(?:^|\0)(/storage/[\w./%-]*)(?=\0)")
 _OPENED: Final = tuple(name for kind in ("gpio", "ledc", "i2c") for name in words_of(f"opened_by.{kind}"))
 _CALLED_BY: Final = dict.fromkeys(("open", "read", "write", "close", "ioctl"), (*_OPENED, "fopen", "open"))
-_COMPILER_RUNTIME: Final = {
-    **dict.fromkeys(("__multi3", "__divti3", "__udivti3", "__modti3", "__umodti3"), "128-bit integers"),
-    **dict.fromkeys(("__addtf3", "__subtf3", "__multf3", "__divtf3", "__fixtfsi", "__floatsitf"), "long double"),
-    **dict.fromkeys(("__extenddftf2", "__extendsftf2", "__trunctfdf2", "__lttf2", "__gttf2"), "long double"),
-}
+_COMPILER_RUNTIME: Final[Mapping[str, str]] = read_table(__package__, "names")["compiler_runtime"]
 
 
 def check_imports(module: Module, board: BoardProfile, source: SourceText) -> Iterator[Diagnostic]:

@@ -14,13 +14,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.errors import Diagnostic
+from microclaw.tables import read_table
 from microclaw.text import code_lines
 from microclaw.wasm.cascades import UNKNOWN, folded
 from microclaw.wasm.refusals import Advice, refused_name
 from microclaw.wasm.source_language import CPLUSPLUS_HEADERS
 from microclaw.wasm.source_scanner import ASSEMBLY, NO_ASSEMBLY, header_names
 from microclaw.wasm.source_text import NOT_HERE, SourceText
-from microclaw.wasm.tables import read_table
 from microclaw.wasm.toolchain import HEADERS, find_toolchain
 
 Severity: TypeAlias = Literal["error", "warning"]
@@ -30,7 +30,7 @@ _ALIAS: Final = re.compile(r"\(aka '([^']*)'\)")
 
 def explained(found: Diagnostic, source: SourceText) -> Diagnostic:
     """The finding with the explanation and the hint of the first lesson that fits, if it has none of its own."""
-    for lesson in read_table("lessons")["lesson"]:
+    for lesson in read_table(__package__, "lessons")["lesson"]:
         match = re.match(lesson["says"], found.message)
         if match is None:
             continue
@@ -55,7 +55,7 @@ def _conversion(message: str, match: re.Match[str]) -> str:
     """The way to print a value of the type that a message names."""
     alias = _ALIAS.search(message)
     kind = alias[1] if alias is not None else next(iter(match.groups()), None) or ""
-    spec = "%s" if _TEXT.fullmatch(kind) else read_table("lessons")["specs"].get(kind)
+    spec = "%s" if _TEXT.fullmatch(kind) else read_table(__package__, "lessons")["specs"].get(kind)
     if spec is not None:
         return f"print {'a text' if spec == '%s' else kind} with {spec}"
     return (

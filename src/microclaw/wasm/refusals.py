@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from msgspec import Struct
 from msgspec.structs import replace
 
-from microclaw.wasm.tables import read_table
+from microclaw.tables import read_table
 
 
 class Advice(Struct, frozen=True):
@@ -31,7 +31,7 @@ def refused_name(wanted: str, *, headers: bool = False) -> Advice | None:
 @functools.cache
 def refused_reasons() -> frozenset[str]:
     """Every reason that a refusal gives."""
-    return frozenset(row["why"] for row in read_table("refusals")["refusal"])
+    return frozenset(row["why"] for row in read_table(__package__, "refusals")["refusal"])
 
 
 @functools.cache
@@ -39,7 +39,7 @@ def _table(headers: bool) -> tuple[dict[str, Advice], tuple[tuple[str, Advice], 
     """Full names, of which the first counts, and patterns in the file's order."""
     rows = [
         (wanted, Advice(row["instead"], row["why"], by_pattern="*" in wanted or "[" in wanted))
-        for row in read_table("refusals")["refusal"]
+        for row in read_table(__package__, "refusals")["refusal"]
         for wanted in row.get("headers" if headers else "names", ())
     ]
     exact = {wanted: advice for wanted, advice in reversed(rows) if not advice.by_pattern}

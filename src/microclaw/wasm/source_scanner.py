@@ -11,18 +11,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.errors import BuildError, Diagnostic
+from microclaw.tables import read_table
 from microclaw.wasm.refusals import refused_name
 from microclaw.wasm.source_language import CPLUSPLUS_HEADERS, STANDARD_HEADERS, Language
+from microclaw.wasm.tables import words_of
 from microclaw.wasm.tokens import Token
 from microclaw.wasm.toolchain import HEADERS
 
 NEAR_HEADER: Final = 0.78  # of difflib, above which a header counts as meant
-_INTERNAL: Final = frozenset(
-    (
-        *("pin_marks.h", "plain_format.h", "checked_writes.h", "sized.h", "name.h"),
-        *("arduino", "glue", "libc", "libcxx", "shim", "traced", "entry"),
-    )
-)
+_INTERNAL: Final = frozenset(words_of("internal"))
 _TOKEN: Final = re.compile(
     r"""(?P<comment>//[^\n]*|/\*.*?\*/)
       | (?P<string>(?:u8|[uUL])?"(?:\\[^\n]|[^"\\\n])*")
@@ -43,22 +40,17 @@ _THERE_ARE: Final = (
     "there are microclaw.h, Arduino.h, Wire.h, Servo.h, Ticker.h, EEPROM.h, Preferences.h, those of the firmware "
     "(gpio.h, i2c.h, ledc.h, spi.h, uart.h, wasm_app.h) and of the C and C++ libraries"
 )
-_ALONE: Final = {
-    "`": ("` is neither C nor C++", "leave Markdown's lines with ``` out"),
-    "\\": ("a backslash outside of a string", "leave it out; to go on in the next line it is the last sign"),
-    **{sign: (f"no closing {sign} on this line", "close it, or put \\n where the line is to end") for sign in "\"'"},
-}
-"""Signs that are no tokens, with what is told of them."""
+_ALONE: Final = read_table(__package__, "names")["signs_alone"]
 # options.toml makes errors of these where the preprocessor lets them pass, and no program may take that away.
-ASSEMBLY: Final = frozenset(("asm", "__asm", "__asm__"))
+ASSEMBLY: Final = frozenset(words_of("assembly"))
 NO_ASSEMBLY: Final = "inline assembly is not allowed in a program"
 OUR_NAMES: Final = "microclaw_"
 RESERVED: Final = "__microclaw_"  # the shim's
-_PROBES: Final = frozenset(("__has_include", "__has_include_next", "__has_embed", "_Pragma", "__pragma"))
-_CONDITIONS: Final = frozenset(("if", "ifdef", "ifndef", "elif", "elifdef", "elifndef", "else", "endif"))
-_DIRECTIVES: Final = frozenset(("define", "undef", "error", "warning")) | _CONDITIONS
-_PRAGMAS: Final = frozenset(("once", "pack", "unroll", "nounroll", "STDC"))
-_INCLUDES: Final = frozenset(("include", "import", "include_next", "embed"))
+_PROBES: Final = frozenset(words_of("probes"))
+_CONDITIONS: Final = frozenset(words_of("conditions"))
+_DIRECTIVES: Final = frozenset(words_of("directives")) | _CONDITIONS
+_PRAGMAS: Final = frozenset(words_of("pragmas"))
+_INCLUDES: Final = frozenset(words_of("includes"))
 
 
 @functools.cache

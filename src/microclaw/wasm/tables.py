@@ -1,22 +1,12 @@
-"""The tables beside this file: lessons.toml, names.toml, options.toml, refusals.toml."""
+"""The words of the tables beside this file: names.toml and options.toml."""
 
 from __future__ import annotations
 
-import functools
-import tomllib
-from pathlib import Path
-from typing import Any
-
-
-@functools.cache
-def read_table(name: str) -> Any:
-    """The whole of NAME.toml."""
-    with Path(__file__).with_name(f"{name}.toml").open("rb") as file:
-        return tomllib.load(file)
+from microclaw.tables import read_table
 
 
 def words_of(kind: str, name: str = "names") -> tuple[str, ...]:
-    """The words of a kind, or of one in a table: "called_by.rand"; none where a table has no such."""
+    """Return the words of a kind, or of one in a table: "called_by.rand"; none where a table has no such."""
     table, _, entry = kind.partition(".")
-    found = read_table(name)[table]
+    found = read_table(__package__, name)[table]
     return tuple((found.get(entry, "") if entry else found).split())

@@ -52,13 +52,6 @@ NOTE_START: Final = "__microclaw_note_start"  # of a program that asks for the t
 LOG_NATIVES: Final = ("vprintf", "vsnprintf", "puts", "putchar", "wasm_get_sys_tick_ms", "wasm_response_send")
 EXPORTED: Final = ("on_init", *CALLBACKS, "__heap_base", "__data_end")
 Entry: TypeAlias = Literal["none", "plain", "blocking"]
-_SEARCHED: Final[Mapping[Entry, tuple[str, ...]]] = {
-    "none": ("arduino", "glue", "libc", "traced"),
-    "plain": ("entry", "arduino", "glue", "libc", "traced"),
-    "blocking": ("no_usleep", "shim", "entry", "arduino", "glue", "libc", "traced"),
-}
-"""Folders of headers/ in the order in which the linker searches them, by who calls the program's `main`: none: no
-function does; plain: our on_init; blocking: our on_init and the callback of a timer."""
 _COMPILE: Final = (
     *words_of("compile", "options"),
     *("-isystem", str(HEADERS), *(f"-fno-builtin-{name}" for name in words_of("not_in_firmware", "options"))),
@@ -166,7 +159,9 @@ class Toolchain(Struct, frozen=True):
             wanted += [f"--wrap={name}" for name in words_of("printing", "options")]
         if entry != "none":
             wanted.append("--undefined=on_init")
-        searched = [str(libraries[folder]) for folder in _SEARCHED[entry] if folder in libraries]
+        searched = [
+            str(libraries[folder]) for folder in words_of(f"searched.{entry}", "options") if folder in libraries
+        ]
         return [*self.linker, *_LINK, *wanted, "program.o", *searched, "-o", output]
 
 

@@ -12,27 +12,13 @@ from microclaw.auth.gate import Effect, Permission
 from microclaw.events import Action, ApprovalAsked
 from microclaw.mcp.server.bridge import client_text
 from microclaw.operations.tool import Tool, schema_of
+from microclaw.tables import read_table
 from microclaw.wire.host_api import action_object, event_object
 
-OUTPUT: Final[dict[str, Any]] = {
-    "type": "object",
-    "properties": {
-        "success": {"type": "boolean"},
-        "evidence": {"type": "array", "items": {"type": "object"}, "description": "How this is known."},
-        "act": {"type": "object", "description": "What the host did in this call."},
-    },
-}
-"""What every result has, beside the tool's own fields."""
-
-TOOLS: Final[tuple[str, ...]] = (
-    *("list-devices", "device-info", "device-status", "check-device", "free-pins", "catalog", "query-wasm-apps"),
-    *("read-edges", "read-logs", "gpio-get", "adc-read", "i2c-scan", "i2c-read", "gpio-set", "pwm-set", "try-program"),
-    *("deploy-wasm-app", "switch-program", "set-program-times", "uninstall-wasm-app", "act-on-boards", "correct"),
-    *("restart-device", "undo", "notify", *(f"schedule-{one}" for one in ("add", "list", "pause", "resume", "remove"))),
-)
-"""The tools of a developer's assistant, in the order in which they are listed; it has its own web, files and memory."""
-KEEPING: Final = frozenset({"gpio-set", "pwm-set", "notify", "schedule-add", "schedule-pause", "schedule-resume"})
-"""The acts among them that replace nothing and take nothing away."""
+_TABLE: Final = read_table(__package__, "forms")
+OUTPUT: Final[dict[str, Any]] = _TABLE["output"]
+TOOLS: Final[tuple[str, ...]] = tuple(_TABLE["tools"])
+KEEPING: Final = frozenset(_TABLE["keeping"])
 
 # Clients that read no resources write programs from this.
 _C_API: Final = (

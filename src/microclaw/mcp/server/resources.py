@@ -18,6 +18,7 @@ from mcp.shared.exceptions import MCPError
 
 from microclaw.apps.device_calls import read_edges
 from microclaw.apps.device_operations import DeviceService, list_devices, show_device
+from microclaw.bounded_map import BoundedMap
 from microclaw.errors import MicroclawError
 from microclaw.mcp.server.bridge import error_text
 from microclaw.mcp.server.service import SESSION
@@ -40,7 +41,7 @@ class Resources:
 
     def __init__(self, devices: DeviceService) -> None:
         self._devices = devices
-        self._trials: dict[str, tuple[str, dict[str, Any]]] = {}
+        self._trials: BoundedMap[str, tuple[str, dict[str, Any]]] = BoundedMap(MAX_TRIALS)
 
     def add_to(self, server: MCPServer[Any]) -> None:
         for path, title, kind, read in (
@@ -62,8 +63,6 @@ class Resources:
         summary = content.get("summary") or content.get("trial") or content.get("message")
         trial = {"trial": number, "tool": tool, "summary": summary, "edges": edges}
         self._trials[number] = (SESSION.get().key, trial)
-        if len(self._trials) > MAX_TRIALS:
-            del self._trials[next(iter(self._trials))]
         uri = f"{SCHEME}trials/{number}"
         return types.ResourceLink(type="resource_link", uri=uri, name=f"trial {number}", mime_type=JSON)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import hmac
 import re
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -22,6 +21,7 @@ from microclaw.auth.credentials import UNUSED_LIFE_MS, Identity, Reason, Refusal
 from microclaw.auth.pairing import HostIdentity, PendingPairing
 from microclaw.boards import board_ids
 from microclaw.boards.reader import VOICE
+from microclaw.bounded_map import BoundedMap
 from microclaw.channels.delivery import ChannelTasks
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
@@ -72,9 +72,9 @@ class Enrolment:
         self._now_ms = now_ms
         self._asking = asyncio.Lock()
         self._showing: dict[tuple[str, bytes, str], PendingPairing] = {}
-        self._tokens: OrderedDict[tuple[str, bytes, str], str] = OrderedDict()
+        self._tokens: BoundedMap[tuple[str, bytes, str], str] = BoundedMap(MAX_WAITING_TOKENS)
         """Those that wait for their device to ask again, which it does within seconds."""
-        self._refused: OrderedDict[tuple[str, bytes, str], None] = OrderedDict()
+        self._refused: BoundedMap[tuple[str, bytes, str], None] = BoundedMap(MAX_REFUSED)
         """Paired devices that came without their token: each shows a code until it has a good one."""
 
     async def start(self, asker: Asker, board: str) -> Welcome | Refusal:
@@ -110,8 +110,6 @@ class Enrolment:
             await self._clients.put(XiaozhiClientRow(outcome.device_id, asker.client_digest, self._now_ms()))
             self._tokens[asker.key] = outcome.token
             self._refused.pop(asker.key, None)
-            while len(self._tokens) > MAX_WAITING_TOKENS:
-                self._tokens.popitem(last=False)
         finally:
             del self._showing[asker.key]
 
@@ -165,8 +163,6 @@ class Enrolment:
         self._identity.record(refusal.event(asker.address))
         if has_good_token:
             self._refused[asker.key] = None
-            if len(self._refused) > MAX_REFUSED:
-                self._refused.popitem(last=False)
         return refusal
 
     def _device(self, mac: str) -> Device | None:

@@ -10,7 +10,7 @@ import logging
 import secrets
 import socket
 import time
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -26,6 +26,7 @@ from microclaw.auth.certificates import lan_names
 from microclaw.auth.codes import WrongTokens
 from microclaw.auth.credentials import Refusal
 from microclaw.auth.pairing import HostIdentity
+from microclaw.bounded_map import BoundedMap
 from microclaw.channels.delivery import ChannelTasks
 from microclaw.devices.registry import Registry
 from microclaw.errors import MicroclawError, ProtocolError
@@ -92,7 +93,7 @@ class XiaozhiServer:
         self._counts = ConnectionLimits(limits.connections)
         self._arriving: list[HttpConnection] = []  # the oldest first
         self._wrong_tokens = WrongTokens(limits.wrong_tokens, clock_s)
-        self._rates: OrderedDict[str, RateLimit] = OrderedDict()
+        self._rates: BoundedMap[str, RateLimit] = BoundedMap(MAX_ADDRESSES)
         self._live: dict[str, XiaozhiConnection] = {}  # by credential
         self._port = 0
         self._names: frozenset[str] = frozenset()
@@ -208,10 +209,8 @@ class XiaozhiServer:
     def _rate(self, address: str) -> RateLimit:
         limits = self._limits
         new = RateLimit(limits.requests_a_second, limits.requests_at_once, self._clock_s())
-        rate = self._rates.setdefault(address, new)
-        self._rates.move_to_end(address)
-        if len(self._rates) > MAX_ADDRESSES:
-            self._rates.popitem(last=False)
+        rate = self._rates.get(address, new)
+        self._rates[address] = rate
         return rate
 
     # HTTP
