@@ -83,8 +83,13 @@ class ToolService(Struct, frozen=True):
                 context = ToolContext(
                     by.person_id, feed.put, device, channel=CHANNEL, chat_id=chat, foreign=is_foreign, begin=begin
                 )
-                # A session is the caller's chat of that name, so undo in one reverts what was done in the other.
-                conversation = by.conversation if session is None else conversation_of(*by.chat(session))
+                conversation = by.conversation
+                if session is not None and by.direct:
+                    # Sessions of MCP on this machine are no chats of the terminal.
+                    conversation = conversation_of(CHANNEL, chat)
+                elif session is not None:
+                    # A session is the token's chat of that name: undo in one reverts what was done in the other.
+                    conversation = conversation_of(*by.chat(session))
                 asked = questions_in(feed, admission.approvals, channel=CHANNEL, chat_id=chat, request=request)
                 with made_by(Maker(request, by.person_id, conversation)), asked:
                     return await tools.call(name, given, context)
