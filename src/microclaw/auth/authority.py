@@ -109,7 +109,9 @@ class Authority:
     def problem(self) -> str | None:
         """The reason why devices cannot trust this host now, with the next step; None if they can."""
         finding = certificate_problem(self.pair.certificate, self._now_ms())
-        return None if finding is None else f"{finding.text} (next: {finding.next_step})"
+        if finding is None:
+            return None
+        return f"{finding.text} (next: {finding.next_step})"
 
     @property
     def names(self) -> HostNames:
@@ -168,8 +170,10 @@ def read_authority(folder: Path, remedy: str) -> KeyPair | None:
     """Return the authority in the folder, None if there is none; StoreError for a damaged one."""
     path = folder / AUTHORITY_FILE
     content = read_private(path)
+    if content is None:
+        return None
     try:
-        return None if content is None else KeyPair.from_pem(content)
+        return KeyPair.from_pem(content)
     except ValueError as exc:
         raise StoreError(f"{path} is damaged: {exc}", next_step=remedy) from exc
 
@@ -177,7 +181,8 @@ def read_authority(folder: Path, remedy: str) -> KeyPair | None:
 def certificate_problem(authority: x509.Certificate, now_ms: int) -> Finding | None:
     """Return what keeps devices from trusting the authority by this clock; None if nothing does."""
     now = from_ms(now_ms)
-    begin, end = authority.not_valid_before_utc, authority.not_valid_after_utc
+    begin = authority.not_valid_before_utc
+    end = authority.not_valid_after_utc
     if now < RELEASED:
         text = f"this machine's clock says {now:%Y-%m-%d}, and this release is of {RELEASED:%Y-%m-%d}"
         return problem("clock", text, "set the clock: timedatectl set-ntp true")

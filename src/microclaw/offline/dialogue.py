@@ -13,6 +13,7 @@ from typing import Any, Final
 from msgspec import Struct, field
 from msgspec.structs import asdict, replace
 
+from microclaw.errors import UndoElsewhere
 from microclaw.events import NOTHING_WAITS
 from microclaw.language.quantities import normalize_quantities, plain, said_no, said_yes
 from microclaw.language.times import SUN, When, open_question, spoken, when_text
@@ -107,7 +108,7 @@ def _completed(said: str, question: Question, known: DeviceContext) -> Context |
 def _asking_undo(at: Context) -> Context:
     """Return the sentence as a question, if its undo found the newest act in another conversation; else as it is."""
     last = at.results[-1] if at.results else None
-    if last is None or last.ok or last.fields.get("error") != "undo_elsewhere":
+    if last is None or last.ok or last.fields.get("error") != UndoElsewhere.code:
         return at
     question = f"{capital(str(last.fields['message']))}. Shall I undo that?"
     undoes = tuple(last.fields["changes"])

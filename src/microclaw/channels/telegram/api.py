@@ -114,7 +114,9 @@ class Address(Struct, frozen=True):
     @property
     def chat_id(self) -> str:
         """The conversation's name in the inbox: each topic of a forum is one."""
-        return str(self.chat) if self.topic is None else f"{self.chat}.{self.topic}"
+        if self.topic is None:
+            return str(self.chat)
+        return f"{self.chat}.{self.topic}"
 
     @classmethod
     def of(cls, chat_id: str, reply_to: str | None = None) -> Address | None:
@@ -123,7 +125,8 @@ class Address(Struct, frozen=True):
         if name is None:
             return None
         topic = None if name[2] is None else int(name[2])
-        return cls(int(name[1]), topic, None if reply_to is None else int(reply_to))
+        message_id = None if reply_to is None else int(reply_to)
+        return cls(int(name[1]), topic, message_id)
 
 
 class PhotoSize(Struct, frozen=True):
@@ -166,9 +169,10 @@ class Message(Struct, frozen=True, rename={"sender": "from"}):
 
     @property
     def address(self) -> Address:
-        """Return the place of its answer; in a group it points to the message, as others speak there, too."""
+        """The place of its answer; in a group it points to the message, as others speak there, too."""
         topic = self.message_thread_id if self.is_topic_message else None
-        return Address(self.chat.id, topic, None if self.chat.type == "private" else self.message_id)
+        reply_to = None if self.chat.type == "private" else self.message_id
+        return Address(self.chat.id, topic, reply_to)
 
     def words(self, me: User) -> str:
         """The text without the bot's @name; empty for what is neither text nor a picture with a caption."""
@@ -285,7 +289,8 @@ class BotApi:
             if error_below(exc, AnswerTooLarge) is not None:
                 raise TelegramError(what, f"more than {MAX_ANSWER_BYTES:,} bytes came", 413) from None
             refusal = error_below(exc, ConfigError)
-            raise TelegramError(what, type(exc).__name__ if refusal is None else refusal.message) from None
+            why = type(exc).__name__ if refusal is None else refusal.message
+            raise TelegramError(what, why) from None
         return response.status_code, response.content
 
 
