@@ -2,7 +2,7 @@
 
 `facts` is "board" of /settings.json, written by `microclaw flash` from the board's profile:
   chip; reserved {pin: why}; i2c [sda, scl]; boot_pin; memory_floor (bytes); max_programs;
-  heap (bytes of all claims); reserve (bytes that calls need); timeline (entries)
+  heap (bytes of all claims, at first); reserve (bytes that calls need); timeline (entries)
 """
 
 import gc
@@ -10,7 +10,7 @@ import sys
 import time
 
 import machine
-from binding import bound
+from binding import bound, read_in
 from micropython import const
 from timeline import Timeline
 
@@ -26,8 +26,11 @@ except ImportError:
 # Where /settings.json says nothing: the flash's pins, which stock images accept (sources: boards/chips/*.toml).
 FLASH_PINS = (("S3", 26, 32), ("C3", 11, 17), ("C6", 24, 30), ("", 6, 11))
 _WATCHDOG_MS = const(15_000)
+_HOST_PINS = "gpio_ adc_r pwm_s i2c_b i2c_s i2c_r"  # how the names in host_pins.py begin
 _PROGRAM_BYTES = const(32_768)  # without PSRAM
 _OWN_FLOOR = const(2_048)  # a heap that is full doubles, and takes what Wi-Fi and TLS need (heap.py)
+# The heap's size cannot be asked: what is computed for it differs by 3 KB while a segment of TCP waits.
+_GROWN_BYTES = const(8_192)
 
 
 class Board:
@@ -36,8 +39,8 @@ class Board:
         self.machine, self.esp32, self.network = machine, esp32, network
         self.chip = facts.get("chip") or getattr(sys.implementation, "_machine", "")
         self.memory_floor = facts.get("memory_floor", 16_000)
-        self.idf_floor = facts.get("idf_floor", 20_000)  # a handshake takes 6 KB, Wi-Fi some more in bursts
-        self.reserve = facts.get("reserve", 8_192)  # what a call reads in is 5 KB, and the floor of own_free
+        self.idf_floor = facts.get("idf_floor", 14_000)  # Wi-Fi takes 1.6 KB a frame, in bursts
+        self.reserve = facts.get("reserve", 9_216)  # what calls need (calls.py), and what comes meanwhile
         self.max_programs = facts.get("max_programs", 8)
         self.heap = facts.get("heap") or max(_PROGRAM_BYTES, gc.mem_free() // 4 & -1024)
         self.i2c_pins = facts.get("i2c")
@@ -51,6 +54,8 @@ class Board:
         # Opened once: MicroPython never closes a handle, which is 100 bytes of what TLS needs. main.py has one, too.
         self.nvs = esp32.NVS("microclaw") if hasattr(esp32, "NVS") else None
         self.owners = {}  # pin -> the program that has it
+        self.is_small = gc.mem_free() + gc.mem_alloc() < 1 << 20  # there is no PSRAM
+        self._total = self.own_total()
         self._last_ticks = self.ticks_ms()
         self._uptime_ms, self._wdt = 0, None
         self.timeline = Timeline(self.now_ms, facts.get("timeline", 192))
@@ -101,6 +106,14 @@ class Board:
             free -= max([region[2] for region in esp32.idf_heap_info(esp32.HEAP_DATA)])
         return free
 
+    def own_total(self):
+        """The size of MicroPython's heap in bytes, by a few KB."""
+        return gc.mem_alloc() + self.own_free()
+
+    def has_grown(self):
+        """True if MicroPython's heap took what Wi-Fi and TLS live from."""
+        return self.is_small and self.own_total() > self._total + _GROWN_BYTES
+
     def memory_short(self):
         """The shortage, as a text; None while there is enough."""
         free = self.gc_free()
@@ -139,7 +152,5 @@ class Board:
 
     def __getattr__(self, name):
         """Names that are asked seldom are in chip_facts.py and host_pins.py, which are read in when needed."""
-        found = __import__("chip_facts")
-        if not hasattr(found, name):
-            found = __import__("host_pins")
-        return bound(getattr(found, name), self)
+        is_pin = name[:5] in _HOST_PINS
+        return bound(getattr(read_in("host_pins" if is_pin else "chip_facts"), name), self)

@@ -3,6 +3,9 @@
 import chip_facts
 import loading
 from errors import CallError
+from micropython import const
+
+_LINK_BYTES = const(8_192)  # buffers of a connection, and what its greeting reads in
 
 
 async def boot(runner):
@@ -24,9 +27,10 @@ async def boot(runner):
     if runner.standing:
         runner._log("warning", runner.standing + ": no program is started")
         return
-    for name in runner.slots.names():
-        if name in runner.slots.damaged or not runner.slots.facts(name)[3]:
-            continue
+    names = [name for name in runner.slots.names() if name not in runner.slots.damaged and runner.slots.facts(name)[3]]
+    if names and runner.board.number("grew") > 1:
+        _hold(runner, names, "the heap grew into Wi-Fi's memory twice")
+    for name in names:
         if hold == 1:
             runner.paused.append(name)
         else:
@@ -34,9 +38,34 @@ async def boot(runner):
                 try:
                     runner._start(name)
                 except CallError as exc:
-                    runner._programs[name] = program = loading.Program(name)
-                    program.state, program.error = "trapped", exc.message
-                    runner._log("error", "%s cannot start: %s" % (name, exc.message))
+                    _note(runner, name, "trapped", exc.message)
+
+
+async def settle(runner):
+    """Once the link is read in: end the programs installed last until calls have room beside the others."""
+    running = [program.name for program in runner._programs.values() if program.env is not None]
+    while runner.board.is_small and running and not runner.has_room(runner.board.reserve + _LINK_BYTES):
+        name = _hold(runner, running, "the board's memory does not hold it beside the link")
+        await runner.end(name)
+
+
+def _hold(runner, names, why):
+    """Take the program installed last out of `names`: it is not to run in this start. Return its name."""
+    name = max(names, key=lambda name: runner.slots.records[name]["gen"])
+    names.remove(name)
+    _note(runner, name, "stopped", why)
+    runner._event("app.exit", {"app": name, "kind": "memory"})
+    return name
+
+
+def _note(runner, name, state, why):
+    """What apps.list tells of a program that does not start with the board."""
+    program = runner._programs.get(name)
+    if program is None:
+        program = runner._programs[name] = loading.Program(name)
+    program.state = state
+    program.error = why
+    runner._log("error", "%s cannot start: %s" % (name, why))
 
 
 def mark(runner, ran_s):

@@ -5,6 +5,7 @@ import gc
 import sys
 from time import ticks_diff, ticks_ms
 
+from binding import read_in
 from errors import CallError
 from micropython import const
 
@@ -13,6 +14,12 @@ METHODS = (  # the capabilities: exactly what this board offers; one text takes 
     "gpio.set gpio.get adc.read pwm.set i2c.scan i2c.read device.info device.status device.restart apps.begin "
     "apps.write apps.commit apps.list apps.start apps.stop apps.remove apps.undo edges.read"
 )
+# Bytes that must be free: what a call takes at most (tests/firmware/test_call_room.py), an install with its program.
+NEEDS = {
+    "device.restart": 0, "apps.begin": 16_384, "apps.commit": 16_384, "apps.remove": 12_288, "apps.undo": 14_336
+}  # fmt: skip
+USUAL_NEED = 8_192
+ENDING = "apps.stop apps.remove apps.undo"  # they must always go: where there is no room, they end the program first
 WIFI_METHODS = " wifi.list wifi.set wifi.forget"  # of boards with a radio
 
 
@@ -50,18 +57,10 @@ class Calls:
         try:
             if method not in self.methods():
                 raise CallError("not_supported", "this board has no method " + method[:60])
-            # What a call reads in; an install is the biggest, with the new program. Stopping a program always goes.
-            needs = 0 if method in ("apps.stop", "device.restart") else 14_336 if method == "apps.begin" else 5_120
-            tries = 8  # what a program or the call before took for a moment comes back
-            while needs and not self.runner.has_room(needs):
-                tries -= 1
-                if not tries:
-                    raise CallError("failed", "the board has no memory for this now: stop a program, then try again")
-                await asyncio.sleep_ms(500)
-            if method.startswith("wifi."):
-                import networks as methods
-            else:
-                import methods
+            self.runner.doing = method
+            if await self._find_room(method, params):
+                return {"ok": True}
+            methods = self._module_of(method)
             name = method.replace(".", "_")
             act = getattr(methods, name, None) or methods.SIMPLE[name]
             value = act(self, params)
@@ -78,6 +77,24 @@ class Calls:
         except Exception as exc:  # a driver's or ours: the next call must find the board alive
             sys.print_exception(exc)
             return refusal("failed", "{}: {}".format(type(exc).__name__, exc))
+
+    async def _find_room(self, method, params):
+        """Wait for what a program or the call before took for a moment. True if nothing is left to do."""
+        needs = NEEDS.get(method, USUAL_NEED)
+        runner, tries = self.runner, 8
+        while not runner.has_room(needs):
+            if method in ENDING and params.get("name") in runner.slots.names():
+                await runner.end(params["name"])
+                return method == "apps.stop"
+            tries -= 1
+            if not tries:
+                raise CallError("failed", "the board has no memory for this now: stop a program, then try again")
+            await asyncio.sleep_ms(500)
+
+    def _module_of(self, method):
+        if method.startswith("apps."):
+            return read_in("app_calls")
+        return read_in("networks" if method.startswith("wifi.") else "methods")
 
 
 def refusal(code, message):

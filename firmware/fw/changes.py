@@ -1,26 +1,24 @@
-"""The calls of the runner from outside: install, start, stop, undo, list. Functions of Runner.
+"""The calls of the runner that start a program: install, start, undo. Functions of Runner.
 Read in when needed, and dropped soon after."""
 
 import asyncio
 import sys
 
 import loading
-from binding import once
+from binding import once, read_in
 from errors import CallError
+from micropython import const
 from quota import Quota
 from slots import UPLOADED
 
 DEFAULT_CLAIM = 4_096  # of an upload that names none; a usual program takes 2 KB
+_SETTLE_MS = const(700)  # from a program's start until it has read in what it uses
 
 
 def begin(runner, name, kind, size, sha256, heap=0, autostart=True, every_ms=0, stop_after_ms=0):
     offset = runner.slots.begin(name, kind, size, sha256, heap, autostart, every_ms, stop_after_ms)
     runner._check_room(name, heap or DEFAULT_CLAIM)
     return offset
-
-
-def write(runner, offset, data):
-    return runner.slots.write(offset, data)
 
 
 async def commit(runner):
@@ -37,11 +35,31 @@ async def commit(runner):
             if exc.code in ("invalid_module", "too_large"):
                 runner.slots.drop_upload()
             raise
-        await _end(runner, name)
+        await runner._end(name)
         runner.slots.install(name)
         runner._start(name, space)
-        _drop(runner, "storage", "records")
-        return name
+    try:
+        await _settle(runner, name)
+    except CallError:
+        await undo(runner, name)
+        raise
+    return name
+
+
+async def _settle(runner, name):
+    """Wait for what the program reads in. CallError if calls have no room beside it: then it is ended."""
+    if not runner.board.is_small:
+        return
+    await asyncio.sleep_ms(_SETTLE_MS)
+    program = runner._programs.get(name)
+    was_squeezed = program is not None and program.squeezes and program.restart is not None
+    if runner.has_room(runner.board.reserve) and not was_squeezed:
+        return
+    left = max(0, runner.board.own_free())
+    await runner.end(name)
+    runner.make_room()
+    text = "with %s %d bytes of memory are left, and calls need %d: stop another program first"
+    raise CallError("too_large", text % (name, left, runner.board.reserve))
 
 
 async def start(runner, name):
@@ -51,30 +69,7 @@ async def start(runner, name):
         if program is None or program.main is None:
             await runner._end(name)
             runner._start(name)
-
-
-async def stop(runner, name):
-    async with runner._changing:
-        if name not in runner.slots.names():
-            runner.slots.facts(name)
-        await _end(runner, name)
-
-
-async def pause(runner):
-    """Stop what runs, for an update that needs the memory: `resume` or the next start brings it back."""
-    stopping = asyncio.create_task(_pause(runner))
-    while not stopping.done():  # to await it would pass a cancellation on, and leave a program half stopped
-        await asyncio.sleep_ms(50)
-
-
-async def _pause(runner):
-    async with runner._changing:
-        for name in sorted(runner._programs):
-            program = runner._programs[name]
-            if program.main or program.restart or program.times:
-                await runner._end(name)
-                runner.paused.append(name)
-                runner._event("app.exit", {"app": name, "kind": "update"})
+    await _settle(runner, name)
 
 
 async def resume(runner):
@@ -88,30 +83,18 @@ async def resume(runner):
             runner._log("error", "%s cannot start again: %s" % (name, exc.message))
 
 
-async def _end(runner, name):
-    """Somebody ends it: it does not start again after an update."""
-    runner.paused = [other for other in runner.paused if other != name]
-    await runner._end(name)
-
-
-async def remove(runner, name):
-    async with runner._changing:
-        if name not in runner.slots.damaged:
-            runner.slots.facts(name)
-        await _end(runner, name)
-        runner.slots.remove(name)
-        runner._programs.pop(name, None)
-
-
 async def undo(runner, name=None):
     """Take the last change (of that program) back; what was before runs."""
     async with runner._changing:
         name = runner.slots.undo_target(name)
-        await _end(runner, name)
-        if runner.slots.undo(name):
+        await runner._end(name)
+        is_back = runner.slots.undo(name)
+        if is_back:
             runner._start(name)
         else:
             runner._programs.pop(name, None)
+    if is_back:
+        await _settle(runner, name)
 
 
 def _drop(runner, *names):
@@ -121,54 +104,18 @@ def _drop(runner, *names):
             sys.modules.pop(name, None)
 
 
-def list(runner):
-    rows, slots = [], runner.slots
-    for name in slots.names():
-        row = {"name": name, "kind": "py", "state": "stopped", "heap": 0, "pins": []}
-        if name in slots.damaged:
-            row["error"] = slots.damaged[name]
-        else:
-            row["size"], row["sha256"], row["heap"], row["autostart"], *times = slots.facts(name)
-            if times:
-                row["every_ms"], row["stop_after_ms"] = times
-            if name in slots.notes:
-                row["error"] = slots.notes[name]
-            if runner.standing and row["autostart"]:
-                row["error"] = "it was not started: " + runner.standing
-        program = runner._programs.get(name)
-        if program is not None:
-            row["state"] = program.state
-            if program.error is not None:
-                row["error"] = program.error
-            row["pins"] = runner.board.pins_of(name)
-            if program.times is not None:
-                program.times.tell(row, program, runner.board.now_ms())
-        rows.append(row)
-    return rows
-
-
-async def close(runner):
-    """End every program; the board's reset does it otherwise."""
-    async with runner._changing:
-        for name in sorted(runner._programs):
-            await runner._end(name)
-    if runner._ticking is not None:
-        runner._ticking.cancel()
-        runner._waking.cancel()
-        runner._ticking = None
-
-
 def _start(runner, name, space=None):
+    _drop(runner, "records")
     facts = runner.slots.facts(name)
     claim = facts[2] or DEFAULT_CLAIM
     runner._check_room(name, claim)
     runner._tick()
     program = loading.Program(name)
-    program.space, program.claim = space or runner.load(*runner.slots.image(name), claim), claim
+    program.claim = claim
+    program.space = space or runner.load(*runner.slots.image(name), claim)
+    _drop(runner, "storage")
     if facts[4:]:
-        import intervals
-
-        program.times = intervals.Times(facts[4], facts[5], runner.board.now_ms())
+        program.times = read_in("intervals").Times(facts[4], facts[5], runner.board.now_ms())
     runner._programs[name] = program
     runner._begin(program)
 

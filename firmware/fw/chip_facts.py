@@ -1,11 +1,10 @@
 """Facts of the chip that are asked at the start, and seldom after: functions of Board, read in when needed."""
 
-import gc
 import sys
 import time
 
 RESET_REASONS = {"PWRON_RESET": "power_on", "WDT_RESET": "watchdog", "DEEPSLEEP_RESET": "deep_sleep"}
-OVERDUE = ("link_no_memory", "link_stuck")  # `why` in NVS: 1 and 2
+OWN_RESTARTS = ("link_no_memory", "link_stuck", "heap_grew")  # `why` in NVS: 1, 2 and 3
 MOST_DOUBLED = 4
 TLS_BYTES = 32_000  # a session takes 24.5 KB, its handshake 6 KB more (stock 1.26.1 on an emulated ESP32)
 TLS_BLOCK = 17_408  # its buffer for a record of 16 KB
@@ -52,6 +51,22 @@ def come_back(board, well_ms, after_ms):
     restart(board)
 
 
+def give_back(board, runner):
+    """MicroPython's heap has grown: give its new part back, which an empty one goes to, or restart at once, as the link
+    cannot live beside it. `grew` in NVS counts those in a row."""
+    idf_free = board.idf_free()
+    runner.make_room()
+    restarts = board.has_grown()
+    if restarts or runner.events:
+        runner.events = max(0, runner.events - 1)
+        told = {"after": runner.doing, "used": board.mem_alloc(), "idf_free": idf_free, "restarts": restarts}
+        runner.emit("event", {"name": "heap.grew", "data": told})
+    if restarts:
+        number(board, "why", 3)
+        number(board, "grew", number(board, "grew") + 1)
+        restart(board)
+
+
 def link_short(board):
     """The memory that a TLS session lacks, as a text; None while there is enough, or no heap to ask."""
     free = board.idf_free()
@@ -77,7 +92,7 @@ def safe_mode(board):
 def reset_reason(board):
     why = number(board, "why")
     if why:
-        return OVERDUE[why - 1]
+        return OWN_RESTARTS[why - 1]
     cause = board.machine.reset_cause() if hasattr(board.machine, "reset_cause") else None
     for name, reason in RESET_REASONS.items():
         if getattr(board.machine, name, -1) == cause:
@@ -155,13 +170,8 @@ def number(board, name, value=None):
         return 0
 
 
-def is_small(board):
-    """There is no PSRAM."""
-    return board.gc_free() + gc.mem_alloc() < 1 << 20
-
-
 def update_name(board):
     """The chip's name for updates, with -small on a board without PSRAM; "" for one that they are not made for."""
     words = board.chip.lower().replace("-", "").split()
     chip = words[-1] if words and words[-1].startswith("esp32") else ""
-    return chip + "-small" if chip and is_small(board) else chip
+    return chip + "-small" if chip and board.is_small else chip

@@ -23,6 +23,8 @@ async def stay(board, tasks):
     await asyncio.sleep(_TRIAL_S - _HEALTHY_S)
     if board.number("trial"):  # an update without a welcome: main.py counts this start as failed
         board.reset()
+    if board.number("grew"):
+        board.number("grew", 0)
     await asyncio.gather(*tasks)
 
 

@@ -94,3 +94,13 @@ async def welcome(link, body):
         link.updates().welcome()
     if link.on_welcome is not None:
         link.on_welcome()
+    _count_room(link._calls.runner)
+
+
+def _count_room(runner):
+    """Without PSRAM programs may claim what they hold and what is left beside the link, less what calls need."""
+    board = runner.board
+    if board.is_small:
+        runner.make_room()
+        held = sum([program.env.quota.holds for program in runner._programs.values() if program.env is not None])
+        board.heap = held + max(0, board.own_free() - board.reserve)

@@ -68,6 +68,8 @@ class Times:
     async def end(self, runner, program, how):
         """End this run. Call it with the runner's lock; the program is running."""
         pins = program.env.pins()
+        if how == "squeezed":
+            how = "stopped"
         await runner._halt(program)
         if self.ended_ms is None:
             if how == "trapped" and (self.last is None or self.last[2] != how):  # told once in a row

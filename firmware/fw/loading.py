@@ -18,7 +18,8 @@ class Program:
         self.main = None  # its task; None once it has ended and been cleaned up
         self.space = None  # the module's names
         self.claim = 0  # bytes of memory
-        self.started_ms, self.crashes = 0, 0
+        self.started_ms = self.crashes = 0
+        self.squeezes = 0  # ends in a row for the board's memory
         self.restart = None  # the task that starts it again
         self.times = None  # intervals.Times, of one that runs at an interval or for a time
         self.doomed_ms = None

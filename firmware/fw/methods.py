@@ -3,11 +3,11 @@ calls.py loads it with a call, and it is dropped soon after. Each takes the Call
 
 import gc
 
-from errors import CallError
+from app_calls import of_kind, whole
 
 
 def gpio_set(calls, params):
-    pin, level = _pin(params), _whole(params, "level", 0, 1)
+    pin, level = _pin(params), whole(params, "level", 0, 1)
     calls.board.gpio_set(pin, level)
     return {"pin": pin, "level": level}
 
@@ -23,13 +23,13 @@ def adc_read(calls, params):
 
 
 def pwm_set(calls, params):
-    duty, hz = _whole(params, "duty", 0, 255), _whole(params, "frequency_hz", 1, 40000000, 5000)
+    duty, hz = whole(params, "duty", 0, 255), whole(params, "frequency_hz", 1, 40000000, 5000)
     calls.board.pwm_set(_pin(params), duty, hz)
     return {"pin": params["pin"], "duty": duty, "frequency_hz": hz}
 
 
 def i2c_read(calls, params):
-    sensor = _of(params, "sensor", str)
+    sensor = of_kind(params, "sensor", str)
     return {"sensor": sensor, "values": calls.board.i2c_read(sensor)}
 
 
@@ -39,6 +39,7 @@ def device_info(calls, _):
     facts.update(device_status(calls, None))
     facts["firmware"] = "microclaw-micropython " + calls.version
     facts["kinds"] = "py"
+    facts["heap_programs"] = calls.board.heap
     return facts
 
 
@@ -51,53 +52,15 @@ def device_status(calls, _):
     return facts
 
 
-def apps_begin(calls, params):
-    given = _name(params), _of(params, "kind", str), _whole(params, "size", 1), _of(params, "sha256", bytes)
-    times = _whole(params, "every_ms", 0, 1 << 32, 0), _whole(params, "stop_after_ms", 0, 1 << 32, 0)
-    heap, autostart = _whole(params, "heap", 0, 1 << 20, 0), params.get("autostart", True)
-    answer = {"offset": calls.runner.begin(*given, heap, autostart, *times)}
-    if times != (0, 0):
-        answer["every_ms"], answer["stop_after_ms"] = times
-    return answer
-
-
 def device_restart(calls, _):
     calls.then = ("restarting", lambda _: calls.board.restart())
 
 
-async def apps_commit(calls, _):
-    return {"name": await calls.runner.commit()}
-
-
-def _whole(params, name, low=0, high=1 << 31, default=None):
-    value = params.get(name, default)
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise CallError("bad_params", "{} must be a whole number from {} to {}".format(name, low, high))
-    return value
-
-
-def _of(params, name, kind):
-    value = params.get(name)
-    if not isinstance(value, kind) or not value:
-        raise CallError("bad_params", "{} must be {}, not empty".format(name, "text" if kind is str else "bytes"))
-    return value
-
-
 def _pin(params):
-    return _whole(params, "pin", 0, 63)
-
-
-def _name(params):
-    return _of(params, "name", str)
+    return whole(params, "pin", 0, 63)
 
 
 SIMPLE = {
     "i2c_scan": lambda calls, _: {"addresses": calls.board.i2c_scan()},
-    "apps_write": lambda calls, p: {"offset": calls.runner.write(_whole(p, "offset"), _of(p, "data", bytes))},
-    "apps_list": lambda calls, _: {"apps": calls.runner.list()},
-    "apps_start": lambda calls, params: calls.runner.start(_name(params)),
-    "apps_stop": lambda calls, params: calls.runner.stop(_name(params)),
-    "apps_remove": lambda calls, params: calls.runner.remove(_name(params)),
-    "apps_undo": lambda calls, params: calls.runner.undo(_name(params)),
-    "edges_read": lambda calls, params: calls.runner.edges(_whole(params, "cursor", 0, 1 << 52, 0)),
+    "edges_read": lambda calls, params: calls.runner.edges(whole(params, "cursor", 0, 1 << 52, 0)),
 }

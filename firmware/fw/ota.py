@@ -84,7 +84,7 @@ class Updates:
 
     async def _run(self):
         tries, runner = _MEMORY_TRIES, self.link._calls.runner
-        if self.board.is_small():  # the heap may grow for this, and programs be ended for what Wi-Fi lacks then
+        if self.board.is_small:  # the heap may grow for this, and programs be ended for what Wi-Fi lacks then
             await runner.pause()  # what runs starts again with the new firmware, or when this has failed
             runner.make_room()
         while self.todo:
@@ -114,7 +114,7 @@ class Updates:
             self.move("rebooting")
             return self.switch()
         if self.todo == "download":
-            return _module("ota_download").download(self, self.board.is_small())
+            return _module("ota_download").download(self, self.board.is_small)
         return _module("ota_unpack").check(self)
 
     def stop(self):

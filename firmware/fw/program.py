@@ -7,6 +7,7 @@ import gc
 import sys
 from time import sleep_us, ticks_add, ticks_diff, ticks_ms
 
+from binding import read_in
 from errors import CallError
 from micropython import const
 from peripherals import Machine, OutputPin
@@ -30,7 +31,7 @@ class Environment:
     def __init__(self, runner, name, quota):
         self.name, self.quota = name, quota
         self.grown = 0  # about how many bytes the program allocated lately, by samples
-        self.doomed = None  # why it is to get a MemoryError
+        self.doomed = None  # the MemoryError that it is to get
         self.is_open, self._runner, self._board = True, runner, runner.board
         self._modules, self._tasks = {}, []
         self._loop = None  # standstill.Loop, once the program uses asyncio
@@ -110,8 +111,9 @@ class Environment:
         spent = ticks_diff(ticks_ms(), now)  # a big heap takes long to look at: at most 2 % of the time
         self._checked = ticks_add(now, 50 * spent)
         if self.doomed is not None:
-            why, self.doomed = self.doomed, None
-            raise MemoryError(why)
+            exc = self.doomed
+            self.doomed = None
+            raise exc
 
     async def aw(self, value):
         """The result of a call that perhaps waits."""
@@ -249,7 +251,7 @@ class Environment:
     def ours(self, name):
         """A module that is read in for programs: the memory that it takes is the board's, not this program's."""
         at = self._memory is not None and name not in sys.modules and self._board.mem_alloc()
-        found = __import__(name, None, None, ("*",))
+        found = read_in(name)
         if at:
             self._memory += max(0, self._board.mem_alloc() - at)
         return found

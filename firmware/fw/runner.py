@@ -5,8 +5,8 @@ import gc
 import sys
 from time import ticks_add, ticks_diff, ticks_ms
 
-from binding import bound
-from errors import CallError
+from binding import bound, read_in, room
+from errors import CallError, Squeezed
 from loading import reason
 from micropython import const
 from program import Environment
@@ -21,6 +21,8 @@ EVENTS = 120  # of programs at once, then 720 an hour: each is written to the fl
 _MORE_EVENTS = const(2)  # each COLLECT_MS
 _TICK_MS = const(100)
 _DOOMED_MS = const(500)  # from a program's MemoryError to its end, if the board is still short
+_ROOM_S = const(10)  # one that ended for the board's memory looks for room so often; twice as long each time in a row
+_MOST_DOUBLED = const(5)
 
 
 class Runner:
@@ -30,8 +32,13 @@ class Runner:
     # Modules that are read in when needed, and given back.
     NOT_KEPT = (
         "storage", "uploads", "records", "changes", "boot_programs", "methods", "host_pins", "chip_facts", "networks",
-        "modules", "standstill",
+        "modules", "standstill", "app_calls", "endings",
     )  # fmt: skip
+    # Modules that programs read in, and given back once none runs: they would fill the heap, kind by kind.
+    OF_PROGRAMS = (
+        "inputs timers unwrapping output intervals sensors microclaw microclaw_devices "
+        "neopixel dht onewire ds18x20 apa106"
+    )
 
     def __init__(self, board, root="/apps", emit=None):
         self.board = board
@@ -48,6 +55,8 @@ class Runner:
         self._marks = []  # seconds of this start that are to be noted (chip_facts.count_start)
         self._collected = ticks_ms()
         self.events = EVENTS
+        self.doing = ""  # the call that began last; told if the heap grows
+        room[:] = [self.has_room]
         self.heap = 0  # bytes that the last program took when it was read in
         loop = asyncio.get_event_loop()
         self._others_handler = loop.get_exception_handler()
@@ -55,7 +64,14 @@ class Runner:
 
     def __getattr__(self, name):
         """The calls from outside: begin, write, commit, start, stop, remove, undo, list, close; and boot."""
-        return bound(getattr(__import__("boot_programs" if name in ("boot", "mark") else "changes"), name), self)
+        if name == "write":
+            return self.slots.write
+        module = "changes"
+        if name in ("boot", "mark", "settle"):
+            module = "boot_programs"
+        elif name in ("stop", "remove", "list", "pause", "close"):
+            module = "endings"
+        return bound(getattr(read_in(module), name), self)
 
     def states(self):
         """[{name, state}] of every program, for telemetry."""
@@ -74,26 +90,29 @@ class Runner:
     def make_room(self):
         for name in self.NOT_KEPT:
             sys.modules.pop(name, None)
+        if not any([program.env or program.times for program in self._programs.values()]):
+            for name in self.OF_PROGRAMS.split():
+                sys.modules.pop(name, None)
         gc.collect()
 
     def check_memory(self, name):
         """MemoryError for the program when it holds more than its claim, for the greediest when the board is short."""
         self._apply(self._programs[name])
         short = self._short()
-        if short is None:
+        if short is None or self.board.has_grown():
             return
         running = [p for p in self._programs.values() if p.env is not None]
         if any(p.doomed_ms is not None for p in running):
             return
         worst = max(running, key=lambda p: p.env.grown)
-        worst.env.doomed = short
+        worst.env.doomed = Squeezed(short)
         worst.doomed_ms = ticks_ms()
 
     def _apply(self, program):
         if program.doomed_ms is None and program.env is not None and not self._changing.locked():
             why = program.env.quota.memory_short()
             if why is not None:
-                program.env.doomed = why
+                program.env.doomed = MemoryError(why)
                 program.doomed_ms = ticks_ms()
 
     def failed(self, name, exc):
@@ -130,6 +149,9 @@ class Runner:
             kind = "stopped"
         except SystemExit:
             kind = "exited"
+        except Squeezed as exc:
+            kind = "squeezed"
+            program.error = str(exc)
         except BaseException as exc:
             kind = "trapped"
             program.error = reason(exc)
@@ -144,10 +166,13 @@ class Runner:
         async with self._changing:
             if self._programs.get(program.name) is not program or program.main is None:
                 return
-            if program.times is not None and (program.times.every_ms or kind != "trapped"):
+            if program.times is not None and (program.times.every_ms or kind not in ("trapped", "squeezed")):
                 await program.times.end(self, program, kind)
                 return
             await self._halt(program)
+            if kind == "squeezed":
+                self._squeeze(program)
+                return
             program.state = kind
             if kind != "trapped":
                 self._event("app.exit", {"app": program.name, "kind": kind})
@@ -162,8 +187,24 @@ class Runner:
             self._log("error", "%s crashed %d times in a row: it stays stopped" % (program.name, self.MAX_CRASHES))
             self._never_again(program.name)
 
-    async def _again(self, program):
+    def _squeeze(self, program):
+        """It ended for the board's memory, which is no crash of its own: it starts again when there is room."""
+        if self.board.now_ms() - program.started_ms >= _HEALTHY_MS:
+            program.squeezes = 0
+        wait_s = _ROOM_S << min(program.squeezes, _MOST_DOUBLED)
+        program.squeezes += 1
+        program.state = "stopped"
+        program.error = "the board's memory was short (%s): it starts again when there is room" % program.error
+        self._event("app.exit", {"app": program.name, "kind": "memory"})
+        program.restart = asyncio.create_task(self._again(program, wait_s))
+
+    async def _again(self, program, room_s=0):
+        """Start it after a crash; with `room_s`, once there is room for it and for calls, looked for so often."""
         await asyncio.sleep_ms(500 << program.crashes)
+        while room_s:
+            await asyncio.sleep(room_s)
+            if self.has_room(self.board.reserve + program.claim):
+                break
         async with self._changing:
             program.restart = None
             try:
@@ -176,8 +217,14 @@ class Runner:
                 program.times.began_ms = self.board.now_ms()
             self._begin(program)
 
+    async def end(self, name):
+        """Stop it, without what that call reads in."""
+        async with self._changing:
+            await self._end(name)
+
     async def _end(self, name):
-        """Stop the program if it runs or waits for its next start."""
+        """Stop the program if it runs or waits for its next start, also after an update."""
+        self.paused = [other for other in self.paused if other != name]
         program = self._programs.get(name)
         if program is None:
             return
@@ -241,6 +288,8 @@ class Runner:
         while True:
             self.beat = now = ticks_ms()
             self.board.watchdog()
+            if self.board.has_grown():
+                self.board.give_back(self)
             if self._marks and self.board.now_ms() >= 1000 * self._marks[-1]:
                 self.mark(self._marks.pop())
             if ticks_diff(now, self._collected) >= COLLECT_MS:
@@ -266,16 +315,19 @@ class Runner:
         if program.env is None:
             return
         program.env.doomed = None
-        why = program.env.quota.memory_short() or self._short("it took too much memory: ")
+        kind = "trapped"
+        why = program.env.quota.memory_short()
+        if why is None:
+            kind = "squeezed"
+            why = self._short()
         if why is not None:
             program.error = why
-            asyncio.create_task(self._ended(program, "trapped"))
+            asyncio.create_task(self._ended(program, kind))
 
-    def _short(self, words=""):
+    def _short(self):
         if self.board.memory_short() is not None:
-            gc.collect()
-        short = self.board.memory_short()
-        return short and words + short
+            self.make_room()
+        return self.board.memory_short()
 
     def _task_failed(self, loop, context):
         """A task of a program raised, and nobody awaits it."""

@@ -1,7 +1,7 @@
 """The installed programs: their names and facts. What touches files is in storage.py, uploads.py and records.py.
 Those are read in when needed, and the runner drops them soon after: their 8 KB are free most of the time."""
 
-from binding import bound
+from binding import bound, read_in
 from errors import CallError
 
 UPLOADED = "=part"
@@ -23,12 +23,12 @@ class Slots:
 
     def __getattr__(self, name):
         if name in ("begin", "write", "check_upload"):
-            import uploads as found
+            module = "uploads"
         elif name in ("image", "folder_of", "drop_upload"):
-            import storage as found
+            module = "storage"
         else:
-            import records as found
-        return bound(getattr(found, name), self)
+            module = "records"
+        return bound(getattr(read_in(module), name), self)
 
     def names(self):
         return sorted([name for name, record in self.records.items() if record["now"]] + list(self.damaged))

@@ -58,6 +58,8 @@ async def begin(folder, first):
         link.emit(*said)
     early.clear()
     first.clear()
+    runner.make_room()
+    await runner.settle()
     if settings.get("audio"):
         try:
             import audio

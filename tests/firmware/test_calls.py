@@ -27,20 +27,21 @@ class Board:
 
 board = Board()
 made = runner.Runner(board, WORDS[1])
+made.slots.records["lamp"] = {"now": "a"}
 found = []
 for board.free, method in json.loads(WORDS[0]):
     sys.modules["storage"] = sys
-    answer = asyncio.run(Calls(board, made, "1").answer(b"1", method, {}, True))
+    answer = asyncio.run(Calls(board, made, "1").answer(b"1", method, {"name": "lamp"}, True))
     found.append([answer.get("error", {}).get("code"), "storage" in sys.modules])
 print(json.dumps(found))
 """
 
 
 ROWS = [
-    (5000, "device.status", "failed", False),
-    (6000, "apps.begin", "failed", False),
-    (6000, "device.status", None, True),
-    (0, "apps.stop", "bad_params", True),
+    (8000, "device.status", "failed", False),
+    (9000, "apps.begin", "failed", False),
+    (9000, "device.status", None, True),
+    (0, "apps.stop", None, False),
 ]
 
 

@@ -73,6 +73,8 @@ def check_call(board: BoardProfile, call: Call[Any]) -> None:
 
 
 CALL_TIMEOUT_S = 15.0
+INSTALL_S = 60.0
+"""A small board looks for memory at each step, reads in modules, and watches the program's start before it answers."""
 RESTART_S = 45.0  # a board's start, its Wi-Fi and its link
 FURTHER_FACTS_S = 3.0
 # A real board takes a large image at some 100 KB/s over a poor Wi-Fi; the answer comes after it was loaded.
@@ -209,8 +211,7 @@ class Device:
         check_call(self.board, call)
         self.transport_for(call.method)
         if timeout_s is None:
-            install_s = len(call.code) / _INSTALL_BYTES_A_SECOND if isinstance(call, AppInstall) else 0.0
-            timeout_s = RESTART_S if isinstance(call, DeviceRestart) else CALL_TIMEOUT_S + install_s
+            timeout_s = _usual_timeout_s(call)
         if not wait:
             self.check_present(call)  # not behind the calls that do wait
         try:
@@ -371,3 +372,13 @@ def revoked_text(name: str) -> tuple[str, str]:
 def revoked_error(name: str) -> DeviceUnreachable:
     text, step = revoked_text(name)
     return DeviceUnreachable(text, next_step=step)
+
+
+def _usual_timeout_s(call: Call[Any]) -> float:
+    match call:
+        case AppInstall(code=code):
+            return INSTALL_S + len(code) / _INSTALL_BYTES_A_SECOND
+        case DeviceRestart():
+            return RESTART_S
+        case _:
+            return CALL_TIMEOUT_S

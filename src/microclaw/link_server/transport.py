@@ -169,6 +169,7 @@ MAX_EDGE_PAGES: Final = 256  # as much as a board keeps
 CHUNK_BYTES: Final = 4096
 MAX_RESUMES: Final = 4
 _PIECE_S: Final = 5.0
+_LEAST_S: Final = 1.0
 # This host may hear of a device's move later than the one that it asked, and of a dead host only when its lease ends.
 _FIRST_WAIT_S: Final = 0.02
 _LONGEST_WAIT_S: Final = 0.5
@@ -337,8 +338,7 @@ async def install(link: DeviceLink, call: AppInstall, timeout_s: float) -> None:
             # A piece or its answer was lost with a connection: `apps.begin` again answers where to go on.
             if attempt == MAX_RESUMES or loop.time() >= deadline:
                 raise
-    left_s = deadline - loop.time()
-    await ask(link, "apps.commit", {}, idempotent=False, timeout_s=max(left_s, 0.001))
+    await ask(link, "apps.commit", {}, idempotent=False, timeout_s=_left_s(deadline))
 
 
 async def _upload(link: DeviceLink, call: AppInstall, deadline: float) -> None:
@@ -385,7 +385,8 @@ def _offset(link: DeviceLink, value: Value, least: int, most: int) -> int:
 
 
 def _left_s(deadline: float) -> float:
+    """Return the seconds until then. Raises DeviceTimeout if no answer could come in them, before anything is sent."""
     left_s = deadline - asyncio.get_running_loop().time()
-    if left_s <= 0:
+    if left_s < _LEAST_S:
         raise DeviceTimeout("the upload took too long; nothing was started", next_step="try again")
     return left_s

@@ -65,7 +65,7 @@ def test_after_three_starts_that_ended_early_no_program_starts_and_the_list_says
 ) -> None:
     """Each start has its cause and the seconds that it lasts."""
     micropython.compile("blink", BLINK)
-    found = micropython.run(f"""
+    found = micropython.with_room().run(f"""
         import esp32
         async def main():
             runner = new_runner()

@@ -7,13 +7,19 @@ import os
 import sys
 import time
 
+import board
 import machine
-from board import Board
 from runner import Runner
 
 FOLDER = sys.argv[1]
 FACTS = {"reserved": {"6": "the flash", "7": "the flash"}, "memory_floor": 0, "reserve": 1 << 30}
 told = []
+
+
+class Board(board.Board):
+    def __init__(self, facts=None):
+        super().__init__(facts)
+        self.is_small = False  # nothing but quotas is short here
 
 
 def emit(kind, data):

@@ -27,7 +27,10 @@ from board import Board  # noqa: E402
 from errors import CallError  # noqa: E402
 from runner import Runner  # noqa: E402
 
-_NAMES = "boot_programs changes inputs intervals modules mpy_file output records standstill storage unwrapping uploads"
+_NAMES = (
+    "boot_programs changes endings inputs intervals modules mpy_file output records standstill storage unwrapping "
+    "uploads"
+)
 for _name in _NAMES.split():
     __import__(_name)
 program.LINES_AT_ONCE = 100  # here is room for them
@@ -36,6 +39,10 @@ Runner.NOT_KEPT = ()  # to read those modules in again would cost programs board
 
 class SimulatedBoard(Board):
     """Tells the virtual board which program has which pin: it shares the pins with WebAssembly programs."""
+
+    def __init__(self, facts):
+        super().__init__(facts)
+        self.is_small = False  # no Wi-Fi shares its memory
 
     def claim(self, pin, owner):
         is_new = self.owners.get(pin) != owner
