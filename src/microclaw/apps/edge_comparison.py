@@ -67,7 +67,7 @@ def counted(text: str, edges: Sequence[Edge] = (), *, agrees: bool, pins: Sequen
 
 
 class PinLag(Struct, frozen=True):
-    """How much later than in the trial the first and the last edge of a pin came, and when they were due there."""
+    """The lateness of a pin's first and last edge against the trial, and when the last one was due there."""
 
     rhythm: Rhythm
     first_ms: float
