@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from microclaw.apps.edge_comparison import INVERTED, Agreement, compare, compare_pwm, compare_settled
+from microclaw.apps.edge_comparison import INVERTED, Agreement, compare, compare_pwm
 from microclaw.apps.record import Record
 from microclaw.apps.traps import with_array_name
 from microclaw.apps.verdict import judge
@@ -125,10 +125,10 @@ def test_a_board_that_was_held_up_once_more_is_judged_by_its_last_edges() -> Non
     expected = [Edge(250.0 * i, 2, 1 - i % 2) for i in range(20)]
     gaps = [520.0, 250.0, 250.0, 330.0, 250.0, 250.0, 250.0, 250.0]
     seen = [Edge(t_ms, 2, 1 - i % 2) for i, t_ms in enumerate(itertools.accumulate(gaps, initial=0.0))]
-    assert compare_settled(expected, seen).agrees
-    assert not compare_settled(expected, seen[:-1]).agrees
+    assert compare(expected, seen).agrees
+    assert not compare(expected, seen[:-1]).agrees
     slower = [Edge(edge.t_ms * 1.2, 2, edge.level) for edge in seen]
-    assert not compare_settled(expected, slower).agrees
+    assert not compare(expected, slower).agrees
 
 
 def toggled(gaps_ms: Sequence[float], count: int, *, begins: int) -> list[Edge]:
@@ -141,10 +141,10 @@ def toggled(gaps_ms: Sequence[float], count: int, *, begins: int) -> list[Edge]:
 def test_a_rhythm_with_every_level_inverted_is_another_one(gaps_ms: tuple[float, ...]) -> None:
     expected = toggled(gaps_ms, 40, begins=1)
     for count in range(5, 12):
-        found = compare_settled(expected, toggled(gaps_ms, count, begins=0))
+        found = compare(expected, toggled(gaps_ms, count, begins=0))
         assert (found.agrees, found.difference) == (False, INVERTED), count
     is_high_before = [structs.replace(edge, t_ms=edge.t_ms + 30.0) for edge in expected[1:8]]
-    assert compare_settled(expected, is_high_before) == Agreement(True, first=1)
+    assert compare(expected, is_high_before) == Agreement(True, first=1)
 
 
 def test_a_tone_of_another_frequency_is_not_the_one_of_the_trial() -> None:

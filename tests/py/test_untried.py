@@ -69,6 +69,12 @@ async def test_a_fault_of_the_program_stays_one_and_a_caught_absence_is_a_warnin
     assert not (await tried(f"{I2C}if not bus.scan():\n    raise Exception('no display')\n", tmp_path)).ok
 
 
+async def test_an_absent_dht_takes_the_time_that_the_driver_on_a_board_takes(tmp_path: Path) -> None:
+    trial = await tried(DHT_CAUGHT, tmp_path)
+    [dark_ms] = [line.t_ms for line in trial.lines if line.text == "dark"]
+    assert 268 <= dark_ms < 400
+
+
 async def test_a_program_names_its_files_as_it_likes_as_they_lie_in_a_folder_of_their_own(tmp_path: Path) -> None:
     names = ("data.csv", "/settings.json", "main.txt", "../fw.log")
     source = f"import os\nfor name in {names}:\n    with open(name, 'w') as file:\n        file.write('x')\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Final
 
 from msgspec import Struct, structs
@@ -11,15 +11,15 @@ from msgspec import Struct, structs
 from microclaw.apps.verdict import seconds
 from microclaw.devices.calls import PwmChange
 from microclaw.events import Edge, Evidence
-from microclaw.pin_track import TOLERANCE
+from microclaw.pin_track import TOLERANCE, Rhythm, rhythms
 from microclaw.text import format_duration
 
 SLACK_MS: Final = 25.0
 """On a busy host the virtual board may be this late, whatever the time between edges."""
-UNEVEN_EDGES: Final = 2
-"""So many edges of a pin may come unevenly at its start: an interpreter loads its modules then."""
-SETTLED_EDGES: Final = UNEVEN_EDGES + 5
-"""Edges of a pin after which its rhythm tells more than its start: two periods behind it."""
+STEADY_GAPS: Final = 4
+"""Gaps in a row as in the trial, two periods, that excuse the late ones before them."""
+STEADY_MS: Final = SLACK_MS / TOLERANCE
+"""A shorter stretch does not tell a rhythm from one that is a tenth off: its slack is a larger share of it."""
 MOMENT_MS: Final = 5.0
 """Edges so near to each other are one moment: a start, not a rhythm."""
 SHORT_MS: Final = 1.0
@@ -28,8 +28,10 @@ _SET_FIRST: Final = (
     "let the program set the level that it begins with, as led.value(0) or gpio_set(led, 0); then deploy it again"
 )
 _TRIAL_JITTER_MS: Final = 2.0
+_STAMP_MS: Final = 1.0
+"""Boards round their times to whole milliseconds."""
 _TOGETHER_MS: Final = 100.0
-"""How far the first edges of two pins may be off against each other, beside the trial."""
+"""How far edges of two pins may be off against each other, beside the trial."""
 
 
 class Agreement(Struct, frozen=True):
@@ -64,47 +66,42 @@ def counted(text: str, edges: Sequence[Edge] = (), *, agrees: bool, pins: Sequen
     return Verification(evidence, agrees, pins=frozenset(pins))
 
 
+class PinLag(Struct, frozen=True):
+    """The lateness of a pin's first and last edge against the trial, and when the last one was due there."""
+
+    rhythm: Rhythm
+    first_ms: float
+    last_ms: float
+    last_due_ms: float
+
+
 def compare(expected: Sequence[Edge], seen: Sequence[Edge]) -> Agreement:
     """Compare the edges of one pin, as many as both have: the same levels, each at the same time after the first.
 
-    The pin may have had the first level before: then that edge is not seen. Where the program toggles it instead, every
-    level is inverted: that is the expected rhythm only where all its gaps are alike.
+    Late edges are excused by steady ones after them; `difference` then says what was late. The pin may have had the
+    first level before: then that edge is not seen. Where the program toggles it instead, every level is inverted: that
+    is the expected rhythm only where all its gaps are alike. Gaps below a millisecond are told, not judged: a board's
+    own work is a part of them that the trial does not know.
     """
     if not seen:
         return Agreement(False, "no edge where the trial had some")
+    short_gaps = _short_gaps_text(expected, seen)
+    if short_gaps is not None:
+        return Agreement(True, short_gaps)
     first = int(expected[0].level != seen[0].level)
-    wanted = expected[first:]
-    if not wanted:
+    if not expected[first:]:
         return Agreement(False, f"the first edge goes to {seen[0].level}, in the trial to {expected[0].level}")
-    difference = _difference(wanted, seen)
-    if not first or len(seen) < 2 or _difference(expected, seen) is not None:
-        return Agreement(difference is None, difference, first)
-    if difference is not None:
+    needed_gaps = min(STEADY_GAPS, max(1, (len(expected) - 1) // 2))
+    wanted = _continued(expected, len(seen) + first)
+    agreement = _compare_times(wanted[first:], seen, needed_gaps)
+    if not first or len(seen) < 2 or not _compare_times(wanted, seen, needed_gaps).agrees:
+        return structs.replace(agreement, first=first)
+    if not agreement.agrees:
         return Agreement(False, INVERTED)
     gaps = [after.t_ms - before.t_ms for before, after in pairwise(expected)]
     even = len(gaps) > 1 and max(gaps) - min(gaps) <= max(_TRIAL_JITTER_MS, TOLERANCE * max(gaps))
-    return Agreement(True, first=first, is_sure=even)  # an even rhythm is itself with every level inverted
-
-
-def compare_settled(expected: Sequence[Edge], seen: Sequence[Edge]) -> Agreement:
-    """As `compare`; where the start was uneven, the last edges count, two periods at least; `difference` says what was.
-
-    Gaps below a millisecond are told, not judged: a board's own work is a part of them that the trial does not know.
-    """
-    whole = compare(expected, seen)
-    count = min(len(expected), len(seen)) - 1
-    if count >= UNEVEN_EDGES:
-        want_ms, got_ms = span_ms(expected[: count + 1]) / count, span_ms(seen[: count + 1]) / count
-        if want_ms < SHORT_MS and got_ms < SHORT_MS:
-            return Agreement(True, f"{seconds(got_ms)} between edges on average, in the trial {seconds(want_ms)}")
-    if whole.agrees or len(seen) < SETTLED_EDGES:
-        return whole
-    wanted = expected[int(expected[0].level != seen[0].level) :]
-    for uneven in range(UNEVEN_EDGES, min(len(wanted), len(seen)) - SETTLED_EDGES + UNEVEN_EDGES + 1):
-        if _difference(wanted[uneven:], seen[uneven:]) is None:
-            text = f"uneven at first: {whole.difference}; then as in the trial"
-            return Agreement(True, text, len(expected) - len(wanted))
-    return whole
+    # An even rhythm is itself with every level inverted.
+    return structs.replace(agreement, first=first, is_sure=even)
 
 
 def compare_edges(
@@ -119,9 +116,8 @@ def compare_edges(
     """
     edges = sorted((edge for found in seen.values() for edge in found), key=lambda edge: edge.t_ms)
     texts: list[str] = []
-    offsets: list[float] = []
-    agreeing: list[int] = []
-    agrees, is_sure = True, True
+    lags: list[PinLag] = []
+    agreements: dict[int, Agreement] = {}
     for pin, wanted in expected.items():
         found = seen[pin]
         due_later = all(edge.t_ms + max(SLACK_MS, TOLERANCE * edge.t_ms) > waited_ms for edge in wanted[1:])
@@ -132,22 +128,28 @@ def compare_edges(
             waited = format_duration(waited_ms, decimals=2)
             text = f"no edge on pin {pin} in {waited}; the trial had one after {seconds(wanted[0].t_ms)}"
             return counted(text, edges, agrees=False)
-        agreement = compare_settled(wanted, found)
+        agreement = compare(wanted, found)
         texts.append(_pin_text(wanted, found, agreement.difference, alone=len(expected) == 1))
-        offsets.append(found[0].t_ms - wanted[agreement.first].t_ms)
-        agrees = agrees and agreement.agrees
-        is_sure = is_sure and (agreement.is_sure or len(found) < 2)
-        agreeing += [pin] if agreement.agrees else []
+        lags.append(_lag(wanted, found, agreement.first))
+        agreements[pin] = agreement
     text = "; ".join(texts)
-    if agrees and offsets and max(offsets) - min(offsets) > _TOGETHER_MS:
-        apart = seconds(max(offsets) - min(offsets))
-        return counted(f"{text} (pins are {apart} off against each other)", edges, agrees=False)
-    later = any(span_ms(wanted) > MOMENT_MS for wanted in expected.values())
-    of_one_moment = all(span_ms(found) <= MOMENT_MS for found in seen.values() if found)
-    if agrees and (not edges or not is_sure or (later and of_one_moment)):
+    agreeing = [pin for pin, agreement in agreements.items() if agreement.agrees]
+    agrees = len(agreeing) == len(agreements)
+    is_sure = all(agreement.is_sure or len(seen[pin]) < 2 for pin, agreement in agreements.items())
+    apart_ms = max((_apart_ms(one, other) for one, other in combinations(lags, 2)), default=0.0)
+    if agrees and apart_ms > 0:
+        return counted(f"{text} (pins are {seconds(apart_ms)} off against each other)", edges, agrees=False)
+    is_start = not edges or not is_sure or _is_start(expected, seen)
+    if agrees and is_start:
         return Verification(Evidence("accepted", f"accepted only: {text}; that is the start alone", tuple(edges)), True)
     answer = counted(text, edges, agrees=agrees, pins=agreeing)
     return structs.replace(answer, next_step=_SET_FIRST) if INVERTED in text else answer
+
+
+def _is_start(expected: Mapping[int, Sequence[Edge]], seen: Mapping[int, Sequence[Edge]]) -> bool:
+    """True if only edges of one moment came, and the trial had others later."""
+    has_more = any(span_ms(wanted) > MOMENT_MS for wanted in expected.values())
+    return has_more and all(span_ms(found) <= MOMENT_MS for found in seen.values() if found)
 
 
 def pwm_states(changes: Sequence[PwmChange]) -> list[PwmChange]:
@@ -194,14 +196,116 @@ def _pin_text(expected: Sequence[Edge], seen: Sequence[Edge], difference: str | 
     return f"{text} ({difference})" if difference else text
 
 
+def _short_gaps_text(expected: Sequence[Edge], seen: Sequence[Edge]) -> str | None:
+    """Return the mean gaps in words if those of both are below a millisecond."""
+    count = min(len(expected), len(seen)) - 1
+    if count < 2:
+        return None
+    want_ms = span_ms(expected[: count + 1]) / count
+    got_ms = span_ms(seen[: count + 1]) / count
+    if max(want_ms, got_ms) >= SHORT_MS:
+        return None
+    return f"{seconds(got_ms)} between edges on average, in the trial {seconds(want_ms)}"
+
+
+def _continued(expected: Sequence[Edge], count: int) -> Sequence[Edge]:
+    """Return up to so many edges, beyond the trial's end where its gaps repeat: a late board is watched for longer."""
+    gaps = [after.t_ms - before.t_ms for before, after in pairwise(expected)]
+    size = next((size for size in range(1, len(gaps)) if _repeat(gaps, size)), None)
+    if size is None:
+        return expected
+    edges = list(expected)
+    while len(edges) < count:
+        last = edges[-1]
+        edges.append(Edge(last.t_ms + gaps[(len(edges) - 1) % size], last.pin, 1 - last.level))
+    return edges
+
+
+def _repeat(gaps: Sequence[float], size: int) -> bool:
+    return all(abs(gap - before) <= _TRIAL_JITTER_MS for before, gap in zip(gaps, gaps[size:], strict=False))
+
+
+def _compare_times(wanted: Sequence[Edge], seen: Sequence[Edge], needed_gaps: int) -> Agreement:
+    """Compare the times alone, as many as both have; so many gaps in a row excuse late ones before them."""
+    difference = _difference(wanted, seen)
+    if difference is None:
+        return Agreement(True)
+    start = _steady_from(wanted, seen)
+    steady = [] if start is None else wanted[start : len(seen)]
+    is_long = len(steady) > needed_gaps and span_ms(steady) >= min(STEADY_MS, span_ms(wanted) / 2)
+    if not is_long:
+        return Agreement(False, difference)
+    return Agreement(True, f"uneven at first: {difference}; then as in the trial")
+
+
+def _steady_from(wanted: Sequence[Edge], seen: Sequence[Edge]) -> int | None:
+    """Return where the last stretch of edges as in the trial begins; None if an edge came too early.
+
+    A program that sleeps is late for good when its board was held up. One with a timer makes up for it, which is no
+    edge too early; before the first gap as in the trial by any time, as the first edge may itself have been late.
+    """
+    start = 0
+    owed_ms = 0.0
+    has_begun = False
+    for index in range(1, min(len(wanted), len(seen))):
+        want_ms = wanted[index].t_ms - wanted[start].t_ms
+        late_ms = seen[index].t_ms - seen[start].t_ms - want_ms
+        slack_ms = _slack_ms(want_ms)
+        if abs(late_ms) <= slack_ms:
+            has_begun = True
+            continue
+        if has_begun and late_ms < -slack_ms - owed_ms:
+            return None
+        owed_ms = max(0.0, owed_ms + late_ms)
+        start = index
+    return start
+
+
 def _difference(wanted: Sequence[Edge], seen: Sequence[Edge]) -> str | None:
     """The first gap that differs, as many as both have; levels are not looked at."""
     for (before, after), (was, now) in zip(pairwise(wanted), pairwise(seen), strict=False):
-        want_ms, got_ms = after.t_ms - wanted[0].t_ms, now.t_ms - seen[0].t_ms
-        if abs(got_ms - want_ms) > max(TOLERANCE * want_ms, SLACK_MS):
-            gap, want_gap = now.t_ms - was.t_ms, after.t_ms - before.t_ms
+        want_ms = after.t_ms - wanted[0].t_ms
+        got_ms = now.t_ms - seen[0].t_ms
+        if abs(got_ms - want_ms) > _slack_ms(want_ms):
+            gap = now.t_ms - was.t_ms
+            want_gap = after.t_ms - before.t_ms
             return f"{seconds(gap)} between edges, in the trial {seconds(want_gap)}"
     return None
+
+
+def _slack_ms(want_ms: float) -> float:
+    """Return by how much a time may differ from that of the trial."""
+    return max(TOLERANCE * want_ms + _STAMP_MS, SLACK_MS)
+
+
+def _lag(expected: Sequence[Edge], seen: Sequence[Edge], first: int) -> PinLag:
+    wanted = _continued(expected, len(seen) + first)
+    last = min(len(wanted) - first, len(seen)) - 1
+    return PinLag(
+        rhythm=rhythms(expected)[0],
+        first_ms=seen[0].t_ms - wanted[first].t_ms,
+        last_ms=seen[last].t_ms - wanted[first + last].t_ms,
+        last_due_ms=wanted[first + last].t_ms,
+    )
+
+
+def _apart_ms(one: PinLag, other: PinLag) -> float:
+    """Return how far two pins are off against each other, 0 if they are not.
+
+    A board that was held up between their first edges is judged by the last ones. Pins whose periods differ are those
+    of two tasks: each is late by itself.
+    """
+    period_s = max(one.rhythm.period_s, other.rhythm.period_s)
+    is_known = min(one.rhythm.count, other.rhythm.count) > 2
+    if is_known and abs(one.rhythm.period_s - other.rhythm.period_s) > TOLERANCE * period_s:
+        return 0.0
+    first_ms = abs(one.first_ms - other.first_ms)
+    last_ms = abs(one.last_ms - other.last_ms)
+    first_slack_ms = _TOGETHER_MS + TOLERANCE * abs(one.rhythm.first_ms - other.rhythm.first_ms)
+    last_slack_ms = _TOGETHER_MS + TOLERANCE * abs(one.last_due_ms - other.last_due_ms)
+    if first_ms <= first_slack_ms or last_ms <= last_slack_ms:
+        return 0.0
+    return last_ms
 
 
 def span_ms(edges: Sequence[Edge]) -> float:

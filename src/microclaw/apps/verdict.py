@@ -69,6 +69,8 @@ MIN_LEAK_BYTES: Final = 64
 """Growth of the heap in a trial that counts as a leak, when each part of the trial has some of it."""
 _HEAP_WARNING_SHARE: Final = 0.9
 _RESTS_AFTER_MS: Final = 4.0  # the least of wasm/program_macros.py
+_SAYS_AT_ONCE_MS: Final = 5.0
+"""What a program prints of an exception comes so soon after it, and is nothing more that it did."""
 _ROLE_USES: Final[dict[str, PinUse]] = {"input": "input", "output": "output", "pwm": "pwm"}
 _NO_ROOM: Final = re.compile(r"warning: allocate (\d+) bytes memory failed")
 _SLEPT_OUTSIDE: Final = "microclaw: only main can sleep, callbacks go on at once"
@@ -146,7 +148,7 @@ def _is_ended_by_absence(record: Record) -> bool:
         return False
     of_trap = trap.splitlines()
     since_ms = max((line.t_ms for line in record.lines if line.app and line.text not in of_trap), default=0.0)
-    recent = [line for line in record.lines if line.t_ms >= since_ms]
+    recent = [line for line in record.lines if line.t_ms >= since_ms - _SAYS_AT_ONCE_MS]
     parts = [line.text.removeprefix(ABSENT) for line in recent if line.app is None and line.text.startswith(ABSENT)]
     return any(is_of_absent_part(trap, part) for part in parts)
 

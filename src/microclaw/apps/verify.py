@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any, TypeVar
 
 from msgspec import Struct, structs
 
 from microclaw.apps.edge_comparison import (
-    MOMENT_MS,
+    STEADY_GAPS,
+    STEADY_MS,
     Verification,
+    compare,
     compare_edges,
     compare_pwm,
-    compare_settled,
     counted,
     pwm_states,
     span_ms,
@@ -29,6 +31,7 @@ from microclaw.devices.calls import (
     NEWEST,
     AppState,
     AppStates,
+    Call,
     EdgeLog,
     EdgesRead,
     GpioGet,
@@ -43,27 +46,32 @@ from microclaw.events import Edge, Evidence
 from microclaw.text import format_duration, plural
 
 PATIENCE_MS = 3_000.0
-"""How long to watch after the installation, and for a line or PWM."""
-SETTLING_MS = 6_000.0
-"""How long to watch after the first edge: one that began unevenly has had the edges that tell its rhythm."""
-LONGEST_MS = 12_000.0
-"""How long to watch in all, where the first edge comes late: a slow board reads in a program for seconds."""
+"""What the trial had by then is waited for on the board, too."""
+LATE_MS = 6_000.0
+"""How much later than in the trial the first edge, line or change of PWM may come, from when the board lists the
+program: a small board reads it in for seconds. One that is busy is asked for its lines again after 5 s
+(transports/program_logs.py)."""
+SETTLING_MS = 10_000.0
+"""How long after its first edge a pin may be uneven, beside twice the time of the steady edges that excuse it."""
+LONGEST_MS = 30_000.0
+"""How long to watch at most for a pin to settle."""
+_ASKS = 3
+"""How often to ask a board that does not answer in time: it may compute, collect garbage, or write its flash."""
 _AWAY = "check its power and network; when it is back, the host redeploys what it lost: microclaw app list"
 _UNLISTED = "restart the board, then deploy it again; what it lists: microclaw app list"
 _CRASHED = "let it use only what the board's firmware has: --firmware (docs/firmware.md)"
-_LATE_MS = 400.0
-_LINE_PATIENCE_MS = 6_000.0
-"""How long to wait for a line that the trial had at once: a program that is busy is asked again after 5 s
-(transports/program_logs.py)."""
 _AFTER_LINE_MS = 1_000.0
 """How long to watch for the end after a line, if only the program's lines tell of it."""
 _POLL_MS = 50.0
+_SLOWEST_CLOCK = 0.25
+"""How fast a board's own time passes at least, against the host's: that of an emulated board is slow."""
 _ROUNDING_MS = 1.0
 _OPENING_MS = 1.0
 _EXPECTED_PWM_CHANGES = 4
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 E = TypeVar("E", Edge, PwmChange)
+R = TypeVar("R")
 NO_READ_BACK = "accepted only: the board lists it, but has no read-back of its work, so nobody has seen it work"
 
 
@@ -125,10 +133,11 @@ class Watch(Struct, frozen=True):
             found = await self._evidence()
             if dead := await self._dead():  # it may have trapped in its first timer
                 return _reported(dead[0], dead)
-            state = await state_of(device, name)
+            state = await self._state()
             if state is not None and sha256 is not None and state.sha256 not in (None, sha256):
                 return _reported(f"{device.name} lists {name} with other bytes than were sent")
-            if found.agrees and name not in await names_after_change(device, name, there=True, sleep=self.sleep):
+            listing = partial(names_after_change, device, name, there=True, sleep=self.sleep)
+            if found.agrees and name not in await self._ask(listing):
                 return _reported(f"{device.name} answered that it took {name}, but does not list it")
         except (DeviceUnreachable, DeviceTimeout) as exc:
             text = f"accepted, but the board could not be reached afterwards, so nobody has seen it work: {exc.message}"
@@ -139,9 +148,26 @@ class Watch(Struct, frozen=True):
             return Verification(Evidence("accepted", text), False)
         return found
 
+    async def _ask(self, question: Callable[[], Awaitable[R]]) -> R:
+        """Ask again if the board did not answer in time, and raise the last DeviceTimeout."""
+        for _ in range(_ASKS - 1):
+            try:
+                return await question()
+            except DeviceSilent:
+                raise
+            except DeviceTimeout:
+                continue
+        return await question()
+
+    async def _read(self, call: Call[R]) -> R:
+        return await self._ask(partial(self.device.call, call))
+
+    async def _state(self) -> AppState | None:
+        return await self._ask(partial(state_of, self.device, self.name))
+
     async def _dead(self) -> tuple[str, str] | None:
         """Why it does nothing although the firmware took it, and the next step."""
-        state = await state_of(self.device, self.name)
+        state = await self._state()
         if state is None:
             return await self._dead_by_lines()
         if state.has_failed:
@@ -167,7 +193,7 @@ class Watch(Struct, frozen=True):
     async def _lines(self) -> tuple[LogLine, ...]:
         if self.before.log_cursor is None:
             return ()
-        return (await self.device.call(LogsRead(cursor=self.before.log_cursor))).lines
+        return (await self._read(LogsRead(cursor=self.before.log_cursor))).lines
 
     async def _evidence(self) -> Verification:
         """The edges and the PWM that the board counted, else the program's line, its state, or nothing."""
@@ -177,7 +203,7 @@ class Watch(Struct, frozen=True):
             edges = await self._count_edges(expected, self.before.edge_cursor)
         if self.before.pwm_cursor is not None and (edges is None or edges.agrees):
             for changes in _by_pin(self.trial.free(self.trial.pwm)).values():
-                if pwm is None or pwm.agrees:
+                if changes[0].t_ms <= PATIENCE_MS and (pwm is None or pwm.agrees):
                     pwm = await self._count_pwm(changes, self.before.pwm_cursor)
         if edges is not None and pwm is not None:
             if edges.agrees != pwm.agrees:
@@ -188,43 +214,45 @@ class Watch(Struct, frozen=True):
 
     async def _count_edges(self, expected: Sequence[Edge], cursor: int) -> Verification:
         """Wait until each pin of the trial has shown its rhythm, or the time for that is over."""
-        patience_ms = PATIENCE_MS + expected[0].t_ms
         on_pin = {pin: edges for pin, edges in _by_pin(expected).items() if edges[0].t_ms <= PATIENCE_MS}
+        due_ms = max(edges[0].t_ms for edges in on_pin.values())
         raw: list[Edge] = []
         slept_ms = 0.0  # ends the watch when the board's own time stands still or starts again
         installed_ms: float | None = None  # at the first look: a small board takes seconds for an installation
         while True:
-            page = await self.device.call(EdgesRead(cursor=cursor))
-            cursor, waited_ms = page.cursor, page.now_ms - self.before.now_ms
+            page = await self._read(EdgesRead(cursor=cursor))
+            cursor = page.cursor
+            waited_ms = page.now_ms - self.before.now_ms
             if waited_ms < 0:
                 return counted("the board restarted while it was watched", agrees=False)
             installed_ms = waited_ms if installed_ms is None else installed_ms
             raw += [edge for edge in _edges_since(page, self.before) if edge.pin in on_pin]
             by_pin = _by_pin(raw)
             seen = {pin: _without_opening(by_pin.get(pin, []), edges) for pin, edges in on_pin.items()}
-            settled_ms = min((found[0].t_ms + SETTLING_MS for found in seen.values() if found), default=0.0)
-            end_ms = max(installed_ms + patience_ms, min(settled_ms, LONGEST_MS))
-            is_shown = all(_is_shown(edges, seen[pin], patience_ms) for pin, edges in on_pin.items())
-            if is_shown or max(waited_ms, slept_ms) >= end_ms:
+            unsettled = {pin: edges for pin, edges in on_pin.items() if not _is_shown(edges, seen[pin])}
+            end_ms = max(installed_ms + due_ms + LATE_MS, _settled_ms(unsettled or on_pin, seen))
+            is_proved = not unsettled and compare_edges(on_pin, seen, waited_ms, before={}).agrees
+            if is_proved or max(waited_ms, slept_ms) >= end_ms:
                 break
             await self.sleep(_POLL_MS / 1000)
-            slept_ms += _POLL_MS
+            slept_ms += _POLL_MS * _SLOWEST_CLOCK
         if not any(seen.values()) and waited_ms == 0:
             return Verification(Evidence("accepted", "accepted only: the board's clock stands still"), False)
         # where reading a pin does not turn off what drives it
         silent = [pin for pin in seen if not seen[pin]] if self.device.evidence_of(GpioGet.method) == "counted" else []
-        levels = {pin: (await self.device.call(GpioGet(pin))).level for pin in silent}
+        levels = {pin: (await self._read(GpioGet(pin))).level for pin in silent}
         return compare_edges(on_pin, seen, waited_ms, levels)
 
     async def _count_pwm(self, expected: Sequence[PwmChange], cursor: int) -> Verification:
         """Wait for the trial's first changes on a pin; their speed is shown, not judged."""
         pin = expected[0].pin
-        wanted = pwm_states(expected)[:_EXPECTED_PWM_CHANGES]
-        patience_ms = min(wanted[-1].t_ms, PATIENCE_MS) + _LATE_MS
+        changes = pwm_states(expected)[:_EXPECTED_PWM_CHANGES]
+        wanted = [change for change in changes if change.t_ms <= PATIENCE_MS]
+        patience_ms = wanted[-1].t_ms + LATE_MS
         waited_ms = 0.0
         seen: list[PwmChange] = []
         while len(seen) < len(wanted) and waited_ms <= patience_ms:
-            page = await self.device.call(PwmRead(cursor=cursor))
+            page = await self._read(PwmRead(cursor=cursor))
             cursor = page.cursor
             seen = pwm_states([*seen, *(change for change in page.changes if change.pin == pin)])
             if len(seen) < len(wanted):
@@ -257,7 +285,7 @@ class Watch(Struct, frozen=True):
     async def _await_lines(self, first_ms: float) -> list[str]:
         """Wait for the program's lines, and for its end if nothing else on the board tells of that."""
         tells_states = self.device.supports(AppStates.method)
-        patience_ms = first_ms + self.trial.longest_main_ms + _LINE_PATIENCE_MS
+        patience_ms = first_ms + self.trial.longest_main_ms + LATE_MS
         waited_ms = 0.0
         lines = await self._own_lines()
         while waited_ms <= patience_ms and end_of(lines) is None:
@@ -273,7 +301,7 @@ class Watch(Struct, frozen=True):
     async def _accepted(self) -> Verification:
         """Return that nobody saw it work, with its state if the board reports that."""
         trial = self.trial
-        state = await state_of(self.device, self.name)
+        state = await self._state()
         if state is None:
             return Verification(Evidence("accepted", NO_READ_BACK), True)
         parts = [f"the board reports it {state.state}"]
@@ -306,15 +334,23 @@ def _by_pin(changes: Iterable[E]) -> dict[int, list[E]]:
     return found
 
 
-def _is_shown(expected: Sequence[Edge], seen: Sequence[Edge], patience_ms: float) -> bool:
+def _is_shown(expected: Sequence[Edge], seen: Sequence[Edge]) -> bool:
     """True if further edges of a pin would tell nothing new."""
-    if len(seen) >= len(expected):
-        return True
-    due = [edge for edge in expected if edge.t_ms <= patience_ms]
-    if not seen or (len(seen) < len(due) and span_ms(seen) <= MOMENT_MS):
+    due = [edge for edge in expected if edge.t_ms <= PATIENCE_MS + expected[0].t_ms]
+    if not seen or (len(seen) < len(due) and span_ms(seen) < STEADY_MS):
         return False
-    agreement = compare_settled(expected, seen)
+    agreement = compare(expected, seen)
     return agreement.agrees and agreement.is_sure
+
+
+def _settled_ms(unsettled: Mapping[int, Sequence[Edge]], seen: Mapping[int, Sequence[Edge]]) -> float:
+    """Return by when each of these pins has had its time to settle, 0 if none moves."""
+    ends = [0.0]
+    for pin, edges in unsettled.items():
+        if seen[pin]:
+            settling_ms = SETTLING_MS + 2 * span_ms(edges[: STEADY_GAPS + 1])
+            ends.append(seen[pin][0].t_ms + min(settling_ms, LONGEST_MS))
+    return max(ends)
 
 
 def _form(line: str) -> str:

@@ -1,6 +1,10 @@
 """dht.DHT11 and DHT22 as in micropython-lib. On the bench one is wired to every pin that is asked for one."""
 
+import time
+
 from _board import call as _call
+
+_READ_MS = 268  # the driver of MicroPython holds the line high for 250 ms and low for 18 (drivers/dht/dht.c)
 
 
 class DHTBase:
@@ -11,6 +15,7 @@ class DHTBase:
         self.buf = bytearray(5)
 
     def measure(self):
+        time.sleep_ms(_READ_MS)
         data = bytes.fromhex(_call("dht", self.pin._id, self._kind))
         if (data[0] + data[1] + data[2] + data[3]) & 0xFF != data[4]:
             raise Exception("checksum error")
