@@ -29,7 +29,7 @@ from microclaw.link_server.device_facts import LinkState
 from microclaw.link_server.device_link import DeviceLink
 from microclaw.link_server.limits import LinkLimits
 from microclaw.link_server.links import PATH, LinkRegistry
-from microclaw.link_server.meter import LinkMeter
+from microclaw.link_server.meter import HandshakeEnd, LinkMeter
 from microclaw.store.database import Database
 from microclaw.wire import xiaozhi
 from microclaw.wire.link.messages import Notify
@@ -239,7 +239,17 @@ class LinkServer:
             refused_events=None if link.telemetry is None else link.telemetry.refused_events,
             updates=known.ota if known is not None else None,
             host=link.other_host,
+            handshake_end=self._handshake_end(link),
         )
+
+    def _handshake_end(self, link: DeviceLink) -> HandshakeEnd | None:
+        """Return the last connection that ended in TLS since the device was here, None if it is here."""
+        if link.anywhere:
+            return None
+        known = link.presence
+        if known is None:
+            return self.meter.last_handshake_end(None, 0)
+        return self.meter.last_handshake_end(known.address, known.seen_ms)
 
     async def credential_line(self, device: Device) -> CheckLine | None:
         """Check that the device's credential opens this host; None for a device without a link."""
