@@ -99,10 +99,11 @@ def pin_roles(version: AppVersion) -> dict[int, PinRole]:
 async def live_conflict(
     device: Device, pin: int, wanted: Sequence[DesiredApp], *, opens: bool = False, asks: bool = True
 ) -> PinConflict | None:
-    """Return the program that an order on this pin would fight; None for one that has ended: its level stays, nobody drives.
+    """Return the program that an order on this pin would fight.
 
-    With `asks` the board itself is asked whether the program has ended, if it can tell; else its trial counts. `opens`: the order
-    opens the pin beside the program to drive it, which stock firmware refuses (its PWM opens no pin).
+    None for one that has ended: its level stays, nobody drives. With `asks` the board itself is asked whether the
+    program has ended, if it can tell; else its trial counts. `opens`: the order opens the pin beside the program to
+    drive it, which stock firmware refuses (its PWM opens no pin).
     """
     for app in wanted:
         role = pin_roles(app.version).get(pin)

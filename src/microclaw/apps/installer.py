@@ -163,8 +163,8 @@ class Installer:
             if ended is None:
                 return there
             with made_by(replace(maker_now(), deferred=None)):  # one undo reverts both, and starts it no second time
-                await self.take_off(device, ChangeRequest(device.device_id, ended, "uninstall"))
-            report(Step("deploy", f"{ended} had ended: taken off {device.name} to make room"))
+                await self.take_off(device, ChangeRequest(device.device_id, ended, "stop"))
+            report(Step("deploy", f"{ended} had ended: taken off {device.name} to make room, and kept as stopped"))
 
     async def take_off(self, device: Device, request: ChangeRequest) -> tuple[int, AppVersion | None, bool]:
         """Uninstall it and stop wanting it. A stop keeps the version that runs, or that of the request, for a start.

@@ -51,7 +51,10 @@ class HostFacts(Struct, frozen=True):
 
 
 class BoardLink(Struct, frozen=True):
-    """A device's link as the host shows it; `connections` are those since the host started."""
+    """A device's link as the host shows it; `connections` are those since the host started.
+
+    `handshake_end`: the last connection of whatever device that ended in its TLS handshake.
+    """
 
     online: bool = False
     connections: int = 0
@@ -65,8 +68,8 @@ async def host_facts(calls: HostCalls, name: str, address: str | None) -> HostFa
 
 
 async def known_devices(calls: HostCalls) -> dict[str, dict[str, Any]]:
-    """The devices of the host, by their names."""
-    return {device["name"]: device for device in (await asyncio.to_thread(calls.get, "/v1/devices"))["devices"]}
+    """Return the devices of the host, by their names."""
+    return _by_name(await _device_list(calls))
 
 
 def free_name(taken: frozenset[str], first: str = "board") -> str:
@@ -88,8 +91,9 @@ async def pair(repl: RawRepl, calls: HostCalls, name: str, board: str, address: 
 
 async def link_of(calls: HostCalls, name: str) -> BoardLink:
     """Return the link of the device of this name."""
-    link = (await known_devices(calls)).get(name, {}).get("link")
-    return convert(link or {}, BoardLink)
+    answer = await _device_list(calls)
+    link = _by_name(answer).get(name, {}).get("link") or {}
+    return convert({**link, "handshake_end": answer["handshake_end"]}, BoardLink)
 
 
 async def wait_online(calls: HostCalls, name: str, before: BoardLink, timeout_s: float) -> None:
@@ -106,6 +110,14 @@ async def wait_online(calls: HostCalls, name: str, before: BoardLink, timeout_s:
                 await asyncio.sleep(_POLL_S)
     except TimeoutError as exc:
         raise _not_online(name, before, link, timeout_s) from exc
+
+
+async def _device_list(calls: HostCalls) -> dict[str, Any]:
+    return await asyncio.to_thread(calls.get, "/v1/devices")
+
+
+def _by_name(answer: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {device["name"]: device for device in answer["devices"]}
 
 
 def _not_online(name: str, before: BoardLink, link: BoardLink, timeout_s: float) -> DeviceTimeout:

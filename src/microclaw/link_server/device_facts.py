@@ -119,7 +119,8 @@ class PendingPairing(Struct, frozen=True):
 
 
 class DeviceList(Listing, frozen=True, kw_only=True):
-    """`next`: where there are more, the `after` of the next request."""
+    """`next`: where there are more, the `after` of the next request. `handshake_end`: the newest of the last minutes,
+    of whatever device: a board that never got in has no row."""
 
     document: ClassVar = "devices"
     columns: ClassVar = {
@@ -135,10 +136,14 @@ class DeviceList(Listing, frozen=True, kw_only=True):
     devices: list[ListedDevice]
     next: str | None
     pairings: list[PendingPairing]
+    handshake_end: HandshakeEnd | None
 
     @property
     def note(self) -> str:
-        return "\n".join(one.text for one in self.pairings)
+        lines = [pairing.text for pairing in self.pairings]
+        if self.handshake_end is not None:
+            lines.append(_handshake_text(self.handshake_end))
+        return "\n".join(lines)
 
 
 class PinFacts(Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ import socket
 import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -131,7 +131,9 @@ class Listener:
         if age_s >= self._limits.handshake_when_full_s:
             self._handshakes.remove(oldest)
             oldest.http.leave()
-            oldest.peer.shutdown(socket.SHUT_RDWR)
+            # It may have gone away just now.
+            with suppress(OSError):
+                oldest.peer.shutdown(socket.SHUT_RDWR)
 
     async def _greet(self, peer: socket.socket, http: HttpConnection, tls: ssl.SSLContext) -> None:
         """The TLS handshake. What the HTTP layer makes of the connection ends in `_handle`, or in its own time-out."""

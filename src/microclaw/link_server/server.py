@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 
 ALARM_PAUSE_MS: Final = 600_000  # between two live events about one device's alarm
+RECENT_MS: Final = 600_000
 AT_ONCE_S: Final = 1.0
 MAX_NOTE_CHARS: Final = 2_000
 Noted: TypeAlias = Literal["delivered", "waiting"]
@@ -241,6 +242,11 @@ class LinkServer:
             host=link.other_host,
             handshake_end=self._handshake_end(link),
         )
+
+    def recent_handshake_end(self) -> HandshakeEnd | None:
+        """Return the newest connection that ended in TLS, of whatever device, if it was not long ago."""
+        now_ms = self.links.parts.clock.unix_us() // 1000
+        return self.meter.last_handshake_end(None, now_ms - RECENT_MS)
 
     def _handshake_end(self, link: DeviceLink) -> HandshakeEnd | None:
         """Return the last connection that ended in TLS since the device was here, None if it is here."""
