@@ -128,7 +128,7 @@ def _not_online(name: str, before: BoardLink, link: BoardLink, timeout_s: float)
         step = f"microclaw doctor --port PORT; where the host refuses it: microclaw flash --name {name} --forget"
     else:
         text = f"{name} did not connect: TLS with {end.address} ended ({end.why})"
-        step = f"move a slow board nearer to its access point, then: microclaw device list"
+        step = "move a slow board nearer to its access point, then: microclaw device list"
     return DeviceTimeout(text, next_step=step)
 
 
