@@ -58,6 +58,9 @@ async def test_a_program_that_has_ended_drives_nothing(lab: Any, state: str) -> 
     assert sorted(lab.transport.apps) == ["beep", "other"], "it stays to be looked at"
     await deploy(lab, "blink", pins=(2,), driven=(2,))
     assert sorted(lab.transport.apps) == ["blink", "other"], "it would begin again at the board's next start"
+    kept = await lab.change_log.desired(lab.device_id, stopped=True)
+    is_done = state in ("returned", "exited")
+    assert [app.name for app in kept] == ([] if is_done else ["beep"])
     await lab.take_back()
     assert sorted(lab.transport.apps) == ["other"], "and not at an undo"
 

@@ -163,8 +163,8 @@ class Installer:
             if ended is None:
                 return there
             with made_by(replace(maker_now(), deferred=None)):  # one undo reverts both, and starts it no second time
-                await self.take_off(device, ChangeRequest(device.device_id, ended, "stop"))
-            report(Step("deploy", f"{ended} had ended: taken off {device.name} to make room, and kept as stopped"))
+                await self.take_off(device, ended)
+            report(Step("deploy", f"{ended.name} had ended: taken off {device.name} to make room"))
 
     async def take_off(self, device: Device, request: ChangeRequest) -> tuple[int, AppVersion | None, bool]:
         """Uninstall it and stop wanting it. A stop keeps the version that runs, or that of the request, for a start.
@@ -245,10 +245,11 @@ def _as_it_stands(there: Standing) -> DeviceAction:
     return RemoveApp(there.name) if there.stopped is None else StopApp(there.name, there.stopped)
 
 
-async def _ended_in_the_way(there: Standing, pins: Collection[int] = ()) -> str | None:
-    """Return a program of this host that has ended, if the board is full, or the program holds one of `pins`.
+async def _ended_in_the_way(there: Standing, pins: Collection[int] = ()) -> ChangeRequest | None:
+    """Return how to take off a program of this host that has ended, if the board is full, or it holds one of `pins`.
 
-    One on these pins may begin again at the board's next start, in whatever way it ended: two would drive a pin.
+    One on these pins may begin again at the board's next start, in whatever way it ended: two would drive a pin. One
+    that is done is removed; one that crashed or was stopped is kept here, stopped.
     """
     device, names = there.device, set(there.names)
     is_full = not there.is_listed and len(names) >= device.board.firmware.max_apps
@@ -262,7 +263,8 @@ async def _ended_in_the_way(there: Standing, pins: Collection[int] = ()) -> str 
         is_done = ended[app.name] in ("returned", "exited") and app.version.times is None
         has_pin = not set(pins).isdisjoint(pin_roles(app.version))
         if has_pin or (is_full and is_done):
-            return app.name
+            act: Act = "uninstall" if is_done else "stop"
+            return ChangeRequest(device.device_id, app.name, act)
     return None
 
 
