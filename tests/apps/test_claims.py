@@ -47,16 +47,22 @@ def test_named_pins_and_those_that_the_trial_saw_are_claimed_also_after_they_wer
     assert driven_pins(make_trial(pins=(2, 6), driven=(), pwm=(PwmChange(1.0, 6, 10, 1000),))) == (2, 6)
 
 
-@pytest.mark.parametrize("state", ["returned", "exited", "trapped"])
+@pytest.mark.parametrize("state", ["returned", "exited", "trapped", "stopped"])
 async def test_a_program_that_has_ended_drives_nothing(lab: Any, state: str) -> None:
     await deploy(lab, "beep", pins=(2,), driven=(2,))
     ends(lab, "beep", "running")
     await refused(lab, 2)
     ends(lab, "beep", state)
     assert (await lab.set_pin(2, 0)).warning is None
-    if state != "trapped":  # one that trapped stays to be looked at
-        await deploy(lab, "blink", pins=(2,), driven=(2,))
-        assert sorted(lab.transport.apps) == ["blink"]
+    await deploy(lab, "other", pins=(4,), driven=(4,))
+    assert sorted(lab.transport.apps) == ["beep", "other"], "it stays to be looked at"
+    await deploy(lab, "blink", pins=(2,), driven=(2,))
+    assert sorted(lab.transport.apps) == ["blink", "other"], "it would begin again at the board's next start"
+    kept = await lab.change_log.desired(lab.device_id, stopped=True)
+    is_done = state in ("returned", "exited")
+    assert [app.name for app in kept] == ([] if is_done else ["beep"])
+    await lab.take_back()
+    assert sorted(lab.transport.apps) == ["other"], "and not at an undo"
 
 
 async def test_the_board_knows_better_than_the_trial_whether_a_program_has_ended(lab: Any) -> None:

@@ -99,8 +99,9 @@ async def test_what_the_board_refuses_or_traps_on_gives_way_to_the_former(lab: A
     [app] = await lab.change_log.desired()
     assert (await lab.change_log.image(app.version.sha256)).source == "v1"
     lab.transport.states["new"] = AppState("new", "exited", "Exception", 8192, 0, 0, ())
+    lab.trials["new"] = make_trial(edges=(), pins=(4,), driven=(4,))
     with pytest.raises(DeployRejected):
-        await lab.act("install", "new", source="v1")
+        await lab.deploy("new", "v1", pin=None)
     assert lab.running() == {"blink": "v1"}
     assert lab.stages()[-1] == ("verify", "failed")
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from msgspec import structs
@@ -170,6 +172,24 @@ async def test_a_board_that_is_refused_is_paired_anew_when_a_person_says_so(
     assert settings["name"] == "lamp"
     assert settings["secret"] != FORMER["secret"]
     assert not board.has("credential.json")
+
+
+async def test_a_board_whose_tls_handshakes_end_is_not_to_be_paired_anew(
+    start_board: StartBoard, workshop: Make, owner: RealHost, host: dict[str, Any]
+) -> None:
+    shop = structs.replace(workshop(start_board(has_micropython=True), owner), online_s=2)
+    flashing = asyncio.create_task(flash_board(shop, WISHES))
+    link = urlsplit(host["link"])
+    while not flashing.done():
+        reader, writer = await asyncio.open_connection(link.hostname, link.port)
+        writer.write(b"this is no TLS\r\n")
+        await reader.read()
+        writer.close()
+    with pytest.raises(DeviceTimeout) as late:
+        await flashing
+    assert "127.0.0.1" in late.value.message
+    assert late.value.next_step is not None
+    assert "--forget" not in late.value.next_step
 
 
 async def test_a_known_key_of_another_form_is_left_out() -> None:

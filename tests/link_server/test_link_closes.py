@@ -165,3 +165,42 @@ async def test_an_address_has_so_many_strangers_and_no_more(plane: Any, device: 
             async with raw(device):
                 pass
     assert plane.refused["too_many"] == 1
+
+
+@pytest.mark.parametrize("limits", [LinkLimits(arriving_an_address=3, handshake_when_full_s=0)])
+async def test_silent_strangers_give_way_to_a_board_of_the_same_address(plane: Any, paired: Any) -> None:
+    strangers = [await asyncio.open_connection("127.0.0.1", plane.plane.port) for _ in range(3)]
+    async with paired.online():
+        oldest, *others = [reader for reader, _ in strangers]
+        assert await oldest.read() == b""
+        assert not any(reader.at_eof() for reader in others)
+    for _, writer in strangers:
+        writer.close()
+
+
+@pytest.mark.parametrize("limits", [LinkLimits(arriving_in_all=2)])
+async def test_a_handshake_that_had_no_five_seconds_does_not_give_way(plane: Any, device: Any) -> None:
+    strangers = [await asyncio.open_connection("127.0.0.1", plane.plane.port) for _ in range(2)]
+    with pytest.raises(aiohttp.ClientError):
+        async with raw(device):
+            pass
+    assert plane.refused == {"too_many": 1}
+    for _, writer in strangers:
+        writer.close()
+
+
+@pytest.mark.parametrize("limits", [LinkLimits(handshake_s=0.3)])
+async def test_a_tls_handshake_that_ended_is_told_until_the_device_is_online(
+    plane: Any, paired: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    strangers = [await asyncio.open_connection("127.0.0.1", plane.plane.port) for _ in range(30)]
+    for reader, writer in strangers:
+        assert await reader.read() == b""
+        writer.close()
+    lamp = plane.registry.get("lamp")
+    end = plane.plane.state(lamp).handshake_end
+    assert end.address == "127.0.0.1"
+    assert end.why == "not over after 0.3 s"
+    async with paired.online():
+        assert plane.plane.state(lamp).handshake_end is None
+    assert 0 < caplog.text.count("ended in its TLS handshake") <= 20

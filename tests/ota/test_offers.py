@@ -11,6 +11,7 @@ from tests.ota.conftest import change_of
 from tests.ota.lamp import Lamp, lamp, new_release
 
 from microclaw.errors import ConfigError
+from microclaw.events import DeviceLeft
 from microclaw.ota.keys import SigningKey
 from microclaw.ota.offers import AlreadyRuns, facts_of, release_for
 from microclaw.wire.link.messages import ErrorMessage, Notify, OtaCancel, OtaOffer, OtaStatus
@@ -53,6 +54,28 @@ async def test_what_nobody_offered_is_kept_apart(lamp: Lamp) -> None:
     assert (foreign.version, foreign.state) == ("1.4.0", "downloading")
     (row,) = await lamp.offers.standing("lamp")
     assert row.state == "rolled_back"
+
+
+async def test_each_step_that_the_device_reports_is_told_in_its_own_words(lamp: Lamp) -> None:
+    async def shown() -> str:
+        [status] = await lamp.offers.status("lamp")
+        assert status.step("1.4.0") in status.cells[-1]
+        return status.step("1.4.0")
+
+    async with lamp.online(offered=True):
+        steps = {await shown()}
+    await lamp.plane.published.until(DeviceLeft)
+    steps.add(await shown())
+    async with lamp.online():
+        states: tuple[OtaState, ...] = ("offered", "downloading", "verifying", "staged", "rebooting", "trial")
+        for state in states:
+            await lamp.says(state, 0.25)
+            steps.add(await shown())
+        assert len(steps) == 2 + len(states), "no two are the same"
+        assert any("25%" in step for step in steps)
+        await lamp.says("rolled_back", 1, "unhealthy")
+        [over] = await lamp.offers.status("lamp")
+        assert over.step("1.4.0") == ""
 
 
 async def test_a_cancel_reaches_the_device_and_its_own_answer_is_the_end(lamp: Lamp) -> None:

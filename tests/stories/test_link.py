@@ -12,6 +12,7 @@ from tests.stories.link_board import Board, paired
 
 from microclaw.apps import device_operations as devices
 from microclaw.operations.connection import HostError
+from microclaw.schedules import operations as schedules
 from microclaw.telemetry import operations as telemetry
 from microclaw.telemetry.history import Series
 
@@ -79,6 +80,22 @@ async def test_a_method_that_the_board_lacks_is_refused_without_asking_it(host: 
         with pytest.raises(HostError) as refused:
             await asyncio.to_thread(host.level, "hall", 4)
         assert (refused.value.status, refused.value.code) == (409, "not_supported")
+
+
+async def test_a_schedule_is_kept_without_asking_its_board(host: Host, hall: Board) -> None:
+    """Neither by a sentence nor by the command: the board may be away, or as slow as it likes."""
+    adding = ("--json", "schedule", "add", "every day at 7", "turn on pin 4 on hall")
+    async with hall.greeted("apps.list", "gpio.set") as link:
+        made = await asyncio.to_thread(host.run, *adding)
+        told = await asyncio.to_thread(host.run, "chat", "turn on pin 4 on hall every day at 8")
+        await link.alive()
+        assert "call" not in {message["type"] for message in link.got}
+    assert (made.code, told.code, made.json["warning"]) == (0, 0, None)
+    await asyncio.to_thread(until, lambda: not connected(host, "hall"))
+    assert (await asyncio.to_thread(host.run, *adding)).json["warning"] == "hall is away now"
+    for one in host.client.call(schedules.list_schedules).schedules:
+        if one.device == "hall":
+            host.client.call(schedules.remove, schedule=one.schedule)
 
 
 async def test_telemetry_is_history_and_an_event_counts_once(host: Host, hall: Board) -> None:

@@ -79,7 +79,11 @@ class Toolbox:
         return Toolbox((tool for tool in self._tools.values() if tool.name in names), self._gate)
 
     async def prepare(self, name: str, arguments: str, context: ToolContext) -> PlannedCall:
-        """The needs of a call that is made later. Raises ToolRetry for wrong arguments, PermissionRefused."""
+        """Return the needs of a call that is made later. Asks no device.
+
+        Raises ToolRetry for wrong arguments, PermissionRefused.
+        """
+        context = replace(context, is_planned=True)
         tool, parameters = await self._read(name, arguments, context)
         permission = await self._required_permission(tool, parameters, context)
         if await _of(tool.asks, parameters, context, False):

@@ -27,7 +27,8 @@ from microclaw.py.py_image import PinRole
 
 _KINDS: Final = {"i2c": "the I2C bus", "spi": "the SPI bus", "uart": "the UART", "ledc": "the PWM timers"}
 _PASSIVE: Final[Mapping[PinRole, str]] = {"drives": "driven", "reads": "read", "uses": "used"}
-_ENDED: Final = frozenset({"returned", "exited", "trapped", "loaded"})  # of AppState: no function of it runs any more
+ENDED: Final = frozenset({"returned", "exited", "trapped", "loaded", "stopped"})
+"""States of a program of which no function runs any more."""
 
 
 class PinConflict(Struct, frozen=True):
@@ -96,21 +97,24 @@ def pin_roles(version: AppVersion) -> dict[int, PinRole]:
 
 
 async def live_conflict(
-    device: Device, pin: int, wanted: Sequence[DesiredApp], *, opens: bool = False
+    device: Device, pin: int, wanted: Sequence[DesiredApp], *, opens: bool = False, asks: bool = True
 ) -> PinConflict | None:
-    """The program that an order on this pin would fight; None for one that has ended: its level stays, nobody drives.
+    """Return the program that an order on this pin would fight.
 
-    The board itself is asked whether the program has ended, if it can tell; else its trial counts. `opens`: the order
-    opens the pin beside the program to drive it, which stock firmware refuses (its PWM opens no pin).
+    None for one that has ended: its level stays, nobody drives. With `asks` the board itself is asked whether the
+    program has ended, if it can tell; else its trial counts. `opens`: the order opens the pin beside the program to
+    drive it, which stock firmware refuses (its PWM opens no pin).
     """
     for app in wanted:
         role = pin_roles(app.version).get(pin)
-        if role is not None and not await has_ended(device, app):
+        if role is not None and not await has_ended(device, app, asks=asks):
             found = _conflict(device, app.name, pin, role)
             has_pwm = any(node.startswith("ledc") for node in app.version.claims.nodes)
             if not opens or role != "drives" or has_pwm:
                 return found
             return replace(found, text=f"{found.text}, and its firmware lets nobody else set it", is_final=True)
+    if not asks:
+        return None
     for app in (await claiming(device, wanted))[len(wanted) :]:
         if (role := pin_roles(app.version).get(pin)) is not None:
             return _conflict(device, app.name, pin, role, ours=False)
@@ -129,22 +133,22 @@ async def claiming(device: Device, wanted: Sequence[DesiredApp]) -> tuple[Desire
     found = list(wanted)
     for one in states:
         is_ours = any(app.name == one.name for app in wanted) or one.name in device.pin_programs
-        if one.pins and one.state not in _ENDED and not is_ours:
+        if one.pins and one.state not in ENDED and not is_ours:
             found.append(DesiredApp(device.device_id, one.name, "", one.heap_bytes, 0, 0, (), 0, Claims(uses=one.pins)))
     return tuple(found)
 
 
-async def has_ended(device: Device, app: DesiredApp) -> bool:
-    """True if nothing of the program runs any more: by the board's word, else by its trial.
+async def has_ended(device: Device, app: DesiredApp, *, asks: bool = True) -> bool:
+    """Return if nothing of the program runs any more: by the board's word if it is asked, else by its trial.
 
     One that runs at times has not ended between two runs: its pins wait for the next one.
     """
     if not app.sha256:
         return False  # an installation to come, or a program of others that claiming() has found running
-    if app.version.times is None and device.supports(AppStates.method):
+    if asks and device.supports(AppStates.method):
         with suppress(DeviceError):
             states = await app_states(device, wait=False)  # one that is lost is redeployed at once
-            return any(one.name == app.name and one.state in _ENDED for one in states)
+            return any(one.name == app.name and one.state in ENDED for one in states)
     return app.version.times is None and app.version.claims.ended
 
 

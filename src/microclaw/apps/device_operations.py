@@ -71,6 +71,7 @@ async def list_devices(
         ],
         next=rest[limit - 1].name if len(rest) > limit else None,
         pairings=await pending_pairings(service.link),
+        handshake_end=None if service.link is None else service.link.recent_handshake_end(),
     )
 
 

@@ -64,9 +64,10 @@ class DirectIo:
     def __init__(self, installer: Installer) -> None:
         self._installer, self._devices, self._change_log = installer, installer.devices, installer.change_log
 
-    async def conflict(self, device: str, call: Call[Any]) -> PinConflict | None:
-        """The conflict of this call with a program; None when nothing is in its way.
+    async def conflict(self, device: str, call: Call[Any], *, asks: bool = True) -> PinConflict | None:
+        """Return the conflict of this call with a program; None when nothing is in its way.
 
+        With `asks` the device is asked for its programs, else what this host knows of them counts.
         Raises what would refuse it anyway: PinRefused (by the board profile), CallRejected, NotSupported. A read fights
         only where reading makes an input of the pin: then it ends what a program drives there.
         """
@@ -83,9 +84,9 @@ class DirectIo:
         match call:
             case GpioSet(pin=pin) | PwmSet(pin=pin):
                 opens = program is not None and isinstance(call, GpioSet)
-                return await live_conflict(target, pin, wanted, opens=opens)
+                return await live_conflict(target, pin, wanted, opens=opens, asks=asks)
             case GpioGet(pin=pin) | AdcRead(pin=pin) if not sees_pins(target):
-                found = await live_conflict(target, pin, wanted)
+                found = await live_conflict(target, pin, wanted, asks=asks)
                 return replace(found, can_stop=False) if found is not None and found.role == "drives" else None
             case _:
                 return None

@@ -33,7 +33,7 @@ from microclaw.apps.change_log import (
     maker_now,
     no_answer_tells,
 )
-from microclaw.apps.claims import has_ended, pin_roles, unknown_pins_text
+from microclaw.apps.claims import ENDED, has_ended, pin_roles, unknown_pins_text
 from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.run_times import RunTimes
 from microclaw.apps.standing import Act, Standing, app_states, name_taken, not_found, standing
@@ -163,8 +163,8 @@ class Installer:
             if ended is None:
                 return there
             with made_by(replace(maker_now(), deferred=None)):  # one undo reverts both, and starts it no second time
-                await self.take_off(device, ChangeRequest(device.device_id, ended, "uninstall"))
-            report(Step("deploy", f"{ended} had ended: taken off {device.name} to make room"))
+                await self.take_off(device, ended)
+            report(Step("deploy", f"{ended.name} had ended: taken off {device.name} to make room"))
 
     async def take_off(self, device: Device, request: ChangeRequest) -> tuple[int, AppVersion | None, bool]:
         """Uninstall it and stop wanting it. A stop keeps the version that runs, or that of the request, for a start.
@@ -245,16 +245,27 @@ def _as_it_stands(there: Standing) -> DeviceAction:
     return RemoveApp(there.name) if there.stopped is None else StopApp(there.name, there.stopped)
 
 
-async def _ended_in_the_way(there: Standing, pins: Collection[int] = ()) -> str | None:
-    """A program of this host that has ended, if the board is full, or the program holds one of `pins`."""
+async def _ended_in_the_way(there: Standing, pins: Collection[int] = ()) -> ChangeRequest | None:
+    """Return how to take off a program of this host that has ended, if the board is full, or it holds one of `pins`.
+
+    One on these pins may begin again at the board's next start, in whatever way it ended: two would drive a pin. One
+    that is done is removed; one that crashed or was stopped is kept here, stopped.
+    """
     device, names = there.device, set(there.names)
     is_full = not there.is_listed and len(names) >= device.board.firmware.max_apps
     if not (is_full or pins):
         return None
     states = await app_states(device)
-    ended = {app.name for app in states if app.state in ("returned", "exited")} & names - {there.name}
-    ours = [app for app in there.wanted if app.name in ended and app.version.times is None]
-    return next((app.name for app in ours if is_full or pin_roles(app.version).keys() & set(pins)), None)
+    ended = {app.name: app.state for app in states if app.state in ENDED and app.name in names}
+    for app in there.wanted:
+        if app.name == there.name or app.name not in ended:
+            continue
+        is_done = ended[app.name] in ("returned", "exited") and app.version.times is None
+        has_pin = not set(pins).isdisjoint(pin_roles(app.version))
+        if has_pin or (is_full and is_done):
+            act: Act = "uninstall" if is_done else "stop"
+            return ChangeRequest(device.device_id, app.name, act)
+    return None
 
 
 def _install_call(name: str, code: bytes, version: AppVersion) -> AppInstall:

@@ -306,7 +306,7 @@ def _end_offers(options: GlobalOptions, host: Client, made: Offers, *, follow: b
         for index, one in enumerate(results):
             if one.offer is not None and (status := known.get(one.device)) is not None:
                 now = status.now(one.offer)
-                results[index] = replace(one, offer=now)
+                results[index] = replace(one, offer=now, online=status.online)
                 follow = follow or not (now.is_over or (now.state == "waiting" and status.absent))
         made = replace(made, results=results)
     show(options, firmware.update, made)

@@ -15,6 +15,7 @@ from microclaw.boards.reader import load_board
 from microclaw.errors import ConfigError, DeviceTimeout
 from microclaw.flash.board_files import CREDENTIALS
 from microclaw.flash.raw_repl import RawRepl
+from microclaw.link_server.meter import HandshakeEnd
 
 CHANNEL: Final = "stable"
 """Of updates."""
@@ -49,6 +50,17 @@ class HostFacts(Struct, frozen=True):
     only_local: bool
 
 
+class BoardLink(Struct, frozen=True):
+    """A device's link as the host shows it; `connections` are those since the host started.
+
+    `handshake_end`: the last connection of whatever device that ended in its TLS handshake.
+    """
+
+    online: bool = False
+    connections: int = 0
+    handshake_end: HandshakeEnd | None = None
+
+
 async def host_facts(calls: HostCalls, name: str, address: str | None) -> HostFacts:
     """Ask the host how boards reach it; makes no secret."""
     body = {"name": name, "board": None, "secret": False, "host": address}
@@ -56,8 +68,8 @@ async def host_facts(calls: HostCalls, name: str, address: str | None) -> HostFa
 
 
 async def known_devices(calls: HostCalls) -> dict[str, dict[str, Any]]:
-    """The devices of the host, by their names."""
-    return {device["name"]: device for device in (await asyncio.to_thread(calls.get, "/v1/devices"))["devices"]}
+    """Return the devices of the host, by their names."""
+    return _by_name(await _device_list(calls))
 
 
 def free_name(taken: frozenset[str], first: str = "board") -> str:
@@ -77,28 +89,47 @@ async def pair(repl: RawRepl, calls: HostCalls, name: str, board: str, address: 
     return {"name": name, "board": board_facts(load_board(board)), **{key: made[key] for key in keys}}
 
 
-async def link_of(calls: HostCalls, name: str) -> tuple[bool, int]:
-    """The device of this name is online, and how often it has connected since the host started."""
-    link = (await known_devices(calls)).get(name, {}).get("link")
-    return (False, 0) if link is None else (bool(link["online"]), int(link["connections"]))
+async def link_of(calls: HostCalls, name: str) -> BoardLink:
+    """Return the link of the device of this name."""
+    answer = await _device_list(calls)
+    link = _by_name(answer).get(name, {}).get("link") or {}
+    return convert({**link, "handshake_end": answer["handshake_end"]}, BoardLink)
 
 
-async def wait_online(calls: HostCalls, name: str, before: int, timeout_s: float) -> None:
-    """Until the board has connected again. `before`: how often it had before its restart, as another board of the name
-    may be online all the time. DeviceTimeout with what to look at."""
+async def wait_online(calls: HostCalls, name: str, before: BoardLink, timeout_s: float) -> None:
+    """Wait until the board has connected again.
+
+    `before` is its link before its restart, as another board of the name may be online all the time. Raises
+    DeviceTimeout with what to look at.
+    """
+    link = before
     try:
         async with asyncio.timeout(timeout_s):
-            while True:
-                is_online, connections = await link_of(calls, name)
-                if is_online and connections != before:
-                    return
+            while not link.online or link.connections == before.connections:
+                link = await link_of(calls, name)
                 await asyncio.sleep(_POLL_S)
     except TimeoutError as exc:
-        raise DeviceTimeout(
-            f"{name} has its files and its Wi-Fi, and did not connect within {timeout_s:.0f} s",
-            next_step="microclaw doctor --port PORT; where the host refuses it: "
-            f"microclaw flash --name {name} --forget",
-        ) from exc
+        raise _not_online(name, before, link, timeout_s) from exc
+
+
+async def _device_list(calls: HostCalls) -> dict[str, Any]:
+    return await asyncio.to_thread(calls.get, "/v1/devices")
+
+
+def _by_name(answer: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {device["name"]: device for device in answer["devices"]}
+
+
+def _not_online(name: str, before: BoardLink, link: BoardLink, timeout_s: float) -> DeviceTimeout:
+    """Build the error for a board that did not connect; `link` is its link now."""
+    end = link.handshake_end
+    if end is None or end == before.handshake_end:
+        text = f"{name} has its files and its Wi-Fi, and did not connect within {timeout_s:.0f} s"
+        step = f"microclaw doctor --port PORT; where the host refuses it: microclaw flash --name {name} --forget"
+    else:
+        text = f"{name} did not connect: TLS with {end.address} ended ({end.why})"
+        step = "move a slow board nearer to its access point, then: microclaw device list"
+    return DeviceTimeout(text, next_step=step)
 
 
 def board_facts(profile: BoardProfile) -> dict[str, Any]:

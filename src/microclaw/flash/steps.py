@@ -53,7 +53,7 @@ async def flash_board(shop: Workshop, wishes: Wishes) -> Outcome:
             raise DeviceTimeout(text, next_step="press RESET, then: microclaw flash, else --erase") from exc
     if shop.host is not None and done.device is not None:
         say(f"waiting for {done.device} to connect")
-        await pairing.wait_online(shop.host.calls, done.device, done.connections, shop.online_s)
+        await pairing.wait_online(shop.host.calls, done.device, done.link, shop.online_s)
         board, done.online = load_board(done.board or ""), True
         pin = "the LED" if board.led is not None else f"pin {board.free_pins('output')[0]}"
         done.say_next = f'microclaw chat "blink {pin} twice a second on {done.device}"'
@@ -77,7 +77,7 @@ async def _equip(shop: Workshop, wishes: Wishes, done: Outcome) -> None:
         await give_keys(shop, repl, wishes, found)
         await tell(shop, repl, wishes, done, seen)
         if shop.host is not None and done.device is not None:
-            _, done.connections = await pairing.link_of(shop.host.calls, done.device)
+            done.link = await pairing.link_of(shop.host.calls, done.device)
         await repl.start("import machine\nmachine.reset()")
 
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 from microclaw.flash.board_port import BoardPort
 from microclaw.flash.esptool import Esptool
 from microclaw.flash.images import Fetch
-from microclaw.flash.pairing import HostCalls
+from microclaw.flash.pairing import BoardLink, HostCalls
 
 
 class Person(Protocol):
@@ -69,7 +69,7 @@ class Outcome:
     board: str | None = None
     ssid: str | None = None
     access_point_key: str | None = field(default=None, repr=False)
-    connections: int = field(default=0, repr=False)  # of this device before its restart
+    link: BoardLink = field(default_factory=BoardLink, repr=False)  # before the board's restart
     online: bool = False
     say_next: str | None = None
 

@@ -16,6 +16,7 @@ from microclaw.boards.today import OUR_FIRMWARE, STATES, VIRTUALS, families
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.examine import Examination, lines_of
 from microclaw.events import ProgramKind
+from microclaw.link_server.meter import HandshakeEnd
 from microclaw.operations.result import Listing, Result, filled
 from microclaw.text import count_text, format_duration, host_called, one_line
 from microclaw.wire import xiaozhi
@@ -35,7 +36,8 @@ F = TypeVar("F", bound="DeviceFacts")
 class LinkState(Struct, frozen=True):
     """The state of a device's link. Since the host started: `connections`; of the device's last telemetry: `rssi`
     in dBm, `refused_events` that its full outbox did not take. `updates`: what it takes, None where it takes none.
-    `host`: the other host of the cluster that it is connected to."""
+    `host`: the other host of the cluster that it is connected to. `handshake_end`: if it is not online, the newest
+    connection that ended in its TLS handshake since: of its last address, else of any."""
 
     online: bool  # here, or at the host `host` of the cluster
     last_seen_ms: int | None
@@ -47,6 +49,7 @@ class LinkState(Struct, frozen=True):
     refused_events: int | None = None
     updates: UpdateFacts | None = None
     host: str | None = None
+    handshake_end: HandshakeEnd | None = None
 
 
 class DeviceFacts(Result, frozen=True, kw_only=True):
@@ -116,7 +119,8 @@ class PendingPairing(Struct, frozen=True):
 
 
 class DeviceList(Listing, frozen=True, kw_only=True):
-    """`next`: where there are more, the `after` of the next request."""
+    """`next`: where there are more, the `after` of the next request. `handshake_end`: the newest of the last minutes,
+    of whatever device: a board that never got in has no row."""
 
     document: ClassVar = "devices"
     columns: ClassVar = {
@@ -132,10 +136,14 @@ class DeviceList(Listing, frozen=True, kw_only=True):
     devices: list[ListedDevice]
     next: str | None
     pairings: list[PendingPairing]
+    handshake_end: HandshakeEnd | None
 
     @property
     def note(self) -> str:
-        return "\n".join(one.text for one in self.pairings)
+        lines = [pairing.text for pairing in self.pairings]
+        if self.handshake_end is not None:
+            lines.append(_handshake_text(self.handshake_end))
+        return "\n".join(lines)
 
 
 class PinFacts(Struct, frozen=True, kw_only=True):
@@ -190,6 +198,7 @@ class OneDevice(ListedDevice, frozen=True, kw_only=True):
         yield from _firmware(self, told)
         if link is not None:
             yield from (("link", self.connection), ("address", link.address or "-"), ("version", told or "-"))
+            yield "no link", None if link.handshake_end is None else _handshake_text(link.handshake_end)
             yield "round trip", None if link.rtt_ms is None else f"{link.rtt_ms:.1f} ms"
             if (facts := link.updates) is not None:
                 board = f"{facts.board} of revision {facts.revision}" if facts.revision else facts.board
@@ -204,6 +213,11 @@ class OneDevice(ListedDevice, frozen=True, kw_only=True):
             yield "telemetry", f"{', '.join(values)} ({format_duration(age_ms)} ago); {over_time}"
         if self.today is None and told is not None:
             yield "today", "its firmware is not one that this project tried"
+
+
+def _handshake_text(end: HandshakeEnd) -> str:
+    ago = format_duration(max(0.0, time.time() * 1000 - end.at_ms))
+    return f"a connection from {end.address} ended in its TLS handshake {ago} ago: {end.why}"
 
 
 def _firmware(device: DeviceFacts, told: str | None) -> Iterator[tuple[str, str]]:

@@ -14,9 +14,13 @@ class LinkLimits(Struct, frozen=True):
 
     A newcomer over `arriving_*` or `connections_an_address` is dropped before TLS costs anything; over
     `connections_in_all` it gets a WebSocket that is closed with 4429, so that a device knows to wait.
+    A TLS handshake has `handshake_s`. If no place is free for a newcomer, the oldest one that has had
+    `handshake_when_full_s` makes room. `request_s` is for the HTTP request after it.
     """
 
-    handshake_s: float = 5.0
+    handshake_s: float = 30.0
+    handshake_when_full_s: float = 5.0
+    request_s: float = 10.0
     arriving_in_all: int = 512
     arriving_an_address: int = 64
     connections_in_all: int = 2048
@@ -82,6 +86,10 @@ class ConnectionLimits:
             and self._connected[address] < limits.connections_an_address
             and self.connected < limits.connections_in_all + limits.arriving_in_all
         )
+
+    def is_full_for(self, address: str) -> bool:
+        """True if this address has all the places that one address gets before it is authenticated."""
+        return self._arriving[address] >= self._limits.arriving_an_address
 
     def must_wait(self, address: str) -> bool:
         """True if this address may have one more, but for the places that others have who are not authenticated yet."""

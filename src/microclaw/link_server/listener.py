@@ -11,10 +11,11 @@ import logging
 import random
 import socket
 import ssl
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from aiohttp import WSCloseCode, web
 
@@ -27,9 +28,9 @@ from microclaw.link_server.connection import Arrival, Connection
 from microclaw.link_server.device_link import DeviceLink
 from microclaw.link_server.downloads import Downloads
 from microclaw.link_server.http_connection import HttpConnection, accepted, plain_answer
-from microclaw.link_server.limits import ConnectionLimits, LinkLimits
+from microclaw.link_server.limits import ConnectionLimits, LinkLimits, RateLimit
 from microclaw.link_server.links import PATH, LinkRegistry
-from microclaw.link_server.meter import FAULTS, LinkMeter
+from microclaw.link_server.meter import FAULTS, HandshakeEnd, LinkMeter
 from microclaw.link_server.pairing import UnauthenticatedConnection, renew
 from microclaw.wire.link.codec import encode
 from microclaw.wire.link.frame import MAX_AUDIO_BYTES, MAX_CONTROL_BYTES, CloseCode, FrameType, encode_frame
@@ -43,6 +44,8 @@ CA_PATH: Final = "/ca.pem"
 SUBPROTOCOL: Final = "microclaw.v1"
 _FAMILY: Final = "microclaw.v"
 _HOST: Final = Software("microclaw", __version__)
+_LINES_A_MINUTE: Final = 1  # of the log about TLS handshakes that ended: a scanner must not fill it
+_LINES_AT_ONCE: Final = 20
 _TAKEN: Final = Limits(MAX_CONTROL_BYTES, MAX_AUDIO_BYTES)
 
 
@@ -66,6 +69,9 @@ class Listener:
         self._find_owner = find_owner
         self._random_share = random_share
         self._counts = ConnectionLimits(limits)
+        self._handshakes: list[_Handshake] = []  # the oldest first
+        now_s = asyncio.get_running_loop().time()
+        self._log_rate = RateLimit(_LINES_A_MINUTE / 60, _LINES_AT_ONCE, now_s)
         self._live: set[Connection] = set()
         self._is_closing = False
         self._downloads = Downloads(links.parts.updates)
@@ -92,6 +98,8 @@ class Listener:
         async with asyncio.TaskGroup() as arrivals:
             async for peer, host in accepted(listening, "link"):
                 if not self._counts.admits(host):
+                    self._make_room(host)
+                if not self._counts.admits(host):
                     self._meter.refused("too_many")
                     peer.close()
                     continue
@@ -101,9 +109,31 @@ class Listener:
                     self._counts,
                     host,
                     on_no_request=lambda: self._meter.refused("not_a_link"),
-                    timeout_s=self._limits.handshake_s,
+                    timeout_s=self._limits.request_s,
                 )
                 arrivals.create_task(self._greet(peer, http, tls), name=f"link: {host} arrives")
+
+    def _make_room(self, host: str) -> None:
+        """End the oldest handshake of the address that has the most: a flood pushes out itself.
+
+        Each has at least `handshake_when_full_s`, so that a flood is no quicker than a board.
+        """
+        if not self._handshakes:
+            return
+        crowded = host
+        if not self._counts.is_full_for(host):
+            addresses = Counter(handshake.http.address for handshake in self._handshakes)
+            crowded = addresses.most_common(1)[0][0]
+        oldest = next((handshake for handshake in self._handshakes if handshake.http.address == crowded), None)
+        if oldest is None:
+            return
+        age_s = asyncio.get_running_loop().time() - oldest.began_s
+        if age_s >= self._limits.handshake_when_full_s:
+            self._handshakes.remove(oldest)
+            oldest.http.leave()
+            # It may have gone away just now.
+            with suppress(OSError):
+                oldest.peer.shutdown(socket.SHUT_RDWR)
 
     async def _greet(self, peer: socket.socket, http: HttpConnection, tls: ssl.SSLContext) -> None:
         """The TLS handshake. What the HTTP layer makes of the connection ends in `_handle`, or in its own time-out."""
@@ -111,20 +141,44 @@ class Listener:
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         limits = self._limits
+        handshake = _Handshake(http, peer, loop.time())
+        self._handshakes.append(handshake)
         options = {"ssl_handshake_timeout": limits.handshake_s, "ssl_shutdown_timeout": limits.close_s}
         try:
             await loop.connect_accepted_socket(lambda: http, peer, ssl=tls, **options)
         except (OSError, ssl.SSLError) as exc:
-            self._meter.refused("tls")
+            self._handshake_ended(http, exc)
             if isinstance(exc, ssl.SSLCertVerificationError):
                 text = f"in TLS: {exc.verify_message}"
                 self._identity.record(AuditEvent(AuditKind.CERTIFICATE_FOREIGN, text, address=http.address))
-            _log.debug("link: no TLS with %s: %s", http.address, exc)
             peer.close()
             http.leave()
         except BaseException:
             peer.close()
             raise
+        finally:
+            if handshake in self._handshakes:
+                self._handshakes.remove(handshake)
+
+    def _handshake_ended(self, http: HttpConnection, exc: OSError) -> None:
+        """Count it, keep it for `device show`, and log it if there were not too many."""
+        why = self._why_no_tls(exc)
+        if not http.is_arriving:
+            why = "its place was needed"
+        at_ms = int(self._links.parts.clock.unix_us() // 1000)
+        self._meter.handshake_ended(HandshakeEnd(http.address, at_ms, why))
+        if self._log_rate.allows(asyncio.get_running_loop().time()):
+            _log.warning("link: a connection from %s ended in its TLS handshake: %s", http.address, why)
+
+    def _why_no_tls(self, exc: OSError) -> str:
+        """Return in a few words what ended a TLS handshake."""
+        if isinstance(exc, ssl.SSLCertVerificationError):
+            return exc.verify_message
+        if isinstance(exc, ssl.SSLError):
+            return (exc.reason or "no TLS").lower().replace("_", " ")
+        if isinstance(exc, ConnectionAbortedError):
+            return f"not over after {self._limits.handshake_s:g} s"
+        return "the other end went away"
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request; with 503 while its credential cannot be looked up."""
@@ -304,6 +358,14 @@ class Listener:
             connection.close(CloseCode.SHUTTING_DOWN, "the host is shutting down", retry_after_s=retry_after_s)
         for connection in tuple(self._live):
             await connection.gone.wait()
+
+
+class _Handshake(NamedTuple):
+    """A TLS handshake that is not over; `began_s` is of the loop's clock."""
+
+    http: HttpConnection
+    peer: socket.socket
+    began_s: float
 
 
 class _Upgrade(web.WebSocketResponse):

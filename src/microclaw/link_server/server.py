@@ -29,7 +29,7 @@ from microclaw.link_server.device_facts import LinkState
 from microclaw.link_server.device_link import DeviceLink
 from microclaw.link_server.limits import LinkLimits
 from microclaw.link_server.links import PATH, LinkRegistry
-from microclaw.link_server.meter import LinkMeter
+from microclaw.link_server.meter import HandshakeEnd, LinkMeter
 from microclaw.store.database import Database
 from microclaw.wire import xiaozhi
 from microclaw.wire.link.messages import Notify
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 
 ALARM_PAUSE_MS: Final = 600_000  # between two live events about one device's alarm
+RECENT_MS: Final = 600_000
 AT_ONCE_S: Final = 1.0
 MAX_NOTE_CHARS: Final = 2_000
 Noted: TypeAlias = Literal["delivered", "waiting"]
@@ -239,7 +240,22 @@ class LinkServer:
             refused_events=None if link.telemetry is None else link.telemetry.refused_events,
             updates=known.ota if known is not None else None,
             host=link.other_host,
+            handshake_end=self._handshake_end(link),
         )
+
+    def recent_handshake_end(self) -> HandshakeEnd | None:
+        """Return the newest connection that ended in TLS, of whatever device, if it was not long ago."""
+        now_ms = self.links.parts.clock.unix_us() // 1000
+        return self.meter.last_handshake_end(None, now_ms - RECENT_MS)
+
+    def _handshake_end(self, link: DeviceLink) -> HandshakeEnd | None:
+        """Return the last connection that ended in TLS since the device was here, None if it is here."""
+        if link.anywhere:
+            return None
+        known = link.presence
+        if known is None:
+            return self.meter.last_handshake_end(None, 0)
+        return self.meter.last_handshake_end(known.address, known.seen_ms)
 
     async def credential_line(self, device: Device) -> CheckLine | None:
         """Check that the device's credential opens this host; None for a device without a link."""

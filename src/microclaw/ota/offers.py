@@ -124,7 +124,8 @@ class Offers:
         for device in devices:
             try:
                 row = await self.offer(device.device_id, release_for(rows, device), by=by, again=True)
-                found.append(OfferOutcome(device=device.name, offer=row))
+                online = self.is_online(device.device_id)
+                found.append(OfferOutcome(device=device.name, offer=row, online=online))
             except AlreadyRuns as exc:
                 found.append(OfferOutcome(device=device.name, already=exc.version))
             except MicroclawError as exc:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
@@ -238,7 +238,8 @@ async def cancel(
     row = await service.rollouts.offers.cancel(found.device_id, by=service.by(call))
     if row is None:
         raise ConfigError(f"{found.name} has no update to cancel", next_step="microclaw firmware status")
-    return OfferOutcome(device=found.name, offer=row)
+    online = service.rollouts.offers.is_online(found.device_id)
+    return OfferOutcome(device=found.name, offer=row, online=online)
 
 
 @_owner("firmware.rollouts", http="GET /v1/rollouts", is_command=False)
@@ -251,7 +252,9 @@ async def list_rollouts(service: FirmwareService, _: Call) -> RolloutList:
 async def show_rollout(service: FirmwareService, _: Call, number: Number) -> RolloutFacts:
     """Show a rollout, with its boards."""
     one = await service.rollouts.get(number)
-    return _rollout(service, one, boards=_boards(service, one))
+    statuses = await service.rollouts.offers.status()
+    steps = {status.device_id: status.step(one.row.version) for status in statuses}
+    return _rollout(service, one, boards=_boards(service, one, steps))
 
 
 @_risky(
@@ -352,7 +355,11 @@ def _rollout(service: FirmwareService, one: Rollout, **more: Any) -> RolloutFact
     return filled(RolloutFacts, one.row, **{**facts, **more})
 
 
-def _boards(service: FirmwareService, one: Rollout) -> list[RolloutBoard]:
-    """With its name now; its id where it was removed."""
+def _boards(service: FirmwareService, one: Rollout, steps: Mapping[str, str] = {}) -> list[RolloutBoard]:
+    """Return its boards, each with its name now, or its id if it was removed; `steps` by id."""
     names = {device.device_id: device.name for device in service.rollouts.offers.devices.list()}
-    return [filled(RolloutBoard, row, device=names.get(row.device_id, row.device_id)) for row in one.devices.values()]
+    boards = []
+    for row in one.devices.values():
+        name = names.get(row.device_id, row.device_id)
+        boards.append(filled(RolloutBoard, row, device=name, step=steps.get(row.device_id, "")))
+    return boards

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import ClassVar, Final
 
 from msgspec import Struct, field
@@ -11,11 +11,21 @@ from msgspec.structs import replace
 from microclaw.boards.firmware import UpdateFacts
 from microclaw.devices.selection import names_text
 from microclaw.operations.result import Listing, Result
-from microclaw.store.firmware import ForeignRow, OfferRow, ReleaseRow
+from microclaw.store.firmware import ForeignRow, OfferRow, OfferState, ReleaseRow
 from microclaw.store.rollouts import DeviceState, RolloutState
 from microclaw.wire.host_api import Failure
 
 MAX_PIECE_BYTES: Final = 1 << 20  # of a payload, in a request
+_STEPS: Final[Mapping[OfferState, str]] = {
+    "waiting": "was sent, the device has not answered yet",
+    "offered": "was accepted",
+    "downloading": "is being written",
+    "verifying": "is written and is being checked",
+    "staged": "is ready, the device restarts next",
+    "rebooting": "makes the device restart",
+    "trial": "runs on trial and is watched",
+}
+"""What the device does in each state that is not an end (docs/protocols/ota.md)."""
 
 
 class UpdateKey(Result, frozen=True, kw_only=True):
@@ -87,7 +97,7 @@ class PayloadOffset(Result, frozen=True, kw_only=True):
 
 
 class OfferOutcome(Result, frozen=True, kw_only=True):
-    """One of `offer`, `already` (the version that it runs) and `error`."""
+    """One of `offer`, `already` (the version that it runs) and `error`; `online`: the device is connected now."""
 
     document: ClassVar = "firmware-cancelled"
 
@@ -95,6 +105,7 @@ class OfferOutcome(Result, frozen=True, kw_only=True):
     offer: OfferRow | None = None
     already: str | None = None
     error: Failure | None = None
+    online: bool = False
 
     @property
     def is_done(self) -> bool:
@@ -109,7 +120,9 @@ class OfferOutcome(Result, frozen=True, kw_only=True):
         if self.error is not None:
             step = f"; next: {self.error.next_step}" if self.error.next_step else ""
             return f"{self.device}: not offered: {self.error.message}{step}"
-        return f"{self.device}: {f'runs {self.already} already' if self.offer is None else _offer_text(self.offer)}"
+        if self.offer is None:
+            return f"{self.device}: runs {self.already} already"
+        return f"{self.device}: {_offer_text(self.offer, online=self.online)}"
 
 
 class Offers(Result, frozen=True, kw_only=True):
@@ -152,11 +165,18 @@ class UpdateStatus(Struct, frozen=True, kw_only=True):
         runs, theirs = self.runs, self.not_ours
         if runs is None:
             return self.device, "", "", "", "", "takes no updates"
-        told = [_offer_text(one) for one in (self.offer, self.keys_offer) if one is not None]
+        offers = [offer for offer in (self.offer, self.keys_offer) if offer is not None]
+        told = [_offer_text(offer, online=self.online) for offer in offers]
         if self.offer is None and theirs is not None:
             told.append(f"{theirs.version} {theirs.state}, which is not ours")
         board, keys = f"{runs.board} {runs.revision}", ", ".join(runs.keys)
         return self.device, f"{runs.name} {runs.version}", board, runs.channel, keys, "; ".join(told)
+
+    def step(self, version: str) -> str:
+        """Return what the device does for its update to this version, "" if nothing is under way."""
+        if self.offer is None or self.offer.version != version or self.offer.is_over:
+            return ""
+        return _step_text(self.offer, online=self.online)
 
     def now(self, offer: OfferRow) -> OfferRow:
         """The state of that offer."""
@@ -177,12 +197,15 @@ class UpdateStatuses(Listing, frozen=True, kw_only=True):
 
 
 class RolloutBoard(Struct, frozen=True):
+    """A device of a rollout. `step` is what it does now, in words; "" if no update is under way, and in lists."""
+
     device: str
     from_version: str
     state: DeviceState
     error: str
     offered_ms: int | None
     ended_ms: int | None
+    step: str = ""
 
 
 class RolloutFacts(Result, frozen=True, kw_only=True):
@@ -257,9 +280,16 @@ class RolloutList(Listing, frozen=True, kw_only=True):
     rollouts: list[RolloutFacts]
 
 
-def _offer_text(offer: OfferRow) -> str:
-    if offer.state == "waiting":
-        return f"{offer.version} was sent; a device that is off gets it when it is back"
-    percent = f" {offer.progress:.0%}" if offer.state == "downloading" else ""
+def _offer_text(offer: OfferRow, *, online: bool) -> str:
     why = f": {offer.error}" if offer.error else ""
-    return f"{offer.version} {offer.state.replace('_', ' ')}{percent}{why}"
+    return f"{offer.version} {_step_text(offer, online=online)}{why}"
+
+
+def _step_text(offer: OfferRow, *, online: bool) -> str:
+    """Return the step that the device has reported last, or that it has reported none."""
+    step = _STEPS.get(offer.state, offer.state.replace("_", " "))
+    if offer.state == "waiting" and not online:
+        step = "waits until the device is connected"
+    if offer.state == "downloading":
+        step = f"{step}, {offer.progress:.0%}"
+    return step

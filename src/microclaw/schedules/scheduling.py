@@ -37,7 +37,8 @@ _SECONDS_BELOW_MS: Final = 60_000
 class Plan(Struct, frozen=True):
     """A schedule that may be made; `detail` shows exactly what would happen.
 
-    `warning` says that it would ask for a yes if it were due now, or asks a model too often.
+    `warning` says that it would ask for a yes if it were due now, that its device is away, or that it asks a model too
+    often.
     """
 
     new: Schedule
@@ -110,7 +111,16 @@ class Scheduling(Struct, frozen=True):
             approved=permission,
             next_ms=due_ms,
         )
+        warning = self._with_away(warning, device_of(new))
         return Plan(new, f"schedule {said}: {words}", tuple(lines), warning)
+
+    def _with_away(self, warning: str | None, reference: str | None) -> str | None:
+        """Return the warning, with the device of this name or id if it is known to be away."""
+        for device in self.book.devices.list():
+            if reference in (device.name, device.device_id) and device.is_away:
+                away = f"{device.name} is away now"
+                return away if warning is None else f"{warning}; {away}"
+        return warning
 
     async def tried(self, call: Call, plan: Plan) -> Plan:
         """Try the call of a plan, a program also on a virtual board. Return the plan with a warning of what is untried.

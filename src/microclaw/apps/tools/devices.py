@@ -64,9 +64,9 @@ _ARGUMENTS: Final[Mapping[str, Any]] = {
 def direct_io_tools(apps: Apps) -> tuple[Tool[Any], ...]:
     """gpio-set, gpio-get, adc-read, pwm-set, i2c-scan, i2c-read, device-info, device-status, restart-device."""
 
-    async def objections(device: Device, call: Call[Any], _: ToolContext) -> tuple[str, ...]:
+    async def objections(device: Device, call: Call[Any], context: ToolContext) -> tuple[str, ...]:
         """The program that has the pin. Raises PinRefused for a pin that the board forbids."""
-        conflict = await apps.direct_io.conflict(device.name, call)
+        conflict = await apps.direct_io.conflict(device.name, call, asks=not context.is_planned)
         return () if conflict is None else (conflict.offer(),)
 
     async def set_pin(device: Device, call: GpioSet | PwmSet, context: ToolContext) -> ToolOutput:

@@ -159,7 +159,10 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
         # The board chose the name of such an app, or the words of the error; the toolbox fences what is no word.
         return ToolOutput(fields, (evidence,), foreign=any(app.foreign or app.error for app in there))
 
-    async def uninstall_permission(device: Device, asked: UninstallParameters, _: ToolContext) -> Permission:
+    async def uninstall_permission(device: Device, asked: UninstallParameters, context: ToolContext) -> Permission:
+        if context.is_planned:
+            is_ours = await apps.change_log.holds(device.device_id, asked.app_name)
+            return Permission.ACT if is_ours else Permission.RISKY
         return removal_permission(asked.app_name, await apps.catalogue.list_apps(device.name))
 
     async def check_uninstall(device: Device, asked: UninstallParameters, _: ToolContext) -> None:

@@ -1,6 +1,6 @@
 // Rollouts of firmware: how far each is, its boards by state; pause, resume, stop and revert.
 
-import { Moment, OrderState, SureButton, Table, useFetched, useOrders, useReloaded } from "./lists.js";
+import { Moment, OrderState, SureButton, Table, useOrders, useReloaded } from "./lists.js";
 import { Badge, Heading, Problem, prose } from "./parts.js";
 import { html, useState } from "./vendor/htm-preact.module.js";
 
@@ -45,9 +45,9 @@ function Rollout({ rollout, changed }) {
 
 /** @param {{rollout: any}} given */
 function RolloutBoards({ rollout }) {
-  const [full, error] = useFetched(`/v1/rollouts/${rollout.rollout}`, [rollout.state, JSON.stringify(rollout.counts)]);
+  const [full, error] = useReloaded(`/v1/rollouts/${rollout.rollout}`, 5_000);
   return html`<${Problem} error=${error} />${full && html`<${Table} label=${`Boards of rollout ${rollout.rollout}`} heads=${["board", "from", "state", "since"]}
     rows=${full.boards.map((/** @type {any} */ one) => ({ key: one.device, cells: [one.device, one.from_version,
-      html`<${Badge} state=${one.state} text=${one.state.replaceAll("_", " ")} /> ${prose(one.error)}`,
+      html`<${Badge} state=${one.state} text=${one.step || one.state.replaceAll("_", " ")} /> ${prose(one.error)}`,
       html`<${Moment} at=${one.ended_ms ?? one.offered_ms} none="" />`] }))} />`}`;
 }

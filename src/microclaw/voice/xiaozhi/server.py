@@ -49,7 +49,7 @@ _log = logging.getLogger(__name__)
 
 
 _CONNECTIONS: Final = LinkLimits(
-    handshake_s=10, arriving_in_all=128, arriving_an_address=16, connections_in_all=1000, connections_an_address=200
+    arriving_in_all=128, arriving_an_address=16, connections_in_all=1000, connections_an_address=200
 )
 
 
@@ -147,7 +147,7 @@ class XiaozhiServer:
                 self._counts,
                 host,
                 on_no_request=lambda: None,
-                timeout_s=self._limits.connections.handshake_s,
+                timeout_s=self._limits.connections.request_s,
                 linger_s=LINGER_S,
             )
             try:
