@@ -14,6 +14,7 @@ from websocket import Closed
 
 SERVER_NAME = "host.microclaw.internal"  # every host's certificate names it, wherever the host is
 CONNECT_S = 10
+UPGRADE_S = 30  # with the TLS handshake, which a weak radio or a busy program makes long
 _MAX_WHY = const(120)
 
 
@@ -46,7 +47,7 @@ async def dial(settings, context, then):
             tried.append(address)
             port = settings.get("port", 8443)
             ws = await asyncio.wait_for(websocket.connect(address, port, context, SERVER_NAME), CONNECT_S)
-            await asyncio.wait_for(then(ws), CONNECT_S)
+            await asyncio.wait_for(then(ws), UPGRADE_S)
             return ws, address
         except (OSError, ValueError, Closed, asyncio.TimeoutError) as exc:
             why = str(exc).strip() if isinstance(exc, (OSError, ValueError)) else ""

@@ -193,7 +193,7 @@ class Runner:
             program.squeezes = 0
         wait_s = _ROOM_S << min(program.squeezes, _MOST_DOUBLED)
         program.squeezes += 1
-        program.state = "stopped"
+        program.state = "waiting"
         program.error = "the board's memory was short (%s): it starts again when there is room" % program.error
         self._event("app.exit", {"app": program.name, "kind": "memory"})
         program.restart = asyncio.create_task(self._again(program, wait_s))

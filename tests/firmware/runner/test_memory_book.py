@@ -1,0 +1,123 @@
+"""The memory of a board without PSRAM: who is refused, ended and started again, when it is short."""
+
+from __future__ import annotations
+
+import pytest
+from tests.firmware.runner.conftest import MicroPython
+
+IDLE = """
+async def main(E):
+    machine = E.module("machine")
+    machine.Pin(4, machine.Pin.OUT)
+    while True:
+        await E.y()
+        await E.sleep_ms(20)
+"""
+HOLDING = """
+async def main(E):
+    global kept
+    kept = [bytearray(1000) for _ in range(40)]
+    while True:
+        await E.y()
+        await E.sleep_ms(20)
+"""
+COUNTING = """
+async def main(E):
+    E.print("begins")
+    while True:
+        await E.y()
+        await E.sleep_ms(20)
+"""
+
+
+def test_a_program_that_leaves_calls_no_room_is_taken_off_again_and_the_one_before_runs(
+    micropython: MicroPython,
+) -> None:
+    micropython.compile("idle", IDLE)
+    micropython.compile("big", HOLDING)
+    code, state, size, crashes = micropython.act(
+        """
+        await install(runner, "idle", heap=40_960)
+        runner.board.is_small = True
+        runner.make_room()
+        runner.board.reserve = runner.board.own_free() - 20_000
+        code = await refused_async(install(runner, "idle", "big", heap=60_000))
+        runner.board.is_small = False
+        return [code, row(runner, "idle")["state"], row(runner, "idle")["size"] == len(image("idle")), events("app.crash")]
+    """,
+        heap=100_000,
+    )
+    assert (code, state, size, crashes) == ("too_large", "running", True, [])
+
+
+def test_a_program_that_ended_for_the_boards_memory_is_no_crash_and_runs_again_when_there_is_room(
+    micropython: MicroPython,
+) -> None:
+    micropython.compile("counting", COUNTING)
+    waiting, ends, begins, autostart, state = micropython.act("""
+        import runner as runners
+        runners._ROOM_S = 0.1
+        await install(runner, "counting")
+        runner.board.memory_floor = 1 << 30
+        await until(lambda: events("app.exit"))
+        waiting = row(runner, "counting")
+        runner.board.memory_floor = 0
+        runner.board.reserve = 0
+        await until(lambda: lines().count("begins") == 2)
+        now = row(runner, "counting")
+        return [waiting, events(), lines().count("begins"), now["autostart"], now["state"]]
+    """)
+    assert waiting["state"] == "waiting"
+    assert "it starts again when there is room" in waiting["error"]
+    assert ends == [{"name": "app.exit", "data": {"app": "counting", "kind": "memory"}}]
+    assert (begins, autostart, state) == (2, True, "running")
+
+
+def test_a_heap_that_grew_restarts_the_board_and_after_two_in_a_row_without_the_newest_program(
+    micropython: MicroPython,
+) -> None:
+    micropython.compile("idle", IDLE)
+    found = micropython.run("""
+        import esp32
+        async def main():
+            runner = new_runner()
+            await install(runner, "old", "idle")
+            await install(runner, "new", "idle", heap=0)
+            found = []
+            for _ in range(3):
+                await runner.close()
+                told.clear()
+                esp32._handles = 0
+                runner = new_runner()
+                await runner.boot()
+                found.append([row(runner, name)["state"] for name in ("old", "new")])
+                runner.board.is_small = True
+                runner.board._total -= 20_000  # as if the heap had grown
+                try:
+                    runner.board.give_back(runner)
+                except SystemExit:
+                    runner.board.is_small = False
+                found[-1].append([event["name"] for event in events()])
+            return found + [runner.board.number("grew"), row(runner, "new")["error"]]
+        run(main)
+    """)
+    assert found[0] == found[1] == ["running", "running", ["heap.grew"]]
+    assert found[2] == ["running", "stopped", ["app.exit", "heap.grew"]]
+    assert found[3] == 3
+    assert "twice" in found[4]
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_what_programs_read_in_is_given_back_once_none_runs(micropython: MicroPython, count: int) -> None:
+    micropython.compile("input", IDLE.replace("Pin.OUT", "Pin.IN"))
+    micropython.compile("idle", IDLE.replace("4", "5"))
+    is_there = micropython.act(f"""
+        for name in ["idle"][:{count}]:
+            await install(runner, name)
+        await install(runner, "input")
+        await until(lambda: "inputs" in sys.modules)
+        await runner.remove("input")
+        runner.make_room()
+        return "inputs" in sys.modules
+    """)
+    assert is_there == bool(count)
