@@ -59,7 +59,7 @@ def _hold(runner, names, why):
 
 
 def _note(runner, name, state, why):
-    """What apps.list tells of a program that does not start with the board."""
+    """Keep for apps.list why a program does not run."""
     program = runner._programs.get(name)
     if program is None:
         program = runner._programs[name] = loading.Program(name)

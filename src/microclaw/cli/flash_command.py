@@ -192,7 +192,7 @@ def find_port(person: Person, named: str | None, listed: ListPorts | None = None
 
 def _report(options: GlobalOptions, done: Outcome) -> None:
     document = {**asdict(done), "paired": done.device is not None}
-    del document["connections"]
+    del document["link"]
     options.end_with_json("flash", document)
     if done.online:
         options.say(f"{done.device} is online. next: {done.say_next}")
