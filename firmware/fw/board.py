@@ -55,7 +55,7 @@ class Board:
         self.nvs = esp32.NVS("microclaw") if hasattr(esp32, "NVS") else None
         self.owners = {}  # pin -> the program that has it
         self.is_small = gc.mem_free() + gc.mem_alloc() < 1 << 20  # there is no PSRAM
-        self._total = self.own_total()
+        self._total = gc.mem_alloc() + self.own_free()  # the size of MicroPython's heap
         self._last_ticks = self.ticks_ms()
         self._uptime_ms, self._wdt = 0, None
         self.timeline = Timeline(self.now_ms, facts.get("timeline", 192))
@@ -106,13 +106,9 @@ class Board:
             free -= max([region[2] for region in esp32.idf_heap_info(esp32.HEAP_DATA)])
         return free
 
-    def own_total(self):
-        """The size of MicroPython's heap in bytes, by a few KB."""
-        return gc.mem_alloc() + self.own_free()
-
     def has_grown(self):
         """True if MicroPython's heap took what Wi-Fi and TLS live from."""
-        return self.is_small and self.own_total() > self._total + _GROWN_BYTES
+        return self.is_small and gc.mem_alloc() + self.own_free() > self._total + _GROWN_BYTES
 
     def memory_short(self):
         """The shortage, as a text; None while there is enough."""

@@ -13,6 +13,7 @@ from slots import UPLOADED
 
 DEFAULT_CLAIM = 4_096  # of an upload that names none; a usual program takes 2 KB
 _SETTLE_MS = const(700)  # from a program's start until it has read in what it uses
+_OWN_BYTES = const(4_096)  # what an install itself has read in, which the next call has for its own
 
 
 def begin(runner, name, kind, size, sha256, heap=0, autostart=True, every_ms=0, stop_after_ms=0):
@@ -53,9 +54,9 @@ async def _settle(runner, name):
     await asyncio.sleep_ms(_SETTLE_MS)
     program = runner._programs.get(name)
     was_squeezed = program is not None and program.squeezes and program.restart is not None
-    if runner.has_room(runner.board.reserve) and not was_squeezed:
+    if runner.has_room(runner.board.reserve - _OWN_BYTES) and not was_squeezed:
         return
-    left = max(0, runner.board.own_free())
+    left = max(0, runner.board.own_free() + _OWN_BYTES)
     await runner.end(name)
     runner.make_room()
     text = "with %s %d bytes of memory are left, and calls need %d: stop another program first"
