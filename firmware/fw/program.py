@@ -7,7 +7,6 @@ import gc
 import sys
 from time import sleep_us, ticks_add, ticks_diff, ticks_ms
 
-from binding import read_in
 from errors import CallError
 from micropython import const
 from peripherals import Machine, OutputPin
@@ -251,7 +250,7 @@ class Environment:
     def ours(self, name):
         """A module that is read in for programs: the memory that it takes is the board's, not this program's."""
         at = self._memory is not None and name not in sys.modules and self._board.mem_alloc()
-        found = read_in(name)
+        found = self._runner.read_in(name)
         if at:
             self._memory += max(0, self._board.mem_alloc() - at)
         return found

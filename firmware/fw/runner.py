@@ -29,6 +29,7 @@ class Runner:
     """`emit(kind, data)` takes "log" {source, level, text} and "event" {name, data}. One call at a time."""
 
     MAX_CRASHES = 3
+    read_in = staticmethod(read_in)  # for programs, which hold nothing of the firmware
     # Modules that are read in when needed, and given back.
     NOT_KEPT = (
         "storage", "uploads", "records", "changes", "boot_programs", "methods", "host_pins", "chip_facts", "networks",
