@@ -63,6 +63,9 @@ _CRASHED = "let it use only what the board's firmware has: --firmware (docs/firm
 _AFTER_LINE_MS = 1_000.0
 """How long to watch for the end after a line, if only the program's lines tell of it."""
 _POLL_MS = 50.0
+_RESTS = 4.0
+"""How many times as long as its answer took a board is left alone then: answering holds up its programs."""
+_LONGEST_REST_MS = 1_000.0
 _SLOWEST_CLOCK = 0.25
 """How fast a board's own time passes at least, against the host's: that of an emulated board is slow."""
 _ROUNDING_MS = 1.0
@@ -216,11 +219,14 @@ class Watch(Struct, frozen=True):
         """Wait until each pin of the trial has shown its rhythm, or the time for that is over."""
         on_pin = {pin: edges for pin, edges in _by_pin(expected).items() if edges[0].t_ms <= PATIENCE_MS}
         due_ms = max(edges[0].t_ms for edges in on_pin.values())
+        now_s = asyncio.get_running_loop().time
         raw: list[Edge] = []
         slept_ms = 0.0  # ends the watch when the board's own time stands still or starts again
         installed_ms: float | None = None  # at the first look: a small board takes seconds for an installation
         while True:
+            asked_s = now_s()
             page = await self._read(EdgesRead(cursor=cursor))
+            rest_ms = min(max(_POLL_MS, 1000 * _RESTS * (now_s() - asked_s)), _LONGEST_REST_MS)
             cursor = page.cursor
             waited_ms = page.now_ms - self.before.now_ms
             if waited_ms < 0:
@@ -234,8 +240,8 @@ class Watch(Struct, frozen=True):
             is_proved = not unsettled and compare_edges(on_pin, seen, waited_ms, before={}).agrees
             if is_proved or max(waited_ms, slept_ms) >= end_ms:
                 break
-            await self.sleep(_POLL_MS / 1000)
-            slept_ms += _POLL_MS * _SLOWEST_CLOCK
+            await self.sleep(rest_ms / 1000)
+            slept_ms += rest_ms * _SLOWEST_CLOCK
         if not any(seen.values()) and waited_ms == 0:
             return Verification(Evidence("accepted", "accepted only: the board's clock stands still"), False)
         # where reading a pin does not turn off what drives it
