@@ -98,9 +98,9 @@ async def welcome(link, body):
 
 
 def _count_room(runner):
-    """Without PSRAM programs may claim what they hold and what is left beside the link, less what calls need."""
+    """Without PSRAM programs may claim what they have and what is left beside the link, less what calls need."""
     board = runner.board
     if board.is_small:
         runner.make_room()
-        held = sum([program.env.quota.holds for program in runner._programs.values() if program.env is not None])
-        board.heap = held + max(0, board.own_free() - board.reserve)
+        claimed = sum([program.claim for program in runner._programs.values() if program.env is not None])
+        board.heap = claimed + max(0, board.own_free() - board.reserve)
