@@ -149,7 +149,8 @@ class PaperApps:
     async def list_apps(self, device: str | None = None) -> tuple[AppListing, ...]:
         return self.listed
 
-    async def conflict(self, device: str, call: Call[Any]) -> PinConflict | None:
+    async def conflict(self, device: str, call: Call[Any], *, asks: bool = True) -> PinConflict | None:
+        """With or without `asks` this double asks no device."""
         return self.conflicts.get(getattr(call, "pin", -1))
 
     async def act(self, device: str, call: GpioSet | PwmSet, *, insist: tuple[str, ...] = ()) -> PinChange:
