@@ -116,6 +116,7 @@ class People:
 class Board:
     device_id: str
     name: str
+    is_away: bool = False
 
 
 class Boards:
