@@ -10,7 +10,7 @@ import sys
 import time
 
 import machine
-from binding import bound, read_in
+from binding import bound
 from micropython import const
 from timeline import Timeline
 
@@ -28,7 +28,7 @@ FLASH_PINS = (("S3", 26, 32), ("C3", 11, 17), ("C6", 24, 30), ("", 6, 11))
 _WATCHDOG_MS = const(15_000)
 _HOST_PINS = "gpio_ adc_r pwm_s i2c_b i2c_s i2c_r"  # how the names in host_pins.py begin
 _PROGRAM_BYTES = const(32_768)  # without PSRAM
-_OWN_FLOOR = const(2_048)  # a heap that is full doubles, and takes what Wi-Fi and TLS need (heap.py)
+_OWN_FLOOR = const(3_072)  # a heap that is full doubles, and takes what Wi-Fi and TLS need (heap.py)
 # The heap's size cannot be asked: what is computed for it differs by 3 KB while a segment of TCP waits.
 _GROWN_BYTES = const(8_192)
 
@@ -55,7 +55,7 @@ class Board:
         self.nvs = esp32.NVS("microclaw") if hasattr(esp32, "NVS") else None
         self.owners = {}  # pin -> the program that has it
         self.is_small = gc.mem_free() + gc.mem_alloc() < 1 << 20  # there is no PSRAM
-        self._total = gc.mem_alloc() + self.own_free()  # the size of MicroPython's heap
+        self.take_size()
         self._last_ticks = self.ticks_ms()
         self._uptime_ms, self._wdt = 0, None
         self.timeline = Timeline(self.now_ms, facts.get("timeline", 192))
@@ -106,6 +106,10 @@ class Board:
             free -= max([region[2] for region in esp32.idf_heap_info(esp32.HEAP_DATA)])
         return free
 
+    def take_size(self):
+        """Growth counts from the heap's present size."""
+        self._total = gc.mem_alloc() + self.own_free()
+
     def has_grown(self):
         """True if MicroPython's heap took what Wi-Fi and TLS live from."""
         return self.is_small and gc.mem_alloc() + self.own_free() > self._total + _GROWN_BYTES
@@ -149,4 +153,4 @@ class Board:
     def __getattr__(self, name):
         """Names that are asked seldom are in chip_facts.py and host_pins.py, which are read in when needed."""
         is_pin = name[:5] in _HOST_PINS
-        return bound(getattr(read_in("host_pins" if is_pin else "chip_facts"), name), self)
+        return bound(getattr(__import__("host_pins" if is_pin else "chip_facts"), name), self)

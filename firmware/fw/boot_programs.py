@@ -28,8 +28,8 @@ async def boot(runner):
         runner._log("warning", runner.standing + ": no program is started")
         return
     names = [name for name in runner.slots.names() if name not in runner.slots.damaged and runner.slots.facts(name)[3]]
-    if names and runner.board.number("grew") > 1:
-        _hold(runner, names, "the heap grew into Wi-Fi's memory twice")
+    for _ in range(min(len(names), runner.board.number("grew") - 1)):
+        _hold(runner, names, "the heap grew into Wi-Fi's memory twice or more")
     for name in names:
         if hold == 1:
             runner.paused.append(name)
@@ -54,7 +54,7 @@ def _hold(runner, names, why):
     name = max(names, key=lambda name: runner.slots.records[name]["gen"])
     names.remove(name)
     _note(runner, name, "stopped", why)
-    runner._event("app.exit", {"app": name, "kind": "memory"})
+    runner._event("app.exit", {"app": name, "kind": "held"})
     return name
 
 

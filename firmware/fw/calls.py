@@ -5,7 +5,6 @@ import gc
 import sys
 from time import ticks_diff, ticks_ms
 
-from binding import read_in
 from errors import CallError
 from micropython import const
 
@@ -19,7 +18,7 @@ NEEDS = {
     "device.restart": 0, "apps.begin": 16_384, "apps.commit": 16_384, "apps.remove": 12_288, "apps.undo": 14_336
 }  # fmt: skip
 USUAL_NEED = 8_192
-ENDING = "apps.stop apps.remove apps.undo"  # they must always go: where there is no room, they end the program first
+ENDING = ("apps.stop", "apps.remove")  # they must always go: where there is no room, they end the program first
 WIFI_METHODS = " wifi.list wifi.set wifi.forget"  # of boards with a radio
 
 
@@ -93,8 +92,8 @@ class Calls:
 
     def _module_of(self, method):
         if method.startswith("apps."):
-            return read_in("app_calls")
-        return read_in("networks" if method.startswith("wifi.") else "methods")
+            return __import__("app_calls")
+        return __import__("networks" if method.startswith("wifi.") else "methods")
 
 
 def refusal(code, message):

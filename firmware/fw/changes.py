@@ -5,7 +5,7 @@ import asyncio
 import sys
 
 import loading
-from binding import once, read_in
+from binding import once
 from errors import CallError
 from micropython import const
 from quota import Quota
@@ -41,9 +41,12 @@ async def commit(runner):
         runner._start(name, space)
     try:
         await _settle(runner, name)
-    except CallError:
-        await undo(runner, name)
-        raise
+    except CallError as refused:
+        try:
+            await undo(runner, name)
+        except (CallError, MemoryError) as exc:
+            runner._log("error", "%s is not as it was before: %s" % (name, exc))
+        raise refused
     return name
 
 
@@ -56,20 +59,24 @@ async def _settle(runner, name):
     was_squeezed = program is not None and program.squeezes and program.restart is not None
     if runner.has_room(runner.board.reserve - _OWN_BYTES) and not was_squeezed:
         return
-    left = max(0, runner.board.own_free() + _OWN_BYTES)
+    text = "the board's memory was short as %s began: stop another program first" % name
+    if not was_squeezed:
+        left = max(0, runner.board.own_free() + _OWN_BYTES)
+        text = "with %s %d bytes of memory are left, and calls need %d: stop another program first"
+        text = text % (name, left, runner.board.reserve)
     await runner.end(name)
     runner.make_room()
-    text = "with %s %d bytes of memory are left, and calls need %d: stop another program first"
-    raise CallError("too_large", text % (name, left, runner.board.reserve))
+    raise CallError("too_large", text)
 
 
 async def start(runner, name):
     async with runner._changing:
         runner.slots.facts(name)
         program = runner._programs.get(name)
-        if program is None or program.main is None:
-            await runner._end(name)
-            runner._start(name)
+        if program is not None and program.main is not None:
+            return
+        await runner._end(name)
+        runner._start(name)
     await _settle(runner, name)
 
 
@@ -80,7 +87,7 @@ async def resume(runner):
         name = runner.paused.pop()
         try:
             await start(runner, name)
-        except CallError as exc:
+        except (CallError, MemoryError) as exc:
             runner._log("error", "%s cannot start again: %s" % (name, exc.message))
 
 
@@ -116,7 +123,7 @@ def _start(runner, name, space=None):
     program.space = space or runner.load(*runner.slots.image(name), claim)
     _drop(runner, "storage")
     if facts[4:]:
-        program.times = read_in("intervals").Times(facts[4], facts[5], runner.board.now_ms())
+        program.times = __import__("intervals").Times(facts[4], facts[5], runner.board.now_ms())
     runner._programs[name] = program
     runner._begin(program)
 

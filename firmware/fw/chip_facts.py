@@ -4,8 +4,9 @@ import sys
 import time
 
 RESET_REASONS = {"PWRON_RESET": "power_on", "WDT_RESET": "watchdog", "DEEPSLEEP_RESET": "deep_sleep"}
-OWN_RESTARTS = ("link_no_memory", "link_stuck", "heap_grew")  # `why` in NVS: 1, 2 and 3
+OVERDUE = ("link_no_memory", "link_stuck")  # `why` in NVS: 1 and 2
 MOST_DOUBLED = 4
+MOST_GROWN = 4
 TLS_BYTES = 32_000  # a session takes 24.5 KB, its handshake 6 KB more (stock 1.26.1 on an emulated ESP32)
 TLS_BLOCK = 17_408  # its buffer for a record of 16 KB
 HEALTHY_S = 60
@@ -52,17 +53,18 @@ def come_back(board, well_ms, after_ms):
 
 
 def give_back(board, runner):
-    """MicroPython's heap has grown: give its new part back, which an empty one goes to, or restart at once, as the link
-    cannot live beside it. `grew` in NVS counts those in a row."""
+    """MicroPython's heap has grown: give its new part back, if nothing is in it, or restart at once, as the link cannot
+    live beside it. `grew` in NVS counts those in a row; after MOST_GROWN the board goes on as it is."""
     idf_free = board.idf_free()
     runner.make_room()
-    restarts = board.has_grown()
+    restarts = board.has_grown() and number(board, "grew") < MOST_GROWN
+    board.take_size()
     if restarts or runner.events:
         runner.events = max(0, runner.events - 1)
         told = {"after": runner.doing, "used": board.mem_alloc(), "idf_free": idf_free, "restarts": restarts}
         runner.emit("event", {"name": "heap.grew", "data": told})
     if restarts:
-        number(board, "why", 3)
+        number(board, "why", 1)
         number(board, "grew", number(board, "grew") + 1)
         restart(board)
 
@@ -92,7 +94,7 @@ def safe_mode(board):
 def reset_reason(board):
     why = number(board, "why")
     if why:
-        return OWN_RESTARTS[why - 1]
+        return OVERDUE[why - 1]
     cause = board.machine.reset_cause() if hasattr(board.machine, "reset_cause") else None
     for name, reason in RESET_REASONS.items():
         if getattr(board.machine, name, -1) == cause:

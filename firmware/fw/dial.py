@@ -14,7 +14,7 @@ from websocket import Closed
 
 SERVER_NAME = "host.microclaw.internal"  # every host's certificate names it, wherever the host is
 CONNECT_S = 10
-UPGRADE_S = 30  # with the TLS handshake, which a weak radio or a busy program makes long
+UPGRADE_S = 20  # with the TLS handshake, which a weak radio or a busy program makes long
 _MAX_WHY = const(120)
 
 

@@ -94,13 +94,14 @@ async def welcome(link, body):
         link.updates().welcome()
     if link.on_welcome is not None:
         link.on_welcome()
-    _count_room(link._calls.runner)
+    _count_room(link, link._calls.runner)
 
 
-def _count_room(runner):
+def _count_room(link, runner):
     """Without PSRAM programs may claim what they have and what is left beside the link, less what calls need."""
     board = runner.board
-    if board.is_small:
+    if board.is_small and link.ota is None and not runner.paused:
         runner.make_room()
-        claimed = sum([program.claim for program in runner._programs.values() if program.env is not None])
+        running = [program for program in runner._programs.values() if program.env is not None]
+        claimed = sum([max(program.claim, program.env.quota.holds) for program in running])
         board.heap = claimed + max(0, board.own_free() - board.reserve)

@@ -99,24 +99,29 @@ class Times:
         self._is_busy = False
 
     async def _start(self, runner, program):
-        async with runner._changing:
-            if program.times is self:
-                if program.env is not None:
-                    await self.end(runner, program, "returned")
-                self.began_ms = now = runner.board.now_ms()
-                try:
-                    if not runner.has_room(_LOAD_BYTES):
-                        raise CallError("failed", "the board has no memory for this now: stop a program")
-                    program.space = runner.load(*runner.slots.image(program.name), program.claim)
-                except CallError as exc:
-                    program.error = exc.message
-                    runner._log("error", "%s cannot start: %s" % (program.name, exc.message))
-                    self._note(program, now, "trapped")
-                else:
-                    self.runs += 1
-                    self.ended_ms = None
-                    runner._begin(program)
-        self._is_busy = False
+        try:
+            async with runner._changing:
+                if program.times is self:
+                    await self._start_run(runner, program)
+        finally:
+            self._is_busy = False
+
+    async def _start_run(self, runner, program):
+        if program.env is not None:
+            await self.end(runner, program, "returned")
+        self.began_ms = now = runner.board.now_ms()
+        try:
+            if not runner.has_room(_LOAD_BYTES):
+                raise CallError("failed", "the board has no memory for this now: stop a program")
+            program.space = runner.load(*runner.slots.image(program.name), program.claim)
+        except (CallError, MemoryError) as exc:
+            program.error = str(exc)
+            runner._log("error", "%s cannot start: %s" % (program.name, exc))
+            self._note(program, now, "trapped")
+        else:
+            self.runs += 1
+            self.ended_ms = None
+            runner._begin(program)
 
 
 def _goes_on(program):

@@ -7,7 +7,7 @@ import gc
 import sys
 from time import sleep_us, ticks_add, ticks_diff, ticks_ms
 
-from errors import CallError
+from errors import CallError, Squeezed
 from micropython import const
 from peripherals import Machine, OutputPin
 
@@ -19,6 +19,7 @@ _MAX_TASKS = const(16)
 _MAX_LINE = const(240)
 _LINES_PER_S = const(20)
 LINES_AT_ONCE = 30  # the link keeps 32 lines that wait for the host
+_MODULE_BYTES = const(3_072)  # what most modules take at most while they are read in
 _READY = ()  # awaiting it takes no memory and does not yield
 
 
@@ -250,7 +251,9 @@ class Environment:
     def ours(self, name):
         """A module that is read in for programs: the memory that it takes is the board's, not this program's."""
         at = self._memory is not None and name not in sys.modules and self._board.mem_alloc()
-        found = self._runner.read_in(name)
+        if name not in sys.modules and not self._runner.has_room(_MODULE_BYTES):
+            raise Squeezed("no room to read in " + name)  # before the heap grows for it, which costs the link
+        found = __import__(name)
         if at:
             self._memory += max(0, self._board.mem_alloc() - at)
         return found

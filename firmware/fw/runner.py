@@ -5,7 +5,7 @@ import gc
 import sys
 from time import ticks_add, ticks_diff, ticks_ms
 
-from binding import bound, read_in, room
+from binding import bound
 from errors import CallError, Squeezed
 from loading import reason
 from micropython import const
@@ -21,15 +21,15 @@ EVENTS = 120  # of programs at once, then 720 an hour: each is written to the fl
 _MORE_EVENTS = const(2)  # each COLLECT_MS
 _TICK_MS = const(100)
 _DOOMED_MS = const(500)  # from a program's MemoryError to its end, if the board is still short
-_ROOM_S = const(10)  # one that ended for the board's memory looks for room so often; twice as long each time in a row
+ROOM_S = 10  # one that ended for the board's memory looks for room so often; twice as long each time in a row
 _MOST_DOUBLED = const(5)
+_MARK_BYTES = const(5_120)  # what boot_programs.mark reads in
 
 
 class Runner:
     """`emit(kind, data)` takes "log" {source, level, text} and "event" {name, data}. One call at a time."""
 
     MAX_CRASHES = 3
-    read_in = staticmethod(read_in)  # for programs, which hold nothing of the firmware
     # Modules that are read in when needed, and given back.
     NOT_KEPT = (
         "storage", "uploads", "records", "changes", "boot_programs", "methods", "host_pins", "chip_facts", "networks",
@@ -57,7 +57,6 @@ class Runner:
         self._collected = ticks_ms()
         self.events = EVENTS
         self.doing = ""  # the call that began last; told if the heap grows
-        room[:] = [self.has_room]
         self.heap = 0  # bytes that the last program took when it was read in
         loop = asyncio.get_event_loop()
         self._others_handler = loop.get_exception_handler()
@@ -72,7 +71,7 @@ class Runner:
             module = "boot_programs"
         elif name in ("stop", "remove", "list", "pause", "close"):
             module = "endings"
-        return bound(getattr(read_in(module), name), self)
+        return bound(getattr(__import__(module), name), self)
 
     def states(self):
         """[{name, state}] of every program, for telemetry."""
@@ -119,6 +118,10 @@ class Runner:
     def failed(self, name, exc):
         """A callback or task of the program raised; the program goes on."""
         program = self._programs[name]
+        if isinstance(exc, Squeezed):
+            program.error = str(exc)
+            asyncio.create_task(self._ended(program, "squeezed"))
+            return
         program.error = reason(exc)
         self._tell_crash(program, True)
 
@@ -192,7 +195,7 @@ class Runner:
         """It ended for the board's memory, which is no crash of its own: it starts again when there is room."""
         if self.board.now_ms() - program.started_ms >= _HEALTHY_MS:
             program.squeezes = 0
-        wait_s = _ROOM_S << min(program.squeezes, _MOST_DOUBLED)
+        wait_s = ROOM_S * (1 << min(program.squeezes, _MOST_DOUBLED))
         program.squeezes += 1
         program.state = "waiting"
         program.error = "the board's memory was short (%s): it starts again when there is room" % program.error
@@ -204,15 +207,17 @@ class Runner:
         await asyncio.sleep_ms(500 << program.crashes)
         while room_s:
             await asyncio.sleep(room_s)
-            if self.has_room(self.board.reserve + program.claim):
+            if self.has_room(self.board.reserve + program.claim) and self.board.memory_short() is None:
                 break
         async with self._changing:
             program.restart = None
             try:
                 program.space = self.load(*self.slots.image(program.name), program.claim)
-            except CallError as exc:
-                program.error = exc.message
-                self._log("error", "%s cannot start again: %s" % (program.name, exc.message))
+            except (CallError, MemoryError) as exc:
+                program.error = str(exc)
+                self._log("error", "%s cannot start again: %s" % (program.name, exc))
+                if getattr(exc, "code", "failed") == "failed":  # no memory mostly: it is tried again
+                    self._squeeze(program)
                 return
             if program.times is not None:
                 program.times.began_ms = self.board.now_ms()
@@ -289,9 +294,9 @@ class Runner:
         while True:
             self.beat = now = ticks_ms()
             self.board.watchdog()
-            if self.board.has_grown():
+            if self.board.has_grown() and not self.paused:  # an update may take it for a while
                 self.board.give_back(self)
-            if self._marks and self.board.now_ms() >= 1000 * self._marks[-1]:
+            if self._marks and self.board.now_ms() >= 1000 * self._marks[-1] and self.has_room(_MARK_BYTES):
                 self.mark(self._marks.pop())
             if ticks_diff(now, self._collected) >= COLLECT_MS:
                 self._collected = now

@@ -1,7 +1,7 @@
 """The installed programs: their names and facts. What touches files is in storage.py, uploads.py and records.py.
 Those are read in when needed, and the runner drops them soon after: their 8 KB are free most of the time."""
 
-from binding import bound, read_in
+from binding import bound
 from errors import CallError
 
 UPLOADED = "=part"
@@ -28,7 +28,7 @@ class Slots:
             module = "storage"
         else:
             module = "records"
-        return bound(getattr(read_in(module), name), self)
+        return bound(getattr(__import__(module), name), self)
 
     def names(self):
         return sorted([name for name, record in self.records.items() if record["now"]] + list(self.damaged))

@@ -4,7 +4,6 @@ import os
 from binascii import hexlify
 
 import storage
-from binding import read_in
 from errors import CallError
 
 MAX_PROGRAMS = 16
@@ -33,7 +32,7 @@ def begin(slots, name, kind, size, sha256, heap=0, autostart=True, every_ms=0, s
     known = storage.read_sealed(slots.upload_path)
     wanted = [name, size, sha256, heap, autostart]
     if every_ms != 0 or stop_after_ms != 0:
-        wanted += read_in("intervals").check(every_ms, stop_after_ms)
+        wanted += __import__("intervals").check(every_ms, stop_after_ms)
     if known is None or known[:3] != wanted[:3]:
         storage.remove_file(slots.part_path)
         facts = os.statvfs(slots.root)

@@ -48,7 +48,8 @@ class AppListing(AppFacts, frozen=True, kw_only=True):
 
     `condition`: "listed" is all that stock firmware reports of an app; "ended": its main is over, and nothing of it
     runs; "dead" is loaded without effect; "missing" is wanted but not there; "unreachable" is wanted on a device that
-    does not answer; "stopped" is off the device and kept for a start; "waiting" is between two runs (`runs`);
+    does not answer; "stopped" is off the device and kept for a start; "waiting" is between two runs (`runs`), or
+    until the board has memory for it;
     "deferred" has an act that waits for the device, and `version` is that which it puts there.
     `foreign`: this host did not install it; `sha256`, `installed_ms` and `version` are then None.
     `is_away`: the device did not answer.

@@ -211,7 +211,7 @@ def _short_gaps_text(expected: Sequence[Edge], seen: Sequence[Edge]) -> str | No
 def _continued(expected: Sequence[Edge], count: int) -> Sequence[Edge]:
     """Return up to so many edges, beyond the trial's end where its gaps repeat: a late board is watched for longer."""
     gaps = [after.t_ms - before.t_ms for before, after in pairwise(expected)]
-    size = next((size for size in range(1, len(gaps)) if _repeat(gaps, size)), None)
+    size = next((size for size in range(1, len(gaps) // 2 + 1) if _repeat(gaps, size)), None)
     if size is None:
         return expected
     edges = list(expected)

@@ -118,10 +118,12 @@ class Listener:
 
         Each has at least `handshake_when_full_s`, so that a flood is no quicker than a board.
         """
-        if not self._handshakes:
+        is_host_full = self._counts.is_full_for(host)
+        is_full = self._counts.arriving >= self._limits.arriving_in_all
+        if not self._handshakes or not (is_host_full or is_full):
             return
         crowded = host
-        if not self._counts.is_full_for(host):
+        if not is_host_full:
             addresses = Counter(handshake.http.address for handshake in self._handshakes)
             crowded = addresses.most_common(1)[0][0]
         oldest = next((handshake for handshake in self._handshakes if handshake.http.address == crowded), None)

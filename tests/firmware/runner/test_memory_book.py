@@ -56,7 +56,7 @@ def test_a_program_that_ended_for_the_boards_memory_is_no_crash_and_runs_again_w
     micropython.compile("counting", COUNTING)
     waiting, ends, begins, autostart, state = micropython.act("""
         import runner as runners
-        runners._ROOM_S = 0.1
+        runners.ROOM_S = 0.1
         await install(runner, "counting")
         runner.board.memory_floor = 1 << 30
         await until(lambda: events("app.exit"))
