@@ -73,38 +73,58 @@ def test_a_program_that_ended_for_the_boards_memory_is_no_crash_and_runs_again_w
     assert (begins, autostart, state) == (2, True, "running")
 
 
-def test_a_heap_that_grew_restarts_the_board_and_after_two_in_a_row_without_the_newest_program(
+def test_a_heap_that_grew_restarts_the_board_four_times_at_most_each_time_with_fewer_programs(
     micropython: MicroPython,
 ) -> None:
     micropython.compile("idle", IDLE)
-    found = micropython.run("""
+    starts = micropython.with_room().run("""
         import esp32
         async def main():
             runner = new_runner()
             await install(runner, "old", "idle")
             await install(runner, "new", "idle", heap=0)
-            found = []
-            for _ in range(3):
+            starts = []
+            for _ in range(5):
                 await runner.close()
                 told.clear()
                 esp32._handles = 0
                 runner = new_runner()
                 await runner.boot()
-                found.append([row(runner, name)["state"] for name in ("old", "new")])
+                states = [row(runner, name)["state"] for name in ("old", "new")]
                 runner.board.is_small = True
                 runner.board._total -= 20_000  # as if the heap had grown
                 try:
                     runner.board.give_back(runner)
                 except SystemExit:
                     runner.board.is_small = False
-                found[-1].append([event["name"] for event in events()])
-            return found + [runner.board.number("grew"), row(runner, "new")["error"]]
+                starts.append([states, events("heap.grew")[0]["data"]["restarts"], runner.board.number("grew")])
+            return starts
         run(main)
     """)
-    assert found[0] == found[1] == ["running", "running", ["heap.grew"]]
-    assert found[2] == ["running", "stopped", ["app.exit", "heap.grew"]]
-    assert found[3] == 3
-    assert "twice" in found[4]
+    assert starts == [
+        [["running", "running"], True, 1],
+        [["running", "running"], True, 2],
+        [["running", "stopped"], True, 3],
+        [["stopped", "stopped"], True, 4],
+        [["stopped", "stopped"], False, 4],
+    ]
+
+
+def test_a_program_that_cannot_be_read_in_now_is_tried_again_later(micropython: MicroPython) -> None:
+    micropython.compile("failing", "async def main(E):\n    E.print('begins')\n    raise ValueError('x')\n")
+    states = micropython.act("""
+        import runner as runners
+        runners.ROOM_S = 0.1
+        await install(runner, "failing")
+        await until(lambda: events("app.crash"))
+        runner.slots.damaged["failing"] = "for now"
+        await until(lambda: runner.list()[0]["state"] == "waiting")
+        del runner.slots.damaged["failing"]
+        runner.board.reserve = 0
+        await until(lambda: lines().count("begins") == 2)
+        return [event["data"].get("kind") for event in events("app.exit")]
+    """)
+    assert states == ["memory"]
 
 
 @pytest.mark.parametrize("count", [0, 1])
