@@ -28,8 +28,12 @@ async def boot(runner):
         runner._log("warning", runner.standing + ": no program is started")
         return
     names = [name for name in runner.slots.names() if name not in runner.slots.damaged and runner.slots.facts(name)[3]]
-    for _ in range(min(len(names), runner.board.number("grew") - 1)):
-        _hold(runner, names, "the heap grew into Wi-Fi's memory twice or more")
+    grew = runner.board.number("grew")
+    if grew and not runner.board.number("why"):  # a start for another reason ends the row
+        grew = runner.board.number("grew", 0)
+    for _ in range(min(len(names), grew - 1)):
+        why = "the board ran out of memory %d times in a row: remove a program, then start this one" % grew
+        _hold(runner, names, why)
     for name in names:
         if hold == 1:
             runner.paused.append(name)

@@ -59,10 +59,10 @@ async def _settle(runner, name):
     was_squeezed = program is not None and program.squeezes and program.restart is not None
     if runner.has_room(runner.board.reserve - _OWN_BYTES) and not was_squeezed:
         return
-    text = "the board's memory was short as %s began: stop another program first" % name
+    text = "the board's memory was short as %s began, and it was taken off: stop another program first" % name
     if not was_squeezed:
         left = max(0, runner.board.own_free() + _OWN_BYTES)
-        text = "with %s %d bytes of memory are left, and calls need %d: stop another program first"
+        text = "%s ran 0.7 s and left %d bytes of memory, calls need %d: it was taken off, stop another program first"
         text = text % (name, left, runner.board.reserve)
     await runner.end(name)
     runner.make_room()

@@ -1,5 +1,6 @@
 """Facts of the chip that are asked at the start, and seldom after: functions of Board, read in when needed."""
 
+import asyncio
 import sys
 import time
 
@@ -7,6 +8,7 @@ RESET_REASONS = {"PWRON_RESET": "power_on", "WDT_RESET": "watchdog", "DEEPSLEEP_
 OVERDUE = ("link_no_memory", "link_stuck")  # `why` in NVS: 1 and 2
 MOST_DOUBLED = 4
 MOST_GROWN = 4
+YOUNG_MS = 10_000
 TLS_BYTES = 32_000  # a session takes 24.5 KB, its handshake 6 KB more (stock 1.26.1 on an emulated ESP32)
 TLS_BLOCK = 17_408  # its buffer for a record of 16 KB
 HEALTHY_S = 60
@@ -57,6 +59,12 @@ def give_back(board, runner):
     live beside it. `grew` in NVS counts those in a row; after MOST_GROWN the board goes on as it is."""
     idf_free = board.idf_free()
     runner.make_room()
+    young = [program for program in runner._programs.values() if _is_young(board, program)]
+    if young and board.has_grown():  # what it took goes with it, mostly
+        newest = max(young, key=lambda program: program.started_ms)
+        newest.error = "it takes more than there is"
+        asyncio.create_task(runner._ended(newest, "squeezed"))
+        return
     restarts = board.has_grown() and number(board, "grew") < MOST_GROWN
     board.take_size()
     if restarts or runner.events:
@@ -67,6 +75,10 @@ def give_back(board, runner):
         number(board, "why", 1)
         number(board, "grew", number(board, "grew") + 1)
         restart(board)
+
+
+def _is_young(board, program):
+    return program.env is not None and board.now_ms() - program.started_ms < YOUNG_MS
 
 
 def link_short(board):

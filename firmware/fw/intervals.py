@@ -41,7 +41,8 @@ class Times:
             return
         now = runner.board.now_ms()
         runs = program.env is not None
-        if runs and self.ended_ms is None and self.every_ms and not _goes_on(program):
+        is_over = runs and not program.is_ending and not _goes_on(program)
+        if is_over and self.ended_ms is None and self.every_ms:
             self._note(program, now, "returned")  # it keeps its pins as they are until its next run
         if runs and self.stop_after_ms and now - self.began_ms >= self.stop_after_ms:
             self._is_busy = asyncio.create_task(self._stop(runner, program))

@@ -23,6 +23,7 @@ class Program:
         self.restart = None  # the task that starts it again
         self.times = None  # intervals.Times, of one that runs at an interval or for a time
         self.doomed_ms = None
+        self.is_ending = False  # its main is over, and what follows from that is under way
         self.is_told = False  # app.crash is told once a run
 
 

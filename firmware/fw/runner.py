@@ -139,7 +139,8 @@ class Runner:
 
     def _begin(self, program):
         program.env = Environment(self, program.name, Quota(self.board, program.claim, self.heap, self.has_room))
-        program.state, program.is_told, program.doomed_ms = "running", False, None
+        program.state, program.doomed_ms = "running", None
+        program.is_told = program.is_ending = False
         program.started_ms = self.board.now_ms()
         program.main = asyncio.create_task(self._run(program))
 
@@ -163,6 +164,7 @@ class Runner:
             if kind == "stopped":  # it cancelled itself
                 kind = "exited"
             if kind != "returned" or not program.env.holds():
+                program.is_ending = True
                 asyncio.create_task(self._ended(program, kind))
 
     async def _ended(self, program, kind):

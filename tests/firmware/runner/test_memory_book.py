@@ -90,7 +90,10 @@ def test_a_heap_that_grew_restarts_the_board_four_times_at_most_each_time_with_f
                 esp32._handles = 0
                 runner = new_runner()
                 await runner.boot()
+                runner.board.number("why", 0)
                 states = [row(runner, name)["state"] for name in ("old", "new")]
+                now_ms = runner.board.now_ms
+                runner.board.now_ms = lambda: now_ms() + 20_000
                 runner.board.is_small = True
                 runner.board._total -= 20_000  # as if the heap had grown
                 try:
@@ -108,6 +111,44 @@ def test_a_heap_that_grew_restarts_the_board_four_times_at_most_each_time_with_f
         [["stopped", "stopped"], True, 4],
         [["stopped", "stopped"], False, 4],
     ]
+
+
+def test_a_start_for_another_reason_ends_the_row_and_holds_no_program(micropython: MicroPython) -> None:
+    micropython.compile("idle", IDLE)
+    states = micropython.act("""
+        await install(runner, "idle")
+        await runner.close()
+        states = []
+        for why in (1, 0, 1):
+            runner.board.number("why", why)
+            if not states:
+                runner.board.number("grew", 2)
+            await runner.boot()
+            states.append([row(runner, "idle")["state"], runner.board.number("grew")])
+            await runner.close()
+        return states
+    """)
+    assert states == [["stopped", 2], ["running", 0], ["running", 0]]
+
+
+def test_a_program_that_makes_the_heap_grow_as_it_begins_is_ended_and_the_board_goes_on(
+    micropython: MicroPython,
+) -> None:
+    micropython.compile("idle", IDLE)
+    states, ends, grown = micropython.act("""
+        await install(runner, "old", "idle")
+        await install(runner, "new", "idle", heap=0)
+        runner._programs["old"].started_ms -= 20_000
+        runner.board.reserve = 1 << 30
+        runner.board.is_small = True
+        runner.board._total -= 20_000  # as if the heap had grown
+        await until(lambda: events("app.exit"))
+        runner.board.take_size()
+        return [[row(runner, name)["state"] for name in ("old", "new")], events("app.exit"), events("heap.grew")]
+    """)
+    assert states == ["running", "waiting"]
+    assert [end["data"] for end in ends] == [{"app": "new", "kind": "memory"}]
+    assert grown == []
 
 
 def test_a_program_that_cannot_be_read_in_now_is_tried_again_later(micropython: MicroPython) -> None:
