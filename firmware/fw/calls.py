@@ -15,7 +15,8 @@ METHODS = (  # the capabilities: exactly what this board offers; one text takes 
 )
 # Bytes that must be free: what a call takes at most (tests/firmware/test_call_room.py), an install with its program.
 NEEDS = {
-    "device.restart": 0, "apps.begin": 16_384, "apps.commit": 16_384, "apps.remove": 12_288, "apps.undo": 14_336
+    "device.restart": 0, "apps.begin": 16_384, "apps.commit": 16_384, "apps.start": 10_240, "apps.remove": 12_288,
+    "apps.undo": 14_336,
 }  # fmt: skip
 USUAL_NEED = 8_192
 ENDING = ("apps.stop", "apps.remove")  # they must always go: where there is no room, they end the program first

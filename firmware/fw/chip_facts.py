@@ -1,14 +1,11 @@
 """Facts of the chip that are asked at the start, and seldom after: functions of Board, read in when needed."""
 
-import asyncio
 import sys
 import time
 
 RESET_REASONS = {"PWRON_RESET": "power_on", "WDT_RESET": "watchdog", "DEEPSLEEP_RESET": "deep_sleep"}
 OVERDUE = ("link_no_memory", "link_stuck")  # `why` in NVS: 1 and 2
 MOST_DOUBLED = 4
-MOST_GROWN = 4
-YOUNG_MS = 10_000
 TLS_BYTES = 32_000  # a session takes 24.5 KB, its handshake 6 KB more (stock 1.26.1 on an emulated ESP32)
 TLS_BLOCK = 17_408  # its buffer for a record of 16 KB
 HEALTHY_S = 60
@@ -52,33 +49,6 @@ def come_back(board, well_ms, after_ms):
     number(board, "why", 2 if link_short(board) is None else 1)
     number(board, "again", number(board, "again") + 1)
     restart(board)
-
-
-def give_back(board, runner):
-    """MicroPython's heap has grown: give its new part back, if nothing is in it, or restart at once, as the link cannot
-    live beside it. `grew` in NVS counts those in a row; after MOST_GROWN the board goes on as it is."""
-    idf_free = board.idf_free()
-    runner.make_room()
-    young = [program for program in runner._programs.values() if _is_young(board, program)]
-    if young and board.has_grown():  # what it took goes with it, mostly
-        newest = max(young, key=lambda program: program.started_ms)
-        newest.error = "it takes more than there is"
-        asyncio.create_task(runner._ended(newest, "squeezed"))
-        return
-    restarts = board.has_grown() and number(board, "grew") < MOST_GROWN
-    board.take_size()
-    if restarts or runner.events:
-        runner.events = max(0, runner.events - 1)
-        told = {"after": runner.doing, "used": board.mem_alloc(), "idf_free": idf_free, "restarts": restarts}
-        runner.emit("event", {"name": "heap.grew", "data": told})
-    if restarts:
-        number(board, "why", 1)
-        number(board, "grew", number(board, "grew") + 1)
-        restart(board)
-
-
-def _is_young(board, program):
-    return program.env is not None and board.now_ms() - program.started_ms < YOUNG_MS
 
 
 def link_short(board):

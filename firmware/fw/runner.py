@@ -33,7 +33,7 @@ class Runner:
     # Modules that are read in when needed, and given back.
     NOT_KEPT = (
         "storage", "uploads", "records", "changes", "boot_programs", "methods", "host_pins", "chip_facts", "networks",
-        "modules", "standstill", "app_calls", "endings",
+        "modules", "standstill", "app_calls", "endings", "growth",
     )  # fmt: skip
     # Modules that programs read in, and given back once none runs: they would fill the heap, kind by kind.
     OF_PROGRAMS = (
@@ -297,7 +297,7 @@ class Runner:
             self.beat = now = ticks_ms()
             self.board.watchdog()
             if self.board.has_grown() and not self.paused:  # an update may take it for a while
-                self.board.give_back(self)
+                __import__("growth").give_back(self)
             if self._marks and self.board.now_ms() >= 1000 * self._marks[-1] and self.has_room(_MARK_BYTES):
                 self.mark(self._marks.pop())
             if ticks_diff(now, self._collected) >= COLLECT_MS:

@@ -68,5 +68,4 @@ def test_each_call_goes_with_the_memory_that_is_asked_for_before_it(tmp_path: Pa
     words = [str(compiled(tmp_path / "fw")), str(tmp_path / "apps"), str(tmp_path / "program.mpy")]
     words.append(hashlib.sha256(data).hexdigest())
     answers = micropython(SCRIPT, *words, program=SMALL, options=("-X", "heapsize=160K"))
-    print(answers)
     assert json.loads(answers.splitlines()[-1]) == []

@@ -79,6 +79,7 @@ def test_a_heap_that_grew_restarts_the_board_four_times_at_most_each_time_with_f
     micropython.compile("idle", IDLE)
     starts = micropython.with_room().run("""
         import esp32
+        import growth
         async def main():
             runner = new_runner()
             await install(runner, "old", "idle")
@@ -97,7 +98,7 @@ def test_a_heap_that_grew_restarts_the_board_four_times_at_most_each_time_with_f
                 runner.board.is_small = True
                 runner.board._total -= 20_000  # as if the heap had grown
                 try:
-                    runner.board.give_back(runner)
+                    growth.give_back(runner)
                 except SystemExit:
                     runner.board.is_small = False
                 starts.append([states, events("heap.grew")[0]["data"]["restarts"], runner.board.number("grew")])

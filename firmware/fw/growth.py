@@ -1,0 +1,34 @@
+"""What a board without PSRAM does when MicroPython's heap has grown into the memory of Wi-Fi. Read in for that."""
+
+import asyncio
+
+MOST_GROWN = 4
+YOUNG_MS = 10_000
+
+
+def give_back(runner):
+    """MicroPython's heap has grown: give its new part back, if nothing is in it, or restart at once, as the link cannot
+    live beside it. `grew` in NVS counts those in a row; after MOST_GROWN the board goes on as it is."""
+    board = runner.board
+    idf_free = board.idf_free()
+    runner.make_room()
+    young = [program for program in runner._programs.values() if _is_young(board, program)]
+    if young and board.has_grown():  # what it took goes with it, mostly
+        newest = max(young, key=lambda program: program.started_ms)
+        newest.error = "it takes more than there is"
+        asyncio.create_task(runner._ended(newest, "squeezed"))
+        return
+    restarts = board.has_grown() and board.number("grew") < MOST_GROWN
+    board.take_size()
+    if restarts or runner.events:
+        runner.events = max(0, runner.events - 1)
+        told = {"after": runner.doing, "used": board.mem_alloc(), "idf_free": idf_free, "restarts": restarts}
+        runner.emit("event", {"name": "heap.grew", "data": told})
+    if restarts:
+        board.number("why", 1)
+        board.number("grew", board.number("grew") + 1)
+        board.restart()
+
+
+def _is_young(board, program):
+    return program.env is not None and board.now_ms() - program.started_ms < YOUNG_MS
