@@ -1,4 +1,4 @@
-"""What a board without PSRAM does when MicroPython's heap has grown into the memory of Wi-Fi. Read in for that."""
+"""Gives memory back, or restarts the board, when MicroPython's heap has grown into that of Wi-Fi. Read in for that."""
 
 import asyncio
 
