@@ -28,7 +28,7 @@ FLASH_PINS = (("S3", 26, 32), ("C3", 11, 17), ("C6", 24, 30), ("", 6, 11))
 _WATCHDOG_MS = const(15_000)
 _HOST_PINS = "gpio_ adc_r pwm_s i2c_b i2c_s i2c_r"  # how the names in host_pins.py begin
 _PROGRAM_BYTES = const(32_768)  # without PSRAM
-_OWN_FLOOR = const(3_072)  # a heap that is full doubles, and takes what Wi-Fi and TLS need (heap.py)
+_OWN_FLOOR = const(2_048)  # a heap that is full doubles, and takes what Wi-Fi and TLS need (heap.py)
 # The heap's size cannot be asked: what is computed for it differs by 3 KB while a segment of TCP waits.
 _GROWN_BYTES = const(8_192)
 

@@ -105,7 +105,7 @@ class Runner:
         if any(p.doomed_ms is not None for p in running):
             return
         worst = max(running, key=lambda p: p.env.grown)
-        worst.env.doomed = Squeezed(short)
+        worst.env.doomed = Squeezed(short) if self.board.is_small else MemoryError(short)
         worst.doomed_ms = ticks_ms()
 
     def _apply(self, program):
@@ -326,8 +326,11 @@ class Runner:
         kind = "trapped"
         why = program.env.quota.memory_short()
         if why is None:
-            kind = "squeezed"
             why = self._short()
+            if self.board.is_small:  # what the link and the calls take is no program's fault
+                kind = "squeezed"
+            elif why is not None:
+                why = "it took too much memory: " + why
         if why is not None:
             program.error = why
             asyncio.create_task(self._ended(program, kind))

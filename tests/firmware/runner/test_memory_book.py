@@ -58,6 +58,7 @@ def test_a_program_that_ended_for_the_boards_memory_is_no_crash_and_runs_again_w
         import runner as runners
         runners.ROOM_S = 0.1
         await install(runner, "counting")
+        runner.board.is_small = True
         runner.board.memory_floor = 1 << 30
         await until(lambda: events("app.exit"))
         waiting = row(runner, "counting")
