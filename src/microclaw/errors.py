@@ -72,11 +72,14 @@ class Diagnostic(Struct, frozen=True):
 
 
 class MicroclawError(Exception):
-    """Root of the tree; `message` is one line without a trailing full stop. `foreign`: it quotes a device or server."""
+    """Root of the tree; `message` is one line without a trailing full stop.
+
+    `foreign`: it quotes a device or server. False: it quotes nobody, whatever raised it; None: as its class or tool.
+    """
 
     code: str = "failed"
     exit_code: int = 1
-    foreign: bool = False
+    foreign: bool | None = None
 
     def __init_subclass__(cls, *, code: str = "", exit_code: int = 0, foreign: bool | None = None) -> None:
         """A value that is left out is that of the class above."""

@@ -52,8 +52,22 @@ async def test_without_the_tests_rule_loopback_is_refused_and_nobody_is_asked() 
     async with site(lambda _: page(HELLO)) as web:
         for url in (f"http://127.0.0.1:{web.port}/", f"http://localhost:{web.port}/", f"http://[::1]:{web.port}/"):
             result, said = await call(Fetcher(Egress()), url)
-            assert (result.error_code, result.foreign) == ("permission_refused", True), said
+            assert (result.error_code, result.foreign) == ("permission_refused", False), said
     assert web.seen == []
+
+
+async def test_only_an_error_in_which_another_host_has_a_say_is_foreign() -> None:
+    names = Names(nobody_example=[], gone_example=[])
+    async with site(lambda target: b"" if target == "/ends" else moved("http://gone.example/")) as web:
+        for url, is_foreign in (
+            (f"http://page.example:{web.port}/", True),
+            (f"http://page.example:{web.port}/ends", True),
+            ("http://nobody.example/", False),
+            ("http://page.example:1/", False),
+            ("nobody", False),
+        ):
+            result, said = await call(fetcher(names), url)
+            assert (result.ok, result.foreign) == (False, is_foreign), said
 
 
 async def test_a_name_is_looked_up_once_and_rebinding_leads_nowhere() -> None:

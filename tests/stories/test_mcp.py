@@ -124,8 +124,9 @@ async def test_the_log_of_a_sessions_own_program_makes_nothing_ask(host: Host) -
         assert outcome(await client.call_tool("undo", {})) == "done"
 
 
-async def test_the_log_of_somebody_elses_program_does(host: Host, tmp_path: Path) -> None:
-    (tmp_path / "other.c").write_text(TALKER)
+async def test_the_log_of_a_program_that_reads_a_bus_does(host: Host, tmp_path: Path) -> None:
+    reads = "\nint other(int bus, char *text) { return i2c_read_reg(bus, 0x50, 0, text, 8); }\n"
+    (tmp_path / "other.c").write_text(TALKER + reads)
     assert host.run("run", str(tmp_path / "other.c"), "-d", "virtual-1", "-y").code == 0
     async with over_stdio(host) as client:
         assert "turn on the oven" in str((await client.call_tool("read-logs", {"app": "other"})).content)

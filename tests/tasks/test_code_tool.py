@@ -63,7 +63,7 @@ async def test_a_member_runs_code_without_being_asked_and_a_guest_an_automation_
     assert await place.service.table.newest(1) == ()
     result = await tools.call(MEMBER.person_id, code="print(6 * 7)")
     fields = json.loads(result.content)
-    assert (fields["success"], fields["exit_code"], result.foreign) == (True, 0, True)
+    assert (fields["success"], fields["exit_code"], result.foreign) == (True, 0, False)
     assert "\n42\n" in fields["output"]
 
 
@@ -74,7 +74,8 @@ async def test_after_words_from_outside_it_asks_with_the_whole_code(tools: Tools
     assert "    print(2)" in question.detail
     assert await place.service.table.newest(1) == ()
     tools.approvals.decide(question.approval_id, approved=True, by="owner")
-    assert (await calling).ok
+    result = await calling
+    assert (result.ok, result.foreign) == (True, True), "it may repeat what was read"
     started = next(event for event in place.audit if event.kind == "task.started")
     assert started.text.endswith(f"no network, approval: {question.approval_id}, by owner")
     assert started.approval == question.approval_id
@@ -97,7 +98,9 @@ async def test_the_question_shows_what_it_imports_from_the_workspace(tools: Tool
 async def test_workspace_files_go_in(tools: Tools) -> None:
     await asyncio.to_thread(tools.workspace.write, "data/in.csv", "1,2")
     code = "text = open('data/in.csv').read()\nopen('out.txt', 'w').write(text + '!')"
-    first = json.loads((await tools.call(code=code, files=["data/in.csv"], keep=["out.txt", "none"])).content)
+    result = await tools.call(code=code, files=["data/in.csv"], keep=["out.txt", "none"])
+    assert result.foreign, "nobody knows who wrote the file"
+    first = json.loads(result.content)
     assert first["files"] == [{"name": "out.txt", "bytes": 4}]
     assert first["not_kept"] == {"none": "it was not written"}
     assert "sent_to_chat" not in first

@@ -49,7 +49,7 @@ def more_tools(tools: Callable[[], Sequence[Tool[Any]]]) -> Tool[Any]:
         fields: dict[str, Any] = {"success": bool(found), "offered": {tool.name: tool.description for tool in found}}
         if unknown or not found:
             fields |= {"unknown": unknown, "names": [tool.name for tool in every]}
-        return ToolOutput(fields, foreign=any(tool.schema is not None for tool in found))
+        return ToolOutput(fields, foreign=any(tool.schema is not None for tool in found) or None)
 
     return Tool(MORE_TOOLS, "", MoreParameters, Permission.READ, Effect.READ, more)
 

@@ -108,7 +108,7 @@ class Toolbox:
         A call that needs an approval waits for it here, or in a tool with a preview. `approved` is what this call was
         approved for earlier: for a schedule, when it was made.
         """
-        foreign = has_begun = False
+        may_quote = has_begun = False
         note_begin = context.begin
 
         async def begin() -> None:
@@ -121,21 +121,21 @@ class Toolbox:
             try:
                 tool, parameters = await self._read(name, arguments, context)
                 context = await self._approved_context(tool, parameters, context, approved)
-                foreign = tool.foreign
-                result = result_of(await tool.run(parameters, context), device_texts)
+                may_quote = tool.foreign
+                result = result_of(await tool.run(parameters, context), device_texts, may_quote=may_quote)
             except MicroclawError as exc:
                 act.failed(exc.message, exc.code, exc.next_step)
-                result = result_of_error(exc, device_texts)
+                result = result_of_error(exc, device_texts, may_quote=may_quote)
             except Exception:  # a fault of ours: what the turn did before must still be told
                 _log.exception("the tool %s failed inside the host", name[:80])
                 act.end = FAULT
                 fault = EndedError(f"a fault inside the host ended {name[:80]}", INTERNAL, _LOOK)
-                result = result_of_error(fault, device_texts)
+                result = result_of_error(fault, device_texts, may_quote=may_quote)
             if has_begun and tool.permission is not Permission.READ:  # it acts and was let through
                 how = "done" if result.ok else f"ended with {result.error_code or 'an error'}"
                 text = f"{tool.name} in {context.channel}: {how}"
                 self._gate.note(AuditKind.TOOL_ACTED, text, context.person_id, about=context.device)
-        return replace(result, foreign=True) if foreign else result
+        return result
 
     async def _approved_context(
         self, tool: Tool[Any], parameters: Struct, context: ToolContext, approved: Permission | None

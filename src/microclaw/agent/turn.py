@@ -298,7 +298,8 @@ class Turn:
             context = ToolContext(*of_call, foreign=foreign, begin=begin, said=said, takes_files=files, turn=turn_id)
             conversation = request.conversation or conversation_of(inbound.channel, inbound.chat_id)
             conversation = f"{SCHEDULED if inbound.origin in ('schedule', 'heartbeat') else ''}{conversation}"
-            with made_by(Maker(turn_id, inbound.person_id, conversation, ahead=self.journal.carried)):
+            carried = self.journal.carried
+            with made_by(Maker(turn_id, inbound.person_id, conversation, ahead=carried, is_tainted=foreign)):
                 return await self.tools.call(call.name, call.arguments, context)
 
         return await self.journal.call(key, call, effect, run)

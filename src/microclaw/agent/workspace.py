@@ -1,6 +1,7 @@
 """Each person's files below a folder of their own, and code in the sandbox over them. No path leads out, and no link.
 
-What the code prints is untrusted text: it may repeat words of a page, of a file or of a device.
+What the code prints is untrusted text if it may repeat words of others: it had a network or a file, or its turn had
+read such text. Telemetry is numbers under short names.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from msgspec import Meta, structs
+from msgspec import Meta
+from msgspec.structs import replace
 
 from microclaw.auth.gate import Effect, Permission
 from microclaw.clock import now_ms
@@ -137,7 +139,8 @@ def workspace_tools(workspace: Workspace) -> tuple[Tool[Any], ...]:
 
     async def list_files(asked: FolderParameters, context: ToolContext) -> ToolOutput:
         found = await asyncio.to_thread(workspace.of(context.person_id).listing, asked.path)
-        foreign = any(len(entry["name"]) > NAME_CHARS for entry in found)  # a long name may be untrusted text
+        # A long name may be untrusted text.
+        foreign = any(len(entry["name"]) > NAME_CHARS for entry in found) or None
         return ToolOutput({"success": True, "files": found, "count": len(found)}, foreign=foreign)
 
     async def read_file(asked: ReadParameters, context: ToolContext) -> ToolOutput:
@@ -285,11 +288,12 @@ class CodeTool:
             chat_id=context.chat_id,
         )
         row = await self.tasks.follow(await self.tasks.submit(order))
-        return _output(row, asked, takes_files=context.takes_files)
+        may_quote = context.foreign or asked.allow is not None or bool(asked.files)
+        return replace(_output(row, asked, takes_files=context.takes_files), foreign=may_quote)
 
     async def _describe(self, asked: CodeParameters, context: ToolContext) -> tuple[str, ...]:
         """The files and the hosts; the code is an argument. Telemetry is named there, too, and goes on meanwhile."""
-        given = await self._inputs(structs.replace(asked, telemetry=()), context)
+        given = await self._inputs(replace(asked, telemetry=()), context)
         return await asyncio.to_thread(input_lines, given, await self.tasks.reach(asked.allow))
 
     async def _inputs(self, asked: CodeParameters, context: ToolContext) -> dict[str, bytes]:
@@ -349,7 +353,7 @@ def _output(row: TaskRow, asked: CodeParameters, *, takes_files: bool) -> ToolOu
     how = f"exit code {row.exit_code}" if row.ending == "ended" else row.ending.replace("_", " ")
     names = ", ".join(one.name for one in row.files)
     evidence = Evidence("written", f"task {row.number}: {how}{f'; it left {names}' if names else ''}")
-    return ToolOutput(fields, (evidence,), foreign=True, files=tuple(sent))
+    return ToolOutput(fields, (evidence,), files=tuple(sent))
 
 
 def _ago(text: str) -> float:

@@ -91,7 +91,7 @@ class ToolService(Struct, frozen=True):
                     # A session is the token's chat of that name: undo in one reverts what was done in the other.
                     conversation = conversation_of(*by.chat(session))
                 asked = questions_in(feed, admission.approvals, channel=CHANNEL, chat_id=chat, request=request)
-                with made_by(Maker(request, by.person_id, conversation)), asked:
+                with made_by(Maker(request, by.person_id, conversation, is_tainted=is_foreign)), asked:
                     return await tools.call(name, given, context)
 
             async with when_credential_ends(admission, by, feed.leave):

@@ -43,7 +43,7 @@ class Maker(Struct, frozen=True):
     """`turn`: the id of the turn or request that is under way; None outside of one. `person_id` is whose it is.
 
     `conversation` is what it is a part of, `deferred` the number of the deferred act that is done. `ahead` goes into
-    the transaction of a plan.
+    the transaction of a plan. `is_tainted`: its words may be those of others.
     """
 
     turn: str | None = None
@@ -51,6 +51,7 @@ class Maker(Struct, frozen=True):
     conversation: str | None = None
     deferred: int | None = None
     ahead: Ahead = lambda: nullcontext(())
+    is_tainted: bool = False
 
 
 _NOBODY = Maker()
@@ -108,6 +109,7 @@ class Claims(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
 
     `uses`: pins of a bus, and pins that its source names and its trial did not reach. `nodes` are buses and PWM timers
     as "i2c/0". `ended`: its trial ended. `forced`: its trial failed, and a person had it installed all the same.
+    `own_words`: all that it can print stands in its source, and nobody else wrote that (apps/authors.py).
     """
 
     reads: tuple[int, ...] = ()
@@ -115,6 +117,7 @@ class Claims(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     nodes: tuple[str, ...] = ()
     ended: bool = False
     forced: bool = False
+    own_words: bool = False
 
 
 class Origin(Struct, frozen=True, forbid_unknown_fields=True):

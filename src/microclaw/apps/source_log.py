@@ -9,7 +9,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from microclaw.apps.building import stored_program
-from microclaw.apps.change_log import COMMAND_LINE, Change, ChangeLog, PutApp, chat_of, maker_now
+from microclaw.apps.change_log import Change, ChangeLog, PutApp
 from microclaw.devices.calls import LogLine, LogPage, LogsRead
 from microclaw.devices.device import Device
 from microclaw.errors import StoreError, UnknownName
@@ -50,20 +50,6 @@ class SourceLog:
             if text or not line.text:
                 told.append(replace(line, text=text or ""))
         return replace(page, lines=tuple(told))
-
-    async def own_programs(self, device_id: str, person_id: str) -> frozenset[str]:
-        """Return the programs there that only this person installed: in this conversation, or in a chat of the terminal
-        also at the command line."""
-        conversation = chat_of(maker_now().conversation or "")
-        own_conversations = {conversation}
-        if conversation.startswith(f"{COMMAND_LINE}:"):
-            own_conversations.add(COMMAND_LINE)
-        own_makers = {(own_conversation, person_id) for own_conversation in own_conversations}
-        makers: dict[str, set[tuple[str, str]]] = {}
-        for change in await self._change_log.changes(device_id, _LOOK_BACK):
-            if isinstance(change.forward, PutApp) and change.kind != "app.restore":
-                makers.setdefault(change.forward.name, set()).add((chat_of(change.conversation or ""), change.person))
-        return frozenset(name for name, by in makers.items() if conversation and by <= own_makers)
 
     async def in_source(self, device_id: str, app: str, at_ms: int, text: str) -> tuple[str | None, str]:
         """The hash of the version that this host installed and that was there then, and the text in its source's lines.

@@ -48,7 +48,10 @@ class Fetcher:
     tls: ssl.SSLContext | None = None
 
     async def fetch(self, url: str) -> Page:
-        """Raises ToolRetry for text that is not a URL, PermissionRefused for a private address, else ToolFailed."""
+        """Raises ToolRetry for text that is not a URL, PermissionRefused for a private address, else ToolFailed.
+
+        An error before the first answer is not `foreign`: nobody else has said anything.
+        """
         import httpx2
 
         from microclaw.egress.http_door import http_client
@@ -69,15 +72,21 @@ class Fetcher:
             async with asyncio.timeout(self.total_s), client:
                 return await self._follow(client, url)
         except TimeoutError as exc:
-            raise _failure(url, f"did not answer within {self.total_s:g} s") from exc
+            raise _failure(url, f"did not answer within {self.total_s:g} s", foreign=False) from exc
         except (httpx2.HTTPError, httpx2.InvalidURL, ssl.SSLError) as exc:
             why = f"could not be fetched: {exc or type(exc).__name__}"
-            raise error_below(exc, MicroclawError) or _failure(url, why) from exc
+            error = error_below(exc, MicroclawError) or _failure(url, why)
+            has_no_peer = isinstance(exc, (httpx2.ConnectError, httpx2.ConnectTimeout))
+            # TLS may quote the certificate of a host, and a redirect chooses the next host's name.
+            if has_no_peer and error_below(exc, ssl.SSLError) is None and exc.request.url == httpx2.URL(url):
+                error.foreign = False
+            raise error from exc
 
     async def _follow(self, client: httpx2.AsyncClient, url: str) -> Page:
-        for _ in range(MAX_REDIRECTS + 1):
+        for redirects in range(MAX_REDIRECTS + 1):
             if len(url) > MAX_URL_CHARS or not url.isprintable() or not _URL.fullmatch(url):
-                raise ToolRetry(f"{url[:80]!r} is no address of a page", next_step="give an http:// or https:// URL")
+                text = f"{url[:80]!r} is no address of a page"
+                raise ToolRetry(text, next_step="give an http:// or https:// URL", foreign=redirects > 0)
             async with client.stream("GET", url) as response:
                 if response.next_request is None:
                     return await self._read(response)
@@ -107,8 +116,8 @@ class Fetcher:
         return Page(url, media_type, text, len(body) > len(raw))
 
 
-def _failure(url: str, why: str) -> ToolFailed:
-    return ToolFailed(f"{url[:200]} {why}", next_step="try another page")
+def _failure(url: str, why: str, foreign: bool | None = None) -> ToolFailed:
+    return ToolFailed(f"{url[:200]} {why}", next_step="try another page", foreign=foreign)
 
 
 def _text(named: str | None, raw: bytes) -> str:

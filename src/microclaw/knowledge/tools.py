@@ -83,7 +83,7 @@ def remembering_tools(*, memory: Memory, search: Search, devices: Registry) -> t
         told = [{"text": one.text[:_HIT_CHARS], "source": one.source, "day": one.day, "kind": one.kind} for one in hits]
         fields = {"success": True, "found": told}
         # An answer may repeat the text of a page or a device.
-        return ToolOutput(fields, foreign=any(one.kind == "answered" for one in hits))
+        return ToolOutput(fields, foreign=any(one.kind == "answered" for one in hits) or None)
 
     return (
         Tool(

@@ -68,13 +68,13 @@ class ToolContext(Call, frozen=True):
 class ToolOutput(Struct, frozen=True):
     """A tool's result: JSON fields for the model, evidence for the person.
 
-    `foreign`: these fields hold untrusted text, although the tool's results seldom do. `files` go to the chat with
-    the answer.
+    `foreign`: somebody else than this host, its person or their own program wrote some of these fields. None: as the
+    tool says, and also if a device wrote in them. `files` go to the chat with the answer.
     """
 
     fields: Mapping[str, Any]
     evidence: tuple[Evidence, ...] = ()
-    foreign: bool = False
+    foreign: bool | None = None
     files: tuple[ResultFile, ...] = ()
 
 
@@ -90,9 +90,9 @@ class PlannedCall(Struct, frozen=True):
 class Tool(Struct, Generic[P], frozen=True):
     """A tool as a model sees it, its needs, and `run`.
 
-    `run` raises ToolRetry for wrong arguments and any other MicroclawError for a failure. `foreign`: its result may
-    hold untrusted text (a page, a log, a device's name). A tool with `has_preview` calls context.approve itself, when
-    it can show exactly what would happen.
+    `run` raises ToolRetry for wrong arguments and any other MicroclawError for a failure. `foreign`: its result holds
+    untrusted text (a page, a server's words), unless the result or the error says that it does not. A tool with
+    `has_preview` calls context.approve itself, when it can show exactly what would happen.
     `required_permission` gives what these arguments need, when that differs from `permission`; `describe` gives lines
     for the approval, on what the arguments refer to now. `check` raises what `run` would refuse as things are now; it
     is awaited before somebody is asked, and only then, and looks at nothing outside of this host and its devices.
@@ -203,21 +203,30 @@ class ToolResult(Struct, frozen=True):
         return None if self.error_code == ToolRetry.code else self.next_step
 
 
-def result_of(output: ToolOutput, device_texts: Sequence[str] = ()) -> ToolResult:
-    """A tool's output, with its evidence added to what the model reads. What holds a device's text is fenced."""
+def result_of(output: ToolOutput, device_texts: Sequence[str] = (), *, may_quote: bool = False) -> ToolResult:
+    """A tool's output, with its evidence added to what the model reads. What holds a device's text is fenced.
+
+    `may_quote`: the tool's results quote others, unless the output says that it does not.
+    """
     fields = dict(output.fields)
     if output.evidence:
         fields["evidence"] = [{"kind": e.kind, "text": e.text} for e in output.evidence]
     if device_texts:
         fields = _fenced(fields, tuple(_beginning(text) for text in device_texts))
-    foreign = output.foreign or bool(device_texts)
+    foreign = output.foreign
+    if foreign is None:
+        foreign = may_quote or bool(device_texts)
     return ToolResult(bounded_json(fields), ok=True, evidence=output.evidence, foreign=foreign, files=output.files)
 
 
-def result_of_error(error: MicroclawError, device_texts: Sequence[str] = ()) -> ToolResult:
-    """An error as the model reads it: a build error with its diagnostics. What a device or a server said is fenced."""
-    foreign = error.foreign or bool(device_texts)
-    message = fence_text(error.message[:_MAX_FOREIGN_CHARS], _DEVICE) if foreign else error.message
+def result_of_error(error: MicroclawError, device_texts: Sequence[str] = (), *, may_quote: bool = False) -> ToolResult:
+    """An error as the model reads it: a build error with its diagnostics. What a device or a server said is fenced.
+
+    `may_quote`: the tool's errors quote others, unless the error says that it does not.
+    """
+    quotes = bool(error.foreign or device_texts)
+    foreign = quotes or (may_quote and error.foreign is None)
+    message = fence_text(error.message[:_MAX_FOREIGN_CHARS], _DEVICE) if quotes else error.message
     fields: dict[str, Any] = {"success": False, "error": error.code, "message": message}
     if isinstance(error, BuildError):
         fields["stage"] = error.stage

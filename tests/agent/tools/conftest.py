@@ -143,6 +143,9 @@ class PaperApps:
     def status(self) -> tuple[DeviceCheck, ...]:
         return ()
 
+    async def changes(self, _device_id: str, _count: int) -> tuple[Change, ...]:
+        return ()
+
     async def holds(self, device_id: str, name: str) -> bool:
         return (device_id, name) in self.held
 

@@ -126,7 +126,8 @@ class ScheduledWork:
         where = (schedule.device, schedule.channel, schedule.chat_id)
         context = ToolContext(schedule.person_id, lambda _step: None, *where, begin=started)  # nobody follows it
         conversation = SCHEDULED + conversation_of(context.channel, context.chat_id)
-        with made_by(Maker(key, context.person_id, conversation)):
+        # Its arguments may be of a turn that had read text of others.
+        with made_by(Maker(key, context.person_id, conversation, is_tainted=True)):
             result = await self.tools.call(deed.tool, deed.arguments, context, approved=schedule.approved)
         state = _run_end(result.error_code, is_ok=result.ok)
         return Outcome(state, _result_text(result), told=result.ok and deed.tool in _SPEAKS)

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, TypeVar, get_args
 
 from msgspec import Meta, field
 
+from microclaw.apps.authors import own_programs
 from microclaw.apps.claims import claiming, pin_roles, unknown_pins_text
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS
 from microclaw.apps.expectations import PinStimulus
@@ -91,7 +92,7 @@ def trying_tools(apps: Apps) -> tuple[Tool[Any], ...]:
         newest = lines[-asked.lines :]
         shown = "\n".join(f"{line.t_ms / 1000:.2f} s {line.app or '-'}: {line.text}" for line in newest)
         fenced = fence_text(shown[-6000:], f"printed by programs on {device.name}")
-        own = await source_log.own_programs(device.device_id, context.person_id)
+        own = await own_programs(apps.change_log, device.device_id, context.person_id)
         return ToolOutput(
             {"count": len(newest), "lines": fenced},
             (Evidence("reported", f"printed on {device.name}"),),

@@ -244,7 +244,7 @@ def _output(tool: BoardTool, outcomes: Sequence[BoardOutcome[list[ToolOutput]]])
         raise failed(
             f"done on {len(good)} of {count_text(len(outcomes), 'board')}; {listed}",
             next_step="; ".join(steps) or "look at the boards: microclaw device list",
-            foreign=any(error.foreign for error in errors),
+            foreign=any(error.foreign for error in errors) or None,
         )
     made = [one.fields.get("change") for outcome in outcomes for one in outcome.value or ()]
     changes = [number for number in made if number is not None]

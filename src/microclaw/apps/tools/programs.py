@@ -13,6 +13,7 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from microclaw.apps.acting import removal_permission
+from microclaw.apps.authors import own_programs
 from microclaw.apps.building import ProgramImage
 from microclaw.apps.catalogue import AppListing
 from microclaw.apps.claims import runs_once
@@ -139,7 +140,7 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
         prepared = await apps.changes.prepare(_request(device, asked), context.report, later=())
         return prepared.trial.untried
 
-    async def query(device: Device, asked: QueryParameters, _: ToolContext) -> ToolOutput:
+    async def query(device: Device, asked: QueryParameters, context: ToolContext) -> ToolOutput:
         listed = await apps.catalogue.list_apps(device.name)
         if any(app.is_away for app in listed):
             raise _away(device, listed)
@@ -156,8 +157,10 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
             "message": f"Found {len(there)} WASM app(s) on {device.name}",
         }
         evidence = Evidence("reported", f"listed by {device.name} itself")
-        # The board chose the name of such an app, or the words of the error; the toolbox fences what is no word.
-        return ToolOutput(fields, (evidence,), foreign=any(app.foreign or app.error for app in there))
+        own = await own_programs(apps.change_log, device.device_id, context.person_id)
+        # The board chose the name of a foreign app, and a program the words of its error.
+        may_quote = any(app.foreign or (app.error and app.name not in own) for app in there)
+        return ToolOutput(fields, (evidence,), foreign=may_quote)
 
     async def uninstall_permission(device: Device, asked: UninstallParameters, context: ToolContext) -> Permission:
         if context.is_planned:
