@@ -138,6 +138,12 @@ class Inbound(Struct, frozen=True):
     reply_to: str | None = None
     attachments: tuple[Attachment, ...] = ()
 
+    @property
+    def schedule(self) -> int | None:
+        """The number of the schedule whose run this is."""
+        number = (self.key or "").removeprefix("schedule:").partition(":")[0]
+        return int(number) if self.origin == "schedule" and number.isdigit() else None
+
 
 class Delta(Struct, frozen=True, tag="delta"):
     """A piece of the answer's text, while a model streams it."""

@@ -124,7 +124,7 @@ async def test_a_question_that_cannot_be_asked_ends_no_conversation_and_a_refuse
 ) -> None:
     failed = asyncio.Event()
 
-    async def ask(*_: object, **__: object) -> None:
+    async def ask(*_: object, **__: object) -> ApprovalOutcome:
         failed.set()
         raise error
 

@@ -190,4 +190,49 @@ async def test_an_act_asks_only_if_others_wrote_what_the_turn_has_read(
     await home.events("what happened? then set pin 4 high", *([False] if is_asked else []), chat=home.new_chat())
     assert ([one.text for one in home.asked] != []) == is_asked
     assert home.level(4) == (0 if is_asked else 1)
+    told = [m["content"] for m in model.bodies[-1]["messages"] if m["role"] == "tool"]
+    assert ("it trapped" in "".join(told)) == (source == CRASHES)
+    if source:
+        model.answers += replies([("uninstall-wasm-app", json.dumps({"appName": "mine"}))], "Removed.")
+        await home.say("remove it", chat=home.new_chat())
+    await home.devices["virtual-1"].call(GpioSet(4, 0))
+
+
+async def test_a_schedule_may_be_allowed_this_act_after_this_page_and_no_other(home: Home, model: Server) -> None:
+    def get(path: str) -> Any:
+        return home.client.get(path)
+
+    async with site(lambda _: page("<p>rain</p>")) as web:
+        url = f"http://weather.example:{web.port}"
+        do = f"read {url}/today and set pin 4 high when it rains"
+        made = await asyncio.to_thread(home.client.post, "/v1/schedules", {"when": "in 9 hours", "do": do})
+        assert "waits for a yes" in made["warning"]
+        path = f"/v1/schedules/{made['schedule']}"
+
+        async def run(where: str, act: tuple[str, str], decision: dict[str, bool] | None) -> str:
+            """A run that reads a page and acts; how it ended. `decision` answers its question."""
+            before = len((await asyncio.to_thread(get, path))["runs"])
+            model.answers += replies([("web-fetch", json.dumps({"url": f"{url}{where}"}))], [act], "Done.")
+            await asyncio.to_thread(home.client.post, f"{path}/run", {})
+            async with asyncio.timeout(20):
+                while True:
+                    waiting = (await asyncio.to_thread(get, "/v1/approvals"))["approvals"]
+                    assert decision is not None or not waiting
+                    for one in waiting:
+                        await asyncio.to_thread(home.client.post, f"/v1/approvals/{one['approval_id']}", decision)
+                    runs = (await asyncio.to_thread(get, path))["runs"]
+                    if len(runs) > before and runs[0]["state"] in ("done", "failed"):
+                        return str(runs[0]["state"])
+
+        no, always = {"approved": False}, {"approved": True, "always": True}
+        low = ("gpio-set", json.dumps({"pin": 4, "level": 0}))
+        assert await run("/today", SET_PIN, always) == "done"
+        assert await run("/today", SET_PIN, None) == "done"
+        assert home.level(4) == 1
+        for where, act in (("/other", SET_PIN), ("/today", low), ("/today", deploy("rain", PROGRAM))):
+            assert await run(where, act, no) == "failed"
+        assert (home.level(4), home.programs()) == (1, set())
+        [allowed] = (await asyncio.to_thread(get, path))["allowed"]
+        assert "set pin 4 of virtual-1 high" in allowed
+        await asyncio.to_thread(home.client.delete, path)
     await home.devices["virtual-1"].call(GpioSet(4, 0))

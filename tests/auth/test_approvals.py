@@ -47,7 +47,7 @@ async def admit(gate: Gate, who: str, permission: Permission, *, tainted: bool =
         await gate.admit(who, permission, "do it", tainted=tainted, detail=("pin: 4",), channel="t", chat_id="1")
 
 
-def ask(approvals: Approvals, detail: tuple[str, ...] = ()) -> asyncio.Task[None]:
+def ask(approvals: Approvals, detail: tuple[str, ...] = ()) -> asyncio.Task[ApprovalOutcome]:
     return asyncio.create_task(approvals.ask("owner", "do it", detail, channel="t", chat_id="1"))
 
 

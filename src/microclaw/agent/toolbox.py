@@ -32,6 +32,7 @@ from microclaw.operations.tool import (
     result_of,
     result_of_error,
 )
+from microclaw.store.schedules import StandingYes
 from microclaw.text import clean_text, code_lines
 
 _log = logging.getLogger(__name__)
@@ -39,7 +40,12 @@ _log = logging.getLogger(__name__)
 INTERNAL: Final = "internal"
 """The error code of a call in which a part of the host had a fault: nobody can tell what came of it."""
 _LINE_END: Final = re.compile(r"\\[nr]")  # in JSON: of a text of several lines
+_MAY_STAND: Final = frozenset({"gpio-set", "pwm-set", "switch-program", "say", "notify"})
+"""Acts that a person may allow to all runs of a schedule, although these have read text of others."""
 _WEIGHT: Final = {Permission.READ: 0, Permission.ACT: 1, Permission.RISKY: 2}
+
+
+_ADDRESS: Final = re.compile(r"https?://|\bwww\.|\b[a-z0-9-]+\.(?:com|org|net|info|io|[a-z]{2})\b", re.IGNORECASE)
 
 
 class Toolbox:
@@ -69,6 +75,10 @@ class Toolbox:
         """True if a tool of this name is for a device."""
         tool = self._named(name)
         return tool is not None and "device" in tool.parameters.__struct_fields__
+
+    def reads_others(self, words: str) -> bool:
+        """Return True if the words hold the address of a page, or name a tool that reads text of others."""
+        return _ADDRESS.search(words) is not None or any(tool.foreign and tool.name in words for tool in self.tools)
 
     def with_more(self, tools: Iterable[Tool[Any]]) -> Toolbox:
         """A toolbox with these tools added."""
@@ -193,6 +203,10 @@ class Toolbox:
         if not asks and approved is not None and _WEIGHT[needed] <= _WEIGHT[approved] and not context.foreign:
             self._gate.check(context.person_id, needed, text)
             return
+        standing = None
+        may_stand = needed is Permission.ACT and name in _MAY_STAND and not asks
+        if may_stand and context.schedule is not None and context.sources:
+            standing = StandingYes(context.schedule, text, tuple(detail), context.sources)
         await self._gate.admit(
             context.person_id,
             needed,
@@ -205,6 +219,7 @@ class Toolbox:
             asks=asks,
             program=program,
             turn=context.turn,
+            standing=standing,
         )
 
     async def _read(self, name: str, arguments: str, context: ToolContext) -> tuple[Tool[Any], Struct]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from microclaw.agent.acts import (
     DEPLOY_TOOL,
@@ -130,6 +131,7 @@ class Turn:
     _stand_in: str = field(default="", init=False)  # the stand-in model that was announced last
     _messages: list[Message] = field(init=False)  # which go to the model next
     _tainted_s: int | None = field(init=False)  # when untrusted text in the messages was read
+    _sources: list[str] = field(default_factory=list, init=False)  # the calls that read it
 
     @property
     def tokens(self) -> int:
@@ -259,6 +261,7 @@ class Turn:
                 self._files += result.files
             if result.foreign:
                 self._tainted_s = self.request.at_s  # it counts as read when the message came
+                self._sources.append(f"{call.name} {call.arguments}")
             if old_result is None:
                 self._report(call, result, (asyncio.get_running_loop().time() - began) * 1000)
             if result.error_code == OUTCOME_UNKNOWN and result == outcome_unknown(call):
@@ -296,6 +299,8 @@ class Turn:
             files = inbound.channel in FILE_CHANNELS and request.task != "subagent"
             said = request.message.text
             context = ToolContext(*of_call, foreign=foreign, begin=begin, said=said, takes_files=files, turn=turn_id)
+            if request.tainted_s is None:
+                context = replace(context, schedule=inbound.schedule, sources=tuple(sorted(set(self._sources))))
             conversation = request.conversation or conversation_of(inbound.channel, inbound.chat_id)
             conversation = f"{SCHEDULED if inbound.origin in ('schedule', 'heartbeat') else ''}{conversation}"
             carried = self.journal.carried

@@ -194,6 +194,7 @@ class Agent:
             prepare=lambda name, arguments, call: tools.prepare(name, arguments, context_of(call)),
             try_planned=lambda name, arguments, call: tools.try_planned(name, arguments, context_of(call)),
             takes_device=tools.takes_device,
+            reads_others=tools.reads_others,
             name_of=gate.name_of,
             scene=self._context.devices,
             offline=self._model is None,

@@ -15,6 +15,7 @@ from microclaw.auth.tokens import SESSION_PREFIX, PersonTokens, TokenWatch
 from microclaw.config.settings import Settings
 from microclaw.store.database import Database
 from microclaw.store.people import PersonTokenTable
+from microclaw.store.schedules import ScheduleTable
 
 
 class Admission(Struct, frozen=True):
@@ -36,7 +37,8 @@ async def open_admission(settings: Settings, database: Database, record: Record)
     people = await People.opened(database, record=record)
 
     approvals = Approvals(timeout_s=settings.agent.approval_s, roles=people, record=record)
-    gate = Gate(people, approvals, always_ask=settings.agent.approvals == "always", record=record)
+    always_ask, schedules = settings.agent.approvals == "always", ScheduleTable(database)
+    gate = Gate(people, approvals, always_ask=always_ask, record=record, schedules=schedules)
     tokens = PersonTokens(PersonTokenTable(database), people, record=record)
     sign_ins = SignIns(database, people, record=record)
     people.listen(tokens.recheck)

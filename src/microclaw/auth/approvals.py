@@ -26,6 +26,7 @@ from microclaw.auth.tokens import SESSION_PREFIX
 from microclaw.bounded_map import BoundedMap
 from microclaw.errors import MicroclawError, Overloaded, PermissionRefused, UnknownName
 from microclaw.events import Action, ApprovalAsked, ApprovalChanged, AskedProgram
+from microclaw.store.schedules import StandingYes
 from microclaw.text import clean_text, door_words
 
 Outcome: TypeAlias = Literal["approved", "declined", "expired", "withdrawn"]
@@ -47,6 +48,7 @@ class PendingApproval(Struct, frozen=True):
     `risky`: only an owner may say yes; else the asking member may, too. `tool` is the name of the tool whose call
     waits, for the security log; "" for an act of the API. `program` is the one that would be installed, if one would.
     `turn` is the turn whose call waits; None for a schedule's call or an act of the API, which no turn may answer.
+    `standing` is what a yes for all runs of a schedule would allow.
     """
 
     approval_id: str
@@ -60,6 +62,7 @@ class PendingApproval(Struct, frozen=True):
     tool: str = ""
     program: AskedProgram | None = None
     turn: str | None = None
+    standing: StandingYes | None = None
 
     @property
     def door(self) -> str:
@@ -68,11 +71,15 @@ class PendingApproval(Struct, frozen=True):
 
 
 class ApprovalOutcome(Struct, frozen=True):
-    """The outcome and the name of who decided. `by` is None when the time was over, or the asker gone."""
+    """The outcome and the name of who decided. `by` is None when the time was over, or the asker gone.
+
+    `always`: the yes is to all runs of its schedule.
+    """
 
     pending: PendingApproval
     outcome: Outcome
     by: str | None
+    always: bool = False
 
 
 class ActEnd(Struct, frozen=True, omit_defaults=True, rename={"next_step": "next"}):
@@ -158,9 +165,9 @@ class _Question(Struct, frozen=True):
     end: asyncio.Future[ActEnd]
     until_s: float
 
-    def settle(self, outcome: Outcome, by: str | None = None) -> None:
+    def settle(self, outcome: Outcome, by: str | None = None, *, always: bool = False) -> None:
         if not self.decision.done():
-            self.decision.set_result(ApprovalOutcome(self.pending, outcome, by))
+            self.decision.set_result(ApprovalOutcome(self.pending, outcome, by, always))
 
 
 Listener: TypeAlias = Callable[[PendingApproval | ApprovalOutcome], None]
@@ -218,7 +225,8 @@ class Approvals:
         tool: str = "",
         program: AskedProgram | None = None,
         turn: str | None = None,
-    ) -> None:
+        standing: StandingYes | None = None,
+    ) -> ApprovalOutcome:
         """Return when it was approved; PermissionRefused when declined or when nobody decided in time.
 
         What is too long to be shown whole is not asked for: a yes to its beginning would be one to its end, too.
@@ -233,8 +241,12 @@ class Approvals:
         _check_length(action, lines)
         if program is not None:
             program = replace(program, diff=tuple(map(_shown, program.diff)))
-        of_call = (channel, chat_id, self._timeout_s, risky, tool, program, turn)
-        pending = PendingApproval(self._new_id(), person_id, action, lines, *of_call)
+        approval_id = self._new_id()
+        if standing is not None:
+            door = f"microclaw approval decide {approval_id} yes --always"
+            lines += (f"each run of schedule {standing.schedule_id} asks this; to allow it to all: {door}",)
+        of_call = (channel, chat_id, self._timeout_s, risky, tool, program, turn, standing)
+        pending = PendingApproval(approval_id, person_id, action, lines, *of_call)
         loop = asyncio.get_running_loop()
         asked = _Question(pending, loop.create_future(), loop.create_future(), loop.time() + self._timeout_s)
         self._waiting[pending.approval_id] = asked
@@ -263,10 +275,14 @@ class Approvals:
         if outcome.outcome != "approved":
             why = why if outcome.by is None else f"{outcome.outcome} by {outcome.by}"
             raise PermissionRefused(f"{why}, so it was not done: {action}", next_step=step)
+        return outcome
 
-    def decide(self, approval_id: str, *, approved: bool, by: str, goes_on: bool = False) -> PendingApproval:
+    def decide(
+        self, approval_id: str, *, approved: bool, by: str, goes_on: bool = False, always: bool = False
+    ) -> PendingApproval:
         """Approve or decline it, or withdraw it as `by` goes on with something else; PermissionRefused if they may not.
 
+        `always`: the yes is to all runs of its schedule; PermissionRefused if no such yes can be given.
         UnknownName when it does not wait (any more): somebody else was first, or the time is over.
         """
         asked = self._waiting.get(approval_id)
@@ -280,9 +296,13 @@ class Approvals:
             why = "it is risky" if by == pending.person_id else "it is not theirs"
             text = f"{name[:80]} may not decide this, as {why}: {pending.action}"
             raise PermissionRefused(text, next_step="an owner can: microclaw approval list")
+        if always and not (approved and pending.standing):
+            text = f"only a set pin, a switched program or a message of a schedule is allowed always: {pending.action}"
+            raise PermissionRefused(text, next_step=f"microclaw approval decide {approval_id} yes")
         if approved:
             self._approved[approval_id] = asked
-        asked.settle("approved" if approved else "withdrawn" if goes_on else "declined", name[:80])
+        outcome: Outcome = "withdrawn" if goes_on else "declined"
+        asked.settle("approved" if approved else outcome, name[:80], always=always)
         return pending
 
     def find(self, approval_id: str) -> PendingApproval | None:

@@ -11,6 +11,7 @@ from microclaw.auth.people import MAY, OWNER_ALONE, Roles, is_owner, name_of
 from microclaw.errors import PermissionRefused
 from microclaw.events import AskedProgram
 from microclaw.operations.operation import Effect, Permission
+from microclaw.store.schedules import ScheduleTable, StandingYes
 from microclaw.text import role_words
 
 __all__ = ["Effect", "Gate", "Permission"]
@@ -30,8 +31,10 @@ class Gate:
         *,
         always_ask: bool = False,
         record: Record = no_record,
+        schedules: ScheduleTable | None = None,
     ) -> None:
         self._record = record
+        self._schedules = schedules
         self._roles = roles or OWNER_ALONE
         self._approvals = approvals
         self._always_ask = always_ask
@@ -80,10 +83,12 @@ class Gate:
         asks: bool = False,
         program: AskedProgram | None = None,
         turn: str | None = None,
+        standing: StandingYes | None = None,
     ) -> None:
         """Return when it may be done, after an approval where one is needed; else PermissionRefused.
 
-        `asks`: one is needed whatever the permission. `turn`: whose call it is.
+        `asks`: one is needed whatever the permission. `turn`: whose call it is. `standing`: what a person may allow,
+        or has allowed, to all runs of its schedule.
         """
         self.check(person_id, permission, action)
         if not asks and not self.needs_approval(permission, tainted=tainted):
@@ -91,10 +96,22 @@ class Gate:
         if self._approvals is None:
             text = f"{action} needs an approval, and nobody can be asked here"
             raise PermissionRefused(text, next_step="run it through the host")
+        if self._schedules is not None and standing is not None and await self._schedules.allows(standing):
+            return
         risky = permission is Permission.RISKY
         shown = (*detail, TAINTED_NOTE) if tainted and not risky else tuple(detail)
-        asked = (person_id, action, shown)
-        await self._approvals.ask(
-            *asked, channel=channel, chat_id=chat_id, risky=risky, tool=tool, program=program, turn=turn
+        yes = await self._approvals.ask(
+            person_id,
+            action,
+            shown,
+            channel=channel,
+            chat_id=chat_id,
+            risky=risky,
+            tool=tool,
+            program=program,
+            turn=turn,
+            standing=standing,
         )
         self.check(person_id, permission, action)  # again: a person may have been removed meanwhile
+        if self._schedules is not None and standing is not None and yes.always:
+            await self._schedules.allow(standing)

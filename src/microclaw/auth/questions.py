@@ -47,9 +47,9 @@ class Questions:
         found = self._approvals.find(approval_id)
         return None if found is None else self._here(found)
 
-    async def decide(self, approval_id: str, *, approved: bool, by: str) -> Question:
+    async def decide(self, approval_id: str, *, approved: bool, by: str, always: bool = False) -> Question:
         """As Approvals.decide."""
-        return self._here(self._approvals.decide(approval_id, approved=approved, by=by))
+        return self._here(self._approvals.decide(approval_id, approved=approved, by=by, always=always))
 
     async def end(self, question: Question, wait_s: float) -> ActEnd | None:
         """The end of the act; None while it is under way."""
@@ -155,9 +155,13 @@ async def decide(
     approval_id: Number,
     approved: Annotated[bool, Meta(description="yes: it is done now; no: it is not done."), Option(metavar="yes|no")],
     wait_s: WaitS = 5.0,
+    always: Annotated[
+        bool, Meta(description="yes to this act in all runs of its schedule, after the same pages.")
+    ] = False,
 ) -> Approval:
     """Say yes or no; the first decision counts. A yes also tells how the act ended."""
-    settled = replace(await questions.decide(approval_id, approved=approved, by=call.person_id), left_s=0.0)
+    decided = await questions.decide(approval_id, approved=approved, by=call.person_id, always=always)
+    settled = replace(decided, left_s=0.0)
     end = await _end(questions, settled, wait_s) if approved else None
     outcome = "approved" if approved else "declined"
     return _filled(Approval, questions, call, settled, outcome=outcome, end=end)

@@ -24,7 +24,7 @@ class ClusterQuestions(Questions):
         super().__init__(approvals, people)
         self._requests = requests
         requests.answer("questions", str, self._tell)
-        requests.answer("decide", tuple[str, bool, str], self._decide_here)
+        requests.answer("decide", tuple[str, bool, str, bool], self._decide_here)
         requests.answer("act's end", tuple[str, float], self._tell_end)
 
     async def pending(self) -> list[Question]:
@@ -38,10 +38,10 @@ class ClusterQuestions(Questions):
         found, _ = await self._asked(approval_id)
         return next((one for one in found if one.pending.approval_id == approval_id), None)
 
-    async def decide(self, approval_id: str, *, approved: bool, by: str) -> Question:
+    async def decide(self, approval_id: str, *, approved: bool, by: str, always: bool = False) -> Question:
         """At the host where it waits. Overloaded when one that may have it does not answer."""
         if any(one.approval_id == approval_id for one in self._approvals.pending()):
-            return await super().decide(approval_id, approved=approved, by=by)
+            return await super().decide(approval_id, approved=approved, by=by, always=always)
         found, silent = await self._asked(approval_id)
         waiting = next((one for one in found if one.pending.approval_id == approval_id and one.left_s > 0), None)
         if waiting is None:
@@ -53,7 +53,7 @@ class ClusterQuestions(Questions):
                 f"nothing waits under {approval_id[:40]!r}: it was decided already, or its time is over",
                 next_step="microclaw approval list",
             )
-        decision = (approval_id, approved, by)
+        decision = (approval_id, approved, by, always)
         if not await self._requests.ask_first(waiting.host, "decide", decision, bool, ANSWER_S):
             raise Overloaded(
                 f"the host {waiting.host} did not say whether it took the decision",
@@ -78,9 +78,9 @@ class ClusterQuestions(Questions):
         for found in await super().pending() if approval_id == _ALL else () if one is None else (one,):
             yield found.pending, found.left_s
 
-    async def _decide_here(self, decision: tuple[str, bool, str]) -> AsyncGenerator[object, None]:
-        approval_id, approved, by = decision
-        self._approvals.decide(approval_id, approved=approved, by=by)
+    async def _decide_here(self, decision: tuple[str, bool, str, bool]) -> AsyncGenerator[object, None]:
+        approval_id, approved, by, always = decision
+        self._approvals.decide(approval_id, approved=approved, by=by, always=always)
         yield True
 
     async def _tell_end(self, asked: tuple[str, float]) -> AsyncGenerator[object, None]:

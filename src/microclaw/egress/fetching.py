@@ -76,10 +76,9 @@ class Fetcher:
         except (httpx2.HTTPError, httpx2.InvalidURL, ssl.SSLError) as exc:
             why = f"could not be fetched: {exc or type(exc).__name__}"
             error = error_below(exc, MicroclawError) or _failure(url, why)
-            has_no_peer = isinstance(exc, (httpx2.ConnectError, httpx2.ConnectTimeout))
-            # TLS may quote the certificate of a host, and a redirect chooses the next host's name.
-            if has_no_peer and error_below(exc, ssl.SSLError) is None and exc.request.url == httpx2.URL(url):
-                error.foreign = False
+            if isinstance(exc, httpx2.ConnectError | httpx2.ConnectTimeout):
+                # TLS may quote the certificate of a host, and a redirect chooses the next host's name.
+                error.foreign = exc.request.url != httpx2.URL(url) or error_below(exc, ssl.SSLError) is not None
             raise error from exc
 
     async def _follow(self, client: httpx2.AsyncClient, url: str) -> Page:

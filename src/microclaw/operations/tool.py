@@ -51,7 +51,8 @@ class ToolContext(Call, frozen=True):
     `foreign`: the turn has read untrusted text. The toolbox awaits `begin` after the approval and before anything
     changes. `said` are the person's own words in this turn. `insisted`: the
     objections of the tool's `objections` that a person has heard and said yes to. `takes_files`: files of the result
-    reach that chat. `turn`: the turn that calls it; its approvals are that turn's. `is_planned`: the call is made
+    reach that chat. `turn`: the turn that calls it; its approvals are that turn's. `schedule`: the number of the
+    schedule whose run it is, `sources` the calls that have read untrusted text in it. `is_planned`: the call is made
     later, so no device is asked: it may be away, and things are as they are then.
     """
 
@@ -62,6 +63,8 @@ class ToolContext(Call, frozen=True):
     insisted: tuple[str, ...] = ()
     takes_files: bool = False
     turn: str | None = None
+    schedule: int | None = None
+    sources: tuple[str, ...] = ()
     is_planned: bool = False
 
 

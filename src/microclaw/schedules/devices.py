@@ -42,7 +42,7 @@ def with_current_names(schedule: Schedule, devices: Registry) -> Schedule:
     called = {reference: now.get(number, number) for number, name in then.items() for reference in (number, name)}
     shown = {reference: now.get(number, name) for number, name in then.items() for reference in (number, name)}
     if isinstance(deed, Prompt):
-        needed, deed = list(then), Prompt(_renamed(deed.text, shown))
+        needed, deed = list(then), structs.replace(deed, text=_renamed(deed.text, shown), devices={})
     else:
         needed, deed = _named_in(schedule), _with_devices(deed, called)
     if device is not None and not any(reference in called for reference in needed):

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 class ScheduleFacts(Result, frozen=True, kw_only=True):
-    """`when` as it was said, `next` as a person reads it, `by` who made it; `asks_model`: a model is asked then."""
+    """`when` as it was said, `next` as a person reads it, `by` who made it; `asks_model`: a model is asked then.
+
+    `allowed`: the acts that its runs do without a yes, although they have read these pages.
+    """
 
     document: ClassVar[str] = "schedule"
 
@@ -39,6 +42,7 @@ class ScheduleFacts(Result, frozen=True, kw_only=True):
     by: str
     channel: str
     chat_id: str
+    allowed: list[str]
 
     @property
     def condition(self) -> str:
@@ -80,6 +84,7 @@ class OneSchedule(ScheduleFacts, frozen=True, kw_only=True):
 
     def lines(self) -> list[str]:
         head = [f"{self.when}: {self.what}", f"next {self.next or '-'}, {self.condition}, missed runs: {self.missed}"]
+        head += [f"allowed: {act}" for act in self.allowed]
         return [*head, *(f"{one.due}  {one.state}  {one.result}" for one in self.runs)]
 
 

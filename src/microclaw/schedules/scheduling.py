@@ -49,7 +49,7 @@ class Plan(Struct, frozen=True):
 
 class Scheduling(Struct, frozen=True):
     """Makes schedules. `prepare` gives the needs of a tool's call, `try_planned` tries it and returns what it could not
-    try, `takes_device` is true of a tool for a device.
+    try, `takes_device` is true of a tool for a device, `reads_others` of words that have a page or server read.
 
     Without a model (`offline`), words that no template understands are refused at once.
     """
@@ -59,6 +59,7 @@ class Scheduling(Struct, frozen=True):
     prepare: Callable[[str, str, Call], Awaitable[PlannedCall]]
     try_planned: Callable[[str, str, Call], Awaitable[str | None]]
     takes_device: Callable[[str], bool]
+    reads_others: Callable[[str], bool]
     name_of: Callable[[str], str]
     scene: Callable[[str | None], Awaitable[DeviceContext]]
     offline: bool
@@ -96,6 +97,9 @@ class Scheduling(Struct, frozen=True):
         limit = self.runner.wakes_an_hour
         if isinstance(deed, Prompt) and not self.offline and is_due_more_often(timing, limit, due_ms):
             warning = f"it is paused when schedules ask a model more than {limit} times an hour"
+        if isinstance(deed, Prompt) and self.reads_others(deed.text):
+            waits = "each run waits for a yes before it acts, as it has read a page; its question can allow all runs"
+            warning = waits if warning is None else f"{warning}; {waits}"
         if due_ms is not None:
             lines.insert(0, f"first time: {self.shown(due_ms, timezone)}")
         new = Schedule(
@@ -161,6 +165,7 @@ class Scheduling(Struct, frozen=True):
             zone=schedule.zone or self.book.zone,
             person=schedule.person_id,
             by=self.name_of(schedule.person_id),
+            allowed=[yes.text for yes in deed.allowed] if isinstance(deed, Prompt) else [],
             **more,
         )
 

@@ -10,6 +10,7 @@ import logging
 from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 
 from msgspec import Meta, Struct, field
+from msgspec.structs import replace
 
 from microclaw.errors import StoreError, TakenOver
 from microclaw.operations.operation import Permission
@@ -21,6 +22,7 @@ RunState: TypeAlias = Literal["claimed", "started", "done", "failed", "unknown",
 Missed: TypeAlias = Literal["run", "skip"]
 KEPT_RUNS: Final = 500  # of one schedule, the newest
 MAX_WHY_CHARS: Final = 200
+MAX_ALLOWED: Final = 16
 
 _log = logging.getLogger(__name__)
 
@@ -52,6 +54,19 @@ class Cron(_Tagged, frozen=True, tag="cron"):
 Timing: TypeAlias = Once | Every | Cron
 
 
+class StandingYes(Struct, frozen=True):
+    """An act that a person allows to all runs of a schedule: as it is shown, and after these calls have read text."""
+
+    schedule_id: int
+    action: str
+    detail: tuple[str, ...]
+    sources: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        return f"{self.action}, after {', '.join(self.sources)}"
+
+
 class ToolAct(_Tagged, frozen=True, tag="tool"):
     """One call of a tool, which needs no model. `arguments` is JSON text; `devices` are ids with the names of then."""
 
@@ -61,10 +76,14 @@ class ToolAct(_Tagged, frozen=True, tag="tool"):
 
 
 class Prompt(_Tagged, frozen=True, tag="prompt"):
-    """Words for the agent; `devices` are ids of the devices that they name, with the names of then."""
+    """Words for the agent; `devices` are ids of the devices that they name, with the names of then.
+
+    `allowed` are the acts that its runs may do although they have read text of others.
+    """
 
     text: str
     devices: dict[str, str] = {}
+    allowed: tuple[StandingYes, ...] = ()
 
 
 Deed: TypeAlias = ToolAct | Prompt
@@ -139,6 +158,20 @@ class ScheduleTable(RowTable[Schedule]):
     @writes
     def set_state(self, sql: Sql, schedule_id: int, state: ScheduleState, why: str, next_ms: int | None) -> None:
         update(sql, "schedules", {"schedule_id": schedule_id}, state=state, why=why, next_ms=next_ms)
+
+    @reads
+    def allows(self, sql: Sql, act: StandingYes) -> bool:
+        """Return True if a person allowed exactly this to the runs of its schedule."""
+        found = first(sql, Schedule, "schedules WHERE schedule_id = ?", (act.schedule_id,))
+        return found is not None and isinstance(found.deed, Prompt) and act in found.deed.allowed
+
+    @writes
+    def allow(self, sql: Sql, act: StandingYes) -> None:
+        """Keep it with its schedule, and the newest MAX_ALLOWED of them; nothing if that is gone."""
+        found = first(sql, Schedule, "schedules WHERE schedule_id = ?", (act.schedule_id,))
+        if found is not None and isinstance(found.deed, Prompt):
+            allowed = (*found.deed.allowed, act)[-MAX_ALLOWED:]
+            insert(sql, "schedules", replace(found, deed=replace(found.deed, allowed=allowed)), over=("schedule_id",))
 
     @writes
     def set_next(self, sql: Sql, schedule_id: int, next_ms: int, *, instead_of: int) -> None:

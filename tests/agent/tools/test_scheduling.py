@@ -88,6 +88,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
             prepare=lambda name, arguments, call: base.prepare(name, arguments, context_of(call)),
             try_planned=lambda name, arguments, call: base.try_planned(name, arguments, context_of(call)),
             takes_device=base.takes_device,
+            reads_others=base.reads_others,
             name_of=lambda person: person,
             scene=scene,
             offline=True,
