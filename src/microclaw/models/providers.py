@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from microclaw.config.settings import Provider
 from microclaw.errors import ModelError
 from microclaw.models.protocol import ModelReply, ModelRequest, OnText
-from microclaw.models.provider_errors import cut_off, first_line, shown_address, translated, unreadable
+from microclaw.models.provider_errors import cleaned, cut_off, shown_address, translated
 from microclaw.models.provider_wire import MAX_REPLY_CHARS, check_size, history_of, reply_of, tools_of
 from microclaw.text import encodable
 
@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 REQUEST_TIMEOUT_S = 90.0  # of silence
 MAX_ANSWER_S = 600.0  # of one answer that keeps coming
 CONNECT_TIMEOUT_S = 10.0
-MIN_KEY_CHARS = 8  # a shorter one is no secret and may be part of normal words
 _TALKATIVE = ("anthropic", "openai", "httpx2", "httpcore2")  # their debug logs hold prompts and addresses
+# What the libraries raise when a 200 answer is JSON of another kind.
+_OF_ANOTHER_KIND = (ValueError, TypeError, AttributeError, LookupError, RecursionError, AssertionError)
 _NO_KEY = "not-needed"  # compatible servers often need no key, but the SDK does
 
 
@@ -98,11 +99,8 @@ class _DirectModel:
                 ),
             }
             response = await (model_request(**asked) if on_text is None else self._streamed(asked, on_text))
-        except (AgentRunError, UserError) as exc:
-            raise self._without_key(translated(exc, self.name, self.provider)) from exc
-        except (ValueError, TypeError, AttributeError, LookupError, RecursionError, AssertionError) as exc:
-            # What the libraries raise when a 200 answer is JSON of another kind.
-            raise self._without_key(unreadable(self.name, exc)) from exc
+        except (AgentRunError, UserError, *_OF_ANOTHER_KIND) as exc:
+            raise translated(exc, self.name, self.provider, self._api_key) from exc
         return reply_of(response, self.name, time.perf_counter() - began)
 
     async def _streamed(self, asked: dict[str, Any], on_text: OnText) -> wire.ModelResponse:
@@ -127,15 +125,8 @@ class _DirectModel:
                     case PartDeltaEvent(delta=TextPartDelta(content_delta=text)):
                         pass_on(text)
             if stream.finish_reason is None:
-                raise cut_off(self.name)
+                raise cut_off(self.name, self.provider)
             return stream.get()
-
-    def _without_key(self, error: ModelError) -> ModelError:
-        """The error without the key, which a server may repeat in its message."""
-        if self._api_key and len(self._api_key) >= MIN_KEY_CHARS and self._api_key in error.message:
-            error.message = error.message.replace(self._api_key, "(the key)")
-            error.args = (error.message,)
-        return error
 
     def _instructions(self, request: ModelRequest) -> list[wire.InstructionPart]:
         raise NotImplementedError
@@ -152,9 +143,11 @@ class _DirectModel:
         raise NotImplementedError
 
     def _sdk(self, kind: Any, api_key: str) -> Any:
+        from microclaw.models.answer_check import check_answer
         from microclaw.models.bounded_http import bounded_client
 
         client = bounded_client(proxy=self._proxy, base_url=self._base_url)
+        client.event_hooks["response"].append(check_answer)
         return kind(
             api_key=api_key, base_url=self._base_url, max_retries=0, timeout=self._timeout_s, http_client=client
         )
@@ -219,12 +212,11 @@ class OpenAIProviderModel(_DirectModel):
                 page = await self._client.models.list()
                 names = [str(m.id) for m in page.data]
         except (OpenAIError, TimeoutError, ValueError, TypeError) as exc:
-            error = ModelError(
-                f"{shown_address(self._base_url)} does not say which models it has: {first_line(exc)}",
+            raise ModelError(
+                f"{shown_address(self._base_url)} does not list its models: {cleaned(str(exc), self._api_key)}",
                 next_step="check OPENAI_BASE_URL (Ollama: http://localhost:11434/v1), or name one in MICROCLAW_MODEL",
                 fault="unreachable",
-            )
-            raise self._without_key(error) from exc
+            ) from exc
         if not names:
             raise ModelError(
                 f"{shown_address(self._base_url)} has no model",
