@@ -118,7 +118,7 @@ BIG = b" " * (10 << 20)
 @pytest.mark.parametrize(
     ("answer", "kind", "fault", "words"),
     [
-        ((200, anthropic_reply({"type": "text", "text": "on"})), "application/json", "unreadable", "a stream was asked"),
+        ((200, anthropic_reply()), "application/json", "unreadable", "a stream was asked"),
         ((200, openai_reply("on")), "application/json", "unreadable", "a stream was asked"),
         ((200, []), "application/json", "unreadable", "a stream was asked"),
         ((200, HTML.encode()), "text/html; charset=utf-8", "unreadable", "502 Bad Gateway"),

@@ -18,14 +18,17 @@ from microclaw.errors import ModelError
 from microclaw.models.protocol import ModelReply, ModelRequest, OnText
 from microclaw.models.provider_errors import cleaned, cut_off, shown_address, translated
 from microclaw.models.provider_wire import MAX_REPLY_CHARS, check_size, history_of, reply_of, tools_of
+from microclaw.models.server_window import chat_model
 from microclaw.text import encodable
 
 if TYPE_CHECKING:
     from pydantic_ai import messages as wire
     from pydantic_ai.models import Model as ProviderModel
 
+_log = logging.getLogger(__name__)
+
 REQUEST_TIMEOUT_S = 90.0  # of silence
-MAX_ANSWER_S = 600.0  # of one answer that keeps coming
+MAX_ANSWER_S = 600.0  # of one answer that keeps coming, beside the silence before it
 CONNECT_TIMEOUT_S = 10.0
 _TALKATIVE = ("anthropic", "openai", "httpx2", "httpcore2")  # their debug logs hold prompts and addresses
 # What the libraries raise when a 200 answer is JSON of another kind.
@@ -79,6 +82,7 @@ class _DirectModel:
     async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
         """One request, no retry, streamed when someone listens; ModelError names the fault and what to do."""
         model = await self._ready()
+        import httpx2
         from pydantic_ai.direct import model_request
         from pydantic_ai.exceptions import AgentRunError, UserError
         from pydantic_ai.models import ModelRequestParameters
@@ -90,8 +94,8 @@ class _DirectModel:
                 "messages": history_of(request.messages),
                 "model_settings": {
                     "max_tokens": request.max_tokens,
-                    "timeout": self._timeout_s,
-                    "request_timeout": MAX_ANSWER_S,
+                    "timeout": httpx2.Timeout(self._timeout_s, connect=CONNECT_TIMEOUT_S),
+                    "request_timeout": self._timeout_s + MAX_ANSWER_S,
                     **self.caching,
                 },
                 "model_request_parameters": ModelRequestParameters(
@@ -210,19 +214,21 @@ class OpenAIProviderModel(_DirectModel):
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 page = await self._client.models.list()
-                names = [str(m.id) for m in page.data]
+                listed = [model.to_dict() for model in page.data]
         except (OpenAIError, TimeoutError, ValueError, TypeError) as exc:
             raise ModelError(
                 f"{shown_address(self._base_url)} does not list its models: {cleaned(str(exc), self._api_key)}",
                 next_step="check OPENAI_BASE_URL (Ollama: http://localhost:11434/v1), or name one in MICROCLAW_MODEL",
                 fault="unreachable",
             ) from exc
-        if not names:
+        name = chat_model(listed)
+        if name is None:
             raise ModelError(
-                f"{shown_address(self._base_url)} has no model",
+                f"{shown_address(self._base_url)} has no model for chats among its {len(listed)}",
                 next_step="load one there (ollama pull qwen3), then ask again",
             )
-        return names[0]
+        _log.info("model.name is not set: %s answers, of %d models", name, len(listed))
+        return name
 
 
 def _import_pydantic_ai() -> None:
