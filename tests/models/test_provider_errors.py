@@ -1,4 +1,4 @@
-"""What providers say of a failure, in the forms that each of them documents, and answers that are none.
+"""Failures in the forms that providers document, and answers that are none.
 
 Each is streamed as in a turn: the words are shown, the fault and the wait are those that they name.
 """

@@ -168,6 +168,7 @@ class McpServerSettings:
     env: Mapping[str, str] = setting({}, "the program's environment", secret=True)
     headers: Mapping[str, str] = setting({}, "headers of every request", secret=True)
     trusted_reads: bool = setting(False, "its read-only tools need no approval")
+    start_s: float = setting(300.0, "seconds that its start may take; a first one may download a lot", 1, DAY_S)
 
 
 @dataclass(frozen=True, slots=True)

@@ -214,7 +214,7 @@ class OpenAIProviderModel(_DirectModel):
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 page = await self._client.models.list()
-                listed = [model.to_dict() for model in page.data]
+                listed = [model.to_dict(warnings=False) for model in page.data]
         except (OpenAIError, TimeoutError, ValueError, TypeError) as exc:
             raise ModelError(
                 f"{shown_address(self._base_url)} does not list its models: {cleaned(str(exc), self._api_key)}",
