@@ -16,6 +16,7 @@ import pytest
 from click import Abort
 from click.testing import CliRunner
 from tests.cli.screen import Screen
+from tests.models.model_server import anthropic_reply, openai_reply
 
 from microclaw.cli import setup_commands
 from microclaw.cli.main import main
@@ -53,15 +54,20 @@ class Services(BaseHTTPRequestHandler):
             self._reply(404, {})
 
     def do_POST(self) -> None:
-        asked = self.rfile.read(int(self.headers["Content-Length"]))
-        if self.path == "/v1/chat/completions":
-            name = json.loads(asked)["model"]
-            function = {"name": "gpio-set", "arguments": '{"pin":4,"level":1}'}
-            calls = {"content": None, "tool_calls": [{"id": "c1", "type": "function", "function": function}]}
-            said = calls if name == "llama3" else {"content": "Done!"}
-            choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", **said}}
-            whole = {"id": "1", "object": "chat.completion", "created": 1, "model": name, "choices": [choice]}
-            self._reply(200, whole)
+        """Models by their names: how many calls they make at once, and whether they answer after those."""
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        name = asked["model"]
+        results = str(asked["messages"]).count("tool_result" if "anthropic" in self.path else "'tool'")
+        if name == "broken":
+            self._reply(400, {"error": {"message": "broken does not support tools"}})
+        elif "anthropic" in self.path:
+            use = [{"type": "tool_use", "id": f"t{pin}", "name": "gpio-set", "input": {"pin": pin}} for pin in (4, 5)]
+            self._reply(200, anthropic_reply(*([{"type": "text", "text": "Done."}] if results else use)))
+        elif name == "talks" or (results == 2 and name != "silent"):
+            self._reply(200, openai_reply('{"name": "gpio-set"}' if name == "talks" else "Done."))
+        else:
+            count = 2 if name == "llama3" else 1
+            self._reply(200, openai_reply(calls=[("gpio-set", '{"pin":4,"level":1}')] * count))
 
     def _reply(self, status: int, body: dict[str, Any]) -> None:
         data = json.dumps(body).encode()
@@ -124,7 +130,7 @@ def test_each_key_is_tested_and_written_and_a_second_run_shows_none_and_keeps_al
     untouched = files(home)
     run(home, "", "", "")
     assert files(home) == untouched  # every question can be skipped
-    assert run(home, *ALL_KEYS).count("\n  it works: ") == 3
+    assert run(home, *ALL_KEYS).count("\n  it works: ") == 4
     settings = load_settings(os.environ, home=home)
     assert None not in (settings.model.main, settings.telegram, settings.search)
     config, _ = before = files(home)
@@ -145,24 +151,38 @@ def test_a_refused_key_is_asked_for_again_three_times_and_never_shown(home: Path
     assert load_settings(os.environ, home=home).telegram is None
 
 
-def test_a_server_of_ones_own_needs_no_key_and_a_model_that_only_talks_is_told(
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("llama3", "it works: llama3 calls tools: yes; two at once: yes; answers after a tool: yes"),
+        ("steps", "it works: steps calls tools: yes; two at once: no, one after the other; answers after a tool: yes"),
+        ("silent", "it does not work: silent calls tools: yes; two at once: no, one after the other; answers after a"),
+        ("talks", "it does not work: talks does not call tools: only questions will work"),
+        ("broken", "it does not work: broken: refused the request (400): broken does not support tools"),
+    ],
+)
+def test_what_a_model_can_is_tried_and_told(home: Path, services: str, name: str, words: str) -> None:
+    is_kept = () if name in ("llama3", "steps") else ("y",)
+    assert words in run(home, "compatible", f"{services}/v1", "", name, *is_kept, "", "")
+    assert model_of(home) == ModelChoice("openai", name, None, f"{services}/v1")
+    assert words in run(home, "keep", "", "")
+
+
+def test_a_server_of_ones_own_needs_no_key_and_a_running_one_is_offered(
     home: Path, services: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = run(home, "compatible", "nonsense", f"{services}/v1", "", "llama3", "", "")
-    assert 'it works: it called gpio-set {"pin":4,"level":1}' in said
-    assert model_of(home) == ModelChoice("openai", "llama3", None, f"{services}/v1")
+    run(home, "compatible", "nonsense", f"{services}/v1", "", "llama3", "", "")
     run(home, "none", "", "")
     monkeypatch.setattr(setup_commands, "LOCAL_MODELS", ("http://127.0.0.1:9/v1", f"{services}/v1"))
     monkeypatch.setattr(setup_commands, "LOCAL_PROBE_S", 60.0)
-    said = run(home, "", "", "", "qwen", "", "", "", "")
+    said = run(home, "", "", "", "talks", "", "", "", "")
     assert f"a model server runs here: {services}/v1" in said
-    assert "it does not work: it called no tool" in said
     assert model_of(home) == ModelChoice("openai", None, None, f"{services}/v1")
 
 
 def test_service_that_does_not_answer_is_no_verdict(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://127.0.0.1:9")
-    run(home, "anthropic", ANTHROPIC_KEY, "", "", "", "")
+    run(home, "anthropic", ANTHROPIC_KEY, "", "", "", "", "")
     assert getattr(model_of(home), "api_key", None) == ANTHROPIC_KEY
 
 

@@ -27,7 +27,7 @@ from microclaw.operations.tool import Tool, ToolContext, ToolResult
 
 STRANGER = Path(__file__).with_name("stranger.py")
 TIMEOUT_S = 60.0
-QUICK = ClientLimits(connect_s=30.0, call_s=30.0, first_pause_s=0.05, longest_pause_s=0.2, relist_s=0.05)
+QUICK = ClientLimits(list_s=30.0, call_s=30.0, first_pause_s=0.05, longest_pause_s=0.2, relist_s=0.05)
 SECRET = "ANTHROPIC_API_KEY"
 
 
@@ -135,7 +135,7 @@ async def test_a_server_that_dies_in_a_call_is_told_started_again_and_said_once(
 async def test_a_hanging_call_ends_in_time_and_two_in_a_row_start_the_server_anew(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    limits = ClientLimits(connect_s=30.0, call_s=0.3, first_pause_s=0.1)
+    limits = ClientLimits(list_s=30.0, call_s=0.3, first_pause_s=0.1)
     async with strangers(tmp_path, "hangs", limits=limits) as there:
         for _ in range(2):
             result = await there.call("hangs")
@@ -159,6 +159,28 @@ async def test_a_server_that_misbehaves_is_off_with_one_clear_line_and_tried_aga
         assert there.names(kind) == []
     lines = [record.getMessage() for record in caplog.records if kind in record.getMessage()]
     assert len(lines) in (1, 2), lines  # not one a start
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("sys.stderr.write('x' * 200_000 + '\\nno module named home\\n'); sys.exit(3)", "it ended with code 3"),
+        (
+            "sys.stderr.write('downloading, no module named home\\n'); sys.stdin.read()",
+            "it did not answer within 0.9 s",
+        ),
+    ],
+)
+async def test_a_server_that_does_not_start_is_shown_with_its_last_words(script: str, why: str) -> None:
+    changed = asyncio.Event()
+    server = McpServerSettings("late", (sys.executable, "-c", f"import sys; {script}"), start_s=0.9)
+    async with mcp_servers([server], limits=QUICK, on_change=changed.set) as servers:
+        async with asyncio.timeout(TIMEOUT_S):
+            while "no module named home" not in servers.states()["late"]:
+                changed.clear()
+                await changed.wait()
+        assert why in servers.states()["late"]
+        assert len(servers.states()["late"]) < 450
 
 
 async def test_a_changed_list_is_read_again(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from microclaw.errors import ToolFailed
 from microclaw.mcp.client.connection import ClientLimits, mcp_servers
 from microclaw.operations.tool import AnyArguments, ToolContext
 
-QUICK = ClientLimits(connect_s=20.0, call_s=20.0, first_pause_s=0.05, longest_pause_s=0.2)
+QUICK = ClientLimits(list_s=20.0, call_s=20.0, first_pause_s=0.05, longest_pause_s=0.2)
 
 
 async def list_tools(_: Any, __: Any) -> types.ListToolsResult:

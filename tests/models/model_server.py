@@ -26,6 +26,7 @@ class Server:
 
     answers: list[tuple[int, Any]]
     head: str = "connection: close"
+    kind: str = "application/json"
     url: str = ""
     paths: list[str] = field(default_factory=list)
     bodies: list[dict[str, Any]] = field(default_factory=list)
@@ -49,7 +50,7 @@ class Server:
             return
         content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
         writer.write(
-            f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {len(content)}\r\n"
+            f"HTTP/1.1 {status} X\r\ncontent-type: {self.kind}\r\ncontent-length: {len(content)}\r\n"
             f"{self.head}\r\n\r\n".encode()
         )
         writer.write(content if status != 299 else content[:10])
@@ -58,9 +59,12 @@ class Server:
 
 @asynccontextmanager
 async def server(
-    *answers: tuple[int, Any], head: str = "connection: close", tls: ssl.SSLContext | None = None
+    *answers: tuple[int, Any],
+    head: str = "connection: close",
+    kind: str = "application/json",
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Server]:
-    state = Server(list(answers), head)
+    state = Server(list(answers), head, kind)
     async with listening(state.serve, tls=tls) as port, asyncio.timeout(LIMIT_S):
         state.url = f"http://127.0.0.1:{port}"
         yield state

@@ -43,6 +43,19 @@ def test_it_is_open_for_as_long_as_the_faults_in_a_row_deserve(errors: list[Mode
     assert breaker.wait_s == wait_s
 
 
+def test_the_error_that_is_told_is_the_one_that_the_wait_is_for() -> None:
+    clock = Clock()
+    breaker = Breaker(clock)
+    quota = error("quota")
+    breaker.failed(quota)
+    breaker.failed(error("unreachable"))  # of a request that was on its way before
+    assert (breaker.last, breaker.wait_s, breaker.is_wait_asked) == (quota, 600, True)
+    clock.at_s += 600
+    late = error("unreachable")
+    breaker.failed(late)
+    assert (breaker.last, breaker.wait_s, breaker.is_wait_asked) == (late, 15, False)
+
+
 def test_each_failure_after_a_pause_doubles_the_pause_up_to_a_limit_and_a_success_ends_it() -> None:
     clock = Clock()
     breaker = Breaker(clock)

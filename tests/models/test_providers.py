@@ -143,7 +143,11 @@ async def test_what_a_model_says_is_read_from_every_servers_stream(chunks: list[
     assert (reply.text, reply.usage.input_tokens) == ("on", tokens)
 
 
-MODELS = {"object": "list", "data": [{"id": "qwen3:8b", "object": "model", "created": 1, "owned_by": "library"}]}
+MODELS: dict[str, Any] = {
+    "object": "list",
+    "data": [{"id": "qwen3:8b", "object": "model", "created": 1, "owned_by": "library"}],
+}
+MODELS["data"].insert(0, {"id": "nomic-embed-text", "object": "model", "created": 1, "owned_by": "library"})
 
 
 @pytest.mark.parametrize("answer", [(200, MODELS), (200, {"object": "list", "data": []}), (500, {}), (200, b"x")])

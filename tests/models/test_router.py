@@ -30,7 +30,7 @@ from microclaw.models.protocol import (
     ToolReturn,
     UserText,
 )
-from microclaw.models.router import Chain, Outage, Router, choose_model
+from microclaw.models.router import Chain, Outage, Router, choose_model, silence_limit_s, turn_limit_s
 from microclaw.models.scripted import Scripted, ScriptedModel, say
 from microclaw.offline.decision import Parse
 from microclaw.offline.last_act import DialogueState, Question
@@ -99,6 +99,25 @@ async def test_a_model_that_is_out_is_left_alone_for_its_pause_and_that_is_said(
     assert (reply.text, reply.instead, both.outages()) == ("back", "", ())
 
 
+async def test_a_turn_that_tries_again_is_ended_by_no_breaker_unless_the_service_asked_to_be_left_alone() -> None:
+    tries = [error("unreachable")] * 5
+    for fallbacks in ([], [Named("second", *tries)]):
+        first = Named("first", *tries, say("hi"))
+        model = router(first, *fallbacks)
+        for _ in tries:
+            with pytest.raises(ModelError, match="first: unreachable"):
+                await model.respond(request())
+        assert [outage.retry_in_s for outage in model.outages()] == [0.0]
+        assert (await model.respond(request())).text == "hi"
+    busy = Named("busy", ModelError("slow down", fault="rate_limit", retry_after_s=9.0))
+    alone = router(busy)
+    for _ in range(3):
+        with pytest.raises(ModelError) as caught:
+            await alone.respond(request())
+        assert caught.value.retry_after_s == 9.0
+    assert len(busy.requests) == 1
+
+
 async def test_after_streamed_text_the_next_beginning_is_announced() -> None:
     seen: list[str] = []
     reply = await router(Breaks("breaks"), Named("second", say("on"))).respond(request(), seen.append)
@@ -132,6 +151,24 @@ async def test_a_task_has_its_own_model_and_the_same_fallbacks() -> None:
         assert (reply.text, reply.model) == ("short", "spare")
         assert [b["model"] for b in small.bodies] == ["small", "spare"]
         await model.aclose()
+
+
+@pytest.mark.parametrize(
+    ("choice", "silence_s", "turn_s"),
+    [
+        (ModelChoice("anthropic"), 90, 120),
+        (ModelChoice("openai", base_url="https://api.example.org/v1"), 90, 120),
+        (ModelChoice("openai", base_url="http://192.168.1.5:11434/v1"), 600, 1200),
+        (ModelChoice("openai", base_url="http://localhost:1234/v1", silence_s=30), 30, 120),
+        (ModelChoice("anthropic", silence_s=200), 200, 400),
+    ],
+)
+def test_a_model_at_home_may_be_silent_for_longer_and_its_turn_lasts_longer(
+    choice: ModelChoice, silence_s: float, turn_s: float
+) -> None:
+    assert silence_limit_s(choice) == silence_s
+    assert turn_limit_s(None, ModelSettings(choice)) == turn_s
+    assert turn_limit_s(10, ModelSettings(choice)) == 10
 
 
 # Sentences that need no model.

@@ -1,4 +1,4 @@
-"""The window of a model that a local server tells, in the words of each kind of server."""
+"""The model and its window that a server tells, in the words of each kind of server."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.models.model_server import server
 
-from microclaw.models.server_window import window_of
+from microclaw.models.server_window import ServedModel, chat_model, served_model
 
 NONE: tuple[int, Any] = (404, {})
 DEEP = b"[" * 200_000
@@ -32,4 +32,33 @@ SHOWN = (200, {"parameters": "temperature 0.7\nnum_ctx    6144", "model_info": {
 async def test_each_kind_of_server_tells_its_window(answers: list[Any], window: int | None) -> None:
     for name in ("qwen3", None):
         async with server(*answers, NONE) as there:
-            assert await window_of(f"{there.url}/v1", name) == window
+            served = await served_model(f"{there.url}/v1", name)
+        is_listed = answers[0] is MODELS
+        assert served == ServedModel("qwen3" if is_listed else name, window)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        {"id": "text-embedding-nomic-embed-text-v1.5"},
+        *({"id": name} for name in ("bge-m3", "all-minilm:latest", "whisper-1", "tts-1", "dall-e-3", "jina-reranker")),
+        {"id": "nomic", "type": "embeddings"},
+        {"id": "e5", "type": "embedding"},
+        {"id": "small", "capabilities": ["embedding"]},
+        {"id": "voxtral", "capabilities": {"completion_chat": False, "audio_transcription": True}},
+        {"id": 7},
+        {},
+    ],
+)
+def test_the_first_model_for_chats_is_chosen_by_what_the_server_says_and_else_by_its_name(first: Any) -> None:
+    chats: list[dict[str, Any]] = [
+        {"id": "qwen3-8b"},
+        {"id": "sneaky-embed-chat", "type": "llm"},
+        {"id": "flux-of-words", "capabilities": ["completion", "tools"]},
+        {"id": "image-reader", "type": "vlm"},
+        {"id": "mistral", "capabilities": {"completion_chat": True}},
+        {"id": "meta/llama", "type": "chat"},
+    ]
+    for row in chats:
+        assert chat_model([first, row]) == row["id"]
+    assert chat_model([first]) is None

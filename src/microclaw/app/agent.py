@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from microclaw.agent.asking import TurnLimits
 from microclaw.agent.background.operations import start_tool
-from microclaw.agent.background.subagents import SubagentLimits, Subagents
+from microclaw.agent.background.subagents import SUBAGENT_S, SubagentLimits, Subagents
 from microclaw.agent.background.unattended import MAX_BYTES, ScheduledWork, look_at_tasks
 from microclaw.agent.context import TurnContext
 from microclaw.agent.conversation import Conversations, erase_conversation
@@ -43,7 +43,7 @@ from microclaw.knowledge.texts import CONFIG
 from microclaw.knowledge.tools import remembering_tools, skill_tool
 from microclaw.link_server.server import LinkServer
 from microclaw.models.protocol import Model
-from microclaw.models.router import choose_model
+from microclaw.models.router import choose_model, turn_limit_s
 from microclaw.models.usage import UsageLog
 from microclaw.offline.model import OfflineModel
 from microclaw.operations.tool import Tool, context_of, declared_tools
@@ -117,6 +117,7 @@ class Agent:
         server_tools: Callable[[], Iterable[Tool[Any]]],
     ) -> None:
         settings, admission, devices = base.settings, base.admission, apps.registry
+        turn_s = turn_limit_s(settings.agent.turn_s, settings.model)
         self._base, self._inbox, self._tasks = base, inbox, tasks
         self._model = model if settings.model.main else None  # the offline one writes no summaries
         shared = None if base.cluster is None else base.database
@@ -140,7 +141,9 @@ class Agent:
             journal=journal,
             outbox=inbox.outbox,
             roles=admission.people,
-            limits=SubagentLimits(count=settings.agent.subagents, iterations=settings.agent.iterations),
+            limits=SubagentLimits(
+                count=settings.agent.subagents, iterations=settings.agent.iterations, turn_s=max(SUBAGENT_S, turn_s)
+            ),
         )
         self.background: dict[str, Callable[[], Awaitable[None]]] = {}
         self.schedules = self._scheduling(tools, devices)
@@ -158,7 +161,7 @@ class Agent:
             journal=journal,
             approvals=admission.approvals,
             roles=admission.people,
-            limits=TurnLimits(iterations=settings.agent.iterations, turn_s=settings.agent.turn_s),
+            limits=TurnLimits(iterations=settings.agent.iterations, turn_s=turn_s),
         )
 
     def _scheduling(self, tools: Toolbox, devices: Registry) -> Scheduling:

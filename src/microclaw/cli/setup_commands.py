@@ -19,9 +19,11 @@ from microclaw.cli.options import GlobalOptions, command, needs_terminal
 from microclaw.config.edit import write_changes
 from microclaw.config.forms import Url, form_of
 from microclaw.config.load import VARIABLES, private_home
+from microclaw.config.settings import ModelChoice, Provider
 from microclaw.config.show import DEFAULT, read_views
 from microclaw.config.sources import Sources
-from microclaw.errors import MicroclawError
+from microclaw.errors import ModelError
+from microclaw.models.protocol import AssistantReply, Message, Model, ModelRequest, ToolReturn, ToolSpec, UserText
 from microclaw.text import clean_text, count_text
 
 TRIES: Final = 3
@@ -35,6 +37,8 @@ PROVIDERS: Final = ("anthropic", "openai", "compatible", "none")
 MODEL: Final = ("model.provider", "model.name", "model.base_url", "model.api_key")
 PROBE_S: Final = 15.0
 LOCAL_PROBE_S: Final = 2.0
+TRY_S: Final = 120.0  # of a model, which its server may have to load first
+TRY_REQUESTS: Final = 4
 SET_PIN: Final = """{"type": "object", "required": ["pin", "level"], "properties": {"pin": {"type": "integer"},
 "level": {"type": "integer", "enum": [0, 1]}}}"""
 # Keys besides a model's: the setting, the service, where a key comes from.
@@ -96,8 +100,11 @@ def _ask_model(options: GlobalOptions, *, shown: Values, values: Values) -> Chan
     if choice == "keep":
         key, url = values.get("model.api_key"), values.get("model.base_url")
         options.say(f"  {_probe(values, provider_now or '', key, url).line}")
+        current = options.settings().model.main
+        if current is not None:
+            options.say(f"  {_try(options, values, current).line}")
         return {}
-    provider = "anthropic" if choice == "anthropic" else "openai"
+    provider: Provider = "anthropic" if choice == "anthropic" else "openai"
     url = _ask_url(values, local) if choice == "compatible" else None
     prompt = "The key" if url is None else "The key, if it needs one"
     key = _ask_key(options, prompt, lambda text: _probe(values, provider, text, url), url is not None)
@@ -105,10 +112,9 @@ def _ask_model(options: GlobalOptions, *, shown: Values, values: Values) -> Chan
         return {}
     for _ in range(TRIES):
         name = click.prompt("The model's name (empty: the default)", default="", show_default=False).strip() or None
-        if url is not None:
-            options.say('  trying "turn on pin 4" ...')
-            if not _is_kept(options, asyncio.run(_try_sentence(values, url, key, name))):
-                continue
+        new = ModelChoice(provider, name, key, url or values.get(f"address.{provider}") or None)
+        if not _is_kept(options, _try(options, values, new)):
+            continue
         return dict(zip(MODEL, (provider, name, url, key), strict=True))
     options.say("Skipped.")
     return {}
@@ -214,22 +220,48 @@ async def _local_model() -> str | None:
     return next((url for url, one in zip(LOCAL_MODELS, found, strict=True) if one.works), None)
 
 
-async def _try_sentence(values: Values, url: str, key: str | None, name: str | None) -> ProbeResult:
-    """Ask the model for an act; a call of the tool is right. Nothing is done."""
-    from microclaw.models.protocol import ModelRequest, ToolSpec, UserText
-    from microclaw.models.providers import OpenAIProviderModel
+def _try(options: GlobalOptions, values: Values, choice: ModelChoice) -> ProbeResult:
+    """Ask the model for two acts of a board; nothing is done."""
+    from microclaw.models.router import provider_model
 
-    model = OpenAIProviderModel(name, api_key=key, base_url=url, proxy=values.get("proxy.url"))
-    tool = ToolSpec("gpio-set", "Set a pin of the board high (1) or low (0).", SET_PIN)
+    options.say(f"  trying what the model can (up to {TRY_S:.0f} s) ...")
+    return asyncio.run(_try_model(provider_model(choice, values.get("proxy.url"), TRY_S)))
+
+
+async def _try_model(model: Model) -> ProbeResult:
+    """Report whether it calls tools, two at once, and answers after them. `works` is None if it could not be asked."""
     try:
-        reply = await model.respond(ModelRequest("You control a board.", (UserText("turn on pin 4"),), (tool,)))
-    except MicroclawError as exc:
-        return ProbeResult(None, exc.message)
+        async with asyncio.timeout(TRY_S):
+            most_calls, answer = await _dialogue(model)
+    except TimeoutError:
+        return ProbeResult(None, f"{model.name} came to no end within {TRY_S:.0f} s")
+    except ModelError as exc:
+        works = False if exc.fault in ("refused", "auth", "quota") else None
+        return ProbeResult(works, exc.message)
     finally:
         await model.aclose()
-    for call in reply.calls:
-        return ProbeResult(True, clean_text(f"it called {call.name} {call.arguments}", one_line=True, limit=120))
-    return ProbeResult(False, "it called no tool: it can talk, and do nothing on a board (docs/models.md)")
+    if most_calls == 0:
+        return ProbeResult(False, f"{model.name} does not call tools: only questions will work (docs/models.md)")
+    at_once = "yes" if most_calls > 1 else "no, one after the other"
+    answers = "yes" if answer else "no"
+    return ProbeResult(
+        bool(answer), f"{model.name} calls tools: yes; two at once: {at_once}; answers after a tool: {answers}"
+    )
+
+
+async def _dialogue(model: Model) -> tuple[int, str]:
+    """Return how many calls of one reply it made at most, and its answer after the last one."""
+    tool = ToolSpec("gpio-set", "Set a pin of the board high (1) or low (0).", SET_PIN)
+    messages: list[Message] = [UserText("Turn on pin 4 and pin 5.")]
+    most_calls = 0
+    for _ in range(TRY_REQUESTS):
+        reply = await model.respond(ModelRequest("You control a board.", tuple(messages), (tool,)))
+        if not reply.calls:
+            return most_calls, reply.text.strip()
+        most_calls = max(most_calls, len(reply.calls))
+        messages.append(AssistantReply(reply.text, reply.calls))
+        messages += [ToolReturn(call.call_id, call.name, '{"success": true}') for call in reply.calls]
+    return most_calls, ""
 
 
 async def _ask(

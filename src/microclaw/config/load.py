@@ -185,7 +185,7 @@ class Assembly:
                     found[key] = text
                     self.sources.take(place, text, variable)
         if _is_usable(provider, **found):
-            return ModelChoice(provider, row.name, **found)
+            return ModelChoice(provider, row.name, silence_s=row.silence_s, **found)
         self._has(dotted(path) if row is not main else f"model {provider}", *path, "api_key")
         return None
 

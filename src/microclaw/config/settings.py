@@ -51,6 +51,9 @@ class ModelRow:
     name: Line | None = setting(None, "the model's name")
     api_key: Line | None = setting(None, "the provider's key", secret=True)
     base_url: Url | None = setting(None, "another address of the API")
+    silence_s: float | None = setting(
+        None, "seconds without a byte before it is given up; 90, at a local address 600, when left out", 1, DAY_S
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,9 @@ class AgentSettings:
 
     queue: int = setting(8, "messages of one chat that may wait", 1, 1_000)
     parallel_turns: int = setting(128, "turns at the same time", 1, 10_000)
-    turn_s: float = setting(120.0, "how long a turn may take", 1, DAY_S)
+    turn_s: float | None = setting(
+        None, "seconds of a turn; 120, or twice a longer model.silence_s, when left out", 1, DAY_S
+    )
     iterations: int = setting(10, "model requests a turn", 1, 100)
     context_tokens: int = setting(24_000, "tokens of context a request", 1_000, 2_000_000)
     approvals: Literal["foreign", "always"] = setting("foreign", "which acts ask: those after foreign words, or every")
@@ -163,6 +168,7 @@ class McpServerSettings:
     env: Mapping[str, str] = setting({}, "the program's environment", secret=True)
     headers: Mapping[str, str] = setting({}, "headers of every request", secret=True)
     trusted_reads: bool = setting(False, "its read-only tools need no approval")
+    start_s: float = setting(300.0, "seconds that its start may take; a first one may download a lot", 1, DAY_S)
 
 
 @dataclass(frozen=True, slots=True)

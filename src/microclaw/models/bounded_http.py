@@ -13,7 +13,11 @@ from microclaw.egress.http_door import http_client
 MAX_ANSWER_BYTES = 4 << 20
 
 
-class AnswerTooLarge(httpx2.ReadError):
+class UnreadableAnswer(httpx2.ReadError):
+    """An answer that nobody asked for; its text says what came."""
+
+
+class AnswerTooLarge(UnreadableAnswer):
     """A body went over the limit; the rest of it is not read."""
 
 

@@ -21,14 +21,17 @@ LONGEST_PAUSE_S: Final = 3600.0
 
 
 class Breaker:
-    """While `wait_s` is above 0 the service is not asked. Say how each request ended, unless it was cancelled."""
+    """While `wait_s` is above 0 the service is not asked if another one can be. Say how each request ended, unless it
+    was cancelled. `is_wait_asked`: the service asked for this wait, or a person has to mend something first.
+    """
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._failures = 0
         self._open_until = -math.inf
         self._backoff = Backoff(min_s=PAUSE_S, max_s=LONGEST_PAUSE_S)
-        self.last: ModelError | None = None  # the last request's, where it failed because of the service
+        self.is_wait_asked = False
+        self.last: ModelError | None = None  # the error that the wait is for, or else the last request's
 
     @property
     def wait_s(self) -> float:
@@ -37,7 +40,9 @@ class Breaker:
 
     def succeeded(self) -> None:
         """The service answered, even if the answer was that the request is wrong."""
-        self._failures, self._open_until, self.last = 0, -math.inf, None
+        self._failures = 0
+        self._open_until = -math.inf
+        self.last = None
         self._backoff.succeeded()
 
     def failed(self, error: ModelError) -> None:
@@ -46,15 +51,15 @@ class Breaker:
             if error.fault in ("refused", "too_long"):
                 self.succeeded()
             return
-        self.last = error
         self._failures += 1
+        pause_s = 0.0
         if error.fault in _LONG:
             pause_s = max(LONG_PAUSE_S, error.retry_after_s or 0.0)
         elif error.retry_after_s is not None:
             pause_s = error.retry_after_s
         elif self._failures >= FAILURES:
             pause_s = self._backoff.next_wait_s()
-        else:
-            return
-        until = self._now() + min(pause_s, LONGEST_PAUSE_S)
-        self._open_until = max(until, self._open_until)  # a late failure shortens no pause
+        if pause_s >= self.wait_s:  # a late failure shortens no pause, nor is it the reason for one
+            self._open_until = self._now() + min(pause_s, LONGEST_PAUSE_S)
+            self.is_wait_asked = error.fault in _LONG or error.retry_after_s is not None
+            self.last = error

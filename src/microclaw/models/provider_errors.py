@@ -1,87 +1,129 @@
-"""Translates the errors of a provider's library to ModelError, with the kind and what to do next. It sends nothing.
+"""Translates the errors of a provider's library to ModelError: the provider's own words, their kind, the next step.
 
-A library's text is passed on only if it can hold no key; none of them holds a prompt.
+It sends nothing. Of a body only the usual fields of a message are passed on, without the key and on one line.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Final
+from html import unescape
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
+from microclaw.clock import now_ms
 from microclaw.config.load import VARIABLES
 from microclaw.config.settings import Provider
 from microclaw.errors import ConfigError, ModelError, ModelFault, error_below
+from microclaw.text import clean_text
 
-if TYPE_CHECKING:
-    from pydantic_ai.exceptions import ModelHTTPError
+MAX_RETRY_AFTER_S: Final = 3600.0
+MAX_WORDS_CHARS: Final = 500  # of a provider's message
+MIN_KEY_CHARS: Final = 8  # a shorter one is no secret and may be part of normal words
+_NAMES: Final = {"anthropic": "Anthropic", "openai": "OpenAI"}
 
-MAX_RETRY_AFTER_S = 3600.0
 
-# What OpenAI, vLLM and LM Studio, llama.cpp, Ollama and Anthropic say of a request that does not fit.
-_TOO_LONG: Final = re.compile(
-    r"context_length_exceeded|exceed_context_size|(?:maximum|max|model's|available) context (?:length|size)"
-    r"|context (?:length|size|window) (?:is |was )?(?:exceeded|overflow)|exceeds? (?:the |its )?(?:\w+ )?context"
-    r"|greater than the context length|context (?:the )?overflows|prompt is too long|input is too long",
+class _Failure(NamedTuple):
+    """A kind of failure; in `step`, `{key}` and `{address}` are the variables of the provider."""
+
+    text: str
+    fault: ModelFault
+    step: str
+
+
+_ANOTHER: Final = "choose another model: microclaw config set model.name NAME"
+_A_MINUTE: Final = "wait a minute, then ask again"
+_TOO_LONG: Final = _Failure(
+    "the request is longer than its context",
+    "too_long",
+    "load it with a larger context, or say less at once: microclaw doctor shows the window",
+)
+_KEY: Final = _Failure("the key was refused", "auth", "check {key}: microclaw setup tests it")
+_TIMEOUT: Final = _Failure("did not answer in time", "timeout", f"ask again, or {_ANOTHER}")
+_SERVER: Final = _Failure("its service failed", "server", _A_MINUTE)
+# By the names of pydantic-ai's classes, which takes a second to import.
+_FAILURES: Final = {
+    "ModelTimeoutError": _TIMEOUT,
+    "ModelRequestTimeout": _TIMEOUT,
+    "ModelConnectionError": _Failure(
+        "cannot be reached, or the connection was cut",
+        "unreachable",
+        "check the network, the proxy and {address}: microclaw doctor",
+    ),
+    "ModelContextWindowExceededError": _TOO_LONG,
+    "ModelAuthenticationError": _KEY,
+    "ModelQuotaExceededError": _Failure(
+        "the account has no credit left", "quota", f"top it up at the provider, or {_ANOTHER}"
+    ),
+    "ModelRateLimitError": _Failure("too many requests", "rate_limit", _A_MINUTE),
+    "ModelUnavailableError": _Failure("its service is overloaded", "overloaded", _A_MINUTE),
+    "ModelOverloadedError": _Failure("its service is overloaded", "overloaded", _A_MINUTE),
+    "ModelServerError": _SERVER,
+    "ModelNotFoundError": _Failure(
+        "there is no such model at that address", "refused", f"{_ANOTHER}; or correct {{address}}"
+    ),
+    "ModelRequestRejectedError": _Failure("refused the request", "refused", _ANOTHER),
+    "ModelHTTPError": _Failure("refused the request", "refused", _ANOTHER),
+    "UserError": _Failure("cannot be used", "refused", f"check {{key}}, or {_ANOTHER}"),
+}
+# What OpenAI, vLLM and LM Studio, llama.cpp, Ollama, Anthropic and Google say; the first pattern that fits counts. A
+# failure replaces that of the status, a text only its next step.
+_BY_WORDS: Final[tuple[tuple[str, _Failure | str], ...]] = (
+    (r"context_length_exceeded|exceed_context_size|(?:maximum|max|model's|available) context (?:length|size)"
+     r"|context (?:length|size|window) (?:is |was )?(?:exceeded|overflow)|exceeds? (?:the |its )?(?:\w+ )?context"
+     r"|greater than the context length|context (?:the )?overflows|prompt is too long|input is too long", _TOO_LONG),
+    (r"api[ _-]?key not valid|(?:invalid|incorrect|missing|no|wrong) (?:x-)?api[ _-]?key", _KEY),
+    (r"(?:more|out of|not enough|insufficient|v?ram) (?:\w+ )?(?:memory|resources)",
+     "choose a smaller model: microclaw config set model.name NAME"),
+    (r"not support (?:\w+ )?(?:tool|function)|tools? (?:\w+ )*not supported|support tool use|tool.?choice|--jinja",
+     "choose a model that can call tools: microclaw config set model.name NAME"),
+    (r"not support (?:\w+ )?chat", "choose a model that can chat: microclaw config set model.name NAME"),
+    (r"model\b.{0,80}(?:not found|not exist|not loaded|not a valid)|no models? loaded|unknown model",
+     f"load it there, or {_ANOTHER}"),
+    (r"quota|credit|billing|balance|payment", f"top it up at the provider, or {_ANOTHER}"),
+)  # fmt: skip
+_WAIT: Final = re.compile(
+    r'(?:retrydelay"?\W+|(?:retry|try again) (?:in|after) (?:about )?)'
+    r"((?:\d+(?:\.\d+)?\s*(?:ms|milli|h|m|s)[a-z]*[,\s]*)+)",
     re.IGNORECASE,
 )
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|milli|h|m|s)", re.IGNORECASE)
+_SECONDS: Final = {"ms": 0.001, "milli": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_RESET_MS: Final = re.compile(r'x-ratelimit-reset"?\W+(\d{13})\b', re.IGNORECASE)  # OpenRouter's, since 1970
+_TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
 
 
-def translated(exc: Exception, name: str, provider: Provider) -> ModelError:
-    """A provider's error with what to do next."""
-    from pydantic_ai.exceptions import (
-        ModelAPIError,
-        ModelConnectionError,
-        ModelHTTPError,
-        ModelQuotaExceededError,
-        ModelRequestTimeout,
-        ModelTimeoutError,
-        UnexpectedModelBehavior,
-    )
+def translated(exc: Exception, name: str, provider: Provider, key: str | None = None) -> ModelError:
+    """Return a provider's error in its own words, with what to do next. `key` is removed from it."""
+    from microclaw.models.bounded_http import UnreadableAnswer
 
-    from microclaw.models.bounded_http import AnswerTooLarge
-
-    fault: ModelFault
-    match exc:
-        case ModelQuotaExceededError():
-            text, fault = f"{name}: the account has no credit left", "quota"
-            step = "top it up at the provider, or name another model with MICROCLAW_MODEL"
-        case ModelHTTPError():
-            return _http_error(exc, name, provider)
-        case ModelTimeoutError() | ModelRequestTimeout():
-            text, fault = f"{name} did not answer in time", "timeout"
-            step = "ask again, or choose a faster MICROCLAW_MODEL"
-        case _ if (over := error_below(exc, AnswerTooLarge)) is not None:
-            return unreadable(name, over)
-        case _ if (refusal := error_below(exc, ConfigError)) is not None:
-            text, fault = f"{name} cannot be asked: {refusal.message}", "refused"
-            step = refusal.next_step or "correct the environment"
-        case ModelConnectionError():
-            text, fault = f"{name} cannot be reached, or the connection was cut: {first_line(exc)}", "unreachable"
-            step = f"check the network, the proxy and the address ({VARIABLES[provider][1]}), then ask again"
-        case _ if "without a `finish_reason`" in str(exc):  # the connection ended in order, the answer's end is missing
-            return cut_off(name)
-        case ModelAPIError() | UnexpectedModelBehavior():
-            return unreadable(name, exc)
-        case _:
-            text, fault = f"{name} cannot be used: {first_line(exc)}", "refused"
-            step = f"check MICROCLAW_MODEL and {VARIABLES[provider][0]}"
-    return ModelError(text, next_step=step, fault=fault)
+    refusal = error_below(exc, ConfigError)
+    if refusal is not None:
+        return ModelError(f"{name} cannot be asked: {refusal.message}", next_step=refusal.next_step, fault="refused")
+    strange = error_below(exc, UnreadableAnswer)
+    if strange is not None:
+        return _unreadable(name, cleaned(str(strange), key), provider)
+    if "Streamed response ended without" in str(exc):  # its finish_reason, or any event; the connection ended in order
+        return cut_off(name, provider)
+    body = getattr(exc, "body", None)
+    words = cleaned(str(exc) if body is None else own_words(body), key)
+    failure = _failure_of(exc, words)
+    if failure is None:
+        return _unreadable(name, f"it is not in the form of {_NAMES[provider]}'s API", provider)
+    wait_s = _wait_s(exc)
+    step = failure.step.format(key=VARIABLES[provider][0], address=VARIABLES[provider][1])
+    if wait_s is not None and failure.fault != "auth":
+        step = f"wait {wait_s:.0f} s, then ask again"
+    status = getattr(exc, "status_code", None)
+    text = failure.text if status is None else f"{failure.text} ({status})"
+    message = ": ".join(filter(None, (name, text, words)))
+    return ModelError(message, next_step=step, fault=failure.fault, retry_after_s=wait_s)
 
 
-def unreadable(name: str, exc: Exception | str) -> ModelError:
+def cut_off(name: str, provider: Provider) -> ModelError:
     return ModelError(
-        f"{name} sent an answer that cannot be read: {exc if isinstance(exc, str) else first_line(exc)}",
-        next_step="check that the address is a model's API, or choose another model with MICROCLAW_MODEL",
-        fault="unreadable",
-    )
-
-
-def cut_off(name: str) -> ModelError:
-    return ModelError(
-        f"{name} broke off in the middle of its answer: the connection was cut",
-        next_step="ask again; if it stays so, check the network and the proxy",
+        f"{name} sent an answer without an end: cut off, or not in the form of {_NAMES[provider]}'s API",
+        next_step=f"ask again; if it stays so, check the network, the proxy and {VARIABLES[provider][1]}",
         fault="unreachable",
     )
 
@@ -94,47 +136,65 @@ def shown_address(url: str | None) -> str:
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
 
 
-def first_line(exc: Exception) -> str:
-    text = str(exc).strip() or type(exc).__name__
-    return text.splitlines()[0][:200]
+def cleaned(text: str, key: str | None) -> str:
+    """Return a provider's text on one line of at most MAX_WORDS_CHARS, without the key."""
+    if key is not None and len(key) >= MIN_KEY_CHARS:
+        text = text.replace(key, "(the key)")
+    return clean_text(text, one_line=True, limit=MAX_WORDS_CHARS)
 
 
-def _http_error(exc: ModelHTTPError, name: str, provider: Provider) -> ModelError:
-    status = exc.status_code
-    key, address = VARIABLES[provider]
-    wait_s = None if exc.retry_after is None else min(max(exc.retry_after, 0.0), MAX_RETRY_AFTER_S)
-    if _TOO_LONG.search(json.dumps(exc.body, default=str)):
-        return ModelError(
-            f"{name}: the request is longer than its context",
-            next_step="load it with a larger context, or say less at once: microclaw doctor shows the window",
-            fault="too_long",
-        )
-    wait = f"wait {wait_s:.0f} s, then ask again" if wait_s else "wait a minute, then ask again"
-    elsewhere = f"name another one in MICROCLAW_MODEL, or correct {address}"
-    told: tuple[str, str, ModelFault]
-    match status:
-        case 401 | 403:
-            told = f"the key was refused ({status})", f"check {key}: microclaw setup tests it", "auth"
-        case 404:
-            told = "there is no model of that name at that address (404)", elsewhere, "refused"
-        case 408 | 504:
-            told = f"its service did not answer in time ({status})", "ask again in a minute", "timeout"
-        case 429:
-            told = "too many requests, or no credit left (429)", wait, "rate_limit"
-        case 503 | 529:
-            told = f"its service is overloaded ({status})", wait, "overloaded"
-        case _ if status >= 500:
-            told = f"its service failed ({status})", wait, "server"
-        case _:  # its own words: the request was wrong, not the key
-            what = f"refused the request ({status}): {_own_message(exc)}"
-            told = what, "choose a model that can call tools with MICROCLAW_MODEL", "refused"
-    what, step, fault = told
-    return ModelError(f"{name}: {what}", next_step=step, fault=fault, retry_after_s=wait_s)
+def own_words(body: object) -> str:
+    """Return the message of an error's body: its usual fields, the title of a page, or the text; "" without any."""
+    error = reported_error(body) or body
+    if isinstance(error, dict):
+        metadata = error.get("metadata")  # OpenRouter's; `raw` is what the provider behind it said
+        raw = metadata.get("raw") if isinstance(metadata, dict) else None
+        messages = (error.get("message"), error.get("detail"), raw)
+        return ": ".join(message for message in messages if isinstance(message, str))
+    text = error if isinstance(error, str) else ""
+    title = _TITLE.search(text)
+    return text if title is None else unescape(title[1])
 
 
-def _own_message(exc: ModelHTTPError) -> str:
-    """The message in the usual field of the body; nothing else of the body."""
-    body = exc.body
-    inner = body.get("error", body) if isinstance(body, dict) else body
-    message = inner.get("message") if isinstance(inner, dict) else None
-    return str(message).strip().splitlines()[0][:200] if message else "it gave no reason"
+def reported_error(body: object) -> Any:
+    """Return what stands under "error" in a body, also in a list of one as Google sends it; None without it."""
+    document = body[0] if isinstance(body, list) and body else body
+    return document.get("error") or None if isinstance(document, dict) else None
+
+
+def _unreadable(name: str, why: str, provider: Provider) -> ModelError:
+    return ModelError(
+        f"{name} sent an answer that cannot be read: {why}",
+        next_step=f"correct {VARIABLES[provider][1]} or model.provider: microclaw setup",
+        fault="unreadable",
+    )
+
+
+def _failure_of(exc: Exception, words: str) -> _Failure | None:
+    """Return the failure by the words, the status or code; None for what is no error of a provider."""
+    kinds = (_FAILURES.get(kind.__name__) for kind in type(exc).__mro__)
+    failure = next((kind for kind in kinds if kind is not None), None)
+    if getattr(exc, "status_code", None) in (408, 504):
+        failure = _TIMEOUT
+    elif failure is None and getattr(exc, "in_stream", False):
+        failure = _SERVER
+    if failure is None:
+        return None
+    by_words = next((change for pattern, change in _BY_WORDS if re.search(pattern, words, re.IGNORECASE)), failure.step)
+    return failure._replace(step=by_words) if isinstance(by_words, str) else by_words
+
+
+def _wait_s(exc: Exception) -> float | None:
+    """Return how long the provider asks to wait, by a header or by its body; None if it does not say.
+
+    Sources: RFC 9110 (Retry-After), Google's RetryInfo, OpenAI's "try again in 1.2s", OpenRouter's X-RateLimit-Reset.
+    """
+    wait_s: float | None = getattr(exc, "retry_after", None)
+    text = json.dumps([getattr(exc, "headers", None), getattr(exc, "body", None)], default=str)
+    wait = _WAIT.search(text)
+    reset = _RESET_MS.search(text)
+    if wait_s is None and wait is not None:
+        wait_s = sum(float(number) * _SECONDS[unit.lower()] for number, unit in _DURATION.findall(wait[1]))
+    elif wait_s is None and reset is not None:
+        wait_s = (int(reset[1]) - now_ms()) / 1000
+    return None if wait_s is None else min(max(wait_s, 0.0), MAX_RETRY_AFTER_S)

@@ -16,19 +16,23 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from microclaw.config.settings import Provider
 from microclaw.errors import ModelError
 from microclaw.models.protocol import ModelReply, ModelRequest, OnText
-from microclaw.models.provider_errors import cut_off, first_line, shown_address, translated, unreadable
+from microclaw.models.provider_errors import cleaned, cut_off, shown_address, translated
 from microclaw.models.provider_wire import MAX_REPLY_CHARS, check_size, history_of, reply_of, tools_of
+from microclaw.models.server_window import chat_model
 from microclaw.text import encodable
 
 if TYPE_CHECKING:
     from pydantic_ai import messages as wire
     from pydantic_ai.models import Model as ProviderModel
 
+_log = logging.getLogger(__name__)
+
 REQUEST_TIMEOUT_S = 90.0  # of silence
-MAX_ANSWER_S = 600.0  # of one answer that keeps coming
+MAX_ANSWER_S = 600.0  # of one answer that keeps coming, beside the silence before it
 CONNECT_TIMEOUT_S = 10.0
-MIN_KEY_CHARS = 8  # a shorter one is no secret and may be part of normal words
 _TALKATIVE = ("anthropic", "openai", "httpx2", "httpcore2")  # their debug logs hold prompts and addresses
+# What the libraries raise when a 200 answer is JSON of another kind.
+_OF_ANOTHER_KIND = (ValueError, TypeError, AttributeError, LookupError, RecursionError, AssertionError)
 _NO_KEY = "not-needed"  # compatible servers often need no key, but the SDK does
 
 
@@ -78,6 +82,7 @@ class _DirectModel:
     async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
         """One request, no retry, streamed when someone listens; ModelError names the fault and what to do."""
         model = await self._ready()
+        import httpx2
         from pydantic_ai.direct import model_request
         from pydantic_ai.exceptions import AgentRunError, UserError
         from pydantic_ai.models import ModelRequestParameters
@@ -89,8 +94,8 @@ class _DirectModel:
                 "messages": history_of(request.messages),
                 "model_settings": {
                     "max_tokens": request.max_tokens,
-                    "timeout": self._timeout_s,
-                    "request_timeout": MAX_ANSWER_S,
+                    "timeout": httpx2.Timeout(self._timeout_s, connect=CONNECT_TIMEOUT_S),
+                    "request_timeout": self._timeout_s + MAX_ANSWER_S,
                     **self.caching,
                 },
                 "model_request_parameters": ModelRequestParameters(
@@ -98,11 +103,8 @@ class _DirectModel:
                 ),
             }
             response = await (model_request(**asked) if on_text is None else self._streamed(asked, on_text))
-        except (AgentRunError, UserError) as exc:
-            raise self._without_key(translated(exc, self.name, self.provider)) from exc
-        except (ValueError, TypeError, AttributeError, LookupError, RecursionError, AssertionError) as exc:
-            # What the libraries raise when a 200 answer is JSON of another kind.
-            raise self._without_key(unreadable(self.name, exc)) from exc
+        except (AgentRunError, UserError, *_OF_ANOTHER_KIND) as exc:
+            raise translated(exc, self.name, self.provider, self._api_key) from exc
         return reply_of(response, self.name, time.perf_counter() - began)
 
     async def _streamed(self, asked: dict[str, Any], on_text: OnText) -> wire.ModelResponse:
@@ -127,15 +129,8 @@ class _DirectModel:
                     case PartDeltaEvent(delta=TextPartDelta(content_delta=text)):
                         pass_on(text)
             if stream.finish_reason is None:
-                raise cut_off(self.name)
+                raise cut_off(self.name, self.provider)
             return stream.get()
-
-    def _without_key(self, error: ModelError) -> ModelError:
-        """The error without the key, which a server may repeat in its message."""
-        if self._api_key and len(self._api_key) >= MIN_KEY_CHARS and self._api_key in error.message:
-            error.message = error.message.replace(self._api_key, "(the key)")
-            error.args = (error.message,)
-        return error
 
     def _instructions(self, request: ModelRequest) -> list[wire.InstructionPart]:
         raise NotImplementedError
@@ -152,9 +147,11 @@ class _DirectModel:
         raise NotImplementedError
 
     def _sdk(self, kind: Any, api_key: str) -> Any:
+        from microclaw.models.answer_check import check_answer
         from microclaw.models.bounded_http import bounded_client
 
         client = bounded_client(proxy=self._proxy, base_url=self._base_url)
+        client.event_hooks["response"].append(check_answer)
         return kind(
             api_key=api_key, base_url=self._base_url, max_retries=0, timeout=self._timeout_s, http_client=client
         )
@@ -217,20 +214,21 @@ class OpenAIProviderModel(_DirectModel):
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 page = await self._client.models.list()
-                names = [str(m.id) for m in page.data]
+                listed = [model.to_dict(warnings=False) for model in page.data]
         except (OpenAIError, TimeoutError, ValueError, TypeError) as exc:
-            error = ModelError(
-                f"{shown_address(self._base_url)} does not say which models it has: {first_line(exc)}",
+            raise ModelError(
+                f"{shown_address(self._base_url)} does not list its models: {cleaned(str(exc), self._api_key)}",
                 next_step="check OPENAI_BASE_URL (Ollama: http://localhost:11434/v1), or name one in MICROCLAW_MODEL",
                 fault="unreachable",
-            )
-            raise self._without_key(error) from exc
-        if not names:
+            ) from exc
+        name = chat_model(listed)
+        if name is None:
             raise ModelError(
-                f"{shown_address(self._base_url)} has no model",
+                f"{shown_address(self._base_url)} has no model for chats among its {len(listed)}",
                 next_step="load one there (ollama pull qwen3), then ask again",
             )
-        return names[0]
+        _log.info("model.name is not set: %s answers, of %d models", name, len(listed))
+        return name
 
 
 def _import_pydantic_ai() -> None:

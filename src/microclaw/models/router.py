@@ -16,6 +16,7 @@ from typing import Protocol, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
+from microclaw.addresses import is_local
 from microclaw.config.settings import ModelChoice, ModelSettings, ModelTask
 from microclaw.errors import ModelError, ModelFault
 from microclaw.models.breaker import FAULTS_OF_THE_SERVICE, Breaker
@@ -103,9 +104,7 @@ class Router:
         chain = self._chain(request.task)
         failures: list[ModelError] = []
         seen, broke_off = TextCounter(on_text), ""
-        for model, breaker in chain:
-            if breaker.wait_s > 0:
-                continue
+        for model, breaker in _ready(chain):
             if seen.chars:
                 seen.add(f"\n({broke_off} broke off; {model.name} begins again)\n")
             try:
@@ -135,7 +134,9 @@ class Router:
         if last is None:
             return None
         instead = None if other is None or other is model else other.name
-        return Outage(model.name, last.fault, last.message, last.next_step, instead, breaker.wait_s)
+        is_left_alone = instead is not None or breaker.is_wait_asked
+        wait_s = breaker.wait_s if is_left_alone else 0.0
+        return Outage(model.name, last.fault, last.message, last.next_step, instead, wait_s)
 
     def _with_source(self, chain: Chain, model: Model, reply: ModelReply) -> ModelReply:
         """The reply with the name of its model, and why the models before it did not answer."""
@@ -153,6 +154,14 @@ class Router:
 def outages_of(model: Model) -> tuple[Outage, ...]:
     """The models that are out now, the one for chats first; one model alone reports no outage."""
     return model.outages() if isinstance(model, Router) else ()
+
+
+def _ready(chain: Chain) -> Chain:
+    """Return the models to ask now. Without any, those whose service did not itself ask to be left alone: a turn tries
+    again within its own limits.
+    """
+    ready = tuple(member for member in chain if member[1].wait_s == 0)
+    return ready or tuple(member for member in chain if not member[1].is_wait_asked)
 
 
 def _no_answer(chain: Chain, failures: Sequence[ModelError]) -> ModelError:
@@ -173,8 +182,10 @@ def _no_answer(chain: Chain, failures: Sequence[ModelError]) -> ModelError:
 
 ANTHROPIC_DEFAULT = "claude-sonnet-5-5"
 OPENAI_DEFAULT = "gpt-6.1-terra"
-LAST_TIMEOUT_S = 90.0  # of silence; a turn has 120 s
-FIRST_TIMEOUT_S = 45.0  # of one that others stand behind
+TURN_S = 120.0
+SILENCE_S = 90.0
+FIRST_SILENCE_S = 45.0  # of a model that others stand behind
+LOCAL_SILENCE_S = 600.0  # a small computer reads 2,800 tokens in five minutes before its first word
 
 
 def choose_model(
@@ -198,7 +209,7 @@ def choose_model(
         """The model and its breaker; a model that is named twice has one connection pool."""
         if choice not in made:
             last = choice == settings.fallbacks[-1] if settings.fallbacks else True
-            model = _provider_model(choice, proxy, LAST_TIMEOUT_S if last else FIRST_TIMEOUT_S)
+            model = provider_model(choice, proxy, silence_limit_s(choice, is_last=last))
             made[choice] = (model, Breaker(now_s))
         return made[choice]
 
@@ -209,7 +220,26 @@ def choose_model(
     return Router(chain(settings.main), by_task, offline if settings.offline_first else None, usage_log)
 
 
-def _provider_model(choice: ModelChoice, proxy: str | None, timeout_s: float) -> Model:
+def silence_limit_s(choice: ModelChoice, *, is_last: bool = True) -> float:
+    """Return how long a model may send nothing: its setting, else more for one at home, which may be slow."""
+    if choice.silence_s is not None:
+        return choice.silence_s
+    if is_local(choice.base_url):
+        return LOCAL_SILENCE_S
+    return SILENCE_S if is_last else FIRST_SILENCE_S
+
+
+def turn_limit_s(setting_s: float | None, model: ModelSettings) -> float:
+    """Return how long a turn may take: the setting, else TURN_S, or twice the longest silence if that is longer."""
+    if setting_s is not None:
+        return setting_s
+    choices = (model.main, *model.fallbacks)
+    silence_s = max((silence_limit_s(choice) for choice in choices if choice is not None), default=0.0)
+    return TURN_S if silence_s <= TURN_S else 2 * silence_s
+
+
+def provider_model(choice: ModelChoice, proxy: str | None, silence_s: float) -> Model:
+    """Return the model of a provider; nothing is sent or imported before its first request."""
     from microclaw.models.providers import AnthropicProviderModel, OpenAIProviderModel
 
     provider = AnthropicProviderModel if choice.provider == "anthropic" else OpenAIProviderModel
@@ -219,6 +249,6 @@ def _provider_model(choice: ModelChoice, proxy: str | None, timeout_s: float) ->
         choice.name or (None if asks else usual),
         api_key=choice.api_key,
         base_url=choice.base_url,
-        timeout_s=timeout_s,
+        timeout_s=silence_s,
         proxy=proxy,
     )

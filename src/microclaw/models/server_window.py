@@ -1,16 +1,20 @@
-"""Asks a local model server how many tokens its model takes at once. It changes nothing and asks nothing of the model.
+"""Chooses the model of a server that lists several, and asks a local server how many tokens it takes at once.
 
-Sources: llama.cpp `GET /props`, Ollama `POST /api/ps` and `/api/show`, LM Studio `GET /api/v0/models`, vLLM
-`GET /v1/models` (each server's own documentation of its API). What a server loaded counts before what a model could.
+It changes nothing and asks nothing of the model. Sources: llama.cpp `GET /props`, Ollama `POST /api/ps` and
+`/api/show`, LM Studio `GET /api/v0/models`, vLLM `GET /v1/models`; types and capabilities as LM Studio, Ollama, Mistral
+and Together list them (each server's own documentation of its API). What a server loaded counts before what a model
+could.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from microclaw.addresses import is_local
 from microclaw.config.settings import Settings
@@ -21,7 +25,20 @@ ANSWER_S: Final = 5.0
 _MAX_BYTES: Final = 1 << 20
 _TOLD: Final = (("/props", "n_ctx"), ("/api/v0/models", "loaded_context_length"), ("/api/ps", "context_length"))
 _OLLAMA_SET: Final = re.compile(r"^num_ctx\s+(\d+)", re.MULTILINE)
-_MIN_WINDOW, _MAX_WINDOW = 256, 100_000_000
+_MIN_WINDOW: Final = 256
+_MAX_WINDOW: Final = 100_000_000
+_CHATS: Final = re.compile(r"\b(?:llm|vlm|chat|language|completion|completion_chat|tools?|tool_use)\b")
+# As types, and as parts of names.
+_CHATS_NOT: Final = re.compile(
+    r"embed|rerank|minilm|\bbge-|\bgte-|\be5-|whisper|transcri|tts|speech|moderation|dall-?e|image|diffusion|flux"
+)
+
+
+class ServedModel(Struct, frozen=True):
+    """The model that a server answers with, None if it lists none; `window` in tokens, None if it does not say."""
+
+    name: str | None
+    window: int | None
 
 
 def window_findings(settings: Settings) -> Iterator[Finding]:
@@ -31,11 +48,12 @@ def window_findings(settings: Settings) -> Iterator[Finding]:
         if choice.provider != "openai" or not is_local(choice.base_url):
             continue
         try:
-            window = asyncio.run(window_of(choice.base_url or "", choice.name, api_key=choice.api_key))
+            served = asyncio.run(served_model(choice.base_url or "", choice.name, api_key=choice.api_key))
         except ModelError as exc:
             yield problem("model", exc.message, exc.next_step)
             continue
-        name = choice.name or "its first model"
+        name = served.name or "its model"
+        window = served.window
         if window is None:
             yield Finding("model", True, f"{name}: its server does not say how large its context is")
             continue
@@ -44,8 +62,24 @@ def window_findings(settings: Settings) -> Iterator[Finding]:
         yield problem("model", text, step) if window < wanted else Finding("model", True, text)
 
 
-async def window_of(base_url: str, model: str | None = None, *, api_key: str | None = None) -> int | None:
-    """The window of a server's model in tokens, of its first one without a name; None when the server does not say.
+def chat_model(rows: Iterable[dict[str, Any]]) -> str | None:
+    """Return the name of a list's first model for chats; None without any."""
+    return next((row["id"] for row in rows if isinstance(row.get("id"), str) and _chats(row)), None)
+
+
+def _chats(row: dict[str, Any]) -> bool:
+    """True if a model of a list can chat: by its type and capabilities if its server names them, else by its name."""
+    capabilities = row.get("capabilities") or ()
+    if isinstance(capabilities, dict):
+        capabilities = [name for name, has in capabilities.items() if has]
+    words = f"{row.get('type')} {capabilities}".lower()
+    if _CHATS.search(words):
+        return True
+    return _CHATS_NOT.search(f"{words} {row['id']}".lower()) is None
+
+
+async def served_model(base_url: str, model: str | None = None, *, api_key: str | None = None) -> ServedModel:
+    """Return the server's model, the first for chats if none is named, and its window.
 
     Raises ModelError when nobody answers there.
     """
@@ -68,14 +102,15 @@ async def window_of(base_url: str, model: str | None = None, *, api_key: str | N
 
         try:
             models = await ask("GET", f"{base_url.rstrip('/')}/models")
-            name = model or next((str(row["id"]) for row in _rows(models) if "id" in row), None)
+            name = model or chat_model(_rows(models))
             for place, key in _TOLD:
                 if (window := _whole(await ask("GET", f"{root}{place}"), key, name)) is not None:
-                    return window
+                    return ServedModel(name, window)
             shown = await ask("POST", f"{root}/api/show", {"model": name}) if name else {}
             # What Ollama's file sets. The most that a model could take says nothing: it is loaded with less.
             found = _OLLAMA_SET.search(str(shown.get("parameters")))
-            return int(found[1]) if found else _whole(models, "max_model_len", name)
+            window = int(found[1]) if found else _whole(models, "max_model_len", name)
+            return ServedModel(name, window)
         except httpx2.HTTPError as exc:
             raise ModelError(
                 f"nobody answers at {root}: {exc or type(exc).__name__}",

@@ -31,6 +31,7 @@ from microclaw.models.protocol import Model, UserText
 from microclaw.operations.tool import ToolContext
 from microclaw.store.journal import Journal
 
+SUBAGENT_S: Final = 300.0
 KEPT: Final = 32  # ended subagents that are still listed
 _MAX_PUSH_CHARS: Final = 4000
 _PROMPT: Final = """\
@@ -46,7 +47,7 @@ class SubagentLimits(TurnLimits, frozen=True):
     """`count` run at the same time; `tokens` limits one of them, without its last request."""
 
     count: int = 4
-    turn_s: float = 300.0
+    turn_s: float = SUBAGENT_S
     tokens: int | None = 60_000
 
 

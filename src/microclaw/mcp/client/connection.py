@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ClientLimits:
-    connect_s: float = 15.0
+    list_s: float = 15.0
     call_s: float = 60.0
     first_pause_s: float = 1.0
     longest_pause_s: float = 60.0
@@ -88,7 +88,7 @@ class ServerConnection:
     environ: Mapping[str, str]
     on_change: Callable[[], None]
     offered: dict[str, OfferedTool] = field(default_factory=dict)
-    state: str = "not connected yet"
+    state: str = "starting"
     _client: Client | None = None
     _end: ConnectionEnd = field(default_factory=ConnectionEnd)
     _timeouts: int = 0
@@ -102,7 +102,7 @@ class ServerConnection:
             try:
                 await self._connect()
             except TimeoutError:
-                self._end.because(f"it did not answer within {self.limits.connect_s:g} s")
+                self._end.because(f"it did not answer within {self.server.start_s:g} s (its start_s)")
             except Exception as exc:  # somebody else's program: whatever it does, the host goes on
                 _log.debug("MCP server %s", self.server.name, exc_info=True)
                 self._end.because(_reason(exc))
@@ -111,7 +111,8 @@ class ServerConnection:
             self.offered, self._client = {}, None
             if loop.time() - began_s > self.limits.longest_pause_s:
                 backoff.succeeded()
-            self._say(f"off: {self._end.reason}; tried again from time to time", logging.WARNING)
+            last_words = f" ({self._end.last_words})" if self._end.last_words else ""
+            self._say(f"off: {self._end.reason}{last_words}; tried again from time to time", logging.WARNING)
             await asyncio.sleep(backoff.next_wait_s())
 
     async def call(self, tool: str, arguments: dict[str, Any]) -> types.CallToolResult:
@@ -143,7 +144,7 @@ class ServerConnection:
             transport = server_process(self.server, self.environ, self._end)
         else:
             transport = remote_server(self.server, self.proxy, self._end)
-        async with asyncio.timeout(self.limits.connect_s) as deadline:
+        async with asyncio.timeout(self.server.start_s) as deadline:
             async with Client(transport, cache=None) as client:
                 deadline.reschedule(None)
                 self._client, self._timeouts, listed = client, 0, None
@@ -158,7 +159,7 @@ class ServerConnection:
         listed: list[types.Tool] = []
         cursor: str | None = None
         try:
-            async with asyncio.timeout(self.limits.connect_s):
+            async with asyncio.timeout(self.limits.list_s):
                 for _ in range(MAX_PAGES):
                     page = await client.list_tools(cursor=cursor, cache_mode="bypass")
                     listed += page.tools

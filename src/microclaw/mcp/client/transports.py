@@ -26,10 +26,13 @@ from microclaw.errors import ProtocolError
 from microclaw.link_server.limits import RateLimit
 from microclaw.mcp.lines import MAX_MESSAGE_BYTES, MessageLines
 from microclaw.models.bounded_http import bounded_client
+from microclaw.text import clean_text
 
 BURST: Final = 500  # messages at once: over it the connection ends, as a queue would only delay the flood
 A_SECOND: Final = 100.0
 INHERITED: Final = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER")
+MAX_STDERR_BYTES: Final = 4096
+MAX_STDERR_CHARS: Final = 300  # about its last three lines
 END_S: Final = 2.0  # for the child to end by itself once its stdin is closed
 CONNECT_S: Final = 10.0
 MAX_STREAM_BYTES: Final = 64 << 20  # a stream of events that has sent so much is opened again
@@ -37,10 +40,11 @@ SILENCE_S: Final = 300.0  # a stream of events may be quiet for long
 
 
 class ConnectionEnd:
-    """The reason why a connection ended, once it has; the first one counts."""
+    """The reason why a connection ended, once it has; the first one counts. `last_words` are its stderr's."""
 
     def __init__(self) -> None:
         self.reason: str | None = None
+        self.last_words = ""
         self.event = asyncio.Event()
 
     def because(self, reason: str) -> None:
@@ -82,21 +86,34 @@ async def server_process(
         *server.command,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
         env={**{name: environ[name] for name in INHERITED if name in environ}, **server.env},
         limit=MAX_MESSAGE_BYTES,
         start_new_session=True,
     )
     assert process.stdout is not None
     assert process.stdin is not None
+    assert process.stderr is not None
     lines = MessageLines(process.stdout, process.stdin)
-    try:
-        yield BoundedStream(lines, end), lines
-    finally:
-        is_at_its_end = process.stdout.at_eof()
-        code = await _end(process)
-        if is_at_its_end and code is not None:  # what it wrote to stderr is not kept
-            end.reason = f"it ended with code {code} (run its command by hand to see why)" if code else "it ended"
+    async with asyncio.TaskGroup() as tasks:
+        reading = tasks.create_task(_read_last_words(process.stderr, end), name=f"stderr of {server.name}")
+        try:
+            yield BoundedStream(lines, end), lines
+        finally:
+            is_at_its_end = process.stdout.at_eof()
+            code = await _end(process)
+            await asyncio.wait({reading}, timeout=END_S)
+            reading.cancel()
+            if is_at_its_end and code is not None:
+                end.reason = f"it ended with code {code}" if code else "it ended"
+
+
+async def _read_last_words(stderr: asyncio.StreamReader, end: ConnectionEnd) -> None:
+    """Read to the end of stderr, so that the process never waits for a reader, and keep its last characters."""
+    last = b""
+    while chunk := await stderr.read(MAX_STDERR_BYTES):
+        last = (last + chunk)[-MAX_STDERR_BYTES:]
+        end.last_words = clean_text(last.decode(errors="replace"), one_line=True)[-MAX_STDERR_CHARS:]
 
 
 async def _end(process: asyncio.subprocess.Process) -> int | None:
