@@ -137,7 +137,7 @@ class NoContext(TurnContext):
     def __init__(self) -> None:
         self.window = Window()
 
-    async def prompt(self, inbound: Inbound) -> Prompt:
+    async def prompt(self, inbound: Inbound, at_s: int) -> Prompt:
         return Prompt(DeviceContext(), "you are a test", history_tokens=8000)
 
 

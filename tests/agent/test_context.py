@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias, cast
@@ -31,6 +32,8 @@ from microclaw.text import fence_text
 
 Write: TypeAlias = Callable[[str, str], object]
 OLD = "memory/2026-03-01.md"
+AT_S = int(NOW.timestamp())
+ROOMS = ("the hall", "the bath", "the shed", "room 4", "the cellar")
 
 
 class NoApps(ChangeLog):
@@ -50,7 +53,8 @@ def around(knowledge: Knowledge, *names: str, context_tokens: int = 24_000) -> T
 
 
 async def told(context: TurnContext, text: str, person: str = "owner") -> str:
-    return (await context.prompt(Inbound("tg", "1", text, person))).dynamic
+    prompt = await context.prompt(Inbound("tg", "1", text, person), AT_S)
+    return f"{prompt.dynamic}\n{prompt.note}"
 
 
 @pytest.fixture
@@ -81,13 +85,19 @@ async def test_everything_that_is_known_is_told(knowledge: Knowledge, write: Wri
         "I am Ada.",
         "the cat is called Mimi",
         "fed the cat",
-        fence_text("soldered the humidity sensor to the shed board", f"{OLD}, 2026-03-01"),
+        fence_text(f"- {OLD}, 2026-03-01: soldered the humidity sensor to the shed board", "earlier"),
         "relay on pin 4, lit by low",
         "Labels: garden.",
         "- plant-watering: Waters plants",
         "It is Friday, 2026-11-20 10:30 (UTC).",
     ):
         assert part in text, part
+
+
+async def test_the_time_is_that_of_the_message_and_stands_in_its_note(knowledge: Knowledge) -> None:
+    prompt = await around(knowledge).prompt(Inbound("tg", "1", "hi"), AT_S - 3600)  # the host was down since
+    assert "2026-11-20 09:30 (UTC)" in prompt.note
+    assert "2026" not in prompt.system + prompt.dynamic
 
 
 async def test_a_guest_is_told_nothing_of_the_owners(knowledge: Knowledge, write: Write) -> None:
@@ -115,11 +125,27 @@ async def test_a_match_is_told_once_is_no_earlier_answer_and_cannot_close_its_fe
     text = await told(around(knowledge), "the pump?")
     assert text.count("the pump is on pin 4") == 1
     assert "pump in this chat" not in text
-    assert "pump in that chat" in text
     assert "pump everything" not in text, "an earlier answer may repeat strangers"
-    fence = fence_text(words, f"{OLD}, 2026-03-01")
-    assert fence in text
-    assert text.count(fence.rsplit("\n", 1)[1]) == 1
+    [material] = re.findall(r"<untrusted-(\w+) .*?>\n(.*?)\n</untrusted-\1>", text, re.DOTALL)
+    assert sorted(material[1].splitlines()) == [
+        f"- {OLD}, 2026-03-01: {words}",
+        "- sessions/tg_2.jsonl, 2026-11-20: pump in that chat",
+    ]
+    assert text.count(f"</untrusted-{material[0]}>") == 1
+
+
+async def test_only_matches_that_share_a_rare_word_are_told_and_few_of_them(knowledge: Knowledge, write: Write) -> None:
+    write("memory/MEMORY.md", "- pin 4 is the fish tank light\n")
+    await said(knowledge, "2", "Remember that pin 4 is the fish tank light")
+    for number in range(5):
+        await said(knowledge, str(2 + number), f"switch lamp {number} on when it gets dark in {ROOMS[number]}")
+    assert "Found" not in await told(around(knowledge), "switch the fish tank light on")
+    write(OLD, "".join(f"- the ficus {word} {'and so on ' * 100}\n" for word in ("grew", "is dry", "fell")))
+    text = (await told(around(knowledge), "switch 4: how is the ficus in the cellar?")).partition("Found in")[2]
+    assert "ficus" in text
+    assert "switch lamp 4" in text
+    assert "switch lamp 3" not in text
+    assert tokens(text) <= 150
 
 
 async def test_a_pin_that_is_remembered_is_of_the_only_board_or_of_the_one_that_was_meant(
@@ -161,8 +187,8 @@ async def test_the_budget_holds_whatever_there_is_and_memory_keeps_its_newest(
     write("memory/MEMORY.md", "".join(f"- fact number {n} about relays\n" for n in range(1500)))
     write("memory/2026-11-20.md", "".join(f"- 09:00 note number {n} about relays\n" for n in range(1000)))
     context = around(knowledge, context_tokens=context_tokens)
-    prompt = await context.prompt(Inbound("tg", "1", "relays"))
-    text, system, history = prompt.dynamic, prompt.system, prompt.history_tokens
+    prompt = await context.prompt(Inbound("tg", "1", "relays"), AT_S)
+    text, system, history = f"{prompt.dynamic}{prompt.note}", prompt.system, prompt.history_tokens
     assert tokens(text) <= max(600, int((context_tokens - tokens(system)) * 0.4))
     assert "It is Friday" in text
     assert "Device desk" in text

@@ -32,16 +32,29 @@ def test_a_model_is_told_the_headers_declarations_but_for_a_few_and_no_means_of_
     header, told = (set(_FUNCTION.findall(text)) for text in (HEADER, NATIVE_API))
     assert told <= header
     assert {function.partition("(")[0].split()[-1] for function in header - told} == NOT_TOLD
-    assert not re.search("pragma|__|#ifn?def", system_prompt(soul="", max_apps=3, can_wait_in_main=True))
+    assert not re.search(
+        "pragma|__|#ifn?def", system_prompt(soul="", max_apps=3, can_wait_in_main=True, kinds={"wasm"})
+    )
 
 
 @pytest.mark.parametrize("source", [BUTTON_EXAMPLE, SENSOR_EXAMPLE], ids=["button", "sensor"])
 async def test_an_example_meets_the_expect_beside_it(source: str) -> None:
     board = load_board("virtual")
-    prompt = system_prompt(soul="", max_apps=3, can_wait_in_main=True)
+    prompt = system_prompt(soul="", max_apps=3, can_wait_in_main=True, kinds={"wasm"})
     told = prompt.partition(f"```c\n{source}```\n")[2].splitlines()[0]
     expect = parse_expectations("\n".join(re.findall(r"`([^`]+)`", told)))
     image = await compile_module('#include "microclaw.h"\n' + source, board, name="example")
     trial = await try_image(image, board, TrialOptions(expectations=expect))
     assert trial.ok, trial.error
     assert [result.line() for result in trial.expected if result.trial != "met"] == []
+
+
+def test_a_prompt_is_for_the_kinds_of_programs_that_its_boards_take() -> None:
+    prompts = {
+        kinds: system_prompt(soul="", max_apps=3, can_wait_in_main=True, kinds=kinds)
+        for kinds in (("wasm",), ("py",), ("wasm", "py"))
+    }
+    for kinds, prompt in prompts.items():
+        assert ("microclaw.h" in prompt, "MicroPython" in prompt) == ("wasm" in kinds, "py" in kinds)
+    shorter = min(len(prompts["wasm",]), len(prompts["py",]))
+    assert len(prompts["wasm", "py"]) < len(prompts["wasm",]) + shorter // 2

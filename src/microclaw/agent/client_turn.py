@@ -40,7 +40,8 @@ class ClientTurns:
     async def prepared(self, inbound: Inbound, system: str, history: tuple[Message, ...]) -> ClientTurn:
         """Build its context. The chat id is this request's own; what is before its "." names the token."""
         known_history, tainted_s = self._known_history(inbound.person_id, history)
-        prompt = await self.agent.context.prompt(inbound)
+        now_s = int(self.now_s())
+        prompt = await self.agent.context.prompt(inbound, now_s)
         if system.strip():
             prompt = replace(prompt, system=f"{prompt.system}\n\n{_SYSTEM.format(text=system)}")
         request = TurnRequest(
@@ -49,7 +50,7 @@ class ClientTurns:
             prompt,
             known_history,
             conversation=conversation_of(inbound.channel, inbound.chat_id.partition(".")[0]),  # all of one token
-            at_s=int(self.now_s()),
+            at_s=now_s,
             tainted_s=tainted_s,
         )
         agent, number = self.agent, f"client-{int(self.now_s() * 1000)}-{secrets.token_hex(4)}"

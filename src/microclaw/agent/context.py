@@ -1,13 +1,15 @@
 """The context of a message: devices, memory, notes, skills, the time. Asks no device.
 
-It follows the system prompt (agent.system_prompt), which stays the same from turn to turn. A token is estimated as four
-characters. The parts stand in the order of their importance, and a long one is cut; date and time are the last.
+Providers keep the beginning of a request that they had before. So the parts stand behind the system prompt in the order
+in which they seldom change, and what is new with each message (the time, matches of the search) is a note in front of
+it, which no later turn sees. A long part is cut, the important ones least. A token is estimated as four characters.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, defaultdict
+import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
@@ -24,21 +26,33 @@ from microclaw.events import VOICE_CHANNEL, Inbound, ProgramKind
 from microclaw.knowledge.knowledge_base import Knowledge
 from microclaw.knowledge.memory import OWNER_ID
 from microclaw.knowledge.search import source_name
+from microclaw.knowledge.words import same_fact, significant
 from microclaw.models.budget import CHARS_A_TOKEN, tokens
 from microclaw.models.protocol import DeviceContext, KnownApp, KnownDevice, NamedPin
-from microclaw.offline.memory import named_pins
+from microclaw.offline.memory import named_pins, parse_memory
 from microclaw.patterns.library import can_block
 from microclaw.store.notes import NoteHit
-from microclaw.text import fence_text
+from microclaw.text import clean_text, fence_text
 
-HITS: Final = 6
+_CANDIDATES: Final = 24  # matches of the search that are looked at
+_MAX_HITS: Final = 3
+_HITS_TOKENS: Final = 120  # of their lines together
+_HIT_CHARS: Final = 200
+_RARE_IN: Final = 3  # a word in more of the matches tells none of them from the others
+_WORDS_OF_ACTS: Final = frozenset(
+    """blink board device gpio high led level light low minute off on pin pins program read second seconds set switch
+    turn""".split()  # noqa: SIM905  a list of 20 lines says no more
+)
 _DYNAMIC_SHARE: Final = 0.4  # of what system prompt, tools and answer leave; the conversation has the rest
 _TOOLS_TOKENS: Final = 1200  # of a dozen tools, about
-_HIT_CHARS: Final = 400
 _ANSWERED_HERE_S: Final = 6 * 3600  # newer messages of this chat are in its history
 _LANGUAGE: Final[dict[ProgramKind, str]] = {"wasm": "C", "py": "MicroPython"}
 _NOTE_CHARS: Final = 60  # the note of what is left out
 _NEWEST_LAST: Final = ("MEMORY.md", "Notes of")  # titles
+_DETAIL: Final = re.compile(r" \(|[:;] ")  # what follows is more than a prompt needs of a pin's reason
+_SELDOM_CHANGED_FIRST: Final = ("Skills", "USER.md", "MEMORY.md", "Devices", "Notes of")  # titles
+_NOTE: Final = "<host-note>\n{text}\n</host-note>"
+_FOUND: Final = "Found in earlier notes and conversations:"
 _WHOLE_MEMORY_CHARS: Final = 12_000  # of MEMORY.md, the newest; the search finds the rest
 
 _NO_DEVICE = "There is no device yet: a person adds one with `microclaw up --virtual 1` or `microclaw device add`."
@@ -56,11 +70,15 @@ _SPOKEN = (
 
 
 class Prompt(Struct, frozen=True):
-    """The text before the conversation, and the tokens that it leaves for that. `dynamic` changes from turn to turn."""
+    """The text before the conversation, and the tokens that it leaves for that.
+
+    `dynamic` changes when memory, devices or programs do. `note` is of this message alone.
+    """
 
     devices: DeviceContext
     system: str = ""
     dynamic: str = ""
+    note: str = ""
     history_tokens: int = 0
 
 
@@ -73,24 +91,38 @@ class TurnContext:
     def __init__(self, devices: Devices, apps: ChangeLog, knowledge: Knowledge, window: Window | None) -> None:
         self._devices, self._apps, self._knowledge, self.window = devices, apps, knowledge, window
 
-    async def prompt(self, inbound: Inbound) -> Prompt:
-        """For the turn of a message; raises UnknownName when its device is unknown."""
+    async def prompt(self, inbound: Inbound, at_s: int) -> Prompt:
+        """Return the prompt for the turn of a message that came at `at_s`, the same one after a crash.
+
+        Raises UnknownName if its device is unknown.
+        """
         devices = await self.devices(inbound.device, inbound.person_id)
         if self.window is None:
             return Prompt(devices)
-        fits = (d.board.firmware.max_apps for d in devices.devices)  # 0: a device that takes no programs
-        max_apps, soul = min(filter(None, fits), default=3), self._knowledge.memory.soul()
-        told = devices.devices if devices.meant is None else (devices.meant,)
-        kind = Counter(one.kinds[0] for one in told).most_common(1)[0][0] if told else "wasm"
-        system = system_prompt(soul=soul, max_apps=max_apps, can_wait_in_main=can_block(), kind=kind)
+        system = self._system(devices)
         left = self.window.tokens - tokens(system) - _TOOLS_TOKENS - answer_tokens(self.window.tokens)
         search = self._knowledge.search
-        matches = await search.find(inbound.person_id, inbound.text, limit=4 * HITS, fresh=False)
-        sections = await asyncio.to_thread(self._sections, devices, inbound, matches)
-        now = f"# Now\n{_now_text(self._knowledge.now(), inbound)}"
-        most = max(LEAST_TOKENS, int(left * _DYNAMIC_SHARE)) - tokens(now) - 1
-        dynamic = f"{_fitted(sections, most)}\n\n{now}"
-        return Prompt(devices, system, dynamic, max(LEAST_TOKENS, left - tokens(dynamic)))
+        matches = await search.find(inbound.person_id, inbound.text, limit=_CANDIDATES, fresh=False)
+        sections = await asyncio.to_thread(self._sections, devices, inbound.person_id)
+        moment = datetime.fromtimestamp(at_s, self._knowledge.now().tzinfo)
+        hits = _hits_text(matches, inbound, "\n".join(sections.values()), moment)
+        note = _NOTE.format(text=_now_text(moment, inbound) + hits)
+        most = max(LEAST_TOKENS, int(left * _DYNAMIC_SHARE)) - tokens(note)
+        dynamic = _fitted(sections, most)
+        rest = max(LEAST_TOKENS, left - tokens(dynamic) - tokens(note))
+        return Prompt(devices, system, dynamic, note, rest)
+
+    def _system(self, devices: DeviceContext) -> str:
+        """Return the rules, and how programs are written for the board of the chat, else for every kind there is.
+
+        A sentence that names a board does not choose: the text would be another one with each sentence.
+        """
+        meant = devices.devices if devices.meant is None else (devices.meant,)
+        boards = [device for device in meant if device.board.firmware.max_apps]
+        max_apps = min((device.board.firmware.max_apps for device in boards), default=3)
+        kinds = {device.kinds[0] for device in boards} or {"wasm"}
+        soul = self._knowledge.memory.soul()
+        return system_prompt(soul=soul, max_apps=max_apps, can_wait_in_main=can_block(), kinds=kinds)
 
     async def devices(self, device: str | None, person_id: str | None = None) -> DeviceContext:
         """Every device, and this person's names of pins; raises UnknownName when the chat's device is unknown."""
@@ -116,78 +148,106 @@ class TurnContext:
         wired = [named_pins(memory.wiring(one.name).splitlines(), one.name.lower()) for one in devices]
         return (*chain.from_iterable(wired), *named_pins(memory.text(person_id).splitlines()))
 
-    def _sections(self, told: DeviceContext, inbound: Inbound, matches: tuple[NoteHit, ...]) -> dict[str, str]:
-        """The parts by title, the most important first."""
-        person, knowledge = inbound.person_id, self._knowledge
-        memory = knowledge.memory.text(person)
-        notes = knowledge.memory.recent_notes(person)
-        shown = f"{memory[-_WHOLE_MEMORY_CHARS:]}\n" + "\n".join(note for _, note in notes)
-        hits = [hit for hit in matches if _is_news(hit, inbound, shown, knowledge.now())][:HITS]
+    def _sections(self, known: DeviceContext, person_id: str) -> dict[str, str]:
+        """Return the parts by title, the most important first."""
+        memory, skills = self._knowledge.memory, self._knowledge.skills
+        notes = memory.recent_notes(person_id)
         return {
-            "Devices": self._devices_text(told),
-            "MEMORY.md, what is remembered": memory[-_WHOLE_MEMORY_CHARS:],
-            "USER.md, what the person says of themselves": knowledge.memory.user(person),
+            "Devices": self._devices_text(known),
+            "MEMORY.md, what is remembered": memory.text(person_id)[-_WHOLE_MEMORY_CHARS:],
+            "USER.md, what the person says of themselves": memory.user(person_id),
             "Skills (load one with the tool skill)": "\n".join(
-                f"- {one.name}: {one.description.split('. ')[0].rstrip('.')}." for one in knowledge.skills.all()
-            ),
-            "Found in earlier notes and conversations": "\n".join(
-                fence_text(hit.text[:_HIT_CHARS], f"{hit.source}, {hit.day}") for hit in hits
+                f"- {skill.name}: {skill.description.split('. ')[0].rstrip('.')}." for skill in skills.all()
             ),
             **{f"Notes of {day.isoformat()}": note for day, note in reversed(notes)},
         }
 
-    def _devices_text(self, told: DeviceContext) -> str:
-        """The one that is meant first."""
-        if not told.devices:
+    def _devices_text(self, known: DeviceContext) -> str:
+        """Return a description of each device, the one that is meant first; what boards of a kind share only once."""
+        if not known.devices:
             return _NO_DEVICE
-        texts = [self._device_text(one, told) for one in sorted(told.devices, key=lambda one: one is not told.meant)]
-        names = ", ".join(device.name for device in told.devices)
-        return "\n".join([*([f"There are {len(texts)}: {names}."] if len(texts) > 1 else []), *texts])
+        texts = []
+        if len(known.devices) > 1:
+            names = ", ".join(device.name for device in known.devices)
+            texts.append(f"There are {len(known.devices)}: {names}.")
+        first_of_kind: dict[str, str] = {}
+        for device in sorted(known.devices, key=lambda device: device is not known.meant):
+            facts = _kind_text(device)
+            first = first_of_kind.setdefault(facts, device.name)
+            is_meant = " (meant when none is named)" if device is known.meant else ""
+            head = f"Device {device.name}{is_meant}: "
+            if first == device.name:
+                texts.append(head + facts)
+            else:
+                texts.append(f"{head}a board like {first}, pins and all.")
+            texts.append(self._own_text(device, known))
+        return "\n".join(texts)
 
-    def _device_text(self, device: KnownDevice, told: DeviceContext) -> str:
-        """Everything that a model needs to know about one device."""
-        board, apps = device.board, device.apps
-        meant = " (meant when none is named)" if device is told.meant else ""
-        lines = [
-            f"Device {device.name}{meant}: {board.title}, chip {board.chip}.",
-            f"- {_led_line(board, device.kinds)}",
-        ]
-        if board.i2c is not None:
-            sensors = ", ".join(f"{name} at 0x{address:02x}" for name, address in board.i2c.sensors.items())
-            lines.append(f"- I2C: SDA {board.i2c.sda}, SCL {board.i2c.scl}; sensors: {sensors or 'none known'}.")
-        lines += [f"- {line}" for line in _pin_lines(board)]
+    def _own_text(self, device: KnownDevice, known: DeviceContext) -> str:
+        """Return what a device does not share with others of its kind."""
+        apps = device.apps
         takes = " or ".join(_LANGUAGE[kind] for kind in device.kinds)
-        held = f"{len(apps) or 'none'} of {board.firmware.max_apps}"
+        count = f"{len(apps) or 'none'} of {device.board.firmware.max_apps}"
         shown = f": {', '.join(map(_app_text, apps))}" if apps else ""
-        lines.append(f"- Programs ({takes}) put there by this host, {held}{shown}.")
-        names = {n.name: n.pin for n in told.names if n.device in (None, device.name.lower())}
+        lines = [f"- Programs ({takes}) put there by this host, {count}{shown}."]
+        names = {n.name: n.pin for n in known.names if n.device in (None, device.name.lower())}
         if names:
-            given = ", ".join(f"{name} = pin {pin}" for name, pin in names.items())
-            lines.append(f"- Names that the person gave: {given}.")
+            pins = ", ".join(f"{name} = pin {pin}" for name, pin in names.items())
+            lines.append(f"- Names that the person gave: {pins}.")
         if device.labels:
             lines.append(f"- Labels: {', '.join(device.labels)}.")
         if wiring := self._knowledge.memory.wiring(device.name):
             lines.append("- Wiring, as written down:")
             lines += [f"  {line.strip()}" for line in wiring.splitlines() if line.strip() and not line.startswith("# ")]
-        lines.append(f"- Power cut: {board.power_cut}")
-        if board.firmware.described:
-            lines.append(f"- {_firmware_line(board.firmware)}")
-        if board.firmware.no_stock_build:
-            lines.append(
-                f"- Programs: {board.firmware.no_stock_build}. Without such a build only acting at once works."
-            )
         return "\n".join(lines) + "\n"
 
 
-def _is_news(hit: NoteHit, inbound: Inbound, shown: str, now: datetime) -> bool:
-    """True if a match is new: not from a shown file, the newest part of this chat, or an answer.
+def _kind_text(device: KnownDevice) -> str:
+    """Return everything that a model needs to know about a board, which others of its kind have too."""
+    board = device.board
+    lines = [f"{board.title}, chip {board.chip}.", f"- {_led_line(board, device.kinds)}"]
+    if board.i2c is not None:
+        sensors = ", ".join(f"{name} at 0x{address:02x}" for name, address in board.i2c.sensors.items())
+        lines.append(f"- I2C: SDA {board.i2c.sda}, SCL {board.i2c.scl}; sensors: {sensors or 'none known'}.")
+    lines += [f"- {line}" for line in _pin_lines(board)]
+    lines.append(f"- Power cut: {board.power_cut}")
+    if board.firmware.described:
+        lines.append(f"- {_firmware_line(board.firmware)}")
+    if board.firmware.no_stock_build:
+        lines.append(f"- Programs: {board.firmware.no_stock_build}. Without such a build only acting at once works.")
+    return "\n".join(lines)
+
+
+def _hits_text(matches: Sequence[NoteHit], inbound: Inbound, shown: str, moment: datetime) -> str:
+    """Return the matches that are worth their tokens, as material for the model; empty without any."""
+    news = [hit for hit in matches if _is_news(hit, inbound, shown, moment)]
+    texts = [same_fact(hit.text) for hit in news]
+    names = [word for word in significant(inbound.text) if word not in _WORDS_OF_ACTS and not word.isdigit()]
+    rare = [word for word in map(same_fact, names) if sum(word in text for text in texts) <= _RARE_IN]
+    lines: list[str] = []
+    for hit, text in zip(news, texts, strict=True):
+        line = clean_text(f"- {hit.source}, {hit.day}: {hit.text}", one_line=True, limit=_HIT_CHARS)
+        fits = tokens("\n".join((*lines, line))) <= _HITS_TOKENS
+        if fits and len(lines) < _MAX_HITS and any(word in text for word in rare):
+            lines.append(line)
+    if not lines:
+        return ""
+    material = fence_text("\n".join(lines), "earlier")
+    return f"\n{_FOUND}\n{material}"
+
+
+def _is_news(hit: NoteHit, inbound: Inbound, shown: str, moment: datetime) -> bool:
+    """Return True if a match is new: not from a shown file or the newest part of this chat, no answer and no fact that
+    the person had remembered.
 
     Answers are left out because they may repeat untrusted text, such as a web page.
     """
-    if hit.kind == "answered" or hit.kind == "device" or hit.text in shown:
+    if hit.kind in ("answered", "device") or hit.text in shown:
+        return False
+    if hit.kind == "said" and parse_memory(hit.text) is not None:
         return False
     here = source_name(f"{inbound.channel}_{inbound.chat_id}")
-    return not (hit.source == here and now.timestamp() - hit.at_s < _ANSWERED_HERE_S)
+    return not (hit.source == here and moment.timestamp() - hit.at_s < _ANSWERED_HERE_S)
 
 
 def _now_text(now: datetime, inbound: Inbound) -> str:
@@ -259,30 +319,47 @@ def _pin_lines(board: BoardProfile) -> list[str]:
 
 
 def _by_reason(pins: Iterable[tuple[int, str | None]]) -> str:
-    """ "19-20 (the USB port); 26-32 (your flash)": pins that have the same reason together."""
+    """Return "19-20 (the USB port); 26-32 (your flash)": pins that have the same reason together.
+
+    A reason is its beginning; the tool free-pins has all of it.
+    """
     reasons: dict[str, list[int]] = {}
     for number, why in pins:
         if why is not None:
-            reasons.setdefault(why, []).append(number)
+            reasons.setdefault(_DETAIL.split(why)[0], []).append(number)
     return "; ".join(f"{_ranges(numbers)} ({why})" for why, numbers in reasons.items())
 
 
 def _fitted(sections: Mapping[str, str], budget_tokens: int) -> str:
-    """The sections by title as one text: each has at most three quarters of the room that is left.
+    """Return the sections as one text: each has at most three quarters of the room that is left.
 
-    A cut one has whole lines, and says how much is missing.
+    They come with the important ones first; in the text those that seldom change are first. A cut one has whole lines,
+    and says how much is missing.
     """
-    room, shown = budget_tokens * CHARS_A_TOKEN, list[str]()
+    room = budget_tokens * CHARS_A_TOKEN
+    shown: dict[str, str] = {}
     for title, whole in sections.items():
-        text = whole.strip()
-        most = max(0, room * 3 // 4 - len(title) - _NOTE_CHARS)
-        if len(text) > most:
-            is_last = title.startswith(_NEWEST_LAST)
-            cut = text[len(text) - most :] if is_last else text[:most]
-            part = (cut.partition("\n")[2] if is_last else cut.rpartition("\n")[0]) or cut
-            note = f"[{len(text) - len(part)} more characters are left out]"
-            text = "\n".join((note, part) if is_last else (part, note)) if part else ""
+        text = _cut(title, whole.strip(), max(0, room * 3 // 4 - len(title) - _NOTE_CHARS))
         if text:
-            shown.append(f"# {title}\n{text}")
-            room -= len(shown[-1]) + 2
-    return "\n\n".join(shown)
+            shown[title] = f"# {title}\n{text}"
+            room -= len(shown[title]) + 2
+    return "\n\n".join(shown[title] for title in sorted(shown, key=_change_rank))
+
+
+def _cut(title: str, text: str, most: int) -> str:
+    """Return whole lines of a section, with a note of what is left out; empty if nothing fits."""
+    if len(text) <= most:
+        return text
+    is_last = title.startswith(_NEWEST_LAST)
+    cut = text[len(text) - most :] if is_last else text[:most]
+    part = (cut.partition("\n")[2] if is_last else cut.rpartition("\n")[0]) or cut
+    if not part:
+        return ""
+    note = f"[{len(text) - len(part)} more characters are left out]"
+    return "\n".join((note, part) if is_last else (part, note))
+
+
+def _change_rank(title: str) -> tuple[int, str]:
+    """Return a key that sorts sections by how seldom they change, and notes by their day."""
+    names = _SELDOM_CHANGED_FIRST
+    return next(rank for rank, name in enumerate(names) if title.startswith(name)), title

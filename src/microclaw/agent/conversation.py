@@ -199,8 +199,8 @@ class Conversations:
     async def _request(self, running: RunningTurn) -> TurnRequest:
         """The message with its context and as much of its conversation as the model's window has room for."""
         message, inbound = running.message, running.message.inbound
-        prompt = await self.context.prompt(inbound)
         at_s = message.received_ms // 1000
+        prompt = await self.context.prompt(inbound, at_s)
         most = OFFLINE_MESSAGES if self.context.window is None else HISTORY_MESSAGES
         history = await self.sessions.load(*running.chat_key, most)
         safe, tainted = conversation(history, inbound, at_s, self.roles)

@@ -55,19 +55,33 @@ def more_tools(tools: Callable[[], Sequence[Tool[Any]]]) -> Tool[Any]:
 
 
 def offered(tools: Iterable[Tool[Any]], messages: Sequence[Message]) -> tuple[ToolSpec, ...]:
-    """The tools that a request with these messages offers, in an order that seldom changes: also what the model called
-    or asked more-tools for in this turn."""
-    known = {tool.name: tool for tool in tools}
-    more = known.pop(MORE_TOOLS, None)
+    """Return the tools that a request with these messages offers.
+
+    First the same ones for every turn, so that what a provider keeps of them holds; behind them what the model called
+    in this turn or asked more-tools for.
+    """
+    every = {tool.name: tool for tool in tools}
+    more = every.pop(MORE_TOOLS, None)
     if more is None:
-        return tuple(map(brief, known.values()))
-    calls = [call for message in messages if isinstance(message, AssistantReply) for call in message.calls]
-    asked = [name for call in calls if call.name == MORE_TOOLS for name in _QUOTED.findall(call.arguments)]
-    picked = {*_FIRST, *asked, *(call.name for call in calls)}
-    rest = [name for name in known if name not in picked]
-    left = f" and {len(rest) - _MAX_NAMED} more: call it without names" if len(rest) > _MAX_NAMED else ""
-    words = f"Offers more: {', '.join(rest[:_MAX_NAMED])}{left}."
-    return (*(brief(known[name]) for name in known if name in picked), replace(brief(more), description=words))
+        return tuple(map(brief, every.values()))
+    first = [tool for name, tool in every.items() if name in _FIRST]
+    rest = [name for name in every if name not in _FIRST]
+    unnamed_count = len(rest) - _MAX_NAMED
+    unnamed = f" and {unnamed_count} more: call it without names" if unnamed_count > 0 else ""
+    description = f"Offers more: {', '.join(rest[:_MAX_NAMED])}{unnamed}."
+    added = [every[name] for name in _wanted(messages) if name in rest]
+    return (*map(brief, first), replace(brief(more), description=description), *map(brief, added))
+
+
+def _wanted(messages: Sequence[Message]) -> tuple[str, ...]:
+    """Return the names that the model called or asked more-tools for, each once, in the order in which they came."""
+    names: list[str] = []
+    for message in messages:
+        calls = message.calls if isinstance(message, AssistantReply) else ()
+        for call in calls:
+            names += [call.name]
+            names += _QUOTED.findall(call.arguments) if call.name == MORE_TOOLS else ()
+    return tuple(dict.fromkeys(names))
 
 
 def brief(tool: Tool[Any]) -> ToolSpec:

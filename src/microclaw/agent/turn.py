@@ -151,7 +151,7 @@ class Turn:
         time that a person takes to decide does not count."""
         request, self._put = self.request, put
         self._tainted_s = request.tainted_s
-        self._messages = [*request.history, request.message]
+        self._messages = [*request.history, replace(request.message, note=request.prompt.note)]
         self._deadline = asyncio.get_running_loop().time() + self.limits.turn_s
         leave = None if self.approvals is None else self.approvals.listen(self._hear)
         try:

@@ -46,7 +46,7 @@ def price(model: str, sent: int, answered: int) -> int | None:
 def _tokens_of(message: Message) -> int:
     match message:
         case UserText():
-            return tokens(message.text) + IMAGE_TOKENS * len(message.images)
+            return tokens(message.note) + tokens(message.text) + IMAGE_TOKENS * len(message.images)
         case ToolReturn():
             return tokens(message.content)
         case _:

@@ -80,8 +80,11 @@ class Image:
 
 
 class UserText(Struct, frozen=True):
+    """A person's words. `note` is the host's, for the model: it stands before them, and no conversation keeps it."""
+
     text: str
     images: tuple[Image, ...] = ()
+    note: str = ""
 
 
 class AssistantReply(Struct, frozen=True):
@@ -129,7 +132,8 @@ class AskedBy(Struct, frozen=True):
 
 class ModelRequest(Struct, frozen=True):
     """`system` and `tools` stay the same from turn to turn, so that a provider may cache them. `dynamic_context`
-    (memory, what runs where) changes and comes after them. `task` picks a model where the settings name one for it.
+    (memory, what runs where) changes seldom and comes after them; what changes with each message is its `note`. `task`
+    picks a model where the settings name one for it.
     """
 
     system: str

@@ -118,10 +118,13 @@ def usage_of(reported: RequestUsage, cost_usd: float | None) -> Usage:
 
 
 def _content(message: UserText) -> Any:
-    """Text and pictures; a picture that no provider accepts is described in words."""
-    if not message.images:
-        return message.text
-    return [*map(_picture, message.images), message.text or "(no words, only the picture)"]
+    """Return the host's note, text and pictures; a picture that no provider accepts is described in words."""
+    words = message.text
+    if message.images and not words:
+        words = "(no words, only the picture)"
+    if message.note:
+        words = f"{message.note}\n\n{words}"
+    return [*map(_picture, message.images), words] if message.images else words
 
 
 def _picture(image: Image) -> Any:

@@ -81,12 +81,13 @@ class Subagents:
     async def start(self, task: str, names: Collection[str] | None, context: ToolContext) -> Subagent:
         """Start one; `names` None means all tools that only read. Raises Overloaded, or ToolRetry for a wrong name."""
         inbound = Inbound(context.channel, context.chat_id, task, context.person_id, context.device)
-        prompt = await self.context.prompt(inbound)
+        now_s = self.now_s()
+        prompt = await self.context.prompt(inbound, int(now_s))
         if self._group is None or len(self._turns) >= self.limits.count:
             text = f"{len(self._turns)} subagents work already, {self.limits.count} is the limit"
             raise Overloaded(text, next_step="wait for one, or cancel it: microclaw task subagents")
         chosen = self._chosen(names)
-        subagent_id, now_s = secrets.token_hex(3), self.now_s()
+        subagent_id = secrets.token_hex(3)
         began_ms = int(now_s * 1000)
         request = TurnRequest(
             inbound,
