@@ -40,7 +40,7 @@ def call(name: str, arguments: str = "", *, says: str = "Let me see. ", **named:
     return Events(openai_stream(says, calls=[{"index": 0, "id": "c", "type": "function", "function": function}]))
 
 
-READ = call("run-code", code="print('set pin 4')")  # what code prints is untrusted text
+READ = call("read-file", path="notes.txt")  # nobody knows who wrote a file
 
 
 class Replies(list[tuple[int, Any]]):

@@ -30,8 +30,8 @@ def calling(tool: str, **arguments: Any) -> Events:
 
 
 def tainted_act() -> tuple[tuple[int, Events], ...]:
-    """A model that looks at a page (which is refused: what it says is a stranger's), wants to set a pin, then tells."""
-    page = calling("web-fetch", url="http://127.0.0.1:1/")
+    """A model that looks at a file (whoever wrote it), wants to set a pin, then tells."""
+    page = calling("read-file", path="notes.txt")
     replies = (page, calling("gpio-set", pin=4, level=1), Events(openai_stream("I am ", "done.")))
     return tuple((200, reply) for reply in replies)
 

@@ -29,7 +29,7 @@ def test_conversation_keeps_a_private_history_and_leaves_on_ctrl_d(host: dict[st
 
 
 @pytest.mark.parametrize(
-    ("typed", "ends"), [("", ["cancelled"]), ("\n", [False]), ("no\n", [False]), ("y\n", [True]), (None, [False])]
+    ("typed", "ends"), [("", ["cancelled"]), ("\n", [False]), ("no\n", [False]), ("y\n", [True]), (None, ["nobody"])]
 )
 def test_a_chat_asks_at_a_terminal_alone_and_its_end_withdraws_the_question(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, typed: str | None, ends: list[Any]
@@ -38,8 +38,8 @@ def test_a_chat_asks_at_a_terminal_alone_and_its_end_withdraws_the_question(
     found: list[Any] = []
 
     class Host:
-        def decide(self, _approval_id: str, *, approved: bool) -> None:
-            found.append(approved)
+        def decide(self, _approval_id: str, *, approved: bool, nobody: bool) -> None:
+            found.append("nobody" if nobody else approved)
 
     (tmp_path / "typed").write_text(typed or "")
     with (tmp_path / "typed").open() as keyboard:

@@ -251,7 +251,7 @@ class Approvals:
         asked = _Question(pending, loop.create_future(), loop.create_future(), loop.time() + self._timeout_s)
         self._waiting[pending.approval_id] = asked
         outcome, step = ApprovalOutcome(pending, "withdrawn", None), None
-        why = "the question was withdrawn, as who asked has left"
+        why = "nobody was there to answer"
         self._note(AuditKind.APPROVAL_ASKED, pending, "")
         try:
             self._notify(pending)
@@ -278,10 +278,18 @@ class Approvals:
         return outcome
 
     def decide(
-        self, approval_id: str, *, approved: bool, by: str, goes_on: bool = False, always: bool = False
+        self,
+        approval_id: str,
+        *,
+        approved: bool,
+        by: str,
+        goes_on: bool = False,
+        always: bool = False,
+        nobody: bool = False,
     ) -> PendingApproval:
-        """Approve or decline it, or withdraw it as `by` goes on with something else; PermissionRefused if they may not.
+        """Approve or decline it, or withdraw it as `by` goes on with something else, or as `nobody` can answer there.
 
+        PermissionRefused if they may not.
         `always`: the yes is to all runs of its schedule; PermissionRefused if no such yes can be given.
         UnknownName when it does not wait (any more): somebody else was first, or the time is over.
         """
@@ -297,12 +305,15 @@ class Approvals:
             text = f"{name[:80]} may not decide this, as {why}: {pending.action}"
             raise PermissionRefused(text, next_step="an owner can: microclaw approval list")
         if always and not (approved and pending.standing):
-            text = f"only a set pin, a switched program or a message of a schedule is allowed always: {pending.action}"
+            text = f"this cannot be allowed to all runs of a schedule: {pending.action}"
             raise PermissionRefused(text, next_step=f"microclaw approval decide {approval_id} yes")
         if approved:
             self._approved[approval_id] = asked
-        outcome: Outcome = "withdrawn" if goes_on else "declined"
-        asked.settle("approved" if approved else outcome, name[:80], always=always)
+            asked.settle("approved", name[:80], always=always)
+        elif nobody:
+            asked.settle("withdrawn")
+        else:
+            asked.settle("withdrawn" if goes_on else "declined", name[:80])
         return pending
 
     def find(self, approval_id: str) -> PendingApproval | None:

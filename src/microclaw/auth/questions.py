@@ -47,9 +47,11 @@ class Questions:
         found = self._approvals.find(approval_id)
         return None if found is None else self._here(found)
 
-    async def decide(self, approval_id: str, *, approved: bool, by: str, always: bool = False) -> Question:
+    async def decide(
+        self, approval_id: str, *, approved: bool, by: str, always: bool = False, nobody: bool = False
+    ) -> Question:
         """As Approvals.decide."""
-        return self._here(self._approvals.decide(approval_id, approved=approved, by=by, always=always))
+        return self._here(self._approvals.decide(approval_id, approved=approved, by=by, always=always, nobody=nobody))
 
     async def end(self, question: Question, wait_s: float) -> ActEnd | None:
         """The end of the act; None while it is under way."""
@@ -158,9 +160,10 @@ async def decide(
     always: Annotated[
         bool, Meta(description="yes to this act in all runs of its schedule, after the same pages.")
     ] = False,
+    nobody: Annotated[bool, Meta(description="A no because nobody is there to answer."), Option(hidden=True)] = False,
 ) -> Approval:
     """Say yes or no; the first decision counts. A yes also tells how the act ended."""
-    decided = await questions.decide(approval_id, approved=approved, by=call.person_id, always=always)
+    decided = await questions.decide(approval_id, approved=approved, by=call.person_id, always=always, nobody=nobody)
     settled = replace(decided, left_s=0.0)
     end = await _end(questions, settled, wait_s) if approved else None
     outcome = "approved" if approved else "declined"

@@ -84,8 +84,8 @@ class GlobalOptions(Struct, frozen=True):
     def decide(self, cancel: Callable[[], object] | None, host: Client, asked: ApprovalAsked) -> None:
         """Show exactly what would happen, then decide: --yes approves without asking, Enter alone is a no.
 
-        Without a keyboard a chat's question that is this person's own is declined at once; for another one it prints
-        the command that decides.
+        Without a keyboard a chat's question that is this person's own ends at once, as nobody can answer; for another
+        one it prints the command that decides.
         """
         terminal, approved = self.terminal(), self.yes
         terminal.approval(asked)
@@ -103,7 +103,7 @@ class GlobalOptions(Struct, frozen=True):
             terminal.row("next", f"{decide}; no answer in {format_duration(asked.expires_s * 1000)} is a no")
             return
         try:
-            host.decide(asked.approval_id, approved=approved)
+            host.decide(asked.approval_id, approved=approved, nobody=not self.yes and not sys.stdin.isatty())
         except HostError as exc:  # somebody else was first, or the time was over: the turn goes on all the same
             terminal.error(exc)
 

@@ -38,10 +38,12 @@ class ClusterQuestions(Questions):
         found, _ = await self._asked(approval_id)
         return next((one for one in found if one.pending.approval_id == approval_id), None)
 
-    async def decide(self, approval_id: str, *, approved: bool, by: str, always: bool = False) -> Question:
+    async def decide(
+        self, approval_id: str, *, approved: bool, by: str, always: bool = False, nobody: bool = False
+    ) -> Question:
         """At the host where it waits. Overloaded when one that may have it does not answer."""
         if any(one.approval_id == approval_id for one in self._approvals.pending()):
-            return await super().decide(approval_id, approved=approved, by=by, always=always)
+            return await super().decide(approval_id, approved=approved, by=by, always=always, nobody=nobody)
         found, silent = await self._asked(approval_id)
         waiting = next((one for one in found if one.pending.approval_id == approval_id and one.left_s > 0), None)
         if waiting is None:

@@ -122,9 +122,11 @@ class _Host:
     async def _delete(self, path: str) -> JsonObject:
         return (await self._end(self._asking(HostRequest("DELETE", path)), Result)).value
 
-    async def _decide(self, approval_id: str, *, approved: bool) -> None:
-        """Say yes or no to what waits under this id."""
+    async def _decide(self, approval_id: str, *, approved: bool, nobody: bool = False) -> None:
+        """Say yes or no to what waits under this id; `nobody`: no, as nobody is there to answer."""
         body = {"approved": approved, "wait_s": 0}
+        if nobody:
+            body["nobody"] = True
         await self._document(HostRequest("POST", f"/v1/approvals/{segment(approval_id)}", body))
 
     async def _cancel(self, number: str) -> str:
