@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from tests.cli.conftest import Run, run_in
 from tests.stories.conftest import blink
+
+from microclaw.cli.main import main
 
 
 def test_build_writes_a_wasm_file_and_tells_of_it(run: Run, tmp_path: Path) -> None:
@@ -112,6 +116,21 @@ def test_doctor_measures_the_window_of_a_model_server_at_home(run: Run) -> None:
             assert (told["ok"], told["next"] is None) == (ok, ok)
         there.shutdown()
     assert [one["ok"] for one in of_the_model()].count(False) == 1  # it does not answer
+
+
+def test_a_user_id_without_a_name_and_a_home_is_told_what_to_set(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def nobody(user_id: int) -> NoReturn:
+        raise KeyError(f"getpwuid(): uid not found: {user_id}")
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    for words in (["up"], ["doctor"], ["up", "--service", "file"]):
+        assert main(words) == 1
+        first, step = capsys.readouterr().err.splitlines()
+        assert str(os.getuid()) in first
+        assert "HOME=" in step
 
 
 def test_an_entry_is_shown_with_its_values_and_its_source(run: Run) -> None:

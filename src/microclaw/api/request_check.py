@@ -17,6 +17,8 @@ from microclaw.errors import over_limit
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 PORTS = {"http": 80, "https": 443}
 MAX_PORT = 65_535
+LET_IN = "call it by localhost, or microclaw config set host.http_names NAME, with host.http_tls own"
+OWN_NAME = "open the page by the host's own name; a proxy has to pass the header Host on (docs/configuration.md)"
 # RFC 9110, 7.2: a name or an address and a port, and nothing of what else a URL may have.
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{0,5}))?")
 
@@ -61,11 +63,11 @@ def check_head(scope: Scope, allowed_hosts: Container[str] | None = None) -> Non
     hosts, scheme = headers.getlist("host"), scope["scheme"]
     if len(hosts) != 1 or (here := _name_and_port(hosts[0], scheme)) is None or here[0] not in allowed_hosts:
         shown = ", ".join(hosts)[:80] or "none"
-        raise Refused(403, "forbidden", f"foreign Host: {shown}", "call it by 127.0.0.1 or localhost")
+        raise Refused(403, "forbidden", f"foreign Host: {shown}", LET_IN)
     for origin in headers.getlist("origin"):  # a page served here: the same name and port, not just this machine
         its_scheme, _, host = origin.partition("://")
         if its_scheme.lower() != scheme or _name_and_port(host, scheme) != here:
-            raise Refused(403, "forbidden", f"foreign Origin: {origin[:80]}", "web pages may not call this API")
+            raise Refused(403, "forbidden", f"foreign Origin: {origin[:80]}", OWN_NAME)
 
 
 def with_body(app: ASGIApp, limit: int, within_s: float) -> ASGIApp:

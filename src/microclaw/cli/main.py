@@ -126,7 +126,13 @@ def load_command(name: str) -> click.Command:
 @click.pass_context
 def app(ctx: click.Context, /, host: str | None, **given: Any) -> None:
     from microclaw.cli.options import GlobalOptions  # `--help` does not come here, and is quick without it
+    from microclaw.errors import ConfigError
 
+    try:
+        Path.home()
+    except RuntimeError as exc:
+        text = f"HOME is not set, and user id {os.getuid()} has no name here"
+        raise ConfigError(text, next_step="HOME=/FOLDER microclaw ..., a folder of this user id") from exc
     words = ctx.obj or ()
     ctx.obj = GlobalOptions(host_url=host, **given)
     if host == "local":

@@ -260,8 +260,8 @@ class Endpoint(Struct, frozen=True):
             text = f"the token in {self.token.found_in} is not valid at {self.address}: wrong, over, or removed"
             next_step = how_to_get_one()
         elif failure.code == "forbidden" and text.startswith("foreign Host"):
-            text = f"{self.address} passes its own name on to the host, which answers to localhost alone"
-            next_step = "let the proxy there send the header Host: localhost"
+            text = f"{self.address} passes its own name on to the host, which does not know that name"
+            next_step = "microclaw config set host.http_names NAME there, with host.http_tls own"
         elif failure.code in _UNKNOWN_HERE and (other := await self._other_version(request)) is not None:
             text, next_step = f"{other}: it does not know {request.method} {request.path}", SAME_VERSION
         else:
