@@ -1,4 +1,4 @@
-"""What a shipped skill says in words is true: every name in backquotes is one, and the numbers are the code's."""
+"""The words of shipped skills are true: every name in backquotes exists, and the numbers are the code's."""
 
 from __future__ import annotations
 
