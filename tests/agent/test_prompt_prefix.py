@@ -1,4 +1,4 @@
-"""What a provider keeps of a request holds for the next one: its beginning is the same, over HTTP from a whole host."""
+"""The beginning of a request is that of the one before, over HTTP from a whole host: providers keep it."""
 
 from __future__ import annotations
 

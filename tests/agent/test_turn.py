@@ -98,6 +98,18 @@ async def test_a_wrong_call_is_explained_to_the_model_and_does_nothing(
         assert agent.workshop.done == []
 
 
+@pytest.mark.parametrize(
+    ("words", "code"), [("Which pin?", None), ("どのピンですか？", None), ("I cannot.", "tool_retry")]
+)
+async def test_a_models_question_after_a_refused_call_is_an_answer_and_no_failure(
+    make_agent: MakeAgent, words: str, code: str | None
+) -> None:
+    async with make_agent([call("gpio-set", pin="four"), say(words)]) as agent:
+        answer = await agent.answer("set the pin")
+        assert (answer.error_code, answer.next_step is None) == (code, code is None)
+        assert "JSON" not in f"{answer.next_step}", "the right form is for the model"
+
+
 async def test_no_more_calls_are_run_than_a_reply_may_have(make_agent: MakeAgent) -> None:
     calls = tuple(ToolCall(f"c{n}", "gpio-set", json.dumps({"pin": n})) for n in range(20))
     async with make_agent([ModelReply("", calls), say("ok")]) as agent:

@@ -9,7 +9,7 @@ import pytest
 from tests.apps.conftest import Bench, opened_bench
 
 from microclaw.devices.calls import PwmSet
-from microclaw.errors import DeployRejected, TooManyApps
+from microclaw.errors import DeployRejected, PinClaimed, TooManyApps
 from microclaw.wire.board_control import Info
 
 
@@ -86,6 +86,9 @@ async def test_a_program_on_a_bus_that_nobody_saw_work_waits_for_no_input_and_is
     done = await bench.deploy("bus", source, pin=None)
     assert (done.verified, done.agrees, done.evidence.kind) == (None, True, "accepted")
     assert "input" not in done.evidence.text
+    with pytest.raises(PinClaimed, match=r"the I2C bus .* one program at a time") as caught:
+        await bench.deploy("second", source, pin=None)  # another pin would not help it
+    assert "put both into one program" in (caught.value.next_step or "")
 
 
 async def test_pwm_that_a_pin_had_before_is_no_change_of_the_program(bench: Bench) -> None:

@@ -189,9 +189,10 @@ async def test_odd_arguments_reach_the_turn_and_can_be_sent_back(arguments: str,
     assert json.loads(s.bodies[1]["messages"][2]["tool_calls"][0]["function"]["arguments"]) == replayed
 
 
-async def test_a_failed_calls_next_step_is_a_tool_for_a_model() -> None:
+@pytest.mark.parametrize("is_failed", [True, False], ids=["failed", "a trial that ran and shows a fault"])
+async def test_a_calls_next_step_is_a_tool_for_a_model(is_failed: bool) -> None:
     failed = '{"message": "no app", "next": "microclaw app stop weather -d shelf; or microclaw device pair CODE"}'
-    returned = ToolReturn("id-1", "gpio-set", failed, failed=True)
+    returned = ToolReturn("id-1", "gpio-set", failed, failed=is_failed)
     async with server((200, openai_reply("sorry"))) as s, closing(openai(s.url)) as model:
         await model.respond(request(UserText("x"), CALLED, returned))
     read = str(s.bodies[0])

@@ -228,8 +228,8 @@ class Toolbox:
         if tool is None:
             names = [tool.name for tool in self.tools]
             near = difflib.get_close_matches(name, names, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise ToolRetry(f"there is no tool {name[:80]!r}", next_step=f"{hint}tools: {', '.join(names)}")
+            hint = f"did you mean {near[0]}?" if near else f"tools: {', '.join(names)}"
+            raise ToolRetry(f"there is no tool {name[:80]!r}", next_step=hint)
         parameters = read_arguments(tool, arguments)
         return tool, await _of(tool.complete, parameters, context, parameters)
 

@@ -43,7 +43,7 @@ from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Effect
 from microclaw.auth.people import person_behind
 from microclaw.config.settings import ModelTask
-from microclaw.errors import BudgetSpent, MicroclawError, ModelError
+from microclaw.errors import BudgetSpent, MicroclawError, ModelError, ToolRetry
 from microclaw.events import (
     FILE_CHANNELS,
     Action,
@@ -80,6 +80,7 @@ _UNKNOWN: Final = (
     "I did not do it again. Shall I?"
 )
 _BY_HAND: Final = "use other words, or write the program yourself: microclaw run FILE.c"
+_SAY_AGAIN: Final = "the model gave wrong arguments; say it in other words"
 _BROKEN: Final = ("something went wrong inside the host", INTERNAL, "see the host's log")
 _FIXABLE: Final = frozenset({"build_error", "trial_failed"})
 
@@ -321,15 +322,25 @@ class Turn:
             text = f"{reply.model or self.model.name} answered nothing"
             raise EndedError(text, "model_error", "ask again, or choose another model with MICROCLAW_MODEL")
         code, next_step = reply.failed_code, reply.next_step
-        if code is None and (last := self._last_act) is not None and not last.ok:
+        last = self._last_act
+        if code is None and last is not None and not last.ok and not self._asks_back(reply):
             code = last.error_code
             next_step = last.person_step
+            if code == ToolRetry.code and not reply.literal:
+                next_step = _SAY_AGAIN
         if reply.from_results:
             text = reply.text.strip() + proof_note(reply.text, self._evidence, self._actions)
             return self._finished(text, code, next_step, reply.question)
         words = f"{reply.text.rstrip()} {_CUT}" if reply.cut else reply.text
         text = with_record(words, self._actions, "" if reply.literal else NOTHING)
         return self._finished(text, code, next_step)
+
+    def _asks_back(self, reply: ModelReply) -> bool:
+        """Return True if a model asks the person something after a refused act: that is an answer, and no failure."""
+        acts = [action for action in self._actions if action.effect != Effect.READ]
+        is_refused = bool(acts) and acts[-1].outcome == "refused"
+        is_by_rule = reply.from_results
+        return is_refused and not is_by_rule and reply.text.rstrip().endswith(("?", "？"))
 
     def _finished(self, text: str, code: str | None, next_step: str | None, question: str | None = None) -> Answer:
         told = (text, tuple(self._actions), tuple(self._evidence), self._usage, code, next_step)

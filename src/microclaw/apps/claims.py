@@ -183,6 +183,10 @@ async def check_free(device: Device, name: str, version: AppVersion, wanted: Seq
     for app in wanted:
         if app.name == name:
             continue
+        node = _shared_node(claims.nodes, app.version.claims.nodes)
+        # A bus has pins, and of two programs on it another pin would help neither.
+        if node is not None and not app.waits and not await has_ended(device, app):
+            raise _bus_taken(device, app, node)
         theirs = pin_roles(app.version)
         for pin in sorted(own.keys() & theirs.keys()):
             if own[pin] == theirs[pin] == "reads":
@@ -197,15 +201,10 @@ async def check_free(device: Device, name: str, version: AppVersion, wanted: Seq
                     "removal",
                     next_step=f"remove it first: {_uninstall(app.name, device)}",
                 )
-        node = _shared_node(claims.nodes, app.version.claims.nodes)
         if node is not None and app.waits:
             raise _kept_for(device, app, node)
         if node is not None:
-            raise PinClaimed(
-                f"{node} of {device.name} {'are' if node.endswith('s') else 'is'} used by {app.name}: on this firmware "
-                "one program at a time can have that",
-                next_step=f"put both into one program, or stop the other first: {_stop(app.name, device)}",
-            )
+            raise _bus_taken(device, app, node)
 
 
 def _check_not_held(device: Device, pins: Iterable[int], nodes: Sequence[str]) -> None:
@@ -238,6 +237,14 @@ def unknown_pins_text(device: Device, foreign: Sequence[str]) -> str | None:
     names = ", ".join(sorted(set(foreign) - device.pin_programs))
     text = f"not installed from here, on {device.name}: {names}; their pins are not known and not checked"
     return text if names else None
+
+
+def _bus_taken(device: Device, app: DesiredApp, node: str) -> PinClaimed:
+    """Return the error for a bus, or timers, that only one program at a time can have."""
+    verb = "are" if node.endswith("timers") else "is"
+    text = f"{node} of {device.name} {verb} used by {app.name}: on this firmware one program at a time can have that"
+    step = f"put both into one program, or stop the other first: {_stop(app.name, device)}"
+    return PinClaimed(text, next_step=step)
 
 
 def _kept_for(device: Device, app: DesiredApp, what: str) -> PinClaimed:

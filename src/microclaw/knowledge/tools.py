@@ -165,7 +165,7 @@ class SkillParameters(Parameters, kw_only=True):
     file: Annotated[str, Meta(max_length=300, description="A file beside its text, as the text names it.")] | None = (
         None
     )
-    offset: Annotated[int, Meta(ge=0, description="Where to go on, from next_offset of the last answer.")] = 0
+    offset: Annotated[int, Meta(ge=0, description="Where to go on, as the last answer says.")] = 0
 
 
 def skill_tool(skills: Skills) -> Tool[Any]:
@@ -178,7 +178,7 @@ def skill_tool(skills: Skills) -> Tool[Any]:
         text, next_offset = skills.piece(asked.name, asked.file, asked.offset)
         fields: dict[str, Any] = {"success": True, "skill": asked.name, "text": text}
         if next_offset is not None:
-            fields["next_offset"] = next_offset
+            fields["next"] = f"it goes on: call skill again with offset {next_offset}"
         if asked.file is None and (files := skills.files(asked.name)):
             fields["files"] = list(files)
         return fields

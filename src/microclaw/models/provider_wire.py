@@ -50,7 +50,7 @@ def history_of(messages: Sequence[Message]) -> list[wire.ModelMessage]:
                 parts: list[Any] = [wire.UserPromptPart(_content(message))]
             case ToolReturn():
                 outcome: Literal["failed", "success"] = "failed" if message.failed else "success"
-                content = name_tools(message.content) if message.failed else message.content
+                content = name_tools(message.content)
                 parts = [wire.ToolReturnPart(message.name, content, message.call_id, outcome=outcome)]
             case AssistantReply():
                 reply: list[wire.ModelResponsePart] = [wire.TextPart(message.text)] if message.text else []

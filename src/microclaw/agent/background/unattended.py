@@ -173,7 +173,7 @@ def _result_text(result: ToolResult) -> str:
     """A tool's result as one line for the person."""
     fields = json.loads(result.content)
     if not result.ok:
-        then = f" (next: {result.next_step})" if result.next_step else ""
+        then = f" (next: {result.person_step})" if result.person_step else ""
         return f"{without_fences(str(fields.get('message', 'it failed')))}{then}"
     proofs = "; ".join(evidence.text for evidence in result.evidence)
     if proofs and "values" in fields:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from microclaw.errors import ConfigError, MicroclawError, NoHost, Overloaded, StoreOwned
-from microclaw.operations.next_steps import name_tools
+from microclaw.operations.next_steps import client_text
 
 START_S: Final = 30.0
 POLL_S: Final = 0.05
@@ -34,11 +33,6 @@ INTERNAL_ERROR: Final = -32603  # JSON-RPC 2.0, 5.1
 GONE: Final = "the host went away in the middle of a call (next: look with list-devices)"
 NO_ID: Final = "null"
 OPENING: Final = ("initialize", "notifications/initialized")
-_COMMANDS: Final = (
-    "app|approval|backup|chat|config|demo|device|doctor|exec|firmware|flash|fleet|logs|mcp|memory|person|run|schedule"
-    "|setup|status|task|up|virtual(?! board)|voice"
-)
-_COMMAND: Final = re.compile(rf"\bmicroclaw (?=(?:-d \S+ )?(?:{_COMMANDS})\b)")
 
 
 def mcp_socket(control_socket: Path) -> Path:
@@ -50,14 +44,6 @@ def error_text(error: MicroclawError) -> str:
     """A JSON-RPC error's message."""
     step = "" if error.next_step is None else f" (next: {error.next_step})"
     return client_text(f"{error.message}{step}")
-
-
-def client_text(text: str) -> str:
-    """Return the text with the client's tools instead of commands.
-
-    What no tool does is a person's: an assistant with a shell would run the command itself.
-    """
-    return _COMMAND.sub("a person can run on the host: ", name_tools(text))
 
 
 def serve_stdio(home: Path, control_socket: Path, *, every_tool: bool = False) -> None:

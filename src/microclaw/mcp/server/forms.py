@@ -10,7 +10,7 @@ import mcp_types as types
 from microclaw.agent.system_prompt import BUTTON_EXAMPLE, NATIVE_API
 from microclaw.auth.gate import Effect, Permission
 from microclaw.events import Action, ApprovalAsked
-from microclaw.mcp.server.bridge import client_text
+from microclaw.operations.next_steps import client_text
 from microclaw.operations.tool import Tool, schema_of
 from microclaw.tables import read_table
 from microclaw.wire.host_api import action_object, event_object
@@ -22,8 +22,9 @@ KEEPING: Final = frozenset(_TABLE["keeping"])
 
 # Clients that read no resources write programs from this.
 _C_API: Final = (
-    " The program opens pins and starts timers in on_init and returns; or it has int main(void), which may loop and "
-    f"waits with delay. It may call:\n{NATIVE_API}For example:\n{BUTTON_EXAMPLE}"
+    " A C program opens pins and starts timers in on_init and returns; or it has int main(void), which may loop and "
+    "waits with delay. A Python program is one MicroPython file, which may loop and sleeps. "
+    f"C may call:\n{NATIVE_API}For example:\n{BUTTON_EXAMPLE}"
 )
 ABOUT: Final = {
     "deploy-wasm-app": _C_API,

@@ -50,8 +50,9 @@ SCHEMA: Final[dict[str, Any]] = {
 INSTRUCTIONS: Final = (
     "Drives microcontroller boards through one microclaw host; without hardware there is a virtual board, virtual-1. "
     "Look first with list-devices and free-pins. gpio-set, pwm-set, adc-read and i2c-read act or read at once and "
-    "leave nothing behind. For anything that repeats or reacts write a C program: try it with try-program (nothing on "
-    "a device changes), then deploy-wasm-app puts it on the board, where it runs by itself. Each result has its act "
+    "leave nothing behind. For anything that repeats or reacts write a program, in C or, if device-info says that the "
+    "board takes it, in Python: try it with try-program (nothing on a device changes), then deploy-wasm-app puts it on "
+    "the board, where it runs by itself. Each result has its act "
     "(done, refused, failed, unknown, waiting) and evidence: counted (edges at the pins), reported (the board's own "
     "words), accepted (no read-back) or written (by the host): claim no more than that. undo reverts what the newest "
     "request changed. Some acts wait for a person's yes: say so and wait. What belongs to a time of day is kept with "
