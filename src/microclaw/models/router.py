@@ -173,6 +173,7 @@ def _no_answer(chain: Chain, failures: Sequence[ModelError]) -> ModelError:
 
 ANTHROPIC_DEFAULT = "claude-sonnet-5-5"
 OPENAI_DEFAULT = "gpt-6.1-terra"
+GOOGLE_DEFAULT = "gemini-3.8-flash"
 LAST_TIMEOUT_S = 90.0  # of silence; a turn has 120 s
 FIRST_TIMEOUT_S = 45.0  # of one that others stand behind
 
@@ -210,13 +211,23 @@ def choose_model(
 
 
 def _provider_model(choice: ModelChoice, proxy: str | None, timeout_s: float) -> Model:
-    from microclaw.models.providers import AnthropicProviderModel, OpenAIProviderModel
+    from microclaw.models.providers import AnthropicProviderModel, GoogleProviderModel, OpenAIProviderModel
 
-    provider = AnthropicProviderModel if choice.provider == "anthropic" else OpenAIProviderModel
-    usual = ANTHROPIC_DEFAULT if choice.provider == "anthropic" else OPENAI_DEFAULT
-    asks = choice.provider == "openai" and choice.base_url  # such a server for its first model
+    provider: type[AnthropicProviderModel | GoogleProviderModel | OpenAIProviderModel]
+    name = choice.name
+    match choice.provider:
+        case "anthropic":
+            provider = AnthropicProviderModel
+            name = name or ANTHROPIC_DEFAULT
+        case "google":
+            provider = GoogleProviderModel
+            name = name or GOOGLE_DEFAULT
+        case "openai":
+            provider = OpenAIProviderModel
+            if not choice.base_url:  # else the server is asked for its first model
+                name = name or OPENAI_DEFAULT
     return provider(
-        choice.name or (None if asks else usual),
+        name,
         api_key=choice.api_key,
         base_url=choice.base_url,
         timeout_s=timeout_s,
