@@ -23,7 +23,7 @@ SIGNATURE = "U0lHTkVE"
 
 @dataclass(frozen=True)
 class Given:
-    """What a server answers: a thought, a text, calls as name and arguments, and the end."""
+    """An answer of a server: a thought, a text, calls as name and arguments, and the end."""
 
     thought: str = ""
     text: str = ""

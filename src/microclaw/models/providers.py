@@ -69,7 +69,7 @@ class _DirectModel:
 
     @property
     def _origin(self) -> str:
-        """What answers: its opaque parts go back to no other model."""
+        """The model at its address: what it gives goes back to no other one."""
         return f"{self.provider} {self._base_url} {self.name}"
 
     @property
