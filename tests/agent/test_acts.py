@@ -133,7 +133,7 @@ def test_any_arguments_pass_all_that_a_turn_does_with_a_call(first: str, second:
     code_step("model", reply, new, Usage(), 1, 3)
     assert offered([MORE], messages)
     assert messages_tokens(messages) >= 0
-    assert history_of(messages)
+    assert history_of(messages, "")
     deed = ToolAct(tool, second)
     schedule = Schedule("then", "it", Once(5), deed, "owner", "test", "c1", None, "run", Permission.ACT, 1, 2)
     devices = Boards().registry

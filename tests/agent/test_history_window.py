@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.agent.conftest import MakeAgent
 
+from microclaw.agent.asking import TurnLimits
 from microclaw.agent.history import OPENING, compacted, fitted
 from microclaw.errors import ModelError
 from microclaw.events import Answer, Step
@@ -34,10 +35,11 @@ HISTORY = talk(0, 20, 350)
 
 
 def request(older: tuple[Message, ...] = HISTORY) -> ModelRequest:
-    return ModelRequest("rules", (*older, *OWN), (), dynamic_context=DYNAMIC)
+    return ModelRequest("rules", (*older, *OWN), (), max_tokens=4096, dynamic_context=DYNAMIC)
 
 
 def size(sent: ModelRequest) -> int:
+    assert sent.max_tokens is not None
     return request_tokens(sent) + sent.max_tokens
 
 
@@ -50,6 +52,7 @@ def test_a_request_is_made_to_fit(window: int) -> None:
     assert size(sent) <= window
     assert sent.system == "rules"
     assert OWN[0] in sent.messages
+    assert sent.max_tokens is not None
     assert sent.max_tokens <= window // 4
     assert "Device one" in sent.dynamic_context
     assert "It is Monday" in sent.dynamic_context
@@ -76,7 +79,8 @@ def too_long() -> ModelError:
 async def test_a_refused_request_is_shortened_and_sent_again_and_later_ones_are_short_at_once(
     make_agent: MakeAgent,
 ) -> None:
-    async with make_agent([say("one " * 400)] * 6 + [too_long(), say("short"), say("short too")]) as agent:
+    replies = [*[say("one " * 400)] * 6, too_long(), say("short"), say("short too")]
+    async with make_agent(replies, limits=TurnLimits(answer_tokens=4096)) as agent:
         for number in range(6):
             await agent.answer(f"question {number} " + "word " * 400)
         events = await agent.events("and now")

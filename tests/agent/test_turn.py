@@ -15,7 +15,7 @@ from microclaw.apps.change_log import Maker, made_by, maker_now
 from microclaw.apps.verify import NO_READ_BACK
 from microclaw.errors import ModelError, ModelFault
 from microclaw.events import Action, Answer, Edge, Evidence, Step, Usage
-from microclaw.models.protocol import ModelReply, ModelRequest, ToolCall, ToolReturn
+from microclaw.models.protocol import ModelReply, ModelRequest, ReplyEnd, ToolCall, ToolReturn, UserText
 from microclaw.models.scripted import Scripted, call, say
 from microclaw.operations.tool import ToolContext, ToolOutput
 
@@ -115,7 +115,73 @@ async def test_no_more_calls_are_run_than_a_reply_may_have(make_agent: MakeAgent
     async with make_agent([ModelReply("", calls), say("ok")]) as agent:
         await agent.answer("all on")
         assert len(agent.workshop.done) == 8
-        assert len(agent.script.requests[1].messages) == 1 + 1 + 8
+        results = agent.script.requests[1].messages[2:]
+        assert [isinstance(result, ToolReturn) and result.failed for result in results] == [False] * 8 + [True] * 12
+
+
+async def test_a_call_that_the_limit_cut_is_not_run_and_the_model_hears_why(make_agent: MakeAgent) -> None:
+    """The calls before it are whole. Of the last one nobody knows, also where it can be read."""
+    calls = tuple(ToolCall(f"c{pin}", "gpio-set", json.dumps({"pin": pin})) for pin in (4, 5))
+    cut = ModelReply("", calls, Usage(10, 4096), end="length")
+    async with make_agent([cut, say("ok")]) as agent:
+        await agent.answer("all on")
+        assert len(agent.workshop.done) == 1
+        result = json.loads(returned(agent.script.requests[1]).content)
+        assert result["message"] == "not run: your call was cut at 4,096 tokens"
+
+
+@pytest.mark.parametrize("end", ["length", "filter", "thoughts"])
+async def test_an_answer_that_is_none_says_why(make_agent: MakeAgent, end: ReplyEnd) -> None:
+    words = {"length": "cut at 300 tokens", "filter": "filter", "thoughts": "300 tokens were thoughts"}[end]
+    async with make_agent([ModelReply("", usage=Usage(10, 300), end=end)]) as agent:
+        answer = await agent.answer("hello")
+        assert (answer.error_code, words in answer.text) == ("model_error", True)
+
+
+WRITTEN_CALLS = (
+    '<tool_call>\n{"name": "gpio-set", "arguments": {"pin": 4, "level": 1}}\n</tool_call>',
+    'I will do that.\n```json\n{"name": "gpio_set", "arguments": {"pin": 4}}\n```',
+    '{"name": "gpio-set", "parameters": {"pin": 4}}',
+    '[TOOL_CALLS][{"name": "gpio-set", "arguments": {"pin": 4}}]',
+    "functions.gpio_set({pin: 4})",
+    "<function=gpio-set>\n<parameter=pin>4</parameter>\n</function>",
+)
+
+
+@pytest.mark.parametrize("text", WRITTEN_CALLS)
+async def test_a_call_that_is_written_as_text_is_no_answer(make_agent: MakeAgent, text: str) -> None:
+    """The model is told once; if it does it again, the person hears that it calls no tools."""
+    async with make_agent([say(text), pin(4), say("ok"), say(text), say(text)]) as agent:
+        assert (await agent.answer("on")).text.startswith("ok")
+        assert isinstance(agent.script.requests[1].messages[-1], UserText)
+        answer = await agent.answer("on")
+        assert (answer.error_code, "gpio" in answer.text) == ("model_error", False)
+        assert "does not call tools" in answer.text
+
+
+@pytest.mark.parametrize(
+    "text", ["Say functions and tools.", 'A file: {"name": "lamp", "pin": 4}', "```\nint main() {}\n```"]
+)
+async def test_an_answer_with_code_is_an_answer(make_agent: MakeAgent, text: str) -> None:
+    async with make_agent([say(text)]) as agent:
+        assert text in (await agent.answer("hello")).text
+
+
+@pytest.mark.parametrize("name", ["gpio_set", "functions.gpio-set", "tools.gpio_set"])
+async def test_a_name_as_templates_write_it_is_taken_as_the_tool(make_agent: MakeAgent, name: str) -> None:
+    async with make_agent([call(name, pin=4, level=1), say("ok")]) as agent:
+        await agent.answer("on")
+        assert len(agent.workshop.done) == 1
+
+
+async def test_what_a_provider_wants_back_is_in_the_turn_and_in_no_later_one(make_agent: MakeAgent) -> None:
+    thought = replace(pin(4), provider_parts="[opaque]")
+    async with make_agent([thought, say("ok"), say("yes")]) as agent:
+        await agent.answer("on")
+        await agent.answer("is it on?")
+        within, later = agent.script.requests[1:]
+        assert "[opaque]" in str(within.messages)
+        assert "[opaque]" not in str(later.messages)
 
 
 async def test_an_act_that_was_only_accepted_never_counts_as_working(make_agent: MakeAgent) -> None:

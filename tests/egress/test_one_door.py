@@ -17,7 +17,12 @@ CLIENTS = frozenset(
         "create_connection", "connect_tcp", "connect_ex", "sock_connect", "ClientProtocol", "FTP", "SMTP", "Telnet",
     }
 )  # fmt: skip
-SDKS = frozenset({"AsyncAnthropic", "Anthropic", "AsyncOpenAI", "OpenAI", "streamable_http_client", "sse_client"})
+SDKS = frozenset(
+    {
+        *("AsyncAnthropic", "Anthropic", "AsyncOpenAI", "OpenAI", "GoogleProvider"),
+        *("streamable_http_client", "sse_client"),
+    }
+)
 """Of others: each has to be given the client of the door."""
 WHOLE = frozenset({"get", "post", "put", "patch", "delete", "head", "options", "request", "stream"})
 HTTP_MODULES = frozenset({"httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3", "aiohttp", "http.client",

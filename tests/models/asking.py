@@ -23,7 +23,11 @@ def openai(url: str, timeout_s: float = 10, name: str | None = "test-model") -> 
 
 def request(*messages: Message, dynamic_context: str = "") -> ModelRequest:
     return ModelRequest(
-        "you are microclaw", messages or (UserText("set pin 4 on"),), TOOLS, dynamic_context=dynamic_context
+        "you are microclaw",
+        messages or (UserText("set pin 4 on"),),
+        TOOLS,
+        max_tokens=4096,
+        dynamic_context=dynamic_context,
     )
 
 

@@ -35,7 +35,7 @@ class TurnLimits(Struct, frozen=True):
 
     `tries` of one request count the first one too; `waits_s` bounds all its waits together: a service that asks for a
     longer one (Retry-After) is not waited for. `pause_s` is the shortest wait. Old orders are asked about when no other
-    one came for `settle_s`.
+    one came for `settle_s`. `answer_tokens` None is the model's own limit.
     """
 
     iterations: int = 10
@@ -43,6 +43,7 @@ class TurnLimits(Struct, frozen=True):
     calls_a_reply: int = 8
     deploy_tries: int = 3
     tokens: int | None = None
+    answer_tokens: int | None = None
     tries: int = 4
     waits_s: float = 30.0
     pause_s: float = 0.5

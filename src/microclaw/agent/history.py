@@ -33,6 +33,8 @@ _log = logging.getLogger(__name__)
 
 DEFAULT_CONTEXT_TOKENS: Final = 24_000
 _ANSWER_SHARE: Final = 4  # at most a quarter of the window is kept for the answer
+USUAL_ANSWER: Final = 4096
+"""Tokens that are kept free for an answer whose limit is the model's own."""
 _LEAST_ANSWER: Final = 256
 _LEAST_WINDOW: Final = 1000
 LEAST_TOKENS: Final = 600  # for messages: our estimate may be wrong, so a short question is always sent
@@ -62,13 +64,13 @@ class Window:
 
     def refused(self, request: ModelRequest) -> None:
         """A server refused this request as too long. The window that it names is not read: the next try is half."""
-        estimate = request_tokens(request) + request.max_tokens
+        estimate = request_tokens(request) + (request.max_tokens or USUAL_ANSWER)
         self.tokens = max(_LEAST_WINDOW, min(estimate, self.tokens) // 2)
 
 
-def answer_tokens(window_tokens: int, most: int = 4096) -> int:
-    """The tokens that an answer may have: many servers refuse a request whose answer might not fit in any more."""
-    return min(most, max(_LEAST_ANSWER, window_tokens // _ANSWER_SHARE))
+def answer_tokens(window_tokens: int, most: int | None = None) -> int:
+    """Return the room for an answer, of at most `most` tokens: many servers refuse a request if it might not fit."""
+    return min(most or USUAL_ANSWER, max(_LEAST_ANSWER, window_tokens // _ANSWER_SHARE))
 
 
 def fitted(request: ModelRequest, older: int, window_tokens: int) -> ModelRequest:
@@ -77,9 +79,9 @@ def fitted(request: ModelRequest, older: int, window_tokens: int) -> ModelReques
     The first `older` messages are of earlier turns; they begin with a person's. The oldest exchanges go first, then
     long results of the turn's own calls are cut, the oldest first. The summary stays.
     """
-    most = answer_tokens(window_tokens, request.max_tokens)
+    room = answer_tokens(window_tokens, request.max_tokens)
     before, own = list(request.messages[:older]), list(request.messages[older:])
-    over = request_tokens(request) + most - window_tokens
+    over = request_tokens(request) + room - window_tokens
     first = before[0] if before else None
     kept = 2 if isinstance(first, UserText) and first.text.startswith(OPENING) else 0  # the summary, and the nod
     while over > 0 and len(before) > kept:
@@ -92,7 +94,8 @@ def fitted(request: ModelRequest, older: int, window_tokens: int) -> ModelReques
             cut = {"cut": "this result was longer", "begins": message.content[:_SHORT_RESULT_CHARS]}
             own[index] = replace(message, content=json.dumps(cut, ensure_ascii=False))
             over -= messages_tokens([message]) - messages_tokens([own[index]])
-    return replace(request, messages=(*before, *own), max_tokens=most)
+    max_tokens = None if request.max_tokens is None else room
+    return replace(request, messages=(*before, *own), max_tokens=max_tokens)
 
 
 class _Summary(msgspec.Struct, frozen=True):

@@ -22,6 +22,8 @@ from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.devices.device_text import listening
 from microclaw.errors import MicroclawError, PermissionRefused, ToolRetry
 from microclaw.events import AskedProgram
+from microclaw.models.protocol import ToolCall
+from microclaw.models.reply_text import plain_name
 from microclaw.operations.tool import (
     AnyArguments,
     PlannedCall,
@@ -65,6 +67,13 @@ class Toolbox:
     def tools(self) -> tuple[Tool[Any], ...]:
         """Every tool. When a tool that comes and goes has the name of a fixed one, the fixed one counts."""
         return (*self._tools.values(), *(tool for tool in self._coming() if tool.name not in self._tools))
+
+    def with_own_name(self, call: ToolCall) -> ToolCall:
+        """Return the call with its tool's name, if a model wrote it with underscores or a template's prefix."""
+        if self._named(call.name) is not None:
+            return call
+        names = [tool.name for tool in self.tools if plain_name(tool.name) == plain_name(call.name)]
+        return replace(call, name=names[0]) if len(names) == 1 else call
 
     def effect_of(self, name: str) -> Effect:
         """The effect of a second run of this tool; READ for an unknown name, as nothing runs."""

@@ -28,6 +28,7 @@ from microclaw.agent.asking import TurnLimits, ask
 from microclaw.agent.context import Prompt
 from microclaw.agent.history import Window, tainted_from
 from microclaw.agent.offer import offered
+from microclaw.agent.replies import answer_text, call_instead_of_text, no_tool_caller, untaken
 from microclaw.agent.toolbox import INTERNAL, EndedError, Toolbox
 from microclaw.agent.turn_journal import (
     OLD_ORDER,
@@ -74,7 +75,6 @@ from microclaw.text import without_fences
 
 _log = logging.getLogger(__name__)
 
-_CUT: Final = "… (cut off: the answer came to the limit of its tokens)"
 _UNKNOWN: Final = (
     "The host stopped while {call} was running, so its outcome is unknown: it may have been done or not. "
     "I did not do it again. Shall I?"
@@ -129,6 +129,7 @@ class Turn:
     _failed_deploys: int = field(default=0, init=False)
     _usage: Usage = field(default=Usage(), init=False)
     _iterations: int = field(default=0, init=False)
+    _has_written_call: bool = field(default=False, init=False)  # as text
     _stand_in: str = field(default="", init=False)  # the stand-in model that was announced last
     _messages: list[Message] = field(init=False)  # which go to the model next
     _tainted_s: int | None = field(init=False)  # when untrusted text in the messages was read
@@ -162,6 +163,8 @@ class Turn:
             while self._iterations < self.limits.iterations:
                 reply = await self._ask()
                 if not reply.calls:
+                    if self._sends_back(reply):
+                        continue
                     return self._answer(reply)
                 self.journal.add(ReplyRow(reply))
                 await self._act(reply)
@@ -214,6 +217,7 @@ class Turn:
             prompt.system,
             tuple(self._messages),
             offered(self.tools.tools, self._messages) if self.window is not None else (),
+            max_tokens=self.limits.answer_tokens,
             device_context=prompt.devices,
             dynamic_context=prompt.dynamic,
             task=self.request.task,
@@ -235,14 +239,34 @@ class Turn:
         if step := model_step(reply.model or self.model.name, reply, took_ms):
             self._put(step)
         self._usage += reply.usage
-        return reply
+        return replace(reply, calls=tuple([self.tools.with_own_name(call) for call in reply.calls]))
+
+    def _sends_back(self, reply: ModelReply) -> bool:
+        """Tell a model once to call the tool that it wrote as text; True if it is asked again.
+
+        Raises EndedError the second time.
+        """
+        if self.window is None or reply.literal:
+            return False
+        words = call_instead_of_text(reply, [tool.name for tool in self.tools.tools])
+        if words is None:
+            return False
+        if self._has_written_call:
+            raise no_tool_caller(reply.model or self.model.name)
+        self._has_written_call = True
+        self._messages += [AssistantReply(reply.text), words]
+        return True
 
     async def _act(self, reply: ModelReply) -> None:
         """Run the calls of a reply in order. Raises MicroclawError when the turn cannot go on."""
-        calls = reply.calls[: self.limits.calls_a_reply]
-        self._messages.append(AssistantReply(reply.text, calls))  # with those of its calls that are looked at
+        self._messages.append(AssistantReply(reply.text, reply.calls, provider_parts=reply.provider_parts))
         self._iterations += 1
-        for index, call in enumerate(calls):
+        for index, call in enumerate(reply.calls):
+            not_run = untaken(reply, index, self.limits.calls_a_reply)
+            if not_run is not None:
+                self._messages.append(ToolReturn(call.call_id, call.name, not_run, failed=True))
+                self._put(Step("tool", f"{shown_call(call)}: {json.loads(not_run)['message']}"))
+                continue
             key = EffectKey(self.journal.turn_id, self._iterations - 1, index)
             if (known := repeated(call, self._actions, self._results)) is not None:
                 self._messages.append(ToolReturn(call.call_id, call.name, known))
@@ -318,9 +342,7 @@ class Turn:
             self._put(step)
 
     def _answer(self, reply: ModelReply) -> Answer:
-        if not reply.text.strip():
-            text = f"{reply.model or self.model.name} answered nothing"
-            raise EndedError(text, "model_error", "ask again, or choose another model with MICROCLAW_MODEL")
+        words = answer_text(reply, reply.model or self.model.name)
         code, next_step = reply.failed_code, reply.next_step
         last = self._last_act
         if code is None and last is not None and not last.ok and not self._asks_back(reply):
@@ -331,7 +353,6 @@ class Turn:
         if reply.from_results:
             text = reply.text.strip() + proof_note(reply.text, self._evidence, self._actions)
             return self._finished(text, code, next_step, reply.question)
-        words = f"{reply.text.rstrip()} {_CUT}" if reply.cut else reply.text
         text = with_record(words, self._actions, "" if reply.literal else NOTHING)
         return self._finished(text, code, next_step)
 

@@ -161,7 +161,11 @@ class Agent:
             journal=journal,
             approvals=admission.approvals,
             roles=admission.people,
-            limits=TurnLimits(iterations=settings.agent.iterations, turn_s=turn_s),
+            limits=TurnLimits(
+                iterations=settings.agent.iterations,
+                turn_s=turn_s,
+                answer_tokens=settings.agent.answer_tokens,
+            ),
         )
 
     def _scheduling(self, tools: Toolbox, devices: Registry) -> Scheduling:

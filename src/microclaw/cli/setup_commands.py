@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -33,7 +33,7 @@ LOCAL_MODELS: Final = (  # each server's own port for OpenAI's clients; llama.cp
     "http://localhost:8080/v1",
     "http://localhost:8081/v1",
 )
-PROVIDERS: Final = ("anthropic", "openai", "compatible", "none")
+PROVIDERS: Final = ("anthropic", "openai", "google", "compatible", "none")
 MODEL: Final = ("model.provider", "model.name", "model.base_url", "model.api_key")
 PROBE_S: Final = 15.0
 LOCAL_PROBE_S: Final = 2.0
@@ -104,7 +104,7 @@ def _ask_model(options: GlobalOptions, *, shown: Values, values: Values) -> Chan
         if current is not None:
             options.say(f"  {_try(options, values, current).line}")
         return {}
-    provider: Provider = "anthropic" if choice == "anthropic" else "openai"
+    provider: Provider = "openai" if choice == "compatible" else choice
     url = _ask_url(values, local) if choice == "compatible" else None
     prompt = "The key" if url is None else "The key, if it needs one"
     key = _ask_key(options, prompt, lambda text: _probe(values, provider, text, url), url is not None)
@@ -178,7 +178,14 @@ class Service(Struct, frozen=True):
 
 
 def _models(found: Any) -> str:
-    names = [row["id"] for row in found["data"] if isinstance(row.get("id"), str)]
+    return _counted_names([row["id"] for row in found["data"] if isinstance(row.get("id"), str)])
+
+
+def _google_models(found: Any) -> str:
+    return _counted_names([row["name"].removeprefix("models/") for row in found["models"]])
+
+
+def _counted_names(names: Sequence[str]) -> str:
     return f"{count_text(len(names), 'model')}, such as {names[0][:60]}"
 
 
@@ -189,6 +196,10 @@ SERVICES: Final = {
     ),
     "openai": Service(
         "address.openai", "https://api.openai.com/v1", "/models", _models, {"Authorization": "Bearer {}"}
+    ),
+    "google": Service(
+        "address.google", "https://generativelanguage.googleapis.com", "/v1beta/models", _google_models,
+        {"x-goog-api-key": "{}"}, (400, 401, 403),  # a wrong key is a 400 there
     ),
     "telegram.token": Service(
         "telegram.base_url", "https://api.telegram.org", "/bot{}/getMe",

@@ -19,6 +19,7 @@ from microclaw.errors import ConfigError
 VARIABLES: Final[Mapping[Provider, tuple[str, str]]] = {
     "anthropic": ("ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"),
     "openai": ("OPENAI_API_KEY", "OPENAI_BASE_URL"),
+    "google": ("GEMINI_API_KEY", "GEMINI_BASE_URL"),
 }
 """The variables of each provider's key and address."""
 
@@ -144,11 +145,11 @@ class Assembly:
         return bool(server.command) != bool(server.url) and unset is None
 
     def _model(self, section: settings.ModelSection) -> settings.ModelSettings:
-        """Without a provider the one counts whose variables are there, Anthropic's before OpenAI's."""
+        """Without a provider the one counts whose variables are there, in the order of VARIABLES."""
         provider = section.provider or next((name for name, own in self._own.items() if _is_usable(name, *own)), None)
         for key in ("api_key", "base_url") if section.provider is None else ():
             if getattr(section, key) is not None:
-                step = "microclaw config set model.provider anthropic (or openai)"
+                step = "microclaw config set model.provider anthropic (or openai, google)"
                 self._wrong(("model", key), f"model.{key} needs model.provider", step)
         main = None if provider is None else self._choice(("model",), section, provider)
         rows = [self._row(("model", "fallback", name), row) for name, row in section.fallback.items()]

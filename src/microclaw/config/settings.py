@@ -21,7 +21,7 @@ DAY_S = 86_400
 DAY_TOKENS = 10_000_000_000
 
 ModelTask: TypeAlias = Literal["chat", "summary", "subagent", "heartbeat"]
-Provider: TypeAlias = Literal["anthropic", "openai"]
+Provider: TypeAlias = Literal["anthropic", "openai", "google"]
 RecognizerName: TypeAlias = Literal["whisper", "wyoming", "openai"]
 SynthesizerName: TypeAlias = Literal["flite", "espeak", "wyoming", "openai"]
 SandboxBackend: TypeAlias = Literal["auto", "bubblewrap", "container", "off"]
@@ -47,7 +47,7 @@ class HostSettings:
 class ModelRow:
     """A model as the file names it: what it leaves out may come from the main model or from variables."""
 
-    provider: Provider | None = setting(None, "anthropic, or openai and what is compatible with it")
+    provider: Provider | None = setting(None, "anthropic, google, or openai and what is compatible with it")
     name: Line | None = setting(None, "the model's name")
     api_key: Line | None = setting(None, "the provider's key", secret=True)
     base_url: Url | None = setting(None, "another address of the API")
@@ -76,6 +76,7 @@ class AgentSettings:
     )
     iterations: int = setting(10, "model requests a turn", 1, 100)
     context_tokens: int = setting(24_000, "tokens of context a request", 1_000, 2_000_000)
+    answer_tokens: int | None = setting(None, "tokens an answer may have; else the model's own limit", 256, 1_000_000)
     approvals: Literal["foreign", "always"] = setting("foreign", "which acts ask: those after foreign words, or every")
     approval_s: float = setting(300.0, "an approval's time-out", 1, DAY_S)
     subagents: int = setting(4, "subagents at the same time; 0 is none", 0, 64)

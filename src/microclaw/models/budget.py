@@ -49,5 +49,7 @@ def _tokens_of(message: Message) -> int:
             return tokens(message.note) + tokens(message.text) + IMAGE_TOKENS * len(message.images)
         case ToolReturn():
             return tokens(message.content)
+        case _ if message.provider_parts:
+            return tokens(message.provider_parts) + sum(tokens(call.arguments) for call in message.calls)
         case _:
             return tokens(message.text) + sum(tokens(call.name + call.arguments) for call in message.calls)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -92,6 +92,7 @@ class AssistantReply(Struct, frozen=True):
     calls: tuple[ToolCall, ...] = ()
     question: str | None = None  # ModelReply.question, open for the person of this turn
     question_expired: bool = False  # too long ago: no yes counts, nothing refers to its act
+    provider_parts: str = ""  # ModelReply.provider_parts, within its turn
 
 
 class ToolReturn(Struct, frozen=True):
@@ -139,11 +140,15 @@ class ModelRequest(Struct, frozen=True):
     system: str
     messages: tuple[Message, ...]
     tools: tuple[ToolSpec, ...]
-    max_tokens: int = 4096
+    max_tokens: int | None = None  # of the answer; None is the model's own limit
     device_context: DeviceContext | None = None  # the devices in `dynamic_context` as values, for the offline model
     dynamic_context: str = ""
     task: ModelTask = "chat"
     asked_by: AskedBy = AskedBy()
+
+
+ReplyEnd: TypeAlias = Literal["stop", "length", "filter", "thoughts"]
+"""Why a reply ended. "length": at a limit of tokens. "thoughts": it has neither text nor calls."""
 
 
 class ModelReply(Struct, frozen=True):
@@ -155,7 +160,8 @@ class ModelReply(Struct, frozen=True):
     answered, where several could have; `instead` says why it was not the first of them. `literal`: the calls follow by
     rule from the person's own words, so no untrusted text in the conversation can have asked for them.
     `question` is what the offline dialogue waits for and did last (offline.last_act.DialogueState as JSON), kept with
-    the answer. `from_results`: the text is made by rule from the results of the calls. `cut`: it came to `max_tokens`.
+    the answer. `from_results`: the text is made by rule from the results of the calls.
+    `provider_parts` is what the provider wants back within the turn: thoughts, signatures. Only provider_wire reads it.
     """
 
     text: str
@@ -171,7 +177,8 @@ class ModelReply(Struct, frozen=True):
     instead: str = ""
     question: str | None = None
     from_results: bool = False
-    cut: bool = False
+    end: ReplyEnd = "stop"
+    provider_parts: str = ""
 
 
 class Model(Protocol):

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,11 +19,13 @@ from microclaw.models.protocol import (
     Image,
     Message,
     ModelReply,
+    ReplyEnd,
     ToolCall,
     ToolReturn,
     ToolSpec,
     UserText,
 )
+from microclaw.models.reply_text import visible_text
 from microclaw.operations.next_steps import name_tools
 from microclaw.text import encodable
 from microclaw.validation import MAX_DEPTH, read_object
@@ -35,12 +38,16 @@ if TYPE_CHECKING:
 MAX_REPLY_CALLS = 16
 MAX_REPLY_CHARS = 64 << 10
 MAX_ARGUMENTS_CHARS = 512 << 10  # a program and its JSON quoting
+MAX_OPAQUE_CHARS = 512 << 10  # thoughts and signatures of one reply; a longer one goes back in the plain form
 MAX_IMAGE_BYTES = 3 << 20  # Anthropic's limit is 5 MB as base64
 IMAGE_TYPES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})  # what both providers take
 
 
-def history_of(messages: Sequence[Message]) -> list[wire.ModelMessage]:
-    """The messages in pydantic-ai's form; neighbours of one side become one message."""
+def history_of(messages: Sequence[Message], origin: str) -> list[wire.ModelMessage]:
+    """The messages in pydantic-ai's form; neighbours of one side become one message.
+
+    What only the model `origin` understands goes back to no other one.
+    """
     from pydantic_ai import messages as wire
 
     history: list[wire.ModelMessage] = []
@@ -53,9 +60,7 @@ def history_of(messages: Sequence[Message]) -> list[wire.ModelMessage]:
                 content = name_tools(message.content)
                 parts = [wire.ToolReturnPart(message.name, content, message.call_id, outcome=outcome)]
             case AssistantReply():
-                reply: list[wire.ModelResponsePart] = [wire.TextPart(message.text)] if message.text else []
-                reply += [wire.ToolCallPart(c.name, _replayed(c.arguments), c.call_id) for c in message.calls]
-                history.append(wire.ModelResponse(reply))
+                history.append(_response_of(message, origin))
                 continue
         last = history[-1] if history else None
         if isinstance(last, wire.ModelRequest):
@@ -78,26 +83,97 @@ def tools_of(specs: tuple[ToolSpec, ...]) -> tuple[ToolDefinition, ...]:
     )
 
 
-def reply_of(response: wire.ModelResponse, name: str, took_s: float) -> ModelReply:
+def reply_of(response: wire.ModelResponse, name: str, origin: str, took_s: float) -> ModelReply:
     """An answer as a ModelReply; raises ModelError if it is too large."""
     from pydantic_ai import messages as wire
 
-    texts, calls = [], []
+    parts: list[wire.ModelResponsePart] = []
+    calls = []
     for part in response.parts:
         if isinstance(part, wire.TextPart):
-            texts.append(encodable(part.content))
+            text = encodable(visible_text(part.content))
+            if text:
+                parts.append(replace(part, content=text))
         elif isinstance(part, wire.ToolCallPart):
             calls.append(ToolCall(part.tool_call_id, encodable(part.tool_name), _arguments(part)))
-    check_size(sum(len(text) for text in texts), MAX_REPLY_CHARS, name)
+            if len(calls) <= MAX_REPLY_CALLS:
+                parts.append(replace(part, args=None))
+        elif isinstance(part, wire.ThinkingPart):
+            parts.append(replace(part, content=encodable(part.content)))
+    check_size(len(raw_text(response)), MAX_REPLY_CHARS, name)
     check_size(sum(len(call.arguments) for call in calls), MAX_ARGUMENTS_CHARS, name)
     usage = usage_of(response.usage, _cost(response))
+    note = _note(usage, took_s)
+    if len(calls) > MAX_REPLY_CALLS:
+        note += f", {len(calls):,} calls, of which {MAX_REPLY_CALLS} are read"
+    text = "\n".join(part.content for part in parts if isinstance(part, wire.TextPart))
     return ModelReply(
-        "\n".join(texts),
+        text,
         tuple(calls[:MAX_REPLY_CALLS]),
         usage,
-        _note(usage, took_s),
+        note,
         model=name,
-        cut=response.finish_reason == "length",
+        end=_end_of(response, has_answer=bool(text or calls)),
+        provider_parts=_opaque(replace(response, parts=parts, metadata={"origin": origin})),
+    )
+
+
+def raw_text(response: wire.ModelResponse) -> str:
+    """Return the text as it came, with the thoughts in it."""
+    from pydantic_ai.messages import TextPart
+
+    return "\n".join(part.content for part in response.parts if isinstance(part, TextPart))
+
+
+def _end_of(response: wire.ModelResponse, *, has_answer: bool) -> ReplyEnd:
+    from pydantic_ai.messages import ThinkingPart
+
+    is_thought = any(isinstance(part, ThinkingPart) for part in response.parts)
+    if response.finish_reason == "content_filter":
+        return "filter"
+    if not has_answer and (is_thought or raw_text(response).strip()):
+        return "thoughts"
+    return "length" if response.finish_reason == "length" else "stop"
+
+
+def _opaque(response: wire.ModelResponse) -> str:
+    """Return the response as JSON if its provider wants more of it back than text and calls, else nothing."""
+    from pydantic_ai import messages as wire
+
+    is_plain = all(
+        isinstance(part, wire.TextPart | wire.ToolCallPart) and not part.provider_details for part in response.parts
+    )
+    if is_plain:
+        return ""
+    text = wire.ModelMessagesTypeAdapter.dump_json([response]).decode()
+    return text if len(text) <= MAX_OPAQUE_CHARS else ""
+
+
+def _response_of(message: AssistantReply, origin: str) -> wire.ModelResponse:
+    """Return a reply as its provider gave it, with the calls as they were taken; else in the plain form."""
+    from pydantic_ai import messages as wire
+
+    calls = [wire.ToolCallPart(call.name, _replayed(call.arguments), call.call_id) for call in message.calls]
+    if message.provider_parts:
+        [response] = wire.ModelMessagesTypeAdapter.validate_json(message.provider_parts)
+        if isinstance(response, wire.ModelResponse) and response.metadata == {"origin": origin}:
+            taken = iter(calls)
+            parts = [_with_call(part, taken) for part in response.parts]
+            return replace(response, parts=parts)
+    texts = [wire.TextPart(message.text)] if message.text else []
+    return wire.ModelResponse([*texts, *calls])
+
+
+def _with_call(part: wire.ModelResponsePart, taken: Iterator[wire.ToolCallPart]) -> wire.ModelResponsePart:
+    from pydantic_ai.messages import ToolCallPart
+
+    if not isinstance(part, ToolCallPart):
+        return part
+    return replace(
+        next(taken),
+        id=part.id,
+        provider_name=part.provider_name,
+        provider_details=part.provider_details,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib
 import logging
 import sys
 import time
@@ -17,11 +18,13 @@ from microclaw.config.settings import Provider
 from microclaw.errors import ModelError
 from microclaw.models.protocol import ModelReply, ModelRequest, OnText
 from microclaw.models.provider_errors import cleaned, cut_off, shown_address, translated
-from microclaw.models.provider_wire import MAX_REPLY_CHARS, check_size, history_of, reply_of, tools_of
+from microclaw.models.provider_wire import MAX_REPLY_CHARS, check_size, history_of, raw_text, reply_of, tools_of
+from microclaw.models.reply_text import OPENS_IN_THOUGHT, VisiblePieces, has_lone_end
 from microclaw.models.server_window import chat_model
 from microclaw.text import encodable
 
 if TYPE_CHECKING:
+    import httpx2
     from pydantic_ai import messages as wire
     from pydantic_ai.models import Model as ProviderModel
 
@@ -30,16 +33,19 @@ _log = logging.getLogger(__name__)
 REQUEST_TIMEOUT_S = 90.0  # of silence
 MAX_ANSWER_S = 600.0  # of one answer that keeps coming, beside the silence before it
 CONNECT_TIMEOUT_S = 10.0
-_TALKATIVE = ("anthropic", "openai", "httpx2", "httpcore2")  # their debug logs hold prompts and addresses
+# Their debug logs hold prompts and addresses.
+_TALKATIVE = ("anthropic", "openai", "google_genai", "httpx2", "httpcore2")
+_GOOGLE = "https://generativelanguage.googleapis.com"
 # What the libraries raise when a 200 answer is JSON of another kind.
 _OF_ANOTHER_KIND = (ValueError, TypeError, AttributeError, LookupError, RecursionError, AssertionError)
 _NO_KEY = "not-needed"  # compatible servers often need no key, but the SDK does
 
 
 class _DirectModel:
-    """The common part of both providers: the request, and its errors as ModelError."""
+    """The common part of all providers: the request, and its errors as ModelError."""
 
     provider: Provider
+    library: ClassVar[str]  # the module that its model is of
     caching: ClassVar[dict[str, Any]] = {}  # the settings that have prompts cached
 
     def __init__(
@@ -59,6 +65,12 @@ class _DirectModel:
         self._model: ProviderModel | None = None
         self._client: Any = None
         self._building = asyncio.Lock()
+        self._is_opened_in_thought = OPENS_IN_THOUGHT.search(name or "") is not None
+
+    @property
+    def _origin(self) -> str:
+        """The model at its address: what it gives goes back to no other one."""
+        return f"{self.provider} {self._base_url} {self.name}"
 
     @property
     def name(self) -> str:
@@ -67,7 +79,7 @@ class _DirectModel:
     async def warm_up(self) -> None:
         """Import the provider's libraries, seconds of work, in a thread."""
         try:
-            await asyncio.to_thread(_import_pydantic_ai)
+            await asyncio.to_thread(_import_library, self.library)
         except ImportError as exc:
             raise ModelError(
                 f"the libraries for {self.name} are not installed: {exc}",
@@ -82,22 +94,23 @@ class _DirectModel:
     async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
         """One request, no retry, streamed when someone listens; ModelError names the fault and what to do."""
         model = await self._ready()
-        import httpx2
         from pydantic_ai.direct import model_request
         from pydantic_ai.exceptions import AgentRunError, UserError
         from pydantic_ai.models import ModelRequestParameters
 
         began = time.perf_counter()
+        model_settings = {
+            "timeout": self._time_limits(),
+            "request_timeout": self._timeout_s + MAX_ANSWER_S,
+            **self.caching,
+        }
+        if request.max_tokens is not None:
+            model_settings["max_tokens"] = request.max_tokens
         try:
             asked: dict[str, Any] = {
                 "model": model,
-                "messages": history_of(request.messages),
-                "model_settings": {
-                    "max_tokens": request.max_tokens,
-                    "timeout": httpx2.Timeout(self._timeout_s, connect=CONNECT_TIMEOUT_S),
-                    "request_timeout": self._timeout_s + MAX_ANSWER_S,
-                    **self.caching,
-                },
+                "messages": history_of(request.messages, self._origin),
+                "model_settings": model_settings,
                 "model_request_parameters": ModelRequestParameters(
                     function_tools=list(tools_of(request.tools)), instruction_parts=self._instructions(request)
                 ),
@@ -105,35 +118,54 @@ class _DirectModel:
             response = await (model_request(**asked) if on_text is None else self._streamed(asked, on_text))
         except (AgentRunError, UserError, *_OF_ANOTHER_KIND) as exc:
             raise translated(exc, self.name, self.provider, self._api_key) from exc
-        return reply_of(response, self.name, time.perf_counter() - began)
+        if has_lone_end(raw_text(response)):
+            self._is_opened_in_thought = True
+        return reply_of(response, self.name, self._origin, time.perf_counter() - began)
+
+    def _time_limits(self) -> httpx2.Timeout | float:
+        """Return how long its service may be silent, and how long connecting may take."""
+        import httpx2
+
+        return httpx2.Timeout(self._timeout_s, connect=CONNECT_TIMEOUT_S)
 
     async def _streamed(self, asked: dict[str, Any], on_text: OnText) -> wire.ModelResponse:
-        """The whole answer; its text goes to `on_text` in pieces as it comes."""
+        """The whole answer; its text without thoughts goes to `on_text` in pieces as it comes."""
         from pydantic_ai.direct import model_request_stream
-        from pydantic_ai.messages import PartDeltaEvent, PartStartEvent, TextPart, TextPartDelta
+        from pydantic_ai.messages import PartDeltaEvent, PartStartEvent, TextPart, TextPartDelta, ThinkingPart
 
         size = 0
+        visible = VisiblePieces(self._is_opened_in_thought)
 
         def pass_on(text: str) -> None:
             nonlocal size
             size += len(text)
             check_size(size, MAX_REPLY_CHARS, self.name)
-            if text:
-                on_text(encodable(text))
+            shown = visible.add(text)
+            if shown:
+                on_text(encodable(shown))
 
         async with model_request_stream(**asked) as stream:
             async for event in stream:
                 match event:
+                    case PartStartEvent(part=ThinkingPart()):
+                        visible.begins_visible()
                     case PartStartEvent(part=TextPart(content=text)):  # a further part of the text is a line of its own
                         pass_on(f"\n{text}" if size else text)
                     case PartDeltaEvent(delta=TextPartDelta(content_delta=text)):
                         pass_on(text)
             if stream.finish_reason is None:
                 raise cut_off(self.name, self.provider)
+            rest = visible.end()
+            if rest:
+                on_text(encodable(rest))
             return stream.get()
 
     def _instructions(self, request: ModelRequest) -> list[wire.InstructionPart]:
-        raise NotImplementedError
+        """One message, as many chat templates take only one. Its start is always the same, so it can be cached."""
+        from pydantic_ai.messages import InstructionPart
+
+        text = "\n\n".join(part for part in (request.system, request.dynamic_context) if part)
+        return [InstructionPart(text)] if text else []
 
     async def _ready(self) -> ProviderModel:
         """The provider's model, made at the first request."""
@@ -161,6 +193,7 @@ class AnthropicProviderModel(_DirectModel):
     """Claude through Anthropic's Messages API. Tools and `system` are cached, `dynamic_context` comes after."""
 
     provider = "anthropic"
+    library = "pydantic_ai.models.anthropic"
     caching: ClassVar = {"anthropic_cache_instructions": True, "anthropic_cache_tool_definitions": True}
 
     async def _build(self) -> ProviderModel:
@@ -183,30 +216,18 @@ class OpenAIProviderModel(_DirectModel):
     """OpenAI's chat completions, or any server that speaks them (Ollama, llama.cpp, vLLM, LM Studio, ...)."""
 
     provider = "openai"
+    library = "microclaw.models.dialects"
 
     async def _build(self) -> ProviderModel:
         from openai import AsyncOpenAI
-        from pydantic_ai.models.openai import OpenAIChatModel
-        from pydantic_ai.profiles.openai import OpenAIModelProfile
-        from pydantic_ai.providers.openai import OpenAIProvider
+
+        from microclaw.models.dialects import chat_model
 
         if self._client is None:
             self._client = self._sdk(AsyncOpenAI, self._api_key or _NO_KEY)
         if self._name is None:
             self._name = await self._first_model()
-        return OpenAIChatModel(
-            self._name,
-            provider=OpenAIProvider(openai_client=self._client),
-            # else a cut answer looks complete
-            profile=OpenAIModelProfile(openai_chat_streaming_requires_finish_reason=True),
-        )
-
-    def _instructions(self, request: ModelRequest) -> list[wire.InstructionPart]:
-        """One message, as many chat templates take only one. Its start is always the same, so it can be cached."""
-        from pydantic_ai.messages import InstructionPart
-
-        text = "\n\n".join(part for part in (request.system, request.dynamic_context) if part)
-        return [InstructionPart(text)] if text else []
+        return chat_model(self._name, self._client, self._base_url)
 
     async def _first_model(self) -> str:
         from openai import OpenAIError
@@ -231,13 +252,40 @@ class OpenAIProviderModel(_DirectModel):
         return name
 
 
-def _import_pydantic_ai() -> None:
-    is_first = "pydantic_ai.direct" not in sys.modules
-    import pydantic_ai.direct
-    import pydantic_ai.models.anthropic
-    import pydantic_ai.models.openai  # noqa: F401
+class GoogleProviderModel(_DirectModel):
+    """Gemini through Google's own API."""
 
-    for name in _TALKATIVE:
-        logging.getLogger(name).setLevel(logging.WARNING)
+    provider = "google"
+    library = "pydantic_ai.models.google"
+
+    def _time_limits(self) -> float:
+        """Return seconds: Google's library takes one number."""
+        return self._timeout_s
+
+    async def aclose(self) -> None:
+        if self._client is not None:
+            await self._client.aclose()
+
+    async def _build(self) -> ProviderModel:
+        from httpx2 import Timeout
+        from pydantic_ai.models.google import GoogleModel
+        from pydantic_ai.providers.google import GoogleProvider
+
+        from microclaw.models.bounded_http import bounded_client
+
+        address = self._base_url or _GOOGLE  # None would be the environment's address
+        self._client = bounded_client(proxy=self._proxy, base_url=address)
+        self._client.timeout = Timeout(self._timeout_s)
+        provider = GoogleProvider(api_key=self._api_key or _NO_KEY, base_url=address, http_client=self._client)
+        return GoogleModel(self.name, provider=provider)
+
+
+def _import_library(name: str) -> None:
+    is_first = "pydantic_ai.direct" not in sys.modules
+    import pydantic_ai.direct  # noqa: F401
+
+    importlib.import_module(name)
+    for logger in _TALKATIVE:
+        logging.getLogger(logger).setLevel(logging.WARNING)
     if is_first:
         gc.freeze()  # the libraries stay loaded: a full collection that walks over them takes 130 ms and finds nothing

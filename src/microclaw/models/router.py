@@ -182,6 +182,7 @@ def _no_answer(chain: Chain, failures: Sequence[ModelError]) -> ModelError:
 
 ANTHROPIC_DEFAULT = "claude-sonnet-5-5"
 OPENAI_DEFAULT = "gpt-6.1-terra"
+GOOGLE_DEFAULT = "gemini-3.8-flash"
 TURN_S = 120.0
 SILENCE_S = 90.0
 FIRST_SILENCE_S = 45.0  # of a model that others stand behind
@@ -240,13 +241,23 @@ def turn_limit_s(setting_s: float | None, model: ModelSettings) -> float:
 
 def provider_model(choice: ModelChoice, proxy: str | None, silence_s: float) -> Model:
     """Return the model of a provider; nothing is sent or imported before its first request."""
-    from microclaw.models.providers import AnthropicProviderModel, OpenAIProviderModel
+    from microclaw.models.providers import AnthropicProviderModel, GoogleProviderModel, OpenAIProviderModel
 
-    provider = AnthropicProviderModel if choice.provider == "anthropic" else OpenAIProviderModel
-    usual = ANTHROPIC_DEFAULT if choice.provider == "anthropic" else OPENAI_DEFAULT
-    asks = choice.provider == "openai" and choice.base_url  # such a server for its first model
+    provider: type[AnthropicProviderModel | GoogleProviderModel | OpenAIProviderModel]
+    name = choice.name
+    match choice.provider:
+        case "anthropic":
+            provider = AnthropicProviderModel
+            name = name or ANTHROPIC_DEFAULT
+        case "google":
+            provider = GoogleProviderModel
+            name = name or GOOGLE_DEFAULT
+        case "openai":
+            provider = OpenAIProviderModel
+            if not choice.base_url:  # else the server is asked for its first model
+                name = name or OPENAI_DEFAULT
     return provider(
-        choice.name or (None if asks else usual),
+        name,
         api_key=choice.api_key,
         base_url=choice.base_url,
         timeout_s=silence_s,

@@ -26,6 +26,7 @@ MAX_NAME_CHARS: Final = 64  # what model providers take
 MAX_SCHEMA_CHARS: Final = 16 << 10
 MAX_SCHEMAS_BYTES: Final = 64 << 10  # of one server's tools together: a model reads them with every request
 MAX_DEPTH: Final = 6  # deeper parts of a schema are any value
+MAX_PARTS: Final = 1000  # a reference can name a part with references of its own
 MAX_DESCRIPTION_CHARS: Final = 600
 MAX_TEXT_CHARS: Final = 6000
 MAX_CHOICE_CHARS: Final = 40  # a longer value of an enum is a sentence
@@ -53,7 +54,8 @@ def tool_from(server: McpServerSettings, listed: types.Tool, call: CallTool) -> 
     try:
         if len(schema) > MAX_SCHEMA_CHARS:
             raise ValueError(f"its schema has {len(schema):,} characters, at most {MAX_SCHEMA_CHARS:,} are taken")
-        told = {**_told(json.loads(schema)), "type": "object"}
+        whole = json.loads(schema)
+        told = {**_SchemaReader(whole).read(whole), "type": "object"}
     except (ValueError, RecursionError) as exc:
         return f"its tool {clean_text(listed.name, one_line=True, limit=60)!r} is left out: {exc}"
     reads = server.trusted_reads and listed.annotations is not None and listed.annotations.read_only_hint is True
@@ -105,29 +107,67 @@ def name_of(server: str, tool: str) -> str:
     return f"{name[: MAX_NAME_CHARS - 9]}_{hashlib.sha256(f'{server}/{tool}'.encode()).hexdigest()[:8]}"
 
 
-def _told(schema: Any, depth: int = MAX_DEPTH) -> dict[str, Any]:
-    """Names, types and short choices of a schema: what a model needs to call the tool, and no word of the server's own.
+class _SchemaReader:
+    """Reads one schema: names, types and short choices, what a model needs to call the tool. No word of the server's.
 
-    ValueError for an argument whose name is a sentence.
+    References are followed, and null beside another type is left out: optional arguments of Python's servers.
     """
-    if not isinstance(schema, dict) or depth == 0:
-        return {}
-    told: dict[str, Any] = {}
-    if schema.get("type") in TYPES:
-        told["type"] = schema["type"]
-    choices = schema.get("enum")
-    if isinstance(choices, list) and all(len(json.dumps(one)) <= MAX_CHOICE_CHARS for one in choices):
-        told["enum"] = choices
-    if told.get("type") == "array":
-        told["items"] = _told(schema.get("items"), depth - 1)
-    if isinstance(properties := schema.get("properties"), dict):
-        for name in properties:
-            if _ARGUMENT.fullmatch(name) is None:
-                raise ValueError("the name of an argument is no name: letters, digits, _ . $ and -, 64 at most")
-        told["properties"] = {name: _told(value, depth - 1) for name, value in properties.items()}
-        required = schema.get("required")
-        told["required"] = [name for name in properties if isinstance(required, list) and name in required]
-    return told
+
+    def __init__(self, whole: Any) -> None:
+        self._whole = whole if isinstance(whole, dict) else {}
+        self._parts_left = MAX_PARTS
+
+    def read(self, schema: Any, depth: int = MAX_DEPTH) -> dict[str, Any]:
+        """Return what a model is told. Raises ValueError for an argument whose name is a sentence, and too many."""
+        self._parts_left -= 1
+        if self._parts_left < 0:
+            raise ValueError(f"its schema has more than {MAX_PARTS:,} parts")
+        schema = self._behind_reference(schema)
+        if not isinstance(schema, dict) or depth == 0:
+            return {}
+        kinds = _kinds_of(schema)
+        if len(kinds) == 1:
+            return self.read(kinds[0], depth - 1)
+        told: dict[str, Any] = {}
+        if len(kinds) > 1:
+            told["anyOf"] = [self.read(kind, depth - 1) for kind in kinds]
+        if schema.get("type") in TYPES:
+            told["type"] = schema["type"]
+        choices = schema.get("enum")
+        if isinstance(choices, list) and all(len(json.dumps(one)) <= MAX_CHOICE_CHARS for one in choices):
+            told["enum"] = choices
+        if told.get("type") == "array":
+            told["items"] = self.read(schema.get("items"), depth - 1)
+        if isinstance(properties := schema.get("properties"), dict):
+            for name in properties:
+                if _ARGUMENT.fullmatch(name) is None:
+                    raise ValueError("the name of an argument is no name: letters, digits, _ . $ and -, 64 at most")
+            told["properties"] = {name: self.read(value, depth - 1) for name, value in properties.items()}
+            required = schema.get("required")
+            told["required"] = [name for name in properties if isinstance(required, list) and name in required]
+        return told
+
+    def _behind_reference(self, schema: Any) -> Any:
+        """Return the part of this document that a reference names; a chain of them ends as any value."""
+        place = schema.get("$ref") if isinstance(schema, dict) else None
+        if not isinstance(place, str):
+            return schema
+        part: Any = self._whole
+        for name in place.removeprefix("#/").split("/"):
+            part = part.get(name) if isinstance(part, dict) else None
+        return part
+
+
+def _kinds_of(schema: dict[str, Any]) -> list[Any]:
+    """Return the kinds that a value may have, null left out; none if the schema has one type only."""
+    types_named = schema.get("type")
+    if isinstance(types_named, list):
+        return [{**schema, "type": name} for name in types_named if name != "null"]
+    for key in ("anyOf", "oneOf", "allOf"):
+        kinds = schema.get(key)
+        if isinstance(kinds, list):
+            return [kind for kind in kinds if kind != {"type": "null"}]
+    return []
 
 
 def _text_of(result: types.CallToolResult) -> str:
