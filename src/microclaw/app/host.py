@@ -328,4 +328,4 @@ async def _recover(conversations: Conversations, recovered: asyncio.Event) -> No
 
 
 def _without_broker() -> Mapping[str, Any]:
-    return {"state": "off", "text": None}
+    return {"state": "off", "text": None, "next": "microclaw config set mqtt.url mqtt://HOST:1883"}
