@@ -148,7 +148,7 @@ async def test_words_that_a_board_chose_get_a_question_and_no_act(
 
 
 def prompt_of(body: dict[str, Any]) -> str:
-    """What a request says before and with its newest message, without the tools."""
+    """Return the text of a request without the results of tools."""
     return json.dumps([message for message in body["messages"] if message["role"] != "tool"])
 
 
@@ -171,7 +171,7 @@ async def test_the_next_turn_sees_the_last_program_and_the_numbers_of_changes_an
     await home.say("what does the program lamp do?", chat=home.new_chat())
     assert "Changes made" not in prompt_of(model.bodies[-2])
     program, changes = [json.loads(m["content"]) for m in model.bodies[-1]["messages"] if m["role"] == "tool"]
-    assert (program["source"].strip(), program["change"]) == (PROGRAM.strip(), change["change_id"])
+    assert (program["source"].strip(), program["change"]["change_id"]) == (PROGRAM.strip(), change["change_id"])
     assert changes["changes"][0]["change_id"] == change["change_id"]
 
 

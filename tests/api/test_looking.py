@@ -88,7 +88,7 @@ async def test_a_program_is_read_with_all_that_is_known_and_a_long_source_in_par
     expect = "pin 2: period 200 ms"
     put = await call(host, "ada", "deploy-wasm-app", sourceCode=long, appName="blink", expect=expect)
     program = (await call(host, "ada", "read-program", appName="blink"))["content"]
-    assert (program["state"], program["change"]) == ("running", put["content"]["change"])
+    assert (program["condition"], program["change"]["change_id"]) == ("running", put["content"]["change"])
     assert "seen on the board" in program["proof"]
     assert program["expected"][0].startswith(expect)
     text = program["source"]

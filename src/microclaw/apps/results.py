@@ -229,13 +229,7 @@ class AppWithSource(AppFacts, frozen=True, kw_only=True):
             shown |= {"runs": self.runs, "": self.runs.text}
         if self.proof is not None:
             shown["proof"] = self.proof["proof"]
-        if self.change is not None:
-            change = self.change
-            shown["change"] = f"{change.change_id}: {change.summary}, {moment_text(change.at_ms)}, by {change.person}"
         found = [f"{name:<12} {value}" for name, value in shown.items() if value is not None]
-        for crash in self.crashes:
-            text = f"{crash.title}   {crash.count} times, last {moment_text(crash.last_ms)}"
-            found.append(f"{'crash':<12} {text}: microclaw device crashes {crash.crash_id}")
         return [*found, "", self.source] if self.source else found
 
 

@@ -284,18 +284,18 @@ def output_of(act: Operation[..., Any], result: Any) -> ToolOutput:
     """The result of a declared act as its tool gives it."""
     sentence = act.sentence(result)
     evidence = () if sentence is None else (Evidence("written", sentence),)
-    fields = _with_moments(msgspec.to_builtins(result))
+    fields = with_moments(msgspec.to_builtins(result))
     if not fields.get("warning"):
         fields.pop("warning", None)
     return ToolOutput({"success": True, **fields}, evidence, foreign=result.is_foreign)
 
 
-def _with_moments(value: Any, name: str = "") -> Any:
+def with_moments(value: Any, name: str = "") -> Any:
     """A value with the moments in it as texts: a model reckons badly in milliseconds since 1970."""
     if isinstance(value, dict):
-        return {key: _with_moments(inner, key) for key, inner in value.items()}
+        return {key: with_moments(inner, key) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_with_moments(inner) for inner in value]
+        return [with_moments(inner) for inner in value]
     if name.endswith("_ms") and isinstance(value, int | float) and value > _FIRST_MOMENT_MS:
         return moment_text(value)
     return value

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
+import msgspec
 from msgspec import Meta
 from msgspec.structs import replace
 
@@ -33,8 +34,8 @@ from microclaw.devices.device import Device
 from microclaw.devices.target import OnDevice, device_tool
 from microclaw.errors import DeviceSilent, DeviceUnreachable, ToolRetry
 from microclaw.events import Evidence
-from microclaw.operations.tool import Tool, ToolContext, ToolOutput
-from microclaw.text import MAX_PROGRAM_CHARS, moment_text
+from microclaw.operations.tool import Tool, ToolContext, ToolOutput, with_moments
+from microclaw.text import MAX_PROGRAM_CHARS
 from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES
 
 EXPECT: Final = (
@@ -44,6 +45,7 @@ EXPECT: Final = (
     '`log every 5 s ~ "temp .*"`, `pin 7: never high while pin 8 high`; from outside: '
     "`set pin 4 = 0 at 2 s`, `i2c.bme280.temperature = 31 at 4 s`. Not met: not deployed."
 )
+_NOT_WHOLE: Final = frozenset({"before", "proof", "sha256", "source"})
 MAX_SOURCE_BYTES: Final = 5_500  # of a source in one result, which holds 8 KiB with the rest
 _ON_THE_BOARD = frozenset({"waiting", "running", "listed", "ended", "trapped", "dead"})
 
@@ -297,32 +299,17 @@ def _app(app: AppListing) -> dict[str, Any]:
     return fields | {name: value for name, value in told.items() if value}
 
 
-def program_fields(program: AppWithSource, first_line: int = 1) -> dict[str, Any]:
+def program_fields(program: AppWithSource, first_line: int) -> dict[str, Any]:
     """A program for a model: its source from that line on, as far as a result holds it, and what is known of it."""
-    crashes = [f"{crash.title}, {crash.count} times, last {moment_text(crash.last_ms)}" for crash in program.crashes]
-    fields: dict[str, Any] = {
-        "appName": program.name,
-        "state": program.condition,
-        "kind": program.kind,
-        "pins": list(program.pins),
-        "heapSize": program.heap_bytes,
-        "error": program.error,
-        "runs": None if program.runs is None else program.runs.text,
-        "crashes": crashes or None,
-    }
-    if program.installed_ms is not None:
-        fields["installed"] = moment_text(program.installed_ms)
-    if program.change is not None:
-        change = program.change
-        fields["change"] = change.change_id
-        fields["changed"] = f"{change.summary}, {moment_text(change.at_ms)}, by {change.person}"
+    known = with_moments(msgspec.to_builtins(program)).items()
+    fields = {name: value for name, value in known if value is not None and name not in _NOT_WHOLE}
     if program.proof is not None:
         proof = program.proof
         fields["proof"] = f"{proof['proof']} ({proof['evidence']['text']})"
         fields["expected"] = [f"{line['text']}: {line['answer']}" for line in proof["expected"]]
     if program.source is not None:
         fields |= _source_fields(program.source, first_line)
-    return {name: value for name, value in fields.items() if value is not None}
+    return fields
 
 
 def _source_fields(source: str, first_line: int) -> dict[str, Any]:
