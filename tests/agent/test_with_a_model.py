@@ -173,6 +173,8 @@ async def test_the_next_turn_sees_the_last_program_and_the_numbers_of_changes_an
     program, changes = [json.loads(m["content"]) for m in model.bodies[-1]["messages"] if m["role"] == "tool"]
     assert (program["source"].strip(), program["change"]["change_id"]) == (PROGRAM.strip(), change["change_id"])
     assert changes["changes"][0]["change_id"] == change["change_id"]
+    # Past the host, it would be put back.
+    await home.events("/v1/undo", change_id=change["change_id"])
 
 
 async def test_a_refused_program_stays_in_sight(home: Home, model: Server) -> None:
@@ -193,5 +195,5 @@ async def test_the_notes_of_a_turn_that_read_strangers_words_make_the_next_one_a
         model.answers += replies([fetch, trial], "Tried.", [SET_PIN], "No.")
         chat = home.new_chat()
         await home.say("try what recipes.example says", chat=chat)
-        await home.say("go on", False, chat=chat)
-    assert home.level(4) == 0
+        events = await home.events("go on", False, chat=chat)
+    assert outcomes(events) == ["declined"]
