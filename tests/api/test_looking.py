@@ -79,8 +79,11 @@ async def test_a_name_that_is_none_is_answered_with_those_near_and_a_wrong_argum
     assert "crash.list" in wrong["next"]
     moved = await call(host, "owner", "look", what="app.show")
     assert moved["next"] == "read-program"
-    wrong = await call(host, "owner", "look", what="crash.list", schedule=1)
-    assert "device" in wrong["next"]
+    for given in ({"schedule": 1}, {"since": "yesterday"}):
+        wrong = await call(host, "owner", "look", what="crash.list", **given)
+        assert wrong["error"] == "tool_retry"
+        assert "device" in wrong["next"]
+    assert (await call(host, "owner", "look", what="crash.list", since="7d"))["ok"]
 
 
 async def test_a_program_is_read_with_all_that_is_known_and_a_long_source_in_parts(host: PeopleHost) -> None:

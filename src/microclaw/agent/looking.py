@@ -80,15 +80,16 @@ def _named(acts: Mapping[str, Operation[..., Any]], name: str) -> Operation[...,
     """The act of that name. Raises ToolRetry, which names those that are near."""
     if name in acts:
         return acts[name]
-    tool = BY_TOOL.get(name)
     near = difflib.get_close_matches(name, acts, n=4, cutoff=0.4) or list(acts)
-    raise ToolRetry(f"there is nothing to look at named {name!r}", next_step=tool or f"what: {', '.join(near)}")
+    step = BY_TOOL.get(name, f"what: {', '.join(near)}")
+    raise ToolRetry(f"there is nothing to look at named {name!r}", next_step=step)
 
 
 def _check_rights(gate: Gate, act: Operation[..., Any], person_id: str) -> None:
     """Raise PermissionRefused for who may not ask the act's route either."""
     action = f"look at {act.name}"
-    gate.check(person_id, Permission.ACT if act.least is Access.ACT else Permission.READ, action)
+    permission = Permission.ACT if act.least is Access.ACT else Permission.READ
+    gate.check(person_id, permission, action)
     if act.least > Access.ACT:
         gate.check_owner(person_id, action)
 
@@ -97,12 +98,12 @@ def _read(act: Operation[..., Any], values: Mapping[str, Any]) -> dict[str, Any]
     """The act's values. Raises ToolRetry."""
     options = {parameter.name: parameter.option for parameter in act.parameters}
     given = dict(values)
-    for name in values.keys() & options.keys():
-        reads = options[name].reads
-        if reads is not None:
-            given[name] = reads(values[name])
     try:
+        for name in values.keys() & options.keys():
+            reads = options[name].reads
+            if reads is not None:
+                given[name] = reads(values[name])
         return asdict(msgspec.convert(given, act.form, strict=False))
-    except msgspec.ValidationError as exc:
+    except (msgspec.ValidationError, ValueError) as exc:
         arguments = ", ".join(options) or "nothing else"
         raise ToolRetry(f"{act.name}: {fault(exc)}", next_step=f"{act.name} takes: {arguments}") from exc
