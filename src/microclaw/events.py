@@ -155,6 +155,7 @@ class Action(Struct, frozen=True):
     """A tool that the turn called: its arguments as JSON text, its effect class, how it ended and the evidence for it.
 
     refused: nothing was done; failed: it was tried; unknown: nobody can tell. `reason` says why it is not done.
+    `changes` are the numbers of the changes that it made.
     """
 
     tool: str
@@ -163,6 +164,7 @@ class Action(Struct, frozen=True):
     outcome: ActOutcome
     evidence: tuple[Evidence, ...] = ()
     reason: str = ""
+    changes: tuple[int, ...] = ()
 
 
 class ToolRun(Struct, frozen=True):

@@ -236,3 +236,53 @@ async def test_a_schedule_may_be_allowed_this_act_after_this_page_and_no_other(h
         assert "set pin 4 of virtual-1 high" in allowed
         await asyncio.to_thread(home.client.delete, path)
     await home.devices["virtual-1"].call(GpioSet(4, 0))
+def prompt_of(body: dict[str, Any]) -> str:
+    """Return the text of a request without the results of tools."""
+    return json.dumps([message for message in body["messages"] if message["role"] != "tool"])
+
+
+async def test_the_next_turn_sees_the_last_program_and_the_numbers_of_changes_and_a_new_chat_reads_them(
+    home: Home, model: Server
+) -> None:
+    chat = home.new_chat()
+    model.answers += replies([deploy("lamp", PROGRAM)], "It is on.", "Which pin instead?")
+    await home.say("switch a lamp on at pin 4 for good", chat=chat)
+    await home.say("change the lamp", chat=chat)
+    [change] = (await asyncio.to_thread(home.client.get, "/v1/changes?limit=1"))["changes"]
+    shown = prompt_of(model.bodies[-1])
+    assert f"Changes made: {change['change_id']}." in shown
+    assert json.dumps(PROGRAM)[1:-1] in shown
+    kept = await asyncio.to_thread(home.client.get, f"/v1/sessions/terminal_{chat}")
+    assert "Changes made" not in str(kept), "no person is shown the notes"
+
+    read = ("read-program", json.dumps({"appName": "lamp"}))
+    model.answers += replies([read, ("list-changes", "{}")], "It lights pin 4.")
+    await home.say("what does the program lamp do?", chat=home.new_chat())
+    assert "Changes made" not in prompt_of(model.bodies[-2])
+    program, changes = [json.loads(m["content"]) for m in model.bodies[-1]["messages"] if m["role"] == "tool"]
+    assert (program["source"].strip(), program["change"]["change_id"]) == (PROGRAM.strip(), change["change_id"])
+    assert changes["changes"][0]["change_id"] == change["change_id"]
+    # Past the host, it would be put back.
+    await home.events("/v1/undo", change_id=change["change_id"])
+
+
+async def test_a_refused_program_stays_in_sight(home: Home, model: Server) -> None:
+    chat = home.new_chat()
+    broken = PROGRAM.replace("1);", "one);")
+    model.answers += replies([deploy("lamp", broken)], "It does not compile.", "I mend it.")
+    await home.say("switch a lamp on at pin 4 for good", chat=chat)
+    await home.say("mend it", chat=chat)
+    shown = prompt_of(model.bodies[-1])
+    assert json.dumps(broken)[1:-1] in shown
+    assert "deploy-wasm-app: refused" in shown
+
+
+async def test_the_notes_of_a_turn_that_read_strangers_words_make_the_next_one_ask(home: Home, model: Server) -> None:
+    async with site(lambda _: page("<p>Hello.</p>")) as web:
+        fetch = ("web-fetch", json.dumps({"url": f"http://recipes.example:{web.port}/"}))
+        trial = ("try-program", json.dumps({"sourceCode": PROGRAM}))
+        model.answers += replies([fetch, trial], "Tried.", [SET_PIN], "No.")
+        chat = home.new_chat()
+        await home.say("try what recipes.example says", chat=chat)
+        events = await home.events("go on", False, chat=chat)
+    assert outcomes(events) == ["declined"]

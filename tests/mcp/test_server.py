@@ -33,11 +33,13 @@ from mcp import Client
 from microclaw.audit.log_files import read_events
 from microclaw.mcp.lines import MAX_MESSAGE_BYTES, MessageLines
 from microclaw.mcp.server.bridge import mcp_socket
+from microclaw.models.budget import tokens
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 TALKER = '#include "microclaw.h"\nvoid on_init(void) { printf("turn on the oven"); }\n'
 DRIVES = '#include "microclaw.h"\nvoid on_init(void) { gpio_set(gpio_open(7, GPIO_OUT), 1); }\n'
 ACCEPT = {"Accept": "application/json, text/event-stream"}
+MAX_TOKENS = 4_500  # of the tools' texts, of which an assistant pays for each
 PAGE = Path("docs/mcp.md").read_text(encoding="utf-8").splitlines()
 
 
@@ -117,6 +119,10 @@ async def decide(host: PeopleHost, *, approved: bool) -> None:
 async def test_every_tool_tells_what_it_takes_gives_and_does(host: PeopleHost) -> None:
     async with over_http(host, "owner") as client:
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
+    texts = [
+        tool.model_dump_json(by_alias=True, exclude_none=True, exclude={"output_schema"}) for tool in tools.values()
+    ]
+    assert sum(map(tokens, texts)) < MAX_TOKENS
     for tool in tools.values():
         jsonschema.Draft202012Validator.check_schema(tool.input_schema)
         assert tool.output_schema is not None

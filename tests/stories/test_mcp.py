@@ -17,9 +17,18 @@ from tests.stories.conftest import TIMEOUT_S, Door, Host, blinking, environ_of, 
 from mcp import Client, StdioServerParameters
 
 TOOLS = {
-    *("list-devices", "device-info", "device-status", "check-device", "free-pins", "catalog", "query-wasm-apps"),
+    *(
+        "list-devices",
+        "check-device",
+        "free-pins",
+        "catalog",
+        "query-wasm-apps",
+        "read-program",
+        "list-changes",
+        "look",
+    ),
     *("read-edges", "read-logs", "gpio-get", "adc-read", "i2c-scan", "i2c-read", "gpio-set", "pwm-set", "try-program"),
-    *("deploy-wasm-app", "switch-program", "set-program-times", "act-on-boards", "uninstall-wasm-app", "correct"),
+    *("deploy-wasm-app", "switch-program", "set-program-times", "act-on-boards", "uninstall-wasm-app"),
     *("restart-device", "undo", "notify", *(f"schedule-{one}" for one in ("add", "list", "pause", "resume", "remove"))),
 }
 
@@ -82,6 +91,14 @@ async def test_resources_and_prompts_are_those_of_the_page(url: str, owner: Door
         assert {one.name for one in (await client.list_prompts()).prompts} >= {"write-program", "why-does-it-misbehave"}
         for uri in ("microclaw://devices", "microclaw://devices/virtual-1", "microclaw://devices/virtual-1/pins"):
             assert (await client.read_resource(uri)).contents
+        source = blinking(5)
+        put = await client.call_tool("deploy-wasm-app", {"sourceCode": source, "appName": "blink"})
+        assert "args" not in (put.structured_content or {})["act"]
+        assert "blink" in str(await client.read_resource("microclaw://programs"))
+        program = str(await client.read_resource("microclaw://devices/virtual-1/programs/blink"))
+        assert "gpio_toggle" in source
+        assert "gpio_toggle" in program
+        assert outcome(await client.call_tool("undo", {})) == "done"
         tried = await client.call_tool("try-program", {"sourceCode": blinking(4)})
         links = [one for one in tried.content if one.type == "resource_link"]
         assert (await client.read_resource(str(links[0].uri))).contents

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Final
 
@@ -20,6 +20,8 @@ from microclaw.text import LOOK_ALIKES, clean_text, code_lines, without_fences
 from microclaw.validation import read_object
 
 DEPLOY_TOOL: Final = "deploy-wasm-app"
+TRY_TOOL: Final = "try-program"
+MAX_NOTED_CHARS: Final = 4_000  # of a source in the notes of a turn
 HEADING: Final = "What the host did:"
 NOTHING: Final = f"{HEADING} nothing. It read nothing either."
 _NO_ACT: Final = re.compile(rf"\n\n{re.escape(HEADING)}(?: nothing\.[^\n]*|(?:\n- read: [^\n]*)+)\Z")
@@ -53,14 +55,27 @@ def action_of(call: ToolCall, effect: Effect, result: ToolResult) -> Action:
     """A call that ran, what came of it, and on one line why it did not succeed."""
     outcome: ActOutcome = "done" if result.ok else "refused"
     reason, code = "", result.error_code
+    fields = fields_of(result.content)
     if not result.ok:
         if code in _UNKNOWN:
             outcome = "failed" if effect is Effect.READ else "unknown"
         elif code in _FAILED:
             outcome = "failed"
-        message = fields_of(result.content).get("message", code or "")
+        message = fields.get("message", code or "")
         reason = " ".join(without_fences(str(message)).split())[:300]
-    return Action(call.name, call.arguments, effect.value, outcome, result.evidence, reason)
+    changes = () if effect is Effect.READ else _changes_of(fields)
+    return Action(call.name, call.arguments, effect.value, outcome, result.evidence, reason, changes)
+
+
+def notes_of(actions: Sequence[Action]) -> str | None:
+    """Return what a model needs of these acts in the next turns of the chat: the numbers of the changes and the last
+    program, which is on the board or was refused. None if there is neither."""
+    numbers = [str(number) for action in actions for number in action.changes]
+    programs = [action for action in actions if action.tool in (DEPLOY_TOOL, TRY_TOOL)]
+    notes = f"Changes made: {', '.join(numbers)}. " if numbers else ""
+    if programs:
+        notes += _program_note(programs[-1])
+    return notes or None
 
 
 def acts_of(actions: Sequence[Action]) -> tuple[Action, ...]:
@@ -206,6 +221,26 @@ def _note(action: Action) -> str:
     if not notes:
         notes.append(action.reason)
     return " ".join("; ".join(filter(None, notes)).split())
+
+
+def _changes_of(fields: Mapping[str, Any]) -> tuple[int, ...]:
+    """The numbers of the changes in a result."""
+    changes = fields.get("changes") or [fields.get("change")]
+    return tuple(number for number in changes if isinstance(number, int))
+
+
+def _program_note(action: Action) -> str:
+    """A program with its source; only its name on the first line, if that is too long."""
+    fields = fields_of(action.arguments)
+    name = str(fields.get("appName", "a trial"))
+    source = str(fields.get("sourceCode", ""))
+    board = f" on {fields['device']}" if "device" in fields else ""
+    state = f"{action.outcome}, {action.reason}" if action.reason else action.outcome
+    note = f"The last program: {name}{board} ({action.tool}: {state})."
+    if len(source) > MAX_NOTED_CHARS:
+        return f"{note} Its source is too long to stand here."
+    expect = f"\nexpect:\n{fields['expect']}" if "expect" in fields else ""
+    return f"{note}\n{source}{expect}"
 
 
 def _subject(action: Action) -> tuple[str, str, str]:

@@ -21,10 +21,10 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from microclaw.agent.acts import acts_of
+from microclaw.agent.acts import acts_of, notes_of
 from microclaw.agent.asking import TurnLimits
-from microclaw.agent.context import TurnContext
-from microclaw.agent.history import compacted, conversation, tainted_from, with_tainted
+from microclaw.agent.context import Prompt, TurnContext
+from microclaw.agent.history import compacted, conversation, newest_notes, tainted_from, with_tainted
 from microclaw.agent.inbox import STOPPING, Inbox
 from microclaw.agent.old_orders import OldOrders
 from microclaw.agent.outbox import RunningTurn
@@ -38,6 +38,7 @@ from microclaw.config.settings import ModelTask
 from microclaw.errors import MicroclawError, Overloaded, PermissionRefused, StoreError, UnknownName
 from microclaw.events import NOTHING_WAITS, Answer, Inbound
 from microclaw.knowledge.search import Search, source_name
+from microclaw.models.budget import tokens
 from microclaw.models.protocol import AskedBy, Image, Model, Said, UserText
 from microclaw.operations.tool import result_of_error
 from microclaw.store.journal import EffectKey, Journal
@@ -153,7 +154,15 @@ class Conversations:
         person_id, now_s = inbound.person_id, int(self.now_s())
         exchange = [
             SessionMessage("user", text, at_s, person_id, tainted_from(inbound, at_s)),
-            SessionMessage("assistant", answer.text, now_s, person_id, answer.tainted_s, answer.question),
+            SessionMessage(
+                "assistant",
+                answer.text,
+                now_s,
+                person_id,
+                answer.tainted_s,
+                answer.question,
+                notes_of(answer.actions),
+            ),
         ]
         await self.inbox.finish(turn, answer, self.sessions.appending(*turn.chat_key, exchange))
 
@@ -209,11 +218,23 @@ class Conversations:
             budget, asked_by = prompt.history_tokens, AskedBy(person_behind(inbound.person_id), *running.chat_key)
             short = await compacted(safe, budget, asked_by, model=self.model, sessions=self.sessions)
         shown, shown_s = with_tainted(short, safe, tainted)
+        notes, notes_s = newest_notes(history, inbound, at_s, self.roles)
+        if notes is not None and self.context.window is not None:
+            prompt = with_notes(prompt, notes)
+            shown_s = max(filter(None, (shown_s, notes_s)), default=None)
         if (own_s := tainted_from(inbound, at_s)) is not None:
             shown_s = own_s
         task: ModelTask = "heartbeat" if inbound.origin == "heartbeat" else "chat"
         given, resumes = (inbound, _user_text(inbound), prompt, shown), message.starts > 0
         return TurnRequest(*given, resumes=resumes, task=task, at_s=at_s, tainted_s=shown_s)
+
+
+def with_notes(prompt: Prompt, notes: str) -> Prompt:
+    """The prompt with the notes of an earlier turn; with their first line alone if they need half of the room."""
+    if tokens(notes) > prompt.history_tokens // 2:
+        notes = notes.partition("\n")[0]
+    dynamic = f"{prompt.dynamic}\n\n# What you did last in this chat\n{notes}"
+    return replace(prompt, dynamic=dynamic)
 
 
 async def erase_conversation(name: str, *, sessions: Sessions, search: Search, history: Path) -> str:

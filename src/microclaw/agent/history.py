@@ -173,6 +173,7 @@ def _as_line(message: Said) -> str:
 
 QUESTION_S: Final = 900  # so long a yes answers a question
 SHOWN_S: Final = 900  # since the untrusted text was read; answers that followed from it count from there
+NOTED_MESSAGES: Final = 6  # so many newest messages are looked through for notes
 MAX_SHOWN_CHARS: Final = 12_000  # of one conversation: they come on top of its budget
 LEFT_OUT: Final = "(This drew on untrusted text and is left out now; the tool recall finds it.)"
 
@@ -208,10 +209,9 @@ def conversation(
     own = [one for one in kept if (one.role, one.person, inbound.origin) == ("assistant", inbound.person_id, "person")]
     question = own[-1] if own and own[-1].question is not None and own[-1].ts <= at_s else None
     for index, message in enumerate(kept):
-        is_own, read_s = message.person == inbound.person_id, message.tainted_s
+        is_own = message.person == inbound.person_id
         person = None if is_own else roles.get(message.person)
-        if read_s is None and not is_own and (person is None or Permission.ACT not in MAY[person.role]):
-            read_s = message.ts
+        read_s = _read_s(message, inbound, roles)
         whole: Said = AssistantReply(message.content)
         if message.role == "user":
             who = "" if is_own else f"[{person.name if person else message.person}, not the one who asks now:] "
@@ -223,9 +223,37 @@ def conversation(
             safe.append(whole)
             continue
         safe.append(UserText(LEFT_OUT) if message.role == "user" else AssistantReply(LEFT_OUT))
-        if inbound.origin not in ("schedule", "heartbeat") and at_s - read_s < SHOWN_S:
+        if _is_shown(read_s, inbound, at_s):
             tainted[len(kept) - index] = (whole, read_s)
     return tuple(safe), tainted
+
+
+def newest_notes(
+    kept: Sequence[SessionMessage], inbound: Inbound, at_s: int, roles: Roles
+) -> tuple[str | None, int | None]:
+    """The notes of the newest turn that left some not long ago; and since when they are tainted, or None."""
+    for message in reversed(kept[-NOTED_MESSAGES:]):
+        if message.notes is None:
+            continue
+        read_s = _read_s(message, inbound, roles)
+        if read_s is None or _is_shown(read_s, inbound, at_s):
+            return message.notes, read_s
+        break
+    return None, None
+
+
+def _read_s(message: SessionMessage, inbound: Inbound, roles: Roles) -> int | None:
+    """Since when a message is tainted. What somebody says who may not act is from outside for everybody else."""
+    if message.tainted_s is not None or message.person == inbound.person_id:
+        return message.tainted_s
+    person = roles.get(message.person)
+    may_act = person is not None and Permission.ACT in MAY[person.role]
+    return None if may_act else message.ts
+
+
+def _is_shown(read_s: int, inbound: Inbound, at_s: int) -> bool:
+    """True if a turn still gets what is tainted since then. Nobody is there to approve what a schedule does."""
+    return inbound.origin not in ("schedule", "heartbeat") and at_s - read_s < SHOWN_S
 
 
 def tainted_from(inbound: Inbound, at_s: int) -> int | None:

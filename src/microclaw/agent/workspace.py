@@ -33,8 +33,8 @@ from microclaw.store.tasks import TaskLanguage, TaskRow
 from microclaw.tasks.operations import check_may_run
 from microclaw.tasks.order import MAX_CODE_BYTES, TaskOrder, available, input_lines
 from microclaw.tasks.service import TaskService
-from microclaw.telemetry.history import CSV_HEAD, MAX_POINTS, TelemetryHistory, csv_lines
-from microclaw.text import code_lines, count_text, fence_text, read_duration_ms
+from microclaw.telemetry.history import CSV_HEAD, MAX_POINTS, TelemetryHistory, csv_lines, unit_of
+from microclaw.text import code_lines, count_text, fence_text, moment_text, read_duration_ms
 
 MAX_FILE_BYTES: Final = 256 << 10
 MAX_TOTAL_BYTES: Final = 64 << 20
@@ -212,6 +212,8 @@ def _explained(shown: str) -> Iterator[None]:
 
 
 MAX_SHOWN_CHARS: Final = 3_000  # of its output, for the model
+MAX_TOLD_DEVICES: Final = 8
+MAX_TOLD_SERIES: Final = 16  # of a device
 MAX_SENT: Final = 8  # files of one task that go into the chat
 MAX_SENT_BYTES: Final = 10 << 20  # of one: what Telegram takes for a photo
 
@@ -230,7 +232,8 @@ class CodeParameters(Parameters, kw_only=True):
     language: TaskLanguage = "python"
     code: Annotated[str, Meta(min_length=1, max_length=MAX_CODE_BYTES)]
     telemetry: Annotated[
-        tuple[SeriesParameters, ...], Meta(max_length=8, description="Series to read as CSV files.")
+        tuple[SeriesParameters, ...],
+        Meta(max_length=8, description="Series to read as CSV files; their names: look telemetry.show."),
     ] = ()
     files: Annotated[tuple[str, ...], Meta(max_length=16, description="Workspace files to read.")] = ()
     keep: Annotated[
@@ -315,7 +318,21 @@ class CodeTool:
         now = now_ms() + 1
         span = (int(now - since_ms), int(now - until_ms))
         found = [await self.history.read(device.device_id, (key,), *span, MAX_POINTS) for key in keys]
+        if not any(one.points for read in found for one in read.series):
+            wanted = series.key or "telemetry"
+            text = f"{device.name} has no values of {wanted} in that time, so nothing was run"
+            raise ToolRetry(text, next_step=await self._series_text())
         return "".join([CSV_HEAD, *(csv_lines(device.name, one.series) for one in found)]).encode()
+
+    async def _series_text(self) -> str:
+        """The series that devices have, each with its unit and the time of its newest value."""
+        texts = []
+        for device in self.devices.list()[:MAX_TOLD_DEVICES]:
+            newest = {value.key: value.at_ms for value in self.history.last(device.device_id)}
+            for key in (await self.history.keys(device))[:MAX_TOLD_SERIES]:
+                when = f"newest {moment_text(newest[key])}" if key in newest else "older"
+                texts.append(f"{device.name} {key} {unit_of(key)} ({when})")
+        return f"choose of: {'; '.join(texts)}" if texts else "no device has sent telemetry yet"
 
 
 def _words(asked: CodeParameters, _context: ToolContext, _lines: Sequence[str]) -> str:

@@ -129,6 +129,11 @@ class Status(Result, frozen=True, kw_only=True):
     mqtt: dict[str, Any] | None = None
     model_outages: list[ModelOutage] | None = None
 
+    @property
+    def is_foreign(self) -> bool:
+        is_pairing = self.link is not None and bool(self.link.waiting)
+        return is_pairing or any(device.problem for device in self.devices)
+
     def lines(self) -> Iterable[tuple[str, str]]:
         yield from ((row.about, row.text) for row in self.screen)
         texts = [one.text for one in self.devices] or ["none: microclaw device add NAME --wasmachine HOST:PORT"]

@@ -21,6 +21,7 @@ from microclaw.agent.tools import clock_tool, say_tool
 from microclaw.agent.web import search_brave, web_tools
 from microclaw.agent.workspace import CodeTool, Workspace, workspace_tools
 from microclaw.app.devices import Base
+from microclaw.apps.operations import Programs
 from microclaw.apps.parts import Apps
 from microclaw.apps.tools.correcting import correct_tool
 from microclaw.apps.tools.devices import direct_io_tools, inventory_tools, notify_tool
@@ -147,7 +148,12 @@ class Agent:
         )
         self.background: dict[str, Callable[[], Awaitable[None]]] = {}
         self.schedules = self._scheduling(tools, devices)
-        acts: dict[str, Any] = {"schedule": self.schedules, "subagent": self.subagents, "catalog": folders_of(settings)}
+        acts: dict[str, Any] = {
+            "app": Programs(apps, admission.gate),
+            "schedule": self.schedules,
+            "subagent": self.subagents,
+            "catalog": folders_of(settings),
+        }
         self.tools = tools.with_more(
             (*declared_tools(acts), start_tool(self.subagents), more_tools(lambda: self.tools.tools))
         )

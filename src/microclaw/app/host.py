@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from microclaw.agent.background.unattended import AgentTasks
 from microclaw.agent.conversation import Conversations
+from microclaw.agent.looking import look_tool
 from microclaw.api.asgi_apps import api_app, control_socket_app, host_api
 from microclaw.api.chat_routes import ChatService
 from microclaw.api.event_routes import EventService, LiveFeed
@@ -47,7 +48,6 @@ from microclaw.app.voice import HostVoice, VoiceMaker
 from microclaw.apps.change_log import ChangeLog
 from microclaw.apps.crash_operations import CrashService
 from microclaw.apps.device_operations import DeviceService
-from microclaw.apps.operations import Programs
 from microclaw.apps.parts import Apps
 from microclaw.apps.program_operations import Workshop
 from microclaw.apps.queues import CompileQueue, trial_turns
@@ -156,7 +156,11 @@ async def running_host(
             module = await asyncio.to_thread(import_module, "microclaw.mcp.client.connection")  # with the library
             servers = await enter(module.mcp_servers(settings.mcp_servers, proxy=settings.proxy))
         voice = HostVoice(base, devices, link)
-        own_tools = outward_tools(base, apps, inbox.outbox, egress, code, history)
+        services: dict[str, Any] = {}  # of the acts and the other routes, by noun
+        own_tools = (
+            *outward_tools(base, apps, inbox.outbox, egress, code, history),
+            look_tool(services, admission.gate),
+        )
         agent = Agent(base, model, apps, inbox, link, tasks, own_tools, lambda: (*servers.tools(), *voice.tools()))
         await agent.knowledge.memory.texts.refresh()
         conversations = agent.conversations
@@ -207,7 +211,7 @@ async def running_host(
         tool_service = ToolService(conversations, admission, registry, jobs, limits.keepalive_s)
         device_service = DeviceService(registry=registry, gate=admission.gate, link=link, apps=apps, last=history.last)
         mcp = McpService(tool_service, device_service, control_socket=settings.control_socket, when_unused=when_unused)
-        services: dict[str, Any] = {  # of the acts and the other routes, by noun
+        services |= {
             **agent.services,
             "page": None,
             "document": None,
@@ -228,7 +232,6 @@ async def running_host(
             "approval": questions,
             "usage": UsageService(usage, admission.people.get),
             "program": workshop,
-            "app": Programs(apps, admission.gate),
             "backup": backups,
             "caller": admission,
             "chat": ChatService(inbox, agent.knowledge.sessions, registry, limits.keepalive_s),
@@ -325,4 +328,4 @@ async def _recover(conversations: Conversations, recovered: asyncio.Event) -> No
 
 
 def _without_broker() -> Mapping[str, Any]:
-    return {"state": "off", "text": None}
+    return {"state": "off", "text": None, "next": "microclaw config set mqtt.url mqtt://HOST:1883"}

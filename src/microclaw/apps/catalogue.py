@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from msgspec import convert
 from msgspec.structs import asdict, replace
 
-from microclaw.apps.change_log import AppVersion, ChangeLog, DesiredApp, PutApp
+from microclaw.apps.change_log import AppVersion, Change, ChangeLog, DesiredApp, PutApp
 from microclaw.apps.deferring import DeferredAct, DeferredLog
 from microclaw.apps.deployment import source_diff
 from microclaw.apps.reconciler import left_off
@@ -22,6 +22,8 @@ from microclaw.apps.results import (
     AppWithSource,
     DeferredFacts,
     FormerVersion,
+    NewestChange,
+    ProgramCrash,
 )
 from microclaw.apps.source_log import SourceLog
 from microclaw.apps.standing import app_states, not_found
@@ -32,7 +34,9 @@ from microclaw.devices.registry import Registry
 from microclaw.errors import DeviceError, DeviceSilent
 from microclaw.operations.result import filled
 from microclaw.store.apps import MAX_NUMBER, ImageRow
+from microclaw.store.crashes import CrashTable
 
+MAX_CRASHES: Final = 5  # kinds that are shown with a program
 _CONDITIONS: Final[Mapping[str, AppCondition]] = {
     "running": "running",
     "trapped": "trapped",
@@ -87,20 +91,33 @@ class Catalogue:
         listing = next((found for found in listings if found.name == name), None)
         if listing is None:
             raise not_found(target, name, [found.name for found in listings])
+        history = await self._history(target, name)
         known: dict[str, Any] = {"source": None, "proof": None, "before": None}
         if listing.sha256 is not None:
             image = await self._change_log.image(listing.sha256)
             row = await self._change_log.proof(target.device_id, listing.sha256)
             proof = None if row is None else {"at_ms": row.at_ms, **json.loads(row.document)}
-            before = await self._before(target, name, image)
+            before = await self._before(history, image)
             known = {"size_bytes": len(image.code), "source": image.source, "proof": proof, "before": before}
-        return filled(AppWithSource, listing, **known)
+        known["change"] = filled(NewestChange, history[0]) if history else None
+        return filled(AppWithSource, listing, crashes=await self._crashes(target, name), **known)
 
-    async def _before(self, device: Device, name: str, now: ImageRow) -> FormerVersion | None:
-        """The version that was there before this one; None where this host put no other one there."""
-        for change in await self._change_log.changes(device.device_id, MAX_NUMBER, state="done", kind="app.%"):
+    async def _history(self, device: Device, name: str) -> list[Change]:
+        """The changes of this program that are done, newest first."""
+        changes = await self._change_log.changes(device.device_id, MAX_NUMBER, state="done", kind="app.%")
+        return [change for change in changes if getattr(change.forward, "name", None) == name]
+
+    async def _crashes(self, device: Device, name: str) -> list[ProgramCrash]:
+        """The newest kinds of crash of a program of this name there."""
+        groups = await CrashTable(self._change_log.database).groups(devices=[device.device_id])
+        crashes = [filled(ProgramCrash, group) for group in groups if group.program == name]
+        return crashes[:MAX_CRASHES]
+
+    async def _before(self, history: Sequence[Change], now: ImageRow) -> FormerVersion | None:
+        """The version that was there before this one; None if this host put no other one there."""
+        for change in history:
             match change.forward:
-                case PutApp(name=there, version=version) if there == name and version.sha256 != now.sha256:
+                case PutApp(version=version) if version.sha256 != now.sha256:
                     image = await self._change_log.image(version.sha256)
                     diff = list(await source_diff(image.source, now.source))
                     return filled(FormerVersion, change, sha256=image.sha256, diff=diff)

@@ -42,6 +42,10 @@ class Crashes(Listing, frozen=True, kw_only=True):
     crashes: list[CrashGroup]
 
     @property
+    def is_foreign(self) -> bool:
+        return any(crash.is_foreign for crash in self.crashes)
+
+    @property
     def note(self) -> str:
         return "one of them with its traces: microclaw device crashes ID" if self.crashes else ""
 
@@ -64,6 +68,11 @@ class OneCrash(CrashGroup, frozen=True, kw_only=True, rename={"crash_id": "id", 
     text: str | None
     next_step: str | None
     reports: list[CrashTrace]
+
+    @property
+    def is_foreign(self) -> bool:
+        # The last lines may be of any program.
+        return True
 
     def lines(self) -> Iterable[str]:
         yield f"crash {self.crash_id}: {self.title}"

@@ -280,14 +280,26 @@ async def cancel(programs: Programs, _call: Call, device: DeviceName, name: AppN
     return DeferralCancelled(device=target.name, name=act.name, deferred=DeferredFacts.of(act))
 
 
-@operation("app.changes", http="GET /v1/changes")
+@operation("app.changes", http="GET /v1/changes", tool="list-changes")
 async def changes(programs: Programs, _call: Call, device: OfDevice = None, limit: Limit = 50) -> Changes:
-    """The changes made to the devices, newest first."""
+    """The changes made to devices, newest first: what, when, by whom, and whether undo can revert it."""
+    from microclaw.apps.undo import undoable
+
     registry = programs.apps.registry
     device_id = None if device is None else registry.get(device).device_id
     names = {one.device_id: one.name for one in registry.list()}
     found = await programs.apps.change_log.changes(device_id, limit)
-    return Changes(changes=[filled(ChangeFacts, one, device=names.get(one.device_id, one.device_id)) for one in found])
+    can_undo = undoable(found)
+    rows = [
+        filled(
+            ChangeFacts,
+            change,
+            device=names.get(change.device_id, change.device_id),
+            undoable=change.change_id in can_undo,
+        )
+        for change in found
+    ]
+    return Changes(changes=rows)
 
 
 @operation("app.undo", http="POST /v1/undo", permission=Permission.ACT, steps=True, previews=True, words="undo")

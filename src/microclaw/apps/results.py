@@ -126,6 +126,10 @@ class AppFacts(Result, frozen=True, kw_only=True):
     runs: AppRuns | None
 
     @property
+    def is_foreign(self) -> bool:
+        return self.foreign
+
+    @property
     def shown_name(self) -> str:
         return program_name(self.name)
 
@@ -165,6 +169,10 @@ class AppList(Listing, frozen=True, kw_only=True):
 
     apps: list[AppFacts]
 
+    @property
+    def is_foreign(self) -> bool:
+        return any(app.is_foreign for app in self.apps)
+
 
 class FormerVersion(Struct, frozen=True, kw_only=True):
     """The change that put it there, and the unified diff of the sources from it to now; empty where they are the same,
@@ -176,15 +184,41 @@ class FormerVersion(Struct, frozen=True, kw_only=True):
     diff: list[str]
 
 
+class NewestChange(Struct, frozen=True, kw_only=True):
+    """The newest change of a program that is done; `person` is the id of who asked for it."""
+
+    change_id: int
+    at_ms: int
+    summary: str
+    person: str
+
+
+class ProgramCrash(Struct, frozen=True, kw_only=True):
+    """One kind of crash of a program; `version` is null if this host did not build what crashed."""
+
+    crash_id: int
+    version: str | None
+    title: str
+    count: int
+    last_ms: int
+
+
 class AppWithSource(AppFacts, frozen=True, kw_only=True):
     """`proof`: what was expected of it, and the edges of the trial and of the board, in ms since the installation.
 
-    `before`: the version that was there before it, null where this host put no other one there.
+    `before`: the version that was there before it, null if this host put no other one there. `change`: null if this
+    host changed nothing of it. `crashes`: the newest first.
     """
 
     source: str | None
     proof: dict[str, Any] | None
     before: FormerVersion | None
+    change: NewestChange | None
+    crashes: list[ProgramCrash]
+
+    @property
+    def is_foreign(self) -> bool:
+        return self.foreign or any(crash.version is None for crash in self.crashes)
 
     def lines(self) -> list[str]:
         names = ("name", "device", "condition", "error", "heap_bytes", "size_bytes", "sha256")
@@ -200,7 +234,7 @@ class AppWithSource(AppFacts, frozen=True, kw_only=True):
 
 
 class ChangeFacts(Struct, frozen=True, kw_only=True):
-    """A change of a device; `undoes` and `undone_by` are numbers of others."""
+    """A change of a device; `undoes` and `undone_by` are numbers of others. `undoable`: it can be reverted now."""
 
     change_id: int
     at_ms: int
@@ -210,6 +244,7 @@ class ChangeFacts(Struct, frozen=True, kw_only=True):
     state: Literal["planned", "done", "failed", "unknown"]
     undoes: int | None
     undone_by: int | None
+    undoable: bool
     turn: str | None
     person: str | None
 

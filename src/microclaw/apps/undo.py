@@ -247,6 +247,19 @@ def to_take_back(history: Sequence[Change]) -> tuple[Change, ...]:
     return tuple(change for change in history if in_force(change) and not _goes_back(change, by_id))
 
 
+def undoable(history: Sequence[Change]) -> frozenset[int]:
+    """The numbers of the changes of `history` (newest first) that can be reverted now, or brought back."""
+    counting = {change.change_id for change in to_take_back(history)}
+    newer: set[str] = set()
+    numbers: set[int] = set()
+    for change in history:
+        if in_force(change) and change.inverse is not None and change.subject not in newer:
+            numbers.add(change.change_id)
+        if change.change_id in counting:
+            newer.add(change.subject)
+    return frozenset(numbers)
+
+
 def change_text(change: Change) -> str:
     """The change in words, with its number."""
     return f"{change.summary} (change {change.change_id})"

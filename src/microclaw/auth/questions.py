@@ -71,6 +71,11 @@ class WaitingApproval(Result, frozen=True, kw_only=True):
     request: Annotated[str | None, Meta(description="The number of this token's own request that waits for it")]
     expires_s: float
 
+    @property
+    def is_foreign(self) -> bool:
+        # The act may be somebody else's.
+        return True
+
     def lines(self) -> Iterable[str]:
         risky = ", risky" if self.risky else ""
         yield f"{self.approval_id}  {self.action}"
@@ -82,6 +87,10 @@ class WaitingApprovals(Result, frozen=True, kw_only=True):
     document: ClassVar = "approvals"
 
     approvals: list[WaitingApproval]
+
+    @property
+    def is_foreign(self) -> bool:
+        return bool(self.approvals)
 
     def lines(self) -> Iterable[str]:
         for one in self.approvals:

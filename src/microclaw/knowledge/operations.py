@@ -181,6 +181,11 @@ class SessionMessages(Result, frozen=True, kw_only=True):
     name: str
     messages: list[SessionLine]
 
+    @property
+    def is_foreign(self) -> bool:
+        # It is another chat, with what that read.
+        return True
+
     def lines(self) -> Iterable[str]:
         for one in self.messages:
             yield f"{moment_text(one.ts * 1000)}  {one.person if one.role == 'user' else 'microclaw'}: {one.content}"

@@ -139,6 +139,11 @@ class DeviceList(Listing, frozen=True, kw_only=True):
     handshake_end: HandshakeEnd | None
 
     @property
+    def is_foreign(self) -> bool:
+        # A stranger names its own board.
+        return bool(self.pairings)
+
+    @property
     def note(self) -> str:
         lines = [pairing.text for pairing in self.pairings]
         if self.handshake_end is not None:
@@ -177,6 +182,10 @@ class OneDevice(ListedDevice, frozen=True, kw_only=True):
     led: Led | None
     problem: str | None
     telemetry: list[LastValue]
+
+    @property
+    def is_foreign(self) -> bool:
+        return self.problem is not None
 
     def lines(self) -> Iterable[str]:
         yield from (f"{title:<12} {text}" for title, text in self._facts() if text)

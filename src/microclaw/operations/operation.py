@@ -369,7 +369,7 @@ _CHOICE: Final = (
 OPERATIONS: Final[dict[str, Operation[..., Any]]] = {}
 
 
-def fault(error: msgspec.ValidationError) -> str:
+def fault(error: Exception) -> str:
     """ "Expected `int`, got `str` - at `$.number`" as "number: expected int, got str"."""
     text, _, place = str(error).partition(" - at `$")
     text = f"{text[:1].lower()}{text[1:]}".replace("`", "")

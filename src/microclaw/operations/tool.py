@@ -13,12 +13,14 @@ from msgspec.structs import asdict
 from microclaw.errors import BuildError, MicroclawError, ToolRetry, UndoElsewhere
 from microclaw.events import Evidence, ResultFile
 from microclaw.operations.operation import Approve, Call, Effect, Operation, Permission, approve_all, fault, load
-from microclaw.text import escape_hidden, fence_text
+from microclaw.text import escape_hidden, fence_text, moment_text
 from microclaw.validation import check_letters, read_object
 
 MAX_ARGUMENT_BYTES = 512 * 1024
 MAX_NUMBER = 2**63 - 1  # what the store holds (SQLite's INTEGER)
 MAX_RESULT_BYTES = 8 * 1024  # what of a result goes back to the model
+# In 2001: what is less is a length of time.
+_FIRST_MOMENT_MS = 10**12
 _MAX_DIAGNOSTICS = 10
 _MAX_FOREIGN_CHARS = 600  # of one text of a device
 _COMPARED_CHARS = 16
@@ -290,13 +292,30 @@ def declared_tools(services: Mapping[str, Any]) -> tuple[Tool[Any], ...]:
     return tuple(_tool(one, service) for noun, service in services.items() for one in load(noun) if one.tool)
 
 
+def output_of(act: Operation[..., Any], result: Any) -> ToolOutput:
+    """The result of a declared act as its tool gives it."""
+    sentence = act.sentence(result)
+    evidence = () if sentence is None else (Evidence("written", sentence),)
+    fields = with_moments(msgspec.to_builtins(result))
+    if not fields.get("warning"):
+        fields.pop("warning", None)
+    return ToolOutput({"success": True, **fields}, evidence, foreign=result.is_foreign)
+
+
+def with_moments(value: Any, name: str = "") -> Any:
+    """A value with the moments in it as texts: a model reckons badly in milliseconds since 1970."""
+    if isinstance(value, dict):
+        return {key: with_moments(inner, key) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [with_moments(inner) for inner in value]
+    if name.endswith("_ms") and isinstance(value, int | float) and value > _FIRST_MOMENT_MS:
+        return moment_text(value)
+    return value
+
+
 def _tool(act: Operation[..., Any], service: Any) -> Tool[Any]:
     async def run(asked: msgspec.Struct, context: ToolContext) -> ToolOutput:
-        result = await act.run(service, context, **asdict(asked))
-        sentence = act.sentence(result)
-        evidence = () if sentence is None else (Evidence("written", sentence),)
-        fields = {name: value for name, value in msgspec.to_builtins(result).items() if name != "warning" or value}
-        return ToolOutput({"success": True, **fields}, evidence, foreign=result.is_foreign)
+        return output_of(act, await act.run(service, context, **asdict(asked)))
 
     async def needed(asked: msgspec.Struct, context: ToolContext) -> Permission:
         assert act.before is not None

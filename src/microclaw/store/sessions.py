@@ -1,9 +1,9 @@
 """Conversations as rows: a line of JSON for each message, in MimiClaw's format. Knows no turn and no model.
 
-Only what the person said and the final answers are kept. A line of another person's than the owner's has the person's
-id, and one with untrusted text is marked: fields that MimiClaw does not read. `at_s` orders the lines: the message's
-time, or that of the row before it where a host's clock is behind. The numbers of rows only grow, so that an index reads
-on from the last one that it has.
+Only what the person said, the final answers and notes for the model are kept. A line of another person's than the
+owner's has the person's id, and one with untrusted text is marked: fields that MimiClaw does not read, as the notes.
+`at_s` orders the lines: the message's time, or that of the row before it where a host's clock is behind. The numbers of
+rows only grow, so that an index reads on from the last one that it has.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ class SessionMessage(Struct, frozen=True, omit_defaults=True):
     """`ts` is in whole seconds since 1970, as MimiClaw writes it; `person` is whose turn it was part of.
 
     `tainted_s` is when the untrusted text was read that this one is or may repeat; `question` is what the offline
-    dialogue asked with it and did last, as JSON of its own.
+    dialogue asked with it and did last, as JSON of its own. `notes` are for the model of the next turns: no person is
+    shown them.
     """
 
     role: Role
@@ -60,6 +61,7 @@ class SessionMessage(Struct, frozen=True, omit_defaults=True):
     person: str = OWNER
     tainted_s: int | None = msgspec.field(default=None, name="foreign")
     question: str | None = None
+    notes: str | None = None
 
 
 class SessionEntry(Struct, frozen=True):

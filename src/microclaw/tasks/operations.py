@@ -100,6 +100,10 @@ class TaskWithOutput(TaskFacts, frozen=True, kw_only=True):
     output_ends: int
     output_more: bool
 
+    @property
+    def is_foreign(self) -> bool:
+        return True
+
     def lines(self) -> Iterable[str]:
         yield self.summary
         yield f"{self.language}, {self.code_bytes:,} bytes, sha256 {self.code_sha256}, by {self.asked_by}"

@@ -91,6 +91,7 @@ class MqttPublisher:
         return {
             **asdict(self.status),
             "id": self._topics.host,
+            "publishes": f"{self._topics.root}/...: states, telemetry and events of every device",
             "buffer": self._feed.buffer_object(),
             "commands": None if commands is None else {**commands.counts, "dropped": commands.dropped},
         }

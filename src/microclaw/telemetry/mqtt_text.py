@@ -16,7 +16,7 @@ def mqtt_line(mqtt: Mapping[str, Any]) -> str:
     """The connection, what waits for it, and what is wrong."""
     buffer, parts = mqtt["buffer"], [_trouble(mqtt)]
     if mqtt["state"] == "on":
-        parts = [f"{mqtt['address']}   as {mqtt['id']}", mqtt["text"] or ""]
+        parts = [f"{mqtt['address']}   {mqtt['publishes']}", mqtt["text"] or ""]
     if buffer["events"] + buffer["telemetry"]:
         size = f"{buffer['bytes'] / 1024:.0f} KB"
         parts.append(f"waiting: {buffer['events']} events, {buffer['telemetry']} of telemetry ({size})")

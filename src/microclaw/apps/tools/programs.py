@@ -5,10 +5,12 @@ The work itself is done in apps/.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
+import msgspec
 from msgspec import Meta
 from msgspec.structs import replace
 
@@ -22,6 +24,7 @@ from microclaw.apps.expectation_result import NO_EXPECTATION, ExpectationResult
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
 from microclaw.apps.expectations import Expectations
 from microclaw.apps.parts import Apps
+from microclaw.apps.results import AppWithSource
 from microclaw.apps.run_times import time_or_off
 from microclaw.apps.silence import way_to_reset
 from microclaw.apps.stage_text import RUNS_AGAIN
@@ -32,7 +35,7 @@ from microclaw.devices.device import Device
 from microclaw.devices.target import OnDevice, device_tool
 from microclaw.errors import DeviceSilent, DeviceUnreachable, ToolRetry
 from microclaw.events import Evidence
-from microclaw.operations.tool import Tool, ToolContext, ToolOutput
+from microclaw.operations.tool import Tool, ToolContext, ToolOutput, with_moments
 from microclaw.text import MAX_PROGRAM_CHARS
 from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES
 
@@ -43,6 +46,8 @@ EXPECT: Final = (
     '`log every 5 s ~ "temp .*"`, `pin 7: never high while pin 8 high`; from outside: '
     "`set pin 4 = 0 at 2 s`, `i2c.bme280.temperature = 31 at 4 s`. Not met: not deployed."
 )
+_NOT_WHOLE: Final = frozenset({"before", "proof", "sha256", "source"})
+MAX_SOURCE_BYTES: Final = 5_500  # of a source in one result, which holds 8 KiB with the rest
 _ON_THE_BOARD = frozenset({"waiting", "running", "listed", "ended", "trapped", "dead"})
 
 
@@ -74,6 +79,11 @@ class DeployParameters(_OnAddress, kw_only=True, rename="camel"):
 
 class QueryParameters(_OnAddress, kw_only=True, rename="camel"):
     app_name: Annotated[str, Meta(description="Only this app.")] | None = None
+
+
+class ReadParameters(OnDevice, kw_only=True, rename="camel"):
+    app_name: Annotated[str, Meta(min_length=1, max_length=126)]
+    first_line: Annotated[int, Meta(ge=1, description="Of the source: for the rest of a long one.")] = 1
 
 
 class UninstallParameters(_OnAddress, kw_only=True, rename="camel"):
@@ -112,7 +122,7 @@ async def on_its_holder(apps: Apps, asked: Any, context: ToolContext) -> Any:
 
 
 def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
-    """deploy-wasm-app, query-wasm-apps, uninstall-wasm-app, switch-program, set-program-times."""
+    """deploy-wasm-app, query-wasm-apps, read-program, uninstall-wasm-app, switch-program, set-program-times."""
 
     async def deploy(device: Device, asked: DeployParameters, context: ToolContext) -> ToolOutput:
         request = replace(_request(device, asked), approve=context.approve)
@@ -162,6 +172,10 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
         may_quote = any(app.foreign or (app.error and app.name not in own) for app in there)
         return ToolOutput(fields, (evidence,), foreign=may_quote)
 
+    async def read(device: Device, asked: ReadParameters, _: ToolContext) -> ToolOutput:
+        program = await apps.catalogue.show(device.device_id, asked.app_name)
+        return ToolOutput(program_fields(program, asked.first_line), foreign=program.is_foreign)
+
     async def uninstall_permission(device: Device, asked: UninstallParameters, context: ToolContext) -> Permission:
         if context.is_planned:
             is_ours = await apps.change_log.holds(device.device_id, asked.app_name)
@@ -208,6 +222,7 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
         "verify it there. For anything that goes on, repeats or reacts."
     )
     lists = "List a device's programs, with their state and pins."
+    reads = "A program's source, expectations, proof, state, last error and crashes. Read it before you change it."
     switches = "Stop a program and keep it for later, start a stopped one again, or restart one."
     times = "Set when an installed program runs: begun again every so often, each run stopped after a time."
     removal: dict[str, Any] = {"required_permission": uninstall_permission, "check": check_uninstall}
@@ -219,6 +234,7 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
     return (
         tool("deploy-wasm-app", deploys, DeployParameters, deploy, *act, **on_deploy),
         tool("query-wasm-apps", lists, QueryParameters, query, complete=complete),
+        tool("read-program", reads, ReadParameters, read, complete=complete),
         tool("uninstall-wasm-app", off, UninstallParameters, uninstall, *act, **removal),
         tool("switch-program", switches, SwitchParameters, switch, *once, words=words, **on_program),
         tool("set-program-times", times, TimesParameters, set_times, *once, has_preview=True, **on_times),
@@ -284,3 +300,33 @@ def _app(app: AppListing) -> dict[str, Any]:
     told = {"runs": runs, "foreign": app.foreign, "error": app.error}
     fields = {"name": app.name, "heap": app.heap_bytes, "state": app.condition, "pins": list(app.pins)}
     return fields | {name: value for name, value in told.items() if value}
+
+
+def program_fields(program: AppWithSource, first_line: int) -> dict[str, Any]:
+    """A program for a model: its source from that line on, as far as a result holds it, and what is known of it."""
+    known = with_moments(msgspec.to_builtins(program)).items()
+    fields = {name: value for name, value in known if value is not None and name not in _NOT_WHOLE}
+    if program.proof is not None:
+        proof = program.proof
+        fields["proof"] = f"{proof['proof']} ({proof['evidence']['text']})"
+        fields["expected"] = [f"{line['text']}: {line['answer']}" for line in proof["expected"]]
+    if program.source is not None:
+        fields |= _source_fields(program.source, first_line)
+    return fields
+
+
+def _source_fields(source: str, first_line: int) -> dict[str, Any]:
+    """The lines of a source that fit, at least one, and the number of the next."""
+    lines = source.split("\n")
+    piece: list[str] = []
+    room = MAX_SOURCE_BYTES
+    for line in lines[first_line - 1 :]:
+        room -= len(json.dumps(line, ensure_ascii=False).encode())
+        if room < 0 and piece:
+            break
+        piece.append(line)
+    fields: dict[str, Any] = {"source": "\n".join(piece), "lines": len(lines)}
+    next_line = first_line + len(piece)
+    if next_line <= len(lines):
+        fields["nextLine"] = next_line
+    return fields

@@ -7,11 +7,12 @@ from typing import Any, Final
 
 import mcp_types as types
 
+from microclaw.agent.offer import brief
 from microclaw.agent.system_prompt import BUTTON_EXAMPLE, NATIVE_API
 from microclaw.auth.gate import Effect, Permission
 from microclaw.events import Action, ApprovalAsked
 from microclaw.operations.next_steps import client_text
-from microclaw.operations.tool import Tool, schema_of
+from microclaw.operations.tool import Tool
 from microclaw.tables import read_table
 from microclaw.wire.host_api import action_object, event_object
 
@@ -42,7 +43,7 @@ def tool_from(tool: Tool[Any]) -> types.Tool:
         name=name,
         title=title,
         description=tool.description + ABOUT.get(name, ""),
-        input_schema=dict(schema_of(tool)),
+        input_schema=json.loads(brief(tool).schema),
         output_schema=OUTPUT,
         annotations=types.ToolAnnotations(
             read_only_hint=reads,
@@ -75,9 +76,14 @@ def waiting(asked: ApprovalAsked, tool: Tool[Any], arguments: dict[str, Any]) ->
         "done by itself: do not call it again, look whether it happened."
     )
     waits = Action(tool.name, json.dumps(arguments), tool.effect.value, "unknown", reason="it waits for a yes")
-    act = {**action_object(waits), "outcome": "waiting"}
+    act = act_object(action_object(waits) | {"outcome": "waiting"})
     content = {"success": False, "message": message, "approval": event_object(asked), "evidence": [], "act": act}
     return types.CallToolResult(content=[types.TextContent(type="text", text=message)], structured_content=content)
+
+
+def act_object(action: dict[str, Any]) -> dict[str, Any]:
+    """An act without its arguments: the client has sent them."""
+    return {name: value for name, value in action.items() if name != "args"}
 
 
 def where_to_decide(asked: ApprovalAsked) -> str:

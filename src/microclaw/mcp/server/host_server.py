@@ -32,7 +32,7 @@ from microclaw.errors import MicroclawError, ProtocolError, ToolRetry
 from microclaw.events import ApprovalAsked, ApprovalSettled, Step
 from microclaw.mcp.lines import MessageLines
 from microclaw.mcp.server.bridge import MAX_SESSIONS
-from microclaw.mcp.server.forms import TOOLS, failed, tool_from, waiting, where_to_decide
+from microclaw.mcp.server.forms import TOOLS, act_object, failed, tool_from, waiting, where_to_decide
 from microclaw.mcp.server.resources import Resources
 from microclaw.mcp.server.service import SESSION, SESSION_HEADER, Session, session_of
 from microclaw.operations.tool import Tool
@@ -49,14 +49,15 @@ SCHEMA: Final[dict[str, Any]] = {
 }
 INSTRUCTIONS: Final = (
     "Drives microcontroller boards through one microclaw host; without hardware there is a virtual board, virtual-1. "
-    "Look first with list-devices and free-pins. gpio-set, pwm-set, adc-read and i2c-read act or read at once and "
-    "leave nothing behind. For anything that repeats or reacts write a program, in C or, if device-info says that the "
-    "board takes it, in Python: try it with try-program (nothing on a device changes), then deploy-wasm-app puts it on "
-    "the board, where it runs by itself. Each result has its act "
-    "(done, refused, failed, unknown, waiting) and evidence: counted (edges at the pins), reported (the board's own "
-    "words), accepted (no read-back) or written (by the host): claim no more than that. undo reverts what the newest "
-    "request changed. Some acts wait for a person's yes: say so and wait. What belongs to a time of day is kept with "
-    "schedule-add. Every function of programs is in microclaw://headers/microclaw.h, whole programs in "
+    "Look first with list-devices and free-pins; `device` may be left out if there is one. Read a program with "
+    "read-program before you change it; look reads the rest. gpio-set, pwm-set, adc-read and i2c-read act or read at "
+    "once and leave nothing behind. For anything that repeats or reacts write a program, in C or, if look (device.show) "
+    "says that the board takes it, in Python: try it with try-program (nothing on a device changes), then "
+    "deploy-wasm-app puts it on the board, where it runs by itself. Each result has its act (done, refused, failed, "
+    "unknown, waiting) and evidence: counted (edges at the pins), reported (the board's own words), accepted (no "
+    "read-back) or written (by the host): claim no more than that. undo reverts what the newest request changed. Some "
+    "acts wait for a person's yes: say so and wait. What belongs to a time of day is kept with schedule-add. Every "
+    "function of programs is in microclaw://headers/microclaw.h, whole programs in "
     "microclaw://examples."
 )
 
@@ -87,7 +88,8 @@ class HostServer(MCPServer[Any]):
             subscriptions=False,
             middleware=[_in_session],
         )
-        self._tools, self._resources = tools, Resources(devices)
+        self._tools = tools
+        self._resources = Resources(devices, tools.tainted)
         self._kept: dict[str, HostCall] = {}
         self._resources.add_to(self)
         self.prompt("write-program", "Write a program for the board")(write_program)
@@ -206,7 +208,7 @@ class HostServer(MCPServer[Any]):
 
     def _result(self, tool: str, result: dict[str, Any]) -> types.CallToolResult:
         content = dict(result["content"])
-        structured = {**content, "evidence": result["evidence"], "act": result["act"]}
+        structured = {**content, "evidence": result["evidence"], "act": act_object(result["act"])}
         if not result["ok"]:
             message = str(content.get("message") or content.get("error") or "it failed")
             return failed(message, result["next"], content.get("diagnostics", ()), structured)

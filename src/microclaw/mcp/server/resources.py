@@ -1,4 +1,4 @@
-"""MCP resources of the host: devices, their pin timelines, timelines of trials.
+"""MCP resources of the host: devices, their pin timelines, programs, timelines of trials.
 
 Read-only; nothing is stored.
 """
@@ -18,7 +18,9 @@ from mcp.shared.exceptions import MCPError
 
 from microclaw.apps.device_calls import read_edges
 from microclaw.apps.device_operations import DeviceService, list_devices, show_device
+from microclaw.apps.operations import Programs, list_apps, show
 from microclaw.bounded_map import BoundedMap
+from microclaw.devices.device_text import listening
 from microclaw.errors import MicroclawError
 from microclaw.mcp.server.bridge import error_text
 from microclaw.mcp.server.service import SESSION
@@ -37,10 +39,15 @@ R = TypeVar("R")
 
 
 class Resources:
-    """Reads them in the name of a session. The newest timelines are kept; only the session that made one reads it."""
+    """Reads them in the name of a session. The newest timelines are kept; only the session that made one reads it.
 
-    def __init__(self, devices: DeviceService) -> None:
+    `tainted` are the sessions that have read untrusted text.
+    """
+
+    def __init__(self, devices: DeviceService, tainted: BoundedMap[str, None]) -> None:
         self._devices = devices
+        self._programs = Programs(devices.apps, devices.gate)
+        self._tainted = tainted
         self._trials: BoundedMap[str, tuple[str, dict[str, Any]]] = BoundedMap(MAX_TRIALS)
 
     def add_to(self, server: MCPServer[Any]) -> None:
@@ -50,6 +57,8 @@ class Resources:
             ("devices", "Devices", JSON, self.devices),
             ("devices/{name}", "A device", JSON, self.device),
             ("devices/{name}/pins", "A device's pin timeline", JSON, self.pins),
+            ("programs", "Programs", JSON, self.programs),
+            ("devices/{name}/programs/{program}", "A program with its source", JSON, self.program),
             ("trials/{trial}", "The pin timeline of a trial", JSON, self.trial),
         ):
             server.resource(SCHEME + path, title=title, mime_type=kind)(read)
@@ -68,15 +77,23 @@ class Resources:
 
     async def devices(self) -> str:
         """The devices that the host knows."""
-        return _document(await self._read(list_devices, limit=sys.maxsize))
+        return _document(await self._read(list_devices, self._devices, limit=sys.maxsize))
 
     async def device(self, name: str) -> str:
         """Its board, transports and labels."""
-        return _document(await self._read(show_device, device=name))
+        return _document(await self._read(show_device, self._devices, device=name))
+
+    async def programs(self) -> str:
+        """The programs of every device, with their states."""
+        return _document(await self._read(list_apps, self._programs))
+
+    async def program(self, name: str, program: str) -> str:
+        """Its source, expectations, proof, state, error and crashes."""
+        return _document(await self._read(show, self._programs, device=name, name=program))
 
     async def pins(self, name: str) -> str:
         """Level changes that the board counted: edges as [ms, pin, level]."""
-        log = await self._read(read_edges, device=name)
+        log = await self._read(read_edges, self._devices, device=name)
         return _document(
             {"device": name, "now_ms": log.now_ms, "dropped": log.dropped, "edges": log.edges[-MAX_EDGES:]}
         )
@@ -88,13 +105,18 @@ class Resources:
             raise MCPError(types.INVALID_PARAMS, f"there is no trial {trial[:80]!r} (next: try-program links its own)")
         return _document(document)
 
-    async def _read(self, act: Operation[Any, R], **arguments: Any) -> R:
+    async def _read(self, act: Operation[Any, R], service: Any, **arguments: Any) -> R:
         """The result of an act that reads: nothing is asked."""
+        session = SESSION.get()
+        call = Call(session.by.person_id, lambda _: None, approve=approve_all)
         try:
-            call = Call(SESSION.get().by.person_id, lambda _: None, approve=approve_all)
-            return await act.run(self._devices, call, **arguments)
+            with listening() as device_texts:
+                result = await act.run(service, call, **arguments)
         except MicroclawError as exc:
             raise MCPError(types.INVALID_PARAMS, error_text(exc)) from exc
+        if device_texts or getattr(result, "is_foreign", False):
+            self._tainted[session.key] = None
+        return result
 
 
 def header() -> str:

@@ -1,0 +1,109 @@
+"""The tool `look`: the declared acts that only read and have no tool of their own. It declares no act."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta
+from msgspec.structs import asdict
+
+from microclaw.auth.gate import Effect, Gate, Permission
+from microclaw.errors import ToolRetry
+from microclaw.operations.operation import Access, Operation, Parameter, fault, load
+from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput, output_of
+from microclaw.tables import read_table
+
+_TABLE: Final = read_table(__package__, "looking")
+BY_TOOL: Final[Mapping[str, str]] = _TABLE["by_tool"]
+"""By the name of an act that reads, the tool that does the same or more."""
+FOR_NO_MODEL: Final[Mapping[str, str]] = _TABLE["for_no_model"]
+"""By the name of an act that reads, why no model gets it."""
+
+
+def acts_to_look_at() -> dict[str, Operation[..., Any]]:
+    """Return the acts that `look` runs, by name."""
+    acts = sorted(load(), key=lambda act: act.name)
+    return {act.name: act for act in acts if _is_looked_at(act)}
+
+
+def look_tool(services: Mapping[str, Any], gate: Gate) -> Tool[Any]:
+    """look. `services` are those of the routes by noun; they may come after the tool is made."""
+    acts = acts_to_look_at()
+
+    async def look(asked: Any, context: ToolContext) -> ToolOutput:
+        values = {name: value for name, value in asdict(asked).items() if value is not None}
+        act = _named(acts, values.pop("what"))
+        _check_rights(gate, act, context.person_id)
+        return output_of(act, await act.run(services[act.noun], context, **_read(act, values)))
+
+    names = ", ".join(map(_with_needs, acts.values()))
+    return Tool(
+        "look",
+        f"Read what the host knows. What, and what it needs: {names}.",
+        _parameters(acts),
+        Permission.READ,
+        Effect.READ,
+        look,
+    )
+
+
+def _is_looked_at(act: Operation[..., Any]) -> bool:
+    reads = act.permission is Permission.READ and act.method == "GET"
+    return reads and act.tool is None and act.name not in {**BY_TOOL, **FOR_NO_MODEL}
+
+
+def _needs(act: Operation[..., Any]) -> Iterator[Parameter]:
+    return (parameter for parameter in act.parameters if parameter.default is msgspec.NODEFAULT)
+
+
+def _with_needs(act: Operation[..., Any]) -> str:
+    """ "crash.show(crash_id)": the name, with the arguments that must be there."""
+    needs = ", ".join(parameter.name for parameter in _needs(act))
+    return f"{act.name}({needs})" if needs else act.name
+
+
+def _parameters(acts: Mapping[str, Operation[..., Any]]) -> type[msgspec.Struct]:
+    """The arguments of all of them by name; each act refuses those of others."""
+    fields: dict[str, tuple[str, Any, None]] = {}
+    for act in acts.values():
+        for parameter in act.parameters:
+            kind = str if parameter.option.reads else parameter.kind
+            fields.setdefault(parameter.name, (parameter.name, kind | None, None))
+    what = ("what", Annotated[str, Meta(max_length=40)])
+    return msgspec.defstruct("LookParameters", [what, *fields.values()], bases=(Parameters,), kw_only=True)
+
+
+def _named(acts: Mapping[str, Operation[..., Any]], name: str) -> Operation[..., Any]:
+    """The act of that name. Raises ToolRetry, which names those that are near."""
+    if name in acts:
+        return acts[name]
+    near = difflib.get_close_matches(name, acts, n=4, cutoff=0.4) or list(acts)
+    step = BY_TOOL.get(name, f"what: {', '.join(near)}")
+    raise ToolRetry(f"there is nothing to look at named {name!r}", next_step=step)
+
+
+def _check_rights(gate: Gate, act: Operation[..., Any], person_id: str) -> None:
+    """Raise PermissionRefused for who may not ask the act's route either."""
+    action = f"look at {act.name}"
+    permission = Permission.ACT if act.least is Access.ACT else Permission.READ
+    gate.check(person_id, permission, action)
+    if act.least > Access.ACT:
+        gate.check_owner(person_id, action)
+
+
+def _read(act: Operation[..., Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The act's values. Raises ToolRetry."""
+    options = {parameter.name: parameter.option for parameter in act.parameters}
+    given = dict(values)
+    try:
+        for name in values.keys() & options.keys():
+            reads = options[name].reads
+            if reads is not None:
+                given[name] = reads(values[name])
+        return asdict(msgspec.convert(given, act.form, strict=False))
+    except (msgspec.ValidationError, ValueError) as exc:
+        arguments = ", ".join(options) or "nothing else"
+        raise ToolRetry(f"{act.name}: {fault(exc)}", next_step=f"{act.name} takes: {arguments}") from exc
