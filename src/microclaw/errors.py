@@ -77,6 +77,7 @@ class MicroclawError(Exception):
     code: str = "failed"
     exit_code: int = 1
     foreign: bool = False
+    diagnostics: tuple[Diagnostic, ...] = ()
 
     def __init_subclass__(cls, *, code: str = "", exit_code: int = 0, foreign: bool | None = None) -> None:
         """A value that is left out is that of the class above."""
@@ -215,7 +216,15 @@ class BuildError(MicroclawError, code="build_error"):
 
 
 class TrialFailed(MicroclawError, code="trial_failed"):
-    """The program compiled but misbehaved on the virtual board."""
+    """The program compiled but misbehaved on the virtual board; `diagnostics` say what was seen."""
+
+    def __init__(self, message: str, *, next_step: str | None = None, diagnostics: tuple[Diagnostic, ...] = ()) -> None:
+        super().__init__(message, next_step=next_step)
+        self.diagnostics = diagnostics
+
+
+class ExpectationNotMet(TrialFailed, code="expectation_not_met"):
+    """The program runs, and does something else than was expected of it."""
 
 
 class PinRefused(MicroclawError, code="pin_refused"):

@@ -52,6 +52,7 @@ async def test_diagnostics_reach_the_model_and_the_mended_program_is_deployed(ma
         first = returned(agent.script.requests[1])
         diagnostics = ["main.c:1:1: error: unknown name BAD\n    BAD;\n    ^\n    hint: use GOOD"]
         assert (json.loads(first.content)["diagnostics"], first.failed) == (diagnostics, True)
+        assert "next" not in json.loads(first.content), "the hint is there once"
         assert agent.workshop.done == ["deploy a"]
         codes = [e.text.split("   ")[0] for e in events if isinstance(e, Step) and e.stage == "code"]
         assert codes == ["scripted wrote 1 lines", "mended (try 2 of 3)", "mended (try 3 of 3)"]

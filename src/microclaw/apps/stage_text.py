@@ -101,9 +101,8 @@ def kilobytes(size_bytes: int) -> str:
 
 
 def report_failure(report: Report, stage: Stage, error: MicroclawError) -> None:
-    """Report a failed stage: one line, the compiler's diagnostics below it, the next step."""
-    diagnostics = error.diagnostics if isinstance(error, BuildError) else ()
-    detail = tuple(line for found in diagnostics for line in code_lines(found.render()))
+    """Report a failed stage: one line, what is wrong in detail below it, the next step."""
+    detail = tuple(line for found in error.diagnostics for line in code_lines(found.render()))
     report(Step(stage, error.message, "failed", detail, next_step=error.next_step))
 
 

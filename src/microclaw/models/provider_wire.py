@@ -9,7 +9,7 @@ import contextlib
 import json
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from microclaw.errors import ModelError
 from microclaw.events import Usage
@@ -49,9 +49,9 @@ def history_of(messages: Sequence[Message]) -> list[wire.ModelMessage]:
             case UserText():
                 parts: list[Any] = [wire.UserPromptPart(_content(message))]
             case ToolReturn():
-                outcome: Literal["failed", "success"] = "failed" if message.failed else "success"
                 content = name_tools(message.content) if message.failed else message.content
-                parts = [wire.ToolReturnPart(message.name, content, message.call_id, outcome=outcome)]
+                # Its content says that it failed; the library would put a failed one as text into JSON of its own.
+                parts = [wire.ToolReturnPart(message.name, content, message.call_id)]
             case AssistantReply():
                 reply: list[wire.ModelResponsePart] = [wire.TextPart(message.text)] if message.text else []
                 reply += [wire.ToolCallPart(c.name, _replayed(c.arguments), c.call_id) for c in message.calls]

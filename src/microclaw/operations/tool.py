@@ -19,7 +19,7 @@ from microclaw.validation import check_letters, read_object
 MAX_ARGUMENT_BYTES = 512 * 1024
 MAX_NUMBER = 2**63 - 1  # what the store holds (SQLite's INTEGER)
 MAX_RESULT_BYTES = 8 * 1024  # what of a result goes back to the model
-_MAX_DIAGNOSTICS = 10
+_MAX_DIAGNOSTICS = 20
 _MAX_FOREIGN_CHARS = 600  # of one text of a device
 _COMPARED_CHARS = 16
 _DEVICE = "a device"
@@ -215,16 +215,18 @@ def result_of(output: ToolOutput, device_texts: Sequence[str] = ()) -> ToolResul
 
 
 def result_of_error(error: MicroclawError, device_texts: Sequence[str] = ()) -> ToolResult:
-    """An error as the model reads it: a build error with its diagnostics. What a device or a server said is fenced."""
+    """An error as the model reads it, with its diagnostics. What a device or a server said is fenced."""
     foreign = error.foreign or bool(device_texts)
     message = fence_text(error.message[:_MAX_FOREIGN_CHARS], _DEVICE) if foreign else error.message
     fields: dict[str, Any] = {"success": False, "error": error.code, "message": message}
     if isinstance(error, BuildError):
         fields["stage"] = error.stage
-        fields["diagnostics"] = [d.render() for d in error.diagnostics[:_MAX_DIAGNOSTICS]]
+    if error.diagnostics:
+        fields["diagnostics"] = [found.render() for found in error.diagnostics[:_MAX_DIAGNOSTICS]]
     if isinstance(error, UndoElsewhere):
         fields["changes"] = list(error.changes)
-    if error.next_step:
+    hints = [found.hint for found in error.diagnostics]
+    if error.next_step and error.next_step not in hints:
         fields["next"] = error.next_step
     content = bounded_json(fields)
     return ToolResult(content, ok=False, error_code=error.code, next_step=error.next_step, foreign=foreign)
