@@ -53,8 +53,8 @@ class Diagnostic(Struct, frozen=True):
         found["next"], found["text"] = found.pop("hint"), self.render()
         return found
 
-    def render(self) -> str:
-        """The finding as a compiler prints it, with source line, caret and hint where known."""
+    def render(self, *, next_step: str | None = None) -> str:
+        """The finding as a compiler prints it, with source line, caret and hint, which is left out if it is `next_step`."""
         place = ":".join(str(p) for p in (self.file, self.line, self.column) if p is not None)
         lines = [f"{place}: {self.severity}: {self.message}"]
         if self.source_line is not None:
@@ -66,7 +66,7 @@ class Diagnostic(Struct, frozen=True):
                 lines.append(f"    {lead}^")
         if self.explanation:
             lines.append(f"    why: {self.explanation}")
-        if self.hint:
+        if self.hint and self.hint != next_step:
             lines.append(f"    hint: {self.hint}")
         return "\n".join(lines)
 

@@ -12,8 +12,9 @@ from tests.apps.conftest import make_trial, tried
 from microclaw.agent.toolbox import Toolbox
 from microclaw.apps.tools.programs import program_tools
 from microclaw.auth.gate import Gate, Permission
-from microclaw.errors import InvalidModule, MicroclawError, PinRefused, TrialFailed
+from microclaw.errors import InvalidModule, MicroclawError, PinRefused, TrialFailed, UnknownName
 from microclaw.operations.tool import ToolContext
+from microclaw.store.apps import MAX_DRAFTS
 
 BAD = make_trial(ok=False, error="it spins without giving up the CPU", next_step="wait in main")
 
@@ -124,3 +125,13 @@ async def test_a_failed_trial_tells_each_line_the_edges_and_what_was_printed(bui
     assert [line.partition(" s ")[2] for line in printed.splitlines()[:2]] == ["fan on at 30.996", "temp 5"]
     assert content["next"]
     assert lab.steps[-1].detail  # the person sees the same
+
+
+async def test_of_a_devices_drafts_the_newest_are_kept(lab: Any) -> None:
+    toolbox, context = Toolbox(program_tools(lab), Gate()), ToolContext("owner", lab.steps.append)
+    for number in range(MAX_DRAFTS + 1):
+        lab.trials[f"bad{number}"] = BAD
+        await toolbox.call("deploy-wasm-app", json.dumps({"sourceCode": "x", "appName": f"bad{number}"}), context)
+    with pytest.raises(UnknownName):
+        await lab.change_log.draft("bad0")
+    assert (await lab.change_log.draft("bad1")).problem == BAD.error

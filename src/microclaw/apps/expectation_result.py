@@ -12,7 +12,6 @@ from microclaw.apps.expectation_text import ALL_FORMS
 from microclaw.apps.expectations import Edges, ExpectationLine, Expectations, Level
 from microclaw.apps.record import Record
 from microclaw.events import Edge, Evidence
-from microclaw.text import count_text
 
 NO_EXPECTATION: Final = "no expectation given: this is what it did"
 _WORST_FIRST: Final = (
@@ -92,13 +91,10 @@ def _line_result(line: ExpectationLine, program: Sequence[Check], seen: Record) 
 
 def failure(results: Sequence[ExpectationResult]) -> tuple[str, str] | None:
     """Why a program is refused by its expectations, with the next step; None when all are met."""
-    open_count = sum(result.trial != "met" for result in results)
-    others = f"; and {count_text(open_count - 1, 'more line')}" if open_count > 1 else ""
     for state, said, step in (("not met", "the trial shows", _CHANGE), ("untried", "untried", _TRY)):
         bad = next((result for result in results if result.trial == state), None)
         if bad is not None:
-            text = f"expected, line {bad.asked.number}: {bad.asked.text}; {said}: {bad.found}{others}"
-            return text, bad.next_step or step
+            return f"expected, line {bad.asked.number}: {bad.asked.text}; {said}: {bad.found}", bad.next_step or step
     return None
 
 

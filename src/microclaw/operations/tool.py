@@ -222,11 +222,11 @@ def result_of_error(error: MicroclawError, device_texts: Sequence[str] = ()) -> 
     if isinstance(error, BuildError):
         fields["stage"] = error.stage
     if error.diagnostics:
-        fields["diagnostics"] = [found.render() for found in error.diagnostics[:_MAX_DIAGNOSTICS]]
+        shown = error.diagnostics[:_MAX_DIAGNOSTICS]
+        fields["diagnostics"] = [found.render(next_step=error.next_step) for found in shown]
     if isinstance(error, UndoElsewhere):
         fields["changes"] = list(error.changes)
-    hints = [found.hint for found in error.diagnostics]
-    if error.next_step and error.next_step not in hints:
+    if error.next_step:
         fields["next"] = error.next_step
     content = bounded_json(fields)
     return ToolResult(content, ok=False, error_code=error.code, next_step=error.next_step, foreign=foreign)

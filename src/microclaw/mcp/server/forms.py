@@ -59,7 +59,7 @@ def failed(
     lines = [str(text) for text in diagnostics]
     if not any(text.startswith(message) for text in lines):
         lines.insert(0, client_text(message))
-    if next_step and not any(next_step in text for text in lines):
+    if next_step:
         lines.append(f"next: {client_text(next_step)}")
     text = types.TextContent(type="text", text="\n".join(lines))
     if structured is not None and next_step:
